@@ -1,5 +1,15 @@
 """HTTP for every backend: connections, limits of size and time, and the error for each kind of failure.
 
+A backend makes each exchange in `HttpClient.track_exchange`, which reports its outcome and raises its error:
+
+    outcome        why                                    error           of a call that delivers a message
+    no_connection  the request was certainly not sent     Unreachable     Unreachable
+    no_answer      none in time                           Unreachable     OutcomeUnknown
+    broken_answer  the answer was cut off or is no HTTP   Unreachable     OutcomeUnknown
+    too_large      it is larger than the call allows      BadAnswer       OutcomeUnknown
+    a status       of HTTP; the backend judges the answer
+    cancelled      the caller gave up, or failed itself
+
 The only module that sends requests through httpx. Follows no redirect; puts no secret into a log or an error.
 """
 
@@ -23,6 +33,7 @@ from collections.abc import (
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from enum import StrEnum
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Protocol, cast
@@ -32,35 +43,6 @@ import httpx
 from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
 from wx2mqtt.wechat.backend import CallObserver
 
-
-def _ticking() -> float:
-    """Returns seconds of a clock that advances while the machine sleeps and cannot be set."""
-    clock_id = getattr(time, "CLOCK_BOOTTIME", None)  # Linux only; elsewhere the monotonic clock is used
-    return time.monotonic() if clock_id is None else time.clock_gettime(clock_id)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clock:
-    """Time and randomness as one value, which tests replace.
-
-    `wall` returns seconds since 1970, `monotonic` and `ticking` seconds, `chance` a number in [0, 1).
-    `ticking` also advances while the machine sleeps. `sleep` waits for seconds.
-    """
-
-    wall: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
-    ticking: Callable[[], float] = _ticking
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    chance: Callable[[], float] = random.random
-
-    @property
-    def now(self) -> int:
-        """Milliseconds since 1970."""
-        return int(self.wall() * 1000)
-
-
-RequestBody = bytes | AsyncIterable[bytes] | None
-
 CONNECT_TIMEOUT_SECONDS = 10.0
 
 # Servers usually close an idle connection after 5 s. The client closes it first, so that no request is sent
@@ -69,22 +51,11 @@ KEEP_ALIVE_SECONDS = 4.0
 
 MAX_CONNECTIONS = 20
 
+RequestBody = bytes | AsyncIterable[bytes] | None
+
 # These two log whole addresses and headers, which contain the secrets of a login.
 for _logger_name in ("httpx", "httpcore"):
     logging.getLogger(_logger_name).setLevel(logging.CRITICAL)
-
-# Errors before the first byte of a request was sent. After any other error it may have been received.
-_NOT_SENT = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-    httpx.LocalProtocolError,
-    httpx.InvalidURL,
-)
-
-_TIMEOUTS = (httpx.ReadTimeout, httpx.WriteTimeout, TimeoutError)
 
 
 class CallSpec(Protocol):
@@ -110,10 +81,130 @@ class _TooLarge(Exception):
     """The answer is larger than its limit."""
 
 
+class ExchangeFailure(StrEnum):
+    """The outcome of an exchange without a usable answer, and the key of its sentence."""
+
+    NO_CONNECTION = "no_connection"
+    NO_ANSWER = "no_answer"
+    BROKEN_ANSWER = "broken_answer"
+    TOO_LARGE = "too_large"
+
+
+# The first entry that matches an error is its failure. Only after the errors of NO_CONNECTION it is certain
+# that no byte of the request was sent.
+_FAILURES: tuple[tuple[ExchangeFailure, tuple[type[Exception], ...]], ...] = (
+    (
+        ExchangeFailure.NO_CONNECTION,
+        (
+            httpx.ConnectError,
+            httpx.ConnectTimeout,
+            httpx.PoolTimeout,
+            httpx.ProxyError,
+            httpx.UnsupportedProtocol,
+            httpx.LocalProtocolError,
+            httpx.InvalidURL,
+        ),
+    ),
+    (ExchangeFailure.NO_ANSWER, (httpx.ReadTimeout, httpx.WriteTimeout, TimeoutError)),
+    (ExchangeFailure.BROKEN_ANSWER, (httpx.HTTPError,)),
+    (ExchangeFailure.TOO_LARGE, (_TooLarge,)),
+)
+
+
+def _failure_of(error: Exception) -> ExchangeFailure | None:
+    return next((failure for failure, errors in _FAILURES if isinstance(error, errors)), None)
+
+
 class ExchangeOutcome:
     """The `outcome` of an exchange in one word, for the observer."""
 
     outcome = "cancelled"
+
+
+class HttpClient:
+    """The connections of one account to WeChat.
+
+    `endpoint` is a base URL that replaces all hosts, or None. `observe` is called after every exchange.
+    `text` returns the sentence for a key and the name of a call. `transport` replaces the network.
+    """
+
+    def __init__(
+        self,
+        *,
+        endpoint: str | None,
+        headers: Mapping[str, str],
+        clock: Clock,
+        observe: CallObserver,
+        text: Callable[[str, str], str],
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        self._clock = clock
+        self._observe = observe
+        self._text = text
+        self._client = create_client(endpoint, headers, transport)
+
+    @contextmanager
+    def track_exchange(self, call: CallSpec) -> Iterator[ExchangeOutcome]:
+        """Reports the outcome of an exchange to `observe`, and turns its errors into `BackendError`s."""
+        exchange = ExchangeOutcome()
+        started_at = self._clock.monotonic()
+        try:
+            yield exchange
+        except Exception as error:
+            failure = _failure_of(error)
+            if failure is None:
+                raise
+            exchange.outcome = failure
+            raise self._error_for(call, failure) from None
+        finally:
+            self._observe(call.name, exchange.outcome, self._clock.monotonic() - started_at)
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        body: RequestBody,
+        answer_timeout: float,
+        *,
+        total_timeout: float | None = None,
+    ) -> AsyncIterator[StreamedResponse]:
+        """Sends a request, a POST where it has a body, and yields the answer when it begins.
+
+        The answer must begin within `answer_timeout` seconds. With a `total_timeout` this is the limit
+        instead, and `answer_timeout` limits each pause.
+        """
+        timeout = {
+            "connect": min(CONNECT_TIMEOUT_SECONDS, answer_timeout),
+            "read": answer_timeout,
+            "write": answer_timeout,
+            "pool": answer_timeout,
+        }
+        request = self._client.build_request(
+            "GET" if body is None else "POST",
+            url,
+            content=body,
+            headers=headers,
+            extensions={"timeout": timeout},
+        )
+        async with asyncio.timeout(total_timeout or answer_timeout):
+            response = await self._client.send(request, stream=True)
+        try:
+            yield StreamedResponse(response)
+        finally:
+            await response.aclose()
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._client.aclose()
+
+    def _error_for(self, call: CallSpec, failure: ExchangeFailure) -> BackendError:
+        message = self._text(failure, call.name)
+        if call.is_delivery and failure is not ExchangeFailure.NO_CONNECTION:
+            return OutcomeUnknown(message)
+        if failure is ExchangeFailure.TOO_LARGE:
+            return BadAnswer(message)
+        return Unreachable(message, poll_timed_out=call.is_long_poll and failure is ExchangeFailure.NO_ANSWER)
 
 
 class StreamedResponse:
@@ -168,98 +259,6 @@ async def _next_chunk(chunks: AsyncIterator[bytes], idle_timeout: float) -> byte
             if chunk:
                 return chunk
     return b""
-
-
-class HttpClient:
-    """The connections of one account to WeChat.
-
-    `endpoint` is a base URL that replaces all hosts, or None. `observe` is called after every exchange.
-    `text` returns the sentence for a key and the name of a call. `transport` replaces the network.
-    """
-
-    def __init__(
-        self,
-        *,
-        endpoint: str | None,
-        headers: Mapping[str, str],
-        clock: Clock,
-        observe: CallObserver,
-        text: Callable[[str, str], str],
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self._clock = clock
-        self._observe = observe
-        self._text = text
-        self._client = create_client(endpoint, headers, transport)
-
-    @contextmanager
-    def track_exchange(self, call: CallSpec) -> Iterator[ExchangeOutcome]:
-        """Reports the outcome of an exchange to `observe`, and turns its errors into `BackendError`s."""
-        exchange = ExchangeOutcome()
-        started_at = self._clock.monotonic()
-        try:
-            yield exchange
-        except _NOT_SENT:
-            exchange.outcome = "no_connection"
-            raise Unreachable(self._text("no_connection", call.name)) from None
-        except _TIMEOUTS:
-            exchange.outcome = "no_answer"
-            raise self._error_for(call, "no_answer") from None
-        except httpx.HTTPError:
-            exchange.outcome = "broken_answer"
-            raise self._error_for(call, "broken_answer") from None
-        except _TooLarge:
-            exchange.outcome = "too_large"
-            raise self._error_for(call, "too_large") from None
-        finally:
-            self._observe(call.name, exchange.outcome, self._clock.monotonic() - started_at)
-
-    @asynccontextmanager
-    async def stream(
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        body: RequestBody,
-        answer_timeout: float,
-        *,
-        total_timeout: float | None = None,
-    ) -> AsyncIterator[StreamedResponse]:
-        """Sends a request, a POST where it has a body, and yields the answer when it begins.
-
-        The answer must begin within `answer_timeout` seconds. With a `total_timeout` this is the limit
-        instead, and `answer_timeout` limits each pause.
-        """
-        timeout = {
-            "connect": min(CONNECT_TIMEOUT_SECONDS, answer_timeout),
-            "read": answer_timeout,
-            "write": answer_timeout,
-            "pool": answer_timeout,
-        }
-        request = self._client.build_request(
-            "GET" if body is None else "POST",
-            url,
-            content=body,
-            headers=headers,
-            extensions={"timeout": timeout},
-        )
-        async with asyncio.timeout(total_timeout or answer_timeout):
-            response = await self._client.send(request, stream=True)
-        try:
-            yield StreamedResponse(response)
-        finally:
-            await response.aclose()
-
-    async def close(self) -> None:
-        """Closes all connections."""
-        await self._client.aclose()
-
-    def _error_for(self, call: CallSpec, outcome: str) -> BackendError:
-        message = self._text(outcome, call.name)
-        if call.is_delivery:
-            return OutcomeUnknown(message)
-        if outcome == "too_large":
-            return BadAnswer(message)
-        return Unreachable(message, poll_timed_out=call.is_long_poll and outcome == "no_answer")
 
 
 def create_client(
@@ -331,6 +330,32 @@ def _empty_context() -> ssl.SSLContext:
 def _default_context(_file: str | None, _folder: str | None) -> ssl.SSLContext:
     """Returns a cached context; the parameters, which httpx reads itself, are the key of the cache."""
     return httpx.create_ssl_context()
+
+
+def _ticking() -> float:
+    """Returns seconds of a clock that advances while the machine sleeps and cannot be set."""
+    clock_id = getattr(time, "CLOCK_BOOTTIME", None)  # Linux only; elsewhere the monotonic clock is used
+    return time.monotonic() if clock_id is None else time.clock_gettime(clock_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """Time and randomness as one value, which tests replace.
+
+    `wall` returns seconds since 1970, `monotonic` and `ticking` seconds, `chance` a number in [0, 1).
+    `ticking` also advances while the machine sleeps. `sleep` waits for seconds.
+    """
+
+    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    ticking: Callable[[], float] = _ticking
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    chance: Callable[[], float] = random.random
+
+    @property
+    def now(self) -> int:
+        """Milliseconds since 1970."""
+        return int(self.wall() * 1000)
 
 
 def parse_date(header: str) -> float | None:
