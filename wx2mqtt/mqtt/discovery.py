@@ -1,7 +1,13 @@
 """Builds the payload of Home Assistant's MQTT device discovery, one for each account (mqtt 2). Pure.
 
-The id of an entity comes from the topic level, which means the same person for ever; names may change. Only
-keys are used that Home Assistant 2024.11 and every later version accept without a warning.
+    {"device": {"name": "WeChat home", …}, "origin": {…}, "availability": […],
+     "components": {"login": {"platform": "sensor", "state_topic": "wx/login/state", …},
+                    "to_wife": {"platform": "notify", "command_topic": "wx/out/wife", …}, …}}
+
+`discovery_config` gathers the components (entities) of a `Device`: those of every account, three for each
+reply window, and one for each person to whom Home Assistant may send. If the payload is too large, people are
+left out. The id of an entity comes from the topic level, which means the same person for ever; names may
+change. Only keys are used that Home Assistant 2024.11 and every later version accept without a warning.
 """
 
 from __future__ import annotations
@@ -10,8 +16,10 @@ import hashlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import NamedTuple
 
 from wx2mqtt.i18n import Language
 from wx2mqtt.model import Json, Kind, LoginState
@@ -22,6 +30,9 @@ ORIGIN_NAME = "wx2mqtt"
 
 # Characters of a text in an attribute: the recorder drops the attributes of an entity above 16 kB.
 MAX_ATTRIBUTE_CHARACTERS = 2000
+
+# Seconds for which a message from Home Assistant to a person may wait at the broker.
+DEFAULT_EXPIRY_SECONDS = 600
 
 MAX_DISPLAY_NAME_CHARACTERS = 100
 
@@ -52,24 +63,42 @@ _ATTRIBUTES = (
 _EVENT = "{{ {'event_type': value_json.kind, " + _ATTRIBUTES + "} | to_json }}"
 _LAST = "{{ {" + _ATTRIBUTES + "} | to_json }}"
 
-_NAMES: dict[str, tuple[str, str]] = {
-    "qr": ("Login QR", "登录二维码"),
-    "login": ("Login state", "登录状态"),
-    "connected": ("Connected", "已连接"),
-    "message": ("Message", "消息"),
-    "last": ("Last message", "最新消息"),
-    "log_in": ("Log in", "登录"),
-    "log_out": ("Log out", "退出登录"),
-    "queue": ("Queue depth", "排队数量"),
-    "failed": ("Failures today", "今日失败"),
-    "age": ("Last answer of WeChat", "微信上次应答"),
-    "window": ("Would take a message", "现在可发送"),
-    "left": ("Messages left", "剩余条数"),
-    "until": ("Window until", "可发送至"),
+
+class _EntityName(NamedTuple):
+    english: str
+    chinese: str
+
+    def text(self, language: Language) -> str:
+        return self.chinese if language == "zh" else self.english
+
+    @property
+    def object_id(self) -> str:
+        return self.english.lower().replace(" ", "_")
+
+
+_UNNAMED = _EntityName("", "")
+_NAMES = {
+    "qr": _EntityName("Login QR", "登录二维码"),
+    "login": _EntityName("Login state", "登录状态"),
+    "connected": _EntityName("Connected", "已连接"),
+    "message": _EntityName("Message", "消息"),
+    "last": _EntityName("Last message", "最新消息"),
+    "log_in": _EntityName("Log in", "登录"),
+    "log_out": _EntityName("Log out", "退出登录"),
+    "queue": _EntityName("Queue depth", "排队数量"),
+    "failed": _EntityName("Failures today", "今日失败"),
+    "age": _EntityName("Last answer of WeChat", "微信上次应答"),
+    "window": _EntityName("Would take a message", "现在可发送"),
+    "left": _EntityName("Messages left", "剩余条数"),
+    "until": _EntityName("Window until", "可发送至"),
 }
 
-# The key of an entity within its device, and the configuration of the entity.
-Component = tuple[str, dict[str, Json]]
+
+class Component(NamedTuple):
+    """An entity: its key within its device, and its configuration."""
+
+    key: str
+    config: dict[str, Json]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,8 +130,12 @@ class Device:
     targets: Sequence[NotifyTarget] = ()
     windows: Sequence[NotifyTarget] = ()
     url: str = ""
-    expiry: int = 600
+    expiry: int = DEFAULT_EXPIRY_SECONDS
     previous_components: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def id(self) -> str:
+        return _device_id(self.account)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +147,12 @@ class DiscoveryConfig:
     omitted: tuple[str, ...] = ()
 
 
+def _device_id(account: str) -> str:
+    return f"{ORIGIN_NAME}_{account}"
+
+
 def config_topic(prefix: str, account: str) -> str:
-    return f"{prefix}/device/{ORIGIN_NAME}_{account}/config"
+    return f"{prefix}/device/{_device_id(account)}/config"
 
 
 def birth_topic(prefix: str) -> str:
@@ -150,26 +187,35 @@ def discovery_config(device: Device, max_bytes: int | None = None) -> DiscoveryC
     A component that was published before and is no longer present stands with its platform alone, which
     removes it; to leave it out does not (measured on 2026.2).
     """
-    windows = (component for target in device.windows for component in _window(device, target))
-    fixed = dict((*_login(device), *_messages(device), *_buttons(device), *_diagnostics(device), *windows))
     notify = dict(_notify(device, target) for target in device.targets)
-    present = {**fixed, **notify}
-    platforms = {
-        **device.previous_components,
-        **{key: str(body["platform"]) for key, body in present.items()},
-    }
-    removed: dict[str, Json] = {
-        key: {"platform": platform} for key, platform in platforms.items() if key not in present
-    }
+    fixed = dict(_fixed_components(device))
+    present = fixed | notify
+    platforms = {**device.previous_components, **_platforms(present)}
+    removed = {key: {"platform": platform} for key, platform in platforms.items() if key not in present}
     payload = _payload(device, {**present, **removed})
     if max_bytes is None or len(payload) <= max_bytes:
         return DiscoveryConfig(payload=payload, components=platforms)
-    kept = _count_fitting(notify, max_bytes - len(_payload(device, fixed)))
+    kept_count = _count_fitting(notify, max_bytes - len(_payload(device, fixed)))
+    kept = dict(islice(notify.items(), kept_count))
     return DiscoveryConfig(
-        payload=_payload(device, {**fixed, **dict(list(notify.items())[:kept])}),
+        payload=_payload(device, fixed | kept),
         components=platforms,
-        omitted=tuple(target.user for target in device.targets[kept:]),
+        omitted=tuple(target.user for target in device.targets[kept_count:]),
     )
+
+
+def _fixed_components(device: Device) -> Iterator[Component]:
+    """Yields the components that are never left out."""
+    yield from _login(device)
+    yield from _messages(device)
+    yield from _buttons(device)
+    yield from _diagnostics(device)
+    for target in device.windows:
+        yield from _window(device, target)
+
+
+def _platforms(components: Mapping[str, Mapping[str, Json]]) -> dict[str, str]:
+    return {key: str(config["platform"]) for key, config in components.items()}
 
 
 def _count_fitting(components: Mapping[str, dict[str, Json]], max_bytes: int) -> int:
@@ -181,9 +227,9 @@ def _count_fitting(components: Mapping[str, dict[str, Json]], max_bytes: int) ->
     return len(components)
 
 
-def _payload(device: Device, components: Mapping[str, Json]) -> bytes:
+def _payload(device: Device, components: Mapping[str, Mapping[str, Json]]) -> bytes:
     description: dict[str, Json] = {
-        "identifiers": [f"{ORIGIN_NAME}_{device.account}"],
+        "identifiers": [device.id],
         "name": f"{'微信' if device.language == 'zh' else 'WeChat'} {device.account}",
         "manufacturer": ORIGIN_NAME,
         "model": device.model,
@@ -195,12 +241,12 @@ def _payload(device: Device, components: Mapping[str, Json]) -> bytes:
             "origin": {"name": ORIGIN_NAME, "sw_version": device.version},
             "availability": [_bridge_availability(device)],
             "availability_mode": "all",
-            "components": dict(components),
+            "components": {key: dict(config) for key, config in components.items()},
         }
     )
 
 
-def _login(device: Device) -> Iterable[Component]:
+def _login(device: Device) -> Iterator[Component]:
     state = device.topics.login_state
     qr: dict[str, Json] = {"image_topic": device.topics.login_qr, "content_type": "image/png"}
     yield _component(device, "qr", "image", qr, "mdi:qrcode-scan")
@@ -221,7 +267,7 @@ def _login(device: Device) -> Iterable[Component]:
     yield _component(device, "connected", "binary_sensor", connected)
 
 
-def _messages(device: Device) -> Iterable[Component]:
+def _messages(device: Device) -> Iterator[Component]:
     message: dict[str, Json] = {
         "state_topic": device.topics.message("+"),
         "event_types": [str(kind) for kind in Kind],
@@ -238,7 +284,7 @@ def _messages(device: Device) -> Iterable[Component]:
     yield _component(device, "last", "sensor", last, "mdi:message-text-clock")
 
 
-def _buttons(device: Device) -> Iterable[Component]:
+def _buttons(device: Device) -> Iterator[Component]:
     log_out_needs = (_wechat_availability(device),)
     for key, request, needs in (("log_in", "login", ()), ("log_out", "logout", log_out_needs)):
         config: dict[str, Json] = {
@@ -250,7 +296,7 @@ def _buttons(device: Device) -> Iterable[Component]:
         yield _component(device, key, "button", config, f"mdi:{request}")
 
 
-def _diagnostics(device: Device) -> Iterable[Component]:
+def _diagnostics(device: Device) -> Iterator[Component]:
     depth = "{{ value_json.queues.to_mqtt.depth + value_json.queues.to_wechat.depth }}"
     yield _measurement(device, "queue", depth, {"icon": "mdi:tray-full"})
     failed = "{{ value_json.commands.failed_today }}"
@@ -277,7 +323,7 @@ def _measurement(device: Device, key: str, template: str, extra: Mapping[str, Js
     return _component(device, key, "sensor", config)
 
 
-def _window(device: Device, target: NotifyTarget) -> Iterable[Component]:
+def _window(device: Device, target: NotifyTarget) -> Iterator[Component]:
     """Three entities: whether WeChat takes a message to a person now, how many are left, and until when."""
     topic = device.topics.window(target.user)
     is_open: dict[str, Json] = {
@@ -300,10 +346,10 @@ def _window(device: Device, target: NotifyTarget) -> Iterable[Component]:
 def _window_component(
     device: Device, target: NotifyTarget, key: str, platform: str, config: Mapping[str, Json], icon: str
 ) -> Component:
-    english, chinese = _NAMES[key]
-    name = chinese if device.language == "zh" else english
+    entity_name = _NAMES[key]
+    name = entity_name.text(device.language)
     has_several = len(device.windows) > 1
-    object_id = f"{english.lower().replace(' ', '_')}_{_DIGEST.sub('', target.id)}"
+    object_id = f"{entity_name.object_id}_{_DIGEST.sub('', target.id)}"
     body: dict[str, Json] = {
         "name": f"{name} ({target.name})" if has_several else name,
         "default_entity_id": f"{platform}.wechat_{device.account}_{object_id}",
@@ -332,16 +378,16 @@ def _component(
     """Adds the ids. Home Assistant before 2025.10 ignores `default_entity_id` and makes the same one from the
     English names, so automations work with both.
     """
-    english, chinese = _NAMES.get(key, ("", ""))
+    name = _NAMES.get(key, _UNNAMED)
     body: dict[str, Json] = {
         "platform": platform,
-        "unique_id": f"{ORIGIN_NAME}_{device.account}_{key}",
-        "default_entity_id": f"{platform}.wechat_{device.account}_{english.lower().replace(' ', '_')}",
-        "name": chinese if device.language == "zh" else english,
+        "unique_id": f"{device.id}_{key}",
+        "default_entity_id": f"{platform}.wechat_{device.account}_{name.object_id}",
+        "name": name.text(device.language),
         "qos": DEFAULT_QOS,
         **config,
     }
-    return key, body if icon is None else {**body, "icon": icon}
+    return Component(key, body if icon is None else {**body, "icon": icon})
 
 
 def _bridge_availability(device: Device) -> dict[str, Json]:
