@@ -1,6 +1,13 @@
 """Access to SQLite: one thread writes, one thread reads; the event loop never waits for the disk.
 
-Jobs that arrive during a commit share the next one: one fsync, one callback into the event loop. The tables
+A job is a function of a connection. `Database.write` puts it into the writer's queue:
+
+1. the writer takes all jobs that wait, at most `MAX_JOBS_PER_COMMIT`, and begins a transaction,
+2. each of several jobs runs in a savepoint: one that fails is undone alone,
+3. one COMMIT, so one fsync, makes all of them durable,
+4. one callback into the event loop resolves the futures of all of them.
+
+`Database.read` does the same without a transaction, in a thread and on a connection of its own. The tables
 are unknown here.
 """
 
@@ -24,7 +31,8 @@ T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
 OnCommitPoint = Callable[[str], None]
 
-MAX_JOBS_PER_COMMIT = 256  # a commit that fails must not fail all that waits
+# A commit that fails must not fail all that waits.
+MAX_JOBS_PER_COMMIT = 256
 
 
 def _ignore_commit_point(_point: str) -> None:
@@ -192,11 +200,8 @@ class Database:
     def _commit(self, tasks: Sequence[_Task]) -> list[_Outcome]:
         try:
             self._write_connection.execute("BEGIN IMMEDIATE")
-            outcomes = (
-                [self._run_in_savepoint(task) for task in tasks]
-                if len(tasks) > 1
-                else [self._run_job(tasks[0])]
-            )
+            run = self._run_in_savepoint if len(tasks) > 1 else self._run_job
+            outcomes = [run(task) for task in tasks]
             written = [task.name for task, outcome in zip(tasks, outcomes, strict=True) if not outcome.error]
             self._report_points("before", written)
             self._write_connection.execute("COMMIT")

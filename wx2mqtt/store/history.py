@@ -1,4 +1,9 @@
-"""Queries of stored messages: a page by seq, chat, kind and text, and the content of one message."""
+"""Queries of stored messages: a page by seq, chat, kind and text, and the content of one message.
+
+Messages are searched from `since` on towards newer ones, or from `before` (or the newest) towards older ones.
+An index finds them by seq and chat. For a kind or a text every message in the range is read, in batches of
+`SCAN_BATCH_ROWS`, until the page is full.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,12 @@
-"""The way to the broker: publications that wait, in order, or were published, set aside or dropped.
+"""The way to the broker: publications in the order in which they were stored, and what became of them.
+
+    state       method              next state (`PublicationState`)
+    -           record, enqueue     WAITING, or HELD for a message whose file is downloaded first
+    HELD        release_message     WAITING
+    WAITING     mark_published      PUBLISHED: the broker has acknowledged it
+    WAITING     set_aside           SET_ASIDE: the broker refused it, and the rows behind it go on
+    SET_ASIDE   requeue_set_aside   WAITING
+    WAITING     drop_topic          DROPPED
 
 Also the record of what Home Assistant discovery has published, so that it can be cleared after a restart.
 """
@@ -8,13 +16,17 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
 
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import json_list, load_queries, storable_text
 from wx2mqtt.store.records import NewPublication, OutboxBatch, OutboxRow
 
 _SQL = load_queries("outbox")
+
+# In the order of the columns that the statements select; the column of `category` is `sort`.
+_ROW_FIELDS = tuple(item.name for item in fields(OutboxRow))
 
 
 class Outbox(JournalPart):
@@ -119,33 +131,13 @@ class DiscoveryState(JournalPart):
         )
 
 
-def _rows(rows: Iterable[tuple[object, ...]]) -> list[OutboxRow]:
-    return [_row(*values) for values in rows]  # type: ignore[arg-type]
+def _rows(rows: Iterable[tuple[Any, ...]]) -> list[OutboxRow]:
+    return [_row(values) for values in rows]
 
 
-def _rows_with_reason(rows: Iterable[tuple[object, ...]]) -> list[tuple[OutboxRow, str]]:
-    return [(_row(*values), str(why)) for *values, why in rows]  # type: ignore[arg-type]
+def _rows_with_reason(rows: Iterable[tuple[Any, ...]]) -> list[tuple[OutboxRow, str]]:
+    return [(_row(values), str(why)) for *values, why in rows]
 
 
-def _row(  # noqa: PLR0913, PLR0917 - one row of a table
-    id: int,  # noqa: A002 - the columns in their order
-    topic: str,
-    payload: bytes,
-    sort: str,
-    created: int,
-    content_type: str,
-    correlation: bytes | None,
-    expiry: int | None,
-    user: str,
-) -> OutboxRow:
-    return OutboxRow(
-        id=id,
-        topic=topic,
-        payload=payload,
-        category=sort,
-        created=created,
-        content_type=content_type,
-        correlation=correlation,
-        expiry=expiry,
-        user=user,
-    )
+def _row(values: Iterable[Any]) -> OutboxRow:
+    return OutboxRow(**dict(zip(_ROW_FIELDS, values, strict=True)))

@@ -1,6 +1,8 @@
 """Deletes rows: settled rows by age and size, and everything of an account that is removed.
 
-Works in small commits, so that messages and commands are stored in between. Nothing that waits is pruned.
+A step (`PruneStep`) deletes one batch in one commit, and is repeated while it finds rows: so messages and
+commands are stored in between. Nothing that waits is pruned. The key of a deleted message is remembered for
+some days, since WeChat may deliver the message again.
 """
 
 from __future__ import annotations
@@ -10,22 +12,43 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import partial
+from typing import NamedTuple
 
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import json_list, load_queries
 from wx2mqtt.store.records import JournalStats, PruneCounts
 
-PRUNE_BATCH_ROWS = 500  # of one commit
-VACUUM_BATCH_PAGES = 500  # of one commit
-MIN_FREE_PAGES = 256  # pages that `prune` leaves free for new rows
 DAY_MS = 86_400_000
-MIN_KEY_RETENTION_MS = 7 * DAY_MS  # WeChat may deliver the same message again
-TRANSIENT_RETENTION_MS = DAY_MS  # published results, responses and events
-REQUEST_RETENTION_MS = DAY_MS  # answers, for a broker that redelivers a request
+
+# How long a key is remembered at least: WeChat may deliver the same message again.
+MIN_KEY_RETENTION_MS = 7 * DAY_MS
+
+# How long published results, responses and events are kept.
+TRANSIENT_RETENTION_MS = DAY_MS
+
+# How long the answers to requests are kept, for a broker that redelivers a request.
+REQUEST_RETENTION_MS = DAY_MS
+
+# Of one commit.
+PRUNE_BATCH_ROWS = 500
+VACUUM_BATCH_PAGES = 500
+
+# Pages that `prune` leaves free for new rows.
+MIN_FREE_PAGES = 256
 
 # Deletes one batch; returns how many rows were deleted and whether there may be more.
 PruneStep = Callable[[sqlite3.Connection], tuple[int, bool]]
+
+
+class _MessageAge(NamedTuple):
+    """A row of the statement `oldest_messages`. Only a settled message may be deleted."""
+
+    seq: int
+    id: int
+    is_settled: bool
+    created: int
+
 
 _SQL = load_queries("retention")
 _STATS_COLUMNS = tuple(item.name for item in fields(JournalStats) if item.name != "trouble")
@@ -125,12 +148,10 @@ class JournalRetention(JournalPart):
 
         def step(connection: sqlite3.Connection) -> tuple[int, int]:
             arguments = (self._account, after_seq, PRUNE_BATCH_ROWS)
-            batch = connection.execute(_SQL["oldest_messages"], arguments).fetchall()
-            old = [row for row in batch if before is None or row[3] < before]
-            deleted = self._delete_rows(
-                connection, [row_id for _, row_id, is_settled, _ in old if is_settled]
-            )
-            return deleted, batch[-1][0] if old and len(batch) == PRUNE_BATCH_ROWS else 0
+            batch = [_MessageAge(*row) for row in connection.execute(_SQL["oldest_messages"], arguments)]
+            old = [row for row in batch if before is None or row.created < before]
+            deleted = self._delete_rows(connection, [row.id for row in old if row.is_settled])
+            return deleted, batch[-1].seq if old and len(batch) == PRUNE_BATCH_ROWS else 0
 
         return step
 

@@ -1,6 +1,8 @@
 """The API client of one iLink account: makes calls with its token, checks their answers, saves its logins.
 
-Login flow, receiver and sender use it and never see a token.
+Login flow, receiver and sender use it and never see a token. The logins of the account (`Bot`) hold the state
+of each chat. They are values: a change replaces one, and is saved within seconds (`save_throttled`) or at
+once (`save_if_possible`).
 """
 
 from __future__ import annotations

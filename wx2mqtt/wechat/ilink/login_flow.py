@@ -1,4 +1,10 @@
-"""Logs in to iLink: with a saved login, else by QR codes (ilink 3)."""
+"""Logs in to iLink: with a saved login, else by QR codes (ilink 3).
+
+1. The newest saved login is used if WeChat still accepts it.
+2. Else a person scans a QR code, and WeChat answers with new credentials (`Confirmed`), or that this person
+   has a bot already (`AlreadyBound`): then the saved login of that bot is used.
+3. Meanwhile WeChat is asked every ten minutes whether it accepts the saved login again.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +32,13 @@ from wx2mqtt.wechat.qr_login import LoginCode, qr_login_steps
 
 log = structlog.get_logger(__name__)
 
-# Between two attempts to check a saved login after the person has scanned.
+# Seconds between two attempts to check a saved login after the person has scanned.
 LOGIN_RETRY_SECONDS = 1.0
 
-# Between two checks whether WeChat accepts a login again that it had ended (ilink 4.6.2).
+# Seconds between two checks whether WeChat accepts a login again that it had ended (ilink 4.6.2).
 LOGIN_PROBE_INTERVAL_SECONDS = 600.0
 
-# To check a saved login after the person has scanned.
+# Attempts to check a saved login after the person has scanned.
 MAX_LOGIN_ATTEMPTS = 3
 
 

@@ -1,4 +1,14 @@
-"""Polls the state of one QR code until it is used or expired (ilink 3.2)."""
+"""Polls the state of one QR code until it is used or expired (ilink 3.2).
+
+    answer of WeChat          step
+    wait                      None: no news
+    scanned, redirect         Scanned, once, and again after the right number; polls the new host
+    need a number             CodeRequired, until `VerificationCode.enter`; the next poll carries the number
+    confirmed, already bound  Confirmed, AlreadyBound: the end
+    expired, blocked          none: the end
+
+Polls that fail are repeated with back-off; `PollFailing` reports an outage, `PollRecovered` its end.
+"""
 
 from __future__ import annotations
 
@@ -29,10 +39,10 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-# After which a code counts as expired; usually the server reports this earlier (ilink 3.2.6).
+# Seconds after which a code counts as expired; usually the server reports this earlier (ilink 3.2.6).
 QR_LIFETIME_SECONDS = 300.0
 
-# Of failing polls, until they are reported: the official client ignores them (ilink 3.2.3).
+# Seconds of failing polls until they are reported: the official client ignores them (ilink 3.2.3).
 OUTAGE_AFTER_SECONDS = 30.0
 
 # HTTP statuses that only mean that the poll took too long.

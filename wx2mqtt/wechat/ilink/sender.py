@@ -1,6 +1,9 @@
 """Sends drafts; an error says whether the message may have been delivered (ilink 6, 10).
 
-Meanwhile the phone shows "typing" where this is enabled (ilink 7); its failures do not affect sending.
+An attachment is uploaded first, by `prepare` or by `send`. The message carries the person's newest context
+token. Where WeChat refuses it, `meaning_of_refusal` says whether to try once more without a token, and else
+which error it is. Meanwhile the phone shows "typing" where this is enabled (ilink 7); its failures do not
+affect sending.
 """
 
 from __future__ import annotations
