@@ -1,5 +1,10 @@
 """When to send PINGREQ, and when the broker counts as dead. Pure.
 
+With a keepalive of 30 s, in seconds since the last byte from the broker:
+
+    15    PINGREQ; also 15 s after the last byte to the broker, which expects one within 45 s
+    37.5  dead: no answer to it has come, and the kernel has not taken anything of a large packet either
+
 paho's own keepalive needs up to twice the interval to notice a dead broker, and takes a broker for dead that
 is only busy with a large packet (mqtt 7.1.2).
 """
@@ -9,9 +14,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+# Parts of the keepalive. The broker is found dead before 1.5 of it, with the interval of the checks.
 PING_AFTER_KEEPALIVES = 0.5
-
-# Parts of the keepalive; with the interval of the checks it stays below 1.5.
 DEAD_AFTER_KEEPALIVES = 1.25
 
 MAX_CHECK_INTERVAL_SECONDS = 1.0

@@ -1,4 +1,10 @@
-"""One connection on the event loop: reads its socket in whole chunks, feeds the codec, and writes packets."""
+"""The bytes of one connection on the event loop: between a socket, the codec and the handler of packets.
+
+    in   the socket is readable -> `BufferedSocket.fill`, a chunk -> `PahoCodec.loop_read` -> `PacketHandler`
+    out  `publish`, `subscribe`, `send` -> `BufferedSocket.send` -> `_flush`, once per turn of the event loop
+
+Only the connecting blocks, so `open` does it in a thread. What paho raises over a packet ends the connection.
+"""
 
 from __future__ import annotations
 

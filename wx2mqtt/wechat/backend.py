@@ -1,6 +1,17 @@
 """The interface between the bridge and WeChat, which hides the differences between the backends.
 
 It is pull-based: a backend does nothing unless the bridge calls it, so a slow bridge also receives slowly.
+
+    async for step in backend.login(resume=True):  # the last step is LoggedIn, with the first cursor
+        ...
+    async for contacts in backend.list_contacts(on_progress):
+        ...
+    while True:
+        batch = await backend.receive(cursor)      # waits for news
+        cursor = batch.cursor                      # stored together with the items of the batch
+
+    receipt = await backend.send(draft, key)       # meanwhile
+
 All errors are subclasses of `BackendError`. No method logs a secret or puts one into an error.
 """
 
@@ -42,13 +53,16 @@ class MediaLimits:
 class Capabilities:
     """What a backend can do, as data.
 
-    `text_limit` is in bytes of UTF-8. `media` has the kinds that can be sent (image, video, file, sticker)
-    and their limits. `actions` are the actions that `perform` supports. `recall_seconds` is how long a
-    message can be recalled. `handles_change_at_login` is true where everybody gets a new handle at each
-    login. `has_reply_window` is true where WeChat accepts messages only for some time after a person wrote
-    (`Backend.reply_window`). `part_limit` is the number of characters above which a text must be split, or
-    None. `product_name` is the model of the device in Home Assistant. `has_filehelper` is true where the chat
-    `filehelper` always exists.
+    - `handles_change_at_login`: everybody gets a new handle at each login.
+    - `text_limit`: in bytes of UTF-8.
+    - `media`: the kinds that can be sent (image, video, file, sticker), and their limits.
+    - `actions`: those that `perform` supports.
+    - `recall_seconds`: how long a message can be recalled.
+    - `has_reply_window`: WeChat accepts messages only for some time after a person wrote
+      (`Backend.reply_window`).
+    - `part_limit`: the number of characters above which a text must be split, or None.
+    - `product_name`: the model of the device in Home Assistant.
+    - `has_filehelper`: the chat `filehelper` always exists.
     """
 
     backend: str

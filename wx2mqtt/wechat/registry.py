@@ -48,15 +48,16 @@ class SetupContacts(StrEnum):
 class BackendEntry:
     """One backend.
 
-    `name` is the value of `accounts.<account>.backend`, and the name of its section of the configuration.
-    `title` is its name in sentences. `pin_keys` are the keys below `contacts.<user>` that can match a
-    contact, `foreign_pin` is the warning about any other one (it may contain `{kind}`). `expect_keys` are the
-    keys below `expect` that the backend can check. `setup_choice` is its line in `wx2mqtt setup`, in English
-    and Chinese.
-
-    `create` imports the backend, which loads its HTTP client. `host_origins` returns the origins (scheme and
-    host) that `wx2mqtt check --connect` requests with `http_headers`; its parameters are the `endpoint` and
-    the saved login.
+    - `name`: the value of `accounts.<account>.backend`, and the name of its section of the configuration.
+    - `title`: its name in sentences.
+    - `create`: imports the backend, which loads its HTTP client.
+    - `host_origins`: returns the origins (scheme and host) that `wx2mqtt check --connect` requests with
+      `http_headers`; its parameters are the `endpoint` and the saved login.
+    - `pin_keys`: the keys below `contacts.<user>` that can match a contact; `foreign_pin` is the warning
+      about any other one, and may contain `{kind}`.
+    - `expect_keys`: the keys below `expect` that the backend can check.
+    - `setup_contacts`: the contacts for which `wx2mqtt setup` asks; `setup_choice` is its line there, in
+      English and Chinese.
     """
 
     name: str
