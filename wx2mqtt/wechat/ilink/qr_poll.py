@@ -71,44 +71,42 @@ class VerificationCode:
     """Passes the number that a person reads on the phone to the poll. Ignores it unless it is expected."""
 
     def __init__(self) -> None:
-        self._entered = asyncio.Event()
-        self._number = ""
-        self._is_expected = False
+        self._number: asyncio.Future[str] | None = None  # while a number is expected
 
     @property
     def is_expected(self) -> bool:
         """Whether the poll waits for a number, entered or not."""
-        return self._is_expected
+        return self._number is not None
 
     @property
     def is_entered(self) -> bool:
         """Whether the expected number was entered and not consumed yet."""
-        return self._is_expected and self._entered.is_set()
+        return self._number is not None and self._number.done()
 
     def expect(self) -> None:
-        """Expects a number from now on."""
-        self._is_expected = True
-        self._entered.clear()
+        """Expects a number from now on. Call it on the event loop."""
+        self._number = asyncio.get_running_loop().create_future()
 
     def enter(self, number: str) -> None:
         """Stores the number that a person entered."""
-        if self._is_expected and not self._entered.is_set() and number.strip():
-            self._number = number.strip()
-            self._entered.set()
+        if self._number is not None and not self._number.done() and number.strip():
+            self._number.set_result(number.strip())
 
     async def wait(self) -> None:
         """Waits until the expected number is entered."""
-        await self._entered.wait()
+        assert self._number is not None
+        await asyncio.shield(self._number)
 
     def consume(self) -> str:
         """Returns the number that was entered, and expects none any more."""
+        assert self._number is not None
+        number = self._number.result()
         self.cancel()
-        return self._number
+        return number
 
     def cancel(self) -> None:
         """Expects no number any more."""
-        self._is_expected = False
-        self._entered.clear()
+        self._number = None
 
 
 class QrPoll:
