@@ -13,7 +13,6 @@ returns the next state and a delay:
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -51,7 +50,7 @@ MAX_REDIRECTS = 5
 
 
 class EndReason(StrEnum):
-    """The reason for the end of an attempt or a connection; each has its own policy (`POLICY_BY_REASON`)."""
+    """The reason for the end of an attempt or a connection; `ReconnectPolicy.after` acts on it."""
 
     UNREACHABLE = "unreachable"
     LOST = "lost"
@@ -63,23 +62,25 @@ class EndReason(StrEnum):
     MOVED = "moved"
 
 
+_REASON_BY_CODE = {
+    **dict.fromkeys(NEEDS_OWNER_CODES, EndReason.CREDENTIALS),
+    TAKEN_OVER: EndReason.TAKEN_OVER,
+    USE_ANOTHER_SERVER: EndReason.MOVED,
+    SERVER_MOVED: EndReason.MOVED,
+}
+_REASON_BY_CONNACK_CODE = {
+    **_REASON_BY_CODE,
+    UNSUPPORTED_VERSION: EndReason.VERSION,
+    RETAIN_UNSUPPORTED: EndReason.RETAIN,
+    QOS_UNSUPPORTED: EndReason.UNFIT,
+}
+
+
 def end_reason(code: int, *, was_connected: bool) -> EndReason:
     """Maps the reason code of a CONNACK, or of a DISCONNECT after `was_connected`, to a reason."""
-    if code in NEEDS_OWNER_CODES:
-        return EndReason.CREDENTIALS
-    always = {
-        TAKEN_OVER: EndReason.TAKEN_OVER,
-        USE_ANOTHER_SERVER: EndReason.MOVED,
-        SERVER_MOVED: EndReason.MOVED,
-    }
     if was_connected:
-        return always.get(code, EndReason.LOST)
-    in_connack = {
-        UNSUPPORTED_VERSION: EndReason.VERSION,
-        RETAIN_UNSUPPORTED: EndReason.RETAIN,
-        QOS_UNSUPPORTED: EndReason.UNFIT,
-    }
-    return (always | in_connack).get(code, EndReason.UNREACHABLE)
+        return _REASON_BY_CODE.get(code, EndReason.LOST)
+    return _REASON_BY_CONNACK_CODE.get(code, EndReason.UNREACHABLE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,11 +162,27 @@ class ReconnectPolicy:
             will_may_be_retained=address not in self.no_retain_addresses,
         )
 
-    def after(self, ended: ConnectionEnd, now: float, chance: float) -> PolicyDecision:
+    def after(  # noqa: PLR0911 - a policy for each reason
+        self, ended: ConnectionEnd, now: float, chance: float
+    ) -> PolicyDecision:
         """Returns the next policy and the delay; `now` is of any monotonic clock, `chance` in [0, 1)."""
         is_stable = ended.connected_seconds >= STABLE_CONNECTION_SECONDS
         policy = _without_failures(self) if is_stable else self
-        return POLICY_BY_REASON[ended.end](policy, ended, now, chance)
+        match ended.end:
+            case EndReason.LOST if is_stable and not ended.server_leaving:
+                return _same_address(policy, ended, chance)  # most often the broker has only restarted
+            case EndReason.UNREACHABLE | EndReason.LOST:
+                return _next_address(policy, ended, chance)
+            case EndReason.VERSION:
+                return _other_version(policy, chance)
+            case EndReason.RETAIN:
+                return _without_retained_will(policy, chance)
+            case EndReason.CREDENTIALS | EndReason.UNFIT:
+                return _wait_for_owner(policy, chance)
+            case EndReason.MOVED:
+                return _redirected(policy, ended, chance)
+            case EndReason.TAKEN_OVER:
+                return _after_takeover(policy, ended, now, chance)
 
 
 PolicyDecision = tuple[ReconnectPolicy, Delay]
@@ -178,39 +195,12 @@ def _without_failures(policy: ReconnectPolicy) -> ReconnectPolicy:
     )
 
 
-def _version(policy: ReconnectPolicy, ended: ConnectionEnd, now: float, chance: float) -> PolicyDecision:
-    """Tries MQTT 3.1.1 at once; a broker that refuses that, too, needs a person."""
-    address = policy.current_address
-    if policy.protocol == "auto" and address not in policy.mqtt_3_addresses:
-        fallback = replace(policy, mqtt_3_addresses=policy.mqtt_3_addresses | {address})
-        return fallback, Delay(0.0, silent=True)
-    without_fallback = replace(policy, mqtt_3_addresses=policy.mqtt_3_addresses - {address})
-    return _wait_for_owner(without_fallback, ended, now, chance)
-
-
-def _retain(policy: ReconnectPolicy, ended: ConnectionEnd, now: float, chance: float) -> PolicyDecision:
-    address = policy.current_address
-    if address not in policy.no_retain_addresses:
-        without_retain = replace(policy, no_retain_addresses=policy.no_retain_addresses | {address})
-        return without_retain, Delay(0.0, silent=True)
-    return _wait_for_owner(policy, ended, now, chance)
-
-
-def _lost(policy: ReconnectPolicy, ended: ConnectionEnd, now: float, chance: float) -> PolicyDecision:
-    """Tries the same broker soon after a stable connection: most often it has only restarted."""
-    if ended.connected_seconds >= STABLE_CONNECTION_SECONDS and not ended.server_leaving:
-        return _same_address(policy, ended, chance)
-    return _next_address(policy, ended, now, chance)
-
-
 def _same_address(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) -> PolicyDecision:
     policy = replace(policy, quick=policy.quick.after_failure())
     return policy, Delay(_delay_seconds(policy.quick, ended, chance))
 
 
-def _next_address(
-    policy: ReconnectPolicy, ended: ConnectionEnd, _now: float, chance: float
-) -> PolicyDecision:
+def _next_address(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) -> PolicyDecision:
     """Tries the next address at once; after all of them there is a delay."""
     policy = _with_next_address(policy)
     if policy.failed_count < len(policy.addresses):
@@ -218,9 +208,7 @@ def _next_address(
     return _same_address(replace(policy, failed_count=0, redirect_count=0), ended, chance)
 
 
-def _wait_for_owner(
-    policy: ReconnectPolicy, _ended: ConnectionEnd, _now: float, chance: float
-) -> PolicyDecision:
+def _wait_for_owner(policy: ReconnectPolicy, chance: float) -> PolicyDecision:
     """Tries the next address at once; after all of them there is a long delay (`SLOW_BACKOFF`)."""
     policy = _with_next_address(policy)
     if policy.failed_count < len(policy.addresses):
@@ -236,9 +224,27 @@ def _with_next_address(policy: ReconnectPolicy) -> ReconnectPolicy:
     return replace(policy, redirects=(), index=index, failed_count=policy.failed_count + 1)
 
 
-def _moved(policy: ReconnectPolicy, ended: ConnectionEnd, now: float, chance: float) -> PolicyDecision:
+def _other_version(policy: ReconnectPolicy, chance: float) -> PolicyDecision:
+    """Tries MQTT 3.1.1 at once; a broker that refuses that, too, needs a person."""
+    address = policy.current_address
+    if policy.protocol == "auto" and address not in policy.mqtt_3_addresses:
+        fallback = replace(policy, mqtt_3_addresses=policy.mqtt_3_addresses | {address})
+        return fallback, Delay(0.0, silent=True)
+    without_fallback = replace(policy, mqtt_3_addresses=policy.mqtt_3_addresses - {address})
+    return _wait_for_owner(without_fallback, chance)
+
+
+def _without_retained_will(policy: ReconnectPolicy, chance: float) -> PolicyDecision:
+    address = policy.current_address
+    if address in policy.no_retain_addresses:
+        return _wait_for_owner(policy, chance)
+    without_retain = replace(policy, no_retain_addresses=policy.no_retain_addresses | {address})
+    return without_retain, Delay(0.0, silent=True)
+
+
+def _redirected(policy: ReconnectPolicy, ended: ConnectionEnd, chance: float) -> PolicyDecision:
     if not ended.references or policy.redirect_count >= MAX_REDIRECTS:
-        return _next_address(policy, ended, now, chance)
+        return _next_address(policy, ended, chance)
     if ended.permanent and not policy.redirects:
         addresses = list(policy.addresses)
         addresses[policy.index] = ended.references[0]
@@ -246,7 +252,9 @@ def _moved(policy: ReconnectPolicy, ended: ConnectionEnd, now: float, chance: fl
     return replace(policy, redirects=ended.references, redirect_count=policy.redirect_count + 1), Delay(0.0)
 
 
-def _taken_over(policy: ReconnectPolicy, ended: ConnectionEnd, now: float, chance: float) -> PolicyDecision:
+def _after_takeover(
+    policy: ReconnectPolicy, ended: ConnectionEnd, now: float, chance: float
+) -> PolicyDecision:
     """Connects again after the first takeover; stands by after the second within a minute."""
     recent = (*(taken_at for taken_at in policy.takeovers if now - taken_at < TAKEOVER_WINDOW_SECONDS), now)
     if len(recent) < 2:
@@ -258,17 +266,3 @@ def _taken_over(policy: ReconnectPolicy, ended: ConnectionEnd, now: float, chanc
 def _delay_seconds(backoff: Backoff, ended: ConnectionEnd, chance: float) -> float:
     cap = min(backoff.cap, MAX_LOCAL_DELAY_SECONDS) if ended.is_local else backoff.cap
     return replace(backoff, cap=cap).wait(chance)
-
-
-POLICY_BY_REASON: dict[
-    EndReason, Callable[[ReconnectPolicy, ConnectionEnd, float, float], PolicyDecision]
-] = {
-    EndReason.UNREACHABLE: _next_address,
-    EndReason.LOST: _lost,
-    EndReason.VERSION: _version,
-    EndReason.CREDENTIALS: _wait_for_owner,
-    EndReason.UNFIT: _wait_for_owner,
-    EndReason.RETAIN: _retain,
-    EndReason.TAKEN_OVER: _taken_over,
-    EndReason.MOVED: _moved,
-}
