@@ -30,80 +30,13 @@ from wx2mqtt.settings.key_tree import (
 from wx2mqtt.settings.schema import Pin, Settings
 from wx2mqtt.settings.yaml_tree import YamlTree, YamlValue
 
+# Characters of a value that a sentence quotes.
 MAX_SHOWN_CHARACTERS = 40
+
+# Kinds of keys whose value is certainly no secret.
 _SHOWABLE = frozenset({KeyKind.CHOICE, KeyKind.FLAG, KeyKind.NUMBER, KeyKind.SIZE, KeyKind.DURATION})
 
-
-def fault_text(fault: ErrorDetails, path: KeyPath) -> str:
-    """Returns what is wrong at `path`, and how to fix it."""
-    kind = fault["type"]
-    if kind == "extra_forbidden":
-        return _unknown_key_text(path)
-    if kind == "literal_error":
-        return shown_value(fault, path) + _choice_text(fault)
-    if kind == "value_error":  # raised by a check of the schema, which wrote the sentence
-        return shown_value(fault, path) + str(fault["ctx"]["error"])
-    sentence = _SENTENCES.get(kind)
-    return shown_value(fault, path) + (
-        sentence(fault.get("ctx", {})) if sentence else f"cannot be used: {fault['msg']}"
-    )
-
-
-def _unknown_key_text(path: KeyPath) -> str:
-    guesses = suggest(path)
-    if not guesses:
-        return f"unknown key; known here: {', '.join(children(path[:-1]))}"
-    names = [str(guess[-1]) if guess[:-1] == path[:-1] else dotted(guess) for guess in guesses]
-    return "unknown key, did you mean '{}'?".format("' or '".join(names))
-
-
-def _choice_text(fault: ErrorDetails) -> str:
-    choices = str(fault["ctx"]["expected"]).replace("'", "")
-    similar = closest(str(fault["input"]), choices.replace(" or ", ", ").split(", "))
-    hint = f", did you mean '{similar}'?" if similar else ""
-    return f"must be {choices}{hint}"
-
-
-def shown_value(fault: ErrorDetails, path: KeyPath) -> str:
-    """Returns the value to put before a sentence, such as `'abc' `; empty if it may be a secret."""
-    key = locate(path)
-    value = fault["input"]
-    if key is None or key.kind not in _SHOWABLE or not isinstance(value, (str, int, float)):
-        return ""
-    text = str(value)
-    return f"'{text[:MAX_SHOWN_CHARACTERS]}{'…' if len(text) > MAX_SHOWN_CHARACTERS else ''}' "
-
-
-def null_fault(key: ConfigKey) -> str:
-    advice = "write [] for none" if key.kind in LIST_KINDS else "give one"
-    return f"has no value; {advice}, or remove the key for the default"
-
-
-def flag_fault(text: str) -> str:
-    """Returns the sentence for `yes` and the like in a text field, where YAML reads a truth value."""
-    return (
-        f'YAML reads {text} as a truth value and a text belongs here; write "{text}" in quotes if it is meant'
-    )
-
-
-_SentenceBuilder = Callable[[Mapping[str, object]], str]
-
-_SENTENCES: dict[str, _SentenceBuilder] = {
-    "missing": lambda _: "is missing",
-    "string_type": lambda _: "must be one text: neither empty nor a list nor a section",
-    "int_type": lambda _: "must be a whole number",
-    "bool_type": lambda _: "must be true or false",
-    "bool_parsing": lambda _: "must be true or false",
-    "tuple_type": lambda _: "must be a list: [a, b]",
-    "path_type": lambda _: "must be the path of a file or folder",
-    "model_type": lambda _: "must be a section: keys with values below it, or {key: value}",
-    "dict_type": lambda _: "must be a section: names with values below it, or {name: value}",
-    "mapping_type": lambda _: "must be a section: names with values below it, or {name: value}",
-    "greater_than_equal": lambda limit: f"must be at least {limit['ge']}",
-    "less_than_equal": lambda limit: f"must be at most {limit['le']}",
-    "too_short": lambda limit: f"must have at least {limit['min_length']} entry",
-}
-
+# Kinds of keys whose value is a text, or a list of texts.
 _TEXT_KINDS = frozenset({KeyKind.TEXT, KeyKind.PATH, KeyKind.SECRET}) | LIST_KINDS
 
 
@@ -120,7 +53,7 @@ def validate(tree: YamlTree) -> tuple[Settings, list[Problem]]:
         except ValidationError as error:
             faults = {_fault_path(rest, fault["loc"]): fault for fault in error.errors(include_url=False)}
             problems += [
-                tree.problem(_path_as_written(tree, path), fault_text(fault, path))
+                tree.problem(_path_as_written(tree, path), _fault_text(fault, path))
                 for path, fault in faults.items()
             ]
             _remove_faulty(rest, list(faults))
@@ -161,7 +94,7 @@ def _remove_if_empty(tree: YamlTree, path: KeyPath) -> None:
         tree.remove(path)
 
 
-# what YAML leaves open
+# What YAML leaves open.
 
 
 def _normalize(tree: YamlTree, path: KeyPath, section: dict[str, YamlValue]) -> list[Problem]:
@@ -193,7 +126,7 @@ def _normalize_null(tree: YamlTree, path: KeyPath, key: ConfigKey) -> list[Probl
         if not children(path[:-1]) and key.kind is KeyKind.SECTION:  # an entry of a map: it exists
             tree.set(tuple(map(str, path)), {}, position)
         return []
-    return [tree.problem(path, null_fault(key))]
+    return [tree.problem(path, _null_fault(key))]
 
 
 def _flag_problems(tree: YamlTree, path: KeyPath, value: YamlValue) -> list[Problem]:
@@ -202,7 +135,82 @@ def _flag_problems(tree: YamlTree, path: KeyPath, value: YamlValue) -> list[Prob
     for index, item in items:
         item_path = path if index is None else (*path, index)
         if tree.position_of(item_path).tag == "bool" and isinstance(item, str):
-            problems.append(tree.problem(item_path, flag_fault(item)))
+            problems.append(tree.problem(item_path, _flag_fault(item)))
     if problems:
         tree.remove(path)
     return problems
+
+
+# Sentences.
+
+
+def _fault_text(fault: ErrorDetails, path: KeyPath) -> str:
+    """Returns what is wrong at `path`, and how to fix it."""
+    kind = fault["type"]
+    if kind == "extra_forbidden":
+        return _unknown_key_text(path)
+    if kind == "literal_error":
+        return _shown_value(fault, path) + _choice_text(fault)
+    if kind == "value_error":  # raised by a check of the schema, which wrote the sentence
+        return _shown_value(fault, path) + str(fault["ctx"]["error"])
+    sentence = _SENTENCES.get(kind)
+    return _shown_value(fault, path) + (
+        sentence(fault.get("ctx", {})) if sentence else f"cannot be used: {fault['msg']}"
+    )
+
+
+def _shown_value(fault: ErrorDetails, path: KeyPath) -> str:
+    """Returns the value to put before a sentence, such as `'abc' `; empty if it may be a secret."""
+    key = locate(path)
+    value = fault["input"]
+    if key is None or key.kind not in _SHOWABLE or not isinstance(value, (str, int, float)):
+        return ""
+    text = str(value)
+    return f"'{text[:MAX_SHOWN_CHARACTERS]}{'…' if len(text) > MAX_SHOWN_CHARACTERS else ''}' "
+
+
+def _unknown_key_text(path: KeyPath) -> str:
+    guesses = suggest(path)
+    if not guesses:
+        return f"unknown key; known here: {', '.join(children(path[:-1]))}"
+    names = [str(guess[-1]) if guess[:-1] == path[:-1] else dotted(guess) for guess in guesses]
+    return "unknown key, did you mean '{}'?".format("' or '".join(names))
+
+
+def _choice_text(fault: ErrorDetails) -> str:
+    choices = str(fault["ctx"]["expected"]).replace("'", "")
+    similar = closest(str(fault["input"]), choices.replace(" or ", ", ").split(", "))
+    hint = f", did you mean '{similar}'?" if similar else ""
+    return f"must be {choices}{hint}"
+
+
+_SentenceBuilder = Callable[[Mapping[str, object]], str]
+
+# By the type of an error of pydantic; the parameter is its context.
+_SENTENCES: dict[str, _SentenceBuilder] = {
+    "missing": lambda _: "is missing",
+    "string_type": lambda _: "must be one text: neither empty nor a list nor a section",
+    "int_type": lambda _: "must be a whole number",
+    "bool_type": lambda _: "must be true or false",
+    "bool_parsing": lambda _: "must be true or false",
+    "tuple_type": lambda _: "must be a list: [a, b]",
+    "path_type": lambda _: "must be the path of a file or folder",
+    "model_type": lambda _: "must be a section: keys with values below it, or {key: value}",
+    "dict_type": lambda _: "must be a section: names with values below it, or {name: value}",
+    "mapping_type": lambda _: "must be a section: names with values below it, or {name: value}",
+    "greater_than_equal": lambda limit: f"must be at least {limit['ge']}",
+    "less_than_equal": lambda limit: f"must be at most {limit['le']}",
+    "too_short": lambda limit: f"must have at least {limit['min_length']} entry",
+}
+
+
+def _null_fault(key: ConfigKey) -> str:
+    advice = "write [] for none" if key.kind in LIST_KINDS else "give one"
+    return f"has no value; {advice}, or remove the key for the default"
+
+
+def _flag_fault(text: str) -> str:
+    """Returns the sentence for `yes` and the like in a text field, where YAML reads a truth value."""
+    return (
+        f'YAML reads {text} as a truth value and a text belongs here; write "{text}" in quotes if it is meant'
+    )
