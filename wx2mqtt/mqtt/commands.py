@@ -1,5 +1,10 @@
 """Parses what people publish: commands on `out/<user>`, and the fields of requests to the bridge. Pure.
 
+    out/wife             home at six                                  a text, sent as it is
+    out/wife             {"text": "home at six", "ttl": 600}          a command: `read_command`
+    out/wife             {"kind": "image", "path": "door.jpg"}        a command with a file
+    bridge/request/send  {"user": "wife", "text": "…"}                a request: `read_request`, `read_…`
+
 Everything that does not fit raises `BadCommand` with the key that is wrong.
 """
 

@@ -1,6 +1,8 @@
 """The people and groups of one account as rows, and every topic level that was ever given to them.
 
-Stores what `bridge/people` decided. It refuses one thing only: a level that would have two owners.
+Stores what `bridge/people` decided, mostly in the commit of the messages that led to it (`apply_changes`). It
+refuses one thing only: a level that would have two owners. Ids are never given again, nor is the level of a
+person who wrote once, also after the person has been removed.
 """
 
 from __future__ import annotations
