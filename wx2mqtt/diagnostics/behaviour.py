@@ -11,7 +11,6 @@ from wx2mqtt.diagnostics.connection import ConnectedBroker
 from wx2mqtt.diagnostics.probe import ProbeClient, ProbeClosed, ProbeConnection
 from wx2mqtt.diagnostics.report import CheckReport
 from wx2mqtt.diagnostics.target import DiagnosticTarget
-from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.options import SECONDS_PER_WEEK, MqttOptions
 from wx2mqtt.mqtt.packets import PublishPacket
 
@@ -170,7 +169,7 @@ class BehaviourCheck:
     async def _check_session(self, *, receives: bool) -> None:
         """Disconnects and resumes a session; a message that was published meanwhile must be there."""
         broker, topic = self._broker.connect_target, self._probe_topic("session")
-        is_mqtt_5 = broker.protocol is ProtocolVersion.MQTT_5
+        is_mqtt_5 = broker.is_mqtt_5
         options = self._client_options(clean=is_mqtt_5, session_seconds=SECONDS_PER_WEEK)
         async with ProbeConnection(options, broker) as first:
             await first.subscribe(topic)

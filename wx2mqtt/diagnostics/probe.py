@@ -18,7 +18,7 @@ from typing import Any, Self, TypeVar
 
 from wx2mqtt.aio import run_in_daemon_thread
 from wx2mqtt.errors import BrokerError, NotConnected
-from wx2mqtt.mqtt.broker import ProtocolVersion, Publication
+from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.connection import DISCONNECT_TIMEOUT_SECONDS
 from wx2mqtt.mqtt.connection_errors import (
     VERSION_PROBE_DELAY_SECONDS,
@@ -138,7 +138,7 @@ class ProbeConnection:
     async def publish(self, topic: str, payload: bytes = b"", *, retain: bool = False) -> ProbeAnswer:
         """Publishes with QoS 1; returns the answer of the PUBACK, which on MQTT 3.1.1 is never a refusal."""
         properties = b""
-        if self._target.protocol is ProtocolVersion.MQTT_5:
+        if self._target.is_mqtt_5:
             properties = pack_properties(Publication(topic=topic, payload=payload))
         return await self._request(
             lambda mid: self._transport.publish(topic, payload, mid, retain=retain, properties=properties)
@@ -193,7 +193,7 @@ class ProbeConnection:
 
     async def _probe_version(self) -> None:
         """Closes the connection if the broker refuses MQTT 5; amqtt leaves such a CONNECT unanswered."""
-        if self._target.protocol is not ProtocolVersion.MQTT_5:
+        if not self._target.is_mqtt_5:
             return
         await asyncio.sleep(VERSION_PROBE_DELAY_SECONDS)
         if await run_in_daemon_thread(partial(refuses_mqtt_5, self._target.address, self._options.tls)):
@@ -303,7 +303,7 @@ class ProbeClient:
 
     @property
     def is_mqtt_5(self) -> bool:
-        return self._connect_target.protocol is ProtocolVersion.MQTT_5
+        return self._connect_target.is_mqtt_5
 
     @property
     def given_up(self) -> bool:

@@ -30,7 +30,6 @@ from wx2mqtt.mqtt.broker import (
     BrokerListener,
     Connected,
     Delivery,
-    ProtocolVersion,
     Publication,
     PublishCallback,
 )
@@ -188,7 +187,7 @@ class MqttConnection:
 
     async def _probe_version(self) -> None:
         """Asks a broker that does not answer CONNECT whether it refuses MQTT 5."""
-        if self._options.protocol != "auto" or self._target.protocol is not ProtocolVersion.MQTT_5:
+        if self._options.protocol != "auto" or not self._target.is_mqtt_5:
             return
         await asyncio.sleep(VERSION_PROBE_DELAY_SECONDS)
         if self._state is not ConnectionState.OPENING:
@@ -274,7 +273,7 @@ class MqttConnection:
             retain_available=limits.retain_available,
             connection_number=self._connection_number,
             refused_filters=self._subscriptions.refused_filters,
-            session_expiry=session_expiry if self._target.protocol is ProtocolVersion.MQTT_5 else None,
+            session_expiry=session_expiry if self._target.is_mqtt_5 else None,
         )
 
     # publishing
@@ -285,10 +284,9 @@ class MqttConnection:
             raise NotConnected
         mid = self._next_packet_id()
         topic, payload = publication.topic, publication.payload
-        is_mqtt_5 = self._target.protocol is ProtocolVersion.MQTT_5
         limit = self._limits.packet_limit or MAX_PACKET_BYTES
         try:
-            properties = pack_properties(publication) if is_mqtt_5 else b""
+            properties = pack_properties(publication) if self._target.is_mqtt_5 else b""
             size = publish_size(topic.encode(), payload, properties)
             if size > limit:
                 reason = f"the message needs {size} bytes, the broker takes {limit}"

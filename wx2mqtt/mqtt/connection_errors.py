@@ -10,7 +10,6 @@ import socket
 import ssl
 from typing import cast
 
-from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.options import BrokerAddress, TlsFiles
 from wx2mqtt.mqtt.paho_codec import open_websocket
 from wx2mqtt.mqtt.reconnect import ConnectTarget
@@ -63,7 +62,7 @@ def closed_text(stream: BufferedSocket, target: ConnectTarget, *, answered: bool
 def _unanswered_text(text: str, target: ConnectTarget) -> str:
     """Adds what may help to a sentence about a broker that has not answered CONNECT."""
     hints = [] if target.address.tls or target.address.unix else ["TLS (mqtts or wss)"]
-    if target.protocol is ProtocolVersion.MQTT_5:
+    if target.is_mqtt_5:
         hints.append("MQTT 3.1.1 (mqtt.protocol: '3.1.1')")
     return f"{text} without an answer" + (f"; it may want {' or '.join(hints)}" if hints else "")
 

@@ -22,7 +22,6 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.options import BrokerAddress, MqttOptions
 from wx2mqtt.mqtt.packets import (
     PUBCOMP,
@@ -105,7 +104,7 @@ class PahoCodec(paho.Client):
         self, options: MqttOptions, target: ConnectTarget, handler: PacketHandler, transport: CodecTransport
     ) -> None:
         # paho has a `_transport` of its own
-        self._v5 = target.protocol is ProtocolVersion.MQTT_5
+        self._v5 = target.is_mqtt_5
         self._packet_handler = handler
         self._packet_transport = transport
         super().__init__(

@@ -124,6 +124,10 @@ class ConnectTarget:
     protocol: ProtocolVersion
     will_may_be_retained: bool = True
 
+    @property
+    def is_mqtt_5(self) -> bool:
+        return self.protocol is ProtocolVersion.MQTT_5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReconnectPolicy:

@@ -18,7 +18,6 @@ import structlog
 from wx2mqtt.aio import raised_at, run_in_daemon_thread
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import NotConnected
-from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.packets import (
     DISCONNECT,
@@ -53,7 +52,7 @@ class SocketTransport:
         self.pinged_at = 0.0
         self._options = options
         self._address = target.address
-        self._v5 = target.protocol is ProtocolVersion.MQTT_5
+        self._v5 = target.is_mqtt_5
         self._handler = handler
         self._loop = asyncio.get_running_loop()
         self._socket: BufferedSocket | None = None
