@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import socket
 import ssl
+from typing import Any
 
 import pytest
 
-from wx2mqtt.mqtt.connection_errors import broken_text, unreachable_text
+from wx2mqtt.mqtt.broker import ProtocolVersion
+from wx2mqtt.mqtt.connection_errors import broken_text, closed_text, silent_text, unreachable_text
 from wx2mqtt.mqtt.options import parse_broker_url
+from wx2mqtt.mqtt.reconnect import ConnectTarget
+from wx2mqtt.mqtt.sockets import BufferedSocket
 
 AT = parse_broker_url("mqtt://user:geheim@broker:1883")
 
@@ -41,3 +45,42 @@ def test_a_lost_connection_says_who_ended_it():
     assert broken_text(TimeoutError(), AT) == "broker:1883 does not answer any more"
     reset = ConnectionResetError(104, "Connection reset by peer")
     assert broken_text(reset, AT) == "the connection to broker:1883 broke: connection reset by peer"
+
+
+V5, V3 = ProtocolVersion.MQTT_5, ProtocolVersion.MQTT_3_1_1
+
+
+@pytest.mark.parametrize(
+    ("url", "protocol", "hint"),
+    [
+        ("mqtt://broker", V5, "; it may want TLS (mqtts or wss) or MQTT 3.1.1 (mqtt.protocol: '3.1.1')"),
+        ("mqtt://broker", V3, "; it may want TLS (mqtts or wss)"),
+        ("mqtts://broker", V5, "; it may want MQTT 3.1.1 (mqtt.protocol: '3.1.1')"),
+        ("wss://broker", V3, ""),
+        ("unix:///broker", V3, ""),
+    ],
+)
+def test_a_broker_that_does_not_answer_connect_gets_a_hint_and_no_other(url, protocol, hint):
+    target = ConnectTarget(address=parse_broker_url(url), protocol=protocol)
+    text = f"{target.address.endpoint} took the connection and said nothing"
+    assert silent_text(target, answered=False) == f"{text} without an answer{hint}"
+    assert silent_text(target, answered=True) == text
+
+
+class Ended:
+    def recv(self, _size: int, /) -> bytes:
+        return b""
+
+    def __getattr__(self, name: str) -> Any:
+        raise AssertionError(f"{name} is not used")
+
+
+def test_an_end_without_a_reason_is_the_broker_s_or_that_of_something_else_than_mqtt():
+    target = ConnectTarget(address=parse_broker_url("mqtts://broker"), protocol=V3)
+    stream = BufferedSocket(Ended())
+    assert closed_text(stream, target, answered=False) == "broker:8883 sent something that is not MQTT"
+    stream.fill()
+    assert closed_text(stream, target, answered=True) == "broker:8883 closed the connection"
+    assert (
+        closed_text(stream, target, answered=False) == "broker:8883 closed the connection without an answer"
+    )

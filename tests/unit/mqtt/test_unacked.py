@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
+from structlog.testing import capture_logs
 
 from wx2mqtt.errors import NotConnected, PublishRefused
 from wx2mqtt.mqtt.unacked import (
@@ -153,3 +154,14 @@ def test_only_refused_filters_are_tried_again_and_not_before_their_time():
     subscriptions.on_suback(2, [1], REFUSED_FILTER_RETRY_SECONDS + 2)
     assert subscriptions.refused_filters == ()
     assert subscriptions.filters_to_retry(3 * REFUSED_FILTER_RETRY_SECONDS) == ()
+
+
+def test_a_filter_that_is_refused_again_is_logged_once():
+    with capture_logs() as lines:
+        subscriptions = subscribed("a", "b")
+        for mid, codes in enumerate(([0x87, 0x87], [0x87, 0x87], [0x87, 1]), 1):
+            subscriptions.add(mid, ("a", "b"))
+            subscriptions.on_suback(mid, codes, 0.0)
+    events = [(line["event"], line["filter"]) for line in lines]
+    refused, granted = "subscription refused", "subscription granted after all"
+    assert events == [(refused, "a"), (refused, "b"), (granted, "b")]
