@@ -1,7 +1,7 @@
 """Limits the publishes that wait for a PUBACK, and pauses the topics that the broker refuses.
 
 paho ignores Receive Maximum, and a broker may drop messages that are queued all at once although it
-acknowledges them (mqtt 0.1, 0.2).
+acknowledges them (mqtt 0.1, 0.2). `publisher.py` and `retained.py` publish through one `InflightWindow`.
 """
 
 from __future__ import annotations
@@ -9,24 +9,26 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterator
+from functools import partial
 from itertools import count
 
 import structlog
 
 from wx2mqtt.aio import Signal
+from wx2mqtt.clock import monotonic
 from wx2mqtt.errors import ConnectionDropped, NotConnected
 from wx2mqtt.mqtt.broker import BrokerClient, Publication, PublishCallback
+
+log = structlog.get_logger(__name__)
+
+# Publishes that wait for a PUBACK; mosquitto queues 1000, and most brokers allow at least 100.
+MAX_UNACKED_PUBLISHES = 100
 
 # Messages that are published but not yet marked: so many may be published twice when the process is killed.
 MAX_REPEATED_MESSAGES = 20
 
-log = structlog.get_logger(__name__)
-
 # The most that an MQTT 5 PUBLISH needs besides topic and payload.
 PACKET_OVERHEAD_BYTES = 128
-
-# Publishes that wait for a PUBACK; mosquitto queues 1000, and most brokers allow at least 100.
-MAX_UNACKED_PUBLISHES = 100
 
 # After so many disconnects in a row on the same publish it is no longer published.
 MAX_HEAD_DISCONNECTS = 3
@@ -48,6 +50,7 @@ class RefusedTopics:
 
     def __init__(self) -> None:
         self._refusals: dict[str, tuple[float, asyncio.TimerHandle]] = {}
+        self._refused_since: dict[str, float] = {}  # first refusals of topics that were not accepted since
         self.retry_due: Signal[[str]] = Signal()
 
     def __contains__(self, topic: str) -> bool:
@@ -60,6 +63,7 @@ class RefusedTopics:
         """Pauses a topic for `REFUSED_RETRY_SECONDS`."""
         log.warning("broker refuses topic", topic=topic, reason=reason)
         self.discard(topic)
+        self._refused_since.setdefault(topic, monotonic())
         loop = asyncio.get_running_loop()
         self._refusals[topic] = loop.time(), loop.call_later(REFUSED_RETRY_SECONDS, self.retry, topic)
 
@@ -68,6 +72,15 @@ class RefusedTopics:
         if topic in self._refusals:
             _, timer = self._refusals.pop(topic)
             timer.cancel()
+
+    def seconds_refused(self, topic: str) -> float:
+        """Returns for how long the broker has refused every publish of a topic; 0 if it has refused none."""
+        now = monotonic()
+        return now - self._refused_since.get(topic, now)
+
+    def forget(self, topic: str) -> None:
+        """Records that the broker accepts a topic, or that nothing of it is to be published any more."""
+        self._refused_since.pop(topic, None)
 
     def retry(self, topic: str) -> None:
         """Ends the pause of a topic and emits `retry_due`."""
@@ -83,27 +96,62 @@ class RefusedTopics:
                 self.discard(topic)
 
 
+class DisconnectSearch:
+    """Finds the publish on which a broker disconnects, where it should refuse it.
+
+    | disconnect | what the next connection publishes |
+    |---|---|
+    | the first within 100 answers | the oldest open publish alone, then the whole window again |
+    | another one | all publishes that were open, one by one |
+    """
+
+    def __init__(self) -> None:
+        self._single_publishes_left = 0  # answers to await before the whole window is used again
+        self._answers_since_disconnect = MAX_UNACKED_PUBLISHES
+        self._is_attributed = False  # a publish was found for the last disconnect
+
+    @property
+    def allows_only_one(self) -> bool:
+        """Whether publishes go one by one."""
+        return self._single_publishes_left > 0
+
+    def on_sent(self) -> None:
+        """Records that something was published since the last disconnect."""
+        self._is_attributed = False
+
+    def on_answered(self) -> None:
+        """Records an answer of the broker."""
+        self._answers_since_disconnect += 1
+        self._single_publishes_left = max(0, self._single_publishes_left - 1)
+
+    def is_suspect(self, unacknowledged_count: int, *, is_oldest: bool) -> bool:
+        """Returns whether a publish may have caused the disconnect that has ended it: the oldest one may."""
+        if self._is_attributed or not is_oldest:
+            return False
+        is_first_disconnect = self._answers_since_disconnect >= MAX_UNACKED_PUBLISHES
+        self._single_publishes_left = 1 if is_first_disconnect else unacknowledged_count
+        self._answers_since_disconnect = 0
+        self._is_attributed = True
+        return True
+
+
 class InflightWindow:
     """The publishes of one account that wait for their PUBACK.
 
     `capacity` is emitted when another publish is possible. Urgent publishes (`publish_first`) go before all
     others: the retained topics tell a reader whether the account is online at all.
 
-    Some brokers disconnect instead of refusing a message. The window finds that message: after a disconnect
-    the oldest open publish goes alone, and after another disconnect all that were open go one by one. The
-    callback of a publish that may have caused a disconnect gets `ConnectionDropped`, that of the others
-    `NotConnected`.
+    At a disconnect the callback of the publish that may have caused it gets `ConnectionDropped`, that of each
+    other open publish `NotConnected`.
     """
 
     def __init__(self, broker: BrokerClient) -> None:
         self._broker = broker
-        self._unacknowledged: dict[int, None] = {}  # in order: row ids, and negative ids without a row
-        self._ids_without_row = count(-1, -1)
+        self._numbers = count()
+        self._unacknowledged: dict[int, bool] = {}  # by number, the oldest first: whether the client sent it
         self._urgent: deque[tuple[Publication, PublishCallback]] = deque()
-        self._draining_urgent = False
-        self._single_publishes_left = 0  # answers to await before the whole window is used again
-        self._answers_since_disconnect = MAX_UNACKED_PUBLISHES
-        self._disconnect_attributed = False  # a publish was found for the last disconnect
+        self._is_publishing_urgent = False
+        self._search = DisconnectSearch()
         self.capacity: Signal[[]] = Signal()
 
     @property
@@ -113,6 +161,11 @@ class InflightWindow:
             return 0
         return max(0, self._limit - len(self._unacknowledged) - len(self._urgent))
 
+    @property
+    def unacknowledged_count(self) -> int:
+        """The number of publishes that wait for their PUBACK."""
+        return len(self._unacknowledged)
+
     def payload_limit(self, topic: str) -> int | None:
         """Returns the largest payload in bytes that the broker accepts on a topic; None if not limited."""
         connection = self._broker.connection
@@ -120,53 +173,14 @@ class InflightWindow:
             return None
         return connection.packet_limit - len(topic.encode()) - PACKET_OVERHEAD_BYTES
 
-    @property
-    def unacknowledged_count(self) -> int:
-        """The number of publishes that wait for their PUBACK."""
-        return len(self._unacknowledged)
-
-    def is_unacknowledged(self, row_id: int) -> bool:
-        """Returns whether a row of the journal is published and waits for its PUBACK."""
-        return row_id in self._unacknowledged
-
-    def publish(
-        self, publication: Publication, on_acknowledged: PublishCallback, row_id: int | None = None
-    ) -> None:
-        """Publishes now; the caller has checked `free_slots`. `row_id` is the row of the journal, if any."""
-        publish_id = next(self._ids_without_row) if row_id is None else row_id
-        is_sent = False
-        is_answered = False
-
-        def on_answer(error: Exception | None) -> None:
-            nonlocal is_answered
-            is_answered = True
-            outcome = self._attribute_disconnect(publish_id, error) if is_sent else error
-            del self._unacknowledged[publish_id]
-            on_acknowledged(outcome)
-            self._publish_urgent()
-            if self.free_slots:
-                self.capacity.emit()
-
-        self._unacknowledged[publish_id] = None
-        self._broker.publish(publication, on_answer)
-        if not is_answered:  # without a connection the client answers within `publish`
-            is_sent = True
-            self._disconnect_attributed = False
-
-    def _attribute_disconnect(self, publish_id: int, error: Exception | None) -> Exception | None:
-        """Returns `ConnectionDropped` for the oldest publish at a disconnect, else `error` itself."""
-        if not isinstance(error, NotConnected):
-            self._answers_since_disconnect += 1
-            self._single_publishes_left = max(0, self._single_publishes_left - 1)
-            return error
-        is_oldest = next(iter(self._unacknowledged)) == publish_id
-        if self._disconnect_attributed or not is_oldest:
-            return error
-        is_first_disconnect = self._answers_since_disconnect >= MAX_UNACKED_PUBLISHES
-        self._single_publishes_left = 1 if is_first_disconnect else len(self._unacknowledged)
-        self._answers_since_disconnect = 0
-        self._disconnect_attributed = True
-        return ConnectionDropped()
+    def publish(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
+        """Publishes now; the caller has checked `free_slots`."""
+        number = next(self._numbers)
+        self._unacknowledged[number] = False
+        self._broker.publish(publication, partial(self._on_answer, number, on_acknowledged))
+        if number in self._unacknowledged:  # without a connection the client answers within `publish`
+            self._unacknowledged[number] = True
+            self._search.on_sent()
 
     def publish_first(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
         """Publishes as soon as the window has room, before everything else."""
@@ -174,17 +188,34 @@ class InflightWindow:
         self._publish_urgent()
 
     def _publish_urgent(self) -> None:
-        if self._draining_urgent:
+        if self._is_publishing_urgent:
             return  # `publish` was answered at once and called this again; the loop below goes on
-        self._draining_urgent = True
+        self._is_publishing_urgent = True
         while self._urgent and len(self._unacknowledged) < self._limit:
-            publication, on_acknowledged = self._urgent.popleft()
-            self.publish(publication, on_acknowledged)
-        self._draining_urgent = False
+            self.publish(*self._urgent.popleft())
+        self._is_publishing_urgent = False
+
+    def _on_answer(self, number: int, on_acknowledged: PublishCallback, error: Exception | None) -> None:
+        if self._unacknowledged[number]:
+            error = self._attribute_disconnect(number, error)
+        del self._unacknowledged[number]
+        on_acknowledged(error)
+        self._publish_urgent()
+        if self.free_slots:
+            self.capacity.emit()
+
+    def _attribute_disconnect(self, number: int, error: Exception | None) -> Exception | None:
+        """Returns `ConnectionDropped` for the publish that may have caused a disconnect, else the error."""
+        if not isinstance(error, NotConnected):
+            self._search.on_answered()
+            return error
+        is_oldest = next(iter(self._unacknowledged)) == number
+        is_suspect = self._search.is_suspect(len(self._unacknowledged), is_oldest=is_oldest)
+        return ConnectionDropped() if is_suspect else error
 
     @property
     def _limit(self) -> int:
         connection = self._broker.connection
         if connection is None:
             return MAX_UNACKED_PUBLISHES
-        return 1 if self._single_publishes_left else min(MAX_UNACKED_PUBLISHES, connection.receive_maximum)
+        return 1 if self._search.allows_only_one else min(MAX_UNACKED_PUBLISHES, connection.receive_maximum)

@@ -1,21 +1,35 @@
 """The queue of publications that are due, filled from memory or from the journal.
 
-A commit hands its rows over in memory. The journal is read only after a start, a connect, a refusal or the
-release of a held message, when a batch is missing, or when more rows wait than memory should hold. Rows of
-one topic come in the order of their ids; topics do not wait for each other.
+- A commit hands its rows over in memory (`add`), as long as nothing in the journal waits before them.
+- The journal is read after a start, a connect, a refusal or the release of a held message, when a batch is
+  missing, and when more rows wait than memory should hold.
+- Rows of one topic come in the order of their ids; topics do not wait for each other. What is skipped in a
+  topic, because the broker refuses it or one of its messages is being released, is read later.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 
 from wx2mqtt.bridge.inflight import RefusedTopics
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import OutboxBatch, OutboxRow
 
+# Rows that are read from the journal at a time.
 READ_BATCH_ROWS = 200
+
+# From so many rows in memory on, further ones stay in the journal.
 MAX_ROWS_IN_MEMORY = 1000
+
+
+class Coverage(Enum):
+    """What is known of the journal behind the last row that was read or handed over."""
+
+    BEHIND = auto()  # it has further rows, or may have
+    READING = auto()  # it is being read, and nothing was committed since the read began
+    CAUGHT_UP = auto()  # it has no further row
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,14 +63,13 @@ class OutboxReader:
         self._skipped: deque[SkippedRows] = deque()
         self._releases: dict[str, PendingRelease] = {}
         self._last_id = 0  # the last row that was read or handed over
-        self._caught_up = False  # the journal has no rows behind `_last_id`
-        self._batch_missed = False  # a commit came that was not handed over, perhaps during a read
+        self._coverage = Coverage.BEHIND  # of the rows behind `_last_id`
         self._generation = 0  # a read that began in an earlier generation is discarded
 
     @property
     def is_exhausted(self) -> bool:
         """Whether the journal has nothing that is not in `rows`."""
-        return self._caught_up and not self._skipped
+        return self._coverage is Coverage.CAUGHT_UP and not self._skipped
 
     def add(self, batch: OutboxBatch) -> None:
         """Takes the rows of one commit, or records that the journal must be read for them."""
@@ -67,30 +80,18 @@ class OutboxReader:
         elif batch.last_id > self._last_id:
             self.expect_rows()
 
-    def _follows(self, batch: OutboxBatch) -> bool:
-        """Returns whether no other row lies between the last known one and this batch."""
-        return batch.after_id is not None and batch.after_id <= self._last_id < batch.last_id
-
-    def _is_paused(self, topic: str) -> bool:
-        return topic in self._refused or topic in self._releases
-
     def expect_rows(self) -> None:
-        """Records that the journal has rows that were not handed over."""
-        self._caught_up = False
-        self._batch_missed = True
+        """Records that the journal may have rows that were not handed over."""
+        self._coverage = Coverage.BEHIND
 
     def restart(self) -> None:
         """Begins again with the oldest row that is not marked as published."""
         self._generation += 1
         self._last_id = 0
-        self._caught_up = False
+        self._coverage = Coverage.BEHIND
         self.rows.clear()
         self._skipped.clear()
         self._releases = {topic: replace(release, after_id=0) for topic, release in self._releases.items()}
-
-    def invalidate(self) -> None:
-        """Records that the journal may have rows that are not known."""
-        self._caught_up = False
 
     def start_release(self, topic: str) -> None:
         """Pauses a topic until `finish_release`: no later row may overtake the message that is released."""
@@ -119,13 +120,52 @@ class OutboxReader:
     def discard(self, row_id: int) -> None:
         """Removes a row that was set aside; rows of its topic that waited behind it may be due now."""
         self._generation += 1
-        self._caught_up = False
+        self._coverage = Coverage.BEHIND
         self.rows = deque(row for row in self.rows if row.id != row_id)
+
+    async def read(self) -> None:
+        """Reads the next rows into `rows`: skipped ones first. Raises `StoreError`."""
+        if self._skipped:
+            await self._read_skipped(self._skipped[0])
+        else:
+            await self._read_next()
+
+    async def _read_skipped(self, skipped: SkippedRows) -> None:
+        generation = self._generation
+        rows = await self._journal.list_waiting_in_topic(
+            skipped.topic, skipped.after_id, skipped.last_id, READ_BATCH_ROWS
+        )
+        if self._is_outdated(generation):
+            return
+        del self._skipped[0]
+        if rows:
+            self._skipped.appendleft(replace(skipped, after_id=rows[-1].id))
+        self.rows.extend(rows)
+
+    async def _read_next(self) -> None:
+        generation = self._generation
+        self._coverage = Coverage.READING
+        topics_to_skip = [*self._refused, *self._releases]
+        rows = await self._journal.list_waiting(self._last_id, READ_BATCH_ROWS, topics_to_skip)
+        if self._is_outdated(generation):
+            return
+        is_complete = self._coverage is Coverage.READING and len(rows) < READ_BATCH_ROWS
+        self._coverage = Coverage.CAUGHT_UP if is_complete else Coverage.BEHIND
+        if rows:
+            self._last_id = rows[-1].id
+        self.rows.extend(rows)
+
+    def _is_outdated(self, generation: int) -> bool:
+        """Returns whether a read must be repeated, since what is to be read has changed meanwhile."""
+        if generation == self._generation:
+            return False
+        self._coverage = Coverage.BEHIND
+        return True
 
     def _reread(self, topic: str, after_id: int) -> None:
         after_id = min(after_id, self._pop_skipped(topic))
         self._generation += 1
-        self._caught_up = False
+        self._coverage = Coverage.BEHIND
         if after_id < self._last_id:
             self._skipped.append(SkippedRows(topic=topic, after_id=after_id, last_id=self._last_id))
 
@@ -137,38 +177,9 @@ class OutboxReader:
         self._skipped.remove(skipped)
         return skipped.after_id
 
-    async def read(self) -> None:
-        """Reads the next rows into `rows`: skipped ones first. Raises `StoreError`."""
-        generation = self._generation
-        if self._skipped:
-            skipped = self._skipped[0]
-            rows = await self._journal.list_waiting_in_topic(
-                skipped.topic, skipped.after_id, skipped.last_id, READ_BATCH_ROWS
-            )
-            if self._is_outdated(generation):
-                return
-            del self._skipped[0]
-            if rows:
-                self._skipped.appendleft(replace(skipped, after_id=rows[-1].id))
-        else:
-            rows = await self._read_next()
-            if self._is_outdated(generation):
-                return
-            if rows:
-                self._last_id = rows[-1].id
-        self.rows.extend(rows)
+    def _follows(self, batch: OutboxBatch) -> bool:
+        """Returns whether no other row lies between the last known one and this batch."""
+        return batch.after_id is not None and batch.after_id <= self._last_id < batch.last_id
 
-    def _is_outdated(self, generation: int) -> bool:
-        """Returns whether a read must be repeated, since what is to be read has changed meanwhile."""
-        if generation == self._generation:
-            return False
-        self._caught_up = False
-        return True
-
-    async def _read_next(self) -> list[OutboxRow]:
-        self._batch_missed = False
-        rows = await self._journal.list_waiting(
-            self._last_id, READ_BATCH_ROWS, [*self._refused, *self._releases]
-        )
-        self._caught_up = len(rows) < READ_BATCH_ROWS and not self._batch_missed
-        return rows
+    def _is_paused(self, topic: str) -> bool:
+        return topic in self._refused or topic in self._releases

@@ -125,6 +125,7 @@ class RetainedPublisher:
             if error is None:
                 retained.acknowledged = True
                 retained.disconnect_count = 0
+                self._refused.forget(topic)
             elif isinstance(error, ConnectionDropped):
                 self._count_disconnect(topic)
             elif not isinstance(error, NotConnected):

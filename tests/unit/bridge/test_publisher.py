@@ -21,7 +21,6 @@ from tests.unit.bridge.contexts import context
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import message
 from wx2mqtt.bridge import inflight, outbox_reader
-from wx2mqtt.bridge import publisher as publisher_module
 from wx2mqtt.bridge.inflight import (
     MAX_HEAD_DISCONNECTS,
     MAX_REPEATED_MESSAGES,
@@ -688,7 +687,7 @@ async def test_a_topic_that_was_refused_for_a_week_is_dropped_with_a_signal(work
     sent = list(await works.link.came(2))
     works.link.refuse(*sent)
     later = monotonic() + REFUSED_GIVE_UP_SECONDS + 1
-    monkeypatch.setattr(publisher_module, "monotonic", lambda: later)
+    monkeypatch.setattr(inflight, "monotonic", lambda: later)
     await works.publish("b", "a")
     await works.link.until(lambda: len(works.link.open) > 1)
     for one in list(works.link.open):
@@ -709,7 +708,7 @@ async def test_a_topic_that_was_taken_between_begins_its_week_anew(works: Works,
     works.link.refuse(sent[0])
     works.link.take(sent[1])
     later = monotonic() + REFUSED_GIVE_UP_SECONDS + 1
-    monkeypatch.setattr(publisher_module, "monotonic", lambda: later)
+    monkeypatch.setattr(inflight, "monotonic", lambda: later)
     works.link.refuse((await works.link.came(3))[2])
     await works.link.came(4)
     works.link.take()
