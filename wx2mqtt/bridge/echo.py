@@ -23,8 +23,8 @@ ECHO_WAIT_SECONDS = 20.0
 # The clocks of WeChat and of this machine may differ by this much.
 CLOCK_TOLERANCE_MS = 600_000
 
+# The chat, the kind and the text of a message that was sent.
 SentFingerprint = tuple[Handle, Kind, str]
-"""The chat, the kind and the text of a message that was sent."""
 
 
 class EchoFilter:

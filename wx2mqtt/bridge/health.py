@@ -221,8 +221,8 @@ def info_body(
 
 # Statistics of the calls to WeChat, for the metrics
 
+# The upper bounds of the histogram; a long poll without messages takes 25 s (webwx 2.10.3).
 BUCKET_BOUNDS_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-"""The upper bounds of the histogram; a long poll without messages takes 25 s (webwx 2.10.3)."""
 
 _HTTP_STATUSES = frozenset(str(int(status)) for status in HTTPStatus)
 

@@ -66,11 +66,11 @@ class SenderNames:
         return self._registry.by_level(await self._journal.message_author(message_id))
 
 
+# The key in the private facts of an event for the id of the login in which it was received.
 LOGIN_EVENT = "login"
-"""The key in the private facts of an event for the id of the login in which it was received."""
 
+# Events about topic levels, which matter for sending too: the `receive` filter does not apply to them.
 TOPIC_EVENTS = frozenset({"topic_changed", "unresolved"})
-"""Events about topic levels, which matter for sending too: the `receive` filter does not apply to them."""
 
 
 class MessageRows:

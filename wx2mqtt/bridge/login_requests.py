@@ -18,8 +18,8 @@ class LogoutRequested(Exception):
     """The login is to be ended at WeChat."""
 
 
+# `LoggedOut` comes from a send, a download or an action that WeChat answered with the end of the login.
 SessionInterrupt = LoginRequested | LogoutRequested | LoggedOut
-"""`LoggedOut` comes from a send, a download or an action that WeChat answered with the end of the login."""
 
 
 class LoginRequests:

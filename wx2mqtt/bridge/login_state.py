@@ -10,6 +10,7 @@ from wx2mqtt.wechat.backend import CodeRequired, ConfirmOnPhone, Scanned
 
 S = LoginState
 
+# The states that may follow each state. Each may also follow itself, with another code or reason.
 TRANSITIONS: dict[LoginState, frozenset[LoginState]] = {
     S.STARTING: frozenset(
         {
@@ -38,8 +39,8 @@ TRANSITIONS: dict[LoginState, frozenset[LoginState]] = {
     S.REFUSED: frozenset({S.STARTING, S.WAITING_FOR_SCAN, S.INTERRUPTED, S.LOGGED_OUT, S.STOPPED}),
     S.STOPPED: frozenset({S.STARTING}),
 }
-"""The states that may follow each state. Each may also follow itself, with another code or reason."""
 
+# The need of each state, unless the transition gives another.
 NEEDS: dict[LoginState, Needs] = {
     S.STARTING: Needs.NOTHING,
     S.WAITING_FOR_SCAN: Needs.SCAN,
@@ -50,7 +51,6 @@ NEEDS: dict[LoginState, Needs] = {
     S.REFUSED: Needs.OTHER_BACKEND,
     S.STOPPED: Needs.NOTHING,
 }
-"""The need of each state, unless the transition gives another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -56,8 +56,8 @@ STEP_WATCHDOG_SECONDS = 600.0
 CONTACT_SYNC_RETRY_SECONDS = 300.0
 STORE_FULL_POLL_SECONDS = 5.0
 
+# Temporary errors: the session tries again after a delay.
 RETRIED_ERRORS = (Unreachable, Throttled, ProtocolViolation, StoreError)
-"""Temporary errors: the session tries again after a delay."""
 
 
 def is_reportable(error: Exception) -> bool:
@@ -77,8 +77,8 @@ class TooManyQrCodes(Exception):
     """`MAX_QR_CODES` codes have expired, and nobody has scanned one."""
 
 
+# The exceptions that end a login or an attempt to log in; temporary errors do not.
 LOGIN_ENDS = (LoggedOut, LoginRequested, LogoutRequested, LoginRefused, WrongAccount, TooManyQrCodes)
-"""The exceptions that end a login or an attempt to log in; temporary errors do not."""
 
 
 class LoginSession:

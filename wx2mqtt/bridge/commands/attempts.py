@@ -28,8 +28,8 @@ from wx2mqtt.store.records import CommandRow
 
 log = structlog.get_logger(__name__)
 
+# After so many messages in a row without a message id the recipients may not see them (ilink 10.1.5).
 UNCONFIRMED_WARNING_COUNT = 3
-"""After so many messages in a row without a message id the recipients may not see them (ilink 10.1.5)."""
 
 AnswerT = TypeVar("AnswerT")
 
@@ -109,8 +109,8 @@ class SendAttempts:
 
 MAX_CONCURRENT_FETCHES = 8
 
+# After so many transfers in a row that broke off, the command is rejected.
 MAX_TRANSFER_ATTEMPTS = 3
-"""After so many transfers in a row that broke off, the command is rejected."""
 
 
 class UrlPrefetch:
@@ -127,15 +127,15 @@ class UrlPrefetch:
 
         Returns the reason if the command must be rejected, else None.
         """
-        row = queue.rows[0]
+        row = queue.first
         try:
             async with self._slots:
                 fetched = await self._resolver.fetch(row, seconds)
         except AlreadySettled:
             await self._completion.finish_already_settled(row)
         except TemporarilyUnavailable as error:
-            queue.record_fetch_failure(row.id, error)
-            if isinstance(error, TransferBroken) and queue.fetch_failures >= MAX_TRANSFER_ATTEMPTS:
+            failures = queue.record_fetch_failure(row, error)
+            if isinstance(error, TransferBroken) and failures >= MAX_TRANSFER_ATTEMPTS:
                 return error
             back_off(queue)
         except BadCommand as bad:

@@ -1,28 +1,47 @@
-"""Decides which waiting commands are settled without being sent, and why.
+"""Decides which waiting commands end without being sent, and with which result. `sender.py` stores it.
 
-The reasons: `ttl`, too many unanswered attempts, a closed window, the fallback. Stores nothing; `sender.py`
-settles them.
+| command | result |
+|---|---|
+| its time is over (`ttl`) | `expired`, with the cause: `_expiry_cause` |
+| the fallback has sent it in place of WeChat | `expired` |
+| one of these, after an attempt without an answer | `uncertain` |
+| two attempts without an answer | `uncertain` |
+| the reply window is closed, and the command has `hold: false` | `failed` |
+| more commands are held than `hold.max_commands` | `expired`, code `displaced` |
+
+An attempt without an answer may still be repeated for some time after the ttl (`expiry_grace_seconds`).
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery
 from wx2mqtt.bridge.commands.hold import HOLD_REASONS, HoldQueue, error_code_of
 from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
 from wx2mqtt.bridge.commands.rate_limit import SendConditions
-from wx2mqtt.bridge.commands.results import expired_result, final_result, uncertain_result
+from wx2mqtt.bridge.commands.results import ExpiryCause, expired_result, final_result, uncertain_result
 from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.clock import monotonic
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.model import ReplyWindow, Result, Status
 from wx2mqtt.store.records import CommandRow
 
+# A command whose attempt got no answer is sent once more; then its result is `uncertain`.
 MAX_UNANSWERED_ATTEMPTS = 2
-"""A command whose attempt got no answer is sent once more; then its result is `uncertain`."""
 
 # An unanswered attempt may be repeated after the ttl, for as long as the ttl was, within these limits: a
 # command with a short ttl is not wanted much later, but WeChat gets time to be reachable again.
 MIN_EXPIRY_GRACE_SECONDS = 60.0
 MAX_EXPIRY_GRACE_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settlement:
+    """A command that ends, and its result."""
+
+    row: CommandRow
+    result: Result
 
 
 class ExpiryPolicy:
@@ -42,53 +61,69 @@ class ExpiryPolicy:
         self._hold_queue = hold_queue
         self._fallback = fallback
 
-    def expired_result(self, row: CommandRow) -> Result | None:
+    def find_expired(self, queue: ChatQueue) -> Settlement | None:
+        """Returns a command, anywhere in the queue, that must not be sent any more.
+
+        Most calls find `queue.next_expiry` in the future and look at no command.
+        """
+        if monotonic() < queue.next_expiry:
+            return None
+        for row in queue:
+            if not queue.is_started(row) and (result := self.result_if_expired(row)) is not None:
+                return Settlement(row=row, result=result)
+        queue.next_expiry = min(map(self._expires_at, queue), default=float("inf"))
+        return None
+
+    def find_unsendable(self, queue: ChatQueue, window: ReplyWindow) -> Settlement | None:
+        """Returns a command that must not wait until this closed window opens."""
+        if (row := self._hold_queue.find_unholdable(queue, window)) is not None:
+            reason = self._window_reason(row, window)
+            return Settlement(row=row, result=final_result(row, Status.FAILED, error_code_of(window), reason))
+        if (row := self._hold_queue.find_excess(queue)) is not None:
+            facts = {"most": self._hold_queue.max_commands}
+            cause = ExpiryCause(code="displaced", message_key="displaced", facts=facts)
+            return Settlement(row=row, result=expired_result(row, self._ctx.language, cause))
+        return None
+
+    def result_if_expired(self, row: CommandRow) -> Result | None:
         """Returns the result of a command that must not be sent any more, None while it may be sent."""
         if row.unanswered >= MAX_UNANSWERED_ATTEMPTS:  # only after a crash: else `sender.py` settled it
             return uncertain_result(row, self._ctx.language)
-        if self._fallback.replaces_wechat(row):
-            return self._expire(row, self._fallback.after_seconds)
-        return self._expire(row) if self.seconds_left(row) <= 0 else None
+        is_replaced = self._fallback.replaces_wechat(row)
+        if not is_replaced and self.seconds_left(row) > 0:
+            return None
+        if row.unanswered:
+            return uncertain_result(row, self._ctx.language)
+        lifetime = self._fallback.after_seconds if is_replaced else None
+        return expired_result(row, self._ctx.language, self._expiry_cause(row), lifetime)
 
     def seconds_left(self, row: CommandRow) -> float:
         """Returns the seconds within which an attempt may start."""
-        return self._queues.seconds_left(row) + (expiry_grace_seconds(row) if row.unanswered else 0.0)
+        return self._expires_at(row) - monotonic()
 
-    def find_unsendable(self, queue: ChatQueue, window: ReplyWindow) -> tuple[CommandRow, Result] | None:
-        """Returns a command that does not wait for the window to open, and its result."""
-        if (row := self._hold_queue.find_unholdable(queue, window)) is not None:
-            return row, final_result(
-                row, Status.FAILED, error_code_of(window), self._window_reason(row, window)
-            )
-        if (row := self._hold_queue.find_excess(queue)) is not None:
-            most = self._hold_queue.max_commands
-            return row, expired_result(row, self._ctx.language, "displaced", "displaced", most=most)
-        return None
+    def _expires_at(self, row: CommandRow) -> float:
+        grace_seconds = expiry_grace_seconds(row) if row.unanswered else 0.0
+        return self._queues.expires_at(row) + grace_seconds
+
+    def _expiry_cause(self, row: CommandRow) -> ExpiryCause:
+        """Returns what has kept a command from being sent."""
+        conditions = self._conditions
+        if (error := self._queues.fetch_error_of(row)) is not None:
+            facts = {"why": rejection_text(self._ctx.language, error)}
+            return ExpiryCause(code=error.code, message_key="expired_fetch", facts=facts)
+        if (seconds := conditions.throttled_seconds) > 0:
+            return ExpiryCause(code="rate_limited", message_key="expired_rate_limited", retry_after=seconds)
+        if not conditions.online and not conditions.stopping:
+            return ExpiryCause(code="logged_out", message_key="expired_logged_out")
+        if (window := self._hold_queue.closed_window(row)) is not None:
+            facts = {"why": self._window_reason(row, window)}
+            return ExpiryCause(code=error_code_of(window), message_key="expired_shut", facts=facts)
+        if (seconds := conditions.rate_limit_seconds) > 0:
+            return ExpiryCause(code="rate_limited", message_key="expired_own_limit", retry_after=seconds)
+        return ExpiryCause(code="expired", message_key="expired")
 
     def _window_reason(self, row: CommandRow, window: ReplyWindow) -> str:
         return bridge_text(self._ctx.language, HOLD_REASONS[window.reason], user=row.command.user)
-
-    def _expire(self, row: CommandRow, seconds: float | None = None) -> Result:
-        """Returns the result `expired` with its cause; `seconds` is the time it had, None: its ttl."""
-        if row.unanswered:
-            return uncertain_result(row, self._ctx.language)
-        code, message_key, retry_after, reason = self._expiry_cause(row)
-        return expired_result(row, self._ctx.language, code, message_key, seconds, retry_after, why=reason)
-
-    def _expiry_cause(self, row: CommandRow) -> tuple[str, str, float | None, str]:
-        """Returns result code, key of the text, `retry_after` in seconds, and the reason for the text."""
-        conditions = self._conditions
-        if (error := self._queues.fetch_error_of(row)) is not None:
-            return error.code, "expired_fetch", None, rejection_text(self._ctx.language, error)
-        if (wait := conditions.throttled_seconds) > 0:
-            return "rate_limited", "expired_rate_limited", wait, ""
-        if not conditions.online and not conditions.stopping:
-            return "logged_out", "expired_logged_out", None, ""
-        if (window := self._hold_queue.closed_window(row)) is not None:
-            return error_code_of(window), "expired_shut", None, self._window_reason(row, window)
-        if (wait := conditions.rate_limit_seconds) > 0:
-            return "rate_limited", "expired_own_limit", wait, ""
-        return "expired", "expired", None, ""
 
 
 def expiry_grace_seconds(row: CommandRow) -> float:

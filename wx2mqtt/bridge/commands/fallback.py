@@ -25,8 +25,8 @@ from wx2mqtt.store.records import CommandRow
 
 log = structlog.get_logger(__name__)
 
+# The stored state of a fallback whose outcome is not known yet.
 FALLBACK_STARTED = "begun"
-"""The stored state of a fallback whose outcome is not known yet."""
 
 _MESSAGE_KEYS = {
     "sent": "fallback_sent",

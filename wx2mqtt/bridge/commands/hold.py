@@ -19,9 +19,10 @@ from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json, ReplyWindow
 from wx2mqtt.store.records import CommandRow, NewPublication
 
+# The only reason for which a window opens without a message of the recipient.
 RATE_LIMITED = "rate_limited"
-"""The only reason for which a window opens without a message of the recipient."""
 
+# Keys of the texts that say why a window is closed, by `ReplyWindow.reason`.
 HOLD_REASONS = {
     "never_wrote": "shut_never_wrote",
     "new_binding": "shut_new_binding",
@@ -29,7 +30,6 @@ HOLD_REASONS = {
     "quota_used": "shut_quota_used",
     RATE_LIMITED: "shut_rate_limited",
 }
-"""Keys of the texts that say why a window is closed, by `ReplyWindow.reason`."""
 
 _HINTS = {
     "never_wrote": "hint_never_wrote",
@@ -79,14 +79,12 @@ class HoldQueue:
     @property
     def held_count(self) -> int:
         """Number of held commands."""
-        return sum(bool(row.held_reason) for queue in self._queues.all_queues() for row in queue.rows)
+        return sum(bool(row.held_reason) for queue in self._queues.all_queues() for row in queue)
 
     async def hold(self, queue: ChatQueue, window: ReplyWindow) -> bool:
         """Holds the commands of a queue that are not held yet. Returns whether there was any."""
         not_held = [
-            row
-            for row in queue.rows
-            if not row.held_reason and row.command.hold and row.id != queue.started_row_id
+            row for row in queue if not row.held_reason and row.command.hold and not queue.is_started(row)
         ]
         if not not_held:
             return False
@@ -103,13 +101,11 @@ class HoldQueue:
         """Returns a command with `hold: false`; None where the window soon opens by itself."""
         if window.reason == RATE_LIMITED:
             return None
-        return next(
-            (row for row in queue.rows if not row.command.hold and row.id != queue.started_row_id), None
-        )
+        return next((row for row in queue if not row.command.hold and not queue.is_started(row)), None)
 
     def find_excess(self, queue: ChatQueue) -> CommandRow | None:
         """Returns a command to give up where too many are held: the oldest of the lowest priority."""
-        held = [row for row in queue.rows if row.held_reason and row.id != queue.started_row_id]
+        held = [row for row in queue if row.held_reason and not queue.is_started(row)]
         if len(held) <= self.max_commands:
             return None
         return min(held, key=_displacement_order)

@@ -61,6 +61,11 @@ class SendConditions:
     throttled_until: float = 0.0
 
     @property
+    def allow_sending(self) -> bool:
+        """Whether anything may be sent, now or after a wait."""
+        return self.online and not self.stopping
+
+    @property
     def throttled_seconds(self) -> float:
         """Seconds until the throttling by WeChat ends; 0 without one."""
         return max(0.0, self.throttled_until - loop_time())

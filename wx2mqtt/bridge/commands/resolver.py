@@ -27,8 +27,8 @@ log = structlog.get_logger(__name__)
 
 BackendRequest = Draft | Recall
 
+# The key of a queue: a person, or the user on the topic while the person is not known.
 ChatKey = PersonId | str
-"""The key of a queue: a person, or the user on the topic while the person is not known."""
 
 
 class CommandResolver:

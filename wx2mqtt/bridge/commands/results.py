@@ -7,7 +7,7 @@ A result goes to `result/<user>`, to the response topic of the command, and to `
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from wx2mqtt.clock import now_ms
 from wx2mqtt.i18n import Language
@@ -16,6 +16,19 @@ from wx2mqtt.model import Command, Json, Result, Status
 from wx2mqtt.mqtt.payloads import answer_error, answer_ok, encode, event_body, result_body
 from wx2mqtt.mqtt.topics import JSON_TYPE, Topics
 from wx2mqtt.store.records import CommandRow, NewPublication, ReplyTarget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpiryCause:
+    """Why a command was not sent in its time; `retry_after` is in seconds.
+
+    `message_key` and `facts` make the text of the result.
+    """
+
+    code: str
+    message_key: str
+    facts: Mapping[str, object] = field(default_factory=dict)
+    retry_after: float | None = None
 
 
 class ResultPublications:
@@ -45,18 +58,16 @@ class ResultPublications:
         )
 
     def _publication(self, result: Result, reply: ReplyTarget) -> NewPublication:
-        payload = (
-            self._answer_payload(result, reply) if reply.shape == "response" else self._plain_payload(result)
-        )
+        is_response = reply.shape == "response"
         return NewPublication(
             topic=reply.topic,
-            payload=payload,
-            category="response" if reply.shape == "response" else "result",
+            payload=self._answer_payload(result, reply) if is_response else self._result_payload(result),
+            category="response" if is_response else "result",
             content_type=JSON_TYPE,
             correlation=reply.correlation,
         )
 
-    def _plain_payload(self, result: Result) -> bytes:
+    def _result_payload(self, result: Result) -> bytes:
         return encode(result_body(result, self.account))
 
     def _answer_payload(self, result: Result, reply: ReplyTarget) -> bytes:
@@ -98,20 +109,11 @@ def result_of_parts(row: CommandRow, result: Result, parts: int) -> Result:
 
 
 def expired_result(
-    row: CommandRow,
-    language: Language,
-    code: str,
-    message_key: str,
-    seconds: float | None = None,
-    retry_after: float | None = None,
-    **facts: object,
+    row: CommandRow, language: Language, cause: ExpiryCause, lifetime_seconds: float | None = None
 ) -> Result:
-    """Returns the result `expired`; `message_key` and `facts` make its text, `retry_after` is in seconds.
-
-    `seconds` is the time that the command had, None for its ttl.
-    """
-    ttl = ((row.expires or row.accepted) - row.accepted) / 1000 if seconds is None else seconds
-    result = final_result(
-        row, Status.EXPIRED, code, bridge_text(language, message_key, ttl=f"{ttl:g}", **facts)
-    )
-    return result if retry_after is None else replace(result, retry_after=round(retry_after, 1))
+    """Returns the result `expired`. `lifetime_seconds` is the time that the command had, None for its ttl."""
+    ttl = ((row.expires or row.accepted) - row.accepted) / 1000
+    lifetime = ttl if lifetime_seconds is None else lifetime_seconds
+    text = bridge_text(language, cause.message_key, ttl=f"{lifetime:g}", **cause.facts)
+    result = final_result(row, Status.EXPIRED, cause.code, text)
+    return result if cause.retry_after is None else replace(result, retry_after=round(cause.retry_after, 1))

@@ -1,9 +1,14 @@
 """Sends accepted commands to WeChat until each has its result: the loop over the queues of the chats.
 
-Chats are sent to in parallel; within a chat the order of acceptance is kept. An attempt is marked in the
-journal before its request is written. `_apply_outcome` decides what follows from the outcome of an attempt.
-When a command may be sent is decided by `rate_limit.py`, `hold.py`, `expiry.py` and
-`CommandSender._seconds_until_sendable`.
+Chats are sent to in parallel, each by one task (`_run_queue`). For the first command of its queue it
+
+1. waits until the command may be sent (login, reply window, throttling, rate limit), and settles what expires
+   meanwhile (`expiry.py`) or holds it while the window is closed (`hold.py`),
+2. fetches the file of a `url`, prepares the request, and waits for a slot,
+3. marks the attempt in the journal, makes it (`attempts.py`),
+4. and settles the command or lets it wait for its next attempt, as the outcome says (`_apply_outcome`).
+
+The mark of step 3 is often a part of the commit that settles the command before: such a command is `started`.
 """
 
 from __future__ import annotations
@@ -26,7 +31,7 @@ from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications, final_result, uncertain_result
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
-from wx2mqtt.clock import loop_time, now_ms
+from wx2mqtt.clock import loop_time, monotonic, now_ms
 from wx2mqtt.errors import (
     BackendError,
     BadCommand,
@@ -38,23 +43,25 @@ from wx2mqtt.errors import (
     WindowClosed,
 )
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
-from wx2mqtt.model import ActionResult, Receipt, Result, Status
+from wx2mqtt.model import ActionResult, Receipt, ReplyWindow, Result, Status
 from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.records import CommandRow
 
 log = structlog.get_logger(__name__)
 
+# The largest number of chats to which texts are sent in parallel.
 MAX_CONCURRENT_SENDS = 4
-"""The largest number of chats to which texts are sent in parallel."""
 
+# The same for files, counted separately: a slow upload must not delay the texts of other chats.
 MAX_CONCURRENT_FILE_SENDS = 3
-"""The same for files, counted separately: a slow upload must not delay the texts of other chats."""
 
+# No login delivers the echo of a sent message later than this.
 ECHO_DEADLINE_MS = 86_400_000
-"""No login delivers the echo of a sent message later than this."""
 
+# The shortest wait for a reply window to open: its time may be over while it is still closed.
 MIN_WINDOW_WAIT_SECONDS = 0.1
-"""The shortest wait for a reply window to open: its time may be over while it is still closed."""
+
+FOREVER = float("inf")
 
 
 class CommandSender:
@@ -131,8 +138,7 @@ class CommandSender:
             while True:
                 if self._queues.can_load:
                     await retry_until_stored(lambda: self._queues.load(self._journal.list_due))
-                for queue in self._queues.idle_queues():
-                    queue.is_active = True
+                for queue in self._queues.take_new_queues():
                     tasks.create_task(self._run_queue(queue))
                 await self._wake_event.wait()
                 self._wake_event.clear()
@@ -170,44 +176,37 @@ class CommandSender:
         """Removes the marks of attempts that `_next_sendable` marked in advance and that were not made."""
         try:
             for queue in self._queues.all_queues():
-                row_id = queue.started_row_id
-                queue.started_row_id = 0
-                with suppress(AlreadySettled):
-                    if row_id:
-                        await self._journal.mark_not_delivered(row_id)
+                if (row := queue.started) is not None:
+                    queue.clear_started()
+                    with suppress(AlreadySettled):
+                        await self._journal.mark_not_delivered(row.id)
         except StoreError as error:
             log.warning("attempts stay marked; they are in doubt at the next start", problem=str(error))
 
+    # One chat
+
     async def _run_queue(self, queue: ChatQueue) -> None:
-        while queue.rows:
-            if not await self._wait_until_sendable(queue):
-                break
-            if self._resolver.needs_fetch(queue.rows[0]):
-                await self._fetch(queue)
+        """Sends the commands of a chat until none is left."""
+        while await self._wait_until_sendable(queue):
+            row = queue.first
+            if self._resolver.needs_fetch(row):
+                await self._fetch(queue, row)
             else:
-                has_file = self._resolver.has_file(queue.rows[0])
-                async with self._file_slots if has_file else self._slots:
+                async with self._file_slots if self._resolver.has_file(row) else self._slots:
                     await self._send_first(queue)
         self._queues.remove_empty(queue)
         self._wake_event.set()
 
     async def _wait_until_sendable(self, queue: ChatQueue) -> bool:
         """Waits until the first command may be sent. Returns False when none is left."""
-        while queue.rows:
-            if await self._settle_expired(queue) or await self._hold_while_closed(queue):
-                continue
-            seconds = self._seconds_until_sendable(queue)
-            if seconds <= 0:
-                return True
-            await self._wait_for_recheck(min(seconds, *map(self._expiry.seconds_left, queue.rows)))
-        return False
-
-    async def _settle_expired(self, queue: ChatQueue) -> bool:
-        """Settles one expired command, anywhere in the queue. Returns False when there is none."""
-        for row in queue.rows:
-            if queue.started_row_id != row.id and (result := self._expiry.expired_result(row)) is not None:
-                await self._settle(queue, row, result)
-                return True
+        while queue:
+            if (expired := self._expiry.find_expired(queue)) is not None:
+                await self._settle(queue, expired.row, expired.result)
+            elif not await self._hold_while_closed(queue):
+                seconds = self._seconds_until_sendable(queue)
+                if seconds <= 0:
+                    return True
+                await self._wait_for_recheck(min(seconds, queue.next_expiry - monotonic()))
         return False
 
     async def _hold_while_closed(self, queue: ChatQueue) -> bool:
@@ -215,76 +214,49 @@ class CommandSender:
 
         Returns whether that changed anything.
         """
-        window = (
-            None
-            if not self.conditions.online or self.conditions.stopping
-            else self.hold_queue.closed_window(queue.rows[0])
-        )
+        window = self.hold_queue.closed_window(queue.first) if self.conditions.allow_sending else None
         if window is None:
             return False
         if (unsendable := self._expiry.find_unsendable(queue, window)) is not None:
-            await self._settle(queue, *unsendable)
+            await self._settle(queue, unsendable.row, unsendable.result)
             return True
         return await self.hold_queue.hold(queue, window)
 
-    async def _send_first(self, queue: ChatQueue) -> None:
-        """Sends the first command, if it still may be sent after the wait for a slot."""
-        if (
-            queue.rows
-            and self._seconds_until_sendable(queue) <= 0
-            and not self._resolver.needs_fetch(queue.rows[0])
-        ):
-            await self._attempt(queue)
+    def _seconds_until_sendable(self, queue: ChatQueue) -> float:
+        """Returns the seconds until the first command may be sent; `FOREVER` where only `recheck` helps."""
+        row, conditions = queue.first, self.conditions
+        if queue.is_started(row) and not conditions.stopping:
+            return 0.0
+        if not conditions.allow_sending or self._resolver.is_person_pending(row):
+            return FOREVER
+        if (window := self.hold_queue.closed_window(row)) is not None:
+            return _seconds_until_open(window)
+        rate_limit_seconds = 0.0 if self._resolver.is_recall(row) else conditions.rate_limit_seconds
+        return max(conditions.throttled_seconds, queue.paused_until - loop_time(), rate_limit_seconds)
 
-    async def _fetch(self, queue: ChatQueue) -> None:
-        row = queue.rows[0]
+    async def _wait_for_recheck(self, seconds: float) -> None:
+        recheck = self._recheck_event
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if seconds == FOREVER else seconds):
+                await recheck.wait()
+
+    async def _fetch(self, queue: ChatQueue, row: CommandRow) -> None:
         bad = await self._prefetch.fetch_first(queue, self._expiry.seconds_left(row))
         if bad is not None:
             await self._reject(queue, row, bad)
 
-    async def _reject(self, queue: ChatQueue, row: CommandRow, bad: BadCommand) -> None:
-        """Settles a command that cannot be sent; `uncertain` where an earlier attempt may have arrived."""
-        rejected = final_result(row, Status.REJECTED, bad.code, rejection_text(self._ctx.language, bad))
-        await self._settle(
-            queue, row, uncertain_result(row, self._ctx.language) if row.unanswered else rejected
-        )
+    async def _send_first(self, queue: ChatQueue) -> None:
+        """Sends the first command, if it still may be sent after the wait for a slot."""
+        if queue and self._seconds_until_sendable(queue) <= 0 and not self._resolver.needs_fetch(queue.first):
+            await self._attempt(queue, queue.first)
 
-    def _seconds_until_sendable(self, queue: ChatQueue) -> float:
-        """Returns the seconds until the first command may be sent; infinite where only `recheck` helps."""
-        if queue.started_row_id == queue.rows[0].id and not self.conditions.stopping:
-            return 0.0
-        if (
-            not self.conditions.online
-            or self.conditions.stopping
-            or self._resolver.is_person_pending(queue.rows[0])
-        ):
-            return float("inf")
-        if (window := self.hold_queue.closed_window(queue.rows[0])) is not None:
-            return (
-                float("inf")
-                if window.until is None
-                else max(MIN_WINDOW_WAIT_SECONDS, (window.until - now_ms()) / 1000)
-            )
-        is_recall = self._resolver.is_recall(queue.rows[0])
-        rate_limit_seconds = 0.0 if is_recall else self.conditions.rate_limit_seconds
-        return max(self.conditions.throttled_seconds, queue.paused_until - loop_time(), rate_limit_seconds)
-
-    async def _wait_for_recheck(self, seconds: float) -> None:
-        recheck = self._recheck_event
-        try:
-            async with asyncio.timeout(None if seconds == float("inf") else seconds):
-                await recheck.wait()
-        except TimeoutError:
-            pass
-
-    async def _attempt(self, queue: ChatQueue) -> None:
-        row = queue.rows[0]
+    async def _attempt(self, queue: ChatQueue, row: CommandRow) -> None:
         chat = self._resolver.chat_of(row)
         try:
             if chat is None:
                 raise BadCommand("unresolved_user", "unresolved_user", user=row.command.user)
             request = await self._resolver.resolve(row, chat)
-            if queue.started_row_id != row.id:  # a failed preparation leaves no open attempt
+            if not queue.is_started(row):  # a failed preparation leaves no open attempt
                 await self.attempts.prepare(request)
             if not await self._mark_started(queue, row):
                 return
@@ -302,14 +274,23 @@ class CommandSender:
 
     async def _mark_started(self, queue: ChatQueue, row: CommandRow) -> bool:
         """Marks the attempt in the journal. Returns False where the command may not be sent any more."""
-        if queue.started_row_id != row.id:
-            if row not in queue.rows or self._seconds_until_sendable(queue) > 0:
-                return False  # the conditions changed while the request was prepared
-            if not self._resolver.is_recall(row):
-                self.conditions.consume_token()
-            await retry_until_stored(lambda: self._journal.mark_started(row.id))
-        queue.started_row_id = 0
+        if queue.is_started(row):
+            queue.clear_started()
+            return True
+        if row not in queue or self._seconds_until_sendable(queue) > 0:
+            return False  # the conditions changed while the request was prepared
+        if not self._resolver.is_recall(row):
+            self.conditions.consume_token()
+        await retry_until_stored(lambda: self._journal.mark_started(row.id))
         return True
+
+    async def _reject(self, queue: ChatQueue, row: CommandRow, bad: BadCommand) -> None:
+        """Settles a command that cannot be sent; `uncertain` where an earlier attempt may have arrived."""
+        rejected = final_result(row, Status.REJECTED, bad.code, rejection_text(self._ctx.language, bad))
+        result = uncertain_result(row, self._ctx.language) if row.unanswered else rejected
+        await self._settle(queue, row, result)
+
+    # What follows from an attempt
 
     async def _apply_outcome(
         self, queue: ChatQueue, row: CommandRow, outcome: Receipt | ActionResult | BackendError
@@ -317,11 +298,8 @@ class CommandSender:
         match outcome:
             case ActionResult():
                 queue.backoff = queue.backoff.reset()
-                await self._settle(
-                    queue,
-                    row,
-                    final_result(row, Status.SENT, "ok", bridge_text(self._ctx.language, "recalled")),
-                )
+                recalled = bridge_text(self._ctx.language, "recalled")
+                await self._settle(queue, row, final_result(row, Status.SENT, "ok", recalled))
             case Receipt(message_id=message_id):
                 await self._on_receipt(queue, row, message_id)
             case Rejected(code=code):
@@ -368,7 +346,7 @@ class CommandSender:
             case LoggedOut():
                 self.conditions.online = False
                 self._ctx.signals.logged_out.emit(error)
-            case WindowClosed() if queue.rows and self.hold_queue.closed_window(queue.rows[0]):
+            case WindowClosed() if queue and self.hold_queue.closed_window(queue.first):
                 pass  # `_hold_while_closed` holds them
             case _:
                 back_off(queue)
@@ -378,28 +356,37 @@ class CommandSender:
             result = await self.fallback.complete_result(row, result)
         next_row = self._next_sendable(queue, row) if result.status is Status.SENT else None
         if await self._completion.settle(row, result, next_row) and next_row is not None:
-            queue.started_row_id = next_row.id
+            self._queues.mark_started(next_row)
 
     def _next_sendable(self, queue: ChatQueue, settled: CommandRow) -> CommandRow | None:
         """Returns the command behind `settled` if it may be sent now.
 
         Its attempt is then marked in the commit that settles the other one, which saves a commit.
         """
+        row = next((row for row in queue if row.id != settled.id), None)
         if (
-            len(queue.rows) < 2
-            or not self.conditions.online
-            or self.conditions.stopping
-            or self.conditions.throttled_seconds
-        ):
-            return None
-        row = queue.rows[0] if queue.rows[0].id != settled.id else queue.rows[1]
-        if (
-            not self._resolver.is_simple(row)
+            row is None
+            or not self._may_send_now()
+            or not self._resolver.is_simple(row)
             or self._resolver.chat_of(row) is None
             or self.hold_queue.closed_window(row)
+            or self._expiry.result_if_expired(row) is not None
         ):
-            return None
-        if self.conditions.rate_limit_seconds > 0 or self._expiry.expired_result(row) is not None:
             return None
         self.conditions.consume_token()
         return row
+
+    def _may_send_now(self) -> bool:
+        conditions = self.conditions
+        return (
+            conditions.allow_sending
+            and not conditions.throttled_seconds
+            and not conditions.rate_limit_seconds
+        )
+
+
+def _seconds_until_open(window: ReplyWindow) -> float:
+    """Returns the seconds until a closed window may open; `FOREVER` if only the person can open it."""
+    if window.until is None:
+        return FOREVER
+    return max(MIN_WINDOW_WAIT_SECONDS, (window.until - now_ms()) / 1000)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.unit.bridge.contexts import context, settings
 from tests.unit.bridge.sender_support import Room, room
 from wx2mqtt.bridge.account_settings import HoldRules
+from wx2mqtt.bridge.commands.expiry import ExpiryPolicy
 from wx2mqtt.bridge.commands.hold import HoldQueue
 from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
 from wx2mqtt.bridge.text_split import split_text
@@ -297,18 +298,39 @@ def _row(number: int, priority: str) -> CommandRow:
 def test_whatever_comes_nothing_gives_way_to_what_is_less_important_or_older(
     priorities: Sequence[str], most: int
 ):
-    lane = ChatQueue(rows=deque(_row(n, priority) for n, priority in enumerate(priorities, 1)))
+    lane = ChatQueue(PersonId(1))
+    entries = {n: lane.append(_row(n, priority)) for n, priority in enumerate(priorities, 1)}
     absent: Any = None
     ctx = context(settings=settings(hold=HoldRules(max_commands=most)))
     holding = HoldQueue(ctx, absent, ChatQueues(absent), absent)
     ranks = ("high", "normal", "low")
     while (gone := holding.find_excess(lane)) is not None:
-        lane.rows.remove(gone)
-        for kept in lane.rows:
+        lane.remove(entries[gone.id])
+        for kept in lane:
             assert ranks.index(kept.command.priority) <= ranks.index(gone.command.priority)
             assert kept.command.priority != gone.command.priority or kept.id > gone.id
-    assert len(lane.rows) == min(most, len(priorities))
-    assert Counter(row.command.priority for row in lane.rows)["high"] == min(most, priorities.count("high"))
+    assert len(lane) == min(most, len(priorities))
+    assert Counter(row.command.priority for row in lane)["high"] == min(most, priorities.count("high"))
+
+
+async def test_a_command_that_comes_does_not_make_all_that_wait_be_looked_at(
+    here: Windowed, monkeypatch: pytest.MonkeyPatch
+):
+    looks: list[int] = []
+    result_if_expired = ExpiryPolicy.result_if_expired
+
+    def counted(self: ExpiryPolicy, row: CommandRow) -> Any:
+        looks.append(row.id)
+        return result_if_expired(self, row)
+
+    monkeypatch.setattr(ExpiryPolicy, "result_if_expired", counted)
+    async with here.running(online=False) as sender:
+        for _ in range(60):
+            await here.accept(here.asked())
+        await here.accept(replace(here.asked(), expires=now_ms()))
+        await here.result("c61")
+        sender.recheck()
+    assert 60 < len(looks) < 3 * 61  # each time all: more than 1,800
 
 
 # long texts

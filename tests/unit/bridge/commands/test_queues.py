@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import time
 from collections.abc import Collection
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -60,10 +63,10 @@ class Disk:
 def sent(lanes: ChatQueues, disk: Disk) -> list[CommandRow]:
     """Send all that is in memory."""
     done: list[CommandRow] = []
-    for lane in lanes.idle_queues():
-        while lane.rows:
-            done.append(lane.rows[0])
-            lanes.remove(lane.rows[0])
+    for lane in lanes.take_new_queues():
+        while lane:
+            done.append(lane.first)
+            lanes.remove(lane.first)
         lanes.remove_empty(lane)
     disk.rows = [one for one in disk.rows if one not in done]
     return done
@@ -104,3 +107,59 @@ def test_what_is_accepted_before_while_and_after_the_disk_is_read_keeps_its_orde
     for person in (1, 2, 3):
         numbers = [one.id for one in done if one.person == person]
         assert numbers == sorted(numbers)
+
+
+def by_priority(count: int) -> ChatQueues:
+    """Queues with so many commands to one person, each with a priority at random."""
+    lanes, dice = ChatQueues(BY_PERSON, by_priority=True), random.Random(count)
+    for number in range(count):
+        command = row(number, 1)
+        priority = dice.choice(["high", "normal", "low"])
+        lanes.add(replace(command, command=replace(command.command, priority=priority)))
+    return lanes
+
+
+def test_the_most_important_is_first_and_of_these_the_oldest():
+    lanes = by_priority(50)
+    (lane,) = lanes.take_new_queues()
+    order = [(("high", "normal", "low").index(one.command.priority), one.id) for one in lane]
+    assert order == sorted(order)
+    assert len(order) == 50
+
+
+def test_what_has_begun_stays_first_whatever_comes_and_is_one_of_many_when_it_did_not_go():
+    lanes = by_priority(0)
+    lanes.add(row(1, 1))
+    (lane,) = lanes.take_new_queues()
+    lanes.mark_started(row(1, 1))
+    urgent = row(2, 1)
+    lanes.add(replace(urgent, command=replace(urgent.command, priority="high")))
+    assert [one.id for one in lane] == [1, 2]
+    lane.clear_started()
+    assert [one.id for one in lane] == [2, 1]
+
+
+def test_a_command_that_is_dropped_after_its_mark_leaves_the_others_alone():
+    lanes = by_priority(3)
+    (lane,) = lanes.take_new_queues()
+    first, *others = lane
+    lanes.mark_started(first)
+    lanes.remove(first)
+    assert lane.started is None
+    lane.clear_started()
+    assert list(lane) == others
+
+
+def test_a_command_costs_the_same_however_many_wait_with_it():
+    def seconds_per_command(count: int) -> float:
+        begun = time.process_time()
+        lanes = by_priority(count)
+        (lane,) = lanes.take_new_queues()
+        while lane:
+            lanes.replace_row(replace(lane.first, parts_sent=1))
+            lanes.remove(lane.first)
+        return (time.process_time() - begun) / count
+
+    few = min(seconds_per_command(500) for _ in range(3))
+    many = min(seconds_per_command(5000) for _ in range(3))
+    assert many < 4 * few  # ten times as much where each command goes through all that wait

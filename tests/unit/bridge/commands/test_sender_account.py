@@ -183,6 +183,16 @@ async def test_what_the_owners_limit_does_not_let_through_in_time_says_so(tmp_pa
         assert "send.per_minute" in result["message"]
 
 
+async def test_a_limit_that_leaves_less_than_a_second_is_the_cause_all_the_same(tmp_path):
+    async with running(tmp_path, per_minute=100, burst=1) as house:  # the next one after 0.6 s
+        house.say(text="x", id="a")
+        await house.result("a")
+        house.say(text="y", id="b", ttl=0.01)
+        result = await house.result("b")
+        assert outcome(result) == ("expired", "rate_limited", False)
+        assert 0 < result["retry_after"] < 1
+
+
 # logged out
 
 
