@@ -9,33 +9,16 @@ from wx2mqtt.model import Json, LoginState, Needs
 from wx2mqtt.wechat.backend import CodeRequired, ConfirmOnPhone, Scanned
 
 S = LoginState
+_ANY = frozenset(LoginState)
 
 # The states that may follow each state. Each may also follow itself, with another code or reason.
 TRANSITIONS: dict[LoginState, frozenset[LoginState]] = {
-    S.STARTING: frozenset(
-        {
-            S.WAITING_FOR_SCAN,
-            S.WAITING_FOR_CONFIRM,
-            S.ONLINE,
-            S.INTERRUPTED,
-            S.LOGGED_OUT,
-            S.REFUSED,
-            S.STOPPED,
-        }
-    ),
-    S.WAITING_FOR_SCAN: frozenset(
-        {S.WAITING_FOR_CONFIRM, S.ONLINE, S.INTERRUPTED, S.LOGGED_OUT, S.REFUSED, S.STARTING, S.STOPPED}
-    ),
-    S.WAITING_FOR_CONFIRM: frozenset(
-        {S.WAITING_FOR_SCAN, S.ONLINE, S.INTERRUPTED, S.LOGGED_OUT, S.REFUSED, S.STARTING, S.STOPPED}
-    ),
+    S.STARTING: _ANY,
+    S.WAITING_FOR_SCAN: _ANY,
+    S.WAITING_FOR_CONFIRM: _ANY,
     S.ONLINE: frozenset({S.INTERRUPTED, S.LOGGED_OUT, S.STOPPED}),
-    S.INTERRUPTED: frozenset(
-        {S.ONLINE, S.WAITING_FOR_SCAN, S.WAITING_FOR_CONFIRM, S.LOGGED_OUT, S.REFUSED, S.STARTING, S.STOPPED}
-    ),
-    S.LOGGED_OUT: frozenset(
-        {S.STARTING, S.WAITING_FOR_SCAN, S.WAITING_FOR_CONFIRM, S.INTERRUPTED, S.REFUSED, S.STOPPED}
-    ),
+    S.INTERRUPTED: _ANY,
+    S.LOGGED_OUT: _ANY - {S.ONLINE},
     S.REFUSED: frozenset({S.STARTING, S.WAITING_FOR_SCAN, S.INTERRUPTED, S.LOGGED_OUT, S.STOPPED}),
     S.STOPPED: frozenset({S.STARTING}),
 }
@@ -58,7 +41,8 @@ class LoginStatus:
     """The state of a login.
 
     `reason` is a sentence for people. `since` is when the state began, and `qr_expires` when the QR code
-    expires, in milliseconds; None without a code.
+    expires, in milliseconds; None without a code. `qr_url` is the text of the code, empty without one: who
+    has it can log in, so it is no part of `body`.
     """
 
     state: LoginState = LoginState.STARTING
@@ -66,6 +50,7 @@ class LoginStatus:
     reason: str = ""
     since: int
     qr_expires: int | None = None
+    qr_url: str = ""
 
     def transition(
         self,
@@ -75,6 +60,7 @@ class LoginStatus:
         *,
         needs: Needs | None = None,
         qr_expires: int | None = None,
+        qr_url: str = "",
     ) -> LoginStatus:
         """Returns the status in the new state. Raises `ValueError` for a transition not in `TRANSITIONS`."""
         if state is not self.state and state not in TRANSITIONS[self.state]:
@@ -87,6 +73,7 @@ class LoginStatus:
             reason=reason,
             since=self.since if state is self.state else now,
             qr_expires=qr_expires,
+            qr_url=qr_url,
         )
 
     def body(self, account: str) -> dict[str, Json]:

@@ -1,8 +1,19 @@
 """The session with WeChat: logs in, fetches the contacts, receives, and keeps the state in `login/state`.
 
-One task owns the session. Only `LoginSession.run` decides what follows when a login ends, so that no error
-can lead to a loop of logins or a storm of retries. The next batch is requested from WeChat only when the
-previous one is stored.
+One task (`LoginSession.run`) repeats these steps, so that no error can lead to a storm of logins:
+
+1. `_log_in` resumes the saved login, or shows QR codes until somebody scans one.
+2. The contacts of a new login are fetched; those of a resumed one are stored already, and updated meanwhile.
+3. `_receive` asks WeChat for the next batch when the previous one is stored.
+
+It ends with an exception, and what follows is decided in `run` and `_handle_end` only:
+
+| exception | what follows |
+|---|---|
+| one of `RETRIED_ERRORS` | state `interrupted`; the same again after a pause, which grows |
+| `LoggedOut`, `LoginRequested` | a QR code |
+| `LogoutRequested` | a logout at WeChat, then nothing until a login is requested |
+| `LoginRefused`, `WrongAccount`, `TooManyQrCodes` | nothing until a login is requested |
 """
 
 from __future__ import annotations
@@ -11,6 +22,7 @@ import asyncio
 import random
 from collections.abc import Coroutine
 from contextlib import aclosing
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -53,7 +65,10 @@ POLL_WATCHDOG_SECONDS = 120.0
 # confirmation on the phone may take as long, and a page may take 180 s (webwx 2.2.3, 2.3.5, 2.8.4).
 STEP_WATCHDOG_SECONDS = 600.0
 
+# The contacts are fetched again after this time if WeChat did not hand them over.
 CONTACT_SYNC_RETRY_SECONDS = 300.0
+
+# The pause before the next look while the store is full.
 STORE_FULL_POLL_SECONDS = 5.0
 
 # Temporary errors: the session tries again after a delay.
@@ -61,12 +76,12 @@ RETRIED_ERRORS = (Unreachable, Throttled, ProtocolViolation, StoreError)
 
 
 def is_reportable(error: Exception) -> bool:
-    """Whether an error is reported at once: the store fails, or WeChat let a long poll run into its limit."""
+    """Returns whether an error is reported at once: of the store, or a long poll that ran into its limit."""
     return isinstance(error, StoreError) or (isinstance(error, Unreachable) and error.poll_timed_out)
 
 
 def retry_delay(error: Exception, backoff: Backoff, chance: float) -> float:
-    """Seconds until the next attempt: the back-off, or what WeChat demands if that is longer.
+    """Returns the seconds until the next attempt: the back-off, or what WeChat demands if that is longer.
 
     `chance` is a random number from 0 to 1.
     """
@@ -81,6 +96,26 @@ class TooManyQrCodes(Exception):
 LOGIN_ENDS = (LoggedOut, LoginRequested, LogoutRequested, LoginRefused, WrongAccount, TooManyQrCodes)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginAttempt:
+    """How the next login is made: after `pause_seconds`, with the saved login (`resume`) or with a QR code.
+
+    The QR code repeats `previous_reason`: why the last login ended, empty if nobody needs to know.
+    """
+
+    resume: bool = False
+    previous_reason: str = ""
+    pause_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivePosition:
+    """What is received next: what comes after the cursor. A cursor is valid within its own login only."""
+
+    login_id: str
+    cursor: Cursor
+
+
 class LoginSession:
     """Keeps one account logged in and receives its messages.
 
@@ -92,38 +127,33 @@ class LoginSession:
     def __init__(self, ctx: AccountContext, inbound: InboundMessages) -> None:
         self._ctx = ctx
         self._backend = ctx.backend
-        self._journal = ctx.journal
-        self._registry = ctx.registry
         self._inbound = inbound
         self._contact_sync = ContactSync(ctx, inbound)
         self._contact_sync.answered.connect(self._on_answer)
         self._contact_sync.completed.connect(self._on_people_known)
         self._contact_sync.store_failed.connect(self._on_store_failure)
         self._login_requests = LoginRequests()
-        self._batch_stored = asyncio.Event()  # cleared while a received batch is being stored
-        self._batch_stored.set()
-        self._qr_codes_shown = 0
-        self._qr_url = ""
+        self._store_lock = asyncio.Lock()  # held while a received batch is being stored
+        self._position = ReceivePosition(login_id="", cursor=Cursor(""))
+        self._qr_codes_shown = 0  # in a row, without a login
         self._phone_confirmation_requested = False
-        self._cursor = Cursor("")
-        self._login_id = ""
         self.login = LoginStatus(since=now_ms(), reason=self._text("starting"))
         self.logged_in = False
         self.people_known = False
         self.last_answer: int | None = None
 
-    def _text(self, message_key: str, **facts: object) -> str:
-        return bridge_text(self._ctx.language, message_key, **facts)
-
     def restore(self, cursor: Cursor | None, login_id: str, *, people_known: bool) -> None:
         """Continues from what the previous run stored."""
-        self._cursor = cursor or Cursor("")
-        self._login_id = login_id
+        self._position = ReceivePosition(login_id=login_id, cursor=cursor or Cursor(""))
         self.people_known = people_known
 
     def request_login(self) -> None:
         """Shows a new QR code now; without effect while logged in."""
         self._login_requests.request_login()
+
+    def request_login_if_idle(self) -> None:
+        """Shows a new QR code if the session is idle: after a logout, a refusal or too many codes."""
+        self._login_requests.request_login_if_idle()
 
     def enter_verification_code(self, code: str) -> bool:
         """Passes on the number that the phone shows; returns False when WeChat has not asked for one."""
@@ -131,10 +161,6 @@ class LoginSession:
             return False
         self._backend.enter_verification_code(code)
         return True
-
-    def request_login_if_idle(self) -> None:
-        """Shows a new QR code if the session is idle: after a logout, a refusal or too many codes."""
-        self._login_requests.request_login_if_idle()
 
     async def log_out(self) -> None:
         """Ends the login at WeChat; returns when that is done and the session is idle."""
@@ -151,26 +177,20 @@ class LoginSession:
 
     async def run(self) -> None:
         """Logs in and receives until cancelled."""
-        resume = True
-        previous_reason = ""
-        pause = 0.0
+        attempt = LoginAttempt(resume=True)
         backoff = Backoff()
         while True:
             try:
-                await self._run_until_interrupted(
-                    self._run_login(resume=resume, previous_reason=previous_reason, pause=pause)
-                )
+                await self._run_until_interrupted(self._run_login(attempt))
             except RETRIED_ERRORS as error:
                 backoff = backoff.after_failure()
                 self._set_interrupted(error)
-                pause = retry_delay(error, backoff, random.random())
-                resume = resume and not self._phone_confirmation_requested  # ask the phone only once
-                continue
+                pause_seconds = retry_delay(error, backoff, random.random())
+                resume = attempt.resume and not self._phone_confirmation_requested  # ask the phone only once
+                attempt = replace(attempt, resume=resume, pause_seconds=pause_seconds)
             except LOGIN_ENDS as end:
-                previous_reason = await self._handle_end(end)
-            resume = False
-            pause = 0.0
-            backoff = backoff.reset()
+                backoff = backoff.reset()
+                attempt = LoginAttempt(previous_reason=await self._handle_end(end))
 
     async def _handle_end(self, end: Exception) -> str:
         """Publishes why the login ended, and is idle unless the next attempt may follow at once.
@@ -204,10 +224,7 @@ class LoginSession:
         self._qr_codes_shown = 0
 
     async def _run_until_interrupted(self, login: Coroutine[None, None, None]) -> None:
-        """Runs a login until it fails or an interrupt arrives, and raises the one or the other.
-
-        An interrupt waits until a received batch is stored.
-        """
+        """Runs a login until it fails or an interrupt arrives, and raises the one or the other."""
         self._login_requests.discard_outdated()
         login_task = asyncio.ensure_future(login)
         interrupt_task = asyncio.ensure_future(self._login_requests.next_interrupt())
@@ -215,9 +232,8 @@ class LoginSession:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if interrupt_task.done():
-                while not self._batch_stored.is_set():
-                    await self._batch_stored.wait()
-                raise interrupt_task.result()
+                async with self._store_lock:  # a batch that is not stored would be lost with its login
+                    raise interrupt_task.result()
             await login_task
         finally:
             for task in tasks:
@@ -230,24 +246,18 @@ class LoginSession:
 
     # One login
 
-    async def _run_login(self, *, resume: bool, previous_reason: str, pause: float) -> None:
-        await self._pause(pause)
-        step = await self._log_in(resume=resume, previous_reason=previous_reason)
+    async def _run_login(self, attempt: LoginAttempt) -> None:
+        await self._pause(attempt.pause_seconds)
+        step = await self._log_in(attempt)
         self._qr_codes_shown = 0
         self._login_requests.logged_in = True
-        refresh = None
+        refresh: asyncio.Task[None] | None = None
         try:
             self._inbound.set_owner(step.owner)
-            if not self._has_people_of(step):
-                await self._start_login(step)
-                await self._contact_sync.start_login(step)
-                fetched = await self._contact_sync.fetch(step)
-            else:  # the stored contacts are valid; they are updated while messages are received
-                fetched = False
+            if self._has_people_of(step) or not await self._fetch_people(step):
+                refresh = asyncio.create_task(self._fetch_people_later(step))
             self.logged_in = True
             self._set_online(step.owner)
-            if not fetched:
-                refresh = asyncio.create_task(self._fetch_people_later(step))
             await self._receive(step.owner)
         finally:
             self._login_requests.logged_in = False
@@ -256,16 +266,16 @@ class LoginSession:
             if refresh is not None:
                 refresh.cancel()
 
-    async def _log_in(self, *, resume: bool, previous_reason: str) -> LoggedIn:
+    async def _log_in(self, attempt: LoginAttempt) -> LoggedIn:
         before_outage = self.login
         self._ctx.heartbeat("receive", STEP_WATCHDOG_SECONDS)
-        async with aclosing(self._backend.login(resume=resume)) as steps:
+        async with aclosing(self._backend.login(resume=attempt.resume)) as steps:
             async for step in steps:
                 if not isinstance(step, PollFailing):
                     self._on_answer()
                 match step:
                     case ShowQr(url=url, lifetime=lifetime):
-                        self._show_qr(url, lifetime, previous_reason)
+                        self._show_qr(url, lifetime, attempt.previous_reason)
                     case ConfirmOnPhone() | Scanned() | CodeRequired():
                         self._wait_for_person(step)
                     case QrExpired():
@@ -295,7 +305,8 @@ class LoginSession:
     def _on_poll_failing(self, cause: str) -> None:
         """Sets the state `interrupted` and keeps the QR code, which may still be valid."""
         reason = self._text("interrupted", why=cause)
-        self._set_state(LoginState.INTERRUPTED, reason, qr_expires=self.login.qr_expires, url=self._qr_url)
+        qr_expires, qr_url = self.login.qr_expires, self.login.qr_url
+        self._set_state(LoginState.INTERRUPTED, reason, qr_expires=qr_expires, qr_url=qr_url)
 
     def _on_poll_recovered(self, previous: LoginStatus) -> None:
         self._set_state(
@@ -303,7 +314,7 @@ class LoginSession:
             previous.reason,
             needs=previous.needs,
             qr_expires=previous.qr_expires,
-            url=self._qr_url,
+            qr_url=self.login.qr_url,
         )
 
     def _show_qr(self, url: str, lifetime: float, previous_reason: str) -> None:
@@ -312,7 +323,7 @@ class LoginSession:
         self._qr_codes_shown += 1
         reason = self._text("scan_again", why=previous_reason) if previous_reason else self._text("scan")
         expires = now_ms() + int(lifetime * 1000)
-        self._set_state(LoginState.WAITING_FOR_SCAN, reason, qr_expires=expires, url=url)
+        self._set_state(LoginState.WAITING_FOR_SCAN, reason, qr_expires=expires, qr_url=url)
 
     def require_expected(self, owner: Owner) -> None:
         """Raises `WrongAccount` unless `owner` is the account that the configuration expects."""
@@ -322,17 +333,19 @@ class LoginSession:
         """Returns whether the stored contacts have the handles of this login."""
         return (
             step.resumed
-            and step.login_id == self._login_id
-            and self._registry.is_current_login(step.login_id)
+            and step.login_id == self._position.login_id
+            and self._ctx.registry.is_current_login(step.login_id)
         )
 
-    async def _start_login(self, step: LoggedIn) -> None:
-        """Stores the cursor of a new login: the stored one is valid within its own login only."""
-        if step.login_id != self._login_id:
+    async def _fetch_people(self, step: LoggedIn) -> bool:
+        """Stores a new login and its contacts; returns False if WeChat refuses them."""
+        if step.login_id != self._position.login_id:
             await retry_until_stored(
-                lambda: self._journal.set_cursor(step.login_id, step.cursor), self._on_store_failure
+                lambda: self._ctx.journal.set_cursor(step.login_id, step.cursor), self._on_store_failure
             )
-            self._login_id, self._cursor = step.login_id, step.cursor
+            self._position = ReceivePosition(login_id=step.login_id, cursor=step.cursor)
+        await self._contact_sync.start_login(step)
+        return await self._contact_sync.fetch(step)
 
     async def _fetch_people_later(self, step: LoggedIn) -> None:
         try:
@@ -375,7 +388,7 @@ class LoginSession:
             self._ctx.heartbeat("receive", POLL_WATCHDOG_SECONDS)
             await self._wait_for_storage()
             try:
-                batch = await self._backend.receive(self._cursor)
+                batch = await self._backend.receive(self._position.cursor)
                 self.last_answer = now_ms()
                 await self._store(batch)
             except RETRIED_ERRORS as error:
@@ -393,13 +406,10 @@ class LoginSession:
                     self._set_online(owner)
 
     async def _store(self, batch: Batch) -> None:
-        """Stores a batch. No interrupt ends the login meanwhile: WeChat would not deliver the batch again."""
-        self._batch_stored.clear()
-        try:
-            await self._inbound.store(batch, self._login_id)
-            self._cursor = batch.cursor
-        finally:
-            self._batch_stored.set()
+        """Stores a batch. No interrupt ends the login meanwhile."""
+        async with self._store_lock:
+            await self._inbound.store(batch, self._position.login_id)
+            self._position = replace(self._position, cursor=batch.cursor)
 
     def _set_interrupted(self, error: Exception) -> None:
         message_key = "storage_trouble" if isinstance(error, StoreError) else "interrupted"
@@ -423,14 +433,17 @@ class LoginSession:
         *,
         needs: Needs | None = None,
         qr_expires: int | None = None,
-        url: str = "",
+        qr_url: str = "",
     ) -> None:
         previous = self.login
-        previous_url = self._qr_url
-        self.login = previous.transition(state, reason, now_ms(), needs=needs, qr_expires=qr_expires)
-        self._qr_url = url
-        if self.login == previous and url == previous_url:
+        self.login = previous.transition(
+            state, reason, now_ms(), needs=needs, qr_expires=qr_expires, qr_url=qr_url
+        )
+        if self.login == previous:
             return
         if state is not previous.state:
             log.info("login", state=str(state), needs=str(self.login.needs), reason=reason)
-        self._ctx.signals.login_changed.emit(self.login, url)
+        self._ctx.signals.login_changed.emit(self.login, qr_url)
+
+    def _text(self, message_key: str, **facts: object) -> str:
+        return bridge_text(self._ctx.language, message_key, **facts)
