@@ -1,6 +1,13 @@
 """One WeChat account: builds its components, connects their signals, and starts and stops them in order.
 
-Start reading here. The components do the work; this module holds only what concerns several of them.
+Start reading here. The components do the work; this module holds only what concerns several of them:
+
+- the way in: `session` receives, `inbound` stores, `publisher` publishes (and `media` fetches the files),
+- the way out: `intake` accepts commands from the broker and stores them, `sender` sends them to WeChat and
+  stores their results, `publisher` publishes those,
+- beside both: `status`, `reporter`, `windows` and `home_assistant` keep retained topics up to date.
+
+Life of an account: created, `run` until it is cancelled or a component fails, `stop`, `close`.
 """
 
 from __future__ import annotations
@@ -79,38 +86,42 @@ class Account:
         self.registry = ctx.registry
         self.counters = BrokerCounters(started=now_ms())
         self.connect_attempted = asyncio.Event()
-        self._session_task: asyncio.Task[None] | None = None
-        self._media_task: asyncio.Task[None] | None = None
+        self._receiving_tasks: list[asyncio.Task[None]] = []  # a stop cancels them before all others
         self._stopping = False
-        self._build_components()
+
+        # Each component is created after those whose methods it calls.
+        inflight = InflightWindow(ctx.broker)
+        self.retained = RetainedPublisher(inflight, ctx.topics.state)
+        self.publisher = Publisher(ctx, inflight)
+        self.status = StatusTopics(ctx, self.retained, inflight)
+
+        # WeChat to MQTT
+        echoes = EchoFilter()
+        self.inbound = InboundMessages(ctx, echoes)
+        self.session = LoginSession(ctx, self.inbound)
+        self.media = MediaService(ctx, self.publisher)
+        self.windows = ReplyWindowTopics(ctx, self.retained, self.session)
+        self.home_assistant = HomeAssistantDiscovery(ctx, self.retained, inflight, self.windows)
+        self.reporter = StatusReporter(ctx, self.counters, self.status, self.windows, self)
+
+        self._build_command_components(inflight, echoes)
         self._connect_signals()
         self._set_backend_language()
         self._publish_initial_state()
         ctx.shared.watchdog.watch(f"broker:{ctx.name}", lambda: ctx.broker.progress_deadline)
 
-    def _build_components(self) -> None:
-        """Creates each component after those whose methods it calls."""
+    def _build_command_components(self, inflight: InflightWindow, echoes: EchoFilter) -> None:
+        """Creates what brings commands and requests from MQTT to WeChat."""
         ctx = self.ctx
-        echoes = EchoFilter()
         recipients = Recipients(ctx)
-        self.inflight = InflightWindow(ctx.broker)
-        self.publisher = Publisher(ctx, self.inflight)
-        self.retained = RetainedPublisher(self.inflight, ctx.topics.state)
-        self.status = StatusTopics(ctx, self.retained, self.inflight)
-        self.inbound = InboundMessages(ctx, echoes)
-        self.session = LoginSession(ctx, self.inbound)
-        self.windows = ReplyWindowTopics(ctx, self.retained, self.session)
-        self.home_assistant = HomeAssistantDiscovery(ctx, self.retained, self.inflight, self.windows)
-        self.media = MediaService(ctx, self.publisher)
         attachments = Attachments(ctx, UrlFetcher())
         self.results = ResultPublications(ctx.name, ctx.topics)
         self.resolver = CommandResolver(ctx, attachments)
-        self.sender = CommandSender(ctx, self.resolver, echoes, self.results)
         self.validator = CommandValidator(ctx, self.session, recipients, self.results)
+        self.sender = CommandSender(ctx, self.resolver, echoes, self.results)
         self.actions = ActionRequests(ctx, self.session, recipients, self.inbound)
-        self.reporter = StatusReporter(ctx, self.counters, self.status, self.windows, self)
-        retained_commands = RetainedCommands(self.inflight)
-        requests = RequestDispatcher(ctx, self.inflight, retained_commands)
+        retained_commands = RetainedCommands(inflight)
+        requests = RequestDispatcher(ctx, inflight, retained_commands)
         requests.register(self.request_handlers())
         self.intake = CommandIntake(
             ctx,
@@ -207,8 +218,7 @@ class Account:
             ):
                 tasks.start(component.run())
             tasks.start(self.ctx.broker.run(self))
-            self._media_task = tasks.start(self.media.run())
-            self._session_task = tasks.start(self._run_session())
+            self._receiving_tasks = [tasks.start(self.media.run()), tasks.start(self._run_session())]
             fault = await tasks.wait_for_fault()
             await self._give_up(fault)
         finally:
@@ -221,9 +231,7 @@ class Account:
         self.connect_attempted.set()
         self.counters.failed = True
         self.counters.faults += 1
-        watchdog = self.ctx.shared.watchdog
-        watchdog.remove(self.name)
-        watchdog.heartbeat(f"end:{self.name}", TASK_CANCEL_TIMEOUT_SECONDS)
+        self._watch_end()
         if self._stopping:  # `stop` is running elsewhere; its caller cancels this task afterwards
             await asyncio.Event().wait()
         try:
@@ -231,6 +239,11 @@ class Account:
                 await self.stop("account_failed")
         except Exception as error:  # noqa: BLE001 - the failed component may fail to stop as well
             log.warning("account did not stop in order", account=self.name, error=type(error).__name__)
+        self._watch_end()
+
+    def _watch_end(self) -> None:
+        """Lets the watchdog expect the end of the account, and nothing of its loops any more."""
+        watchdog = self.ctx.shared.watchdog
         watchdog.remove(self.name)
         watchdog.heartbeat(f"end:{self.name}", TASK_CANCEL_TIMEOUT_SECONDS)
 
@@ -261,11 +274,10 @@ class Account:
         await self.reporter.flush_people_copy()
 
     async def _stop_receiving(self) -> None:
-        tasks = {task for task in (self._session_task, self._media_task) if task is not None}
-        for task in tasks:
+        for task in self._receiving_tasks:
             task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        if self._receiving_tasks:
+            await asyncio.wait(self._receiving_tasks)
 
     async def _publish_final_health(self) -> None:
         """Publishes that the account failed; after an orderly stop the last health stays as it is."""
@@ -287,9 +299,7 @@ class Account:
         saved_session = self.ctx.saved_state.broker_session
         had_session = bool(saved_session or self.counters.connects)
         self.connect_attempted.set()
-        self.counters.connects += 1
-        self.counters.standby = False
-        self.counters.broker_reason = ""
+        self.counters.record_connect()
         if had_session and not connection.session_present:
             self.counters.sessions_lost += 1
             self.reporter.publish_event("session_lost", {"broker": connection.url})
@@ -303,9 +313,7 @@ class Account:
 
     def on_disconnected(self, disconnect: Disconnected) -> None:
         self.connect_attempted.set()
-        self.counters.disconnects += disconnect.code == "lost"
-        self.counters.broker_reason = disconnect.reason
-        self.counters.standby = disconnect.standby
+        self.counters.record_disconnect(disconnect)
         self.retained.on_disconnected()
         self.publisher.on_disconnected()
         self.reporter.request_health()

@@ -13,6 +13,8 @@ from wx2mqtt import __version__
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.clock import rfc3339
 from wx2mqtt.model import Json, LoginState
+from wx2mqtt.mqtt.broker import Disconnected
+from wx2mqtt.mqtt.reconnect import EndReason
 from wx2mqtt.store.records import JournalStats, MediaState
 from wx2mqtt.wechat.backend import Capabilities
 
@@ -37,6 +39,18 @@ class BrokerCounters:
     standby: bool = False
     faults: int = 0
     failed: bool = False
+
+    def record_connect(self) -> None:
+        """Records that a connection to the broker is established."""
+        self.connects += 1
+        self.standby = False
+        self.broker_reason = ""
+
+    def record_disconnect(self, disconnect: Disconnected) -> None:
+        """Records that a connection ended, or could not be opened, and why."""
+        self.disconnects += disconnect.code == EndReason.LOST
+        self.standby = disconnect.standby
+        self.broker_reason = disconnect.reason
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
