@@ -145,6 +145,7 @@ class Account:
         on.online_changed.connect(self.sender.set_online)
         on.logged_out.connect(self.session.handle_logged_out)
         on.contacts_synced.connect(self.sender.recheck)
+        on.media_expected.connect(self.media.expect)
         on.media_received.connect(self.media.enqueue)
         on.received.connect(self.status.show_received)
         if self.windows.supported:  # a received message opens the reply window of its sender

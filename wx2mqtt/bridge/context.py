@@ -85,8 +85,11 @@ class AccountSignals:
     contacts_synced: Signal[[]] = field(default_factory=Signal)
     """The whole address book of this login is stored."""
 
-    media_received: Signal[[Sequence[NewMessage]]] = field(default_factory=Signal)
-    """Messages with bytes to fetch are stored."""
+    media_expected: Signal[[Sequence[NewMessage]]] = field(default_factory=Signal)
+    """Messages with bytes to fetch are about to be stored; if that succeeds, `media_received` follows."""
+
+    media_received: Signal[[]] = field(default_factory=Signal)
+    """The messages of the last `media_expected` are stored."""
 
     received: Signal[[RecordResult]] = field(default_factory=Signal)
     """A batch of messages, events or a cursor is stored."""

@@ -1,6 +1,12 @@
 """WeChat to MQTT: stores received messages, changes of people and the cursor in one commit.
 
-Publishing follows from the commit (`publisher.py`): nothing is published that is not stored.
+For each batch:
+
+1. The contacts in it are merged into the known people.
+2. Each message and event becomes a row (`inbound_rows.py`), unless it is the echo of an own send (`echo.py`)
+   or `receive` filters it.
+3. One commit stores the rows, the changed people and the cursor.
+4. Signals announce what is stored. Nothing is published before (`publisher.py`).
 """
 
 from __future__ import annotations
@@ -8,6 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 
@@ -25,31 +32,15 @@ from wx2mqtt.wechat.backend import Batch
 log = structlog.get_logger(__name__)
 
 
-class UnsavedPeople:
-    """Changes of people that the registry has and the database has not yet, with their events, in order."""
+@dataclass(frozen=True, slots=True)
+class PeopleBatch:
+    """Changes of people and the events about them, in order."""
 
-    def __init__(self, event_rows: EventRows) -> None:
-        self._event_rows = event_rows
-        self._changes = NO_CHANGES
-        self._events: list[NewEvent] = []
+    changes: PeopleChanges = NO_CHANGES
+    events: tuple[NewEvent, ...] = ()
 
-    def add(self, update: PeopleUpdate) -> None:
-        """Queues changes; call it right after the registry has made them, so that they stay in order."""
-        self._changes = self._changes.merged(update.people)
-        self._events += self._event_rows.people_rows(update)
-
-    def take(self) -> tuple[PeopleChanges, list[NewEvent]]:
-        """Returns all queued changes and events, and empties the queue."""
-        changes = self._changes
-        events = self._events
-        self._changes = NO_CHANGES
-        self._events = []
-        return changes, events
-
-    def put_back(self, changes: PeopleChanges, events: list[NewEvent]) -> None:
-        """Queues the changes of a failed commit again, before all later ones."""
-        self._changes = changes.merged(self._changes)
-        self._events = [*events, *self._events]
+    def followed_by(self, later: PeopleBatch) -> PeopleBatch:
+        return PeopleBatch(self.changes.merged(later.changes), (*self.events, *later.events))
 
 
 class InboundMessages:
@@ -69,7 +60,7 @@ class InboundMessages:
         self._names = SenderNames(ctx)
         self._message_rows = MessageRows(ctx, self._names, self.counts)
         self._event_rows = EventRows(ctx, self.counts)
-        self._unsaved = UnsavedPeople(self._event_rows)
+        self._unsaved = PeopleBatch()  # changes that the registry has, and the database not yet
         self._commit_lock = asyncio.Lock()
 
     @property
@@ -88,13 +79,13 @@ class InboundMessages:
 
         Retries until they are stored; `on_failure` is called at each failure.
         """
-        self._unsaved.add(changes)
+        self._add_unsaved(changes)
         await retry_until_stored(lambda: self._commit([], None, ""), on_failure)
 
     async def store(self, batch: Batch, login_id: str) -> None:
         """Stores a batch and its cursor. Raises `StoreError`; the same batch must be received again then."""
         self.counts["unread"] += batch.unreadable_count
-        self._unsaved.add(self._registry.apply_update(batch.contacts, batch.removed, now_ms()))
+        self._add_unsaved(self._registry.apply_update(batch.contacts, batch.removed, now_ms()))
         rows: list[NewMessage | NewEvent] = []
         for item in batch.items:
             row = await self._try_row(item)
@@ -104,29 +95,37 @@ class InboundMessages:
 
     async def _commit(self, rows: list[NewMessage | NewEvent], cursor: Cursor | None, login_id: str) -> None:
         async with self._commit_lock:
-            people, events = self._unsaved.take()
-            if not rows and not events and cursor is None and people == NO_CHANGES:
+            people, self._unsaved = self._unsaved, PeopleBatch()
+            if not rows and cursor is None and people == PeopleBatch():
                 return
+            with_media = [row for row in rows if isinstance(row, NewMessage) and row.media]
+            if with_media:
+                self._ctx.signals.media_expected.emit(with_media)
             try:
-                recorded = await self._journal.record([*events, *rows], people, cursor, login_id)
+                recorded = await self._journal.record(
+                    [*people.events, *rows], people.changes, cursor, login_id
+                )
             except BaseException:
-                self._unsaved.put_back(people, events)
+                self._unsaved = people.followed_by(self._unsaved)
                 raise
-        self._announce(recorded, rows, people)
+        self._announce(recorded, has_media=bool(with_media), has_people=people.changes != NO_CHANGES)
 
-    def _announce(
-        self, recorded: RecordResult, rows: list[NewMessage | NewEvent], people: PeopleChanges
-    ) -> None:
+    def _announce(self, recorded: RecordResult, *, has_media: bool, has_people: bool) -> None:
         signals = self._ctx.signals
         self.counts["repeated"] += recorded.repeated
         self.counts_by_kind.update(recorded.kinds)
-        if with_media := [row for row in rows if isinstance(row, NewMessage) and row.media]:
-            signals.media_received.emit(with_media)
+        if has_media:
+            signals.media_received.emit()
         signals.received.emit(recorded)
         if recorded.messages or recorded.events:
             signals.outbox_changed.emit(recorded.outbox)
-        if people != NO_CHANGES:
+        if has_people:
             signals.people_changed.emit()
+
+    def _add_unsaved(self, update: PeopleUpdate) -> None:
+        """Queues changes; call it right after the registry has made them, so that they stay in order."""
+        events = tuple(self._event_rows.people_rows(update))
+        self._unsaved = self._unsaved.followed_by(PeopleBatch(update.people, events))
 
     async def _try_row(self, item: Message | Event) -> NewMessage | NewEvent | None:
         try:
@@ -148,7 +147,7 @@ class InboundMessages:
         if self._message_rows.is_filtered(message, person):
             return None
         if not person.wrote:
-            self._unsaved.add(self._registry.mark_wrote(person))
+            self._add_unsaved(self._registry.mark_wrote(person))
         return await self._message_rows.row(message, person)
 
     async def _is_echo(self, message: Message) -> bool:
@@ -160,7 +159,7 @@ class InboundMessages:
         known = self._registry.by_handle(message.chat)
         if known is not None:
             return known
-        self._unsaved.add(self._registry.add_unlisted(message.chat, message.chat_kind, "", now_ms()))
+        self._add_unsaved(self._registry.add_unlisted(message.chat, message.chat_kind, "", now_ms()))
         added = self._registry.by_handle(message.chat)
         assert added is not None
         return added

@@ -245,6 +245,7 @@ class Talk:
         self.shown: list[Shown] = []
         self.beats: list[tuple[float, float | None]] = []
         self.stored: list[RecordResult] = []
+        self._expected: Sequence[NewMessage] = ()
         self.to_fetch: list[NewMessage] = []
         self.people_changes = 0
         self.sender = PaperSender()
@@ -263,7 +264,8 @@ class Talk:
         )
         signals = self.ctx.signals
         signals.received.connect(self.stored.append)
-        signals.media_received.connect(self.to_fetch.extend)
+        signals.media_expected.connect(self._expect)
+        signals.media_received.connect(lambda: self.to_fetch.extend(self._expected))
         signals.people_changed.connect(self._people_changed)
         signals.online_changed.connect(self.sender.set_online)
         signals.login_changed.connect(self._show)
@@ -273,6 +275,9 @@ class Talk:
 
     def _show(self, login: LoginStatus, url: str) -> None:
         self.shown.append(Shown(self.now, login, url))
+
+    def _expect(self, messages: Sequence[NewMessage]) -> None:
+        self._expected = messages
 
     def heartbeat(self, _name: str, limit: float) -> None:
         """As a watchdog."""

@@ -15,6 +15,7 @@ from wx2mqtt.aio import Signal, retry_until_stored
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.media.payloads import media_fields, read_as_base64
 from wx2mqtt.bridge.publisher import Publisher
+from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Json
 from wx2mqtt.store.records import MediaPart, MediaRow, NewMessage
@@ -30,12 +31,11 @@ MediaPatch = Mapping[str, Json]
 class HeldMessage:
     """A held message, by its `key` in the journal; `patch` is set when its file is downloaded or given up.
 
-    `until` is a time of the loop's clock; `released` is set when the message may be published.
+    `released` is set when the message may be published.
     """
 
     key: str
     topic: str
-    until: float
     patch: asyncio.Future[MediaPatch]
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -50,19 +50,32 @@ class InlineHold:
         self._publisher = publisher
         self.store_failed: Signal[[StoreError]] = Signal()
         self._held: dict[str, HeldMessage] = {}  # by media id
-        self._added: asyncio.Queue[tuple[str, HeldMessage]] = asyncio.Queue()
+        self._expected: list[str] = []  # media ids of the commit that is under way
+        self._added: asyncio.Queue[tuple[str, float]] = asyncio.Queue()  # media ids, and until when they wait
 
-    def hold(self, messages: Iterable[NewMessage]) -> None:
-        """Starts the wait of those messages that are stored as held."""
+    def expect(self, messages: Iterable[NewMessage]) -> None:
+        """Prepares the wait of messages that are about to be stored as held, in one commit; `hold` follows.
+
+        The downloader reads the journal, and may have a file before anybody is told of the commit.
+        """
+        for media_id in self._expected:  # their commit failed
+            del self._held[media_id]
         loop = asyncio.get_running_loop()
-        for message in messages:
-            media_id = next((media.id for media in message.media if media.part is MediaPart.WHOLE), None)
-            if message.held and media_id is not None:
-                held = HeldMessage(
-                    message.key, message.topic, loop.time() + MAX_HOLD_SECONDS, loop.create_future()
-                )
-                self._held[media_id] = held
-                self._added.put_nowait((media_id, held))
+        held = {
+            media.id: HeldMessage(message.key, message.topic, loop.create_future())
+            for message in messages
+            for media in message.media
+            if message.held and media.part is MediaPart.WHOLE
+        }
+        self._held |= held
+        self._expected = [*held]
+
+    def hold(self) -> None:
+        """Starts the wait of the messages that were expected: they are stored."""
+        until = loop_time() + MAX_HOLD_SECONDS
+        for media_id in self._expected:
+            self._added.put_nowait((media_id, until))
+        self._expected = []
 
     async def run(self) -> None:
         """Releases each message when its file is known or its time is over, until cancelled.
@@ -100,9 +113,10 @@ class InlineHold:
             if media_id not in media_ids and not held.patch.done():
                 held.patch.set_result({})
 
-    async def _hold_until_known(self, media_id: str, held: HeldMessage) -> None:
-        loop = asyncio.get_running_loop()
-        await asyncio.wait({held.patch}, timeout=held.until - loop.time())
+    async def _hold_until_known(self, media_id: str, until: float) -> None:
+        """Releases a message when its file is known, at the latest at `until`, by the loop's clock."""
+        held = self._held[media_id]
+        await asyncio.wait({held.patch}, timeout=until - loop_time())
         await self._release(held.key, held.topic, held.patch.result() if held.patch.done() else {})
         del self._held[media_id]
         held.released.set()

@@ -33,9 +33,13 @@ class MediaService:
             tasks.create_task(self._inline_hold.run())
             tasks.create_task(self._downloader.run())
 
-    def enqueue(self, messages: Sequence[NewMessage]) -> None:
-        """Starts the downloads of stored messages, and holds those that wait for their file."""
-        self._inline_hold.hold(messages)
+    def expect(self, messages: Sequence[NewMessage]) -> None:
+        """Prepares for messages with files, which are about to be stored; `enqueue` follows."""
+        self._inline_hold.expect(messages)
+
+    def enqueue(self) -> None:
+        """Starts the downloads of the expected messages, and holds those that wait for their file."""
+        self._inline_hold.hold()
         self.wake()
 
     def on_login_changed(self, login: LoginStatus, _url: str) -> None:

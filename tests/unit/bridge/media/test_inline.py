@@ -13,9 +13,9 @@ from tests.unit.bridge.media.works import PNG, Works, trouble, working
 from wx2mqtt.bridge.account_settings import MediaRules
 from wx2mqtt.bridge.media import inline as module
 from wx2mqtt.bridge.media.payloads import read_as_base64
-from wx2mqtt.errors import Rejected
+from wx2mqtt.errors import Rejected, StoreFull
 from wx2mqtt.model import Kind
-from wx2mqtt.store.records import MediaState
+from wx2mqtt.store.records import MediaRow, MediaState
 
 RULES = MediaRules(inline_below=1000)
 
@@ -41,6 +41,38 @@ async def test_a_message_contains_its_small_file_and_precedes_the_event(works: W
     assert (image["state"], image["mime"], image["size"]) == ("ready", "image/png", 34)
     assert (image["path"], image["url"]) == (event["path"], event["url"])
     assert "data" not in event
+
+
+async def test_a_file_that_is_fetched_before_its_commit_is_known_stands_in_its_message(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+):
+    finished = asyncio.Event()
+    on_media_finished = module.InlineHold.on_media_finished
+
+    async def noticed(self: module.InlineHold, row: MediaRow) -> None:
+        finished.set()
+        await on_media_finished(self, row)
+
+    async def fetched() -> None:
+        works.room.wake()
+        await finished.wait()
+
+    monkeypatch.setattr(module.InlineHold, "on_media_finished", noticed)
+    works.journal.before_known["record"] = fetched
+    await works.comes("1")
+    (topic, body), (after, _) = await works.published(2)
+    assert (topic, after) == ("in/wife", "event/media")
+    assert base64.b64decode(body["image"]["data"]) == PNG + b"1"
+
+
+async def test_a_message_whose_commit_failed_is_held_when_it_comes_again_and_not_twice(works: Works):
+    works.journal.troubles.append("record")
+    with pytest.raises(StoreFull):
+        await works.comes("1")
+    await works.comes("1")
+    (_, body), _ = await works.published(2)
+    assert "data" in body["image"]
+    assert not works.room._inline_hold._held
 
 
 async def test_what_is_not_smaller_does_not_stand_in_the_message(tmp_path: Path):
