@@ -31,6 +31,12 @@ log = structlog.get_logger(__name__)
 # After so many messages in a row without a message id the recipients may not see them (ilink 10.1.5).
 UNCONFIRMED_WARNING_COUNT = 3
 
+# The largest number of urls that are fetched at the same time.
+MAX_CONCURRENT_FETCHES = 8
+
+# After so many transfers in a row that broke off, the command is rejected.
+MAX_TRANSFER_ATTEMPTS = 3
+
 AnswerT = TypeVar("AnswerT")
 
 
@@ -105,12 +111,6 @@ class SendAttempts:
         if chat is not None and echo is not None:
             ended = row.result.time if row.result else now_ms()
             self._echoes.add_unanswered(chat, *echo, row.accepted, ended)
-
-
-MAX_CONCURRENT_FETCHES = 8
-
-# After so many transfers in a row that broke off, the command is rejected.
-MAX_TRANSFER_ATTEMPTS = 3
 
 
 class UrlPrefetch:

@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery
-from wx2mqtt.bridge.commands.hold import HOLD_REASONS, HoldQueue, error_code_of
+from wx2mqtt.bridge.commands.hold import HOLD_REASONS, HoldQueue
 from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
 from wx2mqtt.bridge.commands.rate_limit import SendConditions
 from wx2mqtt.bridge.commands.results import ExpiryCause, expired_result, final_result, uncertain_result
@@ -77,8 +77,8 @@ class ExpiryPolicy:
     def find_unsendable(self, queue: ChatQueue, window: ReplyWindow) -> Settlement | None:
         """Returns a command that must not wait until this closed window opens."""
         if (row := self._hold_queue.find_unholdable(queue, window)) is not None:
-            reason = self._window_reason(row, window)
-            return Settlement(row=row, result=final_result(row, Status.FAILED, error_code_of(window), reason))
+            code, text = HOLD_REASONS[window.reason].code, self._window_reason(row, window)
+            return Settlement(row=row, result=final_result(row, Status.FAILED, code, text))
         if (row := self._hold_queue.find_excess(queue)) is not None:
             facts = {"most": self._hold_queue.max_commands}
             cause = ExpiryCause(code="displaced", message_key="displaced", facts=facts)
@@ -117,13 +117,14 @@ class ExpiryPolicy:
             return ExpiryCause(code="logged_out", message_key="expired_logged_out")
         if (window := self._hold_queue.closed_window(row)) is not None:
             facts = {"why": self._window_reason(row, window)}
-            return ExpiryCause(code=error_code_of(window), message_key="expired_shut", facts=facts)
+            code = HOLD_REASONS[window.reason].code
+            return ExpiryCause(code=code, message_key="expired_shut", facts=facts)
         if (seconds := conditions.rate_limit_seconds) > 0:
             return ExpiryCause(code="rate_limited", message_key="expired_own_limit", retry_after=seconds)
         return ExpiryCause(code="expired", message_key="expired")
 
     def _window_reason(self, row: CommandRow, window: ReplyWindow) -> str:
-        return bridge_text(self._ctx.language, HOLD_REASONS[window.reason], user=row.command.user)
+        return bridge_text(self._ctx.language, HOLD_REASONS[window.reason].text_key, user=row.command.user)
 
 
 def expiry_grace_seconds(row: CommandRow) -> float:

@@ -1,7 +1,14 @@
-"""Sends urgent commands by apprise when WeChat did not accept them within `after_seconds`.
+"""Sends urgent commands by apprise when WeChat did not accept them within `after_seconds`, each once.
 
-Once for each command. The journal is marked before: after a crash in between it is sent again with the state
-`uncertain`, since an alarm twice is better than none.
+The state of a fallback is stored with its command:
+
+| state | meaning |
+|---|---|
+| (empty) | not needed yet |
+| `begun` | stored before the alert is sent; after a crash in between it is sent again, and ends `uncertain` |
+| `sent`, `failed`, `uncertain` | how it ended |
+
+An alarm twice is better than none.
 """
 
 from __future__ import annotations
@@ -25,13 +32,13 @@ from wx2mqtt.store.records import CommandRow
 
 log = structlog.get_logger(__name__)
 
-# The stored state of a fallback whose outcome is not known yet.
+# The stored state of a fallback whose outcome is not known yet; the other states are those of `AlertOutcome`.
 FALLBACK_STARTED = "begun"
 
 _MESSAGE_KEYS = {
-    "sent": "fallback_sent",
-    "failed": "fallback_failed",
-    "uncertain": "fallback_uncertain",
+    AlertOutcome.SENT: "fallback_sent",
+    AlertOutcome.FAILED: "fallback_failed",
+    AlertOutcome.UNCERTAIN: "fallback_uncertain",
 }
 
 
@@ -90,7 +97,7 @@ class FallbackDelivery:
     @staticmethod
     def replaces_wechat(row: CommandRow) -> bool:
         """Returns whether the fallback sent a command that is not to be sent by WeChat as well."""
-        return row.fallback not in ("", FALLBACK_STARTED) and not row.command.also_wechat
+        return _has_ended(row.fallback) and not row.command.also_wechat
 
     async def complete_result(self, row: CommandRow, result: Result) -> Result:
         """Returns the result with the state of the fallback, which runs first if WeChat did not accept it."""
@@ -101,14 +108,14 @@ class FallbackDelivery:
         if task is None and result.status is not Status.SENT and self._is_applicable(row):
             task = self._start_delivery(row)
         state = row.fallback if task is None else await asyncio.shield(task)
-        if state in ("", FALLBACK_STARTED):
+        if not _has_ended(state):
             return result
-        sentence = bridge_text(self._ctx.language, _MESSAGE_KEYS[state])
+        sentence = bridge_text(self._ctx.language, _MESSAGE_KEYS[AlertOutcome(state)])
         return replace(result, fallback=state, message=f"{result.message}; {sentence}")
 
     def _is_applicable(self, row: CommandRow) -> bool:
         """Returns whether the fallback is to send this command, and has not yet."""
-        return row.command.urgent and bool(self._rules.urls) and row.fallback in ("", FALLBACK_STARTED)
+        return row.command.urgent and bool(self._rules.urls) and not _has_ended(row.fallback)
 
     def _on_timer(self, row: CommandRow) -> None:
         self._timers.pop(row.id, None)
@@ -139,3 +146,7 @@ class FallbackDelivery:
         body = command.text or f"[{command.kind}] {command.name}".rstrip()
         title = bridge_text(self._ctx.language, "fallback_title", account=self._ctx.name, user=command.user)
         return Alert(title=title, body=body, file=self._resolver.file_of(row))
+
+
+def _has_ended(state: str) -> bool:
+    return state not in ("", FALLBACK_STARTED)

@@ -1,13 +1,17 @@
-"""Holds commands while the reply window of their recipient is closed: WeChat accepts them after the
-recipient wrote again.
+"""Holds commands while the reply window of their recipient is closed: WeChat takes them when the recipient
+has written again.
 
-A held command is marked in the journal and announced once by `event/held`. `sender.py` sends it when the
-window opens, the most important one first. Does nothing for a backend without reply windows.
+1. `sender.py` finds the window closed and calls `hold`: the commands are marked in the journal, get the ttl
+   `hold.ttl` unless they have their own, and are announced by `event/held`, once each.
+2. What has `hold: false`, or is too much, is given up by `expiry.py` (`find_unholdable`, `find_excess`).
+3. When the window opens, `sender.py` sends them, the most important one first.
+
+A backend without reply windows has no closed window.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.commands.queues import PRIORITY_RANKS, ChatQueue, ChatQueues
@@ -22,28 +26,27 @@ from wx2mqtt.store.records import CommandRow, NewPublication
 # The only reason for which a window opens without a message of the recipient.
 RATE_LIMITED = "rate_limited"
 
-# Keys of the texts that say why a window is closed, by `ReplyWindow.reason`.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldReason:
+    """What a closed window means: the keys of two texts, and the code of a result.
+
+    `text_key` says why it is closed, `hint_key` what opens it; `code` is that of a command that was not sent.
+    """
+
+    text_key: str
+    hint_key: str
+    code: str = "window_closed"
+
+
+# By `ReplyWindow.reason`.
 HOLD_REASONS = {
-    "never_wrote": "shut_never_wrote",
-    "new_binding": "shut_new_binding",
-    "too_long_ago": "shut_too_long_ago",
-    "quota_used": "shut_quota_used",
-    RATE_LIMITED: "shut_rate_limited",
+    "never_wrote": HoldReason(text_key="shut_never_wrote", hint_key="hint_never_wrote"),
+    "new_binding": HoldReason(text_key="shut_new_binding", hint_key="hint_new_binding"),
+    "too_long_ago": HoldReason(text_key="shut_too_long_ago", hint_key="hint_too_long_ago"),
+    "quota_used": HoldReason(text_key="shut_quota_used", hint_key="hint_quota_used", code="quota_used"),
+    RATE_LIMITED: HoldReason(text_key="shut_rate_limited", hint_key="hint_rate_limited", code=RATE_LIMITED),
 }
-
-_HINTS = {
-    "never_wrote": "hint_never_wrote",
-    "new_binding": "hint_new_binding",
-    "too_long_ago": "hint_too_long_ago",
-    "quota_used": "hint_quota_used",
-    RATE_LIMITED: "hint_rate_limited",
-}
-_CODES = {"quota_used": "quota_used", RATE_LIMITED: RATE_LIMITED}
-
-
-def error_code_of(window: ReplyWindow) -> str:
-    """Returns the result code of a command that was not sent because of this closed window."""
-    return _CODES.get(window.reason, "window_closed")
 
 
 class HoldQueue:
@@ -121,7 +124,9 @@ class HoldQueue:
             "command_id": row.command_id,
             "until": rfc3339(row.expires or 0),
             "why": window.reason,
-            "hint": bridge_text(self._ctx.language, _HINTS[window.reason], user=row.command.user),
+            "hint": bridge_text(
+                self._ctx.language, HOLD_REASONS[window.reason].hint_key, user=row.command.user
+            ),
         }
         return self._results.event_publication(
             "held", row.command.user, f"held:{row.command_id}", now_ms(), fields
