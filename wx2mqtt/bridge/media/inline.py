@@ -80,10 +80,12 @@ class InlineHold:
     async def run(self) -> None:
         """Releases each message when its file is known or its time is over, until cancelled.
 
-        Messages that were held before a restart are released at once: their time is over.
+        Messages that were held before a restart are released at once: their time is over. Those that this
+        process holds may be stored already, too, and wait.
         """
         for key, topic, _ in await retry_until_stored(self._journal.held_messages):
-            await self._release(key, topic, {})
+            if all(held.key != key for held in self._held.values()):
+                await self._release(key, topic, {})
         async with asyncio.TaskGroup() as tasks:
             while True:
                 tasks.create_task(self._hold_until_known(*await self._added.get()))

@@ -173,6 +173,18 @@ async def test_what_an_earlier_life_held_goes_out_at_once(tmp_path: Path):
         assert [body["id"] for topic, body in sent if topic == "in/wife"] == ["1", "2"]
 
 
+async def test_what_comes_before_the_messages_of_an_earlier_life_are_known_waits_for_its_file(
+    tmp_path: Path,
+):
+    async with working(tmp_path, RULES, runs=False) as works:
+        await works.comes("1")
+        running = asyncio.create_task(works.room.run())
+        (_, body), _ = await works.published(2)
+        running.cancel()
+        await asyncio.wait({running})
+    assert "data" in body["image"]
+
+
 async def test_a_disk_that_fails_lets_the_message_go_later(works: Works):
     works.journal.troubles += ["release", "release"]
     await works.comes("1")
