@@ -104,6 +104,7 @@ class PaperView:
         self.login = login()
         self.owner_name = "王小明"
         self.test_recipient = "filehelper"
+        self.has_owner = True
         self.qr_image = b""
         self.facts: HealthSnapshot | Exception = seen()
         self.messages: list[MessageLine] = []
@@ -136,8 +137,8 @@ class PaperView:
         await self._read()
         self.done.append(("send", user, text, command_id))
 
-    def request_login(self) -> None:
-        self.done.append(("login",))
+    def request_login(self, *, new_owner: bool = False) -> None:
+        self.done.append(("new_owner",) if new_owner else ("login",))
 
     def enter_verification_code(self, code: str) -> bool:
         self.done.append(("number", code))

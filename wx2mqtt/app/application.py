@@ -231,7 +231,9 @@ class Application:
             case "health":
                 return await account.health()
             case "login" | "login.code" | "login.state":
-                return account.run_login_operation(name, str(fields.get("code") or ""))
+                new_owner = fields.get("new_owner") is True
+                code = str(fields.get("code") or "")
+                return account.run_login_operation(name, code, new_owner=new_owner)
         raise Wx2MqttError(f"this bridge does not know '{name}'; is it another version?")
 
     async def _call_operation(self, operation: AdminOperation, fields: Mapping[str, Json]) -> Json:

@@ -34,6 +34,7 @@ from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.media.library import MediaLibrary
 from wx2mqtt.bridge.media.service import MediaService
+from wx2mqtt.bridge.owner import AccountOwner
 from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.reply_window import ReplyWindowTopics
@@ -95,30 +96,33 @@ class Account:
         self.publisher = Publisher(ctx, inflight)
         self.status = StatusTopics(ctx, self.retained, inflight)
 
-        # WeChat to MQTT
+        # The sender of commands: a login of another owner ends those that wait.
         echoes = EchoFilter()
+        attachments = Attachments(ctx, UrlFetcher())
+        self.results = ResultPublications(ctx.name, ctx.topics)
+        self.resolver = CommandResolver(ctx, attachments)
+        self.sender = CommandSender(ctx, self.resolver, echoes, self.results)
+        self.owner = AccountOwner(ctx, self.sender)
+
+        # WeChat to MQTT
         self.inbound = InboundMessages(ctx, echoes)
-        self.session = LoginSession(ctx, self.inbound)
+        self.session = LoginSession(ctx, self.inbound, self.owner)
         self.media = MediaService(ctx, self.publisher)
         self.windows = ReplyWindowTopics(ctx, self.retained, self.session)
         self.home_assistant = HomeAssistantDiscovery(ctx, self.retained, inflight, self.windows)
         self.reporter = StatusReporter(ctx, self.counters, self.status, self.windows, self)
 
-        self._build_command_components(inflight, echoes)
+        self._build_command_components(inflight, attachments)
         self._connect_signals()
         self._set_backend_language()
         self._publish_initial_state()
         ctx.shared.watchdog.watch(f"broker:{ctx.name}", lambda: ctx.broker.progress_deadline)
 
-    def _build_command_components(self, inflight: InflightWindow, echoes: EchoFilter) -> None:
+    def _build_command_components(self, inflight: InflightWindow, attachments: Attachments) -> None:
         """Creates what brings commands and requests from MQTT to WeChat."""
         ctx = self.ctx
         recipients = Recipients(ctx)
-        attachments = Attachments(ctx, UrlFetcher())
-        self.results = ResultPublications(ctx.name, ctx.topics)
-        self.resolver = CommandResolver(ctx, attachments)
         self.validator = CommandValidator(ctx, self.session, recipients, self.results)
-        self.sender = CommandSender(ctx, self.resolver, echoes, self.results)
         self.actions = ActionRequests(ctx, self.session, recipients, self.inbound)
         retained_commands = RetainedCommands(inflight)
         requests = RequestDispatcher(ctx, inflight, retained_commands)
@@ -166,6 +170,7 @@ class Account:
         )
         on.send_attempted.connect(self.windows.refresh)
         on.topic_dropped.connect(self.reporter.publish_dropped)
+        on.other_account_refused.connect(self.reporter.publish_other_account)
         on.health_changed.connect(self.reporter.request_health)
         on.settings_changed.connect(
             self._set_backend_language,
@@ -384,14 +389,14 @@ class Account:
         """The state of the login."""
         return self.session.login
 
-    def run_login_operation(self, operation: str, verification_code: str) -> Json:
+    def run_login_operation(self, operation: str, verification_code: str, *, new_owner: bool) -> Json:
         """Carries out an operation of the control socket and returns `login_details()`.
 
-        `login` requests a QR code, `login.code` passes on the number that the phone shows; any other
-        operation only reads.
+        `login` requests a QR code, with `new_owner` for another account; `login.code` passes on the number
+        that the phone shows; any other operation only reads.
         """
         if operation == "login":
-            self.session.request_login()
+            self.session.request_login(new_owner=new_owner)
         elif operation == "login.code":
             self.session.enter_verification_code(verification_code)
         return self.login_details()

@@ -14,30 +14,32 @@ from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.topic_names import FILEHELPER
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.i18n import Language
-from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import ChatKind, Json, Message, Owner
 
 
 class WrongAccount(Wx2MqttError):
-    """Another account than the expected one has logged in."""
+    """Another account than the owner's has logged in. `nickname` is its name; iLink sends none."""
+
+    def __init__(self, message: str, nickname: str) -> None:
+        super().__init__(message)
+        self.nickname = nickname
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExpectedAccount:
     """The account that may log in (`expect`), so that no other account publishes on its topics.
 
-    Empty fields are not checked. `uin` and `nickname` are of web WeChat, `ilink` is a handle of iLink.
+    Empty fields are not checked. `uin` and `nickname` are of web WeChat, `ilink` is a handle of iLink. Only
+    `uin` and `ilink` name an account: everybody can change their nickname.
     """
 
     uin: str = ""
     nickname: str = ""
     ilink: str = ""
 
-    def check(self, owner: Owner, language: Language) -> None:
-        """Raises `WrongAccount` if `owner` is another account."""
-        key = self.mismatched_key(owner)
-        if key:
-            raise WrongAccount(bridge_text(language, "wrong_account", found=owner.nickname or "?", key=key))
+    def names(self, owner: Owner) -> bool:
+        """Returns whether this names `owner`, who then becomes the owner without any further question."""
+        return (bool(self.uin) and self.uin == owner.uin) or (bool(self.ilink) and self.ilink == owner.handle)
 
     def mismatched_key(self, owner: Owner) -> str:
         """Returns the first key of `expect` that does not match, or an empty string.

@@ -82,6 +82,9 @@ class AccountSignals:
     logged_out: Signal[[LoggedOut]] = field(default_factory=Signal)
     """WeChat answered a send, a download or an action with the end of the login."""
 
+    other_account_refused: Signal[[str]] = field(default_factory=Signal)
+    """Another account than the owner's has scanned, and was logged out: its nickname, empty on iLink."""
+
     contacts_synced: Signal[[]] = field(default_factory=Signal)
     """The whole address book of this login is stored."""
 

@@ -11,7 +11,11 @@ from wx2mqtt.errors import LoggedOut
 
 
 class LoginRequested(Exception):
-    """A new QR code is wanted."""
+    """A new QR code is wanted; with `new_owner` another account may log in, and the login of now ends."""
+
+    def __init__(self, *, new_owner: bool = False) -> None:
+        super().__init__()
+        self.new_owner = new_owner
 
 
 class LogoutRequested(Exception):
@@ -26,7 +30,9 @@ class LoginRequests:
     """The queue of requests of one account.
 
     The session sets `logged_in` as soon as WeChat has accepted the login, and clears it when the login ends.
-    Until then a login request restarts the attempt; after that it has no effect.
+    Until then a login request restarts the attempt; after that it has no effect, unless it is for a new
+    owner. `new_owner` is true while the newest login request allows another account, until a login succeeds
+    or the session is idle.
     """
 
     def __init__(self) -> None:
@@ -34,11 +40,12 @@ class LoginRequests:
         self._idle = asyncio.Event()  # the session does nothing until it gets a login request
         self._logout_pending = False
         self.logged_in = False
+        self.new_owner = False
 
-    def request_login(self) -> None:
-        """Asks for a new QR code; without effect while logged in."""
-        if self._logout_pending or not self.logged_in:
-            self._queue.put_nowait(LoginRequested())
+    def request_login(self, *, new_owner: bool = False) -> None:
+        """Asks for a new QR code; without effect while logged in, unless `new_owner`."""
+        if self._logout_pending or new_owner or not self.logged_in:
+            self._queue.put_nowait(LoginRequested(new_owner=new_owner))
 
     def request_login_if_idle(self) -> None:
         """Asks for a new QR code if the session is idle."""
@@ -60,8 +67,11 @@ class LoginRequests:
         """Waits for the next interrupt; a login request that a login has overtaken is skipped."""
         while True:
             interrupt = await self._queue.get()
-            if not (isinstance(interrupt, LoginRequested) and self.logged_in):
-                return interrupt
+            if isinstance(interrupt, LoginRequested):
+                if self.logged_in and not interrupt.new_owner:
+                    continue
+                self.new_owner = interrupt.new_owner
+            return interrupt
 
     def discard_outdated(self) -> None:
         """Discards all but logout requests: the attempt that begins now fulfils the others."""
@@ -69,12 +79,16 @@ class LoginRequests:
         for interrupt in interrupts:
             if isinstance(interrupt, LogoutRequested):
                 self._queue.put_nowait(interrupt)
+            elif isinstance(interrupt, LoginRequested):
+                self.new_owner = interrupt.new_owner
 
     async def wait_for_login_request(self) -> None:
         """Is idle until a login is requested; a logout request returns at once meanwhile."""
+        self.new_owner = False
         self._mark_idle()
-        while not isinstance(await self._queue.get(), LoginRequested):
+        while not isinstance(request := await self._queue.get(), LoginRequested):
             self._mark_idle()
+        self.new_owner = request.new_owner
         self._idle.clear()
 
     def _mark_idle(self) -> None:

@@ -102,6 +102,10 @@ class StatusReporter:
         """Publishes the event that `count` publications of a topic were dropped."""
         self.publish_event("dropped", {"topic": topic, "count": count, "reason": DROP_REASON})
 
+    def publish_other_account(self, nickname: str) -> None:
+        """Publishes the event that another account scanned and was refused; its id is nobody's business."""
+        self.publish_event("other_account", {"name": nickname} if nickname else {})
+
     def publish_info(self) -> None:
         """Publishes `bridge/info`, version and settings of the bridge, if the broker is connected."""
         connection, settings = self._ctx.broker.connection, self._ctx.settings

@@ -11,7 +11,7 @@ It ends with an exception, and what follows is decided in `run` and `_handle_end
 | exception | what follows |
 |---|---|
 | one of `RETRIED_ERRORS` | state `interrupted`; the same again after a pause, which grows |
-| `LoggedOut`, `LoginRequested` | a QR code |
+| `LoggedOut`, `LoginRequested` | a QR code; for a new owner after a logout at WeChat |
 | `LogoutRequested` | a logout at WeChat, then nothing until a login is requested |
 | `LoginRefused`, `WrongAccount`, `TooManyQrCodes` | nothing until a login is requested |
 """
@@ -23,6 +23,7 @@ import random
 from collections.abc import Coroutine
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -34,6 +35,7 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.login_requests import LoginRequested, LoginRequests, LogoutRequested
 from wx2mqtt.bridge.login_state import LoginStatus, PhoneStep, required_of_person
+from wx2mqtt.bridge.owner import AccountOwner
 from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.errors import LoggedOut, LoginRefused, ProtocolViolation, StoreError, Throttled, Unreachable
 from wx2mqtt.i18n.bridge import bridge_text
@@ -124,8 +126,9 @@ class LoginSession:
     answered, in milliseconds; None before the first answer.
     """
 
-    def __init__(self, ctx: AccountContext, inbound: InboundMessages) -> None:
+    def __init__(self, ctx: AccountContext, inbound: InboundMessages, owner: AccountOwner) -> None:
         self._ctx = ctx
+        self._owner = owner
         self._backend = ctx.backend
         self._inbound = inbound
         self._contact_sync = ContactSync(ctx, inbound)
@@ -147,9 +150,12 @@ class LoginSession:
         self._position = ReceivePosition(login_id=login_id, cursor=cursor or Cursor(""))
         self.people_known = people_known
 
-    def request_login(self) -> None:
-        """Shows a new QR code now; without effect while logged in."""
-        self._login_requests.request_login()
+    def request_login(self, *, new_owner: bool = False) -> None:
+        """Shows a new QR code now; without effect while logged in.
+
+        With `new_owner` it ends a login, and lets another account become the owner.
+        """
+        self._login_requests.request_login(new_owner=new_owner)
 
     def request_login_if_idle(self) -> None:
         """Shows a new QR code if the session is idle: after a logout, a refusal or too many codes."""
@@ -203,6 +209,8 @@ class LoginSession:
                 return str(end)
             case LoginRequested():
                 self._qr_codes_shown = 0
+                if end.new_owner:
+                    await self._end_login_of_owner()
             case LogoutRequested():
                 await self._backend.logout()
                 await self._idle(LoginState.LOGGED_OUT, self._text("logged_out_by_request"))
@@ -210,11 +218,19 @@ class LoginSession:
                 await self._idle(LoginState.REFUSED, str(end))
             case WrongAccount():
                 await self._backend.logout()
+                self._ctx.signals.other_account_refused.emit(end.nickname)
                 await self._idle(LoginState.REFUSED, str(end), needs=Needs.RELOGIN)
             case TooManyQrCodes():
                 reason = self._text("too_many_codes", count=MAX_QR_CODES)
                 await self._idle(LoginState.LOGGED_OUT, reason)
         return ""
+
+    async def _end_login_of_owner(self) -> None:
+        """Ends the login before that of a new owner, so that a restart does not resume it."""
+        if self.login.state in (LoginState.ONLINE, LoginState.INTERRUPTED):
+            self._set_state(LoginState.LOGGED_OUT, self._text("logged_out_by_request"))
+        await self._backend.logout()
+        self._set_state(LoginState.STARTING, self._text("starting"))
 
     async def _idle(self, state: LoginState, reason: str, needs: Needs | None = None) -> None:
         """Does nothing until a login is requested."""
@@ -269,7 +285,9 @@ class LoginSession:
     async def _log_in(self, attempt: LoginAttempt) -> LoggedIn:
         before_outage = self.login
         self._ctx.heartbeat("receive", STEP_WATCHDOG_SECONDS)
-        async with aclosing(self._backend.login(resume=attempt.resume)) as steps:
+        await self._owner.adopt_saved_login()
+        usable = partial(self._owner.may_resume, new_owner=self._login_requests.new_owner)
+        async with aclosing(self._backend.login(resume=attempt.resume, usable=usable)) as steps:
             async for step in steps:
                 if not isinstance(step, PollFailing):
                     self._on_answer()
@@ -286,7 +304,12 @@ class LoginSession:
                     case PollRecovered():
                         self._on_poll_recovered(before_outage)
                     case LoggedIn():
-                        self.require_expected(step.owner)
+                        await self._owner.accept(
+                            step.owner,
+                            new_owner=self._login_requests.new_owner,
+                            on_store_failure=self._on_store_failure,
+                        )
+                        self._login_requests.new_owner = False
                         return step
         raise ProtocolViolation
 
@@ -324,10 +347,6 @@ class LoginSession:
         reason = self._text("scan_again", why=previous_reason) if previous_reason else self._text("scan")
         expires = now_ms() + int(lifetime * 1000)
         self._set_state(LoginState.WAITING_FOR_SCAN, reason, qr_expires=expires, qr_url=url)
-
-    def require_expected(self, owner: Owner) -> None:
-        """Raises `WrongAccount` unless `owner` is the account that the configuration expects."""
-        self._ctx.settings.expected_account.check(owner, self._ctx.language)
 
     def _has_people_of(self, step: LoggedIn) -> bool:
         """Returns whether the stored contacts have the handles of this login."""

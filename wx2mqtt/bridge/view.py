@@ -121,9 +121,14 @@ class AccountView:
         )
         await self._account.intake.accept(delivery, TextTopic(user))
 
-    def request_login(self) -> None:
-        """Shows a new QR code, like `request/login`; without effect while logged in."""
-        self._session.request_login()
+    @property
+    def has_owner(self) -> bool:
+        """Whether the account of an earlier login is remembered, so that no other one may log in."""
+        return self._account.owner.is_known
+
+    def request_login(self, *, new_owner: bool = False) -> None:
+        """Shows a new QR code, like `request/login`; without effect while logged in, unless `new_owner`."""
+        self._session.request_login(new_owner=new_owner)
 
     def enter_verification_code(self, code: str) -> bool:
         """Passes on the number that the phone shows; returns False when WeChat has not asked for one."""

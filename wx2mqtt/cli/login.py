@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from contextlib import aclosing
+from functools import partial
 from typing import Protocol, Self, TextIO
 
 from wx2mqtt.app import control_socket
@@ -49,24 +50,32 @@ LoginReport = dict[str, Json]
 class AskBridge(Protocol):
     """Lets the running bridge do one operation, with these fields, and returns its answer."""
 
-    async def __call__(self, operation: str, **fields: str) -> LoginReport: ...
+    async def __call__(self, operation: str, **fields: Json) -> LoginReport: ...
 
 
 async def login(
-    loaded: LoadedSettings, environment: RunEnvironment, name: str | None, out: TextIO = sys.stdout
+    loaded: LoadedSettings,
+    environment: RunEnvironment,
+    name: str | None,
+    out: TextIO = sys.stdout,
+    *,
+    new_owner: bool = False,
 ) -> None:
-    """Logs the account `name` in, by default the first; raises `Wx2MqttError` if that fails."""
+    """Logs the account `name` in, by default the first; raises `Wx2MqttError` if that fails.
+
+    With `new_owner` another WeChat account may become the owner.
+    """
     language = loaded.settings.language
     ask_bridge = _bridge_client(loaded, environment, name)
     try:
         state_before = await ask_bridge("login.state")
     except control_socket.BridgeNotRunning:
         async with open_application(loaded, environment, serve=False) as app:
-            await _log_in_here(app.account_named(name), out, language)
+            await _log_in_here(app.account_named(name), out, language, new_owner=new_owner)
         return
     try:
         async with asyncio.timeout(LOGIN_TIMEOUT_SECONDS):
-            await _log_in_by_bridge(ask_bridge, state_before, out, language)
+            await _log_in_by_bridge(ask_bridge, state_before, out, language, new_owner=new_owner)
     except TimeoutError:
         raise Wx2MqttError(bridge_text(language, "nobody_came")) from None
 
@@ -75,7 +84,7 @@ def _bridge_client(loaded: LoadedSettings, environment: RunEnvironment, name: st
     folder = store_folder(loaded, environment.env)
     account: dict[str, Json] = {} if name is None else {"account": name}
 
-    async def ask(operation: str, **fields: str) -> LoginReport:
+    async def ask(operation: str, **fields: Json) -> LoginReport:
         answer = await control_socket.ask_bridge(folder, operation, {**account, **fields})
         assert isinstance(answer, dict)
         return answer
@@ -84,24 +93,29 @@ def _bridge_client(loaded: LoadedSettings, environment: RunEnvironment, name: st
 
 
 async def _log_in_by_bridge(
-    ask_bridge: AskBridge, state_before: LoginReport, out: TextIO, language: Language
+    ask_bridge: AskBridge, state_before: LoginReport, out: TextIO, language: Language, *, new_owner: bool
 ) -> None:
     """Lets the running bridge log in and prints each change of its state after `state_before`."""
-    await ask_bridge("login")
+    await ask_bridge("login", new_owner=new_owner)
     previous = state_before
+    old_login_since = state_before["since"] if new_owner and state_before["state"] == "online" else None
+    was_code_shown = not new_owner  # a login of the present owner ends first, which is no failure
     async with _VerificationCodeInput(ask_bridge) as code_input:
         while True:
             current = await ask_bridge("login.state")
             url, reason, state = current["url"], current["reason"], current["state"]
+            is_old_login = state == "online" and current["since"] == old_login_since
+            was_code_shown = was_code_shown or bool(url)
             if url and url != previous["url"] and not draw_qr(str(url), out):
                 _print(out, bridge_text(language, "code_elsewhere", topic=current["qr_topic"]))
-            if reason != previous["reason"] or (state == "online" and previous is state_before):
+            is_news = state == "online" and previous is state_before and not is_old_login
+            if reason != previous["reason"] or is_news:
                 _print(out, str(reason))
-            if state == "online":
+            if state == "online" and not is_old_login:
                 return
             # A failed state may be followed by a new QR code at once: it is final if it is seen twice.
             has_failed = state in ("refused", "logged_out") and current["since"] != state_before["since"]
-            if has_failed and current == previous:
+            if has_failed and was_code_shown and current == previous:
                 raise LoginRefused(str(reason))
             previous = current
             await code_input.update(current["needs"] == "code")
@@ -134,9 +148,11 @@ class _VerificationCodeInput:
             self._read_task = asyncio.create_task(read_line())
 
 
-async def _log_in_here(account: Account, out: TextIO, language: Language) -> None:
+async def _log_in_here(account: Account, out: TextIO, language: Language, *, new_owner: bool) -> None:
     qr_count = 0
-    async with aclosing(account.backend.login(resume=True)) as steps:
+    await account.owner.adopt_saved_login()
+    usable = partial(account.owner.may_resume, new_owner=new_owner)
+    async with aclosing(account.backend.login(resume=not new_owner, usable=usable)) as steps:
         async for step in steps:
             match step:
                 case ShowQr(url=url):
@@ -148,7 +164,7 @@ async def _log_in_here(account: Account, out: TextIO, language: Language) -> Non
                             bridge_text(language, "no_terminal", topic=account.topics.login_qr)
                         )
                 case LoggedIn():
-                    await _save_login(account, step)
+                    await _save_login(account, step, new_owner=new_owner)
             _print(out, _step_text(step, language))
             if isinstance(step, CodeRequired):
                 if not sys.stdin.isatty():
@@ -172,13 +188,13 @@ def _step_text(step: LoginStep, language: Language) -> str:
     return ""
 
 
-async def _save_login(account: Account, step: LoggedIn) -> None:
+async def _save_login(account: Account, step: LoggedIn, *, new_owner: bool) -> None:
     """Stores the sync cursor of a new login; the backend has saved the session itself.
 
-    Logs out and raises `WrongAccount` if the configuration expects another account.
+    Logs out and raises `WrongAccount` if it is not the owner's account.
     """
     try:
-        account.session.require_expected(step.owner)
+        await account.owner.accept(step.owner, new_owner=new_owner)
     except WrongAccount:
         await account.backend.logout()
         raise

@@ -206,6 +206,12 @@ def check(
 def login(
     account: Annotated[str | None, typer.Argument(help=FIRST_ACCOUNT_HELP)] = None,
     config: ConfigOption = None,
+    new_owner: Annotated[
+        bool,
+        typer.Option(
+            "--new-owner", help="Let another WeChat account take over; what waits to be sent fails."
+        ),
+    ] = False,
 ) -> None:
     """Log in at the terminal, save the session and exit."""
     from wx2mqtt.app.application import RunEnvironment  # noqa: PLC0415
@@ -215,7 +221,7 @@ def login(
     loaded = _load(config, log_to_terminal=True)
 
     environment = RunEnvironment(env=os.environ, notifier=SystemdNotifier({}))
-    asyncio.run(log_in(loaded, environment, account))
+    asyncio.run(log_in(loaded, environment, account, new_owner=new_owner))
 
 
 @app.command()

@@ -601,6 +601,22 @@ BRIDGE_MESSAGES: Catalogue = {
         "another account scanned ({found}) than expect.{key} names; it was logged out again",
         "扫码的账号({found})与配置中的 expect.{key} 不符;已退出该账号",
     ),
+    "not_the_owner": (
+        "another account ({found}) scanned than the owner's; it was logged out again. request/login shows a new code",
+        "扫码的账号({found})不是本桥接的主人,已退出该账号。请用 request/login 获取新的二维码",
+    ),
+    "unknown_account": (
+        "WeChat did not say which account scanned; it was logged out again",
+        "微信未说明是哪个账号扫码,已退出该账号",
+    ),
+    "other_account": (
+        "another account is the owner of this bridge now; what waited for the one before was not sent",
+        "本桥接现已属于另一个账号;等待原账号发送的内容未发送",
+    ),
+    "code_or_new_owner": (
+        "'code' and 'new_owner' do not go together",
+        "“code”与“new_owner”不能同时使用",
+    ),
     "stopped": ("the bridge was stopped", "桥接程序已停止"),
     "account_failed": (
         "a fault of the bridge itself ended this account; it is begun again by itself, and the log says more",

@@ -53,8 +53,8 @@ REMEDIES: Mapping[str, Remedy] = {
             "登录被拒绝;桥接程序不会自动重试。",
         ),
         (
-            "Not every account may use WeChat on the web. Was it the one that accounts.<name>.expect names?",
-            "并非所有账号都能使用网页版微信。是否用了 accounts.<name>.expect 中指定的账号扫描?",
+            "Not every account may use WeChat on the web. Was it the owner's, or that of accounts.<name>.expect?",
+            "并非所有账号都能使用网页版微信。扫码的是否为主人的账号,或 accounts.<name>.expect 中指定的账号?",
         ),
     ),
     "login_stopped": Remedy(
@@ -209,6 +209,15 @@ PAGE_MESSAGES: Catalogue = {
     "log_in": ("Log in", "登录"),
     "new_code": ("Another code", "换一个二维码"),
     "log_out": ("Log out of WeChat…", "退出微信登录…"),
+    "new_owner": ("Log in with another account…", "改用其他账号登录…"),
+    # before another account takes over
+    "ask_owner_title": ("Another WeChat account?", "换成其他微信账号?"),
+    "ask_owner_text": (
+        "Who scans the next code owns {account} from then on. The login of now ends, and what waits is not sent.",
+        "下一个扫码的账号将成为 {account} 的主人。当前登录会立即退出;等待由原主人发送的内容将不再发送。",
+    ),
+    "ask_owner_yes": ("Show a code for another account", "显示给其他账号的二维码"),
+    "ask_owner_no": ("Keep the owner", "保留原主人"),
     # before a logout
     "ask_title": ("Log out of WeChat?", "退出微信登录?"),
     "ask_text": (

@@ -279,6 +279,14 @@ def read_integer(fields: Fields, key: str, default: int | None = None, *, minimu
     return value
 
 
+def read_flag(fields: Fields, key: str) -> bool:
+    """Returns true or false; false without the key."""
+    value = fields.get(key, False)
+    if not isinstance(value, bool):
+        raise _bad_field(key, "true or false")
+    return value
+
+
 def read_digits(fields: Fields, key: str) -> str:
     """Returns digits that a person has typed, also from a number."""
     value = fields.get(key)

@@ -170,6 +170,10 @@ EVENT_SCHEMAS: Mapping[str, EventSchema] = {
             "hint": string("what a person can do"),
         },
     ),
+    "other_account": EventSchema(
+        "another account than the owner's scanned; it was logged out and gets nothing",
+        optional={"name": string("of that account; iLink tells none")},
+    ),
     "session_lost": EventSchema(
         "the broker forgot our session: commands that it had not delivered are gone",
         required={"broker": nonempty_string()},

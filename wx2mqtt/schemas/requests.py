@@ -229,7 +229,8 @@ REQUEST_SCHEMAS: Mapping[str, RequestSchema] = {
                 string("", pattern=rf"^\s*\d{{1,{MAX_CODE_DIGITS}}}\s*$"),
                 integer(""),
                 description="what the phone shows (needs: code)",
-            )
+            ),
+            "new_owner": boolean("a login that stands ends, and another account may take over"),
         },
         allows_other_keys=True,
     ),

@@ -155,7 +155,7 @@ class Mqtt(Section):
 
 
 class Expect(Section):
-    """Any other account that scans is refused"""
+    """Any other account that scans is refused; uin and ilink replace the remembered owner"""
 
     uin: Digits | None = Field(None, description="web WeChat: the number of the account")
     nickname: Text | None = Field(None, description="web WeChat: the nickname of the account")

@@ -119,12 +119,12 @@ def _member(
     }
 
 
-def owner_entry(session: SimulatedSession, person: WorldPerson, *, uin: int) -> Fields:
+def owner_entry(session: SimulatedSession, person: WorldPerson) -> Fields:
     """Returns the account itself, as webwxinit shows it."""
     return {
-        "Uin": uin,
+        "Uin": session.uin,
         "UserName": session.user_name(person),
-        "NickName": messages.encode_name(person.nickname),
+        "NickName": messages.encode_name(session.nickname or person.nickname),
         "HeadImgUrl": avatar_path(session, person, skey=session.skey),
         "RemarkName": "",
         "PYInitial": "",

@@ -16,7 +16,14 @@ from wx2mqtt.simulator.faults import BadFault
 from wx2mqtt.simulator.http_messages import Request, SimulatedAnswer
 from wx2mqtt.simulator.ilink import control as ilink_control
 from wx2mqtt.simulator.message_injection import CannotSend, MessageOrder
-from wx2mqtt.simulator.qr_codes import OPEN_STATES, ActionNotPossible, CodeAction, CodeState, LoginQrCode
+from wx2mqtt.simulator.qr_codes import (
+    OPEN_STATES,
+    ActionNotPossible,
+    CodeAction,
+    CodeState,
+    LoginQrCode,
+    OtherAccount,
+)
 from wx2mqtt.simulator.routes import ENDPOINTS
 from wx2mqtt.simulator.settings import BadSetting
 from wx2mqtt.simulator.wechat import WeChat
@@ -119,6 +126,17 @@ def _code_action(action: CodeAction) -> Handler:
         return {"uuid": code.uuid, "state": code.state}
 
     return handler
+
+
+async def scan(wechat: WeChat, request: Request, order: Fields) -> object:
+    """Scans a code; with `uin` and `nickname` it is another account that does so."""
+    uin, nickname = order.get("uin"), order.get("nickname", "")
+    if not isinstance(uin, int | None) or not isinstance(nickname, str):
+        raise BadOrder("uin must be a number, nickname text")
+    answer = await _code_action(CodeAction.SCAN)(wechat, request, order)
+    code = _ordered_code(wechat, order)
+    code.other_account = None if uin is None else OtherAccount(uin=uin, nickname=nickname)
+    return answer
 
 
 async def logout(wechat: WeChat, _: Request, order: Fields) -> Fields:
@@ -340,7 +358,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", "/sim/people"): control_people.list_people,
     ("POST", "/sim/people"): control_people.change_people,
     ("POST", "/sim/violations/clear"): clear_violations,
-    ("POST", "/sim/scan"): _code_action(CodeAction.SCAN),
+    ("POST", "/sim/scan"): scan,
     ("POST", "/sim/confirm"): _code_action(CodeAction.CONFIRM),
     ("POST", "/sim/cancel"): _code_action(CodeAction.CANCEL),
     ("POST", "/sim/expire"): _code_action(CodeAction.EXPIRE),

@@ -6,6 +6,7 @@ import base64
 import random
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 
 from wx2mqtt.simulator.waiting_condition import WaitingCondition
@@ -48,12 +49,23 @@ _TRANSITIONS: dict[CodeState, dict[CodeAction, CodeState]] = {
 OPEN_STATES = frozenset({CodeState.WAITING, CodeState.SCANNED, CodeState.CONFIRMED})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherAccount:
+    """An account besides the simulated one that scans a code; it has the same people."""
+
+    uin: int
+    nickname: str
+
+
 class ActionNotPossible(ValueError):
     """The action is not possible in the current state."""
 
 
 class LoginQrCode:
-    """One login attempt. A `push` code needs no scan: the phone asks by itself (webwx 2.5.4)."""
+    """One login attempt. A `push` code needs no scan: the phone asks by itself (webwx 2.5.4).
+
+    `other_account` is who scanned it, None for the simulated account.
+    """
 
     def __init__(self, uuid: str, *, desktop: bool, push: bool, ticket: str, lifetime: float) -> None:
         self.uuid = uuid
@@ -65,6 +77,7 @@ class LoginQrCode:
         self.created_at = time.time()
         self.changes = WaitingCondition()
         self.session_sid = ""
+        self.other_account: OtherAccount | None = None
         self._expires_at = time.monotonic() + lifetime
 
     def seconds_left(self) -> float:

@@ -141,11 +141,17 @@ _ALPHANUMERIC = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 
 
 class SimulatedSession:
-    """A login. `ended_with` is None while it is active, then the retcode of every call (webwx 1.3.1)."""
+    """A login. `ended_with` is None while it is active, then the retcode of every call (webwx 1.3.1).
 
-    def __init__(self, rng: random.Random, *, uin: int, desktop: bool, base_host: str) -> None:
+    `nickname` is that of another account than the simulated one, else empty.
+    """
+
+    def __init__(
+        self, rng: random.Random, *, uin: int, desktop: bool, base_host: str, nickname: str = ""
+    ) -> None:
         self._rng = rng
         self.uin = uin
+        self.nickname = nickname
         self.desktop = desktop
         self.base_host = base_host
         self.sid = self._text(16)

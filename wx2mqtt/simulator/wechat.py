@@ -12,7 +12,7 @@ from wx2mqtt.simulator.ilink.simulated_ilink import SimulatedILink
 from wx2mqtt.simulator.media import ByteSource, MediaStore
 from wx2mqtt.simulator.messages import MessageIds, MessageRoute, render_entry
 from wx2mqtt.simulator.phone import Phone
-from wx2mqtt.simulator.qr_codes import CodeAction, LoginQrCode, LoginQrCodes
+from wx2mqtt.simulator.qr_codes import CodeAction, LoginQrCode, LoginQrCodes, OtherAccount
 from wx2mqtt.simulator.session import EntryKind, SimulatedSession
 from wx2mqtt.simulator.settings import SimulatorSettings
 from wx2mqtt.simulator.violations import Violations
@@ -93,7 +93,10 @@ class WeChat:
         if code.session_sid:
             return self.sessions[code.session_sid]
         self.end_session(RETCODE_OTHER_CLIENT)
-        session = SimulatedSession(self.rng, uin=self.world.uin, desktop=desktop, base_host=base_host)
+        scanner = code.other_account or OtherAccount(uin=self.world.uin, nickname="")
+        session = SimulatedSession(
+            self.rng, uin=scanner.uin, desktop=desktop, base_host=base_host, nickname=scanner.nickname
+        )
         self.sessions[session.sid] = session
         self.session = session
         code.session_sid = session.sid

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
@@ -16,7 +16,14 @@ from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.model import Blob, PersonId, Result, SendKey, Status
 from wx2mqtt.store.command_rows import command_row, command_values, new_row, replies_text, result_text
 from wx2mqtt.store.journal_part import JournalPart
-from wx2mqtt.store.queries import blob_to_text, insert_rows, json_list, load_queries, storable_text
+from wx2mqtt.store.queries import (
+    blob_to_text,
+    compact,
+    insert_rows,
+    json_list,
+    load_queries,
+    storable_text,
+)
 from wx2mqtt.store.records import (
     AcceptOutcome,
     AcceptResult,
@@ -36,6 +43,10 @@ _PAGE_STATEMENTS: Mapping[CommandState | None, str] = {
     CommandState.WAITING: _SQL["newest_waiting"],
     CommandState.SETTLED: _SQL["newest_settled"],
 }
+
+
+SettleWaiting = Callable[[CommandRow], tuple[Result, Sequence[NewPublication]]]
+"""Returns the result of a waiting command that is not to be sent, and the publications of that."""
 
 
 class AlreadySettled(Wx2MqttError):
@@ -207,6 +218,38 @@ class JournaledCommands(JournalPart):
             return self._settle(connection, row.id, result, publications)
 
         return await self._database.write("drop", job)
+
+    async def set_owner(self, backend: str, owner_id: str) -> None:
+        """Stores the WeChat account to which the store belongs; waiting commands stay."""
+        await self._database.write("owner", lambda db: self._set_owner(db, backend, owner_id))
+
+    async def change_owner(
+        self, backend: str, owner_id: str, settle: SettleWaiting
+    ) -> tuple[list[CommandRow], OutboxBatch]:
+        """Stores another account in place of the previous one, and settles all waiting commands.
+
+        Both are one commit: no command of the previous owner is left for the new one. `settle` runs in the
+        writer thread. Returns the settled commands and the rows of their publications.
+        """
+
+        def job(connection: sqlite3.Connection) -> tuple[list[CommandRow], OutboxBatch]:
+            self._set_owner(connection, backend, owner_id)
+            settled: list[CommandRow] = []
+            publications: list[NewPublication] = []
+            for (row_id,) in connection.execute(_SQL["waiting_ids"], (self._account,)).fetchall():
+                (row,) = _rows(connection, _SQL["by_row_id"], self._account, row_id)
+                result, more = settle(row)
+                self._settle(connection, row.id, result, ())
+                publications += more
+                settled.append(replace(row, state=CommandState.SETTLED, result=result))
+            return settled, self._enqueue(connection, publications)
+
+        return await self._database.write("change_owner", job)
+
+    def _set_owner(self, connection: sqlite3.Connection, backend: str, owner_id: str) -> None:
+        (stored,) = connection.execute(_SQL["owner"], (self._account,)).fetchone()
+        owner_ids = compact({**json.loads(stored), backend: owner_id})
+        connection.execute(_SQL["set_owner"], (storable_text(owner_ids), self._account))
 
     async def _read(self, statement: str, *arguments: object) -> list[CommandRow]:
         return await self._database.read(lambda db: _rows(db, statement, self._account, *arguments))

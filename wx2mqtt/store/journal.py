@@ -90,6 +90,8 @@ class Journal(
         recover_attempts        at start: make interrupted attempts uncertain
         retry_command           accept a settled command once more
         drop_command            settle a waiting command by the owner's decision
+        set_owner               store the WeChat account to which the store belongs
+        change_owner            store another one, and settle all waiting commands
         last_result_codes       the result codes of the commands that were sent last
         is_sent_message         whether a WeChat id belongs to a command
         sent_message_target     the recipient and time of an own message

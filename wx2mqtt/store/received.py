@@ -13,6 +13,7 @@ It returns the rows that may be published at once, so that the publisher need no
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
@@ -120,7 +121,7 @@ class ReceivedMessages(JournalPart):
         connection.execute(_SQL["add_stream"], (new_stream_id(),))
         connection.execute(_SQL["add_account"], (self._account,))
         (stream,) = connection.execute(_SQL["stream"]).fetchone()
-        base, session, login_id, cursor, seq = connection.execute(
+        base, session, login_id, cursor, seq, owners = connection.execute(
             _SQL["account"], (self._account,)
         ).fetchone()
         newest = connection.execute(_SQL["newest_payload"], (self._account,)).fetchone()
@@ -131,6 +132,7 @@ class ReceivedMessages(JournalPart):
             last_payload=newest[0] if newest else None,
             base_topic=base,
             broker_session=session,
+            owner_ids=json.loads(owners),
         )
         return stream, state
 

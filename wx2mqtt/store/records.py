@@ -168,7 +168,8 @@ NO_PUBLICATIONS = OutboxBatch()
 class AccountState:
     """The stored state of an account at start. `last_payload` is the payload of its newest message.
 
-    `broker_session` numbers the MQTT session that was used last; 0 if there was none.
+    `broker_session` numbers the MQTT session that was used last; 0 if there was none. `owner_ids` has the id
+    of the WeChat account to which the store belongs, by backend.
     """
 
     cursor: Cursor | None
@@ -177,6 +178,7 @@ class AccountState:
     last_payload: bytes | None
     base_topic: str | None
     broker_session: int = 0
+    owner_ids: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,7 +38,7 @@ from wx2mqtt.web.middleware import (
 )
 from wx2mqtt.web.options import WebOptions
 from wx2mqtt.web.page.handlers import PageHandlers
-from wx2mqtt.web.page.sections import QR_IMAGE_NAME
+from wx2mqtt.web.page.sections import NEW_OWNER_PATH, QR_IMAGE_NAME
 from wx2mqtt.web.request import context_of
 from wx2mqtt.web.responses import NO_STORE, text_response
 
@@ -86,6 +86,8 @@ def _page_routes(page: PageHandlers) -> list[Route]:
         Route(f"{account}/{QR_IMAGE_NAME}", page.qr_image, methods=["GET"]),
         Route(f"{account}/contacts", page.contacts, methods=["GET"]),
         Route(f"{account}/login", page.request_login, methods=["POST"]),
+        Route(f"{account}/{NEW_OWNER_PATH}", page.confirm_new_owner, methods=["GET"]),
+        Route(f"{account}/{NEW_OWNER_PATH}", page.request_new_owner, methods=["POST"]),
         Route(f"{account}/number", page.enter_verification_code, methods=["POST"]),
         Route(f"{account}/logout", page.confirm_logout, methods=["GET"]),
         Route(f"{account}/logout", page.log_out, methods=["POST"]),

@@ -196,6 +196,14 @@ CallObserver = Callable[[str, str, float], None]
 # Called with the number of contacts so far.
 OnProgress = Callable[[int], None]
 
+# Returns whether a saved login of this account may be used.
+LoginFilter = Callable[[Owner], bool]
+
+
+def any_login(_owner: Owner) -> bool:
+    """The filter that allows every saved login."""
+    return True
+
 
 class Backend(Protocol):
     """The connection of one WeChat account."""
@@ -205,13 +213,17 @@ class Backend(Protocol):
     def set_language(self, language: Language) -> None:
         """Sets the language of texts for people. The current login keeps the one it has at WeChat."""
 
-    def login(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
-        """Logs in; the last step is `LoggedIn`.
+    async def saved_owner(self) -> Owner | None:
+        """Returns the account of the newest saved login, or None without one. Raises `StoreError`."""
+
+    def login(self, *, resume: bool, usable: LoginFilter = any_login) -> AsyncGenerator[LoginStep, None]:
+        """Logs in; the last step is `LoggedIn`. The caller checks whether its account may stay.
 
         With `resume` it tries a saved login first, and when WeChat refuses that one, a push login on the
         phone. Then, and without `resume` at once, it shows QR codes, a new one whenever the last one expires.
-        This has no end: the caller stops the iteration. Raises `LoginRefused`, or `Unreachable` when WeChat
-        cannot be reached; then a saved login stays saved.
+        This has no end: the caller stops the iteration. A backend that keeps several saved logins uses those
+        that are `usable`. Raises `LoginRefused`, or `Unreachable` when WeChat cannot be reached; then a saved
+        login stays saved.
         """
 
     def enter_verification_code(self, code: str) -> None:

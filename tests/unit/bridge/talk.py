@@ -12,6 +12,7 @@ from wx2mqtt.bridge.account_settings import ExpectedAccount, MediaRules, Receive
 from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.login_state import LoginStatus
+from wx2mqtt.bridge.owner import AccountOwner
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.errors import StoreError
@@ -34,7 +35,16 @@ from wx2mqtt.model import (
     SendKey,
 )
 from wx2mqtt.store.records import NewEvent, NewMessage, PeopleChanges, RecordResult
-from wx2mqtt.wechat.backend import Batch, Capabilities, LoggedIn, LoginStep, OnProgress, ShowQr
+from wx2mqtt.wechat.backend import (
+    Batch,
+    Capabilities,
+    LoggedIn,
+    LoginFilter,
+    LoginStep,
+    OnProgress,
+    ShowQr,
+    any_login,
+)
 
 OWNER = Owner(handle=Handle("@me"), nickname="王小明", uin="211722515")
 WIFE = Contact(handle=Handle("@wife"), kind=ChatKind.FRIEND, nickname="晓梅", remark="老婆")
@@ -89,11 +99,16 @@ class PaperGateway:
         self.asked: list[bool] = []  # `resume` of each login
         self.cursors: list[str] = []
         self.logouts = 0
+        self.saved: Owner | None = None
+        self.usable: LoginFilter = any_login
         self.given: list[str] = []  # the numbers that `CodeRequired` asked for
         self.windows: dict[Handle, ReplyWindow] = {}
 
-    async def login(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
+    async def login(
+        self, *, resume: bool, usable: LoginFilter = any_login
+    ) -> AsyncGenerator[LoginStep, None]:
         self.asked.append(resume)
+        self.usable = usable
         for step in self.logins.popleft() if self.logins else [Wait(10**9)]:
             if isinstance(step, Wait):
                 await asyncio.sleep(step.seconds)
@@ -147,6 +162,9 @@ class PaperGateway:
     async def logout(self) -> None:
         self.logouts += 1
 
+    async def saved_owner(self) -> Owner | None:
+        return self.saved
+
     async def close(self) -> None:
         pass
 
@@ -161,8 +179,15 @@ class PaperJournal:
         self.cursors: list[tuple[str, str]] = []
         self.people = PeopleChanges()
         self.troubles: deque[StoreError | None] = deque()
+        self.owner_troubles: deque[StoreError] = deque()
+        self.owners: list[str] = []
         self.meanwhile: Callable[[], None] | None = None  # happens once, while messages are being stored
         self.seq = 0
+
+    async def set_owner(self, backend: str, owner_id: str) -> None:
+        if self.owner_troubles:
+            raise self.owner_troubles.popleft()
+        self.owners.append(owner_id)
 
     async def set_cursor(self, login_id: str, cursor: Cursor) -> None:
         trouble = self.troubles.popleft() if self.troubles else None
@@ -242,6 +267,7 @@ class Talk:
     plain: bool = False
 
     def __post_init__(self) -> None:
+        self.owner_changes: list[str] = []
         self.shown: list[Shown] = []
         self.beats: list[tuple[float, float | None]] = []
         self.stored: list[RecordResult] = []
@@ -270,7 +296,8 @@ class Talk:
         signals.online_changed.connect(self.sender.set_online)
         signals.login_changed.connect(self._show)
         self.inbound = InboundMessages(self.ctx, EchoFilter())
-        self.session = LoginSession(self.ctx, self.inbound)
+        self.owner = AccountOwner(self.ctx, self)
+        self.session = LoginSession(self.ctx, self.inbound, self.owner)
         self._running: asyncio.Task[None] | None = None
 
     def _show(self, login: LoginStatus, url: str) -> None:
@@ -278,6 +305,11 @@ class Talk:
 
     def _expect(self, messages: Sequence[NewMessage]) -> None:
         self._expected = messages
+
+    async def change_owner(self, backend: str, owner_id: str) -> None:
+        """As the sender of commands."""
+        await self.journal.set_owner(backend, owner_id)
+        self.owner_changes.append(owner_id)
 
     def heartbeat(self, _name: str, limit: float) -> None:
         """As a watchdog."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -85,6 +86,7 @@ def test_that_wechat_is_silent_for_a_while_does_not_forget_what_was_asked():
 
 def test_who_has_no_name_is_logged_in_all_the_same():
     async def story(talk: Talk) -> None:
+        talk.gateway.capabilities = replace(talk.gateway.capabilities, handles_change_at_login=False)
         talk.gateway.logins.append([CODE, logged_in(owner=NAMELESS)])
         await talk.after(5)
         assert talk.shown[-1].login.reason == "logged in"

@@ -24,8 +24,8 @@ class Session:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    def request_login(self) -> None:
-        self.asked.append("login")
+    def request_login(self, *, new_owner: bool) -> None:
+        self.asked.append("new_owner" if new_owner else "login")
 
     def enter_verification_code(self, code: str) -> bool:
         self.asked.append(code)
@@ -155,9 +155,10 @@ async def test_what_was_sent_is_counted_by_kind(house: House, view: AccountView)
 
 async def test_the_login_is_asked_for_and_ended_as_by_request(view: AccountView):
     view.request_login()
+    view.request_login(new_owner=True)
     await view.log_out()
     assert view.enter_verification_code("123456")
-    assert view._session.asked == ["login", "logout", "123456"]  # type: ignore[attr-defined]
+    assert view._session.asked == ["login", "new_owner", "logout", "123456"]  # type: ignore[attr-defined]
     assert view.login is Session.login
     assert view.qr_image == b"png"
     assert view.owner_name == ""

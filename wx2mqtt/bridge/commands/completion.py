@@ -10,11 +10,12 @@ import structlog
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.commands.resolver import CommandResolver
-from wx2mqtt.bridge.commands.results import ResultPublications, result_of_parts
+from wx2mqtt.bridge.commands.results import ResultPublications, final_result, result_of_parts
 from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Result, Status
 from wx2mqtt.store.commands import AlreadySettled
-from wx2mqtt.store.records import CommandRow
+from wx2mqtt.store.records import CommandRow, NewPublication
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +57,27 @@ class CommandCompletion:
         self.result_counts[str(result.status), result.code] += 1
         self.sent_counts[row.command.kind] += result.status is Status.SENT
         return is_next_started
+
+    def other_account_result(self, row: CommandRow) -> tuple[Result, tuple[NewPublication, ...]]:
+        """Returns the result of a command that waited for another owner, and its publications.
+
+        It is `uncertain` where an attempt for that owner got no answer.
+        """
+        is_uncertain = row.attempt_open or row.unanswered > 0
+        status = Status.UNCERTAIN if is_uncertain else Status.FAILED
+        sentence = bridge_text(self._ctx.language, "other_account")
+        result = final_result(row, status, "other_account", sentence)
+        if is_uncertain:
+            result = replace(result, duplicate_possible=True)
+        if row.fallback:
+            result = replace(result, fallback=row.fallback)
+        result = result_of_parts(row, result, len(self._resolver.parts_of(row)))
+        return result, self._results.publications(result, row.replies)
+
+    def remove_settled(self, row: CommandRow, result: Result) -> None:
+        """Removes a command that was settled together with others, and counts its result."""
+        self._queues.remove(row)
+        self.result_counts[str(result.status), result.code] += 1
 
     async def finish_already_settled(self, row: CommandRow) -> None:
         """Removes a command that has a result already, since the owner dropped it or it was repeated late."""

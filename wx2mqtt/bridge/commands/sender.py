@@ -125,6 +125,17 @@ class CommandSender:
         self._queues.remove(row)
         self.recheck()
 
+    async def change_owner(self, backend: str, owner_id: str) -> None:
+        """As `OwnerChange.change_owner`: the new owner sends none of the commands that wait."""
+        settled, stored = await self._journal.change_owner(
+            backend, owner_id, self._completion.other_account_result
+        )
+        self._ctx.signals.outbox_changed.emit(stored)
+        for row in settled:
+            assert row.result is not None
+            self._completion.remove_settled(row, row.result)
+        self.recheck()
+
     async def run(self) -> None:
         """Sends commands until cancelled."""
         try:
@@ -269,7 +280,11 @@ class CommandSender:
         except AlreadySettled:
             await self._completion.finish_already_settled(row)
         else:
-            await self._apply_outcome(queue, row, await self.attempts.attempt(request, row))
+            outcome = await self.attempts.attempt(request, row)
+            try:
+                await self._apply_outcome(queue, row, outcome)
+            except AlreadySettled:  # another owner came meanwhile
+                await self._completion.finish_already_settled(row)
             self._ctx.signals.send_attempted.emit()
 
     async def _mark_started(self, queue: ChatQueue, row: CommandRow) -> bool:

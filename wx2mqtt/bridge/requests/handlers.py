@@ -50,10 +50,16 @@ class AccountRequests:
         }
 
     async def _log_in(self, fields: dict[str, Json]) -> Json:
-        """Starts a login with a QR code, or enters the `code` that the phone shows."""
-        read.reject_unknown_fields(fields, "code")
+        """Starts a login with a QR code, or enters the `code` that the phone shows.
+
+        With `new_owner` a login ends first, and another account may log in.
+        """
+        read.reject_unknown_fields(fields, "code", "new_owner")
+        new_owner = read.read_flag(fields, "new_owner")
         if "code" not in fields:
-            self._session.request_login()
+            self._session.request_login(new_owner=new_owner)
+        elif new_owner:
+            raise BadCommand("bad_request", "code_or_new_owner")
         elif not self._session.enter_verification_code(read.read_digits(fields, "code")):
             raise BadCommand("bad_request", "no_code_asked")
         return self._session.login.body(self._account)

@@ -82,7 +82,7 @@ async def webwxinit(call: Call) -> SimulatedAnswer:
             for contact in recent
         ],
         SyncKey=_sync_key_fields(session.log.sync_key(position)),
-        User=contact_fields.owner_entry(session, wechat.world.owner, uin=wechat.world.uin),
+        User=contact_fields.owner_entry(session, wechat.world.owner),
         ChatSet="".join(f"{session.user_name(contact)}," for contact in wechat.world.chats()[:40]),
         SKey=session.skey if wechat.settings.new_skey else "",
         ClientVersion=637927733,

@@ -39,6 +39,18 @@ SELECT * FROM command
 WHERE account = ?1 AND status IS NULL AND coalesce(person, 0) NOT IN (SELECT value FROM json_each(?2))
 ORDER BY id LIMIT ?3;
 
+-- waiting_ids --
+SELECT id FROM command WHERE account = ? AND status IS NULL ORDER BY id;
+
+-- by_row_id --
+SELECT * FROM command WHERE account = ? AND id = ?;
+
+-- owner --
+SELECT owner FROM account WHERE name = ?;
+
+-- set_owner --
+UPDATE account SET owner = ? WHERE name = ?;
+
 -- urgent --
 -- Unsettled commands that may go out by the fallback service.
 SELECT * FROM command

@@ -10,7 +10,7 @@ SELECT value FROM meta WHERE name = 'stream';
 INSERT OR IGNORE INTO account (name) VALUES (?);
 
 -- account --
-SELECT base_topic, session, login_id, cursor, seq FROM account WHERE name = ?;
+SELECT base_topic, session, login_id, cursor, seq, owner FROM account WHERE name = ?;
 
 -- set_base_topic --
 UPDATE account SET base_topic = ? WHERE name = ?;

@@ -24,11 +24,14 @@ from wx2mqtt.web.html import LANGUAGE_TAGS, Assets, Html, PageText
 from wx2mqtt.web.page.contacts import MAX_OFFSET, MAX_QUERY_CHARACTERS, PEOPLE_PER_PAGE, people_section
 from wx2mqtt.web.page.live import EventStreamResponse, LiveUpdates
 from wx2mqtt.web.page.page import (
+    LOGOUT_QUESTION,
     MAX_TEST_CHARACTERS,
+    NEW_OWNER_QUESTION,
     PageAccount,
     PageQuery,
-    render_logout_confirmation,
+    Question,
     render_page,
+    render_question,
 )
 from wx2mqtt.web.page.sections import MAX_CODE_DIGITS, file_problems_section
 from wx2mqtt.web.page.snapshot import AccountSnapshot, PageOptions, account_snapshot
@@ -133,10 +136,24 @@ class PageHandlers:
 
     async def confirm_logout(self, request: Request) -> Response:
         """GET /accounts/<account>/logout: asks whether to log out."""
+        return self._ask(request, LOGOUT_QUESTION)
+
+    async def confirm_new_owner(self, request: Request) -> Response:
+        """GET /accounts/<account>/new-owner: asks whether another WeChat account is to take over."""
+        return self._ask(request, NEW_OWNER_QUESTION)
+
+    async def request_new_owner(self, request: Request) -> Response:
+        if (view := self._account_of(request)) is None:
+            return _unknown_account(request)
+        log.info("login of a new owner asked for on the page", account=view.name)
+        view.request_login(new_owner=True)
+        return _redirect_to_page("new_owner", view.name, "wechat")
+
+    def _ask(self, request: Request, question: Question) -> Response:
         if (view := self._account_of(request)) is None:
             return _unknown_account(request)
         page_text = PageText(context_of(request.scope).language)
-        document = render_logout_confirmation(view.name, page_text, self._assets)
+        document = render_question(question, view.name, page_text, self._assets)
         return HTMLResponse(document, headers=PAGE_HEADERS)
 
     async def log_out(self, request: Request) -> Response:

@@ -17,6 +17,7 @@ MAX_TEST_CHARACTERS = 500
 NOTICES: Mapping[str, str] = {
     "test": "said_test",
     "login": "said_login",
+    "new_owner": "said_login",
     "logout": "said_logout",
     "number": "said_number",
     "no_number": "said_no_number",
@@ -71,19 +72,35 @@ def render_page(accounts: Sequence[PageAccount], page_query: PageQuery, assets: 
     return html_document(body, "wx2mqtt", page_text.language, assets, script=True)
 
 
-def render_logout_confirmation(account: str, page_text: PageText, assets: Assets) -> bytes:
-    """Returns the page that asks before WeChat ends a login."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A question before something that cannot be undone; the fields are keys of `PAGE_MESSAGES`."""
+
+    title: str
+    text: str
+    yes: str
+    no: str
+
+
+LOGOUT_QUESTION = Question(title="ask_title", text="ask_text", yes="ask_yes", no="ask_no")
+NEW_OWNER_QUESTION = Question(
+    title="ask_owner_title", text="ask_owner_text", yes="ask_owner_yes", no="ask_owner_no"
+)
+
+
+def render_question(question: Question, account: str, page_text: PageText, assets: Assets) -> bytes:
+    """Returns the page that asks; its form is sent to the path of the page itself."""
     form = tag(
         "form",
-        tag("button", page_text("ask_yes"), class_="danger"),
-        tag("a", page_text("ask_no"), href="../../", class_="button"),
+        tag("button", page_text(question.yes), class_="danger"),
+        tag("a", page_text(question.no), href="../../", class_="button"),
         method="post",
         class_="row after",
     )
-    heading = tag("h1", page_text("ask_title"))
-    question = tag("p", page_text("ask_text", account=account))
-    body = tag("body", tag("main", heading, question, form, class_="alone card"))
-    title = f"wx2mqtt · {page_text('ask_title')}"
+    heading = tag("h1", page_text(question.title))
+    text = tag("p", page_text(question.text, account=account))
+    body = tag("body", tag("main", heading, text, form, class_="alone card"))
+    title = f"wx2mqtt · {page_text(question.title)}"
     return html_document(body, title, page_text.language, assets, root="../../")
 
 

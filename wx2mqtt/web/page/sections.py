@@ -28,6 +28,9 @@ STYLE_BAD = "bad"
 QR_IMAGE_NAME = "qr.png"
 """The last part of the path of the QR code; its type is `PNG_TYPE`."""
 
+NEW_OWNER_PATH = "new-owner"
+"""The last part of the path of the question whether another account is to take over."""
+
 QR_IMAGE_PIXELS = 290
 MAX_CODE_DIGITS = 12  # iLink's codes have six
 
@@ -150,10 +153,15 @@ def action_buttons(snapshot: AccountSnapshot, page_text: PageText) -> Html:
     if state.login_button:
         style = "main" if state.login_button == "log_in" else None
         button = tag("button", page_text(state.login_button), class_=style)
-        return tag("form", button, method="post", action=f"accounts/{account}/login")
+        form = tag("form", button, method="post", action=f"accounts/{account}/login")
+        return join_html([form, _new_owner_link(account, page_text)]) if snapshot.view.has_owner else form
     if state.can_log_out:
         return tag("a", page_text("log_out"), href=f"accounts/{account}/logout", class_="button")
     return Html()
+
+
+def _new_owner_link(account: str, page_text: PageText) -> Html:
+    return tag("p", tag("a", page_text("new_owner"), href=f"accounts/{account}/{NEW_OWNER_PATH}"))
 
 
 def _verification_code_form(account: str, page_text: PageText) -> Html:

@@ -18,6 +18,7 @@ from wx2mqtt.model import (
     Handle,
     MediaRef,
     Member,
+    Owner,
     QuotedMessage,
     Receipt,
     ReplyWindow,
@@ -28,9 +29,11 @@ from wx2mqtt.wechat.backend import (
     CallObserver,
     CredentialStore,
     LoggedIn,
+    LoginFilter,
     LoginStep,
     OnProgress,
     QuoteLookup,
+    any_login,
 )
 from wx2mqtt.wechat.http import Clock
 from wx2mqtt.wechat.ilink.client import ApiClient
@@ -103,9 +106,17 @@ class ILinkBackend:
         self._receiver: Receiver | None = None
         self._sender: Sender | None = None
 
-    async def login(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
+    async def saved_owner(self) -> Owner | None:
+        """As `Backend.saved_owner`."""
+        await self._client.load()
+        return next((bot.owner for bot in self._client.saved_bots()), None)
+
+    async def login(
+        self, *, resume: bool, usable: LoginFilter = any_login
+    ) -> AsyncGenerator[LoginStep, None]:
         """As `Backend.login`."""
-        async with aclosing(LoginFlow(self._client, self._verification_code).steps(resume=resume)) as steps:
+        login_flow = LoginFlow(self._client, self._verification_code, usable)
+        async with aclosing(login_flow.steps(resume=resume)) as steps:
             async for step in steps:
                 if isinstance(step, LoggedIn):
                     self._receiver = Receiver(self._client, self._quote_lookup)

@@ -104,12 +104,12 @@ class ApiClient:
         self._saved_at = float("-inf")
 
     async def mark_logged_out(self) -> None:
-        """Marks the saved logins as logged out, and saves them.
+        """Marks the current login as logged out, or all saved ones without a current one, and saves them.
 
         They are not removed: WeChat may issue no other login (ilink 3.5.1).
         """
         await self.load()
-        ended = self.saved_bots()
+        ended = [bot for bot in self.saved_bots() if self._current_id in {None, bot.id}]
         self._bots = tuple(replace(bot, over=True) if bot in ended else bot for bot in self._bots)
         self._current_id = None
         self._unsaved = True

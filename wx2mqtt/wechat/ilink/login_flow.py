@@ -15,7 +15,7 @@ import structlog
 
 from wx2mqtt.errors import BackendError, LoginRefused, Unreachable
 from wx2mqtt.model import Cursor, Handle
-from wx2mqtt.wechat.backend import LoggedIn, LoginStep
+from wx2mqtt.wechat.backend import LoggedIn, LoginFilter, LoginStep, any_login
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.protocol import requests, responses
 from wx2mqtt.wechat.ilink.protocol.endpoints import host_of
@@ -43,10 +43,17 @@ MAX_LOGIN_ATTEMPTS = 3
 
 
 class LoginFlow:
-    """Logs in once. `verification_code` passes on the number that the phone shows."""
+    """Logs in once. `verification_code` passes on the number that the phone shows.
 
-    def __init__(self, client: ApiClient, verification_code: VerificationCode) -> None:
+    Saved logins that are not `usable` stay saved, but WeChat does not get their tokens: it would answer that
+    the person who scans is bound to one of them, and not to which.
+    """
+
+    def __init__(
+        self, client: ApiClient, verification_code: VerificationCode, usable: LoginFilter = any_login
+    ) -> None:
         self._client = client
+        self._usable = usable
         self._clock = client.clock
         self._verification_code = verification_code
         self._refused_ids: set[str] = set()
@@ -67,7 +74,14 @@ class LoginFlow:
 
     def _resumable_bot(self) -> Bot | None:
         """Returns the newest saved login from which nobody has logged out."""
-        return next((bot for bot in self._client.saved_bots() if not bot.over), None)
+        return next((bot for bot in self._usable_bots() if not bot.over), None)
+
+    def _usable_bots(self) -> list[Bot]:
+        return [bot for bot in self._client.saved_bots() if self._usable(bot.owner)]
+
+    def _bots_for_codes(self) -> list[Bot]:
+        """Returns the usable logins that WeChat has not refused after a scan, newest first."""
+        return [bot for bot in self._usable_bots() if bot.id not in self._refused_ids]
 
     async def fetch_code(self) -> LoginCode:
         """As `QrLogin.fetch_code`.
@@ -76,7 +90,7 @@ class LoginFlow:
         (ilink 3.1.2).
         """
         client = self._client
-        tokens = tuple(bot.token for bot in client.saved_bots() if bot.id not in self._refused_ids)
+        tokens = tuple(bot.token for bot in self._bots_for_codes())
         request = requests.qr_code_request(client.hosts.login, tokens, client.random_uint32())
         code = responses.read_qr_code(await client.call_json(request))
         if not code.handle:
@@ -127,7 +141,7 @@ class LoginFlow:
 
     async def _existing_login(self) -> LoggedIn | None:
         """Returns the saved login to which the person is bound, or None where WeChat refuses all of them."""
-        candidates = [bot for bot in self._client.saved_bots() if bot.id not in self._refused_ids]
+        candidates = self._bots_for_codes()
         for bot in candidates:
             if await self._is_valid_with_retries(bot):
                 return await self._resume(bot)

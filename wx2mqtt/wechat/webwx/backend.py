@@ -19,11 +19,21 @@ from wx2mqtt.model import (
     Handle,
     MediaRef,
     Member,
+    Owner,
     Receipt,
     ReplyWindow,
     SendKey,
 )
-from wx2mqtt.wechat.backend import Batch, CallObserver, CredentialStore, LoggedIn, LoginStep, OnProgress
+from wx2mqtt.wechat.backend import (
+    Batch,
+    CallObserver,
+    CredentialStore,
+    LoggedIn,
+    LoginFilter,
+    LoginStep,
+    OnProgress,
+    any_login,
+)
 from wx2mqtt.wechat.http import Clock
 from wx2mqtt.wechat.json_reader import JsonObject
 from wx2mqtt.wechat.webwx.actions import Actions
@@ -88,7 +98,16 @@ class WebWxBackend:
         self._sender: Sender | None = None
         self._actions: Actions | None = None
 
-    async def login(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
+    async def saved_owner(self) -> Owner | None:
+        """As `Backend.saved_owner`."""
+        return await self._client.saved_owner()
+
+    async def login(
+        self,
+        *,
+        resume: bool,
+        usable: LoginFilter = any_login,  # noqa: ARG002 - only one login is saved
+    ) -> AsyncGenerator[LoginStep, None]:
         """As `Backend.login`. Raises `LoggedOut` too, where WeChat ends a new login at once (webwx 5.1.1)."""
         session_setup = SessionSetup(self._client)
         async with aclosing(LoginFlow(self._client, session_setup).steps(resume=resume)) as steps:

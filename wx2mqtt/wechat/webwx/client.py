@@ -14,6 +14,7 @@ import structlog
 from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, Rejected, StoreError, Throttled
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import webwx_text
+from wx2mqtt.model import Owner
 from wx2mqtt.wechat import json_reader
 from wx2mqtt.wechat.backend import CredentialStore
 from wx2mqtt.wechat.http import BadAnswer, Clock
@@ -225,6 +226,12 @@ class ApiClient:
         self.set_session(session)
         self._saved = self._persistent_state(session)
         return session
+
+    async def saved_owner(self) -> Owner | None:
+        """Returns the account of the saved login, None when there is none for this endpoint."""
+        saved = await self._credentials.load()
+        restored = session_from_saved(saved, self.endpoint) if saved is not None else None
+        return None if restored is None else restored[0].owner
 
     async def save(self) -> None:
         """Saves the login if keys or cookies have changed since the last save."""

@@ -170,6 +170,20 @@ async def test_to_log_out_is_a_question_first(http, view):
     assert view.done == [("logout",)]
 
 
+async def test_another_account_is_a_question_first(http, view):
+    view.login = login(LoginState.REFUSED)
+    page = await page_of(http)
+    ((link, _),) = [one for one in page.all("a") if one[0]["href"] == "accounts/home/new-owner"]
+    question = await page_of(http, f"/{link['href']}")
+    assert question.text("h1") == "Another WeChat account?"
+    assert "what waits is not sent" in question.text("p")
+    assert view.done == []
+    answer = await http.post("/accounts/home/new-owner")
+    path = urljoin("/accounts/home/new-owner", answer.headers["location"])
+    assert path == "/?said=new_owner#home-wechat"
+    assert view.done == [("new_owner",)]
+
+
 async def test_a_logout_that_takes_long_is_not_waited_for(http, view, monkeypatch):
     monkeypatch.setattr(module, "LOGOUT_WAIT_SECONDS", 0.01)
     view.hangs = never
@@ -304,7 +318,8 @@ async def test_a_long_query_is_cut(http, view):
     assert field["value"] == "<" * 100
 
 
-ACTS = [f"/accounts/{{}}/{act}" for act in ("login", "logout", "test", "number")]
+ACTS = [f"/accounts/{{}}/{act}" for act in ("login", "logout", "test", "number", "new-owner")]
+QUESTIONS = ("logout", "new-owner")
 
 
 @pytest.mark.parametrize("path", ACTS)
@@ -314,7 +329,8 @@ async def test_an_account_that_there_is_not_does_nothing(http, view, path):
 
 
 @pytest.mark.parametrize(
-    "path", ["/accounts/nobody/qr.png", "/accounts/nobody/contacts", "/accounts/nobody/logout"]
+    "path",
+    [f"/accounts/nobody/{name}" for name in ("qr.png", "contacts", *QUESTIONS)],
 )
 async def test_of_an_account_that_there_is_not_nothing_is_shown(http, path):
     assert (await http.get(path)).status_code == 404
@@ -336,7 +352,7 @@ async def test_no_page_of_another_site_does_anything(http, view, path, headers):
     assert view.done == []
 
 
-@pytest.mark.parametrize("path", [path.format("home") for path in ACTS if "logout" not in path])
+@pytest.mark.parametrize("path", [path.format("home") for path in ACTS if not path.endswith(QUESTIONS)])
 async def test_to_read_an_address_does_nothing(http, view, path):
     assert (await http.get(path)).status_code == 405
     assert view.done == []

@@ -94,11 +94,18 @@ def test_the_buttons_are_those_that_mean_something(state):
     page = Elements(f"<main>{shown(login=login(state))['acts']}</main>")
     forms, links = page.all("form"), page.all("a")
     assert bool(forms) == bool(LOGIN_STATES[state].login_button)
-    assert bool(links) == LOGIN_STATES[state].can_log_out
     for form, _ in forms:
         assert form == {"method": "post", "action": "accounts/home/login"}
-    for link, _ in links:
-        assert link["href"] == "accounts/home/logout"
+    wanted = ["accounts/home/logout"] if LOGIN_STATES[state].can_log_out else []
+    wanted += ["accounts/home/new-owner"] if forms else []
+    assert [link["href"] for link, _ in links] == wanted
+
+
+def test_before_the_first_login_there_is_no_other_account_to_choose():
+    view = PaperView()
+    view.has_owner = False
+    state = login(LoginState.WAITING_FOR_SCAN)
+    assert "new-owner" not in shown(view=view, login=state)["acts"]
 
 
 def test_nothing_wrong_is_said_too():

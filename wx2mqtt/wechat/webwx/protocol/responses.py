@@ -260,10 +260,11 @@ def session_from_answer(
 ) -> Session:
     """Returns the session in an answer. In desktop mode sid and uin may be in cookies only (webwx 2.4.3.6).
 
-    Raises `LoginRefused` when the answer grants no session.
+    Raises `LoginRefused` when the answer grants no session, or does not name the account: only the uin shows
+    whose login it is.
     """
     sid = answer.sid or cookies.value("wxsid")
-    uin = answer.uin or cookies.value("wxuin")
+    uin = _named_uin(answer.uin) or _named_uin(cookies.value("wxuin"))
     if answer.ret != Ret.OK or not (answer.skey and sid and uin):
         raise login_refusal(answer, language)
     return Session(
@@ -275,6 +276,11 @@ def session_from_answer(
         pass_ticket=answer.pass_ticket,
         device_id=device_id,
     )
+
+
+def _named_uin(uin: str) -> str:
+    """Returns the uin, or an empty text for 0, which names no account (webwx 4.2.1)."""
+    return uin if uin.strip("0") else ""
 
 
 def login_refusal(answer: NewLogin, language: Language) -> LoginRefused:

@@ -1,0 +1,120 @@
+"""The WeChat account to which the store of this bridge account belongs: decides which logins may stay.
+
+The first account that logs in is remembered in the store. Whoever sees a QR code can scan it, so another
+account that logs in is refused, until the owner asks for a change: with `expect` in the configuration, or
+with a request for a login of a new owner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+import structlog
+
+from wx2mqtt.aio import retry_until_stored
+from wx2mqtt.bridge.account_settings import ExpectedAccount, WrongAccount
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.errors import StoreError
+from wx2mqtt.i18n.bridge import bridge_text
+from wx2mqtt.model import Owner
+
+log = structlog.get_logger(__name__)
+
+
+class OwnerChange(Protocol):
+    """The part of the bridge that knows the waiting commands."""
+
+    async def change_owner(self, backend: str, owner_id: str) -> None:
+        """Stores another owner, and settles the commands that waited for the previous one, in one commit.
+
+        Raises `StoreError`; then nothing is changed.
+        """
+
+
+def _ignore_failure(_error: StoreError) -> None:
+    """For callers that show no state meanwhile."""
+
+
+class AccountOwner:
+    """The remembered account. Each backend has its own: the ids of one say nothing about those of another."""
+
+    def __init__(self, ctx: AccountContext, owner_change: OwnerChange) -> None:
+        self._ctx = ctx
+        self._owner_change = owner_change
+        self._backend_name = ctx.backend.capabilities.backend
+        self._stored_id = ctx.saved_state.owner_ids.get(self._backend_name, "")
+        self._id = self._stored_id
+
+    @property
+    def is_known(self) -> bool:
+        """Whether an account is remembered."""
+        return bool(self._id)
+
+    @property
+    def _expected(self) -> ExpectedAccount:
+        return self._ctx.settings.expected_account
+
+    async def adopt_saved_login(self) -> None:
+        """Remembers the account of the saved login if none is remembered.
+
+        That is the case after an update from a version that remembered none, and after a kill between the
+        first login and the commit that remembers it. Raises `StoreError`.
+        """
+        if self._id:
+            return
+        owner = await self._ctx.backend.saved_owner()
+        if owner is not None and self._id_of(owner) and not self._expected.mismatched_key(owner):
+            await self._ctx.journal.set_owner(self._backend_name, self._id_of(owner))
+            self._id = self._stored_id = self._id_of(owner)
+
+    def may_resume(self, owner: Owner, *, new_owner: bool) -> bool:
+        """Returns whether a saved login of this account may be used; with `new_owner` not the owner's."""
+        if self._expected.mismatched_key(owner):
+            return False
+        if not self._id or self._expected.names(owner):
+            return True
+        return (self._id_of(owner) == self._id) is not new_owner
+
+    async def accept(
+        self,
+        owner: Owner,
+        *,
+        new_owner: bool = False,
+        on_store_failure: Callable[[StoreError], None] = _ignore_failure,
+    ) -> None:
+        """Checks the account of a login, and remembers the first one; with `new_owner` also another one.
+
+        Returns when that is stored; retries as long as the store fails. Raises `WrongAccount`.
+        """
+        self._require_allowed(owner, new_owner=new_owner)
+        owner_id = self._id_of(owner)
+        is_change = bool(self._stored_id)
+        self._id = owner_id
+        if owner_id == self._stored_id:
+            return
+        if is_change:
+            log.info("another account is the owner now", account=self._ctx.name)
+            await retry_until_stored(
+                lambda: self._owner_change.change_owner(self._backend_name, owner_id), on_store_failure
+            )
+        else:
+            await retry_until_stored(
+                lambda: self._ctx.journal.set_owner(self._backend_name, owner_id), on_store_failure
+            )
+        self._stored_id = owner_id
+
+    def _require_allowed(self, owner: Owner, *, new_owner: bool) -> None:
+        language, name = self._ctx.language, owner.nickname
+        expected = self._expected
+        if key := expected.mismatched_key(owner):
+            raise WrongAccount(bridge_text(language, "wrong_account", found=name or "?", key=key), name)
+        owner_id = self._id_of(owner)
+        if not owner_id:
+            raise WrongAccount(bridge_text(language, "unknown_account"), name)
+        if self._id and owner_id != self._id and not (new_owner or expected.names(owner)):
+            raise WrongAccount(bridge_text(language, "not_the_owner", found=name or "?"), name)
+
+    def _id_of(self, owner: Owner) -> str:
+        """Returns what stays the same in all logins of an account; empty where WeChat did not say it."""
+        return owner.uin if self._ctx.backend.capabilities.handles_change_at_login else owner.handle
