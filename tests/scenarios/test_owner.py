@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from tests.crash.lives import Lives
 from tests.scenarios.signing_in import STATE, states_since, url_after
+from tests.scenarios.test_terminal_login import with_a_screen
 from tests.support.broker import DURABLE
 from tests.support.home import Home, at_home
 from tests.support.ilink_home import ILinkHome, at_ilink_home
+from tests.support.process import BridgeProcess
+from tests.support.screen import Screen
 
 OTHER_UIN = 999_888_777
 OTHER_NAME = "Mallory"
@@ -52,6 +58,9 @@ class WebScans:
 
     other_id = str(OTHER_UIN)
 
+    async def expect_other(self) -> dict[str, str]:
+        return {"uin": str(OTHER_UIN)}
+
 
 class ILinkScans(WebScans):
     """iLink: the owner `me` and the person `wife` scan."""
@@ -76,6 +85,9 @@ class ILinkScans(WebScans):
 
     async def sent(self) -> list[str]:
         return [str(line["text"]) for line in await self.home.bot.get("ilink/sent")]
+
+    async def expect_other(self) -> dict[str, str]:
+        return {"ilink": (await self.home.bot.get("ilink/state"))["user_ids"]["wife"]}
 
     async def owner_writes(self) -> None:
         await self.home.bot.write("hello")
@@ -107,6 +119,11 @@ async def is_refused(scans: WebScans, since: int) -> dict[str, Any]:
     return state
 
 
+def trust(home: Home) -> dict[str, bool]:
+    """Who is in the directory, and whether they are trusted."""
+    return {one["user"]: one["trusted"] for one in home.ear.on("wx/contacts")[-1].body["contacts"]}
+
+
 async def log_in_and_out(scans: WebScans) -> int:
     """The owner has logged in and WeChat has ended that login; returns the count of the ear before the end."""
     await scans.home.log_in()
@@ -122,10 +139,10 @@ async def test_another_account_that_scans_gets_nothing(scans: WebScans):
     since = await log_in_and_out(scans)
     waits = {"text": "for the owner's people", "id": "waits", "ttl": 600}
     await home.publish(f"wx/out/{scans.user}", waits)
-    people = home.ear.on("wx/contacts")[-1].body
+    people = trust(home)
     await scans.other()
     await is_refused(scans, since)
-    assert home.ear.on("wx/contacts")[-1].body == people
+    assert trust(home) == people
     assert await scans.sent() == []
 
     since = home.ear.count
@@ -136,3 +153,197 @@ async def test_another_account_that_scans_gets_nothing(scans: WebScans):
     await scans.owner_writes()
     assert (await home.body(f"wx/result/{scans.user}", id="waits"))["status"] == "sent"
     assert await scans.sent() == ["for the owner's people"]
+
+
+async def test_after_a_logout_the_owner_can_log_in_although_another_account_scanned_first(scans: WebScans):
+    home = scans.home
+    await home.log_in()
+    await home.ask("logout")
+    since = home.ear.count
+    await home.ask("login")
+    await scans.other()
+    await is_refused(scans, since)
+    since = home.ear.count
+    await home.ask("login")
+    await scans.owner()
+    await home.body(STATE, state="online", since=since)
+    await home.hear(home.bridge.stop)
+    await home.restart()
+
+
+async def test_another_account_takes_over_when_it_is_asked_for(scans: WebScans):
+    home = scans.home
+    since = await log_in_and_out(scans)
+    waits = {"text": "for the owner's people", "id": "waits", "ttl": 600}
+    await home.publish(f"wx/out/{scans.user}", waits)
+    answer = await home.ask("login", {"new_owner": True})
+    assert answer["status"] == "ok"
+    await scans.other()
+    await home.body(STATE, state="online", since=since)
+    result = await home.body(f"wx/result/{scans.user}", id="waits")
+    assert (result["status"], result["code"]) == ("failed", "other_account")
+    assert await scans.sent() == []
+    assert home.ear.on(EVENT) == []
+
+    await home.hear(home.bridge.stop)
+    since = home.ear.count
+    home.bridge.start()
+    await home.body(STATE, state="online", since=since)
+    await home.ask("logout")
+    since = home.ear.count
+    await home.ask("login")
+    await scans.owner()
+    state = await home.body(STATE, state="refused", since=since)
+    assert state["needs"] == "relogin"
+
+
+async def test_a_new_owner_ends_the_login_that_stands(scans: WebScans):
+    home = scans.home
+    await home.log_in()
+    since = home.ear.count
+    assert (await home.ask("login", {"new_owner": True}))["status"] == "ok"
+    await url_after(home, since)
+    await scans.other()
+    await home.body(STATE, state="online", since=since)
+    assert (await home.ask("login", {"new_owner": "yes"}))["code"] == "bad_request"
+    assert (await home.ask("login", {"new_owner": True, "code": "1"}))["code"] == "bad_request"
+
+
+async def test_the_permission_for_a_new_owner_ends_with_the_next_request(scans: WebScans):
+    home = scans.home
+    since = await log_in_and_out(scans)
+    await home.ask("login", {"new_owner": True})
+    await home.ask("login")
+    await scans.other()
+    await is_refused(scans, since)
+
+
+async def test_the_file_can_name_another_owner(scans: WebScans):
+    home = scans.home
+    await home.log_in()
+    await home.hear(home.bridge.stop)
+    home.bridge.configure(home.settings({"expect": await scans.expect_other()}))
+    since = home.ear.count
+    home.bridge.start()
+    state = await home.body(STATE, state="refused", since=since) if scans.backend == "webwx" else None
+    assert state is None or "expect.uin" in state["reason"]
+    if state is not None:
+        await home.ask("login")
+    await scans.other()
+    await home.body(STATE, state="online", since=since)
+
+
+async def test_the_saved_login_of_an_earlier_version_names_the_owner(scans: WebScans):
+    """So does that of a bridge that was killed after its first login, before the store knew of it."""
+    home = scans.home
+    await home.log_in()
+    await home.hear(home.bridge.stop)
+    with closing(sqlite3.connect(home.bridge.store / "wx2mqtt.db")) as database, database:
+        database.execute("UPDATE account SET owner = '{}'")
+    await scans.end_login()
+    await home.phone.post("settings", push_login="args")
+    since = home.ear.count
+    home.bridge.start()
+    await home.body(STATE, state="waiting_for_scan", since=since)
+    await scans.other()
+    await is_refused(scans, since)
+
+
+async def test_a_kill_before_the_refusal_gives_nothing_to_another_account(scans: WebScans):
+    """Its login is saved by then: the next start must not take it for the owner's."""
+    home = scans.home
+    await log_in_and_out(scans)
+    home.bridge.kill()
+    await home.phone.post("settings", push_login="args")
+    elsewhere = BridgeProcess(home.folder / "elsewhere", home.settings({"base_topic": "elsewhere"}))
+    since = home.ear.count
+    with elsewhere:
+        await home.body("elsewhere/login/state", state="waiting_for_scan", since=since)
+        await scans.other()
+        await home.body("elsewhere/login/state", state="online", since=since)
+        await home.hear(elsewhere.stop)
+    saved = elsewhere.store / "sessions" / "home.json"
+    (home.bridge.store / "sessions" / "home.json").write_bytes(saved.read_bytes())
+    since = home.ear.count
+    home.bridge.start()
+    if scans.backend == "webwx":
+        await home.body(STATE, state="refused", needs="relogin", since=since)
+    else:  # iLink has no logout: the saved login of another person is left alone
+        await home.body(STATE, state="waiting_for_scan", since=since)
+    assert "online" not in await states_since(home, since)
+
+
+@pytest.mark.parametrize("point", ["before:owner", "after:owner"])
+async def test_a_kill_around_the_commit_that_remembers_the_owner(scans: WebScans, point: str):
+    home = scans.home
+    lives = Lives(home.bridge.config, home.folder / "lives.log")
+    lives.start(point)
+    await scans.owner()
+    assert await lives.dies(15)
+    await home.restart()
+    since = home.ear.count
+    await scans.end_login()
+    await scans.other()
+    await is_refused(scans, since)
+
+
+@pytest.mark.parametrize(("point", "owned"), [("before:change_owner", False), ("after:change_owner", True)])
+async def test_a_kill_around_the_commit_of_another_owner(scans: WebScans, point: str, owned: bool):
+    """Either it is the owner and nothing waits any more, or neither."""
+    home = scans.home
+    await log_in_and_out(scans)
+    await home.hear(home.bridge.stop)
+    await home.phone.post("settings", push_login="args")
+    lives = Lives(home.bridge.config, home.folder / "lives.log")
+    since = home.ear.count
+    lives.start(point)
+    await home.body(STATE, state="waiting_for_scan", since=since)
+    await home.publish(f"wx/out/{scans.user}", {"text": "for the owner's people", "id": "waits", "ttl": 600})
+    await home.ask("login", {"new_owner": True})
+    await scans.other()
+    assert await lives.dies(15)
+    since = home.ear.count
+    home.bridge.start()
+    if owned:
+        await home.body(STATE, state="online", since=since)
+        result = await home.body(f"wx/result/{scans.user}", id="waits")
+        assert (result["status"], result["code"]) == ("failed", "other_account")
+    else:
+        states = ("refused",) if scans.backend == "webwx" else ("waiting_for_scan",)
+        await home.body(STATE, state=states[0], since=since)
+        await home.ask("login")
+        await scans.owner()
+        await home.body(STATE, state="online", since=since)
+        await scans.owner_writes()
+        assert (await home.body(f"wx/result/{scans.user}", id="waits"))["status"] == "sent"
+
+
+async def test_at_the_terminal_another_account_is_refused_unless_it_is_to_take_over(home: Home):
+    await home.log_in()
+    await home.hear(home.bridge.stop)
+    await home.phone.post("settings", push_login="args")
+    await home.phone.post("logout", retcode=1101)
+
+    async def scan(screen: Screen) -> None:
+        (url,) = await home.hear(screen.scan)
+        uuid = url.rpartition("/")[2]
+        await home.phone.post("scan", uuid=uuid, uin=OTHER_UIN, nickname=OTHER_NAME)
+        await home.phone.post("confirm", uuid=uuid)
+
+    assert await with_a_screen(home, scan) != 0
+    assert await with_a_screen(home, scan, "--new-owner") == 0
+    await home.restart()
+    assert home.ear.on(STATE)[-1].body["reason"] == f"logged in as {OTHER_NAME}"
+
+
+async def test_the_terminal_lets_the_running_bridge_change_the_owner(home: Home):
+    await home.log_in()
+
+    async def scan(screen: Screen) -> None:
+        (url,) = await home.hear(screen.scan)
+        uuid = url.rpartition("/")[2]
+        await home.phone.post("scan", uuid=uuid, uin=OTHER_UIN, nickname=OTHER_NAME)
+        await home.phone.post("confirm", uuid=uuid)
+        await home.hear(screen.until, f"logged in as {OTHER_NAME}")
+
+    assert await with_a_screen(home, scan, "--new-owner") == 0
