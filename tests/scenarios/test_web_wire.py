@@ -17,13 +17,17 @@ from tests.support.web import PNG, PaperShelf, options, served
 from wx2mqtt.store.records import MediaState
 from wx2mqtt.web import http_limits
 from wx2mqtt.web import server as module
-from wx2mqtt.web.http_limits import MAX_CONNECTIONS
+from wx2mqtt.web.auth import FREE_ATTEMPTS
+from wx2mqtt.web.http_limits import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, RESERVED_CONNECTIONS
+from wx2mqtt.web.login_page import MAX_OPEN_FORMS
 from wx2mqtt.web.options import CannotListen
 from wx2mqtt.web.request import MAX_HEAD_BYTES
 from wx2mqtt.web.server import WebServer
 
 LARGE = 100_000_000
 HOST = "host: localhost"
+FORM = "content-type: application/x-www-form-urlencoded"
+PASSWORD = "sesame"
 
 
 @pytest.fixture
@@ -68,9 +72,9 @@ class Line:
 
 
 @asynccontextmanager
-async def line(server: WebServer) -> AsyncIterator[Line]:
-    """A connection to it."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+async def line(server: WebServer, address: str = "127.0.0.1") -> AsyncIterator[Line]:
+    """A connection to it from this address."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port, local_addr=(address, 0))
     try:
         yield Line(reader, writer)
     finally:
@@ -329,20 +333,82 @@ async def test_who_comes_when_all_places_are_taken_by_idle_ones_is_served(shelf)
         for client in lines[:MAX_CONNECTIONS]:
             assert await client.over() == b""
         assert (await http.get("/media/a1")).status_code == 200
-        assert len(server._limiter.connections) <= MAX_CONNECTIONS
+        assert len(server._limiter.connections) <= MAX_CONNECTIONS_PER_ADDRESS
+
+
+async def crowd(server: WebServer, stack: contextlib.AsyncExitStack, shelf: PaperShelf) -> Line:
+    """Takes all places, from several addresses; returns one of the connections."""
+    shelf.without("p1", MediaState.PENDING)
+    for number in range(MAX_CONNECTIONS):
+        client = await stack.enter_async_context(line(server, f"127.0.0.{1 + number % 4}"))
+        client.say("GET /media/p1 HTTP/1.1", HOST)
+    await shelf.waited_for(MAX_CONNECTIONS)
+    return client
 
 
 async def test_who_comes_when_everybody_is_busy_is_told_so(shelf):
-    shelf.without("p1", MediaState.PENDING)
     async with served(shelf) as (server, _), contextlib.AsyncExitStack() as stack:
-        for _ in range(MAX_CONNECTIONS):
-            client = await stack.enter_async_context(line(server))
-            client.say("GET /media/p1 HTTP/1.1", HOST)
-        await shelf.waited_for(MAX_CONNECTIONS)
-        async with line(server) as late:
+        client = await crowd(server, stack, shelf)
+        async with line(server, "127.0.0.9") as late:
+            late.say("GET /media/a1 HTTP/1.1", HOST)
             assert (await late.over()).startswith(b"HTTP/1.1 503 ")
         shelf.put("p1", PNG)
         assert await client.status() == 200
+
+
+@pytest.mark.parametrize("path", ["/livez", "/healthz"])
+async def test_who_asks_for_the_health_is_answered_when_everybody_is_busy(shelf, path):
+    async with served(shelf) as (server, _), contextlib.AsyncExitStack() as stack:
+        await crowd(server, stack, shelf)
+        for _ in range(3 * RESERVED_CONNECTIONS):  # those who ask for nothing make room
+            await stack.enter_async_context(line(server, "127.0.0.9"))
+        async with line(server, "127.0.0.9") as late:
+            late.say(f"GET {path} HTTP/1.1", HOST)
+            assert await late.status() == (200 if path == "/livez" else 503)
+        assert len(server._limiter.connections) <= MAX_CONNECTIONS + RESERVED_CONNECTIONS
+
+
+async def test_one_address_does_not_take_the_places_of_others(shelf):
+    shelf.without("p1", MediaState.PENDING)
+    async with served(shelf) as (server, _), contextlib.AsyncExitStack() as stack:
+        for _ in range(2 * MAX_CONNECTIONS):
+            client = await stack.enter_async_context(line(server, "127.0.0.2"))
+            client.say("GET /media/p1 HTTP/1.1", HOST)
+        await shelf.waited_for(MAX_CONNECTIONS_PER_ADDRESS)
+        async with line(server, "127.0.0.3") as other:
+            other.say("GET /media/a1 HTTP/1.1", HOST)
+            assert await other.status() == 200
+
+
+async def test_slow_logins_of_one_address_block_neither_another_one_nor_the_health(shelf):
+    slow = ("POST /login HTTP/1.1", HOST, "content-length: 1000", FORM)
+    async with served(shelf, password=PASSWORD) as (server, _), contextlib.AsyncExitStack() as stack:
+        for number in range(MAX_CONNECTIONS):
+            client = await stack.enter_async_context(line(server, "127.0.0.2"))
+            client.say(*slow)
+            client.writer.write(b"password=")
+            if number >= MAX_OPEN_FORMS:
+                assert await client.status() == 429
+        async with line(server, "127.0.0.2") as health:
+            health.say("GET /livez HTTP/1.1", HOST)
+            assert await health.status() == 200
+        async with line(server, "127.0.0.3") as owner:
+            body = f"password={PASSWORD}"
+            owner.say("POST /login HTTP/1.1", HOST, f"content-length: {len(body)}", FORM)
+            owner.writer.write(body.encode())
+            assert await owner.status() == 303
+
+
+async def test_the_form_of_who_must_wait_is_not_read(shelf):
+    async with served(shelf, password=PASSWORD) as (server, _):
+        for _ in range(FREE_ATTEMPTS):
+            async with line(server) as guess:
+                guess.say("POST /login HTTP/1.1", HOST, "content-length: 10", FORM)
+                guess.writer.write(b"password=x")
+                await guess.status()
+        async with line(server) as client:
+            client.say("POST /login HTTP/1.1", HOST, "content-length: 1000", FORM)
+            assert await client.status() == 429  # and nothing of the form was sent
 
 
 async def test_a_large_file_is_never_whole_in_memory(large):

@@ -327,6 +327,11 @@ SERVER_MESSAGES: Catalogue = {
     ),
     "head_too_large": ("the head of the request is too large", "请求头过大"),
     "body_too_large": ("that is more than this server reads", "请求内容过大"),
+    "too_many_connections": ("too many connections", "连接过多"),
+    "too_many_forms": (
+        "too many logins from this address at the same time; wait a moment",
+        "此地址同时提交的登录过多,请稍候",
+    ),
     "body_too_slow": ("the request did not come to its end in time", "请求未能及时传完"),
     "log_in_first": (
         "log in, or send the token of web.token_file as 'Authorization: Bearer …'",

@@ -12,9 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
-from ipaddress import IPv6Address, ip_network
 
-from wx2mqtt.web.hosts import parse_address
+from wx2mqtt.web.hosts import client_network
 from wx2mqtt.web.options import WebOptions
 
 SESSION_SECONDS = 30 * 86_400.0
@@ -25,7 +24,6 @@ MAX_WAIT_SECONDS = 300.0
 FAILURE_MEMORY_SECONDS = 3600.0  # without a wrong attempt, after which the failures of an address are dropped
 MAX_ADDRESSES = 1000  # with failures; the one whose last failure is the oldest is dropped
 _MAX_BACKOFF_EXPONENT = 20  # 2 to the power of it is far above MAX_WAIT_SECONDS, and no float overflows
-_IPV6_NETWORK_BITS = 64  # one customer has a whole /64: its addresses are throttled together
 
 
 class AuthDecision(Enum):
@@ -69,6 +67,10 @@ class Authenticator:
     def is_session_valid(self, session_key: str) -> bool:
         """Returns whether requests of this session are allowed; without a password all are."""
         return not self.requires_password or self._sessions.is_valid(session_key)
+
+    def login_wait(self, address: str) -> float:
+        """Returns the seconds until the address may send a password, 0 if it may now."""
+        return self._login_throttle.remaining_wait(address)
 
     def log_in(self, password: str, address: str) -> AuthResult:
         """Creates a session if the password is right."""
@@ -122,7 +124,7 @@ class FailureThrottle:
 
     def remaining_wait(self, address: str) -> float:
         """Returns the seconds until the address may try again, 0 if it may now."""
-        record = self._records.get(_throttle_key(address))
+        record = self._records.get(client_network(address))
         if record is None:
             return 0.0
         return min(MAX_WAIT_SECONDS, max(0.0, record.blocked_until - self._clock()))
@@ -130,7 +132,7 @@ class FailureThrottle:
     def record_failure(self, address: str) -> None:
         """Counts a wrong attempt."""
         now = self._clock()
-        key = _throttle_key(address)
+        key = client_network(address)
         record = self._records.pop(key, None)
         if record is None or now - record.last_failure > FAILURE_MEMORY_SECONDS:
             record = _FailureRecord(0, now, now)
@@ -145,7 +147,7 @@ class FailureThrottle:
 
     def record_success(self, address: str) -> None:
         """Drops the failures of the address."""
-        self._records.pop(_throttle_key(address), None)
+        self._records.pop(client_network(address), None)
 
 
 def _check_secret(
@@ -162,13 +164,6 @@ def _check_secret(
         return AuthResult(decision=AuthDecision.WRONG_SECRET)
     throttle.record_success(address)
     return AuthResult(decision=AuthDecision.ALLOWED)
-
-
-def _throttle_key(address: str) -> str:
-    parsed = parse_address(address)
-    if isinstance(parsed, IPv6Address):
-        return str(ip_network((parsed, _IPV6_NETWORK_BITS), strict=False))
-    return address
 
 
 def _digest(secret: str) -> bytes:

@@ -8,12 +8,13 @@ cannot be taken over in this way.
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from urllib.parse import urlsplit
 
-from wx2mqtt.web.options import WebOptions
+from wx2mqtt.web.options import IpNetwork, WebOptions
 
 _HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.-]{1,253})(?::([0-9]{0,5}))?", re.ASCII)
+_IPV6_NETWORK_BITS = 64
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
 
@@ -76,6 +77,22 @@ def parse_address(host: str) -> IPv4Address | IPv6Address | None:
         return None
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
     return mapped or address
+
+
+def client_network(address: str) -> str:
+    """Returns what counts as one client: an IPv4 address, or the /64 of IPv6 that one customer has."""
+    parsed = parse_address(address.partition("%")[0])
+    if isinstance(parsed, IPv6Address):
+        return str(ip_network((parsed, _IPV6_NETWORK_BITS), strict=False))
+    return address if parsed is None else str(parsed)
+
+
+def is_in_networks(address: str, networks: tuple[IpNetwork, ...]) -> bool:
+    """Returns whether an address is in one of these networks; false for a text that is no address."""
+    parsed = parse_address(address)
+    return parsed is not None and any(
+        parsed.version == network.version and parsed in network for network in networks
+    )
 
 
 def _origin(url: str) -> str:

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Protocol
 
 import h11
@@ -14,7 +17,13 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from wx2mqtt.web.hosts import client_network, is_in_networks
+from wx2mqtt.web.options import IpNetwork
+
 MAX_CONNECTIONS = 100  # each takes a file descriptor, of which a process usually has 1,024
+MAX_CONNECTIONS_PER_ADDRESS = 40  # a browser opens up to six, and `MAX_VIEWERS` pages stay open in all
+RESERVED_CONNECTIONS = 10  # beyond these limits, for `/livez` and `/healthz`
+HEALTH_ONLY_KEY = "wx2mqtt.health_only"  # in the state of the scope: the connection has a reserved place
 HEAD_TIMEOUT_SECONDS = 10.0  # for a whole request head, from the connection or the last response on
 WRITE_STALL_SECONDS = 30.0  # in which a client must take 48 KiB: at that level asyncio resumes writing
 
@@ -33,44 +42,93 @@ class LimitedConnection(Protocol):
     def abort(self) -> None: ...
 
 
-class ConnectionLimiter:
-    """The open connections. At the limit a new one replaces the one that is idle for the longest time."""
+class Admission(Enum):
+    """What a new connection may ask for."""
 
-    def __init__(self, max_connections: int = MAX_CONNECTIONS) -> None:
+    EVERYTHING = auto()
+    HEALTH = auto()
+    NOTHING = auto()
+
+
+@dataclass(slots=True)
+class _Place:
+    """The place of a connection: the network of its client, empty for a proxy, and what it may ask for."""
+
+    network: str
+    admission: Admission
+
+
+class ConnectionLimiter:
+    """The open connections, with a limit for all, one for each address, and places that only health may use.
+
+    At a limit a new connection replaces the one that is idle for the longest time: of its address, of all, or
+    of the reserved places. `proxies` have no limit of their own, since they bring the connections of many.
+    """
+
+    def __init__(
+        self,
+        max_connections: int = MAX_CONNECTIONS,
+        max_per_address: int = MAX_CONNECTIONS_PER_ADDRESS,
+        reserved: int = RESERVED_CONNECTIONS,
+        proxies: tuple[IpNetwork, ...] = (),
+    ) -> None:
         self._max_connections = max_connections
-        self._connections: dict[LimitedConnection, None] = {}
+        self._max_per_address = max_per_address
+        self._reserved = reserved
+        self._proxies = proxies
+        self._places: dict[LimitedConnection, _Place] = {}
         self._idle: dict[LimitedConnection, None] = {}  # in the order in which they became idle
         self.empty = asyncio.Event()
         self.empty.set()
 
     @property
     def connections(self) -> list[LimitedConnection]:
-        return [*self._connections]
+        return [*self._places]
 
-    def add(self, connection: LimitedConnection) -> bool:
-        """Adds a connection, as idle. Returns false if all others are busy and none can be closed for it."""
-        if len(self._connections) >= self._max_connections:
-            longest_idle = next(iter(self._idle), None)
-            if longest_idle is None:
-                return False
-            self.remove(longest_idle)
-            longest_idle.abort()
-        self._connections[connection] = None
-        self._idle[connection] = None
-        self.empty.clear()
+    def add(self, connection: LimitedConnection, address: str) -> Admission:
+        """Adds a connection, as idle, unless the result is `NOTHING`: it must be closed then."""
+        network = "" if is_in_networks(address, self._proxies) else client_network(address)
+        for admission in (Admission.EVERYTHING, Admission.HEALTH):
+            place = _Place(network, admission)
+            if self._make_room(place):
+                self._places[connection] = place
+                self._idle[connection] = None
+                self.empty.clear()
+                return admission
+        return Admission.NOTHING
+
+    def _make_room(self, place: _Place) -> bool:
+        """Returns whether there is room for a place; closes an idle connection for it if it must."""
+        same = [other for other, its in self._places.items() if its.admission is place.admission]
+        if place.admission is Admission.HEALTH:
+            return len(same) < self._reserved or self._close_idle(same)
+        if place.network:
+            neighbours = [other for other in same if self._places[other].network == place.network]
+            if len(neighbours) >= self._max_per_address:
+                return self._close_idle(neighbours)
+        return len(same) < self._max_connections or self._close_idle(same)
+
+    def _close_idle(self, connections: Collection[LimitedConnection]) -> bool:
+        """Closes the one of these that is idle for the longest time; returns whether there was one."""
+        candidates = set(connections)
+        longest_idle = next((idle for idle in self._idle if idle in candidates), None)
+        if longest_idle is None:
+            return False
+        self.remove(longest_idle)
+        longest_idle.abort()
         return True
 
     def mark_busy(self, connection: LimitedConnection) -> None:
         self._idle.pop(connection, None)
 
     def mark_idle(self, connection: LimitedConnection) -> None:
-        if connection in self._connections:
+        if connection in self._places:
             self._idle.setdefault(connection)
 
     def remove(self, connection: LimitedConnection) -> None:
         self._idle.pop(connection, None)
-        self._connections.pop(connection, None)
-        if not self._connections:
+        self._places.pop(connection, None)
+        if not self._places:
             self.empty.set()
 
 
@@ -96,11 +154,13 @@ class HttpConnection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        if self._limiter.add(self):
-            self._update_head_timer()
-        else:
+        admission = self._limiter.add(self, self.client[0] if self.client else "")
+        if admission is Admission.NOTHING:
             transport.write(_TOO_MANY_CONNECTIONS)
             self._close_gracefully()
+            return
+        self.app_state[HEALTH_ONLY_KEY] = admission is Admission.HEALTH
+        self._update_head_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._limiter.remove(self)

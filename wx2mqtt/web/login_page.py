@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
+from collections.abc import Mapping
 from http import HTTPStatus
 
 import structlog
@@ -12,9 +14,11 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from wx2mqtt.i18n.web import server_text
 from wx2mqtt.web.auth import SESSION_SECONDS, AuthDecision, Authenticator, AuthResult
+from wx2mqtt.web.hosts import client_network
 from wx2mqtt.web.html import Assets, Html, html_document, join_html, tag
 from wx2mqtt.web.middleware import LOGIN_PATH
 from wx2mqtt.web.request import (
+    FORM_TIMEOUT_SECONDS,
     SESSION_COOKIE,
     FormTooLargeError,
     FormTooSlowError,
@@ -30,10 +34,15 @@ _LOCAL_PATH = re.compile(r"/(?:[A-Za-z0-9_.~%=&?-][A-Za-z0-9_.~%=&?/-]{0,500})?"
 """A path with its query on this server: a second slash after the first would begin a host name."""
 
 
+MAX_OPEN_FORMS = 5
+"""Forms of one address that are read at the same time."""
+
+
 class LoginPage:
     def __init__(self, authenticator: Authenticator, assets: Assets) -> None:
         self._authenticator = authenticator
         self._assets = assets
+        self._open_forms: Counter[str] = Counter()  # that are being read, by `client_network`
 
     async def show(self, request: Request) -> Response:
         context = context_of(request.scope)
@@ -45,16 +54,35 @@ class LoginPage:
         return self._render(context, _login_form(context, next_path))
 
     async def log_in(self, request: Request) -> Response:
-        """POST /login with `password` and `next`, the path to redirect to."""
+        """POST /login with `password` and `next`, the path to redirect to.
+
+        The form is read only from a client that may try, and from each address only few at the same time.
+        """
         context = context_of(request.scope)
+        if not self._authenticator.requires_password:
+            return self._render(context, message_key="no_password")
+        address = context.client.address
+        if wait_seconds := self._authenticator.login_wait(address):
+            throttled = AuthResult(decision=AuthDecision.THROTTLED, wait_seconds=wait_seconds)
+            return self._render_failure(context, throttled, "/")
+        network = client_network(address)
+        if self._open_forms[network] >= MAX_OPEN_FORMS:
+            retry = {"retry-after": f"{FORM_TIMEOUT_SECONDS:.0f}"}
+            return text_response(context, HTTPStatus.TOO_MANY_REQUESTS, "too_many_forms", retry)
+        self._open_forms[network] += 1
         try:
             fields = await read_form(request)
         except FormTooLargeError:
             return text_response(context, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large")
         except FormTooSlowError:
             return text_response(context, HTTPStatus.REQUEST_TIMEOUT, "body_too_slow")
-        if not self._authenticator.requires_password:
-            return self._render(context, message_key="no_password")
+        finally:
+            self._open_forms[network] -= 1
+            if not self._open_forms[network]:
+                del self._open_forms[network]
+        return self._check_password(context, fields)
+
+    def _check_password(self, context: RequestContext, fields: Mapping[str, str]) -> Response:
         next_path = _local_path(fields.get("next", ""))
         result = self._authenticator.log_in(fields.get("password", ""), context.client.address)
         if result.decision is not AuthDecision.ALLOWED:

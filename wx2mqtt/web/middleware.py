@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from wx2mqtt.i18n import Language
 from wx2mqtt.web.auth import AuthDecision, Authenticator, AuthResult
 from wx2mqtt.web.hosts import AllowedHosts
+from wx2mqtt.web.http_limits import HEALTH_ONLY_KEY
 from wx2mqtt.web.options import WebOptions
 from wx2mqtt.web.request import (
     LANGUAGE_COOKIE,
@@ -40,6 +41,10 @@ STATIC_PATH = "/static/"
 LIVENESS_PATH = "/livez"
 HEALTH_PATH = "/healthz"
 METRICS_PATH = "/metrics"
+
+RETRY_AFTER_SECONDS = 5  # for a client that gets none of the places
+
+HEALTH_PATHS = (LIVENESS_PATH, HEALTH_PATH)  # on connections with a reserved place
 
 # In these tables a path that ends with "/" stands for all paths below it.
 TOKEN_PATHS = ("/media/", HEALTH_PATH, METRICS_PATH)  # for GET and HEAD with the bearer token
@@ -139,6 +144,11 @@ class SecurityMiddleware:
     def _check_request(self, scope: Scope, context: RequestContext) -> Response | None:
         """Returns the refusal of a request that is refused whoever sent it."""
         headers = Headers(scope=scope)
+        if scope.get("state", {}).get(HEALTH_ONLY_KEY) and not _matches(scope["path"], HEALTH_PATHS):
+            busy_headers = {"retry-after": str(RETRY_AFTER_SECONDS), "connection": "close"}
+            return text_response(
+                context, HTTPStatus.SERVICE_UNAVAILABLE, "too_many_connections", busy_headers
+            )
         if _head_bytes(scope) > MAX_HEAD_BYTES:
             return text_response(context, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
         if _is_body_too_large(headers.get("content-length", "0")):

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.types import Scope
 
 from wx2mqtt.i18n import Language
-from wx2mqtt.web.hosts import parse_address
+from wx2mqtt.web.hosts import is_in_networks, parse_address
 from wx2mqtt.web.options import IpNetwork, WebOptions
 
 SESSION_COOKIE = "wx2mqtt"
@@ -106,7 +106,7 @@ async def _read_body(request: Request) -> bytes:
 
 def client_info(peer: str, headers: Mapping[str, str], options: WebOptions) -> ClientInfo:
     """Returns the client behind a connection from the address `peer`; names in `headers` in lower case."""
-    if not _is_trusted(peer, options.proxies):
+    if not is_in_networks(peer, options.proxies):
         return ClientInfo(address=_normalized_address(peer), is_https=False, prefix=options.prefix)
     scheme = headers.get("x-forwarded-proto", "").rpartition(",")[2].strip().lower()
     return ClientInfo(
@@ -124,7 +124,7 @@ def _client_address(peer: str, forwarded_for: str, proxies: tuple[IpNetwork, ...
         if not address:
             break
         nearest = address
-        if not _is_trusted(address, proxies):
+        if not is_in_networks(address, proxies):
             break
     return nearest
 
@@ -135,13 +135,6 @@ def _prefix(headers: Mapping[str, str], default: str) -> str:
         if _PREFIX.fullmatch(prefix) and not {".", ".."} & {*prefix.split("/")}:
             return prefix.rstrip("/")
     return default
-
-
-def _is_trusted(address: str, proxies: tuple[IpNetwork, ...]) -> bool:
-    parsed = parse_address(address)
-    return parsed is not None and any(
-        parsed.version == network.version and parsed in network for network in proxies
-    )
 
 
 def _normalized_address(address: str) -> str:

@@ -39,7 +39,7 @@ class WebServer:
     ) -> None:
         self._options = options
         self._closing = asyncio.Event()
-        self._limiter = ConnectionLimiter()
+        self._limiter = ConnectionLimiter(proxies=options.proxies)
         self._state = ServerState()
         clock = asyncio.get_running_loop().time
         self._application = web_application(options, media_sources, self._closing, clock, bridge)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from wx2mqtt.web.http_limits import ConnectionLimiter
+from ipaddress import ip_network
+
+from wx2mqtt.web.http_limits import Admission, ConnectionLimiter
 
 
 class Guest:
@@ -13,10 +15,14 @@ class Guest:
         self.dropped = True
 
 
+def at(number):
+    return f"192.0.2.{number}"
+
+
 def filled(most):
-    room = ConnectionLimiter(most)
+    room = ConnectionLimiter(most, reserved=0)
     guests = [Guest() for _ in range(most)]
-    assert all(room.add(guest) for guest in guests)
+    assert all(room.add(guest, at(n)) is Admission.EVERYTHING for n, guest in enumerate(guests))
     return room, guests
 
 
@@ -24,7 +30,7 @@ def test_the_connection_that_is_idle_longest_is_replaced():
     room, (first, second, third) = filled(3)
     room.mark_busy(first)
     newcomer = Guest()
-    assert room.add(newcomer)
+    assert room.add(newcomer, at(9)) is Admission.EVERYTHING
     assert [guest.dropped for guest in (first, second, third, newcomer)] == [False, True, False, False]
     assert len(room.connections) == 3
 
@@ -34,7 +40,7 @@ def test_who_becomes_idle_again_is_the_last_to_go():
     room.mark_busy(first)
     room.mark_idle(first)
     room.mark_idle(second)  # was so all the time
-    assert room.add(Guest())
+    assert room.add(Guest(), at(9)) is Admission.EVERYTHING
     assert second.dropped
     assert not first.dropped
 
@@ -43,9 +49,9 @@ def test_where_everybody_is_busy_nobody_comes_in():
     room, guests = filled(2)
     for guest in guests:
         room.mark_busy(guest)
-    assert not room.add(Guest())
+    assert room.add(Guest(), at(9)) is Admission.NOTHING
     room.remove(guests[0])
-    assert room.add(Guest())
+    assert room.add(Guest(), at(9)) is Admission.EVERYTHING
 
 
 def test_it_says_when_it_is_empty():
@@ -60,7 +66,39 @@ def test_it_says_when_it_is_empty():
 def test_who_was_dropped_is_not_idle_when_it_says_so():
     room, (first,) = filled(1)
     second = Guest()
-    room.add(second)
+    room.add(second, at(9))
     room.mark_idle(first)
-    assert room.add(Guest())
+    assert room.add(Guest(), at(9)) is Admission.EVERYTHING
     assert second.dropped
+
+
+def test_an_address_has_places_of_its_own_and_closes_its_own_idle_ones():
+    room = ConnectionLimiter(10, max_per_address=2, reserved=1)
+    first, second, other = Guest(), Guest(), Guest()
+    assert room.add(other, "2001:db8:1::1") is Admission.EVERYTHING
+    assert room.add(first, "2001:db8:2::1") is Admission.EVERYTHING
+    assert room.add(second, "2001:db8:2::2") is Admission.EVERYTHING  # the same /64
+    room.mark_busy(first)
+    third = Guest()
+    assert room.add(third, "2001:db8:2::3") is Admission.EVERYTHING
+    assert [guest.dropped for guest in (first, second, third, other)] == [False, True, False, False]
+    room.mark_busy(third)
+    assert room.add(Guest(), "2001:db8:2::4") is Admission.HEALTH
+    assert room.add(Guest(), "2001:db8:3::4") is Admission.EVERYTHING
+
+
+def test_a_reserved_place_goes_to_who_came_last_unless_it_is_busy():
+    room, (first,) = ConnectionLimiter(1, reserved=1), (Guest(),)
+    room.add(first, at(1))
+    room.mark_busy(first)
+    second, third = Guest(), Guest()
+    assert room.add(second, at(2)) is Admission.HEALTH
+    assert room.add(third, at(3)) is Admission.HEALTH
+    assert second.dropped
+    room.mark_busy(third)
+    assert room.add(Guest(), at(4)) is Admission.NOTHING
+
+
+def test_a_trusted_proxy_may_take_the_places_of_many():
+    room = ConnectionLimiter(5, max_per_address=1, proxies=(ip_network("10.0.0.0/8"),))
+    assert [room.add(Guest(), "10.1.2.3") for _ in range(5)] == [Admission.EVERYTHING] * 5
