@@ -278,14 +278,27 @@ def is_public(address: str) -> bool:
 def _is_public(address: IpAddress) -> bool:
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _SPECIAL_IPV4)
-    embedded = address.ipv4_mapped
-    if embedded is None and address in _NAT64:
-        embedded = IPv4Address(int(address) & 0xFFFF_FFFF)
+    embedded = _embedded_ipv4(address)
     if embedded is not None:
         return _is_public(embedded)
     if address.scope_id is not None:
         return False
     return address in _GLOBAL_IPV6 and not any(address in network for network in _SPECIAL_IPV6)
+
+
+def plain_address(address: str) -> IpAddress | None:
+    """Returns an address without its zone, as IPv4 where IPv6 only writes one; None for another text."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return None
+    return parsed if isinstance(parsed, IPv4Address) else _embedded_ipv4(parsed) or parsed
+
+
+def _embedded_ipv4(address: IPv6Address) -> IPv4Address | None:
+    if address not in _NAT64:
+        return address.ipv4_mapped
+    return IPv4Address(int(address) & 0xFFFF_FFFF)
 
 
 def same_host(first: str, second: str) -> bool:

@@ -29,6 +29,7 @@ from wx2mqtt.external.http import (
     is_public,
     same_host,
 )
+from wx2mqtt.external.local_networks import ReadNetworks, is_local, read_local_networks
 
 MAX_REDIRECTS = 5
 RESOLVE_TIMEOUT_SECONDS = 10.0
@@ -87,15 +88,20 @@ class UrlFetcher:
         idle_timeout: float = IDLE_TIMEOUT_SECONDS,
         minimum_rate: MinimumRate | None = None,
         resolve: ResolveHost = resolve_host,
+        read_networks: ReadNetworks = read_local_networks,
     ) -> None:
         self._http = PinnedHttpClient(idle_timeout=idle_timeout)
         self._minimum_rate = minimum_rate or MinimumRate()
         self._resolve = resolve
+        self._read_networks = read_networks
 
     async def fetch(
         self, url: str, *, max_bytes: int, allowed_hosts: Collection[str], timeout_seconds: float
     ) -> AsyncGenerator[bytes, None]:
-        """Yields the bytes of a file. Only hosts in `allowed_hosts` may have an address that is not public.
+        """Yields the bytes of a file.
+
+        Only hosts in `allowed_hosts` may have an address that is not public, or one of this machine or of a
+        network on its links.
 
         Raises DeclaredSizeTooLarge if the server states more than `max_bytes`; the caller counts the bytes,
         since a server may state less than it sends.
@@ -147,8 +153,9 @@ class UrlFetcher:
         except (OSError, UnicodeError, TimeoutError):
             raise TransferBroken("fetch_failed", "fetch_no_name", host=parts.host) from None
         if not any(same_host(parts.host, host) for host in allowed_hosts):
+            networks = await run_in_daemon_thread(self._read_networks)  # they may change at any time
             for address in addresses:
-                if not is_public(address):
+                if not is_public(address) or is_local(address, networks):
                     raise BadCommand("not_allowed", "fetch_private", host=parts.host, address=address)
         return list(dict.fromkeys(addresses))
 

@@ -1,0 +1,105 @@
+"""The networks that this machine reaches without a router: its own addresses, and the prefixes on its links.
+
+Read from the routing tables in /proc: they also have the prefixes that a router announced for a link, which
+the addresses of the interfaces do not show. The sandbox of the systemd service allows no netlink, which
+libraries for interfaces need.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_network
+from pathlib import Path
+
+from wx2mqtt.external.http import IpAddress, plain_address
+
+IpNetwork = IPv4Network | IPv6Network
+
+READ_FOLDER = Path("/proc/self/net")
+"""Of this process's network namespace; /proc/net is hidden in the sandbox of the systemd service."""
+
+# A shorter prefix on a link is no local network but a tunnel through which the internet is reached.
+MIN_IPV4_PREFIX_BITS = 8
+MIN_IPV6_PREFIX_BITS = 32
+
+_TRIE_ADDRESS = re.compile(r"\|-- ([0-9.]{7,15})$")
+_TRIE_ROUTE = re.compile(r"/([0-9]{1,2}) (?:host LOCAL|link UNICAST)$")
+
+# Columns of ipv6_route, and bits of its flags (include/uapi/linux/route.h, ipv6_route.h).
+_ROUTE_COLUMNS = 10
+_RTF_UP = 0x0001
+_RTF_GATEWAY = 0x0002
+_RTF_REJECT = 0x0200
+
+ReadNetworks = Callable[[], Collection[IpNetwork]]
+"""Returns the own and on-link networks. Blocking, but short."""
+
+
+def read_local_networks() -> tuple[IpNetwork, ...]:
+    """Returns the networks of now, IPv4 and IPv6.
+
+    Where there is no /proc (not Linux), these are the networks around the addresses of the host's own name.
+    """
+    if not READ_FOLDER.is_dir():
+        return tuple(_networks_of_host_name())
+    return (*ipv4_networks(_read("fib_trie")), *ipv6_networks(_read("ipv6_route"), _read("if_inet6")))
+
+
+def is_local(address: str, networks: Collection[IpNetwork]) -> bool:
+    """Returns whether an address is in one of the networks, also an IPv4 address that IPv6 only writes."""
+    parsed = plain_address(address)
+    return parsed is not None and any(_contains(network, parsed) for network in networks)
+
+
+def _contains(network: IpNetwork, address: IpAddress) -> bool:
+    return network.version == address.version and address in network
+
+
+def ipv4_networks(fib_trie: str) -> Iterator[IPv4Network]:
+    """Yields own addresses and on-link prefixes of all routing tables, from the text of `fib_trie`."""
+    address = ""
+    for line in fib_trie.splitlines():
+        if (match := _TRIE_ADDRESS.search(line)) is not None:
+            address = match[1]
+        match = _TRIE_ROUTE.search(line)
+        if address and match is not None and int(match[1]) >= MIN_IPV4_PREFIX_BITS:
+            yield IPv4Network(f"{address}/{match[1]}", strict=False)
+
+
+def ipv6_networks(ipv6_route: str, if_inet6: str) -> Iterator[IPv6Network]:
+    """Yields own addresses with their prefixes, and on-link prefixes, from the texts of these files."""
+    for line in if_inet6.splitlines():
+        address, _, prefix_bits, *_ = line.split()
+        yield from _ipv6_network(address, prefix_bits)
+    for line in ipv6_route.splitlines():
+        columns = line.split()
+        if len(columns) != _ROUTE_COLUMNS:
+            continue
+        target, prefix_bits, _, _, gateway, _, _, _, flags, _ = columns
+        is_on_link = int(flags, 16) & (_RTF_UP | _RTF_GATEWAY | _RTF_REJECT) == _RTF_UP
+        if is_on_link and not int(gateway, 16):
+            yield from _ipv6_network(target, prefix_bits)
+
+
+def _ipv6_network(address: str, prefix_bits: str) -> Iterator[IPv6Network]:
+    """Yields the network of a hexadecimal address and prefix length, unless it is too large."""
+    bits = int(prefix_bits, 16)
+    if bits >= MIN_IPV6_PREFIX_BITS:
+        yield IPv6Network((IPv6Address(int(address, 16)), bits), strict=False)
+
+
+def _read(name: str) -> str:
+    """Returns the text of a file; empty without it, such as on a machine without IPv6."""
+    with suppress(OSError):
+        return (READ_FOLDER / name).read_text()
+    return ""
+
+
+def _networks_of_host_name() -> Iterator[IpNetwork]:
+    with suppress(OSError):
+        for family, *_, socket_address in socket.getaddrinfo(socket.gethostname(), None):
+            address = str(socket_address[0]).partition("%")[0]
+            yield ip_network(f"{address}/{64 if family is socket.AF_INET6 else 24}", strict=False)
