@@ -230,3 +230,24 @@ async def test_nobody_is_written_to_while_it_is_not_certain_who_it_is_and_the_ow
     to = [to for to, text in await sent(home) if "certain" in text or "somebody new" in text]
     assert len(to) == 3
     assert len(set(to)) == 1
+
+
+async def test_a_result_goes_only_to_a_response_topic_that_the_file_allows(home: Home):
+    def configure(*filters: str) -> None:
+        settings = home.settings()
+        home.bridge.configure({**settings, "mqtt": {**settings["mqtt"], "response_topics": [*filters]}})
+
+    configure("reply/#")
+    await home.log_in()
+    since = home.ear.count
+    refused = await home.tell("wife", {"text": "x", "id": "1"}, ResponseTopic="zigbee2mqtt/door/set")
+    assert (refused["status"], refused["code"]) == ("rejected", "bad_response_topic")
+    assert (await home.ask("health", ResponseTopic="zigbee2mqtt/door/set"))["code"] == "bad_response_topic"
+    await home.tell("wife", {"text": "y", "id": "2"}, ResponseTopic="reply/me")
+    assert (await home.body("reply/me", id="2"))["status"] == "sent"
+    configure("zigbee2mqtt/+/set")
+    answer = await home.ask("reload")
+    assert answer["data"] == {"applied": ["mqtt.response_topics"], "needs_restart": []}
+    await home.tell("wife", {"text": "z", "id": "3"}, ResponseTopic="zigbee2mqtt/door/set")
+    assert (await home.body("zigbee2mqtt/door/set", id="3"))["status"] == "sent"
+    assert [one.body["id"] for one in home.ear.heard[since:] if one.topic.startswith("zigbee2mqtt")] == ["3"]

@@ -98,6 +98,7 @@ def send_rules(settings: Settings, account: AccountConfig, bases: tuple[str, ...
         ttl=account.send.ttl,
         base_topics=bases,
         discovery_prefix=settings.homeassistant.prefix,
+        response_topics=settings.mqtt.response_topics,
         size_limit=f"{settings.storage.max_size / 1_000_000:g} MB",
         attachment_sources=AttachmentSources(
             send_from=account.media.send_from, allow_hosts=account.media.allow_hosts

@@ -15,6 +15,7 @@ from wx2mqtt.bridge.people.topic_names import FILEHELPER
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.model import ChatKind, Json, Message, Owner
+from wx2mqtt.mqtt.topics import response_topic_allowed
 
 
 class WrongAccount(Wx2MqttError):
@@ -84,14 +85,20 @@ class SendRules:
 
     `allow` are topic levels or globs. `ttl` is the default time to live of a command in seconds.
     `base_topics` are those of all accounts: a command must not name one of them for its result.
+    `response_topics` are filters that the response topic of a command or request must match.
     """
 
     allow: tuple[str, ...]
     ttl: float
     base_topics: tuple[str, ...]
     discovery_prefix: str
+    response_topics: tuple[str, ...] = ("#",)
     size_limit: str = ""
     attachment_sources: AttachmentSources = field(default_factory=AttachmentSources)
+
+    def allows_response_topic(self, topic: str) -> bool:
+        """Returns whether a result may be published on the response topic of a command or request."""
+        return response_topic_allowed(topic, self.base_topics, self.discovery_prefix, self.response_topics)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,8 +42,8 @@ BRIDGE_MESSAGES: Catalogue = {
         "这个 id 已用于另一条命令;请换一个",
     ),
     "bad_response_topic": (
-        "the response topic must be concrete, not begin with $ and lie outside the bridge's own topics",
-        "响应主题必须具体、不以 $ 开头,并且不在本桥的主题之内",
+        "the response topic must be concrete, match mqtt.response_topics and lie outside the bridge's own topics",
+        "响应主题必须具体、符合 mqtt.response_topics,并且不在本桥的主题之内",
     ),
     "expired": ("not sent within its time ({ttl} s)", "未能在时限({ttl} 秒)内发送"),
     "expired_delivery": ("it had expired before it came", "到达时已过期"),

@@ -301,11 +301,29 @@ def is_topic_level(name: str) -> bool:
     )
 
 
-def response_topic_allowed(topic: str, bases: tuple[str, ...], discovery_prefix: str) -> bool:
+def matches_filter(topic: str, topic_filter: str) -> bool:
+    """Returns whether a topic that does not begin with `$` matches a valid filter (MQTT 5, 4.7.1)."""
+    levels, wanted = topic.split("/"), topic_filter.split("/")
+    if wanted[-1] == "#":
+        wanted.pop()
+        if len(levels) < len(wanted):
+            return False
+        levels = levels[: len(wanted)]
+    return len(levels) == len(wanted) and all(
+        mask in ("+", level) for level, mask in zip(levels, wanted, strict=True)
+    )
+
+
+def response_topic_allowed(
+    topic: str, bases: tuple[str, ...], discovery_prefix: str, filters: tuple[str, ...] = ("#",)
+) -> bool:
     """Whether a result may be published there: no wildcard, no `$`, outside bases and discovery prefix.
 
-    Otherwise whoever may publish to `out` could use the bridge's access rights to write elsewhere.
+    It must also match one of `filters`. Otherwise whoever may publish to `out` could use the bridge's access
+    rights to write elsewhere.
     """
     if not topic or topic.startswith("$") or any(sign in topic for sign in "+#\0"):
         return False
-    return not any(topic == base or topic.startswith(f"{base}/") for base in (*bases, discovery_prefix))
+    if any(topic == base or topic.startswith(f"{base}/") for base in (*bases, discovery_prefix)):
+        return False
+    return any(matches_filter(topic, allowed) for allowed in filters)

@@ -19,6 +19,7 @@ RESERVED_ACCOUNTS = frozenset(
 FILEHELPER = "filehelper"
 MAX_LEVEL_BYTES = 64
 MAX_TOPIC_BYTES = 200
+MAX_FILTER_BYTES = 1000
 
 _ACCOUNT = re.compile(r"[a-z0-9_]{1,32}", re.ASCII)
 _FORBIDDEN_IN_LEVEL = "/+#.*>$"
@@ -62,6 +63,25 @@ def topic_fault(topic: str) -> str:
         ),
         (any(map(unprintable, topic)), "holds control characters; take them out"),
         (len(_utf8(topic)) > MAX_TOPIC_BYTES, f"is longer than {MAX_TOPIC_BYTES} bytes of UTF-8"),
+    )
+
+
+def topic_filter_fault(topic_filter: str) -> str:
+    """Checks a filter that a topic for publishing must match."""
+    levels = topic_filter.split("/")
+    return _first_fault(
+        (not topic_filter, "is empty; write # for every topic, or an empty list [] for none"),
+        (topic_filter.startswith("$"), "matches nothing: no response may go to a topic that begins with $"),
+        (
+            "#" in "".join(levels[:-1]) or ("#" in levels[-1] and levels[-1] != "#"),
+            "has a # that is not its last level; it stands alone after the last /",
+        ),
+        (
+            any("+" in level and level != "+" for level in levels),
+            "has a + beside other characters; it is a whole level",
+        ),
+        (any(map(unprintable, topic_filter)), "holds control characters; take them out"),
+        (len(_utf8(topic_filter)) > MAX_FILTER_BYTES, f"is longer than {MAX_FILTER_BYTES} bytes of UTF-8"),
     )
 
 

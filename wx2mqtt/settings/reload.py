@@ -17,6 +17,7 @@ LIVE_KEYS: tuple[str, ...] = (
     "accounts.*.media.*",
     "accounts.*.history.keep",
     "accounts.*.plain",
+    "mqtt.response_topics",
     "homeassistant.expose",
     "log.level",
     "language",

@@ -41,6 +41,12 @@ def _topic(value: str) -> str:
     return value
 
 
+def _topic_filter(value: str) -> str:
+    if fault := formats.topic_filter_fault(value):
+        raise ValueError(fault)
+    return value
+
+
 def _client_id(value: str) -> str:
     if not 1 <= len(value) <= MAX_CLIENT_ID_CHARACTERS or not value.isprintable():
         raise ValueError(f"must have 1 to {MAX_CLIENT_ID_CHARACTERS} printable characters")
@@ -96,6 +102,8 @@ Positive = Annotated[int, BeforeValidator(_whole_number), Field(ge=1)]
 KeepaliveSeconds = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=65535)]
 """Whole seconds that fit into the 16 bits of MQTT's keep-alive."""
 Topic = Annotated[str, AfterValidator(_topic)]
+_TopicFilter = Annotated[str, AfterValidator(_topic_filter)]
+TopicFilters = Annotated[tuple[_TopicFilter, ...], BeforeValidator(_one_or_many), _TEXTS]
 ClientId = Annotated[str, AfterValidator(_client_id)]
 Digits = Annotated[str, AfterValidator(_digits), WithJsonSchema({"type": ["string", "integer"]})]
 BaseUrl = Annotated[str, AfterValidator(addresses.validate_base_url)]
@@ -152,6 +160,10 @@ class Mqtt(Section):
         30, description="seconds without traffic after which the broker is pinged"
     )
     tls: Tls = Field(default_factory=Tls)
+    response_topics: TopicFilters = Field(
+        ("#",),
+        description="filters that a response topic must match; topics of the bridge never do",
+    )
 
 
 class Expect(Section):

@@ -186,3 +186,31 @@ def test_these_topics_are_retained_and_no_others():
         "login/url",
         "window/<user>",
     }
+
+
+@pytest.mark.parametrize(
+    ("topic", "filters", "allowed"),
+    [
+        ("reply/me", ("#",), True),
+        ("reply/me", ("reply/#",), True),
+        ("reply", ("reply/#",), True),
+        ("reply/me/now", ("reply/+",), False),
+        ("reply/me", ("reply/+",), True),
+        ("reply/", ("reply/+",), True),
+        ("zigbee2mqtt/door/set", ("reply/#", "node-red/+/answer"), False),
+        ("node-red/flow1/answer", ("reply/#", "node-red/+/answer"), True),
+        ("replying", ("reply/#",), False),
+        ("reply/me", (), False),
+        ("wx/in/wife", ("wx/#",), False),
+        ("homeassistant/status", ("homeassistant/#",), False),
+        ("$SYS/x", ("#",), False),
+    ],
+)
+def test_a_result_goes_only_where_the_owner_allows_responses(topic, filters, allowed):
+    assert response_topic_allowed(topic, ("wx", "other"), "homeassistant", filters) is allowed
+
+
+@given(TOPICS)
+def test_every_topic_for_responses_matches_the_filter_of_all(topic):
+    everywhere = response_topic_allowed(topic, ("wx",), "homeassistant")
+    assert response_topic_allowed(topic, ("wx",), "homeassistant", (topic,)) == everywhere

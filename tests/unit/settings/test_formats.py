@@ -188,3 +188,15 @@ def test_the_shortest_form_is_written():
         "24h",
         "7d",
     ]
+
+
+@pytest.mark.parametrize("name", ["#", "a", "a/#", "+", "+/a", "a/+/b/#", "/", "a//b", "老婆/#"])
+def test_this_is_a_filter_for_responses(name):
+    assert formats.topic_filter_fault(name) == ""
+
+
+@pytest.mark.parametrize(
+    "name", ["", "$SYS/#", "$share/a/b", "a#", "a/#/b", "#/a", "##", "a+", "+a/b", "a\0", "x" * 1001]
+)
+def test_this_is_no_filter_for_responses(name):
+    assert formats.topic_filter_fault(name) != ""

@@ -40,7 +40,7 @@ from wx2mqtt.mqtt.commands import (
     read_request,
     reject_unknown_fields,
 )
-from wx2mqtt.mqtt.topics import FileTopic, TextTopic, UnknownTopic, is_topic_level, response_topic_allowed
+from wx2mqtt.mqtt.topics import FileTopic, TextTopic, UnknownTopic, is_topic_level
 from wx2mqtt.store.records import NewCommand, Person, ReplyTarget
 
 log = structlog.get_logger(__name__)
@@ -190,7 +190,7 @@ class CommandValidator:
         return [ReplyTarget(topic=topic, correlation=correlation, shape="result", name="", transaction=None)]
 
     def _may_answer_on(self, topic: str) -> bool:
-        return response_topic_allowed(topic, self._rules.base_topics, self._rules.discovery_prefix)
+        return self._rules.allows_response_topic(topic)
 
     def _require_not_retained(self, delivery: Delivery) -> None:
         if delivery.retain:

@@ -25,7 +25,7 @@ from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.commands import read_request
 from wx2mqtt.mqtt.payloads import answer_error, answer_ok
-from wx2mqtt.mqtt.topics import JSON_TYPE, response_topic_allowed
+from wx2mqtt.mqtt.topics import JSON_TYPE
 from wx2mqtt.store.records import NewPublication
 
 log = structlog.get_logger(__name__)
@@ -170,7 +170,7 @@ class RequestDispatcher:
             raise BadCommand("bad_response_topic", "bad_response_topic")
 
     def _may_answer_on(self, topic: str) -> bool:
-        return response_topic_allowed(topic, self._rules.base_topics, self._rules.discovery_prefix)
+        return self._rules.allows_response_topic(topic)
 
     def _publications(self, name: str, delivery: Delivery, payload: bytes) -> tuple[NewPublication, ...]:
         topics: list[tuple[str, bytes | None]] = [(self._topics.response(name), None)]
