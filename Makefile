@@ -137,6 +137,10 @@ lock:  ## the newest versions that pyproject.toml allows, with their hashes (nee
 	    -o deploy/requirements.lock pyproject.toml
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --extra dev -c deploy/requirements.lock -o tests/requirements.lock pyproject.toml
+	echo hatchling | uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-annotate -c tests/requirements.lock -o deploy/build.lock -
+	echo 'apprise>=1.9,<3' | uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-annotate -c tests/requirements.lock -o deploy/fallback.lock -
 	uv pip compile -q --upgrade --python-version 3.13.2 --generate-hashes --no-header --no-annotate \
 	    -o tests/home/requirements.lock tests/home/requirements.in
 	uv pip compile -q --upgrade --python-version 3.13.2 --generate-hashes --no-header --no-annotate \

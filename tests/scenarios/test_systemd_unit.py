@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from wx2mqtt.mqtt.options import MAX_INCOMING_PACKET_BYTES
 from wx2mqtt.settings.key_tree import KeyKind, dotted, walk
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
@@ -82,6 +83,19 @@ def test_the_unit_keeps_the_contract(text):
     assert values(text, "DynamicUser") == ["yes"]
     assert values(text, "ExecReload") == ["/bin/kill -HUP $MAINPID"]
     assert int(values(text, "WatchdogSec")[0]) >= 30
+
+
+MEBIBYTES = 1024 * 1024
+REST_BYTES = 100 * MEBIBYTES
+COPIES_OF_A_PACKET = 3
+"""Of a command whose file is in base64: the packet, its text and the bytes. Seen with a file of 74 MB: 358 MB at most."""
+
+
+def test_there_is_memory_for_the_largest_file_and_an_end_to_it(text):
+    (limit,) = values(text, "MemoryMax")
+    limit_bytes = int(limit.removesuffix("G")) * 1024 * MEBIBYTES
+    needed_bytes = REST_BYTES + COPIES_OF_A_PACKET * MAX_INCOMING_PACKET_BYTES
+    assert 2 * needed_bytes <= limit_bytes < 4 * needed_bytes
 
 
 def test_the_credentials_named_in_the_unit_are_secrets_of_the_schema(text):

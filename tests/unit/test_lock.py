@@ -22,7 +22,12 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
 RUNS = PROJECT["dependencies"]
 DEVELOPMENT = RUNS + PROJECT["optional-dependencies"]["dev"] + PYPROJECT["build-system"]["requires"]
-LOCKS = [("deploy/requirements.lock", RUNS), ("tests/requirements.lock", DEVELOPMENT)]
+LOCKS = [
+    ("deploy/requirements.lock", RUNS),
+    ("deploy/build.lock", PYPROJECT["build-system"]["requires"]),
+    ("deploy/fallback.lock", PROJECT["optional-dependencies"]["fallback"]),
+    ("tests/requirements.lock", DEVELOPMENT),
+]
 NPM_LOCKS = sorted((ROOT / "tests").rglob("package-lock.json"))
 OPTIONS = {"--no-deps", "--require-hashes", "--only-binary=:all:"}
 MACHINES = [
@@ -53,6 +58,33 @@ def lock_installs() -> Iterator[tuple[str, str]]:
         for install in re.findall(r"pip install [^|&;\n]*", text):
             if re.search(r" (-r|--requirement)\b", install):
                 yield name, install
+
+
+def project_installs() -> Iterator[tuple[str, str]]:
+    """Yields file and command for every installation of the project itself that somebody is told to do."""
+    places = [
+        ROOT / "README.md",
+        *sorted((ROOT / "deploy").rglob("*.md")),
+        *sorted((ROOT / "deploy/systemd").iterdir()),
+    ]
+    for path in places:
+        for install in re.findall(r"pip install [^|&;\n#]*", path.read_text(encoding="utf-8")):
+            if re.search(r"(^|[\s'\"])(\.|wx2mqtt)(\[|[\s'\"]|$)", install.rstrip()):
+                yield path.name, install
+
+
+def test_whoever_installs_the_project_gets_what_is_locked_and_nothing_else():
+    commands = list(project_installs())
+    assert {name for name, _ in commands} == {"README.md", "wx2mqtt.service", "wx2mqtt@.service"}
+    assert [(name, c) for name, c in commands if {"--no-deps", "--no-build-isolation"} - set(c.split())] == []
+    from_locks = {
+        name
+        for name, command in lock_installs()
+        if "deploy/requirements.lock -r deploy/build.lock" in command
+    }
+    assert {f"deploy/systemd/{name}" for name in ("wx2mqtt.service", "wx2mqtt@.service")} | {
+        "README.md"
+    } <= from_locks
 
 
 def test_every_install_of_a_lock_takes_it_as_it_is_and_only_wheels_with_their_hashes():
@@ -107,8 +139,9 @@ def test_nothing_is_locked_that_nothing_needs(lock, wanted):
 
 def test_both_locks_name_the_same_versions():
     tests = read_lock(ROOT / "tests/requirements.lock")
-    for name, pin in read_lock(ROOT / "deploy/requirements.lock").items():
-        assert tests[name].version == pin.version
+    for lock, _ in LOCKS:
+        for name, pin in read_lock(ROOT / lock).items():
+            assert (tests[name].version, tests[name].hashes) == (pin.version, pin.hashes)
 
 
 def test_what_runs_needs_nothing_that_is_only_for_developers():
