@@ -117,4 +117,6 @@ class AccountOwner:
 
     def _id_of(self, owner: Owner) -> str:
         """Returns what stays the same in all logins of an account; empty where WeChat did not say it."""
-        return owner.uin if self._ctx.backend.capabilities.handles_change_at_login else owner.handle
+        if not self._ctx.backend.capabilities.handles_change_at_login:
+            return owner.handle
+        return owner.uin if owner.uin.strip("0") else ""

@@ -9,11 +9,19 @@ import pytest
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import blob, command, mark, message, picture, publication, reply, result
 from wx2mqtt.errors import BadCommand, StoreError
-from wx2mqtt.model import Blob, PersonId, SendKey, Status
+from wx2mqtt.model import Blob, PersonId, Result, SendKey, Status
 from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.records import NO_CHANGES, AcceptOutcome, CommandRow, CommandState, NewCommand
+from wx2mqtt.store.records import (
+    NO_CHANGES,
+    AcceptOutcome,
+    CommandRow,
+    CommandState,
+    NewCommand,
+    NewPublication,
+)
+from wx2mqtt.store.retention import AccountRemoval
 
 
 async def _accept(journal: Journal, *new: NewCommand) -> list[CommandRow]:
@@ -459,3 +467,56 @@ async def test_what_another_account_sent_is_no_own_message(
     (row,) = await _accept(journal, command("a"))
     await journal.settle(row.id, result("a", message_id="77"), [])
     assert await Journal(database, "work", clock).sent_message_target("77") is None
+
+
+async def test_another_owner_and_the_end_of_what_waits_are_one_commit(
+    database: Database, journal: Journal
+) -> None:
+    rows = await _accept(journal, *(command(name) for name in "abc"))
+    await journal.settle(rows[0].id, result("a"), ())
+    other_account = Journal(database, "office")
+    await other_account.open()
+    await _accept(other_account, command("of-the-office"))
+    await journal.open()
+    await journal.set_owner("webwx", "1")
+
+    def fail(row: CommandRow) -> tuple[Result, list[NewPublication]]:
+        return result(row.command_id, Status.FAILED), [publication(f"wx/result/{row.command_id}")]
+
+    settled, outbox = await journal.change_owner("webwx", "2", fail)
+    assert [row.command_id for row in settled] == ["b", "c"]
+    assert [row.topic for row in outbox.rows] == ["wx/result/b", "wx/result/c"]
+    assert [(await _row(journal, name)).result for name in "abc"] == [
+        result("a"),
+        result("b", Status.FAILED),
+        result("c", Status.FAILED),
+    ]
+    assert (await journal.open()).owner_ids == {"webwx": "2"}
+    assert len(await other_account.list_due(10)) == 1
+
+
+async def test_a_change_of_the_owner_that_fails_changes_nothing(journal: Journal) -> None:
+    await _accept(journal, command("a"))
+    await journal.open()
+    await journal.set_owner("ilink", "me")
+
+    def fail(_row: CommandRow) -> tuple[Result, list[NewPublication]]:
+        raise StoreError("the disk is away")
+
+    with pytest.raises(StoreError):
+        await journal.change_owner("ilink", "wife", fail)
+    assert (await journal.open()).owner_ids == {"ilink": "me"}
+    assert len(await journal.list_due(10)) == 1
+
+
+async def test_each_backend_has_an_owner_and_a_removed_account_none(
+    database: Database, journal: Journal
+) -> None:
+    await journal.open()
+    await journal.set_owner("webwx", "1")
+    await journal.set_owner("ilink", "me@im.wechat")
+    assert (await journal.open()).owner_ids == {"webwx": "1", "ilink": "me@im.wechat"}
+    removal = AccountRemoval(database)
+    await removal.delete_rows(journal.account)
+    await removal.delete_account(journal.account)
+    assert (await journal.open()).owner_ids == {}

@@ -396,6 +396,29 @@ async def test_another_person_s_login_is_kept_beside(world: World) -> None:
     assert [bot["id"] for bot in world.credentials.content["bots"]] == ["2@im.bot", BOT]
 
 
+async def test_a_saved_login_that_may_not_be_used_is_neither_offered_nor_resumed(world: World) -> None:
+    mine = await world.log_in()
+    other = {**CONFIRMED, "ilink_user_id": OTHER, "ilink_bot_id": "2@im.bot", "bot_token": "2@im.bot:x"}
+    world.server.put("get_qrcode_status", answer(**other))
+    await world.log_in()
+    await world.gateway.logout()
+    world.restarted()
+    saved = await world.gateway.saved_owner()
+    assert saved is not None
+    assert saved.handle == OTHER
+
+    async with aclosing(world.gateway.login(resume=True, usable=lambda owner: owner.handle == ME)) as login:
+        resumed = await anext(login)
+    assert isinstance(resumed, LoggedIn)
+    assert (resumed.login_id, resumed.resumed) == (mine.login_id, True)
+
+    world.server.put("get_qrcode_status", scan("binded_redirect"))
+    async with aclosing(world.gateway.login(resume=False, usable=lambda owner: owner.handle == ME)) as login:
+        last = [step async for step in login if isinstance(step, LoggedIn)][-1]
+    assert last.login_id == mine.login_id
+    assert world.server.bodies("get_bot_qrcode")[-1]["local_token_list"] == [TOKEN]
+
+
 async def test_whoever_logs_out_is_not_logged_in_again_by_a_restart(world: World) -> None:
     await world.log_in()
     await world.gateway.logout()

@@ -222,6 +222,20 @@ async def test_sid_and_uin_as_cookies_only(world: World) -> None:
     assert base["DeviceID"] == "e500000000000000"
 
 
+@pytest.mark.parametrize("uin", ["<wxuin>0</wxuin>", "<wxuin></wxuin>", ""])
+async def test_a_login_that_names_no_account_is_refused_unless_the_cookie_does(
+    world: World, uin: str
+) -> None:
+    page = f"<error><ret>0</ret><skey>@crypt_x</skey><wxsid>s</wxsid>{uin}</error>"
+    world.server.put("webwxnewloginpage", text(page, cookies=("wxuin=0; Domain=.qq.com",)))
+    with pytest.raises(LoginRefused):
+        await steps(world)
+    world.server.put("webwxnewloginpage", text(page, cookies=("wxuin=42; Domain=.qq.com",)))
+    logged_in = (await steps(world))[-1]
+    assert isinstance(logged_in, LoggedIn)
+    assert logged_in.owner.uin == "42"
+
+
 @pytest.mark.parametrize(
     "page",
     [

@@ -1,0 +1,194 @@
+"""Whose account a store belongs to, as the session decides it; time is virtual."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests.unit.bridge.talk import CODE, OWNER, PaperGateway, Talk, logged_in
+from tests.unit.bridge.test_session import run_story
+from wx2mqtt.bridge.account_settings import ExpectedAccount
+from wx2mqtt.bridge.login_requests import LoginRequests
+from wx2mqtt.errors import LoggedOut, StoreError
+from wx2mqtt.model import Handle, Needs
+from wx2mqtt.model import LoginState as S
+
+OTHER = replace(OWNER, nickname=OWNER.nickname, uin="42")
+"""Another account that took the owner's nickname."""
+
+
+def scans(talk: Talk, *owners: object) -> None:
+    for number, owner in enumerate(owners, len(talk.gateway.logins)):
+        talk.gateway.logins.append([CODE, logged_in(f"login-{number}", owner=owner)])  # type: ignore[arg-type]
+
+
+def refusals(talk: Talk) -> list[str]:
+    heard: list[str] = []
+    talk.ctx.signals.other_account_refused.connect(heard.append)
+    return heard
+
+
+def test_the_first_account_is_remembered_and_another_one_refused_under_its_name():
+    async def story(talk: Talk) -> None:
+        heard = refusals(talk)
+        scans(talk, OWNER)
+        await talk.after(5)
+        assert talk.journal.owners == [OWNER.uin]
+        scans(talk, OTHER)
+        talk.session.handle_logged_out(LoggedOut("over"))
+        await talk.after(5)
+        status = talk.session.login
+        assert (status.state, status.needs) == (S.REFUSED, Needs.RELOGIN)
+        assert (heard, talk.gateway.logouts, talk.journal.owners) == ([OTHER.nickname], 1, [OWNER.uin])
+        assert not talk.session.logged_in
+        assert not talk.sender.is_online
+        scans(talk, OWNER)
+        talk.session.request_login()
+        await talk.after(5)
+        assert talk.session.login.state is S.ONLINE
+        assert talk.owner_changes == []
+
+    run_story(story)
+
+
+@pytest.mark.parametrize("uin", ["", "0", "00"])
+def test_a_login_without_an_account_is_refused_before_anybody_is_remembered(uin: str):
+    async def story(talk: Talk) -> None:
+        scans(talk, replace(OWNER, uin=uin))
+        await talk.after(5)
+        assert (talk.session.login.state, talk.journal.owners) == (S.REFUSED, [])
+
+    run_story(story)
+
+
+def test_who_is_asked_for_as_a_new_owner_becomes_it_in_one_commit():
+    async def story(talk: Talk) -> None:
+        scans(talk, OWNER, OTHER)
+        await talk.after(5)
+        talk.session.request_login(new_owner=True)
+        await talk.after(5)
+        assert talk.session.login.state is S.ONLINE
+        assert talk.owner_changes == [OTHER.uin]
+        assert talk.gateway.logouts == 1  # of the owner before, at once
+        assert talk.gateway.asked == [True, False]
+        talk.session.request_login()  # without effect: a login stands
+        talk.session.handle_logged_out(LoggedOut("over"))
+        scans(talk, OWNER)
+        await talk.after(5)
+        assert talk.state == "refused"
+
+    run_story(story)
+
+
+def test_the_permission_for_another_account_is_used_up_by_a_login():
+    async def story(talk: Talk) -> None:
+        scans(talk, OWNER, OWNER, OTHER)
+        await talk.after(5)
+        talk.session.request_login(new_owner=True)
+        await talk.after(5)
+        assert talk.owner_changes == []
+        talk.session.handle_logged_out(LoggedOut("over"))
+        await talk.after(5)
+        assert talk.session.login.state is S.REFUSED
+
+    run_story(story)
+
+
+def test_a_store_that_fails_makes_the_change_wait_and_nobody_is_online_before():
+    async def story(talk: Talk) -> None:
+        talk.journal.owner_troubles.append(StoreError("the disk is away"))
+        scans(talk, OWNER)
+        await talk.after(0.05)
+        assert talk.session.login.state is S.INTERRUPTED
+        await talk.after(60)
+        assert (talk.session.login.state, talk.journal.owners) == (S.ONLINE, [OWNER.uin])
+
+    run_story(story)
+
+
+def test_the_account_of_a_saved_login_is_the_owner_where_none_is_remembered():
+    async def story(talk: Talk) -> None:
+        scans(talk, OTHER)
+        await talk.after(5)
+        assert (talk.session.login.state, talk.journal.owners) == (S.REFUSED, [OWNER.uin])
+
+    gateway = PaperGateway()
+    gateway.saved = OWNER
+    run_story(story, gateway=gateway)
+
+
+def test_a_saved_login_that_the_file_does_not_expect_is_nobodys():
+    async def story(talk: Talk) -> None:
+        talk.ctx.settings = replace(talk.ctx.settings, expected_account=ExpectedAccount(uin=OTHER.uin))
+        scans(talk, OTHER)
+        await talk.after(5)
+        assert (talk.session.login.state, talk.journal.owners) == (S.ONLINE, [OTHER.uin])
+
+    gateway = PaperGateway()
+    gateway.saved = OWNER
+    run_story(story, gateway=gateway)
+
+
+@pytest.mark.parametrize(
+    ("expected", "state"),
+    [
+        (ExpectedAccount(uin=OTHER.uin), S.ONLINE),
+        (ExpectedAccount(nickname=OTHER.nickname), S.REFUSED),  # everybody can take a nickname
+    ],
+)
+def test_the_file_names_another_owner_by_a_number_and_not_by_a_nickname(expected: ExpectedAccount, state: S):
+    async def story(talk: Talk) -> None:
+        scans(talk, OWNER, OTHER)
+        await talk.after(5)
+        talk.ctx.settings = replace(talk.ctx.settings, expected_account=expected)
+        talk.session.handle_logged_out(LoggedOut("over"))
+        await talk.after(5)
+        assert talk.session.login.state is state
+        assert talk.owner_changes == ([OTHER.uin] if state is S.ONLINE else [])
+
+    run_story(story)
+
+
+def test_on_ilink_the_person_who_scans_counts():
+    async def story(talk: Talk) -> None:
+        me, wife = (replace(OWNER, nickname="", uin="", handle=Handle(name)) for name in ("me@im", "wife@im"))
+        scans(talk, me, wife)
+        await talk.after(5)
+        talk.session.handle_logged_out(LoggedOut("over"))
+        await talk.after(5)
+        assert (talk.session.login.state, talk.journal.owners) == (S.REFUSED, ["me@im"])
+
+    gateway = PaperGateway()
+    gateway.capabilities = replace(gateway.capabilities, handles_change_at_login=False)
+    run_story(story, gateway=gateway)
+
+
+def test_saved_logins_are_used_of_the_owner_only_or_of_anybody_else():
+    async def story(talk: Talk) -> None:
+        assert talk.owner.may_resume(OWNER, new_owner=False)
+        assert talk.owner.may_resume(OTHER, new_owner=True)
+        scans(talk, OWNER)
+        await talk.after(5)
+        allowed = [
+            talk.owner.may_resume(account, new_owner=new_owner)
+            for account in (OWNER, OTHER)
+            for new_owner in (False, True)
+        ]
+        assert allowed == [True, False, False, True]
+        talk.ctx.settings = replace(talk.ctx.settings, expected_account=ExpectedAccount(uin=OTHER.uin))
+        assert talk.owner.may_resume(OTHER, new_owner=False)
+        assert not talk.owner.may_resume(OWNER, new_owner=False)
+
+    run_story(story)
+
+
+def test_of_several_requests_the_last_one_says_whether_another_account_may_come():
+    requests = LoginRequests()
+    for new_owner in (True, False, True):
+        requests.request_login(new_owner=new_owner)
+    requests.discard_outdated()
+    assert requests.new_owner
+    requests.request_login()
+    requests.discard_outdated()
+    assert not requests.new_owner
