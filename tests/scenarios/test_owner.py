@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from tests.crash.lives import Lives
 from tests.scenarios.signing_in import STATE, states_since, url_after
+from tests.scenarios.test_backup import wx2mqtt
 from tests.scenarios.test_terminal_login import with_a_screen
 from tests.support.broker import DURABLE
 from tests.support.home import Home, at_home
@@ -347,3 +348,33 @@ async def test_the_terminal_lets_the_running_bridge_change_the_owner(home: Home)
         await home.hear(screen.until, f"logged in as {OTHER_NAME}")
 
     assert await with_a_screen(home, scan, "--new-owner") == 0
+
+
+async def test_a_restored_store_has_its_owner(home: Home, tmp_path: Path):
+    await home.log_in()
+    assert (await wx2mqtt(home.bridge, "backup", str(tmp_path / "b")))[0] == 0
+    await home.hear(home.bridge.stop)
+    assert (await wx2mqtt(home.bridge, "restore", "--force", str(tmp_path / "b")))[0] == 0
+    (home.bridge.store / "sessions" / "home.json").unlink()
+    scans = WebScans(home)
+    since = home.ear.count
+    home.bridge.start()
+    await home.body(STATE, state="waiting_for_scan", since=since)
+    await scans.other()
+    await is_refused(scans, since)
+
+
+async def test_a_purged_account_has_no_owner_any_more(home: Home):
+    one = home.settings()["accounts"]["home"]
+    home.bridge.configure({**home.settings(), "accounts": {"old": {**one, "base_topic": "wx"}}})
+    await home.log_in()
+    await home.hear(home.bridge.stop)
+    home.bridge.configure({**home.settings(), "accounts": {"new": {**one, "base_topic": "new"}}})
+    assert (await wx2mqtt(home.bridge, "purge", "old", "--yes"))[0] == 0
+    home.bridge.configure({**home.settings(), "accounts": {"old": {**one, "base_topic": "wx"}}})
+    since = home.ear.count
+    home.bridge.start()
+    await home.body(STATE, state="waiting_for_scan", since=since)
+    await WebScans(home).other()
+    state = await home.body(STATE, state="online", since=since)
+    assert OTHER_NAME in state["reason"]
