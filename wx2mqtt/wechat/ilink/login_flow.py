@@ -46,7 +46,7 @@ class LoginFlow:
     """Logs in once. `verification_code` passes on the number that the phone shows.
 
     Saved logins that are not `usable` stay saved, but WeChat does not get their tokens: it would answer that
-    the person who scans is bound to one of them, and not to which.
+    the person who scans is bound to one of them, and not to which (ilink 3.4.2).
     """
 
     def __init__(

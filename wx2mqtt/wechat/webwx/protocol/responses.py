@@ -279,7 +279,7 @@ def session_from_answer(
 
 
 def _named_uin(uin: str) -> str:
-    """Returns the uin, or an empty text for 0, which names no account (webwx 4.2.1)."""
+    """Returns the uin, or an empty text for 0, which names no account (webwx 2.4.3.8)."""
     return uin if uin.strip("0") else ""
 
 
