@@ -303,14 +303,14 @@ def is_topic_level(name: str) -> bool:
 
 def matches_filter(topic: str, topic_filter: str) -> bool:
     """Returns whether a topic that does not begin with `$` matches a valid filter (MQTT 5, 4.7.1)."""
-    levels, wanted = topic.split("/"), topic_filter.split("/")
-    if wanted[-1] == "#":
-        wanted.pop()
-        if len(levels) < len(wanted):
+    levels, masks = topic.split("/"), topic_filter.split("/")
+    if masks[-1] == "#":
+        masks.pop()
+        if len(levels) < len(masks):
             return False
-        levels = levels[: len(wanted)]
-    return len(levels) == len(wanted) and all(
-        mask in ("+", level) for level, mask in zip(levels, wanted, strict=True)
+        levels = levels[: len(masks)]
+    return len(levels) == len(masks) and all(
+        mask in ("+", level) for level, mask in zip(levels, masks, strict=True)
     )
 
 

@@ -23,7 +23,7 @@ from wx2mqtt.web.options import IpNetwork
 MAX_CONNECTIONS = 100  # each takes a file descriptor, of which a process usually has 1,024
 MAX_CONNECTIONS_PER_ADDRESS = 40  # a browser opens up to six, and `MAX_VIEWERS` pages stay open in all
 RESERVED_CONNECTIONS = 10  # beyond these limits, for `/livez` and `/healthz`
-HEALTH_ONLY_KEY = "wx2mqtt.health_only"  # in the state of the scope: the connection has a reserved place
+HEALTH_ONLY_KEY = "wx2mqtt.health_only"  # in the state of the scope: it is a reserved connection
 HEAD_TIMEOUT_SECONDS = 10.0  # for a whole request head, from the connection or the last response on
 WRITE_STALL_SECONDS = 30.0  # in which a client must take 48 KiB: at that level asyncio resumes writing
 
@@ -51,18 +51,18 @@ class Admission(Enum):
 
 
 @dataclass(slots=True)
-class _Place:
-    """The place of a connection: the network of its client, empty for a proxy, and what it may ask for."""
+class _Registration:
+    """A connection in the limiter: the network of its client, empty for a proxy, and what it may ask for."""
 
     network: str
     admission: Admission
 
 
 class ConnectionLimiter:
-    """The open connections, with a limit for all, one for each address, and places that only health may use.
+    """The open connections, with a limit for all, one for each address, and reserved ones that only health may use.
 
     At a limit a new connection replaces the one that is idle for the longest time: of its address, of all, or
-    of the reserved places. `proxies` have no limit of their own, since they bring the connections of many.
+    of the reserved ones. `proxies` have no limit of their own, since they bring the connections of many.
     """
 
     def __init__(
@@ -76,34 +76,38 @@ class ConnectionLimiter:
         self._max_per_address = max_per_address
         self._reserved = reserved
         self._proxies = proxies
-        self._places: dict[LimitedConnection, _Place] = {}
+        self._registrations: dict[LimitedConnection, _Registration] = {}
         self._idle: dict[LimitedConnection, None] = {}  # in the order in which they became idle
         self.empty = asyncio.Event()
         self.empty.set()
 
     @property
     def connections(self) -> list[LimitedConnection]:
-        return [*self._places]
+        return [*self._registrations]
 
     def add(self, connection: LimitedConnection, address: str) -> Admission:
         """Adds a connection, as idle, unless the result is `NOTHING`: it must be closed then."""
         network = "" if is_in_networks(address, self._proxies) else client_network(address)
         for admission in (Admission.EVERYTHING, Admission.HEALTH):
-            place = _Place(network, admission)
-            if self._make_room(place):
-                self._places[connection] = place
+            registration = _Registration(network, admission)
+            if self._make_room(registration):
+                self._registrations[connection] = registration
                 self._idle[connection] = None
                 self.empty.clear()
                 return admission
         return Admission.NOTHING
 
-    def _make_room(self, place: _Place) -> bool:
-        """Returns whether there is room for a place; closes an idle connection for it if it must."""
-        same = [other for other, its in self._places.items() if its.admission is place.admission]
-        if place.admission is Admission.HEALTH:
+    def _make_room(self, registration: _Registration) -> bool:
+        """Returns whether there is room for a connection; closes an idle connection for it if it must."""
+        same = [
+            other for other, its in self._registrations.items() if its.admission is registration.admission
+        ]
+        if registration.admission is Admission.HEALTH:
             return len(same) < self._reserved or self._close_idle(same)
-        if place.network:
-            neighbours = [other for other in same if self._places[other].network == place.network]
+        if registration.network:
+            neighbours = [
+                other for other in same if self._registrations[other].network == registration.network
+            ]
             if len(neighbours) >= self._max_per_address:
                 return self._close_idle(neighbours)
         return len(same) < self._max_connections or self._close_idle(same)
@@ -122,13 +126,13 @@ class ConnectionLimiter:
         self._idle.pop(connection, None)
 
     def mark_idle(self, connection: LimitedConnection) -> None:
-        if connection in self._places:
+        if connection in self._registrations:
             self._idle.setdefault(connection)
 
     def remove(self, connection: LimitedConnection) -> None:
         self._idle.pop(connection, None)
-        self._places.pop(connection, None)
-        if not self._places:
+        self._registrations.pop(connection, None)
+        if not self._registrations:
             self.empty.set()
 
 

@@ -42,9 +42,9 @@ LIVENESS_PATH = "/livez"
 HEALTH_PATH = "/healthz"
 METRICS_PATH = "/metrics"
 
-RETRY_AFTER_SECONDS = 5  # for a client that gets none of the places
+RETRY_AFTER_SECONDS = 5  # for a client on a reserved connection
 
-HEALTH_PATHS = (LIVENESS_PATH, HEALTH_PATH)  # on connections with a reserved place
+HEALTH_PATHS = (LIVENESS_PATH, HEALTH_PATH)  # on reserved connections
 
 # In these tables a path that ends with "/" stands for all paths below it.
 TOKEN_PATHS = ("/media/", HEALTH_PATH, METRICS_PATH)  # for GET and HEAD with the bearer token
