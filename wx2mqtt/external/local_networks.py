@@ -18,8 +18,8 @@ from wx2mqtt.external.http import IpAddress, plain_address
 
 IpNetwork = IPv4Network | IPv6Network
 
+# Of this process's network namespace; /proc/net is hidden in the sandbox of the systemd service.
 READ_FOLDER = Path("/proc/self/net")
-"""Of this process's network namespace; /proc/net is hidden in the sandbox of the systemd service."""
 
 # A shorter prefix on a link is no local network but a tunnel through which the internet is reached.
 MIN_IPV4_PREFIX_BITS = 8
@@ -34,8 +34,8 @@ _RTF_UP = 0x0001
 _RTF_GATEWAY = 0x0002
 _RTF_REJECT = 0x0200
 
+# Returns the own and on-link networks. Blocking, but short.
 ReadNetworks = Callable[[], Collection[IpNetwork]]
-"""Returns the own and on-link networks. Blocking, but short."""
 
 
 def read_local_networks() -> tuple[IpNetwork, ...]:

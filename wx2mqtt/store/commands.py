@@ -45,8 +45,8 @@ _PAGE_STATEMENTS: Mapping[CommandState | None, str] = {
 }
 
 
+# Returns the result of a waiting command that is not to be sent, and the publications of that.
 SettleWaiting = Callable[[CommandRow], tuple[Result, Sequence[NewPublication]]]
-"""Returns the result of a waiting command that is not to be sent, and the publications of that."""
 
 
 class AlreadySettled(Wx2MqttError):

@@ -59,7 +59,7 @@ class _Registration:
 
 
 class ConnectionLimiter:
-    """The open connections, with a limit for all, one for each address, and reserved ones that only health may use.
+    """The open connections, with a limit for all and one for each address; reserved ones are for health only.
 
     At a limit a new connection replaces the one that is idle for the longest time: of its address, of all, or
     of the reserved ones. `proxies` have no limit of their own, since they bring the connections of many.

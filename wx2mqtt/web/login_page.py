@@ -34,8 +34,8 @@ _LOCAL_PATH = re.compile(r"/(?:[A-Za-z0-9_.~%=&?-][A-Za-z0-9_.~%=&?/-]{0,500})?"
 """A path with its query on this server: a second slash after the first would begin a host name."""
 
 
+# Forms of one address that are read at the same time.
 MAX_OPEN_FORMS = 5
-"""Forms of one address that are read at the same time."""
 
 
 class LoginPage:
