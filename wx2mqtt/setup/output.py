@@ -7,7 +7,6 @@ the shipped one with the paths of this installation.
 from __future__ import annotations
 
 import os
-import re
 import sys
 import tempfile
 import time
@@ -177,4 +176,4 @@ def hidden_path(*paths: Path) -> Path | None:
 
 
 def _is_hidden(path: Path) -> bool:
-    return any(re.match(f"{re.escape(folder)}(/|$)", str(path)) for folder in HIDDEN_FOLDERS)
+    return any(f"{path}/".startswith(f"{folder}/") for folder in HIDDEN_FOLDERS)

@@ -25,7 +25,7 @@ from wx2mqtt.web.responses import WaitInterrupted, disconnected, run_unless
 
 READ_CHUNK_BYTES = 128 * 1024  # in memory for each download
 
-_RANGE = re.compile(r"\s*bytes\s*=\s*([0-9]{0,18})\s*-\s*([0-9]{0,18})\s*", re.ASCII | re.IGNORECASE)
+_RANGE = re.compile(r"\s*bytes\s*=\s*+([0-9]{0,18})\s*+-\s*+([0-9]{0,18})\s*+", re.ASCII | re.IGNORECASE)
 
 INLINE_TYPES = frozenset(
     {
