@@ -7,19 +7,22 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left
 from collections.abc import Iterator
+from functools import lru_cache
+from string import ascii_letters, digits
 
 _CLOSING = "\"'”’」』)》】)\\]"
-_PARAGRAPH = re.compile(r"\n\s*\n")
+_BLANKS = re.compile(r"\s+")
 _LINE = re.compile(r"\n")
-_SENTENCE = re.compile(rf"(?:[。!?;…]+[{_CLOSING}]*|[.!?;]+[{_CLOSING}]*(?=\s))\s*")
+_SENTENCE = re.compile(rf"[。!?;…]+[{_CLOSING}]*\s*|[.!?;]+[{_CLOSING}]*(?P<blanks>\s*)")
 _WORD = re.compile(r"\s+|[,、:][”’」』)》】]*")
-_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[!-~]+", re.IGNORECASE)
+_SCHEME_END = "://"
+_ADDRESS_REST = re.compile(r"[!-~]+")
+_SCHEME_CHARACTERS = frozenset(ascii_letters + digits + "+.-")
 
-_BORDERS = (_PARAGRAPH, _LINE, _SENTENCE, _WORD)
-"""Where a text may be split, the best first. Borders in the first half of a part are not used: the parts
-would be many and small.
-"""
+# A text is split several times until it is sent: when it is accepted, and for each of its parts.
+_CACHED_TEXTS = 8
 
 # A word, or a letter with its combining characters, that is longer than this is cut.
 _MAX_UNIT_CHARACTERS = 64
@@ -32,57 +35,116 @@ def split_text(text: str, limit: int | None) -> tuple[str, ...]:
     """Returns the parts of a text, each of at most `limit` characters; with None the text is not split."""
     if limit is None or len(text) <= limit:
         return (text,)
+    return _split(text, limit)
+
+
+@lru_cache(maxsize=_CACHED_TEXTS)
+def _split(text: str, limit: int) -> tuple[str, ...]:
     return tuple(_parts(text, limit))
 
 
 def _parts(text: str, limit: int) -> Iterator[str]:
+    addresses = list(_addresses(text))
     start = 0
     while len(text) - start > limit:
-        end = _end(text, start, start + limit)
+        end = _end(text, start, start + limit, addresses)
         if part := text[start:end].rstrip():
             yield part
-        is_full = end == start + limit
-        start = end
-        if is_full:  # the white space at the border may go on
-            start = len(text) - len(text[end:].lstrip())
+        # The white space at the border may go on.
+        blanks = _BLANKS.match(text, end) if end == start + limit else None
+        start = blanks.end() if blanks else end
     if text[start:].strip():
         yield text[start:]
 
 
-def _end(text: str, start: int, limit: int) -> int:
+def _addresses(text: str) -> Iterator[tuple[int, int]]:
+    """Yields where each address with a scheme, such as `https://`, begins and ends."""
+    end = 0
+    while (colon := text.find(_SCHEME_END, end)) >= 0:
+        begin = _scheme_begin(text, end, colon)
+        end = colon + len(_SCHEME_END)
+        if begin < colon and (rest := _ADDRESS_REST.match(text, end)):
+            end = rest.end()
+            yield begin, end
+
+
+def _scheme_begin(text: str, start: int, colon: int) -> int:
+    """Returns the index of the first letter of the scheme that ends at `colon`; `colon` without a scheme."""
+    begin = index = colon
+    while index > start and text[index - 1] in _SCHEME_CHARACTERS:
+        index -= 1
+        if text[index] in ascii_letters:
+            begin = index
+    return begin
+
+
+def _end(text: str, start: int, limit: int, addresses: list[tuple[int, int]]) -> int:
     """Returns where the part that begins at `start` ends, at `limit` at the latest."""
     # One more character is read: white space there ends a sentence, and would begin the next part.
     search_end = min(len(text), limit + 1)
-    addresses = [match.span() for match in _ADDRESS.finditer(text, start, search_end)]
     half = start + (limit - start) // 2
-    for border in _BORDERS:
-        matches = border.finditer(text, start, search_end)
-        ends = [min(match.end(), limit) for match in matches if match.start() <= limit]
-        usable_ends = [end for end in ends if half < end and not _is_within_any(end, addresses)]
-        if usable_ends:
-            return usable_ends[-1]
+    for borders in _BORDERS:
+        ends = [min(border[1], limit) for border in borders(text, start, search_end) if border[0] <= limit]
+        for end in reversed(ends):
+            if half < end and _address_around(end, start, addresses) is None:
+                return end
     return _end_without_border(text, start, limit, addresses)
 
 
-def _is_within_any(index: int, spans: list[tuple[int, int]]) -> bool:
-    return any(begin < index < end for begin, end in spans)
+def _paragraphs(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yields the first and last line break of white space with several ones."""
+    for blanks in _BLANKS.finditer(text, start, end):
+        first, last = text.find("\n", *blanks.span()), text.rfind("\n", *blanks.span())
+        if first < last:
+            yield first, last + 1
+
+
+def _lines(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    return (match.span() for match in _LINE.finditer(text, start, end))
+
+
+def _sentences(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    """Yields the ends of sentences; a dot or another sign of ASCII is one only before white space."""
+    return (match.span() for match in _SENTENCE.finditer(text, start, end) if match["blanks"] != "")
+
+
+def _words(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    return (match.span() for match in _WORD.finditer(text, start, end))
+
+
+_BORDERS = (_paragraphs, _lines, _sentences, _words)
+"""Where a text may be split, the best first. Borders in the first half of a part are not used: the parts
+would be many and small.
+"""
+
+
+def _address_around(index: int, start: int, addresses: list[tuple[int, int]]) -> int | None:
+    """Returns where the address begins that an index is within; None without one.
+
+    An address that begins before `start` was split, and does not count.
+    """
+    before = bisect_left(addresses, (index, 0)) - 1
+    if before < 0:
+        return None
+    begin, end = addresses[before]
+    return begin if start <= begin and index < end else None
 
 
 def _end_without_border(text: str, start: int, limit: int, addresses: list[tuple[int, int]]) -> int:
     """Returns the begin of an address that does not fit, else an index between words or characters."""
-    for begin, end in addresses:
-        if start < begin < limit < end:
-            return begin
+    address_begin = _address_around(limit, start, addresses)
+    if address_begin is not None and address_begin > start:
+        return address_begin
     for is_within_unit in (_is_within_word, _is_within_grapheme):
         for index in range(limit, max(start, limit - _MAX_UNIT_CHARACTERS), -1):
-            if not is_within_unit(text, index):
+            if not is_within_unit(text, start, index):
                 return index
     return limit
 
 
-def _is_within_word(text: str, index: int) -> bool:
+def _is_within_word(text: str, start: int, index: int) -> bool:
     """Returns whether an index is within a word of letters, or before punctuation that begins no line."""
-    if index >= len(text) or _is_within_grapheme(text, index):
+    if index >= len(text) or _is_within_grapheme(text, start, index):
         return index < len(text)
     before = text[index - 1]
     after = text[index]
@@ -90,7 +152,7 @@ def _is_within_word(text: str, index: int) -> bool:
     return are_letters or after in _NEVER_FIRST
 
 
-def _is_within_grapheme(text: str, index: int) -> bool:
+def _is_within_grapheme(text: str, start: int, index: int) -> bool:
     """Returns whether the characters before and after an index are shown as one."""
     if index >= len(text):
         return False
@@ -101,7 +163,7 @@ def _is_within_grapheme(text: str, index: int) -> bool:
     if unicodedata.category(after) in {"Mn", "Me", "Mc"} or "\U0001f3fb" <= after <= "\U0001f3ff":
         return True
     if _is_regional_indicator(before) and _is_regional_indicator(after):
-        return _count_regional_indicators(text, index) % 2 == 1
+        return _count_regional_indicators(text, start, index) % 2 == 1
     return "\ud800" <= before <= "\udbff" and "\udc00" <= after <= "\udfff"
 
 
@@ -110,9 +172,9 @@ def _is_regional_indicator(character: str) -> bool:
     return "\U0001f1e6" <= character <= "\U0001f1ff"
 
 
-def _count_regional_indicators(text: str, index: int) -> int:
-    """Returns how many halves of flags stand directly before an index."""
+def _count_regional_indicators(text: str, start: int, index: int) -> int:
+    """Returns how many halves of flags stand directly before an index, in the part that begins at `start`."""
     count = 0
-    while count < index and _is_regional_indicator(text[index - 1 - count]):
+    while count < index - start and _is_regional_indicator(text[index - 1 - count]):
         count += 1
     return count
