@@ -47,7 +47,6 @@ _VALUE_PATTERN = r"(?:\"[^\"]*\"|'[^']*'|[^\s\"'&;,<>)}\]]+)"
 
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?:@|%40)crypt_[\w%]+"), REDACTED),
-    (re.compile(r"[\w%.+/=-]+(?:@|%40)qrticket_\d+"), REDACTED),
     (re.compile(rf"<{_NAME_PATTERN}>[^<]*<", re.IGNORECASE), rf"<\1>{REDACTED}<"),
     # name=value, name:value, "name": value; but not the words after `mqtt.password: ` in a sentence
     (
@@ -63,6 +62,10 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b(Bearer|Basic)\s+[\w+/=.~-]{4,}", re.IGNORECASE), rf"\1 {REDACTED}"),
 )
 
+# The ticket of a QR code is what stands before this: letters, digits and some other characters.
+_TICKET_END = re.compile(r"(?:@|%40)qrticket_\d+")
+_TICKET_SIGNS = "_%.+/=-"
+
 # A long text in base64, which may be a secret.
 _LONG_RUN = re.compile(r"[A-Za-z0-9+/_-]{40,}={0,2}", re.ASCII)
 _MIXED = re.compile(r"(?=.*[0-9])(?=.*[A-Z])(?=.*[a-z]).{40,}", re.ASCII)
@@ -70,9 +73,27 @@ _MIXED = re.compile(r"(?=.*[0-9])(?=.*[A-Z])(?=.*[a-z]).{40,}", re.ASCII)
 
 def redact(text: str) -> str:
     """Replaces everything in a text that looks like a secret."""
+    text = _redact_tickets(text)
     for pattern, replacement in _PATTERNS:
         text = pattern.sub(replacement, text)
     return _LONG_RUN.sub(_hide_if_mixed, text)
+
+
+def _redact_tickets(text: str) -> str:
+    """Replaces the tickets of QR codes.
+
+    They are found by their end. A pattern for the whole ticket would be tried from each character before it.
+    """
+    parts: list[str] = []
+    end = 0
+    for match in _TICKET_END.finditer(text):
+        begin = match.start()
+        while begin > end and (text[begin - 1].isalnum() or text[begin - 1] in _TICKET_SIGNS):
+            begin -= 1
+        if begin < match.start():
+            parts += [text[end:begin], REDACTED]
+            end = match.end()
+    return "".join([*parts, text[end:]])
 
 
 def redact_value(key: str, value: object, *, message_text: bool, depth: int = 0) -> object:

@@ -167,3 +167,40 @@ def test_one_line_is_one_line_and_moves_no_cursor(text):
 @given(st.text(st.sampled_from("aZ0=:&;/@<>\"' _"), max_size=60))
 def test_redacting_twice_is_redacting_once_as_far_as_secrets_go(text):
     assert not re.search(r"://[^\s/@]+@(?<!\*\*\*@)", redact(redact(text)))
+
+
+@pytest.mark.parametrize(
+    ("text", "redacted"),
+    [
+        ("a ticket Ge.h%40-1=@qrticket_0 b", "a ticket *** b"),
+        ("A@qrticket_0B@qrticket_1", "******"),
+        ("A%40qrticket_0 @qrticket_1", "*** @qrticket_1"),
+        ("票据@qrticket_22;", "***;"),
+    ],
+)
+def test_tickets_of_qr_codes_are_replaced(text: str, redacted: str) -> None:
+    assert redact(text) == redacted
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "a",
+        "%",
+        " ",
+        "a@",
+        "@qrticket_0",
+        "ab@qrticket_",
+        "skey=",
+        'skey="',
+        "<skey>",
+        "://a",
+        "cookie: ",
+        "aB3",
+    ],
+)
+def test_a_long_text_takes_no_more_than_in_proportion(part: str) -> None:
+    """A text that doubles made the time for the ticket grow four times: 100 kB took 20 s."""
+    started_at = time.process_time()
+    redact((part * 100_000)[:100_000])
+    assert time.process_time() - started_at < 1
