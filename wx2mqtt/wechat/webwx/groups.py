@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Kind, Member, Message, Owner
 from wx2mqtt.wechat.webwx.protocol.contacts import chat_kind_of
-from wx2mqtt.wechat.webwx.protocol.system_messages import OWNER_MARK, GroupNotice, group_notice
+from wx2mqtt.wechat.webwx.protocol.group_notices import OWNER_MARK, GroupNotice, group_notice
 
 # Names of members who wrote recently.
 MEMBER_CACHE_SIZE = 2048

@@ -119,17 +119,15 @@ _QR_UUID = re.compile(r"window\.QRLogin\.uuid\s*=\s*[\"']([\w+/=-]{1,64})[\"']",
 _SCAN_CODE = re.compile(r"window\.code\s*=\s*[\"']?(\d{1,9})\b", re.ASCII)
 _REDIRECT = re.compile(r"window\.redirect_uri\s*=\s*[\"']([^\"'\s]+)[\"']")
 _AVATAR = re.compile(r"window\.userAvatar\s*=\s*[\"']data:[^,\"']*base64,([^\"']*)")
-_SYNC_CHECK = re.compile(r"window\.synccheck\s*=\s*\{([^}]*)\}")
+_SYNC_CHECK = re.compile(r"window\.synccheck\s*=\s*\{([^{}]*)\}")
 _RETCODE = re.compile(r"retcode[\"']?\s*:\s*[\"']?(-?\d{1,9})\b", re.ASCII)
 _SELECTOR = re.compile(r"selector[\"']?\s*:\s*[\"']?(-?\d{1,9})\b", re.ASCII)
 _RET = re.compile(r"-?\d{1,9}", re.ASCII)
 
-_ELEMENTS = {
-    name: re.compile(rf"<{name}>(.*?)</{name}>", re.DOTALL)
-    for name in ("ret", "message", "skey", "wxsid", "wxuin", "pass_ticket", "redirecturl")
-}
+_ELEMENTS = ("ret", "message", "skey", "wxsid", "wxuin", "pass_ticket", "redirecturl")
 
-_CDATA = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
+_CDATA_BEGIN = "<![CDATA["
+_CDATA_END = "]]>"
 
 
 def read_qr_code(body: bytes) -> QrCode:
@@ -156,7 +154,7 @@ def read_scan_answer(body: bytes) -> ScanAnswer:
 def read_new_login(body: bytes) -> NewLogin:
     """Reads the XML of webwxnewloginpage, or the page that replaces it (webwx 2.4.3.5, 2.4.3.8)."""
     source = _text(body)
-    values = {name: _element(pattern, source) for name, pattern in _ELEMENTS.items()}
+    values = {name: _element(name, source) for name in _ELEMENTS}
     return NewLogin(
         ret=read_integer(values["ret"]),
         message=server_message(values["message"]),
@@ -301,11 +299,27 @@ def _number(pattern: re.Pattern[str], script: str) -> int | None:
     return read_integer(match[1]) if match else None
 
 
-def _element(pattern: re.Pattern[str], source: str) -> str:
-    match = pattern.search(source)
-    if not match:
-        return ""
-    return undo_entities(_CDATA.sub(r"\1", match[1])).strip()
+def _element(name: str, source: str) -> str:
+    """Returns the text of the first element with this name, or an empty text.
+
+    The XML may be broken, so it is searched and not parsed.
+    """
+    _, _, behind = source.partition(f"<{name}>")
+    text, end, _ = behind.partition(f"</{name}>")
+    return undo_entities(_without_cdata(text)).strip() if end else ""
+
+
+def _without_cdata(text: str) -> str:
+    """Returns a text with the content of its CDATA sections in place of the sections."""
+    parts: list[str] = []
+    end = 0
+    while (begin := text.find(_CDATA_BEGIN, end)) >= 0:
+        section_end = text.find(_CDATA_END, begin)
+        if section_end < 0:
+            break
+        parts += [text[end:begin], text[begin + len(_CDATA_BEGIN) : section_end]]
+        end = section_end + len(_CDATA_END)
+    return "".join([*parts, text[end:]])
 
 
 def _decode_picture(encoded: str) -> bytes:

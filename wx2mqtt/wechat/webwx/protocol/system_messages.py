@@ -1,4 +1,4 @@
-"""Reads messages of WeChat itself: system texts, system XML, recalls, friend requests, group changes.
+"""Reads messages of WeChat itself: system texts, system XML, recalls, friend requests.
 
 Texts are matched loosely, in simplified Chinese, traditional Chinese and English. They hold display names,
 which do not identify anybody. (webwx 3.2, 3.10, 3.11)
@@ -25,94 +25,14 @@ from wx2mqtt.wechat.webwx.protocol.markup import (
 )
 from wx2mqtt.wechat.webwx.protocol.money_messages import money_notice
 
-# Stands for the owner among the names of a `GroupNotice`.
-OWNER_MARK = "\0"
-
-# Longer texts are no notices about a group, and matching them would take long.
-MAX_NOTICE_CHARACTERS = 500
-
-_YOU = ("你", "您", "You", "you")
-_QUOTES = '"“”「」'
-
-# A name: the word for the owner, a quoted name, or a name without quotes, which some versions write.
-_NAME = rf"(?P<%s>{'|'.join(_YOU)}|[\"“「].+?[\"”」]|[^\"“”「」]+?)"
-
-_GROUP = "(?:群聊|群組|群组)"
-_CODE = "(?:二维码|二維碼|行動條碼|QR ?[Cc]ode)"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GroupNotice:
-    """A change of a group, read from a system text; `by` is empty when the text does not say who made it."""
-
-    added: tuple[str, ...] = ()
-    removed: tuple[str, ...] = ()
-    by: str = ""
-    renamed: bool = False
-
-
-def _pattern(template: str) -> re.Pattern[str]:
-    """Compiles a template in which BY, ADDED, ALSO and REMOVED stand for names."""
-    for key in ("by", "added", "also", "removed"):
-        template = template.replace(key.upper(), _NAME % key)
-    return re.compile(r"\s*" + template)
-
-
-_PATTERNS = tuple(
-    map(
-        _pattern,
-        (
-            rf"BY\s*邀[请請]\s*ADDED(?:[和与與]ALSO)?\s*加入了?{_GROUP}",
-            r"BY invited ADDED(?: and ALSO)? to (?:join )?(?:the|a) group chat",
-            rf"ADDED\s*[通透][过過](?:[扫掃][描瞄])?\s*BY\s*(?:分享的|的邀[请請])\s*{_CODE}\s*加入了?{_GROUP}",
-            r"ADDED joined (?:the )?group chat via the QR [Cc]ode shared by BY\s*$",
-            r"ADDED joined (?:the )?group chat via the QR [Cc]ode BY shared",
-            r"ADDED joined (?:the )?group chat via BYr shared QR [Cc]ode",
-            rf"ADDED\s*加入了?{_GROUP}",
-            r"ADDED joined (?:the )?group chat",
-            rf"BY\s*[将將]\s*REMOVED\s*移出了?{_GROUP}",
-            rf"REMOVED\s*被\s*(?:BY\s*)?移出了?{_GROUP}",
-            r"BY removed REMOVED from the group chat",
-            r"REMOVED (?:was|were) removed from the group chat(?: by BY)?\s*$",
-            rf"REMOVED\s*(?:退出|离开|離開)了?{_GROUP}",
-            r"REMOVED (?:has )?left the group chat",
-        ),
-    )
-)
-
-_RENAMED = re.compile("修改群組?组?(?:名|的名)[称稱]?[为為]|\\bchanged the group(?: chat)? name to\\b")
-
-
-def group_notice(text: str) -> GroupNotice | None:
-    """Returns the change of a group that a system text reports, or None when it reports none."""
-    if len(text) > MAX_NOTICE_CHARACTERS:
-        return None
-    if _RENAMED.search(text):
-        return GroupNotice(renamed=True)
-    for pattern in _PATTERNS:
-        match = pattern.match(text)
-        if match:
-            parts = match.groupdict()
-            return GroupNotice(
-                added=(*_names(parts.get("added")), *_names(parts.get("also"))),
-                removed=_names(parts.get("removed")),
-                by=next(iter(_names(parts.get("by"))), ""),
-            )
-    return None
-
-
-def _names(text: str | None) -> tuple[str, ...]:
-    """Returns the names in a part of a sentence, in their order."""
-    if text in _YOU:
-        return (OWNER_MARK,)
-    names = (text or "").strip().strip(_QUOTES)
-    return tuple(filter(None, (name.strip() for name in re.split("、|, ", names))))
-
-
 _SYSMSG = re.compile(r"(?:<|&lt;)sysmsg\b")
-_QUOTED_NAME = re.compile(r"[\"“「](.+?)[\"”」]")
+_OPENING_QUOTE = re.compile('["“「]')
+_CLOSING_QUOTE = re.compile('["”」]')
 _STARTS_WITH_YOU = re.compile(r"\s*(?:你|您|You\b)", re.IGNORECASE)
 _VARIABLE = re.compile(r"\$\{[^{}]*\}|\$(\w+)\$")
+
+# Of a system text made from a template. Those of WeChat list the members of a group at most.
+MAX_FILLED_CHARACTERS = 10_000
 
 # Source of a friend request by its Scene, as far as clients agree (webwx 2.17.5).
 _REQUEST_SOURCES = {3: "search", 14: "group", 15: "phone_number", 17: "card", 30: "qr_code"}
@@ -185,13 +105,21 @@ def request_fields(request: FriendRequest) -> dict[str, Json]:
 
 def _recall_notice(xml: XmlNode) -> RecallNotice:
     text = system_text(xml.text("replacemsg"))
-    by = _QUOTED_NAME.search(text[:MAX_LINE_CHARACTERS])
+    by = _quoted_name(text[:MAX_LINE_CHARACTERS])
     ids = (xml.text(tag) for tag in ("msgid", "newmsgid"))
     message_id = next((id_ for id_ in ids if id_.isascii() and id_.isdigit() and id_.strip("0")), "")
     own = bool(_STARTS_WITH_YOU.match(text))
     return RecallNotice(
-        message_id=message_id, text=text, by=clean_name(by[1]) if by and not own else "", own=own
+        message_id=message_id, text=text, by=clean_name(by) if by and not own else "", own=own
     )
+
+
+def _quoted_name(text: str) -> str:
+    """Returns what stands between the first pair of quotes, or an empty text."""
+    opening = _OPENING_QUOTE.search(text)
+    # A name has a character at least, which may be a quote.
+    closing = opening and _CLOSING_QUOTE.search(text, opening.end() + 1)
+    return text[opening.end() : closing.start()] if opening and closing else ""
 
 
 def _sentence(xml: XmlNode) -> str:
@@ -206,9 +134,22 @@ def _sentence(xml: XmlNode) -> str:
 
 
 def _fill_template(template: str, xml: XmlNode) -> str:
-    """Returns a template with nicknames from its link list in place of `$variables$` (webwx 3.11.4)."""
+    """Returns a template with nicknames from its link list in place of `$variables$` (webwx 3.11.4).
+
+    The text is cut: variables that repeat long names could make it thousands of times as long as the XML.
+    """
     names = {link.attribute("name"): _link_names(link) for link in xml.find_all("link_list/link")}
-    return _VARIABLE.sub(lambda variable: names.get(variable[1] or "") or "?", template)
+    parts: list[str] = []
+    missing = MAX_FILLED_CHARACTERS
+    end = 0
+    for variable in _VARIABLE.finditer(template):
+        if missing <= 0:
+            break
+        part = template[end : variable.start()] + (names.get(variable[1] or "") or "?")
+        parts.append(part[:missing])
+        missing -= len(part)
+        end = variable.end()
+    return "".join([*parts, template[end : end + max(missing, 0)]])
 
 
 def _link_names(link: XmlNode) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -334,3 +336,38 @@ def test_a_session_without_sid_is_none() -> None:
             device_id="e",
             language="en",
         )
+
+
+@pytest.mark.parametrize(
+    ("part", "read"),
+    [
+        (b"<ret>", responses.read_new_login),
+        (b"<message><![CDATA[", responses.read_new_login),
+        (b"<message>" + b"<![CDATA[" * 10_000 + b"</message>", responses.read_new_login),
+        (b"<message>" + b"<![CDATA[]]>" * 10_000 + b"</message>", responses.read_new_login),
+        (b"window.synccheck={", responses.read_sync_check),
+        (b"window.synccheck=", responses.read_sync_check),
+        (b"window.code=200;window.userAvatar='data:", responses.read_scan_answer),
+        (b'window.QRLogin.uuid = "a', responses.read_qr_code),
+    ],
+)
+def test_a_hostile_answer_costs_little_time(part: bytes, read: Callable[[bytes], object]) -> None:
+    """100 kB of `<ret>` took 14 s, and of `window.synccheck={` 6 s."""
+    started_at = time.process_time()
+    with suppress(UnreadableJson):
+        read(part * (100_000 // len(part) + 1))
+    assert time.process_time() - started_at < 0.5
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ("<![CDATA[a]]>b<![CDATA[c]]>", "abc"),
+        ("a<![CDATA[b", "a<![CDATA[b"),
+        ("a]]>b", "a]]>b"),
+        ("<![CDATA[a<![CDATA[b]]>", "a<![CDATA[b"),
+    ],
+)
+def test_sections_of_cdata_in_a_message_are_read(message: str, text: str) -> None:
+    source = f"<error><ret>0</ret><skey>{message}</skey></error>"
+    assert responses.read_new_login(source.encode()).skey == text

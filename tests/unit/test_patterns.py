@@ -1,0 +1,152 @@
+"""No regular expression of the product costs more than in proportion to the text."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from functools import cache
+from typing import Any
+
+import pytest
+
+from tests.support.ambiguity import MANY_REPEATS, Automaton, analyse, literal_runs
+from tests.support.patterns import (
+    ProductPattern,
+    modules_with_lost_patterns,
+    other_imports_of_re,
+    product_patterns,
+)
+
+LENGTH = 100_000
+
+# A text this short shows already what a cost that grows with the square would be at full length: 600 times as much.
+SHORT_LENGTH = 4_000
+
+# Far more than a linear pattern takes for the short text, and far less than another one.
+NOTICEABLE_SECONDS = 0.02
+
+BLANKS = (" ", "\t", "\n", " \n", "\u3000")
+
+
+@cache
+def patterns() -> tuple[ProductPattern, ...]:
+    """All patterns that differ in what they read or in how they are used."""
+    distinct = {
+        (known.pattern.pattern, known.pattern.flags, known.is_searched, known.is_full): known
+        for known in product_patterns()
+    }
+    return tuple(distinct.values())
+
+
+def test_all_patterns_are_seen():
+    assert len(patterns()) > 100
+    assert modules_with_lost_patterns() == []
+    assert other_imports_of_re() == []
+
+
+def test_no_pattern_reads_a_text_in_many_ways():
+    findings = {
+        f"{known.place} {known.pattern.pattern!r}": analyse(
+            known.pattern, search=known.is_searched, full=known.is_full
+        )
+        for known in patterns()
+    }
+    assert {place: finding for place, finding in findings.items() if finding} == {}
+
+
+def words(known: ProductPattern) -> Iterator[str]:
+    """What a text for a pattern is made of: its own alphabet, its own words, and blanks."""
+    automaton = Automaton(known.pattern, search=known.is_searched, full=known.is_full, star_from=MANY_REPEATS)
+    alphabet = [symbol for symbol in automaton.alphabet if not "\ud800" <= symbol <= "\udfff"]
+    literals = literal_runs(known.pattern)
+    begin = "".join(literals[:1])
+    combined = [*(begin + blank for blank in BLANKS), begin + "a", "".join(literals)]
+    yield from filter(None, dict.fromkeys([*alphabet, *literals, *BLANKS, *combined]))
+
+
+def run(known: ProductPattern, text: Any) -> Callable[[], object]:
+    if known.is_searched:
+        return lambda: sum(1 for _ in known.pattern.finditer(text))
+    return lambda: (known.pattern.match(text), known.pattern.fullmatch(text))
+
+
+def cpu_seconds(work: Callable[[], object]) -> float:
+    started_at = time.process_time()
+    work()
+    return time.process_time() - started_at
+
+
+def is_slow(known: ProductPattern, word: str) -> bool:
+    def text(length: int) -> Any:
+        repeated = (word * (length // len(word) + 1))[:length]
+        return repeated.encode("latin-1", "replace") if isinstance(known.pattern.pattern, bytes) else repeated
+
+    short = run(known, text(SHORT_LENGTH))
+    if cpu_seconds(short) > NOTICEABLE_SECONDS:
+        return min(cpu_seconds(short) for _ in range(3)) > NOTICEABLE_SECONDS
+    whole, half = run(known, text(LENGTH)), run(known, text(LENGTH // 2))
+    if cpu_seconds(whole) < NOTICEABLE_SECONDS:
+        return False
+    return min(cpu_seconds(whole) for _ in range(3)) > 3 * min(cpu_seconds(half) for _ in range(3))
+
+
+def test_twice_the_text_takes_each_pattern_about_twice_the_time():
+    slow = [(known.place, word) for known in patterns() for word in words(known) if is_slow(known, word)]
+    assert slow == []
+
+
+# Each with the way it is used: found anywhere, at the begin, or matching a whole text.
+SEARCH: dict[str, bool] = {"search": True}
+MATCH = {"search": False}
+FULL = {"search": False, "full": True}
+
+
+@pytest.mark.parametrize(
+    ("pattern", "use"),
+    [
+        (r"\w+@", SEARCH),
+        (r"<ret>(.*?)</ret>", SEARCH),
+        (r"\s*y", SEARCH),
+        (r"[a-z]+$", SEARCH),
+        (r"\n\s*\n", SEARCH),
+        (r"a(?:[ab]*c)?", SEARCH),
+        (r"(?=.*[0-9])b", SEARCH),
+        (r".{0,40}.{0,40}.{0,40}x", SEARCH),
+        (r"\s*\s*x", MATCH),
+        (r"\s*(?:x)?\s*y", MATCH),
+        (r"(\d+)(\d+)x", MATCH),
+        (r"\s*=\s*([0-9]{0,18})\s*-", MATCH),
+        (r"(a*)*b", MATCH),
+        (r"(a|a)*b", MATCH),
+        (r"(a|ab|b)*c", MATCH),
+        (r"(?i:a)+A+b", MATCH),
+        (r"[a-z]+[a-z]+", FULL),
+    ],
+)
+def test_the_analysis_sees_what_is_slow(pattern, use):
+    assert analyse(re.compile(pattern), **use)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "use"),
+    [
+        (r"\w+", SEARCH),
+        (r"://[^\s/@]+@", SEARCH),
+        (r"^\s*y", SEARCH),
+        (r"ab.{0,40}x", SEARCH),
+        (r"\w+@", MATCH),
+        (r"\s*+(?:x)?\s*+y", MATCH),
+        (r"(\d+),(\d+)x", MATCH),
+        (r"[a-z]+[a-z]+", MATCH),
+        (r"(?=.*[0-9])(?=.*[A-Z]).{40,}", MATCH),
+        (r"[a-z]+", FULL),
+    ],
+)
+def test_the_analysis_lets_pass_what_is_fast(pattern, use):
+    assert analyse(re.compile(pattern), **use) is None
+
+
+def test_the_measurement_sees_what_is_slow():
+    slow = ProductPattern("here", re.compile(r"<ret>(.*?)</ret>"), frozenset({"search"}))
+    assert any(is_slow(slow, word) for word in words(slow))

@@ -1,0 +1,155 @@
+"""System texts about groups in three scripts (webwx 3.10)."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wx2mqtt.wechat.webwx.protocol.group_notices import (
+    MAX_NOTICE_CHARACTERS,
+    OWNER_MARK,
+    GroupNotice,
+    group_notice,
+)
+
+
+def added(*names: str, by: str = "") -> GroupNotice:
+    return GroupNotice(added=names, by=by)
+
+
+def removed(*names: str, by: str = "") -> GroupNotice:
+    return GroupNotice(removed=names, by=by)
+
+
+@pytest.mark.parametrize(
+    ("said", "news"),
+    [
+        ('"A"邀请"B"加入了群聊', added("B", by="A")),
+        ('"A"邀请"B、C"加入了群聊', added("B", "C", by="A")),
+        ('"A"邀請"B"加入了群組', added("B", by="A")),
+        ('你邀请"B"加入了群聊  $revoke$', added("B", by=OWNER_MARK)),
+        ('"A"邀请你加入了群聊，群聊参与人还有：C、D', added(OWNER_MARK, by="A")),
+        ('"A"邀请你和"B、C"加入了群聊', added(OWNER_MARK, "B", "C", by="A")),
+        (' "B"通过扫描"A"分享的二维码加入群聊', added("B", by="A")),
+        (' "B"通过扫描你分享的二维码加入群聊', added("B", by=OWNER_MARK)),
+        ('你通过扫描"A"分享的二维码加入群聊', added(OWNER_MARK, by="A")),
+        ('"B"通过"A"的邀请二维码加入群聊', added("B", by="A")),
+        (' "B"通過掃描"A"分享的QR Code加入群組', added("B", by="A")),
+        ('"A B" invited "C" to the group chat', added("C", by="A B")),
+        ("Ann Li invited Bob to the group chat", added("Bob", by="Ann Li")),
+        ('You invited "B, C" to the group chat', added("B", "C", by=OWNER_MARK)),
+        ('"A" invited you to a group chat with B', added(OWNER_MARK, by="A")),
+        ("Ann invited you and Bob to the group chat", added(OWNER_MARK, "Bob", by="Ann")),
+        (' "B" joined the group chat via the QR Code shared by "A"', added("B", by="A")),
+        (' "B" joined the group chat via your shared QR Code', added("B", by=OWNER_MARK)),
+        ('"B" joined group chat via the QR code you shared', added("B", by=OWNER_MARK)),
+        ('"B"加入了群聊', added("B")),
+        ('"B" joined the group chat', added("B")),
+        ('你将"B"移出了群聊', removed("B", by=OWNER_MARK)),
+        ('"A"将"B"移出了群聊', removed("B", by="A")),
+        ('你將"B"移出了群組', removed("B", by=OWNER_MARK)),
+        ('你被"A"移出群聊', removed(OWNER_MARK, by="A")),
+        ('"B"被移出群聊', removed("B")),
+        ('You removed "B" from the group chat', removed("B", by=OWNER_MARK)),
+        ('You were removed from the group chat by "A"', removed(OWNER_MARK, by="A")),
+        ('"B" was removed from the group chat', removed("B")),
+        ('"B"退出了群聊', removed("B")),
+        ('"B" left the group chat', removed("B")),
+        ('"A"修改群名为“T”', GroupNotice(renamed=True)),
+        ("你修改群名为“T”", GroupNotice(renamed=True)),
+        ("你修改群組名稱為「T」", GroupNotice(renamed=True)),
+        ('"A" changed the group name to "T"', GroupNotice(renamed=True)),
+    ],
+)
+def test_what_is_said(said: str, news: GroupNotice) -> None:
+    assert group_notice(said) == news
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '"A" 拍了拍 "B"',
+        "收到红包，请在手机上查看",
+        '"A"已成为新群主',
+        "位置共享已经结束",
+        "你已添加了A，现在可以开始聊天了。",
+        "",
+        '"A"邀请"B"加入了群聊' + "x" * MAX_NOTICE_CHARACTERS,
+    ],
+)
+def test_what_is_about_something_else(said: str) -> None:
+    assert group_notice(said) is None
+
+
+def test_a_person_who_is_called_you_is_not_the_owner() -> None:
+    assert group_notice('你邀请"你"加入了群聊') == added("你", by=OWNER_MARK)
+    assert group_notice('"you" left the group chat') == removed("you")
+
+
+def test_quotes_in_names() -> None:
+    assert group_notice('"A"B"邀请"C"D"加入了群聊') == added('C"D', by='A"B')
+
+
+PARTS = st.sampled_from(
+    [
+        "你",
+        '"',
+        "“",
+        "邀请",
+        "加入了群聊",
+        "被",
+        "移出",
+        "将",
+        "、",
+        " invited ",
+        "joined",
+        "a",
+        " ",
+        "通过",
+        "分享的二维码",
+    ]
+)
+
+
+@given(st.lists(PARTS, max_size=120).map("".join))
+def test_no_text_makes_it_fail(said: str) -> None:
+    news = group_notice(said)
+    assert news is None or "" not in (*news.added, *news.removed)
+
+
+# Each of these took between seconds and hours before names were searched by the words behind them.
+@pytest.mark.parametrize(
+    "said",
+    [
+        "a" + " " * 250 + "被" + " " * 240 + "x",
+        "a" + "\n" * 250 + "被" + "\u3000" * 240 + "x",
+        ("a " * 120 + "被") * 2,
+        "被 " * 249,
+        " 被" * 249,
+        "a通过" + " " * 200 + "分享的" + " " * 200 + "x",
+        "a邀请" + "和 " * 240,
+        '"a' + " " * 200 + '"被' + " " * 200 + '"x',
+        '"' * 500,
+        "“" * 250 + "被" * 250,
+        "a、" * 250,
+        '"a" invited ' * 41,
+        "a joined group chat via " * 20,
+        "a was removed from the group chat by " * 13,
+        "a was removed from the group chat" + " " * 400 + "x",
+    ],
+)
+def test_a_text_without_sense_costs_little_time(said: str) -> None:
+    assert len(said) <= MAX_NOTICE_CHARACTERS
+    started_at = time.process_time()
+    for _ in range(10):
+        group_notice(said)
+    assert time.process_time() - started_at < 0.1
+
+
+def test_a_long_text_costs_no_time() -> None:
+    started_at = time.process_time()
+    assert group_notice("你邀请" * 1_000_000) is None
+    assert time.process_time() - started_at < 0.1
