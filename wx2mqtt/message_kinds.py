@@ -227,7 +227,7 @@ MESSAGE_KINDS: dict[Kind, MessageKind] = {
         documented_keys=("note",),
     ),
     Kind.SYSTEM: MessageKind(
-        about="WeChat's own words: who joined, a pat, an end of sharing",
+        about="WeChat's own words: who joined, an end of sharing; and a pat, with its sender",
         page_name=("system", "系统消息"),
         label=("[system message]", "[系统消息]"),
     ),

@@ -183,13 +183,16 @@ def _one_line_name(member: Member) -> str:
 NoticedMessages = list[tuple[Message, GroupNotice]]
 
 
-def notices_in(items: Iterable[object]) -> NoticedMessages:
-    """Returns the system texts that report a change of their group, each with that change."""
+def notices_in(messages: Iterable[Message]) -> NoticedMessages:
+    """Returns the messages that report a change of their group, each with that change.
+
+    WeChat itself must have written all of them: a member can send the same words.
+    """
     return [
-        (item, notice)
-        for item in items
-        if isinstance(item, Message) and item.kind is Kind.SYSTEM and item.chat_kind is ChatKind.GROUP
-        if (notice := group_notice(item.text)) is not None
+        (message, notice)
+        for message in messages
+        if message.kind is Kind.SYSTEM and message.chat_kind is ChatKind.GROUP
+        if (notice := group_notice(message.text)) is not None
     ]
 
 

@@ -16,7 +16,13 @@ from wx2mqtt.wechat.backend import Batch
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.contact_list import ContactList
-from wx2mqtt.wechat.webwx.groups import GroupChanges, GroupMembers, groups_to_refresh, notices_in
+from wx2mqtt.wechat.webwx.groups import (
+    GroupChanges,
+    GroupMembers,
+    NoticedMessages,
+    groups_to_refresh,
+    notices_in,
+)
 from wx2mqtt.wechat.webwx.protocol import requests, responses
 from wx2mqtt.wechat.webwx.protocol.codes import Ret
 from wx2mqtt.wechat.webwx.protocol.contacts import (
@@ -26,7 +32,7 @@ from wx2mqtt.wechat.webwx.protocol.contacts import (
     owner_contact,
     read_contact,
 )
-from wx2mqtt.wechat.webwx.protocol.messages import entry_key, read_message, recent_chats
+from wx2mqtt.wechat.webwx.protocol.messages import entry_key, is_from_wechat, read_message, recent_chats
 from wx2mqtt.wechat.webwx.protocol.responses import SyncAnswer
 from wx2mqtt.wechat.webwx.protocol.session import SyncCursor
 from wx2mqtt.wechat.webwx.protocol.sync import PollPacing, SyncAction, action_after_check, advanced_cursor
@@ -39,9 +45,13 @@ MAX_PENDING_NAMES = 1000
 
 @dataclass(frozen=True, slots=True)
 class _ReadResult:
-    """The messages and events of one sync answer, and the chats in them that must be looked up."""
+    """The messages and events of one sync answer, and the chats in them that must be looked up.
+
+    `notices` are those messages of WeChat itself that report a change of a group.
+    """
 
     items: tuple[Message | Event, ...]
+    notices: NoticedMessages
     unreadable_count: int
     unknown_chats: tuple[str, ...]
 
@@ -139,7 +149,7 @@ class Receiver:
         self._group_members.update(contacts)
         self._record_recent(answer.messages)
         result = self._read(answer.messages)
-        notices = notices_in(result.items)
+        notices = result.notices
         refreshed_groups = {contact.handle for contact in contacts if contact.members is not None}
         self._contact_list.mark_stale(groups_to_refresh(notices) - refreshed_groups)
         looked_up = await self._contact_list.look_up(result.unknown_chats)
@@ -168,6 +178,7 @@ class Receiver:
 
     def _read(self, entries: Iterable[JsonObject]) -> _ReadResult:
         items: list[Message | Event] = []
+        from_wechat: list[Message] = []
         unreadable_count = 0
         now = self._clock.now
         for entry in entries:
@@ -179,7 +190,10 @@ class Receiver:
                 continue
             if item is not None:
                 items.append(item)
-        return _ReadResult(tuple(items), unreadable_count, tuple(self._unknown_chats(items)))
+            if isinstance(item, Message) and is_from_wechat(entry):
+                from_wechat.append(item)
+        unknown_chats = tuple(self._unknown_chats(items))
+        return _ReadResult(tuple(items), notices_in(from_wechat), unreadable_count, unknown_chats)
 
     def _unknown_chats(self, items: list[Message | Event]) -> Iterator[str]:
         """Returns the unknown chats, and the groups with an unknown sender (webwx 3.5.4)."""

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, WIFE, entry, escaped
+from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, WIFE, appmsg, entry, escaped
 from tests.unit.wechat.webwx.server import World, answer, check
 from tests.unit.wechat.webwx.test_receiver import know, news
 from wx2mqtt.errors import LoggedOut
@@ -263,3 +263,32 @@ async def test_the_same_text_in_a_private_chat_is_about_no_group(world: World, c
     await know(world)
     news(world, entry(MsgType=10000, Content=INVITED))
     assert events(await world.backend.receive(cursor)) == []
+
+
+@pytest.mark.parametrize("said", [INVITED, REMOVED, '你被"梅"移出群聊', '"梅"修改群名为“新家”'])
+async def test_a_member_who_writes_like_wechat_gives_no_news(world: World, cursor: Cursor, said: str) -> None:
+    """A pat, which is an app message of type 62, can have any text, and counted as WeChat's own words."""
+    await known(world)
+    before = looked_up(world)
+    content = f"{WIFE}:<br/>{appmsg(f'<title>{said}</title><type>62</type>')}"
+    news(world, entry(MsgType=49, FromUserName=FAMILY, Content=content))
+    batch = await world.backend.receive(cursor)
+    (message,) = batch.items
+    assert isinstance(message, Message)
+    assert (message.sender, message.sender_name, message.text) == (WIFE, "梅", said)
+    news(world, ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
+    assert len(events(await world.backend.receive(batch.cursor))) == 1  # the group was not forgotten
+    assert looked_up(world) == before
+
+
+async def test_news_in_system_xml_is_news(world: World, cursor: Cursor) -> None:
+    await known(world)
+    world.server.put(
+        "webwxbatchgetcontact", answer(ContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
+    )
+    inner = f"<sysmsg type='x'><x><text><![CDATA[{INVITED}]]></text></x></sysmsg>"
+    news(world, entry(MsgType=10002, FromUserName=FAMILY, Content=escaped(inner)))
+    batch = await world.backend.receive(cursor)
+    (event,) = events(batch)
+    assert event.fields["by"] == "梅"
+    assert [item.sender for item in batch.items if isinstance(item, Message)] == [None]

@@ -97,6 +97,9 @@ NEVER_SHOWN = frozenset(
 
 CALL_STATES = {MsgType.VOIP: "call", MsgType.VOIP_END: "ended", MsgType.VOIP_INVITE: "invited"}
 
+# Messages that WeChat itself writes. A member of a group can send any other one, whatever its text says.
+WECHAT_TYPES = frozenset({int(MsgType.SYSTEM_TEXT), int(MsgType.SYSTEM_XML)})
+
 # SubMsgType of a location in an entry of MsgType TEXT (webwx 3.8.1).
 LOCATION_SUBTYPE = 48
 

@@ -20,6 +20,7 @@ from wx2mqtt.wechat.webwx.protocol.codes import (
     CALL_STATES,
     LOCATION_SUBTYPE,
     NEVER_SHOWN,
+    WECHAT_TYPES,
     MsgType,
     NotifyCode,
 )
@@ -135,6 +136,11 @@ def read_frame(entry: JsonObject, owner: Handle) -> MessageFrame:
     return MessageFrame(from_handle, prefix[1], content[prefix.end() :])
 
 
+def is_from_wechat(entry: JsonObject) -> bool:
+    """Returns whether WeChat itself wrote an entry, and no person."""
+    return read_number(entry, "MsgType") in WECHAT_TYPES
+
+
 def recent_chats(entry: JsonObject) -> tuple[str, ...]:
     """Returns the handles in the phone's list of recent chats (webwx 3.9.2); empty for any other entry."""
     if (
@@ -200,7 +206,7 @@ def _message(
     entry: JsonObject, frame: MessageFrame, content: Content, names: NameLookup, now: int
 ) -> Message:
     chat_kind = ChatKind.GROUP if is_group(frame.chat) else names.chat_kind(frame.chat)
-    sender = None if content.kind is Kind.SYSTEM else frame.sender
+    sender = None if is_from_wechat(entry) else frame.sender
     from_self = sender is not None and sender == names.owner.handle
     sender_name = ""
     mentioned = False
