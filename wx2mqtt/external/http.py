@@ -47,6 +47,10 @@ class InvalidUrl(ValueError):
     """Not a URL of http or https."""
 
 
+class InvalidHost(InvalidUrl):
+    """The host of a URL is written in Punycode that stands for no name."""
+
+
 class ConnectFailed(Exception):
     """No connection, or not in time; nothing was received."""
 
@@ -83,12 +87,16 @@ class UrlParts:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises InvalidUrl."""
+        """Raises InvalidUrl, and InvalidHost."""
         try:
             url = httpx.URL(text)
         except (httpx.InvalidURL, ValueError):
             raise InvalidUrl from None
-        if url.scheme not in _DEFAULT_PORTS or not url.host or not 1 <= _port(url) <= MAX_PORT:
+        try:
+            host = url.host
+        except ValueError:  # httpx decodes Punycode only here
+            raise InvalidHost from None
+        if url.scheme not in _DEFAULT_PORTS or not host or not 1 <= _port(url) <= MAX_PORT:
             raise InvalidUrl
         return cls(url)
 

@@ -19,6 +19,7 @@ from wx2mqtt.external.http import (
     ConnectFailed,
     DeclaredSizeTooLarge,
     HttpResponse,
+    InvalidHost,
     InvalidUrl,
     PinnedHttpClient,
     ReadTimedOut,
@@ -191,6 +192,8 @@ def filename_in(url: str) -> str:
 def _parse(url: str) -> UrlParts:
     try:
         return UrlParts.parse(url)
+    except InvalidHost:
+        raise BadCommand("bad_file", "fetch_bad_host") from None
     except InvalidUrl:
         raise BadCommand("bad_command", "fetch_bad_url") from None
 

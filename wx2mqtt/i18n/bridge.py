@@ -284,6 +284,10 @@ BRIDGE_MESSAGES: Catalogue = {
         "'url' must be an http or https address, such as https://host/picture.jpg",
         "“url”必须是 http 或 https 地址,例如 https://host/picture.jpg",
     ),
+    "fetch_bad_host": (
+        "the host in 'url' is no name: behind 'xn--' stands no valid Punycode; correct it",
+        "“url”中的主机名无效:“xn--”之后不是有效的 Punycode;请更正",
+    ),
     "fetch_bad_redirect": (
         "{host} sends us on to what is no http or https address; give the address where the file is",
         "{host} 跳转到的不是 http 或 https 地址;请给出文件所在的地址",

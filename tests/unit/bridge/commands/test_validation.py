@@ -197,6 +197,13 @@ def test_a_name_that_is_too_long_is_refused(bench):
     assert "240" in result.message
 
 
+@pytest.mark.parametrize("url", ["http://xn--)/", "https://xn--a/x.jpg", "http://xn--ls8h=/"])
+def test_a_host_that_is_no_name_is_a_bad_file(bench, url):
+    result = bench.refused(json.dumps({"kind": "file", "url": url}))
+    assert outcome(result) == (REJECTED, "bad_file")
+    assert "the host in 'url' is no name" in result.message
+
+
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://h/x", "h/x", "http://"])
 def test_only_http_addresses_are_accepted(bench, url):
     result = bench.refused(json.dumps({"kind": "file", "url": url}))
