@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import html
 import json
 import re
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from markdown_it import MarkdownIt
 
 from wx2mqtt.mqtt.discovery import Device, discovery_config
 from wx2mqtt.mqtt.topics import TOPIC_TABLE, Topics
@@ -125,3 +128,50 @@ def test_the_card_is_yaml_that_shows_the_code_only_while_one_is_wanted() -> None
     conditional = card["cards"][0]
     assert conditional["card"]["entity"] == "image.wechat_home_login_qr"
     assert conditional["conditions"][0]["state"] == ["waiting_for_scan", "waiting_for_confirm"]
+
+
+HOSTILE = [
+    "*a* _b_ **c** ~~d~~ `e`",
+    "[x](http://evil.example) ![y](http://evil.example/seen.png)",
+    "<img src=x onerror=alert(1)> <script>x</script> <ha-icon icon='mdi:x'></ha-icon>",
+    "https://evil.example www.evil.example a@evil.example <https://evil.example>",
+    "# a\n\n- b\n\n    c\n1. d\n> e\n|f|g|\n|-|-|\n===\n---\n[h]: http://evil.example\n[h]",
+    "&lt;b&gt; \\<i> \\\\*a* {{ states }} {% set x = 1 %}",
+    "a\r\r<script>b",
+]
+EXPRESSION = re.compile(r"\{\{ (state_attr\([^)]*\)[^}]*(?:\}(?!\})[^}]*)*) \}\}")
+REPLACED = re.compile(r"regex_replace\(('[^']*'), ('[^']*')\)")
+
+
+def markdown(card: Any) -> list[str]:
+    """The content of each Markdown card."""
+    if isinstance(card, list):
+        return [text for part in card for text in markdown(part)]
+    if not isinstance(card, dict):
+        return []
+    own = [card["content"]] if card.get("type") == "markdown" else []
+    return own + [text for part in card.values() for text in markdown(part)]
+
+
+def shown(expression: str, text: str) -> str:
+    """What the filters of a template make of a text."""
+    for find, replace in REPLACED.findall(expression):
+        text = re.sub(ast.literal_eval(find), ast.literal_eval(replace), text)
+    return text
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_what_people_write_is_shown_in_the_card_as_they_wrote_it(text: str) -> None:
+    contents = markdown(yaml.safe_load((FOLDER / "dashboard.yaml").read_text(encoding="utf-8")))
+    expressions = [expression for content in contents for expression in EXPRESSION.findall(content)]
+    assert len(expressions) == sum(content.count("state_attr(") for content in contents) == 3
+    for expression in expressions:
+        page = (
+            MarkdownIt("commonmark", {"breaks": True})
+            .enable(["table", "strikethrough"])
+            .render(f"**WeChat** {shown(expression, text)}")
+        )
+        assert set(re.findall(r"</?([a-z-]+)", page)) <= {"p", "strong", "br"}
+        visible = html.unescape(re.sub(r"</?(?:p|strong)>", "", page)).strip().removeprefix("WeChat ")
+        assert visible.replace("<br>", "\n").split() == re.sub(r"[\r\n]+", "\n", text).split()
+        assert "://" not in shown(expression, text)  # Home Assistant makes links of bare addresses
