@@ -166,14 +166,23 @@ class Message:
 class QuotedMessage:
     """The stored message that a reply quotes.
 
-    `user` is the topic level of its sender. For a message of our own it is empty, and `command_id` is the
-    id of the command that sent it.
+    `chat` is the topic level of the chat that it is in, `user` that of its sender; it is empty where the
+    sender has none. `from_self` is true for a message of the owner or of the bridge; `command_id` is the id
+    of the command that sent it, empty for a message that the owner wrote on the phone.
     """
 
     kind: Kind
     text: str
+    chat: str
     user: str = ""
+    from_self: bool = False
     command_id: str = ""
+
+    def author(self) -> dict[str, Json]:
+        """Returns the fields of the payload that say who wrote it; empty where that is not known."""
+        if self.from_self:
+            return {"self": True, **({"command_id": self.command_id} if self.command_id else {})}
+        return {"user": self.user} if self.user else {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.context import AccountContext, SharedServices
 from wx2mqtt.bridge.health import CallStatistics
+from wx2mqtt.bridge.inbound_rows import StoredQuotes
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.mqtt.client import MqttClient
@@ -124,11 +125,12 @@ class AccountFactory:
             name_style=settings.accounts[name].topic_names,
             next_id=people.next_id,
         )
+        quotes = StoredQuotes(journal, registry)
         ctx = AccountContext(
             name=name,
             topics=topics,
             broker=MqttClient(mqtt_options(settings, name, topics, self._embedded)),
-            backend=create_backend(settings, name, saved_login, calls.observe, journal.quoted_message),
+            backend=create_backend(settings, name, saved_login, calls.observe, quotes.lookup),
             calls=calls,
             journal=journal,
             people_copy=stores.people_copy,

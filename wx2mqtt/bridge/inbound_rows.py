@@ -8,12 +8,59 @@ from dataclasses import replace
 
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.media.payloads import is_held, media_in_message, media_jobs
+from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.clock import now_ms
-from wx2mqtt.model import ChatKind, Event, Json, Kind, Message, Owner
+from wx2mqtt.model import ChatKind, Event, Handle, Json, Kind, Message, Owner, QuotedMessage
 from wx2mqtt.mqtt.payloads import event_body, message_body, plain_text
 from wx2mqtt.mqtt.topics import TEXT_TYPE
+from wx2mqtt.store.history import HistoryQueries
 from wx2mqtt.store.records import NewEvent, NewMessage, NewPublication, Person
+
+MAX_QUOTE_CHARACTERS = 1000
+"""Of the text of a quoted message."""
+
+
+class StoredQuotes:
+    """Looks up quoted messages in the journal, within the chat in which they are quoted.
+
+    A reply names a message by its id, and repeats its text as the sender of the reply likes. Elsewhere the id
+    could vouch for words that its author never wrote.
+    """
+
+    def __init__(self, journal: HistoryQueries, registry: PeopleRegistry) -> None:
+        self._journal = journal
+        self._registry = registry
+
+    async def lookup(self, message_id: str, chat: Handle) -> QuotedMessage | None:
+        """Returns the message with this id in a chat, or None. Raises `StoreError`."""
+        person = self._registry.by_handle(chat)
+        return None if person is None else await self._find(message_id, person)
+
+    async def with_stored_quote(self, message: Message, chat: Person) -> Message:
+        """Returns the message; a quote with the text and the author of the quoted message, if it is known.
+
+        A backend that has looked it up has named the author already. Raises `StoreError`.
+        """
+        detail = message.detail
+        message_id = str(detail.get("id", "")) if message.kind is Kind.QUOTE else ""
+        if not message_id or "user" in detail or "self" in detail:
+            return message
+        quoted = await self._find(message_id, chat)
+        if quoted is None:
+            return message
+        text = " ".join(quoted.text.split())[:MAX_QUOTE_CHARACTERS]
+        claimed = {key: value for key, value in detail.items() if key != "text"}
+        stored: dict[str, Json] = {"kind": str(quoted.kind), **({"text": text} if text else {})}
+        return replace(message, detail={**claimed, **stored, **quoted.author()})
+
+    async def _find(self, message_id: str, chat: Person) -> QuotedMessage | None:
+        quoted = await self._journal.quoted_message(message_id)
+        person = None if quoted is None else self._registry.by_level(quoted.chat)
+        if quoted is None or person is None or person.id != chat.id:
+            return None
+        author = self._registry.by_level(quoted.user)
+        return replace(quoted, user="" if author is None else author.level)
 
 
 class SenderNames:
@@ -40,14 +87,6 @@ class SenderNames:
             return {**known, "self": False}, False
         name = person.remark or message.sender_name or person.nickname or person.level  # (webwx 4.4.1)
         return {"user": person.level, "name": name, "self": False}, person.trusted
-
-    async def with_quoted_author(self, message: Message) -> Message:
-        """Returns the message; a quote with the topic level of the quoted author, if that one is known."""
-        quoted_id = str(message.detail.get("id", "")) if message.kind is Kind.QUOTE else ""
-        author = await self._author_of(quoted_id) if quoted_id else None
-        if author is None:
-            return message
-        return replace(message, detail={**message.detail, "user": author.level})
 
     async def actor(self, event: Event) -> str:
         """Returns the topic level of the person who caused an event, else their name, else an empty string.
@@ -79,6 +118,7 @@ class MessageRows:
     def __init__(self, ctx: AccountContext, names: SenderNames, counts: Counter[str]) -> None:
         self._ctx = ctx
         self._names = names
+        self._quotes = StoredQuotes(ctx.journal, ctx.registry)
         self._counts = counts
 
     def is_filtered(self, message: Message, person: Person) -> bool:
@@ -92,7 +132,7 @@ class MessageRows:
     async def row(self, message: Message, person: Person) -> NewMessage:
         """Returns the row of a message of the chat with `person`. Raises `StoreError`."""
         rules = self._ctx.settings.media
-        message = await self._names.with_quoted_author(message)
+        message = await self._quotes.with_stored_quote(message, person)
         sender, trusted = self._names.sender(message, person)
         jobs = media_jobs(message, rules, now_ms())
         body = message_body(

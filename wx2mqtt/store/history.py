@@ -82,12 +82,25 @@ def _quoted_message(connection: sqlite3.Connection, values: tuple[str, str]) -> 
         command_id, command_text = sent
         command = json.loads(command_text)
         text = str(command.get("text") or command.get("name") or "")
-        return QuotedMessage(kind=Kind(command["kind"]), text=text, command_id=command_id)
+        return QuotedMessage(
+            kind=Kind(command["kind"]),
+            text=text,
+            chat=str(command["user"]),
+            from_self=True,
+            command_id=command_id,
+        )
     received = connection.execute(_SQL["received_message"], values).fetchone()
     if received is None:
         return None
-    kind, text, user = received
-    return QuotedMessage(kind=Kind(kind), text=text or "", user=user)
+    kind, text, chat, payload = received
+    sender = json.loads(payload).get("sender", {})
+    return QuotedMessage(
+        kind=Kind(kind),
+        text=text or "",
+        chat=chat,
+        user=str(sender.get("user", "")),
+        from_self=sender.get("self") is True,
+    )
 
 
 def _oldest_first(query: HistoryQuery) -> bool:

@@ -187,8 +187,9 @@ class CredentialStore(Protocol):
         """Removes the saved object: the login has ended."""
 
 
-# Returns the message with this id, received or sent; None where it is not in the store (any more).
-QuoteLookup = Callable[[str], Awaitable[QuotedMessage | None]]
+# Returns the message with this id in the chat with this handle, received or sent; None where it is not in the
+# store (any more), or is in another chat.
+QuoteLookup = Callable[[str, Handle], Awaitable[QuotedMessage | None]]
 
 # Called after every exchange: name of the call, outcome in one word, duration in seconds.
 CallObserver = Callable[[str, str, float], None]

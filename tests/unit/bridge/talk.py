@@ -30,6 +30,7 @@ from wx2mqtt.model import (
     Member,
     Message,
     Owner,
+    QuotedMessage,
     Receipt,
     ReplyWindow,
     SendKey,
@@ -183,6 +184,7 @@ class PaperJournal:
         self.owners: list[str] = []
         self.meanwhile: Callable[[], None] | None = None  # happens once, while messages are being stored
         self.seq = 0
+        self.sent: dict[str, QuotedMessage] = {}
 
     async def set_owner(self, backend: str, owner_id: str) -> None:
         if self.owner_troubles:
@@ -227,6 +229,22 @@ class PaperJournal:
         found = next((one for one in self.messages() if one.key == key), None)
         sender = found.body["sender"] if found else {}
         return str(sender.get("user", "")) if isinstance(sender, dict) else ""
+
+    async def quoted_message(self, message_id: str) -> QuotedMessage | None:
+        if message_id in self.sent:
+            return self.sent[message_id]
+        found = next((one for one in self.messages() if one.id == message_id), None)
+        if found is None:
+            return None
+        sender = found.body.get("sender", {})
+        assert isinstance(sender, dict)
+        return QuotedMessage(
+            kind=Kind(found.kind),
+            text=found.text,
+            chat=found.user,
+            user=str(sender.get("user", "")),
+            from_self=bool(sender.get("self")),
+        )
 
     def events(self, name: str) -> list[NewEvent]:
         return [item for item in self.items if isinstance(item, NewEvent) and item.name == name]

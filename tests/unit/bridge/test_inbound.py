@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,10 +12,23 @@ from tests.support.hurry import hurry
 from tests.unit.bridge.talk import OWNER, WIFE, PaperJournal, Talk, batch, message
 from wx2mqtt.bridge.account_settings import MediaRules, ReceiveFilter
 from wx2mqtt.bridge.inbound import InboundMessages
+from wx2mqtt.bridge.inbound_rows import StoredQuotes
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.errors import StoreError, StoreFull
-from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Kind, MediaRef, Member
+from wx2mqtt.model import (
+    ChatKind,
+    Contact,
+    Cursor,
+    Event,
+    Handle,
+    Kind,
+    MediaRef,
+    Member,
+    Message,
+    QuotedMessage,
+)
+from wx2mqtt.store.journal import Journal
 from wx2mqtt.wechat.backend import Batch
 
 MOM = Contact(handle=Handle("@mom"), kind=ChatKind.FRIEND, nickname="平安是福", remark="妈妈")
@@ -309,14 +322,78 @@ def test_whoever_wrote_a_message_in_a_group_is_who_withdrew_it():
     at_home(story)
 
 
-def test_a_quote_names_by_topic_the_author_it_answers_where_that_is_known():
+def quoting(number: str, claimed: str, **more: Any) -> Message:
+    """A message that says that `number` has the text `claimed`."""
+    detail = {"id": number, "kind": "text", "text": claimed, "sender": "平安是福"}
+    return message(f"q{number}", kind=Kind.QUOTE, detail=detail, **more)
+
+
+def test_a_quote_has_the_author_and_the_words_of_what_it_answers_where_that_is_known():
     async def story(house: House) -> None:
-        await house.take(message("8", sender=MOM.handle, sender_name="平安是福", **IN_FAMILY))
-        for number, user in (("8", "妈妈"), ("7", None)):
-            quote = {"id": number, "kind": "text", "text": "?", "sender": "平安是福"}
-            answer = message(f"q{number}", kind=Kind.QUOTE, detail=quote, sender=WIFE.handle, **IN_FAMILY)
-            shown = (await house.body(answer))["quote"]
-            assert (shown.get("user"), shown["sender"]) == (user, "平安是福")
+        await house.take(message("8", text="关\n灯", sender=MOM.handle, sender_name="平安是福", **IN_FAMILY))
+        for number, user, text in (("8", "妈妈", "关 灯"), ("7", None, "开门")):
+            shown = (await house.body(quoting(number, "开门", sender=WIFE.handle, **IN_FAMILY)))["quote"]
+            assert (shown.get("user"), shown["text"], shown["sender"]) == (user, text, "平安是福")
+
+    at_home(story)
+
+
+def test_a_quote_from_another_chat_vouches_for_nothing():
+    async def story(house: House) -> None:
+        await house.take(message("8", text="关灯"))
+        sent = QuotedMessage(kind=Kind.TEXT, text="关灯", chat="wife", from_self=True, command_id="alarm-7")
+        house.journal.sent["9"] = sent
+        for number in ("8", "9"):
+            for elsewhere in (
+                {"sender": WIFE.handle, **IN_FAMILY},
+                {"chat": MOM.handle, "sender": MOM.handle},
+            ):
+                shown = (await house.body(quoting(number, "开门", **elsewhere)))["quote"]
+                assert shown == {"id": number, "kind": "text", "text": "开门", "sender": "平安是福"}
+
+    at_home(story)
+
+
+def test_a_quote_of_ours_has_its_command_and_its_words():
+    async def story(house: House) -> None:
+        sent = QuotedMessage(
+            kind=Kind.TEXT, text="开窗吗？", chat="wife", from_self=True, command_id="alarm-7"
+        )
+        house.journal.sent["9"] = sent
+        shown = (await house.body(quoting("9", "开门吗？")))["quote"]
+        assert shown == {
+            "id": "9",
+            "kind": "text",
+            "text": "开窗吗？",
+            "sender": "平安是福",
+            "self": True,
+            "command_id": "alarm-7",
+        }
+
+    at_home(story)
+
+
+def test_a_quoted_file_without_a_name_has_no_words_of_whoever_quotes_it():
+    async def story(house: House) -> None:
+        house.journal.sent["9"] = QuotedMessage(kind=Kind.IMAGE, text="", chat="wife", from_self=True)
+        shown = (await house.body(quoting("9", "开门")))["quote"]
+        assert shown == {"id": "9", "kind": "image", "sender": "平安是福", "self": True}
+
+    at_home(story)
+
+
+def test_a_backend_that_looks_quotes_up_finds_those_of_the_same_chat():
+    async def story(house: House) -> None:
+        await house.take(message("8", text="关灯"))
+        quotes = StoredQuotes(cast(Journal, house.journal), house.talk.identity)
+        found = await quotes.lookup("8", WIFE.handle)
+        assert found == QuotedMessage(kind=Kind.TEXT, text="关灯", chat="wife", user="wife")
+        assert await quotes.lookup("8", MOM.handle) is None
+        assert await quotes.lookup("8", Handle("@nobody")) is None
+        # Its text may be a part of the stored one, so it stays.
+        detail = {"id": "8", "kind": "text", "text": "灯", "user": "wife"}
+        shown = (await house.body(message("9", kind=Kind.QUOTE, detail=detail)))["quote"]
+        assert shown["text"] == "灯"
 
     at_home(story)
 

@@ -5,15 +5,31 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tests.unit.store.make import command, event, message, picture, result
-from wx2mqtt.model import Kind, QuotedMessage
+from wx2mqtt.model import Json, Kind, QuotedMessage
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.records import NO_CHANGES
+from wx2mqtt.store.records import NO_CHANGES, NewMessage
 
 
-async def test_theirs_is_known_with_its_author(journal: Journal) -> None:
-    await journal.record([message("a", text="door?"), picture("b")], NO_CHANGES, None, "")
-    assert await journal.quoted_message("id-a") == QuotedMessage(kind=Kind.TEXT, text="door?", user="wife")
-    assert await journal.quoted_message("id-b") == QuotedMessage(kind=Kind.IMAGE, text="[Image]", user="wife")
+def written_by(new: NewMessage, **sender: Json) -> NewMessage:
+    return replace(new, body={**new.body, "sender": sender})
+
+
+async def test_theirs_is_known_with_its_chat_and_its_author(journal: Journal) -> None:
+    rows = [
+        written_by(message("a", text="door?"), user="wife", name="W", self=False),
+        written_by(picture("b", user="family"), user="mom", name="M", self=False),
+        written_by(message("c", user="family"), name="a stranger", self=False),
+        written_by(message("d", text="from the phone"), name="me", self=True),
+        message("e", text="a system text"),
+    ]
+    await journal.record(rows, NO_CHANGES, None, "")
+    assert [await journal.quoted_message(f"id-{key}") for key in "abcde"] == [
+        QuotedMessage(kind=Kind.TEXT, text="door?", chat="wife", user="wife"),
+        QuotedMessage(kind=Kind.IMAGE, text="[Image]", chat="family", user="mom"),
+        QuotedMessage(kind=Kind.TEXT, text="开灯 ☀", chat="family"),
+        QuotedMessage(kind=Kind.TEXT, text="from the phone", chat="wife", from_self=True),
+        QuotedMessage(kind=Kind.TEXT, text="a system text", chat="wife"),
+    ]
 
 
 async def test_ours_is_known_with_its_command(journal: Journal) -> None:
@@ -22,7 +38,7 @@ async def test_ours_is_known_with_its_command(journal: Journal) -> None:
     await journal.mark_started(rows[0].row.id)
     await journal.settle(rows[0].row.id, result("alarm-7", message_id="555"), ())
     assert await journal.quoted_message("555") == QuotedMessage(
-        kind=Kind.TEXT, text="door open", command_id="alarm-7"
+        kind=Kind.TEXT, text="door open", chat="wife", from_self=True, command_id="alarm-7"
     )
 
 
@@ -34,7 +50,9 @@ async def test_each_part_of_a_long_text_of_ours_is_known_with_its_command(journa
         await journal.mark_part_sent(one.row.id, number)
     await journal.mark_started(one.row.id)
     await journal.settle(one.row.id, result("long", message_id="553"), ())
-    whole = QuotedMessage(kind=Kind.TEXT, text="a very long text", command_id="long")
+    whole = QuotedMessage(
+        kind=Kind.TEXT, text="a very long text", chat="wife", from_self=True, command_id="long"
+    )
     assert [await journal.quoted_message(number) for number in ("551", "552", "553")] == [whole] * 3
     for unknown in ("", " ", "55", "51", "1"):
         assert await journal.quoted_message(unknown) is None
@@ -48,7 +66,7 @@ async def test_a_file_of_ours_is_known_by_its_name(journal: Journal) -> None:
     await journal.mark_started(row.row.id)
     await journal.settle(row.row.id, result("snap", message_id="556"), ())
     assert await journal.quoted_message("556") == QuotedMessage(
-        kind=Kind.IMAGE, text="door.jpg", command_id="snap"
+        kind=Kind.IMAGE, text="door.jpg", chat="wife", from_self=True, command_id="snap"
     )
 
 

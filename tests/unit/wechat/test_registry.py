@@ -12,6 +12,7 @@ from wx2mqtt.diagnostics import wechat
 from wx2mqtt.diagnostics.report import CheckReport
 from wx2mqtt.diagnostics.target import diagnostic_target
 from wx2mqtt.errors import SettingsError
+from wx2mqtt.model import Handle
 from wx2mqtt.schemas.status import status_definitions
 from wx2mqtt.settings.rules import rule_findings
 from wx2mqtt.settings.schema import Account, BackendName, Expect, Pin, Settings, WebWx
@@ -28,7 +29,7 @@ class Vault:
     async def clear(self) -> None: ...
 
 
-async def nothing_said(_id: str) -> None:
+async def nothing_said(_id: str, _chat: Handle) -> None:
     return None
 
 

@@ -32,7 +32,7 @@ ORDER BY seq DESC LIMIT ?6;
 
 -- received_message --
 -- The message with the WeChat id ?2. The search starts at the newest, since a reply mostly quotes a recent message.
-SELECT kind, text, user FROM publication
+SELECT kind, text, user, payload FROM publication
 WHERE account = ?1 AND seq IS NOT NULL AND message_id = ?2 ORDER BY seq DESC LIMIT 1;
 
 -- sent_message --

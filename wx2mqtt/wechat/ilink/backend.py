@@ -50,7 +50,7 @@ def _unobserved(_call: str, _outcome: str, _seconds: float) -> None:
     """Ignores the exchange."""
 
 
-async def _no_quotes(_message_id: str) -> QuotedMessage | None:
+async def _no_quotes(_message_id: str, _chat: Handle) -> QuotedMessage | None:
     return None
 
 

@@ -177,23 +177,20 @@ class Receiver:
         """Returns the message of an item, with the details of the message that it quotes."""
         if item.quote is None:
             return item.message
-        return replace(item.message, detail=await self._quote_detail(item.quote))
+        detail = await self._quote_detail(item.quote, item.message.chat)
+        return replace(item.message, detail=detail)
 
-    async def _quote_detail(self, quote: Quote) -> dict[str, Json]:
+    async def _quote_detail(self, quote: Quote, chat: Handle) -> dict[str, Json]:
         """Returns the fields of a quote for the payload.
 
-        Newer phones send only its id, so the message is looked up in the store (ilink 5.4.1).
+        Newer phones send only its id, so the message is looked up in the store (ilink 5.4.1). Its text there
+        counts, too, where the phone sends one: whoever quotes could change it.
         """
-        quoted = await self._quote_lookup(quote.id) if quote.id else None
+        quoted = await self._quote_lookup(quote.id, chat) if quote.id else None
         if quoted is None:
             return quote.detail()
-        if not quote.text:
-            quote = replace(quote, kind=quoted.kind, text=quoted.text)
-        author: dict[str, Json] = {"user": quoted.user} if quoted.user else {}
-        sent_by_bridge: dict[str, Json] = (
-            {"self": True, "command_id": quoted.command_id} if quoted.command_id else {}
-        )
-        return {**quote.detail(), **author, **sent_by_bridge}
+        stored = replace(quote, kind=quoted.kind, text=quoted.text)
+        return {**stored.detail(), **quoted.author()}
 
 
 def contact_of(user: Handle) -> Contact:

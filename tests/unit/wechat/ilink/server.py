@@ -201,8 +201,9 @@ class World:
         )
         return self.gateway
 
-    async def _look_up_quote(self, message_id: str) -> QuotedMessage | None:
-        return self.history.get(message_id)
+    async def _look_up_quote(self, message_id: str, chat: Handle) -> QuotedMessage | None:
+        quoted = self.history.get(message_id)
+        return quoted if quoted and quoted.chat == chat else None
 
     async def log_in(self, *, resume: bool = False) -> LoggedIn:
         """Logs in, and returns the last step."""

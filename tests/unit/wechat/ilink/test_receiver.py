@@ -159,9 +159,14 @@ async def test_without_a_journal_receiving_goes_on_where_the_vault_says(world: W
 # quotes
 
 
+def sent(said: str, command_id: str, *, chat: str = ME) -> QuotedMessage:
+    """A message that the bridge has sent."""
+    return QuotedMessage(kind=Kind.TEXT, text=said, chat=chat, from_self=True, command_id=command_id)
+
+
 async def test_a_quote_by_id_is_looked_up_among_theirs_and_ours(world: World, cursor: Cursor) -> None:
-    world.history["55"] = QuotedMessage(kind=Kind.TEXT, text="door open", command_id="alarm-7")
-    world.history["56"] = QuotedMessage(kind=Kind.IMAGE, text="[image]", user="me")
+    world.history["55"] = sent("door open", "alarm-7")
+    world.history["56"] = QuotedMessage(kind=Kind.IMAGE, text="[image]", chat=ME, user="me")
     batch = await world.receive(
         cursor,
         entry(text("off", ref_msg={"svr_id": 55})),
@@ -177,18 +182,32 @@ async def test_a_quote_by_id_is_looked_up_among_theirs_and_ours(world: World, cu
 
 
 async def test_a_quoted_part_of_a_sent_message_is_found(world: World, cursor: Cursor) -> None:
-    world.history["55"] = QuotedMessage(kind=Kind.TEXT, text="door open, window shut", command_id="a")
+    world.history["55"] = sent("door open, window shut", "a")
     part = {"start": "window", "end": "shut", "startindex": 0, "endindex": 0}
     batch = await world.receive(cursor, entry(text("ok", ref_msg={"svr_id": 55, "partial_text": part})))
     assert batch.items[0].detail["text"] == "window shut"
 
 
-async def test_what_the_phone_brings_goes_before_what_we_remember(world: World, cursor: Cursor) -> None:
-    world.history["55"] = QuotedMessage(kind=Kind.TEXT, text="remembered", command_id="a")
+async def test_what_the_store_has_goes_before_what_the_phone_brings(world: World, cursor: Cursor) -> None:
+    world.history["55"] = sent("stored", "a")
     whole = {"svr_id": 55, "message_item": text("brought")}
     batch = await world.receive(cursor, entry(text("ok", ref_msg=whole)))
-    assert batch.items[0].detail["text"] == "brought"
+    assert batch.items[0].detail["text"] == "stored"
     assert batch.items[0].detail["command_id"] == "a"
+
+
+async def test_of_a_message_of_another_chat_only_what_the_phone_brings_is_known(
+    world: World, cursor: Cursor
+) -> None:
+    world.history["55"] = sent("stored", "a", chat="somebody@im.wechat")
+    whole = {"svr_id": 55, "message_item": text("brought")}
+    batch = await world.receive(
+        cursor, entry(text("ok", ref_msg=whole)), entry(text("and?", ref_msg={"svr_id": 55}), number=2)
+    )
+    assert [dict(message.detail) for message in batch.items] == [
+        {"id": "55", "kind": "text", "text": "brought"},
+        {"id": "55"},
+    ]
 
 
 # how long, and what goes wrong
