@@ -13,12 +13,16 @@ from typing import Generic, ParamSpec, TypeVar
 import structlog
 
 from wx2mqtt.backoff import Backoff
+from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import StoreError
 
 log = structlog.get_logger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# Work on many small parts pauses so often, so that nothing else waits longer.
+MAX_UNBROKEN_SECONDS = 0.05
 
 STORE_BACKOFF = Backoff(first=0.2, cap=30)
 
@@ -110,6 +114,14 @@ def raised_at(error: BaseException) -> str:
     """Returns `file:line` of the origin: neither the message nor the variables, which may hold a text."""
     origin = traceback.extract_tb(error.__traceback__)[-1]
     return f"{origin.filename}:{origin.lineno}"
+
+
+async def yield_after_long_work(started_at: float) -> float:
+    """Lets other tasks run if work that began at `started_at` has taken long; returns when it goes on."""
+    if loop_time() - started_at < MAX_UNBROKEN_SECONDS:
+        return started_at
+    await asyncio.sleep(0)
+    return loop_time()
 
 
 def ignore_store_error(_error: StoreError) -> None:

@@ -21,7 +21,7 @@ from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import DEFAULT_BASE_TOPIC, Settings
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.files import SavedLoginFile, make_folder
+from wx2mqtt.store.files import MARKS_SUFFIX, ProcessingMarks, SavedLoginFile, make_folder
 from wx2mqtt.store.folder import SESSIONS_FOLDER, StoreFolder
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
@@ -126,11 +126,13 @@ class AccountFactory:
             next_id=people.next_id,
         )
         quotes = StoredQuotes(journal, registry)
+        marks = ProcessingMarks(sessions / f"{name}{MARKS_SUFFIX}")
         ctx = AccountContext(
             name=name,
             topics=topics,
             broker=MqttClient(mqtt_options(settings, name, topics, self._embedded)),
-            backend=create_backend(settings, name, saved_login, calls.observe, quotes.lookup),
+            backend=create_backend(settings, name, saved_login, calls.observe, quotes.lookup, marks),
+            marks=marks,
             calls=calls,
             journal=journal,
             people_copy=stores.people_copy,

@@ -37,7 +37,7 @@ from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import Account as AccountConfig
 from wx2mqtt.settings.schema import Settings, Web
 from wx2mqtt.web.options import WebOptions
-from wx2mqtt.wechat.backend import Backend, CallObserver, CredentialStore, QuoteLookup
+from wx2mqtt.wechat.backend import Backend, CallObserver, CredentialStore, MessageMarks, QuoteLookup
 from wx2mqtt.wechat.registry import BackendOptions, backend_entry
 
 if TYPE_CHECKING:
@@ -167,6 +167,7 @@ def create_backend(
     credentials: CredentialStore,
     observe: CallObserver,
     quote_lookup: QuoteLookup,
+    marks: MessageMarks,
 ) -> Backend:
     """Imports and creates the backend of one account. Raises `SettingsError` for an unknown one."""
     account = settings.accounts[name]
@@ -177,6 +178,7 @@ def create_backend(
             credentials=credentials,
             observe=observe,
             quote_lookup=quote_lookup,
+            marks=marks,
             endpoint=account.endpoint,
             language=settings.language,
             section=_with_plain_secrets(section.model_dump()),

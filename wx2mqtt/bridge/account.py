@@ -151,6 +151,7 @@ class Account:
         on.contacts_synced.connect(self.sender.recheck)
         on.media_expected.connect(self.media.expect)
         on.media_received.connect(self.media.enqueue)
+        self.ctx.marks.progressed.connect(self.session.on_message_processed)
         on.received.connect(self.status.show_received)
         if self.windows.supported:  # a received message opens the reply window of its sender
             on.received.connect_plain(self.sender.recheck, self.windows.refresh)

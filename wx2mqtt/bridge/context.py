@@ -22,6 +22,7 @@ from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import BrokerClient
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.blobs import Blobs
+from wx2mqtt.store.files import ProcessingMarks
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_copy import PeopleCopy
@@ -140,6 +141,7 @@ class AccountContext:
     saved_state: AccountState
     settings: AccountSettings
     shared: SharedServices
+    marks: ProcessingMarks = field(default_factory=ProcessingMarks)
     signals: AccountSignals = field(default_factory=AccountSignals)
 
     @property

@@ -18,18 +18,21 @@ from dataclasses import dataclass
 
 import structlog
 
-from wx2mqtt.aio import ignore_store_error, retry_until_stored
+from wx2mqtt.aio import ignore_store_error, retry_until_stored, yield_after_long_work
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.bridge.inbound_rows import EventRows, MessageRows, SenderNames
 from wx2mqtt.bridge.people.table import PeopleUpdate
-from wx2mqtt.clock import now_ms
+from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Cursor, Event, Message, Owner
 from wx2mqtt.store.records import NO_CHANGES, NewEvent, NewMessage, PeopleChanges, Person, RecordResult
-from wx2mqtt.wechat.backend import Batch
+from wx2mqtt.wechat.backend import Batch, fatal_message_event
 
 log = structlog.get_logger(__name__)
+
+MAX_UNSTORED_SECONDS = 2.0
+"""A batch whose messages take longer is stored in parts, so that an end of the process costs less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +90,17 @@ class InboundMessages:
         self.counts["unread"] += batch.unreadable_count
         self._add_unsaved(self._registry.apply_update(batch.contacts, batch.removed, now_ms()))
         rows: list[NewMessage | NewEvent] = []
+        started_at = stored_at = loop_time()
         for item in batch.items:
             row = await self._try_row(item)
             if row is not None:
                 rows.append(row)
+            started_at = await yield_after_long_work(started_at)
+            if loop_time() - stored_at > MAX_UNSTORED_SECONDS:
+                # The cursor stays behind: what is stored is recognised when the batch is received again.
+                await self._commit(rows, None, "")
+                rows = []
+                stored_at = loop_time()
         await self._commit(rows, batch.cursor, login_id)
 
     async def _commit(self, rows: list[NewMessage | NewEvent], cursor: Cursor | None, login_id: str) -> None:
@@ -129,8 +139,12 @@ class InboundMessages:
 
     async def _try_row(self, item: Message | Event) -> NewMessage | NewEvent | None:
         try:
+            if self._ctx.marks.is_fatal(_mark_key(item)):
+                return self._skip(item)
             if isinstance(item, Event):
-                return self._event_rows.row(item, await self._names.actor(item))
+                actor = await self._names.actor(item)
+                with self._ctx.marks.processing(_mark_key(item)):
+                    return self._event_rows.row(item, actor)
             return await self._message_row(item)
         except StoreError:  # the message is not at fault: the batch must be received again
             raise
@@ -138,6 +152,13 @@ class InboundMessages:
             self.counts["unreadable"] += 1
             log.exception("message skipped", kind=getattr(item, "kind", "event"))
             return None
+
+    def _skip(self, item: Message | Event) -> NewEvent | None:
+        """Counts a message that has ended the process twice; returns the event that reports it."""
+        self.counts["unreadable"] += 1
+        message_id = item.id if isinstance(item, Message) else ""
+        log.error("message skipped: the process ended twice while it was stored", message_id=message_id)
+        return self._event_rows.row(fatal_message_event(item.key, message_id, now_ms()), "")
 
     async def _message_row(self, message: Message) -> NewMessage | None:
         if message.from_self and await self._is_echo(message):
@@ -148,7 +169,9 @@ class InboundMessages:
             return None
         if not person.wrote:
             self._add_unsaved(self._registry.mark_wrote(person))
-        return await self._message_rows.row(message, person)
+        message = await self._message_rows.with_stored_quote(message, person)
+        with self._ctx.marks.processing(_mark_key(message)):
+            return self._message_rows.row(message, person)
 
     async def _is_echo(self, message: Message) -> bool:
         await self._echoes.wait_for_open_attempts(message)
@@ -163,3 +186,8 @@ class InboundMessages:
         added = self._registry.by_handle(message.chat)
         assert added is not None
         return added
+
+
+def _mark_key(item: Message | Event) -> str:
+    """Returns the key of a message here. The backend marks it as well, with another one."""
+    return f"store:{item.key}"

@@ -129,10 +129,13 @@ class MessageRows:
         self._counts["filtered"] += 1
         return True
 
-    async def row(self, message: Message, person: Person) -> NewMessage:
-        """Returns the row of a message of the chat with `person`. Raises `StoreError`."""
+    async def with_stored_quote(self, message: Message, person: Person) -> Message:
+        """As `StoredQuotes.with_stored_quote`."""
+        return await self._quotes.with_stored_quote(message, person)
+
+    def row(self, message: Message, person: Person) -> NewMessage:
+        """Returns the row of a message of the chat with `person`."""
         rules = self._ctx.settings.media
-        message = await self._quotes.with_stored_quote(message, person)
         sender, trusted = self._names.sender(message, person)
         jobs = media_jobs(message, rules, now_ms())
         body = message_body(

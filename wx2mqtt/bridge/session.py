@@ -382,6 +382,11 @@ class LoginSession:
         if not self.logged_in:
             self._ctx.heartbeat("receive", STEP_WATCHDOG_SECONDS)
 
+    def on_message_processed(self) -> None:
+        """Reports that a batch moves on, however long its messages take."""
+        if self.logged_in:
+            self._ctx.heartbeat("receive", POLL_WATCHDOG_SECONDS)
+
     def _on_store_failure(self, error: StoreError) -> None:
         """Sets the state `interrupted` while a new login waits for the store; `_receive` sets it itself."""
         if not self.logged_in:

@@ -174,6 +174,10 @@ EVENT_SCHEMAS: Mapping[str, EventSchema] = {
         "another account than the owner's scanned; it was logged out and gets nothing",
         optional={"name": string("of that account; iLink tells none")},
     ),
+    "unreadable": EventSchema(
+        "a message was skipped: the process ended twice in a row while it was processed",
+        optional={"message_id": nonempty_string("where it is known")},
+    ),
     "session_lost": EventSchema(
         "the broker forgot our session: commands that it had not delivered are gone",
         required={"broker": nonempty_string()},

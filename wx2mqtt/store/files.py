@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import hashlib
 import json
 import os
 import sqlite3
@@ -22,6 +23,8 @@ from typing import IO
 
 import structlog
 
+from wx2mqtt.aio import Signal
+from wx2mqtt.clock import monotonic
 from wx2mqtt.errors import StoreError, StoreFull
 
 log = structlog.get_logger(__name__)
@@ -202,6 +205,94 @@ class SavedLoginFile:
 
     async def clear(self) -> None:
         await self._file.delete()
+
+
+MARKS_SUFFIX = ".json.processing"
+"""Behind the name of an account; a purge removes it with the saved login."""
+
+MAX_KILLS = 2
+"""In a row. A message that was being processed at so many is not processed again."""
+
+MAX_FATAL_MESSAGES = 64
+"""Of those that are remembered; the oldest is forgotten first."""
+
+PROGRESS_INTERVAL_SECONDS = 1.0
+
+_NO_MESSAGE = "-"
+_DIGEST_BYTES = 16
+_MARK_BYTES = 64  # of the first line; the fatal messages follow, one on a line
+
+
+class ProcessingMarks:
+    """Marks the message that is being processed, in a file, so that one that ends the process is found.
+
+    The mark outlives the process, and is not synchronised: it costs microseconds, and a message that ends the
+    process does not end the machine. A file that cannot be written, or no `path`, marks nothing. `progressed`
+    is emitted about once a second while messages are processed.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self.progressed: Signal[[]] = Signal()
+        self._path = path
+        self._handle: int | None = None
+        self._reported_at = 0.0
+        self._suspect, kills, self._fatal = _NO_MESSAGE, 0, list[str]()
+        if path is not None:
+            self._suspect, kills, self._fatal = _read_marks(path)
+        self._kills = kills
+        if kills >= MAX_KILLS:
+            self._fatal = [*self._fatal, self._suspect][-MAX_FATAL_MESSAGES:]
+            self._write("".join(f"{mark}\n" for mark in self._fatal), _MARK_BYTES)
+
+    def is_fatal(self, key: str) -> bool:
+        """Returns whether `MAX_KILLS` processes in a row were killed while they processed this message."""
+        return bool(self._fatal) and _mark_of(key) in self._fatal
+
+    @contextmanager
+    def processing(self, key: str) -> Iterator[None]:
+        """Marks a message in a block without `await`: of one process, one message is marked at a time."""
+        mark = _mark_of(key)
+        self._write_mark(mark, self._kills if mark == self._suspect else 0)
+        try:
+            yield
+        finally:
+            self._write_mark(_NO_MESSAGE, 0)
+        if mark == self._suspect:
+            self._suspect, self._kills = _NO_MESSAGE, 0
+        if monotonic() - self._reported_at >= PROGRESS_INTERVAL_SECONDS:
+            self._reported_at = monotonic()
+            self.progressed.emit()
+
+    def _write_mark(self, mark: str, kills: int) -> None:
+        self._write(f"{mark} {kills}".ljust(_MARK_BYTES - 1) + "\n", 0)
+
+    def _write(self, text: str, offset: int) -> None:
+        if self._path is None:
+            return
+        try:
+            if self._handle is None:
+                self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT, PRIVATE_MODE)
+            os.pwrite(self._handle, text.encode(), offset)
+        except OSError as error:
+            self._path = None
+            log.warning("messages are not marked while they are processed", error=error.strerror)
+
+
+def _read_marks(path: Path) -> tuple[str, int, list[str]]:
+    """Returns the message that was marked when the last process ended, how often by now, and fatal ones."""
+    try:
+        first, *fatal = path.read_text(encoding="ascii").split("\n") or [""]
+    except (OSError, ValueError):
+        return _NO_MESSAGE, 0, []
+    mark, _, kills = first.strip().partition(" ")
+    fatal = [line for line in fatal if line][:MAX_FATAL_MESSAGES]
+    if mark == _NO_MESSAGE or kills not in map(str, range(MAX_KILLS)):
+        return _NO_MESSAGE, 0, fatal
+    return mark, int(kills) + 1, fatal
+
+
+def _mark_of(key: str) -> str:
+    return hashlib.blake2b(key.encode("utf-8", "replace"), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def _load(path: Path) -> Mapping[str, object] | None:

@@ -18,6 +18,7 @@ All errors are subclasses of `BackendError`. No method logs a secret or puts one
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -30,6 +31,7 @@ from wx2mqtt.model import (
     Draft,
     Event,
     Handle,
+    Json,
     MediaRef,
     Member,
     Message,
@@ -185,6 +187,35 @@ class CredentialStore(Protocol):
 
     async def clear(self) -> None:
         """Removes the saved object: the login has ended."""
+
+
+class MessageMarks(Protocol):
+    """Marks the message that is being processed, so that one that ends the process twice is found."""
+
+    def is_fatal(self, key: str) -> bool:
+        """Returns whether the process was killed twice in a row while it processed this message."""
+
+    def processing(self, key: str) -> AbstractContextManager[None]:
+        """Marks a message in a block without `await`."""
+
+
+class NoMarks:
+    """Marks nothing."""
+
+    def is_fatal(self, _key: str) -> bool:
+        return False
+
+    def processing(self, _key: str) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+def fatal_message_event(key: str, message_id: str, now: int) -> Event:
+    """Returns the event that reports a message that is skipped, since it has ended the process twice.
+
+    `now` is in milliseconds since 1970.
+    """
+    fields: dict[str, Json] = {"message_id": message_id} if message_id else {}
+    return Event(key=f"unreadable:{key}", name="unreadable", time=now, fields=fields)
 
 
 # Returns the message with this id in the chat with this handle, received or sent; None where it is not in the

@@ -14,7 +14,14 @@ from typing import Any
 
 from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.i18n import Language
-from wx2mqtt.wechat.backend import Backend, CallObserver, Capabilities, CredentialStore, QuoteLookup
+from wx2mqtt.wechat.backend import (
+    Backend,
+    CallObserver,
+    Capabilities,
+    CredentialStore,
+    MessageMarks,
+    QuoteLookup,
+)
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
 from wx2mqtt.wechat.ilink.protocol import session as ilink_session
 from wx2mqtt.wechat.webwx.protocol import endpoints as webwx_endpoints
@@ -32,6 +39,7 @@ class BackendOptions:
     credentials: CredentialStore
     observe: CallObserver
     quote_lookup: QuoteLookup
+    marks: MessageMarks
     endpoint: str | None
     language: Language
     section: Mapping[str, Any]
@@ -99,6 +107,7 @@ def _create_webwx(options: BackendOptions) -> Backend:
         desktop=DesktopClient(client_version=version, extspam=extspam) if version and extspam else None,
         language=options.language,
         observe=options.observe,
+        marks=options.marks,
     )
 
 
@@ -111,6 +120,7 @@ def _create_ilink(options: BackendOptions) -> Backend:
         hosts=options.section["hosts"],
         show_typing=options.section["typing"],
         quote_lookup=options.quote_lookup,
+        marks=options.marks,
         language=options.language,
         observe=options.observe,
     )

@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import pytest
 
-from tests.support.hurry import hurry
+from tests.support.hurry import HurryLoop, hurry
 from tests.unit.bridge.talk import OWNER, WIFE, PaperJournal, Talk, batch, message
 from wx2mqtt.bridge.account_settings import MediaRules, ReceiveFilter
-from wx2mqtt.bridge.inbound import InboundMessages
-from wx2mqtt.bridge.inbound_rows import StoredQuotes
+from wx2mqtt.bridge.inbound import MAX_UNSTORED_SECONDS, InboundMessages
+from wx2mqtt.bridge.inbound_rows import MessageRows, StoredQuotes
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.errors import StoreError, StoreFull
@@ -28,7 +28,9 @@ from wx2mqtt.model import (
     Message,
     QuotedMessage,
 )
+from wx2mqtt.store.files import ProcessingMarks
 from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.records import NewMessage, Person
 from wx2mqtt.wechat.backend import Batch
 
 MOM = Contact(handle=Handle("@mom"), kind=ChatKind.FRIEND, nickname="平安是福", remark="妈妈")
@@ -538,5 +540,62 @@ def test_without_plain_there_is_no_bare_text():
     async def story(house: House) -> None:
         await house.take(message("1"))
         assert plains(house) == []
+
+    at_home(story)
+
+
+class Killed(BaseException):
+    """The process ends while it processes a message; `mark` is what it leaves behind."""
+
+    def __init__(self, mark: bytes) -> None:
+        self.mark = mark
+
+
+def test_a_message_that_ends_the_process_twice_is_skipped_and_reported(tmp_path, monkeypatch):
+    path = tmp_path / "home.json.processing"
+    row = MessageRows.row
+
+    def kill(rows: MessageRows, message: Message, person: Person) -> NewMessage:
+        if message.key == "2":
+            raise Killed(path.read_bytes())
+        return row(rows, message, person)
+
+    monkeypatch.setattr(MessageRows, "row", kill)
+
+    async def life(house: House) -> None:
+        """One life of the process, which receives the same batch as the one before."""
+        house.talk.ctx.marks = ProcessingMarks(path)
+        await house.take(message("1"), message("2"), message("3"))
+
+    for _ in range(2):
+        with pytest.raises(Killed) as killed:
+            at_home(life)
+        path.write_bytes(killed.value.mark)
+
+    async def story(house: House) -> None:
+        await life(house)
+        assert [one.id for one in house.journal.messages()] == ["1", "3"]
+        (event,) = house.journal.events("unreadable")
+        assert (event.key, event.body["message_id"]) == ("unreadable:2", "2")
+        assert house.inbound.counts["unreadable"] == 1
+        assert house.journal.cursors == [("login-1", Cursor("c"))]
+
+    at_home(story)
+
+
+def test_a_batch_that_takes_long_is_stored_in_parts(monkeypatch):
+    async def story(house: House) -> None:
+        is_filtered = MessageRows.is_filtered
+
+        def slowly(rows: MessageRows, message: Message, person: Person) -> bool:
+            loop = cast(HurryLoop, asyncio.get_running_loop())
+            loop.skip(MAX_UNSTORED_SECONDS * 0.6)
+            return is_filtered(rows, message, person)
+
+        monkeypatch.setattr(MessageRows, "is_filtered", slowly)
+        await house.take(*(message(str(number)) for number in range(5)))
+        assert [one.id for one in house.journal.messages()] == ["0", "1", "2", "3", "4"]
+        assert [result.messages for result in house.talk.stored if result.messages] == [2, 2, 1]
+        assert house.journal.cursors == [("login-1", Cursor("c"))]
 
     at_home(story)

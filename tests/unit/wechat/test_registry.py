@@ -16,7 +16,7 @@ from wx2mqtt.model import Handle
 from wx2mqtt.schemas.status import status_definitions
 from wx2mqtt.settings.rules import rule_findings
 from wx2mqtt.settings.schema import Account, BackendName, Expect, Pin, Settings, WebWx
-from wx2mqtt.wechat.backend import Capabilities
+from wx2mqtt.wechat.backend import Capabilities, NoMarks
 from wx2mqtt.wechat.registry import BACKENDS, BackendOptions, backend_entry
 
 
@@ -34,7 +34,7 @@ async def nothing_said(_id: str, _chat: Handle) -> None:
 
 
 def create(settings: Settings) -> Any:
-    return create_backend(settings, "main", Vault(), lambda *_: None, nothing_said)
+    return create_backend(settings, "main", Vault(), lambda *_: None, nothing_said, NoMarks())
 
 
 def configured(model: type[Account] = Account, /, **account: Any) -> Settings:

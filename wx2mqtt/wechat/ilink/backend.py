@@ -31,6 +31,8 @@ from wx2mqtt.wechat.backend import (
     LoggedIn,
     LoginFilter,
     LoginStep,
+    MessageMarks,
+    NoMarks,
     OnProgress,
     QuoteLookup,
     any_login,
@@ -59,7 +61,7 @@ class ILinkBackend:
 
     `endpoint` is a base URL that replaces all of WeChat's hosts; `hosts` are trusted besides Tencent's.
     `show_typing` enables the typing indicator. `quote_lookup` returns messages that replies name by id.
-    `observe` is called after every exchange.
+    `observe` is called after every exchange. `marks` finds messages that end the process.
 
     For tests: `timeouts` (seconds by the name of the call) replace those of `endpoints`, `http_transport`
     replaces the network.
@@ -78,6 +80,7 @@ class ILinkBackend:
         language: Language = "en",
         clock: Clock | None = None,
         observe: CallObserver = _unobserved,
+        marks: MessageMarks | None = None,
         timeouts: Mapping[str, float] | None = None,
         http_transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -101,6 +104,7 @@ class ILinkBackend:
             server_clock=server_clock,
         )
         self._quote_lookup = quote_lookup
+        self._marks = marks or NoMarks()
         self._typing_indicator = TypingIndicator(self._client, enabled=show_typing)
         self._verification_code = VerificationCode()
         self._receiver: Receiver | None = None
@@ -119,7 +123,7 @@ class ILinkBackend:
         async with aclosing(login_flow.steps(resume=resume)) as steps:
             async for step in steps:
                 if isinstance(step, LoggedIn):
-                    self._receiver = Receiver(self._client, self._quote_lookup)
+                    self._receiver = Receiver(self._client, self._quote_lookup, self._marks)
                     self._sender = Sender(self._client, self._typing_indicator)
                 yield step
 

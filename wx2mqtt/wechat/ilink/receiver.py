@@ -8,20 +8,29 @@ cursor returns the same messages again.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 
 import structlog
 
+from wx2mqtt.aio import yield_after_long_work
 from wx2mqtt.backoff import Backoff
+from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import Throttled
-from wx2mqtt.model import ChatKind, Contact, Cursor, Handle, Json, Message
-from wx2mqtt.wechat.backend import Batch, QuoteLookup
+from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Json, Message
+from wx2mqtt.wechat.backend import Batch, MessageMarks, QuoteLookup, fatal_message_event
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.protocol import requests, responses
 from wx2mqtt.wechat.ilink.protocol.endpoints import GET_UPDATES, POLL_GRACE_SECONDS, POLL_HOLD_SECONDS
-from wx2mqtt.wechat.ilink.protocol.messages import Quote, ReceivedItem, ReceivedMessage, read_message
+from wx2mqtt.wechat.ilink.protocol.messages import (
+    Quote,
+    ReceivedItem,
+    ReceivedMessage,
+    entry_digest,
+    entry_id,
+    read_message,
+)
 from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
 from wx2mqtt.wechat.ilink.protocol.requests import JsonBody
 from wx2mqtt.wechat.ilink.protocol.responses import SyncCursor, Updates
@@ -50,11 +59,21 @@ MAX_CHATS_IN_CURSOR = 20
 CLOCK_TOLERANCE_MS = 60_000
 
 
+@dataclass(slots=True)
+class _ReadEntries:
+    """The messages of an answer, the events about skipped ones, and how many could not be read."""
+
+    received: list[ReceivedMessage] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    unreadable_count: int = 0
+
+
 class Receiver:
     """Receives for one login. `quote_lookup` returns the messages that replies name by id."""
 
-    def __init__(self, client: ApiClient, quote_lookup: QuoteLookup) -> None:
+    def __init__(self, client: ApiClient, quote_lookup: QuoteLookup, marks: MessageMarks) -> None:
         self._client = client
+        self._marks = marks
         self._quote_lookup = quote_lookup
         self._hold_seconds = POLL_HOLD_SECONDS
         self._empty_poll_backoff = Backoff(first=FIRST_POLL_PAUSE_SECONDS, cap=MAX_POLL_PAUSE_SECONDS)
@@ -75,10 +94,12 @@ class Receiver:
         await self._wait_if_empty_polls()
         started_at = client.clock.monotonic()
         updates = await self._poll(position)
-        received_messages, unread_count = self._read_entries(updates.messages)
-        unreadable_count = unread_count + updates.unreadable_count
-        self._record_poll(received_messages, client.clock.monotonic() - started_at)
-        if not received_messages and updates.buf in {"", position.buf}:
+        poll_seconds = client.clock.monotonic() - started_at
+        entries = await self._read_entries(updates.messages)
+        received_messages = entries.received
+        unreadable_count = entries.unreadable_count + updates.unreadable_count
+        self._record_poll(received_messages, poll_seconds)
+        if not (received_messages or entries.events) and updates.buf in {"", position.buf}:
             return Batch(cursor=cursor, unreadable_count=unreadable_count)
         self._update_chats(received_messages)
         items: dict[str, Message] = {}
@@ -86,7 +107,7 @@ class Receiver:
             items.setdefault(item.message.key, await self._with_quote(item))
         return Batch(
             cursor=self._next_cursor(updates.buf or position.buf),
-            items=tuple(items.values()),
+            items=(*entries.events, *items.values()),
             contacts=tuple(self._new_contacts(received_messages)),
             unreadable_count=unreadable_count,
         )
@@ -139,23 +160,33 @@ class Receiver:
         backoff = self._empty_poll_backoff
         self._empty_poll_backoff = backoff.after_failure() if is_empty else backoff.reset()
 
-    def _read_entries(self, entries: list[JsonObject]) -> tuple[list[ReceivedMessage], int]:
-        """Returns the messages, and how many entries could not be read."""
+    async def _read_entries(self, entries: list[JsonObject]) -> _ReadEntries:
         bot_id = self._client.bot.id
         language = self._client.language
         now = self._client.clock.now
-        received_messages: list[ReceivedMessage] = []
-        unread_count = 0
+        result = _ReadEntries()
+        started_at = loop_time()
         for entry in entries:
             try:
-                received = read_message(entry, bot_id, language, now)
+                message_id = entry_id(entry)
+                key = message_id or entry_digest(entry)
+                if self._marks.is_fatal(key):
+                    result.unreadable_count += 1
+                    log.error(
+                        "message skipped: the process ended twice while it was read", message_id=message_id
+                    )
+                    result.events.append(fatal_message_event(key, message_id, now))
+                    continue
+                with self._marks.processing(key):
+                    received = read_message(entry, bot_id, language, now)
             except Exception:  # noqa: BLE001 - no entry, whatever it contains, stops the others
-                unread_count += 1
+                result.unreadable_count += 1
                 log.warning("message cannot be read", type=str(entry.get("message_type"))[:20])
                 continue
             if received is not None:
-                received_messages.append(received)
-        return received_messages, unread_count
+                result.received.append(received)
+            started_at = await yield_after_long_work(started_at)
+        return result
 
     def _next_cursor(self, buf: str) -> Cursor:
         chats = list(self._client.bot.chats.items())[-MAX_CHATS_IN_CURSOR:]

@@ -31,6 +31,8 @@ from wx2mqtt.wechat.backend import (
     LoggedIn,
     LoginFilter,
     LoginStep,
+    MessageMarks,
+    NoMarks,
     OnProgress,
     any_login,
 )
@@ -61,13 +63,13 @@ class WebWxBackend:
     """One account on web WeChat.
 
     `endpoint` is a base URL that replaces all hosts of WeChat, as a simulator does. `observe` is called after
-    every exchange. `timeouts` replace those of `protocol/endpoints.py`, in seconds by the name of the call.
-    `http_transport` replaces the network.
+    every exchange. `marks` finds messages that end the process. `timeouts` replace those of
+    `protocol/endpoints.py`, in seconds by the name of the call. `http_transport` replaces the network.
     """
 
     capabilities = CAPABILITIES
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - settings of the account, and what tests replace
         self,
         credentials: CredentialStore,
         *,
@@ -76,6 +78,7 @@ class WebWxBackend:
         language: Language = "en",
         clock: Clock | None = None,
         observe: CallObserver = _unobserved,
+        marks: MessageMarks | None = None,
         timeouts: Mapping[str, float] | None = None,
         http_transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
@@ -88,6 +91,7 @@ class WebWxBackend:
             timeouts=timeouts or {},
             transport=http_transport,
         )
+        self._marks = marks or NoMarks()
         self._transport = transport
         self._client = ApiClient(
             transport, credentials, endpoint=endpoint, desktop=desktop, language=language, clock=clock
@@ -197,6 +201,6 @@ class WebWxBackend:
         contact_list = ContactList(self._client, group_members, initial_contacts)
         self._group_members = group_members
         self._contact_list = contact_list
-        self._receiver = Receiver(self._client, group_members, contact_list)
+        self._receiver = Receiver(self._client, group_members, contact_list, self._marks)
         self._sender = Sender(self._client, group_members, contact_list)
         self._actions = Actions(self._client, group_members, contact_list)

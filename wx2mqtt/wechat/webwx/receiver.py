@@ -11,8 +11,10 @@ from dataclasses import dataclass, replace
 
 import structlog
 
+from wx2mqtt.aio import yield_after_long_work
+from wx2mqtt.clock import loop_time
 from wx2mqtt.model import Contact, Cursor, Event, Message
-from wx2mqtt.wechat.backend import Batch
+from wx2mqtt.wechat.backend import Batch, MessageMarks, fatal_message_event
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.contact_list import ContactList
@@ -32,6 +34,7 @@ from wx2mqtt.wechat.webwx.protocol.contacts import (
     owner_contact,
     read_contact,
 )
+from wx2mqtt.wechat.webwx.protocol.content import read_message_id
 from wx2mqtt.wechat.webwx.protocol.messages import entry_key, is_from_wechat, read_message, recent_chats
 from wx2mqtt.wechat.webwx.protocol.responses import SyncAnswer
 from wx2mqtt.wechat.webwx.protocol.session import SyncCursor
@@ -59,8 +62,15 @@ class _ReadResult:
 class Receiver:
     """Receives for one login."""
 
-    def __init__(self, client: ApiClient, group_members: GroupMembers, contact_list: ContactList) -> None:
+    def __init__(
+        self,
+        client: ApiClient,
+        group_members: GroupMembers,
+        contact_list: ContactList,
+        marks: MessageMarks,
+    ) -> None:
         self._client = client
+        self._marks = marks
         self._clock = client.clock
         self._group_members = group_members
         self._contact_list = contact_list
@@ -148,13 +158,13 @@ class Receiver:
         contacts = [*self._changed_owner(answer.profile), *self._changed_contacts(answer.changed)]
         self._group_members.update(contacts)
         self._record_recent(answer.messages)
-        result = self._read(answer.messages)
+        result = await self._read(answer.messages)
         notices = result.notices
         refreshed_groups = {contact.handle for contact in contacts if contact.members is not None}
         self._contact_list.mark_stale(groups_to_refresh(notices) - refreshed_groups)
         looked_up = await self._contact_list.look_up(result.unknown_chats)
         if looked_up:
-            result = self._read(answer.messages)
+            result = await self._read(answer.messages)
         return Batch(
             cursor=after.to_cursor(),
             items=(*self._group_changes.events(cursor, notices, self._clock.now), *result.items),
@@ -176,24 +186,36 @@ class Receiver:
         owner = self._client.session.handle
         return [contact for entry in entries if (contact := read_contact(entry, owner)) is not None]
 
-    def _read(self, entries: Iterable[JsonObject]) -> _ReadResult:
+    async def _read(self, entries: Iterable[JsonObject]) -> _ReadResult:
         items: list[Message | Event] = []
-        from_wechat: list[Message] = []
+        notices: NoticedMessages = []
         unreadable_count = 0
-        now = self._clock.now
+        started_at = loop_time()
         for entry in entries:
             try:
-                item = read_message(entry, self._group_members, self._client.language, now)
+                key = entry_key(entry)
+                if self._marks.is_fatal(key):
+                    unreadable_count += 1
+                    log.error("message skipped: the process ended twice while it was read", message_id=key)
+                    items.append(fatal_message_event(key, read_message_id(entry), self._clock.now))
+                    continue
+                with self._marks.processing(key):
+                    item = self._read_entry(entry, notices)
             except Exception:  # noqa: BLE001 - an entry with unexpected data must not stop the others
                 unreadable_count += 1
                 log.warning("message cannot be read", type=str(entry.get("MsgType"))[:20])
                 continue
             if item is not None:
                 items.append(item)
-            if isinstance(item, Message) and is_from_wechat(entry):
-                from_wechat.append(item)
-        unknown_chats = tuple(self._unknown_chats(items))
-        return _ReadResult(tuple(items), notices_in(from_wechat), unreadable_count, unknown_chats)
+            started_at = await yield_after_long_work(started_at)
+        return _ReadResult(tuple(items), notices, unreadable_count, tuple(self._unknown_chats(items)))
+
+    def _read_entry(self, entry: JsonObject, notices: NoticedMessages) -> Message | Event | None:
+        """Returns the message or event of an entry; adds a change of a group that it reports to `notices`."""
+        item = read_message(entry, self._group_members, self._client.language, self._clock.now)
+        if isinstance(item, Message) and is_from_wechat(entry):
+            notices += notices_in([item])
+        return item
 
     def _unknown_chats(self, items: list[Message | Event]) -> Iterator[str]:
         """Returns the unknown chats, and the groups with an unknown sender (webwx 3.5.4)."""

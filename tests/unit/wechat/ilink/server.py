@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 import httpx
 
 from tests.unit.wechat.ilink.entries import BOT, ME, TOKEN, Json
+from tests.unit.wechat.marks import PaperMarks
 from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
 from wx2mqtt.model import Cursor, Handle, QuotedMessage
@@ -179,6 +180,7 @@ class World:
         self.credentials = MemoryCredentialStore()
         self.seen: list[tuple[str, str]] = []
         self.history: dict[str, QuotedMessage] = {}
+        self.marks = PaperMarks()
         self._options: dict[str, Any] = {
             "endpoint": endpoint,
             "hosts": hosts,
@@ -197,6 +199,7 @@ class World:
             clock=self.clock.as_clock(),
             observe=lambda call, outcome, _seconds: self.seen.append((call, outcome)),
             http_transport=self.http_transport,
+            marks=self.marks,
             **self._options,
         )
         return self.gateway

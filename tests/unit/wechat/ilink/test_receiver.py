@@ -13,8 +13,9 @@ import pytest
 from tests.unit.wechat.ilink.entries import ME, OTHER, WROTE, entry, image, text
 from tests.unit.wechat.ilink.server import DEAD, World, answer, raw
 from wx2mqtt.errors import LoggedOut, Throttled, Unreachable
-from wx2mqtt.model import Cursor, Handle, Kind, QuotedMessage, ReplyWindow
+from wx2mqtt.model import Cursor, Event, Handle, Kind, Message, QuotedMessage, ReplyWindow
 from wx2mqtt.wechat.http import BadAnswer
+from wx2mqtt.wechat.ilink.protocol.messages import entry_digest
 from wx2mqtt.wechat.ilink.protocol.reply_window import WINDOW_OPEN_MS
 from wx2mqtt.wechat.ilink.protocol.responses import SyncCursor
 
@@ -73,6 +74,28 @@ async def test_one_bad_message_never_stops_the_others(world: World, cursor: Curs
     world.server.put("getupdates", answer(msgs=[*bad, entry()], get_updates_buf="C2"))
     batch = await world.gateway.receive(cursor)
     assert (len(batch.items), batch.unreadable_count) == (1, 4)
+
+
+async def test_a_message_that_ended_the_process_twice_is_skipped_and_reported(
+    world: World, cursor: Cursor
+) -> None:
+    nameless = {**entry(text("b"), number=6), "message_id": 0}
+    world.marks.fatal |= {"71", entry_digest(nameless)}
+    batch = await world.receive(cursor, entry(text("a")), {**entry(number=6), "message_id": 71}, nameless)
+    assert batch.unreadable_count == 2
+    assert [item.text for item in batch.items if isinstance(item, Message)] == ["a"]
+    events = [item for item in batch.items if isinstance(item, Event)]
+    assert [(event.name, event.fields) for event in events] == [
+        ("unreadable", {"message_id": "71"}),
+        ("unreadable", {}),
+    ]
+    assert batch.cursor != cursor
+
+
+async def test_a_batch_of_skipped_messages_alone_moves_the_cursor(world: World, cursor: Cursor) -> None:
+    world.marks.fatal.add("71")
+    batch = await world.receive(cursor, {**entry(), "message_id": 71}, buf="")
+    assert [item.key for item in batch.items] == ["unreadable:71"]
 
 
 async def test_what_the_bot_wrote_itself_is_no_message(world: World, cursor: Cursor) -> None:

@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 
 import httpx
 
+from tests.unit.wechat.marks import PaperMarks
 from tests.unit.wechat.webwx.entries import ME, OWNER
 from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
@@ -201,6 +202,7 @@ class World:
         self.clock = ManualClock()
         self.vault = MemoryVault()
         self.seen: list[tuple[str, str]] = []
+        self.marks = PaperMarks()
         self._options: dict[str, Any] = {
             "endpoint": endpoint,
             "desktop": desktop,
@@ -216,6 +218,7 @@ class World:
             clock=self.clock.as_clock(),
             observe=lambda call, outcome, _seconds: self.seen.append((call, outcome)),
             http_transport=self.http_transport,
+            marks=self.marks,
             **self._options,
         )
         return self.backend

@@ -11,8 +11,9 @@ from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, WIFE, entry
 from tests.unit.wechat.webwx.server import World, answer, body, check, key, query, synced, text
 from tests.unit.wechat.webwx.test_contact_list import group, person
 from wx2mqtt.errors import LoggedOut, Throttled, Unreachable
-from wx2mqtt.model import ChatKind, Cursor, Message
+from wx2mqtt.model import ChatKind, Cursor, Event, Message
 from wx2mqtt.wechat.backend import Batch
+from wx2mqtt.wechat.webwx.protocol.messages import entry_key
 
 
 def texts(batch: Batch) -> list[str]:
@@ -374,6 +375,31 @@ async def test_an_error_in_reading_is_counted_and_says_nothing_of_the_content(
     monkeypatch.setattr("wx2mqtt.wechat.webwx.receiver.read_message", fail)
     news(world, entry())
     assert (await world.backend.receive(cursor)).unreadable_count == 1
+
+
+async def test_a_message_that_ended_the_process_twice_is_skipped_and_reported(
+    world: World, cursor: Cursor
+) -> None:
+    await know(world, person(WIFE))
+    world.marks.fatal.add("2")
+    news(world, entry(MsgId="1", Content="a"), entry(MsgId="2", Content="b"), entry(MsgId="3", Content="c"))
+    batch = await world.backend.receive(cursor)
+    assert texts(batch) == ["a", "c"]
+    assert batch.unreadable_count == 1
+    (event,) = [item for item in batch.items if isinstance(item, Event)]
+    assert (event.name, event.key, event.fields) == ("unreadable", "unreadable:2", {"message_id": "2"})
+    assert batch.cursor != cursor
+    assert world.marks.processed == ["1", "3"]
+
+
+async def test_a_skipped_message_without_an_id_is_reported_without_one(world: World, cursor: Cursor) -> None:
+    await know(world, person(WIFE))
+    nameless = entry(MsgId="", NewMsgId="")
+    world.marks.fatal.add(entry_key(nameless))
+    news(world, nameless)
+    (event,) = (await world.backend.receive(cursor)).items
+    assert isinstance(event, Event)
+    assert (event.name, event.fields) == ("unreadable", {})
 
 
 async def test_nothing_is_received_without_a_login(world: World) -> None:

@@ -147,6 +147,18 @@ def _message(content: _Content, sender: Handle, key: str, message_id: str, time:
     )
 
 
+def entry_id(entry: JsonObject) -> str:
+    """Returns WeChat's id of a message, empty where it has none."""
+    message_id = read_text(entry, "message_id").strip()
+    return message_id if message_id.strip("0") else ""
+
+
+def entry_digest(entry: JsonObject) -> str:
+    """Returns a text that is equal for the same message without an id when it is delivered again."""
+    serialized = json.dumps(entry, sort_keys=True, default=str)
+    return hashlib.sha256(serialized.encode()).hexdigest()[:40]
+
+
 def _message_ids(entry: JsonObject, items: list[JsonObject], count: int) -> Iterator[str]:
     """Yields an id for each of `count` items: WeChat's id, then this id with `.2`, `.3` and so on.
 

@@ -1,0 +1,120 @@
+"""A message during which the process is killed twice in a row is recognised, also when others follow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from wx2mqtt.store.files import MAX_FATAL_MESSAGES, PROGRESS_INTERVAL_SECONDS, ProcessingMarks
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from wx2mqtt.store.files import ProcessingMarks
+
+marks = ProcessingMarks(Path(sys.argv[1]))
+for key in sys.argv[2:]:
+    if marks.is_fatal(key):
+        continue
+    with marks.processing(key):
+        if key.startswith("fatal"):
+            os.kill(os.getpid(), signal.SIGKILL)
+print("done", flush=True)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "home.json.processing"
+
+
+def killed(path: Path, *keys: str) -> bool:
+    """Runs a process that is killed by each message whose key begins with `fatal`; returns whether it was."""
+    command = [sys.executable, "-c", KILLED, str(path), *keys]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode in (0, -9), done.stderr
+    return done.returncode == -9
+
+
+def test_two_kills_in_a_row_make_a_message_fatal_and_no_other(path: Path) -> None:
+    batch = ("a", "fatal-1", "b")
+    assert [killed(path, *batch) for _ in range(3)] == [True, True, False]
+    marks = ProcessingMarks(path)
+    assert [marks.is_fatal(key) for key in batch] == [False, True, False]
+
+
+def test_a_batch_with_several_fatal_messages_is_over_after_two_kills_for_each(path: Path) -> None:
+    batch = ("fatal-1", "a", "fatal-2", "fatal-3")
+    assert [killed(path, *batch) for _ in range(7)] == [True] * 6 + [False]
+
+
+def test_a_kill_during_another_message_begins_anew(path: Path) -> None:
+    assert killed(path, "fatal-1")
+    assert killed(path, "fatal-2")
+    assert killed(path, "fatal-1")
+    assert not ProcessingMarks(path).is_fatal("fatal-1")
+
+
+def test_a_message_that_was_processed_at_the_second_attempt_is_not_suspect(path: Path) -> None:
+    assert killed(path, "fatal-1")
+    with ProcessingMarks(path).processing("fatal-1"):
+        pass
+    assert killed(path, "fatal-1")
+    assert not ProcessingMarks(path).is_fatal("fatal-1")
+
+
+def test_an_error_is_no_kill(path: Path) -> None:
+    for _ in range(3):
+        marks = ProcessingMarks(path)
+        with pytest.raises(RuntimeError), marks.processing("a"):
+            raise RuntimeError
+    assert not ProcessingMarks(path).is_fatal("a")
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\n", b"x", b"\xff\xfe", b"- 0\n", b"a 99\n", b"a -1\n" + b"b\n" * 100_000]
+)
+def test_a_damaged_file_marks_nothing(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    marks = ProcessingMarks(path)
+    with marks.processing("a"):
+        assert not marks.is_fatal("a")
+
+
+def test_the_fatal_messages_that_are_remembered_are_bounded(path: Path) -> None:
+    fatal = "\n".join(f"{number:032x}" for number in range(MAX_FATAL_MESSAGES))
+    path.write_text("f" * 32 + " 1".ljust(31) + "\n" + fatal + "\n")
+    ProcessingMarks(path)
+    kept = path.read_text().split("\n")[1:]
+    assert kept == [*(f"{number:032x}" for number in range(1, MAX_FATAL_MESSAGES)), "f" * 32, ""]
+
+
+def test_a_file_that_cannot_be_written_stops_no_message(tmp_path: Path) -> None:
+    marks = ProcessingMarks(tmp_path / "missing" / "file")
+    with marks.processing("a"), marks.processing("b"):
+        pass
+
+
+def test_progress_is_reported_about_once_a_second(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1000.0]
+    monkeypatch.setattr("wx2mqtt.store.files.monotonic", lambda: now[0])
+    marks = ProcessingMarks(path)
+    reports: list[float] = []
+    marks.progressed.connect(lambda: reports.append(now[0]))
+    for _ in range(8):
+        with marks.processing("a"):
+            now[0] += PROGRESS_INTERVAL_SECONDS / 4
+    assert len(reports) == 2
+
+
+def test_a_mark_costs_next_to_nothing(path: Path) -> None:
+    marks = ProcessingMarks(path)
+    started_at = time.process_time()
+    for number in range(10_000):
+        with marks.processing(str(number)):
+            pass
+    assert time.process_time() - started_at < 1

@@ -1,0 +1,22 @@
+"""Marks of messages that are processed, in memory."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+from wx2mqtt.wechat.backend import NoMarks
+
+
+class PaperMarks(NoMarks):
+    """Notes which messages are processed; those in `fatal` have ended the process twice."""
+
+    def __init__(self) -> None:
+        self.fatal: set[str] = set()
+        self.processed: list[str] = []
+
+    def is_fatal(self, key: str) -> bool:
+        return key in self.fatal
+
+    def processing(self, key: str) -> AbstractContextManager[None]:
+        self.processed.append(key)
+        return nullcontext()
