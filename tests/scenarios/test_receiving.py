@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import sys
+from pathlib import Path
 from typing import Any
 
 from tests.scenarios.signing_in import ask
 from tests.support.home import Home
+from tests.support.process import BridgeProcess
 
 
 async def heard_after(home: Home, *said: tuple[str, str, str]) -> list[tuple[str, str]]:
@@ -86,3 +90,52 @@ async def test_events_of_whom_nobody_wants_to_hear_are_not_told(home: Home):
     recall = await home.body("wx/event/recall")
     assert recall["message_id"] == his
     assert home.ear.on("wx/event/contact_renamed") == []
+
+
+KILLED = """
+import os, signal, sys
+
+from wx2mqtt.__main__ import main
+from wx2mqtt.wechat.webwx import receiver
+
+read_message = receiver.read_message
+
+
+def killed(entry, *others):
+    if "fatal" in entry["Content"]:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return read_message(entry, *others)
+
+
+receiver.read_message = killed
+main()
+"""
+
+
+async def test_a_message_that_kills_the_bridge_twice_is_skipped_and_all_others_come(
+    home: Home, tmp_path: Path
+):
+    script = tmp_path / "killed.py"
+    script.write_text(KILLED)
+    home.bridge = BridgeProcess(
+        tmp_path / "bridge", home.settings(), program=[sys.executable, str(script), "run"]
+    )
+    await home.log_in()
+    (fatal,) = await home.phone.say("wife", "fatal")
+    assert await home.hear(home.bridge.wait) == -signal.SIGKILL
+    await home.phone.say("mom", "after")
+    home.bridge.start()
+    assert await home.hear(home.bridge.wait) == -signal.SIGKILL
+    home.bridge.start()
+    event = await home.body("wx/event/unreadable")
+    assert event["message_id"] == fatal
+    await home.body("wx/in/妈妈", text="after")
+    assert (await home.ask("health"))["data"]["messages"]["unreadable"] == 1
+    await home.hear(home.bridge.stop)
+    await home.restart()
+    await home.phone.say("wife", "the next")
+    await home.body("wx/in/wife", text="the next")
+    assert [one.body["text"] for one in home.ear.heard if one.topic.startswith("wx/in/")] == [
+        "after",
+        "the next",
+    ]

@@ -27,7 +27,7 @@ from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Cursor, Event, Message, Owner
 from wx2mqtt.store.records import NO_CHANGES, NewEvent, NewMessage, PeopleChanges, Person, RecordResult
-from wx2mqtt.wechat.backend import Batch, fatal_message_event
+from wx2mqtt.wechat.backend import FATAL_MESSAGE_EVENT, Batch, fatal_message_event
 
 log = structlog.get_logger(__name__)
 
@@ -142,6 +142,7 @@ class InboundMessages:
             if self._ctx.marks.is_fatal(_mark_key(item)):
                 return self._skip(item)
             if isinstance(item, Event):
+                self.counts["unreadable"] += item.name == FATAL_MESSAGE_EVENT
                 actor = await self._names.actor(item)
                 with self._ctx.marks.processing(_mark_key(item)):
                     return self._event_rows.row(item, actor)

@@ -209,13 +209,14 @@ class NoMarks:
         return nullcontext()
 
 
-def fatal_message_event(key: str, message_id: str, now: int) -> Event:
-    """Returns the event that reports a message that is skipped, since it has ended the process twice.
+FATAL_MESSAGE_EVENT = "unreadable"
+"""The event about a message that is skipped, since it has ended the process twice."""
 
-    `now` is in milliseconds since 1970.
-    """
+
+def fatal_message_event(key: str, message_id: str, now: int) -> Event:
+    """Returns the event about a skipped message. `now` is in milliseconds since 1970."""
     fields: dict[str, Json] = {"message_id": message_id} if message_id else {}
-    return Event(key=f"unreadable:{key}", name="unreadable", time=now, fields=fields)
+    return Event(key=f"{FATAL_MESSAGE_EVENT}:{key}", name=FATAL_MESSAGE_EVENT, time=now, fields=fields)
 
 
 # Returns the message with this id in the chat with this handle, received or sent; None where it is not in the

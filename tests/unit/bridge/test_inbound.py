@@ -31,7 +31,7 @@ from wx2mqtt.model import (
 from wx2mqtt.store.files import ProcessingMarks
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import NewMessage, Person
-from wx2mqtt.wechat.backend import Batch
+from wx2mqtt.wechat.backend import Batch, fatal_message_event
 
 MOM = Contact(handle=Handle("@mom"), kind=ChatKind.FRIEND, nickname="平安是福", remark="妈妈")
 FAMILY = Contact(
@@ -579,6 +579,15 @@ def test_a_message_that_ends_the_process_twice_is_skipped_and_reported(tmp_path,
         assert (event.key, event.body["message_id"]) == ("unreadable:2", "2")
         assert house.inbound.counts["unreadable"] == 1
         assert house.journal.cursors == [("login-1", Cursor("c"))]
+
+    at_home(story)
+
+
+def test_a_message_that_the_backend_has_skipped_is_counted():
+    async def story(house: House) -> None:
+        body = await house.body(fatal_message_event("8", "8", 1))
+        assert (body["event"], body["message_id"]) == ("unreadable", "8")
+        assert house.inbound.counts["unreadable"] == 1
 
     at_home(story)
 

@@ -171,7 +171,6 @@ class Receiver:
                 message_id = entry_id(entry)
                 key = message_id or entry_digest(entry)
                 if self._marks.is_fatal(key):
-                    result.unreadable_count += 1
                     log.error(
                         "message skipped: the process ended twice while it was read", message_id=message_id
                     )

@@ -195,7 +195,6 @@ class Receiver:
             try:
                 key = entry_key(entry)
                 if self._marks.is_fatal(key):
-                    unreadable_count += 1
                     log.error("message skipped: the process ended twice while it was read", message_id=key)
                     items.append(fatal_message_event(key, read_message_id(entry), self._clock.now))
                     continue
