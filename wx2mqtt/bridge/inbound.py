@@ -31,8 +31,8 @@ from wx2mqtt.wechat.backend import FATAL_MESSAGE_EVENT, Batch, fatal_message_eve
 
 log = structlog.get_logger(__name__)
 
+# A batch whose messages take longer is stored in parts, so that an end of the process costs less.
 MAX_UNSTORED_SECONDS = 2.0
-"""A batch whose messages take longer is stored in parts, so that an end of the process costs less."""
 
 
 @dataclass(frozen=True, slots=True)

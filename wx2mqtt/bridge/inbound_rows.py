@@ -17,8 +17,8 @@ from wx2mqtt.mqtt.topics import TEXT_TYPE
 from wx2mqtt.store.history import HistoryQueries
 from wx2mqtt.store.records import NewEvent, NewMessage, NewPublication, Person
 
+# Of the text of a quoted message.
 MAX_QUOTE_CHARACTERS = 1000
-"""Of the text of a quoted message."""
 
 
 class StoredQuotes:

@@ -112,10 +112,9 @@ def _words(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     return (match.span() for match in _WORD.finditer(text, start, end))
 
 
+# Where a text may be split, the best first. Borders in the first half of a part are not used: the parts would
+# be many and small.
 _BORDERS = (_paragraphs, _lines, _sentences, _words)
-"""Where a text may be split, the best first. Borders in the first half of a part are not used: the parts
-would be many and small.
-"""
 
 
 def _address_around(index: int, start: int, addresses: list[tuple[int, int]]) -> int | None:

@@ -207,20 +207,23 @@ class SavedLoginFile:
         await self._file.delete()
 
 
+# Behind the name of an account; a purge removes the file with the saved login.
 MARKS_SUFFIX = ".json.processing"
-"""Behind the name of an account; a purge removes it with the saved login."""
 
+# In a row. A message that was being processed at so many is not processed again.
 MAX_KILLS = 2
-"""In a row. A message that was being processed at so many is not processed again."""
 
+# Of those that are remembered; the oldest is forgotten first.
 MAX_FATAL_MESSAGES = 64
-"""Of those that are remembered; the oldest is forgotten first."""
 
+# How often progress is reported at most.
 PROGRESS_INTERVAL_SECONDS = 1.0
 
 _NO_MESSAGE = "-"
 _DIGEST_BYTES = 16
-_MARK_BYTES = 64  # of the first line; the fatal messages follow, one on a line
+
+# Of the first line; the fatal messages follow, one on a line.
+_MARK_BYTES = 64
 
 
 class ProcessingMarks:

@@ -209,8 +209,8 @@ class NoMarks:
         return nullcontext()
 
 
+# The event about a message that is skipped, since it has ended the process twice.
 FATAL_MESSAGE_EVENT = "unreadable"
-"""The event about a message that is skipped, since it has ended the process twice."""
 
 
 def fatal_message_event(key: str, message_id: str, now: int) -> Event:

@@ -417,6 +417,20 @@ def test_what_is_fetched_beside_receiving_does_not_vouch_for_receiving():
     run_story(story)
 
 
+def test_a_batch_that_takes_long_vouches_for_receiving_with_each_of_its_messages():
+    async def story(talk: Talk) -> None:
+        online(talk)
+        talk.gateway.answers.append(Wait(10**9))
+        talk.session.on_message_processed()  # before the login this says nothing
+        assert talk.beats == []
+        for _ in range(60):
+            await talk.after(60)
+            talk.session.on_message_processed()
+        assert talk.silence(3600) == []
+
+    run_story(story)
+
+
 def test_a_resumed_login_keeps_its_cursor_and_a_new_one_begins_anew():
     async def story(talk: Talk) -> None:
         online(talk)
