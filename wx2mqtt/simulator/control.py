@@ -222,6 +222,16 @@ async def sent(wechat: WeChat, request: Request, _: Fields) -> list[Fields]:
     return [asdict(message) for message in phone.sent[after:]]
 
 
+async def logs(wechat: WeChat, _: Request, __: Fields) -> list[Fields]:
+    """Returns the messages of each login in order, and how many of them the client has confirmed."""
+    values: list[Fields] = []
+    for session in wechat.sessions.values():
+        ids, confirmed_count = session.log.messages()
+        active = session.ended_with is None
+        values.append({"active": active, "messages": ids, "confirmed": confirmed_count})
+    return values
+
+
 async def feed(wechat: WeChat, request: Request, _: Fields) -> Fields:
     """Returns the phone's lines after number `after`, for the page.
 
@@ -353,6 +363,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", "/sim/wait"): wait,
     ("GET", "/sim/sent"): sent,
     ("GET", "/sim/feed"): feed,
+    ("GET", "/sim/logs"): logs,
     ("GET", "/sim/violations"): violations,
     ("GET", "/sim/names"): names,
     ("GET", "/sim/people"): control_people.list_people,

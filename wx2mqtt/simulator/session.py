@@ -8,6 +8,7 @@ so that a wrong value can be distinguished from an old one.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import time
 from collections import deque
@@ -66,6 +67,7 @@ class SyncLog:
         self._kinds = bytearray()
         self._entries: list[bytes] = []
         self._issued: dict[str, int] = {}
+        self._confirmed = 0
 
     @property
     def head(self) -> int:
@@ -105,6 +107,20 @@ class SyncLog:
     def position(self, key: str) -> int | None:
         """Returns the position of a key; None when it was never issued."""
         return self._issued.get(key)
+
+    def confirm(self, position: int) -> None:
+        """Marks the entries before a position as received: the client has sent its key back."""
+        self._confirmed = max(self._confirmed, position)
+
+    def messages(self) -> tuple[list[str], int]:
+        """Returns the ids of all messages in order, and how many of them the client has confirmed."""
+        ids: list[str] = []
+        confirmed_count = 0
+        for position, (kind, entry) in enumerate(zip(self._kinds, self._entries, strict=True)):
+            if kind == EntryKind.MESSAGE:
+                ids.append(json.loads(entry)["MsgId"])
+                confirmed_count += position < self._confirmed
+        return ids, confirmed_count
 
     def selector(self, position: int) -> int:
         """Returns the selector for the entries after a position; 0 when there are none."""

@@ -320,3 +320,14 @@ async def test_an_order_that_cannot_be_is_refused_with_words(bound: ILinkClient,
 
 async def test_nobody_of_that_name(bound: ILinkClient):
     assert (await bound.http.post("/sim/ilink/say", json={"from": "nobody"})).status_code == 404
+
+
+async def test_the_log_of_a_bot_says_what_the_program_has_confirmed(talking: ILinkClient):
+    said = await talking.seen("logs")
+    assert [log["confirmed"] for log in said] == [0]
+    ids = (await talking.control("say", text="later"))["msg_ids"]
+    await talking.new()
+    await talking.control("kill")
+    assert await talking.seen("logs") == [
+        {"active": False, "messages": said[0]["messages"] + ids, "confirmed": 1}
+    ]

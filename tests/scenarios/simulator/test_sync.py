@@ -227,3 +227,14 @@ async def test_ten_thousand_messages_are_fetched_without_a_violation(online: Web
     ids = (await online.control("say", text="消息 {n}", count=10_000))["msg_ids"]
     assert [message["MsgId"] for message in await online.all_new()] == ids
     assert await online.violations() == []
+
+
+async def test_the_log_of_a_login_says_what_the_client_has_confirmed_by_a_later_key(online: WebClient):
+    ids = (await online.control("say", text="消息 {n}", count=3))["msg_ids"]
+    assert await online.seen("logs") == [{"active": True, "messages": ids, "confirmed": 0}]
+    await online.sync()
+    assert (await online.seen("logs"))[0]["confirmed"] == 0
+    later = (await online.control("say", text="later"))["msg_ids"]
+    await online.check()
+    await online.control("logout")
+    assert await online.seen("logs") == [{"active": False, "messages": ids + later, "confirmed": 3}]

@@ -42,6 +42,8 @@ def _query_position(call: Call, session: SimulatedSession) -> int | None:
     position = None if text is None else session.log.position(text)
     if position is None:
         call.record_violation("synckey is missing (names are case-sensitive) or was never issued")
+    else:
+        session.log.confirm(position)
     return position
 
 
@@ -86,6 +88,7 @@ async def webwxsync(call: Call) -> SimulatedAnswer:
         position = session.log.position(_posted_sync_key(call, body))
         if position is None:
             raise call.refusal(checks.PARAMETER_ERROR, "this SyncKey was never issued")
+        session.log.confirm(position)
         news = session.log.slice_after(position, call.wechat.settings.sync_batch)
         if news.end > position:
             _clear_empty_poll_times(session)

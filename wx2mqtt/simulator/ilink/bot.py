@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import random
 from collections import deque
 from collections.abc import Sequence
@@ -103,6 +104,10 @@ class Bot:
     def acknowledge(self, position: int) -> None:
         """Marks the messages before a position as received (ilink 4.4.2)."""
         self.acknowledged_position = max(self.acknowledged_position, position)
+
+    def message_ids(self) -> list[str]:
+        """Returns the ids of all messages in order."""
+        return [str(json.loads(message)["message_id"]) for message in self._log]
 
     def slice_after(self, position: int, max_messages: int) -> MessageSlice:
         """Returns at most `max_messages` messages after a position."""

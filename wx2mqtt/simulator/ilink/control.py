@@ -218,6 +218,14 @@ async def sent(ilink: SimulatedILink, request: Request, _: Fields) -> list[Field
     return [asdict(message) for message in chats.sent[after:]]
 
 
+async def logs(ilink: SimulatedILink, _: Request, __: Fields) -> list[Fields]:
+    """Returns the messages to each bot in order, and how many of them the program has confirmed."""
+    return [
+        {"active": bot.alive, "messages": bot.message_ids(), "confirmed": bot.acknowledged_position}
+        for bot in ilink.bots.values()
+    ]
+
+
 async def feed(ilink: SimulatedILink, request: Request, _: Fields) -> Fields:
     """Returns the phones' lines after number `after`; with `wait`, waits that many seconds for more."""
     after = int(_number(request, "after", 0))
@@ -319,6 +327,7 @@ HANDLERS: dict[tuple[str, str], Handler] = {
     ("GET", "/sim/ilink/wait"): wait,
     ("GET", "/sim/ilink/sent"): sent,
     ("GET", "/sim/ilink/feed"): feed,
+    ("GET", "/sim/ilink/logs"): logs,
     ("POST", "/sim/ilink/scan"): scan,
     ("POST", "/sim/ilink/confirm"): confirm,
     ("POST", "/sim/ilink/expire"): expire,
