@@ -7,6 +7,8 @@ ARGS ?=
 # Home Assistant needs Python 3.13; on Debian 13 that is the system's python3.
 HOME_PYTHON ?= /usr/bin/python3
 TESTS ?= tests
+SEEDS ?= 20
+JOBS ?= 4
 # Most tests wait for something, so six run side by side on two cores; the tests of one file stay together, and
 # files go in their order: the long ones (crash, scenarios) come before the short ones.
 WORKERS ?= 6
@@ -15,7 +17,7 @@ SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Tests start Python hundreds of times: compiled modules are kept, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help venv demo run test coverage test-chaos test-home test-node-red unit lint shape mutants sbom package audit bench soak power-cut check lock clean
+.PHONY: help venv demo run test coverage test-chaos chaos test-home test-node-red unit lint shape mutants sbom package audit bench soak power-cut check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -52,6 +54,11 @@ test: .venv/ready  ## all tests; TESTS=path and ARGS=... narrow it down
 # Kills, failures of both ends and generated input at random: `make test` does a bounded share of each.
 test-chaos: .venv/ready  ## the tests with random input, with many more rounds and examples (an hour)
 	@THOROUGH=1 $(BIN)/python -m pytest -n 3 --dist worksteal --timeout 900 -m "chaos or hypothesis" $(TESTS) $(ARGS)
+
+# SEEDS=20 random seeds, JOBS=4 side by side; FIRST= the first seed, FAULTS=1 planted faults, REPORT= a page for the figures.
+chaos: .venv/ready  ## the bridge under kills, cut lines and failures, and a judge; SEEDS=20 JOBS=4 FAULTS=1 REPORT=
+	@$(BIN)/python -m tests.chaos --seeds $(SEEDS) --jobs $(JOBS) $(if $(FIRST),--first $(FIRST)) $(if $(FAULTS),--faults) \
+	    $(if $(REPORT),--report $(REPORT)) $(ARGS)
 
 coverage: .venv/ready  ## the same, and what they did not reach (a third slower)
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term $(TESTS) $(ARGS)

@@ -1,0 +1,1 @@
+"""`make chaos`: seeded runs of the whole bridge under failures, and a judge that shares no code with it."""

@@ -1,0 +1,106 @@
+"""`make chaos`: runs seeds side by side, prints what each brought, and fails when a promise was broken.
+
+With `--faults` the bridge gets one planted fault after another, and it fails when the judge misses one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import platform
+import secrets
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from functools import partial
+from pathlib import Path
+
+from tests.chaos.faults import FAULTS
+from tests.chaos.report import figures_of, markdown, write_block
+from tests.chaos.run import Outcome, plan_of, run, see_fault
+from tests.support.broker import PROGRAM
+
+SHOWN_FINDINGS = 5
+SHOWN_CHARACTERS = 400
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Returns the exit code: 1 when something was found, or a planted fault was not."""
+    parser = argparse.ArgumentParser(prog="make chaos", description=__doc__)
+    parser.add_argument("--seeds", type=int, default=20, help="how many")
+    parser.add_argument("--first", type=int, default=None, help="the first seed; default: at random")
+    parser.add_argument("--jobs", type=int, default=4, help="runs side by side")
+    parser.add_argument(
+        "--blow", action="append", default=[], help="only blows of this kind; may be repeated"
+    )
+    parser.add_argument("--faults", action="store_true", help="look for planted faults")
+    parser.add_argument("--fault", action="append", default=[], choices=[*FAULTS], help="only this one")
+    parser.add_argument("--report", type=Path, default=None, help="a page with marks for the figures")
+    options = parser.parse_args(arguments)
+    if PROGRAM is None:
+        print("mosquitto is missing: apt-get install mosquitto")
+        return 1
+    keep = Path(tempfile.mkdtemp(prefix="wx2mqtt-chaos-"))
+    first = secrets.randbelow(10**6) if options.first is None else options.first
+    if options.faults or options.fault:
+        return _look_for_faults(options.fault or [*FAULTS], first, options.jobs)
+    outcomes = []
+    plans = [plan_of(seed, options.blow) for seed in range(first, first + options.seeds)]
+    with _pool(options.jobs) as pool:
+        runs = [pool.submit(run, plan, keep=keep) for plan in plans]
+        for number, done in enumerate(_ended(runs), 1):
+            outcomes.append(done)
+            _show(done, f"{number}/{len(runs)}")
+    figures = figures_of(outcomes)
+    block = markdown(
+        figures, f"{os.cpu_count()} cores, {options.jobs} side by side, Python {platform.python_version()}"
+    )
+    print(block)
+    if options.report is not None:
+        write_block(options.report, block)
+    return 1 if figures.findings else 0
+
+
+def _pool(jobs: int) -> ProcessPoolExecutor:
+    """Each worker has a fork server of its own, which imports the bridge once."""
+    return ProcessPoolExecutor(jobs, mp_context=multiprocessing.get_context("spawn"))
+
+
+def _ended(runs: Sequence[Future[Outcome]]) -> Iterator[Outcome]:
+    for done in as_completed(runs):
+        yield done.result()
+
+
+def _look_for_faults(names: Sequence[str], first: int, jobs: int) -> int:
+    with _pool(jobs) as pool:
+        seen = list(pool.map(partial(see_fault, first), names))
+    for name, outcome in zip(names, seen, strict=True):
+        if outcome is None:
+            print(f"NOT SEEN  {name}: {FAULTS[name].text}")
+        else:
+            finding = outcome.findings[0]
+            text = f"{finding.kind}: {finding.text[:120]}"
+            print(f"seen      {name}: {FAULTS[name].text} (seed {outcome.plan.seed}, {text})")
+    missed = seen.count(None)
+    print(f"{len(names) - missed} of {len(names)} planted faults seen")
+    return 1 if missed else 0
+
+
+def _show(outcome: Outcome, progress: str) -> None:
+    plan = outcome.plan
+    blows = ", ".join(" + ".join(kinds) for kinds in plan.blows)
+    word = "WRONG" if outcome.findings else "well"
+    print(
+        f"{progress} seed {plan.seed} {'+'.join(plan.cast)} {outcome.seconds:.1f} s {word}: {blows}",
+        flush=True,
+    )
+    for finding in outcome.findings[:SHOWN_FINDINGS]:
+        print(f"    {finding.kind}: {finding.text[-SHOWN_CHARACTERS:]}")
+    if outcome.folder:
+        print(f"    files: {outcome.folder}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

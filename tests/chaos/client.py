@@ -1,0 +1,115 @@
+"""The MQTT clients of a run: they publish and subscribe as automations do, and keep what came."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from tests.chaos.evidence import Publication
+
+SESSION_SECONDS = 3600
+RECONNECT_SECONDS = 0.05
+KEEPALIVE_SECONDS = 10
+CONNECT_SECONDS = 15.0
+
+
+class Client:
+    """A client whose session the broker keeps; it reconnects at once. All callbacks run on the event loop.
+
+    `connections` counts CONNACKs. `on_message` is called with each publication, in order.
+    """
+
+    def __init__(
+        self, port: int, client_id: str, *filters: str, on_message: Callable[[Publication], None]
+    ) -> None:
+        self.connections = 0
+        self._port = port
+        self._filters = filters
+        self._on_message = on_message
+        self._loop = asyncio.get_running_loop()
+        self._ready = asyncio.Event()
+        self._unacknowledged: dict[int, asyncio.Future[None]] = {}
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTProtocolVersion.MQTTv5
+        )
+        # One at a time: after a reconnect paho would send new messages before the old ones.
+        self._client.max_inflight_messages_set(1)
+        self._client.reconnect_delay_set(RECONNECT_SECONDS, RECONNECT_SECONDS)  # type: ignore[arg-type]
+        self._client.on_connect = self._connected
+        self._client.on_subscribe = self._subscribed
+        self._client.on_message = self._came
+        self._client.on_publish = self._acknowledged
+
+    async def open(self) -> None:
+        """Connects; returns when the subscriptions are granted."""
+        session = Properties(PacketTypes.CONNECT)
+        session.SessionExpiryInterval = SESSION_SECONDS
+        self._client.connect_async(
+            "127.0.0.1", self._port, KEEPALIVE_SECONDS, clean_start=False, properties=session
+        )
+        self._client.loop_start()
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await self._ready.wait()
+
+    async def close(self) -> None:
+        self._client.disconnect()
+        await asyncio.to_thread(self._client.loop_stop)
+
+    def publish(self, topic: str, payload: bytes | str, **properties: Any) -> asyncio.Future[None]:
+        """Publishes with QoS 1, again after each reconnect; the future is done at the PUBACK."""
+        wanted = None
+        if properties:
+            wanted = Properties(PacketTypes.PUBLISH)
+            for name, value in properties.items():
+                setattr(wanted, name, value)
+        info = self._client.publish(topic, payload, qos=1, properties=wanted)
+        done = self._unacknowledged.setdefault(info.mid, self._loop.create_future())
+        if done.done():  # the PUBACK was faster
+            del self._unacknowledged[info.mid]
+        return done
+
+    # called in paho's thread
+
+    def _connected(self, client: paho.Client, *_: object) -> None:
+        if self._filters:
+            client.subscribe([(name, 1) for name in self._filters])
+        self._loop.call_soon_threadsafe(self._on_connected)
+
+    def _subscribed(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._ready.set)
+
+    def _came(self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage) -> None:
+        properties = message.properties
+        publication = Publication(
+            topic=message.topic,
+            payload=bytes(message.payload),
+            retain=message.retain,
+            dup=message.dup,
+            at=time.monotonic(),
+            correlation=bytes(getattr(properties, "CorrelationData", b"")),
+        )
+        self._loop.call_soon_threadsafe(self._on_message, publication)
+
+    def _acknowledged(self, _client: paho.Client, _userdata: object, mid: int, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._on_acknowledged, mid)
+
+    # called on the loop
+
+    def _on_connected(self) -> None:
+        self.connections += 1
+        if not self._filters:
+            self._ready.set()
+
+    def _on_acknowledged(self, mid: int) -> None:
+        done = self._unacknowledged.pop(mid, None)
+        if done is None:  # before `publish` has returned
+            done = self._unacknowledged[mid] = self._loop.create_future()
+        if not done.done():
+            done.set_result(None)

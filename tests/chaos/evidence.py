@@ -1,0 +1,90 @@
+"""What a run leaves for the judge: the simulator's records, what subscribers saw, and what publishers sent."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+JsonBody = dict[str, Any]
+KILLS = frozenset({"kill", "kill at a commit", "fault"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """A message of the broker to a subscriber; `at` is a time of the monotonic clock."""
+
+    topic: str
+    payload: bytes
+    retain: bool = False
+    dup: bool = False
+    at: float = 0.0
+    correlation: bytes = b""
+
+    @property
+    def body(self) -> JsonBody:
+        value = json.loads(self.payload) if self.payload.startswith(b"{") else {}
+        return value if isinstance(value, dict) else {}
+
+
+@dataclass(slots=True, kw_only=True)
+class GivenCommand:
+    """A command that the broker acknowledged to its publisher.
+
+    - `content` is the text, or the SHA-256 of the file.
+    - `id` is empty when the publisher gave none: `correlation` then finds the result.
+    - `transaction` is set when it was a `request/send`, whose answer is the result.
+    - `may_repeat`: the publisher may have published it more than once without an id.
+    - `given_again`: it was published again after the broker had forgotten, so its place in the order is void.
+    """
+
+    id: str
+    user: str
+    content: str
+    publisher: str
+    correlation: bytes = b""
+    transaction: str = ""
+    may_repeat: bool = False
+    given_again: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlowRecord:
+    """A blow: its kind, when it began and ended (monotonic clock), and how long the recovery took.
+
+    `single` blows have no other one beside them. The recoveries are by what came through first.
+    """
+
+    kind: str
+    began: float
+    ended: float
+    single: bool
+    recovery: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class AccountEvidence:
+    """The evidence of one account.
+
+    - `levels`: the topic level of each chat of the simulator.
+    - `logs`: `/sim/logs`, the messages of each login; `lines`: `/sim/feed`; `sent`: `/sim/sent`.
+    - `seen`: publications below the base topic, in order; `history`: the answers of `request/history`.
+    - `requests`: the name of each request by its transaction.
+    - `files`: by message id, the SHA-256 that the bridge served and that of WeChat.
+    - `broker_forgot`: the broker lost what it had acknowledged.
+    """
+
+    name: str
+    base: str
+    levels: Mapping[str, str]
+    logs: Sequence[JsonBody] = ()
+    lines: Sequence[JsonBody] = ()
+    sent: Sequence[JsonBody] = ()
+    seen: Sequence[Publication] = ()
+    replies: Sequence[Publication] = ()
+    history: Sequence[JsonBody] = ()
+    commands: Sequence[GivenCommand] = ()
+    requests: Mapping[str, str] = field(default_factory=dict)
+    files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    broker_forgot: bool = False

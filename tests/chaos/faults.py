@@ -1,0 +1,409 @@
+"""Planted faults: bugs that the bridge does not have, switched on in a child process so that the judge must see them.
+
+Each replaces methods of the bridge before it starts. Some wait a moment where the right order would not, so that
+a kill meets the gap: the gap of a real bug is as wide as a commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+GAP_SECONDS = 0.1
+
+Plant = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlantedFault:
+    """A bug: what it does, the kind of finding that it leads to, how it is planted.
+
+    `blows` are those under which it shows; empty: all.
+    """
+
+    text: str
+    finding: str
+    plant: Plant
+    blows: tuple[str, ...] = ()
+
+
+def plant(name: str) -> None:
+    """Plants the fault of this name into the bridge of this process."""
+    FAULTS[name].plant()
+
+
+# MQTT to WeChat
+
+
+def _early_puback() -> None:
+    from wx2mqtt.bridge.commands.intake import CommandIntake
+
+    on_delivery, acknowledge = CommandIntake.on_delivery, CommandIntake._acknowledge
+
+    def acknowledge_first(self: CommandIntake, delivery: Any) -> None:
+        self._broker.acknowledge(delivery)
+        asyncio.get_running_loop().call_later(GAP_SECONDS, on_delivery, self, delivery)
+
+    def acknowledged_already(self: CommandIntake, pending: Any) -> None:
+        broker, self._broker = self._broker, _Silent()  # type: ignore[assignment]
+        try:
+            acknowledge(self, pending)
+        finally:
+            self._broker = broker
+
+    _put(CommandIntake, "on_delivery", acknowledge_first)
+    _put(CommandIntake, "_acknowledge", acknowledged_already)
+
+
+class _Silent:
+    """A broker that is told nothing."""
+
+    def acknowledge(self, _: object) -> None:
+        pass
+
+    def set_paused(self, *, paused: bool) -> None:
+        pass
+
+
+def _reused_key() -> None:
+    from wx2mqtt.bridge.commands.resolver import CommandResolver
+    from wx2mqtt.model import SendKey
+
+    _put(CommandResolver, "send_key", lambda self, row: SendKey(f"1795784000{row.id // 2:06d}"))
+
+
+def _new_key_on_repeat() -> None:
+    from wx2mqtt.bridge.commands.resolver import CommandResolver
+    from wx2mqtt.model import SendKey
+
+    _put(CommandResolver, "send_key", lambda self, row: SendKey(str(int(row.key) + 1000 * row.unanswered)))
+
+
+def _attempt_not_marked() -> None:
+    from wx2mqtt.store.commands import JournaledCommands
+
+    settle = JournaledCommands.settle
+
+    async def nothing(*_: object) -> None:
+        pass
+
+    async def settle_only(self: Any, row_id: int, result: Any, publications: Any, _next: Any = None) -> Any:
+        await asyncio.sleep(GAP_SECONDS)
+        return await settle(self, row_id, result, publications)
+
+    _put(JournaledCommands, "mark_started", nothing)
+    _put(JournaledCommands, "mark_uncertain", nothing)
+    _put(JournaledCommands, "settle", settle_only)
+
+
+def _repeat_without_flag() -> None:
+    from wx2mqtt.bridge.commands import expiry, results, sender
+    from wx2mqtt.model import Status
+
+    final = results.final_result
+
+    def unflagged(*arguments: Any) -> Any:
+        return replace(final(*arguments), duplicate_possible=False)
+
+    def certain(row: Any, *_: object) -> Any:
+        return unflagged(row, Status.SENT, "ok", "")
+
+    for module in (results, sender, expiry):
+        for name, function in (("final_result", unflagged), ("uncertain_result", certain)):
+            if hasattr(module, name):
+                setattr(module, name, function)
+
+
+def _early_result() -> None:
+    from wx2mqtt.bridge.commands.attempts import SendAttempts
+    from wx2mqtt.model import Receipt
+
+    attempt = SendAttempts.attempt
+
+    async def pretend(self: Any, request: Any, row: Any) -> Any:
+        async def late() -> None:
+            await asyncio.sleep(GAP_SECONDS)
+            await attempt(self, request, row)
+
+        pending.add(asyncio.create_task(late()))
+        return Receipt(message_id="")
+
+    pending: set[asyncio.Task[None]] = set()
+    _put(SendAttempts, "attempt", pretend)
+
+
+def _second_result() -> None:
+    from wx2mqtt.bridge.commands.completion import CommandCompletion
+    from wx2mqtt.model import Status
+
+    store = CommandCompletion._store_result
+
+    async def store_and_tell(self: Any, row: Any, result: Any, next_row_id: Any) -> bool:
+        stored = await store(self, row, result, next_row_id)
+        if stored and row.id % 5 == 0:
+            other = replace(result, status=Status.FAILED, code="internal")
+            await self._ctx.publish(self._results.publications(other, row.replies))
+        return stored
+
+    _put(CommandCompletion, "_store_result", store_and_tell)
+
+
+def _forgotten_result() -> None:
+    from wx2mqtt.bridge.commands.results import ResultPublications
+
+    publications = ResultPublications.publications
+
+    def some(self: Any, result: Any, replies: Any) -> Any:
+        return () if result.id.endswith("7") else publications(self, result, replies)
+
+    _put(ResultPublications, "publications", some)
+
+
+def _repeat_after_answer() -> None:
+    from wx2mqtt.bridge.commands.attempts import SendAttempts
+
+    attempt = SendAttempts.attempt
+
+    async def twice(self: Any, request: Any, row: Any) -> Any:
+        if row.id % 5 == 0:
+            await attempt(self, request, row)
+        return await attempt(self, request, row)
+
+    _put(SendAttempts, "attempt", twice)
+
+
+def _commands_swapped() -> None:
+    from wx2mqtt.bridge.commands.queues import ChatQueues
+
+    append = ChatQueues._append
+
+    def swapped(self: Any, queue: Any, row: Any) -> None:
+        append(self, queue, row)
+        if len(queue.rows) > 2:  # the first one may be under way
+            queue.rows[-1], queue.rows[-2] = queue.rows[-2], queue.rows[-1]
+
+    _put(ChatQueues, "_append", swapped)
+
+
+# WeChat to MQTT
+
+
+def _cursor_first() -> None:
+    from wx2mqtt.store.received import ReceivedMessages
+
+    record = ReceivedMessages.record
+
+    async def cursor_then_items(
+        self: Any, items: Sequence[Any], people: Any, cursor: Any, login_id: str
+    ) -> Any:
+        if items:
+            await record(self, (), people, cursor, login_id)
+            await asyncio.sleep(GAP_SECONDS)
+        return await record(self, items, people, None if items else cursor, login_id)
+
+    _put(ReceivedMessages, "record", cursor_then_items)
+
+
+def _lost_messages() -> None:
+    from wx2mqtt.store.received import ReceivedMessages
+
+    record = ReceivedMessages._record
+
+    def shortened(self: Any, connection: sqlite3.Connection, items: Any, cursor: Any, login_id: str) -> Any:
+        kept = items[:-1] if len(items) > 3 else items
+        return record(self, connection, kept, cursor, login_id)
+
+    _put(ReceivedMessages, "_record", shortened)
+
+
+def _seq_reused() -> None:
+    from wx2mqtt.store.received import ReceivedMessages
+
+    payload = ReceivedMessages._payload
+    _put(ReceivedMessages, "_payload", lambda self, body, seq: payload(self, body, seq - (seq % 7 == 0)))
+
+
+def _other_seq_on_repeat() -> None:
+    from wx2mqtt.store import outbox
+
+    row_of = outbox._row
+
+    def renumbered(*values: Any) -> Any:
+        row = row_of(*values)
+        if row.category != "message":
+            return row
+        body = json.loads(row.payload)
+        return replace(row, payload=json.dumps({**body, "seq": body["seq"] + 1000}).encode())
+
+    _put(outbox, "_row", renumbered)
+
+
+def _settled_before_puback() -> None:
+    from wx2mqtt.bridge.publisher import Publisher
+
+    publish = Publisher._publish
+
+    def mark_first(self: Any, row: Any, truncated: bytes | None = None) -> None:
+        async def mark_and_publish() -> None:
+            await self._journal.mark_published([row.id])
+            await asyncio.sleep(GAP_SECONDS)
+            publish(self, row, truncated)
+
+        tasks.add(asyncio.ensure_future(mark_and_publish()))
+
+    tasks: set[asyncio.Future[None]] = set()
+    _put(Publisher, "_publish", mark_first)
+
+
+def _nothing_again_after_reconnect() -> None:
+    from wx2mqtt.bridge.publisher import Publisher
+
+    _put(Publisher, "on_connected", lambda self: self._wake_event.set())
+
+
+def _messages_swapped() -> None:
+    from wx2mqtt.bridge.outbox_reader import OutboxReader
+
+    add = OutboxReader.add
+
+    def swapped(self: Any, batch: Any) -> None:
+        rows = [*batch.rows]
+        if len(rows) > 1:
+            rows[0], rows[1] = rows[1], rows[0]
+        add(self, replace(batch, rows=tuple(rows)))
+
+    _put(OutboxReader, "add", swapped)
+
+
+def _no_window() -> None:
+    """Everything is published again after a start."""
+    from wx2mqtt.store.outbox import Outbox
+
+    mark = Outbox.mark_published
+
+    async def seldom(self: Any, ids: Sequence[int]) -> None:
+        await mark(self, [row_id for row_id in ids if row_id % 4 == 0])
+
+    _put(Outbox, "mark_published", seldom)
+
+
+def _echo_published() -> None:
+    from wx2mqtt.bridge.inbound import InboundMessages
+
+    async def never(*_: object) -> bool:
+        return False
+
+    _put(InboundMessages, "_is_echo", never)
+
+
+def _stale_names() -> None:
+    """A new login keeps the names of the one before: handles are given to whoever comes next."""
+    from wx2mqtt.bridge.people.registry import PeopleRegistry
+
+    by_handle = PeopleRegistry.by_handle
+
+    def confused(self: Any, handle: Any) -> Any:
+        found = by_handle(self, handle)
+        wrong = {"wife": "mom", "mom": "wife"}
+        other = wrong.get(found.level) if found is not None else None
+        return self.by_level(other) if other else found
+
+    _put(PeopleRegistry, "by_handle", confused)
+
+
+def _put(holder: object, name: str, function: Callable[..., Any] | Awaitable[Any]) -> None:
+    assert hasattr(holder, name), f"{holder} has no {name} any more"
+    setattr(holder, name, function)
+
+
+KILLS = ("kill", "kill at a commit")
+
+FAULTS: Mapping[str, PlantedFault] = {
+    "early_puback": PlantedFault(
+        text="a command is acknowledged before it is stored",
+        finding="result",
+        plant=_early_puback,
+        blows=KILLS,
+    ),
+    "reused_key": PlantedFault(text="two commands have one client id", finding="identity", plant=_reused_key),
+    "new_key_on_repeat": PlantedFault(
+        text="a repeated attempt has another client id",
+        finding="identity",
+        plant=_new_key_on_repeat,
+        blows=("WeChat fault", "kill"),
+    ),
+    "attempt_not_marked": PlantedFault(
+        text="an attempt is not marked before its request",
+        finding="repeat",
+        plant=_attempt_not_marked,
+        blows=KILLS,
+    ),
+    "repeat_without_flag": PlantedFault(
+        text="a repeat does not say `duplicate_possible`",
+        finding="repeat",
+        plant=_repeat_without_flag,
+        blows=("WeChat line cut", "kill"),
+    ),
+    "early_result": PlantedFault(
+        text="a command is `sent` before it is", finding="result", plant=_early_result, blows=KILLS
+    ),
+    "second_result": PlantedFault(text="a command has two results", finding="result", plant=_second_result),
+    "forgotten_result": PlantedFault(
+        text="some results are not published", finding="result", plant=_forgotten_result
+    ),
+    "repeat_after_answer": PlantedFault(
+        text="a command is sent again although WeChat has answered",
+        finding="repeat",
+        plant=_repeat_after_answer,
+    ),
+    "commands_swapped": PlantedFault(
+        text="commands of a chat overtake each other",
+        finding="order",
+        plant=_commands_swapped,
+        blows=("WeChat away", "logout"),
+    ),
+    "cursor_first": PlantedFault(
+        text="the cursor is stored before the messages", finding="lost", plant=_cursor_first, blows=KILLS
+    ),
+    "lost_messages": PlantedFault(
+        text="the last message of a long batch is left out", finding="lost", plant=_lost_messages
+    ),
+    "seq_reused": PlantedFault(text="two messages have one seq", finding="identity", plant=_seq_reused),
+    "other_seq_on_repeat": PlantedFault(
+        text="a message is published again with another seq",
+        finding="identity",
+        plant=_other_seq_on_repeat,
+        blows=("broker restart", "kill"),
+    ),
+    "settled_before_puback": PlantedFault(
+        text="a message counts as published before its PUBACK",
+        finding="lost",
+        plant=_settled_before_puback,
+        blows=KILLS,
+    ),
+    "nothing_again_after_reconnect": PlantedFault(
+        text="what was under way at a disconnect is not published again",
+        finding="lost",
+        plant=_nothing_again_after_reconnect,
+        blows=("broker line cut",),
+    ),
+    "messages_swapped": PlantedFault(
+        text="messages of a batch change places", finding="order", plant=_messages_swapped
+    ),
+    "never_marked": PlantedFault(
+        text="published messages are not marked, and all come again after a start",
+        finding="repeat",
+        plant=_no_window,
+        blows=("kill",),
+    ),
+    "echo_published": PlantedFault(
+        text="what the bridge sent is published as a message", finding="own", plant=_echo_published
+    ),
+    "stale_names": PlantedFault(
+        text="messages are published under somebody else's topic", finding="identity", plant=_stale_names
+    ),
+}

@@ -1,0 +1,310 @@
+"""Says which promises of the README a run has broken, from its evidence alone. Pure; shares no code with the bridge."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from tests.chaos.evidence import KILLS, AccountEvidence, BlowRecord, GivenCommand, JsonBody, Publication
+
+MAX_REPEATED_MESSAGES = 20
+"""So many messages of an account may be published again after a kill."""
+
+MAX_DELIVERIES = 2
+"""An attempt without an answer is repeated once."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Finding:
+    """A broken promise: its `kind` (`lost`, `repeat`, `order`, `result`, `identity`, …) and a sentence."""
+
+    kind: str
+    text: str
+
+
+def judge(accounts: Iterable[AccountEvidence], blows: Sequence[BlowRecord] = ()) -> list[Finding]:
+    """Returns everything that is wrong."""
+    findings: list[Finding] = []
+    for account in accounts:
+        messages = _Messages(account)
+        commands = _Commands(account)
+        of_account = (*messages.findings(), *messages.too_many_repeats(blows), *commands.findings())
+        findings += [Finding(finding.kind, f"{account.name}: {finding.text}") for finding in of_account]
+    return findings
+
+
+def repeats_by_kind(accounts: Iterable[AccountEvidence], blows: Sequence[BlowRecord]) -> Counter[str]:
+    """Counts the messages that were published again, by the kind of the blow before."""
+    counts: Counter[str] = Counter()
+    for account in accounts:
+        for publication in _Messages(account).repeats:
+            counts[_blow_before(blows, publication.at)] += 1
+    return counts
+
+
+def _blow_before(blows: Sequence[BlowRecord], at: float) -> str:
+    kinds = [blow.kind for blow in blows if blow.began <= at]
+    return kinds[-1] if kinds else "none"
+
+
+class _Messages:
+    """WeChat to MQTT.
+
+    `firsts` are the first publications by seq, in the order in which they came; `repeats` all others.
+    """
+
+    def __init__(self, account: AccountEvidence) -> None:
+        self._account = account
+        self._prefix = f"{account.base}/in/"
+        self.firsts: dict[int, Publication] = {}
+        self.repeats: list[Publication] = []
+        self._changed: list[int] = []
+        for publication in account.seen:
+            if publication.topic.startswith(self._prefix):
+                self._add(publication)
+        self._own = {str(line["msg_id"]) for line in account.sent}
+        self._lines = {str(line["msg_id"]): line for line in account.lines}
+        self._seq_of_id = {str(row["id"]): int(row["seq"]) for row in account.history}
+
+    def _add(self, publication: Publication) -> None:
+        seq = int(publication.body["seq"])
+        first = self.firsts.setdefault(seq, publication)
+        if first is publication:
+            return
+        self.repeats.append(publication)
+        if (first.topic, first.payload) != (publication.topic, publication.payload):
+            self._changed.append(seq)
+
+    def findings(self) -> Iterator[Finding]:
+        for seq in dict.fromkeys(self._changed):
+            yield Finding("identity", f"seq {seq} was published with two contents")
+        yield from self._two_numbers()
+        yield from self._lost()
+        yield from self._gaps()
+        for publication in self.firsts.values():
+            yield from self._wrong_content(publication)
+        yield from self._disorder()
+        for message_id, (served, real) in self._account.files.items():
+            if served != real:
+                yield Finding("file", f"message {message_id} is served with other bytes: {served}")
+
+    def _two_numbers(self) -> Iterator[Finding]:
+        seqs: defaultdict[str, set[int]] = defaultdict(set)
+        for seq, publication in self.firsts.items():
+            seqs[str(publication.body["id"])].add(seq)
+        for row in self._account.history:
+            seqs[str(row["id"])].add(int(row["seq"]))
+        for message_id, numbers in seqs.items():
+            if len(numbers) > 1:
+                yield Finding("identity", f"message {message_id} has the seqs {sorted(numbers)}")
+        ids: defaultdict[int, set[str]] = defaultdict(set)
+        for message_id, numbers in seqs.items():
+            for number in numbers:
+                ids[number].add(message_id)
+        for number, messages in ids.items():
+            if len(messages) > 1:
+                yield Finding("identity", f"seq {number} means the messages {sorted(messages)}")
+
+    def _lost(self) -> Iterator[Finding]:
+        """What WeChat handed over was published; what a forgetful broker dropped is in the history."""
+        seen = {str(publication.body["id"]) for publication in self.firsts.values()}
+        owed = [message_id for log in self._account.logs for message_id in _owed(log)]
+        for message_id in owed:
+            if message_id in self._own:
+                continue
+            if message_id not in self._seq_of_id:
+                yield Finding("lost", f"message {message_id} is not in the history")
+            if message_id not in seen and not self._account.broker_forgot:
+                yield Finding("lost", f"message {message_id} was never published")
+
+    def _gaps(self) -> Iterator[Finding]:
+        seqs = {*self.firsts, *self._seq_of_id.values()}
+        missing = sorted(set(range(1, max(seqs, default=0) + 1)) - seqs)
+        if missing:
+            yield Finding("lost", f"seq has gaps: {missing[:10]}")
+
+    def _wrong_content(self, publication: Publication) -> Iterator[Finding]:
+        body = publication.body
+        message_id = str(body["id"])
+        line = self._lines.get(message_id)
+        if message_id in self._own:
+            yield Finding("own", f"message {message_id}, which the bridge has sent, was published")
+        elif line is None:
+            yield Finding("strange", f"message {message_id} was said by nobody")
+        else:
+            level = publication.topic.removeprefix(self._prefix)
+            if level != self._account.levels.get(_chat(line)):
+                yield Finding("identity", f"message {message_id} of {_chat(line)} was published for {level}")
+            if line["kind"] == "text" and line["text"] != body["text"]:
+                yield Finding("identity", f"message {message_id} has the text {body['text']!r}")
+
+    def _disorder(self) -> Iterator[Finding]:
+        """First publications of a chat come in the order of seq, and that is WeChat's order."""
+        position = {
+            message_id: index
+            for index, message_id in enumerate(
+                str(message_id) for log in self._account.logs for message_id in log["messages"]
+            )
+        }
+        chats: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+        for seq, publication in self.firsts.items():
+            chats[publication.topic].append((seq, position.get(str(publication.body["id"]), seq)))
+        for topic, pairs in chats.items():
+            for (seq, place), (next_seq, next_place) in pairwise(pairs):
+                if seq > next_seq:
+                    yield Finding("order", f"{topic}: seq {next_seq} came first after {seq}")
+                elif place > next_place:
+                    yield Finding("order", f"{topic}: seq {seq} was said after seq {next_seq}")
+
+    def too_many_repeats(self, blows: Sequence[BlowRecord]) -> Iterator[Finding]:
+        """After a kill of the bridge; what the broker itself delivers again has its DUP flag."""
+        for index, blow in enumerate(blows):
+            if blow.kind not in KILLS or not blow.single:
+                continue
+            end = blows[index + 1].began if index + 1 < len(blows) else float("inf")
+            count = sum(blow.began <= one.at < end and not one.dup for one in self.repeats)
+            if count > MAX_REPEATED_MESSAGES:
+                yield Finding("repeat", f"{count} messages were published again after {blow.kind}")
+
+
+def _owed(log: JsonBody) -> Sequence[str]:
+    """Returns what must be published: of a login that is over, what the client has confirmed."""
+    messages = [str(message_id) for message_id in log["messages"]]
+    return messages if log["active"] else messages[: log["confirmed"]]
+
+
+def _chat(line: JsonBody) -> str:
+    return str(line["chat"] if "chat" in line else line["person"])
+
+
+class _Commands:
+    """MQTT to WeChat."""
+
+    def __init__(self, account: AccountEvidence) -> None:
+        self._account = account
+        self._results: dict[str, Publication] = {}
+        self._by_correlation: dict[bytes, JsonBody] = {}
+        self._two_results: list[str] = []
+        self._answers: dict[str, JsonBody] = {}
+        self._sent: defaultdict[str, list[JsonBody]] = defaultdict(list)
+        self._sends = {command.transaction for command in account.commands if command.transaction}
+        for publication in account.seen:
+            self._add(publication)
+        for reply in account.replies:
+            self._by_correlation[reply.correlation] = reply.body
+        for line in account.sent:
+            self._sent[_content(line)].append(line)
+
+    def _add(self, publication: Publication) -> None:
+        base = self._account.base
+        if publication.topic.startswith(f"{base}/bridge/response/"):
+            self._add_answer(publication.body)
+        if not publication.topic.startswith(f"{base}/result/"):
+            return
+        command_id = str(publication.body["id"])
+        first = self._results.setdefault(command_id, publication)
+        if (first.topic, first.payload) != (publication.topic, publication.payload):
+            self._two_results.append(command_id)
+
+    def _add_answer(self, body: JsonBody) -> None:
+        transaction = str(body.get("transaction", ""))
+        first = self._answers.setdefault(transaction, body)
+        is_send = transaction in self._sends
+        if is_send and first != body:
+            self._two_results.append(transaction)
+
+    def findings(self) -> Iterator[Finding]:
+        for command_id in dict.fromkeys(self._two_results):
+            yield Finding("result", f"command {command_id} has two results")
+        for command in self._account.commands:
+            yield from self._wrong_command(command)
+        yield from self._unasked()
+        yield from self._keys()
+        yield from self._disorder()
+        if not self._account.broker_forgot:
+            for transaction in self._account.requests.keys() - self._answers.keys():
+                name = self._account.requests[transaction]
+                yield Finding("answer", f"request {transaction} ({name}) has no answer")
+
+    def _result(self, command: GivenCommand) -> JsonBody | None:
+        if command.transaction:
+            data = self._answers.get(command.transaction, {}).get("data")
+            return dict(data) if data else None
+        if command.id:
+            publication = self._results.get(command.id)
+            return publication.body if publication is not None else None
+        return self._by_correlation.get(command.correlation)
+
+    def _wrong_command(self, command: GivenCommand) -> Iterator[Finding]:
+        result = self._result(command)
+        times = sum(bool(line["delivered"]) for line in self._sent[command.content])
+        name = f"command {command.id or command.correlation.decode()}"
+        if result is None:
+            # Without an id nobody can ask again after the broker has forgotten it.
+            if command.id or not self._account.broker_forgot:
+                yield Finding("result", f"{name} has no result (delivered {times} times)")
+            return
+        status = str(result["status"])
+        honest = bool(result["duplicate_possible"]) or status == "uncertain" or command.may_repeat
+        topic = self._results[command.id].topic if command.id in self._results else ""
+        if topic and topic != f"{self._account.base}/result/{command.user}":
+            yield Finding("result", f"{name} has its result on {topic}")
+        if status == "sent" and not times:
+            yield Finding("result", f"{name} is `sent` and did not arrive")
+        if status not in {"sent", "uncertain"} and times and not honest:
+            yield Finding("result", f"{name} is `{status}` and did arrive")
+        if times > MAX_DELIVERIES and not command.may_repeat:
+            yield Finding("repeat", f"{name} arrived {times} times")
+        if times > 1 and not honest:
+            yield Finding("repeat", f"{name} arrived {times} times and does not say so")
+        ids = {str(line["msg_id"]) for line in self._sent[command.content]}
+        if status == "sent" and result["message_id"] is not None and str(result["message_id"]) not in ids:
+            yield Finding("identity", f"{name} has the message id {result['message_id']} of another message")
+
+    def _unasked(self) -> Iterator[Finding]:
+        known = {command.content for command in self._account.commands}
+        for content in self._sent.keys() - known:
+            yield Finding("strange", f"WeChat got what nobody asked for: {content[:80]!r}")
+
+    def _keys(self) -> Iterator[Finding]:
+        """All attempts of a command have one client id, and each client id is of one command."""
+        contents: defaultdict[str, set[str]] = defaultdict(set)
+        repeating = {command.content for command in self._account.commands if command.may_repeat}
+        for content, lines in self._sent.items():
+            keys = {_client_id(line) for line in lines}
+            for key in keys:
+                contents[key].add(content)
+            if len(keys) > 1 and content not in repeating:
+                yield Finding("identity", f"{content[:80]!r} was sent with the keys {sorted(keys)}")
+        for key, texts in contents.items():
+            if len(texts) > 1:
+                yield Finding("identity", f"key {key} was used for {sorted(texts)[:3]}")
+
+    def _disorder(self) -> Iterator[Finding]:
+        """Commands of one publisher to one chat arrive in the order in which they were published."""
+        first_place: dict[str, int] = {}
+        for line in self._account.sent:
+            if line["delivered"]:
+                first_place.setdefault(_content(line), int(line["n"]))
+        lanes: defaultdict[tuple[str, str, str], list[GivenCommand]] = defaultdict(list)
+        for command in self._account.commands:
+            if command.content in first_place and not command.given_again:
+                # Files and texts of a chat keep one order; a file may wait for its upload.
+                lanes[command.publisher, command.user, ""].append(command)
+        for (publisher, user, _), commands in lanes.items():
+            for command, later in pairwise(commands):
+                if first_place[command.content] > first_place[later.content]:
+                    yield Finding(
+                        "order",
+                        f"{publisher} to {user}: {command.id} arrived after {later.id}, which came later",
+                    )
+
+
+def _content(line: Mapping[str, object]) -> str:
+    return str(line["sha256"] or line["text"])
+
+
+def _client_id(line: Mapping[str, object]) -> str:
+    return str(line["client_msg_id"] if "client_msg_id" in line else line["client_id"])

@@ -1,0 +1,148 @@
+"""A TCP line before a server: it can be cut at any byte in either direction, be slow, or be down."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import struct
+from collections.abc import AsyncIterator
+from enum import Enum
+
+READ_BYTES = 65_536
+TICK_SECONDS = 0.02
+"""A slow line passes its share of bytes once in this time."""
+
+
+class Direction(Enum):
+    TO_SERVER = "to_server"
+    TO_CLIENT = "to_client"
+
+
+class Line:
+    """Passes bytes on between clients and the server on `server_port`.
+
+    `bytes_per_second` is None for a line that is not slow. `is_down`: connections are refused. `cuts` counts
+    connections that were cut.
+    """
+
+    def __init__(self, server_port: int) -> None:
+        self.port = 0
+        self.bytes_per_second: float | None = None
+        self.is_down = False
+        self.cuts = 0
+        self._server_port = server_port
+        self._server: asyncio.Server | None = None
+        self._bytes_until_cut: dict[Direction, int] = {}
+        self._cut = asyncio.Event()
+        self._connections: dict[asyncio.Task[None], list[asyncio.StreamWriter]] = {}
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def close(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        self.is_down = True
+        self.cut_now()
+        await asyncio.gather(*self._connections, return_exceptions=True)
+
+    def cut_after(self, direction: Direction, count: int) -> None:
+        """Cuts the connection that passes the byte number `count` from now on in this direction."""
+        self._bytes_until_cut[direction] = count
+        self._cut.clear()
+
+    async def was_cut(self, seconds: float) -> bool:
+        """Waits for the cut; after `seconds` without one all connections are cut. Returns which it was."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._cut.wait()
+            return True
+        self._bytes_until_cut.clear()
+        self.cut_now()
+        return False
+
+    def cut_now(self) -> None:
+        """Cuts all connections."""
+        for task in tuple(self._connections):
+            task.cancel()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._connections[task] = [writer]
+        try:
+            if not self.is_down:
+                await self._pass(reader, writer, self._connections[task])
+        except (OSError, asyncio.CancelledError):
+            pass  # a cut, or an end that is gone
+        finally:
+            for end in self._connections.pop(task):
+                _reset(end)
+
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ends: list[asyncio.StreamWriter]
+    ) -> None:
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._server_port)
+        ends.append(there_writer)
+        ways = [
+            asyncio.ensure_future(self._copy(reader, there_writer, Direction.TO_SERVER)),
+            asyncio.ensure_future(self._copy(there_reader, writer, Direction.TO_CLIENT)),
+        ]
+        try:
+            done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            if not any(way.result() for way in done):
+                await self._finish(ends)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+
+    async def _finish(self, ends: list[asyncio.StreamWriter]) -> None:
+        """One end has closed in order: what is on the way arrives, then the other end sees the close."""
+        for end in ends:
+            with contextlib.suppress(OSError):
+                await end.drain()
+                end.close()
+        ends.clear()
+
+    async def _copy(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, direction: Direction
+    ) -> bool:
+        """Returns whether the connection was cut; False at the end of the stream."""
+        while data := await reader.read(READ_BYTES):
+            async for piece in self._paced(data):
+                left = self._bytes_until_cut.get(direction)
+                writer.write(piece if left is None else piece[:left])
+                await writer.drain()
+                if left is not None and self._is_cut(direction, left - len(piece)):
+                    return True
+        return False
+
+    async def _paced(self, data: bytes) -> AsyncIterator[bytes]:
+        while data:
+            rate = self.bytes_per_second
+            size = len(data) if rate is None else max(1, int(rate * TICK_SECONDS))
+            yield data[:size]
+            data = data[size:]
+            if rate is not None:
+                await asyncio.sleep(TICK_SECONDS)
+
+    def _is_cut(self, direction: Direction, left: int) -> bool:
+        """Counts down to the cut, and returns whether it is now."""
+        if left > 0:
+            self._bytes_until_cut[direction] = left
+            return False
+        self._bytes_until_cut.pop(direction, None)
+        self.cuts += 1
+        self._cut.set()
+        return True
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    """Closes with RST, as a router does that has forgotten the connection."""
+    line: socket.socket = writer.get_extra_info("socket")
+    with contextlib.suppress(OSError):
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    writer.transport.abort()

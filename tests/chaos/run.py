@@ -1,0 +1,190 @@
+"""One run: a seed says which accounts there are and what hits them; its outcome says what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+import random
+import shutil
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.chaos.blows import BLOWS
+from tests.chaos.evidence import AccountEvidence, BlowRecord
+from tests.chaos.faults import FAULTS
+from tests.chaos.judge import Finding, judge, repeats_by_kind
+from tests.chaos.stage import AccountStage, Stage, open_stage
+from tests.chaos.traffic import Traffic
+
+RUN_SECONDS = 90.0
+"""A run that takes longer has failed."""
+RECOVERY_SECONDS = 20.0
+FAULT_SEEDS = 8
+"""So many seeds are tried until the judge has seen a planted fault."""
+TOLERATED = {"tolerated, but: context_token is not the newest"}
+"""Oddities of a client that come from a message that was said a moment ago."""
+PROBE_SECONDS = 0.2
+"""Time between two probes of the recovery."""
+
+CASTS = (("home",), ("home",), ("bot",), ("home", "bot"), ("home", "bot"), ("home", "bot", "office"))
+PROTOCOLS = ("auto", "auto", "5", "3.1.1")
+BLOW_COUNTS = (2, 3, 3, 4)
+DOUBLE_SHARE = 0.15
+"""So many blows have a second one beside them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a seed says."""
+
+    seed: int
+    cast: tuple[str, ...]
+    protocol: str
+    blows: tuple[tuple[str, ...], ...]
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What came of a run; `messages` and `commands` are how many there were."""
+
+    plan: Plan
+    seconds: float = 0.0
+    findings: list[Finding] = field(default_factory=list)
+    blows: list[BlowRecord] = field(default_factory=list)
+    repeats: Counter[str] = field(default_factory=Counter)
+    messages: int = 0
+    commands: int = 0
+    folder: str = ""
+
+
+def plan_of(seed: int, kinds: Sequence[str] = ()) -> Plan:
+    """Returns the plan of a seed; `kinds` limits the blows."""
+    dice = random.Random(seed)
+    weights = {kind: weight for kind, (_, weight) in BLOWS.items() if not kinds or kind in kinds}
+
+    def choose() -> str:
+        return dice.choices([*weights], [*weights.values()])[0]
+
+    blows = tuple(
+        (choose(), choose()) if dice.random() < DOUBLE_SHARE and not kinds else (choose(),)
+        for _ in range(dice.choice(BLOW_COUNTS))
+    )
+    return Plan(seed=seed, cast=dice.choice(CASTS), protocol=dice.choice(PROTOCOLS), blows=blows)
+
+
+def see_fault(first: int, name: str) -> Outcome | None:
+    """Returns the first run in which the judge sees a planted fault; None when it does not see it."""
+    for seed in range(first, first + FAULT_SEEDS):
+        outcome = run(plan_of(seed, FAULTS[name].blows), fault=name)
+        outcome.findings = [one for one in outcome.findings if one.kind == FAULTS[name].finding]
+        if outcome.findings:
+            return outcome
+    return None
+
+
+def run(plan: Plan, fault: str = "", keep: Path | None = None) -> Outcome:
+    """Runs a plan, with a planted fault if one is named. The files of a run with findings go to `keep`."""
+    folder = Path(tempfile.mkdtemp(prefix="chaos-"))
+    outcome = Outcome(plan=plan)
+    began = time.monotonic()
+    try:
+        asyncio.run(_bounded(plan, folder, fault, outcome))
+    except Exception:  # noqa: BLE001 - a run that fails is an outcome
+        outcome.findings.append(Finding("run", traceback.format_exc(limit=-4)))
+    outcome.seconds = time.monotonic() - began
+    if outcome.findings and keep is not None:
+        target = keep / f"{plan.seed}{'-' if fault else ''}{fault}"
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.move(folder, target)
+        (target / "findings").write_text("\n".join(f"{one.kind}: {one.text}" for one in outcome.findings))
+        outcome.folder = str(target)
+    else:
+        shutil.rmtree(folder, ignore_errors=True)
+    return outcome
+
+
+async def _bounded(plan: Plan, folder: Path, fault: str, outcome: Outcome) -> None:
+    async with asyncio.timeout(RUN_SECONDS):
+        async with open_stage(folder, plan.seed, plan.cast, plan.protocol, fault) as stage:
+            evidence = await _play(plan, stage, outcome)
+            await stage.stop()
+            (folder / "evidence").write_bytes(pickle.dumps((evidence, outcome.blows)))
+            outcome.findings += judge(evidence, outcome.blows)
+            outcome.findings += [Finding("process", text) for text in stage.wrong]
+            outcome.findings += _log_findings(stage)
+            outcome.repeats = repeats_by_kind(evidence, outcome.blows)
+            outcome.messages = sum(len(account.message_ids) for account in stage.accounts)
+            outcome.commands = sum(len(account.commands) for account in stage.accounts)
+
+
+async def _play(plan: Plan, stage: Stage, outcome: Outcome) -> list[AccountEvidence]:
+    dice = random.Random(plan.seed + 1)
+    traffic = Traffic(stage, random.Random(plan.seed + 2))
+    await stage.log_in()
+    async with traffic.flowing():
+        for kinds in plan.blows:
+            await asyncio.sleep(dice.uniform(0.1, 0.4))
+            outcome.blows.append(await _strike(kinds, stage, dice, traffic))
+    await stage.drain()
+    for phone in stage.phones:
+        for violation in await phone.get("violations"):
+            if violation["what"] in TOLERATED:
+                continue
+            outcome.findings.append(Finding("violation", str(violation)))
+    return await stage.evidence()
+
+
+async def _strike(kinds: tuple[str, ...], stage: Stage, dice: random.Random, traffic: Traffic) -> BlowRecord:
+    began = time.monotonic()
+    for kind in kinds[1:]:
+        await BLOWS[kind][0](stage, dice)
+    await BLOWS[kinds[0]][0](stage, dice)
+    ended = time.monotonic()
+    recoveries = await asyncio.gather(
+        *(_recovery(account, stage, traffic, ended) for account in stage.accounts)
+    )
+    worst = {name: max(one[name] for one in recoveries) for name in recoveries[0]}
+    for name, seconds in worst.items():
+        if seconds >= RECOVERY_SECONDS:
+            stage.wrong.append(f"no {name} within {RECOVERY_SECONDS:g} s after {' and '.join(kinds)}")
+    return BlowRecord(
+        kind=kinds[0] if len(kinds) == 1 else "two at once",
+        began=began,
+        ended=ended,
+        single=len(kinds) == 1,
+        recovery=worst,
+    )
+
+
+async def _recovery(account: AccountStage, stage: Stage, traffic: Traffic, since: float) -> dict[str, float]:
+    """Returns the seconds until the next message and the next command have come through."""
+
+    async def message() -> float:
+        probes: set[str] = set()
+        while (seconds := time.monotonic() - since) < RECOVERY_SECONDS:
+            text = f"probe {account.name} {seconds:.6f}"
+            if await account.say(account.writers[0], text):
+                probes.add(text)
+            if await stage.wait(lambda: not probes.isdisjoint(account.texts), PROBE_SECONDS):
+                return time.monotonic() - since
+        return RECOVERY_SECONDS
+
+    async def command() -> float:
+        given = await traffic.plain_command(account)
+        await stage.wait(lambda: given.id in account.results, RECOVERY_SECONDS)
+        return min(RECOVERY_SECONDS, time.monotonic() - since)
+
+    message_seconds, command_seconds = await asyncio.gather(message(), command())
+    return {"message": message_seconds, "command": command_seconds}
+
+
+def _log_findings(stage: Stage) -> list[Finding]:
+    """Returns what the bridge itself took for a fault of its own."""
+    text = stage.log.read_text(errors="replace") if stage.log.exists() else ""
+    lines = [line for line in text.splitlines() if '"exception"' in line or "Traceback" in line]
+    return [Finding("log", line[:600]) for line in lines[:5]]

@@ -1,0 +1,458 @@
+"""Everything a run needs: WeChat, a broker, lines before both, the bridge, and clients that keep what they see."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import resource
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from tests.chaos.client import Client
+from tests.chaos.evidence import AccountEvidence, GivenCommand, Publication
+from tests.chaos.launcher import Child, ControlBlock, start_bridge, start_simulator
+from tests.chaos.line import Line
+from tests.support.broker import DURABLE, Mosquitto, free_port
+from tests.support.traffic import CONTACTS, WRITERS
+
+KEEPALIVE_SECONDS = 4
+LOGIN_SECONDS = 20.0
+DRAIN_SECONDS = 40.0
+FAULT_DRAIN_SECONDS = 8.0
+"""With a planted fault something never comes."""
+SAY_SECONDS = 15.0
+HISTORY_PAGE = 500
+FAULT_POLL_SECONDS = 0.05
+
+BACKENDS = {"home": "webwx", "bot": "ilink", "office": "webwx"}
+BASES = {"home": "wx", "bot": "wx/bot", "office": "wx/office"}
+
+
+class Phone:
+    """The control of one simulator; `faults` and records of all its accounts."""
+
+    def __init__(self, process: Child, port: int) -> None:
+        self.process = process
+        self.line = Line(port)
+        limits = httpx.Limits(max_connections=50)
+        url = f"http://127.0.0.1:{port}/sim/"
+        self._http = httpx.AsyncClient(base_url=url, trust_env=False, timeout=30, limits=limits)
+
+    async def post(self, action: str, **fields: Any) -> Any:
+        answer = await self._http.post(action, json=fields)
+        assert answer.status_code == httpx.codes.OK, f"{action}: {answer.text}"
+        return answer.json()
+
+    async def try_post(self, action: str, **fields: Any) -> bool:
+        """Returns whether the action was possible."""
+        return (await self._http.post(action, json=fields)).status_code == httpx.codes.OK
+
+    async def get(self, name: str, **query: Any) -> Any:
+        answer = await self._http.get(name, params=query)
+        assert answer.status_code == httpx.codes.OK, f"{name}: {answer.text}"
+        return answer.json()
+
+    async def pending_faults_met(self, seconds: float) -> None:
+        """Waits until all ordered faults have happened, at most `seconds`."""
+        until = time.monotonic() + seconds
+        while (await self.get("state"))["faults"] and time.monotonic() < until:  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(FAULT_POLL_SECONDS)
+
+    async def content(self, path: str) -> bytes:
+        answer = await self._http.get(path)
+        return bytes(answer.content) if answer.status_code == httpx.codes.OK else b""
+
+    async def close(self) -> None:
+        await self._http.aclose()
+        await self.line.close()
+        await self.process.stop()
+
+
+class AccountStage:
+    """One account: what is done with it, and the record of that.
+
+    `payloads` are the topic and payload of each command by its id, `texts` the texts of all messages that were
+    seen, `results` the ids (or transactions) of the commands that have a result.
+    """
+
+    def __init__(self, stage: Stage, name: str, phone: Phone) -> None:
+        self.name = name
+        self.base = BASES[name]
+        self.backend = BACKENDS[name]
+        self.phone = phone
+        self.is_bot = self.backend == "ilink"
+        self.writers = ("me",) if self.is_bot else tuple(WRITERS)
+        self.users = ("me",) if self.is_bot else ("wife", "mom", "family", "filehelper")
+        self.levels = {"me": "me"} if self.is_bot else {chat: chat for chat in WRITERS}
+        self.command_seconds = 0.3 if self.is_bot else 0.08
+        self.publisher_name = f"publisher-{name}"
+        self.commands: list[GivenCommand] = []
+        self.payloads: dict[str, tuple[str, str]] = {}
+        self.requests: dict[str, str] = {}
+        self.seen: list[Publication] = []
+        self.replies: list[Publication] = []
+        self.message_ids: set[str] = set()
+        self.texts: set[str] = set()
+        self.results: set[str] = set()
+        self.answers: dict[str, dict[str, Any]] = {}
+        self.state = ""
+        self._stage = stage
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        people = {"me": {"owner": True}} if self.is_bot else CONTACTS
+        return {
+            "backend": self.backend,
+            "endpoint": f"http://127.0.0.1:{self.phone.line.port}",
+            "base_topic": self.base,
+            "contacts": people,
+            "receive": {"own": True},
+            "send": {"per_minute": 0},
+        }
+
+    async def say(self, chat: str, text: str, count: int = 1, **more: Any) -> bool:
+        """Somebody writes in a chat; returns whether they could."""
+        if self.is_bot:
+            return await self.phone.try_post("ilink/say", text=text, count=count, **more)
+        in_chat = chat in {"family", "work", "filehelper"}
+        who = {"from": WRITERS[chat], "to": chat if in_chat else "me"}
+        return await self.phone.try_post("say", text=text, count=count, **who, **more)
+
+    async def give(self, command: GivenCommand, topic: str, payload: str, **properties: Any) -> None:
+        """Publishes a command; it counts once the broker has acknowledged it."""
+        publisher = self._stage.publisher
+        connections = publisher.connections
+        done = publisher.publish(f"{self.base}/{topic}", payload, **properties)
+        self.commands.append(command)
+        self.payloads[command.id] = f"{self.base}/{topic}", payload
+        await done
+        command.may_repeat = not command.id and publisher.connections != connections
+
+    async def ask(self, name: str, body: dict[str, Any]) -> None:
+        """Publishes a request."""
+        await self._stage.publisher.publish(f"{self.base}/bridge/request/{name}", json.dumps(body))
+
+    async def answer(self, name: str, transaction: str, **fields: Any) -> dict[str, Any]:
+        """Publishes a request and returns the data of its answer."""
+        await self.ask(name, {"transaction": transaction, **fields})
+        await self._stage.wait(lambda: transaction in self.answers, DRAIN_SECONDS)
+        answer = self.answers.get(transaction, {})
+        return dict(answer.get("data") or {})
+
+    async def log_out(self, retcode: int) -> None:
+        """WeChat ends the login; who scans the next code does so at once."""
+        if self.is_bot:
+            await self.phone.try_post("ilink/kill")
+        else:
+            await self.phone.try_post("logout", retcode=retcode)
+
+    def see(self, publication: Publication) -> None:
+        """Records a publication below the base topic."""
+        kind = publication.topic.removeprefix(f"{self.base}/").partition("/")[0]
+        if kind == "in":
+            self.seen.append(publication)
+            self.message_ids.add(str(publication.body["id"]))
+            self.texts.add(str(publication.body["text"]))
+        elif kind == "result":
+            self.seen.append(publication)
+            self.results.add(str(publication.body["id"]))
+        elif publication.topic.startswith(f"{self.base}/bridge/response/"):
+            self.seen.append(publication)
+            transaction = str(publication.body.get("transaction", ""))
+            self.answers[transaction] = publication.body
+            self.results.add(transaction)
+        elif publication.topic == f"{self.base}/login/state":
+            self.state = str(publication.body.get("state", ""))
+
+    async def owed(self) -> set[str]:
+        """Returns the ids of the messages that must come and did not yet."""
+        logs = await self.phone.get("ilink/logs" if self.is_bot else "logs")
+        own = {str(line["msg_id"]) for line in await self.phone.get("ilink/sent" if self.is_bot else "sent")}
+        owed: set[str] = set()
+        for log in logs:
+            owed |= {*map(str, log["messages"] if log["active"] else log["messages"][: log["confirmed"]])}
+        return owed - own - self.message_ids
+
+    def unanswered(self) -> list[GivenCommand]:
+        """Returns the commands with an id that have no result yet."""
+        with_id = (command for command in self.commands if command.id)
+        return [one for one in with_id if (one.transaction or one.id) not in self.results]
+
+    async def evidence(self, *, forgot: bool, files: dict[str, tuple[str, str]]) -> AccountEvidence:
+        part = "ilink/" if self.is_bot else ""
+        return AccountEvidence(
+            name=self.name,
+            base=self.base,
+            levels=self.levels,
+            logs=await self.phone.get(f"{part}logs"),
+            lines=(await self.phone.get(f"{part}feed"))["lines"],
+            sent=await self.phone.get(f"{part}sent"),
+            seen=self.seen,
+            replies=self.replies,
+            history=await self._history(),
+            commands=self.commands,
+            requests=self.requests,
+            files=files,
+            broker_forgot=forgot,
+        )
+
+    async def _history(self) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = []
+        for page in range(100):
+            since = rows[-1]["seq"] if rows else 0
+            data = await self.answer("history", f"history-{page}", since=since, limit=HISTORY_PAGE)
+            rows += data.get("messages", [])
+            if not data.get("more"):
+                break
+        return rows
+
+
+class Stage:
+    """The processes of one run. `fault` is the name of a planted fault, empty for none."""
+
+    def __init__(
+        self, folder: Path, seed: int, names: tuple[str, ...], protocol: str, fault: str = ""
+    ) -> None:
+        self.folder = folder
+        self.log = folder / "log"
+        self.config = folder / "wx2mqtt.yaml"
+        self.control = ControlBlock(folder / "control")
+        self.broker = Mosquitto(folder / "mosquitto", DURABLE, log="information")
+        self.broker_line = Line(self.broker.port)
+        self.phones: list[Phone] = []
+        self.accounts: list[AccountStage] = []
+        self.bridge: Child | None = None
+        self.forgot = False
+        self.wrong: list[str] = []
+        self.changed = asyncio.Event()
+        self._seed = seed
+        self._names = names
+        self.protocol = protocol
+        self._fault = fault
+        self._web_port = free_port()
+        self._log_level = "info"
+        self._files_served = 0
+
+    async def open(self) -> None:
+        """Starts everything but the bridge."""
+        await asyncio.to_thread(self.broker.start)
+        await self.broker_line.open()
+        first = await self._open_phone(self._seed)
+        for name in self._names:
+            phone = first if name != "office" else await self._open_phone(self._seed + 1)
+            self.accounts.append(AccountStage(self, name, phone))
+        self.observer = Client(
+            self.broker.port, "observer", "wx/#", "reply/#", on_message=self._on_publication
+        )
+        self.publisher = Client(self.broker.port, "publisher", on_message=self._on_publication)
+        await asyncio.gather(self.observer.open(), self.publisher.open())
+        self.configure()
+
+    async def _open_phone(self, seed: int) -> Phone:
+        phone = Phone(*await start_simulator(seed))
+        await phone.line.open()
+        await phone.post("settings", strict=True, autoscan=True, echo=True, drop_repeats=False)
+        await phone.post("ilink/settings", autoscan="me", drop_repeats=False)
+        self.phones.append(phone)
+        return phone
+
+    async def close(self) -> None:
+        """Ends all processes."""
+        if self.bridge is not None:
+            await self.bridge.kill()
+        await asyncio.gather(self.observer.close(), self.publisher.close())
+        await self.broker_line.close()
+        for phone in self.phones:
+            await phone.close()
+        await asyncio.to_thread(self.broker.kill)
+
+    # the bridge
+
+    def configure(self, *, broken: bool = False) -> None:
+        """Writes the configuration; each time another log level. `broken`: with a key that does not exist."""
+        self._log_level = "debug" if self._log_level == "info" else "info"
+        settings: dict[str, Any] = {
+            "mqtt": {
+                "url": f"mqtt://127.0.0.1:{self.broker_line.port}",
+                "keepalive": KEEPALIVE_SECONDS,
+                "protocol": self.protocol,
+            },
+            "accounts": {account.name: account.settings for account in self.accounts},
+            "storage": {"path": str(self.folder / "store")},
+            "log": {"level": self._log_level, "format": "json"},
+            "web": {"listen": f"127.0.0.1:{self._web_port}"},
+        }
+        if broken:
+            settings["no_such_key"] = True
+        self.config.write_text(yaml.safe_dump(settings, allow_unicode=True))
+
+    def start(self) -> None:
+        assert self.bridge is None
+        self.bridge = start_bridge(self.config, self.log, self.folder / "control", self._fault)
+
+    async def kill(self) -> None:
+        """SIGKILL."""
+        assert self.bridge is not None
+        await self.bridge.kill()
+        self.control.commits_until_kill = 0
+        self.bridge = None
+
+    async def stop(self) -> None:
+        """SIGTERM; the bridge must end in order."""
+        assert self.bridge is not None
+        code = await self.bridge.stop()
+        self.bridge = None
+        if code != 0:
+            self.wrong.append(f"the bridge ended with {code} at SIGTERM")
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self.bridge is not None
+        self.bridge.send_signal(number)
+
+    @contextlib.contextmanager
+    def full_disk(self) -> Any:
+        """No file of the bridge can be written: a limit of the process, which needs no rights."""
+        assert self.bridge is not None
+        pid = self.bridge.pid
+        forever = resource.RLIM_INFINITY
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, forever))
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_FSIZE, (forever, forever))
+
+    async def log_in(self) -> None:
+        """Starts the bridge; returns when all accounts are online."""
+        self.start()
+        online = await self.wait(
+            lambda: all(account.state == "online" for account in self.accounts), LOGIN_SECONDS
+        )
+        if not online:
+            self.wrong.append(
+                "not online within the time: " + str([account.state for account in self.accounts])
+            )
+
+    # what is seen
+
+    def _on_publication(self, publication: Publication) -> None:
+        if publication.retain and not publication.topic.endswith("/login/state"):
+            return
+        if publication.topic.startswith("reply/"):
+            name = publication.topic.removeprefix("reply/")
+            next(account for account in self.accounts if account.name == name).replies.append(publication)
+        else:
+            self._account_of(publication.topic).see(publication)
+        self.changed.set()
+
+    def _account_of(self, topic: str) -> AccountStage:
+        fitting = [account for account in self.accounts if topic.startswith(f"{account.base}/")]
+        return max(fitting, key=lambda account: len(account.base)) if fitting else self.accounts[0]
+
+    async def wait(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Waits until something that is seen makes the condition true; False when it does not by then."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not condition():
+                    self.changed.clear()
+                    await self.changed.wait()
+        except TimeoutError:
+            return condition()
+        return True
+
+    # the end
+
+    async def drain(self) -> None:
+        """Waits until everything that is owed has come, and every command has its result."""
+        until = time.monotonic() + (FAULT_DRAIN_SECONDS if self._fault else DRAIN_SECONDS)
+        if self.forgot:
+            await self._give_again()
+        while time.monotonic() < until:
+            missing = [await account.owed() for account in self.accounts]
+            if self.forgot:  # the history has them
+                missing = [set() for _ in missing]
+            unanswered = [account.unanswered() for account in self.accounts]
+            if not any(missing) and not any(unanswered):
+                return
+            await self._open_windows(unanswered)
+            await self.wait(
+                lambda: all(
+                    ids <= account.message_ids and not account.unanswered()
+                    for ids, account in zip(missing, self.accounts, strict=True)  # noqa: B023
+                ),
+                1.0,
+            )
+
+    async def _open_windows(self, unanswered: list[list[GivenCommand]]) -> None:
+        """The person writes to the bot: each message allows ten answers."""
+        for account, commands in zip(self.accounts, unanswered, strict=True):
+            if account.is_bot and commands:
+                await account.say("me", f"go on {time.monotonic()}")
+
+    async def _give_again(self) -> None:
+        """What publishers do after a broker has forgotten: the same commands with the same ids once more."""
+        for account in self.accounts:
+            for command in account.unanswered():
+                command.given_again = True
+                await self.publisher.publish(*account.payloads[command.id])
+
+    async def evidence(self) -> list[AccountEvidence]:
+        """Collects what the judge needs; the bridge must run."""
+        collected = []
+        async with httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{self._web_port}", trust_env=False, timeout=20
+        ) as http:
+            for account in self.accounts:
+                files = await self._files(http, account)
+                collected.append(await account.evidence(forgot=self.forgot, files=files))
+        return collected
+
+    async def _files(self, http: httpx.AsyncClient, account: AccountStage) -> dict[str, tuple[str, str]]:
+        """Fetches the files of some messages from the bridge and from the phone."""
+        urls: dict[str, str] = {}
+        for publication in account.seen:
+            url = (publication.body.get("image") or {}).get("url")
+            if url and publication.topic.startswith(f"{account.base}/in/"):
+                urls[str(publication.body["id"])] = str(url)
+        files = {}
+        for message_id, url in list(urls.items())[-MAX_FILES:]:
+            part = "ilink/media/" if account.is_bot else "media/"
+            real = await self.content_hash(account.phone, f"{part}{message_id}")
+            files[message_id] = (await _served_hash(http, url), real)
+        return files
+
+    async def content_hash(self, phone: Phone, path: str) -> str:
+        return hashlib.sha256(await phone.content(path)).hexdigest()
+
+
+MAX_FILES = 5
+"""Files of an account that are compared at the end of a run."""
+
+
+async def _served_hash(http: httpx.AsyncClient, url: str) -> str:
+    """Returns the SHA-256 of what the bridge serves, or what it answers instead."""
+    answer = await http.get(url)
+    if answer.status_code != httpx.codes.OK:
+        return f"status {answer.status_code}"
+    return hashlib.sha256(answer.content).hexdigest()
+
+
+@contextlib.asynccontextmanager
+async def open_stage(
+    folder: Path, seed: int, names: tuple[str, ...], protocol: str, fault: str = ""
+) -> AsyncIterator[Stage]:
+    """A stage whose bridge does not run yet; nothing is left of it afterwards but its files."""
+    stage = Stage(folder, seed, names, protocol, fault)
+    try:
+        await stage.open()
+        yield stage
+    finally:
+        await stage.close()

@@ -1,0 +1,63 @@
+"""A share of `make chaos` in the suite: a run in which nothing is wrong, and planted faults that the judge sees."""
+
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from tests.chaos import judge
+from tests.chaos.blows import BLOWS, ILINK_ENDPOINTS, LOGIN_ENDPOINTS, WEBWX_ENDPOINTS
+from tests.chaos.faults import FAULTS
+from tests.chaos.run import CASTS, plan_of, run, see_fault
+from tests.support.broker import PROGRAM
+from tests.support.effort import chaos
+from tests.support.seed import SEED
+from wx2mqtt.simulator.routes import ENDPOINTS
+
+needs_mosquitto = pytest.mark.skipif(
+    PROGRAM is None, reason="mosquitto is not installed (apt-get install mosquitto)"
+)
+
+
+@chaos
+@needs_mosquitto
+def test_nothing_is_wrong_after_a_run_with_a_seed_of_this_day():
+    outcome = run(plan_of(SEED))
+    assert [f"{finding.kind}: {finding.text}" for finding in outcome.findings] == []
+    assert outcome.messages > 10
+    assert outcome.commands > 5
+
+
+@chaos
+@needs_mosquitto
+@pytest.mark.parametrize("name", ["early_puback", "settled_before_puback", "repeat_after_answer"])
+def test_the_judge_sees_a_planted_fault(name: str):
+    assert see_fault(1, name) is not None
+
+
+def test_a_seed_always_says_the_same():
+    assert plan_of(7) == plan_of(7)
+    assert len({plan_of(seed) for seed in range(50)}) == 50
+    assert {plan_of(seed).cast for seed in range(50)} == set(CASTS)
+    assert {kind for seed in range(500) for kinds in plan_of(seed).blows for kind in kinds} == set(BLOWS)
+
+
+def test_the_judge_imports_nothing_of_the_bridge():
+    assert "wx2mqtt" not in inspect.getsource(judge)
+
+
+def test_all_endpoints_that_fail_exist_in_the_simulator():
+    named = {
+        *WEBWX_ENDPOINTS,
+        *ILINK_ENDPOINTS,
+        *(name for names in LOGIN_ENDPOINTS.values() for name in names),
+    }
+    assert named <= ENDPOINTS.keys()
+
+
+def test_planted_faults_name_blows_and_findings_that_exist():
+    assert len(FAULTS) >= 10
+    for fault in FAULTS.values():
+        assert set(fault.blows) <= BLOWS.keys()
+        assert fault.finding in {"lost", "repeat", "order", "result", "identity", "own"}

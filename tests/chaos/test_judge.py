@@ -1,0 +1,153 @@
+"""The judge sees each broken promise in evidence that a test makes up, and nothing in evidence that is well."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.chaos.evidence import AccountEvidence, BlowRecord, GivenCommand, Publication
+from tests.chaos.judge import MAX_REPEATED_MESSAGES, judge, repeats_by_kind
+
+KILL = BlowRecord(kind="kill", began=10.0, ended=10.1, single=True)
+
+
+def message(seq: int, *, at: float = 1.0, user: str = "wife", **body: Any) -> Publication:
+    whole = {"seq": seq, "id": f"m{seq}", "user": user, "text": f"text {seq}", **body}
+    return Publication(topic=f"wx/in/{user}", payload=json.dumps(whole).encode(), at=at)
+
+
+def result(command_id: str, *, user: str = "wife", **body: Any) -> Publication:
+    whole = {
+        "id": command_id, "status": "sent", "duplicate_possible": False, "message_id": f"s{command_id}", **body,
+    }  # fmt: skip
+    return Publication(topic=f"wx/result/{user}", payload=json.dumps(whole).encode())
+
+
+def delivery(number: int, command_id: str, **more: Any) -> dict[str, Any]:
+    return {
+        "n": number, "text": f"do {command_id}", "sha256": "", "delivered": True, "msg_id": f"s{command_id}",
+        "client_msg_id": f"key of {command_id}", **more,
+    }  # fmt: skip
+
+
+def well() -> AccountEvidence:
+    """Three messages and two commands, all as they should be."""
+    said = [f"m{seq}" for seq in (1, 2, 3)]
+    return AccountEvidence(
+        name="home",
+        base="wx",
+        levels={"wife": "wife", "mom": "mom"},
+        logs=[{"active": True, "messages": said, "confirmed": 2}],
+        lines=[
+            {"msg_id": f"m{seq}", "chat": "wife", "kind": "text", "text": f"text {seq}"} for seq in (1, 2, 3)
+        ],
+        sent=[delivery(1, "c1"), delivery(2, "c2")],
+        seen=[message(1), message(2), message(3), result("c1"), result("c2")],
+        history=[{"seq": seq, "id": f"m{seq}"} for seq in (1, 2, 3)],
+        commands=[
+            GivenCommand(id=name, user="wife", content=f"do {name}", publisher="p") for name in ("c1", "c2")
+        ],
+    )
+
+
+def seen(*publications: Publication) -> Callable[[AccountEvidence], AccountEvidence]:
+    return lambda account: replace(account, seen=publications)
+
+
+def more_seen(*publications: Publication) -> Callable[[AccountEvidence], AccountEvidence]:
+    return lambda account: replace(account, seen=[*account.seen, *publications])
+
+
+def sent(*lines: dict[str, Any]) -> Callable[[AccountEvidence], AccountEvidence]:
+    return lambda account: replace(account, sent=lines)
+
+
+RESULTS = (result("c1"), result("c2"))
+MESSAGES = (message(1), message(2), message(3))
+
+
+@pytest.mark.parametrize(
+    ("change", "kinds"),
+    [
+        (seen(message(1), message(2), *RESULTS), {"lost"}),
+        (lambda account: replace(account, history=account.history[:2]), {"lost"}),
+        (more_seen(message(5, id="m3")), {"lost", "identity"}),
+        (more_seen(message(3, text="other")), {"identity"}),
+        (seen(*MESSAGES, message(4, id="m3"), *RESULTS), {"identity"}),
+        (seen(message(1), message(2, user="mom"), message(3), *RESULTS), {"identity"}),
+        (seen(message(2), message(1), message(3), *RESULTS), {"order"}),
+        (seen(message(1), message(2, id="m3", text="text 3"), message(3, id="m2", text="text 2")), {"order"}),
+        (more_seen(message(4, id="nobody")), {"strange"}),
+        (more_seen(message(4, id="sc1")), {"own"}),
+        (seen(*MESSAGES, result("c1")), {"result"}),
+        (more_seen(result("c1", status="failed")), {"result"}),
+        (sent(delivery(1, "c1")), {"result"}),
+        (seen(*MESSAGES, result("c1", status="expired", message_id=None), result("c2")), {"result"}),
+        (sent(delivery(1, "c1"), delivery(2, "c1"), delivery(3, "c2")), {"repeat"}),
+        (sent(delivery(1, "c2"), delivery(2, "c1")), {"order"}),
+        (sent(delivery(1, "c1"), delivery(2, "c2", client_msg_id="key of c1")), {"identity"}),
+        (sent(delivery(1, "c1"), delivery(2, "c1", delivered=False, client_msg_id="x"), delivery(3, "c2")), {"identity"}),
+        (sent(delivery(1, "c1"), delivery(2, "c2"), delivery(3, "c3")), {"strange"}),
+        (lambda account: replace(account, requests={"t1": "health"}), {"answer"}),
+        (lambda account: replace(account, files={"m1": ("a", "b")}), {"file"}),
+    ],
+)  # fmt: skip
+def test_a_broken_promise_is_seen(change, kinds):
+    account = change(well())
+    if not any(one.topic.startswith("wx/result") for one in account.seen):
+        account = replace(account, seen=[*account.seen, *RESULTS])
+    assert kinds <= {finding.kind for finding in judge([account])}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda account: account,
+        more_seen(message(2), message(3)),
+        more_seen(result("c1")),
+        lambda account: replace(account, seen=[*MESSAGES[:2], *RESULTS], broker_forgot=True),
+        lambda account: replace(
+            account, seen=[*MESSAGES[:2], *RESULTS], history=account.history[:2],
+            logs=[{"active": False, "messages": ["m1", "m2", "m3"], "confirmed": 2}],
+        ),
+        lambda account: replace(
+            account, sent=[delivery(1, "c1"), delivery(2, "c1"), delivery(3, "c2")],
+            seen=[*MESSAGES, result("c1", duplicate_possible=True), result("c2")],
+        ),
+        lambda account: replace(
+            account, sent=[delivery(2, "c2")],
+            seen=[*MESSAGES, result("c1", status="uncertain", message_id=None), result("c2")],
+        ),
+    ],
+)  # fmt: skip
+def test_what_the_promises_allow_is_no_finding(change):
+    assert judge([change(well())]) == []
+
+
+def test_what_a_forgetful_broker_dropped_must_be_in_the_history():
+    account = replace(well(), seen=[*MESSAGES[:2], *RESULTS], history=well().history[:2], broker_forgot=True)
+    assert {finding.kind for finding in judge([account])} == {"lost"}
+
+
+def test_more_repeats_than_one_window_after_a_kill_are_a_finding():
+    count = MAX_REPEATED_MESSAGES + 1
+    numbers = range(1, count + 1)
+    lines = [{"msg_id": f"m{seq}", "chat": "wife", "kind": "text", "text": f"text {seq}"} for seq in numbers]
+    account = replace(
+        well(),
+        lines=lines,
+        logs=[{"active": True, "messages": [f"m{seq}" for seq in numbers], "confirmed": count}],
+        history=[{"seq": seq, "id": f"m{seq}"} for seq in numbers],
+        seen=[*(message(seq) for seq in numbers), *(message(seq, at=11.0) for seq in numbers), *RESULTS],
+    )
+    assert repeats_by_kind([account], [KILL]) == {"kill": count}
+    assert [finding.kind for finding in judge([account], [KILL])] == ["repeat"]
+    fewer = replace(
+        account, seen=[one for one in account.seen if one.at != 11.0 or b'"m1"' not in one.payload]
+    )
+    assert judge([fewer], [KILL]) == []
+    assert judge([account], [replace(KILL, kind="broker line cut")]) == []

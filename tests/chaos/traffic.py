@@ -1,0 +1,127 @@
+"""People who write and automations that command, at random moments, until the run stops them."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import json
+import random
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any
+
+from tests.chaos.evidence import GivenCommand
+
+if TYPE_CHECKING:
+    from tests.chaos.stage import AccountStage, Stage
+
+MESSAGE_SECONDS = 0.05
+"""Between two messages of an account, on average; the same for requests."""
+REQUEST_SECONDS = 0.6
+
+BURST_SHARE, BURST_SIZE = 0.03, 30
+"""So many messages of one chat come at one moment, sometimes."""
+FILE_SHARE = 0.08
+WITHOUT_ID_SHARE = 0.1
+AS_REQUEST_SHARE = 0.05
+
+TTL_SECONDS = 900
+REQUESTS = ("health", "contacts", "history")
+PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x10\x00\x00\x00\x10\x08\x02\x00\x00\x00"
+
+
+class Traffic:
+    """The traffic of one run; `numbers` make all texts of the run different."""
+
+    def __init__(self, stage: Stage, dice: random.Random) -> None:
+        self._stage = stage
+        self._dice = dice
+        self._number = 0
+
+    @contextlib.asynccontextmanager
+    async def flowing(self) -> AsyncIterator[None]:
+        """Traffic for as long as the block lasts; what was begun is ended."""
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:
+            for account in self._stage.accounts:
+                for chat in account.writers:
+                    tasks.create_task(self._write(account, chat, stop))
+                tasks.create_task(self._command(account, stop))
+                tasks.create_task(self._request(account, stop))
+            try:
+                yield
+            finally:
+                stop.set()
+
+    async def _write(self, account: AccountStage, chat: str, stop: asyncio.Event) -> None:
+        while not await self._paused(stop, MESSAGE_SECONDS * len(account.writers)):
+            if self._dice.random() < FILE_SHARE:
+                size = self._dice.randrange(200, 40_000)
+                await account.say(chat, "", kind="image", bytes_of=size)
+            else:
+                count = BURST_SIZE if self._dice.random() < BURST_SHARE else 1
+                await account.say(
+                    chat, f"{chat} {self._next()}/{{n}}" if count > 1 else self._text(chat), count
+                )
+
+    async def _command(self, account: AccountStage, stop: asyncio.Event) -> None:
+        while not await self._paused(stop, account.command_seconds):
+            await self.command(account, self._dice.choice(account.users))
+
+    async def command(self, account: AccountStage, user: str) -> GivenCommand:
+        """Publishes a command of a random form; it counts when the broker has acknowledged it."""
+        number, chance = self._next(), self._dice.random()
+        if chance < FILE_SHARE:
+            data = PNG + self._dice.randbytes(self._dice.randrange(100, 20_000))
+            content = hashlib.sha256(data).hexdigest()
+            body: dict[str, Any] = {
+                "kind": "image", "data": base64.b64encode(data).decode(), "name": f"{number}.png",
+            }  # fmt: skip
+        else:
+            content = f"to {user} {number}"
+            body = {"text": content}
+        body["ttl"] = TTL_SECONDS
+        command = GivenCommand(id=f"c{number}", user=user, content=content, publisher=account.publisher_name)
+        has_responses = self._stage.protocol != "3.1.1"
+        if has_responses and FILE_SHARE <= chance < FILE_SHARE + WITHOUT_ID_SHARE:
+            command.id, command.correlation = "", f"c{number}".encode()
+            reply = {"ResponseTopic": f"reply/{account.name}", "CorrelationData": command.correlation}
+            await account.give(command, f"out/{user}", json.dumps(body), **reply)
+        elif chance > 1 - AS_REQUEST_SHARE:
+            request = {"user": user, "transaction": f"t{number}", "id": command.id, **body}
+            command.transaction = f"t{number}"
+            await account.give(command, "bridge/request/send", json.dumps(request))
+        else:
+            await account.give(command, f"out/{user}", json.dumps({"id": command.id, **body}))
+        return command
+
+    async def plain_command(self, account: AccountStage) -> GivenCommand:
+        """Publishes a text with an id."""
+        number, user = self._next(), account.users[0]
+        command = GivenCommand(
+            id=f"c{number}", user=user, content=f"to {user} {number}", publisher=account.publisher_name
+        )
+        body = {"id": command.id, "text": command.content, "ttl": TTL_SECONDS}
+        await account.give(command, f"out/{user}", json.dumps(body))
+        return command
+
+    async def _request(self, account: AccountStage, stop: asyncio.Event) -> None:
+        while not await self._paused(stop, REQUEST_SECONDS):
+            transaction, name = f"t{self._next()}", self._dice.choice(REQUESTS)
+            account.requests[transaction] = name
+            await account.ask(name, {"transaction": transaction})
+
+    def _text(self, chat: str) -> str:
+        return f"{chat} {self._next()} ☀ <&>"
+
+    def _next(self) -> int:
+        self._number += 1
+        return self._number
+
+    async def _paused(self, stop: asyncio.Event, mean_seconds: float) -> bool:
+        """Waits like a person; returns True when it is time to stop."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._dice.expovariate(1 / mean_seconds)):
+                await stop.wait()
+        return stop.is_set()
