@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Sequence
+from itertools import count
 
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.clock import now_ms
@@ -16,10 +17,14 @@ from wx2mqtt.model import SendKey
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.store.records import DeliveryMark, JournaledRequest, NewPublication, RequestState
 
+# The last digits of the keys. They count, since random ones would be equal for some of the commands that are
+# accepted in the same millisecond, and WeChat drops the second message with a key.
+_key_numbers = count(random.randrange(10_000))
+
 
 def new_key() -> SendKey:
-    """Returns the time in milliseconds and four random digits, like the official client (webwx 2.12.1)."""
-    return SendKey(f"{now_ms()}{random.randrange(10_000):04d}")
+    """Returns the time in milliseconds and four digits, like the official client (webwx 2.12.1)."""
+    return SendKey(f"{now_ms()}{next(_key_numbers) % 10_000:04d}")
 
 
 def delivery_mark(delivery: Delivery, session: int) -> DeliveryMark:
