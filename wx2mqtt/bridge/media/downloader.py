@@ -44,8 +44,8 @@ DOWNLOAD_IDLE_TIMEOUT_SECONDS = 30.0
 DOWNLOAD_TIMEOUT_SECONDS = 1800.0
 # The pause before the next look while the store is full or the login is over.
 STORE_FULL_POLL_SECONDS = 5.0
-# The pause after the disk refused a file.
-DISK_RETRY_SECONDS = 30.0
+# The longest pause after the disk refused a file; it doubles from 1 s on while the disk refuses every file.
+MAX_DISK_PAUSE_SECONDS = 30.0
 # The longest pause between two downloads while all of them fail.
 MAX_FAILURE_PAUSE_SECONDS = 60.0
 # The longest sleep until the next due time is computed again: the system clock may have been set.
@@ -80,6 +80,7 @@ class MediaDownloader:
         self._wake_event = asyncio.Event()
         self._not_before = 0.0
         self._failures = 0  # failed downloads in a row, of any job
+        self._disk_failures = 0  # files in a row that the disk refused
         self.counts_by_state: Counter[MediaState] = Counter()
         self.fetched_bytes = 0
 
@@ -159,7 +160,9 @@ class MediaDownloader:
                 blob = await self._blobs.store(pieces, self._rules.max_size)
         except StoreError as error:  # not a failure of this download: it waits for the disk
             log.error("media cannot be stored", problem=str(error))
-            self._pause(DISK_RETRY_SECONDS)
+            self._disk_failures += 1
+            backoff = Backoff(cap=MAX_DISK_PAUSE_SECONDS, failures=self._disk_failures)
+            self._pause(backoff.wait(random.random()))
         except SizeLimitExceeded as much:
             await self._give_up(row, too_large_outcome(much.limit, self._language))
         except LoggedOut as gone:
@@ -195,6 +198,7 @@ class MediaDownloader:
             ) from None
 
     async def _store_ready(self, row: MediaRow, blob: Blob) -> None:
+        self._disk_failures = 0
         log.debug("media fetched", media=row.id, kind=row.kind, size=blob.size, mime=blob.mime)
         known = replace(row, state=MediaState.READY, blob=blob, reason="")
         await self._inline_hold.on_media_finished(known)  # the message is published before its event

@@ -57,7 +57,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (
         "DOWNLOAD_IDLE_TIMEOUT_SECONDS",
         "STORE_FULL_POLL_SECONDS",
-        "DISK_RETRY_SECONDS",
+        "MAX_DISK_PAUSE_SECONDS",
         "MAX_FAILURE_PAUSE_SECONDS",
     ):
         monkeypatch.setattr(module, name, 0.02)
@@ -283,6 +283,22 @@ async def test_a_disk_that_takes_no_file_delays_and_costs_no_try(
     await works.comes("1")
     row = await works.is_in("1", READY)
     assert row.attempts == 0
+
+
+async def test_a_disk_that_refuses_one_file_delays_the_downloads_for_a_moment_only(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+):
+    take = works.blobs.store
+    troubles = [StoreError()]
+
+    async def full_at_first(*given: Any) -> Any:
+        if troubles:
+            raise troubles.pop()
+        return await take(*given)
+
+    monkeypatch.setattr(works.blobs, "store", full_at_first)
+    await works.comes("1")
+    await works.is_in("1", READY)  # waits for 5 s at most
 
 
 @pytest.mark.parametrize("work", ["media_next", "media_ready"])
