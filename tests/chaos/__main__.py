@@ -6,6 +6,7 @@ With `--faults` the bridge gets one planted fault after another, and it fails wh
 from __future__ import annotations
 
 import argparse
+import math
 import multiprocessing
 import os
 import platform
@@ -24,6 +25,8 @@ from tests.support.broker import PROGRAM
 
 SHOWN_FINDINGS = 5
 SHOWN_CHARACTERS = 400
+SLOW_SECONDS = 2.0
+"""A longer recovery after a single blow is shown."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -38,6 +41,9 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--faults", action="store_true", help="look for planted faults")
     parser.add_argument("--fault", action="append", default=[], choices=[*FAULTS], help="only this one")
     parser.add_argument("--report", type=Path, default=None, help="a page with marks for the figures")
+    parser.add_argument(
+        "--slow", type=float, default=math.inf, help="keep runs with a longer recovery (seconds)"
+    )
     options = parser.parse_args(arguments)
     if PROGRAM is None:
         print("mosquitto is missing: apt-get install mosquitto")
@@ -49,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     outcomes = []
     plans = [plan_of(seed, options.blow) for seed in range(first, first + options.seeds)]
     with _pool(options.jobs) as pool:
-        runs = [pool.submit(run, plan, keep=keep) for plan in plans]
+        runs = [pool.submit(run, plan, keep=keep, slow_seconds=options.slow) for plan in plans]
         for number, done in enumerate(_ended(runs), 1):
             outcomes.append(done)
             _show(done, f"{number}/{len(runs)}")
@@ -98,6 +104,11 @@ def _show(outcome: Outcome, progress: str) -> None:
     )
     for finding in outcome.findings[:SHOWN_FINDINGS]:
         print(f"    {finding.kind}: {finding.text[-SHOWN_CHARACTERS:]}")
+    for blow in outcome.blows:
+        if blow.single and max(blow.recovery.values()) > SLOW_SECONDS:
+            print(
+                f"    slow: {blow.kind}: {', '.join(f'{name} {seconds:.1f} s' for name, seconds in blow.recovery.items())}"
+            )
     if outcome.folder:
         print(f"    files: {outcome.folder}", flush=True)
 

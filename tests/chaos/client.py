@@ -27,7 +27,11 @@ class Client:
     """
 
     def __init__(
-        self, port: int, client_id: str, *filters: str, on_message: Callable[[Publication], None]
+        self,
+        port: int,
+        client_id: str,
+        *filters: str,
+        on_message: Callable[[Publication], None] = lambda _: None,
     ) -> None:
         self.connections = 0
         self._port = port
@@ -35,17 +39,16 @@ class Client:
         self._on_message = on_message
         self._loop = asyncio.get_running_loop()
         self._ready = asyncio.Event()
-        self._unacknowledged: dict[int, asyncio.Future[None]] = {}
+        self._publishing = asyncio.Lock()
+        self._acknowledged = asyncio.Event()
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id=client_id, protocol=MQTTProtocolVersion.MQTTv5
         )
-        # One at a time: after a reconnect paho would send new messages before the old ones.
-        self._client.max_inflight_messages_set(1)
         self._client.reconnect_delay_set(RECONNECT_SECONDS, RECONNECT_SECONDS)  # type: ignore[arg-type]
         self._client.on_connect = self._connected
         self._client.on_subscribe = self._subscribed
         self._client.on_message = self._came
-        self._client.on_publish = self._acknowledged
+        self._client.on_publish = self._puback
 
     async def open(self) -> None:
         """Connects; returns when the subscriptions are granted."""
@@ -62,18 +65,22 @@ class Client:
         self._client.disconnect()
         await asyncio.to_thread(self._client.loop_stop)
 
-    def publish(self, topic: str, payload: bytes | str, **properties: Any) -> asyncio.Future[None]:
-        """Publishes with QoS 1, again after each reconnect; the future is done at the PUBACK."""
-        wanted = None
-        if properties:
-            wanted = Properties(PacketTypes.PUBLISH)
-            for name, value in properties.items():
-                setattr(wanted, name, value)
-        info = self._client.publish(topic, payload, qos=1, properties=wanted)
-        done = self._unacknowledged.setdefault(info.mid, self._loop.create_future())
-        if done.done():  # the PUBACK was faster
-            del self._unacknowledged[info.mid]
-        return done
+    async def publish(
+        self, topic: str, payload: bytes | str, on_turn: Callable[[], None] = lambda: None, **properties: Any
+    ) -> None:
+        """Publishes with QoS 1, again after each reconnect; returns at the PUBACK.
+
+        One message at a time: after a reconnect paho would send new ones before old ones. `on_turn` is called
+        when all messages before this one are acknowledged.
+        """
+        wanted = Properties(PacketTypes.PUBLISH)
+        for name, value in properties.items():
+            setattr(wanted, name, value)
+        async with self._publishing:
+            on_turn()
+            self._acknowledged.clear()
+            self._client.publish(topic, payload, qos=1, properties=wanted)
+            await self._acknowledged.wait()
 
     # called in paho's thread
 
@@ -97,8 +104,8 @@ class Client:
         )
         self._loop.call_soon_threadsafe(self._on_message, publication)
 
-    def _acknowledged(self, _client: paho.Client, _userdata: object, mid: int, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._on_acknowledged, mid)
+    def _puback(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._acknowledged.set)
 
     # called on the loop
 
@@ -106,10 +113,3 @@ class Client:
         self.connections += 1
         if not self._filters:
             self._ready.set()
-
-    def _on_acknowledged(self, mid: int) -> None:
-        done = self._unacknowledged.pop(mid, None)
-        if done is None:  # before `publish` has returned
-            done = self._unacknowledged[mid] = self._loop.create_future()
-        if not done.done():
-            done.set_result(None)

@@ -113,10 +113,10 @@ class Line:
         """Returns whether the connection was cut; False at the end of the stream."""
         while data := await reader.read(READ_BYTES):
             async for piece in self._paced(data):
-                left = self._bytes_until_cut.get(direction)
-                writer.write(piece if left is None else piece[:left])
+                allowed, is_cut = self._take(direction, len(piece))
+                writer.write(piece[:allowed])
                 await writer.drain()
-                if left is not None and self._is_cut(direction, left - len(piece)):
+                if is_cut:
                     return True
         return False
 
@@ -129,15 +129,17 @@ class Line:
             if rate is not None:
                 await asyncio.sleep(TICK_SECONDS)
 
-    def _is_cut(self, direction: Direction, left: int) -> bool:
-        """Counts down to the cut, and returns whether it is now."""
-        if left > 0:
-            self._bytes_until_cut[direction] = left
-            return False
-        self._bytes_until_cut.pop(direction, None)
+    def _take(self, direction: Direction, size: int) -> tuple[int, bool]:
+        """Returns how many of `size` bytes pass, and whether the connection is cut behind them."""
+        left = self._bytes_until_cut.pop(direction, None)
+        if left is None:
+            return size, False
+        if size < left:
+            self._bytes_until_cut[direction] = left - size
+            return size, False
         self.cuts += 1
         self._cut.set()
-        return True
+        return left, True
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:

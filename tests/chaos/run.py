@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import pickle
 import random
 import shutil
@@ -29,6 +30,8 @@ FAULT_SEEDS = 8
 TOLERATED = {"tolerated, but: context_token is not the newest"}
 """Oddities of a client that come from a message that was said a moment ago."""
 PROBE_SECONDS = 0.2
+AGAIN_SECONDS = 0.5
+"""After this time a command is given again to a broker that may have forgotten it."""
 """Time between two probes of the recovery."""
 
 CASTS = (("home",), ("home",), ("bot",), ("home", "bot"), ("home", "bot"), ("home", "bot", "office"))
@@ -61,6 +64,10 @@ class Outcome:
     commands: int = 0
     folder: str = ""
 
+    def slowest(self) -> float:
+        """Returns the longest recovery after a single blow, in seconds."""
+        return max((max(blow.recovery.values()) for blow in self.blows if blow.single), default=0.0)
+
 
 def plan_of(seed: int, kinds: Sequence[str] = ()) -> Plan:
     """Returns the plan of a seed; `kinds` limits the blows."""
@@ -87,17 +94,20 @@ def see_fault(first: int, name: str) -> Outcome | None:
     return None
 
 
-def run(plan: Plan, fault: str = "", keep: Path | None = None) -> Outcome:
-    """Runs a plan, with a planted fault if one is named. The files of a run with findings go to `keep`."""
+def run(plan: Plan, fault: str = "", keep: Path | None = None, slow_seconds: float = math.inf) -> Outcome:
+    """Runs a plan, with a planted fault if one is named.
+
+    The files of a run with findings, or with a recovery of more than `slow_seconds`, go to `keep`.
+    """
     folder = Path(tempfile.mkdtemp(prefix="chaos-"))
     outcome = Outcome(plan=plan)
     began = time.monotonic()
     try:
         asyncio.run(_bounded(plan, folder, fault, outcome))
     except Exception:  # noqa: BLE001 - a run that fails is an outcome
-        outcome.findings.append(Finding("run", traceback.format_exc(limit=-4)))
+        outcome.findings.append(Finding("run", traceback.format_exc(limit=12)))
     outcome.seconds = time.monotonic() - began
-    if outcome.findings and keep is not None:
+    if (outcome.findings or outcome.slowest() > slow_seconds) and keep is not None:
         target = keep / f"{plan.seed}{'-' if fault else ''}{fault}"
         shutil.rmtree(target, ignore_errors=True)
         shutil.move(folder, target)
@@ -176,7 +186,13 @@ async def _recovery(account: AccountStage, stage: Stage, traffic: Traffic, since
 
     async def command() -> float:
         given = await traffic.plain_command(account)
-        await stage.wait(lambda: given.id in account.results, RECOVERY_SECONDS)
+        until = since + RECOVERY_SECONDS
+        while (
+            not await stage.wait(lambda: given.id in account.results, AGAIN_SECONDS)
+            and time.monotonic() < until
+        ):
+            if stage.forgot:  # it may have come before the bridge had subscribed again
+                await account.give_again(given)
         return min(RECOVERY_SECONDS, time.monotonic() - since)
 
     message_seconds, command_seconds = await asyncio.gather(message(), command())

@@ -94,6 +94,7 @@ class AccountStage:
         self.levels = {"me": "me"} if self.is_bot else {chat: chat for chat in WRITERS}
         self.command_seconds = 0.3 if self.is_bot else 0.08
         self.publisher_name = f"publisher-{name}"
+        self.publisher: Client | None = None
         self.commands: list[GivenCommand] = []
         self.payloads: dict[str, tuple[str, str]] = {}
         self.requests: dict[str, str] = {}
@@ -128,17 +129,24 @@ class AccountStage:
 
     async def give(self, command: GivenCommand, topic: str, payload: str, **properties: Any) -> None:
         """Publishes a command; it counts once the broker has acknowledged it."""
-        publisher = self._stage.publisher
-        connections = publisher.connections
-        done = publisher.publish(f"{self.base}/{topic}", payload, **properties)
-        self.commands.append(command)
+        assert self.publisher is not None
+        publisher, connections = self.publisher, self.publisher.connections
+        await publisher.publish(
+            f"{self.base}/{topic}", payload, lambda: self.commands.append(command), **properties
+        )
         self.payloads[command.id] = f"{self.base}/{topic}", payload
-        await done
         command.may_repeat = not command.id and publisher.connections != connections
 
     async def ask(self, name: str, body: dict[str, Any]) -> None:
         """Publishes a request."""
-        await self._stage.publisher.publish(f"{self.base}/bridge/request/{name}", json.dumps(body))
+        assert self.publisher is not None
+        await self.publisher.publish(f"{self.base}/bridge/request/{name}", json.dumps(body))
+
+    async def give_again(self, command: GivenCommand) -> None:
+        """Publishes a command once more, as publishers do after a broker has forgotten."""
+        assert self.publisher is not None
+        command.given_again = True
+        await self.publisher.publish(*self.payloads[command.id])
 
     async def answer(self, name: str, transaction: str, **fields: Any) -> dict[str, Any]:
         """Publishes a request and returns the data of its answer."""
@@ -252,8 +260,10 @@ class Stage:
         self.observer = Client(
             self.broker.port, "observer", "wx/#", "reply/#", on_message=self._on_publication
         )
-        self.publisher = Client(self.broker.port, "publisher", on_message=self._on_publication)
-        await asyncio.gather(self.observer.open(), self.publisher.open())
+        await self.observer.open()
+        for account in self.accounts:
+            account.publisher = Client(self.broker.port, account.publisher_name)
+            await account.publisher.open()
         self.configure()
 
     async def _open_phone(self, seed: int) -> Phone:
@@ -268,7 +278,8 @@ class Stage:
         """Ends all processes."""
         if self.bridge is not None:
             await self.bridge.kill()
-        await asyncio.gather(self.observer.close(), self.publisher.close())
+        clients = [self.observer, *(one.publisher for one in self.accounts if one.publisher is not None)]
+        await asyncio.gather(*(client.close() for client in clients))
         await self.broker_line.close()
         for phone in self.phones:
             await phone.close()
@@ -401,8 +412,7 @@ class Stage:
         """What publishers do after a broker has forgotten: the same commands with the same ids once more."""
         for account in self.accounts:
             for command in account.unanswered():
-                command.given_again = True
-                await self.publisher.publish(*account.payloads[command.id])
+                await account.give_again(command)
 
     async def evidence(self) -> list[AccountEvidence]:
         """Collects what the judge needs; the bridge must run."""
@@ -439,9 +449,12 @@ MAX_FILES = 5
 
 async def _served_hash(http: httpx.AsyncClient, url: str) -> str:
     """Returns the SHA-256 of what the bridge serves, or what it answers instead."""
-    answer = await http.get(url)
+    try:
+        answer = await http.get(url)
+    except httpx.HTTPError as error:
+        return f"no answer: {error!r}"
     if answer.status_code != httpx.codes.OK:
-        return f"status {answer.status_code}"
+        return f"status {answer.status_code} {answer.text[:200]}"
     return hashlib.sha256(answer.content).hexdigest()
 
 
