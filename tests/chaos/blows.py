@@ -130,7 +130,7 @@ async def broker_restart(stage: Stage, dice: random.Random) -> None:
 
 
 async def broker_kill(stage: Stage, dice: random.Random) -> None:
-    """mosquitto writes its state after it has acknowledged: what it took at the last moment is forgotten."""
+    """It goes back by up to a second: what it took since it last saved its state is forgotten."""
     stage.forgot = True
     await asyncio.to_thread(stage.broker.kill)
     await asyncio.sleep(dice.choice((0.0, 0.0, 0.3)))

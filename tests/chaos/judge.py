@@ -247,7 +247,9 @@ class _Commands:
                 yield Finding("result", f"{name} has no result (delivered {times} times)")
             return
         status = str(result["status"])
-        honest = bool(result["duplicate_possible"]) or status == "uncertain" or command.may_repeat
+        # Without an id the bridge cannot know what a broker brings again that has gone back to an older state.
+        may_repeat = command.may_repeat or (not command.id and self._account.broker_forgot)
+        honest = bool(result["duplicate_possible"]) or status == "uncertain" or may_repeat
         topic = self._results[command.id].topic if command.id in self._results else ""
         if topic and topic != f"{self._account.base}/result/{command.user}":
             yield Finding("result", f"{name} has its result on {topic}")
@@ -255,7 +257,7 @@ class _Commands:
             yield Finding("result", f"{name} is `sent` and did not arrive")
         if status not in {"sent", "uncertain"} and times and not honest:
             yield Finding("result", f"{name} is `{status}` and did arrive")
-        if times > MAX_DELIVERIES and not command.may_repeat:
+        if times > MAX_DELIVERIES and not may_repeat:
             yield Finding("repeat", f"{name} arrived {times} times")
         if times > 1 and not honest:
             yield Finding("repeat", f"{name} arrived {times} times and does not say so")
@@ -271,7 +273,11 @@ class _Commands:
     def _keys(self) -> Iterator[Finding]:
         """All attempts of a command have one client id, and each client id is of one command."""
         contents: defaultdict[str, set[str]] = defaultdict(set)
-        repeating = {command.content for command in self._account.commands if command.may_repeat}
+        repeating = {
+            command.content
+            for command in self._account.commands
+            if command.may_repeat or (not command.id and self._account.broker_forgot)
+        }
         for content, lines in self._sent.items():
             keys = {_client_id(line) for line in lines}
             for key in keys:

@@ -20,7 +20,7 @@ from tests.chaos.client import Client
 from tests.chaos.evidence import AccountEvidence, GivenCommand, Publication
 from tests.chaos.launcher import Child, ControlBlock, start_bridge, start_simulator
 from tests.chaos.line import Line
-from tests.support.broker import DURABLE, Mosquitto, free_port
+from tests.support.broker import Mosquitto, free_port
 from tests.support.traffic import CONTACTS, WRITERS
 
 KEEPALIVE_SECONDS = 4
@@ -32,8 +32,18 @@ SAY_SECONDS = 15.0
 HISTORY_PAGE = 500
 FAULT_POLL_SECONDS = 0.05
 
+BROKER = """
+persistence true
+persistence_location {folder}/
+autosave_interval 1
+max_queued_messages 0
+"""
+"""It saves its state once a second and at an orderly stop: a kill takes it back by up to a second."""
+
 BACKENDS = {"home": "webwx", "bot": "ilink", "office": "webwx"}
 BASES = {"home": "wx", "bot": "wx/bot", "office": "wx/office"}
+
+OBSERVED = ("in/#", "result/#", "bridge/response/#", "login/state")
 
 
 class Phone:
@@ -233,7 +243,7 @@ class Stage:
         self.log = folder / "log"
         self.config = folder / "wx2mqtt.yaml"
         self.control = ControlBlock(folder / "control")
-        self.broker = Mosquitto(folder / "mosquitto", DURABLE, log="information")
+        self.broker = Mosquitto(folder / "mosquitto", BROKER, log="information")
         self.broker_line = Line(self.broker.port)
         self.phones: list[Phone] = []
         self.accounts: list[AccountStage] = []
@@ -257,8 +267,9 @@ class Stage:
         for name in self._names:
             phone = first if name != "office" else await self._open_phone(self._seed + 1)
             self.accounts.append(AccountStage(self, name, phone))
+        filters = [f"{account.base}/{name}" for account in self.accounts for name in OBSERVED]
         self.observer = Client(
-            self.broker.port, "observer", "wx/#", "reply/#", on_message=self._on_publication
+            self.broker.port, "observer", *filters, "reply/#", on_message=self._on_publication
         )
         await self.observer.open()
         for account in self.accounts:
