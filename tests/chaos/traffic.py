@@ -56,7 +56,8 @@ class Traffic:
 
     async def _write(self, account: AccountStage, chat: str, stop: asyncio.Event) -> None:
         while not await self._paused(stop, MESSAGE_SECONDS * len(account.writers)):
-            if self._dice.random() < FILE_SHARE:
+            # An own picture in a chat where an attempt with a picture had no answer counts as its echo.
+            if self._dice.random() < FILE_SHARE and chat != "filehelper":
                 size = self._dice.randrange(200, 40_000)
                 await account.say(chat, "", kind="image", bytes_of=size)
             else:
