@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 
 import pytest
 
 from tests.chaos import judge
 from tests.chaos.blows import BLOWS, ILINK_ENDPOINTS, LOGIN_ENDPOINTS, WEBWX_ENDPOINTS
 from tests.chaos.faults import FAULTS
+from tests.chaos.report import BEGIN, END
 from tests.chaos.run import CASTS, plan_of, run, see_fault
 from tests.support.broker import PROGRAM
 from tests.support.effort import chaos
@@ -54,6 +56,16 @@ def test_all_endpoints_that_fail_exist_in_the_simulator():
         *(name for names in LOGIN_ENDPOINTS.values() for name in names),
     }
     assert named <= ENDPOINTS.keys()
+
+
+def test_the_page_names_every_blow_and_every_planted_fault():
+    page = (Path(__file__).parents[2] / "docs/en/development/chaos.md").read_text()
+    assert [kind for kind in BLOWS if f"`{kind}`" not in page] == []
+    assert [
+        fault.text for fault in FAULTS.values() if f"| {fault.text} | `{fault.finding}` |" not in page
+    ] == []
+    assert BEGIN in page
+    assert END in page
 
 
 def test_planted_faults_name_blows_and_findings_that_exist():
