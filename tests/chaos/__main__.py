@@ -99,7 +99,7 @@ def _show(outcome: Outcome, progress: str) -> None:
     blows = ", ".join(" + ".join(kinds) for kinds in plan.blows)
     word = "WRONG" if outcome.findings else "well"
     print(
-        f"{progress} seed {plan.seed} {'+'.join(plan.cast)} {outcome.seconds:.1f} s {word}: {blows}",
+        f"{progress} seed {plan.seed} {'+'.join(plan.accounts)} {outcome.seconds:.1f} s {word}: {blows}",
         flush=True,
     )
     for finding in outcome.findings[:SHOWN_FINDINGS]:

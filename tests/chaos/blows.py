@@ -12,9 +12,9 @@ from tests.chaos.line import Direction, Line
 from tests.support.forks import run_program
 
 if TYPE_CHECKING:
-    from tests.chaos.stage import AccountStage, Stage
+    from tests.chaos.environment import AccountDriver, Environment
 
-Blow = Callable[["Stage", random.Random], Awaitable[None]]
+Blow = Callable[["Environment", random.Random], Awaitable[None]]
 
 CUT_SECONDS = 1.5
 """A line that has not passed the fatal byte by then is cut anyway."""
@@ -51,66 +51,71 @@ FAULTS: tuple[dict[str, Any], ...] = (
     {"kind": "drop_answer"},
     {"kind": "drop_answer"},
 )
+CLOCK_TOLERANCE_MS = 600_000
+"""So far the clock of the bridge may be from WeChat's."""
 CLOCK_JUMPS_MS = (-86_400_000, -3_600_000, -5_000, 5_000, 120_000, 600_000)
 
 
 # the bridge
 
 
-async def kill(stage: Stage, _: random.Random) -> None:
-    await stage.kill()
-    stage.start()
+async def kill(environment: Environment, _: random.Random) -> None:
+    await environment.kill()
+    environment.start()
 
 
-async def kill_at_commit(stage: Stage, dice: random.Random) -> None:
+async def kill_at_commit(environment: Environment, dice: random.Random) -> None:
     """At a commit point of the store, which is where most of what can go wrong lies."""
-    assert stage.bridge is not None
-    stage.control.commits_until_kill = dice.randrange(1, 60)
-    await stage.bridge.ended_within(COMMIT_SECONDS)
-    await stage.kill()
-    stage.start()
+    assert environment.bridge is not None
+    environment.control.commits_until_kill = dice.randrange(1, 60)
+    await environment.bridge.ended_within(COMMIT_SECONDS)
+    await environment.kill()
+    environment.start()
 
 
-async def terminate(stage: Stage, _: random.Random) -> None:
-    await stage.stop()
-    stage.start()
+async def terminate(environment: Environment, _: random.Random) -> None:
+    await environment.stop()
+    environment.start()
 
 
-async def freeze(stage: Stage, dice: random.Random) -> None:
-    stage.signal(signal.SIGSTOP)
+async def freeze(environment: Environment, dice: random.Random) -> None:
+    environment.signal(signal.SIGSTOP)
     await asyncio.sleep(dice.uniform(0.1, 1.5))
-    stage.signal(signal.SIGCONT)
+    environment.signal(signal.SIGCONT)
 
 
-async def full_disk(stage: Stage, dice: random.Random) -> None:
-    with stage.full_disk():
+async def full_disk(environment: Environment, dice: random.Random) -> None:
+    with environment.full_disk():
         await asyncio.sleep(dice.uniform(0.2, 1.0))
 
 
-async def clock_jump(stage: Stage, dice: random.Random) -> None:
-    stage.control.clock_offset_ms += dice.choice(CLOCK_JUMPS_MS)
+async def clock_jump(environment: Environment, dice: random.Random) -> None:
+    environment.control.clock_offset_ms += dice.choice(CLOCK_JUMPS_MS)
+    environment.clock_was_wrong |= abs(environment.control.clock_offset_ms) >= CLOCK_TOLERANCE_MS
 
 
-async def reload(stage: Stage, _: random.Random) -> None:
+async def reload(environment: Environment, _: random.Random) -> None:
     """A file with an error first, which changes nothing, then a good one."""
-    assert stage.bridge is not None
-    await stage.bridge.catches(signal.SIGHUP)
+    assert environment.bridge is not None
+    await environment.bridge.catches(signal.SIGHUP)
     for broken in (True, False):
-        stage.configure(broken=broken)
-        stage.signal(signal.SIGHUP)
+        environment.configure(broken=broken)
+        environment.signal(signal.SIGHUP)
         await asyncio.sleep(0.1)
 
 
-async def backup(stage: Stage, dice: random.Random) -> None:
+async def backup(environment: Environment, dice: random.Random) -> None:
     """A backup while the bridge works, which must be one that can be restored."""
-    file = stage.folder / f"backup-{dice.randrange(10**6)}.tar"
-    made = await _program("backup", "-c", str(stage.config), str(file))
-    config = stage.folder / "restored.yaml"
-    text = stage.config.read_text().replace(str(stage.folder / "store"), str(stage.folder / file.stem))
+    file = environment.folder / f"backup-{dice.randrange(10**6)}.tar"
+    made = await _program("backup", "-c", str(environment.config), str(file))
+    config = environment.folder / "restored.yaml"
+    text = environment.config.read_text().replace(
+        str(environment.folder / "store"), str(environment.folder / file.stem)
+    )
     config.write_text(text)
     restored = await _program("restore", "-c", str(config), str(file)) if not made else "not tried"
     if made or restored:
-        stage.wrong.append(f"backup: {made} {restored}")
+        environment.wrong.append(f"backup: {made} {restored}")
 
 
 async def _program(*arguments: str) -> str:
@@ -122,30 +127,30 @@ async def _program(*arguments: str) -> str:
 # the broker
 
 
-async def broker_restart(stage: Stage, dice: random.Random) -> None:
+async def broker_restart(environment: Environment, dice: random.Random) -> None:
     """In order: it keeps all that it acknowledged."""
-    await asyncio.to_thread(stage.broker.stop)
+    await asyncio.to_thread(environment.broker.stop)
     await asyncio.sleep(dice.choice((0.0, 0.0, 0.3)))
-    await asyncio.to_thread(stage.broker.start)
+    await asyncio.to_thread(environment.broker.start)
 
 
-async def broker_kill(stage: Stage, dice: random.Random) -> None:
+async def broker_kill(environment: Environment, dice: random.Random) -> None:
     """It goes back by up to a second: what it took since it last saved its state is forgotten."""
-    stage.forgot = True
-    await asyncio.to_thread(stage.broker.kill)
+    environment.forgot = True
+    await asyncio.to_thread(environment.broker.kill)
     await asyncio.sleep(dice.choice((0.0, 0.0, 0.3)))
-    await asyncio.to_thread(stage.broker.start)
+    await asyncio.to_thread(environment.broker.start)
 
 
-async def broker_forget(stage: Stage, _: random.Random) -> None:
-    stage.forgot = True
-    await asyncio.to_thread(stage.broker.forget)
+async def broker_forget(environment: Environment, _: random.Random) -> None:
+    environment.forgot = True
+    await asyncio.to_thread(environment.broker.forget)
 
 
-async def broker_freeze(stage: Stage, dice: random.Random) -> None:
-    stage.broker.pause()
+async def broker_freeze(environment: Environment, dice: random.Random) -> None:
+    environment.broker.pause()
     await asyncio.sleep(dice.uniform(0.1, 1.5))
-    stage.broker.resume()
+    environment.broker.resume()
 
 
 # the lines
@@ -164,46 +169,46 @@ async def _slow(line: Line, dice: random.Random) -> None:
     line.bytes_per_second = None
 
 
-def _wechat_line(stage: Stage, dice: random.Random) -> Line:
-    return dice.choice(stage.phones).line
+def _wechat_line(environment: Environment, dice: random.Random) -> Line:
+    return dice.choice(environment.phones).line
 
 
-async def broker_line_cut(stage: Stage, dice: random.Random) -> None:
-    await _cut(stage.broker_line, dice)
+async def broker_line_cut(environment: Environment, dice: random.Random) -> None:
+    await _cut(environment.broker_line, dice)
 
 
-async def broker_line_slow(stage: Stage, dice: random.Random) -> None:
-    await _slow(stage.broker_line, dice)
+async def broker_line_slow(environment: Environment, dice: random.Random) -> None:
+    await _slow(environment.broker_line, dice)
 
 
-async def wechat_line_cut(stage: Stage, dice: random.Random) -> None:
-    await _cut(_wechat_line(stage, dice), dice)
+async def wechat_line_cut(environment: Environment, dice: random.Random) -> None:
+    await _cut(_wechat_line(environment, dice), dice)
 
 
-async def wechat_line_slow(stage: Stage, dice: random.Random) -> None:
-    await _slow(_wechat_line(stage, dice), dice)
+async def wechat_line_slow(environment: Environment, dice: random.Random) -> None:
+    await _slow(_wechat_line(environment, dice), dice)
 
 
 # WeChat
 
 
-async def wechat_away(stage: Stage, dice: random.Random) -> None:
+async def wechat_away(environment: Environment, dice: random.Random) -> None:
     """Its servers refuse every connection for a moment."""
-    line = _wechat_line(stage, dice)
+    line = _wechat_line(environment, dice)
     line.is_down = True
     line.cut_now()
     await asyncio.sleep(dice.uniform(0.1, 0.8))
     line.is_down = False
 
 
-async def wechat_fault(stage: Stage, dice: random.Random) -> None:
+async def wechat_fault(environment: Environment, dice: random.Random) -> None:
     """Some calls fail, each in its own way; the blow is over when they have failed."""
-    account = dice.choice(stage.accounts)
+    account = dice.choice(environment.accounts)
     endpoints = ILINK_ENDPOINTS if account.is_bot else WEBWX_ENDPOINTS
     await _fail(account, dice, [dice.choice(endpoints) for _ in range(dice.choice((1, 1, 2, 3)))])
 
 
-async def _fail(account: AccountStage, dice: random.Random, endpoints: list[str]) -> None:
+async def _fail(account: AccountDriver, dice: random.Random, endpoints: list[str]) -> None:
     for endpoint in endpoints:
         # An answer without a body is one of iLink's ways to say yes.
         faults = [fault for fault in FAULTS if (endpoint, fault["kind"]) != ("sendmessage", "empty")]
@@ -216,14 +221,14 @@ FAULT_SECONDS = 0.8
 """A call that is not made in this time does not fail."""
 
 
-async def logout(stage: Stage, dice: random.Random) -> None:
+async def logout(environment: Environment, dice: random.Random) -> None:
     """The login ends, and whoever scans the next code does so at once."""
-    await dice.choice(stage.accounts).log_out(dice.choice((1100, 1101, 1102)))
+    await dice.choice(environment.accounts).log_out(dice.choice((1100, 1101, 1102)))
 
 
-async def failing_login(stage: Stage, dice: random.Random) -> None:
+async def failing_login(environment: Environment, dice: random.Random) -> None:
     """The same, with failures in the login that follows."""
-    account = dice.choice(stage.accounts)
+    account = dice.choice(environment.accounts)
     await account.log_out(1101)
     await _fail(account, dice, [dice.choice(LOGIN_ENDPOINTS[account.backend])])
 

@@ -73,6 +73,7 @@ class AccountEvidence:
     - `requests`: the name of each request by its transaction.
     - `files`: by message id, the SHA-256 that the bridge served and that of WeChat.
     - `broker_forgot`: the broker lost what it had acknowledged.
+    - `clock_was_wrong`: the clock of the bridge was further from WeChat's than the bridge tolerates.
     """
 
     name: str
@@ -88,3 +89,4 @@ class AccountEvidence:
     requests: Mapping[str, str] = field(default_factory=dict)
     files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     broker_forgot: bool = False
+    clock_was_wrong: bool = False

@@ -221,10 +221,14 @@ def _lost_messages() -> None:
 
 
 def _seq_reused() -> None:
-    from wx2mqtt.store.received import ReceivedMessages
+    from wx2mqtt.store import received
+    from wx2mqtt.store.queries import encode_payload
 
-    payload = ReceivedMessages._payload
-    _put(ReceivedMessages, "_payload", lambda self, body, seq: payload(self, body, seq - (seq % 7 == 0)))
+    def renumbered(body: Mapping[str, Any]) -> bytes:
+        seq = body.get("seq", 1)
+        return encode_payload({**body, "seq": seq - 1} if seq % 7 == 0 else body)
+
+    _put(received, "encode_payload", renumbered)
 
 
 def _other_seq_on_repeat() -> None:

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.chaos.blows import BLOWS
+from tests.chaos.environment import AccountDriver, Environment, open_environment
 from tests.chaos.evidence import AccountEvidence, BlowRecord
 from tests.chaos.faults import FAULTS
 from tests.chaos.judge import Finding, judge, repeats_by_kind
-from tests.chaos.stage import AccountStage, Stage, open_stage
 from tests.chaos.traffic import Traffic
 
 RUN_SECONDS = 90.0
@@ -34,7 +34,7 @@ AGAIN_SECONDS = 0.5
 """After this time a command is given again to a broker that may have forgotten it."""
 """Time between two probes of the recovery."""
 
-CASTS = (("home",), ("home",), ("bot",), ("home", "bot"), ("home", "bot"), ("home", "bot", "office"))
+ACCOUNT_SETS = (("home",), ("home",), ("bot",), ("home", "bot"), ("home", "bot"), ("home", "bot", "office"))
 PROTOCOLS = ("auto", "auto", "5", "3.1.1")
 BLOW_COUNTS = (2, 3, 3, 4)
 DOUBLE_SHARE = 0.15
@@ -46,7 +46,7 @@ class Plan:
     """What a seed says."""
 
     seed: int
-    cast: tuple[str, ...]
+    accounts: tuple[str, ...]
     protocol: str
     blows: tuple[tuple[str, ...], ...]
 
@@ -81,7 +81,7 @@ def plan_of(seed: int, kinds: Sequence[str] = ()) -> Plan:
         (choose(), choose()) if dice.random() < DOUBLE_SHARE and not kinds else (choose(),)
         for _ in range(dice.choice(BLOW_COUNTS))
     )
-    return Plan(seed=seed, cast=dice.choice(CASTS), protocol=dice.choice(PROTOCOLS), blows=blows)
+    return Plan(seed=seed, accounts=dice.choice(ACCOUNT_SETS), protocol=dice.choice(PROTOCOLS), blows=blows)
 
 
 def see_fault(first: int, name: str) -> Outcome | None:
@@ -120,48 +120,50 @@ def run(plan: Plan, fault: str = "", keep: Path | None = None, slow_seconds: flo
 
 async def _bounded(plan: Plan, folder: Path, fault: str, outcome: Outcome) -> None:
     async with asyncio.timeout(RUN_SECONDS):
-        async with open_stage(folder, plan.seed, plan.cast, plan.protocol, fault) as stage:
-            evidence = await _play(plan, stage, outcome)
-            await stage.stop()
+        async with open_environment(folder, plan.seed, plan.accounts, plan.protocol, fault) as environment:
+            evidence = await _carry_out(plan, environment, outcome)
+            await environment.stop()
             (folder / "evidence").write_bytes(pickle.dumps((evidence, outcome.blows)))
             outcome.findings += judge(evidence, outcome.blows)
-            outcome.findings += [Finding("process", text) for text in stage.wrong]
-            outcome.findings += _log_findings(stage)
+            outcome.findings += [Finding("process", text) for text in environment.wrong]
+            outcome.findings += _log_findings(environment)
             outcome.repeats = repeats_by_kind(evidence, outcome.blows)
-            outcome.messages = sum(len(account.message_ids) for account in stage.accounts)
-            outcome.commands = sum(len(account.commands) for account in stage.accounts)
+            outcome.messages = sum(len(account.message_ids) for account in environment.accounts)
+            outcome.commands = sum(len(account.commands) for account in environment.accounts)
 
 
-async def _play(plan: Plan, stage: Stage, outcome: Outcome) -> list[AccountEvidence]:
+async def _carry_out(plan: Plan, environment: Environment, outcome: Outcome) -> list[AccountEvidence]:
     dice = random.Random(plan.seed + 1)
-    traffic = Traffic(stage, random.Random(plan.seed + 2))
-    await stage.log_in()
+    traffic = Traffic(environment, random.Random(plan.seed + 2))
+    await environment.log_in()
     async with traffic.flowing():
         for kinds in plan.blows:
             await asyncio.sleep(dice.uniform(0.1, 0.4))
-            outcome.blows.append(await _strike(kinds, stage, dice, traffic))
-    await stage.drain()
-    for phone in stage.phones:
+            outcome.blows.append(await _inflict(kinds, environment, dice, traffic))
+    await environment.drain()
+    for phone in environment.phones:
         for violation in await phone.get("violations"):
             if violation["what"] in TOLERATED:
                 continue
             outcome.findings.append(Finding("violation", str(violation)))
-    return await stage.evidence()
+    return await environment.evidence()
 
 
-async def _strike(kinds: tuple[str, ...], stage: Stage, dice: random.Random, traffic: Traffic) -> BlowRecord:
+async def _inflict(
+    kinds: tuple[str, ...], environment: Environment, dice: random.Random, traffic: Traffic
+) -> BlowRecord:
     began = time.monotonic()
     for kind in kinds[1:]:
-        await BLOWS[kind][0](stage, dice)
-    await BLOWS[kinds[0]][0](stage, dice)
+        await BLOWS[kind][0](environment, dice)
+    await BLOWS[kinds[0]][0](environment, dice)
     ended = time.monotonic()
     recoveries = await asyncio.gather(
-        *(_recovery(account, stage, traffic, ended) for account in stage.accounts)
+        *(_recovery(account, environment, traffic, ended) for account in environment.accounts)
     )
     worst = {name: max(one[name] for one in recoveries) for name in recoveries[0]}
     for name, seconds in worst.items():
         if seconds >= RECOVERY_SECONDS:
-            stage.wrong.append(f"no {name} within {RECOVERY_SECONDS:g} s after {' and '.join(kinds)}")
+            environment.wrong.append(f"no {name} within {RECOVERY_SECONDS:g} s after {' and '.join(kinds)}")
     return BlowRecord(
         kind=kinds[0] if len(kinds) == 1 else "two at once",
         began=began,
@@ -171,7 +173,9 @@ async def _strike(kinds: tuple[str, ...], stage: Stage, dice: random.Random, tra
     )
 
 
-async def _recovery(account: AccountStage, stage: Stage, traffic: Traffic, since: float) -> dict[str, float]:
+async def _recovery(
+    account: AccountDriver, environment: Environment, traffic: Traffic, since: float
+) -> dict[str, float]:
     """Returns the seconds until the next message and the next command have come through."""
 
     async def message() -> float:
@@ -180,7 +184,7 @@ async def _recovery(account: AccountStage, stage: Stage, traffic: Traffic, since
             text = f"probe {account.name} {seconds:.6f}"
             if await account.say(account.writers[0], text):
                 probes.add(text)
-            if await stage.wait(lambda: not probes.isdisjoint(account.texts), PROBE_SECONDS):
+            if await environment.wait(lambda: not probes.isdisjoint(account.texts), PROBE_SECONDS):
                 return time.monotonic() - since
         return RECOVERY_SECONDS
 
@@ -188,10 +192,10 @@ async def _recovery(account: AccountStage, stage: Stage, traffic: Traffic, since
         given = await traffic.plain_command(account)
         until = since + RECOVERY_SECONDS
         while (
-            not await stage.wait(lambda: given.id in account.results, AGAIN_SECONDS)
+            not await environment.wait(lambda: given.id in account.results, AGAIN_SECONDS)
             and time.monotonic() < until
         ):
-            if stage.forgot:  # it may have come before the bridge had subscribed again
+            if environment.forgot:  # it may have come before the bridge had subscribed again
                 await account.give_again(given)
         return min(RECOVERY_SECONDS, time.monotonic() - since)
 
@@ -199,8 +203,8 @@ async def _recovery(account: AccountStage, stage: Stage, traffic: Traffic, since
     return {"message": message_seconds, "command": command_seconds}
 
 
-def _log_findings(stage: Stage) -> list[Finding]:
+def _log_findings(environment: Environment) -> list[Finding]:
     """Returns what the bridge itself took for a fault of its own."""
-    text = stage.log.read_text(errors="replace") if stage.log.exists() else ""
+    text = environment.log.read_text(errors="replace") if environment.log.exists() else ""
     lines = [line for line in text.splitlines() if '"exception"' in line or "Traceback" in line]
     return [Finding("log", line[:600]) for line in lines[:5]]

@@ -9,11 +9,12 @@ import pytest
 
 from tests.chaos import judge
 from tests.chaos.blows import BLOWS, ILINK_ENDPOINTS, LOGIN_ENDPOINTS, WEBWX_ENDPOINTS
-from tests.chaos.faults import FAULTS
+from tests.chaos.faults import FAULTS, plant
 from tests.chaos.report import BEGIN, END
-from tests.chaos.run import CASTS, plan_of, run, see_fault
+from tests.chaos.run import ACCOUNT_SETS, plan_of, run, see_fault
 from tests.support.broker import PROGRAM
 from tests.support.effort import chaos
+from tests.support.forks import CONTEXT
 from tests.support.seed import SEED
 from wx2mqtt.simulator.routes import ENDPOINTS
 
@@ -41,7 +42,7 @@ def test_the_judge_sees_a_planted_fault(name: str):
 def test_a_seed_always_says_the_same():
     assert plan_of(7) == plan_of(7)
     assert len({plan_of(seed) for seed in range(50)}) == 50
-    assert {plan_of(seed).cast for seed in range(50)} == set(CASTS)
+    assert {plan_of(seed).accounts for seed in range(50)} == set(ACCOUNT_SETS)
     assert {kind for seed in range(500) for kinds in plan_of(seed).blows for kind in kinds} == set(BLOWS)
 
 
@@ -56,6 +57,15 @@ def test_all_endpoints_that_fail_exist_in_the_simulator():
         *(name for names in LOGIN_ENDPOINTS.values() for name in names),
     }
     assert named <= ENDPOINTS.keys()
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_can_be_planted(name: str):
+    """What it replaces still exists; the bridge of this process stays as it is."""
+    process = CONTEXT.Process(target=plant, args=(name,))
+    process.start()
+    process.join(30)
+    assert process.exitcode == 0
 
 
 def test_the_page_names_every_blow_and_every_planted_fault():

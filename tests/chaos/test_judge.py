@@ -133,6 +133,15 @@ def test_what_a_forgetful_broker_dropped_must_be_in_the_history():
     assert {finding.kind for finding in judge([account])} == {"lost"}
 
 
+def test_an_own_message_is_allowed_only_of_an_attempt_without_an_answer_and_with_a_wrong_clock():
+    results = (result("c1", duplicate_possible=True), result("c2"))
+    for command_id, kinds in (("c1", set()), ("c2", {"own"})):
+        own = message(4, id=f"s{command_id}")
+        account = replace(well(), seen=[*MESSAGES, own, *results], clock_was_wrong=True)
+        assert {finding.kind for finding in judge([account])} == kinds
+        assert {finding.kind for finding in judge([replace(account, clock_was_wrong=False)])} == {"own"}
+
+
 def test_more_repeats_than_one_window_after_a_kill_are_a_finding():
     count = MAX_REPEATED_MESSAGES + 1
     numbers = range(1, count + 1)

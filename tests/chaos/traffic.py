@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tests.chaos.evidence import GivenCommand
 
 if TYPE_CHECKING:
-    from tests.chaos.stage import AccountStage, Stage
+    from tests.chaos.environment import AccountDriver, Environment
 
 MESSAGE_SECONDS = 0.05
 """Between two messages of an account, on average; the same for requests."""
@@ -34,8 +34,8 @@ PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x10\x00\x00\x00\x10\x08\
 class Traffic:
     """The traffic of one run; `numbers` make all texts of the run different."""
 
-    def __init__(self, stage: Stage, dice: random.Random) -> None:
-        self._stage = stage
+    def __init__(self, environment: Environment, dice: random.Random) -> None:
+        self._environment = environment
         self._dice = dice
         self._number = 0
 
@@ -44,7 +44,7 @@ class Traffic:
         """Traffic for as long as the block lasts; what was begun is ended."""
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:
-            for account in self._stage.accounts:
+            for account in self._environment.accounts:
                 for chat in account.writers:
                     tasks.create_task(self._write(account, chat, stop))
                 tasks.create_task(self._command(account, stop))
@@ -54,7 +54,7 @@ class Traffic:
             finally:
                 stop.set()
 
-    async def _write(self, account: AccountStage, chat: str, stop: asyncio.Event) -> None:
+    async def _write(self, account: AccountDriver, chat: str, stop: asyncio.Event) -> None:
         while not await self._paused(stop, MESSAGE_SECONDS * len(account.writers)):
             # An own picture in a chat where an attempt with a picture had no answer counts as its echo.
             if self._dice.random() < FILE_SHARE and chat != "filehelper":
@@ -66,11 +66,11 @@ class Traffic:
                     chat, f"{chat} {self._next()}/{{n}}" if count > 1 else self._text(chat), count
                 )
 
-    async def _command(self, account: AccountStage, stop: asyncio.Event) -> None:
+    async def _command(self, account: AccountDriver, stop: asyncio.Event) -> None:
         while not await self._paused(stop, account.command_seconds):
             await self.command(account, self._dice.choice(account.users))
 
-    async def command(self, account: AccountStage, user: str) -> GivenCommand:
+    async def command(self, account: AccountDriver, user: str) -> GivenCommand:
         """Publishes a command of a random form; it counts when the broker has acknowledged it."""
         number, chance = self._next(), self._dice.random()
         if chance < FILE_SHARE:
@@ -84,7 +84,7 @@ class Traffic:
             body = {"text": content}
         body["ttl"] = TTL_SECONDS
         command = GivenCommand(id=f"c{number}", user=user, content=content, publisher=account.publisher_name)
-        has_responses = self._stage.protocol != "3.1.1"
+        has_responses = self._environment.protocol != "3.1.1"
         if has_responses and FILE_SHARE <= chance < FILE_SHARE + WITHOUT_ID_SHARE:
             command.id, command.correlation = "", f"c{number}".encode()
             reply = {"ResponseTopic": f"reply/{account.name}", "CorrelationData": command.correlation}
@@ -97,7 +97,7 @@ class Traffic:
             await account.give(command, f"out/{user}", json.dumps({"id": command.id, **body}))
         return command
 
-    async def plain_command(self, account: AccountStage) -> GivenCommand:
+    async def plain_command(self, account: AccountDriver) -> GivenCommand:
         """Publishes a text with an id."""
         number, user = self._next(), account.users[0]
         command = GivenCommand(
@@ -107,7 +107,7 @@ class Traffic:
         await account.give(command, f"out/{user}", json.dumps(body))
         return command
 
-    async def _request(self, account: AccountStage, stop: asyncio.Event) -> None:
+    async def _request(self, account: AccountDriver, stop: asyncio.Event) -> None:
         while not await self._paused(stop, REQUEST_SECONDS):
             transaction, name = f"t{self._next()}", self._dice.choice(REQUESTS)
             account.requests[transaction] = name

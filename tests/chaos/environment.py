@@ -86,14 +86,14 @@ class Phone:
         await self.process.stop()
 
 
-class AccountStage:
+class AccountDriver:
     """One account: what is done with it, and the record of that.
 
     `payloads` are the topic and payload of each command by its id, `texts` the texts of all messages that were
     seen, `results` the ids (or transactions) of the commands that have a result.
     """
 
-    def __init__(self, stage: Stage, name: str, phone: Phone) -> None:
+    def __init__(self, environment: Environment, name: str, phone: Phone) -> None:
         self.name = name
         self.base = BASES[name]
         self.backend = BACKENDS[name]
@@ -115,7 +115,7 @@ class AccountStage:
         self.results: set[str] = set()
         self.answers: dict[str, dict[str, Any]] = {}
         self.state = ""
-        self._stage = stage
+        self._environment = environment
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -161,7 +161,7 @@ class AccountStage:
     async def answer(self, name: str, transaction: str, **fields: Any) -> dict[str, Any]:
         """Publishes a request and returns the data of its answer."""
         await self.ask(name, {"transaction": transaction, **fields})
-        await self._stage.wait(lambda: transaction in self.answers, DRAIN_SECONDS)
+        await self._environment.wait(lambda: transaction in self.answers, DRAIN_SECONDS)
         answer = self.answers.get(transaction, {})
         return dict(answer.get("data") or {})
 
@@ -204,7 +204,7 @@ class AccountStage:
         with_id = (command for command in self.commands if command.id)
         return [one for one in with_id if (one.transaction or one.id) not in self.results]
 
-    async def evidence(self, *, forgot: bool, files: dict[str, tuple[str, str]]) -> AccountEvidence:
+    async def evidence(self, files: dict[str, tuple[str, str]]) -> AccountEvidence:
         part = "ilink/" if self.is_bot else ""
         return AccountEvidence(
             name=self.name,
@@ -219,7 +219,8 @@ class AccountStage:
             commands=self.commands,
             requests=self.requests,
             files=files,
-            broker_forgot=forgot,
+            broker_forgot=self._environment.forgot,
+            clock_was_wrong=self._environment.clock_was_wrong,
         )
 
     async def _history(self) -> list[dict[str, Any]]:
@@ -233,7 +234,7 @@ class AccountStage:
         return rows
 
 
-class Stage:
+class Environment:
     """The processes of one run. `fault` is the name of a planted fault, empty for none."""
 
     def __init__(
@@ -246,9 +247,10 @@ class Stage:
         self.broker = Mosquitto(folder / "mosquitto", BROKER, log="information")
         self.broker_line = Line(self.broker.port)
         self.phones: list[Phone] = []
-        self.accounts: list[AccountStage] = []
+        self.accounts: list[AccountDriver] = []
         self.bridge: Child | None = None
         self.forgot = False
+        self.clock_was_wrong = False
         self.wrong: list[str] = []
         self.changed = asyncio.Event()
         self._seed = seed
@@ -266,7 +268,7 @@ class Stage:
         first = await self._open_phone(self._seed)
         for name in self._names:
             phone = first if name != "office" else await self._open_phone(self._seed + 1)
-            self.accounts.append(AccountStage(self, name, phone))
+            self.accounts.append(AccountDriver(self, name, phone))
         filters = [f"{account.base}/{name}" for account in self.accounts for name in OBSERVED]
         self.observer = Client(
             self.broker.port, "observer", *filters, "reply/#", on_message=self._on_publication
@@ -375,7 +377,7 @@ class Stage:
             self._account_of(publication.topic).see(publication)
         self.changed.set()
 
-    def _account_of(self, topic: str) -> AccountStage:
+    def _account_of(self, topic: str) -> AccountDriver:
         fitting = [account for account in self.accounts if topic.startswith(f"{account.base}/")]
         return max(fitting, key=lambda account: len(account.base)) if fitting else self.accounts[0]
 
@@ -433,10 +435,10 @@ class Stage:
         ) as http:
             for account in self.accounts:
                 files = await self._files(http, account)
-                collected.append(await account.evidence(forgot=self.forgot, files=files))
+                collected.append(await account.evidence(files))
         return collected
 
-    async def _files(self, http: httpx.AsyncClient, account: AccountStage) -> dict[str, tuple[str, str]]:
+    async def _files(self, http: httpx.AsyncClient, account: AccountDriver) -> dict[str, tuple[str, str]]:
         """Fetches the files of some messages from the bridge and from the phone."""
         urls: dict[str, str] = {}
         for publication in account.seen:
@@ -470,13 +472,13 @@ async def _served_hash(http: httpx.AsyncClient, url: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def open_stage(
+async def open_environment(
     folder: Path, seed: int, names: tuple[str, ...], protocol: str, fault: str = ""
-) -> AsyncIterator[Stage]:
-    """A stage whose bridge does not run yet; nothing is left of it afterwards but its files."""
-    stage = Stage(folder, seed, names, protocol, fault)
+) -> AsyncIterator[Environment]:
+    """A environment whose bridge does not run yet; nothing is left of it afterwards but its files."""
+    environment = Environment(folder, seed, names, protocol, fault)
     try:
-        await stage.open()
-        yield stage
+        await environment.open()
+        yield environment
     finally:
-        await stage.close()
+        await environment.close()
