@@ -6,8 +6,10 @@ import asyncio
 import contextlib
 import hashlib
 import json
+import random
 import resource
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -20,7 +22,7 @@ from tests.chaos.client import Client
 from tests.chaos.evidence import AccountEvidence, GivenCommand, Publication
 from tests.chaos.launcher import Child, ControlBlock, start_bridge, start_simulator
 from tests.chaos.line import Line
-from tests.support.broker import Mosquitto, free_port
+from tests.support.broker import Mosquitto
 from tests.support.traffic import CONTACTS, WRITERS
 
 KEEPALIVE_SECONDS = 4
@@ -28,7 +30,6 @@ LOGIN_SECONDS = 20.0
 DRAIN_SECONDS = 40.0
 FAULT_DRAIN_SECONDS = 8.0
 """With a planted fault something never comes."""
-SAY_SECONDS = 15.0
 HISTORY_PAGE = 500
 FAULT_POLL_SECONDS = 0.05
 
@@ -244,7 +245,7 @@ class Environment:
         self.log = folder / "log"
         self.config = folder / "wx2mqtt.yaml"
         self.control = ControlBlock(folder / "control")
-        self.broker = Mosquitto(folder / "mosquitto", BROKER, log="information")
+        self.broker = Mosquitto(folder / "mosquitto", BROKER, port=_lasting_port(), log="information")
         self.broker_line = Line(self.broker.port)
         self.phones: list[Phone] = []
         self.accounts: list[AccountDriver] = []
@@ -257,7 +258,6 @@ class Environment:
         self._names = names
         self.protocol = protocol
         self._fault = fault
-        self._web_port = free_port()
         self._log_level = "info"
         self._files_served = 0
 
@@ -312,7 +312,7 @@ class Environment:
             "accounts": {account.name: account.settings for account in self.accounts},
             "storage": {"path": str(self.folder / "store")},
             "log": {"level": self._log_level, "format": "json"},
-            "web": {"listen": f"127.0.0.1:{self._web_port}"},
+            "web": {"listen": "127.0.0.1:0"},
         }
         if broken:
             settings["no_such_key"] = True
@@ -429,14 +429,19 @@ class Environment:
 
     async def evidence(self) -> list[AccountEvidence]:
         """Collects what the judge needs; the bridge must run."""
-        collected = []
-        async with httpx.AsyncClient(
-            base_url=f"http://127.0.0.1:{self._web_port}", trust_env=False, timeout=20
-        ) as http:
-            for account in self.accounts:
-                files = await self._files(http, account)
-                collected.append(await account.evidence(files))
-        return collected
+        base_url = self._web_url()
+        async with httpx.AsyncClient(base_url=base_url, trust_env=False, timeout=20) as http:
+            files = [await self._files(http, account) if base_url else {} for account in self.accounts]
+        return [
+            await account.evidence(compared) for account, compared in zip(self.accounts, files, strict=True)
+        ]
+
+    def _web_url(self) -> str:
+        """Returns where the web server of the last start listens; empty where the disk was full when it said so."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        starts = [number for number, line in enumerate(lines) if "The store is" in line]
+        served = [line for line in lines[starts[-1] :] if "web server runs" in line] if starts else []
+        return str(json.loads(served[-1])["url"]) if served else ""
 
     async def _files(self, http: httpx.AsyncClient, account: AccountDriver) -> dict[str, tuple[str, str]]:
         """Fetches the files of some messages from the bridge and from the phone."""
@@ -456,6 +461,20 @@ class Environment:
         return hashlib.sha256(await phone.content(path)).hexdigest()
 
 
+def _lasting_port() -> int:
+    """Returns a free port that the system gives to nobody else while the broker is away."""
+    while True:
+        port = random.randrange(*OWN_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+OWN_PORTS = (12_000, 30_000)
+"""Below those that Linux gives to outgoing connections."""
 MAX_FILES = 5
 """Files of an account that are compared at the end of a run."""
 

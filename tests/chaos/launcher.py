@@ -21,7 +21,7 @@ from tests.support.forks import CONTEXT
 
 CONTEXT.set_forkserver_preload(["tests.chaos.launcher", "tests.chaos.preload", "tests.crash.runner"])
 
-END_SECONDS = 15.0
+END_SECONDS = 30.0
 """An orderly stop takes at most 5 s; the rest is room for a busy machine."""
 
 POLL_SECONDS = 0.01

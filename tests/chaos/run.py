@@ -22,9 +22,9 @@ from tests.chaos.faults import FAULTS
 from tests.chaos.judge import Finding, judge, repeats_by_kind
 from tests.chaos.traffic import Traffic
 
-RUN_SECONDS = 90.0
+RUN_SECONDS = 240.0
 """A run that takes longer has failed."""
-RECOVERY_SECONDS = 20.0
+RECOVERY_SECONDS = 30.0
 FAULT_SEEDS = 8
 """So many seeds are tried until the judge has seen a planted fault."""
 TOLERATED = {"tolerated, but: context_token is not the newest"}
