@@ -24,6 +24,13 @@ def test_each_failure_doubles_the_wait_up_to_the_cap(first, cap, failures, chanc
     assert step / 2 <= backoff.wait(chance) <= step
 
 
+@given(CHANCE)
+def test_two_failures_in_a_row_cost_less_than_two_seconds(chance):
+    once = Backoff().after_failure()
+    assert once.wait(chance) <= 0.5
+    assert once.wait(chance) + once.after_failure().wait(chance) < 2.0
+
+
 @given(st.integers(0, 10**9), CHANCE)
 def test_no_number_of_failures_is_too_much(failures, chance):
     assert Backoff(failures=failures).wait(chance) <= 60.0

@@ -44,7 +44,7 @@ DOWNLOAD_IDLE_TIMEOUT_SECONDS = 30.0
 DOWNLOAD_TIMEOUT_SECONDS = 1800.0
 # The pause before the next look while the store is full or the login is over.
 STORE_FULL_POLL_SECONDS = 5.0
-# The longest pause after the disk refused a file; it doubles from 1 s on while the disk refuses every file.
+# The longest pause after the disk refused a file; the pause doubles while the disk refuses every file.
 MAX_DISK_PAUSE_SECONDS = 30.0
 # The longest pause between two downloads while all of them fail.
 MAX_FAILURE_PAUSE_SECONDS = 60.0

@@ -17,6 +17,7 @@ from wx2mqtt.store.records import MediaRow, MediaState
 GIVE_UP_AFTER_MS = 86_400_000
 """A download that keeps failing is given up at this age."""
 
+FIRST_RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 300.0
 """The longest pause between two attempts; the pause doubles from attempt to attempt."""
 
@@ -64,7 +65,7 @@ def next_attempt(
             return _after_empty_answer(row, now, why, language)
     if now - row.created >= GIVE_UP_AFTER_MS:
         return GiveUp(MediaState.FAILED, bridge_text(language, "media_failed", why=why))
-    pause = Backoff(cap=MAX_RETRY_SECONDS, failures=row.attempts + 1).wait(chance)
+    pause = Backoff(first=FIRST_RETRY_SECONDS, cap=MAX_RETRY_SECONDS, failures=row.attempts + 1).wait(chance)
     throttled_seconds = error.retry_after if isinstance(error, Throttled) else 0.0
     return RetryAt(now + int(max(pause, throttled_seconds) * 1000), 0, why)
 
