@@ -251,11 +251,11 @@ def _settled_before_puback() -> None:
 
     publish = Publisher._publish
 
-    def mark_first(self: Any, row: Any, truncated: bytes | None = None) -> None:
+    def mark_first(self: Any, row: Any, *more: Any) -> None:
         async def mark_and_publish() -> None:
             await self._journal.mark_published([row.id])
             await asyncio.sleep(GAP_SECONDS)
-            publish(self, row, truncated)
+            publish(self, row, *more)
 
         tasks.add(asyncio.ensure_future(mark_and_publish()))
 
