@@ -177,16 +177,17 @@ def _repeat_after_answer() -> None:
 
 
 def _commands_swapped() -> None:
-    from wx2mqtt.bridge.commands.queues import ChatQueues
+    from wx2mqtt.bridge.commands.sender import CommandSender
 
-    append = ChatQueues._append
+    add = CommandSender.add
 
-    def swapped(self: Any, queue: Any, row: Any) -> None:
-        append(self, queue, row)
-        if len(queue.rows) > 2:  # the first one may be under way
-            queue.rows[-1], queue.rows[-2] = queue.rows[-2], queue.rows[-1]
+    def add_some_later(self: Any, row: Any) -> None:
+        if row.id % 4:
+            add(self, row)
+        else:
+            asyncio.get_running_loop().call_later(5 * GAP_SECONDS, add, self, row)
 
-    _put(ChatQueues, "_append", swapped)
+    _put(CommandSender, "add", add_some_later)
 
 
 # WeChat to MQTT
@@ -264,9 +265,9 @@ def _settled_before_puback() -> None:
 
 
 def _nothing_again_after_reconnect() -> None:
-    from wx2mqtt.bridge.publisher import Publisher
+    from wx2mqtt.bridge.outbox_reader import OutboxReader
 
-    _put(Publisher, "on_connected", lambda self: self._wake_event.set())
+    _put(OutboxReader, "restart", lambda _: None)
 
 
 def _messages_swapped() -> None:
@@ -368,7 +369,6 @@ FAULTS: Mapping[str, PlantedFault] = {
         text="commands of a chat overtake each other",
         finding="order",
         plant=_commands_swapped,
-        blows=("WeChat away", "logout"),
     ),
     "cursor_first": PlantedFault(
         text="the cursor is stored before the messages", finding="lost", plant=_cursor_first, blows=KILLS
