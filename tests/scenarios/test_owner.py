@@ -16,6 +16,7 @@ from tests.scenarios.signing_in import STATE, states_since, url_after
 from tests.scenarios.test_backup import wx2mqtt
 from tests.scenarios.test_terminal_login import with_a_screen
 from tests.support.broker import DURABLE
+from tests.support.ear import Heard
 from tests.support.home import Home, at_home
 from tests.support.ilink_home import ILinkHome, at_ilink_home
 from tests.support.process import BridgeProcess
@@ -121,14 +122,22 @@ async def is_refused(scans: WebScans, since: int) -> dict[str, Any]:
 
 
 def trust(home: Home) -> dict[str, bool]:
-    """Who is in the directory, and whether they are trusted."""
-    return {one["user"]: one["trusted"] for one in home.ear.on("wx/contacts")[-1].body["contacts"]}
+    """Who is in the newest directory, and whether they are trusted."""
+    return trusted_in(home.ear.on("wx/contacts")[-1])
+
+
+def trusted_in(directory: Heard) -> dict[str, bool]:
+    return {one["user"]: one["trusted"] for one in directory.body["contacts"]}
 
 
 async def log_in_and_out(scans: WebScans) -> int:
     """The owner has logged in and WeChat has ended that login; returns the count of the ear before the end."""
     await scans.home.log_in()
     await scans.owner_writes()
+    # The directory follows the login and the first message a moment later.
+    await scans.home.hear(
+        scans.home.ear.wait, "wx/contacts", lambda directory: scans.user in trusted_in(directory)
+    )
     since = scans.home.ear.count
     await scans.end_login()
     await scans.home.body(STATE, state="waiting_for_scan", since=since)
