@@ -83,6 +83,8 @@ class AdminOperations:
             self._account.publisher.on_connected()
             return {"row": row_id}
         row = await self._require_row(fields)
+        if row.result is not None and not _has_content(row):
+            raise BadCommand("bad_request", "command_refused", id=row.command_id)
         self._account.validator.check(row.command)
         if not self._account.resolver.is_complete(row):
             raise BadCommand("bad_file", "file_lost")
@@ -131,6 +133,12 @@ class AdminOperations:
 
 def _has_failed(row: CommandRow) -> bool:
     return row.result is not None and row.result.status in (Status.FAILED, Status.UNCERTAIN, Status.EXPIRED)
+
+
+def _has_content(row: CommandRow) -> bool:
+    """Returns whether there is something to send: of a command that was refused at once nothing is kept."""
+    command = row.command
+    return bool(command.text or command.path or command.url or command.message_id or row.blob)
 
 
 def _command_body(row: CommandRow) -> dict[str, Json]:

@@ -108,7 +108,7 @@ class Attachments:
     async def _store_chunks(self, requested_kind: str, chunks: AsyncGenerator[bytes, None]) -> Blob:
         full_error = BadCommand("storage_full", "no_room_for_file")
         screened = screen_content(
-            chunks, requested_kind, self._limits, self._ctx.shared.free_bytes, full_error
+            chunks, requested_kind, self._limits, self._ctx.shared.free_bytes_for_commands, full_error
         )
         async with aclosing(chunks), aclosing(screened):
             try:

@@ -18,6 +18,7 @@ from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.supervisor import Watchdog
 from wx2mqtt.errors import LoggedOut
 from wx2mqtt.i18n import Language
+from wx2mqtt.limits import MAX_COMMAND_STORE_SHARE
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import BrokerClient
 from wx2mqtt.mqtt.topics import Topics
@@ -60,14 +61,18 @@ class SharedServices:
     login_reported: Signal[[str, LoginStatus, str]] = field(default_factory=Signal)
 
     @property
-    def free_bytes(self) -> int:
-        """Bytes that the store may still take."""
-        return self.quota.limit - self.quota.size
+    def free_bytes_for_commands(self) -> int:
+        """Bytes that the files of commands may still take; the rest is kept for messages."""
+        return int(self.quota.limit * MAX_COMMAND_STORE_SHARE) - self.quota.size
 
-    def exceeded_limit(self) -> str:
-        """Returns the limit as text (`500 MB`) when it is used up, else an empty string."""
+    def exceeded_limit(self, *, for_commands: bool = False) -> str:
+        """Returns the limit as text (`500 MB`) when it is used up, else an empty string.
+
+        Commands may use less of it than messages, which come once.
+        """
         limit = self.quota.limit
-        return f"{limit / 1_000_000:g} MB" if self.quota.size >= limit > 0 else ""
+        usable = int(limit * MAX_COMMAND_STORE_SHARE) if for_commands else limit
+        return f"{limit / 1_000_000:g} MB" if limit > 0 and self.quota.size >= usable else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.i18n import Catalogue, Language, text
+from wx2mqtt.limits import MAX_FACT_CHARACTERS
 
 BRIDGE_MESSAGES: Catalogue = {
     # results
@@ -141,6 +142,12 @@ BRIDGE_MESSAGES: Catalogue = {
     ),
     "unknown_kind": ("kind '{kind}' is unknown; known are {known}", "未知的类型“{kind}”;可用的有 {known}"),
     "empty": ("there is no text to send", "没有要发送的文字"),
+    "value_too_long": ("'{key}' may have at most {limit} characters", "“{key}”最多 {limit} 个字符"),
+    "too_many_values": ("'{key}' may have at most {limit} values", "“{key}”最多 {limit} 项"),
+    "transaction_too_large": (
+        "'transaction' may have at most {limit} bytes",
+        "“transaction”最多 {limit} 字节",
+    ),
     "a text": ("a text", "文字"),
     "a topic level": ("a name as in contacts, without / + #", "contacts 中的名字,不含 / + #"),
     "a number of seconds above 0": ("a number of seconds above 0", "大于 0 的秒数"),
@@ -437,6 +444,10 @@ BRIDGE_MESSAGES: Catalogue = {
         "命令“{id}”正在发送;结果随后就到",
     ),
     "command_waits": ("command '{id}' is still under way", "命令“{id}”仍在处理中"),
+    "command_refused": (
+        "command '{id}' was refused, and its content is not kept; publish it again",
+        "命令“{id}”已被拒绝,其内容未保存;请重新发布",
+    ),
     "command_sent": ("command '{id}' was sent", "命令“{id}”已发送"),
     "row_unknown": ("no message {row} was set aside", "没有被搁置的消息 {row}"),
     # backup, restore, purge
@@ -637,6 +648,10 @@ BRIDGE_MESSAGES: Catalogue = {
 }
 
 
+# Lists that the bridge makes itself: they are long with a reason, and hold nothing of the caller.
+_OWN_FACTS = ("known", "problems")
+
+
 def bridge_text(language: Language, key: str, /, **facts: object) -> str:
     return text(BRIDGE_MESSAGES, language, key, **facts)
 
@@ -644,8 +659,18 @@ def bridge_text(language: Language, key: str, /, **facts: object) -> str:
 def rejection_text(language: Language, bad: BadCommand) -> str:
     """Returns the sentence that says why a command or request was rejected.
 
-    The fact `expected` is itself a key of `BRIDGE_MESSAGES` and is translated, too.
+    The fact `expected` is itself a key of `BRIDGE_MESSAGES` and is translated, too. Long facts are cut.
     """
-    expected = bad.facts.get("expected")
-    facts = bad.facts if expected is None else {**bad.facts, "expected": bridge_text(language, str(expected))}
+    facts = {name: fact if name in _OWN_FACTS else _shortened(fact) for name, fact in bad.facts.items()}
+    if "expected" in facts:
+        facts["expected"] = bridge_text(language, str(facts["expected"]))
     return bridge_text(language, bad.message_key, **facts)
+
+
+def _shortened(fact: object) -> object:
+    """Returns the beginning of a long text: whoever sends a command chooses what its refusal quotes."""
+    return (
+        f"{fact[:MAX_FACT_CHARACTERS]}…"
+        if isinstance(fact, str) and len(fact) > MAX_FACT_CHARACTERS
+        else fact
+    )

@@ -11,12 +11,26 @@ Everything that does not fit raises `BadCommand` with the key that is wrong.
 from __future__ import annotations
 
 import json
-import math
 import unicodedata
 from collections.abc import Callable, Mapping
-from typing import Self
 
+from wx2mqtt.bounded_json import JsonBounds, JsonDecimal, JsonOutOfBounds, is_encodable, load_json
 from wx2mqtt.errors import BadCommand
+from wx2mqtt.limits import (
+    COMMAND_JSON,
+    MAX_CODE_DIGITS,
+    MAX_COMMAND_ID_CHARACTERS,
+    MAX_FACT_CHARACTERS,
+    MAX_FIELD_CHARACTERS,
+    MAX_MENTION_CHARACTERS,
+    MAX_MENTIONS,
+    MAX_NAME_CHARACTERS,
+    MAX_REQUEST_INTEGER,
+    MAX_TEXT_PAYLOAD_BYTES,
+    MAX_TRANSACTION_BYTES,
+    MAX_TTL_SECONDS,
+    REQUEST_JSON,
+)
 from wx2mqtt.message_kinds import attachment_kinds
 from wx2mqtt.model import Command, Json
 from wx2mqtt.mqtt.topics import is_topic_level
@@ -33,35 +47,8 @@ COMMAND_KEYS = (
     *("id", "ttl", "mention", "hold", "priority", "urgent", "also_wechat"),
 )
 
-MAX_ID_CHARACTERS = 128
-
-# Characters of a remark or of a group's name; WeChat itself takes about 18 (webwx 6.1.1).
-MAX_NAME_CHARACTERS = 100
-
-MAX_CODE_DIGITS = 12
-
-# A longer `ttl` means "for ever".
-MAX_TTL_SECONDS = 10 * 365 * 86_400
-
-# Levels of a JSON object: `transaction` is echoed, so what is parsed must be encodable again.
-MAX_JSON_DEPTH = 64
-
 # Unicode categories of control characters, line ends and surrogates.
 _NOT_IN_A_LINE = frozenset({"Cc", "Zl", "Zp", "Cs"})
-
-
-class JsonDecimal(float):
-    """A JSON number with a fraction or an exponent; `text` is how it was written."""
-
-    text: str
-
-    def __new__(cls, text: str) -> Self:
-        """Raises ValueError for a number that is too large: JSON cannot write infinity."""
-        number = super().__new__(cls, text)
-        if math.isinf(number):
-            raise ValueError(text)
-        number.text = text
-        return number
 
 
 # Raises `BadCommand` for a command that is not supported at all, whatever else its fields hold.
@@ -86,10 +73,12 @@ def read_command(
     is_object = media_type == "application/json" or payload.lstrip()[:1] == b"{"
     if media_type == "text/plain" or not is_object:
         return _text_command(user, payload)
-    return command_from_fields(user, _read_object(payload, "bad_json"), check_fields)
+    return command_from_fields(user, _read_object(payload, "bad_json", COMMAND_JSON), check_fields)
 
 
 def _text_command(user: str, payload: bytes) -> Command:
+    if len(payload) > MAX_TEXT_PAYLOAD_BYTES:
+        raise BadCommand("too_long", "too_large", size=len(payload), limit=MAX_TEXT_PAYLOAD_BYTES)
     text = _decode(payload)
     if not text.strip():
         raise BadCommand("empty", "empty")
@@ -114,19 +103,21 @@ def _build(user: str, command_id: str, fields: Fields) -> Command:
         if key not in COMMAND_KEYS:
             raise BadCommand("bad_command", "unknown_key", key=key, known=", ".join(COMMAND_KEYS))
     kind = fields.get("kind", "text")
-    if not isinstance(kind, str) or kind not in COMMAND_KINDS:
+    if not isinstance(kind, str):
+        raise _bad_value("kind", "a text")
+    if kind not in COMMAND_KINDS:
         raise BadCommand("bad_command", "unknown_kind", kind=kind, known=", ".join(COMMAND_KINDS))
     _check_completeness(kind, fields)
     return Command(
         user=user,
         kind=kind,
         id=command_id,
-        text=_read_string(fields, "text"),
-        path=_read_string(fields, "path"),
-        url=_read_string(fields, "url"),
+        text=_read_text(fields),
+        path=_read_short_string(fields, "path"),
+        url=_read_short_string(fields, "url"),
         data=_read_string(fields, "data"),
-        name=_read_string(fields, "name"),
-        message_id=_read_string(fields, "message_id"),
+        name=_read_short_string(fields, "name"),
+        message_id=_read_short_string(fields, "message_id"),
         mention=_read_mention(fields),
         ttl=_read_ttl(fields),
         hold=_read_switch(fields, "hold", default=True),
@@ -172,15 +163,33 @@ def read_command_id(fields: Fields) -> str:
         value = value.text
     elif isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if not isinstance(value, str) or not 1 <= len(value) <= MAX_ID_CHARACTERS or not _is_encodable(value):
+    if (
+        not isinstance(value, str)
+        or not 1 <= len(value) <= MAX_COMMAND_ID_CHARACTERS
+        or not is_encodable(value)
+    ):
         raise _bad_value("id", "1 to 128 characters")
     return value
 
 
 def _read_string(fields: Fields, key: str) -> str:
     value = fields.get(key, "")
-    if not isinstance(value, str) or not _is_encodable(value):
+    if not isinstance(value, str) or not is_encodable(value):
         raise _bad_value(key, "a text")
+    return value
+
+
+def _read_text(fields: Fields) -> str:
+    text = _read_string(fields, "text")
+    if len(text) > MAX_TEXT_PAYLOAD_BYTES:
+        raise BadCommand("too_long", "too_large", size=len(text), limit=MAX_TEXT_PAYLOAD_BYTES)
+    return text
+
+
+def _read_short_string(fields: Fields, key: str) -> str:
+    value = _read_string(fields, key)
+    if len(value) > MAX_FIELD_CHARACTERS:
+        raise BadCommand("bad_command", "value_too_long", key=key, limit=MAX_FIELD_CHARACTERS)
     return value
 
 
@@ -204,9 +213,13 @@ def _read_mention(fields: Fields) -> tuple[str, ...]:
     value = fields.get("mention", [])
     if not isinstance(value, list):
         raise _bad_value("mention", "a list of names")
-    names = tuple(name for name in value if isinstance(name, str) and _is_encodable(name))
+    names = tuple(name for name in value if isinstance(name, str) and is_encodable(name))
     if len(names) != len(value):
         raise _bad_value("mention", "a list of names")
+    if len(names) > MAX_MENTIONS:
+        raise BadCommand("bad_command", "too_many_values", key="mention", limit=MAX_MENTIONS)
+    if any(len(name) > MAX_MENTION_CHARACTERS for name in names):
+        raise BadCommand("bad_command", "value_too_long", key="mention", limit=MAX_MENTION_CHARACTERS)
     return names
 
 
@@ -221,17 +234,34 @@ def _bad_value(key: str, expected: str) -> BadCommand:
     return BadCommand("bad_command", "bad_value", key=key, expected=expected)
 
 
-def _is_encodable(text: str) -> bool:
-    """False for lone surrogates, which JSON can escape but UTF-8 cannot hold."""
-    return not any("\ud800" <= sign <= "\udfff" for sign in text)
-
-
 # --- fields of requests ---
 
 
-def read_request(payload: bytes) -> dict[str, Json]:
+def read_request(payload: bytes, bounds: JsonBounds = REQUEST_JSON) -> dict[str, Json]:
     """Parses the payload of a request; an empty one has no fields. Raises BadCommand with `bad_request`."""
-    return _read_object(payload, "bad_request") if payload.strip() else {}
+    return _read_object(payload, "bad_request", bounds) if payload.strip() else {}
+
+
+def pop_transaction(fields: dict[str, Json]) -> Json:
+    """Removes `transaction` from the fields and returns it. Raises BadCommand for one too large to echo."""
+    transaction = fields.pop("transaction", None)
+    if _is_too_large(transaction):
+        raise BadCommand("bad_request", "transaction_too_large", limit=MAX_TRANSACTION_BYTES)
+    return transaction
+
+
+def transaction_echo(fields: Fields) -> Json:
+    """Returns the `transaction` for the answer: of a text that is too large its beginning, else nothing."""
+    transaction = fields.get("transaction")
+    if not _is_too_large(transaction):
+        return transaction
+    return transaction[:MAX_FACT_CHARACTERS] if isinstance(transaction, str) else None
+
+
+def _is_too_large(transaction: Json) -> bool:
+    if isinstance(transaction, str) and len(transaction) > MAX_TRANSACTION_BYTES:
+        return True
+    return len(json.dumps(transaction, ensure_ascii=False).encode("utf-8", "replace")) > MAX_TRANSACTION_BYTES
 
 
 def reject_unknown_fields(fields: Fields, *known: str) -> None:
@@ -270,13 +300,13 @@ def read_name(fields: Fields, key: str, *, allow_empty: bool = False) -> str:
 
 
 def read_integer(fields: Fields, key: str, default: int | None = None, *, minimum: int = 0) -> int | None:
-    """Returns a whole number of at least `minimum`; `default` without the key."""
+    """Returns a whole number of at least `minimum`, at most that of SQLite; `default` without the key."""
     value = fields.get(key, default)
     if value is None and key not in fields:
         return None
     if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
         raise BadCommand("bad_request", "bad_integer", key=key, minimum=minimum)
-    return value
+    return min(value, MAX_REQUEST_INTEGER)
 
 
 def read_flag(fields: Fields, key: str) -> bool:
@@ -313,34 +343,22 @@ def _bad_field(key: str, expected: str) -> BadCommand:
 # --- JSON ---
 
 
-def _read_object(payload: bytes, error_code: str) -> dict[str, Json]:
+def _read_object(payload: bytes, error_code: str, bounds: JsonBounds) -> dict[str, Json]:
     code = "bad_command" if error_code == "bad_json" else error_code
+    if len(payload) > bounds.max_bytes:
+        raise BadCommand("too_large", "too_large", size=len(payload), limit=bounds.max_bytes)
     try:
-        value = json.loads(_decode(payload), parse_float=JsonDecimal, parse_constant=_reject_constant)
-    except BadCommand as bad:
-        raise BadCommand(code, bad.message_key) from None
+        value = load_json(payload, bounds, JsonDecimal)
+    except UnicodeDecodeError:
+        raise BadCommand(code, "not_utf8") from None
     except json.JSONDecodeError as wrong:
         problem = f"{wrong.msg} at character {wrong.pos + 1}"
         raise BadCommand(code, error_code, problem=problem) from None
-    except ValueError:
-        raise BadCommand(code, error_code, problem="a number in it is too large, or none") from None
-    except RecursionError:
-        raise BadCommand(code, error_code, problem=f"it has more than {MAX_JSON_DEPTH} levels") from None
+    except JsonOutOfBounds as wrong:
+        raise BadCommand(code, error_code, problem=str(wrong)) from None
     if not isinstance(value, dict):
         raise BadCommand(code, error_code, problem=f"it is a {type(value).__name__}")
-    if payload.count(b"[") + payload.count(b"{") > MAX_JSON_DEPTH and _is_deeper(value, MAX_JSON_DEPTH):
-        raise BadCommand(code, error_code, problem=f"it has more than {MAX_JSON_DEPTH} levels")
     return value
-
-
-def _is_deeper(value: Json, levels: int) -> bool:
-    values = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
-    containers = (inner for inner in values if isinstance(inner, (dict, list)))
-    return any(levels == 1 or _is_deeper(inner, levels - 1) for inner in containers)
-
-
-def _reject_constant(name: str) -> None:
-    raise ValueError(name)
 
 
 def _decode(payload: bytes) -> str:

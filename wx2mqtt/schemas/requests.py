@@ -24,13 +24,11 @@ from wx2mqtt.json_schema import (
     string,
     timestamp,
 )
+from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_COMMAND_ID_CHARACTERS, MAX_NAME_CHARACTERS
 from wx2mqtt.model import ChatKind, Json, Kind, Status
 from wx2mqtt.mqtt.commands import (
     FILE_KINDS,
     FILE_SOURCES,
-    MAX_CODE_DIGITS,
-    MAX_ID_CHARACTERS,
-    MAX_NAME_CHARACTERS,
     PRIORITIES,
 )
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, RESULT_CODES
@@ -43,7 +41,7 @@ def command_keys() -> dict[str, Schema]:
     """Returns the optional keys of all commands."""
     return {
         "id": any_of(
-            string("", minLength=1, maxLength=MAX_ID_CHARACTERS),
+            string("", minLength=1, maxLength=MAX_COMMAND_ID_CHARACTERS),
             {"type": "number"},
             description="sent once however often it is published; remembered for 7 days",
         ),

@@ -1,7 +1,7 @@
 """Reads JSON from servers: a field has the requested type, or is empty.
 
-The results contain no lone surrogate and no NaN. Any body that is no JSON object, however deep or long,
-raises `UnreadableJson`.
+The results contain no lone surrogate, no NaN and no infinity. Any body that is no JSON object, or exceeds
+`WECHAT_JSON`, raises `UnreadableJson`.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from wx2mqtt.bounded_json import JsonOutOfBounds, read_float
 from wx2mqtt.errors import Wx2MqttError
+from wx2mqtt.limits import WECHAT_JSON
 
 JsonObject = Mapping[str, Any]
 
 MAX_DIGITS = 20
 
-_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
 def read_text(entry: JsonObject, key: str) -> str:
@@ -67,6 +69,7 @@ class UnreadableJson(Wx2MqttError):
 def parse_json(body: bytes) -> JsonObject:
     """Decodes a body in UTF-8. Raises `UnreadableJson`."""
     try:
+        WECHAT_JSON.check(body)
         answer = _DECODER.decode(body.decode("utf-8", "replace").lstrip("\ufeff"))
         if _ESCAPED_SURROGATE.search(body):
             answer = _without_surrogates(answer)
@@ -86,8 +89,16 @@ def _ignore_constant(_: str) -> None:
     """Reads NaN and Infinity as null."""
 
 
+def _read_float(text: str) -> float | None:
+    """Reads a number that is too large as null."""
+    try:
+        return read_float(text)
+    except JsonOutOfBounds:
+        return None
+
+
 # Not strict: a control character in one string must not make the whole batch unreadable.
-_DECODER = json.JSONDecoder(strict=False, parse_constant=_ignore_constant)
+_DECODER = json.JSONDecoder(strict=False, parse_float=_read_float, parse_constant=_ignore_constant)
 
 
 def _without_surrogates(value: Any) -> Any:

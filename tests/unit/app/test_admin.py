@@ -14,6 +14,7 @@ from wx2mqtt.app.admin import AdminOperations
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.errors import BadCommand, OutcomeUnknown, Rejected
 from wx2mqtt.i18n.bridge import rejection_text
+from wx2mqtt.model import Command
 from wx2mqtt.mqtt.topics import Topics
 
 
@@ -124,25 +125,27 @@ async def test_only_what_ended_badly_is_sent_again(outgoing, do):
 
 
 @pytest.mark.parametrize(
-    ("body", "why"),
-    [
-        ({"kind": "image", "data": "AAAA"}, "no longer in the store"),
-        ({"text": "x" * 200}, "200 bytes"),
-        ({"text": "x", "ttl": -1}, "no text"),
-    ],
+    "body",
+    [{"kind": "image", "data": "AAAA"}, {"text": "x" * 200}, {"text": "x", "ttl": -1}, {"text": "x"}],
+    ids=["no image", "too long", "bad ttl", "store full"],
 )
-async def test_what_could_not_be_sent_in_the_first_place_is_not_sent_now(outgoing, do, body, why):
+async def test_the_content_of_what_was_refused_at_once_is_not_kept_and_not_sent_later(outgoing, do, body):
+    outgoing.quota.size = outgoing.quota.limit if body == {"text": "x"} else 0
     await outgoing.acknowledged(outgoing.say(id="a", **body))
-    assert why in await refused(do("retry", id="a"))
-    assert outgoing.wechat.sent == []
-
-
-async def test_a_command_whose_reason_for_refusal_has_ended_is_sent_now(outgoing, do):
-    outgoing.quota.size = outgoing.quota.limit
-    await send(outgoing, "x", "a")
     outgoing.quota.size = 0
-    await do("retry", id="a")
-    assert (await outgoing.result("a~1"))["status"] == "sent"
+    expected = "command 'a' was refused, and its content is not kept; publish it again"
+    assert await refused(do("retry", id="a")) == expected
+    assert outgoing.wechat.sent == []
+    (row,) = await outgoing.rows()
+    assert (row.command, row.blob) == (Command(user="wife", kind=row.command.kind, id=row.command.id), None)
+
+
+async def test_what_was_accepted_and_cannot_be_sent_any_more_says_why(outgoing, do):
+    outgoing.wechat.answer("x" * 90, Rejected("no"))
+    await send(outgoing, "x" * 90, "a")
+    await outgoing.result("a")
+    outgoing.quota.size = outgoing.quota.limit
+    assert "the store is full" in await refused(do("retry", id="a"))
 
 
 async def test_what_waits_is_dropped_and_its_result_says_so_at_once(outgoing, do):

@@ -69,8 +69,16 @@ def test_the_process_shares_services_and_each_signal_of_an_account_is_its_own():
 def test_a_store_is_full_at_its_limit_and_never_without_one():
     quota = PaperQuota(size=4_999_999, limit=5_000_000)
     services = shared(quota=quota)
-    assert (services.exceeded_limit(), services.free_bytes) == ("", 1)
+    assert services.exceeded_limit() == ""
     quota.size = 5_000_000
     assert services.exceeded_limit() == "5 MB"
     quota.limit = 0
-    assert services.exceeded_limit() == ""
+    assert services.exceeded_limit() == services.exceeded_limit(for_commands=True) == ""
+
+
+def test_the_last_part_of_a_store_is_kept_for_messages():
+    quota = PaperQuota(size=4_749_999, limit=5_000_000)
+    services = shared(quota=quota)
+    assert (services.exceeded_limit(for_commands=True), services.free_bytes_for_commands) == ("", 1)
+    quota.size = 4_750_000
+    assert (services.exceeded_limit(for_commands=True), services.exceeded_limit()) == ("5 MB", "")

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.i18n.bridge import rejection_text
+from wx2mqtt.limits import MAX_TTL_SECONDS
 from wx2mqtt.model import Command, Result, Status
 from wx2mqtt.mqtt.commands import (
     COMMAND_KEYS,
     FILE_KINDS,
-    MAX_TTL_SECONDS,
     read_command,
     read_integer,
     read_request,

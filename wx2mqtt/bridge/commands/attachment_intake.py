@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from wx2mqtt.bridge.attachments import Attachments
-from wx2mqtt.bridge.commands.validation import CommandValidator, brings_file
+from wx2mqtt.bridge.commands.validation import CommandValidator, brings_file, payload_fingerprint
 from wx2mqtt.bridge.journaled import delivery_mark
 from wx2mqtt.model import Command
 from wx2mqtt.mqtt.broker import Delivery
@@ -98,6 +98,9 @@ class AttachmentIntake:
         """
         if new.delivery is None:
             new = replace(new, delivery=await asyncio.to_thread(delivery_mark, delivery, session))
+        if not new.fingerprint:
+            digest = await asyncio.to_thread(payload_fingerprint, delivery.payload)
+            new = replace(new, fingerprint=digest)
         if new.result is not None or not brings_file(new.command):
             return new
         try:
@@ -105,7 +108,8 @@ class AttachmentIntake:
                 blob = await self._attachments.store(new.command, delivery.payload)
         except Exception as error:  # noqa: BLE001 - a bug in the bridge rejects only this command
             content = await asyncio.to_thread(_checksum, new.command, delivery.payload)
-            return await self._with_stored_fingerprint(self._validator.reject(new, error, content))
+            rejected = self._validator.reject(new, error, content)
+            return replace(rejected, fingerprint=await self._stored_fingerprint(new) or rejected.fingerprint)
         return self._validator.with_file(new, blob)
 
     async def on_accepted(self, new: NewCommand, accepted: AcceptResult) -> None:
@@ -113,14 +117,17 @@ class AttachmentIntake:
         if new.blob is not None and accepted.outcome is not AcceptOutcome.NEW:
             await self._attachments.release(new.blob)
 
-    async def _with_stored_fingerprint(self, new: NewCommand) -> NewCommand:
-        """Makes a rejected repeat equal to the stored command: its file at `path` may be gone since then."""
+    async def _stored_fingerprint(self, new: NewCommand) -> str:
+        """Returns the fingerprint of the stored command that this one repeats, else an empty text.
+
+        Its file at `path` may be gone since then.
+        """
         known = (
             await self._journal.get_command(new.command_id) if new.command.path and new.command.id else None
         )
         if known is not None and _path_identity(known.command) == _path_identity(new.command):
-            return replace(new, fingerprint=known.fingerprint)
-        return new
+            return known.fingerprint
+        return ""
 
 
 def _path_identity(command: Command) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.requests.dispatcher import COMMAND_REQUESTS, RequestDispatcher
 from wx2mqtt.bridge.retained import RetainedCommands
 from wx2mqtt.errors import BadCommand
+from wx2mqtt.limits import COMMAND_JSON
 from wx2mqtt.model import Status
 from wx2mqtt.mqtt.broker import Connected, Delivery
 from wx2mqtt.mqtt.commands import read_request
@@ -180,7 +181,7 @@ class CommandIntake:
     async def _chat_of_recall(self, delivery: Delivery) -> str:
         """Returns the user to whom the message to recall was sent; empty if it is not known."""
         try:
-            message_id = read_request(delivery.payload).get("message_id")
+            message_id = read_request(delivery.payload, COMMAND_JSON).get("message_id")
         except BadCommand:
             return ""
         target = await retry_until_stored(lambda: self._journal.sent_message_target(str(message_id)))

@@ -30,15 +30,18 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.url_fetch import check_url
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
+from wx2mqtt.limits import COMMAND_JSON
 from wx2mqtt.model import Blob, ChatKind, Command, Json, Recall, Status
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.commands import (
     COMMAND_KEYS,
     command_from_fields,
+    pop_transaction,
     read_command,
     read_command_id,
     read_request,
     reject_unknown_fields,
+    transaction_echo,
 )
 from wx2mqtt.mqtt.topics import FileTopic, TextTopic, UnknownTopic, is_topic_level
 from wx2mqtt.store.records import NewCommand, Person, ReplyTarget
@@ -109,8 +112,9 @@ class CommandValidator:
         result_replies: list[ReplyTarget] = []
         try:
             self._require_not_retained(delivery)
-            fields = read_request(delivery.payload)
-            transaction = fields.pop("transaction", None)
+            fields = read_request(delivery.payload, COMMAND_JSON)
+            transaction = transaction_echo(fields)
+            pop_transaction(fields)
             self._require_supported({**fields, "kind": name} if name == "recall" else fields)
             _reject_unknown_keys(fields)
             user = self._pop_user(fields, name, chat)
@@ -127,8 +131,8 @@ class CommandValidator:
         """Raises `BadCommand` `unsupported` for a kind that this backend lacks, before any other check."""
         kind = fields.get("kind", "text")
         able = self._capabilities
-        is_offered = Recall in able.actions if kind == "recall" else kind in able.media
-        if kind in (*FILE_KINDS, "recall") and not is_offered:
+        offered = {*able.media, *(["recall"] if Recall in able.actions else [])}
+        if isinstance(kind, str) and kind in {*FILE_KINDS, "recall"} - offered:
             raise BadCommand("unsupported", "unsupported_kind", kind=kind)
         if "mention" in fields and not able.has_groups:
             raise BadCommand("unsupported", "unsupported_action", name="mention")
@@ -137,8 +141,11 @@ class CommandValidator:
         """Removes `user` from the fields and returns it; sets the kind of a recall. Raises `BadCommand`."""
         user = fields.pop("user", chat)
         if name == "recall":
-            if fields.setdefault("kind", name) != name:
-                raise BadCommand("bad_command", "unknown_kind", kind=fields["kind"], known=name)
+            kind = fields.setdefault("kind", name)
+            if not isinstance(kind, str):
+                raise BadCommand("bad_command", "bad_value", key="kind", expected="a text")
+            if kind != name:
+                raise BadCommand("bad_command", "unknown_kind", kind=kind, known=name)
             if not user and isinstance(fields.get("message_id"), str):
                 raise BadCommand(
                     "unknown_message", "unknown_message_anywhere", message_id=fields["message_id"]
@@ -236,7 +243,7 @@ class CommandValidator:
         person = self._find_person(command.user)
         self._recipients.require_allowed(command.user, person)
         self._require_valid_content(command, person)
-        if self._ctx.shared.exceeded_limit():
+        if self._ctx.shared.exceeded_limit(for_commands=True):
             raise BadCommand("storage_full", "storage_full", limit=self._rules.size_limit)
         return person
 
@@ -275,13 +282,21 @@ class CommandValidator:
     ) -> NewCommand:
         new = self._new_command(replace(command, id=bad.command_id or command.id), delivery, replies, session)
         if bad.command_id and not command.id:  # the payload could not be parsed: compare all its bytes
-            new = replace(new, fingerprint=hashlib.sha256(delivery.payload).hexdigest())
+            is_small = len(delivery.payload) <= MAX_INLINE_HASH_BYTES
+            new = replace(new, fingerprint=payload_fingerprint(delivery.payload) if is_small else "")
         return self._with_result(new, Status.REJECTED, bad.code, rejection_text(self._ctx.language, bad))
 
     def _with_result(self, new: NewCommand, status: Status, code: str, message: str) -> NewCommand:
-        """Returns the command settled with a result, without an attempt to send it."""
+        """Returns the command settled with a result, without an attempt to send it.
+
+        Of a rejected one only what the result needs is stored: whoever may publish could fill the store else.
+        """
         result = make_result(new.command, new.command_id, status, code, message)
-        return replace(new, result=result, publications=self._results.publications(result, new.replies))
+        command = new.command
+        if status is Status.REJECTED:
+            command = Command(user=command.user, kind=command.kind, id=command.id)
+        publications = self._results.publications(result, new.replies)
+        return replace(new, command=command, result=result, publications=publications)
 
     def _new_command(
         self, command: Command, delivery: Delivery, replies: list[ReplyTarget], session: int
@@ -332,6 +347,11 @@ def _rejection_of(error: Exception) -> BadCommand:
 def brings_file(command: Command) -> bool:
     """Returns whether its file is stored before it is accepted; the file of a `url` is fetched later."""
     return command.kind in FILE_KINDS and not command.url
+
+
+def payload_fingerprint(payload: bytes) -> str:
+    """Returns the fingerprint of a command that could not be parsed."""
+    return hashlib.sha256(payload).hexdigest()
 
 
 def fingerprint(command: Command, content: str = "") -> str:

@@ -21,9 +21,10 @@ from wx2mqtt.bridge.journaled import RequestAttempt, delivery_mark
 from wx2mqtt.bridge.retained import RetainedCommands
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
+from wx2mqtt.limits import REQUEST_JSON
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Delivery
-from wx2mqtt.mqtt.commands import read_request
+from wx2mqtt.mqtt.commands import pop_transaction, read_request, transaction_echo
 from wx2mqtt.mqtt.payloads import answer_error, answer_ok
 from wx2mqtt.mqtt.topics import JSON_TYPE
 from wx2mqtt.store.records import NewPublication
@@ -80,7 +81,11 @@ class RequestDispatcher:
 
         `session` is the bridge's number of the broker session that delivered it.
         """
-        attempt = RequestAttempt(self._ctx, delivery_mark(delivery, session))
+        if len(delivery.payload) <= REQUEST_JSON.max_bytes:
+            mark = delivery_mark(delivery, session)
+        else:  # it is refused, but its hash takes longer than the loop may be kept from other work
+            mark = await asyncio.to_thread(delivery_mark, delivery, session)
+        attempt = RequestAttempt(self._ctx, mark)
         async with self._exclusive(delivery, session):
             answered = (
                 await attempt.stored_answer() if isinstance(self._handlers.get(name), ActionHandler) else ()
@@ -112,7 +117,8 @@ class RequestDispatcher:
                 self._retained_commands.clear(delivery.topic)
                 raise BadCommand("retained", "request_retained")
             fields = read_request(delivery.payload)
-            transaction = fields.pop("transaction", None)
+            transaction = transaction_echo(fields)
+            pop_transaction(fields)
             self._check_response_topic(delivery)
             max_bytes = self._max_data_bytes(name, delivery, transaction)
             payload = answer_ok(await self._answer_data(name, fields, max_bytes, attempt), transaction)

@@ -17,6 +17,7 @@ from wx2mqtt.bridge.commands import intake
 from wx2mqtt.bridge.commands.validation import MAX_INLINE_HASH_BYTES
 from wx2mqtt.errors import BadCommand, OutcomeUnknown, Rejected, StoreError, StoreFull, Unreachable
 from wx2mqtt.external.http import TemporarilyUnavailable, TransferBroken
+from wx2mqtt.limits import MAX_COMMAND_STORE_SHARE
 from wx2mqtt.model import ChatKind, Draft, Handle, Kind, Member, Recall, Receipt
 
 PNG = base64.b64decode(
@@ -402,8 +403,8 @@ async def test_a_disk_that_takes_no_file_refuses_this_one_and_the_others_go_on(h
     assert (first["status"], first["code"], second["status"]) == ("rejected", code, "sent")
 
 
-async def test_a_file_larger_than_the_free_space_of_the_store_is_rejected(house):
-    house.quota.size = house.quota.limit - 100
+async def test_a_file_larger_than_what_the_store_has_for_commands_is_rejected(house):
+    house.quota.size = int(house.quota.limit * MAX_COMMAND_STORE_SHARE) - 100
     house.deliver(bytes(101), "wife/file/a")
     house.deliver(bytes(100), "wife/file/b")
     first, second = await house.hear("wx/result/wife", 2)

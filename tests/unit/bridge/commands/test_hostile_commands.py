@@ -1,0 +1,148 @@
+"""What somebody with the right to publish commands can make the bridge do: refuse them, cheaply."""
+
+from __future__ import annotations
+
+import json
+import time
+import tracemalloc
+
+import pytest
+
+from tests.unit.bridge.outgoing import running
+from wx2mqtt.limits import MAX_FACT_CHARACTERS, MAX_TEXT_PAYLOAD_BYTES, MAX_TRANSACTION_BYTES
+
+MEGABYTE = 1_000_000
+
+
+@pytest.fixture
+async def house(tmp_path):
+    async with running(tmp_path) as house:
+        yield house
+
+
+def cost_of_parsing(payload: bytes) -> float:
+    """CPU seconds of what any refusal needs, but on a valid text of the same size."""
+    started = time.thread_time()
+    json.loads(b'{"text": "' + b"x" * len(payload) + b'"}')
+    return time.thread_time() - started
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"text": "x", "mention": [' + b"1e1," * (2 * MEGABYTE) + b'1], "id": "a"}',
+        b'{"text": "x", "mention": [' + b"[]," * (2 * MEGABYTE) + b'1], "id": "a"}',
+        b'{"text": ' + b"[" * (8 * MEGABYTE),
+    ],
+    ids=["numbers", "lists", "levels"],
+)
+async def test_eight_megabytes_of_structure_are_refused_at_once_and_take_no_memory(house, payload):
+    await house.acknowledged(house.deliver("first"))
+    tracemalloc.start()
+    try:
+        delivery = house.deliver(payload)
+        await house.acknowledged(delivery)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 2 * len(payload)
+    result = (await house.hear("wx/result/wife", 2))[-1]
+    assert (result["status"], result["code"]) == ("rejected", "bad_command")
+    assert "more than" in result["message"]
+
+
+async def test_data_of_twelve_megabytes_for_nobody_costs_as_much_as_its_parsing(house):
+    payload = json.dumps({"kind": "file", "data": "QUJD" * (3 * MEGABYTE), "id": "a"}).encode()
+    usual = cost_of_parsing(payload)
+    started = time.thread_time()
+    await house.acknowledged(house.deliver(payload, "nobody"))
+    spent = time.thread_time() - started
+    assert (await house.result("a", "nobody"))["code"] == "unknown_user"
+    assert spent < 0.05 + 10 * usual
+    assert house.media == []
+
+
+async def test_three_refused_commands_of_fifteen_megabytes_leave_nothing_of_them_in_the_store(house):
+    for number in range(3):
+        await house.acknowledged(house.say(text="x" * (15 * MEGABYTE), id=str(number)))
+        result = await house.result(str(number))
+        assert (result["status"], result["code"]) == ("rejected", "too_long")
+    assert sum(path.stat().st_size for path in house.folder.rglob("*") if path.is_file()) < MEGABYTE
+    assert [row.command.text for row in await house.rows()] == ["", "", ""]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"kind": "file", "path": "x" * MEGABYTE},
+        {"kind": "file", "url": "http://" + "x" * MEGABYTE},
+        {"kind": "recall", "message_id": "x" * MEGABYTE},
+        {"kind": "file", "data": "QUJD", "name": "x" * MEGABYTE},
+        {"text": "x" * MEGABYTE, "mention": ["x" * MEGABYTE]},
+        {"text": "x", "x" * MEGABYTE: 1},
+        {"kind": "x" * MEGABYTE},
+        {"text": "x", "priority": "x" * MEGABYTE},
+    ],
+    ids=lambda body: "+".join(key[:10] for key in body),
+)
+async def test_no_field_of_a_refused_command_is_stored_or_repeated_whole(house, body):
+    await house.acknowledged(house.say(**body, id="a"))
+    result = await house.result("a")
+    assert result["status"] == "rejected"
+    assert len(result["message"]) < 3 * MAX_FACT_CHARACTERS
+    assert sum(path.stat().st_size for path in house.folder.rglob("*") if path.is_file()) < MEGABYTE / 2
+
+
+async def test_a_repeat_of_a_refused_command_gets_the_same_result_and_another_content_is_told_apart(house):
+    await house.acknowledged(house.say(text="x" * 200, id="a"))
+    await house.acknowledged(house.say(text="x" * 200, id="a"))
+    await house.acknowledged(house.say(text="y" * 200, id="a"))
+    codes = [result["code"] for result in await house.hear("wx/result/wife", 3)]
+    assert codes == ["too_long", "too_long", "id_reused"]
+    assert len(await house.rows()) == 1
+
+
+async def test_a_text_of_bytes_is_bounded(house):
+    await house.acknowledged(house.deliver(b"x" * MAX_TEXT_PAYLOAD_BYTES))
+    await house.acknowledged(house.deliver(b"x" * (MAX_TEXT_PAYLOAD_BYTES + 1)))
+    first, second = await house.hear("wx/result/wife", 2)
+    assert [first["code"], second["code"]] == ["too_long", "too_long"]
+    assert str(MAX_TEXT_PAYLOAD_BYTES) in second["message"]
+
+
+@pytest.mark.parametrize("name", ["send", "recall", "echo"])
+@pytest.mark.parametrize(
+    "transaction", ["t" * MEGABYTE, ["t" * MEGABYTE], "界" * 4000], ids=["text", "list", "wide"]
+)
+async def test_a_transaction_that_is_too_large_is_refused_and_not_echoed_whole(tmp_path, name, transaction):
+    async def echo(fields):
+        return fields
+
+    async with running(tmp_path, handlers={"echo": echo}) as house:
+        fields = {"user": "wife", "message_id": "1"} if name == "recall" else {"user": "wife", "text": "x"}
+        payload = json.dumps({**fields, "transaction": transaction}).encode()
+        await house.acknowledged(house.deliver(payload, topic=f"wx/bridge/request/{name}"))
+        (answer,) = await house.hear(f"wx/bridge/response/{name}")
+        assert answer["status"] == "error"
+        assert answer["code"] == (
+            "bad_request" if len(payload) < 256 * 1024 or name != "echo" else "too_large"
+        )
+        assert len(json.dumps(answer)) < MAX_TRANSACTION_BYTES
+        echoed = answer.get("transaction", "")
+        assert isinstance(transaction, list) or transaction.startswith(echoed)
+        assert house.wechat.sent == []
+
+
+async def test_a_transaction_of_the_largest_size_is_echoed(house):
+    transaction = "t" * (MAX_TRANSACTION_BYTES - 2)
+    fields = {"user": "wife", "text": "hello", "transaction": transaction}
+    house.deliver(json.dumps(fields), topic="wx/bridge/request/send")
+    (answer,) = await house.hear("wx/bridge/response/send")
+    assert (answer["status"], answer["transaction"]) == ("ok", transaction)
+
+
+async def test_commands_are_refused_while_there_is_still_room_for_messages(house):
+    house.quota.size = int(house.quota.limit * 0.96)
+    await house.acknowledged(house.say(text="x", id="a"))
+    assert (await house.result("a"))["code"] == "storage_full"
+    assert house.ctx.shared.exceeded_limit() == ""

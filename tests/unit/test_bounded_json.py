@@ -1,0 +1,144 @@
+"""JSON from outside is counted before it is parsed, at a cost that a hostile text cannot raise."""
+
+from __future__ import annotations
+
+import json
+import time
+import tracemalloc
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from wx2mqtt.bounded_json import MAX_NUMBER_CHARACTERS, JsonBounds, JsonOutOfBounds, load_json
+
+SMALL = JsonBounds(max_bytes=10_000, max_depth=5, max_values=20)
+LARGE = JsonBounds(max_bytes=64 << 20, max_depth=64, max_values=10_000)
+MEGABYTE = 1 << 20
+
+
+def nested(levels: int) -> bytes:
+    return b"[" * levels + b"]" * levels
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        nested(5),
+        b"[" + b"1," * 18 + b"1]",
+        b'["' + b"," * 1000 + b'"]',
+        b'["' + b"[" * 1000 + b'"]',
+        b'["' + b'\\"[,' * 1000 + b'"]',
+        b'["\\\\", "[[[[[[", ",,,,,,,,,,,,,,,,,,,,,,,,,,,,"]',
+        b'{"a": "\xe7\x95\x8c", "b": [1.5, -2e3, true, null]}',
+        b"[" + b"1" * MAX_NUMBER_CHARACTERS + b"]",
+        b"[" + b"1" * (MAX_NUMBER_CHARACTERS - 2) + b".5]",
+    ],
+)
+def test_what_is_within_the_bounds_is_read_as_json_reads_it(text):
+    if b".5" in text and len(text) > 100:
+        with pytest.raises(JsonOutOfBounds):  # more than a float can hold
+            load_json(text, SMALL)
+    else:
+        assert load_json(text, SMALL) == json.loads(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (nested(6), "it has more than 5 levels"),
+        (b"[" * 6, "it has more than 5 levels"),
+        (b"[" + b"1," * 20 + b"1]", "it has more than 20 values"),
+        (b"[" + b"[]," * 20 + b"[]]", "it has more than 20 values"),
+        (b'{"a":{},' * 20, "it has more than 5 levels"),
+        (b" " * 10_001, "it has more than 10000 bytes"),
+        (b"[1e999]", "a number in it is too large"),
+        (b"[-1e999999]", "a number in it is too large"),
+        (b"[0." + b"1" * MAX_NUMBER_CHARACTERS + b"]", "a number in it is too large"),
+        (b"[" + b"1" * 5000 + b"]", "a number in it is too large"),
+        (b"[NaN]", "NaN is no number in JSON"),
+        (b"[-Infinity]", "-Infinity is no number in JSON"),
+    ],
+)
+def test_what_exceeds_a_bound_is_refused_with_the_bound(text, problem):
+    with pytest.raises(JsonOutOfBounds) as caught:
+        load_json(text, SMALL)
+    assert str(caught.value) == problem
+
+
+def test_of_equal_keys_the_last_one_counts():
+    assert load_json(b'{"a": 1, "a": 2}', SMALL) == {"a": 2}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"[" + b"1e1," * (2 * MEGABYTE) + b"1]",
+        b"[" + b"[]," * (2 * MEGABYTE) + b"1]",
+        b"[" * (8 * MEGABYTE),
+        b'[""' + b',""' * (2 * MEGABYTE) + b"]",
+        b'"' * (8 * MEGABYTE),
+        b'["' + b'\\"' * (4 * MEGABYTE),
+        b'["' + b"\\" * (8 * MEGABYTE - 1),
+        b'{"a":' * MEGABYTE,
+    ],
+    ids=["numbers", "lists", "levels", "strings", "quotes", "escapes", "backslashes", "objects"],
+)
+def test_a_hostile_text_costs_little_time_and_hardly_any_memory(text):
+    started = time.thread_time()
+    text.decode("utf-8").encode()
+    usual = time.thread_time() - started
+    tracemalloc.start()
+    try:
+        started = time.thread_time()
+        with pytest.raises(ValueError):
+            load_json(text, LARGE)
+        spent = time.thread_time() - started
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert spent < 0.1 + 20 * usual
+    assert peak < 2 * len(text) + MEGABYTE  # the text itself, decoded
+
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=30,
+)
+
+
+def depth_of(value: object) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(depth_of, inner), default=0)
+
+
+def count_of(value: object) -> int:
+    """Each list or object counts as one, and each of its elements but the first."""
+    if not isinstance(value, (dict, list)):
+        return 0
+    inner = list(value.values()) if isinstance(value, dict) else value
+    return 1 + max(0, len(inner) - 1) + sum(map(count_of, inner))
+
+
+@given(value=values, levels=st.integers(0, 6), most=st.integers(0, 20), escape=st.booleans())
+@example(value=['[[[,,,"', {"]": "\\"}], levels=2, most=3, escape=True)
+def test_the_bounds_count_what_the_parser_would_make(value, levels, most, escape):
+    text = json.dumps(value, ensure_ascii=escape).encode("utf-8", "surrogatepass")
+    bounds = JsonBounds(max_bytes=MEGABYTE, max_depth=levels, max_values=most)
+    within = depth_of(value) <= levels and count_of(value) <= most
+    try:
+        bounds.check(text)
+    except JsonOutOfBounds:
+        assert not within
+    else:
+        assert within
+
+
+@given(text=st.binary(max_size=60) | st.text(alphabet='[]{},:"\\ 1e.u', max_size=60).map(str.encode))
+def test_any_bytes_are_read_or_refused_with_a_value_error(text):
+    try:
+        load_json(text, SMALL)
+    except ValueError:
+        return
+    json.loads(text)

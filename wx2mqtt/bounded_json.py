@@ -1,0 +1,110 @@
+"""Reads JSON from outside within bounds that are checked before anything is parsed.
+
+A parser turns four bytes of text into hundreds of bytes of objects: 8 MB of `1e1,` became 900 MB. So the
+size is compared first, then the values and levels are counted on the bytes, and only what is within the
+bounds is parsed. The count stops at the first value too many, so its cost is bounded too.
+
+What stands in strings does not count: a text may have any number of commas.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Self
+
+# A number is at most so long: reading one of a million digits takes seconds.
+MAX_NUMBER_CHARACTERS = 400
+
+# A string, also one without its end, or a sign of the structure. No part can match in two ways, so that the
+# search takes one pass whatever the text is.
+_STRING_OR_SIGN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{,\]}]', re.DOTALL)
+
+# Text that cannot be encoded as UTF-8 comes from escapes in JSON only.
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+class JsonOutOfBounds(ValueError):
+    """The text is larger or deeper than allowed, or has a number that JSON cannot write; says which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonBounds:
+    """The bounds of one kind of JSON text: its bytes, its levels of lists and objects, the values in them."""
+
+    max_bytes: int
+    max_depth: int
+    max_values: int
+
+    def check(self, payload: bytes) -> None:
+        """Raises `JsonOutOfBounds` if the text exceeds a bound; it need not be valid JSON."""
+        if len(payload) > self.max_bytes:
+            raise JsonOutOfBounds(f"it has more than {self.max_bytes} bytes")
+        opened = payload.count(b"[") + payload.count(b"{")
+        if opened > self.max_depth or opened + payload.count(b",") > self.max_values:
+            self._count_values(payload)
+
+    def _count_values(self, payload: bytes) -> None:
+        """Counts outside of strings; each comma and each opening bracket stands for one value."""
+        depth = values = 0
+        for match in _STRING_OR_SIGN.finditer(payload):
+            sign = payload[match.start()]
+            if sign in b'"':
+                continue
+            if sign in b"]}":
+                depth -= 1
+                continue
+            values += 1
+            if sign in b"[{":
+                depth += 1
+            if depth > self.max_depth:
+                raise JsonOutOfBounds(f"it has more than {self.max_depth} levels")
+            if values > self.max_values:
+                raise JsonOutOfBounds(f"it has more than {self.max_values} values")
+
+
+def read_float(text: str) -> float:
+    """Returns the number; raises `JsonOutOfBounds` for a very long one, and for one that becomes infinite."""
+    if len(text) > MAX_NUMBER_CHARACTERS or (number := float(text)) in (float("inf"), float("-inf")):
+        raise JsonOutOfBounds("a number in it is too large")
+    return number
+
+
+class JsonDecimal(float):
+    """A JSON number with a fraction or an exponent; `text` is how it was written."""
+
+    text: str
+
+    def __new__(cls, text: str) -> Self:
+        """Raises `JsonOutOfBounds` for a number that is too large: JSON cannot write infinity."""
+        number = super().__new__(cls, read_float(text))
+        number.text = text
+        return number
+
+
+def _reject_constant(name: str) -> None:
+    raise JsonOutOfBounds(f"{name} is no number in JSON")
+
+
+def load_json(payload: bytes, bounds: JsonBounds, parse_float: Callable[[str], Any] = read_float) -> Any:
+    """Returns the value of a JSON text in UTF-8; of equal keys in an object the last counts.
+
+    Raises `JsonOutOfBounds`, `UnicodeDecodeError` and `JSONDecodeError`, which are `ValueError`s.
+    """
+    bounds.check(payload)
+    text = payload.decode("utf-8")
+    try:
+        return json.loads(text, parse_float=parse_float, parse_constant=_reject_constant)
+    except (json.JSONDecodeError, JsonOutOfBounds):
+        raise
+    except ValueError:  # more digits than Python converts
+        raise JsonOutOfBounds("a number in it is too large") from None
+    except RecursionError:  # the caller's own calls count as well
+        raise JsonOutOfBounds(f"it has more than {bounds.max_depth} levels") from None
+
+
+def is_encodable(text: str) -> bool:
+    """Returns whether UTF-8 can hold the text: it has no lone surrogate, which JSON can escape."""
+    return text.isascii() or _SURROGATE.search(text) is None

@@ -1,0 +1,132 @@
+"""The limits of what is parsed, kept in memory and stored: one table that gives the modules their numbers.
+
+`LIMITS` says for each what is bounded, at how much, and what happens beyond; docs/en/limits.md shows it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from wx2mqtt.bounded_json import MAX_NUMBER_CHARACTERS, JsonBounds
+
+KIB = 1024
+MIB = 1024 * KIB
+
+# --- commands and requests ---
+
+# Nearly all of it may be a base64 `data`, of a file of 27 MB; larger files are published as bytes.
+COMMAND_JSON = JsonBounds(max_bytes=36 * MIB, max_depth=64, max_values=10_000)
+# A request has no file, apart from `send`, which is a command.
+REQUEST_JSON = JsonBounds(max_bytes=256 * KIB, max_depth=64, max_values=10_000)
+# Far more than 99 messages, the most into which a long text is split; in JSON it is the number of characters.
+MAX_TEXT_PAYLOAD_BYTES = 4 * MIB
+# Of `path`, `url`, `name` and `message_id`: they are stored with the command.
+MAX_FIELD_CHARACTERS = 8192
+# A group of WeChat has 500 members.
+MAX_MENTIONS = 500
+MAX_MENTION_CHARACTERS = 256
+MAX_COMMAND_ID_CHARACTERS = 128
+# It is echoed, and stored with a command.
+MAX_TRANSACTION_BYTES = 8 * KIB
+# Of a remark or of a group's name; WeChat itself takes about 18 (webwx 6.1.1).
+MAX_NAME_CHARACTERS = 100
+MAX_CODE_DIGITS = 12
+# A longer `ttl` means "for ever".
+MAX_TTL_SECONDS = 10 * 365 * 86_400
+# The largest integer of SQLite; a larger `limit`, `since`, … counts as this one.
+MAX_REQUEST_INTEGER = 2**63 - 1
+# Of each value that a sentence quotes: a result repeats what was wrong, not all of it.
+MAX_FACT_CHARACTERS = 300
+
+# --- WeChat ---
+
+# A group of 500 has some 6,000 values in an answer, an address book of 10,000 people 320,000.
+WECHAT_JSON = JsonBounds(max_bytes=64 * MIB, max_depth=64, max_values=1_000_000)
+
+# --- the store ---
+
+# Of `storage.max_size`: above it commands are refused, so that messages have room, which come once.
+MAX_COMMAND_STORE_SHARE = 0.95
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limit:
+    """One row of the table: what is bounded, at how much, and what happens to more than that."""
+
+    bounded: str
+    value: float
+    unit: str
+    beyond: str
+
+
+def _json_limits(text: str, bounds: JsonBounds, beyond: str) -> tuple[Limit, ...]:
+    return (
+        Limit(bounded=f"size of {text}", value=bounds.max_bytes, unit="bytes", beyond=beyond),
+        Limit(bounded=f"depth of {text}", value=bounds.max_depth, unit="levels", beyond=beyond),
+        Limit(bounded=f"values in {text}", value=bounds.max_values, unit="values", beyond=beyond),
+    )
+
+
+_REFUSED = "result `rejected`, code `bad_command` or `too_large`; nothing is parsed"
+_BAD_COMMAND = "result `rejected`, code `bad_command`"
+_BAD_REQUEST = "error `bad_request`"
+
+LIMITS = (
+    *_json_limits("a command in JSON", COMMAND_JSON, _REFUSED),
+    *_json_limits("a request", REQUEST_JSON, "error `bad_request` or `too_large`; nothing is parsed"),
+    Limit(
+        bounded="a number with a fraction or an exponent, in any JSON",
+        value=MAX_NUMBER_CHARACTERS,
+        unit="characters",
+        beyond="as for text that is no JSON",
+    ),
+    Limit(
+        bounded="the text of a command",
+        value=MAX_TEXT_PAYLOAD_BYTES,
+        unit="bytes",
+        beyond="result `rejected`, code `too_long`; what WeChat takes is less",
+    ),
+    Limit(
+        bounded="`id` of a command", value=MAX_COMMAND_ID_CHARACTERS, unit="characters", beyond=_BAD_COMMAND
+    ),
+    Limit(
+        bounded="`path`, `url`, `name` and `message_id` of a command",
+        value=MAX_FIELD_CHARACTERS,
+        unit="characters",
+        beyond=_BAD_COMMAND,
+    ),
+    Limit(bounded="names in `mention`", value=MAX_MENTIONS, unit="names", beyond=_BAD_COMMAND),
+    Limit(
+        bounded="a name in `mention`", value=MAX_MENTION_CHARACTERS, unit="characters", beyond=_BAD_COMMAND
+    ),
+    Limit(bounded="`ttl` of a command", value=MAX_TTL_SECONDS, unit="seconds", beyond="counts as the limit"),
+    Limit(
+        bounded="`transaction` of a request",
+        value=MAX_TRANSACTION_BYTES,
+        unit="bytes",
+        beyond="error `bad_request`; of a text the beginning is echoed",
+    ),
+    Limit(
+        bounded="a remark or the name of a group",
+        value=MAX_NAME_CHARACTERS,
+        unit="characters",
+        beyond=_BAD_REQUEST,
+    ),
+    Limit(bounded="the `code` of a login", value=MAX_CODE_DIGITS, unit="digits", beyond=_BAD_REQUEST),
+    Limit(
+        bounded="an integer in a request", value=MAX_REQUEST_INTEGER, unit="", beyond="counts as the limit"
+    ),
+    Limit(
+        bounded="a value that a sentence quotes",
+        value=MAX_FACT_CHARACTERS,
+        unit="characters",
+        beyond="is cut",
+    ),
+    *_json_limits("an answer of WeChat", WECHAT_JSON, "counts as an answer that cannot be read"),
+    Limit(
+        bounded="share of `storage.max_size` that commands may fill",
+        value=MAX_COMMAND_STORE_SHARE,
+        unit="of it",
+        beyond="result `rejected`, code `storage_full`; messages are still stored",
+    ),
+)
