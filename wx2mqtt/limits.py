@@ -45,6 +45,15 @@ WECHAT_JSON = JsonBounds(max_bytes=64 * MIB, max_depth=64, max_values=1_000_000)
 
 # --- the store ---
 
+# The head of a backup lists the database and one saved login for each account.
+BACKUP_HEAD_JSON = JsonBounds(max_bytes=1_000_000, max_depth=4, max_values=20_000)
+# A store of text becomes a tenth when it is packed; gzip can make a thousandth of zeros.
+MAX_UNPACKED_RATIO = 100
+# A small backup may unpack to so much whatever its ratio is.
+MIN_UNPACKED_BYTES = 64 * MIB
+# An address book of 10,000 people has 300,000 values and 6 MB.
+PEOPLE_COPY_JSON = JsonBounds(max_bytes=128 * MIB, max_depth=16, max_values=3_000_000)
+SAVED_LOGIN_JSON = JsonBounds(max_bytes=4 * MIB, max_depth=16, max_values=100_000)
 # Of `storage.max_size`: above it commands are refused, so that messages have room, which come once.
 MAX_COMMAND_STORE_SHARE = 0.95
 
@@ -123,6 +132,15 @@ LIMITS = (
         beyond="is cut",
     ),
     *_json_limits("an answer of WeChat", WECHAT_JSON, "counts as an answer that cannot be read"),
+    *_json_limits("the head of a backup", BACKUP_HEAD_JSON, "`restore` refuses it and changes nothing"),
+    Limit(
+        bounded="size of an unpacked backup, in sizes of the packed one",
+        value=MAX_UNPACKED_RATIO,
+        unit="times",
+        beyond="above 64 MiB `restore` refuses it and changes nothing",
+    ),
+    *_json_limits("`people.json`", PEOPLE_COPY_JSON, "counts as damaged and is set aside"),
+    *_json_limits("a saved login", SAVED_LOGIN_JSON, "counts as damaged and is set aside"),
     Limit(
         bounded="share of `storage.max_size` that commands may fill",
         value=MAX_COMMAND_STORE_SHARE,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from wx2mqtt.bounded_json import load_json
 from wx2mqtt.diagnostics.behaviour import BehaviourCheck
 from wx2mqtt.diagnostics.connection import ConnectionCheck
 from wx2mqtt.diagnostics.permissions import PermissionCheck
@@ -14,6 +14,7 @@ from wx2mqtt.diagnostics.probe import ProbeClient
 from wx2mqtt.diagnostics.report import CheckReport, CheckResult
 from wx2mqtt.diagnostics.target import DiagnosticTarget, diagnostic_target, running_bridge_status
 from wx2mqtt.diagnostics.wechat import check_wechat
+from wx2mqtt.limits import SAVED_LOGIN_JSON
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import Settings
 from wx2mqtt.store.folder import resolve_store_path
@@ -64,7 +65,7 @@ def _saved_logins(folder: Path, accounts: Iterable[str]) -> dict[str, Mapping[st
     logins: dict[str, Mapping[str, object]] = {}
     for name in accounts:
         with suppress(OSError, ValueError):  # there is none, it is another user's, or damaged
-            saved = json.loads((folder / "sessions" / f"{name}.json").read_bytes())
+            saved = load_json((folder / "sessions" / f"{name}.json").read_bytes(), SAVED_LOGIN_JSON)
             if isinstance(saved, dict):
                 logins[name] = saved
     return logins

@@ -485,6 +485,10 @@ BRIDGE_MESSAGES: Catalogue = {
         "the backup holds '{name}', which belongs into no store; it was not made by 'wx2mqtt backup'",
         "备份中有不属于存储的“{name}”;它不是由 wx2mqtt backup 生成的",
     ),
+    "backup_unpacks_too_large": (
+        "the backup unpacks to more than {ratio} times its size, which no store does; it was not made by 'wx2mqtt backup'",
+        "备份解压后超过其大小的 {ratio} 倍,存储不会如此;它不是由 wx2mqtt backup 生成的",
+    ),
     "backup_newer": (
         "the backup was made by wx2mqtt {version}, in a form that this one does not know; install that one",
         "备份由 wx2mqtt {version} 生成,此版本不认识其格式;请安装该版本",

@@ -21,13 +21,21 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Self, TypeVar
 
+from wx2mqtt.bounded_json import load_json
 from wx2mqtt.errors import Wx2MqttError
-from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, PRIVATE_MODE, file_error, sync_folder
+from wx2mqtt.limits import BACKUP_HEAD_JSON, MAX_UNPACKED_RATIO, MIN_UNPACKED_BYTES
+from wx2mqtt.store.files import (
+    PRIVATE_FOLDER_MODE,
+    PRIVATE_MODE,
+    file_error,
+    sha256_in_media_name,
+    sync_folder,
+)
 
 PROGRAM = "wx2mqtt"
 FORMAT_VERSION = 1  # of the archive; a newer one is refused
@@ -38,11 +46,14 @@ DECIDED_PREFIX = "restore.decided-"  # followed by the time of the decision
 MOVING_FOLDER = "restore.moving"
 REPLACED_PREFIX = "replaced-"  # followed by the same time: the old store
 
-_MAX_HEADER_BYTES = 1_000_000
+T = TypeVar("T")
+
+_MAX_SHOWN_CHARACTERS = 100  # of the name of a file that does not belong into a backup
 _CHUNK_BYTES = 1024 * 1024
 _LISTED_NAME = re.compile(r"wx2mqtt\.db|people\.json|sessions/[a-z0-9_]{1,32}\.json", re.ASCII)
-_MEDIA_NAME = re.compile(r"media/([0-9a-f]{2})/(\1[0-9a-f]{62})(\.[A-Za-z0-9]{1,8})?", re.ASCII)
-_MEDIA_NAME_SHA256 = 2  # the group of `_MEDIA_NAME`
+_ACCOUNT_NAME = re.compile(r"[a-z0-9_]{1,32}", re.ASCII)
+_SHORT_WORD = re.compile(r"[\w.:+-]{0,64}", re.ASCII)  # a version, a stream id, a time
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _STORE_PATTERNS = ("wx2mqtt.db*", "people.json*", ".people.json.*", "sessions", "media")
 """The files of a store. Everything else in the folder has another owner, such as the embedded broker."""
 
@@ -82,7 +93,7 @@ class ArchiveHeader:
 
 def belongs_to_store(name: str) -> bool:
     """Returns whether a file of this name goes into a backup; other files in the folder do not."""
-    return bool(_LISTED_NAME.fullmatch(name) or _MEDIA_NAME.fullmatch(name))
+    return bool(_LISTED_NAME.fullmatch(name) or sha256_in_media_name(name))
 
 
 def measure_file(path: Path) -> ArchiveEntry:
@@ -133,19 +144,73 @@ def read_archive(source: IO[bytes], folder: Path, check: Callable[[ArchiveHeader
 
     Raises `BadBackup`, `StoreFull`, `StoreError`, and what `check` raises.
     """
-    with _damage_as_bad_backup(), gzip.GzipFile(fileobj=source, mode="rb") as packed:
-        with tarfile.open(fileobj=packed, mode="r|") as tar:
-            members = iter(tar)
-            head = _read_header(tar, next(members, None))
+    packed = _CountedReader(source)
+    with _damage_as_bad_backup(), gzip.GzipFile(fileobj=packed, mode="rb") as unpacked:
+        stream = _BoundedReader(unpacked, packed)
+        with _open_tar(stream) as tar:
+            head = _read_header(tar, tar.next())
             check(head)
             missing = dict(head.files)
-            for member in members:
+            while member := tar.next():
+                tar.members.clear()  # type: ignore[attr-defined]  # it would keep every member
                 _extract(tar, member, folder, missing)
-        while packed.read(_CHUNK_BYTES):  # gzip checks its checksum at the end
+        while stream.read(_CHUNK_BYTES):  # gzip checks its checksum at the end
             pass
     if missing:
         raise BadBackup("backup_incomplete", name=next(iter(missing)))
     return head
+
+
+class _CountedReader(io.RawIOBase):
+    """Reads from a stream that cannot be searched, and counts the bytes."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self._source = source
+        self.count = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._source.read(size)
+        self.count += len(data)
+        return data
+
+
+class _BoundedReader(io.RawIOBase):
+    """Reads what is unpacked; raises `BadBackup` when that is far more than a store can be."""
+
+    def __init__(self, unpacked: IO[bytes] | gzip.GzipFile, packed: _CountedReader) -> None:
+        self._unpacked = unpacked
+        self._packed = packed
+        self._count = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._unpacked.read(size)
+        self._count += len(data)
+        if self._count > max(MIN_UNPACKED_BYTES, MAX_UNPACKED_RATIO * self._packed.count):
+            raise BadBackup("backup_unpacks_too_large", ratio=MAX_UNPACKED_RATIO)
+        return data
+
+
+class _FileInfo(tarfile.TarInfo):
+    """The head of a regular file: a tar may announce a name of any length, which is read into memory."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        info = super().frombuf(buf, encoding, errors)
+        if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or info.size < 0:
+            raise _strange_member(info.name)
+        return info
+
+
+def _strange_member(name: str) -> BadBackup:
+    shown = "".join(sign if sign.isprintable() else "?" for sign in name[:_MAX_SHOWN_CHARACTERS])
+    return BadBackup("backup_strange", name=shown)
+
+
+def _open_tar(stream: _BoundedReader) -> tarfile.TarFile:
+    try:
+        return tarfile.open(fileobj=stream, mode="r|", tarinfo=_FileInfo)
+    except BadBackup as error:  # the first member is no header
+        raise BadBackup("backup_none") if error.key == "backup_strange" else error from None
 
 
 @contextmanager
@@ -157,18 +222,47 @@ def _damage_as_bad_backup() -> Iterator[None]:
 
 
 def _read_header(tar: tarfile.TarFile, member: tarfile.TarInfo | None) -> ArchiveHeader:
-    if member is None or member.name != HEADER_NAME or not member.isreg() or member.size > _MAX_HEADER_BYTES:
+    if member is None or member.name != HEADER_NAME or member.size > BACKUP_HEAD_JSON.max_bytes:
         raise BadBackup("backup_none")
     try:
-        fields: dict[str, Any] = json.loads(_content(tar, member).read())
+        fields: dict[str, Any] = load_json(_content(tar, member).read(), BACKUP_HEAD_JSON)
         if fields.pop("program") != PROGRAM:
             raise BadBackup("backup_none")
-        if int(fields.pop("format")) > FORMAT_VERSION:
-            raise BadBackup("backup_newer", version=fields.get("version"))
-        files = {str(name): ArchiveEntry(**entry) for name, entry in fields.pop("files").items()}
-        return ArchiveHeader(**{**fields, "accounts": tuple(fields["accounts"]), "files": files})
+        version = _checked_text(fields["version"], _SHORT_WORD)
+        if _checked(fields.pop("format"), int) > FORMAT_VERSION:
+            raise BadBackup("backup_newer", version=version)
+        return _checked_header(ArchiveHeader(**fields))
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadBackup("backup_damaged") from error
+
+
+def _checked_header(head: ArchiveHeader) -> ArchiveHeader:
+    """Returns the header in its own types. Raises ValueError and others: until then it holds any JSON."""
+    for text in (head.version, head.stream, head.made):
+        _checked_text(text, _SHORT_WORD)
+    _checked(head.store, int)
+    _checked(head.running, bool)
+    _checked(head.media, bool)
+    entries = {name: ArchiveEntry(**entry) for name, entry in head.files.items()}  # type: ignore[arg-type]
+    for name, entry in entries.items():
+        if not _LISTED_NAME.fullmatch(name):
+            raise _strange_member(name)
+        _checked_text(entry.sha256, _SHA256)
+        _checked(entry.size, int)
+    accounts = tuple(_checked_text(name, _ACCOUNT_NAME) for name in head.accounts)
+    return replace(head, accounts=accounts, files=entries)
+
+
+def _checked(value: Any, kind: type[T]) -> T:
+    if type(value) is not kind:
+        raise TypeError
+    return value
+
+
+def _checked_text(value: Any, pattern: re.Pattern[str]) -> str:
+    if not pattern.fullmatch(value):
+        raise ValueError
+    return str(value)
 
 
 def _extract(
@@ -176,15 +270,17 @@ def _extract(
 ) -> None:
     """Writes one member if it belongs to a store and is as the header says; removes it from `missing`."""
     listed = missing.pop(member.name, None) if _LISTED_NAME.fullmatch(member.name) else None
-    media = _MEDIA_NAME.fullmatch(member.name)
-    if not member.isreg() or not (listed or media):
-        raise BadBackup("backup_strange", name=member.name)
+    media_sha256 = sha256_in_media_name(member.name)
+    if not (listed or media_sha256):
+        raise _strange_member(member.name)
+    if listed and listed.size != member.size:
+        raise BadBackup("backup_damaged")
     for parent in reversed(Path(member.name).parents[:-1]):
         (folder / parent).mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
     sha256 = _write_new_file(_content(tar, member), folder / member.name)
-    if media and sha256 != media[_MEDIA_NAME_SHA256]:
+    if media_sha256 and sha256 != media_sha256:
         (folder / member.name).unlink()  # damaged before the backup; the bridge can do without it
-    if listed and listed != ArchiveEntry(size=member.size, sha256=sha256):
+    if listed and listed.sha256 != sha256:
         raise BadBackup("backup_damaged")
 
 

@@ -196,8 +196,10 @@ def take_snapshot(source: Path, target: Path) -> StoreSnapshot:
 
 
 def inspect_snapshot(path: Path) -> StoreSnapshot:
-    """Reads a copy from elsewhere. Raises `StoreError` if it is damaged or no store."""
+    """Reads a copy from elsewhere. Raises `StoreError` if it is damaged, or holds what no store holds."""
     with _connect(path) as copy:
+        if copy.execute(_SQL["active_content"]).fetchone() is not None:
+            raise StoreError(f"{path.name} has content that no store has.")
         if copy.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise StoreError(f"{path.name} is damaged.")
         return _read_snapshot(copy)

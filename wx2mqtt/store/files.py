@@ -11,6 +11,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import sqlite3
 import tempfile
 import threading
@@ -24,13 +25,17 @@ from typing import IO
 import structlog
 
 from wx2mqtt.aio import Signal
+from wx2mqtt.bounded_json import load_json
 from wx2mqtt.clock import monotonic
 from wx2mqtt.errors import StoreError, StoreFull
+from wx2mqtt.limits import SAVED_LOGIN_JSON
 
 log = structlog.get_logger(__name__)
 
 PRIVATE_MODE = 0o600  # of files
 PRIVATE_FOLDER_MODE = 0o700
+
+_MEDIA_NAME = re.compile(r"media/([0-9a-f]{2})/(?P<sha256>\1[0-9a-f]{62})(\.[A-Za-z0-9]{1,8})?", re.ASCII)
 
 _FULL = "there is no room on the disk; make room, or give storage.path a larger one"
 _TOO_LONG = "no file may grow so large; lift the limit of the process (ulimit -f, LimitFSIZE)"
@@ -91,6 +96,15 @@ class AtomicFile:
             if change_number > self._last_done:
                 work()
                 self._last_done = change_number
+
+
+def sha256_in_media_name(name: str) -> str | None:
+    """Returns the SHA-256 in the name of a media file, from the folder of the store; None for any other name.
+
+    Names come from backups too, which may be forged: there is one form, and nothing else is opened.
+    """
+    match = _MEDIA_NAME.fullmatch(name)
+    return match["sha256"] if match else None
 
 
 def read_file(path: Path) -> bytes | None:
@@ -303,7 +317,7 @@ def _load(path: Path) -> Mapping[str, object] | None:
     if data is None:
         return None
     try:
-        session = json.loads(data)
+        session = load_json(data, SAVED_LOGIN_JSON)
     except ValueError:
         session = None
     if isinstance(session, dict):

@@ -15,6 +15,8 @@ from typing import Any
 
 import structlog
 
+from wx2mqtt.bounded_json import load_json
+from wx2mqtt.limits import PEOPLE_COPY_JSON
 from wx2mqtt.model import Json, PersonId
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.files import AtomicFile, quarantine, read_file
@@ -111,7 +113,10 @@ def _read(path: Path) -> dict[str, CopiedPeople]:
     if data is None:
         return {}
     try:
-        return {account: _people_of(part) for account, part in json.loads(data)["accounts"].items()}
+        return {
+            account: _people_of(part)
+            for account, part in load_json(data, PEOPLE_COPY_JSON)["accounts"].items()
+        }
     except (ValueError, KeyError, TypeError, AttributeError):
         log.error("copy of people damaged, set aside", set_aside=str(quarantine(path)))
         return {}

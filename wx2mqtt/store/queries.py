@@ -15,10 +15,12 @@ from importlib.resources import files
 from itertools import chain
 
 from wx2mqtt.model import Blob, Json
+from wx2mqtt.store.files import sha256_in_media_name
 
 ROWS_PER_STATEMENT = (32, 8, 1)  # few sizes, so that SQLite reuses its compiled statements
 
 _NAME_LINE = re.compile(r"^-- (\w+) --$", re.MULTILINE)
+_MIME_TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}", re.ASCII)
 _MAX_SQLITE_INTEGER = 2**63 - 1
 _BLOB_FIELDS = tuple(item.name for item in fields(Blob))
 
@@ -84,7 +86,12 @@ def blob_to_text(blob: Blob | None) -> str | None:
 
 
 def blob_from_text(text: str | None) -> Blob | None:
-    """Returns the blob of a column, without fields that a newer version added."""
+    """Returns the blob of a column, without fields that a newer version added.
+
+    Returns None as well for a row of a forged backup that names anything but a media file of the store.
+    """
     if text is None:
         return None
-    return Blob(**{name: value for name, value in json.loads(text).items() if name in _BLOB_FIELDS})
+    blob = Blob(**{name: value for name, value in json.loads(text).items() if name in _BLOB_FIELDS})
+    is_own = sha256_in_media_name(blob.path) == blob.sha256 and _MIME_TYPE.fullmatch(blob.mime)
+    return blob if is_own and blob.size >= 0 else None
