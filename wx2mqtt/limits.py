@@ -38,6 +38,14 @@ MAX_REQUEST_INTEGER = 2**63 - 1
 # Of each value that a sentence quotes: a result repeats what was wrong, not all of it.
 MAX_FACT_CHARACTERS = 300
 
+# --- the control socket ---
+
+# An operation has names and ids.
+CONTROL_REQUEST_JSON = JsonBounds(max_bytes=64 * KIB, max_depth=8, max_values=1000)
+# A directory of 5,000 people takes about 1 MB.
+CONTROL_ANSWER_JSON = JsonBounds(max_bytes=16 * MIB, max_depth=64, max_values=1_000_000)
+MAX_CONTROL_CONNECTIONS = 100
+
 # --- WeChat ---
 
 # A group of 500 has some 6,000 values in an answer, an address book of 10,000 people 320,000.
@@ -130,6 +138,16 @@ LIMITS = (
         value=MAX_FACT_CHARACTERS,
         unit="characters",
         beyond="is cut",
+    ),
+    *_json_limits("a request on the control socket", CONTROL_REQUEST_JSON, "the answer is an error"),
+    *_json_limits(
+        "an answer on the control socket", CONTROL_ANSWER_JSON, "the command line says so and ends"
+    ),
+    Limit(
+        bounded="connections to the control socket at a time",
+        value=MAX_CONTROL_CONNECTIONS,
+        unit="connections",
+        beyond="further ones are closed",
     ),
     *_json_limits("an answer of WeChat", WECHAT_JSON, "counts as an answer that cannot be read"),
     *_json_limits("the head of a backup", BACKUP_HEAD_JSON, "`restore` refuses it and changes nothing"),

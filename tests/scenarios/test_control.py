@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import tracemalloc
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import pytest_asyncio
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.app import control_socket
 from wx2mqtt.errors import Wx2MqttError
+from wx2mqtt.limits import CONTROL_ANSWER_JSON, CONTROL_REQUEST_JSON
 
 
 async def do(name: str, fields: Any) -> Any:
@@ -43,6 +46,8 @@ async def raw(folder: Path, data: bytes) -> bytes:
     writer.write_eof()
     try:
         return await asyncio.wait_for(reader.read(), MAX_WAIT_SECONDS)
+    except ConnectionError:
+        return b""
     finally:
         writer.close()
 
@@ -92,20 +97,71 @@ async def test_who_says_nothing_whole_is_answered_nothing(folder: Path, data: by
     assert await control_socket.ask_bridge(folder, "give back") == {}
 
 
-async def test_a_large_answer_comes_whole(folder: Path):
+async def test_a_large_answer_comes_whole(tmp_path: Path):
     large: list[Any] = ["x" * 1000] * 3000
-    assert await control_socket.ask_bridge(folder, "give back", {"large": large}) == {"large": large}
+
+    async def tell(_name: str, _fields: Any) -> Any:
+        return large
+
+    async with control_socket.serve_operations(tmp_path, tell):
+        assert await control_socket.ask_bridge(tmp_path, "tell") == large
 
 
-async def test_a_line_beyond_the_limit_is_dropped(folder: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_an_answer_that_is_too_large_is_one_sentence(tmp_path: Path):
+    async def tell(_name: str, _fields: Any) -> Any:
+        return "x" * (CONTROL_ANSWER_JSON.max_bytes + 1)
+
+    async with control_socket.serve_operations(tmp_path, tell):
+        with pytest.raises(Wx2MqttError, match=r"more than 16777216 bytes"):
+            await control_socket.ask_bridge(tmp_path, "tell")
+
+
+async def test_a_request_of_the_largest_size_is_done_and_one_beyond_is_an_error(folder: Path):
+    frame = len(b'{"do": "give back", "a": ""}')
+    largest = b'{"do": "give back", "a": "' + b"x" * (CONTROL_REQUEST_JSON.max_bytes - frame) + b'"}\n'
+    assert "ok" in json.loads(await raw(folder, largest))
+    assert json.loads(await raw(folder, b" " + largest)) == {
+        "error": "The request has more than 65536 bytes."
+    }
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"[" * 100_000_000, b"1e1," * 25_000_000, b"x" * 100_000_000],
+    ids=["levels", "numbers", "letters"],
+)
+async def test_a_hostile_request_takes_no_memory(folder: Path, data: bytes):
+    """It is written in pieces, so that the test itself holds it once only."""
     reader, writer = await asyncio.open_unix_connection(folder / control_socket.SOCKET_NAME)
-    writer.write(b"x" * (control_socket.MAX_LINE_BYTES + 1_000_000))
-    with pytest.raises(ConnectionError):
-        while await asyncio.wait_for(reader.read(1 << 20), MAX_WAIT_SECONDS) or True:
-            writer.write(b"x")
-            await writer.drain()
-    writer.close()
+    tracemalloc.start()
+    try:
+        with contextlib.suppress(ConnectionError):
+            for start in range(0, len(data), 1 << 16):
+                writer.write(data[start : start + (1 << 16)])
+                await writer.drain()
+            writer.write(b"\n")
+            await asyncio.wait_for(reader.read(), MAX_WAIT_SECONDS)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+        writer.transport.abort()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+    assert peak < 2_000_000
     assert await control_socket.ask_bridge(folder, "give back") == {}
+
+
+async def test_more_connections_than_allowed_are_closed(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(control_socket, "MAX_CONTROL_CONNECTIONS", 2)
+    path = folder / control_socket.SOCKET_NAME
+    idle = [await asyncio.open_unix_connection(path) for _ in range(2)]
+    assert await raw(folder, b'{"do": "give back"}\n') == b""
+    for _, writer in idle:
+        writer.close()
+        await writer.wait_closed()
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
+        while await raw(folder, b'{"do": "give back"}\n') == b"":
+            pass
 
 
 async def test_many_may_ask_at_once(folder: Path):

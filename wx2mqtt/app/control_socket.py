@@ -15,15 +15,14 @@ from pathlib import Path
 
 import structlog
 
+from wx2mqtt.bounded_json import load_json
 from wx2mqtt.errors import Wx2MqttError
+from wx2mqtt.limits import CONTROL_ANSWER_JSON, CONTROL_REQUEST_JSON, MAX_CONTROL_CONNECTIONS
 from wx2mqtt.model import Json
 
 log = structlog.get_logger(__name__)
 
 SOCKET_NAME = "control.sock"
-# A directory of 5,000 people takes about 1 MB.
-MAX_LINE_BYTES = 16 * 1024 * 1024
-
 # A connection without a request is closed after this time.
 IDLE_TIMEOUT_SECONDS = 30.0
 
@@ -41,20 +40,25 @@ class BridgeNotRunning(Wx2MqttError):
 @asynccontextmanager
 async def serve_operations(folder: Path, run_operation: RunOperation) -> AsyncGenerator[None, None]:
     """Answers requests on the socket in `folder` inside the block."""
+    connections = 0
 
     async def answer_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            async with asyncio.timeout(IDLE_TIMEOUT_SECONDS):
-                line = await reader.readuntil(b"\n")
-            writer.write(await _answer(line, run_operation) + b"\n")
-            await writer.drain()
-        writer.close()
+        nonlocal connections
+        connections += 1
+        try:
+            if connections <= MAX_CONTROL_CONNECTIONS:
+                await _serve(reader, writer, run_operation)
+        finally:
+            connections -= 1
+            writer.close()
 
     with _ShortSocketPath(folder) as path:
         path.unlink(missing_ok=True)  # left by a killed bridge; the lock of the store shows that none runs
         previous_umask = os.umask(0o177)
         try:
-            server = await asyncio.start_unix_server(answer_request, path, limit=MAX_LINE_BYTES)
+            server = await asyncio.start_unix_server(
+                answer_request, path, limit=CONTROL_REQUEST_JSON.max_bytes
+            )
         finally:
             os.umask(previous_umask)
     try:
@@ -64,16 +68,47 @@ async def serve_operations(folder: Path, run_operation: RunOperation) -> AsyncGe
         (folder / SOCKET_NAME).unlink(missing_ok=True)
 
 
+async def _serve(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, run_operation: RunOperation
+) -> None:
+    with suppress(OSError, TimeoutError, asyncio.IncompleteReadError):
+        try:
+            async with asyncio.timeout(IDLE_TIMEOUT_SECONDS):
+                line = await reader.readuntil(b"\n")
+            answer = await _answer(line.removesuffix(b"\n"), run_operation)
+        except asyncio.LimitOverrunError:
+            answer = _error(f"The request has more than {CONTROL_REQUEST_JSON.max_bytes} bytes.")
+        writer.write(answer + b"\n")
+        await writer.drain()
+
+
+def _read_fields(line: bytes) -> dict[str, Json]:
+    try:
+        fields = load_json(line, CONTROL_REQUEST_JSON)
+    except ValueError as error:
+        raise Wx2MqttError(f"The request cannot be read: {error}.") from None
+    if not isinstance(fields, dict):
+        raise Wx2MqttError("The request is no JSON object.")
+    return fields
+
+
+def _error(sentence: str) -> bytes:
+    return _encode({"error": sentence})
+
+
+def _encode(answer: Json) -> bytes:
+    return json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace")
+
+
 async def _answer(line: bytes, run_operation: RunOperation) -> bytes:
     try:
-        fields: dict[str, Json] = json.loads(line)
-        answer: Json = {"ok": await run_operation(str(fields.pop("do", "")), fields)}
+        fields = _read_fields(line)
+        return _encode({"ok": await run_operation(str(fields.pop("do", "")), fields)})
     except Wx2MqttError as error:
-        answer = {"error": str(error)}
+        return _error(str(error))
     except Exception:  # a bug must not end the bridge or leave the caller without an answer
         log.exception("operation failed")
-        answer = {"error": "the bridge could not do it; its log says why"}
-    return json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace")
+        return _error("the bridge could not do it; its log says why")
 
 
 async def ask_bridge(folder: Path, name: str, fields: Mapping[str, Json] | None = None) -> Json:
@@ -83,7 +118,7 @@ async def ask_bridge(folder: Path, name: str, fields: Mapping[str, Json] | None 
     """
     try:
         with _ShortSocketPath(folder) as path:
-            reader, writer = await asyncio.open_unix_connection(path, limit=MAX_LINE_BYTES)
+            reader, writer = await asyncio.open_unix_connection(path, limit=CONTROL_ANSWER_JSON.max_bytes)
     except (FileNotFoundError, ConnectionRefusedError):
         raise BridgeNotRunning from None
     except OSError as error:
@@ -93,11 +128,18 @@ async def ask_bridge(folder: Path, name: str, fields: Mapping[str, Json] | None 
         line = await reader.readline()
     except ConnectionError:
         line = b""
+    except ValueError:
+        raise Wx2MqttError(
+            f"The bridge's answer has more than {CONTROL_ANSWER_JSON.max_bytes} bytes."
+        ) from None
     finally:
         writer.close()
     if not line:  # the operation may have been done, so the caller must not repeat it
         raise Wx2MqttError("The bridge went away before it answered; look what it did before you try again.")
-    answer: dict[str, Json] = json.loads(line)
+    try:
+        answer: dict[str, Json] = load_json(line, CONTROL_ANSWER_JSON)
+    except ValueError as error:
+        raise Wx2MqttError(f"The bridge's answer cannot be read: {error}.") from None
     if "error" in answer:
         raise Wx2MqttError(str(answer["error"]))
     return answer["ok"]
