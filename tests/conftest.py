@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tests.support import loop_watch
 
 CI = bool(os.environ.get("CI"))
 # Dice of the chaos tests; here, so that all workers of one run have the same.
@@ -19,6 +22,24 @@ EXAMPLES = 500 if os.environ.get("THOROUGH") else 50
 settings.register_profile("here", deadline=None, max_examples=EXAMPLES)
 settings.register_profile("ci", deadline=None, max_examples=EXAMPLES, derandomize=True, print_blob=True)
 settings.load_profile("ci" if CI else "here")
+
+
+@pytest.fixture(scope="session")
+def _freezes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The file to which every watched loop of this run is reported, in this process and in its bridges."""
+    file = tmp_path_factory.mktemp("watch") / "freezes"
+    os.environ[loop_watch.REPORT] = str(file)
+    loop_watch.start_from_environment()
+    yield file
+    del os.environ[loop_watch.REPORT]
+
+
+@pytest.fixture
+def _no_frozen_loop(_freezes: Path) -> Iterator[None]:
+    """Fails a test in which the event loop of a bridge stood still; scenarios and fuzz tests use it."""
+    _freezes.unlink(missing_ok=True)
+    yield
+    assert not _freezes.exists(), _freezes.read_text()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from tests.support import loop_watch
 from wx2mqtt.app import logs
 from wx2mqtt.app.application import RunEnvironment, run
 from wx2mqtt.app.systemd import SystemdNotifier
@@ -43,6 +44,7 @@ def live(config: Path, env: Mapping[str, str]) -> None:
     loaded = load(config, {}, BACKENDS)
     log = loaded.settings.log
     logs.configure(level=log.level, format=log.format, stream=sys.stderr, message_text=False)
+    loop_watch.start_from_environment()
     asyncio.run(_bridge(loaded, env))
 
 

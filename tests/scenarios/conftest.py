@@ -25,6 +25,11 @@ def _as_the_schemas_say() -> Iterator[None]:
         assert faults_since_last_time() == []
 
 
+@pytest.fixture(autouse=True)
+def _watched_loops(_no_frozen_loop: None) -> None:
+    """No scenario freezes the event loop of a bridge."""
+
+
 @pytest.fixture
 def start_mosquitto(tmp_path: Path) -> Iterator[StartMosquitto]:
     """`start_mosquitto(config="", port=0, listener=True)` gives a running broker; all end with the test."""

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from pathlib import Path
 
+from tests.support import loop_watch
 from wx2mqtt.app import logs
 from wx2mqtt.app.application import RunEnvironment, run
 from wx2mqtt.app.systemd import SystemdNotifier
@@ -36,6 +37,7 @@ def main(config: Path) -> None:
     log = loaded.settings.log
     logs.configure(level=log.level, format=log.format, stream=sys.stderr, message_text=False)
     poison()
+    loop_watch.start_from_environment()
     asyncio.run(run(loaded, RunEnvironment(env={}, notifier=SystemdNotifier({}))))
 
 

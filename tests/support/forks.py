@@ -19,8 +19,12 @@ from collections.abc import Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from tests.support import loop_watch
+
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.crash.runner", "wx2mqtt.cli.main", "wx2mqtt.__main__"])
+CONTEXT.set_forkserver_preload(
+    ["tests.crash.runner", "tests.support.loop_watch", "wx2mqtt.cli.main", "wx2mqtt.__main__"]
+)
 MEASURED = "COVERAGE_PROCESS_CONFIG" in os.environ
 
 
@@ -112,6 +116,7 @@ def _main(arguments: list[str], env: dict[str, str]) -> None:
     sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115 - those of the server believe in its output
     sys.stderr = open(2, "w", closefd=False, buffering=1, errors="backslashreplace")  # noqa: SIM115
     sys.argv = ["wx2mqtt", *arguments]
+    loop_watch.start_from_environment()
     from wx2mqtt.__main__ import main
 
     main()

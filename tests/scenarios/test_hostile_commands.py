@@ -1,0 +1,80 @@
+"""Somebody who may publish only `wx/out/#` and requests: the bridge goes on, in time and in memory.
+
+The watcher of `_no_frozen_loop` fails each of these when the event loop of the bridge stands still.
+"""
+
+from __future__ import annotations
+
+import json
+
+import psutil
+import pytest
+
+MEGABYTE = 1_000_000
+ROOM = 150 * MEGABYTE
+"""A payload of 36 MB is in memory three times: in the client, in the queue, and decoded."""
+
+
+def memory(home) -> int:
+    return int(psutil.Process(home.bridge.pid).memory_info().rss)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"text": "x", "mention": [' + b"1e1," * (2 * MEGABYTE) + b'1], "id": "a"}',
+        b'{"text": "x", "mention": [' + b'"",' * (2 * MEGABYTE) + b'""], "id": "a"}',
+        b'{"text": ' + b"[" * (8 * MEGABYTE),
+        b'{"text": "' + b",[" * (17 * MEGABYTE) + b'", "id": "a"}',
+        b'{"text": "' + b"\\u4e00" * (5 * MEGABYTE) + b'", "id": "a"}',
+        b'{"text": "x", "' + b"k" * (8 * MEGABYTE) + b'": 1, "id": "a"}',
+        b"x" * (30 * MEGABYTE),
+        b'{"text": "x", "ttl": 1' + b"0" * (8 * MEGABYTE) + b".5}",
+    ],
+    ids=["numbers", "strings", "levels", "commas", "escapes", "key", "bytes", "digits"],
+)
+async def test_a_large_hostile_command_is_refused_and_the_bridge_goes_on(home, payload):
+    await home.log_in()
+    before = memory(home)
+    result = await home.tell("wife", payload)
+    assert (result["status"], result["code"] in ("bad_command", "too_long")) == ("rejected", True)
+    assert len(json.dumps(result)) < 3000
+    assert memory(home) - before < ROOM
+    assert (await home.tell("wife", {"text": "on", "id": "next"}))["status"] == "sent"
+
+
+async def test_a_file_of_twelve_megabytes_for_nobody_is_refused(home):
+    await home.log_in()
+    payload = {"kind": "file", "data": "QUJD" * (4 * MEGABYTE), "id": "a"}
+    assert (await home.tell("nobody", payload))["code"] == "unknown_user"
+
+
+async def test_a_file_of_twelve_megabytes_is_sent(home):
+    await home.log_in()
+    payload = {"kind": "file", "data": "QUJD" * (4 * MEGABYTE), "name": "a.bin", "id": "a"}
+    assert (await home.tell("wife", payload))["status"] == "sent"
+
+
+async def test_refused_commands_do_not_fill_the_store(home):
+    home.bridge.configure(home.settings(storage={"path": str(home.bridge.store), "max_size": "40MB"}))
+    await home.log_in()
+    for number in range(3):
+        result = await home.tell("wife", {"text": "x" * (15 * MEGABYTE), "id": str(number)})
+        assert (result["status"], result["code"]) == ("rejected", "too_long")
+    since = home.ear.count
+    await home.phone.say("wife", "still there")
+    await home.body("wx/in/wife", text="still there", since=since)
+    assert sum(file.stat().st_size for file in home.bridge.store.rglob("*") if file.is_file()) < 5 * MEGABYTE
+
+
+async def test_a_large_transaction_and_key_are_not_echoed(home):
+    await home.log_in()
+    for name in ("contacts", "send", "recall"):
+        answer = await home.ask(name, {"transaction": "t" * 200_000})
+        assert (answer["status"], answer["code"], len(json.dumps(answer)) < 2000) == (
+            "error",
+            "bad_request",
+            True,
+        )
+        answer = await home.ask(name, {"k" * 200_000: 1})
+        assert (answer["status"], len(json.dumps(answer)) < 2000) == ("error", True)

@@ -1,0 +1,96 @@
+"""The watcher of event loops reports the work that keeps a loop from its turns, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+import traceback
+
+from tests.support.loop_watch import MAX_SILENT_SECONDS, PRODUCT, SIMULATOR, LoopWatch, is_task_of_bridge
+
+PATIENCE = 20.0
+
+
+def work(seconds: float) -> None:
+    """Uses so much CPU time in this thread."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+
+
+class Reports:
+    """What the watcher has seen of a loop in a thread of its own, as a bridge would have it."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[float, str]] = []
+        self.watch = LoopWatch(lambda seconds, stack: self.seen.append((seconds, stack)), counts=bool)
+
+    def run(self, main) -> None:
+        def watched() -> None:
+            loop = asyncio.new_event_loop()
+            with self.watch.watching(loop):
+                loop.run_until_complete(main())
+            loop.close()
+
+        thread = threading.Thread(target=watched)
+        thread.start()
+        thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def test_work_that_keeps_the_loop_from_its_turns_is_reported_with_its_stack():
+    reports = Reports()
+
+    async def main() -> None:
+        work(MAX_SILENT_SECONDS * 3)
+
+    reports.run(main)
+    ((seconds, stack),) = reports.seen
+    assert seconds > MAX_SILENT_SECONDS
+    assert "in work" in stack
+
+
+def test_as_much_work_in_pieces_is_none():
+    reports = Reports()
+
+    async def main() -> None:
+        for _ in range(30):
+            work(MAX_SILENT_SECONDS / 10)
+            await asyncio.sleep(0)
+
+    reports.run(main)
+    assert reports.seen == []
+
+
+def test_a_loop_that_waits_for_the_processor_is_none():
+    """What other threads use, and the time that passes, do not count."""
+    reports = Reports()
+
+    async def main() -> None:
+        other = threading.Thread(target=work, args=(MAX_SILENT_SECONDS * 3,))
+        other.start()
+        other.join()  # the loop stands still, and uses no time of its own
+
+    reports.run(main)
+    assert reports.seen == []
+
+
+def frames(*files: str) -> list[traceback.FrameSummary]:
+    return [
+        traceback.FrameSummary(file, 1, "_run" if file.endswith("events.py") else "f", lookup_line=False)
+        for file in files
+    ]
+
+
+def test_only_tasks_of_the_bridge_count():
+    loop = "/usr/lib/python3/asyncio/events.py"
+    assert is_task_of_bridge(
+        frames("t.py", loop, PRODUCT + "bridge/account.py", "/usr/lib/python3/json/decoder.py")
+    )
+    assert not is_task_of_bridge(frames("t.py", loop, "tests/a.py", PRODUCT + "bridge/account.py"))
+    assert not is_task_of_bridge(frames("t.py", loop, SIMULATOR + "server.py"))
+    assert not is_task_of_bridge(
+        frames("t.py", loop, PRODUCT + "web/server.py", "<frozen importlib._bootstrap>")
+    )
+    assert not is_task_of_bridge(frames("t.py", loop))
