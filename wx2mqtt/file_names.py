@@ -10,8 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-MAX_FILENAME_BYTES = 240
-"""Bytes of UTF-8; file systems take names of up to 255."""
+from wx2mqtt.limits import MAX_FILENAME_BYTES
 
 MAX_EXTENSION_CHARACTERS = 12
 """A longer text after the last dot is no extension."""

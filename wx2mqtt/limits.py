@@ -35,8 +35,37 @@ MAX_CODE_DIGITS = 12
 MAX_TTL_SECONDS = 10 * 365 * 86_400
 # The largest integer of SQLite; a larger `limit`, `since`, … counts as this one.
 MAX_REQUEST_INTEGER = 2**63 - 1
+# A level of a topic; names that the bridge makes have at most 64.
+MAX_TOPIC_LEVEL_BYTES = 1024
+# File systems take 255, and the other side may append to a name.
+MAX_FILENAME_BYTES = 240
+# The largest file that WeChat takes, as payload with its topic: a broker drops what is larger without a word.
+MAX_INCOMING_PACKET_BYTES = 101 * MIB
+# Reading from the broker is paused while deliveries that are not stored yet take more memory than this.
+MAX_PENDING_BYTES = 64 * MIB
 # Of each value that a sentence quotes: a result repeats what was wrong, not all of it.
 MAX_FACT_CHARACTERS = 300
+
+# --- what is published ---
+
+# Characters of text on `last`.
+MAX_LAST_TEXT_CHARACTERS = 1000
+# Bytes on `text/<user>`, for devices with a small buffer.
+MAX_PLAIN_TEXT_BYTES = 200
+MAX_HISTORY_MESSAGES = 500
+# The largest answer of `history`, also where the broker has no or a higher limit.
+MAX_HISTORY_ANSWER_BYTES = 1_000_000
+# The largest file that is part of an answer: several copies of it are in memory meanwhile.
+MAX_INLINE_FILE_BYTES = 1_000_000
+
+# --- the configuration ---
+
+# Some twenty thousand contacts.
+MAX_CONFIG_BYTES = 1_000_000
+MAX_CONFIG_LEVELS = 20
+# Aliases can multiply what a small file holds.
+MAX_CONFIG_VALUES = 50_000
+MAX_SECRET_BYTES = 64 * KIB
 
 # --- the control socket ---
 
@@ -50,6 +79,10 @@ MAX_CONTROL_CONNECTIONS = 100
 
 # A group of 500 has some 6,000 values in an answer, an address book of 10,000 people 320,000.
 WECHAT_JSON = JsonBounds(max_bytes=64 * MIB, max_depth=64, max_values=1_000_000)
+# A forwarded chat of a hundred messages has about 100,000.
+MAX_XML_CHARACTERS = 1 << 20
+# Bounds the depth, too.
+MAX_XML_ELEMENTS = 20_000
 
 # --- the store ---
 
@@ -134,6 +167,74 @@ LIMITS = (
         bounded="an integer in a request", value=MAX_REQUEST_INTEGER, unit="", beyond="counts as the limit"
     ),
     Limit(
+        bounded="the name of a topic level in a request",
+        value=MAX_TOPIC_LEVEL_BYTES,
+        unit="bytes",
+        beyond=_BAD_REQUEST,
+    ),
+    Limit(bounded="the name of a file", value=MAX_FILENAME_BYTES, unit="bytes", beyond=_BAD_COMMAND),
+    Limit(
+        bounded="a packet from the broker",
+        value=MAX_INCOMING_PACKET_BYTES,
+        unit="bytes",
+        beyond="MQTT 5: the broker does not send it; else the connection is closed",
+    ),
+    Limit(
+        bounded="deliveries in memory that are not stored yet",
+        value=MAX_PENDING_BYTES,
+        unit="bytes",
+        beyond="reading from the broker pauses",
+    ),
+    Limit(
+        bounded="the text on `last`",
+        value=MAX_LAST_TEXT_CHARACTERS,
+        unit="characters",
+        beyond="is cut, with `truncated`",
+    ),
+    Limit(bounded="the text on `text/<user>`", value=MAX_PLAIN_TEXT_BYTES, unit="bytes", beyond="is cut"),
+    Limit(
+        bounded="messages in an answer of `history`",
+        value=MAX_HISTORY_MESSAGES,
+        unit="messages",
+        beyond="the answer says `more`",
+    ),
+    Limit(
+        bounded="size of an answer of `history`",
+        value=MAX_HISTORY_ANSWER_BYTES,
+        unit="bytes",
+        beyond="the answer says `more`",
+    ),
+    Limit(
+        bounded="a file in an answer of `media`",
+        value=MAX_INLINE_FILE_BYTES,
+        unit="bytes",
+        beyond="error `too_large`, which says where the file is",
+    ),
+    Limit(
+        bounded="the configuration file",
+        value=MAX_CONFIG_BYTES,
+        unit="bytes",
+        beyond="the file cannot be used, exit code 78",
+    ),
+    Limit(
+        bounded="depth of the configuration file",
+        value=MAX_CONFIG_LEVELS,
+        unit="levels",
+        beyond="the file cannot be used, exit code 78",
+    ),
+    Limit(
+        bounded="values in the configuration file, aliases counted each time",
+        value=MAX_CONFIG_VALUES,
+        unit="values",
+        beyond="the file cannot be used, exit code 78",
+    ),
+    Limit(
+        bounded="the file of a secret",
+        value=MAX_SECRET_BYTES,
+        unit="bytes",
+        beyond="the file cannot be used, exit code 78",
+    ),
+    Limit(
         bounded="a value that a sentence quotes",
         value=MAX_FACT_CHARACTERS,
         unit="characters",
@@ -151,6 +252,18 @@ LIMITS = (
     ),
     *_json_limits("an answer of WeChat", WECHAT_JSON, "counts as an answer that cannot be read"),
     *_json_limits("the head of a backup", BACKUP_HEAD_JSON, "`restore` refuses it and changes nothing"),
+    Limit(
+        bounded="the XML of a message",
+        value=MAX_XML_CHARACTERS,
+        unit="characters",
+        beyond="the message is published as `unsupported`",
+    ),
+    Limit(
+        bounded="elements in the XML of a message",
+        value=MAX_XML_ELEMENTS,
+        unit="elements",
+        beyond="the message is published as `unsupported`",
+    ),
     Limit(
         bounded="size of an unpacked backup, in sizes of the packed one",
         value=MAX_UNPACKED_RATIO,

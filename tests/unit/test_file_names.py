@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wx2mqtt.file_names import MAX_FILENAME_BYTES, clean_filename, cut_filename, extension_of, utf8_size
+from wx2mqtt.file_names import clean_filename, cut_filename, extension_of, utf8_size
+from wx2mqtt.limits import MAX_FILENAME_BYTES
 
 ANY = st.text(st.characters(exclude_categories=[]), max_size=400)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from wx2mqtt.limits import MAX_INCOMING_PACKET_BYTES
 from wx2mqtt.mqtt.broker import Publication, Subscription
 from wx2mqtt.mqtt.topics import DEFAULT_QOS, QoS, Topics
 
@@ -126,10 +127,6 @@ def _parse_reference(text: str, at: BrokerAddress) -> BrokerAddress | None:
 ProtocolChoice = Literal["auto", "5", "3.1.1"]
 
 SECONDS_PER_WEEK = 7 * 24 * 3600
-
-# The largest file that WeChat takes, as base64 with the rest of the command: a broker drops what is larger
-# without a word.
-MAX_INCOMING_PACKET_BYTES = 101 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

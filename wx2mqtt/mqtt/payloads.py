@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 
 from wx2mqtt.clock import rfc3339
+from wx2mqtt.limits import MAX_LAST_TEXT_CHARACTERS, MAX_PLAIN_TEXT_BYTES
 from wx2mqtt.model import Json, Kind, Message, Result
 
 RESULT_CODES = frozenset(
@@ -24,11 +25,6 @@ REQUEST_CODES = RESULT_CODES | {
     *("unknown_request", "bad_request", "stream_changed", "unknown_id", "gone", "not_ready")
 }
 """Every `code` of an answer to a request (README, "Requests")."""
-
-MAX_LAST_TEXT_CHARACTERS = 1000
-"""Characters of text on `last`."""
-MAX_PLAIN_TEXT_BYTES = 200
-"""Bytes on `text/<user>`, for devices with a small buffer."""
 
 
 def encode(value: Mapping[str, Json]) -> bytes:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from wx2mqtt.limits import MAX_TOPIC_LEVEL_BYTES
+
 # At QoS 0 a message may get lost without anybody knowing. QoS 2 is not offered: it would add two packets a
 # message, and messages are distinguished by their ids (mqtt 7.1.8).
 QoS = Literal[0, 1]
@@ -16,9 +18,6 @@ DEFAULT_QOS: QoS = 1
 JSON_TYPE = "application/json"
 TEXT_TYPE = "text/plain"
 PNG_TYPE = "image/png"
-
-# Bytes of one level in a request; a topic holds 65,535 with all levels.
-MAX_LEVEL_BYTES = 1024
 
 # First levels below a base topic; an account cannot have such a name.
 RESERVED_LEVELS = frozenset(
@@ -296,7 +295,7 @@ class Topics:
 def is_topic_level(name: str) -> bool:
     """Returns whether a name can be one level of a topic to publish to."""
     size = len(name.encode("utf-8", "replace"))
-    return 0 < size <= MAX_LEVEL_BYTES and not any(
+    return 0 < size <= MAX_TOPIC_LEVEL_BYTES and not any(
         sign in "/+#\0" or "\ud800" <= sign <= "\udfff" for sign in name
     )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from wx2mqtt.bridge.requests.history import MAX_HISTORY_MESSAGES
 from wx2mqtt.json_schema import (
     Schema,
     any_of,
@@ -24,7 +23,12 @@ from wx2mqtt.json_schema import (
     string,
     timestamp,
 )
-from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_COMMAND_ID_CHARACTERS, MAX_NAME_CHARACTERS
+from wx2mqtt.limits import (
+    MAX_CODE_DIGITS,
+    MAX_COMMAND_ID_CHARACTERS,
+    MAX_HISTORY_MESSAGES,
+    MAX_NAME_CHARACTERS,
+)
 from wx2mqtt.model import ChatKind, Json, Kind, Status
 from wx2mqtt.mqtt.commands import (
     FILE_KINDS,

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from wx2mqtt.errors import Problem, SettingsError
+from wx2mqtt.limits import MAX_CONFIG_BYTES, MAX_SECRET_BYTES
 from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.environment import (
     FILE_SUFFIX,
@@ -41,10 +42,6 @@ from wx2mqtt.settings.yaml_tree import SourcePosition, YamlTree, YamlValue, key_
 
 LOCAL_CONFIG = Path("wx2mqtt.yaml")
 SYSTEM_CONFIG = Path("/etc/wx2mqtt/wx2mqtt.yaml")
-
-# Enough for some twenty thousand contacts.
-MAX_CONFIG_BYTES = 1_000_000
-MAX_SECRET_BYTES = 64 * 1024
 
 # The path of a problem that concerns the file as a whole, such as a syntax error.
 _WHOLE_FILE: KeyPath = ()

@@ -18,11 +18,9 @@ from dataclasses import dataclass, field
 import yaml
 
 from wx2mqtt.errors import Problem
+from wx2mqtt.limits import MAX_CONFIG_LEVELS, MAX_CONFIG_VALUES
 from wx2mqtt.settings.formats import printable
 from wx2mqtt.settings.key_tree import KeyPath, dotted
-
-MAX_DEPTH = 20
-MAX_VALUES = 50_000
 
 YamlValue = None | str | list["YamlValue"] | dict[str, "YamlValue"]
 
@@ -165,8 +163,8 @@ def _check_depth(text: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > MAX_DEPTH:
-            raise _DocumentTooLargeError(_line(event), f"is nested deeper than {MAX_DEPTH} levels")
+        if depth > MAX_CONFIG_LEVELS:
+            raise _DocumentTooLargeError(_line(event), f"is nested deeper than {MAX_CONFIG_LEVELS} levels")
 
 
 @dataclass(slots=True)
@@ -175,7 +173,7 @@ class _YamlReader:
 
     tree: YamlTree
     problems: list[Problem] = field(default_factory=list)
-    remaining_values: int = MAX_VALUES
+    remaining_values: int = MAX_CONFIG_VALUES
 
     def add_problem(self, path: KeyPath, line: int, message: str) -> None:
         self.problems.append(Problem(self.tree.file, line, key_text(path), message, path=path))
@@ -190,9 +188,9 @@ class _YamlReader:
 
     def read_value(self, node: yaml.Node, path: KeyPath) -> YamlValue:
         self.remaining_values -= 1
-        if self.remaining_values < 0 or len(path) > MAX_DEPTH:
+        if self.remaining_values < 0 or len(path) > MAX_CONFIG_LEVELS:
             raise _DocumentTooLargeError(
-                _line(node), f"holds more than {MAX_VALUES} values, or aliases that hold themselves"
+                _line(node), f"holds more than {MAX_CONFIG_VALUES} values, or aliases that hold themselves"
             )
         tag = node.tag.removeprefix(_TAG)
         self.tree.positions.setdefault(path, SourcePosition(self.tree.file, _line(node), tag))

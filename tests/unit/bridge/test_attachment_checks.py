@@ -20,8 +20,8 @@ from wx2mqtt.bridge.attachment_checks import (
     max_bytes,
 )
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.file_names import MAX_FILENAME_BYTES
 from wx2mqtt.i18n.bridge import rejection_text
+from wx2mqtt.limits import MAX_FILENAME_BYTES
 from wx2mqtt.model import Kind
 
 

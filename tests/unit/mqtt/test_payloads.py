@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wx2mqtt.limits import MAX_LAST_TEXT_CHARACTERS, MAX_PLAIN_TEXT_BYTES
 from wx2mqtt.model import ChatKind, Handle, Json, Kind, Message, Result, Status
 from wx2mqtt.mqtt.payloads import (
-    MAX_LAST_TEXT_CHARACTERS,
-    MAX_PLAIN_TEXT_BYTES,
     answer_error,
     answer_ok,
     cut_payload,

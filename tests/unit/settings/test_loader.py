@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from tests.support.effort import effort
 from wx2mqtt.errors import SettingsError
+from wx2mqtt.limits import MAX_CONFIG_BYTES
 from wx2mqtt.settings import rules
-from wx2mqtt.settings.loader import MAX_CONFIG_BYTES, find_config, load
+from wx2mqtt.settings.loader import find_config, load
 from wx2mqtt.settings.schema import Settings
 from wx2mqtt.wechat.registry import BACKENDS
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.settings.yaml_tree import MAX_DEPTH, SourcePosition, YamlTree, parse, parse_value
+from wx2mqtt.limits import MAX_CONFIG_LEVELS
+from wx2mqtt.settings.yaml_tree import SourcePosition, YamlTree, parse, parse_value
 
 
 def said(text):
@@ -103,7 +104,7 @@ def test_merges_that_multiply_are_cut_off():
     "text", ["[" * 100_000, "a:\n" + "".join(" " * n + "- \n" for n in range(1, 400)), "{" * 30]
 )
 def test_deep_nesting_is_refused_before_anything_recursive_reads_it(text):
-    assert f"deeper than {MAX_DEPTH} levels" in said(text)[0] or "is no YAML" in said(text)[0]
+    assert f"deeper than {MAX_CONFIG_LEVELS} levels" in said(text)[0] or "is no YAML" in said(text)[0]
 
 
 @pytest.mark.parametrize(

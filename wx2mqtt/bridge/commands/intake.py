@@ -21,7 +21,7 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.requests.dispatcher import COMMAND_REQUESTS, RequestDispatcher
 from wx2mqtt.bridge.retained import RetainedCommands
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.limits import COMMAND_JSON
+from wx2mqtt.limits import COMMAND_JSON, MAX_PENDING_BYTES
 from wx2mqtt.model import Status
 from wx2mqtt.mqtt.broker import Connected, Delivery
 from wx2mqtt.mqtt.commands import read_request
@@ -33,9 +33,6 @@ MAX_ACCEPT_BATCH = 100
 
 SESSION_ID_BITS = 52
 """The length of a random session id; it fits into an integer of SQLite."""
-
-MAX_PENDING_BYTES = 64 << 20
-"""Reading from the broker is paused while deliveries that are not stored yet take more memory than this."""
 
 
 @dataclass(slots=True)

@@ -13,15 +13,13 @@ from wx2mqtt.bridge.media.library import MediaLibrary
 from wx2mqtt.bridge.media.payloads import media_answer, new_media_id, read_as_base64
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand
+from wx2mqtt.limits import MAX_INLINE_FILE_BYTES
 from wx2mqtt.model import Blob, Json
 from wx2mqtt.mqtt.commands import reject_unknown_fields
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMedia
 
 MEDIA_WAIT_TIMEOUT_SECONDS = 20.0
 """An answer waits so long for a download."""
-
-MAX_INLINE_BYTES = 1_000_000
-"""The largest file that is part of an answer: several copies of it are in memory meanwhile."""
 
 ANSWER_OVERHEAD_BYTES = 2_000
 """Room in an answer for everything besides the file."""
@@ -157,7 +155,7 @@ def _require_ready(row: MediaRow) -> Blob:
 
 
 def _require_fitting(blob: Blob, answer: Mapping[str, Json], max_bytes: int | None) -> None:
-    limit = MAX_INLINE_BYTES
+    limit = MAX_INLINE_FILE_BYTES
     if max_bytes is not None:
         room = (max_bytes - ANSWER_OVERHEAD_BYTES) * 3 // 4  # base64 makes four bytes of three
         limit = max(0, min(limit, room))

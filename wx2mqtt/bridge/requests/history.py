@@ -14,17 +14,14 @@ from dataclasses import dataclass, replace
 from wx2mqtt.bridge.media.payloads import with_current_media
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.errors import BadCommand
+from wx2mqtt.limits import MAX_HISTORY_ANSWER_BYTES, MAX_HISTORY_MESSAGES
 from wx2mqtt.model import Json, Kind
 from wx2mqtt.mqtt import commands as read
 from wx2mqtt.mqtt.payloads import cut_payload, encode
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import HistoryQuery, HistoryRow, MediaRow
 
-MAX_HISTORY_MESSAGES = 500
 DEFAULT_HISTORY_MESSAGES = 100
-MAX_ANSWER_BYTES = 1_000_000
-"""The largest answer, also where the broker has no or a higher limit."""
-
 READ_BATCH_ROWS = 50
 """Messages that are read at a time: each may contain a file as base64."""
 
@@ -68,7 +65,7 @@ class HistoryRequest:
         """
         query = self._parse_query(fields)
         stream = self._journal.stream
-        limit = MAX_ANSWER_BYTES if max_bytes is None else min(MAX_ANSWER_BYTES, max_bytes)
+        limit = MAX_HISTORY_ANSWER_BYTES if max_bytes is None else min(MAX_HISTORY_ANSWER_BYTES, max_bytes)
         frame_bytes = len(encode({"messages": [], "more": False, "stream": stream}))
         page = _HistoryPage(limit - frame_bytes, [])
         more = await self._fill(page, query)

@@ -11,14 +11,9 @@ import pytest_asyncio
 
 from tests.unit.bridge.outgoing import person
 from wx2mqtt.bridge.people.registry import PeopleRegistry
-from wx2mqtt.bridge.requests.history import (
-    DEFAULT_HISTORY_MESSAGES,
-    MAX_ANSWER_BYTES,
-    MAX_HISTORY_MESSAGES,
-    READ_BATCH_ROWS,
-    HistoryRequest,
-)
+from wx2mqtt.bridge.requests.history import DEFAULT_HISTORY_MESSAGES, READ_BATCH_ROWS, HistoryRequest
 from wx2mqtt.errors import BadCommand
+from wx2mqtt.limits import MAX_HISTORY_ANSWER_BYTES, MAX_HISTORY_MESSAGES
 from wx2mqtt.model import Blob, MediaRef, PersonId
 from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.store.database import Database
@@ -185,7 +180,7 @@ async def test_an_answer_is_bounded_where_the_broker_names_no_limit(past):
     await past.say("wife", *("界" * 5_000 for _ in range(100)))
     answer = await past.ask(limit=MAX_HISTORY_MESSAGES)
     assert answer["more"] is True
-    assert MAX_ANSWER_BYTES - 16_000 < len(encode(answer)) <= MAX_ANSWER_BYTES
+    assert MAX_HISTORY_ANSWER_BYTES - 16_000 < len(encode(answer)) <= MAX_HISTORY_ANSWER_BYTES
     assert answer["messages"][-1]["seq"] == 100, "what is left out is the oldest"
 
 

@@ -12,6 +12,8 @@ import re
 from collections.abc import Iterator
 from xml.etree.ElementTree import Element, ParseError, fromstring
 
+from wx2mqtt.limits import MAX_XML_CHARACTERS, MAX_XML_ELEMENTS
+
 _BREAK = re.compile(r"<br ?/?>")
 
 # The server omits the final `>` for 1f450. A `>` that a person typed arrives as `&gt;`.
@@ -135,13 +137,6 @@ def _character(digits: str) -> str:
     if not 0x20 <= code <= 0x10FFFF or 0xD800 <= code <= 0xDFFF:
         return "\ufffd"
     return chr(_CODE_POINT_CORRECTIONS.get(code, code))
-
-
-# A forwarded chat of a hundred messages has about 100,000.
-MAX_XML_CHARACTERS = 1 << 20
-
-# Bounds the depth, too.
-MAX_XML_ELEMENTS = 20_000
 
 
 class XmlNode:

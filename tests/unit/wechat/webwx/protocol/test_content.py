@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.wechat.webwx.entries import entry, escaped
-from wx2mqtt.file_names import MAX_FILENAME_BYTES
 from wx2mqtt.i18n.wechat import game_outcome, webwx_placeholder
+from wx2mqtt.limits import MAX_FILENAME_BYTES
 from wx2mqtt.model import Kind
 from wx2mqtt.wechat.webwx.protocol import content
 from wx2mqtt.wechat.webwx.protocol.content import MAX_UPLOAD_NAME_CHARACTERS, Content

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from wx2mqtt.limits import MAX_XML_CHARACTERS
 from wx2mqtt.wechat.webwx.protocol import markup
 
 
@@ -134,7 +135,7 @@ def test_what_is_missing_is_empty() -> None:
         '<!DOCTYPE x SYSTEM "file:///etc/passwd"><x/>',
         '<!DOCTYPE x [<!ENTITY e SYSTEM "file:///etc/passwd">]><x>&e;</x>',
         "<a>" * 200_000,
-        "x" * (markup.MAX_XML_CHARACTERS + 1),
+        "x" * (MAX_XML_CHARACTERS + 1),
     ],
 )
 def test_what_attacks_or_is_broken_is_nothing(source: str) -> None:

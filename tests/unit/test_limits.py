@@ -1,0 +1,418 @@
+"""Every limit holds: at its value all is well, one beyond what the table says happens; docs show the table of today."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.limits_table import PAGE, page_with_table
+from tests.unit.bridge.contexts import PaperQuota, shared
+from tests.unit.bridge.outgoing import running
+from wx2mqtt.app import control_socket
+from wx2mqtt.bounded_json import JsonBounds, JsonOutOfBounds, read_float
+from wx2mqtt.bridge.attachment_checks import check_filename
+from wx2mqtt.bridge.media import request as media_request
+from wx2mqtt.bridge.requests.history import HistoryRequest
+from wx2mqtt.errors import BadCommand, Wx2MqttError
+from wx2mqtt.i18n.bridge import rejection_text
+from wx2mqtt.limits import (
+    BACKUP_HEAD_JSON,
+    COMMAND_JSON,
+    CONTROL_ANSWER_JSON,
+    CONTROL_REQUEST_JSON,
+    LIMITS,
+    MAX_HISTORY_ANSWER_BYTES,
+    PEOPLE_COPY_JSON,
+    REQUEST_JSON,
+    SAVED_LOGIN_JSON,
+    WECHAT_JSON,
+    Limit,
+)
+from wx2mqtt.model import Blob
+from wx2mqtt.mqtt import commands
+from wx2mqtt.mqtt.options import MqttOptions
+from wx2mqtt.mqtt.payloads import encode, last_body, plain_text
+from wx2mqtt.settings.problems import UnreadableError, read_text
+from wx2mqtt.settings.yaml_tree import parse
+from wx2mqtt.store.archive import BadBackup, _BoundedReader, _CountedReader, read_archive
+from wx2mqtt.store.files import SavedLoginFile
+from wx2mqtt.store.people_copy import _read as read_people_copy
+from wx2mqtt.wechat.json_reader import UnreadableJson, parse_json
+from wx2mqtt.wechat.webwx.protocol.markup import parse_plain_xml
+
+Driver = Callable[[Any, Path], bool]
+"""Gets a value of the limit and a folder; returns whether it is still within."""
+
+
+def refuses(work: Callable[[], object], *errors: type[Exception]) -> bool:
+    """Returns whether the work ends with one of these errors."""
+    try:
+        work()
+    except errors:
+        return True
+    return False
+
+
+# --- JSON ---
+
+
+def text_of(bounds: JsonBounds, part: str, value: int, head: str) -> bytes:
+    """A JSON object that begins with `head` and has so many bytes, levels or values.
+
+    Every entry of `head` and `x` itself count as one.
+    """
+    begin = "{" + head + ('"x": ' if head.endswith(", ") or not head else ', "x": ')
+    if part == "depth":
+        return f"{begin}{'[' * (value - 1)}{']' * (value - 1)}}}".encode()
+    if part == "values":
+        used = begin.count(",") + begin.count("{") + begin.count("[") + 1
+        return f"{begin}[{','.join('1' * (value - used + 1))}]}}".encode()
+    return f'{begin}"{"a" * (value - len(begin) - 3)}"}}'.encode()
+
+
+def json_driver(
+    bounds: JsonBounds, part: str, accepts: Callable[[bytes, Path], bool], head: str = ""
+) -> Driver:
+    return lambda value, folder: accepts(text_of(bounds, part, value, head), folder)
+
+
+def accepts_command(text: bytes, _: Path) -> bool:
+    """A key that is unknown was parsed."""
+    try:
+        commands.read_command("wife", text, "application/json")
+    except BadCommand as bad:
+        return bad.message_key == "unknown_key"
+    return True
+
+
+def accepts_request(text: bytes, _: Path) -> bool:
+    return not refuses(lambda: commands.read_request(text), BadCommand)
+
+
+def accepts_control_request(text: bytes, _: Path) -> bool:
+    return not refuses(lambda: control_socket._read_fields(text), Wx2MqttError)
+
+
+def accepts_control_answer(text: bytes, folder: Path) -> bool:
+    """The bridge's side answers with that line."""
+
+    async def ask() -> None:
+        reader = SimpleNamespace(readline=None)
+
+        async def readline() -> bytes:
+            return text
+
+        async def connect(*_: object, **__: object) -> Any:
+            return reader, SimpleNamespace(write=lambda _: None, close=lambda: None)
+
+        reader.readline = readline
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(asyncio, "open_unix_connection", connect)
+            await control_socket.ask_bridge(folder, "health")
+
+    return not refuses(lambda: asyncio.run(ask()), Wx2MqttError)
+
+
+def accepts_answer_of_wechat(text: bytes, _: Path) -> bool:
+    return not refuses(lambda: parse_json(text), UnreadableJson)
+
+
+def accepts_backup_head(text: bytes, folder: Path) -> bool:
+    """A head with a key that is unknown was parsed; it is no backup before that."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+        info = tarfile.TarInfo("backup.json")
+        info.size = len(text)
+        tar.addfile(info, io.BytesIO(text))
+    try:
+        read_archive(io.BytesIO(out.getvalue()), folder, lambda _: None)
+    except BadBackup as bad:
+        return (
+            not isinstance(bad.__cause__, JsonOutOfBounds)
+            and "program" not in repr(bad.__cause__)
+            and bad.key != "backup_none"
+        )
+    return True
+
+
+def accepts_saved_login(text: bytes, folder: Path) -> bool:
+    file = folder / "home.json"
+    file.write_bytes(text)
+    return asyncio.run(SavedLoginFile(file).load()) is not None
+
+
+def accepts_people_copy(text: bytes, folder: Path) -> bool:
+    file = folder / "people.json"
+    file.write_bytes(text)
+    read_people_copy(file)
+    return file.exists()  # else it was set aside
+
+
+JSON_KINDS: dict[str, tuple[JsonBounds, Callable[[bytes, Path], bool], str]] = {
+    "a command in JSON": (COMMAND_JSON, accepts_command, '"text": "x"'),
+    "a request": (REQUEST_JSON, accepts_request, ""),
+    "a request on the control socket": (CONTROL_REQUEST_JSON, accepts_control_request, ""),
+    "an answer on the control socket": (CONTROL_ANSWER_JSON, accepts_control_answer, '"ok": 1'),
+    "an answer of WeChat": (WECHAT_JSON, accepts_answer_of_wechat, ""),
+    "the head of a backup": (
+        BACKUP_HEAD_JSON,
+        accepts_backup_head,
+        '"program": "wx2mqtt", "version": "1", "format": 1',
+    ),
+    "`people.json`": (PEOPLE_COPY_JSON, accepts_people_copy, '"accounts": {}'),
+    "a saved login": (SAVED_LOGIN_JSON, accepts_saved_login, ""),
+}
+JSON_DRIVERS = {
+    f"{words} {name}": json_driver(bounds, part, accepts, head)
+    for name, (bounds, accepts, head) in JSON_KINDS.items()
+    for words, part in (("size of", "bytes"), ("depth of", "depth"), ("values in", "values"))
+}
+
+
+# --- the others ---
+
+
+def command_of(**fields: Any) -> bool:
+    payload = json.dumps({"text": "x", **fields}).encode()
+    return not refuses(lambda: commands.read_command("wife", payload, ""), BadCommand)
+
+
+def text_of_command(size: int, _: Path) -> bool:
+    kept = not refuses(lambda: commands.read_command("wife", b"x" * size, ""), BadCommand)
+    assert kept is command_of(text="x" * size)
+    return kept
+
+
+def field_of_command(size: int, _: Path) -> bool:
+    fields = ({"path": "x" * size}, {"url": "x" * size}, {"data": "x", "name": "x" * size})
+    answers = {command_of(text="", kind="file", **more) for more in fields}
+    answers.add(command_of(text="", kind="recall", message_id="x" * size))
+    (answer,) = answers
+    return answer
+
+
+def ttl_of_command(seconds: int, _: Path) -> bool:
+    command = commands.read_command("wife", json.dumps({"text": "x", "ttl": seconds}).encode(), "")
+    return command.ttl == seconds
+
+
+def transaction(size: int, _: Path) -> bool:
+    fields = {"transaction": "x" * (size - 2)}
+    echo = commands.transaction_echo(fields)
+    kept = not refuses(lambda: commands.pop_transaction({**fields}), BadCommand)
+    assert isinstance(echo, str)
+    assert fields["transaction"].startswith(echo)
+    assert kept is (echo == fields["transaction"])
+    return kept
+
+
+def quoted_value(size: int, _: Path) -> bool:
+    sentence = rejection_text("en", BadCommand("bad_command", "unknown_key", key="k" * size, known=""))
+    assert sentence.count("k") > 250
+    return "…" not in sentence
+
+
+def pending_deliveries(size: int, folder: Path) -> bool:
+    async def deliver() -> bool:
+        async with running(folder) as house:
+            house.deliver(bytes(size), "wife/file/a")
+            return not house.broker.paused
+
+    return asyncio.run(deliver())
+
+
+def packet(size: int, _: Path) -> bool:
+    """What the broker is told at CONNECT."""
+    return MqttOptions(urls=("mqtt://a",), client_id="a").packet_limit >= size
+
+
+def text_on_last(size: int, _: Path) -> bool:
+    return "truncated" not in json.loads(last_body(json.dumps({"kind": "text", "text": "x" * size}).encode()))
+
+
+def history_messages(count: int, _: Path) -> bool:
+    registry: Any = None
+    journal: Any = SimpleNamespace(stream="")
+    return HistoryRequest(journal, registry, "")._parse_query({"limit": count}).limit == count
+
+
+def history_bytes(size: int, _: Path) -> bool:
+    """An answer with one message of such a size that the whole has so many bytes."""
+
+    async def ask() -> bool:
+        frame = len(encode({"messages": [{"kind": "text", "text": ""}], "more": False, "stream": "s"}))
+        text = "x" * (size - frame - 1)  # each message counts with a comma
+        row = SimpleNamespace(seq=1, message_id="1", payload=encode({"kind": "text", "text": text}))
+
+        async def find(_: object) -> Any:
+            return [row], False
+
+        async def media(_: object) -> list[Any]:
+            return []
+
+        journal: Any = SimpleNamespace(stream="s", find_messages=find, media_of_messages=media)
+        registry: Any = None
+        answer: Any = await HistoryRequest(journal, registry, "").answer({}, None)
+        assert len(encode(answer)) <= MAX_HISTORY_ANSWER_BYTES
+        return bool(answer["messages"][0]["text"] == text)
+
+    return asyncio.run(ask())
+
+
+def file_in_answer(size: int, _: Path) -> bool:
+    blob = Blob(sha256="", size=size, mime="", path="")
+    return not refuses(lambda: media_request._require_fitting(blob, {}, None), BadCommand)
+
+
+def read_file(size: int, folder: Path, limit: Limit) -> bool:
+    (folder / "file").write_bytes(b"#" * size)
+    return not refuses(lambda: read_text(folder / "file", int(limit.value)), UnreadableError)
+
+
+def config_file(size: int, folder: Path) -> bool:
+    return read_file(size, folder, BY_NAME["the configuration file"])
+
+
+def secret_file(size: int, folder: Path) -> bool:
+    return read_file(size, folder, BY_NAME["the file of a secret"])
+
+
+def config_levels(levels: int, _: Path) -> bool:
+    """The file itself is the first level."""
+    problems = parse("a: " + "[" * (levels - 1) + "]" * (levels - 1), "c.yaml")[1]
+    return not any("nested deeper" in problem.message for problem in problems)
+
+
+def config_values(count: int, _: Path) -> bool:
+    """A list of 99 values counts as 100 each time that it is named, the list of these as one."""
+    times, rest = divmod(count - 101, 100)
+    text = f"x: &x [{'1,' * 99}]\na: [{'*x ,' * times}{'1,' * rest}]"
+    problems = parse(text, "c.yaml")[1]
+    return not any("holds more" in problem.message for problem in problems)
+
+
+def xml_elements(count: int, _: Path) -> bool:
+    return bool(parse_plain_xml(f"<a>{'<b></b>' * (count - 1)}</a>"))
+
+
+def unpacked_backup(ratio: int, folder: Path) -> bool:
+    """The ratio alone, without the size that any backup may have."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("wx2mqtt.store.archive.MIN_UNPACKED_BYTES", 0)
+        packed = _CountedReader(io.BytesIO(bytes(1000)))
+        packed.read()
+        reader = _BoundedReader(io.BytesIO(bytes(1000 * ratio)), packed)
+        return not refuses(reader.read, BadBackup)
+
+
+def store_share(share: float, _: Path) -> bool:
+    services = shared(quota=PaperQuota(size=int(share * 1_000_000) - 1, limit=1_000_000))
+    assert services.exceeded_limit() == ""
+    return not services.exceeded_limit(for_commands=True)
+
+
+def control_connections(count: int, folder: Path) -> bool:
+    """Each connection is served while the others are still open."""
+    done: list[bytes] = []
+
+    async def serve() -> None:
+        async def run_operation(_name: str, _fields: object) -> Any:
+            return None
+
+        handlers: list[Callable[..., Any]] = []
+
+        async def start(handler: Callable[..., Any], path: Path, limit: int) -> Any:
+            handlers.append(handler)
+            return SimpleNamespace(close=lambda: None)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(asyncio, "start_unix_server", start)
+            gate = asyncio.Event()
+
+            async def readuntil(_: bytes) -> bytes:
+                await gate.wait()
+                return b"{}\n"
+
+            async def drain() -> None: ...
+
+            async with control_socket.serve_operations(folder, run_operation):
+                reader = SimpleNamespace(readuntil=readuntil)
+                writer = SimpleNamespace(write=done.append, drain=drain, close=lambda: None)
+                tasks = [asyncio.create_task(handlers[0](reader, writer)) for _ in range(count)]
+                await asyncio.sleep(0)
+                gate.set()
+                await asyncio.gather(*tasks)
+
+    asyncio.run(serve())
+    return len(done) == count
+
+
+OTHER_DRIVERS: dict[str, Driver] = {
+    "a number with a fraction or an exponent, in any JSON": lambda size, _: (
+        not refuses(lambda: read_float("0." + "1" * (size - 2)), JsonOutOfBounds)
+    ),
+    "the text of a command": text_of_command,
+    "`id` of a command": lambda size, _: command_of(id="x" * size),
+    "`path`, `url`, `name` and `message_id` of a command": field_of_command,
+    "names in `mention`": lambda count, _: command_of(mention=["x"] * count),
+    "a name in `mention`": lambda size, _: command_of(mention=["x" * size]),
+    "`ttl` of a command": ttl_of_command,
+    "`transaction` of a request": transaction,
+    "a remark or the name of a group": lambda size, _: (
+        not refuses(lambda: commands.read_name({"name": "x" * size}, "name"), BadCommand)
+    ),
+    "the `code` of a login": lambda size, _: (
+        not refuses(lambda: commands.read_digits({"code": "1" * size}, "code"), BadCommand)
+    ),
+    "an integer in a request": lambda value, _: commands.read_integer({"limit": value}, "limit") == value,
+    "the name of a topic level in a request": lambda size, _: (
+        not refuses(lambda: commands.read_level({"user": "x" * size}, "user"), BadCommand)
+    ),
+    "the name of a file": lambda size, _: not refuses(lambda: check_filename("x" * size), BadCommand),
+    "a packet from the broker": packet,
+    "deliveries in memory that are not stored yet": pending_deliveries,
+    "the text on `last`": text_on_last,
+    "the text on `text/<user>`": lambda size, _: len(plain_text("x" * size)) == size,
+    "messages in an answer of `history`": history_messages,
+    "size of an answer of `history`": history_bytes,
+    "a file in an answer of `media`": file_in_answer,
+    "the configuration file": config_file,
+    "depth of the configuration file": config_levels,
+    "values in the configuration file, aliases counted each time": config_values,
+    "the file of a secret": secret_file,
+    "a value that a sentence quotes": quoted_value,
+    "connections to the control socket at a time": control_connections,
+    "the XML of a message": lambda size, _: bool(parse_plain_xml(f"<a>{'x' * (size - 7)}</a>")),
+    "elements in the XML of a message": xml_elements,
+    "size of an unpacked backup, in sizes of the packed one": unpacked_backup,
+    "share of `storage.max_size` that commands may fill": store_share,
+}
+DRIVERS = {**JSON_DRIVERS, **OTHER_DRIVERS}
+BY_NAME = {limit.bounded: limit for limit in LIMITS}
+
+
+def test_every_limit_has_a_driver_and_every_driver_a_limit() -> None:
+    assert len(BY_NAME) == len(LIMITS)
+    assert DRIVERS.keys() == BY_NAME.keys()
+
+
+@pytest.mark.parametrize("limit", LIMITS, ids=[limit.bounded for limit in LIMITS])
+def test_at_its_value_a_limit_lets_through_and_one_beyond_it_does_not(limit: Limit, tmp_path: Path) -> None:
+    drive = DRIVERS[limit.bounded]
+    step = 1 if isinstance(limit.value, int) else 0.001
+    for name in ("within", "beyond"):
+        (tmp_path / name).mkdir()
+    assert drive(limit.value, tmp_path / "within")
+    assert not drive(limit.value + step, tmp_path / "beyond")
+
+
+def test_the_page_shows_the_table_of_today() -> None:
+    assert PAGE.read_text() == page_with_table(PAGE.read_text()), "run: python -m tests.limits_table --write"
