@@ -18,6 +18,10 @@ from typing import Any, Self
 # A number is at most so long: reading one of a million digits takes seconds.
 MAX_NUMBER_CHARACTERS = 400
 
+# In a text with more commas and brackets the levels are left to the parser, which refuses some hundreds: to
+# count them takes longer than to parse them.
+MAX_SIGNS_FOR_LEVELS = 20_000
+
 # A string, also one without its end, or a sign of the structure. No part can match in two ways, so that the
 # search takes one pass whatever the text is.
 _STRING_OR_SIGN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{,\]}]', re.DOTALL)
@@ -43,7 +47,8 @@ class JsonBounds:
         if len(payload) > self.max_bytes:
             raise JsonOutOfBounds(f"it has more than {self.max_bytes} bytes")
         opened = payload.count(b"[") + payload.count(b"{")
-        if opened > self.max_depth or opened + payload.count(b",") > self.max_values:
+        signs = opened + payload.count(b",")
+        if signs > self.max_values or (opened > self.max_depth and signs <= MAX_SIGNS_FOR_LEVELS):
             self._count_values(payload)
 
     def _count_values(self, payload: bytes) -> None:

@@ -77,8 +77,8 @@ MAX_CONTROL_CONNECTIONS = 100
 
 # --- WeChat ---
 
-# A group of 500 has some 6,000 values in an answer, an address book of 10,000 people 320,000.
-WECHAT_JSON = JsonBounds(max_bytes=64 * MIB, max_depth=64, max_values=1_000_000)
+# 300 groups of 500 members in one answer have two million values.
+WECHAT_JSON = JsonBounds(max_bytes=64 * MIB, max_depth=64, max_values=4_000_000)
 # A forwarded chat of a hundred messages has about 100,000.
 MAX_XML_CHARACTERS = 1 << 20
 # Bounds the depth, too.

@@ -104,7 +104,7 @@ async def test_what_cannot_be_done_is_said_in_one_line(home: Home, run: Any):
         ("show nobody", "no command has the id 'nobody'"),
         ("drop nobody", "no command has the id 'nobody'"),
         ("retry sent", "command 'sent' was sent"),
-        ("retry empty", "there is no text to send"),
+        ("retry empty", "its content is not kept; publish it again"),
         ("list --account office", "there is no account 'office'"),
     )
     without = (

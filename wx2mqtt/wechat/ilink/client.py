@@ -17,9 +17,8 @@ from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, StoreError, 
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import ilink_text
 from wx2mqtt.model import Handle, ReplyWindow
-from wx2mqtt.wechat import json_reader
 from wx2mqtt.wechat.backend import CredentialStore
-from wx2mqtt.wechat.http import BadAnswer, Clock
+from wx2mqtt.wechat.http import BadAnswer, Clock, read_json
 from wx2mqtt.wechat.ilink.protocol import endpoints, requests, responses, session
 from wx2mqtt.wechat.ilink.protocol.endpoints import ERR_LOGGED_OUT, ERR_TOO_OFTEN, Endpoint, TrustedHosts
 from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow, chat_after_rebinding
@@ -195,7 +194,7 @@ class ApiClient:
         if request.endpoint.is_delivery and not body.strip():
             return {}
         try:
-            return json_reader.parse_json(body)
+            return await read_json(body)
         except UnreadableJson:
             raise self.unreadable_error(request.endpoint) from None
 

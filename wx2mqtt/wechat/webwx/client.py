@@ -15,9 +15,8 @@ from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, Rejected, St
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import webwx_text
 from wx2mqtt.model import Owner
-from wx2mqtt.wechat import json_reader
 from wx2mqtt.wechat.backend import CredentialStore
-from wx2mqtt.wechat.http import BadAnswer, Clock
+from wx2mqtt.wechat.http import BadAnswer, Clock, read_json
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 from wx2mqtt.wechat.webwx.protocol import responses
 from wx2mqtt.wechat.webwx.protocol.codes import RETRY_LATER_CODES, SESSION_ENDED, Ret
@@ -117,7 +116,7 @@ class ApiClient:
         skey = self._skey
         reply = await self.transport.call(request)
         try:
-            answer = json_reader.parse_json(reply.body)
+            answer = await read_json(reply.body)
             ret = responses.read_ret(answer)
         except UnreadableJson:
             raise self.unreadable_error(request.endpoint) from None

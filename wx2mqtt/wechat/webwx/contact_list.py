@@ -70,7 +70,8 @@ class ContactList:
         self._unreadable_count = 0
         self._group_sizes: dict[str, int] = {}
         self._refreshes_left: dict[str, int] = {}
-        self._initial = self._parse(initial)
+        self._note_entries(initial)
+        self._initial = _read_contacts(initial, client.session.handle)
 
     def pop_unreadable_count(self) -> int:
         """Returns how many entries could not be read since the last call."""
@@ -139,7 +140,7 @@ class ContactList:
         for _ in range(MAX_CONTACT_PAGES):
             page = await self._fetch_page(seq)
             self._unreadable_count += page.unreadable_count
-            yield self._parse(page.contacts)
+            yield await self._parse(page.contacts)
             seq = page.next_seq
             if seq in fetched:
                 break
@@ -212,15 +213,18 @@ class ContactList:
         request = requests.batch_get_request(client.profile, client.session, handles, self._clock.now)
         entries, unreadable_count = responses.read_contact_list(await client.call(request))
         self._unreadable_count += unreadable_count
-        return self._parse(entries)
+        return await self._parse(entries)
 
-    def _parse(self, entries: Sequence[JsonObject]) -> list[Contact]:
-        owner = self._client.session.handle
+    async def _parse(self, entries: Sequence[JsonObject]) -> list[Contact]:
+        """Returns the contacts of an answer, read in a thread: it may list 100,000 members of groups."""
+        self._note_entries(entries)
+        return await asyncio.to_thread(_read_contacts, entries, self._client.session.handle)
+
+    def _note_entries(self, entries: Sequence[JsonObject]) -> None:
         self._unreadable_count += sum(not read_text(entry, "UserName") for entry in entries)
         for entry in entries:
             if is_group(read_text(entry, "UserName")):
                 self._group_sizes[read_text(entry, "UserName")] = read_number(entry, "MemberCount")
-        return [contact for entry in entries if (contact := read_contact(entry, owner)) is not None]
 
     def _unseen(self, contacts: list[Contact], seen: set[Handle]) -> list[Contact]:
         unseen = []
@@ -248,6 +252,10 @@ class ContactList:
             self._refreshes_left[handle] -= 1
             if not self._refreshes_left[handle]:
                 del self._refreshes_left[handle]
+
+
+def _read_contacts(entries: Sequence[JsonObject], owner: Handle) -> list[Contact]:
+    return [contact for entry in entries if (contact := read_contact(entry, owner)) is not None]
 
 
 def _slices(handles: list[str], size: int) -> Iterator[list[str]]:
