@@ -107,8 +107,11 @@ class StorageMaintenance:
                 )
 
     async def _free_space(self) -> None:
-        """Removes media, then history."""
-        await _log_store_error(partial(self._media.free_space, self.size - self._nearly_full_bytes))
+        """Removes refused commands, then media, then history."""
+        for journal in self.limits_by_journal:
+            await _log_store_error(partial(journal.prune_refused, now_ms()))
+        if self.size >= self._nearly_full_bytes:
+            await _log_store_error(partial(self._media.free_space, self.size - self._nearly_full_bytes))
         for journal in self.limits_by_journal:
             if self.size >= self._nearly_full_bytes:
                 await _log_store_error(partial(journal.prune_history, self._database_budget()))

@@ -28,6 +28,7 @@ MIN_KEY_RETENTION_MS = 7 * DAY_MS
 TRANSIENT_RETENTION_MS = DAY_MS
 
 # How long the answers to requests are kept, for a broker that redelivers a request.
+REFUSED_RETENTION_MS = 600_000  # refused commands and their results, in a store that is nearly full
 REQUEST_RETENTION_MS = DAY_MS
 
 # Of one commit.
@@ -85,7 +86,9 @@ class JournalRetention(JournalPart):
             return PruneCounts()
         counts = PruneCounts(
             messages=await self._prune_messages(now - history_keep_ms),
-            publications=await self._run_steps(self._prune_transient_step(now)),
+            publications=await self._run_steps(
+                self._delete_transient_step(now - TRANSIENT_RETENTION_MS, now - MIN_KEY_RETENTION_MS)
+            ),
             commands=await self._run_steps(self._delete_step(_SQL["delete_commands"], now - command_keep_ms)),
         )
         keys_before = now - max(MIN_KEY_RETENTION_MS, history_keep_ms)
@@ -93,6 +96,20 @@ class JournalRetention(JournalPart):
         await self._run_steps(self._delete_step(_SQL["delete_requests"], now - REQUEST_RETENTION_MS))
         await self.shrink(MIN_FREE_PAGES)
         return counts
+
+    async def prune_refused(self, now: int) -> int:
+        """Deletes refused commands and published results before their time; returns how many commands.
+
+        For a store that is nearly full: whoever may publish commands must not crowd messages out. Does
+        nothing while the clock is behind the newest row.
+        """
+        if not await self._database.read(lambda db: clock_has_passed(db, now)):
+            return 0
+        before = now - REFUSED_RETENTION_MS
+        deleted = await self._run_steps(self._delete_step(_SQL["delete_refused"], before))
+        await self._run_steps(self._delete_transient_step(before, now - MIN_KEY_RETENTION_MS))
+        await self.shrink(0)
+        return deleted
 
     async def prune_history(self, target_bytes: int) -> int:
         """Deletes the oldest published messages until the database needs at most this; returns how many."""
@@ -155,8 +172,8 @@ class JournalRetention(JournalPart):
 
         return step
 
-    def _prune_transient_step(self, now: int) -> PruneStep:
-        limits = (now - TRANSIENT_RETENTION_MS, now - MIN_KEY_RETENTION_MS)
+    def _delete_transient_step(self, *limits: int) -> PruneStep:
+        """`limits` are times (ms): older rows go, those without and those with fields for a later request."""
 
         def step(connection: sqlite3.Connection) -> tuple[int, bool]:
             rows = connection.execute(_SQL["finished_transient"], (self._account, *limits, PRUNE_BATCH_ROWS))

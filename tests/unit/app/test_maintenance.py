@@ -12,13 +12,22 @@ import structlog
 
 from wx2mqtt.app.maintenance import RetentionLimits, StorageMaintenance
 from wx2mqtt.clock import now_ms
-from wx2mqtt.model import Blob, Command, Cursor, MediaRef, SendKey
+from wx2mqtt.model import Blob, Command, Cursor, MediaRef, Result, SendKey, Status
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.folder import DATABASE_NAME, StoreFolder
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import REASON_STORE_FULL, MediaRetention
-from wx2mqtt.store.records import MediaPart, MediaState, NewCommand, NewMedia, NewMessage, PeopleChanges
+from wx2mqtt.store.records import (
+    MediaPart,
+    MediaState,
+    NewCommand,
+    NewMedia,
+    NewMessage,
+    NewPublication,
+    PeopleChanges,
+)
+from wx2mqtt.store.retention import REFUSED_RETENTION_MS
 
 LONG_AGO = 1_000
 FOREVER = RetentionLimits(history_seconds=1e11, media_seconds=1e11, media_bytes=10**12)
@@ -115,6 +124,51 @@ async def test_history_goes_when_other_files_fill_the_folder(store: Store) -> No
     assert await store.upkeep.check_size(prune_due=False)
 
     assert await store.messages() == 1  # the newest is kept for `last`
+
+
+def refused(number: int) -> NewCommand:
+    """A command that was refused, with its result."""
+    message = "nobody is called so" * 20
+    result = Result(
+        id=str(number),
+        user="nobody",
+        status=Status.REJECTED,
+        code="unknown_user",
+        message=message,
+        time=LONG_AGO,
+    )
+    body = NewPublication(
+        topic="wx/result/nobody", payload=message.encode(), category="result", content_type=""
+    )
+    return replace(command(NOTHING), command_id=str(number), blob=None, result=result, publications=(body,))
+
+
+NOTHING = Blob(sha256="", size=0, mime="", path="")
+
+
+async def test_refused_commands_and_their_results_go_before_messages_and_media(store: Store) -> None:
+    items = [message(number) for number in range(1000, 1100)]
+    await store.journal.record(items, PeopleChanges(), Cursor("c"), "l")
+    await store.journal.accept([refused(number) for number in range(500)])
+    await store.journal.accept([replace(command(NOTHING), command_id="waits", blob=None)])
+    await store.published()
+    await store.fetched("a", 100_000)
+    store.upkeep.limit = store.upkeep.size
+
+    assert await store.upkeep.check_size(prune_due=False)
+
+    assert store.upkeep.size < 0.9 * store.upkeep.limit
+    assert await store.messages() == 101
+    assert await store.states("a") == [MediaState.READY]
+    assert [row.command_id for row in await store.journal.list_commands(limit=1000)] == ["waits"]
+
+
+async def test_what_was_refused_a_moment_ago_stays_for_a_broker_that_delivers_again(store: Store) -> None:
+    await store.journal.accept([refused(1)])
+    (row,) = await store.journal.list_commands()
+    assert await store.journal.prune_refused(LONG_AGO + REFUSED_RETENTION_MS) == 0
+    assert await store.journal.prune_refused(LONG_AGO + REFUSED_RETENTION_MS + 1) == 1
+    assert row.command_id == "1"
 
 
 async def test_media_go_before_history(store: Store) -> None:

@@ -32,6 +32,12 @@ DELETE FROM command WHERE id IN (
     SELECT id FROM command WHERE account = ? AND status IS NOT NULL AND settled < ? LIMIT ?
 );
 
+-- delete_refused --
+-- Commands that were refused: nothing of them was sent, so a repeat is judged anew and does no harm.
+DELETE FROM command WHERE id IN (
+    SELECT id FROM command WHERE account = ? AND status = 'rejected' AND settled < ? LIMIT ?
+);
+
 -- delete_keys --
 DELETE FROM seen WHERE (account, key) IN (SELECT account, key FROM seen WHERE account = ? AND created < ? LIMIT ?);
 
