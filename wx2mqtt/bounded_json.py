@@ -42,13 +42,16 @@ class JsonBounds:
     max_depth: int
     max_values: int
 
-    def check(self, payload: bytes) -> None:
-        """Raises `JsonOutOfBounds` if the text exceeds a bound; it need not be valid JSON."""
+    def check(self, payload: bytes, *, exact: bool = False) -> None:
+        """Raises `JsonOutOfBounds` if the text exceeds a bound; it need not be valid JSON.
+
+        `exact` counts the levels of a text with many values, too, whatever time it takes.
+        """
         if len(payload) > self.max_bytes:
             raise JsonOutOfBounds(f"it has more than {self.max_bytes} bytes")
         opened = payload.count(b"[") + payload.count(b"{")
         signs = opened + payload.count(b",")
-        if signs > self.max_values or (opened > self.max_depth and signs <= MAX_SIGNS_FOR_LEVELS):
+        if signs > self.max_values or (opened > self.max_depth and (exact or signs <= MAX_SIGNS_FOR_LEVELS)):
             self._count_values(payload)
 
     def _count_values(self, payload: bytes) -> None:

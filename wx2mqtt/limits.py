@@ -92,6 +92,9 @@ BACKUP_HEAD_JSON = JsonBounds(max_bytes=1_000_000, max_depth=4, max_values=20_00
 MAX_UNPACKED_RATIO = 100
 # A small backup may unpack to so much whatever its ratio is.
 MIN_UNPACKED_BYTES = 64 * MIB
+# A row of a restored store: the deepest is a command with a `transaction`, the largest a refused command of
+# a version that stored its content.
+STORED_JSON = JsonBounds(max_bytes=128 * MIB, max_depth=80, max_values=1_000_000)
 # An address book of 10,000 people has 300,000 values and 6 MB.
 PEOPLE_COPY_JSON = JsonBounds(max_bytes=128 * MIB, max_depth=16, max_values=3_000_000)
 SAVED_LOGIN_JSON = JsonBounds(max_bytes=4 * MIB, max_depth=16, max_values=100_000)
@@ -270,6 +273,7 @@ LIMITS = (
         unit="times",
         beyond="above 64 MiB `restore` refuses it and changes nothing",
     ),
+    *_json_limits("a row of a restored store", STORED_JSON, "`restore` refuses it and changes nothing"),
     *_json_limits("`people.json`", PEOPLE_COPY_JSON, "counts as damaged and is set aside"),
     *_json_limits("a saved login", SAVED_LOGIN_JSON, "counts as damaged and is set aside"),
     Limit(

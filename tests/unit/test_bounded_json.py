@@ -10,7 +10,13 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wx2mqtt.bounded_json import MAX_NUMBER_CHARACTERS, JsonBounds, JsonOutOfBounds, load_json
+from wx2mqtt.bounded_json import (
+    MAX_NUMBER_CHARACTERS,
+    MAX_SIGNS_FOR_LEVELS,
+    JsonBounds,
+    JsonOutOfBounds,
+    load_json,
+)
 
 SMALL = JsonBounds(max_bytes=10_000, max_depth=5, max_values=20)
 LARGE = JsonBounds(max_bytes=64 << 20, max_depth=64, max_values=10_000)
@@ -64,6 +70,16 @@ def test_what_exceeds_a_bound_is_refused_with_the_bound(text, problem):
     with pytest.raises(JsonOutOfBounds) as caught:
         load_json(text, SMALL)
     assert str(caught.value) == problem
+
+
+def test_the_levels_of_a_text_with_many_values_are_left_to_the_parser_unless_exact():
+    bounds = JsonBounds(max_bytes=MEGABYTE, max_depth=5, max_values=100_000)
+    text = b"[" + nested(6) + b",1" * MAX_SIGNS_FOR_LEVELS + b"]"
+    bounds.check(text)
+    with pytest.raises(JsonOutOfBounds):
+        bounds.check(text, exact=True)
+    with pytest.raises(JsonOutOfBounds):
+        load_json(b"[" + nested(5000) + b",1" * MAX_SIGNS_FOR_LEVELS + b"]", bounds)
 
 
 def test_of_equal_keys_the_last_one_counts():

@@ -33,6 +33,7 @@ from wx2mqtt.limits import (
     PEOPLE_COPY_JSON,
     REQUEST_JSON,
     SAVED_LOGIN_JSON,
+    STORED_JSON,
     WECHAT_JSON,
     Limit,
 )
@@ -43,6 +44,7 @@ from wx2mqtt.mqtt.payloads import encode, last_body, plain_text
 from wx2mqtt.settings.problems import UnreadableError, read_text
 from wx2mqtt.settings.yaml_tree import parse
 from wx2mqtt.store.archive import BadBackup, _BoundedReader, _CountedReader, read_archive
+from wx2mqtt.store.backup import _is_within_bounds
 from wx2mqtt.store.files import SavedLoginFile
 from wx2mqtt.store.people_copy import _read as read_people_copy
 from wx2mqtt.wechat.json_reader import UnreadableJson, parse_json
@@ -156,6 +158,10 @@ def accepts_people_copy(text: bytes, folder: Path) -> bool:
     return file.exists()  # else it was set aside
 
 
+def accepts_row(text: bytes, _: Path) -> bool:
+    return _is_within_bounds(text) and _is_within_bounds(text.decode())
+
+
 JSON_KINDS: dict[str, tuple[JsonBounds, Callable[[bytes, Path], bool], str]] = {
     "a command in JSON": (COMMAND_JSON, accepts_command, '"text": "x"'),
     "a request": (REQUEST_JSON, accepts_request, ""),
@@ -167,6 +173,7 @@ JSON_KINDS: dict[str, tuple[JsonBounds, Callable[[bytes, Path], bool], str]] = {
         accepts_backup_head,
         '"program": "wx2mqtt", "version": "1", "format": 1',
     ),
+    "a row of a restored store": (STORED_JSON, accepts_row, ""),
     "`people.json`": (PEOPLE_COPY_JSON, accepts_people_copy, '"accounts": {}'),
     "a saved login": (SAVED_LOGIN_JSON, accepts_saved_login, ""),
 }

@@ -27,6 +27,8 @@ from wx2mqtt.limits import (
     MAX_CODE_DIGITS,
     MAX_COMMAND_ID_CHARACTERS,
     MAX_HISTORY_MESSAGES,
+    MAX_MENTION_CHARACTERS,
+    MAX_MENTIONS,
     MAX_NAME_CHARACTERS,
 )
 from wx2mqtt.model import ChatKind, Json, Kind, Status
@@ -95,7 +97,11 @@ def with_keys(shape: Schema, extra_keys: Mapping[str, Schema], *extra_required: 
 def _text() -> Schema:
     optional = {
         "kind": constant("text"),
-        "mention": array(string(), "in a group: topic names, or names as the group shows them"),
+        "mention": array(
+            string(maxLength=MAX_MENTION_CHARACTERS),
+            "in a group: topic names, or names as the group shows them",
+            maxItems=MAX_MENTIONS,
+        ),
     }
     return object_of("a text", {"text": string("", **_NOT_BLANK)}, {**optional, **command_keys()})
 

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import IO
 
 from wx2mqtt import __version__
+from wx2mqtt.bounded_json import JsonOutOfBounds
 from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.errors import StoreError, StoreFull, StoreLocked, StoreTooNew
+from wx2mqtt.limits import STORED_JSON
 from wx2mqtt.model import Blob
 from wx2mqtt.store.archive import (
     ArchiveHeader,
@@ -38,6 +40,15 @@ from wx2mqtt.store.queries import blob_from_text, load_queries
 
 _SQL = load_queries("backup")
 _FIRST_VERSION_WITH_FILES = 2  # of the store: older commands have no files
+# The columns with JSON, of which older stores have some only.
+_JSON_COLUMNS = {
+    "account": {"announced"},
+    "publication": {"payload", "private"},
+    "command": {"replies", "result", "command", "blob"},
+    "person": {"profile"},
+    "media": {"ref", "blob"},
+    "deed": {"answer"},
+}
 _BUSY_TIMEOUT_SECONDS = 10.0
 
 
@@ -202,7 +213,29 @@ def inspect_snapshot(path: Path) -> StoreSnapshot:
             raise StoreError(f"{path.name} has content that no store has.")
         if copy.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise StoreError(f"{path.name} is damaged.")
+        if not _is_json_within_bounds(copy):
+            raise StoreError(f"{path.name} has rows that cannot be read.")
         return _read_snapshot(copy)
+
+
+def _is_json_within_bounds(copy: sqlite3.Connection) -> bool:
+    """Returns whether the bridge can parse every row: a forged one may be nested so deep that it cannot."""
+    copy.create_function("is_within_bounds", 1, _is_within_bounds, deterministic=True)
+    for table, columns in _JSON_COLUMNS.items():
+        present = {name for _, name, *_ in copy.execute(f"PRAGMA table_info({table})")} & columns
+        conditions = " OR ".join(f"NOT is_within_bounds({name})" for name in sorted(present))
+        if conditions and copy.execute(f"SELECT 1 FROM {table} WHERE {conditions} LIMIT 1").fetchone():  # noqa: S608
+            return False
+    return True
+
+
+def _is_within_bounds(value: object) -> bool:
+    text = value.encode("utf-8", "replace") if isinstance(value, str) else value
+    try:
+        STORED_JSON.check(text if isinstance(text, bytes) else b"", exact=True)
+    except JsonOutOfBounds:
+        return False
+    return True
 
 
 def start_new_stream(path: Path, *, other_store_active: bool) -> str:

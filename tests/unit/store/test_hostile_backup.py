@@ -229,6 +229,29 @@ def test_a_database_that_does_things_by_itself_is_refused(tmp_path: Path, statem
     assert refusal(data, tmp_path / "store").key == "backup_damaged"
 
 
+DEEP = "[" * 900 + "]" * 900
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"UPDATE command SET command = '{DEEP}'",
+        f"UPDATE command SET replies = '{DEEP}'",
+        f"UPDATE publication SET payload = CAST('{DEEP}' AS BLOB)",
+        f"UPDATE media SET ref = '{DEEP}'",
+        f"UPDATE person SET profile = '{DEEP}'",
+        f"UPDATE account SET announced = '{DEEP}'",
+        f"UPDATE publication SET payload = CAST('[{DEEP}{',1' * 30_000}]' AS BLOB)",
+    ],
+    ids=lambda change: change.split()[1],
+)
+def test_a_row_that_is_nested_too_deep_to_be_read_is_refused(tmp_path: Path, change: str) -> None:
+    assert (
+        refusal(forged(tmp_path, lambda database: database.execute(change)), tmp_path / "store").key
+        == "backup_damaged"
+    )
+
+
 OUTSIDE = (
     "../secret.txt",
     "/etc/passwd",
