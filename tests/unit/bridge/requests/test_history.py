@@ -22,7 +22,7 @@ from wx2mqtt.store.records import NO_CHANGES, MediaPart, NewMedia, NewMessage
 
 PEOPLE = (person(1, "wife"), person(2, "mother"), person(3, "lost", handle=None, closed=True))
 LEVELS = {"wife": PersonId(1), "mother": PersonId(2), "妈妈": PersonId(2), "lost": PersonId(3)}
-BLOB = Blob(sha256="ab" * 32, size=3, mime="image/jpeg", path="media/ab/abab.jpg", width=2, height=1)
+BLOB = Blob(sha256="ab" * 32, size=3, mime="image/jpeg", path=f"media/ab/{'ab' * 32}.jpg", width=2, height=1)
 
 
 class Past:
