@@ -102,7 +102,7 @@ class Journal(
 
     retention: age, size and figures
         prune                   delete settled rows by age
-        prune_refused           delete refused commands and their results early, in a store that is nearly full
+        prune_refused           delete refused commands and their results, in a store that is nearly full
         prune_history           delete the oldest messages until the database is small enough
         shrink                  return free pages to the file system
         stats                   the figures of the account
