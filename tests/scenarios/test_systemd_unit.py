@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from wx2mqtt.mqtt.options import MAX_INCOMING_PACKET_BYTES
+from wx2mqtt.limits import MAX_INCOMING_PACKET_BYTES
 from wx2mqtt.settings.key_tree import KeyKind, dotted, walk
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
