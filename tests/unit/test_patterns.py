@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 import pytest
 
 from tests.support.ambiguity import MANY_REPEATS, Automaton, analyse, literal_runs
+from tests.support.cost import is_in_proportion, repeated
 from tests.support.patterns import (
     ProductPattern,
     modules_with_lost_patterns,
@@ -18,13 +18,8 @@ from tests.support.patterns import (
     product_patterns,
 )
 
-LENGTH = 100_000
-
-# A text this short shows already what a cost that grows with the square would be at full length: 600 times as much.
-SHORT_LENGTH = 4_000
-
-# Far more than a linear pattern takes for the short text, and far less than another one.
-NOTICEABLE_SECONDS = 0.02
+# Short ones first: for a long text a pattern that costs more than in proportion would take minutes.
+LENGTHS = (500, 4_000, 20_000, 100_000)
 
 BLANKS = (" ", "\t", "\n", " \n", "\u3000")
 
@@ -65,30 +60,20 @@ def words(known: ProductPattern) -> Iterator[str]:
     yield from filter(None, dict.fromkeys([*alphabet, *literals, *BLANKS, *combined]))
 
 
-def run(known: ProductPattern, text: Any) -> Callable[[], object]:
+def run(known: ProductPattern, text: Any) -> object:
     if known.is_searched:
-        return lambda: sum(1 for _ in known.pattern.finditer(text))
-    return lambda: (known.pattern.match(text), known.pattern.fullmatch(text))
-
-
-def cpu_seconds(work: Callable[[], object]) -> float:
-    started_at = time.process_time()
-    work()
-    return time.process_time() - started_at
+        return sum(1 for _ in known.pattern.finditer(text))
+    return known.pattern.match(text), known.pattern.fullmatch(text)
 
 
 def is_slow(known: ProductPattern, word: str) -> bool:
-    def text(length: int) -> Any:
-        repeated = (word * (length // len(word) + 1))[:length]
-        return repeated.encode("latin-1", "replace") if isinstance(known.pattern.pattern, bytes) else repeated
+    def work(size: int) -> object:
+        text: Any = repeated(word, size)
+        if isinstance(known.pattern.pattern, bytes):
+            text = text.encode("latin-1", "replace")
+        return run(known, text)
 
-    short = run(known, text(SHORT_LENGTH))
-    if cpu_seconds(short) > NOTICEABLE_SECONDS:
-        return min(cpu_seconds(short) for _ in range(3)) > NOTICEABLE_SECONDS
-    whole, half = run(known, text(LENGTH)), run(known, text(LENGTH // 2))
-    if cpu_seconds(whole) < NOTICEABLE_SECONDS:
-        return False
-    return min(cpu_seconds(whole) for _ in range(3)) > 3 * min(cpu_seconds(half) for _ in range(3))
+    return not all(is_in_proportion(work, size) for size in LENGTHS)
 
 
 def test_twice_the_text_takes_each_pattern_about_twice_the_time():

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-import time
 import unicodedata
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.bridge.text_split import split_text
+from tests.support.cost import is_in_proportion, repeated
+from wx2mqtt.bridge.text_split import _split, split_text
 
 SIGNS = st.sampled_from(
     [
@@ -124,13 +124,16 @@ def test_a_hand_stays_in_one_part_with_each_of_its_skin_tones(skin_tone):
         "  a",
     ],
 )
-def test_a_text_of_any_part_again_and_again_is_split_in_a_moment(part):
+def test_a_text_of_any_part_again_and_again_costs_no_more_than_in_proportion(part):
     """198,000 letters without a blank took 2.6 s and more, each time that the parts were needed."""
-    text = (part * 198_000)[:198_000]
-    started_at = time.process_time()
-    parts = split_text(text, 2000)
-    assert time.process_time() - started_at < 0.5
-    assert bare("".join(parts)) == bare(text)
+
+    def work(size: int) -> None:
+        _split.cache_clear()
+        split_text(repeated(part, size), 2000)
+
+    assert is_in_proportion(work, 198_000)
+    text = repeated(part, 198_000)
+    assert bare("".join(split_text(text, 2000))) == bare(text)
 
 
 def test_the_parts_of_a_text_are_computed_once():

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -111,10 +111,24 @@ def test_progress_is_reported_about_once_a_second(path: Path, monkeypatch: pytes
     assert len(reports) == 2
 
 
-def test_a_mark_costs_next_to_nothing(path: Path) -> None:
+def test_a_mark_is_two_short_writes_that_wait_for_no_disk(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[int] = []
+    write = os.pwrite
+
+    def count(handle: int, data: bytes, offset: int) -> int:
+        writes.append(len(data))
+        return write(handle, data, offset)
+
+    def wait(_handle: int) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("os.pwrite", count)
+    monkeypatch.setattr("os.fsync", wait)
+    monkeypatch.setattr("os.fdatasync", wait)
     marks = ProcessingMarks(path)
-    started_at = time.process_time()
-    for number in range(10_000):
-        with marks.processing(str(number)):
+    for key in ("a", "老" * 100_000):
+        with marks.processing(key):
             pass
-    assert time.process_time() - started_at < 1
+    assert writes == [64] * 4
