@@ -27,6 +27,7 @@ def test_a_context_holds_values_services_settings_and_signals_and_no_component()
         "saved_state": "AccountState",
         "settings": "AccountSettings",
         "shared": "SharedServices",
+        "marks": "ProcessingMarks",
         "signals": "AccountSignals",
     }
 
