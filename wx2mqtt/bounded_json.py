@@ -24,7 +24,7 @@ MAX_SIGNS_FOR_LEVELS = 20_000
 
 # A string, also one without its end, or a sign of the structure. No part can match in two ways, so that the
 # search takes one pass whatever the text is.
-_STRING_OR_SIGN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?|[\[{,\]}]', re.DOTALL)
+_STRING_OR_SIGN = re.compile(rb'"[^"\\]*+(?:\\.?[^"\\]*+)*+"?|[\[{,\]}]', re.DOTALL)
 
 # Text that cannot be encoded as UTF-8 comes from escapes in JSON only.
 _SURROGATE = re.compile("[\ud800-\udfff]")
