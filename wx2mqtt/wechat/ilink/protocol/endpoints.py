@@ -177,6 +177,7 @@ CDN_ORIGIN = "https://novac2c.cdn.weixin.qq.com/c2c"
 TENCENT_DOMAIN = "weixin.qq.com"
 
 _HOST = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,62}\.)*[a-z0-9-]{1,63}", re.ASCII | re.IGNORECASE)
+_UNSAFE_IN_URL = re.compile(r"[^!-~]")
 _PATH = re.compile(r"[\w/.~-]*", re.ASCII)
 
 
@@ -228,6 +229,8 @@ class TrustedHosts:
             return None
         if self.endpoint is None:
             return url.strip() if self._is_trusted(parts) else None
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            return None  # without a host in front, `@evil.example/` would replace the host of the endpoint
         base = self.endpoint.rstrip("/")
         if url.strip().startswith(f"{base}/"):
             return url.strip()
@@ -254,4 +257,4 @@ def _split_url(url: str) -> SplitResult | None:
         _ = parts.port  # raises `ValueError` for a bad port
     except ValueError:
         return None
-    return None if parts.fragment or not url.isascii() or not url.isprintable() else parts
+    return None if parts.fragment or _UNSAFE_IN_URL.search(url) else parts

@@ -85,6 +85,23 @@ def test_with_an_endpoint_everything_goes_there() -> None:
     assert OWN.media_url("http://127.0.0.1:8070/c2c/download?a=b") == "http://127.0.0.1:8070/c2c/download?a=b"
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        *("@evil.example/a", ".evil.example/a", "evil.example/a", "//evil.example/a", "ftp://evil.example/a"),
+        *("https:///a", "https://a b/c", "https://a/b c", "https://a/b\nc", ""),
+    ],
+)
+def test_no_address_of_a_file_replaces_the_host_of_the_endpoint(address: str) -> None:
+    assert OWN.media_url(address) is None
+
+
+@given(st.text(alphabet="https:/@.evil?#%\\[] 0", max_size=30))
+def test_bytes_come_from_the_endpoint_where_there_is_one(address: str) -> None:
+    url = OWN.media_url(address)
+    assert url is None or url.startswith("http://127.0.0.1:8070/")
+
+
 def test_bytes_come_from_believed_hosts_only() -> None:
     good = f"{CDN_ORIGIN}/download?encrypted_query_param=a%2Bb&taskid=1"
     assert TENCENT.media_url(good) == good
