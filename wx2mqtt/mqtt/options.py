@@ -101,14 +101,19 @@ def _network_address(parts: SplitResult, port: int | None) -> BrokerAddress:
     )
 
 
+MAX_SERVER_REFERENCES = 16
+
+
 def parse_server_references(reference: str, at: BrokerAddress) -> tuple[BrokerAddress, ...]:
     """Parses the Server Reference of the broker `at` (MQTT 5, 4.13.1): addresses separated by white space.
 
-    Scheme, path and credentials stay those of `at`. What cannot be parsed is left out.
+    Scheme, path and credentials stay those of `at`. What cannot be parsed is left out, and so is what follows
+    the first `MAX_SERVER_REFERENCES`.
     """
     if at.unix:
         return ()
-    addresses = (_parse_reference(text, at) for text in reference.split())
+    texts = reference.split(maxsplit=MAX_SERVER_REFERENCES)[:MAX_SERVER_REFERENCES]
+    addresses = (_parse_reference(text, at) for text in texts)
     return tuple(address for address in addresses if address is not None and address != at)
 
 

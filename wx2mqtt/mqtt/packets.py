@@ -40,6 +40,8 @@ MAX_VARINT_BYTES = 4
 MAX_STRING_BYTES = 0xFFFF
 MAX_PACKET_ID = 0xFFFF
 MAX_EXPIRY_SECONDS = 0xFFFF_FFFF
+# Of one packet; the standard lets a publisher add user properties without end.
+MAX_PROPERTIES = 1000
 PACKET_ID_BYTES = 2
 STRING_LENGTH_BYTES = 2
 EXPIRY_BYTES = 4
@@ -361,8 +363,12 @@ class _Reader:
     def read_properties(self) -> _Properties:
         properties = _Properties()
         reader = _Reader(self.read_bytes(self.read_varint()))
-        while not reader.at_end:
+        for _ in range(MAX_PROPERTIES):
+            if reader.at_end:
+                return properties
             reader.read_property(properties)
+        if not reader.at_end:
+            raise MalformedPacket
         return properties
 
     def read_property(self, properties: _Properties) -> None:

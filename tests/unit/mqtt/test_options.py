@@ -6,7 +6,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.mqtt.options import BrokerAddress, MqttOptions, parse_broker_url, parse_server_references
+from wx2mqtt.mqtt.options import (
+    MAX_SERVER_REFERENCES,
+    BrokerAddress,
+    MqttOptions,
+    parse_broker_url,
+    parse_server_references,
+)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +107,12 @@ def test_a_reference_changes_neither_scheme_nor_credentials():
 @given(st.text())
 def test_no_reference_raises(reference):
     parse_server_references(reference, AT)
+
+
+def test_of_many_references_the_first_are_used():
+    many = " ".join(f"broker-{number}" for number in range(5000))
+    hosts = [address.host for address in parse_server_references(many, AT)]
+    assert hosts == [f"broker-{number}" for number in range(MAX_SERVER_REFERENCES)]
 
 
 def test_a_unix_socket_has_no_other_server():

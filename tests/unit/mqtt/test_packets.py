@@ -15,6 +15,7 @@ from paho.mqtt.properties import Properties
 
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.packets import (
+    MAX_PROPERTIES,
     PINGREQ,
     MalformedPacket,
     check_topic,
@@ -203,6 +204,14 @@ def test_an_impossible_topic_is_none(topic):
 def test_damaged_properties_leave_the_packet_id(body):
     with pytest.raises(MalformedPacket) as caught:
         read_publish(0x32, body, v5=True)
+    assert caught.value.mid == 5
+
+
+@pytest.mark.parametrize("prop", [b"\x26\0\0\0\0", b"\x0b\1", b"\x03\0\1t"])
+def test_properties_without_end_leave_the_packet_id(prop):
+    assert read_publish(0x32, publish(b"t", 5, prop * MAX_PROPERTIES, b"x"), v5=True).payload == b"x"
+    with pytest.raises(MalformedPacket) as caught:
+        read_publish(0x32, publish(b"t", 5, prop * (MAX_PROPERTIES + 1), b"x"), v5=True)
     assert caught.value.mid == 5
 
 
