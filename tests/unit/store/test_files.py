@@ -238,7 +238,7 @@ async def test_a_cleared_login_is_gone(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b'"text"'])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b'"text"', b"[" * 100_000])
 async def test_a_damaged_file_counts_as_none_and_is_set_aside(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "session.json").write_bytes(content)
     vault = SavedLoginFile(tmp_path / "session.json")

@@ -174,6 +174,7 @@ async def test_nobody_at_all_is_copied_and_read(copy: PeopleCopy, path: Path) ->
     [
         *(b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"accounts":[]}', b'{"accounts":{"home":{}}}'),
         b'{"accounts":{"home":{"persons":[{}],"levels":{},"next_id":1}}}',
+        b"[" * 100_000,
     ],
 )
 async def test_a_damaged_copy_is_set_aside(
