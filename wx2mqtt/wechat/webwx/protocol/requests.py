@@ -23,6 +23,7 @@ from wx2mqtt.model import (
     SendKey,
     SetRemark,
 )
+from wx2mqtt.wechat.json_reader import MAX_DIGITS
 from wx2mqtt.wechat.webwx.protocol import endpoints
 from wx2mqtt.wechat.webwx.protocol.codes import NotifyCode
 from wx2mqtt.wechat.webwx.protocol.endpoints import ClusterHosts, Endpoint
@@ -217,7 +218,7 @@ def signed_request(
 
 def base_request(session: Session) -> str:
     """Returns the JSON of BaseRequest. A DeviceID may stay the same during a login (webwx 1.2)."""
-    uin = int(session.uin) if session.uin.isdecimal() else session.uin
+    uin = int(session.uin) if session.uin.isdecimal() and len(session.uin) <= MAX_DIGITS else session.uin
     return json_body({"Uin": uin, "Sid": session.sid, "Skey": session.skey, "DeviceID": session.device_id})
 
 

@@ -148,7 +148,7 @@ class SyncCursor:
         try:
             saved = json.loads(cursor)
             return cls(sync=_pairs(saved["sync"]), check=_pairs(saved["check"]), more=saved["more"] is True)
-        except (ValueError, TypeError, KeyError, RecursionError):
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return cls()
 
     @property

@@ -306,3 +306,10 @@ def test_inverted_time_is_as_javascript_has_it(now: int, inverted: int) -> None:
 
 def test_no_secret_shows_in_a_repr() -> None:
     assert "crypt" not in repr(requests.sync_request(SITE, SESSION, POSITION, NOW))
+
+
+@pytest.mark.parametrize("uin", ["9" * 5000, "x&y"])
+def test_a_uin_that_is_no_number_of_wechat_is_sent_as_it_came(uin: str) -> None:
+    session = Session(login_id="l", base="b", uin=uin, sid="s", skey="k", pass_ticket="t", device_id="e1")
+    base = body(requests.init_request(SITE, session, NOW))["BaseRequest"]
+    assert base == {"Uin": uin, "Sid": "s", "Skey": "k", "DeviceID": "e1"}

@@ -136,6 +136,7 @@ def test_a_cursor_brings_its_position_back(sync: object, check: object, more: bo
         "{}",
         '{"sync":1,"check":[],"more":true}',
         '{"sync":[["a"]],"check":[],"more":0}',
+        '{"sync":[[1e999,1]],"check":[],"more":false}',
     ],
 )
 def test_a_strange_cursor_is_the_position_before_everything(cursor: str) -> None:
