@@ -87,27 +87,25 @@ def cut_level(level: str, limit: int) -> str:
 
 
 def _visible(name: str) -> Iterator[str]:
-    """Yields the visible characters of a name, and the marks that join an emoji."""
+    """Yields the visible characters of a name, and the marks that join an emoji.
+
+    Elsewhere such a mark would make two names look alike.
+    """
+    is_after_emoji = False
     for index, mark in enumerate(name):
         if mark in _BLANK or mark.isspace():
+            is_after_emoji = False
             yield " "
         elif mark == _JOINER or _is_variation(mark):
-            if _is_part_of_emoji(name, index):
+            if is_after_emoji and (mark != _JOINER or _is_picture(name[index + 1 : index + 2])):
                 yield mark
         elif unicodedata.category(mark) not in _INVISIBLE:
+            is_after_emoji = _is_picture(mark)
             yield mark
 
 
-def _is_part_of_emoji(name: str, index: int) -> bool:
-    """Returns whether the mark follows an emoji; elsewhere it would make two names look alike."""
-    before, after = name[index - 1 : index], name[index + 1 : index + 2]
-    if not before or not (_is_picture(before) or _is_variation(before)):
-        return False
-    return name[index] != _JOINER or (bool(after) and _is_picture(after))
-
-
 def _is_picture(mark: str) -> bool:
-    return unicodedata.category(mark) in {"So", "Sk", "Sm"}
+    return bool(mark) and mark not in _REPLACED and unicodedata.category(mark) in {"So", "Sk", "Sm"}
 
 
 def _is_variation(mark: str) -> bool:

@@ -57,10 +57,28 @@ def test_a_name_becomes_one_level(name: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["Li\u200dly", "Li\u200cly", "Lily\ufe0f", "L\U000e0101ily", "\u2066Lily\u2069"]
+    "name",
+    [
+        "Li\u200dly",
+        "Li\u200cly",
+        "Lily\ufe0f",
+        "Lily\ufe0f\ufe0f\ufe0f",
+        "L\U000e0101ily",
+        "\u2066Lily\u2069",
+    ],
 )
 def test_marks_that_nobody_sees_do_not_make_another_name(name: str) -> None:
     assert clean_level(name) == "Lily"
+
+
+@pytest.mark.parametrize("name", ["a+\ufe0f", "a+\ufe0f\ufe0f", "a+\u200d", "a>\ufe0f"])
+def test_a_sign_that_is_replaced_leaves_no_mark_that_nobody_sees(name: str) -> None:
+    assert clean_level(name) == "a_"
+
+
+@given(st.text(alphabet="a+>\ufe0f\u200d\U000e0101\u0301😀❤🔥 \u202e", max_size=12))
+def test_a_level_is_its_own_level(name: str) -> None:
+    assert clean_level(clean_level(name)) == clean_level(name)
 
 
 @pytest.mark.parametrize("name", ["", " ", "\u200b", "\u202e", "\u3164", "\u2800\u115f", "\ufe0f", "\x00"])
