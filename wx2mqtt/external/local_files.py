@@ -17,6 +17,8 @@ from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.http import DeclaredSizeTooLarge
 
 READ_CHUNK_BYTES = 256 * 1024
+MAX_PATH_BYTES = 4096
+"""Linux opens no longer path. To resolve one takes a time that grows with the square of its length."""
 
 _FOLDER_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
 # O_NONBLOCK: a pipe without a writer, or a device, would block the thread for ever.
@@ -69,6 +71,10 @@ def open_file(path: str, folders: Sequence[Path]) -> int:
         raise BadCommand("not_allowed", "path_no_folder")
     if not path.startswith("/") or "\0" in path:
         raise BadCommand("bad_command", "path_relative")
+    if len(os.fsencode(path)) > MAX_PATH_BYTES:
+        raise BadCommand(
+            "bad_file", "path_unreadable", path=path[:MAX_PATH_BYTES], problem="File name too long"
+        )
     try:
         real_path = os.path.realpath(path)
         roots = [os.path.realpath(folder) for folder in folders]

@@ -149,6 +149,12 @@ async def test_a_part_of_a_file_is_no_folder(house):
     assert await refused(house / "open/picture.jpg/x", house / "open") == ("bad_file", "path_changed")
 
 
+async def test_a_path_that_the_system_cannot_open_is_refused_before_it_is_resolved(house, monkeypatch):
+    monkeypatch.setattr(os.path, "realpath", lambda _path: pytest.fail("resolved"))
+    too_long = f"{house}/open/{'a/' * 2048}a"
+    assert await refused(too_long, house / "open") == ("bad_file", "path_unreadable")
+
+
 async def test_a_loop_of_links_ends(house):
     (house / "open/loop").symlink_to("loop")
     code, _ = await refused(house / "open/loop", house / "open")
