@@ -91,12 +91,14 @@ _EXTENSIONS = {
 
 def title_filename(name: str, kind: Kind, mime: str) -> str:
     """Returns the file name that the receiver sees; never empty, with an extension that fits `mime`."""
-    return cut_filename(_with_extension(name, kind, mime))
+    whole = _with_extension(name, kind, mime)
+    return _never_empty(cut_filename(whole), whole, kind)
 
 
 def upload_filename(name: str, kind: Kind, mime: str) -> str:
     """Returns the file name that is sent with an upload, which has to be shorter."""
-    return cut_filename(_with_extension(name, kind, mime), MAX_UPLOAD_NAME_CHARACTERS, _percent_encoded_size)
+    whole = _with_extension(name, kind, mime)
+    return _never_empty(cut_filename(whole, MAX_UPLOAD_NAME_CHARACTERS, _percent_encoded_size), whole, kind)
 
 
 def received_filename(name: str) -> str:
@@ -111,6 +113,12 @@ def _with_extension(name: str, kind: Kind, mime: str) -> str:
     if not extensions or extension_of(clean).lower() in extensions:
         return clean
     return f"{clean}.{extensions[0]}"
+
+
+def _never_empty(name: str, whole: str, kind: Kind) -> str:
+    """Returns a name that was cut from `whole`; the kind stands in front where only an ending is left."""
+    has_stem = name == whole or bool(name.removesuffix(f".{extension_of(name)}"))
+    return name if has_stem else f"{kind}{name}"
 
 
 def _percent_encoded_size(name: str) -> int:

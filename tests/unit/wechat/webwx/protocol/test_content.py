@@ -148,3 +148,19 @@ def test_a_long_name_is_cut_before_its_extension() -> None:
     for gap in (" ", ".", "\u200d"):
         assert content.title_filename("x" * 235 + gap + "y" * 9 + ".pdf", Kind.FILE, "") == "x" * 235 + ".pdf"
     assert content.upload_filename("x" * 100_000, Kind.FILE, "") == "x" * MAX_UPLOAD_NAME_CHARACTERS
+
+
+@pytest.mark.parametrize(
+    ("kind", "mime", "expected"),
+    [(Kind.FILE, "application/pdf", "file"), (Kind.IMAGE, "image/png", "image.png")],
+)
+def test_a_name_of_which_a_cut_leaves_only_dots_and_blanks_gets_that_of_its_kind(
+    kind: Kind, mime: str, expected: str
+) -> None:
+    name = "." + " " * 300 + "D"
+    assert content.title_filename(name, kind, mime) == expected
+    assert content.upload_filename(name, kind, mime) == expected
+
+
+def test_a_hidden_name_that_is_short_enough_stays() -> None:
+    assert content.title_filename(".hidden", Kind.FILE, "") == ".hidden"
