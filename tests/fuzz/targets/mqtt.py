@@ -1,0 +1,447 @@
+"""MQTT: packets and the bytes of a broker, commands and requests, topics, addresses of brokers."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from random import Random
+
+from tests.fuzz.mutators import HOSTILE_TEXTS, either, encode_json, grown, grown_json, mutated, mutated_json
+from tests.fuzz.oracles import LARGE_BYTES, require_json
+from tests.fuzz.target import Target
+from tests.unit.mqtt.test_paho_codec import Peer
+from wx2mqtt.bridge.commands.validation import fingerprint
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.i18n.bridge import rejection_text
+from wx2mqtt.mqtt import commands, options, packets, reason_codes, topics
+from wx2mqtt.mqtt.broker import Publication
+from wx2mqtt.mqtt.packets import Encoding, MalformedPacket, Property
+from wx2mqtt.mqtt.payloads import REQUEST_CODES
+
+# Packets
+
+
+def _counted(data: bytes) -> bytes:
+    return len(data).to_bytes(2, "big") + data
+
+
+def _property(random: Random) -> bytes:
+    """Returns a property of MQTT 5, mostly with the form that its identifier has."""
+    identifier = random.choice(list(Property))
+    word = random.choice((*HOSTILE_TEXTS, "application/json", "text/plain", "re/ply")).encode()
+    if random.randrange(10) == 0:
+        return bytes((random.randrange(256),)) + word
+    match identifier:
+        case Property.USER_PROPERTY:
+            return bytes((identifier,)) + _counted(word) + _counted(word)
+        case Property.SUBSCRIPTION_IDENTIFIER:
+            return bytes((identifier,)) + packets.pack_varint(random.choice((1, 127, 128, 16_384)))
+    if identifier.encoding is Encoding.COUNTED:
+        return bytes((identifier,)) + _counted(word)
+    return bytes((identifier,)) + random.choice((0, 1, 2, 255)).to_bytes(identifier.encoding.value, "big")
+
+
+def _properties(random: Random) -> bytes:
+    body = b"".join(_property(random) for _ in range(random.choice((0, 0, 1, 2, 5))))
+    size = len(body) if random.randrange(10) else random.choice((0, 1, 127, 128, 0xFFFFFFF))
+    return packets.pack_varint(size) + body
+
+
+def _publish(random: Random, payload: bytes) -> tuple[int, bytes]:
+    """Returns first byte and body of a PUBLISH."""
+    qos = random.choice((0, 1, 1, 1, 2, 3))
+    topic = random.choice(("wx/out/wife", "wx/bridge/request/send", *HOSTILE_TEXTS)).encode()
+    if random.randrange(10) == 0:
+        topic = random.choice((b"\xff", b"a\0b", b"", b"\xed\xa0\x80"))
+    mid = random.choice((0, 1, 65_535)).to_bytes(2, "big") if qos else b""
+    return 0x30 | qos << 1 | random.choice((0, 1, 8, 9)), _counted(topic) + mid + _properties(
+        random
+    ) + payload
+
+
+def _packet(random: Random, payload: bytes) -> bytes:
+    """Returns a whole packet of any kind that a broker sends, its length mostly right."""
+    match random.randrange(8):
+        case 0 | 1 | 2:
+            first, body = _publish(random, payload)
+        case 3:
+            first, body = (
+                0x40,
+                b"\0\1" + random.choice((b"", b"\x00", b"\x87", b"\x10")) + _properties(random),
+            )
+        case 4:
+            first, body = 0x20, random.choice((b"\0\0", b"\1\0", b"\0\x87", b"\0\1")) + _properties(random)
+        case 5:
+            first, body = 0x90, b"\0\1" + _properties(random) + random.choice((b"\1", b"\x80", b"\0\1"))
+        case 6:
+            first, body = 0xE0, random.choice((b"", b"\x8e", b"\x9d")) + _properties(random)
+        case _:
+            first, body = random.choice((0x62, 0x50, 0xD0, 0xF0, 0x00, 0xB0)), b"\0\1" + _properties(random)
+    size = len(body) if random.randrange(12) else random.choice((0, 1, len(body) + 1, 0xFFFFFFF))
+    return bytes((first,)) + packets.pack_varint(size) + body
+
+
+def _stream(random: Random) -> bytes:
+    """Returns what a broker sends: mostly a CONNACK, then packets."""
+    head = b"\x20\3\0\0\0" if random.randrange(8) else b""
+    return head + b"".join(
+        _packet(random, random.choice(HOSTILE_TEXTS).encode()) for _ in range(random.randrange(5))
+    )
+
+
+# 7,500 packets of four bytes, each of which paho takes one turn for.
+_LARGE_STREAM_BYTES = 30_000
+
+
+def _large_stream(random: Random) -> bytes:
+    packet = _packet(random, random.choice((b"x" * LARGE_BYTES, b"x" * 10, b"")))
+    return b"\x20\3\0\0\0" + packet * (_LARGE_STREAM_BYTES // len(packet) + 1)
+
+
+def _body(random: Random) -> bytes:
+    first, body = _publish(random, random.choice(HOSTILE_TEXTS).encode())
+    return bytes((first,)) + body
+
+
+def _large_body(random: Random) -> bytes:
+    kind = random.choice((Property.USER_PROPERTY, Property.CONTENT_TYPE, Property.SUBSCRIPTION_IDENTIFIER))
+    unit = {
+        Property.USER_PROPERTY: bytes((38,)) + _counted(b"") + _counted(b""),
+        Property.CONTENT_TYPE: bytes((3,)) + _counted(b"t"),
+        Property.SUBSCRIPTION_IDENTIFIER: bytes((11, 1)),
+    }[kind]
+    body = unit * (LARGE_BYTES // len(unit))
+    return b"\x32" + _counted(b"wx/out/wife") + b"\0\1" + packets.pack_varint(len(body)) + body + b"hello"
+
+
+_BODIES = (
+    b"\x32" + _counted(b"wx/out/wife") + b"\0\1\0hello",
+    b"\x32" + _counted(b"wx/out/wife") + b"\0\1\x10\x03\x00\x0aapplicationhello",
+    b"\x3b" + _counted(b"wx/bridge/request/send") + b"\0\2\0" + b'{"user": "wife", "text": "x"}',
+    b"\x40\0\1",
+    b"\x40\0\1\x87\x08\x1f\0\5no no",
+)
+
+
+def _run_packets(data: bytes) -> None:
+    first, body = (data[0] if data else 0x30), data[1:]
+    for v5 in (True, False):
+        with suppress(MalformedPacket):
+            packet = packets.read_publish(first, body, v5=v5)
+            assert packet.qos in {0, 1, 2}
+            assert packet.topic is None or (packet.topic and "\0" not in packet.topic)
+            assert bytes(body).endswith(packet.payload)
+            _write_again(packet, v5=v5)
+            assert packet.delivery(packet.topic or "", 1).payload == packet.payload
+    with suppress(MalformedPacket):
+        mid, code, reason = packets.read_puback(body)
+        assert packets.read_packet_id(body) == mid
+        assert 0 <= mid <= packets.MAX_PACKET_ID
+        assert isinstance(packets.is_text(reason), bool)
+        sentence = reason_codes.reason_text(code, reason)
+        assert sentence.isprintable()
+        assert "password" not in reason_codes.scrub_reason(sentence, "password", None)
+
+
+def _write_again(packet: packets.PublishPacket, *, v5: bool) -> None:
+    """Fails unless a PUBLISH that was read can be written and read again."""
+    if not packet.topic:
+        return
+    try:
+        topic = packets.check_topic(packet.topic)
+    except ValueError:  # a wildcard, which no broker delivers on
+        return
+    publication = Publication(topic=packet.topic, payload=packet.payload, correlation=packet.correlation)
+    properties = packets.pack_properties(publication) if v5 else b""
+    header = packets.publish_header(
+        topic, packet.mid, properties, len(packet.payload), qos=packet.qos, retain=False
+    )
+    size = packets.publish_size(topic, packet.payload, properties)
+    assert len(header) + len(packet.payload) == size - (0 if packet.qos else 2) or size >= 1 << 7
+    at = 1
+    while header[at] & 0x80:
+        at += 1
+    again = packets.read_publish(header[0], header[at + 1 :] + packet.payload, v5=v5)
+    assert (again.topic, again.payload, again.correlation) == (
+        packet.topic,
+        packet.payload,
+        packet.correlation if v5 else None,
+    )
+
+
+def _run_stream(data: bytes) -> None:
+    for protocol in ("5", "3.1.1"):
+        peer = Peer(protocol)
+        peer.receive(data)
+        assert len(peer.calls) <= len(data) + 1
+        assert all(name.startswith("on_") for name in peer.names)
+
+
+# Commands and requests
+
+
+_COMMANDS = [
+    encode_json(fields)
+    for fields in (
+        {"text": "heating on", "id": "a-1", "ttl": 60, "mention": ["Bob"], "hold": True, "priority": "high"},
+        {"text": "x", "urgent": True, "also_wechat": False, "id": 15, "ttl": 0.5},
+        {"kind": "image", "url": "https://example.org/a.jpg", "name": "a.jpg"},
+        {"kind": "file", "path": "/srv/share/a.pdf"},
+        {"kind": "image", "data": "/9j/4AAQSkZJRg=="},
+        {"kind": "recall", "message_id": "7615282929538795099"},
+        {"user": "wife", "text": "x", "transaction": {"a": [1, None, "b"]}},
+    )
+]
+_KEYS = (*commands.COMMAND_KEYS, "user", "transaction", "limit", "since", "code", "name", "members", "remark")
+_TEXTS = (b"heating on", "开灯 ☀".encode(), b" \n", b"{", b'{"a":', b"\xff\xfe", b"[1]")
+
+
+def check_refusal(bad: BadCommand) -> None:
+    """Fails unless a refusal has a code of the contract and sentences in both languages."""
+    assert bad.code in REQUEST_CODES or bad.code == "bad_request", bad.code
+    for language in ("en", "zh"):
+        sentence = rejection_text(language, bad)
+        assert sentence
+        sentence.encode("utf-8", "replace")
+
+
+def _run_commands(data: bytes) -> None:
+    for content_type in ("", "application/json", "text/plain; charset=utf-8"):
+        try:
+            command = commands.read_command("wife", data, content_type)
+        except BadCommand as bad:
+            check_refusal(bad)
+            continue
+        assert command.text or command.kind != "text"
+        assert command.ttl is None or command.ttl > 0
+        assert fingerprint(command)
+        command.text.encode()
+
+
+def _large_command(random: Random) -> bytes:
+    """Returns a command with one hostile value: many numbers, many brackets, deep, long."""
+    unit = random.choice(
+        ("1e1,", "1,", "[],", "{},", '"",', "1.5,", "[", '{"a":', "-", "0", '{"a":1},', "\\ud800", " ")
+    )
+    key = random.choice(_KEYS)
+    return f'{{"text": "x", "{key}": [{unit * (LARGE_BYTES // len(unit))}1]}}'.encode()
+
+
+def _run_requests(data: bytes) -> None:
+    try:
+        fields = commands.read_request(data)
+    except BadCommand as bad:
+        check_refusal(bad)
+        return
+    require_json(fields)  # a transaction is echoed
+    for key in (*list(fields)[:5], "name", "limit"):
+        for read in (
+            lambda key: commands.read_text(fields, key),
+            lambda key: commands.read_level(fields, key),
+            lambda key: commands.read_name(fields, key, allow_empty=True),
+            lambda key: commands.read_integer(fields, key, 0),
+            lambda key: commands.read_digits(fields, key),
+            lambda key: commands.read_names(fields, key),
+        ):
+            try:
+                value = read(key)
+            except BadCommand as bad:
+                check_refusal(bad)
+            else:
+                json.dumps(value)
+    for read_fields in (
+        lambda: commands.reject_unknown_fields(fields, "query", "kind"),
+        lambda: commands.read_command_id(fields),
+        lambda: commands.command_from_fields("wife", fields),
+    ):
+        try:
+            read_fields()
+        except BadCommand as bad:
+            check_refusal(bad)
+
+
+# Topics and addresses
+
+
+def _run_topics(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    table = topics.Topics("wx")
+    parsed = table.parse(text)
+    if isinstance(parsed, topics.TextTopic):
+        assert table.out(parsed.user) == text
+    if isinstance(parsed, topics.RequestTopic):
+        assert table.request(parsed.name) == text
+    assert table.qos(text) in {0, 1}
+    if topics.is_topic_level(text):
+        assert "/" not in text
+        packets.check_topic(table.message(text))
+        for topic in (
+            table.result(text),
+            table.text(text),
+            table.window(text),
+            table.event(text),
+            table.response(text),
+        ):
+            packets.check_topic(topic)
+        assert table.retained([text])
+    if topics.response_topic_allowed(text, ("wx", "other"), "homeassistant"):
+        assert not text.startswith(("wx/", "other/", "homeassistant/", "$"))
+        with suppress(ValueError):  # longer than MQTT carries
+            packets.check_topic(text)
+    with suppress(ValueError):
+        packets.check_topic(text)
+
+
+_TOPICS = (
+    b"wife",
+    b"wx/out/wife",
+    b"wx/out/wife/file/a.pdf",
+    b"wx/out/wife/image",
+    b"wx/bridge/request/send",
+    b"zigbee2mqtt/x/set",
+    b"homeassistant/x",
+)
+_TOPIC_WORDS = (
+    "wx",
+    "/",
+    "/out/",
+    "bridge/request/",
+    "+",
+    "#",
+    "$share/",
+    "file/",
+    "image",
+    "homeassistant",
+    "other",
+)
+
+
+def _run_broker_urls(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    try:
+        address = options.parse_broker_url(text)
+    except ValueError as error:
+        assert str(error)
+        address = options.parse_broker_url("mqtts://user:secret@broker:8883")
+    assert address.unix or 0 < address.port <= 65_535
+    secure = options.parse_broker_url("mqtts://user:secret@broker:8883")
+    for other in options.parse_server_references(text, secure):
+        assert other.scheme == "mqtts"
+        assert 0 < other.port <= 65_535
+        assert (other.username, other.password) == ("user", "secret")
+
+
+_BROKERS = (
+    b"mqtt://localhost:1883",
+    b"mqtts://u:p@host:8883",
+    b"wss://host/mqtt?x=1",
+    b"unix:///run/mosquitto.sock",
+    b"other.host:1884 [::1]:1883 mqtt://third",
+)
+_BROKER_WORDS = ("mqtt://", "wss://", "unix://", "@", ":", "1883", "[::1]", "/", "?", "#", " ", "%40", "host")
+
+
+def _names(module: str, *functions: str) -> tuple[str, ...]:
+    return tuple(f"mqtt.{module}:{name}" for name in functions)
+
+
+TARGETS = (
+    Target(
+        name="mqtt.packets",
+        run=_run_packets,
+        parsers=(
+            *_names(
+                "packets",
+                "read_publish",
+                "read_puback",
+                "read_packet_id",
+                "PublishPacket.delivery",
+                "check_topic",
+                "publish_header",
+                "publish_size",
+                "is_text",
+            ),
+            *_names("reason_codes", "reason_text", "scrub_reason"),
+        ),
+        seeds=_BODIES,
+        generate=either(_body, mutated(_BODIES)),
+        grow=either(_large_body, grown(_BODIES)),
+        cost_factor=2.0,
+    ),
+    Target(
+        name="mqtt.stream",
+        run=_run_stream,
+        parsers=("mqtt.packets:read_publish", "mqtt.paho_codec:PahoCodec.__init__"),
+        seeds=(
+            b"\x20\3\0\0\0",
+            b"\x20\2\0\0",
+            b"\x20\3\0\0\0\x32\x11\0\x0bwx/out/wife\0\1\0x",
+            b"\x20\3\0\x87\0",
+            b"\xe0\2\x8e\0",
+        ),
+        generate=either(
+            _stream, mutated((b"\x20\3\0\0\0\x32\x11\0\x0bwx/out/wife\0\1\0x\x40\2\0\1\x90\4\0\1\0\1",))
+        ),
+        grow=_large_stream,
+        cost_factor=4.0,
+        memory_factor=2.0,
+    ),
+    Target(
+        name="mqtt.commands",
+        run=_run_commands,
+        parsers=(
+            *_names(
+                "commands", "read_command", "command_from_fields", "read_command_id", "accept_any_fields"
+            ),
+            "bridge.commands.validation:fingerprint",
+        ),
+        seeds=(*_COMMANDS, *_TEXTS),
+        generate=either(mutated_json(_COMMANDS, _KEYS), mutated(_TEXTS, _KEYS)),
+        grow=either(grown_json(_COMMANDS, _KEYS), _large_command),
+        cost_factor=3.0,
+    ),
+    Target(
+        name="mqtt.requests",
+        run=_run_requests,
+        parsers=_names(
+            "commands",
+            *(
+                "read_request",
+                "reject_unknown_fields",
+                "read_text",
+                "read_level",
+                "read_name",
+                "read_integer",
+            ),
+            *("read_digits", "read_names"),
+        ),
+        seeds=_COMMANDS,
+        generate=mutated_json(_COMMANDS, _KEYS),
+        grow=either(grown_json(_COMMANDS, _KEYS), _large_command),
+        cost_factor=3.0,
+        memory_factor=2.0,
+    ),
+    Target(
+        name="mqtt.topics",
+        run=_run_topics,
+        parsers=_names(
+            "topics",
+            *("Topics.parse", "Topics.qos", "Topics.message", "Topics.out", "Topics.result", "Topics.event"),
+            *("Topics.text", "Topics.request", "Topics.response", "Topics.window", "Topics.retained"),
+            *("is_topic_level", "response_topic_allowed"),
+        ),
+        seeds=_TOPICS,
+        generate=mutated(_TOPICS, _TOPIC_WORDS),
+        grow=grown(_TOPICS, _TOPIC_WORDS),
+        memory_factor=2.0,
+    ),
+    Target(
+        name="mqtt.broker_urls",
+        run=_run_broker_urls,
+        parsers=_names("options", "parse_broker_url", "parse_server_references"),
+        seeds=_BROKERS,
+        generate=mutated(_BROKERS, _BROKER_WORDS),
+        grow=grown(_BROKERS, _BROKER_WORDS),
+        memory_factor=2.0,
+    ),
+)

@@ -1,0 +1,227 @@
+"""Settings: YAML, whole files, the environment, and single values."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from tests.fuzz.mutators import (
+    grown,
+    mutated,
+)
+from tests.fuzz.target import Target
+from wx2mqtt.errors import SettingsError
+from wx2mqtt.settings import addresses, environment, formats, validation, yaml_tree
+from wx2mqtt.settings.loader import load, load_web_settings
+from wx2mqtt.settings.problems import SettingsReport
+from wx2mqtt.wechat.registry import BACKENDS
+
+_YAML = (
+    (Path(__file__).parents[3] / "config" / "wx2mqtt.yaml").read_bytes()[:3000],
+    b"mqtt:\n  url: mqtt://localhost:1883\n  password: secret\naccounts:\n  home:\n    backend: webwx\n    contacts:\n      wife: {remark: x}\n",
+    b"a: &x {b: c}\nd:\n  <<: *x\n  e: [1, 2, *x]\n",
+    b"web:\n  listen: 127.0.0.1:8099\nlanguage: zh\nmedia:\n  keep: 7d\n  max_size: 25MB\n",
+)
+# PyYAML reads 50 kB a second; the file is the owner's.
+_LARGE_FILE_BYTES = 20_000
+_YAML_WORDS = (
+    *(
+        "\n",
+        "  ",
+        ": ",
+        "- ",
+        "&x ",
+        "*x",
+        "<<: ",
+        "!!python/object:os.system ",
+        "!x ",
+        "|",
+        ">",
+        "? ",
+        "---\n",
+        "...\n",
+    ),
+    *(
+        "{",
+        "}",
+        "[",
+        "]",
+        "mqtt:",
+        "accounts:",
+        "home:",
+        "backend: ilink",
+        "web:",
+        "null",
+        "~",
+        "yes",
+        "0o7",
+        "1e3",
+    ),
+)
+
+
+def _run_yaml(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    tree, problems = yaml_tree.parse(text, "x.yaml")
+    assert isinstance(tree.data, dict)
+    for problem in problems:
+        assert str(problem).isprintable()
+    with suppress(ValueError):
+        yaml_tree.parse_value(text)
+    validation.validate(tree)
+
+
+def _run_settings(data: bytes) -> None:
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
+        path = Path(name) / "wx2mqtt.yaml"
+        path.touch(mode=0o600)
+        path.write_bytes(data)
+        try:
+            load(path, {}, BACKENDS)
+        except SettingsError as error:
+            assert error.problems
+            for problem in error.problems:
+                assert str(problem).isprintable(), str(problem)
+        load_web_settings(path, {}, BACKENDS)
+
+
+_VARIABLES = (
+    b"WX2MQTT_MQTT__URL=mqtt://x\nWX2MQTT_WEB__LISTEN=127.0.0.1:1",
+    b"WX2MQTT_ACCOUNTS__HOME__BACKEND=ilink\nWX2MQTT_LANGUAGE=zh",
+    b"WX2MQTT_ACCOUNTS={home: {backend: webwx}}\nWX2MQTT_MEDIA__KEEP=7d",
+)
+_VARIABLE_WORDS = (
+    "WX2MQTT_",
+    "__",
+    "=",
+    "\n",
+    "MQTT",
+    "ACCOUNTS",
+    "HOME",
+    "URL",
+    "[a, b]",
+    "{a: 1}",
+    "_FILE",
+)
+
+
+def _run_environment(data: bytes) -> None:
+    lines = data.decode("utf-8", "surrogateescape").replace("\0", "").split("\n")[:50]
+    env = dict(line.partition("=")[::2] for line in lines if "=" in line)
+    report = SettingsReport()
+    environment.add_environment(yaml_tree.YamlTree("x"), env, report)
+    for problem in (*report.problems, *report.warnings):
+        assert problem.message
+    with suppress(SettingsError):
+        load(None, {name: value for name, value in env.items() if not name.endswith("_FILE")}, BACKENDS)
+
+
+_VALUES = (
+    b"25MB",
+    b"7d",
+    b"1.5h",
+    b"mqtt://localhost:1883",
+    b"https://example.org/x",
+    b"192.168.1.0/24",
+    b"[::1]:8099",
+    b"home",
+    b"wx/base",
+    b"wife",
+)
+
+
+def _run_values(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    for check in (formats.account_fault, formats.level_fault, formats.topic_fault):
+        assert isinstance(check(text), str)
+    assert formats.printable(text).isprintable() or not text
+    formats.is_within(text, "wx")
+    assert not any(map(formats.unprintable, formats.printable(text)))
+    for parse in (
+        formats.parse_size,
+        formats.parse_duration,
+        addresses.validate_broker_url,
+        addresses.validate_base_url,
+        addresses.validate_host_name,
+        addresses.validate_network,
+        addresses.validate_listen_address,
+        addresses.split_listen_address,
+        addresses.validate_url_path,
+    ):
+        with suppress(ValueError):
+            parse(text)
+    addresses.is_loopback(text)
+    if not formats.account_fault(text):
+        assert len(text) <= 32
+
+
+TARGETS = (
+    Target(
+        name="settings.yaml_text",
+        run=_run_yaml,
+        parsers=(
+            "settings.yaml_tree:parse",
+            "settings.yaml_tree:parse_value",
+            "settings.yaml_tree:YamlTree.problem",
+        ),
+        seeds=_YAML,
+        generate=mutated(_YAML, _YAML_WORDS),
+        grow=grown(_YAML, _YAML_WORDS, size=_LARGE_FILE_BYTES),
+        cost_factor=100.0,  # PyYAML, in Python; the file is the owner's
+        memory_factor=40.0,
+    ),
+    Target(
+        name="settings.files",
+        run=_run_settings,
+        parsers=("settings.loader:load", "settings.loader:load_web_settings"),
+        seeds=_YAML,
+        generate=mutated(_YAML, _YAML_WORDS),
+        grow=grown(_YAML, _YAML_WORDS, size=_LARGE_FILE_BYTES),
+        cost_factor=200.0,
+        memory_factor=60.0,
+        fixed_bytes=2 << 20,  # the schema of pydantic
+    ),
+    Target(
+        name="settings.environment",
+        run=_run_environment,
+        parsers=("settings.environment:add_environment", "settings.loader:load"),
+        seeds=_VARIABLES,
+        generate=mutated(_VARIABLES, _VARIABLE_WORDS),
+        grow=grown(_VARIABLES, _VARIABLE_WORDS),
+        cost_factor=200.0,
+        memory_factor=60.0,
+        fixed_bytes=2 << 20,  # the schema of pydantic
+    ),
+    Target(
+        name="settings.values",
+        run=_run_values,
+        parsers=(
+            *(
+                f"settings.formats:{name}"
+                for name in (
+                    "account_fault",
+                    "unprintable",
+                    "level_fault",
+                    "topic_fault",
+                    "is_within",
+                    "printable",
+                    "parse_size",
+                    "parse_duration",
+                )
+            ),
+            *(
+                f"settings.addresses:{name}"
+                for name in (
+                    *("validate_broker_url", "validate_base_url", "validate_host_name", "validate_network"),
+                    *("validate_listen_address", "split_listen_address", "is_loopback", "validate_url_path"),
+                )
+            ),
+        ),
+        seeds=_VALUES,
+        generate=mutated(_VALUES, ("://", ":", "/", "MB", "d", "h", ".", "[", "]", "0", "9")),
+        grow=grown(_VALUES, ("://", ":", "/", "0", "9", ".", "a")),
+        cost_factor=4.0,
+        memory_factor=4.0,
+    ),
+)

@@ -1,0 +1,308 @@
+"""Files of the store: backups, saved logins and people, types of files."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import io
+import json
+import tarfile
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from tests.fuzz.mutators import (
+    either,
+    encode_json,
+    grown,
+    grown_json,
+    mutated,
+    mutated_json,
+)
+from tests.fuzz.target import Target
+from wx2mqtt.errors import StoreError
+from wx2mqtt.model import ChatKind
+from wx2mqtt.simulator import samples
+from wx2mqtt.store import archive, file_type, people_copy
+from wx2mqtt.store.archive import FORMAT_VERSION, HEADER_NAME, BadBackup
+from wx2mqtt.store.backup import restore_store
+from wx2mqtt.store.files import SavedLoginFile
+from wx2mqtt.store.people import person_from_json
+from wx2mqtt.store.queries import blob_from_text, storable_text
+
+# Backups
+
+_PICTURE = b"\xff\xd8\xff a picture"
+_SHA256 = hashlib.sha256(_PICTURE).hexdigest()
+_MEDIA = f"media/{_SHA256[:2]}/{_SHA256}.jpg"
+_FILES = {
+    "people.json": b"{}",
+    "sessions/home.json": b'{"version": 1}',
+    "wx2mqtt.db": b"SQLite format 3\0" * 4,
+}
+_HEADER: dict[str, Any] = {
+    "program": "wx2mqtt",
+    "format": FORMAT_VERSION,
+    "version": "1.0.0",
+    "store": 3,
+    "stream": "k3v9qa",
+    "made": "2026-11-25T08:00:00.000Z",
+    "running": True,
+    "accounts": ["home"],
+    "media": True,
+    "files": {
+        name: {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()} for name, data in _FILES.items()
+    },
+}
+
+
+def pack(header: bytes, members: list[tuple[tarfile.TarInfo, bytes]]) -> bytes:
+    """Returns a backup with this header and these members, right or wrong."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for member, data in ((tarfile.TarInfo(HEADER_NAME), header), *members):
+            member.size = len(data)
+            tar.addfile(member, io.BytesIO(data))
+    return gzip.compress(out.getvalue(), 1, mtime=0)
+
+
+def _members() -> list[tuple[tarfile.TarInfo, bytes]]:
+    return [(tarfile.TarInfo(name), data) for name, data in (*_FILES.items(), (_MEDIA, _PICTURE))]
+
+
+_BACKUPS = (pack(encode_json(_HEADER), _members()), pack(encode_json({**_HEADER, "files": {}}), []))
+_mutate_header = mutated_json(
+    (encode_json(_HEADER),), ("wx2mqtt", "wx2mqtt.db", "../x", "size", "sha256", "Infinity")
+)
+_mutate_backup = mutated(_BACKUPS, most=20_000)
+_NAMES = (
+    *_FILES,
+    _MEDIA,
+    "../evil",
+    "/etc/evil",
+    "sessions/../../evil.json",
+    "media/00/x",
+    "wx2mqtt.db-wal",
+    "",
+    "sessions",
+)
+
+
+def _backup(random: Random) -> bytes:
+    if random.randrange(4) == 0:
+        return _mutate_backup(random)
+    header = _mutate_header(random) if random.randrange(2) else encode_json(_HEADER)
+    members = _members()
+    for _ in range(random.choice((0, 1, 1, 2, 4))):
+        member = tarfile.TarInfo(random.choice(_NAMES))
+        member.type = random.choice(
+            (
+                tarfile.REGTYPE,
+                tarfile.DIRTYPE,
+                tarfile.SYMTYPE,
+                tarfile.LNKTYPE,
+                tarfile.FIFOTYPE,
+                tarfile.CHRTYPE,
+            )
+        )
+        member.linkname = random.choice(_NAMES)
+        member.mode = random.choice((0o600, 0o4755, 0))
+        data = random.choice((b"", b"x", _PICTURE)) if member.isreg() else b""
+        members.insert(random.randint(0, len(members)), (member, data))
+    packed = pack(header, members)
+    return packed[: random.randrange(len(packed))] if random.randrange(8) == 0 else packed
+
+
+def _large_backup(random: Random) -> bytes:
+    """Returns about 100 kB that unpack to much more, or one long header, or very many members."""
+    match random.randrange(4):
+        case 0:
+            data = bytes(20_000_000)
+            name = f"media/{hashlib.sha256(data).hexdigest()[:2]}/{hashlib.sha256(data).hexdigest()}.bin"
+            return pack(encode_json({**_HEADER, "files": {}}), [(tarfile.TarInfo(name), data)])
+        case 1:
+            word = random.choice(("[", '{"a":', "1,", "[],", '"x",'))
+            return pack(f'{{"program": "wx2mqtt", "files": [{word * (900_000 // len(word))}'.encode(), [])
+        case 2:
+            member = tarfile.TarInfo("x" * random.choice((200, 100_000, 5_000_000)))
+            return pack(encode_json({**_HEADER, "files": {}}), [(member, b"")])
+        case _:
+            return pack(encode_json(_HEADER), _members() * 500)
+
+
+def _run_archive(data: bytes) -> None:
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
+        root = Path(name)
+        folder = root / "store"
+        folder.mkdir()
+        with suppress(BadBackup, StoreError):
+            head = archive.read_archive(io.BytesIO(data), folder, lambda _: None)
+            assert all(isinstance(account, str) for account in head.accounts)
+            for file, measured in head.files.items():
+                assert archive.measure_file(folder / file) == measured
+        outside = [path for path in root.rglob("*") if path != folder and folder not in path.parents]
+        assert not outside, outside
+        for path in folder.rglob("*"):
+            assert not path.is_symlink()
+            assert path.is_dir() or archive.belongs_to_store(str(path.relative_to(folder)))
+
+
+def _run_restore(data: bytes) -> None:
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as name, suppress(BadBackup, StoreError):
+        restore_store(Path(name), io.BytesIO(data), force=True)
+
+
+# Files of the store that a backup may have brought
+
+
+_PERSON = {
+    "id": 1,
+    "level": "wife",
+    "kind": "friend",
+    "profile": {"sex": "2"},
+    "members": "",
+    "handle": "@a",
+    "remark": "老婆",
+    "nickname": "晓梅",
+    "alias": "",
+    "permanent_id": "",
+    "login_id": "1",
+    "avatar": "600000001",
+    "trusted": False,
+}
+_PEOPLE = (
+    encode_json(
+        {"schema": 1, "accounts": {"home": {"next_id": 2, "levels": {"wife": 1}, "persons": [_PERSON]}}}
+    ),
+    encode_json({"schema": 1, "accounts": {}}),
+    encode_json(_PERSON),
+    b'{"sha256": "00", "size": 1, "mime": "image/jpeg", "path": "media/00/00.jpg", "name": "a"}',
+    b'{"version": 1, "bots": []}',
+)
+
+
+def _run_store_files(data: bytes) -> None:
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
+        path = Path(name) / "people.json"
+        path.write_bytes(data)
+        for account, (next_id, changes) in people_copy._read(path).items():
+            assert isinstance(account, str)
+            assert isinstance(next_id, int)
+            assert all(person.kind in set(ChatKind) for person in changes.persons)
+        login = Path(name) / "home.json"
+        login.write_bytes(data)
+        saved = _LOOP.run_until_complete(SavedLoginFile(login).load())
+        assert saved is None or isinstance(saved, dict)
+    storable_text(data.decode("utf-8", "replace")).encode()
+    with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        person_from_json(json.loads(data))
+    with suppress(ValueError, TypeError, AttributeError, RecursionError):
+        blob_from_text(data.decode("utf-8", "replace"))
+
+
+def _deep_json(random: Random) -> bytes:
+    return random.choice((b"[", b'{"accounts": ', b'{"a": [')) * random.choice((500, 5000, 20_000))
+
+
+_LOOP = asyncio.new_event_loop()
+
+# Types of files
+
+
+_SAMPLES = tuple(
+    path.read_bytes()[:3000]
+    for path in sorted(Path(samples.__file__).parent.iterdir())
+    if path.suffix != ".py" and path.is_file()
+)
+_HEADS = (
+    *_SAMPLES,
+    *(
+        b"<!DOCTYPE html><p>",
+        b"<?xml version='1.0'?><!-- a --><svg/>",
+        b'{"a": 1}',
+        b"hello",
+        b"\x02#!SILK_V3",
+        b"PK\3\4",
+    ),
+    *(
+        b"GIF89a\x01\0\x01\0",
+        b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\1\0\0\0\1",
+        b"RIFF\0\0\0\0WEBPVP8 ",
+        b"BM" + bytes(40),
+    ),
+)
+
+
+def _run_file_type(data: bytes) -> None:
+    for size in (len(data), len(data) + 1_000_000):
+        found = file_type.file_type_of(data[: file_type.SNIFFED_BYTES], size)
+        assert found.mime.count("/") == 1
+        assert found.extension.startswith(".")
+        measured = file_type.image_size(data[: file_type.SNIFFED_BYTES], found.mime)
+        assert measured is None or min(measured) > 0
+    for mime in (
+        "image/jpeg",
+        "image/png",
+        "image/gif",
+        "image/webp",
+        "image/bmp",
+        "image/tiff",
+        "image/svg+xml",
+        "image/heic",
+    ):
+        measured = file_type.image_size(data, mime)
+        assert measured is None or min(measured) > 0
+
+
+def _store(*functions: str) -> tuple[str, ...]:
+    return tuple(f"store.{name}" for name in functions)
+
+
+TARGETS = (
+    Target(
+        name="store.archives",
+        run=_run_archive,
+        parsers=_store("archive:read_archive", "archive:belongs_to_store"),
+        seeds=_BACKUPS,
+        generate=_backup,
+        grow=_large_backup,
+        fixed_bytes=3 << 20,  # a buffer of a megabyte for each open file
+    ),
+    Target(
+        name="store.restores",
+        run=_run_restore,
+        parsers=_store("backup:restore_store"),
+        seeds=_BACKUPS,
+        generate=_backup,
+        grow=_large_backup,
+        fixed_bytes=3 << 20,  # a buffer of a megabyte for each open file
+    ),
+    Target(
+        name="store.saved_files",
+        run=_run_store_files,
+        parsers=_store(
+            "people:person_from_json",
+            "queries:blob_from_text",
+            "queries:storable_text",
+            "files:SavedLoginFile.load",
+        ),
+        seeds=_PEOPLE,
+        generate=mutated_json(_PEOPLE, ("home", "wife", "friend", "persons", "levels")),
+        grow=either(grown_json(_PEOPLE, ("home", "wife")), _deep_json),
+        cost_factor=3.0,
+        memory_factor=3.0,
+    ),
+    Target(
+        name="store.file_types",
+        run=_run_file_type,
+        parsers=_store("file_type:file_type_of", "file_type:image_size"),
+        seeds=_HEADS,
+        generate=mutated(_HEADS, ("<html", "<svg", "<!--", "-->", "<?", "?>", "\ufeff")),
+        grow=grown(_HEADS, ("<!--", "-->", "<?x?>", " ", "{", "[")),
+        cost_factor=10.0,
+        memory_factor=2.0,
+    ),
+)

@@ -1,0 +1,276 @@
+"""HTTP: headers, forms and ranges of requests to the page; URLs and answers of other servers."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from ipaddress import ip_network
+
+from starlette.requests import Request
+
+from tests.fuzz.mutators import grown, mutated
+from tests.fuzz.target import Target
+from tests.fuzz.targets.mqtt import check_refusal
+from tests.support.web import options
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.external.http import InvalidUrl, UrlParts, is_public, same_host
+from wx2mqtt.external.url_fetch import check_url, filename_in
+from wx2mqtt.web import file_response, hosts, request
+from wx2mqtt.web.auth import Authenticator
+from wx2mqtt.web.login_page import _local_path
+from wx2mqtt.wechat.http import parse_date
+
+_LOOP = asyncio.new_event_loop()
+_OPTIONS = options(
+    prefix="/usual", password="secret", token="t", proxies=(ip_network("10.0.0.0/8"), ip_network("::1/128"))
+)
+_HOSTS = hosts.AllowedHosts(_OPTIONS)
+_NAMES = (
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-prefix",
+    "x-ingress-path",
+    "range",
+    "if-range",
+    "if-none-match",
+    "if-modified-since",
+)
+
+
+def _run_headers(data: bytes) -> None:
+    lines = data.decode("latin-1").split("\n")
+    headers = dict(zip(_NAMES, lines, strict=False))
+    for peer in ("10.1.2.3", "203.0.113.1", lines[0]):
+        client = request.client_info(peer, headers, _OPTIONS)
+        assert not client.address or hosts.parse_address(client.address) is not None
+        assert not client.prefix or (
+            client.prefix.startswith("/")
+            and "//" not in client.prefix
+            and ".." not in client.prefix.split("/")
+        )
+    for line in lines[:8]:
+        assert request.preferred_language(line, "en") in {"en", "zh"}
+        host = hosts.host_of_header(line)
+        assert len(host) <= 253
+        if _HOSTS.is_allowed(line):
+            assert hosts.normalized_host(host) in {
+                "localhost",
+                "127.0.0.1",
+                _OPTIONS.host,
+            } or hosts.parse_address(host)
+        if _HOSTS.is_same_origin(line, "localhost:8099"):
+            assert line.startswith(("http://", "https://"))
+        path = _local_path(line)
+        assert path.startswith("/")
+        assert not path.startswith("//")
+    with suppress(file_response.RangeNotSatisfiable):
+        byte_range = file_response.requested_range(headers, 1000, '"etag"', 1_700_000_000)
+        assert byte_range is None or 0 <= byte_range.start < byte_range.stop <= 1000
+    file_response.is_not_modified(headers, '"etag"', 1_700_000_000)
+    parse_date(lines[0])
+
+
+_HEADERS = (
+    b'203.0.113.9, 10.9.9.9\nhttps\n/wechat\n/api/hassio_ingress/x\nbytes=0-99\nThu, 01 Jan 1970 00:00:00 GMT\nW/"etag"\nThu, 01 Jan 2026 00:00:00 GMT',
+    b'zh-CN,zh;q=0.9,en;q=0.8\nlocalhost:8099\n[::1]:8099\nhttp://localhost:8099\nbytes=-5\n"etag"\n*\nx',
+)
+_HEADER_WORDS = (
+    "\n",
+    ", ",
+    ";q=",
+    "bytes=",
+    "-",
+    "GMT",
+    "Thu, ",
+    "127.0.0.1",
+    "[::1]",
+    ":",
+    "/",
+    "..",
+    "W/",
+    '"',
+    "http://",
+    "%eth0",
+    "+9999",
+)
+
+
+def _run_names(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    name = file_response.download_name(text, "file.bin")
+    assert len(name.encode()) <= file_response.MAX_NAME_BYTES + 10
+    assert "/" not in name
+    for mime in ("image/png", "text/html", text[:200]):
+        header = file_response.content_disposition(mime, name)
+        header.encode("latin-1")
+        assert header.isprintable()
+        kind = file_response.content_type(mime)
+        assert kind.isascii()
+        assert kind.isprintable()
+        if header.startswith("inline"):
+            assert "html" not in mime
+            assert "svg" not in mime
+
+
+def _run_form(data: bytes) -> None:
+    chunks = [data[:1000], data[1000:]]
+
+    async def receive() -> dict[str, object]:
+        body = chunks.pop(0) if chunks else b""
+        return {"type": "http.request", "body": body, "more_body": bool(chunks)}
+
+    scope = {"type": "http", "method": "POST", "path": "/", "headers": []}
+    with suppress(request.FormTooLargeError, request.FormTooSlowError):
+        fields = _LOOP.run_until_complete(request.read_form(Request(scope, receive)))
+        assert len(fields) <= request.MAX_FORM_FIELDS
+        for value in fields.values():
+            value.encode()
+    authenticator = Authenticator(_OPTIONS, lambda: 0.0)
+    text = data.decode("utf-8", "replace")
+    assert not authenticator.log_in(text, "203.0.113.1").session_key
+    assert not authenticator.is_session_valid(text)
+    authenticator.authenticate(session_key=text, token=text, address=text[:100])
+    authenticator.log_out(text)
+
+
+_FORMS = (
+    b"password=secret1&next=%2Faccounts",
+    b"user=wife&text=%E4%BD%A0%E5%A5%BD&csrf=x",
+    b"a=1&a=2&b=",
+    b"",
+)
+
+
+def _run_url(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    try:
+        check_url(text)
+        filename_in(text).encode("utf-8", "replace")
+    except BadCommand as bad:
+        check_refusal(bad)
+    with suppress(InvalidUrl):
+        _check_parts(UrlParts.parse(text))
+    base = UrlParts.parse("https://user:pw@example.org/a/b?c#d")
+    with suppress(InvalidUrl):
+        target = base.join(text)
+        _check_parts(target)
+        assert not target.url.username
+    assert same_host(text, text)
+    if is_public(text):
+        assert hosts.parse_address(text) is not None
+
+
+def _check_parts(parts: UrlParts) -> None:
+    assert parts.url.scheme in {"http", "https"}
+    assert parts.host.isascii()
+    assert 1 <= parts.port <= 65_535
+    parts.path.encode("utf-8", "replace")
+    assert UrlParts.parse(str(parts.url)).host.lower() == parts.host.lower()  # a case of `%5B`
+
+
+_URLS = (
+    b"https://example.org:8443/a/b.jpg?x=1#y",
+    b"http://user:pw@[2001:db8::1]/x",
+    "https://exämple.org/ü".encode(),
+    b"//other/x",
+    b"../c",
+    b"8.8.8.8",
+    b"::ffff:10.0.0.1",
+    b"64:ff9b::a00:1",
+)
+_URL_WORDS = (
+    "http://",
+    "https://",
+    "xn--",
+    "@",
+    ":",
+    "[",
+    "]",
+    "/",
+    "?",
+    "#",
+    "%",
+    "..",
+    "127.0.0.1",
+    "localhost",
+    ".",
+    "ä",
+    "。",
+    "\u00ad",
+    "0x7f.1",
+)
+
+
+TARGETS = (
+    Target(
+        name="web.headers",
+        run=_run_headers,
+        parsers=(
+            *("web.request:client_info", "web.request:preferred_language"),
+            *(
+                f"web.hosts:{name}"
+                for name in (
+                    "AllowedHosts.is_allowed",
+                    "AllowedHosts.is_same_origin",
+                    "host_of_header",
+                    "normalized_host",
+                    "parse_address",
+                )
+            ),
+            *(
+                "web.file_response:requested_range",
+                "web.file_response:is_not_modified",
+                "wechat.http:parse_date",
+            ),
+        ),
+        seeds=_HEADERS,
+        generate=mutated(_HEADERS, _HEADER_WORDS),
+        grow=grown(_HEADERS, _HEADER_WORDS),
+        cost_factor=4.0,
+        memory_factor=2.0,
+    ),
+    Target(
+        name="web.file_names",
+        run=_run_names,
+        parsers=tuple(
+            f"web.file_response:{name}" for name in ("download_name", "content_disposition", "content_type")
+        ),
+        seeds=("报告.pdf".encode(), b"a.b", b"image/png", b"text/html", "＂x＂.jpg".encode()),
+        generate=mutated(
+            ("报告.pdf".encode(), b"a.b", b"image/png", "＂x＂.jpg".encode()),
+            (".", "/", '"', "\u202e", "%", ";"),
+        ),
+        grow=grown(("报告.pdf".encode(), b"a.b"), (".", "/", '"', "é")),
+    ),
+    Target(
+        name="web.forms",
+        run=_run_form,
+        parsers=(
+            "web.request:read_form",
+            *(
+                f"web.auth:Authenticator.{name}"
+                for name in ("log_in", "authenticate", "is_session_valid", "log_out")
+            ),
+        ),
+        seeds=_FORMS,
+        generate=mutated(_FORMS, ("&", "=", "%", "+", ";", "password=", "%00", "%ff")),
+        grow=grown(_FORMS, ("&", "=", "%", "a=1&")),
+        memory_factor=2.0,
+    ),
+    Target(
+        name="external.urls",
+        run=_run_url,
+        parsers=(
+            *("external.url_fetch:check_url", "external.url_fetch:filename_in"),
+            *(
+                f"external.http:{name}"
+                for name in ("UrlParts.parse", "UrlParts.join", "is_public", "same_host")
+            ),
+        ),
+        seeds=_URLS,
+        generate=mutated(_URLS, _URL_WORDS),
+        grow=grown(_URLS, _URL_WORDS),
+        cost_factor=4.0,
+        memory_factor=4.0,
+    ),
+)

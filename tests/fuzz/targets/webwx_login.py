@@ -1,0 +1,351 @@
+"""Web WeChat: scripts and answers of the server, saved logins, cookies, addresses, file names."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+
+from tests.fuzz.mutators import (
+    encode_json,
+    grown,
+    grown_json,
+    mutated,
+    mutated_json,
+)
+from tests.fuzz.oracles import JSON_MEMORY_FACTOR
+from tests.fuzz.target import Target
+from tests.fuzz.targets.webwx_samples import (
+    ANSWERS,
+    COOKIES,
+    FIELD_WORDS,
+    NOW_MS,
+    PROFILE,
+    SCRIPT_WORDS,
+    SCRIPTS,
+    SESSION,
+    check_url,
+    names,
+)
+from tests.unit.wechat.webwx.entries import WIFE
+from wx2mqtt.errors import LoginRefused
+from wx2mqtt.model import (
+    Cursor,
+    Kind,
+    MarkRead,
+    Owner,
+    Recall,
+    SendKey,
+    SetRemark,
+)
+from wx2mqtt.wechat.json_reader import UnreadableJson, parse_json
+from wx2mqtt.wechat.webwx.protocol import (
+    contacts,
+    content,
+    endpoints,
+    markup,
+    requests,
+    responses,
+    session,
+    sync,
+)
+from wx2mqtt.wechat.webwx.protocol.multipart import FilePart, encode_form
+from wx2mqtt.wechat.webwx.protocol.session import Cookies, Session, SyncCursor
+
+# Answers
+
+
+def _run_script(data: bytes) -> None:
+    code = responses.read_qr_code(data)
+    assert code.uuid.isascii()
+    scan = responses.read_scan_answer(data)
+    endpoints.host_of(scan.redirect)
+    with suppress(UnreadableJson):
+        check = responses.read_sync_check(data)
+        assert sync.action_after_check(check) in sync.SyncAction
+    with suppress(UnreadableJson):
+        responses.read_push_login(data)
+    login = responses.read_new_login(data)
+    with suppress(LoginRefused):
+        made = responses.session_from_answer(
+            login, COOKIES, base="wx2.qq.com", login_id="1", device_id="e1", language="zh"
+        )
+        _check_requests(made)
+    str(responses.login_refusal(login, "en"))
+
+
+def _run_answer(data: bytes) -> None:
+    try:
+        answer = parse_json(data)
+    except UnreadableJson:
+        return
+    with suppress(UnreadableJson):
+        responses.read_ret(answer)
+    message = responses.read_error_message(answer)
+    assert len(message) <= markup.MAX_LINE_CHARACTERS + 1
+    init = responses.read_init(answer)
+    handle, nickname, uin = contacts.read_owner(init.user)
+    owner = Owner(handle=handle, nickname=nickname, uin=uin)
+    contacts.owner_contact(owner)
+    page = responses.read_contact_page(answer)
+    batch, _ = responses.read_contact_list(answer)
+    update = responses.read_sync(answer)
+    contacts.new_nickname(update.profile)
+    for fields in (*init.contacts, *page.contacts, *batch, *update.changed):
+        contacts.read_contact(fields, owner.handle)
+    contacts.handles_in(update.deleted)
+    responses.read_refused_members(answer)
+    _check_position(sync.advanced_cursor(SyncCursor(), update))
+    session.read_sync_keys(answer, "SyncKey")
+
+
+def _check_position(position: SyncCursor) -> None:
+    assert SyncCursor.from_cursor(position.to_cursor()) == position
+    url = requests.sync_check_request(PROFILE, SESSION, position, NOW_MS).url
+    check_url(url)
+    body = requests.sync_request(PROFILE, SESSION, position, NOW_MS).body
+    assert body is not None
+    json.loads(body)
+
+
+_SAVED = [
+    encode_json({**session.session_to_saved(SESSION, COOKIES, None)}),
+    encode_json({**session.session_to_saved(SESSION, COOKIES, "https://proxy.example/x")}),
+    encode_json({**session.session_to_saved(SESSION, COOKIES, None), "chats": [WIFE], "position": SyncCursor(
+        sync=((1, 2),), check=((3, 4),)).to_cursor()}),
+]  # fmt: skip
+
+
+def _run_saved(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    position = SyncCursor.from_cursor(Cursor(text))
+    _check_position(position)
+    try:
+        saved = parse_json(data)
+    except UnreadableJson:
+        return
+    Cookies.from_saved(saved.get("cookies"), any_host=False)
+    for endpoint in (None, "https://proxy.example/x"):
+        for origin in session.host_origins(endpoint, saved):
+            assert origin.startswith("https://")
+        restored = session.session_from_saved(saved, endpoint)
+        if restored is not None:
+            made, cookies = restored
+            again = session.session_from_saved(session.session_to_saved(made, cookies, endpoint), endpoint)
+            assert again == restored
+            _check_requests(made)
+
+
+def _check_requests(made: Session) -> None:
+    """Fails unless every request of a session is one that HTTP can carry."""
+    key = SendKey("17000000001234")
+    built = (
+        requests.init_request(PROFILE, made, NOW_MS),
+        requests.status_notify_request(PROFILE, made, NOW_MS),
+        requests.get_contact_request(PROFILE, made, 0, NOW_MS),
+        requests.sync_check_request(PROFILE, made, made.position, NOW_MS),
+        requests.sync_request(PROFILE, made, made.position, NOW_MS),
+        requests.logout_request(PROFILE, made),
+        requests.push_login_request(PROFILE, made, {"wxloadtime": "1_expired"}),
+        requests.batch_get_request(PROFILE, made, made.chats[:3], NOW_MS),
+        requests.recall_request(PROFILE, made, Recall(chat=WIFE, message_id="1"), key),
+        requests.mark_read_request(PROFILE, made, MarkRead(chat=WIFE), key),
+        requests.set_remark_request(PROFILE, made, SetRemark(person=WIFE, remark="x")),
+    )
+    for request in built:
+        check_url(request.url)
+        for value in request.headers.values():
+            assert value.isprintable()
+        if request.body is not None and request.body.startswith(b"{"):
+            json.loads(request.body)
+
+
+def _run_cookies(data: bytes) -> None:
+    cookies = Cookies.empty(any_host=False)
+    lines = data.decode("latin-1").split("\n")
+    for any_host in (False, True):
+        cookies = Cookies.empty(any_host=any_host).with_response("wx2.qq.com", lines, 1.7e9)
+        header = cookies.header_for("wx2.qq.com")
+        assert header.isascii()
+        assert not header or header.isprintable()
+        assert Cookies.from_saved(json.loads(json.dumps(cookies.to_saved())), any_host=any_host) == cookies
+        cookies.value("wxuin")
+        if not any_host:
+            assert not cookies.header_for("evil.example")
+
+
+def _run_address(data: bytes) -> None:
+    text = data.decode("utf-8", "replace")
+    host = endpoints.host_of(text)
+    if endpoints.is_wechat(text):
+        assert host.endswith(("qq.com", "wechat.com"))
+    hosts = endpoints.hosts_of(host or "wx.qq.com")
+    hosts.url(endpoints.INIT)
+    endpoints.hosts_at_endpoint(text)
+    path = endpoints.from_cgi_bin(text)
+    assert path.startswith("/")
+    request = requests.new_login_request(PROFILE, text)
+    assert request.url.startswith(f"{PROFILE.hosts.base}/")
+    check_url(requests.scan_poll_request(PROFILE, text[:64], first=True, now=NOW_MS).url)
+
+
+def _run_filename(data: bytes) -> None:
+    name = data.decode("utf-8", "replace")
+    for kind, mime in ((Kind.FILE, "application/pdf"), (Kind.IMAGE, "image/png"), (Kind.VIDEO, "video/mp4")):
+        title = content.title_filename(name, kind, mime)
+        assert title
+        assert len(title.encode()) <= 255
+        uploaded = content.upload_filename(name, kind, mime)
+        assert uploaded
+        file = FilePart(key="filename", name=uploaded, mime=mime, content=data)
+        form = encode_form([("name", name)], file, "abcdef0123456789")
+        assert form.body.count(form.content_type.partition("boundary=")[2].encode()) == 3
+    received = content.received_filename(name)
+    assert "/" not in received
+    assert len(received.encode()) <= 255
+
+
+TARGETS = (
+    Target(
+        name="webwx.scripts",
+        run=_run_script,
+        parsers=(
+            *names("responses", "read_qr_code", "read_scan_answer", "read_sync_check", "read_push_login"),
+            *names("responses", "read_new_login", "session_from_answer"),
+            *names("endpoints", "host_of"),
+            *names("session", "Cookies.value"),
+        ),
+        seeds=SCRIPTS,
+        generate=mutated(SCRIPTS, SCRIPT_WORDS),
+        grow=grown(SCRIPTS, SCRIPT_WORDS),
+        cost_factor=2.0,
+        memory_factor=2.0,
+    ),
+    Target(
+        name="webwx.answers",
+        run=_run_answer,
+        parsers=(
+            *names("responses", "read_ret", "read_error_message", "read_init", "read_contact_page"),
+            *names("responses", "read_contact_list", "read_refused_members", "read_sync"),
+            *names(
+                "contacts",
+                "read_owner",
+                "read_contact",
+                "new_nickname",
+                "handles_in",
+                "chat_kind_of",
+                "is_group",
+            ),
+            *names("session", "read_sync_keys"),
+            *(
+                f"wechat.json_reader:{name}"
+                for name in (
+                    "read_text",
+                    "read_number",
+                    "read_integer",
+                    "read_object",
+                    "read_objects",
+                    "well_formed_text",
+                )
+            ),
+        ),
+        seeds=ANSWERS,
+        generate=mutated_json(ANSWERS, FIELD_WORDS),
+        grow=grown_json(ANSWERS, FIELD_WORDS),
+        cost_factor=2.0,
+        memory_factor=JSON_MEMORY_FACTOR,
+    ),
+    Target(
+        name="webwx.saved_login",
+        run=_run_saved,
+        parsers=(
+            *names(
+                "session",
+                "SyncCursor.from_cursor",
+                "Cookies.from_saved",
+                "session_from_saved",
+                "host_origins",
+            ),
+            *names("session", "session_to_saved"),
+            *names("endpoints", "hosts_of", "hosts_at_endpoint"),
+            *names("requests", "push_login_request", "batch_get_request", "json_body", "signed_request"),
+        ),
+        seeds=_SAVED,
+        generate=mutated_json(_SAVED, (*FIELD_WORDS, '{"sync":[[1,2]],"check":[[1,2]],"more":true}')),
+        grow=grown_json(_SAVED, FIELD_WORDS),
+        cost_factor=2.0,
+        memory_factor=JSON_MEMORY_FACTOR,
+    ),
+    Target(
+        name="webwx.cookies",
+        run=_run_cookies,
+        parsers=names(
+            "session", "Cookies.with_response", "Cookies.header_for", "Cookies.for_host", "Cookies.value"
+        ),
+        seeds=(
+            b"wxuin=211722515; Domain=wx2.qq.com; Path=/; Expires=Fri, 27-Nov-2026 12:00:00 GMT",
+            b"webwx_data_ticket=gSf; Domain=.qq.com; Path=/; Secure; Max-Age=43200\nwxsid=; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+        ),
+        generate=mutated(
+            (b"a=b; Domain=.qq.com; Max-Age=1\nc=d; Expires=Thu, 01 Jan 1970 00:00:00 GMT", b"x=y"),
+            (
+                "; Domain=",
+                "qq.com",
+                ".com",
+                "; Expires=",
+                "; Max-Age=-",
+                "Thu, 01 Jan 1970 00:00:00 GMT",
+                "Feb",
+                "+9999",
+            ),
+        ),
+        grow=grown(
+            (b"a=b; Domain=.qq.com; Max-Age=1\nc=d; Expires=Thu, 01 Jan 1970 00:00:00 GMT",),
+            ("; Domain=", "qq.com", "; Expires=", "; Max-Age=", "\na=b", "\nx1=y"),
+        ),
+        cost_factor=4.0,
+        memory_factor=2.0,
+    ),
+    Target(
+        name="webwx.addresses",
+        run=_run_address,
+        parsers=(
+            *names("endpoints", "is_wechat", "host_of", "hosts_of", "from_cgi_bin", "ClusterHosts.url"),
+            *names("requests", "new_login_request", "scan_poll_request"),
+        ),
+        seeds=(
+            b"https://wx2.qq.com/cgi-bin/mmwebwx-bin/webwxnewloginpage?ticket=A&uuid=4&lang=zh_CN&scan=1",
+        ),
+        generate=mutated(
+            (
+                b"https://wx2.qq.com/cgi-bin/mmwebwx-bin/webwxnewloginpage?ticket=A&uuid=4",
+                b"https://web.wechat.com/x",
+            ),
+            ("/cgi-bin/", "://", "qq.com", "@", ":443", "#", "?", "evil.example"),
+        ),
+        grow=grown(
+            (b"https://wx2.qq.com/cgi-bin/mmwebwx-bin/x?ticket=A",), ("/cgi-bin/", "://", "#", "?", ".")
+        ),
+    ),
+    Target(
+        name="webwx.file_names",
+        run=_run_filename,
+        parsers=(
+            *names("content", "title_filename", "upload_filename", "received_filename"),
+            *names("multipart", "encode_form"),
+            *("file_names:clean_filename", "file_names:cut_filename", "file_names:extension_of"),
+        ),
+        seeds=(
+            b"R&D <1>.txt",
+            "报告.pdf".encode(),
+            b"2026-11-27 08:00:01.jpg",
+            b".hidden",
+            b"a" * 300,
+        ),
+        generate=mutated(
+            ("报告.pdf".encode(), b"a.b.c", b"x" * 240 + b".doc"), (".", ".pdf", "\u202e", "‍", "\r\n", '"')
+        ),
+        grow=grown(("报告.pdf".encode(), b"a.b.c"), (".", "\u202e", "‍", "é")),
+        cost_factor=4.0,
+        memory_factor=5.0,  # a form holds the name and the file
+    ),
+)

@@ -1,0 +1,150 @@
+"""The oracles see the faults that they are made for."""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from tests.fuzz import oracles
+from tests.fuzz.engine import Figures, check_case, run_cases
+from tests.fuzz.mutators import grown, grown_json, mutated, mutated_json
+from tests.fuzz.oracles import LARGE_BYTES, EndlessCall, ended_after, require_json, require_safe_level
+from tests.fuzz.target import Finding, Target
+
+SEEDS = (b'{"a": [1, "two"], "b": {"c": null}}', b'{"a": []}')
+
+
+def target(run, **values):
+    usual = {
+        "name": "planted",
+        "parsers": (),
+        "seeds": SEEDS,
+        "generate": mutated(SEEDS),
+        "grow": grown(SEEDS),
+    }
+    return Target(run=run, **{**usual, **values})
+
+
+def quadratic(data):
+    for start in range(0, len(data), 8):
+        data[start:].count(b"\0")
+
+
+def memory_consuming(data):
+    kept = [bytes(100) for _ in data]
+    assert len(kept) == len(data)
+
+
+def undocumented(data):
+    if b"two" not in data:
+        raise LookupError("no two")
+
+
+def rule_of(planted, data):
+    with pytest.raises(Finding) as caught:
+        check_case(planted, data, Figures(), trace=True)
+    return caught.value.rule
+
+
+def test_a_quadratic_parser_is_found():
+    assert "ms" in rule_of(target(quadratic), b"x" * LARGE_BYTES)
+
+
+def test_a_parser_without_end_is_ended():
+    def endless(_data):
+        while True:
+            pass
+
+    assert "more than" in rule_of(target(endless), b"x")
+
+
+def test_a_parser_that_catches_everything_is_ended_too():
+    def endless(_data):
+        while True:
+            try:
+                while True:
+                    pass
+            except Exception:  # noqa: BLE001 - this is what is tested
+                continue
+
+    assert "more than" in rule_of(target(endless), b"x")
+
+
+def test_a_block_that_ends_in_time_is_left_alone():
+    with ended_after(5.0):
+        value = sum(range(1000))
+    assert value == 499_500
+    with pytest.raises(EndlessCall), ended_after(0.01):
+        while True:
+            pass
+
+
+def test_a_parser_that_takes_much_memory_is_found():
+    assert "bytes of memory" in rule_of(target(memory_consuming), b"x" * LARGE_BYTES)
+
+
+def test_a_parser_within_its_limits_passes():
+    figures = Figures()
+    check_case(target(bytes.split), b"x y " * (LARGE_BYTES // 40), figures, trace=True)
+    assert figures.cases == 1
+
+
+def test_an_undocumented_error_is_found_by_mutations():
+    figures = run_cases(target(undocumented), 500, "1", SEEDS[:1])
+    assert [finding.rule for finding in figures.findings] == ["LookupError: 'no two'"] or (
+        figures.findings[0].rule.startswith("LookupError")
+    )
+
+
+def test_a_run_is_the_same_for_the_same_seed():
+    seen = []
+    for _ in range(2):
+        cases: list[bytes] = []
+        run_cases(target(cases.append), 50, "7")
+        seen.append(cases)
+    assert seen[0] == seen[1]
+    assert len(set(seen[0])) > 10
+
+
+def test_a_run_stops_after_its_seconds():
+    figures = run_cases(target(lambda data: sum(data * 10)), 10**9, "1", max_seconds=0.1)
+    assert 0 < figures.cases < 10**6
+
+
+@pytest.mark.parametrize("make", [mutated, mutated_json])
+def test_small_inputs_are_mostly_near_a_valid_one(make):
+    generate = make(SEEDS)
+    inputs = [generate(Random(number)) for number in range(300)]
+    assert len(set(inputs)) > 100
+    assert all(len(data) <= 20_000 for data in inputs)
+
+
+@pytest.mark.parametrize("make", [grown, grown_json])
+def test_large_inputs_are_large(make):
+    generate = make(SEEDS)
+    sizes = sorted(len(generate(Random(number))) for number in range(40))
+    assert sizes[20] > LARGE_BYTES // 2
+    assert sizes[-1] <= 3 * LARGE_BYTES
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "\ud800", {1: 2}])
+def test_what_json_cannot_hold_is_found(value):
+    with pytest.raises((ValueError, AssertionError)):
+        require_json(value)
+
+
+@pytest.mark.parametrize("level", ["", "a/b", "+", "#", "$SYS", "x" * 65, "a\nb", "a b", "\u2028"])
+def test_an_unsafe_level_is_found(level):
+    with pytest.raises(AssertionError):
+        require_safe_level(level)
+
+
+@pytest.mark.parametrize("level", ["wife", "老婆", "👨‍👩‍👧", "x" * 64])
+def test_a_safe_level_passes(level):
+    require_safe_level(level)
+
+
+def test_the_limits_grow_with_the_input():
+    assert oracles.max_cpu_ms(2 * LARGE_BYTES) > oracles.max_cpu_ms(LARGE_BYTES) > oracles.max_cpu_ms(0) > 0
+    assert oracles.max_bytes(LARGE_BYTES) - oracles.max_bytes(0) == 10 * LARGE_BYTES
