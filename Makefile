@@ -17,7 +17,7 @@ SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Tests start Python hundreds of times: compiled modules are kept, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help venv demo run test coverage test-chaos chaos test-home test-node-red unit lint shape mutants sbom package audit bench soak power-cut check lock clean
+.PHONY: help venv demo run test coverage test-chaos chaos fuzz fuzz-corpus test-home test-node-red unit lint shape mutants sbom package audit bench soak power-cut check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -59,6 +59,21 @@ test-chaos: .venv/ready  ## the tests with random input, with many more rounds a
 chaos: .venv/ready  ## the bridge under kills, cut lines and failures, and a judge; SEEDS=20 JOBS=4 FAULTS=1 REPORT=
 	@$(BIN)/python -m tests.chaos --seeds $(SEEDS) --jobs $(JOBS) $(if $(FIRST),--first $(FIRST)) $(if $(FAULTS),--faults) \
 	    $(if $(REPORT),--report $(REPORT)) $(ARGS)
+
+# Inputs of every parser, from generators and then by coverage. atheris, which looks at the coverage, has no wheel for
+# every machine; it stays out of .venv, whose content the lock says.
+CASES ?= 2000
+fuzz: .venv/ready .cache/atheris  ## every parser with hostile input; CASES=1000000 for a long run, ARGS="target …"
+	@$(BIN)/python -m tests.fuzz --cases $(CASES) $(ARGS)
+	@$(BIN)/python -m tests.fuzz --guided --cases $(CASES) $(ARGS)
+
+.cache/atheris: .venv/ready tests/fuzz/requirements.lock
+	@rm -rf $@
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes --target $@ \
+	    -r tests/fuzz/requirements.lock 2>/dev/null || echo "no wheel of atheris for this machine: without coverage"
+
+fuzz-corpus: .venv/ready  ## grows and minimises tests/fuzz/corpus; CASES=… ARGS="target …"
+	@$(BIN)/python -m tests.fuzz --grow --cases $(CASES) $(ARGS)
 
 coverage: .venv/ready  ## the same, and what they did not reach (a third slower)
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term $(TESTS) $(ARGS)
@@ -154,6 +169,8 @@ lock:  ## the newest versions that pyproject.toml allows, with their hashes (nee
 	    -o tests/home/build.lock tests/home/build.in
 	echo 'pip-audit>=2.10' | uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate -o tests/audit.lock -
+	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    -o tests/fuzz/requirements.lock tests/fuzz/requirements.in
 
 clean:  ## removes what was built here
 	@rm -rf .venv .venv-home .venv-audit build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

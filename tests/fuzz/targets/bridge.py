@@ -23,13 +23,13 @@ from wx2mqtt.bridge.text_split import split_text
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.external.local_files import open_file
 from wx2mqtt.file_names import (
-    MAX_FILENAME_BYTES,
     clean_filename,
     cut_filename,
     extension_of,
     is_harmless,
     utf8_size,
 )
+from wx2mqtt.limits import MAX_FILENAME_BYTES
 from wx2mqtt.model import ChatKind, Json, Status
 from wx2mqtt.mqtt.discovery import display_names, entity_id
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, encode, plain_text, result_body
@@ -328,6 +328,9 @@ TARGETS = (
         parsers=(
             "bridge.commands.validation:CommandValidator.validate_command",
             "bridge.commands.validation:CommandValidator.validate_request",
+            "bridge.commands.validation:payload_fingerprint",
+            "mqtt.commands:pop_transaction",
+            "mqtt.commands:transaction_echo",
             "external.url_fetch:check_url",
         ),
         seeds=(*_COMMANDS, *_TEXTS),

@@ -7,9 +7,10 @@ from contextlib import suppress
 from random import Random
 
 from tests.fuzz.mutators import HOSTILE_TEXTS, either, encode_json, grown, grown_json, mutated, mutated_json
-from tests.fuzz.oracles import LARGE_BYTES, require_json
+from tests.fuzz.oracles import JSON_MEMORY_FACTOR, LARGE_BYTES, require_json
 from tests.fuzz.target import Target
 from tests.unit.mqtt.test_paho_codec import Peer
+from wx2mqtt.bounded_json import JsonBounds, is_encodable, load_json
 from wx2mqtt.bridge.commands.validation import fingerprint
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.i18n.bridge import rejection_text
@@ -189,6 +190,7 @@ _COMMANDS = [
         {"kind": "file", "path": "/srv/share/a.pdf"},
         {"kind": "image", "data": "/9j/4AAQSkZJRg=="},
         {"kind": "recall", "message_id": "7615282929538795099"},
+        {"id": "b-1", "kind": "fly", "text": "x"},
         {"user": "wife", "text": "x", "transaction": {"a": [1, None, "b"]}},
     )
 ]
@@ -258,6 +260,29 @@ def _run_requests(data: bytes) -> None:
             read_fields()
         except BadCommand as bad:
             check_refusal(bad)
+
+
+# JSON within bounds
+
+
+_BOUNDS = (
+    JsonBounds(max_bytes=1 << 20, max_depth=64, max_values=20_000),
+    JsonBounds(max_bytes=4000, max_depth=3, max_values=10),
+)
+
+
+def _run_json(data: bytes) -> None:
+    for bounds in _BOUNDS:
+        try:
+            value = load_json(data, bounds)
+        except ValueError as error:
+            assert str(error)
+            continue
+        assert len(data) <= bounds.max_bytes
+        assert data.count(b"{") <= bounds.max_values or b'"' in data
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        if is_encodable(text):
+            require_json(value)
 
 
 # Topics and addresses
@@ -346,6 +371,18 @@ def _names(module: str, *functions: str) -> tuple[str, ...]:
 
 
 TARGETS = (
+    Target(
+        name="json.bounds",
+        run=_run_json,
+        parsers=(
+            *("bounded_json:load_json", "bounded_json:JsonBounds.check"),
+            *("bounded_json:is_encodable", "bounded_json:read_float"),
+        ),
+        seeds=(*_COMMANDS, *_TEXTS, b'{"a": 1.5e3, "b": "\\ud83d", "c": [[[1]]]}'),
+        generate=either(mutated_json(_COMMANDS, _KEYS), mutated(_COMMANDS, _KEYS)),
+        grow=either(grown_json(_COMMANDS, _KEYS), _large_command),
+        memory_factor=JSON_MEMORY_FACTOR,
+    ),
     Target(
         name="mqtt.packets",
         run=_run_packets,

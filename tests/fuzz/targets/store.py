@@ -265,7 +265,7 @@ TARGETS = (
     Target(
         name="store.archives",
         run=_run_archive,
-        parsers=_store("archive:read_archive", "archive:belongs_to_store"),
+        parsers=_store("archive:read_archive", "archive:belongs_to_store", "files:sha256_in_media_name"),
         seeds=_BACKUPS,
         generate=_backup,
         grow=_large_backup,

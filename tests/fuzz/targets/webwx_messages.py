@@ -42,6 +42,7 @@ from wx2mqtt.wechat.json_reader import UnreadableJson, parse_json
 from wx2mqtt.wechat.webwx import groups
 from wx2mqtt.wechat.webwx.protocol import (
     content,
+    group_notices,
     link_messages,
     markup,
     media_messages,
@@ -222,10 +223,10 @@ def _run_markup(data: bytes) -> None:
 
 def _run_system_text(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
-    notice = system_messages.group_notice(text)
+    notice = group_notices.group_notice(text)
     if notice is not None:
         people = (*notice.added, *notice.removed, notice.by)
-        assert all(len(name) <= system_messages.MAX_NOTICE_CHARACTERS for name in people)
+        assert all(len(name) <= group_notices.MAX_NOTICE_CHARACTERS for name in people)
     _check_content(money_messages.money_notice(text))
     _check_content(system_messages.system_notice(entry(), text, "zh"))
     messages.mentions(text, ("王小明", "Papa W"))
@@ -297,7 +298,7 @@ TARGETS = (
         parsers=(
             "wechat.json_reader:parse_json",
             *names("responses", "read_sync"),
-            *names("messages", "read_message", "read_frame", "recent_chats", "entry_key"),
+            *names("messages", "read_message", "read_frame", "recent_chats", "entry_key", "is_from_wechat"),
             *names("content", "read_message_id", "message_locator", "content_facts"),
             *names("system_messages", "system_notice", "system_xml", "friend_request"),
             *("mqtt.payloads:message_body", "mqtt.payloads:event_body", "mqtt.payloads:encode"),
@@ -371,7 +372,8 @@ TARGETS = (
         name="webwx.system_texts",
         run=_run_system_text,
         parsers=(
-            *names("system_messages", "group_notice", "system_notice"),
+            *names("group_notices", "group_notice"),
+            *names("system_messages", "system_notice"),
             *names("money_messages", "money_notice"),
             *names("messages", "mentions"),
         ),
