@@ -31,7 +31,8 @@ def is_harmless(character: str) -> bool:
 def clean_filename(name: str) -> str:
     """Returns the name with `_` for path separators and no harmful character; empty if nothing is visible."""
     composed = unicodedata.normalize("NFC", _SEPARATORS.sub("_", name))
-    cleaned = "".join(filter(is_harmless, composed)).strip()
+    # What goes may have stood between a letter and its accent.
+    cleaned = unicodedata.normalize("NFC", "".join(filter(is_harmless, composed))).strip()
     return cleaned if any(map(_is_visible, cleaned)) else ""
 
 

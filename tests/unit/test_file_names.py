@@ -65,3 +65,7 @@ def test_a_cleaned_name_is_clean(name: str) -> None:
 )
 def test_what_an_extension_is(name: str, extension: str) -> None:
     assert extension_of(name) == extension
+
+
+def test_a_control_character_before_an_accent_does_not_leave_it_apart() -> None:
+    assert clean_filename("e\t\u0301.txt") == "\u00e9.txt"
