@@ -25,6 +25,7 @@ needs_mosquitto = pytest.mark.skipif(
 
 @chaos
 @needs_mosquitto
+@pytest.mark.timeout(300)
 def test_nothing_is_wrong_after_a_run_with_a_seed_of_this_day():
     outcome = run(plan_of(SEED))
     assert [f"{finding.kind}: {finding.text}" for finding in outcome.findings] == []
@@ -34,6 +35,7 @@ def test_nothing_is_wrong_after_a_run_with_a_seed_of_this_day():
 
 @chaos
 @needs_mosquitto
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", ["early_puback", "settled_before_puback", "repeat_after_answer"])
 def test_the_judge_sees_a_planted_fault(name: str):
     assert see_fault(1, name) is not None
