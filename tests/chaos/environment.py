@@ -250,6 +250,7 @@ class Environment:
         self.phones: list[Phone] = []
         self.accounts: list[AccountDriver] = []
         self.bridge: Child | None = None
+        self.observer: Client | None = None
         self.forgot = False
         self.clock_was_wrong = False
         self.wrong: list[str] = []
@@ -291,8 +292,8 @@ class Environment:
         """Ends all processes."""
         if self.bridge is not None:
             await self.bridge.kill()
-        clients = [self.observer, *(one.publisher for one in self.accounts if one.publisher is not None)]
-        await asyncio.gather(*(client.close() for client in clients))
+        clients = [self.observer, *(account.publisher for account in self.accounts)]
+        await asyncio.gather(*(client.close() for client in clients if client is not None))
         await self.broker_line.close()
         for phone in self.phones:
             await phone.close()
