@@ -9,7 +9,6 @@ import argparse
 import math
 import multiprocessing
 import os
-import platform
 import secrets
 import sys
 import tempfile
@@ -60,9 +59,9 @@ def main(arguments: Sequence[str]) -> int:
             outcomes.append(done)
             _show(done, f"{number}/{len(runs)}")
     figures = figures_of(outcomes)
-    block = markdown(
-        figures, f"{os.cpu_count()} cores, {options.jobs} side by side, Python {platform.python_version()}"
-    )
+    load = os.getloadavg()[2]  # of the last quarter of an hour
+    machine = f"{os.cpu_count()} cores, load {load:.0f}, {options.jobs} side by side"
+    block = markdown(figures, machine)
     print(block)
     if options.report is not None:
         write_block(options.report, block)

@@ -41,6 +41,9 @@ max_queued_messages 0
 """
 """It saves its state once a second and at an orderly stop: a kill takes it back by up to a second."""
 
+TEMPORARY_FAILURE = 75
+"""The exit code of the bridge for a store that is full when it starts."""
+
 BACKENDS = {"home": "webwx", "bot": "ilink", "office": "webwx"}
 BASES = {"home": "wx", "bot": "wx/bot", "office": "wx/office"}
 
@@ -354,6 +357,16 @@ class Environment:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, (forever, forever))
+
+    def start_again(self) -> None:
+        """Does what a service manager does when the bridge could not open its store and has ended with 75."""
+        assert self.bridge is not None
+        code = self.bridge.exit_code
+        if code is not None and code != TEMPORARY_FAILURE:
+            self.wrong.append(f"the bridge ended with {code} at a full disk")
+        if code is not None:
+            self.bridge = None
+            self.start()
 
     async def log_in(self) -> None:
         """Starts the bridge; returns when all accounts are online."""
