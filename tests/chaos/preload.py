@@ -13,6 +13,8 @@ from wx2mqtt import clock
 from wx2mqtt.app import logs
 from wx2mqtt.app.application import RunEnvironment, run
 from wx2mqtt.app.systemd import SystemdNotifier
+from wx2mqtt.cli.operations import exit_code
+from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.settings.loader import load
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.web import server as web_server
@@ -27,12 +29,15 @@ def shift_clock(source: object) -> None:
 
 
 def run_bridge(config: Path, on_commit_point: Callable[[str], None]) -> None:
-    """Runs the bridge until SIGTERM."""
+    """Runs the bridge until SIGTERM; an error becomes the exit code that the command has for it."""
     loaded = load(config, {}, BACKENDS)
     log = loaded.settings.log
     logs.configure(level=log.level, format=log.format, stream=sys.stderr, message_text=False)
     environment = RunEnvironment(env={}, notifier=SystemdNotifier({}), on_commit_point=on_commit_point)
-    asyncio.run(run(loaded, environment))
+    try:
+        asyncio.run(run(loaded, environment))
+    except Wx2MqttError as error:
+        sys.exit(exit_code(error, lambda line: print(line, file=sys.stderr)))
 
 
 async def serve_wechat(seed: int, writer: Connection) -> None:
