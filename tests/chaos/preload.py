@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import sys
 from collections.abc import Callable
@@ -37,7 +38,12 @@ def run_bridge(config: Path, on_commit_point: Callable[[str], None]) -> None:
     try:
         asyncio.run(run(loaded, environment))
     except Wx2MqttError as error:
-        sys.exit(exit_code(error, lambda line: print(line, file=sys.stderr)))
+        sys.exit(exit_code(error, _complain))
+
+
+def _complain(line: str) -> None:
+    with contextlib.suppress(OSError):  # the log of a run is on the disk that is full
+        print(line, file=sys.stderr, flush=True)
 
 
 async def serve_wechat(seed: int, writer: Connection) -> None:
