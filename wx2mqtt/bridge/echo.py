@@ -81,9 +81,13 @@ class EchoFilter:
             except TimeoutError:
                 return
 
+    def is_answered(self, message_id: str) -> bool:
+        """Returns whether a recent send was answered with this message id."""
+        return message_id in self._sent_ids
+
     def is_echo(self, message: Message) -> bool:
         """Returns whether the bridge has sent a message; an unanswered send accounts for one message only."""
-        if message.id in self._sent_ids:
+        if self.is_answered(message.id):
             return True
         text = message.text if message.kind is Kind.TEXT else ""
         attempts = self._unanswered.get((message.chat, message.kind, _comparable(text)), [])

@@ -176,7 +176,10 @@ class InboundMessages:
 
     async def _is_echo(self, message: Message) -> bool:
         await self._echoes.wait_for_open_attempts(message)
-        return self._echoes.is_echo(message) or await self._journal.is_sent_message(message.id)
+        # The journal is asked before an unanswered send is matched: that accounts for one message only.
+        if not self._echoes.is_answered(message.id) and await self._journal.is_sent_message(message.id):
+            return True
+        return self._echoes.is_echo(message)
 
     def _chat_person(self, message: Message) -> Person:
         """Returns the person or group of the chat; adds one that is not in the address book."""

@@ -313,7 +313,8 @@ class Talk:
         signals.people_changed.connect(self._people_changed)
         signals.online_changed.connect(self.sender.set_online)
         signals.login_changed.connect(self._show)
-        self.inbound = InboundMessages(self.ctx, EchoFilter())
+        self.echoes = EchoFilter()
+        self.inbound = InboundMessages(self.ctx, self.echoes)
         self.owner = AccountOwner(self.ctx, self)
         self.session = LoginSession(self.ctx, self.inbound, self.owner)
         self._running: asyncio.Task[None] | None = None

@@ -169,6 +169,31 @@ def test_a_store_that_cannot_be_read_skips_nobody(monkeypatch: pytest.MonkeyPatc
     at_home(story)
 
 
+def test_the_echo_of_an_answered_send_is_not_taken_for_that_of_an_unanswered_one(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """After a restart the journal knows the answered ones; of pictures nothing but the id tells them apart."""
+    picture: dict[str, Any] = {
+        "kind": Kind.IMAGE,
+        "chat": WIFE.handle,
+        "sender": OWNER.handle,
+        "from_self": True,
+    }
+
+    async def is_answered(message_id: str) -> bool:
+        return message_id == "answered"
+
+    async def story(house: House) -> None:
+        monkeypatch.setattr(house.journal, "is_sent_message", is_answered)
+        house.talk.echoes.add_unanswered(WIFE.handle, Kind.IMAGE, "", 0, 10**15)
+        await house.take(message("answered", **picture), message("unanswered", **picture))
+        assert house.journal.messages() == []
+        await house.take(message("from the phone", **picture))
+        assert [item.key for item in house.journal.messages()] == ["from the phone"]
+
+    at_home(story, ReceiveFilter(own=True))
+
+
 def test_a_message_that_makes_us_stumble_is_counted_and_the_others_go_on():
     async def story(house: House) -> None:
         bad = message("2", time=None)
