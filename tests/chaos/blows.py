@@ -87,7 +87,6 @@ async def freeze(environment: Environment, dice: random.Random) -> None:
 async def full_disk(environment: Environment, dice: random.Random) -> None:
     with environment.full_disk():
         await asyncio.sleep(dice.uniform(0.2, 1.0))
-    environment.start_again()
 
 
 async def clock_jump(environment: Environment, dice: random.Random) -> None:

@@ -44,6 +44,8 @@ max_queued_messages 0
 TEMPORARY_FAILURE = 75
 """The exit code of the bridge for a store that is full when it starts."""
 
+SUPERVISION_SECONDS = 0.2
+
 BACKENDS = {"home": "webwx", "bot": "ilink", "office": "webwx"}
 BASES = {"home": "wx", "bot": "wx/bot", "office": "wx/office"}
 
@@ -254,6 +256,8 @@ class Environment:
         self.accounts: list[AccountDriver] = []
         self.bridge: Child | None = None
         self.observer: Client | None = None
+        self._ending = False  # the bridge is being stopped or killed
+        self._supervision: asyncio.Task[None] | None = None
         self.forgot = False
         self.clock_was_wrong = False
         self.wrong: list[str] = []
@@ -267,6 +271,7 @@ class Environment:
 
     async def open(self) -> None:
         """Starts everything but the bridge."""
+        self._supervision = asyncio.create_task(self._supervise())
         await asyncio.to_thread(self.broker.start)
         await self.broker_line.open()
         first = await self._open_phone(self._seed)
@@ -293,6 +298,8 @@ class Environment:
 
     async def close(self) -> None:
         """Ends all processes."""
+        if self._supervision is not None:
+            self._supervision.cancel()
         if self.bridge is not None:
             await self.bridge.kill()
         clients = [self.observer, *(account.publisher for account in self.accounts)]
@@ -329,15 +336,17 @@ class Environment:
     async def kill(self) -> None:
         """SIGKILL."""
         assert self.bridge is not None
+        self._ending = True
         await self.bridge.kill()
         self.control.commits_until_kill = 0
-        self.bridge = None
+        self.bridge, self._ending = None, False
 
     async def stop(self) -> None:
         """SIGTERM; the bridge must end in order."""
         assert self.bridge is not None
+        self._ending = True
         code = await self.bridge.stop()
-        self.bridge = None
+        self.bridge, self._ending = None, False
         if code != 0:
             self.wrong.append(f"the bridge ended with {code} at SIGTERM")
 
@@ -351,22 +360,24 @@ class Environment:
         assert self.bridge is not None
         pid = self.bridge.pid
         forever = resource.RLIM_INFINITY
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, forever))
+        with contextlib.suppress(ProcessLookupError):
+            resource.prlimit(pid, resource.RLIMIT_FSIZE, (0, forever))
         try:
             yield
         finally:
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(pid, resource.RLIMIT_FSIZE, (forever, forever))
 
-    def start_again(self) -> None:
-        """Does what a service manager does when the bridge could not open its store and has ended with 75."""
-        assert self.bridge is not None
-        code = self.bridge.exit_code
-        if code is not None and code != TEMPORARY_FAILURE:
-            self.wrong.append(f"the bridge ended with {code} at a full disk")
-        if code is not None:
-            self.bridge = None
-            self.start()
+    async def _supervise(self) -> None:
+        """Starts the bridge again, as a service manager does, when it could not open its store and ended with 75."""
+        while True:
+            await asyncio.sleep(SUPERVISION_SECONDS)
+            code = None if self.bridge is None or self._ending else self.bridge.exit_code
+            if code is not None and code > 0:
+                if code != TEMPORARY_FAILURE:
+                    self.wrong.append(f"the bridge ended with {code}")
+                self.bridge = None
+                self.start()
 
     async def log_in(self) -> None:
         """Starts the bridge; returns when all accounts are online."""
