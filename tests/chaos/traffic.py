@@ -26,6 +26,8 @@ FILE_SHARE = 0.08
 WITHOUT_ID_SHARE = 0.1
 AS_REQUEST_SHARE = 0.05
 
+MAX_OPEN_COMMANDS = 25
+"""A publisher waits while so many of its commands have no result: on a busy machine the next one would wait behind them."""
 TTL_SECONDS = 900
 REQUESTS = ("health", "contacts", "history")
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x10\x00\x00\x00\x10\x08\x02\x00\x00\x00"
@@ -68,7 +70,8 @@ class Traffic:
 
     async def _command(self, account: AccountDriver, stop: asyncio.Event) -> None:
         while not await self._paused(stop, account.command_seconds):
-            await self.command(account, self._dice.choice(account.users))
+            if len(account.unanswered()) < MAX_OPEN_COMMANDS:
+                await self.command(account, self._dice.choice(account.users))
 
     async def command(self, account: AccountDriver, user: str) -> GivenCommand:
         """Publishes a command of a random form; it counts when the broker has acknowledged it."""
