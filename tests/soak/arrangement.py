@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import paho.mqtt.client as paho
+import psutil
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from tests.benchmarks.measures import RemoteSimulator
-from tests.support.broker import Mosquitto, free_port, mosquitto
+from tests.support.broker import Mosquitto, mosquitto
 from tests.support.home import Phone
 from tests.support.ilink_home import BotPhone
 from tests.support.process import BridgeProcess
@@ -74,13 +75,19 @@ class PhoneOfBoth(BotPhone):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrangement:
-    """All parts. `phone` controls the simulator, `page` is the address of the bridge's page."""
+    """All parts. `phone` controls the simulator."""
 
     broker: Mosquitto
     bridge: BridgeProcess
     phone: PhoneOfBoth
     client: Client
-    page: str
+
+    @property
+    def page(self) -> str:
+        """The address of the bridge's page, once the bridge is online."""
+        connections = psutil.Process(self.bridge.pid).net_connections("inet4")
+        (port,) = [item.laddr.port for item in connections if item.status == psutil.CONN_LISTEN]
+        return f"http://127.0.0.1:{port}"
 
 
 @asynccontextmanager
@@ -103,10 +110,9 @@ async def arrange(
         await phone.post("people", friends=FRIENDS, groups=5)
         await phone.post("ilink/settings", autoscan="me", quota=10_000_000)
         with mosquitto(folder / "broker", BROKER, log="information") as broker:
-            port = free_port()
             bridge = BridgeProcess(
                 folder / "bridge",
-                _settings(simulator.url, broker.url, port, keep),
+                _settings(simulator.url, broker.url, keep),
                 env=dict(env or {}),
                 program=[*program],
             )
@@ -114,13 +120,7 @@ async def arrange(
             client.start()
             try:
                 with bridge:
-                    yield Arrangement(
-                        broker=broker,
-                        bridge=bridge,
-                        phone=phone,
-                        client=client,
-                        page=f"http://127.0.0.1:{port}",
-                    )
+                    yield Arrangement(broker=broker, bridge=bridge, phone=phone, client=client)
             finally:
                 await asyncio.to_thread(client.stop)
     finally:
@@ -128,7 +128,7 @@ async def arrange(
         simulator.close()
 
 
-def _settings(simulator: str, broker: str, port: int, keep: str) -> dict[str, object]:
+def _settings(simulator: str, broker: str, keep: str) -> dict[str, object]:
     account = {
         "endpoint": simulator,
         "send": {"per_minute": 0},
@@ -141,6 +141,5 @@ def _settings(simulator: str, broker: str, port: int, keep: str) -> dict[str, ob
             "home": {**account, "contacts": {"wife": {"remark": "老婆"}}},
             "bot": {**account, "backend": "ilink", "contacts": {"me": {"owner": True}}},
         },
-        "web": {"listen": f"127.0.0.1:{port}"},
         "log": {"level": "warning", "format": "json"},
     }

@@ -65,13 +65,14 @@ class Traffic:
         self._rng = random.Random(seed)
         self._online = {"home": asyncio.Event(), "bot": asyncio.Event()}
         self._recent_ids: list[str] = []
-        self._page = httpx.AsyncClient(base_url=here.page, trust_env=False, timeout=30)
+        self._page = httpx.AsyncClient(trust_env=False, timeout=30)
         self._file = samples.sample("image.jpg").ljust(COMMAND_FILE_BYTES, b"\0")
 
     async def log_in(self) -> None:
         """Waits until both accounts are online for the first time."""
         for account in self._online:
             await self._wait_online(account)
+        self._page.base_url = httpx.URL(self._here.page)
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
