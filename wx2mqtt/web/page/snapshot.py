@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -49,9 +50,9 @@ class AccountSnapshot:
 async def account_snapshot(view: AccountReader) -> AccountSnapshot:
     """Returns the account as it is now. Errors of the store are logged, not raised."""
     health, messages, commands = await asyncio.gather(
-        _value_or_none(view.snapshot()),
-        _value_or_none(view.recent_messages(MAX_MESSAGES_SHOWN)),
-        _value_or_none(view.recent_commands(MAX_COMMANDS_SHOWN)),
+        _value_or_none(view.snapshot),
+        _value_or_none(partial(view.recent_messages, MAX_MESSAGES_SHOWN)),
+        _value_or_none(partial(view.recent_commands, MAX_COMMANDS_SHOWN)),
     )
     return AccountSnapshot(
         view=view,
@@ -63,10 +64,11 @@ async def account_snapshot(view: AccountReader) -> AccountSnapshot:
     )
 
 
-async def _value_or_none(pending_read: Awaitable[T]) -> T | None:
+async def _value_or_none(read: Callable[[], Awaitable[T]]) -> T | None:
+    """Returns what `read` returns, None for an error of the store; a viewer may leave before it is called."""
     try:
         async with asyncio.timeout(STORE_TIMEOUT_SECONDS):
-            return await pending_read
+            return await read()
     except (StoreError, TimeoutError) as error:
         log.warning("page shows less", problem=str(error) or "the store does not answer")
         return None
