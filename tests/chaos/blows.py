@@ -51,6 +51,8 @@ FAULTS: tuple[dict[str, Any], ...] = (
     {"kind": "drop_answer"},
     {"kind": "drop_answer"},
 )
+ANSWERS = {("sendmessage", "empty"), ("webwxnewloginpage", "html")}
+"""No failures: one of iLink's ways to say yes, and web WeChat's refusal of an account, after which the login rests."""
 CLOCK_TOLERANCE_MS = 600_000
 """So far the clock of the bridge may be from WeChat's."""
 CLOCK_JUMPS_MS = (-86_400_000, -3_600_000, -5_000, 5_000, 120_000, 600_000)
@@ -210,8 +212,7 @@ async def wechat_fault(environment: Environment, dice: random.Random) -> None:
 
 async def _fail(account: AccountDriver, dice: random.Random, endpoints: list[str]) -> None:
     for endpoint in endpoints:
-        # An answer without a body is one of iLink's ways to say yes.
-        faults = [fault for fault in FAULTS if (endpoint, fault["kind"]) != ("sendmessage", "empty")]
+        faults = [fault for fault in FAULTS if (endpoint, fault["kind"]) not in ANSWERS]
         await account.phone.post("fault", endpoint=endpoint, **dice.choice(faults))
     await account.phone.pending_faults_met(FAULT_SECONDS)
     await account.phone.post("fault/clear")
