@@ -43,7 +43,7 @@ class Lives:
         assert self._process.pid is not None
         return self._process.pid
 
-    async def dies(self, within: float) -> bool:
+    async def dies(self, within: float = MAX_WAIT_SECONDS) -> bool:
         """Whether it reaches its point within so many seconds; then this life is over."""
         process = self._process
         assert process is not None

@@ -61,7 +61,7 @@ async def everything_came(town: Town, name: str, count: int) -> None:
     """Each message under one seq, in order, below its own base, and none of another account."""
     user = "me" if name == "bot" else "wife"
     topic = f"{BASES[name]}/in/{user}"
-    await town.hear(town.ear.wait_body, topic, text=f"{name} {count - 1}", timeout=60)
+    await town.hear(town.ear.wait_body, topic, text=f"{name} {count - 1}")
     heard = [one.body for one in town.ear.on(topic)]
     by_seq = {body["seq"]: body for body in heard}
     assert [by_seq[seq]["text"] for seq in sorted(by_seq)] == [f"{name} {number}" for number in range(count)]
@@ -73,7 +73,7 @@ async def everything_went(town: Town, name: str, count: int) -> None:
     """Each command has one result, and was taken once, or says that it may have been twice."""
     topic = f"{BASES[name]}/result/wife"
     for number in range(count):
-        await town.hear(town.ear.wait_body, topic, id=f"{number}", timeout=60)
+        await town.hear(town.ear.wait_body, topic, id=f"{number}")
     results = {one.body["id"]: one.body for one in town.ear.on(topic)}
     assert len(results) == count
     assert {body["status"] for body in results.values()} <= {"sent", "uncertain"}

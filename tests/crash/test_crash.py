@@ -99,7 +99,8 @@ async def test_killed_at_every_commit(make_arena: MakeArena, when: str, seed: in
                 if job in reached and not THOROUGH:
                     continue
                 arena.lives.start(f"{when}:{job}", dice.randint(1, 5) if number and job in OFTEN else 1)
-                if await arena.lives.dies(SOON):
+                is_last_chance = number == ROUNDS - 1 and job not in reached
+                if await arena.lives.dies(MAX_WAIT_SECONDS if is_last_chance else SOON):
                     reached.add(job)
                 else:
                     arena.lives.kill()

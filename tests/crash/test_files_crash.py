@@ -15,13 +15,13 @@ import pytest
 
 from tests.crash.arena import Arena
 from tests.crash.conftest import MakeArena
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.effort import chaos, effort
 from tests.support.file_server import ok, server
 from wx2mqtt.simulator.samples import sample
 
 PNG, MP4, PDF = sample("image.png"), sample("video.mp4"), sample("file.pdf")
 USERS = ("wife", "mom", "filehelper")
-SOON = 5.0
 
 
 class Asked:
@@ -100,7 +100,7 @@ async def test_killed_at_every_commit_of_a_file(make_arena: MakeArena, when: str
             arena.lives.start(f"{when}:{job}")
             for user, way in zip((*USERS, "family"), ("data", "path", "url", "url"), strict=True):
                 await asked.ask(user, way, PDF if way != "url" else b"", house.url)
-            if await arena.lives.dies(SOON):
+            if await arena.lives.dies():
                 reached.add(job)
             else:
                 arena.lives.kill()
@@ -168,7 +168,7 @@ async def test_killed_while_a_file_is_fetched(make_arena: MakeArena):
         asked = await first_life(arena)
         await arena.begin()
         await asked.ask("wife", "url", b"", house.url)
-        await asyncio.wait_for(asked_for.wait(), SOON)
+        await asyncio.wait_for(asked_for.wait(), MAX_WAIT_SECONDS)
         arena.lives.kill()
         gate.set()
         await arena.begin()

@@ -41,7 +41,7 @@ async def dies_with(home: ILinkHome, lives: Lives, point: str, command: dict[str
     await home.body("wx/login/state", state="online", since=since)
     await home.bot.wait("polling")
     await home.publish("wx/out/me", command)
-    assert await lives.dies(15.0)
+    assert await lives.dies()
 
 
 @pytest.mark.parametrize("point", ["before:hold", "after:hold"])

@@ -14,17 +14,19 @@ import pytest
 from tests.crash.arena import Arena
 from tests.crash.conftest import MakeArena
 from tests.crash.test_disk_full import no_room
+from tests.support.deadlines import MAX_WAIT_SECONDS
 
 JOBS = ("record", "media_ready", "media_postpone", "published")
 PICTURES = 4  # in each life
 SIZE = 400_000  # bytes: more than one write
-SOON = 5.0  # seconds in which a life that gets pictures reaches its point
 
 
 async def pictures(arena: Arena, count: int) -> dict[str, bytes]:
     """So many come from wife; what WeChat has of each."""
     ids = await arena.phone.say("wife", kind="image", bytes_of=SIZE, count=count)
-    async with httpx.AsyncClient(base_url=arena.simulator.url, trust_env=False) as phone:
+    async with httpx.AsyncClient(
+        base_url=arena.simulator.url, trust_env=False, timeout=MAX_WAIT_SECONDS
+    ) as phone:
         return {one: (await phone.get(f"/sim/media/{one}")).content for one in ids}
 
 
@@ -71,7 +73,7 @@ async def test_killed_at_every_commit_of_the_media_lane(make_arena: MakeArena, w
                 await arena.phone.post("fault", endpoint="webwxgetmsgimg", kind="status", value=502)
             arena.lives.start(f"{when}:{job}")
             came |= await pictures(arena, PICTURES)
-            if await arena.lives.dies(SOON):
+            if await arena.lives.dies():
                 reached.add(job)
             else:
                 arena.lives.kill()
@@ -99,7 +101,7 @@ async def test_killed_in_the_middle_of_downloads(make_arena: MakeArena):
 
 def half_a_file(arena: Arena) -> Path:
     """Wait for a file whose bytes are coming."""
-    until = time.monotonic() + 10
+    until = time.monotonic() + MAX_WAIT_SECONDS
     while time.monotonic() < until:
         for file in files(arena):
             if file.name.startswith(".part-"):

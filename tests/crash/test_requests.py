@@ -38,7 +38,7 @@ async def cut_off(arena: Arena, point: str, name: str, fields: dict[str, Any]) -
     arena.lives.start(point)
     await arena.body("wx/login/state", state="online", since=since)
     await arena.publish(f"wx/bridge/request/{name}", {**fields, "transaction": point})
-    assert await arena.lives.dies(10.0)
+    assert await arena.lives.dies()
     since = arena.ear.count
     await arena.begin()
     await arena.body(f"wx/bridge/response/{name}", since=since, transaction=point)

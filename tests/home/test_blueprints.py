@@ -11,6 +11,7 @@ import yaml
 
 from tests.home.conftest import BLUEPRINTS, Scene
 from tests.home.test_entities import complaints
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.bridge.qr_image import placeholder_picture
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
@@ -202,7 +203,7 @@ async def test_who_rings_is_seen_in_wechat(scene: Scene) -> None:
     }
     assert {one["text"] for one in lines if one["kind"] == "text"} == {"Ding 叮"}
     image = next(one for one in lines if one["kind"] == "image")
-    async with httpx.AsyncClient(trust_env=False) as client:
+    async with httpx.AsyncClient(trust_env=False, timeout=MAX_WAIT_SECONDS) as client:
         seen = await client.get(f"{scene.home.simulator.url}/sim/media/{image['msg_id']}")
     assert seen.content == picture
     await ended(scene, "doorbell", 1)
@@ -321,7 +322,9 @@ async def test_the_qr_code_comes_by_another_notifier(scene: Scene) -> None:
         scene.home.ear.wait, "other/notifier", lambda one: "scan this code" in one.body["text"], since=said
     )
     code = scene.home.ear.on("wx/login/qr")[-1].payload
-    async with httpx.AsyncClient(trust_env=False) as client:  # with the token in it: no login is needed
+    async with httpx.AsyncClient(
+        trust_env=False, timeout=MAX_WAIT_SECONDS
+    ) as client:  # with the token in it: no login is needed
         shown = await client.get(f"{scene.house.url}{heard.body['picture']}")
     assert shown.content == code
     assert (scene.house.folder / "media/login.png").read_bytes() == code

@@ -17,6 +17,7 @@ import pytest
 from tests.home.conftest import BLUEPRINTS, PYTHON
 from tests.home.house import HouseProcess
 from tests.support.broker import free_port
+from tests.support.deadlines import MAX_WAIT_SECONDS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "deploy/home-assistant/README.md").read_text(encoding="utf-8")
@@ -40,14 +41,14 @@ def demo() -> Iterator[tuple[str, int]]:
 def pub(line: str, broker: int) -> None:
     """A `mosquitto_pub` of the README, at the demo's own port."""
     program, *rest = shlex.split(line)
-    subprocess.run([program, "-p", str(broker), *rest], cwd=ROOT, check=True, timeout=20)
+    subprocess.run([program, "-p", str(broker), *rest], cwd=ROOT, check=True, timeout=MAX_WAIT_SECONDS)
 
 
 def test_from_the_demo_to_a_picture_of_the_doorbell_in_wechat(tmp_path: Path, demo: tuple[str, int]) -> None:
     phone, broker = demo
     with (
         HouseProcess(PYTHON, tmp_path / "house", port=free_port()) as house,
-        httpx.Client(base_url=phone, trust_env=False, timeout=40) as http,
+        httpx.Client(base_url=phone, trust_env=False, timeout=MAX_WAIT_SECONDS) as http,
     ):
         added = house.do("flow", domain="mqtt", input={"broker": "127.0.0.1", "port": broker})
         assert added["type"] == "create_entry"

@@ -20,6 +20,7 @@ from tests.node_red.house import read
 from tests.node_red.red import NodeRed, Nodes
 from tests.support.broker import free_port
 from tests.support.chromium import Chromium
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.ear import Ear
 
 
@@ -45,7 +46,7 @@ def main(target: Path) -> None:
         shown = _phone(f"http://127.0.0.1:{phone}/sim")
     finally:
         demo.terminate()
-        demo.wait(10)
+        demo.wait(MAX_WAIT_SECONDS)
     whole = Image.new("RGB", (flow.width + shown.width, flow.height), "white")
     whole.paste(flow, (0, 0))
     whole.paste(shown, (flow.width, 0))

@@ -10,6 +10,7 @@ import pytest
 import pytest_asyncio
 
 from tests.node_red.house import House
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.file_server import Script, ok, says, server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -27,7 +28,7 @@ async def picture(house: House, number: int) -> tuple[str, bytes]:
     """To whom, and the bytes of what WeChat took as this one."""
     sent = (await house.home.phone.sent(number + 1))[number]
     assert sent["kind"] == "image", sent
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, timeout=MAX_WAIT_SECONDS) as http:
         answer = await http.get(f"{house.home.simulator.url}/sim/media/{sent['msg_id']}")
     assert hashlib.sha256(answer.content).hexdigest() == sent["sha256"]
     return sent["to"], answer.content

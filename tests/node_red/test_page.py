@@ -12,6 +12,7 @@ from PIL import Image
 
 from tests.node_red.house import House
 from tests.support.chromium import MISSING, Chromium
+from tests.support.deadlines import MAX_WAIT_SECONDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -19,7 +20,7 @@ NO_CODE = 404
 
 
 async def get(house: House, path: str, language: str = "en") -> httpx.Response:
-    async with httpx.AsyncClient(base_url=house.red.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=house.red.url, trust_env=False, timeout=MAX_WAIT_SECONDS) as http:
         return await http.get(path, headers={"Accept-Language": language})
 
 
@@ -59,7 +60,7 @@ async def test_logged_in_there_is_no_code_and_the_page_says_so_in_the_readers_la
 async def test_another_site_cannot_ask_for_a_login_through_somebodys_browser(house: House):
     home, since = house.home, house.home.ear.count
     await house.load("qr-page")
-    async with httpx.AsyncClient(base_url=house.red.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=house.red.url, trust_env=False, timeout=MAX_WAIT_SECONDS) as http:
         assert (await http.post("/wechat/login")).status_code == 403
         assert (await http.post("/wechat/login", headers={"X-Wechat-Page": "1"})).status_code == 204
     await home.body("wx/bridge/response/login", since=since)

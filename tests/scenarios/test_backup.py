@@ -15,11 +15,10 @@ from typing import Any
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.forks import run_program
 from tests.support.home import Home, at_home
 from tests.support.process import BridgeProcess
-
-UNTIL = 30.0
 
 
 async def wx2mqtt(
@@ -27,7 +26,9 @@ async def wx2mqtt(
 ) -> tuple[int, bytes, str]:
     """The command line on the bridge's configuration: exit code, standard output, standard error."""
     words = [*arguments, "-c", str(bridge.config)]
-    done = await asyncio.to_thread(run_program, words, env=os.environ, data=data or b"", timeout=UNTIL)
+    done = await asyncio.to_thread(
+        run_program, words, env=os.environ, data=data or b"", timeout=MAX_WAIT_SECONDS
+    )
     return done.returncode, done.stdout, done.stderr.decode()
 
 

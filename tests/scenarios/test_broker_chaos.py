@@ -44,9 +44,7 @@ async def waits(arena: Arena, since: int = 0, **wanted: Any) -> dict[str, Any]:
 
 async def health(arena: Arena, fits: Callable[[dict[str, Any]], bool], since: int = 0) -> dict[str, Any]:
     """The first health that fits, at or after message number `since`."""
-    heard = await arena.hear(
-        arena.ear.wait, "wx/bridge/health", lambda one: fits(one.body), since=since, timeout=40
-    )
+    heard = await arena.hear(arena.ear.wait, "wx/bridge/health", lambda one: fits(one.body), since=since)
     return heard.body
 
 
@@ -95,7 +93,7 @@ async def test_the_line_to_the_broker_breaks_at_any_byte(tmp_path: Path, seed: i
     ):
         home.reach(line.url)
         await home.begin()
-        async with home.traffic.flowing(), asyncio.timeout(60):
+        async with home.traffic.flowing(), asyncio.timeout(MAX_WAIT_SECONDS):
             while line.cuts < effort(4, 8):
                 await home.hear(
                     home.ear.wait_until, lambda heard, seen=home.ear.count: len(heard) > seen + 20, 1.0

@@ -24,7 +24,7 @@ from jsonschema import Draft202012Validator
 
 import wx2mqtt
 from tests.support.broker import free_port
-from tests.support.deadlines import allowed
+from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.terminal import REAL, Done, Running, Terminal
 from wx2mqtt.cli.main import app
 from wx2mqtt.mqtt.embedded import find_mosquitto
@@ -373,7 +373,7 @@ def test_the_schema_is_one_and_fits_the_example(terminal: Terminal):
 def test_the_simulator_serves_until_it_is_told_to_stop(terminal: Terminal, how: signal.Signals):
     with terminal.running("simulate", "--port", "0", "--friends", "3") as simulator:
         url = address(simulator)
-        with httpx.Client(base_url=url, trust_env=False) as http:
+        with httpx.Client(base_url=url, trust_env=False, timeout=MAX_WAIT_SECONDS) as http:
             assert http.get("/sim").status_code == 200
             assert http.get("/jslogin", params={"appid": "wx782c26e4c19acffb"}).status_code == 200
             assert simulator.end(how) == 0
@@ -435,12 +435,17 @@ def test_the_demo_serves_a_phone_and_a_broker_and_leaves_nothing_behind(
         assert broker
         demo.until("Ctrl-C")
         assert any(f"-p {broker[1]}" in line for line in demo.said)
-        assert httpx.get(phone, trust_env=False, follow_redirects=True).status_code == 200
+        assert (
+            httpx.get(phone, trust_env=False, timeout=MAX_WAIT_SECONDS, follow_redirects=True).status_code
+            == 200
+        )
         socket.create_connection(("127.0.0.1", int(broker[1]))).close()
         page = re.search(r"http://\S+/", demo.until("the page"))
         assert page
-        assert "Scan the code" in httpx.get(page[0], trust_env=False).text
-        assert httpx.get(f"{page[0]}media/nothing", trust_env=False).status_code == 404
+        assert "Scan the code" in httpx.get(page[0], trust_env=False, timeout=MAX_WAIT_SECONDS).text
+        assert (
+            httpx.get(f"{page[0]}media/nothing", trust_env=False, timeout=MAX_WAIT_SECONDS).status_code == 404
+        )
         if find_mosquitto():
             assert processes_that_name(terminal.temporary)
         began = time.monotonic()
@@ -456,7 +461,7 @@ def test_the_demo_leaves_no_broker_behind_when_it_is_killed(terminal: Terminal):
         assert port
         with socket.create_connection(("127.0.0.1", int(port[1]))) as connection:
             demo.end(signal.SIGKILL)
-            connection.settimeout(10)
+            connection.settimeout(MAX_WAIT_SECONDS)
             assert connection.recv(1) == b""
 
 
@@ -493,7 +498,7 @@ def test_demo_once_uses_the_ports_that_it_is_given(terminal: Terminal):
 def test_demo_once_can_be_stopped(terminal: Terminal):
     with terminal.running("demo", "--once") as demo:
         demo.until("waiting_for_scan")
-        demo.end(signal.SIGINT, 5)
+        demo.end(signal.SIGINT)
     assert "Traceback" not in "\n".join(demo.said)
     assert_nothing_left(terminal)
 

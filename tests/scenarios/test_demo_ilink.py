@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.deadlines import allowed
+from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.ilink_client import APP
 from tests.support.terminal import Terminal
 
@@ -53,8 +53,8 @@ def test_it_shows_the_code_on_the_phone_page_and_says_how_to_go_on(terminal: Ter
         demo.until("Ctrl-C")
         assert any("write to the bot" in line for line in demo.said)
         assert any("wx/out/me" in line for line in demo.said)
-        with httpx.Client(base_url=phone[0], trust_env=False) as page:
-            assert page.get("/sim/ilink/wait?for=code&seconds=10").json() == {"ready": True}
+        with httpx.Client(base_url=phone[0], trust_env=False, timeout=MAX_WAIT_SECONDS) as page:
+            assert page.get("/sim/ilink/wait?for=code&seconds=60").json() == {"ready": True}
             assert json.loads(page.get("/sim/ilink/state").text)["bots"] == {}
 
 
@@ -66,7 +66,9 @@ def test_a_simulator_that_scans_by_itself_binds_the_owner(terminal: Terminal):
     with terminal.running("simulate", "--port", "0", "--autoscan") as simulator:
         url = re.search(r"http://[\d.:]+", simulator.until("/sim is the phone"))
         assert url
-        with httpx.Client(base_url=f"{url[0]}/ilink/bot/", headers=APP, trust_env=False) as program:
+        with httpx.Client(
+            base_url=f"{url[0]}/ilink/bot/", headers=APP, trust_env=False, timeout=MAX_WAIT_SECONDS
+        ) as program:
             code = program.get("get_bot_qrcode", params={"bot_type": "3"}).json()["qrcode"]
             told = [program.get("get_qrcode_status", params={"qrcode": code}).json() for _ in range(2)]
     assert [one["status"] for one in told] == ["scaned", "confirmed"]

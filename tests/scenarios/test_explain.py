@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.support.chromium import MISSING, Chromium
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.manager import ServiceManager
 from tests.support.terminal import Running, Terminal
 
@@ -31,7 +32,7 @@ def page_of(running: Running) -> str:
 
 
 def get(url: str, **more: str) -> httpx.Response:
-    with httpx.Client(trust_env=False, timeout=10) as http:
+    with httpx.Client(trust_env=False, timeout=MAX_WAIT_SECONDS) as http:
         return http.get(url, headers=more)
 
 
@@ -78,7 +79,10 @@ def test_who_stops_waiting_gets_78(terminal: Terminal, command: str, how: signal
 
 def test_other_problems_take_the_place_of_those_that_were_mended(terminal: Terminal):
     file = terminal.file(BAD)
-    with terminal.running("check", "--explain") as running, httpx.Client(trust_env=False, timeout=20) as http:
+    with (
+        terminal.running("check", "--explain") as running,
+        httpx.Client(trust_env=False, timeout=MAX_WAIT_SECONDS) as http,
+    ):
         url = page_of(running)
         with http.stream("GET", f"{url}events") as events:
             lines = events.iter_lines()
@@ -121,7 +125,7 @@ def test_a_stranger_is_told_nothing(terminal: Terminal):
         url = page_of(running).replace("0.0.0.0", "127.0.0.1")
         assert get(url).status_code == 401
         assert get(f"{url}healthz").json() == {"healthy": False}
-        with httpx.Client(base_url=url, trust_env=False) as http:
+        with httpx.Client(base_url=url, trust_env=False, timeout=MAX_WAIT_SECONDS) as http:
             http.post("/login", data={"password": "geheim"})
             assert "per_minute" in http.get("/").text
 
@@ -146,7 +150,7 @@ def test_a_service_manager_hears_that_it_lives_and_is_no_bridge(terminal: Termin
 def test_without_the_option_nothing_waits(terminal: Terminal):
     terminal.file(BAD)
     for command in ("check", "run"):
-        assert terminal.run(command, seconds=10).code == 78
+        assert terminal.run(command).code == 78
 
 
 @pytest.mark.skipif(bool(MISSING), reason=MISSING)

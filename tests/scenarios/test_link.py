@@ -49,7 +49,7 @@ async def pump(told: Told, number: int, window: int = 20) -> list[Exception | No
 
     for _ in range(window):
         send()
-    await asyncio.wait_for(done.wait(), 30)
+    await asyncio.wait_for(done.wait(), MAX_WAIT_SECONDS)
     return answers
 
 

@@ -94,7 +94,7 @@ async def test_what_was_acknowledged_arrived_in_order_and_what_was_not_was_told(
         await reader.connection()  # it has subscribed
         async with linked(line.url, client_id="writer", protocol=protocol, listener=Pump()) as pump:
             assert isinstance(pump, Pump)
-            await asyncio.wait_for(pump.all.wait(), 60)
+            await asyncio.wait_for(pump.all.wait(), MAX_WAIT_SECONDS)
         await asyncio.wait_for(reader.last.wait(), MAX_WAIT_SECONDS)
     assert line.cuts > 10
     assert first_seen(reader.numbers) == list(range(MESSAGES))
@@ -120,7 +120,7 @@ async def test_every_command_is_delivered_over_a_line_that_breaks(
         await reader.connection()
         async with linked(broker.url, client_id="writer", listener=Pump()) as pump:
             assert isinstance(pump, Pump)
-            await asyncio.wait_for(pump.all.wait(), 60)
-            await asyncio.wait_for(reader.last.wait(), 60)
+            await asyncio.wait_for(pump.all.wait(), MAX_WAIT_SECONDS)
+            await asyncio.wait_for(reader.last.wait(), MAX_WAIT_SECONDS)
     assert line.cuts > 10
     assert first_seen(reader.numbers) == list(range(MESSAGES))

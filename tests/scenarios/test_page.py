@@ -128,7 +128,7 @@ async def test_a_person_is_led_through_a_login_and_back(
         await has(page, words["scan"])
         await do(page.until, f"{CODE}?.naturalWidth > 0")
         source = await do(page.run, f"return {CODE}.src")
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(trust_env=False, timeout=MAX_WAIT_SECONDS) as http:
             (scanned,) = codes_in((await http.get(source)).content)
         assert scanned.endswith([*home.simulator.wechat.codes][-1].uuid)
         left = await do(page.run, "return document.querySelector('.left').textContent")
@@ -301,7 +301,7 @@ async def test_two_accounts_stand_side_by_side(home: Home):
 async def machine(home: Home, **more: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the page's server."""
     url = (await address(home)).replace("0.0.0.0", "127.0.0.1")
-    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30, **more) as http:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=MAX_WAIT_SECONDS, **more) as http:
         yield http
 
 

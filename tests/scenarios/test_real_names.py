@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from tests.support.broker import mosquitto
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.ear import Ear
 from tests.support.home import Home
 from tests.support.ilink_home import ILinkHome
@@ -26,7 +27,7 @@ def by_tls(phone: Any, url: str, ca: Path) -> None:
     """Let a phone speak to the simulator by TLS."""
     context = ssl.create_default_context(cafile=ca)
     context.check_hostname = False
-    phone._http = httpx.AsyncClient(base_url=url, trust_env=False, timeout=30, verify=context)
+    phone._http = httpx.AsyncClient(base_url=url, trust_env=False, timeout=MAX_WAIT_SECONDS, verify=context)
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tests.scenarios.signing_in import STATE, ask, url_after
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.home import Home
 from tests.support.scanner import codes_in
 
@@ -88,7 +89,7 @@ def commands(home: Home) -> str:
             capture_output=True,
             text=True,
             check=False,
-            timeout=30,
+            timeout=MAX_WAIT_SECONDS,
         )
         said += done.stdout + done.stderr
     return said

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.app.systemd import SystemdNotifier
 
 
@@ -20,7 +21,7 @@ def manager(request, tmp_path):
     )
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(name.replace("@", "\0", 1))
-        listening.settimeout(5)
+        listening.settimeout(MAX_WAIT_SECONDS)
         yield listening, name
 
 

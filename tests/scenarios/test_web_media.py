@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from tests.support.chromium import MISSING, Chromium
-from tests.support.deadlines import allowed
+from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.home import Home
 
 PASSWORD, TOKEN = "correct horse 电池", "T0ken-5ca1ab1e"
@@ -38,7 +38,7 @@ async def address(home: Home) -> str:
 async def visitor(home: Home, **more: Any) -> AsyncIterator[httpx.AsyncClient]:
     """A client of the bridge's web server."""
     url = await address(home)
-    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30, **more) as http:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=MAX_WAIT_SECONDS, **more) as http:
         yield http
 
 
@@ -266,9 +266,14 @@ def crowd(stack: ExitStack, address: tuple[str, int]) -> int:
     for number in range(CROWD):
         if len(held) >= room:
             held.pop(0).close()
-        held.append(stack.enter_context(socket.create_connection(address, timeout=10)))
+        held.append(stack.enter_context(socket.create_connection(address, timeout=MAX_WAIT_SECONDS)))
         if number % 200 == 0:  # else the kernel's queue overflows, and each overflow costs a second
-            assert httpx.get(f"http://127.0.0.1:{address[1]}/media/x", trust_env=False).status_code == 404
+            assert (
+                httpx.get(
+                    f"http://127.0.0.1:{address[1]}/media/x", trust_env=False, timeout=MAX_WAIT_SECONDS
+                ).status_code
+                == 404
+            )
     return CROWD
 
 

@@ -320,7 +320,7 @@ async def test_a_slow_client_that_takes_a_little_all_the_time_gets_everything(sh
             await loop.sock_connect(plain, ("127.0.0.1", server.port))
             await loop.sock_sendall(plain, b"GET /media/slow HTTP/1.1\r\nhost: localhost\r\n\r\n")
             came = b""
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(MAX_WAIT_SECONDS):
                 while piece := await loop.sock_recv(plain, 20_000):
                     came += piece
                     await asyncio.sleep(0.005)  # the client's slowness, which is what is tested

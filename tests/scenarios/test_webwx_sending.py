@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.scenarios.test_webwx import Account, account_on
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, Rejected, Throttled, Unreachable
 from wx2mqtt.model import (
     AcceptFriend,
@@ -86,7 +87,7 @@ async def send(
 ) -> str:
     chat = (await account.names())[to]
     draft = Draft(chat=chat, kind=kind, attachment=attachment)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
         return (await account.gateway.send(draft, SendKey(f"1700000000000{key:04d}"))).message_id
 
 

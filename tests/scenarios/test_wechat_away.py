@@ -23,7 +23,7 @@ async def test_wechat_gone_and_back(tmp_path: Path):
         )
         await home.wechat_returns()
         await home.phone.say("wife", "said after")
-        await home.hear(home.ear.wait_body, STATE, since=since, state="online", timeout=60)
+        await home.hear(home.ear.wait_body, STATE, since=since, state="online")
         await heard_once_and_in_order(home, "said after")
 
 

@@ -26,7 +26,7 @@ async def falls_silent(folder: Path, name: str, **fault: Any) -> None:
         assert state["reason"]
         assert "<" not in state["reason"]
         await home.phone.post("fault/clear")
-        await home.hear(home.ear.wait_body, STATE, since=since, state="online", timeout=30)
+        await home.hear(home.ear.wait_body, STATE, since=since, state="online")
         await home.phone.say("wife", "said after")
         await heard_once_and_in_order(home, "said meanwhile", "said after")
         assert (await home.phone.get("state"))["calls"]["jslogin"] == 1

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import httpx
 
-from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.deadlines import MAX_REQUEST_SECONDS, MAX_WAIT_SECONDS
 
 DRIVER = shutil.which("chromedriver")
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -32,7 +32,7 @@ _ARGUMENTS = [
     "--hide-scrollbars",
 ]
 AT_A_TIME = 2.0  # seconds; what waits in a page that is loaded anew is never told so
-USUALLY = 30_000  # milliseconds that a script may take
+USUALLY = int(1000 * MAX_WAIT_SECONDS)  # milliseconds that a script may take
 
 _READY = re.compile(r"started successfully on port (\d+)")
 
@@ -51,7 +51,9 @@ class Chromium:
     def __init__(self, width: int, height: int, language: str = "en", *, watch: bool = False) -> None:
         assert DRIVER
         port = self._start_driver()
-        self._http = httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False)
+        self._http = httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", timeout=MAX_REQUEST_SECONDS, trust_env=False
+        )
         options = {
             "binary": BROWSER,
             "args": [
@@ -105,7 +107,7 @@ class Chromium:
 
     def _end_driver(self) -> None:
         self._driver.terminate()
-        self._driver.wait(10)
+        self._driver.wait(MAX_WAIT_SECONDS)
         assert self._driver.stdout
         self._driver.stdout.close()
 

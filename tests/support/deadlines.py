@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 
 MAX_WAIT_SECONDS = 60.0
+MAX_REQUEST_SECONDS = 2 * MAX_WAIT_SECONDS  # of a request whose answer may be held for `MAX_WAIT_SECONDS`
 
 
 def allowed(seconds: float) -> float:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import httpx
 
 from tests.support.broker import Mosquitto, mosquitto
-from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.deadlines import MAX_REQUEST_SECONDS, MAX_WAIT_SECONDS
 from tests.support.ear import Ear
 from tests.support.process import BridgeProcess
 from wx2mqtt.simulator.server import Simulator
@@ -26,7 +26,7 @@ class Phone:
     """The simulator's control, as a test speaks to it."""
 
     def __init__(self, url: str) -> None:
-        self._http = httpx.AsyncClient(base_url=url, trust_env=False, timeout=30)
+        self._http = httpx.AsyncClient(base_url=url, trust_env=False, timeout=MAX_REQUEST_SECONDS)
 
     async def post(self, act: str, **body: Any) -> Any:
         """`POST /sim/<act>`; the answer."""

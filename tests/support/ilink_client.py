@@ -16,6 +16,8 @@ import httpx
 from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
+from tests.support.deadlines import MAX_REQUEST_SECONDS
+
 Json = dict[str, Any]
 
 APP = {"iLink-App-Id": "bot", "iLink-App-ClientVersion": "132105"}
@@ -55,7 +57,7 @@ class ILinkClient:
 
     def __init__(self, url: str, **options: Any) -> None:
         self.http = httpx.AsyncClient(
-            base_url=url, timeout=10, follow_redirects=False, trust_env=False, **options
+            base_url=url, timeout=MAX_REQUEST_SECONDS, follow_redirects=False, trust_env=False, **options
         )
         self.token = ""
         self.user_id = ""

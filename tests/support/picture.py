@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.support.broker import free_port
 from tests.support.chromium import Chromium
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.ear import Ear
 
 STORY = (
@@ -53,7 +54,7 @@ def running() -> Iterator[Demo]:
         yield Demo(phone, broker, page)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(MAX_WAIT_SECONDS)
 
 
 def main(folder: Path) -> None:

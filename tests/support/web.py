@@ -127,6 +127,6 @@ async def served(
     shelves: list[Any] = [] if shelf is None else [shelf]
     async with (
         WebServer(options(**more), shelves, bridge) as server,
-        httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=30) as http,
+        httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=MAX_WAIT_SECONDS) as http,
     ):
         yield server, http

@@ -15,6 +15,8 @@ from xml.sax.saxutils import escape
 
 import httpx
 
+from tests.support.deadlines import MAX_REQUEST_SECONDS
+
 PART = 524_288
 PREFIX = "/cgi-bin/mmwebwx-bin/"
 APPID = "wx782c26e4c19acffb"
@@ -49,7 +51,7 @@ class WebClient:
 
     def __init__(self, url: str, **options: Any) -> None:
         self.http = httpx.AsyncClient(
-            base_url=url, timeout=10, follow_redirects=False, trust_env=False, **options
+            base_url=url, timeout=MAX_REQUEST_SECONDS, follow_redirects=False, trust_env=False, **options
         )
         self.xml: dict[str, str] = {}
         self.skey = ""

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.web_client import PREFIX, WebClient
 from wx2mqtt.simulator.samples import sample, sample_of_kind
 from wx2mqtt.simulator.server import Simulator
@@ -292,7 +293,7 @@ async def test_a_body_can_break_off_stall_drip_and_have_no_length(online: WebCli
             PREFIX + "webwxgetvideo",
             params={"skey": online.skey, **query},
             headers={**VIDEO, "referer": "x"},
-            timeout=0.3,
+            timeout=httpx.Timeout(MAX_WAIT_SECONDS, read=0.3),
         )
 
     await online.control("fault", endpoint="webwxgetvideo", kind="drip", value=1_000_000)
@@ -338,7 +339,7 @@ async def test_a_download_that_the_client_left_is_over_and_one_after_the_other_i
             PREFIX + "webwxgetmsgimg",
             params={"MsgID": messages[0]["MsgId"], "skey": online.skey},
             headers={"referer": "x"},
-            timeout=httpx.Timeout(10, read=0.05),
+            timeout=httpx.Timeout(MAX_WAIT_SECONDS, read=0.05),
         )
     for _ in range(5):
         for message in messages[1:]:

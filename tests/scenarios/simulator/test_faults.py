@@ -8,6 +8,7 @@ import time
 import httpx
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.web_client import PREFIX, WebClient
 from wx2mqtt.simulator.server import Simulator
 
@@ -60,7 +61,7 @@ async def test_every_code_of_the_login_poll_can_come(browser: WebClient, code: i
 async def test_a_hang_lasts_until_the_client_goes(online: WebClient):
     await order(online, "synccheck", "hang")
     with pytest.raises(httpx.ReadTimeout):
-        await online.http.get(PREFIX + "synccheck", timeout=0.1)
+        await online.http.get(PREFIX + "synccheck", timeout=httpx.Timeout(MAX_WAIT_SECONDS, read=0.1))
     assert (await online.sync())["BaseResponse"]["Ret"] == 0
     assert await online.violations() == []
 
@@ -156,9 +157,9 @@ async def test_a_call_that_is_held_is_carried_out_when_the_faults_are_cleared(on
 
 
 async def test_a_late_answer_comes_after_the_call_was_carried_out(online: WebClient):
-    await order(online, "webwxsendmsg", "late", value=10)
+    await order(online, "webwxsendmsg", "late", value=2 * MAX_WAIT_SECONDS)
     saying = asyncio.create_task(online.say("filehelper", "late"))
-    assert [one["text"] for one in await online.seen("sent", wait=5)] == ["late"]
+    assert [one["text"] for one in await online.seen("sent", wait=MAX_WAIT_SECONDS)] == ["late"]
     assert not saying.done()
     saying.cancel()
 

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.web_client import WebClient, client_msg_id
 
 
@@ -38,7 +39,7 @@ async def test_a_text_is_taken_and_seen_by_name(online: WebClient):
 
 
 async def test_sent_waits_for_more(online: WebClient):
-    waiting = asyncio.create_task(online.seen("sent", after=1, wait=10))
+    waiting = asyncio.create_task(online.seen("sent", after=1, wait=MAX_WAIT_SECONDS))
     await online.say("filehelper", "eins")
     await online.say("filehelper", "zwei")
     assert [one["text"] for one in await waiting] == ["zwei"]

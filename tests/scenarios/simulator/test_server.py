@@ -62,7 +62,7 @@ async def test_tls_has_a_certificate_for_every_name_of_wechat(tmp_path: Path):
     async with Simulator(tls=tmp_path / "tls") as sim:
         trust = ssl.create_default_context(cafile=tmp_path / "tls" / "ca.pem")
         assert sim.url.startswith("https://127.0.0.1:")
-        async with httpx.AsyncClient(verify=trust, trust_env=False) as client:
+        async with httpx.AsyncClient(verify=trust, trust_env=False, timeout=MAX_WAIT_SECONDS) as client:
             for host in ALL_HOSTS:
                 url = httpx.URL(sim.url, path="/jslogin")
                 options = {"sni_hostname": host}

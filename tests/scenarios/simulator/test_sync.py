@@ -7,7 +7,9 @@ import json
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.web_client import WebClient
+from wx2mqtt.simulator.endpoints import sync
 from wx2mqtt.simulator.server import Simulator
 
 
@@ -207,7 +209,13 @@ async def test_two_polls_at_once_are_a_violation_but_a_client_that_left_does_not
     assert await online.violations() == []
 
 
-async def test_a_busy_loop_is_a_violation_and_is_answered_503(online: WebClient):
+@pytest.fixture
+def long_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What counts as within a second lasts as long as a busy machine needs."""
+    monkeypatch.setattr(sync, "_BUSY_LOOP_SECONDS", MAX_WAIT_SECONDS)
+
+
+async def test_a_busy_loop_is_a_violation_and_is_answered_503(online: WebClient, long_second: None):
     await online.control("say", text="a")
     answers = [await online.check() for _ in range(11)]
     assert "503" in answers[-1]
@@ -216,7 +224,7 @@ async def test_a_busy_loop_is_a_violation_and_is_answered_503(online: WebClient)
     assert "503" not in await online.check()
 
 
-async def test_fetching_nothing_in_a_busy_loop_is_a_violation(online: WebClient):
+async def test_fetching_nothing_in_a_busy_loop_is_a_violation(online: WebClient, long_second: None):
     for _ in range(11):
         response = await online.sync_response()
     assert response.status_code == 503

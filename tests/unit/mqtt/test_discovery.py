@@ -183,9 +183,9 @@ MANY = [NotifyTarget(user=f"好友{n}", id=entity_id(f"好友{n}"), name=f"好�
 
 def test_500_people_are_one_message_made_in_less_than_a_second() -> None:
     one = device(*MANY)
-    begun = time.perf_counter()
+    begun = time.process_time()
     made = discovery_config(one)
-    assert time.perf_counter() - begun < 1
+    assert time.process_time() - begun < 1
     assert faults(TOPIC, made.payload) == []
     assert made.omitted == ()
 

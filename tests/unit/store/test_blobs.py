@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.store.conftest import Clock, unprivileged
 from tests.unit.store.make import chmod
 from tests.unit.store.test_file_type import picture
@@ -189,7 +190,7 @@ async def test_cancelled_while_a_thread_writes_leaves_no_half_file(
 
     def slow(part: blobs_module.PartialFile, *arguments: object) -> object:
         loop.call_soon_threadsafe(reached.set)
-        go_on.wait(10)
+        go_on.wait(MAX_WAIT_SECONDS)
         return real(part, *arguments)
 
     monkeypatch.setattr(blobs_module.PartialFile, place, slow)

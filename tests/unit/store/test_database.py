@@ -32,7 +32,7 @@ class Points:
         self.threads.add(threading.current_thread().name)
         if point == "before:gate":
             self.waits.set()
-            assert self.open.wait(10)
+            assert self.open.wait(MAX_WAIT_SECONDS)
 
 
 @pytest.fixture
@@ -338,6 +338,6 @@ def test_a_loop_that_ends_before_the_store_is_closed_hangs_nothing(tmp_path: Pat
     database = asyncio.run(forgetful())
     database._reader._tasks.put(None)
     database._writer._tasks.put(None)
-    database._reader._thread.join(10)
-    database._writer._thread.join(10)
+    database._reader._thread.join(MAX_WAIT_SECONDS)
+    database._writer._thread.join(MAX_WAIT_SECONDS)
     assert not database._writer._thread.is_alive()

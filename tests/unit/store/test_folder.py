@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.store.conftest import unprivileged
 from wx2mqtt.errors import StoreError, StoreLocked
 from wx2mqtt.store import folder as folder_module
@@ -141,7 +142,7 @@ def test_a_second_process_gets_an_error_that_names_the_process_with_the_store(tm
 def test_a_process_that_was_killed_holds_nothing(tmp_path: Path) -> None:
     with _other_process(tmp_path) as other:
         other.send_signal(signal.SIGKILL)
-        other.wait(10)
+        other.wait(MAX_WAIT_SECONDS)
         assert store_holder(tmp_path) is None
         StoreFolder.open(tmp_path).close()
 

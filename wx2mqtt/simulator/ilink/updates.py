@@ -15,6 +15,7 @@ from wx2mqtt.simulator.ilink.checks import Call
 from wx2mqtt.simulator.ilink.settings import Frequency
 
 _TYPING, _NOT_TYPING = 1, 2
+_BUSY_LOOP_SECONDS = 1.0
 
 
 async def getconfig(call: Call) -> SimulatedAnswer:
@@ -138,6 +139,6 @@ def _applies(frequency: Frequency, count: int) -> bool:
 def _require_poll_rate(call: Call, bot: Bot) -> None:
     """Refuses a busy loop: polls that the program aborted, or that were answered at once without news."""
     limit = call.ilink.settings.poll_limit
-    a_second_ago = time.monotonic() - 1.0
-    if limit and sum(poll_time > a_second_ago for poll_time in bot.empty_poll_times) >= limit:
+    since = time.monotonic() - _BUSY_LOOP_SECONDS
+    if limit and sum(poll_time > since for poll_time in bot.empty_poll_times) >= limit:
         raise call.refusal(answers.html_page(503), "a busy loop of getupdates")
