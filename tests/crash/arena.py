@@ -80,6 +80,10 @@ async def arena(
             await home.phone.post("settings", strict=True, autoscan=True, echo=True, drop_repeats=False)
             try:
                 yield home
+            except BaseException:
+                log = home.lives.log.read_text() if home.lives.log.exists() else ""
+                print("\n".join(log.splitlines()[-80:]))  # noqa: T201 - pytest shows it with the failure
+                raise
             finally:
                 await home.phone.close()
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.broker import DURABLE, PROGRAM
 from tests.support.effort import chaos, effort
+from tests.support.ledger import Asked, Ledger
 from tests.support.seed import SEED
 from tests.support.town import BASES, WEB, Town, in_town
 
@@ -70,14 +71,10 @@ async def everything_came(town: Town, name: str, count: int) -> None:
 
 
 async def everything_went(town: Town, name: str, count: int) -> None:
-    """Each command has one result, and was taken once, or says that it may have been twice."""
-    topic = f"{BASES[name]}/result/wife"
+    """Each command has one result that is true: see `Ledger.wrong_commands`."""
+    base = BASES[name]
     for number in range(count):
-        await town.hear(town.ear.wait_body, topic, id=f"{number}")
-    results = {one.body["id"]: one.body for one in town.ear.on(topic)}
-    assert len(results) == count
-    assert {body["status"] for body in results.values()} <= {"sent", "uncertain"}
-    taken = [one["text"] for one in await town.phones[name].sent(count) if one["delivered"]]
-    assert set(taken) == {f"to {name} {number}" for number in range(count)}
-    doubtful = {f"to {name} {key}" for key, body in results.items() if body["duplicate_possible"]}
-    assert {text for text in taken if taken.count(text) > 1} <= doubtful
+        await town.hear(town.ear.wait_body, f"{base}/result/wife", id=f"{number}")
+    asked = {f"{number}": Asked(name, "wife", f"to {name} {number}") for number in range(count)}
+    sent = await town.phones[name].get("sent")
+    assert list(Ledger(base=base, asked=asked).wrong_commands(town.ear.heard, sent)) == []

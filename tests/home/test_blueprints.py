@@ -14,7 +14,7 @@ from tests.home.test_entities import complaints
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.bridge.qr_image import placeholder_picture
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MESSAGE = "event.wechat_home_message"
 CARD = BLUEPRINTS.parent / "dashboard.yaml"

@@ -13,7 +13,7 @@ from tests.home.conftest import DISCOVERY, Scene
 from tests.support.discovery_rules import faults
 from wx2mqtt.bridge.homeassistant import GATHER_SECONDS
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MESSAGE = "event.wechat_home_message"
 MOM = "notify.wechat_home_ma_ma"

@@ -22,8 +22,6 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "deploy/home-assistant/README.md").read_text(encoding="utf-8")
 
-pytestmark = pytest.mark.timeout(300)
-
 
 @pytest.fixture
 def demo() -> Iterator[tuple[str, int]]:

@@ -20,8 +20,6 @@ from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.simulator.world import PersonKind
 
-pytestmark = pytest.mark.timeout(300)  # the first run installs them
-
 
 @pytest.fixture
 async def sim(tmp_path: Path) -> AsyncIterator[Simulator]:
