@@ -72,7 +72,7 @@ async def test_an_answer_that_cannot_be_read_may_mean_that_it_was_delivered(shar
 
 async def test_after_two_answers_that_are_lost_it_is_uncertain_and_never_expired(shared_home):
     await fault(shared_home, "drop_answer", times=2)
-    result = await shared_home.tell("wife", {"text": "both answers are lost", "ttl": 0.6, "id": "both"})
+    result = await shared_home.tell("wife", {"text": "both answers are lost", "id": "both"})
     assert outcome(result) == ("uncertain", "no_answer", True)
     assert len(await taken(shared_home, "both answers are lost")) == 2
     await shared_home.tell("wife", "the next one")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
 from tests.unit.bridge.outgoing import House, running
+from wx2mqtt.bridge.commands import queues, rate_limit, sender
+from wx2mqtt.clock import loop_time, monotonic
+
+PassTime = Callable[[float], None]
 
 
 @pytest.fixture
@@ -15,3 +19,18 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     """The way out, running, connected and logged in."""
     async with running(tmp_path) as house:
         yield house
+
+
+@pytest.fixture
+def pass_time(monkeypatch: pytest.MonkeyPatch) -> PassTime:
+    """Puts the clocks of the sender forward by so many seconds; its `recheck` then looks at them."""
+    ahead = 0.0
+
+    def pass_time(seconds: float) -> None:
+        nonlocal ahead
+        ahead += seconds
+
+    monkeypatch.setattr(queues, "monotonic", lambda: monotonic() + ahead)
+    for module in (rate_limit, sender):
+        monkeypatch.setattr(module, "loop_time", lambda: loop_time() + ahead)
+    return pass_time

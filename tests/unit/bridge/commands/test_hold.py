@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.unit.bridge.conftest import PassTime
 from tests.unit.bridge.contexts import context, settings
 from tests.unit.bridge.sender_support import Room, room
 from wx2mqtt.bridge.account_settings import HoldRules
@@ -138,12 +139,14 @@ async def test_what_ends_unsent_says_what_kept_it(here: Windowed, window: ReplyW
     assert (result.status, result.code) == (Status.EXPIRED, code)
 
 
-async def test_what_waits_while_nobody_is_logged_in_says_that(here: Windowed):
-    here.hold = HoldRules(ttl=0.3)
+async def test_what_waits_while_nobody_is_logged_in_says_that(here: Windowed, pass_time: PassTime):
+    here.hold = HoldRules(ttl=600.0)
     async with here.running() as sender:
         await here.accept(here.asked("hi"))
         await here.held(1)
         sender.set_online(online=False)
+        pass_time(601)
+        sender.recheck()
         assert (await here.result("c1")).code == "logged_out"
 
 
@@ -410,12 +413,15 @@ async def test_not_all_parts_is_failed_or_uncertain(
     assert (result.status, result.code, result.parts, result.parts_sent) == (status, code, 3, sent)
 
 
-async def test_a_text_whose_last_parts_expire_has_failed(here: Windowed):
+async def test_a_text_whose_last_parts_expire_has_failed(here: Windowed, pass_time: PassTime):
     here.window(OPEN)
-    here.hold = HoldRules(ttl=0.3)
+    here.hold = HoldRules(ttl=600.0)
     here.wire.deeds += [lambda _: here.window(USED)]
-    async with here.running():
+    async with here.running() as sender:
         await here.accept(here.asked(LONG))
+        await here.held(1)
+        pass_time(601)
+        sender.recheck()
         result = await here.result("c1")
     assert (result.status, result.code, result.parts_sent) == (Status.FAILED, "quota_used", 1)
 

@@ -545,9 +545,15 @@ async def test_an_answer_that_breaks_off_is_tried_three_times(tmp_path):
         assert (len(servers.asked), house.wechat.sent) == (3, [])
 
 
-async def test_after_its_time_the_result_says_why_it_was_not_fetched(tmp_path):
-    async with running(tmp_path, fetcher=Servers(x=[LATER])) as house:
-        house.say(kind="file", url="http://h/x", id="a", ttl=0.3)
+async def test_after_its_time_the_result_says_why_it_was_not_fetched(tmp_path, pass_time):
+    servers = Servers(x=[LATER])
+    async with running(tmp_path, fetcher=servers) as house:
+        house.say(kind="file", url="http://h/x", id="a", ttl=600)
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
+            while len(servers.asked) < 2:  # noqa: ASYNC110 - the first failure is known by the second
+                await asyncio.sleep(0)
+        pass_time(601)
+        house.sender.recheck()
         result = await house.result("a")
         assert (result["status"], result["code"]) == ("expired", "fetch_failed")
         assert "503" in result["message"]
