@@ -348,13 +348,13 @@ async def test_all_of_it_has_its_time(script):
 
 async def test_a_slow_disk_is_not_taken_for_a_slow_server():
     async with server(ok(bytes(200_000))) as house:
-        fetcher, got = UrlFetcher(minimum_rate=MinimumRate(window_seconds=0.2, min_bytes=150_000)), 0
+        fetcher, got = UrlFetcher(minimum_rate=MinimumRate(window_seconds=0.5, min_bytes=150_000)), 0
         async with aclosing(
             fetcher.fetch(house.url, max_bytes=10**6, allowed_hosts=HOME, timeout_seconds=SECONDS)
         ) as pieces:
             async for piece in pieces:
                 if not got:
-                    await asyncio.sleep(0.4)
+                    await asyncio.sleep(0.8)
                 got += len(piece)
         assert got == 200_000
 
