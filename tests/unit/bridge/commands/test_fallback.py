@@ -79,6 +79,7 @@ async def test_what_wechat_has_not_taken_in_time_goes_the_other_way_and_not_to_w
 
 
 async def test_what_wechat_takes_in_time_goes_no_other_way(here: Room, services: Services):
+    here.fallback = FallbackRules(after_seconds=600, urls=(URL,))
     async with here.running():
         await here.accept(asked(here))
         result = await here.result("c1")
@@ -168,9 +169,14 @@ async def test_what_expires_earlier_does_too(here: Room, services: Services):
 async def test_it_does_not_wait_for_a_server_that_hangs_and_the_status_stays_the_truth(
     here: Room, services: Services
 ):
+    here.fallback = FallbackRules(after_seconds=600, urls=(URL,))
     here.wire.gate.clear()
-    async with here.running():
+    async with here.running() as sender:
         await here.accept(asked(here))
+        await here.sends(1)
+        row = await here.journal.get_command("c1")
+        assert row is not None
+        sender.fallback._on_timer(row)
         await asyncio.wait_for(services.asked.wait(), MAX_WAIT_SECONDS)
         here.wire.gate.set()
         result = await here.result("c1")
@@ -182,8 +188,9 @@ async def test_its_time_counts_from_acceptance_also_over_a_restart(here: Room, s
     here.fallback = FallbackRules(after_seconds=3600, urls=(URL,))
     new = asked(here)
     async with here.running(online=False):
-        await here.accept(replace(new, accepted=now_ms() - 3_599_900, expires=now_ms() + 10**6))
+        await here.accept(replace(new, accepted=now_ms() - 1_800_000, expires=now_ms() + 10**6))
         assert not services.told
+    here.fallback = FallbackRules(after_seconds=1800, urls=(URL,))
     async with here.running(online=False):
         assert (await here.result("c1")).fallback == "sent"
 
