@@ -88,12 +88,12 @@ async def test_the_bytes_of_every_kind_come_as_they_were_sent(shared_home: Home,
 async def test_a_small_picture_and_a_whole_one_in_an_answer(shared_home: Home):
     home = shared_home
     message_id = await say(home)
+    shown = (await message(home, message_id))["image"]["thumbnail"]
     for part in ("", "thumbnail"):
         answer = await home.ask("media", {"message_id": message_id, "thumbnail": bool(part), "inline": True})
         assert base64.b64decode(answer["data"]["data"]) == await home.phone.content(
             message_id, thumbnail=bool(part)
         )
-    shown = (await message(home, message_id))["image"]["thumbnail"]
     assert shown["url"].endswith(answer["data"]["media_id"])
 
 

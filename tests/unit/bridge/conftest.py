@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.bridge.outgoing import House, running
-from wx2mqtt.bridge.commands import queues, rate_limit, sender
+from wx2mqtt.bridge.commands import expiry, queues, rate_limit, sender
 from wx2mqtt.clock import loop_time, monotonic
 
 PassTime = Callable[[float], None]
@@ -30,7 +30,8 @@ def pass_time(monkeypatch: pytest.MonkeyPatch) -> PassTime:
         nonlocal ahead
         ahead += seconds
 
-    monkeypatch.setattr(queues, "monotonic", lambda: monotonic() + ahead)
-    for module in (rate_limit, sender):
-        monkeypatch.setattr(module, "loop_time", lambda: loop_time() + ahead)
+    for module in (expiry, queues, rate_limit, sender):
+        for clock in (loop_time, monotonic):
+            if hasattr(module, clock.__name__):
+                monkeypatch.setattr(module, clock.__name__, lambda clock=clock: clock() + ahead)
     return pass_time

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.media.rows import NOW, row
 from tests.unit.bridge.media.works import PNG, Works, trouble, working
 from wx2mqtt.bridge.account_settings import MediaRules
@@ -97,7 +98,7 @@ async def test_small_pictures_come_after_the_things_themselves_and_without_an_ev
     assert await works.asked(4) == ["1", "2", "small", "small"]
     whole, small = await works.journal.media_of_messages(["1"])
     assert (whole.part, small.part) == (MediaPart.WHOLE, MediaPart.THUMBNAIL)
-    await works.room.library.find(small.id, 5.0)
+    await works.room.library.find(small.id, MAX_WAIT_SECONDS)
     await works.comes("3", kind=Kind.TEXT)
     sent = await works.published(5)
     assert sorted(topic for topic, _ in sent) == ["event/media"] * 2 + ["in/wife"] * 3
