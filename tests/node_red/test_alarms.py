@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import AsyncIterator
 
 import httpx
@@ -10,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.node_red.house import House
-from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.file_server import Script, ok, says, server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -116,6 +117,11 @@ async def calm(house: House) -> AsyncIterator[None]:
 QUICK = {"FIRST": "wife", "SECOND": "mom", "TEXT": "💧 Water!"}
 
 
+def patience(seconds: float) -> int:
+    """Returns the whole seconds in which an answer comes in time, also on a busy machine."""
+    return math.ceil(allowed(seconds))
+
+
 async def test_an_answer_stops_the_alarm_and_others_do_not(house: House, calm: None):
     home, before, since = house.home, await house.count(), len(house.red.told)
     await house.load("alarm", **QUICK, every=0.1)
@@ -139,7 +145,7 @@ async def test_an_answer_stops_the_alarm_and_others_do_not(house: House, calm: N
 
 async def test_without_an_answer_a_second_person_is_told_and_both_hear_who_answered(house: House, calm: None):
     home, before, since = house.home, await house.count(), len(house.red.told)
-    await house.load("alarm", **QUICK, WAIT=2, LANGUAGE="zh", every=0.1)
+    await house.load("alarm", **QUICK, WAIT=patience(2), LANGUAGE="zh", every=0.1)
     await house.press("try it")
     await home.phone.sent(before + 3)
     await home.phone.say("mom", "ok")
@@ -182,17 +188,17 @@ async def test_off_ends_the_alarm_and_says_so(house: House, calm: None):
 async def test_a_deploy_stops_no_alarm_and_what_was_answered_does_not_begin_again_with_it(
     house: House, calm: None
 ):
-    home, before, since = house.home, await house.count(), len(house.red.told)
-    await house.load("alarm", **QUICK, WAIT=3, every=0.1)
+    home, before, since, wait = house.home, await house.count(), len(house.red.told), patience(3)
+    await house.load("alarm", **QUICK, WAIT=wait, every=0.1)
     await home.publish("home/water/alarm", "ON", retain=True)
     await home.phone.sent(before + 1)
-    await house.load("alarm", **QUICK, WAIT=3, every=0.1)
+    await house.load("alarm", **QUICK, WAIT=wait, every=0.1)
     await home.phone.sent(before + 3)
     await home.phone.say("wife", "收到")
     await house.shown("answered", since=since)
     await home.phone.sent(before + 5)
     heard = home.ear.count
-    await house.load("alarm", **QUICK, WAIT=3, every=0.1)
+    await house.load("alarm", **QUICK, WAIT=wait, every=0.1)
     await house.settled()
     assert [one for one in home.ear.heard[heard:] if one.topic.startswith("wx/out/")] == []
     await home.publish("home/water/alarm", "ON")  # but water does
