@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 from tests.node_red.red import NodeRed, Nodes
 from tests.support.broker import DURABLE
+from tests.support.deadlines import allowed
 from tests.support.home import Home, at_home
 
 FLOWS = Path(__file__).parents[2] / "deploy" / "node-red"
@@ -20,6 +22,11 @@ HOPS = 8
 """More nodes than any flow has between what it hears and what it says."""
 
 CONTACTS = {"wife": {"remark": "老婆"}, "mom": {"remark": "妈妈"}, "family": {"group": "相亲相爱一家人"}}
+
+
+def patience(seconds: float) -> int:
+    """Returns the whole seconds in which an answer comes in time, also on a busy machine."""
+    return math.ceil(allowed(seconds))
 
 
 class House:

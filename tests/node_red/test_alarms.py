@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 import pytest_asyncio
 
-from tests.node_red.house import House
-from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
+from tests.node_red.house import House, patience
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.file_server import Script, ok, says, server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -115,11 +114,6 @@ async def calm(house: House) -> AsyncIterator[None]:
 
 
 QUICK = {"FIRST": "wife", "SECOND": "mom", "TEXT": "💧 Water!"}
-
-
-def patience(seconds: float) -> int:
-    """Returns the whole seconds in which an answer comes in time, also on a busy machine."""
-    return math.ceil(allowed(seconds))
 
 
 async def test_an_answer_stops_the_alarm_and_others_do_not(house: House, calm: None):
