@@ -12,7 +12,7 @@ from typing import Any
 
 from tests.node_red.red import NodeRed, Nodes
 from tests.support.broker import DURABLE
-from tests.support.deadlines import allowed
+from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.home import Home, at_home
 
 FLOWS = Path(__file__).parents[2] / "deploy" / "node-red"
@@ -26,7 +26,7 @@ CONTACTS = {"wife": {"remark": "老婆"}, "mom": {"remark": "妈妈"}, "family":
 
 def patience(seconds: float) -> int:
     """Returns the whole seconds in which an answer comes in time, also on a busy machine."""
-    return math.ceil(allowed(seconds))
+    return math.ceil(min(allowed(seconds), MAX_WAIT_SECONDS / 3))
 
 
 class House:
