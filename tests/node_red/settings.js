@@ -8,6 +8,20 @@ events.on("comms", ({ topic, data }) => {
     if (topic === "debug") tell({ what: "debug", name: data.name, text: String(data.msg) });
 });
 
+// A deploy removes the context files of flows that are gone. Where that meets the writing of one, Node-RED 4.1 swallows
+// the error and starts no flow any more. Here it waits for the writing, and the next writing waits for it.
+const localfilesystem = require.main.require("@node-red/runtime/lib/nodes/context/localfilesystem");
+const oneAfterTheOther = (config) => {
+    const store = localfilesystem(config);
+    const clean = store.clean.bind(store);
+    store.clean = (nodes) => {
+        const cleaned = store.writePromise.then(() => clean(nodes));
+        store.writePromise = cleaned.catch(() => {});
+        return cleaned;
+    };
+    return store;
+};
+
 module.exports = {
     uiHost: "127.0.0.1",
     flowFile: "flows.json",
@@ -17,7 +31,7 @@ module.exports = {
     telemetry: { enabled: false, updateNotification: false },
     externalModules: { autoInstall: false, palette: { allowInstall: false }, modules: { allowInstall: false } },
     // As deploy/node-red/README.md shows it; written sooner, since tests do not wait half a minute.
-    contextStorage: { default: { module: "localfilesystem", config: { flushInterval: 0.2 } } },
+    contextStorage: { default: { module: oneAfterTheOther, config: { flushInterval: 0.2 } } },
     mqttReconnectTime: 200,
     logging: {
         console: { level: "off" },
