@@ -57,7 +57,7 @@ SMALL_FILE_LINES = 100
 LARGE_FILE_LINES = 450
 LONG_FUNCTION_LINES = 50
 
-NUMBER_SOURCES = {"clock", "now", "steady", "monotonic", "random", "jitter", "delay", "wait"}
+NUMBER_SOURCES = {"clock", "now", "steady", "monotonic", "boot_time", "random", "jitter", "delay", "wait"}
 NUMBER_TYPES = {"Callable[[], float]", "Callable[[], int]"}
 FILLERS = {"told", "one", "found", "place", "thing", "wanted", "asks"}
 # Words that end in `ing` and are nouns of the field, or no gerunds.

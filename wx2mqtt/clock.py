@@ -1,14 +1,18 @@
-"""The three clocks, and how a time is written on topics.
+"""The clocks, and how a time is written on topics and in HTTP.
 
-`now_ms` is the time of day and may jump. `loop_time` measures within one run of the event loop. `monotonic`
-also counts the time for which the machine slept.
+`now_ms` is the time of day and may jump. `loop_time` measures within one run of the event loop. `boot_time`
+also counts the time for which the machine slept. `Clock` holds clocks that tests replace.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import lru_cache
 
 LAST_MS = 253_402_300_799_999
@@ -25,9 +29,30 @@ def loop_time() -> float:
     return asyncio.get_running_loop().time()
 
 
-def monotonic() -> float:
+def boot_time() -> float:
     """Returns seconds of a monotonic clock; on Linux it goes on while the machine sleeps."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clock:
+    """The clocks of a backend, and chance, as one value that tests replace.
+
+    `wall` returns seconds since 1970 and may jump. `monotonic` and `boot_time` return seconds and never jump;
+    only `boot_time` goes on while the machine sleeps. `sleep` waits for seconds. `chance` returns a number in
+    [0, 1), which spreads the lengths of pauses.
+    """
+
+    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    boot_time: Callable[[], float] = boot_time
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+    chance: Callable[[], float] = random.random
+
+    @property
+    def now(self) -> int:
+        """Milliseconds since 1970."""
+        return int(self.wall() * 1000)
 
 
 def rfc3339(ms: int) -> str:
@@ -39,3 +64,11 @@ def rfc3339(ms: int) -> str:
 @lru_cache(maxsize=16)  # in a burst most messages are of the same second
 def _format_second(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
+
+
+def parse_http_date(header: str) -> float | None:
+    """Returns the seconds since 1970 of a date in a header, or None where it is unreadable."""
+    try:
+        return parsedate_to_datetime(header).timestamp()
+    except (ValueError, OverflowError, IndexError):
+        return None

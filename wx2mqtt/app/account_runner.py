@@ -12,7 +12,7 @@ from wx2mqtt.app.account_factory import AccountFactory
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.account import Account, AccountFailed
 from wx2mqtt.bridge.supervisor import Watchdog
-from wx2mqtt.clock import monotonic
+from wx2mqtt.clock import boot_time
 
 log = structlog.get_logger(__name__)
 
@@ -39,11 +39,11 @@ class AccountRunner:
     async def run(self) -> None:
         """Runs until cancelled. No failure of the account is raised, since it must not end the others."""
         while True:
-            started_at = monotonic()
+            started_at = boot_time()
             try:
                 await self.account.run()
             except AccountFailed:
-                if monotonic() - started_at >= STABLE_RUN_SECONDS:
+                if boot_time() - started_at >= STABLE_RUN_SECONDS:
                     self._backoff = self._backoff.reset()
             await self.account.close()
             while not await self._restart():

@@ -15,7 +15,7 @@ from itertools import count
 import structlog
 
 from wx2mqtt.aio import Signal
-from wx2mqtt.clock import monotonic
+from wx2mqtt.clock import boot_time
 from wx2mqtt.errors import ConnectionDropped, NotConnected
 from wx2mqtt.mqtt.broker import BrokerClient, Publication, PublishCallback
 
@@ -63,7 +63,7 @@ class RefusedTopics:
         """Pauses a topic for `REFUSED_RETRY_SECONDS`."""
         log.warning("broker refuses topic", topic=topic, reason=reason)
         self.discard(topic)
-        self._refused_since.setdefault(topic, monotonic())
+        self._refused_since.setdefault(topic, boot_time())
         loop = asyncio.get_running_loop()
         self._refusals[topic] = loop.time(), loop.call_later(REFUSED_RETRY_SECONDS, self.retry, topic)
 
@@ -75,7 +75,7 @@ class RefusedTopics:
 
     def seconds_refused(self, topic: str) -> float:
         """Returns for how long the broker has refused every publish of a topic; 0 if it has refused none."""
-        now = monotonic()
+        now = boot_time()
         return now - self._refused_since.get(topic, now)
 
     def forget(self, topic: str) -> None:

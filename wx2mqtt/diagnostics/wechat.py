@@ -13,10 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import httpx
 
+from wx2mqtt.clock import parse_http_date
 from wx2mqtt.diagnostics.report import CheckReport
 from wx2mqtt.diagnostics.target import AccountTarget, DiagnosticTarget
 from wx2mqtt.wechat.backend import HostCheck
-from wx2mqtt.wechat.http import parse_date, trust_for
+from wx2mqtt.wechat.http import tls_context
 from wx2mqtt.wechat.registry import backend_entry
 
 HOST_CHECK_TIMEOUT_SECONDS = 10.0
@@ -34,7 +35,7 @@ async def check_hosts(
     """
     # as the bridge does: the environment's proxies are used, but not for an endpoint of the owner
     async with httpx.AsyncClient(
-        verify=trust_for(endpoint), trust_env=endpoint is None, headers=headers
+        verify=tls_context(endpoint), trust_env=endpoint is None, headers=headers
     ) as client:
         checks = (_check_host(client, origin) for origin in dict.fromkeys(origins))
         return tuple(await asyncio.gather(*checks))
@@ -69,7 +70,7 @@ async def _request_clock_offset(client: httpx.AsyncClient, origin: str) -> float
     response = await client.send(request, stream=True)
     after = time.time()
     await response.aclose()
-    date = parse_date(response.headers.get("date", ""))
+    date = parse_http_date(response.headers.get("date", ""))
     return None if date is None else (before + after) / 2 - (date + DATE_OFFSET_SECONDS)
 
 

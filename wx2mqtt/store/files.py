@@ -26,7 +26,7 @@ import structlog
 
 from wx2mqtt.aio import Signal
 from wx2mqtt.bounded_json import load_json
-from wx2mqtt.clock import monotonic
+from wx2mqtt.clock import boot_time
 from wx2mqtt.errors import StoreError, StoreFull
 from wx2mqtt.limits import SAVED_LOGIN_JSON
 
@@ -276,8 +276,8 @@ class ProcessingMarks:
             self._write_mark(_NO_MESSAGE, 0)
         if mark == self._suspect:
             self._suspect, self._kills = _NO_MESSAGE, 0
-        if monotonic() - self._reported_at >= PROGRESS_INTERVAL_SECONDS:
-            self._reported_at = monotonic()
+        if boot_time() - self._reported_at >= PROGRESS_INTERVAL_SECONDS:
+            self._reported_at = boot_time()
             self.progressed.emit()
 
     def _write_mark(self, mark: str, kills: int) -> None:

@@ -1,6 +1,7 @@
 """HTTP for every backend: connections, limits of size and time, and the error for each kind of failure.
 
-A backend makes each exchange in `HttpClient.track_exchange`, which reports its outcome and raises its error:
+A backend makes each exchange in `HttpClient.exchange`, which sends the request, waits for the head of the
+answer, lets the backend read the body, closes the answer, and reports the outcome:
 
     outcome        why                                    error           of a call that delivers a message
     no_connection  the request was certainly not sent     Unreachable     Unreachable
@@ -8,7 +9,7 @@ A backend makes each exchange in `HttpClient.track_exchange`, which reports its 
     broken_answer  the answer was cut off or is no HTTP   Unreachable     OutcomeUnknown
     too_large      it is larger than the call allows      BadAnswer       OutcomeUnknown
     a status       of HTTP; the backend judges the answer
-    cancelled      the caller gave up, or failed itself
+    cancelled      the caller gave up before there was a status
 
 The only module that sends requests through httpx. Follows no redirect; puts no secret into a log or an error.
 """
@@ -18,21 +19,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import random
 import ssl
-import time
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterable,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Iterator,
-    Mapping,
-)
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -40,6 +30,7 @@ from typing import Protocol, cast
 
 import httpx
 
+from wx2mqtt.clock import Clock, loop_time
 from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
 from wx2mqtt.wechat.backend import CallObserver
 from wx2mqtt.wechat.json_reader import JsonObject, parse_json
@@ -56,10 +47,6 @@ MAX_CONNECTIONS = 20
 MAX_BYTES_DECODED_ON_LOOP = 1 << 20
 
 RequestBody = bytes | AsyncIterable[bytes] | None
-
-# These two log whole addresses and headers, which contain the secrets of a login.
-for _logger_name in ("httpx", "httpcore"):
-    logging.getLogger(_logger_name).setLevel(logging.CRITICAL)
 
 
 class CallSpec(Protocol):
@@ -119,10 +106,26 @@ def _failure_of(error: Exception) -> ExchangeFailure | None:
     return next((failure for failure, errors in _FAILURES if isinstance(error, errors)), None)
 
 
-class ExchangeOutcome:
-    """The `outcome` of an exchange in one word, for the observer."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimeLimits:
+    """The seconds that an exchange may take.
 
-    outcome = "cancelled"
+    idle   between two chunks of the request or of the answer
+    head   until the head of the answer has arrived
+    whole  until the body has been read; None where only the other two count
+    """
+
+    idle: float
+    head: float
+    whole: float | None = None
+
+    @classmethod
+    def for_whole(cls, seconds: float) -> TimeLimits:
+        """Returns the limits of an exchange that ends within `seconds`.
+
+        A server that sends a byte now and then never exceeds `idle`.
+        """
+        return cls(idle=seconds, head=seconds, whole=seconds)
 
 
 class HttpClient:
@@ -142,65 +145,63 @@ class HttpClient:
         text: Callable[[str, str], str],
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
+        _silence_httpx()
+        self._headers = headers
         self._clock = clock
         self._observe = observe
         self._text = text
-        self._client = create_client(endpoint, headers, transport)
+        self._transport = transport or create_transport(endpoint)
 
-    @contextmanager
-    def track_exchange(self, call: CallSpec) -> Iterator[ExchangeOutcome]:
-        """Reports the outcome of an exchange to `observe`, and turns its errors into `BackendError`s."""
-        exchange = ExchangeOutcome()
+    @asynccontextmanager
+    async def exchange(
+        self, call: CallSpec, url: str, *, headers: Mapping[str, str], body: RequestBody, limits: TimeLimits
+    ) -> AsyncIterator[StreamedResponse]:
+        """Sends a request, a POST where it has a body, and yields the answer when its head has arrived.
+
+        Turns the errors of sending and of reading the body into `BackendError`s.
+        """
+        outcome = "cancelled"
         started_at = self._clock.monotonic()
         try:
-            yield exchange
+            response = await self._send(url, headers, body, limits)
+            outcome = str(response.status)
+            try:
+                yield response
+            finally:
+                await response.close()
         except Exception as error:
             failure = _failure_of(error)
             if failure is None:
                 raise
-            exchange.outcome = failure
+            outcome = failure
             raise self._error_for(call, failure) from None
         finally:
-            self._observe(call.name, exchange.outcome, self._clock.monotonic() - started_at)
+            self._observe(call.name, outcome, self._clock.monotonic() - started_at)
 
-    @asynccontextmanager
-    async def stream(
-        self,
-        url: str,
-        headers: Mapping[str, str],
-        body: RequestBody,
-        answer_timeout: float,
-        *,
-        total_timeout: float | None = None,
-    ) -> AsyncIterator[StreamedResponse]:
-        """Sends a request, a POST where it has a body, and yields the answer when it begins.
-
-        The answer must begin within `answer_timeout` seconds. With a `total_timeout` this is the limit
-        instead, and `answer_timeout` limits each pause.
-        """
+    async def _send(
+        self, url: str, headers: Mapping[str, str], body: RequestBody, limits: TimeLimits
+    ) -> StreamedResponse:
+        deadline = None if limits.whole is None else loop_time() + limits.whole
         timeout = {
-            "connect": min(CONNECT_TIMEOUT_SECONDS, answer_timeout),
-            "read": answer_timeout,
-            "write": answer_timeout,
-            "pool": answer_timeout,
+            "connect": min(CONNECT_TIMEOUT_SECONDS, limits.idle),
+            "read": limits.idle,
+            "write": limits.idle,
+            "pool": limits.idle,
         }
-        request = self._client.build_request(
+        request = httpx.Request(
             "GET" if body is None else "POST",
             url,
             content=body,
-            headers=headers,
+            headers={**self._headers, **headers},
             extensions={"timeout": timeout},
         )
-        async with asyncio.timeout(total_timeout or answer_timeout):
-            response = await self._client.send(request, stream=True)
-        try:
-            yield StreamedResponse(response)
-        finally:
-            await response.aclose()
+        async with asyncio.timeout(limits.head):
+            response = await self._transport.handle_async_request(request)
+        return StreamedResponse(response, idle_seconds=limits.idle, deadline=deadline)
 
     async def close(self) -> None:
         """Closes all connections."""
-        await self._client.aclose()
+        await self._transport.aclose()
 
     def _error_for(self, call: CallSpec, failure: ExchangeFailure) -> BackendError:
         message = self._text(failure, call.name)
@@ -212,11 +213,16 @@ class HttpClient:
 
 
 class StreamedResponse:
-    """An answer whose body has not been read yet. It can be read once, whole or in chunks."""
+    """An answer whose body has not been read yet. It can be read once, whole or in chunks.
 
-    def __init__(self, response: httpx.Response) -> None:
+    `deadline` is a time of the event loop's clock, or None.
+    """
+
+    def __init__(self, response: httpx.Response, *, idle_seconds: float, deadline: float | None) -> None:
         self.status = response.status_code
         self._response = response
+        self._idle_seconds = idle_seconds
+        self._deadline = deadline
 
     def header(self, name: str) -> str:
         """Returns the stripped value of a header, empty where it is missing."""
@@ -230,18 +236,19 @@ class StreamedResponse:
         """Returns the decompressed body. Raises `_TooLarge` where it has more than `limit` bytes."""
         chunks = []
         size = 0
-        async for chunk in self._response.aiter_bytes():
-            size += len(chunk)
-            if size > limit:
-                raise _TooLarge
-            chunks.append(chunk)
+        async with asyncio.timeout_at(self._deadline):
+            async for chunk in self._response.aiter_bytes():
+                size += len(chunk)
+                if size > limit:
+                    raise _TooLarge
+                chunks.append(chunk)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
-    async def iter_bytes(self, idle_timeout: float) -> AsyncGenerator[bytes, None]:
+    async def iter_bytes(self) -> AsyncGenerator[bytes, None]:
         """Yields the body in chunks that are not empty.
 
         Raises an `httpx.HTTPError` for a compressed or incomplete body, `TimeoutError` where no byte arrives
-        for `idle_timeout` seconds.
+        for too long.
         """
         if self.header("Content-Encoding").lower() not in {"", "identity"}:
             raise httpx.DecodingError("compressed")  # decompressed it could be a thousand times as large
@@ -249,80 +256,70 @@ class StreamedResponse:
         # httpx declares an iterator, but it is a generator, which must be closed.
         chunks = cast("AsyncGenerator[bytes, None]", self._response.aiter_bytes())
         async with aclosing(chunks):
-            while chunk := await _next_chunk(chunks, idle_timeout):
+            while chunk := await _next_chunk(chunks, self._idle_seconds):
                 received += len(chunk)
                 yield chunk
         if self.header("Content-Length") not in {"", str(received)}:
             raise httpx.RemoteProtocolError("incomplete body")
 
+    async def close(self) -> None:
+        """Gives the connection back, or closes it where the body was not read to its end."""
+        await self._response.aclose()
 
-async def _next_chunk(chunks: AsyncIterator[bytes], idle_timeout: float) -> bytes:
+
+async def _next_chunk(chunks: AsyncIterator[bytes], idle_seconds: float) -> bytes:
     """Returns the next chunk that is not empty, or an empty one at the end."""
-    async with asyncio.timeout(idle_timeout):
+    async with asyncio.timeout(idle_seconds):
         while (chunk := await anext(chunks, None)) is not None:
             if chunk:
                 return chunk
     return b""
 
 
-def create_client(
-    endpoint: str | None, headers: Mapping[str, str], transport: httpx.AsyncBaseTransport | None
-) -> httpx.AsyncClient | DirectClient:
-    """Returns an HTTP client. With an `endpoint` it ignores the proxies of the environment."""
+def create_transport(endpoint: str | None) -> httpx.AsyncBaseTransport:
+    """Returns the connections to `endpoint`, or to WeChat through the proxies of the environment."""
+    context = tls_context(endpoint)
     limits = httpx.Limits(
         max_connections=MAX_CONNECTIONS,
         max_keepalive_connections=MAX_CONNECTIONS,
         keepalive_expiry=KEEP_ALIVE_SECONDS,
     )
-    if transport is not None or endpoint is not None:
-        transport = transport or httpx.AsyncHTTPTransport(verify=trust_for(endpoint), limits=limits)
-        return DirectClient(transport, headers)
-    return httpx.AsyncClient(
-        verify=trust_for(endpoint),
-        cookies=CookieJar(DefaultCookiePolicy(allowed_domains=[])),  # the backends handle cookies themselves
-        headers=headers,
-        limits=limits,
-    )
+    if endpoint is not None:
+        return httpx.AsyncHTTPTransport(verify=context, limits=limits)
+    return ProxiedTransport(context, limits)
 
 
-class DirectClient:
-    """An HTTP client without proxies, redirects and cookies, which takes a fifth less time than httpx's."""
+class ProxiedTransport(httpx.AsyncBaseTransport):
+    """Sends each request through the proxy that the environment names for its host, if any.
 
-    def __init__(self, transport: httpx.AsyncBaseTransport, headers: Mapping[str, str]) -> None:
-        self._transport = transport
-        self._headers = headers
+    Only httpx's client reads the environment. It takes three times as long for a request as a transport.
+    """
 
-    def build_request(
-        self,
-        method: str,
-        url: str,
-        *,
-        content: RequestBody,
-        headers: Mapping[str, str],
-        extensions: Mapping[str, object],
-    ) -> httpx.Request:
-        return httpx.Request(
-            method, url, content=content, headers={**self._headers, **headers}, extensions=dict(extensions)
-        )
+    def __init__(self, context: ssl.SSLContext, limits: httpx.Limits) -> None:
+        no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=[]))  # the backends handle them themselves
+        self._client = httpx.AsyncClient(verify=context, limits=limits, cookies=no_cookies)
 
-    async def send(self, request: httpx.Request, *, stream: bool) -> httpx.Response:
-        assert stream
-        response = await self._transport.handle_async_request(request)
-        response.request = request
-        return response
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return await self._client.send(request, stream=True)
 
     async def aclose(self) -> None:
-        await self._transport.aclose()
+        await self._client.aclose()
 
 
-def trust_for(endpoint: str | None) -> ssl.SSLContext:
-    """Returns the TLS context with the certificates that httpx finds (SSL_CERT_FILE).
+def _silence_httpx() -> None:
+    """Turns off the logs of httpx: they have whole addresses and headers, and so the secrets of a login."""
+    for name in ("httpx", "httpcore"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
-    It loads none for an endpoint without TLS. All accounts share one context, since it takes a megabyte.
+
+def tls_context(endpoint: str | None) -> ssl.SSLContext:
+    """Returns a TLS context with the certificates of the environment, else those of httpx.
+
+    It has none for an endpoint without TLS. All accounts share one context, since it takes a megabyte.
     """
     if endpoint is not None and endpoint.startswith("http:"):
         return _empty_context()
-    return _default_context(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+    return _context_with(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
 
 
 @lru_cache(maxsize=1)
@@ -331,43 +328,12 @@ def _empty_context() -> ssl.SSLContext:
 
 
 @lru_cache(maxsize=1)
-def _default_context(_file: str | None, _folder: str | None) -> ssl.SSLContext:
-    """Returns a cached context; the parameters, which httpx reads itself, are the key of the cache."""
-    return httpx.create_ssl_context()
-
-
-def _ticking() -> float:
-    """Returns seconds of a clock that advances while the machine sleeps and cannot be set."""
-    clock_id = getattr(time, "CLOCK_BOOTTIME", None)  # Linux only; elsewhere the monotonic clock is used
-    return time.monotonic() if clock_id is None else time.clock_gettime(clock_id)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Clock:
-    """Time and randomness as one value, which tests replace.
-
-    `wall` returns seconds since 1970, `monotonic` and `ticking` seconds, `chance` a number in [0, 1).
-    `ticking` also advances while the machine sleeps. `sleep` waits for seconds.
-    """
-
-    wall: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
-    ticking: Callable[[], float] = _ticking
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-    chance: Callable[[], float] = random.random
-
-    @property
-    def now(self) -> int:
-        """Milliseconds since 1970."""
-        return int(self.wall() * 1000)
-
-
-def parse_date(header: str) -> float | None:
-    """Returns the seconds since 1970 of a date in a header, or None where it is unreadable."""
-    try:
-        return parsedate_to_datetime(header).timestamp()
-    except (ValueError, OverflowError, IndexError):
-        return None
+def _context_with(cert_file: str | None, cert_folder: str | None) -> ssl.SSLContext:
+    if cert_file:
+        return ssl.create_default_context(cafile=cert_file)
+    if cert_folder:
+        return ssl.create_default_context(capath=cert_folder)
+    return httpx.create_ssl_context(trust_env=False)
 
 
 async def read_json(body: bytes) -> JsonObject:

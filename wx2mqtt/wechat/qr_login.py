@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from wx2mqtt.backoff import Backoff
+from wx2mqtt.clock import Clock
 from wx2mqtt.wechat.backend import LoggedIn, LoginStep, QrExpired, ShowQr
-from wx2mqtt.wechat.http import Clock
 
 MIN_POLL_INTERVAL_SECONDS = 1.0
 """Between the starts of two polls without news (webwx 5.1.2)."""

@@ -44,7 +44,7 @@ class Stage:
 
     def __init__(self, monkeypatch, *lives):
         self.loop = asyncio.get_running_loop()
-        monkeypatch.setattr(account_runner, "monotonic", self.loop.time)
+        monkeypatch.setattr(account_runner, "boot_time", self.loop.time)
         self.lives = list(lives)
         self.began: list[float] = []
         self.accounts: list[Any] = []

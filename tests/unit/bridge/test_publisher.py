@@ -28,7 +28,7 @@ from wx2mqtt.bridge.inflight import (
     InflightWindow,
 )
 from wx2mqtt.bridge.publisher import REFUSED_GIVE_UP_SECONDS, Publisher
-from wx2mqtt.clock import monotonic, now_ms
+from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.errors import StoreFull
 from wx2mqtt.model import Cursor, Json
 from wx2mqtt.mqtt.broker import Publication
@@ -686,8 +686,8 @@ async def test_a_topic_that_was_refused_for_a_week_is_dropped_with_a_signal(work
     works.connect()
     sent = list(await works.link.came(2))
     works.link.refuse(*sent)
-    later = monotonic() + REFUSED_GIVE_UP_SECONDS + 1
-    monkeypatch.setattr(inflight, "monotonic", lambda: later)
+    later = boot_time() + REFUSED_GIVE_UP_SECONDS + 1
+    monkeypatch.setattr(inflight, "boot_time", lambda: later)
     await works.publish("b", "a")
     await works.link.until(lambda: len(works.link.open) > 1)
     for one in list(works.link.open):
@@ -707,8 +707,8 @@ async def test_a_topic_that_was_taken_between_begins_its_week_anew(works: Works,
     sent = list(await works.link.came(2))
     works.link.refuse(sent[0])
     works.link.take(sent[1])
-    later = monotonic() + REFUSED_GIVE_UP_SECONDS + 1
-    monkeypatch.setattr(inflight, "monotonic", lambda: later)
+    later = boot_time() + REFUSED_GIVE_UP_SECONDS + 1
+    monkeypatch.setattr(inflight, "boot_time", lambda: later)
     works.link.refuse((await works.link.came(3))[2])
     await works.link.came(4)
     works.link.take()

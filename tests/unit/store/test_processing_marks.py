@@ -101,7 +101,7 @@ def test_a_file_that_cannot_be_written_stops_no_message(tmp_path: Path) -> None:
 
 def test_progress_is_reported_about_once_a_second(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1000.0]
-    monkeypatch.setattr("wx2mqtt.store.files.monotonic", lambda: now[0])
+    monkeypatch.setattr("wx2mqtt.store.files.boot_time", lambda: now[0])
     marks = ProcessingMarks(path)
     reports: list[float] = []
     marks.progressed.connect(lambda: reports.append(now[0]))

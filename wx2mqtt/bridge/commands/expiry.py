@@ -22,7 +22,7 @@ from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
 from wx2mqtt.bridge.commands.rate_limit import SendConditions
 from wx2mqtt.bridge.commands.results import ExpiryCause, expired_result, final_result, uncertain_result
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.clock import monotonic
+from wx2mqtt.clock import boot_time
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.model import ReplyWindow, Result, Status
 from wx2mqtt.store.records import CommandRow
@@ -66,7 +66,7 @@ class ExpiryPolicy:
 
         Most calls find `queue.next_expiry` in the future and look at no command.
         """
-        if monotonic() < queue.next_expiry:
+        if boot_time() < queue.next_expiry:
             return None
         for row in queue:
             if not queue.is_started(row) and (result := self.result_if_expired(row)) is not None:
@@ -99,7 +99,7 @@ class ExpiryPolicy:
 
     def seconds_left(self, row: CommandRow) -> float:
         """Returns the seconds within which an attempt may start."""
-        return self._expires_at(row) - monotonic()
+        return self._expires_at(row) - boot_time()
 
     def _expires_at(self, row: CommandRow) -> float:
         grace_seconds = expiry_grace_seconds(row) if row.unanswered else 0.0

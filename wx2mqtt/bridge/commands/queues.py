@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.commands.resolver import ChatKey, CommandResolver
 from wx2mqtt.bridge.outbox_reader import Coverage
-from wx2mqtt.clock import monotonic, now_ms
+from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.external.http import TemporarilyUnavailable
 from wx2mqtt.model import PersonId
 from wx2mqtt.store.records import CommandRow, ReplyTarget
@@ -46,7 +46,7 @@ Rank = tuple[bool, int, int]
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class QueuedCommand:
-    """A command in memory. `expires_at` is in seconds of the monotonic clock."""
+    """A command in memory. `expires_at` is in seconds of `boot_time`."""
 
     row: CommandRow
     queue: ChatQueue
@@ -71,7 +71,7 @@ class ChatQueue:
     """The commands of one chat; iterating gives their rows, the next one to send first.
 
     `paused_until` is a time of the loop's clock, in seconds. `has_backlog`: the journal has further commands
-    of this chat, behind these. No command expires before `next_expiry`, in seconds of the monotonic clock.
+    of this chat, behind these. No command expires before `next_expiry`, in seconds of `boot_time`.
     """
 
     def __init__(self, key: ChatKey, *, by_priority: bool = False) -> None:
@@ -118,7 +118,7 @@ class ChatQueue:
 
     def append(self, row: CommandRow) -> QueuedCommand:
         """Adds a command and returns its entry."""
-        expires_at = monotonic() + _seconds_to_live(row, now_ms())
+        expires_at = boot_time() + _seconds_to_live(row, now_ms())
         command = QueuedCommand(row=row, queue=self, rank=self._rank(row), expires_at=expires_at)
         self._insert(command)
         return command
@@ -233,7 +233,7 @@ class ChatQueues:
     def reset_expiry(self, row: CommandRow) -> None:
         """Replaces the row of a command whose `expires` changed."""
         if (command := self._commands.get(row.id)) is not None:
-            command.expires_at = monotonic() + _seconds_to_live(row, now_ms())
+            command.expires_at = boot_time() + _seconds_to_live(row, now_ms())
             command.queue.replace_row(command, row)
 
     def remove(self, row: CommandRow) -> None:
@@ -247,7 +247,7 @@ class ChatQueues:
             command.queue.mark_started(command)
 
     def expires_at(self, row: CommandRow) -> float:
-        """Returns when a command in memory expires, in seconds of the monotonic clock.
+        """Returns when a command in memory expires, in seconds of `boot_time`.
 
         A machine without a clock battery starts with a wrong time that is corrected by hours later: no
         command may expire earlier or later because of that.

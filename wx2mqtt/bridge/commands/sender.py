@@ -31,7 +31,7 @@ from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications, final_result, uncertain_result
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
-from wx2mqtt.clock import loop_time, monotonic, now_ms
+from wx2mqtt.clock import boot_time, loop_time, now_ms
 from wx2mqtt.errors import (
     BackendError,
     BadCommand,
@@ -217,7 +217,7 @@ class CommandSender:
                 seconds = self._seconds_until_sendable(queue)
                 if seconds <= 0:
                     return True
-                await self._wait_for_recheck(min(seconds, queue.next_expiry - monotonic()))
+                await self._wait_for_recheck(min(seconds, queue.next_expiry - boot_time()))
         return False
 
     async def _hold_while_closed(self, queue: ChatQueue) -> bool:

@@ -7,6 +7,7 @@ from contextlib import aclosing, suppress
 
 import httpx
 
+from wx2mqtt.clock import Clock
 from wx2mqtt.errors import LoggedOut, Rejected
 from wx2mqtt.i18n import Language
 from wx2mqtt.model import (
@@ -37,7 +38,6 @@ from wx2mqtt.wechat.backend import (
     QuoteLookup,
     any_login,
 )
-from wx2mqtt.wechat.http import Clock
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.download import download
 from wx2mqtt.wechat.ilink.login_flow import LoginFlow

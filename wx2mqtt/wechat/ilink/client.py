@@ -13,12 +13,13 @@ from dataclasses import replace
 
 import structlog
 
+from wx2mqtt.clock import Clock
 from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, StoreError, Throttled
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import ilink_text
 from wx2mqtt.model import Handle, ReplyWindow
 from wx2mqtt.wechat.backend import CredentialStore
-from wx2mqtt.wechat.http import BadAnswer, Clock, read_json
+from wx2mqtt.wechat.http import BadAnswer, read_json
 from wx2mqtt.wechat.ilink.protocol import endpoints, requests, responses, session
 from wx2mqtt.wechat.ilink.protocol.endpoints import ERR_LOGGED_OUT, ERR_TOO_OFTEN, Endpoint, TrustedHosts
 from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow, chat_after_rebinding

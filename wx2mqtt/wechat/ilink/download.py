@@ -81,7 +81,7 @@ async def _decrypted_chunks(
     """
     check = _IntegrityCheck(location)
     cipher = None if location.key is None else Decryptor(location.key)
-    async with aclosing(answer.iter_bytes(client.transport.idle_timeout())) as received_chunks:
+    async with aclosing(answer.iter_bytes()) as received_chunks:
         async for received in received_chunks:
             check.add_received(received)
             decrypted = received if cipher is None else cipher.update(received)

@@ -6,17 +6,17 @@ time in whole seconds; between two answers the time advances by a clock that nev
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import httpx
 
+from wx2mqtt.clock import Clock, parse_http_date
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import ilink_text
 from wx2mqtt.wechat.backend import CallObserver
-from wx2mqtt.wechat.http import BadAnswer, Clock, HttpClient, StreamedResponse, parse_date
+from wx2mqtt.wechat.http import BadAnswer, HttpClient, StreamedResponse, TimeLimits
 from wx2mqtt.wechat.ilink.protocol.endpoints import DOWNLOAD, ILINK_HEADERS, UPLOAD, Endpoint
 from wx2mqtt.wechat.ilink.protocol.requests import Request
 
@@ -41,19 +41,19 @@ class ServerClock:
 
     def update(self, date: str) -> None:
         """Sets the clock by the `Date` header of an answer; ignores an empty or unreadable one."""
-        seconds = parse_date(date)
+        seconds = parse_http_date(date)
         if seconds is None:
             return
         server_time = int(seconds * 1000) + MEAN_ROUNDING_MS
         if self._reference is None or abs(server_time - self.now()) > CLOCK_TOLERANCE_MS:
-            self._reference = server_time, self._clock.ticking()
+            self._reference = server_time, self._clock.boot_time()
 
     def now(self) -> int:
         """Returns WeChat's current time."""
         if self._reference is None:
             return self._clock.now
-        server_time, ticking = self._reference
-        return server_time + int((self._clock.ticking() - ticking) * 1000)
+        server_time, answered_at = self._reference
+        return server_time + int((self._clock.boot_time() - answered_at) * 1000)
 
     def to_local(self, time: int) -> int:
         """Converts a time of WeChat's clock to the local one.
@@ -115,47 +115,36 @@ class Transport:
         Raises `Unreachable`; `HttpStatusError` for a status other than 2xx; `OutcomeUnknown` where a message
         may have been delivered.
         """
-        seconds = self._timeout_for(request.endpoint, limit)
-        with self._http.track_exchange(request.endpoint) as exchange:
-            # Limits the whole exchange: a server that sends one byte a second must not hold it.
-            async with (
-                asyncio.timeout(seconds),
-                self._http.stream(request.url, request.headers, request.body, seconds) as response,
-            ):
-                body = await response.read(request.endpoint.limit)
-            exchange.outcome = str(response.status)
-            self._server_clock.update(response.header("date"))
-            self._check_status(request.endpoint, response.status)
-            return body
+        limits = TimeLimits.for_whole(self._timeout_for(request.endpoint, limit))
+        async with self._http.exchange(
+            request.endpoint, request.url, headers=request.headers, body=request.body, limits=limits
+        ) as response:
+            body = await response.read(request.endpoint.limit)
+        self._server_clock.update(response.header("date"))
+        self._check_status(request.endpoint, response.status)
+        return body
 
     @asynccontextmanager
     async def download(self, url: str) -> AsyncIterator[StreamedResponse]:
         """Yields an answer of any status, whose body is read in chunks. Raises as `call` does."""
-        with self._http.track_exchange(DOWNLOAD) as exchange:
-            async with self._http.stream(url, UNCOMPRESSED, None, self._timeout_for(DOWNLOAD)) as response:
-                exchange.outcome = str(response.status)
-                yield response
+        seconds = self._timeout_for(DOWNLOAD)
+        limits = TimeLimits(idle=seconds, head=seconds)
+        async with self._http.exchange(
+            DOWNLOAD, url, headers=UNCOMPRESSED, body=None, limits=limits
+        ) as response:
+            yield response
 
     async def upload(self, url: str, chunks: AsyncIterable[bytes], size: int) -> Uploaded:
         """Sends `size` bytes to the CDN in chunks. Raises as `call` does."""
-        limit = self._timeout_for(UPLOAD)
+        limits = TimeLimits(idle=self._timeout_for(UPLOAD), head=MAX_UPLOAD_SECONDS, whole=MAX_UPLOAD_SECONDS)
         headers = {**UNCOMPRESSED, "Content-Type": "application/octet-stream", "Content-Length": str(size)}
-        with self._http.track_exchange(UPLOAD) as exchange:
-            async with self._http.stream(
-                url, headers, chunks, limit, total_timeout=MAX_UPLOAD_SECONDS
-            ) as response:
-                exchange.outcome = str(response.status)
-                async with asyncio.timeout(limit):
-                    await response.read(UPLOAD.limit)
-            return Uploaded(
-                status=response.status,
-                param=response.header("x-encrypted-param"),
-                errmsg=response.header("x-error-message"),
-            )
-
-    def idle_timeout(self) -> float:
-        """Returns how many seconds a download may pause."""
-        return self._timeout_for(DOWNLOAD)
+        async with self._http.exchange(UPLOAD, url, headers=headers, body=chunks, limits=limits) as response:
+            await response.read(UPLOAD.limit)
+        return Uploaded(
+            status=response.status,
+            param=response.header("x-encrypted-param"),
+            errmsg=response.header("x-error-message"),
+        )
 
     async def close(self) -> None:
         """Closes all connections."""

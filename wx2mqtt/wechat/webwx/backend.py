@@ -8,6 +8,7 @@ from contextlib import aclosing
 import httpx
 import structlog
 
+from wx2mqtt.clock import Clock
 from wx2mqtt.errors import BackendError, LoggedOut
 from wx2mqtt.i18n import Language
 from wx2mqtt.model import (
@@ -36,7 +37,6 @@ from wx2mqtt.wechat.backend import (
     OnProgress,
     any_login,
 )
-from wx2mqtt.wechat.http import Clock
 from wx2mqtt.wechat.json_reader import JsonObject
 from wx2mqtt.wechat.webwx.actions import Actions
 from wx2mqtt.wechat.webwx.client import ApiClient

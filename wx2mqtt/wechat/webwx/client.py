@@ -11,12 +11,13 @@ from dataclasses import replace
 
 import structlog
 
+from wx2mqtt.clock import Clock
 from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, Rejected, StoreError, Throttled
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import webwx_text
 from wx2mqtt.model import Owner
 from wx2mqtt.wechat.backend import CredentialStore
-from wx2mqtt.wechat.http import BadAnswer, Clock, read_json
+from wx2mqtt.wechat.http import BadAnswer, read_json
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 from wx2mqtt.wechat.webwx.protocol import responses
 from wx2mqtt.wechat.webwx.protocol.codes import RETRY_LATER_CODES, SESSION_ENDED, Ret

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import httpx
 
+from wx2mqtt.clock import Clock, parse_http_date
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import webwx_text
 from wx2mqtt.wechat.backend import CallObserver
-from wx2mqtt.wechat.http import BadAnswer, Clock, HttpClient, StreamedResponse, parse_date
+from wx2mqtt.wechat.http import BadAnswer, HttpClient, StreamedResponse, TimeLimits
 from wx2mqtt.wechat.webwx.protocol.endpoints import WEBWX_HEADERS, Endpoint, host_of
 from wx2mqtt.wechat.webwx.protocol.requests import Request
 from wx2mqtt.wechat.webwx.protocol.session import Cookies
@@ -30,11 +30,10 @@ class HttpAnswer:
 class StreamedAnswer:
     """An answer whose body is still being received. `stale` as in `HttpAnswer`."""
 
-    def __init__(self, response: StreamedResponse, idle_timeout: float, *, stale: bool) -> None:
+    def __init__(self, response: StreamedResponse, *, stale: bool) -> None:
         self.status = response.status
         self.stale = stale
         self._response = response
-        self._idle_timeout = idle_timeout
 
     def header(self, name: str) -> str:
         """Returns the value of a header, stripped; empty when there is none."""
@@ -42,7 +41,7 @@ class StreamedAnswer:
 
     def iter_bytes(self) -> AsyncGenerator[bytes, None]:
         """Yields non-empty pieces of the body, once. Raises an error for a body that is cut short."""
-        return self._response.iter_bytes(self._idle_timeout)
+        return self._response.iter_bytes()
 
 
 class Transport:
@@ -73,10 +72,11 @@ class Transport:
 
     async def call(self, request: Request) -> HttpAnswer:
         """Makes one exchange. Raises `Unreachable`, or `OutcomeUnknown` where it may have been delivered."""
-        with self._http.track_exchange(request.endpoint) as exchange:
-            answer = await self._exchange(request)
-            exchange.outcome = str(answer.status)
-            return self._check_status(request.endpoint, answer)
+        limits = TimeLimits.for_whole(self._timeout_for(request.endpoint))
+        async with self._exchange(request, limits) as (response, stale):
+            body = await response.read(request.endpoint.limit)
+        answer = HttpAnswer(status=response.status, body=body, stale=stale)
+        return self._check_status(request.endpoint, answer)
 
     @asynccontextmanager
     async def stream(self, request: Request) -> AsyncIterator[StreamedAnswer]:
@@ -84,14 +84,9 @@ class Transport:
 
         The endpoint's timeout bounds the time without a byte; the whole answer may take any time.
         """
-        limit = self._timeout_for(request.endpoint)
-        with self._http.track_exchange(request.endpoint) as exchange:
-            before = self.cookies
-            async with self._open_response(request, limit) as response:
-                exchange.outcome = str(response.status)
-                stale = self.cookies != before
-                self._store_cookies(request, response)
-                yield StreamedAnswer(response, limit, stale=stale)
+        seconds = self._timeout_for(request.endpoint)
+        async with self._exchange(request, TimeLimits(idle=seconds, head=seconds)) as (response, stale):
+            yield StreamedAnswer(response, stale=stale)
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -100,31 +95,27 @@ class Transport:
     def _timeout_for(self, endpoint: Endpoint) -> float:
         return self._timeouts.get(endpoint.name, endpoint.timeout)
 
-    async def _exchange(self, request: Request) -> HttpAnswer:
-        limit = self._timeout_for(request.endpoint)
-        # Bounds the whole exchange, since a server that sends a byte now and then would never reach a read
-        # timeout.
-        async with asyncio.timeout(limit):
-            before = self.cookies
-            async with self._open_response(request, limit) as response:
-                stale = self.cookies != before
-                self._store_cookies(request, response)
-                body = await response.read(request.endpoint.limit)
-                return HttpAnswer(status=response.status, body=body, stale=stale)
-
     @asynccontextmanager
-    async def _open_response(self, request: Request, limit: float) -> AsyncIterator[StreamedResponse]:
-        cookies = self.cookies.for_host(host_of(request.url)) | dict(request.cookies)
+    async def _exchange(
+        self, request: Request, limits: TimeLimits
+    ) -> AsyncIterator[tuple[StreamedResponse, bool]]:
+        """Yields the answer, whose cookies are stored, and whether another one renewed them meanwhile."""
+        before = self.cookies
+        cookies = before.for_host(host_of(request.url)) | dict(request.cookies)
         headers = dict(request.headers)
         if cookies:
             headers["Cookie"] = "; ".join(f"{name}={value}" for name, value in cookies.items())
-        async with self._http.stream(request.url, headers, request.body, limit) as response:
-            yield response
+        async with self._http.exchange(
+            request.endpoint, request.url, headers=headers, body=request.body, limits=limits
+        ) as response:
+            stale = self.cookies != before
+            self._store_cookies(request, response)
+            yield response, stale
 
     def _store_cookies(self, request: Request, response: StreamedResponse) -> None:
         lines = response.headers("set-cookie")
         if lines:
-            now = parse_date(response.header("date")) or self._clock.wall()
+            now = parse_http_date(response.header("date")) or self._clock.wall()
             self.cookies = self.cookies.with_response(host_of(request.url), lines, now)
 
     def _check_status(self, endpoint: Endpoint, answer: HttpAnswer) -> HttpAnswer:

@@ -13,11 +13,11 @@ import httpx
 
 from tests.unit.wechat.ilink.entries import BOT, ME, TOKEN, Json
 from tests.unit.wechat.marks import PaperMarks
+from wx2mqtt.clock import Clock
 from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
 from wx2mqtt.model import Cursor, Handle, QuotedMessage
 from wx2mqtt.wechat.backend import LoggedIn
-from wx2mqtt.wechat.http import Clock
 from wx2mqtt.wechat.ilink.backend import ILinkBackend
 
 ENDPOINT = "http://ilink.test/p"
@@ -137,7 +137,7 @@ class ManualClock:
 
     def as_clock(self) -> Clock:
         return Clock(
-            wall=self.wall, monotonic=self.now, ticking=self.now, sleep=self.sleep, chance=lambda: 0.5
+            wall=self.wall, monotonic=self.now, boot_time=self.now, sleep=self.sleep, chance=lambda: 0.5
         )
 
 

@@ -6,7 +6,7 @@ from email.utils import formatdate
 
 import pytest
 
-from wx2mqtt.wechat.http import Clock
+from wx2mqtt.clock import Clock
 from wx2mqtt.wechat.ilink.transport import MEAN_ROUNDING_MS, ServerClock
 
 T = 1_790_000_000.0
@@ -18,7 +18,7 @@ class Machine:
     def __init__(self) -> None:
         self.wall = T
         self.ticks = 5.0
-        self.time = ServerClock(Clock(wall=lambda: self.wall, ticking=lambda: self.ticks))
+        self.time = ServerClock(Clock(wall=lambda: self.wall, boot_time=lambda: self.ticks))
 
     def passes(self, seconds: float) -> None:
         self.wall += seconds
@@ -72,5 +72,5 @@ def test_a_time_is_converted_to_the_local_clock_and_always_the_same() -> None:
     assert machine.time.to_local(until) == local_until
 
 
-def test_the_ticking_clock_ticks() -> None:
-    assert Clock().ticking() > 0
+def test_the_time_since_the_boot_goes_on() -> None:
+    assert Clock().boot_time() > 0

@@ -13,9 +13,9 @@ import httpx
 
 from tests.unit.wechat.marks import PaperMarks
 from tests.unit.wechat.webwx.entries import ME, OWNER
+from wx2mqtt.clock import Clock
 from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
-from wx2mqtt.wechat.http import Clock
 from wx2mqtt.wechat.webwx.backend import WebWxBackend
 from wx2mqtt.wechat.webwx.protocol.requests import DesktopClient
 
