@@ -1,10 +1,17 @@
-"""The base class of the journal's parts: database, account and clock, and the insert that all parts share."""
+"""The base class of the journal's parts: what they share.
+
+_database       the database, whose `write` runs a function as one commit
+_account        the name of the account
+_now            the time of day in milliseconds
+_on_referenced  called with each file as soon as a stored row refers to it (`Blobs.mark_referenced`)
+_enqueue        adds publications for the broker as a part of a commit
+_outbox_batch   hands inserted publications to the publisher, with what it must know to skip no other
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
 
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import Blob
@@ -20,10 +27,7 @@ def _ignore_reference(_blob: Blob) -> None:
 
 
 class JournalPart:
-    """The rows of one account in one database.
-
-    `on_referenced` is called with each file as soon as a stored row refers to it (`Blobs.mark_referenced`).
-    """
+    """The rows of one account in one database."""
 
     def __init__(
         self,
@@ -44,7 +48,9 @@ class JournalPart:
 
     def _enqueue(self, connection: sqlite3.Connection, publications: Iterable[NewPublication]) -> OutboxBatch:
         """Adds publications behind all that wait, as a part of a write job; returns their rows."""
-        now, stored = self._now(), list(publications)
+        now, added = self._now(), list(publications)
+        if not added:
+            return NO_PUBLICATIONS
         insert_rows(
             connection,
             _OUTBOX_SQL["add"],
@@ -59,31 +65,32 @@ class JournalPart:
                     publication.expiry,
                     publication.payload,
                 )
-                for publication in stored
+                for publication in added
             ],
         )
-        waiting = [_outbox_row(publication, now) for publication in stored]
-        return self._stored_batch(connection, waiting, len(stored))
+        ids = inserted_ids(connection, len(added))
+        rows = [_outbox_row(row_id, publication, now) for row_id, publication in zip(ids, added, strict=True)]
+        return self._outbox_batch(ids, rows)
 
-    def _stored_batch(
-        self, connection: sqlite3.Connection, waiting: Sequence[OutboxRow | None], count: int
-    ) -> OutboxBatch:
-        """Returns the batch of the `count` rows just inserted; None stands for a row that must wait.
-
-        One INSERT after the other in one transaction gives consecutive ids.
-        """
-        if not count:
-            return NO_PUBLICATIONS
-        (last_id,) = connection.execute("SELECT last_insert_rowid()").fetchone()
+    def _outbox_batch(self, ids: range, rows: Sequence[OutboxRow]) -> OutboxBatch:
+        """Returns the batch of the publications `ids` just inserted, of which `rows` may go out at once."""
+        last_id = ids[-1]
         after_id, self._last_publication_id = self._last_publication_id, last_id
-        numbered = enumerate(waiting, last_id - count + 1)
-        rows = tuple(replace(row, id=row_id) for row_id, row in numbered if row is not None)
-        return OutboxBatch(rows=rows, after_id=after_id, last_id=last_id)
+        return OutboxBatch(rows=tuple(rows), after_id=after_id, last_id=last_id)
 
 
-def _outbox_row(publication: NewPublication, now: int) -> OutboxRow:
+def inserted_ids(connection: sqlite3.Connection, count: int) -> range:
+    """Returns the ids of the `count` rows just inserted.
+
+    One INSERT after the other in one transaction gives consecutive ids.
+    """
+    (last_id,) = connection.execute("SELECT last_insert_rowid()").fetchone()
+    return range(last_id - count + 1, last_id + 1)
+
+
+def _outbox_row(row_id: int, publication: NewPublication, now: int) -> OutboxRow:
     return OutboxRow(
-        id=0,
+        id=row_id,
         topic=publication.topic,
         payload=publication.payload,
         category=publication.category,

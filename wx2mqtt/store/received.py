@@ -8,7 +8,10 @@
 4. adds a row for each item, for each file to download, and for each text to publish beside a message,
 5. stores the newest `seq` and the cursor.
 
-It returns the rows that may be published at once, so that the publisher need not read them again.
+It returns the rows that may be published at once, so that the publisher need not read them again. A message
+that is held until its file is there, and what comes behind it on its topic, is not among them.
+
+`_database`, `_account`, `_now`, `_enqueue` and `_outbox_batch` are members of the base class `JournalPart`.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ from typing import NamedTuple
 
 from wx2mqtt.model import Cursor
 from wx2mqtt.store.folder import new_stream_id
-from wx2mqtt.store.journal_part import JournalPart
+from wx2mqtt.store.journal_part import JournalPart, inserted_ids
 from wx2mqtt.store.media import MEDIA_SQL, media_values
 from wx2mqtt.store.people import apply_changes
 from wx2mqtt.store.queries import (
@@ -36,9 +39,11 @@ from wx2mqtt.store.queries import (
 )
 from wx2mqtt.store.records import (
     NO_CHANGES,
+    NO_PUBLICATIONS,
     AccountState,
     NewEvent,
     NewMessage,
+    OutboxBatch,
     OutboxRow,
     PeopleChanges,
     PublicationState,
@@ -54,11 +59,14 @@ Item = NewMessage | NewEvent
 
 
 class _PublicationRow(NamedTuple):
-    """A row for the statement `add`: the columns in their order. Only a message has a `seq`."""
+    """The values of one message or event for the statement `add`, in the order of its columns.
+
+    Only a message has a `seq`. `kind` is the kind of the message or the name of the event.
+    """
 
     account: str
     state: PublicationState
-    sort: str
+    category: str
     topic: str
     created: int
     user: str
@@ -72,6 +80,20 @@ class _PublicationRow(NamedTuple):
     private: str | None
     text: str | None
     payload: bytes
+
+    def outbox_row(self, row_id: int) -> OutboxRow:
+        """Returns what the publisher needs of this row."""
+        return OutboxRow(
+            id=row_id,
+            topic=self.topic,
+            payload=self.payload,
+            category=self.category,
+            created=self.created,
+            content_type=self.content_type,
+            correlation=None,
+            expiry=None,
+            user=self.user,
+        )
 
 
 class ReceivedMessages(JournalPart):
@@ -95,9 +117,9 @@ class ReceivedMessages(JournalPart):
             "session", lambda db: db.execute(_SQL["set_broker_session"], (session, self._account))
         )
 
-    async def set_cursor(self, login_id: str, cursor: Cursor, people: PeopleChanges = NO_CHANGES) -> None:
-        """Stores the start of a new login."""
-        await self.record((), people, cursor, login_id)
+    async def set_cursor(self, login_id: str, cursor: Cursor) -> None:
+        """Stores a new login and its first cursor, as `record` does without items."""
+        await self.record((), NO_CHANGES, cursor, login_id)
 
     async def record(
         self,
@@ -147,12 +169,10 @@ class ReceivedMessages(JournalPart):
         messages = [item for item in new_items if isinstance(item, NewMessage)]
         (stored_seq,) = connection.execute(_SQL["newest_seq"], (self._account,)).fetchone()
         newest_seq = stored_seq + len(messages)
-        rows = self._rows(new_items, stored_seq + 1)
-        ready = self._ready_rows(connection, rows)
-        insert_rows(connection, _SQL["add"], rows)
-        stored = self._stored_batch(connection, ready, len(rows))
+        rows = self._publication_rows(new_items, stored_seq + 1)
+        item_batch = self._insert(connection, rows)
         insert_rows(connection, MEDIA_SQL["add"], self._media_rows(messages, stored_seq + 1))
-        plain = self._enqueue(connection, (message.plain for message in messages if message.plain))
+        text_batch = self._enqueue(connection, (message.plain for message in messages if message.plain))
         connection.execute(_SQL["advance"], (newest_seq, cursor, login_id, self._account))
         payloads = [row.payload for row in rows if row.seq is not None]
         return RecordResult(
@@ -162,7 +182,7 @@ class ReceivedMessages(JournalPart):
             last_payload=payloads[-1] if payloads else None,
             seq=newest_seq,
             kinds=Counter(message.kind for message in messages),
-            outbox=stored.joined(plain),
+            outbox=item_batch.joined(text_batch),
         )
 
     def _new_items(self, connection: sqlite3.Connection, items: Sequence[Item]) -> list[Item]:
@@ -176,7 +196,7 @@ class ReceivedMessages(JournalPart):
         repeated = {key for (key,) in known}
         return [item for key, item in by_key.items() if key not in repeated]
 
-    def _rows(self, items: Sequence[Item], first_seq: int) -> list[_PublicationRow]:
+    def _publication_rows(self, items: Sequence[Item], first_seq: int) -> list[_PublicationRow]:
         now = self._now()
         seqs = count(first_seq)
         return [
@@ -190,7 +210,7 @@ class ReceivedMessages(JournalPart):
         return _PublicationRow(
             account=self._account,
             state=PublicationState.HELD if item.held else PublicationState.WAITING,
-            sort="message",
+            category="message",
             topic=item.topic,
             created=now,
             user=item.user,
@@ -212,7 +232,7 @@ class ReceivedMessages(JournalPart):
         return _PublicationRow(
             account=self._account,
             state=PublicationState.WAITING,
-            sort="event",
+            category="event",
             topic=item.topic,
             created=now,
             user=item.user,
@@ -228,17 +248,25 @@ class ReceivedMessages(JournalPart):
             payload=encode_payload(item.body),
         )
 
-    def _ready_rows(
-        self, connection: sqlite3.Connection, rows: Sequence[_PublicationRow]
-    ) -> list[OutboxRow | None]:
-        """Returns what goes out for each row; None for one that is held or waits behind one of its topic."""
-        held_topics = {topic for (topic,) in connection.execute(MEDIA_SQL["held_topics"], (self._account,))}
-        ready: list[OutboxRow | None] = []
-        for row in rows:
+    def _insert(self, connection: sqlite3.Connection, rows: Sequence[_PublicationRow]) -> OutboxBatch:
+        """Inserts the rows, and returns those that may go out at once.
+
+        A topic keeps its order: behind a held message, of this commit or an earlier one, its later rows wait.
+        When the message is released, the publisher reads them from the journal.
+        """
+        if not rows:
+            return NO_PUBLICATIONS
+        # Read before the insert: rows of this commit that come before a held one of their topic do not wait.
+        held_topics = {topic for (topic,) in connection.execute(_SQL["held_topics"], (self._account,))}
+        insert_rows(connection, _SQL["add"], rows)
+        ids = inserted_ids(connection, len(rows))
+        ready = []
+        for row_id, row in zip(ids, rows, strict=True):
             if row.state is PublicationState.HELD:
                 held_topics.add(row.topic)
-            ready.append(None if row.topic in held_topics else _outbox_row(row))
-        return ready
+            if row.topic not in held_topics:
+                ready.append(row.outbox_row(row_id))
+        return self._outbox_batch(ids, ready)
 
     def _media_rows(self, messages: Sequence[NewMessage], first_seq: int) -> list[tuple[object, ...]]:
         """Returns a row for each file to download, with the seq of its message."""
@@ -250,17 +278,3 @@ class ReceivedMessages(JournalPart):
             for seq, message in enumerate(messages, first_seq)
             for media in message.media
         ]
-
-
-def _outbox_row(row: _PublicationRow) -> OutboxRow:
-    return OutboxRow(
-        id=0,  # `_stored_batch` sets it
-        topic=row.topic,
-        payload=row.payload,
-        category=row.sort,
-        created=row.created,
-        content_type=row.content_type,
-        correlation=None,
-        expiry=None,
-        user=row.user,
-    )

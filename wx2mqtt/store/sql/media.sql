@@ -54,10 +54,6 @@ WHERE account = ?1 AND id = ?2 AND state = 'ready';
 -- Messages that are not published before their file is there.
 SELECT key, topic, created FROM publication WHERE account = ? AND state = 4 ORDER BY id;
 
--- held_topics --
--- Topics whose later messages wait.
-SELECT DISTINCT topic FROM publication WHERE account = ? AND state = 4;
-
 -- held_message --
 SELECT id, kind, payload FROM publication WHERE account = ? AND key = ? AND state = 4;
 

@@ -31,8 +31,12 @@ SELECT key FROM publication WHERE account = ?1 AND key IN (SELECT value FROM jso
 UNION ALL
 SELECT key FROM seen WHERE account = ?1 AND key IN (SELECT value FROM json_each(?2));
 
+-- held_topics --
+-- Topics with a message that is not published before its file is there: their later messages wait.
+SELECT DISTINCT topic FROM publication WHERE account = ? AND state = 4;
+
 -- add --
--- Adds a message or an event, waiting for the broker or held.
+-- Adds a message or an event, waiting for the broker or held. `sort` is its category.
 INSERT INTO publication
     (account, state, sort, topic, created, user, content_type, key, seq, message_id, kind, time, sender, private,
      text, payload)
