@@ -48,7 +48,7 @@ def test_every_kind_is_read_by_a_backend() -> None:
     by_web = {reader.kind for reader in APP_READERS.values()}
     by_web |= {reader.kind for reader in MESSAGE_READERS.values()}
     assert by_web | {UNREAD} == set(Kind)
-    assert {reader.kind for reader in ITEM_READERS.values()} < set(Kind)
+    assert {read({}, "en").kind for read in ITEM_READERS.values()} < set(Kind)
 
 
 def test_what_a_command_can_send_is_what_a_backend_takes() -> None:

@@ -24,13 +24,13 @@ from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.protocol import requests, responses
 from wx2mqtt.wechat.ilink.protocol.endpoints import GET_UPDATES, POLL_GRACE_SECONDS, POLL_HOLD_SECONDS
 from wx2mqtt.wechat.ilink.protocol.messages import (
-    Quote,
     ReceivedItem,
     ReceivedMessage,
     entry_digest,
     entry_id,
     read_message,
 )
+from wx2mqtt.wechat.ilink.protocol.quotes import Quote
 from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
 from wx2mqtt.wechat.ilink.protocol.requests import JsonBody
 from wx2mqtt.wechat.ilink.protocol.responses import SyncCursor, Updates

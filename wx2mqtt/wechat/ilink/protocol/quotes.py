@@ -1,0 +1,106 @@
+"""The message that another one quotes, and the part of its text that was selected (ilink 5.4).
+
+A phone names a part by where it begins and ends, and by its MD5:
+
+    {"start": "two", "startindex": 1, "end": "three", "endindex": 0, "quotemd5": "…"}
+
+In "one two one two three" this is "two three": from the second "two" (counted from 0) to the first "three".
+Some phones count `end` in the whole text, others behind `start`: `selected_text` tries both, and the MD5
+decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from wx2mqtt.model import Json, Kind
+from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_text
+
+# How much of a quoted text is published.
+MAX_QUOTE_CHARACTERS = 1000
+
+# A quoted part whose `start` or `end` is a later occurrence than this is not searched for.
+MAX_OCCURRENCES = 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """The message that another one quotes. `kind` is None and `text` empty where only its id is known."""
+
+    id: str = ""
+    kind: Kind | None = None
+    text: str = ""
+    part: QuotePart | None = None
+
+    def detail(self) -> dict[str, Json]:
+        """Returns the fields for the payload; unknown ones are left out."""
+        text = (selected_text(self.text, self.part) if self.part else None) or self.text
+        facts: dict[str, Json] = {
+            "id": self.id,
+            "kind": "" if self.kind is None else str(self.kind),
+            "text": text[:MAX_QUOTE_CHARACTERS],
+        }
+        return {key: value for key, value in facts.items() if value}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuotePart:
+    """The quoted part of a text: from one occurrence of `start` to the end of one of `end`.
+
+    `start_index` and `end_index` say which occurrence, counted from 0. `md5` is the hash of the part, in hex,
+    or empty.
+    """
+
+    start: str
+    end: str
+    start_index: int
+    end_index: int
+    md5: str = ""
+
+
+def read_part(entry: JsonObject) -> QuotePart | None:
+    """Returns the quoted part that a phone names, or None where the whole text is quoted."""
+    start, end = read_text(entry, "start"), read_text(entry, "end")
+    if not (start and end):
+        return None
+    return QuotePart(
+        start=start,
+        end=end,
+        start_index=read_number(entry, "startindex"),
+        end_index=read_number(entry, "endindex"),
+        md5=read_text(entry, "quotemd5").strip().lower(),
+    )
+
+
+def selected_text(text: str, part: QuotePart) -> str | None:
+    """Returns the quoted part of `text`, or None where it is not in it (ilink 5.4.3)."""
+    start = _nth_index(text, part.start, part.start_index)
+    if start is None:
+        return None
+    for end in (
+        _nth_index(text, part.end, part.end_index),
+        _nth_index(text, part.end, part.end_index, start + len(part.start)),
+    ):
+        if end is None or end < start:
+            continue
+        selection = text[start : end + len(part.end)]
+        if not part.md5 or _md5(selection) == part.md5:
+            return selection
+    return None
+
+
+def _nth_index(text: str, phrase: str, occurrence: int, start: int = 0) -> int | None:
+    """Returns the index of the occurrence of `phrase` with this number (counted from 0) after `start`."""
+    if not phrase or not 0 <= occurrence <= MAX_OCCURRENCES:
+        return None
+    index = text.find(phrase, start)
+    for _ in range(occurrence):
+        if index < 0:
+            return None
+        index = text.find(phrase, index + len(phrase))
+    return index if index >= 0 else None
+
+
+def _md5(text: str) -> str:
+    return hashlib.md5(text.encode("utf-8", "replace"), usedforsecurity=False).hexdigest()
