@@ -69,7 +69,7 @@ class ExpiryPolicy:
         if boot_time() < queue.next_expiry:
             return None
         for row in queue:
-            if not queue.is_started(row) and (result := self.result_if_expired(row)) is not None:
+            if not queue.is_marked(row) and (result := self.result_if_expired(row)) is not None:
                 return Settlement(row=row, result=result)
         queue.next_expiry = min(map(self._expires_at, queue), default=float("inf"))
         return None

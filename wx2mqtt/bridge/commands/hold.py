@@ -87,7 +87,7 @@ class HoldQueue:
     async def hold(self, queue: ChatQueue, window: ReplyWindow) -> bool:
         """Holds the commands of a queue that are not held yet. Returns whether there was any."""
         not_held = [
-            row for row in queue if not row.held_reason and row.command.hold and not queue.is_started(row)
+            row for row in queue if not row.held_reason and row.command.hold and not queue.is_marked(row)
         ]
         if not not_held:
             return False
@@ -104,11 +104,11 @@ class HoldQueue:
         """Returns a command with `hold: false`; None where the window soon opens by itself."""
         if window.reason == RATE_LIMITED:
             return None
-        return next((row for row in queue if not row.command.hold and not queue.is_started(row)), None)
+        return next((row for row in queue if not row.command.hold and not queue.is_marked(row)), None)
 
     def find_excess(self, queue: ChatQueue) -> CommandRow | None:
         """Returns a command to give up where too many are held: the oldest of the lowest priority."""
-        held = [row for row in queue if row.held_reason and not queue.is_started(row)]
+        held = [row for row in queue if row.held_reason and not queue.is_marked(row)]
         if len(held) <= self.max_commands:
             return None
         return min(held, key=_displacement_order)
@@ -134,5 +134,5 @@ class HoldQueue:
 
 
 def _displacement_order(row: CommandRow) -> tuple[bool, int, int]:
-    is_started = bool(row.unanswered or row.parts_sent)
-    return is_started, -PRIORITY_RANKS.get(row.command.priority, 1), row.id
+    is_begun = bool(row.unanswered or row.parts_sent)
+    return is_begun, -PRIORITY_RANKS.get(row.command.priority, 1), row.id

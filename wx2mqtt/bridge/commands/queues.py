@@ -5,6 +5,12 @@
   commands stay in the journal until the queue is empty.
 - A command of a chat without a queue stays in the journal while other commands before it are there.
 
+A `ChatQueue` orders the commands of one chat. `ChatQueues` finds the queue of a command by its row id or its
+recipient, and passes the operation on; it does nothing for a command that is in no queue (any more).
+
+A command is *marked* from the commit that marks its attempt in the journal, together with the result of the
+command before it, until the attempt is made or the mark is removed. It stays first, and it is not given up.
+
 Nothing is sent (`sender.py`) or written here.
 """
 
@@ -16,7 +22,6 @@ from dataclasses import dataclass, replace
 
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.commands.resolver import ChatKey, CommandResolver
-from wx2mqtt.bridge.outbox_reader import Coverage
 from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.external.http import TemporarilyUnavailable
 from wx2mqtt.model import PersonId
@@ -43,13 +48,15 @@ LoadDueCommands = Callable[[int, Collection[PersonId | None]], Awaitable[list[Co
 # The position of a command in its queue: lower ranks are sent first.
 Rank = tuple[bool, int, int]
 
+# The person of every command whose user is no known person.
+UNKNOWN_PERSON = None
 
-@dataclass(slots=True, kw_only=True, eq=False)
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class QueuedCommand:
-    """A command in memory. `expires_at` is in seconds of `boot_time`."""
+    """A command in its queue. `expires_at` is in seconds of `boot_time`."""
 
     row: CommandRow
-    queue: ChatQueue
     rank: Rank
     expires_at: float
 
@@ -78,7 +85,8 @@ class ChatQueue:
         self.key = key
         self._by_priority = by_priority
         self._commands: list[QueuedCommand] = []  # sorted by rank
-        self._started: QueuedCommand | None = None
+        self._by_id: dict[int, QueuedCommand] = {}  # the same by row id
+        self._marked_id: int | None = None
         self.backoff = Backoff()
         self.paused_until = 0.0
         self.has_backlog = False
@@ -96,44 +104,56 @@ class ChatQueue:
         """The next command to send. Raises `IndexError` when the queue is empty."""
         return self._commands[0].row
 
+    def current_row(self, row: CommandRow) -> CommandRow:
+        """Returns the current row of a command of this queue."""
+        return self._by_id[row.id].row
+
+    def expires_at(self, row: CommandRow) -> float:
+        """Returns when a command of this queue expires, in seconds of `boot_time`.
+
+        A machine without a clock battery starts with a wrong time that is corrected by hours later: no
+        command may expire earlier or later because of that.
+        """
+        return self._by_id[row.id].expires_at
+
+    def append(self, row: CommandRow) -> None:
+        """Adds a command."""
+        self._insert(row, boot_time() + _seconds_to_live(row, now_ms()))
+
+    def replace_row(self, row: CommandRow) -> None:
+        """Replaces the row of a command, which may change its position."""
+        self._insert(row, self._take_out(row).expires_at)
+
+    def reset_expiry(self, row: CommandRow) -> None:
+        """Replaces the row of a command whose `expires` changed."""
+        self._take_out(row)
+        self.append(row)
+
+    def remove(self, row: CommandRow) -> None:
+        """Removes a command."""
+        self._take_out(row)
+        if self._marked_id == row.id:
+            self._marked_id = None
+
     @property
-    def started(self) -> CommandRow | None:
+    def marked(self) -> CommandRow | None:
         """The command whose attempt is marked in the journal, but not made yet."""
-        return None if self._started is None else self._started.row
+        return None if self._marked_id is None else self._by_id[self._marked_id].row
 
-    def is_started(self, row: CommandRow) -> bool:
-        """Returns whether a command is `started`."""
-        return self._started is not None and self._started.row.id == row.id
+    def is_marked(self, row: CommandRow) -> bool:
+        """Returns whether a command is `marked`."""
+        return self._marked_id == row.id
 
-    def clear_started(self) -> None:
+    def set_marked(self, row: CommandRow) -> None:
+        """Records that the attempt of a command is marked in advance."""
+        self._marked_id = row.id
+        self.replace_row(self.current_row(row))
+
+    def clear_marked(self) -> None:
         """Records that the marked attempt is being made, or that its mark is removed."""
-        command, self._started = self._started, None
-        if command is not None:
-            self.replace_row(command, command.row)
-
-    def mark_started(self, command: QueuedCommand) -> None:
-        """Records that the attempt of a command of this queue is marked in advance."""
-        self._started = command
-        self.replace_row(command, command.row)
-
-    def append(self, row: CommandRow) -> QueuedCommand:
-        """Adds a command and returns its entry."""
-        expires_at = boot_time() + _seconds_to_live(row, now_ms())
-        command = QueuedCommand(row=row, queue=self, rank=self._rank(row), expires_at=expires_at)
-        self._insert(command)
-        return command
-
-    def replace_row(self, command: QueuedCommand, row: CommandRow) -> None:
-        """Replaces the row of a command of this queue, which may change its position."""
-        self._take_out(command)
-        command.row, command.rank = row, self._rank(row)
-        self._insert(command)
-
-    def remove(self, command: QueuedCommand) -> None:
-        """Removes a command of this queue."""
-        self._take_out(command)
-        if self._started is command:
-            self._started = None
+        row, self._marked_id = self.marked, None
+        if row is not None:
+            self.replace_row(row)
 
     def record_fetch_failure(self, row: CommandRow, error: TemporarilyUnavailable) -> int:
         """Counts a failure to fetch the url of a command; returns how many there were in a row."""
@@ -142,21 +162,24 @@ class ChatQueue:
         self.fetch_failure = FetchFailure(row_id=row.id, error=error, count=count)
         return count
 
-    def _insert(self, command: QueuedCommand) -> None:
+    def _insert(self, row: CommandRow, expires_at: float) -> None:
+        command = QueuedCommand(row=row, rank=self._rank(row), expires_at=expires_at)
         insort(self._commands, command, key=_rank_of)
-        row = command.row
+        self._by_id[row.id] = command
         may_end_early = row.unanswered or row.fallback  # `expiry.py` decides
-        self.next_expiry = min(self.next_expiry, float("-inf") if may_end_early else command.expires_at)
+        self.next_expiry = min(self.next_expiry, float("-inf") if may_end_early else expires_at)
 
-    def _take_out(self, command: QueuedCommand) -> None:
+    def _take_out(self, row: CommandRow) -> QueuedCommand:
+        command = self._by_id.pop(row.id)
         del self._commands[bisect_left(self._commands, command.rank, key=_rank_of)]
+        return command
 
     def _rank(self, row: CommandRow) -> Rank:
-        """Started commands are first: with an unanswered attempt, or with sent parts; then by priority."""
+        """Begun commands are first (marked, unanswered, or with sent parts), then those of high priority."""
         if not self._by_priority:
             return False, 0, row.id
-        is_started = bool(row.unanswered or row.parts_sent) or self.is_started(row)
-        return not is_started, PRIORITY_RANKS.get(row.command.priority, 1), row.id
+        is_begun = bool(row.unanswered or row.parts_sent) or self.is_marked(row)
+        return not is_begun, PRIORITY_RANKS.get(row.command.priority, 1), row.id
 
 
 class ChatQueues:
@@ -170,8 +193,9 @@ class ChatQueues:
         self.by_priority = by_priority
         self._queues: dict[ChatKey, ChatQueue] = {}
         self._new_queues: list[ChatQueue] = []  # those that `take_new_queues` has not returned yet
-        self._commands: dict[int, QueuedCommand] = {}  # by row id
-        self._coverage = Coverage.BEHIND  # of the commands of chats without a queue
+        self._queues_by_row: dict[int, ChatQueue] = {}  # by row id
+        self._all_loaded = False  # the journal has no command of a chat without a queue
+        self._left_count = 0  # how often something was left in the journal; `load` compares it
 
     # Queues
 
@@ -187,7 +211,7 @@ class ChatQueues:
         """Removes a queue without commands."""
         del self._queues[queue.key]
         if queue.has_backlog:
-            self._coverage = Coverage.BEHIND
+            self._leave_in_journal()
 
     def rekey(self) -> None:
         """Moves queues to their current key: a user of a command may have become a known person."""
@@ -202,61 +226,56 @@ class ChatQueues:
     @property
     def waiting_count(self) -> int:
         """Number of commands in memory."""
-        return len(self._commands)
+        return len(self._queues_by_row)
 
     def add(self, row: CommandRow) -> None:
         """Adds an accepted command; one that is in a queue already gets its new reply targets."""
-        if row.id in self._commands:
+        if row.id in self._queues_by_row:
             self.replace_row(replace(self.current_row(row), replies=row.replies))
         elif (queue := self._queue_of(row)) is not None:
             self._append(queue, row)
-        elif self.by_priority or self._coverage is Coverage.CAUGHT_UP:
+        elif self.by_priority or self._all_loaded:
             self._append(self._add_queue(row), row)
         else:
-            self._coverage = Coverage.BEHIND  # it is loaded after the commands before it
+            self._leave_in_journal()  # it is loaded after the commands before it
 
     def current_row(self, row: CommandRow) -> CommandRow:
         """Returns the current row of a command in memory, else the row itself."""
-        command = self._commands.get(row.id)
-        return row if command is None else command.row
+        queue = self._queues_by_row.get(row.id)
+        return row if queue is None else queue.current_row(row)
 
     def replies_to(self, row: CommandRow) -> tuple[ReplyTarget, ...]:
         """Returns the current reply targets of a command in memory, else none."""
-        command = self._commands.get(row.id)
-        return () if command is None else command.row.replies
+        queue = self._queues_by_row.get(row.id)
+        return () if queue is None else queue.current_row(row).replies
 
     def replace_row(self, row: CommandRow) -> None:
-        """Replaces the row of a command; does nothing for a command that is not in memory."""
-        if (command := self._commands.get(row.id)) is not None:
-            command.queue.replace_row(command, row)
+        """As `ChatQueue.replace_row`."""
+        if (queue := self._queues_by_row.get(row.id)) is not None:
+            queue.replace_row(row)
 
     def reset_expiry(self, row: CommandRow) -> None:
-        """Replaces the row of a command whose `expires` changed."""
-        if (command := self._commands.get(row.id)) is not None:
-            command.expires_at = boot_time() + _seconds_to_live(row, now_ms())
-            command.queue.replace_row(command, row)
+        """As `ChatQueue.reset_expiry`."""
+        if (queue := self._queues_by_row.get(row.id)) is not None:
+            queue.reset_expiry(row)
+
+    def set_marked(self, row: CommandRow) -> None:
+        """As `ChatQueue.set_marked`."""
+        if (queue := self._queues_by_row.get(row.id)) is not None:
+            queue.set_marked(row)
 
     def remove(self, row: CommandRow) -> None:
-        """Removes a command; does nothing for a command that is not in memory."""
-        if (command := self._commands.pop(row.id, None)) is not None:
-            command.queue.remove(command)
-
-    def mark_started(self, row: CommandRow) -> None:
-        """Records that the attempt of a command is marked in the journal in advance."""
-        if (command := self._commands.get(row.id)) is not None:
-            command.queue.mark_started(command)
+        """As `ChatQueue.remove`."""
+        if (queue := self._queues_by_row.pop(row.id, None)) is not None:
+            queue.remove(row)
 
     def expires_at(self, row: CommandRow) -> float:
-        """Returns when a command in memory expires, in seconds of `boot_time`.
-
-        A machine without a clock battery starts with a wrong time that is corrected by hours later: no
-        command may expire earlier or later because of that.
-        """
-        return self._commands[row.id].expires_at
+        """Returns `ChatQueue.expires_at` of a command in memory."""
+        return self._queues_by_row[row.id].expires_at(row)
 
     def fetch_error_of(self, row: CommandRow) -> TemporarilyUnavailable | None:
         """Returns why the last fetch of a command's url failed, None if it did not."""
-        failure = self._commands[row.id].queue.fetch_failure
+        failure = self._queues_by_row[row.id].fetch_failure
         if failure is None or failure.row_id != row.id or row.blob is not None:
             return None
         return failure.error
@@ -267,16 +286,15 @@ class ChatQueues:
     def can_load(self) -> bool:
         """Whether the journal may have commands for which there is room in memory."""
         has_room = self.by_priority or self.waiting_count < MAX_COMMANDS_IN_MEMORY
-        return has_room and self._coverage is not Coverage.CAUGHT_UP
+        return has_room and not self._all_loaded
 
     async def load(self, load_due: LoadDueCommands) -> None:
         """Loads commands from the journal while there is room in memory. Raises `StoreError`."""
-        self._coverage = Coverage.READING
+        self._all_loaded = False
+        left_before = self._left_count
         load = self._load_all if self.by_priority else self._load_chats
-        if not await load(load_due):
-            self._coverage = Coverage.BEHIND
-        elif self._coverage is Coverage.READING:  # nothing was left in the journal by `add` meanwhile
-            self._coverage = Coverage.CAUGHT_UP
+        is_complete = await load(load_due)
+        self._all_loaded = is_complete and self._left_count == left_before
 
     async def _load_all(self, load_due: LoadDueCommands) -> bool:
         """Returns whether the journal has no further command."""
@@ -285,30 +303,34 @@ class ChatQueues:
         return len(rows) < MAX_SCANNED_ROWS
 
     async def _load_chats(self, load_due: LoadDueCommands) -> bool:
-        """Returns whether each chat with commands in the journal has a queue now."""
+        """Reads the first commands of the chats without a queue, until each has one or memory is full.
+
+        Returns whether each chat with commands in the journal has a queue now.
+        """
+        left_before = self._left_count
         skipped = self._persons()
         while self.waiting_count < MAX_COMMANDS_IN_MEMORY:
             rows = await load_due(READ_BATCH_ROWS, skipped)
-            keys_before = set(self._queues)
             self._append_rows(rows)
-            if self._coverage is Coverage.BEHIND:  # `add` left a command there, perhaps of these chats
-                self._mark_backlog(self._queues[key] for key in self._queues.keys() - keys_before)
+            is_last = len(rows) < READ_BATCH_ROWS
+            if not is_last or self._left_count != left_before:
+                # The next read skips these chats, and the journal may have further commands of them.
+                for queue in filter(None, (self._queues_by_row.get(row.id) for row in rows)):
+                    queue.has_backlog = True
             skipped = skipped | self._persons() | {row.person for row in rows}
-            if len(rows) < READ_BATCH_ROWS:
-                return None not in skipped  # None skips all unknown users at once: some may be left
-            commands = map(self._commands.get, (row.id for row in rows))
-            self._mark_backlog(command.queue for command in commands if command is not None)
+            if is_last:
+                # Skipping this one skips all unknown users at once: commands of some may be left.
+                return UNKNOWN_PERSON not in skipped
         return False
 
-    @staticmethod
-    def _mark_backlog(queues: Iterable[ChatQueue]) -> None:
-        """The next read skips these chats, and the journal may have further commands of them."""
-        for queue in queues:
-            queue.has_backlog = True
+    def _leave_in_journal(self) -> None:
+        """Records that a command of a chat without a queue stays in the journal."""
+        self._all_loaded = False
+        self._left_count += 1
 
     def _append_rows(self, rows: Iterable[CommandRow]) -> None:
         for row in rows:
-            if row.id not in self._commands:
+            if row.id not in self._queues_by_row:
                 queue = self._queue_of(row)
                 self._append(self._add_queue(row) if queue is None else queue, row)
 
@@ -316,7 +338,8 @@ class ChatQueues:
         if not self.by_priority and (queue.has_backlog or len(queue) >= MAX_COMMANDS_PER_CHAT):
             queue.has_backlog = True
         else:
-            self._commands[row.id] = queue.append(row)
+            queue.append(row)
+            self._queues_by_row[row.id] = queue
 
     def _queue_of(self, row: CommandRow) -> ChatQueue | None:
         key = self._resolver.queue_key(row)
@@ -331,9 +354,9 @@ class ChatQueues:
         return queue
 
     def _persons(self) -> set[PersonId | None]:
-        """Returns the persons of all queues; None stands for the users that are no known person."""
+        """Returns the persons of all queues."""
         persons: set[PersonId | None] = {row.person for queue in self._queues.values() for row in queue}
-        return persons | {None if isinstance(key, str) else key for key in self._queues}
+        return persons | {UNKNOWN_PERSON if isinstance(key, str) else key for key in self._queues}
 
 
 def _seconds_to_live(row: CommandRow, now: int) -> float:

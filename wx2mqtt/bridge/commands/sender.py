@@ -8,7 +8,8 @@ Chats are sent to in parallel, each by one task (`_run_queue`). For the first co
 3. marks the attempt in the journal, makes it (`attempts.py`),
 4. and settles the command or lets it wait for its next attempt, as the outcome says (`_apply_outcome`).
 
-The mark of step 3 is often a part of the commit that settles the command before: such a command is `started`.
+The mark of step 3 is often a part of the commit that settles the command before: such a command is *marked*
+(`queues.py`).
 """
 
 from __future__ import annotations
@@ -181,14 +182,14 @@ class CommandSender:
                         await slots.acquire()
         except TimeoutError:
             log.warning("attempts were under way at the stop; they are in doubt at the next start")
-        await self._unmark_started()
+        await self._remove_marks()
 
-    async def _unmark_started(self) -> None:
+    async def _remove_marks(self) -> None:
         """Removes the marks of attempts that `_next_sendable` marked in advance and that were not made."""
         try:
             for queue in self._queues.all_queues():
-                if (row := queue.started) is not None:
-                    queue.clear_started()
+                if (row := queue.marked) is not None:
+                    queue.clear_marked()
                     with suppress(AlreadySettled):
                         await self._journal.mark_not_delivered(row.id)
         except StoreError as error:
@@ -236,7 +237,7 @@ class CommandSender:
     def _seconds_until_sendable(self, queue: ChatQueue) -> float:
         """Returns the seconds until the first command may be sent; `FOREVER` where only `recheck` helps."""
         row, conditions = queue.first, self.conditions
-        if queue.is_started(row) and not conditions.stopping:
+        if queue.is_marked(row) and not conditions.stopping:
             return 0.0
         if not conditions.allow_sending or self._resolver.is_person_pending(row):
             return FOREVER
@@ -267,9 +268,9 @@ class CommandSender:
             if chat is None:
                 raise BadCommand("unresolved_user", "unresolved_user", user=row.command.user)
             request = await self._resolver.resolve(row, chat)
-            if not queue.is_started(row):  # a failed preparation leaves no open attempt
+            if not queue.is_marked(row):  # a failed preparation leaves no open attempt
                 await self.attempts.prepare(request)
-            if not await self._mark_started(queue, row):
+            if not await self._mark_attempt(queue, row):
                 return
         except BadCommand as bad:
             await self._reject(queue, row, bad)
@@ -287,10 +288,10 @@ class CommandSender:
                 await self._completion.finish_already_settled(row)
             self._ctx.signals.send_attempted.emit()
 
-    async def _mark_started(self, queue: ChatQueue, row: CommandRow) -> bool:
+    async def _mark_attempt(self, queue: ChatQueue, row: CommandRow) -> bool:
         """Marks the attempt in the journal. Returns False where the command may not be sent any more."""
-        if queue.is_started(row):
-            queue.clear_started()
+        if queue.is_marked(row):
+            queue.clear_marked()
             return True
         if row not in queue or self._seconds_until_sendable(queue) > 0:
             return False  # the conditions changed while the request was prepared
@@ -371,7 +372,7 @@ class CommandSender:
             result = await self.fallback.complete_result(row, result)
         next_row = self._next_sendable(queue, row) if result.status is Status.SENT else None
         if await self._completion.settle(row, result, next_row) and next_row is not None:
-            self._queues.mark_started(next_row)
+            self._queues.set_marked(next_row)
 
     def _next_sendable(self, queue: ChatQueue, settled: CommandRow) -> CommandRow | None:
         """Returns the command behind `settled` if it may be sent now.

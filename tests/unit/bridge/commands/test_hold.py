@@ -302,13 +302,14 @@ def test_whatever_comes_nothing_gives_way_to_what_is_less_important_or_older(
     priorities: Sequence[str], most: int
 ):
     lane = ChatQueue(PersonId(1))
-    entries = {n: lane.append(_row(n, priority)) for n, priority in enumerate(priorities, 1)}
+    for number, priority in enumerate(priorities, 1):
+        lane.append(_row(number, priority))
     absent: Any = None
     ctx = context(settings=settings(hold=HoldRules(max_commands=most)))
     holding = HoldQueue(ctx, absent, ChatQueues(absent), absent)
     ranks = ("high", "normal", "low")
     while (gone := holding.find_excess(lane)) is not None:
-        lane.remove(entries[gone.id])
+        lane.remove(gone)
         for kept in lane:
             assert ranks.index(kept.command.priority) <= ranks.index(gone.command.priority)
             assert kept.command.priority != gone.command.priority or kept.id > gone.id

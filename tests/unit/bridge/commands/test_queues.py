@@ -131,11 +131,11 @@ def test_what_has_begun_stays_first_whatever_comes_and_is_one_of_many_when_it_di
     lanes = by_priority(0)
     lanes.add(row(1, 1))
     (lane,) = lanes.take_new_queues()
-    lanes.mark_started(row(1, 1))
+    lanes.set_marked(row(1, 1))
     urgent = row(2, 1)
     lanes.add(replace(urgent, command=replace(urgent.command, priority="high")))
     assert [one.id for one in lane] == [1, 2]
-    lane.clear_started()
+    lane.clear_marked()
     assert [one.id for one in lane] == [2, 1]
 
 
@@ -143,10 +143,10 @@ def test_a_command_that_is_dropped_after_its_mark_leaves_the_others_alone():
     lanes = by_priority(3)
     (lane,) = lanes.take_new_queues()
     first, *others = lane
-    lanes.mark_started(first)
+    lanes.set_marked(first)
     lanes.remove(first)
-    assert lane.started is None
-    lane.clear_started()
+    assert lane.marked is None
+    lane.clear_marked()
     assert list(lane) == others
 
 
