@@ -11,6 +11,7 @@ A backend without reply windows has no closed window.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from wx2mqtt.aio import retry_until_stored
@@ -84,21 +85,19 @@ class HoldQueue:
         """Number of held commands."""
         return sum(bool(row.held_reason) for queue in self._queues.all_queues() for row in queue)
 
-    async def hold(self, queue: ChatQueue, window: ReplyWindow) -> bool:
-        """Holds the commands of a queue that are not held yet. Returns whether there was any."""
-        not_held = [
-            row for row in queue if not row.held_reason and row.command.hold and not queue.is_marked(row)
-        ]
-        if not not_held:
-            return False
-        held = [replace(row, held_reason=window.reason, expires=self._expires_at(row)) for row in not_held]
+    def find_not_held(self, queue: ChatQueue) -> list[CommandRow]:
+        """Returns the commands of a queue that may be held and are not held yet."""
+        return [row for row in queue if not row.held_reason and row.command.hold and not queue.is_marked(row)]
+
+    async def hold(self, rows: Sequence[CommandRow], window: ReplyWindow) -> None:
+        """Holds these commands until the window opens."""
+        held = [replace(row, held_reason=window.reason, expires=self._expires_at(row)) for row in rows]
         marks = [(row.id, row.held_reason, row.expires or 0) for row in held]
         notices = [self._notification(row, window) for row in held]
         stored = await retry_until_stored(lambda: self._journal.mark_held(marks, notices))
         self._ctx.signals.outbox_changed.emit(stored)
         for row in held:
             self._queues.reset_expiry(replace(row, replies=self._queues.current_row(row).replies))
-        return True
 
     def find_unholdable(self, queue: ChatQueue, window: ReplyWindow) -> CommandRow | None:
         """Returns a command with `hold: false`; None where the window soon opens by itself."""

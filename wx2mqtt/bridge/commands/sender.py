@@ -1,29 +1,31 @@
 """Sends accepted commands to WeChat until each has its result: the loop over the queues of the chats.
 
-Chats are sent to in parallel, each by one task (`_run_queue`). For the first command of its queue it
+Chats are sent to in parallel, each by one task (`_run_queue`), which repeats: it asks `_next_step` what must
+happen to its queue now, and does that.
 
-1. waits until the command may be sent (login, reply window, throttling, rate limit), and settles what expires
-   meanwhile (`expiry.py`) or holds it while the window is closed (`hold.py`),
-2. fetches the file of a `url`, prepares the request, and waits for a slot,
-3. marks the attempt in the journal, makes it (`attempts.py`),
-4. and settles the command or lets it wait for its next attempt, as the outcome says (`_apply_outcome`).
+    Settlement  a command ends without being sent: it expired, or must not wait (`expiry.py`)
+    HoldStep    the reply window is closed: hold what is not held yet (`hold.py`)
+    WaitStep    nothing may be sent yet (login, window, throttling, rate limit): wait, at most until `recheck`
+    FetchStep   fetch the file of a `url`
+    SendStep    wait for a slot and prepare the request; if it still may be sent, mark the attempt in the
+                journal, make it (`attempts.py`), and settle the command or keep it for the next attempt
 
-The mark of step 3 is often a part of the commit that settles the command before: such a command is *marked*
-(`queues.py`).
+The mark of an attempt is often a part of the commit that settles the command before (`_next_sendable`): the
+command is then *marked*, and only its attempt is missing. A stop removes the marks that are left.
 """
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.commands.attempts import SendAttempts, UrlPrefetch
 from wx2mqtt.bridge.commands.completion import CommandCompletion
-from wx2mqtt.bridge.commands.expiry import MAX_UNANSWERED_ATTEMPTS, ExpiryPolicy
+from wx2mqtt.bridge.commands.expiry import MAX_UNANSWERED_ATTEMPTS, ExpiryPolicy, Settlement
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery
 from wx2mqtt.bridge.commands.hold import HoldQueue
 from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
@@ -63,6 +65,30 @@ ECHO_DEADLINE_MS = 86_400_000
 MIN_WINDOW_WAIT_SECONDS = 0.1
 
 FOREVER = float("inf")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HoldStep:
+    rows: list[CommandRow]
+    window: ReplyWindow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitStep:
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FetchStep:
+    row: CommandRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendStep:
+    row: CommandRow
+
+
+NextStep = Settlement | HoldStep | WaitStep | FetchStep | SendStep
 
 
 class CommandSender:
@@ -198,45 +224,41 @@ class CommandSender:
     # One chat
 
     async def _run_queue(self, queue: ChatQueue) -> None:
-        """Sends the commands of a chat until none is left."""
-        while await self._wait_until_sendable(queue):
-            row = queue.first
-            if self._resolver.needs_fetch(row):
-                await self._fetch(queue, row)
-            else:
-                async with self._file_slots if self._resolver.has_file(row) else self._slots:
-                    await self._send_first(queue)
+        """Takes the steps of a chat until no command is left."""
+        while queue:
+            match self._next_step(queue):
+                case Settlement(row=row, result=result):
+                    await self._settle(queue, row, result)
+                case HoldStep(rows=rows, window=window):
+                    await self.hold_queue.hold(rows, window)
+                case WaitStep(seconds=seconds):
+                    await self._wait_for_recheck(seconds)
+                case FetchStep(row=row):
+                    await self._fetch(queue, row)
+                case SendStep(row=row):
+                    async with self._file_slots if self._resolver.has_file(row) else self._slots:
+                        await self._send_first(queue)
         self._queues.remove_empty(queue)
         self._wake_event.set()
 
-    async def _wait_until_sendable(self, queue: ChatQueue) -> bool:
-        """Waits until the first command may be sent. Returns False when none is left."""
-        while queue:
-            if (expired := self._expiry.find_expired(queue)) is not None:
-                await self._settle(queue, expired.row, expired.result)
-            elif not await self._hold_while_closed(queue):
-                seconds = self._seconds_until_sendable(queue)
-                if seconds <= 0:
-                    return True
-                await self._wait_for_recheck(min(seconds, queue.next_expiry - boot_time()))
-        return False
+    def _next_step(self, queue: ChatQueue) -> NextStep:
+        """Decides what happens next in a queue that is not empty."""
+        if (expired := self._expiry.find_expired(queue)) is not None:
+            return expired
+        row = queue.first
+        window = self.hold_queue.closed_window(row) if self.conditions.allow_sending else None
+        if window is not None:
+            if (unsendable := self._expiry.find_unsendable(queue, window)) is not None:
+                return unsendable
+            if not_held := self.hold_queue.find_not_held(queue):
+                return HoldStep(rows=not_held, window=window)
+        if (seconds := self._seconds_until_sendable(queue, row)) > 0:
+            return WaitStep(seconds=min(seconds, queue.next_expiry - boot_time()))
+        return FetchStep(row=row) if self._resolver.needs_fetch(row) else SendStep(row=row)
 
-    async def _hold_while_closed(self, queue: ChatQueue) -> bool:
-        """While the reply window is closed: settles one command that must not wait, else holds the rest.
-
-        Returns whether that changed anything.
-        """
-        window = self.hold_queue.closed_window(queue.first) if self.conditions.allow_sending else None
-        if window is None:
-            return False
-        if (unsendable := self._expiry.find_unsendable(queue, window)) is not None:
-            await self._settle(queue, unsendable.row, unsendable.result)
-            return True
-        return await self.hold_queue.hold(queue, window)
-
-    def _seconds_until_sendable(self, queue: ChatQueue) -> float:
-        """Returns the seconds until the first command may be sent; `FOREVER` where only `recheck` helps."""
-        row, conditions = queue.first, self.conditions
+    def _seconds_until_sendable(self, queue: ChatQueue, row: CommandRow) -> float:
+        """Returns the seconds until a command may be sent: 0 now, `FOREVER` where only `recheck` helps."""
+        conditions = self.conditions
         if queue.is_marked(row) and not conditions.stopping:
             return 0.0
         if not conditions.allow_sending or self._resolver.is_person_pending(row):
@@ -259,7 +281,9 @@ class CommandSender:
 
     async def _send_first(self, queue: ChatQueue) -> None:
         """Sends the first command, if it still may be sent after the wait for a slot."""
-        if queue and self._seconds_until_sendable(queue) <= 0 and not self._resolver.needs_fetch(queue.first):
+        if not queue or self._resolver.needs_fetch(queue.first):
+            return
+        if self._seconds_until_sendable(queue, queue.first) <= 0:
             await self._attempt(queue, queue.first)
 
     async def _attempt(self, queue: ChatQueue, row: CommandRow) -> None:
@@ -293,7 +317,7 @@ class CommandSender:
         if queue.is_marked(row):
             queue.clear_marked()
             return True
-        if row not in queue or self._seconds_until_sendable(queue) > 0:
+        if row not in queue or self._seconds_until_sendable(queue, row) > 0:
             return False  # the conditions changed while the request was prepared
         if not self._resolver.is_recall(row):
             self.conditions.consume_token()
@@ -311,6 +335,7 @@ class CommandSender:
     async def _apply_outcome(
         self, queue: ChatQueue, row: CommandRow, outcome: Receipt | ActionResult | BackendError
     ) -> None:
+        unanswered = row.unanswered + 1  # if this attempt got no answer either
         match outcome:
             case ActionResult():
                 queue.backoff = queue.backoff.reset()
@@ -320,15 +345,14 @@ class CommandSender:
                 await self._on_receipt(queue, row, message_id)
             case Rejected(code=code):
                 await self._settle(queue, row, final_result(row, Status.FAILED, code, str(outcome)))
-            case OutcomeUnknown() if row.unanswered + 1 >= MAX_UNANSWERED_ATTEMPTS:
+            case OutcomeUnknown() if unanswered >= MAX_UNANSWERED_ATTEMPTS:
                 self.attempts.expect_late_echo(row)
                 await self._settle(queue, row, uncertain_result(row, self._ctx.language))
             case OutcomeUnknown():
                 self.attempts.expect_late_echo(row)
                 await retry_until_stored(lambda: self._journal.mark_uncertain(row.id))
-                self._queues.replace_row(
-                    replace(self._queues.current_row(row), unanswered=1, duplicate_possible=True)
-                )
+                current = self._queues.current_row(row)
+                self._queues.replace_row(replace(current, unanswered=unanswered, duplicate_possible=True))
                 back_off(queue)
             case _:
                 await retry_until_stored(lambda: self._journal.mark_not_delivered(row.id))
@@ -382,23 +406,14 @@ class CommandSender:
         row = next((row for row in queue if row.id != settled.id), None)
         if (
             row is None
-            or not self._may_send_now()
+            or self._seconds_until_sendable(queue, row) > 0
             or not self._resolver.is_simple(row)
             or self._resolver.chat_of(row) is None
-            or self.hold_queue.closed_window(row)
             or self._expiry.result_if_expired(row) is not None
         ):
             return None
         self.conditions.consume_token()
         return row
-
-    def _may_send_now(self) -> bool:
-        conditions = self.conditions
-        return (
-            conditions.allow_sending
-            and not conditions.throttled_seconds
-            and not conditions.rate_limit_seconds
-        )
 
 
 def _seconds_until_open(window: ReplyWindow) -> float:
