@@ -6,7 +6,7 @@ import asyncio
 import random
 import threading
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from typing import Generic, ParamSpec, TypeVar
 
@@ -54,6 +54,18 @@ async def run_in_daemon_thread(work: Callable[[], T], on_abandoned: Callable[[],
 
     threading.Thread(target=run, daemon=True).start()
     return await future
+
+
+async def cancel_and_wait(tasks: Collection[asyncio.Task[T]]) -> None:
+    """Cancels tasks and waits until they have ended. Their errors are not raised and not logged."""
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        # `await task` would raise the same error for our own cancellation and for that of the task.
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.exception()  # else asyncio logs that the error was never retrieved
 
 
 class ChangeNotifier:

@@ -200,8 +200,8 @@ class Account:
     def _publish_initial_state(self) -> None:
         """Publishes the state before the login: `last` and `contacts` as the previous run stored them."""
         saved = self.ctx.saved_state
-        people_known = self.registry.is_current_login(saved.login_id)
-        self.session.restore(saved.cursor, saved.login_id, people_known=people_known)
+        contacts_known = self.registry.is_current_login(saved.login_id)
+        self.session.restore(saved.cursor, saved.login_id, contacts_known=contacts_known)
         self.status.show_state(b"online")
         self.ctx.signals.login_changed.emit(self.session.login, "")
         if saved.last_payload is not None:

@@ -1,4 +1,4 @@
-"""Fetches the address book of a login, compares it with the known people, and stores the changes."""
+"""Fetches the contacts of a login, compares them with the known people, and stores the changes."""
 
 from __future__ import annotations
 

@@ -92,7 +92,7 @@ class AccountSignals:
     """Another account than the owner's has scanned, and was logged out: its nickname, empty on iLink."""
 
     contacts_synced: Signal[[]] = field(default_factory=Signal)
-    """The whole address book of this login is stored."""
+    """All contacts of this login are stored."""
 
     media_expected: Signal[[Sequence[NewMessage]]] = field(default_factory=Signal)
     """Messages with bytes to fetch are about to be stored; if that succeeds, `media_received` follows."""

@@ -78,7 +78,7 @@ class InboundMessages:
     async def apply_people(
         self, changes: PeopleUpdate, on_failure: Callable[[StoreError], None] = ignore_store_error
     ) -> None:
-        """Stores changes of people that no batch has brought: of the address book or of the settings.
+        """Stores changes of people that no batch has brought: of the contacts or of the settings.
 
         Retries until they are stored; `on_failure` is called at each failure.
         """
@@ -182,7 +182,7 @@ class InboundMessages:
         return self._echoes.is_echo(message)
 
     def _chat_person(self, message: Message) -> Person:
-        """Returns the person or group of the chat; adds one that is not in the address book."""
+        """Returns the person or group of the chat; adds one that is not among the contacts."""
         known = self._registry.by_handle(message.chat)
         if known is not None:
             return known

@@ -27,7 +27,7 @@ from functools import partial
 
 import structlog
 
-from wx2mqtt.aio import retry_until_stored
+from wx2mqtt.aio import cancel_and_wait, retry_until_stored
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.account_settings import WrongAccount
 from wx2mqtt.bridge.contact_sync import ContactSync
@@ -63,7 +63,7 @@ INTERRUPTED_AFTER_SECONDS = 5.0
 # The receive loop must report progress within this time.
 POLL_WATCHDOG_SECONDS = 120.0
 
-# The same for each step of a login and each page of the address book: a QR code is valid for 300 s, the
+# The same for each step of a login and each page of the contacts: a QR code is valid for 300 s, the
 # confirmation on the phone may take as long, and a page may take 180 s (webwx 2.2.3, 2.3.5, 2.8.4).
 STEP_WATCHDOG_SECONDS = 600.0
 
@@ -122,7 +122,7 @@ class LoginSession:
     """Keeps one account logged in and receives its messages.
 
     `login` is the state in `login/state`. `logged_in` is true while messages are received and can be sent.
-    `people_known` is true when the address book of this login is stored. `last_answer` is when WeChat last
+    `contacts_known` is true when the contacts of this login are stored. `last_answer` is when WeChat last
     answered, in milliseconds; None before the first answer.
     """
 
@@ -133,7 +133,7 @@ class LoginSession:
         self._inbound = inbound
         self._contact_sync = ContactSync(ctx, inbound)
         self._contact_sync.answered.connect(self._on_answer)
-        self._contact_sync.completed.connect(self._on_people_known)
+        self._contact_sync.completed.connect(self._on_contacts_known)
         self._contact_sync.store_failed.connect(self._on_store_failure)
         self._login_requests = LoginRequests()
         self._store_lock = asyncio.Lock()  # held while a received batch is being stored
@@ -142,13 +142,13 @@ class LoginSession:
         self._phone_confirmation_requested = False
         self.login = LoginStatus(since=now_ms(), reason=self._text("starting"))
         self.logged_in = False
-        self.people_known = False
+        self.contacts_known = False
         self.last_answer: int | None = None
 
-    def restore(self, cursor: Cursor | None, login_id: str, *, people_known: bool) -> None:
+    def restore(self, cursor: Cursor | None, login_id: str, *, contacts_known: bool) -> None:
         """Continues from what the previous run stored."""
         self._position = ReceivePosition(login_id=login_id, cursor=cursor or Cursor(""))
-        self.people_known = people_known
+        self.contacts_known = contacts_known
 
     def request_login(self, *, new_owner: bool = False) -> None:
         """Shows a new QR code now; without effect while logged in.
@@ -240,25 +240,20 @@ class LoginSession:
         self._qr_codes_shown = 0
 
     async def _run_until_interrupted(self, login: Coroutine[None, None, None]) -> None:
-        """Runs a login until it fails or an interrupt arrives, and raises the one or the other."""
+        """Runs a login until it fails or an interrupt arrives, and raises the error or the interrupt."""
         self._login_requests.discard_outdated()
-        login_task = asyncio.ensure_future(login)
-        interrupt_task = asyncio.ensure_future(self._login_requests.next_interrupt())
-        tasks = [login_task, interrupt_task]
+        login_task = asyncio.create_task(login)
+        interrupt_task = asyncio.create_task(self._login_requests.next_interrupt())
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if interrupt_task.done():
-                async with self._store_lock:  # a batch that is not stored would be lost with its login
-                    raise interrupt_task.result()
-            await login_task
+            await asyncio.wait([login_task, interrupt_task], return_when=asyncio.FIRST_COMPLETED)
+            if not interrupt_task.done():
+                await login_task
+                return
+            async with self._store_lock:  # a batch that is being stored would be lost with its login
+                pass
+            raise interrupt_task.result()
         finally:
-            for task in tasks:
-                task.cancel()
-            # `await task` would raise the same error for our own cancellation and for that of the task.
-            await asyncio.wait(tasks)
-            for task in tasks:
-                if not task.cancelled():
-                    task.exception()  # marks it as retrieved: it is raised above, or an interrupt came first
+            await cancel_and_wait([login_task, interrupt_task])
 
     # One login
 
@@ -270,8 +265,7 @@ class LoginSession:
         refresh: asyncio.Task[None] | None = None
         try:
             self._inbound.set_owner(step.owner)
-            if self._has_people_of(step) or not await self._fetch_people(step):
-                refresh = asyncio.create_task(self._fetch_people_later(step))
+            refresh = await self._load_contacts(step)
             self.logged_in = True
             self._set_online(step.owner)
             await self._receive(step.owner)
@@ -348,7 +342,18 @@ class LoginSession:
         expires = now_ms() + int(lifetime * 1000)
         self._set_state(LoginState.WAITING_FOR_SCAN, reason, qr_expires=expires, qr_url=url)
 
-    def _has_people_of(self, step: LoggedIn) -> bool:
+    async def _load_contacts(self, step: LoggedIn) -> asyncio.Task[None] | None:
+        """Fetches the contacts of a new login before its messages are received.
+
+        Where they are stored already, or WeChat refuses them, the returned task fetches them meanwhile.
+        """
+        if not self._has_contacts_of(step):
+            await self._store_login(step)
+            if await self._contact_sync.fetch(step):
+                return None
+        return asyncio.create_task(self._fetch_contacts_later(step))
+
+    def _has_contacts_of(self, step: LoggedIn) -> bool:
         """Returns whether the stored contacts have the handles of this login."""
         return (
             step.resumed
@@ -356,17 +361,16 @@ class LoginSession:
             and self._ctx.registry.is_current_login(step.login_id)
         )
 
-    async def _fetch_people(self, step: LoggedIn) -> bool:
-        """Stores a new login and its contacts; returns False if WeChat refuses them."""
+    async def _store_login(self, step: LoggedIn) -> None:
+        """Stores where a new login begins, and that the handles of earlier logins are invalid."""
         if step.login_id != self._position.login_id:
             await retry_until_stored(
                 lambda: self._ctx.journal.set_cursor(step.login_id, step.cursor), self._on_store_failure
             )
             self._position = ReceivePosition(login_id=step.login_id, cursor=step.cursor)
         await self._contact_sync.start_login(step)
-        return await self._contact_sync.fetch(step)
 
-    async def _fetch_people_later(self, step: LoggedIn) -> None:
+    async def _fetch_contacts_later(self, step: LoggedIn) -> None:
         try:
             while not await self._contact_sync.fetch(step):  # noqa: ASYNC110 - no event says when to retry
                 await asyncio.sleep(CONTACT_SYNC_RETRY_SECONDS)
@@ -393,8 +397,8 @@ class LoginSession:
             self._set_interrupted(error)
             self._ctx.heartbeat("receive", STEP_WATCHDOG_SECONDS)
 
-    def _on_people_known(self) -> None:
-        self.people_known = True
+    def _on_contacts_known(self) -> None:
+        self.contacts_known = True
         self._ctx.signals.contacts_synced.emit()
 
     def _set_online(self, owner: Owner) -> None:

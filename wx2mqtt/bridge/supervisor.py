@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 
+from wx2mqtt.aio import cancel_and_wait
+
 STALL_CHECK_INTERVAL_SECONDS = 5.0
 
 
@@ -48,14 +50,8 @@ class TaskSupervisor:
         return tuple(loop for loop in overdue if not loop.startswith("store:"))
 
     async def cancel_all(self) -> None:
-        """Cancels all tasks and waits until they have ended."""
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            done, _ = await asyncio.wait(self._tasks)
-            for task in done:
-                if not task.cancelled():
-                    task.exception()  # marks it as retrieved: only the first fault is reported
+        """Cancels all tasks and waits until they have ended. Only the first fault is reported."""
+        await cancel_and_wait(self._tasks)
 
 
 def _without_groups(error: BaseException) -> BaseException:

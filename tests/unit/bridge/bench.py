@@ -27,7 +27,7 @@ TOPICS = Topics("wx")
 
 
 class Bench:
-    """A judge; `people_known` is what it is told of the rest of the house.
+    """A judge; `contacts_known` is what it is told of the rest of the house.
 
     `chat` is to whom the messages went that are to be recalled.
     """
@@ -40,7 +40,7 @@ class Bench:
         capabilities: Capabilities = CAPABILITIES,
         language: Language = "en",
     ) -> None:
-        self.people_known, self.chat = True, ""
+        self.contacts_known, self.chat = True, ""
         people = tuple(people)
         identity = PeopleRegistry(people, {one.level: one.id for one in people}, pins or {})
         self.quota = PaperQuota()
@@ -51,7 +51,7 @@ class Bench:
             settings=settings(send=rules, language=language),
             shared=shared(quota=self.quota),
         )
-        session: Any = self  # of the session only `people_known` counts
+        session: Any = self  # of the session only `contacts_known` counts
         self.judge = CommandValidator(
             self.ctx, session, Recipients(self.ctx), ResultPublications("home", TOPICS)
         )

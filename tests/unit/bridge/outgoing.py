@@ -404,7 +404,7 @@ def make(
     files = Attachments(ctx, fetcher or UrlFetcher())
     errands = CommandResolver(ctx, files)
     sender = CommandSender(ctx, errands, echoes, results)
-    session: Any = SimpleNamespace(people_known=True)
+    session: Any = SimpleNamespace(contacts_known=True)
     judge = CommandValidator(ctx, session, Recipients(ctx), results)
     clearing = RetainedCommands(inflight)
     requests = RequestDispatcher(ctx, inflight, clearing)

@@ -231,7 +231,7 @@ class CommandValidator:
     def _find_person(self, user: str) -> Person | None:
         """Returns the recipient, None for a pinned name before the first login. Raises `BadCommand`."""
         is_expected = user == FILEHELPER or self._registry.is_pinned(user)
-        if is_expected and not self._session.people_known and self._registry.by_level(user) is None:
+        if is_expected and not self._session.contacts_known and self._registry.by_level(user) is None:
             return None
         return self._recipients.find(user)
 

@@ -278,11 +278,11 @@ async def test_a_chat_keeps_its_order_while_the_first_has_trouble_and_others_go_
 async def test_what_was_accepted_before_the_first_login_goes_before_what_came_after_it(tmp_path):
     pins = {"wife": ContactPin(remark="wife"), "family": ContactPin(group="family")}
     async with running(tmp_path, online=False, people=(), pins=pins, per_minute=3000, burst=1) as house:
-        house.session.people_known = False
+        house.session.contacts_known = False
         for number in range(12):
             last = house.deliver(f"{number}")
         await house.acknowledged(last)
-        house.session.people_known = True
+        house.session.contacts_known = True
         house.adopt("login", "wife", "mom")
         house.sender.set_online(online=True)
         for number in range(12, 24):
@@ -293,7 +293,7 @@ async def test_what_was_accepted_before_the_first_login_goes_before_what_came_af
 async def test_so_it_does_after_a_restart(tmp_path):
     pins = {name: ContactPin(remark=name) for name in ("wife", "mom")}
     async with running(tmp_path, online=False, people=(), pins=pins) as house:
-        house.session.people_known = False
+        house.session.contacts_known = False
         for number in range(500):
             last = house.deliver(f"{number}", user=("wife", "mom")[number % 2])
         await house.acknowledged(last)
@@ -310,7 +310,7 @@ async def test_many_who_are_not_known_yet_all_get_theirs(tmp_path):
     pins = {name: ContactPin(remark=name) for name in names}
     people = tuple(person(number, name) for number, name in enumerate(names, 1))
     async with running(tmp_path, online=False, people=(), pins=pins) as house:
-        house.session.people_known = False
+        house.session.contacts_known = False
         for number in range(600):
             last = house.deliver(f"{number}", user=names[number % 30])
         await house.acknowledged(last)

@@ -73,12 +73,12 @@ def test_case_and_blanks_count(bench, user):
 
 def test_before_the_first_login_only_pinned_names_are_accepted():
     bench = Bench(people=(), pins={"wife": ContactPin(remark="老婆")})
-    bench.people_known = False
+    bench.contacts_known = False
     for user in ("wife", "filehelper"):
         new = bench.new("hello", f"wx/out/{user}")
         assert (new.result, new.person) == (None, None)
     assert bench.refused("hello", "wx/out/mom").code == "unknown_user"
-    bench.people_known = True
+    bench.contacts_known = True
     assert bench.refused("hello", "wx/out/wife").code == "unknown_user"
 
 
