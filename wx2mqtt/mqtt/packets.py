@@ -17,9 +17,9 @@ the same packet again, for ever (mqtt 7.1.4). What is read here is read as far a
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from enum import Enum, IntEnum
+from enum import IntEnum
 from functools import lru_cache
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from wx2mqtt.mqtt.broker import Delivery, Publication
 from wx2mqtt.mqtt.reason_codes import FIRST_FAILURE_CODE
@@ -52,56 +52,58 @@ NO_LOCAL_FLAG = 0x04
 RETAIN_HANDLING_NONE = 2 << 4
 
 
-class Encoding(Enum):
-    """How the value of a property is written; the number of bytes where that is fixed."""
-
-    BYTE = 1
-    TWO_BYTES = 2
-    FOUR_BYTES = 4
-    VARINT = "varint"
-    COUNTED = "counted"
-    COUNTED_PAIR = "counted pair"
-
-
 class Property(IntEnum):
-    """The properties of MQTT 5 (2.2.2.2): identifier, and encoding of the value."""
+    """The identifiers of the properties of MQTT 5 (2.2.2.2)."""
 
-    encoding: Encoding
+    PAYLOAD_FORMAT_INDICATOR = 1
+    MESSAGE_EXPIRY_INTERVAL = 2
+    CONTENT_TYPE = 3
+    RESPONSE_TOPIC = 8
+    CORRELATION_DATA = 9
+    SUBSCRIPTION_IDENTIFIER = 11
+    SESSION_EXPIRY_INTERVAL = 17
+    ASSIGNED_CLIENT_IDENTIFIER = 18
+    SERVER_KEEP_ALIVE = 19
+    AUTHENTICATION_METHOD = 21
+    AUTHENTICATION_DATA = 22
+    REQUEST_PROBLEM_INFORMATION = 23
+    WILL_DELAY_INTERVAL = 24
+    REQUEST_RESPONSE_INFORMATION = 25
+    RESPONSE_INFORMATION = 26
+    SERVER_REFERENCE = 28
+    REASON_STRING = 31
+    RECEIVE_MAXIMUM = 33
+    TOPIC_ALIAS_MAXIMUM = 34
+    TOPIC_ALIAS = 35
+    MAXIMUM_QOS = 36
+    RETAIN_AVAILABLE = 37
+    USER_PROPERTY = 38
+    MAXIMUM_PACKET_SIZE = 39
+    WILDCARD_SUBSCRIPTION_AVAILABLE = 40
+    SUBSCRIPTION_IDENTIFIER_AVAILABLE = 41
+    SHARED_SUBSCRIPTION_AVAILABLE = 42
 
-    def __new__(cls, identifier: int, encoding: Encoding) -> Self:
-        member = int.__new__(cls, identifier)
-        member._value_ = identifier
-        member.encoding = encoding
-        return member
 
-    PAYLOAD_FORMAT_INDICATOR = 1, Encoding.BYTE
-    MESSAGE_EXPIRY_INTERVAL = 2, Encoding.FOUR_BYTES
-    CONTENT_TYPE = 3, Encoding.COUNTED
-    RESPONSE_TOPIC = 8, Encoding.COUNTED
-    CORRELATION_DATA = 9, Encoding.COUNTED
-    SUBSCRIPTION_IDENTIFIER = 11, Encoding.VARINT
-    SESSION_EXPIRY_INTERVAL = 17, Encoding.FOUR_BYTES
-    ASSIGNED_CLIENT_IDENTIFIER = 18, Encoding.COUNTED
-    SERVER_KEEP_ALIVE = 19, Encoding.TWO_BYTES
-    AUTHENTICATION_METHOD = 21, Encoding.COUNTED
-    AUTHENTICATION_DATA = 22, Encoding.COUNTED
-    REQUEST_PROBLEM_INFORMATION = 23, Encoding.BYTE
-    WILL_DELAY_INTERVAL = 24, Encoding.FOUR_BYTES
-    REQUEST_RESPONSE_INFORMATION = 25, Encoding.BYTE
-    RESPONSE_INFORMATION = 26, Encoding.COUNTED
-    SERVER_REFERENCE = 28, Encoding.COUNTED
-    REASON_STRING = 31, Encoding.COUNTED
-    RECEIVE_MAXIMUM = 33, Encoding.TWO_BYTES
-    TOPIC_ALIAS_MAXIMUM = 34, Encoding.TWO_BYTES
-    TOPIC_ALIAS = 35, Encoding.TWO_BYTES
-    MAXIMUM_QOS = 36, Encoding.BYTE
-    RETAIN_AVAILABLE = 37, Encoding.BYTE
-    USER_PROPERTY = 38, Encoding.COUNTED_PAIR
-    MAXIMUM_PACKET_SIZE = 39, Encoding.FOUR_BYTES
-    WILDCARD_SUBSCRIPTION_AVAILABLE = 40, Encoding.BYTE
-    SUBSCRIPTION_IDENTIFIER_AVAILABLE = 41, Encoding.BYTE
-    SHARED_SUBSCRIPTION_AVAILABLE = 42, Encoding.BYTE
-
+# The bytes of a value whose length is fixed. USER_PROPERTY has two strings and SUBSCRIPTION_IDENTIFIER an
+# integer of variable length; all others have a string or bytes behind two bytes with their length.
+FIXED_VALUE_BYTES = {
+    Property.PAYLOAD_FORMAT_INDICATOR: 1,
+    Property.MESSAGE_EXPIRY_INTERVAL: 4,
+    Property.SESSION_EXPIRY_INTERVAL: 4,
+    Property.SERVER_KEEP_ALIVE: 2,
+    Property.REQUEST_PROBLEM_INFORMATION: 1,
+    Property.WILL_DELAY_INTERVAL: 4,
+    Property.REQUEST_RESPONSE_INFORMATION: 1,
+    Property.RECEIVE_MAXIMUM: 2,
+    Property.TOPIC_ALIAS_MAXIMUM: 2,
+    Property.TOPIC_ALIAS: 2,
+    Property.MAXIMUM_QOS: 1,
+    Property.RETAIN_AVAILABLE: 1,
+    Property.MAXIMUM_PACKET_SIZE: 4,
+    Property.WILDCARD_SUBSCRIPTION_AVAILABLE: 1,
+    Property.SUBSCRIPTION_IDENTIFIER_AVAILABLE: 1,
+    Property.SHARED_SUBSCRIPTION_AVAILABLE: 1,
+}
 
 _PROPERTY_BY_IDENTIFIER = {prop.value: prop for prop in Property}
 
@@ -376,16 +378,15 @@ class _Reader:
         prop = _PROPERTY_BY_IDENTIFIER.get(self.read_varint())
         if prop is None:
             raise MalformedPacket
-        match prop.encoding:
-            case Encoding.COUNTED:
-                properties.single[prop] = self.read_counted()
-            case Encoding.COUNTED_PAIR:
-                key, value = self.read_counted(), self.read_counted()
-                properties.user.append((_text(key), _text(value)))
-            case Encoding.VARINT:
-                self.read_varint()  # a subscription identifier, which the bridge does not use
-            case fixed_size:
-                properties.single[prop] = self.read_bytes(fixed_size.value)
+        if prop is Property.USER_PROPERTY:
+            key, value = self.read_counted(), self.read_counted()
+            properties.user.append((_text(key), _text(value)))
+        elif prop is Property.SUBSCRIPTION_IDENTIFIER:
+            self.read_varint()  # the bridge does not use it
+        elif prop in FIXED_VALUE_BYTES:
+            properties.single[prop] = self.read_bytes(FIXED_VALUE_BYTES[prop])
+        else:
+            properties.single[prop] = self.read_counted()
 
 
 def _topic(data: bytes) -> str | None:
