@@ -119,8 +119,8 @@ class MqttConnection:
         self._ended: asyncio.Future[ConnectionEnd] = asyncio.get_running_loop().create_future()
         self._transport = SocketTransport(options, target, self)
         self._limits = ConnackLimits(session_present=False)  # of the CONNACK, once there is one
-        self._granted: Connected | None = None  # the same for the client, from CONNECTED on
-        self._connected_at = 0.0
+        self._granted: Connected | None = None  # from CONNECTED on
+        self._established_at = 0.0
         self._packet_ids: Iterator[int] = packet_ids()
         self._unacked = UnackedPublishes(0)
         self._subscriptions = Subscriptions()
@@ -224,7 +224,7 @@ class MqttConnection:
         if filters:
             self._subscribe(filters)
         else:
-            self._mark_connected()
+            self._complete_handshake()
 
     def _subscribe(self, filters: tuple[str, ...]) -> None:
         mid = self._next_packet_id()
@@ -235,15 +235,15 @@ class MqttConnection:
         if not self._subscriptions.on_suback(mid, codes, loop_time()):
             return
         if self._state is ConnectionState.SUBSCRIBING:
-            self._mark_connected()
+            self._complete_handshake()
         elif self._granted is not None:
             self._granted = replace(self._granted, refused_filters=self._subscriptions.refused_filters)
 
-    def _mark_connected(self) -> None:
+    def _complete_handshake(self) -> None:
         self._state = ConnectionState.CONNECTED
-        self._connected_at = loop_time()
-        self._granted = granted = self._connected()
-        self._set_deadline(self._connected_at)
+        self._established_at = loop_time()
+        self._granted = granted = self._read_grant()
+        self._set_deadline(self._established_at)
         log.info(
             "connected to the broker",
             url=granted.url,
@@ -259,7 +259,8 @@ class MqttConnection:
         for delivery in early:
             notify(self._listener.on_delivery, delivery)
 
-    def _connected(self) -> Connected:
+    def _read_grant(self) -> Connected:
+        """Returns what the broker has granted in CONNACK and SUBACK."""
         limits = self._limits
         session_expiry = (
             self._options.session_expiry if limits.session_expiry is None else limits.session_expiry
@@ -408,7 +409,7 @@ class MqttConnection:
         connection_end = ConnectionEnd(
             end=end,
             reason=reason,
-            connected_seconds=loop_time() - self._connected_at if is_connected else 0.0,
+            connected_seconds=loop_time() - self._established_at if is_connected else 0.0,
             is_local=self._transport.is_local,
             server_leaving=code in SERVER_LEAVING_CODES,
             references=parse_server_references(reference, self._target.address),
