@@ -101,7 +101,7 @@ class DisconnectSearch:
 
     | disconnect | what the next connection publishes |
     |---|---|
-    | the first within 100 answers | the oldest open publish alone, then the whole window again |
+    | the first in a whole window of answers | the oldest open publish alone, then the whole window again |
     | another one | all publishes that were open, one by one |
     """
 

@@ -1,10 +1,12 @@
 """Publishes the committed rows of the outbox and marks them in the journal once the broker has them.
 
 1. A row is handed over by `add` right after its commit, or read from the journal (`outbox_reader.py`).
-2. It is published when a slot of the window is free (`inflight.py`). A message also waits while 20 others are
-   published but not marked: so many would be published again if the process were killed now.
-3. The broker answers. PUBACK: the row is acknowledged. Refused: its topic waits 5 minutes, other topics go
-   on. Too large: it is published again, shorter. Connection lost: it is published again after the reconnect.
+2. It is published when a slot of the window is free (`inflight.py`). A message also waits while
+   `MAX_REPEATED_MESSAGES` others are published but not marked: if the process were killed now, these would be
+   published again.
+3. The broker answers. PUBACK: the row is acknowledged. Refused: its topic waits `REFUSED_RETRY_SECONDS`, and
+   other topics go on. Too large: it is published again, shorter. Connection lost: it is published again after
+   the reconnect.
 4. Acknowledged rows are marked in the journal, all of some milliseconds in one commit.
 
 Rows of one topic are published in the order of their ids. A row that the broker never takes is set aside: it
