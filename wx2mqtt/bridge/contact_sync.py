@@ -22,6 +22,9 @@ log = structlog.get_logger(__name__)
 # After so many failures the login goes on with the stored contacts.
 MAX_FETCH_ATTEMPTS = 3
 
+# The contacts are fetched again after this time if WeChat did not hand them over.
+RETRY_SECONDS = 300.0
+
 
 class ContactSync:
     """Fetches and stores the contacts of a login.
@@ -58,6 +61,11 @@ class ContactSync:
                 await self._store_contacts(contacts, step)
                 return True
         return False
+
+    async def fetch_until_stored(self, step: LoggedIn) -> None:
+        """Repeats `fetch` until WeChat hands the contacts over. Raises `LoggedOut`."""
+        while not await self.fetch(step):  # noqa: ASYNC110 - no event says when to retry
+            await asyncio.sleep(RETRY_SECONDS)
 
     async def _fetch_contacts(self) -> list[Contact]:
         contacts: list[Contact] = []

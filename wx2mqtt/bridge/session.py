@@ -67,9 +67,6 @@ POLL_WATCHDOG_SECONDS = 120.0
 # confirmation on the phone may take as long, and a page may take 180 s (webwx 2.2.3, 2.3.5, 2.8.4).
 STEP_WATCHDOG_SECONDS = 600.0
 
-# The contacts are fetched again after this time if WeChat did not hand them over.
-CONTACT_SYNC_RETRY_SECONDS = 300.0
-
 # The pause before the next look while the store is full.
 STORE_FULL_POLL_SECONDS = 5.0
 
@@ -372,8 +369,7 @@ class LoginSession:
 
     async def _fetch_contacts_later(self, step: LoggedIn) -> None:
         try:
-            while not await self._contact_sync.fetch(step):  # noqa: ASYNC110 - no event says when to retry
-                await asyncio.sleep(CONTACT_SYNC_RETRY_SECONDS)
+            await self._contact_sync.fetch_until_stored(step)
         except LoggedOut as error:
             self.handle_logged_out(error)
 
