@@ -177,7 +177,6 @@ class Account:
             self._set_backend_language,
             self.media.wake,
             self.sender.resize_rate_limit,
-            on.people_changed.emit,
             self.reporter.publish_info,
         )
 
@@ -240,7 +239,7 @@ class Account:
         self.counters.faults += 1
         self._watch_end()
         if self._stopping:  # `stop` is running elsewhere; its caller cancels this task afterwards
-            await asyncio.Event().wait()
+            await _wait_for_cancellation()
         try:
             async with asyncio.timeout(FAILED_STOP_TIMEOUT_SECONDS):
                 await self.stop("account_failed")
@@ -249,7 +248,7 @@ class Account:
         self._watch_end()
 
     def _watch_end(self) -> None:
-        """Lets the watchdog expect the end of the account, and nothing of its loops any more."""
+        """Lets the watchdog expect the next step of the end in time, and nothing of the loops any more."""
         watchdog = self.ctx.shared.watchdog
         watchdog.remove(self.name)
         watchdog.heartbeat(f"end:{self.name}", TASK_CANCEL_TIMEOUT_SECONDS)
@@ -352,7 +351,7 @@ class Account:
             published=self.publisher.published_count,
             results=self.sender.result_counts + self.intake.refused_counts,
             commands=self.intake.command_count,
-            throttled=round(self.sender.conditions.throttled_seconds, 1),
+            throttled=round(self.sender.throttled_seconds, 1),
             refused=(
                 *self.retained.refused_topics,
                 *self.publisher.refused_topics,
@@ -368,8 +367,8 @@ class Account:
             media=self.media.counts_by_state,
             media_bytes=self.media.fetched_bytes,
             media_stored=self.media.stored_bytes,
-            muted=self.sender.attempts.is_muted,
-            held=self.sender.hold_queue.held_count if self.windows.supported else None,
+            muted=self.sender.is_muted,
+            held=self.sender.held_count,
             extra={
                 "media": self.media.health_fields(stats.pending_media),
                 **self.home_assistant.health_fields(),
@@ -422,3 +421,8 @@ class Account:
         self.ctx.settings = settings
         await self.inbound.apply_people(self.registry.set_pins(settings.pins, now_ms()))
         self.ctx.signals.settings_changed.emit()
+        self.ctx.signals.people_changed.emit()  # the settings name people, and say who is exposed
+
+
+async def _wait_for_cancellation() -> None:
+    await asyncio.Event().wait()  # nobody sets it

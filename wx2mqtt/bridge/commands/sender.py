@@ -133,6 +133,21 @@ class CommandSender:
         settings, bucket = self._ctx.settings, self.conditions.bucket
         self.conditions.bucket = bucket.resized(settings.per_minute, settings.burst, loop_time())
 
+    @property
+    def throttled_seconds(self) -> float:
+        """Seconds until the throttling by WeChat ends; 0 without one."""
+        return self.conditions.throttled_seconds
+
+    @property
+    def is_muted(self) -> bool:
+        """Whether WeChat accepts messages that the recipients may not see."""
+        return self.attempts.is_muted
+
+    @property
+    def held_count(self) -> int | None:
+        """Number of commands that wait for a reply window; None for a backend without them."""
+        return self.hold_queue.held_count if self._ctx.backend.capabilities.has_reply_window else None
+
     def recheck(self) -> None:
         """Makes all queues check again whether their first command may be sent."""
         self._queues.rekey()
