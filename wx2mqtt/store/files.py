@@ -298,8 +298,9 @@ class ProcessingMarks:
 def _read_marks(path: Path) -> tuple[str, int, list[str]]:
     """Returns the message that was marked when the last process ended, how often by now, and fatal ones."""
     try:
-        first, *fatal = path.read_text(encoding="ascii").split("\n") or [""]
-    except (OSError, ValueError):
+        # Damaged bytes are left out: a file that cannot be read at all would never mark anything again.
+        first, *fatal = path.read_text(encoding="ascii", errors="ignore").split("\n")
+    except OSError:
         return _NO_MESSAGE, 0, []
     mark, _, kills = first.strip().partition(" ")
     fatal = [line for line in fatal if line][:MAX_FATAL_MESSAGES]

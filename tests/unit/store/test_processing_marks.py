@@ -85,6 +85,12 @@ def test_a_damaged_file_marks_nothing(path: Path, content: bytes) -> None:
         assert not marks.is_fatal("a")
 
 
+@pytest.mark.parametrize("content", [b"\xff" * 200, b"- 0".ljust(63) + b"\n\xff\n", b"x" * 65 + "é".encode()])
+def test_a_message_is_found_fatal_also_where_the_file_was_damaged(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    assert [killed(path, "fatal-1") for _ in range(3)] == [True, True, False]
+
+
 def test_the_fatal_messages_that_are_remembered_are_bounded(path: Path) -> None:
     fatal = "\n".join(f"{number:032x}" for number in range(MAX_FATAL_MESSAGES))
     path.write_text("f" * 32 + " 1".ljust(31) + "\n" + fatal + "\n")
