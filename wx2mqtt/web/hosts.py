@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from wx2mqtt.web.options import IpNetwork, WebOptions
 
 _HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[A-Za-z0-9_.-]{1,253})(?::([0-9]{0,5}))?", re.ASCII)
+_ORIGIN = re.compile(r"(https?)://([^/?#]*)", re.ASCII | re.IGNORECASE)
 _IPV6_NETWORK_BITS = 64
 _DEFAULT_PORTS = {"http": "80", "https": "443"}
 
@@ -97,14 +98,12 @@ def is_in_networks(address: str, networks: tuple[IpNetwork, ...]) -> bool:
 
 def _origin(url: str) -> str:
     """Returns the scheme, host and port of an HTTP URL, normalized; empty if it is none."""
-    try:
-        parts = urlsplit(url)
-    except ValueError:
+    match = _ORIGIN.match(url)  # urlsplit drops control characters before it splits
+    if match is None:
         return ""
-    if parts.scheme not in _DEFAULT_PORTS:
-        return ""
-    netloc = _netloc(parts.netloc, parts.scheme)
-    return f"{parts.scheme}://{netloc}" if netloc else ""
+    scheme = match[1].lower()
+    netloc = _netloc(match[2], scheme)
+    return f"{scheme}://{netloc}" if netloc else ""
 
 
 def _netloc(netloc: str, scheme: str) -> str:
