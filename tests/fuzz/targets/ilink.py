@@ -28,7 +28,7 @@ from tests.unit.wechat.ilink.entries import (
     voice,
 )
 from wx2mqtt.model import Cursor, Handle, SendKey
-from wx2mqtt.wechat.ilink.protocol import crypto, messages, reply_window, requests, responses, session
+from wx2mqtt.wechat.ilink.protocol import crypto, messages, quotes, reply_window, requests, responses, session
 from wx2mqtt.wechat.ilink.protocol.endpoints import GET_UPDATES, TrustedHosts, host_of
 from wx2mqtt.wechat.json_reader import UnreadableJson, parse_json
 
@@ -68,7 +68,7 @@ def _check_received(item: messages.ReceivedItem) -> None:
     if quote is not None:
         require_json(quote.detail())
         if quote.part is not None:
-            part = messages.selected_text(quote.text, quote.part)
+            part = quotes.selected_text(quote.text, quote.part)
             assert part is None or part in quote.text
 
 
@@ -302,7 +302,8 @@ TARGETS = (
                 "read_updates",
                 "SyncCursor.from_cursor",
             ),
-            *_names("messages", "read_message", "read_quote", "selected_text"),
+            *_names("messages", "read_message", "read_quote"),
+            *_names("quotes", "read_part", "selected_text"),
             *_names(
                 "crypto",
                 "picture_locator",

@@ -16,7 +16,7 @@ from wx2mqtt.errors import BadCommand
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.mqtt import commands, options, packets, reason_codes, topics
 from wx2mqtt.mqtt.broker import Publication
-from wx2mqtt.mqtt.packets import Encoding, MalformedPacket, Property
+from wx2mqtt.mqtt.packets import FIXED_VALUE_BYTES, MalformedPacket, Property
 from wx2mqtt.mqtt.payloads import REQUEST_CODES
 
 # Packets
@@ -37,9 +37,9 @@ def _property(random: Random) -> bytes:
             return bytes((identifier,)) + _counted(word) + _counted(word)
         case Property.SUBSCRIPTION_IDENTIFIER:
             return bytes((identifier,)) + packets.pack_varint(random.choice((1, 127, 128, 16_384)))
-    if identifier.encoding is Encoding.COUNTED:
+    if identifier not in FIXED_VALUE_BYTES:
         return bytes((identifier,)) + _counted(word)
-    return bytes((identifier,)) + random.choice((0, 1, 2, 255)).to_bytes(identifier.encoding.value, "big")
+    return bytes((identifier,)) + random.choice((0, 1, 2, 255)).to_bytes(FIXED_VALUE_BYTES[identifier], "big")
 
 
 def _properties(random: Random) -> bytes:

@@ -12,13 +12,13 @@ from tests.fuzz.mutators import grown, mutated
 from tests.fuzz.target import Target
 from tests.fuzz.targets.mqtt import check_refusal
 from tests.support.web import options
+from wx2mqtt.clock import parse_http_date
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.http import InvalidUrl, UrlParts, is_public, same_host
 from wx2mqtt.external.url_fetch import check_url, filename_in
 from wx2mqtt.web import file_response, hosts, request
 from wx2mqtt.web.auth import Authenticator
 from wx2mqtt.web.login_page import _local_path
-from wx2mqtt.wechat.http import parse_date
 
 _LOOP = asyncio.new_event_loop()
 _OPTIONS = options(
@@ -67,7 +67,7 @@ def _run_headers(data: bytes) -> None:
         byte_range = file_response.requested_range(headers, 1000, '"etag"', 1_700_000_000)
         assert byte_range is None or 0 <= byte_range.start < byte_range.stop <= 1000
     file_response.is_not_modified(headers, '"etag"', 1_700_000_000)
-    parse_date(lines[0])
+    parse_http_date(lines[0])
 
 
 _HEADERS = (
@@ -220,7 +220,7 @@ TARGETS = (
             *(
                 "web.file_response:requested_range",
                 "web.file_response:is_not_modified",
-                "wechat.http:parse_date",
+                "clock:parse_http_date",
             ),
         ),
         seeds=_HEADERS,

@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.bridge.outgoing import House, running
 from wx2mqtt.bridge.commands import expiry, queues, rate_limit, sender
-from wx2mqtt.clock import loop_time, monotonic
+from wx2mqtt.clock import boot_time, loop_time
 
 PassTime = Callable[[float], None]
 
@@ -31,7 +31,7 @@ def pass_time(monkeypatch: pytest.MonkeyPatch) -> PassTime:
         ahead += seconds
 
     for module in (expiry, queues, rate_limit, sender):
-        for clock in (loop_time, monotonic):
+        for clock in (loop_time, boot_time):
             if hasattr(module, clock.__name__):
                 monkeypatch.setattr(module, clock.__name__, lambda clock=clock: clock() + ahead)
     return pass_time
