@@ -30,7 +30,7 @@ from tests.unit.wechat.ilink.entries import (
 from wx2mqtt.model import Cursor, Handle, SendKey
 from wx2mqtt.wechat.ilink.protocol import crypto, messages, quotes, reply_window, requests, responses, session
 from wx2mqtt.wechat.ilink.protocol.endpoints import GET_UPDATES, TrustedHosts, host_of
-from wx2mqtt.wechat.json_reader import UnreadableJson, parse_json
+from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson, parse_json
 
 _QUOTED = text("heating is on", msg_id="7500000000000000001")
 _PART = {"start": "heat", "end": "on", "startindex": 0, "endindex": 0, "quotemd5": ""}
@@ -72,6 +72,16 @@ def _check_received(item: messages.ReceivedItem) -> None:
             assert part is None or part in quote.text
 
 
+def _check_identity(fields: JsonObject) -> None:
+    """Fails unless a message that is delivered again has the same id and digest."""
+    again = json.loads(json.dumps(fields))
+    message_id = messages.entry_id(fields)
+    assert message_id == message_id.strip() == messages.entry_id(again)
+    digest = messages.entry_digest(fields)
+    assert len(digest) == 40
+    assert digest == messages.entry_digest(again)
+
+
 def _run_updates(data: bytes) -> None:
     try:
         answer = parse_json(data)
@@ -82,6 +92,8 @@ def _run_updates(data: bytes) -> None:
     updates = responses.read_updates(answer)
     assert updates.hold_seconds is None or updates.hold_seconds > 0
     window = reply_window.ChatWindow()
+    for fields in updates.messages[:100]:
+        _check_identity(fields)
     for fields in updates.messages:
         try:
             received = messages.read_message(fields, BOT, "en", NOW_MS)
@@ -302,7 +314,7 @@ TARGETS = (
                 "read_updates",
                 "SyncCursor.from_cursor",
             ),
-            *_names("messages", "read_message", "read_quote"),
+            *_names("messages", "read_message", "read_quote", "entry_id", "entry_digest"),
             *_names("quotes", "read_part", "selected_text"),
             *_names(
                 "crypto",

@@ -6,6 +6,8 @@ import json
 from contextlib import suppress
 from random import Random
 
+from paho.mqtt.client import topic_matches_sub
+
 from tests.fuzz.mutators import HOSTILE_TEXTS, either, encode_json, grown, grown_json, mutated, mutated_json
 from tests.fuzz.oracles import JSON_MEMORY_FACTOR, LARGE_BYTES, require_json
 from tests.fuzz.target import Target
@@ -18,6 +20,7 @@ from wx2mqtt.mqtt import commands, options, packets, reason_codes, topics
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.packets import FIXED_VALUE_BYTES, MalformedPacket, Property
 from wx2mqtt.mqtt.payloads import REQUEST_CODES
+from wx2mqtt.settings.formats import topic_filter_fault
 
 # Packets
 
@@ -242,6 +245,7 @@ def _run_requests(data: bytes) -> None:
             lambda key: commands.read_level(fields, key),
             lambda key: commands.read_name(fields, key, allow_empty=True),
             lambda key: commands.read_integer(fields, key, 0),
+            lambda key: commands.read_flag(fields, key),
             lambda key: commands.read_digits(fields, key),
             lambda key: commands.read_names(fields, key),
         ):
@@ -289,7 +293,8 @@ def _run_json(data: bytes) -> None:
 
 
 def _run_topics(data: bytes) -> None:
-    text = data.decode("utf-8", "replace")
+    text, _, topic_filter = data.decode("utf-8", "replace").partition(" | ")
+    _check_filter(text, topic_filter)
     table = topics.Topics("wx")
     parsed = table.parse(text)
     if isinstance(parsed, topics.TextTopic):
@@ -317,6 +322,21 @@ def _run_topics(data: bytes) -> None:
         packets.check_topic(text)
 
 
+# paho's matcher calls itself once for each level.
+_MAX_PAHO_LEVELS = 200
+
+
+def _check_filter(topic: str, topic_filter: str) -> None:
+    """Fails unless a topic that a filter of the settings allows is one that paho matches as well."""
+    if topic_filter_fault(topic_filter):
+        return
+    allowed = topics.response_topic_allowed(topic, ("wx",), "homeassistant", (topic_filter,))
+    matches = topics.matches_filter(topic, topic_filter)
+    assert matches or not allowed
+    if topic and not topic.startswith("$") and topic.count("/") < _MAX_PAHO_LEVELS:
+        assert matches == topic_matches_sub(topic_filter, topic)
+
+
 _TOPICS = (
     b"wife",
     b"wx/out/wife",
@@ -325,6 +345,9 @@ _TOPICS = (
     b"wx/bridge/request/send",
     b"zigbee2mqtt/x/set",
     b"homeassistant/x",
+    b"answers/a/b | answers/+/b",
+    b"answers/a | answers/a/#",
+    b"answers//b | #",
 )
 _TOPIC_WORDS = (
     "wx",
@@ -338,6 +361,9 @@ _TOPIC_WORDS = (
     "image",
     "homeassistant",
     "other",
+    " | ",
+    "/+",
+    "/#",
 )
 
 
@@ -450,13 +476,13 @@ TARGETS = (
                 "read_name",
                 "read_integer",
             ),
-            *("read_digits", "read_names"),
+            *("read_flag", "read_digits", "read_names"),
         ),
         seeds=_COMMANDS,
         generate=mutated_json(_COMMANDS, _KEYS),
         grow=either(grown_json(_COMMANDS, _KEYS), _large_command),
         cost_factor=3.0,
-        memory_factor=2.0,
+        memory_factor=JSON_MEMORY_FACTOR,
     ),
     Target(
         name="mqtt.topics",
@@ -465,7 +491,7 @@ TARGETS = (
             "topics",
             *("Topics.parse", "Topics.qos", "Topics.message", "Topics.out", "Topics.result", "Topics.event"),
             *("Topics.text", "Topics.request", "Topics.response", "Topics.window", "Topics.retained"),
-            *("is_topic_level", "response_topic_allowed"),
+            *("is_topic_level", "response_topic_allowed", "matches_filter"),
         ),
         seeds=_TOPICS,
         generate=mutated(_TOPICS, _TOPIC_WORDS),

@@ -128,12 +128,18 @@ _VALUES = (
     b"home",
     b"wx/base",
     b"wife",
+    b"answers/+/#",
 )
 
 
 def _run_values(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
-    for check in (formats.account_fault, formats.level_fault, formats.topic_fault):
+    for check in (
+        formats.account_fault,
+        formats.level_fault,
+        formats.topic_fault,
+        formats.topic_filter_fault,
+    ):
         assert isinstance(check(text), str)
     assert formats.printable(text).isprintable() or not text
     formats.is_within(text, "wx")
@@ -204,6 +210,7 @@ TARGETS = (
                     "unprintable",
                     "level_fault",
                     "topic_fault",
+                    "topic_filter_fault",
                     "is_within",
                     "printable",
                     "parse_size",
@@ -219,9 +226,9 @@ TARGETS = (
             ),
         ),
         seeds=_VALUES,
-        generate=mutated(_VALUES, ("://", ":", "/", "MB", "d", "h", ".", "[", "]", "0", "9")),
-        grow=grown(_VALUES, ("://", ":", "/", "0", "9", ".", "a")),
+        generate=mutated(_VALUES, ("://", ":", "/", "MB", "d", "h", ".", "[", "]", "0", "9", "+", "#")),
+        grow=grown(_VALUES, ("://", ":", "/", "0", "9", ".", "a", "+/")),
         cost_factor=4.0,
-        memory_factor=4.0,
+        memory_factor=12.0,  # the pattern of a host name remembers each label; the file is the owner's
     ),
 )

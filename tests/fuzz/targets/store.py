@@ -7,9 +7,11 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import tarfile
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -29,7 +31,7 @@ from wx2mqtt.simulator import samples
 from wx2mqtt.store import archive, file_type, people_copy
 from wx2mqtt.store.archive import FORMAT_VERSION, HEADER_NAME, BadBackup
 from wx2mqtt.store.backup import restore_store
-from wx2mqtt.store.files import SavedLoginFile
+from wx2mqtt.store.files import MAX_KILLS, ProcessingMarks, SavedLoginFile
 from wx2mqtt.store.people import person_from_json
 from wx2mqtt.store.queries import blob_from_text, storable_text
 
@@ -209,6 +211,41 @@ def _deep_json(random: Random) -> bytes:
 
 _LOOP = asyncio.new_event_loop()
 
+# Marks of the message that is being processed
+
+_MARKS = (
+    b"",
+    f"{'0' * 32} 1".ljust(63).encode() + b"\n" + b"1" * 32 + b"\n",
+    b"- 0".ljust(63) + b"\n" + b"".join(b"%032x\n" % number for number in range(70)),
+)
+
+
+@contextmanager
+def _marks_of_process(path: Path) -> Iterator[ProcessingMarks]:
+    """Returns the marks of one process, whose end closes the file."""
+    marks = ProcessingMarks(path)
+    try:
+        yield marks
+    finally:
+        if marks._handle is not None:
+            os.close(marks._handle)
+
+
+def _run_marks(data: bytes) -> None:
+    """Fails unless the message that processes are killed at is found, whatever the file held before."""
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
+        path = Path(name) / "home.json.processing"
+        path.write_bytes(data)
+        key = data[:100].decode("utf-8", "replace")
+        for _ in range(MAX_KILLS):
+            with _marks_of_process(path) as marks, marks.processing(key):
+                killed = path.read_bytes()
+            path.write_bytes(killed)
+        for _ in range(2):  # also after one more start
+            with _marks_of_process(path) as marks:
+                assert marks.is_fatal(key)
+
+
 # Types of files
 
 
@@ -293,6 +330,16 @@ TARGETS = (
         generate=mutated_json(_PEOPLE, ("home", "wife", "friend", "persons", "levels")),
         grow=either(grown_json(_PEOPLE, ("home", "wife")), _deep_json),
         cost_factor=3.0,
+        memory_factor=3.0,
+    ),
+    Target(
+        name="store.processing_marks",
+        run=_run_marks,
+        parsers=_store("files:ProcessingMarks.is_fatal", "files:ProcessingMarks.processing"),
+        seeds=_MARKS,
+        generate=mutated(_MARKS, ("\n", " ", "-", "0", "1", "2", "f" * 32)),
+        grow=grown(_MARKS, ("\n", " ", "-", "f" * 32)),
+        cost_factor=4.0,  # four processes read the file
         memory_factor=3.0,
     ),
     Target(

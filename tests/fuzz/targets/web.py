@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from ipaddress import ip_network
+from ipaddress import IPv6Address, ip_network
 
 from starlette.requests import Request
 
@@ -14,7 +14,8 @@ from tests.fuzz.targets.mqtt import check_refusal
 from tests.support.web import options
 from wx2mqtt.clock import parse_http_date
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.external.http import InvalidUrl, UrlParts, is_public, same_host
+from wx2mqtt.external.http import InvalidUrl, UrlParts, is_public, plain_address, same_host
+from wx2mqtt.external.local_networks import is_local
 from wx2mqtt.external.url_fetch import check_url, filename_in
 from wx2mqtt.web import file_response, hosts, request
 from wx2mqtt.web.auth import Authenticator
@@ -49,6 +50,7 @@ def _run_headers(data: bytes) -> None:
             and ".." not in client.prefix.split("/")
         )
     for line in lines[:8]:
+        _check_client(line)
         assert request.preferred_language(line, "en") in {"en", "zh"}
         host = hosts.host_of_header(line)
         assert len(host) <= 253
@@ -59,7 +61,7 @@ def _run_headers(data: bytes) -> None:
                 _OPTIONS.host,
             } or hosts.parse_address(host)
         if _HOSTS.is_same_origin(line, "localhost:8099"):
-            assert line.startswith(("http://", "https://"))
+            assert line.lower().startswith(("http://", "https://"))
         path = _local_path(line)
         assert path.startswith("/")
         assert not path.startswith("//")
@@ -70,8 +72,22 @@ def _run_headers(data: bytes) -> None:
     parse_http_date(lines[0])
 
 
+def _check_client(text: str) -> None:
+    """Fails unless an address belongs to the network that counts as its client, and another text to none."""
+    network = hosts.client_network(text)
+    assert hosts.client_network(network) == network
+    address = hosts.parse_address(text)
+    if address is None:
+        assert not hosts.is_in_networks(text, _OPTIONS.proxies)
+        return
+    own = ip_network(network)
+    assert own.num_addresses == (1 if own.version == 4 else 1 << 64)
+    assert hosts.is_in_networks(text, (own,))
+
+
 _HEADERS = (
     b'203.0.113.9, 10.9.9.9\nhttps\n/wechat\n/api/hassio_ingress/x\nbytes=0-99\nThu, 01 Jan 1970 00:00:00 GMT\nW/"etag"\nThu, 01 Jan 2026 00:00:00 GMT',
+    b"2001:db8::1:2\n10.0.0.1\n::ffff:10.0.0.1\nfe80::1%eth0\n::1\n[2001:db8::1]\n-\n203.0.113.1",
     b'zh-CN,zh;q=0.9,en;q=0.8\nlocalhost:8099\n[::1]:8099\nhttp://localhost:8099\nbytes=-5\n"etag"\n*\nx',
 )
 _HEADER_WORDS = (
@@ -129,6 +145,7 @@ def _run_form(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
     assert not authenticator.log_in(text, "203.0.113.1").session_key
     assert not authenticator.is_session_valid(text)
+    assert authenticator.login_wait(text[:100]) >= 0.0
     authenticator.authenticate(session_key=text, token=text, address=text[:100])
     authenticator.log_out(text)
 
@@ -139,6 +156,11 @@ _FORMS = (
     b"a=1&a=2&b=",
     b"",
 )
+
+
+_LOCAL = (ip_network("10.0.0.0/8"), ip_network("93.184.216.0/24"), ip_network("2001:db8::/48"))
+# Under which IPv6 writes an IPv4 address: mapped, and of a network with IPv6 only.
+_IPV6_PREFIXES = (int(IPv6Address("::ffff:0:0")), int(IPv6Address("64:ff9b::")))
 
 
 def _run_url(data: bytes) -> None:
@@ -155,9 +177,26 @@ def _run_url(data: bytes) -> None:
         target = base.join(text)
         _check_parts(target)
         assert not target.url.username
-    assert same_host(text, text)
+    assert same_host(text[:1000], text[:1000])  # a longer name has no address, which is asked for first
     if is_public(text):
         assert hosts.parse_address(text) is not None
+    _check_local(text)
+
+
+def _check_local(text: str) -> None:
+    """Fails unless an address is local in each form in which it can be written, and another text is not."""
+    plain = plain_address(text)
+    assert not is_local(text, ())
+    if plain is None:
+        assert not is_local(text, _LOCAL)
+        return
+    assert plain_address(str(plain)) == plain
+    forms = [text, str(plain), f"{plain}%eth0"]
+    if plain.version == 4:
+        forms += [str(IPv6Address(prefix + int(plain))) for prefix in _IPV6_PREFIXES]
+    expected = any(network.version == plain.version and plain in network for network in _LOCAL)
+    assert {is_local(form, _LOCAL) for form in forms} == {expected}
+    assert is_local(text, (ip_network(str(plain)),))
 
 
 def _check_parts(parts: UrlParts) -> None:
@@ -177,6 +216,8 @@ _URLS = (
     b"8.8.8.8",
     b"::ffff:10.0.0.1",
     b"64:ff9b::a00:1",
+    b"93.184.216.34",
+    b"fe80::1%eth0",
 )
 _URL_WORDS = (
     "http://",
@@ -214,6 +255,8 @@ TARGETS = (
                     "AllowedHosts.is_same_origin",
                     "host_of_header",
                     "normalized_host",
+                    "client_network",
+                    "is_in_networks",
                     "parse_address",
                 )
             ),
@@ -227,7 +270,7 @@ TARGETS = (
         generate=mutated(_HEADERS, _HEADER_WORDS),
         grow=grown(_HEADERS, _HEADER_WORDS),
         cost_factor=4.0,
-        memory_factor=2.0,
+        memory_factor=4.0,  # the library splits a date into tokens; the HTTP servers and clients bound a header
     ),
     Target(
         name="web.file_names",
@@ -249,7 +292,7 @@ TARGETS = (
             "web.request:read_form",
             *(
                 f"web.auth:Authenticator.{name}"
-                for name in ("log_in", "authenticate", "is_session_valid", "log_out")
+                for name in ("log_in", "login_wait", "authenticate", "is_session_valid", "log_out")
             ),
         ),
         seeds=_FORMS,
@@ -262,9 +305,10 @@ TARGETS = (
         run=_run_url,
         parsers=(
             *("external.url_fetch:check_url", "external.url_fetch:filename_in"),
+            "external.local_networks:is_local",
             *(
                 f"external.http:{name}"
-                for name in ("UrlParts.parse", "UrlParts.join", "is_public", "same_host")
+                for name in ("UrlParts.parse", "UrlParts.join", "is_public", "plain_address", "same_host")
             ),
         ),
         seeds=_URLS,
