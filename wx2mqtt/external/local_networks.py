@@ -92,9 +92,12 @@ def _ipv6_network(address: str, prefix_bits: str) -> Iterator[IPv6Network]:
 
 
 def _read(name: str) -> str:
-    """Returns the text of a file; empty without it, such as on a machine without IPv6."""
+    """Returns the text of a file; empty without it, such as on a machine without IPv6.
+
+    The name of an interface may be any bytes.
+    """
     with suppress(OSError):
-        return (READ_FOLDER / name).read_text()
+        return (READ_FOLDER / name).read_text(encoding="utf-8", errors="replace")
     return ""
 
 

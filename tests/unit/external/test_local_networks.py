@@ -66,6 +66,13 @@ def test_own_addresses_and_what_is_on_the_link_count_and_tunnels_and_routers_do_
     ]
 
 
+def test_the_name_of_an_interface_may_be_any_bytes(tmp_path, monkeypatch):
+    monkeypatch.setattr("wx2mqtt.external.local_networks.READ_FOLDER", tmp_path)
+    (tmp_path / "if_inet6").write_bytes(IF_INET6.encode().replace(b"eth0", b"b\xfcro"))
+    (tmp_path / "ipv6_route").write_bytes(IPV6_ROUTE.encode().replace(b"eth0", b"b\xfcro"))
+    assert len(read_local_networks()) == 3
+
+
 def test_every_address_of_this_machine_is_local():
     families = {2, 10}  # AF_INET, AF_INET6
     addresses = [
