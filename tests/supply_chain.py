@@ -1,8 +1,10 @@
 """What the bridge installs besides itself: `python -m tests.supply_chain`.
 
-- `sbom [FILE]` writes a software bill of materials (CycloneDX 1.6, JSON): each package of `deploy/requirements.lock`
-  with its version, the hashes of its files, its licence and what it depends on. The same lock gives the same bytes.
-- `audit` asks for known vulnerabilities of these packages (pip-audit, from the environment .venv-audit). Exit code 0:
+- `sbom [FILE]` writes a software bill of materials (CycloneDX 1.6, JSON): each package that is installed with the
+  bridge, or with its extra `fallback` (scope `optional`), with its version, the hashes of its files, its licence and
+  what it depends on. The same locks give the same bytes.
+- `audit` asks for known vulnerabilities of these packages and of those that build the bridge (pip-audit, from the
+  environment .venv-audit). Exit code 0:
   none; 1: some, they are listed; 75: the data could not be reached, so nothing is known.
 """
 
@@ -26,7 +28,7 @@ from cyclonedx.model import (
     XsUri,
 )
 from cyclonedx.model.bom import Bom
-from cyclonedx.model.component import Component, ComponentType
+from cyclonedx.model.component import Component, ComponentScope, ComponentType
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 from packaging.utils import canonicalize_name
@@ -36,6 +38,8 @@ from tests.support.lock import Pin, installed, read_lock
 
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "deploy/requirements.lock"
+FALLBACK_LOCK = ROOT / "deploy/fallback.lock"
+BUILD_LOCK = ROOT / "deploy/build.lock"
 LICENCES = ROOT / "deploy/licences.toml"
 AUDIT = ROOT / ".venv-audit/bin/pip-audit"
 TEMPORARY_FAILURE = 75
@@ -47,8 +51,10 @@ def licences() -> dict[str, str]:
     return packages
 
 
-def bill_of_materials(pins: Mapping[str, Pin], expressions: Mapping[str, str]) -> Bom:
-    """Returns the packages of a lock as components of the bridge. Raises KeyError for one without a licence."""
+def bill_of_materials(
+    required: Mapping[str, Pin], optional: Mapping[str, Pin], expressions: Mapping[str, str]
+) -> Bom:
+    """Returns the packages of the locks as components of the bridge. Raises KeyError for one without a licence."""
     product = Component(
         name="wx2mqtt",
         version=wx2mqtt.__version__,
@@ -56,7 +62,15 @@ def bill_of_materials(pins: Mapping[str, Pin], expressions: Mapping[str, str]) -
         bom_ref="wx2mqtt",
         licenses=[LicenseFactory().make_from_string("MIT")],
     )
-    components = {name: _component(name, pin, expressions[name]) for name, pin in pins.items()}
+    components = {
+        name: _component(
+            name,
+            pin,
+            expressions[name],
+            ComponentScope.REQUIRED if name in required else ComponentScope.OPTIONAL,
+        )
+        for name, pin in {**optional, **required}.items()
+    }
     bom = Bom(components=components.values())
     bom.metadata.component = product
     bom.register_dependency(product, components.values())
@@ -71,7 +85,7 @@ def bill_of_materials(pins: Mapping[str, Pin], expressions: Mapping[str, str]) -
     return bom
 
 
-def _component(name: str, pin: Pin, expression: str) -> Component:
+def _component(name: str, pin: Pin, expression: str, scope: ComponentScope) -> Component:
     marker = pin.requirement.marker
     files = ExternalReference(
         type=ExternalReferenceType.DISTRIBUTION,
@@ -82,6 +96,7 @@ def _component(name: str, pin: Pin, expression: str) -> Component:
         name=name,
         version=pin.version,
         type=ComponentType.LIBRARY,
+        scope=scope,
         bom_ref=f"{name}=={pin.version}",
         purl=PackageURL(type="pypi", name=name, version=pin.version),
         licenses=[LicenseFactory().make_from_string(expression)],
@@ -90,32 +105,24 @@ def _component(name: str, pin: Pin, expression: str) -> Component:
     )
 
 
-def as_json(bom: Bom, lock: bytes) -> str:
-    """Returns CycloneDX 1.6. The serial number comes from the lock and there is no time: equal locks, equal text."""
+def as_json(bom: Bom, locks: bytes) -> str:
+    """Returns CycloneDX 1.6. The serial number comes from the locks and there is no time: equal locks, equal text."""
     document = json.loads(JsonV1Dot6(bom).output_as_string())
-    document["serialNumber"] = uuid.uuid5(uuid.NAMESPACE_URL, lock.hex()).urn
+    document["serialNumber"] = uuid.uuid5(uuid.NAMESPACE_URL, locks.hex()).urn
     del document["metadata"]["timestamp"]
     return json.dumps(document, indent=2, sort_keys=True) + "\n"
 
 
 def sbom() -> str:
-    return as_json(bill_of_materials(read_lock(LOCK), licences()), LOCK.read_bytes())
+    bom = bill_of_materials(read_lock(LOCK), read_lock(FALLBACK_LOCK), licences())
+    return as_json(bom, LOCK.read_bytes() + FALLBACK_LOCK.read_bytes())
 
 
 def audit() -> int:
     """Asks pip-audit, prints what is known, and returns the exit code."""
-    command = [
-        str(AUDIT),
-        "--requirement",
-        str(LOCK),
-        "--require-hashes",
-        "--disable-pip",
-        "--format",
-        "json",
-    ]
-    result = subprocess.run(
-        [*command, "--progress-spinner", "off"], capture_output=True, text=True, check=False
-    )
+    locks = [option for lock in (LOCK, FALLBACK_LOCK, BUILD_LOCK) for option in ("--requirement", str(lock))]
+    modes = ["--require-hashes", "--disable-pip", "--format", "json", "--progress-spinner", "off"]
+    result = subprocess.run([str(AUDIT), *locks, *modes], capture_output=True, text=True, check=False)
     code, lines = audit_result(result.stdout, result.stderr)
     sys.stdout.write("\n".join(lines) + "\n")
     return code

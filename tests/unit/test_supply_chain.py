@@ -23,7 +23,9 @@ from tests import supply_chain
 from tests.support.lock import read_lock
 
 ROOT = Path(__file__).parents[2]
-PINS = read_lock(supply_chain.LOCK)
+REQUIRED = read_lock(supply_chain.LOCK)
+PINS = {**read_lock(supply_chain.FALLBACK_LOCK), **REQUIRED}
+ALL_PINS = {**read_lock(supply_chain.BUILD_LOCK), **PINS}
 LICENCES = tomllib.loads(supply_chain.LICENCES.read_text(encoding="utf-8"))
 SPDX = get_spdx_licensing()
 # What packages from before SPDX expressions write into their metadata.
@@ -43,6 +45,8 @@ def stated_licences(name: str) -> set[str]:
     facts = metadata.metadata(name)
     if "License-Expression" in facts:
         return set(SPDX.license_keys(facts["License-Expression"]))
+    if "License" in facts and not SPDX.validate(facts["License"]).errors:
+        return set(SPDX.license_keys(facts["License"]))
     classifiers = [
         line.rpartition(" :: ")[2]
         for line in facts.get_all("Classifier") or ()
@@ -52,17 +56,17 @@ def stated_licences(name: str) -> set[str]:
 
 
 def test_each_locked_package_has_a_licence_and_no_other_has():
-    assert LICENCES["packages"].keys() == PINS.keys()
+    assert LICENCES["packages"].keys() == ALL_PINS.keys()
 
 
-@pytest.mark.parametrize("name", sorted(PINS))
+@pytest.mark.parametrize("name", sorted(ALL_PINS))
 def test_the_listed_licence_is_allowed_and_is_the_one_that_the_package_states(name):
     listed = LICENCES["packages"][name]
     assert SPDX.validate(listed).errors == []
     parsed = SPDX.parse(listed)
     alternatives = parsed.args if type(parsed) is SPDX.OR else [parsed]
     assert any(set(SPDX.license_keys(choice)) <= set(LICENCES["allowed"]) for choice in alternatives)
-    if PINS[name].requirement.marker is None:
+    if ALL_PINS[name].requirement.marker is None:
         stated = stated_licences(name)
         assert stated <= set(SPDX.license_keys(listed))
 
@@ -79,6 +83,7 @@ def test_the_list_of_components_is_valid_and_has_each_locked_package_with_versio
         (files,) = component["externalReferences"]
         assert {digest["content"] for digest in files["hashes"]} == set(pin.hashes)
         assert component["licenses"]
+        assert component["scope"] == ("required" if name in REQUIRED else "optional")
 
 
 def test_the_list_says_which_component_needs_which():
@@ -94,7 +99,7 @@ def test_equal_locks_give_equal_lists():
 
 def test_a_package_without_a_licence_is_not_listed_silently():
     with pytest.raises(KeyError, match="httpx"):
-        supply_chain.bill_of_materials({"httpx": PINS["httpx"]}, {})
+        supply_chain.bill_of_materials({"httpx": PINS["httpx"]}, {}, {})
 
 
 @pytest.mark.parametrize(
