@@ -151,7 +151,8 @@ async def at_home(folder: Path, broker_config: str = "") -> AsyncIterator[Home]:
             await home.phone.post("settings", strict=True)
             try:
                 yield home
-                assert await home.phone.get("violations") == []
+                violations = await home.phone.get("violations")
+                assert violations == [], violations
             except BaseException:
                 print("\n".join(home.bridge.log[-80:]))  # noqa: T201 - pytest shows it with the failure
                 raise
