@@ -40,4 +40,12 @@ def test_each_measure_names_a_test_that_exists(row):
 
 
 def test_each_actor_meets_a_measure_and_no_other_actor_is_named():
-    assert {row[0] for row in MEASURES} == {row[0] for row in table("Who")}
+    actors = table("Who")
+    assert {len(row) for row in actors} == {2}
+    assert {row[0] for row in MEASURES} == {row[0] for row in actors}
+
+
+def test_what_reads_from_an_entry_exists():
+    for row in table("Where"):
+        for name in re.findall(r"`([^`]+)`", row[2]):
+            assert (ROOT / "wx2mqtt" / name).exists(), name
