@@ -1,8 +1,9 @@
 """The table of message kinds: what each kind is, how it is described, labelled and sent.
 
 A new kind is a member of `model.Kind`, a row here, and a reader in the `protocol` package of each backend
-that receives it. The schemas, the placeholders, the names on the status page, the kinds that a command can
-send and README's table are made from these rows.
+that receives it: in `MESSAGE_READERS` (webwx `messages.py`), in `APP_READERS` where it is an app message
+(webwx `app_messages.py`), in `ITEM_READERS` (ilink `messages.py`). The schemas, the placeholders, the
+names on the status page, the kinds that a command can send and README's table are made from these rows.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 class ChatKind(StrEnum):
     """Kind of a chat (README, "A message"). The values are published and stored.
 
-    To rename one, migrate the stored people as well (`store/people.py`, `people.json`).
+    To rename one, add a script to `store/sql/` for the stored rows, and accept the old value in
+    `store/people.py` (`person_from_json`), which also reads `people.json`.
     """
 
     FRIEND = "friend"

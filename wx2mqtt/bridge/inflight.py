@@ -24,9 +24,6 @@ log = structlog.get_logger(__name__)
 # Publishes that wait for a PUBACK; mosquitto queues 1000, and most brokers allow at least 100.
 MAX_UNACKED_PUBLISHES = 100
 
-# Messages that are published but not yet marked: so many may be published twice when the process is killed.
-MAX_REPEATED_MESSAGES = 20
-
 # The most that an MQTT 5 PUBLISH needs besides topic and payload.
 PACKET_OVERHEAD_BYTES = 128
 

@@ -28,7 +28,6 @@ from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inflight import (
     MAX_HEAD_DISCONNECTS,
-    MAX_REPEATED_MESSAGES,
     MAX_UNACKED_PUBLISHES,
     InflightWindow,
     RefusedTopics,
@@ -47,6 +46,9 @@ ACK_GATHER_SECONDS = 0.005
 # The rows of a topic are dropped when the broker has refused every one of them for this long.
 REFUSED_GIVE_UP_SECONDS = 7 * 86_400.0
 DROP_REASON = "refused by the broker for 7 days"
+
+# Messages that are published but not yet marked: so many may be published twice when the process is killed.
+MAX_REPEATED_MESSAGES = 20
 
 # Categories of rows with a message from WeChat; `MAX_REPEATED_MESSAGES` counts only these.
 MESSAGE_CATEGORIES = frozenset({"message", "plain"})

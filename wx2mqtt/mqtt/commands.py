@@ -41,7 +41,8 @@ FILE_KINDS = tuple(map(str, attachment_kinds()))
 COMMAND_KINDS = ("text", *FILE_KINDS, "recall")
 FILE_SOURCES = ("path", "url", "data")
 PRIORITIES = ("high", "normal", "low")
-# `bridge/commands` acts on them, `schemas/requests.py` describes each.
+# `model.Command` holds them, `schemas/requests.py` describes each. `bridge/commands/validation.py` accepts or
+# refuses a command, `sender.py` beside it decides when one is sent (`_next_step`).
 COMMAND_KEYS = (
     *("text", "kind", "path", "url", "data", "name", "message_id"),
     *("id", "ttl", "mention", "hold", "priority", "urgent", "also_wechat"),

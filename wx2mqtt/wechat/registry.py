@@ -1,8 +1,9 @@
 """The table of backends, with all that the rest of the program needs to know about each.
 
-A new backend is a package beside this file, an entry here and a section in `settings/schema.py`; the demo
-names the two that the simulator speaks. Packages of this layer (settings, mqtt) must not import this file;
-they get what they need of an entry as parameters.
+A new backend is a package beside this file, an entry here, and in `settings/schema.py` a section and a
+`BackendName`, with keys of `Pin` and `Expect` if it has its own; the demo names the two that the
+simulator speaks. Packages of this layer (settings, mqtt) must not import this file; they get what they
+need of an entry as parameters.
 """
 
 from __future__ import annotations

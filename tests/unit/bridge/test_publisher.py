@@ -23,11 +23,10 @@ from tests.unit.store.make import message
 from wx2mqtt.bridge import inflight, outbox_reader
 from wx2mqtt.bridge.inflight import (
     MAX_HEAD_DISCONNECTS,
-    MAX_REPEATED_MESSAGES,
     MAX_UNACKED_PUBLISHES,
     InflightWindow,
 )
-from wx2mqtt.bridge.publisher import REFUSED_GIVE_UP_SECONDS, Publisher
+from wx2mqtt.bridge.publisher import MAX_REPEATED_MESSAGES, REFUSED_GIVE_UP_SECONDS, Publisher
 from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.errors import StoreFull
 from wx2mqtt.model import Cursor, Json

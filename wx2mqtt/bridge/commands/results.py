@@ -1,7 +1,7 @@
 """Makes the results of commands and their publications.
 
 A result goes to `result/<user>`, to the response topic of the command, and to `bridge/response/<name>` for a
-`request/send` or `request/recall`.
+`request/send` or `request/recall`. The QoS of a topic is in `mqtt/topics.py` (`TOPIC_TABLE`).
 """
 
 from __future__ import annotations

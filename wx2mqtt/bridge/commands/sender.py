@@ -402,7 +402,7 @@ class CommandSender:
                 self.conditions.online = False
                 self._ctx.signals.logged_out.emit(error)
             case WindowClosed() if queue and self.hold_queue.closed_window(queue.first):
-                pass  # `_hold_while_closed` holds them
+                pass  # the next step of the queue is a HoldStep
             case _:
                 back_off(queue)
 

@@ -2,6 +2,7 @@
 
 WeChat often answers without a byte, for a while or always (webwx 2.16.7): after a few such answers in a row
 the file counts as gone. After other failures a download is tried again for a day.
+Besides, `downloader.py` pauses all downloads of an account after a failure that concerns them all.
 """
 
 from __future__ import annotations

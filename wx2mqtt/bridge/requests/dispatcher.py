@@ -1,7 +1,7 @@
 """Dispatches `bridge/request/<name>` to its handler, and stores the answer for `bridge/response/<name>`.
 
-Handlers are in `handlers.py`, `actions.py` and `bridge/media/request.py`. `send` and `recall` are commands
-and do not come here.
+Handlers are in `handlers.py`, `actions.py`, `bridge/media/request.py` and, for the whole program,
+`app/application.py`. `send` and `recall` are commands and do not come here.
 """
 
 from __future__ import annotations
