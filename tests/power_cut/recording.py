@@ -27,11 +27,13 @@ KEEP = "1s"
 
 
 def missing() -> str:
-    """Returns why nothing can be recorded here; empty if it can."""
-    if STRACE is None:
-        return "strace is missing (Debian: apt-get install strace)"
-    tried = subprocess.run([STRACE, "-o", "/dev/null", "true"], capture_output=True, text=True, check=False)
-    return f"strace may not trace here: {tried.stderr.strip()[:200]}" if tried.returncode else ""
+    """Returns which program is missing for a recording; empty if none is."""
+    return "" if STRACE else "strace is missing (Debian: apt-get install strace)"
+
+
+def may_trace() -> bool:
+    """Returns whether a program may trace another here; true also where strace is missing, which `missing` says."""
+    return STRACE is None or not subprocess.run([STRACE, "-o", "/dev/null", "true"], check=False).returncode
 
 
 async def record(folder: Path, rounds: int, fault: str = "") -> list[TracedCall]:
