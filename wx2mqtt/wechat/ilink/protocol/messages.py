@@ -75,11 +75,11 @@ def read_message(entry: JsonObject, bot: str, language: Language, now: int) -> R
     time = created_at if 0 < created_at < MAX_TIME_MS else 0
     items, _ = read_objects(entry, "item_list")
     message_id = _message_id(entry, items)
-    repeated_facts = _repeated_facts(entry, items, sender, time)
+    repeated = _hash_repeated_facts(entry, items, sender, time)
     received: list[ReceivedItem] = []
     for index, item in enumerate(items or [{}]):  # a message without items is published, too
         content = _read_content(item, language)
-        key = _item_key(repeated_facts, index)
+        key = _item_key(repeated, index)
         message = Message(
             key=key,
             id=_item_id(message_id, index) or key,
@@ -126,20 +126,26 @@ def _read_id(entry: JsonObject, key: str) -> str:
     return message_id if message_id.strip("0") else ""  # 0 stands for no id
 
 
-def _repeated_facts(entry: JsonObject, items: list[JsonObject], sender: str, time: int) -> list[Json]:
-    """Returns what is equal in two deliveries of a message (ilink 4.5.2).
+def _hash_repeated_facts(entry: JsonObject, items: list[JsonObject], sender: str, time: int) -> hashlib._Hash:
+    """Returns a digest that begins with what is equal in two deliveries of a message (ilink 4.5.2).
 
     WeChat may send a message again seconds later under a new id. Content and time stay the same. The id is
     used only where the message has no time.
     """
     time_or_id = time or read_text(entry, "message_id") or read_text(entry, "seq")
-    return [sender, time_or_id, [_fingerprint(item) for item in items]]
+    facts = json.dumps([sender, time_or_id, [_fingerprint(item) for item in items]], ensure_ascii=True)
+    return hashlib.sha256(facts.removesuffix("]").encode())
 
 
-def _item_key(repeated_facts: list[Json], index: int) -> str:
-    """Returns the key of an item, by which a message that is delivered twice is recognised."""
-    serialized = json.dumps([*repeated_facts, index], ensure_ascii=True)
-    return hashlib.sha256(serialized.encode()).hexdigest()[:KEY_CHARACTERS]
+def _item_key(repeated: hashlib._Hash, index: int) -> str:
+    """Returns the key of an item, by which a message that is delivered twice is recognised.
+
+    It is the digest of the list of the repeated facts and the index. Each item adds only its index: a message
+    may have thousands.
+    """
+    digest = repeated.copy()
+    digest.update(f", {index}]".encode())
+    return digest.hexdigest()[:KEY_CHARACTERS]
 
 
 _STABLE_FIELDS = ("text", "file_name", "len", "md5", "playtime", "mid_size", "video_size", "video_md5")

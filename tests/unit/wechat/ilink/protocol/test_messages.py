@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.cost import is_in_proportion
 from tests.unit.wechat.ilink.entries import (
     BOT,
     KEY,
@@ -192,6 +193,18 @@ def test_the_address_of_bytes_may_be_another_when_it_comes_again() -> None:
 )
 def test_another_message_has_another_key(changes: dict[str, Any]) -> None:
     assert key(entry()) not in {message.key for message in messages_of(read(entry(**changes)))}
+
+
+def test_keys_are_the_same_in_every_version() -> None:
+    assert [message.key for message in messages_of(read(entry(text("one"), image(), text("一"))))] == [
+        "15c7629fea7d711e409994ae6eaf3cfc2bcc3420",
+        "6a7791511b28fb1c0b09c6f809a49f42472590ab",
+        "b0959cd48405853b07672e02ed4405e08a5a646e",
+    ]
+
+
+def test_many_items_in_a_message_cost_in_proportion() -> None:
+    assert is_in_proportion(lambda size: read(entry(*[text("")] * size)), 4000)
 
 
 def test_two_pictures_at_once_have_two_keys() -> None:
