@@ -664,17 +664,17 @@ def rejection_text(language: Language, bad: BadCommand) -> str:
     """Returns the sentence that says why a command or request was rejected.
 
     The fact `expected` is itself a key of `BRIDGE_MESSAGES` and is translated, too. Long facts are cut.
+    A lone surrogate, which UTF-8 cannot hold, becomes `?`.
     """
-    facts = {name: fact if name in _OWN_FACTS else _shortened(fact) for name, fact in bad.facts.items()}
+    facts = {name: fact if name in _OWN_FACTS else _quotable(fact) for name, fact in bad.facts.items()}
     if "expected" in facts:
         facts["expected"] = bridge_text(language, str(facts["expected"]))
     return bridge_text(language, bad.message_key, **facts)
 
 
-def _shortened(fact: object) -> object:
+def _quotable(fact: object) -> object:
     """Returns the beginning of a long text: whoever sends a command chooses what its refusal quotes."""
-    return (
-        f"{fact[:MAX_FACT_CHARACTERS]}…"
-        if isinstance(fact, str) and len(fact) > MAX_FACT_CHARACTERS
-        else fact
-    )
+    if not isinstance(fact, str):
+        return fact
+    begin = fact[:MAX_FACT_CHARACTERS].encode("utf-8", "replace").decode()
+    return begin if len(fact) <= MAX_FACT_CHARACTERS else f"{begin}…"

@@ -48,6 +48,12 @@ def test_every_sentence_stands_in_both_languages_with_the_same_facts(key):
     assert any("\u4e00" <= sign <= "\u9fff" for sign in chinese)
 
 
+def test_a_refusal_can_be_encoded_whatever_it_quotes():
+    bad = BadCommand("bad_command", "unknown_kind", kind="\ud800" * 1000, known="text")
+    rejection_text("en", bad).encode()
+    assert "'??" in rejection_text("en", bad)
+
+
 def test_the_language_chooses_the_sentence_and_facts_fill_it():
     assert bridge_text("en", "removed_user", user="wife") == "'wife' is no longer a contact"
     assert bridge_text("zh", "removed_user", user="老婆") == "“老婆”已不是联系人"
