@@ -13,6 +13,7 @@ from enum import Enum
 REDACTED = "***"
 MAX_TEXT_CHARACTERS = 4000
 MAX_TRACEBACK_CHARACTERS = 20_000
+MAX_TRACEBACK_LINES = 500
 MAX_DEPTH = 5
 
 SECRET_KEYS = frozenset(
@@ -127,7 +128,7 @@ def _redact_content(value: object, *, message_text: bool, depth: int) -> object:
 
 def clean_traceback(text: str) -> str:
     """Returns a traceback without secrets; of a long one only the end, which contains the reason."""
-    lines = text[-MAX_TRACEBACK_CHARACTERS:].splitlines()
+    lines = text[-MAX_TRACEBACK_CHARACTERS:].splitlines()[-MAX_TRACEBACK_LINES:]
     return "\n".join(redact(_truncate(line)) for line in lines)
 
 

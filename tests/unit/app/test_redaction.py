@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from tests.support.cost import is_in_proportion, repeated
 from wx2mqtt.app.redaction import (
     MAX_TEXT_CHARACTERS,
+    MAX_TRACEBACK_LINES,
     SECRET_KEYS,
     clean_traceback,
     one_line,
@@ -151,6 +152,13 @@ def test_no_text_makes_redaction_slow(unit):
     begun = time.process_time()
     redact(unit * (MAX_TEXT_CHARACTERS // len(unit)))
     assert time.process_time() - begun < 1
+
+
+def test_of_a_traceback_with_very_many_lines_the_last_are_kept():
+    assert (
+        clean_traceback("\n" * 30_000 + "ValueError: last")
+        == "\n" * (MAX_TRACEBACK_LINES - 1) + "ValueError: last"
+    )
 
 
 def test_of_a_long_traceback_the_end_stays():
