@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.conftest import PassTime
 from tests.unit.bridge.contexts import context, settings
 from tests.unit.bridge.sender_support import Room, room
@@ -59,6 +61,12 @@ class Windowed(Room):
     async def held(self, count: int) -> list[dict[str, Any]]:
         """The events, once there are so many."""
         return await self.events("held", count)
+
+    async def waits(self) -> None:
+        """Waits until the sender, too, knows that a command is held, which the journal knows a moment earlier."""
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
+            while not self.sender.held_count:  # noqa: ASYNC110 - there is no event for it
+                await asyncio.sleep(0)
 
 
 @pytest.fixture
@@ -145,6 +153,7 @@ async def test_what_waits_while_nobody_is_logged_in_says_that(here: Windowed, pa
         await here.accept(here.asked("hi"))
         await here.held(1)
         sender.set_online(online=False)
+        await here.waits()
         pass_time(601)
         sender.recheck()
         assert (await here.result("c1")).code == "logged_out"
@@ -421,6 +430,7 @@ async def test_a_text_whose_last_parts_expire_has_failed(here: Windowed, pass_ti
     async with here.running() as sender:
         await here.accept(here.asked(LONG))
         await here.held(1)
+        await here.waits()
         pass_time(601)
         sender.recheck()
         result = await here.result("c1")
