@@ -121,6 +121,13 @@ async def is_refused(scans: WebScans, since: int) -> dict[str, Any]:
     return state
 
 
+async def ask_for_code(home: Home, fields: dict[str, Any] | str = "") -> None:
+    """Asks for a login, and waits for its code: the answer may come before it, while an older code can be scanned."""
+    since = home.ear.count
+    assert (await home.ask("login", fields))["status"] == "ok"
+    await url_after(home, since)
+
+
 def trust(home: Home) -> dict[str, bool]:
     """Who is in the newest directory, and whether they are trusted."""
     return trusted_in(home.ear.on("wx/contacts")[-1])
@@ -156,8 +163,7 @@ async def test_another_account_that_scans_gets_nothing(scans: WebScans):
     assert await scans.sent() == []
 
     since = home.ear.count
-    assert (await home.ask("login"))["status"] == "ok"
-    await url_after(home, since)
+    await ask_for_code(home)
     await scans.owner()
     await home.body(STATE, state="online", since=since)
     await scans.owner_writes()
@@ -170,11 +176,11 @@ async def test_after_a_logout_the_owner_can_log_in_although_another_account_scan
     await home.log_in()
     await home.ask("logout")
     since = home.ear.count
-    await home.ask("login")
+    await ask_for_code(home)
     await scans.other()
     await is_refused(scans, since)
     since = home.ear.count
-    await home.ask("login")
+    await ask_for_code(home)
     await scans.owner()
     await home.body(STATE, state="online", since=since)
     await home.hear(home.bridge.stop)
@@ -186,8 +192,7 @@ async def test_another_account_takes_over_when_it_is_asked_for(scans: WebScans):
     since = await log_in_and_out(scans)
     waits = {"text": "for the owner's people", "id": "waits", "ttl": 600}
     await home.publish(f"wx/out/{scans.user}", waits)
-    answer = await home.ask("login", {"new_owner": True})
-    assert answer["status"] == "ok"
+    await ask_for_code(home, {"new_owner": True})
     await scans.other()
     await home.body(STATE, state="online", since=since)
     result = await home.body(f"wx/result/{scans.user}", id="waits")
@@ -201,7 +206,7 @@ async def test_another_account_takes_over_when_it_is_asked_for(scans: WebScans):
     await home.body(STATE, state="online", since=since)
     await home.ask("logout")
     since = home.ear.count
-    await home.ask("login")
+    await ask_for_code(home)
     await scans.owner()
     state = await home.body(STATE, state="refused", since=since)
     assert state["needs"] == "relogin"
@@ -211,8 +216,7 @@ async def test_a_new_owner_ends_the_login_that_stands(scans: WebScans):
     home = scans.home
     await home.log_in()
     since = home.ear.count
-    assert (await home.ask("login", {"new_owner": True}))["status"] == "ok"
-    await url_after(home, since)
+    await ask_for_code(home, {"new_owner": True})
     await scans.other()
     await home.body(STATE, state="online", since=since)
     assert (await home.ask("login", {"new_owner": "yes"}))["code"] == "bad_request"
@@ -222,8 +226,8 @@ async def test_a_new_owner_ends_the_login_that_stands(scans: WebScans):
 async def test_the_permission_for_a_new_owner_ends_with_the_next_request(scans: WebScans):
     home = scans.home
     since = await log_in_and_out(scans)
-    await home.ask("login", {"new_owner": True})
-    await home.ask("login")
+    await ask_for_code(home, {"new_owner": True})
+    await ask_for_code(home)
     await scans.other()
     await is_refused(scans, since)
 
@@ -238,7 +242,7 @@ async def test_the_file_can_name_another_owner(scans: WebScans):
     state = await home.body(STATE, state="refused", since=since) if scans.backend == "webwx" else None
     assert state is None or "expect.uin" in state["reason"]
     if state is not None:
-        await home.ask("login")
+        await ask_for_code(home)
     await scans.other()
     await home.body(STATE, state="online", since=since)
 
@@ -309,7 +313,7 @@ async def test_a_kill_around_the_commit_of_another_owner(scans: WebScans, point:
     lives.start(point)
     await home.body(STATE, state="waiting_for_scan", since=since)
     await home.publish(f"wx/out/{scans.user}", {"text": "for the owner's people", "id": "waits", "ttl": 600})
-    await home.ask("login", {"new_owner": True})
+    await ask_for_code(home, {"new_owner": True})
     await scans.other()
     assert await lives.dies(15)
     since = home.ear.count
@@ -321,7 +325,7 @@ async def test_a_kill_around_the_commit_of_another_owner(scans: WebScans, point:
     else:
         states = ("refused",) if scans.backend == "webwx" else ("waiting_for_scan",)
         await home.body(STATE, state=states[0], since=since)
-        await home.ask("login")
+        await ask_for_code(home)
         await scans.owner()
         await home.body(STATE, state="online", since=since)
         await scans.owner_writes()
