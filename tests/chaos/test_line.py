@@ -9,8 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.chaos.line import Direction, Line
-
-PATIENCE = 10.0
+from tests.support.deadlines import MAX_WAIT_SECONDS
 
 
 class Echo:
@@ -37,7 +36,7 @@ async def line_to_echo() -> AsyncIterator[tuple[Line, Echo]]:
     line = Line(server.sockets[0].getsockname()[1])
     await line.open()
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             yield line, echo
     finally:
         await line.close()
@@ -77,7 +76,7 @@ async def test_a_cut_on_the_way_to_the_server_lets_exactly_so_many_bytes_pass(co
         line.cut_after(Direction.TO_SERVER, count)
         writer.write(b"0123456789")
         await rest(reader)
-        assert await line.was_cut(PATIENCE)
+        assert await line.was_cut(MAX_WAIT_SECONDS)
         await echo.ended.wait()
         assert echo.received == b"0123456789"[:count]
 

@@ -7,9 +7,8 @@ import threading
 import time
 import traceback
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.loop_watch import MAX_SILENT_SECONDS, PRODUCT, SIMULATOR, LoopWatch, is_task_of_bridge
-
-PATIENCE = 20.0
 
 
 def work(seconds: float) -> None:
@@ -35,7 +34,7 @@ class Reports:
 
         thread = threading.Thread(target=watched)
         thread.start()
-        thread.join(PATIENCE)
+        thread.join(MAX_WAIT_SECONDS)
         assert not thread.is_alive()
 
 

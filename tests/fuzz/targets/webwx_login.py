@@ -22,11 +22,10 @@ from tests.fuzz.targets.webwx_samples import (
     PROFILE,
     SCRIPT_WORDS,
     SCRIPTS,
-    SESSION,
     check_url,
     names,
 )
-from tests.unit.wechat.webwx.entries import WIFE
+from tests.unit.wechat.webwx.entries import SESSION, WIFE
 from wx2mqtt.errors import LoginRefused
 from wx2mqtt.model import (
     Cursor,

@@ -23,13 +23,12 @@ from tests.fuzz.targets.webwx_samples import (
     MESSAGE_BATCHES,
     NOW_MS,
     PROFILE,
-    SESSION,
     SYNC,
     check_url,
     names,
     text_generate,
 )
-from tests.unit.wechat.webwx.entries import OWNER, WIFE, entry, roster
+from tests.unit.wechat.webwx.entries import OWNER, SESSION, WIFE, entry, roster
 from wx2mqtt.model import (
     Cursor,
     Event,

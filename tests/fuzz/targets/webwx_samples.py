@@ -25,7 +25,7 @@ from wx2mqtt.wechat.webwx.protocol import (
     endpoints,
     requests,
 )
-from wx2mqtt.wechat.webwx.protocol.session import Cookies, Session
+from wx2mqtt.wechat.webwx.protocol.session import Cookies
 
 NOW_MS = 1_790_000_000_000
 
@@ -181,17 +181,6 @@ CONTACT_PAGES = [
 
 COOKIES = Cookies.empty(any_host=False).with_response(
     "wx2.qq.com", ["wxuin=211722515; Domain=wx2.qq.com; Path=/", "wxsid=S; Domain=.qq.com"], 0.0
-)
-SESSION = Session(
-    login_id="1",
-    base="wx2.qq.com",
-    handle=ME,
-    nickname="",
-    uin="211722515",
-    sid="SID",
-    skey="@crypt_KEY+/=",
-    pass_ticket="a%2Bb",
-    device_id="e1",
 )
 PROFILE = requests.ClientProfile(hosts=endpoints.hosts_of("wx2.qq.com"))
 

@@ -16,11 +16,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.effort import effort
 from tests.support.paper_link import PaperLink
 from tests.unit.bridge.contexts import context, shared
 from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE
 from tests.unit.bridge.requests.support import ALL
+from tests.unit.bridge.requests.test_unknown_keys import ACCOUNT_REQUESTS, COMMAND_REQUESTS
 from tests.unit.bridge.talk import PaperGateway
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.people.registry import PeopleRegistry
@@ -33,7 +35,6 @@ from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
 
-PATIENCE = 30.0
 OUT = "wx/out/wife"
 COMPLETE: dict[str, dict[str, Any]] = {
     f"{OUT}": {"text": "hello"},
@@ -41,21 +42,11 @@ COMPLETE: dict[str, dict[str, Any]] = {
     f"{OUT} path": {"kind": "file", "path": "/nowhere/a"},
     f"{OUT} url": {"kind": "file", "url": "http://127.0.0.1:9/a"},
     f"{OUT} recall": {"kind": "recall", "message_id": "1"},
-    "login": {},
-    "contacts": {},
-    "assign": {"user": "lost", "to": "mom"},
-    "health": {},
-    "history": {},
-    "media": {"message_id": "1"},
-    "mark_read": {"user": "wife"},
-    "set_remark": {"user": "wife", "remark": "x"},
-    "accept_friend": {"id": "1"},
-    "group": {"user": "family"},
+    **{name: fields for name, fields in ACCOUNT_REQUESTS.items() if name != "logout"},
     "group create": {"action": "create", "members": ["wife", "mom"], "name": "x"},
     "group add": {"action": "add", "user": "family", "members": ["wife"]},
     "group rename": {"action": "rename", "user": "family", "name": "x"},
-    "send": {"user": "wife", "text": "hello"},
-    "recall": {"user": "wife", "message_id": "1"},
+    **COMMAND_REQUESTS,
 }
 KEYS: dict[str, tuple[str, ...]] = {
     OUT: COMMAND_KEYS,
@@ -127,7 +118,7 @@ class Stage:
                 topic=topic, payload=payload, mid=self._mid, dup=False, retain=False, connection_number=1
             )
             self._account.intake.on_delivery(delivery)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
             await self._link.until(lambda: len(self._acknowledged) == self._mid)
         heard = [
             json.loads(sent.payload)

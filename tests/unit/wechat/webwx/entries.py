@@ -8,8 +8,22 @@ from wx2mqtt.model import ChatKind, Contact, Handle, Member, Owner
 from wx2mqtt.wechat.webwx.groups import GroupMembers
 from wx2mqtt.wechat.webwx.protocol.app_messages import app_message
 from wx2mqtt.wechat.webwx.protocol.content import Content
+from wx2mqtt.wechat.webwx.protocol.session import Session
 
 ME = Handle("@" + "e" * 32)
+
+SESSION = Session(
+    login_id="1",
+    base="wx2.qq.com",
+    handle=ME,
+    nickname="",
+    uin="211722515",
+    sid="SID",
+    skey="@crypt_KEY+/=",
+    pass_ticket="a%2Bb",
+    device_id="e1",
+)
+
 WIFE = Handle("@" + "a" * 64)
 BOB = Handle("@" + "b" * 64)
 FAMILY = Handle("@@" + "f" * 64)

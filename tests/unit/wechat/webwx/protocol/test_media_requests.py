@@ -6,27 +6,13 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from tests.unit.wechat.webwx.entries import FAMILY, ME, WIFE, entry
+from tests.unit.wechat.webwx.entries import FAMILY, SESSION, WIFE, entry
 from wx2mqtt.model import MediaRef
 from wx2mqtt.wechat.webwx.protocol import content
 from wx2mqtt.wechat.webwx.protocol.content import MediaCall, avatar_locator, message_locator
 from wx2mqtt.wechat.webwx.protocol.endpoints import hosts_of
 from wx2mqtt.wechat.webwx.protocol.media_requests import fetch_request
 from wx2mqtt.wechat.webwx.protocol.requests import ClientProfile, Request
-from wx2mqtt.wechat.webwx.protocol.session import Session
-
-SESSION = Session(
-    login_id="1",
-    base="wx2.qq.com",
-    handle=ME,
-    nickname="",
-    uin="211722515",
-    sid="SID",
-    skey="@crypt_KEY+/=",
-    pass_ticket="a%2Bb",
-    device_id="e1",
-)
-
 
 SITE = ClientProfile(hosts=hosts_of("wx2.qq.com"))
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.support.effort import effort
 from tests.unit.wechat.test_json_reader import ANYTHING
-from tests.unit.wechat.webwx.entries import FAMILY, ME, WIFE, entry, escaped, roster
-from tests.unit.wechat.webwx.protocol.test_media_requests import SESSION, SITE
+from tests.unit.wechat.webwx.entries import FAMILY, ME, SESSION, WIFE, entry, escaped, roster
+from tests.unit.wechat.webwx.protocol.test_media_requests import SITE
 from wx2mqtt.model import Event, Message
 from wx2mqtt.wechat.webwx import download, groups
 from wx2mqtt.wechat.webwx.protocol import content, markup, messages
