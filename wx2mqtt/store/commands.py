@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import count
 
 from wx2mqtt.errors import BadCommand, Wx2MqttError
-from wx2mqtt.model import Blob, PersonId, Result, SendKey, Status
+from wx2mqtt.model import Blob, Result, SendKey, Status
 from wx2mqtt.store.command_rows import command_row, command_values, new_row, replies_text, result_text
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import (
@@ -33,6 +33,7 @@ from wx2mqtt.store.records import (
     NewCommand,
     NewPublication,
     OutboxBatch,
+    Recipient,
     ReplyTarget,
 )
 
@@ -70,13 +71,9 @@ class JournaledCommands(JournalPart):
                 self._on_referenced(command.blob)
         return accepted
 
-    async def list_due(self, limit: int, skip: Collection[PersonId | None] = ()) -> list[CommandRow]:
-        """Returns unsettled commands in order, without those to the persons `skip`.
-
-        None in `skip` stands for commands without a known person.
-        """
-        persons = json_list(person or 0 for person in skip)
-        return await self._read(_SQL["due"], persons, limit)
+    async def list_due(self, limit: int, skip: Collection[Recipient] = ()) -> list[CommandRow]:
+        """Returns unsettled commands in order, without those to the recipients `skip`."""
+        return await self._read(_SQL["due"], json_list(skip), limit)
 
     async def mark_started(self, row_id: int) -> None:
         """Marks the start of an attempt: call this before the request is written."""

@@ -250,6 +250,10 @@ class CommandState(StrEnum):
     SETTLED = "settled"
 
 
+# For whom a command was accepted: a person, or the user on the topic where no person was known at that time.
+Recipient = PersonId | str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandRow:
     """A stored command.
@@ -280,6 +284,11 @@ class CommandRow:
     held_reason: str = ""
     parts_sent: int = 0
     fallback: str = ""
+
+    @property
+    def recipient(self) -> Recipient:
+        """The recipient as stored, which does not change when the user becomes a known person."""
+        return self.command.user if self.person is None else self.person
 
 
 class AcceptOutcome(StrEnum):

@@ -85,6 +85,7 @@ def command(
     command_id: str,
     *,
     text: str = "你好",
+    user: str = "wife",
     person: int | None = 7,
     delivery: DeliveryMark | None = None,
     replies: tuple[ReplyTarget, ...] | None = None,
@@ -94,7 +95,7 @@ def command(
     blob: Blob | None = None,
 ) -> NewCommand:
     return NewCommand(
-        command=Command(user="wife", text=text, id=command_id, mention=("bob",)),
+        command=Command(user=user, text=text, id=command_id, mention=("bob",)),
         command_id=command_id,
         fingerprint=f"print of {text}",
         person=None if person is None else PersonId(person),

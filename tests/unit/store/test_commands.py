@@ -20,6 +20,7 @@ from wx2mqtt.store.records import (
     CommandState,
     NewCommand,
     NewPublication,
+    Recipient,
 )
 from wx2mqtt.store.retention import AccountRemoval
 
@@ -198,18 +199,26 @@ async def test_a_redelivery_with_an_id_is_a_repeat_by_its_id(journal: Journal) -
     assert (again.outcome, again.row) == (AcceptOutcome.REPEAT, row)
 
 
-async def test_what_is_due_comes_in_order_without_those_that_are_stuck(journal: Journal) -> None:
+async def test_what_is_due_comes_in_order_without_the_recipients_to_skip(journal: Journal) -> None:
     rows = await _accept(
         journal,
         command("a", person=1),
         command("b", person=None),
         command("c", person=2),
         command("d", person=1),
+        command("e", person=None, user="1"),
+        command("f", person=None),
     )
     assert await journal.list_due(10) == rows
     assert await journal.list_due(2) == rows[:2]
-    assert [row.command_id for row in await journal.list_due(10, {PersonId(1)})] == ["b", "c"]
-    assert [row.command_id for row in await journal.list_due(10, {None, PersonId(2)})] == ["a", "d"]
+
+    async def due_without(*skip: Recipient) -> str:
+        return "".join(row.command_id for row in await journal.list_due(10, skip))
+
+    assert [row.recipient for row in rows] == [1, "wife", 2, 1, "1", "wife"]
+    assert await due_without(PersonId(1)) == "bcef"
+    assert await due_without("wife", PersonId(2)) == "ade"
+    assert await due_without("1") == "abcdf"
 
 
 async def test_an_attempt_is_marked_and_its_end_too(journal: Journal) -> None:

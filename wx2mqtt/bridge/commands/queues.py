@@ -3,7 +3,10 @@
 - Within a chat the order is that of acceptance, or with `by_priority` the priority.
 - A chat to which nothing can be sent fills only its own queue, up to `MAX_COMMANDS_PER_CHAT`. Its further
   commands stay in the journal until the queue is empty.
-- A command of a chat without a queue stays in the journal while other commands before it are there.
+- The journal is read in order, without the commands of the chats that have a queue. It knows a command by its
+  stored recipient; several of these may be one chat, such as a user and the person that it turned out to be.
+  So the oldest commands of a chat are read first, whatever waits for others.
+- A new command makes a queue for its chat only while the journal has no command of a chat without one.
 
 A `ChatQueue` orders the commands of one chat. `ChatQueues` finds the queue of a command by its row id or its
 recipient, and passes the operation on; it does nothing for a command that is in no queue (any more).
@@ -24,8 +27,7 @@ from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.commands.resolver import ChatKey, CommandResolver
 from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.external.http import TemporarilyUnavailable
-from wx2mqtt.model import PersonId
-from wx2mqtt.store.records import CommandRow, ReplyTarget
+from wx2mqtt.store.records import CommandRow, Recipient, ReplyTarget
 
 # The largest number of commands of one chat in memory.
 MAX_COMMANDS_PER_CHAT = 50
@@ -43,13 +45,10 @@ MAX_SCANNED_ROWS = 10_000
 PRIORITY_RANKS = {"high": 0, "normal": 1, "low": 2}
 
 # `JournaledCommands.list_due`.
-LoadDueCommands = Callable[[int, Collection[PersonId | None]], Awaitable[list[CommandRow]]]
+LoadDueCommands = Callable[[int, Collection[Recipient]], Awaitable[list[CommandRow]]]
 
 # The position of a command in its queue: lower ranks are sent first.
 Rank = tuple[bool, int, int]
-
-# The person of every command whose user is no known person.
-UNKNOWN_PERSON = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +76,9 @@ def _rank_of(command: QueuedCommand) -> Rank:
 class ChatQueue:
     """The commands of one chat; iterating gives their rows, the next one to send first.
 
-    `paused_until` is a time of the loop's clock, in seconds. `has_backlog`: the journal has further commands
-    of this chat, behind these. No command expires before `next_expiry`, in seconds of `boot_time`.
+    `paused_until` is a time of the loop's clock, in seconds. `recipients` are those of all commands that came
+    for this chat. `has_backlog`: the journal has further commands of this chat, behind these. No command
+    expires before `next_expiry`, in seconds of `boot_time`.
     """
 
     def __init__(self, key: ChatKey, *, by_priority: bool = False) -> None:
@@ -89,6 +89,7 @@ class ChatQueue:
         self._marked_id: int | None = None
         self.backoff = Backoff()
         self.paused_until = 0.0
+        self.recipients: set[Recipient] = set()
         self.has_backlog = False
         self.fetch_failure: FetchFailure | None = None
         self.next_expiry = float("inf")
@@ -308,19 +309,17 @@ class ChatQueues:
         Returns whether each chat with commands in the journal has a queue now.
         """
         left_before = self._left_count
-        skipped = self._persons()
         while self.waiting_count < MAX_COMMANDS_IN_MEMORY:
-            rows = await load_due(READ_BATCH_ROWS, skipped)
+            recipients = {recipient for queue in self.all_queues() for recipient in queue.recipients}
+            rows = await load_due(READ_BATCH_ROWS, recipients)
             self._append_rows(rows)
             is_last = len(rows) < READ_BATCH_ROWS
             if not is_last or self._left_count != left_before:
                 # The next read skips these chats, and the journal may have further commands of them.
                 for queue in filter(None, (self._queues_by_row.get(row.id) for row in rows)):
                     queue.has_backlog = True
-            skipped = skipped | self._persons() | {row.person for row in rows}
             if is_last:
-                # Skipping this one skips all unknown users at once: commands of some may be left.
-                return UNKNOWN_PERSON not in skipped
+                return True
         return False
 
     def _leave_in_journal(self) -> None:
@@ -335,6 +334,8 @@ class ChatQueues:
                 self._append(self._add_queue(row) if queue is None else queue, row)
 
     def _append(self, queue: ChatQueue, row: CommandRow) -> None:
+        """Adds a command to a queue, or leaves it in the journal behind the others of its chat."""
+        queue.recipients.add(row.recipient)
         if not self.by_priority and (queue.has_backlog or len(queue) >= MAX_COMMANDS_PER_CHAT):
             queue.has_backlog = True
         else:
@@ -352,11 +353,6 @@ class ChatQueues:
         self._queues[queue.key] = queue
         self._new_queues.append(queue)
         return queue
-
-    def _persons(self) -> set[PersonId | None]:
-        """Returns the persons of all queues."""
-        persons: set[PersonId | None] = {row.person for queue in self._queues.values() for row in queue}
-        return persons | {UNKNOWN_PERSON if isinstance(key, str) else key for key in self._queues}
 
 
 def _seconds_to_live(row: CommandRow, now: int) -> float:

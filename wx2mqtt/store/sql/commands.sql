@@ -34,9 +34,10 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 SELECT * FROM command WHERE account = ? AND command_id = ?;
 
 -- due --
--- The next unsettled commands, without those to the persons ?2; 0 means a command without a known person.
+-- The next unsettled commands, without those to the recipients ?2: a person, or the user where no person is stored.
 SELECT * FROM command
-WHERE account = ?1 AND status IS NULL AND coalesce(person, 0) NOT IN (SELECT value FROM json_each(?2))
+WHERE account = ?1 AND status IS NULL
+    AND coalesce(person, json_extract(command, '$.user')) NOT IN (SELECT value FROM json_each(?2))
 ORDER BY id LIMIT ?3;
 
 -- waiting_ids --

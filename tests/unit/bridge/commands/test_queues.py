@@ -1,31 +1,45 @@
-"""Commands in memory and on disk: whatever comes when, each chat keeps its order."""
+"""The commands in memory and in the journal: each chat keeps its order, and none waits for another."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
+from itertools import islice
 from types import SimpleNamespace
 from typing import Any
 
-from hypothesis import given
+import pytest
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wx2mqtt.bridge.commands.queues import ChatQueues
+from tests.support.effort import effort
+from wx2mqtt.bridge.commands import queues
+from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
 from wx2mqtt.bridge.commands.resolver import ChatKey
 from wx2mqtt.model import Command, PersonId, SendKey
-from wx2mqtt.store.records import CommandRow, CommandState
+from wx2mqtt.store.records import CommandRow, CommandState, Recipient
+
+USERS = ("wife", "mom", "boss")
+
+# The name of a method of `SimulatedAccount`, and its arguments.
+Step = tuple[Any, ...]
+
+PERSONS = {user: PersonId(number) for number, user in enumerate(USERS, 1)}
+
+# Small limits, with which few commands reach each of them; all of `USERS` have room in memory.
+SMALL_LIMITS = {"MAX_COMMANDS_PER_CHAT": 2, "READ_BATCH_ROWS": 3, "MAX_COMMANDS_IN_MEMORY": 9}
 
 
-def row(number: int, person: int) -> CommandRow:
+def row(number: int, user: str = "wife", person: PersonId | None = None) -> CommandRow:
     return CommandRow(
         id=number,
-        command=Command(user=f"user{person}", text=str(number)),
+        command=Command(user=user, text=str(number)),
         command_id=str(number),
         fingerprint="",
-        person=PersonId(person),
+        person=person,
         key=SendKey("1"),
         accepted=0,
         expires=None,
@@ -39,81 +53,165 @@ def row(number: int, person: int) -> CommandRow:
     )
 
 
-def key_of(one: CommandRow) -> ChatKey:
-    assert one.person is not None
-    return one.person
-
-
-BY_PERSON: Any = SimpleNamespace(queue_key=key_of)
-
-
-class Disk:
-    """Holds what is committed; a read answers with what was there when it began."""
+class SimulatedJournal:
+    """Holds what is committed; a read returns what was there when it began."""
 
     def __init__(self) -> None:
-        self.rows: list[CommandRow] = []
-        self.read = asyncio.Event()
+        self.rows: dict[int, CommandRow] = {}  # by id
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.reads = 0
+        self.rows_read = 0
 
-    async def list_due(self, limit: int, skip: Collection[PersonId | None]) -> list[CommandRow]:
-        found = [one for one in self.rows if one.person not in skip][:limit]
-        await self.read.wait()
-        return found
+    async def list_due(self, limit: int, skip: Collection[Recipient]) -> list[CommandRow]:
+        rows = list(islice((row for row in self.rows.values() if row.recipient not in skip), limit))
+        self.reads += 1
+        self.rows_read += len(rows)
+        await self.may_answer.wait()
+        return rows
 
 
-def sent(lanes: ChatQueues, disk: Disk) -> list[CommandRow]:
-    """Send all that is in memory."""
-    done: list[CommandRow] = []
-    for lane in lanes.take_new_queues():
-        while lane:
-            done.append(lane.first)
-            lanes.remove(lane.first)
-        lanes.remove_empty(lane)
-    disk.rows = [one for one in disk.rows if one not in done]
-    return done
+class SimulatedAccount:
+    """Accepts and sends as `CommandIntake` and `CommandSender` do, one step at a time.
+
+    Nobody is a known person before the first login. The commands to the users in `stuck` are not sent.
+    """
+
+    def __init__(self, stuck: Collection[str] = ()) -> None:
+        self.journal = SimulatedJournal()
+        self.stuck = stuck
+        self.accepted: list[CommandRow] = []
+        self.sent: list[CommandRow] = []
+        self._persons: dict[str, PersonId] = {}
+        self.restart()
+
+    def restart(self) -> None:
+        resolver: Any = SimpleNamespace(queue_key=self._queue_key)
+        self._queues = ChatQueues(resolver)
+        self._served: list[ChatQueue] = []
+
+    def _queue_key(self, row: CommandRow) -> ChatKey:
+        user = row.command.user
+        return self._persons.get(user, user) if row.person is None else row.person
+
+    async def take_steps(self, steps: Iterable[Step]) -> None:
+        for name, *arguments in steps:
+            step = getattr(self, name)(*arguments)
+            if asyncio.iscoroutine(step):
+                await step
+
+    def accept(self, user: str, count: int) -> None:
+        for _ in range(count):
+            accepted = row(len(self.accepted) + 1, user, self._persons.get(user))
+            self.accepted.append(accepted)
+            self.journal.rows[accepted.id] = accepted
+            self._queues.add(accepted)
+
+    def login(self) -> None:
+        self._persons = PERSONS
+        self._queues.rekey()
+
+    async def load(self, meanwhile: Iterable[Step] = ()) -> None:
+        """Loads; the journal returns what it had before the steps that are taken meanwhile."""
+        if self._queues.can_load:
+            self.journal.may_answer.clear()
+            loading = asyncio.create_task(self._queues.load(self.journal.list_due))
+            await asyncio.sleep(0)
+            await self.take_steps(meanwhile)
+            self.journal.may_answer.set()
+            await loading
+        self._served += self._queues.take_new_queues()
+
+    def send(self, user: str) -> bool:
+        """Sends the next command of the chat. Returns False if none can be sent now."""
+        queue = next((queue for queue in self._served if queue.first.command.user == user), None)
+        if queue is None or user in self.stuck:
+            return False
+        self.sent.append(queue.first)
+        del self.journal.rows[queue.first.id]
+        self._queues.remove(queue.first)
+        if not queue:
+            self._served.remove(queue)
+            self._queues.remove_empty(queue)
+        return True
+
+    async def send_all(self) -> None:
+        """Loads and sends until nothing more happens."""
+        sent_count = 1
+        while sent_count:
+            await self.load()
+            sent_count = sum(self.send(user) for user in USERS)
+
+
+users = st.sampled_from(USERS)
+accepting = st.tuples(st.just("accept"), users, st.integers(1, 4))
+sending = st.tuples(st.just("send"), users)
+loading = st.tuples(st.just("load"), st.lists(accepting | sending, max_size=3))
+steps = st.lists(accepting | sending | loading, max_size=10)
 
 
 @given(
-    before=st.lists(st.integers(1, 3), max_size=6),
-    meanwhile=st.lists(st.integers(1, 3), max_size=6),
-    after=st.lists(st.integers(1, 3), max_size=6),
+    before_login=steps,
+    after_login=steps,
+    is_restarted=st.booleans(),
+    stuck=st.sets(users, max_size=2),
 )
-def test_what_is_accepted_before_while_and_after_the_disk_is_read_keeps_its_order(
-    before: list[int], meanwhile: list[int], after: list[int]
+@settings(max_examples=effort(300, 5000))
+def test_whatever_comes_when_each_chat_keeps_its_order_and_none_waits_for_another(
+    before_login: list[Step], after_login: list[Step], is_restarted: bool, stuck: set[str]
 ):
-    async def story() -> list[CommandRow]:
-        disk, lanes, numbers = Disk(), ChatQueues(BY_PERSON), iter(range(1, 100))
+    async def run() -> SimulatedAccount:
+        account = SimulatedAccount(stuck)
+        await account.take_steps(before_login)
+        if is_restarted:
+            account.restart()
+        account.login()
+        await account.take_steps(after_login)
+        await account.send_all()
+        return account
 
-        def accept(persons: list[int]) -> None:
-            for person in persons:
-                disk.rows.append(row(next(numbers), person))
-                lanes.add(disk.rows[-1])
+    with pytest.MonkeyPatch.context() as patch:
+        for name, limit in SMALL_LIMITS.items():
+            patch.setattr(queues, name, limit)
+        account = asyncio.run(run())
+    for user in USERS:
+        accepted = [row.id for row in account.accepted if row.command.user == user]
+        assert [row.id for row in account.sent if row.command.user == user] == (
+            [] if user in stuck else accepted
+        )
 
-        accept(before)
-        filling = asyncio.create_task(lanes.load(disk.list_due))
-        await asyncio.sleep(0)  # it reads now
-        accept(meanwhile)
-        disk.read.set()
-        await filling
-        accept(after)
-        done = sent(lanes, disk)
-        while lanes.can_load:
-            await lanes.load(disk.list_due)
-            done += sent(lanes, disk)
-        assert not disk.rows
-        return done
 
-    done = asyncio.run(story())
-    assert len(done) == len(before) + len(meanwhile) + len(after)
-    for person in (1, 2, 3):
-        numbers = [one.id for one in done if one.person == person]
-        assert numbers == sorted(numbers)
+async def journal_after_sending(waiting_count: int, *, is_backlog: bool) -> SimulatedJournal:
+    """Sends 100 commands of one chat while so many wait in another, all accepted before the first login.
+
+    With `is_backlog` the 100 wait in the journal too; otherwise each is sent before the next one is accepted.
+    """
+    account = SimulatedAccount(stuck=("mom",))
+    account.accept("mom", waiting_count)
+    account.accept("wife", 100 * is_backlog)
+    account.login()
+    await account.send_all()
+    for _ in range(100 * (not is_backlog)):
+        account.accept("wife", 1)
+        await account.send_all()
+    assert len(account.sent) == 100
+    return account.journal
+
+
+@pytest.mark.parametrize("is_backlog", [False, True])
+async def test_a_command_costs_the_journal_the_same_however_many_wait_in_another_chat(is_backlog: bool):
+    few = await journal_after_sending(300, is_backlog=is_backlog)
+    many = await journal_after_sending(3000, is_backlog=is_backlog)
+    assert (many.reads, many.rows_read) == (few.reads, few.rows_read)
+    assert few.rows_read <= 400 + 200 * is_backlog
 
 
 def by_priority(count: int) -> ChatQueues:
     """Queues with so many commands to one person, each with a priority at random."""
-    lanes, dice = ChatQueues(BY_PERSON, by_priority=True), random.Random(count)
+    resolver: Any = SimpleNamespace(queue_key=lambda row: row.command.user)
+    lanes, dice = ChatQueues(resolver, by_priority=True), random.Random(count)
     for number in range(count):
-        command = row(number, 1)
+        command = row(number)
         priority = dice.choice(["high", "normal", "low"])
         lanes.add(replace(command, command=replace(command.command, priority=priority)))
     return lanes
@@ -129,10 +227,10 @@ def test_the_most_important_is_first_and_of_these_the_oldest():
 
 def test_what_has_begun_stays_first_whatever_comes_and_is_one_of_many_when_it_did_not_go():
     lanes = by_priority(0)
-    lanes.add(row(1, 1))
+    lanes.add(row(1))
     (lane,) = lanes.take_new_queues()
-    lanes.set_marked(row(1, 1))
-    urgent = row(2, 1)
+    lanes.set_marked(row(1))
+    urgent = row(2)
     lanes.add(replace(urgent, command=replace(urgent.command, priority="high")))
     assert [one.id for one in lane] == [1, 2]
     lane.clear_marked()

@@ -305,6 +305,25 @@ async def test_so_it_does_after_a_restart(tmp_path):
         assert house.wechat.texts("mom") == [f"{number}" for number in range(1, 520, 2)]
 
 
+async def test_a_chat_keeps_its_order_while_commands_of_an_unknown_recipient_wait_in_another(tmp_path):
+    pins = {name: ContactPin(remark=name) for name in ("wife", "mom")}
+    async with running(tmp_path, online=False, people=(), pins=pins) as house:
+        house.session.contacts_known = False
+        for number in range(200):
+            last = house.deliver(f"{number}", user=("wife", "mom")[number % 2])
+        await house.acknowledged(last)
+    async with running(tmp_path, online=False) as house:
+        house.wechat.hold("1")
+        house.sender.set_online(online=True)
+        for number in range(200, 220):
+            house.deliver(f"{number}")
+        await house.news.until(lambda: "219" in house.wechat.texts())
+        assert house.wechat.texts("wife") == [*map(str, range(0, 200, 2)), *map(str, range(200, 220))]
+        house.wechat.release("1")
+        await house.sent(220)
+        assert house.wechat.texts("mom") == [f"{number}" for number in range(1, 200, 2)]
+
+
 async def test_many_who_are_not_known_yet_all_get_theirs(tmp_path):
     names = [f"friend{number}" for number in range(30)]
     pins = {name: ContactPin(remark=name) for name in names}
