@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, Self, TypeVar
+from typing import IO, Any, TypeVar
 
 from wx2mqtt.bounded_json import load_json
 from wx2mqtt.errors import Wx2MqttError
@@ -147,13 +147,12 @@ def read_archive(source: IO[bytes], folder: Path, check: Callable[[ArchiveHeader
     packed = _CountedReader(source)
     with _damage_as_bad_backup(), gzip.GzipFile(fileobj=packed, mode="rb") as unpacked:
         stream = _BoundedReader(unpacked, packed)
-        with _open_tar(stream) as tar:
-            head = _read_header(tar, tar.next())
-            check(head)
-            missing = dict(head.files)
-            while member := tar.next():
-                tar.members.clear()  # type: ignore[attr-defined]  # it would keep every member
-                _extract(tar, member, folder, missing)
+        members = _read_members(stream)
+        head = _read_header(next(members, None))
+        check(head)
+        missing = dict(head.files)
+        for member in members:
+            _extract(member, folder, missing)
         while stream.read(_CHUNK_BYTES):  # gzip checks its checksum at the end
             pass
     if missing:
@@ -190,27 +189,43 @@ class _BoundedReader(io.RawIOBase):
         return data
 
 
-class _FileInfo(tarfile.TarInfo):
-    """The head of a regular file: a tar may announce a name of any length, which is read into memory."""
+class _Member:
+    """A member of a tar. Its content is read once, before the next member."""
 
-    @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        info = super().frombuf(buf, encoding, errors)
-        if info.type not in (tarfile.REGTYPE, tarfile.AREGTYPE) or info.size < 0:
-            raise _strange_member(info.name)
-        return info
+    def __init__(self, info: tarfile.TarInfo, stream: _BoundedReader) -> None:
+        self.name = info.name
+        self.size = info.size
+        self.is_regular = info.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and info.size >= 0
+        self._stream = stream
+        self._unread_bytes = info.size
+
+    def read(self, size: int) -> bytes:
+        """Returns the next bytes of the content, none at its end. Raises EOFError if the tar ends before."""
+        size = min(size, self._unread_bytes)
+        data = self._stream.read(size)
+        if len(data) < size:
+            raise EOFError
+        self._unread_bytes -= len(data)
+        return data
+
+
+def _read_members(stream: _BoundedReader) -> Iterator[_Member]:
+    """Yields the members of a tar up to its end, and reads on after a regular one only.
+
+    `tarfile.open` would follow a header that announces a name of any length, and keep that in memory.
+    """
+    while any(block := stream.read(tarfile.BLOCKSIZE)):
+        member = _Member(tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape"), stream)
+        yield member
+        assert member.is_regular
+        while member.read(_CHUNK_BYTES):
+            pass
+        stream.read(-member.size % tarfile.BLOCKSIZE)  # the content is filled up to whole blocks
 
 
 def _strange_member(name: str) -> BadBackup:
     shown = "".join(sign if sign.isprintable() else "?" for sign in name[:_MAX_SHOWN_CHARACTERS])
     return BadBackup("backup_strange", name=shown)
-
-
-def _open_tar(stream: _BoundedReader) -> tarfile.TarFile:
-    try:
-        return tarfile.open(fileobj=stream, mode="r|", tarinfo=_FileInfo)
-    except BadBackup as error:  # the first member is no header
-        raise BadBackup("backup_none") if error.key == "backup_strange" else error from None
 
 
 @contextmanager
@@ -221,11 +236,13 @@ def _damage_as_bad_backup() -> Iterator[None]:
         raise BadBackup("backup_damaged") from error
 
 
-def _read_header(tar: tarfile.TarFile, member: tarfile.TarInfo | None) -> ArchiveHeader:
-    if member is None or member.name != HEADER_NAME or member.size > BACKUP_HEAD_JSON.max_bytes:
+def _read_header(member: _Member | None) -> ArchiveHeader:
+    if member is None or not member.is_regular or member.name != HEADER_NAME:
+        raise BadBackup("backup_none")
+    if member.size > BACKUP_HEAD_JSON.max_bytes:
         raise BadBackup("backup_none")
     try:
-        fields: dict[str, Any] = load_json(_content(tar, member).read(), BACKUP_HEAD_JSON)
+        fields: dict[str, Any] = load_json(member.read(member.size), BACKUP_HEAD_JSON)
         if fields.pop("program") != PROGRAM:
             raise BadBackup("backup_none")
         version = _checked_text(fields["version"], _SHORT_WORD)
@@ -265,38 +282,30 @@ def _checked_text(value: Any, pattern: re.Pattern[str]) -> str:
     return str(value)
 
 
-def _extract(
-    tar: tarfile.TarFile, member: tarfile.TarInfo, folder: Path, missing: dict[str, ArchiveEntry]
-) -> None:
+def _extract(member: _Member, folder: Path, missing: dict[str, ArchiveEntry]) -> None:
     """Writes one member if it belongs to a store and is as the header says; removes it from `missing`."""
     listed = missing.pop(member.name, None) if _LISTED_NAME.fullmatch(member.name) else None
     media_sha256 = sha256_in_media_name(member.name)
-    if not (listed or media_sha256):
+    if not member.is_regular or not (listed or media_sha256):
         raise _strange_member(member.name)
     if listed and listed.size != member.size:
         raise BadBackup("backup_damaged")
     for parent in reversed(Path(member.name).parents[:-1]):
         (folder / parent).mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
-    sha256 = _write_new_file(_content(tar, member), folder / member.name)
+    sha256 = _write_new_file(member, folder / member.name)
     if media_sha256 and sha256 != media_sha256:
         (folder / member.name).unlink()  # damaged before the backup; the bridge can do without it
     if listed and listed.sha256 != sha256:
         raise BadBackup("backup_damaged")
 
 
-def _content(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
-    content = tar.extractfile(member)
-    assert content is not None  # it is a regular file
-    return content
-
-
-def _write_new_file(content: IO[bytes], path: Path) -> str:
-    """Copies content into a new file; returns its SHA-256."""
+def _write_new_file(member: _Member, path: Path) -> str:
+    """Copies the content of a member into a new file; returns its SHA-256."""
     digest = hashlib.sha256()
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, PRIVATE_MODE)
         with os.fdopen(handle, "wb") as file:
-            while chunk := content.read(_CHUNK_BYTES):
+            while chunk := member.read(_CHUNK_BYTES):
                 digest.update(chunk)
                 file.write(chunk)
     except gzip.BadGzipFile:  # an OSError too, but of the backup and not of the new file

@@ -151,6 +151,21 @@ def test_what_follows_the_end_makes_it_suspicious(tmp_path: Path) -> None:
     assert refusal(backup(tmp_path / "from") + b"more", tmp_path / "to").key == "backup_damaged"
 
 
+@pytest.mark.parametrize("length", [512 + 5, 1024 + 1, 1024 + 511, 1024 + 512 + 1, 1024 + 512 + 599])
+def test_a_whole_gzip_with_a_tar_that_is_cut_off_is_damage(length: int, tmp_path: Path) -> None:
+    text = json.dumps(telling()).encode()
+    assert 5 < len(text) < 512  # the second member has its header at 1024, and 600 bytes after that
+    tar = gzip.decompress(crafted((HEADER_NAME, text), (MEDIA, b"a" * 600)))
+    assert refusal(gzip.compress(tar[:length]), tmp_path / "to").key == "backup_damaged"
+
+
+def test_a_member_whose_header_is_damaged_is_not_taken_for_the_end(tmp_path: Path) -> None:
+    tar = bytearray(gzip.decompress(crafted((MEDIA, PICTURE), told=telling())))
+    taken(gzip.compress(tar), tmp_path / "whole")
+    tar[1024 + 3] ^= 0x55  # in the name of the second member
+    assert refusal(gzip.compress(tar), tmp_path / "damaged").key == "backup_damaged"
+
+
 @pytest.mark.parametrize(
     "data",
     [
