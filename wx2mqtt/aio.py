@@ -101,14 +101,6 @@ class Signal(Generic[P]):
         """Adds receivers after those already connected."""
         self._receivers += receivers
 
-    def connect_plain(self, *receivers: Callable[[], object]) -> None:
-        """Adds receivers without parameters after those already connected."""
-
-        def without_arguments(receiver: Callable[[], object]) -> Callable[P, object]:
-            return lambda *_args, **_kwargs: receiver()
-
-        self._receivers += map(without_arguments, receivers)
-
     def emit(self, *args: P.args, **kwargs: P.kwargs) -> None:
         for receiver in tuple(self._receivers):
             receiver(*args, **kwargs)

@@ -11,7 +11,7 @@ import pytest
 import typer
 
 from wx2mqtt.app.application import Application
-from wx2mqtt.bridge.account import Account
+from wx2mqtt.bridge.components import AccountComponents
 from wx2mqtt.bridge.login_state import NEEDS
 from wx2mqtt.bridge.requests.actions import ActionRequests
 from wx2mqtt.bridge.requests.dispatcher import COMMAND_REQUESTS
@@ -98,11 +98,11 @@ def test_every_code_of_an_answer_is_told_and_no_other():
 
 
 def test_every_request_is_told_and_no_other():
-    account = MagicMock()
-    account.ctx.shared.process_requests = Application.process_requests(MagicMock())
-    account.actions.handlers.return_value = ActionRequests.handlers(MagicMock())
+    components = MagicMock()
+    components.ctx.shared.process_requests = Application.process_requests(MagicMock())
+    components.actions.handlers.return_value = ActionRequests.handlers(MagicMock())
     assert sorted({name for name, *_ in rows(section("Requests"))}) == sorted(
-        {*Account.request_handlers(account), *COMMAND_REQUESTS}
+        {*AccountComponents.request_handlers(components), *COMMAND_REQUESTS}
     )
 
 

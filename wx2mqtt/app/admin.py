@@ -37,9 +37,10 @@ class AdminOperations:
     """The operations on the journal and the people of one account. They raise `BadCommand`."""
 
     def __init__(self, account: Account) -> None:
-        self._account = account
-        self._journal = account.journal
-        self._registry = account.registry
+        self._ctx = account.ctx
+        self._components = account.components
+        self._journal = account.ctx.journal
+        self._registry = account.ctx.registry
 
     def operations(self) -> dict[str, AdminOperation]:
         """By name, as the control socket offers them."""
@@ -80,16 +81,16 @@ class AdminOperations:
         if isinstance(row_id := fields.get("row"), int):
             if not await self._journal.requeue_set_aside([row_id]):
                 raise BadCommand("bad_request", "row_unknown", row=row_id)
-            self._account.publisher.on_connected()
+            self._components.publisher.on_connected()
             return {"row": row_id}
         row = await self._require_row(fields)
         if row.result is not None and not _has_content(row):
             raise BadCommand("bad_request", "command_refused", id=row.command_id)
-        self._account.validator.check(row.command)
-        if not self._account.resolver.is_complete(row):
+        self._components.validator.check(row.command)
+        if not self._components.resolver.is_complete(row):
             raise BadCommand("bad_file", "file_lost")
         queued = await self._journal.retry_command(row.command_id, now_ms(), new_key())
-        self._account.sender.add(queued)
+        self._components.sender.add(queued)
         return _command_body(queued)
 
     async def _drop(self, fields: Mapping[str, Json]) -> Json:
@@ -99,14 +100,14 @@ class AdminOperations:
             user=row.command.user,
             status=Status.UNCERTAIN if row.unanswered or row.attempt_open else Status.REJECTED,
             code="dropped",
-            message=bridge_text(self._account.ctx.language, "dropped"),
+            message=bridge_text(self._ctx.language, "dropped"),
             time=now_ms(),
             duplicate_possible=row.duplicate_possible,
         )
-        publications = self._account.results.publications(result, row.replies)
+        publications = self._components.results.publications(result, row.replies)
         stored = await self._journal.drop_command(row.command_id, result, publications)
-        self._account.ctx.signals.outbox_changed.emit(stored)
-        self._account.sender.remove(row)
+        self._ctx.signals.outbox_changed.emit(stored)
+        self._components.sender.remove(row)
         return {**_command_body(row), "status": str(result.status), "code": "dropped"}
 
     async def _require_row(self, fields: Mapping[str, Json]) -> CommandRow:
@@ -122,12 +123,12 @@ class AdminOperations:
 
     async def _assign(self, fields: Mapping[str, Json]) -> Json:
         changes = self._registry.assign(str(fields.get("user", "")), str(fields.get("to", "")), now_ms())
-        await self._account.inbound.apply_people(changes)
+        await self._components.inbound.apply_people(changes)
         return _changed(changes)
 
     async def _merge(self, fields: Mapping[str, Json]) -> Json:
         changes = self._registry.merge(str(fields.get("user", "")), str(fields.get("other", "")), now_ms())
-        await self._account.inbound.apply_people(changes)
+        await self._components.inbound.apply_people(changes)
         return _changed(changes)
 
 

@@ -308,7 +308,7 @@ class Application:
     def _update_retention(self) -> None:
         accounts = self._factory.loaded.settings.accounts
         self.maintenance.limits_by_journal = {
-            account.journal: _retention_limits(accounts[account.name])
+            account.ctx.journal: _retention_limits(accounts[account.name])
             for account in self.accounts
             if account.name in accounts
         }
@@ -320,7 +320,7 @@ class Application:
         except BadCommand:
             return  # logged already; nothing was changed
         for account in self.accounts:
-            account.session.request_login_if_idle()
+            account.components.session.request_login_if_idle()
 
 
 def _retention_limits(settings: AccountConfig) -> RetentionLimits:

@@ -77,7 +77,7 @@ class SharedServices:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AccountSignals:
-    """The signals of one account. `Account._connect_signals` connects all receivers."""
+    """The signals of one account. `AccountComponents` connects the receivers."""
 
     login_changed: Signal[[LoginStatus, str]] = field(default_factory=Signal)
     """The login has changed: its state, and the text of the QR code to scan (empty without one)."""

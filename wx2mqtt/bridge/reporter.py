@@ -39,7 +39,7 @@ HEALTH_GATHER_SECONDS = 0.2
 
 
 class SnapshotSource(Protocol):
-    """Knows all facts about the health of an account; `Account` implements it."""
+    """Knows all facts about the health of an account; `AccountComponents` implements it."""
 
     async def snapshot(self) -> HealthSnapshot:
         """Returns all facts as of now. Raises `StoreError`."""

@@ -53,14 +53,14 @@ class AccountView:
     """One account for the web page."""
 
     def __init__(self, account: Account) -> None:
-        self.name = account.name
-        self.topics = account.topics
-        self.calls = account.ctx.calls
-        self._account = account
-        self._session = account.session
-        self._registry = account.registry
-        self._journal = account.journal
-        self._history = HistoryRequest(account.journal, account.registry, account.topics.contacts)
+        ctx = account.ctx
+        self.name = ctx.name
+        self.topics = ctx.topics
+        self.calls = ctx.calls
+        self._ctx = ctx
+        self._components = account.components
+        self._session = account.components.session
+        self._history = HistoryRequest(ctx.journal, ctx.registry, ctx.topics.contacts)
 
     @property
     def login(self) -> LoginStatus:
@@ -70,26 +70,26 @@ class AccountView:
     @property
     def owner_name(self) -> str:
         """The name of the account's owner, else their topic level; empty before the first login."""
-        owner = self._account.inbound.owner
+        owner = self._components.inbound.owner
         return "" if owner is None else owner.nickname or self.test_recipient
 
     @property
     def test_recipient(self) -> str:
         """The topic level for test messages: the file helper, else the owner; empty if not known yet."""
-        if self._account.backend.capabilities.has_contacts:
+        if self._ctx.backend.capabilities.has_contacts:
             return FILEHELPER
-        handle = self._registry.owner_handle
-        person = None if handle is None else self._registry.by_handle(handle)
+        handle = self._ctx.registry.owner_handle
+        person = None if handle is None else self._ctx.registry.by_handle(handle)
         return "" if person is None else person.level
 
     @property
     def qr_image(self) -> bytes:
         """The PNG of the QR code to scan; empty without one."""
-        return self._account.status.qr_image
+        return self._components.status.qr_image
 
     async def snapshot(self) -> HealthSnapshot:
         """Returns all facts about the health of the account. Raises `StoreError`."""
-        return await self._account.snapshot()
+        return await self._components.snapshot()
 
     async def recent_messages(self, limit: int) -> list[MessageLine]:
         """Returns the newest messages, the newest first. Raises `StoreError`."""
@@ -100,11 +100,11 @@ class AccountView:
 
     async def recent_commands(self, limit: int) -> list[CommandRow]:
         """Returns the newest commands, the newest first. Raises `StoreError`."""
-        return await self._journal.list_commands(limit=limit)
+        return await self._ctx.journal.list_commands(limit=limit)
 
     def search_people(self, query: str, offset: int, limit: int) -> PeoplePage:
         """Returns people who match a query: those who need a decision first, removed ones last."""
-        matches = sorted(matching_entries(self._account.windows.directory_entries(), query), key=_rank)
+        matches = sorted(matching_entries(self._components.windows.directory_entries(), query), key=_rank)
         return PeoplePage(count=len(matches), entries=matches[offset : offset + limit])
 
     async def send(self, user: str, text: str, command_id: str) -> None:
@@ -119,12 +119,12 @@ class AccountView:
             connection_number=0,
             content_type=JSON_TYPE,
         )
-        await self._account.intake.accept(delivery, TextTopic(user))
+        await self._components.intake.accept(delivery, TextTopic(user))
 
     @property
     def has_owner(self) -> bool:
         """Whether the account of an earlier login is remembered, so that no other one may log in."""
-        return self._account.owner.is_known
+        return self._components.owner.is_known
 
     def request_login(self, *, new_owner: bool = False) -> None:
         """Shows a new QR code, like `request/login`; without effect while logged in, unless `new_owner`."""

@@ -150,9 +150,9 @@ class _VerificationCodeInput:
 
 async def _log_in_here(account: Account, out: TextIO, language: Language, *, new_owner: bool) -> None:
     qr_count = 0
-    await account.owner.adopt_saved_login()
-    usable = partial(account.owner.may_resume, new_owner=new_owner)
-    async with aclosing(account.backend.login(resume=not new_owner, usable=usable)) as steps:
+    await account.components.owner.adopt_saved_login()
+    usable = partial(account.components.owner.may_resume, new_owner=new_owner)
+    async with aclosing(account.ctx.backend.login(resume=not new_owner, usable=usable)) as steps:
         async for step in steps:
             match step:
                 case ShowQr(url=url):
@@ -161,7 +161,7 @@ async def _log_in_here(account: Account, out: TextIO, language: Language, *, new
                         raise Wx2MqttError(bridge_text(language, "too_many_codes_here", count=MAX_QR_CODES))
                     if not draw_qr(url, out):
                         raise Wx2MqttError(
-                            bridge_text(language, "no_terminal", topic=account.topics.login_qr)
+                            bridge_text(language, "no_terminal", topic=account.ctx.topics.login_qr)
                         )
                 case LoggedIn():
                     await _save_login(account, step, new_owner=new_owner)
@@ -169,7 +169,7 @@ async def _log_in_here(account: Account, out: TextIO, language: Language, *, new
             if isinstance(step, CodeRequired):
                 if not sys.stdin.isatty():
                     raise Wx2MqttError(bridge_text(language, "no_terminal_code"))
-                account.backend.enter_verification_code(await read_line())
+                account.ctx.backend.enter_verification_code(await read_line())
 
 
 def _step_text(step: LoginStep, language: Language) -> str:
@@ -194,12 +194,12 @@ async def _save_login(account: Account, step: LoggedIn, *, new_owner: bool) -> N
     Logs out and raises `WrongAccount` if it is not the owner's account.
     """
     try:
-        await account.owner.accept(step.owner, new_owner=new_owner)
+        await account.components.owner.accept(step.owner, new_owner=new_owner)
     except WrongAccount:
-        await account.backend.logout()
+        await account.ctx.backend.logout()
         raise
     if not step.resumed:
-        await account.journal.set_cursor(step.login_id, step.cursor)
+        await account.ctx.journal.set_cursor(step.login_id, step.cursor)
 
 
 def _print(out: TextIO, sentence: str) -> None:

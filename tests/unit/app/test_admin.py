@@ -33,14 +33,14 @@ def do(outgoing):
     """`await do("list", all=True)`"""
     account: Any = SimpleNamespace(
         ctx=outgoing.ctx,
-        journal=outgoing.journal,
-        registry=outgoing.identity,
-        results=ResultPublications("home", Topics("wx")),
-        validator=outgoing.judge,
-        resolver=outgoing.errands,
-        sender=outgoing.sender,
-        inbound=SimpleNamespace(apply_people=_saved),
-        publisher=outgoing.pump,
+        components=SimpleNamespace(
+            results=ResultPublications("home", Topics("wx")),
+            validator=outgoing.judge,
+            resolver=outgoing.errands,
+            sender=outgoing.sender,
+            inbound=SimpleNamespace(apply_people=_saved),
+            publisher=outgoing.pump,
+        ),
     )
     admin = AdminOperations(account)
 

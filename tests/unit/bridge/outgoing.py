@@ -383,7 +383,7 @@ def make(
     handlers: Mapping[str, Handler] | None = None,
     fetcher: UrlFetcher | None = None,
 ) -> House:
-    """The rooms wired as `bridge/account.py` wires them."""
+    """The rooms wired as `bridge/components.py` wires them."""
     blobs = Blobs(folder)
     news, journal, topics = News(), Slow(database, blobs), Topics("wx")
     broker, wechat = Broker(news, protocol), WeChat(news)

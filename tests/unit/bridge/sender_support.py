@@ -111,7 +111,7 @@ class Room:
                 per_minute=self.per_minute, burst=self.burst, hold=self.hold, fallback=self.fallback
             ),
         )
-        ctx.signals.outbox_changed.connect_plain(self._settled.set)
+        ctx.signals.outbox_changed.connect(lambda _batch: self._settled.set())
         ctx.signals.send_attempted.connect(self._settled.set)
         self.ctx = ctx
         attachments: Any = None  # nothing is sent here but text

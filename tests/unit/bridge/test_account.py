@@ -84,10 +84,10 @@ async def test_a_reload_counts_at_once_for_every_component(stage: Stage):
     await stage.account.apply_settings(changed)
     account = stage.account
     assert account.ctx.settings is changed
-    assert account.sender.fallback.after_seconds == 5.0
-    bucket = account.sender.conditions.bucket
+    assert account.components.sender.fallback.after_seconds == 5.0
+    bucket = account.components.sender.conditions.bucket
     assert (bucket.per_minute, bucket.burst) == (7.0, 3)
-    account.session.stop()
+    account.components.session.stop()
     assert stage.last("wx/login/state")["reason"] == "桥接程序已停止"
 
 
@@ -112,28 +112,28 @@ async def test_a_change_of_the_login_is_reported_to_the_process(stage: Stage):
         lambda account, login, url: reported.append((account, str(login.state), url))
     )
     changes = stage.ctx.shared.changes.count
-    stage.account.session.stop()
+    stage.account.components.session.stop()
     assert reported == [("home", "stopped", "")]
     assert stage.ctx.shared.changes.count == changes + 1
 
 
 async def test_a_delivery_goes_to_the_intake_and_a_birth_to_home_assistant_too(stage: Stage):
     births: list[bytes] = []
-    stage.account.home_assistant.birth_topic = "homeassistant/status"
-    stage.account.home_assistant.on_birth = births.append  # type: ignore[method-assign, assignment]
+    stage.account.components.home_assistant.birth_topic = "homeassistant/status"
+    stage.account.components.home_assistant.on_birth = births.append  # type: ignore[method-assign, assignment]
     for topic in ("homeassistant/status", "wx/out/wife"):
         stage.account.on_delivery(
             Delivery(topic=topic, payload=b"online", mid=1, dup=False, retain=False, connection_number=1)
         )
     assert births == [b"online"]
-    assert len(stage.account.intake._queue) == 2
+    assert len(stage.account.components.intake._queue) == 2
 
 
 async def test_what_is_committed_is_handed_to_the_publisher(stage: Stage):
     stage.connect()
-    running = asyncio.create_task(stage.account.publisher.run())
-    stage.account.reporter.publish_dropped("wx/in/wife", 3)
-    reporting = asyncio.create_task(stage.account.reporter._publish_events())
+    running = asyncio.create_task(stage.account.components.publisher.run())
+    stage.account.components.reporter.publish_dropped("wx/in/wife", 3)
+    reporting = asyncio.create_task(stage.account.components.reporter._publish_events())
     await stage.link.until(lambda: "wx/event/dropped" in stage.link.topics)
     assert stage.last("wx/event/dropped")["count"] == 3
     for task in (running, reporting):

@@ -43,6 +43,7 @@ def test_the_module_of_the_context_imports_no_component():
         "media",
         "reporter",
         "account",
+        "components",
     }
     modules = {
         value.__module__.removeprefix("wx2mqtt.bridge.").partition(".")[0]

@@ -42,17 +42,15 @@ def view(house: House) -> AccountView:
 
     account: Any = SimpleNamespace(
         name="home",
-        topics=house.ctx.topics,
         ctx=house.ctx,
-        backend=house.wechat,
-        journal=house.journal,
-        registry=house.identity,
-        session=Session(),
-        inbound=SimpleNamespace(owner=None),
-        status=SimpleNamespace(qr_image=b"png"),
-        windows=SimpleNamespace(directory_entries=house.identity.directory),
-        intake=house.outbound,
-        snapshot=snapshot,
+        components=SimpleNamespace(
+            session=Session(),
+            inbound=SimpleNamespace(owner=None),
+            status=SimpleNamespace(qr_image=b"png"),
+            windows=SimpleNamespace(directory_entries=house.identity.directory),
+            intake=house.outbound,
+            snapshot=snapshot,
+        ),
     )
     return AccountView(account)
 
@@ -162,7 +160,7 @@ async def test_the_login_is_asked_for_and_ended_as_by_request(view: AccountView)
     assert view.login is Session.login
     assert view.qr_image == b"png"
     assert view.owner_name == ""
-    inbound: Any = view._account.inbound
+    inbound: Any = view._components.inbound
     inbound.owner = Owner(handle=Handle("@me"), uin="1", nickname="王小明")
     assert view.owner_name == "王小明"
     assert (await view.snapshot()).commands == 3
@@ -181,7 +179,7 @@ def crowd(house: House) -> None:
 async def test_a_test_goes_to_oneself_or_to_who_owns_the_bot(house: House, view: AccountView):
     assert view.test_recipient == "filehelper"
     ilink: Any = SimpleNamespace(capabilities=SimpleNamespace(has_contacts=False))
-    view._account.backend = ilink
+    view._ctx.backend = ilink
     assert view.test_recipient == ""
     crowd(house)
     house.identity.add_unlisted(Handle("@me"), ChatKind.FRIEND, "王小明", 0)

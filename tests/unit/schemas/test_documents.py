@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 
 from wx2mqtt.app import logs
 from wx2mqtt.app.application import Application
-from wx2mqtt.bridge.account import Account
+from wx2mqtt.bridge.components import AccountComponents
 from wx2mqtt.bridge.requests.actions import ActionRequests
 from wx2mqtt.bridge.requests.dispatcher import COMMAND_REQUESTS
 from wx2mqtt.json_schema import strict
@@ -113,10 +113,10 @@ def test_the_topics_for_bytes_are_those_that_the_program_reads():
 
 def test_every_kind_and_every_request_is_described():
     assert list(MESSAGE_KINDS) == list(Kind)
-    account = MagicMock()
-    account.ctx.shared.process_requests = Application.process_requests(MagicMock())
-    account.actions.handlers.return_value = ActionRequests.handlers(MagicMock())
-    assert set(REQUEST_SCHEMAS) == {*Account.request_handlers(account), *COMMAND_REQUESTS}
+    components = MagicMock()
+    components.ctx.shared.process_requests = Application.process_requests(MagicMock())
+    components.actions.handlers.return_value = ActionRequests.handlers(MagicMock())
+    assert set(REQUEST_SCHEMAS) == {*AccountComponents.request_handlers(components), *COMMAND_REQUESTS}
 
 
 def test_every_event_that_readme_tells_is_described():

@@ -42,7 +42,7 @@ class MediaService:
         self._inline_hold.hold()
         self.wake()
 
-    def on_login_changed(self, login: LoginStatus, _url: str) -> None:
+    def on_login_changed(self, login: LoginStatus) -> None:
         """Continues or pauses the downloads."""
         self._downloader.on_login_changed(login)
 

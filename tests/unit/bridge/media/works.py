@@ -172,7 +172,7 @@ class Works:
         """The login or the room in the store changes."""
         if online is not None:
             state = LoginState.ONLINE if online else LoginState.INTERRUPTED
-            self.room.on_login_changed(LoginStatus(state=state, since=0), "")
+            self.room.on_login_changed(LoginStatus(state=state, since=0))
         if full is not None:
             self.quota.size = self.quota.limit if full else 0
         self.room.wake()

@@ -117,7 +117,7 @@ class Stage:
             delivery = Delivery(
                 topic=topic, payload=payload, mid=self._mid, dup=False, retain=False, connection_number=1
             )
-            self._account.intake.on_delivery(delivery)
+            self._account.components.intake.on_delivery(delivery)
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             await self._link.until(lambda: len(self._acknowledged) == self._mid)
         heard = [
@@ -143,11 +143,13 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
             shared=shared(blobs=blobs, media_retention=MediaRetention(database, blobs)),
         )
     )
-    runner: Any = account.actions.runner  # WeChat does all that passes the checks
+    runner: Any = account.components.actions.runner  # WeChat does all that passes the checks
     runner.run_action = AsyncMock(return_value=ActionResult())
     runner.query = AsyncMock(return_value=())
     account.on_connected(link.connect())
-    tasks = [asyncio.create_task(part.run()) for part in (account.intake, account.publisher)]
+    tasks = [
+        asyncio.create_task(part.run()) for part in (account.components.intake, account.components.publisher)
+    ]
     try:
         yield Stage(account, link)
     finally:

@@ -93,7 +93,7 @@ async def call(handler: Handler, fields: dict[str, Json]) -> Json:
 
 
 def test_the_table_has_every_request_of_an_account(account: Account):
-    assert account.request_handlers().keys() == ACCOUNT_REQUESTS.keys()
+    assert account.components.request_handlers().keys() == ACCOUNT_REQUESTS.keys()
 
 
 @pytest.mark.parametrize("name", ACCOUNT_REQUESTS)
@@ -106,12 +106,12 @@ async def test_a_request_refuses_an_unknown_key(
     async def log_out() -> None:
         done.append("logout")
 
-    monkeypatch.setattr(account.session, "request_login", lambda: done.append("login"))
-    monkeypatch.setattr(account.session, "log_out", log_out)
-    monkeypatch.setattr(account.registry, "assign", lambda *_: done.append("assign"))
+    monkeypatch.setattr(account.components.session, "request_login", lambda: done.append("login"))
+    monkeypatch.setattr(account.components.session, "log_out", log_out)
+    monkeypatch.setattr(account.ctx.registry, "assign", lambda *_: done.append("assign"))
     fields: dict[str, Json] = {**(ACCOUNT_REQUESTS[name] if complete else {}), "bogus": 1}
     with pytest.raises(BadCommand) as refused:
-        await call(account.request_handlers()[name], fields)
+        await call(account.components.request_handlers()[name], fields)
     assert (refused.value.code, refused.value.facts["key"], done) == ("bad_request", "bogus", [])
 
 

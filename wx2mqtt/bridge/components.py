@@ -1,0 +1,211 @@
+"""The components of one account: creates them, and says which of them react to a signal.
+
+    WeChat -> session -> inbound -> (journal) -> publisher -> MQTT     messages and events
+    MQTT -> intake -> (journal) -> sender -> WeChat                    commands; results go to the publisher
+    MQTT -> intake -> requests -> actions -> WeChat                    requests, answered to their sender
+
+`status`, `windows`, `reporter` and `home_assistant` keep retained topics up to date. `media` fetches the
+files of messages. `account.py` runs and stops all of them.
+"""
+
+from __future__ import annotations
+
+from wx2mqtt.bridge.attachments import Attachments
+from wx2mqtt.bridge.commands.attachment_intake import AttachmentIntake
+from wx2mqtt.bridge.commands.intake import CommandIntake
+from wx2mqtt.bridge.commands.resolver import CommandResolver
+from wx2mqtt.bridge.commands.results import ResultPublications
+from wx2mqtt.bridge.commands.sender import CommandSender
+from wx2mqtt.bridge.commands.validation import CommandValidator
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.echo import EchoFilter
+from wx2mqtt.bridge.health import BrokerCounters, HealthSnapshot
+from wx2mqtt.bridge.homeassistant import HomeAssistantDiscovery
+from wx2mqtt.bridge.inbound import InboundMessages
+from wx2mqtt.bridge.inflight import InflightWindow
+from wx2mqtt.bridge.login_state import LoginStatus
+from wx2mqtt.bridge.media.service import MediaService
+from wx2mqtt.bridge.owner import AccountOwner
+from wx2mqtt.bridge.publisher import Publisher
+from wx2mqtt.bridge.recipients import Recipients
+from wx2mqtt.bridge.reply_window import ReplyWindowTopics
+from wx2mqtt.bridge.reporter import StatusReporter
+from wx2mqtt.bridge.requests.actions import ActionRequests
+from wx2mqtt.bridge.requests.dispatcher import Handler, RequestDispatcher, SizedHandler
+from wx2mqtt.bridge.requests.handlers import AccountRequests
+from wx2mqtt.bridge.retained import RetainedCommands, RetainedPublisher
+from wx2mqtt.bridge.session import LoginSession
+from wx2mqtt.bridge.status_topics import StatusTopics
+from wx2mqtt.clock import now_ms
+from wx2mqtt.external.url_fetch import UrlFetcher
+from wx2mqtt.store.records import OutboxBatch, RecordResult
+
+
+class AccountComponents:
+    """The components of one account, connected with each other but not running.
+
+    A component gets those whose methods it calls as constructor parameters, so it is created after them.
+    Everything else goes through the signals of `AccountContext`.
+    """
+
+    def __init__(self, ctx: AccountContext) -> None:
+        self.ctx = ctx
+        self.counters = BrokerCounters(started=now_ms())
+
+        # To MQTT
+        inflight = InflightWindow(ctx.broker)  # bounds how many publications wait for their PUBACK
+        self.publisher = Publisher(ctx, inflight)
+        self.retained = RetainedPublisher(inflight, ctx.topics.state)
+        self.status = StatusTopics(ctx, self.retained, inflight)
+
+        # To WeChat
+        echoes = EchoFilter()  # tells apart what the bridge has sent and what the owner has typed
+        attachments = Attachments(ctx, UrlFetcher())
+        self.results = ResultPublications(ctx.name, ctx.topics)
+        self.resolver = CommandResolver(ctx, attachments)
+        self.sender = CommandSender(ctx, self.resolver, echoes, self.results)
+
+        # From WeChat
+        self.inbound = InboundMessages(ctx, echoes)
+        self.owner = AccountOwner(ctx, self.sender)
+        self.session = LoginSession(ctx, self.inbound, self.owner)
+        self.media = MediaService(ctx, self.publisher)
+
+        # Retained topics that are made from several components
+        self.windows = ReplyWindowTopics(ctx, self.retained, self.session)
+        self.home_assistant = HomeAssistantDiscovery(ctx, self.retained, inflight, self.windows)
+        self.reporter = StatusReporter(ctx, self.counters, self.status, self.windows, self)
+
+        # From MQTT
+        recipients = Recipients(ctx)
+        retained_commands = RetainedCommands(inflight)
+        self.validator = CommandValidator(ctx, self.session, recipients, self.results)
+        self.actions = ActionRequests(ctx, self.session, recipients, self.inbound)
+        requests = RequestDispatcher(ctx, inflight, retained_commands)
+        requests.register(self.request_handlers())
+        self.intake = CommandIntake(
+            ctx,
+            validator=self.validator,
+            attachment_intake=AttachmentIntake(self.validator, attachments, ctx.journal),
+            retained_commands=retained_commands,
+            sender=self.sender,
+            requests=requests,
+            results=self.results,
+        )
+
+        self._connect_signals()
+
+    def request_handlers(self) -> dict[str, Handler]:
+        """Returns the handler of each request, by the name of the request."""
+        requests = AccountRequests(self.ctx, self.session, self.inbound, self.windows, self.reporter)
+        return {
+            **requests.handlers(),
+            **self.actions.handlers(),
+            "media": SizedHandler(self.media.request.answer),
+            **self.ctx.shared.process_requests,
+        }
+
+    # Signals. Where several components react, the receiver is one of the methods below.
+
+    def _connect_signals(self) -> None:
+        signals = self.ctx.signals
+        signals.login_changed.connect(self._on_login_changed)
+        signals.online_changed.connect(self.sender.set_online)
+        signals.logged_out.connect(self.session.handle_logged_out)
+        signals.other_account_refused.connect(self.reporter.publish_other_account)
+        signals.contacts_synced.connect(self.sender.recheck)
+        signals.media_expected.connect(self.media.expect)
+        signals.media_received.connect(self.media.enqueue)
+        signals.received.connect(self._on_received)
+        signals.outbox_changed.connect(self._on_outbox_changed)
+        signals.people_changed.connect(self._on_people_changed)
+        signals.reply_windows_changed.connect(self._on_reply_windows_changed)
+        signals.send_attempted.connect(self.windows.refresh)
+        signals.topic_dropped.connect(self.reporter.publish_dropped)
+        signals.health_changed.connect(self.reporter.request_health)
+        signals.settings_changed.connect(self._on_settings_changed)
+        self.ctx.marks.progressed.connect(self.session.on_message_processed)
+
+    def _on_login_changed(self, login: LoginStatus, qr_url: str) -> None:
+        self.status.show_login(login, qr_url)
+        self.reporter.request_health()
+        self.ctx.shared.changes.notify()
+        self.media.on_login_changed(login)
+        self.actions.runner.wake()
+        self.windows.refresh()
+        self.ctx.shared.login_reported.emit(self.ctx.name, login, qr_url)
+
+    def _on_received(self, result: RecordResult) -> None:
+        self.status.show_received(result)
+        if self.windows.supported:  # a received message opens the reply window of its sender
+            self.sender.recheck()
+            self.windows.refresh()
+
+    def _on_outbox_changed(self, batch: OutboxBatch) -> None:
+        self.publisher.add(batch)
+        self.ctx.shared.changes.notify()
+
+    def _on_people_changed(self) -> None:
+        self.reporter.request_directory()
+        self.home_assistant.refresh()
+        self.sender.recheck()
+        self.windows.refresh()
+
+    def _on_reply_windows_changed(self) -> None:
+        self.reporter.show_directory()
+        self.home_assistant.refresh()
+        self.sender.recheck()
+        self.ctx.shared.changes.notify()
+
+    def _on_settings_changed(self) -> None:
+        self.ctx.backend.set_language(self.ctx.language)
+        self.media.wake()
+        self.sender.resize_rate_limit()
+        self.reporter.publish_info()
+
+    # Health
+
+    async def snapshot(self) -> HealthSnapshot:
+        """Returns all facts about the account's health as of now. Raises `StoreError`."""
+        shared = self.ctx.shared
+        connection = self.ctx.broker.connection
+        stats = await self.ctx.journal.stats()
+        return HealthSnapshot(
+            now=now_ms(),
+            login=self.session.login,
+            last_answer=self.session.last_answer,
+            stats=stats,
+            counters=self.counters,
+            received=self.inbound.counts,
+            published=self.publisher.published_count,
+            results=self.sender.result_counts + self.intake.refused_counts,
+            commands=self.intake.command_count,
+            throttled=round(self.sender.throttled_seconds, 1),
+            refused=(
+                *self.retained.refused_topics,
+                *self.publisher.refused_topics,
+                *(connection.refused_filters if connection else ()),
+            ),
+            broker="" if connection is None else connection.protocol,
+            store_size=shared.quota.size,
+            store_limit=shared.quota.limit,
+            stuck=shared.watchdog.overdue(self.ctx.name),
+            unresolved=self.ctx.registry.closed_count,
+            discovery_cut=self.home_assistant.is_truncated,
+            kinds=self._message_counts(),
+            media=self.media.counts_by_state,
+            media_bytes=self.media.fetched_bytes,
+            media_stored=self.media.stored_bytes,
+            muted=self.sender.is_muted,
+            held=self.sender.held_count,
+            extra={
+                "media": self.media.health_fields(stats.pending_media),
+                **self.home_assistant.health_fields(),
+            },
+        )
+
+    def _message_counts(self) -> dict[tuple[str, str], int]:
+        """Returns how many messages were stored (`in`) and sent (`out`), by direction and kind."""
+        stored = {("in", kind): count for kind, count in self.inbound.counts_by_kind.items()}
+        sent = {("out", kind): count for kind, count in self.sender.sent_counts.items()}
+        return stored | sent
