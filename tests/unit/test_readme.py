@@ -12,10 +12,10 @@ import typer
 
 from wx2mqtt.app.application import Application
 from wx2mqtt.bridge.components import AccountComponents
+from wx2mqtt.bridge.login import MAX_QR_CODES
 from wx2mqtt.bridge.login_state import NEEDS
 from wx2mqtt.bridge.requests.actions import ActionRequests
 from wx2mqtt.bridge.requests.dispatcher import COMMAND_REQUESTS
-from wx2mqtt.bridge.session import MAX_QR_CODES
 from wx2mqtt.cli import operations
 from wx2mqtt.cli.main import app
 from wx2mqtt.model import ChatKind, Handle, Kind, LoginState, Message, Result, Status

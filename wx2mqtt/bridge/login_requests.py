@@ -1,4 +1,4 @@
-"""Requests from outside that end the current login attempt or the current login of an account.
+"""Requests that end the current login, or the current attempt to log in, of an account.
 
 They are queued for `LoginSession`, which alone decides what follows from each.
 """
@@ -11,7 +11,7 @@ from wx2mqtt.errors import LoggedOut
 
 
 class LoginRequested(Exception):
-    """A new QR code is wanted; with `new_owner` another account may log in, and the login of now ends."""
+    """A new QR code is wanted; with `new_owner` another account may log in, and the current login ends."""
 
     def __init__(self, *, new_owner: bool = False) -> None:
         super().__init__()
@@ -23,28 +23,30 @@ class LogoutRequested(Exception):
 
 
 # `LoggedOut` comes from a send, a download or an action that WeChat answered with the end of the login.
-SessionInterrupt = LoginRequested | LogoutRequested | LoggedOut
+SessionRequest = LoginRequested | LogoutRequested | LoggedOut
 
 
 class LoginRequests:
     """The queue of requests of one account.
 
-    The session sets `logged_in` as soon as WeChat has accepted the login, and clears it when the login ends.
-    Until then a login request restarts the attempt; after that it has no effect, unless it is for a new
+    The session sets `login_accepted` as soon as WeChat has accepted a login, and clears it when the login
+    ends. Before, a login request restarts the attempt; meanwhile it has no effect, unless it is for a new
     owner. `new_owner` is true while the newest login request allows another account, until a login succeeds
     or the session is idle.
     """
 
     def __init__(self) -> None:
-        self._queue: asyncio.Queue[SessionInterrupt] = asyncio.Queue()
+        self._queue: asyncio.Queue[SessionRequest] = asyncio.Queue()
         self._idle = asyncio.Event()  # the session does nothing until it gets a login request
         self._logout_pending = False
-        self.logged_in = False
+        self.login_accepted = False
         self.new_owner = False
+
+    # Called by components that want something
 
     def request_login(self, *, new_owner: bool = False) -> None:
         """Asks for a new QR code; without effect while logged in, unless `new_owner`."""
-        if self._logout_pending or new_owner or not self.logged_in:
+        if self._logout_pending or new_owner or not self.login_accepted:
             self._queue.put_nowait(LoginRequested(new_owner=new_owner))
 
     def request_login_if_idle(self) -> None:
@@ -60,27 +62,29 @@ class LoginRequests:
         await self._idle.wait()
 
     def on_logged_out(self, error: LoggedOut) -> None:
-        """Passes on that a call of WeChat has found the login ended."""
+        """Passes on that a call of WeChat was answered with the end of the login."""
         self._queue.put_nowait(error)
 
-    async def next_interrupt(self) -> SessionInterrupt:
-        """Waits for the next interrupt; a login request that a login has overtaken is skipped."""
+    # Called by the session
+
+    async def next_request(self) -> SessionRequest:
+        """Waits for the next request; a login request that came too late for the attempt is skipped."""
         while True:
-            interrupt = await self._queue.get()
-            if isinstance(interrupt, LoginRequested):
-                if self.logged_in and not interrupt.new_owner:
+            request = await self._queue.get()
+            if isinstance(request, LoginRequested):
+                if self.login_accepted and not request.new_owner:
                     continue
-                self.new_owner = interrupt.new_owner
-            return interrupt
+                self.new_owner = request.new_owner
+            return request
 
     def discard_outdated(self) -> None:
         """Discards all but logout requests: the attempt that begins now fulfils the others."""
-        interrupts = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
-        for interrupt in interrupts:
-            if isinstance(interrupt, LogoutRequested):
-                self._queue.put_nowait(interrupt)
-            elif isinstance(interrupt, LoginRequested):
-                self.new_owner = interrupt.new_owner
+        requests = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
+        for request in requests:
+            if isinstance(request, LogoutRequested):
+                self._queue.put_nowait(request)
+            elif isinstance(request, LoginRequested):
+                self.new_owner = request.new_owner
 
     async def wait_for_login_request(self) -> None:
         """Is idle until a login is requested; a logout request returns at once meanwhile."""

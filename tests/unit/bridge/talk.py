@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from tests.support.hurry import hurry
 from tests.unit.bridge.contexts import PaperQuota, context, settings, shared
 from wx2mqtt.bridge.account_settings import ExpectedAccount, MediaRules, ReceiveFilter
 from wx2mqtt.bridge.echo import EchoFilter
@@ -43,6 +44,7 @@ from wx2mqtt.wechat.backend import (
     LoginFilter,
     LoginStep,
     OnProgress,
+    Scanned,
     ShowQr,
     any_login,
 )
@@ -388,3 +390,22 @@ class Talk:
 
 def batch(number: int, *items: Message, contacts: Iterable[Contact] = (), login_id: str = "login-1") -> Batch:
     return Batch(cursor=Cursor(f"{login_id}:{number}"), items=items, contacts=tuple(contacts))
+
+
+Story = Callable[[Talk], Awaitable[None]]
+
+
+def run_story(story: Story, **made: object) -> None:
+    """Run a story with a talk made in its loop."""
+
+    async def whole() -> None:
+        talk = Talk(**made)  # type: ignore[arg-type]
+        await story(talk)
+        await talk.end()
+
+    hurry(whole())
+
+
+def online(talk: Talk) -> None:
+    """The first login needs a scan and stands at once."""
+    talk.gateway.logins.append([CODE, Scanned(), logged_in()])

@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.bridge.talk import CODE, OWNER, PaperGateway, Talk, logged_in
-from tests.unit.bridge.test_session import run_story
+from tests.unit.bridge.talk import CODE, OWNER, PaperGateway, Talk, logged_in, run_story
 from wx2mqtt.bridge.account_settings import ExpectedAccount
 from wx2mqtt.bridge.login_requests import LoginRequests
 from wx2mqtt.errors import LoggedOut, StoreError

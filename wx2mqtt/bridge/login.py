@@ -1,0 +1,199 @@
+"""Logs one account in: with the saved login, or with a QR code that somebody scans.
+
+`Backend.login` yields the steps of a login, `AccountLogin.log_in` shows each of them in `login/state`:
+
+| step | state |
+|---|---|
+| `ShowQr` | `waiting_for_scan`; a person scans the QR code with the phone |
+| `Scanned`, `ConfirmOnPhone`, `CodeRequired` | `waiting_for_confirm`; they confirm, or enter a number |
+| `QrExpired` | `starting`; the next `ShowQr` has a new code |
+| `PollFailing`, `PollRecovered` | `interrupted`, then the state before it; the QR code stays valid |
+| `LoggedIn` | the account is checked (`owner.py`); `log_in` returns |
+"""
+
+from __future__ import annotations
+
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+
+import structlog
+
+from wx2mqtt.aio import Signal
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.login_requests import LoginRequests
+from wx2mqtt.bridge.login_state import LoginStatus, PhoneStep, required_of_person
+from wx2mqtt.bridge.owner import AccountOwner
+from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import ProtocolViolation, StoreError
+from wx2mqtt.i18n.bridge import bridge_text
+from wx2mqtt.model import LoginState, Needs
+from wx2mqtt.wechat.backend import (
+    CodeRequired,
+    ConfirmOnPhone,
+    LoggedIn,
+    PollFailing,
+    PollRecovered,
+    QrExpired,
+    Scanned,
+    ShowQr,
+)
+
+log = structlog.get_logger(__name__)
+
+# QR codes shown in a row before the session is idle until somebody requests a login.
+MAX_QR_CODES = 10
+
+# The watchdog waits this long for each step of a login and each page of the contacts: a QR code is valid for
+# 300 s, the confirmation on the phone may take as long, and a page may take 180 s
+# (webwx 2.2.3, 2.3.5, 2.8.4).
+STEP_WATCHDOG_SECONDS = 600.0
+
+
+class TooManyQrCodes(Exception):
+    """`MAX_QR_CODES` codes have expired, and nobody has scanned one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginAttempt:
+    """How the next login is made: after `pause_seconds`, with the saved login (`resume`) or with a QR code.
+
+    The QR code repeats `previous_reason`: why the last login ended, empty if nobody needs to know.
+    """
+
+    resume: bool = False
+    previous_reason: str = ""
+    pause_seconds: float = 0.0
+
+
+class LoginStateTracker:
+    """Holds the state of the login as `status`; logs each change and emits `login_changed`."""
+
+    def __init__(self, ctx: AccountContext) -> None:
+        self._ctx = ctx
+        self.status = LoginStatus(since=now_ms(), reason=self.text("starting"))
+
+    def set(
+        self,
+        state: LoginState,
+        reason: str,
+        *,
+        needs: Needs | None = None,
+        qr_expires: int | None = None,
+        qr_url: str = "",
+    ) -> None:
+        """Sets the state; without `needs` the usual one of the state. `reason` is a sentence for people."""
+        previous = self.status
+        self.status = previous.transition(
+            state, reason, now_ms(), needs=needs, qr_expires=qr_expires, qr_url=qr_url
+        )
+        if self.status == previous:
+            return
+        if state is not previous.state:
+            log.info("login", state=str(state), needs=str(self.status.needs), reason=reason)
+        self._ctx.signals.login_changed.emit(self.status, qr_url)
+
+    def set_interrupted(self, error: Exception) -> None:
+        """Sets the state `interrupted`: the error is temporary, and the bridge tries again."""
+        message_key = "storage_trouble" if isinstance(error, StoreError) else "interrupted"
+        self.set(LoginState.INTERRUPTED, self.text(message_key, why=str(error).removesuffix(".")))
+
+    def text(self, message_key: str, **facts: object) -> str:
+        """Returns a sentence for people in the language of the account."""
+        return bridge_text(self._ctx.language, message_key, **facts)
+
+
+class AccountLogin:
+    """Logs in, one attempt after the other.
+
+    `answered` is emitted at each answer of WeChat, `store_failed` each time that the owner of a login cannot
+    be stored. `phone_asked` is true once a saved login has asked for a confirmation on the phone.
+    """
+
+    def __init__(
+        self, ctx: AccountContext, owner: AccountOwner, requests: LoginRequests, state: LoginStateTracker
+    ) -> None:
+        self._ctx = ctx
+        self._owner = owner
+        self._requests = requests
+        self._state = state
+        self._qr_codes_shown = 0  # in a row, without a login
+        self.phone_asked = False
+        self.answered: Signal[[]] = Signal()
+        self.store_failed: Signal[[StoreError]] = Signal()
+
+    async def log_in(self, attempt: LoginAttempt) -> LoggedIn:
+        """Makes one attempt. Raises `LoginRefused`, `WrongAccount`, `TooManyQrCodes` or a temporary error."""
+        before_outage = self._state.status
+        self._ctx.heartbeat("receive", STEP_WATCHDOG_SECONDS)
+        await self._owner.adopt_saved_login()
+        usable = partial(self._owner.may_resume, new_owner=self._requests.new_owner)
+        async with aclosing(self._ctx.backend.login(resume=attempt.resume, usable=usable)) as steps:
+            async for step in steps:
+                if not isinstance(step, PollFailing):
+                    self.answered.emit()
+                match step:
+                    case ShowQr(url=url, lifetime=lifetime):
+                        self._show_qr(url, lifetime, attempt.previous_reason)
+                    case ConfirmOnPhone() | Scanned() | CodeRequired():
+                        self._wait_for_person(step)
+                    case QrExpired():
+                        self._withdraw_qr()
+                    case PollFailing(reason=cause):
+                        before_outage = self._state.status
+                        self._show_outage(cause)
+                    case PollRecovered():
+                        self._show_recovery(before_outage)
+                    case LoggedIn():
+                        await self._accept(step)
+                        return step
+        raise ProtocolViolation
+
+    def reset_qr_code_count(self) -> None:
+        """Allows `MAX_QR_CODES` codes again: somebody has requested a login."""
+        self._qr_codes_shown = 0
+
+    def _show_qr(self, url: str, lifetime: float, previous_reason: str) -> None:
+        if self._qr_codes_shown >= MAX_QR_CODES:
+            raise TooManyQrCodes
+        self._qr_codes_shown += 1
+        text = self._state.text
+        reason = text("scan_again", why=previous_reason) if previous_reason else text("scan")
+        expires = now_ms() + int(lifetime * 1000)
+        self._state.set(LoginState.WAITING_FOR_SCAN, reason, qr_expires=expires, qr_url=url)
+
+    def _wait_for_person(self, step: PhoneStep) -> None:
+        if isinstance(step, ConfirmOnPhone):
+            self.phone_asked = True
+        message_key, needs = required_of_person(step)
+        self._state.set(LoginState.WAITING_FOR_CONFIRM, self._state.text(message_key), needs=needs)
+
+    def _withdraw_qr(self) -> None:
+        """Clears an expired code at once. Raises `TooManyQrCodes` instead of requesting one code too many."""
+        if self._qr_codes_shown >= MAX_QR_CODES:
+            raise TooManyQrCodes
+        self._state.set(LoginState.STARTING, self._state.text("code_over"))
+
+    def _show_outage(self, cause: str) -> None:
+        """Sets the state `interrupted` and keeps the QR code, which may still be valid."""
+        reason = self._state.text("interrupted", why=cause)
+        shown = self._state.status
+        self._state.set(LoginState.INTERRUPTED, reason, qr_expires=shown.qr_expires, qr_url=shown.qr_url)
+
+    def _show_recovery(self, before: LoginStatus) -> None:
+        """Sets the state before the outage again."""
+        self._state.set(
+            before.state,
+            before.reason,
+            needs=before.needs,
+            qr_expires=before.qr_expires,
+            qr_url=self._state.status.qr_url,
+        )
+
+    async def _accept(self, step: LoggedIn) -> None:
+        """Checks and remembers whose login it is. Raises `WrongAccount`."""
+        await self._owner.accept(
+            step.owner, new_owner=self._requests.new_owner, on_store_failure=self.store_failed.emit
+        )
+        self._requests.new_owner = False
+        self._qr_codes_shown = 0

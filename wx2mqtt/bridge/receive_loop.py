@@ -1,0 +1,127 @@
+"""Receives the messages of one login: asks WeChat for the next batch when the previous one is stored.
+
+The cursor says what was received last. A batch and the cursor after it are stored in one commit, so that an
+error, or the end of the process, loses nothing: WeChat is asked with the old cursor again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from wx2mqtt.aio import Signal, retry_until_stored
+from wx2mqtt.backoff import Backoff
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.inbound import InboundMessages
+from wx2mqtt.bridge.login import LoginStateTracker
+from wx2mqtt.clock import loop_time
+from wx2mqtt.errors import ProtocolViolation, StoreError, Throttled, Unreachable
+from wx2mqtt.model import Cursor, LoginState, Owner
+from wx2mqtt.wechat.backend import Batch, LoggedIn
+
+# Errors must last this long before `login/state` says `interrupted`; a single lost answer is not reported.
+INTERRUPTED_AFTER_SECONDS = 5.0
+
+# The receive loop must report progress to the watchdog within this time.
+POLL_WATCHDOG_SECONDS = 120.0
+
+# The pause before the next look while the store is full.
+STORE_FULL_POLL_SECONDS = 5.0
+
+# Temporary errors: the same is tried again after a delay.
+RETRIED_ERRORS = (Unreachable, Throttled, ProtocolViolation, StoreError)
+
+
+def is_reportable(error: Exception) -> bool:
+    """Returns whether an error is reported at once: of the store, or a long poll that ran into its limit."""
+    return isinstance(error, StoreError) or (isinstance(error, Unreachable) and error.poll_timed_out)
+
+
+def retry_delay(error: Exception, backoff: Backoff, chance: float) -> float:
+    """Returns the seconds until the next attempt: the back-off, or what WeChat demands if that is longer.
+
+    `chance` is a random number from 0 to 1.
+    """
+    return max(backoff.wait(chance), getattr(error, "retry_after", 0.0))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceivePosition:
+    """What is received next: what comes after the cursor. A cursor is valid within its own login only."""
+
+    login_id: str
+    cursor: Cursor
+
+
+class ReceiveLoop:
+    """Receives and stores one batch after the other. `answered` is emitted at each answer of WeChat."""
+
+    def __init__(self, ctx: AccountContext, inbound: InboundMessages, state: LoginStateTracker) -> None:
+        self._ctx = ctx
+        self._inbound = inbound
+        self._state = state
+        self._store_lock = asyncio.Lock()  # held while a received batch is being stored
+        self.position = ReceivePosition(login_id="", cursor=Cursor(""))
+        self.answered: Signal[[]] = Signal()
+
+    async def start_login(self, step: LoggedIn, on_store_failure: Callable[[StoreError], None]) -> None:
+        """Stores where a new login begins. A resumed one goes on where it was."""
+        if step.login_id == self.position.login_id:
+            return
+        await retry_until_stored(
+            lambda: self._ctx.journal.set_cursor(step.login_id, step.cursor), on_store_failure
+        )
+        self.position = ReceivePosition(login_id=step.login_id, cursor=step.cursor)
+
+    async def run(self, owner: Owner) -> None:
+        """Receives until the login ends: `LoggedOut` is raised, or the task is cancelled."""
+        failing_since: float | None = None
+        backoff = Backoff()
+        self._set_online(owner)
+        while True:
+            self._ctx.heartbeat("receive", POLL_WATCHDOG_SECONDS)
+            await self._wait_for_storage()
+            try:
+                batch = await self._ctx.backend.receive(self.position.cursor)
+                self.answered.emit()
+                await self._store(batch)
+            except RETRIED_ERRORS as error:
+                failing_since = loop_time() if failing_since is None else failing_since
+                backoff = backoff.after_failure()
+                pause = retry_delay(error, backoff, random.random())
+                outage_seconds = max(pause, loop_time() - failing_since)
+                if is_reportable(error) or outage_seconds >= INTERRUPTED_AFTER_SECONDS:
+                    self._state.set_interrupted(error)
+                await self._pause(pause)
+            else:
+                failing_since = None
+                backoff = backoff.reset()
+                if self._state.status.state is not LoginState.ONLINE:
+                    self._set_online(owner)
+
+    async def wait_until_stored(self) -> None:
+        """Waits for the batch that is being stored; it would be lost with its login."""
+        async with self._store_lock:
+            pass
+
+    def _set_online(self, owner: Owner) -> None:
+        name, text = owner.nickname, self._state.text
+        self._state.set(LoginState.ONLINE, text("online", name=name) if name else text("online_unnamed"))
+        self._ctx.signals.online_changed.emit(True)
+
+    async def _store(self, batch: Batch) -> None:
+        async with self._store_lock:
+            await self._inbound.store(batch, self.position.login_id)
+            self.position = replace(self.position, cursor=batch.cursor)
+
+    async def _wait_for_storage(self) -> None:
+        """Waits until the store has room: what is received must be stored."""
+        while limit := self._ctx.shared.exceeded_limit():
+            self._state.set(LoginState.INTERRUPTED, self._state.text("storage_full_state", limit=limit))
+            await self._pause(STORE_FULL_POLL_SECONDS)
+
+    async def _pause(self, seconds: float) -> None:
+        self._ctx.heartbeat("receive", seconds + POLL_WATCHDOG_SECONDS)
+        await asyncio.sleep(seconds)
