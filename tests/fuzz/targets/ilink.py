@@ -28,7 +28,16 @@ from tests.unit.wechat.ilink.entries import (
     voice,
 )
 from wx2mqtt.model import Cursor, Handle, SendKey
-from wx2mqtt.wechat.ilink.protocol import crypto, messages, quotes, reply_window, requests, responses, session
+from wx2mqtt.wechat.ilink.protocol import (
+    crypto,
+    identity,
+    messages,
+    quotes,
+    reply_window,
+    requests,
+    responses,
+    session,
+)
 from wx2mqtt.wechat.ilink.protocol.endpoints import GET_UPDATES, TrustedHosts, host_of
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson, parse_json
 
@@ -75,11 +84,11 @@ def _check_received(item: messages.ReceivedItem) -> None:
 def _check_identity(fields: JsonObject) -> None:
     """Fails unless a message that is delivered again has the same id and digest."""
     again = json.loads(json.dumps(fields))
-    message_id = messages.entry_id(fields)
-    assert message_id == message_id.strip() == messages.entry_id(again)
-    digest = messages.entry_digest(fields)
+    message_id = identity.read_id(fields, "message_id")
+    assert message_id == message_id.strip() == identity.read_id(again, "message_id")
+    digest = identity.hash_entry(fields)
     assert len(digest) == 40
-    assert digest == messages.entry_digest(again)
+    assert digest == identity.hash_entry(again)
 
 
 def _run_updates(data: bytes) -> None:
@@ -314,7 +323,8 @@ TARGETS = (
                 "read_updates",
                 "SyncCursor.from_cursor",
             ),
-            *_names("messages", "read_message", "read_quote", "entry_id", "entry_digest"),
+            *_names("messages", "read_message", "read_quote"),
+            *_names("identity", "read_id", "hash_entry"),
             *_names("quotes", "read_part", "selected_text"),
             *_names(
                 "crypto",

@@ -23,13 +23,8 @@ from wx2mqtt.wechat.backend import Batch, MessageMarks, QuoteLookup, fatal_messa
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.protocol import requests, responses
 from wx2mqtt.wechat.ilink.protocol.endpoints import GET_UPDATES, POLL_GRACE_SECONDS, POLL_HOLD_SECONDS
-from wx2mqtt.wechat.ilink.protocol.messages import (
-    ReceivedItem,
-    ReceivedMessage,
-    entry_digest,
-    entry_id,
-    read_message,
-)
+from wx2mqtt.wechat.ilink.protocol.identity import hash_entry, read_id
+from wx2mqtt.wechat.ilink.protocol.messages import ReceivedItem, ReceivedMessage, read_message
 from wx2mqtt.wechat.ilink.protocol.quotes import Quote
 from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
 from wx2mqtt.wechat.ilink.protocol.requests import JsonBody
@@ -168,8 +163,8 @@ class Receiver:
         started_at = loop_time()
         for entry in entries:
             try:
-                message_id = entry_id(entry)
-                key = message_id or entry_digest(entry)
+                message_id = read_id(entry, "message_id")
+                key = message_id or hash_entry(entry)
                 if self._marks.is_fatal(key):
                     log.error(
                         "message skipped: the process ended twice while it was read", message_id=message_id

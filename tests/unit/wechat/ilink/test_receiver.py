@@ -15,7 +15,7 @@ from tests.unit.wechat.ilink.server import DEAD, World, answer, raw
 from wx2mqtt.errors import LoggedOut, Throttled, Unreachable
 from wx2mqtt.model import Cursor, Event, Handle, Kind, Message, QuotedMessage, ReplyWindow
 from wx2mqtt.wechat.http import BadAnswer
-from wx2mqtt.wechat.ilink.protocol.messages import entry_digest
+from wx2mqtt.wechat.ilink.protocol.identity import hash_entry
 from wx2mqtt.wechat.ilink.protocol.reply_window import WINDOW_OPEN_MS
 from wx2mqtt.wechat.ilink.protocol.responses import SyncCursor
 
@@ -80,7 +80,7 @@ async def test_a_message_that_ended_the_process_twice_is_skipped_and_reported(
     world: World, cursor: Cursor
 ) -> None:
     nameless = {**entry(text("b"), number=6), "message_id": 0}
-    world.marks.fatal |= {"71", entry_digest(nameless)}
+    world.marks.fatal |= {"71", hash_entry(nameless)}
     batch = await world.receive(cursor, entry(text("a")), {**entry(number=6), "message_id": 71}, nameless)
     assert [item.text for item in batch.items if isinstance(item, Message)] == ["a"]
     events = [item for item in batch.items if isinstance(item, Event)]

@@ -1,0 +1,90 @@
+"""The id of a message, and the key by which a second delivery of it is recognised (ilink 4.5).
+
+WeChat may deliver a message twice, seconds apart and under two ids. Its sender, time and content stay the
+same. So each item of a message, which is published as a message of its own, has an id and a key:
+
+    delivery                                         id             key
+    first, message_id "7500", a text and a picture   "7500"         "3f0c…"
+                                                     "7500.2"       "a91e…"
+    second, message_id "7501", the same items        "7501"         "3f0c…"
+                                                     "7501.2"       "a91e…"
+
+The id is published; replies name a message by it. The journal stores the key, and takes each key once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from wx2mqtt.model import Json
+from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_text
+
+# Characters of the hex digest of a key.
+KEY_CHARACTERS = 40
+
+# Fields of the content of an item that are equal in two deliveries.
+_STABLE_FIELDS = ("text", "file_name", "len", "md5", "playtime", "mid_size", "video_size", "video_md5")
+
+
+def read_id(entry: JsonObject, field_name: str) -> str:
+    """Returns the id in a field, or an empty string; WeChat writes 0 for no id."""
+    message_id = read_text(entry, field_name).strip()
+    return message_id if message_id.strip("0") else ""
+
+
+def hash_entry(entry: JsonObject) -> str:
+    """Returns a hash of all fields: the same message with the same id has the same one."""
+    serialized = json.dumps(entry, sort_keys=True, default=str)
+    return hashlib.sha256(serialized.encode()).hexdigest()[:KEY_CHARACTERS]
+
+
+class MessageIdentity:
+    """The ids and keys of the items of one message.
+
+    `time` is the time of the message in milliseconds, 0 where it has none; then its id is a part of the key.
+    """
+
+    def __init__(self, entry: JsonObject, items: list[JsonObject], sender: str, time: int) -> None:
+        ids = (read_id(entry, "message_id"), *(read_id(item, "msg_id") for item in items))
+        self._message_id = next(filter(None, ids), "")
+        time_or_id = time or read_text(entry, "message_id") or read_text(entry, "seq")
+        content = [sender, time_or_id, [_stable_content(item) for item in items]]
+        self._content_hash = hashlib.sha256(json.dumps(content).removesuffix("]").encode())
+
+    def item_id(self, index: int) -> str:
+        """Returns the id of an item: of the first one that of the message, then with `.2`, `.3` and so on.
+
+        A message without an id has the key in its place.
+        """
+        if not self._message_id:
+            return self.item_key(index)
+        return f"{self._message_id}.{index + 1}" if index else self._message_id
+
+    def item_key(self, index: int) -> str:
+        """Returns the key of an item: the hash of the list `[sender, time, items, index]`.
+
+        The hash of the list without its end is made once: a message may have thousands of items.
+        """
+        item_hash = self._content_hash.copy()
+        item_hash.update(f", {index}]".encode())
+        return item_hash.hexdigest()[:KEY_CHARACTERS]
+
+
+def _stable_content(item: JsonObject) -> list[Json]:
+    """Returns what is equal in two deliveries of an item.
+
+    The address of a file is used only where it has no key: WeChat may make a new one for each delivery.
+    """
+    values: list[Json] = [read_number(item, "type")]
+    for name in ("text_item", "image_item", "voice_item", "file_item", "video_item"):
+        if content := read_object(item, name):
+            media = read_object(content, "media")
+            file_key = (
+                read_text(content, "aeskey")
+                or read_text(media, "aes_key")
+                or read_text(media, "encrypt_query_param")
+            )
+            values += [file_key, *(read_text(content, field_name) for field_name in _STABLE_FIELDS)]
+    quoted = read_object(item, "ref_msg")
+    return [*values, read_text(quoted, "svr_id"), read_text(read_object(quoted, "message_item"), "msg_id")]
