@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.fuzz import corpus
+from tests.fuzz import corpus, long_run
 from tests.fuzz.coverage_guided import FINDINGS, INSTALLED
 from tests.fuzz.engine import Figures, check_case, failure_of, run_cases
 from tests.fuzz.registry import KNOWN_HOLES, TARGETS, target_named
@@ -34,6 +34,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _replay(targets[0], options.replay)
         if options.grow:
             return _grow(targets, options.cases, options.seed)
+        if options.resume:
+            return _run_on(targets, options)
         return _fuzz_guided(targets, options) if options.guided else _fuzz(targets, options)
 
 
@@ -53,6 +55,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=None, help="CPU seconds of each target at most")
     parser.add_argument("--guided", action="store_true", help="by coverage, with atheris")
     parser.add_argument("--grow", action="store_true", help="grow and minimise the corpus instead")
+    parser.add_argument(
+        "--resume",
+        type=Path,
+        metavar="FOLDER",
+        help="a long run: goes on until the files there count --cases",
+    )
     parser.add_argument("--replay", type=Path, help="run one stored input of the one target")
     return parser.parse_args(arguments)
 
@@ -72,6 +80,15 @@ def _fuzz(targets: Sequence[Target], options: argparse.Namespace) -> int:
     for finding in findings:
         _report(finding)
     return 1 if findings else 0
+
+
+def _run_on(targets: Sequence[Target], options: argparse.Namespace) -> int:
+    failed = False
+    for finding in long_run.run_on(targets, options.resume, options.cases, options.seed):
+        _report(finding)
+        failed = True
+    print("\n".join(long_run.table(targets, options.resume)))
+    return 1 if failed else 0
 
 
 def _fuzz_guided(targets: Sequence[Target], options: argparse.Namespace) -> int:
@@ -115,7 +132,7 @@ def _report(finding: Finding) -> None:
     path = FINDINGS / f"{finding.target}-{hashlib.sha256(data).hexdigest()[:12]}"
     path.write_bytes(data)
     print(f"\n{finding.target}: {finding.rule[:300]}\n  {data[:200]!r} ({len(data)} bytes)")
-    print(f"  python -m tests.fuzz {finding.target} --replay {path}")
+    print(f"  python -m tests.fuzz {finding.target} --replay {path}", flush=True)
 
 
 def _replay(target: Target, path: Path) -> int:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import islice
 from random import Random
 
+from tests.fuzz.mutators import mutated
 from tests.fuzz.oracles import (
     ENDLESS_RATIO,
     LARGE_BYTES,
     EndlessCall,
+    MemoryWatch,
     confirmed_cpu_ms,
     cpu_ms,
     ended_after,
@@ -26,6 +30,10 @@ from tests.fuzz.target import Finding, Target
 LARGE_EVERY = 400
 TRACE_EVERY = 2000
 COLLECT_EVERY = 200
+# One small input in so many is a known one with changed bytes: the corpus reaches further than the seeds.
+FROM_CORPUS_EVERY = 4
+# A generator that only repeats itself has no more inputs.
+MAX_REPEATS_IN_ROW = 10_000
 # Of the limit; what is below it is not measured again.
 SUSPICIOUS_COST = 0.5
 # Figures of the table count inputs of at least this size: a small one measures the fixed costs.
@@ -42,6 +50,8 @@ class Figures:
     """CPU milliseconds per 100 kB of the slowest large case."""
     peak_ratio: float = 0.0
     """The most memory of a large case, as a multiple of its size."""
+    memory_checks: int = 0
+    """Inputs that made the process grow and whose memory was therefore measured."""
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -89,14 +99,38 @@ def _check_memory(target: Target, data: bytes, figures: Figures) -> None:
         raise Finding(target.name, f"{peak} bytes of memory for {size}, at most {limit:.0f}", data)
 
 
+def new_inputs(
+    target: Target, seed: str, known: Sequence[bytes] = (), large_every: int = LARGE_EVERY
+) -> Iterator[tuple[bytes, bool]]:
+    """Yields inputs that differ from each other and from the known ones, each with whether it is a large one."""
+    random = Random(f"{target.name} {seed}")
+    from_known = mutated(known) if known else target.generate
+    seen = {hash(data) for data in known}
+    repeats = number = 0
+    while repeats < MAX_REPEATS_IN_ROW:
+        is_large = number % large_every == large_every - 1
+        if is_large:
+            data = target.grow(random)
+        else:
+            data = (target.generate if random.randrange(FROM_CORPUS_EVERY) else from_known)(random)
+        if hash(data) in seen:
+            repeats += 1
+            continue
+        seen.add(hash(data))
+        repeats = 0
+        number += 1
+        yield data, is_large
+
+
 def run_cases(
     target: Target,
     cases: int,
     seed: str,
-    known: Iterable[bytes] = (),
+    known: Sequence[bytes] = (),
     *,
     max_seconds: float | None = None,
     most_findings: int = 1,
+    large_every: int = LARGE_EVERY,
 ) -> Figures:
     """Runs the known inputs, then `cases` new ones; stops at `most_findings` findings with different rules.
 
@@ -104,27 +138,49 @@ def run_cases(
     """
     figures = Figures()
     deadline = None if max_seconds is None else time.thread_time() + max_seconds
-    random = Random(f"{target.name} {seed}")
     rules: set[str] = set()
-    for data in known:
-        _note(target, data, figures, rules, trace=True)
-    for number in range(cases):
-        is_large = number % LARGE_EVERY == LARGE_EVERY - 1
-        data = target.grow(random) if is_large else target.generate(random)
-        figures.large_cases += is_large
-        _note(target, data, figures, rules, trace=is_large or number % TRACE_EVERY == 0)
-        if len(figures.findings) >= most_findings:
-            break
-        if number % COLLECT_EVERY == 0:
-            gc.collect(0)
-            if deadline is not None and time.thread_time() > deadline:
+    gc.collect()
+    gc.freeze()  # a collection looks at what the inputs have made, not at all modules
+    try:
+        for data in known:
+            _note(target, data, figures, rules, trace=True)
+        memory = MemoryWatch()
+        inputs = islice(new_inputs(target, seed, known, large_every), cases)
+        for number, (data, is_large) in enumerate(inputs):
+            figures.large_cases += is_large
+            trace = is_large or number % TRACE_EVERY == 0
+            _note(target, data, figures, rules, trace=trace)
+            if trace:
+                memory.reset()
+            elif memory.grew():
+                _note_memory(target, data, figures, rules)
+            if len(figures.findings) >= most_findings:
                 break
+            if number % COLLECT_EVERY == 0:
+                gc.collect(0)
+                if deadline is not None and time.thread_time() > deadline:
+                    break
+    finally:
+        gc.unfreeze()
     return figures
 
 
 def _note(target: Target, data: bytes, figures: Figures, rules: set[str], *, trace: bool) -> None:
-    try:
+    with _noted(figures, rules):
         check_case(target, data, figures, trace=trace)
+
+
+def _note_memory(target: Target, data: bytes, figures: Figures, rules: set[str]) -> None:
+    figures.memory_checks += 1
+    with _noted(figures, rules):
+        _check_memory(target, data, figures)
+
+
+@contextmanager
+def _noted(figures: Figures, rules: set[str]) -> Iterator[None]:
+    """Keeps a finding of the block, unless one of the same rule is known."""
+    try:
+        yield
     except Finding as finding:
         kind = "".join(letter for letter in finding.rule if not letter.isdigit())[:60]
         if kind not in rules:

@@ -7,16 +7,19 @@ machine makes both longer. `MAX_MS_PER_100_KB` is stated for a machine on which 
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import re
+import resource
 import signal
 import sys
 import time
 import tracemalloc
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 from xml.etree.ElementTree import fromstring
@@ -47,6 +50,10 @@ _REFERENCE_XML = "<a>" + "<b>text</b>" * 2000 + "</a>"
 _REFERENCE_TEXT = "one two, three &amp; four; " * 2000
 _REFERENCE_PATTERN = re.compile(r"&(\w+);")
 _ATTEMPTS = 3
+
+# `mallopt` of glibc: blocks from this size on are mapped and unmapped one by one. Its own default, which it raises.
+_M_MMAP_THRESHOLD = -3
+_MMAP_THRESHOLD_BYTES = 128 * 1024
 
 # A call that costs so many times what it may is ended: a quadratic one would take hours.
 ENDLESS_RATIO = 20
@@ -124,6 +131,41 @@ def peak_bytes(work: Callable[[], object]) -> int:
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+class MemoryWatch:
+    """Sees that the process needs more memory than ever before, at the cost of one system call.
+
+    An input that raises the mark is measured with `tracemalloc`, which is too slow for each input.
+    """
+
+    def __init__(self) -> None:
+        _give_large_blocks_back()
+        self._mark_bytes = _most_resident_bytes()
+
+    def grew(self) -> bool:
+        """Returns whether the most resident memory has grown by `MEMORY_FLOOR_BYTES` since the last growth."""
+        now_bytes = _most_resident_bytes()
+        if now_bytes - self._mark_bytes < MEMORY_FLOOR_BYTES:
+            return False
+        self._mark_bytes = now_bytes
+        return True
+
+    def reset(self) -> None:
+        """Lets the mark begin at what is resident now: after a large input no small one would reach it."""
+        with suppress(OSError):  # not Linux: the mark stays
+            Path("/proc/self/clear_refs").write_text("5")
+        self._mark_bytes = _most_resident_bytes()
+
+
+def _give_large_blocks_back() -> None:
+    """Lets glibc return each freed large block to the system; else it keeps up to 64 MB, where growth is not seen."""
+    with suppress(AttributeError, OSError):  # another C library
+        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES)
+
+
+def _most_resident_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def held_bytes(data: bytes) -> int:

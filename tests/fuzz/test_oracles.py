@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from random import Random
 
 import pytest
 
 from tests.fuzz import oracles
-from tests.fuzz.engine import Figures, check_case, run_cases
+from tests.fuzz.engine import Figures, check_case, new_inputs, run_cases
 from tests.fuzz.mutators import grown, grown_json, mutated, mutated_json
 from tests.fuzz.oracles import LARGE_BYTES, EndlessCall, ended_after, require_json, require_safe_level
 from tests.fuzz.target import Finding, Target
@@ -148,3 +149,33 @@ def test_a_safe_level_passes(level):
 def test_the_limits_grow_with_the_input():
     assert oracles.max_cpu_ms(2 * LARGE_BYTES) > oracles.max_cpu_ms(LARGE_BYTES) > oracles.max_cpu_ms(0) > 0
     assert oracles.max_bytes(LARGE_BYTES) - oracles.max_bytes(0) == 10 * LARGE_BYTES
+
+
+def test_an_input_that_makes_the_process_grow_is_measured():
+    large = b"big" * 10_000
+
+    def run(data):
+        if data == large:
+            kept = b"x" * (40 << 20)
+            assert kept
+
+    numbers = iter(range(1000))
+
+    def generate(_random):
+        number = next(numbers)
+        return large if number == 500 else str(number).encode()
+
+    figures = run_cases(target(run, generate=generate, cost_factor=1000), 900, "1", large_every=10_000)
+    assert figures.memory_checks > 0
+    assert [finding.data == large for finding in figures.findings] == [True]
+    assert "bytes of memory" in figures.findings[0].rule
+
+
+def test_no_input_comes_twice():
+    inputs = [data for data, _ in islice(new_inputs(target(len), "1", SEEDS), 3000)]
+    assert len({*inputs, *SEEDS}) == 3000 + len(SEEDS)
+
+
+def test_a_generator_without_further_inputs_ends_the_run():
+    same = target(len, generate=lambda _random: b"same")
+    assert [data for data, _ in new_inputs(same, "1")] == [b"same"]

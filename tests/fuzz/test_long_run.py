@@ -1,0 +1,73 @@
+"""A long run goes on where it was interrupted, and counts what has run."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.fuzz import long_run
+from tests.fuzz.mutators import grown, mutated
+from tests.fuzz.target import Target
+
+SEEDS = (b'{"a": [1, "two"]}',)
+
+
+def planted(name, run):
+    return Target(name=name, run=run, parsers=(), seeds=SEEDS, generate=mutated(SEEDS), grow=grown(SEEDS))
+
+
+@pytest.fixture(autouse=True)
+def _short_chunks(monkeypatch):
+    monkeypatch.setattr(long_run, "CHUNK_CASES", 100)
+    monkeypatch.setattr(long_run, "LARGE_EVERY", 50)
+
+
+def test_a_run_goes_on_with_the_chunk_that_is_missing(tmp_path):
+    seen = []
+    target = planted("one", seen.append)
+    assert list(long_run.run_on([target], tmp_path, 250, "1")) == []
+    before = long_run.chunks_of(tmp_path, target)
+    assert sum(chunk.cases for chunk in before) >= 250
+    assert sum(chunk.large_cases for chunk in before) > 0
+    seen.clear()
+    assert list(long_run.run_on([target], tmp_path, 250, "1")) == []
+    assert seen == []
+    assert list(long_run.run_on([target], tmp_path, 500, "1")) == []
+    after = long_run.chunks_of(tmp_path, target)
+    assert after[: len(before)] == before
+    assert len({chunk.seed for chunk in after}) == len(after)
+
+
+def test_a_line_that_a_kill_cut_off_does_not_count(tmp_path):
+    target = planted("one", len)
+    list(long_run.run_on([target], tmp_path, 20, "1"))
+    path = long_run.path_of(tmp_path, target)
+    whole = path.read_text().replace(" ", "")
+    path.write_text(whole + whole[:20])
+    count = len(long_run.chunks_of(tmp_path, target))
+    assert count == len(whole.split())
+    list(long_run.run_on([target], tmp_path, 400, "1"))
+    assert len(long_run.chunks_of(tmp_path, target)) > count
+
+
+def test_each_target_gets_a_tenth_before_one_is_finished(tmp_path):
+    order = []
+    targets = [planted(name, lambda _data, name=name: order.append(name)) for name in ("one", "two")]
+    list(long_run.run_on(targets, tmp_path, 1000, "1"))
+    first = order.index("two")
+    assert order[:first].count("one") < 1000
+    assert order[first:].count("one") > order[:first].count("one")
+
+
+def test_a_finding_is_given_counted_and_does_not_end_the_run(tmp_path):
+    def fail(data):
+        if b"two" not in data:
+            raise LookupError("no two")
+
+    target = planted("one", fail)
+    findings = list(long_run.run_on([target], tmp_path, 300, "1"))
+    assert findings
+    assert all("LookupError" in finding.rule for finding in findings)
+    chunks = long_run.chunks_of(tmp_path, target)
+    assert sum(chunk.findings for chunk in chunks) == len(findings)
+    assert sum(chunk.cases for chunk in chunks) >= 300
+    assert f"{len(findings)}" in list(long_run.table([target], tmp_path))[-1].split()[-1]
