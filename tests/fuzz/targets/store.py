@@ -306,6 +306,7 @@ TARGETS = (
         seeds=_BACKUPS,
         generate=_backup,
         grow=_large_backup,
+        cost_factor=3.0,  # 87 kB unpack to 20 MB
         fixed_bytes=3 << 20,  # a buffer of a megabyte for each open file
     ),
     Target(
@@ -315,6 +316,7 @@ TARGETS = (
         seeds=_BACKUPS,
         generate=_backup,
         grow=_large_backup,
+        cost_factor=3.0,  # 87 kB unpack to 20 MB
         fixed_bytes=3 << 20,  # a buffer of a megabyte for each open file
     ),
     Target(
