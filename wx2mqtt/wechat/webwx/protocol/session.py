@@ -18,6 +18,9 @@ from wx2mqtt.wechat.webwx.protocol.endpoints import FIRST_HOSTS, ClusterHosts, h
 # The domain of cookies when one address serves all hosts.
 ANY_DOMAIN = ""
 
+# An HTTP date has 29; the parser takes thirty times the size of a longer text.
+MAX_DATE_CHARACTERS = 100
+
 # Domain and name.
 _CookieKey = tuple[str, str]
 
@@ -107,6 +110,8 @@ def _is_expired(facts: Mapping[str, str], now: float) -> bool:
 
 def _seconds(date: str) -> float:
     """Returns an HTTP date in seconds since 1970, or infinity when it cannot be read."""
+    if len(date) > MAX_DATE_CHARACTERS:
+        return float("inf")
     try:
         return parsedate_to_datetime(date).timestamp()
     except (ValueError, OverflowError, IndexError):

@@ -82,6 +82,12 @@ def test_dates_that_cannot_be_read_delete_nothing(end: str) -> None:
     assert jar(f"a=1; {end}").value("a") == "1"
 
 
+def test_a_date_that_is_longer_than_any_is_not_parsed() -> None:
+    date = "Thu, 01-Jan-1970 00:00:10 GMT"
+    for blanks, kept in ((100 - len(date), ""), (101 - len(date), "1")):
+        assert jar(f"a=1; Expires={date[:5]}{' ' * blanks}{date[5:]}").value("a") == kept
+
+
 def test_the_age_is_judged_by_the_servers_clock() -> None:
     line = "a=1; Expires=Tue, 14-Nov-2023 22:13:00 GMT"
     assert Cookies.empty(any_host=False).with_response("wx.qq.com", [line], NOW - 3600).value("a") == "1"
