@@ -22,7 +22,7 @@ def _short_chunks(monkeypatch):
 
 
 def test_a_run_goes_on_with_the_chunk_that_is_missing(tmp_path):
-    seen = []
+    seen: list[bytes] = []
     target = planted("one", seen.append)
     assert list(long_run.run_on([target], tmp_path, 250, "1")) == []
     before = long_run.chunks_of(tmp_path, target)

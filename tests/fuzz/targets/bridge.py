@@ -381,7 +381,7 @@ TARGETS = (
         generate=mutated(_FILE_SEEDS, (".", "/", "=", "AAAA", "\u202e", "\n", ".pdf")),
         grow=grown(_FILE_SEEDS, (".", "/", "=", "AAAA", "\n", "é")),
         cost_factor=4.0,
-        memory_factor=2.0,
+        memory_factor=3.0,  # each emoji of a name is a text of 80 bytes meanwhile; commands have 8,192 at most
     ),
     Target(
         name="external.paths",
@@ -407,7 +407,7 @@ TARGETS = (
         generate=mutated(_NAMES, ("\n", "\u200d", "\ufe0f", "\u0301", "$", "-2", "filehelper", "重", "é")),
         grow=grown(_NAMES, ("\u0301", "\u200d", "\n", "a", "é", "重")),
         cost_factor=12.0,
-        memory_factor=4.0,
+        memory_factor=6.0,  # three names side by side, each normalized
     ),
     Target(
         name="app.control_socket",
@@ -428,6 +428,6 @@ TARGETS = (
         generate=mutated(_LOGGED, _LOG_WORDS),
         grow=grown(_LOGGED, _LOG_WORDS),
         cost_factor=2.0,
-        memory_factor=4.0,  # one_line joins an escape for each sign; log lines are cut before
+        memory_factor=7.0,  # one_line joins an escape for each sign; log lines are cut before
     ),
 )

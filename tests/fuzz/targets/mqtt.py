@@ -19,7 +19,7 @@ from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.mqtt import commands, options, packets, reason_codes, topics
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.packets import FIXED_VALUE_BYTES, MalformedPacket, Property
-from wx2mqtt.mqtt.payloads import REQUEST_CODES
+from wx2mqtt.mqtt.payloads import REQUEST_CODES, encode
 from wx2mqtt.settings.formats import topic_filter_fault
 
 # Packets
@@ -238,7 +238,8 @@ def _run_requests(data: bytes) -> None:
     except BadCommand as bad:
         check_refusal(bad)
         return
-    require_json(fields)  # a transaction is echoed
+    written = encode(fields)  # a transaction is echoed
+    assert encode(json.loads(written)) == written
     for key in (*list(fields)[:5], "name", "limit"):
         for read in (
             lambda key: commands.read_text(fields, key),
