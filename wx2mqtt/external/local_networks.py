@@ -28,7 +28,8 @@ MIN_IPV6_PREFIX_BITS = 32
 _TRIE_ADDRESS = re.compile(r"\|-- ([0-9.]{7,15})$")
 _TRIE_ROUTE = re.compile(r"/([0-9]{1,2}) (?:host LOCAL|link UNICAST)$")
 
-# Columns of ipv6_route, and bits of its flags (include/uapi/linux/route.h, ipv6_route.h).
+# Columns of if_inet6 and of ipv6_route, and bits of its flags (include/uapi/linux/route.h, ipv6_route.h).
+_ADDRESS_COLUMNS = 6
 _ROUTE_COLUMNS = 10
 _RTF_UP = 0x0001
 _RTF_GATEWAY = 0x0002
@@ -61,7 +62,7 @@ def _contains(network: IpNetwork, address: IpAddress) -> bool:
 def ipv4_networks(fib_trie: str) -> Iterator[IPv4Network]:
     """Yields own addresses and on-link prefixes of all routing tables, from the text of `fib_trie`."""
     address = ""
-    for line in fib_trie.splitlines():
+    for line in fib_trie.split("\n"):
         if (match := _TRIE_ADDRESS.search(line)) is not None:
             address = match[1]
         match = _TRIE_ROUTE.search(line)
@@ -71,17 +72,24 @@ def ipv4_networks(fib_trie: str) -> Iterator[IPv4Network]:
 
 def ipv6_networks(ipv6_route: str, if_inet6: str) -> Iterator[IPv6Network]:
     """Yields own addresses with their prefixes, and on-link prefixes, from the texts of these files."""
-    for line in if_inet6.splitlines():
-        address, _, prefix_bits, *_ = line.split()
-        yield from _ipv6_network(address, prefix_bits)
-    for line in ipv6_route.splitlines():
-        columns = line.split()
-        if len(columns) != _ROUTE_COLUMNS:
-            continue
+    for columns in _table_rows(if_inet6, _ADDRESS_COLUMNS):
+        yield from _ipv6_network(columns[0], columns[2])
+    for columns in _table_rows(ipv6_route, _ROUTE_COLUMNS):
         target, prefix_bits, _, _, gateway, _, _, _, flags, _ = columns
         is_on_link = int(flags, 16) & (_RTF_UP | _RTF_GATEWAY | _RTF_REJECT) == _RTF_UP
         if is_on_link and not int(gateway, 16):
             yield from _ipv6_network(target, prefix_bits)
+
+
+def _table_rows(table: str, column_count: int) -> Iterator[list[str]]:
+    """Yields the columns of each line; the last one is the name of an interface.
+
+    It may have any sign but a blank, also one that other functions take for the end of a line or for a blank.
+    """
+    for line in table.split("\n"):
+        columns = line.split(" ", column_count - 1)
+        if len(columns) == column_count:
+            yield columns
 
 
 def _ipv6_network(address: str, prefix_bits: str) -> Iterator[IPv6Network]:

@@ -73,6 +73,22 @@ def test_the_name_of_an_interface_may_be_any_bytes(tmp_path, monkeypatch):
     assert len(read_local_networks()) == 3
 
 
+@pytest.mark.parametrize(
+    "sign", ["\x1c", "\x1d", "\x1e", "\x1f", "\x85", "\u2028", "\u2029", "\u00a0", "\u3000"]
+)
+@pytest.mark.parametrize("name", ["a{}b", "{}", "{}{}x", "x{}"])
+def test_a_sign_in_the_name_of_an_interface_ends_no_line_and_no_column(tmp_path, monkeypatch, sign, name):
+    monkeypatch.setattr("wx2mqtt.external.local_networks.READ_FOLDER", tmp_path)
+    odd = name.format(sign, sign)
+    for file, table in (("if_inet6", IF_INET6), ("ipv6_route", IPV6_ROUTE)):
+        (tmp_path / file).write_text(table.replace("eth0", odd), encoding="utf-8", newline="")
+    assert [str(network) for network in read_local_networks()] == [
+        "2a02:7:7:7::/64",
+        "2a02:1:2:3::/64",
+        "2a02:1:2:4::5/128",
+    ]
+
+
 def test_every_address_of_this_machine_is_local():
     families = {2, 10}  # AF_INET, AF_INET6
     addresses = [
