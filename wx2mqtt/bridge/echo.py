@@ -3,14 +3,15 @@
 WeChat may deliver a message that the bridge has sent (an echo), even before it answers the send
 (webwx 2.12.5). An echo is recognized by the message id in the answer; while a send of the same kind to the
 same chat is open, that answer is awaited. If a send got no answer, an own message in the same chat, of the
-same kind and text and of about the same time, counts as its echo. Only texts are compared: of other kinds
-WeChat changes the text.
+same kind and content and of about the same time, counts as its echo. The content of a text is the text, that
+of a file its size. WeChat changes pictures and videos, so that only their time is left: it must be closer.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
+from dataclasses import dataclass
 
 from wx2mqtt.model import Handle, Kind, Message
 
@@ -22,9 +23,19 @@ ECHO_WAIT_SECONDS = 20.0
 
 # The clocks of WeChat and of this machine may differ by this much.
 CLOCK_TOLERANCE_MS = 600_000
+# The same where nothing but the time tells a picture of the bridge from one of the phone.
+MEDIA_CLOCK_TOLERANCE_MS = 30_000
 
-# The chat, the kind and the text of a message that was sent.
-SentFingerprint = tuple[Handle, Kind, str]
+
+@dataclass(frozen=True, slots=True)
+class _UnansweredSend:
+    """A send without an answer: its content, empty where WeChat changes it, and the times of its echo."""
+
+    content: str
+    times: range
+
+    def may_be(self, message: Message, content: str) -> bool:
+        return message.time in self.times and (not self.content or not content or self.content == content)
 
 
 class EchoFilter:
@@ -33,7 +44,7 @@ class EchoFilter:
     def __init__(self) -> None:
         self._sent_ids: OrderedDict[str, None] = OrderedDict()
         self._open_attempts: dict[tuple[Handle, Kind], set[asyncio.Event]] = {}
-        self._unanswered: dict[SentFingerprint, list[range]] = {}
+        self._unanswered: dict[tuple[Handle, Kind], list[_UnansweredSend]] = {}
         self._recovered = asyncio.Event()
         self._recovered.set()
 
@@ -61,12 +72,14 @@ class EchoFilter:
             self._add_sent_id(message_id)
         finished.set()
 
-    def add_unanswered(self, chat: Handle, kind: Kind, text: str, since: int, until: int) -> None:
-        """Records a send between two times, in milliseconds, that got no message id."""
-        fingerprint = chat, kind, _comparable(text)
-        self._unanswered.setdefault(fingerprint, []).append(
-            range(since - CLOCK_TOLERANCE_MS, until + CLOCK_TOLERANCE_MS)
-        )
+    def add_unanswered(
+        self, chat: Handle, kind: Kind, text: str, since: int, until: int, *, size: int | None = None
+    ) -> None:
+        """Records a send between two times, in milliseconds, that got no message id; `size` of its file."""
+        content = _echo_content(kind, text, size)
+        tolerance = CLOCK_TOLERANCE_MS if content else MEDIA_CLOCK_TOLERANCE_MS
+        times = range(since - tolerance, until + tolerance)
+        self._unanswered.setdefault((chat, kind), []).append(_UnansweredSend(content, times))
 
     async def wait_for_open_attempts(self, message: Message) -> None:
         """Waits for the answers of all open sends whose echo a message could be.
@@ -89,12 +102,13 @@ class EchoFilter:
         """Returns whether the bridge has sent a message; an unanswered send accounts for one message only."""
         if self.is_answered(message.id):
             return True
-        text = message.text if message.kind is Kind.TEXT else ""
-        attempts = self._unanswered.get((message.chat, message.kind, _comparable(text)), [])
-        matching = next((attempt for attempt in attempts if message.time in attempt), None)
+        size = None if message.media is None else message.media.size
+        content = _echo_content(message.kind, message.text, size)
+        unanswered = self._unanswered.get((message.chat, message.kind), [])
+        matching = next((send for send in unanswered if send.may_be(message, content)), None)
         if matching is None:
             return False
-        attempts.remove(matching)
+        unanswered.remove(matching)
         self._add_sent_id(message.id)  # WeChat may deliver it again
         return True
 
@@ -104,6 +118,15 @@ class EchoFilter:
             self._sent_ids.popitem(last=False)
 
 
-def _comparable(text: str) -> str:
-    """Returns a text without what WeChat changes: line ends, and white space around it (webwx 3.3.5)."""
-    return text.replace("\r\n", "\n").strip()
+def _echo_content(kind: Kind, text: str, size: int | None) -> str:
+    """Returns what an echo has in common with the message that was sent; empty where that is nothing.
+
+    A text is compared without what WeChat changes: line ends, and white space around it (webwx 3.3.5).
+    """
+    match kind:
+        case Kind.TEXT:
+            return text.replace("\r\n", "\n").strip()
+        case Kind.FILE if size:
+            return str(size)
+        case _:
+            return ""

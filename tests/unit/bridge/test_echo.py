@@ -7,15 +7,20 @@ import asyncio
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from wx2mqtt.bridge.echo import CLOCK_TOLERANCE_MS, SENT_CACHE_SIZE, EchoFilter
-from wx2mqtt.model import ChatKind, Handle, Kind, Message
+from wx2mqtt.bridge.echo import (
+    CLOCK_TOLERANCE_MS,
+    MEDIA_CLOCK_TOLERANCE_MS,
+    SENT_CACHE_SIZE,
+    EchoFilter,
+)
+from wx2mqtt.model import ChatKind, Handle, Kind, MediaRef, Message
 
 CHAT, OTHER = Handle("filehelper"), Handle("@mom")
 TEXT = Kind.TEXT
 NOW = 1_795_600_000_000
 
 
-def own(message_id, text="开灯", *, chat=CHAT, time=NOW, kind=TEXT):
+def own(message_id, text="开灯", *, chat=CHAT, time=NOW, kind=TEXT, size=None):
     return Message(
         key=message_id,
         id=message_id,
@@ -26,6 +31,7 @@ def own(message_id, text="开灯", *, chat=CHAT, time=NOW, kind=TEXT):
         kind=kind,
         text=text,
         time=time,
+        media=None if kind is TEXT else MediaRef(locator={}, size=size),
     )
 
 
@@ -143,9 +149,28 @@ def test_what_is_no_text_is_known_by_its_kind_since_wechat_says_it_in_words_of_i
     assert not echoes.is_echo(own("m1", "[Photo]", kind=Kind.VIDEO))
     assert not echoes.is_echo(own("m2", "", kind=TEXT))
     assert not echoes.is_echo(own("m3", "[Photo]", kind=Kind.IMAGE, chat=OTHER))
-    assert not echoes.is_echo(own("m4", "[Photo]", kind=Kind.IMAGE, time=NOW + CLOCK_TOLERANCE_MS + 1))
+    assert not echoes.is_echo(own("m4", "[Photo]", kind=Kind.IMAGE, time=NOW + MEDIA_CLOCK_TOLERANCE_MS + 1))
     assert echoes.is_echo(own("m5", "[图片]", kind=Kind.IMAGE))
     assert not echoes.is_echo(own("m6", "[图片]", kind=Kind.IMAGE))
+
+
+@pytest.mark.parametrize("kind", [Kind.IMAGE, Kind.VIDEO])
+@pytest.mark.parametrize("away", [-60_001, 60_001])
+def test_a_picture_from_the_phone_a_minute_away_from_an_unanswered_one_is_no_echo_of_it(echoes, kind, away):
+    echoes.add_unanswered(CHAT, kind, "", NOW, NOW, size=4711)
+    assert not echoes.is_echo(own("phone", kind=kind, time=NOW + away))
+    assert echoes.is_echo(own("ours", kind=kind, time=NOW + away // 3))
+
+
+def test_a_file_from_the_phone_has_another_size_than_an_unanswered_one(echoes):
+    echoes.add_unanswered(CHAT, Kind.FILE, "", NOW, NOW, size=4711)
+    assert not echoes.is_echo(own("phone", "[File] b.pdf", kind=Kind.FILE, size=4712))
+    assert echoes.is_echo(own("ours", "[File] a.pdf", kind=Kind.FILE, size=4711, time=NOW + 120_000))
+
+
+def test_a_file_whose_size_wechat_leaves_out_may_be_the_echo(echoes):
+    echoes.add_unanswered(CHAT, Kind.FILE, "", NOW, NOW, size=4711)
+    assert echoes.is_echo(own("ours", kind=Kind.FILE))
 
 
 async def test_a_text_from_the_phone_does_not_wait_for_the_upload_of_a_picture(echoes):

@@ -84,6 +84,7 @@ class SendAttempts:
         key = self._resolver.send_key(row)
         if isinstance(request, Recall):
             return await self._outcome_of(self._backend.perform(request, key), row)
+        started_at = now_ms()
         ended = self._echoes.mark_started(request.chat, request.kind)
         message_id = ""
         try:
@@ -91,6 +92,8 @@ class SendAttempts:
             if isinstance(outcome, Receipt):
                 message_id = outcome.message_id
                 self._unconfirmed_in_a_row = 0 if message_id else self._unconfirmed_in_a_row + 1
+            if isinstance(outcome, OutcomeUnknown) or (isinstance(outcome, Receipt) and not message_id):
+                self._add_unanswered(request, row, started_at)
         finally:
             self._echoes.mark_finished(request.chat, request.kind, ended, message_id)
         return outcome
@@ -105,12 +108,20 @@ class SendAttempts:
             return OutcomeUnknown()
 
     def expect_late_echo(self, row: CommandRow) -> None:
-        """Makes the echo filter drop the echo of an attempt without an answer, which may still arrive."""
+        """Makes the echo filter drop the echo of an attempt of the previous process, which may still arrive.
+
+        When it was made is not stored: after the acceptance of its command, and before its result.
+        """
         chat = self._resolver.chat_of(row)
         echo = self._resolver.expected_echo(row)
         if chat is not None and echo is not None:
             ended = row.result.time if row.result else now_ms()
-            self._echoes.add_unanswered(chat, *echo, row.accepted, ended)
+            size = row.blob.size if row.blob else None
+            self._echoes.add_unanswered(chat, *echo, row.accepted, ended, size=size)
+
+    def _add_unanswered(self, draft: Draft, row: CommandRow, started_at: int) -> None:
+        size = row.blob.size if row.blob else None
+        self._echoes.add_unanswered(draft.chat, draft.kind, draft.text, started_at, now_ms(), size=size)
 
 
 class UrlPrefetch:

@@ -8,6 +8,7 @@ from dataclasses import replace
 import structlog
 
 from wx2mqtt.aio import retry_until_stored
+from wx2mqtt.bridge.commands.fallback import with_fallback
 from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications, final_result, result_of_parts
@@ -69,8 +70,7 @@ class CommandCompletion:
         result = final_result(row, status, "other_account", sentence)
         if is_uncertain:
             result = replace(result, duplicate_possible=True)
-        if row.fallback:
-            result = replace(result, fallback=row.fallback)
+        result = with_fallback(result, row.fallback, self._ctx.language)
         result = result_of_parts(row, result, len(self._resolver.parts_of(row)))
         return result, self._results.publications(result, row.replies)
 

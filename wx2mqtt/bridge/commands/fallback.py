@@ -8,7 +8,8 @@ The state of a fallback is stored with its command:
 | `begun` | stored before the alert is sent; after a crash in between it is sent again, and ends `uncertain` |
 | `sent`, `failed`, `uncertain` | how it ended |
 
-An alarm twice is better than none.
+An alarm twice is better than none. A command that ends because another account becomes the owner was not
+accepted by WeChat either: `deliver_due` sends it before.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.clock import now_ms
 from wx2mqtt.external.alerts import Alert, AlertOutcome, send_alert
+from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Result, Status
 from wx2mqtt.store.commands import AlreadySettled
@@ -40,6 +42,10 @@ _MESSAGE_KEYS = {
     AlertOutcome.FAILED: "fallback_failed",
     AlertOutcome.UNCERTAIN: "fallback_uncertain",
 }
+
+
+class FallbackDue(Exception):
+    """A command that is about to end must be sent by the fallback before."""
 
 
 class FallbackDelivery:
@@ -70,7 +76,7 @@ class FallbackDelivery:
 
     def schedule(self, row: CommandRow) -> None:
         """Starts the timer of an urgent command; the time counts from its acceptance."""
-        if not self._is_applicable(row) or row.id in self._timers or row.id in self._deliveries:
+        if not self.is_due(row) or row.id in self._timers or row.id in self._deliveries:
             return
         age = max(0, now_ms() - row.accepted) / 1000
         seconds_left = 0.0 if row.fallback == FALLBACK_STARTED else max(0.0, self.after_seconds - age)
@@ -105,15 +111,22 @@ class FallbackDelivery:
             timer.cancel()
         row = self._queues.current_row(row)
         task = self._deliveries.get(row.id)
-        if task is None and result.status is not Status.SENT and self._is_applicable(row):
+        if task is None and result.status is not Status.SENT and self.is_due(row):
             task = self._start_delivery(row)
         state = row.fallback if task is None else await asyncio.shield(task)
-        if not _has_ended(state):
-            return result
-        sentence = bridge_text(self._ctx.language, _MESSAGE_KEYS[AlertOutcome(state)])
-        return replace(result, fallback=state, message=f"{result.message}; {sentence}")
+        return with_fallback(result, state, self._ctx.language)
 
-    def _is_applicable(self, row: CommandRow) -> bool:
+    async def deliver_due(self) -> None:
+        """Sends all waiting urgent commands now. Raises `StoreError`."""
+        rows = [row for row in await self._journal.list_urgent() if self.is_due(row)]
+        for row in rows:
+            if timer := self._timers.pop(row.id, None):
+                timer.cancel()
+            self._queues.remove(row)  # else its queue would give it a result as soon as it is sent
+        if rows:
+            await asyncio.wait([self._deliveries.get(row.id) or self._start_delivery(row) for row in rows])
+
+    def is_due(self, row: CommandRow) -> bool:
         """Returns whether the fallback is to send this command, and has not yet."""
         return row.command.urgent and bool(self._rules.urls) and not _has_ended(row.fallback)
 
@@ -146,6 +159,14 @@ class FallbackDelivery:
         body = command.text or f"[{command.kind}] {command.name}".rstrip()
         title = bridge_text(self._ctx.language, "fallback_title", account=self._ctx.name, user=command.user)
         return Alert(title=title, body=body, file=self._resolver.file_of(row))
+
+
+def with_fallback(result: Result, state: str, language: Language) -> Result:
+    """Returns a result that says how the fallback ended; the result itself while it has not."""
+    if not _has_ended(state):
+        return result
+    sentence = bridge_text(language, _MESSAGE_KEYS[AlertOutcome(state)])
+    return replace(result, fallback=state, message=f"{result.message}; {sentence}")
 
 
 def _has_ended(state: str) -> bool:

@@ -26,7 +26,7 @@ from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.commands.attempts import SendAttempts, UrlPrefetch
 from wx2mqtt.bridge.commands.completion import CommandCompletion
 from wx2mqtt.bridge.commands.expiry import MAX_UNANSWERED_ATTEMPTS, ExpiryPolicy, Settlement
-from wx2mqtt.bridge.commands.fallback import FallbackDelivery
+from wx2mqtt.bridge.commands.fallback import FallbackDelivery, FallbackDue
 from wx2mqtt.bridge.commands.hold import HoldQueue
 from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
 from wx2mqtt.bridge.commands.rate_limit import SendConditions, TokenBucket, back_off
@@ -48,7 +48,7 @@ from wx2mqtt.errors import (
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.model import ActionResult, Receipt, ReplyWindow, Result, Status
 from wx2mqtt.store.commands import AlreadySettled
-from wx2mqtt.store.records import CommandRow
+from wx2mqtt.store.records import CommandRow, NewPublication
 
 log = structlog.get_logger(__name__)
 
@@ -168,15 +168,29 @@ class CommandSender:
         self.recheck()
 
     async def change_owner(self, backend: str, owner_id: str) -> None:
-        """As `OwnerChange.change_owner`: the new owner sends none of the commands that wait."""
-        settled, stored = await self._journal.change_owner(
-            backend, owner_id, self._completion.other_account_result
-        )
+        """As `OwnerChange.change_owner`: the new owner sends none of the commands that wait.
+
+        Urgent ones go out by the fallback before, which takes seconds: one may be accepted meanwhile.
+        """
+        while True:
+            try:
+                settled, stored = await self._journal.change_owner(
+                    backend, owner_id, self._other_account_result
+                )
+                break
+            except FallbackDue:
+                await self.fallback.deliver_due()
         self._ctx.signals.outbox_changed.emit(stored)
         for row in settled:
             assert row.result is not None
             self._completion.remove_settled(row, row.result)
         self.recheck()
+
+    def _other_account_result(self, row: CommandRow) -> tuple[Result, tuple[NewPublication, ...]]:
+        """Returns what ends a command of the previous owner. Raises `FallbackDue`. In the writer thread."""
+        if self.fallback.is_due(row):
+            raise FallbackDue
+        return self._completion.other_account_result(row)
 
     async def run(self) -> None:
         """Sends commands until cancelled."""
@@ -361,10 +375,8 @@ class CommandSender:
             case Rejected(code=code):
                 await self._settle(queue, row, final_result(row, Status.FAILED, code, str(outcome)))
             case OutcomeUnknown() if unanswered >= MAX_UNANSWERED_ATTEMPTS:
-                self.attempts.expect_late_echo(row)
                 await self._settle(queue, row, uncertain_result(row, self._ctx.language))
             case OutcomeUnknown():
-                self.attempts.expect_late_echo(row)
                 await retry_until_stored(lambda: self._journal.mark_uncertain(row.id))
                 current = self._queues.current_row(row)
                 self._queues.replace_row(replace(current, unanswered=unanswered, duplicate_possible=True))
@@ -379,8 +391,6 @@ class CommandSender:
         Without a message id it is not certain that the recipient sees it: the code is `unconfirmed`.
         """
         queue.backoff = queue.backoff.reset()
-        if not message_id:
-            self.attempts.expect_late_echo(row)
         if row.parts_sent + 1 < len(self._resolver.parts_of(row)):
             await retry_until_stored(lambda: self._journal.mark_part_sent(row.id, message_id))
             current = self._queues.current_row(row)

@@ -213,7 +213,7 @@ async def test_a_crash_in_the_attempt_sends_it_again_and_says_that_nobody_knows(
 async def test_a_crash_between_its_end_and_the_result_sends_nothing_again(here: Room, services: Services):
     async with here.running(online=False):
         await here.accept(asked(here, also_wechat=True))
-        await services.asked.wait()
+        await asyncio.wait_for(services.asked.wait(), MAX_WAIT_SECONDS)
         await here.until(lambda: not here.sender.fallback.deliveries)
     async with here.running():
         result = await here.result("c1")
@@ -247,3 +247,67 @@ async def test_what_nobody_wants_any_more_is_not_sent(here: Room, services: Serv
 
 def test_its_addresses_show_nowhere():
     assert "secret" not in repr(FallbackRules(urls=(URL,)))
+
+
+# another owner
+
+
+async def change_owner(here: Room) -> None:
+    await here.journal.open()
+    await here.journal.set_owner("webwx", "1")
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
+        await here.sender.change_owner("webwx", "2")
+
+
+async def test_an_urgent_command_of_the_previous_owner_goes_the_other_way_before_it_ends(
+    here: Room, services: Services
+):
+    here.fallback = FallbackRules(after_seconds=600, urls=(URL,))
+    async with here.running(online=False):
+        await here.accept(asked(here), asked(here, "news", urgent=False), asked(here, "fire"))
+        await change_owner(here)
+        results = [await here.result(f"c{number}") for number in (1, 2, 3)]
+        assert not sender_waits(here)
+    assert [(result.status, result.code) for result in results] == [(Status.FAILED, "other_account")] * 3
+    assert [result.fallback for result in results] == ["sent", "", "sent"]
+    assert "fallback" in results[0].message
+    assert sorted(alert.body for alert in services.told) == ["fire", "smoke"]
+    assert not here.wire.drafts
+
+
+async def test_an_urgent_command_that_comes_while_the_others_go_goes_too(here: Room, services: Services):
+    here.fallback = FallbackRules(after_seconds=600, urls=(URL,))
+    services.gate.clear()
+    async with here.running(online=False):
+        await here.accept(asked(here))
+        changing = asyncio.create_task(change_owner(here))
+        await asyncio.wait_for(services.asked.wait(), MAX_WAIT_SECONDS)
+        await here.accept(asked(here, "fire"))
+        services.gate.set()
+        await changing
+        results = [await here.result(f"c{number}") for number in (1, 2)]
+    assert [(result.code, result.fallback) for result in results] == [("other_account", "sent")] * 2
+    assert [alert.body for alert in services.told] == ["smoke", "fire"]
+
+
+async def test_what_went_the_other_way_already_does_not_go_again_for_another_owner(
+    here: Room, services: Services
+):
+    async with here.running(online=False):
+        await here.accept(asked(here, also_wechat=True))
+        await asyncio.wait_for(services.asked.wait(), MAX_WAIT_SECONDS)
+        await here.until(lambda: not here.sender.fallback.deliveries)
+        await change_owner(here)
+        result = await here.result("c1")
+    assert (result.code, result.fallback) == ("other_account", "sent")
+    assert len(services.told) == 1
+
+
+async def test_without_an_address_the_commands_of_the_previous_owner_just_end(here: Room, services: Services):
+    here.fallback = FallbackRules(after_seconds=SOON)
+    async with here.running(online=False):
+        await here.accept(asked(here))
+        await change_owner(here)
+        result = await here.result("c1")
+    assert (result.code, result.fallback) == ("other_account", "")
+    assert not services.told

@@ -93,6 +93,16 @@ async def test_what_the_owner_writes_long_after_an_unanswered_attempt_is_no_echo
         assert not here.echoes.is_echo(here.own("wife", "hi", "phone", now_ms() + HOUR))
 
 
+async def test_what_the_owner_wrote_between_acceptance_and_an_unanswered_attempt_is_no_echo(here: Room):
+    here.wire.deeds += [OutcomeUnknown(), OutcomeUnknown()]
+    accepted = now_ms() - HOUR
+    async with here.running():
+        await here.accept(here.command("wife", "hi", accepted=accepted, ttl=86_400.0))
+        assert (await here.result("c1")).status is Status.UNCERTAIN
+        assert not here.echoes.is_echo(here.own("wife", "hi", "phone", accepted + HOUR // 2))
+        assert here.echoes.is_echo(here.own("wife", "hi", "ours", now_ms()))
+
+
 async def test_both_attempts_of_an_uncertain_command_may_echo(here: Room):
     here.wire.deeds += [OutcomeUnknown(), OutcomeUnknown()]
     async with here.running():
