@@ -159,9 +159,12 @@ def require_uin(call: Call, session: SimulatedSession, value: object) -> None:
 
 
 def require_skey(call: Call, session: SimulatedSession, value: object) -> None:
-    """Requires a skey of this login. Older ones stay valid (itchat never uses a new one)."""
+    """Requires a skey of this login. Older ones stay valid (itchat never uses a new one).
+
+    webwxinit may be repeated with the skey of the XML: its first answer, with the new one, may be lost.
+    """
     if value in session.skeys:
-        if value == session.skeys[0] != session.skey and session.inits:
+        if value == session.skeys[0] != session.skey and call.endpoint != "webwxinit":
             call.record_oddity("the skey of the XML, although webwxinit gave a new one (itchat)")
         return
     if value == "" and session.desktop:

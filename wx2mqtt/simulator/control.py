@@ -223,7 +223,7 @@ async def sent(wechat: WeChat, request: Request, _: Fields) -> list[Fields]:
 
 
 async def logs(wechat: WeChat, _: Request, __: Fields) -> list[Fields]:
-    """Returns the messages of each login in order, and how many of them the client has confirmed."""
+    """Returns what the client of each login can fetch, in order, and how much of it is confirmed."""
     values: list[Fields] = []
     for session in wechat.sessions.values():
         ids, confirmed_count = session.log.messages()

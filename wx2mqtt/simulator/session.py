@@ -68,6 +68,8 @@ class SyncLog:
         self._entries: list[bytes] = []
         self._issued: dict[str, int] = {}
         self._confirmed = 0
+        self._start = 0
+        self._has_key_returned = False
 
     @property
     def head(self) -> int:
@@ -110,14 +112,25 @@ class SyncLog:
 
     def confirm(self, position: int) -> None:
         """Marks the entries before a position as received: the client has sent its key back."""
+        self._has_key_returned = True
         self._confirmed = max(self._confirmed, position)
 
+    def restart(self) -> int:
+        """Returns the first position of a repeated webwxinit, which is behind all entries.
+
+        A client that has sent no key back never got the first answer, or lost it at once: it cannot fetch
+        the entries before this position, so they do not count as handed over.
+        """
+        if not self._has_key_returned:
+            self._start = self.head
+        return self.head
+
     def messages(self) -> tuple[list[str], int]:
-        """Returns the ids of all messages in order, and how many of them the client has confirmed."""
+        """Returns the ids of the messages that the client can fetch, and how many it has confirmed."""
         ids: list[str] = []
         confirmed_count = 0
         for position, (kind, entry) in enumerate(zip(self._kinds, self._entries, strict=True)):
-            if kind == EntryKind.MESSAGE:
+            if kind == EntryKind.MESSAGE and position >= self._start:
                 ids.append(json.loads(entry)["MsgId"])
                 confirmed_count += position < self._confirmed
         return ids, confirmed_count

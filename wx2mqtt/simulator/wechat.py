@@ -118,7 +118,7 @@ class WeChat:
         """Handles webwxinit; the first one sends the recent chats. Returns the first position."""
         session.inits += 1
         if session.inits > 1:
-            return session.log.head
+            return session.log.restart()
         self._notify_recent_chats(session)
         self.notify_changed()
         return 0

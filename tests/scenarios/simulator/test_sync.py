@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 
+import httpx
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
@@ -246,3 +247,30 @@ async def test_the_log_of_a_login_says_what_the_client_has_confirmed_by_a_later_
     await online.check()
     await online.control("logout")
     assert await online.seen("logs") == [{"active": False, "messages": ids + later, "confirmed": 3}]
+
+
+async def test_what_came_before_a_repeated_webwxinit_was_not_handed_over_if_its_first_answer_was_lost(
+    browser: WebClient,
+):
+    """The record for judges: nobody can fetch it, since the second answer begins behind it."""
+    await browser.new_login_page(await browser.confirmed(await browser.uuid()))
+    await browser.control("fault", endpoint="webwxinit", kind="drop_answer")
+    with pytest.raises(httpx.RemoteProtocolError):
+        await browser.init()
+    await browser.control("say", text="between")
+    await browser.init()
+    assert await browser.violations() == []
+    after = await browser.control("say", text="after")
+    assert texts({"AddMsgList": await browser.all_new()}) == ["after"]
+    (log,) = await browser.seen("logs")
+    assert log == {"active": True, "messages": after["msg_ids"], "confirmed": 1}
+
+
+async def test_what_came_before_a_repeated_webwxinit_was_handed_over_if_a_key_of_the_first_came_back(
+    online: WebClient,
+):
+    before = await online.control("say", text="before")
+    await online.init()
+    assert await online.all_new() == []
+    (log,) = await online.seen("logs")
+    assert log["messages"] == before["msg_ids"]
