@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import secrets
 from collections.abc import Generator, Iterator
@@ -44,6 +45,16 @@ def _no_frozen_loop(_freezes: Path) -> Iterator[None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "chaos: does more with THOROUGH=1 (`make test-chaos`)")
+
+
+# Each worker collects all tests, and what that makes stays until its end. Looking through it for garbage again and
+# again took two thirds of the collection, so it is done once, at its end, and never again.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    gc.freeze()
+    gc.enable()
 
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -55,7 +55,14 @@ language: fr
 
 @pytest.fixture
 def terminal(tmp_path: Path) -> Terminal:
+    """Starts the program as people do."""
     return Terminal(tmp_path, REAL)
+
+
+@pytest.fixture
+def forked(tmp_path: Path) -> Terminal:
+    """Runs forks of a program that has been imported: for tables of commands, one of which `terminal` tries."""
+    return Terminal(tmp_path)
 
 
 def commands() -> Iterator[tuple[str, ...]]:
@@ -81,8 +88,8 @@ def assert_one_clear_line(done: Done, *words: str) -> None:
 
 
 @pytest.mark.parametrize("command", [*commands()], ids=" ".join)
-def test_every_command_explains_itself(terminal: Terminal, command: tuple[str, ...]):
-    done = terminal.run(*command, "--help")
+def test_every_command_explains_itself(forked: Terminal, command: tuple[str, ...]):
+    done = forked.run(*command, "--help")
     assert (done.code, done.err) == (0, "")
     assert done.out.startswith(f"Usage: wx2mqtt {' '.join(command)}".rstrip())
     assert "--help" in done.out
@@ -116,8 +123,8 @@ def test_it_tells_its_version(terminal: Terminal):
         "simulate --friends x",
     ],
 )
-def test_a_line_that_cannot_be_meant_ends_with_2_and_says_how_to_write_it(terminal: Terminal, line: str):
-    done = terminal.run(*line.split())
+def test_a_line_that_cannot_be_meant_ends_with_2_and_says_how_to_write_it(forked: Terminal, line: str):
+    done = forked.run(*line.split())
     assert done.code == 2
     assert "Usage: wx2mqtt" in done.out + done.err
     assert "Traceback" not in done.err
@@ -151,9 +158,9 @@ def test_a_key_that_has_no_effect_yet_is_a_warning(terminal: Terminal):
 
 
 @pytest.mark.parametrize("command", ["check", "run", "login", "healthcheck", "journal list", "people list"])
-def test_a_bad_file_ends_with_78_and_all_its_problems_at_once(terminal: Terminal, command: str):
-    terminal.file(BAD)
-    done = terminal.run(*command.split(), "-c", "wx2mqtt.yaml")
+def test_a_bad_file_ends_with_78_and_all_its_problems_at_once(forked: Terminal, command: str):
+    forked.file(BAD)
+    done = forked.run(*command.split(), "-c", "wx2mqtt.yaml")
     assert (done.code, done.out) == (78, "")
     found = [re.fullmatch(r"(\S+):(\d+): (\S+): (.+)", line) for line in done.err.splitlines()]
     assert [(one[1], int(one[2]), one[3]) for one in found if one] == [
@@ -167,9 +174,9 @@ def test_a_bad_file_ends_with_78_and_all_its_problems_at_once(terminal: Terminal
 
 
 @pytest.mark.parametrize("command", ["check", "run"])
-def test_warnings_are_told_beside_the_problems(terminal: Terminal, command: str):
-    terminal.file("accounts:\n  home:\n    hold: {max: 5}\nlanguage: fr\n")
-    done = terminal.run(command, "-c", "wx2mqtt.yaml")
+def test_warnings_are_told_beside_the_problems(forked: Terminal, command: str):
+    forked.file("accounts:\n  home:\n    hold: {max: 5}\nlanguage: fr\n")
+    done = forked.run(command, "-c", "wx2mqtt.yaml")
     assert done.code == 78
     told = [line.split(": ")[:-1] for line in done.err.splitlines()]
     assert [line[:3] for line in told] == [
@@ -190,19 +197,19 @@ def test_warnings_are_told_beside_the_problems(terminal: Terminal, command: str)
     ],
 )
 def test_what_is_no_configuration_ends_with_78_and_one_line(
-    terminal: Terminal, command: str, name: str, content: bytes | None
+    forked: Terminal, command: str, name: str, content: bytes | None
 ):
     if content is not None:
-        (terminal.folder / name).write_bytes(content)
-    done = terminal.run(command, "-c", name)
+        (forked.folder / name).write_bytes(content)
+    done = forked.run(command, "-c", name)
     assert (done.code, done.out) == (78, "")
     assert_one_clear_line(done, f"{name}:")
 
 
 @pytest.mark.parametrize("command", ["check", "run"])
-def test_a_bad_value_in_the_environment_is_named_as_such(terminal: Terminal, command: str):
-    terminal.env["WX2MQTT_LANGUAGE"] = "fr"
-    done = terminal.run(command)
+def test_a_bad_value_in_the_environment_is_named_as_such(forked: Terminal, command: str):
+    forked.env["WX2MQTT_LANGUAGE"] = "fr"
+    done = forked.run(command)
     assert done.code == 78
     assert_one_clear_line(done, "WX2MQTT_LANGUAGE")
 
@@ -259,11 +266,11 @@ def test_an_address_that_others_reach_needs_a_password_else_78(terminal: Termina
 
 
 @pytest.mark.parametrize("command", ["run", "login", "journal list", "people list"])
-def test_a_store_that_another_process_has_ends_with_75_and_names_it(terminal: Terminal, command: str):
-    embedded(terminal)
-    folder = StoreFolder.open(terminal.folder / "store")
+def test_a_store_that_another_process_has_ends_with_75_and_names_it(forked: Terminal, command: str):
+    embedded(forked)
+    folder = StoreFolder.open(forked.folder / "store")
     try:
-        done = terminal.run(*command.split())
+        done = forked.run(*command.split())
     finally:
         folder.close()
     assert done.code == 75
@@ -336,18 +343,18 @@ def test_an_unexpected_failure_is_in_the_log_without_its_secrets(tmp_path: Path)
     assert done.complaints == []
 
 
-def test_without_a_store_the_commands_that_need_one_say_so(terminal: Terminal):
-    embedded(terminal)
+def test_without_a_store_the_commands_that_need_one_say_so(forked: Terminal):
+    embedded(forked)
     for command in ("journal list", "people list"):
-        done = terminal.run(*command.split())
+        done = forked.run(*command.split())
         assert done.code == 1
-        assert_one_clear_line(done, str(terminal.folder / "store"), "start the bridge")
+        assert_one_clear_line(done, str(forked.folder / "store"), "start the bridge")
 
 
 @pytest.mark.parametrize("option", ["", "--live"])
-def test_a_bridge_that_does_not_run_is_not_well(terminal: Terminal, option: str):
-    embedded(terminal)
-    done = terminal.run("healthcheck", *option.split())
+def test_a_bridge_that_does_not_run_is_not_well(forked: Terminal, option: str):
+    embedded(forked)
+    done = forked.run("healthcheck", *option.split())
     assert (done.code, done.err) == (1, "")
     assert "No bridge runs" in done.out
 

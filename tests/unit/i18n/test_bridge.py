@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 from string import Formatter
 
@@ -15,9 +16,13 @@ from wx2mqtt.mqtt.payloads import REQUEST_CODES
 
 PACKAGE = Path(wx2mqtt.__file__).parent
 CATALOGUES = PACKAGE / "i18n"
-TREES = {
-    path: ast.parse(path.read_text()) for path in PACKAGE.rglob("*.py") if CATALOGUES not in path.parents
-}
+
+
+@cache
+def trees():
+    """The program without its catalogues, parsed."""
+    files = (path for path in PACKAGE.rglob("*.py") if CATALOGUES not in path.parents)
+    return {path: ast.parse(path.read_text()) for path in files}
 
 
 def facts(sentence):
@@ -26,7 +31,7 @@ def facts(sentence):
 
 def calls(*names):
     """Calls of these functions: position in the code, arguments (None unless a text), keywords."""
-    for path, tree in TREES.items():
+    for path, tree in trees().items():
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or getattr(node.func, "id", "") not in names:
                 continue
@@ -36,7 +41,7 @@ def calls(*names):
 
 def texts():
     """Every text in the program."""
-    nodes = (node for tree in TREES.values() for node in ast.walk(tree))
+    nodes = (node for tree in trees().values() for node in ast.walk(tree))
     return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 

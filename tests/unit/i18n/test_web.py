@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import string
+from functools import cache
 from pathlib import Path
 from string import Formatter
 
@@ -30,7 +31,6 @@ from wx2mqtt.web.page.page import NOTICES
 from wx2mqtt.web.page.sections import LOGIN_STATES, RESULT_STATUSES
 
 WEB = Path(wx2mqtt.web.__file__).parent
-TREES = {path: ast.parse(path.read_text()) for path in WEB.rglob("*.py")}
 
 CAN_BE = {
     *health_problems(seen()),
@@ -58,14 +58,19 @@ def test_a_problem_of_later_stands_for_itself():
     assert remedy_for("moon_too_near", "zh") == ("moon_too_near", "")
 
 
+@cache
+def trees():
+    return {path: ast.parse(path.read_text()) for path in WEB.rglob("*.py")}
+
+
 def facts(sentence):
     return {name for _, name, _, _ in Formatter().parse(sentence) if name}
 
 
 def constants(folder=WEB):
     """Every text in the code below a folder."""
-    trees = (tree for path, tree in TREES.items() if folder in path.parents)
-    nodes = (node for tree in trees for node in ast.walk(tree))
+    below = (tree for path, tree in trees().items() if folder in path.parents)
+    nodes = (node for tree in below for node in ast.walk(tree))
     return {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
@@ -110,7 +115,7 @@ def test_every_kind_of_message_and_command_has_a_name_on_the_page():
 
 def test_every_sentence_that_is_said_is_there_with_its_facts():
     found = 0
-    for path, tree in TREES.items():
+    for path, tree in trees().items():
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or "page_text" not in ast.unparse(node.func).split("."):
                 continue
@@ -150,7 +155,7 @@ def test_every_sentence_of_the_server_is_used():
 
 def test_every_sentence_that_the_server_sends_exists_with_its_facts():
     found = 0
-    for path, tree in TREES.items():
+    for path, tree in trees().items():
         for node in ast.walk(tree):
             if not isinstance(node, ast.Call) or getattr(node.func, "id", "") != "text_response":
                 continue

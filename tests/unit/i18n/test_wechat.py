@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from string import Formatter
 
@@ -23,8 +24,12 @@ from wx2mqtt.model import Kind
 WECHAT = Path(wx2mqtt.wechat.__file__).parent
 CATALOGUES = {"ilink": ILINK_MESSAGES, "webwx": WEBWX_MESSAGES}
 SENTENCES = [*COMMON_SENTENCES.items(), *ILINK_MESSAGES.items(), *WEBWX_MESSAGES.items()]
-TREES = {path: ast.parse(path.read_text()) for path in WECHAT.rglob("*.py")}
 KEY_POSITIONS = {"text": 0, "_rejected": 1, "webwx_text": 1, "ilink_text": 1}
+
+
+@cache
+def trees() -> dict[Path, ast.Module]:
+    return {path: ast.parse(path.read_text()) for path in WECHAT.rglob("*.py")}
 
 
 def facts(sentence: str) -> set[str]:
@@ -32,7 +37,7 @@ def facts(sentence: str) -> set[str]:
 
 
 def trees_of(backend: str) -> Iterator[tuple[Path, ast.Module]]:
-    return ((path, tree) for path, tree in TREES.items() if WECHAT / backend in path.parents)
+    return ((path, tree) for path, tree in trees().items() if WECHAT / backend in path.parents)
 
 
 def uses(backend: str) -> Iterator[tuple[str, str, set[str]]]:
