@@ -25,6 +25,7 @@ from jsonschema import Draft202012Validator
 import wx2mqtt
 from tests.support.broker import free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
+from tests.support.ear import Ear
 from tests.support.terminal import REAL, Done, Running, Terminal
 from wx2mqtt.cli.main import app
 from wx2mqtt.mqtt.embedded import find_mosquitto
@@ -446,7 +447,8 @@ def test_the_demo_serves_a_phone_and_a_broker_and_leaves_nothing_behind(
             httpx.get(phone, trust_env=False, timeout=MAX_WAIT_SECONDS, follow_redirects=True).status_code
             == 200
         )
-        socket.create_connection(("127.0.0.1", int(broker[1]))).close()
+        with Ear(int(broker[1]), "wx/login/url") as ear:
+            ear.wait("wx/login/url", lambda url: bool(url.payload))
         page = re.search(r"http://\S+/", demo.until("the page"))
         assert page
         assert "Scan the code" in httpx.get(page[0], trust_env=False, timeout=MAX_WAIT_SECONDS).text
