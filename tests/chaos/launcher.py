@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos import faults
-from tests.support.forks import CONTEXT
+from tests.support.forks import CONTEXT, PRELOADED
 
-CONTEXT.set_forkserver_preload(["tests.chaos.launcher", "tests.chaos.preload", "tests.crash.runner"])
+CONTEXT.set_forkserver_preload([*PRELOADED, "tests.chaos.launcher", "tests.chaos.preload"])
 
 END_SECONDS = 30.0
 """An orderly stop takes at most 5 s; the rest is room for a busy machine."""

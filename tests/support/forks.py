@@ -6,6 +6,7 @@ started as usual, because coverage does not measure forks.
 
 from __future__ import annotations
 
+import gc
 import io
 import multiprocessing
 import os
@@ -22,9 +23,31 @@ from pathlib import Path
 from tests.support import loop_watch
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    ["tests.crash.runner", "tests.support.loop_watch", "wx2mqtt.cli.main", "wx2mqtt.__main__"]
+# All that a bridge and a command import when they need it: half of a start went into these imports.
+PRELOADED = (
+    "tests.support.loop_watch",
+    "tests.support.forks",
+    "tests.crash.runner",
+    "tests.crash.lives",
+    "wx2mqtt.__main__",
+    "wx2mqtt.cli.main",
+    "wx2mqtt.cli.check",
+    "wx2mqtt.cli.terminal",
+    "wx2mqtt.web.server",
+    "wx2mqtt.wechat.webwx.backend",
+    "wx2mqtt.wechat.ilink.backend",
+    "anyio._backends._asyncio",
+    "encodings.idna",
+    "encodings.utf_8_sig",
+    "httpcore",
+    "pydantic.type_adapter",
+    "qrcode.image.pure",
+    "resource",
+    "typer._adapters",
+    "typer._click.decorators",
+    "uvicorn.lifespan.off",
 )
+CONTEXT.set_forkserver_preload([*PRELOADED])
 MEASURED = "COVERAGE_PROCESS_CONFIG" in os.environ
 
 
@@ -107,6 +130,7 @@ def _run(arguments: list[str], env: dict[str, str], output: Connection) -> None:
 
 
 def _main(arguments: list[str], env: dict[str, str]) -> None:
+    gc.freeze()  # what the server has imported stays, and need not be looked through in each fork
     os.environ.clear()
     os.environ.update(env)
     time.tzset()
