@@ -7,7 +7,6 @@ import json
 import shutil
 import stat
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -20,20 +19,17 @@ from tests.support.terminal import Done, Terminal
 from wx2mqtt.setup.discover import FoundBroker, find_brokers
 
 # root would write to /etc, and a terminal of tests lies where a service cannot see it
-PROGRAM = """
+PREPARE = """
 from wx2mqtt.setup import discover, output
 discover.find_brokers.__defaults__ = ({supervisor!r}, {port})
 output.HIDDEN_FOLDERS = ()
 output.program_path = lambda: "/usr/bin/env wx2mqtt"  # as it would be installed
-from wx2mqtt.__main__ import main
-main()
 """
 
 
 def terminal(folder: Path, supervisor: str = "http://127.0.0.1:1", port: int = 1) -> Terminal:
     """Somebody with no other broker near than these."""
-    program = PROGRAM.format(supervisor=supervisor, port=port)
-    return Terminal(folder, (sys.executable, "-c", program))
+    return Terminal(folder, prepare=PREPARE.format(supervisor=supervisor, port=port))
 
 
 def with_password(start_mosquitto: StartMosquitto, folder: Path) -> Mosquitto:
@@ -75,14 +71,11 @@ def test_a_password_from_the_standard_input_goes_into_a_file_of_its_own(start_mo
     broker = with_password(start_mosquitto, tmp_path)
     here = terminal(tmp_path)
     line = f"setup -c a.yaml --host 127.0.0.1 --port {broker.port} --user bridge --password-file - --yes --no-unit"
-    command = [*here._program, *line.split()]
-    done = subprocess.run(
-        command, input="geheim\n", capture_output=True, text=True, check=False, cwd=tmp_path, env=here.env
-    )
-    assert (done.returncode, done.stderr) == (0, "")
+    done = here.run(*line.split(), data=b"geheim\n")
+    assert (done.code, done.err) == (0, "")
     password = tmp_path / "mqtt.password"
     assert (password.read_text(), mode(password)) == ("geheim\n", 0o600)
-    assert "geheim" not in (tmp_path / "a.yaml").read_text() + done.stdout
+    assert "geheim" not in (tmp_path / "a.yaml").read_text() + done.out
     assert mode(tmp_path / "a.yaml") == 0o644
     assert here.run("check", "-c", "a.yaml").code == 0
 
@@ -229,16 +222,8 @@ def test_a_password_that_is_there_is_not_overwritten_unasked_either(mosquitto: M
     line = (
         f"setup -c a.yaml --host 127.0.0.1 --port {mosquitto.port} --user b --password-file - --yes --no-unit"
     )
-    done = subprocess.run(
-        [*here._program, *line.split()],
-        input="other\n",
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path,
-        env=here.env,
-    )
-    assert done.returncode == 1
+    done = here.run(*line.split(), data=b"other\n")
+    assert done.code == 1
     assert (tmp_path / "mqtt.password").read_text() == "mine\n"
     assert not (tmp_path / "a.yaml").exists()
 
@@ -381,7 +366,7 @@ async def test_what_the_supervisor_tells_is_tried_and_written(start_mosquitto, t
 def test_a_person_answers_question_by_question(start_mosquitto, tmp_path):
     broker = with_password(start_mosquitto, tmp_path)
     here = terminal(tmp_path)
-    command = [*here._program, "setup", "-c", str(tmp_path / "a.yaml"), "--unit", str(tmp_path / "w.service")]
+    command = [*here.program, "setup", "-c", str(tmp_path / "a.yaml"), "--unit", str(tmp_path / "w.service")]
     with Screen(command, {**here.env, "LANG": "C.UTF-8", "LC_ALL": ""}) as screen:
         for question, answer in [
             ("Which language", "3"),  # there is no third
@@ -420,7 +405,7 @@ def test_a_person_answers_question_by_question(start_mosquitto, tmp_path):
 
 def test_a_person_chooses_ilink_and_is_asked_for_nobodys_remark(tmp_path):
     here = terminal(tmp_path)
-    command = [*here._program, "setup", "-c", str(tmp_path / "a.yaml"), "--embedded", "--no-unit"]
+    command = [*here.program, "setup", "-c", str(tmp_path / "a.yaml"), "--embedded", "--no-unit"]
     with Screen(command, {**here.env, "LANG": "C.UTF-8", "LC_ALL": ""}) as screen:
         screen.next("Which language")
         screen.type("1")
@@ -441,7 +426,7 @@ def test_a_person_chooses_ilink_and_is_asked_for_nobodys_remark(tmp_path):
 def test_a_person_may_leave_everything_as_it_is(tmp_path):
     here = terminal(tmp_path)
     file = here.file("language: zh\n", "a.yaml")
-    with Screen([*here._program, "setup", "-c", str(file), "--language", "en"], here.env) as screen:
+    with Screen([*here.program, "setup", "-c", str(file), "--language", "en"], here.env) as screen:
         screen.next("exists already")
         screen.type("n")
         assert screen.wait() == 1
@@ -450,7 +435,7 @@ def test_a_person_may_leave_everything_as_it_is(tmp_path):
 
 def test_a_person_who_goes_away_leaves_nothing_behind(tmp_path):
     here = terminal(tmp_path)
-    with Screen([*here._program, "setup", "-c", str(tmp_path / "a.yaml")], here.env) as screen:
+    with Screen([*here.program, "setup", "-c", str(tmp_path / "a.yaml")], here.env) as screen:
         screen.next("language")
         screen.type("\x04")  # the end of what is typed
         assert screen.wait() != 0

@@ -26,6 +26,9 @@ max_queued_messages 0
 """
 """Survives kill -9 with its sessions, queues and retained messages (mqtt 0.6.1)."""
 
+AGAIN_SECONDS = 0.25
+"""A SIGTERM is repeated after this time: mosquitto 2.0 forgets one that comes right after it has said `running`."""
+
 
 def free_port() -> int:
     """A port on loopback that nobody listens on at this moment."""
@@ -157,11 +160,16 @@ class Mosquitto:
         process, reader = self._process, self._reader
         if process is None or reader is None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(how)
-            process.send_signal(signal.SIGCONT)
         try:
-            process.wait(MAX_WAIT_SECONDS)
+            for _ in range(int(MAX_WAIT_SECONDS / AGAIN_SECONDS)):
+                with contextlib.suppress(ProcessLookupError):
+                    process.send_signal(how)
+                    process.send_signal(signal.SIGCONT)
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(AGAIN_SECONDS)
+                    break
+            else:
+                raise AssertionError("mosquitto does not end:\n" + "\n".join(self.log[-20:]))
         finally:
             if process.poll() is None:
                 process.kill()

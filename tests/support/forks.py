@@ -90,17 +90,23 @@ def run_program(
     env: Mapping[str, str],
     folder: Path | None = None,
     data: bytes = b"",
+    prepare: str = "",
     timeout: float,
 ) -> subprocess.CompletedProcess[bytes]:
-    """Runs `wx2mqtt ARGUMENTS` in `folder` to its end, with `data` as its input, like `subprocess.run`."""
+    """Runs `wx2mqtt ARGUMENTS` in `folder` to its end, with `data` as its input, like `subprocess.run`.
+
+    `prepare` is code that its process runs before.
+    """
     if MEASURED:
-        command = [sys.executable, "-m", "wx2mqtt", *arguments]
+        command = [*program_with(prepare), *arguments]
         return subprocess.run(command, input=data, capture_output=True, timeout=timeout, env=env, cwd=folder)
     with tempfile.TemporaryDirectory() as streams:
         files = [Path(streams) / name for name in ("in", "out", "err")]
         files[0].write_bytes(data)
         process = CONTEXT.Process(
-            target=_run_command, args=(list(arguments), dict(env), folder or Path.cwd(), files), daemon=True
+            target=_run_command,
+            args=(list(arguments), dict(env), folder or Path.cwd(), files, prepare),
+            daemon=True,
         )
         process.start()
         process.join(timeout)
@@ -112,13 +118,23 @@ def run_program(
         return subprocess.CompletedProcess(list(arguments), process.exitcode, out, err)
 
 
-def _run_command(arguments: list[str], env: dict[str, str], folder: Path, files: list[Path]) -> None:
+def program_with(prepare: str) -> list[str]:
+    """Returns the command that starts `wx2mqtt` in a new process, which runs the code `prepare` before."""
+    if not prepare:
+        return [sys.executable, "-m", "wx2mqtt"]
+    return [sys.executable, "-c", f"{prepare}\nfrom wx2mqtt.__main__ import main\nmain()"]
+
+
+def _run_command(
+    arguments: list[str], env: dict[str, str], folder: Path, files: list[Path], prepare: str
+) -> None:
     for descriptor, file in enumerate(files):
         opened = os.open(file, os.O_RDONLY if descriptor == 0 else os.O_WRONLY | os.O_CREAT, 0o600)
         os.dup2(opened, descriptor)
         os.close(opened)
     os.chdir(folder)
     sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    exec(prepare, {})
     _main(arguments, env)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.forks import run_program
+from tests.support.forks import program_with, run_program
 
 REAL = (sys.executable, "-m", "wx2mqtt")
 
@@ -84,14 +84,21 @@ class Running:
 
 
 class Terminal:
-    """Runs commands in `folder`, which is also the home; what they leave behind is in `folder/tmp`."""
+    """Runs commands in `folder`, which is also the home; what they leave behind is in `folder/tmp`.
 
-    def __init__(self, folder: Path, program: Sequence[str | Path] | None = None) -> None:
+    They are forks (`tests.support.forks`), or started as the command `program`. `prepare` is code that runs
+    before, in their process.
+    """
+
+    def __init__(
+        self, folder: Path, program: Sequence[str | Path] | None = None, *, prepare: str = ""
+    ) -> None:
         self.folder = folder
         self.temporary = folder / "tmp"
         self.temporary.mkdir()
         self._forked = program is None
-        self._program = [str(part) for part in program or REAL]
+        self._prepare = prepare
+        self.program = [str(part) for part in program or program_with(prepare)]
         kept = ("PATH", "LANG", "LC_ALL", "COVERAGE_PROCESS_CONFIG", "COVERAGE_PROCESS_START")
         self.env = {name: os.environ[name] for name in kept if name in os.environ}
         self.env |= {"HOME": str(folder), "TMPDIR": str(self.temporary), "PYTHONWARNINGS": "error"}
@@ -103,23 +110,24 @@ class Terminal:
         path.write_text(text)
         return path
 
-    def run(self, *arguments: str | Path, seconds: float = MAX_WAIT_SECONDS) -> Done:
-        """One command to its end; a fork (`tests.support.forks`) unless a program was named."""
+    def run(self, *arguments: str | Path, data: bytes = b"", seconds: float = MAX_WAIT_SECONDS) -> Done:
+        """One command to its end, with `data` as its input; a fork unless a program was named."""
         if self._forked:
             words = [str(argument) for argument in arguments]
-            done = run_program(words, env=self.env, folder=self.folder, timeout=seconds)
-            return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
-        ended = subprocess.run(
-            self._command(arguments),
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=seconds,
-            cwd=self.folder,
-            env=self.env,
-        )
-        return Done(ended.returncode, ended.stdout, ended.stderr)
+            done = run_program(
+                words, env=self.env, folder=self.folder, data=data, prepare=self._prepare, timeout=seconds
+            )
+        else:
+            done = subprocess.run(
+                self._command(arguments),
+                input=data,
+                capture_output=True,
+                check=False,
+                timeout=seconds,
+                cwd=self.folder,
+                env=self.env,
+            )
+        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
     @contextlib.contextmanager
     def running(self, *arguments: str | Path) -> Iterator[Running]:
@@ -140,4 +148,4 @@ class Terminal:
             running.end(signal.SIGKILL)
 
     def _command(self, arguments: Sequence[str | Path]) -> list[str]:
-        return [*self._program, *(str(one) for one in arguments)]
+        return [*self.program, *(str(one) for one in arguments)]
