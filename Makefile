@@ -12,12 +12,13 @@ JOBS ?= 4
 # Most tests wait for something, so six run side by side on two cores; the tests of one file stay together, and
 # files go in their order: the long ones (crash, scenarios) come before the short ones.
 WORKERS ?= 6
+ROBUSTNESS := tests/chaos tests/fuzz tests/power_cut
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Tests start Python hundreds of times: compiled modules are kept, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help venv demo run test coverage test-chaos chaos fuzz fuzz-corpus test-home test-node-red unit lint shape mutants sbom package audit bench soak power-cut check lock clean
+.PHONY: help venv demo run test test-robustness coverage test-chaos chaos fuzz fuzz-corpus test-home test-node-red unit lint shape mutants sbom package audit bench soak power-cut check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -48,10 +49,13 @@ demo: .venv/ready  ## everything on this machine, with a simulated WeChat and no
 run: .venv/ready  ## the real bridge; without a configuration with an embedded broker on 127.0.0.1:1883
 	@$(BIN)/wx2mqtt run $(ARGS)
 
-test: .venv/ready  ## all tests; TESTS=path and ARGS=... narrow it down
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(TESTS) $(ARGS)
+test: .venv/ready  ## all tests but those of test-robustness; TESTS=path and ARGS=... narrow it down
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(if $(filter tests,$(TESTS)),$(ROBUSTNESS:%=--ignore=%)) $(TESTS) $(ARGS)
 
-# Kills, failures of both ends and generated input at random: `make test` does a bounded share of each.
+test-robustness: .venv/ready  ## a bounded share of what make chaos, fuzz and power-cut do (a minute)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ROBUSTNESS) $(ARGS)
+
+# Kills, failures of both ends and generated input at random: the two above do a bounded share of each.
 test-chaos: .venv/ready  ## the tests with random input, with many more rounds and examples (an hour)
 	@THOROUGH=1 $(BIN)/python -m pytest -n 3 --dist worksteal --timeout 900 -m "chaos or hypothesis" $(TESTS) $(ARGS)
 
@@ -75,7 +79,7 @@ fuzz: .venv/ready .cache/atheris  ## every parser with hostile input; CASES=1000
 fuzz-corpus: .venv/ready  ## grows and minimises tests/fuzz/corpus; CASES=… ARGS="target …"
 	@$(BIN)/python -m tests.fuzz --grow --cases $(CASES) $(ARGS)
 
-coverage: .venv/ready  ## the same, and what they did not reach (a third slower)
+coverage: .venv/ready  ## all tests, and what they did not reach (a third slower)
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term $(TESTS) $(ARGS)
 
 test-node-red: .venv/ready  ## only deploy/node-red, in a real Node-RED (npm, once, into .cache); `make test` does it too
@@ -151,7 +155,7 @@ FAULTS ?=
 power-cut: .venv/ready  ## is what was acknowledged on the disk after a power cut: CUTS=1000 random ones; FAULTS=1 plants faults
 	@$(BIN)/python -m tests.power_cut --cuts $(CUTS) $(if $(FAULTS),--faults) $(ARGS)
 
-check: lint test  ## what CI does
+check: lint test test-robustness  ## what CI does
 
 lock:  ## the newest versions that pyproject.toml allows, with their hashes (needs uv: pip install uv)
 	@command -v uv >/dev/null || { echo "uv is missing: pip install uv"; exit 1; }

@@ -30,7 +30,7 @@ TARGETS: tuple[Target, ...] = (
 )
 
 KNOWN_HOLES: Mapping[str, str] = {}
-"""Targets with a hole that is being closed. `make test` replays only their seeds and corpus."""
+"""Targets with a hole that is being closed. `make test-robustness` replays only their seeds and corpus."""
 
 
 def target_named(name: str) -> Target:

@@ -20,11 +20,12 @@ pytestmark = pytest.mark.skipif(MAKE is None, reason="make is missing (Debian: a
 def make(tmp_path):
     """`make TARGET PYTHON=…` in a fresh folder."""
     (tmp_path / "tests").mkdir()
+    (tmp_path / ".venv").mkdir()
     for name in ("Makefile", "pyproject.toml", "tests/requirements.lock"):
         shutil.copy(ROOT / name, tmp_path / name)
 
-    def run(target, python):
-        command = [str(MAKE), target, f"PYTHON={python}"]
+    def run(target, python, *arguments):
+        command = [str(MAKE), *arguments, target, f"PYTHON={python}"]
         # `make test` runs this test, too: what it hands down must not speak here.
         env = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
         done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
@@ -66,3 +67,25 @@ def test_a_bare_make_lists_what_there_is(make):
     code, lines = make("help", sys.executable)
     assert code == 0
     assert {line.split()[1] for line in lines} >= {"demo", "run", "test", "lint", "bench", "check"}
+
+
+def pytest_commands(make, *arguments):
+    """Each pytest that a `make` would start: its words."""
+    code, lines = make(arguments[0], sys.executable, "-n", "-o", ".venv/ready", *arguments[1:])
+    assert code == 0
+    return [line.split() for line in lines if "-m pytest" in line]
+
+
+def test_the_tests_of_robustness_have_a_word_of_their_own_and_a_check_does_all(make):
+    (everyday,), (robustness,) = pytest_commands(make, "test"), pytest_commands(make, "test-robustness")
+    folders = {word.removeprefix("--ignore=") for word in everyday if word.startswith("--ignore=")}
+    assert folders == {"tests/chaos", "tests/fuzz", "tests/power_cut"}
+    assert folders <= {*robustness}
+    assert "tests" in everyday
+    assert pytest_commands(make, "check") == [everyday, robustness]
+
+
+def test_who_names_tests_gets_all_of_them(make):
+    (command,) = pytest_commands(make, "test", "TESTS=tests/chaos")
+    assert "tests/chaos" in command
+    assert [word for word in command if word.startswith("--ignore")] == []

@@ -1,4 +1,4 @@
-"""How much a test with random or repeated input does: a bounded share in `make test`, all of it in `make test-chaos`."""
+"""How much a test with random or repeated input does: a bounded share by default, all of it in `make test-chaos`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 THOROUGH = bool(os.environ.get("THOROUGH"))
 
 chaos = pytest.mark.chaos
-"""Marks a test that `make test-chaos` runs with more rounds than `make test`."""
+"""Marks a test that `make test-chaos` runs with more rounds than the others do."""
 
 
 def effort(bounded: int, thorough: int) -> int:
