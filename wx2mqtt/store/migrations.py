@@ -19,7 +19,10 @@ log = structlog.get_logger(__name__)
 
 WAL_SUFFIXES = ("-wal", "-shm")
 SUSPECT_SUFFIX = ".suspect"  # of the mark file that a running bridge leaves when it meets damage
-FULL_CHECK_MAX_BYTES = 64 * 1024 * 1024  # up to here a full check at start takes a fraction of a second
+QUICK_CHECK_MAX_BYTES = 4 * 1024 * 1024  # up to here a check of the whole file takes less than 0.1 s
+FULL_CHECK_MAX_BYTES = (
+    64 * 1024 * 1024
+)  # up to here it takes about a second, which a start after a kill may take
 BUSY_TIMEOUT_SECONDS = 10.0  # of waiting for a lock of another connection
 WAL_CHECKPOINT_PAGES = 1000  # in the write-ahead log before SQLite moves them into the file
 WAL_LIMIT_BYTES = 8 * 1024 * 1024  # size of the write-ahead log after that
@@ -59,9 +62,10 @@ def mark_suspect(path: Path) -> None:
 def _open(path: Path) -> OpenDatabase:
     _refuse_newer(path)
     set_aside = _set_aside_orphaned_wal(path)
+    must_check = _must_check(path)
     writer = _open_writer(path)
     try:
-        if not _configure_and_check(writer, path):
+        if not _configure_and_check(writer, path, must_check=must_check):
             set_aside = _set_aside(path)
             writer.close()  # only now: closing earlier would have merged and deleted the write-ahead log
             writer = _open_writer(path)
@@ -111,21 +115,31 @@ def _length(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _configure_and_check(connection: sqlite3.Connection, path: Path) -> bool:
+def _must_check(path: Path) -> bool:
+    """Returns whether the start reads the whole file to find damage. Call it before the file is opened.
+
+    A file that was closed in order is checked only while that costs nothing, one after a kill or a power cut
+    up to a larger size, and one that a running bridge has marked as suspect always. Other damage is noticed
+    where it is met, which leaves such a mark.
+    """
+    size = _length(path)
+    was_closed = not path.with_name(path.name + "-wal").exists()  # SQLite removes it at an orderly end
+    limit = QUICK_CHECK_MAX_BYTES if was_closed else FULL_CHECK_MAX_BYTES
+    return size <= limit or _suspect_mark(path).exists()
+
+
+def _configure_and_check(connection: sqlite3.Connection, path: Path, *, must_check: bool) -> bool:
     """Configures the connection and checks the file; returns False if it is damaged."""
     try:
         _configure(connection, path)
-        return _is_intact(connection, path)
+        return not must_check or _is_intact(connection)
     except sqlite3.Error as error:
         if is_damage(error):
             return False
         raise
 
 
-def _is_intact(connection: sqlite3.Connection, path: Path) -> bool:
-    """Checks the file; a large one only if it is marked as suspect, since that would delay the start."""
-    if path.stat().st_size > FULL_CHECK_MAX_BYTES and not _suspect_mark(path).exists():
-        return True
+def _is_intact(connection: sqlite3.Connection) -> bool:
     result: tuple[str] = connection.execute("PRAGMA quick_check(1)").fetchone()
     return result == ("ok",)
 

@@ -210,9 +210,8 @@ async def test_damage_that_a_running_bridge_meets_is_set_aside_at_the_next_start
 ) -> None:
     path = tmp_path / "wx2mqtt.db"
     await _written(path)
-    monkeypatch.setattr(
-        migrations, "FULL_CHECK_MAX_BYTES", 0
-    )  # as with a file too large to be checked each time
+    # as with a file too large to be checked each time
+    monkeypatch.setattr(migrations, "QUICK_CHECK_MAX_BYTES", 0)
     for page in range(40, 60):
         _overwrite(path, page * PAGE, PAGE)
     database = await Database.open(path)
@@ -225,6 +224,32 @@ async def test_damage_that_a_running_bridge_meets_is_set_aside_at_the_next_start
     assert database.set_aside is not None
     _, database = await _messages(path)
     assert database.set_aside is None
+
+
+@pytest.mark.parametrize(
+    ("end", "limit", "is_found"),
+    [
+        ("stopped", "QUICK_CHECK_MAX_BYTES", False),
+        ("killed", "QUICK_CHECK_MAX_BYTES", True),
+        ("killed", "FULL_CHECK_MAX_BYTES", False),
+    ],
+)
+async def test_a_larger_file_is_checked_after_a_kill_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str, limit: str, is_found: bool
+) -> None:
+    path = tmp_path / "wx2mqtt.db"
+    await (_written if end == "stopped" else _killed)(path)
+    checked: list[bool] = []
+
+    def is_intact(connection: sqlite3.Connection) -> bool:
+        checked.append(True)
+        return True
+
+    monkeypatch.setattr(migrations, limit, 0)
+    monkeypatch.setattr(migrations, "_is_intact", is_intact)
+    database = await Database.open(path)
+    await database.close()
+    assert bool(checked) is is_found
 
 
 async def test_a_newer_file_is_left_untouched(tmp_path: Path) -> None:
