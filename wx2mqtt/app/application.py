@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -27,7 +27,7 @@ from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.media.library import MediaLibrary
 from wx2mqtt.bridge.supervisor import Watchdog
 from wx2mqtt.bridge.view import AccountView
-from wx2mqtt.errors import BadCommand, Problem, SettingsError, Wx2MqttError
+from wx2mqtt.errors import BadCommand, Problem, SettingsError, StoreError, Wx2MqttError
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.commands import reject_unknown_fields
@@ -134,6 +134,7 @@ class Application:
         names = self._factory.loaded.settings.accounts
         for name, count in (await self._stores.people_copy.restore(names)).items():
             log.warning("people restored from their copy", account=name, count=count)
+        self._stores.people_copy.request()  # a kill may have kept it from the last changes
         await self._stores.blobs.open()
         await self._factory.assign_base_topics()
         for name in names:
@@ -198,7 +199,9 @@ class Application:
             for runner in self._runners:
                 tasks.create_task(runner.run())
             tasks.create_task(self.maintenance.run())
-            tasks.create_task(SystemdWatchdog(self._environment.notifier, self.watchdog, self._runners).run())
+            tasks.create_task(self._stores.people_copy.run())
+            systemd = SystemdWatchdog(self._environment.notifier, self.watchdog, self._runners, self.changes)
+            tasks.create_task(systemd.run())
 
     async def _stop(self, run_task: asyncio.Task[None]) -> None:
         self._environment.notifier.stopping()
@@ -210,6 +213,8 @@ class Application:
                         tasks.create_task(runner.stop())
                     if self.web is not None:
                         tasks.create_task(self.web.stop())
+                with suppress(StoreError):  # then the copy is older than the database
+                    await self._stores.people_copy.flush()
         except TimeoutError:
             log.warning("the stop took too long; what was under way is in doubt at the next start")
         run_task.cancel()

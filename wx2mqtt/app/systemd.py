@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 
 import structlog
 
+from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.app.account_runner import AccountRunner
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.supervisor import Watchdog
@@ -23,8 +24,11 @@ log = structlog.get_logger(__name__)
 
 MAX_STATUS_CHARACTERS = 300
 
-# How often the text of STATUS is updated.
+# The text of STATUS is updated at most so often.
 STATUS_INTERVAL_SECONDS = 1.0
+
+# While a loop is overdue, it is checked so often whether it moves again.
+OVERDUE_CHECK_SECONDS = 1.0
 
 
 class SystemdNotifier:
@@ -33,6 +37,11 @@ class SystemdNotifier:
     def __init__(self, env: Mapping[str, str]) -> None:
         self._address = _socket_address(env.get("NOTIFY_SOCKET", ""))
         self._interval = _watchdog_interval(env)
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether a service manager reads the messages."""
+        return bool(self._address)
 
     @property
     def watchdog_interval(self) -> float | None:
@@ -88,15 +97,22 @@ def _watchdog_interval(env: Mapping[str, str]) -> float | None:
 
 
 class SystemdWatchdog:
-    """Feeds systemd's watchdog as long as every loop makes progress, and updates STATUS."""
+    """Feeds systemd's watchdog as long as every loop makes progress, and updates STATUS after changes.
+
+    Without a service manager nothing wakes it up after the start.
+    """
 
     def __init__(
-        self, notifier: SystemdNotifier, watchdog: Watchdog, runners: Sequence[AccountRunner]
+        self,
+        notifier: SystemdNotifier,
+        watchdog: Watchdog,
+        runners: Sequence[AccountRunner],
+        changes: ChangeNotifier,
     ) -> None:
         self._notifier = notifier
         self._watchdog = watchdog
         self._runners = runners
-        self._last_status = ""
+        self._changes = changes
 
     @property
     def _accounts(self) -> list[Account]:
@@ -105,15 +121,12 @@ class SystemdWatchdog:
     async def run(self) -> None:
         """Reports READY, then feeds the watchdog until cancelled."""
         await self._report_ready()
-        interval = min(self._notifier.watchdog_interval or STATUS_INTERVAL_SECONDS, STATUS_INTERVAL_SECONDS)
-        last_fed = 0.0
-        while True:
-            self._set_status(status_line(self._accounts))
-            now = asyncio.get_running_loop().time()
-            feed_interval = self._notifier.watchdog_interval
-            if feed_interval is not None and now - last_fed >= feed_interval - interval / 2:
-                last_fed = self._feed_watchdog(last_fed, now)
-            await asyncio.sleep(interval)
+        if not self._notifier.is_listening:
+            return
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._update_status())
+            if self._notifier.watchdog_interval is not None:
+                tasks.create_task(self._feed_watchdog(self._notifier.watchdog_interval))
 
     async def _report_ready(self) -> None:
         """Reports READY after the first connection attempt of every account."""
@@ -121,19 +134,24 @@ class SystemdWatchdog:
             await account.connect_attempted.wait()
         self._notifier.ready()
 
-    def _feed_watchdog(self, last_fed: float, now: float) -> float:
-        """Feeds the watchdog unless a loop is overdue; returns when it was fed last."""
-        overdue = self._watchdog.overdue()
-        if overdue:
-            log.error("loops do not move; the watchdog is not fed", loops=list(overdue))
-            return last_fed
-        self._notifier.watchdog()
-        return now
+    async def _feed_watchdog(self, interval: float) -> None:
+        """Feeds the watchdog, unless a loop is overdue; then checks each second whether it moves again."""
+        while True:
+            overdue = self._watchdog.overdue()
+            if overdue:
+                log.error("loops do not move; the watchdog is not fed", loops=list(overdue))
+            else:
+                self._notifier.watchdog()
+            await asyncio.sleep(min(interval, OVERDUE_CHECK_SECONDS) if overdue else interval)
 
-    def _set_status(self, status: str) -> None:
-        if status != self._last_status:
-            self._last_status = status
-            self._notifier.status(status)
+    async def _update_status(self) -> None:
+        shown, seen_changes = "", self._changes.count
+        while True:
+            if (status := status_line(self._accounts)) != shown:
+                shown = status
+                self._notifier.status(status)
+            await asyncio.sleep(STATUS_INTERVAL_SECONDS)
+            seen_changes = await self._changes.wait(seen_changes)
 
 
 def status_line(accounts: list[Account]) -> str:

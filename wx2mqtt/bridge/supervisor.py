@@ -6,6 +6,7 @@ In the watchdog the name of a loop is `<loop>:<account>`.
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable, Coroutine
 
 from wx2mqtt.aio import cancel_and_wait
@@ -61,42 +62,40 @@ def _without_groups(error: BaseException) -> BaseException:
 
 
 class Watchdog:
-    """The deadlines of all loops of the process, by name. `clock` returns monotonic seconds."""
+    """The deadlines of all loops of the process, by account and name. `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._deadlines: dict[str, float] = {}
-        self._deadline_sources: dict[str, Callable[[], float]] = {}
+        # By account, so that one account can be checked without a look at all others.
+        self._deadlines: defaultdict[str, dict[str, Callable[[], float] | float]] = defaultdict(dict)
 
     def heartbeat(self, name: str, limit: float) -> None:
         """Records that a loop has made progress, and must again within `limit` seconds."""
-        self._deadlines[name] = self._clock() + limit
+        self._deadlines[_account_of(name)][name] = self._clock() + limit
 
     def watch(self, name: str, progress_deadline: Callable[[], float]) -> None:
         """Watches a loop that computes its deadline itself, on the same clock."""
-        self._deadline_sources[name] = progress_deadline
+        self._deadlines[_account_of(name)][name] = progress_deadline
 
     def idle(self, name: str) -> None:
         """Records that a loop waits for an event and has no deadline."""
-        self._deadlines.pop(name, None)
+        self._deadlines[_account_of(name)].pop(name, None)
 
     def remove(self, account: str) -> None:
         """Removes all loops of an account."""
-        for loops in (self._deadlines, self._deadline_sources):
-            for name in [name for name in loops if _is_of(name, account)]:
-                del loops[name]
+        self._deadlines.pop(account, None)
 
     def overdue(self, account: str = "") -> tuple[str, ...]:
         """Returns the loops past their deadline, of one account or of all."""
         now = self._clock()
-        computed = {name: progress_deadline() for name, progress_deadline in self._deadline_sources.items()}
-        deadlines = {**self._deadlines, **computed}
+        accounts = [account] if account else list(self._deadlines)
         return tuple(
             name
-            for name, deadline in deadlines.items()
-            if deadline < now and (not account or _is_of(name, account))
+            for account_name in accounts
+            for name, deadline in self._deadlines[account_name].items()
+            if (deadline() if callable(deadline) else deadline) < now
         )
 
 
-def _is_of(name: str, account: str) -> bool:
-    return name.rpartition(":")[2] == account
+def _account_of(name: str) -> str:
+    return name.rpartition(":")[2]

@@ -18,7 +18,8 @@ from enum import Enum, auto
 PING_AFTER_KEEPALIVES = 0.5
 DEAD_AFTER_KEEPALIVES = 1.25
 
-MAX_CHECK_INTERVAL_SECONDS = 1.0
+# Each check wakes an idle process up: it is no more often than the deadlines need.
+MAX_CHECK_INTERVAL_SECONDS = 5.0
 CHECKS_PER_KEEPALIVE = 8
 
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from tests.support.hurry import hurry
+from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.app.systemd import SystemdNotifier, SystemdWatchdog, status_line
 from wx2mqtt.bridge.supervisor import Watchdog
 
@@ -20,6 +22,7 @@ class PaperManager:
     """Notes when what was said."""
 
     def __init__(self, interval: float | None) -> None:
+        self.is_listening = True
         self.watchdog_interval = interval
         self.said: list[tuple[float, str]] = []
 
@@ -63,7 +66,8 @@ class Stage:
         self.pulse = Watchdog(asyncio.get_running_loop().time)
         self.accounts: Any = list(accounts)
         runners: Any = [SimpleNamespace(account=account) for account in self.accounts]
-        self.watch = SystemdWatchdog(self.manager, self.pulse, runners)  # type: ignore[arg-type]
+        self.changes = ChangeNotifier()
+        self.watch = SystemdWatchdog(self.manager, self.pulse, runners, self.changes)  # type: ignore[arg-type]
 
     async def run(self, seconds: float) -> None:
         task = asyncio.create_task(self.watch.run())
@@ -126,10 +130,40 @@ def test_the_status_is_sent_only_when_it_changes():
     async def story() -> None:
         account = tried(state="waiting_for_scan", reason="scan the QR code")
         stage = Stage(None, account)
-        asyncio.get_running_loop().call_later(10, setattr, account, "state", "online")
+
+        def log_in() -> None:
+            account.state = "online"
+            stage.changes.notify()
+
+        asyncio.get_running_loop().call_later(5, stage.changes.notify)
+        asyncio.get_running_loop().call_later(10, log_in)
         await stage.run(30)
         said = [text for _, text in stage.manager.said if text != "ready"]
         assert said == ["home: waiting_for_scan (scan the QR code)", "home: online (scan the QR code)"]
+
+    played(story)
+
+
+def test_without_a_service_manager_nothing_runs_after_the_start():
+    async def story() -> None:
+        stage = Stage(None, tried())
+        stage.manager.is_listening = False
+        await stage.watch.run()
+        assert [text for _, text in stage.manager.said] == ["ready"]
+
+    played(story)
+
+
+def test_nothing_runs_while_nothing_changes():
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        stage = Stage(None, tried())
+        task = asyncio.create_task(stage.watch.run())
+        await asyncio.sleep(5)
+        with patch.object(loop, "call_at", wraps=loop.call_at) as timers:
+            await asyncio.sleep(100)
+        assert timers.call_count == 1, "only that of the test"
+        task.cancel()
 
     played(story)
 

@@ -6,6 +6,7 @@ Which loops have moved in time.
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
 
@@ -137,3 +138,19 @@ def test_the_loops_of_one_account_are_asked_for_and_forgotten_alone():
     pulse.remove("home")
     assert pulse.overdue("home") == ()
     assert pulse.overdue() == ("receive:home_2",)
+
+
+def test_a_look_at_one_account_looks_at_no_other():
+    """With many accounts each looks every few seconds."""
+    watchdog = Watchdog(lambda: 10.0)
+    asked: list[str] = []
+
+    def deadline(name: str) -> float:
+        asked.append(name)
+        return 5.0
+
+    for name in ("home", "work"):
+        watchdog.watch(f"broker:{name}", partial(deadline, name))
+    assert watchdog.overdue("home") == ("broker:home",)
+    assert asked == ["home"]
+    assert watchdog.overdue() == ("broker:home", "broker:work")
