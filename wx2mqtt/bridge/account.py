@@ -124,7 +124,6 @@ class Account:
         await components.retained.wait_until_settled(OFFLINE_PUBLISH_TIMEOUT_SECONDS)
         with suppress(StoreError):  # the next start repeats these messages then, with the same id and seq
             await components.publisher.finish(OFFLINE_PUBLISH_TIMEOUT_SECONDS)
-        await components.reporter.flush_people_copy()
 
     async def _stop_receiving(self) -> None:
         for task in self._receiving_tasks:

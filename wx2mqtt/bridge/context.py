@@ -112,6 +112,9 @@ class AccountSignals:
     people_changed: Signal[[]] = field(default_factory=Signal)
     """Names, trust or handles of people have changed and are stored."""
 
+    people_stored: Signal[[]] = field(default_factory=Signal)
+    """Any change of people is stored, also one that the directory does not show."""
+
     reply_windows_changed: Signal[[]] = field(default_factory=Signal)
     """The reply window of at least one person has changed."""
 

@@ -37,13 +37,18 @@ MAX_UNSTORED_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class PeopleBatch:
-    """Changes of people and the events about them, in order."""
+    """Changes of people and the events about them, in order; whether the directory shows one of them."""
 
     changes: PeopleChanges = NO_CHANGES
     events: tuple[NewEvent, ...] = ()
+    is_visible: bool = False
 
     def followed_by(self, later: PeopleBatch) -> PeopleBatch:
-        return PeopleBatch(self.changes.merged(later.changes), (*self.events, *later.events))
+        return PeopleBatch(
+            self.changes.merged(later.changes),
+            (*self.events, *later.events),
+            self.is_visible or later.is_visible,
+        )
 
 
 class InboundMessages:
@@ -118,9 +123,9 @@ class InboundMessages:
             except BaseException:
                 self._unsaved = people.followed_by(self._unsaved)
                 raise
-        self._announce(recorded, has_media=bool(with_media), has_people=people.changes != NO_CHANGES)
+        self._announce(recorded, people, has_media=bool(with_media))
 
-    def _announce(self, recorded: RecordResult, *, has_media: bool, has_people: bool) -> None:
+    def _announce(self, recorded: RecordResult, people: PeopleBatch, *, has_media: bool) -> None:
         signals = self._ctx.signals
         self.counts["repeated"] += recorded.repeated
         self.counts_by_kind.update(recorded.kinds)
@@ -129,13 +134,16 @@ class InboundMessages:
         signals.received.emit(recorded)
         if recorded.messages or recorded.events:
             signals.outbox_changed.emit(recorded.outbox)
-        if has_people:
+        if people.changes != NO_CHANGES:
+            signals.people_stored.emit()
+        if people.is_visible:
             signals.people_changed.emit()
 
     def _add_unsaved(self, update: PeopleUpdate) -> None:
         """Queues changes; call it right after the registry has made them, so that they stay in order."""
         events = tuple(self._event_rows.people_rows(update))
-        self._unsaved = self._unsaved.followed_by(PeopleBatch(update.people, events))
+        is_visible = update.is_visible and update.people != NO_CHANGES
+        self._unsaved = self._unsaved.followed_by(PeopleBatch(update.people, events, is_visible))
 
     async def _try_row(self, item: Message | Event) -> NewMessage | NewEvent | None:
         try:

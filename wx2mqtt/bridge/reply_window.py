@@ -7,7 +7,7 @@ Without a login every window is closed. A backend without reply windows gets no 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
@@ -70,9 +70,9 @@ class ReplyWindowTopics:
         if self.supported:
             self._refresh_event.set()
 
-    def directory_entries(self) -> list[DirectoryEntry]:
-        """Returns the directory with the window of each person."""
-        entries = self._registry.directory()
+    def directory_entries(self, levels: Collection[str] | None = None) -> list[DirectoryEntry]:
+        """Returns the directory, or the part of it with these levels, with the window of each person."""
+        entries = self._registry.directory(levels)
         if not self._published:
             return entries
         return [

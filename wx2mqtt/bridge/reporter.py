@@ -63,11 +63,10 @@ class StatusReporter:
         self._counters = counters
         self._directory_changed = asyncio.Event()
         self._health_changed = asyncio.Event()
-        self._people_copied = True  # `people.json` equals the database
         self._event_queue: asyncio.Queue[NewPublication] = asyncio.Queue()
 
     def request_directory(self) -> None:
-        """Publishes the directory soon, and writes it to `people.json`."""
+        """Publishes the directory soon."""
         self._directory_changed.set()
 
     def request_health(self) -> None:
@@ -80,12 +79,6 @@ class StatusReporter:
             tasks.create_task(self._publish_events())
             tasks.create_task(self._publish_directory())
             tasks.create_task(self._publish_health())
-
-    async def flush_people_copy(self) -> None:
-        """Brings `people.json` up to date before the account stops."""
-        if not self._people_copied or self._directory_changed.is_set():
-            with suppress(StoreError):  # then the copy is older than the database
-                await self._ctx.people_copy.write()
 
     def publish_event(self, name: str, fields: Mapping[str, Json]) -> None:
         """Stores and publishes an event of the bridge itself on `event/<name>`."""
@@ -135,16 +128,13 @@ class StatusReporter:
         while True:
             await self._directory_changed.wait()
             self._directory_changed.clear()
-            self._people_copied = False
             self.show_directory()
-            await retry_until_stored(self._ctx.people_copy.write)
-            self._people_copied = True
             self.request_health()
             await asyncio.sleep(DIRECTORY_GATHER_SECONDS)
 
     def show_directory(self) -> None:
         """Publishes the directory now."""
-        self._status.show_contacts(self._windows.directory_entries())
+        self._status.show_contacts(self._windows.directory_entries)
 
     async def _publish_health(self) -> None:
         while True:

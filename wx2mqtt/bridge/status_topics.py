@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.people.directory import MAX_DIRECTORY_BYTES, directory_payload
+from wx2mqtt.bridge.people.directory import MAX_DIRECTORY_BYTES, directory_payload, may_fit
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.qr_image import placeholder_picture, qr_picture
 from wx2mqtt.bridge.retained import RetainedPublisher
@@ -16,6 +16,8 @@ from wx2mqtt.mqtt.broker import Connected
 from wx2mqtt.mqtt.payloads import cut_payload, encode, last_body
 from wx2mqtt.mqtt.topics import JSON_TYPE, PNG_TYPE, TEXT_TYPE
 from wx2mqtt.store.records import RecordResult
+
+EntriesOf = Callable[[Collection[str] | None], list[DirectoryEntry]]
 
 
 class StatusTopics:
@@ -71,15 +73,17 @@ class StatusTopics:
             body = cut_payload(body, limit) or body
         self._retained.set(self._topics.last, body, JSON_TYPE)
 
-    def show_contacts(self, entries: list[DirectoryEntry]) -> None:
-        """Publishes `contacts`: all people, or if that is too large those that the configuration names."""
+    def show_contacts(self, entries_of: EntriesOf) -> None:
+        """Publishes `contacts`: all people, or if that is too large those that the configuration names.
+
+        `entries_of` returns the entries of these levels, of all people for None.
+        """
         limit = self._inflight.payload_limit(self._topics.contacts)
         max_bytes = MAX_DIRECTORY_BYTES if limit is None else min(MAX_DIRECTORY_BYTES, limit)
-        self._retained.set(
-            self._topics.contacts,
-            directory_payload(entries, named=self._ctx.settings.named_users, max_bytes=max_bytes),
-            JSON_TYPE,
-        )
+        count, named = self._ctx.registry.count, self._ctx.settings.named_users
+        entries = entries_of(None if may_fit(count, max_bytes) else named)
+        payload = directory_payload(entries, count=count, named=named, max_bytes=max_bytes)
+        self._retained.set(self._topics.contacts, payload, JSON_TYPE)
 
     def show_health(self, body: Mapping[str, Json]) -> None:
         """Publishes `bridge/health`."""

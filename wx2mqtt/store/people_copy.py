@@ -9,12 +9,14 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
 
+from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bounded_json import load_json
 from wx2mqtt.limits import PEOPLE_COPY_JSON
 from wx2mqtt.model import Json, PersonId
@@ -38,6 +40,11 @@ CopiedPeople = tuple[int, PeopleChanges]
 
 PERSONS_PER_READ = 500
 
+# A change that a name depends on is copied soon, any other one with those that follow within this time. The
+# database has all of them: the copy matters only when it is lost.
+MAX_COPY_AGE_SECONDS = 60.0
+GATHER_SECONDS = 1.0
+
 _SQL = load_queries("people")
 
 
@@ -48,6 +55,38 @@ class PeopleCopy:
         self._database = database
         self._file = AtomicFile(path)
         self._lock = asyncio.Lock()
+        self._outdated = asyncio.Event()
+        self._wanted_soon = asyncio.Event()
+
+    def request(self) -> None:
+        """Has the copy written within `MAX_COPY_AGE_SECONDS`; call it when a change of people is stored."""
+        self._outdated.set()
+
+    def request_soon(self) -> None:
+        """Has the copy written soon, since a name may have changed; not more often than `request` does."""
+        self._outdated.set()
+        self._wanted_soon.set()
+
+    async def run(self) -> None:
+        """Writes the copy when it is requested, until cancelled.
+
+        It costs as much as there are people, so that many changes share one writing.
+        """
+        while True:
+            await self._outdated.wait()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(MAX_COPY_AGE_SECONDS):
+                    await self._wanted_soon.wait()
+            await asyncio.sleep(GATHER_SECONDS)
+            await retry_until_stored(self.write)
+            await asyncio.sleep(MAX_COPY_AGE_SECONDS)
+
+    async def flush(self) -> None:
+        """Writes the copy now if it is older than the database. Raises `StoreError`."""
+        async with self._lock:
+            is_outdated = self._outdated.is_set()
+        if is_outdated:
+            await self.write()
 
     async def write(self) -> None:
         """Rewrites the whole copy. Raises `StoreError`.
@@ -55,9 +94,18 @@ class PeopleCopy:
         Reads the database page by page, so that other reads can run in between.
         """
         async with self._lock:  # otherwise an older reading could be written after a newer one
-            names = await self._database.read(_accounts_with_people)
-            parts = [await self._account_json(name) for name in names]
-            await self._file.write(b'{"schema":1,"accounts":{\n' + b",\n".join(parts) + b"\n}}\n")
+            self._outdated.clear()
+            self._wanted_soon.clear()
+            try:
+                await self._write_all()
+            except BaseException:
+                self._outdated.set()
+                raise
+
+    async def _write_all(self) -> None:
+        names = await self._database.read(_accounts_with_people)
+        parts = [await self._account_json(name) for name in names]
+        await self._file.write(b'{"schema":1,"accounts":{\n' + b",\n".join(parts) + b"\n}}\n")
 
     async def restore(self, accounts: Iterable[str]) -> dict[str, int]:
         """Copies people back into every account that has none; returns how many by account.

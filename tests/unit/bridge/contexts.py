@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from wx2mqtt.aio import ChangeNotifier
@@ -87,7 +88,7 @@ def context(**parts: Any) -> AccountContext:
         "backend": None,
         "calls": CallStatistics(),
         "journal": None,
-        "people_copy": None,
+        "people_copy": SimpleNamespace(request=lambda: None, request_soon=lambda: None),
         "registry": None,
         "saved_state": AccountState(cursor=None, login_id="", seq=0, last_payload=None, base_topic="wx"),
         "settings": parts.pop("settings", None) or settings(),

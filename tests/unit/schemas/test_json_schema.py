@@ -176,8 +176,13 @@ def test_the_directory(matched_by):
         closed=False,
     )
     full = replace(entry, remark="x", nickname="y", stranger=True, closed=True, problem="unknown")
-    assert of("directory", json.loads(directory_payload([entry, full], named=(), max_bytes=10_000))) == []
-    assert of("directory", json.loads(directory_payload([entry], named=("wife",), max_bytes=10))) == []
+    assert (
+        of("directory", json.loads(directory_payload([entry, full], count=2, named=(), max_bytes=10_000)))
+        == []
+    )
+    assert (
+        of("directory", json.loads(directory_payload([entry], count=1, named=("wife",), max_bytes=10))) == []
+    )
 
 
 @pytest.mark.parametrize("transaction", [None, 7, "x", {"a": [1]}])

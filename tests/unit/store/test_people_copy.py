@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from tests.support.hurry import hurry
 from tests.unit.store.make import names, person
+from wx2mqtt.errors import StoreError
 from wx2mqtt.model import PersonId
 from wx2mqtt.store import people_copy as people_copy_module
 from wx2mqtt.store.database import Database
@@ -67,6 +69,14 @@ def lines_of_people(path: Path) -> int:
 
 def mode(path: Path) -> int:
     return path.stat().st_mode & 0o777
+
+
+def make_folder(path: Path) -> None:
+    path.mkdir()
+
+
+def remove_folder(path: Path) -> None:
+    path.rmdir()
 
 
 def put(path: Path, content: bytes) -> None:
@@ -209,3 +219,56 @@ async def test_a_number_that_was_given_is_not_given_again_after_a_loss(
     restored = StoredPeople(fresh, "home")
     await restored.load()
     assert restored.next_id == 3
+
+
+class TimedCopy(PeopleCopy):
+    """Notes when the copy was written."""
+
+    def __init__(self, path: Path) -> None:
+        database: Any = None
+        super().__init__(database, path)
+        self.times: list[float] = []
+
+    async def _write_all(self) -> None:
+        self.times.append(round(asyncio.get_running_loop().time()))
+
+
+def test_changes_share_one_writing_and_a_name_is_copied_soon(path: Path) -> None:
+    """A writing costs as much as there are people: not each change may bring one."""
+
+    async def story() -> list[float]:
+        loop, copy = asyncio.get_running_loop(), TimedCopy(path)
+        running = asyncio.create_task(copy.run())
+        loop.call_at(100, copy.request_soon)
+        for second in (110, 111, 150, 200):
+            loop.call_at(second, copy.request)
+        for second in (500, 510, 520):
+            loop.call_at(second, copy.request_soon)
+        await asyncio.sleep(1000)
+        running.cancel()
+        return copy.times
+
+    assert hurry(story()) == [101, 222, 501, 562]
+
+
+def test_an_orderly_end_writes_what_the_copy_lacks(path: Path) -> None:
+    async def story() -> list[float]:
+        copy = TimedCopy(path)
+        await copy.flush()
+        assert copy.times == []
+        copy.request()
+        await copy.flush()
+        await copy.flush()
+        return copy.times
+
+    assert hurry(story()) == [0]
+
+
+async def test_a_copy_that_could_not_be_written_is_still_to_be_written(copy: PeopleCopy, path: Path) -> None:
+    make_folder(path)
+    copy.request()
+    with pytest.raises(StoreError):
+        await copy.flush()
+    remove_folder(path)
+    await copy.flush()
+    assert read(path)["schema"] == 1

@@ -37,14 +37,20 @@ def entry_body(entry: DirectoryEntry) -> dict[str, Json]:
     return body
 
 
-def directory_payload(entries: list[DirectoryEntry], *, named: Collection[str], max_bytes: int) -> bytes:
+def may_fit(count: int, max_bytes: int) -> bool:
+    """Returns whether so many entries may fit into a payload; if not, none but the named ones are needed."""
+    return count * MIN_ENTRY_BYTES <= max_bytes
+
+
+def directory_payload(
+    entries: list[DirectoryEntry], *, count: int, named: Collection[str], max_bytes: int
+) -> bytes:
     """Returns the payload of `contacts` in at most `max_bytes` bytes.
 
     If not all entries fit, it has as many as possible of those whose level is in `named`. `count` is always
-    the number of all entries, so that a subscriber sees how many are missing.
+    the number of all people, so that a subscriber sees how many are missing.
     """
-    count = len(entries)
-    if count * MIN_ENTRY_BYTES <= max_bytes and len(whole := _payload(entries, count)) <= max_bytes:
+    if may_fit(count, max_bytes) and len(whole := _payload(entries, count)) <= max_bytes:
         return whole
     chosen = [entry for entry in entries if entry.user in named]
     while len(payload := _payload(chosen, count)) > max_bytes and chosen:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from wx2mqtt.bridge.people.binding import ContactBinder, display_name
 from wx2mqtt.bridge.people.evidence import ContactFacts, ContactPin, MatchedBy, normalize_text
@@ -136,14 +136,24 @@ class PeopleRegistry:
             person for person in self._table.persons.values() if person.handle is not None and person.level
         ]
 
-    def directory(self) -> list[DirectoryEntry]:
-        """Returns the entries of all people, by level."""
+    @property
+    def count(self) -> int:
+        """The number of people, removed ones included."""
+        return len(self._table.persons)
+
+    def directory(self, levels: Collection[str] | None = None) -> list[DirectoryEntry]:
+        """Returns the entries of all people, or of those who have one of these levels now, by level."""
         problems = {
             person_id: problem.reason
             for problem in self._pin_resolver.problems.values()
             for person_id in problem.people
         }
-        entries = [_entry(person, problems.get(person.id, "")) for person in self._table.persons.values()]
+        if levels is None:
+            persons: Iterable[Person] = self._table.persons.values()
+        else:
+            owners = {level: self._table.by_level(level) for level in levels}
+            persons = [person for level, person in owners.items() if person and person.level == level]
+        entries = [_entry(person, problems.get(person.id, "")) for person in persons]
         return sorted(entries, key=lambda entry: entry.user)
 
     # Updates from WeChat
@@ -227,8 +237,11 @@ class PeopleRegistry:
         current = self._table.get(person.id)
         if current is None or current.wrote:
             return NO_UPDATE
+        has_other_changes = self._table.is_dirty
         self._table.change(current.id, wrote=True)
-        return self._collect_update()
+        if has_other_changes:
+            return self._collect_update()
+        return replace(self._table.collect_update(), is_visible=False)
 
     # Decisions of the owner
 

@@ -25,10 +25,14 @@ class PeopleEvent:
 
 @dataclass(frozen=True, slots=True)
 class PeopleUpdate:
-    """The changes to store, and the events to publish once they are stored."""
+    """The changes to store, and the events to publish once they are stored.
+
+    `is_visible` says that the directory may look different afterwards.
+    """
 
     people: PeopleChanges = NO_CHANGES
     events: tuple[PeopleEvent, ...] = ()
+    is_visible: bool = True
 
 
 NO_UPDATE = PeopleUpdate()

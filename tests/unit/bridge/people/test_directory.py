@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,8 +16,10 @@ from wx2mqtt.bridge.people.directory import (
     search_payload,
 )
 from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.bridge.status_topics import StatusTopics
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import ChatKind, Json
+from wx2mqtt.mqtt.topics import Topics
 
 
 def entry(user: str, **more: object) -> DirectoryEntry:
@@ -40,7 +43,7 @@ WIFE = entry("wife", name="老婆", remark="老婆", nickname="晓梅", matched_
 def test_a_line_says_who_it_is_how_that_was_found_and_nothing_that_is_not_known():
     body = json.loads(
         directory_payload(
-            [WIFE, entry("bob", removed=True, closed=True)], named=(), max_bytes=MAX_DIRECTORY_BYTES
+            [WIFE, entry("bob", removed=True, closed=True)], count=2, named=(), max_bytes=MAX_DIRECTORY_BYTES
         )
     )
     assert (body["schema"], body["complete"], body["count"]) == (1, True, 2)
@@ -61,14 +64,22 @@ def test_a_line_says_who_it_is_how_that_was_found_and_nothing_that_is_not_known(
 def test_what_the_broker_would_not_take_is_cut_to_those_whom_the_owner_named():
     people = [entry(f"friend{n:04d}") for n in range(5000)]
     cut = json.loads(
-        directory_payload([*people, WIFE], named=("wife", "nobody"), max_bytes=MAX_DIRECTORY_BYTES)
+        directory_payload(
+            [*people, WIFE], count=len(people) + 1, named=("wife", "nobody"), max_bytes=MAX_DIRECTORY_BYTES
+        )
     )
     assert (cut["complete"], cut["count"]) == (False, 5001)
     assert [one["user"] for one in cut["contacts"]] == ["wife"]
-    whole = directory_payload(people[:50], named=(), max_bytes=MAX_DIRECTORY_BYTES)
+    whole = directory_payload(people[:50], count=50, named=(), max_bytes=MAX_DIRECTORY_BYTES)
     assert json.loads(whole)["complete"] is True
-    assert json.loads(directory_payload(people[:50], named=(), max_bytes=len(whole)))["complete"] is True
-    assert json.loads(directory_payload(people[:50], named=(), max_bytes=len(whole) - 1))["complete"] is False
+    assert (
+        json.loads(directory_payload(people[:50], count=50, named=(), max_bytes=len(whole)))["complete"]
+        is True
+    )
+    assert (
+        json.loads(directory_payload(people[:50], count=50, named=(), max_bytes=len(whole) - 1))["complete"]
+        is False
+    )
 
 
 def test_no_line_is_shorter_than_is_taken_for_granted():
@@ -80,7 +91,7 @@ def test_no_line_is_shorter_than_is_taken_for_granted():
 @pytest.mark.parametrize("room", [100, 1000, 5000])
 def test_even_those_are_as_many_as_fit(room: int):
     people = [entry(f"friend{n:04d}") for n in range(500)]
-    payload = directory_payload(people, named={one.user for one in people}, max_bytes=room)
+    payload = directory_payload(people, count=len(people), named={one.user for one in people}, max_bytes=room)
     assert len(payload) <= room
     assert json.loads(payload)["complete"] is False
 
@@ -109,3 +120,30 @@ def test_a_request_that_cannot_be_understood_names_the_key(key: str, value: Json
         search_payload([WIFE], {key: value})
     assert bad.value.code == "bad_request"
     assert bad.value.facts["key"] == key
+
+
+def test_a_directory_that_cannot_fit_is_not_built():
+    """It would take a third of a second with 50,000 people, for nothing."""
+    asked: list[Any] = []
+    published: list[bytes] = []
+    context = SimpleNamespace(
+        name="home",
+        topics=Topics("wx"),
+        registry=SimpleNamespace(count=50_000),
+        settings=SimpleNamespace(named_users=("wife",)),
+    )
+    parts: list[Any] = [
+        context,
+        SimpleNamespace(set=lambda _topic, payload, _type: published.append(payload)),
+        SimpleNamespace(payload_limit=lambda _topic: None),
+    ]
+
+    def entries_of(levels: Any) -> list[DirectoryEntry]:
+        asked.append(levels)
+        return [WIFE]
+
+    StatusTopics(*parts).show_contacts(entries_of)
+    assert asked == [("wife",)]
+    body = json.loads(published[0])
+    assert (body["count"], body["complete"]) == (50_000, False)
+    assert [person["user"] for person in body["contacts"]] == ["wife"]

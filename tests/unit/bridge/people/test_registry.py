@@ -661,3 +661,9 @@ def test_the_directory_says_how_each_was_found() -> None:
         "I": "name_and_avatar",
     }
     assert [entry.user for entry in phone.identity.directory()][:2] == ["A", "C"]
+
+
+def test_a_part_of_the_directory_has_those_who_have_the_levels_now() -> None:
+    phone = two_bobs()
+    assert [entry.user for entry in phone.identity.directory(["Bob-2", "nobody"])] == ["Bob-2"]
+    assert len(phone.identity.directory()) == phone.identity.count == 2
