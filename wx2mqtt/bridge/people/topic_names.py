@@ -5,6 +5,7 @@ A name may be anything: empty, `$SYS/#`, emoji, characters that reverse the writ
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
@@ -27,6 +28,33 @@ _FALLBACK = {
     ChatKind.SYSTEM: "account",
     ChatKind.SELF: "self",
 }
+
+_HAN_PATTERN = re.compile("[〇\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+
+# Where anyascii, which knows characters one by one, differs from what a Chinese keyboard asks for.
+_CHARACTERS_BY_READING = (
+    "lv=侣侶儢勴吕呂垏寽屡屢履嵂律慮挔捋捛旅梠榈櫖櫚氀氯滤濾焒爈率祣稆穞穭箻絽"
+    "綠緑縷繂绿缕膂膐膟膢葎藘虑褛褸郘鋁鑢铝閭闾馿驢驴鷜 "
+    "lve=圙掠擽略畧稤鋝鋢锊 nv=女恧朒沑籹衂衄釹钕 nve=疟瘧硸虐 ling=〇 "
+    "di=地 ju=桔 ke=咳 pu=埔 shui=谁誰 shi=似 tuo=拓 zai=仔 can=掺 gui=傀炔 le=肋 lao=潦 nian=辗 chui=椎"
+)
+_CHARACTER_READINGS = {
+    mark: reading
+    for reading, marks in (entry.split("=") for entry in _CHARACTERS_BY_READING.split())
+    for mark in marks
+}
+
+# Words of names in which a character is read otherwise than alone.
+_WORDS = (
+    "重庆=chongqing 长沙=changsha 长春=changchun 长江=changjiang 长城=changcheng "
+    "长安=changan 厦门=xiamen 番禺=panyu 六安=luan 铅山=yanshan 东阿=donge 成都=chengdu "
+    "西藏=xizang 朝阳=zhaoyang 重阳=chongyang 都市=dushi 尉迟=yuchi 万俟=moqi "
+    "亲家=qingjia 音乐=yinyue 乐队=yuedui 银行=yinhang 行长=hangzhang 商行=shanghang "
+    "同行=tonghang 会计=kuaiji 空调=kongtiao 角色=juese 内行=neihang 调料=tiaoliao "
+    "调味=tiaowei 协调=xietiao 畜牧=xumu 的士=dishi 校对=jiaodui 出差=chuchai 着急=zhaoji"
+)
+_WORD_READINGS = dict(entry.split("=") for entry in _WORDS.split())
+_WORD_PATTERN = re.compile("|".join(_WORD_READINGS))
 
 
 def level_for(
@@ -137,8 +165,13 @@ def _is_flag_half(mark: str) -> bool:
 
 def _in_pinyin(name: str) -> str:
     """Returns `name` in the letters a-z, digits, `_` and `-`; empty when nothing can be transcribed."""
-    # The import takes 55 MB of memory, so it happens only for accounts with `topic_names: pinyin`.
-    from pypinyin import lazy_pinyin  # noqa: PLC0415
-
-    spelled = unicodedata.normalize("NFKD", "".join(lazy_pinyin(clean_level(name))))
+    cleaned = _WORD_PATTERN.sub(lambda word: _WORD_READINGS[word.group()], clean_level(name))
+    spelled = unicodedata.normalize("NFKD", _HAN_PATTERN.sub(lambda mark: _reading(mark.group()), cleaned))
     return "".join(mark for mark in spelled.lower() if mark.isascii() and (mark.isalnum() or mark in "_-"))
+
+
+def _reading(mark: str) -> str:
+    """Returns the pinyin of a Chinese character without tones; ü is written v, as on a keyboard."""
+    from anyascii import anyascii  # noqa: PLC0415 - loaded only for accounts with `topic_names: pinyin`
+
+    return _CHARACTER_READINGS.get(mark) or anyascii(mark)
