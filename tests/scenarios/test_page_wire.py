@@ -13,7 +13,7 @@ from tests.scenarios.test_web_wire import HOST, drained, line
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.page import PaperView, bridge, entry, login
 from tests.support.page import line as message
-from tests.support.web import served
+from tests.support.web import open_connections, served
 from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.model import LoginState
 from wx2mqtt.web import http_limits
@@ -96,7 +96,7 @@ async def test_a_thousand_who_come_and_go_leave_nothing_behind(view):
                 for _ in range(20):
                     client = await stack.enter_async_context(line(server))
                     client.say("GET /events HTTP/1.1", HOST)
-        await until(lambda: not server._limiter.connections)
+        await until(lambda: not open_connections(server))
         await drained(server)
         async with http.stream("GET", "/events") as answer:
             assert answer.status_code == 200
@@ -114,9 +114,9 @@ async def test_who_takes_nothing_is_cut_off_and_keeps_nobody_waiting(view, chang
         await event(lines)
         slow.reader._transport.pause_reading()  # type: ignore[attr-defined]
         slow.say("GET /events?texts=1 HTTP/1.1", HOST)
-        await until(lambda: len(server._limiter.connections) == 2)
+        await until(lambda: len(open_connections(server)) == 2)
         number = 0
-        while len(server._limiter.connections) == 2:
+        while len(open_connections(server)) == 2:
             number += 1
             view.messages = [message(text=f"{number} {'a' * 300_000}")]
             changes.notify()

@@ -13,10 +13,10 @@ import psutil
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.web import PNG, PaperShelf, options, served
+from tests.support.web import PNG, PaperShelf, open_connections, options, served, service
 from wx2mqtt.store.records import MediaState
 from wx2mqtt.web import http_limits
-from wx2mqtt.web import server as module
+from wx2mqtt.web import service as service_module
 from wx2mqtt.web.auth import FREE_ATTEMPTS
 from wx2mqtt.web.http_limits import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, RESERVED_CONNECTIONS
 from wx2mqtt.web.login_page import MAX_OPEN_FORMS
@@ -251,8 +251,8 @@ async def test_a_download_that_is_broken_off_closes_its_file(large):
 async def drained(server):
     """Until nothing is under way."""
     async with asyncio.timeout(MAX_WAIT_SECONDS):
-        while server._state.tasks:
-            await asyncio.wait(server._state.tasks)
+        while service(server)._state.tasks:
+            await asyncio.wait(service(server)._state.tasks)
 
 
 async def test_a_head_that_drips_is_not_waited_for(shelf, monkeypatch):
@@ -297,12 +297,12 @@ async def test_a_client_that_takes_nothing_is_cut_off(large, monkeypatch):
         client.say("GET /media/large HTTP/1.1", HOST)
         await _until_one_is_busy(server)
         await drained(server)
-    assert server._limiter.connections == []
+    assert open_connections(server) == []
 
 
 async def _until_one_is_busy(server):
     async with asyncio.timeout(MAX_WAIT_SECONDS):
-        while not server._state.tasks:  # noqa: ASYNC110 - uvicorn tells nobody
+        while not service(server)._state.tasks:  # noqa: ASYNC110 - uvicorn tells nobody
             await asyncio.sleep(0)
 
 
@@ -333,7 +333,7 @@ async def test_who_comes_when_all_places_are_taken_by_idle_ones_is_served(shelf)
         for client in lines[:MAX_CONNECTIONS]:
             assert await client.over() == b""
         assert (await http.get("/media/a1")).status_code == 200
-        assert len(server._limiter.connections) <= MAX_CONNECTIONS_PER_ADDRESS
+        assert len(open_connections(server)) <= MAX_CONNECTIONS_PER_ADDRESS
 
 
 async def crowd(server: WebServer, stack: contextlib.AsyncExitStack, shelf: PaperShelf) -> Line:
@@ -365,7 +365,7 @@ async def test_who_asks_for_the_health_is_answered_when_everybody_is_busy(shelf,
         async with line(server, "127.0.0.9") as late:
             late.say(f"GET {path} HTTP/1.1", HOST)
             assert await late.status() == (200 if path == "/livez" else 503)
-        assert len(server._limiter.connections) <= MAX_CONNECTIONS + RESERVED_CONNECTIONS
+        assert len(open_connections(server)) <= MAX_CONNECTIONS + RESERVED_CONNECTIONS
 
 
 async def test_one_address_does_not_take_the_places_of_others(shelf):
@@ -458,15 +458,15 @@ async def test_the_stop_lets_a_download_come_to_its_end_and_takes_no_more(large)
 
 
 async def test_the_stop_cuts_off_who_takes_too_long(large, monkeypatch):
-    monkeypatch.setattr(module, "STOP_GRACE_SECONDS", 0.2)
+    monkeypatch.setattr(service_module, "STOP_GRACE_SECONDS", 0.2)
     async with served(large) as (server, _), line(server) as client:
         client.reader._transport.pause_reading()  # type: ignore[attr-defined]
         client.say("GET /media/large HTTP/1.1", HOST)
         await _until_one_is_busy(server)
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             await server.stop()
-        assert server._state.tasks == set()
-        assert server._limiter.connections == []
+        assert service(server)._state.tasks == set()
+        assert open_connections(server) == []
 
 
 async def test_at_the_stop_who_waits_is_told_to_come_again(shelf):
@@ -485,3 +485,43 @@ async def test_an_end_without_a_stop_leaves_nothing_behind(large):
         client.say("GET /media/large HTTP/1.1", HOST)
         await client.reader.readuntil(b"\r\n\r\n")
     assert not [file for file in psutil.Process().open_files() if file.path.startswith(str(large.folder))]
+
+
+async def test_nothing_of_it_is_loaded_before_somebody_connects(large):
+    """Most bridges are never looked at, and it takes 5 MB."""
+    async with WebServer(options(), [large]) as server:
+        assert server._service is None
+        async with asyncio.TaskGroup() as tasks:
+            answers = [tasks.create_task(_livez(server)) for _ in range(20)]
+        assert {answer.result() for answer in answers} == {b"HTTP/1.1 200 OK"}
+        assert server._service is not None
+
+
+async def _livez(server: WebServer) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(b"GET /livez HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    line = await reader.readline()
+    writer.close()
+    return line.rstrip()
+
+
+async def test_a_server_that_nobody_has_connected_to_stops(large):
+    async with WebServer(options(), [large]) as server:
+        await server.stop()
+        with pytest.raises(ConnectionRefusedError):
+            await asyncio.open_connection("127.0.0.1", server.port)
+
+
+async def test_a_server_that_is_just_being_loaded_stops(large, monkeypatch):
+    loading = asyncio.Event()
+
+    async def load(_function: object, _name: str) -> None:
+        loading.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(asyncio, "to_thread", load)
+    async with WebServer(options(), [large]) as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        await loading.wait()
+        await server.stop()
+        writer.close()

@@ -15,9 +15,11 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.model import Blob, MediaRef
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState
 from wx2mqtt.web.bridge_state import BridgeState
+from wx2mqtt.web.http_limits import LimitedConnection
 from wx2mqtt.web.options import WebOptions
 from wx2mqtt.web.routes import web_application
 from wx2mqtt.web.server import WebServer
+from wx2mqtt.web.service import HttpService
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
 FETCHED = 1_795_600_800_000  # 2026-11-25T10:00:00Z
@@ -130,3 +132,14 @@ async def served(
         httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=MAX_WAIT_SECONDS) as http,
     ):
         yield server, http
+
+
+def service(server: WebServer) -> HttpService:
+    """What answers behind the server, once somebody has connected."""
+    assert server._service is not None, "nobody has connected yet"
+    return server._service
+
+
+def open_connections(server: WebServer) -> list[LimitedConnection]:
+    """The connections that count for the limits."""
+    return [*service(server)._limiter.connections]

@@ -245,7 +245,7 @@ async def running_web_server(
     if not settings.web.enabled:
         yield None
         return
-    from wx2mqtt.web.server import WebServer  # noqa: PLC0415 - starlette and uvicorn: 2 MB
+    from wx2mqtt.web.server import WebServer  # noqa: PLC0415 - only where it is enabled
 
     async with WebServer(web_options(settings), media_sources, bridge) as server:
         yield server

@@ -1,28 +1,28 @@
-"""The web server: runs uvicorn's HTTP protocol on the running event loop, without a task of its own."""
+"""The web server: listens, and loads the HTTP service when somebody connects for the first time."""
 
 from __future__ import annotations
 
 import asyncio
 import errno
+import importlib
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import structlog
-from uvicorn.config import Config
-from uvicorn.server import ServerState
 
 from wx2mqtt.i18n import Language
 from wx2mqtt.web.bridge_state import BridgeState
-from wx2mqtt.web.http_limits import HEAD_TIMEOUT_SECONDS, ConnectionLimiter, HttpConnection
-from wx2mqtt.web.media import MediaSource
 from wx2mqtt.web.options import CannotListen, WebOptions
-from wx2mqtt.web.request import MAX_HEAD_BYTES
-from wx2mqtt.web.routes import web_application
+
+if TYPE_CHECKING:
+    from wx2mqtt.web.http_limits import HttpConnection
+    from wx2mqtt.web.media import MediaSource
+    from wx2mqtt.web.service import HttpService
 
 log = structlog.get_logger(__name__)
 
-STOP_GRACE_SECONDS = 2.0  # for responses in progress when the server stops
+SERVICE_MODULE = "wx2mqtt.web.service"
 MAX_ACCEPTS_PER_TURN = 64  # connections accepted in one iteration of the event loop
 LISTEN_BACKLOG = 512  # connections that the kernel queues; they cost no file descriptor
 
@@ -32,36 +32,26 @@ class WebServer:
 
     Leaving closes all connections at once; `stop` before it lets responses in progress finish. Port 0 takes a
     free port, which `port` holds then.
+
+    Connections wait in the kernel until the service is loaded, in a thread.
     """
 
     def __init__(
         self, options: WebOptions, media_sources: Sequence[MediaSource], bridge: BridgeState | None = None
     ) -> None:
         self._options = options
-        self._closing = asyncio.Event()
-        self._limiter = ConnectionLimiter(proxies=options.proxies)
-        self._state = ServerState()
-        clock = asyncio.get_running_loop().time
-        self._application = web_application(options, media_sources, self._closing, clock, bridge)
-        self._config = Config(
-            self._application,
-            http="h11",
-            ws="none",
-            lifespan="off",
-            workers=1,
-            log_config=None,
-            access_log=False,  # paths hold ids, and queries more
-            proxy_headers=False,  # request.py reads them, from trusted proxies only
-            server_header=False,
-            date_header=False,  # the middleware sets it; uvicorn would need a task for it
-            timeout_keep_alive=int(HEAD_TIMEOUT_SECONDS),
-            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
-        )
+        self._media_sources = media_sources
+        self._bridge = bridge
+        self._language = options.language
         self._server: asyncio.Server | None = None
+        self._service: HttpService | None = None
+        self._loading: asyncio.Task[None] | None = None
         self.port = options.port
 
     def set_language(self, language: Language) -> None:
-        self._application.default_language = language
+        self._language = language
+        if self._service is not None:
+            self._service.set_language(language)
 
     @property
     def url(self) -> str:
@@ -70,20 +60,22 @@ class WebServer:
         return f"http://{host}:{self.port}"
 
     async def __aenter__(self) -> Self:
-        self._config.load()
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
-                lambda: HttpConnection(self._config, self._state, self._limiter),
+                self._connection,
                 self._options.host,
                 self._options.port,
                 backlog=MAX_ACCEPTS_PER_TURN,
+                start_serving=False,
             )
+            self._listen()
         except OSError as error:
+            if self._server is not None:
+                self._server.close()
             raise CannotListen(_listen_problem(self._options, error)) from error
         for listener in self._server.sockets:
-            with listener.dup() as duplicate:
-                duplicate.listen(LISTEN_BACKLOG)  # asyncio has one number for this and for the accepts
+            loop.add_reader(listener.fileno(), self._on_first_connection)
         self.port = self._server.sockets[0].getsockname()[1]
         log.info("web server runs", url=self.url)
         return self
@@ -95,30 +87,51 @@ class WebServer:
 
     async def stop(self) -> None:
         """Accepts no more requests, and closes when responses finish or after `STOP_GRACE_SECONDS`."""
-        assert self._server is not None
-        self._server.close()
-        self._closing.set()
-        for connection in self._limiter.connections:
-            assert isinstance(connection, HttpConnection)
-            connection.close_after_response()
-        try:
-            async with asyncio.timeout(STOP_GRACE_SECONDS):
-                await self._limiter.empty.wait()
-        except TimeoutError:
-            log.info("answers cut off", count=len(self._limiter.connections))
+        self._stop_listening()
+        if self._service is not None:
+            await self._service.finish_responses()
         await self._close_all()
 
-    async def _close_all(self) -> None:
+    def _listen(self) -> None:
         assert self._server is not None
+        for listener in self._server.sockets:
+            with listener.dup() as duplicate:
+                duplicate.listen(LISTEN_BACKLOG)  # asyncio has one number for this and for the accepts
+
+    def _on_first_connection(self) -> None:
+        self._ignore_connections()
+        self._loading = asyncio.create_task(self._start_service())
+
+    def _ignore_connections(self) -> None:
+        assert self._server is not None
+        for listener in self._server.sockets:
+            asyncio.get_running_loop().remove_reader(listener.fileno())
+
+    async def _start_service(self) -> None:
+        """Loads the service, and accepts connections from then on."""
+        module = await asyncio.to_thread(importlib.import_module, SERVICE_MODULE)
+        assert self._server is not None
+        self._service = module.HttpService(self._options, self._media_sources, self._bridge)
+        self._service.set_language(self._language)
+        await self._server.start_serving()
+        self._listen()
+
+    def _connection(self) -> HttpConnection:
+        assert self._service is not None, "nothing is accepted before it is loaded"
+        return self._service.connection()
+
+    def _stop_listening(self) -> None:
+        assert self._server is not None
+        if self._loading is None:
+            self._ignore_connections()
+        elif not self._loading.done():
+            self._loading.cancel()
         self._server.close()
-        self._closing.set()
-        for connection in [*self._state.connections]:
-            connection.transport.abort()
-        tasks = [*self._state.tasks]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self._limiter.empty.wait()
+
+    async def _close_all(self) -> None:
+        self._stop_listening()
+        if self._service is not None:
+            await self._service.close()
 
 
 def _listen_problem(options: WebOptions, error: OSError) -> str:
