@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 
-from wx2mqtt.memory import block_imports
+from wx2mqtt.memory import block_imports, pause_collection
 
 TERMINAL_ONLY_MODULES = ("rich", "pygments")
 """Optional imports of structlog (coloured tracebacks) and httpx (its command): 8 MB."""
@@ -13,10 +14,31 @@ TERMINAL_ONLY_MODULES = ("rich", "pygments")
 
 def main() -> None:
     """Runs the command line; exits with the codes listed in README, "Commands"."""
+    arguments = sys.argv[1:]
     with nullcontext() if sys.stderr.isatty() else block_imports(*TERMINAL_ONLY_MODULES):
-        from wx2mqtt.cli.main import run  # noqa: PLC0415 - so that importing the package costs nothing
+        sys.exit(_load_command(arguments)(arguments))
 
-        sys.exit(run(sys.argv[1:]))
+
+def _load_command(arguments: Sequence[str]) -> Callable[[Sequence[str]], int]:
+    """Returns what runs these arguments; only what it needs is imported."""
+    with pause_collection():
+        if _is_plain_run(arguments):
+            with block_imports("click"):  # httpx would load it for a command of its own
+                from wx2mqtt.cli.run import run_plain  # noqa: PLC0415
+
+            return run_plain
+        from wx2mqtt.cli.main import run_command_line  # noqa: PLC0415
+
+        return run_command_line
+
+
+def _is_plain_run(arguments: Sequence[str]) -> bool:
+    match arguments:
+        case ["run"]:
+            return True
+        case ["run", "-c" | "--config", file]:
+            return not file.startswith("-")
+    return False
 
 
 if __name__ == "__main__":

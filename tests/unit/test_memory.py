@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from wx2mqtt.memory import block_imports
+from wx2mqtt.__main__ import _load_command
+from wx2mqtt.memory import block_imports, pause_collection
 
 
 def test_what_is_hidden_cannot_be_imported_within_and_can_after() -> None:
@@ -42,3 +44,34 @@ def test_a_bridge_without_a_terminal_does_not_load(module: str, tmp_path: Path) 
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
 
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["run", "-c", "x.yaml"], ["run", "--config", "x.yaml"]])
+def test_the_bridge_runs_without_the_library_of_the_command_line(
+    arguments: list[str], tmp_path: Path
+) -> None:
+    program = (
+        f"import sys; from wx2mqtt.__main__ import _load_command; command = _load_command({arguments!r})\n"
+        "sys.exit(command.__name__ != 'run_plain' or 'typer' in sys.modules or 'click' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["run", "--help"], ["run", "-c", "--explain"], ["run", "-c", "x", "--explain"]]
+)
+def test_whatever_needs_it_loads_it(arguments: list[str]) -> None:
+    assert _load_command(arguments).__name__ == "run_command_line"
+
+
+def test_what_was_created_while_the_collection_was_paused_is_never_visited_again() -> None:
+    gc.unfreeze()
+    with pause_collection():
+        assert not gc.isenabled()
+        with pause_collection():
+            kept: list[list[int]] = [[] for _ in range(1000)]
+        assert not gc.isenabled(), "the inner pause ends within the outer one"
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > len(kept)
+    gc.unfreeze()

@@ -29,6 +29,7 @@ from wx2mqtt.bridge.supervisor import Watchdog
 from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.errors import BadCommand, Problem, SettingsError, StoreError, Wx2MqttError
 from wx2mqtt.i18n.bridge import rejection_text
+from wx2mqtt.memory import pause_collection
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.commands import reject_unknown_fields
 from wx2mqtt.mqtt.embedded import EmbeddedBroker
@@ -397,7 +398,9 @@ async def run(loaded: LoadedSettings, environment: RunEnvironment) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):  # before opening, which may take some time
         loop.add_signal_handler(signal_number, environment.stop_requested.set)
     loop.set_default_executor(ThreadPoolExecutor(MAX_WORKER_THREADS, "work"))
-    async with open_application(loaded, environment) as app:
+    async with AsyncExitStack() as stack:
+        with pause_collection():
+            app = await stack.enter_async_context(open_application(loaded, environment))
         reloads: set[asyncio.Task[None]] = set()
 
         def start_reload() -> None:

@@ -14,7 +14,7 @@ from typing import IO, Annotated
 import typer
 
 from wx2mqtt.app.redaction import one_line
-from wx2mqtt.cli.operations import ConfigOption, store_folder
+from wx2mqtt.cli.operations import store_folder
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
@@ -26,6 +26,14 @@ from wx2mqtt.store.files import atomic_writer
 STANDARD_STREAM = Path("-")
 """Means standard output for a backup and standard input for a restore."""
 
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="The configuration file; by default ./wx2mqtt.yaml, else /etc/wx2mqtt/wx2mqtt.yaml.",
+    ),
+]
 BackupFileArgument = Annotated[Path, typer.Argument(help="The file to write; - for standard output.")]
 RestoreFileArgument = Annotated[Path, typer.Argument(help="The backup to read; - for standard input.")]
 PurgedAccountArgument = Annotated[

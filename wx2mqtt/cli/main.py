@@ -6,7 +6,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,14 +16,12 @@ import typer
 from wx2mqtt import __version__
 from wx2mqtt.app import logs
 from wx2mqtt.app.redaction import one_line
-from wx2mqtt.cli import backup
-from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, ConfigOption, exit_code
+from wx2mqtt.cli import backup, run
+from wx2mqtt.cli.backup import ConfigOption
+from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, exit_code
 from wx2mqtt.cli.setup import setup
-from wx2mqtt.errors import Problem, SettingsError, Wx2MqttError
-from wx2mqtt.memory import tune_malloc
+from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.model import Json
-from wx2mqtt.settings.loader import LoadedSettings, find_config, load
-from wx2mqtt.wechat.registry import BACKENDS
 
 log = structlog.get_logger(__name__)
 
@@ -64,61 +62,15 @@ ExplainOption = Annotated[
 ]
 
 
-def run(arguments: Sequence[str]) -> int:
+def run_command_line(arguments: Sequence[str]) -> int:
     """Runs one command line and returns its exit code."""
     try:
         app(list(arguments), prog_name="wx2mqtt")
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else EXIT_UNEXPECTED
     except Wx2MqttError as error:
-        return exit_code(error, _complain)
+        return exit_code(error, run.complain)
     return EXIT_OK
-
-
-def _complain(line: str) -> None:
-    print(one_line(line), file=sys.stderr)
-
-
-def _load(config: Path | None, *, log_to_terminal: bool = False) -> LoadedSettings:
-    """Loads the settings and configures the log by them; raises `SettingsError`."""
-    path = config or find_config(Path.cwd())
-    if config is not None and not config.exists():
-        raise SettingsError((Problem(str(config), 1, "file", "there is no such file; name another with -c"),))
-    loaded = load(path, os.environ, BACKENDS)
-    log = loaded.settings.log
-    logs.configure(
-        level="warning" if log_to_terminal else log.level,
-        format=log.format,
-        stream=sys.stderr,
-        message_text=log.message_text,
-    )
-    return loaded
-
-
-def _load_with_warnings(
-    config: Path | None, *, explain: bool, log_to_terminal: bool = False
-) -> LoadedSettings:
-    """As `_load`, and prints the warnings, also where the file has problems.
-
-    With `explain` a file with problems is shown on the page until it has none.
-    """
-    try:
-        loaded = _load(config, log_to_terminal=log_to_terminal)
-    except SettingsError as error:
-        _print_warnings(error.warnings)
-        if not explain:
-            raise
-        from wx2mqtt.cli.check import wait_until_usable  # noqa: PLC0415
-
-        wait_until_usable(config or find_config(Path.cwd()), error, _complain)
-        loaded = _load(config, log_to_terminal=log_to_terminal)
-    _print_warnings(loaded.warnings)
-    return loaded
-
-
-def _print_warnings(warnings: Iterable[Problem]) -> None:
-    for warning in warnings:
-        _complain(f"warning: {warning}")
 
 
 def _run_operation(config: Path | None, operation: str, fields: Mapping[str, Json], account: str) -> Json:
@@ -127,7 +79,7 @@ def _run_operation(config: Path | None, operation: str, fields: Mapping[str, Jso
     from wx2mqtt.app.systemd import SystemdNotifier  # noqa: PLC0415
     from wx2mqtt.cli.operations import run_operation  # noqa: PLC0415
 
-    loaded = _load(config, log_to_terminal=True)
+    loaded = run.load_settings(config, log_to_terminal=True)
     given = {key: value for key, value in {**fields, "account": account}.items() if value != ""}
     environment = RunEnvironment(env=os.environ, notifier=SystemdNotifier({}))
     return asyncio.run(run_operation(loaded, environment, operation, given))
@@ -152,29 +104,7 @@ def _all(
 @app.command("run")
 def run_bridge(config: ConfigOption = None, explain: ExplainOption = False) -> None:
     """Run the bridge. Without a configuration file: web WeChat, and an embedded broker on 127.0.0.1:1883."""
-    from wx2mqtt.app.application import RunEnvironment, run  # noqa: PLC0415
-    from wx2mqtt.app.systemd import SystemdNotifier  # noqa: PLC0415
-    from wx2mqtt.cli.terminal import contacts_progress, show_login  # noqa: PLC0415
-
-    tune_malloc()
-    loaded = _load_with_warnings(config, explain=explain)
-
-    async def bridge() -> None:
-        environment = RunEnvironment(
-            env=os.environ,
-            notifier=SystemdNotifier(os.environ),
-            on_progress=contacts_progress(),
-            on_login_status=show_login,
-        )
-        await run(loaded, environment)
-
-    try:
-        asyncio.run(bridge())
-    except Wx2MqttError:
-        raise
-    except Exception:  # through the log, which redacts: a traceback may quote a request
-        log.critical("the bridge failed", exc_info=True)
-        raise typer.Exit(EXIT_UNEXPECTED) from None
+    raise typer.Exit(run.run_bridge(config, explain=explain))
 
 
 @app.command()
@@ -192,7 +122,7 @@ def check(
     """Check the configuration file: all problems at once, each with its line and how to fix it."""
     if as_json and not connect:
         raise typer.BadParameter("--json goes with --connect")
-    loaded = _load_with_warnings(config, explain=explain, log_to_terminal=True)
+    loaded = run.load_with_warnings(config, explain=explain, log_to_terminal=True)
     if not as_json:
         print(f"{loaded.path or 'no file: the defaults'}: no problems", flush=True)
     if connect:
@@ -218,7 +148,7 @@ def login(
     from wx2mqtt.app.systemd import SystemdNotifier  # noqa: PLC0415
     from wx2mqtt.cli.login import login as log_in  # noqa: PLC0415
 
-    loaded = _load(config, log_to_terminal=True)
+    loaded = run.load_settings(config, log_to_terminal=True)
 
     environment = RunEnvironment(env=os.environ, notifier=SystemdNotifier({}))
     asyncio.run(log_in(loaded, environment, account, new_owner=new_owner))
@@ -236,7 +166,7 @@ def healthcheck(
     """Exit with 0 if the running bridge is well, else print its problems and exit with 1."""
     from wx2mqtt.cli.operations import health_problems  # noqa: PLC0415
 
-    loaded = _load(config, log_to_terminal=True)
+    loaded = run.load_settings(config, log_to_terminal=True)
     problems = asyncio.run(health_problems(loaded, os.environ, live=live, account=account))
     print(one_line("; ".join(problems)) or "well")
     raise typer.Exit(EXIT_UNEXPECTED if problems else EXIT_OK)
@@ -404,7 +334,7 @@ def schema_topics() -> None:
     print(json.dumps(topics_document(), ensure_ascii=False, indent=2))
 
 
-backup.add_commands(app, lambda config: _load(config, log_to_terminal=True))
+backup.add_commands(app, lambda config: run.load_settings(config, log_to_terminal=True))
 
 
 def _print(answer: Json, as_json: bool, tables: Mapping[str, Sequence[str]]) -> None:

@@ -1,4 +1,4 @@
-"""Shared by the commands: the `--config` option, exit codes, and requests to the running bridge.
+"""Shared by the commands: exit codes, and requests to the running bridge.
 
 Containers run `wx2mqtt healthcheck` every few seconds, so this file must load little.
 """
@@ -7,9 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import RunEnvironment, open_application
@@ -25,15 +22,6 @@ EXIT_UNEXPECTED = 1
 EXIT_USAGE = 2
 EXIT_TEMPORARY = 75  # a port in use, a store that is locked or full: try again later
 EXIT_CONFIGURATION = 78  # the file, or a file that it names: systemd must not restart on it
-
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        help="The configuration file; by default ./wx2mqtt.yaml, else /etc/wx2mqtt/wx2mqtt.yaml.",
-    ),
-]
 
 
 def exit_code(error: Wx2MqttError, write_line: Callable[[str], None]) -> int:

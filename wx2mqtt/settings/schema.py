@@ -125,7 +125,13 @@ _MINUTE, _DAY = 60.0, 86400.0
 class Section(BaseModel):
     """Keys that belong together; unknown ones are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True, hide_input_in_errors=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        populate_by_name=True,
+        hide_input_in_errors=True,
+        defer_build=True,  # the root builds all of them at once, when a file is read
+    )
 
 
 class Tls(Section):

@@ -1,0 +1,108 @@
+"""The command `run`, and the loading of the settings for all commands.
+
+A plain `wx2mqtt run` needs no library of the command line, which takes a tenth of the start, and 2 MB
+for as long as the bridge runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import structlog
+
+from wx2mqtt.app import logs
+from wx2mqtt.app.application import RunEnvironment, run
+from wx2mqtt.app.redaction import one_line
+from wx2mqtt.app.systemd import SystemdNotifier
+from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, exit_code
+from wx2mqtt.cli.terminal import contacts_progress, show_login
+from wx2mqtt.errors import Problem, SettingsError, Wx2MqttError
+from wx2mqtt.memory import pause_collection, tune_malloc
+from wx2mqtt.settings.loader import LoadedSettings, find_config, load
+from wx2mqtt.wechat.registry import BACKENDS
+
+log = structlog.get_logger(__name__)
+
+
+def run_plain(arguments: Sequence[str]) -> int:
+    """Runs the command line `run`, `run -c FILE` or `run --config FILE`, and returns its exit code."""
+    config = Path(arguments[-1]) if len(arguments) > 1 else None
+    try:
+        return run_bridge(config, explain=False)
+    except Wx2MqttError as error:
+        return exit_code(error, complain)
+
+
+def run_bridge(config: Path | None, *, explain: bool) -> int:
+    """Runs the bridge until it is stopped, and returns the exit code. Raises `Wx2MqttError`."""
+    tune_malloc()
+    with pause_collection():
+        loaded = load_with_warnings(config, explain=explain)
+
+    async def bridge() -> None:
+        environment = RunEnvironment(
+            env=os.environ,
+            notifier=SystemdNotifier(os.environ),
+            on_progress=contacts_progress(),
+            on_login_status=show_login,
+        )
+        await run(loaded, environment)
+
+    try:
+        asyncio.run(bridge())
+    except Wx2MqttError:
+        raise
+    except Exception:  # through the log, which redacts: a traceback may quote a request
+        log.critical("the bridge failed", exc_info=True)
+        return EXIT_UNEXPECTED
+    return EXIT_OK
+
+
+def load_settings(config: Path | None, *, log_to_terminal: bool = False) -> LoadedSettings:
+    """Loads the settings and configures the log by them; raises `SettingsError`."""
+    path = config or find_config(Path.cwd())
+    if config is not None and not config.exists():
+        raise SettingsError((Problem(str(config), 1, "file", "there is no such file; name another with -c"),))
+    loaded = load(path, os.environ, BACKENDS)
+    settings = loaded.settings.log
+    logs.configure(
+        level="warning" if log_to_terminal else settings.level,
+        format=settings.format,
+        stream=sys.stderr,
+        message_text=settings.message_text,
+    )
+    return loaded
+
+
+def load_with_warnings(
+    config: Path | None, *, explain: bool, log_to_terminal: bool = False
+) -> LoadedSettings:
+    """As `load_settings`, and prints the warnings, also where the file has problems.
+
+    With `explain` a file with problems is shown on the page until it has none.
+    """
+    try:
+        loaded = load_settings(config, log_to_terminal=log_to_terminal)
+    except SettingsError as error:
+        _print_warnings(error.warnings)
+        if not explain:
+            raise
+        from wx2mqtt.cli.check import wait_until_usable  # noqa: PLC0415
+
+        wait_until_usable(config or find_config(Path.cwd()), error, complain)
+        loaded = load_settings(config, log_to_terminal=log_to_terminal)
+    _print_warnings(loaded.warnings)
+    return loaded
+
+
+def complain(line: str) -> None:
+    print(one_line(line), file=sys.stderr)
+
+
+def _print_warnings(warnings: Iterable[Problem]) -> None:
+    for warning in warnings:
+        complain(f"warning: {warning}")
