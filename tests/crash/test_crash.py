@@ -23,8 +23,8 @@ from tests.support.process import BridgeProcess
 from tests.support.seed import SEED, seeded
 from tests.support.traffic import WRITERS, all_through
 
-OFTEN = ("record", "accept", "begin", "settle", "published")
-SELDOM = ("open", "recover", "prune", "doubt", "not_delivered", "publish")
+OFTEN = ("record", "accept", "settle", "published")
+SELDOM = ("begin", "open", "recover", "prune", "doubt", "not_delivered", "publish")
 """Every commit that a life may make after the first one."""
 FIRST = (
     "open",

@@ -64,6 +64,8 @@ class JournaledCommands(JournalPart):
         `SAME_DELIVERY`: the broker redelivered a stored command. `REPEAT`: same id, same content;
         the reply targets of an unsettled command are extended. `REUSED`: same id, other content; nothing is
         stored, the caller rejects it.
+
+        Marks the start of the first attempt at a new command with `starts`, as `mark_started` does.
         """
         accepted = await self._database.write("accept", lambda db: self._accept(db, new))
         for command in new:

@@ -227,7 +227,8 @@ class DeliveryMark:
 class NewCommand:
     """A command to accept. With a `result` it is settled at once, and `publications` are enqueued with it.
 
-    `blob` is the file to send; None if there is none, or if it is still to be fetched from its `url`.
+    `blob` is the file to send; None if there is none, or if it is still to be fetched from its `url`. With
+    `starts` the commit that accepts a new command also marks the start of its first attempt.
     """
 
     command: Command
@@ -243,6 +244,7 @@ class NewCommand:
     result: Result | None = None
     publications: tuple[NewPublication, ...] = ()
     blob: Blob | None = None
+    starts: bool = False
 
 
 class CommandState(StrEnum):

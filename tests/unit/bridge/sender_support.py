@@ -148,7 +148,7 @@ class Room:
 
     async def accept(self, *commands: NewCommand) -> None:
         """As `CommandIntake` does it."""
-        for accepted in await self.journal.accept(commands):
+        for accepted in await self.sender.accept(commands):
             assert accepted.row is not None
             self.sender.add(accepted.row)
 

@@ -3,28 +3,32 @@
 `sender.py` decides when an attempt is made and what follows from its outcome. The file of a command with a
 `url` is fetched before: no attempt is open meanwhile, so that a failed fetch is simply repeated
 (`bridge/attachments.py` and `external/url_fetch.py` do the transfer).
+
+`ImmediateStarts` marks the attempt of a command that can be sent at once in the commit that accepts it.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
+from dataclasses import replace
 from typing import TypeVar
 
 import structlog
 
 from wx2mqtt.bridge.commands.completion import CommandCompletion
 from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
-from wx2mqtt.bridge.commands.rate_limit import back_off
-from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver
+from wx2mqtt.bridge.commands.rate_limit import SendLimits, back_off
+from wx2mqtt.bridge.commands.resolver import BackendRequest, ChatKey, CommandResolver
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BackendError, BadCommand, OutcomeUnknown, StoreError
 from wx2mqtt.external.http import TemporarilyUnavailable, TransferBroken
 from wx2mqtt.model import ActionResult, Draft, Recall, Receipt
+from wx2mqtt.store.command_rows import new_row
 from wx2mqtt.store.commands import AlreadySettled
-from wx2mqtt.store.records import CommandRow
+from wx2mqtt.store.records import AcceptOutcome, AcceptResult, CommandRow, NewCommand
 
 log = structlog.get_logger(__name__)
 
@@ -122,6 +126,81 @@ class SendAttempts:
     def _add_unanswered(self, draft: Draft, row: CommandRow, started_at: int) -> None:
         size = row.blob.size if row.blob else None
         self._echoes.add_unanswered(draft.chat, draft.kind, draft.text, started_at, now_ms(), size=size)
+
+
+class ImmediateStarts:
+    """Accepts commands, and marks the attempt of those that can be sent at once in the same commit.
+
+    So a command in calm waits for one commit before its request, instead of two. At most `max_chats` chats
+    are sent to at a time.
+    """
+
+    def __init__(
+        self,
+        ctx: AccountContext,
+        queues: ChatQueues,
+        limits: SendLimits,
+        slots: asyncio.Semaphore,
+        *,
+        max_chats: int,
+    ) -> None:
+        self._journal = ctx.journal
+        self._queues = queues
+        self._limits = limits
+        self._slots = slots
+        self._max_chats = max_chats
+
+    async def accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
+        """As `JournaledCommands.accept`; adds the commands whose attempt is marked to their queues."""
+        selected = () if self._slots.locked() else self._select(new)
+        if not any(command.starts for command in selected):
+            return await self._journal.accept(new)
+        async with self._slots:  # a stop waits for it, and then knows the marks that it must remove
+            return await self._accept(selected)
+
+    async def _accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
+        started: list[CommandRow] = []
+        try:
+            accepted = await self._journal.accept(new)
+            rows = [result.row for result in accepted if result.outcome is AcceptOutcome.NEW]
+            started += [row for row in rows if row is not None and row.attempt_open]
+        finally:  # what repeats an earlier command is not sent, and what is not stored is selected again
+            self._limits.conditions.return_tokens(sum(command.starts for command in new) - len(started))
+        for row in started:
+            self._queues.add(row)
+            self._queues.set_marked(row)
+        return accepted
+
+    def _select(self, new: Sequence[NewCommand]) -> list[NewCommand]:
+        """Returns the commands, some with `starts`; takes their tokens of the rate limit."""
+        chats: set[ChatKey] = set()
+        selected = list(new)
+        free_slots = self._max_chats - self._queues.chat_count
+        for index, command in enumerate(new):
+            if free_slots <= 0:
+                break
+            row = new_row(0, command)
+            chat = self._limits.resolver.queue_key(row)
+            if chat not in chats and self._may_start(command, row):
+                self._limits.conditions.consume_token()
+                selected[index] = replace(command, starts=True)
+                free_slots -= 1
+            if command.result is None:
+                chats.add(chat)
+        return selected
+
+    def _may_start(self, new: NewCommand, row: CommandRow) -> bool:
+        is_repeat = new.delivery is not None and new.delivery.dup
+        return (
+            new.result is None
+            and not is_repeat
+            and not new.command.urgent  # the fallback may have to send it
+            and (new.expires is None or new.expires > now_ms())
+            and self._limits.resolver.is_simple(row)
+            and self._limits.resolver.chat_of(row) is not None
+            and self._queues.would_be_first(row)
+            and self._limits.seconds_until_allowed(row) <= 0
+        )
 
 
 class UrlPrefetch:

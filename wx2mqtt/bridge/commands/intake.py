@@ -188,7 +188,7 @@ class CommandIntake:
         await self.store_session()
         self.command_count += len(new)
         commands = [_without_data(command) for command in new]
-        results = await self._journal.accept(commands)
+        results = await self._sender.accept(commands)
         for accepted in results:
             self._ctx.signals.outbox_changed.emit(accepted.outbox)
         for command, accepted in zip(commands, results, strict=True):

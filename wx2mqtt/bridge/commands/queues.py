@@ -11,8 +11,9 @@
 A `ChatQueue` orders the commands of one chat. `ChatQueues` finds the queue of a command by its row id or its
 recipient, and passes the operation on; it does nothing for a command that is in no queue (any more).
 
-A command is *marked* from the commit that marks its attempt in the journal, together with the result of the
-command before it, until the attempt is made or the mark is removed. It stays first, and it is not given up.
+A command is *marked* from the commit that marks its attempt in the journal, together with its acceptance or
+with the result of the command before it, until the attempt is made or the mark is removed. It stays first,
+and it is not given up.
 
 Nothing is sent (`sender.py`) or written here.
 """
@@ -86,7 +87,7 @@ class ChatQueue:
         self._by_priority = by_priority
         self._commands: list[QueuedCommand] = []  # sorted by rank
         self._by_id: dict[int, QueuedCommand] = {}  # the same by row id
-        self._marked_id: int | None = None
+        self._marked_ids: set[int] = set()
         self.backoff = Backoff()
         self.paused_until = 0.0
         self.recipients: set[Recipient] = set()
@@ -133,28 +134,27 @@ class ChatQueue:
     def remove(self, row: CommandRow) -> None:
         """Removes a command."""
         self._take_out(row)
-        if self._marked_id == row.id:
-            self._marked_id = None
+        self._marked_ids.discard(row.id)
 
     @property
-    def marked(self) -> CommandRow | None:
-        """The command whose attempt is marked in the journal, but not made yet."""
-        return None if self._marked_id is None else self._by_id[self._marked_id].row
+    def marked(self) -> list[CommandRow]:
+        """The commands whose attempts are marked in the journal, but not made yet."""
+        return [self._by_id[row_id].row for row_id in self._marked_ids]
 
     def is_marked(self, row: CommandRow) -> bool:
         """Returns whether a command is `marked`."""
-        return self._marked_id == row.id
+        return row.id in self._marked_ids
 
     def set_marked(self, row: CommandRow) -> None:
         """Records that the attempt of a command is marked in advance."""
-        self._marked_id = row.id
+        self._marked_ids.add(row.id)
         self.replace_row(self.current_row(row))
 
-    def clear_marked(self) -> None:
-        """Records that the marked attempt is being made, or that its mark is removed."""
-        row, self._marked_id = self.marked, None
-        if row is not None:
-            self.replace_row(row)
+    def clear_marked(self, row: CommandRow) -> None:
+        """Records that the marked attempt of a command is being made, or that its mark is removed."""
+        if self.is_marked(row):
+            self._marked_ids.discard(row.id)
+            self.replace_row(self.current_row(row))
 
     def record_fetch_failure(self, row: CommandRow, error: TemporarilyUnavailable) -> int:
         """Counts a failure to fetch the url of a command; returns how many there were in a row."""
@@ -225,9 +225,18 @@ class ChatQueues:
     # Commands
 
     @property
+    def chat_count(self) -> int:
+        """Number of chats with commands in memory."""
+        return len(self._queues)
+
+    @property
     def waiting_count(self) -> int:
         """Number of commands in memory."""
         return len(self._queues_by_row)
+
+    def would_be_first(self, row: CommandRow) -> bool:
+        """Returns whether a command that is accepted now has no other of its chat before it."""
+        return self._all_loaded and self._queue_of(row) is None
 
     def add(self, row: CommandRow) -> None:
         """Adds an accepted command; one that is in a queue already gets its new reply targets."""

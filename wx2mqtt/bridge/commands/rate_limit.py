@@ -1,4 +1,5 @@
-"""What limits the sending of one account: the rate limit of the settings, throttling by WeChat, the login.
+"""What limits the sending of one account: the rate limit of the settings, throttling by WeChat, the login
+(`SendConditions`), and with them the reply window and the pause of a chat (`SendLimits`).
 
 Times are seconds of the loop's clock. `back_off` pauses a single chat after a failure.
 """
@@ -8,8 +9,17 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
+from wx2mqtt.bridge.commands.hold import HoldQueue
 from wx2mqtt.bridge.commands.queues import ChatQueue
-from wx2mqtt.clock import loop_time
+from wx2mqtt.bridge.commands.resolver import CommandResolver
+from wx2mqtt.clock import loop_time, now_ms
+from wx2mqtt.model import ReplyWindow
+from wx2mqtt.store.records import CommandRow
+
+# The shortest wait for a reply window to open: its time may be over while it is still closed.
+MIN_WINDOW_WAIT_SECONDS = 0.1
+
+FOREVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +49,10 @@ class TokenBucket:
     def consume(self, now: float) -> TokenBucket:
         """Returns the bucket with one token less, but never less than none."""
         return replace(self, tokens=max(0.0, self._refilled_tokens(now) - 1.0), updated_at=now)
+
+    def with_returned(self, tokens: int) -> TokenBucket:
+        """Returns the bucket with tokens put back that were taken for messages that are not sent."""
+        return replace(self, tokens=min(float(self.burst), self.tokens + tokens))
 
     def resized(self, per_minute: float, burst: int, now: float) -> TokenBucket:
         """Returns the bucket with other limits; its tokens are kept up to the new `burst`."""
@@ -82,6 +96,45 @@ class SendConditions:
     def consume_token(self) -> None:
         """Counts a message against the rate limit."""
         self.bucket = self.bucket.consume(loop_time())
+
+    def return_tokens(self, tokens: int) -> None:
+        """Takes back what `consume_token` counted for messages that are not sent."""
+        self.bucket = self.bucket.with_returned(tokens)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SendLimits:
+    """When a command may be sent."""
+
+    conditions: SendConditions
+    resolver: CommandResolver
+    hold_queue: HoldQueue
+
+    def seconds_until_sendable(self, queue: ChatQueue, row: CommandRow) -> float:
+        """Returns the seconds until a command of a queue may be sent.
+
+        0 means now, `FOREVER` that only a change of the conditions helps.
+        """
+        if queue.is_marked(row) and not self.conditions.stopping:
+            return 0.0
+        return max(self.seconds_until_allowed(row), queue.paused_until - loop_time())
+
+    def seconds_until_allowed(self, row: CommandRow) -> float:
+        """As `seconds_until_sendable`, of a command that is in no queue yet."""
+        conditions = self.conditions
+        if not conditions.allow_sending or self.resolver.is_person_pending(row):
+            return FOREVER
+        if (window := self.hold_queue.closed_window(row)) is not None:
+            return _seconds_until_open(window)
+        rate_limit_seconds = 0.0 if self.resolver.is_recall(row) else conditions.rate_limit_seconds
+        return max(conditions.throttled_seconds, rate_limit_seconds)
+
+
+def _seconds_until_open(window: ReplyWindow) -> float:
+    """Returns the seconds until a closed window may open; `FOREVER` if only the person can open it."""
+    if window.until is None:
+        return FOREVER
+    return max(MIN_WINDOW_WAIT_SECONDS, (window.until - now_ms()) / 1000)
 
 
 def back_off(queue: ChatQueue) -> None:

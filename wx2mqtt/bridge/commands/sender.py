@@ -10,26 +10,28 @@ happen to its queue now, and does that.
     SendStep    wait for a slot and prepare the request; if it still may be sent, mark the attempt in the
                 journal, make it (`attempts.py`), and settle the command or keep it for the next attempt
 
-The mark of an attempt is often a part of the commit that settles the command before (`_next_sendable`): the
-command is then *marked*, and only its attempt is missing. A stop removes the marks that are left.
+The mark of an attempt is often a part of the commit that accepts the command (`ImmediateStarts`), or of the
+one that settles the command before (`_next_sendable`): the command is then *marked*, and only its attempt is
+missing. A stop removes the marks that are left.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import structlog
 
 from wx2mqtt.aio import retry_until_stored
-from wx2mqtt.bridge.commands.attempts import SendAttempts, UrlPrefetch
+from wx2mqtt.bridge.commands.attempts import ImmediateStarts, SendAttempts, UrlPrefetch
 from wx2mqtt.bridge.commands.completion import CommandCompletion
 from wx2mqtt.bridge.commands.expiry import MAX_UNANSWERED_ATTEMPTS, ExpiryPolicy, Settlement
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery, FallbackDue
 from wx2mqtt.bridge.commands.hold import HoldQueue
 from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
-from wx2mqtt.bridge.commands.rate_limit import SendConditions, TokenBucket, back_off
+from wx2mqtt.bridge.commands.rate_limit import FOREVER, SendConditions, SendLimits, TokenBucket, back_off
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications, final_result, uncertain_result
 from wx2mqtt.bridge.context import AccountContext
@@ -48,7 +50,7 @@ from wx2mqtt.errors import (
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.model import ActionResult, Receipt, ReplyWindow, Result, Status
 from wx2mqtt.store.commands import AlreadySettled
-from wx2mqtt.store.records import CommandRow, NewPublication
+from wx2mqtt.store.records import AcceptResult, CommandRow, NewCommand, NewPublication
 
 log = structlog.get_logger(__name__)
 
@@ -60,11 +62,6 @@ MAX_CONCURRENT_FILE_SENDS = 3
 
 # No login delivers the echo of a sent message later than this.
 ECHO_DEADLINE_MS = 86_400_000
-
-# The shortest wait for a reply window to open: its time may be over while it is still closed.
-MIN_WINDOW_WAIT_SECONDS = 0.1
-
-FOREVER = float("inf")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +114,10 @@ class CommandSender:
         self._expiry = ExpiryPolicy(ctx, self._queues, self.conditions, self.hold_queue, self.fallback)
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_SENDS)
         self._file_slots = asyncio.Semaphore(MAX_CONCURRENT_FILE_SENDS)
+        self._limits = SendLimits(conditions=self.conditions, resolver=resolver, hold_queue=self.hold_queue)
+        self._immediate = ImmediateStarts(
+            ctx, self._queues, self._limits, self._slots, max_chats=MAX_CONCURRENT_SENDS
+        )
         self._recheck_event = asyncio.Event()
         self._wake_event = asyncio.Event()
         self.result_counts = self._completion.result_counts
@@ -153,6 +154,10 @@ class CommandSender:
         self._queues.rekey()
         self._recheck_event.set()
         self._recheck_event = asyncio.Event()
+
+    async def accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
+        """Stores new commands, as `JournaledCommands.accept`; `add` must follow for each that waits."""
+        return await self._immediate.accept(new)
 
     def add(self, row: CommandRow) -> None:
         """Adds an accepted command; a command that is in a queue already gets its new reply targets."""
@@ -240,11 +245,11 @@ class CommandSender:
         await self._remove_marks()
 
     async def _remove_marks(self) -> None:
-        """Removes the marks of attempts that `_next_sendable` marked in advance and that were not made."""
+        """Removes the marks of attempts that were marked in advance and not made."""
         try:
             for queue in self._queues.all_queues():
-                if (row := queue.marked) is not None:
-                    queue.clear_marked()
+                for row in queue.marked:
+                    queue.clear_marked(row)
                     with suppress(AlreadySettled):
                         await self._journal.mark_not_delivered(row.id)
         except StoreError as error:
@@ -281,21 +286,9 @@ class CommandSender:
                 return unsendable
             if not_held := self.hold_queue.find_not_held(queue):
                 return HoldStep(rows=not_held, window=window)
-        if (seconds := self._seconds_until_sendable(queue, row)) > 0:
+        if (seconds := self._limits.seconds_until_sendable(queue, row)) > 0:
             return WaitStep(seconds=min(seconds, queue.next_expiry - boot_time()))
         return FetchStep(row=row) if self._resolver.needs_fetch(row) else SendStep(row=row)
-
-    def _seconds_until_sendable(self, queue: ChatQueue, row: CommandRow) -> float:
-        """Returns the seconds until a command may be sent: 0 now, `FOREVER` where only `recheck` helps."""
-        conditions = self.conditions
-        if queue.is_marked(row) and not conditions.stopping:
-            return 0.0
-        if not conditions.allow_sending or self._resolver.is_person_pending(row):
-            return FOREVER
-        if (window := self.hold_queue.closed_window(row)) is not None:
-            return _seconds_until_open(window)
-        rate_limit_seconds = 0.0 if self._resolver.is_recall(row) else conditions.rate_limit_seconds
-        return max(conditions.throttled_seconds, queue.paused_until - loop_time(), rate_limit_seconds)
 
     async def _wait_for_recheck(self, seconds: float) -> None:
         recheck = self._recheck_event
@@ -312,7 +305,7 @@ class CommandSender:
         """Sends the first command, if it still may be sent after the wait for a slot."""
         if not queue or self._resolver.needs_fetch(queue.first):
             return
-        if self._seconds_until_sendable(queue, queue.first) <= 0:
+        if self._limits.seconds_until_sendable(queue, queue.first) <= 0:
             await self._attempt(queue, queue.first)
 
     async def _attempt(self, queue: ChatQueue, row: CommandRow) -> None:
@@ -344,9 +337,9 @@ class CommandSender:
     async def _mark_attempt(self, queue: ChatQueue, row: CommandRow) -> bool:
         """Marks the attempt in the journal. Returns False where the command may not be sent any more."""
         if queue.is_marked(row):
-            queue.clear_marked()
+            queue.clear_marked(row)
             return True
-        if row not in queue or self._seconds_until_sendable(queue, row) > 0:
+        if row not in queue or self._limits.seconds_until_sendable(queue, row) > 0:
             return False  # the conditions changed while the request was prepared
         if not self._resolver.is_recall(row):
             self.conditions.consume_token()
@@ -431,7 +424,7 @@ class CommandSender:
         row = next((row for row in queue if row.id != settled.id), None)
         if (
             row is None
-            or self._seconds_until_sendable(queue, row) > 0
+            or self._limits.seconds_until_sendable(queue, row) > 0
             or not self._resolver.is_simple(row)
             or self._resolver.chat_of(row) is None
             or self._expiry.result_if_expired(row) is not None
@@ -439,10 +432,3 @@ class CommandSender:
             return None
         self.conditions.consume_token()
         return row
-
-
-def _seconds_until_open(window: ReplyWindow) -> float:
-    """Returns the seconds until a closed window may open; `FOREVER` if only the person can open it."""
-    if window.until is None:
-        return FOREVER
-    return max(MIN_WINDOW_WAIT_SECONDS, (window.until - now_ms()) / 1000)

@@ -26,9 +26,9 @@ UPDATE command SET replies = ?3 WHERE account = ?1 AND id = ?2 AND status IS NUL
 
 -- add --
 INSERT INTO command
-    (id, account, command_id, fingerprint, person, key, accepted, expires, duplicate_possible, settled, status,
-     message_id, session, mid, topic, digest, sha256, blob, replies, result, command)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+    (id, account, command_id, fingerprint, person, key, accepted, expires, open, attempts, duplicate_possible,
+     settled, status, message_id, session, mid, topic, digest, sha256, blob, replies, result, command)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- by_id --
 SELECT * FROM command WHERE account = ? AND command_id = ?;
