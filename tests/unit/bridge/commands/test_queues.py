@@ -233,7 +233,7 @@ def test_what_has_begun_stays_first_whatever_comes_and_is_one_of_many_when_it_di
     urgent = row(2)
     lanes.add(replace(urgent, command=replace(urgent.command, priority="high")))
     assert [one.id for one in lane] == [1, 2]
-    lane.clear_marked(row(1, 1))
+    lane.clear_marked(row(1))
     assert [one.id for one in lane] == [2, 1]
 
 
