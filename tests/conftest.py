@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import secrets
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -55,6 +56,14 @@ gc.disable()
 def pytest_collection_finish() -> None:
     gc.freeze()
     gc.enable()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """Ends the browsers of a file of tests with it."""
+    chromium = sys.modules.get("tests.support.chromium")
+    if chromium is not None and (nextitem is None or nextitem.path != item.path):
+        chromium.quit_idle_browsers()
 
 
 def _fail_if_skipped(report: pytest.TestReport | pytest.CollectReport) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import re
 import shutil
@@ -42,31 +43,97 @@ def visit(call: Callable[..., Any], *arguments: Any) -> Awaitable[Any]:
     return asyncio.to_thread(call, *arguments)
 
 
-class Chromium:
-    """One browser window of that size; `run` executes JavaScript, `console` gives what the page complained of.
+class BrowserProcess:
+    """A chromedriver and the browser that it has started."""
 
-    With `watch` the network is watched, for `requested`.
-    """
-
-    def __init__(self, width: int, height: int, language: str = "en", *, watch: bool = False) -> None:
+    def __init__(self, language: str, *, watch: bool) -> None:
         assert DRIVER
         port = self._start_driver()
-        self._http = httpx.Client(
+        self.http = httpx.Client(
             base_url=f"http://127.0.0.1:{port}", timeout=MAX_REQUEST_SECONDS, trust_env=False
         )
         options = {
             "binary": BROWSER,
-            "args": [
-                *_ARGUMENTS,
-                f"--window-size={width},{height}",
-                f"--lang={language}",
-                f"--accept-lang={language}",
-            ],
+            "args": [*_ARGUMENTS, f"--lang={language}", f"--accept-lang={language}"],
         }
         kept = {"browser": "ALL", **({"performance": "ALL"} if watch else {})}
         wanted = {"goog:chromeOptions": options, "goog:loggingPrefs": kept}
-        session = self._call("POST", "/session", capabilities={"alwaysMatch": wanted})["sessionId"]
-        self._session = f"/session/{session}"
+        session = self.call("POST", "/session", capabilities={"alwaysMatch": wanted})["sessionId"]
+        self.logs = [*kept]
+        self.session = f"/session/{session}"
+
+    def _start_driver(self) -> str:
+        """Start chromedriver and return its port.
+
+        It takes a free port on IPv6 and ends if another process has the same one on IPv4: then it is started again.
+        """
+        output: list[str] = []
+        for _ in range(5):
+            self._driver = subprocess.Popen(
+                [DRIVER or "", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            )
+            assert self._driver.stdout
+            for line in self._driver.stdout:
+                if ready := _READY.search(line):
+                    return ready[1]
+                output.append(line)
+            self._end_driver()  # nobody calls `quit` after a constructor that fails
+        raise AssertionError(f"chromedriver did not start: {''.join(output)}")
+
+    def _end_driver(self) -> None:
+        self._driver.terminate()
+        self._driver.wait(MAX_WAIT_SECONDS)
+        assert self._driver.stdout
+        self._driver.stdout.close()
+
+    def call(self, method: str, path: str, **body: Any) -> Any:
+        answer = self.http.request(method, path, json=body if method == "POST" else None)
+        assert answer.status_code == 200, answer.text
+        return answer.json()["value"]
+
+    def forget(self) -> None:
+        """Leaves a new tab, and nothing of what was before."""
+        new = self.call("POST", f"{self.session}/window/new", type="tab")["handle"]
+        self.call("DELETE", f"{self.session}/window")
+        self.call("POST", f"{self.session}/window", handle=new)
+        for command in ("Network.clearBrowserCookies", "Network.clearBrowserCache"):
+            self.call("POST", f"{self.session}/goog/cdp/execute", cmd=command, params={})
+        for name in self.logs:
+            self.call("POST", f"{self.session}/se/log", type=name)
+
+    def quit(self) -> None:
+        self.call("DELETE", self.session)
+        self.http.close()
+        self._end_driver()
+
+
+_idle: dict[tuple[str, bool], list[BrowserProcess]] = {}
+"""Browsers that no test has at the moment, by language and whether their network is watched."""
+
+
+@atexit.register
+def quit_idle_browsers() -> None:
+    """Ends the browsers that no test has: after each file of tests, and at the end."""
+    while _idle:
+        _, processes = _idle.popitem()
+        for process in processes:
+            process.quit()
+
+
+class Chromium:
+    """A browser window of that size; `run` executes JavaScript, `console` gives what the page complained of.
+
+    With `watch` the network is watched, for `requested`. The process behind it serves one window after the other,
+    since its start takes longer than most tests.
+    """
+
+    def __init__(self, width: int, height: int, language: str = "en", *, watch: bool = False) -> None:
+        self._key = language, watch
+        idle = _idle.get(self._key)
+        self._process = idle.pop() if idle else BrowserProcess(language, watch=watch)
+        self._http, self._call, self._session = (
+            self._process.http, self._process.call, self._process.session,
+        )  # fmt: skip
         self._narrow(width, height)
 
     def _narrow(self, width: int, height: int) -> None:
@@ -87,44 +154,18 @@ class Chromium:
         """Make the window as high as the page."""
         self._narrow(*self.run("return [innerWidth, document.documentElement.scrollHeight]"))
 
-    def _start_driver(self) -> str:
-        """Start chromedriver and return its port.
-
-        It takes a free port on IPv6 and ends if another process has the same one on IPv4: then it is started again.
-        """
-        output: list[str] = []
-        for _ in range(5):
-            self._driver = subprocess.Popen(
-                [DRIVER or "", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-            )
-            assert self._driver.stdout
-            for line in self._driver.stdout:
-                if ready := _READY.search(line):
-                    return ready[1]
-                output.append(line)
-            self._end_driver()  # nobody calls `__exit__` after a constructor that fails
-        raise AssertionError(f"chromedriver did not start: {''.join(output)}")
-
-    def _end_driver(self) -> None:
-        self._driver.terminate()
-        self._driver.wait(MAX_WAIT_SECONDS)
-        assert self._driver.stdout
-        self._driver.stdout.close()
-
-    def _call(self, method: str, path: str, **body: Any) -> Any:
-        answer = self._http.request(method, path, json=body if method == "POST" else None)
-        assert answer.status_code == 200, answer.text
-        return answer.json()["value"]
-
     def __enter__(self) -> Self:
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._call("DELETE", self._session)
-        self._http.close()
-        self._end_driver()
+        """A window in which something failed is not used again."""
+        if error is not None:
+            self._process.quit()
+        else:
+            self._process.forget()
+            _idle.setdefault(self._key, []).append(self._process)
 
     def open(self, url: str) -> None:
         """Load a page."""
@@ -139,7 +180,7 @@ class Chromium:
         script = (
             "const done = arguments[arguments.length - 1], end = Date.now() + arguments[0] * 1000;"
             f"const look = () => {{ const value = ({expression});"
-            "if (value || Date.now() > end) done(value); else requestAnimationFrame(look) }; look()"
+            "if (value || Date.now() > end) done(value); else setTimeout(look, 20) }; look()"
         )
         ends, trouble = time.monotonic() + seconds, ""
         self._call("POST", f"{self._session}/timeouts", script=int(2000 * AT_A_TIME))
