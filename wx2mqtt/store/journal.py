@@ -31,13 +31,15 @@ class Journal(
     journal_part: base class of the parts
         account                 the name of the account
 
-    received: messages and events from WeChat
+    account_state: what is kept about the account itself
         open                    the stored state of the account; creates the account and the stream id
         stream                  the stream id, once `open` has returned
-        record                  store messages, events, changed people and the cursor in one commit
-        set_cursor              store a new login and its cursor
         set_base_topic          store the base topic that the account first used
         set_broker_session      store the number of the MQTT session
+
+    received: messages and events from WeChat
+        record                  store messages, events, changed people and the cursor in one commit
+        set_cursor              store a new login and its cursor
 
     media: the files of messages, as rows (the files themselves: `blobs`)
         next_media              the download that is due first

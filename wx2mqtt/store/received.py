@@ -1,22 +1,19 @@
-"""WeChat to MQTT: stores what one `receive` returned together with the cursor after it, in one commit.
+"""Stores what WeChat delivers, together with the cursor that says how far it was received, in one commit.
 
 `record` takes messages and events (items), changed people and the cursor. In its commit it
 
 1. stores the changed people,
-2. leaves out items whose key is stored already (WeChat delivers some twice),
-3. gives each message the next `seq`, which has no gaps since a rollback takes none, and builds its payload,
+2. leaves out items whose key is stored already: WeChat delivers some twice,
+3. gives each message its `seq`, a number without gaps per account, and builds its payload,
 4. adds a row for each item, for each file to download, and for each text to publish beside a message,
 5. stores the newest `seq` and the cursor.
 
 It returns the rows that may be published at once, so that the publisher need not read them again. A message
-that is held until its file is there, and what comes behind it on its topic, is not among them.
-
-`_database`, `_account`, `_now`, `_enqueue` and `_outbox_batch` are members of the base class `JournalPart`.
+may be held until its file is downloaded; it and the later rows of its topic are not among them.
 """
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections import Counter
 from collections.abc import Sequence
@@ -24,8 +21,8 @@ from itertools import count
 from typing import NamedTuple
 
 from wx2mqtt.model import Cursor
-from wx2mqtt.store.folder import new_stream_id
-from wx2mqtt.store.journal_part import JournalPart, inserted_ids
+from wx2mqtt.store.account_state import AccountStateRow
+from wx2mqtt.store.journal_part import inserted_ids
 from wx2mqtt.store.media import MEDIA_SQL, media_values
 from wx2mqtt.store.people import apply_changes
 from wx2mqtt.store.queries import (
@@ -40,7 +37,6 @@ from wx2mqtt.store.queries import (
 from wx2mqtt.store.records import (
     NO_CHANGES,
     NO_PUBLICATIONS,
-    AccountState,
     NewEvent,
     NewMessage,
     OutboxBatch,
@@ -58,64 +54,8 @@ MESSAGE_SCHEMA_VERSION = 1
 Item = NewMessage | NewEvent
 
 
-class _PublicationRow(NamedTuple):
-    """The values of one message or event for the statement `add`, in the order of its columns.
-
-    Only a message has a `seq`. `kind` is the kind of the message or the name of the event.
-    """
-
-    account: str
-    state: PublicationState
-    category: str
-    topic: str
-    created: int
-    user: str
-    content_type: str
-    key: str
-    seq: int | None
-    message_id: str | None
-    kind: str
-    time: int
-    sender: str | None
-    private: str | None
-    text: str | None
-    payload: bytes
-
-    def outbox_row(self, row_id: int) -> OutboxRow:
-        """Returns what the publisher needs of this row."""
-        return OutboxRow(
-            id=row_id,
-            topic=self.topic,
-            payload=self.payload,
-            category=self.category,
-            created=self.created,
-            content_type=self.content_type,
-            correlation=None,
-            expiry=None,
-            user=self.user,
-        )
-
-
-class ReceivedMessages(JournalPart):
-    stream = ""
-    """The id of the store, published with each message; empty before `open`."""
-
-    async def open(self) -> AccountState:
-        """Returns the stored state of this account; creates the account and the stream id if they are new."""
-        self.stream, state = await self._database.write("open", self._open)
-        return state
-
-    async def set_base_topic(self, base: str) -> None:
-        """Stores the base topic that the account first used."""
-        await self._database.write(
-            "base_topic", lambda db: db.execute(_SQL["set_base_topic"], (base, self._account))
-        )
-
-    async def set_broker_session(self, session: int) -> None:
-        """Stores the number of the MQTT session; packet ids are compared within one session only."""
-        await self._database.write(
-            "session", lambda db: db.execute(_SQL["set_broker_session"], (session, self._account))
-        )
+class ReceivedMessages(AccountStateRow):
+    """Stores messages and events. `_enqueue` and `_outbox_batch` are those of `JournalPart`."""
 
     async def set_cursor(self, login_id: str, cursor: Cursor) -> None:
         """Stores a new login and its first cursor, as `record` does without items."""
@@ -139,25 +79,6 @@ class ReceivedMessages(JournalPart):
 
         return await self._database.write("record", job)
 
-    def _open(self, connection: sqlite3.Connection) -> tuple[str, AccountState]:
-        connection.execute(_SQL["add_stream"], (new_stream_id(),))
-        connection.execute(_SQL["add_account"], (self._account,))
-        (stream,) = connection.execute(_SQL["stream"]).fetchone()
-        base, session, login_id, cursor, seq, owners = connection.execute(
-            _SQL["account"], (self._account,)
-        ).fetchone()
-        newest = connection.execute(_SQL["newest_payload"], (self._account,)).fetchone()
-        state = AccountState(
-            cursor=cursor,
-            login_id=login_id,
-            seq=seq,
-            last_payload=newest[0] if newest else None,
-            base_topic=base,
-            broker_session=session,
-            owner_ids=json.loads(owners),
-        )
-        return stream, state
-
     def _record(
         self,
         connection: sqlite3.Connection,
@@ -165,12 +86,12 @@ class ReceivedMessages(JournalPart):
         cursor: Cursor | None,
         login_id: str,
     ) -> RecordResult:
-        new_items = self._new_items(connection, items)
+        new_items = self._without_repeats(connection, items)
         messages = [item for item in new_items if isinstance(item, NewMessage)]
         (stored_seq,) = connection.execute(_SQL["newest_seq"], (self._account,)).fetchone()
         newest_seq = stored_seq + len(messages)
         rows = self._publication_rows(new_items, stored_seq + 1)
-        item_batch = self._insert(connection, rows)
+        item_batch = self._insert_rows(connection, rows)
         insert_rows(connection, MEDIA_SQL["add"], self._media_rows(messages, stored_seq + 1))
         text_batch = self._enqueue(connection, (message.plain for message in messages if message.plain))
         connection.execute(_SQL["advance"], (newest_seq, cursor, login_id, self._account))
@@ -185,7 +106,7 @@ class ReceivedMessages(JournalPart):
             outbox=item_batch.joined(text_batch),
         )
 
-    def _new_items(self, connection: sqlite3.Connection, items: Sequence[Item]) -> list[Item]:
+    def _without_repeats(self, connection: sqlite3.Connection, items: Sequence[Item]) -> list[Item]:
         """Returns the items with a new key; of two items with the same key, the first."""
         if not items:
             return []
@@ -248,7 +169,7 @@ class ReceivedMessages(JournalPart):
             payload=encode_payload(item.body),
         )
 
-    def _insert(self, connection: sqlite3.Connection, rows: Sequence[_PublicationRow]) -> OutboxBatch:
+    def _insert_rows(self, connection: sqlite3.Connection, rows: Sequence[_PublicationRow]) -> OutboxBatch:
         """Inserts the rows, and returns those that may go out at once.
 
         A topic keeps its order: behind a held message, of this commit or an earlier one, its later rows wait.
@@ -278,3 +199,41 @@ class ReceivedMessages(JournalPart):
             for seq, message in enumerate(messages, first_seq)
             for media in message.media
         ]
+
+
+class _PublicationRow(NamedTuple):
+    """A message or event as the values of the statement `add`, in the order of its columns.
+
+    Only a message has a `seq`. `kind` is the kind of the message or the name of the event.
+    """
+
+    account: str
+    state: PublicationState
+    category: str
+    topic: str
+    created: int
+    user: str
+    content_type: str
+    key: str
+    seq: int | None
+    message_id: str | None
+    kind: str
+    time: int
+    sender: str | None
+    private: str | None
+    text: str | None
+    payload: bytes
+
+    def outbox_row(self, row_id: int) -> OutboxRow:
+        """Returns what the publisher needs of this row."""
+        return OutboxRow(
+            id=row_id,
+            topic=self.topic,
+            payload=self.payload,
+            category=self.category,
+            created=self.created,
+            content_type=self.content_type,
+            correlation=None,
+            expiry=None,
+            user=self.user,
+        )

@@ -127,7 +127,7 @@ FREQUENT = [
     ("outbox", "drop_topic"),
     ("outbox", "list_set_aside"),
     ("received", "known_keys"),
-    ("received", "newest_payload"),
+    ("account_state", "newest_payload"),
     ("commands", "by_ids"),
     ("commands", "same_delivery"),
     ("commands", "similar_delivery"),
