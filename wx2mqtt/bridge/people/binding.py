@@ -15,7 +15,7 @@ from wx2mqtt.store.records import Person
 
 # A complete directory has all of these, but only the groups saved to the address book (webwx 2.8.6).
 _LISTED_KINDS = frozenset({ChatKind.FRIEND, ChatKind.OFFICIAL})
-_MATCHED_WITHOUT_DIRECTORY = frozenset({MatchedBy.PLACED, MatchedBy.ID})  # known without any directory
+_MATCHED_WITHOUT_DIRECTORY = frozenset({MatchedBy.MESSAGE, MatchedBy.ID})  # known without any directory
 
 
 class ContactBinder:
@@ -75,37 +75,39 @@ class ContactBinder:
         )
 
     def apply_contacts(self, facts: Iterable[ContactFacts], now: int, *, full: bool) -> None:
-        strangers: list[ContactFacts] = []
+        """Updates the known people, and matches or adds those whom no handle or id names yet."""
+        unknown: list[ContactFacts] = []
         for contact in facts:
             known = self._table.by_handle(contact.handle) or self._table.by_permanent_id(contact.permanent_id)
-            if known is None or known.matched_by == MatchedBy.PLACED:
-                strangers.append(contact)
+            if known is None or known.matched_by == MatchedBy.MESSAGE:
+                unknown.append(contact)
             else:
                 self.update_person(known, contact, now, full=full)
-        if strangers:
-            self._match_strangers(strangers, now, full=full)
+        if unknown:
+            self._match_unknown(unknown, now, full=full)
 
-    def _match_strangers(self, strangers: Sequence[ContactFacts], now: int, *, full: bool) -> None:
-        result = self.recognize(strangers)
+    def _match_unknown(self, contacts: Sequence[ContactFacts], now: int, *, full: bool) -> None:
+        """Binds each contact to the person it matches; else keeps it for later, or adds a new person."""
+        result = self.recognize(contacts)
         doubts: dict[PersonId, list[PersonId]] = defaultdict(list)
-        for index, stranger in enumerate(strangers):
+        for index, contact in enumerate(contacts):
             candidates = result.candidates.get(index, ())
             if index in result.matches:
-                self.bind(*result.matches[index], stranger, now, full=full)
+                self.bind(*result.matches[index], contact, now, full=full)
             elif candidates and not self.is_complete:
-                self._postpone(stranger, now, full=full)
+                self._postpone(contact, now, full=full)
             else:
                 newcomer = self.add_newcomer(
-                    stranger, now, MatchedBy.UNSURE if candidates else MatchedBy.NEW, full=full
+                    contact, now, MatchedBy.UNSURE if candidates else MatchedBy.NEW, full=full
                 )
                 for candidate in candidates:
                     doubts[candidate].append(newcomer)
         for candidate, newcomers in doubts.items():
             self._close_person(candidate, newcomers)
 
-    def recognize(self, strangers: Sequence[ContactFacts]) -> MatchedContact:
+    def recognize(self, contacts: Sequence[ContactFacts]) -> MatchedContact:
         return match_contacts(
-            strangers,
+            contacts,
             self._table,
             self.pin_resolver,
             self.own_handle,
@@ -192,7 +194,7 @@ class ContactBinder:
 
     def _is_unlisted(self, person: Person) -> bool:
         """Returns whether the person was never in a directory."""
-        return person.stranger or person.matched_by == MatchedBy.PLACED
+        return person.stranger or person.matched_by == MatchedBy.MESSAGE
 
     def mark_removed(self, person: Person) -> None:
         if not person.removed:
@@ -217,9 +219,9 @@ class ContactBinder:
 
     def _record_events(self, person: Person, new: Person) -> None:
         was_added = (person.removed or person.stranger) and not (new.removed or new.stranger)
-        if was_added and person.matched_by != MatchedBy.PLACED and not self.is_first_directory:
+        if was_added and person.matched_by != MatchedBy.MESSAGE and not self.is_first_directory:
             self._table.add_event("contact_added", person.id, _event_fields(new))
-        elif person.matched_by != MatchedBy.PLACED and display_name(person) != display_name(new):
+        elif person.matched_by != MatchedBy.MESSAGE and display_name(person) != display_name(new):
             fields: dict[str, Json] = {"from": display_name(person), "to": display_name(new)}
             self._table.add_event("contact_renamed", person.id, fields)
 

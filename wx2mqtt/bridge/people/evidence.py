@@ -36,7 +36,7 @@ class MatchedBy(StrEnum):
     OWNER = "owner_decided"
     NEW = "new"
     UNSURE = "unsure"  # new, but perhaps a closed person
-    PLACED = "wrote"  # known only from a message
+    MESSAGE = "wrote"  # known only from a message
 
 
 class Traits(Protocol):

@@ -310,20 +310,20 @@ def _aliases_differ(traits: Traits, other_traits: Traits) -> bool:
 
 
 def _is_profile_informative(profile: Mapping[str, str]) -> bool:
-    """Returns whether the profile has two facts, not only the sex, which every second stranger shares."""
+    """Returns whether the profile has two facts, not only the sex, which every second person shares."""
     return len(profile) >= 2 and bool(profile.keys() - {"sex"})
 
 
 @dataclass(frozen=True, slots=True)
 class MatchedContact:
-    """By the index of a stranger: the person and the rule, or else the candidates."""
+    """By the index of an unknown contact: the person and the rule, or else the candidates."""
 
     matches: Mapping[int, tuple[PersonId, MatchedBy]] = field(default_factory=dict)
     candidates: Mapping[int, tuple[PersonId, ...]] = field(default_factory=dict)
 
 
 def match_contacts(
-    strangers: Sequence[ContactFacts],
+    unknown: Sequence[ContactFacts],
     table: PeopleTable,
     pin_resolver: PinResolver,
     owner: Handle | None,
@@ -331,11 +331,11 @@ def match_contacts(
     pending: Iterable[ContactFacts] = (),
     is_complete: bool,
 ) -> MatchedContact:
-    """Matches strangers to the people who have no contact in this login.
+    """Matches unknown contacts to the people who have no contact in this login.
 
     `pending` are further unmatched contacts; `is_complete` says that no contact is missing.
     """
-    handles = {stranger.handle for stranger in strangers}
+    handles = {contact.handle for contact in unknown}
     persons = [
         person for person in table.persons.values() if person.handle is None or person.handle not in handles
     ]
@@ -346,7 +346,7 @@ def match_contacts(
         return MatchedContact()
     present = (person for person in persons if person.handle is not None)
     contacts: list[Traits] = [
-        *strangers,
+        *unknown,
         *(contact for contact in pending if contact.handle not in handles),
         *present,
     ]
@@ -354,9 +354,9 @@ def match_contacts(
         MatchQuery(
             contacts=contacts,
             persons=persons,
-            open_contacts=[index for index, stranger in enumerate(strangers) if not stranger.permanent_id],
+            open_contacts=[index for index, contact in enumerate(unknown) if not contact.permanent_id],
             open_persons=open_persons,
-            claims=_claims(strangers, contacts, persons, table, pin_resolver, owner),
+            claims=_claims(unknown, contacts, persons, table, pin_resolver, owner),
             removed_persons={index for index, person in enumerate(persons) if person.removed},
             is_complete=is_complete,
         )
@@ -371,7 +371,7 @@ def match_contacts(
 
 
 def _claims(
-    strangers: Sequence[ContactFacts],
+    unknown: Sequence[ContactFacts],
     contacts: Sequence[Traits],
     persons: Sequence[Person],
     table: PeopleTable,
@@ -379,7 +379,7 @@ def _claims(
     owner: Handle | None,
 ) -> dict[int, int]:
     """Returns the claims of strong pins: the only contact that a pin matches is the person with its name."""
-    if not any(pin_resolver.may_match(stranger, owner) for stranger in strangers):
+    if not any(pin_resolver.may_match(contact, owner) for contact in unknown):
         return {}
     contact_indexes = {id(contact): index for index, contact in enumerate(contacts)}
     holders = {person.id: index for index, person in enumerate(persons) if person.pin}

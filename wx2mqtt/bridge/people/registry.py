@@ -1,7 +1,17 @@
 """The registry of people: a person or group keeps one topic level, though handles change with every login.
 
-Everything is in memory, without I/O and clock. Changes are returned as `PeopleUpdate`; the caller stores them
-before it relies on them.
+    handle     WeChat's id of a contact; web WeChat gives a new one at each login
+    level      the topic level of a person: `wife` in `in/wife`. A former level still leads to the person.
+    facts      what WeChat says about a contact, in normalised form (`evidence.py`)
+    pin        a name in the configuration, and how to recognise the person who gets it (`pins.py`)
+    newcomer   a person made from a contact that matches nobody who is known
+    closed     a known person who may be a newcomer: gets no messages until the owner decides (`assign`)
+    stranger   a person who is not among the contacts
+    removed    a person who is no contact any more
+
+`matching.py` decides who is who, `binding.py` applies that to the people in `table.py`. Everything is in
+memory, without I/O and clock. Changes are returned as `PeopleUpdate`; the caller stores them before it relies
+on them.
 """
 
 from __future__ import annotations
@@ -211,7 +221,7 @@ class PeopleRegistry:
         elif match is not None:
             binder.bind(*match, facts, now, full=False)
         else:
-            binder.add_newcomer(facts, now, MatchedBy.PLACED)
+            binder.add_newcomer(facts, now, MatchedBy.MESSAGE)
         return self._collect_update()
 
     def apply_rename(
@@ -286,7 +296,7 @@ class PeopleRegistry:
     def remove_stale(self, now: int) -> PeopleUpdate:
         """Removes newcomers and strangers of earlier logins who never wrote: nobody uses their levels."""
         for person in list(self._table.persons.values()):
-            is_temporary = person.stranger or person.matched_by in {MatchedBy.UNSURE, MatchedBy.PLACED}
+            is_temporary = person.stranger or person.matched_by in {MatchedBy.UNSURE, MatchedBy.MESSAGE}
             is_removable = is_temporary and not person.wrote and not person.pin
             if is_removable and person.handle is None and now - person.seen >= NEWCOMER_RETENTION_MS:
                 self._table.remove(person.id)
