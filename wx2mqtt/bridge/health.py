@@ -55,15 +55,15 @@ class BrokerCounters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthSnapshot:
-    """All facts about the health of an account at one time. Counters count since the start.
+    """All facts about the health of an account at one time, as `AccountComponents.snapshot` collects them.
 
-    Times are in milliseconds, sizes in bytes. `received` counts what was not published, by reason
-    (`InboundMessages.counts`, `filtered` for one), `results` by status and error code, `kinds` by
-    direction (`in`, `out`) and kind, `media` fetched files by state. `media_bytes` were fetched by this
-    account; `media_stored` are on the disk, of all accounts. `refused` are topics and filters that the
-    broker refuses, `stuck` loops past their deadline. `muted` is true when WeChat accepts messages but
-    may not deliver them. `held` is the number of commands that wait for a reply window, None for a
-    backend without them. `extra` is added to the payload as it is.
+    Times are in milliseconds, sizes in bytes. Counters count since the start. `received` counts what was not
+    published, by reason (`InboundMessages.counts`, `filtered` for one), `results` by status and error code,
+    `kinds` by direction (`in`, `out`) and kind, `media` fetched files by state. `media_bytes` were fetched by
+    this account; `media_stored` are on the disk, of all accounts. `refused` are topics and filters that the
+    broker refuses, `stuck` loops past their deadline. `muted` is true when WeChat accepts messages but may
+    not deliver them. `held` is the number of commands that wait for a reply window, None for a backend
+    without them. `extra` is added to the payload as it is.
     """
 
     now: int
