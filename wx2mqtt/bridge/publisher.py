@@ -10,7 +10,8 @@
 4. Acknowledged rows are marked in the journal, all of some milliseconds in one commit.
 
 Rows of one topic are published in the order of their ids. A row that the broker never takes is set aside: it
-stays in the journal, and no longer blocks the rows behind it.
+stays in the journal, and no longer blocks the rows behind it. That is a row too large for the broker, or one
+on which it disconnects `MAX_HEAD_DISCONNECTS` times in a row.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ log = structlog.get_logger(__name__)
 # PUBACKs that arrive within this time are marked with one commit.
 ACK_GATHER_SECONDS = 0.005
 
-# The rows of a topic are dropped when the broker has refused every one of them for this long.
+# The rows of a topic are dropped when the broker has refused every one of them for this long: its owner has a
+# week to correct the access rules. `DROP_REASON` says it in words.
 REFUSED_GIVE_UP_SECONDS = 7 * 86_400.0
 DROP_REASON = "refused by the broker for 7 days"
 

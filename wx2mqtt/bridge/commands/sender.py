@@ -1,5 +1,8 @@
 """Sends accepted commands to WeChat until each has its result: the loop over the queues of the chats.
 
+Before an attempt is made it is marked in the journal. After a crash the mark says that WeChat may have the
+message already; a command without a mark was certainly not sent.
+
 Chats are sent to in parallel, each by one task (`_run_queue`), which repeats: it asks `_next_step` what must
 happen to its queue now, and does that.
 
