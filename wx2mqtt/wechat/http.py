@@ -27,12 +27,14 @@ from enum import StrEnum
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Protocol, cast
+from urllib.request import getproxies
 
 import httpx
 
 from wx2mqtt.clock import Clock, loop_time
 from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
 from wx2mqtt.wechat.backend import CallObserver
+from wx2mqtt.wechat.http_transport import Http11Transport
 from wx2mqtt.wechat.json_reader import JsonObject, parse_json
 
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -50,10 +52,10 @@ RequestBody = bytes | AsyncIterable[bytes] | None
 
 
 class CallSpec(Protocol):
-    """The properties of a call that decide the error of a failed exchange.
+    """The properties of a call that decide its transport, and the error of a failed exchange.
 
     After an `is_delivery` call a lost answer leaves the outcome unknown. The server holds an `is_long_poll`
-    call until there is news.
+    call until there is news. An `is_frequent` call is made for every message or every poll.
     """
 
     @property
@@ -62,6 +64,8 @@ class CallSpec(Protocol):
     def is_delivery(self) -> bool: ...
     @property
     def is_long_poll(self) -> bool: ...
+    @property
+    def is_frequent(self) -> bool: ...
 
 
 class BadAnswer(Unreachable):
@@ -133,6 +137,8 @@ class HttpClient:
 
     `endpoint` is a base URL that replaces all hosts, or None. `observe` is called after every exchange.
     `text` returns the sentence for a key and the name of a call. `transport` replaces the network.
+
+    Frequent calls go over a transport of their own (`http_transport`), unless there is a proxy.
     """
 
     def __init__(
@@ -151,6 +157,10 @@ class HttpClient:
         self._observe = observe
         self._text = text
         self._transport = transport or create_transport(endpoint)
+        self._frequent_transport = self._transport
+        if transport is None and not (endpoint is None and has_proxy()):
+            self._frequent_transport = create_frequent_transport(endpoint)
+        self._parsed_urls: dict[str, tuple[str, httpx.URL]] = {}
 
     @asynccontextmanager
     async def exchange(
@@ -163,7 +173,7 @@ class HttpClient:
         outcome = "cancelled"
         started_at = self._clock.monotonic()
         try:
-            response = await self._send(url, headers, body, limits)
+            response = await self._send(call, url, headers, body, limits)
             outcome = str(response.status)
             try:
                 yield response
@@ -179,7 +189,7 @@ class HttpClient:
             self._observe(call.name, outcome, self._clock.monotonic() - started_at)
 
     async def _send(
-        self, url: str, headers: Mapping[str, str], body: RequestBody, limits: TimeLimits
+        self, call: CallSpec, url: str, headers: Mapping[str, str], body: RequestBody, limits: TimeLimits
     ) -> StreamedResponse:
         deadline = None if limits.whole is None else loop_time() + limits.whole
         timeout = {
@@ -190,17 +200,27 @@ class HttpClient:
         }
         request = httpx.Request(
             "GET" if body is None else "POST",
-            url,
+            self._parse_url(call, url) if call.is_frequent else url,
             content=body,
             headers={**self._headers, **headers},
             extensions={"timeout": timeout},
         )
+        transport = self._frequent_transport if call.is_frequent else self._transport
         async with asyncio.timeout(limits.head):
-            response = await self._transport.handle_async_request(request)
+            response = await transport.handle_async_request(request)
         return StreamedResponse(response, idle_seconds=limits.idle, deadline=deadline)
+
+    def _parse_url(self, call: CallSpec, url: str) -> httpx.URL:
+        """Returns the parsed URL. That of the last request of a call is kept: most calls never change it."""
+        text, parsed = self._parsed_urls.get(call.name, ("", None))
+        if parsed is None or text != url:
+            parsed = httpx.URL(url)
+            self._parsed_urls[call.name] = url, parsed
+        return parsed
 
     async def close(self) -> None:
         """Closes all connections."""
+        await self._frequent_transport.aclose()
         await self._transport.aclose()
 
     def _error_for(self, call: CallSpec, failure: ExchangeFailure) -> BackendError:
@@ -287,6 +307,19 @@ def create_transport(endpoint: str | None) -> httpx.AsyncBaseTransport:
     if endpoint is not None:
         return httpx.AsyncHTTPTransport(verify=context, limits=limits)
     return ProxiedTransport(context, limits)
+
+
+def create_frequent_transport(endpoint: str | None) -> httpx.AsyncBaseTransport:
+    """Returns the connections for frequent calls, without a proxy."""
+    return Http11Transport(
+        tls_context(endpoint), max_connections=MAX_CONNECTIONS, keep_alive_seconds=KEEP_ALIVE_SECONDS
+    )
+
+
+def has_proxy() -> bool:
+    """Returns whether the environment names a proxy, for any host; httpx looks for the same."""
+    proxies = getproxies()
+    return any(proxies.get(scheme) for scheme in ("http", "https", "all"))
 
 
 class ProxiedTransport(httpx.AsyncBaseTransport):

@@ -124,7 +124,8 @@ class Endpoint:
 
     `timeout` is in seconds for the whole exchange; for uploads and downloads it is the longest pause without
     a byte. `limit` is the maximum size of the answer in bytes. After an `is_delivery` call a lost answer
-    leaves the outcome unknown. The server holds an `is_long_poll` call until there is news.
+    leaves the outcome unknown. The server holds an `is_long_poll` call until there is news. An `is_frequent`
+    call is made for every message or poll.
     """
 
     name: str
@@ -133,6 +134,7 @@ class Endpoint:
     limit: int = MEGABYTE
     is_delivery: bool = False
     is_long_poll: bool = False
+    is_frequent: bool = False
 
 
 def _bot_endpoint(name: str, path: str = "", timeout: float = 10.0, limit: int = MEGABYTE) -> Endpoint:
@@ -158,9 +160,12 @@ GET_UPDATES = Endpoint(
     timeout=POLL_HOLD_SECONDS + POLL_GRACE_SECONDS,
     limit=32 * MEGABYTE,
     is_long_poll=True,
+    is_frequent=True,
 )
 
-SEND = Endpoint(name="sendmessage", path="/ilink/bot/sendmessage", timeout=15, is_delivery=True)
+SEND = Endpoint(
+    name="sendmessage", path="/ilink/bot/sendmessage", timeout=15, is_delivery=True, is_frequent=True
+)
 
 GET_CONFIG = _bot_endpoint("getconfig", timeout=5)
 

@@ -87,8 +87,8 @@ class Endpoint:
 
     For a download (`Transport.stream`) `timeout` bounds the time without a byte, and there is no limit. After
     an `is_delivery` call a lost answer leaves the outcome unknown. The server delays the answer of an
-    `is_long_poll` call. With `allows_redirect` the answer may have a redirect status, which is never
-    followed.
+    `is_long_poll` call. An `is_frequent` call is made for every message or poll. With `allows_redirect` the
+    answer may have a redirect status, which is never followed.
     """
 
     name: str
@@ -98,6 +98,7 @@ class Endpoint:
     limit: int = 4 * MEGABYTE
     is_delivery: bool = False
     is_long_poll: bool = False
+    is_frequent: bool = False
     allows_redirect: bool = False
 
 
@@ -141,13 +142,30 @@ BATCH_GET = Endpoint(
 
 # The server answers after 25 s at the latest; the official client waits 35 s (webwx 2.10.3).
 SYNC_CHECK = Endpoint(
-    name="synccheck", role=Role.PUSH, path=f"{PREFIX}/synccheck", timeout=35, is_long_poll=True
+    name="synccheck",
+    role=Role.PUSH,
+    path=f"{PREFIX}/synccheck",
+    timeout=35,
+    is_long_poll=True,
+    is_frequent=True,
 )
 
-SYNC = Endpoint(name="webwxsync", role=Role.BASE, path=f"{PREFIX}/webwxsync", timeout=15, limit=64 * MEGABYTE)
+SYNC = Endpoint(
+    name="webwxsync",
+    role=Role.BASE,
+    path=f"{PREFIX}/webwxsync",
+    timeout=15,
+    limit=64 * MEGABYTE,
+    is_frequent=True,
+)
 
 SEND_TEXT = Endpoint(
-    name="webwxsendmsg", role=Role.BASE, path=f"{PREFIX}/webwxsendmsg", timeout=15, is_delivery=True
+    name="webwxsendmsg",
+    role=Role.BASE,
+    path=f"{PREFIX}/webwxsendmsg",
+    timeout=15,
+    is_delivery=True,
+    is_frequent=True,
 )
 
 CHECK_UPLOAD = Endpoint(

@@ -1,0 +1,318 @@
+"""What the WeChat client knows after an exchange that failed: the same with both of its transports.
+
+`Unreachable` after a call that delivers a message means that it was certainly not delivered, `OutcomeUnknown` that
+nobody knows. No transport repeats a request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.http_server import (
+    HEAD,
+    SHORT_SECONDS,
+    TRANSPORTS,
+    Make,
+    Peer,
+    Script,
+    Server,
+    answers,
+    ask,
+    hangs,
+    opened,
+    own,
+    request_to,
+    says,
+    tls_contexts,
+    until,
+)
+from tests.unit.wechat.webwx.server import ManualClock
+from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
+from wx2mqtt.wechat.http import HttpClient, TimeLimits
+from wx2mqtt.wechat.http_transport import Http11Transport
+
+LIMIT_BYTES = 1000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """A call as `HttpClient` sees it."""
+
+    name: str = "send"
+    is_delivery: bool = True
+    is_long_poll: bool = False
+    is_frequent: bool = True
+
+
+async def closes(_: Peer) -> None:
+    """Ends the connection before the request was read."""
+
+
+async def resets(peer: Peer) -> None:
+    """Ends the connection with a RST before the request was read."""
+    peer.reset()
+
+
+async def resets_after_the_request(peer: Peer) -> None:
+    await peer.request()
+    peer.reset()
+
+
+async def resets_in_the_body(peer: Peer) -> None:
+    await peer.answer(HEAD + b"Content-Length: 5\r\n\r\nhe")
+    peer.reset()
+
+
+def stops(*pieces: bytes) -> Script:
+    """Says this much, and then nothing until the client gives up."""
+
+    async def script(peer: Peer) -> None:
+        await peer.answer(*pieces)
+        await peer.closed()
+
+    return script
+
+
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+BROKEN: dict[str, Script] = {
+    "closed before the request": closes,
+    "reset before the request": resets,
+    "closed after the request": says(b""),
+    "reset after the request": resets_after_the_request,
+    "closed in the status line": says(b"HTTP/1.1 20"),
+    "closed in the head": says(HEAD + b"Content-Len"),
+    "closed after 1xx": says(b"HTTP/1.1 100 Continue\r\n\r\n"),
+    "closed in the body": says(HEAD + b"Content-Length: 5\r\n\r\nhe"),
+    "closed in a chunk": says(CHUNKED + b"5\r\nhe"),
+    "closed before the last chunk": says(CHUNKED + b"5\r\nhello\r\n"),
+    "closed in the trailer": says(CHUNKED + b"5\r\nhello\r\n0\r\nX: "),
+    "reset in the body": resets_in_the_body,
+    "no HTTP": says(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"),
+    "a bad header": says(HEAD + b"no header\r\n\r\n"),
+    "a chunk without a size": says(CHUNKED + b"five\r\nhello\r\n0\r\n\r\n"),
+    "two lengths": says(HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\nok"),
+    "another protocol": says(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\n"),
+    "bad gzip": says(HEAD + b"Content-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"),
+    "a head without an end": says(HEAD + b"X: " + b"x" * 400_000),
+    "a head of many lines": says(HEAD + b"X: x\r\n" * 100_000),
+}
+LATE: dict[str, Script] = {
+    "hangs before the request": lambda peer: peer.closed(),
+    "hangs after the request": hangs,
+    "hangs in the head": stops(HEAD),
+    "hangs in the body": stops(HEAD + b"Content-Length: 5\r\n\r\nhe"),
+    "hangs in a chunk": stops(CHUNKED + b"5\r\nhe"),
+    "sends 1xx and hangs": stops(b"HTTP/1.1 100 Continue\r\n\r\n"),
+}
+UNUSABLE = {
+    **{name: (script, "broken_answer") for name, script in BROKEN.items()},
+    **{name: (script, "no_answer") for name, script in LATE.items()},
+    "too large": (says(HEAD + b"Content-Length: 1001\r\n\r\n" + b"x" * 1001), "too_large"),
+}
+
+
+@pytest.fixture(params=list(TRANSPORTS.values()), ids=list(TRANSPORTS))
+def make(request: pytest.FixtureRequest) -> Make:
+    """Makes either transport."""
+    made: Make = request.param
+    return made
+
+
+class Caller:
+    """A client with one transport; `outcomes` are what it reported."""
+
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self.outcomes: list[str] = []
+        self.client = HttpClient(
+            endpoint="http://wechat.test",
+            headers={"Accept-Encoding": "gzip"},
+            clock=ManualClock().as_clock(),
+            observe=lambda _call, outcome, _seconds: self.outcomes.append(outcome),
+            text=lambda key, _call: key,
+            transport=transport,
+        )
+
+    async def call(
+        self, url: str, call: Call, seconds: float = MAX_WAIT_SECONDS, *, idle: float | None = None
+    ) -> bytes:
+        limits = TimeLimits(idle=seconds if idle is None else idle, head=seconds, whole=seconds)
+        async with self.client.exchange(call, url, headers={}, body=b"{}", limits=limits) as response:
+            return await response.read(LIMIT_BYTES)
+
+
+@asynccontextmanager
+async def calling(transport: httpx.AsyncBaseTransport) -> AsyncIterator[Caller]:
+    caller = Caller(transport)
+    try:
+        yield caller
+    finally:
+        await caller.client.close()
+
+
+async def failed_call(make: Make, server: Server, name: str, *, call: Call, used: bool) -> list[str]:
+    """Makes a call whose answer cannot be used, first or second on its connection; returns the outcomes."""
+    async with calling(make()) as caller:
+        if used:
+            assert await caller.call(server.url, call) == b"ok"
+        with pytest.raises(OutcomeUnknown if call.is_delivery else Unreachable):
+            await caller.call(server.url, call, SHORT_SECONDS if name in LATE else MAX_WAIT_SECONDS)
+        return caller.outcomes
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+async def test_after_a_request_was_written_nobody_knows(make: Make, name: str) -> None:
+    script, outcome = UNUSABLE[name]
+    async with Server(script, answers).run() as server:
+        assert await failed_call(make, server, name, call=Call(), used=False) == [outcome]
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize("name", [name for name in UNUSABLE if "before the request" not in name])
+async def test_nor_on_a_connection_that_was_used_before_and_nothing_is_sent_twice(
+    make: Make, name: str
+) -> None:
+    script, outcome = UNUSABLE[name]
+
+    async def after_one_answer(peer: Peer) -> None:
+        await peer.answer()
+        await script(peer)
+
+    async with Server(after_one_answer, answers).run() as server:
+        assert await failed_call(make, server, name, call=Call(), used=True) == ["200", outcome]
+        assert (server.connections, len(server.requests)) == (1, 2)
+
+
+@pytest.mark.parametrize("name", UNUSABLE)
+async def test_a_call_that_delivers_nothing_can_be_made_again(make: Make, name: str) -> None:
+    script, outcome = UNUSABLE[name]
+    async with Server(script, answers).run() as server:
+        call = Call(is_delivery=False)
+        assert await failed_call(make, server, name, call=call, used=False) == [outcome]
+
+
+async def test_after_a_failure_the_next_call_has_a_connection_of_its_own(make: Make) -> None:
+    for script in (*BROKEN.values(), *LATE.values()):
+        async with Server(script, answers).run() as server, calling(make(connections=1)) as caller:
+            with pytest.raises(OutcomeUnknown):
+                await caller.call(server.url, Call(), SHORT_SECONDS)
+            assert await caller.call(server.url, Call()) == b"ok"
+            assert server.connections == 2
+
+
+# Certainly not sent
+
+
+async def test_without_a_connection_nothing_was_sent(make: Make) -> None:
+    async with Server(answers).run() as server:
+        gone = server.url
+    async with calling(make()) as caller:
+        for url in (
+            gone,
+            "http://no-such-host.invalid/",
+            "http://a..b/",
+            "ftp://127.0.0.1/",
+            "http://host\x00/",
+        ):
+            with pytest.raises(Unreachable):
+                await caller.call(url, Call())
+        assert set(caller.outcomes) == {"no_connection"}
+
+
+async def test_without_a_free_connection_nothing_was_sent(make: Make) -> None:
+    async with Server(hangs).run() as server, calling(make(connections=1)) as caller:
+        first = asyncio.create_task(caller.call(server.url, Call()))
+        await until(lambda: bool(server.requests))
+        with pytest.raises(BackendError) as failure:
+            await caller.call(server.url, Call(), MAX_WAIT_SECONDS, idle=SHORT_SECONDS)
+        assert (type(failure.value), len(server.requests)) == (Unreachable, 1)
+        first.cancel()
+        await asyncio.wait([first])
+
+
+async def test_without_the_right_certificate_nothing_was_sent(make: Make) -> None:
+    served, _ = tls_contexts()
+    _, trusting_another = tls_contexts()
+    async with Server(answers).run(served) as server, calling(make(trusting_another)) as caller:
+        with pytest.raises(Unreachable):
+            await caller.call(server.url, Call())
+        assert (caller.outcomes, server.requests) == (["no_connection"], [])
+
+
+@pytest.mark.parametrize("headers", [{"X": "a\r\nb"}, {"X": "a\x00b"}, {"a b": "c"}])
+async def test_a_request_that_is_no_http_is_not_sent(make: Make, headers: dict[str, str]) -> None:
+    async with Server(answers).run() as server, opened(make()) as transport:
+        request = request_to(server.url)
+        request.headers.update(headers)
+        with pytest.raises(httpx.LocalProtocolError):
+            await transport.handle_async_request(request)
+        assert await ask(transport, server.url) == (200, b"ok")
+        assert len(server.requests) == 1
+
+
+async def test_nor_is_the_head_of_a_request_whose_body_is_wrong() -> None:
+    """httpx has sent the head by then."""
+    received: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        received.append(await peer.reader.read())
+
+    async with Server(script).run() as server, opened(own()) as transport:
+        request = request_to(server.url)
+        request.headers["Content-Length"] = "1"
+        with pytest.raises(httpx.LocalProtocolError):
+            await transport.handle_async_request(request)
+        await until(lambda: bool(received))
+        assert received == [b""]
+
+
+# A server that does not read
+
+
+async def test_a_request_that_is_not_taken_in_time(make: Make) -> None:
+    async def script(peer: Peer) -> None:
+        await until(lambda: given_up)
+
+    given_up = False
+    async with Server(script).run() as server, opened(make()) as transport:
+        with pytest.raises(httpx.WriteTimeout):
+            await ask(transport, server.url, b"x" * 50_000_000, write=SHORT_SECONDS)
+        given_up = True
+
+
+@pytest.mark.parametrize("ending", ["stays open", "ends"])
+async def test_an_answer_that_comes_before_the_request_was_read_is_an_answer(make: Make, ending: str) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        await peer.say(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+        if ending == "ends":
+            peer.writer.write_eof()
+        await peer.reader.readexactly(5_000_000)
+        await answers(peer)
+
+    async with Server(script, answers).run() as server, opened(make()) as transport:
+        assert await ask(transport, server.url, b"x" * 5_000_000) == (413, b"no")
+        assert await ask(transport, server.url) == (200, b"ok")
+
+
+async def test_a_connection_that_is_gone_before_its_answer_was_read() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        await peer.say(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+        peer.writer.write_eof()
+        await peer.closed()
+
+    async with Server(script, answers).run() as server, opened(own()) as transport:
+        response = await transport.handle_async_request(request_to(server.url, b"x" * 5_000_000))
+        assert isinstance(transport, Http11Transport)
+        (connection,) = transport._busy
+        await until(lambda: connection._is_lost)
+        assert await response.aread() == b"no"
+        await response.aclose()
+        assert await ask(transport, server.url) == (200, b"ok")

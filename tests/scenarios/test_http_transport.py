@@ -1,0 +1,357 @@
+"""The two transports of the WeChat client against a server that does what a test says: exchanges and connections.
+
+What both must do alike runs on both: `own` for frequent calls, `httpx` for all others and behind a proxy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hashlib
+import socket
+import ssl
+import struct
+from dataclasses import dataclass
+
+import httpx
+import pytest
+
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.http_server import (
+    ANSWER,
+    HEAD,
+    SHORT_SECONDS,
+    TRANSPORTS,
+    Make,
+    Peer,
+    Server,
+    answers,
+    ask,
+    hangs,
+    of_httpx,
+    opened,
+    own,
+    request_to,
+    says,
+    tls_contexts,
+    until,
+)
+from wx2mqtt.wechat.http_connection import MAX_BUFFERED_BYTES, MAX_PIECE_BYTES
+from wx2mqtt.wechat.http_transport import Http11Transport
+
+
+@pytest.fixture(params=list(TRANSPORTS.values()), ids=list(TRANSPORTS))
+def make(request: pytest.FixtureRequest) -> Make:
+    """Makes either transport."""
+    made: Make = request.param
+    return made
+
+
+# Answers
+
+
+@dataclass(frozen=True, kw_only=True)
+class Framing:
+    """An answer as it is sent, and whether another exchange may follow on the connection."""
+
+    pieces: tuple[bytes, ...]
+    body: bytes = b"hello"
+    status: int = 200
+    stays: bool = True
+
+
+CHUNKS = b"2\r\nhe\r\n3;name=value\r\nllo\r\n0\r\nTrailer: x\r\n\r\n"
+FRAMINGS = {
+    "length": Framing(pieces=(HEAD + b"Content-Length: 5\r\n\r\nhello",)),
+    "length, byte by byte": Framing(
+        pieces=tuple(bytes([byte]) for byte in HEAD + b"Content-Length: 5\r\n\r\nhello")
+    ),
+    "head and body apart": Framing(pieces=(HEAD + b"Content-Length: 5\r\n\r\n", b"hello")),
+    "chunked": Framing(pieces=(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + CHUNKS,)),
+    "chunked, in pieces": Framing(
+        pieces=(
+            HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\nh",
+            b"e\r\n3;name=value\r\nllo\r\n0\r",
+            b"\n\r\n",
+        )
+    ),
+    "until the end": Framing(pieces=(HEAD + b"\r\nhello",), stays=False),
+    "HTTP/1.0": Framing(pieces=(b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nhello",), stays=False),
+    "Connection: close": Framing(
+        pieces=(HEAD + b"Connection: close\r\nContent-Length: 5\r\n\r\nhello",), stays=False
+    ),
+    "nothing": Framing(pieces=(HEAD + b"Content-Length: 0\r\n\r\n",), body=b""),
+    "204": Framing(pieces=(b"HTTP/1.1 204 No Content\r\n\r\n",), body=b"", status=204),
+    "no reason": Framing(pieces=(b"HTTP/1.1 503\r\nContent-Length: 5\r\n\r\nhello",), status=503),
+    "after 1xx": Framing(
+        pieces=(
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n",
+            HEAD + b"Content-Length: 5\r\n\r\nhello",
+        )
+    ),
+    "gzip": Framing(
+        pieces=(
+            HEAD
+            + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(gzip.compress(b"hello", mtime=0)),
+            gzip.compress(b"hello", mtime=0),
+        )
+    ),
+}
+
+
+@pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS)
+async def test_an_answer_is_read_in_every_form(make: Make, framing: Framing) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.answer(*framing.pieces)
+        if framing.stays:
+            await answers(peer)
+
+    async with Server(script, answers).run() as server, opened(make()) as transport:
+        assert await ask(transport, server.url) == (framing.status, framing.body)
+        assert await ask(transport, server.url) == (200, b"ok")
+        assert server.connections == (1 if framing.stays else 2)
+
+
+@pytest.mark.parametrize("body", [None, b"", b"{}", b"x" * 300_000], ids=["GET", "empty", "short", "long"])
+async def test_both_transports_send_the_same_bytes(body: bytes | None) -> None:
+    async with Server(answers).run() as server:
+        for transport in (own(), of_httpx()):
+            async with opened(transport):
+                await ask(transport, f"{server.url}/a/b?c=%E4%BD%A0&d=e%2Bf", body)
+    assert server.requests[0] == server.requests[1]
+    assert server.requests[0].endswith(body or b"\r\n\r\n")
+
+
+async def test_a_large_body_is_received_in_small_pieces_and_only_as_fast_as_it_is_read() -> None:
+    content = b"0123456789abcdef" * (1 << 18)
+
+    async def script(peer: Peer) -> None:
+        await peer.answer(HEAD + b"Content-Length: %d\r\n\r\n" % len(content), content)
+
+    async with Server(script).run() as server, opened(own()) as transport:
+        response = await transport.handle_async_request(request_to(server.url))
+        assert isinstance(transport, Http11Transport)
+        (connection,) = transport._busy
+        await until(lambda: connection._is_reading_paused)
+        assert connection._received_size <= MAX_BUFFERED_BYTES + (256 << 10)  # what asyncio reads at once
+        pieces = [piece async for piece in response.aiter_raw()]
+        assert max(map(len, pieces)) <= 2 * MAX_PIECE_BYTES
+        assert hashlib.sha256(b"".join(pieces)).digest() == hashlib.sha256(content).digest()
+
+
+# Connections
+
+
+async def test_a_connection_is_used_again_for_its_server_only(make: Make) -> None:
+    async with Server(answers).run() as first, Server(answers).run() as second, opened(make()) as transport:
+        for _ in range(3):
+            await ask(transport, first.url)
+            await ask(transport, second.url)
+        assert (first.connections, second.connections) == (1, 1)
+
+
+async def test_a_connection_that_was_idle_for_too_long_is_not_used_again(make: Make) -> None:
+    async with Server(answers).run() as server, opened(make(keep_alive=0.0)) as transport:
+        await ask(transport, server.url)
+        await ask(transport, server.url)
+        assert server.connections == 2
+
+
+async def test_requests_at_once_have_a_connection_each_up_to_the_limit(make: Make) -> None:
+    go = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        while True:
+            await peer.request()
+            await go.wait()
+            await peer.say(ANSWER)
+
+    async with Server(script).run() as server, opened(make(connections=3)) as transport:
+        asked = [asyncio.create_task(ask(transport, server.url)) for _ in range(10)]
+        await until(lambda: len(server.requests) == 3)
+        with pytest.raises(httpx.PoolTimeout):
+            await ask(transport, server.url, pool=SHORT_SECONDS)
+        assert len(server.requests) == 3
+        go.set()
+        assert await asyncio.gather(*asked) == [(200, b"ok")] * 10
+        assert server.connections == 3
+
+
+async def test_an_idle_connection_to_another_server_gives_way(make: Make) -> None:
+    left = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.answer()
+        await peer.closed()
+        left.set()
+
+    async with (
+        Server(script).run() as first,
+        Server(answers).run() as second,
+        opened(make(connections=1)) as transport,
+    ):
+        await ask(transport, first.url)
+        await ask(transport, second.url)
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
+            await left.wait()
+
+
+@pytest.mark.parametrize("end", ["close", "reset"])
+async def test_an_idle_connection_that_the_server_has_ended_is_not_used(make: Make, end: str) -> None:
+    """Also where the event loop has not seen the end yet: it has no turn between the end and the request."""
+    loop = asyncio.get_running_loop()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+
+        async def serve() -> socket.socket:
+            connection, _ = await loop.sock_accept(listener)
+            assert await loop.sock_recv(connection, 65536)
+            await loop.sock_sendall(connection, ANSWER)
+            return connection
+
+        async with opened(make()) as transport:
+            url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            serving = asyncio.create_task(serve())
+            await ask(transport, url, None)
+            connection = await serving
+            serving = asyncio.create_task(serve())
+            if end == "reset":
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            connection.close()
+            assert await ask(transport, url, None) == (200, b"ok")
+            (await serving).close()
+
+
+async def test_bytes_that_nobody_asked_for_are_no_answer() -> None:
+    """They come with an answer, or later; a connection with such bytes is not used again."""
+    late = asyncio.Event()
+
+    async def with_the_answer(peer: Peer) -> None:
+        await peer.answer(ANSWER + ANSWER.replace(b"ok", b"NO"))
+        await peer.closed()
+
+    async def afterwards(peer: Peer) -> None:
+        await peer.answer()
+        await peer.say(ANSWER.replace(b"ok", b"NO"))
+        await peer.closed()
+        late.set()
+
+    async with Server(with_the_answer, afterwards, answers).run() as server, opened(own()) as transport:
+        assert await ask(transport, server.url) == (200, b"ok")
+        assert await ask(transport, server.url) == (200, b"ok")
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
+            await late.wait()
+        assert await ask(transport, server.url) == (200, b"ok")
+        assert server.connections == 3
+
+
+async def test_a_connection_whose_answer_was_not_read_is_not_used_again(make: Make) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.answer(HEAD + b"Content-Length: 5\r\n\r\nhe")
+        await peer.closed()
+
+    async with Server(script, answers).run() as server, opened(make()) as transport:
+        response = await transport.handle_async_request(request_to(server.url))
+        await response.aclose()
+        assert await ask(transport, server.url) == (200, b"ok")
+        assert server.connections == 2
+
+
+async def test_closing_ends_idle_connections_and_exchanges(make: Make) -> None:
+    ended: list[str] = []
+
+    async def script(peer: Peer) -> None:
+        if b"/idle" in await peer.request():
+            await peer.say(ANSWER)
+        await peer.closed()
+        ended.append("connection")
+
+    async with Server(script).run() as server, opened(make()) as transport:
+        hanging = asyncio.create_task(ask(transport, f"{server.url}/hangs"))
+        await ask(transport, f"{server.url}/idle")
+        await until(lambda: len(server.requests) == 2)
+        await transport.aclose()
+        with pytest.raises((httpx.ReadError, httpx.RemoteProtocolError)):
+            await hanging
+        await until(lambda: len(ended) == 2)
+
+
+@pytest.mark.parametrize("moment", ["head", "body"])
+async def test_an_exchange_that_is_cancelled_leaves_no_connection_behind(make: Make, moment: str) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.answer(
+            *([b"HTTP/1.1 200"] if moment == "head" else [HEAD + b"Content-Length: 5\r\n\r\nhe"])
+        )
+        reached.set()
+        await peer.closed()
+
+    reached = asyncio.Event()
+    async with Server(script, answers).run() as server, opened(make(connections=1)) as transport:
+        task = asyncio.create_task(ask(transport, server.url))
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
+            await reached.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await ask(transport, server.url, pool=MAX_WAIT_SECONDS) == (200, b"ok")
+        assert server.connections == 2
+
+
+async def test_a_wait_for_a_connection_that_is_cancelled_takes_no_slot(make: Make) -> None:
+    async with Server(hangs, answers).run() as server, opened(make(connections=1)) as transport:
+        first = asyncio.create_task(ask(transport, server.url))
+        await until(lambda: bool(server.requests))
+        second = asyncio.create_task(ask(transport, server.url))
+        await asyncio.sleep(0)
+        for task in (second, first):
+            task.cancel()
+        await asyncio.wait([first, second])
+        assert await ask(transport, server.url) == (200, b"ok")
+
+
+# TLS
+
+
+async def test_a_server_with_tls_answers_again_and_again(make: Make) -> None:
+    served, trusting = tls_contexts()
+    async with Server(answers).run(served) as server, opened(make(trusting)) as transport:
+        for body in (None, b"{}", b"x" * 1_000_000):
+            assert await ask(transport, server.url, body) == (200, b"ok")
+        assert server.connections == 1
+        assert server.requests[-1].endswith(b"x" * 1_000_000)
+
+
+@pytest.mark.parametrize("framing", FRAMINGS.values(), ids=FRAMINGS)
+async def test_an_answer_is_read_in_every_form_by_tls(framing: Framing) -> None:
+    served, trusting = tls_contexts()
+    async with (
+        Server(says(*framing.pieces), answers).run(served) as server,
+        opened(own(trusting)) as transport,
+    ):
+        assert await ask(transport, server.url) == (framing.status, framing.body)
+        assert await ask(transport, server.url) == (200, b"ok")
+
+
+@pytest.mark.parametrize("reason", ["another authority", "another name"])
+async def test_a_certificate_that_is_not_valid_means_that_nothing_was_sent(make: Make, reason: str) -> None:
+    served, trusting = tls_contexts("localhost" if reason == "another authority" else "elsewhere.test")
+    client = tls_contexts()[1] if reason == "another authority" else trusting
+    async with Server(answers).run(served) as server, opened(make(client)) as transport:
+        with pytest.raises(httpx.ConnectError):
+            await ask(transport, server.url)
+        assert server.requests == []
+
+
+@pytest.mark.parametrize("script", ["hangs", "closes", "talks"])
+async def test_a_tls_handshake_that_fails_means_that_nothing_was_sent(make: Make, script: str) -> None:
+    async def serve(peer: Peer) -> None:
+        if script == "talks":
+            await peer.say(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        if script == "hangs":
+            await peer.closed()
+
+    async with Server(serve).run() as server, opened(make(ssl.create_default_context())) as transport:
+        url = server.url.replace("http:", "https:")
+        with pytest.raises((httpx.ConnectError, httpx.ConnectTimeout)) as failure:
+            await ask(transport, url, connect=SHORT_SECONDS if script == "hangs" else MAX_WAIT_SECONDS)
+        assert failure.type is (httpx.ConnectTimeout if script == "hangs" else httpx.ConnectError)

@@ -1,0 +1,198 @@
+"""A scripted HTTP server, byte by byte, for what no real one does on demand; and the two transports that meet it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import httpx
+import trustme
+
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from wx2mqtt.wechat.http_transport import Http11Transport
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+ANSWER = HEAD + b"Content-Length: 2\r\n\r\nok"
+
+
+# A wait that a test is about; the others are bounded by `MAX_WAIT_SECONDS`.
+SHORT_SECONDS = 0.05
+
+
+class Peer:
+    """One connection as the server sees it."""
+
+    def __init__(self, server: Server, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._server = server
+        self.reader = reader
+        self.writer = writer
+
+    async def request(self) -> bytes:
+        """Reads a request whole, and returns it."""
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        _, _, length = head.lower().partition(b"content-length: ")
+        body = await self.reader.readexactly(int(length.split(b"\r\n")[0])) if length else b""
+        self._server.requests.append(head + body)
+        return head + body
+
+    async def say(self, *pieces: bytes) -> None:
+        """Sends each piece for itself."""
+        for piece in pieces:
+            self.writer.write(piece)
+            await self.writer.drain()
+
+    async def answer(self, *pieces: bytes) -> None:
+        """Reads a request and answers it."""
+        await self.request()
+        await self.say(*(pieces or (ANSWER,)))
+
+    async def closed(self) -> None:
+        """Waits until the client has closed the connection, whatever it says until then."""
+        with contextlib.suppress(ConnectionError):
+            await self.reader.read()
+
+    def reset(self) -> None:
+        """Ends the connection with a RST."""
+        line: socket.socket = self.writer.get_extra_info("socket")
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+
+Script = Callable[[Peer], Awaitable[None]]
+
+
+class Server:
+    """Runs a script for each connection in turn, the last one for all further ones; then closes it.
+
+    An error in a script fails the test.
+    """
+
+    def __init__(self, *scripts: Script) -> None:
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self.url = ""
+        self._scripts = scripts
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: list[asyncio.StreamWriter] = []
+
+    @asynccontextmanager
+    async def run(self, context: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+        server = await asyncio.start_server(self._meet, "127.0.0.1", 0, ssl=context)
+        scheme, name = ("http", "127.0.0.1") if context is None else ("https", "localhost")
+        self.url = f"{scheme}://{name}:{server.sockets[0].getsockname()[1]}"
+        try:
+            yield self
+        finally:
+            server.close()
+            for task in self._tasks:
+                task.cancel()
+            results = await asyncio.gather(*self._tasks, return_exceptions=True)
+            for writer in self._writers:
+                if not writer.is_closing():
+                    writer.transport.abort()
+            await asyncio.sleep(0)
+        assert [error for error in results if isinstance(error, Exception)] == []
+
+    def _meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        script = self._scripts[min(self.connections, len(self._scripts) - 1)]
+        self.connections += 1
+        self._writers.append(writer)
+        self._tasks.add(asyncio.create_task(self._serve(script, Peer(self, reader, writer))))
+
+    async def _serve(self, script: Script, peer: Peer) -> None:
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await script(peer)
+        peer.writer.close()
+
+
+async def answers(peer: Peer) -> None:
+    """Answers all requests of a connection."""
+    while True:
+        await peer.answer()
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Waits until a condition holds that no event tells."""
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
+        while not condition():  # noqa: ASYNC110 - there is no event
+            await asyncio.sleep(0)
+
+
+async def hangs(peer: Peer) -> None:
+    """Reads a request and says nothing until the client gives up."""
+    await peer.request()
+    await peer.closed()
+
+
+def says(*pieces: bytes) -> Script:
+    """Answers one request with these bytes, and then the connection ends."""
+
+    async def script(peer: Peer) -> None:
+        await peer.answer(*pieces)
+
+    return script
+
+
+def own(
+    context: ssl.SSLContext | None = None, *, connections: int = 20, keep_alive: float = 60.0
+) -> Http11Transport:
+    return Http11Transport(
+        context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+        max_connections=connections,
+        keep_alive_seconds=keep_alive,
+    )
+
+
+def of_httpx(
+    context: ssl.SSLContext | None = None, *, connections: int = 20, keep_alive: float = 60.0
+) -> httpx.AsyncHTTPTransport:
+    limits = httpx.Limits(
+        max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=keep_alive
+    )
+    return httpx.AsyncHTTPTransport(verify=context or True, limits=limits, trust_env=False)
+
+
+Make = Callable[..., httpx.AsyncBaseTransport]
+TRANSPORTS: dict[str, Make] = {"own": own, "httpx": of_httpx}
+
+
+@asynccontextmanager
+async def opened(transport: httpx.AsyncBaseTransport) -> AsyncIterator[httpx.AsyncBaseTransport]:
+    try:
+        yield transport
+    finally:
+        await transport.aclose()
+
+
+def request_to(url: str, body: bytes | None = b"{}", **seconds: float) -> httpx.Request:
+    timeout = dict.fromkeys(("connect", "read", "write", "pool"), MAX_WAIT_SECONDS) | seconds
+    headers = {"User-Agent": "Mozilla/5.0", "Accept-Encoding": "gzip", "Cookie": "a=1; b=2"}
+    method = "GET" if body is None else "POST"
+    return httpx.Request(method, url, content=body, headers=headers, extensions={"timeout": timeout})
+
+
+async def ask(
+    transport: httpx.AsyncBaseTransport, url: str, body: bytes | None = b"{}", **seconds: float
+) -> tuple[int, bytes]:
+    """Makes one exchange; `seconds` are timeouts."""
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
+        response = await transport.handle_async_request(request_to(url, body, **seconds))
+        try:
+            return response.status_code, await response.aread()
+        finally:
+            await response.aclose()
+
+
+def tls_contexts(name: str = "localhost") -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """Returns the contexts of a server with a certificate for `name`, and of a client that trusts it."""
+    authority = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(server)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    return server, client
