@@ -1,5 +1,5 @@
-"""Without an endpoint the real names are used, by TLS, through the proxy of the environment (HTTPS_PROXY,
-SSL_CERT_FILE): of both backends.
+"""TLS to WeChat, of both backends. Without an endpoint the real names are used, through the proxy of the environment
+(HTTPS_PROXY, SSL_CERT_FILE). With one the bridge connects to it itself, and has another transport for most calls.
 """
 
 from __future__ import annotations
@@ -31,8 +31,13 @@ def by_tls(phone: Any, url: str, ca: Path) -> None:
 
 
 @asynccontextmanager
-async def far_away(folder: Path, kind: type[Home]) -> AsyncIterator[tuple[Home, Tunnel, dict[str, str]]]:
-    """A home whose WeChat is where it is in truth, behind a proxy; and the environment that leads there."""
+async def far_away(
+    folder: Path, kind: type[Home], *, by_proxy: bool = True
+) -> AsyncIterator[tuple[Home, Tunnel, dict[str, str]]]:
+    """A home whose WeChat is where it is in truth, behind a proxy; and the environment that leads there.
+
+    Or else one that has an endpoint, with TLS, to which no proxy leads.
+    """
     tls = folder / "tls"
     async with Simulator(tls=tls) as simulator, tunnel(simulator.port) as proxy:
         with mosquitto(folder / "mosquitto") as broker, Ear(broker.port) as ear:
@@ -43,7 +48,8 @@ async def far_away(folder: Path, kind: type[Home]) -> AsyncIterator[tuple[Home, 
                     by_tls(phone, simulator.url, tls / "ca.pem")
             await home.phone.post("settings", strict=True)
             settings = home.settings()
-            del settings["accounts"]["home"]["endpoint"]
+            if by_proxy:
+                del settings["accounts"]["home"]["endpoint"]
             home.bridge.configure(settings)
             env = {"HTTPS_PROXY": proxy.url, "SSL_CERT_FILE": str(tls / "ca.pem"), "NO_PROXY": ""}
             try:
@@ -102,3 +108,49 @@ async def test_without_the_right_certificates_nothing_is_said(tmp_path: Path):
         state = await home.body("wx/login/state", state="interrupted")
         assert "no connection to WeChat" in state["reason"]
         assert (await home.phone.get("ilink/state"))["codes"] == []
+
+
+LOST = ("drop_answer", "reset", "truncate", "bad_status_line", "empty")
+REFUSED = (("status", 503), ("ret", -1))
+
+
+@pytest.mark.usefixtures("with_mosquitto")
+@pytest.mark.parametrize("by_proxy", [True, False], ids=["by the proxy", "directly"])
+async def test_web_wechat_says_the_same_of_a_send_by_either_transport(tmp_path: Path, by_proxy: bool):
+    async with far_away(tmp_path, Home, by_proxy=by_proxy) as (home, proxy, env):
+        home.bridge.start(**env)
+        await home.phone.wait("code")
+        await home.phone.post("scan")
+        await home.phone.post("confirm")
+        await home.body("wx/login/state", state="online")
+        for kind in LOST:
+            await home.phone.post("fault", endpoint="webwxsendmsg", kind=kind)
+            result = await home.tell("wife", f"lost by {kind}")
+            assert (result["status"], result["duplicate_possible"]) == ("sent", True)
+        for kind, value in REFUSED:
+            await home.phone.post("fault", endpoint="webwxsendmsg", kind=kind, value=value)
+            result = await home.tell("wife", f"refused by {kind}")
+            assert (result["status"], result["duplicate_possible"]) == ("sent", False)
+        sent = await home.phone.get("sent")
+        assert len([message for message in sent if message["delivered"]]) == len(LOST) + len(REFUSED)
+        assert bool(proxy.hosts) is by_proxy
+
+
+@pytest.mark.usefixtures("with_mosquitto")
+@pytest.mark.parametrize("by_proxy", [True, False], ids=["by the proxy", "directly"])
+async def test_ilink_says_the_same_of_a_send_by_either_transport(tmp_path: Path, by_proxy: bool):
+    async with far_away(tmp_path, ILinkHome, by_proxy=by_proxy) as (home, proxy, env):
+        assert isinstance(home, ILinkHome)
+        home.bridge.start(**env)
+        await home.scan()
+        await home.body("wx/login/state", state="online")
+        await home.bot.write("hello")
+        await home.body("wx/in/me", text="hello")
+        for kind in LOST[:3]:
+            await home.phone.post("fault", endpoint="sendmessage", kind=kind)
+            result = await home.tell("me", f"lost by {kind}")
+            assert (result["status"], result["duplicate_possible"]) == ("sent", True)
+        await home.phone.post("fault", endpoint="sendmessage", kind="status", value=503)
+        result = await home.tell("me", "refused")
+        assert (result["status"], result["duplicate_possible"]) == ("sent", False)
+        assert bool(proxy.hosts) is by_proxy
