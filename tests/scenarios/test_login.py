@@ -47,8 +47,11 @@ def before_state(home: Home) -> int:
 async def test_where_no_code_is_needed_stands_a_picture_that_says_so(home: Home, language: str):
     home.bridge.configure(home.settings(language=language))
     since = home.ear.count
-    await home.log_in()
-    old = await url_after(home, since)
+    home.bridge.start()
+    old = await url_after(home, since)  # it is never published if the scan comes before
+    await home.phone.post("scan")
+    await home.phone.post("confirm")
+    await home.body(STATE, state="online", since=since)
     online = home.ear.on(STATE)[-1].body
     assert online["reason"] == ("logged in as 王小明" if language == "en" else "已登录:王小明")
     assert "qr_expires" not in online
