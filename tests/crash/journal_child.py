@@ -1,6 +1,6 @@
 """Uses a journal until it is killed, and says on standard output what it was told is on the disk.
 
-Run as `python -m tests.crash.journal_child FOLDER POINT COUNT`: it kills itself at the COUNT-th time that the
+`run([FOLDER, POINT, COUNT])`, in a process of its own: it kills itself at the COUNT-th time that the
 writing thread reaches POINT; POINT `-` leaves the killing to others.
 """
 
@@ -11,7 +11,6 @@ import itertools
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 
 from wx2mqtt.model import ChatKind, Command, Cursor, PersonId, Result, SendKey, Status
@@ -156,5 +155,6 @@ async def main(folder: Path, point: str, count: int) -> None:
     await asyncio.gather(receive(journal), command(journal), publish(journal))
 
 
-if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+def run(arguments: list[str]) -> None:
+    folder, point, count = arguments
+    asyncio.run(main(Path(folder), point, int(count)))

@@ -1,6 +1,6 @@
 """Fetches, sends, prunes and does deeds until it is killed, and says what it was told is on the disk.
 
-Run as `python -m tests.crash.media_child FOLDER POINT COUNT`, as `journal_child`. Besides the points around each
+`run([FOLDER, POINT, COUNT])`, as in `journal_child`. Besides the points around each
 commit there are `before:` and `after:` `write`, `fsync`, `rename` and `folder` of a file of bytes.
 """
 
@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -196,5 +195,6 @@ async def main(folder: Path, point: str, count: int) -> None:
     await asyncio.gather(life.receive(), life.send(), life.deeds(), life.prune())
 
 
-if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
+def run(arguments: list[str]) -> None:
+    folder, point, count = arguments
+    asyncio.run(main(Path(folder), point, int(count)))

@@ -10,16 +10,17 @@ import json
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from tests.crash import journal_child
 from tests.crash.journal_child import BATCH
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.effort import chaos, effort
+from tests.support.forks import ForkedProgram
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
@@ -67,18 +68,16 @@ class Left:
     doubtful: set[str]
 
 
-def _start(folder: Path, point: str, count: int) -> subprocess.Popen[str]:
-    arguments = [sys.executable, "-m", "tests.crash.journal_child", str(folder), point, str(count)]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+def _start(folder: Path, point: str, count: int) -> ForkedProgram:
+    return ForkedProgram([str(folder), point, str(count)], main=journal_child.run)
 
 
-def _listen(process: subprocess.Popen[str]) -> Told:
+def _listen(process: ForkedProgram) -> Told:
     told = Told()
-    assert process.stdout is not None
     for line in process.stdout:
         told.add(line)
-    with process:
-        assert process.wait() == -signal.SIGKILL
+    process.stdout.close()
+    assert process.wait(MAX_WAIT_SECONDS) == -signal.SIGKILL
     return told
 
 
@@ -170,7 +169,6 @@ def test_killed_at_random_moments_again_and_again(tmp_path: Path) -> None:
         folder = tmp_path / str(attempt)
         folder.mkdir()
         process = _start(folder, "-", 0)
-        assert process.stdout is not None
         told = Told()
         for _ in range(dice.randrange(1, 400)):
             told.add(process.stdout.readline())

@@ -8,8 +8,6 @@ import json
 import random
 import signal
 import sqlite3
-import subprocess
-import sys
 from collections import Counter
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -17,8 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.crash import media_child
 from tests.crash.media_child import data, mark
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.effort import chaos, effort
+from tests.support.forks import ForkedProgram
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
@@ -61,17 +62,15 @@ class Left:
     blobs: Blobs
 
 
-def _start(folder: Path, point: str, count: int) -> subprocess.Popen[str]:
-    arguments = [sys.executable, "-m", "tests.crash.media_child", str(folder), point, str(count)]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+def _start(folder: Path, point: str, count: int) -> ForkedProgram:
+    return ForkedProgram([str(folder), point, str(count)], main=media_child.run)
 
 
-def _listen(process: subprocess.Popen[str], told: Told) -> Told:
-    assert process.stdout is not None
+def _listen(process: ForkedProgram, told: Told) -> Told:
     for line in process.stdout:
         told.add(line)
-    with process:
-        assert process.wait() == -signal.SIGKILL
+    process.stdout.close()
+    assert process.wait(MAX_WAIT_SECONDS) == -signal.SIGKILL
     return told
 
 
@@ -174,7 +173,6 @@ def test_killed_at_random_moments(tmp_path: Path) -> None:
         folder = tmp_path / str(attempt)
         folder.mkdir()
         process, told = _start(folder, "-", 0), Told()
-        assert process.stdout is not None
         for _ in range(dice.randrange(1, 300)):
             told.add(process.stdout.readline())
         process.send_signal(signal.SIGKILL)

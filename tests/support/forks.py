@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -52,11 +52,17 @@ MEASURED = "COVERAGE_PROCESS_CONFIG" in os.environ
 
 
 class ForkedProgram:
-    """`wx2mqtt ARGUMENTS` in a fork; the part of `subprocess.Popen` that `BridgeProcess` uses."""
+    """`wx2mqtt ARGUMENTS` in a fork, or `main(arguments)`; the part of `subprocess.Popen` that tests use."""
 
-    def __init__(self, arguments: Sequence[str], env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        env: Mapping[str, str] | None = None,
+        main: Callable[[list[str]], None] | None = None,
+    ) -> None:
         reader, writer = CONTEXT.Pipe(duplex=False)
-        self._process = CONTEXT.Process(target=_run, args=(list(arguments), dict(env), writer), daemon=True)
+        values = (list(arguments), dict(os.environ if env is None else env), writer, main)
+        self._process = CONTEXT.Process(target=_run, args=values, daemon=True)
         self._process.start()
         writer.close()
         self.stdout: io.TextIOBase = os.fdopen(os.dup(reader.fileno()))
@@ -138,11 +144,19 @@ def _run_command(
     _main(arguments, env)
 
 
-def _run(arguments: list[str], env: dict[str, str], output: Connection) -> None:
+def _run(
+    arguments: list[str],
+    env: dict[str, str],
+    output: Connection,
+    main: Callable[[list[str]], None] | None,
+) -> None:
     for descriptor in (1, 2):
         os.dup2(output.fileno(), descriptor)
     output.close()
-    _main(arguments, env)
+    if main is None:
+        _main(arguments, env)
+    else:
+        main(arguments)
 
 
 def _main(arguments: list[str], env: dict[str, str]) -> None:
