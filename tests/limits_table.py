@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from wx2mqtt.limits import LIMITS, Limit
+from wx2mqtt.diagnostics.limit_table import LIMITS, Limit
 
 PAGE = Path(__file__).parents[1] / "docs" / "en" / "limits.md"
 BEGIN = "<!-- table: made by `python -m tests.limits_table --write`, a test compares -->\n"

@@ -1,13 +1,11 @@
-"""The limits of what is parsed, kept in memory and stored: one table that gives the modules their numbers.
+"""The limits of what is parsed, kept in memory and stored, as far as several modules need them.
 
-`LIMITS` says for each what is bounded, at how much, and what happens beyond; docs/en/limits.md shows it.
+`wx2mqtt/diagnostics/limit_table.py` lists all limits, with what happens beyond; docs/en/limits.md shows it.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from wx2mqtt.bounded_json import MAX_NUMBER_CHARACTERS, JsonBounds
+from wx2mqtt.bounded_json import JsonBounds
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -66,6 +64,8 @@ MAX_CONFIG_LEVELS = 20
 # Aliases can multiply what a small file holds.
 MAX_CONFIG_VALUES = 50_000
 MAX_SECRET_BYTES = 64 * KIB
+# Of Home Assistant, which `wx2mqtt setup` asks for its broker.
+MAX_SUPERVISOR_ANSWER_BYTES = 64 * KIB
 
 # --- the control socket ---
 
@@ -100,186 +100,3 @@ PEOPLE_COPY_JSON = JsonBounds(max_bytes=128 * MIB, max_depth=16, max_values=3_00
 SAVED_LOGIN_JSON = JsonBounds(max_bytes=4 * MIB, max_depth=16, max_values=100_000)
 # Of `storage.max_size`: above it commands are refused, so that messages have room, which come once.
 MAX_COMMAND_STORE_SHARE = 0.95
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limit:
-    """One row of the table: what is bounded, at how much, and what happens to more than that."""
-
-    bounded: str
-    value: float
-    unit: str
-    beyond: str
-
-
-def _json_limits(text: str, bounds: JsonBounds, beyond: str) -> tuple[Limit, ...]:
-    return (
-        Limit(bounded=f"size of {text}", value=bounds.max_bytes, unit="bytes", beyond=beyond),
-        Limit(bounded=f"depth of {text}", value=bounds.max_depth, unit="levels", beyond=beyond),
-        Limit(bounded=f"values in {text}", value=bounds.max_values, unit="values", beyond=beyond),
-    )
-
-
-_REFUSED = "result `rejected`, code `bad_command` or `too_large`; nothing is parsed"
-_BAD_COMMAND = "result `rejected`, code `bad_command`"
-_BAD_REQUEST = "error `bad_request`"
-
-LIMITS = (
-    *_json_limits("a command in JSON", COMMAND_JSON, _REFUSED),
-    *_json_limits("a request", REQUEST_JSON, "error `bad_request` or `too_large`; nothing is parsed"),
-    Limit(
-        bounded="a number with a fraction or an exponent, in any JSON",
-        value=MAX_NUMBER_CHARACTERS,
-        unit="characters",
-        beyond="as for text that is no JSON",
-    ),
-    Limit(
-        bounded="the text of a command",
-        value=MAX_TEXT_PAYLOAD_BYTES,
-        unit="bytes",
-        beyond="result `rejected`, code `too_long`; what WeChat takes is less",
-    ),
-    Limit(
-        bounded="`id` of a command", value=MAX_COMMAND_ID_CHARACTERS, unit="characters", beyond=_BAD_COMMAND
-    ),
-    Limit(
-        bounded="`path`, `url`, `name` and `message_id` of a command",
-        value=MAX_FIELD_CHARACTERS,
-        unit="characters",
-        beyond=_BAD_COMMAND,
-    ),
-    Limit(bounded="names in `mention`", value=MAX_MENTIONS, unit="names", beyond=_BAD_COMMAND),
-    Limit(
-        bounded="a name in `mention`", value=MAX_MENTION_CHARACTERS, unit="characters", beyond=_BAD_COMMAND
-    ),
-    Limit(bounded="`ttl` of a command", value=MAX_TTL_SECONDS, unit="seconds", beyond="counts as the limit"),
-    Limit(
-        bounded="`transaction` of a request",
-        value=MAX_TRANSACTION_BYTES,
-        unit="bytes",
-        beyond="error `bad_request`; of a text the beginning is echoed",
-    ),
-    Limit(
-        bounded="a remark or the name of a group",
-        value=MAX_NAME_CHARACTERS,
-        unit="characters",
-        beyond=_BAD_REQUEST,
-    ),
-    Limit(bounded="the `code` of a login", value=MAX_CODE_DIGITS, unit="digits", beyond=_BAD_REQUEST),
-    Limit(
-        bounded="an integer in a request", value=MAX_REQUEST_INTEGER, unit="", beyond="counts as the limit"
-    ),
-    Limit(
-        bounded="the name of a topic level in a request",
-        value=MAX_TOPIC_LEVEL_BYTES,
-        unit="bytes",
-        beyond=_BAD_REQUEST,
-    ),
-    Limit(bounded="the name of a file", value=MAX_FILENAME_BYTES, unit="bytes", beyond=_BAD_COMMAND),
-    Limit(
-        bounded="a packet from the broker",
-        value=MAX_INCOMING_PACKET_BYTES,
-        unit="bytes",
-        beyond="MQTT 5: the broker does not send it; else the connection is closed",
-    ),
-    Limit(
-        bounded="deliveries in memory that are not stored yet",
-        value=MAX_PENDING_BYTES,
-        unit="bytes",
-        beyond="reading from the broker pauses",
-    ),
-    Limit(
-        bounded="the text on `last`",
-        value=MAX_LAST_TEXT_CHARACTERS,
-        unit="characters",
-        beyond="is cut, with `truncated`",
-    ),
-    Limit(bounded="the text on `text/<user>`", value=MAX_PLAIN_TEXT_BYTES, unit="bytes", beyond="is cut"),
-    Limit(
-        bounded="messages in an answer of `history`",
-        value=MAX_HISTORY_MESSAGES,
-        unit="messages",
-        beyond="the answer says `more`",
-    ),
-    Limit(
-        bounded="size of an answer of `history`",
-        value=MAX_HISTORY_ANSWER_BYTES,
-        unit="bytes",
-        beyond="the answer says `more`",
-    ),
-    Limit(
-        bounded="a file in an answer of `media`",
-        value=MAX_INLINE_FILE_BYTES,
-        unit="bytes",
-        beyond="error `too_large`, which says where the file is",
-    ),
-    Limit(
-        bounded="the configuration file",
-        value=MAX_CONFIG_BYTES,
-        unit="bytes",
-        beyond="the file cannot be used, exit code 78",
-    ),
-    Limit(
-        bounded="depth of the configuration file",
-        value=MAX_CONFIG_LEVELS,
-        unit="levels",
-        beyond="the file cannot be used, exit code 78",
-    ),
-    Limit(
-        bounded="values in the configuration file, aliases counted each time",
-        value=MAX_CONFIG_VALUES,
-        unit="values",
-        beyond="the file cannot be used, exit code 78",
-    ),
-    Limit(
-        bounded="the file of a secret",
-        value=MAX_SECRET_BYTES,
-        unit="bytes",
-        beyond="the file cannot be used, exit code 78",
-    ),
-    Limit(
-        bounded="a value that a sentence quotes",
-        value=MAX_FACT_CHARACTERS,
-        unit="characters",
-        beyond="is cut",
-    ),
-    *_json_limits("a request on the control socket", CONTROL_REQUEST_JSON, "the answer is an error"),
-    *_json_limits(
-        "an answer on the control socket", CONTROL_ANSWER_JSON, "the command line says so and ends"
-    ),
-    Limit(
-        bounded="connections to the control socket at a time",
-        value=MAX_CONTROL_CONNECTIONS,
-        unit="connections",
-        beyond="further ones are closed",
-    ),
-    *_json_limits("an answer of WeChat", WECHAT_JSON, "counts as an answer that cannot be read"),
-    *_json_limits("the head of a backup", BACKUP_HEAD_JSON, "`restore` refuses it and changes nothing"),
-    Limit(
-        bounded="the XML of a message",
-        value=MAX_XML_CHARACTERS,
-        unit="characters",
-        beyond="the message is published as `unsupported`",
-    ),
-    Limit(
-        bounded="elements in the XML of a message",
-        value=MAX_XML_ELEMENTS,
-        unit="elements",
-        beyond="the message is published as `unsupported`",
-    ),
-    Limit(
-        bounded="size of an unpacked backup, in sizes of the packed one",
-        value=MAX_UNPACKED_RATIO,
-        unit="times",
-        beyond="above 64 MiB `restore` refuses it and changes nothing",
-    ),
-    *_json_limits("a row of a restored store", STORED_JSON, "`restore` refuses it and changes nothing"),
-    *_json_limits("`people.json`", PEOPLE_COPY_JSON, "counts as damaged and is set aside"),
-    *_json_limits("a saved login", SAVED_LOGIN_JSON, "counts as damaged and is set aside"),
-    Limit(
-        bounded="share of `storage.max_size` that commands may fill",
-        value=MAX_COMMAND_STORE_SHARE,
-        unit="of it",
-        beyond="result `rejected`, code `storage_full`; messages are still stored",
-    ),
-)

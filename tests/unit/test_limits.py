@@ -16,11 +16,15 @@ import pytest
 from tests.limits_table import PAGE, page_with_table
 from tests.unit.bridge.contexts import PaperQuota, shared
 from tests.unit.bridge.outgoing import running
+from tests.unit.traffic_limits import TRAFFIC_DRIVERS
+from tests.unit.web_limits import WEB_DRIVERS
+from tests.unit.wechat_limits import WECHAT_DRIVERS
 from wx2mqtt.app import control_socket
 from wx2mqtt.bounded_json import JsonBounds, JsonOutOfBounds, read_float
 from wx2mqtt.bridge.attachment_checks import check_filename
 from wx2mqtt.bridge.media import request as media_request
 from wx2mqtt.bridge.requests.history import HistoryRequest
+from wx2mqtt.diagnostics.limit_table import LIMITS, Limit
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.limits import (
@@ -28,14 +32,12 @@ from wx2mqtt.limits import (
     COMMAND_JSON,
     CONTROL_ANSWER_JSON,
     CONTROL_REQUEST_JSON,
-    LIMITS,
     MAX_HISTORY_ANSWER_BYTES,
     PEOPLE_COPY_JSON,
     REQUEST_JSON,
     SAVED_LOGIN_JSON,
     STORED_JSON,
     WECHAT_JSON,
-    Limit,
 )
 from wx2mqtt.model import Blob
 from wx2mqtt.mqtt import commands
@@ -402,7 +404,7 @@ OTHER_DRIVERS: dict[str, Driver] = {
     "size of an unpacked backup, in sizes of the packed one": unpacked_backup,
     "share of `storage.max_size` that commands may fill": store_share,
 }
-DRIVERS = {**JSON_DRIVERS, **OTHER_DRIVERS}
+DRIVERS = {**JSON_DRIVERS, **OTHER_DRIVERS, **WEB_DRIVERS, **TRAFFIC_DRIVERS, **WECHAT_DRIVERS}
 BY_NAME = {limit.bounded: limit for limit in LIMITS}
 
 
@@ -419,6 +421,13 @@ def test_at_its_value_a_limit_lets_through_and_one_beyond_it_does_not(limit: Lim
         (tmp_path / name).mkdir()
     assert drive(limit.value, tmp_path / "within")
     assert not drive(limit.value + step, tmp_path / "beyond")
+
+
+def test_a_command_takes_a_file_of_27_mb_in_data_and_none_of_29() -> None:
+    """README and docs/en/limits.md say so."""
+    for megabytes, accepted in ((27, True), (29, False)):
+        encoded = "A" * (megabytes * 1_000_000 // 3 * 4)
+        assert command_of(text="", kind="file", name="a.bin", data=encoded) is accepted
 
 
 def test_the_page_shows_the_table_of_today() -> None:

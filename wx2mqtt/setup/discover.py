@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from wx2mqtt.diagnostics.tls import connect_tcp
+from wx2mqtt.limits import MAX_SUPERVISOR_ANSWER_BYTES
 from wx2mqtt.mqtt.options import BrokerAddress
 from wx2mqtt.setup.output import BrokerAnswers
 
 SUPERVISOR_URL = "http://supervisor"
 SUPERVISOR_TOKEN_VARIABLE = "SUPERVISOR_TOKEN"  # noqa: S105 - the name of a variable, which Home Assistant gives to its add-ons
 SUPERVISOR_TIMEOUT_SECONDS = 5.0
-MAX_ANSWER_BYTES = 64 * 1024
 DEFAULT_PORT = 1883
 
 
@@ -53,7 +53,7 @@ def _ask_supervisor(token: str, supervisor: str) -> BrokerAnswers | None:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(request, timeout=SUPERVISOR_TIMEOUT_SECONDS) as answer:
-            data = json.loads(answer.read(MAX_ANSWER_BYTES))["data"]
+            data = json.loads(answer.read(MAX_SUPERVISOR_ANSWER_BYTES))["data"]
         return BrokerAnswers(
             host=str(data["host"]),
             port=int(data["port"]),

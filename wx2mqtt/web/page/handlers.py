@@ -17,6 +17,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
+from wx2mqtt.limits import MAX_CODE_DIGITS
 from wx2mqtt.mqtt.topics import PNG_TYPE
 from wx2mqtt.web.auth import Authenticator
 from wx2mqtt.web.bridge_state import AccountReader, BridgeState
@@ -33,7 +34,7 @@ from wx2mqtt.web.page.page import (
     render_page,
     render_question,
 )
-from wx2mqtt.web.page.sections import MAX_CODE_DIGITS, file_problems_section
+from wx2mqtt.web.page.sections import file_problems_section
 from wx2mqtt.web.page.snapshot import AccountSnapshot, PageOptions, account_snapshot
 from wx2mqtt.web.request import (
     LANGUAGE_COOKIE,

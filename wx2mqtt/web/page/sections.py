@@ -16,6 +16,7 @@ from wx2mqtt.errors import Problem
 from wx2mqtt.i18n import text
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.i18n.web import KIND_NAMES, remedy_for
+from wx2mqtt.limits import MAX_CODE_DIGITS
 from wx2mqtt.model import LoginState, Needs, Status
 from wx2mqtt.store.records import CommandRow
 from wx2mqtt.web.html import Html, PageText, join_html, tag
@@ -32,7 +33,6 @@ NEW_OWNER_PATH = "new-owner"
 """The last part of the path of the question whether another account is to take over."""
 
 QR_IMAGE_PIXELS = 290
-MAX_CODE_DIGITS = 12  # iLink's codes have six
 
 _SIZE_UNITS = ("B", "kB", "MB")
 

@@ -1,0 +1,152 @@
+"""No limit is missed: each constant `MAX_…` of the program is in the table of limits or exempted with a reason."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGE = ROOT / "wx2mqtt"
+TABLE = PACKAGE / "diagnostics" / "limit_table.py"
+
+_LIMIT = re.compile(r"_?MAX_[A-Z0-9_]+")
+
+# The simulator stands for WeChat's servers; the bridge's own tests talk to it.
+LEFT_OUT = ("simulator",)
+
+EXEMPT_ENDINGS = {
+    "_SECONDS": "how long the bridge waits or works by itself",
+    "_ATTEMPTS": "how often the bridge tries by itself",
+    "_PER_TURN": "work in one turn of the event loop; the rest comes in the next",
+    "_PER_CALL": "what the bridge asks for in one call; the rest in the next",
+    "_DIGITS": "of a number in a request head or a query, which is bounded whole",
+}
+"""Of names; the reason."""
+
+EXEMPT: dict[str, frozenset[str]] = {
+    "numbers that MQTT, SQLite, TCP or glibc give": frozenset(
+        {
+            *("mqtt.packets:MAX_PACKET_BYTES", "mqtt.packets:MAX_VARINT_BYTES"),
+            *("mqtt.packets:MAX_STRING_BYTES", "mqtt.packets:MAX_PACKET_ID"),
+            *("mqtt.paho_codec:MAX_RECEIVE_MAXIMUM", "store.queries:_MAX_SQLITE_INTEGER"),
+            *("store.commands:_MAX_ROW_ID", "setup.questions:MAX_PORT", "external.http:MAX_PORT"),
+        }
+    ),
+    "what the bridge writes itself, of texts that are bounded already": frozenset(
+        {
+            *("app.systemd:MAX_STATUS_CHARACTERS", "mqtt.discovery:MAX_ATTRIBUTE_CHARACTERS"),
+            *("mqtt.discovery:MAX_DISPLAY_NAME_CHARACTERS", "mqtt.discovery:MAX_ENTITY_ID_CHARACTERS"),
+            *("bridge.people.topic_names:MAX_LEVEL_BYTES", "file_names:MAX_EXTENSION_CHARACTERS"),
+            *("store.archive:_MAX_SHOWN_CHARACTERS", "web.file_response:MAX_SUFFIX_BYTES"),
+            *("web.page.snapshot:MAX_MESSAGES_SHOWN", "web.page.snapshot:MAX_COMMANDS_SHOWN"),
+            *("wechat.webwx.protocol.content:MAX_UPLOAD_NAME_CHARACTERS", "cli.login:MAX_QR_CODES"),
+            *("bridge.session:MAX_QR_CODES", "diagnostics.connection:MAX_SHOWN_NAMES"),
+        }
+    ),
+    "of the configuration, which the owner writes; its own limits are in the table": frozenset(
+        {
+            *("settings.formats:MAX_LEVEL_BYTES", "settings.formats:MAX_TOPIC_BYTES"),
+            *("settings.formats:MAX_FILTER_BYTES", "settings.formats:MAX_SIZE_BYTES"),
+            *("settings.schema:MAX_CLIENT_ID_CHARACTERS", "settings.key_tree:MAX_SUGGESTIONS"),
+            *("settings.validation:MAX_SHOWN_CHARACTERS", "app.control_socket:MAX_PATH_BYTES"),
+        }
+    ),
+    "parts of a request head, which is bounded whole": frozenset(
+        {
+            *("web.file_response:_MAX_DECLARED_CHARACTERS", "web.metrics:MAX_ACCEPT_CHARACTERS"),
+            "web.request:_MAX_ACCEPT_LANGUAGE_CHARACTERS",
+        }
+    ),
+    "work side by side or in one step; the rest waits in what is bounded in the table": frozenset(
+        {
+            *("app.application:MAX_WORKER_THREADS", "bridge.commands.attempts:MAX_CONCURRENT_FETCHES"),
+            *("bridge.commands.attachment_intake:MAX_CONCURRENT_FILE_WRITES", "wechat.http:MAX_CONNECTIONS"),
+            *(
+                "bridge.commands.sender:MAX_CONCURRENT_SENDS",
+                "bridge.commands.sender:MAX_CONCURRENT_FILE_SENDS",
+            ),
+            *("bridge.commands.intake:MAX_ACCEPT_BATCH", "store.database:MAX_JOBS_PER_COMMIT"),
+        }
+    ),
+    "from where on something is done in another way or in another thread; nothing is refused": frozenset(
+        {
+            *("bridge.commands.validation:MAX_INLINE_HASH_BYTES", "wechat.http:MAX_BYTES_DECODED_ON_LOOP"),
+            *("bounded_json:MAX_SIGNS_FOR_LEVELS", "bridge.text_split:_MAX_UNIT_CHARACTERS"),
+            *("mqtt.sockets:MAX_UNSENT_BYTES", "wechat.ilink.protocol.messages:MAX_TIME_MS"),
+            "wechat.ilink.protocol.responses:MAX_ERROR_CHARACTERS_READ",
+        }
+    ),
+    "how often something happens before the bridge does something else": frozenset(
+        {
+            *("backoff:MAX_DOUBLINGS", "web.auth:_MAX_BACKOFF_EXPONENT", "store.files:MAX_KILLS"),
+            *("bridge.inflight:MAX_HEAD_DISCONNECTS", "mqtt.cleanup:MAX_ATTEMPTS_PER_TOPIC"),
+            *("diagnostics.probe:MAX_CONNECTION_LOSSES", "diagnostics.probe:MAX_UNANSWERED_REQUESTS"),
+            *("wechat.ilink.receiver:MAX_EMPTY_POLLS", "wechat.webwx.protocol.sync:MAX_EMPTY_SYNCS"),
+            *("wechat.webwx.contact_list:MAX_CONSECUTIVE_FAILURES", "bridge.publisher:MAX_REPEATED_MESSAGES"),
+            *("wechat.webwx.contact_list:MAX_GROUP_REFRESHES", "wechat.webwx.login_flow:MAX_STRANGE_ANSWERS"),
+            "wechat.ilink.protocol.reply_window:MAX_REPLIES_PER_MESSAGE",
+        }
+    ),
+    "of a file that the bridge alone writes": frozenset({"store.folder:_MAX_LOCK_FILE_BYTES"}),
+}
+"""By reason."""
+
+
+def _constants() -> set[str]:
+    """Returns `module:NAME` of all constants that stand at the top of a module."""
+    found = set()
+    for path in sorted(PACKAGE.rglob("*.py")):
+        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        if module.split(".")[0] in LEFT_OUT:
+            continue
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            targets = node.targets if isinstance(node, ast.Assign) else []
+            if isinstance(node, ast.AnnAssign):
+                targets = [node.target]
+            names = [target.id for target in targets if isinstance(target, ast.Name)]
+            found |= {f"{module}:{name}" for name in names if _LIMIT.fullmatch(name)}
+    return found
+
+
+def _in_table() -> set[str]:
+    """Returns `module:NAME` of what the table names as an attribute of an imported module."""
+    tree = ast.parse(TABLE.read_text(encoding="utf-8"))
+    modules = {
+        alias.asname or alias.name: f"{node.module}.{alias.name}".removeprefix("wx2mqtt.")
+        for node in tree.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    return {
+        f"{modules[node.value.id]}:{node.attr}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules
+    }
+
+
+def _exempted(name: str) -> bool:
+    return name.endswith(tuple(EXEMPT_ENDINGS)) or any(name in names for names in EXEMPT.values())
+
+
+def test_each_constant_is_in_the_table_or_exempted():
+    missing = {name for name in _constants() - _in_table() if not _exempted(name)}
+    assert not missing, "add a row to diagnostics/limit_table.py (CONTRIBUTING, Add a limit)"
+
+
+def test_no_exemption_is_out_of_date():
+    exempt = [name for names in EXEMPT.values() for name in names]
+    assert len(exempt) == len(set(exempt))
+    assert set(exempt) <= _constants()
+    assert not set(exempt) & _in_table()
+    assert not [name for name in exempt if name.endswith(tuple(EXEMPT_ENDINGS))]
+    for ending in EXEMPT_ENDINGS:
+        assert any(name.endswith(ending) for name in _constants())
+
+
+def test_a_new_constant_would_be_missed_by_nobody(tmp_path, monkeypatch):
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / "new.py").write_text("MAX_GUESTS = 3\n_MAX_NOISE: int = 4\nMIN_X = 1\n")
+    monkeypatch.setattr("tests.unit.test_limit_constants.PACKAGE", tmp_path)
+    assert _constants() == {"web.new:MAX_GUESTS", "web.new:_MAX_NOISE"}
+    assert not any(map(_exempted, _constants()))

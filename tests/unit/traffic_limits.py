@@ -1,0 +1,298 @@
+"""Drivers of the limits of what is sent, fetched, opened and logged: see `test_limits.py`.
+
+Each gets a value of the limit and a folder, and returns whether that much is still within the limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from tests.support.paper_link import PaperLink
+from tests.unit.bridge.bench import Bench
+from tests.unit.bridge.commands.test_queues import BY_PERSON
+from tests.unit.bridge.commands.test_queues import row as command_row
+from tests.unit.bridge.outgoing import CAPABILITIES
+from tests.unit.mqtt.test_reconnect import ended
+from wx2mqtt.app import redaction
+from wx2mqtt.app.admin import AdminOperations
+from wx2mqtt.bridge.attachment_checks import _check_size
+from wx2mqtt.bridge.commands.queues import ChatQueues
+from wx2mqtt.bridge.inbound_rows import StoredQuotes
+from wx2mqtt.bridge.inflight import InflightWindow
+from wx2mqtt.bridge.outbox_reader import Coverage, OutboxReader
+from wx2mqtt.bridge.people.directory import MAX_DIRECTORY_BYTES, directory_payload
+from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.external.local_files import open_file
+from wx2mqtt.external.url_fetch import UrlFetcher
+from wx2mqtt.model import ChatKind, Handle, Kind, Message, PersonId
+from wx2mqtt.mqtt import packets
+from wx2mqtt.mqtt.broker import Publication
+from wx2mqtt.mqtt.options import parse_broker_url, parse_server_references
+from wx2mqtt.mqtt.reason_codes import reason_text
+from wx2mqtt.mqtt.reconnect import EndReason, ReconnectPolicy
+from wx2mqtt.store import files
+from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
+from wx2mqtt.wechat.webwx.protocol import endpoints as webwx_endpoints
+
+Driver = Callable[[Any, Path], bool]
+
+
+def _run(story: Coroutine[Any, Any, bool]) -> bool:
+    return asyncio.run(story)
+
+
+async def _nothing() -> None:
+    """Closes nothing."""
+
+
+# The broker and what is sent
+
+
+def unacknowledged(count: int, _: Path) -> bool:
+    link = PaperLink()
+    link.connect(receive_maximum=65_535)
+    window = InflightWindow(link)
+    for number in range(count - 1):
+        window.publish(Publication(topic=f"t/{number}", payload=b""), lambda _error: None)
+    return window.free_slots > 0
+
+
+def rows_in_memory(count: int, _: Path) -> bool:
+    async def story() -> bool:
+        journal: Any = None
+        reader = OutboxReader(journal, {})  # type: ignore[arg-type]
+        reader._coverage = Coverage.CAUGHT_UP
+        rows = [SimpleNamespace(topic="a") for _ in range(count)]
+        batch: Any = SimpleNamespace(rows=rows, after_id=0, last_id=count)
+        reader.add(batch)
+        return len(reader.rows) == count
+
+    return _run(story())
+
+
+def _queues(counts: dict[int, int], *, by_priority: bool = False) -> ChatQueues:
+    """Loads so many commands for each person from the journal."""
+
+    async def story() -> ChatQueues:
+        stored = [
+            command_row(person * 100_000 + number, person)
+            for person, count in counts.items()
+            for number in range(count)
+        ]
+
+        async def list_due(limit: int, skip: Any) -> Any:
+            return [row for row in stored if row.person not in skip][:limit]
+
+        loaded = ChatQueues(BY_PERSON)
+        loaded.by_priority = by_priority
+        await loaded.load(list_due)
+        return loaded
+
+    return asyncio.run(story())
+
+
+def commands_of_chat(count: int, _: Path) -> bool:
+    return _queues({1: count}).waiting_count == count
+
+
+def commands_in_memory(count: int, _: Path) -> bool:
+    return _queues(dict.fromkeys(range(count), 1)).waiting_count == count
+
+
+def commands_by_priority(count: int, _: Path) -> bool:
+    return _queues({1: count}, by_priority=True).waiting_count == count
+
+
+def _fits(size: int, kind: Kind, limits: Any) -> bool:
+    try:
+        _check_size(size, kind, limits)
+    except BadCommand as bad:
+        assert bad.code == "too_large"
+        return False
+    return True
+
+
+def picture_or_video(size: int, _: Path) -> bool:
+    (fits,) = {_fits(size, kind, webwx_endpoints.CAPABILITIES.media) for kind in (Kind.IMAGE, Kind.VIDEO)}
+    return fits
+
+
+def text_parts(count: int, _: Path) -> bool:
+    """A text without a blank, where it could be split earlier."""
+    able = replace(CAPABILITIES, part_limit=20, text_limit=10**9)
+    result = Bench(capabilities=able).new("x" * 20 * count).result
+    assert result is None or result.code == "too_long"
+    return result is None
+
+
+def directory_size(size: int, _: Path) -> bool:
+    """The name of the person fills the payload."""
+    entry_fields: dict[str, Any] = {
+        "user": "wife", "kind": ChatKind.FRIEND, "remark": "", "nickname": "", "matched_by": "remark",
+        "trusted": True, "removed": False, "closed": False,
+    }  # fmt: skip
+    empty = len(directory_payload([DirectoryEntry(name="", **entry_fields)], named=(), max_bytes=10**6))
+    whole = DirectoryEntry(name="x" * (size - empty), **entry_fields)
+    payload = directory_payload([whole], named=(), max_bytes=MAX_DIRECTORY_BYTES)
+    return b'"complete":true' in payload and len(payload) == size
+
+
+def stored_quote(size: int, _: Path) -> bool:
+    async def story() -> bool:
+        talk_quotes = StoredQuotes(None, None)  # type: ignore[arg-type]
+        quoted = SimpleNamespace(text="x" * size, kind=Kind.TEXT, author=dict)
+        message = Message(
+            key="1", id="1", chat=Handle("@a"), chat_kind=ChatKind.FRIEND, sender=Handle("@a"), kind=Kind.QUOTE,
+            text="", time=0, detail={"id": "2"},
+        )  # fmt: skip
+
+        async def find(*_: object) -> Any:
+            return quoted
+
+        talk_quotes._find = find  # type: ignore[method-assign, assignment]
+        person: Any = SimpleNamespace(id=PersonId(1))
+        return len(str((await talk_quotes.with_stored_quote(message, person)).detail["text"])) == size
+
+    return _run(story())
+
+
+# What is fetched and opened
+
+
+def redirects(count: int, _: Path) -> bool:
+    async def story() -> bool:
+        fetcher = UrlFetcher()
+        answers = [SimpleNamespace(status=302, header=lambda _name: "http://a/b", close=_nothing)] * count
+        last = SimpleNamespace(status=200, header=lambda _name: "")
+        queue: deque[Any] = deque([*answers, last])
+
+        async def request(*_: object) -> Any:
+            return queue.popleft()
+
+        fetcher._request = request  # type: ignore[method-assign, assignment]
+        try:
+            answer: Any = await fetcher._follow_redirects("http://a/", ())
+        except BadCommand as bad:
+            assert bad.code == "fetch_failed"
+            return False
+        return answer is last
+
+    return _run(story())
+
+
+def path_size(size: int, folder: Path) -> bool:
+    """A path that leads around in its folder; what does not exist is another refusal."""
+    (folder / "a").write_text("a")
+    start, end = f"{folder}/", "a"
+    rest = size - len(start) - len(end)
+    path = f"{start}{'./' * (rest // 2)}{'/' * (rest % 2)}{end}"
+    assert len(path) == size
+    try:
+        os.close(open_file(path, (folder,)))
+    except BadCommand as bad:
+        assert "too long" in str(bad.facts["problem"])
+        return False
+    return True
+
+
+# MQTT
+
+
+def packet_properties(count: int, _: Path) -> bool:
+    properties = b"\x01\x01" * count  # payload format indicator
+    body = b"\x00\x01t" + packets.pack_varint(len(properties)) + properties
+    try:
+        packets.read_publish(0x30, body, v5=True)
+    except packets.MalformedPacket:
+        return False
+    return True
+
+
+def server_references(count: int, _: Path) -> bool:
+    at = parse_broker_url("mqtt://a")
+    references = parse_server_references(" ".join(f"s{number}" for number in range(count)), at)
+    return len(references) == count
+
+
+def servers_in_a_row(count: int, _: Path) -> bool:
+    policy = ReconnectPolicy(addresses=(parse_broker_url("mqtt://a"),))
+    for number in range(count):
+        reference = parse_broker_url(f"mqtt://s{number}")
+        policy, _delay = policy.after(ended(EndReason.MOVED, references=(reference,)), 0.0, 0.5)
+    return policy.current_address.host == f"s{count - 1}"
+
+
+# The command line and the log
+
+
+def listed_commands(count: int, _: Path) -> bool:
+    async def story() -> bool:
+        async def list_commands(_state: object, *, limit: int) -> Any:
+            return [command_row(number, 1) for number in range(count)][:limit]
+
+        async def list_set_aside() -> list[Any]:
+            return []
+
+        journal = SimpleNamespace(list_commands=list_commands, list_set_aside=list_set_aside)
+        account: Any = SimpleNamespace(journal=journal, registry=None)
+        listed: Any = await AdminOperations(account)._list({})
+        return len(listed["commands"]) == count
+
+    return _run(story())
+
+
+def depth_of_logged_value(depth: int, _: Path) -> bool:
+    value: Any = "x"
+    for _level in range(depth - 1):
+        value = [value]
+    return "x" in str(redaction.redact_value("key", value, message_text=True))
+
+
+def fatal_messages(count: int, folder: Path) -> bool:
+    """Each message is being processed when two processes in a row are killed."""
+    path = folder / "marks"
+    for number in range(count):
+        for _process in range(files.MAX_KILLS):
+            marks = files.ProcessingMarks(path)
+            marks._write_mark(files._mark_of(f"m{number}"), marks._kills if _process else 0)
+    return files.ProcessingMarks(path).is_fatal("m0")
+
+
+TRAFFIC_DRIVERS: dict[str, Driver] = {
+    "publishes that wait for the broker's acknowledgement": unacknowledged,
+    "publishes in memory that are due": rows_in_memory,
+    "commands for one chat in memory": commands_of_chat,
+    "commands in memory": commands_in_memory,
+    "commands in memory (iLink, where the most important goes first)": commands_by_priority,
+    "a picture or a video that goes out (web WeChat)": picture_or_video,
+    "a file that goes out (iLink)": lambda size, _: _fits(
+        size, Kind.FILE, ilink_endpoints.CAPABILITIES.media
+    ),
+    "messages for one long text": text_parts,
+    "the directory on `contacts`": directory_size,
+    "the text of a quoted message (web WeChat)": stored_quote,
+    "the last messages that died twice with the process": fatal_messages,
+    "redirects of a `url`": redirects,
+    "`path` of a command, as the system opens it": path_size,
+    "properties of an MQTT 5 packet": packet_properties,
+    "other servers that a broker names": server_references,
+    "such servers that are followed in a row": servers_in_a_row,
+    "the reason that a broker states": lambda size, _: f"({'x' * size})" in reason_text(0x87, "x" * size),
+    "commands that `wx2mqtt journal list` shows, waiting and settled each": listed_commands,
+    "a text in a line of the log": lambda size, _: "…" not in redaction._truncate("x" * size),
+    "a traceback in the log": lambda size, _: redaction.clean_traceback(
+        ("b\n" + "a line of some words and more, as they are in tracebacks\n" * size)[:size]
+    ).startswith("b"),
+    "lines of a traceback in the log": lambda count, _: (
+        len(redaction.clean_traceback("\n".join("x" * count)).splitlines()) == count
+    ),
+    "depth of a value in the log": depth_of_logged_value,
+}

@@ -1,0 +1,219 @@
+"""Drivers of the limits of the web server: see `test_limits.py`.
+
+Each gets a value of the limit and a folder, and returns whether that much is still within the limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AsyncExitStack, aclosing
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from starlette.requests import Request
+from uvicorn.config import Config
+from uvicorn.server import ServerState
+
+from tests.support.page import PaperView, bridge
+from tests.support.web import PaperShelf, on_paper, options
+from wx2mqtt.web import file_response
+from wx2mqtt.web.auth import FREE_ATTEMPTS, BrowserSessions, FailureThrottle
+from wx2mqtt.web.http_limits import MAX_CONNECTIONS, Admission, ConnectionLimiter, HttpConnection
+from wx2mqtt.web.page.handlers import _contacts_query
+from wx2mqtt.web.page.live import LiveUpdates
+from wx2mqtt.web.page.snapshot import PageOptions
+from wx2mqtt.web.request import MAX_HEAD_BYTES, FormTooLargeError, read_form
+
+Driver = Callable[[Any, Path], bool]
+
+
+def _run(story: Coroutine[Any, Any, bool]) -> bool:
+    return asyncio.run(story)
+
+
+# The web server
+
+
+class _Transport:
+    """The client's side of a connection: what was written, and whether the connection is open."""
+
+    def __init__(self) -> None:
+        self.written = bytearray()
+        self.closed = False
+
+    def get_extra_info(self, name: str) -> Any:
+        return ("192.0.2.1", 1) if "name" in name else None
+
+    def write(self, data: bytes) -> None:
+        self.written += data
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def close(self) -> None:
+        self.closed = True
+
+    abort = close
+
+
+def request_head(size: int, _: Path) -> bool:
+    """The beginning of a head that is not complete yet."""
+
+    async def story() -> bool:
+        config = Config(lambda: None, h11_max_incomplete_event_size=MAX_HEAD_BYTES, log_config=None)
+        config.load()
+        connection: Any = HttpConnection(config, ServerState(), ConnectionLimiter())
+        transport: Any = _Transport()
+        connection.connection_made(transport)
+        start = b"GET / HTTP/1.1\r\nhost: x\r\nx: "
+        connection.data_received(start + b"a" * (size - len(start)))
+        refused = transport.closed
+        assert refused is transport.written.startswith(b"HTTP/1.1 400 ")
+        connection.connection_lost(None)
+        return not refused
+
+    return _run(story())
+
+
+def _form(body: bytes) -> bool:
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def story() -> bool:
+        try:
+            await read_form(Request({"type": "http", "method": "POST", "headers": []}, receive))
+        except FormTooLargeError:
+            return False
+        return True
+
+    return _run(story())
+
+
+class _Client:
+    def __init__(self) -> None:
+        self.dropped = False
+
+    def abort(self) -> None:
+        self.dropped = True
+
+
+def _connections(count: int, address: Callable[[int], str], most: int = MAX_CONNECTIONS) -> set[Admission]:
+    """Returns what the connections may ask for when all before are busy."""
+
+    async def story() -> set[Admission]:
+        limiter, seen = ConnectionLimiter(most), set()
+        for number in range(count):
+            client = _Client()
+            seen.add(limiter.add(client, address(number)))
+            limiter.mark_busy(client)
+            assert not client.dropped
+        return seen
+
+    return asyncio.run(story())
+
+
+def all_connections(count: int, _: Path) -> bool:
+    return _connections(count, lambda number: f"192.0.2.{number}") == {Admission.EVERYTHING}
+
+
+def connections_of_address(count: int, _: Path) -> bool:
+    return _connections(count, lambda _number: "192.0.2.1") == {Admission.EVERYTHING}
+
+
+def reserved_connections(count: int, _: Path) -> bool:
+    seen = _connections(count, lambda _number: "192.0.2.1", most=0)
+    assert Admission.EVERYTHING not in seen
+    return seen == {Admission.HEALTH}
+
+
+def open_pages(count: int, _: Path) -> bool:
+    """The page of which the server asks whether there is room for it is the last one."""
+
+    async def story() -> bool:
+        live = LiveUpdates(SimpleNamespace())  # type: ignore[arg-type]
+        async with AsyncExitStack() as streams:
+            for _number in range(count - 1):
+                stream = live.stream(PageOptions("en"), lambda: True)
+                await streams.enter_async_context(aclosing(stream))
+                await anext(stream)
+            return not live.is_full
+
+    return _run(story())
+
+
+def browsers(count: int, _: Path) -> bool:
+    sessions = BrowserSessions(lambda: 0.0)
+    first, *_others = [sessions.create() for _ in range(count)]
+    return sessions.is_valid(first)
+
+
+def failed_addresses(count: int, _: Path) -> bool:
+    throttle = FailureThrottle(lambda: 0.0)
+    for number in range(count):
+        for _attempt in range(FREE_ATTEMPTS):
+            throttle.record_failure(f"10.0.{number // 250}.{number % 250}")
+    return throttle.remaining_wait("10.0.0.0") > 0
+
+
+def login_forms(count: int, folder: Path) -> bool:
+    """All but the last form are never complete."""
+
+    async def story() -> bool:
+        shelf = PaperShelf(folder)
+        async with on_paper(shelf, options(host="0.0.0.0", password="x")) as http:
+
+            async def slow() -> AsyncIterator[bytes]:
+                yield b"password="
+                await asyncio.Event().wait()
+
+            slow_ones = [asyncio.create_task(http.post("/login", content=slow())) for _ in range(count - 1)]
+            for _turn in range(20):  # each is read as far as it is there
+                await asyncio.sleep(0)
+            answer = await http.post("/login", data={"password": "y"})
+            for task in slow_ones:
+                task.cancel()
+            await asyncio.gather(*slow_ones, return_exceptions=True)
+        assert answer.status_code in {401, 429}
+        return answer.status_code == 401
+
+    return _run(story())
+
+
+def _contacts_request(**parameters: str) -> tuple[str, int]:
+    request: Any = SimpleNamespace(query_params={"account": "home", **parameters})
+    return _contacts_query(request, "home")
+
+
+def page_test(size: int, _: Path) -> bool:
+    async def story() -> bool:
+        view = PaperView()
+        async with on_paper([], bridge=bridge(view)) as http:
+            await http.post("/accounts/home/test", data={"text": "x" * size})
+        ((_done, _user, text, _id),) = view.done
+        return len(text) == size
+
+    return _run(story())
+
+
+WEB_DRIVERS: dict[str, Driver] = {
+    "the head of a request to the web server": request_head,
+    "the body of a request to the web server": lambda size, _: _form(b"x" * size),
+    "fields of a form": lambda count, _: _form(b"&".join(b"%d=x" % number for number in range(count))),
+    "connections to the web server at a time": all_connections,
+    "connections to the web server from one address (IPv6: one /64)": connections_of_address,
+    "further connections to the web server, which may ask for health only": reserved_connections,
+    "pages that are kept up to date at a time": open_pages,
+    "browsers that are logged in": browsers,
+    "addresses whose wrong passwords or tokens are counted": failed_addresses,
+    "login forms of one address that are read at a time": login_forms,
+    "a search on the page": lambda size, _: len(_contacts_request(q="x" * size)[0]) == size,
+    "the first contact that the page shows": lambda value, _: (
+        _contacts_request(**{"from": str(value)})[1] == value
+    ),
+    "a test message from the page": page_test,
+    "the name of a file that a browser downloads": lambda size, _: (
+        len(file_response._shortened("x" * (size - 4) + ".pdf")) == size
+    ),
+}

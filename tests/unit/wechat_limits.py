@@ -1,0 +1,215 @@
+"""Drivers of the limits of what WeChat sends: see `test_limits.py`.
+
+Each gets a value of the limit and a folder, and returns whether that much is still within the limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.unit.wechat.webwx.entries import entry
+from wx2mqtt.model import Handle, Owner
+from wx2mqtt.setup import discover
+from wx2mqtt.wechat import json_reader
+from wx2mqtt.wechat.ilink.protocol import (
+    crypto,
+    quotes,
+)
+from wx2mqtt.wechat.ilink.protocol import (
+    responses as ilink_responses,
+)
+from wx2mqtt.wechat.ilink.protocol import (
+    session as ilink_session,
+)
+from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
+from wx2mqtt.wechat.ilink.receiver import Receiver as IlinkReceiver
+from wx2mqtt.wechat.webwx import download
+from wx2mqtt.wechat.webwx.contact_list import ContactList
+from wx2mqtt.wechat.webwx.protocol import (
+    group_notices,
+    link_messages,
+    markup,
+    money_messages,
+    system_messages,
+)
+from wx2mqtt.wechat.webwx.protocol import responses as webwx_responses
+from wx2mqtt.wechat.webwx.protocol import (
+    session as webwx_session,
+)
+from wx2mqtt.wechat.webwx.protocol.app_entry import AppMessage
+from wx2mqtt.wechat.webwx.protocol.app_messages import chat_history_message
+from wx2mqtt.wechat.webwx.receiver import Receiver
+
+Driver = Callable[[Any, Path], bool]
+
+
+def _run(story: Coroutine[Any, Any, bool]) -> bool:
+    return asyncio.run(story)
+
+
+# WeChat
+
+
+def filled_template(size: int, _: Path) -> bool:
+    xml = markup.parse_xml("<x/>")
+    return len(system_messages._fill_template("$a$" + "x" * (size - 1), xml)) == size
+
+
+def group_news(size: int, _: Path) -> bool:
+    sentence = '"a" joined the group chat via the QR Code shared by "b"'
+    return group_notices.group_notice(sentence + " " * (size - len(sentence))) is not None
+
+
+def money_news(size: int, _: Path) -> bool:
+    sentence = "收到转账1.00元"
+    return money_messages.money_notice(sentence + " " * (size - len(sentence))) is not None
+
+
+def articles(count: int, _: Path) -> bool:
+    source = f"<msg><appmsg><mmreader><category>{'<item><title>x</title></item>' * count}</category></mmreader></appmsg></msg>"
+    return len(link_messages._articles(AppMessage(entry(), source, "en"))) == count
+
+
+def forwarded_messages(count: int, _: Path) -> bool:
+    items = "<dataitem><datadesc>x</datadesc></dataitem>" * count
+    record = f"<recordinfo><datalist>{items}</datalist></recordinfo>"
+    source = f"<msg><appmsg><recorditem><![CDATA[{record}]]></recorditem></appmsg></msg>"
+    content = chat_history_message(AppMessage(entry(), source, "en"))
+    return len(content.detail["items"]) == count  # type: ignore[arg-type]
+
+
+def address_book_pages(count: int, _: Path) -> bool:
+    async def story() -> bool:
+        client: Any = SimpleNamespace(
+            clock=None,
+            session=SimpleNamespace(handle=Handle("@me"), owner=Owner(handle=Handle("@me"), nickname="")),
+        )
+        members: Any = None
+        pages = ContactList(client, members, ())
+
+        async def fetch(seq: int) -> Any:
+            return SimpleNamespace(
+                unreadable_count=0, contacts=(), next_seq=seq + 1 if seq + 1 < count else 0
+            )
+
+        pages._fetch_page = fetch  # type: ignore[method-assign]
+        return (
+            len([page async for page in pages._listed_pages()]) == count + 1
+        )  # the last page is the owner's own
+
+    return _run(story())
+
+
+def recent_chats(count: int, _: Path) -> bool:
+    clock: Any = None
+    members: Any = SimpleNamespace(contains=lambda _handle: False)
+    client: Any = SimpleNamespace(clock=clock)
+    receiver = object.__new__(Receiver)
+    receiver._client, receiver._group_members, receiver._pending_chats = client, members, {}
+    names = ",".join(f"@{number}" for number in range(count))
+    receiver._record_recent([entry(MsgType=51, StatusNotifyCode=4, StatusNotifyUserName=names)])
+    return len(receiver._pending_chats) == count
+
+
+def error_body(size: int, _: Path) -> bool:
+    async def story() -> bool:
+        async def more() -> AsyncIterator[bytes]:
+            yield b"y"
+
+        return (await download._read_error_body(b"x" * size, more())).endswith(b"y")
+
+    return _run(story())
+
+
+def cookie_date(size: int, _: Path) -> bool:
+    date = "Thu, 01-Jan-1970 00:00:10 GMT"
+    return webwx_session._seconds(date[:5] + " " * (size - len(date)) + date[5:]) == 10
+
+
+def file_parameter(size: int, _: Path) -> bool:
+    return crypto._empty_if_too_long("x" * size) != ""
+
+
+def quoted_occurrence(number: int, _: Path) -> bool:
+    return quotes._nth_index("x" * (number + 1), "x", number) is not None
+
+
+def bots(count: int) -> tuple[ilink_session.Bot, ...]:
+    return tuple(
+        ilink_session.Bot(id=f"b{number}", token="t", user=Handle(f"u{number}"), base="https://a")
+        for number in range(count)
+    )
+
+
+def saved_logins(count: int, _: Path) -> bool:
+    first, *others = bots(count)
+    return len(ilink_session.with_bot(others, first)) == count
+
+
+def saved_chats(count: int, _: Path) -> bool:
+    (bot,) = bots(1)
+    chats = {Handle(f"c{number}"): ChatWindow(token="t") for number in range(count)}
+    saved: Any = ilink_session.bots_to_saved([replace(bot, chats=chats)])
+    return len(saved["bots"][0]["chats"]) == count
+
+
+def chats_in_cursor(count: int, _: Path) -> bool:
+    receiver = object.__new__(IlinkReceiver)
+    window = ChatWindow(token="t", last_wrote=1)
+    bot = replace(bots(1)[0], chats={Handle(f"c{number}"): window for number in range(count)})
+    client: Any = SimpleNamespace(bot=bot)
+    receiver._client = client
+    return len(ilink_responses.SyncCursor.from_cursor(receiver._next_cursor("b")).chats) == count
+
+
+def answer_of_home_assistant(size: int, _: Path) -> bool:
+    answer = b'{"data": {"host": "a", "port": 1883' + b" " * (size - 37) + b"}}"
+    assert len(answer) == size
+    with pytest.MonkeyPatch.context() as patch:
+        opener = SimpleNamespace(open=lambda *_arguments, **_named: io.BytesIO(answer))
+        patch.setattr("urllib.request.build_opener", lambda *_handlers: opener)
+        return discover._ask_supervisor("token", "http://supervisor") is not None
+
+
+def qr_content(size: int, _: Path) -> bool:
+    code = ilink_responses.read_qr_code({"ret": 0, "qrcode": "q", "qrcode_img_content": "x" * size})
+    return code.content != ""
+
+
+WECHAT_DRIVERS: dict[str, Driver] = {
+    "a text that WeChat makes from a template": filled_template,
+    "a text of WeChat that may be the news of a group": group_news,
+    "a text of WeChat that may be about money": money_news,
+    "articles of a message": articles,
+    "messages of a forwarded chat": forwarded_messages,
+    "a line that shows a message of another kind": lambda size, _: "…" not in markup.clean_line("x" * size),
+    "the picture of a scanner, in base64": lambda size, _: webwx_responses._decode_picture("A" * size) != b"",
+    "pages of the address book": address_book_pages,
+    "recent chats of the phone that wait to be looked up": recent_chats,
+    "an answer that is read as an error in place of a file": error_body,
+    "the end of a cookie": cookie_date,
+    "digits of a number that WeChat writes as text": lambda size, _: (
+        json_reader.read_number({"n": "9" * size}, "n") != 0
+    ),
+    "the content of a QR code (iLink)": qr_content,
+    "the error text of a server that is shown (iLink)": lambda size, _: (
+        len(ilink_responses.printable_error(("ab cd" * size)[:size])) == size
+    ),
+    "an address or a parameter of a file (iLink)": file_parameter,
+    "the text of a quoted message (iLink)": lambda size, _: (
+        len(str(quotes.Quote(text="x" * size).detail()["text"])) == size
+    ),
+    "the number of a quoted part in its text (iLink)": quoted_occurrence,
+    "saved logins (iLink)": saved_logins,
+    "chats of a saved login (iLink)": saved_chats,
+    "chats whose tokens a position in the messages holds (iLink)": chats_in_cursor,
+    "the answer of Home Assistant to `wx2mqtt setup`": answer_of_home_assistant,
+}
