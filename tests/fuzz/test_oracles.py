@@ -176,6 +176,15 @@ def test_no_input_comes_twice():
     assert len({*inputs, *SEEDS}) == 3000 + len(SEEDS)
 
 
+def test_a_target_with_one_large_input_gets_small_ones_instead():
+    made = []
+    single = target(len, grow=lambda _random: made.append(1) or b"x" * 1000)
+    inputs = list(islice(new_inputs(single, "1", SEEDS, 10), 300))
+    assert sum(is_large for _, is_large in inputs) == 1
+    assert len(inputs) == 300
+    assert len(made) <= 40
+
+
 def test_a_generator_without_further_inputs_ends_the_run():
     same = target(len, generate=lambda _random: b"same")
     assert [data for data, _ in new_inputs(same, "1")] == [b"same"]
