@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "wx2mqtt"
 TABLE = PACKAGE / "diagnostics" / "limit_table.py"
 
-_LIMIT = re.compile(r"_?MAX_[A-Z0-9_]+")
+_LIMIT = re.compile(r"_?(?:MAX_[A-Z0-9_]+|[A-Z_]+_CACHE_SIZE)")
 
 # The simulator stands for WeChat's servers; the bridge's own tests talk to it.
 LEFT_OUT = ("simulator",)
@@ -20,6 +20,7 @@ EXEMPT_ENDINGS = {
     "_ATTEMPTS": "how often the bridge tries by itself",
     "_PER_TURN": "work in one turn of the event loop; the rest comes in the next",
     "_PER_CALL": "what the bridge asks for in one call; the rest in the next",
+    "_CACHE_SIZE": "entries of a cache; the oldest one goes, and is asked for again when it is needed",
     "_DIGITS": "of a number in a request head or a query, which is bounded whole",
 }
 """Of names; the reason."""

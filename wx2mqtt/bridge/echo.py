@@ -27,6 +27,10 @@ CLOCK_TOLERANCE_MS = 600_000
 MEDIA_CLOCK_TOLERANCE_MS = 30_000
 
 
+# A send whose time is so long before that of another one has no echo any more.
+ECHO_MEMORY_MS = 86_400_000
+
+
 @dataclass(frozen=True, slots=True)
 class _UnansweredSend:
     """A send without an answer: its content, empty where WeChat changes it, and the times of its echo."""
@@ -79,7 +83,9 @@ class EchoFilter:
         content = _echo_content(kind, text, size)
         tolerance = CLOCK_TOLERANCE_MS if content else MEDIA_CLOCK_TOLERANCE_MS
         times = range(since - tolerance, until + tolerance)
-        self._unanswered.setdefault((chat, kind), []).append(_UnansweredSend(content, times))
+        sends = self._unanswered.setdefault((chat, kind), [])
+        sends[:] = [send for send in sends if send.times.stop > since - ECHO_MEMORY_MS]
+        sends.append(_UnansweredSend(content, times))
 
     async def wait_for_open_attempts(self, message: Message) -> None:
         """Waits for the answers of all open sends whose echo a message could be.

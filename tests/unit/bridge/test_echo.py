@@ -168,6 +168,13 @@ def test_a_file_from_the_phone_has_another_size_than_an_unanswered_one(echoes):
     assert echoes.is_echo(own("ours", "[File] a.pdf", kind=Kind.FILE, size=4711, time=NOW + 120_000))
 
 
+def test_what_was_sent_without_an_answer_days_ago_takes_no_memory(echoes):
+    for day in range(100):
+        echoes.add_unanswered(CHAT, TEXT, "开灯", NOW + day * 86_400_000, NOW + day * 86_400_000)
+    assert sum(map(len, echoes._unanswered.values())) <= 2
+    assert echoes.is_echo(own("m1", time=NOW + 99 * 86_400_000))
+
+
 def test_a_file_whose_size_wechat_leaves_out_may_be_the_echo(echoes):
     echoes.add_unanswered(CHAT, Kind.FILE, "", NOW, NOW, size=4711)
     assert echoes.is_echo(own("ours", kind=Kind.FILE))
