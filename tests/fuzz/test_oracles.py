@@ -178,7 +178,12 @@ def test_no_input_comes_twice():
 
 def test_a_target_with_one_large_input_gets_small_ones_instead():
     made = []
-    single = target(len, grow=lambda _random: made.append(1) or b"x" * 1000)
+
+    def grow(_random):
+        made.append(b"x" * 1000)
+        return made[0]
+
+    single = target(len, grow=grow)
     inputs = list(islice(new_inputs(single, "1", SEEDS, 10), 300))
     assert sum(is_large for _, is_large in inputs) == 1
     assert len(inputs) == 300

@@ -42,7 +42,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("store.archive:_MAX_SHOWN_CHARACTERS", "web.file_response:MAX_SUFFIX_BYTES"),
             *("web.page.snapshot:MAX_MESSAGES_SHOWN", "web.page.snapshot:MAX_COMMANDS_SHOWN"),
             *("wechat.webwx.protocol.content:MAX_UPLOAD_NAME_CHARACTERS", "cli.login:MAX_QR_CODES"),
-            *("bridge.session:MAX_QR_CODES", "diagnostics.connection:MAX_SHOWN_NAMES"),
+            *("bridge.login:MAX_QR_CODES", "diagnostics.connection:MAX_SHOWN_NAMES"),
         }
     ),
     "of the configuration, which the owner writes; its own limits are in the table": frozenset(
@@ -75,7 +75,10 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("bridge.commands.validation:MAX_INLINE_HASH_BYTES", "wechat.http:MAX_BYTES_DECODED_ON_LOOP"),
             *("bounded_json:MAX_SIGNS_FOR_LEVELS", "bridge.text_split:_MAX_UNIT_CHARACTERS"),
             *("mqtt.sockets:MAX_UNSENT_BYTES", "wechat.ilink.protocol.messages:MAX_TIME_MS"),
-            "wechat.ilink.protocol.responses:MAX_ERROR_CHARACTERS_READ",
+            *(
+                "wechat.ilink.protocol.responses:MAX_ERROR_CHARACTERS_READ",
+                "wechat.http_connection:MAX_PIECE_BYTES",
+            ),
         }
     ),
     "how often something happens before the bridge does something else": frozenset(

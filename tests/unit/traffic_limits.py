@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +16,7 @@ from typing import Any
 
 from tests.support.paper_link import PaperLink
 from tests.unit.bridge.bench import Bench
-from tests.unit.bridge.commands.test_queues import BY_PERSON
+from tests.unit.bridge.commands.test_queues import SimulatedJournal
 from tests.unit.bridge.commands.test_queues import row as command_row
 from tests.unit.bridge.outgoing import CAPABILITIES
 from tests.unit.mqtt.test_reconnect import ended
@@ -78,37 +78,34 @@ def rows_in_memory(count: int, _: Path) -> bool:
     return _run(story())
 
 
-def _queues(counts: dict[int, int], *, by_priority: bool = False) -> ChatQueues:
-    """Loads so many commands for each person from the journal."""
+def _queues(counts: Iterable[int], *, by_priority: bool = False) -> ChatQueues:
+    """Loads so many commands for each of some users from the journal."""
 
     async def story() -> ChatQueues:
-        stored = [
-            command_row(person * 100_000 + number, person)
-            for person, count in counts.items()
-            for number in range(count)
-        ]
-
-        async def list_due(limit: int, skip: Any) -> Any:
-            return [row for row in stored if row.person not in skip][:limit]
-
-        loaded = ChatQueues(BY_PERSON)
+        journal = SimulatedJournal()
+        for user, count in enumerate(counts):
+            for _ in range(count):
+                number = len(journal.rows) + 1
+                journal.rows[number] = command_row(number, f"user{user}")
+        resolver: Any = SimpleNamespace(queue_key=lambda row: row.command.user)
+        loaded = ChatQueues(resolver)
         loaded.by_priority = by_priority
-        await loaded.load(list_due)
+        await loaded.load(journal.list_due)
         return loaded
 
     return asyncio.run(story())
 
 
 def commands_of_chat(count: int, _: Path) -> bool:
-    return _queues({1: count}).waiting_count == count
+    return _queues([count]).waiting_count == count
 
 
 def commands_in_memory(count: int, _: Path) -> bool:
-    return _queues(dict.fromkeys(range(count), 1)).waiting_count == count
+    return _queues([1] * count).waiting_count == count
 
 
 def commands_by_priority(count: int, _: Path) -> bool:
-    return _queues({1: count}, by_priority=True).waiting_count == count
+    return _queues([count], by_priority=True).waiting_count == count
 
 
 def _fits(size: int, kind: Kind, limits: Any) -> bool:
@@ -139,9 +136,11 @@ def directory_size(size: int, _: Path) -> bool:
         "user": "wife", "kind": ChatKind.FRIEND, "remark": "", "nickname": "", "matched_by": "remark",
         "trusted": True, "removed": False, "closed": False,
     }  # fmt: skip
-    empty = len(directory_payload([DirectoryEntry(name="", **entry_fields)], named=(), max_bytes=10**6))
+    empty = len(
+        directory_payload([DirectoryEntry(name="", **entry_fields)], named=(), count=1, max_bytes=10**6)
+    )
     whole = DirectoryEntry(name="x" * (size - empty), **entry_fields)
-    payload = directory_payload([whole], named=(), max_bytes=MAX_DIRECTORY_BYTES)
+    payload = directory_payload([whole], count=1, named=(), max_bytes=MAX_DIRECTORY_BYTES)
     return b'"complete":true' in payload and len(payload) == size
 
 
@@ -236,13 +235,14 @@ def servers_in_a_row(count: int, _: Path) -> bool:
 def listed_commands(count: int, _: Path) -> bool:
     async def story() -> bool:
         async def list_commands(_state: object, *, limit: int) -> Any:
-            return [command_row(number, 1) for number in range(count)][:limit]
+            return [command_row(number) for number in range(count)][:limit]
 
         async def list_set_aside() -> list[Any]:
             return []
 
         journal = SimpleNamespace(list_commands=list_commands, list_set_aside=list_set_aside)
-        account: Any = SimpleNamespace(journal=journal, registry=None)
+        ctx = SimpleNamespace(journal=journal, registry=None)
+        account: Any = SimpleNamespace(ctx=ctx, components=None)
         listed: Any = await AdminOperations(account)._list({})
         return len(listed["commands"]) == count
 

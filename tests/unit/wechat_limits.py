@@ -13,8 +13,11 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.unit.wechat.test_http_connection import connected, post
 from tests.unit.wechat.webwx.entries import entry
 from wx2mqtt.model import Handle, Owner
 from wx2mqtt.setup import discover
@@ -56,6 +59,37 @@ def _run(story: Coroutine[Any, Any, bool]) -> bool:
 
 
 # WeChat
+
+
+def answer_head(size: int, _: Path) -> bool:
+    """The beginning of a head that is not complete yet."""
+
+    async def story() -> bool:
+        connection, _transport = connected()
+        await connection.send(post(), b"{}", seconds=MAX_WAIT_SECONDS)
+        connection.data_received(b"HTTP/1.1 200 OK\r\nX: ".ljust(size, b"x"))
+        head = asyncio.create_task(connection.receive_head(seconds=MAX_WAIT_SECONDS))
+        for _turn in range(10):
+            await asyncio.sleep(0)
+        if head.done():
+            assert isinstance(head.exception(), httpx.RemoteProtocolError)
+            return False
+        head.cancel()
+        return True
+
+    return _run(story())
+
+
+def unread_answer(size: int, _: Path) -> bool:
+    async def story() -> bool:
+        connection, transport = connected()
+        pauses: list[int] = []
+        transport.pause_reading = lambda: pauses.append(size)  # type: ignore[method-assign]
+        await connection.send(post(), b"{}", seconds=MAX_WAIT_SECONDS)
+        connection.data_received(b"x" * size)
+        return not pauses
+
+    return _run(story())
 
 
 def filled_template(size: int, _: Path) -> bool:
@@ -185,6 +219,8 @@ def qr_content(size: int, _: Path) -> bool:
 
 
 WECHAT_DRIVERS: dict[str, Driver] = {
+    "the head of an answer of WeChat": answer_head,
+    "an answer of WeChat that is not read yet, for each connection": unread_answer,
     "a text that WeChat makes from a template": filled_template,
     "a text of WeChat that may be the news of a group": group_news,
     "a text of WeChat that may be about money": money_news,

@@ -21,7 +21,7 @@ from wx2mqtt.store import files
 from wx2mqtt.web import auth, file_response, http_limits, login_page
 from wx2mqtt.web import request as web_request
 from wx2mqtt.web.page import contacts, live, page
-from wx2mqtt.wechat import json_reader
+from wx2mqtt.wechat import http_connection, json_reader
 from wx2mqtt.wechat.ilink import receiver as ilink_receiver
 from wx2mqtt.wechat.ilink.protocol import crypto, quotes
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
@@ -68,6 +68,7 @@ _REFUSED = "result `rejected`, code `bad_command` or `too_large`; nothing is par
 _BAD_COMMAND = "result `rejected`, code `bad_command`"
 _BAD_REQUEST = "error `bad_request`"
 _TOO_LARGE = "result `rejected`, code `too_large`"
+_READING_PAUSES = "reading from the other side pauses"
 _WAITS = "the rest waits in the store"
 _IDLE_CLOSED = "the one that is idle the longest is closed; without an idle one status 503"
 
@@ -117,7 +118,7 @@ _BRIDGE_LIMITS = (
         "deliveries in memory that are not stored yet",
         limits.MAX_PENDING_BYTES,
         "bytes",
-        "reading from the broker pauses",
+        _READING_PAUSES,
     ),
     _limit("the text on `last`", limits.MAX_LAST_TEXT_CHARACTERS, "characters", "is cut, with `truncated`"),
     _limit("the text on `text/<user>`", limits.MAX_PLAIN_TEXT_BYTES, "bytes", "is cut"),
@@ -313,6 +314,13 @@ _WEB_LIMITS = (
 )
 
 _WECHAT_AND_STORE_LIMITS = (
+    _limit("the head of an answer of WeChat", http_connection.MAX_HEAD_BYTES, "bytes", "counts as no answer"),
+    _limit(
+        "an answer of WeChat that is not read yet, for each connection",
+        http_connection.MAX_BUFFERED_BYTES,
+        "bytes",
+        _READING_PAUSES,
+    ),
     *_json_limits("an answer of WeChat", limits.WECHAT_JSON, "counts as an answer that cannot be read"),
     *_json_limits(
         "the head of a backup", limits.BACKUP_HEAD_JSON, "`restore` refuses it and changes nothing"
