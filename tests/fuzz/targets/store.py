@@ -24,6 +24,7 @@ from tests.fuzz.mutators import (
     mutated,
     mutated_json,
 )
+from tests.fuzz.oracles import JSON_MEMORY_FACTOR
 from tests.fuzz.target import Target
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind
@@ -332,7 +333,7 @@ TARGETS = (
         generate=mutated_json(_PEOPLE, ("home", "wife", "friend", "persons", "levels")),
         grow=either(grown_json(_PEOPLE, ("home", "wife")), _deep_json),
         cost_factor=3.0,
-        memory_factor=3.0,
+        memory_factor=JSON_MEMORY_FACTOR,
     ),
     Target(
         name="store.processing_marks",
