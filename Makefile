@@ -18,7 +18,7 @@ SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Tests start Python hundreds of times: compiled modules are kept, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help venv demo run test test-robustness coverage test-chaos chaos fuzz fuzz-corpus test-home test-node-red unit lint shape mutants sbom package audit bench soak power-cut check lock clean
+.PHONY: help venv demo run test test-robustness coverage test-chaos chaos fuzz fuzz-long fuzz-corpus test-home test-node-red unit lint shape mutants sbom package audit bench soak power-cut check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -70,6 +70,9 @@ CASES ?= 2000
 fuzz: .venv/ready .cache/atheris  ## every parser with hostile input; CASES=1000000 for a long run, ARGS="target …"
 	@$(BIN)/python -m tests.fuzz --cases $(CASES) $(ARGS)
 	@$(BIN)/python -m tests.fuzz --guided --cases $(CASES) $(ARGS)
+
+fuzz-long: .venv/ready  ## a run of very many inputs that goes on where it was interrupted; CASES=… ARGS="target …"
+	@$(BIN)/python -m tests.fuzz --resume .cache/fuzz/long --cases $(CASES) $(ARGS)
 
 .cache/atheris: .venv/ready tests/fuzz/requirements.lock
 	@rm -rf $@

@@ -61,6 +61,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="FOLDER",
         help="a long run: goes on until the files there count --cases",
     )
+    parser.add_argument(
+        "--report", type=Path, metavar="PAGE", help="puts the table of a long run into a page"
+    )
     parser.add_argument("--replay", type=Path, help="run one stored input of the one target")
     return parser.parse_args(arguments)
 
@@ -88,6 +91,8 @@ def _run_on(targets: Sequence[Target], options: argparse.Namespace) -> int:
         _report(finding)
         failed = True
     print("\n".join(long_run.table(targets, options.resume)))
+    if options.report:
+        long_run.write_report(targets, options.resume, options.report)
     return 1 if failed else 0
 
 

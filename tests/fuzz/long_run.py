@@ -21,7 +21,13 @@ FIRST_SHARE = 0.1
 # As many of a million are enough to see a parser that is not linear; a large one costs a hundred small ones.
 LARGE_EVERY = 4000
 
-HEAD = f"{'target':24}{'inputs':>11}{'large':>8}{'CPU s':>9}{'inputs/s':>10}{'ms/100 kB':>11}{'memory':>8}  findings"
+REPORT_BEGIN = "<!-- figures: written by `python -m tests.fuzz --resume FOLDER --report PAGE` -->\n"
+REPORT_END = "<!-- end of figures -->\n"
+
+HEAD = (
+    "| target | inputs | large | CPU s | inputs a second | ms for 100 kB | times the input | findings |",
+    "|---|---:|---:|---:|---:|---:|---:|---:|",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +98,17 @@ def _seconds_per_case(chunks: Sequence[Chunk]) -> float:
     return sum(chunk.cpu_seconds for chunk in chunks) / max(1, _cases(chunks))
 
 
+def write_report(targets: Sequence[Target], folder: Path, page: Path) -> None:
+    """Puts the table between the markers of a page. Raises `ValueError` where a marker is missing."""
+    head, rest = page.read_text(encoding="utf-8").split(REPORT_BEGIN)
+    _, tail = rest.split(REPORT_END)
+    rows = "\n".join(table(targets, folder))
+    page.write_text(f"{head}{REPORT_BEGIN}{rows}\n{REPORT_END}{tail}", encoding="utf-8")
+
+
 def table(targets: Sequence[Target], folder: Path) -> Iterator[str]:
-    """Yields the lines of a table of all that has run."""
-    yield HEAD
+    """Yields the lines of a table in Markdown of all that has run."""
+    yield from HEAD
     rows = [(target.name, chunks_of(folder, target)) for target in targets]
     for name, chunks in rows:
         yield _row(name, chunks)
@@ -106,8 +120,9 @@ def _row(name: str, chunks: Sequence[Chunk]) -> str:
     seconds = sum(chunk.cpu_seconds for chunk in chunks)
     slowest = max((chunk.slowest_ms for chunk in chunks), default=0.0)
     peak = max((chunk.peak_ratio for chunk in chunks), default=0.0)
+    large_cases = sum(chunk.large_cases for chunk in chunks)
+    findings = sum(chunk.findings for chunk in chunks)
     return (
-        f"{name:24}{cases:>11,}{sum(chunk.large_cases for chunk in chunks):>8,}{seconds:>9,.0f}"
-        f"{cases / max(seconds, 0.1):>10,.0f}{slowest:>11.1f}{peak:>7.1f}x"
-        f"  {sum(chunk.findings for chunk in chunks)}"
+        f"| {name} | {cases:,} | {large_cases:,} | {seconds:,.0f} | {cases / max(seconds, 0.1):,.0f} "
+        f"| {slowest:.1f} | {peak:.1f} | {findings} |"
     )

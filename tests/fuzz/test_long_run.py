@@ -70,4 +70,19 @@ def test_a_finding_is_given_counted_and_does_not_end_the_run(tmp_path):
     chunks = long_run.chunks_of(tmp_path, target)
     assert sum(chunk.findings for chunk in chunks) == len(findings)
     assert sum(chunk.cases for chunk in chunks) >= 300
-    assert f"{len(findings)}" in list(long_run.table([target], tmp_path))[-1].split()[-1]
+    *_, row, together = long_run.table([target], tmp_path)
+    assert row.endswith(f"| {len(findings)} |")
+    assert together.replace("together", "one") == row
+
+
+def test_the_report_replaces_the_figures_of_a_page(tmp_path):
+    target = planted("one", len)
+    list(long_run.run_on([target], tmp_path, 20, "1"))
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{long_run.REPORT_BEGIN}old\n{long_run.REPORT_END}after\n")
+    long_run.write_report([target], tmp_path, page)
+    lines = page.read_text().splitlines()
+    assert (lines[0], lines[-1]) == ("before", "after")
+    assert lines[2:-2] == list(long_run.table([target], tmp_path))
+    with pytest.raises(ValueError, match="unpack"):
+        long_run.write_report([target], tmp_path, long_run.path_of(tmp_path, target))
