@@ -65,9 +65,12 @@ async def resets_after_the_request(peer: Peer) -> None:
     peer.reset()
 
 
-async def resets_in_the_body(peer: Peer) -> None:
-    await peer.answer(HEAD + b"Content-Length: 5\r\n\r\nhe")
-    peer.reset()
+def resets_after(*pieces: bytes) -> Script:
+    async def script(peer: Peer) -> None:
+        await peer.answer(*pieces)
+        peer.reset()
+
+    return script
 
 
 def stops(*pieces: bytes) -> Script:
@@ -93,7 +96,8 @@ BROKEN: dict[str, Script] = {
     "closed in a chunk": says(CHUNKED + b"5\r\nhe"),
     "closed before the last chunk": says(CHUNKED + b"5\r\nhello\r\n"),
     "closed in the trailer": says(CHUNKED + b"5\r\nhello\r\n0\r\nX: "),
-    "reset in the body": resets_in_the_body,
+    "reset in the body": resets_after(HEAD + b"Content-Length: 5\r\n\r\nhe"),
+    "reset in a body without a length": resets_after(HEAD + b"\r\nhe"),
     "no HTTP": says(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"),
     "a bad header": says(HEAD + b"no header\r\n\r\n"),
     "a chunk without a size": says(CHUNKED + b"five\r\nhello\r\n0\r\n\r\n"),
@@ -290,8 +294,9 @@ async def test_a_request_that_is_not_taken_in_time(make: Make) -> None:
 async def test_an_answer_that_comes_before_the_request_was_read_is_an_answer(make: Make, ending: str) -> None:
     async def script(peer: Peer) -> None:
         await peer.reader.readuntil(b"\r\n\r\n")
-        await peer.say(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
-        if ending == "ends":
+        close = b"Connection: close\r\n" if ending == "ends" else b""
+        await peer.say(b"HTTP/1.1 413 Too Large\r\n" + close + b"Content-Length: 2\r\n\r\nno")
+        if close:
             peer.writer.write_eof()
         await peer.reader.readexactly(5_000_000)
         await answers(peer)
@@ -299,6 +304,21 @@ async def test_an_answer_that_comes_before_the_request_was_read_is_an_answer(mak
     async with Server(script, answers).run() as server, opened(make()) as transport:
         assert await ask(transport, server.url, b"x" * 5_000_000) == (413, b"no")
         assert await ask(transport, server.url) == (200, b"ok")
+
+
+async def test_an_answer_of_a_server_that_reads_no_more_is_not_waited_for() -> None:
+    """httpx would wait until the server takes the rest of the request."""
+
+    async def script(peer: Peer) -> None:
+        await peer.reader.readuntil(b"\r\n\r\n")
+        await peer.say(b"HTTP/1.1 413 Too Large\r\nContent-Length: 2\r\n\r\nno")
+        peer.writer.write_eof()
+        await until(lambda: answered)
+
+    answered = False
+    async with Server(script).run() as server, opened(own()) as transport:
+        assert await ask(transport, server.url, b"x" * 50_000_000) == (413, b"no")
+        answered = True
 
 
 async def test_a_connection_that_is_gone_before_its_answer_was_read() -> None:

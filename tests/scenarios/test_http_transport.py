@@ -297,6 +297,19 @@ async def test_an_exchange_that_is_cancelled_leaves_no_connection_behind(make: M
         assert server.connections == 2
 
 
+async def test_a_body_whose_reading_is_cancelled_needs_no_closing(make: Make) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.answer(HEAD + b"Content-Length: 5\r\n\r\nhe")
+        await peer.closed()
+
+    async with Server(script, answers).run() as server, opened(make(connections=1)) as transport:
+        response = await transport.handle_async_request(request_to(server.url))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(SHORT_SECONDS):
+                await response.aread()
+        assert await ask(transport, server.url) == (200, b"ok")
+
+
 async def test_a_wait_for_a_connection_that_is_cancelled_takes_no_slot(make: Make) -> None:
     async with Server(hangs, answers).run() as server, opened(make(connections=1)) as transport:
         first = asyncio.create_task(ask(transport, server.url))
@@ -332,13 +345,14 @@ async def test_an_answer_is_read_in_every_form_by_tls(framing: Framing) -> None:
         assert await ask(transport, server.url) == (200, b"ok")
 
 
-@pytest.mark.parametrize("reason", ["another authority", "another name"])
+@pytest.mark.parametrize("reason", ["another authority", "another name", "an address"])
 async def test_a_certificate_that_is_not_valid_means_that_nothing_was_sent(make: Make, reason: str) -> None:
-    served, trusting = tls_contexts("localhost" if reason == "another authority" else "elsewhere.test")
+    served, trusting = tls_contexts("elsewhere.test" if reason == "another name" else "localhost")
     client = tls_contexts()[1] if reason == "another authority" else trusting
     async with Server(answers).run(served) as server, opened(make(client)) as transport:
+        url = server.url.replace("localhost", "127.0.0.1") if reason == "an address" else server.url
         with pytest.raises(httpx.ConnectError):
-            await ask(transport, server.url)
+            await ask(transport, url)
         assert server.requests == []
 
 
