@@ -35,6 +35,7 @@ from wx2mqtt.mqtt import connection, topics, unacked
 from wx2mqtt.mqtt.client import MqttClient
 from wx2mqtt.mqtt.packets import packet_ids
 from wx2mqtt.mqtt.paho_codec import PahoCodec
+from wx2mqtt.mqtt.sockets import BufferedSocket
 
 SERVER_KEEPALIVE_1 = b"\x13\0\1"
 MAXIMUM_QOS_0 = b"\x24\0"
@@ -836,6 +837,7 @@ async def test_an_exception_of_the_loop_s_own_reading_ends_the_connection_only(m
         return original(self, max_packets)
 
     monkeypatch.setattr(PahoCodec, "loop_read", loop_read)
+    monkeypatch.setattr(BufferedSocket, "take_pubacks", lambda _self: [])  # so that paho reads the PUBACK
     async with scripted(stay) as broker, linked(broker.url) as told:
         await told.connection()
         assert isinstance(await told.published(message()), NotConnected)

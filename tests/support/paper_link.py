@@ -45,7 +45,7 @@ class Sent:
 class PaperLink:
     """A `BrokerClient` whose broker is the test. `sent` is all that ever came, `open` what has no answer yet.
 
-    With `takes` true it acknowledges at once.
+    With `takes` true it acknowledges at once. `flushed` is how much had come at each `flush`.
     """
 
     def __init__(self, *, takes: bool = False) -> None:
@@ -54,6 +54,7 @@ class PaperLink:
         self.sent: list[Sent] = []
         self.open: list[Sent] = []
         self.most_open = 0
+        self.flushed: list[int] = []
         self.progress_deadline = 0.0
         self._changed = asyncio.Event()
         self._connections = 0
@@ -69,6 +70,9 @@ class PaperLink:
         self.tell()
         if self.takes:
             self.take(one)
+
+    def flush(self) -> None:
+        self.flushed.append(len(self.sent))
 
     def acknowledge(self, delivery: Delivery) -> None:
         """Nothing is ever delivered."""

@@ -1,7 +1,8 @@
 """Publishes the committed rows of the outbox and marks them in the journal once the broker has them.
 
 1. A row is handed over by `add` right after its commit, or read from the journal (`outbox_reader.py`).
-2. It is published when a slot of the window is free (`inflight.py`). A message also waits while
+2. It is published when a slot of the window is free (`inflight.py`): in `add` itself if one is free then, all
+   rows of a commit with one write to the socket. A message also waits while
    `MAX_REPEATED_MESSAGES` others are published but not marked: if the process were killed now, these would be
    published again.
 3. The broker answers. PUBACK: the row is acknowledged. Refused: its topic waits `REFUSED_RETRY_SECONDS`, and
@@ -21,7 +22,6 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 
 import structlog
 
@@ -59,12 +59,15 @@ MESSAGE_CATEGORIES = frozenset({"message", "plain"})
 class UnmarkedRows:
     """The rows that are published and not yet marked in the journal, by id.
 
-    A row is `open` until the broker answers, then `acknowledged` until it is marked.
+    A row is `open` until the broker answers, then `acknowledged` until it is marked. `message_count` counts
+    the messages among them: they would be published again if the process were killed now.
     """
 
     def __init__(self) -> None:
         self.open: dict[int, OutboxRow] = {}
         self.acknowledged: dict[int, OutboxRow] = {}
+        self.message_count = 0
+        self._acknowledged_messages = 0
         # Acknowledged when the connection began: the read that begins with it may return them, marked or not.
         self._acknowledged_before: frozenset[int] = frozenset()
 
@@ -77,22 +80,40 @@ class UnmarkedRows:
     def on_connected(self) -> None:
         self._acknowledged_before = frozenset(self.acknowledged)
 
-    @property
-    def message_count(self) -> int:
-        """The number of messages that would be published again if the process were killed now."""
-        return _message_count(chain(self.open.values(), self.acknowledged.values()))
+    def add(self, row: OutboxRow) -> None:
+        """Adds a row that is published."""
+        self.open[row.id] = row
+        self.message_count += _is_message(row)
+
+    def remove(self, row: OutboxRow) -> None:
+        """Removes a row that the broker has not acknowledged."""
+        del self.open[row.id]
+        self.message_count -= _is_message(row)
+
+    def acknowledge(self, row: OutboxRow) -> None:
+        """Records the PUBACK of a row."""
+        del self.open[row.id]
+        self.acknowledged[row.id] = row
+        self._acknowledged_messages += _is_message(row)
+
+    def on_marked(self, row_ids: Iterable[int]) -> None:
+        """Removes acknowledged rows that are marked now."""
+        for row_id in row_ids:
+            if (row := self.acknowledged.pop(row_id, None)) is not None:
+                self.message_count -= _is_message(row)
+                self._acknowledged_messages -= _is_message(row)
 
     @property
     def is_marking_urgent(self) -> bool:
         """Whether so many rows are acknowledged that publishing would soon have to wait for the commit."""
         return (
             len(self.acknowledged) >= MAX_UNACKED_PUBLISHES // 2
-            or _message_count(self.acknowledged.values()) >= MAX_REPEATED_MESSAGES // 2
+            or self._acknowledged_messages >= MAX_REPEATED_MESSAGES // 2
         )
 
 
-def _message_count(rows: Iterable[OutboxRow]) -> int:
-    return sum(row.category in MESSAGE_CATEGORIES for row in rows)
+def _is_message(row: OutboxRow) -> bool:
+    return row.category in MESSAGE_CATEGORIES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,9 +158,12 @@ class Publisher:
     # What there is to publish
 
     def add(self, batch: OutboxBatch) -> None:
-        """Publishes the rows of one commit."""
-        if batch:
-            self._outbox.add(batch)
+        """Publishes the rows of one commit, at once as far as the window allows."""
+        if not batch:
+            return
+        self._outbox.add(batch)
+        self._publish_rows()
+        if not self._outbox.is_exhausted:
             self._publish_event.set()
 
     def wake(self) -> None:
@@ -196,15 +220,22 @@ class Publisher:
 
     async def _publish_waiting(self) -> None:
         """Publishes rows until there is no other, or the next one must wait. Raises `StoreError`."""
-        while self._free_slots > 0:
-            if not self._outbox.rows:
-                if self._outbox.is_exhausted:
-                    return
-                await self._outbox.read()
-            elif self._must_wait_for_marks(self._outbox.rows[0]):
-                return
-            elif self._is_due(row := self._outbox.rows.popleft()):
+        self._publish_rows()
+        while not (self._outbox.rows or self._outbox.is_exhausted) and self._free_slots > 0:
+            await self._outbox.read()
+            self._publish_rows()
+
+    def _publish_rows(self) -> None:
+        """Publishes rows that are in memory until there is no other, or the next one must wait."""
+        has_published = False
+        while self._outbox.rows and self._free_slots > 0:
+            if self._must_wait_for_marks(self._outbox.rows[0]):
+                break
+            if self._is_due(row := self._outbox.rows.popleft()):
                 self._publish(row, self._shortened.get(row.id, row.payload))
+                has_published = True
+        if has_published:
+            self._inflight.flush()
 
     @property
     def _free_slots(self) -> int:
@@ -219,7 +250,7 @@ class Publisher:
         return min(self._inflight.free_slots, window - len(self._unmarked))
 
     def _must_wait_for_marks(self, row: OutboxRow) -> bool:
-        return row.category in MESSAGE_CATEGORIES and self._unmarked.message_count >= MAX_REPEATED_MESSAGES
+        return _is_message(row) and self._unmarked.message_count >= MAX_REPEATED_MESSAGES
 
     def _is_due(self, row: OutboxRow) -> bool:
         """Returns whether a row still has to be published: much may have happened since it was read."""
@@ -230,7 +261,7 @@ class Publisher:
         )
 
     def _publish(self, row: OutboxRow, payload: bytes) -> None:
-        self._unmarked.open[row.id] = row
+        self._unmarked.add(row)
         publication = Publication(
             topic=row.topic,
             payload=payload,
@@ -243,11 +274,12 @@ class Publisher:
     # Answers of the broker
 
     def _on_answer(self, row: OutboxRow, payload_bytes: int, error: Exception | None) -> None:
-        del self._unmarked.open[row.id]
         self._answered.set()
+        if error is None:
+            self._on_acknowledged(row)
+            return
+        self._unmarked.remove(row)
         match error:
-            case None:
-                self._on_acknowledged(row)
             case PublishRefused(too_large=True):
                 self._publish_truncated(row, payload_bytes)
             case PublishRefused():
@@ -256,7 +288,7 @@ class Publisher:
                 self._suspect = self._suspect_after_disconnect(row)
 
     def _on_acknowledged(self, row: OutboxRow) -> None:
-        self._unmarked.acknowledged[row.id] = row
+        self._unmarked.acknowledge(row)
         self._refused.forget(row.topic)
         self._shortened.pop(row.id, None)
         self._suspect = None
@@ -338,6 +370,5 @@ class Publisher:
                 self._topic_dropped.emit(topic, count)
         if row_ids := list(self._unmarked.acknowledged):
             await self._journal.mark_published(row_ids)
-            for row_id in row_ids:
-                self._unmarked.acknowledged.pop(row_id, None)
+            self._unmarked.on_marked(row_ids)
             self._publish_event.set()

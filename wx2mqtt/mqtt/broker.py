@@ -148,6 +148,9 @@ class BrokerClient(Protocol):
         connection.
         """
 
+    def flush(self) -> None:
+        """Writes at once what was published in this turn of the event loop, instead of in the next one."""
+
     def acknowledge(self, delivery: Delivery) -> None:
         """Sends PUBACK, unless the connection of the delivery has ended. Call it in order of delivery."""
 

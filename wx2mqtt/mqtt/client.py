@@ -79,6 +79,10 @@ class MqttClient:
         else:
             self._connection.publish(publication, on_acknowledged)
 
+    def flush(self) -> None:
+        if self._connection is not None:
+            self._connection.flush()
+
     def acknowledge(self, delivery: Delivery) -> None:
         if self._connection is not None:
             self._connection.acknowledge(delivery)

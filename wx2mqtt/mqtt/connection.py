@@ -49,6 +49,7 @@ from wx2mqtt.mqtt.packets import (
     PUBREC,
     PubackPacket,
     PublishPacket,
+    check_topic,
     pack_properties,
     packet_ids,
     publish_size,
@@ -116,7 +117,8 @@ class MqttConnection:
         self._listener = listener
         self._state = ConnectionState.OPENING
         self._paused = False
-        self._ended: asyncio.Future[ConnectionEnd] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._ended: asyncio.Future[ConnectionEnd] = self._loop.create_future()
         self._transport = SocketTransport(options, target, self)
         self._limits = ConnackLimits(session_present=False)  # of the CONNACK, once there is one
         self._granted: Connected | None = None  # from CONNECTED on
@@ -167,9 +169,14 @@ class MqttConnection:
             notify(on_acknowledged, error)
             return
         if self._options.qos(publication.topic):
-            self._unacked.add(mid, on_acknowledged, loop_time())
+            self._unacked.add(mid, on_acknowledged, self._loop.time())
         else:
             notify(on_acknowledged, None)
+
+    def flush(self) -> None:
+        """As `BrokerClient.flush`."""
+        if self._state is ConnectionState.CONNECTED:
+            self._transport.flush()
 
     def acknowledge(self, delivery: Delivery) -> None:
         """As `BrokerClient.acknowledge`; at QoS 0 there is nothing to acknowledge."""
@@ -288,7 +295,7 @@ class MqttConnection:
         limit = self._limits.packet_limit or MAX_PACKET_BYTES
         try:
             properties = pack_properties(publication) if self._target.is_mqtt_5 else b""
-            size = publish_size(topic.encode(), payload, properties)
+            size = publish_size(check_topic(topic), payload, properties)
             if size > limit:
                 reason = f"the message needs {size} bytes, the broker takes {limit}"
                 raise PublishRefused(reason, code=PACKET_TOO_LARGE, too_large=True)
@@ -299,9 +306,10 @@ class MqttConnection:
         return mid
 
     def _next_packet_id(self) -> int:
-        return next(
-            mid for mid in self._packet_ids if mid not in self._unacked and mid not in self._subscriptions
-        )
+        for mid in self._packet_ids:
+            if mid not in self._unacked and mid not in self._subscriptions:
+                return mid
+        raise AssertionError("packet ids never end")
 
     def on_puback(self, packet: PubackPacket) -> None:
         if packet.code < FIRST_FAILURE_CODE:
@@ -347,7 +355,7 @@ class MqttConnection:
     def _schedule_check(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(self._keepalive.interval, self._check)
+        self._timer = self._loop.call_later(self._keepalive.interval, self._check)
 
     def _check(self) -> None:
         """Checks timeouts and sends PINGREQ; runs once per `KeepAlive.interval`."""

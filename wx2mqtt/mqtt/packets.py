@@ -37,6 +37,9 @@ INVALID_QOS = 3
 # Bytes of the largest packet that MQTT can carry: remaining length, first byte and four of the length.
 MAX_PACKET_BYTES = 268_435_455 + 5
 MAX_VARINT_BYTES = 4
+# Of a packet whose remaining length is one byte: the first byte and that one; and what follows at most.
+FIXED_HEADER_BYTES = 2
+MAX_SHORT_BODY_BYTES = 0x7F
 MAX_STRING_BYTES = 0xFFFF
 MAX_PACKET_ID = 0xFFFF
 MAX_EXPIRY_SECONDS = 0xFFFF_FFFF
@@ -191,6 +194,8 @@ def publish_size(topic: bytes, payload: bytes, properties: bytes) -> int:
 
 def pack_properties(publication: Publication) -> bytes:
     """Returns the properties of MQTT 5 after their length. Raises ValueError for one that is too long."""
+    if publication.expiry is None and publication.correlation is None:
+        return _packed_content_properties(publication.content_type)
     body = _content_properties(publication.content_type)
     if publication.expiry is not None:
         seconds = max(0, min(publication.expiry, MAX_EXPIRY_SECONDS))
@@ -200,6 +205,7 @@ def pack_properties(publication: Publication) -> bytes:
     return pack_varint(len(body)) + body
 
 
+@lru_cache(maxsize=256)
 def check_topic(topic: str) -> bytes:
     """Returns the topic as UTF-8. Raises ValueError for one that MQTT does not let anybody publish to."""
     encoded = topic.encode()
@@ -236,6 +242,12 @@ def pack_varint(value: int) -> bytes:
 def is_text(content_type: str) -> bool:
     """Whether the payload format indicator may promise UTF-8."""
     return content_type.startswith("text/") or content_type == "application/json"
+
+
+@lru_cache(maxsize=32)
+def _packed_content_properties(content_type: str) -> bytes:
+    body = _content_properties(content_type)
+    return pack_varint(len(body)) + body
 
 
 @lru_cache(maxsize=32)
@@ -301,6 +313,27 @@ def read_puback(body: bytes | bytearray) -> PubackPacket:
         return PubackPacket(mid, code, reader.read_properties().text(Property.REASON_STRING))
     except MalformedPacket:
         return PubackPacket(mid, code)
+
+
+def read_pubacks(data: bytes, start: int) -> tuple[list[PubackPacket], int]:
+    """Reads the PUBACKs that are whole in `data` from `start` on, up to another packet.
+
+    Returns them, and where the first byte behind them is. One that breaks the standard is left to the caller,
+    too: it ends the connection.
+    """
+    pubacks: list[PubackPacket] = []
+    end = len(data)
+    while start + FIXED_HEADER_BYTES <= end and data[start] == PUBACK:
+        size = data[start + 1]
+        body_start, body_end = start + FIXED_HEADER_BYTES, start + FIXED_HEADER_BYTES + size
+        if not PACKET_ID_BYTES <= size <= MAX_SHORT_BODY_BYTES or body_end > end:
+            break
+        if size == PACKET_ID_BYTES:
+            pubacks.append(PubackPacket(data[body_start] << 8 | data[body_start + 1]))
+        else:
+            pubacks.append(read_puback(data[body_start:body_end]))
+        start = body_end
+    return pubacks, start
 
 
 def read_packet_id(body: bytes | bytearray) -> int:

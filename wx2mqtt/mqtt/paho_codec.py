@@ -133,6 +133,11 @@ class PahoCodec(paho.Client):
         else:
             self.connect(UNUSED_HOST, UNUSED_PORT, options.keepalive)
 
+    @property
+    def is_between_packets(self) -> bool:
+        """Whether the next byte is the first one of a packet."""
+        return self._in_packet["command"] == 0
+
     def _set_credentials_and_will(self, options: MqttOptions, target: ConnectTarget) -> None:
         address, will = target.address, options.will
         username = options.username if options.username is not None else address.username

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Protocol
 
 from wx2mqtt.mqtt.options import BrokerAddress, TlsFiles
+from wx2mqtt.mqtt.packets import PubackPacket, read_pubacks
 
 # Seconds for each address of a name, and again for the TLS handshake.
 ADDRESS_CONNECT_TIMEOUT_SECONDS = 5.0
@@ -159,6 +160,11 @@ class BufferedSocket:
         if self.error is not None:
             raise self.error
         return b""
+
+    def take_pubacks(self) -> list[PubackPacket]:
+        """Returns the whole PUBACKs that come next, all at once; the position must be between two packets."""
+        pubacks, self._position = read_pubacks(self._received, self._position)
+        return pubacks
 
     def send(self, data: bytes | bytearray) -> int:
         """Stores all bytes for `flush`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 from wx2mqtt.limits import MAX_TOPIC_LEVEL_BYTES
@@ -265,12 +266,7 @@ class Topics:
 
     def qos(self, topic: str) -> QoS:
         """Returns the QoS of a topic or a filter from the table; DEFAULT_QOS for one outside of it."""
-        if not topic.startswith(f"{self.base}/"):
-            return DEFAULT_QOS
-        name = topic[len(self.base) + 1 :]
-        first, _, rest = name.partition("/")
-        keys = (name, f"{first}/{rest.partition('/')[0]}/", f"{first}/")
-        return next((_QOS_BY_KEY[key] for key in keys if key in _QOS_BY_KEY), DEFAULT_QOS)
+        return _qos(self.base, topic)
 
     def parse(self, topic: str) -> ParsedTopic | None:
         """Parses a topic on which people send to the bridge; None for any other topic."""
@@ -290,6 +286,16 @@ class Topics:
                 return FileTopic(user, "file", name)
             case _:
                 return UnknownTopic(user)
+
+
+@lru_cache(maxsize=256)
+def _qos(base: str, topic: str) -> QoS:
+    if not topic.startswith(f"{base}/"):
+        return DEFAULT_QOS
+    name = topic[len(base) + 1 :]
+    first, _, rest = name.partition("/")
+    keys = (name, f"{first}/{rest.partition('/')[0]}/", f"{first}/")
+    return next((_QOS_BY_KEY[key] for key in keys if key in _QOS_BY_KEY), DEFAULT_QOS)
 
 
 def is_topic_level(name: str) -> bool:

@@ -1,7 +1,8 @@
 """The bytes of one connection on the event loop: between a socket, the codec and the handler of packets.
 
     in   the socket is readable -> `BufferedSocket.fill`, a chunk -> `PahoCodec.loop_read` -> `PacketHandler`
-    out  `publish`, `subscribe`, `send` -> `BufferedSocket.send` -> `_flush`, once per turn of the event loop
+         the PUBACKs of a burst: `BufferedSocket.take_pubacks` -> `PacketHandler`
+    out  `publish`, `subscribe`, `send` -> `BufferedSocket.send` -> `flush`, once per turn of the event loop
 
 Only the connecting blocks, so `open` does it in a thread. What paho raises over a packet ends the connection.
 """
@@ -106,6 +107,11 @@ class SocketTransport:
             self.socket.send(packet)
             self._schedule_flush()
 
+    def flush(self) -> None:
+        """Writes what was sent in this turn of the event loop, with one system call."""
+        if self._flush_scheduled:
+            self._flush()
+
     def ping(self) -> None:
         self.pinged_at = loop_time()
         self.send(short_packet(PINGREQ))
@@ -169,29 +175,38 @@ class SocketTransport:
         for _ in range(MAX_CHUNKS_PER_TURN):
             more = stream.readable or stream.fill()
             while stream.readable and not stream.closed and self._reading:
-                self._codec.loop_read()
+                self._read_packet()
             if stream.closed or not more or not self._reading:
                 return
         self._loop.call_soon(self._on_readable)
 
+    def _read_packet(self) -> None:
+        """Reads what is there of one packet, or all PUBACKs that come next."""
+        pubacks = self.socket.take_pubacks() if self._codec.is_between_packets else []
+        for puback in pubacks:
+            self._handler.on_puback(puback)
+        if not pubacks:
+            self._codec.loop_read()
+
     def _schedule_flush(self) -> None:
         if self._attached and not self._flush_scheduled:
             self._flush_scheduled = True
-            self._loop.call_soon(self._flush)
+            self._loop.call_soon(self.flush)
 
     def _flush(self) -> None:
         self._flush_scheduled = False
         if not self._attached:
             return
         try:
-            self._codec.loop_write()
+            if self._codec.want_write():
+                self._codec.loop_write()
             done = self.socket.flush()
         except Exception as error:  # noqa: BLE001 - as in `_on_readable`
             self._abort(error)
             return
         self._set_writing(enabled=not done)
         if self.socket.error is not None:
-            self._on_readable()  # the broker may have sent a reason before the connection broke
+            self._loop.call_soon(self._on_readable)  # a reason may have come before the connection broke
 
     def _set_writing(self, *, enabled: bool) -> None:
         if enabled == self._writing:

@@ -140,6 +140,9 @@ def _run_packets(data: bytes) -> None:
     with suppress(MalformedPacket):
         mid, code, reason = packets.read_puback(body)
         assert packets.read_packet_id(body) == mid
+        if len(body) <= packets.MAX_SHORT_BODY_BYTES:
+            together = bytes((packets.PUBACK, len(body))) + body
+            assert packets.read_pubacks(together, 0) == ([(mid, code, reason)], len(together))
         assert 0 <= mid <= packets.MAX_PACKET_ID
         assert isinstance(packets.is_text(reason), bool)
         sentence = reason_codes.reason_text(code, reason)
@@ -418,6 +421,7 @@ TARGETS = (
                 "packets",
                 "read_publish",
                 "read_puback",
+                "read_pubacks",
                 "read_packet_id",
                 "PublishPacket.delivery",
                 "check_topic",

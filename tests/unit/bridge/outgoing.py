@@ -214,6 +214,9 @@ class Broker:
         self._news.tell()
         on_acknowledged(None)
 
+    def flush(self) -> None:
+        """Nothing is held back."""
+
     def acknowledge(self, delivery: Delivery) -> None:
         if delivery.connection_number == self.connections and self.connection is not None:
             self.acknowledged.append(delivery.mid)

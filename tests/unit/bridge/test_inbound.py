@@ -79,6 +79,17 @@ def at_home(story, filters: ReceiveFilter | None = None) -> None:
     hurry(whole())
 
 
+def test_what_was_stored_is_published_before_anybody_else_hears_of_it():
+    async def story(house: House) -> None:
+        order: list[str] = []
+        house.talk.ctx.signals.received.connect(lambda _recorded: order.append("received"))
+        house.talk.ctx.signals.outbox_changed.connect(lambda _batch: order.append("published"))
+        await house.take(message("1"))
+        assert order == ["published", "received"]
+
+    at_home(story)
+
+
 def test_a_message_is_named_after_the_owners_pin_and_its_sender_is_trusted_for_it():
     async def story(house: House) -> None:
         body = await house.body(message("1"))

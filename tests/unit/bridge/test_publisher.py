@@ -996,6 +996,28 @@ async def test_what_was_just_committed_goes_out_without_a_look_into_the_journal(
     assert works.journal.troubles == ["waiting", "waiting_in"]
 
 
+async def test_the_rows_of_a_commit_are_written_together_before_the_caller_goes_on(works: Works):
+    await caught_up(works)
+    works.link.flushed.clear()
+    batch = await commit(works, "a", "b", "c")
+    works.publisher.add(batch)
+    assert works.link.topics[1:] == ["a", "b", "c"]
+    assert works.link.flushed == [4]
+
+
+async def test_what_has_no_free_slot_is_published_when_there_is_one(works: Works):
+    await caught_up(works)
+    works.link.takes = False
+    works.publisher.add(await commit(works, *(f"{number}" for number in range(MAX_UNACKED_PUBLISHES + 5))))
+    assert len(works.link.sent) == 1 + MAX_UNACKED_PUBLISHES
+    works.link.take(*works.link.open[:5])
+    await works.link.came(1 + MAX_UNACKED_PUBLISHES)
+    works.link.takes = True
+    works.link.take()
+    await works.all_settled()
+    assert works.link.topics[1:] == [f"{number}" for number in range(MAX_UNACKED_PUBLISHES + 5)]
+
+
 async def test_messages_and_their_events_go_out_as_they_were_committed(works: Works):
     await caught_up(works)
     works.journal.troubles = ["waiting"]

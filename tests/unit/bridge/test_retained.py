@@ -37,6 +37,9 @@ class PaperLink:
     async def run(self, listener: BrokerListener) -> None:
         raise NotImplementedError
 
+    def flush(self) -> None:
+        """Nothing is held back."""
+
     def acknowledge(self, delivery: Delivery) -> None:
         raise NotImplementedError
 

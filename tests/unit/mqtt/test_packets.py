@@ -18,6 +18,7 @@ from wx2mqtt.mqtt.packets import (
     MAX_PROPERTIES,
     PINGREQ,
     MalformedPacket,
+    PubackPacket,
     check_topic,
     pack_properties,
     pack_varint,
@@ -25,6 +26,7 @@ from wx2mqtt.mqtt.packets import (
     publish_header,
     publish_size,
     read_puback,
+    read_pubacks,
     read_publish,
     short_packet,
     subscribe_packet,
@@ -237,6 +239,38 @@ def test_a_puback_that_says_no_says_why():
     reason = b"\x1f" + counted(b"no right")
     assert read_puback(b"\0\5\x87" + pack_varint(len(reason)) + reason) == (5, 0x87, "no right")
     assert read_puback(b"\0\5\x87\x09") == (5, 0x87, "")
+
+
+PUBACKS = st.tuples(st.integers(1, 65535), st.sampled_from([0, 0x10, 0x80, 0x87]), st.binary(max_size=200))
+
+
+def packed_puback(mid, code, reason):
+    """A PUBACK as a broker sends it: without a code for success, with a reason string for a refusal."""
+    body = mid.to_bytes(2, "big") + (bytes((code,)) if code else b"")
+    if code >= 0x80:
+        text = b"\x1f" + counted(reason)
+        body += pack_varint(len(text)) + text
+    return bytes((0x40,)) + pack_varint(len(body)) + body
+
+
+@given(st.lists(PUBACKS, max_size=10), st.integers(0, 300), st.sampled_from([b"", b"\xd0\0", b"\x32\x05"]))
+def test_pubacks_that_come_together_are_what_they_are_one_by_one(pubacks, cut, behind):
+    packets = [packed_puback(*puback) for puback in pubacks]
+    data = b"??" + (b"".join(packets) + behind)[: max(0, sum(map(len, packets)) + len(behind) - cut)]
+    read, end = read_pubacks(data, 2)
+    whole = []
+    position = 2
+    for packet in packets:
+        if len(packet) > 0x7F or position + len(packet) > len(data):  # those of two bytes of length are rare
+            break
+        whole.append(read_puback(packet[2:]))
+        position += len(packet)
+    assert (read, end) == (whole, position)
+
+
+@pytest.mark.parametrize("packet", [b"\x40", b"\x40\x00", b"\x40\x01\0", b"\x40\x02\0", b"\x50\x02\0\1"])
+def test_what_is_no_whole_puback_is_left_to_others(packet):
+    assert read_pubacks(b"\x40\x02\0\7" + packet, 0) == ([PubackPacket(7)], 4)
 
 
 def test_short_packets_are_those_of_the_standard():

@@ -37,7 +37,7 @@ WEBSOCKET_METHODS = {
     "_create_frame": ["self", "opcode", "data", "do_masking"],
 }
 
-PUBLIC_METHODS = ("connect", "loop_read", "loop_write", "username_pw_set", "will_set")
+PUBLIC_METHODS = ("connect", "loop_read", "loop_write", "username_pw_set", "want_write", "will_set")
 
 
 def parameters(function):

@@ -10,6 +10,7 @@ import pytest
 from wx2mqtt.mqtt import transport
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.options import MqttOptions, parse_broker_url
+from wx2mqtt.mqtt.packets import PUBACK, PUBREC, PubackPacket, short_packet
 from wx2mqtt.mqtt.sockets import BufferedSocket
 
 
@@ -84,3 +85,53 @@ async def test_a_socket_on_which_nothing_arrives_is_read_once_and_not_again_unti
     await asyncio.sleep(0)
 
     assert silent.read_count == 1
+
+
+class Pubacks:
+    """A codec and a packet handler: the packet ids of the PUBACKs that came, and the bytes that paho read."""
+
+    def __init__(self, data: bytes, *, is_between_packets: bool = True) -> None:
+        self.is_between_packets = is_between_packets
+        self.mids: list[int] = []
+        self.left_to_paho: list[bytes] = []
+        self._chunks = [data]
+        raw: Any = self
+        both: Any = self
+        self.transport = transport.SocketTransport.__new__(transport.SocketTransport)
+        self.transport._socket, self.transport._reading = BufferedSocket(raw), True
+        self.transport._codec, self.transport._handler = both, both
+
+    def recv(self, _size: int) -> bytes:
+        if not self._chunks:
+            raise BlockingIOError
+        return self._chunks.pop()
+
+    def on_puback(self, packet: PubackPacket) -> None:
+        self.mids.append(packet.mid)
+
+    def loop_read(self) -> None:
+        self.left_to_paho.append(self.transport.socket.recv(4))  # one packet
+        self.is_between_packets = True
+
+
+PUBACKS = b"".join(short_packet(PUBACK, mid) for mid in range(1, 101))
+
+
+async def test_the_pubacks_of_a_burst_are_read_without_paho() -> None:
+    peer = Pubacks(PUBACKS)
+    peer.transport._on_readable()
+    assert (peer.mids, peer.left_to_paho) == (list(range(1, 101)), [])
+
+
+async def test_the_rest_of_a_packet_that_paho_has_begun_is_left_to_it() -> None:
+    """The rest of a message may look like a PUBACK."""
+    peer = Pubacks(PUBACKS, is_between_packets=False)
+    peer.transport._on_readable()
+    assert (peer.mids, peer.left_to_paho) == (list(range(2, 101)), [short_packet(PUBACK, 1)])
+
+
+async def test_a_packet_between_pubacks_is_left_to_paho() -> None:
+    other = short_packet(PUBREC, 7)
+    peer = Pubacks(PUBACKS[:8] + other + PUBACKS[8:16])
+    peer.transport._on_readable()
+    assert (peer.mids, peer.left_to_paho) == ([1, 2, 3, 4], [other])
