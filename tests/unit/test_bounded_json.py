@@ -158,3 +158,29 @@ def test_any_bytes_are_read_or_refused_with_a_value_error(text):
     except ValueError:
         return
     json.loads(text)
+
+
+@given(text=st.text(alphabet='[]{},"\\ a', max_size=40).map(str.encode), levels=st.integers(0, 6))
+@example(text=b'\\" "[[[', levels=2)
+@example(text=b'["\\\\"[[["\\"]"', levels=2)
+def test_what_is_seen_at_once_is_what_the_count_finds(text, levels):
+    bounds = JsonBounds(max_bytes=MEGABYTE, max_depth=levels, max_values=1000)
+    if bounds._is_flat(text):
+        bounds._count_values(text)
+
+
+def test_the_levels_of_an_answer_of_wechat_are_compared_in_about_the_time_that_it_takes_to_parse_it():
+    entry = {"MsgId": "1", "Content": '&lt;msg&gt;\n"', "AppInfo": {"AppID": "", "Type": 0}}
+    entry |= {f"Field{number}": "" for number in range(30)}
+    text = json.dumps({"AddMsgList": [entry] * 50}).encode()
+    bounds = JsonBounds(max_bytes=MEGABYTE, max_depth=64, max_values=100_000)
+
+    def least_seconds(work):
+        spent = []
+        for _ in range(20):
+            started = time.thread_time()
+            work()
+            spent.append(time.thread_time() - started)
+        return min(spent)
+
+    assert least_seconds(lambda: bounds.check(text)) < 1.5 * least_seconds(lambda: json.loads(text))
