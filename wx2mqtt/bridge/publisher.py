@@ -41,7 +41,7 @@ from wx2mqtt.store.records import OutboxBatch, OutboxRow
 
 log = structlog.get_logger(__name__)
 
-# PUBACKs that arrive within this time are marked with one commit.
+# PUBACKs that arrive within this time are marked with one commit, unless publishing waits for it.
 ACK_GATHER_SECONDS = 0.005
 
 # The rows of a topic are dropped when the broker has refused every one of them for this long: its owner has a
@@ -105,10 +105,13 @@ class UnmarkedRows:
 
     @property
     def is_marking_urgent(self) -> bool:
-        """Whether so many rows are acknowledged that publishing would soon have to wait for the commit."""
-        return (
-            len(self.acknowledged) >= MAX_UNACKED_PUBLISHES // 2
-            or self._acknowledged_messages >= MAX_REPEATED_MESSAGES // 2
+        """Whether publishing has to wait for the commit, now or soon.
+
+        Messages that are still open are awaited: one commit marks all of a window, however slow the disk is.
+        """
+        open_messages = self.message_count - self._acknowledged_messages
+        return len(self.acknowledged) >= MAX_UNACKED_PUBLISHES // 2 or (
+            not open_messages and self._acknowledged_messages >= MAX_REPEATED_MESSAGES // 2
         )
 
 
@@ -144,6 +147,7 @@ class Publisher:
         self._finishing = False
         self._publish_event = asyncio.Event()
         self._mark_event = asyncio.Event()
+        self._mark_timer: asyncio.TimerHandle | None = None
         self._answered = asyncio.Event()
         self.published_count = 0
         self.set_aside_count = 0
@@ -293,7 +297,7 @@ class Publisher:
         self._shortened.pop(row.id, None)
         self._suspect = None
         self.published_count += 1
-        self._mark_event.set()
+        self._mark_soon()
         self._publish_event.set()
 
     def _on_refused(self, row: OutboxRow, reason: str) -> None:
@@ -349,12 +353,21 @@ class Publisher:
 
     # Marking in the journal
 
+    def _mark_soon(self) -> None:
+        """Marks acknowledged rows after `ACK_GATHER_SECONDS`, or at once where publishing waits for it."""
+        if self._unmarked.is_marking_urgent:
+            self._mark_event.set()
+        elif self._mark_timer is None:
+            loop = asyncio.get_running_loop()
+            self._mark_timer = loop.call_later(ACK_GATHER_SECONDS, self._mark_event.set)
+
     async def _mark_loop(self) -> None:
         while True:
             await self._mark_event.wait()
-            if not self._unmarked.is_marking_urgent:
-                await asyncio.sleep(ACK_GATHER_SECONDS)
             self._mark_event.clear()
+            if self._mark_timer is not None:
+                self._mark_timer.cancel()
+                self._mark_timer = None
             await retry_until_stored(self._store_outcomes)
 
     async def _store_outcomes(self) -> None:

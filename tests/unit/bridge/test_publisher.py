@@ -20,7 +20,7 @@ from tests.support.paper_link import PaperLink, Sent
 from tests.unit.bridge.contexts import context
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import message
-from wx2mqtt.bridge import inflight, outbox_reader
+from wx2mqtt.bridge import inflight, outbox_reader, publisher
 from wx2mqtt.bridge.inflight import (
     MAX_HEAD_DISCONNECTS,
     MAX_UNACKED_PUBLISHES,
@@ -292,6 +292,29 @@ async def test_never_more_messages_would_repeat_after_a_kill_than_may(works: Wor
     let_go.set()
     await works.all_settled()
     assert await works.ids(len(keys)) == keys
+
+
+async def test_a_whole_window_of_messages_is_marked_with_one_commit_as_soon_as_it_is_acknowledged(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(publisher, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
+    marked: list[int] = []
+    mark_published = works.journal.mark_published
+
+    async def counted(ids: list[int]) -> Any:
+        marked.append(len(ids))
+        return await mark_published(ids)
+
+    monkeypatch.setattr(works.journal, "mark_published", counted)
+    works.connect()
+    await works.said(*map(str, range(3 * MAX_REPEATED_MESSAGES)), user="wife")
+    for window in range(1, 4):
+        await works.link.came(window * MAX_REPEATED_MESSAGES)
+        for one in tuple(works.link.open):
+            works.link.take(one)
+            await asyncio.sleep(0)
+    await works.all_settled()
+    assert marked == [MAX_REPEATED_MESSAGES] * 3
 
 
 async def test_results_do_not_count_among_the_messages_that_may_repeat(works: Works):
