@@ -109,6 +109,7 @@ class InboundMessages:
         await self._commit(rows, batch.cursor, login_id)
 
     async def _commit(self, rows: list[NewMessage | NewEvent], cursor: Cursor | None, login_id: str) -> None:
+        self._ctx.marks.clear()  # a commit that ends the process is not the fault of the last message
         async with self._commit_lock:
             people, self._unsaved = self._unsaved, PeopleBatch()
             if not rows and cursor is None and people == PeopleBatch():

@@ -231,14 +231,14 @@ class Publisher:
 
     def _publish_rows(self) -> None:
         """Publishes rows that are in memory until there is no other, or the next one must wait."""
-        has_published = False
-        while self._outbox.rows and self._free_slots > 0:
+        free_slots = slots_left = self._free_slots
+        while self._outbox.rows and slots_left > 0:
             if self._must_wait_for_marks(self._outbox.rows[0]):
                 break
             if self._is_due(row := self._outbox.rows.popleft()):
                 self._publish(row, self._shortened.get(row.id, row.payload))
-                has_published = True
-        if has_published:
+                slots_left -= 1
+        if slots_left < free_slots:
             self._inflight.flush()
 
     @property

@@ -244,14 +244,16 @@ class ProcessingMarks:
     """Marks the message that is being processed, in a file, so that one that ends the process is found.
 
     The mark outlives the process, and is not synchronised: it costs microseconds, and a message that ends the
-    process does not end the machine. A file that cannot be written, or no `path`, marks nothing. `progressed`
-    is emitted about once a second while messages are processed.
+    process does not end the machine. In a batch the mark of a message is replaced by that of the next one; it
+    is removed in the next turn of the event loop, or by `clear`. A file that cannot be written, or no `path`,
+    marks nothing. `progressed` is emitted about once a second while messages are processed.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         self.progressed: Signal[[]] = Signal()
         self._path = path
         self._handle: int | None = None
+        self._clearing: asyncio.Handle | None = None
         self._reported_at = 0.0
         self._suspect, kills, self._fatal = _NO_MESSAGE, 0, list[str]()
         if path is not None:
@@ -273,12 +275,26 @@ class ProcessingMarks:
         try:
             yield
         finally:
-            self._write_mark(_NO_MESSAGE, 0)
+            self._clear_soon()
         if mark == self._suspect:
             self._suspect, self._kills = _NO_MESSAGE, 0
         if boot_time() - self._reported_at >= PROGRESS_INTERVAL_SECONDS:
             self._reported_at = boot_time()
             self.progressed.emit()
+
+    def clear(self) -> None:
+        """Removes the mark of the last message: what follows is not its fault."""
+        if self._clearing is not None:
+            self._clearing.cancel()
+            self._clearing = None
+            self._write_mark(_NO_MESSAGE, 0)
+
+    def _clear_soon(self) -> None:
+        if self._clearing is None:
+            try:
+                self._clearing = asyncio.get_running_loop().call_soon(self.clear)
+            except RuntimeError:  # no event loop runs
+                self._write_mark(_NO_MESSAGE, 0)
 
     def _write_mark(self, mark: str, kills: int) -> None:
         self._write(f"{mark} {kills}".ljust(_MARK_BYTES - 1) + "\n", 0)

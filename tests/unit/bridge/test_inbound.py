@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -86,6 +87,24 @@ def test_what_was_stored_is_published_before_anybody_else_hears_of_it():
         house.talk.ctx.signals.outbox_changed.connect(lambda _batch: order.append("published"))
         await house.take(message("1"))
         assert order == ["published", "received"]
+
+    at_home(story)
+
+
+def test_no_message_is_marked_while_a_commit_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async def story(house: House) -> None:
+        path = tmp_path / "marks"
+        house.talk.ctx.marks = ProcessingMarks(path)
+        during: list[str] = []
+        record = house.journal.record
+
+        async def recorded(*args: Any) -> Any:
+            during.append(path.read_text())
+            return await record(*args)
+
+        monkeypatch.setattr(house.journal, "record", recorded)
+        await house.take(message("1"), message("2"))
+        assert [mark.startswith("- 0 ") for mark in during] == [True]
 
     at_home(story)
 

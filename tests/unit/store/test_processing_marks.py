@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import subprocess
 import sys
@@ -138,3 +139,36 @@ def test_a_mark_is_two_short_writes_that_wait_for_no_disk(
         with marks.processing(key):
             pass
     assert writes == [64] * 4
+
+
+def is_marked(path: Path) -> bool:
+    return not path.read_text().startswith("- 0 ")
+
+
+async def test_in_a_batch_a_message_takes_one_write_and_the_last_mark_goes_in_the_next_turn(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes: list[bytes] = []
+    write = os.pwrite
+
+    def count(handle: int, data: bytes, offset: int) -> int:
+        writes.append(data)
+        return write(handle, data, offset)
+
+    monkeypatch.setattr(os, "pwrite", count)
+    marks = ProcessingMarks(path)
+    for number in range(50):
+        with marks.processing(f"{number}"):
+            pass
+    await asyncio.sleep(0)
+    assert len(writes) == 51
+    assert not is_marked(path)
+
+
+async def test_a_mark_is_removed_before_a_commit_that_may_end_the_process(path: Path) -> None:
+    marks = ProcessingMarks(path)
+    with marks.processing("a"):
+        pass
+    assert is_marked(path)
+    marks.clear()
+    assert not is_marked(path)
