@@ -364,11 +364,20 @@ class Publisher:
     async def _mark_loop(self) -> None:
         while True:
             await self._mark_event.wait()
-            self._mark_event.clear()
-            if self._mark_timer is not None:
-                self._mark_timer.cancel()
-                self._mark_timer = None
+            self._stop_gathering()
             await retry_until_stored(self._store_outcomes)
+            if not (
+                self._to_set_aside or self._to_drop
+            ):  # what was urgent may have been for this commit only
+                self._stop_gathering()
+                if self._unmarked.acknowledged:
+                    self._mark_soon()
+
+    def _stop_gathering(self) -> None:
+        self._mark_event.clear()
+        if self._mark_timer is not None:
+            self._mark_timer.cancel()
+            self._mark_timer = None
 
     async def _store_outcomes(self) -> None:
         """Stores what the broker has answered. Raises `StoreError`; a repeat continues where it stopped."""

@@ -317,6 +317,34 @@ async def test_a_whole_window_of_messages_is_marked_with_one_commit_as_soon_as_i
     assert marked == [MAX_REPEATED_MESSAGES] * 3
 
 
+async def test_what_is_acknowledged_during_a_commit_waits_for_the_rest_of_its_window(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(publisher, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
+    held, let_go, marked = asyncio.Event(), asyncio.Event(), list[int]()
+    mark_published = works.journal.mark_published
+
+    async def counted(ids: list[int]) -> Any:
+        marked.append(len(ids))
+        held.set()
+        await let_go.wait()
+        return await mark_published(ids)
+
+    monkeypatch.setattr(works.journal, "mark_published", counted)
+    works.link.takes = True
+    works.connect()
+    await works.said(*map(str, range(MAX_REPEATED_MESSAGES - 1)), user="wife")
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
+        await held.wait()
+    await works.said("during", user="wife")
+    await works.link.came(MAX_REPEATED_MESSAGES)
+    let_go.set()
+    await works.until(lambda: works.journal.list_waiting(0, 100))
+    await works.said(*(f"b{number}" for number in range(MAX_REPEATED_MESSAGES - 1)), user="wife")
+    await works.all_settled()
+    assert marked == [MAX_REPEATED_MESSAGES - 1, MAX_REPEATED_MESSAGES]
+
+
 async def test_results_do_not_count_among_the_messages_that_may_repeat(works: Works):
     works.connect()
     await works.said(*[f"m{number}" for number in range(10)], user="wife")
