@@ -20,11 +20,12 @@ from tests.support.effort import effort
 from tests.support.forks import CONTEXT
 from tests.unit.store.test_backup import House
 from tests.unit.store.test_retention import fill
-from wx2mqtt.store.archive import REPLACED_PREFIX, read_archive
+from wx2mqtt.store.archive import read_archive
 from wx2mqtt.store.backup import create_backup
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDER, StoreFolder
 from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.store.replacement import REPLACED_PREFIX
 
 State = dict[str, object]
 

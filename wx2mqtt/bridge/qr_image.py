@@ -7,10 +7,12 @@ Their type is `PNG_TYPE` (`mqtt/topics.py`). It also stands in Home Assistant's 
 from __future__ import annotations
 
 import io
-from importlib.resources import files
+from pathlib import Path
 
 from wx2mqtt.i18n import Language
 from wx2mqtt.memory import block_imports
+
+PICTURES_FOLDER = Path(__file__).with_name("pictures")
 
 
 def qr_picture(url: str) -> bytes:
@@ -29,4 +31,4 @@ def qr_picture(url: str) -> bytes:
 def placeholder_picture(language: Language, *, needed: bool) -> bytes:
     """Returns a PNG with the text that no QR code is needed, or (`needed`) that one must be requested."""
     name = f"qr-{'ask' if needed else 'none'}-{language}.png"
-    return files("wx2mqtt.bridge").joinpath("pictures", name).read_bytes()
+    return (PICTURES_FOLDER / name).read_bytes()

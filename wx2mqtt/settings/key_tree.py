@@ -11,7 +11,6 @@ from __future__ import annotations
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from enum import Enum, auto
 from functools import cache
 from pathlib import Path
@@ -192,6 +191,8 @@ def suggest(path: KeyPath) -> tuple[KeyPath, ...]:
 
 def closest(name: str, candidates: Iterable[str]) -> str:
     """Returns the candidate that resembles the name most, or the empty text."""
+    from difflib import get_close_matches  # noqa: PLC0415 - only for a file with a mistake in it
+
     normalized = name.lower().replace("-", "_")
     return next(iter(get_close_matches(normalized, list(candidates), n=1, cutoff=MIN_SIMILARITY)), "")
 

@@ -1,11 +1,8 @@
-"""A backup as one file, and the replacement of a store by a restored one. Blocking.
+"""A backup as one file. Blocking.
 
 A backup is a gzipped tar. Its first member is the header, which lists what must follow. A backup may be
 damaged or forged: nothing is written outside of the target folder, and nothing is used before all of it was
 read and checked.
-
-A replacement is all or nothing: the new store is collected beside the old one, one rename decides, and the
-next process that opens the folder finishes what a crash interrupted. The caller holds the folder's lock.
 """
 
 from __future__ import annotations
@@ -16,13 +13,11 @@ import io
 import json
 import os
 import re
-import shutil
 import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -34,17 +29,11 @@ from wx2mqtt.store.files import (
     PRIVATE_MODE,
     file_error,
     sha256_in_media_name,
-    sync_folder,
 )
 
 PROGRAM = "wx2mqtt"
 FORMAT_VERSION = 1  # of the archive; a newer one is refused
 HEADER_NAME = "backup.json"
-
-GATHERING_FOLDER = "restore.gathering"
-DECIDED_PREFIX = "restore.decided-"  # followed by the time of the decision
-MOVING_FOLDER = "restore.moving"
-REPLACED_PREFIX = "replaced-"  # followed by the same time: the old store
 
 T = TypeVar("T")
 
@@ -54,8 +43,6 @@ _LISTED_NAME = re.compile(r"wx2mqtt\.db|people\.json|sessions/[a-z0-9_]{1,32}\.j
 _ACCOUNT_NAME = re.compile(r"[a-z0-9_]{1,32}", re.ASCII)
 _SHORT_WORD = re.compile(r"[\w.:+-]{0,64}", re.ASCII)  # a version, a stream id, a time
 _SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
-_STORE_PATTERNS = ("wx2mqtt.db*", "people.json*", ".people.json.*", "sessions", "media")
-"""The files of a store. Everything else in the folder has another owner, such as the embedded broker."""
 
 
 class BadBackup(Wx2MqttError):
@@ -315,77 +302,3 @@ def _write_new_file(member: _Member, path: Path) -> str:
     except OSError as error:
         raise file_error(error, path) from error
     return digest.hexdigest()
-
-
-def store_parts(folder: Path) -> list[Path]:
-    """Returns the files and folders of a store that exist."""
-    return sorted(part for pattern in _STORE_PATTERNS for part in folder.glob(pattern))
-
-
-def start_replacement(folder: Path) -> Path:
-    """Returns a new empty folder for the new store."""
-    gathering = folder / GATHERING_FOLDER
-    discard_replacement(folder)
-    gathering.mkdir(mode=PRIVATE_FOLDER_MODE)
-    return gathering
-
-
-def discard_replacement(folder: Path) -> None:
-    """Deletes a new store that `replace_store` did not decide on."""
-    shutil.rmtree(folder / GATHERING_FOLDER, ignore_errors=True)
-
-
-def replace_store(folder: Path) -> Path | None:
-    """Replaces the store by the new one; returns the new path of the old store, if there was one."""
-    gathering = folder / GATHERING_FOLDER
-    for subfolder, _, names in os.walk(gathering):
-        for name in (*names, "."):
-            _make_durable(Path(subfolder) / name, folder)
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    gathering.rename(folder / f"{DECIDED_PREFIX}{stamp}")
-    sync_folder(folder)
-    finish_replacement(folder)
-    replaced = folder / f"{REPLACED_PREFIX}{stamp}"
-    return replaced if replaced.exists() else None
-
-
-def finish_replacement(folder: Path) -> None:
-    """Finishes a replacement that was decided, wherever a crash interrupted it; discards others."""
-    discard_replacement(folder)
-    for decided in folder.glob(f"{DECIDED_PREFIX}*"):
-        _move_old_store(folder, folder / f"{REPLACED_PREFIX}{decided.name.removeprefix(DECIDED_PREFIX)}")
-        decided.rename(folder / MOVING_FOLDER)
-        sync_folder(folder)
-    if (moving := folder / MOVING_FOLDER).is_dir():
-        for part in sorted(moving.iterdir()):
-            part.rename(folder / part.name)
-        sync_folder(folder)
-        moving.rmdir()
-        sync_folder(folder)
-
-
-def _move_old_store(folder: Path, replaced: Path) -> None:
-    old_parts = store_parts(folder)
-    if not old_parts:
-        return
-    replaced.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
-    _make_durable(replaced, folder)
-    for part in old_parts:
-        part.rename(replaced / part.name)
-    sync_folder(replaced)
-    sync_folder(folder)
-
-
-def _make_durable(path: Path, folder: Path) -> None:
-    """Forces a file or folder to the disk.
-
-    When root restores, also gives it to the owner of the store's folder, which is the user of the service.
-    """
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        if os.geteuid() == 0:
-            owner = folder.stat()
-            os.fchown(handle, owner.st_uid, owner.st_gid)
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -24,12 +24,8 @@ from wx2mqtt.store.archive import (
     ArchiveHeader,
     BadBackup,
     belongs_to_store,
-    discard_replacement,
     measure_file,
     read_archive,
-    replace_store,
-    start_replacement,
-    store_parts,
     write_archive,
 )
 from wx2mqtt.store.blobs import MEDIA_FOLDER
@@ -37,6 +33,7 @@ from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, PRIVATE_MODE, database_erro
 from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDER, StoreFolder, new_stream_id
 from wx2mqtt.store.migrations import newest_version
 from wx2mqtt.store.queries import blob_from_text, load_queries
+from wx2mqtt.store.replacement import discard_replacement, replace_store, start_replacement, store_parts
 
 _SQL = load_queries("backup")
 _FIRST_VERSION_WITH_FILES = 2  # of the store: older commands have no files

@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from wx2mqtt.errors import StoreError, StoreLocked
-from wx2mqtt.store.archive import finish_replacement
 from wx2mqtt.store.files import PRIVATE_MODE, file_error, make_folder
+from wx2mqtt.store.replacement import finish_replacement
 
 PROGRAM_NAME = "wx2mqtt"
 SYSTEM_FOLDER = Path("/var/lib") / PROGRAM_NAME

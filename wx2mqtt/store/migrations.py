@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 
 import structlog
 
 from wx2mqtt.errors import StoreError, StoreTooNew
 from wx2mqtt.store.files import PRIVATE_MODE, database_error, file_error, is_damage, quarantine
+from wx2mqtt.store.queries import SQL_FOLDER
 
 log = structlog.get_logger(__name__)
 
@@ -194,9 +194,7 @@ def newest_version() -> int:
 
 
 def _migrations() -> list[str]:
-    folder = files("wx2mqtt.store") / "sql"
-    scripts = sorted((entry.name, entry) for entry in folder.iterdir() if entry.name[:4].isdigit())
-    return [entry.read_text(encoding="utf-8") for _, entry in scripts]
+    return [script.read_text(encoding="utf-8") for script in sorted(SQL_FOLDER.glob("[0-9]*.sql"))]
 
 
 def _migrate(connection: sqlite3.Connection) -> int:

@@ -10,16 +10,15 @@ from __future__ import annotations
 import json
 import sqlite3
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import fields
-from functools import lru_cache
 from typing import Any
 
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, Json, PersonId
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.queries import compact, insert_rows, json_list, load_queries, storable_text
-from wx2mqtt.store.records import NO_CHANGES, PeopleChanges, Person
+from wx2mqtt.store.records import NO_CHANGES, PeopleChanges, Person, shared_profile
 
 PERSON_FIELDS = tuple(item.name for item in fields(Person))
 
@@ -107,14 +106,11 @@ def person_from_row(row: tuple[Any, ...]) -> Person:
     flags = {name: bool(values[name]) for name in _BOOLEAN_FIELDS}
     # Nearly all of the thousands of persons share these values: each is kept in memory once.
     shared: dict[str, Any] = {name: sys.intern(values[name]) for name in ("login_id", "matched_by")}
-    shared |= {"kind": ChatKind(values["kind"]), "profile": _profile(values["profile"])}
+    shared |= {
+        "kind": ChatKind(values["kind"]),
+        "profile": shared_profile(json.loads(values["profile"]).items()),
+    }
     return Person(**{**values, **flags, **shared})
-
-
-@lru_cache(maxsize=4096)
-def _profile(text: str) -> Mapping[str, str]:
-    profile: dict[str, str] = json.loads(text)
-    return profile
 
 
 def person_to_json(person: Person) -> dict[str, Json]:

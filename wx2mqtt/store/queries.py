@@ -11,13 +11,15 @@ import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import cache
-from importlib.resources import files
 from itertools import chain
+from pathlib import Path
 
 from wx2mqtt.model import Blob, Json
 from wx2mqtt.store.files import sha256_in_media_name
 
 ROWS_PER_STATEMENT = (32, 8, 1)  # few sizes, so that SQLite reuses its compiled statements
+
+SQL_FOLDER = Path(__file__).with_name("sql")
 
 _NAME_LINE = re.compile(r"^-- (\w+) --$", re.MULTILINE)
 _MIME_TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}", re.ASCII)
@@ -27,7 +29,7 @@ _BLOB_FIELDS = tuple(item.name for item in fields(Blob))
 
 def load_queries(module: str) -> Mapping[str, str]:
     """Returns the statements of `sql/<module>.sql` by name."""
-    text = (files("wx2mqtt.store") / "sql" / f"{module}.sql").read_text(encoding="utf-8")
+    text = (SQL_FOLDER / f"{module}.sql").read_text(encoding="utf-8")
     parts = _NAME_LINE.split(text)[1:]
     return {name: _statement(body) for name, body in zip(parts[::2], parts[1::2], strict=True)}
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
@@ -411,6 +412,14 @@ class Person:
     wrote: bool = False
     created: int = 0
     seen: int = 0
+
+
+NO_PROFILE: Mapping[str, str] = {}
+
+
+def shared_profile(items: Iterable[tuple[str, str]]) -> Mapping[str, str]:
+    """Returns a profile of strings that all persons share: thousands live in the same few places."""
+    return {sys.intern(key): sys.intern(value) for key, value in items} or NO_PROFILE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

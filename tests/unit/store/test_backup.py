@@ -20,7 +20,7 @@ from tests.unit.store.make import command, mark, media, message, person, picture
 from tests.unit.store.test_archive import crafted, telling
 from wx2mqtt.errors import StoreLocked, StoreTooNew
 from wx2mqtt.model import Cursor
-from wx2mqtt.store.archive import REPLACED_PREFIX, BadBackup, measure_file
+from wx2mqtt.store.archive import BadBackup, measure_file
 from wx2mqtt.store.backup import create_backup, restore_store
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
@@ -31,6 +31,7 @@ from wx2mqtt.store.migrations import newest_version
 from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.records import NO_CHANGES, CommandState, HistoryQuery, PeopleChanges
+from wx2mqtt.store.replacement import REPLACED_PREFIX
 
 C1 = Cursor("cursor 1")
 

@@ -12,12 +12,12 @@ from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import lru_cache
 from typing import Protocol
 from zlib import crc32
 
 from wx2mqtt.bridge.people.topic_names import FILEHELPER
 from wx2mqtt.model import ChatKind, Contact, Handle, Member
+from wx2mqtt.store.records import shared_profile
 
 
 class MatchedBy(StrEnum):
@@ -169,11 +169,5 @@ def member_set(members: bytes) -> frozenset[int]:
 
 
 def _profile(profile: Mapping[str, str]) -> Mapping[str, str]:
-    known = ((key, normalize_text(value)) for key, value in profile.items() if value)
-    return _shared_profile(tuple(sorted((key, value) for key, value in known if value not in {"", "0"})))
-
-
-@lru_cache(maxsize=4096)
-def _shared_profile(items: tuple[tuple[str, str], ...]) -> Mapping[str, str]:
-    """Returns one shared mapping for equal profiles: most are empty."""
-    return {sys.intern(key): value for key, value in items}
+    known = ((key, normalize_text(profile[key])) for key in sorted(profile))
+    return shared_profile((key, value) for key, value in known if value not in {"", "0"})
