@@ -58,6 +58,7 @@ class FallbackDelivery:
         self._queues = queues
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._deliveries: dict[int, asyncio.Task[str]] = {}
+        self._due_at_end: set[int] = set()  # row ids: `deliver_due` sends these, and its caller settles them
         self.delivered: Signal[[]] = Signal()
 
     @property
@@ -100,10 +101,13 @@ class FallbackDelivery:
         """The deliveries under way."""
         return tuple(self._deliveries.values())
 
-    @staticmethod
-    def replaces_wechat(row: CommandRow) -> bool:
-        """Returns whether the fallback sent a command that is not to be sent by WeChat as well."""
-        return _has_ended(row.fallback) and not row.command.also_wechat
+    def replaces_wechat(self, row: CommandRow) -> bool:
+        """Returns whether a command ends because the fallback sent it, and not by WeChat as well.
+
+        A command that `deliver_due` sends does not: the reason why it ends is another one.
+        """
+        is_sent = _has_ended(row.fallback) and not row.command.also_wechat
+        return is_sent and row.id not in self._due_at_end
 
     async def complete_result(self, row: CommandRow, result: Result) -> Result:
         """Returns the result with the state of the fallback, which runs first if WeChat did not accept it."""
@@ -117,12 +121,12 @@ class FallbackDelivery:
         return with_fallback(result, state, self._ctx.language)
 
     async def deliver_due(self) -> None:
-        """Sends all waiting urgent commands now. Raises `StoreError`."""
+        """Sends all waiting urgent commands now; the caller settles them after that. Raises `StoreError`."""
         rows = [row for row in await self._journal.list_urgent() if self.is_due(row)]
+        self._due_at_end.update(row.id for row in rows)
         for row in rows:
             if timer := self._timers.pop(row.id, None):
                 timer.cancel()
-            self._queues.remove(row)  # else its queue would give it a result as soon as it is sent
         if rows:
             await asyncio.wait([self._deliveries.get(row.id) or self._start_delivery(row) for row in rows])
 

@@ -275,6 +275,22 @@ async def test_an_urgent_command_of_the_previous_owner_goes_the_other_way_before
     assert not here.wire.drafts
 
 
+async def test_no_queue_ends_what_the_fallback_sends_for_another_owner(here: Room, services: Services):
+    """A queue that is loaded meanwhile finds the command sent, and must leave its result to the new owner."""
+    here.fallback = FallbackRules(after_seconds=600, urls=(URL,))
+    services.gate.clear()
+    async with here.running(online=False):
+        await here.accept(asked(here))
+        changing = asyncio.create_task(change_owner(here))
+        await asyncio.wait_for(services.asked.wait(), MAX_WAIT_SECONDS)
+        (row,) = await here.journal.list_urgent()
+        assert not here.sender.fallback.replaces_wechat(replace(row, fallback="sent"))
+        services.gate.set()
+        await changing
+        result = await here.result("c1")
+    assert (result.status, result.code, result.fallback) == (Status.FAILED, "other_account", "sent")
+
+
 async def test_an_urgent_command_that_comes_while_the_others_go_goes_too(here: Room, services: Services):
     here.fallback = FallbackRules(after_seconds=600, urls=(URL,))
     services.gate.clear()
