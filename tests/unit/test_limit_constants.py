@@ -29,7 +29,11 @@ EXEMPT: dict[str, frozenset[str]] = {
     "numbers that MQTT, SQLite, TCP or glibc give": frozenset(
         {
             *("mqtt.packets:MAX_PACKET_BYTES", "mqtt.packets:MAX_VARINT_BYTES"),
-            *("mqtt.packets:MAX_STRING_BYTES", "mqtt.packets:MAX_PACKET_ID"),
+            *(
+                "mqtt.packets:MAX_STRING_BYTES",
+                "mqtt.packets:MAX_PACKET_ID",
+                "mqtt.packets:MAX_SHORT_BODY_BYTES",
+            ),
             *("mqtt.paho_codec:MAX_RECEIVE_MAXIMUM", "store.queries:_MAX_SQLITE_INTEGER"),
             *("store.commands:_MAX_ROW_ID", "setup.questions:MAX_PORT", "external.http:MAX_PORT"),
         }
@@ -73,7 +77,8 @@ EXEMPT: dict[str, frozenset[str]] = {
     "from where on something is done in another way or in another thread; nothing is refused": frozenset(
         {
             *("bridge.commands.validation:MAX_INLINE_HASH_BYTES", "wechat.http:MAX_BYTES_DECODED_ON_LOOP"),
-            *("bounded_json:MAX_SIGNS_FOR_LEVELS", "bridge.text_split:_MAX_UNIT_CHARACTERS"),
+            *("bounded_json:MAX_SIGNS_FOR_LEVELS", "bounded_json:MAX_COPIED_BYTES"),
+            "bridge.text_split:_MAX_UNIT_CHARACTERS",
             *("mqtt.sockets:MAX_UNSENT_BYTES", "wechat.ilink.protocol.messages:MAX_TIME_MS"),
             *(
                 "wechat.ilink.protocol.responses:MAX_ERROR_CHARACTERS_READ",

@@ -1,10 +1,10 @@
-"""Reading usual messages takes at most half as long again as reading texts alone."""
+"""Reading usual messages takes at most twice as long as reading texts alone."""
 
 from __future__ import annotations
 
 from tests.support.mixed import cost_of_mixed
 
 
-def test_mixed_messages_cost_at_most_half_as_much_again_as_texts() -> None:
+def test_mixed_messages_cost_at_most_twice_as_much_as_texts() -> None:
     """The best of several rounds, since other work on the machine only makes them slower."""
-    assert any(cost_of_mixed(2000).ratio <= 1.5 for _ in range(20))
+    assert any(cost_of_mixed(2000).ratio <= 2.0 for _ in range(20))
