@@ -174,6 +174,7 @@ class _YamlReader:
     tree: YamlTree
     problems: list[Problem] = field(default_factory=list)
     remaining_values: int = MAX_CONFIG_VALUES
+    merge_depth: int = 0
 
     def add_problem(self, path: KeyPath, line: int, message: str) -> None:
         self.problems.append(Problem(self.tree.file, line, key_text(path), message, path=path))
@@ -242,10 +243,22 @@ class _YamlReader:
             for source in value.value if isinstance(value, yaml.SequenceNode) else (value,):
                 self.remaining_values -= 1
                 if isinstance(source, yaml.MappingNode) and self.remaining_values > 0:
-                    merged = self.read_mapping(source, path) | merged
+                    merged = self.read_merged_mapping(source, path) | merged
                 else:
                     self.add_problem(path, _line(key), "<< merges a mapping that has an anchor: <<: *name")
         return merged
+
+    def read_merged_mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, YamlValue]:
+        """Returns a mapping that another one merges in. Counts the depth: `path` does not grow by that."""
+        self.merge_depth += 1
+        if self.merge_depth > MAX_CONFIG_LEVELS:
+            raise _DocumentTooLargeError(
+                _line(node),
+                f"merges over {MAX_CONFIG_LEVELS} mappings into each other, or one into itself",
+            )
+        values = self.read_mapping(node, path)
+        self.merge_depth -= 1
+        return values
 
 
 def _line(node: yaml.Node | yaml.Event) -> int:

@@ -99,6 +99,32 @@ def test_merges_that_multiply_are_cut_off():
     assert parse(merge_bomb(8), "f")[1]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "&x\n  d:\n  <<: *x\n  e: x",
+        "a: &x {<<: *x}",
+        "a: &x {<<: [{b: 1}, {<<: *x}]}",
+        "a: &x {<<: {<<: *x}}",
+    ],
+)
+def test_a_mapping_that_is_merged_into_itself_is_refused_with_its_line(text):
+    tree, problems = parse(text, "f.yaml")
+    assert [str(problem) for problem in problems if "one into itself" in problem.message]
+    assert tree.data == {}
+    with pytest.raises(ValueError, match="one into itself"):
+        parse_value("&x {<<: *x}")
+
+
+def test_merges_of_merges_are_read():
+    text = "\n".join(
+        ["a0: &a0 {k: x}", *(f"a{n}: &a{n} {{<<: *a{n - 1}}}" for n in range(1, MAX_CONFIG_LEVELS))]
+    )
+    tree, problems = parse(text, "f")
+    assert problems == []
+    assert tree.data[f"a{MAX_CONFIG_LEVELS - 1}"] == {"k": "x"}
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "text", ["[" * 100_000, "a:\n" + "".join(" " * n + "- \n" for n in range(1, 400)), "{" * 30]
