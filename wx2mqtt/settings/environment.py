@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from wx2mqtt.bounded_json import is_encodable
 from wx2mqtt.errors import Problem
+from wx2mqtt.settings.formats import printable
 from wx2mqtt.settings.key_tree import (
     BRANCH_KINDS,
     LIST_KINDS,
@@ -60,11 +62,13 @@ def add_environment(tree: YamlTree, env: Mapping[str, str], report: SettingsRepo
     for name in sorted(env):
         if not name.startswith(ENVIRONMENT_PREFIX) or not env[name]:
             continue
-        located = _locate_variable(tree, name.removeprefix(ENVIRONMENT_PREFIX))
+        is_text = is_encodable(name)  # no key has a name with other bytes
+        located = _locate_variable(tree, name.removeprefix(ENVIRONMENT_PREFIX)) if is_text else None
         if located is not None:
             report.problems += _set(tree, name, *located, env[name])
         else:  # without __ it may be another program's, such as the names that container links make
-            (report.problems if "__" in name else report.warnings).append(_unknown_variable(name))
+            problem = _unknown_variable(name) if is_text else _unreadable_variable(name)
+            (report.problems if "__" in name else report.warnings).append(problem)
 
 
 def _set(tree: YamlTree, name: str, path: tuple[str, ...], key: ConfigKey, text: str) -> list[Problem]:
@@ -141,3 +145,9 @@ def _unknown_variable(name: str) -> Problem:
     guesses = [f"{ENVIRONMENT_PREFIX}{'__'.join(map(str, guess)).upper()}" for guess in suggest(path)]
     hint = f"did you mean {' or '.join(guesses)}?" if guesses else "remove it"
     return Problem(FROM_ENVIRONMENT, 0, name, f"no key of the configuration has this name; {hint}")
+
+
+def _unreadable_variable(name: str) -> Problem:
+    """Returns the problem of a name with bytes that are not UTF-8, which Python reads as surrogates."""
+    message = "the name has bytes that are not UTF-8, and no key has such a name; remove it"
+    return Problem(FROM_ENVIRONMENT, 0, printable(name), message)

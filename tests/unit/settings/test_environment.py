@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from wx2mqtt.errors import SettingsError
@@ -32,6 +34,23 @@ def test_any_key_can_come_from_the_environment(loaded):
     assert (got.mqtt.url, got.mqtt.keepalive) == (("mqtt://env",), 10)
     assert (got.language, got.log.message_text) == ("zh", True)
     assert (home.send.per_minute, home.send.ttl, home.contacts["wife"].remark) == (3, 3600.0, "老婆")
+
+
+@pytest.mark.parametrize(
+    "name", [b"WX2MQTT_ACCOUNTS__\x80__BACKEND", b"WX2MQTT_MQTT__\xff", b"WX2MQTT_A\xc3__B"]
+)
+def test_a_variable_whose_name_is_not_utf_8_is_refused_under_its_name(name):
+    with pytest.raises(SettingsError) as caught:
+        load(None, {os.fsdecode(name): "webwx"}, BACKENDS)
+    (problem,) = caught.value.problems
+    assert "not UTF-8" in str(problem)
+    assert str(problem).isprintable()
+    assert "WX2MQTT_" in str(problem)
+
+
+def test_a_variable_of_another_program_whose_name_is_not_utf_8_is_a_warning():
+    warnings = load(None, {os.fsdecode(b"WX2MQTT_PORT\xff"): "1"}, BACKENDS).warnings
+    assert ["not UTF-8" in str(warning) for warning in warnings] == [True]
 
 
 def test_every_key_of_the_schema_has_a_variable_that_reaches_it(loaded):
