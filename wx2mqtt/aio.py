@@ -13,7 +13,6 @@ from typing import Generic, ParamSpec, TypeVar
 import structlog
 
 from wx2mqtt.backoff import Backoff
-from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import StoreError
 
 log = structlog.get_logger(__name__)
@@ -120,12 +119,15 @@ def raised_at(error: BaseException) -> str:
     return f"{origin.filename}:{origin.lineno}"
 
 
-async def yield_after_long_work(started_at: float) -> float:
-    """Lets other tasks run if work that began at `started_at` has taken long; returns when it goes on."""
-    if loop_time() - started_at < MAX_UNBROKEN_SECONDS:
+async def yield_after_long_work(started_at: float, now: Callable[[], float]) -> float:
+    """Lets other tasks run if work that began at `started_at` has taken long; returns when it goes on.
+
+    `now` is the clock of the event loop: to ask for the running loop again is a system call in Python 3.11.
+    """
+    if now() - started_at < MAX_UNBROKEN_SECONDS:
         return started_at
     await asyncio.sleep(0)
-    return loop_time()
+    return now()
 
 
 def ignore_store_error(_error: StoreError) -> None:

@@ -23,9 +23,9 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.bridge.inbound_rows import EventRows, MessageRows, SenderNames
 from wx2mqtt.bridge.people.table import PeopleUpdate
-from wx2mqtt.clock import loop_time, now_ms
+from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
-from wx2mqtt.model import Cursor, Event, Message, Owner
+from wx2mqtt.model import Cursor, Event, Kind, Message, Owner
 from wx2mqtt.store.records import NO_CHANGES, NewEvent, NewMessage, PeopleChanges, Person, RecordResult
 from wx2mqtt.wechat.backend import FATAL_MESSAGE_EVENT, Batch, fatal_message_event
 
@@ -95,17 +95,18 @@ class InboundMessages:
         self.counts["unread"] += batch.unreadable_count
         self._add_unsaved(self._registry.apply_update(batch.contacts, batch.removed, now_ms()))
         rows: list[NewMessage | NewEvent] = []
-        started_at = stored_at = loop_time()
+        loop_clock = asyncio.get_running_loop().time
+        started_at = stored_at = loop_clock()
         for item in batch.items:
             row = await self._try_row(item)
             if row is not None:
                 rows.append(row)
-            started_at = await yield_after_long_work(started_at)
-            if loop_time() - stored_at > MAX_UNSTORED_SECONDS:
+            started_at = await yield_after_long_work(started_at, loop_clock)
+            if loop_clock() - stored_at > MAX_UNSTORED_SECONDS:
                 # The cursor stays behind: what is stored is recognised when the batch is received again.
                 await self._commit(rows, None, "")
                 rows = []
-                stored_at = loop_time()
+                stored_at = loop_clock()
         await self._commit(rows, batch.cursor, login_id)
 
     async def _commit(self, rows: list[NewMessage | NewEvent], cursor: Cursor | None, login_id: str) -> None:
@@ -179,7 +180,8 @@ class InboundMessages:
             return None
         if not person.wrote:
             self._add_unsaved(self._registry.mark_wrote(person))
-        message = await self._message_rows.with_stored_quote(message, person)
+        if message.kind is Kind.QUOTE:
+            message = await self._message_rows.with_stored_quote(message, person)
         with self._ctx.marks.processing(_mark_key(message)):
             return self._message_rows.row(message, person)
 

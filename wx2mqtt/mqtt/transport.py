@@ -91,10 +91,12 @@ class SocketTransport:
         """
         qos = self._options.qos(topic)
         header = publish_header(check_topic(topic), mid, properties, len(payload), qos=qos, retain=retain)
-        if self.socket.closed:
+        stream = self.socket
+        if stream.closed:
             raise NotConnected
-        self.socket.send(header)
-        self.send(payload)
+        stream.send(header)
+        stream.send(payload)
+        self._schedule_flush()
 
     def subscribe(self, filters: Sequence[str], mid: int, *, own_and_retained: bool = False) -> None:
         """Sends SUBSCRIBE (see `packets.subscribe_packet`) with the QoS of each filter."""

@@ -7,6 +7,7 @@ cursor returns the same messages again.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,7 +17,6 @@ import structlog
 
 from wx2mqtt.aio import yield_after_long_work
 from wx2mqtt.backoff import Backoff
-from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import Throttled
 from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Json, Message
 from wx2mqtt.wechat.backend import Batch, MessageMarks, QuoteLookup, fatal_message_event
@@ -160,7 +160,8 @@ class Receiver:
         language = self._client.language
         now = self._client.clock.now
         result = _ReadEntries()
-        started_at = loop_time()
+        loop_clock = asyncio.get_running_loop().time
+        started_at = loop_clock()
         for entry in entries:
             try:
                 message_id = read_id(entry, "message_id")
@@ -179,7 +180,7 @@ class Receiver:
                 continue
             if received is not None:
                 result.received.append(received)
-            started_at = await yield_after_long_work(started_at)
+            started_at = await yield_after_long_work(started_at, loop_clock)
         return result
 
     def _next_cursor(self, buf: str) -> Cursor:

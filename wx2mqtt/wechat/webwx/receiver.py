@@ -6,13 +6,13 @@ same.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import structlog
 
 from wx2mqtt.aio import yield_after_long_work
-from wx2mqtt.clock import loop_time
 from wx2mqtt.model import Contact, Cursor, Event, Message
 from wx2mqtt.wechat.backend import Batch, MessageMarks, fatal_message_event
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
@@ -190,7 +190,8 @@ class Receiver:
         items: list[Message | Event] = []
         notices: NoticedMessages = []
         unreadable_count = 0
-        started_at = loop_time()
+        loop_clock = asyncio.get_running_loop().time
+        started_at = loop_clock()
         for entry in entries:
             try:
                 key = entry_key(entry)
@@ -206,7 +207,7 @@ class Receiver:
                 continue
             if item is not None:
                 items.append(item)
-            started_at = await yield_after_long_work(started_at)
+            started_at = await yield_after_long_work(started_at, loop_clock)
         return _ReadResult(tuple(items), notices, unreadable_count, tuple(self._unknown_chats(items)))
 
     def _read_entry(self, entry: JsonObject, notices: NoticedMessages) -> Message | Event | None:
