@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from wx2mqtt.values import frozen
 
 MAX_DOUBLINGS = 32
 """Beyond any `cap`; it keeps the power a finite number after years of failures."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Backoff:
     """Delays in seconds that double from `first` to `cap`.
 

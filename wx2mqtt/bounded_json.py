@@ -12,8 +12,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Self
+
+from wx2mqtt.values import frozen
 
 # A number is at most so long: reading one of a million digits takes seconds.
 MAX_NUMBER_CHARACTERS = 400
@@ -41,7 +42,7 @@ class JsonOutOfBounds(ValueError):
     """The text is larger or deeper than allowed, or has a number that JSON cannot write; says which."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class JsonBounds:
     """The bounds of one kind of JSON text: its bytes, its levels of lists and objects, the values in them."""
 

@@ -10,10 +10,11 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+
+from wx2mqtt.values import frozen
 
 LAST_MS = 253_402_300_799_999
 """9999-12-31T23:59:59.999Z, the last time that a calendar can write."""
@@ -34,7 +35,7 @@ def boot_time() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Clock:
     """The clocks of a backend, and chance, as one value that tests replace.
 

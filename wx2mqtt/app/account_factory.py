@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 from wx2mqtt.app.settings_mapping import account_settings, create_backend, mqtt_options
 from wx2mqtt.bridge.account import Account
@@ -26,6 +25,7 @@ from wx2mqtt.store.folder import SESSIONS_FOLDER, StoreFolder
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.values import frozen
 
 
 def resolve_base_topics(settings: Settings, stored: Mapping[str, str | None], file: str) -> dict[str, str]:
@@ -62,7 +62,7 @@ def _overlap(base: str, other_base: str) -> bool:
     return is_within(base, other_base) or is_within(other_base, base)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Stores:
     """The parts of the store that all accounts share."""
 

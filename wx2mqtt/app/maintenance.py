@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -16,6 +15,7 @@ from wx2mqtt.store.blobs import MEDIA_FOLDER
 from wx2mqtt.store.folder import DATABASE_NAME, StoreFolder
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
+from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
@@ -29,7 +29,7 @@ COMMAND_RETENTION_MS = 7 * 86_400_000
 NEARLY_FULL_RATIO = 0.9
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RetentionLimits:
     """How long one account keeps messages and media (seconds), and how many bytes of media."""
 

@@ -6,7 +6,7 @@ They know nothing of the format of the configuration; `app/settings_mapping.py` 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.model import ChatKind, Json, Message, Owner
 from wx2mqtt.mqtt.topics import response_topic_allowed
+from wx2mqtt.values import frozen
 
 
 class WrongAccount(Wx2MqttError):
@@ -26,7 +27,7 @@ class WrongAccount(Wx2MqttError):
         self.nickname = nickname
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ExpectedAccount:
     """The account that may log in (`expect`), so that no other account publishes on its topics.
 
@@ -55,7 +56,7 @@ class ExpectedAccount:
         return next((key for key, expected, actual in checks if expected and expected != actual), "")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class AttachmentSources:
     """Where commands may get files from: folders of this machine, and hosts in the local network."""
 
@@ -63,7 +64,7 @@ class AttachmentSources:
     allow_hosts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HomeAssistantSettings:
     """The Home Assistant discovery of one account.
 
@@ -79,7 +80,7 @@ class HomeAssistantSettings:
     expiry: int = 600
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SendRules:
     """Which commands are accepted.
 
@@ -101,7 +102,7 @@ class SendRules:
         return response_topic_allowed(topic, self.base_topics, self.discovery_prefix, self.response_topics)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class FallbackRules:
     """Where a message goes that WeChat does not accept in time. The URLs are secrets."""
 
@@ -109,7 +110,7 @@ class FallbackRules:
     urls: tuple[str, ...] = field(default=(), repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HoldRules:
     """How many commands may wait for the reply window of one person, and how many seconds by default."""
 
@@ -125,7 +126,7 @@ def matches_any(user: str, patterns: Collection[str]) -> bool:
     return user in patterns or any(fnmatchcase(user, pattern) for pattern in patterns)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ReceiveFilter:
     """Which received messages are published (`receive`).
 
@@ -167,7 +168,7 @@ class ReceiveFilter:
                 return True
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MediaRules:
     """Which files of received messages are fetched; sizes in bytes.
 
@@ -185,7 +186,7 @@ class MediaRules:
         return None if self.base_url is None else f"{self.base_url}/media/{media_id}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class AccountSettings:
     """The settings of one account.
 

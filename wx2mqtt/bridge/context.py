@@ -28,6 +28,7 @@ from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.records import AccountState, NewMessage, NewPublication, OutboxBatch, RecordResult
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import Backend
 
 PlainHandler = Callable[[dict[str, Json]], Awaitable[Json]]
@@ -43,7 +44,7 @@ class StorageQuota(Protocol):
     def limit(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SharedServices:
     """The services of the process, which all accounts share.
 
@@ -75,7 +76,7 @@ class SharedServices:
         return f"{limit / 1_000_000:g} MB" if limit > 0 and self.quota.size >= usable else ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class AccountSignals:
     """The signals of one account. `AccountComponents` connects the receivers."""
 

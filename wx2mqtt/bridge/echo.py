@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from dataclasses import dataclass
 
 from wx2mqtt.model import Handle, Kind, Message
+from wx2mqtt.values import frozen
 
 # Message ids of the last sends; older ones are looked up in the journal.
 SENT_CACHE_SIZE = 2000
@@ -26,12 +26,11 @@ CLOCK_TOLERANCE_MS = 600_000
 # The same where nothing but the time tells a picture of the bridge from one of the phone.
 MEDIA_CLOCK_TOLERANCE_MS = 30_000
 
-
 # A send whose time is so long before that of another one has no echo any more.
 ECHO_MEMORY_MS = 86_400_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class _UnansweredSend:
     """A send without an answer: its content, empty where WeChat changes it, and the times of its echo."""
 

@@ -16,6 +16,7 @@ from wx2mqtt.model import Json, LoginState
 from wx2mqtt.mqtt.broker import Disconnected
 from wx2mqtt.mqtt.reconnect import EndReason
 from wx2mqtt.store.records import JournalStats, MediaState
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import Capabilities
 
 # Readers may rely on one health every 60 s.
@@ -53,7 +54,7 @@ class BrokerCounters:
         self.broker_reason = disconnect.reason
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HealthSnapshot:
     """All facts about the health of an account at one time, as `AccountComponents.snapshot` collects them.
 

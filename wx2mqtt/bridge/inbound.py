@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 
@@ -27,6 +26,7 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Cursor, Event, Kind, Message, Owner
 from wx2mqtt.store.records import NO_CHANGES, NewEvent, NewMessage, PeopleChanges, Person, RecordResult
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import FATAL_MESSAGE_EVENT, Batch, fatal_message_event
 
 log = structlog.get_logger(__name__)
@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 MAX_UNSTORED_SECONDS = 2.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class PeopleBatch:
     """Changes of people and the events about them, in order; whether the directory shows one of them."""
 

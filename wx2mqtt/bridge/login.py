@@ -14,7 +14,6 @@
 from __future__ import annotations
 
 from contextlib import aclosing
-from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -28,6 +27,7 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import ProtocolViolation, StoreError
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import LoginState, Needs
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import (
     CodeRequired,
     ConfirmOnPhone,
@@ -54,7 +54,7 @@ class TooManyQrCodes(Exception):
     """`MAX_QR_CODES` codes have expired, and nobody has scanned one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LoginAttempt:
     """How the next login is made: after `pause_seconds`, with the saved login (`resume`) or with a QR code.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from wx2mqtt.clock import rfc3339
 from wx2mqtt.model import Json, LoginState, Needs
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import CodeRequired, ConfirmOnPhone, Scanned
 
 S = LoginState
@@ -36,7 +37,7 @@ NEEDS: dict[LoginState, Needs] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LoginStatus:
     """The state of a login.
 

@@ -10,12 +10,13 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum, auto
 
 from wx2mqtt.bridge.inflight import RefusedTopics
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import OutboxBatch, OutboxRow
+from wx2mqtt.values import frozen
 
 # Rows that are read from the journal at a time.
 READ_BATCH_ROWS = 200
@@ -32,7 +33,7 @@ class Coverage(Enum):
     CAUGHT_UP = auto()  # it has no further row
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SkippedRows:
     """Rows of one topic that reading has left out: those behind the id `after_id`, up to `last_id`."""
 
@@ -41,7 +42,7 @@ class SkippedRows:
     last_id: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PendingRelease:
     """Releases of held messages of one topic that are under way; its rows behind `after_id` are unread."""
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -38,6 +37,7 @@ from wx2mqtt.errors import ConnectionDropped, PublishRefused
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.payloads import cut_payload, without_attachment
 from wx2mqtt.store.records import OutboxBatch, OutboxRow
+from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
@@ -119,7 +119,7 @@ def _is_message(row: OutboxRow) -> bool:
     return row.category in MESSAGE_CATEGORIES
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SuspectRow:
     """A row on which the broker has disconnected `disconnects` times in a row, perhaps because of it."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from wx2mqtt.aio import Signal, retry_until_stored
 from wx2mqtt.backoff import Backoff
@@ -19,6 +19,7 @@ from wx2mqtt.bridge.login import LoginStateTracker
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import ProtocolViolation, StoreError, Throttled, Unreachable
 from wx2mqtt.model import Cursor, LoginState, Owner
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import Batch, LoggedIn
 
 # Errors must last this long before `login/state` says `interrupted`; a single lost answer is not reported.
@@ -47,7 +48,7 @@ def retry_delay(error: Exception, backoff: Backoff, chance: float) -> float:
     return max(backoff.wait(chance), getattr(error, "retry_after", 0.0))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ReceivePosition:
     """What is received next: what comes after the cursor. A cursor is valid within its own login only."""
 

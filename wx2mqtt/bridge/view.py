@@ -7,7 +7,6 @@ carried out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 from wx2mqtt.bridge.account import Account
@@ -22,11 +21,12 @@ from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.mqtt.topics import JSON_TYPE, TextTopic
 from wx2mqtt.store.records import CommandRow
+from wx2mqtt.values import frozen
 
 _MEDIA_PATH = "/media/"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MessageLine:
     """A received message. `time` is in RFC 3339; `media` is the id of its file, empty without one."""
 
@@ -41,7 +41,7 @@ class MessageLine:
     media: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PeoplePage:
     """A part of a search result; `count` is the size of the whole."""
 

@@ -6,7 +6,7 @@ import asyncio
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import typer
 
@@ -27,9 +27,10 @@ from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import PROGRAM, Settings
 from wx2mqtt.store.replacement import REPLACED_PREFIX
+from wx2mqtt.values import frozen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PurgePlan:
     """The data to delete: retained topics and client sessions at the broker, and the `stored_data`.
 

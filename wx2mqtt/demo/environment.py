@@ -8,7 +8,6 @@ import signal
 import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +19,7 @@ from wx2mqtt.mqtt.embedded import EmbeddedBroker, PortInUse, available_port
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import Account, HomeAssistant, Media, Mqtt, Pin, Send, Settings, Storage, Web
 from wx2mqtt.simulator.server import Simulator
+from wx2mqtt.values import frozen
 
 
 class DemoPortInUse(PortInUse):
@@ -38,7 +38,7 @@ DEMO_PINS: dict[DemoBackend, dict[str, Pin]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class DemoOptions:
     """The options of `wx2mqtt demo`; port 0 means any free port."""
 
@@ -50,7 +50,7 @@ class DemoOptions:
     backend: DemoBackend = "webwx"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class DemoEnvironment:
     """The running parts of the demo. Setting `stop_requested` ends it."""
 

@@ -7,7 +7,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from wx2mqtt.diagnostics import tls
 from wx2mqtt.diagnostics.probe import ProbeClosed, ProbeConnection
@@ -18,6 +18,7 @@ from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.options import BrokerAddress
 from wx2mqtt.mqtt.paho_codec import ConnackLimits
 from wx2mqtt.mqtt.reconnect import ConnectTarget, EndReason
+from wx2mqtt.values import frozen
 
 SECONDS_PER_DAY = 86400.0
 EXPIRY_WARNING_SECONDS = 14 * SECONDS_PER_DAY
@@ -42,7 +43,7 @@ MAX_TIMESTAMP_SECONDS = 253402300799.0
 """The end of the year 9999, the last that can be formatted."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ConnectedBroker:
     """A broker where the login worked: how to connect to it, and the limits of its CONNACK."""
 

@@ -7,19 +7,19 @@ topic that the bridge retains. What a running bridge has done already is not tes
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from wx2mqtt.diagnostics.probe import ProbeAnswer, ProbeClient
 from wx2mqtt.diagnostics.report import CheckReport
 from wx2mqtt.diagnostics.target import AccountTarget, DiagnosticTarget, RunningBridgeStatus
 from wx2mqtt.mqtt.discovery import birth_topic, config_topic
 from wx2mqtt.mqtt.topics import TOPIC_TABLE
+from wx2mqtt.values import frozen
 
 MESSAGE_RETURN_TIMEOUT_SECONDS = 2.0
 """Time for the probes to come back to the client that published them."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TopicClass:
     """Topics that one ACL rule covers. The probe goes below `parent_topic`; `acl_topic` is for the rule.
 
@@ -55,7 +55,7 @@ def discovery_class(target: DiagnosticTarget, account: AccountTarget) -> TopicCl
     return TopicClass(parent_topic=target.discovery_prefix, acl_topic=topic, exact_topics=(topic,))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ProbeResult:
     """A class of topics, the topic of its probe, and the answer; None if it was not published."""
 

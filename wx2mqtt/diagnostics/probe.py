@@ -11,7 +11,6 @@ import contextlib
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -47,6 +46,7 @@ from wx2mqtt.mqtt.reason_codes import (
 )
 from wx2mqtt.mqtt.reconnect import ConnectTarget, EndReason, end_reason
 from wx2mqtt.mqtt.transport import SocketTransport
+from wx2mqtt.values import frozen
 
 T = TypeVar("T")
 PROBE_CONNECT_TIMEOUT_SECONDS = 10.0
@@ -70,7 +70,7 @@ class ProbeClosed(BrokerError):
         self.code = code
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class ProbeAnswer:
     """An answer of the broker: reason code, the reason as text if it refused, and the delay in seconds."""
 

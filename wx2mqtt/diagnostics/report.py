@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from wx2mqtt.app.redaction import one_line
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.diagnostics import diagnostics_text
 from wx2mqtt.model import Json
+from wx2mqtt.values import frozen
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,7 +26,7 @@ class CheckStatus(StrEnum):
     NOT_KNOWN = "not_known"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class CheckResult:
     """The result of one check. `check` is its key for programs; `subject` a broker, a topic or a host.
 

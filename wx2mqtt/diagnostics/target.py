@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 
 from wx2mqtt.app import control_socket
@@ -17,6 +17,7 @@ from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.schema import Account as AccountConfig
 from wx2mqtt.settings.schema import Settings
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.registry import backend_entry
 
 PROBE_LEVEL = "wx2mqtt-probe"
@@ -26,7 +27,7 @@ KEEPALIVE_SECONDS = 60
 EMBEDDED_BROKER_URL = "mqtt://127.0.0.1"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class AccountTarget:
     """One account: its topics, its backend and endpoint, and its saved login if that can be read.
 
@@ -41,7 +42,7 @@ class AccountTarget:
     unused_topics: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class DiagnosticTarget:
     """Brokers and accounts to check.
 
@@ -110,7 +111,7 @@ def _unused_topics(account: AccountConfig) -> frozenset[str]:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RunningBridgeStatus:
     """The report of the running bridge on one account: its broker connection and its commands."""
 

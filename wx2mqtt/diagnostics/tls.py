@@ -12,7 +12,6 @@ import socket
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -22,6 +21,7 @@ from cryptography.x509.oid import NameOID
 from wx2mqtt.aio import run_in_daemon_thread
 from wx2mqtt.mqtt.options import BrokerAddress, TlsFiles
 from wx2mqtt.mqtt.sockets import connect_socket, tls_context, wrap_tls
+from wx2mqtt.values import frozen
 
 T = TypeVar("T")
 
@@ -33,7 +33,7 @@ NO_CHECK_TIME = 0x200000
 """X509_V_FLAG_NO_CHECK_TIME, for which Python has no name: dates are checked apart from the signature."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Certificate:
     """The content of a certificate: DNS names and IP addresses, and Unix timestamps of its validity."""
 
@@ -93,7 +93,7 @@ def _to_ascii(host: str) -> str:
 # the connection
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TlsHandshake:
     """The TLS version and the certificate (DER) of a server.
 

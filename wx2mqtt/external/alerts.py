@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 import structlog
 
 from wx2mqtt.aio import run_in_daemon_thread
+from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ class AlertOutcome(StrEnum):
     UNCERTAIN = "uncertain"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Alert:
     """The text of an alert; `file` is attached where a service accepts files."""
 

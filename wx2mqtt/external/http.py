@@ -12,7 +12,6 @@ import ipaddress
 import logging
 import ssl
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import Self
 
@@ -20,6 +19,7 @@ import httpx
 
 from wx2mqtt import __version__
 from wx2mqtt.errors import BadCommand, Wx2MqttError
+from wx2mqtt.values import frozen
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 
@@ -79,7 +79,7 @@ class TransferBroken(TemporarilyUnavailable):
     """A later attempt may succeed, but more likely none does; a few attempts are enough."""
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen(kw_only=False, repr=False)
 class UrlParts:
     """A URL of http or https. Its repr is hidden, since it may hold a password."""
 

@@ -9,7 +9,7 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from wx2mqtt.aio import run_in_daemon_thread
 from wx2mqtt.clock import loop_time
@@ -31,6 +31,7 @@ from wx2mqtt.external.http import (
     same_host,
 )
 from wx2mqtt.external.local_networks import ReadNetworks, is_local, read_local_networks
+from wx2mqtt.values import frozen
 
 MAX_REDIRECTS = 5
 RESOLVE_TIMEOUT_SECONDS = 10.0
@@ -44,7 +45,7 @@ MAX_SIZE_DIGITS = 18
 RETRY_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MinimumRate:
     """At least `min_bytes` within each window; `deadline` is the end of the current one. A value."""
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from wx2mqtt.i18n import Catalogue, Language, Translations, text, translation
 from wx2mqtt.message_kinds import MESSAGE_KINDS
+from wx2mqtt.values import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Remedy:
     """A problem, and what a person does about it."""
 

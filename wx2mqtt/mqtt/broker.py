@@ -6,9 +6,10 @@ Everything here runs on the event loop. Nothing here knows paho, sockets or the 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
+
+from wx2mqtt.values import frozen
 
 
 class ProtocolVersion(StrEnum):
@@ -18,7 +19,7 @@ class ProtocolVersion(StrEnum):
     MQTT_3_1_1 = "3.1.1"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Publication:
     """A message for the broker. Its QoS is that of its topic in `topics.TOPIC_TABLE`.
 
@@ -33,7 +34,7 @@ class Publication:
     correlation: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Delivery:
     """A message from the broker. The receiver acknowledges it once it is on disk.
 
@@ -55,14 +56,14 @@ class Delivery:
     expiry: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Subscription:
     """A topic filter; on MQTT 5 with No Local and Retain Handling 2, without Retain As Published."""
 
     filter: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Connected:
     """An established connection.
 
@@ -88,7 +89,7 @@ class Connected:
     session_expiry: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Disconnected:
     """A connection ended or could not be opened.
 

@@ -17,7 +17,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import islice
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ from wx2mqtt.i18n import Language
 from wx2mqtt.model import Json, Kind, LoginState
 from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.mqtt.topics import DEFAULT_QOS, Topics
+from wx2mqtt.values import frozen
 
 ORIGIN_NAME = "wx2mqtt"
 
@@ -101,7 +102,7 @@ class Component(NamedTuple):
     config: dict[str, Json]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class NotifyTarget:
     """A recipient of messages from Home Assistant: topic level, id at Home Assistant, displayed name."""
 
@@ -110,7 +111,7 @@ class NotifyTarget:
     name: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Device:
     """One account, a device of Home Assistant.
 
@@ -138,7 +139,7 @@ class Device:
         return _device_id(self.account)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class DiscoveryConfig:
     """The payload, the platform of each component by key, and the users who were left out for its size."""
 

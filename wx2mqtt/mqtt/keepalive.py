@@ -11,8 +11,9 @@ is only busy with a large packet (mqtt 7.1.2).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, auto
+
+from wx2mqtt.values import frozen
 
 # Parts of the keepalive. The broker is found dead before 1.5 of it, with the interval of the checks.
 PING_AFTER_KEEPALIVES = 0.5
@@ -29,7 +30,7 @@ class KeepAliveAction(Enum):
     DEAD = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class KeepAlive:
     """`keepalive` is in seconds; all times are of one monotonic clock."""
 

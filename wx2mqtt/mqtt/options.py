@@ -5,7 +5,7 @@ No text of an address shows the user name or password of its URL.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from wx2mqtt.limits import MAX_INCOMING_PACKET_BYTES
 from wx2mqtt.mqtt.broker import Publication, Subscription
 from wx2mqtt.mqtt.topics import DEFAULT_QOS, QoS, Topics
+from wx2mqtt.values import frozen
 
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
 SCHEMES = (*DEFAULT_PORTS, "unix")
@@ -21,7 +22,7 @@ SCHEMES = (*DEFAULT_PORTS, "unix")
 DEFAULT_WEBSOCKET_PATH = "/mqtt"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@frozen(repr=False)
 class BrokerAddress:
     """One broker. `path` is the path of the WebSocket with its query, or the file of the unix socket."""
 
@@ -134,7 +135,7 @@ ProtocolChoice = Literal["auto", "5", "3.1.1"]
 SECONDS_PER_WEEK = 7 * 24 * 3600
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TlsFiles:
     """Files in PEM format; without `ca_file` the certificates of the system are trusted."""
 
@@ -143,7 +144,7 @@ class TlsFiles:
     key_file: Path | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MqttOptions:
     """One client of one broker or cluster.
 

@@ -12,7 +12,6 @@ and says which of them a new version of paho lacks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from socket import socket
 from typing import Literal, Protocol, cast
 
@@ -37,6 +36,7 @@ from wx2mqtt.mqtt.packets import (
 from wx2mqtt.mqtt.reason_codes import UNSUPPORTED_VERSION, BrokerReason
 from wx2mqtt.mqtt.reconnect import ConnectTarget
 from wx2mqtt.mqtt.sockets import BufferedSocket, RawSocket
+from wx2mqtt.values import frozen
 
 # paho wants an address, although the bridge opens the socket (`_create_socket`).
 UNUSED_HOST, UNUSED_PORT = "localhost", 1
@@ -51,7 +51,7 @@ MAX_RECEIVE_MAXIMUM = 65_535
 SHORT_CONNACK_BYTES = 2
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ConnackLimits:
     """The limits of the broker from its CONNACK; the defaults hold for MQTT 3.1.1, which states none.
 

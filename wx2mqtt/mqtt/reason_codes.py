@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from wx2mqtt.values import frozen
 
 # The first code that means failure.
 FIRST_FAILURE_CODE = 0x80
@@ -32,7 +32,7 @@ NEEDS_OWNER_CODES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class BrokerReason:
     """Why the broker refused a connection or ended it: from a CONNACK or a DISCONNECT.
 

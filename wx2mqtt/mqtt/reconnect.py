@@ -13,7 +13,7 @@ returns the next state and a delay:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
 from wx2mqtt.backoff import Backoff
@@ -28,6 +28,7 @@ from wx2mqtt.mqtt.reason_codes import (
     UNSUPPORTED_VERSION,
     USE_ANOTHER_SERVER,
 )
+from wx2mqtt.values import frozen
 
 # For failures that end by themselves.
 QUICK_BACKOFF = Backoff(first=0.5, cap=30.0)
@@ -83,7 +84,7 @@ def end_reason(code: int, *, was_connected: bool) -> EndReason:
     return _REASON_BY_CONNACK_CODE.get(code, EndReason.UNREACHABLE)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ConnectionEnd:
     """The end of an attempt or of a connection.
 
@@ -103,7 +104,7 @@ class ConnectionEnd:
     permanent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Delay:
     """Seconds until the next attempt.
 
@@ -116,7 +117,7 @@ class Delay:
     silent: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ConnectTarget:
     """The next attempt: where, with which version of MQTT, and whether the will may be retained."""
 
@@ -129,7 +130,7 @@ class ConnectTarget:
         return self.protocol is ProtocolVersion.MQTT_5
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ReconnectPolicy:
     """The state of the policy: the addresses, the failures so far, and the next attempt.
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 from wx2mqtt.limits import MAX_TOPIC_LEVEL_BYTES
+from wx2mqtt.values import frozen
 
 # At QoS 0 a message may get lost without anybody knowing. QoS 2 is not offered: it would add two packets a
 # message, and messages are distinguished by their ids (mqtt 7.1.8).
@@ -26,7 +26,7 @@ RESERVED_LEVELS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Topic:
     """One class of topics below the base; `by_bridge` says that the bridge publishes it, else people do.
 
@@ -157,14 +157,14 @@ TOPIC_TABLE: tuple[Topic, ...] = (
 _QOS_BY_KEY: dict[str, QoS] = {topic.pattern.partition("<")[0]: topic.qos for topic in TOPIC_TABLE}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class TextTopic:
     """`out/<user>`: text or a command."""
 
     user: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class FileTopic:
     """`out/<user>/image`, `/video`, `/file/<name>`: the bytes of a file. The name is not decoded."""
 
@@ -173,14 +173,14 @@ class FileTopic:
     name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class UnknownTopic:
     """Any other topic below `out/<user>`."""
 
     user: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class RequestTopic:
     """`bridge/request/<name>`."""
 
@@ -190,7 +190,7 @@ class RequestTopic:
 ParsedTopic = TextTopic | FileTopic | UnknownTopic | RequestTopic
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Topics:
     """The topics of one account, below its base."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from wx2mqtt.json_schema import (
     Schema,
@@ -21,6 +21,7 @@ from wx2mqtt.json_schema import (
 from wx2mqtt.message_kinds import MESSAGE_KINDS, MessageKind
 from wx2mqtt.model import ChatKind, Kind
 from wx2mqtt.store.records import MediaState
+from wx2mqtt.values import frozen
 
 MEDIA_KEYS: Mapping[str, Schema] = {
     "state": enumeration(MediaState, "whether the bytes are there; `event/media` tells when that changes"),
@@ -91,7 +92,7 @@ _PEOPLE = array(string(), "topic names of those who have one, else names as WeCh
 _ACTOR = {"by": string("who did it: a topic name, else a name as WeChat shows it")}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class EventSchema:
     """The keys of one event, besides those that all events have."""
 

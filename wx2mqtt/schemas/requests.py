@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from wx2mqtt.json_schema import (
     Schema,
@@ -39,6 +39,7 @@ from wx2mqtt.mqtt.commands import (
 )
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, RESULT_CODES
 from wx2mqtt.schemas.messages import MEDIA_KEYS
+from wx2mqtt.values import frozen
 
 _NOT_BLANK = {"pattern": r"\S"}
 
@@ -165,7 +166,7 @@ _TOPIC_NAMES = array(nonempty_string(), "topic names")
 _PAGING: Mapping[str, Schema] = {"limit": integer("at most so many"), "offset": integer("from this one on")}
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class RequestSchema:
     """One request: its keys, and the `data` of its answer.
 

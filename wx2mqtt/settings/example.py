@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import yaml
 
 from wx2mqtt.settings.formats import format_duration, format_size
 from wx2mqtt.settings.key_tree import LIST_KINDS, ConfigKey, KeyKind, KeyPath, keys_of
 from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, Pin, Section, Settings
+from wx2mqtt.values import frozen
 
 LINE_WIDTH = 110
 COMMENT_COLUMN = 40
@@ -48,7 +48,7 @@ def compose(chosen_values: Mapping[KeyPath, object], header: str) -> str:
     return header + "\n".join(_section_lines(Settings, (), _KeySelection(chosen_values))) + "\n"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class _KeySelection:
     """The keys that are not commented out, with their values; None means all keys, with their defaults."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum, auto
 from functools import cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from pydantic import SecretStr
 
 from wx2mqtt.settings.formats import parse_duration, parse_size
 from wx2mqtt.settings.schema import Section, Settings
+from wx2mqtt.values import frozen
 
 KeyPath = tuple[str | int, ...]
 
@@ -44,7 +45,7 @@ LIST_KINDS = frozenset({KeyKind.LIST, KeyKind.PATHS, KeyKind.SECRETS})
 BRANCH_KINDS = frozenset({KeyKind.SECTION, KeyKind.MAP})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ConfigKey:
     """One key of a section. `model` is the class of a section, or of the entries of a map.
 

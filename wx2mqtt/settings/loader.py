@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from wx2mqtt.errors import Problem, SettingsError
@@ -39,6 +38,7 @@ from wx2mqtt.settings.rules import BackendRules, rule_findings
 from wx2mqtt.settings.schema import Settings
 from wx2mqtt.settings.validation import validate
 from wx2mqtt.settings.yaml_tree import SourcePosition, YamlTree, YamlValue, key_text, parse
+from wx2mqtt.values import frozen
 
 LOCAL_CONFIG = Path("wx2mqtt.yaml")
 SYSTEM_CONFIG = Path("/etc/wx2mqtt/wx2mqtt.yaml")
@@ -50,7 +50,7 @@ _WHOLE_FILE: KeyPath = ()
 _PAGE_SECTIONS = frozenset({"web", "language"})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LoadedSettings:
     """Settings, the file that they came from (None without a file), and warnings for the owner."""
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from wx2mqtt.errors import Problem
 from wx2mqtt.settings.key_tree import KeyPath
+from wx2mqtt.values import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class SettingsFinding:
     """A fault of the value at `path`, and how to fix it. A warning does not refuse the settings."""
 

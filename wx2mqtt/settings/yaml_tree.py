@@ -21,6 +21,7 @@ from wx2mqtt.errors import Problem
 from wx2mqtt.limits import MAX_CONFIG_LEVELS, MAX_CONFIG_VALUES
 from wx2mqtt.settings.formats import printable
 from wx2mqtt.settings.key_tree import KeyPath, dotted
+from wx2mqtt.values import frozen
 
 YamlValue = None | str | list["YamlValue"] | dict[str, "YamlValue"]
 
@@ -28,7 +29,7 @@ _TAG = "tag:yaml.org,2002:"
 _PLAIN_TAGS = frozenset({"str", "int", "float", "bool", "null", "timestamp", "seq", "map", "merge", "value"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class SourcePosition:
     """The position of a value in a file. A value from a variable has line 0 and its name in `name`.
 

@@ -6,12 +6,12 @@ import asyncio
 import json
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from wx2mqtt.diagnostics.tls import connect_tcp
 from wx2mqtt.limits import MAX_SUPERVISOR_ANSWER_BYTES
 from wx2mqtt.mqtt.options import BrokerAddress
 from wx2mqtt.setup.output import BrokerAnswers
+from wx2mqtt.values import frozen
 
 SUPERVISOR_URL = "http://supervisor"
 SUPERVISOR_TOKEN_VARIABLE = "SUPERVISOR_TOKEN"  # noqa: S105 - the name of a variable, which Home Assistant gives to its add-ons
@@ -19,7 +19,7 @@ SUPERVISOR_TIMEOUT_SECONDS = 5.0
 DEFAULT_PORT = 1883
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class FoundBroker:
     """A broker and where it was found: `supervisor` or `here` (this machine)."""
 

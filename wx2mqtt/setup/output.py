@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib.resources import files
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.example import compose
 from wx2mqtt.settings.key_tree import KeyPath
 from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, BackendName
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.registry import BACKENDS, SetupContacts
 
 DEFAULT_OWNER_LEVEL = "owner"
@@ -51,7 +52,7 @@ SHIPPED_CONFIG = "/etc/wx2mqtt/wx2mqtt.yaml"
 SHIPPED_CREDENTIAL_LINE = "#LoadCredential=mqtt.password:/etc/wx2mqtt/mqtt.password"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class BrokerAnswers:
     """Address and login of the broker. An empty host means the embedded broker."""
 
@@ -70,7 +71,7 @@ class BrokerAnswers:
         return f"{'mqtts' if self.tls else 'mqtt'}://{host}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SetupAnswers:
     """All answers. `password_file` is a file that exists already.
 

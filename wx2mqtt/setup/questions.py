@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Protocol, get_args
 
@@ -15,6 +15,7 @@ from wx2mqtt.settings.problems import check_readable
 from wx2mqtt.settings.schema import BackendName
 from wx2mqtt.setup.discover import FoundBroker
 from wx2mqtt.setup.output import BrokerAnswers, SetupAnswers
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.registry import BACKENDS, SetupContacts
 
 DEFAULT_PORT = 1883
@@ -63,7 +64,7 @@ class NonInteractive:
         return 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SetupOptions:
     """The options of the command line; None means not given. `try_broker`: test the broker before writing."""
 

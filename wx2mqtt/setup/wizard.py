@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from wx2mqtt.diagnostics.report import CheckReport, CheckStatus, result_lines
@@ -28,6 +28,7 @@ from wx2mqtt.setup.output import (
     write_file,
 )
 from wx2mqtt.setup.questions import Prompt, Questions, SetupOptions
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.registry import BACKENDS
 
 
@@ -35,7 +36,7 @@ class SetupAborted(Wx2MqttError):
     """Nothing was written."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SetupPaths:
     """The files to write. `unit` is None if no service is wanted; `overwrite` replaces files unasked."""
 

@@ -17,7 +17,7 @@ import tarfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -30,6 +30,7 @@ from wx2mqtt.store.files import (
     file_error,
     sha256_in_media_name,
 )
+from wx2mqtt.values import frozen
 
 PROGRAM = "wx2mqtt"
 FORMAT_VERSION = 1  # of the archive; a newer one is refused
@@ -54,13 +55,13 @@ class BadBackup(Wx2MqttError):
         self.facts = facts
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ArchiveEntry:
     size: int
     sha256: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ArchiveHeader:
     """The header of a backup. `made` is RFC 3339; `running` says that the bridge ran while it was made.
 

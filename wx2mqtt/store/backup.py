@@ -10,7 +10,6 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -34,6 +33,7 @@ from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDE
 from wx2mqtt.store.migrations import newest_version
 from wx2mqtt.store.queries import blob_from_text, load_queries
 from wx2mqtt.store.replacement import discard_replacement, replace_store, start_replacement, store_parts
+from wx2mqtt.values import frozen
 
 _SQL = load_queries("backup")
 _FIRST_VERSION_WITH_FILES = 2  # of the store: older commands have no files
@@ -49,7 +49,7 @@ _JSON_COLUMNS = {
 _BUSY_TIMEOUT_SECONDS = 10.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class BackupSummary:
     """A backup that was made; `messages` and `media` are counts."""
 
@@ -58,7 +58,7 @@ class BackupSummary:
     media: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RestoreSummary:
     """A restore that was done: the new stream id, and the new path of the old store, if there was one."""
 
@@ -67,7 +67,7 @@ class RestoreSummary:
     replaced: Path | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StoreSnapshot:
     """The content of a database copy. `unsent` are the files that unsettled commands need."""
 

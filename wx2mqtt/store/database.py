@@ -19,13 +19,13 @@ import sqlite3
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from wx2mqtt.errors import StoreError
 from wx2mqtt.store.files import database_error, is_damage
 from wx2mqtt.store.migrations import OpenDatabase, mark_suspect, open_file
+from wx2mqtt.values import frozen
 
 T = TypeVar("T")
 Job = Callable[[sqlite3.Connection], T]
@@ -39,7 +39,7 @@ def _ignore_commit_point(_point: str) -> None:
     """For a database without a crash test."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class _Task:
     name: str
     job: Job[Any]
@@ -47,7 +47,7 @@ class _Task:
     outside_transaction: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class _Outcome:
     future: asyncio.Future[Any]
     value: object = None

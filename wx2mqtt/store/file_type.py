@@ -9,8 +9,9 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from dataclasses import dataclass
 from io import BytesIO
+
+from wx2mqtt.values import frozen
 
 SNIFFED_BYTES = 256 * 1024  # the size of a JPEG may follow after long metadata of the camera
 _SIGNATURE_BYTES = 8192  # in which `filetype` searches for signatures, and this module for text
@@ -36,7 +37,7 @@ _EXTENSIONS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class FileType:
     """A MIME type, and the extension of a file of this type, with its dot."""
 

@@ -6,7 +6,6 @@ Blocking; `database.py` calls it in a thread.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
@@ -14,6 +13,7 @@ import structlog
 from wx2mqtt.errors import StoreError, StoreTooNew
 from wx2mqtt.store.files import PRIVATE_MODE, database_error, file_error, is_damage, quarantine
 from wx2mqtt.store.queries import SQL_FOLDER
+from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
@@ -31,7 +31,7 @@ _HEADER_BYTES = 100
 _USER_VERSION = slice(60, 64)  # of the header, big-endian
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class OpenDatabase:
     """The writing and the reading connection, and the new path of a damaged file.
 

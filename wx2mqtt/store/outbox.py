@@ -16,12 +16,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, field, fields
 from typing import Any
 
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import json_list, load_queries, storable_text
 from wx2mqtt.store.records import NewPublication, OutboxBatch, OutboxRow
+from wx2mqtt.values import frozen
 
 _SQL = load_queries("outbox")
 
@@ -98,7 +99,7 @@ class Outbox(JournalPart):
         return await self._database.write("publish", lambda db: self._enqueue(db, new))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class DiscoveryRecord:
     """The topics and components that Home Assistant discovery may have published for one account.
 

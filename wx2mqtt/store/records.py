@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import IntEnum, StrEnum
 
 from wx2mqtt.model import Blob, ChatKind, Command, Cursor, Handle, Json, MediaRef, PersonId, Result, SendKey
+from wx2mqtt.values import frozen
 
 
 class MediaPart(StrEnum):
@@ -38,7 +39,7 @@ class PublicationState(IntEnum):
     HELD = 4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class NewMedia:
     """A file to download. `id` is the topic and URL level in `/media/<id>`: random, unique in the store.
 
@@ -52,7 +53,7 @@ class NewMedia:
     due: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MediaRow:
     """A stored media job. `message_id` is empty for an avatar.
 
@@ -77,7 +78,7 @@ class MediaRow:
     fetched: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class NewMessage:
     """A message from WeChat. `body` is the published payload without `schema`, `stream` and `seq`.
 
@@ -99,7 +100,7 @@ class NewMessage:
     plain: NewPublication | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class NewEvent:
     """An event from WeChat. `body` is the payload; `private` is kept for the backend, never published."""
 
@@ -112,7 +113,7 @@ class NewEvent:
     private: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class NewPublication:
     """A publication that is neither a message nor an event from WeChat. `expiry` is in seconds."""
 
@@ -124,7 +125,7 @@ class NewPublication:
     expiry: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class OutboxRow:
     """A publication that waits for the broker. `category` is message, event, plain, result or response."""
 
@@ -139,7 +140,7 @@ class OutboxRow:
     user: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class OutboxBatch:
     """The publications of one commit that may go out at once, in order of their ids.
 
@@ -165,7 +166,7 @@ class OutboxBatch:
 NO_PUBLICATIONS = OutboxBatch()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class AccountState:
     """The stored state of an account at start. `last_payload` is the payload of its newest message.
 
@@ -182,7 +183,7 @@ class AccountState:
     owner_ids: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RecordResult:
     """The result of a commit of received items. `last_payload` is the payload of its newest message, if any.
 
@@ -199,7 +200,7 @@ class RecordResult:
     outbox: OutboxBatch = NO_PUBLICATIONS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ReplyTarget:
     """A topic that gets the result of a command. `shape` is `result`, or `response` to the request `name`."""
 
@@ -210,7 +211,7 @@ class ReplyTarget:
     transaction: Json
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class DeliveryMark:
     """The delivery of a command or request by the broker, to recognise the same delivery again.
 
@@ -224,7 +225,7 @@ class DeliveryMark:
     dup: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class NewCommand:
     """A command to accept. With a `result` it is settled at once, and `publications` are enqueued with it.
 
@@ -257,7 +258,7 @@ class CommandState(StrEnum):
 Recipient = PersonId | str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class CommandRow:
     """A stored command.
 
@@ -303,7 +304,7 @@ class AcceptOutcome(StrEnum):
     REUSED = "reused"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class AcceptResult:
     """`row` is the command's own row, or the earlier row that it repeats or collides with.
 
@@ -323,7 +324,7 @@ class RequestState(StrEnum):
     ANSWERED = "answered"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class JournaledRequest:
     """A delivered request. `answer` holds the publications of a request that was answered before."""
 
@@ -331,7 +332,7 @@ class JournaledRequest:
     answer: tuple[NewPublication, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HistoryQuery:
     """Selects messages with `since` < seq < `before`, of these users, of this kind, with this text in them.
 
@@ -346,7 +347,7 @@ class HistoryQuery:
     limit: int = 100
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HistoryRow:
     """A message of the history; `payload` is as first published."""
 
@@ -355,14 +356,14 @@ class HistoryRow:
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PruneCounts:
     messages: int = 0
     publications: int = 0
     commands: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class JournalStats:
     """The figures of one account. The `oldest_...` are creation times, None if nothing waits.
 
@@ -382,7 +383,7 @@ class JournalStats:
     trouble: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Person:
     """A person or group that the account knows. `id` is never given again.
 
@@ -422,7 +423,7 @@ def shared_profile(items: Iterable[tuple[str, str]]) -> Mapping[str, str]:
     return {sys.intern(key): sys.intern(value) for key, value in items} or NO_PROFILE
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PeopleChanges:
     """Changes to store: persons with their new values, levels with their owners, ids of deleted persons."""
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from functools import partial
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import json_list, load_queries
 from wx2mqtt.store.records import JournalStats, PruneCounts
+from wx2mqtt.values import frozen
 
 DAY_MS = 86_400_000
 
@@ -213,7 +214,7 @@ def _free_pages(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA freelist_count").fetchone()[0])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class StoredData:
     """The stored data of an account. `base` is empty if the account never published.
 

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from wx2mqtt.values import frozen
 from wx2mqtt.web.hosts import client_network
 from wx2mqtt.web.options import WebOptions
 
@@ -35,7 +36,7 @@ class AuthDecision(Enum):
     THROTTLED = auto()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class AuthResult:
     """`wait_seconds` is set for THROTTLED, `session_key` for an allowed login."""
 

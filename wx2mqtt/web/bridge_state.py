@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from wx2mqtt.aio import ChangeNotifier
@@ -13,6 +13,7 @@ from wx2mqtt.bridge.view import MessageLine, PeoplePage
 from wx2mqtt.errors import Problem
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.records import CommandRow
+from wx2mqtt.values import frozen
 
 
 class AccountReader(Protocol):
@@ -45,7 +46,7 @@ class AccountReader(Protocol):
     async def log_out(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class BridgeState:
     """The state of the bridge; its functions return the values of now.
 

@@ -13,7 +13,6 @@ import asyncio
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import BinaryIO
 from urllib.parse import quote
@@ -21,6 +20,7 @@ from urllib.parse import quote
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from wx2mqtt.values import frozen
 from wx2mqtt.web.responses import WaitInterrupted, disconnected, run_unless
 
 READ_CHUNK_BYTES = 128 * 1024  # in memory for each download
@@ -58,7 +58,7 @@ class RangeNotSatisfiable(Exception):
     """The file has no byte of the requested range."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class ByteRange:
     """The bytes from `start` to before `stop`."""
 

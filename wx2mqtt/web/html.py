@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from html import escape
 from importlib.resources import files
 from pathlib import PurePosixPath
 
 from wx2mqtt.i18n import Language, text, translation
 from wx2mqtt.i18n.web import PAGE_MESSAGES
+from wx2mqtt.values import frozen
 
 Attribute = str | int | bool | None
 """True is written as the name alone (`hidden`); False and None are omitted."""
@@ -75,7 +75,7 @@ class PageText:
         return Html(template.format_map({name: join_html([fact]) for name, fact in facts.items()}))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Asset:
     data: bytes
     content_type: str

@@ -6,13 +6,13 @@ The exposition writes `wx2mqtt_` before each name.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from wx2mqtt.bridge.health import HealthSnapshot, health_problems
 from wx2mqtt.message_kinds import attachment_kinds
 from wx2mqtt.model import Kind, LoginState, Needs
 from wx2mqtt.store.records import MediaState
+from wx2mqtt.values import frozen
 
 Labels = tuple[str, ...]
 """Names of labels, or their values in the same order."""
@@ -21,7 +21,7 @@ LabelledValues = Iterable[tuple[Labels, float]]
 """A value for each combination of label values."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Metric:
     """One metric family. The name of a counter is without `_total`, which the exposition appends."""
 
@@ -31,14 +31,14 @@ class Metric:
     labels: Labels = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HealthMetric(Metric):
     """A metric whose values come from the health snapshot of an account; `labels` are without `account`."""
 
     values: Callable[[HealthSnapshot], LabelledValues]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class MetricSamples:
     """The values of one metric in one scrape; `labels` are those of the metric, perhaps after `account`."""
 
@@ -47,7 +47,7 @@ class MetricSamples:
     values: Sequence[tuple[Labels, float]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class CallSamples:
     """The requests of one account to WeChat, copied from its `CallStatistics`.
 
@@ -59,7 +59,7 @@ class CallSamples:
     latencies: Mapping[str, tuple[Sequence[int], float]]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MetricsSnapshot:
     """All values of one scrape. Nothing changes them any more, so another thread may read them."""
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from ipaddress import IPv4Network, IPv6Network
 
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.i18n import Language
+from wx2mqtt.values import frozen
 
 IpNetwork = IPv4Network | IPv6Network
 
@@ -15,7 +16,7 @@ class CannotListen(Wx2MqttError):
     """The address of the web server cannot be had."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class WebOptions:
     """Values that the settings have checked.
 

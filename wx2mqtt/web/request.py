@@ -8,13 +8,13 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from urllib.parse import parse_qs
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.types import Scope
 
 from wx2mqtt.i18n import Language
+from wx2mqtt.values import frozen
 from wx2mqtt.web.hosts import is_in_networks, parse_address
 from wx2mqtt.web.options import IpNetwork, WebOptions
 
@@ -33,7 +33,7 @@ _LANGUAGE_RANGE = re.compile(r"\s*([A-Za-z*-]{1,20})\s*(?:;\s*q\s*=\s*([0-9.]{1,
 _MAX_ACCEPT_LANGUAGE_CHARACTERS = 500
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ClientInfo:
     """The client as the server sees it, behind trusted proxies.
 
@@ -45,7 +45,7 @@ class ClientInfo:
     prefix: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RequestContext:
     """The results of the middleware's checks of a request.
 

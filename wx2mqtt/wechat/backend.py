@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Protocol
 
 from wx2mqtt.i18n import Language
@@ -41,9 +41,10 @@ from wx2mqtt.model import (
     ReplyWindow,
     SendKey,
 )
+from wx2mqtt.values import frozen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MediaLimits:
     """The files that can be sent as one kind: their size, and their MIME types (empty: any)."""
 
@@ -51,7 +52,7 @@ class MediaLimits:
     mime_types: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Capabilities:
     """What a backend can do, as data.
 
@@ -82,7 +83,7 @@ class Capabilities:
     has_filehelper: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ShowQr:
     """A person must scan this QR code, which is probably valid for `lifetime` seconds."""
 
@@ -90,43 +91,43 @@ class ShowQr:
     lifetime: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class ConfirmOnPhone:
     """No QR code is needed: the phone of the last login asks for confirmation (push login)."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Scanned:
     """The code was scanned; the person must confirm on the phone. `avatar` is a picture file, or empty."""
 
     avatar: bytes = b""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class CodeRequired:
     """The phone shows a number for `enter_verification_code`; `wrong` is true after a wrong one."""
 
     wrong: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class QrExpired:
     """The last QR code has expired; another one follows if the iteration continues."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PollFailing:
     """WeChat does not answer; the last step is still valid. `reason` is a sentence without secrets."""
 
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class PollRecovered:
     """WeChat answers again; the last step is still valid."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LoggedIn:
     """The login is complete.
 
@@ -145,7 +146,7 @@ LoginStep = (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Batch:
     """The result of one `receive`, in WeChat's order, and the cursor after it.
 
@@ -160,7 +161,7 @@ class Batch:
     unreadable_count: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HostCheck:
     """The result of a request that tests whether one of WeChat's hosts can be reached.
 

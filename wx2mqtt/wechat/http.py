@@ -22,7 +22,6 @@ import os
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -33,6 +32,7 @@ import httpx
 
 from wx2mqtt.clock import Clock, loop_time
 from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import CallObserver
 from wx2mqtt.wechat.http_transport import Http11Transport
 from wx2mqtt.wechat.json_reader import JsonObject, parse_json
@@ -110,7 +110,7 @@ def _failure_of(error: Exception) -> ExchangeFailure | None:
     return next((failure for failure, errors in _FAILURES if isinstance(error, errors)), None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TimeLimits:
     """The seconds that an exchange may take.
 

@@ -10,10 +10,11 @@ import asyncio
 import select
 import ssl
 from collections import deque
-from dataclasses import dataclass
 
 import h11
 import httpx
+
+from wx2mqtt.values import frozen
 
 # The limits of httpx: the largest head, and the largest piece of a body that is decompressed at once.
 MAX_HEAD_BYTES = 100 * 1024
@@ -26,7 +27,7 @@ MAX_BUFFERED_BYTES = 256 * 1024
 NEXT_ADDRESS_SECONDS = 0.25
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Origin:
     """The server of a URL."""
 

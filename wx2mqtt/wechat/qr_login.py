@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 from typing import Protocol
 
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.clock import Clock
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import LoggedIn, LoginStep, QrExpired, ShowQr
 
 MIN_POLL_INTERVAL_SECONDS = 1.0
@@ -27,7 +27,7 @@ FIRST_QR_PAUSE_SECONDS = 1.0
 """After a code that expires at once; doubles with each further one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LoginCode:
     """A QR code of WeChat: its id in polls, its content, and how long it is probably valid."""
 

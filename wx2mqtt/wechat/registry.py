@@ -9,12 +9,12 @@ need of an entry as parameters.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.i18n import Language
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import (
     Backend,
     CallObserver,
@@ -29,7 +29,7 @@ from wx2mqtt.wechat.webwx.protocol import endpoints as webwx_endpoints
 from wx2mqtt.wechat.webwx.protocol import session as webwx_session
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class BackendOptions:
     """The parameters of a backend.
 
@@ -53,7 +53,7 @@ class SetupContacts(StrEnum):
     OWNER = "owner"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class BackendEntry:
     """One backend.
 

@@ -14,8 +14,6 @@ An attempt without an answer may still be repeated for some time after the ttl (
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery
 from wx2mqtt.bridge.commands.hold import HOLD_REASONS, HoldQueue
 from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
@@ -26,6 +24,7 @@ from wx2mqtt.clock import boot_time
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.model import ReplyWindow, Result, Status
 from wx2mqtt.store.records import CommandRow
+from wx2mqtt.values import frozen
 
 # A command whose attempt got no answer is sent once more; then its result is `uncertain`.
 MAX_UNANSWERED_ATTEMPTS = 2
@@ -36,7 +35,7 @@ MIN_EXPIRY_GRACE_SECONDS = 60.0
 MAX_EXPIRY_GRACE_SECONDS = 600.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Settlement:
     """A command that ends, and its result."""
 

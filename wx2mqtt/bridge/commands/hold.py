@@ -12,7 +12,7 @@ A backend without reply windows has no closed window.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.commands.queues import PRIORITY_RANKS, ChatQueue, ChatQueues
@@ -23,12 +23,13 @@ from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json, ReplyWindow
 from wx2mqtt.store.records import CommandRow, NewPublication
+from wx2mqtt.values import frozen
 
 # The only reason for which a window opens without a message of the recipient.
 RATE_LIMITED = "rate_limited"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HoldReason:
     """What a closed window means: the keys of two texts, and the code of a result.
 

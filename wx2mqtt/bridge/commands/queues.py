@@ -22,13 +22,14 @@ from __future__ import annotations
 
 from bisect import bisect_left, insort
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.commands.resolver import ChatKey, CommandResolver
 from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.external.http import TemporarilyUnavailable
 from wx2mqtt.store.records import CommandRow, Recipient, ReplyTarget
+from wx2mqtt.values import frozen
 
 # The largest number of commands of one chat in memory.
 MAX_COMMANDS_PER_CHAT = 50
@@ -52,7 +53,7 @@ LoadDueCommands = Callable[[int, Collection[Recipient]], Awaitable[list[CommandR
 Rank = tuple[bool, int, int]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class QueuedCommand:
     """A command in its queue. `expires_at` is in seconds of `boot_time`."""
 
@@ -61,7 +62,7 @@ class QueuedCommand:
     expires_at: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class FetchFailure:
     """The url of row `row_id` could not be fetched `count` times in a row, at last because of `error`."""
 

@@ -15,6 +15,7 @@ from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.model import ReplyWindow
 from wx2mqtt.store.records import CommandRow
+from wx2mqtt.values import frozen
 
 # The shortest wait for a reply window to open: its time may be over while it is still closed.
 MIN_WINDOW_WAIT_SECONDS = 0.1
@@ -22,7 +23,7 @@ MIN_WINDOW_WAIT_SECONDS = 0.1
 FOREVER = float("inf")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TokenBucket:
     """A token bucket as a value: gains `per_minute` tokens, keeps at most `burst`; each send takes one.
 
@@ -102,7 +103,7 @@ class SendConditions:
         self.bucket = self.bucket.with_returned(tokens)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SendLimits:
     """When a command may be sent."""
 

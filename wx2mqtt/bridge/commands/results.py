@@ -7,7 +7,7 @@ A result goes to `result/<user>`, to the response topic of the command, and to `
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from wx2mqtt.clock import now_ms
 from wx2mqtt.i18n import Language
@@ -16,9 +16,10 @@ from wx2mqtt.model import Command, Json, Result, Status
 from wx2mqtt.mqtt.payloads import answer_error, answer_ok, encode, event_body, result_body
 from wx2mqtt.mqtt.topics import JSON_TYPE, Topics
 from wx2mqtt.store.records import CommandRow, NewPublication, ReplyTarget
+from wx2mqtt.values import frozen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ExpiryCause:
     """Why a command was not sent in its time; `retry_after` is in seconds.
 

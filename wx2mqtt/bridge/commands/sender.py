@@ -23,7 +23,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
@@ -54,6 +54,7 @@ from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.model import ActionResult, Receipt, ReplyWindow, Result, Status
 from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.records import AcceptResult, CommandRow, NewCommand, NewPublication
+from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
@@ -67,23 +68,23 @@ MAX_CONCURRENT_FILE_SENDS = 3
 ECHO_DEADLINE_MS = 86_400_000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class HoldStep:
     rows: list[CommandRow]
     window: ReplyWindow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class WaitStep:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class FetchStep:
     row: CommandRow
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SendStep:
     row: CommandRow
 

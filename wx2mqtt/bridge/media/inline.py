@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from wx2mqtt.aio import Signal, retry_until_stored
 from wx2mqtt.bridge.context import AccountContext
@@ -19,6 +19,7 @@ from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Json
 from wx2mqtt.store.records import MediaPart, MediaRow, NewMessage
+from wx2mqtt.values import frozen
 
 MAX_HOLD_SECONDS = 5.0
 """A message waits no longer than this for its file."""
@@ -27,7 +28,7 @@ MediaPatch = Mapping[str, Json]
 """Fields that replace those of the media object of the message; empty: nothing is replaced."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class HeldMessage:
     """A held message, by its `key` in the journal; `patch` is set when its file is downloaded or given up.
 

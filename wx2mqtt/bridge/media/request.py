@@ -6,7 +6,6 @@ A file that is not stored yet is downloaded first, for at most `MEDIA_WAIT_TIMEO
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.media.library import MediaLibrary
@@ -17,6 +16,7 @@ from wx2mqtt.limits import MAX_INLINE_FILE_BYTES
 from wx2mqtt.model import Blob, Json
 from wx2mqtt.mqtt.commands import reject_unknown_fields
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMedia
+from wx2mqtt.values import frozen
 
 MEDIA_WAIT_TIMEOUT_SECONDS = 20.0
 """An answer waits so long for a download."""
@@ -42,7 +42,7 @@ ERROR_CODES = {
 """The error code of an answer for a file that is not stored."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MediaQuery:
     """The fields of a request: `message_id` with `part`, or `media_id`, or the topic level `avatar`."""
 

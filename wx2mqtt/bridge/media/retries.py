@@ -7,13 +7,12 @@ Besides, `downloader.py` pauses all downloads of an account after a failure that
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.errors import NoContentYet, Rejected, Throttled, Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.store.records import MediaRow, MediaState
+from wx2mqtt.values import frozen
 
 GIVE_UP_AFTER_MS = 86_400_000
 """A download that keeps failing is given up at this age."""
@@ -34,7 +33,7 @@ REQUESTED_RETRY_DELAY_MS = 5_000
 """A failed download that a caller waits for is tried again after this time."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class RetryAt:
     """Try again at `due`, in ms since 1970; `empty_tries` counts answers in a row without a byte."""
 
@@ -43,7 +42,7 @@ class RetryAt:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class GiveUp:
     """Give the download up."""
 

@@ -10,7 +10,7 @@ import sys
 import unicodedata
 from array import array
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Protocol
 from zlib import crc32
@@ -18,6 +18,7 @@ from zlib import crc32
 from wx2mqtt.bridge.people.topic_names import FILEHELPER
 from wx2mqtt.model import ChatKind, Contact, Handle, Member
 from wx2mqtt.store.records import shared_profile
+from wx2mqtt.values import frozen
 
 
 class MatchedBy(StrEnum):
@@ -62,7 +63,7 @@ class Traits(Protocol):
     def members(self) -> bytes: ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ContactFacts:
     """A contact in normalised form: NFC, unknown values empty, group members as checksums."""
 
@@ -93,7 +94,7 @@ class ContactFacts:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ContactPin:
     """The person whom a name in the configuration stands for; all given values must match."""
 

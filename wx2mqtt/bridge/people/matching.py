@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 from wx2mqtt.bridge.people.evidence import ContactFacts, MatchedBy, Traits, member_set
@@ -17,6 +17,7 @@ from wx2mqtt.bridge.people.pins import PinResolver
 from wx2mqtt.bridge.people.table import PeopleTable
 from wx2mqtt.model import ChatKind, Handle, PersonId
 from wx2mqtt.store.records import Person
+from wx2mqtt.values import frozen
 
 TraitKey = Callable[[Traits], Hashable]
 """Returns the value that must be equal and unique on both sides; None if unknown."""
@@ -33,7 +34,7 @@ SAME_NAME_LARGER_OVERLAP = 0.25  # … and of the larger: strangers may copy the
 MIN_COMMON_MEMBERS = 3  # common members that prove a renamed group
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MatchQuery:
     """All contacts and people; `open_contacts` and `open_persons` are the indexes of the unmatched ones.
 
@@ -51,7 +52,7 @@ class MatchQuery:
     is_complete: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class MatchResult:
     """The person and the rule for each matched contact; for the others, the candidates. All are indexes."""
 
@@ -314,7 +315,7 @@ def _is_profile_informative(profile: Mapping[str, str]) -> bool:
     return len(profile) >= 2 and bool(profile.keys() - {"sex"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class MatchedContact:
     """By the index of an unknown contact: the person and the rule, or else the candidates."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 from wx2mqtt.bridge.people.evidence import ContactPin, Traits, normalize_text
@@ -17,6 +16,7 @@ from wx2mqtt.bridge.people.table import PeopleTable
 from wx2mqtt.bridge.people.topic_names import FILEHELPER
 from wx2mqtt.model import ChatKind, Handle, PersonId
 from wx2mqtt.store.records import Person
+from wx2mqtt.values import frozen
 
 REASON_FITS_SEVERAL = "pin_fits_several"
 REASON_BELONGS_TO_ANOTHER = "pin_belongs_to_another"
@@ -25,7 +25,7 @@ REASON_HAS_ANOTHER = "person_has_another_pin"
 TraitsT = TypeVar("TraitsT", bound=Traits)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class PinProblem:
     """Why a pin stands for nobody, and the people that it may have meant."""
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from wx2mqtt.bridge.people.binding import ContactBinder, display_name
 from wx2mqtt.bridge.people.evidence import ContactFacts, ContactPin, MatchedBy, normalize_text
@@ -28,6 +28,7 @@ from wx2mqtt.bridge.people.topic_names import FILEHELPER, NameStyle, level_for
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import ChatKind, Contact, Handle, Json, Owner, PersonId
 from wx2mqtt.store.records import Person
+from wx2mqtt.values import frozen
 
 OWNER_LEVEL = "owner"  # the level of the account's owner when they have no name
 NEWCOMER_RETENTION_MS = 30 * 24 * 3600 * 1000
@@ -35,7 +36,7 @@ NEWCOMER_RETENTION_MS = 30 * 24 * 3600 * 1000
 _KINDS_WITH_PERMANENT_NAMES = frozenset({ChatKind.SYSTEM, ChatKind.SELF})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class DirectoryEntry:
     """One entry of the directory. `problem` is the problem of a pin that may stand for this person.
 

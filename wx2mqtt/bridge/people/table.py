@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 from wx2mqtt.model import Handle, Json, PersonId
 from wx2mqtt.store.records import NO_CHANGES, PeopleChanges, Person
+from wx2mqtt.values import frozen
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PeopleEvent:
     """A change among the people, published on `event/<name>`; `user` is a topic level."""
 
@@ -23,7 +24,7 @@ class PeopleEvent:
     fields: Mapping[str, Json] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class PeopleUpdate:
     """The changes to store, and the events to publish once they are stored.
 
@@ -38,7 +39,7 @@ class PeopleUpdate:
 NO_UPDATE = PeopleUpdate()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _PendingEvent:
     """An event whose levels are looked up when the update is collected, because new people get one late."""
 

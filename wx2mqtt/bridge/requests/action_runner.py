@@ -12,7 +12,6 @@ import random
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
@@ -35,6 +34,7 @@ from wx2mqtt.errors import (
 )
 from wx2mqtt.model import Action, ActionResult, ChatKind, Handle, LoginState, SendKey
 from wx2mqtt.store.records import Person
+from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
@@ -231,7 +231,7 @@ def _not_logged_in() -> BadCommand:
     return BadCommand("logged_out", "not_logged_in")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class ActionTarget:
     """A person or group with their handle in this login."""
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 
 import structlog
 
@@ -28,6 +27,7 @@ from wx2mqtt.mqtt.commands import pop_transaction, read_request, transaction_ech
 from wx2mqtt.mqtt.payloads import answer_error, answer_ok
 from wx2mqtt.mqtt.topics import JSON_TYPE
 from wx2mqtt.store.records import NewPublication
+from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
@@ -35,14 +35,14 @@ COMMAND_REQUESTS = frozenset({"send", "recall"})
 """Requests that are commands (`bridge/commands`): they are queued, and have a result."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class SizedHandler:
     """A request whose answer may be large: `work` gets the limit of its data in bytes, or None."""
 
     work: Callable[[dict[str, Json], int | None], Awaitable[Json]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class ActionHandler:
     """A request that changes something at WeChat: `work` marks the attempt as started right before that."""
 

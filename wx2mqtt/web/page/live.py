@@ -10,12 +10,12 @@ import json
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
-from dataclasses import dataclass
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from wx2mqtt.clock import loop_time
+from wx2mqtt.values import frozen
 from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.html import Html, PageText
 from wx2mqtt.web.page.sections import file_problems_section, live_sections
@@ -61,7 +61,7 @@ class EventStreamResponse(Response):
             await send({"type": "http.response.body", "body": event, "more_body": True})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class _Rendering:
     """The sections as of a count of `BridgeState.changes`; `time` in seconds of the loop's clock."""
 

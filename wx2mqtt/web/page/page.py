@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from wx2mqtt import __version__
+from wx2mqtt.values import frozen
 from wx2mqtt.web.bridge_state import AccountReader
 from wx2mqtt.web.html import LANGUAGE_TAGS, Assets, Html, PageText, html_document, tag
 from wx2mqtt.web.page.contacts import contacts_card
@@ -25,7 +26,7 @@ NOTICES: Mapping[str, str] = {
 """Keys of `PAGE_MESSAGES` by the value of `?said=`, with which a form redirects to the page."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PageAccount:
     """One account: its snapshot, the people found among its contacts, and the query that found them."""
 
@@ -34,7 +35,7 @@ class PageAccount:
     query: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class PageQuery:
     """The parts of the page besides the accounts.
 
@@ -72,7 +73,7 @@ def render_page(accounts: Sequence[PageAccount], page_query: PageQuery, assets: 
     return html_document(body, "wx2mqtt", page_text.language, assets, script=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Question:
     """A question before something that cannot be undone; the fields are keys of `PAGE_MESSAGES`."""
 

@@ -6,7 +6,6 @@ A section renders to the same text as long as nothing that it shows has changed:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from wx2mqtt.bridge.health import HealthSnapshot, active_problems
@@ -19,6 +18,7 @@ from wx2mqtt.i18n.web import KIND_NAMES, remedy_for
 from wx2mqtt.limits import MAX_CODE_DIGITS
 from wx2mqtt.model import LoginState, Needs, Status
 from wx2mqtt.store.records import CommandRow
+from wx2mqtt.values import frozen
 from wx2mqtt.web.html import Html, PageText, join_html, tag
 from wx2mqtt.web.page.snapshot import AccountSnapshot, PageOptions
 
@@ -37,7 +37,7 @@ QR_IMAGE_PIXELS = 290
 _SIZE_UNITS = ("B", "kB", "MB")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class LoginStateView:
     """The appearance of a login state on the page.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -16,6 +15,7 @@ from wx2mqtt.bridge.view import MessageLine
 from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
 from wx2mqtt.store.records import CommandRow
+from wx2mqtt.values import frozen
 from wx2mqtt.web.bridge_state import AccountReader
 
 log = structlog.get_logger(__name__)
@@ -27,7 +27,7 @@ STORE_TIMEOUT_SECONDS = 3.0  # a disk that hangs must not delay the QR code
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class PageOptions:
     """The choices of a viewer; with `show_texts` it has the texts of messages and commands."""
 
@@ -35,7 +35,7 @@ class PageOptions:
     show_texts: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class AccountSnapshot:
     """One account. `health`, `messages` and `commands` are None if the store did not return them."""
 

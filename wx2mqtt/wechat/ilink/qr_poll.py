@@ -15,13 +15,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import TypeVar
 
 import structlog
 
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.errors import LoginRefused, Unreachable
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import CodeRequired, PollFailing, PollRecovered, Scanned
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.protocol import requests, responses
@@ -51,14 +52,14 @@ GATEWAY_TIMEOUTS = frozenset({504, 524})
 _FINAL_STATUSES = frozenset({ScanStatus.CONFIRMED, ScanStatus.BOUND, ScanStatus.EXPIRED, ScanStatus.BLOCKED})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class Confirmed:
     """The person confirmed; `answer` holds the credentials."""
 
     answer: ScanAnswer = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class AlreadyBound:
     """This person's bot is one of the saved logins; no new credentials follow (ilink 3.2.2)."""
 

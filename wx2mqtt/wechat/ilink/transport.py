@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import httpx
 
 from wx2mqtt.clock import Clock, parse_http_date
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import ilink_text
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import CallObserver
 from wx2mqtt.wechat.http import BadAnswer, HttpClient, StreamedResponse, TimeLimits
 from wx2mqtt.wechat.ilink.protocol.endpoints import DOWNLOAD, ILINK_HEADERS, UPLOAD, Endpoint
@@ -74,7 +75,7 @@ class HttpStatusError(BadAnswer):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Uploaded:
     """The answer of the CDN to an upload: `param` names the file there, empty where it was refused."""
 

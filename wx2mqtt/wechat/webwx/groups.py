@@ -13,9 +13,9 @@ from array import array
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Kind, Member, Message, Owner
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.webwx.protocol.contacts import chat_kind_of
 from wx2mqtt.wechat.webwx.protocol.group_notices import OWNER_MARK, GroupNotice, group_notice
 
@@ -52,7 +52,7 @@ class _Group:
         return self._names.decode().split("\n")[index]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class MemberChange:
     """The members who joined and left a group between two member lists.
 

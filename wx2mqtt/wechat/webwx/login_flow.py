@@ -14,12 +14,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from dataclasses import dataclass
 
 import structlog
 
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.errors import Unreachable
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import (
     ConfirmOnPhone,
     LoggedIn,
@@ -49,7 +49,7 @@ log = structlog.get_logger(__name__)
 MAX_STRANGE_ANSWERS = 3
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen(kw_only=False, repr=False)
 class Confirmed:
     """The login was confirmed on the phone; `redirect` holds a ticket."""
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import structlog
 
 from wx2mqtt.aio import yield_after_long_work
 from wx2mqtt.model import Contact, Cursor, Event, Message
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import Batch, MessageMarks, fatal_message_event
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 from wx2mqtt.wechat.webwx.client import ApiClient
@@ -46,7 +47,7 @@ log = structlog.get_logger(__name__)
 MAX_PENDING_NAMES = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class _ReadResult:
     """The messages and events of one sync answer, and the chats in them that must be looked up.
 

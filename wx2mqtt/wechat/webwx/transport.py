@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import httpx
 
 from wx2mqtt.clock import Clock, parse_http_date
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import webwx_text
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import CallObserver
 from wx2mqtt.wechat.http import BadAnswer, HttpClient, StreamedResponse, TimeLimits
 from wx2mqtt.wechat.webwx.protocol.endpoints import WEBWX_HEADERS, Endpoint, host_of
@@ -18,7 +19,7 @@ from wx2mqtt.wechat.webwx.protocol.requests import Request
 from wx2mqtt.wechat.webwx.protocol.session import Cookies
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@frozen(repr=False)
 class HttpAnswer:
     """A complete answer. `stale`: another answer renewed the cookies during this exchange."""
 

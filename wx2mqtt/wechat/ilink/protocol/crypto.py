@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 
 from wx2mqtt.model import MediaRef
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_integer, read_object, read_text
 
 BLOCK_BYTES = 16
@@ -113,7 +114,7 @@ def _cipher(key: bytes) -> Cipher[ECB]:
     return Cipher(algorithms.AES(key), modes.ECB())  # noqa: S305 - the protocol prescribes ECB
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MediaLocation:
     """Where a file is, and how to check it. Without `key` it is not encrypted.
 
@@ -127,7 +128,7 @@ class MediaLocation:
     md5: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class DeclaredMedia:
     """Facts about a file that its message contains; `size` and `md5` may be those of the encrypted bytes."""
 

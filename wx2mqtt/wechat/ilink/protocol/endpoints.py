@@ -7,12 +7,12 @@ whatever an answer says.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from urllib.parse import SplitResult, urlsplit
 
 from wx2mqtt import __version__
 from wx2mqtt.model import Kind
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import Capabilities, MediaLimits
 
 # Of a file that is sent. WeChat publishes no limit; other clients use this one (ilink 8.4.5).
@@ -118,7 +118,7 @@ MAX_POLL_HOLD_SECONDS = 60.0
 POLL_GRACE_SECONDS = 8.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Endpoint:
     """One call of the API.
 
@@ -186,7 +186,7 @@ _UNSAFE_IN_URL = re.compile(r"[^!-~]")
 _PATH = re.compile(r"[\w/.~-]*", re.ASCII)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class TrustedHosts:
     """The hosts to which requests may go: Tencent's and the `extra` ones, with their subdomains.
 

@@ -13,12 +13,13 @@ becomes a `ReceivedMessage` with two items: a text, and a picture to download.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from wx2mqtt.file_names import clean_filename, cut_filename
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import ilink_placeholder
 from wx2mqtt.model import ChatKind, Handle, Json, Kind, MediaRef, Message
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.ilink.protocol import crypto
 from wx2mqtt.wechat.ilink.protocol.crypto import DeclaredMedia
 from wx2mqtt.wechat.ilink.protocol.endpoints import ItemType, SenderType
@@ -33,7 +34,7 @@ MAX_TIME_MS = 1 << 43
 MIN_PLAY_LENGTH_MS = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ReceivedItem:
     """One item of a message. `quote` is what the message quotes, whose details its receiver completes."""
 
@@ -41,7 +42,7 @@ class ReceivedItem:
     quote: Quote | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ReceivedMessage:
     """One message of iLink.
 
@@ -55,7 +56,7 @@ class ReceivedMessage:
     items: tuple[ReceivedItem, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ItemContent:
     """What an item says, without the sender and the time of its message."""
 

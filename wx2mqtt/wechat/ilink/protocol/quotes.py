@@ -12,9 +12,9 @@ decides.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 
 from wx2mqtt.model import Json, Kind
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_text
 
 # How much of a quoted text is published.
@@ -24,7 +24,7 @@ MAX_QUOTE_CHARACTERS = 1000
 MAX_OCCURRENCES = 1000
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Quote:
     """The message that another one quotes. `kind` is None and `text` empty where only its id is known."""
 
@@ -44,7 +44,7 @@ class Quote:
         return {key: value for key, value in facts.items() if value}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class QuotePart:
     """The quoted part of a text: from one occurrence of `start` to the end of one of `end`.
 

@@ -7,10 +7,11 @@ server's text and the state of the chat decide which one applies.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import StrEnum
 
 from wx2mqtt.model import ReplyWindow
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.ilink.protocol.endpoints import ERR_BUSY, ERR_LOGGED_OUT, ERR_REFUSED, ERR_TOO_OFTEN
 
 # A message of the person opens the window for so long, and for so many replies.
@@ -31,7 +32,7 @@ QUOTA_USED = "quota_used"
 RATE_LIMITED = "rate_limited"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ChatWindow:
     """The state of the chat between the bot and one person.
 

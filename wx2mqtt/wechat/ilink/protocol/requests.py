@@ -5,11 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import quote, urlencode
 
 from wx2mqtt import __version__
 from wx2mqtt.model import Kind, SendKey
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.ilink.protocol import endpoints
 from wx2mqtt.wechat.ilink.protocol.crypto import key_to_base64, padded_size
 from wx2mqtt.wechat.ilink.protocol.endpoints import (
@@ -33,7 +34,7 @@ APP_HEADERS = {"iLink-App-Id": "bot", "iLink-App-ClientVersion": CLIENT_VERSION}
 JsonBody = Mapping[str, object]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Request:
     """One HTTP request; a GET where `body` is None."""
 
@@ -112,7 +113,7 @@ def message_request(to: str, item: JsonBody, key: SendKey, token: str) -> JsonBo
     return {"msg": {**message, "context_token": token} if token else message}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Upload:
     """One upload to the CDN. `size` (bytes) and `md5` (hex) are those of the file before encryption."""
 

@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from wx2mqtt.model import Cursor, Handle
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.ilink.protocol.endpoints import ERR_LOGGED_OUT, MAX_POLL_HOLD_SECONDS, ScanStatus
 from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
 from wx2mqtt.wechat.ilink.protocol.session import chat_from
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_objects, read_text
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SyncCursor:
     """A position in the stream of messages.
 
@@ -63,7 +64,7 @@ _SECRET_LIKE = re.compile(r"[!-~]{24,}")
 _SCANS = {str(scan): scan for scan in ScanStatus}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class QrCode:
     """A new QR code: polls name its `handle`, the image shows its `content`; both empty after an error."""
 
@@ -72,7 +73,7 @@ class QrCode:
     ret: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ScanAnswer:
     """An answer of the login poll. `scan` is None for an unknown status, whose name is in `status`."""
 
@@ -85,7 +86,7 @@ class ScanAnswer:
     base: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Updates:
     """An answer of the receiving poll.
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from urllib.parse import urlsplit
 
 from wx2mqtt.model import Handle, Owner
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.ilink.protocol.endpoints import TrustedHosts
 from wx2mqtt.wechat.ilink.protocol.reply_window import (
     MAX_REPLIES_PER_MESSAGE,
@@ -33,7 +34,7 @@ MAX_CHATS_PER_BOT = 100
 _REFUSED_REASONS = {TOO_LONG_AGO, QUOTA_USED, NEVER_WROTE}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Bot:
     """One login: a bot that belongs to the person who scanned the QR code.
 

@@ -7,7 +7,7 @@ in an earlier login. (webwx 2.14, 2.16)
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from urllib.parse import quote
 
@@ -15,6 +15,7 @@ from wx2mqtt.file_names import clean_filename, cut_filename, extension_of
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import webwx_placeholder
 from wx2mqtt.model import Json, Kind, MediaRef
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_text
 from wx2mqtt.wechat.webwx.protocol.contacts import is_group
 from wx2mqtt.wechat.webwx.protocol.markup import (
@@ -26,7 +27,7 @@ from wx2mqtt.wechat.webwx.protocol.markup import (
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Content:
     """The part of a `Message` that does not depend on chat and sender; fields as there."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
 
@@ -17,6 +16,7 @@ from wx2mqtt.model import (
     RenameGroup,
     SetRemark,
 )
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import Capabilities, MediaLimits
 
 MEGABYTE = 1 << 20
@@ -81,7 +81,7 @@ class Role(StrEnum):
     FILE = "file"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Endpoint:
     """One call: `timeout` bounds the whole exchange, in seconds, and `limit` its answer, in bytes.
 
@@ -260,7 +260,7 @@ LOGOUT = Endpoint(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ClusterHosts:
     """The origins that serve one account; those of a configured endpoint may end in a path prefix."""
 

@@ -8,8 +8,9 @@ faster than the text. Names are display names, which do not identify anybody.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Literal, NamedTuple
+
+from wx2mqtt.values import frozen
 
 # Stands for the owner among the names of a `GroupNotice`.
 OWNER_MARK = "\0"
@@ -35,7 +36,7 @@ _END = r"\Z"
 Role = Literal["by", "added", "removed"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class GroupNotice:
     """A change of a group, read from a system text; `by` is empty when the text does not say who made it."""
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, unquote, urlencode
 from xml.sax.saxutils import escape
 
 from wx2mqtt.model import Draft, Handle, Kind, SendKey
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.webwx.protocol import content, endpoints
 from wx2mqtt.wechat.webwx.protocol.app_messages import AppType
 from wx2mqtt.wechat.webwx.protocol.codes import MsgType
@@ -122,7 +123,7 @@ _DOWNLOADS: dict[MediaCall, tuple[Endpoint, _QueryBuilder]] = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@frozen(repr=False)
 class Upload:
     """A file to upload. `number` counts the uploads of a login.
 
@@ -146,7 +147,7 @@ class Upload:
         return -(-self.size // UPLOAD_PART_BYTES)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Uploaded:
     """An uploaded file, valid for this login. `reused`: it was uploaded for an earlier draft."""
 
@@ -222,7 +223,7 @@ def upload_part_request(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class _SendMethod:
     """The call that sends a kind of draft, and the message type in it."""
 

@@ -9,11 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from wx2mqtt.i18n import Language
 from wx2mqtt.model import ChatKind, Event, Handle, Kind, Message, Owner
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_text
 from wx2mqtt.wechat.webwx.protocol.app_messages import app_message
 from wx2mqtt.wechat.webwx.protocol.codes import (
@@ -81,7 +81,7 @@ class NameLookup(Protocol):
         """Returns the names by which a message in a group can mention the owner."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class MessageFrame:
     """Chat, sender and content of an entry.
 

@@ -6,13 +6,15 @@ Names are plain UTF-8 and not encoded as in RFC 2231, which WeChat does not unde
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from wx2mqtt.values import frozen
 
 # Name and value of a field in a form.
 FormField = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class FilePart:
     """The part of a form that holds a file. `key` is the name of its field, `name` the file name."""
 
@@ -22,7 +24,7 @@ class FilePart:
     content: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class MultipartForm:
     """An encoded form."""
 

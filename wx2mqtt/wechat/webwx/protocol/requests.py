@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from urllib.parse import quote, urlencode
 
 from wx2mqtt.model import (
@@ -23,6 +23,7 @@ from wx2mqtt.model import (
     SendKey,
     SetRemark,
 )
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import MAX_DIGITS
 from wx2mqtt.wechat.webwx.protocol import endpoints
 from wx2mqtt.wechat.webwx.protocol.codes import NotifyCode
@@ -45,7 +46,7 @@ _ACCEPT_FRIEND_CODE = 3
 _WEB_SCENE = 33
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class DesktopClient:
     """Values for desktop mode (webwx 2.4.1.2). The user configures them; the program has none of its own."""
 
@@ -53,7 +54,7 @@ class DesktopClient:
     extspam: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ClientProfile:
     """The hosts to call, the language to ask for, and the client to appear as."""
 
@@ -62,7 +63,7 @@ class ClientProfile:
     desktop: DesktopClient | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+@frozen(repr=False)
 class Request:
     """An HTTP request: a POST when it has a body, else a GET. `cookies` replace those of the login.
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from wx2mqtt.errors import LoginRefused
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import webwx_text
 from wx2mqtt.model import Handle
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat import json_reader
 from wx2mqtt.wechat.json_reader import (
     JsonObject,
@@ -32,7 +33,7 @@ from wx2mqtt.wechat.webwx.protocol.session import Cookies, Session, SyncKeys, re
 MAX_AVATAR_CHARACTERS = 1 << 20
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class QrCode:
     """The answer of jslogin. `code` is 200 on success; `uuid` is case-sensitive."""
 
@@ -40,7 +41,7 @@ class QrCode:
     uuid: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ScanAnswer:
     """The answer of a login poll. `scan` is None when the body has no code."""
 
@@ -49,7 +50,7 @@ class ScanAnswer:
     avatar: bytes = field(default=b"", repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class NewLogin:
     """The answer of webwxnewloginpage. `page` is true when it was a web page in place of XML."""
 
@@ -63,7 +64,7 @@ class NewLogin:
     page: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SyncCheckAnswer:
     """The answer of synccheck, the long poll."""
 
@@ -71,7 +72,7 @@ class SyncCheckAnswer:
     selector: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class InitAnswer:
     """The answer of webwxinit: the owner, the first keys for a sync, and the phone's recent chats."""
 
@@ -82,7 +83,7 @@ class InitAnswer:
     contacts: list[JsonObject]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class ContactPage:
     """One page of the address book; `next_seq` is 0 on the last page.
 
@@ -94,7 +95,7 @@ class ContactPage:
     unreadable_count: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SyncAnswer:
     """The answer of webwxsync. Empty keys mean that the previous ones stay valid."""
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from email.utils import parsedate_to_datetime
 
 from wx2mqtt.model import Cursor, Handle, Owner
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_objects
 from wx2mqtt.wechat.webwx.protocol.endpoints import FIRST_HOSTS, ClusterHosts, hosts_at_endpoint, hosts_of
 
@@ -25,7 +26,7 @@ MAX_DATE_CHARACTERS = 100
 _CookieKey = tuple[str, str]
 
 
-@dataclass(frozen=True, slots=True, repr=False)
+@frozen(kw_only=False, repr=False)
 class Cookies:
     """Immutable cookie values by domain and name.
 
@@ -130,7 +131,7 @@ SyncKeys = tuple[tuple[int, int], ...]
 """The pairs of a SyncKey: the key of a counter and its value."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class SyncCursor:
     """A position in the stream of messages: `sync` for webwxsync, `check` for synccheck.
 
@@ -179,7 +180,7 @@ def _pairs(rows: list[list[int]]) -> SyncKeys:
 SESSION_FORMAT_VERSION = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class Session:
     """One login. All fields but `nickname` are secret.
 

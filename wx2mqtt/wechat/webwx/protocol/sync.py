@@ -5,9 +5,10 @@ Nothing here performs I/O (webwx 2.10, 2.11).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.webwx.protocol.codes import SESSION_ENDED, Ret
 from wx2mqtt.wechat.webwx.protocol.responses import SyncAnswer, SyncCheckAnswer
 from wx2mqtt.wechat.webwx.protocol.session import SyncCursor
@@ -54,7 +55,7 @@ def advanced_cursor(position: SyncCursor, answer: SyncAnswer) -> SyncCursor:
     return replace(after, more=answer.more and has_progress)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen(kw_only=False)
 class PollPacing:
     """Decides when the next poll may start: at once while there is news, else after a pause.
 

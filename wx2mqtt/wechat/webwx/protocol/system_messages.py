@@ -7,11 +7,11 @@ which do not identify anybody. (webwx 3.2, 3.10, 3.11)
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import webwx_placeholder
 from wx2mqtt.model import Json, Kind, Owner
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_text
 from wx2mqtt.wechat.webwx.protocol.content import Content, content_facts
 from wx2mqtt.wechat.webwx.protocol.markup import (
@@ -38,7 +38,7 @@ MAX_FILLED_CHARACTERS = 10_000
 _REQUEST_SOURCES = {3: "search", 14: "group", 15: "phone_number", 17: "card", 30: "qr_code"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class RecallNotice:
     """A withdrawn message. `own`: the owner withdrew it; else `by` is the name in the text, or empty."""
 
@@ -48,7 +48,7 @@ class RecallNotice:
     own: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@frozen
 class FriendRequest:
     """A friend request. `ticket` and `username` are needed to accept it, and must stay secret."""
 

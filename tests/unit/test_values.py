@@ -1,0 +1,97 @@
+"""`frozen` makes what `dataclass(frozen=True, slots=True)` makes, without compiling every method."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from dataclasses import asdict, field, fields, replace
+from typing import Any
+
+import pytest
+
+from wx2mqtt.values import frozen
+
+
+@frozen
+class Point:
+    x: int
+    y: int = 2
+    note: str = field(default="", compare=False, repr=False)
+
+
+@frozen(kw_only=False)
+class Pair:
+    """Two words."""
+
+    first: str
+    second: str
+
+
+@frozen
+class Empty:
+    """Nothing."""
+
+
+@frozen(repr=False)
+class Secret:
+    word: str
+
+
+@frozen
+class Named:
+    name: str
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@frozen
+class Point3(Point):
+    z: int = 0
+
+
+def test_equality_and_hash_are_those_of_the_compared_fields() -> None:
+    assert Point(x=1) == Point(x=1, note="a") != Point(x=2)
+    assert len({Point(x=1), Point(x=1, note="b"), Point(x=1, y=3)}) == 2
+    assert Point(x=1) != Point3(x=1)
+    assert Point3(x=1) == Point3(x=1) != Point3(x=1, z=1)
+    assert Empty() == Empty()
+    assert Point(x=1).__eq__((1, 2)) is NotImplemented
+    with pytest.raises(TypeError, match="unhashable"):
+        hash(Pair([], "b"))  # type: ignore[arg-type]
+
+
+def test_it_is_shown_with_its_fields_unless_they_are_secret() -> None:
+    assert repr(Point(x=1, note="n")) == "Point(x=1, y=2)"
+    assert repr(Pair("a", "b")) == "Pair(first='a', second='b')"
+    assert "hidden" not in repr(Secret(word="hidden"))
+    assert repr(Named(name="own")) == "own"
+
+
+def test_fields_are_keywords_unless_they_may_be_positional() -> None:
+    point: Any = Point
+    with pytest.raises(TypeError):
+        point(1)
+    assert Pair("a", "b") == Pair(first="a", second="b")
+    match Pair("a", "b"):
+        case Pair(first, second):
+            assert (first, second) == ("a", "b")
+
+
+def test_the_functions_of_dataclasses_work_with_it() -> None:
+    assert replace(Point(x=1), y=5) == Point(x=1, y=5)
+    assert asdict(Pair("a", "b")) == {"first": "a", "second": "b"}
+    assert [item.name for item in fields(Point3)] == ["x", "y", "note", "z"]
+    assert copy.copy(Point(x=1)) == pickle.loads(pickle.dumps(Point(x=1))) == Point(x=1)
+
+
+def test_an_instance_has_slots_only() -> None:
+    with pytest.raises(AttributeError):
+        Point(x=1).other = 1  # type: ignore[attr-defined]
+    assert not hasattr(Point3(x=1), "__dict__")
+
+
+def test_only_the_initialiser_is_compiled_for_each_class() -> None:
+    assert Point.__eq__ is Pair.__eq__
+    assert Point.__hash__ is Pair.__hash__
+    assert Point.__repr__ is Pair.__repr__
