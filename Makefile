@@ -18,7 +18,7 @@ SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Tests start Python hundreds of times: compiled modules are kept, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help venv demo run test test-robustness coverage test-chaos chaos fuzz fuzz-long fuzz-corpus test-home test-node-red unit lint shape mutants sbom package audit bench soak power-cut check lock clean
+.PHONY: help venv demo run test test-robustness coverage test-chaos chaos fuzz fuzz-long fuzz-corpus test-home test-node-red unit lint shape mutants sbom package audit bench bench-peers profile soak power-cut check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -149,6 +149,20 @@ audit: .venv/ready .venv-audit/ready  ## known vulnerabilities of what is instal
 bench: .venv/ready  ## speed and size, as a table
 	@$(BIN)/python -m tests.benchmarks $(ARGS)
 
+# Other people's clients come with locks and hashes into .cache/clients, as for the tests that let them live on the simulator.
+bench-peers: .venv/ready  ## the same work by itchat-uos and itchat in turns with the bridge, as ratios (pip, once)
+	@$(BIN)/python -m tests.benchmarks.peers $(ARGS)
+
+# py-spy has an environment of its own: it is a program that the project does not import.
+.venv-profile/ready: tests/benchmarks/profile.lock
+	@$(PYTHON) -m venv --clear .venv-profile
+	@.venv-profile/bin/pip install -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
+	    -r tests/benchmarks/profile.lock
+	@touch $@
+
+profile: .venv/ready .venv-profile/ready  ## a flame graph of the bridge at work, into dist/; ARGS=burst, messages, commands or start
+	@$(BIN)/python -m tests.benchmarks.flame $(ARGS)
+
 HOURS ?= 1
 soak: .venv/ready  ## the whole bridge at 50 times the usual traffic for HOURS=1, and whether anything grows
 	@$(BIN)/python -m tests.soak --hours $(HOURS) $(ARGS)
@@ -176,8 +190,10 @@ lock:  ## the newest versions that pyproject.toml allows, with their hashes (nee
 	    -o tests/home/build.lock tests/home/build.in
 	echo 'pip-audit>=2.10' | uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate -o tests/audit.lock -
+	echo 'py-spy>=0.4' | uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-annotate -o tests/benchmarks/profile.lock -
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    -o tests/fuzz/requirements.lock tests/fuzz/requirements.in
 
 clean:  ## removes what was built here
-	@rm -rf .venv .venv-home .venv-audit build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-home .venv-audit .venv-profile build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

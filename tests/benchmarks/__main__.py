@@ -11,8 +11,10 @@ import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from tests.benchmarks import growth as growth_table
 from tests.benchmarks.accounts import accounts
 from tests.benchmarks.decoding import decoding
+from tests.benchmarks.growth import GROWTH
 from tests.benchmarks.ilink import ilink
 from tests.benchmarks.measures import Row, burst, calm_command, command_burst, idle, killed, latency, start
 from tests.benchmarks.media import pictures, video
@@ -32,10 +34,15 @@ MEASURES: dict[str, Callable[[Path], Awaitable[list[Row]]]] = {
     "page": page,
     "accounts": accounts,
     "ilink": ilink,
+    **GROWTH,
 }
 
 
-async def main(names: list[str]) -> None:
+async def main(arguments: list[str]) -> None:
+    growth_table.LARGE = "--large" in arguments
+    names = [name for name in arguments if not name.startswith("--")]
+    if "growth" in names:
+        names = [*(name for name in names if name != "growth"), *GROWTH]
     print(f"{'what':<58} {'measured':>22}   aim")
     for name in names or MEASURES:
         with tempfile.TemporaryDirectory(prefix="wx2mqtt-bench-") as folder:

@@ -37,7 +37,7 @@ class BridgeProcess:
         self.config = folder / "wx2mqtt.yaml"
         self.log: list[str] = []
         self._env = env or {}
-        self._program = program or ([sys.executable, "-m", "wx2mqtt", "run"] if MEASURED else None)
+        self.program = program or ([sys.executable, "-m", "wx2mqtt", "run"] if MEASURED else None)
         self._lines = threading.Condition()
         self._process: subprocess.Popen[str] | ForkedProgram | None = None
         self._reader: threading.Thread | None = None
@@ -74,9 +74,9 @@ class BridgeProcess:
         environment, arguments = {**keep, **self._env, **env}, ["-c", str(self.config)]
         self._process = (
             ForkedProgram(["run", *arguments], environment)
-            if self._program is None
+            if self.program is None
             else subprocess.Popen(
-                [*self._program, *arguments],
+                [*self.program, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

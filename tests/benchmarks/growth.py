@@ -1,0 +1,324 @@
+"""How the cost grows: each quantity by a factor of ten twice, with the cost per item.
+
+A row has the cost at each size. `ratio` compares a cost per item at one size with that at the size before: 1.0 is
+linear growth, and up to 1.3 counts as that on a machine that does other things too. CPU is that of the bridge's
+process alone, by its own clock, so that a busy machine changes it little.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from itertools import pairwise
+from pathlib import Path
+
+from tests.benchmarks.measures import Counter, Publisher, Row, furnished, home, process_seconds, rss
+from tests.support.ear import Ear, Heard
+from tests.support.home import Home
+from wx2mqtt.clock import now_ms
+from wx2mqtt.model import Json, Kind
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.records import NO_CHANGES, NewMessage
+
+LARGE = False
+"""Whether the largest sizes are measured, too; they take half an hour (`make bench ARGS="--large growth"`)."""
+
+FIRST_MESSAGES = 20
+PATIENCE = 600.0
+IDLE_SECONDS = 20.0
+GROUP_BURST = 2_000
+CALM_SECONDS, CALM_CPU_SECONDS = 1.5, 0.01
+
+
+def sizes(*numbers: int) -> Sequence[int]:
+    """Returns the sizes to measure: all of them, or without the largest one."""
+    return numbers if LARGE else numbers[:-1]
+
+
+async def _contacts(folder: Path) -> list[Row]:
+    """Start, memory, and the first message of somebody, by the number of contacts."""
+    start: dict[int, float] = {}
+    memory: dict[int, float] = {}
+    first: dict[int, float] = {}
+    again: dict[int, float] = {}
+    for count in sizes(500, 5_000, 50_000):
+        async with home(folder / str(count), "wx/login/#", "wx/in/#") as (here, ear):
+            await here.phone.post("people", friends=count)
+            await here.log_in()
+            await _settle(here)
+            start[count] = process_seconds(here.bridge.pid)
+            memory[count] = rss(here.bridge.pid)
+            first[count] = await _messages(here, ear, [f"friend{n}" for n in range(1, FIRST_MESSAGES + 1)])
+            again[count] = await _messages(here, ear, ["friend1"] * FIRST_MESSAGES)
+    return [
+        _per_item("cold start and login, CPU by contacts", start, "s"),
+        _per_item("resident, by contacts", memory, "MB"),
+        _flat("the first message of somebody, CPU, by contacts", first, "ms"),
+        _flat("a message, CPU, by contacts", again, "ms"),
+    ]
+
+
+async def _journal(folder: Path) -> list[Row]:
+    """A start, a message, a search and the size on the disk, by the number of messages in the store."""
+    start: dict[int, float] = {}
+    message: dict[int, float] = {}
+    page: dict[int, float] = {}
+    search: dict[int, float] = {}
+    disk: dict[int, float] = {}
+    for count in sizes(10_000, 100_000, 1_000_000):
+        async with home(folder / str(count), "wx/login/#", "wx/in/#", "wx/bridge/response/#") as (here, ear):
+            await here.log_in()
+            await here.hear(here.bridge.stop)
+            await _fill(here.bridge.store / "wx2mqtt.db", count)
+            disk[count] = (here.bridge.store / "wx2mqtt.db").stat().st_size / count
+            await here.restart()
+            start[count] = process_seconds(here.bridge.pid)
+            await _settle(here)
+            message[count] = await _messages(here, ear, ["wife"] * FIRST_MESSAGES)
+            page[count] = await _requests(here, {"limit": 20})
+            search[count] = await _requests(here, {"text": "没有人写过这个"})
+    return [
+        _flat("restart to online, CPU, by stored messages", start, "s"),
+        _flat("a message, CPU, by stored messages", message, "ms"),
+        _flat("history, the newest 20, CPU, by stored messages", page, "ms"),
+        _flat("history, a text that nobody wrote, CPU, by stored messages", search, "ms"),
+        _flat("on the disk for a message, by stored messages", disk, "bytes"),
+    ]
+
+
+async def _waiting_commands(folder: Path) -> list[Row]:
+    """Taking commands in while nobody is logged in, memory, and sending them, by how many wait."""
+    taken: dict[int, float] = {}
+    memory: dict[int, float] = {}
+    sent: dict[int, float] = {}
+    for count in sizes(100, 1_000, 10_000, 100_000):
+        async with home(folder / str(count), "wx/login/#", "wx/result/#") as (here, ear):
+            await here.log_in()
+            await here.hear(here.bridge.stop)
+            since = ear.count
+            await here.phone.post("logout")
+            here.bridge.start()
+            await here.hear(ear.wait, "wx/login/state", _is_waiting, since=since)
+            before = process_seconds(here.bridge.pid)
+            await asyncio.to_thread(_publish_commands, here, count)
+            taken[count] = (process_seconds(here.bridge.pid) - before) / count * 1e6
+            memory[count] = rss(here.bridge.pid)
+            before = process_seconds(here.bridge.pid)
+            await here.phone.post("confirm")  # the phone knows the bridge, and asks without a code
+            await here.hear(ear.wait_count, "wx/result/wife", count, timeout=PATIENCE)
+            sent[count] = (process_seconds(here.bridge.pid) - before) / count * 1e3
+    return [
+        _flat("a command is taken in, CPU, by waiting commands", taken, "us"),
+        _flat("resident, by waiting commands", memory, "MB"),
+        _flat("each is sent after the login, CPU, by waiting commands", sent, "ms"),
+    ]
+
+
+async def _burst(folder: Path) -> list[Row]:
+    """The CPU for a message, by how many come at once."""
+    cost: dict[int, float] = {}
+    for count in sizes(1_000, 10_000, 100_000):
+        async with home(folder / str(count)) as (here, _):
+            await here.log_in()
+            cost[count] = await _cost_of_burst(here, {"from": "wife"}, count)
+    return [_flat("a message of a burst, CPU, by messages at once", cost, "us")]
+
+
+async def _accounts(folder: Path) -> list[Row]:
+    """Memory and CPU of a minute, by the number of accounts on iLink, each with a code that nobody scans yet."""
+    memory: dict[int, float] = {}
+    idle: dict[int, float] = {}
+    for count in sizes(1, 20, 200):
+        async with _many_accounts(folder / str(count), count) as here:
+            await _settle(here)
+            memory[count] = rss(here.bridge.pid)
+            before, began = process_seconds(here.bridge.pid), time.monotonic()
+            await asyncio.sleep(IDLE_SECONDS)
+            used = process_seconds(here.bridge.pid) - before
+            idle[count] = used * 60 / (time.monotonic() - began)
+    return [
+        _per_item("resident, by accounts on iLink", memory, "MB"),
+        _per_item("CPU of an idle minute, by accounts on iLink", idle, "s"),
+    ]
+
+
+async def _group(folder: Path) -> list[Row]:
+    """The CPU for a message of a group, by its members."""
+    cost: dict[int, float] = {}
+    for count in (50, 500):
+        async with home(folder / str(count)) as (here, _):
+            await here.phone.post("people", groups=1, members=count)
+            await here.log_in()
+            cost[count] = await _cost_of_burst(here, {"from": "wife", "to": "group1"}, GROUP_BURST)
+    return [_flat("a message in a group, CPU, by members", cost, "us")]
+
+
+async def _media(folder: Path) -> list[Row]:
+    """How much the process grows while a file of this size comes in."""
+    extra: dict[int, float] = {}
+    media = {"max_size": "200MB"}
+    async with home(folder, "wx/login/#", "wx/event/media", media=media) as (here, ear):
+        await here.log_in()
+        for size in (1_000, 100_000, 10_000_000, 100_000_000):
+            before, since = rss(here.bridge.pid), ear.count
+            await here.phone.post("say", **{"from": "mom", "kind": "video", "bytes_of": size})
+            coming = asyncio.create_task(here.hear(ear.wait, "wx/event/media", since=since, timeout=PATIENCE))
+            most = before
+            while not coming.done():
+                most = max(most, rss(here.bridge.pid))
+                await asyncio.sleep(0.02)
+            assert (await coming).body["state"] == "ready"
+            extra[size] = most - before
+    costs = "  ".join(f"{size:,}: {megabytes:.1f}" for size, megabytes in extra.items())
+    return [Row("resident more while a file comes in, by bytes", f"{costs} MB", "flat")]
+
+
+async def _settle(here: Home) -> None:
+    """Waits until the bridge uses next to no CPU: the work that follows a login is done."""
+    while True:
+        before = process_seconds(here.bridge.pid)
+        await asyncio.sleep(CALM_SECONDS)
+        if process_seconds(here.bridge.pid) - before < CALM_CPU_SECONDS:
+            return
+
+
+async def _messages(here: Home, ear: Ear, senders: Sequence[str]) -> float:
+    """Returns the milliseconds of CPU for a message of each of these people, one after the other."""
+    await here.phone.wait("polling")
+    before = process_seconds(here.bridge.pid)
+    for number, sender in enumerate(senders):
+        since = ear.count
+        await here.phone.post("say", **{"from": sender, "text": f"{number}"})
+        await here.hear(ear.wait, "wx/in/#", since=since)
+        await here.phone.wait("polling")
+    await _settle(here)
+    return (process_seconds(here.bridge.pid) - before) / len(senders) * 1e3
+
+
+async def _requests(here: Home, fields: dict[str, object], count: int = 5) -> float:
+    """Returns the milliseconds of CPU for one request for the history."""
+    before = process_seconds(here.bridge.pid)
+    for _ in range(count):
+        answer = await here.ask("history", fields)
+        assert answer["status"] == "ok", answer
+    return (process_seconds(here.bridge.pid) - before) / count * 1e3
+
+
+async def _cost_of_burst(here: Home, message: dict[str, str], count: int) -> float:
+    """Returns the microseconds of CPU for each of so many messages that wait at WeChat."""
+    await _settle(here)
+    before = process_seconds(here.bridge.pid)
+    with Counter(here.broker, count) as counter:
+        await here.phone.post("say", **message, text="{n} 消息", count=count)
+        await asyncio.to_thread(counter.wait)
+    return (process_seconds(here.bridge.pid) - before) / count * 1e6
+
+
+def _is_waiting(heard: Heard) -> bool:
+    return bool(heard.body["state"] == "waiting_for_confirm")
+
+
+def _publish_commands(here: Home, count: int) -> None:
+    with Publisher(here.broker) as publisher:
+        infos = [publisher.client.publish("wx/out/wife", f"{number}", qos=1) for number in range(count)]
+        for info in infos:
+            info.wait_for_publish(PATIENCE)
+
+
+async def _fill(path: Path, count: int) -> None:
+    """Stores so many published messages, as a bridge would have."""
+    database = await Database.open(path)
+    try:
+        journal = Journal(database, "home")
+        await journal.open()
+        for start in range(0, count, 1_000):
+            outcome = await journal.record(
+                [_stored_message(number) for number in range(start, min(count, start + 1_000))],
+                NO_CHANGES,
+                None,
+                "",
+            )
+            await journal.mark_published([row.id for row in outcome.outbox.rows])
+    finally:
+        await database.close()
+
+
+def _stored_message(number: int) -> NewMessage:
+    text = f"第{number}条消息,今天晚上回家吃饭吗"
+    sender: Json = {"user": "wife"}
+    body: dict[str, Json] = {
+        "id": f"id-{number}",
+        "user": "wife",
+        "kind": "text",
+        "text": text,
+        "sender": sender,
+    }
+    return NewMessage(
+        key=f"key-{number}",
+        id=f"id-{number}",
+        topic="wx/in/wife",
+        user="wife",
+        kind=Kind.TEXT,
+        sender="wife",
+        time=now_ms(),
+        text=text,
+        body=body,
+    )
+
+
+@asynccontextmanager
+async def _many_accounts(folder: Path, count: int) -> AsyncIterator[Home]:
+    """A bridge with so many accounts on iLink, of which each shows its code."""
+    names = [f"a{number}" for number in range(count)]
+    async with furnished(Home, folder, ("+/+/login/state",), {}) as (here, ear):
+        account = {"backend": "ilink", "endpoint": here.simulator.url}
+        here.bridge.configure(
+            {
+                "mqtt": {"url": here.broker.url},
+                "accounts": {name: {**account, "base_topic": f"wx/{name}"} for name in names},
+                "log": {"level": "warning", "format": "json"},
+            }
+        )
+        here.bridge.start()
+        for name in names:
+            topic = f"wx/{name}/login/state"
+            await here.hear(ear.wait_body, topic, state="waiting_for_scan", timeout=PATIENCE)
+        yield here
+
+
+def _flat(what: str, costs: dict[int, float], unit: str) -> Row:
+    """A cost that should not depend on the size: each ratio is that of the costs themselves."""
+    ratios = [later / earlier if earlier else 1.0 for earlier, later in pairwise(costs.values())]
+    return _row(what, costs, unit, ratios)
+
+
+def _per_item(what: str, costs: dict[int, float], unit: str) -> Row:
+    """A cost that grows with the size, beside a fixed one: each ratio is that of what one more item costs."""
+    points = list(costs.items())
+    slopes = [
+        (later_cost - cost) / (later_size - size)
+        for (size, cost), (later_size, later_cost) in pairwise(points)
+    ]
+    ratios = [later / earlier if earlier > 0 else 1.0 for earlier, later in pairwise(slopes)]
+    return _row(what, costs, unit, ratios)
+
+
+def _row(what: str, costs: dict[int, float], unit: str, ratios: Sequence[float]) -> Row:
+    measured = "  ".join(f"{size:,}: {cost:.3g}" for size, cost in costs.items())
+    compared = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    return Row(what, f"{measured} {unit}", f"ratio {compared}" if compared else "")
+
+
+GROWTH: dict[str, Callable[[Path], Awaitable[list[Row]]]] = {
+    "growth-contacts": _contacts,
+    "growth-journal": _journal,
+    "growth-commands": _waiting_commands,
+    "growth-burst": _burst,
+    "growth-accounts": _accounts,
+    "growth-group": _group,
+    "growth-media": _media,
+}
+"""The measures of this module by name; `growth` means all of them."""

@@ -1,0 +1,242 @@
+"""`make bench-peers`: the bridge beside itchat-uos and itchat, in turns on one machine, as ratios.
+
+Each peer is the bare client as it is published, with the shortest program that does the same work: what comes is
+published with QoS 1 by paho, what is ordered over MQTT is sent. It keeps no journal, so that it promises less.
+Product and peer run against the same simulator and the same broker, one after the other, `--turns` times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.benchmarks.measures import (
+    PLAIN,
+    STARTED_PROGRAM,
+    Publisher,
+    RemoteSimulator,
+    process_seconds,
+    rss,
+)
+from tests.support.broker import Mosquitto, mosquitto
+from tests.support.clients import CLIENTS
+from tests.support.ear import Ear
+from tests.support.home import PEOPLE, Phone
+from tests.support.process import BridgeProcess
+from tests.support.story import PROGRAMS
+
+PRODUCT = "wx2mqtt"
+PEERS = ("itchat-uos", "itchat")
+BURST = 3_000
+ONE_BY_ONE = 100
+COMMANDS = 200
+CHATS = 10
+CALM_COMMANDS = 60
+FRIENDS = 500
+PATIENCE = 120.0
+PROGRAM = Path(__file__).with_name("itchat_peer.py")
+SUBSCRIPTIONS_LOG = "information\nlog_type notice\nlog_type subscribe"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runner:
+    """A program that is logged in. `incoming` and `outgoing` are its topics; `person` fills the second one."""
+
+    pid: int
+    phone: Phone
+    ear: Ear
+    broker: Mosquitto
+    incoming: str
+    outgoing: str
+
+
+Measure = Callable[[Runner], Awaitable[float]]
+
+
+async def burst(runner: Runner) -> float:
+    """Returns texts a second, from the first to the last one at a subscriber."""
+    before = len(runner.ear.on(runner.incoming))
+    await runner.phone.post("say", **{"from": "wife", "text": "{n}", "count": BURST})
+    heard = await asyncio.to_thread(runner.ear.wait_count, runner.incoming, before + BURST, timeout=PATIENCE)
+    return (BURST - 1) / (heard[-1].at - heard[before].at)
+
+
+async def burst_cpu(runner: Runner) -> float:
+    """Returns texts a second of the program's own CPU."""
+    before = process_seconds(runner.pid)
+    await burst(runner)
+    return BURST / (process_seconds(runner.pid) - before)
+
+
+async def one_message(runner: Runner) -> float:
+    """Returns how often a second a text could go from the phone to a subscriber, one by one (median)."""
+    took: list[float] = []
+    for number in range(ONE_BY_ONE):
+        await runner.phone.wait("polling")
+        since, began = runner.ear.count, time.monotonic()
+        await runner.phone.post("say", **{"from": "wife", "text": f"{number}"})
+        heard = await asyncio.to_thread(runner.ear.wait, runner.incoming, since=since)
+        took.append(heard.at - began)
+    return 1 / statistics.median(took)
+
+
+async def commands(runner: Runner) -> float:
+    """Returns commands a second, of many at once to several chats, from the first publish to WeChat's acceptance."""
+    names = await _chats(runner)
+    before = len(await runner.phone.get("sent"))
+    began = time.monotonic()
+    with Publisher(runner.broker) as publisher:
+        for number in range(COMMANDS):
+            publisher.client.publish(f"{runner.outgoing}/{names[number % CHATS]}", f"{number}", qos=1)
+        await runner.phone.sent(before + COMMANDS, PATIENCE)
+    return COMMANDS / (time.monotonic() - began)
+
+
+async def calm_command(runner: Runner) -> float:
+    """Returns how often a second a command could go from its publish to WeChat, one by one (median)."""
+    took: list[float] = []
+    before = len(await runner.phone.get("sent"))
+    with Publisher(runner.broker) as publisher:
+        for number in range(1, CALM_COMMANDS + 1):
+            began = time.monotonic()
+            publisher.client.publish(f"{runner.outgoing}/wife", f"{number}", qos=1)
+            await runner.phone.get("sent", after=before + number - 1, wait=PATIENCE)
+            took.append(time.monotonic() - began)
+    return 1 / statistics.median(took)
+
+
+MEASURES: dict[str, Measure] = {
+    f"burst of {BURST:,} texts to a subscriber, rate": burst,
+    "the same, per second of the program's CPU": burst_cpu,
+    "one message, phone to subscriber, 1 / p50": one_message,
+    f"{COMMANDS} commands at once over {CHATS} chats, rate": commands,
+    "a command in calm, publish to WeChat, 1 / p50": calm_command,
+}
+
+
+async def _chats(runner: Runner) -> list[str]:
+    """Returns the names of friends, as product and peers take them below their topic."""
+    listed = await runner.phone.get("people")
+    people = listed if isinstance(listed, list) else listed["people"]
+    names = [
+        person.get("remark") or person["nickname"]
+        for person in people
+        if str(person["id"]).startswith("friend")
+    ]
+    return names[:CHATS]
+
+
+@asynccontextmanager
+async def _running(name: str, folder: Path) -> AsyncIterator[Runner]:
+    """A simulator with friends and TLS, a broker, and the program, online."""
+    is_product = name == PRODUCT
+    ca = folder / "tls" / "ca.pem"
+    simulator = RemoteSimulator(tls=folder / "tls")
+    phone = Phone(simulator.url, ca)
+    try:
+        with (
+            mosquitto(folder / "broker", PLAIN, log=SUBSCRIPTIONS_LOG) as broker,
+            Ear(broker.port, "wx/login/#", "wx/in/#", "peer/in", "peer/state") as ear,
+        ):
+            await phone.post("settings", autoscan=True)
+            await phone.post("people", friends=FRIENDS)
+            start = _product if is_product else _peer
+            with start(name, folder, simulator, broker) as pid:
+                state = "wx/login/state" if is_product else "peer/state"
+                await asyncio.to_thread(ear.wait_body, state, state="online", timeout=PATIENCE)
+                await phone.wait("polling")
+                yield Runner(
+                    pid=pid,
+                    phone=phone,
+                    ear=ear,
+                    broker=broker,
+                    incoming="wx/in/wife" if is_product else "peer/in",
+                    outgoing="wx/out" if is_product else "peer/out",
+                )
+    finally:
+        await phone.close()
+        simulator.close()
+
+
+@contextmanager
+def _product(_: str, folder: Path, simulator: RemoteSimulator, broker: Mosquitto) -> Iterator[int]:
+    account = {"endpoint": simulator.url, "contacts": PEOPLE, "send": {"per_minute": 0}}
+    settings = {
+        "mqtt": {"url": broker.url},
+        "accounts": {"home": account},
+        "log": {"level": "warning", "format": "json"},
+    }
+    trust = {"SSL_CERT_FILE": str(folder / "tls" / "ca.pem")}
+    with BridgeProcess(folder / "bridge", settings, env=trust, program=STARTED_PROGRAM) as bridge:
+        yield bridge.pid
+
+
+@contextmanager
+def _peer(name: str, folder: Path, simulator: RemoteSimulator, broker: Mosquitto) -> Iterator[int]:
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{CLIENTS[name].folder}{os.pathsep}{PROGRAMS}",
+        "PYTHONWARNINGS": "ignore",
+        "REQUESTS_CA_BUNDLE": str(folder / "tls" / "ca.pem"),
+        "SIMULATOR_PORT": simulator.url.rpartition(":")[2],
+    }
+    command = [sys.executable, str(PROGRAM), str(broker.port)]
+    process = subprocess.Popen(command, env=environment, cwd=folder, stdout=subprocess.DEVNULL)
+    try:
+        yield process.pid
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+async def compare(peers: Sequence[str], turns: int) -> None:
+    """Prints the rates of each turn's programs, and the ratios of product and peer: medians and ranges."""
+    rates: dict[tuple[str, str], list[float]] = defaultdict(list)
+    memory: dict[str, list[float]] = defaultdict(list)
+    for turn in range(turns):
+        for name in (PRODUCT, *peers):
+            with tempfile.TemporaryDirectory(prefix="wx2mqtt-peers-") as folder:
+                async with _running(name, Path(folder)) as runner:
+                    memory[name].append(rss(runner.pid))
+                    for what, measure in MEASURES.items():
+                        rates[what, name].append(await measure(runner))
+            print(f"turn {turn + 1} of {turns}: {name} done", file=sys.stderr)
+    print(f"{'':<52} {PRODUCT:>10}" + "".join(f" {name:>10} {'ratio':>18}" for name in peers))
+    for what in MEASURES:
+        _print_row(what, rates[what, PRODUCT], [rates[what, name] for name in peers])
+    _print_row("resident after the login, MB", memory[PRODUCT], [memory[name] for name in peers])
+
+
+def _print_row(what: str, product: Sequence[float], peers: Sequence[Sequence[float]]) -> None:
+    cells = f"{what:<52} {statistics.median(product):>10,.1f}"
+    for peer in peers:
+        ratios = sorted(ours / theirs for ours, theirs in zip(product, peer, strict=True))
+        spread = f"{statistics.median(ratios):.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
+        cells += f" {statistics.median(peer):>10,.1f} {spread:>18}"
+    print(cells, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("peers", nargs="*", choices=[*PEERS, []], default=list(PEERS))
+    parser.add_argument("--turns", type=int, default=3)
+    given = parser.parse_args()
+    missing = [problem for name in given.peers if (problem := CLIENTS[name].install())]
+    if missing:
+        sys.exit("\n".join(missing))
+    asyncio.run(compare(given.peers, given.turns))
+
+
+if __name__ == "__main__":
+    main()
