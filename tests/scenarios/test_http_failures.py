@@ -121,6 +121,17 @@ UNUSABLE = {
     "too large": (says(HEAD + b"Content-Length: 1001\r\n\r\n" + b"x" * 1001), "too_large"),
 }
 
+# What happens when the server has read the request.
+READ = [name for name in UNUSABLE if "before the request" not in name]
+
+
+def after_one_answer(script: Script) -> Script:
+    async def both(peer: Peer) -> None:
+        await peer.answer()
+        await script(peer)
+
+    return both
+
 
 @pytest.fixture(params=list(TRANSPORTS.values()), ids=list(TRANSPORTS))
 def make(request: pytest.FixtureRequest) -> Make:
@@ -175,22 +186,18 @@ async def test_after_a_request_was_written_nobody_knows(make: Make, name: str) -
     script, outcome = UNUSABLE[name]
     async with Server(script, answers).run() as server:
         assert await failed_call(make, server, name, call=Call(), used=False) == [outcome]
-        assert server.connections == 1
+        assert server.connections <= 1  # none where the time was over before there was one
 
 
-@pytest.mark.parametrize("name", [name for name in UNUSABLE if "before the request" not in name])
+@pytest.mark.parametrize("name", READ)
 async def test_nor_on_a_connection_that_was_used_before_and_nothing_is_sent_twice(
     make: Make, name: str
 ) -> None:
     script, outcome = UNUSABLE[name]
-
-    async def after_one_answer(peer: Peer) -> None:
-        await peer.answer()
-        await script(peer)
-
-    async with Server(after_one_answer, answers).run() as server:
+    async with Server(after_one_answer(script), answers).run() as server:
         assert await failed_call(make, server, name, call=Call(), used=True) == ["200", outcome]
-        assert (server.connections, len(server.requests)) == (1, 2)
+        assert server.connections == 1
+        assert len(server.requests) <= 2
 
 
 @pytest.mark.parametrize("name", UNUSABLE)
@@ -201,13 +208,15 @@ async def test_a_call_that_delivers_nothing_can_be_made_again(make: Make, name: 
         assert await failed_call(make, server, name, call=call, used=False) == [outcome]
 
 
-async def test_after_a_failure_the_next_call_has_a_connection_of_its_own(make: Make) -> None:
-    for script in (*BROKEN.values(), *LATE.values()):
-        async with Server(script, answers).run() as server, calling(make(connections=1)) as caller:
-            with pytest.raises(OutcomeUnknown):
-                await caller.call(server.url, Call(), SHORT_SECONDS)
-            assert await caller.call(server.url, Call()) == b"ok"
-            assert server.connections == 2
+@pytest.mark.parametrize("name", READ)
+async def test_after_a_failure_the_next_call_has_a_connection_of_its_own(make: Make, name: str) -> None:
+    script = after_one_answer(UNUSABLE[name][0])
+    async with Server(script, answers).run() as server, calling(make(connections=1)) as caller:
+        assert await caller.call(server.url, Call()) == b"ok"
+        with pytest.raises(OutcomeUnknown):
+            await caller.call(server.url, Call(), SHORT_SECONDS if name in LATE else MAX_WAIT_SECONDS)
+        assert await caller.call(server.url, Call()) == b"ok"
+        assert server.connections == 2
 
 
 # Certainly not sent

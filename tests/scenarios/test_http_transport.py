@@ -28,6 +28,7 @@ from tests.support.http_server import (
     answers,
     ask,
     hangs,
+    occasional,
     of_httpx,
     opened,
     own,
@@ -37,7 +38,7 @@ from tests.support.http_server import (
     until,
 )
 from wx2mqtt.wechat.http_connection import MAX_BUFFERED_BYTES, MAX_PIECE_BYTES
-from wx2mqtt.wechat.http_transport import Http11Transport
+from wx2mqtt.wechat.http_transport import Http11Transport, OccasionalTransport
 
 
 @pytest.fixture(params=list(TRANSPORTS.values()), ids=list(TRANSPORTS))
@@ -155,6 +156,37 @@ async def test_a_connection_that_was_idle_for_too_long_is_not_used_again(make: M
         await ask(transport, server.url)
         await ask(transport, server.url)
         assert server.connections == 2
+
+
+@pytest.mark.parametrize("end", ["read", "closed", "failed"])
+async def test_a_transport_that_is_not_used_any_more_holds_no_connection(end: str) -> None:
+    """And is there for the next request; an exchange that takes longer is not cut."""
+    left = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.answer({"failed": b"no HTTP\r\n\r\n"}.get(end, ANSWER))
+        await peer.closed()
+        left.set()
+
+    async with (
+        Server(script, answers).run() as server,
+        opened(occasional(keep_alive=SHORT_SECONDS)) as transport,
+    ):
+        if end == "closed":
+            await (await transport.handle_async_request(request_to(server.url))).aclose()
+        elif end == "failed":
+            with pytest.raises(httpx.RemoteProtocolError):
+                await ask(transport, server.url)
+        else:
+            response = await transport.handle_async_request(request_to(server.url))
+            assert isinstance(transport, OccasionalTransport)
+            assert transport._timer is None
+            assert await response.aread() == b"ok"
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
+            await left.wait()
+        assert isinstance(transport, OccasionalTransport)
+        await until(lambda: transport._transport is None)
+        assert await ask(transport, server.url) == (200, b"ok")
 
 
 async def test_requests_at_once_have_a_connection_each_up_to_the_limit(make: Make) -> None:

@@ -14,7 +14,7 @@ import httpx
 import trustme
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from wx2mqtt.wechat.http_transport import Http11Transport
+from wx2mqtt.wechat.http_transport import Http11Transport, OccasionalTransport
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 ANSWER = HEAD + b"Content-Length: 2\r\n\r\nok"
@@ -157,8 +157,16 @@ def of_httpx(
     return httpx.AsyncHTTPTransport(verify=context or True, limits=limits, trust_env=False)
 
 
+def occasional(
+    context: ssl.SSLContext | None = None, *, connections: int = 20, keep_alive: float = 60.0
+) -> OccasionalTransport:
+    return OccasionalTransport(
+        lambda: of_httpx(context, connections=connections, keep_alive=keep_alive), idle_seconds=keep_alive
+    )
+
+
 Make = Callable[..., httpx.AsyncBaseTransport]
-TRANSPORTS: dict[str, Make] = {"own": own, "httpx": of_httpx}
+TRANSPORTS: dict[str, Make] = {"own": own, "httpx": occasional}
 
 
 @asynccontextmanager

@@ -34,7 +34,7 @@ from wx2mqtt.clock import Clock, loop_time
 from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import CallObserver
-from wx2mqtt.wechat.http_transport import Http11Transport
+from wx2mqtt.wechat.http_transport import Http11Transport, OccasionalTransport
 from wx2mqtt.wechat.json_reader import JsonObject, parse_json
 
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -157,9 +157,7 @@ class HttpClient:
         self._observe = observe
         self._text = text
         self._transport = transport or create_transport(endpoint)
-        self._frequent_transport = self._transport
-        if transport is None and not (endpoint is None and has_proxy()):
-            self._frequent_transport = create_frequent_transport(endpoint)
+        self._frequent_transport = transport or create_frequent_transport(endpoint) or self._transport
         self._parsed_urls: dict[str, tuple[str, httpx.URL]] = {}
 
     @asynccontextmanager
@@ -304,13 +302,17 @@ def create_transport(endpoint: str | None) -> httpx.AsyncBaseTransport:
         max_keepalive_connections=MAX_CONNECTIONS,
         keepalive_expiry=KEEP_ALIVE_SECONDS,
     )
-    if endpoint is not None:
-        return httpx.AsyncHTTPTransport(verify=context, limits=limits)
-    return ProxiedTransport(context, limits)
+    if endpoint is None and has_proxy():
+        return ProxiedTransport(context, limits)
+    return OccasionalTransport(
+        lambda: httpx.AsyncHTTPTransport(verify=context, limits=limits), idle_seconds=KEEP_ALIVE_SECONDS
+    )
 
 
-def create_frequent_transport(endpoint: str | None) -> httpx.AsyncBaseTransport:
-    """Returns the connections for frequent calls, without a proxy."""
+def create_frequent_transport(endpoint: str | None) -> httpx.AsyncBaseTransport | None:
+    """Returns the connections for frequent calls, None where these go through a proxy as all others do."""
+    if endpoint is None and has_proxy():
+        return None
     return Http11Transport(
         tls_context(endpoint), max_connections=MAX_CONNECTIONS, keep_alive_seconds=KEEP_ALIVE_SECONDS
     )

@@ -7,6 +7,7 @@ that nothing was sent; from then on nobody knows what the server received. Raise
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import select
 import ssl
 from collections import deque
@@ -246,7 +247,7 @@ async def open_connection(
     try:
         async with asyncio.timeout(seconds):
             await loop.create_connection(
-                lambda: connection, origin.host, origin.port, happy_eyeballs_delay=NEXT_ADDRESS_SECONDS
+                lambda: connection, origin.host, origin.port, happy_eyeballs_delay=_next_address_delay(origin)
             )
         if origin.is_tls:
             await _start_tls(connection, context, seconds=seconds)
@@ -255,6 +256,18 @@ async def open_connection(
     except (OSError, ValueError) as error:  # ValueError: a name that DNS or TLS cannot have
         raise httpx.ConnectError(type(error).__name__) from error
     return connection
+
+
+def _next_address_delay(origin: Origin) -> float | None:
+    """Returns when the next address of a host is tried, None for a host that is an address itself.
+
+    With a delay, asyncio leaves a socket to the garbage collector when it is cancelled just as it connects.
+    """
+    try:
+        ipaddress.ip_address(origin.host)
+    except ValueError:
+        return NEXT_ADDRESS_SECONDS
+    return None
 
 
 async def _start_tls(connection: PooledConnection, context: ssl.SSLContext, *, seconds: float | None) -> None:

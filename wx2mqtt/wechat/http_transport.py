@@ -1,15 +1,15 @@
-"""The transport of httpx for the calls that are made for every message and every poll.
+"""Transports for httpx: `Http11Transport` for frequent calls, `OccasionalTransport` for all others.
 
-It speaks HTTP/1.1 without a proxy on connections that stay open, and does less for an exchange than the
-transport of httpx: no layer between the event loop and h11, and one write for a request. Timeouts, limits and
-exceptions are those of httpx; so is what is certain after an error.
+`Http11Transport` speaks HTTP/1.1 without a proxy on connections that stay open, and does less for an exchange
+than the transport of httpx: no layer between the event loop and h11, and one write for a request. Timeouts,
+limits and exceptions are those of httpx; so is what is certain after an error.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 
 import h11
 import httpx
@@ -149,6 +149,83 @@ class _ResponseBody(httpx.AsyncByteStream):
         if not self._is_closed:
             self._is_closed = True
             self._pool.release(self._connection)
+
+
+class OccasionalTransport(httpx.AsyncBaseTransport):
+    """A transport that is closed when it was not used for `idle_seconds`, and made anew for the next request.
+
+    httpx closes idle connections only with a next request, which may come days later. Until then each takes
+    memory and a descriptor, also after the server has closed it.
+    """
+
+    def __init__(self, create: Callable[[], httpx.AsyncBaseTransport], *, idle_seconds: float) -> None:
+        self._create = create
+        self._idle_seconds = idle_seconds
+        self._transport: httpx.AsyncBaseTransport | None = None
+        self._open_count = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Sends a request."""
+        self._stop_timer()
+        if self._transport is None:
+            self._transport = self._create()
+        self._open_count += 1
+        try:
+            response = await self._transport.handle_async_request(request)
+        except BaseException:
+            self.end_exchange()
+            raise
+        assert isinstance(response.stream, httpx.AsyncByteStream)
+        response.stream = _CountedBody(self, response.stream)
+        return response
+
+    def end_exchange(self) -> None:
+        """Notes the end of an exchange; the idle time begins with that of the last one."""
+        self._open_count -= 1
+        if self._open_count == 0:
+            self._timer = asyncio.get_running_loop().call_later(self._idle_seconds, self._close_idle)
+
+    async def aclose(self) -> None:
+        """Closes all connections."""
+        self._stop_timer()
+        if self._closing is not None:
+            await self._closing
+        await self._close()
+
+    def _close_idle(self) -> None:
+        self._closing = asyncio.create_task(self._close())
+
+    async def _close(self) -> None:
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.aclose()
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+class _CountedBody(httpx.AsyncByteStream):
+    """The body of an answer, whose end is the end of an exchange."""
+
+    def __init__(self, transport: OccasionalTransport, body: httpx.AsyncByteStream) -> None:
+        self._transport = transport
+        self._body = body
+        self._is_closed = False
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return aiter(self._body)
+
+    async def aclose(self) -> None:
+        if not self._is_closed:
+            self._is_closed = True
+            try:
+                await self._body.aclose()
+            finally:
+                self._transport.end_exchange()
 
 
 def _origin_of(url: httpx.URL) -> Origin:

@@ -11,7 +11,7 @@ import pytest
 from tests.unit.wechat.webwx.server import ManualClock
 from wx2mqtt.wechat import http
 from wx2mqtt.wechat.http import HttpClient, TimeLimits
-from wx2mqtt.wechat.http_transport import Http11Transport
+from wx2mqtt.wechat.http_transport import Http11Transport, OccasionalTransport
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink
 from wx2mqtt.wechat.webwx.protocol import endpoints as webwx
 
@@ -82,7 +82,7 @@ async def test_proxies_of_the_environment_are_used_for_wechat_itself_only(
     wechat, own = http.create_transport(None), http.create_transport("http://wechat.test")
     assert isinstance(wechat, http.ProxiedTransport)
     assert any(mount is not None for mount in wechat._client._mounts.values())
-    assert isinstance(own, httpx.AsyncHTTPTransport)  # goes to the address itself
+    assert isinstance(own, OccasionalTransport)  # goes to the address itself
     await wechat.aclose()
     await own.aclose()
 
@@ -104,6 +104,7 @@ async def test_behind_a_proxy_all_calls_to_wechat_itself_are_made_by_httpx(
 async def test_without_a_proxy_frequent_calls_have_a_transport_of_their_own(endpoint: str | None) -> None:
     used = client(endpoint)
     assert isinstance(used._frequent_transport, Http11Transport)
+    assert isinstance(used._transport, OccasionalTransport)
     await used.close()
     used._transport, used._frequent_transport = transports = Recorder(), Recorder()
     for number in range(2):
