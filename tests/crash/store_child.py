@@ -22,6 +22,7 @@ from wx2mqtt.store.files import atomic_writer
 from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, StoreFolder
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.store.search_index import SearchIndex
 
 
 class Steps:
@@ -65,7 +66,12 @@ async def purge(path: Path, steps: Steps) -> None:
     watch(steps)
     upkeep = MediaRetention(database, blobs)
     purging = PurgeOperations(
-        path, database, upkeep, PeopleCopy(database, path / PEOPLE_COPY_NAME), {"home": "wx"}
+        path,
+        database,
+        upkeep,
+        PeopleCopy(database, path / PEOPLE_COPY_NAME),
+        SearchIndex(database, path / "search.db"),
+        {"home": "wx"},
     )
     await purging.operations()["purge"]({"account": "gone"})
     await database.close()

@@ -25,6 +25,7 @@ from wx2mqtt.store.folder import SESSIONS_FOLDER, StoreFolder
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.values import frozen
 
 
@@ -70,6 +71,7 @@ class Stores:
     database: Database
     blobs: Blobs
     people_copy: PeopleCopy
+    search_index: SearchIndex
 
 
 class AccountFactory:
@@ -158,4 +160,10 @@ class AccountFactory:
         return account_settings(self._loaded_at_start, name, tuple(self.base_topics.values()))
 
     def _open_journal(self, name: str) -> Journal:
-        return Journal(self._stores.database, name, on_referenced=self._stores.blobs.mark_referenced)
+        stores = self._stores
+        return Journal(
+            stores.database,
+            name,
+            on_referenced=stores.blobs.mark_referenced,
+            search_index=stores.search_index,
+        )

@@ -26,6 +26,7 @@ from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.records import CommandRow, CommandState
 from wx2mqtt.store.retention import AccountRemoval
+from wx2mqtt.store.search_index import SearchIndex
 
 # How many commands without and with a result are listed, the newest ones.
 MAX_LISTED_COMMANDS = 1000
@@ -173,12 +174,14 @@ class PurgeOperations:
         database: Database,
         media: MediaRetention,
         people_copy: PeopleCopy,
+        search_index: SearchIndex,
         base_topics: Mapping[str, str],
     ) -> None:
         self._folder = folder
         self._removal = AccountRemoval(database)
         self._media = media
         self._people_copy = people_copy
+        self._search_index = search_index
         self._base_topics = base_topics
 
     def operations(self) -> dict[str, AdminOperation]:
@@ -214,6 +217,7 @@ class PurgeOperations:
         for file in self._saved_logins(account):
             delete_file(file)
         await self._removal.delete_rows(account)
+        await self._search_index.delete()
         await self._people_copy.write()
         await self._media.remove_orphans(0.0)
         await self._removal.delete_account(account)

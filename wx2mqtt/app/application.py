@@ -40,9 +40,16 @@ from wx2mqtt.settings.reload import reload_diff
 from wx2mqtt.settings.schema import Account as AccountConfig
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, StoreFolder, resolve_store_path
+from wx2mqtt.store.folder import (
+    DATABASE_NAME,
+    PEOPLE_COPY_NAME,
+    SEARCH_INDEX_NAME,
+    StoreFolder,
+    resolve_store_path,
+)
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.wechat.backend import OnProgress
 from wx2mqtt.wechat.registry import BACKENDS
@@ -114,9 +121,12 @@ class Application:
             database=database,
             blobs=Blobs(folder.path),
             people_copy=PeopleCopy(database, folder.path / PEOPLE_COPY_NAME),
+            search_index=SearchIndex(database, folder.path / SEARCH_INDEX_NAME),
         )
         self._media = MediaRetention(database, self._stores.blobs)
-        self.maintenance = StorageMaintenance(folder, self._media, loaded.settings.storage.max_size)
+        self.maintenance = StorageMaintenance(
+            folder, self._media, self._stores.search_index, loaded.settings.storage.max_size
+        )
         self._shared = self._shared_services()
         self._factory = AccountFactory(loaded, self._stores, self._shared, embedded)
         self._runners: list[AccountRunner] = []
@@ -153,9 +163,10 @@ class Application:
         self.changes.notify()
 
     async def close(self) -> None:
-        """Closes all connections to WeChat."""
+        """Closes all connections to WeChat, and the search index."""
         for runner in self._runners:
             await runner.close()
+        await self._stores.search_index.close()
 
     def _shared_services(self) -> SharedServices:
         shared = SharedServices(
@@ -180,6 +191,7 @@ class Application:
             self._stores.database,
             self._media,
             self._stores.people_copy,
+            self._stores.search_index,
             self._factory.base_topics,
         )
         return operations.operations()

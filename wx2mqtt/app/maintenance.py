@@ -15,6 +15,7 @@ from wx2mqtt.store.blobs import MEDIA_FOLDER
 from wx2mqtt.store.folder import DATABASE_NAME, StoreFolder
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
+from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
@@ -39,11 +40,14 @@ class RetentionLimits:
 
 
 class StorageMaintenance:
-    """Measures the folder of the store and removes old data from it."""
+    """Measures the folder of the store, removes old data from it, and lets the search index follow."""
 
-    def __init__(self, folder: StoreFolder, media: MediaRetention, limit: int) -> None:
+    def __init__(
+        self, folder: StoreFolder, media: MediaRetention, search_index: SearchIndex, limit: int
+    ) -> None:
         self._folder = folder
         self._media = media
+        self._search_index = search_index
         self.limit = limit
         self._other_files_size = self._measure_other_files()
         self._was_full = False
@@ -74,6 +78,7 @@ class StorageMaintenance:
                 seconds_since_pruned = 0.0
             else:
                 seconds_since_pruned += SIZE_CHECK_INTERVAL_SECONDS
+            await _log_store_error(self._search_index.extend)
             await asyncio.sleep(SIZE_CHECK_INTERVAL_SECONDS)
 
     async def check_size(self, *, prune_due: bool) -> bool:

@@ -21,6 +21,7 @@ SYSTEM_FOLDER = Path("/var/lib") / PROGRAM_NAME
 LOCK_NAME = "lock"
 DATABASE_NAME = "wx2mqtt.db"  # with its -wal and -shm
 PEOPLE_COPY_NAME = "people.json"
+SEARCH_INDEX_NAME = "search.db"  # with its -wal and -shm; it is made again where it is missing
 SESSIONS_FOLDER = "sessions"
 
 _MAX_LOCK_ATTEMPTS = 5  # `store_holder` takes the lock for a moment; that must not fail a start

@@ -1,25 +1,29 @@
 """Queries of stored messages: a page by seq, chat, kind and text, and the content of one message.
 
 Messages are searched from `since` on towards newer ones, or from `before` (or the newest) towards older ones.
-An index finds them by seq and chat. For a kind or a text every message in the range is read, in batches of
-`SCAN_BATCH_ROWS`, until the page is full.
+An index finds them by seq and chat, another one (`SearchIndex`) the older ones by text. For a kind, and for a
+text among the newest messages, every message in the range is read, in batches of `SCAN_BATCH_ROWS`, until the
+page is full.
 """
 
 from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 from string import ascii_lowercase, ascii_uppercase
 
 from wx2mqtt.model import Kind, QuotedMessage
 from wx2mqtt.store.journal_part import JournalPart
-from wx2mqtt.store.queries import load_queries, storable_text
+from wx2mqtt.store.queries import json_list, load_queries, storable_text
 from wx2mqtt.store.records import HistoryQuery, HistoryRow
 
 # Messages that one read searches for a kind or a text, so that other reads can run in between.
 SCAN_BATCH_ROWS = 2000
+
+# Messages that the search index proposes at a time.
+CANDIDATES = 500
 
 _SQL = load_queries("history")
 _ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)  # as `lower` of SQLite does it
@@ -28,15 +32,81 @@ _ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)  # as `lower` of 
 class HistoryQueries(JournalPart):
     async def find_messages(self, query: HistoryQuery) -> tuple[list[HistoryRow], bool]:
         """Returns matches, the oldest first, and whether there are more: newer with `since`, else older."""
-        first_seq, last_seq = await self._database.read(lambda db: self._seq_range(db, query))
         matches: list[HistoryRow] = []
-        for batch in _batches(first_seq, last_seq, query):
-            missing = query.limit + 1 - len(matches)  # one more than asked for: whether there are more
-            matches += await self._database.read(partial(self._scan, query, batch, missing))
-            if len(matches) > query.limit:
+        async for part in self._find(query):
+            matches += part
+            if len(matches) > query.limit:  # one more than asked for: there are more
                 break
         page = matches[: query.limit]
         return (page if _oldest_first(query) else page[::-1]), len(matches) > query.limit
+
+    async def _find(self, query: HistoryQuery) -> AsyncIterator[list[HistoryRow]]:
+        """Yields matches in the order of the search."""
+        first, last = await self._database.read(lambda db: self._seq_range(db, query))
+        index = self._search_index
+        indexed_id = index.indexed_id if index is not None and query.text else 0
+        indexed = await self._database.read(partial(self._seq_at, indexed_id)) if indexed_id else 0
+        ranges = [(first, min(last, indexed), True), (max(first, indexed + 1), last, False)]
+        for range_first, range_last, is_indexed in ranges if _oldest_first(query) else ranges[::-1]:
+            search = self._search if is_indexed else self._scan_steps
+            async for part in search(query, range_first, range_last):
+                yield part
+
+    async def _scan_steps(
+        self, query: HistoryQuery, first: int, last: int
+    ) -> AsyncIterator[list[HistoryRow]]:
+        """Yields the matches among all messages of a range."""
+        for batch in _batches(first, last, query):
+            yield await self._database.read(partial(self._scan, query, batch, query.limit + 1))
+
+    async def _search(self, query: HistoryQuery, first: int, last: int) -> AsyncIterator[list[HistoryRow]]:
+        """Yields the matches in a range whose messages are in the search index."""
+        if first > last or self._search_index is None:
+            return
+        oldest_first = _oldest_first(query)
+        ids = await self._database.read(partial(self._id_range, first, last))
+        while ids:
+            candidates = await self._search_index.candidates(
+                storable_text(query.text), ids, CANDIDATES, newest_first=not oldest_first
+            )
+            if candidates is None:  # the index was deleted meanwhile
+                rest = await self._database.read(partial(self._seqs_between, ids))
+                async for part in self._scan_steps(query, max(first, rest[0]), min(last, rest[1])):
+                    yield part
+                return
+            yield await self._database.read(partial(self._select, query, (first, last), candidates))
+            if len(candidates) < CANDIDATES:
+                return
+            ids = range(candidates[-1] + 1, ids.stop) if oldest_first else range(ids.start, candidates[-1])
+
+    def _seq_at(self, publication_id: int, connection: sqlite3.Connection) -> int:
+        """Returns the seq of the newest message up to this publication; 0 without one."""
+        row = connection.execute(_SQL["seq_at"], (self._account, publication_id)).fetchone()
+        return int(row[0]) if row else 0
+
+    def _seqs_between(self, ids: range, connection: sqlite3.Connection) -> tuple[int, int]:
+        return self._seq_at(ids.start - 1, connection) + 1, self._seq_at(ids.stop - 1, connection)
+
+    def _id_range(self, first: int, last: int, connection: sqlite3.Connection) -> range:
+        first_id, last_id = connection.execute(_SQL["id_range"], (self._account, first, last)).fetchone()
+        return range(first_id, last_id + 1) if first_id and last_id else range(0)
+
+    def _select(
+        self,
+        query: HistoryQuery,
+        seq_range: tuple[int, int],
+        ids: Sequence[int],
+        connection: sqlite3.Connection,
+    ) -> list[HistoryRow]:
+        """Returns the matches among these publications, in the order of the search."""
+        users = json_list(storable_text(user) for user in query.users)
+        values = (*self._values(query, seq_range), json_list(ids), users)
+        rows = [_history_row(*row) for row in connection.execute(_SQL["among"], values)]
+        return rows if _oldest_first(query) else rows[::-1]
+
+    def _values(self, query: HistoryQuery, seq_range: tuple[int, int]) -> tuple[object, ...]:
+        text = storable_text(query.text).translate(_ASCII_LOWER)
+        return (self._account, *seq_range, storable_text(query.kind), text)
 
     async def quoted_message(self, message_id: str) -> QuotedMessage | None:
         """Returns the content of a message, received or sent; None if it is unknown or was pruned."""
@@ -57,13 +127,7 @@ class HistoryQueries(JournalPart):
     ) -> list[HistoryRow]:
         """Returns up to `limit` matches within a range of seq, in the order of the search."""
         oldest_first = _oldest_first(query)
-        values = (
-            self._account,
-            *seq_range,
-            storable_text(query.kind),
-            storable_text(query.text).translate(_ASCII_LOWER),
-            limit,
-        )
+        values = (*self._values(query, seq_range), limit)
         if not query.users:
             statement = _SQL["oldest"] if oldest_first else _SQL["newest"]
             return [_history_row(*row) for row in connection.execute(statement, values)]

@@ -3,6 +3,7 @@
 _database       the database, whose `write` runs a function as one commit
 _account        the name of the account
 _now            the time of day in milliseconds
+_search_index   finds messages by text; None: every message is read
 _on_referenced  called with each file as soon as a stored row refers to it (`Blobs.mark_referenced`)
 _enqueue        adds publications for the broker as a part of a commit
 _outbox_batch   hands inserted publications to the publisher, with what it must know to skip no other
@@ -18,6 +19,7 @@ from wx2mqtt.model import Blob
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.queries import insert_rows, load_queries
 from wx2mqtt.store.records import NO_PUBLICATIONS, NewPublication, OutboxBatch, OutboxRow
+from wx2mqtt.store.search_index import SearchIndex
 
 _OUTBOX_SQL = load_queries("outbox")
 
@@ -35,11 +37,13 @@ class JournalPart:
         account: str,
         now: Callable[[], int] = now_ms,
         on_referenced: Callable[[Blob], None] = _ignore_reference,
+        search_index: SearchIndex | None = None,
     ) -> None:
         self._database = database
         self._account = account
         self._now = now
         self._on_referenced = on_referenced
+        self._search_index = search_index
         self._last_publication_id: int | None = None  # that this object has stored; used in write jobs only
 
     @property

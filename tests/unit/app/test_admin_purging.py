@@ -16,6 +16,7 @@ from wx2mqtt.store.database import Database
 from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDER
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.store.search_index import SearchIndex
 
 
 class StoreOfTwoAccounts:
@@ -27,7 +28,14 @@ class StoreOfTwoAccounts:
         self.blobs = Blobs(path)
         self.bases = {"home": "base/home"}
         self.copy = PeopleCopy(database, path / PEOPLE_COPY_NAME)
-        purging = PurgeOperations(path, database, MediaRetention(database, self.blobs), self.copy, self.bases)
+        purging = PurgeOperations(
+            path,
+            database,
+            MediaRetention(database, self.blobs),
+            self.copy,
+            SearchIndex(database, path / "search.db"),
+            self.bases,
+        )
         self.operations = purging.operations()
 
     async def run(self, name: str, account: str) -> object:

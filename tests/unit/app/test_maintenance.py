@@ -28,6 +28,7 @@ from wx2mqtt.store.records import (
     PeopleChanges,
 )
 from wx2mqtt.store.retention import REFUSED_RETENTION_MS
+from wx2mqtt.store.search_index import SearchIndex
 
 LONG_AGO = 1_000
 FOREVER = RetentionLimits(history_seconds=1e11, media_seconds=1e11, media_bytes=10**12)
@@ -107,7 +108,12 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     await blobs.open()
     journal = Journal(database, "home", lambda: LONG_AGO, on_referenced=blobs.mark_referenced)
     await journal.open()
-    upkeep = StorageMaintenance(folder, MediaRetention(database, blobs), limit=1_000_000)
+    upkeep = StorageMaintenance(
+        folder,
+        MediaRetention(database, blobs),
+        SearchIndex(database, folder.path / "search.db"),
+        limit=1_000_000,
+    )
     upkeep.limits_by_journal = {journal: FOREVER}
     yield Store(folder, database, blobs, journal, upkeep)
     await database.close()

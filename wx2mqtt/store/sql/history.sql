@@ -30,6 +30,24 @@ WHERE account = ?1 AND user = ?7 AND seq IS NOT NULL AND seq BETWEEN ?2 AND ?3
     AND (?4 = '' OR kind = ?4) AND (?5 = '' OR instr(lower(text), ?5))
 ORDER BY seq DESC LIMIT ?6;
 
+-- among --
+-- Messages among the publications ?6, in one of the chats ?7 or, if that is an empty list, in any.
+SELECT seq, message_id, payload FROM publication
+WHERE id IN (SELECT value FROM json_each(?6)) AND account = ?1 AND seq IS NOT NULL AND seq BETWEEN ?2 AND ?3
+    AND (?4 = '' OR kind = ?4) AND instr(lower(text), ?5)
+    AND (?7 = '[]' OR user IN (SELECT value FROM json_each(?7)))
+ORDER BY seq;
+
+-- seq_at --
+-- The seq of the newest message up to the publication ?2.
+SELECT seq FROM publication WHERE account = ?1 AND seq IS NOT NULL AND id <= ?2 ORDER BY seq DESC LIMIT 1;
+
+-- id_range --
+-- The publications of the first message from seq ?2 on and of the last one up to ?3.
+SELECT
+    (SELECT id FROM publication WHERE account = ?1 AND seq IS NOT NULL AND seq >= ?2 ORDER BY seq LIMIT 1),
+    (SELECT id FROM publication WHERE account = ?1 AND seq IS NOT NULL AND seq <= ?3 ORDER BY seq DESC LIMIT 1);
+
 -- received_message --
 -- The message with the WeChat id ?2. The search starts at the newest, since a reply mostly quotes a recent message.
 SELECT kind, text, user, payload FROM publication

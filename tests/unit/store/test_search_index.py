@@ -1,0 +1,196 @@
+"""A search finds the same with the index of texts as without it, and reads much less."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.unit.store.make import message, names
+from wx2mqtt.store import search_index as search_index_module
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.history import HistoryQueries
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.records import NO_CHANGES, HistoryQuery
+from wx2mqtt.store.search_index import SearchIndex, pairs
+
+ALPHABET = "你好吗aB-. é\U0001f600\x00\ud800"
+WORDS = [
+    "你",
+    "你好",
+    "好你好",
+    "ab",
+    "AB",
+    "a-b",
+    "é",
+    "b.",
+    " ",
+    "\U0001f600",
+    "\x00",
+    "没有人写过",
+    "你好吗你好吗",
+]
+
+
+@pytest.fixture
+async def index(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[SearchIndex]:
+    monkeypatch.setattr(search_index_module, "MIN_NEW_ROWS", 1)
+    monkeypatch.setattr(search_index_module, "ROWS_PER_STEP", 7)
+    index = SearchIndex(database, tmp_path / "search.db")
+    yield index
+    await index.close()
+
+
+@pytest.fixture
+async def journal(database: Database, index: SearchIndex) -> Journal:
+    journal = Journal(database, "home", search_index=index)
+    await journal.open()
+    return journal
+
+
+async def store(journal: Journal, texts: list[str], user: str = "") -> None:
+    number = random.randrange(10**9)
+    items = [
+        message(f"{number}-{place}", text=text, user=user or ("wife" if place % 2 else "bob"))
+        for place, text in enumerate(texts)
+    ]
+    await journal.record(items, NO_CHANGES, None, "")
+
+
+async def seqs(journal: Journal, **query: object) -> tuple[list[int], bool]:
+    rows, more = await journal.find_messages(HistoryQuery(**query))  # type: ignore[arg-type]
+    return [row.seq for row in rows], more
+
+
+async def test_it_finds_what_a_search_without_it_finds(
+    database: Database, journal: Journal, index: SearchIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("wx2mqtt.store.history.CANDIDATES", 3)
+    source = random.Random(5)
+    texts = ["".join(source.choices(ALPHABET, k=source.randrange(12))) for _ in range(150)]
+    plain, other = Journal(database, "home"), Journal(database, "other")
+    await plain.open()
+    await other.open()
+    await store(journal, texts)
+    await store(other, texts[:30])
+    await index.extend()
+    await store(journal, texts[:40])  # these are not in it yet
+    assert 0 < index.indexed_id < 220
+    for word in WORDS:
+        for more in (
+            {},
+            {"since": 0},
+            {"since": 20},
+            {"before": 100},
+            {"users": ("wife",)},
+            {"kind": "text", "limit": 3},
+        ):
+            assert await seqs(journal, text=word, **more) == await seqs(plain, text=word, **more), (
+                word,
+                more,
+            )
+
+
+async def test_a_text_that_nobody_wrote_costs_no_reading_of_messages(
+    journal: Journal, index: SearchIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await store(journal, ["今天晚上回家吃饭吗"] * 100)
+    await index.extend()
+    scanned: list[object] = []
+    scan = HistoryQueries._scan
+    monkeypatch.setattr(HistoryQueries, "_scan", lambda *values: scanned.append(values) or scan(*values))  # type: ignore[func-returns-value]
+    assert await seqs(journal, text="没有人写过这个") == ([], False)
+    assert scanned == []
+
+
+async def test_a_few_new_messages_are_not_worth_a_change_of_it(
+    journal: Journal, index: SearchIndex, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(search_index_module, "MIN_NEW_ROWS", 50)
+    await store(journal, ["a"] * 40)
+    await index.extend()
+    assert "search.db" not in names(tmp_path)
+    await store(journal, ["a"] * 20)
+    await index.extend()
+    assert index.indexed_id == 60
+
+
+async def test_it_is_kept_over_a_start_and_belongs_to_one_store(
+    database: Database, journal: Journal, index: SearchIndex, tmp_path: Path
+) -> None:
+    await store(journal, ["你好"] * 30)
+    await index.extend()
+    await index.close()
+    again = SearchIndex(database, tmp_path / "search.db")
+    await store(journal, ["再见"])
+    await again.extend()
+    assert again.indexed_id == 31
+    assert len(await again.candidates("你好", range(1, 100), 100, newest_first=False) or ()) == 30
+    await again.close()
+    await database.write(
+        "stream", lambda db: db.execute("UPDATE meta SET value = 'else' WHERE name = 'stream'")
+    )
+    await database.write("delete", lambda db: db.execute("DELETE FROM publication WHERE id < 31"))
+    another = SearchIndex(database, tmp_path / "search.db")
+    await another.extend()
+    assert await another.candidates("你好", range(1, 100), 100, newest_first=False) == []
+    await another.close()
+
+
+async def test_it_is_made_again_when_most_of_its_messages_were_deleted(
+    database: Database, journal: Journal, index: SearchIndex
+) -> None:
+    await store(journal, ["秘密"] * 60)
+    await index.extend()
+    await database.write("delete", lambda db: db.execute("DELETE FROM publication WHERE id <= 50"))
+    await store(journal, ["秘密"])
+    await index.extend()
+    found = await index.candidates("秘密", range(1, 100), 100, newest_first=False)
+    assert found == list(range(51, 62))
+
+
+async def test_nothing_is_left_of_it_after_a_removal(
+    journal: Journal, index: SearchIndex, tmp_path: Path
+) -> None:
+    await store(journal, ["秘密"] * 30)
+    await index.extend()
+    await index.delete()
+    assert not [name for name in names(tmp_path) if name.startswith("search")]
+    assert (await seqs(journal, text="秘密"))[0] == list(range(1, 31))
+    await index.extend()
+    assert index.indexed_id == 30
+
+
+@pytest.mark.parametrize("fault", ["no module", "damage"])
+async def test_without_it_every_message_is_read(
+    journal: Journal, index: SearchIndex, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str
+) -> None:
+    await store(journal, ["你好"] * 30)
+    if fault == "damage":
+        spoil(tmp_path / "search.db")
+    else:
+        monkeypatch.setattr(search_index_module, "_connect", no_module)
+    await index.extend()
+    await index.extend()
+    assert index.indexed_id == 0
+    assert len((await seqs(journal, text="你好"))[0]) == 30
+    assert not [name for name in names(tmp_path) if name.startswith("search")]
+
+
+def no_module(_path: Path) -> sqlite3.Connection:
+    raise sqlite3.OperationalError("no such module: fts5")
+
+
+def spoil(path: Path) -> None:
+    path.write_bytes(b"no database" * 1000)
+
+
+def test_a_text_has_its_pairs_and_its_last_character() -> None:
+    assert pairs("A你好") == {"a你", "你好", "好"}
+    assert pairs("") == set()
+    assert all(" " not in pair and '"' not in pair for pair in pairs('a "b" c*'))

@@ -1,0 +1,191 @@
+"""An index of the texts of messages, so that a search does not read all of them.
+
+It holds the pairs of neighbouring characters of each text, in a file of its own beside the database: words of
+Chinese have mostly two characters, and SQLite's own index of substrings needs three. A search asks it for the
+messages that have all pairs of the text in it, and compares these with the text itself: so the result is the
+same as without an index.
+
+It follows in the background, when enough messages are new; those are searched one by one until then. It can
+be deleted at any time. Where SQLite has no FTS5, every search reads all messages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from string import ascii_uppercase
+from typing import TypeVar
+
+import structlog
+
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.files import PRIVATE_MODE
+from wx2mqtt.store.migrations import WAL_SUFFIXES
+from wx2mqtt.store.queries import load_queries
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
+# New messages that are searched one by one, which takes some milliseconds, before the index follows.
+MIN_NEW_ROWS = 2000
+ROWS_PER_STEP = 500
+
+# Pairs of a text that is searched for: more of them choose hardly fewer messages.
+MAX_SEARCHED_PAIRS = 16
+
+_SQL = load_queries("search_index")
+_PUNCTUATION = "\ue000"  # stands for all ASCII characters that are no letters or digits, which separate words
+_FOLDED = {code: _PUNCTUATION for code in range(128) if not chr(code).isalnum()}
+_FOLDED |= {ord(letter): letter.lower() for letter in ascii_uppercase}
+
+
+class SearchIndex:
+    """The index of all accounts. `indexed_id` is the newest publication in it; 0 while it cannot be used."""
+
+    def __init__(self, database: Database, path: Path) -> None:
+        self._database = database
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._lock = asyncio.Lock()
+        self._is_broken = False
+        self._first_id = 0
+        self.indexed_id = 0
+
+    async def extend(self) -> None:
+        """Adds the messages that are not in it yet, if there are enough of them. Raises `StoreError`."""
+        if self._is_broken:
+            return
+        oldest, newest = await self._database.read(_stored_ids)
+        if newest - self.indexed_id < MIN_NEW_ROWS:
+            return
+        if self._connection is None:
+            stream = await self._database.read(_stream)
+            await self._run(lambda: self._open_file(stream))
+        if oldest > (self._first_id + self.indexed_id) // 2:  # most of it is of messages that were deleted
+            await self._run(self._begin_anew)
+        while rows := await self._database.read(lambda db: _new_rows(db, self.indexed_id)):
+            if not await self._run(partial(self._add, rows)):
+                return
+        self.indexed_id = max(self.indexed_id, newest)  # the last ones have no text
+
+    async def delete(self) -> None:
+        """Deletes it, since an account was removed; it is made again."""
+        await self._run(self._delete)
+
+    async def close(self) -> None:
+        async with self._lock:
+            if self._connection is not None:
+                await asyncio.to_thread(self._connection.close)
+            self._connection, self.indexed_id = None, 0
+
+    async def candidates(
+        self, text: str, ids: range, limit: int, *, newest_first: bool
+    ) -> Sequence[int] | None:
+        """Returns the next publications within `ids` that may contain `text`, in the order of the search.
+
+        Returns None if the index cannot be used; `ids` are at most `indexed_id`.
+        """
+        statement = _SQL["newest" if newest_first else "oldest"]
+        values = _expression(text), ids.start, ids.stop - 1, limit
+
+        def find() -> list[int] | None:
+            if self._connection is None:
+                return None
+            return [row_id for (row_id,) in self._connection.execute(statement, values)]
+
+        return await self._run(find)
+
+    def _begin_anew(self) -> None:
+        if self._connection is not None:
+            self._connection.execute(_SQL["clear"])
+            self._connection.execute(_SQL["set_indexed"], (0, 0))
+            self._first_id = self.indexed_id = 0
+
+    def _add(self, rows: Sequence[tuple[int, str]]) -> bool:
+        """Adds rows; returns False if the index was deleted meanwhile."""
+        if (connection := self._connection) is None:
+            return False
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany(_SQL["add"], [(row_id, " ".join(pairs(text))) for row_id, text in rows])
+        first_id, indexed_id = self._first_id or rows[0][0], rows[-1][0]
+        connection.execute(_SQL["set_indexed"], (first_id, indexed_id))
+        connection.execute("COMMIT")
+        self._first_id, self.indexed_id = first_id, indexed_id
+        return True
+
+    def _open_file(self, stream: str) -> None:
+        """Opens the file; begins a new one if it is that of another store, whose ids mean other messages."""
+        self._connection = _connect(self._path)
+        row = self._connection.execute(_SQL["state"]).fetchone()
+        if row is not None and row[0] != stream:
+            self._delete()
+            self._connection = _connect(self._path)
+            row = None
+        if row is None:
+            self._connection.execute(_SQL["begin"], (stream,))
+        else:
+            _, self._first_id, self.indexed_id = row
+
+    def _delete(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        self._connection = None
+        self._first_id = self.indexed_id = 0
+        for suffix in ("", *WAL_SUFFIXES):
+            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
+    async def _run(self, work: Callable[[], T]) -> T | None:
+        """Runs work in a thread. After an error the index is deleted and used no more, and None returned."""
+        async with self._lock:
+            try:
+                return await asyncio.to_thread(work)
+            except (sqlite3.Error, OSError) as error:
+                log.warning("texts are searched without an index", problem=str(error))
+                self._is_broken = True
+                await asyncio.to_thread(self._delete)
+                return None
+
+
+def pairs(text: str) -> set[str]:
+    """Returns the pairs of neighbouring characters of a text, and the last character alone."""
+    folded = text.translate(_FOLDED)
+    return {folded[index : index + 2] for index in range(len(folded))}
+
+
+def _expression(text: str) -> str:
+    """Returns the FTS5 expression for the messages that have all pairs of `text`."""
+    folded = text.translate(_FOLDED)
+    if len(folded) == 1:
+        return f'"{folded}"*'
+    searched = sorted({folded[index : index + 2] for index in range(len(folded) - 1)})
+    return " AND ".join(f'"{pair}"' for pair in searched[:MAX_SEARCHED_PAIRS])
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    path.touch(mode=PRIVATE_MODE)
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    for statement in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", "PRAGMA cache_size = -500"):
+        with closing(connection.execute(statement)):
+            pass
+    connection.executescript(_SQL["create"])
+    return connection
+
+
+def _stored_ids(connection: sqlite3.Connection) -> tuple[int, int]:
+    """Returns the ids of the oldest and of the newest publication, 0 if there are none."""
+    oldest, newest = connection.execute(_SQL["stored_ids"]).fetchone()
+    return oldest or 0, newest or 0
+
+
+def _new_rows(connection: sqlite3.Connection, after_id: int) -> list[tuple[int, str]]:
+    return connection.execute(_SQL["new_rows"], (after_id, ROWS_PER_STEP)).fetchall()
+
+
+def _stream(connection: sqlite3.Connection) -> str:
+    row = connection.execute(_SQL["stream"]).fetchone()
+    return str(row[0]) if row else ""
