@@ -6,11 +6,12 @@ import gc
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
 from wx2mqtt.__main__ import _load_command
-from wx2mqtt.memory import block_imports, pause_collection
+from wx2mqtt.memory import block_imports, pause_collection, return_free_memory, tune_malloc
 
 
 def test_what_is_hidden_cannot_be_imported_within_and_can_after() -> None:
@@ -75,3 +76,10 @@ def test_what_was_created_while_the_collection_was_paused_is_never_visited_again
     assert gc.isenabled()
     assert gc.get_freeze_count() > len(kept)
     gc.unfreeze()
+
+
+def test_free_memory_can_be_returned_at_any_time_and_anywhere() -> None:
+    return_free_memory()
+    with patch("ctypes.CDLL", return_value=object()):  # no glibc
+        return_free_memory()
+        tune_malloc()

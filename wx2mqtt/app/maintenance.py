@@ -11,6 +11,7 @@ import structlog
 
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
+from wx2mqtt.memory import return_free_memory
 from wx2mqtt.store.blobs import MEDIA_FOLDER
 from wx2mqtt.store.folder import DATABASE_NAME, StoreFolder
 from wx2mqtt.store.journal import Journal
@@ -70,7 +71,10 @@ class StorageMaintenance:
         return size
 
     async def run(self) -> None:
-        """Checks the size and prunes until cancelled."""
+        """Checks the size and prunes until cancelled.
+
+        A while after each prune, of which the first is at the start, free memory goes back to the system.
+        """
         seconds_since_pruned = PRUNE_INTERVAL_SECONDS
         while True:
             prune_due = seconds_since_pruned >= PRUNE_INTERVAL_SECONDS
@@ -80,6 +84,8 @@ class StorageMaintenance:
                 seconds_since_pruned += SIZE_CHECK_INTERVAL_SECONDS
             await _log_store_error(self._search_index.extend)
             await asyncio.sleep(SIZE_CHECK_INTERVAL_SECONDS)
+            if not seconds_since_pruned:
+                return_free_memory()
 
     async def check_size(self, *, prune_due: bool) -> bool:
         """Measures the folder, and prunes where `prune_due` or nearly full; returns whether it pruned."""
