@@ -22,8 +22,8 @@ from wx2mqtt.store.records import HistoryQuery, HistoryRow
 # Messages that one read searches for a kind or a text, so that other reads can run in between.
 SCAN_BATCH_ROWS = 2000
 
-# Messages that the search index proposes at a time.
-CANDIDATES = 500
+# Messages that the search index proposes at a time, for each one that is asked for. Most contain the text.
+CANDIDATES_PER_MATCH = 2
 
 _SQL = load_queries("history")
 _ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)  # as `lower` of SQLite does it
@@ -65,9 +65,10 @@ class HistoryQueries(JournalPart):
             return
         oldest_first = _oldest_first(query)
         ids = await self._database.read(partial(self._id_range, first, last))
+        count = CANDIDATES_PER_MATCH * (query.limit + 1)
         while ids:
             candidates = await self._search_index.candidates(
-                storable_text(query.text), ids, CANDIDATES, newest_first=not oldest_first
+                storable_text(query.text), ids, count, newest_first=not oldest_first
             )
             if candidates is None:  # the index was deleted meanwhile
                 rest = await self._database.read(partial(self._seqs_between, ids))
@@ -75,7 +76,7 @@ class HistoryQueries(JournalPart):
                     yield part
                 return
             yield await self._database.read(partial(self._select, query, (first, last), candidates))
-            if len(candidates) < CANDIDATES:
+            if len(candidates) < count:
                 return
             ids = range(candidates[-1] + 1, ids.stop) if oldest_first else range(ids.start, candidates[-1])
 

@@ -1,9 +1,9 @@
 """An index of the texts of messages, so that a search does not read all of them.
 
-It holds the pairs of neighbouring characters of each text, in a file of its own beside the database: words of
-Chinese have mostly two characters, and SQLite's own index of substrings needs three. A search asks it for the
-messages that have all pairs of the text in it, and compares these with the text itself: so the result is the
-same as without an index.
+It holds the characters of each text and the pairs of neighbouring ones, in a file of its own beside the
+database: words of Chinese have mostly two characters, and SQLite's own index of substrings needs three. A
+search asks it for the messages that have all pairs of the text, and compares these with the text itself: so
+the result is the same as without an index.
 
 It follows in the background, when enough messages are new; those are searched one by one until then. It can
 be deleted at any time. Where SQLite has no FTS5, every search reads all messages.
@@ -152,18 +152,16 @@ class SearchIndex:
 
 
 def pairs(text: str) -> set[str]:
-    """Returns the pairs of neighbouring characters of a text, and the last character alone."""
+    """Returns the pairs of neighbouring characters of a text, and each character alone."""
     folded = text.translate(_FOLDED)
-    return {folded[index : index + 2] for index in range(len(folded))}
+    return {folded[index : index + 2] for index in range(len(folded) - 1)} | set(folded)
 
 
 def _expression(text: str) -> str:
     """Returns the FTS5 expression for the messages that have all pairs of `text`."""
-    folded = text.translate(_FOLDED)
-    if len(folded) == 1:
-        return f'"{folded}"*'
-    searched = sorted({folded[index : index + 2] for index in range(len(folded) - 1)})
-    return " AND ".join(f'"{pair}"' for pair in searched[:MAX_SEARCHED_PAIRS])
+    searched = sorted(pairs(text), key=len, reverse=True)  # a pair says more than its characters
+    pair_count = max(1, sum(len(token) == 2 for token in searched))
+    return " AND ".join(f'"{token}"' for token in searched[: min(pair_count, MAX_SEARCHED_PAIRS)])
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -70,7 +70,7 @@ async def seqs(journal: Journal, **query: object) -> tuple[list[int], bool]:
 async def test_it_finds_what_a_search_without_it_finds(
     database: Database, journal: Journal, index: SearchIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("wx2mqtt.store.history.CANDIDATES", 3)
+    monkeypatch.setattr("wx2mqtt.store.history.CANDIDATES_PER_MATCH", 1)
     source = random.Random(5)
     texts = ["".join(source.choices(ALPHABET, k=source.randrange(12))) for _ in range(150)]
     plain, other = Journal(database, "home"), Journal(database, "other")
@@ -89,6 +89,7 @@ async def test_it_finds_what_a_search_without_it_finds(
             {"before": 100},
             {"users": ("wife",)},
             {"kind": "text", "limit": 3},
+            {"limit": 1},
         ):
             assert await seqs(journal, text=word, **more) == await seqs(plain, text=word, **more), (
                 word,
@@ -190,7 +191,7 @@ def spoil(path: Path) -> None:
     path.write_bytes(b"no database" * 1000)
 
 
-def test_a_text_has_its_pairs_and_its_last_character() -> None:
-    assert pairs("A你好") == {"a你", "你好", "好"}
+def test_a_text_has_its_pairs_and_its_characters() -> None:
+    assert pairs("A你好") == {"a你", "你好", "a", "你", "好"}
     assert pairs("") == set()
     assert all(" " not in pair and '"' not in pair for pair in pairs('a "b" c*'))

@@ -1,8 +1,8 @@
 -- seq_range --
--- The seq of the oldest and of the newest stored message.
+-- The seq of the oldest and of the newest stored message; for min and max SQLite would read all of them.
 SELECT
-    (SELECT min(seq) FROM publication WHERE account = ?1 AND seq IS NOT NULL),
-    (SELECT max(seq) FROM publication WHERE account = ?1 AND seq IS NOT NULL);
+    (SELECT seq FROM publication WHERE account = ?1 AND seq IS NOT NULL ORDER BY seq LIMIT 1),
+    (SELECT seq FROM publication WHERE account = ?1 AND seq IS NOT NULL ORDER BY seq DESC LIMIT 1);
 
 -- oldest --
 -- Messages with a seq from ?2 to ?3, the oldest first; an empty kind or text matches every message.
@@ -31,16 +31,17 @@ WHERE account = ?1 AND user = ?7 AND seq IS NOT NULL AND seq BETWEEN ?2 AND ?3
 ORDER BY seq DESC LIMIT ?6;
 
 -- among --
--- Messages among the publications ?6, in one of the chats ?7 or, if that is an empty list, in any.
+-- Messages among the publications ?6, in one of the chats ?7 or, if that is an empty list, in any. The + keeps
+-- SQLite from reading all messages from seq ?2 to ?3.
 SELECT seq, message_id, payload FROM publication
-WHERE id IN (SELECT value FROM json_each(?6)) AND account = ?1 AND seq IS NOT NULL AND seq BETWEEN ?2 AND ?3
+WHERE id IN (SELECT value FROM json_each(?6)) AND +account = ?1 AND +seq BETWEEN ?2 AND ?3
     AND (?4 = '' OR kind = ?4) AND instr(lower(text), ?5)
-    AND (?7 = '[]' OR user IN (SELECT value FROM json_each(?7)))
-ORDER BY seq;
+    AND (?7 = '[]' OR +user IN (SELECT value FROM json_each(?7)))
+ORDER BY +seq;
 
 -- seq_at --
--- The seq of the newest message up to the publication ?2.
-SELECT seq FROM publication WHERE account = ?1 AND seq IS NOT NULL AND id <= ?2 ORDER BY seq DESC LIMIT 1;
+-- The seq of the newest message up to the publication ?2. The + keeps SQLite from reading all up to there.
+SELECT seq FROM publication WHERE account = ?1 AND seq IS NOT NULL AND +id <= ?2 ORDER BY seq DESC LIMIT 1;
 
 -- id_range --
 -- The publications of the first message from seq ?2 on and of the last one up to ?3.
