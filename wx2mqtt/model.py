@@ -5,7 +5,7 @@ Frozen dataclasses and enums. Nothing here does I/O, reads a clock, or depends o
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field
 from enum import StrEnum
 from pathlib import Path
@@ -171,7 +171,8 @@ class QuotedMessage:
 
     `chat` is the topic level of the chat that it is in, `user` that of its sender; it is empty where the
     sender has none. `from_self` is true for a message of the owner or of the bridge; `command_id` is the id
-    of the command that sent it, empty for a message that the owner wrote on the phone.
+    of the command that sent it (of a bundle the first one), empty for a message that the owner wrote on the
+    phone and for a text of the bridge's own.
     """
 
     kind: Kind
@@ -350,6 +351,23 @@ class Command:
     also_wechat: bool = False
 
 
+# Between the texts of a bundle: a paragraph each.
+BUNDLE_SEPARATOR = "\n\n"
+
+# How the ids of the bridge's own texts begin. They have no result topic.
+OWN_TEXT_ID_PREFIX = "wx2mqtt-"
+
+
+def bundle_text(texts: Iterable[str]) -> str:
+    """Returns the text of one message that carries these texts."""
+    return BUNDLE_SEPARATOR.join(texts)
+
+
+def is_own_text(command_id: str) -> bool:
+    """Returns whether a command is a text of the bridge's own."""
+    return command_id.startswith(OWN_TEXT_ID_PREFIX)
+
+
 class Status(StrEnum):
     """The final status of a command (README, "Sending")."""
 
@@ -366,7 +384,7 @@ class Result:
 
     `time` in milliseconds since 1970. `parts` and `parts_sent` count the messages of a text that was split,
     None if it was not. `fallback` is the outcome of the fallback delivery: sent, failed or uncertain; empty
-    without.
+    without. `bundled` is the number of commands that one message carried, None if it carried only this one.
     """
 
     id: str
@@ -381,6 +399,7 @@ class Result:
     parts: int | None = None
     parts_sent: int | None = None
     fallback: str = ""
+    bundled: int | None = None
 
 
 class LoginState(StrEnum):

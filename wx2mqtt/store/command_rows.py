@@ -84,6 +84,8 @@ def command_row(row: sqlite3.Row) -> CommandRow:
         held_reason=row["held"],
         parts_sent=row["parts_sent"],
         fallback=row["fallback"],
+        bundle=row["bundle"],
+        bundle_position=row["bundle_position"],
     )
 
 

@@ -78,15 +78,44 @@ class JournaledCommands(JournalPart):
         return await self._read(_SQL["due"], json_list(skip), limit)
 
     async def mark_started(self, row_id: int) -> None:
-        """Marks the start of an attempt: call this before the request is written."""
+        """Marks the start of an attempt at a command, or at the bundle that it leads.
+
+        Call this before the request is written.
+        """
         await self._mark("begin", _SQL["start_attempt"], row_id)
 
-    async def mark_not_delivered(self, row_id: int) -> None:
-        """Ends an attempt that certainly did not arrive."""
-        await self._mark("not_delivered", _SQL["mark_not_delivered"], row_id)
+    async def start_bundle(self, row_ids: Sequence[int], heading: NewCommand | None) -> list[CommandRow]:
+        """Makes a bundle of commands and marks the start of an attempt at it, in one commit.
+
+        The heading is stored with it and leads it; without one the first command does. Returns the rows of
+        the bundle in the order of its text. Raises `AlreadySettled`, and then nothing is changed.
+        """
+
+        def job(connection: sqlite3.Connection) -> list[CommandRow]:
+            headings = [] if heading is None else self._accept(connection, [heading])
+            members = [*(accepted.row.id for accepted in headings if accepted.row), *row_ids]
+            for position, row_id in enumerate(members):
+                self._change(connection, _SQL["add_to_bundle"], row_id, members[0], position)
+            self._change(connection, _SQL["start_attempt"], members[0])
+            return _rows(connection, _SQL["bundle"], self._account, members[0])
+
+        return await self._database.write("bundle", job)
+
+    async def mark_not_delivered(self, row_id: int, *, is_heading: bool = False) -> None:
+        """Ends an attempt that certainly did not arrive. Gives up its bundle if no attempt is in doubt.
+
+        A heading is then removed with its bundle.
+        """
+
+        def job(connection: sqlite3.Connection) -> None:
+            self._change(connection, _SQL["mark_not_delivered"], row_id)
+            if is_heading:
+                connection.execute(_SQL["remove_heading"], (self._account, row_id))
+
+        await self._database.write("not_delivered", job)
 
     async def mark_uncertain(self, row_id: int) -> None:
-        """Ends an attempt whose request was written and got no answer."""
+        """Ends an attempt, also one at a bundle, whose request was written and got no answer."""
         await self._mark("doubt", _SQL["mark_uncertain"], row_id)
 
     async def settle(
@@ -95,14 +124,17 @@ class JournaledCommands(JournalPart):
         result: Result,
         publications: Sequence[NewPublication],
         next_row_id: int | None = None,
+        bundled: Sequence[tuple[int, Result]] = (),
     ) -> OutboxBatch:
         """Stores the result of a command and enqueues its publications, in one commit; returns their rows.
 
-        The same commit marks the start of an attempt at the command `next_row_id`. Raises `AlreadySettled`,
-        and then nothing is changed.
+        `bundled` are the other commands of its bundle with their results. The same commit marks the start of
+        an attempt at the command `next_row_id`. Raises `AlreadySettled`, and then nothing is changed.
         """
 
         def job(connection: sqlite3.Connection) -> OutboxBatch:
+            for other_id, other_result in bundled:
+                self._settle(connection, other_id, other_result, ())
             stored = self._settle(connection, row_id, result, publications)
             if next_row_id is not None:
                 self._change(connection, _SQL["start_attempt"], next_row_id)
@@ -212,7 +244,7 @@ class JournaledCommands(JournalPart):
             row = self._require_command(connection, command_id)
             if row.state is CommandState.SETTLED:
                 raise BadCommand("bad_request", "command_settled", id=command_id)
-            if row.attempt_open:
+            if row.attempt_open or row.bundle is not None:  # a bundle is repeated as it was
                 raise BadCommand("bad_request", "command_in_flight", id=command_id)
             return self._settle(connection, row.id, result, publications)
 
@@ -259,7 +291,7 @@ class JournaledCommands(JournalPart):
     def _change(
         self, connection: sqlite3.Connection, statement: str, row_id: int, *arguments: object
     ) -> None:
-        if connection.execute(statement, (self._account, row_id, *arguments)).rowcount != 1:
+        if not connection.execute(statement, (self._account, row_id, *arguments)).rowcount:
             raise AlreadySettled
 
     def _settle(

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 from string import ascii_lowercase, ascii_uppercase
 
-from wx2mqtt.model import Kind, QuotedMessage
+from wx2mqtt.model import Kind, QuotedMessage, bundle_text, is_own_text
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import json_list, load_queries, storable_text
 from wx2mqtt.store.records import HistoryQuery, HistoryRow
@@ -142,17 +142,16 @@ class HistoryQueries(JournalPart):
 
 
 def _quoted_message(connection: sqlite3.Connection, values: tuple[str, str]) -> QuotedMessage | None:
-    sent = connection.execute(_SQL["sent_message"], values).fetchone()
-    if sent is not None:
-        command_id, command_text = sent
-        command = json.loads(command_text)
-        text = str(command.get("text") or command.get("name") or "")
+    sent = connection.execute(_SQL["sent_message"], values).fetchall()
+    if sent:
+        commands = [json.loads(command_text) for _, command_text in sent]
+        command_ids = [command_id for command_id, _ in sent if not is_own_text(command_id)]
         return QuotedMessage(
-            kind=Kind(command["kind"]),
-            text=text,
-            chat=str(command["user"]),
+            kind=Kind(commands[0]["kind"]),
+            text=bundle_text(str(command.get("text") or command.get("name") or "") for command in commands),
+            chat=str(commands[0]["user"]),
             from_self=True,
-            command_id=command_id,
+            command_id=command_ids[0] if command_ids else "",
         )
     received = connection.execute(_SQL["received_message"], values).fetchone()
     if received is None:

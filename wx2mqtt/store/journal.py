@@ -82,6 +82,7 @@ class Journal(
         list_commands           a page of commands, the newest first
         get_command             one command by id
         mark_started            an attempt starts
+        start_bundle            an attempt at several texts in one message starts
         mark_not_delivered      the attempt certainly did not arrive
         mark_uncertain          the attempt got no answer
         mark_part_sent          one part of a long text was sent

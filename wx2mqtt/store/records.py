@@ -266,7 +266,8 @@ class CommandRow:
     attempts without an answer, `attempts` counts all. `held_reason` says why WeChat accepted no message
     when the command was due, empty if it was never held. `parts_sent` counts the sent parts of a long
     text; `unanswered` then counts attempts at the next part. `fallback` is begun, sent, failed or
-    uncertain; empty if none was needed.
+    uncertain; empty if none was needed. `bundle` is the row id of the command that leads the bundle in which
+    this one is attempted, None outside of one; `bundle_position` is its place in the text, 0 for the leader.
     """
 
     id: int
@@ -288,6 +289,8 @@ class CommandRow:
     held_reason: str = ""
     parts_sent: int = 0
     fallback: str = ""
+    bundle: int | None = None
+    bundle_position: int = 0
 
     @property
     def recipient(self) -> Recipient:

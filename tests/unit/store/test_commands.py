@@ -529,3 +529,84 @@ async def test_each_backend_has_an_owner_and_a_removed_account_none(
     await removal.delete_rows(journal.account)
     await removal.delete_account(journal.account)
     assert (await journal.open()).owner_ids == {}
+
+
+# bundles
+
+
+async def test_a_bundle_and_its_mark_are_one_commit_with_its_heading(journal: Journal) -> None:
+    rows = await _accept(journal, command("a"), command("b"), command("c"))
+    bundle = await journal.start_bundle([rows[2].id, rows[0].id], command("wx2mqtt-digest-1", replies=()))
+    assert [row.command_id for row in bundle] == ["wx2mqtt-digest-1", "c", "a"]
+    assert {row.bundle for row in bundle} == {bundle[0].id}
+    assert [row.bundle_position for row in bundle] == [0, 1, 2]
+    assert {(row.attempt_open, row.attempts) for row in bundle} == {(True, 1)}
+    assert not (await _row(journal, "b")).attempt_open
+
+
+async def test_of_a_bundle_with_a_settled_command_nothing_is_stored(journal: Journal) -> None:
+    first, second = await _accept(journal, command("a"), command("b"))
+    await journal.settle(second.id, result("b"), ())
+    with pytest.raises(AlreadySettled):
+        await journal.start_bundle([first.id, second.id], command("wx2mqtt-digest-1"))
+    row = await _row(journal, "a")
+    assert (row.bundle, row.attempt_open, row.attempts) == (None, False, 0)
+    assert await journal.get_command("wx2mqtt-digest-1") is None
+
+
+async def test_a_command_is_in_one_bundle_only(journal: Journal) -> None:
+    rows = await _accept(journal, command("a"), command("b"), command("c"))
+    await journal.start_bundle([rows[0].id, rows[1].id], None)
+    with pytest.raises(AlreadySettled):
+        await journal.start_bundle([rows[2].id, rows[1].id], None)
+    assert (await _row(journal, "c")).bundle is None
+
+
+async def test_a_bundle_that_was_not_delivered_is_given_up_with_its_heading(journal: Journal) -> None:
+    rows = await _accept(journal, command("a"), command("b"))
+    heading, *_ = await journal.start_bundle([row.id for row in rows], command("wx2mqtt-digest-1"))
+    await journal.mark_not_delivered(heading.id, is_heading=True)
+    assert await journal.get_command("wx2mqtt-digest-1") is None
+    for row in [await _row(journal, "a"), await _row(journal, "b")]:
+        assert (row.bundle, row.bundle_position, row.attempt_open) == (None, 0, False)
+        assert (row.attempts, row.unanswered) == (1, 0)
+
+
+async def test_a_bundle_in_doubt_stays_one_and_none_of_it_is_dropped(journal: Journal) -> None:
+    rows = await _accept(journal, command("a"), command("b"))
+    leading, _ = await journal.start_bundle([row.id for row in rows], None)
+    await journal.mark_uncertain(leading.id)
+    await journal.mark_started(leading.id)
+    await journal.mark_not_delivered(leading.id)
+    for row in [await _row(journal, "a"), await _row(journal, "b")]:
+        assert (row.bundle, row.unanswered, row.attempts, row.attempt_open) == (leading.id, 1, 2, False)
+        assert row.duplicate_possible
+    with pytest.raises(BadCommand):
+        await journal.drop_command("b", result("b", Status.FAILED), ())
+
+
+async def test_at_start_an_open_bundle_is_in_doubt_as_a_whole(journal: Journal) -> None:
+    rows = await _accept(journal, command("a"), command("b"), command("c"))
+    await journal.start_bundle([rows[0].id, rows[1].id], None)
+    assert [row.command_id for row in await journal.recover_attempts()] == ["a", "b"]
+
+
+async def test_all_results_of_a_bundle_are_one_commit(journal: Journal) -> None:
+    first, second = await _accept(journal, command("a"), command("b"))
+    await journal.start_bundle([first.id, second.id], None)
+    told = [publication("wx/result/a"), publication("wx/result/b")]
+    sent = [result("a", message_id="77"), result("b", message_id="77")]
+    await journal.settle(first.id, sent[0], told, bundled=[(second.id, sent[1])])
+    assert [(await _row(journal, name)).result for name in "ab"] == sent
+    assert await _topics(journal) == ["wx/result/a", "wx/result/b"]
+    with pytest.raises(AlreadySettled):
+        await journal.settle(first.id, sent[0], told, bundled=[(second.id, sent[1])])
+
+
+async def test_a_message_of_a_bundle_counts_once_among_the_last_codes(journal: Journal) -> None:
+    rows = await _accept(journal, command("a"), command("b"), command("c"))
+    await journal.start_bundle([rows[0].id, rows[1].id], None)
+    unseen = [replace(result(name, message_id=None), code="unconfirmed") for name in "ab"]
+    await journal.settle(rows[0].id, unseen[0], (), bundled=[(rows[1].id, unseen[1])])
+    await journal.settle(rows[2].id, result("c"), ())
+    assert sorted(await journal.last_result_codes(10)) == ["ok", "unconfirmed"]

@@ -58,14 +58,34 @@ SELECT * FROM command
 WHERE account = ? AND status IS NULL AND json_extract(command, '$.urgent') ORDER BY id;
 
 -- start_attempt --
-UPDATE command SET open = 1, attempts = attempts + 1 WHERE account = ? AND id = ? AND status IS NULL;
+-- Marks an attempt at the command ?2, or at the bundle that it leads.
+UPDATE command SET open = 1, attempts = attempts + 1
+WHERE account = ?1 AND (id = ?2 OR bundle = ?2) AND status IS NULL;
+
+-- add_to_bundle --
+-- Makes a command the one at position ?4 of the bundle that ?3 leads.
+UPDATE command SET bundle = ?3, bundle_position = ?4
+WHERE account = ?1 AND id = ?2 AND bundle IS NULL AND status IS NULL;
+
+-- bundle --
+-- The commands of the bundle that ?2 leads, in the order of its text.
+SELECT * FROM command WHERE account = ?1 AND bundle = ?2 AND status IS NULL ORDER BY bundle_position;
 
 -- mark_not_delivered --
-UPDATE command SET open = 0 WHERE account = ? AND id = ? AND status IS NULL;
+-- A bundle of which no attempt is in doubt is given up: its commands wait on their own again.
+UPDATE command SET
+    open = 0,
+    bundle = CASE WHEN unknown > 0 THEN bundle END,
+    bundle_position = CASE WHEN unknown > 0 THEN bundle_position ELSE 0 END
+WHERE account = ?1 AND (id = ?2 OR bundle = ?2) AND status IS NULL;
+
+-- remove_heading --
+-- Removes the bridge's own heading ?2, whose bundle was given up.
+DELETE FROM command WHERE account = ?1 AND id = ?2 AND bundle IS NULL AND status IS NULL;
 
 -- mark_uncertain --
 UPDATE command SET open = 0, unknown = unknown + 1, duplicate_possible = 1
-WHERE account = ? AND id = ? AND status IS NULL;
+WHERE account = ?1 AND (id = ?2 OR bundle = ?2) AND status IS NULL;
 
 -- hold --
 -- Holds a command until it can be sent, at most until ?4.
@@ -112,8 +132,9 @@ SELECT command, settled FROM command WHERE account = ?1 AND message_id = ?2 AND 
 SELECT user, time, payload FROM publication WHERE account = ? AND key = ? AND seq IS NOT NULL;
 
 -- newest_results --
--- The results of the commands that were sent last.
-SELECT result FROM command WHERE account = ?1 AND status = 'sent' ORDER BY settled DESC LIMIT ?2;
+-- The results of the messages that were sent last: of a bundle that of its leading command.
+SELECT result FROM command
+WHERE account = ?1 AND status = 'sent' AND bundle_position = 0 ORDER BY settled DESC LIMIT ?2;
 
 -- newest --
 -- A page of commands, the newest first.

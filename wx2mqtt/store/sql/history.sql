@@ -55,8 +55,12 @@ SELECT kind, text, user, payload FROM publication
 WHERE account = ?1 AND seq IS NOT NULL AND message_id = ?2 ORDER BY seq DESC LIMIT 1;
 
 -- sent_message --
--- The command that sent the message ?2, or sent it as a part of a long text.
-SELECT command_id, command FROM command WHERE account = ?1 AND message_id = ?2
+-- The command that sent the message ?2, or sent it as a part of a long text; those of a bundle in the order of its text.
+SELECT command_id, command FROM (
+    SELECT command_id, command FROM command WHERE account = ?1 AND message_id = ?2 ORDER BY bundle_position
+)
 UNION ALL
-SELECT command_id, command FROM command
-WHERE account = ?1 AND part_ids <> ' ' AND instr(part_ids, ' ' || ?2 || ' ') LIMIT 1;
+SELECT command_id, command FROM (
+    SELECT command_id, command FROM command
+    WHERE account = ?1 AND part_ids <> ' ' AND instr(part_ids, ' ' || ?2 || ' ') LIMIT 1
+);
