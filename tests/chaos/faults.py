@@ -140,16 +140,17 @@ def _second_result() -> None:
     from wx2mqtt.bridge.commands.completion import CommandCompletion
     from wx2mqtt.model import Status
 
-    store = CommandCompletion._store_result
+    store = CommandCompletion._store_results
 
-    async def store_and_tell(self: Any, row: Any, result: Any, next_row_id: Any) -> bool:
-        stored = await store(self, row, result, next_row_id)
+    async def store_and_tell(self: Any, results: Any, next_row_id: Any) -> bool:
+        stored = await store(self, results, next_row_id)
+        row, result = results[0]
         if stored and row.id % 5 == 0:
             other = replace(result, status=Status.FAILED, code="internal")
             await self._ctx.publish(self._results.publications(other, row.replies))
         return stored
 
-    _put(CommandCompletion, "_store_result", store_and_tell)
+    _put(CommandCompletion, "_store_results", store_and_tell)
 
 
 def _forgotten_result() -> None:

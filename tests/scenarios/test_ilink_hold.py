@@ -72,15 +72,39 @@ async def test_the_quota_is_counted_by_parts_and_what_it_does_not_let_through_wa
     await home.body("wx/result/me", id="n8")
     await send(home, text=("A sentence of the text. " * 100 + "\n\n") * 2, id="long")
     held = await home.body("wx/event/held", command_id="long")
-    assert held["why"] == "quota_used"
+    assert held["why"] == "reserved"
+    assert (await window(home, left=1, waiting=1))["open"] is True
+    await send(home, text="alarm", id="alarm", urgent=True)
     assert (await window(home, open=False, why="quota_used"))["left"] == 0
     await home.bot.write("more")
     result = await home.body("wx/result/me", id="long")
     assert result["parts"] == result["parts_sent"]
     assert result["parts"] > 1
-    sent = await home.bot.bot_sent(9 + result["parts"])
-    assert "".join("".join(one["text"].split()) for one in sent[9:]) == "Asentenceofthetext." * 200
+    sent = await home.bot.bot_sent(10 + result["parts"])
+    assert "".join("".join(one["text"].split()) for one in sent[10:]) == "Asentenceofthetext." * 200
     assert result["message_id"] == sent[-1]["msg_id"]
+
+
+async def test_what_waited_comes_as_one_message_and_the_window_says_what_is_left(home: ILinkHome):
+    await home.log_in()
+    for number in range(7):
+        await send(home, text=f"text {number}", id=f"n{number}")
+    state = await window(home, open=False, waiting=7)
+    assert state["reserved"] == 0
+    await home.bot.write("hello")
+    results = [await home.body("wx/result/me", id=f"n{number}") for number in range(7)]
+    assert {result["status"] for result in results} == {"sent"}
+    assert {result["bundled"] for result in results} == {7}
+    (message,) = await home.bot.bot_sent(1)
+    assert message["text"] == "\n\n".join(
+        ["7 messages were waiting:", *(f"text {number}" for number in range(7))]
+    )
+    assert {result["message_id"] for result in results} == {message["msg_id"]}
+    state = await window(home, left=9, waiting=0)
+    assert (state["open"], state["reserved"]) == (True, 1)
+    commands = (await home.ask("health"))["data"]
+    assert commands["queues"]["held"] == 0
+    assert {heard.body["id"] for heard in home.ear.on("wx/result/me")} == {f"n{n}" for n in range(7)}
 
 
 async def test_without_patience_the_answer_comes_at_once(home: ILinkHome):

@@ -11,6 +11,7 @@ from typing import Any
 from wx2mqtt.bridge.health import BrokerCounters, CallStatistics, HealthSnapshot
 from wx2mqtt.bridge.login_state import NEEDS, LoginStatus
 from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.bridge.reply_window import WindowForecast
 from wx2mqtt.bridge.view import MessageLine, PeoplePage
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, Command, LoginState, Needs, Result, SendKey, Status
@@ -106,6 +107,7 @@ class PaperView:
         self.test_recipient = "filehelper"
         self.has_owner = True
         self.qr_image = b""
+        self.forecasts: dict[str, WindowForecast] = {}
         self.facts: HealthSnapshot | Exception = seen()
         self.messages: list[MessageLine] = []
         self.rows: list[CommandRow] = []

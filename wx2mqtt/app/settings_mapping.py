@@ -23,6 +23,7 @@ from wx2mqtt.bridge.account_settings import (
     HomeAssistantSettings,
     MediaRules,
     ReceiveFilter,
+    ReplyWindowRules,
     SendRules,
 )
 from wx2mqtt.bridge.media.library import MediaLibrary
@@ -88,6 +89,7 @@ def account_settings(
             after_seconds=account.fallback.after,
             urls=tuple(url.get_secret_value() for url in account.fallback.urls),
         ),
+        reply_window=ReplyWindowRules(bundle=account.ilink.bundle, reserve=account.ilink.reserve),
     )
 
 

@@ -118,6 +118,18 @@ class HoldRules:
     ttl: float = 86_400.0
 
 
+@frozen
+class ReplyWindowRules:
+    """How the messages of a reply window are used.
+
+    With `bundle` several texts share one message where the window takes fewer messages than wait. `reserve`
+    messages of each window are kept for important commands.
+    """
+
+    bundle: bool = True
+    reserve: int = 1
+
+
 def matches_any(user: str, patterns: Collection[str]) -> bool:
     """Whether a topic level is one of the patterns, or matches one as a glob.
 
@@ -210,3 +222,4 @@ class AccountSettings:
     warnings: tuple[str, ...] = ()
     hold: HoldRules = field(default_factory=HoldRules)
     fallback: FallbackRules = field(default_factory=FallbackRules)
+    reply_window: ReplyWindowRules = field(default_factory=ReplyWindowRules)

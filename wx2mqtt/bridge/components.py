@@ -72,7 +72,7 @@ class AccountComponents:
         self.media = MediaService(ctx, self.publisher)
 
         # Retained topics that are made from several components
-        self.windows = ReplyWindowTopics(ctx, self.retained, self.session)
+        self.windows = ReplyWindowTopics(ctx, self.retained, self.session, self.sender.hold_queue)
         self.home_assistant = HomeAssistantDiscovery(ctx, self.retained, inflight, self.windows)
         self.reporter = StatusReporter(ctx, self.counters, self.status, self.windows, self)
 
@@ -121,6 +121,7 @@ class AccountComponents:
         signals.people_stored.connect(self.ctx.people_copy.request)
         signals.people_changed.connect(self._on_people_changed)
         signals.reply_windows_changed.connect(self._on_reply_windows_changed)
+        signals.held_changed.connect(self.windows.refresh)
         signals.send_attempted.connect(self.windows.refresh)
         signals.topic_dropped.connect(self.reporter.publish_dropped)
         signals.health_changed.connect(self.reporter.request_health)
@@ -163,6 +164,8 @@ class AccountComponents:
         self.ctx.backend.set_language(self.ctx.language)
         self.media.wake()
         self.sender.resize_rate_limit()
+        self.sender.recheck()
+        self.windows.refresh()
         self.reporter.publish_info()
 
     # Health

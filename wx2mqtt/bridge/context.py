@@ -119,6 +119,9 @@ class AccountSignals:
     reply_windows_changed: Signal[[]] = field(default_factory=Signal)
     """The reply window of at least one person has changed."""
 
+    held_changed: Signal[[]] = field(default_factory=Signal)
+    """Commands are held from now on, or were held and have ended."""
+
     send_attempted: Signal[[]] = field(default_factory=Signal)
     """A message was handed to WeChat, with whatever outcome."""
 

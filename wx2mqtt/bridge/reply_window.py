@@ -2,6 +2,8 @@
 
 iLink accepts messages only for some time after the person has written, and only a limited number of them.
 Without a login every window is closed. A backend without reply windows gets no such topics.
+
+It is a forecast as well: how many messages are left, how many of these are reserved, how many commands wait.
 """
 
 from __future__ import annotations
@@ -10,16 +12,18 @@ import asyncio
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
+from typing import Protocol
 
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.retained import RetainedPublisher
 from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.clock import now_ms, rfc3339
-from wx2mqtt.model import ChatKind, Json, LoginState, ReplyWindow
+from wx2mqtt.model import ChatKind, Json, LoginState, PersonId, ReplyWindow
 from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.mqtt.topics import JSON_TYPE
 from wx2mqtt.store.records import Person
+from wx2mqtt.values import frozen
 
 # Windows are computed at least this often: the system clock may have been set.
 RECHECK_INTERVAL_SECONDS = 60.0
@@ -40,10 +44,49 @@ _LOGGED_IN_STATES = frozenset({LoginState.ONLINE, LoginState.INTERRUPTED})
 _UNDECIDED_STATES = frozenset({LoginState.STARTING, LoginState.STOPPED})
 
 
+class HeldCommands(Protocol):
+    """The commands that wait for a reply window (`commands/hold.py`)."""
+
+    def reserved(self, window: ReplyWindow) -> int:
+        """Returns how many of the messages that are left are reserved."""
+
+    def held_count_of(self, person: PersonId) -> int:
+        """Returns the number of held commands for one person."""
+
+
+@frozen
+class WindowForecast:
+    """The reply window of one person, and what can be sent in it.
+
+    `reserved` is the number of messages that only important commands may use, None where the number of those
+    that are left is unknown. `waiting` is the number of held commands.
+    """
+
+    window: ReplyWindow
+    reserved: int | None
+    waiting: int
+
+    def body(self) -> Mapping[str, Json]:
+        """Returns the fields as they are published; unknown ones are absent."""
+        window = self.window
+        body: dict[str, Json] = {"open": window.open}
+        if window.until is not None:
+            body["until"] = rfc3339(window.until)
+        if window.remaining is not None:
+            body |= {"left": window.remaining, "reserved": self.reserved}
+        return {**body, "waiting": self.waiting, "why": window.reason}
+
+
 class ReplyWindowTopics:
     """The reply windows of one account. Emits `reply_windows_changed` when one has changed."""
 
-    def __init__(self, ctx: AccountContext, retained: RetainedPublisher, session: LoginSession) -> None:
+    def __init__(
+        self,
+        ctx: AccountContext,
+        retained: RetainedPublisher,
+        session: LoginSession,
+        held_commands: HeldCommands,
+    ) -> None:
         self._account = ctx.name
         self._topics = ctx.topics
         self._backend = ctx.backend
@@ -51,7 +94,8 @@ class ReplyWindowTopics:
         self._changed = ctx.signals.reply_windows_changed
         self._retained = retained
         self._session = session
-        self._published: dict[str, ReplyWindow] = {}
+        self._held_commands = held_commands
+        self._published: dict[str, WindowForecast] = {}
         self._backend_loaded = False
         self._refresh_event = asyncio.Event()
 
@@ -65,18 +109,23 @@ class ReplyWindowTopics:
         """The people whose window is published, sorted."""
         return tuple(sorted(self._published))
 
+    @property
+    def forecasts(self) -> Mapping[str, WindowForecast]:
+        """What is published, by the topic level of the person."""
+        return self._published
+
     def refresh(self) -> None:
-        """Computes the windows soon: a message was received or sent, or the login has changed."""
+        """Computes the windows soon: a message was received, sent or held, or the login has changed."""
         if self.supported:
             self._refresh_event.set()
 
     def directory_entries(self, levels: Collection[str] | None = None) -> list[DirectoryEntry]:
         """Returns the directory, or the part of it with these levels, with the window of each person."""
         entries = self._registry.directory(levels)
-        if not self._published:
-            return entries
+        published = self._published
         return [
-            replace(entry, window=reply_window_body(self._published.get(entry.user))) for entry in entries
+            replace(entry, window=published[entry.user].body()) if entry.user in published else entry
+            for entry in entries
         ]
 
     async def run(self) -> None:
@@ -96,7 +145,7 @@ class ReplyWindowTopics:
         self._backend_loaded |= state is LoginState.ONLINE
         if not self.supported or not self._is_decided(state):
             return
-        windows = {person.level: self._window_of(person, state) for person in self._friends()}
+        windows = {person.level: self._forecast_of(person, state) for person in self._friends()}
         if windows == self._published:
             return
         for user, window in windows.items():
@@ -128,29 +177,25 @@ class ReplyWindowTopics:
             window = self._backend.reply_window(person.handle)
         return LOGGED_OUT_WINDOW if window is None else window
 
-    def _publish(self, user: str, window: ReplyWindow) -> None:
+    def _forecast_of(self, person: Person, state: LoginState) -> WindowForecast:
+        window = self._window_of(person, state)
+        return WindowForecast(
+            window=window,
+            reserved=None if window.remaining is None else self._held_commands.reserved(window),
+            waiting=self._held_commands.held_count_of(person.id),
+        )
+
+    def _publish(self, user: str, forecast: WindowForecast) -> None:
         body: dict[str, Json] = {"schema": 1, "account": self._account, "user": user}
-        body |= {**reply_window_body(window), "time": rfc3339(now_ms())}
+        body |= {**forecast.body(), "time": rfc3339(now_ms())}
         self._retained.set(self._topics.window(user), encode(body), JSON_TYPE)
 
     def _seconds_until_change(self) -> float:
         """Returns the seconds until the next window ends, at most `RECHECK_INTERVAL_SECONDS`."""
         now = now_ms()
         waits = [
-            max(MIN_WAIT_SECONDS, (window.until - now) / 1000 + END_MARGIN_SECONDS)
-            for window in self._published.values()
-            if window.until is not None
+            max(MIN_WAIT_SECONDS, (forecast.window.until - now) / 1000 + END_MARGIN_SECONDS)
+            for forecast in self._published.values()
+            if forecast.window.until is not None
         ]
         return min([RECHECK_INTERVAL_SECONDS, *waits])
-
-
-def reply_window_body(window: ReplyWindow | None) -> Mapping[str, Json]:
-    """Returns the fields of a window as they are published; unknown ones are absent."""
-    if window is None:
-        return {}
-    body: dict[str, Json] = {"open": window.open}
-    if window.until is not None:
-        body["until"] = rfc3339(window.until)
-    if window.remaining is not None:
-        body["left"] = window.remaining
-    return {**body, "why": window.reason}

@@ -15,6 +15,7 @@ from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import matching_entries
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.people.topic_names import FILEHELPER
+from wx2mqtt.bridge.reply_window import WindowForecast
 from wx2mqtt.bridge.requests.history import HistoryRequest
 from wx2mqtt.model import ChatKind, Json
 from wx2mqtt.mqtt.broker import Delivery
@@ -86,6 +87,11 @@ class AccountView:
     def qr_image(self) -> bytes:
         """The PNG of the QR code to scan; empty without one."""
         return self._components.status.qr_image
+
+    @property
+    def forecasts(self) -> Mapping[str, WindowForecast]:
+        """The reply windows and what can be sent in them, by topic level."""
+        return self._components.windows.forecasts
 
     async def snapshot(self) -> HealthSnapshot:
         """Returns all facts about the health of the account. Raises `StoreError`."""

@@ -76,6 +76,10 @@ BRIDGE_MESSAGES: Catalogue = {
         "WeChat takes about ten messages for each one that '{user}' writes, and they are used up",
         "“{user}”每发来一条消息,微信大约只接受十条,现已用完",
     ),
+    "shut_reserved": (
+        "the messages that WeChat still takes for '{user}' are kept for what is urgent (ilink.reserve)",
+        "微信还能接受的发给“{user}”的消息留给紧急内容(ilink.reserve)",
+    ),
     "shut_rate_limited": (
         "WeChat says that this was too often; it wants a pause before the next message to '{user}'",
         "微信提示操作过于频繁;再次发给“{user}”之前需要暂停",
@@ -100,10 +104,15 @@ BRIDGE_MESSAGES: Catalogue = {
         "WeChat takes no more until '{user}' writes to the bot again; then it is sent",
         "在“{user}”再给机器人发一条消息之前,微信不再接受;发来后即会发送",
     ),
+    "hint_reserved": (
+        "the last messages are kept for what is urgent until '{user}' writes to the bot again; then it is sent",
+        "在“{user}”再给机器人发一条消息之前,最后几条消息留给紧急内容;发来后即会发送",
+    ),
     "hint_rate_limited": (
         "nothing is to be done: WeChat wants a pause, and then it is sent to '{user}'",
         "无需操作:微信要求暂停,稍后即会发给“{user}”",
     ),
+    "digest_heading": ("{count} messages were waiting:", "等待中的消息共 {count} 条:"),
     "fallback_sent": ("it went by the other way (fallback)", "已通过备用途径(fallback)发出"),
     "fallback_failed": (
         "the other way (fallback) failed as well; the log says why",

@@ -249,6 +249,11 @@ PAGE_MESSAGES: Catalogue = {
     "failed_today": ("Commands that failed today", "今天失败的命令"),
     "messages": ("Messages ever published", "累计消息数"),
     "store": ("Store", "存储"),
+    "window": ("Messages to {user}", "发给 {user} 的消息"),
+    "window_open": ("{left} more until {time}", "{time} 之前还可发 {left} 条"),
+    "window_reserved": (", {reserved} of them only for what is urgent", ",其中 {reserved} 条只供紧急内容"),
+    "window_shut": ("none before they write", "对方发来消息之前不能发送"),
+    "window_waiting": ("; {waiting} waiting", ";{waiting} 条在等待"),
     "of_limit": ("{size} of {limit}", "{size},上限 {limit}"),
     "started": ("Running since", "启动时间"),
     # messages

@@ -77,7 +77,7 @@ def event_body(
 
 
 def result_body(result: Result, account: str) -> dict[str, Json]:
-    """Builds a result with all keys, null where unknown; `parts` and `fallback` only where they apply."""
+    """Builds a result with all keys, null where unknown; parts, bundle and fallback only where they apply."""
     body: dict[str, Json] = {
         "schema": 1,
         "account": account,
@@ -93,6 +93,8 @@ def result_body(result: Result, account: str) -> dict[str, Json]:
     }
     if result.parts is not None:
         body |= {"parts": result.parts, "parts_sent": result.parts_sent}
+    if result.bundled is not None:
+        body["bundled"] = result.bundled
     return {**body, "fallback": result.fallback} if result.fallback else body
 
 

@@ -153,6 +153,7 @@ def _result() -> Schema:
         {
             "parts": integer("messages that a long text became", 1),
             "parts_sent": nullable(integer("of them")),
+            "bundled": integer("commands that this message carried together", 2),
             "fallback": nonempty_string("what became of the other way"),
         },
     )

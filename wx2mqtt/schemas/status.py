@@ -38,10 +38,12 @@ REPLY_WINDOW_KEYS: dict[str, Schema] = {
         ),
         "what shuts it; empty while it is open",
     ),
+    "waiting": integer("commands that are held for this person"),
 }
 _OPTIONAL_WINDOW_KEYS: dict[str, Schema] = {
     "until": timestamp("when it closes, or opens again by itself"),
     "left": integer("messages that WeChat still takes"),
+    "reserved": integer("of these, kept for what is urgent or of high priority"),
 }
 
 

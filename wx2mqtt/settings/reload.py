@@ -12,6 +12,8 @@ LIVE_KEYS: tuple[str, ...] = (
     "accounts.*.contacts",
     "accounts.*.send.*",
     "accounts.*.hold.*",
+    "accounts.*.ilink.bundle",
+    "accounts.*.ilink.reserve",
     "accounts.*.fallback.*",
     "accounts.*.receive.*",
     "accounts.*.media.*",

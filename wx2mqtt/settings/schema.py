@@ -99,6 +99,8 @@ Folders = Annotated[tuple[Path, ...], BeforeValidator(_one_or_many), _TEXTS]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_one_or_many), _TEXTS]
 Count = Annotated[int, BeforeValidator(_whole_number), Field(ge=0)]
 Positive = Annotated[int, BeforeValidator(_whole_number), Field(ge=1)]
+Reserve = Annotated[int, BeforeValidator(_whole_number), Field(ge=0, le=9)]
+"""Of the ten messages that a person's message allows at iLink."""
 KeepaliveSeconds = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=65535)]
 """Whole seconds that fit into the 16 bits of MQTT's keep-alive."""
 Topic = Annotated[str, AfterValidator(_topic)]
@@ -199,6 +201,10 @@ class ILink(Section):
 
     hosts: Hosts = Field((), description="further hosts to which WeChat may redirect the bridge")
     typing: bool = Field(default=False, description="show 'typing' before a message")
+    bundle: bool = Field(
+        default=True, description="several texts in one message where WeChat takes fewer than wait"
+    )
+    reserve: Reserve = Field(1, description="messages of a window that are kept for urgent commands")
 
 
 class Pin(Section):

@@ -9,6 +9,7 @@ from typing import Protocol
 from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.bridge.health import CallStatistics, HealthSnapshot
 from wx2mqtt.bridge.login_state import LoginStatus
+from wx2mqtt.bridge.reply_window import WindowForecast
 from wx2mqtt.bridge.view import MessageLine, PeoplePage
 from wx2mqtt.errors import Problem
 from wx2mqtt.mqtt.topics import Topics
@@ -33,6 +34,8 @@ class AccountReader(Protocol):
     def test_recipient(self) -> str: ...
     @property
     def qr_image(self) -> bytes: ...
+    @property
+    def forecasts(self) -> Mapping[str, WindowForecast]: ...
 
     async def snapshot(self) -> HealthSnapshot: ...
     async def recent_messages(self, limit: int) -> list[MessageLine]: ...

@@ -62,7 +62,7 @@ class Capabilities:
     - `actions`: those that `perform` supports.
     - `recall_seconds`: how long a message can be recalled.
     - `has_reply_window`: WeChat accepts messages only for some time after a person wrote
-      (`Backend.reply_window`).
+      (`Backend.reply_window`), and at most `reply_quota` of them.
     - `part_limit`: the number of characters above which a text must be split, or None.
     - `product_name`: the model of the device in Home Assistant.
     - `has_filehelper`: the chat `filehelper` always exists.
@@ -78,6 +78,7 @@ class Capabilities:
     actions: frozenset[type[Action]] = frozenset()
     recall_seconds: float = 0.0
     has_reply_window: bool = False
+    reply_quota: int = 0
     part_limit: int | None = None
     product_name: str = "WeChat"
     has_filehelper: bool = False

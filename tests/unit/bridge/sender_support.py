@@ -7,6 +7,7 @@ import contextlib
 import json
 from collections import deque
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,14 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.contexts import context, settings
 from tests.unit.bridge.outgoing import CAPABILITIES
 from tests.unit.bridge.phone import Phone
-from wx2mqtt.bridge.account_settings import FallbackRules, HoldRules
+from wx2mqtt.bridge.account_settings import FallbackRules, HoldRules, ReplyWindowRules
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.sender import CommandSender
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.bridge.journaled import new_key
+from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BackendError, WindowClosed
 from wx2mqtt.model import (
     ChatKind,
@@ -37,7 +39,10 @@ from wx2mqtt.model import (
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.records import NewCommand
+from wx2mqtt.store.records import CommandRow, NewCommand
+from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES as BOT_CAPABILITIES
+from wx2mqtt.wechat.ilink.protocol.endpoints import MAX_REPLIES_PER_MESSAGE
+from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
 
 NOW = 1_795_600_000_000
 
@@ -94,6 +99,7 @@ class Room:
         self.echoes = EchoFilter()
         self.per_minute, self.burst = 0.0, 1
         self.hold, self.fallback = HoldRules(), FallbackRules()
+        self.reply_window = ReplyWindowRules()
         self.ctx: AccountContext
         self.sender: CommandSender
         self._settled = asyncio.Event()
@@ -108,7 +114,11 @@ class Room:
             backend=self.wire,
             registry=self.phone.identity,
             settings=settings(
-                per_minute=self.per_minute, burst=self.burst, hold=self.hold, fallback=self.fallback
+                per_minute=self.per_minute,
+                burst=self.burst,
+                hold=self.hold,
+                fallback=self.fallback,
+                reply_window=self.reply_window,
             ),
         )
         ctx.signals.outbox_changed.connect(lambda _batch: self._settled.set())
@@ -212,6 +222,74 @@ class Room:
             text=text,
             time=time,
         )
+
+
+class BotRoom(Room):
+    """A room whose account is a bot, with its real reply window to the wife; `now` is the clock of WeChat."""
+
+    def __init__(self, made: Room) -> None:
+        self.__dict__.update(made.__dict__)
+        self.wire.capabilities = BOT_CAPABILITIES
+        self.wire.send = self._send  # type: ignore[method-assign]
+        self.wire.reply_window = self._window  # type: ignore[method-assign]
+        self.chat = ChatWindow()
+        self.now = now_ms()
+
+    def _window(self, handle: Handle) -> ReplyWindow | None:
+        return self.chat.reply_window(self.now) if handle == self.phone.handle("wife") else None
+
+    async def _send(self, draft: Draft, key: Any) -> Receipt:
+        receipt = await type(self.wire).send(self.wire, draft, key)
+        if draft.chat == self.phone.handle("wife"):
+            self.chat = self.chat.with_sent(self.now)
+        return receipt
+
+    def writes(self) -> None:
+        """She writes."""
+        self.now += 1
+        self.chat = self.chat.with_message(self.now, "token")
+        self.sender.recheck()
+
+    def leave(self, messages: int) -> None:
+        """The window is open, and so many messages are left."""
+        self.now += 1
+        self.chat = ChatWindow(last_wrote=self.now, sent=(self.now,) * (MAX_REPLIES_PER_MESSAGE - messages))
+
+    def asked(self, text: str = "", *, ttl: float = 600.0, **more: Any) -> Any:
+        """A command to her."""
+        new = self.command("wife", text, ttl=ttl, accepted=now_ms())
+        return replace(new, command=replace(new.command, **more))
+
+    async def accept_together(self, *texts: str, **more: Any) -> None:
+        """Accepts commands in one commit; the sender sees all of them before it sends the first."""
+        await self.accept(*(self.asked(text, **more) for text in texts))
+
+    async def results(self, *ids: str) -> list[Result]:
+        return [await self.result(command_id) for command_id in ids]
+
+    async def stored(self, command_id: str) -> CommandRow:
+        row = await self.journal.get_command(command_id)
+        assert row is not None
+        return row
+
+    async def until_stored(self, command_id: str, holds: Callable[[CommandRow], bool]) -> CommandRow:
+        """The command as the journal has it, once it is like that."""
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
+            row = await self.stored(command_id)
+            while not holds(row):
+                row = await self.stored(command_id)
+        return row
+
+    async def wait_until_in_doubt(self, command_id: str) -> CommandRow:
+        return await self.until_stored(command_id, lambda row: row.unanswered > 0)
+
+    async def wait_until_held(self, count: int) -> None:
+        await self.until(lambda: self.sender.held_count == count)
+
+    async def hold_texts(self, *texts: str, **more: Any) -> None:
+        """She has not written yet: these wait."""
+        await self.accept_together(*texts, **more)
+        await self.wait_until_held(len(texts))
 
 
 @contextlib.asynccontextmanager

@@ -18,7 +18,7 @@ from wx2mqtt.bridge.reply_window import ReplyWindowTopics
 from wx2mqtt.bridge.requests.dispatcher import ActionHandler, SizedHandler
 from wx2mqtt.bridge.requests.handlers import AccountRequests
 from wx2mqtt.clock import now_ms
-from wx2mqtt.model import Handle, LoginState, ReplyWindow
+from wx2mqtt.model import Handle, LoginState, PersonId, ReplyWindow
 
 OPEN = ReplyWindow(open=True, until=now_ms() + 10**7, remaining=9)
 
@@ -40,10 +40,18 @@ class Desk:
         ctx.signals.reply_windows_changed.connect(self.told.set)
         session: Any = SimpleNamespace(login=SimpleNamespace(state=LoginState.ONLINE))
         self.session = session
-        self.windows = ReplyWindowTopics(ctx, retained, session)
+        self.held: dict[PersonId, int] = {}
+        hold_queue: Any = self
+        self.windows = ReplyWindowTopics(ctx, retained, session, hold_queue)
 
     def reply_window(self, _handle: Handle) -> ReplyWindow:
         return self.now
+
+    def reserved(self, window: ReplyWindow) -> int:
+        return min(1, window.remaining or 0)
+
+    def held_count_of(self, person: PersonId) -> int:
+        return self.held.get(person, 0)
 
     def set(self, topic: str, payload: bytes, _content_type: str) -> None:
         self.said.append((topic, payload))
@@ -66,6 +74,18 @@ async def test_it_is_published_once_until_it_changes(desk: Desk):
     assert (first["open"], first["left"], first["why"], first["user"]) == (True, 9, "", "wife")
     assert (second["open"], second["left"], second["why"]) == (False, 0, "quota_used")
     assert "until" not in second
+
+
+async def test_it_says_what_is_kept_and_how_many_wait(desk: Desk):
+    desk.windows.publish_changes()
+    person = desk.phone.identity.by_level("wife")
+    assert person is not None
+    desk.held[person.id] = 3
+    desk.windows.publish_changes()
+    first, second = desk.bodies()
+    assert (first["left"], first["reserved"], first["waiting"]) == (9, 1, 0)
+    assert (second["left"], second["reserved"], second["waiting"]) == (9, 1, 3)
+    assert desk.windows.forecasts["wife"].waiting == 3
 
 
 async def test_the_window_of_who_is_gone_is_taken_back(desk: Desk):

@@ -29,6 +29,10 @@ def test_an_unchanged_file_changes_nothing():
         ),
         ({"accounts": {"home": {"contacts": {"wife": {"remark": "x"}}}}}, ["accounts.home.contacts"]),
         ({"accounts": {"home": {"hold": {"max": 1}}}}, ["accounts.home.hold.max"]),
+        (
+            {"accounts": {"home": {"ilink": {"bundle": False, "reserve": 0}}}},
+            ["accounts.home.ilink.bundle", "accounts.home.ilink.reserve"],
+        ),
         ({"accounts": {"home": {"fallback": {"after": "5s"}}}}, ["accounts.home.fallback.after"]),
         (
             {"accounts": {"home": {"fallback": {"urls": ["mailto://a@example.org"]}}}},

@@ -4,7 +4,8 @@
 `url` is fetched before: no attempt is open meanwhile, so that a failed fetch is simply repeated
 (`bridge/attachments.py` and `external/url_fetch.py` do the transfer).
 
-`ImmediateStarts` marks the attempt of a command that can be sent at once in the commit that accepts it.
+`AttemptMarks` stores the begin and the end of an attempt. `ImmediateStarts` marks the attempt of a command
+that can be sent at once in the commit that accepts it.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from typing import TypeVar
 
 import structlog
 
+from wx2mqtt.aio import retry_until_stored
+from wx2mqtt.bridge.commands.bundles import AttemptPlan, bundles_of
 from wx2mqtt.bridge.commands.completion import CommandCompletion
-from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
+from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues, is_heading
 from wx2mqtt.bridge.commands.rate_limit import SendLimits, back_off
 from wx2mqtt.bridge.commands.resolver import BackendRequest, ChatKey, CommandResolver
 from wx2mqtt.bridge.context import AccountContext
@@ -25,7 +28,7 @@ from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BackendError, BadCommand, OutcomeUnknown, StoreError
 from wx2mqtt.external.http import TemporarilyUnavailable, TransferBroken
-from wx2mqtt.model import ActionResult, Draft, Recall, Receipt
+from wx2mqtt.model import ActionResult, Draft, Kind, Recall, Receipt, bundle_text
 from wx2mqtt.store.command_rows import new_row
 from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.records import AcceptOutcome, AcceptResult, CommandRow, NewCommand
@@ -34,6 +37,9 @@ log = structlog.get_logger(__name__)
 
 # After so many messages in a row without a message id the recipients may not see them (ilink 10.1.5).
 UNCONFIRMED_WARNING_COUNT = 3
+
+# No login delivers the echo of a sent message later than this.
+ECHO_DEADLINE_MS = 86_400_000
 
 # The largest number of urls that are fetched at the same time.
 MAX_CONCURRENT_FETCHES = 8
@@ -73,6 +79,13 @@ class SendAttempts:
             (index for index, code in enumerate(codes) if code == "ok"), len(codes)
         )
 
+    async def recover_echoes(self) -> None:
+        """Expects the echoes of attempts without an answer of the previous process. Raises `StoreError`."""
+        for members in bundles_of(await self._journal.list_unanswered(now_ms() - ECHO_DEADLINE_MS)):
+            # `unanswered` lacks the last attempt of an uncertain command
+            for _ in range(members[0].attempts):
+                self.expect_late_echo(members)
+
     async def prepare(self, request: BackendRequest) -> None:
         """Uploads the file of a message, which delivers nothing yet. Raises `BackendError`."""
         if isinstance(request, Draft) and request.attachment is not None:
@@ -111,13 +124,17 @@ class SendAttempts:
             log.exception("send failed", command=row.command_id)
             return OutcomeUnknown()
 
-    def expect_late_echo(self, row: CommandRow) -> None:
+    def expect_late_echo(self, members: Sequence[CommandRow]) -> None:
         """Makes the echo filter drop the echo of an attempt of the previous process, which may still arrive.
 
-        When it was made is not stored: after the acceptance of its command, and before its result.
+        `members` are the command, or those of its bundle in the order of its text. When the attempt was made
+        is not stored: after the acceptance of its command, and before its result.
         """
+        row = members[0]
         chat = self._resolver.chat_of(row)
         echo = self._resolver.expected_echo(row)
+        if len(members) > 1:
+            echo = Kind.TEXT, bundle_text(member.command.text for member in members)
         if chat is not None and echo is not None:
             ended = row.result.time if row.result else now_ms()
             size = row.blob.size if row.blob else None
@@ -126,6 +143,50 @@ class SendAttempts:
     def _add_unanswered(self, draft: Draft, row: CommandRow, started_at: int) -> None:
         size = row.blob.size if row.blob else None
         self._echoes.add_unanswered(draft.chat, draft.kind, draft.text, started_at, now_ms(), size=size)
+
+
+class AttemptMarks:
+    """Stores the begin and the end of attempts, each in one commit, and brings the queues up to date.
+
+    The row is that of a command, or of the leading one of a bundle. All methods raise `AlreadySettled`.
+    """
+
+    def __init__(self, ctx: AccountContext, queues: ChatQueues) -> None:
+        self._journal = ctx.journal
+        self._queues = queues
+
+    async def start(self, plan: AttemptPlan) -> CommandRow:
+        """Marks the begin of an attempt, before its request is written; returns the leading command."""
+        row = plan.rows[0]
+        if not plan.is_new_bundle:
+            await retry_until_stored(lambda: self._journal.mark_started(row.id))
+            return row
+        row_ids = [row.id for row in plan.rows]
+        stored = await retry_until_stored(lambda: self._journal.start_bundle(row_ids, plan.heading))
+        self._queues.set_bundle(stored)
+        return stored[0]
+
+    async def end_not_delivered(self, queue: ChatQueue, row: CommandRow) -> None:
+        """Marks the end of an attempt that certainly delivered nothing."""
+        is_given_up = row.bundle is not None and not row.unanswered
+        has_heading = is_given_up and is_heading(row)
+        await retry_until_stored(lambda: self._journal.mark_not_delivered(row.id, is_heading=has_heading))
+        if is_given_up:
+            self._queues.release_bundle(queue.members_of(row))
+
+    async def end_uncertain(self, queue: ChatQueue, row: CommandRow) -> None:
+        """Marks the end of an attempt without an answer."""
+        await retry_until_stored(lambda: self._journal.mark_uncertain(row.id))
+        for member in queue.members_of(row):
+            current = self._queues.current_row(member)
+            unanswered = row.unanswered + 1
+            self._queues.replace_row(replace(current, unanswered=unanswered, duplicate_possible=True))
+
+    async def end_part_sent(self, row: CommandRow, message_id: str) -> None:
+        """Marks the end of an attempt that delivered the next part of a long text."""
+        await retry_until_stored(lambda: self._journal.mark_part_sent(row.id, message_id))
+        current = self._queues.current_row(row)
+        self._queues.replace_row(replace(current, parts_sent=row.parts_sent + 1, unanswered=0))
 
 
 class ImmediateStarts:
@@ -200,6 +261,7 @@ class ImmediateStarts:
             and self._limits.resolver.chat_of(row) is not None
             and self._queues.would_be_first(row)
             and self._limits.seconds_until_allowed(row) <= 0
+            and self._limits.hold_queue.messages_left(row) != 1  # others may have to share the last message
         )
 
 
@@ -212,17 +274,16 @@ class UrlPrefetch:
         self._completion = completion
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_FETCHES)
 
-    async def fetch_first(self, queue: ChatQueue, seconds: float) -> BadCommand | None:
-        """Fetches the file of the first command within `seconds`; pauses the queue after a failure.
+    async def fetch(self, queue: ChatQueue, row: CommandRow, seconds: float) -> BadCommand | None:
+        """Fetches the file of a command within `seconds`; pauses the queue after a failure.
 
         Returns the reason if the command must be rejected, else None.
         """
-        row = queue.first
         try:
             async with self._slots:
                 fetched = await self._resolver.fetch(row, seconds)
         except AlreadySettled:
-            await self._completion.finish_already_settled(row)
+            await self._completion.finish_already_settled([row])
         except TemporarilyUnavailable as error:
             failures = queue.record_fetch_failure(row, error)
             if isinstance(error, TransferBroken) and failures >= MAX_TRANSFER_ATTEMPTS:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -42,22 +44,27 @@ class CommandCompletion:
         self.result_counts: Counter[tuple[str, str]] = Counter()
         self.sent_counts: Counter[str] = Counter()
 
-    async def settle(self, row: CommandRow, result: Result, next_row: CommandRow | None) -> bool:
-        """Stores the result of a command, and marks the attempt of `next_row` in the same commit.
+    async def settle(self, results: Sequence[tuple[CommandRow, Result]], next_row: CommandRow | None) -> bool:
+        """Stores the result of a command, or those of a bundle, and marks the attempt of `next_row`.
 
-        Returns whether that attempt is marked: the owner may have dropped either command meanwhile.
+        All this is one commit. Returns whether that attempt is marked: the owner may have dropped either
+        command meanwhile.
         """
-        row = replace(row, replies=self._queues.replies_to(row))  # new reply targets may have been added
-        result = result_of_parts(row, result, len(self._resolver.parts_of(row)))
-        is_next_started = next_row is not None and await self._store_result(row, result, next_row.id)
-        if not is_next_started and not await self._store_result(row, result, None):
-            await self.finish_already_settled(row)
+        finished = [self._with_current_replies(row, result) for row, result in results]
+        is_next_started = next_row is not None and await self._store_results(finished, next_row.id)
+        if not is_next_started and not await self._store_results(finished, None):
+            await self.finish_already_settled([row for row, _ in finished])
             return False
-        await self._publish_late_answers(row, result)
-        self._queues.remove(row)
-        self.result_counts[str(result.status), result.code] += 1
-        self.sent_counts[row.command.kind] += result.status is Status.SENT
+        for row, result in finished:
+            await self._publish_late_answers(row, result)
+            self.remove_settled(row, result)
+            self.sent_counts[row.command.kind] += result.status is Status.SENT
         return is_next_started
+
+    def _with_current_replies(self, row: CommandRow, result: Result) -> tuple[CommandRow, Result]:
+        """Returns a command with the reply targets that were added meanwhile, and its whole result."""
+        row = replace(row, replies=self._queues.replies_to(row))
+        return row, result_of_parts(row, result, len(self._resolver.parts_of(row)))
 
     def other_account_result(self, row: CommandRow) -> tuple[Result, tuple[NewPublication, ...]]:
         """Returns the result of a command that waited for another owner, and its publications.
@@ -75,24 +82,40 @@ class CommandCompletion:
         return result, self._results.publications(result, row.replies)
 
     def remove_settled(self, row: CommandRow, result: Result) -> None:
-        """Removes a command that was settled together with others, and counts its result."""
+        """Removes a command whose result is stored, and counts that."""
         self._queues.remove(row)
         self.result_counts[str(result.status), result.code] += 1
+        if row.held_reason:
+            self._ctx.signals.held_changed.emit()
 
-    async def finish_already_settled(self, row: CommandRow) -> None:
-        """Removes a command that has a result already, since the owner dropped it or it was repeated late."""
-        log.info("command has its result already", command=row.command_id)
-        stored = await retry_until_stored(lambda: self._journal.get_command(row.command_id))
-        if stored is not None and stored.result is not None:
-            await self._publish_late_answers(replace(row, replies=()), stored.result)
-        self._queues.remove(row)
+    async def finish_already_settled(self, rows: Sequence[CommandRow]) -> None:
+        """Removes commands that have their result already, since the owner dropped them or came late.
 
-    async def _store_result(self, row: CommandRow, result: Result, next_row_id: int | None) -> bool:
-        """Returns False where the owner has dropped this command or the next one."""
-        publications = self._results.publications(result, row.replies)
+        One without a result stays: another one of its bundle has one.
+        """
+        for command_id, row in {row.command_id: row for row in rows}.items():
+            stored = await retry_until_stored(partial(self._journal.get_command, command_id))
+            if stored is not None and stored.result is None:
+                continue
+            log.info("command has its result already", command=command_id)
+            if stored is not None and stored.result is not None:
+                await self._publish_late_answers(replace(row, replies=()), stored.result)
+            self._queues.remove(row)
+
+    async def _store_results(
+        self, results: Sequence[tuple[CommandRow, Result]], next_row_id: int | None
+    ) -> bool:
+        """Returns False where the owner has dropped one of these commands or the next one."""
+        (leading, leading_result), *others = results
+        bundled = [(row.id, result) for row, result in others]
+        publications = [
+            publication
+            for row, result in results
+            for publication in self._results.publications(result, row.replies)
+        ]
         try:
             stored = await retry_until_stored(
-                lambda: self._journal.settle(row.id, result, publications, next_row_id)
+                lambda: self._journal.settle(leading.id, leading_result, publications, next_row_id, bundled)
             )
         except AlreadySettled:
             return False

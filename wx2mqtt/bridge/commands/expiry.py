@@ -9,6 +9,8 @@
 | the reply window is closed, and the command has `hold: false` | `failed` |
 | more commands are held than `hold.max_commands` | `expired`, code `displaced` |
 
+The commands of a bundle end together, `uncertain`, when the last one would.
+
 An attempt without an answer may still be repeated for some time after the ttl (`expiry_grace_seconds`).
 """
 
@@ -37,7 +39,7 @@ MAX_EXPIRY_GRACE_SECONDS = 600.0
 
 @frozen
 class Settlement:
-    """A command that ends, and its result."""
+    """A command that ends, or the leading one of a bundle, and its result."""
 
     row: CommandRow
     result: Result
@@ -67,11 +69,18 @@ class ExpiryPolicy:
         """
         if boot_time() < queue.next_expiry:
             return None
-        for row in queue:
-            if not queue.is_marked(row) and (result := self.result_if_expired(row)) is not None:
+        leading = [row for row in queue if not row.bundle_position]
+        for row in leading:
+            if not queue.is_marked(row) and (result := self._result_if_ended(queue, row)) is not None:
                 return Settlement(row=row, result=result)
-        queue.next_expiry = min(map(self._expires_at, queue), default=float("inf"))
+        expiry_times = (max(map(self._expires_at, queue.members_of(row))) for row in leading)
+        queue.next_expiry = min(expiry_times, default=float("inf"))
         return None
+
+    def _result_if_ended(self, queue: ChatQueue, row: CommandRow) -> Result | None:
+        """Returns the result of a command, or of the bundle that it leads, that must not be sent any more."""
+        results = [self.result_if_expired(member) for member in queue.members_of(row)]
+        return results[0] if None not in results else None
 
     def find_unsendable(self, queue: ChatQueue, window: ReplyWindow) -> Settlement | None:
         """Returns a command that must not wait until this closed window opens."""

@@ -111,6 +111,8 @@ class FallbackDelivery:
 
     async def complete_result(self, row: CommandRow, result: Result) -> Result:
         """Returns the result with the state of the fallback, which runs first if WeChat did not accept it."""
+        if not row.command.urgent:
+            return result
         if timer := self._timers.pop(row.id, None):
             timer.cancel()
         row = self._queues.current_row(row)

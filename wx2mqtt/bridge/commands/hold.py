@@ -4,7 +4,11 @@ has written again.
 1. `sender.py` finds the window closed and calls `hold`: the commands are marked in the journal, get the ttl
    `hold.ttl` unless they have their own, and are announced by `event/held`, once each.
 2. What has `hold: false`, or is too much, is given up by `expiry.py` (`find_unholdable`, `find_excess`).
-3. When the window opens, `sender.py` sends them, the most important one first.
+3. When the window opens, `sender.py` sends them, the most important one first, or several in one message
+   (`bundles.py`).
+
+The last messages of an open window are reserved (`ilink.reserve`): to a command that is not important it is
+then closed, with the reason `RESERVED`.
 
 A backend without reply windows has no closed window.
 """
@@ -15,18 +19,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from wx2mqtt.aio import retry_until_stored
-from wx2mqtt.bridge.commands.queues import PRIORITY_RANKS, ChatQueue, ChatQueues
+from wx2mqtt.bridge.commands.queues import PRIORITY_RANKS, ChatQueue, ChatQueues, is_important
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.i18n.bridge import bridge_text
-from wx2mqtt.model import Json, ReplyWindow
+from wx2mqtt.model import Json, PersonId, ReplyWindow
 from wx2mqtt.store.records import CommandRow, NewPublication
 from wx2mqtt.values import frozen
 
 # The only reason for which a window opens without a message of the recipient.
 RATE_LIMITED = "rate_limited"
+
+# The reason for which an open window is closed to commands that are not important.
+RESERVED = "reserved"
 
 
 @frozen
@@ -47,6 +54,7 @@ HOLD_REASONS = {
     "new_binding": HoldReason(text_key="shut_new_binding", hint_key="hint_new_binding"),
     "too_long_ago": HoldReason(text_key="shut_too_long_ago", hint_key="hint_too_long_ago"),
     "quota_used": HoldReason(text_key="shut_quota_used", hint_key="hint_quota_used", code="quota_used"),
+    RESERVED: HoldReason(text_key="shut_reserved", hint_key="hint_reserved", code="quota_used"),
     RATE_LIMITED: HoldReason(text_key="shut_rate_limited", hint_key="hint_rate_limited", code=RATE_LIMITED),
 }
 
@@ -68,13 +76,42 @@ class HoldQueue:
         self._queues = queues
         self._results = results
 
-    def closed_window(self, row: CommandRow) -> ReplyWindow | None:
-        """Returns the reply window of the recipient while it is closed, else None."""
+    def window_of(self, row: CommandRow) -> ReplyWindow | None:
+        """Returns the reply window of the recipient; None without one."""
         if not self._backend.capabilities.has_reply_window:
             return None
         chat = self._resolver.chat_of(row)
-        window = None if chat is None else self._backend.reply_window(chat)
-        return None if window is None or window.open else window
+        return None if chat is None else self._backend.reply_window(chat)
+
+    def closed_window(self, row: CommandRow) -> ReplyWindow | None:
+        """Returns the reply window of the recipient while it is closed to this command, else None."""
+        window = self.window_of(row)
+        if window is None or not window.open:
+            return window
+        if is_important(row) or not self.reserved(window) or self.messages_left(row):
+            return None
+        return replace(window, open=False, until=None, reason=RESERVED)
+
+    def messages_left(self, row: CommandRow) -> int | None:
+        """Returns how many messages the window takes for commands such as this one; None if unknown."""
+        window = self.window_of(row)
+        if window is None or window.remaining is None:
+            return None
+        return window.remaining - (0 if is_important(row) else self.reserved(window))
+
+    def reserved(self, window: ReplyWindow) -> int:
+        """Returns how many of the messages that are left are reserved."""
+        return min(self._ctx.settings.reply_window.reserve, window.remaining or 0)
+
+    def next_row(self, queue: ChatQueue) -> CommandRow:
+        """Returns the command to send next: where the rest of the window is reserved, an important one."""
+        first = queue.first
+        if queue.is_marked(first):
+            return first
+        window = self.closed_window(first)
+        if window is None or window.reason != RESERVED:
+            return first
+        return queue.first_important or first
 
     @property
     def max_commands(self) -> int:
@@ -85,6 +122,10 @@ class HoldQueue:
     def held_count(self) -> int:
         """Number of held commands."""
         return sum(bool(row.held_reason) for queue in self._queues.all_queues() for row in queue)
+
+    def held_count_of(self, person: PersonId) -> int:
+        """Returns the number of held commands for one person."""
+        return sum(bool(row.held_reason) for row in self._queues.rows_of(person))
 
     def find_not_held(self, queue: ChatQueue) -> list[CommandRow]:
         """Returns the commands of a queue that may be held and are not held yet."""
@@ -99,16 +140,17 @@ class HoldQueue:
         self._ctx.signals.outbox_changed.emit(stored)
         for row in held:
             self._queues.reset_expiry(replace(row, replies=self._queues.current_row(row).replies))
+        self._ctx.signals.held_changed.emit()
 
     def find_unholdable(self, queue: ChatQueue, window: ReplyWindow) -> CommandRow | None:
         """Returns a command with `hold: false`; None where the window soon opens by itself."""
         if window.reason == RATE_LIMITED:
             return None
-        return next((row for row in queue if not row.command.hold and not queue.is_marked(row)), None)
+        return next((row for row in queue if not row.command.hold and _may_end(queue, row)), None)
 
     def find_excess(self, queue: ChatQueue) -> CommandRow | None:
         """Returns a command to give up where too many are held: the oldest of the lowest priority."""
-        held = [row for row in queue if row.held_reason and not queue.is_marked(row)]
+        held = [row for row in queue if row.held_reason and _may_end(queue, row)]
         if len(held) <= self.max_commands:
             return None
         return min(held, key=_displacement_order)
@@ -131,6 +173,11 @@ class HoldQueue:
         return self._results.event_publication(
             "held", row.command.user, f"held:{row.command_id}", now_ms(), fields
         )
+
+
+def _may_end(queue: ChatQueue, row: CommandRow) -> bool:
+    """Returns whether a command may be given up on its own."""
+    return row.bundle is None and not queue.is_marked(row)
 
 
 def _displacement_order(row: CommandRow) -> tuple[bool, int, int]:

@@ -117,6 +117,10 @@ class CommandIntake:
         new = self._validator.validate_command(delivery, incoming, self._session)
         await self._commit([replace(new, delivery=None)])
 
+    async def accept_own_text(self, new: NewCommand) -> None:
+        """Accepts a text of the bridge's own (`own_texts.py`). Raises `StoreError`."""
+        await self._commit([new])
+
     async def run(self) -> None:
         """Accepts queued deliveries until cancelled."""
         async with asyncio.TaskGroup() as tasks:

@@ -15,6 +15,8 @@ A command is *marked* from the commit that marks its attempt in the journal, tog
 with the result of the command before it, until the attempt is made or the mark is removed. It stays first,
 and it is not given up.
 
+The commands of a bundle (`bundles.py`) stand at the begin of their queue, in the order of their text.
+
 Nothing is sent (`sender.py`) or written here.
 """
 
@@ -28,6 +30,7 @@ from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.commands.resolver import ChatKey, CommandResolver
 from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.external.http import TemporarilyUnavailable
+from wx2mqtt.model import PersonId, is_own_text
 from wx2mqtt.store.records import CommandRow, Recipient, ReplyTarget
 from wx2mqtt.values import frozen
 
@@ -50,7 +53,7 @@ PRIORITY_RANKS = {"high": 0, "normal": 1, "low": 2}
 LoadDueCommands = Callable[[int, Collection[Recipient]], Awaitable[list[CommandRow]]]
 
 # The position of a command in its queue: lower ranks are sent first.
-Rank = tuple[bool, int, int]
+Rank = tuple[bool, int, int, int]
 
 
 @frozen
@@ -81,6 +84,9 @@ class ChatQueue:
     `paused_until` is a time of the loop's clock, in seconds. `recipients` are those of all commands that came
     for this chat. `has_backlog`: the journal has further commands of this chat, behind these. No command
     expires before `next_expiry`, in seconds of `boot_time`.
+
+    For `bundles.py`: `refused_in_bundle` are the row ids of the commands of a bundle that WeChat refused, and
+    `digest_until` is the end of the reply window in which the last digest was begun.
     """
 
     def __init__(self, key: ChatKey, *, by_priority: bool = False) -> None:
@@ -94,6 +100,8 @@ class ChatQueue:
         self.recipients: set[Recipient] = set()
         self.has_backlog = False
         self.fetch_failure: FetchFailure | None = None
+        self.refused_in_bundle: set[int] = set()
+        self.digest_until: int | None = None
         self.next_expiry = float("inf")
 
     def __len__(self) -> int:
@@ -107,9 +115,25 @@ class ChatQueue:
         """The next command to send. Raises `IndexError` when the queue is empty."""
         return self._commands[0].row
 
+    @property
+    def first_important(self) -> CommandRow | None:
+        """The next command to send that may use the reserve of a reply window; None without one."""
+        return next(filter(is_important, self), None)
+
     def current_row(self, row: CommandRow) -> CommandRow:
         """Returns the current row of a command of this queue."""
         return self._by_id[row.id].row
+
+    def is_current(self, row: CommandRow) -> bool:
+        """Returns whether a command is in this queue and its row has not changed."""
+        command = self._by_id.get(row.id)
+        return command is not None and command.row == row
+
+    def members_of(self, row: CommandRow) -> tuple[CommandRow, ...]:
+        """Returns the commands of the bundle of this command, in order; only itself if it is in none."""
+        if row.bundle is None:
+            return (row,)
+        return tuple(member for member in self if member.bundle == row.bundle)
 
     def expires_at(self, row: CommandRow) -> float:
         """Returns when a command of this queue expires, in seconds of `boot_time`.
@@ -136,6 +160,7 @@ class ChatQueue:
         """Removes a command."""
         self._take_out(row)
         self._marked_ids.discard(row.id)
+        self.refused_in_bundle.discard(row.id)
 
     @property
     def marked(self) -> list[CommandRow]:
@@ -157,6 +182,10 @@ class ChatQueue:
             self._marked_ids.discard(row.id)
             self.replace_row(self.current_row(row))
 
+    def is_begun(self, row: CommandRow) -> bool:
+        """Returns whether a command is marked, unanswered, in a bundle, or has sent parts."""
+        return row.bundle is not None or bool(row.unanswered or row.parts_sent) or self.is_marked(row)
+
     def record_fetch_failure(self, row: CommandRow, error: TemporarilyUnavailable) -> int:
         """Counts a failure to fetch the url of a command; returns how many there were in a row."""
         previous = self.fetch_failure
@@ -177,11 +206,11 @@ class ChatQueue:
         return command
 
     def _rank(self, row: CommandRow) -> Rank:
-        """Begun commands are first (marked, unanswered, or with sent parts), then those of high priority."""
+        """Begun commands are first, then those of high priority."""
         if not self._by_priority:
-            return False, 0, row.id
-        is_begun = bool(row.unanswered or row.parts_sent) or self.is_marked(row)
-        return not is_begun, PRIORITY_RANKS.get(row.command.priority, 1), row.id
+            return False, 0, 0, row.id
+        priority = PRIORITY_RANKS.get(row.command.priority, 1)
+        return not self.is_begun(row), row.bundle_position, priority, row.id
 
 
 class ChatQueues:
@@ -222,6 +251,10 @@ class ChatQueues:
             if new_key != queue.key and new_key not in self._queues:
                 self._queues[new_key] = self._queues.pop(queue.key)
                 queue.key = new_key
+
+    def rows_of(self, person: PersonId) -> Iterable[CommandRow]:
+        """Returns the commands in memory for one person."""
+        return self._queues.get(person, ())
 
     # Commands
 
@@ -274,6 +307,23 @@ class ChatQueues:
         """As `ChatQueue.set_marked`."""
         if (queue := self._queues_by_row.get(row.id)) is not None:
             queue.set_marked(row)
+
+    def set_bundle(self, stored: Iterable[CommandRow]) -> None:
+        """Records that these commands are a bundle; a heading of the bridge's own is new."""
+        for row in stored:
+            if row.id in self._queues_by_row:
+                bundle, position = row.bundle, row.bundle_position
+                self.replace_row(replace(self.current_row(row), bundle=bundle, bundle_position=position))
+            elif is_own_text(row.command_id):
+                self.add(row)
+
+    def release_bundle(self, members: Iterable[CommandRow]) -> None:
+        """Records that these commands wait on their own again; a heading of the bridge's own is removed."""
+        for row in members:
+            if is_heading(row):
+                self.remove(row)
+            else:
+                self.replace_row(replace(self.current_row(row), bundle=None, bundle_position=0))
 
     def remove(self, row: CommandRow) -> None:
         """As `ChatQueue.remove`."""
@@ -363,6 +413,16 @@ class ChatQueues:
         self._queues[queue.key] = queue
         self._new_queues.append(queue)
         return queue
+
+
+def is_heading(row: CommandRow) -> bool:
+    """Returns whether a command is the bridge's own heading of a bundle."""
+    return row.bundle == row.id and is_own_text(row.command_id)
+
+
+def is_important(row: CommandRow) -> bool:
+    """Returns whether a command may use the messages of a reply window that are reserved."""
+    return row.command.urgent or row.command.priority == "high"
 
 
 def _seconds_to_live(row: CommandRow, now: int) -> float:

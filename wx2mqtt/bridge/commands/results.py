@@ -6,13 +6,13 @@ A result goes to `result/<user>`, to the response topic of the command, and to `
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
 
 from wx2mqtt.clock import now_ms
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
-from wx2mqtt.model import Command, Json, Result, Status
+from wx2mqtt.model import Command, Json, Result, Status, is_own_text
 from wx2mqtt.mqtt.payloads import answer_error, answer_ok, encode, event_body, result_body
 from wx2mqtt.mqtt.topics import JSON_TYPE, Topics
 from wx2mqtt.store.records import CommandRow, NewPublication, ReplyTarget
@@ -107,6 +107,30 @@ def result_of_parts(row: CommandRow, result: Result, parts: int) -> Result:
     if sent and status in (Status.EXPIRED, Status.REJECTED):
         status = Status.FAILED
     return replace(result, status=status, parts=parts, parts_sent=sent)
+
+
+def results_of_bundle(members: Sequence[CommandRow], result: Result) -> list[tuple[CommandRow, Result]]:
+    """Returns each command of a bundle with its result; `result` is that of the leading one.
+
+    A command that is in no bundle is its only member.
+    """
+    if len(members) == 1:
+        return [(members[0], result)]
+    is_uncertain = result.status is Status.UNCERTAIN
+    bundled = sum(not is_own_text(row.command_id) for row in members)
+    return [
+        (
+            row,
+            replace(
+                result,
+                id=row.command_id,
+                user=row.command.user,
+                duplicate_possible=is_uncertain or row.duplicate_possible or row.unanswered > 0,
+                bundled=bundled,
+            ),
+        )
+        for row in members
+    ]
 
 
 def expired_result(

@@ -10,8 +10,9 @@ happen to its queue now, and does that.
     HoldStep    the reply window is closed: hold what is not held yet (`hold.py`)
     WaitStep    nothing may be sent yet (login, window, throttling, rate limit): wait, at most until `recheck`
     FetchStep   fetch the file of a `url`
-    SendStep    wait for a slot and prepare the request; if it still may be sent, mark the attempt in the
-                journal, make it (`attempts.py`), and settle the command or keep it for the next attempt
+    SendStep    wait for a slot, decide which texts go with it (`bundles.py`), and prepare the request; if it
+                still may be sent, mark the attempt in the journal, make it (`attempts.py`), and settle the
+                command or keep it for the next attempt; of a bundle the row is that of its leading command
 
 The mark of an attempt is often a part of the commit that accepts the command (`ImmediateStarts`), or of the
 one that settles the command before (`_next_sendable`): the command is then *marked*, and only its attempt is
@@ -28,7 +29,8 @@ from dataclasses import replace
 import structlog
 
 from wx2mqtt.aio import retry_until_stored
-from wx2mqtt.bridge.commands.attempts import ImmediateStarts, SendAttempts, UrlPrefetch
+from wx2mqtt.bridge.commands.attempts import AttemptMarks, ImmediateStarts, SendAttempts, UrlPrefetch
+from wx2mqtt.bridge.commands.bundles import AttemptPlan, BundlePlanner, with_texts_of
 from wx2mqtt.bridge.commands.completion import CommandCompletion
 from wx2mqtt.bridge.commands.expiry import MAX_UNANSWERED_ATTEMPTS, ExpiryPolicy, Settlement
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery, FallbackDue
@@ -36,10 +38,15 @@ from wx2mqtt.bridge.commands.hold import HoldQueue
 from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
 from wx2mqtt.bridge.commands.rate_limit import FOREVER, SendConditions, SendLimits, TokenBucket, back_off
 from wx2mqtt.bridge.commands.resolver import CommandResolver
-from wx2mqtt.bridge.commands.results import ResultPublications, final_result, uncertain_result
+from wx2mqtt.bridge.commands.results import (
+    ResultPublications,
+    final_result,
+    results_of_bundle,
+    uncertain_result,
+)
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
-from wx2mqtt.clock import boot_time, loop_time, now_ms
+from wx2mqtt.clock import boot_time, loop_time
 from wx2mqtt.errors import (
     BackendError,
     BadCommand,
@@ -63,9 +70,6 @@ MAX_CONCURRENT_SENDS = 4
 
 # The same for files, counted separately: a slow upload must not delay the texts of other chats.
 MAX_CONCURRENT_FILE_SENDS = 3
-
-# No login delivers the echo of a sent message later than this.
-ECHO_DEADLINE_MS = 86_400_000
 
 
 @frozen
@@ -113,6 +117,8 @@ class CommandSender:
         self._prefetch = UrlPrefetch(resolver, self._queues, self._completion)
         self.attempts = SendAttempts(ctx, resolver, echoes)
         self.hold_queue = HoldQueue(ctx, resolver, self._queues, results)
+        self._marks = AttemptMarks(ctx, self._queues)
+        self._bundles = BundlePlanner(ctx, resolver, self.hold_queue)
         self.fallback = FallbackDelivery(ctx, resolver, self._queues)
         self.fallback.delivered.connect(self.recheck)
         self._expiry = ExpiryPolicy(ctx, self._queues, self.conditions, self.hold_queue, self.fallback)
@@ -174,6 +180,7 @@ class CommandSender:
     def remove(self, row: CommandRow) -> None:
         """Removes a command that the owner dropped; the journal has its result and has no open attempt."""
         self._queues.remove(row)
+        self._ctx.signals.held_changed.emit()
         self.recheck()
 
     async def change_owner(self, backend: str, owner_id: str) -> None:
@@ -222,9 +229,7 @@ class CommandSender:
     async def _recover(self) -> None:
         """Makes attempts that the last run of the process left open uncertain, and expects their echoes."""
         await self._journal.recover_attempts()
-        for row in await self._journal.list_unanswered(now_ms() - ECHO_DEADLINE_MS):
-            for _ in range(row.attempts):  # `unanswered` lacks the last attempt of an uncertain command
-                self.attempts.expect_late_echo(row)
+        await self.attempts.recover_echoes()
         self._echoes.mark_recovered()
         await self.fallback.recover()
         await self.attempts.recover()
@@ -283,7 +288,7 @@ class CommandSender:
         """Decides what happens next in a queue that is not empty."""
         if (expired := self._expiry.find_expired(queue)) is not None:
             return expired
-        row = queue.first
+        row = self.hold_queue.next_row(queue)
         window = self.hold_queue.closed_window(row) if self.conditions.allow_sending else None
         if window is not None:
             if (unsendable := self._expiry.find_unsendable(queue, window)) is not None:
@@ -301,26 +306,29 @@ class CommandSender:
                 await recheck.wait()
 
     async def _fetch(self, queue: ChatQueue, row: CommandRow) -> None:
-        bad = await self._prefetch.fetch_first(queue, self._expiry.seconds_left(row))
+        bad = await self._prefetch.fetch(queue, row, self._expiry.seconds_left(row))
         if bad is not None:
             await self._reject(queue, row, bad)
 
     async def _send_first(self, queue: ChatQueue) -> None:
-        """Sends the first command, if it still may be sent after the wait for a slot."""
-        if not queue or self._resolver.needs_fetch(queue.first):
+        """Sends the next command, if it still may be sent after the wait for a slot."""
+        row = self.hold_queue.next_row(queue) if queue else None
+        if row is None or self._resolver.needs_fetch(row):
             return
-        if self._limits.seconds_until_sendable(queue, queue.first) <= 0:
-            await self._attempt(queue, queue.first)
+        if self._limits.seconds_until_sendable(queue, row) <= 0:
+            await self._attempt(queue, row)
 
     async def _attempt(self, queue: ChatQueue, row: CommandRow) -> None:
         chat = self._resolver.chat_of(row)
+        plan = self._bundles.plan(queue, row)
         try:
             if chat is None:
                 raise BadCommand("unresolved_user", "unresolved_user", user=row.command.user)
             request = await self._resolver.resolve(row, chat)
             if not queue.is_marked(row):  # a failed preparation leaves no open attempt
                 await self.attempts.prepare(request)
-            if not await self._mark_attempt(queue, row):
+            leading = await self._mark_attempt(queue, plan)
+            if leading is None:
                 return
         except BadCommand as bad:
             await self._reject(queue, row, bad)
@@ -329,26 +337,27 @@ class CommandSender:
         except BackendError as error:
             self._on_not_delivered(queue, error)
         except AlreadySettled:
-            await self._completion.finish_already_settled(row)
+            await self._completion.finish_already_settled(plan.rows)
         else:
-            outcome = await self.attempts.attempt(request, row)
+            members = queue.members_of(leading)
+            outcome = await self.attempts.attempt(with_texts_of(request, members), leading)
             try:
-                await self._apply_outcome(queue, row, outcome)
+                await self._apply_outcome(queue, leading, outcome)
             except AlreadySettled:  # another owner came meanwhile
-                await self._completion.finish_already_settled(row)
+                await self._completion.finish_already_settled(members)
             self._ctx.signals.send_attempted.emit()
 
-    async def _mark_attempt(self, queue: ChatQueue, row: CommandRow) -> bool:
-        """Marks the attempt in the journal. Returns False where the command may not be sent any more."""
+    async def _mark_attempt(self, queue: ChatQueue, plan: AttemptPlan) -> CommandRow | None:
+        """Marks the attempt; returns the leading command, None where it may not be sent any more."""
+        row = plan.rows[0]
         if queue.is_marked(row):
             queue.clear_marked(row)
-            return True
-        if row not in queue or self._limits.seconds_until_sendable(queue, row) > 0:
-            return False  # the conditions changed while the request was prepared
+            return row
+        if not all(map(queue.is_current, plan.rows)) or self._limits.seconds_until_sendable(queue, row) > 0:
+            return None  # the conditions changed while the request was prepared
         if not self._resolver.is_recall(row):
             self.conditions.consume_token()
-        await retry_until_stored(lambda: self._journal.mark_started(row.id))
-        return True
+        return await self._marks.start(plan)
 
     async def _reject(self, queue: ChatQueue, row: CommandRow, bad: BadCommand) -> None:
         """Settles a command that cannot be sent; `uncertain` where an earlier attempt may have arrived."""
@@ -361,7 +370,6 @@ class CommandSender:
     async def _apply_outcome(
         self, queue: ChatQueue, row: CommandRow, outcome: Receipt | ActionResult | BackendError
     ) -> None:
-        unanswered = row.unanswered + 1  # if this attempt got no answer either
         match outcome:
             case ActionResult():
                 queue.backoff = queue.backoff.reset()
@@ -369,17 +377,19 @@ class CommandSender:
                 await self._settle(queue, row, final_result(row, Status.SENT, "ok", recalled))
             case Receipt(message_id=message_id):
                 await self._on_receipt(queue, row, message_id)
+            case Rejected() if row.bundle is not None and not row.unanswered:
+                log.warning("a bundle was refused; its texts go one by one", problem=str(outcome))
+                queue.refused_in_bundle |= {member.id for member in queue.members_of(row)}
+                await self._marks.end_not_delivered(queue, row)
             case Rejected(code=code):
                 await self._settle(queue, row, final_result(row, Status.FAILED, code, str(outcome)))
-            case OutcomeUnknown() if unanswered >= MAX_UNANSWERED_ATTEMPTS:
+            case OutcomeUnknown() if row.unanswered + 1 >= MAX_UNANSWERED_ATTEMPTS:
                 await self._settle(queue, row, uncertain_result(row, self._ctx.language))
             case OutcomeUnknown():
-                await retry_until_stored(lambda: self._journal.mark_uncertain(row.id))
-                current = self._queues.current_row(row)
-                self._queues.replace_row(replace(current, unanswered=unanswered, duplicate_possible=True))
+                await self._marks.end_uncertain(queue, row)
                 back_off(queue)
             case _:
-                await retry_until_stored(lambda: self._journal.mark_not_delivered(row.id))
+                await self._marks.end_not_delivered(queue, row)
                 self._on_not_delivered(queue, outcome)
 
     async def _on_receipt(self, queue: ChatQueue, row: CommandRow, message_id: str) -> None:
@@ -389,9 +399,7 @@ class CommandSender:
         """
         queue.backoff = queue.backoff.reset()
         if row.parts_sent + 1 < len(self._resolver.parts_of(row)):
-            await retry_until_stored(lambda: self._journal.mark_part_sent(row.id, message_id))
-            current = self._queues.current_row(row)
-            self._queues.replace_row(replace(current, parts_sent=row.parts_sent + 1, unanswered=0))
+            await self._marks.end_part_sent(row, message_id)
             return
         code = "ok" if message_id else "unconfirmed"
         sent = final_result(row, Status.SENT, code, bridge_text(self._ctx.language, code))
@@ -408,23 +416,26 @@ class CommandSender:
             case LoggedOut():
                 self.conditions.online = False
                 self._ctx.signals.logged_out.emit(error)
-            case WindowClosed() if queue and self.hold_queue.closed_window(queue.first):
+            case WindowClosed() if queue and self.hold_queue.closed_window(self.hold_queue.next_row(queue)):
                 pass  # the next step of the queue is a HoldStep
             case _:
                 back_off(queue)
 
     async def _settle(self, queue: ChatQueue, row: CommandRow, result: Result) -> None:
-        if row.command.urgent:
-            result = await self.fallback.complete_result(row, result)
+        results = results_of_bundle(queue.members_of(row), result)
+        results = [(row, await self.fallback.complete_result(row, result)) for row, result in results]
         next_row = self._next_sendable(queue, row) if result.status is Status.SENT else None
-        if await self._completion.settle(row, result, next_row) and next_row is not None:
+        if await self._completion.settle(results, next_row) and next_row is not None:
             self._queues.set_marked(next_row)
 
     def _next_sendable(self, queue: ChatQueue, settled: CommandRow) -> CommandRow | None:
         """Returns the command behind `settled` if it may be sent now.
 
-        Its attempt is then marked in the commit that settles the other one, which saves a commit.
+        Its attempt is then marked in the commit that settles the other one, which saves a commit. With a
+        reply window it is decided at each attempt which commands go together.
         """
+        if self._queues.by_priority:
+            return None
         row = next((row for row in queue if row.id != settled.id), None)
         if (
             row is None

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from wx2mqtt.bridge.health import HealthSnapshot, active_problems
+from wx2mqtt.bridge.reply_window import WindowForecast
 from wx2mqtt.bridge.view import MessageLine
 from wx2mqtt.clock import rfc3339
 from wx2mqtt.errors import Problem
@@ -33,6 +34,7 @@ NEW_OWNER_PATH = "new-owner"
 """The last part of the path of the question whether another account is to take over."""
 
 QR_IMAGE_PIXELS = 290
+MAX_WINDOWS_SHOWN = 10
 
 _SIZE_UNITS = ("B", "kB", "MB")
 
@@ -246,8 +248,25 @@ def figures_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
         "store": page_text("of_limit", size=_size(health.store_size), limit=_size(health.store_limit)),
         "started": time_tag(counters.started),
     }
-    rows = (tag("div", tag("dt", page_text(key)), tag("dd", value)) for key, value in values.items())
-    return tag("dl", *rows)
+    forecasts = sorted(snapshot.view.forecasts.items())[:MAX_WINDOWS_SHOWN]
+    named = [(page_text(key), value) for key, value in values.items()] + [
+        (page_text("window", user=user), _window_value(forecast, page_text)) for user, forecast in forecasts
+    ]
+    return tag("dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in named))
+
+
+def _window_value(forecast: WindowForecast, page_text: PageText) -> Html:
+    """Returns how many messages WeChat still takes for a person, until when, and how many wait."""
+    window, facts = forecast.window, []
+    if window.open and window.remaining is not None and window.until is not None:
+        facts = [page_text.html("window_open", left=f"{window.remaining}", time=time_tag(window.until))]
+        if forecast.reserved:
+            facts.append(page_text.html("window_reserved", reserved=f"{forecast.reserved}"))
+    elif not window.open:
+        facts = [page_text.html("window_shut")]
+    if forecast.waiting:
+        facts.append(page_text.html("window_waiting", waiting=f"{forecast.waiting}"))
+    return join_html(facts)
 
 
 def _queue_value(depth: int, oldest: int | None, page_text: PageText) -> str:

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.outgoing import PEOPLE, person, running
+from wx2mqtt.bridge.commands.own_texts import OwnText, own_text
 from wx2mqtt.errors import StoreFull
 from wx2mqtt.model import Receipt
 
@@ -367,3 +368,19 @@ async def test_a_broker_that_knows_us_though_the_store_is_new_gets_a_session_num
     delivery = house.deliver("hello")
     await house.acknowledged(delivery)
     assert (await house.journal.open()).broker_session
+
+
+# the bridge's own texts
+
+
+async def test_a_text_of_the_bridge_is_a_command_without_a_result_topic(house):
+    wife = house.identity.by_level("wife")
+    new = own_text(OwnText.DIGEST, "wife", wife.id, "from the bridge", ttl=60.0)
+    await house.outbound.accept_own_text(new)
+    assert await house.sent(1) == ["from the bridge"]
+    house.say(text="after it", id="a")
+    await house.result("a")
+    row = await house.journal.get_command(new.command_id)
+    assert row.result.status == "sent"
+    assert new.command_id.startswith("wx2mqtt-")
+    assert [result["id"] for result in house.heard("wx/result/wife")] == ["a"]

@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from tests.support.page import NOW, Elements, PaperView, command, line, login, result, seen
 from wx2mqtt.bridge.health import BrokerCounters
+from wx2mqtt.bridge.reply_window import WindowForecast
 from wx2mqtt.errors import Problem
 from wx2mqtt.i18n.bridge import bridge_text as bridge_says
-from wx2mqtt.model import Command, LoginState, Status
+from wx2mqtt.model import Command, LoginState, ReplyWindow, Status
 from wx2mqtt.web.html import PageText
 from wx2mqtt.web.page.sections import (
     LOGIN_STATES,
@@ -172,6 +173,20 @@ def test_figures_say_how_much_waits_and_since_when():
     assert told["Files still to be fetched"] == "2"
     assert told["Commands that failed today"] == "1"
     assert told["Store"] == "205 kB of 2 GB"
+
+
+def test_figures_say_how_many_messages_can_still_go_to_whom():
+    view = PaperView()
+    until = NOW + 3_600_000
+    window = ReplyWindow(open=True, until=until, remaining=4)
+    shut = ReplyWindow(open=False, remaining=0, reason="too_long_ago")
+    view.forecasts = {
+        "me": WindowForecast(window=window, reserved=1, waiting=0),
+        "<mom>": WindowForecast(window=shut, reserved=0, waiting=3),
+    }
+    told = rows(shown(view=view))
+    assert told["Messages to me"] == "4 more until 2026-11-25 11:00:00 UTC, 1 of them only for what is urgent"
+    assert told["Messages to <mom>"] == "none before they write; 3 waiting"
 
 
 def test_figures_before_anything_has_happened():

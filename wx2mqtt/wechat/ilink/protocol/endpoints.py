@@ -18,6 +18,9 @@ from wx2mqtt.wechat.backend import Capabilities, MediaLimits
 # Of a file that is sent. WeChat publishes no limit; other clients use this one (ilink 8.4.5).
 MAX_FILE_BYTES = 100 << 20
 
+# A message of the person opens the window for so many replies (ilink 10.1.3).
+MAX_REPLIES_PER_MESSAGE = 10
+
 CAPABILITIES = Capabilities(
     backend="ilink",
     product_name="Tencent iLink",
@@ -40,6 +43,7 @@ CAPABILITIES = Capabilities(
         Kind.FILE: MediaLimits(max_bytes=MAX_FILE_BYTES),
     },
     has_reply_window=True,
+    reply_quota=MAX_REPLIES_PER_MESSAGE,
     part_limit=2000,  # longer texts were truncated in tests (ilink 6.4.2)
 )
 

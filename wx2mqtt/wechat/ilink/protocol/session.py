@@ -12,9 +12,8 @@ from urllib.parse import urlsplit
 
 from wx2mqtt.model import Handle, Owner
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.ilink.protocol.endpoints import TrustedHosts
+from wx2mqtt.wechat.ilink.protocol.endpoints import MAX_REPLIES_PER_MESSAGE, TrustedHosts
 from wx2mqtt.wechat.ilink.protocol.reply_window import (
-    MAX_REPLIES_PER_MESSAGE,
     NEVER_WROTE,
     QUOTA_USED,
     TOO_LONG_AGO,

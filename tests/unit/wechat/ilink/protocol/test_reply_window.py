@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wx2mqtt.model import ReplyWindow
+from wx2mqtt.wechat.ilink.protocol.endpoints import MAX_REPLIES_PER_MESSAGE
 from wx2mqtt.wechat.ilink.protocol.reply_window import (
-    MAX_REPLIES_PER_MESSAGE,
     QUOTA_USED,
     TOO_LONG_AGO,
     WINDOW_OPEN_MS,

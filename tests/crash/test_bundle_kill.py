@@ -1,0 +1,119 @@
+"""A bot's bridge is killed at every commit of a bundle: each text arrives once, and a repeat is what it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.crash.test_ilink_kill import house, live
+from tests.support.ilink_home import ILinkHome
+
+TEXTS = tuple(f"alarm {number}" for number in range(7))
+NO_LIMIT = {"send": {"per_minute": 0}}
+
+
+async def publish(home: ILinkHome, *texts: str) -> None:
+    for text in texts:
+        await home.publish("wx/out/me", {"text": text, "id": text})
+
+
+async def results(home: ILinkHome, *texts: str) -> list[dict[str, Any]]:
+    return [await home.body("wx/result/me", id=text) for text in texts]
+
+
+async def messages(home: ILinkHome) -> list[dict[str, Any]]:
+    """What the bot sent, after the requests with one key were compared."""
+    sent = await home.bot.bot_sent(1)
+    by_key = {message["client_id"]: message["text"] for message in sent}
+    assert [by_key[message["client_id"]] for message in sent] == [message["text"] for message in sent]
+    return sent
+
+
+def delivered_texts(sent: list[dict[str, Any]]) -> list[str]:
+    """The paragraphs that the person sees, without headings of the bridge."""
+    shown = "\n\n".join(message["text"] for message in sent if message["delivered"])
+    return [text for text in shown.split("\n\n") if not text.endswith("waiting:")]
+
+
+@pytest.mark.parametrize(
+    ("point", "fault"),
+    [
+        ("before:bundle", {}),
+        ("after:bundle", {}),
+        ("before:settle", {}),
+        ("after:settle", {}),
+        ("before:doubt", {"kind": "drop_answer"}),
+        ("after:doubt", {"kind": "drop_answer"}),
+        ("before:begin", {"kind": "drop_answer"}),
+        ("after:begin", {"kind": "drop_answer"}),
+        ("before:not_delivered", {"kind": "status", "value": 503}),
+        ("after:not_delivered", {"kind": "status", "value": 503}),
+    ],
+)
+async def test_killed_at_a_commit_of_a_digest(
+    tmp_path: Path, with_mosquitto: None, point: str, fault: dict[str, Any]
+):
+    async with house(tmp_path) as (home, lives):
+        await live(home, lives)
+        await publish(home, *TEXTS)
+        for text in TEXTS:
+            await home.body("wx/event/held", command_id=text)
+        lives.kill()
+        if fault:
+            await home.bot.post("fault", endpoint="sendmessage", times=1, **fault)
+        lives.start(point)
+        await home.bot.write("hello")
+        assert await lives.dies()
+        await home.bot.post("fault/clear")
+        await live(home, lives)
+        settled = await results(home, *TEXTS)
+        # Two attempts without an answer, of which the kill was one, are the most.
+        status = "uncertain" if point == "after:begin" else "sent"
+        assert {(result["status"], result["bundled"]) for result in settled} == {(status, len(TEXTS))}
+        assert len({result["message_id"] for result in settled}) == 1
+        sent = await messages(home)
+        assert delivered_texts(sent) == [*TEXTS]
+        assert not [one for one in home.ear.on("wx/result/me") if one.body["id"] not in TEXTS]
+
+
+@pytest.mark.parametrize("point", ["before:bundle", "after:bundle", "before:settle", "after:settle"])
+async def test_killed_at_the_last_message_of_a_window(tmp_path: Path, with_mosquitto: None, point: str):
+    singles, bundle = TEXTS[:3], TEXTS[3:]
+    async with house(tmp_path, **NO_LIMIT, ilink={"reserve": 6}) as (home, lives):
+        await live(home, lives)
+        await home.bot.write("hello")
+        await publish(home, *singles)
+        await home.body("wx/window/me", left=7)
+        await lives.stop()  # it keeps its count of messages
+        await publish(home, *bundle)  # the broker keeps them, so that all wait at once
+        lives.start(point)
+        assert await lives.dies()
+        await live(home, lives)
+        settled = await results(home, *bundle)
+        assert {(result["status"], result["bundled"]) for result in settled} == {("sent", len(bundle))}
+        assert {result.get("bundled") for result in await results(home, *singles)} == {None}
+        assert delivered_texts(await messages(home)) == [*TEXTS]
+
+
+async def test_what_is_accepted_between_a_kill_and_the_repeat_is_not_in_the_bundle(
+    tmp_path: Path, with_mosquitto: None
+):
+    async with house(tmp_path) as (home, lives):
+        await live(home, lives)
+        await publish(home, *TEXTS)
+        for text in TEXTS:
+            await home.body("wx/event/held", command_id=text)
+        lives.kill()
+        lives.start("before:settle")
+        await home.bot.write("hello")
+        assert await lives.dies()
+        await publish(home, "later")
+        await home.bot.write("more")
+        await live(home, lives)
+        settled = await results(home, *TEXTS)
+        assert {(result["bundled"], result["duplicate_possible"]) for result in settled} == {(7, True)}
+        (later,) = await results(home, "later")
+        assert "bundled" not in later
+        assert delivered_texts(await messages(home)) == [*TEXTS, "later"]
