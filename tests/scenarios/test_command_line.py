@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import sys
 import time
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import httpx
@@ -27,9 +29,12 @@ from tests.support.broker import free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.ear import Ear
 from tests.support.terminal import REAL, Done, Running, Terminal
+from tests.unit.store import make
 from wx2mqtt.cli.main import app
 from wx2mqtt.mqtt.embedded import find_mosquitto
-from wx2mqtt.store.folder import StoreFolder
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.folder import DATABASE_NAME, StoreFolder
+from wx2mqtt.store.journal import Journal
 
 ROOT = Path(__file__).parents[2]
 CONVERSATION = [
@@ -138,6 +143,29 @@ def test_a_good_file_has_no_problems(terminal: Terminal):
     file = terminal.file("mqtt: {url: mqtt://localhost:1883}\naccounts: {home: {}}\n", "mine.yaml")
     done = terminal.run("check", "-c", file)
     assert (done.code, done.out, done.err) == (0, f"{file}: no problems\n", "")
+
+
+def test_urgent_commands_without_another_way_are_a_warning(terminal: Terminal, tmp_path: Path):
+    file = terminal.file(f"storage: {{path: {tmp_path / 'store'}}}\n", "mine.yaml")
+    (tmp_path / "store").mkdir()
+    asyncio.run(_store_urgent_command(tmp_path / "store"))
+    done = terminal.run("check", "-c", file)
+    assert (done.code, done.out) == (0, f"{file}: no problems\n")
+    assert done.err == (
+        f"warning: {file}: accounts.home.fallback.urls: urgent commands are given, but there is no other way"
+        " for them; name apprise URLs\n"
+    )
+
+
+async def _store_urgent_command(folder: Path) -> None:
+    database = await Database.open(folder / DATABASE_NAME)
+    try:
+        journal = Journal(database, "home")
+        await journal.open()
+        new = make.command("smoke")
+        await journal.accept([replace(new, command=replace(new.command, urgent=True))])
+    finally:
+        await database.close()
 
 
 def test_a_file_in_the_working_folder_is_found(terminal: Terminal):

@@ -18,13 +18,14 @@ from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.app import logs
 from wx2mqtt.app.settings_mapping import running_web_server
 from wx2mqtt.app.systemd import SystemdNotifier
-from wx2mqtt.cli.operations import EXIT_CONFIGURATION
+from wx2mqtt.cli.operations import EXIT_CONFIGURATION, store_folder
 from wx2mqtt.cli.terminal import format_json
 from wx2mqtt.diagnostics.report import CheckReport, report_lines, report_summary, report_table, result_heading
 from wx2mqtt.diagnostics.runner import run_checks
 from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings, load, load_web_settings
+from wx2mqtt.store.folder import accounts_with_urgent_commands
 from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.options import CannotListen
 from wx2mqtt.wechat.registry import BACKENDS
@@ -43,6 +44,21 @@ def check_connections(loaded: LoadedSettings, env: Mapping[str, str], *, as_json
     else:
         print("\n".join(report_lines(report)))
     return report.is_passed
+
+
+def urgent_without_fallback(loaded: LoadedSettings, env: Mapping[str, str]) -> list[Problem]:
+    """Returns a warning for each account that gets urgent commands and has no fallback for them."""
+    urgent = accounts_with_urgent_commands(store_folder(loaded, env))
+    return [
+        Problem(
+            str(loaded.path or "the store"),
+            0,
+            f"accounts.{name}.fallback.urls",
+            "urgent commands are given, but there is no other way for them; name apprise URLs",
+        )
+        for name, account in loaded.settings.accounts.items()
+        if name in urgent and not account.fallback.urls
+    ]
 
 
 async def _run_with_progress(loaded: LoadedSettings, env: Mapping[str, str]) -> CheckReport:

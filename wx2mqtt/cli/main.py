@@ -122,12 +122,13 @@ def check(
     """Check the configuration file: all problems at once, each with its line and how to fix it."""
     if as_json and not connect:
         raise typer.BadParameter("--json goes with --connect")
+    from wx2mqtt.cli.check import check_connections, urgent_without_fallback  # noqa: PLC0415
+
     loaded = run.load_with_warnings(config, explain=explain, log_to_terminal=True)
+    run.print_warnings(urgent_without_fallback(loaded, os.environ))
     if not as_json:
         print(f"{loaded.path or 'no file: the defaults'}: no problems", flush=True)
     if connect:
-        from wx2mqtt.cli.check import check_connections  # noqa: PLC0415
-
         passed = check_connections(loaded, os.environ, as_json=as_json)
         raise typer.Exit(EXIT_OK if passed else EXIT_UNEXPECTED)
 

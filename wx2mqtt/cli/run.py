@@ -88,14 +88,14 @@ def load_with_warnings(
     try:
         loaded = load_settings(config, log_to_terminal=log_to_terminal)
     except SettingsError as error:
-        _print_warnings(error.warnings)
+        print_warnings(error.warnings)
         if not explain:
             raise
         from wx2mqtt.cli.check import wait_until_usable  # noqa: PLC0415
 
         wait_until_usable(config or find_config(Path.cwd()), error, complain)
         loaded = load_settings(config, log_to_terminal=log_to_terminal)
-    _print_warnings(loaded.warnings)
+    print_warnings(loaded.warnings)
     return loaded
 
 
@@ -103,6 +103,7 @@ def complain(line: str) -> None:
     print(one_line(line), file=sys.stderr)
 
 
-def _print_warnings(warnings: Iterable[Problem]) -> None:
+def print_warnings(warnings: Iterable[Problem]) -> None:
+    """Writes warnings to the terminal, one a line."""
     for warning in warnings:
         complain(f"warning: {warning}")

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from wx2mqtt.settings import formats
 from wx2mqtt.settings.addresses import EMBEDDED, TLS_SCHEMES, is_loopback, split_listen_address
 from wx2mqtt.settings.problems import SettingsFinding, check_readable
-from wx2mqtt.settings.schema import Account, Expect, Hold, Mqtt, Pin, Settings, Web
+from wx2mqtt.settings.schema import Account, Expect, Fallback, Hold, Mqtt, Pin, Settings, Web
 
 PIN_KIND_NAMES = ", ".join(Pin.model_fields)
 
@@ -47,6 +47,9 @@ def account_findings(name: str, account: Account, backends: BackendRules) -> Ite
         yield SettingsFinding(path, fault)
     yield from _foreign_keys(path, account, backends)
     yield from _contact_findings((*path, "contacts"), account, backends[account.backend])
+    if not account.fallback.urls and not account.fallback.urls_file and account.fallback != Fallback():
+        message = "has no effect without urls: an urgent command has no other way"
+        yield SettingsFinding((*path, "fallback"), message, is_warning=True)
     if account.fallback.urls and find_spec("apprise") is None:
         message = "these need apprise, which is not installed: pip install 'wx2mqtt[fallback]'"
         yield SettingsFinding((*path, "fallback", "urls"), message, is_warning=True)

@@ -1,14 +1,19 @@
-"""The folder of the store: where it is, the lock that keeps other processes out, its size; new stream ids."""
+"""The folder of the store: where it is, the lock that keeps other processes out, its size; new stream ids.
+
+Also what `wx2mqtt check` looks up in it while a bridge has it open.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
 import secrets
+import sqlite3
 import string
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from pathlib import Path
 
 from wx2mqtt.errors import StoreError, StoreLocked
@@ -23,6 +28,8 @@ DATABASE_NAME = "wx2mqtt.db"  # with its -wal and -shm
 PEOPLE_COPY_NAME = "people.json"
 SEARCH_INDEX_NAME = "search.db"  # with its -wal and -shm; it is made again where it is missing
 SESSIONS_FOLDER = "sessions"
+
+_URGENT_ACCOUNTS = "SELECT DISTINCT account FROM command WHERE json_extract(command, '$.urgent')"
 
 _MAX_LOCK_ATTEMPTS = 5  # `store_holder` takes the lock for a moment; that must not fail a start
 _LOCK_PAUSE_SECONDS = 0.02
@@ -42,6 +49,21 @@ def resolve_store_path(path: Path | None, env: Mapping[str, str]) -> tuple[Path,
         return SYSTEM_FOLDER, f"The store is {SYSTEM_FOLDER}, since that folder exists."
     data = _data_folder(env) / PROGRAM_NAME
     return data, f"The store is {data}, in the user's data folder."
+
+
+def accounts_with_urgent_commands(folder: Path) -> frozenset[str]:
+    """Returns the accounts to which urgent commands were given lately; empty if the store cannot be read.
+
+    A bridge may have it open; nothing is written.
+    """
+    database = folder / DATABASE_NAME
+    if not database.is_file():
+        return frozenset()
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True)) as connection:
+            return frozenset(name for (name,) in connection.execute(_URGENT_ACCOUNTS))
+    except sqlite3.Error:
+        return frozenset()
 
 
 def _data_folder(env: Mapping[str, str]) -> Path:

@@ -282,6 +282,7 @@ def test_warnings_name_what_has_no_effect(loaded):
             hold: {max: 5}
             contacts: {me: {owner: true}}
             ilink: {typing: true}
+            fallback: {after: 5s}
         """
     )
     assert [(w.line, w.key, w.message.partition(":")[0]) for w in got.warnings] == [
@@ -290,7 +291,14 @@ def test_warnings_name_what_has_no_effect(loaded):
         (4, "accounts.home.hold", "has no effect"),
         (5, "accounts.home.contacts.me", "owner exists only on iLink; on webwx nobody will match"),
         (6, "accounts.home.ilink", "has no effect"),
+        (7, "accounts.home.fallback", "has no effect without urls"),
     ]
+
+
+@pytest.mark.parametrize("reserve", ["-1", "10", "many"])
+def test_the_reserve_leaves_at_least_one_of_ten_messages(faults, reserve):
+    (problem,) = faults(f"accounts: {{home: {{backend: ilink, ilink: {{reserve: {reserve}}}}}}}")
+    assert problem.startswith("wx2mqtt.yaml:1: accounts.home.ilink.reserve: ")
 
 
 def test_what_only_the_other_backend_knows_is_named(loaded):

@@ -6,15 +6,25 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.store.conftest import unprivileged
+from tests.unit.store.make import command
 from wx2mqtt.errors import StoreError, StoreLocked
 from wx2mqtt.store import folder as folder_module
-from wx2mqtt.store.folder import StoreFolder, resolve_store_path, store_holder
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.folder import (
+    DATABASE_NAME,
+    StoreFolder,
+    accounts_with_urgent_commands,
+    resolve_store_path,
+    store_holder,
+)
+from wx2mqtt.store.journal import Journal
 
 
 def test_the_configured_folder_wins() -> None:
@@ -110,6 +120,7 @@ def test_the_holder_is_known_and_asking_does_not_take_the_lock(tmp_path: Path) -
 
 HOLDS = """
 import sys
+from dataclasses import replace
 from pathlib import Path
 from wx2mqtt.store.folder import StoreFolder
 folder = StoreFolder.open(Path(sys.argv[2]))
@@ -224,3 +235,20 @@ def test_a_lock_that_cannot_be_signed_is_a_store_error(tmp_path: Path) -> None:
 
 def test_a_file_that_goes_while_it_is_counted_counts_nothing(tmp_path: Path) -> None:
     assert folder_module._size_of(tmp_path / "gone") == 0
+
+
+async def test_the_accounts_with_urgent_commands_are_known_while_a_bridge_runs(tmp_path: Path) -> None:
+    assert accounts_with_urgent_commands(tmp_path) == frozenset()
+    (tmp_path / DATABASE_NAME).write_bytes(b"no database")
+    assert accounts_with_urgent_commands(tmp_path) == frozenset()
+    (tmp_path / DATABASE_NAME).unlink()
+    database = await Database.open(tmp_path / DATABASE_NAME)
+    try:
+        for account, is_urgent in (("home", True), ("work", False)):
+            journal = Journal(database, account)
+            await journal.open()
+            new = command(f"{account}-1")
+            await journal.accept([replace(new, command=replace(new.command, urgent=is_urgent))])
+        assert accounts_with_urgent_commands(tmp_path) == frozenset({"home"})
+    finally:
+        await database.close()
