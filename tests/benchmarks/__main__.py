@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tests.benchmarks import growth as growth_table
 from tests.benchmarks.accounts import accounts
+from tests.benchmarks.alarms import alarms
 from tests.benchmarks.decoding import decoding
 from tests.benchmarks.growth import GROWTH
 from tests.benchmarks.ilink import ilink
@@ -34,6 +35,7 @@ MEASURES: dict[str, Callable[[Path], Awaitable[list[Row]]]] = {
     "page": page,
     "accounts": accounts,
     "ilink": ilink,
+    "alarms": alarms,
     **GROWTH,
 }
 
