@@ -45,6 +45,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("bridge.people.topic_names:MAX_LEVEL_BYTES", "file_names:MAX_EXTENSION_CHARACTERS"),
             *("store.archive:_MAX_SHOWN_CHARACTERS", "web.file_response:MAX_SUFFIX_BYTES"),
             *("web.page.snapshot:MAX_MESSAGES_SHOWN", "web.page.snapshot:MAX_COMMANDS_SHOWN"),
+            "web.page.sections:MAX_WINDOWS_SHOWN",
             *("wechat.webwx.protocol.content:MAX_UPLOAD_NAME_CHARACTERS", "cli.login:MAX_QR_CODES"),
             *("bridge.login:MAX_QR_CODES", "diagnostics.connection:MAX_SHOWN_NAMES"),
         }
@@ -78,6 +79,7 @@ EXEMPT: dict[str, frozenset[str]] = {
         {
             *("bridge.commands.validation:MAX_INLINE_HASH_BYTES", "wechat.http:MAX_BYTES_DECODED_ON_LOOP"),
             *("bounded_json:MAX_SIGNS_FOR_LEVELS", "bounded_json:MAX_COPIED_BYTES"),
+            "store.search_index:MAX_SEARCHED_PAIRS",
             "bridge.text_split:_MAX_UNIT_CHARACTERS",
             *("mqtt.sockets:MAX_UNSENT_BYTES", "wechat.ilink.protocol.messages:MAX_TIME_MS"),
             *(
@@ -94,7 +96,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("wechat.ilink.receiver:MAX_EMPTY_POLLS", "wechat.webwx.protocol.sync:MAX_EMPTY_SYNCS"),
             *("wechat.webwx.contact_list:MAX_CONSECUTIVE_FAILURES", "bridge.publisher:MAX_REPEATED_MESSAGES"),
             *("wechat.webwx.contact_list:MAX_GROUP_REFRESHES", "wechat.webwx.login_flow:MAX_STRANGE_ANSWERS"),
-            "wechat.ilink.protocol.reply_window:MAX_REPLIES_PER_MESSAGE",
+            "wechat.ilink.protocol.endpoints:MAX_REPLIES_PER_MESSAGE",
         }
     ),
     "of a file that the bridge alone writes": frozenset({"store.folder:_MAX_LOCK_FILE_BYTES"}),

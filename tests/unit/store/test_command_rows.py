@@ -46,8 +46,8 @@ def _read(new: NewCommand) -> sqlite3.Row:
     connection = sqlite3.connect(":memory:")
     connection.row_factory = sqlite3.Row
     names = [name.strip() for name in COLUMNS]
-    more = ["open", "unknown", "attempts", "held", "parts_sent", "fallback"]
-    row = (1, "home", *command_values(new, 5000), 0, 0, 0, "", 0, "")
+    more = ["open", "unknown", "attempts", "held", "parts_sent", "fallback", "bundle", "bundle_position"]
+    row = (1, "home", *command_values(new, 5000), 0, 0, 0, "", 0, "", None, 0)
     marks = ", ".join(f"? AS {name}" for name in [*names, *more])
     found: sqlite3.Row = connection.execute(f"SELECT {marks}", row).fetchone()
     connection.close()
