@@ -450,7 +450,8 @@ async def test_on_ipv6_it_says_where_it_is(shelf):
         assert server.url == f"http://[::1]:{server.port}"
 
 
-async def test_the_stop_lets_a_download_come_to_its_end_and_takes_no_more(large):
+async def test_the_stop_lets_a_download_come_to_its_end_and_takes_no_more(large, monkeypatch):
+    monkeypatch.setattr(service_module, "STOP_GRACE_SECONDS", MAX_WAIT_SECONDS)
     async with served(large) as (server, http):
         async with http.stream("GET", "/media/large") as answer:
             stopping = asyncio.create_task(server.stop())
