@@ -181,7 +181,7 @@ class AccountComponents:
             last_answer=self.session.last_answer,
             stats=stats,
             counters=self.counters,
-            received=self.inbound.counts,
+            excluded=self.inbound.counts,
             published=self.publisher.published_count,
             results=self.sender.result_counts + self.intake.refused_counts,
             commands=self.intake.command_count,

@@ -58,13 +58,13 @@ class BrokerCounters:
 class HealthSnapshot:
     """All facts about the health of an account at one time, as `AccountComponents.snapshot` collects them.
 
-    Times are in milliseconds, sizes in bytes. Counters count since the start. `received` counts what was not
-    published, by reason (`InboundMessages.counts`, `filtered` for one), `results` by status and error code,
-    `kinds` by direction (`in`, `out`) and kind, `media` fetched files by state. `media_bytes` were fetched by
-    this account; `media_stored` are on the disk, of all accounts. `refused` are topics and filters that the
-    broker refuses, `stuck` loops past their deadline. `muted` is true when WeChat accepts messages but may
-    not deliver them. `held` is the number of commands that wait for a reply window, None for a backend
-    without them. `extra` is added to the payload as it is.
+    Times are in milliseconds, sizes in bytes. Counters count since the start. `excluded` counts what was
+    received and not published, by reason (`InboundMessages.counts`, `filtered` for one), `results` by status
+    and error code, `kinds` by direction (`in`, `out`) and kind, `media` fetched files by state. `media_bytes`
+    were fetched by this account; `media_stored` are on the disk, of all accounts. `refused` are topics and
+    filters that the broker refuses, `stuck` loops past their deadline. `muted` is true when WeChat accepts
+    messages but may not deliver them. `held` is the number of commands that wait for a reply window, None for
+    a backend without them. `extra` is added to the payload as it is.
     """
 
     now: int
@@ -72,7 +72,7 @@ class HealthSnapshot:
     last_answer: int | None
     stats: JournalStats
     counters: BrokerCounters
-    received: Mapping[str, int]
+    excluded: Mapping[str, int]
     published: int
     results: Mapping[tuple[str, str], int]
     commands: int
@@ -133,7 +133,7 @@ def health_body(snapshot: HealthSnapshot, account: str) -> dict[str, Json]:
         ),
         "broker": _broker(snapshot),
         "queues": _queues(snapshot),
-        "messages": _counts(snapshot.received),
+        "messages": _counts(snapshot.excluded),
         "commands": {
             "accepted": snapshot.commands,
             "results": _results(snapshot.results),

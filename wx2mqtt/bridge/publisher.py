@@ -12,7 +12,8 @@
 
 Rows of one topic are published in the order of their ids. A row that the broker never takes is set aside: it
 stays in the journal, and no longer blocks the rows behind it. That is a row too large for the broker, or one
-on which it disconnects `MAX_HEAD_DISCONNECTS` times in a row.
+on which it disconnects `MAX_HEAD_DISCONNECTS` times in a row. The QoS of each topic stands in
+`mqtt/topics.py`.
 """
 
 from __future__ import annotations

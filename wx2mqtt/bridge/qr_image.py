@@ -1,7 +1,8 @@
 """The pictures on `login/qr`: the QR code as PNG, and the placeholder while no code is needed.
 
-Their type is `PNG_TYPE` (`mqtt/topics.py`). It also stands in Home Assistant's discovery
-(`mqtt/discovery.py`) and in the name of the picture on the page (`QR_IMAGE_NAME` in `web/page/sections.py`).
+`StatusTopics.show_login` publishes them (`status_topics.py`). Their type is `PNG_TYPE` (`mqtt/topics.py`). It
+also stands in Home Assistant's discovery (`mqtt/discovery.py`) and in the name of the picture on the page
+(`QR_IMAGE_NAME` in `web/page/sections.py`).
 """
 
 from __future__ import annotations

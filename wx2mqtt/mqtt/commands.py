@@ -42,7 +42,7 @@ COMMAND_KINDS = ("text", *FILE_KINDS, "recall")
 FILE_SOURCES = ("path", "url", "data")
 PRIORITIES = ("high", "normal", "low")
 # `model.Command` holds them, `schemas/requests.py` describes each. `bridge/commands/validation.py` accepts or
-# refuses a command, `sender.py` beside it decides when one is sent (`_next_step`).
+# refuses a command, `send_limits.py` beside it decides when one may be sent (`seconds_until_allowed`).
 COMMAND_KEYS = (
     *("text", "kind", "path", "url", "data", "name", "message_id"),
     *("id", "ttl", "mention", "hold", "priority", "urgent", "also_wechat"),

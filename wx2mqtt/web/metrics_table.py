@@ -133,7 +133,7 @@ ACCOUNT_METRICS: tuple[HealthMetric, ...] = (
         type="counter",
         help="Messages that were not published: filtered, repeated, our own echoes, not to be read",
         labels=("why",),
-        values=lambda health: (((reason,), health.received.get(reason, 0)) for reason in EXCLUDED_COUNTERS),
+        values=lambda health: (((reason,), health.excluded.get(reason, 0)) for reason in EXCLUDED_COUNTERS),
     ),
     HealthMetric(
         name="results",

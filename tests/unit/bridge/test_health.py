@@ -164,7 +164,7 @@ def test_queues_say_how_much_waits_and_since_when():
 
 def test_results_are_counted_by_status_and_what_never_happened_is_left_out():
     results = {("sent", "ok"): 5, ("sent", "unconfirmed"): 1, ("rejected", "empty"): 2, ("failed", "x"): 0}
-    body: dict[str, Any] = health_body(seen(results=results, received={"echoes": 3, "filtered": 0}), "home")
+    body: dict[str, Any] = health_body(seen(results=results, excluded={"echoes": 3, "filtered": 0}), "home")
     assert body["commands"] == {"accepted": 3, "results": {"rejected": 2, "sent": 6}, "failed_today": 0}
     assert body["messages"] == {"echoes": 3}
 

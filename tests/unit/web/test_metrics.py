@@ -54,7 +54,7 @@ async def test_all_counts_are_in_the_exposition():
     view = PaperView()
     view.facts = seen(
         counters=BrokerCounters(started=NOW, connects=4, disconnects=3, sessions_lost=1),
-        received={"filtered": 5, "echoes": 2},
+        excluded={"filtered": 5, "echoes": 2},
         kinds={("in", "image"): 7, ("out", "text"): 8},
         results={("sent", "ok"): 8, ("rejected", "empty"): 1},
         media={MediaState.READY: 6, MediaState.GONE: 1},
@@ -178,7 +178,7 @@ def test_every_metric_has_a_name_of_its_own_and_says_what_it_is():
 
 
 def test_the_labels_of_a_metric_are_as_many_as_its_values():
-    whole = seen(results={("sent", "ok"): 1}, received={"echoes": 1}, kinds={("in", "text"): 1})
+    whole = seen(results={("sent", "ok"): 1}, excluded={"echoes": 1}, kinds={("in", "text"): 1})
     for metric in (*ACCOUNT_METRICS, *SHARED_METRICS):
         values = list(metric.values(whole))
         assert values, metric.name

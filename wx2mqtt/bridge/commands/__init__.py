@@ -4,10 +4,10 @@ Intake: `intake.py` accepts a delivery, `validation.py` checks it, `attachment_i
 and keeps the order. Sending: `sender.py` is the loop over the `queues.py`, `resolver.py` finds recipient and
 content, `attempts.py` fetches a url and asks WeChat. The end: `completion.py`, `results.py`.
 
-When a command is sent is decided in `CommandSender._seconds_until_sendable`: after the pause of its chat, the
-rate limit (`rate_limit.py`) and, with iLink, the opening of the reply window (`hold.py`). `expiry.py` gives
-it up, `fallback.py` sends an urgent one by another service. Commands of a chat keep their order
-(`queues.py`).
+When a command may be sent is decided in `send_limits.py`, for every way in which it goes out: by
+`SendLimits.seconds_until_allowed` (login, rate limit, with iLink the reply window of `hold.py`) and, behind
+others of its chat, by the pause of the chat. `expiry.py` gives it up, `fallback.py` sends an urgent one by
+another service. Commands of a chat keep their order (`queues.py`).
 
 The fields of a command are those of `model.Command`; `mqtt/commands.py` reads them from a payload.
 """

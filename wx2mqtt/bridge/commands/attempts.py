@@ -21,8 +21,8 @@ from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.commands.bundles import AttemptPlan, bundles_of
 from wx2mqtt.bridge.commands.completion import CommandCompletion
 from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues, is_heading
-from wx2mqtt.bridge.commands.rate_limit import SendLimits, back_off
 from wx2mqtt.bridge.commands.resolver import BackendRequest, ChatKey, CommandResolver
+from wx2mqtt.bridge.commands.send_limits import SendLimits, back_off
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.clock import now_ms

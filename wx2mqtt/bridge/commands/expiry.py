@@ -19,8 +19,8 @@ from __future__ import annotations
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery
 from wx2mqtt.bridge.commands.hold import HOLD_REASONS, HoldQueue
 from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
-from wx2mqtt.bridge.commands.rate_limit import SendConditions
 from wx2mqtt.bridge.commands.results import ExpiryCause, expired_result, final_result, uncertain_result
+from wx2mqtt.bridge.commands.send_limits import SendConditions
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.clock import boot_time
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text

@@ -36,7 +36,6 @@ from wx2mqtt.bridge.commands.expiry import MAX_UNANSWERED_ATTEMPTS, ExpiryPolicy
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery, FallbackDue
 from wx2mqtt.bridge.commands.hold import HoldQueue
 from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
-from wx2mqtt.bridge.commands.rate_limit import FOREVER, SendConditions, SendLimits, TokenBucket, back_off
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import (
     ResultPublications,
@@ -44,6 +43,7 @@ from wx2mqtt.bridge.commands.results import (
     results_of_bundle,
     uncertain_result,
 )
+from wx2mqtt.bridge.commands.send_limits import FOREVER, SendConditions, SendLimits, TokenBucket, back_off
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.clock import boot_time, loop_time

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.bridge.commands.rate_limit import TokenBucket
+from wx2mqtt.bridge.commands.send_limits import TokenBucket
 
 PER_MINUTE = st.floats(0.5, 600)
 BURST = st.integers(1, 20)

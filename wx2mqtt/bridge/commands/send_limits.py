@@ -121,7 +121,10 @@ class SendLimits:
         return max(self.seconds_until_allowed(row), queue.paused_until - loop_time())
 
     def seconds_until_allowed(self, row: CommandRow) -> float:
-        """As `seconds_until_sendable`, of a command that is in no queue yet."""
+        """As `seconds_until_sendable`, without the pause of a chat: of a command that is in no queue yet.
+
+        Each attempt asks this first, whether it starts from a queue or with the acceptance of its command.
+        """
         conditions = self.conditions
         if not conditions.allow_sending or self.resolver.is_person_pending(row):
             return FOREVER
