@@ -18,7 +18,7 @@ SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Tests start Python hundreds of times: compiled modules are kept, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help venv demo run test test-robustness coverage test-chaos chaos fuzz fuzz-long fuzz-corpus test-home test-node-red unit lint shape mutants sbom package audit bench bench-peers profile soak power-cut check lock clean
+.PHONY: help venv demo run test test-robustness coverage test-chaos chaos fuzz fuzz-long fuzz-corpus test-home test-node-red unit lint shape mutants docs site sbom package audit bench bench-peers profile soak power-cut check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -128,6 +128,11 @@ shape: .venv/ready  ## figures of the code's shape, and what stands behind each
 
 mutants: .venv/ready  ## small faults that no test notices, by samples (hours; ARGS=--help)
 	@$(BIN)/python -m tests.mutants $(ARGS)
+
+docs: .venv/ready  ## the tables and drawings of the documentation, from the code
+	@$(BIN)/python -m tests.docs
+	@$(BIN)/python -m tests.limits_table --write
+	@$(BIN)/python -m tests.architecture --write
 
 sbom: .venv/ready  ## all that the bridge installs, as CycloneDX, into dist/
 	@$(BIN)/python -m tests.supply_chain sbom dist/wx2mqtt.cdx.json

@@ -13,7 +13,7 @@ TERMINAL_ONLY_MODULES = ("rich", "pygments")
 
 
 def main() -> None:
-    """Runs the command line; exits with the codes listed in README, "Commands"."""
+    """Runs the command line; exits with the codes listed in docs/en/reference/command-line.md."""
     arguments = sys.argv[1:]
     with nullcontext() if sys.stderr.isatty() else block_imports(*TERMINAL_ONLY_MODULES):
         sys.exit(_load_command(arguments)(arguments))

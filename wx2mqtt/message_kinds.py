@@ -3,7 +3,8 @@
 A new kind is a member of `model.Kind`, a row here, and a reader in the `protocol` package of each backend
 that receives it: in `MESSAGE_READERS` (webwx `messages.py`), in `APP_READERS` where it is an app message
 (webwx `app_messages.py`), in `ITEM_READERS` (ilink `messages.py`). The schemas, the placeholders, the
-names on the status page, the kinds that a command can send and README's table are made from these rows.
+names on the status page, the kinds that a command can send and the table of
+docs/en/reference/kinds.md are made from these rows.
 """
 
 from __future__ import annotations
@@ -41,8 +42,9 @@ class MessageKind:
     `is_attachment` is true where a command can send a file as this kind; the formats that WeChat takes are in
     `Capabilities.media`.
 
-    The rest is README's row: `about` says what the kind is, `documented_keys` are the keys of its object,
-    `bytes_note` says which bytes there are, `send_note` in which form it can be sent (empty: not at all).
+    The rest is its row in the documentation: `about` says what the kind is, `documented_keys` are the keys
+    of its object, `bytes_note` says which bytes there are, `send_note` in which form it can be sent (empty:
+    not at all).
     """
 
     about: str
@@ -250,13 +252,3 @@ MESSAGE_KINDS: dict[Kind, MessageKind] = {
 def attachment_kinds() -> tuple[Kind, ...]:
     """The kinds as which a command can send a file."""
     return tuple(kind for kind, row in MESSAGE_KINDS.items() if row.is_attachment)
-
-
-def kinds_markdown() -> str:
-    """README's table of kinds."""
-    lines = ["| kind | what it is | its object | bytes | can be sent |", "|---|---|---|---|---|"]
-    for kind, row in MESSAGE_KINDS.items():
-        keys = " ".join(f"`{key}`" for key in row.documented_keys)
-        cells = (f"`{kind}`", row.about, keys, row.bytes_note, row.send_note)
-        lines.append("|" + "|".join(f" {cell} " if cell else " " for cell in cells) + "|")
-    return "\n".join(lines)

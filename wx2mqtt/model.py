@@ -29,7 +29,7 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 
 
 class ChatKind(StrEnum):
-    """Kind of a chat (README, "A message"). The values are published and stored.
+    """Kind of a chat (docs/en/reference/messages.md). The values are published and stored.
 
     To rename one, add a script to `store/sql/` for the stored rows, and accept the old value in
     `store/people.py` (`person_from_json`), which also reads `people.json`.
@@ -43,7 +43,7 @@ class ChatKind(StrEnum):
 
 
 class Kind(StrEnum):
-    """Kind of a message (README, "Kinds"); the rest is in `message_kinds.py`. Published and stored."""
+    """Kind of a message (docs/en/reference/kinds.md); more is in `message_kinds.py`. Published, stored."""
 
     TEXT = "text"
     IMAGE = "image"
@@ -191,7 +191,7 @@ class QuotedMessage:
 
 @frozen
 class Event:
-    """A received event, such as a recall, a friend request or a call (README, "Events").
+    """A received event, such as a recall, a friend request or a call (docs/en/reference/events.md).
 
     `chat` and `actor` are None if they are unknown. `fields` are published. `people` are published as topic
     levels, those without one by the name that WeChat shows (their `handle` may be empty). `private` is
@@ -369,7 +369,7 @@ def is_own_text(command_id: str) -> bool:
 
 
 class Status(StrEnum):
-    """The final status of a command (README, "Sending")."""
+    """The final status of a command (docs/en/reference/results.md)."""
 
     SENT = "sent"
     FAILED = "failed"
@@ -403,7 +403,7 @@ class Result:
 
 
 class LoginState(StrEnum):
-    """State of the login, published on `login/state` (README, "The login")."""
+    """State of the login, published on `login/state` (docs/en/reference/login.md)."""
 
     STARTING = "starting"
     WAITING_FOR_SCAN = "waiting_for_scan"
@@ -416,7 +416,7 @@ class LoginState(StrEnum):
 
 
 class Needs(StrEnum):
-    """The next step of a person, published on `login/state` (README, "The login")."""
+    """The next step of a person, published on `login/state` (docs/en/reference/login.md)."""
 
     NOTHING = "nothing"
     SCAN = "scan"

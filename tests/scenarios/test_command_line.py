@@ -519,10 +519,11 @@ def test_demo_once_shows_a_conversation(terminal: Terminal):
     assert_nothing_left(terminal)
 
 
-def test_demo_once_shows_what_the_readme_says(terminal: Terminal):
-    shown = re.search(r"```\n(bridge .*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+def test_demo_once_shows_what_the_documentation_says(terminal: Terminal):
+    page = (ROOT / "docs/en/start/shell.md").read_text(encoding="utf-8")
+    shown = re.search(r"```text\n(bridge .*?)```", page, re.DOTALL)
     assert shown
-    said = terminal.run("demo", "--once").out.splitlines()
+    said = terminal.run("demo", "--once", "--backend", "ilink").out.splitlines()
     assert [line for line in said if line in shown[1].splitlines()] == shown[1].splitlines()
 
 

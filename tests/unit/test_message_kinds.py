@@ -1,18 +1,19 @@
-"""One table of kinds: whole, the source of README's, and enough to bring a new kind everywhere."""
+"""One table of kinds: whole, and enough to bring a new kind everywhere."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import cast
 
 import pytest
 
+from tests.docs.tables import kinds
 from tests.unit.wechat.webwx.entries import app_of_type, entry, roster
+from wx2mqtt.i18n.reference import REFERENCE_TEXTS
 from wx2mqtt.i18n.web import KIND_NAMES
 from wx2mqtt.i18n.wechat import webwx_placeholder
 from wx2mqtt.json_schema import string
-from wx2mqtt.message_kinds import MESSAGE_KINDS, MessageKind, kinds_markdown
+from wx2mqtt.message_kinds import MESSAGE_KINDS, MessageKind
 from wx2mqtt.model import Kind, Message
 from wx2mqtt.mqtt.commands import COMMAND_KINDS
 from wx2mqtt.schemas.messages import MEDIA_KEYS, kind_keys, message_definitions
@@ -23,18 +24,12 @@ from wx2mqtt.wechat.webwx.protocol.app_messages import APP_READERS, AppReader
 from wx2mqtt.wechat.webwx.protocol.content import Content, content_facts
 from wx2mqtt.wechat.webwx.protocol.messages import MESSAGE_READERS, read_message
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-
 UNREAD = Kind.UNSUPPORTED
 """What no reader knows."""
 
 
 def test_every_kind_has_a_row_in_the_order_of_the_enumeration() -> None:
     assert list(MESSAGE_KINDS) == list(Kind)
-
-
-def test_readme_s_table_is_made_from_the_rows() -> None:
-    assert kinds_markdown() in README
 
 
 @pytest.mark.parametrize("kind", Kind)
@@ -79,7 +74,9 @@ def test_a_new_kind_is_a_row_and_a_reader(monkeypatch: pytest.MonkeyPatch) -> No
     schema = message_definitions()["message_poll"]
     assert "Tea?" not in json.dumps(schema)
     assert '"question"' in json.dumps(schema)
-    assert "| `poll` | a vote |" in kinds_markdown()
+    monkeypatch.setattr("tests.docs.tables.REFERENCE_TEXTS", {**REFERENCE_TEXTS, "a vote": "投票"})
+    assert "| `poll` | a vote |" in kinds("en")
+    assert "| `poll` | 投票 |" in kinds("zh")
 
 
 @pytest.mark.parametrize("kind", Kind)

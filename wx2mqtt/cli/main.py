@@ -112,7 +112,7 @@ def check(
     config: ConfigOption = None,
     connect: Annotated[
         bool,
-        typer.Option("--connect", help="Also test the broker and the way to WeChat; see README."),
+        typer.Option("--connect", help="Also test the broker and the way to WeChat."),
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="With --connect: print the results as JSON.")

@@ -19,12 +19,12 @@ RESULT_CODES = frozenset(
         *("bad_file", "fetch_failed", "unknown_message", "too_late"),
     }
 )
-"""Every `code` of a result (README, "Sending")."""
+"""Every `code` of a result (docs/en/reference/results.md)."""
 
 REQUEST_CODES = RESULT_CODES | {
     *("unknown_request", "bad_request", "stream_changed", "unknown_id", "gone", "not_ready")
 }
-"""Every `code` of an answer to a request (README, "Requests")."""
+"""Every `code` of an answer to a request (docs/en/reference/results.md)."""
 
 
 def encode(value: Mapping[str, Json]) -> bytes:

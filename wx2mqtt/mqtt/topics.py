@@ -1,4 +1,4 @@
-"""The topics as one table (README, "Topics"). Every topic of the bridge is built or parsed here. Pure."""
+"""The topics as one table (docs/en/reference/topics.md). Topics are built and parsed here only. Pure."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Topic:
     """One class of topics below the base; `by_bridge` says that the bridge publishes it, else people do.
 
     `qos` is the QoS with which the bridge publishes it, or subscribes to it. It must be 1 for all that the
-    README ("What it promises") promises to deliver.
+    docs/en/promises.md promises to deliver.
     """
 
     pattern: str

@@ -69,7 +69,7 @@ class _KeySelection:
 
     def render_value(self, path: KeyPath, key: ConfigKey) -> str:
         if self.chosen_values is None or path not in self.chosen_values:
-            return _default_text(key)
+            return default_text(key)
         value = self.chosen_values[path]
         return _flow_text(value) if isinstance(value, (list, tuple)) else _scalar_text(value)
 
@@ -123,7 +123,8 @@ def _wide_count(text: str) -> int:
     return sum(unicodedata.east_asian_width(character) in {"W", "F"} for character in text)
 
 
-def _default_text(key: ConfigKey) -> str:
+def default_text(key: ConfigKey) -> str:
+    """Returns the default of a key as it is written in the file."""
     value = key.default
     if isinstance(value, tuple) and key.kind in LIST_KINDS:
         return _scalar_text(value[0]) if len(value) == 1 and value[0] != "*" else json.dumps(value)

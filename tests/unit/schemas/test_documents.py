@@ -31,7 +31,7 @@ from wx2mqtt.schemas.documents import (
 from wx2mqtt.schemas.messages import EVENT_SCHEMAS
 from wx2mqtt.schemas.requests import LOG_LEVELS, REQUEST_SCHEMAS
 
-README = (Path(__file__).parents[3] / "README.md").read_text()
+EVENTS = (Path(__file__).parents[3] / "docs/en/reference/events.md").read_text(encoding="utf-8")
 
 
 def references(value):
@@ -119,8 +119,8 @@ def test_every_kind_and_every_request_is_described():
     assert set(REQUEST_SCHEMAS) == {*AccountComponents.request_handlers(components), *COMMAND_REQUESTS}
 
 
-def test_every_event_that_readme_tells_is_described():
-    table = re.search(r"^\| event \|.*?\n\n", README, re.MULTILINE | re.DOTALL)
+def test_every_event_of_the_documentation_is_described():
+    table = re.search(r"^\| event \|.*?\n\n", EVENTS, re.MULTILINE | re.DOTALL)
     assert table
     told = {
         name

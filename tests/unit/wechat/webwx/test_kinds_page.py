@@ -1,4 +1,4 @@
-"""The table of kinds in the README matches what is read and what can be sent."""
+"""The table of kinds in docs/en/reference/kinds.md matches what is read and what can be sent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from wx2mqtt.wechat.webwx.protocol import messages
 from wx2mqtt.wechat.webwx.protocol.content import MediaCall
 from wx2mqtt.wechat.webwx.protocol.endpoints import CAPABILITIES
 
-README = (Path(__file__).parents[4] / "README.md").read_text()
+PAGE = (Path(__file__).parents[4] / "docs/en/reference/kinds.md").read_text(encoding="utf-8")
 FROM_THE_BRIDGE = {("quote", "user")}
 FROM_ILINK = {("quote", "self"), ("quote", "command_id"), ("voice", "transcript")}
 
@@ -31,9 +31,7 @@ DETAILS: dict[str, dict[str, object]] = {
 
 
 def table() -> dict[str, list[str]]:
-    found = re.search(r"^### Kinds\n(.*?)^### ", README, re.MULTILINE | re.DOTALL)
-    assert found
-    lines = [line for line in found[1].splitlines() if line.startswith("| `")]
+    lines = [line for line in PAGE.splitlines() if line.startswith("| `")]
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
     return {row[0].strip("` "): row for row in cells}
 

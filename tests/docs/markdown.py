@@ -1,0 +1,112 @@
+"""Pages of Markdown as the tests see them: headings with their anchors, links, and blocks of code. Pure."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+ROOT = Path(__file__).parents[2]
+
+Check = Literal["run", "parsed", "excused", "schema", "default"]
+
+_FENCE = re.compile(r"^( *)```(\S*)\s*$")
+_DIRECTIVE = re.compile(r"^ *<!-- (run|parsed|excused|schema)(?:: (.*?))? -->$")
+_LINK = re.compile(
+    r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)|<(?:img|source)[^>]*? src(?:set)?=\"([^\"]+)\""
+)
+_HEADING = re.compile(r"^#{1,6} (.*)$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block:
+    """A block of code. `check` and `reason` come from the comment right above it."""
+
+    path: Path
+    line: int
+    language: str
+    text: str
+    check: Check = "default"
+    reason: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"{self.path.relative_to(ROOT)}:{self.line}"
+
+
+def pages() -> list[Path]:
+    """Returns all pages that are checked: README, docs, and the pages beside the files of deploy."""
+    found = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "deploy").rglob("*.md")]
+    return sorted(found)
+
+
+def blocks(path: Path) -> Iterator[Block]:
+    """Yields the blocks of code of a page. Raises `ValueError` where one has no end."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    opened: tuple[int, str, str] | None = None
+    inside: list[str] = []
+    above = ""
+    for number, line in enumerate(lines, 1):
+        fence = _FENCE.match(line)
+        if opened is None:
+            if fence:
+                opened, inside = (number, fence[1], fence[2]), []
+            elif line.strip():
+                above = line
+            continue
+        start, indent, language = opened
+        if fence and not fence[2]:
+            directive = _DIRECTIVE.match(above)
+            yield Block(
+                path=path,
+                line=start,
+                language=language,
+                text="\n".join(inside) + "\n",
+                check=directive[1] if directive else "default",  # type: ignore[arg-type]
+                reason=(directive[2] or "") if directive else "",
+            )
+            opened, above = None, line
+        else:
+            inside.append(line.removeprefix(indent))
+    if opened is not None:
+        raise ValueError(f"{path}:{opened[0]}: a block without an end")
+
+
+def prose(path: Path) -> str:
+    """Returns the page without its blocks and spans of code."""
+    text = path.read_text(encoding="utf-8")
+    text = re.sub(r"^( *)```.*?^ *```\s*$", "", text, flags=re.MULTILINE | re.DOTALL)
+    return re.sub(r"``.+?``|`[^`\n]+`", lambda span: "`" * len(span[0]), text)
+
+
+def links(path: Path) -> Iterator[str]:
+    """Yields the targets of the links and pictures of a page."""
+    for match in _LINK.finditer(prose(path)):
+        yield match[1] or match[2]
+
+
+@cache
+def anchors(path: Path) -> frozenset[str]:
+    """Returns the anchors of a page's headings, as GitHub and the site make them."""
+    text = re.sub(
+        r"^( *)```.*?^ *```\s*$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL
+    )
+    known: set[str] = set()
+    for line in text.splitlines():
+        if heading := _HEADING.match(line):
+            base = anchor(heading[1])
+            name, number = base, 0
+            while name in known:
+                number += 1
+                name = f"{base}-{number}"
+            known.add(name)
+    return frozenset(known)
+
+
+def anchor(heading: str) -> str:
+    """Returns the anchor of a heading: letters and digits of every script, `-` for a space."""
+    shown = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+    return re.sub(r"[^\w\- ]", "", shown.strip().lower()).replace(" ", "-")

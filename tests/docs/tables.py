@@ -1,0 +1,267 @@
+"""The tables of the reference, made from the code in English and Chinese. `python -m tests.docs` writes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from wx2mqtt.cli import operations
+from wx2mqtt.cli.main import app
+from wx2mqtt.i18n import Language, translation
+from wx2mqtt.i18n.codes import CODE_HELP
+from wx2mqtt.i18n.diagnostics import DIAGNOSTICS_MESSAGES
+from wx2mqtt.i18n.reference import REFERENCE_TEXTS
+from wx2mqtt.i18n.web import REMEDIES
+from wx2mqtt.message_kinds import MESSAGE_KINDS
+from wx2mqtt.mqtt.payloads import REQUEST_CODES, RESULT_CODES
+from wx2mqtt.mqtt.topics import TOPIC_TABLE
+from wx2mqtt.settings.example import default_text
+from wx2mqtt.settings.key_tree import BRANCH_KINDS, ConfigKey, keys_of, walk
+from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, Settings
+from wx2mqtt.web.metrics_exposition import metric_families
+from wx2mqtt.web.metrics_table import (
+    ACCOUNT_METRICS,
+    INFO_METRIC,
+    SHARED_METRICS,
+    STORE_ANSWERS_METRIC,
+    STUCK_METRIC,
+    Metric,
+    MetricsSnapshot,
+)
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+TABLE = re.compile(r"(<!-- made by make docs: ([\w-]+) -->\n)(.*?)(<!-- end of [\w-]+ -->\n)", re.DOTALL)
+
+HEADS: Mapping[str, tuple[str, ...]] = {
+    "topics": ("topic / 主题", "who publishes / 发布者", "retained / 保留", "payload / 内容"),
+    "kinds": (
+        "kind / 类型",
+        "what it is / 含义",
+        "its object / 对象",
+        "bytes / 文件内容",
+        "can be sent / 可否发送",
+    ),
+    "codes": ("code / 代码", "cause / 原因", "cure / 处理办法"),
+    "configuration": ("key / 键", "default / 默认值", "meaning / 含义"),
+    "options": ("option / 选项", "meaning / 含义"),
+    "metrics": ("metric / 指标", "type / 类型", "labels / 标签", "meaning / 含义"),
+    "problems": ("problem / 问题", "cause / 原因", "cure / 处理办法"),
+    "doctor": ("what the doctor says / 检查结果", "cure / 处理办法"),
+    "exit-codes": ("exit code / 退出码", "meaning / 含义"),
+}
+EXIT_CODES: Mapping[int, str] = {
+    operations.EXIT_OK: "it worked",
+    operations.EXIT_UNEXPECTED: "it failed; for check --connect and healthcheck: something is not well",
+    operations.EXIT_USAGE: "the command line is wrong",
+    operations.EXIT_TEMPORARY: "try again later: a port is in use, or the store is locked or full",
+    operations.EXIT_CONFIGURATION: "the configuration, or the version of the store, cannot be used",
+}
+
+
+def said(english: str, language: Language) -> str:
+    """Returns a text of the reference in a language. Raises `KeyError` where the Chinese one is missing."""
+    return translation((english, REFERENCE_TEXTS[english]), language) if english else ""
+
+
+def table(head: str, rows: Iterable[Sequence[str]], language: Language) -> str:
+    """Returns a Markdown table; a `|` in a cell is escaped."""
+    names = [name.split(" / ")[language == "zh"] for name in HEADS[head]]
+    lines = [names, ["---"] * len(names), *rows]
+    return "".join(f"| {' | '.join(_cell(cell) for cell in line)} |\n" for line in lines)
+
+
+def _cell(text: str) -> str:
+    """Returns a cell in which Markdown keeps `|`, `<` and `*` as they are; in code only `|` needs that."""
+    parts = re.split(r"(`[^`]*`)", text.replace("|", "\\|"))
+    return "".join(part if part.startswith("`") else re.sub(r"([<*])", r"\\\1", part) for part in parts)
+
+
+def topics(language: Language) -> str:
+    by, yes = (("桥接程序", "你"), ("是", "否")) if language == "zh" else (("bridge", "you"), ("yes", "no"))
+    rows = (
+        (
+            f"`wx/{topic.pattern}`",
+            by[not topic.by_bridge],
+            yes[not topic.retained],
+            said(topic.meaning, language),
+        )
+        for topic in TOPIC_TABLE
+    )
+    return table("topics", rows, language)
+
+
+def kinds(language: Language) -> str:
+    rows = (
+        (
+            f"`{kind}`",
+            said(row.about, language),
+            " ".join(f"`{key}`" for key in row.documented_keys),
+            said(row.bytes_note, language),
+            said(row.send_note, language),
+        )
+        for kind, row in MESSAGE_KINDS.items()
+    )
+    return table("kinds", rows, language)
+
+
+def codes(names: Iterable[str]) -> Callable[[Language], str]:
+    def made(language: Language) -> str:
+        rows = ((f"`{name}`", *CODE_HELP[name].in_language(language)) for name in CODE_HELP if name in names)
+        return table("codes", rows, language)
+
+    return made
+
+
+def configuration(language: Language) -> str:
+    """Returns a section for each section of the file: what it is, and a table of its keys."""
+    parts: list[str] = []
+    rows: list[tuple[str, str, str]] = []
+    for name, top in keys_of(Settings).items():
+        rows = [] if top.model else [_key_row((name,), top, language)]
+        about = f"{said(top.description, language)}\n\n" if top.kind in BRANCH_KINDS else ""
+        rows += [_key_row(path, key, language) for path, key in walk(Settings) if path[0] == name != path[-1]]
+        parts.append(f"## {name}\n\n{about}{table('configuration', rows, language)}")
+    return "\n".join(parts)
+
+
+def _key_row(path: tuple[str, ...], key: ConfigKey, language: Language) -> tuple[str, str, str]:
+    dotted = ".".join(path).replace("*", DEFAULT_ACCOUNT, 1).replace("*", "<name>")
+    has_default = key.model is None and "<name>" not in dotted
+    return f"`{dotted}`", f"`{default_text(key)}`" if has_default else "", said(key.description, language)
+
+
+def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    inner = getattr(command, "commands", {})
+    if not inner:
+        yield name, command
+    for key, one in inner.items():
+        yield from _commands(one, f"{name} {key}")
+
+
+def command_line(language: Language) -> str:
+    """Returns a section for each command: what it does, and its options."""
+    parts = []
+    for name, command in _commands(typer.main.get_command(app), "wx2mqtt"):
+        rows = [
+            (_option(parameter), said(getattr(parameter, "help", "") or "", language))
+            for parameter in command.params
+            if parameter.name != "help"
+        ]
+        usage = f"## {name}\n\n{said((command.help or '').strip(), language)}\n"
+        parts.append(usage + (f"\n{table('options', rows, language)}" if rows else ""))
+    return "\n".join(parts)
+
+
+def _option(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return f"`{(parameter.name or '').upper()}`"
+    return " ".join(f"`{name}`" for name in (*parameter.opts, *parameter.secondary_opts))
+
+
+def exit_codes(language: Language) -> str:
+    return table(
+        "exit-codes", ((f"`{code}`", said(text, language)) for code, text in EXIT_CODES.items()), language
+    )
+
+
+def all_metrics() -> Iterator[tuple[Metric, tuple[str, ...]]]:
+    """Yields every metric with all of its labels."""
+    yield from ((metric, ("account", *metric.labels)) for metric in ACCOUNT_METRICS)
+    yield from ((metric, metric.labels) for metric in SHARED_METRICS)
+    yield from ((metric, metric.labels) for metric in (INFO_METRIC, STUCK_METRIC, STORE_ANSWERS_METRIC))
+
+
+def metrics(language: Language) -> str:
+    rows: list[tuple[str, ...]] = [
+        (
+            f"`wx2mqtt_{metric.name}{'_total' if metric.type == 'counter' else ''}`",
+            metric.type,
+            " ".join(f"`{label}`" for label in labels),
+            said(metric.help, language),
+        )
+        for metric, labels in all_metrics()
+    ]
+    for family in metric_families(MetricsSnapshot(samples=(), calls=())):
+        if family.name.startswith("wx2mqtt_"):
+            total = "_total" if family.type == "counter" else ""
+            labels = getattr(family, "_labelnames", ())
+            described = " ".join(f"`{label}`" for label in labels)
+            rows.append(
+                (f"`{family.name}{total}`", family.type, described, said(family.documentation, language))
+            )
+    return table("metrics", rows, language)
+
+
+def problems(language: Language) -> str:
+    rows = (
+        (f"`{name.removeprefix('login_')}`", *remedy.in_language(language))
+        for name, remedy in REMEDIES.items()
+    )
+    return table("problems", rows, language)
+
+
+# The finding of `<name>_cure` is `<name>`, or the first of these that exists.
+FINDING_SUFFIXES = (
+    "",
+    *(f"_{word}" for word in ("refused", "unknown", "lost", "no", "few", "small", "slow")),
+)
+FURTHER_FINDINGS: Mapping[str, str] = {
+    "host": "host_no_connection",
+    "clock": "clock_behind",
+    "names": "names_other",
+    "rewriting": "rewriting_other",
+    "version_set": "version_old",
+    "login_client": "login_other",
+    "login_banned": "login_other",
+}
+
+
+def doctor(language: Language) -> str:
+    """Returns what the doctor says where something is wrong, with the cure, both with their facts as `{name}`."""
+    rows = []
+    for key, cure in DIAGNOSTICS_MESSAGES.items():
+        if key.endswith("_cure"):
+            finding = translation(DIAGNOSTICS_MESSAGES[_finding_of(key.removesuffix("_cure"))], language)
+            if finding == "{why}":
+                finding = f"{translation(DIAGNOSTICS_MESSAGES['check_login'], language)}: {finding}"
+            rows.append((finding, translation(cure, language)))
+    return table("doctor", rows, language)
+
+
+def _finding_of(name: str) -> str:
+    """Returns the key of the finding that a cure belongs to. Raises `StopIteration` where none is known."""
+    known = (FURTHER_FINDINGS.get(name, ""), *(f"{name}{suffix}" for suffix in FINDING_SUFFIXES))
+    return next(key for key in known if key in DIAGNOSTICS_MESSAGES)
+
+
+TABLES: Mapping[str, Callable[[Language], str]] = {
+    "topics": topics,
+    "kinds": kinds,
+    "result-codes": codes(RESULT_CODES),
+    "request-codes": codes(REQUEST_CODES - RESULT_CODES),
+    "configuration": configuration,
+    "command-line": command_line,
+    "exit-codes": exit_codes,
+    "metrics": metrics,
+    "problems": problems,
+    "doctor": doctor,
+}
+"""Each table by the name that stands in its marker."""
+
+
+def pages() -> list[Path]:
+    """Returns every page of the documentation, in both languages."""
+    return [path for path in sorted(DOCS.rglob("*.md")) if TABLE.search(path.read_text(encoding="utf-8"))]
+
+
+def page_with_tables(path: Path) -> str:
+    """Returns the page with today's tables. Raises `KeyError` for a marker that names no table."""
+    language: Language = "zh" if path.is_relative_to(DOCS / "zh") else "en"
+    return TABLE.sub(
+        lambda match: f"{match[1]}{TABLES[match[2]](language)}{match[4]}", path.read_text(encoding="utf-8")
+    )

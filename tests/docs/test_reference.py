@@ -1,0 +1,123 @@
+"""What the pages of the reference say is what the program does."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
+
+import pytest
+import typer
+
+from wx2mqtt.app.application import Application
+from wx2mqtt.bridge.components import AccountComponents
+from wx2mqtt.bridge.login import MAX_QR_CODES
+from wx2mqtt.bridge.login_state import NEEDS
+from wx2mqtt.bridge.requests.actions import ActionRequests
+from wx2mqtt.bridge.requests.dispatcher import COMMAND_REQUESTS
+from wx2mqtt.cli.main import app
+from wx2mqtt.model import ChatKind, Handle, Kind, LoginState, Message, Result, Status
+from wx2mqtt.mqtt.payloads import message_body, result_body
+from wx2mqtt.settings.schema import Send
+from wx2mqtt.web.media import STATUS_BY_STATE
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs" / "en"
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+
+COMMANDS = getattr(typer.main.get_command(app), "commands", {})
+
+MESSAGE = Message(
+    key="1",
+    id="1",
+    chat=Handle("@1"),
+    chat_kind=ChatKind.FRIEND,
+    sender=None,
+    kind=Kind.TEXT,
+    text="",
+    time=0,
+)
+
+
+def page(name: str) -> str:
+    """Returns the text of the one page with this name."""
+    (path,) = DOCS.rglob(f"{name}.md")
+    return path.read_text(encoding="utf-8")
+
+
+def section(name: str, title: str) -> str:
+    """Returns the text below a heading of a page, up to the next heading of any level."""
+    text = re.search(rf"^#+ {re.escape(title)}\n(.*?)(?=^#|\Z)", page(name), re.MULTILINE | re.DOTALL)
+    assert text, title
+    return text[1]
+
+
+def rows(text):
+    """The cells of each row of the first table, without its head; backticks taken away."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    parts = (re.split(r"(?<!\\)\|", line)[1:-1] for line in lines[2:])
+    return [[cell.strip().replace("`", "").replace("\\|", "|") for cell in cells] for cells in parts]
+
+
+def example(name: str, title: str) -> dict[str, Any]:
+    """Returns the first JSON block of a section."""
+    block = re.search(r"```json\n(.*?)```", section(name, title), re.DOTALL)
+    assert block, title
+    body = json.loads(block[1])
+    assert isinstance(body, dict)
+    return body
+
+
+def test_every_request_is_told_and_no_other():
+    components = MagicMock()
+    components.ctx.shared.process_requests = Application.process_requests(MagicMock())
+    components.actions.handlers.return_value = ActionRequests.handlers(MagicMock())
+    assert sorted({name for name, *_ in rows(section("requests", "Requests"))}) == sorted(
+        {*AccountComponents.request_handlers(components), *COMMAND_REQUESTS}
+    )
+
+
+def test_every_state_of_the_login_is_told_with_what_it_needs():
+    told = {state: needs for state, needs, _ in rows(section("login", "The login"))}
+    assert told == {str(state): str(NEEDS[state]) for state in LoginState}
+
+
+def test_every_status_and_every_kind_is_told():
+    assert [status for status, _ in rows(section("results", "Results"))] == list(Status)
+    assert [row[0] for row in rows(section("kinds", "Kinds of messages"))] == list(Kind)
+
+
+def test_the_message_that_is_shown_has_the_keys_of_one():
+    body = message_body(MESSAGE, account="", user="", chat_name="", sender={}, trusted=False, media={})
+    shown = example("messages", "Messages")
+    assert shown.keys() == {"schema", "stream", "seq", *body}
+    assert isinstance(body["chat"], dict)
+    assert shown["chat"].keys() == body["chat"].keys()
+
+
+def test_the_result_that_is_shown_has_the_keys_of_one():
+    result = Result(id="", user="", status=Status.SENT, code="ok", time=0)
+    assert list(example("results", "Results")) == list(result_body(result, ""))
+
+
+def test_every_status_of_media_is_told():
+    told = {int(status): says.partition(":")[0] for status, says in rows(section("web", "The web server"))}
+    assert told == {404: told[404], **{int(status): str(state) for state, status in STATUS_BY_STATE.items()}}
+
+
+def test_the_numbers_that_are_promised_are_the_defaults():
+    for text in (README, page("backends")):
+        assert f"{Send().per_minute} messages a minute" in text
+    assert f"{Send().ttl / 60:g} minutes" in section("sending", "Sending")
+    assert MAX_QR_CODES == 10
+    assert "ten times" in section("login", "The login")
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_target_of_make_that_is_named_exists(path):
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"(?m)(?:^|`)make ([a-z-]+)", path.read_text(encoding="utf-8")):
+        assert re.search(rf"(?m)^{target}:", makefile), target
