@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 ROOT = Path(__file__).parents[2]
+
+SHOWN_ONLY = {"text", "mermaid"}
+"""Languages of blocks that show something and are no code."""
 
 Check = Literal["run", "parsed", "excused", "schema", "default"]
 
@@ -35,6 +39,12 @@ class Block:
     @property
     def name(self) -> str:
         return f"{self.path.relative_to(ROOT)}:{self.line}"
+
+    @property
+    def is_run(self) -> bool:
+        """Whether a test runs it: shell of an English page that no comment excepts."""
+        english = self.path == ROOT / "README.md" or self.path.is_relative_to(ROOT / "docs" / "en")
+        return self.language == "sh" and english and self.check in {"run", "default"}
 
 
 def pages() -> list[Path]:
@@ -73,6 +83,23 @@ def blocks(path: Path) -> Iterator[Block]:
             inside.append(line.removeprefix(indent))
     if opened is not None:
         raise ValueError(f"{path}:{opened[0]}: a block without an end")
+
+
+def block_counts(all_blocks: Iterable[Block]) -> Counter[str]:
+    """Returns how many blocks are run, parsed (validated and loaded ones, too), excused, and only shown."""
+    counts: Counter[str] = Counter()
+    for block in all_blocks:
+        shown = block.language in SHOWN_ONLY
+        counts[
+            "run"
+            if block.is_run
+            else "excused"
+            if block.check == "excused"
+            else "shown"
+            if shown
+            else "parsed"
+        ] += 1
+    return counts
 
 
 def prose(path: Path) -> str:

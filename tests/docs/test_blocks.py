@@ -1,0 +1,200 @@
+"""Every block of code in the documentation is run or parsed; one that cannot be says why.
+
+A comment right above a block chooses: `<!-- run -->`, `<!-- parsed: why it is not run -->`,
+`<!-- schema: NAME -->`, `<!-- excused: why it is not even parsed -->`. Without one, shell runs against the demo, YAML is
+loaded as a configuration, and Python is compiled. Chinese pages and those beside the files of deploy are parsed: the
+English ones, and tests of their own, run the same commands.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+import typer
+import yaml
+from jsonschema import Draft202012Validator
+
+from tests.docs.markdown import ROOT, SHOWN_ONLY, Block, block_counts, blocks, pages
+from tests.docs.sandbox import Sandbox, sandbox
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from wx2mqtt.cli.main import app
+from wx2mqtt.schemas.documents import messages_document
+from wx2mqtt.settings.loader import load
+from wx2mqtt.wechat.registry import BACKENDS
+
+ALL_BLOCKS = [block for path in pages() for block in blocks(path)]
+MIN_REASON_CHARACTERS = 8
+
+
+RUN = [block for block in ALL_BLOCKS if block.is_run]
+
+
+def of(*languages: str, run: bool = False) -> list[Block]:
+    return [
+        block
+        for block in ALL_BLOCKS
+        if block.language in languages and block.check != "excused" and block.is_run is run
+    ]
+
+
+def name_of(block: Block) -> str:
+    return block.name
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory) -> Iterator[Sandbox]:
+    with sandbox(tmp_path_factory.mktemp("programs")) as started:
+        yield started
+
+
+def test_blocks_are_run_and_parsed_and_few_are_excused():
+    counts = block_counts(ALL_BLOCKS)
+    assert counts["run"] > 20
+    assert counts["excused"] < len(ALL_BLOCKS) / 5
+
+
+@pytest.mark.parametrize("block", ALL_BLOCKS, ids=name_of)
+def test_each_block_is_checked_or_says_why_not(block):
+    if block.check in {"parsed", "excused"}:
+        assert len(block.reason) >= MIN_REASON_CHARACTERS
+    if block.check != "excused":
+        assert block.language in {"sh", "yaml", "json", "python", *SHOWN_ONLY}
+
+
+@pytest.mark.parametrize("block", RUN, ids=name_of)
+def test_shell_runs(block, home, tmp_path):
+    done = home.run(block.text, tmp_path)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("block", of("sh"), ids=name_of)
+def test_shell_that_is_not_run_is_shell(block):
+    done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("path", pages(), ids=lambda path: str(path.relative_to(ROOT)))
+def test_commands_and_options_of_wx2mqtt_exist(path):
+    unknown = [
+        f"{line}: {word}" for line in command_lines(path) if (word := unknown_word(line, commands())) != ""
+    ]
+    assert unknown == []
+
+
+def command_lines(path: Path) -> Iterator[str]:
+    """Yields each `wx2mqtt …` in the blocks and code spans of a page, up to the end of the command."""
+    text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+    code = [block.text for block in blocks(path) if block.language == "sh"]
+    spans = re.findall(r"(?<!`)`([^`\n]+)`(?!`)", text)
+    for part in [*code, *spans]:
+        for match in re.finditer(r"(?:^|[\s/])wx2mqtt ([a-z][^|;&<>#\n')]*)", part, re.MULTILINE):
+            yield match[1].strip()
+
+
+@cache
+def commands() -> dict[str, set[str]]:
+    """Returns the options of each command and subcommand, by its words."""
+    found: dict[str, set[str]] = {}
+    root = getattr(typer.main.get_command(app), "commands", {})
+    for name, command in root.items():
+        inner = getattr(command, "commands", {})
+        for words, one in [(name, command), *((f"{name} {key}", value) for key, value in inner.items())]:
+            options = {text for each in one.params for text in (*each.opts, *each.secondary_opts)}
+            found[words] = {*options, "--help"}
+    return found
+
+
+def unknown_word(line: str, known: dict[str, set[str]]) -> str:
+    """Returns the first word of a command line that no command or option is called, or empty text."""
+    words = shlex.split(line.replace("…", "").replace("[", "").replace("]", ""))
+    if words[0] not in known:
+        return words[0]
+    subcommands = {name.partition(" ")[2] for name in known if name.startswith(f"{words[0]} ")}
+    name = words[0]
+    if subcommands and len(words) > 1:
+        if words[1] not in subcommands:
+            return words[1]
+        name = f"{words[0]} {words[1]}"
+    options = (word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word))
+    return next((option for option in options if option not in known[name]), "")
+
+
+@pytest.mark.parametrize(
+    ("line", "word"),
+    [
+        ("check --connect", ""),
+        ("journal list --all", ""),
+        ("start", "start"),
+        ("check --conect", "--conect"),
+        ("journal show", ""),
+        ("journal forget", "forget"),
+        ("backup --all", "--all"),
+    ],
+)
+def test_an_unknown_command_or_option_is_recognized(line, word):
+    assert unknown_word(line, commands()) == word
+
+
+@pytest.mark.parametrize("block", of("yaml"), ids=name_of)
+def test_yaml_is_loaded_as_a_configuration_or_parsed(block, tmp_path):
+    content = yaml.safe_load(block.text)
+    assert content
+    if block.check == "parsed" or not is_configuration(content):
+        assert block.check == "parsed" or block.path.is_relative_to(ROOT / "deploy")
+        return
+    (file := tmp_path / "wx2mqtt.yaml").write_text(with_secrets(block.text, tmp_path))
+    loaded = load(file, {}, BACKENDS)
+    assert loaded.warnings == ()
+
+
+def is_configuration(content: object) -> bool:
+    return isinstance(content, dict) and bool(content.keys() & {"mqtt", "accounts", "web", "storage"})
+
+
+def with_secrets(text: str, folder: Path) -> str:
+    """Returns the configuration with files that exist in the place of those that it names."""
+    (secret := folder / "secret").write_text("mailto://user:secret@example.org\n")
+    secret.chmod(0o600)
+    return re.sub(r"(\w+_file: *)[^\s,}]+", rf"\g<1>{secret}", text)
+
+
+@pytest.mark.parametrize("block", of("json"), ids=name_of)
+def test_json_is_what_its_schema_says(block):
+    body = json.loads(block.text)
+    if block.check == "parsed":
+        return
+    assert block.check == "schema", "name its schema: <!-- schema: NAME -->"
+    document = messages_document()
+    validator = Draft202012Validator({**document, "$ref": f"#/$defs/{block.reason}"})
+    assert [error.message for error in validator.iter_errors(body)] == []
+
+
+@pytest.mark.parametrize("block", of("python"), ids=name_of)
+def test_python_is_python(block):
+    assert ast.parse(block.text).body
+
+
+def test_the_python_example_answers_a_trusted_message(home, tmp_path):
+    (block,) = blocks(ROOT / "docs/en/examples/python.md")
+    script = block.text.replace("1883", home.ports["broker"])
+    with subprocess.Popen([sys.executable, "-c", script], cwd=tmp_path) as example:
+        try:
+            after = 0
+            while True:  # the person writes again and again; the answer comes after the first that it hears
+                parameters = {"after": after, "wait": MAX_WAIT_SECONDS}
+                sent = home.http.get("/sim/ilink/sent", params=parameters).json()
+                assert sent
+                if any("You wrote: hello" in json.dumps(one) for one in sent):
+                    break
+                after += len(sent)
+        finally:
+            example.terminate()
