@@ -134,6 +134,16 @@ docs: .venv/ready  ## the tables and drawings of the documentation, from the cod
 	@$(BIN)/python -m tests.limits_table --write
 	@$(BIN)/python -m tests.architecture --write
 
+# Zensical has an environment of its own, as pip-audit has: its packages are none of the project's.
+.venv-site/ready: tests/docs/site.lock
+	@$(PYTHON) -m venv --clear .venv-site
+	@.venv-site/bin/pip install -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
+	    -r tests/docs/site.lock
+	@touch $@
+
+site: .venv/ready .venv-site/ready  ## the site of the documentation, into site/
+	@$(BIN)/python -m tests.docs.site
+
 sbom: .venv/ready  ## all that the bridge installs, as CycloneDX, into dist/
 	@$(BIN)/python -m tests.supply_chain sbom dist/wx2mqtt.cdx.json
 
@@ -197,8 +207,10 @@ lock:  ## the newest versions that pyproject.toml allows, with their hashes (nee
 	    --no-annotate -o tests/audit.lock -
 	echo 'py-spy>=0.4' | uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate -o tests/benchmarks/profile.lock -
+	echo 'zensical==0.0.73' | uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-annotate -o tests/docs/site.lock -
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    -o tests/fuzz/requirements.lock tests/fuzz/requirements.in
 
 clean:  ## removes what was built here
-	@rm -rf .venv .venv-home .venv-audit .venv-profile build dist .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-home .venv-audit .venv-profile .venv-site build dist site .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -74,7 +74,10 @@ class Sandbox:
             program.chmod(0o755)
 
     def _log_in(self) -> None:
-        steps = (("waiting_for_scan", "scan", {"person": "me"}), ("waiting_for_confirm", "confirm", {}))
+        steps: tuple[tuple[str, str, dict[str, str]], ...] = (
+            ("waiting_for_scan", "scan", {"person": "me"}),
+            ("waiting_for_confirm", "confirm", {}),
+        )
         for state, order, body in steps:
             self._wait_for_login(state)
             answer = self.http.post(f"/sim/ilink/{order}", json=body)

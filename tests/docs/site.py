@@ -1,0 +1,126 @@
+"""Builds the site of the documentation, a folder for each language, and checks its anchors: `make site`.
+
+The pages link to files of the repository, which are not part of the site: such a link becomes the path of the file,
+and a picture is copied.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+ROOT = Path(__file__).parents[2]
+GENERATOR = ROOT / ".venv-site" / "bin" / "zensical"
+SITE = ROOT / "site"
+WORK = ROOT / "build" / "site-pages"
+LANGUAGES = ("en", "zh")
+PICTURES = {".png", ".svg", ".jpg"}
+
+_LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
+_SOURCE = re.compile(r'(<img src=")([^"]+)(")')
+
+
+def prepared(text: str, page: Path, docs: Path, copied: set[Path]) -> str:
+    """Returns a page of `docs` with the links that lead out of it replaced; adds pictures to `copied`."""
+
+    def path_of(target: str) -> Path | None:
+        """Returns the file outside of the pages that a link leads to, or None."""
+        if re.match(r"[a-z]+:|#", target):
+            return None
+        goal = (page.parent / target.partition("#")[0]).resolve()
+        return None if goal.is_relative_to(docs) else goal
+
+    def picture(goal: Path) -> str:
+        copied.add(goal)
+        return "../" * (len(page.relative_to(docs).parts) - 1) + f"pictures/{goal.name}"
+
+    def link(match: re.Match[str]) -> str:
+        goal = path_of(match[3])
+        if goal is None:
+            return match[0]
+        if match[1] and goal.suffix in PICTURES:
+            return f"![{match[2]}]({picture(goal)})"
+        return f"{match[2]} (`{goal.relative_to(ROOT)}`)"
+
+    def source(match: re.Match[str]) -> str:
+        goal = path_of(match[2])
+        return match[0] if goal is None else f"{match[1]}{picture(goal)}{match[3]}"
+
+    return _SOURCE.sub(source, _LINK.sub(link, text))
+
+
+def prepare(language: str) -> Path:
+    """Writes the pages of a language and the settings of the generator; returns the settings."""
+    docs, pages = ROOT / "docs" / language, WORK / language
+    shutil.rmtree(pages, ignore_errors=True)
+    copied: set[Path] = set()
+    for page in sorted(docs.rglob("*.md")):
+        (goal := pages / page.relative_to(docs)).parent.mkdir(parents=True, exist_ok=True)
+        goal.write_text(prepared(page.read_text(encoding="utf-8"), page, docs, copied), encoding="utf-8")
+    for picture in copied:
+        (pages / "pictures").mkdir(exist_ok=True)
+        shutil.copy(picture, pages / "pictures")
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    settings = settings.replace("docs_dir: docs/en", f"docs_dir: {language}")
+    settings = settings.replace("site_dir: site/en", f"site_dir: site/{language}")
+    settings = settings.replace("language: en", f"language: {language}")
+    (file := WORK / f"{language}.yml").write_text(settings, encoding="utf-8")
+    return file
+
+
+class _Anchors(HTMLParser):
+    """The ids and the links of one page of the site."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ids: set[str] = set()
+        self.links: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name == "id" and value:
+                self.ids.add(value)
+            if tag == "a" and name == "href" and value:
+                self.links.append(value)
+
+
+def broken_anchors(site: Path) -> Iterator[str]:
+    """Yields each link of the site that leads to a page or an anchor that is not there."""
+    pages: dict[Path, _Anchors] = {}
+    for path in sorted(site.rglob("*.html")):
+        pages[path.resolve()] = anchors = _Anchors()
+        anchors.feed(path.read_text(encoding="utf-8"))
+    for path, page in pages.items():
+        for link in page.links:
+            parts = urlsplit(link)
+            if parts.scheme or parts.netloc or path.name == "404.html":
+                continue
+            goal = (path.parent / unquote(parts.path)).resolve() if parts.path else path
+            goal = goal / "index.html" if goal.is_dir() else goal
+            fragment = unquote(parts.fragment)
+            is_known = goal in pages and (not fragment or fragment in pages[goal].ids)
+            if not is_known and goal.suffix in {"", ".html"}:
+                yield f"{path.relative_to(site.resolve())}: {unquote(link)}"
+
+
+def main() -> None:
+    for language in LANGUAGES:
+        if not (ROOT / "docs" / language).is_dir():
+            continue
+        command = [str(GENERATOR), "build", "--strict", "--config-file", str(prepare(language))]
+        subprocess.run(command, check=True)
+        shutil.rmtree(SITE / language, ignore_errors=True)
+        shutil.copytree(WORK / "site" / language, SITE / language)
+        broken = list(broken_anchors(SITE / language))
+        if broken:
+            sys.exit("links that lead nowhere:\n" + "\n".join(broken))
+
+
+if __name__ == "__main__":
+    main()
