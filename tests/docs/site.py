@@ -20,6 +20,16 @@ GENERATOR = ROOT / ".venv-site" / "bin" / "zensical"
 SITE = ROOT / "site"
 WORK = ROOT / "build" / "site-pages"
 LANGUAGES = ("en", "zh")
+SECTIONS = {
+    "Start": "开始",
+    "Install": "安装",
+    "Reference": "参考",
+    "Examples": "示例",
+    "Operation": "运行",
+    "Development": "开发",
+}
+"""The sections of the navigation in Chinese."""
+
 PICTURES = {".png", ".svg", ".jpg"}
 
 _LINK = re.compile(r"(!?)\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
@@ -70,6 +80,9 @@ def prepare(language: str) -> Path:
     settings = settings.replace("docs_dir: docs/en", f"docs_dir: {language}")
     settings = settings.replace("site_dir: site/en", f"site_dir: site/{language}")
     settings = settings.replace("language: en", f"language: {language}")
+    if language == "zh":
+        for english, chinese in SECTIONS.items():
+            settings = settings.replace(f"  - {english}:", f"  - {chinese}:")
     (file := WORK / f"{language}.yml").write_text(settings, encoding="utf-8")
     return file
 

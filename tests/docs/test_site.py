@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.markdown import ROOT
-from tests.docs.site import broken_anchors, prepared
+from tests.docs.site import SECTIONS, broken_anchors, prepared
 
 DOCS = ROOT / "docs" / "en"
 
@@ -49,6 +49,13 @@ def test_a_link_to_an_anchor_that_is_not_there_is_found(tmp_path):
         "index.html: c.html",
         "index.html: #一",
     ]
+
+
+def test_the_navigation_names_every_page_once_and_its_sections_have_chinese_titles():
+    settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    named = re.findall(r"^ +- (\S+\.md)$", settings, re.MULTILINE)
+    assert sorted(named) == sorted(str(path.relative_to(DOCS)) for path in DOCS.rglob("*.md"))
+    assert re.findall(r"^  - ([A-Z]\w+):$", settings, re.MULTILINE) == list(SECTIONS)
 
 
 def test_the_settings_of_the_site_have_the_lines_that_a_language_replaces():
