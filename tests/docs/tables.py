@@ -65,7 +65,11 @@ EXIT_CODES: Mapping[int, str] = {
 
 def said(english: str, language: Language) -> str:
     """Returns a text of the reference in a language. Raises `KeyError` where the Chinese one is missing."""
-    return translation((english, REFERENCE_TEXTS[english]), language) if english else ""
+    if not english:
+        return ""
+    if english not in REFERENCE_TEXTS:
+        raise KeyError(f"wx2mqtt/i18n/reference.py has no Chinese for {english!r}")
+    return translation((english, REFERENCE_TEXTS[english]), language)
 
 
 def table(head: str, rows: Iterable[Sequence[str]], language: Language) -> str:

@@ -84,6 +84,8 @@ REFERENCE_TEXTS: Mapping[str, str] = {
     "Tencent's official bot API": "腾讯官方的机器人接口",
     "further hosts to which WeChat may redirect the bridge": "微信可以把桥接程序转到的其他主机",
     "show 'typing' before a message": "发送消息前显示“正在输入”",
+    "several texts in one message where WeChat takes fewer than wait": "等待的文字多于微信可接受的条数时，合并成一条消息",
+    "messages of a window that are kept for urgent commands": "每个窗口中为紧急命令保留的消息数",
     "the name (a topic level), and whom it means": "名字（主题的一级），以及它指的是谁",
     "the remark that the owner gave them": "主人给对方的备注",
     "their WeChat ID": "对方的微信号",
