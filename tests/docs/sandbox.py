@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -69,7 +70,7 @@ class Sandbox:
         one_message = ["-C", "1", "-W", str(int(MAX_WAIT_SECONDS))]
         for name, extra in {"mosquitto_pub": [], "mosquitto_rr": [], "mosquitto_sub": one_message}.items():
             (program := programs / name).write_text(
-                f'#!/bin/sh\nexec /usr/bin/{name} -p {port} {" ".join(extra)} "$@"\n'
+                f'#!/bin/sh\nexec {shutil.which(name)} -p {port} {" ".join(extra)} "$@"\n'
             )
             program.chmod(0o755)
 

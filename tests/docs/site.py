@@ -6,6 +6,7 @@ and a picture is copied.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -122,6 +123,12 @@ def broken_anchors(site: Path) -> Iterator[str]:
                 yield f"{path.relative_to(site.resolve())}: {unquote(link)}"
 
 
+def search_language(site: Path) -> str:
+    """Returns the language in which the search of a site takes words apart; Chinese has no spaces between them."""
+    index = json.loads((site / "search.json").read_text(encoding="utf-8"))
+    return " ".join(index["config"]["lang"])
+
+
 def main() -> None:
     for language in LANGUAGES:
         if not (ROOT / "docs" / language).is_dir():
@@ -130,6 +137,8 @@ def main() -> None:
         subprocess.run(command, check=True)
         shutil.rmtree(SITE / language, ignore_errors=True)
         shutil.copytree(WORK / "site" / language, SITE / language)
+        if search_language(SITE / language) != language:
+            sys.exit(f"the search of site/{language} is in another language")
         broken = list(broken_anchors(SITE / language))
         if broken:
             sys.exit("links that lead nowhere:\n" + "\n".join(broken))

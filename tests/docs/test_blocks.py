@@ -76,6 +76,11 @@ def test_shell_runs(block, home, tmp_path):
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
 
 
+@pytest.mark.parametrize("script", ["false; true", "false | cat", "wx2mqtt check -c none.yaml"])
+def test_shell_that_fails_is_noticed(script, home, tmp_path):
+    assert home.run(script, tmp_path).returncode != 0
+
+
 @pytest.mark.parametrize("block", of("sh"), ids=name_of)
 def test_shell_that_is_not_run_is_shell(block):
     done = subprocess.run(["bash", "-n"], input=block.text, capture_output=True, text=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.markdown import ROOT
-from tests.docs.site import SECTIONS, broken_anchors, prepared
+from tests.docs.site import SECTIONS, broken_anchors, prepared, search_language
 
 DOCS = ROOT / "docs" / "en"
 
@@ -49,6 +49,11 @@ def test_a_link_to_an_anchor_that_is_not_there_is_found(tmp_path):
         "index.html: c.html",
         "index.html: #一",
     ]
+
+
+def test_the_language_of_the_search_is_read_from_its_index(tmp_path):
+    (tmp_path / "search.json").write_text('{"config": {"lang": ["zh"]}, "items": []}')
+    assert search_language(tmp_path) == "zh"
 
 
 def test_the_navigation_names_every_page_once_and_its_sections_have_chinese_titles():
