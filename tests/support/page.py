@@ -39,7 +39,7 @@ def seen(**more: Any) -> HealthSnapshot:
         "login": login(),
         "last_answer": NOW - 1500,
         "counters": BrokerCounters(started=NOW - 60_000, connects=1),
-        "received": {},
+        "excluded": {},
         "published": 7,
         "results": {},
         "commands": 3,

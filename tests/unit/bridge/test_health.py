@@ -84,7 +84,7 @@ def seen(**more: Any) -> HealthSnapshot:
         "last_answer": NOW - 1500,
         "stats": STATS,
         "counters": BrokerCounters(started=NOW - 60_000, connects=2, disconnects=1),
-        "received": {},
+        "excluded": {},
         "published": 7,
         "results": {},
         "commands": 3,
