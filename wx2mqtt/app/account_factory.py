@@ -143,7 +143,9 @@ class AccountFactory:
             settings=current_settings,
             shared=self._shared,
         )
-        return Account(ctx)
+        account = Account(ctx)
+        account.restore()
+        return account
 
     def settings_of(self, name: str) -> AccountSettings:
         """Returns the settings of an account that the current configuration contains."""

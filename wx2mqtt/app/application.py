@@ -248,11 +248,15 @@ class Application:
         match name:
             case "health":
                 return await account.health()
-            case "login" | "login.code" | "login.state":
-                new_owner = fields.get("new_owner") is True
-                code = str(fields.get("code") or "")
-                return account.run_login_operation(name, code, new_owner=new_owner)
-        raise Wx2MqttError(f"this bridge does not know '{name}'; is it another version?")
+            case "login":
+                account.request_login(new_owner=fields.get("new_owner") is True)
+            case "login.code":
+                account.enter_verification_code(str(fields.get("code") or ""))
+            case "login.state":
+                pass
+            case _:
+                raise Wx2MqttError(f"this bridge does not know '{name}'; is it another version?")
+        return account.login_details()
 
     async def _call_operation(self, operation: AdminOperation, fields: Mapping[str, Json]) -> Json:
         try:

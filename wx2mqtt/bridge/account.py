@@ -2,7 +2,10 @@
 
 Start reading here, then open `components.py`: it creates the components and shows how they work together.
 
-Life of an account: created, `run` until it is cancelled or a component fails, `stop`, `close`.
+Life of an account: created, `restore`, `run`, `stop`, `close`. It ends in one of two ways:
+
+- The process stops it: it calls `stop`, and cancels `run` afterwards.
+- A component fails: `run` calls `stop` itself, and raises `AccountFailed` afterwards.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from contextlib import suppress
 
 import structlog
 
+from wx2mqtt.aio import cancel_and_wait
 from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.components import AccountComponents
 from wx2mqtt.bridge.context import AccountContext
@@ -54,14 +58,14 @@ class Account:
         self.components = AccountComponents(ctx)
         self.counters = self.components.counters
         self.connect_attempted = asyncio.Event()
-        self._receiving_tasks: list[asyncio.Task[None]] = []  # a stop cancels them before all others
-        self._stopping = False
+        self._receiving_tasks: list[asyncio.Task[None]] = []
+        self._stop_begun = False
         ctx.backend.set_language(ctx.language)
-        ctx.shared.watchdog.watch(f"broker:{ctx.name}", lambda: ctx.broker.progress_deadline)
-        self._publish_saved_state()
 
-    def _publish_saved_state(self) -> None:
-        """Publishes the state before the login: `last` and `contacts` as the previous run stored them."""
+    # Life, in the order in which the methods are called
+
+    def restore(self) -> None:
+        """Continues from what the previous run stored, and publishes the state before the login."""
         components, saved = self.components, self.ctx.saved_state
         contacts_known = self.ctx.registry.is_current_login(saved.login_id)
         components.session.restore(saved.cursor, saved.login_id, contacts_known=contacts_known)
@@ -71,93 +75,90 @@ class Account:
             components.status.show_last(saved.last_payload)
         components.reporter.request_directory()
 
-    # Life
-
     async def run(self) -> None:
         """Runs all components until cancelled.
 
         Raises `AccountFailed` after an internal error in one component, when all have been stopped in order.
         """
-        components = self.components
         tasks = TaskSupervisor(self.ctx.shared.watchdog, self.name)
         try:
-            for component in (
-                components.publisher,
-                components.intake,
-                components.sender,
-                components.home_assistant,
-                components.windows,
-                components.reporter,
-            ):
-                tasks.start(component.run())
-            tasks.start(self.ctx.broker.run(self))
-            self._receiving_tasks = [tasks.start(components.media.run()), tasks.start(self._run_session())]
+            self._start_components(tasks)
             fault = await tasks.wait_for_fault()
-            await self._stop_after(fault)
+            self._record_fault(fault)
+            if self._stop_begun:
+                await asyncio.Event().wait()  # the process is stopping the account: it cancels this task
+            await self._stop_after_fault()
         finally:
             await tasks.cancel_all()
         raise AccountFailed from fault
 
-    async def _run_session(self) -> None:
-        with suppress(asyncio.CancelledError):  # `stop` cancels this task before all others
-            await self.components.session.run()
+    def _start_components(self, tasks: TaskSupervisor) -> None:
+        components, broker = self.components, self.ctx.broker
+        self.ctx.shared.watchdog.watch(f"broker:{self.name}", lambda: broker.progress_deadline)
+        for component in (
+            components.publisher,
+            components.intake,
+            components.sender,
+            components.home_assistant,
+            components.windows,
+            components.reporter,
+        ):
+            tasks.start(component.run())
+        tasks.start(broker.run(self))
+        self._receiving_tasks = [tasks.start(components.media.run()), tasks.start(components.session.run())]
 
-    async def stop(self, reason_key: str = "stopped") -> None:
-        """Stops in order; takes about 3 s. `reason_key` names the text of the reason in `login/state`.
-
-        Receiving ends first. Sends and requests that have begun are then completed, the retained topics say
-        `offline`, and the last PUBACKs are awaited and stored.
-        """
-        if self._stopping:
-            return
-        self._stopping = True
-        components = self.components
-        actions = components.actions.runner
-        actions.stop()
-        await self._stop_receiving()
-        await asyncio.gather(
-            components.sender.drain(DRAIN_TIMEOUT_SECONDS), actions.drain(DRAIN_TIMEOUT_SECONDS)
-        )
-        components.session.stop(reason_key)
-        components.status.show_state(b"offline")
-        await self._publish_final_health()
-        await components.retained.wait_until_settled(OFFLINE_PUBLISH_TIMEOUT_SECONDS)
-        with suppress(StoreError):  # the next start repeats these messages then, with the same id and seq
-            await components.publisher.finish(OFFLINE_PUBLISH_TIMEOUT_SECONDS)
-
-    async def _stop_receiving(self) -> None:
-        for task in self._receiving_tasks:
-            task.cancel()
-        if self._receiving_tasks:
-            await asyncio.wait(self._receiving_tasks)
-
-    async def _publish_final_health(self) -> None:
-        """Publishes that the account failed; after an orderly stop the last health stays as it is."""
-        if self.counters.failed:
-            with suppress(StoreError):
-                self.components.status.show_health(await self.health())
-
-    async def _stop_after(self, fault: BaseException) -> None:
-        """Logs an internal error and stops in order, as far as that still works."""
+    def _record_fault(self, fault: BaseException) -> None:
         log.error("account failed", account=self.name, exc_info=fault)
         self.connect_attempted.set()
         self.counters.failed = True
         self.counters.faults += 1
         self._watch_end()
-        if self._stopping:  # `stop` is running elsewhere; its caller cancels this task afterwards
-            await _wait_for_cancellation()
+
+    async def _stop_after_fault(self) -> None:
+        """Stops in order as far as that still works: the failed component may fail to stop as well."""
         try:
             async with asyncio.timeout(FAILED_STOP_TIMEOUT_SECONDS):
                 await self.stop("account_failed")
-        except Exception as error:  # noqa: BLE001 - the failed component may fail to stop as well
+        except Exception as error:  # noqa: BLE001 - any component may have failed
             log.warning("account did not stop in order", account=self.name, error=type(error).__name__)
         self._watch_end()
 
     def _watch_end(self) -> None:
-        """Makes the watchdog expect the next step of the stop in time, and no progress of the loops."""
+        """Makes the watchdog expect the next step of the end in time, and no progress of the loops."""
         watchdog = self.ctx.shared.watchdog
         watchdog.remove(self.name)
         watchdog.heartbeat(f"end:{self.name}", TASK_CANCEL_TIMEOUT_SECONDS)
+
+    async def stop(self, reason_key: str = "stopped") -> None:
+        """Stops in order; takes about 3 s. Only the first call stops, a later one returns at once.
+
+        `reason_key` names the text of the reason in `login/state`.
+        """
+        if self._stop_begun:
+            return
+        self._stop_begun = True
+        components, requests = self.components, self.components.actions.runner
+
+        # Nothing new begins, and nothing is received any more.
+        requests.stop()
+        await cancel_and_wait(self._receiving_tasks)
+
+        # Sends and requests that have begun are completed.
+        await asyncio.gather(
+            components.sender.drain(DRAIN_TIMEOUT_SECONDS), requests.drain(DRAIN_TIMEOUT_SECONDS)
+        )
+
+        # The retained topics say that the account is offline.
+        components.session.stop(reason_key)
+        components.status.show_state(b"offline")
+        if self.counters.failed:  # after an orderly stop the last health stays as it is
+            with suppress(StoreError):
+                components.status.show_health(await self.health())
+        await components.retained.wait_until_settled(OFFLINE_PUBLISH_TIMEOUT_SECONDS)
+
+        # The last PUBACKs are awaited and stored.
+        with suppress(StoreError):  # the next start repeats these messages then, with the same id and seq
+            await components.publisher.finish(OFFLINE_PUBLISH_TIMEOUT_SECONDS)
 
     async def close(self) -> None:
         """Closes the connections to WeChat."""
@@ -170,6 +171,11 @@ class Account:
         await self.components.intake.store_session()
 
     def on_connected(self, connection: Connected) -> None:
+        """Publishes everything again.
+
+        `info` and discovery come before `status`, which publishes all retained topics: so this broker gets
+        each topic once, as it is to be here. Everything else may come in any order.
+        """
         components = self.components
         saved_session = self.ctx.saved_state.broker_session
         had_session = bool(saved_session or self.counters.connects)
@@ -221,18 +227,13 @@ class Account:
         """Returns the body of `bridge/health` as of now. Raises `StoreError`."""
         return await self.components.reporter.health()
 
-    def run_login_operation(self, operation: str, verification_code: str, *, new_owner: bool) -> Json:
-        """Carries out an operation of the control socket and returns `login_details()`.
+    def request_login(self, *, new_owner: bool) -> None:
+        """As `LoginSession.request_login`."""
+        self.components.session.request_login(new_owner=new_owner)
 
-        `login` requests a QR code, with `new_owner` for another account; `login.code` passes on the number
-        that the phone shows; any other operation only reads.
-        """
-        session = self.components.session
-        if operation == "login":
-            session.request_login(new_owner=new_owner)
-        elif operation == "login.code":
-            session.enter_verification_code(verification_code)
-        return self.login_details()
+    def enter_verification_code(self, code: str) -> None:
+        """As `LoginSession.enter_verification_code`."""
+        self.components.session.enter_verification_code(code)
 
     def login_details(self) -> Json:
         """Returns the body of `login/state` with the text of the QR code and the topic of its picture."""
@@ -247,7 +248,3 @@ class Account:
         await self.components.inbound.apply_people(pin_changes)
         self.ctx.signals.settings_changed.emit()
         self.ctx.signals.people_changed.emit()  # the settings name people, and say who is exposed
-
-
-async def _wait_for_cancellation() -> None:
-    await asyncio.Event().wait()  # nobody sets it
