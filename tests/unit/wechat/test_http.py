@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.unit.wechat.webwx.server import ManualClock
-from wx2mqtt.wechat import http
+from wx2mqtt.errors import Unreachable
+from wx2mqtt.wechat import transport_factory
+from wx2mqtt.wechat.backend import CallObserver
 from wx2mqtt.wechat.http import HttpClient, TimeLimits
 from wx2mqtt.wechat.http_transport import Http11Transport, OccasionalTransport
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink
+from wx2mqtt.wechat.transport_factory import ProxiedTransport, Transports
 from wx2mqtt.wechat.webwx.protocol import endpoints as webwx
 
+REQUEST: dict[str, Any] = {"headers": {}, "body": None, "limits": TimeLimits.for_whole(5)}
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -40,24 +46,31 @@ class Call:
 class Recorder(httpx.AsyncBaseTransport):
     """Keeps the requests."""
 
-    def __init__(self) -> None:
+    def __init__(self, body: bytes | httpx.AsyncByteStream = b"ok") -> None:
+        self.body = body
         self.requests: list[httpx.Request] = []
         self.is_closed = False
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
-        return httpx.Response(200, content=b"ok")
+        if isinstance(self.body, bytes):
+            return httpx.Response(200, content=self.body)
+        return httpx.Response(200, stream=self.body)
 
     async def aclose(self) -> None:
         self.is_closed = True
 
 
-def client(endpoint: str | None = None) -> HttpClient:
+def same_for_all(transport: httpx.AsyncBaseTransport) -> Transports:
+    return Transports(frequent=transport, other=transport)
+
+
+def client(endpoint: str | None = None, *, observe: CallObserver = lambda *_: None) -> HttpClient:
     return HttpClient(
         endpoint=endpoint,
         headers={"Connection": "keep-alive"},
         clock=ManualClock().as_clock(),
-        observe=lambda *_: None,
+        observe=observe,
         text=lambda key, _: key,
     )
 
@@ -70,21 +83,21 @@ async def make_call(used: HttpClient, url: str, *, is_frequent: bool) -> None:
 
 
 def test_certificates_are_loaded_only_where_there_is_tls() -> None:
-    assert http.tls_context("http://127.0.0.1:1").get_ca_certs() == []
-    assert http.tls_context("https://127.0.0.1:1").verify_mode is ssl.CERT_REQUIRED
-    assert http.tls_context(None).verify_mode is ssl.CERT_REQUIRED
+    assert transport_factory.tls_context("http://127.0.0.1:1").get_ca_certs() == []
+    assert transport_factory.tls_context("https://127.0.0.1:1").verify_mode is ssl.CERT_REQUIRED
+    assert transport_factory.tls_context(None).verify_mode is ssl.CERT_REQUIRED
 
 
 async def test_proxies_of_the_environment_are_used_for_wechat_itself_only(
     environment: pytest.MonkeyPatch,
 ) -> None:
     environment.setenv("HTTPS_PROXY", "http://proxy.test:3128")
-    wechat, own = http.create_transport(None), http.create_transport("http://wechat.test")
-    assert isinstance(wechat, http.ProxiedTransport)
-    assert any(mount is not None for mount in wechat._client._mounts.values())
-    assert isinstance(own, OccasionalTransport)  # goes to the address itself
-    await wechat.aclose()
-    await own.aclose()
+    wechat, own = client(), client("http://wechat.test")
+    assert isinstance(wechat._transports.other, ProxiedTransport)
+    assert any(mount is not None for mount in wechat._transports.other._client._mounts.values())
+    assert isinstance(own._transports.other, OccasionalTransport)  # goes to the address itself
+    await wechat.close()
+    await own.close()
 
 
 @pytest.mark.parametrize("name", [*PROXIES[:3], *(name.lower() for name in PROXIES[:3])])
@@ -93,8 +106,9 @@ async def test_behind_a_proxy_all_calls_to_wechat_itself_are_made_by_httpx(
 ) -> None:
     environment.setenv(name, "http://proxy.test:3128")
     wechat, own = client(), client("http://wechat.test")
-    assert isinstance(wechat._frequent_transport, http.ProxiedTransport)
-    assert isinstance(own._frequent_transport, Http11Transport)
+    assert wechat._transports.frequent is wechat._transports.other
+    assert isinstance(wechat._transports.frequent, ProxiedTransport)
+    assert isinstance(own._transports.frequent, Http11Transport)
     await wechat.close()
     await own.close()
 
@@ -103,10 +117,11 @@ async def test_behind_a_proxy_all_calls_to_wechat_itself_are_made_by_httpx(
 @pytest.mark.parametrize("endpoint", [None, "http://wechat.test"])
 async def test_without_a_proxy_frequent_calls_have_a_transport_of_their_own(endpoint: str | None) -> None:
     used = client(endpoint)
-    assert isinstance(used._frequent_transport, Http11Transport)
-    assert isinstance(used._transport, OccasionalTransport)
+    assert isinstance(used._transports.frequent, Http11Transport)
+    assert isinstance(used._transports.other, OccasionalTransport)
     await used.close()
-    used._transport, used._frequent_transport = transports = Recorder(), Recorder()
+    transports = Recorder(), Recorder()
+    used._transports = Transports(other=transports[0], frequent=transports[1])
     for number in range(2):
         await make_call(used, f"http://wechat.test/{number}", is_frequent=False)
         await make_call(used, "http://wechat.test/frequent", is_frequent=True)
@@ -122,7 +137,8 @@ async def test_without_a_proxy_frequent_calls_have_a_transport_of_their_own(endp
 @pytest.mark.usefixtures("environment")
 async def test_the_address_of_a_frequent_call_is_the_one_that_it_has_now() -> None:
     used = client("http://wechat.test")
-    used._frequent_transport = recorder = Recorder()
+    recorder = Recorder()
+    used._transports = same_for_all(recorder)
     for path in ("a?skey=1", "a?skey=2", "a?skey=2", "a?skey=1"):
         await make_call(used, f"http://wechat.test/{path}", is_frequent=True)
     assert [request.url.query for request in recorder.requests] == [
@@ -141,3 +157,41 @@ def test_frequent_are_polls_their_answers_and_texts() -> None:
         if isinstance(endpoint, webwx.Endpoint | ilink.Endpoint) and endpoint.is_frequent
     }
     assert frequent == {"synccheck", "webwxsync", "webwxsendmsg", "getupdates", "sendmessage"}
+
+
+class BrokenBody(httpx.AsyncByteStream):
+    """A body that ends in the middle."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._pieces()
+
+    async def _pieces(self) -> AsyncIterator[bytes]:
+        yield b"half"
+        raise httpx.RemoteProtocolError("cut off")
+
+
+@pytest.mark.parametrize("error", [TimeoutError("the disk is away"), httpx.ReadTimeout("of another server")])
+async def test_an_error_of_the_caller_is_no_failure_of_the_exchange(error: Exception) -> None:
+    """Only WeChat's own silence may say that WeChat did not answer."""
+    outcomes: list[str] = []
+    used = client("http://wechat.test", observe=lambda _, outcome, __: outcomes.append(outcome))
+    used._transports = same_for_all(Recorder())
+    with pytest.raises(type(error)) as raised:
+        async with used.exchange(Call(is_frequent=True), "http://wechat.test/", **REQUEST):
+            raise error
+    assert raised.value is error
+    assert outcomes == ["200"]
+
+
+@pytest.mark.parametrize("in_chunks", [True, False])
+async def test_a_failure_of_the_body_is_reported_where_it_is_read(in_chunks: bool) -> None:
+    outcomes: list[str] = []
+    used = client("http://wechat.test", observe=lambda _, outcome, __: outcomes.append(outcome))
+    used._transports = same_for_all(Recorder(BrokenBody()))
+    async with used.exchange(Call(is_frequent=True), "http://wechat.test/", **REQUEST) as response:
+        with pytest.raises(Unreachable, match="broken_answer"):
+            if in_chunks:
+                _ = [chunk async for chunk in response.iter_bytes()]
+            else:
+                await response.read(100)
+    assert outcomes == ["broken_answer"]
