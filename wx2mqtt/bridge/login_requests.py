@@ -1,6 +1,13 @@
 """Requests that end the current login, or the current attempt to log in, of an account.
 
-They are queued for `LoginSession`, which alone decides what follows from each.
+They are queued for `LoginSession`, which alone decides what follows from each:
+
+| request | while logging in | once WeChat has accepted the login | while idle |
+|---|---|---|---|
+| login | begins the attempt again | has no effect | begins an attempt |
+| login of a new owner | begins the attempt again | ends the login | begins an attempt |
+| logout | ends the attempt | ends the login | is answered at once |
+| `LoggedOut` | | ends the login | has no effect |
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import asyncio
 import random
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NoReturn
 
 from wx2mqtt.aio import Signal, retry_until_stored
 from wx2mqtt.backoff import Backoff
@@ -76,7 +77,7 @@ class ReceiveLoop:
         )
         self.position = ReceivePosition(login_id=step.login_id, cursor=step.cursor)
 
-    async def run(self, owner: Owner) -> None:
+    async def run(self, owner: Owner) -> NoReturn:
         """Receives until the login ends: `LoggedOut` is raised, or the task is cancelled."""
         failing_since: float | None = None
         backoff = Backoff()

@@ -6,23 +6,24 @@ One task (`LoginSession.run`) repeats three steps, so that no error can lead to 
 2. `contact_sync.py` fetches the contacts of a new login; those of a resumed one are updated meanwhile.
 3. `receive_loop.py` receives and stores messages.
 
-A step or a request from outside (`login_requests.py`) ends this with an exception. What follows is decided in
-`run` and `_handle_end` only:
+These steps never return: an exception ends them, raised by a step or by `_run_until_request` for a request
+from outside (`login_requests.py`). What follows is decided in `run` and `_handle_end` only:
 
-| exception | what follows |
-|---|---|
-| one of `RETRIED_ERRORS` | state `interrupted`; the same again after a pause, which grows |
-| `LoggedOut`, `LoginRequested` | a QR code; for a new owner after a logout at WeChat |
-| `LogoutRequested` | a logout at WeChat, then nothing until a login is requested |
-| `LoginRefused`, `WrongAccount`, `TooManyQrCodes` | nothing until a login is requested |
+| exception | raised by | what follows |
+|---|---|---|
+| one of `RETRIED_ERRORS` | a step | state `interrupted`; the same again after a pause, which grows |
+| `LoggedOut` | a step, a request | a QR code |
+| `LoginRequested` | a request | a QR code; for a new owner after a logout at WeChat |
+| `LogoutRequested` | a request | a logout at WeChat, then nothing until a login is requested |
+| `LoginRefused`, `WrongAccount`, `TooManyQrCodes` | step 1 | nothing until a login is requested |
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Coroutine
 from dataclasses import replace
+from typing import NoReturn
 
 from wx2mqtt.aio import cancel_and_wait
 from wx2mqtt.backoff import Backoff
@@ -70,17 +71,17 @@ class LoginSession:
         self._inbound = inbound
         self._state = LoginStateTracker(ctx)
         self._requests = LoginRequests()
-        self._login = AccountLogin(ctx, owner, self._requests, self._state)
+        self._account_login = AccountLogin(ctx, owner, self._requests, self._state)
         self._contact_sync = ContactSync(ctx, inbound)
         self._receive_loop = ReceiveLoop(ctx, inbound, self._state)
         self.logged_in = False
         self.contacts_known = False
         self.last_answer: int | None = None
         self._contact_sync.completed.connect(self._on_contacts_known)
-        for step in (self._login, self._contact_sync, self._receive_loop):
-            step.answered.connect(self._on_answer)
-        for step in (self._login, self._contact_sync):
-            step.store_failed.connect(self._on_store_failure)
+        for component in (self._account_login, self._contact_sync, self._receive_loop):
+            component.answered.connect(self._on_answer)
+        for component in (self._account_login, self._contact_sync):
+            component.store_failed.connect(self._on_store_failure)
 
     @property
     def login(self) -> LoginStatus:
@@ -98,50 +99,52 @@ class LoginSession:
         backoff = Backoff()
         while True:
             try:
-                await self._run_until_request(self._log_in_and_receive(attempt))
+                await self._run_until_request(attempt)
             except RETRIED_ERRORS as error:
                 backoff = backoff.after_failure()
                 self._state.set_interrupted(error)
                 pause_seconds = retry_delay(error, backoff, random.random())
-                resume = attempt.resume and not self._login.phone_asked  # ask the phone only once
+                resume = attempt.resume and not self._account_login.phone_asked  # ask the phone only once
                 attempt = replace(attempt, resume=resume, pause_seconds=pause_seconds)
             except LOGIN_ENDS as end:
                 backoff = backoff.reset()
                 attempt = LoginAttempt(previous_reason=await self._handle_end(end))
 
-    async def _log_in_and_receive(self, attempt: LoginAttempt) -> None:
+    async def _run_until_request(self, attempt: LoginAttempt) -> NoReturn:
+        """Runs one login until an error ends it, or a request. Raises the error, or the request.
+
+        If both come at the same time, the request counts.
+        """
+        self._requests.discard_outdated()  # this attempt fulfils the login requests made so far
+        login_task = asyncio.create_task(self._log_in_and_receive(attempt))
+        request_task = asyncio.create_task(self._requests.next_request())
+        try:
+            await asyncio.wait([login_task, request_task], return_when=asyncio.FIRST_COMPLETED)
+            if request_task.done():
+                await self._receive_loop.wait_until_stored()
+                raise request_task.result()
+            await login_task  # raises its error
+        finally:
+            await cancel_and_wait([login_task, request_task])
+
+    async def _log_in_and_receive(self, attempt: LoginAttempt) -> NoReturn:
         """Runs one login, from its beginning until an exception ends it."""
         self._ctx.heartbeat("receive", attempt.pause_seconds + STEP_WATCHDOG_SECONDS)
         await asyncio.sleep(attempt.pause_seconds)
-        step = await self._login.log_in(attempt)
-        self._requests.login_accepted = True
+        accepted = await self._account_login.log_in(attempt)
+        self._requests.login_accepted = True  # from now on only a new owner's login request ends it
         contact_update: asyncio.Task[None] | None = None
         try:
-            self._inbound.set_owner(step.owner)
-            contact_update = await self._load_contacts(step)
+            self._inbound.set_owner(accepted.owner)
+            contact_update = await self._load_contacts(accepted)
             self.logged_in = True
-            await self._receive_loop.run(step.owner)
+            await self._receive_loop.run(accepted.owner)
         finally:
             self._requests.login_accepted = False
             self.logged_in = False
             self._ctx.signals.online_changed.emit(False)
             if contact_update is not None:
                 contact_update.cancel()
-
-    async def _run_until_request(self, login: Coroutine[None, None, None]) -> None:
-        """Runs a login until it fails or a request ends it, and raises the error or the request."""
-        self._requests.discard_outdated()
-        login_task = asyncio.create_task(login)
-        request_task = asyncio.create_task(self._requests.next_request())
-        try:
-            await asyncio.wait([login_task, request_task], return_when=asyncio.FIRST_COMPLETED)
-            if not request_task.done():
-                await login_task
-                return
-            await self._receive_loop.wait_until_stored()
-            raise request_task.result()
-        finally:
-            await cancel_and_wait([login_task, request_task])
 
     async def _handle_end(self, end: Exception) -> str:
         """Publishes why the login ended, and is idle unless the next attempt may follow at once.
@@ -154,20 +157,22 @@ class LoginSession:
                 self._state.set(LoginState.LOGGED_OUT, str(end))
                 return str(end)
             case LoginRequested():
-                self._login.reset_qr_code_count()
+                self._account_login.reset_qr_code_count()
                 if end.new_owner:
                     await self._end_login_of_owner()
             case LogoutRequested():
                 await self._ctx.backend.logout()
-                await self._idle(LoginState.LOGGED_OUT, text("logged_out_by_request"))
+                await self._idle_until_requested(LoginState.LOGGED_OUT, text("logged_out_by_request"))
             case LoginRefused():
-                await self._idle(LoginState.REFUSED, str(end))
+                await self._idle_until_requested(LoginState.REFUSED, str(end))
             case WrongAccount():
                 await self._ctx.backend.logout()
                 self._ctx.signals.other_account_refused.emit(end.nickname)
-                await self._idle(LoginState.REFUSED, str(end), needs=Needs.RELOGIN)
+                await self._idle_until_requested(LoginState.REFUSED, str(end), needs=Needs.RELOGIN)
             case TooManyQrCodes():
-                await self._idle(LoginState.LOGGED_OUT, text("too_many_codes", count=MAX_QR_CODES))
+                await self._idle_until_requested(
+                    LoginState.LOGGED_OUT, text("too_many_codes", count=MAX_QR_CODES)
+                )
         return ""
 
     async def _end_login_of_owner(self) -> None:
@@ -177,12 +182,12 @@ class LoginSession:
         await self._ctx.backend.logout()
         self._state.set(LoginState.STARTING, self._state.text("starting"))
 
-    async def _idle(self, state: LoginState, reason: str, needs: Needs | None = None) -> None:
+    async def _idle_until_requested(self, state: LoginState, reason: str, needs: Needs | None = None) -> None:
         """Does nothing until a login is requested."""
         self._state.set(state, reason, needs=needs)
         self._ctx.idle("receive")
         await self._requests.wait_for_login_request()
-        self._login.reset_qr_code_count()
+        self._account_login.reset_qr_code_count()
 
     def stop(self, reason_key: str = "stopped") -> None:
         """Sets the state `stopped`; `reason_key` names the text. The next start resumes the login."""
@@ -190,29 +195,29 @@ class LoginSession:
 
     # Contacts
 
-    async def _load_contacts(self, step: LoggedIn) -> asyncio.Task[None] | None:
+    async def _load_contacts(self, accepted: LoggedIn) -> asyncio.Task[None] | None:
         """Fetches the contacts of a new login before its messages are received.
 
         Where they are stored already, or WeChat refuses them, the returned task fetches them meanwhile.
         """
-        if not self._has_contacts_of(step):
-            await self._receive_loop.start_login(step, self._on_store_failure)
-            await self._contact_sync.start_login(step)
-            if await self._contact_sync.fetch(step):
+        if not self._has_contacts_of(accepted):
+            await self._receive_loop.start_login(accepted, self._on_store_failure)
+            await self._contact_sync.start_login(accepted)
+            if await self._contact_sync.fetch(accepted):
                 return None
-        return asyncio.create_task(self._update_contacts(step))
+        return asyncio.create_task(self._update_contacts(accepted))
 
-    def _has_contacts_of(self, step: LoggedIn) -> bool:
+    def _has_contacts_of(self, accepted: LoggedIn) -> bool:
         """Returns whether the stored contacts have the handles of this login."""
         return (
-            step.resumed
-            and step.login_id == self._receive_loop.position.login_id
-            and self._ctx.registry.is_current_login(step.login_id)
+            accepted.resumed
+            and accepted.login_id == self._receive_loop.position.login_id
+            and self._ctx.registry.is_current_login(accepted.login_id)
         )
 
-    async def _update_contacts(self, step: LoggedIn) -> None:
+    async def _update_contacts(self, accepted: LoggedIn) -> None:
         try:
-            await self._contact_sync.fetch_until_stored(step)
+            await self._contact_sync.fetch_until_stored(accepted)
         except LoggedOut as error:
             self.handle_logged_out(error)
 

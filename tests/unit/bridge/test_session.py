@@ -17,6 +17,7 @@ from tests.unit.bridge.talk import (
     online,
     run_story,
 )
+from wx2mqtt.bridge.login import LoginAttempt
 from wx2mqtt.errors import LoggedOut, LoginRefused, StoreFull, Unreachable
 from wx2mqtt.model import LoginState as S
 from wx2mqtt.model import Needs
@@ -190,17 +191,18 @@ def test_the_people_of_a_login_that_cannot_be_fetched_are_asked_for_beside_recei
     run_story(story)
 
 
-async def test_who_is_ended_while_a_conversation_ends_has_ended():
+async def test_who_is_ended_while_a_conversation_ends_has_ended(monkeypatch):
     """A cancellation in that moment must not get lost: the bridge would never stop."""
     talk, slow = Talk(), asyncio.Event()
 
-    async def conversation() -> None:
+    async def conversation(_: LoginAttempt) -> None:
         try:
             await asyncio.Event().wait()
         finally:
             await slow.wait()
 
-    ending = asyncio.create_task(talk.session._run_until_request(conversation()))
+    monkeypatch.setattr(talk.session, "_log_in_and_receive", conversation)
+    ending = asyncio.create_task(talk.session._run_until_request(LoginAttempt()))
     await asyncio.sleep(0)
     talk.session.request_login()
     for _ in range(5):
