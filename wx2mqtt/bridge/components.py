@@ -53,7 +53,9 @@ class AccountComponents:
         self.counters = BrokerCounters(started=now_ms())
 
         # To MQTT
-        inflight = InflightWindow(ctx.broker)  # bounds how many publications wait for their PUBACK
+        self._inflight = inflight = InflightWindow(
+            ctx.broker
+        )  # bounds how many publications wait for their PUBACK
         self.publisher = Publisher(ctx, inflight)
         self.retained = RetainedPublisher(inflight, ctx.topics.state)
         self.status = StatusTopics(ctx, self.retained, inflight)
@@ -138,7 +140,12 @@ class AccountComponents:
         self.ctx.shared.login_reported.emit(self.ctx.name, login, qr_url)
 
     def _on_received(self, result: RecordResult) -> None:
+        """Publishes what is stored: the messages and behind them `last`, with one write to the broker."""
+        self.publisher.add(result.outbox, flush=False)
         self.status.show_received(result)
+        self._inflight.flush()
+        if result.messages or result.events:
+            self.ctx.shared.changes.notify()
         if self.windows.supported:  # a received message opens the reply window of its sender
             self.sender.recheck()
             self.windows.refresh()

@@ -102,10 +102,13 @@ class AccountSignals:
     """The messages of the last `media_expected` are stored."""
 
     received: Signal[[RecordResult]] = field(default_factory=Signal)
-    """A batch of messages, events or a cursor is stored."""
+    """A batch of messages, events or a cursor is stored; its publications are not in `outbox_changed`.
+
+    Emit it as `outbox_changed`.
+    """
 
     outbox_changed: Signal[[OutboxBatch]] = field(default_factory=Signal)
-    """Publications were committed; the batch may be empty.
+    """Other publications were committed; the batch may be empty.
 
     Emit it right after the commit, with no `await` in between: batches must arrive in the order of commits.
     """

@@ -129,13 +129,11 @@ class InboundMessages:
 
     def _announce(self, recorded: RecordResult, people: PeopleBatch, *, has_media: bool) -> None:
         signals = self._ctx.signals
-        if recorded.messages or recorded.events:
-            signals.outbox_changed.emit(recorded.outbox)  # first: the messages are what others wait for
+        signals.received.emit(recorded)  # first: the messages are what others wait for
         self.counts["repeated"] += recorded.repeated
         self.counts_by_kind.update(recorded.kinds)
         if has_media:
             signals.media_received.emit()
-        signals.received.emit(recorded)
         if people.changes != NO_CHANGES:
             signals.people_stored.emit()
         if people.is_visible:

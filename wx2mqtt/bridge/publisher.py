@@ -162,12 +162,16 @@ class Publisher:
 
     # What there is to publish
 
-    def add(self, batch: OutboxBatch) -> None:
-        """Publishes the rows of one commit, at once as far as the window allows."""
+    def add(self, batch: OutboxBatch, *, flush: bool = True) -> None:
+        """Publishes the rows of one commit, at once as far as the window allows.
+
+        Without `flush` the caller publishes more, and then flushes the window itself.
+        """
         if not batch:
             return
         self._outbox.add(batch)
-        self._publish_rows()
+        if self._publish_rows() and flush:
+            self._inflight.flush()
         if not self._outbox.is_exhausted:
             self._publish_event.set()
 
@@ -225,13 +229,20 @@ class Publisher:
 
     async def _publish_waiting(self) -> None:
         """Publishes rows until there is no other, or the next one must wait. Raises `StoreError`."""
-        self._publish_rows()
+        self._publish_and_flush()
         while not (self._outbox.rows or self._outbox.is_exhausted) and self._free_slots > 0:
             await self._outbox.read()
-            self._publish_rows()
+            self._publish_and_flush()
 
-    def _publish_rows(self) -> None:
-        """Publishes rows that are in memory until there is no other, or the next one must wait."""
+    def _publish_and_flush(self) -> None:
+        if self._publish_rows():
+            self._inflight.flush()
+
+    def _publish_rows(self) -> bool:
+        """Publishes rows that are in memory until there is no other, or the next one must wait.
+
+        Returns whether it has published any.
+        """
         free_slots = slots_left = self._free_slots
         while self._outbox.rows and slots_left > 0:
             if self._must_wait_for_marks(self._outbox.rows[0]):
@@ -239,8 +250,7 @@ class Publisher:
             if self._is_due(row := self._outbox.rows.popleft()):
                 self._publish(row, self._shortened.get(row.id, row.payload))
                 slots_left -= 1
-        if slots_left < free_slots:
-            self._inflight.flush()
+        return slots_left < free_slots
 
     @property
     def _free_slots(self) -> int:

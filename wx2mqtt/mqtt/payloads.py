@@ -115,6 +115,8 @@ def _answer(body: dict[str, Json], transaction: Json) -> bytes:
 
 def last_body(payload: bytes) -> bytes:
     """Builds `last` from a message: without its attachment, the text cut to 1,000 characters."""
+    if len(payload) <= MAX_LAST_TEXT_CHARACTERS and b'"data"' not in payload:
+        return payload  # most messages are as short, and need not be read for it
     body: dict[str, Json] = json.loads(payload)
     had_data = _remove_data(body)
     text = body.get("text")

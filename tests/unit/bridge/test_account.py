@@ -18,11 +18,12 @@ from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_settings import FallbackRules, ReceiveFilter, SendRules
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.i18n import Language
-from wx2mqtt.model import LoginState
+from wx2mqtt.model import Kind, LoginState
 from wx2mqtt.mqtt.broker import Delivery, Disconnected
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.records import NO_CHANGES, NewMessage
 
 
 class Gateway(PaperGateway):
@@ -58,6 +59,20 @@ class Stage:
 
     def last(self, topic: str) -> Any:
         return json.loads([one for one in self.link.sent if one.topic == topic][-1].payload)
+
+
+def text_message(key: str) -> NewMessage:
+    return NewMessage(
+        key=key,
+        id=key,
+        topic="wx/in/wife",
+        user="wife",
+        kind=Kind.TEXT,
+        sender="wife",
+        time=0,
+        text=key,
+        body={"kind": "text", "text": key},
+    )
 
 
 @pytest.fixture
@@ -139,6 +154,18 @@ async def test_what_is_committed_is_handed_to_the_publisher(stage: Stage):
     for task in (running, reporting):
         task.cancel()
     await asyncio.wait({running, reporting})
+
+
+async def test_a_message_and_the_last_one_behind_it_go_to_the_broker_with_one_write(stage: Stage):
+    """Two writes, and the two answers to them, were a tenth of the CPU of a single message."""
+    stage.connect()
+    for key in ("1", "2"):  # the journal is read for the first one, and what was sent before
+        await stage.account.components.publisher._publish_waiting()
+        sent, flushed = len(stage.link.sent), len(stage.link.flushed)
+        recorded = await stage.journal.record([text_message(key)], NO_CHANGES, None, "")
+        stage.ctx.signals.received.emit(recorded)
+    assert stage.link.topics[sent:] == ["wx/in/wife", "wx/last"]
+    assert stage.link.flushed[flushed:] == [sent + 2]
 
 
 async def test_only_the_end_of_a_connection_counts_as_a_disconnect_and_not_a_failed_attempt(stage: Stage):

@@ -84,9 +84,9 @@ def test_what_was_stored_is_published_before_anybody_else_hears_of_it():
     async def story(house: House) -> None:
         order: list[str] = []
         house.talk.ctx.signals.received.connect(lambda _recorded: order.append("received"))
-        house.talk.ctx.signals.outbox_changed.connect(lambda _batch: order.append("published"))
+        house.talk.ctx.signals.people_stored.connect(lambda: order.append("people"))
         await house.take(message("1"))
-        assert order == ["published", "received"]
+        assert order == ["received", "people"]
 
     at_home(story)
 
