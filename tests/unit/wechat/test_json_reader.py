@@ -5,6 +5,9 @@ A field has the requested type, or is empty.
 
 from __future__ import annotations
 
+import json
+import tracemalloc
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,3 +106,26 @@ def test_nothing_fails(value: object) -> None:
     json_reader.read_number(entry, "k")
     json_reader.read_object(entry, "k")
     json_reader.read_objects(entry, "k")
+
+
+def test_only_the_members_that_are_kept_are_in_memory_at_any_level() -> None:
+    body = b'{"kept": [{"a": 1, "kept": {"b": 2}}, 3], "other": {"kept": 4}, "kept2": 5}'
+    assert json_reader.parse_json(body, frozenset({"kept"})) == {"kept": [{"kept": {}}, 3]}
+
+
+def test_of_equal_keys_the_last_counts_also_where_members_are_left_out() -> None:
+    body = b'{"kept": 1, "other": 2, "kept": 3}'
+    assert json_reader.parse_json(body, frozenset({"kept"})) == {"kept": 3}
+
+
+def test_what_is_left_out_takes_no_memory() -> None:
+    """5,000 contacts of which a third of the fields is read left 10 MB in the process."""
+    entry = {"kept": "x", **{f"other{number}": f"{number}" * 40 for number in range(30)}}
+    body = json.dumps({"kept": [entry] * 2_000}).encode()
+    peaks = []
+    for keys in (None, frozenset({"kept"})):
+        tracemalloc.start()
+        json_reader.parse_json(body, keys)
+        peaks.append(tracemalloc.get_traced_memory()[1] - len(body))  # of which the decoded text is a part
+        tracemalloc.stop()
+    assert peaks[1] < peaks[0] / 4

@@ -117,7 +117,7 @@ class ApiClient:
         skey = self._skey
         reply = await self.transport.call(request)
         try:
-            answer = await read_json(reply.body)
+            answer = await read_json(reply.body, request.endpoint.kept_keys)
             ret = responses.read_ret(answer)
         except UnreadableJson:
             raise self.unreadable_error(request.endpoint) from None

@@ -18,6 +18,14 @@ from wx2mqtt.wechat.webwx.protocol.codes import (
 )
 from wx2mqtt.wechat.webwx.protocol.markup import clean_name
 
+# All fields of the entries of contacts and members that this module reads.
+CONTACT_KEYS = frozenset(
+    {
+        *("UserName", "NickName", "RemarkName", "DisplayName", "Alias", "HeadImgUrl", "VerifyFlag"),
+        *("ContactFlag", "Sex", "Province", "City", "AttrStatus", "MemberList", "MemberCount"),
+    }
+)
+
 _SEQ = re.compile(r"[?&]seq=([0-9]{1,20})")
 
 

@@ -18,6 +18,7 @@ from wx2mqtt.model import (
 )
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import Capabilities, MediaLimits
+from wx2mqtt.wechat.webwx.protocol.contacts import CONTACT_KEYS
 
 MEGABYTE = 1 << 20
 
@@ -88,7 +89,8 @@ class Endpoint:
     For a download (`Transport.stream`) `timeout` bounds the time without a byte, and there is no limit. After
     an `is_delivery` call a lost answer leaves the outcome unknown. The server delays the answer of an
     `is_long_poll` call. An `is_frequent` call is made for every message or poll. With `allows_redirect` the
-    answer may have a redirect status, which is never followed.
+    answer may have a redirect status, which is never followed. Of the objects in the answer only members in
+    `kept_keys` are kept, unless it is None.
     """
 
     name: str
@@ -100,6 +102,7 @@ class Endpoint:
     is_long_poll: bool = False
     is_frequent: bool = False
     allows_redirect: bool = False
+    kept_keys: frozenset[str] | None = None
 
 
 JSLOGIN = Endpoint(name="jslogin", role=Role.LOGIN, path="/jslogin", timeout=10)
@@ -123,6 +126,9 @@ STATUS_NOTIFY = Endpoint(
     name="webwxstatusnotify", role=Role.BASE, path=f"{PREFIX}/webwxstatusnotify", timeout=15
 )
 
+# What is read of an answer with contacts: of the answer itself, and of the entries in it.
+CONTACT_ANSWER_KEYS = CONTACT_KEYS | {"BaseResponse", "Ret", "ErrMsg", "Str", "ContactList", "Seq"}
+
 # Slow for large accounts (webwx 2.8.4).
 GET_CONTACT = Endpoint(
     name="webwxgetcontact",
@@ -130,6 +136,7 @@ GET_CONTACT = Endpoint(
     path=f"{PREFIX}/webwxgetcontact",
     timeout=180,
     limit=64 * MEGABYTE,
+    kept_keys=CONTACT_ANSWER_KEYS,
 )
 
 BATCH_GET = Endpoint(
@@ -138,6 +145,7 @@ BATCH_GET = Endpoint(
     path=f"{PREFIX}/webwxbatchgetcontact",
     timeout=60,
     limit=64 * MEGABYTE,
+    kept_keys=CONTACT_ANSWER_KEYS,
 )
 
 # The server answers after 25 s at the latest; the official client waits 35 s (webwx 2.10.3).

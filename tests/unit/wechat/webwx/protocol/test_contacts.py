@@ -144,3 +144,23 @@ def test_handles_of_the_deleted() -> None:
 def test_no_entry_makes_it_fail(entry: dict[str, object]) -> None:
     contacts.read_contact(entry, ME)
     contacts.read_contact({"UserName": FAMILY, "MemberList": [entry], **entry}, ME)
+
+
+class KeysRead(dict[str, Any]):
+    """An entry that notes which of its fields are read."""
+
+    def __init__(self, *fields: Any) -> None:
+        super().__init__(*fields)
+        self.read: set[str] = set()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.read.add(key)
+        return super().get(key, default)
+
+
+@pytest.mark.parametrize("handle", [WIFE, FAMILY])
+def test_every_field_that_is_read_is_kept_when_an_answer_is_parsed(handle: str) -> None:
+    member = KeysRead({"UserName": BOB, "NickName": "Bob", "DisplayName": "B"})
+    entry = KeysRead({**SEED, "UserName": handle, "MemberList": [member], "MemberCount": 1})
+    assert contacts.read_contact(entry, ME) is not None
+    assert entry.read | member.read <= contacts.CONTACT_KEYS
