@@ -10,15 +10,20 @@ from __future__ import annotations
 import json
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, Json, PersonId
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.queries import compact, insert_rows, json_list, load_queries, storable_text
 from wx2mqtt.store.records import NO_CHANGES, PeopleChanges, Person, shared_profile
+
+T = TypeVar("T")
+
+# Rows that are built and inserted at a time.
+CHUNK_ROWS = 250
 
 PERSON_FIELDS = tuple(item.name for item in fields(Person))
 
@@ -66,16 +71,24 @@ def apply_changes(connection: sqlite3.Connection, account: str, changes: PeopleC
     """Stores changes as a part of a write job. Raises `StoreError` if a level would have two owners."""
     if changes == NO_CHANGES:
         return
-    persons = [(account, *person_columns(person)) for person in changes.persons]
-    own_levels = [(account, person.level, person.id) for person in changes.persons]
     removed = [(account, person_id) for person_id in changes.removed]
-    insert_rows(connection, _SQL["put_person"], persons)
-    insert_rows(connection, _SQL["put_level"], [(account, *level) for level in changes.levels])
-    insert_rows(connection, _SQL["put_own_level"], own_levels)
+    for persons in _chunks(changes.persons):
+        rows = [(account, *person_columns(person)) for person in persons]
+        insert_rows(connection, _SQL["put_person"], rows)
+    for levels in _chunks(changes.levels):
+        insert_rows(connection, _SQL["put_level"], [(account, *level) for level in levels])
+    for persons in _chunks(changes.persons):
+        own_levels = [(account, person.level, person.id) for person in persons]
+        insert_rows(connection, _SQL["put_own_level"], own_levels)
     connection.executemany(_SQL["delete_levels"], removed)
     connection.executemany(_SQL["delete_person"], removed)
     _raise_next_id(connection, account, changes)
     _refuse_two_owners(connection, account, changes)
+
+
+def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Yields parts of a sequence: the rows of all people at once would be memory that the process keeps."""
+    return (items[start : start + CHUNK_ROWS] for start in range(0, len(items), CHUNK_ROWS))
 
 
 def _raise_next_id(connection: sqlite3.Connection, account: str, changes: PeopleChanges) -> None:

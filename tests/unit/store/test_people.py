@@ -161,3 +161,12 @@ def test_who_is_forgotten_later_is_not_stored_before() -> None:
 def test_the_columns_are_the_fields() -> None:
     columns = people_module._SQL["persons"].partition("SELECT")[2].partition("FROM")[0]
     assert tuple(name.strip() for name in columns.split(",")) == PERSON_FIELDS
+
+
+async def test_many_people_are_stored_in_parts(people: StoredPeople, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people_module, "CHUNK_ROWS", 2)
+    crowd = [person(number, f"user{number}") for number in range(1, 6)]
+    await people.save(_changes(*crowd))
+    persons, levels = await people.load()
+    assert persons == crowd
+    assert levels == {one.level: one.id for one in crowd}
