@@ -125,7 +125,7 @@ class Application:
         )
         self._media = MediaRetention(database, self._stores.blobs)
         self.maintenance = StorageMaintenance(
-            folder, self._media, self._stores.search_index, loaded.settings.storage.max_size
+            folder, database, self._media, self._stores.search_index, loaded.settings.storage.max_size
         )
         self._shared = self._shared_services()
         self._factory = AccountFactory(loaded, self._stores, self._shared, embedded)

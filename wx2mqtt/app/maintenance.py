@@ -13,6 +13,7 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.memory import return_free_memory
 from wx2mqtt.store.blobs import MEDIA_FOLDER
+from wx2mqtt.store.database import Database
 from wx2mqtt.store.folder import DATABASE_NAME, StoreFolder
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
@@ -44,9 +45,15 @@ class StorageMaintenance:
     """Measures the folder of the store, removes old data from it, and lets the search index follow."""
 
     def __init__(
-        self, folder: StoreFolder, media: MediaRetention, search_index: SearchIndex, limit: int
+        self,
+        folder: StoreFolder,
+        database: Database,
+        media: MediaRetention,
+        search_index: SearchIndex,
+        limit: int,
     ) -> None:
         self._folder = folder
+        self._database = database
         self._media = media
         self._search_index = search_index
         self.limit = limit
@@ -85,6 +92,7 @@ class StorageMaintenance:
             await _log_store_error(self._search_index.extend)
             await asyncio.sleep(SIZE_CHECK_INTERVAL_SECONDS)
             if not seconds_since_pruned:
+                await _log_store_error(self._database.release_memory)
                 return_free_memory()
 
     async def check_size(self, *, prune_due: bool) -> bool:

@@ -110,6 +110,7 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     await journal.open()
     upkeep = StorageMaintenance(
         folder,
+        database,
         MediaRetention(database, blobs),
         SearchIndex(database, folder.path / "search.db"),
         limit=1_000_000,

@@ -342,3 +342,16 @@ def test_a_loop_that_ends_before_the_store_is_closed_hangs_nothing(tmp_path: Pat
     database._reader._thread.join(MAX_WAIT_SECONDS)
     database._writer._thread.join(MAX_WAIT_SECONDS)
     assert not database._writer._thread.is_alive()
+
+
+async def test_both_connections_free_the_pages_that_they_keep(watched: Database) -> None:
+    seen: list[str] = []
+
+    def trace(connection: sqlite3.Connection) -> None:
+        connection.set_trace_callback(seen.append)
+
+    await watched.write("trace", trace)
+    await watched.read(trace)
+    seen.clear()
+    await watched.release_memory()
+    assert seen == ["PRAGMA shrink_memory"] * 2
