@@ -43,7 +43,7 @@ from wx2mqtt.values import frozen
 log = structlog.get_logger(__name__)
 
 # PUBACKs that arrive within this time are marked with one commit, unless publishing waits for it.
-ACK_GATHER_SECONDS = 0.005
+ACK_GATHER_SECONDS = 0.05
 
 # The rows of a topic are dropped when the broker has refused every one of them for this long: its owner has a
 # week to correct the access rules. `DROP_REASON` says it in words.
