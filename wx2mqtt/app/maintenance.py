@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -53,6 +54,7 @@ class StorageMaintenance:
         limit: int,
     ) -> None:
         self._folder = folder
+        self._database_files = [str(folder.path / f"{DATABASE_NAME}{end}") for end in ("", "-wal", "-shm")]
         self._database = database
         self._media = media
         self._search_index = search_index
@@ -72,9 +74,9 @@ class StorageMaintenance:
     @property
     def _database_size(self) -> int:
         size = 0
-        for suffix in ("", "-wal", "-shm"):
+        for path in self._database_files:
             with suppress(OSError):  # SQLite creates and removes the last two
-                size += (self._folder.path / f"{DATABASE_NAME}{suffix}").stat().st_size
+                size += os.stat(path).st_size  # noqa: PTH116 - twice as fast, and called for each message
         return size
 
     async def run(self) -> None:
