@@ -423,4 +423,5 @@ class Needs(StrEnum):
     CONFIRM = "confirm"
     CODE = "code"
     RELOGIN = "relogin"
+    RENEW = "renew"
     OTHER_BACKEND = "other_backend"

@@ -23,6 +23,7 @@ from wx2mqtt.bridge.account_settings import (
     HomeAssistantSettings,
     MediaRules,
     ReceiveFilter,
+    ReminderRules,
     ReplyWindowRules,
     SendRules,
 )
@@ -34,6 +35,7 @@ from wx2mqtt.mqtt.discovery import birth_topic
 from wx2mqtt.mqtt.options import MqttOptions, ProtocolChoice, TlsFiles
 from wx2mqtt.mqtt.topics import TEXT_TYPE, Topics
 from wx2mqtt.settings.addresses import split_listen_address
+from wx2mqtt.settings.formats import quiet_minutes
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import Account as AccountConfig
 from wx2mqtt.settings.schema import Settings, Web
@@ -89,7 +91,23 @@ def account_settings(
             after_seconds=account.fallback.after,
             urls=tuple(url.get_secret_value() for url in account.fallback.urls),
         ),
-        reply_window=ReplyWindowRules(bundle=account.ilink.bundle, reserve=account.ilink.reserve),
+        reply_window=reply_window_rules(account),
+    )
+
+
+def reply_window_rules(account: AccountConfig) -> ReplyWindowRules:
+    """Returns how the messages of a reply window are used."""
+    ilink = account.ilink
+    quiet = ilink.remind.quiet
+    return ReplyWindowRules(
+        bundle=ilink.bundle,
+        reserve=ilink.reserve,
+        reminder=ReminderRules(
+            before_seconds=ilink.remind.before,
+            quiet_minutes=None if quiet is None else quiet_minutes(quiet),
+            text=ilink.remind.text or "",
+        ),
+        renew_after_seconds=ilink.renew.after,
     )
 
 

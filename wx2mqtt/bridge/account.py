@@ -101,6 +101,7 @@ class Account:
             components.sender,
             components.home_assistant,
             components.windows,
+            components.renewal,
             components.reporter,
         ):
             tasks.start(component.run())

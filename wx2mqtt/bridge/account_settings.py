@@ -119,15 +119,31 @@ class HoldRules:
 
 
 @frozen
+class ReminderRules:
+    """When a person is reminded that their reply window closes; `before_seconds` None: never.
+
+    `quiet_minutes` are begin and end of the hours without reminders, in minutes of the local day. `text`
+    replaces the usual text; empty: the usual one.
+    """
+
+    before_seconds: float | None = None
+    quiet_minutes: tuple[int, int] | None = None
+    text: str = ""
+
+
+@frozen
 class ReplyWindowRules:
     """How the messages of a reply window are used.
 
     With `bundle` several texts share one message where the window takes fewer messages than wait. `reserve`
-    messages of each window are kept for important commands.
+    messages of each window are kept for important commands, of which the reminder is one. A login that is
+    older than `renew_after_seconds` is renewed; None: only on request.
     """
 
     bundle: bool = True
     reserve: int = 1
+    reminder: ReminderRules = field(default_factory=ReminderRules)
+    renew_after_seconds: float | None = None
 
 
 def matches_any(user: str, patterns: Collection[str]) -> bool:

@@ -28,6 +28,7 @@ from wx2mqtt.bridge.media.service import MediaService
 from wx2mqtt.bridge.owner import AccountOwner
 from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.bridge.recipients import Recipients
+from wx2mqtt.bridge.renewal import LoginRenewal
 from wx2mqtt.bridge.reply_window import ReplyWindowTopics
 from wx2mqtt.bridge.reporter import StatusReporter
 from wx2mqtt.bridge.requests.actions import ActionRequests
@@ -94,6 +95,7 @@ class AccountComponents:
             requests=requests,
             results=self.results,
         )
+        self.renewal = LoginRenewal(ctx, self.owner, self.session, self.intake)
 
         self._connect_signals()
 
@@ -115,6 +117,7 @@ class AccountComponents:
         signals.online_changed.connect(self.sender.set_online)
         signals.logged_out.connect(self.session.handle_logged_out)
         signals.other_account_refused.connect(self.reporter.publish_other_account)
+        signals.renewal_requested.connect(self.renewal.request)
         signals.contacts_synced.connect(self.sender.recheck)
         signals.media_expected.connect(self.media.expect)
         signals.media_received.connect(self.media.enqueue)
@@ -136,6 +139,7 @@ class AccountComponents:
         self.ctx.shared.changes.notify()
         self.media.on_login_changed(login)
         self.actions.runner.wake()
+        self.renewal.on_login_changed(login)
         self.windows.refresh()
         self.ctx.shared.login_reported.emit(self.ctx.name, login, qr_url)
 
@@ -149,6 +153,7 @@ class AccountComponents:
         if self.windows.supported:  # a received message opens the reply window of its sender
             self.sender.recheck()
             self.windows.refresh()
+        self.renewal.on_received(result)
 
     def _on_outbox_changed(self, batch: OutboxBatch) -> None:
         self.publisher.add(batch)
@@ -182,8 +187,10 @@ class AccountComponents:
         shared = self.ctx.shared
         connection = self.ctx.broker.connection
         stats = await self.ctx.journal.stats()
+        now = now_ms()
+        login_age, login_seconds_left = self._login_age(now)
         return HealthSnapshot(
-            now=now_ms(),
+            now=now,
             login=self.session.login,
             last_answer=self.session.last_answer,
             stats=stats,
@@ -210,11 +217,22 @@ class AccountComponents:
             media_stored=self.media.stored_bytes,
             muted=self.sender.is_muted,
             held=self.sender.held_count,
+            login_age=login_age,
+            login_seconds_left=login_seconds_left,
             extra={
                 "media": self.media.health_fields(stats.pending_media),
                 **self.home_assistant.health_fields(),
             },
         )
+
+    def _login_age(self, now: int) -> tuple[float | None, float | None]:
+        """Returns the seconds since the login was made, and until it probably ends; None if not known."""
+        age = self.ctx.backend.login_age()
+        lasts_seconds = self.ctx.backend.capabilities.login_seconds
+        if age is None or lasts_seconds is None:
+            return None, None
+        seconds = max(0, now - age.made) / 1000
+        return seconds, max(0.0, lasts_seconds - seconds)
 
     def _message_counts(self) -> dict[tuple[str, str], int]:
         """Returns how many messages were stored (`in`) and sent (`out`), by direction and kind."""

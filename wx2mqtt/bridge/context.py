@@ -92,6 +92,12 @@ class AccountSignals:
     other_account_refused: Signal[[str]] = field(default_factory=Signal)
     """Another account than the owner's has scanned, and was logged out: its nickname, empty on iLink."""
 
+    renewal_requested: Signal[[]] = field(default_factory=Signal)
+    """Somebody wants a code for the next login while the current one goes on."""
+
+    login_ended: Signal[[str]] = field(default_factory=Signal)
+    """WeChat has ended the login, and no renewal follows: the reason as a sentence."""
+
     contacts_synced: Signal[[]] = field(default_factory=Signal)
     """All contacts of this login are stored."""
 

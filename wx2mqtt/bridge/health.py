@@ -64,7 +64,9 @@ class HealthSnapshot:
     were fetched by this account; `media_stored` are on the disk, of all accounts. `refused` are topics and
     filters that the broker refuses, `stuck` loops past their deadline. `muted` is true when WeChat accepts
     messages but may not deliver them. `held` is the number of commands that wait for a reply window, None for
-    a backend without them. `extra` is added to the payload as it is.
+    a backend without them. `login_age` are the seconds since the login was made, `login_seconds_left` those
+    until it probably ends; None where that is not known. `reminded` counts reminders. `extra` is added to the
+    payload as it is.
     """
 
     now: int
@@ -90,6 +92,9 @@ class HealthSnapshot:
     media_stored: int = 0
     muted: bool = False
     held: int | None = None
+    login_age: float | None = None
+    login_seconds_left: float | None = None
+    reminded: int = 0
     extra: Mapping[str, Json] = field(default_factory=dict)
 
 
@@ -148,6 +153,7 @@ def health_body(snapshot: HealthSnapshot, account: str) -> dict[str, Json]:
         ),
         "stuck": list(snapshot.stuck),
         "unresolved_people": snapshot.unresolved,
+        **_login(snapshot),
         **snapshot.extra,
     }
 
@@ -167,6 +173,13 @@ def _broker(snapshot: HealthSnapshot) -> dict[str, Json]:
             "refused_topics": list(snapshot.refused),
         }
     )
+
+
+def _login(snapshot: HealthSnapshot) -> dict[str, Json]:
+    if snapshot.login_age is None or snapshot.login_seconds_left is None:
+        return {}
+    days_left = round(snapshot.login_seconds_left / 86_400, 1)
+    return {"login": {"age": snapshot.login_age, "days_left": days_left, "reminded": snapshot.reminded}}
 
 
 def _queues(snapshot: HealthSnapshot) -> dict[str, Json]:

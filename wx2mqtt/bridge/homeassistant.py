@@ -194,6 +194,7 @@ class HomeAssistantDiscovery:
             version=__version__,
             language=self._ctx.language,
             targets=targets,
+            has_login_age=self._capabilities.login_seconds is not None,
             windows=windows,
             url=settings.url,
             expiry=settings.expiry,

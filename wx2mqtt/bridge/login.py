@@ -66,11 +66,26 @@ class LoginAttempt:
     pause_seconds: float = 0.0
 
 
+@frozen
+class RenewalOffer:
+    """What `login/state` says while the login goes on and a code for the next one is offered."""
+
+    reason: str
+    needs: Needs
+    qr_expires: int | None = None
+    qr_url: str = ""
+
+
 class LoginStateTracker:
-    """Holds the state of the login as `status`; logs each change and emits `login_changed`."""
+    """Holds the state of the login as `status`; logs each change and emits `login_changed`.
+
+    While a renewal is offered the state `online` says so.
+    """
 
     def __init__(self, ctx: AccountContext) -> None:
         self._ctx = ctx
+        self._renewal: RenewalOffer | None = None
+        self._online_reason = ""
         self.status = LoginStatus(since=now_ms(), reason=self.text("starting"))
 
     def set(
@@ -84,6 +99,10 @@ class LoginStateTracker:
     ) -> None:
         """Sets the state; without `needs` the usual one of the state. `reason` is a sentence for people."""
         previous = self.status
+        if state is LoginState.ONLINE:
+            self._online_reason = reason
+            if (offer := self._renewal) is not None:
+                reason, needs, qr_expires, qr_url = offer.reason, offer.needs, offer.qr_expires, offer.qr_url
         self.status = previous.transition(
             state, reason, now_ms(), needs=needs, qr_expires=qr_expires, qr_url=qr_url
         )
@@ -92,6 +111,12 @@ class LoginStateTracker:
         if state is not previous.state:
             log.info("login", state=str(state), needs=str(self.status.needs), reason=reason)
         self._ctx.signals.login_changed.emit(self.status, qr_url)
+
+    def set_renewal(self, offer: RenewalOffer | None) -> None:
+        """Shows an offer in the state `online`, now or as soon as that is the state; None ends it."""
+        self._renewal = offer
+        if self.status.state is LoginState.ONLINE:
+            self.set(LoginState.ONLINE, self._online_reason)
 
     def set_interrupted(self, error: Exception) -> None:
         """Sets the state `interrupted`: the error is temporary, and the bridge tries again."""
@@ -158,6 +183,8 @@ class AccountLogin:
             raise TooManyQrCodes
         self._qr_codes_shown += 1
         text = self._state.text
+        if self._state.status.state is LoginState.ONLINE:  # WeChat has refused the login after a renewal
+            self._state.set(LoginState.LOGGED_OUT, text("renewal_refused"))
         reason = text("scan_again", why=previous_reason) if previous_reason else text("scan")
         expires = now_ms() + int(lifetime * 1000)
         self._state.set(LoginState.WAITING_FOR_SCAN, reason, qr_expires=expires, qr_url=url)

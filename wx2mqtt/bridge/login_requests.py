@@ -13,6 +13,7 @@ They are queued for `LoginSession`, which alone decides what follows from each:
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 from wx2mqtt.errors import LoggedOut
 
@@ -29,8 +30,12 @@ class LogoutRequested(Exception):
     """The login is to be ended at WeChat."""
 
 
+class LoginRenewed(Exception):
+    """The owner has confirmed the renewal: the session goes on with the new login, which is saved."""
+
+
 # `LoggedOut` comes from a send, a download or an action that WeChat answered with the end of the login.
-SessionRequest = LoginRequested | LogoutRequested | LoggedOut
+SessionRequest = LoginRequested | LogoutRequested | LoggedOut | LoginRenewed
 
 
 class LoginRequests:
@@ -48,6 +53,8 @@ class LoginRequests:
         self._logout_pending = False
         self.login_accepted = False
         self.new_owner = False
+        self._renewal_ended: asyncio.Event | None = None  # while a code for a renewal is offered
+        self._renewed = False
 
     # Called by components that want something
 
@@ -72,7 +79,28 @@ class LoginRequests:
         """Passes on that a call of WeChat was answered with the end of the login."""
         self._queue.put_nowait(error)
 
+    def begin_renewal(self) -> None:
+        """A code is offered while the login goes on."""
+        self._renewal_ended = asyncio.Event()
+
+    def end_renewal(self, *, confirmed: bool) -> None:
+        """The owner has confirmed the code, or it is over."""
+        if confirmed:
+            self._renewed = True
+            self._queue.put_nowait(LoginRenewed())
+        if self._renewal_ended is not None:
+            self._renewal_ended.set()
+            self._renewal_ended = None
+
     # Called by the session
+
+    async def renewal_confirmed(self, seconds: float) -> bool:
+        """Waits at most so long for the end of a renewal; returns whether the owner has confirmed it."""
+        if self._renewal_ended is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._renewal_ended.wait()
+        return self._renewed
 
     async def next_request(self) -> SessionRequest:
         """Waits for the next request; a login request that came too late for the attempt is skipped."""
@@ -86,6 +114,7 @@ class LoginRequests:
 
     def discard_outdated(self) -> None:
         """Discards all but logout requests: the attempt that begins now fulfils the others."""
+        self._renewed = False
         requests = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
         for request in requests:
             if isinstance(request, LogoutRequested):

@@ -76,6 +76,10 @@ class AccountOwner:
             return True
         return (self._id_of(owner) == self._id) is not new_owner
 
+    def is_remembered(self, owner: Owner) -> bool:
+        """Returns whether this is the remembered account, so that it may renew the login."""
+        return bool(self._id) and self._id_of(owner) == self._id and not self._expected.mismatched_key(owner)
+
     async def accept(
         self,
         owner: Owner,

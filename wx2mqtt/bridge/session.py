@@ -14,6 +14,7 @@ from outside (`login_requests.py`). What follows is decided in `run` and `_handl
 | one of `RETRIED_ERRORS` | a step | state `interrupted`; the same again after a pause, which grows |
 | `LoggedOut` | a step, a request | a QR code |
 | `LoginRequested` | a request | a QR code; for a new owner after a logout at WeChat |
+| `LoginRenewed` | a request | the new login, which is saved (`renewal.py`) |
 | `LogoutRequested` | a request | a logout at WeChat, then nothing until a login is requested |
 | `LoginRefused`, `WrongAccount`, `TooManyQrCodes` | step 1 | nothing until a login is requested |
 """
@@ -37,9 +38,10 @@ from wx2mqtt.bridge.login import (
     AccountLogin,
     LoginAttempt,
     LoginStateTracker,
+    RenewalOffer,
     TooManyQrCodes,
 )
-from wx2mqtt.bridge.login_requests import LoginRequested, LoginRequests, LogoutRequested
+from wx2mqtt.bridge.login_requests import LoginRenewed, LoginRequested, LoginRequests, LogoutRequested
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.owner import AccountOwner
 from wx2mqtt.bridge.receive_loop import (
@@ -55,7 +57,18 @@ from wx2mqtt.model import Cursor, LoginState, Needs
 from wx2mqtt.wechat.backend import LoggedIn
 
 # The exceptions that end a login or an attempt to log in; temporary errors do not.
-LOGIN_ENDS = (LoggedOut, LoginRequested, LogoutRequested, LoginRefused, WrongAccount, TooManyQrCodes)
+LOGIN_ENDS = (
+    LoggedOut,
+    LoginRenewed,
+    LoginRequested,
+    LogoutRequested,
+    LoginRefused,
+    WrongAccount,
+    TooManyQrCodes,
+)
+
+# A confirmed renewal ends the old login at once. So long the session waits for the answer that says why.
+RENEWAL_GRACE_SECONDS = 15.0
 
 
 class LoginSession:
@@ -108,7 +121,7 @@ class LoginSession:
                 attempt = replace(attempt, resume=resume, pause_seconds=pause_seconds)
             except LOGIN_ENDS as end:
                 backoff = backoff.reset()
-                attempt = LoginAttempt(previous_reason=await self._handle_end(end))
+                attempt = await self._handle_end(end)
 
     async def _run_until_request(self, attempt: LoginAttempt) -> NoReturn:
         """Runs one login until an error ends it, or a request. Raises the error, or the request.
@@ -146,16 +159,21 @@ class LoginSession:
             if contact_update is not None:
                 contact_update.cancel()
 
-    async def _handle_end(self, end: Exception) -> str:
+    async def _handle_end(self, end: Exception) -> LoginAttempt:
         """Publishes why the login ended, and is idle unless the next attempt may follow at once.
 
-        Returns the reason that the next QR code repeats, or an empty string.
+        Returns the next attempt.
         """
         text = self._state.text
         match end:
             case LoggedOut():
+                if await self._requests.renewal_confirmed(RENEWAL_GRACE_SECONDS):
+                    return LoginAttempt(resume=True)
                 self._state.set(LoginState.LOGGED_OUT, str(end))
-                return str(end)
+                self._ctx.signals.login_ended.emit(str(end))
+                return LoginAttempt(previous_reason=str(end))
+            case LoginRenewed():
+                return LoginAttempt(resume=True)
             case LoginRequested():
                 self._account_login.reset_qr_code_count()
                 if end.new_owner:
@@ -173,7 +191,7 @@ class LoginSession:
                 await self._idle_until_requested(
                     LoginState.LOGGED_OUT, text("too_many_codes", count=MAX_QR_CODES)
                 )
-        return ""
+        return LoginAttempt()
 
     async def _end_login_of_owner(self) -> None:
         """Ends the login before that of a new owner, so that a restart does not resume it."""
@@ -264,6 +282,19 @@ class LoginSession:
             return False
         self._ctx.backend.enter_verification_code(code)
         return True
+
+    def begin_renewal(self) -> None:
+        """A code for the next login is requested while this one goes on."""
+        self._requests.begin_renewal()
+
+    def show_renewal(self, offer: RenewalOffer) -> None:
+        """Shows the code, or what the person must do next."""
+        self._state.set_renewal(offer)
+
+    def end_renewal(self, *, confirmed: bool) -> None:
+        """Shows no code any more; goes on with the new login if the owner has confirmed it."""
+        self._state.set_renewal(None)
+        self._requests.end_renewal(confirmed=confirmed)
 
     async def log_out(self) -> None:
         """Ends the login at WeChat; returns when that is done and the session is idle."""

@@ -641,6 +641,22 @@ BRIDGE_MESSAGES: Catalogue = {
         "another account is the owner of this bridge now; what waited for the one before was not sent",
         "本桥接现已属于另一个账号;等待原账号发送的内容未发送",
     ),
+    "renew_alone": (
+        "'renew' goes with neither 'code' nor 'new_owner'",
+        "“renew”不能与“code”或“new_owner”同时使用",
+    ),
+    "renew": (
+        "logged in; scan the QR code with WeChat on the phone to renew the login",
+        "已登录;请用手机微信扫描二维码以续期登录",
+    ),
+    "renew_hint": (
+        "To renew the login of the bridge: press long on the picture, recognise the code, confirm, write here.",
+        "续期桥接程序的登录:长按图片,识别二维码,确认,然后在此发送一条消息。",
+    ),
+    "renewal_refused": (
+        "WeChat does not accept the renewed login",
+        "微信不接受续期后的登录",
+    ),
     "code_or_new_owner": (
         "'code' and 'new_owner' do not go together",
         "“code”与“new_owner”不能同时使用",

@@ -197,6 +197,11 @@ PAGE_MESSAGES: Catalogue = {
     "state_logged_out": ("Logged out", "已退出登录"),
     "state_refused": ("Refused", "登录被拒绝"),
     "state_stopped": ("Stopped", "已停止"),
+    "login_age": ("Login", "登录"),
+    "login_days": (
+        "{days} days old; lasts about {left} more",
+        "已登录 {days} 天;大约还能使用 {left} 天",
+    ),
     "logged_in_as": ("Logged in as {name}", "已登录:{name}"),
     "since": ("since {time}", "自 {time} 起"),
     "said_by_bridge": ("The bridge says: {reason}", "桥接程序:{reason}"),

@@ -10,6 +10,7 @@ from wx2mqtt.message_kinds import MESSAGE_KINDS
 from wx2mqtt.model import Kind
 
 COMMON_SENTENCES: Catalogue = {
+    "no_renewal": ("a login of web WeChat is not renewed", "网页版微信的登录无需续期"),
     "no_login": ("there is no login at WeChat", "尚未登录微信"),
     # why a call brought nothing
     "no_connection": ("no connection to WeChat ({call})", "无法连接微信({call})"),

@@ -88,6 +88,8 @@ _NAMES = {
     "log_out": _EntityName("Log out", "退出登录"),
     "queue": _EntityName("Queue depth", "排队数量"),
     "failed": _EntityName("Failures today", "今日失败"),
+    "login_age": _EntityName("Login age", "登录时长"),
+    "login_left": _EntityName("Login days left", "登录剩余天数"),
     "age": _EntityName("Last answer of WeChat", "微信上次应答"),
     "window": _EntityName("Would take a message", "现在可发送"),
     "left": _EntityName("Messages left", "剩余条数"),
@@ -117,6 +119,7 @@ class Device:
 
     - `model`: the product name of the backend.
     - `targets`: people who get an entity for notifications, the most important first.
+    - `has_login_age`: logins end after some time (iLink).
     - `windows`: people who can get messages only for some time after they have written (iLink).
     - `url`: the address of the page, empty without one.
     - `expiry`: seconds for which a message to a person may wait at the broker.
@@ -129,6 +132,7 @@ class Device:
     version: str
     language: Language
     targets: Sequence[NotifyTarget] = ()
+    has_login_age: bool = False
     windows: Sequence[NotifyTarget] = ()
     url: str = ""
     expiry: int = DEFAULT_EXPIRY_SECONDS
@@ -311,6 +315,12 @@ def _diagnostics(device: Device) -> Iterator[Component]:
         "enabled_by_default": False,
     }
     yield _measurement(device, "age", age, seconds)
+    if device.has_login_age:
+        days: dict[str, Json] = {"device_class": "duration", "unit_of_measurement": "d"}
+        login_age = "{{ (value_json.login.age / 86400) | round(1) if value_json.get('login') else None }}"
+        yield _measurement(device, "login_age", login_age, days)
+        login_left = "{{ value_json.login.days_left if value_json.get('login') else None }}"
+        yield _measurement(device, "login_left", login_left, days)
 
 
 def _measurement(device: Device, key: str, template: str, extra: Mapping[str, Json]) -> Component:

@@ -241,6 +241,7 @@ REQUEST_SCHEMAS: Mapping[str, RequestSchema] = {
                 description="what the phone shows (needs: code)",
             ),
             "new_owner": boolean("a login that stands ends, and another account may take over"),
+            "renew": boolean("iLink: a code for the next login, while this one goes on"),
         },
         allows_other_keys=True,
     ),

@@ -133,8 +133,17 @@ def _health() -> Schema:
         "unresolved_people": integer("of whom it is not certain who they are"),
         "media": _media(),
     }
-    optional = {"homeassistant": _home_assistant()}
+    optional = {"homeassistant": _home_assistant(), "login": _login_age()}
     return {"title": "health", **object_of("how the bridge does; at least every 60 s", required, optional)}
+
+
+def _login_age() -> Schema:
+    required = {
+        "age": number("seconds since it was made", minimum=0),
+        "days_left": number("until it probably ends, 30 days after that", minimum=0),
+        "reminded": integer("reminders of windows that close, since the start"),
+    }
+    return object_of("the login, where it ends after some time (iLink)", required)
 
 
 def _media() -> Schema:

@@ -14,6 +14,8 @@ LIVE_KEYS: tuple[str, ...] = (
     "accounts.*.hold.*",
     "accounts.*.ilink.bundle",
     "accounts.*.ilink.reserve",
+    "accounts.*.ilink.remind.*",
+    "accounts.*.ilink.renew.*",
     "accounts.*.fallback.*",
     "accounts.*.receive.*",
     "accounts.*.media.*",

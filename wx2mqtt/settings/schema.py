@@ -101,6 +101,7 @@ Count = Annotated[int, BeforeValidator(_whole_number), Field(ge=0)]
 Positive = Annotated[int, BeforeValidator(_whole_number), Field(ge=1)]
 Reserve = Annotated[int, BeforeValidator(_whole_number), Field(ge=0, le=9)]
 """Of the ten messages that a person's message allows at iLink."""
+QuietHours = Annotated[str, AfterValidator(formats.validate_quiet_hours)]
 KeepaliveSeconds = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=65535)]
 """Whole seconds that fit into the 16 bits of MQTT's keep-alive."""
 Topic = Annotated[str, AfterValidator(_topic)]
@@ -196,6 +197,23 @@ class WebWx(Section):
     desktop: Desktop = Field(default_factory=Desktop)
 
 
+class Remind(Section):
+    """iLink: one text before the window closes, so that alarms can still be sent"""
+
+    before: Duration | None = Field(None, description="how long before, such as 2h; null: never")
+    quiet: QuietHours | None = Field(
+        "22:00-07:00",
+        description="local time without reminders; one that is due then comes before; null: none",
+    )
+    text: Text | None = Field(None, description="the text of the reminder; null: the usual one")
+
+
+class Renew(Section):
+    """iLink: a code for the next login in the chat, before this one ends"""
+
+    after: Duration | None = Field(None, description="the age of a login, such as 25d; null: only on request")
+
+
 class ILink(Section):
     """Tencent's official bot API"""
 
@@ -205,6 +223,8 @@ class ILink(Section):
         default=True, description="several texts in one message where WeChat takes fewer than wait"
     )
     reserve: Reserve = Field(1, description="messages of a window that are kept for urgent commands")
+    remind: Remind = Field(default_factory=Remind)
+    renew: Renew = Field(default_factory=Renew)
 
 
 class Pin(Section):

@@ -100,6 +100,10 @@ def _unlabelled(value: Callable[[HealthSnapshot], float]) -> Callable[[HealthSna
     return lambda health: [((), value(health))]
 
 
+def _if_known(value: float | None) -> LabelledValues:
+    return [] if value is None else [((), value)]
+
+
 ACCOUNT_METRICS: tuple[HealthMetric, ...] = (
     HealthMetric(
         name="login_state",
@@ -113,6 +117,24 @@ ACCOUNT_METRICS: tuple[HealthMetric, ...] = (
         type="gauge",
         help="1 while a person must do something, such as scan a code",
         values=_unlabelled(lambda health: health.login.needs is not Needs.NOTHING),
+    ),
+    HealthMetric(
+        name="login_age_seconds",
+        type="gauge",
+        help="How old the login is, where it ends after some time (iLink)",
+        values=lambda health: _if_known(health.login_age),
+    ),
+    HealthMetric(
+        name="login_left_seconds",
+        type="gauge",
+        help="When the login probably ends, in seconds from now (iLink)",
+        values=lambda health: _if_known(health.login_seconds_left),
+    ),
+    HealthMetric(
+        name="reminders",
+        type="counter",
+        help="Reminders of windows that close, since the start",
+        values=_unlabelled(lambda health: health.reminded),
     ),
     HealthMetric(
         name="problem",

@@ -64,6 +64,8 @@ class Capabilities:
     - `has_reply_window`: WeChat accepts messages only for some time after a person wrote
       (`Backend.reply_window`), and at most `reply_quota` of them.
     - `part_limit`: the number of characters above which a text must be split, or None.
+    - `login_seconds`: how long a login that can be renewed probably lasts (`Backend.renew`); else None.
+    - `sends_after_login_end`: WeChat may accept messages after a poll says that the login has ended.
     - `product_name`: the model of the device in Home Assistant.
     - `has_filehelper`: the chat `filehelper` always exists.
     """
@@ -80,6 +82,8 @@ class Capabilities:
     has_reply_window: bool = False
     reply_quota: int = 0
     part_limit: int | None = None
+    login_seconds: float | None = None
+    sends_after_login_end: bool = False
     product_name: str = "WeChat"
     has_filehelper: bool = False
 
@@ -145,6 +149,14 @@ class LoggedIn:
 LoginStep = (
     ShowQr | ConfirmOnPhone | Scanned | CodeRequired | QrExpired | PollFailing | PollRecovered | LoggedIn
 )
+
+
+@frozen
+class LoginAge:
+    """When a login was made, and when codes for its renewal were offered unasked; in milliseconds."""
+
+    made: int
+    offers: tuple[int, ...] = ()
 
 
 @frozen
@@ -260,6 +272,17 @@ class Backend(Protocol):
         that are `usable`. Raises `LoginRefused`, or `Unreachable` when WeChat cannot be reached; then a saved
         login stays saved.
         """
+
+    def renew(self, usable: LoginFilter, *, requested: bool) -> AsyncGenerator[LoginStep, None]:
+        """Offers one QR code for the next login while the current one goes on.
+
+        The last step is `LoggedIn` or `QrExpired`. A confirmed login is saved before `LoggedIn`: the next
+        `login` with `resume` uses it, unless it is not `usable`. What nobody `requested` is recorded in
+        `login_age`. Raises `LoginRefused`, `Unreachable`; `Rejected` without `Capabilities.login_seconds`.
+        """
+
+    def login_age(self) -> LoginAge | None:
+        """Returns the age of the current login; None without one, or where it is not known."""
 
     def enter_verification_code(self, code: str) -> None:
         """Passes on the number for `CodeRequired`. Ignored while no login waits for one."""

@@ -177,8 +177,19 @@ def test_every_metric_has_a_name_of_its_own_and_says_what_it_is():
         assert metric.help
 
 
+# The age of a login, which not every backend knows.
+LOGIN = {"login_age": 86_400.0, "login_seconds_left": 2_505_600.0}
+
+
+def test_the_age_of_a_login_is_shown_where_it_is_known():
+    metrics = {metric.name: metric for metric in ACCOUNT_METRICS}
+    for name, value in (("login_age_seconds", 86_400.0), ("login_left_seconds", 2_505_600.0)):
+        assert list(metrics[name].values(seen(**LOGIN))) == [((), value)]
+        assert list(metrics[name].values(seen())) == []
+
+
 def test_the_labels_of_a_metric_are_as_many_as_its_values():
-    whole = seen(results={("sent", "ok"): 1}, excluded={"echoes": 1}, kinds={("in", "text"): 1})
+    whole = seen(results={("sent", "ok"): 1}, excluded={"echoes": 1}, kinds={("in", "text"): 1}, **LOGIN)
     for metric in (*ACCOUNT_METRICS, *SHARED_METRICS):
         values = list(metric.values(whole))
         assert values, metric.name

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from wx2mqtt.bridge.attachments import Attachments
 from wx2mqtt.bridge.commands.validation import CommandValidator, brings_file, payload_fingerprint
 from wx2mqtt.bridge.journaled import delivery_mark
+from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Command
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.store.journal import Journal
@@ -111,6 +112,13 @@ class AttachmentIntake:
             rejected = self._validator.reject(new, error, content)
             return replace(rejected, fingerprint=await self._stored_fingerprint(new) or rejected.fingerprint)
         return self._validator.with_file(new, blob)
+
+    async def with_own_file(self, new: NewCommand, content: bytes) -> NewCommand:
+        """Returns a command of the bridge's own with its stored file, or rejected; raises nothing."""
+        try:
+            return replace(new, blob=await self._attachments.store(new.command, content))
+        except BadCommand as error:  # the store is full
+            return self._validator.reject(new, error, "")
 
     async def on_accepted(self, new: NewCommand, accepted: AcceptResult) -> None:
         """Releases the file of a command that repeats another one or was rejected."""

@@ -117,8 +117,10 @@ class CommandIntake:
         new = self._validator.validate_command(delivery, incoming, self._session)
         await self._commit([replace(new, delivery=None)])
 
-    async def accept_own_text(self, new: NewCommand) -> None:
-        """Accepts a text of the bridge's own (`own_texts.py`). Raises `StoreError`."""
+    async def accept_own_text(self, new: NewCommand, picture: bytes = b"") -> None:
+        """Accepts a text or a picture of the bridge's own (`own_texts.py`). Raises `StoreError`."""
+        if picture:
+            new = await self._attachment_intake.with_own_file(new, picture)
         await self._commit([new])
 
     async def run(self) -> None:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from wx2mqtt.bridge.journaled import new_key
 from wx2mqtt.clock import now_ms
-from wx2mqtt.model import OWN_TEXT_ID_PREFIX, Command, PersonId
+from wx2mqtt.model import OWN_TEXT_ID_PREFIX, Command, Kind, PersonId
 from wx2mqtt.store.records import NewCommand
 
 # Random bytes of the id of an own text.
@@ -23,6 +23,8 @@ class OwnText(StrEnum):
     """What an own text is for: the second part of its id."""
 
     DIGEST = "digest"
+    RENEWAL = "renewal"
+    REMINDER = "reminder"
 
 
 def own_text(
@@ -38,12 +40,30 @@ def own_text(
 
     With the priority `high` it may use the messages of a reply window that are reserved.
     """
+    command_id = own_id(purpose, secrets.token_hex(_ID_BYTES))
+    return _own_command(Command(user=user, id=command_id, text=text, ttl=ttl, priority=priority), person, ttl)
+
+
+def own_picture(purpose: OwnText, user: str, person: PersonId | None, *, ttl: float) -> NewCommand:
+    """Returns a picture of the bridge's own, as `own_text`; its bytes come with `accept_own_text`."""
+    command_id = own_id(purpose, secrets.token_hex(_ID_BYTES))
+    command = Command(
+        user=user, kind=str(Kind.IMAGE), id=command_id, name=f"{purpose}.png", ttl=ttl, priority="high"
+    )
+    return _own_command(command, person, ttl)
+
+
+def own_id(purpose: OwnText, occasion: str) -> str:
+    """Returns the id of an own text. One with the id of a stored one is not sent again."""
+    return f"{OWN_TEXT_ID_PREFIX}{purpose}-{occasion}"
+
+
+def _own_command(command: Command, person: PersonId | None, ttl: float) -> NewCommand:
     now = now_ms()
-    command_id = f"{OWN_TEXT_ID_PREFIX}{purpose}-{secrets.token_hex(_ID_BYTES)}"
     return NewCommand(
-        command=Command(user=user, id=command_id, text=text, ttl=ttl, priority=priority),
-        command_id=command_id,
-        fingerprint=command_id,
+        command=command,
+        command_id=command.id,
+        fingerprint=command.id,
         person=person,
         key=new_key(),
         accepted=now,

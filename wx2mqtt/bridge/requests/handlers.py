@@ -35,6 +35,8 @@ class AccountRequests:
         self._account = ctx.name
         self._registry = ctx.registry
         self._session = session
+        self._can_renew = ctx.backend.capabilities.login_seconds is not None
+        self._renewal_requested = ctx.signals.renewal_requested
         self._inbound = inbound
         self._windows = windows
         self._reporter = reporter
@@ -54,11 +56,18 @@ class AccountRequests:
     async def _log_in(self, fields: dict[str, Json]) -> Json:
         """Starts a login with a QR code, or enters the `code` that the phone shows.
 
-        With `new_owner` a login ends first, and another account may log in.
+        With `new_owner` a login ends first, and another account may log in. With `renew` it goes on until the
+        owner has confirmed the next one.
         """
-        read.reject_unknown_fields(fields, "code", "new_owner")
-        new_owner = read.read_flag(fields, "new_owner")
-        if "code" not in fields:
+        read.reject_unknown_fields(fields, "code", "new_owner", "renew")
+        new_owner, renew = read.read_flag(fields, "new_owner"), read.read_flag(fields, "renew")
+        if renew:
+            if new_owner or "code" in fields:
+                raise BadCommand("bad_request", "renew_alone")
+            if not self._can_renew:
+                raise BadCommand("unsupported", "unsupported_action", name="renew")
+            self._renewal_requested.emit()
+        elif "code" not in fields:
             self._session.request_login(new_owner=new_owner)
         elif new_owner:
             raise BadCommand("bad_request", "code_or_new_owner")

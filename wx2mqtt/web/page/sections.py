@@ -115,7 +115,8 @@ def state_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
     since = tag("small", page_text.html("since", time=time_tag(login.since)))
     if login.state is LoginState.ONLINE:
         owner = page_text.html("logged_in_as", name=_bdi(snapshot.view.owner_name))
-        return join_html([title, tag("p", owner), since])
+        renewal = None if login.needs is Needs.NOTHING else tag("p", _bdi(login.reason))
+        return join_html([title, tag("p", owner), renewal, since])
     if login.needs is Needs.CODE:
         problem, remedy = page_text("number_what"), page_text("number_todo")
     else:
@@ -248,6 +249,9 @@ def figures_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
         "store": page_text("of_limit", size=_size(health.store_size), limit=_size(health.store_limit)),
         "started": time_tag(counters.started),
     }
+    if health.login_age is not None and health.login_seconds_left is not None:
+        days, left = round(health.login_age / 86_400), round(health.login_seconds_left / 86_400)
+        values["login_age"] = page_text("login_days", days=days, left=left)
     forecasts = sorted(snapshot.view.forecasts.items())[:MAX_WINDOWS_SHOWN]
     named = [(page_text(key), value) for key, value in values.items()] + [
         (page_text("window", user=user), _window_value(forecast, page_text)) for user, forecast in forecasts

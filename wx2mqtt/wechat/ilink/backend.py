@@ -30,6 +30,7 @@ from wx2mqtt.wechat.backend import (
     CallObserver,
     CredentialStore,
     LoggedIn,
+    LoginAge,
     LoginFilter,
     LoginStep,
     MessageMarks,
@@ -126,6 +127,20 @@ class ILinkBackend:
                     self._receiver = Receiver(self._client, self._quote_lookup, self._marks)
                     self._sender = Sender(self._client, self._typing_indicator)
                 yield step
+
+    async def renew(self, usable: LoginFilter, *, requested: bool) -> AsyncGenerator[LoginStep, None]:
+        """As `Backend.renew`."""
+        login_flow = LoginFlow(self._client, self._verification_code, usable)
+        async with aclosing(login_flow.renewal_steps(requested=requested)) as steps:
+            async for step in steps:
+                yield step
+
+    def login_age(self) -> LoginAge | None:
+        """As `Backend.login_age`."""
+        with suppress(LoggedOut):
+            bot = self._client.bot
+            return LoginAge(made=bot.made, offers=bot.offers)
+        return None
 
     def set_language(self, language: Language) -> None:
         """As `Backend.set_language`."""

@@ -36,6 +36,9 @@ SAVE_INTERVAL_SECONDS = 2.0
 # How long the bridge waits after "too often".
 THROTTLED_RETRY_SECONDS = 60.0
 
+# How many offers of a renewal are recorded with a login.
+MAX_RECORDED_OFFERS = 10
+
 HTTP_SERVER_ERROR = 500
 
 
@@ -43,7 +46,8 @@ class ApiClient:
     """Holds the logins of the account and the states of their chats.
 
     `bot` is the current login. `logged_out_at` is when WeChat last answered that a login has ended, or when
-    this was last checked, on the monotonic clock.
+    this was last checked, on the monotonic clock. `polls_refused` is true from an answer to a poll that the
+    login has ended until the next announcement.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class ApiClient:
         self._loaded = False
         self._current_id: str | None = None
         self.logged_out_at = float("-inf")
+        self.polls_refused = False
         self._unsaved = False
         self._saved_at = float("-inf")
 
@@ -98,10 +103,30 @@ class ApiClient:
 
     def set_current(self, bot: Bot) -> None:
         """Makes a new or saved login the current one; the next save is not throttled."""
-        self._bots = session.with_bot(self._bots, bot)
+        made = bot.made or self.clock.now  # an earlier version did not record it
+        self._bots = session.with_bot(self._bots, replace(bot, made=made))
         self._current_id = bot.id
         self._unsaved = True
         self._saved_at = float("-inf")
+
+    async def save_renewed(self, bot: Bot, *, usable: bool) -> None:
+        """Saves a login beside the current one; a usable one is the first that the next login tries."""
+        add = session.with_bot if usable else session.with_refused_bot
+        self._bots = add(self._bots, bot)
+        self._unsaved = True
+        await self.save_if_possible()
+
+    async def record_offer(self) -> None:
+        """Records that a code for the renewal of the current login is offered now."""
+        bot = self.bot
+        self._update_bot(replace(bot, offers=(*bot.offers, self.clock.now)[-MAX_RECORDED_OFFERS:]))
+        await self.save_if_possible()
+
+    def forget_earlier(self) -> None:
+        """Removes the login that was kept until the current one has received."""
+        if self.bot.keeps_earlier:
+            self._bots = session.with_bot(self._bots, replace(self.bot, keeps_earlier=False))
+            self._unsaved = True
 
     async def mark_logged_out(self) -> None:
         """Marks the current login as logged out, or all saved ones without a current one, and saves them.
@@ -216,6 +241,19 @@ class ApiClient:
             self.logged_out_at = self.clock.monotonic()
         return ret != ERR_LOGGED_OUT
 
+    async def announce_after_end(self) -> None:
+        """Announces this client once more after a poll was refused, since sends may still be accepted.
+
+        What WeChat answers does not count: the send says it (ilink 4.7.2, 10.4.3).
+        """
+        if not self.polls_refused:
+            return
+        self.polls_refused = False
+        try:
+            await self.is_login_valid(self.bot)
+        except BackendError as why:
+            log.info("presence not told", reason=str(why))
+
     async def notify_stop(self) -> None:
         """Announces to WeChat that this client stops. Errors are only logged."""
         try:
@@ -227,6 +265,7 @@ class ApiClient:
         """Returns the exception for an error code (ilink 10.3)."""
         if ret == ERR_LOGGED_OUT:
             self.logged_out_at = self.clock.monotonic()
+            self.polls_refused |= endpoint is endpoints.GET_UPDATES
             return LoggedOut(self.text("logged_out"))
         if ret == ERR_TOO_OFTEN:
             return Throttled(

@@ -1,21 +1,25 @@
 """Logs in to iLink: with a saved login, else by QR codes (ilink 3).
 
-1. The newest saved login is used if WeChat still accepts it.
+1. The newest saved login is used if WeChat still accepts it; after a renewal also the one before.
 2. Else a person scans a QR code, and WeChat answers with new credentials (`Confirmed`), or that this person
    has a bot already (`AlreadyBound`): then the saved login of that bot is used.
 3. Meanwhile WeChat is asked every ten minutes whether it accepts the saved login again.
+
+`renewal_steps` offers one code while the current login goes on (ilink 10.4.2): the request names no saved
+login, so that WeChat answers with a new one. The earlier login stays saved until the new one has received.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
 
 import structlog
 
 from wx2mqtt.errors import BackendError, LoginRefused, Unreachable
 from wx2mqtt.model import Cursor, Handle
-from wx2mqtt.wechat.backend import LoggedIn, LoginFilter, LoginStep, any_login
+from wx2mqtt.wechat.backend import LoggedIn, LoginFilter, LoginStep, QrExpired, ShowQr, any_login
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.protocol import requests, responses
 from wx2mqtt.wechat.ilink.protocol.endpoints import host_of
@@ -62,8 +66,7 @@ class LoginFlow:
         """As `Backend.login`."""
         client = self._client
         await client.load()
-        saved = self._resumable_bot()
-        if resume and saved is not None:
+        for saved in self._resumable_bots() if resume else ():
             if await client.is_login_valid(saved):
                 yield await self._resume(saved)
                 return
@@ -72,9 +75,36 @@ class LoginFlow:
             async for step in steps:
                 yield step
 
+    async def renewal_steps(self, *, requested: bool) -> AsyncGenerator[LoginStep, None]:
+        """As `Backend.renew`."""
+        client = self._client
+        code = await self._fetch_code(())
+        if not requested:
+            await client.record_offer()
+        yield ShowQr(url=code.url, lifetime=code.lifetime_seconds)
+        async with aclosing(QrPoll(client, code.handle, self._verification_code).steps()) as steps:
+            async for step in steps:
+                match step:
+                    case Confirmed(answer):
+                        bot = replace(self._new_bot(answer), keeps_earlier=True)
+                        await client.save_renewed(bot, usable=self._usable(bot.owner))
+                        yield _logged_in(bot, resumed=False)
+                        return
+                    case AlreadyBound() | None:
+                        pass
+                    case _:
+                        yield step
+        yield QrExpired()
+
     def _resumable_bot(self) -> Bot | None:
         """Returns the newest saved login from which nobody has logged out."""
         return next((bot for bot in self._usable_bots() if not bot.over), None)
+
+    def _resumable_bots(self) -> list[Bot]:
+        """Returns the newest saved login, and after a renewal the earlier one of the same person."""
+        newest = self._resumable_bot()
+        bots = [bot for bot in self._usable_bots() if not bot.over]
+        return [bot for bot in bots if newest is not None and bot.user == newest.user]
 
     def _usable_bots(self) -> list[Bot]:
         return [bot for bot in self._client.saved_bots() if self._usable(bot.owner)]
@@ -89,8 +119,10 @@ class LoginFlow:
         The request contains the tokens of saved logins: WeChat may answer that one of them is still valid
         (ilink 3.1.2).
         """
+        return await self._fetch_code(tuple(bot.token for bot in self._bots_for_codes()))
+
+    async def _fetch_code(self, tokens: tuple[str, ...]) -> LoginCode:
         client = self._client
-        tokens = tuple(bot.token for bot in self._bots_for_codes())
         request = requests.qr_code_request(client.hosts.login, tokens, client.random_uint32())
         code = responses.read_qr_code(await client.call_json(request))
         if not code.handle:
@@ -117,27 +149,32 @@ class LoginFlow:
                         yield step
 
     async def _complete_login(self, answer: ScanAnswer) -> LoggedIn:
-        """Makes the new login. Raises `LoginRefused` where id, token or user is missing (ilink 3.3.2)."""
+        """Makes the new login the current one. Raises `LoginRefused`."""
+        client = self._client
+        client.set_current(self._new_bot(answer))
+        await client.save_if_possible()
+        try:
+            await client.is_login_valid(client.bot)
+        except BackendError as why:  # the call only announces this client
+            log.info("presence not told", reason=str(why))
+        return _logged_in(client.bot, resumed=False)
+
+    def _new_bot(self, answer: ScanAnswer) -> Bot:
+        """Returns the new login. Raises `LoginRefused` where id, token or user is missing (ilink 3.3.2)."""
         client = self._client
         if not (answer.bot and answer.token and answer.user):
             raise LoginRefused(client.text("no_credentials"))
         base = client.hosts.base_url(answer.base)
         if base is None:
             raise LoginRefused(client.text("foreign_host", host=host_of(answer.base) or "?"))
-        bot = Bot(
+        return Bot(
             id=answer.bot,
             token=answer.token,
             user=Handle(answer.user),
             base=base,
             endpoint=client.hosts.endpoint,
+            made=client.clock.now,
         )
-        client.set_current(bot)
-        await client.save_if_possible()
-        try:
-            await client.is_login_valid(client.bot)
-        except BackendError as why:  # the call only announces this client
-            log.info("presence not told", reason=str(why))
-        return self._logged_in(resumed=False)
 
     async def _existing_login(self) -> LoggedIn | None:
         """Returns the saved login to which the person is bound, or None where WeChat refuses all of them."""
@@ -180,9 +217,9 @@ class LoginFlow:
     async def _resume(self, bot: Bot) -> LoggedIn:
         self._client.set_current(bot)
         await self._client.save_if_possible()
-        return self._logged_in(resumed=True)
+        return _logged_in(self._client.bot, resumed=True)
 
-    def _logged_in(self, *, resumed: bool) -> LoggedIn:
-        bot = self._client.bot
-        cursor = Cursor(bot.cursor) if bot.cursor else SyncCursor().to_cursor()
-        return LoggedIn(owner=bot.owner, login_id=bot.login_id, resumed=resumed, cursor=cursor)
+
+def _logged_in(bot: Bot, *, resumed: bool) -> LoggedIn:
+    cursor = Cursor(bot.cursor) if bot.cursor else SyncCursor().to_cursor()
+    return LoggedIn(owner=bot.owner, login_id=bot.login_id, resumed=resumed, cursor=cursor)

@@ -77,6 +77,7 @@ class Receiver:
         )
         self._last_keys: tuple[str, ...] = ()
         self._known_senders: set[Handle] = set()
+        self._has_received = False
 
     async def receive(self, cursor: Cursor) -> Batch:
         """As `Backend.receive`."""
@@ -85,6 +86,8 @@ class Receiver:
         for user, chat in position.chats.items():
             client.update_chat(user, partial(_with_message, wrote=chat.last_wrote, token=chat.token))
         client.store_cursor(cursor)
+        if self._has_received:  # and the bridge has stored it, since it asks for what follows
+            client.forget_earlier()
         await client.save_throttled()
         await self._wait_if_empty_polls()
         started_at = client.clock.monotonic()
@@ -97,6 +100,7 @@ class Receiver:
         if not (received_messages or entries.events) and updates.buf in {"", position.buf}:
             return Batch(cursor=cursor, unreadable_count=unreadable_count)
         self._update_chats(received_messages)
+        self._has_received |= bool(received_messages)
         items: dict[str, Message] = {}
         for item in chain.from_iterable(received.items for received in received_messages):
             items.setdefault(item.message.key, await self._with_quote(item))

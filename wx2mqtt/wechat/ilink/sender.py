@@ -138,12 +138,14 @@ class Sender:
 
     async def prepare(self, draft: Draft) -> None:
         """As `Backend.prepare`."""
+        await self._client.announce_after_end()
         if draft.attachment is not None:
             require_attachment(draft, CAPABILITIES, self._client)
             await self._uploader.ensure_uploaded(draft)
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
         """As `Backend.send`."""
+        await self._client.announce_after_end()
         if draft.kind is Kind.TEXT:
             item = self._text_item(draft)
             async with self._typing_indicator.typing(draft.chat):

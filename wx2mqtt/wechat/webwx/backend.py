@@ -9,7 +9,7 @@ import httpx
 import structlog
 
 from wx2mqtt.clock import Clock
-from wx2mqtt.errors import BackendError, LoggedOut
+from wx2mqtt.errors import BackendError, LoggedOut, Rejected
 from wx2mqtt.i18n import Language
 from wx2mqtt.model import (
     Action,
@@ -30,6 +30,7 @@ from wx2mqtt.wechat.backend import (
     CallObserver,
     CredentialStore,
     LoggedIn,
+    LoginAge,
     LoginFilter,
     LoginStep,
     MessageMarks,
@@ -166,6 +167,19 @@ class WebWxBackend:
 
     def enter_verification_code(self, code: str) -> None:
         """As `Backend.enter_verification_code`: no login of web WeChat asks for one."""
+
+    def renew(
+        self,
+        usable: LoginFilter,  # noqa: ARG002 - required by `Backend`
+        *,
+        requested: bool,  # noqa: ARG002 - required by `Backend`
+    ) -> AsyncGenerator[LoginStep, None]:
+        """As `Backend.renew`: a login of web WeChat lasts as long as it is used."""
+        raise Rejected(self._client.text("no_renewal"), code="unsupported")
+
+    def login_age(self) -> LoginAge | None:
+        """As `Backend.login_age`: not known, since a saved login goes on with new cookies."""
+        return None
 
     def reply_window(self, handle: Handle) -> ReplyWindow | None:  # noqa: ARG002 - required by `Backend`
         """As `Backend.reply_window`: web WeChat has none."""

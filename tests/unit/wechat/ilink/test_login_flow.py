@@ -488,3 +488,100 @@ async def test_who_logs_out_at_one_endpoint_is_logged_out_there_only(world: Worl
         ("http://other.test", False),
     ]
     await elsewhere.gateway.close()
+
+
+# Renewal
+
+NEW_BOT = "ba9876543210@im.bot"
+
+
+def renewed(user: str = ME) -> httpx.Response:
+    """The answer to the poll of a code that this person has confirmed."""
+    return answer(
+        **{**CONFIRMED, "bot_token": f"{NEW_BOT}:SECRETnew", "ilink_bot_id": NEW_BOT, "ilink_user_id": user}
+    )
+
+
+async def renewal(world: World, *, requested: bool = False) -> list[LoginStep]:
+    """All steps of a renewal by the person of the login."""
+    mine = world.gateway.renew(lambda owner: owner.handle == ME, requested=requested)
+    async with aclosing(mine) as offered:
+        return [step async for step in offered]
+
+
+async def login_of(world: World) -> LoggedIn:
+    """The steps of a login with what is saved lead to this one."""
+    step = (await steps(world, resume=True))[-1]
+    assert isinstance(step, LoggedIn)
+    return step
+
+
+def saved_ids(world: World) -> list[tuple[str, bool]]:
+    assert world.credentials.content is not None
+    return [(bot["id"], bot["over"]) for bot in world.credentials.content["bots"]]
+
+
+async def test_a_renewal_names_no_token_and_is_saved_while_the_login_goes_on(world: World) -> None:
+    first = await login_of(world)
+    world.server.put("get_qrcode_status", scan("wait"), scan("scaned"), renewed())
+    offered = await renewal(world)
+    assert kinds(offered) == ["ShowQr", "Scanned", "LoggedIn"]
+    assert world.server.bodies("get_bot_qrcode")[-1] == {"local_token_list": []}
+    assert saved_ids(world) == [(NEW_BOT, False), (BOT, False)]
+    await world.gateway.receive(first.cursor)
+    assert TOKEN in world.server.asked("getupdates")[-1].headers["Authorization"]
+    step = await login_of(world)
+    assert (step.resumed, step.owner.handle) == (True, ME)
+    assert step.login_id != first.login_id
+    await world.gateway.receive(step.cursor)
+    assert NEW_BOT in world.server.asked("getupdates")[-1].headers["Authorization"]
+
+
+async def test_the_earlier_token_is_kept_until_a_message_of_the_new_bot_is_stored(world: World) -> None:
+    await login_of(world)
+    world.server.put("get_qrcode_status", renewed())
+    await renewal(world)
+    step = await login_of(world)
+    world.server.put("getupdates", answer(ret=0, get_updates_buf="1", msgs=[entry()]), answer(ret=0))
+    cursor = (await world.gateway.receive(step.cursor)).cursor
+    assert len(saved_ids(world)) == 2
+    await world.gateway.receive(cursor)
+    await world.gateway.close()
+    assert saved_ids(world) == [(NEW_BOT, False)]
+
+
+async def test_a_renewed_login_that_wechat_refuses_leaves_the_earlier_one(world: World) -> None:
+    first = await login_of(world)
+    world.server.put("get_qrcode_status", renewed())
+    await renewal(world)
+    world.server.put("notifystart", answer(**DEAD), answer(ret=0))
+    assert (await login_of(world)).login_id == first.login_id
+
+
+async def test_somebody_else_who_confirms_a_renewal_is_never_logged_in(world: World) -> None:
+    first = await login_of(world)
+    world.server.put("get_qrcode_status", renewed(OTHER))
+    assert kinds(await renewal(world)) == ["ShowQr", "LoggedIn"]
+    assert saved_ids(world) == [(BOT, False), (NEW_BOT, True)]
+    assert (await login_of(world)).login_id == first.login_id
+
+
+@pytest.mark.parametrize("status", ["expired", "binded_redirect"])
+async def test_a_renewal_is_one_code(world: World, status: str) -> None:
+    await login_of(world)
+    world.server.put("get_qrcode_status", scan("wait"), scan(status))
+    assert kinds(await renewal(world)) == ["ShowQr", "QrExpired"]
+    assert saved_ids(world) == [(BOT, False)]
+
+
+async def test_only_offers_that_nobody_requested_are_counted_and_the_age_is_saved(world: World) -> None:
+    await login_of(world)
+    age = world.gateway.login_age()
+    assert age is not None
+    assert (age.made, age.offers) == (int(world.clock.wall() * 1000), ())
+    world.server.put("get_qrcode_status", scan("expired"))
+    await renewal(world, requested=True)
+    await renewal(world)
+    assert world.credentials.content is not None
+    (bot,) = world.credentials.content["bots"]
+    assert (bot["made"], len(bot["offers"])) == (age.made, 1)

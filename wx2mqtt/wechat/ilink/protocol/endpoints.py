@@ -44,6 +44,8 @@ CAPABILITIES = Capabilities(
     },
     has_reply_window=True,
     reply_quota=MAX_REPLIES_PER_MESSAGE,
+    login_seconds=30 * 86_400.0,  # not published; some report a month (ilink 10.4.1)
+    sends_after_login_end=True,  # some report that sends outlive polls (ilink 10.4.3)
     part_limit=2000,  # longer texts were truncated in tests (ilink 6.4.2)
 )
 

@@ -39,7 +39,9 @@ class Bot:
 
     `base` is the base URL of its calls. `endpoint` is the configured endpoint through which the login was
     made, or None; its token is sent to no other one. `over` is true after a logout. `cursor` is the position
-    up to which received messages are stored.
+    up to which received messages are stored. `made` is when the login was made, `offers` are the times when
+    codes for its renewal were offered, in milliseconds. `keeps_earlier` is true from a renewal until the bot
+    has received a message: so long the earlier login of the person is saved, too.
     """
 
     id: str
@@ -49,6 +51,9 @@ class Bot:
     endpoint: str | None = None
     over: bool = False
     cursor: str = field(default="", repr=False)
+    made: int = 0
+    offers: tuple[int, ...] = ()
+    keeps_earlier: bool = False
     chats: Mapping[Handle, ChatWindow] = field(default_factory=dict, repr=False)
 
     @property
@@ -65,8 +70,8 @@ class Bot:
 def with_bot(bots: Iterable[Bot], bot: Bot) -> tuple[Bot, ...]:
     """Returns the logins with the current one first.
 
-    The new login ends the earlier ones of the same person (ilink 3.4.1), so they are removed; their chats
-    are kept as those of an earlier bot.
+    The new login ends the earlier ones of the same person (ilink 3.4.1), so they are removed, unless the new
+    one `keeps_earlier`; their chats are kept as those of an earlier bot.
     """
     bots = tuple(bots)
     saved = next((other for other in bots if other.id == bot.id), None)
@@ -77,8 +82,14 @@ def with_bot(bots: Iterable[Bot], bot: Bot) -> tuple[Bot, ...]:
     earlier_chats = {
         user: chat_after_rebinding(chat) for other in reversed(earlier) for user, chat in other.chats.items()
     }
-    kept = [other for other in others if other not in earlier]
+    kept = [other for other in others if bot.keeps_earlier or other not in earlier]
     return (replace(bot, over=False, chats={**earlier_chats, **bot.chats}), *kept)[:MAX_SAVED_BOTS]
+
+
+def with_refused_bot(bots: Iterable[Bot], bot: Bot) -> tuple[Bot, ...]:
+    """Returns the logins with one that must not be used behind the others."""
+    added, *others = with_bot(bots, bot)
+    return (*others[: MAX_SAVED_BOTS - 1], replace(added, over=True))
 
 
 def with_changed_bot(bots: Iterable[Bot], bot: Bot) -> tuple[Bot, ...]:
@@ -130,8 +141,8 @@ def _bot_to_saved(bot: Bot) -> dict[str, object]:
         }
         for user, chat in list(bot.chats.items())[-MAX_CHATS_PER_BOT:]
     }
-    names = ("id", "token", "user", "base", "endpoint", "over", "cursor")
-    return {**{name: getattr(bot, name) for name in names}, "chats": chats}
+    names = ("id", "token", "user", "base", "endpoint", "over", "cursor", "made", "keeps_earlier")
+    return {**{name: getattr(bot, name) for name in names}, "offers": list(bot.offers), "chats": chats}
 
 
 def _bot_from(entry: JsonObject) -> Bot:
@@ -144,21 +155,27 @@ def _bot_from(entry: JsonObject) -> Bot:
         endpoint=read_text(entry, "endpoint") or None,
         over=entry.get("over") is True,
         cursor=read_text(entry, "cursor"),
+        made=max(0, read_number(entry, "made")),
+        offers=_times(entry, "offers"),
+        keeps_earlier=entry.get("keeps_earlier") is True,
         chats={Handle(user): chat_from(read_object(chats, user)) for user in chats},
     )
 
 
 def chat_from(entry: JsonObject) -> ChatWindow:
     """Reads the saved state of one chat."""
-    sent = entry.get("sent")
-    sent_times = [time for time in sent if type(time) is int] if isinstance(sent, list) else []
     refused_reason = read_text(entry, "shut")
     return ChatWindow(
         token=read_text(entry, "token"),
         last_wrote=max(0, read_number(entry, "wrote")),
-        sent=tuple(sent_times[-MAX_REPLIES_PER_MESSAGE:]),
+        sent=_times(entry, "sent")[-MAX_REPLIES_PER_MESSAGE:],
         refused_reason=refused_reason if refused_reason in _REFUSED_REASONS else "",
         throttle_count=max(0, read_number(entry, "often")),
         throttled_until=max(0, read_number(entry, "pause")),
         wrote_to_earlier_bot=entry.get("before") is True,
     )
+
+
+def _times(entry: JsonObject, key: str) -> tuple[int, ...]:
+    times = entry.get(key)
+    return tuple(time for time in times if type(time) is int) if isinstance(times, list) else ()

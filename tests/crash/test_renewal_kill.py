@@ -1,0 +1,57 @@
+"""A bot's bridge is killed while its login is renewed: it goes on with the login that WeChat accepts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.crash.lives import Lives
+from tests.crash.test_ilink_kill import house, live
+from tests.scenarios.signing_in import STATE
+from tests.scenarios.test_ilink_renewal import confirm, offered, saved_bots
+from tests.support.ilink_home import ILinkHome
+
+
+async def offer(home: ILinkHome, lives: Lives, point: str = "") -> None:
+    """A life offers a code for the next login; it ends at this point, after the commit of one message."""
+    await home.phone.post("ilink/settings", autoscan="me")
+    since = home.ear.count
+    lives.start(point, at=2)
+    await home.body(STATE, state="online", since=since)
+    await home.bot.wait("polling")
+    await home.phone.post("ilink/settings", autoscan="")
+    await home.bot.write("hello")
+    await home.body("wx/in/me", text="hello", since=since)
+    since = home.ear.count
+    await home.ask("login", {"renew": True})
+    await offered(home, since)
+
+
+@pytest.mark.parametrize("point", ["before:record", "after:record"])
+async def test_killed_at_the_commit_that_moves_to_the_next_login(
+    tmp_path: Path, with_mosquitto: None, point: str
+):
+    async with house(tmp_path) as (home, lives):
+        await live(home, lives)
+        await lives.stop()
+        await offer(home, lives, point)
+        await confirm(home)
+        assert await lives.dies()
+        await live(home, lives)
+        assert (await home.body("wx/window/me", why="new_binding"))["open"] is False
+        since = home.ear.count
+        await home.bot.write("hello again")
+        await home.body("wx/in/me", text="hello again", since=since)
+        assert len(home.ear.on("wx/in/me")) == 2
+
+
+async def test_killed_while_a_code_is_offered_the_login_goes_on(tmp_path: Path, with_mosquitto: None):
+    async with house(tmp_path) as (home, lives):
+        await offer(home, lives)
+        lives.kill()
+        await live(home, lives)
+        since = home.ear.count
+        await home.bot.write("hello again")
+        await home.body("wx/in/me", text="hello again", since=since)
+        assert len(saved_bots(home)) == 1

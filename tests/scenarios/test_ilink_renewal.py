@@ -1,0 +1,81 @@
+"""A login is renewed through the whole bridge: the code in the chat, who may confirm it, what waits meanwhile."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest_asyncio
+
+from tests.scenarios.signing_in import STATE, states_since
+from tests.support.broker import DURABLE
+from tests.support.ilink_home import ILinkHome, at_ilink_home
+
+
+@pytest_asyncio.fixture
+async def home(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[ILinkHome]:
+    async with at_ilink_home(tmp_path, DURABLE) as home:
+        yield home
+
+
+async def offered(home: ILinkHome, since: int = 0) -> dict[str, Any]:
+    """The state while a code for the next login is shown."""
+    return await home.body(STATE, state="online", needs="renew", since=since)
+
+
+async def confirm(home: ILinkHome, person: str = "me") -> None:
+    await home.bot.post("ilink/scan", person=person)
+    await home.bot.post("ilink/confirm")
+
+
+def saved_bots(home: ILinkHome) -> list[dict[str, Any]]:
+    (file,) = (home.bridge.store / "sessions").glob("*.json")
+    return list(json.loads(file.read_text())["bots"])
+
+
+async def test_the_code_comes_into_the_chat_and_the_next_login_follows_without_a_gap(home: ILinkHome):
+    await home.log_in()
+    await home.bot.write("hello")
+    await home.body("wx/window/me", open=True)
+    since = home.ear.count
+    answer = await home.ask("login", {"renew": True})
+    assert answer["data"]["state"] == "online"
+    state = await offered(home, since)
+    assert "renew" in state["reason"]
+    assert state["qr_expires"]
+    text, picture = await home.bot.bot_sent(2)
+    assert "press long" in text["text"]
+    assert picture["kind"] == "image"
+    await confirm(home)
+    window = await home.body("wx/window/me", why="new_binding", since=since)
+    assert window["open"] is False
+    assert (await home.body(STATE, state="online", needs="nothing", since=since))["state"] == "online"
+    await home.publish("wx/out/me", {"text": "waits", "id": "a"})
+    held = await home.body("wx/event/held", command_id="a")
+    assert held["why"] == "new_binding"
+    assert len(saved_bots(home)) == 2
+    await home.bot.wait("polling")
+    await home.bot.write("hello again")
+    assert (await home.body("wx/result/me", id="a"))["status"] == "sent"
+    assert set(await states_since(home, since)) == {"online"}
+    assert [heard.body["text"] for heard in home.ear.on("wx/in/me")] == ["hello", "hello again"]
+    assert not [one for one in home.ear.on("wx/result/me") if one.body["id"] != "a"]
+
+
+async def test_somebody_else_who_scans_changes_nothing(home: ILinkHome):
+    await home.log_in()
+    await home.bot.write("hello")
+    await home.body("wx/window/me", open=True)
+    since = home.ear.count
+    await home.ask("login", {"renew": True})
+    await offered(home, since)
+    await confirm(home, "wife")
+    await home.body("wx/event/other_account", since=since)
+    assert (await home.body(STATE, needs="nothing", since=since))["state"] == "online"
+    await home.publish("wx/out/me", {"text": "still here", "id": "a"})
+    assert (await home.body("wx/result/me", id="a"))["status"] == "sent"
+    await home.bot.write("still here too")
+    await home.body("wx/in/me", text="still here too")
+    assert set(await states_since(home, since)) == {"online"}

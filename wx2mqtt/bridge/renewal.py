@@ -1,0 +1,169 @@
+"""Renews a login before it ends: offers the QR code of the next login while the current one goes on.
+
+1. A renewal is due when the login is older than `ilink.renew.after`, or when somebody requests it. What is
+   due by age is offered when the owner has just written: the phone is in their hand, and the chat is open.
+2. The code goes into the chat as a picture with a line what to do, and to `login/qr`. The state of the login
+   stays `online`, with `needs: renew`.
+3. When the owner has confirmed it, `LoginSession` goes on with the new login: the backend has saved it. The
+   commands that wait are held until the owner writes to the new login for the first time.
+4. A code that nobody confirms expires. It is offered again a day later, at most `MAX_OFFERS` times.
+
+Another account that scans the code changes nothing: only the remembered owner renews a login.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import aclosing
+
+import structlog
+
+from wx2mqtt.aio import cancel_and_wait
+from wx2mqtt.bridge.commands.intake import CommandIntake
+from wx2mqtt.bridge.commands.own_texts import OwnText, own_picture, own_text
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.login import RenewalOffer
+from wx2mqtt.bridge.login_state import LoginStatus, required_of_person
+from wx2mqtt.bridge.owner import AccountOwner
+from wx2mqtt.bridge.qr_image import qr_picture
+from wx2mqtt.bridge.session import LoginSession
+from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import BackendError, StoreError
+from wx2mqtt.i18n.bridge import bridge_text
+from wx2mqtt.model import LoginState, Needs
+from wx2mqtt.store.records import Person, RecordResult
+from wx2mqtt.wechat.backend import CodeRequired, LoggedIn, LoginAge, LoginStep, Scanned, ShowQr
+
+log = structlog.get_logger(__name__)
+
+# How often a renewal that nobody requested is offered with one login, and the time from one to the next.
+MAX_OFFERS = 3
+OFFER_INTERVAL_SECONDS = 86_400.0
+
+# While the login is in these states, its renewal goes on.
+_RENEWABLE_STATES = frozenset({LoginState.ONLINE, LoginState.INTERRUPTED})
+
+
+def is_renewal_due(age: LoginAge, after_seconds: float, now: int) -> bool:
+    """Returns whether a login is to be renewed by its age; `now` is in milliseconds."""
+    if now - age.made < after_seconds * 1000 or len(age.offers) >= MAX_OFFERS:
+        return False
+    return not age.offers or now - age.offers[-1] >= OFFER_INTERVAL_SECONDS * 1000
+
+
+class LoginRenewal:
+    """The renewal of the login of one account."""
+
+    def __init__(
+        self, ctx: AccountContext, owner: AccountOwner, session: LoginSession, intake: CommandIntake
+    ) -> None:
+        self._ctx = ctx
+        self._owner = owner
+        self._session = session
+        self._intake = intake
+        self._wake_event = asyncio.Event()
+        self._requested = False
+        self._offer_task: asyncio.Task[None] | None = None
+
+    @property
+    def is_supported(self) -> bool:
+        """Whether the logins of this backend end after some time."""
+        return self._ctx.backend.capabilities.login_seconds is not None
+
+    def request(self) -> None:
+        """Offers a code now, unless one is offered; without a login as `LoginSession.request_login`."""
+        if self._session.login.state not in _RENEWABLE_STATES:
+            self._session.request_login()
+            return
+        self._requested = True
+        self._wake_event.set()
+
+    def on_received(self, result: RecordResult) -> None:
+        """A batch of messages is stored: somebody may have written."""
+        if result.messages:
+            self._wake_event.set()
+
+    def on_login_changed(self, login: LoginStatus) -> None:
+        """Ends the offer when the login has ended, since the code of a normal login follows."""
+        if login.state not in _RENEWABLE_STATES and self._offer_task is not None:
+            self._offer_task.cancel()
+
+    async def run(self) -> None:
+        """Offers codes until cancelled."""
+        while self.is_supported:
+            await self._wake_event.wait()
+            self._wake_event.clear()
+            requested, self._requested = self._requested, False
+            if self._session.logged_in and (requested or self._is_due()):
+                self._offer_task = asyncio.create_task(self._offer(requested=requested))
+                try:
+                    await asyncio.wait([self._offer_task])
+                finally:
+                    await cancel_and_wait([self._offer_task])
+                    self._offer_task = None
+        await asyncio.Event().wait()
+
+    def _is_due(self) -> bool:
+        after_seconds = self._ctx.settings.reply_window.renew_after_seconds
+        age = self._ctx.backend.login_age()
+        return after_seconds is not None and age is not None and is_renewal_due(age, after_seconds, now_ms())
+
+    async def _offer(self, *, requested: bool) -> None:
+        """Offers one code, and lets the session go on with the new login when the owner has confirmed it."""
+        confirmed = False
+        self._session.begin_renewal()
+        renewal = self._ctx.backend.renew(self._owner.is_remembered, requested=requested)
+        try:
+            async with aclosing(renewal) as steps:
+                async for step in steps:
+                    confirmed = await self._show(step)
+        except (BackendError, StoreError) as error:
+            log.warning("no code for the renewal of the login", problem=str(error))
+        finally:
+            self._session.end_renewal(confirmed=confirmed)
+
+    async def _show(self, step: LoginStep) -> bool:
+        """Shows a step of the new login; returns whether it is the owner's and complete."""
+        match step:
+            case ShowQr(url=url, lifetime=lifetime):
+                expires = now_ms() + int(lifetime * 1000)
+                self._show_offer("renew", Needs.RENEW, qr_expires=expires, qr_url=url)
+                await self._send_code(url, lifetime)
+            case Scanned():
+                self._show_offer("confirm", Needs.RENEW)
+            case CodeRequired():
+                self._show_offer(*required_of_person(step))
+            case LoggedIn(owner=owner):
+                if self._owner.is_remembered(owner):
+                    log.info("login renewed")
+                    return True
+                log.warning("another account has scanned the code for the renewal of the login")
+                self._ctx.signals.other_account_refused.emit(owner.nickname)
+        return False
+
+    def _show_offer(
+        self, message_key: str, needs: Needs, *, qr_expires: int | None = None, qr_url: str = ""
+    ) -> None:
+        reason = bridge_text(self._ctx.language, message_key)
+        self._session.show_renewal(
+            RenewalOffer(reason=reason, needs=needs, qr_expires=qr_expires, qr_url=qr_url)
+        )
+
+    async def _send_code(self, url: str, lifetime: float) -> None:
+        """Sends the code into the chat with the owner if WeChat takes messages there. Raises `StoreError`."""
+        person = self._owner_in_chat()
+        if person is None:
+            return
+        hint = bridge_text(self._ctx.language, "renew_hint")
+        level, person_id = person.level, person.id
+        await self._intake.accept_own_text(own_text(OwnText.RENEWAL, level, person_id, hint, ttl=lifetime))
+        picture = own_picture(OwnText.RENEWAL, level, person_id, ttl=lifetime)
+        await self._intake.accept_own_text(picture, qr_picture(url))
+
+    def _owner_in_chat(self) -> Person | None:
+        """Returns the owner while the reply window is open, else None."""
+        handle = self._ctx.registry.owner_handle
+        if handle is None:
+            return None
+        window = self._ctx.backend.reply_window(handle)
+        return self._ctx.registry.by_handle(handle) if window is not None and window.open else None
