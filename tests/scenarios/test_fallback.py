@@ -110,3 +110,49 @@ async def test_a_kill_in_the_attempt_sends_it_again_and_says_that_nobody_knows(
     result = await ilink.body("wx/result/me", id="a")
     assert result["fallback"] == "uncertain"
     assert len(await ilink.hear(service.wait, 2)) == 2
+
+
+# A login that ended
+
+
+async def test_a_login_that_ended_is_told_once_with_the_page_and_without_the_code(
+    ilink: ILinkHome, service: Receiver
+):
+    page = "https://house.example/wx"
+    ilink.bridge.configure(ilink.settings(wanted(service), web={"url": page, "listen": "127.0.0.1:0"}))
+    await ilink.log_in()
+    await ilink.bot.write("hello")
+    await ilink.body("wx/window/me", open=True)
+    since = ilink.ear.count
+    await ilink.bot.post("ilink/kill")
+    ended = await ilink.body("wx/login/state", state="logged_out", since=since)
+    assert ended["needs"] == "relogin"
+    await ilink.body("wx/login/state", state="waiting_for_scan", since=since)
+    (told,) = await ilink.hear(service.wait, 1)
+    assert told["title"] == "wx2mqtt home: log in again"
+    assert page in told["message"]
+    codes = {one.payload.decode() for one in ilink.ear.on("wx/login/url")} - {""}
+    assert codes
+    assert not [code for code in codes if code in told["message"]]
+    await ilink.publish("wx/out/me", {"text": "waits", "id": "a"})
+    await ilink.scan()
+    await ilink.body("wx/event/held", command_id="a")
+    await ilink.bot.write("here again")
+    assert (await ilink.body("wx/result/me", id="a"))["status"] == "sent"
+    assert len(service.got) == 1
+    assert nothing_leaked(ilink)
+
+
+async def test_where_wechat_refuses_polls_only_messages_still_go(ilink: ILinkHome, service: Receiver):
+    await ilink.bot.post("ilink/settings", hold_updates=0.5)
+    await ilink.log_in()
+    await ilink.bot.write("hello")
+    await ilink.body("wx/window/me", open=True)
+    since = ilink.ear.count
+    await ilink.bot.post("ilink/settings", refuse_polls=True)
+    await ilink.body("wx/login/state", state="waiting_for_scan", since=since)
+    await ilink.hear(service.wait, 1)
+    for text in ("smoke", "fire"):
+        result = await ilink.tell("me", {"text": text, "id": text})
+        assert result["status"] == "sent"
+    assert [line["text"] for line in await ilink.bot.bot_sent(2)] == ["smoke", "fire"]

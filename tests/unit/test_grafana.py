@@ -89,6 +89,7 @@ async def test_nothing_of_ours_is_counted_that_nobody_can_see(counted):
     assert ours - {"wx2mqtt_wechat_request_seconds"} == {
         "wx2mqtt_commands_total",
         "wx2mqtt_published_total",
+        "wx2mqtt_reminders_total",
         "wx2mqtt_start_timestamp_seconds",
         "wx2mqtt_store_answers",
         "wx2mqtt_unresolved_people",

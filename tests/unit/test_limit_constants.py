@@ -99,10 +99,12 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("wechat.ilink.receiver:MAX_EMPTY_POLLS", "wechat.webwx.protocol.sync:MAX_EMPTY_SYNCS"),
             *("wechat.webwx.contact_list:MAX_CONSECUTIVE_FAILURES", "bridge.publisher:MAX_REPEATED_MESSAGES"),
             *("wechat.webwx.contact_list:MAX_GROUP_REFRESHES", "wechat.webwx.login_flow:MAX_STRANGE_ANSWERS"),
-            "wechat.ilink.protocol.endpoints:MAX_REPLIES_PER_MESSAGE",
+            *("wechat.ilink.protocol.endpoints:MAX_REPLIES_PER_MESSAGE", "bridge.renewal:MAX_OFFERS"),
         }
     ),
-    "of a file that the bridge alone writes": frozenset({"store.folder:_MAX_LOCK_FILE_BYTES"}),
+    "of a file that the bridge alone writes": frozenset(
+        {"store.folder:_MAX_LOCK_FILE_BYTES", "wechat.ilink.client:MAX_RECORDED_OFFERS"}
+    ),
 }
 """By reason."""
 

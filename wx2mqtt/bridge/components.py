@@ -117,6 +117,7 @@ class AccountComponents:
         signals.online_changed.connect(self.sender.set_online)
         signals.logged_out.connect(self.session.handle_logged_out)
         signals.other_account_refused.connect(self.reporter.publish_other_account)
+        signals.login_ended.connect(self._on_login_ended)
         signals.renewal_requested.connect(self.renewal.request)
         signals.contacts_synced.connect(self.sender.recheck)
         signals.media_expected.connect(self.media.expect)
@@ -142,6 +143,10 @@ class AccountComponents:
         self.renewal.on_login_changed(login)
         self.windows.refresh()
         self.ctx.shared.login_reported.emit(self.ctx.name, login, qr_url)
+
+    def _on_login_ended(self, reason: str) -> None:
+        self.sender.on_login_ended()
+        self.sender.fallback.report_login_end(reason)
 
     def _on_received(self, result: RecordResult) -> None:
         """Publishes what is stored: the messages and behind them `last`, with one write to the broker."""

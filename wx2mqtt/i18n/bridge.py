@@ -641,6 +641,12 @@ BRIDGE_MESSAGES: Catalogue = {
         "another account is the owner of this bridge now; what waited for the one before was not sent",
         "本桥接现已属于另一个账号;等待原账号发送的内容未发送",
     ),
+    "login_ended_title": ("wx2mqtt {account}: log in again", "wx2mqtt {account}:请重新登录"),
+    "login_ended": ("{why}; log in again: {page}", "{why};请重新登录:{page}"),
+    "login_ended_no_page": (
+        "{why}; log in again on the page of the bridge",
+        "{why};请在桥接程序的网页上重新登录",
+    ),
     "renew_alone": (
         "'renew' goes with neither 'code' nor 'new_owner'",
         "“renew”不能与“code”或“new_owner”同时使用",

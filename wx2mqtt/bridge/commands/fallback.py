@@ -8,6 +8,8 @@ The state of a fallback is stored with its command:
 | `begun` | stored before the alert is sent; after a crash in between it is sent again, and ends `uncertain` |
 | `sent`, `failed`, `uncertain` | how it ended |
 
+That WeChat has ended the login is one alert as well, without a command and not stored (`report_login_end`).
+
 An alarm twice is better than none. A command that ends because another account becomes the owner was not
 accepted by WeChat either: `deliver_due` sends it before.
 """
@@ -24,7 +26,7 @@ from wx2mqtt.bridge.account_settings import FallbackRules
 from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.clock import now_ms
+from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.external.alerts import Alert, AlertOutcome, send_alert
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
@@ -36,6 +38,9 @@ log = structlog.get_logger(__name__)
 
 # The stored state of a fallback whose outcome is not known yet; the other states are those of `AlertOutcome`.
 FALLBACK_STARTED = "begun"
+
+# Alerts about the end of one and the same login are so far apart: WeChat may take it again and end it again.
+LOGIN_ALERT_INTERVAL_SECONDS = 86_400.0
 
 _MESSAGE_KEYS = {
     AlertOutcome.SENT: "fallback_sent",
@@ -58,6 +63,8 @@ class FallbackDelivery:
         self._queues = queues
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._deliveries: dict[int, asyncio.Task[str]] = {}
+        self._login_alerts: set[asyncio.Task[AlertOutcome]] = set()
+        self._alerted_logins: dict[str, float] = {}  # by login id, when on the loop's clock
         self._due_at_end: set[int] = set()  # row ids: `deliver_due` sends these, and its caller settles them
         self.delivered: Signal[[]] = Signal()
 
@@ -93,13 +100,27 @@ class FallbackDelivery:
     def close(self) -> None:
         """Cancels the deliveries under way; they are repeated at the next start."""
         self.stop()
-        for task in self._deliveries.values():
+        for task in (*self._deliveries.values(), *self._login_alerts):
             task.cancel()
 
     @property
-    def deliveries(self) -> tuple[asyncio.Task[str], ...]:
+    def deliveries(self) -> tuple[asyncio.Task[str] | asyncio.Task[AlertOutcome], ...]:
         """The deliveries under way."""
-        return tuple(self._deliveries.values())
+        return (*self._deliveries.values(), *self._login_alerts)
+
+    def report_login_end(self, reason: str) -> None:
+        """Sends that the login has ended, once for each login, with the address of the page and no code."""
+        login_id, now = self._ctx.registry.login_id, loop_time()
+        alerted_at = self._alerted_logins.get(login_id, float("-inf"))
+        ends_by_itself = self._ctx.backend.capabilities.login_seconds is not None  # others end on the phone
+        if not (self._rules.urls and ends_by_itself) or now - alerted_at < LOGIN_ALERT_INTERVAL_SECONDS:
+            return
+        self._alerted_logins = {login_id: now}
+        task = asyncio.get_running_loop().create_task(
+            send_alert(self._rules.urls, login_alert(self._ctx, reason))
+        )
+        self._login_alerts.add(task)
+        task.add_done_callback(self._login_alerts.discard)
 
     def replaces_wechat(self, row: CommandRow) -> bool:
         """Returns whether a command ends because the fallback sent it, and not by WeChat as well.
@@ -165,6 +186,14 @@ class FallbackDelivery:
         body = command.text or f"[{command.kind}] {command.name}".rstrip()
         title = bridge_text(self._ctx.language, "fallback_title", account=self._ctx.name, user=command.user)
         return Alert(title=title, body=body, file=self._resolver.file_of(row))
+
+
+def login_alert(ctx: AccountContext, reason: str) -> Alert:
+    """Returns the alert that the login has ended."""
+    page = ctx.settings.home_assistant.url
+    message_key = "login_ended" if page else "login_ended_no_page"
+    body = bridge_text(ctx.language, message_key, why=reason.removesuffix("."), page=page)
+    return Alert(title=bridge_text(ctx.language, "login_ended_title", account=ctx.name), body=body)
 
 
 def with_fallback(result: Result, state: str, language: Language) -> Result:

@@ -128,6 +128,7 @@ class CommandSender:
         self._immediate = ImmediateStarts(
             ctx, self._queues, self._limits, self._slots, max_chats=MAX_CONCURRENT_SENDS
         )
+        self._login_refused = False  # WeChat has answered a send with the end of this login
         self._recheck_event = asyncio.Event()
         self._wake_event = asyncio.Event()
         self.result_counts = self._completion.result_counts
@@ -137,7 +138,15 @@ class CommandSender:
     def set_online(self, online: bool) -> None:
         """Commands are only sent while the account is online."""
         self.conditions.online = online
+        if online:
+            self._login_refused = False
         self.recheck()
+
+    def on_login_ended(self) -> None:
+        """Goes on sending until WeChat refuses a send, where it may take one after the end of the login."""
+        if self._ctx.backend.capabilities.sends_after_login_end and not self._login_refused:
+            self.conditions.online = True
+            self.recheck()
 
     def resize_rate_limit(self) -> None:
         """Applies the rate limit of the settings; unused tokens are kept."""
@@ -415,6 +424,7 @@ class CommandSender:
                 self.conditions.slow_down(seconds)
             case LoggedOut():
                 self.conditions.online = False
+                self._login_refused = True
                 self._ctx.signals.logged_out.emit(error)
             case WindowClosed() if queue and self.hold_queue.closed_window(self.hold_queue.next_row(queue)):
                 pass  # the next step of the queue is a HoldStep

@@ -56,6 +56,7 @@ class ILinkSettings(AdjustableSettings):
     empty_answer: Frequency = "sometimes"  # the answer without news is a bare {}
     empty_cursor: Literal["unseen", "all"] = "unseen"  # messages of a poll without a cursor
     second_poll: Literal["refuse", "share"] = "refuse"  # HTTP 403, or both polls compete
+    refuse_polls: bool = False  # getupdates gets -14 while everything else goes on (ilink 10.4.3)
     redeliver_after: float = 0.0  # seconds until each delivered message is sent again; 0: never
     poll_limit: int = 10  # empty immediate polls a second, then HTTP 503; 0: no limit
     # sending (ilink 6, 10)

@@ -62,6 +62,8 @@ async def notifystop(call: Call) -> SimulatedAnswer:
 async def getupdates(call: Call) -> SimulatedAnswer:
     """Long poll: waits for messages after the cursor (ilink 4.2 to 4.4)."""
     bot, fields = checks.authenticated(call)
+    if call.ilink.settings.refuse_polls:
+        return checks.session_timeout(call)
     _require_poll_rate(call, bot)
     position = _position(call, bot, fields)
     settings = call.ilink.settings
@@ -69,9 +71,9 @@ async def getupdates(call: Call) -> SimulatedAnswer:
         bot.acknowledge(position)
         call.ilink.notify_changed()
         has_news = await bot.changes.wait_for(
-            lambda: not bot.alive or bot.head > position, settings.hold_updates
+            lambda: not bot.alive or settings.refuse_polls or bot.head > position, settings.hold_updates
         )
-    if not bot.alive:
+    if not bot.alive or settings.refuse_polls:
         return checks.session_timeout(call)
     if call.request.transport.is_closing():
         bot.empty_poll_times.append(time.monotonic())

@@ -16,7 +16,7 @@ from wx2mqtt.bridge.commands.expiry import ExpiryPolicy
 from wx2mqtt.bridge.commands.own_texts import OwnText, own_text
 from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
 from wx2mqtt.clock import boot_time, now_ms
-from wx2mqtt.errors import BadCommand, OutcomeUnknown, Rejected, Unreachable, WindowClosed
+from wx2mqtt.errors import BadCommand, LoggedOut, OutcomeUnknown, Rejected, Unreachable, WindowClosed
 from wx2mqtt.model import Draft, Receipt, Result, Status, is_own_text
 from wx2mqtt.store.records import CommandRow
 from wx2mqtt.wechat.ilink.protocol.reply_window import QUOTA_USED, WINDOW_OPEN_MS, ChatWindow
@@ -554,3 +554,27 @@ async def test_a_quote_of_a_bundle_quotes_all_of_it_and_names_its_first_command(
     assert quoted is not None
     assert quoted.text == here.wire.drafts[0].text
     assert quoted.command_id == "c1"
+
+
+# after the end of the login
+
+
+async def test_after_the_end_of_the_login_sends_go_on_until_wechat_refuses_one(here: BotRoom):
+    here.leave(10)
+    async with here.running() as sender:
+        sender.set_online(online=False)  # a poll was answered with the end of the login
+        sender.on_login_ended()
+        await here.accept(here.asked("smoke"))
+        (result,) = await here.results("c1")
+        assert result.status is Status.SENT
+        here.wire.deeds.append(LoggedOut("over"))
+        await here.accept(here.asked("fire"))
+        assert await here.sends(2) == ["smoke", "fire"]
+        sender.on_login_ended()  # the session hears of it last
+        await here.accept(here.asked("flood", ttl=0.2))
+        (result,) = await here.results("c3")
+        assert (result.status, result.code) == (Status.EXPIRED, "logged_out")
+        sender.set_online(online=True)
+        (result,) = await here.results("c2")
+        assert result.status is Status.SENT
+    assert [draft.text for draft in here.wire.drafts] == ["smoke", "fire", "fire"]

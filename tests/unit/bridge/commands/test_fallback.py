@@ -13,12 +13,13 @@ import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.sender_support import Room, room
-from wx2mqtt.bridge.account_settings import FallbackRules
+from wx2mqtt.bridge.account_settings import FallbackRules, HomeAssistantSettings
 from wx2mqtt.bridge.commands import fallback
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
 from wx2mqtt.external.alerts import Alert, AlertOutcome
 from wx2mqtt.model import ReplyWindow, Status
+from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES as BOT_CAPABILITIES
 
 SOON = 0.05
 URL = "tgram://123456:secret/42"
@@ -327,3 +328,33 @@ async def test_without_an_address_the_commands_of_the_previous_owner_just_end(he
         result = await here.result("c1")
     assert (result.code, result.fallback) == ("other_account", "")
     assert not services.told
+
+
+async def test_the_end_of_a_login_is_an_alert_once_for_each_login_and_day(
+    here: Room, services: Services, monkeypatch: pytest.MonkeyPatch
+):
+    clock = [1000.0]
+    monkeypatch.setattr(fallback, "loop_time", lambda: clock[0])
+    here.wire.capabilities = BOT_CAPABILITIES
+    async with here.running(online=False) as sender:
+        pages = ("", "https://house.example/wx/")
+        for page, later in zip(pages, (0.0, fallback.LOGIN_ALERT_INTERVAL_SECONDS), strict=True):
+            clock[0] += later
+            here.ctx.settings = replace(here.ctx.settings, home_assistant=HomeAssistantSettings(url=page))
+            for _ in range(3):
+                sender.fallback.report_login_end("the login has ended.")
+            await asyncio.gather(*sender.fallback.deliveries)
+    assert [one.body for one in services.told] == [
+        "the login has ended; log in again on the page of the bridge",
+        "the login has ended; log in again: https://house.example/wx/",
+    ]
+    assert {one.title for one in services.told} == {"wx2mqtt home: log in again"}
+
+
+async def test_without_services_the_end_of_a_login_is_no_alert(here: Room, services: Services):
+    here.fallback = FallbackRules()
+    here.wire.capabilities = BOT_CAPABILITIES
+    async with here.running(online=False) as sender:
+        sender.fallback.report_login_end("the login has ended.")
+        assert sender.fallback.deliveries == ()
+    assert services.told == []

@@ -390,3 +390,17 @@ async def test_nothing_is_sent_to_a_person_who_wrote_only_to_another_bot(talking
     talking.server.put("get_qrcode_status", confirmed)
     await talking.log_in(resume=True)
     assert window(talking) == ReplyWindow(open=False, remaining=0, reason="new_binding")
+
+
+# After the end of the login
+
+
+async def test_after_a_refused_poll_the_client_is_announced_once_and_sends_go_on(world: World) -> None:
+    step = await world.log_in()
+    world.server.put("getupdates", answer(**DEAD))
+    with pytest.raises(LoggedOut):
+        await world.gateway.receive(step.cursor)
+    calls = len(world.server.calls())
+    for key in ("1", "2"):
+        await world.gateway.send(TEXT, SendKey(key))
+    assert world.server.calls()[calls:] == ["notifystart", "sendmessage", "sendmessage"]
