@@ -274,6 +274,7 @@ async def running_web_server(
 def web_options(settings: Settings) -> WebOptions:
     web = settings.web
     host, port = split_listen_address(web.listen)
+    proxies = (*web.trusted_proxies, *([web.ingress] if web.ingress else []))
     return WebOptions(
         host=host,
         port=port,
@@ -282,6 +283,7 @@ def web_options(settings: Settings) -> WebOptions:
         prefix=web.base_path.rstrip("/"),
         password=secret_value(web.password) or "",
         token=secret_value(web.token) or "",
-        proxies=tuple(ip_network(proxy) for proxy in web.trusted_proxies),
+        proxies=tuple(ip_network(proxy) for proxy in proxies),
+        ingress=web.ingress or "",
         language=settings.language,
     )

@@ -331,6 +331,10 @@ SERVER_MESSAGES: Catalogue = {
         "this server does not answer to that name; put it into web.hosts, or the whole address into web.url",
         "本服务器不使用这个名称;请把它写入 web.hosts,或在 web.url 中写明外部地址",
     ),
+    "only_ingress": (
+        "this server answers only to Home Assistant's Ingress (web.ingress)",
+        "本服务器只响应 Home Assistant 的 Ingress(web.ingress)",
+    ),
     "foreign_origin": (
         "that came from a page of another site; if that is this server's own name, put it into web.hosts",
         "请求来自其他网站的页面;如果那是本服务器自己的名称,请写入 web.hosts",

@@ -70,6 +70,13 @@ def validate_network(text: str) -> str:
     return text
 
 
+def validate_address(text: str) -> str:
+    """Checks one IP address."""
+    if not _is_address(text):
+        raise ValueError("is no IP address such as 172.30.32.2")
+    return text
+
+
 def validate_listen_address(text: str) -> str:
     """Checks `host:port`, where the host is an IP address or localhost."""
     host, port = split_listen_address(text)

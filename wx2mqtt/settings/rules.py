@@ -166,7 +166,7 @@ def _web_findings(web: Web) -> Iterator[SettingsFinding]:
         return
     host, _ = split_listen_address(web.listen)
     has_password = _is_set(web.password) or web.password_file is not None
-    if not is_loopback(host) and not has_password:
+    if not is_loopback(host) and not has_password and web.ingress is None:
         yield SettingsFinding(
             ("web", "listen"),
             "others can reach this address, so it needs web.password_file (or listen on 127.0.0.1)",

@@ -112,6 +112,7 @@ Digits = Annotated[str, AfterValidator(_digits), WithJsonSchema({"type": ["strin
 BaseUrl = Annotated[str, AfterValidator(addresses.validate_base_url)]
 Listen = Annotated[str, AfterValidator(addresses.validate_listen_address)]
 UrlPath = Annotated[str, AfterValidator(addresses.validate_url_path)]
+Address = Annotated[str, AfterValidator(addresses.validate_address)]
 _Host = Annotated[str, AfterValidator(addresses.validate_host_name)]
 _Network = Annotated[str, AfterValidator(addresses.validate_network)]
 _Broker = Annotated[str, AfterValidator(addresses.validate_broker_url)]
@@ -367,6 +368,10 @@ class Web(Section):
         None, description="a file with the Bearer token for /media, /metrics and the reasons of /healthz"
     )
     trusted_proxies: Networks = Field((), description="addresses or networks whose X-Forwarded headers count")
+    ingress: Address | None = Field(
+        None,
+        description="Home Assistant add-on: address of the Supervisor; it alone is served, without password",
+    )
 
 
 class Storage(Section):

@@ -1,7 +1,7 @@
 """The security middleware: checks that every request must pass, and headers that every response carries.
 
-The checks in their order: size, Host header, origin of a form, authentication. An exception behind them ends
-one request and is logged; it never reaches the bridge.
+The checks in their order: size, Host header or Ingress, origin of a form, authentication. An exception
+behind them ends one request and is logged; it never reaches the bridge.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wx2mqtt.i18n import Language
 from wx2mqtt.web.auth import AuthDecision, Authenticator, AuthResult
-from wx2mqtt.web.hosts import AllowedHosts
+from wx2mqtt.web.hosts import AllowedHosts, parse_address
 from wx2mqtt.web.http_limits import HEALTH_ONLY_KEY
 from wx2mqtt.web.options import WebOptions
 from wx2mqtt.web.request import (
@@ -29,6 +29,7 @@ from wx2mqtt.web.request import (
     SESSION_COOKIE,
     RequestContext,
     client_info,
+    has_ingress_path,
     preferred_language,
     store_context,
 )
@@ -153,11 +154,30 @@ class SecurityMiddleware:
             return text_response(context, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
         if _is_body_too_large(headers.get("content-length", "0")):
             return text_response(context, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large")
-        if not self._hosts.is_allowed(headers.get("host", "")):
-            return text_response(context, HTTPStatus.FORBIDDEN, "foreign_host")
-        if scope["method"] not in _SAFE_METHODS and not self._is_same_origin(headers):
-            return text_response(context, HTTPStatus.FORBIDDEN, "foreign_origin")
+        if fault := self._foreign_source(scope, headers):
+            return text_response(context, HTTPStatus.FORBIDDEN, fault)
         return None
+
+    def _foreign_source(self, scope: Scope, headers: Headers) -> str:
+        """Returns the message key of a request that comes from another site or client, else empty text."""
+        if self._options.ingress and not self._is_from_ingress(scope, headers):
+            return "only_ingress"
+        if not self._options.ingress and not self._hosts.is_allowed(headers.get("host", "")):
+            return "foreign_host"
+        if scope["method"] not in _SAFE_METHODS and not self._is_same_origin(headers):
+            return "foreign_origin"
+        return ""
+
+    def _is_from_ingress(self, scope: Scope, headers: Headers) -> bool:
+        """Returns whether the Supervisor passes on the request of a person, or asks for the health itself.
+
+        The Host header is the one of the browser, any name of Home Assistant. A page that borrows such a name
+        (DNS rebinding) has no session of Home Assistant, so that the Supervisor refuses its requests.
+        """
+        peer = scope.get("client")
+        if not peer or parse_address(peer[0]) != parse_address(self._options.ingress):
+            return False
+        return has_ingress_path(headers) or _matches(scope["path"], HEALTH_PATHS)
 
     def _authenticate(self, scope: Scope, context: RequestContext) -> AuthResult:
         return self._authenticator.authenticate(

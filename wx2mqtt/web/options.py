@@ -23,7 +23,9 @@ class WebOptions:
     `url` is the address from outside, empty if unknown. `hosts` are further names in the Host header that
     mean this server. `prefix` is the path below which a reverse proxy serves it: empty, or `/wechat`. Without
     a `password` every client may read; without a `token` no bearer token is accepted. Headers about the
-    client count if `proxies` send them. `language` is for clients that ask for none that is available.
+    client count if `proxies` send them. `ingress` is the address of Home Assistant's Supervisor,
+    or empty: it alone is served then, under any name, since it lets only users of Home Assistant through.
+    `language` is for clients that ask for none that is available.
     """
 
     host: str
@@ -34,4 +36,5 @@ class WebOptions:
     password: str = field(default="", repr=False)
     token: str = field(default="", repr=False)
     proxies: tuple[IpNetwork, ...] = ()
+    ingress: str = ""
     language: Language = "en"

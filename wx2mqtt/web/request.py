@@ -28,7 +28,8 @@ FORM_TIMEOUT_SECONDS = 10.0
 
 _CONTEXT_KEY = "wx2mqtt.context"
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9_.~-]+){1,10}/?", re.ASCII)
-_PREFIX_HEADERS = ("x-ingress-path", "x-forwarded-prefix")
+_INGRESS_HEADER = "x-ingress-path"
+_PREFIX_HEADERS = (_INGRESS_HEADER, "x-forwarded-prefix")
 _LANGUAGE_RANGE = re.compile(r"\s*([A-Za-z*-]{1,20})\s*(?:;\s*q\s*=\s*([0-9.]{1,5})\s*)?", re.ASCII)
 _MAX_ACCEPT_LANGUAGE_CHARACTERS = 500
 
@@ -129,12 +130,21 @@ def _client_address(peer: str, forwarded_for: str, proxies: tuple[IpNetwork, ...
     return nearest
 
 
+def has_ingress_path(headers: Mapping[str, str]) -> bool:
+    """Returns whether Home Assistant's Ingress says below which path the browser sees the page."""
+    return _is_plain_path(headers.get(_INGRESS_HEADER, ""))
+
+
 def _prefix(headers: Mapping[str, str], default: str) -> str:
     for name in _PREFIX_HEADERS:
         prefix = headers.get(name, "")
-        if _PREFIX.fullmatch(prefix) and not {".", ".."} & {*prefix.split("/")}:
+        if _is_plain_path(prefix):
             return prefix.rstrip("/")
     return default
+
+
+def _is_plain_path(path: str) -> bool:
+    return _PREFIX.fullmatch(path) is not None and not {".", ".."} & {*path.split("/")}
 
 
 def _normalized_address(address: str) -> str:

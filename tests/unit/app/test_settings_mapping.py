@@ -43,6 +43,7 @@ def test_by_default_it_is_on_loopback_and_asks_nobody():
     options = web_options(settings())
     assert (options.host, options.port, options.prefix) == ("127.0.0.1", 8099, "")
     assert (options.password, options.token, options.url) == ("", "", "")
+    assert options.ingress == ""
 
 
 @pytest.mark.parametrize(
@@ -135,3 +136,11 @@ def test_what_fits_is_not_complained_of(tmp_path: Path, text):
     file.write_text(f"web: {text}\n")
     file.chmod(0o600)
     assert load(file, {}, BACKENDS).warnings == ()
+
+
+def test_behind_ingress_the_supervisor_is_a_trusted_proxy_and_no_password_is_needed(tmp_path: Path):
+    file = tmp_path / "wx2mqtt.yaml"
+    file.write_text("web: {listen: 0.0.0.0:8099, ingress: 172.30.32.2}\n")
+    options = web_options(load(file, {}, BACKENDS).settings)
+    assert (options.ingress, options.password) == ("172.30.32.2", "")
+    assert options.proxies == (ip_network("172.30.32.2"),)

@@ -78,7 +78,7 @@ def test_the_example_of_the_contract_loads(loaded, tmp_path):
             plain: false
         homeassistant: {enabled: false, prefix: homeassistant, expose: [wife, family]}
         web: {enabled: true, listen: 127.0.0.1:8099, url: null, hosts: [], base_path: /, password_file: null,
-              token_file: null, trusted_proxies: []}
+              token_file: null, trusted_proxies: [], ingress: null}
         language: en
         storage: {path: null, max_size: 2GB}
         log: {level: info, format: auto, message_text: false}
@@ -197,6 +197,7 @@ def test_every_problem_is_reported_at_once_with_line_key_and_remedy(faults):
             "lies inside homeassistant",
         ),
         ("mqtt: {url: 'mqtts://a', tls: {ca_file: \"a\\0\"}}", "mqtt.tls.ca_file: "),
+        ("web: {ingress: 172.30.32.0/23}", "web.ingress: is no IP address such as 172.30.32.2"),
         ("web: {trusted_proxies: [1.2.3.4/8]}", "web.trusted_proxies[0]: is no address and no network"),
         ("storage: {max_size: 99999999999TB}", "storage.max_size: '99999999999TB' is larger than any disk"),
         ("homeassistent: {}", "homeassistent: unknown key, did you mean 'homeassistant'?"),

@@ -338,3 +338,74 @@ async def test_the_default_language_can_change_while_the_server_runs(shelf):
         chosen = await http.get("/nowhere", headers={"accept-language": "en"})
     assert before.text == chosen.text
     assert after.text == "没有这个名称的文件\n"
+
+
+# Behind Home Assistant's Ingress
+
+INGRESS = options(host="0.0.0.0", ingress="172.30.32.2", proxies=(ip_network("172.30.32.2"),))
+INGRESS_PATH = "/api/hassio_ingress/Zm9v_b-r"
+BROWSER = {
+    "x-ingress-path": INGRESS_PATH,
+    "host": "homeassistant.local:8123",
+    "x-forwarded-for": "192.168.1.20, 172.30.32.1",
+}
+ANYBODY_ELSE = ["172.30.32.1", "172.30.33.5", "192.168.1.20", "127.0.0.1", "::1", "not an address"]
+
+
+@pytest.mark.parametrize("peer", ["172.30.32.2", "::ffff:172.30.32.2"])
+@pytest.mark.parametrize("host", ["homeassistant.local:8123", "house.example", "[2001:db8::1]:8123"])
+async def test_the_supervisor_passes_on_the_page_under_every_name_of_home_assistant(shelf, peer, host):
+    async with on_paper(shelf, INGRESS, client=peer, headers={**BROWSER, "host": host}) as http:
+        assert (await http.get("/media/a1")).status_code == 200
+
+
+@pytest.mark.parametrize("peer", ANYBODY_ELSE)
+@pytest.mark.parametrize("path", ["/", "/media/a1", "/login", "/livez", "/healthz", "/metrics"])
+async def test_nobody_but_the_supervisor_is_served_whatever_they_say_of_themselves(shelf, peer, path):
+    claims = {**BROWSER, "x-forwarded-for": "172.30.32.2", "host": "172.30.32.2:8099"}
+    async with on_paper(shelf, INGRESS, client=peer, headers=claims) as http:
+        answer = await http.get(path)
+    assert answer.status_code == 403
+    assert "Ingress" in answer.text
+    assert shelf.asked == []
+
+
+@pytest.mark.parametrize("path", [None, "", "/", "//evil.example", "/a/../b", "/a b"])
+async def test_what_the_supervisor_asks_for_itself_is_the_health_only(shelf, path):
+    headers = {"host": "172.30.33.7:8099", **({} if path is None else {"x-ingress-path": path})}
+    async with on_paper(shelf, INGRESS, client="172.30.32.2", headers=headers) as http:
+        assert (await http.get("/livez")).status_code == 200
+        assert (await http.get("/media/a1")).status_code == 403
+        assert (await http.get("/metrics")).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"origin": "http://evil.example"},
+        {"origin": "null"},
+        {"origin": "http://homeassistant.local:8124"},
+        {"sec-fetch-site": "cross-site"},
+        {"sec-fetch-site": "same-site", "origin": "http://homeassistant.local:8123"},
+    ],
+)
+async def test_behind_ingress_a_form_of_another_site_is_refused_too(shelf, headers):
+    async with on_paper(shelf, INGRESS, client="172.30.32.2", headers={**BROWSER, **headers}) as http:
+        assert (await http.post("/logout")).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "headers", [{"origin": "http://homeassistant.local:8123"}, {"sec-fetch-site": "same-origin"}]
+)
+async def test_behind_ingress_our_own_form_leads_back_below_its_path_and_so_does_the_cookie(shelf, headers):
+    async with on_paper(shelf, INGRESS, client="172.30.32.2", headers={**BROWSER, **headers}) as http:
+        answer = await http.post("/logout")
+    assert answer.status_code == 303
+    assert answer.headers["location"] == f"{INGRESS_PATH}/login"
+    assert f"Path={INGRESS_PATH};" in answer.headers["set-cookie"]
+
+
+async def test_a_password_is_asked_for_behind_ingress_as_well_if_there_is_one(shelf):
+    guarded = options(host="0.0.0.0", ingress="172.30.32.2", password="geheim")
+    async with on_paper(shelf, guarded, client="172.30.32.2", headers=BROWSER) as http:
+        assert (await http.get("/media/a1")).status_code == 401
