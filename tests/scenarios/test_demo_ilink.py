@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import subprocess
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
+from tests.support.broker import Mosquitto, free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.ilink_client import APP
 from tests.support.terminal import Terminal
@@ -72,3 +76,100 @@ def test_a_simulator_that_scans_by_itself_binds_the_owner(terminal: Terminal):
             code = program.get("get_bot_qrcode", params={"bot_type": "3"}).json()["qrcode"]
             told = [program.get("get_qrcode_status", params={"qrcode": code}).json() for _ in range(2)]
     assert [one["status"] for one in told] == ["scaned", "confirmed"]
+
+
+PASSWORDS = "allow_anonymous false\npassword_file {folder}/passwords\n"
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    """The broker of somebody's house, which asks for a password."""
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    file = folder / "passwords"
+    subprocess.run(
+        ["mosquitto_passwd", "-c", "-b", str(file), "house", "p@ss/word"], check=True, capture_output=True
+    )
+    port = free_port()
+    config = f"listener {port} 127.0.0.1\n{PASSWORDS}"
+    running = Mosquitto(folder, config, port=port, listener=False)
+    running.start()
+    yield running
+    running.stop()
+
+
+def house(broker: Mosquitto) -> str:
+    return f"mqtt://house:p%40ss%2Fword@127.0.0.1:{broker.port}"
+
+
+def kept(broker: Mosquitto) -> dict[str, str]:
+    """What the broker keeps, by topic, but for its own statistics."""
+    command = ["mosquitto_sub", "-p", str(broker.port), "-u", "house", "-P", "p@ss/word", "-t", "#"]
+    done = subprocess.run(
+        [*command, "--retained-only", "-W", "1", "-F", "%t %p"], capture_output=True, check=False
+    )
+    lines = done.stdout.decode("utf-8", "replace").splitlines()
+    pairs = [line.partition(" ") for line in lines if line.startswith(("wx/", "homeassistant/"))]
+    return {topic: payload for topic, _, payload in pairs}
+
+
+def wait_for(broker: Mosquitto, topic: str) -> None:
+    command = ["mosquitto_sub", "-p", str(broker.port), "-u", "house", "-P", "p@ss/word", "-t", topic]
+    subprocess.run([*command, "-C", "1", "-W", f"{MAX_WAIT_SECONDS:.0f}"], capture_output=True, check=True)
+
+
+PORTS = ("--simulator-port", "0", "--web-port", "0", "--backend", "ilink")
+
+
+def test_at_a_broker_of_the_house_it_says_who_can_see_it_and_leaves_nothing_there(
+    terminal: Terminal, broker: Mosquitto
+):
+    with terminal.running("demo", *PORTS, "--broker", house(broker)) as demo:
+        demo.until("Ctrl-C")
+        shown = "\n".join(demo.said)
+        assert "Whoever may use that broker sees these messages" in shown
+        assert "nothing leaves this machine" not in shown
+        assert "p%40ss" not in shown
+        assert "p@ss" not in shown
+        for topic in ("wx/contacts", "homeassistant/device/wx2mqtt_home/config"):
+            wait_for(broker, topic)
+        topics = kept(broker)
+        assert topics["wx/bridge/state"] == "online"
+        assert "homeassistant/device/wx2mqtt_home/config" in topics
+        assert demo.end(signal.SIGINT) == 0
+    assert "Traceback" not in "\n".join(demo.said)
+    assert kept(broker) == {}
+
+
+def test_beside_a_bridge_with_the_same_topics_it_does_not_start(terminal: Terminal, broker: Mosquitto):
+    command = ["mosquitto_pub", "-p", str(broker.port), "-u", "house", "-P", "p@ss/word"]
+    subprocess.run([*command, "-r", "-t", "wx/bridge/state", "-m", "online"], check=True)
+    done = terminal.run("demo", *PORTS, "--broker", house(broker))
+    assert done.code == 1
+    assert "A bridge uses the topics wx/#" in done.err
+    assert kept(broker) == {"wx/bridge/state": "online"}
+
+
+def test_a_broker_that_refuses_the_login_ends_it_with_the_reason(terminal: Terminal, broker: Mosquitto):
+    done = terminal.run("demo", *PORTS, "--broker", f"mqtt://house:wrong@127.0.0.1:{broker.port}")
+    assert done.code == 1
+    assert "The broker of --broker cannot be used" in done.err
+    assert "wrong" not in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--broker", "192.168.1.10"), "mqtt://"),
+        (("--broker", "embedded"), "embedded"),
+        (("--broker", "mqtt://127.0.0.1", "--once"), "--once"),
+        (("--broker", "mqtt://127.0.0.1", "--mqtt-port", "0"), "--mqtt-port"),
+    ],
+)
+def test_what_does_not_go_together_is_said_before_anything_starts(
+    terminal: Terminal, options: tuple[str, ...], word: str
+):
+    done = terminal.run("demo", *options)
+    assert done.code == 2
+    assert word in done.err

@@ -175,6 +175,7 @@ def healthcheck(
 
 @app.command()
 def demo(
+    *,
     once: Annotated[
         bool, typer.Option("--once", help="Play a short conversation, print its messages and exit.")
     ] = False,
@@ -196,10 +197,24 @@ def demo(
     backend: Annotated[
         Literal["webwx", "ilink"], typer.Option(help="Web WeChat, or iLink: a bot of one's own.")
     ] = "webwx",
+    broker: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="A broker that runs already, such as mqtt://name:password@192.168.1.10:1883, in place of the"
+            " embedded one. Whoever may use it sees the demo and may write to it.",
+        ),
+    ] = None,
 ) -> None:
     """Try everything on this machine without an account: simulated WeChat, broker and bridge."""
-    from wx2mqtt.demo.environment import DemoOptions, run_demo  # noqa: PLC0415
+    from wx2mqtt.demo.environment import DemoOptions, broker_login, run_demo  # noqa: PLC0415
 
+    if broker is not None and (once or mqtt_port is not None):
+        raise typer.BadParameter("--broker goes with neither --once nor --mqtt-port")
+    try:
+        login = None if broker is None else broker_login(broker)
+    except ValueError as error:
+        raise typer.BadParameter(f"--broker {error}") from None
     logs.configure(level="warning", format="auto", stream=sys.stderr, message_text=False)
     defaults = DemoOptions(simulator_port=0, mqtt_port=0, web_port=0) if once else DemoOptions()
     run_demo(
@@ -210,6 +225,7 @@ def demo(
             web_port=defaults.web_port if web_port is None else web_port,
             language=language,
             backend=backend,
+            broker=login,
         )
     )
 

@@ -1,4 +1,7 @@
-"""Starts simulator, embedded broker and the real bridge for the demo, over real HTTP and MQTT on loopback."""
+"""Starts simulator, broker and the real bridge for the demo, over real HTTP and MQTT on loopback.
+
+With `--broker` the broker is one that runs already, so that clients on other machines can take part.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +13,21 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+from pydantic import SecretStr
 
 from wx2mqtt.app.application import Application, RunEnvironment, open_application
+from wx2mqtt.app.settings_mapping import mqtt_options
 from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.demo.script import play_script
+from wx2mqtt.demo.shared_broker import clear_demo, refuse_second_bridge
 from wx2mqtt.errors import Wx2MqttError
+from wx2mqtt.mqtt.discovery import config_topic
 from wx2mqtt.mqtt.embedded import EmbeddedBroker, PortInUse, available_port
+from wx2mqtt.mqtt.options import DEFAULT_PORTS
+from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.settings.addresses import EMBEDDED, validate_broker_url
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import Account, HomeAssistant, Media, Mqtt, Pin, Send, Settings, Storage, Web
 from wx2mqtt.simulator.server import Simulator
@@ -38,9 +50,39 @@ DEMO_PINS: dict[DemoBackend, dict[str, Pin]] = {
 }
 
 
+DEMO_ACCOUNT = "home"
+DEMO_BASE = "wx"
+DEMO_CLIENT_ID = "wx2mqtt-demo"  # at a broker that others use, too
+
+
+@frozen
+class BrokerLogin:
+    """A broker that runs already, with user name and password if it asks for them."""
+
+    url: str
+    username: str | None = None
+    password: str | None = None
+
+
+def broker_login(url: str) -> BrokerLogin:
+    """Splits `mqtt://name:password@host:1883`. Raises ValueError with a sentence."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return BrokerLogin(url=validate_broker_url(url))
+    address = validate_broker_url(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
+    if address == EMBEDDED:
+        raise ValueError("without --broker the demo has an embedded broker")
+    name, password = parts.username, parts.password
+    return BrokerLogin(
+        url=address,
+        username=None if name is None else unquote(name),
+        password=None if password is None else unquote(password),
+    )
+
+
 @frozen
 class DemoOptions:
-    """The options of `wx2mqtt demo`; port 0 means any free port."""
+    """The options of `wx2mqtt demo`; port 0 means any free port, no `broker` an embedded one."""
 
     once: bool = False
     simulator_port: int = 8070
@@ -48,14 +90,19 @@ class DemoOptions:
     web_port: int = 8099
     language: Literal["en", "zh"] = "en"
     backend: DemoBackend = "webwx"
+    broker: BrokerLogin | None = None
 
 
 @frozen(kw_only=False)
 class DemoEnvironment:
-    """The running parts of the demo. Setting `stop_requested` ends it."""
+    """The running parts of the demo. Setting `stop_requested` ends it.
+
+    `is_shared`: others use the broker, too.
+    """
 
     simulator: Simulator
-    broker: EmbeddedBroker
+    broker_url: str
+    is_shared: bool
     app: Application
     stop_requested: asyncio.Event
     backend: DemoBackend
@@ -84,7 +131,7 @@ async def _run(options: DemoOptions) -> None:
 
 async def _play(environment: DemoEnvironment, run_task: asyncio.Task[None]) -> None:
     """Plays the conversation; raises `Wx2MqttError` if the bridge ends, or is stopped, before its end."""
-    script = play_script(environment.simulator.url, environment.broker.url, environment.backend)
+    script = play_script(environment.simulator.url, environment.broker_url, environment.backend)
     script_task = asyncio.create_task(script)
     await asyncio.wait({script_task, run_task}, return_when=asyncio.FIRST_COMPLETED)
     if script_task.done():
@@ -97,7 +144,10 @@ async def _play(environment: DemoEnvironment, run_task: asyncio.Task[None]) -> N
 
 @asynccontextmanager
 async def open_environment(options: DemoOptions, folder: Path) -> AsyncGenerator[DemoEnvironment, None]:
-    """Starts all parts on loopback; nothing is open to the network. Stops on SIGTERM and SIGINT."""
+    """Starts all parts on loopback; nothing is open to the network. Stops on SIGTERM and SIGINT.
+
+    A broker that was given keeps nothing of the demo. Raises `Wx2MqttError`.
+    """
     stop_requested = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -107,12 +157,7 @@ async def open_environment(options: DemoOptions, folder: Path) -> AsyncGenerator
             simulator = await stack.enter_async_context(Simulator(port=options.simulator_port))
         except OSError as error:
             raise DemoPortInUse(options.simulator_port, "--simulator-port") from error
-        try:
-            broker = await stack.enter_async_context(
-                EmbeddedBroker(folder / "broker", port=options.mqtt_port)
-            )
-        except PortInUse as error:
-            raise DemoPortInUse(options.mqtt_port, "--mqtt-port") from error
+        broker = options.broker or await _start_broker(stack, folder / "broker", options.mqtt_port)
         try:
             web_address = f"127.0.0.1:{available_port('127.0.0.1', options.web_port)}"
         except PortInUse as error:
@@ -120,9 +165,31 @@ async def open_environment(options: DemoOptions, folder: Path) -> AsyncGenerator
         run_environment = RunEnvironment(
             env=_process_environment(), notifier=SystemdNotifier({}), stop_requested=stop_requested
         )
-        loaded = _demo_settings(options, simulator.url, broker.url, web_address, folder)
+        loaded = _demo_settings(options, simulator.url, broker, web_address, folder)
+        if options.broker is not None:
+            client = mqtt_options(loaded.settings, DEMO_ACCOUNT, Topics(DEMO_BASE), None)
+            await refuse_second_bridge(client, DEMO_BASE)
+            stack.push_async_callback(clear_demo, client, _retained_topics(loaded.settings))
         app = await stack.enter_async_context(open_application(loaded, run_environment))
-        yield DemoEnvironment(simulator, broker, app, stop_requested, options.backend)
+        is_shared = options.broker is not None
+        yield DemoEnvironment(simulator, broker.url, is_shared, app, stop_requested, options.backend)
+
+
+async def _start_broker(stack: AsyncExitStack, folder: Path, port: int) -> BrokerLogin:
+    try:
+        broker = await stack.enter_async_context(EmbeddedBroker(folder, port=port))
+    except PortInUse as error:
+        raise DemoPortInUse(port, "--mqtt-port") from error
+    return BrokerLogin(url=broker.url)
+
+
+def _retained_topics(settings: Settings) -> tuple[str, ...]:
+    """Returns the topics of the demo that a broker keeps."""
+    levels = settings.accounts[DEMO_ACCOUNT].contacts
+    return (
+        *Topics(DEMO_BASE).retained(levels),
+        config_topic(settings.homeassistant.prefix, DEMO_ACCOUNT),
+    )
 
 
 def _process_environment() -> dict[str, str]:
@@ -131,7 +198,7 @@ def _process_environment() -> dict[str, str]:
 
 
 def _demo_settings(
-    options: DemoOptions, simulator_url: str, broker_url: str, web_address: str, folder: Path
+    options: DemoOptions, simulator_url: str, broker: BrokerLogin, web_address: str, folder: Path
 ) -> LoadedSettings:
     contacts = DEMO_PINS[options.backend]
     account = Account(
@@ -142,8 +209,13 @@ def _demo_settings(
         media=Media(allow_hosts=("127.0.0.1", "localhost")),
     )
     settings = Settings(
-        mqtt=Mqtt(url=(broker_url,)),
-        accounts={"home": account},
+        mqtt=Mqtt(
+            url=(broker.url,),
+            username=broker.username,
+            password=None if broker.password is None else SecretStr(broker.password),
+            client_id=None if options.broker is None else DEMO_CLIENT_ID,
+        ),
+        accounts={DEMO_ACCOUNT: account},
         homeassistant=HomeAssistant(enabled=True, expose=tuple(contacts)),
         web=Web(listen=web_address, url=f"http://{web_address}"),
         storage=Storage(path=str(folder / "store")),
@@ -152,14 +224,21 @@ def _demo_settings(
     return LoadedSettings(settings=settings, path=None)
 
 
+_LOCAL = "nothing leaves this machine."
+_SHARED = """no WeChat account is involved; your broker keeps nothing of it afterwards.
+Whoever may use that broker sees these messages, and may write to the simulated WeChat.
+The phone and the page are for this machine alone."""
+
+
 def _print_explanation(environment: DemoEnvironment) -> None:
-    simulator, broker = environment.simulator.url, environment.broker.url
-    host, _, port = broker.removeprefix("mqtt://").partition(":")
+    simulator, broker = environment.simulator.url, environment.broker_url
+    address = urlsplit(broker)
+    host, port = address.hostname or "localhost", address.port or DEFAULT_PORTS.get(address.scheme, 1883)
     assert environment.app.web is not None
     first_contact = next(iter(DEMO_PINS[environment.backend]))
     action = "write to the bot" if environment.backend == "ilink" else "write as one of the people"
     print(
-        f"""wx2mqtt demo: nothing leaves this machine.
+        f"""wx2mqtt demo: {_SHARED if environment.is_shared else _LOCAL}
 
   the phone       {simulator}/      scan the QR code there, then {action}
   the broker      {broker}
