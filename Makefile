@@ -18,7 +18,7 @@ SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Tests start Python hundreds of times: compiled modules are kept, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help venv demo run test test-robustness coverage test-chaos chaos fuzz fuzz-long fuzz-corpus test-home test-node-red unit lint shape mutants docs site sbom package audit bench bench-peers profile soak power-cut check lock clean
+.PHONY: help venv demo run test test-robustness coverage test-chaos chaos fuzz fuzz-long fuzz-corpus test-home test-node-red unit lint shape mutants docs site sbom package audit bench bench-peers profile soak power-cut add-on address check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -186,6 +186,20 @@ CUTS ?= 1000
 FAULTS ?=
 power-cut: .venv/ready  ## is what was acknowledged on the disk after a power cut: CUTS=1000 random ones; FAULTS=1 plants faults
 	@$(BIN)/python -m tests.power_cut --cuts $(CUTS) $(if $(FAULTS),--faults) $(ARGS)
+
+# The Supervisor builds an add-on from its own folder alone, and from the image of a release where it names one.
+ADDON := dist/home-assistant-addon
+add-on:  ## the add-on for Home Assistant with all that its image is built from, in dist/home-assistant-addon
+	@rm -rf $(ADDON)
+	@mkdir -p $(ADDON)/program
+	@cp -r deploy/home-assistant-addon/. deploy/requirements.lock deploy/fallback.lock deploy/docker/wx2mqtt $(ADDON)
+	@cp -r wx2mqtt $(ADDON)/program
+	@find $(ADDON) -name __pycache__ -prune -exec rm -rf {} +
+	@sed -i '/^image: /d' $(ADDON)/config.yaml
+	@echo "$(ADDON)"
+
+address: .venv/ready  ## writes where this repository is into every file that says it; URL=https://github.com/OWNER/NAME
+	@$(BIN)/python -m tests.address $(URL)
 
 check: lint test test-robustness  ## what CI does
 

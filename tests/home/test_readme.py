@@ -27,7 +27,7 @@ README = (ROOT / "deploy/home-assistant/README.md").read_text(encoding="utf-8")
 def demo() -> Iterator[tuple[str, int]]:
     """`make demo`: the address of the phone, the port of the broker."""
     phone, broker = free_port(), free_port()
-    command = [sys.executable, "-m", "wx2mqtt", "demo", "--web-port", "0"]
+    command = [sys.executable, "-m", "wx2mqtt", "demo", "--backend", "ilink", "--web-port", "0"]
     ports = ["--simulator-port", str(phone), "--mqtt-port", str(broker)]
     with subprocess.Popen([*command, *ports], stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
@@ -53,9 +53,11 @@ def test_from_the_demo_to_a_picture_of_the_doorbell_in_wechat(tmp_path: Path, de
         house.until("states('sensor.wechat_home_login_state') == 'waiting_for_scan'")
         assert house.do("picture", entity="image.wechat_home_login_qr")["type"] == "image/png"
         for step in ("scan", "confirm"):
-            assert http.post(f"/sim/{step}", json={}).status_code == 200
+            assert http.post(f"/sim/ilink/{step}", json={}).status_code == 200
         house.until("states('sensor.wechat_home_login_state') == 'online'")
-        house.until("expand('notify.wechat_home_wife', 'notify.wechat_home_family') | count == 2")
+        house.until("expand('notify.wechat_home_me') | count == 1")
+        assert http.post("/sim/ilink/say", json={"from": "me", "text": "hello"}).status_code == 200
+        house.until("state_attr('event.wechat_home_message', 'text') == 'hello'")
         shutil.copytree(BLUEPRINTS, house.folder / "blueprints/automation/wx2mqtt")
         block = re.search(r"<!-- doorbell.*?-->(.*?)<!-- /doorbell -->", README, re.DOTALL)
         assert block is not None
@@ -76,10 +78,7 @@ def test_from_the_demo_to_a_picture_of_the_doorbell_in_wechat(tmp_path: Path, de
         while len(lines) < 2:
             if not lines:  # who rings before Home Assistant has subscribed rings again
                 pub(ring[1], broker)
-            lines += http.get("/sim/sent", params={"after": len(lines), "wait": 2}).json()
-        assert [(one["to"], one["kind"]) for one in lines] == [
-            ("filehelper", "text"),
-            ("filehelper", "image"),
-        ]
+            lines += http.get("/sim/ilink/sent", params={"after": len(lines), "wait": 2}).json()
+        assert [(one["to"], one["kind"]) for one in lines] == [("me", "text"), ("me", "image")]
         seen = http.get(f"/sim/media/{lines[1]['msg_id']}").content
         assert seen == (ROOT / "deploy/phone.png").read_bytes()

@@ -24,6 +24,16 @@ HOPS = 8
 CONTACTS = {"wife": {"remark": "老婆"}, "mom": {"remark": "妈妈"}, "family": {"group": "相亲相爱一家人"}}
 
 
+WEB_WECHAT = {
+    "alarm": {"FIRST": "wife"},
+    "camera": {"PERSON": "wife"},
+    "echo": {"PERSON": "filehelper"},
+    "notify": {"PERSON": "wife"},
+    "remote-control": {"PEOPLE": "filehelper"},
+}
+"""Whom the flows mean here: as they are shipped it is `me`, whom only iLink has."""
+
+
 def patience(seconds: float) -> int:
     """Returns the whole seconds in which an answer comes in time, also on a busy machine."""
     return math.ceil(min(allowed(seconds), MAX_WAIT_SECONDS / 3))
@@ -41,7 +51,7 @@ class House:
         """Deploy these flows as they are, but for the broker's address, values of their tabs, and the seconds
         after which their buttons press themselves. Returns once all is subscribed.
         """
-        merged = {node["id"]: node for name in names for node in read(name)}
+        merged = {node["id"]: _for_web_wechat(name, node) for name in names for node in read(name)}
         if names:
             broker = next(node["id"] for node in merged.values() if node["type"] == "mqtt-broker")
             merged |= {node["id"]: node for node in _long_way(broker)}
@@ -103,6 +113,15 @@ class House:
         if every is not None and node.get("repeat"):
             node["repeat"] = str(every)
         return node
+
+
+def _for_web_wechat(name: str, node: dict[str, Any]) -> dict[str, Any]:
+    people = WEB_WECHAT.get(name, {}) if node["type"] == "tab" else {}
+    return (
+        {**node, "env": [{**one, "value": people.get(one["name"], one["value"])} for one in node["env"]]}
+        if people
+        else node
+    )
 
 
 def _long_way(broker: str) -> Nodes:

@@ -16,6 +16,8 @@ import yaml
 from tests.support.broker import Mosquitto, free_port
 from tests.support.guest import Guest
 from tests.support.process import BridgeProcess
+from tests.support.web import on_paper
+from wx2mqtt.app.settings_mapping import web_options
 from wx2mqtt.settings.loader import load
 from wx2mqtt.wechat.registry import BACKENDS
 
@@ -63,6 +65,7 @@ def test_every_base_is_pinned_to_one_content():
 def test_nothing_is_installed_without_its_hash_or_built_from_sources():
     (install,) = [line for line in instructions("RUN") if "pip install" in line]
     assert "--no-deps --only-binary=:all: --require-hashes -r /tmp/requirements.lock" in install
+    assert "-r /tmp/fallback.lock" in install
     assert not re.search(r"apt-get|curl|wget|git clone", DOCKERFILE)
     assert not instructions("ADD")
 
@@ -228,6 +231,22 @@ def test_the_broker_of_the_container_lets_in_who_has_a_secret_and_gives_each_the
     assert "secret" not in (container.folder / "wx2mqtt.passwd").read_text()
 
 
+async def test_prometheus_gets_in_by_the_name_of_the_container_with_the_token_and_only_so(prepared, tmp_path):
+    env = {"CREDENTIALS_DIRECTORY": str(credentials(prepared, tmp_path / "run"))}
+    options = web_options(load(prepared / "wx2mqtt.yaml", env, BACKENDS).settings)
+    token = (prepared / "secrets" / "token").read_text().strip()
+    config = re.search(r"```yaml\n(scrape_configs.*?)```", (DOCKER / "README.md").read_text(), re.DOTALL)
+    assert config
+    (job,) = yaml.safe_load(config[1])["scrape_configs"]
+    (target,) = job["static_configs"][0]["targets"]
+    bearer = {"authorization": f"Bearer {token}"}
+    answers = []
+    for host, headers in ((target, bearer), (target, {}), ("evil.example:8099", bearer)):
+        async with on_paper([], options, client="172.18.0.4", headers={"host": host, **headers}) as http:
+            answers.append((await http.get("/metrics")).status_code)
+    assert answers == [200, 401, 403]
+
+
 def test_its_health_is_asked_in_a_way_that_mosquitto_knows(container, prepared):
     test = SERVICES["mosquitto"]["healthcheck"]["test"].replace("$$", "$")
     test = test.replace("/run/secrets/", f"{prepared}/secrets/") + f" -p {container.port}"
@@ -258,6 +277,7 @@ def test_the_configuration_can_be_used_as_it_stands(prepared, tmp_path):
     assert loaded.settings.mqtt.url == ("mqtt://mosquitto:1883",)
     assert loaded.settings.mqtt.password is not None
     assert loaded.settings.web.password is not None
+    assert loaded.settings.accounts["home"].backend == "ilink"
 
 
 def test_the_bridge_comes_up_on_the_broker_with_these_secrets(container, prepared, tmp_path):

@@ -15,6 +15,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.page import PaperView, bridge, seen
+from wx2mqtt import REPOSITORY
 from wx2mqtt.bridge.health import health_problems
 from wx2mqtt.model import LoginState, Status
 from wx2mqtt.web.metrics import read_metrics
@@ -139,6 +140,17 @@ def test_people_can_read_it_in_both_languages():
         assert re.search("[a-z]", rule["annotations"]["summary"])
         assert re.search("[\u4e00-\u9fff]", rule["annotations"]["summary_zh"])
         assert rule["labels"]["severity"] in {"warning", "critical"}
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule["alert"])
+def test_each_alert_leads_to_what_to_do(rule):
+    page, _, anchor = rule["annotations"]["runbook_url"].partition("#")
+    assert page == f"{REPOSITORY}/blob/main/deploy/grafana/README.md"
+    assert anchor == rule["alert"].lower()
+    for name in ("README.md", "README.zh.md"):
+        sections = dict(re.findall(r"(?m)^## (\w+)\n\n(.+)$", (FOLDER / name).read_text()))
+        assert sections.keys() == {one["alert"] for one in RULES}
+        assert len(sections[rule["alert"]]) > 40
 
 
 def promtool(*arguments: str | Path, text: str = "") -> None:

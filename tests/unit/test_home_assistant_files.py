@@ -8,11 +8,13 @@ import json
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 import yaml
 from markdown_it import MarkdownIt
 
+from wx2mqtt import REPOSITORY
 from wx2mqtt.mqtt.discovery import Device, discovery_config
 from wx2mqtt.mqtt.topics import TOPIC_TABLE, Topics
 
@@ -109,6 +111,17 @@ class TestBlueprint:
         said = [head["name"], head["description"]]
         said += [one[key] for one in head["input"].values() for key in ("name", "description") if key in one]
         assert [one for one in said if not re.search(r"[a-z]{2}", one) or not CHINESE.search(one)] == []
+
+    def test_it_is_sent_to_oneself_on_ilink_and_can_be_imported_again(self, path: Path) -> None:
+        head = load(path)["blueprint"]
+        assert head["source_url"] == f"{REPOSITORY}/blob/main/deploy/home-assistant/blueprints/{path.name}"
+        asked = head["input"].get("people")
+        assert asked is None or asked["default"] in (["me"], [])
+
+    def test_the_guides_have_a_button_that_imports_it(self, path: Path) -> None:
+        source = quote(load(path)["blueprint"]["source_url"], safe="")
+        button = f"(https://my.home-assistant.io/redirect/blueprint_import/?blueprint_url={source})"
+        assert all(button in (FOLDER / name).read_text() for name in ("README.md", "README.zh.md"))
 
     def test_braces_are_closed(self, path: Path) -> None:
         for text in texts(load(path)):

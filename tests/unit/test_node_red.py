@@ -46,6 +46,18 @@ def is_known(topic):
     return any(re.fullmatch("wx/" + re.sub("<[^>]+>", "[^/]+", pattern), concrete) for pattern in patterns)
 
 
+def test_who_imports_a_flow_finds_themselves_in_it_on_ilink():
+    people = {
+        (name, one["name"]): one["value"]
+        for name, flow in FLOWS.items()
+        for node in of_type(flow, "tab")
+        for one in node["env"]
+        if one["name"] in {"PERSON", "PEOPLE", "FIRST"}
+    }
+    assert len(people) == 5
+    assert set(people.values()) == {"me"}
+
+
 def test_there_are_at_least_seven():
     assert len(FLOWS) >= 7
 

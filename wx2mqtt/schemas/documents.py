@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from wx2mqtt import __version__
+from wx2mqtt import REPOSITORY, __version__
 from wx2mqtt.json_schema import DIALECT, Schema, ref
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.topics import JSON_TYPE, TOPIC_TABLE, Topic
@@ -66,6 +66,7 @@ def messages_document() -> Schema:
     """Returns a JSON Schema (2020-12) that matches every payload. `$defs` has the schemas by name."""
     return {
         "$schema": DIALECT,
+        "$id": f"{REPOSITORY}/schemas/messages/{__version__}",
         "title": "wx2mqtt: payloads",
         "description": f"What wx2mqtt {__version__} publishes and takes. Ignore keys that are not here.",
         "anyOf": [ref(name) for name in payload_names()],

@@ -10,13 +10,16 @@ import yaml
 
 from wx2mqtt.settings.formats import format_duration, format_size
 from wx2mqtt.settings.key_tree import LIST_KINDS, ConfigKey, KeyKind, KeyPath, keys_of
-from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, Pin, Section, Settings
+from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, SCHEMA_URL, Pin, Section, Settings
 from wx2mqtt.values import frozen
 
 LINE_WIDTH = 110
 COMMENT_COLUMN = 40
 
-EXAMPLE_HEADER = """\
+# An editor with the YAML language server checks the file while it is written, and completes keys.
+EXAMPLE_HEADER = f"""\
+# yaml-language-server: $schema={SCHEMA_URL}
+#
 # The configuration of wx2mqtt: every key with its default. Keep what you change and delete the rest.
 # Without any file there is one account, home, and an embedded broker on 127.0.0.1:1883 (mqtt.url: embedded).
 #

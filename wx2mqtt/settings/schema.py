@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
 
+from wx2mqtt import REPOSITORY
 from wx2mqtt.settings import addresses, formats
 from wx2mqtt.settings.formats import Duration, Size
 
@@ -425,6 +426,10 @@ class Settings(Section):
         return {name: f"{self.mqtt.client_id or PROGRAM}-{name}" for name in self.accounts}
 
 
+# Where editors find the schema of the newest version.
+SCHEMA_URL = f"{REPOSITORY}/raw/main/config/wx2mqtt.schema.json"
+
+
 def json_schema() -> dict[str, object]:
     """Returns the JSON Schema (2020-12) of the configuration file."""
     schema = Settings.model_json_schema(by_alias=True)
@@ -434,6 +439,7 @@ def json_schema() -> dict[str, object]:
     accounts["additionalProperties"] = _nullable_section(accounts["additionalProperties"])
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": SCHEMA_URL,
         **schema,
         "title": "wx2mqtt configuration",
     }

@@ -1,0 +1,273 @@
+"""deploy/home-assistant-addon as Home Assistant's Supervisor reads it, by the rules of its developer documentation."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator, ValidationError
+from PIL import Image, ImageChops
+
+import wx2mqtt
+from wx2mqtt.settings.loader import load
+from wx2mqtt.wechat.registry import BACKENDS
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "deploy/home-assistant-addon"
+CONFIG: dict[str, Any] = yaml.safe_load((FOLDER / "config.yaml").read_text())
+DOCKERFILE = (FOLDER / "Dockerfile").read_text()
+
+OPTION = r"^(bool|email|url|port|(str|password)(\(\d*,\d*\))?|(int|float)(\([\d.]*,[\d.]*\))?|match\(.+\)|list\(.+\))\??$"
+"""A type of the form's options: https://developers.home-assistant.io/docs/add-ons/configuration#options--schema."""
+
+TEXT = {"type": "string", "minLength": 1}
+FLAG = {"type": "boolean"}
+ADDON_SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "type": "object",
+    "required": ["name", "version", "slug", "description", "arch"],
+    "additionalProperties": False,  # the Supervisor drops what it does not know without a word
+    "properties": {
+        "name": TEXT,
+        "version": {"type": "string", "pattern": r"^\d+\.\d+\.\d+$"},
+        "slug": {"type": "string", "pattern": "^[-_.A-Za-z0-9]+$"},
+        "description": TEXT,
+        "url": {"type": "string", "pattern": "^https://"},
+        "image": {"type": "string", "pattern": r"^([a-z0-9.:-]+/)*[-\w{}]+/[-\w{}]+$"},
+        "arch": {"type": "array", "minItems": 1, "items": {"enum": ["aarch64", "amd64"]}},
+        "homeassistant": {"type": "string", "pattern": r"^\d{4}\.\d+\.\d+$"},
+        "startup": {"enum": ["initialize", "system", "services", "application", "once"]},
+        "boot": {"enum": ["auto", "manual", "manual_only"]},
+        "timeout": {"type": "integer", "minimum": 10, "maximum": 300},
+        "init": FLAG,
+        "services": {"type": "array", "items": {"pattern": "^(mqtt|mysql):(provide|want|need)$"}},
+        "map": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["type"],
+                "additionalProperties": False,
+                "properties": {
+                    "type": {
+                        "enum": [
+                            "addon_config",
+                            "all_addon_configs",
+                            "addons",
+                            "backup",
+                            "data",
+                            "homeassistant_config",
+                            "media",
+                            "share",
+                            "ssl",
+                        ]
+                    },
+                    "read_only": FLAG,
+                    "path": {"type": "string", "pattern": "^/"},
+                },
+            },
+        },
+        "ingress": FLAG,
+        "ingress_port": {"type": "integer", "minimum": 0, "maximum": 65535},
+        "ingress_entry": TEXT,
+        "ingress_stream": FLAG,
+        "panel_icon": {"type": "string", "pattern": "^mdi:[a-z0-9-]+$"},
+        "panel_title": TEXT,
+        "panel_admin": FLAG,
+        "watchdog": {"type": "string", "pattern": r"^(https?|tcp)://\[HOST\]:(\[PORT:\d+\]|\d+).*$"},
+        "backup": {"enum": ["hot", "cold"]},
+        "backup_pre": TEXT,
+        "backup_post": TEXT,
+        "backup_exclude": {"type": "array", "items": TEXT},
+        "options": {"type": "object"},
+        "schema": {"$ref": "#/$defs/fields"},
+    },
+    "$defs": {
+        "option": {"type": "string", "pattern": OPTION},
+        "fields": {
+            "type": "object",
+            "additionalProperties": {
+                "anyOf": [
+                    {"$ref": "#/$defs/option"},
+                    {
+                        "type": "array",
+                        "items": {"anyOf": [{"$ref": "#/$defs/option"}, {"$ref": "#/$defs/fields"}]},
+                    },
+                    {"$ref": "#/$defs/fields"},
+                ]
+            },
+        },
+    },
+}
+"""The keys that an add-on of ours may have, as the documentation describes them. Those that give rights over the
+machine (`privileged`, `full_access`, `host_network`, `docker_api`, …) and `ports` are left out."""
+
+
+def script(name: str) -> Any:
+    """A Python file of the folder as a module."""
+    spec = importlib.util.spec_from_file_location(f"addon_{name}", FOLDER / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+RUN = script("run")
+
+
+def test_the_configuration_of_the_add_on_keeps_the_documented_schema():
+    Draft202012Validator.check_schema(ADDON_SCHEMA)
+    Draft202012Validator(ADDON_SCHEMA).validate(CONFIG)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"privileged": ["NET_ADMIN"]},
+        {"host_network": True},
+        {"ports": {"8099/tcp": 8099}},
+        {"arch": ["i386"]},
+        {"watchdog": "http://127.0.0.1:8099"},
+        {"schema": {"backend": "list"}},
+        {"services": ["mqtt"]},
+        {"map": ["config:rw"]},
+    ],
+)
+def test_the_schema_would_find_something_wrong(change):
+    with pytest.raises(ValidationError):
+        Draft202012Validator(ADDON_SCHEMA).validate({**CONFIG, **change})
+
+
+def test_what_the_form_has_at_first_is_what_it_accepts():
+    assert CONFIG["options"].keys() <= CONFIG["schema"].keys()
+    required = {key for key, kind in CONFIG["schema"].items() if not str(kind).endswith("?")}
+    assert required == CONFIG["options"].keys()
+    for key, value in CONFIG["options"].items():
+        kind = CONFIG["schema"][key]
+        if isinstance(kind, str) and (choices := re.fullmatch(r"list\((.*)\)", kind)):
+            assert value in choices[1].split("|")
+
+
+def test_the_supervisor_finds_one_add_on_in_the_repository():
+    tracked = subprocess.check_output(["git", "ls-files"], cwd=ROOT, text=True).splitlines()
+    assert [name for name in tracked if re.search(r"(^|/)config\.(ya?ml|json)$", name)] in (
+        ["deploy/home-assistant-addon/config.yaml"],
+        [],  # before it is committed
+    )
+    repository = yaml.safe_load((ROOT / "repository.yaml").read_text())
+    assert repository.keys() == {"name", "url", "maintainer"}
+    assert repository["url"] == CONFIG["url"] == wx2mqtt.REPOSITORY
+
+
+@pytest.mark.parametrize("language", ["en", "zh-Hans"])
+def test_every_option_is_explained_in_the_languages_of_home_assistant(language):
+    words = yaml.safe_load((FOLDER / f"translations/{language}.yaml").read_text())
+    assert words.keys() == {"configuration"}
+    assert words["configuration"].keys() == CONFIG["schema"].keys()
+    for one in words["configuration"].values():
+        assert one.keys() == {"name", "description"}
+        assert bool(re.search("[\u4e00-\u9fff]", one["name"] + one["description"])) == (language == "zh-Hans")
+
+
+def test_the_pictures_are_what_the_script_draws_in_the_sizes_that_are_asked_for():
+    draw = script("draw")
+    for name, size, drawn in (("icon", (128, 128), draw.icon()), ("logo", (250, 100), draw.logo())):
+        shipped = Image.open(FOLDER / f"{name}.png")
+        assert shipped.size == size
+        difference = ImageChops.difference(shipped.convert("RGBA"), drawn)
+        assert max(high for _, high in difference.getextrema()) <= 2, f"draw {name}.png again"
+
+
+# the image
+
+
+def test_hadolint_finds_nothing_wrong_in_its_dockerfile():
+    program = Path(sys.executable).parent / "hadolint"
+    done = subprocess.run([program, "--no-color", FOLDER / "Dockerfile"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_it_has_the_base_and_the_locks_of_the_other_image():
+    other = (ROOT / "deploy/docker/Dockerfile").read_text()
+    base = re.search(r"^ARG PYTHON=.*$", other, re.MULTILINE)
+    assert base
+    assert base[0] in DOCKERFILE
+    install = "--no-deps --only-binary=:all: --require-hashes \\\n        -r /tmp/requirements.lock -r /tmp/fallback.lock"
+    assert install in other
+    assert install in DOCKERFILE
+
+
+def test_its_variables_keep_the_page_for_the_supervisor_and_the_store_in_data(tmp_path):
+    block = re.search(r"^ENV PATH=.*?^#", DOCKERFILE, re.DOTALL | re.MULTILINE)
+    assert block
+    env = dict(re.findall(r"(WX2MQTT_\w+)=(\S+)", block[0]))
+    (file := tmp_path / "own.yaml").write_text(
+        "web: {listen: 127.0.0.1:1, ingress: null}\nstorage: {path: /elsewhere}\n"
+    )
+    settings = load(file, env, BACKENDS).settings
+    assert (settings.web.listen, settings.web.ingress) == ("0.0.0.0:8099", "172.30.32.2")
+    assert str(settings.storage.path) == "/data/store"
+    assert CONFIG["ingress_port"] == 8099
+
+
+def test_what_is_put_together_has_all_that_the_image_copies(tmp_path):
+    folder = tmp_path / "addon"
+    subprocess.run(["make", "-s", "add-on", f"ADDON={folder}"], cwd=ROOT, check=True, capture_output=True)
+    copied = re.findall(r"^COPY (?:--chmod=\d+ )?((?!--from).+) \S+$", DOCKERFILE, re.MULTILINE)
+    sources = " ".join(copied).split()
+    assert {"program", "run.py", "wx2mqtt"} <= set(sources)
+    assert [name for name in sources if not (folder / name).exists()] == []
+    assert (folder / "program/wx2mqtt/__main__.py").exists()
+    assert list(folder.rglob("__pycache__")) == []
+    local = yaml.safe_load((folder / "config.yaml").read_text())
+    assert local == {key: value for key, value in CONFIG.items() if key != "image"}
+
+
+# the options
+
+
+@pytest.mark.parametrize(
+    ("options", "accounts", "expose"),
+    [
+        (
+            {"backend": "ilink", "contacts": [{"name": "x", "remark": "y"}]},
+            {"home": {"backend": "ilink", "contacts": {"me": {"owner": True}}}},
+            ["me"],
+        ),
+        (
+            {
+                "backend": "webwx",
+                "contacts": [
+                    {"name": "wife", "remark": "老婆", "alias": "w1", "group": ""},
+                    {"name": "family", "group": "相亲相爱一家人"},
+                ],
+            },
+            {
+                "home": {
+                    "backend": "webwx",
+                    "contacts": {"wife": {"remark": "老婆"}, "family": {"group": "相亲相爱一家人"}},
+                }
+            },
+            ["wife", "family"],
+        ),
+        ({"backend": "webwx", "contacts": []}, {"home": {"backend": "webwx", "contacts": {}}}, []),
+    ],
+)
+def test_the_options_become_a_configuration_that_the_bridge_takes(tmp_path, options, accounts, expose):
+    written = RUN.configuration_of({"language": "zh", "log_level": "debug", **options})
+    assert written["accounts"] == accounts
+    assert written["homeassistant"] == {"enabled": True, "expose": expose}
+    (file := tmp_path / "wx2mqtt.yaml").write_text(yaml.safe_dump(written, allow_unicode=True))
+    settings = load(file, {"WX2MQTT_MQTT__URL": "mqtt://core-mosquitto:1883"}, BACKENDS).settings
+    assert (settings.language, settings.log.level) == ("zh", "debug")
+
+
+def test_somebody_without_a_way_to_find_them_is_named():
+    with pytest.raises(RUN.AddonError, match="wife needs a remark"):
+        RUN.configuration_of({"backend": "webwx", "contacts": [{"name": "wife"}]})
