@@ -97,7 +97,10 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("bridge.inflight:MAX_HEAD_DISCONNECTS", "mqtt.cleanup:MAX_ATTEMPTS_PER_TOPIC"),
             *("diagnostics.probe:MAX_CONNECTION_LOSSES", "diagnostics.probe:MAX_UNANSWERED_REQUESTS"),
             *("wechat.ilink.receiver:MAX_EMPTY_POLLS", "wechat.webwx.protocol.sync:MAX_EMPTY_SYNCS"),
-            *("wechat.webwx.contact_list:MAX_CONSECUTIVE_FAILURES", "bridge.publisher:MAX_REPEATED_MESSAGES"),
+            *(
+                "wechat.webwx.contact_list:MAX_CONSECUTIVE_FAILURES",
+                "bridge.unmarked_rows:MAX_REPEATED_MESSAGES",
+            ),
             *("wechat.webwx.contact_list:MAX_GROUP_REFRESHES", "wechat.webwx.login_flow:MAX_STRANGE_ANSWERS"),
             *("wechat.ilink.protocol.endpoints:MAX_REPLIES_PER_MESSAGE", "bridge.renewal:MAX_OFFERS"),
         }

@@ -3,8 +3,8 @@
 1. A row is handed over by `add` right after its commit, or read from the journal (`outbox_reader.py`).
 2. It is published when a slot of the window is free (`inflight.py`): in `add` itself if one is free then, all
    rows of a commit with one write to the socket. A message also waits while
-   `MAX_REPEATED_MESSAGES` others are published but not marked: if the process were killed now, these would be
-   published again.
+   too many others are published but not marked (`unmarked_rows.py`): if the process were killed now, these
+   would be published again.
 3. The broker answers. PUBACK: the row is acknowledged. Refused: its topic waits `REFUSED_RETRY_SECONDS`, and
    other topics go on. Too large: it is published again, shorter. Connection lost: it is published again after
    the reconnect.
@@ -19,7 +19,6 @@ on which it disconnects `MAX_HEAD_DISCONNECTS` times in a row. The QoS of each t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from contextlib import suppress
 from functools import partial
 
@@ -34,6 +33,7 @@ from wx2mqtt.bridge.inflight import (
     RefusedTopics,
 )
 from wx2mqtt.bridge.outbox_reader import OutboxReader
+from wx2mqtt.bridge.unmarked_rows import UnmarkedRows
 from wx2mqtt.errors import ConnectionDropped, PublishRefused
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.payloads import cut_payload, without_attachment
@@ -42,82 +42,17 @@ from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
+# The category of the rows with a message as JSON: only of these a part can be left out.
+CUTTABLE_CATEGORY = "message"
+
 # PUBACKs that arrive within this time are marked with one commit, unless publishing waits for it.
 ACK_GATHER_SECONDS = 0.05
 
 # The rows of a topic are dropped when the broker has refused every one of them for this long: its owner has a
-# week to correct the access rules. `DROP_REASON` says it in words.
-REFUSED_GIVE_UP_SECONDS = 7 * 86_400.0
-DROP_REASON = "refused by the broker for 7 days"
-
-# Messages that are published but not yet marked: so many may be published twice when the process is killed.
-MAX_REPEATED_MESSAGES = 20
-
-# Categories of rows with a message from WeChat; `MAX_REPEATED_MESSAGES` counts only these.
-MESSAGE_CATEGORIES = frozenset({"message", "plain"})
-
-
-class UnmarkedRows:
-    """The rows that are published and not yet marked in the journal, by id.
-
-    A row is `open` until the broker answers, then `acknowledged` until it is marked. `message_count` counts
-    the messages among them: they would be published again if the process were killed now.
-    """
-
-    def __init__(self) -> None:
-        self.open: dict[int, OutboxRow] = {}
-        self.acknowledged: dict[int, OutboxRow] = {}
-        self.message_count = 0
-        self._acknowledged_messages = 0
-        # Acknowledged when the connection began: the read that begins with it may return them, marked or not.
-        self._acknowledged_before: frozenset[int] = frozenset()
-
-    def __len__(self) -> int:
-        return len(self.open) + len(self.acknowledged)
-
-    def __contains__(self, row_id: int) -> bool:
-        return row_id in self.open or row_id in self.acknowledged or row_id in self._acknowledged_before
-
-    def on_connected(self) -> None:
-        self._acknowledged_before = frozenset(self.acknowledged)
-
-    def add(self, row: OutboxRow) -> None:
-        """Adds a row that is published."""
-        self.open[row.id] = row
-        self.message_count += _is_message(row)
-
-    def remove(self, row: OutboxRow) -> None:
-        """Removes a row that the broker has not acknowledged."""
-        del self.open[row.id]
-        self.message_count -= _is_message(row)
-
-    def acknowledge(self, row: OutboxRow) -> None:
-        """Records the PUBACK of a row."""
-        del self.open[row.id]
-        self.acknowledged[row.id] = row
-        self._acknowledged_messages += _is_message(row)
-
-    def on_marked(self, row_ids: Iterable[int]) -> None:
-        """Removes acknowledged rows that are marked now."""
-        for row_id in row_ids:
-            if (row := self.acknowledged.pop(row_id, None)) is not None:
-                self.message_count -= _is_message(row)
-                self._acknowledged_messages -= _is_message(row)
-
-    @property
-    def is_marking_urgent(self) -> bool:
-        """Whether publishing has to wait for the commit, now or soon.
-
-        Messages that are still open are awaited: one commit marks all of a window, however slow the disk is.
-        """
-        open_messages = self.message_count - self._acknowledged_messages
-        return len(self.acknowledged) >= MAX_UNACKED_PUBLISHES // 2 or (
-            not open_messages and self._acknowledged_messages >= MAX_REPEATED_MESSAGES // 2
-        )
-
-
-def _is_message(row: OutboxRow) -> bool:
-    return row.category in MESSAGE_CATEGORIES
+# week to correct the access rules.
+REFUSED_GIVE_UP_DAYS = 7
+REFUSED_GIVE_UP_SECONDS = REFUSED_GIVE_UP_DAYS * 86_400.0
+DROP_REASON = f"refused by the broker for {REFUSED_GIVE_UP_DAYS} days"
 
 
 @frozen
@@ -143,13 +78,15 @@ class Publisher:
         self._unmarked = UnmarkedRows()
         self._suspect: SuspectRow | None = None
         self._shortened: dict[int, bytes] = {}  # what is published instead of the payload of a row
-        self._to_set_aside: dict[int, str] = {}  # row ids with the reason, until that is stored
-        self._to_drop: set[str] = set()  # topics, until that is stored
         self._finishing = False
-        self._publish_event = asyncio.Event()
+        self._publish_event = asyncio.Event()  # wakes `_publish_loop`
+        self._answered = asyncio.Event()  # wakes `finish`
+
+        # What `_mark_loop` stores, besides the acknowledged rows
+        self._to_set_aside: dict[int, str] = {}  # row ids with the reason
+        self._to_drop: set[str] = set()  # topics
         self._mark_event = asyncio.Event()
         self._mark_timer: asyncio.TimerHandle | None = None
-        self._answered = asyncio.Event()
         self.published_count = 0
         self.set_aside_count = 0
         inflight.capacity.connect(self._publish_event.set)
@@ -245,7 +182,7 @@ class Publisher:
         """
         free_slots = slots_left = self._free_slots
         while self._outbox.rows and slots_left > 0:
-            if self._must_wait_for_marks(self._outbox.rows[0]):
+            if self._unmarked.must_wait(self._outbox.rows[0]):
                 break
             if self._is_due(row := self._outbox.rows.popleft()):
                 self._publish(row, self._shortened.get(row.id, row.payload))
@@ -263,9 +200,6 @@ class Publisher:
             return 0
         window = MAX_UNACKED_PUBLISHES if self._suspect is None else 1
         return min(self._inflight.free_slots, window - len(self._unmarked))
-
-    def _must_wait_for_marks(self, row: OutboxRow) -> bool:
-        return _is_message(row) and self._unmarked.message_count >= MAX_REPEATED_MESSAGES
 
     def _is_due(self, row: OutboxRow) -> bool:
         """Returns whether a row still has to be published: much may have happened since it was read."""
@@ -326,11 +260,14 @@ class Publisher:
         self._publish_event.set()
 
     def _publish_truncated(self, row: OutboxRow, refused_bytes: int) -> None:
-        """Publishes a row with a payload that fits; without a known limit, with half of the refused size."""
+        """Publishes a row with a payload that fits; without a known limit, with half of the refused size.
+
+        It takes the slot of the refused publish, and is written in the next turn of the event loop.
+        """
         limit = self._inflight.payload_limit(row.topic)
         max_bytes = refused_bytes // 2 if limit is None else limit
-        is_message = row.category == "message"
-        truncated = cut_payload(row.payload, max_bytes) if is_message and max_bytes > 0 else None
+        can_cut = row.category == CUTTABLE_CATEGORY and max_bytes > 0
+        truncated = cut_payload(row.payload, max_bytes) if can_cut else None
         if truncated is not None and len(truncated) < refused_bytes:
             self._publish(row, truncated)
         else:
@@ -347,13 +284,13 @@ class Publisher:
 
         A broker with MQTT 3.1.1 cannot refuse a message that is too large: it disconnects.
         """
-        can_shorten = row.category == "message" and row.id not in self._shortened
+        can_shorten = row.category == CUTTABLE_CATEGORY and row.id not in self._shortened
         shorter = without_attachment(row.payload) if can_shorten else None
         if shorter is not None:
             log.warning("broker hangs up on a message with its bytes in it; sent without", row=row.id)
             self._shortened[row.id] = shorter
         else:
-            self._set_aside(row.id, "the broker hung up on it three times in a row")
+            self._set_aside(row.id, f"the broker hung up on it {MAX_HEAD_DISCONNECTS} times in a row")
 
     def _set_aside(self, row_id: int, reason: str) -> None:
         log.error("message set aside", row=row_id, reason=reason)
@@ -377,12 +314,13 @@ class Publisher:
             await self._mark_event.wait()
             self._stop_gathering()
             await retry_until_stored(self._store_outcomes)
-            if not (
-                self._to_set_aside or self._to_drop
-            ):  # what was urgent may have been for this commit only
-                self._stop_gathering()
-                if self._unmarked.acknowledged:
-                    self._mark_soon()
+            # The broker has answered more during the commit. What has become urgent meanwhile is decided
+            # again, now without the rows of this commit.
+            self._stop_gathering()
+            if self._to_set_aside or self._to_drop:
+                self._mark_event.set()
+            elif self._unmarked.acknowledged:
+                self._mark_soon()
 
     def _stop_gathering(self) -> None:
         self._mark_event.clear()

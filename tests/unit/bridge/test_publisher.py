@@ -26,7 +26,8 @@ from wx2mqtt.bridge.inflight import (
     MAX_UNACKED_PUBLISHES,
     InflightWindow,
 )
-from wx2mqtt.bridge.publisher import MAX_REPEATED_MESSAGES, REFUSED_GIVE_UP_SECONDS, Publisher
+from wx2mqtt.bridge.publisher import REFUSED_GIVE_UP_SECONDS, Publisher
+from wx2mqtt.bridge.unmarked_rows import MAX_REPEATED_MESSAGES
 from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.errors import StoreFull
 from wx2mqtt.model import Cursor, Json
@@ -638,7 +639,7 @@ async def test_a_message_on_which_the_broker_hangs_up_three_times_is_set_aside_a
     assert await serve()
     await works.all_settled()
     row, why = await works.one_aside()
-    assert (row.topic, why) == ("poison", "the broker hung up on it three times in a row")
+    assert (row.topic, why) == ("poison", "the broker hung up on it 3 times in a row")
     assert first_of(on(works.link.sent, "a")) == [1, 3, 4]
     assert works.publisher.set_aside_count == 1
 
@@ -678,7 +679,7 @@ async def test_a_message_on_which_the_broker_hangs_up_also_without_its_bytes_is_
         await works.link.came(count)
         works.hang_up()
     row, why = await works.one_aside()
-    assert (row.topic, why) == ("wx/in/wife", "the broker hung up on it three times in a row")
+    assert (row.topic, why) == ("wx/in/wife", "the broker hung up on it 3 times in a row")
 
 
 async def test_after_a_disconnect_the_first_one_goes_alone_so_that_no_innocent_one_is_taken_for_it(
