@@ -28,7 +28,7 @@ SUFFIXES = frozenset(
 )
 WITH_EXAMPLES = {"tests/unit/test_citations.py", "tests/shape.py", "tests/unit/test_shape.py"}
 ABSENT_DOCUMENT = re.compile(
-    r"\bDESIGN\b|(?<![\w./-])reference[/]\w+|\bmqtt-bridges\b|\bredesign\.md\b|\baesthetics\b"
+    r"\bDESIGN\b|(?<![\w./(-])reference[/](?!\w[\w-]*\.md)\w+|\bmqtt-bridges\b|\bredesign\.md\b|\baesthetics\b"
 )
 
 STATEMENT = re.compile(r"^(?:#{2,4} |- \*\*)(\d+(?:\.\d+)*)(?:\*\*)? ", re.MULTILINE)

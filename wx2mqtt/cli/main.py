@@ -216,18 +216,10 @@ def demo(
     except ValueError as error:
         raise typer.BadParameter(f"--broker {error}") from None
     logs.configure(level="warning", format="auto", stream=sys.stderr, message_text=False)
-    defaults = DemoOptions(simulator_port=0, mqtt_port=0, web_port=0) if once else DemoOptions()
-    run_demo(
-        DemoOptions(
-            once=once,
-            simulator_port=defaults.simulator_port if simulator_port is None else simulator_port,
-            mqtt_port=defaults.mqtt_port if mqtt_port is None else mqtt_port,
-            web_port=defaults.web_port if web_port is None else web_port,
-            language=language,
-            backend=backend,
-            broker=login,
-        )
-    )
+    asked = {"simulator_port": simulator_port, "mqtt_port": mqtt_port, "web_port": web_port}
+    ports = {name: port for name, port in asked.items() if port is not None}
+    usual = dict.fromkeys(asked, 0) if once else {}
+    run_demo(DemoOptions(once=once, language=language, backend=backend, broker=login, **{**usual, **ports}))
 
 
 @app.command()

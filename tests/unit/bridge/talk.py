@@ -41,6 +41,7 @@ from wx2mqtt.wechat.backend import (
     Batch,
     Capabilities,
     LoggedIn,
+    LoginAge,
     LoginFilter,
     LoginStep,
     OnProgress,
@@ -94,6 +95,10 @@ class PaperGateway:
         handles_change_at_login=True,
         text_limit=100,
     )
+
+    def login_age(self) -> LoginAge | None:
+        """Says that its logins do not end."""
+        return None
 
     def __init__(self) -> None:
         self.logins: deque[Sequence[LoginStep | Exception | Wait]] = deque()
