@@ -3,19 +3,16 @@
 Before an attempt is made it is marked in the journal. After a crash the mark says that WeChat may have the
 message already; a command without a mark was certainly not sent.
 
-Chats are sent to in parallel, each by one task (`_run_queue`), which repeats: it asks `_next_step` what must
-happen to its queue now, and does that.
+Chats are sent to in parallel, each by one task (`_run_queue`), which repeats: it asks `next_step.py` what
+must happen to its queue now, and does that. To send a command takes four steps (`_send`):
 
-    Settlement  a command ends without being sent: it expired, or must not wait (`expiry.py`)
-    HoldStep    the reply window is closed: hold what is not held yet (`hold.py`)
-    WaitStep    nothing may be sent yet (login, window, throttling, rate limit): wait, at most until `recheck`
-    FetchStep   fetch the file of a `url`
-    SendStep    wait for a slot, decide which texts go with it (`bundles.py`), and prepare the request; if it
-                still may be sent, mark the attempt in the journal, make it (`attempts.py`), and settle the
-                command or keep it for the next attempt; of a bundle the row is that of its leading command
+1. Decide which texts go with it (`bundles.py`): the *members* of the attempt, the leading one first.
+2. Prepare the request. It may fail, which settles the command, or take long.
+3. Mark the attempt in the journal, if the members still may be sent.
+4. Make the attempt (`attempts.py`), and settle the members or keep them for the next attempt.
 
 The mark of an attempt is often a part of the commit that accepts the command (`ImmediateStarts`), or of the
-one that settles the command before (`_next_sendable`): the command is then *marked*, and only its attempt is
+one that settles the command before (`_take_next`): the command is then *marked*, and only its attempt is
 missing. A stop removes the marks that are left.
 """
 
@@ -35,8 +32,9 @@ from wx2mqtt.bridge.commands.completion import CommandCompletion
 from wx2mqtt.bridge.commands.expiry import MAX_UNANSWERED_ATTEMPTS, ExpiryPolicy, Settlement
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery, FallbackDue
 from wx2mqtt.bridge.commands.hold import HoldQueue
+from wx2mqtt.bridge.commands.next_step import FetchStep, HoldStep, NextStepPolicy, SendStep, WaitStep
 from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
-from wx2mqtt.bridge.commands.resolver import CommandResolver
+from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver
 from wx2mqtt.bridge.commands.results import (
     ResultPublications,
     final_result,
@@ -46,7 +44,7 @@ from wx2mqtt.bridge.commands.results import (
 from wx2mqtt.bridge.commands.send_limits import FOREVER, SendConditions, SendLimits, TokenBucket, back_off
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
-from wx2mqtt.clock import boot_time, loop_time
+from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import (
     BackendError,
     BadCommand,
@@ -58,10 +56,9 @@ from wx2mqtt.errors import (
     WindowClosed,
 )
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
-from wx2mqtt.model import ActionResult, Receipt, ReplyWindow, Result, Status
+from wx2mqtt.model import ActionResult, Receipt, Result, Status
 from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.records import AcceptResult, CommandRow, NewCommand, NewPublication
-from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
@@ -70,30 +67,6 @@ MAX_CONCURRENT_SENDS = 4
 
 # The same for files, counted separately: a slow upload must not delay the texts of other chats.
 MAX_CONCURRENT_FILE_SENDS = 3
-
-
-@frozen
-class HoldStep:
-    rows: list[CommandRow]
-    window: ReplyWindow
-
-
-@frozen
-class WaitStep:
-    seconds: float
-
-
-@frozen
-class FetchStep:
-    row: CommandRow
-
-
-@frozen
-class SendStep:
-    row: CommandRow
-
-
-NextStep = Settlement | HoldStep | WaitStep | FetchStep | SendStep
 
 
 class CommandSender:
@@ -109,28 +82,36 @@ class CommandSender:
         self._journal = ctx.journal
         self._resolver = resolver
         self._echoes = echoes
+
+        # What waits, and what keeps it from being sent
+        self._queues = ChatQueues(resolver, by_priority=ctx.backend.capabilities.has_reply_window)
+        self.hold_queue = HoldQueue(ctx, resolver, self._queues, results)
         self.conditions = SendConditions(
             bucket=TokenBucket.full(ctx.settings.per_minute, ctx.settings.burst, loop_time())
         )
-        self._queues = ChatQueues(resolver, by_priority=ctx.backend.capabilities.has_reply_window)
-        self._completion = CommandCompletion(ctx, resolver, self._queues, results)
-        self._prefetch = UrlPrefetch(resolver, self._queues, self._completion)
-        self.attempts = SendAttempts(ctx, resolver, echoes)
-        self.hold_queue = HoldQueue(ctx, resolver, self._queues, results)
-        self._marks = AttemptMarks(ctx, self._queues)
-        self._bundles = BundlePlanner(ctx, resolver, self.hold_queue)
-        self.fallback = FallbackDelivery(ctx, resolver, self._queues)
-        self.fallback.delivered.connect(self.recheck)
-        self._expiry = ExpiryPolicy(ctx, self._queues, self.conditions, self.hold_queue, self.fallback)
+        self._limits = SendLimits(conditions=self.conditions, resolver=resolver, hold_queue=self.hold_queue)
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_SENDS)
         self._file_slots = asyncio.Semaphore(MAX_CONCURRENT_FILE_SENDS)
-        self._limits = SendLimits(conditions=self.conditions, resolver=resolver, hold_queue=self.hold_queue)
+
+        # What ends a command
+        self._completion = CommandCompletion(ctx, resolver, self._queues, results)
+        self.fallback = FallbackDelivery(ctx, resolver, self._queues)
+        self._expiry = ExpiryPolicy(ctx, self._queues, self.conditions, self.hold_queue, self.fallback)
+
+        # The steps of a chat
+        self._policy = NextStepPolicy(resolver, self.hold_queue, self._limits, self._expiry)
+        self._prefetch = UrlPrefetch(resolver, self._queues, self._completion)
+        self._bundles = BundlePlanner(ctx, resolver, self.hold_queue)
+        self._marks = AttemptMarks(ctx, self._queues)
         self._immediate = ImmediateStarts(
             ctx, self._queues, self._limits, self._slots, max_chats=MAX_CONCURRENT_SENDS
         )
+        self.attempts = SendAttempts(ctx, resolver, echoes)
         self._login_refused = False  # WeChat has answered a send with the end of this login
+
         self._recheck_event = asyncio.Event()
         self._wake_event = asyncio.Event()
+        self.fallback.delivered.connect(self.recheck)
         self.result_counts = self._completion.result_counts
         self.sent_counts = self._completion.sent_counts
         echoes.require_recovery()
@@ -171,8 +152,8 @@ class CommandSender:
     def recheck(self) -> None:
         """Makes all queues check again whether their first command may be sent."""
         self._queues.rekey()
-        self._recheck_event.set()
-        self._recheck_event = asyncio.Event()
+        self._recheck_event.set()  # wakes each queue that waits now
+        self._recheck_event = asyncio.Event()  # for those that wait from now on
 
     async def accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
         """Stores new commands, as `JournaledCommands.accept`; `add` must follow for each that waits."""
@@ -278,7 +259,7 @@ class CommandSender:
     async def _run_queue(self, queue: ChatQueue) -> None:
         """Takes the steps of a chat until no command is left."""
         while queue:
-            match self._next_step(queue):
+            match self._policy.next_step(queue):
                 case Settlement(row=row, result=result):
                     await self._settle(queue, row, result)
                 case HoldStep(rows=rows, window=window):
@@ -289,24 +270,9 @@ class CommandSender:
                     await self._fetch(queue, row)
                 case SendStep(row=row):
                     async with self._file_slots if self._resolver.has_file(row) else self._slots:
-                        await self._send_first(queue)
+                        await self._send_with_slot(queue)
         self._queues.remove_empty(queue)
         self._wake_event.set()
-
-    def _next_step(self, queue: ChatQueue) -> NextStep:
-        """Decides what happens next in a queue that is not empty."""
-        if (expired := self._expiry.find_expired(queue)) is not None:
-            return expired
-        row = self.hold_queue.next_row(queue)
-        window = self.hold_queue.closed_window(row) if self.conditions.allow_sending else None
-        if window is not None:
-            if (unsendable := self._expiry.find_unsendable(queue, window)) is not None:
-                return unsendable
-            if not_held := self.hold_queue.find_not_held(queue):
-                return HoldStep(rows=not_held, window=window)
-        if (seconds := self._limits.seconds_until_sendable(queue, row)) > 0:
-            return WaitStep(seconds=min(seconds, queue.next_expiry - boot_time()))
-        return FetchStep(row=row) if self._resolver.needs_fetch(row) else SendStep(row=row)
 
     async def _wait_for_recheck(self, seconds: float) -> None:
         recheck = self._recheck_event
@@ -319,54 +285,62 @@ class CommandSender:
         if bad is not None:
             await self._reject(queue, row, bad)
 
-    async def _send_first(self, queue: ChatQueue) -> None:
-        """Sends the next command, if it still may be sent after the wait for a slot."""
-        row = self.hold_queue.next_row(queue) if queue else None
-        if row is None or self._resolver.needs_fetch(row):
-            return
-        if self._limits.seconds_until_sendable(queue, row) <= 0:
-            await self._attempt(queue, row)
+    async def _send_with_slot(self, queue: ChatQueue) -> None:
+        """Sends the next command, if that is still the next step after the wait for a slot."""
+        step = self._policy.next_step(queue) if queue else None
+        if isinstance(step, SendStep):
+            await self._send(queue, step.row)
 
-    async def _attempt(self, queue: ChatQueue, row: CommandRow) -> None:
-        chat = self._resolver.chat_of(row)
+    async def _send(self, queue: ChatQueue, row: CommandRow) -> None:
         plan = self._bundles.plan(queue, row)
+        request = await self._prepare(queue, row)
+        if request is None:
+            return
+        members = await self._mark_attempt(queue, plan)
+        if not members:
+            return
+        outcome = await self.attempts.attempt(with_texts_of(request, members), members[0])
         try:
+            await self._apply_outcome(queue, members, outcome)
+        except AlreadySettled:  # another owner came meanwhile
+            await self._completion.finish_already_settled(members)
+        self._ctx.signals.send_attempted.emit()
+
+    async def _prepare(self, queue: ChatQueue, row: CommandRow) -> BackendRequest | None:
+        """Returns the request of a command; None after an error, which ends the command or delays it."""
+        try:
+            chat = self._resolver.chat_of(row)
             if chat is None:
                 raise BadCommand("unresolved_user", "unresolved_user", user=row.command.user)
             request = await self._resolver.resolve(row, chat)
             if not queue.is_marked(row):  # a failed preparation leaves no open attempt
                 await self.attempts.prepare(request)
-            leading = await self._mark_attempt(queue, plan)
-            if leading is None:
-                return
         except BadCommand as bad:
             await self._reject(queue, row, bad)
         except Rejected as error:
             await self._settle(queue, row, final_result(row, Status.FAILED, error.code, str(error)))
         except BackendError as error:
             self._on_not_delivered(queue, error)
-        except AlreadySettled:
-            await self._completion.finish_already_settled(plan.rows)
         else:
-            members = queue.members_of(leading)
-            outcome = await self.attempts.attempt(with_texts_of(request, members), leading)
-            try:
-                await self._apply_outcome(queue, leading, outcome)
-            except AlreadySettled:  # another owner came meanwhile
-                await self._completion.finish_already_settled(members)
-            self._ctx.signals.send_attempted.emit()
+            return request
+        return None
 
-    async def _mark_attempt(self, queue: ChatQueue, plan: AttemptPlan) -> CommandRow | None:
-        """Marks the attempt; returns the leading command, None where it may not be sent any more."""
+    async def _mark_attempt(self, queue: ChatQueue, plan: AttemptPlan) -> tuple[CommandRow, ...]:
+        """Marks the attempt; returns its members, none where they may not be sent any more."""
         row = plan.rows[0]
         if queue.is_marked(row):
             queue.clear_marked(row)
-            return row
+            return (row,)
         if not all(map(queue.is_current, plan.rows)) or self._limits.seconds_until_sendable(queue, row) > 0:
-            return None  # the conditions changed while the request was prepared
+            return ()  # the conditions changed while the request was prepared
         if not self._resolver.is_recall(row):
             self.conditions.consume_token()
-        return await self._marks.start(plan)
+        try:
+            leading = await self._marks.start(plan)
+        except AlreadySettled:
+            await self._completion.finish_already_settled(plan.rows)
+            return ()
+        return queue.members_of(leading)
 
     async def _reject(self, queue: ChatQueue, row: CommandRow, bad: BadCommand) -> None:
         """Settles a command that cannot be sent; `uncertain` where an earlier attempt may have arrived."""
@@ -377,8 +351,13 @@ class CommandSender:
     # What follows from an attempt
 
     async def _apply_outcome(
-        self, queue: ChatQueue, row: CommandRow, outcome: Receipt | ActionResult | BackendError
+        self,
+        queue: ChatQueue,
+        members: Sequence[CommandRow],
+        outcome: Receipt | ActionResult | BackendError,
     ) -> None:
+        """Applies the outcome of an attempt. Raises `AlreadySettled`."""
+        row = members[0]
         match outcome:
             case ActionResult():
                 queue.backoff = queue.backoff.reset()
@@ -388,7 +367,7 @@ class CommandSender:
                 await self._on_receipt(queue, row, message_id)
             case Rejected() if row.bundle is not None and not row.unanswered:
                 log.warning("a bundle was refused; its texts go one by one", problem=str(outcome))
-                queue.refused_in_bundle |= {member.id for member in queue.members_of(row)}
+                queue.refused_in_bundle |= {member.id for member in members}
                 await self._marks.end_not_delivered(queue, row)
             case Rejected(code=code):
                 await self._settle(queue, row, final_result(row, Status.FAILED, code, str(outcome)))
@@ -432,14 +411,15 @@ class CommandSender:
                 back_off(queue)
 
     async def _settle(self, queue: ChatQueue, row: CommandRow, result: Result) -> None:
+        """Ends a command, or the bundle that it leads, with this result."""
         results = results_of_bundle(queue.members_of(row), result)
         results = [(row, await self.fallback.complete_result(row, result)) for row, result in results]
-        next_row = self._next_sendable(queue, row) if result.status is Status.SENT else None
+        next_row = self._take_next(queue, row) if result.status is Status.SENT else None
         if await self._completion.settle(results, next_row) and next_row is not None:
             self._queues.set_marked(next_row)
 
-    def _next_sendable(self, queue: ChatQueue, settled: CommandRow) -> CommandRow | None:
-        """Returns the command behind `settled` if it may be sent now.
+    def _take_next(self, queue: ChatQueue, settled: CommandRow) -> CommandRow | None:
+        """Returns the command behind `settled` if it may be sent now, and takes its token of the rate limit.
 
         Its attempt is then marked in the commit that settles the other one, which saves a commit. With a
         reply window it is decided at each attempt which commands go together.
@@ -447,13 +427,15 @@ class CommandSender:
         if self._queues.by_priority:
             return None
         row = next((row for row in queue if row.id != settled.id), None)
-        if (
-            row is None
-            or self._limits.seconds_until_sendable(queue, row) > 0
-            or not self._resolver.is_simple(row)
-            or self._resolver.chat_of(row) is None
-            or self._expiry.result_if_expired(row) is not None
-        ):
+        if row is None or not self._is_sendable_at_once(queue, row):
             return None
         self.conditions.consume_token()
         return row
+
+    def _is_sendable_at_once(self, queue: ChatQueue, row: CommandRow) -> bool:
+        return (
+            self._limits.seconds_until_sendable(queue, row) <= 0
+            and self._resolver.is_simple(row)
+            and self._resolver.chat_of(row) is not None
+            and self._expiry.result_if_expired(row) is None
+        )
