@@ -14,13 +14,15 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import TypeVar
+from weakref import WeakKeyDictionary
 
 import structlog
 
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.commands.bundles import AttemptPlan, bundles_of
+from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_heading
 from wx2mqtt.bridge.commands.completion import CommandCompletion
-from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues, is_heading
+from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.commands.resolver import BackendRequest, ChatKey, CommandResolver
 from wx2mqtt.bridge.commands.send_limits import SendLimits, back_off
 from wx2mqtt.bridge.context import AccountContext
@@ -32,6 +34,7 @@ from wx2mqtt.model import ActionResult, Draft, Kind, Recall, Receipt, bundle_tex
 from wx2mqtt.store.command_rows import new_row
 from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.records import AcceptOutcome, AcceptResult, CommandRow, NewCommand
+from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
@@ -265,6 +268,15 @@ class ImmediateStarts:
         )
 
 
+@frozen
+class FetchFailure:
+    """The url of row `row_id` could not be fetched `count` times in a row, at last because of `error`."""
+
+    row_id: int
+    error: TemporarilyUnavailable
+    count: int
+
+
 class UrlPrefetch:
     """Fetches files for the queues of one account."""
 
@@ -273,6 +285,7 @@ class UrlPrefetch:
         self._queues = queues
         self._completion = completion
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_FETCHES)
+        self._failures: WeakKeyDictionary[ChatQueue, FetchFailure] = WeakKeyDictionary()  # the last of a chat
 
     async def fetch(self, queue: ChatQueue, row: CommandRow, seconds: float) -> BadCommand | None:
         """Fetches the file of a command within `seconds`; pauses the queue after a failure.
@@ -285,7 +298,7 @@ class UrlPrefetch:
         except AlreadySettled:
             await self._completion.finish_already_settled([row])
         except TemporarilyUnavailable as error:
-            failures = queue.record_fetch_failure(row, error)
+            failures = self._record_failure(queue, row, error)
             if isinstance(error, TransferBroken) and failures >= MAX_TRANSFER_ATTEMPTS:
                 return error
             back_off(queue)
@@ -298,3 +311,16 @@ class UrlPrefetch:
             self._queues.replace_row(fetched)
             queue.backoff = queue.backoff.reset()
         return None
+
+    def error_of(self, row: CommandRow) -> TemporarilyUnavailable | None:
+        """Returns why the last fetch of a command's url failed, None if it did not."""
+        if row.blob is not None:
+            return None
+        return next((failure.error for failure in self._failures.values() if failure.row_id == row.id), None)
+
+    def _record_failure(self, queue: ChatQueue, row: CommandRow, error: TemporarilyUnavailable) -> int:
+        """Records a failure; returns how many there were in a row."""
+        last = self._failures.get(queue)
+        count = last.count + 1 if last is not None and last.row_id == row.id else 1
+        self._failures[queue] = FetchFailure(row_id=row.id, error=error, count=count)
+        return count

@@ -27,10 +27,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from weakref import WeakKeyDictionary
 
+from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_important
 from wx2mqtt.bridge.commands.hold import HoldQueue
 from wx2mqtt.bridge.commands.own_texts import OwnText, own_text
-from wx2mqtt.bridge.commands.queues import ChatQueue, is_important
 from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.i18n.bridge import bridge_text
@@ -60,6 +61,10 @@ class BundlePlanner:
         self._capabilities = ctx.backend.capabilities
         self._resolver = resolver
         self._hold_queue = hold_queue
+        # By chat: the commands of bundles that WeChat refused, and the end of the reply window in which the
+        # last digest was begun
+        self._refused: WeakKeyDictionary[ChatQueue, set[int]] = WeakKeyDictionary()
+        self._digest_until: WeakKeyDictionary[ChatQueue, int | None] = WeakKeyDictionary()
 
     def plan(self, queue: ChatQueue, row: CommandRow) -> AttemptPlan:
         """Returns what the next attempt sends, if it sends the command `row`: alone or in a bundle."""
@@ -69,6 +74,11 @@ class BundlePlanner:
         if not self._ctx.settings.reply_window.bundle or not self._is_bundlable(queue, row):
             return alone
         return self._digest(queue, row) or self._last_message(queue, row) or alone
+
+    def on_refused(self, queue: ChatQueue, members: Iterable[CommandRow]) -> None:
+        """Records that WeChat refused a bundle: its commands are sent one by one."""
+        refused = self._refused.get(queue, set()) | {member.id for member in members}
+        self._refused[queue] = refused & {row.id for row in queue}
 
     def _last_message(self, queue: ChatQueue, row: CommandRow) -> AttemptPlan | None:
         """Returns the bundle in the last message that the window takes for commands such as this one."""
@@ -90,7 +100,7 @@ class BundlePlanner:
         if held[0] != row:  # only important ones may go
             held.sort(key=is_important, reverse=True)
         count = sum(map(is_important, held)) if is_important(row) else len(held)
-        is_begun = window.until is not None and queue.digest_until == window.until
+        is_begun = window.until is not None and self._digest_until.get(queue) == window.until
         if is_begun and count > 1:
             return _plan_of(_first_that_fit(held, self._max_characters))
         quota = self._capabilities.reply_quota
@@ -100,7 +110,7 @@ class BundlePlanner:
         room = self._max_characters - len(heading.command.text) - len(BUNDLE_SEPARATOR)
         plan = _plan_of(_first_that_fit(held, room))
         if plan is not None:
-            queue.digest_until = window.until
+            self._digest_until[queue] = window.until
         return None if plan is None else replace(plan, heading=heading)
 
     def _heading(self, row: CommandRow, count: int) -> NewCommand:
@@ -124,7 +134,7 @@ class BundlePlanner:
 
     def _is_bundlable(self, queue: ChatQueue, row: CommandRow) -> bool:
         """Returns whether a command may be in a new bundle: a text of which no attempt was begun."""
-        is_begun = queue.is_begun(row) or row.id in queue.refused_in_bundle
+        is_begun = queue.is_begun(row) or row.id in self._refused.get(queue, ())
         return not is_begun and self._resolver.is_simple(row)
 
 

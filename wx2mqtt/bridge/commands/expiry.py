@@ -16,9 +16,11 @@ An attempt without an answer may still be repeated for some time after the ttl (
 
 from __future__ import annotations
 
+from wx2mqtt.bridge.commands.attempts import UrlPrefetch
+from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery
 from wx2mqtt.bridge.commands.hold import HOLD_REASONS, HoldQueue
-from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
+from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.commands.results import ExpiryCause, expired_result, final_result, uncertain_result
 from wx2mqtt.bridge.commands.send_limits import SendConditions
 from wx2mqtt.bridge.context import AccountContext
@@ -55,12 +57,14 @@ class ExpiryPolicy:
         conditions: SendConditions,
         hold_queue: HoldQueue,
         fallback: FallbackDelivery,
+        prefetch: UrlPrefetch,
     ) -> None:
         self._ctx = ctx
         self._queues = queues
         self._conditions = conditions
         self._hold_queue = hold_queue
         self._fallback = fallback
+        self._prefetch = prefetch
 
     def find_expired(self, queue: ChatQueue) -> Settlement | None:
         """Returns a command, anywhere in the queue, that must not be sent any more.
@@ -116,7 +120,7 @@ class ExpiryPolicy:
     def _expiry_cause(self, row: CommandRow) -> ExpiryCause:
         """Returns what has kept a command from being sent."""
         conditions = self._conditions
-        if (error := self._queues.fetch_error_of(row)) is not None:
+        if (error := self._prefetch.error_of(row)) is not None:
             facts = {"why": rejection_text(self._ctx.language, error)}
             return ExpiryCause(code=error.code, message_key="expired_fetch", facts=facts)
         if (seconds := conditions.throttled_seconds) > 0:

@@ -19,7 +19,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from wx2mqtt.aio import retry_until_stored
-from wx2mqtt.bridge.commands.queues import PRIORITY_RANKS, ChatQueue, ChatQueues, is_important
+from wx2mqtt.bridge.commands.chat_queue import PRIORITY_RANKS, ChatQueue, is_important
+from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.context import AccountContext

@@ -11,9 +11,9 @@
 
 from __future__ import annotations
 
+from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.expiry import ExpiryPolicy, Settlement
 from wx2mqtt.bridge.commands.hold import HoldQueue
-from wx2mqtt.bridge.commands.queues import ChatQueue
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.send_limits import SendLimits
 from wx2mqtt.clock import boot_time

@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass, replace
 
+from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.hold import HoldQueue
-from wx2mqtt.bridge.commands.queues import ChatQueue
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.model import ReplyWindow

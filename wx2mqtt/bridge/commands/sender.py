@@ -28,12 +28,13 @@ import structlog
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.commands.attempts import AttemptMarks, ImmediateStarts, SendAttempts, UrlPrefetch
 from wx2mqtt.bridge.commands.bundles import AttemptPlan, BundlePlanner, with_texts_of
+from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.completion import CommandCompletion
 from wx2mqtt.bridge.commands.expiry import MAX_UNANSWERED_ATTEMPTS, ExpiryPolicy, Settlement
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery, FallbackDue
 from wx2mqtt.bridge.commands.hold import HoldQueue
 from wx2mqtt.bridge.commands.next_step import FetchStep, HoldStep, NextStepPolicy, SendStep, WaitStep
-from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
+from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver
 from wx2mqtt.bridge.commands.results import (
     ResultPublications,
@@ -96,11 +97,13 @@ class CommandSender:
         # What ends a command
         self._completion = CommandCompletion(ctx, resolver, self._queues, results)
         self.fallback = FallbackDelivery(ctx, resolver, self._queues)
-        self._expiry = ExpiryPolicy(ctx, self._queues, self.conditions, self.hold_queue, self.fallback)
+        self._prefetch = UrlPrefetch(resolver, self._queues, self._completion)
+        self._expiry = ExpiryPolicy(
+            ctx, self._queues, self.conditions, self.hold_queue, self.fallback, self._prefetch
+        )
 
         # The steps of a chat
         self._policy = NextStepPolicy(resolver, self.hold_queue, self._limits, self._expiry)
-        self._prefetch = UrlPrefetch(resolver, self._queues, self._completion)
         self._bundles = BundlePlanner(ctx, resolver, self.hold_queue)
         self._marks = AttemptMarks(ctx, self._queues)
         self._immediate = ImmediateStarts(
@@ -367,7 +370,7 @@ class CommandSender:
                 await self._on_receipt(queue, row, message_id)
             case Rejected() if row.bundle is not None and not row.unanswered:
                 log.warning("a bundle was refused; its texts go one by one", problem=str(outcome))
-                queue.refused_in_bundle |= {member.id for member in members}
+                self._bundles.on_refused(queue, members)
                 await self._marks.end_not_delivered(queue, row)
             case Rejected(code=code):
                 await self._settle(queue, row, final_result(row, Status.FAILED, code, str(outcome)))

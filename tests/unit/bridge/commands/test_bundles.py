@@ -12,9 +12,10 @@ import pytest
 from tests.unit.bridge.conftest import PassTime
 from tests.unit.bridge.sender_support import BotRoom, room
 from wx2mqtt.bridge.account_settings import HoldRules, ReplyWindowRules
+from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.expiry import ExpiryPolicy
 from wx2mqtt.bridge.commands.own_texts import OwnText, own_text
-from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
+from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.errors import BadCommand, LoggedOut, OutcomeUnknown, Rejected, Unreachable, WindowClosed
 from wx2mqtt.model import Draft, Receipt, Result, Status, is_own_text
@@ -472,7 +473,9 @@ async def test_a_bundle_in_doubt_is_not_looked_at_before_the_last_of_it_would_en
     async with here.running() as sender:
         queues = ChatQueues(sender._resolver, by_priority=True)
         queues._queues_by_row.update(dict.fromkeys((leading.id, other.id), queue))
-        policy = ExpiryPolicy(here.ctx, queues, sender.conditions, sender.hold_queue, sender.fallback)
+        policy = ExpiryPolicy(
+            here.ctx, queues, sender.conditions, sender.hold_queue, sender.fallback, sender._prefetch
+        )
         assert policy.find_expired(queue) is None
     assert queue.next_expiry > boot_time() + 4000
 

@@ -19,9 +19,10 @@ from tests.unit.bridge.conftest import PassTime
 from tests.unit.bridge.contexts import context, settings
 from tests.unit.bridge.sender_support import Room, room
 from wx2mqtt.bridge.account_settings import HoldRules
+from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.expiry import ExpiryPolicy
 from wx2mqtt.bridge.commands.hold import HoldQueue
-from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
+from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.text_split import split_text
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable

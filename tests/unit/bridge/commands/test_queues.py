@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from tests.support.effort import effort
 from wx2mqtt.bridge.commands import queues
-from wx2mqtt.bridge.commands.queues import ChatQueue, ChatQueues
+from wx2mqtt.bridge.commands.chat_queue import ChatQueue
+from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.commands.resolver import ChatKey
 from wx2mqtt.model import Command, PersonId, SendKey
 from wx2mqtt.store.records import CommandRow, CommandState, Recipient

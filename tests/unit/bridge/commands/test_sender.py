@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.sender_support import Room, room
-from wx2mqtt.bridge.commands import attempts, queues
+from wx2mqtt.bridge.commands import attempts, chat_queue
 from wx2mqtt.bridge.commands import sender as sending
 from wx2mqtt.bridge.commands.expiry import expiry_grace_seconds
 from wx2mqtt.clock import now_ms
@@ -229,7 +229,7 @@ async def test_a_clock_that_is_set_ahead_does_not_expire_what_waits(
         await here.accept(here.command("mom", ttl=0.0), here.command("wife", accepted=now(here)))
         await here.result("c1")  # so all that waits is in memory
         ahead = now_ms() + 24 * HOUR
-        for module in (attempts, queues):
+        for module in (attempts, chat_queue):
             monkeypatch.setattr(module, "now_ms", lambda: ahead)
         sender.recheck()
         await here.accept(here.command("mom", ttl=0.0, accepted=ahead))
@@ -242,7 +242,7 @@ async def test_a_clock_that_is_set_back_does_not_lengthen_a_life(here: Room, mon
     async with here.running(online=False):
         await here.accept(here.command("wife", ttl=0.2, accepted=now(here)))
         back = now_ms() - HOUR
-        for module in (attempts, queues):
+        for module in (attempts, chat_queue):
             monkeypatch.setattr(module, "now_ms", lambda: back)
         assert (await here.result("c1")).status is Status.EXPIRED
 

@@ -1,0 +1,180 @@
+"""The commands of one chat that wait in memory, in the order in which they are sent.
+
+The order is that of acceptance, or with `by_priority` the priority. A command that is *begun* stays first:
+
+- marked: its attempt is marked in the journal, but not made yet. It is not given up meanwhile.
+- unanswered: its last attempt got no answer.
+- in a bundle (`bundles.py`), whose commands stand in the order of their text.
+- a long text of which parts are sent.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, insort
+from collections.abc import Iterator
+
+from wx2mqtt.backoff import Backoff
+from wx2mqtt.bridge.commands.resolver import ChatKey
+from wx2mqtt.clock import boot_time, now_ms
+from wx2mqtt.model import is_own_text
+from wx2mqtt.store.records import CommandRow, Recipient
+from wx2mqtt.values import frozen
+
+# Lower ranks are sent first.
+PRIORITY_RANKS = {"high": 0, "normal": 1, "low": 2}
+
+# The position of a command in its queue: lower ranks are sent first.
+Rank = tuple[bool, int, int, int]
+
+
+@frozen
+class QueuedCommand:
+    """A command in its queue. `expires_at` is in seconds of `boot_time`."""
+
+    row: CommandRow
+    rank: Rank
+    expires_at: float
+
+
+def _rank_of(command: QueuedCommand) -> Rank:
+    return command.rank
+
+
+class ChatQueue:
+    """The commands of one chat; iterating gives their rows, the next one to send first.
+
+    `paused_until` is a time of the loop's clock, in seconds. `recipients` are those of all commands that came
+    for this chat. `has_backlog`: the journal has further commands of this chat, behind these. No command
+    expires before `next_expiry`, in seconds of `boot_time`.
+    """
+
+    def __init__(self, key: ChatKey, *, by_priority: bool = False) -> None:
+        self.key = key
+        self._by_priority = by_priority
+        self._commands: list[QueuedCommand] = []  # sorted by rank
+        self._by_id: dict[int, QueuedCommand] = {}  # the same by row id
+        self._marked_ids: set[int] = set()
+        self.backoff = Backoff()
+        self.paused_until = 0.0
+        self.recipients: set[Recipient] = set()
+        self.has_backlog = False
+        self.next_expiry = float("inf")
+
+    def __len__(self) -> int:
+        return len(self._commands)
+
+    def __iter__(self) -> Iterator[CommandRow]:
+        return (command.row for command in self._commands)
+
+    @property
+    def first(self) -> CommandRow:
+        """The next command to send. Raises `IndexError` when the queue is empty."""
+        return self._commands[0].row
+
+    @property
+    def first_important(self) -> CommandRow | None:
+        """The next command to send that may use the reserve of a reply window; None without one."""
+        return next(filter(is_important, self), None)
+
+    def current_row(self, row: CommandRow) -> CommandRow:
+        """Returns the current row of a command of this queue."""
+        return self._by_id[row.id].row
+
+    def is_current(self, row: CommandRow) -> bool:
+        """Returns whether a command is in this queue and its row has not changed."""
+        command = self._by_id.get(row.id)
+        return command is not None and command.row == row
+
+    def members_of(self, row: CommandRow) -> tuple[CommandRow, ...]:
+        """Returns the commands of the bundle of this command, in order; only itself if it is in none."""
+        if row.bundle is None:
+            return (row,)
+        return tuple(member for member in self if member.bundle == row.bundle)
+
+    def expires_at(self, row: CommandRow) -> float:
+        """Returns when a command of this queue expires, in seconds of `boot_time`.
+
+        A machine without a clock battery starts with a wrong time that is corrected by hours later: no
+        command may expire earlier or later because of that.
+        """
+        return self._by_id[row.id].expires_at
+
+    def append(self, row: CommandRow) -> None:
+        """Adds a command."""
+        self._insert(row, boot_time() + _seconds_to_live(row, now_ms()))
+
+    def replace_row(self, row: CommandRow) -> None:
+        """Replaces the row of a command, which may change its position."""
+        self._insert(row, self._take_out(row).expires_at)
+
+    def reset_expiry(self, row: CommandRow) -> None:
+        """Replaces the row of a command whose `expires` changed."""
+        self._take_out(row)
+        self.append(row)
+
+    def remove(self, row: CommandRow) -> None:
+        """Removes a command."""
+        self._take_out(row)
+        self._marked_ids.discard(row.id)
+
+    @property
+    def marked(self) -> list[CommandRow]:
+        """The marked commands."""
+        return [self._by_id[row_id].row for row_id in self._marked_ids]
+
+    def is_marked(self, row: CommandRow) -> bool:
+        """Returns whether a command is marked."""
+        return row.id in self._marked_ids
+
+    def set_marked(self, row: CommandRow) -> None:
+        """Records that the attempt of a command is marked in advance."""
+        self._marked_ids.add(row.id)
+        self.replace_row(self.current_row(row))
+
+    def clear_marked(self, row: CommandRow) -> None:
+        """Records that the marked attempt of a command is being made, or that its mark is removed."""
+        if self.is_marked(row):
+            self._marked_ids.discard(row.id)
+            self.replace_row(self.current_row(row))
+
+    def is_begun(self, row: CommandRow) -> bool:
+        """Returns whether a command stays first, for one of the reasons above."""
+        return row.bundle is not None or bool(row.unanswered or row.parts_sent) or self.is_marked(row)
+
+    def _insert(self, row: CommandRow, expires_at: float) -> None:
+        command = QueuedCommand(row=row, rank=self._rank(row), expires_at=expires_at)
+        insort(self._commands, command, key=_rank_of)
+        self._by_id[row.id] = command
+        may_end_early = row.unanswered or row.fallback  # `expiry.py` decides
+        self.next_expiry = min(self.next_expiry, float("-inf") if may_end_early else expires_at)
+
+    def _take_out(self, row: CommandRow) -> QueuedCommand:
+        command = self._by_id.pop(row.id)
+        del self._commands[bisect_left(self._commands, command.rank, key=_rank_of)]
+        return command
+
+    def _rank(self, row: CommandRow) -> Rank:
+        """Begun commands are first, then those of high priority."""
+        if not self._by_priority:
+            return False, 0, 0, row.id
+        priority = PRIORITY_RANKS.get(row.command.priority, 1)
+        return not self.is_begun(row), row.bundle_position, priority, row.id
+
+
+def is_heading(row: CommandRow) -> bool:
+    """Returns whether a command is the bridge's own heading of a bundle."""
+    return row.bundle == row.id and is_own_text(row.command_id)
+
+
+def is_important(row: CommandRow) -> bool:
+    """Returns whether a command may use the messages of a reply window that are reserved."""
+    return row.command.urgent or row.command.priority == "high"
+
+
+def _seconds_to_live(row: CommandRow, now: int) -> float:
+    """Returns the seconds until a command expires, by the system clock, which survives a restart.
+
+    They are never more than the ttl, also if the clock was set back since the command was accepted.
+    """
+    expires = row.accepted if row.expires is None else row.expires
+    return min(expires - now, expires - row.accepted) / 1000
