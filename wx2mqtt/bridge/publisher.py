@@ -3,12 +3,12 @@
 1. A row is handed over by `add` right after its commit, or read from the journal (`outbox_reader.py`).
 2. It is published when a slot of the window is free (`inflight.py`): in `add` itself if one is free then, all
    rows of a commit with one write to the socket. A message also waits while
-   too many others are published but not marked (`unmarked_rows.py`): if the process were killed now, these
+   too many others are published but not marked (`outbox_marks.py`): if the process were killed now, these
    would be published again.
 3. The broker answers. PUBACK: the row is acknowledged. Refused: its topic waits `REFUSED_RETRY_SECONDS`, and
    other topics go on. Too large: it is published again, shorter. Connection lost: it is published again after
    the reconnect.
-4. Acknowledged rows are marked in the journal, all of some milliseconds in one commit.
+4. Acknowledged rows are marked in the journal (`outbox_marks.py`), all of some milliseconds in one commit.
 
 Rows of one topic are published in the order of their ids. A row that the broker never takes is set aside: it
 stays in the journal, and no longer blocks the rows behind it. That is a row too large for the broker, or one
@@ -32,8 +32,8 @@ from wx2mqtt.bridge.inflight import (
     InflightWindow,
     RefusedTopics,
 )
+from wx2mqtt.bridge.outbox_marks import OutboxMarks, UnmarkedRows
 from wx2mqtt.bridge.outbox_reader import OutboxReader
-from wx2mqtt.bridge.unmarked_rows import UnmarkedRows
 from wx2mqtt.errors import ConnectionDropped, PublishRefused
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.payloads import cut_payload, without_attachment
@@ -44,9 +44,6 @@ log = structlog.get_logger(__name__)
 
 # The category of the rows with a message as JSON: only of these a part can be left out.
 CUTTABLE_CATEGORY = "message"
-
-# PUBACKs that arrive within this time are marked with one commit, unless publishing waits for it.
-ACK_GATHER_SECONDS = 0.05
 
 # The rows of a topic are dropped when the broker has refused every one of them for this long: its owner has a
 # week to correct the access rules.
@@ -70,26 +67,20 @@ class Publisher:
     """
 
     def __init__(self, ctx: AccountContext, inflight: InflightWindow) -> None:
-        self._journal = ctx.journal
-        self._topic_dropped = ctx.signals.topic_dropped
         self._inflight = inflight
         self._refused = RefusedTopics()
         self._outbox = OutboxReader(ctx.journal, self._refused)
         self._unmarked = UnmarkedRows()
+        self._marks = OutboxMarks(ctx, self._outbox, self._unmarked)
         self._suspect: SuspectRow | None = None
         self._shortened: dict[int, bytes] = {}  # what is published instead of the payload of a row
         self._finishing = False
         self._publish_event = asyncio.Event()  # wakes `_publish_loop`
         self._answered = asyncio.Event()  # wakes `finish`
-
-        # What `_mark_loop` stores, besides the acknowledged rows
-        self._to_set_aside: dict[int, str] = {}  # row ids with the reason
-        self._to_drop: set[str] = set()  # topics
-        self._mark_event = asyncio.Event()
-        self._mark_timer: asyncio.TimerHandle | None = None
         self.published_count = 0
         self.set_aside_count = 0
         inflight.capacity.connect(self._publish_event.set)
+        self._marks.stored.connect(self._publish_event.set)
         self._refused.retry_due.connect(self._on_retry_due)
 
     @property
@@ -144,7 +135,7 @@ class Publisher:
         """Publishes rows and marks them until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._publish_loop())
-            tasks.create_task(self._mark_loop())
+            tasks.create_task(self._marks.run())
 
     async def finish(self, seconds: float) -> None:
         """Publishes no more, and waits at most `seconds` for open PUBACKs. Raises `StoreError`."""
@@ -154,7 +145,7 @@ class Publisher:
                 while self._unmarked.open:
                     self._answered.clear()
                     await self._answered.wait()
-        await self._store_outcomes()
+        await self._marks.store()
 
     # Publishing
 
@@ -206,7 +197,7 @@ class Publisher:
         return (
             row.topic not in self._refused
             and row.id not in self._unmarked
-            and row.id not in self._to_set_aside
+            and not self._marks.is_set_aside(row.id)
         )
 
     def _publish(self, row: OutboxRow, payload: bytes) -> None:
@@ -242,15 +233,14 @@ class Publisher:
         self._shortened.pop(row.id, None)
         self._suspect = None
         self.published_count += 1
-        self._mark_soon()
+        self._marks.store_soon()
         self._publish_event.set()
 
     def _on_refused(self, row: OutboxRow, reason: str) -> None:
         """Pauses a topic, or drops its rows when it was refused for `REFUSED_GIVE_UP_SECONDS`."""
         if self._refused.seconds_refused(row.topic) > REFUSED_GIVE_UP_SECONDS:
             self._refused.forget(row.topic)  # rows that are committed later have the full time again
-            self._to_drop.add(row.topic)
-            self._mark_event.set()
+            self._marks.drop_topic(row.topic, DROP_REASON)
         else:
             self._refused.add(row.topic, reason)
         self._publish_event.set()
@@ -294,52 +284,6 @@ class Publisher:
 
     def _set_aside(self, row_id: int, reason: str) -> None:
         log.error("message set aside", row=row_id, reason=reason)
-        self._to_set_aside[row_id] = reason
+        self._marks.set_aside(row_id, reason)
         self._shortened.pop(row_id, None)
         self.set_aside_count += 1
-        self._mark_event.set()
-
-    # Marking in the journal
-
-    def _mark_soon(self) -> None:
-        """Marks acknowledged rows after `ACK_GATHER_SECONDS`, or at once where publishing waits for it."""
-        if self._unmarked.is_marking_urgent:
-            self._mark_event.set()
-        elif self._mark_timer is None:
-            loop = asyncio.get_running_loop()
-            self._mark_timer = loop.call_later(ACK_GATHER_SECONDS, self._mark_event.set)
-
-    async def _mark_loop(self) -> None:
-        while True:
-            await self._mark_event.wait()
-            self._stop_gathering()
-            await retry_until_stored(self._store_outcomes)
-            # The broker has answered more during the commit. What has become urgent meanwhile is decided
-            # again, now without the rows of this commit.
-            self._stop_gathering()
-            if self._to_set_aside or self._to_drop:
-                self._mark_event.set()
-            elif self._unmarked.acknowledged:
-                self._mark_soon()
-
-    def _stop_gathering(self) -> None:
-        self._mark_event.clear()
-        if self._mark_timer is not None:
-            self._mark_timer.cancel()
-            self._mark_timer = None
-
-    async def _store_outcomes(self) -> None:
-        """Stores what the broker has answered. Raises `StoreError`; a repeat continues where it stopped."""
-        for row_id, reason in tuple(self._to_set_aside.items()):
-            await self._journal.set_aside([row_id], reason)
-            self._outbox.discard(row_id)
-            self._to_set_aside.pop(row_id, None)  # the owner may put it back into the queue
-        for topic in tuple(self._to_drop):
-            count = await self._journal.drop_topic(topic, DROP_REASON)
-            self._to_drop.discard(topic)
-            if count:  # 0 if another refused row of the topic has dropped them already
-                self._topic_dropped.emit(topic, count)
-        if row_ids := list(self._unmarked.acknowledged):
-            await self._journal.mark_published(row_ids)
-            self._unmarked.on_marked(row_ids)
-            self._publish_event.set()

@@ -20,14 +20,14 @@ from tests.support.paper_link import PaperLink, Sent
 from tests.unit.bridge.contexts import context
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import message
-from wx2mqtt.bridge import inflight, outbox_reader, publisher
+from wx2mqtt.bridge import inflight, outbox_marks, outbox_reader
 from wx2mqtt.bridge.inflight import (
     MAX_HEAD_DISCONNECTS,
     MAX_UNACKED_PUBLISHES,
     InflightWindow,
 )
+from wx2mqtt.bridge.outbox_marks import MAX_REPEATED_MESSAGES
 from wx2mqtt.bridge.publisher import REFUSED_GIVE_UP_SECONDS, Publisher
-from wx2mqtt.bridge.unmarked_rows import MAX_REPEATED_MESSAGES
 from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.errors import StoreFull
 from wx2mqtt.model import Cursor, Json
@@ -298,7 +298,7 @@ async def test_never_more_messages_would_repeat_after_a_kill_than_may(works: Wor
 async def test_a_whole_window_of_messages_is_marked_with_one_commit_as_soon_as_it_is_acknowledged(
     works: Works, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(publisher, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
+    monkeypatch.setattr(outbox_marks, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
     marked: list[int] = []
     mark_published = works.journal.mark_published
 
@@ -321,7 +321,7 @@ async def test_a_whole_window_of_messages_is_marked_with_one_commit_as_soon_as_i
 async def test_what_is_acknowledged_during_a_commit_waits_for_the_rest_of_its_window(
     works: Works, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(publisher, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
+    monkeypatch.setattr(outbox_marks, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
     held, let_go, marked = asyncio.Event(), asyncio.Event(), list[int]()
     mark_published = works.journal.mark_published
 

@@ -1,0 +1,173 @@
+"""What has become of the rows that are published, and stores it in the journal.
+
+    published -> open -> PUBACK -> acknowledged -> commit in the journal -> marked, and no longer here
+
+If the process were killed now, the rows between the two ends would be published again. The rows that the
+broker never takes are stored as set aside, or dropped with their topic.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+
+from wx2mqtt.aio import Signal, retry_until_stored
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.inflight import MAX_UNACKED_PUBLISHES
+from wx2mqtt.bridge.outbox_reader import OutboxReader
+from wx2mqtt.store.records import OutboxRow
+
+# PUBACKs that arrive within this time are marked with one commit, unless publishing waits for it.
+ACK_GATHER_SECONDS = 0.05
+
+# Messages that are published but not yet marked: so many may be published twice when the process is killed.
+MAX_REPEATED_MESSAGES = 20
+
+# Categories of rows with a message from WeChat, as JSON and as plain text. `MAX_REPEATED_MESSAGES` counts
+# only these.
+MESSAGE_CATEGORIES = frozenset({"message", "plain"})
+
+
+class UnmarkedRows:
+    """The rows that are published and not yet marked in the journal, by id.
+
+    `message_count` counts the messages among them, which `MAX_REPEATED_MESSAGES` limits.
+    """
+
+    def __init__(self) -> None:
+        self.open: dict[int, OutboxRow] = {}
+        self.acknowledged: dict[int, OutboxRow] = {}
+        self.message_count = 0
+        self._acknowledged_message_count = 0
+        self._acknowledged_at_connect: frozenset[int] = frozenset()
+
+    def __len__(self) -> int:
+        return len(self.open) + len(self.acknowledged)
+
+    def __contains__(self, row_id: int) -> bool:
+        """Returns whether a row that was read from the journal is published already."""
+        return (
+            row_id in self.open  # the broker has not answered yet
+            or row_id in self.acknowledged  # the journal does not say so yet
+            or row_id in self._acknowledged_at_connect  # it may say so only since the row was read
+        )
+
+    def on_connected(self) -> None:
+        """Follows the publisher, which begins to read again with the oldest row that is not marked."""
+        self._acknowledged_at_connect = frozenset(self.acknowledged)
+
+    def add(self, row: OutboxRow) -> None:
+        """Adds a row that is published."""
+        self.open[row.id] = row
+        self.message_count += _is_message(row)
+
+    def remove(self, row: OutboxRow) -> None:
+        """Removes a row that the broker has not acknowledged."""
+        del self.open[row.id]
+        self.message_count -= _is_message(row)
+
+    def acknowledge(self, row: OutboxRow) -> None:
+        """Records the PUBACK of a row."""
+        del self.open[row.id]
+        self.acknowledged[row.id] = row
+        self._acknowledged_message_count += _is_message(row)
+
+    def on_marked(self, row_ids: Iterable[int]) -> None:
+        """Removes acknowledged rows that are marked now."""
+        for row_id in row_ids:
+            if (row := self.acknowledged.pop(row_id, None)) is not None:
+                self.message_count -= _is_message(row)
+                self._acknowledged_message_count -= _is_message(row)
+
+    def must_wait(self, row: OutboxRow) -> bool:
+        """Returns whether a row may only be published when others are marked."""
+        return _is_message(row) and self.message_count >= MAX_REPEATED_MESSAGES
+
+    @property
+    def is_marking_urgent(self) -> bool:
+        """Whether publishing has to wait for the commit, now or soon."""
+        if len(self.acknowledged) >= MAX_UNACKED_PUBLISHES // 2:
+            return True
+        # Open messages are awaited: one commit marks all of a window, however slow the disk is.
+        all_answered = self.message_count == self._acknowledged_message_count
+        return all_answered and self.message_count >= MAX_REPEATED_MESSAGES // 2
+
+
+def _is_message(row: OutboxRow) -> bool:
+    return row.category in MESSAGE_CATEGORIES
+
+
+class OutboxMarks:
+    """Stores what the broker has answered, all of some milliseconds in one commit.
+
+    `stored` is emitted after a commit of marks: rows that waited for it may be published.
+    """
+
+    def __init__(self, ctx: AccountContext, outbox: OutboxReader, unmarked: UnmarkedRows) -> None:
+        self._journal = ctx.journal
+        self._topic_dropped = ctx.signals.topic_dropped
+        self._outbox = outbox
+        self._unmarked = unmarked
+        self._to_set_aside: dict[int, str] = {}  # row ids with the reason
+        self._to_drop: dict[str, str] = {}  # topics with the reason
+        self._store_event = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self.stored: Signal[[]] = Signal()
+
+    def store_soon(self) -> None:
+        """Marks acknowledged rows after `ACK_GATHER_SECONDS`, or at once where publishing waits for it."""
+        if self._unmarked.is_marking_urgent:
+            self._store_event.set()
+        elif self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(ACK_GATHER_SECONDS, self._store_event.set)
+
+    def set_aside(self, row_id: int, reason: str) -> None:
+        """Sets a row aside at once."""
+        self._to_set_aside[row_id] = reason
+        self._store_event.set()
+
+    def is_set_aside(self, row_id: int) -> bool:
+        """Returns whether a row is to be set aside, and the journal does not say so yet."""
+        return row_id in self._to_set_aside
+
+    def drop_topic(self, topic: str, reason: str) -> None:
+        """Drops the rows of a topic at once."""
+        self._to_drop[topic] = reason
+        self._store_event.set()
+
+    async def run(self) -> None:
+        """Stores until cancelled."""
+        while True:
+            await self._store_event.wait()
+            self._stop_gathering()
+            await retry_until_stored(self.store)
+            # The broker has answered more during the commit. What has become urgent meanwhile is decided
+            # again, now without the rows of this commit.
+            self._stop_gathering()
+            if self._to_set_aside or self._to_drop:
+                self._store_event.set()
+            elif self._unmarked.acknowledged:
+                self.store_soon()
+
+    def _stop_gathering(self) -> None:
+        self._store_event.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def store(self) -> None:
+        """Stores what the broker has answered. Raises `StoreError`; a repeat continues where it stopped."""
+        for row_id, reason in tuple(self._to_set_aside.items()):
+            await self._journal.set_aside([row_id], reason)
+            self._outbox.discard(row_id)
+            self._to_set_aside.pop(row_id, None)  # the owner may put it back into the queue
+        for topic, reason in tuple(self._to_drop.items()):
+            count = await self._journal.drop_topic(topic, reason)
+            self._to_drop.pop(topic, None)
+            if count:  # 0 if another refused row of the topic has dropped them already
+                self._topic_dropped.emit(topic, count)
+        if row_ids := list(self._unmarked.acknowledged):
+            await self._journal.mark_published(row_ids)
+            self._unmarked.on_marked(row_ids)
+            self.stored.emit()
