@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.unit.bridge.conftest import PassTime
 from tests.unit.bridge.sender_support import Room, room
 from wx2mqtt.bridge.commands import attempts, chat_queue
 from wx2mqtt.bridge.commands import sender as sending
@@ -182,6 +183,21 @@ async def test_a_command_that_was_settled_before_the_sender_got_it_is_not_sent_a
         await here.accept(other)
         assert (await here.result(other.command_id)).status is Status.SENT
     assert len(here.wire.drafts) == 2
+
+
+async def test_a_command_that_expires_while_it_waits_for_a_slot_is_not_sent(here: Room, pass_time: PassTime):
+    friends = [f"friend{n}" for n in range(sending.MAX_CONCURRENT_SENDS)]
+    here.wire.gate.clear()
+    async with here.running() as sender:
+        await here.accept(*(here.command(name, accepted=now(here)) for name in friends))
+        await here.sends(sending.MAX_CONCURRENT_SENDS)
+        last = here.command("wife", "dinner", accepted=now(here), ttl=600.0)
+        await here.accept(last)
+        await here.until(lambda: sender._slots._waiters)
+        pass_time(601.0)
+        here.wire.gate.set()
+        assert (await here.result(last.command_id)).status is Status.EXPIRED
+    assert "dinner" not in [draft.text for draft in here.wire.drafts]
 
 
 # the stop
