@@ -48,7 +48,7 @@ class Call:
     name: str = "send"
     is_delivery: bool = True
     is_long_poll: bool = False
-    is_frequent: bool = True
+    is_regular: bool = True
 
 
 async def closes(_: Peer) -> None:

@@ -1,6 +1,6 @@
 """The two transports of the WeChat client against a server that does what a test says: exchanges and connections.
 
-What both must do alike runs on both: `own` for frequent calls, `httpx` for all others and behind a proxy.
+What both must do alike runs on both: `own` for regular calls, `httpx` for all others and behind a proxy.
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ class CallSpec(Protocol):
     """The properties of a call that decide its transport, and the error of a failed exchange.
 
     After an `is_delivery` call a lost answer leaves the outcome unknown. The server holds an `is_long_poll`
-    call until there is news. An `is_frequent` call is made for every message or every poll, and so takes the
+    call until there is news. An `is_regular` call is made at every login, poll or message, and so takes the
     transport that costs least.
     """
 
@@ -54,7 +54,7 @@ class CallSpec(Protocol):
     @property
     def is_long_poll(self) -> bool: ...
     @property
-    def is_frequent(self) -> bool: ...
+    def is_regular(self) -> bool: ...
 
 
 @frozen
@@ -177,7 +177,7 @@ class HttpClient:
         self._transports = (
             create_transports(endpoint)
             if transport is None
-            else Transports(frequent=transport, other=transport)
+            else Transports(regular=transport, other=transport)
         )
         self._parsed_urls: dict[str, tuple[str, httpx.URL]] = {}
 
@@ -195,7 +195,7 @@ class HttpClient:
         try:
             with outcome.network_errors():
                 request = self._build_request(call, url, {**self._headers, **headers}, body, limits.idle)
-                transport = self._transports.frequent if call.is_frequent else self._transports.other
+                transport = self._transports.regular if call.is_regular else self._transports.other
                 async with asyncio.timeout(limits.head):
                     response = await transport.handle_async_request(request)
             outcome.value = str(response.status_code)
@@ -219,7 +219,7 @@ class HttpClient:
         }
         return httpx.Request(
             "GET" if body is None else "POST",
-            self._parse_url(call, url) if call.is_frequent else url,
+            self._parse_url(call, url) if call.is_regular else url,
             content=body,
             headers=headers,
             extensions={"timeout": timeout},

@@ -1,4 +1,4 @@
-"""Transports for httpx: `Http11Transport` for frequent calls, `OccasionalTransport` for all others.
+"""Transports for httpx: `Http11Transport` for regular calls, `OccasionalTransport` for all others.
 
 `Http11Transport` speaks HTTP/1.1 without a proxy on connections that stay open, and does less for an exchange
 than the transport of httpx: no layer between the event loop and h11, and one write for a request. Timeouts,

@@ -29,12 +29,12 @@ MAX_CONNECTIONS = 20
 class Transports:
     """The connections of one account: for the calls made at every message or poll, and for all others."""
 
-    frequent: httpx.AsyncBaseTransport
+    regular: httpx.AsyncBaseTransport
     other: httpx.AsyncBaseTransport
 
     async def close(self) -> None:
         """Closes all connections."""
-        await self.frequent.aclose()
+        await self.regular.aclose()
         await self.other.aclose()
 
 
@@ -44,7 +44,7 @@ def create_transports(endpoint: str | None) -> Transports:
     | calls | transport |
     |---|---|
     | all, to WeChat through a proxy | that of httpx's client, which chooses the proxy of each host |
-    | frequent ones | `Http11Transport`, which takes less than half the CPU of httpx's |
+    | regular ones | `Http11Transport`, which takes less than half the CPU of httpx's |
     | all others | httpx's, closed while nobody uses it |
     """
     _silence_httpx()
@@ -56,9 +56,9 @@ def create_transports(endpoint: str | None) -> Transports:
     )
     if endpoint is None and _has_proxy():
         proxied = ProxiedTransport(context, limits)
-        return Transports(frequent=proxied, other=proxied)
+        return Transports(regular=proxied, other=proxied)
     return Transports(
-        frequent=Http11Transport(
+        regular=Http11Transport(
             context, max_connections=MAX_CONNECTIONS, keep_alive_seconds=KEEP_ALIVE_SECONDS
         ),
         other=OccasionalTransport(

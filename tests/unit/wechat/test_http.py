@@ -37,7 +37,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 class Call:
     """A call as `HttpClient` sees it."""
 
-    is_frequent: bool
+    is_regular: bool
     name: str = "call"
     is_delivery: bool = False
     is_long_poll: bool = False
@@ -62,7 +62,7 @@ class Recorder(httpx.AsyncBaseTransport):
 
 
 def same_for_all(transport: httpx.AsyncBaseTransport) -> Transports:
-    return Transports(frequent=transport, other=transport)
+    return Transports(regular=transport, other=transport)
 
 
 def client(endpoint: str | None = None, *, observe: CallObserver = lambda *_: None) -> HttpClient:
@@ -75,9 +75,9 @@ def client(endpoint: str | None = None, *, observe: CallObserver = lambda *_: No
     )
 
 
-async def make_call(used: HttpClient, url: str, *, is_frequent: bool) -> None:
+async def make_call(used: HttpClient, url: str, *, is_regular: bool) -> None:
     limits = TimeLimits.for_whole(5)
-    call = Call(is_frequent=is_frequent)
+    call = Call(is_regular=is_regular)
     async with used.exchange(call, url, headers={"A": "b"}, body=b"{}", limits=limits) as response:
         assert await response.read(10) == b"ok"
 
@@ -106,41 +106,41 @@ async def test_behind_a_proxy_all_calls_to_wechat_itself_are_made_by_httpx(
 ) -> None:
     environment.setenv(name, "http://proxy.test:3128")
     wechat, own = client(), client("http://wechat.test")
-    assert wechat._transports.frequent is wechat._transports.other
-    assert isinstance(wechat._transports.frequent, ProxiedTransport)
-    assert isinstance(own._transports.frequent, Http11Transport)
+    assert wechat._transports.regular is wechat._transports.other
+    assert isinstance(wechat._transports.regular, ProxiedTransport)
+    assert isinstance(own._transports.regular, Http11Transport)
     await wechat.close()
     await own.close()
 
 
 @pytest.mark.usefixtures("environment")
 @pytest.mark.parametrize("endpoint", [None, "http://wechat.test"])
-async def test_without_a_proxy_frequent_calls_have_a_transport_of_their_own(endpoint: str | None) -> None:
+async def test_without_a_proxy_regular_calls_have_a_transport_of_their_own(endpoint: str | None) -> None:
     used = client(endpoint)
-    assert isinstance(used._transports.frequent, Http11Transport)
+    assert isinstance(used._transports.regular, Http11Transport)
     assert isinstance(used._transports.other, OccasionalTransport)
     await used.close()
     transports = Recorder(), Recorder()
-    used._transports = Transports(other=transports[0], frequent=transports[1])
+    used._transports = Transports(other=transports[0], regular=transports[1])
     for number in range(2):
-        await make_call(used, f"http://wechat.test/{number}", is_frequent=False)
-        await make_call(used, "http://wechat.test/frequent", is_frequent=True)
+        await make_call(used, f"http://wechat.test/{number}", is_regular=False)
+        await make_call(used, "http://wechat.test/regular", is_regular=True)
     assert [str(request.url) for request in transports[0].requests] == [
         "http://wechat.test/0",
         "http://wechat.test/1",
     ]
-    assert [str(request.url) for request in transports[1].requests] == ["http://wechat.test/frequent"] * 2
+    assert [str(request.url) for request in transports[1].requests] == ["http://wechat.test/regular"] * 2
     await used.close()
     assert all(transport.is_closed for transport in transports)
 
 
 @pytest.mark.usefixtures("environment")
-async def test_the_address_of_a_frequent_call_is_the_one_that_it_has_now() -> None:
+async def test_the_address_of_a_regular_call_is_the_one_that_it_has_now() -> None:
     used = client("http://wechat.test")
     recorder = Recorder()
     used._transports = same_for_all(recorder)
     for path in ("a?skey=1", "a?skey=2", "a?skey=2", "a?skey=1"):
-        await make_call(used, f"http://wechat.test/{path}", is_frequent=True)
+        await make_call(used, f"http://wechat.test/{path}", is_regular=True)
     assert [request.url.query for request in recorder.requests] == [
         b"skey=1",
         b"skey=2",
@@ -149,14 +149,19 @@ async def test_the_address_of_a_frequent_call_is_the_one_that_it_has_now() -> No
     ]
 
 
-def test_frequent_are_polls_their_answers_and_texts() -> None:
-    frequent = {
+def test_regular_are_logins_contacts_polls_and_texts() -> None:
+    regular = {
         endpoint.name
         for module in (webwx, ilink)
         for endpoint in vars(module).values()
-        if isinstance(endpoint, webwx.Endpoint | ilink.Endpoint) and endpoint.is_frequent
+        if isinstance(endpoint, webwx.Endpoint | ilink.Endpoint) and endpoint.is_regular
     }
-    assert frequent == {"synccheck", "webwxsync", "webwxsendmsg", "getupdates", "sendmessage"}
+    assert regular == {
+        *("jslogin", "login", "webwxnewloginpage", "webwxpushloginurl", "webwxinit", "webwxstatusnotify"),
+        *("webwxgetcontact", "webwxbatchgetcontact", "synccheck", "webwxsync", "webwxsendmsg"),
+        *("get_bot_qrcode", "get_qrcode_status", "notifystart", "notifystop", "getconfig", "sendtyping"),
+        *("getupdates", "getuploadurl", "sendmessage"),
+    }
 
 
 class BrokenBody(httpx.AsyncByteStream):
@@ -177,7 +182,7 @@ async def test_an_error_of_the_caller_is_no_failure_of_the_exchange(error: Excep
     used = client("http://wechat.test", observe=lambda _, outcome, __: outcomes.append(outcome))
     used._transports = same_for_all(Recorder())
     with pytest.raises(type(error)) as raised:
-        async with used.exchange(Call(is_frequent=True), "http://wechat.test/", **REQUEST):
+        async with used.exchange(Call(is_regular=True), "http://wechat.test/", **REQUEST):
             raise error
     assert raised.value is error
     assert outcomes == ["200"]
@@ -188,7 +193,7 @@ async def test_a_failure_of_the_body_is_reported_where_it_is_read(in_chunks: boo
     outcomes: list[str] = []
     used = client("http://wechat.test", observe=lambda _, outcome, __: outcomes.append(outcome))
     used._transports = same_for_all(Recorder(BrokenBody()))
-    async with used.exchange(Call(is_frequent=True), "http://wechat.test/", **REQUEST) as response:
+    async with used.exchange(Call(is_regular=True), "http://wechat.test/", **REQUEST) as response:
         with pytest.raises(Unreachable, match="broken_answer"):
             if in_chunks:
                 _ = [chunk async for chunk in response.iter_bytes()]

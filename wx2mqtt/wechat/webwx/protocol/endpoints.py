@@ -88,9 +88,9 @@ class Endpoint:
 
     For a download (`Transport.stream`) `timeout` bounds the time without a byte, and there is no limit. After
     an `is_delivery` call a lost answer leaves the outcome unknown. The server delays the answer of an
-    `is_long_poll` call. An `is_frequent` call is made for every message or poll. With `allows_redirect` the
-    answer may have a redirect status, which is never followed. Of the objects in the answer only members in
-    `kept_keys` are kept, unless it is None.
+    `is_long_poll` call. An `is_regular` call is made at every login, poll or message. With `allows_redirect`
+    the answer may have a redirect status, which is never followed. Of the objects in the answer only members
+    in `kept_keys` are kept, unless it is None.
     """
 
     name: str
@@ -100,30 +100,40 @@ class Endpoint:
     limit: int = 4 * MEGABYTE
     is_delivery: bool = False
     is_long_poll: bool = False
-    is_frequent: bool = False
+    is_regular: bool = False
     allows_redirect: bool = False
     kept_keys: frozenset[str] | None = None
 
 
-JSLOGIN = Endpoint(name="jslogin", role=Role.LOGIN, path="/jslogin", timeout=10)
-LOGIN = Endpoint(name="login", role=Role.LOGIN, path="/cgi-bin/mmwebwx-bin/login", timeout=35)
+JSLOGIN = Endpoint(name="jslogin", role=Role.LOGIN, path="/jslogin", timeout=10, is_regular=True)
+LOGIN = Endpoint(
+    name="login", role=Role.LOGIN, path="/cgi-bin/mmwebwx-bin/login", timeout=35, is_regular=True
+)
 
 NEW_LOGIN = Endpoint(
     name="webwxnewloginpage",
     role=Role.BASE,
     path=f"{PREFIX}/webwxnewloginpage",
     timeout=10,
+    is_regular=True,
     allows_redirect=True,
 )
 
 PUSH_LOGIN = Endpoint(
-    name="webwxpushloginurl", role=Role.BASE, path=f"{PREFIX}/webwxpushloginurl", timeout=10
+    name="webwxpushloginurl", role=Role.BASE, path=f"{PREFIX}/webwxpushloginurl", timeout=10, is_regular=True
 )
 
-INIT = Endpoint(name="webwxinit", role=Role.BASE, path=f"{PREFIX}/webwxinit", timeout=30, limit=32 * MEGABYTE)
+INIT = Endpoint(
+    name="webwxinit",
+    role=Role.BASE,
+    path=f"{PREFIX}/webwxinit",
+    timeout=30,
+    limit=32 * MEGABYTE,
+    is_regular=True,
+)
 
 STATUS_NOTIFY = Endpoint(
-    name="webwxstatusnotify", role=Role.BASE, path=f"{PREFIX}/webwxstatusnotify", timeout=15
+    name="webwxstatusnotify", role=Role.BASE, path=f"{PREFIX}/webwxstatusnotify", timeout=15, is_regular=True
 )
 
 # What is read of an answer with contacts: of the answer itself, and of the entries in it.
@@ -136,6 +146,7 @@ GET_CONTACT = Endpoint(
     path=f"{PREFIX}/webwxgetcontact",
     timeout=180,
     limit=64 * MEGABYTE,
+    is_regular=True,
     kept_keys=CONTACT_ANSWER_KEYS,
 )
 
@@ -145,6 +156,7 @@ BATCH_GET = Endpoint(
     path=f"{PREFIX}/webwxbatchgetcontact",
     timeout=60,
     limit=64 * MEGABYTE,
+    is_regular=True,
     kept_keys=CONTACT_ANSWER_KEYS,
 )
 
@@ -155,7 +167,7 @@ SYNC_CHECK = Endpoint(
     path=f"{PREFIX}/synccheck",
     timeout=35,
     is_long_poll=True,
-    is_frequent=True,
+    is_regular=True,
 )
 
 SYNC = Endpoint(
@@ -164,7 +176,7 @@ SYNC = Endpoint(
     path=f"{PREFIX}/webwxsync",
     timeout=15,
     limit=64 * MEGABYTE,
-    is_frequent=True,
+    is_regular=True,
 )
 
 SEND_TEXT = Endpoint(
@@ -173,7 +185,7 @@ SEND_TEXT = Endpoint(
     path=f"{PREFIX}/webwxsendmsg",
     timeout=15,
     is_delivery=True,
-    is_frequent=True,
+    is_regular=True,
 )
 
 CHECK_UPLOAD = Endpoint(
