@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import tempfile
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -46,10 +47,14 @@ async def main(arguments: list[str]) -> None:
     if "growth" in names:
         names = [*(name for name in names if name != "growth"), *GROWTH]
     print(f"{'what':<58} {'measured':>22}   aim")
+    began = time.monotonic()
     for name in names or MEASURES:
+        started = time.monotonic()
         with tempfile.TemporaryDirectory(prefix="wx2mqtt-bench-") as folder:
             for row in await MEASURES[name](Path(folder)):
                 print(f"{row.what:<58} {row.measured:>22}   {row.aim}", flush=True)
+        print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
+    print(f"{'all of it':<58} {time.monotonic() - began:>20.0f} s   600 s")
 
 
 if __name__ == "__main__":

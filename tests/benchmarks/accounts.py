@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tests.benchmarks.measures import (
     BURST,
+    IDLE_SECONDS,
     PLAIN,
     Counter,
     Publisher,
@@ -37,7 +38,7 @@ async def _idle(folder: Path) -> list[Row]:
     async with _street(folder, names) as (here, _):
         await asyncio.sleep(20)  # the work of the logins is done by then; this is a measure, not a test
         before, began = cpu_of(here.bridge.pid), time.monotonic()
-        await asyncio.sleep(60)
+        await asyncio.sleep(IDLE_SECONDS)
         cpu = (cpu_of(here.bridge.pid) - before) * 60 / (time.monotonic() - began)
         size = rss(here.bridge.pid)
     return [

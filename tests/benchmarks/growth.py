@@ -30,6 +30,8 @@ FIRST_MESSAGES = 20
 PATIENCE = 600.0
 IDLE_SECONDS = 20.0
 GROUP_BURST = 2_000
+ACCOUNT_MESSAGES = 100
+DAY_MS = 86_400_000
 CALM_SECONDS, CALM_CPU_SECONDS = 1.5, 0.01
 
 
@@ -68,6 +70,7 @@ async def _journal(folder: Path) -> list[Row]:
     page: dict[int, float] = {}
     search: dict[int, float] = {}
     disk: dict[int, float] = {}
+    pruned: dict[int, float] = {}
     for count in sizes(10_000, 100_000, 1_000_000):
         async with home(folder / str(count), "wx/login/#", "wx/in/#", "wx/bridge/response/#") as (here, ear):
             await here.log_in()
@@ -80,12 +83,15 @@ async def _journal(folder: Path) -> list[Row]:
             message[count] = await _messages(here, ear, ["wife"] * FIRST_MESSAGES)
             page[count] = await _requests(here, {"limit": 20})
             search[count] = await _requests(here, {"text": "没有人写过这个"})
+            await here.hear(here.bridge.stop)
+            pruned[count] = await _prune(here.bridge.store / "wx2mqtt.db", count)
     return [
         _flat("restart to online, CPU, by stored messages", start, "s"),
         _flat("a message, CPU, by stored messages", message, "ms"),
         _flat("history, the newest 20, CPU, by stored messages", page, "ms"),
         _flat("history, a text that nobody wrote, CPU, by stored messages", search, "ms"),
         _flat("on the disk for a message, by stored messages", disk, "bytes"),
+        _flat("a message is pruned, CPU, by stored messages", pruned, "us"),
     ]
 
 
@@ -128,20 +134,26 @@ async def _burst(folder: Path) -> list[Row]:
 
 
 async def _accounts(folder: Path) -> list[Row]:
-    """Memory and CPU of a minute, by the number of accounts on iLink, each with a code that nobody scans yet."""
+    """Memory, CPU of a minute and a message's time, by the number of accounts on iLink beside one that is online.
+
+    Each of the others polls for a code that nobody scans.
+    """
     memory: dict[int, float] = {}
     idle: dict[int, float] = {}
+    took: dict[int, float] = {}
     for count in sizes(1, 20, 200):
-        async with _many_accounts(folder / str(count), count) as here:
+        async with _many_accounts(folder / str(count), count) as (here, ear):
             await _settle(here)
             memory[count] = rss(here.bridge.pid)
             before, began = process_seconds(here.bridge.pid), time.monotonic()
             await asyncio.sleep(IDLE_SECONDS)
             used = process_seconds(here.bridge.pid) - before
             idle[count] = used * 60 / (time.monotonic() - began)
+            took[count] = await _slowest_message(here, ear)
     return [
         _per_item("resident, by accounts on iLink", memory, "MB"),
         _per_item("CPU of an idle minute, by accounts on iLink", idle, "s"),
+        _flat("one message, p99, by accounts on iLink beside", took, "ms"),
     ]
 
 
@@ -198,6 +210,18 @@ async def _messages(here: Home, ear: Ear, senders: Sequence[str]) -> float:
     return (process_seconds(here.bridge.pid) - before) / len(senders) * 1e3
 
 
+async def _slowest_message(here: Home, ear: Ear) -> float:
+    """Returns the milliseconds from the phone to a subscriber that one in a hundred messages exceeds."""
+    took: list[float] = []
+    for number in range(ACCOUNT_MESSAGES):
+        await here.phone.wait("polling")
+        since, began = ear.count, time.monotonic()
+        await here.phone.post("say", **{"from": "wife", "text": f"{number}"})
+        heard = await here.hear(ear.wait, "wx/in/wife", since=since)
+        took.append(heard.at - began)
+    return sorted(took)[ACCOUNT_MESSAGES * 99 // 100 - 1] * 1e3
+
+
 async def _requests(here: Home, fields: dict[str, object], count: int = 5) -> float:
     """Returns the milliseconds of CPU for one request for the history."""
     before = process_seconds(here.bridge.pid)
@@ -246,6 +270,22 @@ async def _fill(path: Path, count: int) -> None:
         await database.close()
 
 
+async def _prune(path: Path, count: int) -> float:
+    """Removes all these messages as too old; returns the microseconds of CPU for each."""
+    database = await Database.open(path)
+    try:
+        journal = Journal(database, "home")
+        await journal.open()
+        later = now_ms() + 400 * DAY_MS
+        before = time.process_time()
+        outcome = await journal.prune(later, DAY_MS, DAY_MS)
+        used = time.process_time() - before
+        assert outcome.messages >= count - 1  # the newest one stays
+    finally:
+        await database.close()
+    return used / count * 1e6
+
+
 def _stored_message(number: int) -> NewMessage:
     text = f"第{number}条消息,今天晚上回家吃饭吗"
     sender: Json = {"user": "wife"}
@@ -270,23 +310,19 @@ def _stored_message(number: int) -> NewMessage:
 
 
 @asynccontextmanager
-async def _many_accounts(folder: Path, count: int) -> AsyncIterator[Home]:
-    """A bridge with so many accounts on iLink, of which each shows its code."""
+async def _many_accounts(folder: Path, count: int) -> AsyncIterator[tuple[Home, Ear]]:
+    """A bridge with an account that is online, and so many on iLink, of which each shows its code."""
     names = [f"a{number}" for number in range(count)]
-    async with furnished(Home, folder, ("+/+/login/state",), {}) as (here, ear):
+    async with furnished(Home, folder, ("wx/login/state", "+/+/login/state", "wx/in/#"), {}) as (here, ear):
         account = {"backend": "ilink", "endpoint": here.simulator.url}
-        here.bridge.configure(
-            {
-                "mqtt": {"url": here.broker.url},
-                "accounts": {name: {**account, "base_topic": f"wx/{name}"} for name in names},
-                "log": {"level": "warning", "format": "json"},
-            }
-        )
-        here.bridge.start()
+        others = {name: {**account, "base_topic": f"wx/{name}"} for name in names}
+        settings = here.settings(log={"level": "warning", "format": "json"})
+        here.bridge.configure({**settings, "accounts": {**settings["accounts"], **others}})
+        await here.log_in()
         for name in names:
             topic = f"wx/{name}/login/state"
             await here.hear(ear.wait_body, topic, state="waiting_for_scan", timeout=PATIENCE)
-        yield here
+        yield here, ear
 
 
 def _flat(what: str, costs: dict[int, float], unit: str) -> Row:
