@@ -149,8 +149,11 @@ class AccountComponents:
         self.sender.fallback.report_login_end(reason)
 
     def _on_received(self, result: RecordResult) -> None:
-        """Publishes what is stored: the messages and behind them `last`, with one write to the broker."""
-        self.publisher.add(result.outbox, flush=False)
+        """Publishes what is stored: the messages and behind them `last`, with one write to the broker.
+
+        It is made at once: the receive loop goes on with its next request in this turn of the event loop.
+        """
+        self.publisher.add(result.outbox)
         self.status.show_received(result)
         self._inflight.flush()
         if result.messages or result.events:

@@ -1,8 +1,8 @@
 """Publishes the committed rows of the outbox and marks them in the journal once the broker has them.
 
 1. A row is handed over by `add` right after its commit, or read from the journal (`outbox_reader.py`).
-2. It is published when a slot of the window is free (`inflight.py`): in `add` itself if one is free then, all
-   rows of a commit with one write to the socket. A message also waits while
+2. It is published when a slot of the window is free (`inflight.py`): in `add` itself if one is free then.
+   All that is published in a turn of the event loop is one write to the socket. A message also waits while
    too many others are published but not marked (`outbox_marks.py`): if the process were killed now, these
    would be published again.
 3. The broker answers. PUBACK: the row is acknowledged. Refused: its topic waits `REFUSED_RETRY_SECONDS`, and
@@ -90,16 +90,15 @@ class Publisher:
 
     # What there is to publish
 
-    def add(self, batch: OutboxBatch, *, flush: bool = True) -> None:
-        """Publishes the rows of one commit, at once as far as the window allows.
+    def add(self, batch: OutboxBatch) -> None:
+        """Publishes the rows of one commit, as far as the window allows.
 
-        Without `flush` the caller publishes more, and then flushes the window itself.
+        They are written with all else of this turn of the event loop; who cannot wait flushes the window.
         """
         if not batch:
             return
         self._outbox.add(batch)
-        if self._publish_rows() and flush:
-            self._inflight.flush()
+        self._publish_rows()
         if not self._outbox.is_exhausted:
             self._publish_event.set()
 
@@ -157,28 +156,20 @@ class Publisher:
 
     async def _publish_waiting(self) -> None:
         """Publishes rows until there is no other, or the next one must wait. Raises `StoreError`."""
-        self._publish_and_flush()
+        self._publish_rows()
         while not (self._outbox.rows or self._outbox.is_exhausted) and self._free_slots > 0:
             await self._outbox.read()
-            self._publish_and_flush()
+            self._publish_rows()
 
-    def _publish_and_flush(self) -> None:
-        if self._publish_rows():
-            self._inflight.flush()
-
-    def _publish_rows(self) -> bool:
-        """Publishes rows that are in memory until there is no other, or the next one must wait.
-
-        Returns whether it has published any.
-        """
-        free_slots = slots_left = self._free_slots
+    def _publish_rows(self) -> None:
+        """Publishes rows that are in memory until there is no other, or the next one must wait."""
+        slots_left = self._free_slots
         while self._outbox.rows and slots_left > 0:
             if self._unmarked.must_wait(self._outbox.rows[0]):
                 break
             if self._is_due(row := self._outbox.rows.popleft()):
                 self._publish(row, self._shortened.get(row.id, row.payload))
                 slots_left -= 1
-        return slots_left < free_slots
 
     @property
     def _free_slots(self) -> int:
