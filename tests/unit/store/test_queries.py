@@ -180,6 +180,18 @@ async def test_no_frequent_statement_reads_a_whole_table(database: Database, mod
     assert not scans, plan
 
 
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("retention", "keep_keys"), ("retention", "delete_publications"), ("outbox", "mark_published")],
+)
+async def test_rows_that_are_named_by_id_are_found_by_it(database: Database, module: str, name: str) -> None:
+    """Pruning read all keys of the account for each batch of rows: of 100,000 messages, 50 million keys."""
+    plan = await database.read(partial(_plan, statement=load_queries(module)[name]))
+    searches = [step for step in plan if step.startswith("SEARCH publication")]
+    assert len(searches) == 1
+    assert "INTEGER PRIMARY KEY" in searches[0], plan
+
+
 async def test_what_waits_is_read_in_order_without_sorting(database: Database) -> None:
     sorted_by_index = [
         ("outbox", "waiting"),

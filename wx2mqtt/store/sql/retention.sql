@@ -19,10 +19,11 @@ WHERE account = ?1 AND seq IS NULL AND state IN (1, 3) AND created < ?2
 LIMIT ?4;
 
 -- keep_keys --
--- Remembers the keys of rows that are about to be deleted.
+-- Remembers the keys of rows that are about to be deleted. The plus signs keep SQLite from reading all keys of the
+-- account by their index instead of these rows.
 INSERT OR IGNORE INTO seen (account, key, created)
 SELECT account, key, created FROM publication
-WHERE id IN (SELECT value FROM json_each(?2)) AND account = ?1 AND key IS NOT NULL;
+WHERE id IN (SELECT value FROM json_each(?2)) AND +account = ?1 AND +key IS NOT NULL;
 
 -- delete_publications --
 DELETE FROM publication WHERE id IN (SELECT value FROM json_each(?2)) AND account = ?1;
