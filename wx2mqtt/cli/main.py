@@ -60,6 +60,14 @@ ExplainOption = Annotated[
         "--explain", help="If the file has problems, show them on the web page until they are fixed."
     ),
 ]
+DemoBrokerOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URL",
+        help="A broker that runs already, such as mqtt://name:password@192.168.1.10:1883, in place of the"
+        " embedded one. Whoever may use it sees the demo and may write to it.",
+    ),
+]
 
 
 def run_command_line(arguments: Sequence[str]) -> int:
@@ -197,14 +205,7 @@ def demo(
     backend: Annotated[
         Literal["webwx", "ilink"], typer.Option(help="Web WeChat, or iLink: a bot of one's own.")
     ] = "webwx",
-    broker: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URL",
-            help="A broker that runs already, such as mqtt://name:password@192.168.1.10:1883, in place of the"
-            " embedded one. Whoever may use it sees the demo and may write to it.",
-        ),
-    ] = None,
+    broker: DemoBrokerOption = None,
 ) -> None:
     """Try everything on this machine without an account: simulated WeChat, broker and bridge."""
     from wx2mqtt.demo.environment import DemoOptions, broker_login, run_demo  # noqa: PLC0415

@@ -1,0 +1,370 @@
+"""The add-on of Home Assistant: its run script with the real bridge, and an imitation of the Supervisor's API."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import yaml
+
+from tests.support.broker import Mosquitto, free_port
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from wx2mqtt.simulator.server import Simulator
+
+FOLDER = Path(__file__).parents[2] / "deploy/home-assistant-addon"
+TOKEN = "the-supervisor-token"
+INGRESS = {"x-ingress-path": "/api/hassio_ingress/Zm9v_b-r", "host": "homeassistant.local:8123"}
+
+LAUNCHER = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, {folder!r})
+import run
+run.BRIDGE_USER = run.BRIDGE_GROUP = {user!r} or os.geteuid()
+data = Path({data!r})
+addon = run.Addon(bridge=Path({bridge!r}), data=data, own_file=data / "config/wx2mqtt.yaml", supervisor_url={url!r})
+sys.exit(run.main(sys.argv[1:], addon))
+"""
+
+
+class Supervisor:
+    """`GET /services/mqtt` of the Supervisor, for who has the token. `service` None: no add-on provides a broker."""
+
+    def __init__(self, service: dict[str, Any] | None) -> None:
+        self.service = service
+        self.broken = False
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                code, body = outer.answer(self.path, self.headers.get("Authorization", ""))
+                data = json.dumps(body).encode() if body is not None else b"<html>"
+                self.send_response(code)
+                self.send_header("Content-Type", "application/json")
+                self.send_header("Content-Length", str(len(data)))
+                self.end_headers()
+                self.wfile.write(data)
+
+            def log_message(self, *_: object) -> None:
+                """Stays silent."""
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def answer(self, path: str, authorization: str) -> tuple[int, dict[str, Any] | None]:
+        if authorization != f"Bearer {TOKEN}":
+            return 401, {"result": "error", "message": "Unauthorized"}
+        if path != "/services/mqtt":
+            return 404, {"result": "error", "message": "Service does not exist"}
+        if self.broken:
+            return 502, None
+        if self.service is None:
+            return 400, {"result": "error", "message": "Service not enabled"}
+        return 200, {"result": "ok", "data": self.service}
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Mosquitto]:
+    """The broker that another add-on provides, which asks for a password."""
+    folder = tmp_path / "broker"
+    folder.mkdir()
+    create = ["mosquitto_passwd", "-c", "-b", str(folder / "passwords"), "addons", "s:e/c@r et"]
+    subprocess.run(create, check=True, capture_output=True)
+    port = free_port()
+    config = f"listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {folder}/passwords\n"
+    running = Mosquitto(folder, config, port=port, listener=False)
+    running.start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def supervisor(broker: Mosquitto) -> Iterator[Supervisor]:
+    running = Supervisor(
+        {
+            "addon": "core_mosquitto",
+            "host": "127.0.0.1",
+            "port": broker.port,
+            "ssl": False,
+            "username": "addons",
+            "password": "s:e/c@r et",
+            "protocol": "3.1.1",
+        }
+    )
+    yield running
+    running.close()
+
+
+OPTIONS = {"backend": "ilink", "language": "en", "contacts": [], "log_level": "info"}
+
+
+class Container:
+    """The add-on's container: its folder /data, its variables, and the run script with our places."""
+
+    def __init__(self, folder: Path, supervisor: Supervisor, **variables: str) -> None:
+        self.data = folder / "data"
+        (self.data / "config").mkdir(parents=True)
+        self.options(**OPTIONS)
+        self.page_port = free_port()
+        self.variables = {
+            "SUPERVISOR_TOKEN": TOKEN,
+            "WX2MQTT_STORAGE__PATH": str(self.data / "store"),
+            "WX2MQTT_WEB__LISTEN": f"127.0.0.1:{self.page_port}",
+            "WX2MQTT_WEB__INGRESS": "127.0.0.1",
+            **variables,
+        }
+        bridge = folder / "wx2mqtt"
+        bridge.write_text(f'#!/bin/sh\nexec {sys.executable} -m wx2mqtt "$@"\n')
+        bridge.chmod(0o755)
+        self.write_launcher(bridge, supervisor.url)
+
+    def write_launcher(self, bridge: Path, url: str, user: int = 0) -> None:
+        text = LAUNCHER.format(
+            folder=str(FOLDER), user=user, data=str(self.data), bridge=str(bridge), url=url
+        )
+        (self.data / "launcher.py").write_text(text)
+
+    def options(self, **options: Any) -> None:
+        (self.data / "options.json").write_text(json.dumps(options))
+
+    def own_file(self, text: str) -> None:
+        (self.data / "config/wx2mqtt.yaml").write_text(text)
+
+    @property
+    def _command(self) -> list[str]:
+        return [sys.executable, str(self.data / "launcher.py")]
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        keep = {name: value for name, value in os.environ.items() if not name.startswith("WX2MQTT_")}
+        return {**keep, **self.variables}
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [*self._command, *arguments],
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            timeout=MAX_WAIT_SECONDS,
+            check=False,
+        )
+
+    @contextmanager
+    def started(self) -> Iterator[subprocess.Popen[bytes]]:
+        with (self.data / "log").open("ab") as log:
+            process = subprocess.Popen(
+                [*self._command, "start"], env=self._environment, stdout=log, stderr=log
+            )
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(MAX_WAIT_SECONDS)
+
+    def page(self, path: str, address: str = "127.0.0.1", **headers: str) -> httpx.Response:
+        """Asks the page as the Supervisor does, or from another address."""
+        transport = httpx.HTTPTransport(local_address=address)
+        with httpx.Client(transport=transport, timeout=MAX_WAIT_SECONDS) as http:
+            return http.get(f"http://127.0.0.1:{self.page_port}{path}", headers={**INGRESS, **headers})
+
+
+def published(broker: Mosquitto, topic: str, word: str) -> str:
+    """Waits for a message on the topic that holds the word."""
+    command = ["mosquitto_sub", "-p", str(broker.port), "-u", "addons", "-P", "s:e/c@r et", "-t", topic]
+    seconds = f"{MAX_WAIT_SECONDS:.0f}"
+    with subprocess.Popen([*command, "-W", seconds], stdout=subprocess.PIPE, text=True) as listening:
+        assert listening.stdout is not None
+        found = next((line for line in listening.stdout if word in line), "")
+        listening.terminate()
+    assert found, f"no {word} on {topic}"
+    return found
+
+
+async def test_from_the_form_to_a_login_a_backup_and_a_restore(
+    tmp_path: Path, broker: Mosquitto, supervisor: Supervisor
+):
+    async with Simulator(port=0) as simulator:
+        addon = Container(tmp_path, supervisor, WX2MQTT_ACCOUNTS__HOME__ENDPOINT=simulator.url)
+        archive = addon.data / "wx2mqtt.tar.gz"
+        await asyncio.to_thread(_log_in, addon, broker, simulator.url)
+        assert archive.exists()
+        assert stat.S_IMODE(archive.stat().st_mode) == 0o600
+        (addon.data / "store").rename(tmp_path / "lost")
+        await asyncio.to_thread(_goes_on, addon, broker)
+        assert not archive.exists()
+
+
+def _log_in(addon: Container, broker: Mosquitto, phone: str) -> None:
+    with addon.started() as process:
+        published(broker, "wx/login/state", "waiting_for_scan")
+        page = addon.page("/")
+        assert page.status_code == 200
+        assert "Scan the code" in page.text
+        assert addon.page("/", address="127.0.0.2").status_code == 403
+        assert addon.page("/livez").status_code == 200
+        environment = Path(f"/proc/{process.pid}/environ").read_bytes()
+        assert TOKEN.encode() not in environment  # the bridge cannot speak to the Supervisor
+        for step in ("scan", "confirm"):
+            assert httpx.post(f"{phone}/sim/ilink/{step}", json={}, trust_env=False).status_code == 200
+        published(broker, "wx/login/state", '"online"')
+        published(broker, "homeassistant/device/+/config", '"notify"')
+        done = addon.run("backup")
+        assert done.returncode == 0, done.stderr
+
+
+def _goes_on(addon: Container, broker: Mosquitto) -> None:
+    """A restored store has the login: nobody scans again."""
+    with addon.started():
+        published(broker, "wx/bridge/state", "online")
+        published(broker, "wx/login/state", '"online"')
+
+
+def test_after_the_backup_nothing_of_it_is_left(tmp_path: Path, supervisor: Supervisor):
+    addon = Container(tmp_path, supervisor)
+    (addon.data / "wx2mqtt.tar.gz").write_bytes(b"x")
+    for _ in range(2):
+        assert addon.run("backup-done").returncode == 0
+    assert not (addon.data / "wx2mqtt.tar.gz").exists()
+
+
+def test_a_backup_that_fails_is_told_to_the_supervisor_and_leaves_no_archive(tmp_path, supervisor):
+    addon = Container(tmp_path, supervisor)
+    done = addon.run("backup")  # there is no store yet
+    assert done.returncode != 0
+    assert not (addon.data / "wx2mqtt.tar.gz").exists()
+
+
+def prepared(addon: Container) -> dict[str, str]:
+    """The variables with which the bridge would start."""
+    script = addon.data.parent / "print"
+    script.write_text(f"#!{sys.executable}\nimport json, os\nprint(json.dumps(dict(os.environ)))\n")
+    script.chmod(0o755)
+    launcher = addon.data / "launcher.py"
+    launcher.write_text(launcher.read_text().replace(str(addon.data.parent / "wx2mqtt"), str(script), 1))
+    done = addon.run("start")
+    assert done.returncode == 0, done.stderr
+    found: dict[str, str] = json.loads(done.stdout)
+    return {name: value for name, value in found.items() if name.startswith("WX2MQTT_MQTT")}
+
+
+def test_a_broker_with_tls_is_spoken_to_with_tls(tmp_path: Path, supervisor: Supervisor):
+    assert supervisor.service is not None
+    supervisor.service.update(host="core-mosquitto", port=8883, ssl=True)
+    assert prepared(Container(tmp_path, supervisor)) == {
+        "WX2MQTT_MQTT__URL": "mqtts://core-mosquitto:8883",
+        "WX2MQTT_MQTT__USERNAME": "addons",
+        "WX2MQTT_MQTT__PASSWORD": "s:e/c@r et",
+    }
+
+
+def test_a_broker_in_the_form_wins_over_that_of_the_supervisor(tmp_path: Path, supervisor: Supervisor):
+    addon = Container(tmp_path, supervisor)
+    addon.options(**OPTIONS, mqtt_url="mqtt://192.168.1.10:1883", mqtt_username="wx")
+    assert prepared(addon) == {
+        "WX2MQTT_MQTT__URL": "mqtt://192.168.1.10:1883",
+        "WX2MQTT_MQTT__USERNAME": "wx",
+    }
+
+
+def test_a_broker_in_a_file_of_ones_own_wins_over_both(tmp_path: Path, supervisor: Supervisor):
+    addon = Container(tmp_path, supervisor)
+    addon.options(**OPTIONS, mqtt_url="mqtt://192.168.1.10:1883")
+    addon.own_file("mqtt: {url: mqtt://mine:1883}\n")
+    assert prepared(addon) == {}
+    assert not (addon.data / "wx2mqtt.yaml").exists()
+
+
+@pytest.mark.parametrize("text", ["accounts: {home: {backend: ilink}}\n", "mqtt:\n", "mqtt: [\n", "\x00", ""])
+def test_with_a_file_that_names_no_broker_it_is_that_of_the_supervisor(tmp_path, supervisor, text):
+    addon = Container(tmp_path, supervisor)
+    addon.own_file(text)
+    assert prepared(addon)["WX2MQTT_MQTT__USERNAME"] == "addons"
+
+
+@pytest.mark.parametrize("fault", ["none", "token", "broken", "incomplete", "gone"])
+def test_without_a_broker_it_says_what_to_do_and_keeps_the_token_to_itself(tmp_path, supervisor, fault):
+    addon = Container(tmp_path, supervisor)
+    match fault:
+        case "none":
+            supervisor.service = None
+        case "token":
+            addon.variables["SUPERVISOR_TOKEN"] = "another"
+        case "broken":
+            supervisor.broken = True
+        case "incomplete":
+            supervisor.service = {"host": "x"}
+        case "gone":
+            addon.write_launcher(Path("/nothing"), f"http://127.0.0.1:{free_port()}")
+    done = addon.run("start")
+    assert done.returncode == 78
+    assert ("Mosquitto broker" in done.stderr) == (fault == "none")
+    assert "Supervisor" in done.stderr or fault == "none"
+    assert "Traceback" not in done.stderr
+    assert addon.variables["SUPERVISOR_TOKEN"] not in done.stderr
+
+
+def test_an_old_archive_beside_a_store_with_content_is_not_restored(tmp_path: Path, supervisor: Supervisor):
+    addon = Container(tmp_path, supervisor)
+    (addon.data / "store").mkdir()
+    (addon.data / "store/kept").write_text("newer")
+    (addon.data / "wx2mqtt.tar.gz").write_bytes(b"no archive at all")
+    prepared(addon)
+    assert (addon.data / "store/kept").read_text() == "newer"
+    assert not (addon.data / "wx2mqtt.tar.gz").exists()
+
+
+def test_a_damaged_archive_does_not_start_a_bridge_without_its_past(tmp_path: Path, supervisor: Supervisor):
+    addon = Container(tmp_path, supervisor)
+    (addon.data / "wx2mqtt.tar.gz").write_bytes(b"no archive at all")
+    done = addon.run("start")
+    assert done.returncode == 1
+    assert (addon.data / "wx2mqtt.tar.gz").exists()
+
+
+def test_the_bridge_runs_as_its_own_user_where_the_container_begins_as_root(supervisor: Supervisor):
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        addon = Container(Path(folder), supervisor)
+        addon.own_file("mqtt: {url: mqtt://mine:1883}\n")
+        script = Path(folder) / "who"
+        script.write_text("#!/bin/sh\nid -u; id -g; id -G\n")
+        script.chmod(0o755)
+        addon.write_launcher(script, supervisor.url, user=10001)
+        done = addon.run("start")
+        uid, gid, groups = done.stdout.splitlines()
+        root = os.geteuid() == 0
+        assert (uid, gid) == (("10001", "10001") if root else (str(os.geteuid()), str(os.getegid())))
+        assert groups == gid or not root
+        assert (addon.data / "store").stat().st_uid == int(uid)
+
+
+def test_what_it_wrote_says_where_it_comes_from_and_holds_no_secret(tmp_path: Path, supervisor: Supervisor):
+    addon = Container(tmp_path, supervisor)
+    prepared(addon)
+    text = (addon.data / "wx2mqtt.yaml").read_text()
+    assert text.startswith("# Written at each start")
+    assert "s:e/c@r et" not in text
+    assert yaml.safe_load(text)["accounts"]["home"]["backend"] == "ilink"
+
+
+def test_another_word_is_a_mistake_of_the_caller(tmp_path: Path, supervisor: Supervisor):
+    assert Container(tmp_path, supervisor).run("begin").returncode == 2
