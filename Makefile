@@ -199,7 +199,7 @@ add-on:  ## the add-on for Home Assistant with all that its image is built from,
 	@echo "$(ADDON)"
 
 address: .venv/ready  ## writes where this repository is into every file that says it; URL=https://github.com/OWNER/NAME
-	@$(BIN)/python -m tests.address $(URL)
+	@$(BIN)/python -m tests.release address $(URL)
 
 check: lint test test-robustness  ## what CI does
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 import wx2mqtt
-from tests.address import UNPUBLISHED, image_of, main, renamed, tracked_files
+from tests.release import UNPUBLISHED, image_of, main, release_problems, renamed, tracked_files
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -77,7 +77,7 @@ def test_what_only_begins_like_the_address_stays():
     "wrong", [[], ["github.com/a/b"], ["https://github.com/a"], ["https://example.org/a/b"]]
 )
 def test_only_the_address_of_a_repository_is_written(wrong, capsys):
-    assert main(wrong) == 2
+    assert main(["address", *wrong]) == 2
     assert "URL=" in capsys.readouterr().err
 
 
@@ -89,3 +89,28 @@ def test_the_images_are_those_of_the_address():
 def test_the_add_on_and_the_package_have_one_version():
     addon = yaml.safe_load((ROOT / "deploy/home-assistant-addon/config.yaml").read_text())
     assert addon["version"] == wx2mqtt.__version__
+
+
+READY = {
+    "version": "1.2.3",
+    "changelog": "# Changelog\n\n## [1.2.3] - 2027-01-01\n",
+    "addon_version": "1.2.3",
+    "address": "https://github.com/a/b",
+}
+
+
+def test_a_release_whose_files_agree_lacks_nothing():
+    assert release_problems("v1.2.3", **READY) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"version": "1.2.4"}, "tag"),
+        ({"changelog": "## [Unreleased]\n"}, "CHANGELOG.md"),
+        ({"addon_version": "1.2.2"}, "add-on"),
+        ({"address": UNPUBLISHED}, "make address"),
+    ],
+)
+def test_a_release_whose_files_do_not_agree_is_refused(change, word):
+    assert any(word in problem for problem in release_problems("v1.2.3", **{**READY, **change}))
