@@ -371,7 +371,7 @@ def test_a_person_answers_question_by_question(start_mosquitto, tmp_path):
         for question, answer in [
             ("Which language", "3"),  # there is no third
             ("1, 2", "1"),
-            ("Which backend", "1"),
+            ("Which backend", "2"),  # webwx
             ("Which MQTT broker", "1"),
             ("name or address", "127.0.0.1"),
             ("Connect with TLS", ""),
@@ -411,9 +411,9 @@ def test_a_person_chooses_ilink_and_is_asked_for_nobodys_remark(tmp_path):
         screen.type("1")
         screen.next("choose ilink")
         for question, answer in [
-            ("Which backend", "2"),
+            ("Which backend", ""),
             ("Home Assistant?", "n"),
-            ("Name for yourself", "me"),
+            ("Name for yourself", ""),
         ]:
             screen.next(question)
             screen.type(answer)

@@ -44,8 +44,8 @@ SETUP_MESSAGES: Catalogue = {
     "person": ("Name for the topic (empty: no more people)", "主题名(留空:结束)"),
     "remark": ("The remark of {name} in WeChat", "{name} 在微信中的备注"),
     "owner": (
-        "Name for yourself in the topic (empty: owner)",
-        "您自己的主题名(留空:owner)",
+        "Name for yourself in the topic",
+        "您自己的主题名",
     ),
     "overwrite": (
         "{path} exists already. Replace it? The old file is kept beside it.",

@@ -22,6 +22,10 @@ DEFAULT_PORT = 1883
 DEFAULT_TLS_PORT = 8883
 MAX_PORT = 65535
 
+# The first one is the default: its login is WeChat's own offer, and nobody loses an account over it.
+FIRST_BACKENDS: tuple[BackendName, ...] = ("ilink", "webwx")
+DEFAULT_OWNER_NAME = "me"
+
 TryBroker = Callable[[SetupAnswers], bool]
 """Tests the broker of these answers and shows the results; returns whether setup can go on with it."""
 
@@ -155,7 +159,7 @@ class Questions:
         return languages[self._prompt.choose(self._text("which_language"), names)]
 
     def _choose_backend(self) -> BackendName:
-        backends = get_args(BackendName)
+        backends = sorted(get_args(BackendName), key=FIRST_BACKENDS.index)
         self._prompt.show_line(self._text("backends"))
         names = [BACKENDS[name].setup_choice[self._language == "zh"] for name in backends]
         chosen: BackendName = backends[self._prompt.choose(self._text("which_backend"), names)]
@@ -246,10 +250,10 @@ class Questions:
         return self._prompt.confirm(self._text("home_assistant"), default=is_its_broker)
 
     def _ask_owner(self) -> str:
-        """Returns the topic name of the owner, the only contact on iLink; empty for the default."""
+        """Returns the topic name of the owner, the only contact on iLink."""
         if self._options.owner is not None:
             return self._options.owner
-        return self._prompt.ask_text(self._text("owner"), "", _name_fault)
+        return self._prompt.ask_text(self._text("owner"), DEFAULT_OWNER_NAME, _name_fault)
 
     def _ask_people(self) -> Mapping[str, str]:
         if self._options.people is not None:

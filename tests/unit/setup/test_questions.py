@@ -10,7 +10,8 @@ import pytest
 from wx2mqtt.i18n.setup import SETUP_MESSAGES, setup_text
 from wx2mqtt.setup.discover import FoundBroker
 from wx2mqtt.setup.output import BrokerAnswers, SetupAnswers
-from wx2mqtt.setup.questions import NonInteractive, Questions, SetupOptions
+from wx2mqtt.setup.questions import FIRST_BACKENDS, NonInteractive, Questions, SetupOptions
+from wx2mqtt.wechat.registry import BACKENDS
 
 SUPERVISOR = FoundBroker(
     source="supervisor", broker=BrokerAnswers(host="core-mosquitto", username="addons", password="geheim")
@@ -118,7 +119,7 @@ def test_a_broker_that_cannot_be_used_is_corrected_or_given_up():
 
 
 def test_people_are_named_until_it_is_enough_and_their_names_are_topic_levels():
-    asker = Scripted(which_broker="none", person="a/b|wife|son|", remark="老婆|儿子")
+    asker = Scripted(which_backend="webwx", which_broker="none", person="a/b|wife|son|", remark="老婆|儿子")
     found = talk(asker)
     assert found is not None
     assert found.people == {"wife": "老婆", "son": "儿子"}
@@ -135,11 +136,12 @@ def test_of_ilink_only_the_owner_is_asked_for_a_name():
     assert any("topic level" in line for line in asker.told)
 
 
-def test_the_owner_needs_no_name_and_on_webwx_is_not_asked_for_one():
-    nameless = talk(Scripted(which_backend="ilink", which_broker="none"))
-    assert nameless is not None
-    assert nameless.owner == ""
-    asker = Scripted(which_broker="none")
+def test_ilink_is_proposed_first_with_a_name_and_on_webwx_the_owner_is_not_asked_for_one():
+    proposed = talk(Scripted(which_broker="none"))
+    assert proposed is not None
+    assert (proposed.backend, proposed.owner) == ("ilink", "me")
+    assert set(FIRST_BACKENDS) == {*BACKENDS}
+    asker = Scripted(which_backend="webwx", which_broker="none")
     found = talk(asker)
     assert found is not None
     assert found.backend == "webwx"
@@ -210,7 +212,9 @@ def test_a_password_file_is_kept_where_it_is():
 def test_nobody_takes_what_is_found_and_what_is_usual():
     told: list[str] = []
     found = talk(NonInteractive(told.append), SUPERVISOR, HERE)
-    assert found == SetupAnswers(broker=SUPERVISOR.broker, language="en", home_assistant=True, people={})
+    assert found == SetupAnswers(
+        broker=SUPERVISOR.broker, language="en", home_assistant=True, people={}, backend="ilink", owner="me"
+    )
     assert talk(NonInteractive(told.append), SUPERVISOR, tries=(False,)) is None
 
 
