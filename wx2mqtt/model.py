@@ -317,13 +317,15 @@ class ReplyWindow:
     `until`, in milliseconds since 1970, is when an open window closes or a closed one opens by itself; None
     if unknown. `remaining` is the number of messages that are still accepted, None if unknown. `reason` is
     why it is closed: never_wrote, too_long_ago, quota_used, rate_limited (only this one opens by itself) or
-    new_binding; empty while it is open.
+    new_binding; empty while it is open. `opened` is when the person wrote what opened it, by WeChat's clock:
+    it names the window.
     """
 
     open: bool
     until: int | None = None
     remaining: int | None = None
     reason: str = ""
+    opened: int | None = field(default=None, compare=False)
 
 
 @frozen

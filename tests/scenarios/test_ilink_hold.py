@@ -199,3 +199,26 @@ async def test_what_it_cannot_do_is_unsupported_whatever_stands_beside_it(
     answer = await home.body(place)
     assert answer["code"] == "unsupported"
     assert answer["status"] in ("rejected", "error")
+
+
+async def test_a_window_that_closes_is_announced_once_to_who_gets_messages(home: ILinkHome):
+    remind = {"before": "24h", "quiet": None, "text": "write anything"}
+    home.bridge.configure(home.settings({"ilink": {"remind": remind}}))
+    await home.log_in()
+    await home.bot.write("nobody sends anything")
+    await window(home, open=True)
+    await send(home, text="alarm", id="a")
+    await home.body("wx/result/me", id="a")
+    since = home.ear.count
+    await home.bot.write("hello")
+    event = await home.body("wx/event/reminded", since=since)
+    assert event["user"] == "me"
+    assert await texts(home, 2) == ["alarm", "write anything"]
+    health = (await home.ask("health"))["data"]
+    assert health["login"]["reminded"] == 1
+    await home.hear(home.bridge.kill)
+    await home.restart()
+    await send(home, text="after it", id="b")
+    await home.body("wx/result/me", id="b")
+    assert await texts(home, 3) == ["alarm", "write anything", "after it"]
+    assert {one.body["id"] for one in home.ear.on("wx/result/me")} == {"a", "b"}

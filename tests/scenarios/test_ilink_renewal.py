@@ -79,3 +79,19 @@ async def test_somebody_else_who_scans_changes_nothing(home: ILinkHome):
     await home.bot.write("still here too")
     await home.body("wx/in/me", text="still here too")
     assert set(await states_since(home, since)) == {"online"}
+
+
+async def test_a_login_of_the_configured_age_is_renewed_when_the_person_writes(home: ILinkHome):
+    home.bridge.configure(home.settings({"ilink": {"renew": {"after": "1ms"}}}))
+    await home.log_in()
+    since = home.ear.count
+    await home.bot.write("hello")
+    await offered(home, since)
+    await home.bot.bot_sent(2)
+    await home.bot.post("ilink/expire")
+    await home.body(STATE, state="online", needs="nothing", since=since)
+    await home.bot.write("hello again")
+    await home.body("wx/in/me", text="hello again")
+    health = (await home.ask("health"))["data"]
+    assert health["login"]["days_left"] == 30.0
+    assert len(await home.bot.bot_sent(2)) == 2, "offered again on another day"

@@ -414,12 +414,15 @@ def test_a_person_chooses_ilink_and_is_asked_for_nobodys_remark(tmp_path):
             ("Which backend", ""),
             ("Home Assistant?", "n"),
             ("Name for yourself", ""),
+            ("remind you", "y"),
         ]:
             screen.next(question)
             screen.type(answer)
         assert screen.wait() == 0
         assert "remark" not in screen.text
-    assert "me: {owner: true}" in (tmp_path / "a.yaml").read_text()
+    text = (tmp_path / "a.yaml").read_text()
+    assert "me: {owner: true}" in text
+    assert "before: 2h" in text
     assert here.run("check", "-c", "a.yaml").code == 0
 
 

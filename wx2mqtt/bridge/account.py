@@ -102,6 +102,7 @@ class Account:
             components.home_assistant,
             components.windows,
             components.renewal,
+            components.reminders,
             components.reporter,
         ):
             tasks.start(component.run())

@@ -28,6 +28,7 @@ from wx2mqtt.bridge.media.service import MediaService
 from wx2mqtt.bridge.owner import AccountOwner
 from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.bridge.recipients import Recipients
+from wx2mqtt.bridge.reminder import Reminders
 from wx2mqtt.bridge.renewal import LoginRenewal
 from wx2mqtt.bridge.reply_window import ReplyWindowTopics
 from wx2mqtt.bridge.reporter import StatusReporter
@@ -96,6 +97,7 @@ class AccountComponents:
             results=self.results,
         )
         self.renewal = LoginRenewal(ctx, self.owner, self.session, self.intake)
+        self.reminders = Reminders(ctx, self.windows, self.intake, self.results)
 
         self._connect_signals()
 
@@ -145,7 +147,9 @@ class AccountComponents:
         self.ctx.shared.login_reported.emit(self.ctx.name, login, qr_url)
 
     def _on_login_ended(self, reason: str) -> None:
-        self.sender.on_login_ended()
+        if self.ctx.backend.capabilities.sends_after_login_end:
+            self.sender.conditions.try_after_login_end()
+            self.sender.recheck()
         self.sender.fallback.report_login_end(reason)
 
     def _on_received(self, result: RecordResult) -> None:
@@ -178,6 +182,7 @@ class AccountComponents:
         self.reporter.show_directory()
         self.home_assistant.refresh()
         self.sender.recheck()
+        self.reminders.recheck()
         self.ctx.shared.changes.notify()
 
     def _on_settings_changed(self) -> None:
@@ -186,6 +191,7 @@ class AccountComponents:
         self.sender.resize_rate_limit()
         self.sender.recheck()
         self.windows.refresh()
+        self.reminders.recheck()
         self.reporter.publish_info()
 
     # Health
@@ -227,6 +233,7 @@ class AccountComponents:
             held=self.sender.held_count,
             login_age=login_age,
             login_seconds_left=login_seconds_left,
+            reminded=self.reminders.reminded_count,
             extra={
                 "media": self.media.health_fields(stats.pending_media),
                 **self.home_assistant.health_fields(),

@@ -647,6 +647,10 @@ BRIDGE_MESSAGES: Catalogue = {
         "{why}; log in again on the page of the bridge",
         "{why};请在桥接程序的网页上重新登录",
     ),
+    "reminder": (
+        "Alarms reach you here until {time}. Write anything, for example 1, so that they keep coming.",
+        "{time} 之前告警可以送达此处。请回复任意内容(例如 1),以便继续接收。",
+    ),
     "renew_alone": (
         "'renew' goes with neither 'code' nor 'new_owner'",
         "“renew”不能与“code”或“new_owner”同时使用",

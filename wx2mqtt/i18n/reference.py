@@ -262,8 +262,5 @@ REFERENCE_TEXTS: Mapping[str, str] = {
     "How old the login is, where it ends after some time (iLink)": "登录已有多久；仅用于会到期的登录（iLink）",
     "When the login probably ends, in seconds from now (iLink)": "登录大约还有多少秒结束（iLink）",
     "Reminders of windows that close, since the start": "启动以来发出的回复窗口提醒数",
-    # Home Assistant add-on and demo
-    "A broker that runs already, such as mqtt://name:password@192.168.1.10:1883, in place of the embedded one. Whoever may use it sees the demo and may write to it.": "已在运行的代理服务器，如 mqtt://name:password@192.168.1.10:1883，用来代替内置的。能使用它的人都能看到演示并向其写入。",
-    "Home Assistant add-on: address of the Supervisor; it alone is served, without password": "Home Assistant 加载项：Supervisor 的地址；只对它提供服务，不需要密码",
 }
 """English as it stands in the code, and Chinese."""

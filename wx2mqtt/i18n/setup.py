@@ -47,6 +47,10 @@ SETUP_MESSAGES: Catalogue = {
         "Name for yourself in the topic",
         "您自己的主题名",
     ),
+    "remind": (
+        "WeChat takes messages to you for 24 hours after your last one. Shall the bridge remind you 2 hours before that ends, outside of 22:00 to 07:00?",
+        "微信仅在您最后一条消息后的 24 小时内接收发给您的消息。是否在到期前 2 小时提醒您(22:00 至 07:00 不提醒)?",
+    ),
     "overwrite": (
         "{path} exists already. Replace it? The old file is kept beside it.",
         "{path} 已存在。要替换吗?旧文件会保留在旁边。",

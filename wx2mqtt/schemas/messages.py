@@ -171,6 +171,10 @@ EVENT_SCHEMAS: Mapping[str, EventSchema] = {
             "hint": string("what a person can do"),
         },
     ),
+    "reminded": EventSchema(
+        "a person was asked to write, before WeChat takes no more messages to them (iLink)",
+        required={"until": timestamp("when that is")},
+    ),
     "other_account": EventSchema(
         "another account than the owner's scanned; it was logged out and gets nothing",
         optional={"name": string("of that account; iLink tells none")},

@@ -24,6 +24,9 @@ from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, BackendName
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.registry import BACKENDS, SetupContacts
 
+REMIND_BEFORE = "2h"
+"""How long before the end of a window an owner is reminded who wants that."""
+
 DEFAULT_OWNER_LEVEL = "owner"
 """The topic name of an owner who chose none."""
 
@@ -75,7 +78,8 @@ class BrokerAnswers:
 class SetupAnswers:
     """All answers. `password_file` is a file that exists already.
 
-    For web WeChat there are `people`, remarks by topic name; for iLink an `owner`, a topic name or empty.
+    For web WeChat there are `people`, remarks by topic name; for iLink an `owner`, a topic name or empty, and
+    whether they are reminded before the window closes.
     """
 
     broker: BrokerAnswers
@@ -84,6 +88,7 @@ class SetupAnswers:
     backend: BackendName = "webwx"
     people: Mapping[str, str] = field(default_factory=dict)
     owner: str = ""
+    remind: bool = False
     password_file: Path | None = None
 
     @property
@@ -115,6 +120,8 @@ def _chosen_values(answers: SetupAnswers) -> dict[KeyPath, object]:
         chosen["accounts", DEFAULT_ACCOUNT, "contacts", name, "remark"] = remark
     if answers.owner:
         chosen["accounts", DEFAULT_ACCOUNT, "contacts", answers.owner, "owner"] = True
+    if answers.remind:
+        chosen["accounts", DEFAULT_ACCOUNT, "ilink", "remind", "before"] = REMIND_BEFORE
     chosen["homeassistant", "enabled"] = answers.home_assistant
     if answers.home_assistant and answers.known_names:
         chosen["homeassistant", "expose"] = answers.known_names

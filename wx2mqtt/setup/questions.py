@@ -147,7 +147,7 @@ class Questions:
             answers = replace(answers, broker=self._correct_broker(answers.broker))
         answers = replace(answers, home_assistant=self._ask_home_assistant(answers.broker))
         if BACKENDS[backend].setup_contacts is SetupContacts.OWNER:
-            return replace(answers, owner=self._ask_owner())
+            return replace(answers, owner=self._ask_owner(), remind=self._ask_remind())
         return replace(answers, people=self._ask_people())
 
     def _text(self, message_key: str, /, **facts: object) -> str:
@@ -254,6 +254,12 @@ class Questions:
         if self._options.owner is not None:
             return self._options.owner
         return self._prompt.ask_text(self._text("owner"), DEFAULT_OWNER_NAME, _name_fault)
+
+    def _ask_remind(self) -> bool:
+        """Returns whether the owner is reminded before the window closes; asked with the owner's name."""
+        if self._options.owner is not None:
+            return False
+        return self._prompt.confirm(self._text("remind"), default=False)
 
     def _ask_people(self) -> Mapping[str, str]:
         if self._options.people is not None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from itertools import count
 
 from wx2mqtt.errors import BadCommand, Wx2MqttError
-from wx2mqtt.model import Blob, Result, SendKey, Status
+from wx2mqtt.model import Blob, PersonId, Result, SendKey, Status
 from wx2mqtt.store.command_rows import command_row, command_values, new_row, replies_text, result_text
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import (
@@ -173,6 +173,12 @@ class JournaledCommands(JournalPart):
     async def list_urgent(self) -> list[CommandRow]:
         """Returns unsettled commands that may go out by the fallback service."""
         return await self._read(_SQL["urgent"])
+
+    async def last_command_for(self, person: PersonId, level: str) -> int | None:
+        """Returns when somebody's last command to a person was accepted; `level` is their topic level."""
+        values = self._account, person, storable_text(level)
+        row = await self._database.read(lambda db: db.execute(_SQL["last_for"], values).fetchone())
+        return int(row[0]) if row else None
 
     async def last_result_codes(self, count: int) -> list[str]:
         """Returns the result codes of the commands that were sent last, the newest first."""

@@ -18,6 +18,8 @@ from wx2mqtt.settings.formats import (
     format_size,
     parse_duration,
     parse_size,
+    quiet_minutes,
+    validate_quiet_hours,
 )
 
 
@@ -200,3 +202,20 @@ def test_this_is_a_filter_for_responses(name):
 )
 def test_this_is_no_filter_for_responses(name):
     assert formats.topic_filter_fault(name) != ""
+
+
+@pytest.mark.parametrize(
+    ("written", "minutes"),
+    [("22:00-07:00", (1320, 420)), ("00:00-23:59", (0, 1439)), ("13:30-15:05", (810, 905))],
+)
+def test_quiet_hours_are_two_times_of_the_day(written, minutes):
+    assert quiet_minutes(validate_quiet_hours(written)) == minutes
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["", "22-7", "22:00", "24:00-07:00", "22:60-07:00", "22:00-22:00", "22:00 - 07:00", "٢2:00-07:00"],
+)
+def test_other_quiet_hours_are_refused(written):
+    with pytest.raises(ValueError, match="22:00-07:00"):
+        validate_quiet_hours(written)

@@ -56,6 +56,12 @@ def test_on_ilink_the_owner_alone_is_known(tmp_path, name, topic):
     assert settings.homeassistant.expose == (topic,)
 
 
+@pytest.mark.parametrize(("remind", "before"), [(True, 7200.0), (False, None)])
+def test_an_owner_who_wants_it_is_reminded_two_hours_before(tmp_path, remind, before):
+    settings = loaded(tmp_path, answers(backend="ilink", people={}, owner="me", remind=remind))
+    assert settings.accounts["home"].ilink.remind.before == before
+
+
 def test_the_password_is_not_in_it():
     assert "geheim" not in config_text(answers())
     assert "geheim" not in repr(answers())

@@ -136,6 +136,18 @@ def test_of_ilink_only_the_owner_is_asked_for_a_name():
     assert any("topic level" in line for line in asker.told)
 
 
+def test_on_ilink_the_owner_says_whether_to_be_reminded():
+    for answer, remind in (("yes", True), ("no", False), (None, False)):
+        script = {} if answer is None else {"remind": answer}
+        found = talk(Scripted(which_backend="ilink", which_broker="none", **script))
+        assert found is not None
+        assert found.remind is remind
+    assert talk(Scripted(which_broker="none"), backend="ilink", owner="me") is not None
+    asker = Scripted(which_backend="webwx", which_broker="none")
+    talk(asker)
+    assert setup_text("en", "remind") not in asker.asked
+
+
 def test_ilink_is_proposed_first_with_a_name_and_on_webwx_the_owner_is_not_asked_for_one():
     proposed = talk(Scripted(which_broker="none"))
     assert proposed is not None

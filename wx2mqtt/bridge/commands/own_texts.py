@@ -35,12 +35,14 @@ def own_text(
     *,
     ttl: float,
     priority: str = "high",
+    command_id: str = "",
 ) -> NewCommand:
     """Returns a text of the bridge's own to a person; `ttl` is in seconds.
 
-    With the priority `high` it may use the messages of a reply window that are reserved.
+    With the priority `high` it may use the messages of a reply window that are reserved. `command_id` is an
+    id of `own_id`; without it the text has one of its own.
     """
-    command_id = own_id(purpose, secrets.token_hex(_ID_BYTES))
+    command_id = command_id or own_id(purpose, secrets.token_hex(_ID_BYTES))
     return _own_command(Command(user=user, id=command_id, text=text, ttl=ttl, priority=priority), person, ttl)
 
 

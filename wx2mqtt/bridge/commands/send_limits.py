@@ -68,12 +68,29 @@ class TokenBucket:
 
 @dataclass(slots=True, kw_only=True)
 class SendConditions:
-    """The current conditions of one account: nothing is sent while offline, stopping or throttled."""
+    """The current conditions of one account: nothing is sent while offline, stopping or throttled.
+
+    `login_refused` is true when WeChat has answered a send with the end of the login.
+    """
 
     bucket: TokenBucket
     online: bool = False
     stopping: bool = False
     throttled_until: float = 0.0
+    login_refused: bool = False
+
+    def set_online(self, online: bool) -> None:
+        """Records that there is a login, or none any more."""
+        self.online = online
+        self.login_refused = self.login_refused and not online
+
+    def refuse_login(self) -> None:
+        """Records that WeChat has answered a send with the end of the login."""
+        self.online, self.login_refused = False, True
+
+    def try_after_login_end(self) -> None:
+        """Allows sends after polls were refused, until a send is refused as well."""
+        self.online = not self.login_refused
 
     @property
     def allow_sending(self) -> bool:

@@ -110,7 +110,6 @@ class CommandSender:
             ctx, self._queues, self._limits, self._slots, max_chats=MAX_CONCURRENT_SENDS
         )
         self.attempts = SendAttempts(ctx, resolver, echoes)
-        self._login_refused = False  # WeChat has answered a send with the end of this login
 
         self._recheck_event = asyncio.Event()
         self._wake_event = asyncio.Event()
@@ -121,16 +120,8 @@ class CommandSender:
 
     def set_online(self, online: bool) -> None:
         """Commands are only sent while the account is online."""
-        self.conditions.online = online
-        if online:
-            self._login_refused = False
+        self.conditions.set_online(online)
         self.recheck()
-
-    def on_login_ended(self) -> None:
-        """Goes on sending until WeChat refuses a send, where it may take one after the end of the login."""
-        if self._ctx.backend.capabilities.sends_after_login_end and not self._login_refused:
-            self.conditions.online = True
-            self.recheck()
 
     def resize_rate_limit(self) -> None:
         """Applies the rate limit of the settings; unused tokens are kept."""
@@ -405,8 +396,7 @@ class CommandSender:
             case Throttled(retry_after=seconds):
                 self.conditions.slow_down(seconds)
             case LoggedOut():
-                self.conditions.online = False
-                self._login_refused = True
+                self.conditions.refuse_login()
                 self._ctx.signals.logged_out.emit(error)
             case WindowClosed() if queue and self.hold_queue.closed_window(self.hold_queue.next_row(queue)):
                 pass  # the next step of the queue is a HoldStep

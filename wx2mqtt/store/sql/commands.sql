@@ -43,6 +43,13 @@ ORDER BY id LIMIT ?3;
 -- waiting_ids --
 SELECT id FROM command WHERE account = ? AND status IS NULL ORDER BY id;
 
+-- last_for --
+-- When the newest command to a person (?2, or ?3 where no person is stored) was accepted, that the bridge did not make.
+SELECT accepted FROM command
+WHERE account = ?1 AND coalesce(person, json_extract(command, '$.user')) IN (?2, ?3)
+    AND substr(command_id, 1, 8) <> 'wx2mqtt-'
+ORDER BY id DESC LIMIT 1;
+
 -- by_row_id --
 SELECT * FROM command WHERE account = ? AND id = ?;
 

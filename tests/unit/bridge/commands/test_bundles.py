@@ -566,14 +566,14 @@ async def test_after_the_end_of_the_login_sends_go_on_until_wechat_refuses_one(h
     here.leave(10)
     async with here.running() as sender:
         sender.set_online(online=False)  # a poll was answered with the end of the login
-        sender.on_login_ended()
+        sender.conditions.try_after_login_end()
         await here.accept(here.asked("smoke"))
         (result,) = await here.results("c1")
         assert result.status is Status.SENT
         here.wire.deeds.append(LoggedOut("over"))
         await here.accept(here.asked("fire"))
         assert await here.sends(2) == ["smoke", "fire"]
-        sender.on_login_ended()  # the session hears of it last
+        sender.conditions.try_after_login_end()  # the session hears of it last
         await here.accept(here.asked("flood", ttl=0.2))
         (result,) = await here.results("c3")
         assert (result.status, result.code) == (Status.EXPIRED, "logged_out")

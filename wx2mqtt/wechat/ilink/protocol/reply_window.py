@@ -110,7 +110,8 @@ class ChatWindow:
             return ReplyWindow(
                 open=False, until=self.throttled_until, remaining=remaining, reason=RATE_LIMITED
             )
-        return ReplyWindow(open=True, until=self.last_wrote + WINDOW_OPEN_MS, remaining=remaining)
+        closes = self.last_wrote + WINDOW_OPEN_MS
+        return ReplyWindow(open=True, until=closes, remaining=remaining, opened=self.last_wrote)
 
     def _closed_reason(self, now: int) -> str:
         if not self.last_wrote:

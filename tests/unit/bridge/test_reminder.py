@@ -1,0 +1,241 @@
+"""When a person is reminded that their window closes, at the edges of each rule and with a turned clock."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from tests.unit.bridge.outgoing import House
+from wx2mqtt.bridge import reminder
+from wx2mqtt.bridge.account_settings import ReminderRules, ReplyWindowRules
+from wx2mqtt.bridge.commands.results import ResultPublications
+from wx2mqtt.bridge.reminder import NEEDED_WITHIN_MS, Reminders, reminder_time
+from wx2mqtt.clock import now_ms
+from wx2mqtt.model import ReplyWindow
+
+BERLIN = ZoneInfo("Europe/Berlin")
+HOUR = 3_600_000
+NIGHT = (22 * 60, 7 * 60)
+AFTERNOON = (13 * 60, 15 * 60)
+
+
+def at(text: str) -> int:
+    """A time by the clocks of Berlin, in milliseconds."""
+    return int(datetime.fromisoformat(text).replace(tzinfo=BERLIN).timestamp() * 1000)
+
+
+def reminded_at(end: str, *, now: str = "", quiet: tuple[int, int] | None = NIGHT, hours: float = 2) -> str:
+    """The time of the reminder of a window that ends at `end`, by the clocks of Berlin."""
+    rules = ReminderRules(before_seconds=hours * 3600, quiet_minutes=quiet)
+    known = at(now) if now else at(end) - 24 * HOUR
+    due = reminder_time(at(end), known, rules, BERLIN)
+    return "" if due is None else f"{datetime.fromtimestamp(due / 1000, BERLIN):%Y-%m-%dT%H:%M}"
+
+
+@pytest.mark.parametrize(
+    ("end", "due"),
+    [
+        ("2026-05-10T18:00", "2026-05-10T16:00"),
+        # It would come in quiet hours: before they begin, unless half of the notice is left after them.
+        ("2026-05-10T03:00", "2026-05-09T21:45"),
+        ("2026-05-10T07:59", "2026-05-09T21:45"),
+        ("2026-05-10T08:00", "2026-05-10T07:00"),
+        ("2026-05-10T09:00", "2026-05-10T07:00"),
+        ("2026-05-10T09:01", "2026-05-10T07:01"),
+        # The window ends in quiet hours and the reminder comes before them by itself.
+        ("2026-05-10T23:59", "2026-05-10T21:59"),
+        ("2026-05-11T00:00", "2026-05-10T21:45"),
+    ],
+)
+def test_a_reminder_comes_outside_of_quiet_hours_over_midnight(end: str, due: str):
+    assert reminded_at(end) == due
+
+
+@pytest.mark.parametrize(
+    ("end", "due"),
+    [("2026-05-10T15:30", "2026-05-10T12:45"), ("2026-05-10T16:00", "2026-05-10T15:00")],
+)
+def test_quiet_hours_may_lie_within_a_day(end: str, due: str):
+    assert reminded_at(end, quiet=AFTERNOON) == due
+
+
+@pytest.mark.parametrize(
+    ("end", "due"),
+    [
+        # The night of the change to summer time has an hour less, that of the change back one more.
+        ("2026-03-29T05:30", "2026-03-28T21:45"),
+        ("2026-03-29T08:00", "2026-03-29T07:00"),
+        ("2026-03-29T22:30", "2026-03-29T20:30"),
+        ("2026-10-25T02:30", "2026-10-24T21:45"),
+        ("2026-10-25T08:30", "2026-10-25T07:00"),
+    ],
+)
+def test_quiet_hours_go_by_the_clock_on_the_wall_when_summer_time_changes(end: str, due: str):
+    assert reminded_at(end) == due
+
+
+def test_without_quiet_hours_it_comes_at_night_too():
+    assert reminded_at("2026-05-10T03:00", quiet=None) == "2026-05-10T01:00"
+
+
+@pytest.mark.parametrize(
+    ("now", "due"),
+    [
+        ("2026-05-10T20:00", "2026-05-10T21:45"),
+        ("2026-05-10T21:50", "2026-05-10T21:50"),
+        ("2026-05-10T22:00", ""),
+        ("2026-05-11T02:59", ""),
+    ],
+)
+def test_what_was_missed_comes_late_but_neither_in_quiet_hours_nor_after_the_end(now: str, due: str):
+    assert reminded_at("2026-05-11T03:00", now=now) == due
+
+
+def test_what_was_missed_in_quiet_hours_comes_after_them():
+    assert reminded_at("2026-05-10T08:00", now="2026-05-10T06:30") == "2026-05-10T07:00"
+    assert reminded_at("2026-05-10T07:30", now="2026-05-10T06:30") == "2026-05-10T07:00"
+
+
+@pytest.mark.parametrize(("now", "due"), [("17:59", "2026-05-10T17:59"), ("18:00", ""), ("18:01", "")])
+def test_at_the_last_moment_of_the_window_it_is_too_late(now: str, due: str):
+    assert reminded_at("2026-05-10T18:00", now=f"2026-05-10T{now}") == due
+
+
+def test_reminders_are_off_without_a_notice():
+    assert reminder_time(at("2026-05-10T18:00"), 0, ReminderRules(), BERLIN) is None
+
+
+# The reminders of an account
+
+
+class Clock:
+    """The clock of the reminders, which the test turns."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = now_ms()
+        monkeypatch.setattr(reminder, "now_ms", lambda: self.now)
+
+
+class Watch:
+    """The reminders of a house whose wife has a window."""
+
+    def __init__(self, house: House, clock: Clock, **rules: Any) -> None:
+        self.house = house
+        self.clock = clock
+        self.windows = SimpleNamespace(forecasts={})
+        reminders = ReminderRules(**{"before_seconds": 7200.0, **rules})
+        house.ctx.settings = replace(house.ctx.settings, reply_window=ReplyWindowRules(reminder=reminders))
+        self.reminders = self.restarted()
+
+    def restarted(self) -> Reminders:
+        """The reminders of the next run of the process."""
+        windows: Any = self.windows
+        results = ResultPublications(self.house.ctx.name, self.house.ctx.topics)
+        self.reminders = Reminders(self.house.ctx, windows, self.house.outbound, results)
+        return self.reminders
+
+    def writes(self, hours_left: float = 24.0) -> None:
+        """She writes, so that the window is open for so long."""
+        now = self.clock.now
+        window = ReplyWindow(open=True, until=now + int(hours_left * HOUR), remaining=9, opened=now)
+        self.windows.forecasts = {"wife": SimpleNamespace(window=window)}
+
+    async def sends(self) -> list[str]:
+        """The texts that were sent, once what the bridge has accepted is sent."""
+        last = f"after-{self.clock.now}"
+        self.house.say(text="last", id=last)
+        await self.house.result(last)
+        return [text for text in self.house.wechat.texts() if text != "last"]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    return Clock(monkeypatch)
+
+
+async def used(house: House) -> None:
+    """Somebody sends her something."""
+    house.say(text="last", id="first")
+    await house.result("first")
+
+
+async def test_one_reminder_comes_in_a_window_and_says_until_when(house: House, clock: Clock):
+    await used(house)
+    watch = Watch(house, clock)
+    watch.writes()
+    clock.now += 22 * HOUR - 1
+    await watch.reminders.remind_due()
+    assert await watch.sends() == []
+    clock.now += 1
+    for _ in range(2):
+        await watch.reminders.remind_due()
+    (text,) = await watch.sends()
+    assert "for example 1" in text
+    (event,) = await house.hear("wx/event/reminded")
+    assert (event["user"], event["until"][-1]) == ("wife", "Z")
+    assert watch.reminders.reminded_count == 1
+    assert not [one for one in house.heard("wx/result/wife") if one["id"].startswith("wx2mqtt-")]
+
+
+async def test_after_a_restart_the_window_has_had_its_reminder(house: House, clock: Clock):
+    await used(house)
+    watch = Watch(house, clock)
+    watch.writes(hours_left=1.0)
+    await watch.reminders.remind_due()
+    await watch.restarted().remind_due()
+    assert len(await watch.sends()) == 1
+    assert watch.reminders.reminded_count == 0
+
+
+async def test_the_next_window_has_its_own(house: House, clock: Clock):
+    await used(house)
+    watch = Watch(house, clock, text="write!")
+    for _ in range(2):
+        watch.writes(hours_left=1.0)
+        await watch.reminders.remind_due()
+        clock.now += 1000
+    assert await watch.sends() == ["write!", "write!"]
+
+
+@pytest.mark.parametrize(("silence", "count"), [(NEEDED_WITHIN_MS - HOUR, 1), (NEEDED_WITHIN_MS + HOUR, 0)])
+async def test_nobody_is_reminded_to_whom_nothing_was_sent_in_seven_days(
+    house: House, clock: Clock, silence: int, count: int
+):
+    await used(house)
+    clock.now += silence
+    watch = Watch(house, clock, text="write!")
+    watch.writes(hours_left=1.0)
+    await watch.reminders.remind_due()
+    assert await watch.sends() == ["write!"] * count
+    assert watch.reminders.reminded_count == count
+
+
+async def test_the_bridge_own_texts_are_nothing_that_was_sent_to_them(house: House, clock: Clock):
+    await used(house)
+    watch = Watch(house, clock, text="write!")
+    watch.writes(hours_left=1.0)
+    await watch.reminders.remind_due()
+    clock.now += NEEDED_WITHIN_MS + HOUR
+    watch.writes(hours_left=1.0)
+    await watch.reminders.remind_due()
+    assert watch.reminders.reminded_count == 1
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        ReplyWindow(open=False, remaining=0, reason="quota_used"),
+        ReplyWindow(open=False, remaining=3, reason="rate_limited", until=now_ms() + HOUR),
+    ],
+)
+async def test_a_closed_window_has_none(house: House, clock: Clock, window: ReplyWindow):
+    await used(house)
+    watch = Watch(house, clock)
+    watch.windows.forecasts = {"wife": SimpleNamespace(window=window)}
+    await watch.reminders.remind_due()
+    assert await watch.sends() == []

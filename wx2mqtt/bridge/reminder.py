@@ -1,0 +1,181 @@
+"""Reminds a person to write before their reply window closes, so that alarms still arrive (`ilink.remind`).
+
+1. The reminder is due `before` the window closes; not in quiet hours, but before they begin, or after them if
+   enough time is left then (`reminder_time`).
+2. There is one in each window at most: its id names the window, and a stored command is not accepted again.
+3. Nobody is reminded to whom nothing was sent in the last seven days.
+
+It is a text of the bridge's own (`own_texts.py`), which may use the reserved messages of the window.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import date, datetime, time, timedelta, tzinfo
+
+from wx2mqtt.aio import retry_until_stored
+from wx2mqtt.bridge.account_settings import ReminderRules
+from wx2mqtt.bridge.commands.intake import CommandIntake
+from wx2mqtt.bridge.commands.own_texts import OwnText, own_id, own_text
+from wx2mqtt.bridge.commands.results import ResultPublications
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.reply_window import ReplyWindowTopics
+from wx2mqtt.clock import now_ms, rfc3339
+from wx2mqtt.i18n.bridge import bridge_text
+from wx2mqtt.model import ReplyWindow
+from wx2mqtt.store.records import Person
+from wx2mqtt.values import frozen
+
+# A reminder before the quiet hours comes so long before they begin, so that the person can answer it.
+QUIET_MARGIN_MS = 15 * 60_000
+
+# Who got nothing for so long needs no open window.
+NEEDED_WITHIN_MS = 7 * 86_400_000
+
+# The windows are looked at at least this often: the system clock may have been set.
+RECHECK_INTERVAL_SECONDS = 60.0
+
+
+def reminder_time(window_end: int, now: int, rules: ReminderRules, zone: tzinfo | None = None) -> int | None:
+    """Returns when a person is to be reminded, at `now` or later; None where that is not possible.
+
+    All times are milliseconds since 1970; the hours are those of `zone`, None: of this machine. A reminder
+    that is due in quiet hours comes after them if half of its notice is left then, else before they begin.
+    """
+    if rules.before_seconds is None:
+        return None
+    notice = int(rules.before_seconds * 1000)
+    due = window_end - notice
+    if span := _quiet_span(due, rules, zone):
+        begin, end = span
+        due = end if window_end - end >= notice // 2 else begin - QUIET_MARGIN_MS
+    if due < now:  # the bridge was not running, or the person wrote later than that
+        span = _quiet_span(now, rules, zone)
+        due = span[1] if span else now
+    return due if due < window_end else None
+
+
+def _quiet_span(at: int, rules: ReminderRules, zone: tzinfo | None) -> tuple[int, int] | None:
+    """Returns begin and end of the quiet hours in which a time lies, else None."""
+    if rules.quiet_minutes is None:
+        return None
+    today = datetime.fromtimestamp(at / 1000, zone).date()
+    spans = (_quiet_hours(day, rules.quiet_minutes, zone) for day in (today - timedelta(days=1), today))
+    return next((span for span in spans if span[0] <= at < span[1]), None)
+
+
+def _quiet_hours(day: date, minutes: tuple[int, int], zone: tzinfo | None) -> tuple[int, int]:
+    """Returns begin and end of the quiet hours that begin on a day, by the clock on the wall."""
+    begin, end = minutes
+    return _at(day, begin, zone), _at(day + timedelta(days=end <= begin), end, zone)
+
+
+def _at(day: date, minute: int, zone: tzinfo | None) -> int:
+    local = datetime.combine(day, time(minute // 60, minute % 60), zone)
+    return int(local.timestamp() * 1000)
+
+
+@frozen
+class DueReminder:
+    """A person who is to be reminded of a window, and when."""
+
+    person: Person
+    window: ReplyWindow
+    command_id: str
+    due: int
+
+
+class Reminders:
+    """The reminders of one account. `reminded_count` counts them."""
+
+    def __init__(
+        self,
+        ctx: AccountContext,
+        windows: ReplyWindowTopics,
+        intake: CommandIntake,
+        results: ResultPublications,
+        zone: tzinfo | None = None,
+    ) -> None:
+        self._ctx = ctx
+        self._windows = windows
+        self._intake = intake
+        self._results = results
+        self._zone = zone
+        self._wake_event = asyncio.Event()
+        self._finished: set[str] = set()  # the ids of windows that need no further look
+        self.reminded_count = 0
+
+    @property
+    def _rules(self) -> ReminderRules:
+        return self._ctx.settings.reply_window.reminder
+
+    def recheck(self) -> None:
+        """Looks at the windows again: one of them, or a setting, has changed."""
+        self._wake_event.set()
+
+    async def run(self) -> None:
+        """Reminds people until cancelled."""
+        while True:
+            await self.remind_due()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds_until_due()):
+                    await self._wake_event.wait()
+            self._wake_event.clear()
+
+    async def remind_due(self) -> None:
+        """Reminds everybody who is to be reminded now."""
+        now = now_ms()
+        for reminder in [reminder for reminder in self._planned(now) if reminder.due <= now]:
+            self._finished.add(reminder.command_id)
+            await self._remind(reminder)
+
+    def _seconds_until_due(self) -> float:
+        """Returns the seconds until the next reminder, at most `RECHECK_INTERVAL_SECONDS`."""
+        now = now_ms()
+        waits = [max(0.0, (reminder.due - now) / 1000) for reminder in self._planned(now)]
+        return min([RECHECK_INTERVAL_SECONDS, *waits])
+
+    def _planned(self, now: int) -> Iterator[DueReminder]:
+        """Yields the reminders of all open windows that had none in this run of the process."""
+        for user, forecast in self._windows.forecasts.items():
+            window, person = forecast.window, self._ctx.registry.by_level(user)
+            if person is None or not window.open or window.until is None or window.opened is None:
+                continue
+            command_id = own_id(OwnText.REMINDER, f"{person.id}-{window.opened}")
+            due = reminder_time(window.until, now, self._rules, self._zone)
+            if due is not None and command_id not in self._finished:
+                yield DueReminder(person=person, window=window, command_id=command_id, due=due)
+
+    async def _remind(self, reminder: DueReminder) -> None:
+        """Sends a reminder, unless there was one in this window or nobody needs the window."""
+        ctx, person, now = self._ctx, reminder.person, now_ms()
+        closes = reminder.window.until
+        assert closes is not None
+        last = await retry_until_stored(lambda: ctx.journal.last_command_for(person.id, person.level))
+        if last is None or now - last > NEEDED_WITHIN_MS:
+            return
+        if await retry_until_stored(lambda: ctx.journal.get_command(reminder.command_id)) is not None:
+            return
+        event = self._results.event_publication(
+            "reminded", person.level, reminder.command_id, now, {"until": rfc3339(closes)}
+        )
+        await retry_until_stored(lambda: ctx.publish([event]))
+        ttl = (closes - now) / 1000
+        reminding = own_text(
+            OwnText.REMINDER,
+            person.level,
+            person.id,
+            self._text(closes),
+            ttl=ttl,
+            command_id=reminder.command_id,
+        )
+        await retry_until_stored(lambda: self._intake.accept_own_text(reminding))
+        self.reminded_count += 1
+        ctx.signals.health_changed.emit()
+
+    def _text(self, closes: int) -> str:
+        """Returns the text of the settings, else the usual one with the local time of the end."""
+        at = datetime.fromtimestamp(closes / 1000, self._zone)
+        return self._rules.text or bridge_text(self._ctx.language, "reminder", time=f"{at:%H:%M}")
