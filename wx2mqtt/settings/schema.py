@@ -205,7 +205,7 @@ class Remind(Section):
     before: Duration | None = Field(None, description="how long before, such as 2h; null: never")
     quiet: QuietHours | None = Field(
         "22:00-07:00",
-        description="local time without reminders; one that is due then comes before; null: none",
+        description="local hours without reminders; null: none",
     )
     text: Text | None = Field(None, description="the text of the reminder; null: the usual one")
 
