@@ -1,17 +1,20 @@
 """Alarms of a month to a bot's person, who writes now and then: how many arrive, with and without bundling.
 
-The sender, its journal and iLink's reply window are the real ones; WeChat and the clock are not. The days of each
-run are drawn from the same seed.
+The sender, its journal, iLink's reply window and the rules of the reminder are the real ones; WeChat and the clock are
+not. The days of each run are drawn from the same seed. With reminders the person answers `ANSWERED_SHARE` of them, each
+within the hour.
 """
 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import random
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import timedelta, timezone
 from pathlib import Path
 from types import ModuleType
 from unittest.mock import patch
@@ -19,8 +22,10 @@ from unittest.mock import patch
 from tests.benchmarks.measures import Row
 from tests.unit.bridge.sender_support import BotRoom, room
 from wx2mqtt import clock
-from wx2mqtt.bridge.account_settings import ReplyWindowRules
+from wx2mqtt.bridge.account_settings import ReminderRules, ReplyWindowRules
 from wx2mqtt.bridge.commands import attempts, expiry, hold, own_texts, queues, results
+from wx2mqtt.bridge.commands.own_texts import OwnText, own_text
+from wx2mqtt.bridge.reminder import reminder_time
 from wx2mqtt.model import Status
 from wx2mqtt.store.records import NewCommand
 
@@ -29,6 +34,9 @@ DAYS = 30
 ALARMS_A_DAY = 100
 ALARM_CHARACTERS = 80
 DAY_SECONDS = 86_400
+HOUR_SECONDS = 3_600
+ANSWERED_SHARE = 0.7
+REMINDERS = ReminderRules(before_seconds=2 * HOUR_SECONDS, quiet_minutes=(22 * 60, 7 * 60))
 
 _CLOCKED: tuple[ModuleType, ...] = (attempts, expiry, hold, own_texts, queues, results)
 
@@ -77,44 +85,99 @@ class Month:
 async def alarms(folder: Path) -> list[Row]:
     """See the module."""
     rows = []
-    for days, who in ((1, "once a day"), (3, "every three days")):
+    runs = (
+        (1, "once a day", (("one by one", False, False), ("bundled", True, False))),
+        (
+            3,
+            "every three days",
+            (("one by one", False, False), ("bundled", True, False), ("bundled, with reminders", True, True)),
+        ),
+    )
+    for days, who, ways in runs:
         month = Month.drawn(days)
-        for is_bundled in (False, True):
-            store = folder / f"{days}-{is_bundled}"
+        for how, is_bundled, is_reminded in ways:
+            store = folder / f"{days}-{is_bundled}-{is_reminded}"
             store.mkdir()
-            arrived, delays = await _outcome_of(store, month, is_bundled=is_bundled)
-            how = "bundled" if is_bundled else "one by one"
-            share = f"{arrived:,} of {len(month.alarms):,}"
+            rules = ReplyWindowRules(
+                bundle=is_bundled, reminder=REMINDERS if is_reminded else ReminderRules()
+            )
+            outcome = await _outcome_of(store, month, rules)
+            share = f"{len(outcome.delays):,} of {len(month.alarms):,}"
             rows.append(Row(f"{ALARMS_A_DAY} alarms a day, {who}, {how}: arrived", share, ""))
-            rows.append(Row("  hours until then, median", f"{statistics.median(delays) / 3600:.1f}", ""))
+            hours = f"{statistics.median(outcome.delays) / HOUR_SECONDS:.1f}"
+            rows.append(Row("  hours until then, median", hours, ""))
+            if is_reminded:
+                answers = f"{outcome.reminded} ({outcome.answered})"
+                rows.append(Row("  reminders (answered)", answers, ""))
     return rows
 
 
-async def _outcome_of(folder: Path, month: Month, *, is_bundled: bool) -> tuple[int, list[float]]:
-    """Returns how many alarms of a month arrived, and after how many seconds each."""
+@dataclass
+class Outcome:
+    """The seconds after which each alarm arrived, and how many reminders were sent and answered."""
+
+    delays: list[float]
+    reminded: int = 0
+    answered: int = 0
+
+
+async def _outcome_of(folder: Path, month: Month, rules: ReplyWindowRules) -> Outcome:
+    """Returns what became of the alarms of a month."""
     turned = TurnedClock()
-    events: Mapping[float, int] = {
-        **{at: number for number, at in enumerate(month.alarms, 1)},
-        **dict.fromkeys(month.writes, 0),
-    }
+    begins = timezone(
+        -timedelta(milliseconds=turned.now_ms() % (DAY_SECONDS * 1000))
+    )  # a month from midnight on
+    outcome = Outcome(delays=[])
+    events = [*((at, "alarm") for at in month.alarms), *((at, "write") for at in month.writes)]
+    heapq.heapify(events)
+    dice = random.Random(SEED)
     async with room(folder, "wife") as made:
         here = BotRoom(made)
-        here.reply_window = ReplyWindowRules(bundle=is_bundled)
+        here.reply_window = rules
         with turned.installed():
             async with here.running():
-                for at, number in sorted(events.items()):
+                number = 0
+                while events:
+                    at, event = heapq.heappop(events)
                     turned.ahead = at
                     here.now = turned.now_ms()
-                    if number:
-                        await here.accept(_alarm(here, number, turned.now_ms()))
-                    else:
-                        here.writes()
+                    match event:
+                        case "alarm":
+                            number += 1
+                            await here.accept(_alarm(here, number, here.now))
+                        case "remind":
+                            if await _remind(here, rules.reminder, begins):
+                                outcome.reminded += 1
+                                if dice.random() < ANSWERED_SHARE:
+                                    outcome.answered += 1
+                                    heapq.heappush(events, (at + dice.uniform(0, HOUR_SECONDS), "write"))
+                        case _:
+                            here.writes()
+                            if (due := _next_reminder(here, rules.reminder, begins)) is not None:
+                                heapq.heappush(events, (at + (due - here.now) / 1000, "remind"))
                     here.sender.recheck()
                     while _is_busy(here, turned):  # noqa: ASYNC110 - there is no event for it
                         await asyncio.sleep(0)
         commands = await here.journal.list_commands(limit=2 * len(month.alarms))
     sent = [row for row in commands if row.replies and row.result and row.result.status is Status.SENT]
-    return len(sent), [(row.result.time - row.accepted) / 1000 for row in sent if row.result]
+    outcome.delays = [(row.result.time - row.accepted) / 1000 for row in sent if row.result]
+    return outcome
+
+
+def _next_reminder(here: BotRoom, rules: ReminderRules, zone: timezone) -> int | None:
+    window = here.chat.reply_window(here.now)
+    return None if window.until is None else reminder_time(window.until, here.now, rules, zone)
+
+
+async def _remind(here: BotRoom, rules: ReminderRules, zone: timezone) -> bool:
+    """Sends the reminder that is due, unless the window is shut or the person has written since."""
+    due = _next_reminder(here, rules, zone)
+    if due is None or due > here.now or not here.chat.is_open(here.now):
+        return False
+    person = here.phone.identity.by_level("wife")
+    assert person is not None
+    await here.accept(own_text(OwnText.REMINDER, "wife", person.id, "Write anything.", ttl=HOUR_SECONDS))
+    return True
 
 
 def _alarm(here: BotRoom, number: int, now: int) -> NewCommand:

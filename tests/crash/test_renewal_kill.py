@@ -26,6 +26,7 @@ async def offer(home: ILinkHome, lives: Lives, point: str = "") -> None:
     since = home.ear.count
     await home.ask("login", {"renew": True})
     await offered(home, since)
+    await home.bot.bot_sent(2)
 
 
 @pytest.mark.parametrize("point", ["before:record", "after:record"])
