@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.paper_link import PaperLink
 from tests.unit.bridge.contexts import PaperWatchdog, context, settings, shared
 from tests.unit.bridge.talk import PaperGateway
-from wx2mqtt.bridge.account import Account
+from wx2mqtt.bridge.account import Account, AccountFailed
 from wx2mqtt.bridge.account_settings import FallbackRules, ReceiveFilter, SendRules
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.i18n import Language
@@ -172,3 +173,52 @@ async def test_only_the_end_of_a_connection_counts_as_a_disconnect_and_not_a_fai
     for code in ("unreachable", "lost", "unreachable", "lost"):
         stage.account.on_disconnected(Disconnected(reason="because", retry_in=1.0, code=code))
     assert stage.account.counters.disconnects == 2
+
+
+class BrokenComponent:
+    """A component that fails when it is to."""
+
+    def __init__(self) -> None:
+        self.may_fail = asyncio.Event()
+        self.is_running = asyncio.Event()
+
+    async def run(self) -> None:
+        self.is_running.set()
+        await self.may_fail.wait()
+        raise ValueError("a bug")
+
+
+async def test_an_account_that_fails_stops_itself_and_says_so(stage: Stage, monkeypatch: pytest.MonkeyPatch):
+    broken = BrokenComponent()
+    monkeypatch.setattr(stage.account.components.reporter, "run", broken.run)
+    stage.connect()
+    running = asyncio.create_task(stage.account.run())
+    broken.may_fail.set()
+    with pytest.raises(AccountFailed):
+        await asyncio.wait_for(running, MAX_WAIT_SECONDS)
+    assert stage.last("wx/login/state")["state"] == "stopped"
+    assert stage.account.counters.failed
+
+
+async def test_a_failure_during_a_stop_leaves_the_stop_to_the_process(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+):
+    """The end of `run` would cancel the tasks whose work the stop still waits for."""
+    broken, may_end = BrokenComponent(), asyncio.Event()
+    monkeypatch.setattr(stage.account.components.reporter, "run", broken.run)
+    monkeypatch.setattr(stage.account.components.sender, "drain", lambda _: may_end.wait())
+    stage.connect()
+    running = asyncio.create_task(stage.account.run())
+    await asyncio.wait_for(broken.is_running.wait(), MAX_WAIT_SECONDS)
+    stopping = asyncio.create_task(stage.account.stop())
+    await asyncio.sleep(0)
+    stage.account.connect_attempted.clear()
+    broken.may_fail.set()
+    await asyncio.wait_for(stage.account.connect_attempted.wait(), MAX_WAIT_SECONDS)
+    may_end.set()
+    await asyncio.wait_for(stopping, MAX_WAIT_SECONDS)
+    assert not running.done()
+    assert stage.last("wx/login/state")["state"] == "stopped"
+    running.cancel()
+    await asyncio.wait({running})
+    assert running.cancelled()
