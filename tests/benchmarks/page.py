@@ -17,7 +17,7 @@ from tests.support.home import Home
 
 OFTEN = 100
 VIEWERS = 5
-MEASURED_SECONDS = 20.0  # of each of four states; the figures are those of a minute
+MEASURED_SECONDS = 10.0  # of each of four states; the figures are those of a minute
 
 
 async def page(folder: Path) -> list[Row]:
