@@ -139,18 +139,18 @@ def _key_row(path: tuple[str, ...], key: ConfigKey, language: Language) -> tuple
     return f"`{dotted}`", f"`{default_text(key)}`" if has_default else "", said(key.description, language)
 
 
-def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+def leaf_commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
     inner = getattr(command, "commands", {})
     if not inner:
         yield name, command
     for key, one in inner.items():
-        yield from _commands(one, f"{name} {key}")
+        yield from leaf_commands(one, f"{name} {key}")
 
 
 def command_line(language: Language) -> str:
     """Returns a section for each command: what it does, and its options."""
     parts = []
-    for name, command in _commands(typer.main.get_command(app), "wx2mqtt"):
+    for name, command in leaf_commands(typer.main.get_command(app), "wx2mqtt"):
         rows = [
             (_option(parameter), said(getattr(parameter, "help", "") or "", language))
             for parameter in command.params

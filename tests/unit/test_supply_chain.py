@@ -135,7 +135,7 @@ def test_two_builds_of_one_commit_are_equal_byte_for_byte(tmp_path):
     digests = []
     for folder, mask, zone in (("a", 0o022, "UTC"), ("longer/b", 0o077, "Asia/Shanghai")):
         checkout = tmp_path / folder
-        for name in ("wx2mqtt", "pyproject.toml", "README.md", "LICENSE", ".gitignore"):
+        for name in ("wx2mqtt", "pyproject.toml", "README.md", "LICENSE", ".gitignore", "deploy/man"):
             source, target = ROOT / name, checkout / name
             target.parent.mkdir(parents=True, exist_ok=True)
             if source.is_dir():

@@ -28,7 +28,6 @@ log = structlog.get_logger(__name__)
 app = typer.Typer(
     help="A bridge between a personal WeChat account and MQTT.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
