@@ -63,7 +63,7 @@ def lock_installs() -> Iterator[tuple[str, str]]:
 def project_installs() -> Iterator[tuple[str, str]]:
     """Yields file and command for every installation of the project itself that somebody is told to do."""
     places = [
-        ROOT / "README.md",
+        *sorted(ROOT.glob("README*.md")),
         *sorted((ROOT / "docs").rglob("*.md")),
         *sorted((ROOT / "deploy").rglob("*.md")),
         *sorted((ROOT / "deploy/systemd").iterdir()),
@@ -76,7 +76,13 @@ def project_installs() -> Iterator[tuple[str, str]]:
 
 def test_whoever_installs_the_project_gets_what_is_locked_and_nothing_else():
     commands = list(project_installs())
-    assert {name for name, _ in commands} >= {"README.md", "pip.md", "wx2mqtt.service", "wx2mqtt@.service"}
+    assert {name for name, _ in commands} >= {
+        "README.md",
+        "README.zh.md",
+        "pip.md",
+        "wx2mqtt.service",
+        "wx2mqtt@.service",
+    }
     assert [(name, c) for name, c in commands if {"--no-deps", "--no-build-isolation"} - set(c.split())] == []
     from_locks = {
         name
@@ -85,6 +91,7 @@ def test_whoever_installs_the_project_gets_what_is_locked_and_nothing_else():
     }
     assert {f"deploy/systemd/{name}" for name in ("wx2mqtt.service", "wx2mqtt@.service")} | {
         "README.md",
+        "README.zh.md",
         "docs/en/install/pip.md",
     } <= from_locks
 
