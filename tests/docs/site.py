@@ -1,7 +1,7 @@
 """Builds the site of the documentation, a folder for each language, and checks its anchors: `make site`.
 
 The pages link to files of the repository, which are not part of the site: such a link becomes the path of the file,
-and a picture is copied.
+and a picture is copied. A link to a page in the other language leads to the site beside.
 """
 
 from __future__ import annotations
@@ -51,12 +51,20 @@ def prepared(text: str, page: Path, docs: Path, copied: set[Path]) -> str:
         copied.add(goal)
         return "../" * (len(page.relative_to(docs).parts) - 1) + f"pictures/{goal.name}"
 
+    def other_language(goal: Path, target: str) -> str:
+        """Returns the link to a page of the site in the other language, which stands beside this one."""
+        built = goal.relative_to(ROOT / "docs").with_suffix(".html")
+        built = built.with_name("index.html") if built.name == "README.html" else built
+        return "../" * len(page.relative_to(docs).parts) + f"{built}{''.join(target.partition('#')[1:])}"
+
     def link(match: re.Match[str]) -> str:
         goal = path_of(match[3])
         if goal is None:
             return match[0]
         if match[1] and goal.suffix in PICTURES:
             return f"![{match[2]}]({picture(goal)})"
+        if goal.is_relative_to(ROOT / "docs"):
+            return f"[{match[2]}]({other_language(goal, match[3])})"
         return f"{match[2]} (`{goal.relative_to(ROOT)}`)"
 
     def source(match: re.Match[str]) -> str:
@@ -64,6 +72,13 @@ def prepared(text: str, page: Path, docs: Path, copied: set[Path]) -> str:
         return match[0] if goal is None else f"{match[1]}{picture(goal)}{match[3]}"
 
     return _SOURCE.sub(source, _LINK.sub(link, text))
+
+
+def with_pages_of(docs: Path, settings: str) -> str:
+    """Returns the settings without the entries of the navigation that have no page in this language."""
+    lines = settings.splitlines(keepends=True)
+    entries = ((line, re.fullmatch(r" +- (\S+\.md)\n", line)) for line in lines)
+    return "".join(line for line, entry in entries if not entry or (docs / entry[1]).exists())
 
 
 def prepare(language: str) -> Path:
@@ -78,6 +93,7 @@ def prepare(language: str) -> Path:
         (pages / "pictures").mkdir(exist_ok=True)
         shutil.copy(picture, pages / "pictures")
     settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    settings = with_pages_of(docs, settings)
     settings = settings.replace("docs_dir: docs/en", f"docs_dir: {language}")
     settings = settings.replace("site_dir: site/en", f"site_dir: site/{language}")
     settings = settings.replace("language: en", f"language: {language}")
@@ -131,17 +147,15 @@ def search_language(site: Path) -> str:
 
 def main() -> None:
     for language in LANGUAGES:
-        if not (ROOT / "docs" / language).is_dir():
-            continue
         command = [str(GENERATOR), "build", "--strict", "--config-file", str(prepare(language))]
         subprocess.run(command, check=True)
         shutil.rmtree(SITE / language, ignore_errors=True)
         shutil.copytree(WORK / "site" / language, SITE / language)
         if search_language(SITE / language) != language:
             sys.exit(f"the search of site/{language} is in another language")
-        broken = list(broken_anchors(SITE / language))
-        if broken:
-            sys.exit("links that lead nowhere:\n" + "\n".join(broken))
+    broken = list(broken_anchors(SITE))
+    if broken:
+        sys.exit("links that lead nowhere:\n" + "\n".join(broken))
 
 
 if __name__ == "__main__":

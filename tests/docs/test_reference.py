@@ -26,7 +26,7 @@ from wx2mqtt.web.media import STATUS_BY_STATE
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs" / "en"
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+PAGES = [*sorted(ROOT.glob("README*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 COMMANDS = getattr(typer.main.get_command(app), "commands", {})
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.markdown import ROOT
-from tests.docs.site import SECTIONS, broken_anchors, prepared, search_language
+from tests.docs.site import SECTIONS, broken_anchors, prepared, search_language, with_pages_of
 
 DOCS = ROOT / "docs" / "en"
 
@@ -20,6 +20,8 @@ DOCS = ROOT / "docs" / "en"
         ("[login](../reference/login.md)", "[login](../reference/login.md)"),
         ("[web](https://example.org/)", "[web](https://example.org/)"),
         ("[rights](../../../deploy/mosquitto/README.md#who)", "rights (`deploy/mosquitto/README.md`)"),
+        ("[中文](../../zh/README.md)", "[中文](../../zh/index.html)"),
+        ("[zh](../../zh/limits.md#文件)", "[zh](../../zh/limits.html#文件)"),
         ("![phone](../../../deploy/phone.png)", "![phone](../pictures/phone.png)"),
         ('<img src="../../../deploy/phone.png" width="1">', '<img src="../pictures/phone.png" width="1">'),
     ],
@@ -30,10 +32,11 @@ def test_a_link_out_of_the_pages_becomes_a_path_and_a_picture_is_copied(text, ex
     assert {path.name for path in copied} == set(re.findall(r"pictures/([\w.]+)", expected))
 
 
-def test_every_picture_of_the_pages_exists():
-    for page in DOCS.rglob("*.md"):
+@pytest.mark.parametrize("docs", [DOCS, DOCS.with_name("zh")], ids=lambda docs: docs.name)
+def test_every_picture_of_the_pages_exists(docs):
+    for page in docs.rglob("*.md"):
         copied: set[Path] = set()
-        prepared(page.read_text(encoding="utf-8"), page, DOCS, copied)
+        prepared(page.read_text(encoding="utf-8"), page, docs, copied)
         assert [path for path in copied if not path.exists()] == []
 
 
@@ -67,3 +70,9 @@ def test_the_settings_of_the_site_have_the_lines_that_a_language_replaces():
     settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for line in ("docs_dir: docs/en", "site_dir: site/en", "language: en"):
         assert settings.count(line) == 1
+
+
+def test_the_navigation_of_a_language_names_only_its_pages(tmp_path):
+    (tmp_path / "faq.md").write_text("# FAQ\n")
+    settings = "nav:\n  - Start:\n      - setup.md\n      - faq.md\nplugins:\n  - search\n"
+    assert with_pages_of(tmp_path, settings) == settings.replace("      - setup.md\n", "")
