@@ -7,8 +7,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from markdown_it import MarkdownIt
 
-from tests.docs.markdown import ROOT, anchor, anchors, blocks, links, pages
+from tests.docs.markdown import ROOT, anchor, anchors, blocks, links, pages, prose
 from tests.docs.tables import TABLE, TABLES, page_with_tables, said
 from tests.docs.tables import pages as pages_with_tables
 from wx2mqtt.i18n.codes import CODE_HELP
@@ -74,6 +75,8 @@ IN_TRANSLATION = {
 }
 """Pages whose Chinese ones are being written: a link may lead to one that is not there yet."""
 
+# A Chinese character beside a sign of the Latin script; tables from the code are checked with their sentences.
+HALF_WIDTH = re.compile(r"[\u4e00-\u9fff][,;:?!()]|[,;:?!()][\u4e00-\u9fff]")
 MAX_README_LINES = 150
 MAX_README_CHARACTERS = 140
 
@@ -183,6 +186,40 @@ def test_the_two_languages_of_a_start_page_link_to_each_other():
 def test_a_chinese_page_has_the_headings_commands_and_tables_of_the_english_one(pair):
     english, chinese = (form(path) for path in pair)
     assert chinese == english
+
+
+@pytest.mark.parametrize(
+    "path", [path for _, path in pairs() if ROOT / "deploy" not in path.parents], ids=name_of
+)
+def test_a_chinese_page_has_full_width_signs(path):
+    assert half_width_signs(TABLE.sub("", prose(path))) == []
+
+
+def half_width_signs(text: str) -> list[str]:
+    """Returns the lines in which a half-width sign stands beside Chinese, but for comments and targets of links."""
+    shown = re.sub(r"<!-- .*? -->", "", re.sub(r"\]\([^)]*\)", "]", text))
+    return [line for line in shown.splitlines() if HALF_WIDTH.search(line)]
+
+
+def test_a_half_width_sign_is_found():
+    assert half_width_signs("好,的\n好，的\n[好](a.md)\n用 pip,git\n(好)") == ["好,的", "(好)"]
+
+
+@pytest.mark.parametrize("path", pages(), ids=name_of)
+def test_bold_text_is_shown_bold(path):
+    assert bold_marks_shown(path.read_text(encoding="utf-8")) == []
+
+
+def bold_marks_shown(text: str) -> list[str]:
+    """Returns the lines that show `**`: beside a Chinese character, a sign inside of the bold text keeps it from working."""
+    page = MarkdownIt().enable("table").render(text)
+    page = re.sub(r"<(code|pre)[^>]*>.*?</\1>", "", page, flags=re.DOTALL)
+    return [line for line in page.splitlines() if "**" in line]
+
+
+def test_bold_text_that_does_not_work_is_found():
+    assert bold_marks_shown("**好。** 好\n\n`**`") == []
+    assert bold_marks_shown("**好。**好") == ["<p>**好。**好</p>"]
 
 
 def form(path: Path) -> dict[str, object]:
