@@ -222,6 +222,15 @@ def test_bold_text_that_does_not_work_is_found():
     assert bold_marks_shown("**好。**好") == ["<p>**好。**好</p>"]
 
 
+@pytest.mark.parametrize("pair", pairs(), ids=lambda pair: name_of(pair[1]))
+def test_a_chinese_page_leads_to_chinese_pages(pair):
+    """Only the switch of the language leads to an English page that has a Chinese one."""
+    english = {path for path, _ in pairs()}
+    own, chinese = pair
+    goals = {(chinese.parent / unquote(target).partition("#")[0]).resolve() for target in links(chinese)}
+    assert goals & english <= {own}
+
+
 def form(path: Path) -> dict[str, object]:
     """Returns what both languages of a page must have in common."""
     text = path.read_text(encoding="utf-8")
