@@ -1,46 +1,67 @@
-"""Writes the table of limits from the code into docs/en/limits.md: `python -m tests.limits_table [--write]`."""
+"""Writes the table of limits from the code into limits.md of both languages: `python -m tests.limits_table [--write]`."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from wx2mqtt.diagnostics.limit_table import LIMITS, Limit
+from wx2mqtt.i18n import Language, translation
+from wx2mqtt.i18n.limits import LIMIT_TEXTS
 
-PAGE = Path(__file__).parents[1] / "docs" / "en" / "limits.md"
+DOCS = Path(__file__).parents[1] / "docs"
+PAGES: Mapping[Language, Path] = {"en": DOCS / "en" / "limits.md", "zh": DOCS / "zh" / "limits.md"}
+HEADS: Mapping[Language, str] = {
+    "en": "| what is bounded | at most | beyond |\n",
+    "zh": "| 限制的内容 | 上限 | 超过时 |\n",
+}
 BEGIN = "<!-- table: made by `python -m tests.limits_table --write`, a test compares -->\n"
 END = "<!-- end of table -->\n"
 
 _POWERS = {1 << 30: "GiB", 1 << 20: "MiB", 1 << 10: "KiB"}
 
 
-def shown(limit: Limit) -> str:
+def said(english: str, language: Language) -> str:
+    """Returns a text of the table in a language. Raises `KeyError` where the Chinese one is missing."""
+    if not english:
+        return ""
+    if english not in LIMIT_TEXTS:
+        raise KeyError(f"wx2mqtt/i18n/limits.py has no Chinese for {english!r}")
+    return translation((english, LIMIT_TEXTS[english]), language)
+
+
+def shown(limit: Limit, language: Language) -> str:
     """The value as people read it: whole powers of two of bytes with their unit, else digits in groups."""
     if limit.unit == "bytes":
         for power, unit in _POWERS.items():
             if limit.value >= power and limit.value % power == 0:
                 return f"{limit.value // power:g} {unit}"
     number = f"{limit.value:,}" if isinstance(limit.value, int) else f"{limit.value:g}"
-    return f"{number} {limit.unit}".strip()
+    return f"{number} {said(limit.unit, language)}".strip()
 
 
-def table() -> str:
-    rows = [f"| {limit.bounded} | {shown(limit)} | {limit.beyond} |\n" for limit in LIMITS]
-    return "".join(["| what is bounded | at most | beyond |\n", "|---|---|---|\n", *rows])
+def table(language: Language) -> str:
+    rows = [
+        f"| {said(limit.bounded, language)} | {shown(limit, language)} | {said(limit.beyond, language)} |\n"
+        for limit in LIMITS
+    ]
+    return "".join([HEADS[language], "|---|---|---|\n", *rows])
 
 
-def page_with_table(page: str) -> str:
+def page_with_table(page: str, language: Language) -> str:
     """The page with today's table between its markers. Raises `ValueError` where a marker is missing."""
     head, rest = page.split(BEGIN)
     _, tail = rest.split(END)
-    return f"{head}{BEGIN}{table()}{END}{tail}"
+    return f"{head}{BEGIN}{table(language)}{END}{tail}"
 
 
 def main() -> None:
-    if "--write" in sys.argv[1:]:
-        PAGE.write_text(page_with_table(PAGE.read_text()))
-    else:
-        print(table())  # noqa: T201
+    for language, path in PAGES.items():
+        if "--write" in sys.argv[1:]:
+            path.write_text(page_with_table(path.read_text(encoding="utf-8"), language), encoding="utf-8")
+        else:
+            print(table(language))  # noqa: T201
 
 
 if __name__ == "__main__":

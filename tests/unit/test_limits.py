@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.limits_table import PAGE, page_with_table
+from tests.limits_table import PAGES, page_with_table
 from tests.unit.bridge.contexts import PaperQuota, shared
 from tests.unit.bridge.outgoing import running
 from tests.unit.traffic_limits import TRAFFIC_DRIVERS
@@ -27,6 +27,7 @@ from wx2mqtt.bridge.requests.history import HistoryRequest
 from wx2mqtt.diagnostics.limit_table import LIMITS, Limit
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.i18n.bridge import rejection_text
+from wx2mqtt.i18n.limits import LIMIT_TEXTS
 from wx2mqtt.limits import (
     BACKUP_HEAD_JSON,
     COMMAND_JSON,
@@ -430,5 +431,12 @@ def test_a_command_takes_a_file_of_27_mb_in_data_and_none_of_29() -> None:
         assert command_of(text="", kind="file", name="a.bin", data=encoded) is accepted
 
 
-def test_the_page_shows_the_table_of_today() -> None:
-    assert PAGE.read_text() == page_with_table(PAGE.read_text()), "run: python -m tests.limits_table --write"
+@pytest.mark.parametrize("language", PAGES)
+def test_the_page_shows_the_table_of_today(language) -> None:
+    page = PAGES[language].read_text(encoding="utf-8")
+    assert page == page_with_table(page, language), "run: python -m tests.limits_table --write"
+
+
+def test_the_chinese_texts_of_limits_are_those_of_the_table() -> None:
+    texts = {text for limit in LIMITS for text in (limit.bounded, limit.unit, limit.beyond)}
+    assert set(LIMIT_TEXTS) == texts - {""}

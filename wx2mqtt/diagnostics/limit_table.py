@@ -1,7 +1,8 @@
 """All limits of what is parsed, kept in memory, sent and stored, and what happens beyond.
 
-docs/en/limits.md shows the table. Each row has a test that drives it to its limit and one beyond, and each
-constant `MAX_…` of the program is in a row or exempted with a reason (tests/unit/test_limit_constants.py).
+limits.md of docs/en and docs/zh shows the table. Each row has a test that drives it to its limit and one
+beyond, and each constant `MAX_…` of the program is in a row or exempted with a reason
+(tests/unit/test_limit_constants.py).
 """
 
 from __future__ import annotations
