@@ -51,7 +51,7 @@ def test_both_languages_say_what_is_wrong_and_what_to_do(name):
         assert not re.search("[\u4e00-\u9fff]", text)
     for text in chinese:
         assert re.search("[\u4e00-\u9fff]", text)
-        assert text.endswith(("。", "?"))
+        assert text.endswith(("。", "？"))
 
 
 def test_a_problem_of_later_stands_for_itself():
