@@ -262,14 +262,5 @@ REFERENCE_TEXTS: Mapping[str, str] = {
     "Requests to WeChat by how they ended: an HTTP status, or a word": "对微信的请求，按结果：HTTP 状态码或一个词",
     "How long requests to WeChat took; synccheck and login wait for news": "对微信的请求耗时；synccheck 和 login 会等待新消息",
     # renewal and reminders of iLink
-    "iLink: one text before the window closes, so that alarms can still be sent": "iLink：回复窗口关闭前发一条文字，使警报仍能发出",
-    "how long before, such as 2h; null: never": "提前多久，如 2h；null：从不提醒",
-    "local time without reminders; one that is due then comes before; null: none": "不提醒的时段（本地时间）；若提醒落在其中，则提前发出；null：无",
-    "the text of the reminder; null: the usual one": "提醒的文字；null：默认文字",
-    "iLink: a code for the next login in the chat, before this one ends": "iLink：本次登录结束前，把下次登录的二维码发到聊天里",
-    "the age of a login, such as 25d; null: only on request": "登录多久之后，如 25d；null：仅在请求时",
-    "How old the login is, where it ends after some time (iLink)": "登录已有多久；仅用于会到期的登录（iLink）",
-    "When the login probably ends, in seconds from now (iLink)": "登录大约还有多少秒结束（iLink）",
-    "Reminders of windows that close, since the start": "启动以来发出的回复窗口提醒数",
 }
 """English as it stands in the code, and Chinese."""
