@@ -11,6 +11,7 @@ from wx2mqtt.json_schema import DIALECT, Schema, ref
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.topics import JSON_TYPE, TOPIC_TABLE, Topic
 from wx2mqtt.schemas import messages, requests, status
+from wx2mqtt.schemas.examples import with_examples
 
 EXAMPLE_BASE = "wx"
 BINARY_TYPE = "application/octet-stream"
@@ -70,7 +71,7 @@ def messages_document() -> Schema:
         "title": "wx2mqtt: payloads",
         "description": f"What wx2mqtt {__version__} publishes and takes. Ignore keys that are not here.",
         "anyOf": [ref(name) for name in payload_names()],
-        "$defs": {**all_definitions()},
+        "$defs": {**with_examples(all_definitions())},
     }
 
 

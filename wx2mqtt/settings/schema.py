@@ -442,6 +442,13 @@ def json_schema() -> dict[str, object]:
         "$id": SCHEMA_URL,
         **schema,
         "title": "wx2mqtt configuration",
+        "examples": [
+            {
+                "mqtt": {"url": "mqtt://192.168.1.10:1883", "username": "wx2mqtt"},
+                "accounts": {"home": {"backend": "ilink", "contacts": {"me": {"owner": True}}}},
+                "homeassistant": {"enabled": True, "expose": ["me"]},
+            }
+        ],
     }
 
 

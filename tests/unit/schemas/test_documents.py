@@ -28,6 +28,7 @@ from wx2mqtt.schemas.documents import (
     payload_names,
     topics_document,
 )
+from wx2mqtt.schemas.examples import EXAMPLES
 from wx2mqtt.schemas.messages import EVENT_SCHEMAS
 from wx2mqtt.schemas.requests import LOG_LEVELS, REQUEST_SCHEMAS
 
@@ -145,3 +146,18 @@ def test_no_text_of_a_schema_is_left_empty():
                 yield from descriptions(one)
 
     assert all(descriptions(messages_document()))
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_each_example_is_a_payload_of_its_schema_to_the_last_key(name):
+    document: dict[str, Any] = messages_document()
+    assert document["$defs"][name]["examples"] == EXAMPLES[name]
+    exact: Any = strict({**document, "anyOf": [{"$ref": f"#/$defs/{name}"}]})
+    for example in EXAMPLES[name]:
+        Draft202012Validator(exact).validate(example)
+
+
+def test_what_people_write_and_read_most_has_an_example():
+    """Not `info` and `health`, which are long and are read by programs, nor the answers to requests."""
+    without = {name for name in payload_names() if name not in EXAMPLES}
+    assert {name for name in without if not name.startswith("response_")} == {"info", "health"}

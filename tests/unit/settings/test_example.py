@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -102,3 +103,11 @@ def test_the_json_schema_takes_sections_in_which_nothing_is_left(data):
 )
 def test_the_json_schema_refuses_what_the_bridge_refuses(wrong):
     assert not Draft202012Validator(json_schema()).is_valid(wrong)
+
+
+def test_the_example_in_the_schema_is_a_configuration_that_works(tmp_path):
+    schema: dict[str, Any] = json_schema()
+    for number, example in enumerate(schema["examples"]):
+        Draft202012Validator(schema).validate(example)
+        (file := tmp_path / f"{number}.yaml").write_text(yaml.safe_dump(example))
+        assert load(file, {}, BACKENDS).settings.accounts["home"].backend == "ilink"
