@@ -79,6 +79,6 @@ def test_from_the_demo_to_a_picture_of_the_doorbell_in_wechat(tmp_path: Path, de
             if not lines:  # who rings before Home Assistant has subscribed rings again
                 pub(ring[1], broker)
             lines += http.get("/sim/ilink/sent", params={"after": len(lines), "wait": 2}).json()
-        assert [(one["to"], one["kind"]) for one in lines] == [("me", "text"), ("me", "image")]
-        seen = http.get(f"/sim/media/{lines[1]['msg_id']}").content
+        assert [(one["person"], one["kind"]) for one in lines] == [("me", "text"), ("me", "image")]
+        seen = http.get(f"/sim/ilink/media/{lines[1]['msg_id']}").content
         assert seen == (ROOT / "deploy/phone.png").read_bytes()
