@@ -67,7 +67,8 @@ WHERE account = ? AND status IS NULL AND json_extract(command, '$.urgent') ORDER
 -- start_attempt --
 -- Marks an attempt at the command ?2, or at the bundle that it leads.
 UPDATE command SET open = 1, attempts = attempts + 1
-WHERE account = ?1 AND (id = ?2 OR bundle = ?2) AND status IS NULL;
+WHERE id IN (SELECT ?2 UNION ALL SELECT id FROM command WHERE account = ?1 AND bundle = ?2)
+    AND account = ?1 AND status IS NULL;
 
 -- add_to_bundle --
 -- Makes a command the one at position ?4 of the bundle that ?3 leads.
@@ -84,7 +85,8 @@ UPDATE command SET
     open = 0,
     bundle = CASE WHEN unknown > 0 THEN bundle END,
     bundle_position = CASE WHEN unknown > 0 THEN bundle_position ELSE 0 END
-WHERE account = ?1 AND (id = ?2 OR bundle = ?2) AND status IS NULL;
+WHERE id IN (SELECT ?2 UNION ALL SELECT id FROM command WHERE account = ?1 AND bundle = ?2)
+    AND account = ?1 AND status IS NULL;
 
 -- remove_heading --
 -- Removes the bridge's own heading ?2, whose bundle was given up.
@@ -92,7 +94,8 @@ DELETE FROM command WHERE account = ?1 AND id = ?2 AND bundle IS NULL AND status
 
 -- mark_uncertain --
 UPDATE command SET open = 0, unknown = unknown + 1, duplicate_possible = 1
-WHERE account = ?1 AND (id = ?2 OR bundle = ?2) AND status IS NULL;
+WHERE id IN (SELECT ?2 UNION ALL SELECT id FROM command WHERE account = ?1 AND bundle = ?2)
+    AND account = ?1 AND status IS NULL;
 
 -- hold --
 -- Holds a command until it can be sent, at most until ?4.
