@@ -57,7 +57,7 @@ async def _contacts(folder: Path) -> list[Row]:
             again[count] = await _messages(here, ear, ["friend1"] * FIRST_MESSAGES)
     return [
         _per_item("cold start and login, CPU by contacts", start, "s"),
-        _per_item("resident, by contacts", memory, "MB"),
+        _per_item("resident right after the login, by contacts", memory, "MB"),
         _flat("the first message of somebody, CPU, by contacts", first, "ms"),
         _flat("a message, CPU, by contacts", again, "ms"),
     ]
