@@ -207,7 +207,8 @@ def demo(
     broker: DemoBrokerOption = None,
 ) -> None:
     """Try everything on this machine without an account: simulated WeChat, broker and bridge."""
-    from wx2mqtt.demo.environment import DemoOptions, broker_login, run_demo  # noqa: PLC0415
+    from wx2mqtt.demo.environment import DemoOptions, run_demo  # noqa: PLC0415
+    from wx2mqtt.demo.shared_broker import broker_login  # noqa: PLC0415
 
     if broker is not None and (once or mqtt_port is not None):
         raise typer.BadParameter("--broker goes with neither --once nor --mqtt-port")

@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -21,13 +21,12 @@ from wx2mqtt.app.application import Application, RunEnvironment, open_applicatio
 from wx2mqtt.app.settings_mapping import mqtt_options
 from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.demo.script import play_script
-from wx2mqtt.demo.shared_broker import clear_demo, refuse_second_bridge
+from wx2mqtt.demo.shared_broker import BrokerLogin, clear_demo, refuse_second_bridge
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.mqtt.discovery import config_topic
 from wx2mqtt.mqtt.embedded import EmbeddedBroker, PortInUse, available_port
 from wx2mqtt.mqtt.options import DEFAULT_PORTS
 from wx2mqtt.mqtt.topics import Topics
-from wx2mqtt.settings.addresses import EMBEDDED, validate_broker_url
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import Account, HomeAssistant, Media, Mqtt, Pin, Send, Settings, Storage, Web
 from wx2mqtt.simulator.server import Simulator
@@ -53,31 +52,6 @@ DEMO_PINS: dict[DemoBackend, dict[str, Pin]] = {
 DEMO_ACCOUNT = "home"
 DEMO_BASE = "wx"
 DEMO_CLIENT_ID = "wx2mqtt-demo"  # at a broker that others use, too
-
-
-@frozen
-class BrokerLogin:
-    """A broker that runs already, with user name and password if it asks for them."""
-
-    url: str
-    username: str | None = None
-    password: str | None = None
-
-
-def broker_login(url: str) -> BrokerLogin:
-    """Splits `mqtt://name:password@host:1883`. Raises ValueError with a sentence."""
-    parts = urlsplit(url)
-    if parts.scheme == "unix":
-        return BrokerLogin(url=validate_broker_url(url))
-    address = validate_broker_url(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
-    if address == EMBEDDED:
-        raise ValueError("without --broker the demo has an embedded broker")
-    name, password = parts.username, parts.password
-    return BrokerLogin(
-        url=address,
-        username=None if name is None else unquote(name),
-        password=None if password is None else unquote(password),
-    )
 
 
 @frozen

@@ -9,16 +9,44 @@ import asyncio
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from urllib.parse import unquote, urlsplit
 
 from wx2mqtt.errors import NotConnected, Wx2MqttError
 from wx2mqtt.mqtt.broker import Connected, Delivery, Disconnected, Subscription
 from wx2mqtt.mqtt.cleanup import FATAL_REASONS, clear_client
 from wx2mqtt.mqtt.client import MqttClient
 from wx2mqtt.mqtt.options import MqttOptions
+from wx2mqtt.settings.addresses import EMBEDDED, validate_broker_url
+from wx2mqtt.values import frozen
 
 CONNECT_SECONDS = 10.0
 STATE_SECONDS = 1.0
 """Time in which the broker sends a retained message after the subscription."""
+
+
+@frozen
+class BrokerLogin:
+    """A broker that runs already, with user name and password if it asks for them."""
+
+    url: str
+    username: str | None = None
+    password: str | None = None
+
+
+def broker_login(url: str) -> BrokerLogin:
+    """Splits `mqtt://name:password@host:1883`. Raises ValueError with a sentence."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return BrokerLogin(url=validate_broker_url(url))
+    address = validate_broker_url(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
+    if address == EMBEDDED:
+        raise ValueError("without --broker the demo has an embedded broker")
+    name, password = parts.username, parts.password
+    return BrokerLogin(
+        url=address,
+        username=None if name is None else unquote(name),
+        password=None if password is None else unquote(password),
+    )
 
 
 class BridgeStateReader:
