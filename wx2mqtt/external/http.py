@@ -103,9 +103,12 @@ class UrlParts:
     def join(self, location: str) -> UrlParts:
         """Returns the target of a redirect, without user name and password. Raises InvalidUrl."""
         try:
-            return UrlParts.parse(str(self.url.join(location).copy_with(username=None, password=None)))
+            target = UrlParts.parse(str(self.url.join(location).copy_with(username=None, password=None)))
         except (httpx.InvalidURL, ValueError):
             raise InvalidUrl from None
+        if target.url.userinfo:  # a path became the host: `http:////user@host/` has none before it is text
+            raise InvalidUrl
+        return target
 
     @property
     def host(self) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.external.http import is_public, same_host
+from wx2mqtt.external.http import InvalidUrl, UrlParts, is_public, same_host
 
 PUBLIC = ("1.1.1.1", "8.8.8.8", "93.184.216.34", "172.32.0.1", "100.128.0.1", "223.255.255.254")
 NOT_PUBLIC = (
@@ -99,3 +99,9 @@ def test_a_host_is_the_same_however_it_is_written(one, other):
 )
 def test_another_host_is_another(one, other):
     assert not same_host(one, other)
+
+
+@pytest.mark.parametrize("location", ["http://////u@[", "http://////user:pw@evil.example/"])
+def test_a_redirect_whose_path_would_become_a_host_with_a_password_is_no_url(location: str) -> None:
+    with pytest.raises(InvalidUrl):
+        UrlParts.parse("https://example.org/a").join(location)
