@@ -62,5 +62,6 @@ async def test_a_large_account_is_known_whole(home: Home):
 
     for one in home.ear.heard:
         assert not USER_NAME.search(one.payload), one.topic
+    await home.hear(home.bridge.stop)  # which writes the copy; a running bridge does so once a minute
     stored = (home.bridge.store / "people.json").read_bytes()
     assert json.loads(stored)["schema"] == 1

@@ -98,6 +98,7 @@ class Journal(
         last_result_codes       the result codes of the commands that were sent last
         is_sent_message         whether a WeChat id belongs to a command
         sent_message_target     the recipient and time of an own message
+        last_command_for        when a person was last written to
 
     requests: requests that change something at WeChat
         start_request           mark an attempt, or return what a redelivery must know
