@@ -177,7 +177,7 @@ async def test_each_of_them_is_loaded(scene: Scene) -> None:
         for path in BLUEPRINTS.glob("*.yaml")
     }
     assert loaded == names
-    assert len(names) == 5
+    assert len(names) == 6
     assert complaints(scene) == []
 
 

@@ -129,6 +129,7 @@ _VALUES = (
     b"wx/base",
     b"wife",
     b"answers/+/#",
+    b"22:00-07:00",
 )
 
 
@@ -154,10 +155,16 @@ def _run_values(data: bytes) -> None:
         addresses.validate_listen_address,
         addresses.split_listen_address,
         addresses.validate_url_path,
+        addresses.validate_address,
+        formats.validate_quiet_hours,
     ):
         with suppress(ValueError):
             parse(text)
     addresses.is_loopback(text)
+    with suppress(ValueError):
+        assert all(
+            0 <= minute < 24 * 60 for minute in formats.quiet_minutes(formats.validate_quiet_hours(text))
+        )
     if not formats.account_fault(text):
         assert len(text) <= 32
 
@@ -215,6 +222,8 @@ TARGETS = (
                     "printable",
                     "parse_size",
                     "parse_duration",
+                    "validate_quiet_hours",
+                    "quiet_minutes",
                 )
             ),
             *(
@@ -222,6 +231,7 @@ TARGETS = (
                 for name in (
                     *("validate_broker_url", "validate_base_url", "validate_host_name", "validate_network"),
                     *("validate_listen_address", "split_listen_address", "is_loopback", "validate_url_path"),
+                    "validate_address",
                 )
             ),
         ),

@@ -43,6 +43,7 @@ def _run_headers(data: bytes) -> None:
     headers = dict(zip(_NAMES, lines, strict=False))
     for peer in ("10.1.2.3", "203.0.113.1", lines[0]):
         client = request.client_info(peer, headers, _OPTIONS)
+        assert request.has_ingress_path(headers) in {True, False}
         assert not client.address or hosts.parse_address(client.address) is not None
         assert not client.prefix or (
             client.prefix.startswith("/")
@@ -247,7 +248,7 @@ TARGETS = (
         name="web.headers",
         run=_run_headers,
         parsers=(
-            *("web.request:client_info", "web.request:preferred_language"),
+            *("web.request:client_info", "web.request:preferred_language", "web.request:has_ingress_path"),
             *(
                 f"web.hosts:{name}"
                 for name in (
