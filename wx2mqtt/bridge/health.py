@@ -1,4 +1,7 @@
-"""The payloads of `bridge/health` and `bridge/info`, and the counters that they are made of."""
+"""The payloads of `bridge/health` and `bridge/info`, and the counters that they are made of.
+
+`AccountComponents.snapshot` collects the figures, and `schemas/status.py` describes each.
+"""
 
 from __future__ import annotations
 

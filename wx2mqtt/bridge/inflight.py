@@ -22,7 +22,7 @@ from wx2mqtt.mqtt.broker import BrokerClient, Publication, PublishCallback
 log = structlog.get_logger(__name__)
 
 # Publishes that wait for a PUBACK; mosquitto queues 1000, and most brokers allow at least 100. How many
-# messages may be published twice after a kill is another limit: `MAX_REPEATED_MESSAGES` in `publisher.py`.
+# messages may be published twice after a kill is another limit: `MAX_REPEATED_MESSAGES` in `outbox_marks.py`.
 MAX_UNACKED_PUBLISHES = 100
 
 # The most that an MQTT 5 PUBLISH needs besides topic and payload.

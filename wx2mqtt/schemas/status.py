@@ -170,7 +170,7 @@ def _broker() -> Schema:
         "connects": integer("connections since the start"),
         "disconnects": integer("connections that were lost"),
         "sessions_lost": integer("times that the broker had forgotten us"),
-        "published": integer("messages since the start"),
+        "published": integer("publications that the broker acknowledged since the start"),
         "standby": boolean("another client has our id"),
         "refused_topics": array(nonempty_string(), "what we may not publish or subscribe"),
     }

@@ -22,8 +22,8 @@ DEFAULT_PORT = 1883
 DEFAULT_TLS_PORT = 8883
 MAX_PORT = 65535
 
-# The first one is the default: its login is WeChat's own offer, and nobody loses an account over it.
-FIRST_BACKENDS: tuple[BackendName, ...] = ("ilink", "webwx")
+# Proposed first: its login is WeChat's own offer, and nobody loses an account over it.
+DEFAULT_BACKEND: BackendName = "ilink"
 DEFAULT_OWNER_NAME = "me"
 
 TryBroker = Callable[[SetupAnswers], bool]
@@ -159,7 +159,7 @@ class Questions:
         return languages[self._prompt.choose(self._text("which_language"), names)]
 
     def _choose_backend(self) -> BackendName:
-        backends = sorted(get_args(BackendName), key=FIRST_BACKENDS.index)
+        backends = sorted(get_args(BackendName), key=lambda name: name != DEFAULT_BACKEND)
         self._prompt.show_line(self._text("backends"))
         names = [BACKENDS[name].setup_choice[self._language == "zh"] for name in backends]
         chosen: BackendName = backends[self._prompt.choose(self._text("which_backend"), names)]

@@ -10,8 +10,7 @@ import pytest
 from wx2mqtt.i18n.setup import SETUP_MESSAGES, setup_text
 from wx2mqtt.setup.discover import FoundBroker
 from wx2mqtt.setup.output import BrokerAnswers, SetupAnswers
-from wx2mqtt.setup.questions import FIRST_BACKENDS, NonInteractive, Questions, SetupOptions
-from wx2mqtt.wechat.registry import BACKENDS
+from wx2mqtt.setup.questions import NonInteractive, Questions, SetupOptions
 
 SUPERVISOR = FoundBroker(
     source="supervisor", broker=BrokerAnswers(host="core-mosquitto", username="addons", password="geheim")
@@ -152,7 +151,6 @@ def test_ilink_is_proposed_first_with_a_name_and_on_webwx_the_owner_is_not_asked
     proposed = talk(Scripted(which_broker="none"))
     assert proposed is not None
     assert (proposed.backend, proposed.owner) == ("ilink", "me")
-    assert set(FIRST_BACKENDS) == {*BACKENDS}
     asker = Scripted(which_backend="webwx", which_broker="none")
     found = talk(asker)
     assert found is not None

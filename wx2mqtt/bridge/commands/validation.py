@@ -1,7 +1,8 @@
 """Validates commands: turns a delivery on `out/…`, `request/send` or `request/recall` into a `NewCommand`.
 
 A command that must not be sent becomes a `NewCommand` that has its result already (`rejected`, `expired`).
-Stores nothing; `intake.py` does. `mqtt/commands.py` reads the fields of a payload.
+Stores nothing; `intake.py` does. `mqtt/commands.py` reads the fields of a payload,
+`send_limits.py` decides when a command may be sent.
 """
 
 from __future__ import annotations
