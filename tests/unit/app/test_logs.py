@@ -136,8 +136,12 @@ def test_libraries_are_logged_from_warning_on_whatever_the_level_is():
         logging_to(stream, level=level)
         for name in ("asyncio", "paho.mqtt.client", "uvicorn.error", "amqtt.broker"):
             library = logging.getLogger(name)
-            library.disabled, library.propagate = False, True  # whatever a server in this process set before
-            library.setLevel(logging.NOTSET)
+            for logger in (library, logging.getLogger(name.partition(".")[0])):
+                logger.disabled, logger.propagate = (
+                    False,
+                    True,
+                )  # whatever a server in this process set before
+                logger.setLevel(logging.NOTSET)
             library.info("i")
             library.warning("w")
             library.error("e")
