@@ -160,5 +160,6 @@ async def test_nobody_else_switches_anything_and_people_who_may_are_not_answered
     assert [one for one in home.ear.heard[since:] if one.topic.startswith("wx/out/")] == []
     await home.phone.say("wife", "light off")
     await house.sent("wife: OK, light off", since=before)
+    await home.hear(lambda: home.ear.wait("home/light/set", since=since))  # it may come behind the answer
     switched = [one.payload for one in home.ear.heard[since:] if one.topic == "home/light/set"]
     assert switched == [b"OFF"]

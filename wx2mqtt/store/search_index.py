@@ -167,10 +167,18 @@ def _expression(text: str) -> str:
 def _connect(path: Path) -> sqlite3.Connection:
     path.touch(mode=PRIVATE_MODE)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    for statement in ("PRAGMA journal_mode = WAL", "PRAGMA synchronous = NORMAL", "PRAGMA cache_size = -500"):
-        with closing(connection.execute(statement)):
-            pass
-    connection.executescript(_SQL["create"])
+    try:
+        for statement in (
+            "PRAGMA journal_mode = WAL",
+            "PRAGMA synchronous = NORMAL",
+            "PRAGMA cache_size = -500",
+        ):
+            with closing(connection.execute(statement)):
+                pass
+        connection.executescript(_SQL["create"])
+    except BaseException:  # a damaged file is deleted next
+        connection.close()
+        raise
     return connection
 
 
