@@ -1,4 +1,4 @@
-"""Additions to asyncio: blocking work in a daemon thread, signals, calls of listeners, and retries."""
+"""Additions to asyncio: blocking work in a daemon thread, waits, signals, calls of listeners, and retries."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import random
 import threading
 import traceback
 from collections.abc import Awaitable, Callable, Collection
+from contextlib import suppress
 from functools import partial
 from typing import Generic, ParamSpec, TypeVar
 
@@ -65,6 +66,13 @@ async def cancel_and_wait(tasks: Collection[asyncio.Task[T]]) -> None:
     for task in tasks:
         if not task.cancelled():
             task.exception()  # else asyncio logs that the error was never retrieved
+
+
+async def wait_at_most(event: asyncio.Event, seconds: float | None) -> None:
+    """Waits until an event is set, at most `seconds`; None: for as long as it takes."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 class ChangeNotifier:

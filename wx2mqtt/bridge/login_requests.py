@@ -13,8 +13,8 @@ They are queued for `LoginSession`, which alone decides what follows from each:
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
 
+from wx2mqtt.aio import wait_at_most
 from wx2mqtt.errors import LoggedOut
 
 
@@ -97,9 +97,7 @@ class LoginRequests:
     async def renewal_confirmed(self, seconds: float) -> bool:
         """Waits at most so long for the end of a renewal; returns whether the owner has confirmed it."""
         if self._renewal_ended is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(seconds):
-                    await self._renewal_ended.wait()
+            await wait_at_most(self._renewal_ended, seconds)
         return self._renewed
 
     async def next_request(self) -> SessionRequest:

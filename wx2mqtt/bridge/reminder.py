@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import date, datetime, time, timedelta, tzinfo
 
-from wx2mqtt.aio import retry_until_stored
+from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.bridge.account_settings import ReminderRules
 from wx2mqtt.bridge.commands.intake import CommandIntake
 from wx2mqtt.bridge.commands.own_texts import OwnText, own_id, own_text
@@ -119,9 +118,7 @@ class Reminders:
         """Reminds people until cancelled."""
         while True:
             await self.remind_due()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._seconds_until_due()):
-                    await self._wake_event.wait()
+            await wait_at_most(self._wake_event, self._seconds_until_due())
             self._wake_event.clear()
 
     async def remind_due(self) -> None:

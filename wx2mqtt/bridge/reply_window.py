@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
+from wx2mqtt.aio import wait_at_most
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.retained import RetainedPublisher
@@ -131,9 +131,7 @@ class ReplyWindowTopics:
     async def run(self) -> None:
         """Publishes changes until cancelled."""
         while self.supported:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._seconds_until_change()):
-                    await self._refresh_event.wait()
+            await wait_at_most(self._refresh_event, self._seconds_until_change())
             self._refresh_event.clear()
             self.publish_changes()
             await asyncio.sleep(GATHER_SECONDS)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import partial
 from typing import Protocol
 
 import structlog
 
-from wx2mqtt.aio import retry_until_stored
+from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.health import (
     HEALTH_INTERVAL_SECONDS,
@@ -147,7 +146,5 @@ class StatusReporter:
                 self._status.show_health(body)
                 self._ctx.heartbeat("store", 4 * HEALTH_INTERVAL_SECONDS)
             self._ctx.shared.changes.notify()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(HEALTH_INTERVAL_SECONDS):
-                    await self._health_changed.wait()
+            await wait_at_most(self._health_changed, HEALTH_INTERVAL_SECONDS)
             await asyncio.sleep(HEALTH_GATHER_SECONDS)

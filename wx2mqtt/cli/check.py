@@ -11,10 +11,9 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 
-from wx2mqtt.aio import ChangeNotifier
+from wx2mqtt.aio import ChangeNotifier, wait_at_most
 from wx2mqtt.app import logs
 from wx2mqtt.app.settings_mapping import running_web_server
 from wx2mqtt.app.systemd import SystemdNotifier
@@ -156,9 +155,7 @@ async def _serve_problems(
 
 
 async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(seconds):
-            await event.wait()
+    await wait_at_most(event, seconds)
     return event.is_set()
 
 

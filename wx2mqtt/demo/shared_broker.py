@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import unquote, urlsplit
 
+from wx2mqtt.aio import wait_at_most
 from wx2mqtt.errors import NotConnected, Wx2MqttError
 from wx2mqtt.mqtt.broker import Connected, Delivery, Disconnected, Subscription
 from wx2mqtt.mqtt.cleanup import FATAL_REASONS, clear_client
@@ -86,10 +87,10 @@ async def refuse_second_bridge(options: MqttOptions, base: str) -> None:
     reader = BridgeStateReader(client)
     client_task = asyncio.create_task(client.run(reader))
     try:
-        await _wait(reader.settled, CONNECT_SECONDS)
+        await wait_at_most(reader.settled, CONNECT_SECONDS)
         if reader.fault:
             raise Wx2MqttError(f"The broker of --broker cannot be used: {reader.fault}")
-        await _wait(reader.received, STATE_SECONDS)
+        await wait_at_most(reader.received, STATE_SECONDS)
         if reader.state == "online":
             raise Wx2MqttError(
                 f"A bridge uses the topics {base}/# of this broker: stop it, or give the demo another broker."
@@ -107,11 +108,3 @@ async def clear_demo(options: MqttOptions, topics: Sequence[str]) -> None:
         left = [*topics]
     if left:
         print(f"The broker keeps these topics of the demo: {', '.join(left)}", file=sys.stderr)
-
-
-async def _wait(event: asyncio.Event, seconds: float) -> None:
-    try:
-        async with asyncio.timeout(seconds):
-            await event.wait()
-    except TimeoutError:
-        return

@@ -9,14 +9,13 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Iterable
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from wx2mqtt.aio import retry_until_stored
+from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.bounded_json import load_json
 from wx2mqtt.limits import PEOPLE_COPY_JSON
 from wx2mqtt.model import Json, PersonId
@@ -74,9 +73,7 @@ class PeopleCopy:
         """
         while True:
             await self._outdated.wait()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(MAX_COPY_AGE_SECONDS):
-                    await self._wanted_soon.wait()
+            await wait_at_most(self._wanted_soon, MAX_COPY_AGE_SECONDS)
             await asyncio.sleep(GATHER_SECONDS)
             await retry_until_stored(self.write)
             await asyncio.sleep(MAX_COPY_AGE_SECONDS)

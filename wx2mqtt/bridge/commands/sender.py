@@ -25,7 +25,7 @@ from dataclasses import replace
 
 import structlog
 
-from wx2mqtt.aio import retry_until_stored
+from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.bridge.commands.attempts import AttemptMarks, ImmediateStarts, SendAttempts, UrlPrefetch
 from wx2mqtt.bridge.commands.bundles import AttemptPlan, BundlePlanner, with_texts_of
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
@@ -270,9 +270,7 @@ class CommandSender:
 
     async def _wait_for_recheck(self, seconds: float) -> None:
         recheck = self._recheck_event
-        with suppress(TimeoutError):
-            async with asyncio.timeout(None if seconds == FOREVER else seconds):
-                await recheck.wait()
+        await wait_at_most(recheck, None if seconds == FOREVER else seconds)
 
     async def _fetch(self, queue: ChatQueue, row: CommandRow) -> None:
         bad = await self._prefetch.fetch(queue, row, self._expiry.seconds_left(row))

@@ -12,12 +12,12 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import AsyncGenerator
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import replace
 
 import structlog
 
-from wx2mqtt.aio import retry_until_stored
+from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.account_settings import MediaRules
 from wx2mqtt.bridge.context import AccountContext
@@ -110,9 +110,7 @@ class MediaDownloader:
             if pause is None:
                 self._ctx.idle("media")
             if pause != 0:
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(pause):
-                        await self._wake_event.wait()
+                await wait_at_most(self._wake_event, pause)
 
     def on_store_failure(self, _trouble: StoreError) -> None:
         """Sends a heartbeat: a loop that waits for the disk is not stuck."""
