@@ -18,6 +18,7 @@ from wx2mqtt.store.database import Database
 from wx2mqtt.store.folder import DATABASE_NAME, StoreFolder
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
+from wx2mqtt.store.migrations import WAL_SUFFIXES
 from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.values import frozen
 
@@ -54,7 +55,7 @@ class StorageMaintenance:
         limit: int,
     ) -> None:
         self._folder = folder
-        self._database_files = [str(folder.path / f"{DATABASE_NAME}{end}") for end in ("", "-wal", "-shm")]
+        self._database_files = [str(folder.path / f"{DATABASE_NAME}{end}") for end in ("", *WAL_SUFFIXES)]
         self._database = database
         self._media = media
         self._search_index = search_index

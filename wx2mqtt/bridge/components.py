@@ -55,9 +55,8 @@ class AccountComponents:
         self.counters = BrokerCounters(started=now_ms())
 
         # To MQTT
-        self._inflight = inflight = InflightWindow(
-            ctx.broker
-        )  # bounds how many publications wait for their PUBACK
+        inflight = InflightWindow(ctx.broker)  # bounds how many publications wait for their PUBACK
+        self._inflight = inflight
         self.publisher = Publisher(ctx, inflight)
         self.retained = RetainedPublisher(inflight, ctx.topics.state)
         self.status = StatusTopics(ctx, self.retained, inflight)

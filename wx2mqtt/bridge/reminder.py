@@ -20,7 +20,7 @@ from wx2mqtt.bridge.commands.intake import CommandIntake
 from wx2mqtt.bridge.commands.own_texts import OwnText, own_id, own_text
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.reply_window import ReplyWindowTopics
+from wx2mqtt.bridge.reply_window import RECHECK_INTERVAL_SECONDS, ReplyWindowTopics
 from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import ReplyWindow
@@ -32,9 +32,6 @@ QUIET_MARGIN_MS = 15 * 60_000
 
 # Who got nothing for so long needs no open window.
 NEEDED_WITHIN_MS = 7 * 86_400_000
-
-# The windows are looked at at least this often: the system clock may have been set.
-RECHECK_INTERVAL_SECONDS = 60.0
 
 
 def reminder_time(window_end: int, now: int, rules: ReminderRules, zone: tzinfo | None = None) -> int | None:
@@ -128,8 +125,10 @@ class Reminders:
             self._finished.add(reminder.command_id)
             await self._remind(reminder)
 
-    def _seconds_until_due(self) -> float:
-        """Returns the seconds until the next reminder, at most `RECHECK_INTERVAL_SECONDS`."""
+    def _seconds_until_due(self) -> float | None:
+        """Returns the seconds until the next reminder, at most `RECHECK_INTERVAL_SECONDS`; None: off."""
+        if self._rules.before_seconds is None:
+            return None
         now = now_ms()
         waits = [max(0.0, (reminder.due - now) / 1000) for reminder in self._planned(now)]
         return min([RECHECK_INTERVAL_SECONDS, *waits])

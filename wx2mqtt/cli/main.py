@@ -220,7 +220,7 @@ def demo(
     asked = {"simulator_port": simulator_port, "mqtt_port": mqtt_port, "web_port": web_port}
     ports = {name: port for name, port in asked.items() if port is not None}
     usual = dict.fromkeys(asked, 0) if once else {}
-    run_demo(DemoOptions(once=once, language=language, backend=backend, broker=login, **{**usual, **ports}))
+    run_demo(DemoOptions(once=once, language=language, backend=backend, broker=login, **(usual | ports)))
 
 
 @app.command()
