@@ -213,6 +213,8 @@ lock:  ## the newest versions that pyproject.toml allows, with their hashes (nee
 	    --no-annotate -c tests/requirements.lock -o deploy/build.lock -
 	echo 'apprise>=1.9,<3' | uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate -c tests/requirements.lock -o deploy/fallback.lock -
+	echo 'psycopg[binary]>=3.2,<4' | uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	    --no-annotate -c tests/requirements.lock -o deploy/postgresql.lock -
 	uv pip compile -q --upgrade --python-version 3.13.2 --generate-hashes --no-header --no-annotate \
 	    -o tests/home/requirements.lock tests/home/requirements.in
 	uv pip compile -q --upgrade --python-version 3.13.2 --generate-hashes --no-header --no-annotate \

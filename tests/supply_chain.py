@@ -1,7 +1,7 @@
 """What the bridge installs besides itself: `python -m tests.supply_chain`.
 
 - `sbom [FILE]` writes a software bill of materials (CycloneDX 1.6, JSON): each package that is installed with the
-  bridge, or with its extra `fallback` (scope `optional`), with its version, the hashes of its files, its licence and
+  bridge, or with an extra (scope `optional`), with its version, the hashes of its files, its licence and
   what it depends on. The same locks give the same bytes.
 - `audit` asks for known vulnerabilities of these packages and of those that build the bridge (pip-audit, from the
   environment .venv-audit). Exit code 0:
@@ -38,7 +38,7 @@ from tests.support.lock import Pin, installed, read_lock
 
 ROOT = Path(__file__).parents[1]
 LOCK = ROOT / "deploy/requirements.lock"
-FALLBACK_LOCK = ROOT / "deploy/fallback.lock"
+EXTRA_LOCKS = (ROOT / "deploy/fallback.lock", ROOT / "deploy/postgresql.lock")
 BUILD_LOCK = ROOT / "deploy/build.lock"
 LICENCES = ROOT / "deploy/licences.toml"
 AUDIT = ROOT / ".venv-audit/bin/pip-audit"
@@ -49,6 +49,11 @@ def licences() -> dict[str, str]:
     """Returns the SPDX expression of each locked package by name."""
     packages: dict[str, str] = tomllib.loads(LICENCES.read_text(encoding="utf-8"))["packages"]
     return packages
+
+
+def optional_pins() -> dict[str, Pin]:
+    """Returns the packages of all extras."""
+    return {name: pin for lock in EXTRA_LOCKS for name, pin in read_lock(lock).items()}
 
 
 def bill_of_materials(
@@ -114,13 +119,13 @@ def as_json(bom: Bom, locks: bytes) -> str:
 
 
 def sbom() -> str:
-    bom = bill_of_materials(read_lock(LOCK), read_lock(FALLBACK_LOCK), licences())
-    return as_json(bom, LOCK.read_bytes() + FALLBACK_LOCK.read_bytes())
+    bom = bill_of_materials(read_lock(LOCK), optional_pins(), licences())
+    return as_json(bom, b"".join(lock.read_bytes() for lock in (LOCK, *EXTRA_LOCKS)))
 
 
 def audit() -> int:
     """Asks pip-audit, prints what is known, and returns the exit code."""
-    locks = [option for lock in (LOCK, FALLBACK_LOCK, BUILD_LOCK) for option in ("--requirement", str(lock))]
+    locks = [option for lock in (LOCK, *EXTRA_LOCKS, BUILD_LOCK) for option in ("--requirement", str(lock))]
     modes = ["--require-hashes", "--disable-pip", "--format", "json", "--progress-spinner", "off"]
     result = subprocess.run([str(AUDIT), *locks, *modes], capture_output=True, text=True, check=False)
     code, lines = audit_result(result.stdout, result.stderr)

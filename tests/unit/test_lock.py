@@ -26,6 +26,7 @@ LOCKS = [
     ("deploy/requirements.lock", RUNS),
     ("deploy/build.lock", PYPROJECT["build-system"]["requires"]),
     ("deploy/fallback.lock", PROJECT["optional-dependencies"]["fallback"]),
+    ("deploy/postgresql.lock", PROJECT["optional-dependencies"]["postgresql"]),
     ("tests/requirements.lock", DEVELOPMENT),
 ]
 NPM_LOCKS = sorted((ROOT / "tests").rglob("package-lock.json"))

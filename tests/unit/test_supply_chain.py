@@ -24,7 +24,7 @@ from tests.support.lock import read_lock
 
 ROOT = Path(__file__).parents[2]
 REQUIRED = read_lock(supply_chain.LOCK)
-PINS = {**read_lock(supply_chain.FALLBACK_LOCK), **REQUIRED}
+PINS = {**supply_chain.optional_pins(), **REQUIRED}
 ALL_PINS = {**read_lock(supply_chain.BUILD_LOCK), **PINS}
 LICENCES = tomllib.loads(supply_chain.LICENCES.read_text(encoding="utf-8"))
 SPDX = get_spdx_licensing()
