@@ -19,9 +19,9 @@ from tests.support.ear import Ear, Heard
 from tests.support.home import Home
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import Json, Kind
-from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import NO_CHANGES, NewMessage
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 LARGE = False
 """Whether the largest sizes are measured, too; they take half an hour (`make bench ARGS="--large growth"`)."""
@@ -254,7 +254,7 @@ def _publish_commands(here: Home, count: int) -> None:
 
 async def _fill(path: Path, count: int) -> None:
     """Stores so many published messages, as a bridge would have."""
-    database = await Database.open(path)
+    database = await SqliteDatabase.open(path)
     try:
         journal = Journal(database, "home")
         await journal.open()
@@ -272,7 +272,7 @@ async def _fill(path: Path, count: int) -> None:
 
 async def _prune(path: Path, count: int) -> float:
     """Removes all these messages as too old; returns the microseconds of CPU for each."""
-    database = await Database.open(path)
+    database = await SqliteDatabase.open(path)
     try:
         journal = Journal(database, "home")
         await journal.open()

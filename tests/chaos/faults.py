@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
+
+from wx2mqtt.store.database import Connection
 
 GAP_SECONDS = 0.1
 
@@ -215,7 +216,7 @@ def _lost_messages() -> None:
 
     record = ReceivedMessages._record
 
-    def shortened(self: Any, connection: sqlite3.Connection, items: Any, cursor: Any, login_id: str) -> Any:
+    def shortened(self: Any, connection: Connection, items: Any, cursor: Any, login_id: str) -> Any:
         kept = items[:-1] if len(items) > 3 else items
         return record(self, connection, kept, cursor, login_id)
 

@@ -1,6 +1,6 @@
 """Uses a journal until it is killed, and says on standard output what it was told is on the disk.
 
-`run([FOLDER, POINT, COUNT])`, in a process of its own: it kills itself at the COUNT-th time that the
+`run([ADDRESS, POINT, COUNT])`, in a process of its own: it kills itself at the COUNT-th time that the
 writing thread reaches POINT; POINT `-` leaves the killing to others.
 """
 
@@ -14,8 +14,9 @@ import signal
 from pathlib import Path
 
 from wx2mqtt.model import ChatKind, Command, Cursor, PersonId, Result, SendKey, Status
-from wx2mqtt.store.database import Database
+from wx2mqtt.store.database import Database, OnCommitPoint, ignore_commit_point
 from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.postgresql import PostgresqlDatabase
 from wx2mqtt.store.records import (
     NewCommand,
     NewEvent,
@@ -25,6 +26,7 @@ from wx2mqtt.store.records import (
     Person,
     ReplyTarget,
 )
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 ROUNDS = 2000
 TOO_LONG = 60  # seconds after which it ends by another signal, which its test takes for a failure
@@ -145,10 +147,17 @@ def _sent(name: str) -> Result:
     return Result(id=name, user="wife", status=Status.SENT, code="ok", message_id=f"sent {name}", time=1)
 
 
-async def main(folder: Path, point: str, count: int) -> None:
+async def open_database(address: str, on_commit_point: OnCommitPoint = ignore_commit_point) -> Database:
+    """Opens the store at an address: of a database of PostgreSQL, or the path of a file."""
+    if address.startswith("postgresql:"):
+        return await PostgresqlDatabase.open(address, on_commit_point)
+    return await SqliteDatabase.open(Path(address), on_commit_point)
+
+
+async def main(address: str, point: str, count: int) -> None:
     """Everything at once, so that commits hold several jobs."""
     signal.alarm(TOO_LONG)
-    database = await Database.open(folder / "wx2mqtt.db", Killer(point, count))
+    database = await open_database(address, Killer(point, count))
     journal = Journal(database, "home")
     await journal.open()
     say("open")
@@ -156,5 +165,5 @@ async def main(folder: Path, point: str, count: int) -> None:
 
 
 def run(arguments: list[str]) -> None:
-    folder, point, count = arguments
-    asyncio.run(main(Path(folder), point, int(count)))
+    address, point, count = arguments
+    asyncio.run(main(address, point, int(count)))

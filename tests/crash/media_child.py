@@ -31,6 +31,7 @@ from wx2mqtt.store.records import (
     NewMessage,
     NewPublication,
 )
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 BATCH = 4
 SIZE = 700_000  # bytes: several writes
@@ -187,7 +188,7 @@ async def main(folder: Path, point: str, count: int) -> None:
         (blobs_module, "sync_folder", "folder"),
     ]:
         _deadly(killer, holder, name, step)
-    database = await Database.open(folder / "wx2mqtt.db", killer)
+    database = await SqliteDatabase.open(folder / "wx2mqtt.db", killer)
     life = Life(database, folder)
     await life.blobs.open()
     await life.journal.open()

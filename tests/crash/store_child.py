@@ -17,12 +17,12 @@ from wx2mqtt.app.admin import PurgeOperations
 from wx2mqtt.store import files
 from wx2mqtt.store.backup import create_backup, restore_store
 from wx2mqtt.store.blobs import Blobs
-from wx2mqtt.store.database import Database
 from wx2mqtt.store.files import atomic_writer
 from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, StoreFolder
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.search_index import SearchIndex
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 
 class Steps:
@@ -60,7 +60,7 @@ def watch(steps: Steps) -> None:
 async def purge(path: Path, steps: Steps) -> None:
     """Take the account `gone` away."""
     folder = StoreFolder.open(path)
-    database = await Database.open(path / DATABASE_NAME, steps)
+    database = await SqliteDatabase.open(path / DATABASE_NAME, steps)
     blobs = Blobs(path)
     await blobs.open()
     watch(steps)

@@ -9,22 +9,21 @@ import asyncio
 import json
 import random
 import signal
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
 from tests.crash import journal_child
-from tests.crash.journal_child import BATCH
+from tests.crash.journal_child import BATCH, open_database
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.effort import chaos, effort
 from tests.support.forks import ForkedProgram
-from wx2mqtt.store.database import Database
+from tests.support.postgresql import empty_database, wait_until_unused
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.records import AccountState, CommandRow
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 POINTS = ["record", "accept", "begin", "doubt", "settle", "published", "publish", "set_aside"]
 
@@ -68,8 +67,17 @@ class Left:
     doubtful: set[str]
 
 
-def _start(folder: Path, point: str, count: int) -> ForkedProgram:
-    return ForkedProgram([str(folder), point, str(count)], main=journal_child.run)
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty store."""
+    return str(tmp_path / "wx2mqtt.db") if request.param == "sqlite" else empty_database()
+
+
+on_sqlite = pytest.mark.parametrize("address", ["sqlite"], indirect=True)
+
+
+def _start(address: str, point: str, count: int) -> ForkedProgram:
+    return ForkedProgram([address, point, str(count)], main=journal_child.run)
 
 
 def _listen(process: ForkedProgram) -> Told:
@@ -81,23 +89,26 @@ def _listen(process: ForkedProgram) -> Told:
     return told
 
 
-def _look(folder: Path) -> Left:
-    return asyncio.run(_left(folder))
+def _look(address: str) -> Left:
+    if address.startswith("postgresql:"):
+        wait_until_unused(address)
+    return asyncio.run(_left(address))
 
 
-async def _left(folder: Path) -> Left:
-    database = await Database.open(folder / "wx2mqtt.db")
+async def _left(address: str) -> Left:
+    database = await open_database(address)
     assert database.set_aside is None
     journal = Journal(database, "home")
     opened = await journal.open()
     doubtful = {row.command_id for row in await journal.recover_attempts()}
     commands = {row.command_id: row for row in await journal.list_commands(limit=100_000)}
     persons, _ = await StoredPeople(database, "home").load()
+    if isinstance(database, SqliteDatabase):
+        check = await database.read(lambda db: db.execute("PRAGMA integrity_check").fetchone())
+        assert check == ("ok",)
+    statement = "SELECT id, state, sort, seq, key, payload FROM publication ORDER BY id"
+    found = await database.read(lambda db: db.execute(statement).fetchall())
     await database.close()
-    with closing(sqlite3.connect(folder / "wx2mqtt.db")) as connection:
-        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        rows = connection.execute("SELECT id, state, sort, seq, key, payload FROM publication ORDER BY id")
-        found = rows.fetchall()
     return Left(
         opened=opened,
         seqs=[seq for _, _, sort, seq, _, _ in found if sort == "message"],
@@ -147,39 +158,47 @@ def _check_commands(told: Told, left: Left) -> None:
 @pytest.mark.parametrize("count", [1, 5])
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("point", POINTS)
-def test_killed_around_a_commit(tmp_path: Path, point: str, when: str, count: int) -> None:
-    told = _listen(_start(tmp_path, f"{when}:{point}", count))
-    _check(told, _look(tmp_path))
+def test_killed_around_a_commit(address: str, point: str, when: str, count: int) -> None:
+    told = _listen(_start(address, f"{when}:{point}", count))
+    _check(told, _look(address))
 
 
-def test_what_was_killed_before_its_commit_is_not_there_and_after_it_is(tmp_path: Path) -> None:
-    for when, batches in [("before", 2), ("after", 3)]:
-        folder = tmp_path / when
-        folder.mkdir()
-        told = _listen(_start(folder, f"{when}:record", 3))
-        assert told.batches == [0, 1]
-        assert _look(folder).opened.seq == batches * BATCH
+@pytest.mark.parametrize(("when", "batches"), [("before", 2), ("after", 3)])
+def test_what_was_killed_before_its_commit_is_not_there_and_after_it_is(
+    address: str, when: str, batches: int
+) -> None:
+    told = _listen(_start(address, f"{when}:record", 3))
+    assert told.batches == [0, 1]
+    assert _look(address).opened.seq == batches * BATCH
 
 
 @chaos
-def test_killed_at_random_moments_again_and_again(tmp_path: Path) -> None:
+@on_sqlite
+def test_killed_at_random_moments_again_and_again(address: str) -> None:
     """From outside, so that it falls into the middle of a commit, a checkpoint or a read as it pleases."""
     dice = random.Random(20261125)
     for attempt in range(effort(5, 15)):
-        folder = tmp_path / str(attempt)
-        folder.mkdir()
-        process = _start(folder, "-", 0)
-        told = Told()
-        for _ in range(dice.randrange(1, 400)):
-            told.add(process.stdout.readline())
-        process.send_signal(signal.SIGKILL)
-        rest = _listen(process)
-        told.batches += rest.batches
-        for name in ("accepted", "begun", "doubted", "settled", "published"):
-            getattr(told, name).update(getattr(rest, name))
-        _check(told, _look(folder))
+        _kill_at_random(f"{address}.{attempt}", dice)
 
 
-def test_a_store_that_is_killed_while_it_is_made_is_made_again(tmp_path: Path) -> None:
-    _listen(_start(tmp_path, "before:open", 1))
-    assert _look(tmp_path).opened.seq == 0
+@chaos
+def test_killed_at_a_random_moment(address: str) -> None:
+    _kill_at_random(address, random.Random(20261127))
+
+
+def _kill_at_random(address: str, dice: random.Random) -> None:
+    process = _start(address, "-", 0)
+    told = Told()
+    for _ in range(dice.randrange(1, 400)):
+        told.add(process.stdout.readline())
+    process.send_signal(signal.SIGKILL)
+    rest = _listen(process)
+    told.batches += rest.batches
+    for name in ("accepted", "begun", "doubted", "settled", "published"):
+        getattr(told, name).update(getattr(rest, name))
+    _check(told, _look(address))
+
+
+def test_a_store_that_is_killed_while_it_is_made_is_made_again(address: str) -> None:
+    _listen(_start(address, "before:open", 1))
+    assert _look(address).opened.seq == 0

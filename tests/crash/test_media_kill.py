@@ -21,10 +21,10 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.effort import chaos, effort
 from tests.support.forks import ForkedProgram
 from wx2mqtt.store.blobs import Blobs
-from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.records import CommandRow, CommandState, MediaRow, MediaState, RequestState
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 COMMITS = [
     "record", "media_postpone", "media_over", "media_ready", "release", "accept", "attach", "settle",
@@ -76,7 +76,7 @@ def _listen(process: ForkedProgram, told: Told) -> Told:
 
 async def _left(folder: Path, told: Told) -> tuple[Left, set[Path]]:
     """What is there; and which files are, once what nobody needs was swept away."""
-    database = await Database.open(folder / "wx2mqtt.db")
+    database = await SqliteDatabase.open(folder / "wx2mqtt.db")
     assert database.set_aside is None
     blobs, journal = Blobs(folder), Journal(database, "home")
     await blobs.open()

@@ -22,10 +22,10 @@ from tests.unit.store.test_backup import House
 from tests.unit.store.test_retention import fill
 from wx2mqtt.store.archive import read_archive
 from wx2mqtt.store.backup import create_backup
-from wx2mqtt.store.database import Database
 from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDER, StoreFolder
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.replacement import REPLACED_PREFIX
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 State = dict[str, object]
 
@@ -143,7 +143,7 @@ def test_a_backup_that_is_killed_leaves_a_whole_file_or_none_and_the_store_as_it
 
 async def _two(path: Path) -> None:
     folder = StoreFolder.open(path)
-    database = await Database.open(path / DATABASE_NAME)
+    database = await SqliteDatabase.open(path / DATABASE_NAME)
     house = House(path, folder, database)
     await house.blobs.open()
     (path / SESSIONS_FOLDER).mkdir(mode=0o700)

@@ -17,6 +17,7 @@ from wx2mqtt.store.files import SavedLoginFile
 from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDER, StoreFolder
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.queries import blob_from_text
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 MEMORY = next((folder for folder in ("/dev/shm",) if os.access(folder, os.W_OK)), None)
 """Where copies of a disk are opened: in memory, which needs no time for an fsync, or the usual temporary folder."""
@@ -44,7 +45,7 @@ def inspect(store: Path) -> Inspection:
 async def _inspect(store: Path) -> Inspection:
     folder = StoreFolder.open(store)
     try:
-        database = await Database.open(store / DATABASE_NAME)
+        database = await SqliteDatabase.open(store / DATABASE_NAME)
         try:
             problems = [] if database.set_aside is None else ["the database was set aside as damaged"]
             with closing(sqlite3.connect(store / DATABASE_NAME)) as connection:

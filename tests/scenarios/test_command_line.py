@@ -32,9 +32,9 @@ from tests.support.terminal import REAL, Done, Running, Terminal
 from tests.unit.store import make
 from wx2mqtt.cli.main import app
 from wx2mqtt.mqtt.embedded import find_mosquitto
-from wx2mqtt.store.database import Database
 from wx2mqtt.store.folder import DATABASE_NAME, StoreFolder
 from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 ROOT = Path(__file__).parents[2]
 CONVERSATION = [
@@ -158,7 +158,7 @@ def test_urgent_commands_without_another_way_are_a_warning(terminal: Terminal, t
 
 
 async def _store_urgent_command(folder: Path) -> None:
-    database = await Database.open(folder / DATABASE_NAME)
+    database = await SqliteDatabase.open(folder / DATABASE_NAME)
     try:
         journal = Journal(database, "home")
         await journal.open()

@@ -11,9 +11,9 @@ import pytest
 
 from tests.support.home import Home
 from tests.support.terminal import Done, Terminal
-from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import NewPublication
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ async def test_a_row_that_is_no_number_is_a_line_that_cannot_be_meant(home: Home
 async def test_a_message_that_was_set_aside_is_listed_and_published_again(home: Home, run: Any):
     await home.log_in()
     await home.hear(home.bridge.stop)
-    database = await Database.open(home.bridge.store / "wx2mqtt.db")
+    database = await SqliteDatabase.open(home.bridge.store / "wx2mqtt.db")
     journal = Journal(database, "home")
     await journal.open()
     await journal.enqueue(

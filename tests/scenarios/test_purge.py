@@ -24,8 +24,8 @@ from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.cli.purge import purge_account
 from wx2mqtt.mqtt.embedded import EmbeddedBroker
 from wx2mqtt.settings.loader import load
-from wx2mqtt.store.database import Database
 from wx2mqtt.store.folder import DATABASE_NAME, StoreFolder
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 from wx2mqtt.wechat.registry import BACKENDS
 
 DEVICE = "homeassistant/device/wx2mqtt_old/config"
@@ -164,7 +164,7 @@ async def test_topics_that_another_account_has_by_now_stay(home):
 
 async def _fill(store: Path) -> None:
     folder = StoreFolder.open(store)
-    database = await Database.open(store / DATABASE_NAME)
+    database = await SqliteDatabase.open(store / DATABASE_NAME)
     await fill(database, "old")
     await database.close()
     folder.close()

@@ -50,6 +50,7 @@ from wx2mqtt.store.folder import (
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.search_index import SearchIndex
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.wechat.backend import OnProgress
 from wx2mqtt.wechat.registry import BACKENDS
@@ -381,7 +382,7 @@ async def open_application(
     async with AsyncExitStack() as stack:
         folder = StoreFolder.open(path)
         stack.callback(folder.close)
-        database = await Database.open(folder.path / DATABASE_NAME, environment.on_commit_point)
+        database = await SqliteDatabase.open(folder.path / DATABASE_NAME, environment.on_commit_point)
         stack.push_async_callback(database.close)
         if database.set_aside is not None:
             log.error("damaged database set aside; a new one was begun", set_aside=str(database.set_aside))

@@ -11,8 +11,8 @@ owner        the WeChat account of each backend (written by `JournaledCommands.s
 from __future__ import annotations
 
 import json
-import sqlite3
 
+from wx2mqtt.store.database import Connection
 from wx2mqtt.store.folder import new_stream_id
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import load_queries
@@ -42,7 +42,7 @@ class AccountStateRow(JournalPart):
             "session", lambda db: db.execute(_SQL["set_broker_session"], (session, self._account))
         )
 
-    def _open(self, connection: sqlite3.Connection) -> tuple[str, AccountState]:
+    def _open(self, connection: Connection) -> tuple[str, AccountState]:
         connection.execute(_SQL["add_stream"], (new_stream_id(),))
         connection.execute(_SQL["add_account"], (self._account,))
         (stream,) = connection.execute(_SQL["stream"]).fetchone()

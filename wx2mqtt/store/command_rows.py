@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
 from wx2mqtt.model import Command, Json, Result, Status
+from wx2mqtt.store.database import NamedRow
 from wx2mqtt.store.queries import blob_from_text, blob_to_text, compact, storable_text
 from wx2mqtt.store.records import CommandRow, CommandState, NewCommand, ReplyTarget
 
@@ -63,7 +63,7 @@ def result_text(result: Result) -> str:
     return _text({name: getattr(result, name) for name in _RESULT_FIELDS})
 
 
-def command_row(row: sqlite3.Row) -> CommandRow:
+def command_row(row: NamedRow) -> CommandRow:
     return CommandRow(
         id=row["id"],
         command=_command(row["command"]),

@@ -7,14 +7,14 @@ that is still open at start means that the outcome of the attempt is unknown.
 from __future__ import annotations
 
 import json
-import sqlite3
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.model import Blob, PersonId, Result, SendKey, Status
 from wx2mqtt.store.command_rows import command_row, command_values, new_row, replies_text, result_text
+from wx2mqtt.store.database import Connection
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import (
     blob_to_text,
@@ -91,7 +91,7 @@ class JournaledCommands(JournalPart):
         the bundle in the order of its text. Raises `AlreadySettled`, and then nothing is changed.
         """
 
-        def job(connection: sqlite3.Connection) -> list[CommandRow]:
+        def job(connection: Connection) -> list[CommandRow]:
             headings = [] if heading is None else self._accept(connection, [heading])
             members = [*(accepted.row.id for accepted in headings if accepted.row), *row_ids]
             for position, row_id in enumerate(members):
@@ -107,7 +107,7 @@ class JournaledCommands(JournalPart):
         A heading is then removed with its bundle.
         """
 
-        def job(connection: sqlite3.Connection) -> None:
+        def job(connection: Connection) -> None:
             self._change(connection, _SQL["mark_not_delivered"], row_id)
             if is_heading:
                 connection.execute(_SQL["remove_heading"], (self._account, row_id))
@@ -132,7 +132,7 @@ class JournaledCommands(JournalPart):
         an attempt at the command `next_row_id`. Raises `AlreadySettled`, and then nothing is changed.
         """
 
-        def job(connection: sqlite3.Connection) -> OutboxBatch:
+        def job(connection: Connection) -> OutboxBatch:
             for other_id, other_result in bundled:
                 self._settle(connection, other_id, other_result, ())
             stored = self._settle(connection, row_id, result, publications)
@@ -150,7 +150,7 @@ class JournaledCommands(JournalPart):
         Returns the rows of the publications.
         """
 
-        def job(connection: sqlite3.Connection) -> OutboxBatch:
+        def job(connection: Connection) -> OutboxBatch:
             values = ((self._account, row_id, why, expires) for row_id, why, expires in rows)
             connection.executemany(_SQL["hold"], values)
             return self._enqueue(connection, publications)
@@ -198,7 +198,7 @@ class JournaledCommands(JournalPart):
     async def recover_attempts(self) -> list[CommandRow]:
         """At start: makes interrupted attempts uncertain; returns all commands with an uncertain attempt."""
 
-        def job(connection: sqlite3.Connection) -> list[CommandRow]:
+        def job(connection: Connection) -> list[CommandRow]:
             connection.execute(_SQL["recover_attempts"], (self._account,))
             return _rows(connection, _SQL["in_doubt"], self._account)
 
@@ -246,7 +246,7 @@ class JournaledCommands(JournalPart):
         Raises `BadCommand`, also while it is being sent.
         """
 
-        def job(connection: sqlite3.Connection) -> OutboxBatch:
+        def job(connection: Connection) -> OutboxBatch:
             row = self._require_command(connection, command_id)
             if row.state is CommandState.SETTLED:
                 raise BadCommand("bad_request", "command_settled", id=command_id)
@@ -269,7 +269,7 @@ class JournaledCommands(JournalPart):
         writer thread. Returns the settled commands and the rows of their publications.
         """
 
-        def job(connection: sqlite3.Connection) -> tuple[list[CommandRow], OutboxBatch]:
+        def job(connection: Connection) -> tuple[list[CommandRow], OutboxBatch]:
             self._set_owner(connection, backend, owner_id)
             settled: list[CommandRow] = []
             publications: list[NewPublication] = []
@@ -283,7 +283,7 @@ class JournaledCommands(JournalPart):
 
         return await self._database.write("change_owner", job)
 
-    def _set_owner(self, connection: sqlite3.Connection, backend: str, owner_id: str) -> None:
+    def _set_owner(self, connection: Connection, backend: str, owner_id: str) -> None:
         (stored,) = connection.execute(_SQL["owner"], (self._account,)).fetchone()
         owner_ids = compact({**json.loads(stored), backend: owner_id})
         connection.execute(_SQL["set_owner"], (storable_text(owner_ids), self._account))
@@ -294,15 +294,13 @@ class JournaledCommands(JournalPart):
     async def _mark(self, commit_point: str, statement: str, row_id: int) -> None:
         await self._database.write(commit_point, lambda db: self._change(db, statement, row_id))
 
-    def _change(
-        self, connection: sqlite3.Connection, statement: str, row_id: int, *arguments: object
-    ) -> None:
+    def _change(self, connection: Connection, statement: str, row_id: int, *arguments: object) -> None:
         if not connection.execute(statement, (self._account, row_id, *arguments)).rowcount:
             raise AlreadySettled
 
     def _settle(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         row_id: int,
         result: Result,
         publications: Iterable[NewPublication],
@@ -311,7 +309,7 @@ class JournaledCommands(JournalPart):
         self._change(connection, _SQL["settle"], row_id, *values)
         return self._enqueue(connection, publications)
 
-    def _sent_message_target(self, connection: sqlite3.Connection, message_id: str) -> tuple[str, int] | None:
+    def _sent_message_target(self, connection: Connection, message_id: str) -> tuple[str, int] | None:
         sent = connection.execute(_SQL["sent_command"], (self._account, message_id)).fetchone()
         if sent:
             command, settled = sent
@@ -323,7 +321,7 @@ class JournaledCommands(JournalPart):
                 return str(user), int(time)
         return None
 
-    def _accept(self, connection: sqlite3.Connection, new: Sequence[NewCommand]) -> list[AcceptResult]:
+    def _accept(self, connection: Connection, new: Sequence[NewCommand]) -> list[AcceptResult]:
         accepted = CommandAcceptance(connection, self._account, self._now()).accept(new)
         return [
             replace(answer, outbox=self._enqueue(connection, command.publications))
@@ -332,13 +330,13 @@ class JournaledCommands(JournalPart):
             for command, answer in zip(new, accepted, strict=True)
         ]
 
-    def _require_command(self, connection: sqlite3.Connection, command_id: str) -> CommandRow:
+    def _require_command(self, connection: Connection, command_id: str) -> CommandRow:
         rows = _rows(connection, _SQL["by_id"], self._account, storable_text(command_id))
         if not rows:
             raise BadCommand("bad_request", "command_unknown", id=command_id)
         return rows[0]
 
-    def _retry(self, connection: sqlite3.Connection, command_id: str, now: int, key: SendKey) -> CommandRow:
+    def _retry(self, connection: Connection, command_id: str, now: int, key: SendKey) -> CommandRow:
         row = self._require_command(connection, command_id)
         if row.result is None:
             raise BadCommand("bad_request", "command_waits", id=command_id)
@@ -349,7 +347,7 @@ class JournaledCommands(JournalPart):
         assert accepted.row is not None
         return accepted.row
 
-    def _free_id(self, connection: sqlite3.Connection, command_id: str) -> str:
+    def _free_id(self, connection: Connection, command_id: str) -> str:
         candidates = (f"{command_id}~{retry}" for retry in count(1))
         return next(
             candidate
@@ -364,16 +362,19 @@ class CommandAcceptance:
     New rows are collected and inserted together: at the end, or before a statement that must see them.
     """
 
-    def __init__(self, connection: sqlite3.Connection, account: str, now: int) -> None:
+    def __init__(self, connection: Connection, account: str, now: int) -> None:
         self._connection = connection
         self._account = account
         self._now = now
-        self._next_id = 1 + sum(row_id for (row_id,) in connection.execute(_SQL["last_row_id"]))
+        self._new_ids: Iterator[int] = iter(())
         self._known: dict[str, CommandRow] = {}
         self._collected: list[tuple[object, ...]] = []
 
     def accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
         """Returns the outcome of each command; all rows are inserted when this returns."""
+        self._new_ids = (
+            row_id for (row_id,) in self._connection.execute(_SQL["new_ids"], (len(new),)).fetchall()
+        )
         ids = json_list(storable_text(command.command_id) for command in new)
         self._known.update((row.command_id, row) for row in self._rows(_SQL["by_ids"], ids))
         accepted = [self._accept_one(command) for command in new]
@@ -412,8 +413,7 @@ class CommandAcceptance:
         return AcceptResult(outcome=AcceptOutcome.REPEAT, row=row)
 
     def _add(self, new: NewCommand) -> CommandRow:
-        row = new_row(self._next_id, new)
-        self._next_id += 1
+        row = new_row(next(self._new_ids), new)
         self._known[row.command_id] = row
         self._collected.append((row.id, self._account, *command_values(new, self._now)))
         return row
@@ -444,7 +444,5 @@ def _is_result_topic(reply: ReplyTarget) -> bool:
     return reply.shape == "result" and reply.correlation is None
 
 
-def _rows(connection: sqlite3.Connection, statement: str, *arguments: object) -> list[CommandRow]:
-    cursor = connection.cursor()
-    cursor.row_factory = sqlite3.Row
-    return [command_row(row) for row in cursor.execute(statement, arguments)]
+def _rows(connection: Connection, statement: str, *arguments: object) -> list[CommandRow]:
+    return [command_row(row) for row in connection.named_rows(statement, arguments)]

@@ -1,41 +1,77 @@
-"""Access to SQLite: one thread writes, one thread reads; the event loop never waits for the disk.
+"""Access to a database: one thread writes, one thread reads; the event loop never waits for the disk.
 
 A job is a function of a connection. `Database.write` puts it into the writer's queue:
 
 1. the writer takes all jobs that wait, at most `MAX_JOBS_PER_COMMIT`, and begins a transaction,
 2. each of several jobs runs in a savepoint: one that fails is undone alone,
-3. one COMMIT, so one fsync, makes all of them durable,
+3. one COMMIT makes all of them durable,
 4. one callback into the event loop resolves the futures of all of them.
 
 `Database.read` does the same without a transaction, in a thread and on a connection of its own. The tables
-are unknown here.
+are unknown here, and so is the database: `SqliteDatabase` and `PostgresqlDatabase` are the two there are.
 """
 
 from __future__ import annotations
 
 import asyncio
 import queue
-import sqlite3
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from wx2mqtt.errors import StoreError
-from wx2mqtt.store.files import database_error, is_damage
-from wx2mqtt.store.migrations import OpenDatabase, mark_suspect, open_file
 from wx2mqtt.values import frozen
 
+
+class NamedRow(Protocol):
+    """A row whose values are found by the names of the columns."""
+
+    def __getitem__(self, name: str, /) -> Any: ...
+
+
+class Cursor(Protocol):
+    """The rows of one statement. `rowcount` is how many rows a change was made to."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchall(self) -> list[Any]: ...
+
+    def __iter__(self) -> Iterator[Any]: ...
+
+
+class Connection(Protocol):
+    """What a job may use of a connection, whichever database is behind it.
+
+    The statements are those of `load_queries`, with `?` or `?1` for the values. Texts are `str`, bytes are
+    `bytes`, whole numbers and flags are `int`. Each method raises the errors of its database.
+    """
+
+    def execute(self, statement: str, values: Sequence[object] = (), /) -> Cursor: ...
+
+    def executemany(self, statement: str, rows: Iterable[Sequence[object]], /) -> object:
+        """Runs a statement for each row of values."""
+
+    def named_rows(self, statement: str, values: Sequence[object]) -> Iterable[NamedRow]:
+        """Returns the rows of a statement."""
+
+    def insert_returning_ids(self, statement: str, rows: Sequence[Sequence[object]]) -> Sequence[int]:
+        """Runs `statement`, which ends with `VALUES (?, …)`, for all rows; returns their ids in order."""
+
+
 T = TypeVar("T")
-Job = Callable[[sqlite3.Connection], T]
+Job = Callable[[Connection], T]
 OnCommitPoint = Callable[[str], None]
 
 # A commit that fails must not fail all that waits.
 MAX_JOBS_PER_COMMIT = 256
 
 
-def _ignore_commit_point(_point: str) -> None:
+def ignore_commit_point(_point: str) -> None:
     """For a database without a crash test."""
 
 
@@ -120,40 +156,29 @@ def _resolve(outcomes: list[_Outcome]) -> None:
             outcome.future.set_result(outcome.value)
 
 
-class Database:
-    """An open SQLite file. All methods are called on the event loop on which it was opened.
+class Database(ABC):
+    """An open database. All methods are called on the event loop on which it was opened.
 
     `set_aside` is the new path of a damaged file that was found at start, `is_new` says that there was no
-    readable file. `last_error` is why the last commit failed; empty if it did not.
+    readable store. `last_error` is why the last commit failed; empty if it did not.
     """
 
-    def __init__(self, path: Path, opened: OpenDatabase, on_commit_point: OnCommitPoint) -> None:
-        self.path = path
-        self.set_aside = opened.set_aside
-        self.is_new = opened.fresh
-        self._write_connection = opened.writer
-        self._read_connection = opened.reader
+    set_aside: Path | None = None
+    is_new = False
+
+    def __init__(self, on_commit_point: OnCommitPoint) -> None:
         self.last_error = ""
         self._on_commit_point = on_commit_point
         self._closed = False
-        self._writer = _Worker("store-write", self._run_writes, opened.writer.close)
-        self._reader = _Worker("store-read", self._run_reads, opened.reader.close)
-
-    @classmethod
-    async def open(cls, path: Path, on_commit_point: OnCommitPoint = _ignore_commit_point) -> Database:
-        """Opens or creates the file, mode 0600; a damaged file is set aside and a new one created.
-
-        Crash tests pass `on_commit_point`: the writer thread calls it with `before:<name>` and `after:<name>`
-        for each job of a commit. Raises `StoreTooNew`, `StoreFull`, `StoreError`.
-        """
-        return cls(path, await asyncio.to_thread(open_file, path), on_commit_point)
+        self._writer = _Worker("store-write", self._run_writes, self._close_writer)
+        self._reader = _Worker("store-read", self._run_reads, self._close_reader)
 
     async def write(self, name: str, job: Job[T]) -> T:
-        """Runs `job` in a transaction; when this returns, its changes are on the disk.
+        """Runs `job` in a transaction; when this returns, its changes are durable.
 
         `job` runs in the writer thread and uses the connection only, without BEGIN or COMMIT. What it raises
-        is raised here, and its changes are undone. Raises `StoreFull` and `StoreError` for errors of SQLite.
-        A cancelled wait does not undo the write. `name` is the commit point for crash tests.
+        is raised here, and its changes are undone. Raises `StoreFull` and `StoreError` for errors of the
+        database. A cancelled wait does not undo the write. `name` is the commit point for crash tests.
         """
         self._check_open()
         return await self._writer.submit(name, job)
@@ -163,30 +188,32 @@ class Database:
         self._check_open()
         return await self._reader.submit("read", job)
 
+    @abstractmethod
+    async def used_bytes(self) -> int:
+        """Returns how much the rows of the store need."""
+
+    @abstractmethod
+    async def free_pages(self) -> int:
+        """Returns how many pages `vacuum` could return; 0 where the database does that itself."""
+
+    @abstractmethod
     async def vacuum(self, pages: int) -> int:
         """Returns up to `pages` free pages to the file system; returns how many are still free."""
-        self._check_open()
-        return await self._writer.submit(
-            "vacuum", lambda connection: _vacuum(connection, pages), outside_transaction=True
-        )
 
+    @abstractmethod
     async def checkpoint(self) -> None:
-        """Moves the write-ahead log into the file, so that a database that lost rows gets smaller."""
-        self._check_open()
-        await self._writer.submit("checkpoint", _checkpoint, outside_transaction=True)
+        """Makes the files smaller after rows were lost, where the database does not do that itself."""
 
+    @abstractmethod
     async def release_memory(self) -> None:
-        """Frees the pages that SQLite keeps in memory: 2 MB after a login with 5,000 contacts."""
-        self._check_open()
-        await self._writer.submit("release_memory", _release_memory, outside_transaction=True)
-        await self._reader.submit("release_memory", _release_memory)
+        """Frees the memory that the database keeps in this process and can do without."""
 
     async def close(self) -> None:
-        """Runs the waiting jobs, moves the write-ahead log into the file and closes it."""
+        """Runs the waiting jobs and closes the connections."""
         if self._closed:
             return
         self._closed = True
-        await self._reader.close()  # first: the last connection removes the write-ahead log
+        await self._reader.close()  # first: the last connection removes the write-ahead log of SQLite
         await self._writer.close()
 
     def _check_open(self) -> None:
@@ -200,17 +227,17 @@ class Database:
             errors = (str(outcome.error) for outcome in outcomes if isinstance(outcome.error, StoreError))
             self.last_error = next(errors, "")
         return outcomes + [
-            self._run_safely(task, self._write_connection) for task in tasks if task.outside_transaction
+            self._run_safely(task, self._write_connection()) for task in tasks if task.outside_transaction
         ]
 
     def _commit(self, tasks: Sequence[_Task]) -> list[_Outcome]:
         try:
-            self._write_connection.execute("BEGIN IMMEDIATE")
+            self._begin()
             run = self._run_in_savepoint if len(tasks) > 1 else self._run_job
             outcomes = [run(task) for task in tasks]
             written = [task.name for task, outcome in zip(tasks, outcomes, strict=True) if not outcome.error]
             self._report_points("before", written)
-            self._write_connection.execute("COMMIT")
+            self._end()
         except Exception as error:  # noqa: BLE001 - the callers get it
             self._roll_back()
             return [_Outcome(task.future, error=self._translate(error)) for task in tasks]
@@ -218,25 +245,26 @@ class Database:
         return outcomes
 
     def _run_job(self, task: _Task) -> _Outcome:
-        return _Outcome(task.future, task.job(self._write_connection))
+        return _Outcome(task.future, task.job(self._write_connection()))
 
     def _run_in_savepoint(self, task: _Task) -> _Outcome:
         """Runs one job of several: if it fails, the others are still committed."""
-        self._write_connection.execute("SAVEPOINT job")
+        connection = self._write_connection()
+        connection.execute("SAVEPOINT job")
         try:
             outcome = self._run_job(task)
         except Exception as error:
-            if not self._write_connection.in_transaction:
-                raise  # SQLite rolled the whole transaction back (a full disk)
-            self._write_connection.execute("ROLLBACK TO job")
+            if not self._is_in_transaction():
+                raise  # the database gave up the whole transaction: a full disk, a lost connection
+            connection.execute("ROLLBACK TO job")
             outcome = _Outcome(task.future, error=self._translate(error))
-        self._write_connection.execute("RELEASE job")
+        connection.execute("RELEASE job")
         return outcome
 
     def _run_reads(self, tasks: Sequence[_Task]) -> list[_Outcome]:
-        return [self._run_safely(task, self._read_connection) for task in tasks]
+        return [self._run_safely(task, self._read_connection()) for task in tasks]
 
-    def _run_safely(self, task: _Task, connection: sqlite3.Connection) -> _Outcome:
+    def _run_safely(self, task: _Task, connection: Connection) -> _Outcome:
         try:
             return _Outcome(task.future, task.job(connection))
         except Exception as error:  # noqa: BLE001 - the caller gets it
@@ -246,32 +274,35 @@ class Database:
         for name in names:
             self._on_commit_point(f"{when}:{name}")
 
+    @abstractmethod
+    def _write_connection(self) -> Connection:
+        """Returns the connection of the writer thread."""
+
+    @abstractmethod
+    def _read_connection(self) -> Connection:
+        """Returns the connection of the reader thread. May raise an error of the database."""
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Begins a transaction."""
+
+    @abstractmethod
+    def _end(self) -> None:
+        """Makes the changes of the transaction durable."""
+
+    @abstractmethod
+    def _is_in_transaction(self) -> bool: ...
+
+    @abstractmethod
     def _roll_back(self) -> None:
-        """Rolls back. If that fails, the next BEGIN fails too, and this is called again."""
-        with suppress(sqlite3.Error):
-            if self._write_connection.in_transaction:
-                self._write_connection.execute("ROLLBACK")
+        """Rolls back. If that fails, the next `_begin` fails too, and this is called again."""
 
+    @abstractmethod
     def _translate(self, error: Exception) -> Exception:
-        if not isinstance(error, sqlite3.Error):
-            return error
-        if is_damage(error):
-            with suppress(OSError):  # without the mark, the damage is noticed again later
-                mark_suspect(self.path)
-        store_error = database_error(error, self.path)
-        store_error.__cause__ = error
-        return store_error
+        """Returns an error of the database as a `StoreError`, any other as it is."""
 
+    @abstractmethod
+    def _close_writer(self) -> None: ...
 
-def _vacuum(connection: sqlite3.Connection, pages: int) -> int:
-    # `executescript` runs the PRAGMA to its end; `execute` would stop after the first page.
-    connection.executescript(f"PRAGMA incremental_vacuum({pages})")
-    return int(connection.execute("PRAGMA freelist_count").fetchone()[0])
-
-
-def _checkpoint(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-
-
-def _release_memory(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA shrink_memory").fetchone()
+    @abstractmethod
+    def _close_reader(self) -> None: ...

@@ -9,12 +9,12 @@ page is full.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 from string import ascii_lowercase, ascii_uppercase
 
 from wx2mqtt.model import Kind, QuotedMessage, bundle_text, is_own_text
+from wx2mqtt.store.database import Connection
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import json_list, load_queries, storable_text
 from wx2mqtt.store.records import HistoryQuery, HistoryRow
@@ -80,15 +80,15 @@ class HistoryQueries(JournalPart):
                 return
             ids = range(candidates[-1] + 1, ids.stop) if oldest_first else range(ids.start, candidates[-1])
 
-    def _seq_at(self, publication_id: int, connection: sqlite3.Connection) -> int:
+    def _seq_at(self, publication_id: int, connection: Connection) -> int:
         """Returns the seq of the newest message up to this publication; 0 without one."""
         row = connection.execute(_SQL["seq_at"], (self._account, publication_id)).fetchone()
         return int(row[0]) if row else 0
 
-    def _seqs_between(self, ids: range, connection: sqlite3.Connection) -> tuple[int, int]:
+    def _seqs_between(self, ids: range, connection: Connection) -> tuple[int, int]:
         return self._seq_at(ids.start - 1, connection) + 1, self._seq_at(ids.stop - 1, connection)
 
-    def _id_range(self, first: int, last: int, connection: sqlite3.Connection) -> range:
+    def _id_range(self, first: int, last: int, connection: Connection) -> range:
         first_id, last_id = connection.execute(_SQL["id_range"], (self._account, first, last)).fetchone()
         return range(first_id, last_id + 1) if first_id and last_id else range(0)
 
@@ -97,7 +97,7 @@ class HistoryQueries(JournalPart):
         query: HistoryQuery,
         seq_range: tuple[int, int],
         ids: Sequence[int],
-        connection: sqlite3.Connection,
+        connection: Connection,
     ) -> list[HistoryRow]:
         """Returns the matches among these publications, in the order of the search."""
         users = json_list(storable_text(user) for user in query.users)
@@ -114,7 +114,7 @@ class HistoryQueries(JournalPart):
         values = self._account, storable_text(message_id)
         return await self._database.read(lambda db: _quoted_message(db, values))
 
-    def _seq_range(self, connection: sqlite3.Connection, query: HistoryQuery) -> tuple[int, int]:
+    def _seq_range(self, connection: Connection, query: HistoryQuery) -> tuple[int, int]:
         """Returns the first and the last seq that may match; the first is larger if there are none."""
         first, last = connection.execute(_SQL["seq_range"], (self._account,)).fetchone()
         if first is None:
@@ -124,7 +124,7 @@ class HistoryQueries(JournalPart):
         return first_match, last_match
 
     def _scan(
-        self, query: HistoryQuery, seq_range: tuple[int, int], limit: int, connection: sqlite3.Connection
+        self, query: HistoryQuery, seq_range: tuple[int, int], limit: int, connection: Connection
     ) -> list[HistoryRow]:
         """Returns up to `limit` matches within a range of seq, in the order of the search."""
         oldest_first = _oldest_first(query)
@@ -141,7 +141,7 @@ class HistoryQueries(JournalPart):
         return matches[:limit]
 
 
-def _quoted_message(connection: sqlite3.Connection, values: tuple[str, str]) -> QuotedMessage | None:
+def _quoted_message(connection: Connection, values: tuple[str, str]) -> QuotedMessage | None:
     sent = connection.execute(_SQL["sent_message"], values).fetchall()
     if sent:
         commands = [json.loads(command_text) for _, command_text in sent]

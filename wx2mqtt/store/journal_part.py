@@ -11,13 +11,12 @@ _outbox_batch   hands inserted publications to the publisher, with what it must 
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import Blob
-from wx2mqtt.store.database import Database
-from wx2mqtt.store.queries import insert_rows, load_queries
+from wx2mqtt.store.database import Connection, Database
+from wx2mqtt.store.queries import load_queries
 from wx2mqtt.store.records import NO_PUBLICATIONS, NewPublication, OutboxBatch, OutboxRow
 from wx2mqtt.store.search_index import SearchIndex
 
@@ -50,13 +49,12 @@ class JournalPart:
     def account(self) -> str:
         return self._account
 
-    def _enqueue(self, connection: sqlite3.Connection, publications: Iterable[NewPublication]) -> OutboxBatch:
+    def _enqueue(self, connection: Connection, publications: Iterable[NewPublication]) -> OutboxBatch:
         """Adds publications behind all that wait, as a part of a write job; returns their rows."""
         now, added = self._now(), list(publications)
         if not added:
             return NO_PUBLICATIONS
-        insert_rows(
-            connection,
+        ids = connection.insert_returning_ids(
             _OUTBOX_SQL["add"],
             [
                 (
@@ -72,24 +70,14 @@ class JournalPart:
                 for publication in added
             ],
         )
-        ids = inserted_ids(connection, len(added))
         rows = [_outbox_row(row_id, publication, now) for row_id, publication in zip(ids, added, strict=True)]
         return self._outbox_batch(ids, rows)
 
-    def _outbox_batch(self, ids: range, rows: Sequence[OutboxRow]) -> OutboxBatch:
+    def _outbox_batch(self, ids: Sequence[int], rows: Sequence[OutboxRow]) -> OutboxBatch:
         """Returns the batch of the publications `ids` just inserted, of which `rows` may go out at once."""
         last_id = ids[-1]
         after_id, self._last_publication_id = self._last_publication_id, last_id
         return OutboxBatch(rows=tuple(rows), after_id=after_id, last_id=last_id)
-
-
-def inserted_ids(connection: sqlite3.Connection, count: int) -> range:
-    """Returns the ids of the `count` rows just inserted.
-
-    One INSERT after the other in one transaction gives consecutive ids.
-    """
-    (last_id,) = connection.execute("SELECT last_insert_rowid()").fetchone()
-    return range(last_id - count + 1, last_id + 1)
 
 
 def _outbox_row(row_id: int, publication: NewPublication, now: int) -> OutboxRow:

@@ -6,11 +6,11 @@ Rows only: `blobs.py` keeps the files.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from wx2mqtt.model import Blob, Json, MediaRef
+from wx2mqtt.store.database import Connection, NamedRow
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import (
     blob_from_text,
@@ -57,7 +57,7 @@ class MediaJobs(JournalPart):
     async def add_media(self, new: NewMedia, user: str) -> MediaRow:
         """Adds a download that belongs to no message."""
 
-        def job(connection: sqlite3.Connection) -> MediaRow:
+        def job(connection: Connection) -> MediaRow:
             values = media_values(
                 self._account, new, self._now(), message_id="", user=storable_text(user), seq=None
             )
@@ -144,16 +144,14 @@ class MediaJobs(JournalPart):
     ) -> OutboxBatch:
         arguments = (self._account, storable_text(media_id), *values)
 
-        def job(connection: sqlite3.Connection) -> OutboxBatch:
+        def job(connection: Connection) -> OutboxBatch:
             if connection.execute(statement, arguments).rowcount:
                 return self._enqueue(connection, publications)
             return NO_PUBLICATIONS
 
         return await self._database.write(commit_point, job)
 
-    def _release_message(
-        self, connection: sqlite3.Connection, key: str, patch: Mapping[str, Json]
-    ) -> int | None:
+    def _release_message(self, connection: Connection, key: str, patch: Mapping[str, Json]) -> int | None:
         row: tuple[int, str, bytes] | None
         row = connection.execute(MEDIA_SQL["held_message"], (self._account, key)).fetchone()
         if row is None:
@@ -177,13 +175,11 @@ def _ref_to_text(ref: MediaRef) -> str:
     return storable_text(compact(fields))
 
 
-def _media_rows(connection: sqlite3.Connection, statement: str, *arguments: object) -> list[MediaRow]:
-    cursor = connection.cursor()
-    cursor.row_factory = sqlite3.Row
-    return [_media_row(row) for row in cursor.execute(statement, arguments)]
+def _media_rows(connection: Connection, statement: str, *arguments: object) -> list[MediaRow]:
+    return [_media_row(row) for row in connection.named_rows(statement, arguments)]
 
 
-def _media_row(row: sqlite3.Row) -> MediaRow:
+def _media_row(row: NamedRow) -> MediaRow:
     return MediaRow(
         id=row["id"],
         part=MediaPart(row["part"]),

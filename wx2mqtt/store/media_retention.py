@@ -6,7 +6,6 @@ writes rows asks whether one does: no row can start to need the file between the
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import NamedTuple, TypeVar
 
 from wx2mqtt.model import Blob
 from wx2mqtt.store.blobs import Blobs, sha256_of
-from wx2mqtt.store.database import Database
+from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.queries import blob_from_text, json_list, load_queries
 from wx2mqtt.store.retention import DAY_MS, clock_has_passed
 
@@ -107,7 +106,7 @@ class MediaRetention:
         return await self._ready_files(_SQL["oldest"], PRUNE_BATCH_ROWS)
 
     async def _ready_files(self, statement: str, *arguments: object) -> list[_ReadyFile]:
-        def job(connection: sqlite3.Connection) -> list[_ReadyFile]:
+        def job(connection: Connection) -> list[_ReadyFile]:
             rows = connection.execute(statement, arguments)
             return [_ReadyFile(media_id, _readable_blob(text)) for media_id, _, text in rows]
 
@@ -153,13 +152,13 @@ def _readable_blob(text: str | None) -> Blob | None:
 
 
 def _finished_page(
-    account: str, after_id: str, before_ms: int, connection: sqlite3.Connection
+    account: str, after_id: str, before_ms: int, connection: Connection
 ) -> list[tuple[str, bool]]:
     arguments = (account, after_id, before_ms, PRUNE_BATCH_ROWS)
     return connection.execute(_SQL["finished_page"], arguments).fetchall()
 
 
-def _unneeded(paths: Sequence[Path], connection: sqlite3.Connection) -> list[Path]:
+def _unneeded(paths: Sequence[Path], connection: Connection) -> list[Path]:
     hashes = json_list(sha256_of(path) for path in paths)
     needed = {sha256 for (sha256,) in connection.execute(_SQL["needed"], (hashes,))}
     return [path for path in paths if sha256_of(path) not in needed]

@@ -1,18 +1,20 @@
 """Opens the database file: refuses a newer version, sets a damaged file aside, migrates an older version.
 
-Blocking; `database.py` calls it in a thread.
+Blocking; `sqlite_database.py` calls it in a thread.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import structlog
 
 from wx2mqtt.errors import StoreError, StoreTooNew
+from wx2mqtt.store.database import NamedRow
 from wx2mqtt.store.files import PRIVATE_MODE, database_error, file_error, is_damage, quarantine
-from wx2mqtt.store.queries import SQL_FOLDER
+from wx2mqtt.store.queries import SQL_FOLDER, insert_rows
 from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
@@ -31,6 +33,21 @@ _HEADER_BYTES = 100
 _USER_VERSION = slice(60, 64)  # of the header, big-endian
 
 
+class SqliteConnection(sqlite3.Connection):
+    """A connection with what jobs need beside the methods of `sqlite3`."""
+
+    def named_rows(self, statement: str, values: Sequence[object]) -> Iterable[NamedRow]:
+        cursor = self.cursor()
+        cursor.row_factory = sqlite3.Row
+        return cursor.execute(statement, values)
+
+    def insert_returning_ids(self, statement: str, rows: Sequence[Sequence[object]]) -> Sequence[int]:
+        insert_rows(self, statement, rows)
+        # One INSERT after the other in one transaction gives consecutive ids.
+        (last_id,) = self.execute("SELECT last_insert_rowid()").fetchone()
+        return range(last_id - len(rows) + 1, last_id + 1)
+
+
 @frozen
 class OpenDatabase:
     """The writing and the reading connection, and the new path of a damaged file.
@@ -38,8 +55,8 @@ class OpenDatabase:
     `fresh` is true if there was no file before, or none that could be read.
     """
 
-    writer: sqlite3.Connection
-    reader: sqlite3.Connection
+    writer: SqliteConnection
+    reader: SqliteConnection
     set_aside: Path | None
     fresh: bool
 
@@ -158,21 +175,27 @@ def _configure(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
 
 
-def _open_writer(path: Path) -> sqlite3.Connection:
+def _open_writer(path: Path) -> SqliteConnection:
     _make_private(path)
     return _connect(path)
 
 
-def _open_reader(path: Path) -> sqlite3.Connection:
+def _open_reader(path: Path) -> SqliteConnection:
     connection = _connect(path)
     connection.execute("PRAGMA query_only = ON")
     connection.execute("PRAGMA cache_size = -1000")
     return connection
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path) -> SqliteConnection:
     """Returns a connection in autocommit mode. One thread uses it, but not the one that opened it."""
-    return sqlite3.connect(path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False)
+    return sqlite3.connect(
+        path,
+        timeout=BUSY_TIMEOUT_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=SqliteConnection,
+    )
 
 
 def _make_private(path: Path) -> None:

@@ -14,11 +14,11 @@ Also the record of what Home Assistant discovery has published, so that it can b
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, field, fields
 from typing import Any
 
+from wx2mqtt.store.database import Connection
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import json_list, load_queries, storable_text
 from wx2mqtt.store.records import NewPublication, OutboxBatch, OutboxRow
@@ -72,7 +72,7 @@ class Outbox(JournalPart):
     async def drop_topic(self, topic: str, why: str) -> int:
         """Gives up all waiting rows of a topic; returns how many. Messages stay in the history."""
 
-        def job(connection: sqlite3.Connection) -> int:
+        def job(connection: Connection) -> int:
             dropped = connection.execute(_SQL["drop_topic"], (self._account, topic, why)).rowcount
             connection.execute(_SQL["count_dropped"], (dropped, self._account))
             return dropped

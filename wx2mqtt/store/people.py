@@ -8,7 +8,6 @@ person who wrote once, also after the person has been removed.
 from __future__ import annotations
 
 import json
-import sqlite3
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
@@ -16,7 +15,7 @@ from typing import Any, TypeVar
 
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, Json, PersonId
-from wx2mqtt.store.database import Database
+from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.queries import compact, insert_rows, json_list, load_queries, storable_text
 from wx2mqtt.store.records import NO_CHANGES, PeopleChanges, Person, shared_profile
 
@@ -46,28 +45,28 @@ class StoredPeople:
         """Stores changes in a commit of their own. Raises `StoreError` if a level would have two owners."""
         await self._database.write("people", lambda connection: self.apply(connection, changes))
 
-    def apply(self, connection: sqlite3.Connection, changes: PeopleChanges) -> None:
+    def apply(self, connection: Connection, changes: PeopleChanges) -> None:
         """Stores changes as a part of a write job. Raises like `save`."""
         apply_changes(connection, self._account, changes)
 
-    def _load(self, connection: sqlite3.Connection) -> tuple[list[Person], dict[str, PersonId], PersonId]:
+    def _load(self, connection: Connection) -> tuple[list[Person], dict[str, PersonId], PersonId]:
         rows = connection.execute(_SQL["persons"], (self._account, 0, -1))
         persons = [person_from_row(row) for row in rows]
         return persons, levels_of(connection, self._account), next_id_of(connection, self._account)
 
 
-def levels_of(connection: sqlite3.Connection, account: str) -> dict[str, PersonId]:
+def levels_of(connection: Connection, account: str) -> dict[str, PersonId]:
     """Returns every level with the person who has or had it."""
     return dict(connection.execute(_SQL["levels"], (account,)).fetchall())
 
 
-def next_id_of(connection: sqlite3.Connection, account: str) -> PersonId:
+def next_id_of(connection: Connection, account: str) -> PersonId:
     """Returns an id that no person of the account ever had; 1 if it never had people."""
     row = connection.execute(_SQL["next_id"], (account,)).fetchone()
     return PersonId(row[0] if row else 1)
 
 
-def apply_changes(connection: sqlite3.Connection, account: str, changes: PeopleChanges) -> None:
+def apply_changes(connection: Connection, account: str, changes: PeopleChanges) -> None:
     """Stores changes as a part of a write job. Raises `StoreError` if a level would have two owners."""
     if changes == NO_CHANGES:
         return
@@ -91,13 +90,13 @@ def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
     return (items[start : start + CHUNK_ROWS] for start in range(0, len(items), CHUNK_ROWS))
 
 
-def _raise_next_id(connection: sqlite3.Connection, account: str, changes: PeopleChanges) -> None:
+def _raise_next_id(connection: Connection, account: str, changes: PeopleChanges) -> None:
     ids = [*(person.id for person in changes.persons), *(owner for _, owner in changes.levels)]
     if ids:
         connection.execute(_SQL["raise_next_id"], (account, max(ids) + 1))
 
 
-def _refuse_two_owners(connection: sqlite3.Connection, account: str, changes: PeopleChanges) -> None:
+def _refuse_two_owners(connection: Connection, account: str, changes: PeopleChanges) -> None:
     levels = {*(person.level for person in changes.persons), *(level for level, _ in changes.levels)}
     conflict = connection.execute(_SQL["level_conflict"], (account, json_list(levels))).fetchone()
     if conflict:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.bounded_json import load_json
 from wx2mqtt.limits import PEOPLE_COPY_JSON
 from wx2mqtt.model import Json, PersonId
-from wx2mqtt.store.database import Database
+from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.files import AtomicFile, quarantine, read_file
 from wx2mqtt.store.people import (
     apply_changes,
@@ -126,23 +125,23 @@ class PeopleCopy:
         return b"".join((json.dumps(account).encode(), b":", head[:-1], b',"persons":[\n', people, b"\n]}"))
 
 
-def _accounts_with_people(connection: sqlite3.Connection) -> list[str]:
+def _accounts_with_people(connection: Connection) -> list[str]:
     return [name for (name,) in connection.execute(_SQL["accounts"])]
 
 
-def _person_lines(account: str, after: int, connection: sqlite3.Connection) -> list[tuple[int, bytes]]:
+def _person_lines(account: str, after: int, connection: Connection) -> list[tuple[int, bytes]]:
     """Returns the id and the line of the next persons."""
     rows = connection.execute(_SQL["persons"], (account, after, PERSONS_PER_READ))
     persons = (person_from_row(row) for row in rows)
     return [(person.id, encode_payload(person_to_json(person))) for person in persons]
 
 
-def _account_head(account: str, connection: sqlite3.Connection) -> bytes:
+def _account_head(account: str, connection: Connection) -> bytes:
     levels = dict[str, Json](levels_of(connection, account))
     return encode_payload({"next_id": next_id_of(connection, account), "levels": levels})
 
 
-def _restore(connection: sqlite3.Connection, copied: dict[str, CopiedPeople]) -> dict[str, int]:
+def _restore(connection: Connection, copied: dict[str, CopiedPeople]) -> dict[str, int]:
     restored: dict[str, int] = {}
     for account, (next_id, changes) in copied.items():
         if next_id_of(connection, account) == 1:

@@ -1,37 +1,95 @@
 """Helpers for SQL: named statements from `sql/*.sql`, inserts of many rows, values as text for columns.
 
-In `sql/*.sql` each statement starts with `-- name --`, mostly followed by a comment that describes it.
+In `sql/*.sql` each statement starts with `-- name --`, mostly followed by a comment that describes it. These
+are the statements of SQLite. PostgreSQL gets the same, with `$1` for `?1` and a few other words
+(`for_postgresql`); where that is not enough, `sql/postgresql/*.sql` has a statement of the same name.
 """
 
 from __future__ import annotations
 
 import json
 import re
-import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from functools import cache
-from itertools import chain
+from itertools import chain, count
 from pathlib import Path
+from typing import Self
 
 from wx2mqtt.model import Blob, Json
+from wx2mqtt.store.database import Connection
 from wx2mqtt.store.files import sha256_in_media_name
 
 ROWS_PER_STATEMENT = (32, 8, 1)  # few sizes, so that SQLite reuses its compiled statements
 
 SQL_FOLDER = Path(__file__).with_name("sql")
+POSTGRESQL_FOLDER = SQL_FOLDER / "postgresql"
 
 _NAME_LINE = re.compile(r"^-- (\w+) --$", re.MULTILINE)
+_LITERAL = re.compile(r"('[^']*')")
+_PLACEHOLDER = re.compile(r"\?(\d*)")
+_USER = re.compile(r'(?<!")\buser\b(?!")')
+_ONE_ROW = re.compile(r"VALUES (\([?, ]+\))")
+_INSERT_OR_IGNORE = "INSERT OR IGNORE"
 _MIME_TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}", re.ASCII)
 _MAX_SQLITE_INTEGER = 2**63 - 1
 _BLOB_FIELDS = tuple(item.name for item in fields(Blob))
 
 
-def load_queries(module: str) -> Mapping[str, str]:
-    """Returns the statements of `sql/<module>.sql` by name."""
-    text = (SQL_FOLDER / f"{module}.sql").read_text(encoding="utf-8")
-    parts = _NAME_LINE.split(text)[1:]
+class Statement(str):
+    """A statement as SQLite gets it; `postgresql` is the same statement for PostgreSQL."""
+
+    __slots__ = ("_twin",)
+
+    _twin: str
+
+    def __new__(cls, text: str, twin: str) -> Self:
+        """`twin` is the text for PostgreSQL, still with the placeholders of SQLite."""
+        statement = super().__new__(cls, text)
+        statement._twin = twin
+        return statement
+
+    @property
+    def postgresql(self) -> str:
+        return for_postgresql(self._twin)
+
+    def with_rows(self, row_count: int) -> Statement:
+        """Returns an INSERT of one row as one of several rows."""
+        return Statement(_with_rows(self, row_count), _with_rows(self._twin, row_count))
+
+
+class JsonList(str):
+    """The argument of `json_each`: a JSON array in a text."""
+
+    __slots__ = ()
+
+
+def load_queries(module: str) -> Mapping[str, Statement]:
+    """Returns the statements of `sql/<module>.sql` by name, each in both dialects."""
+    common = read_statements(SQL_FOLDER / f"{module}.sql")
+    path = POSTGRESQL_FOLDER / f"{module}.sql"
+    different = read_statements(path) if path.exists() else {}
+    return {name: Statement(text, different.get(name, text)) for name, text in common.items()}
+
+
+def read_statements(path: Path) -> dict[str, str]:
+    """Returns the statements of a file by name."""
+    parts = _NAME_LINE.split(path.read_text(encoding="utf-8"))[1:]
     return {name: _statement(body) for name, body in zip(parts[::2], parts[1::2], strict=True)}
+
+
+@cache
+def for_postgresql(text: str) -> str:
+    """Returns a statement with the placeholders and the words of PostgreSQL, where `user` has a meaning."""
+    numbers = count(1)
+    pieces = _LITERAL.split(text)
+    for index in range(0, len(pieces), 2):  # every second one is a literal
+        piece = _PLACEHOLDER.sub(lambda match: f"${match[1] or next(numbers)}", pieces[index])
+        pieces[index] = _USER.sub('"user"', piece)
+    changed = "".join(pieces)
+    if changed.startswith(_INSERT_OR_IGNORE):
+        return f"INSERT{changed.removeprefix(_INSERT_OR_IGNORE)} ON CONFLICT DO NOTHING"
+    return changed
 
 
 def _statement(body: str) -> str:
@@ -39,24 +97,30 @@ def _statement(body: str) -> str:
     return "\n".join(lines).rstrip(";")
 
 
-def insert_rows(connection: sqlite3.Connection, statement: str, rows: Sequence[Sequence[object]]) -> None:
+def insert_rows(connection: Connection, statement: str, rows: Sequence[Sequence[object]]) -> None:
     """Runs `statement`, which ends with `VALUES (?, …)`, for all rows; the rows are equally long.
 
     Uses few statements. Each one makes the thread release the interpreter and wait for it again: fifty single
     inserts took 0.3 ms beside an idle event loop and 30 ms beside a busy one.
     """
     done = 0
-    for count in ROWS_PER_STATEMENT:
-        while len(rows) - done >= count:
-            chunk = rows[done : done + count]
-            connection.execute(_with_rows(statement, count), tuple(chain.from_iterable(chunk)))
-            done += count
+    for row_count in ROWS_PER_STATEMENT:
+        while len(rows) - done >= row_count:
+            chunk = rows[done : done + row_count]
+            connection.execute(with_rows(statement, row_count), tuple(chain.from_iterable(chunk)))
+            done += row_count
 
 
 @cache
-def _with_rows(statement: str, count: int) -> str:
-    head, values, row = statement.rpartition("VALUES ")
-    return head + values + ", ".join([row] * count)
+def with_rows(statement: str, row_count: int) -> str:
+    """Returns an INSERT of one row as one of several rows."""
+    if isinstance(statement, Statement):
+        return statement.with_rows(row_count)
+    return _with_rows(statement, row_count)
+
+
+def _with_rows(text: str, row_count: int) -> str:
+    return _ONE_ROW.sub(lambda match: "VALUES " + ", ".join([match[1]] * row_count), text)
 
 
 # Returns a value as JSON without spaces.
@@ -78,9 +142,9 @@ def bounded_integer(number: int) -> int:
     return min(max(number, -_MAX_SQLITE_INTEGER), _MAX_SQLITE_INTEGER)
 
 
-def json_list(values: Iterable[Json]) -> str:
+def json_list(values: Iterable[Json]) -> JsonList:
     """Returns the argument of `json_each`, with which one statement takes any number of values."""
-    return json.dumps(list(values))
+    return JsonList(json.dumps(list(values)))
 
 
 def blob_to_text(blob: Blob | None) -> str | None:

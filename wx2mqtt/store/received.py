@@ -14,7 +14,6 @@ may be held until its file is downloaded; it and the later rows of its topic are
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter
 from collections.abc import Sequence
 from itertools import count
@@ -22,7 +21,7 @@ from typing import NamedTuple
 
 from wx2mqtt.model import Cursor
 from wx2mqtt.store.account_state import AccountStateRow
-from wx2mqtt.store.journal_part import inserted_ids
+from wx2mqtt.store.database import Connection
 from wx2mqtt.store.media import MEDIA_SQL, media_values
 from wx2mqtt.store.people import apply_changes
 from wx2mqtt.store.queries import (
@@ -73,7 +72,7 @@ class ReceivedMessages(AccountStateRow):
         An item whose key was stored before is a repeat: it is left out and takes no seq.
         """
 
-        def job(connection: sqlite3.Connection) -> RecordResult:
+        def job(connection: Connection) -> RecordResult:
             apply_changes(connection, self._account, people)
             return self._record(connection, items, cursor, login_id)
 
@@ -81,7 +80,7 @@ class ReceivedMessages(AccountStateRow):
 
     def _record(
         self,
-        connection: sqlite3.Connection,
+        connection: Connection,
         items: Sequence[Item],
         cursor: Cursor | None,
         login_id: str,
@@ -106,7 +105,7 @@ class ReceivedMessages(AccountStateRow):
             outbox=item_batch.joined(text_batch),
         )
 
-    def _without_repeats(self, connection: sqlite3.Connection, items: Sequence[Item]) -> list[Item]:
+    def _without_repeats(self, connection: Connection, items: Sequence[Item]) -> list[Item]:
         """Returns the items with a new key; of two items with the same key, the first."""
         if not items:
             return []
@@ -169,7 +168,7 @@ class ReceivedMessages(AccountStateRow):
             payload=encode_payload(item.body),
         )
 
-    def _insert_rows(self, connection: sqlite3.Connection, rows: Sequence[_PublicationRow]) -> OutboxBatch:
+    def _insert_rows(self, connection: Connection, rows: Sequence[_PublicationRow]) -> OutboxBatch:
         """Inserts the rows, and returns those that may go out at once.
 
         A topic keeps its order: behind a held message, of this commit or an earlier one, its later rows wait.
@@ -179,8 +178,7 @@ class ReceivedMessages(AccountStateRow):
             return NO_PUBLICATIONS
         # Read before the insert: rows of this commit that come before a held one of their topic do not wait.
         held_topics = {topic for (topic,) in connection.execute(_SQL["held_topics"], (self._account,))}
-        insert_rows(connection, _SQL["add"], rows)
-        ids = inserted_ids(connection, len(rows))
+        ids = connection.insert_returning_ids(_SQL["add"], rows)
         ready = []
         for row_id, row in zip(ids, rows, strict=True):
             if row.state is PublicationState.HELD:

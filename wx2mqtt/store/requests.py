@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import base64
 import json
-import sqlite3
 from collections.abc import Sequence
 from typing import Any
 
+from wx2mqtt.store.database import Connection
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import compact, load_queries, storable_text
 from wx2mqtt.store.records import DeliveryMark, JournaledRequest, NewPublication, OutboxBatch, RequestState
@@ -33,13 +33,13 @@ class JournaledRequests(JournalPart):
         Returns the rows of the publications.
         """
 
-        def job(connection: sqlite3.Connection) -> OutboxBatch:
+        def job(connection: Connection) -> OutboxBatch:
             connection.execute(_SQL["finish"], (*self._key_of(mark), _answer_to_text(publications)))
             return self._enqueue(connection, publications)
 
         return await self._database.write("deed_end", job)
 
-    def _start_request(self, connection: sqlite3.Connection, mark: DeliveryMark) -> JournaledRequest:
+    def _start_request(self, connection: Connection, mark: DeliveryMark) -> JournaledRequest:
         key = self._key_of(mark)
         known = connection.execute(_SQL["known"], key).fetchone() if mark.dup else None
         if known is None:

@@ -8,13 +8,12 @@ some days, since WeChat may deliver the message again.
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
 from typing import NamedTuple
 
-from wx2mqtt.store.database import Database
+from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import json_list, load_queries
 from wx2mqtt.store.records import JournalStats, PruneCounts
@@ -40,7 +39,7 @@ VACUUM_BATCH_PAGES = 500
 MIN_FREE_PAGES = 256
 
 # Deletes one batch; returns how many rows were deleted and whether there may be more.
-PruneStep = Callable[[sqlite3.Connection], tuple[int, bool]]
+PruneStep = Callable[[Connection], tuple[int, bool]]
 
 
 class _MessageAge(NamedTuple):
@@ -66,7 +65,7 @@ _REMOVE_STATEMENTS = (
 )
 
 
-def clock_has_passed(connection: sqlite3.Connection, now: int) -> bool:
+def clock_has_passed(connection: Connection, now: int) -> bool:
     """Returns whether `now` (ms) is after the newest row of the store: only then can ages be trusted.
 
     With a clock that was set back every row looks young; with one that was wrong before, every row looks old.
@@ -116,7 +115,7 @@ class JournalRetention(JournalPart):
         """Deletes the oldest published messages until the database needs at most this; returns how many."""
         deleted = 0
         after_seq = 0
-        while await self._database.read(_used_bytes) > target_bytes:
+        while await self._database.used_bytes() > target_bytes:
             count, after_seq = await self._database.write("prune", self._prune_messages_step(after_seq, None))
             deleted += count
             if not after_seq:
@@ -126,7 +125,7 @@ class JournalRetention(JournalPart):
 
     async def shrink(self, spare_pages: int) -> None:
         """Returns free pages of the database to the file system, all but `spare_pages`."""
-        before = free = await self._database.read(_free_pages)
+        before = free = await self._database.free_pages()
         previous = free + 1
         while spare_pages < free < previous:
             batch = min(free - spare_pages, VACUUM_BATCH_PAGES)
@@ -158,13 +157,13 @@ class JournalRetention(JournalPart):
 
     def _prune_messages_step(
         self, after_seq: int, before: int | None
-    ) -> Callable[[sqlite3.Connection], tuple[int, int]]:
+    ) -> Callable[[Connection], tuple[int, int]]:
         """Returns a step that deletes messages of the next batch, with `before` (ms) only older ones.
 
         The step returns how many it deleted, and the seq after which to go on, 0 at the end.
         """
 
-        def step(connection: sqlite3.Connection) -> tuple[int, int]:
+        def step(connection: Connection) -> tuple[int, int]:
             arguments = (self._account, after_seq, PRUNE_BATCH_ROWS)
             batch = [_MessageAge(*row) for row in connection.execute(_SQL["oldest_messages"], arguments)]
             old = [row for row in batch if before is None or row.created < before]
@@ -176,42 +175,29 @@ class JournalRetention(JournalPart):
     def _delete_transient_step(self, *limits: int) -> PruneStep:
         """`limits` are times (ms): older rows go, those without and those with fields for a later request."""
 
-        def step(connection: sqlite3.Connection) -> tuple[int, bool]:
+        def step(connection: Connection) -> tuple[int, bool]:
             rows = connection.execute(_SQL["finished_transient"], (self._account, *limits, PRUNE_BATCH_ROWS))
             ids = [row_id for (row_id,) in rows]
             return self._delete_rows(connection, ids), len(ids) == PRUNE_BATCH_ROWS
 
         return step
 
-    def _delete_rows(self, connection: sqlite3.Connection, ids: list[int]) -> int:
+    def _delete_rows(self, connection: Connection, ids: list[int]) -> int:
         """Deletes publications, but remembers their keys."""
         arguments = (self._account, json_list(ids))
         connection.execute(_SQL["keep_keys"], arguments)
         return connection.execute(_SQL["delete_publications"], arguments).rowcount
 
     def _delete_step(self, statement: str, before: int) -> PruneStep:
-        def step(connection: sqlite3.Connection) -> tuple[int, bool]:
+        def step(connection: Connection) -> tuple[int, bool]:
             deleted = connection.execute(statement, (self._account, before, PRUNE_BATCH_ROWS)).rowcount
             return deleted, deleted == PRUNE_BATCH_ROWS
 
         return step
 
-    def _stats(self, connection: sqlite3.Connection) -> JournalStats:
+    def _stats(self, connection: Connection) -> JournalStats:
         row = connection.execute(_SQL["stats"], (self._account, self._now() - DAY_MS)).fetchone()
         return JournalStats(**dict(zip(_STATS_COLUMNS, row, strict=True)))
-
-
-def _used_bytes(connection: sqlite3.Connection) -> int:
-    """Returns the size of the database without its free pages."""
-    pages, free, page_size = (
-        connection.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("page_count", "freelist_count", "page_size")
-    )
-    return int((pages - free) * page_size)
-
-
-def _free_pages(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA freelist_count").fetchone()[0])
 
 
 @frozen
@@ -262,7 +248,7 @@ class AccountRemoval:
         await self._database.write("purge", lambda db: db.execute(_SQL["remove_account"], (account,)))
 
 
-def _stored_data(account: str, connection: sqlite3.Connection) -> StoredData:
+def _stored_data(account: str, connection: Connection) -> StoredData:
     base, discovery = connection.execute(_SQL["account_topics"], (account,)).fetchone() or (None, "")
     messages, commands, people, media = connection.execute(_SQL["row_counts"], (account,)).fetchone()
     return StoredData(
@@ -276,5 +262,5 @@ def _stored_data(account: str, connection: sqlite3.Connection) -> StoredData:
     )
 
 
-def _remove_batch(statement: str, account: str, connection: sqlite3.Connection) -> int:
+def _remove_batch(statement: str, account: str, connection: Connection) -> int:
     return connection.execute(statement, (account, PRUNE_BATCH_ROWS)).rowcount

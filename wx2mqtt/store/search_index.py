@@ -22,7 +22,7 @@ from typing import TypeVar
 
 import structlog
 
-from wx2mqtt.store.database import Database
+from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.files import PRIVATE_MODE
 from wx2mqtt.store.migrations import WAL_SUFFIXES
 from wx2mqtt.store.queries import load_queries
@@ -182,16 +182,16 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _stored_ids(connection: sqlite3.Connection) -> tuple[int, int]:
+def _stored_ids(connection: Connection) -> tuple[int, int]:
     """Returns the ids of the oldest and of the newest publication, 0 if there are none."""
     oldest, newest = connection.execute(_SQL["stored_ids"]).fetchone()
     return oldest or 0, newest or 0
 
 
-def _new_rows(connection: sqlite3.Connection, after_id: int) -> list[tuple[int, str]]:
+def _new_rows(connection: Connection, after_id: int) -> list[tuple[int, str]]:
     return connection.execute(_SQL["new_rows"], (after_id, ROWS_PER_STEP)).fetchall()
 
 
-def _stream(connection: sqlite3.Connection) -> str:
+def _stream(connection: Connection) -> str:
     row = connection.execute(_SQL["stream"]).fetchone()
     return str(row[0]) if row else ""

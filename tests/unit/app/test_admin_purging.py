@@ -17,6 +17,7 @@ from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDE
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.search_index import SearchIndex
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 
 class StoreOfTwoAccounts:
@@ -44,7 +45,7 @@ class StoreOfTwoAccounts:
 
 @pytest.fixture
 async def store(tmp_path: Path):
-    database = await Database.open(tmp_path / DATABASE_NAME)
+    database = await SqliteDatabase.open(tmp_path / DATABASE_NAME)
     store = StoreOfTwoAccounts(tmp_path, database)
     await store.blobs.open()
     (tmp_path / SESSIONS_FOLDER).mkdir()

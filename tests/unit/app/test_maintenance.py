@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from wx2mqtt.app.maintenance import RetentionLimits, StorageMaintenance
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import Blob, Command, Cursor, MediaRef, Result, SendKey, Status
 from wx2mqtt.store.blobs import Blobs
-from wx2mqtt.store.database import Database
+from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.folder import DATABASE_NAME, StoreFolder
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import REASON_STORE_FULL, MediaRetention
@@ -29,6 +28,7 @@ from wx2mqtt.store.records import (
 )
 from wx2mqtt.store.retention import REFUSED_RETENTION_MS
 from wx2mqtt.store.search_index import SearchIndex
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 LONG_AGO = 1_000
 FOREVER = RetentionLimits(history_seconds=1e11, media_seconds=1e11, media_bytes=10**12)
@@ -90,7 +90,7 @@ class Store:
         await self.journal.mark_published([row.id for row in await self.journal.list_waiting(0, 1000)])
 
     async def messages(self) -> int:
-        def job(connection: sqlite3.Connection) -> int:
+        def job(connection: Connection) -> int:
             return int(connection.execute("SELECT count(*) FROM publication").fetchone()[0])
 
         return await self.database.read(job)
@@ -103,7 +103,7 @@ class Store:
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     folder = StoreFolder.open(tmp_path / "store")
-    database = await Database.open(folder.path / DATABASE_NAME)
+    database = await SqliteDatabase.open(folder.path / DATABASE_NAME)
     blobs = Blobs(folder.path)
     await blobs.open()
     journal = Journal(database, "home", lambda: LONG_AGO, on_referenced=blobs.mark_referenced)

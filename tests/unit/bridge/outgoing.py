@@ -56,6 +56,7 @@ from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.records import CommandRow, Person
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 from wx2mqtt.wechat.backend import Capabilities, MediaLimits
 
 OWNER = Owner(handle=Handle("@me"), nickname="我", uin="1")
@@ -448,7 +449,7 @@ def make(
 @asynccontextmanager
 async def running(folder: Path, *, online: bool = True, **how: Any) -> AsyncIterator[House]:
     """A house in which everything runs, on the store in `folder`; connected, and logged in if `online`."""
-    database = await Database.open(folder / "wx2mqtt.db")
+    database = await SqliteDatabase.open(folder / "wx2mqtt.db")
     house = make(database, folder, **how)
     opened = await house.journal.open()
     house.session_number = opened.broker_session

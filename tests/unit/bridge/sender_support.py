@@ -40,6 +40,7 @@ from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import CommandRow, NewCommand
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES as BOT_CAPABILITIES
 from wx2mqtt.wechat.ilink.protocol.endpoints import MAX_REPLIES_PER_MESSAGE
 from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
@@ -299,7 +300,7 @@ async def room(folder: Path, *friends: str) -> AsyncIterator[Room]:
     for friend in friends:
         phone.friend(friend, friend)
     phone.log_in()
-    database = await Database.open(folder / "wx2mqtt.db")
+    database = await SqliteDatabase.open(folder / "wx2mqtt.db")
     try:
         made = Room(database, phone)
         await made.journal.open()

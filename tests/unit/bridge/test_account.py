@@ -25,6 +25,7 @@ from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import NO_CHANGES, NewMessage
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 
 class Gateway(PaperGateway):
@@ -78,7 +79,7 @@ def text_message(key: str) -> NewMessage:
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    database = await Database.open(tmp_path / "wx2mqtt.db")
+    database = await SqliteDatabase.open(tmp_path / "wx2mqtt.db")
     stage = Stage(tmp_path, database)
     await stage.journal.open()
     yield stage

@@ -30,10 +30,10 @@ from wx2mqtt.bridge.retained import RetainedPublisher
 from wx2mqtt.model import ChatKind, Contact, Handle, PersonId
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.discovery import entity_id
-from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.outbox import DiscoveryRecord
 from wx2mqtt.store.records import Person
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 from wx2mqtt.wechat.registry import BACKENDS
 
 TOPIC = "homeassistant/device/wx2mqtt_home/config"
@@ -143,7 +143,7 @@ class Stage:
 
 @pytest.fixture
 async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
-    database = await Database.open(tmp_path / "wx2mqtt.db")
+    database = await SqliteDatabase.open(tmp_path / "wx2mqtt.db")
     journal = Journal(database, "home")
     await journal.open()
     yield Stage(journal)

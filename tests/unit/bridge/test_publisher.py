@@ -35,6 +35,7 @@ from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import NO_CHANGES, NewPublication, OutboxBatch, OutboxRow
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 WEEK = 7 * 86_400_000
 
@@ -182,7 +183,7 @@ class Works:
 
 @asynccontextmanager
 async def working(folder: Path) -> AsyncIterator[Works]:
-    database = await Database.open(folder / "wx2mqtt.db")
+    database = await SqliteDatabase.open(folder / "wx2mqtt.db")
     works = Works(database)
     await works.journal.open()
     running = asyncio.create_task(works.publisher.run())

@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.postgresql import empty_database
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 NOBODY = 65534
 
@@ -33,9 +36,21 @@ def clock() -> Clock:
     return Clock()
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Database]:
+    """A new store in each kind of database."""
+    opened: Database
+    if request.param == "sqlite":
+        opened = await SqliteDatabase.open(tmp_path / "wx2mqtt.db")
+    else:
+        opened = await PostgresqlDatabase.open(empty_database())
+    yield opened
+    await opened.close()
+
+
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    opened = await Database.open(tmp_path / "wx2mqtt.db")
+async def sqlite_database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
+    opened = await SqliteDatabase.open(tmp_path / "wx2mqtt.db")
     yield opened
     await opened.close()
 

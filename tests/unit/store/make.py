@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import pytest
+
 from wx2mqtt.model import Blob, ChatKind, Command, Handle, Json, MediaRef, PersonId, Result, SendKey, Status
 from wx2mqtt.store.records import (
     DeliveryMark,
@@ -131,6 +133,11 @@ def person(number: int, level: str, **more: object) -> Person:
         "matched_by": "remark",
     }
     return Person(**{**values, **more})  # type: ignore[arg-type]
+
+
+# For a test of what only one of them has.
+on_sqlite = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+on_postgresql = pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 
 
 def names(folder: Path) -> list[str]:

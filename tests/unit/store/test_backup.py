@@ -32,6 +32,7 @@ from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.records import NO_CHANGES, CommandState, HistoryQuery, PeopleChanges
 from wx2mqtt.store.replacement import REPLACED_PREFIX
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 C1 = Cursor("cursor 1")
 
@@ -49,7 +50,7 @@ class House:
     @classmethod
     async def open(cls, path: Path) -> House:
         folder = StoreFolder.open(path)
-        house = cls(path, folder, await Database.open(path / DATABASE_NAME))
+        house = cls(path, folder, await SqliteDatabase.open(path / DATABASE_NAME))
         await house.journal.open()
         await house.blobs.open()
         return house

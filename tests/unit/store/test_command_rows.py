@@ -77,7 +77,7 @@ def test_what_a_newer_version_wrote_is_left_out_and_what_is_missing_has_its_defa
     found = dict(_read(command("a")))
     found["command"] = json.dumps({"user": "wife", "text": "x", "colour": "red"})
     found["result"] = json.dumps({**json.loads(result_text(result("a"))), "mood": "good"})
-    row = command_row(found)  # type: ignore[arg-type]
+    row = command_row(found)
     assert row.command == Command(user="wife", text="x")
     assert row.result == result("a")
 

@@ -8,13 +8,17 @@ import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.postgresql import empty_database
 from tests.unit.store.make import names
 from wx2mqtt.errors import StoreError, StoreFull
 from wx2mqtt.store import database as database_module
-from wx2mqtt.store.database import Database
+from wx2mqtt.store.database import Connection, Database
+from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 
 class Points:
@@ -40,9 +44,13 @@ def points() -> Points:
     return Points()
 
 
-@pytest.fixture
-async def watched(tmp_path: Path, points: Points) -> AsyncIterator[Database]:
-    opened = await Database.open(tmp_path / "wx2mqtt.db", points)
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def watched(request: pytest.FixtureRequest, tmp_path: Path, points: Points) -> AsyncIterator[Database]:
+    opened: Database
+    if request.param == "sqlite":
+        opened = await SqliteDatabase.open(tmp_path / "wx2mqtt.db", points)
+    else:
+        opened = await PostgresqlDatabase.open(empty_database(), points)
     await opened.write("table", lambda db: db.execute("CREATE TABLE note (text TEXT UNIQUE)"))
     points.reached.clear()
     yield opened
@@ -50,15 +58,19 @@ async def watched(tmp_path: Path, points: Points) -> AsyncIterator[Database]:
     await opened.close()
 
 
-def note(text: str) -> Callable[[sqlite3.Connection], None]:
-    def job(connection: sqlite3.Connection) -> None:
+watched_on_sqlite = pytest.mark.parametrize("watched", ["sqlite"], indirect=True)
+
+
+def note(text: str) -> Callable[[Connection], None]:
+    def job(connection: Connection) -> None:
         connection.execute("INSERT INTO note VALUES (?)", (text,))
 
     return job
 
 
-def notes(connection: sqlite3.Connection) -> list[str]:
-    return [text for (text,) in connection.execute("SELECT text FROM note ORDER BY rowid")]
+def notes(connection: Connection) -> list[str]:
+    order = "rowid" if isinstance(connection, sqlite3.Connection) else "ctid"
+    return [text for (text,) in connection.execute(f"SELECT text FROM note ORDER BY {order}")]
 
 
 async def _held(database: Database, points: Points) -> asyncio.Task[None]:
@@ -137,7 +149,7 @@ async def test_a_group_has_a_limit(
 async def test_a_job_that_fails_in_a_group_fails_alone(watched: Database, points: Points) -> None:
     first = await _held(watched, points)
 
-    def bad(connection: sqlite3.Connection) -> None:
+    def bad(connection: Connection) -> None:
         note("half")(connection)
         raise KeyError("bad")
 
@@ -154,7 +166,7 @@ async def test_a_job_that_fails_in_a_group_fails_alone(watched: Database, points
 
 
 async def test_a_job_that_fails_by_itself_leaves_nothing(watched: Database, points: Points) -> None:
-    def bad(connection: sqlite3.Connection) -> None:
+    def bad(connection: Connection) -> None:
         note("half")(connection)
         raise KeyError("bad")
 
@@ -165,12 +177,12 @@ async def test_a_job_that_fails_by_itself_leaves_nothing(watched: Database, poin
     assert await watched.read(notes) == ["a"]
 
 
-async def test_sqlites_errors_come_out_as_ours_and_quote_no_value(watched: Database) -> None:
+async def test_errors_of_the_database_come_out_as_ours_and_quote_no_value(watched: Database) -> None:
     await watched.write("note", note("geheim"))
     with pytest.raises(StoreError) as caught:
         await watched.write("note", note("geheim"))
     assert "geheim" not in str(caught.value)
-    assert isinstance(caught.value.__cause__, sqlite3.Error)
+    assert isinstance(caught.value.__cause__, sqlite3.Error | psycopg.Error)
 
 
 async def test_a_read_that_fails_is_an_error_of_its_own(watched: Database) -> None:
@@ -187,7 +199,7 @@ async def test_a_read_cannot_write(watched: Database) -> None:
 async def _fill(database: Database) -> None:
     """Let SQLite have no page more than it has now: the next row that needs one gets SQLITE_FULL."""
 
-    def job(connection: sqlite3.Connection) -> None:
+    def job(connection: Connection) -> None:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         connection.execute(f"PRAGMA max_page_count = {pages}").fetchone()
 
@@ -198,6 +210,7 @@ async def _make_room(database: Database) -> None:
     await database.write("room", lambda db: db.execute("PRAGMA max_page_count = 100000").fetchone())
 
 
+@watched_on_sqlite
 async def test_a_full_disk_fails_the_write_and_the_next_write_works_when_there_is_space(
     watched: Database,
 ) -> None:
@@ -213,6 +226,7 @@ async def test_a_full_disk_fails_the_write_and_the_next_write_works_when_there_i
     assert await watched.read(notes) == ["before", "after"]
 
 
+@watched_on_sqlite
 async def test_a_group_that_a_full_disk_stops_fails_whole_or_keeps_what_fits(
     watched: Database, points: Points
 ) -> None:
@@ -234,7 +248,7 @@ async def test_when_sqlite_gives_up_the_transaction_the_whole_group_fails(
 ) -> None:
     first = await _held(watched, points)
 
-    def gives_up(connection: sqlite3.Connection) -> None:
+    def gives_up(connection: Connection) -> None:
         connection.execute("ROLLBACK")
         connection.execute("SELECT * FROM nothing")
 
@@ -289,14 +303,14 @@ async def test_reads_do_not_wait_for_a_commit(watched: Database, points: Points)
 
 
 async def test_close_does_what_waits_and_removes_the_wal(tmp_path: Path) -> None:
-    database = await Database.open(tmp_path / "a.db")
+    database = await SqliteDatabase.open(tmp_path / "a.db")
     await database.write("table", lambda db: db.execute("CREATE TABLE note (text TEXT UNIQUE)"))
     waiting = [asyncio.create_task(database.write("note", note(str(number)))) for number in range(5)]
     await asyncio.sleep(0)
     await database.close()
     await asyncio.gather(*waiting)
     assert names(tmp_path) == ["a.db"]
-    again = await Database.open(tmp_path / "a.db")
+    again = await SqliteDatabase.open(tmp_path / "a.db")
     assert await again.read(notes) == list("01234")
     await again.close()
 
@@ -308,31 +322,43 @@ async def test_a_closed_store_says_so(watched: Database) -> None:
         await watched.write("note", note("a"))
     with pytest.raises(StoreError, match="closed"):
         await watched.read(notes)
+
+
+@watched_on_sqlite
+async def test_a_closed_file_says_so_at_a_checkpoint(watched: Database) -> None:
+    await watched.close()
     with pytest.raises(StoreError, match="closed"):
         await watched.checkpoint()
 
 
+def _path(database: Database) -> Path:
+    assert isinstance(database, SqliteDatabase)
+    return database.path
+
+
+@watched_on_sqlite
 async def test_a_checkpoint_empties_the_wal(watched: Database) -> None:
     await watched.write("note", note("a"))
-    wal = watched.path.with_name(watched.path.name + "-wal")
+    wal = _path(watched).with_name(_path(watched).name + "-wal")
     assert wal.stat().st_size > 0
     await watched.checkpoint()
     assert wal.stat().st_size == 0
     assert await watched.read(notes) == ["a"]
 
 
+@watched_on_sqlite
 async def test_the_wal_stays_bounded_whatever_is_written(watched: Database) -> None:
-    wal, largest = watched.path.with_name(watched.path.name + "-wal"), 0
+    wal, largest = _path(watched).with_name(_path(watched).name + "-wal"), 0
     for number in range(200):
         await watched.write("note", note(f"{number}" + "x" * 100_000))
         largest = max(largest, wal.stat().st_size)
-    assert watched.path.stat().st_size > 10 * 1024 * 1024
+    assert _path(watched).stat().st_size > 10 * 1024 * 1024
     assert largest < 6 * 1024 * 1024
 
 
 def test_a_loop_that_ends_before_the_store_is_closed_hangs_nothing(tmp_path: Path) -> None:
     async def forgetful() -> Database:
-        database = await Database.open(tmp_path / "a.db")
+        database = await SqliteDatabase.open(tmp_path / "a.db")
         await database.write("table", lambda db: db.execute("CREATE TABLE note (text TEXT UNIQUE)"))
         return database
 
@@ -344,10 +370,12 @@ def test_a_loop_that_ends_before_the_store_is_closed_hangs_nothing(tmp_path: Pat
     assert not database._writer._thread.is_alive()
 
 
+@watched_on_sqlite
 async def test_both_connections_free_the_pages_that_they_keep(watched: Database) -> None:
     seen: list[str] = []
 
-    def trace(connection: sqlite3.Connection) -> None:
+    def trace(connection: Connection) -> None:
+        assert isinstance(connection, sqlite3.Connection)
         connection.set_trace_callback(seen.append)
 
     await watched.write("trace", trace)

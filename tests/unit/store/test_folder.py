@@ -16,7 +16,6 @@ from tests.unit.store.conftest import unprivileged
 from tests.unit.store.make import command
 from wx2mqtt.errors import StoreError, StoreLocked
 from wx2mqtt.store import folder as folder_module
-from wx2mqtt.store.database import Database
 from wx2mqtt.store.folder import (
     DATABASE_NAME,
     StoreFolder,
@@ -25,6 +24,7 @@ from wx2mqtt.store.folder import (
     store_holder,
 )
 from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 
 def test_the_configured_folder_wins() -> None:
@@ -242,7 +242,7 @@ async def test_the_accounts_with_urgent_commands_are_known_while_a_bridge_runs(t
     (tmp_path / DATABASE_NAME).write_bytes(b"no database")
     assert accounts_with_urgent_commands(tmp_path) == frozenset()
     (tmp_path / DATABASE_NAME).unlink()
-    database = await Database.open(tmp_path / DATABASE_NAME)
+    database = await SqliteDatabase.open(tmp_path / DATABASE_NAME)
     try:
         for account, is_urgent in (("home", True), ("work", False)):
             journal = Journal(database, account)

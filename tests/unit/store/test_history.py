@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,12 +13,13 @@ from hypothesis import strategies as st
 
 from tests.support.effort import effort
 from tests.unit.store.conftest import Clock
-from tests.unit.store.make import event, message, picture
+from tests.unit.store.make import event, message, on_sqlite, picture
 from wx2mqtt.store import history
-from wx2mqtt.store.database import Database
+from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.queries import load_queries
 from wx2mqtt.store.records import NO_CHANGES, HistoryQuery, HistoryRow, NewMessage
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 
 async def _record(journal: Journal, *items: NewMessage) -> None:
@@ -207,7 +207,7 @@ def test_it_finds_what_reading_all_would_find(
     tmp_path_factory: pytest.TempPathFactory, stored: list[Said], asked: list[HistoryQuery], stride: int
 ) -> None:
     async def check(folder: Path) -> None:
-        database = await Database.open(folder / "wx2mqtt.db")
+        database = await SqliteDatabase.open(folder / "wx2mqtt.db")
         journal = Journal(database, "home")
         await journal.open()
         items = [
@@ -225,7 +225,7 @@ def test_it_finds_what_reading_all_would_find(
         asyncio.run(check(tmp_path_factory.mktemp("history")))
 
 
-def _plan(connection: sqlite3.Connection, name: str) -> Iterator[str]:
+def _plan(connection: Connection, name: str) -> Iterator[str]:
     arguments = ["home", 1, 9, "", "", 5, *["wife"] * name.endswith("_in_chat")]
     statement = load_queries("history")[name]
     return (row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", arguments))
@@ -240,11 +240,13 @@ def _plan(connection: sqlite3.Connection, name: str) -> Iterator[str]:
         ("newest_in_chat", "publication_history (account=? AND user=? AND seq>? AND seq<?)"),
     ],
 )
+@on_sqlite
 async def test_an_index_leads_to_what_is_asked_for(database: Database, name: str, index: str) -> None:
     plan = await database.read(lambda db: list(_plan(db, name)))
     assert plan == [f"SEARCH publication USING INDEX {index}"]
 
 
+@on_sqlite
 async def test_the_edges_are_found_without_reading_all(database: Database) -> None:
     statement = load_queries("history")["seq_range"]
     plan = await database.read(

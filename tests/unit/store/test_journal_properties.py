@@ -19,9 +19,9 @@ from tests.unit.store.conftest import Clock
 from tests.unit.store.make import command, event, mark, message, publication, result
 from wx2mqtt.model import Cursor, Status
 from wx2mqtt.store.commands import AlreadySettled
-from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import NO_CHANGES, AcceptOutcome, NewCommand, NewPublication
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 DAY = 86_400_000
 keys = st.lists(st.sampled_from([f"k{number}" for number in range(9)]), max_size=6)
@@ -76,7 +76,7 @@ class JournalMachine(RuleBasedStateMachine):
     async def _open(self) -> None:
         path = self.folder / str(self.life)
         path.mkdir(exist_ok=True)
-        self.database = await Database.open(path / "wx2mqtt.db")
+        self.database = await SqliteDatabase.open(path / "wx2mqtt.db")
         assert self.database.set_aside is None
         self.journal = Journal(self.database, "home", self.clock)
         self.other = Journal(self.database, "work", self.clock)

@@ -20,10 +20,10 @@ from tests.unit.store.make import command, media, picture, publication, result
 from wx2mqtt.model import Blob
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.commands import AlreadySettled
-from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.records import NO_CHANGES, AcceptOutcome, CommandState, MediaState
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 DAY = 86_400_000
 numbers = st.integers(0, 7)
@@ -59,7 +59,7 @@ class MediaMachine(RuleBasedStateMachine):
     async def _open(self) -> None:
         path = self.folder / str(self.life)
         path.mkdir(exist_ok=True)
-        self.database = await Database.open(path / "wx2mqtt.db")
+        self.database = await SqliteDatabase.open(path / "wx2mqtt.db")
         self.blobs = Blobs(path)
         await self.blobs.open()
         self.journal = Journal(self.database, "home", self.clock, self.blobs.mark_referenced)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from tests.unit.store.make import blob, command, media, message, picture, result
 from wx2mqtt.model import Blob
 from wx2mqtt.store import media_retention
 from wx2mqtt.store.blobs import Blobs
-from wx2mqtt.store.database import Database
+from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import REASON_AGED, REASON_STORE_FULL, REASON_TOTAL_SIZE, MediaRetention
 from wx2mqtt.store.records import NO_CHANGES, MediaPart, MediaRow, MediaState, NewMessage
@@ -240,7 +239,7 @@ async def test_a_file_that_gets_a_row_while_it_is_swept_stays(
     blobs.mark_referenced(await blobs.store(b"same", MUCH))
     write = database.write
 
-    async def late(name: str, job: Callable[[sqlite3.Connection], object]) -> object:
+    async def late(name: str, job: Callable[[Connection], object]) -> object:
         if name == "media_remove":
             monkeypatch.setattr(database, "write", write)
             await journal.accept([command("c", blob=await blobs.store(b"same", MUCH))])

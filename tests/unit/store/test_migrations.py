@@ -14,10 +14,10 @@ from tests.unit.store.conftest import Clock
 from tests.unit.store.make import blob, command, contents, mark, media, message, picture
 from wx2mqtt.errors import StoreTooNew
 from wx2mqtt.store import migrations
-from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.records import NO_CHANGES, AcceptOutcome, HistoryQuery, RequestState
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 OLD = Path(__file__).with_name("version_1.sql")
 
@@ -35,7 +35,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def journal(path: Path, clock: Clock) -> AsyncIterator[Journal]:
-    database = await Database.open(path)
+    database = await SqliteDatabase.open(path)
     assert not database.is_new
     assert database.set_aside is None
     yield Journal(database, "home", clock)
@@ -77,7 +77,7 @@ async def test_what_came_before_is_known_again_and_what_comes_is_stored(journal:
 async def test_an_old_store_is_as_a_new_one(path: Path, tmp_path: Path) -> None:
     """Same tables, columns and indices: what holds for a new store holds for this one."""
     for file in (path, tmp_path / "new.db"):
-        database = await Database.open(file)
+        database = await SqliteDatabase.open(file)
         await database.close()
 
     def schema(file: Path) -> list[tuple[str, str]]:
@@ -93,13 +93,13 @@ async def test_an_old_store_is_as_a_new_one(path: Path, tmp_path: Path) -> None:
 async def test_a_bridge_of_version_1_refuses_the_store_and_leaves_it_alone(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    database = await Database.open(path)
+    database = await SqliteDatabase.open(path)
     await database.close()
     before = contents(path.parent)
     first = migrations._migrations()[:1]
     monkeypatch.setattr(migrations, "_migrations", lambda: first)
     with pytest.raises(StoreTooNew, match=r"version \d+, this wx2mqtt knows 1"):
-        await Database.open(path)
+        await SqliteDatabase.open(path)
     assert contents(path.parent) == before
 
 
@@ -109,8 +109,8 @@ async def test_a_migration_that_is_cut_off_is_done_by_the_next_start(
     real = migrations._migrations()
     monkeypatch.setattr(migrations, "_migrations", lambda: [real[0], real[1] + "; SELECT * FROM nowhere"])
     with pytest.raises(Exception, match="refused"):
-        await Database.open(path)
+        await SqliteDatabase.open(path)
     monkeypatch.setattr(migrations, "_migrations", lambda: real)
-    database = await Database.open(path)
+    database = await SqliteDatabase.open(path)
     assert (await Journal(database, "home").open()).seq == 2
     await database.close()

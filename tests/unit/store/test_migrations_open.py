@@ -12,19 +12,20 @@ from pathlib import Path
 import pytest
 
 from tests.unit.store.conftest import unprivileged
-from tests.unit.store.make import chmod, contents, message, modes, names
+from tests.unit.store.make import chmod, contents, message, modes, names, on_sqlite
 from wx2mqtt.errors import StoreError, StoreTooNew
 from wx2mqtt.store import migrations
-from wx2mqtt.store.database import Database
+from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import NO_CHANGES
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 MESSAGES = 300
 PAGE = 4096
 
 
 async def _written(path: Path) -> None:
-    database = await Database.open(path)
+    database = await SqliteDatabase.open(path)
     journal = Journal(database, "home")
     await journal.open()
     items = [message(f"k{number}", text="x" * 200) for number in range(MESSAGES)]
@@ -36,7 +37,7 @@ async def _killed(path: Path) -> None:
     """The files as a killed process leaves them: the WAL not moved into the file."""
     other = path.parent / "other"
     other.mkdir()
-    database = await Database.open(other / path.name)
+    database = await SqliteDatabase.open(other / path.name)
     journal = Journal(database, "home")
     await journal.open()
     await database.checkpoint()
@@ -48,8 +49,8 @@ async def _killed(path: Path) -> None:
     shutil.rmtree(other)
 
 
-async def _messages(path: Path) -> tuple[int, Database]:
-    database = await Database.open(path)
+async def _messages(path: Path) -> tuple[int, SqliteDatabase]:
+    database = await SqliteDatabase.open(path)
     seq = (await Journal(database, "home").open()).seq
     await database.close()
     return seq, database
@@ -99,7 +100,7 @@ Harm = Callable[[Path], None]
 async def test_a_new_file_is_fresh_and_for_its_owner_only(tmp_path: Path) -> None:
     umask = os.umask(0)
     try:
-        database = await Database.open(tmp_path / "wx2mqtt.db")
+        database = await SqliteDatabase.open(tmp_path / "wx2mqtt.db")
         await Journal(database, "home").open()
         found = modes(tmp_path)
     finally:
@@ -114,13 +115,14 @@ async def test_files_that_everybody_may_read_are_closed_to_them(tmp_path: Path) 
     await _killed(tmp_path / "wx2mqtt.db")
     for name in names(tmp_path):
         chmod(tmp_path / name, 0o644)
-    database = await Database.open(tmp_path / "wx2mqtt.db")
+    database = await SqliteDatabase.open(tmp_path / "wx2mqtt.db")
     assert set(modes(tmp_path).values()) == {0o600}
     await database.close()
 
 
+@on_sqlite
 async def test_durable_settings_are_on(database: Database) -> None:
-    def settings(connection: sqlite3.Connection) -> dict[str, object]:
+    def settings(connection: Connection) -> dict[str, object]:
         names = ("journal_mode", "synchronous", "foreign_keys", "auto_vacuum")
         return {name: connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names}
 
@@ -139,7 +141,7 @@ async def test_opening_an_up_to_date_file_writes_nothing(tmp_path: Path) -> None
     path = tmp_path / "wx2mqtt.db"
     await _written(path)
     before = path.read_bytes()
-    database = await Database.open(path)
+    database = await SqliteDatabase.open(path)
     assert path.with_name("wx2mqtt.db-wal").stat().st_size == 0
     await database.close()
     assert path.read_bytes() == before
@@ -214,7 +216,7 @@ async def test_damage_that_a_running_bridge_meets_is_set_aside_at_the_next_start
     monkeypatch.setattr(migrations, "QUICK_CHECK_MAX_BYTES", 0)
     for page in range(40, 60):
         _overwrite(path, page * PAGE, PAGE)
-    database = await Database.open(path)
+    database = await SqliteDatabase.open(path)
     assert database.set_aside is None
     with pytest.raises(StoreError, match="the next start sets it aside"):
         await Journal(database, "home").list_waiting(0, MESSAGES)
@@ -247,7 +249,7 @@ async def test_a_larger_file_is_checked_after_a_kill_only(
 
     monkeypatch.setattr(migrations, limit, 0)
     monkeypatch.setattr(migrations, "_is_intact", is_intact)
-    database = await Database.open(path)
+    database = await SqliteDatabase.open(path)
     await database.close()
     assert bool(checked) is is_found
 
@@ -259,7 +261,7 @@ async def test_a_newer_file_is_left_untouched(tmp_path: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     before = contents(tmp_path)
     with pytest.raises(StoreTooNew, match="99"):
-        await Database.open(path)
+        await SqliteDatabase.open(path)
     assert contents(tmp_path) == before
 
 
@@ -273,7 +275,7 @@ async def test_a_newer_version_that_only_the_wal_knows_is_refused_too(tmp_path: 
             if name != "other":
                 shutil.copy(tmp_path / name, tmp_path / "other")
     with pytest.raises(StoreTooNew):
-        await Database.open(tmp_path / "other" / "wx2mqtt.db")
+        await SqliteDatabase.open(tmp_path / "other" / "wx2mqtt.db")
     with closing(sqlite3.connect(tmp_path / "other" / "wx2mqtt.db")) as connection:
         assert connection.execute("SELECT count(*) FROM publication").fetchone() == (MESSAGES,)
 
@@ -301,7 +303,7 @@ async def test_a_migration_that_fails_leaves_the_file_as_it_was(
         migrations, "_migrations", lambda: [*first, "CREATE TABLE two (a); SELECT * FROM none"]
     )
     with pytest.raises(StoreError):
-        await Database.open(path)
+        await SqliteDatabase.open(path)
     monkeypatch.setattr(migrations, "_migrations", lambda: first)
     seq, _ = await _messages(path)
     assert seq == MESSAGES
@@ -311,7 +313,7 @@ async def test_a_migration_that_fails_leaves_the_file_as_it_was(
 
 async def test_a_folder_without_write_right_says_how_to_mend_it(guarded: Path) -> None:
     with unprivileged(), pytest.raises(StoreError, match=r"storage\.path"):
-        await Database.open(guarded / "wx2mqtt.db")
+        await SqliteDatabase.open(guarded / "wx2mqtt.db")
 
 
 async def test_a_file_without_write_right_is_no_damage(guarded: Path) -> None:
@@ -320,7 +322,7 @@ async def test_a_file_without_write_right_is_no_damage(guarded: Path) -> None:
     chmod(guarded / "wx2mqtt.db", 0o444)
     chmod(guarded, 0o555)
     with unprivileged(), pytest.raises(StoreError, match=r"storage\.path"):
-        await Database.open(guarded / "wx2mqtt.db")
+        await SqliteDatabase.open(guarded / "wx2mqtt.db")
     assert names(guarded) == ["wx2mqtt.db"]
 
 
@@ -338,5 +340,5 @@ async def test_a_database_that_another_program_holds_is_said(
     with closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(StoreError, match="another program"):
-            await Database.open(path)
+            await SqliteDatabase.open(path)
     assert path.exists()

@@ -19,6 +19,7 @@ from wx2mqtt.store.database import Database
 from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.records import PeopleChanges
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 WIFE, BOB, GONE = person(1, "wife", remark="老婆"), person(2, "bob"), person(3, "gone", wrote=True)
 
@@ -50,7 +51,7 @@ def copy(database: Database, path: Path) -> PeopleCopy:
 @pytest.fixture
 async def fresh(tmp_path: Path) -> AsyncIterator[Database]:
     """The database that is begun where the old one was lost."""
-    opened = await Database.open(tmp_path / "fresh.db")
+    opened = await SqliteDatabase.open(tmp_path / "fresh.db")
     yield opened
     await opened.close()
 

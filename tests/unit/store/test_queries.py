@@ -7,45 +7,51 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from functools import partial
-from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.unit.store.make import blob
+from tests.unit.store.make import blob, on_postgresql, on_sqlite
 from wx2mqtt import store
-from wx2mqtt.store.database import Database
+from wx2mqtt.store.database import Connection, Database
+from wx2mqtt.store.migrations import SqliteConnection, newest_version
+from wx2mqtt.store.postgresql import newest_schema_version
 from wx2mqtt.store.queries import (
+    SQL_FOLDER,
+    Statement,
     blob_from_text,
     blob_to_text,
     encode_payload,
+    for_postgresql,
     insert_rows,
     json_list,
     load_queries,
+    read_statements,
     storable_text,
 )
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 STATEMENT = "INSERT INTO pair (a, b)\nVALUES (?, ?)"
 
 
 @pytest.fixture
-def connection() -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+def connection() -> Iterator[SqliteConnection]:
+    connection = sqlite3.connect(":memory:", isolation_level=None, factory=SqliteConnection)
     connection.execute("CREATE TABLE pair (a, b)")
     yield connection
     connection.close()
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 7, 8, 9, 31, 32, 33, 50, 100])
-def test_all_rows_go_in_in_their_order(connection: sqlite3.Connection, count: int) -> None:
+def test_all_rows_go_in_in_their_order(connection: SqliteConnection, count: int) -> None:
     rows = [(number, str(number)) for number in range(count)]
     insert_rows(connection, STATEMENT, rows)
     assert connection.execute("SELECT a, b FROM pair ORDER BY rowid").fetchall() == rows
 
 
-def test_few_statements_are_enough(connection: sqlite3.Connection) -> None:
+def test_few_statements_are_enough(connection: SqliteConnection) -> None:
     statements: list[str] = []
     connection.set_trace_callback(statements.append)
     insert_rows(connection, STATEMENT, [(number, "") for number in range(50)])
@@ -93,16 +99,18 @@ def test_what_a_newer_version_knows_of_a_blob_is_left_out() -> None:
     assert blob_from_text(text) == blob("x")
 
 
-FOLDER = files("wx2mqtt.store") / "sql"
+FOLDER = SQL_FOLDER
 
 
-MODULES = sorted(entry.name[:-4] for entry in FOLDER.iterdir() if not entry.name[0].isdigit())
+MODULES = sorted(
+    entry.name[:-4] for entry in FOLDER.iterdir() if entry.is_file() and not entry.name[0].isdigit()
+)
 
 
 CODE = "".join(path.read_text() for path in Path(store.__file__).parent.glob("*.py"))
 
 
-def _plan(connection: sqlite3.Connection, statement: str) -> list[str]:
+def _plan(connection: Connection, statement: str) -> list[str]:
     numbers = [int(number) for number in re.findall(r"\?(\d+)", statement)]
     count = max(numbers) if numbers else statement.count("?")
     return [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", [None] * count)]
@@ -110,9 +118,90 @@ def _plan(connection: sqlite3.Connection, statement: str) -> list[str]:
 
 # The index of `search_index.py` is a file of its own; its tests run each statement.
 @pytest.mark.parametrize("module", [module for module in MODULES if module != "search_index"])
+@on_sqlite
 async def test_sqlite_understands_every_statement(database: Database, module: str) -> None:
     for statement in load_queries(module).values():
         await database.read(partial(_plan, statement=statement))
+
+
+@on_postgresql
+@pytest.mark.parametrize("module", [module for module in MODULES if module != "search_index"])
+async def test_postgresql_prepares_every_statement(database: Database, module: str) -> None:
+    for name, statement in load_queries(module).items():
+        if name != "active_content":  # asked of a copy in a file
+            await database.read(partial(_prepare, name=f"{module}_{name}", statement=statement.postgresql))
+
+
+def _prepare(connection: Connection, name: str, statement: str) -> None:
+    connection.execute(f"PREPARE {name} AS {statement}")
+    connection.execute(f"DEALLOCATE {name}")
+
+
+@on_postgresql
+async def test_postgresql_prepares_what_the_search_index_reads_in_the_database(database: Database) -> None:
+    for name in ("stored_ids", "new_rows", "stream"):
+        statement = load_queries("search_index")[name].postgresql
+        await database.read(partial(_prepare, name=name, statement=statement))
+
+
+@pytest.mark.parametrize(
+    "path", sorted((FOLDER / "postgresql").glob("[a-z]*.sql")), ids=lambda path: path.stem
+)
+def test_each_statement_for_postgresql_has_one_for_sqlite_that_differs(path: Path) -> None:
+    common = load_queries(path.stem)
+    for name, text in read_statements(path).items():
+        assert name in common
+        assert for_postgresql(text) != for_postgresql(str(common[name])), f"{name} needs no twin"
+
+
+def test_the_newest_schemas_of_both_have_the_same_version() -> None:
+    assert newest_schema_version() == newest_version()
+
+
+@on_postgresql
+async def test_the_tables_of_both_have_the_same_columns(database: Database, tmp_path: Path) -> None:
+    sqlite = await SqliteDatabase.open(tmp_path / "wx2mqtt.db")
+    tables = await database.read(_postgresql_columns)
+    columns = {name: await sqlite.read(partial(_sqlite_columns, table=name)) for name in tables}
+    await sqlite.close()
+    assert len(tables) == 9
+    assert tables == columns
+
+
+def _postgresql_columns(connection: Connection) -> dict[str, set[str]]:
+    columns: dict[str, set[str]] = {}
+    for table, column in connection.execute(
+        "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = 'public'"
+    ):
+        columns.setdefault(table, set()).add(column)
+    return columns
+
+
+def _sqlite_columns(connection: Connection, table: str) -> set[str]:
+    return {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
+
+
+@pytest.mark.parametrize(
+    ("text", "translated"),
+    [
+        ("SELECT ?, ?", "SELECT $1, $2"),
+        ("SELECT ?2 WHERE ?1 = ?2", "SELECT $2 WHERE $1 = $2"),
+        ("SELECT user FROM a WHERE b.user = '$.user?'", 'SELECT "user" FROM a WHERE b."user" = \'$.user?\''),
+        ("INSERT OR IGNORE INTO a (b)\nVALUES (?)", "INSERT INTO a (b)\nVALUES ($1) ON CONFLICT DO NOTHING"),
+    ],
+)
+def test_a_statement_gets_the_words_of_postgresql(text: str, translated: str) -> None:
+    assert for_postgresql(text) == translated
+
+
+def test_more_rows_of_an_insert_are_numbered_on() -> None:
+    statement = Statement(
+        "INSERT INTO a VALUES (?, ?)", "INSERT INTO a VALUES (?, ?)\nON CONFLICT DO NOTHING"
+    )
+    assert statement.with_rows(2) == "INSERT INTO a VALUES (?, ?), (?, ?)"
+    assert (
+        statement.with_rows(2).postgresql == "INSERT INTO a VALUES ($1, $2), ($3, $4)\nON CONFLICT DO NOTHING"
+    )
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -169,6 +258,7 @@ FREQUENT = [
 
 
 @pytest.mark.parametrize(("module", "name"), FREQUENT)
+@on_sqlite
 async def test_no_frequent_statement_reads_a_whole_table(database: Database, module: str, name: str) -> None:
     plan = await database.read(lambda connection: _plan(connection, load_queries(module)[name]))
     scans = [
@@ -180,6 +270,7 @@ async def test_no_frequent_statement_reads_a_whole_table(database: Database, mod
     assert not scans, plan
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("module", "name"),
     [("retention", "keep_keys"), ("retention", "delete_publications"), ("outbox", "mark_published")],
@@ -192,6 +283,7 @@ async def test_rows_that_are_named_by_id_are_found_by_it(database: Database, mod
     assert "INTEGER PRIMARY KEY" in searches[0], plan
 
 
+@on_sqlite
 @pytest.mark.parametrize("name", ["start_attempt", "mark_not_delivered", "mark_uncertain", "settle"])
 async def test_an_attempt_is_marked_without_reading_what_waits(database: Database, name: str) -> None:
     """Each command of 10,000 that waited took twice the CPU: all of them were read for each mark."""
@@ -199,6 +291,7 @@ async def test_an_attempt_is_marked_without_reading_what_waits(database: Databas
     assert not [step for step in plan if "command_waiting" in step and "id=?" not in step], plan
 
 
+@on_sqlite
 async def test_what_waits_is_read_in_order_without_sorting(database: Database) -> None:
     sorted_by_index = [
         ("outbox", "waiting"),

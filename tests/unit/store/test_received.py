@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.unit.store.conftest import Clock
-from tests.unit.store.make import event, message, person
+from tests.unit.store.make import event, message, on_sqlite, person
 from wx2mqtt.errors import StoreError, StoreFull
 from wx2mqtt.model import Cursor, PersonId
 from wx2mqtt.store import received
@@ -25,6 +25,7 @@ from wx2mqtt.store.records import (
     PeopleChanges,
     RecordResult,
 )
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 C1, C2 = Cursor("cursor 1"), Cursor("cursor 2")
 
@@ -50,7 +51,7 @@ async def test_the_stream_is_six_letters_and_one_for_the_whole_store(database: D
 
 
 async def test_a_later_start_finds_where_it_was(tmp_path: Path, clock: Clock) -> None:
-    database = await Database.open(tmp_path / "a.db")
+    database = await SqliteDatabase.open(tmp_path / "a.db")
     journal = Journal(database, "home", clock)
     await journal.open()
     await journal.set_base_topic("wx")
@@ -60,7 +61,7 @@ async def test_a_later_start_finds_where_it_was(tmp_path: Path, clock: Clock) ->
     stream = journal.stream
     await database.close()
 
-    database = await Database.open(tmp_path / "a.db")
+    database = await SqliteDatabase.open(tmp_path / "a.db")
     journal = Journal(database, "home", clock)
     opened = await journal.open()
     assert (opened.cursor, opened.login_id, opened.seq) == (C2, "login", 2)
@@ -193,6 +194,7 @@ async def test_when_the_people_cannot_be_stored_nothing_is(journal: Journal) -> 
     assert await journal.list_waiting(0, 9) == []
 
 
+@on_sqlite
 async def test_a_commit_that_failed_took_no_seq(database: Database, journal: Journal) -> None:
     await journal.record([message("a")], NO_CHANGES, C1, "login")
     await database.write("full", lambda db: db.execute("PRAGMA max_page_count = 1").fetchone())

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import Iterable
-from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +19,7 @@ from tests.unit.store.make import (
     mark,
     media,
     message,
+    on_sqlite,
     person,
     picture,
     publication,
@@ -27,12 +27,13 @@ from tests.unit.store.make import (
 )
 from wx2mqtt.model import Cursor, Status
 from wx2mqtt.store import retention
-from wx2mqtt.store.database import Database
+from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.outbox import DiscoveryRecord
 from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.records import NO_CHANGES, JournalStats, NewEvent, NewMessage, PeopleChanges, PruneCounts
 from wx2mqtt.store.retention import AccountRemoval, StoredData
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 MANY = 1234  # more than two commits take away
 
@@ -54,28 +55,33 @@ async def fill(database: Database, account: str, messages: int = 3) -> Journal:
     return journal
 
 
-def rows(path: Path) -> dict[str, dict[str, int]]:
+async def rows(database: Database) -> dict[str, dict[str, int]]:
     """How many rows each account has in each table."""
-    with closing(sqlite3.connect(path)) as connection:
-        names = [
-            name
-            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-            if name not in {"meta", "sqlite_sequence"}
-        ]
-        return {
-            name: dict(
-                connection.execute(
-                    f"SELECT {'name' if name == 'account' else 'account'}, count(*) FROM {name} GROUP BY 1"
-                )
-            )
-            for name in names
-        }
+    return await database.read(partial(_rows, database))
+
+
+def _rows(database: Database, connection: Connection) -> dict[str, dict[str, int]]:
+    listing = (
+        "SELECT name FROM sqlite_master WHERE type = 'table'"
+        if isinstance(database, SqliteDatabase)
+        else "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'"
+    )
+    names = {name for (name,) in connection.execute(listing)} - {"meta", "sqlite_sequence"}
+    assert len(names) == 8
+    return {
+        name: dict(
+            connection.execute(
+                f"SELECT {'name' if name == 'account' else 'account'}, count(*) FROM {name} GROUP BY 1"
+            ).fetchall()
+        )
+        for name in names
+    }
 
 
 async def test_all_rows_of_the_account_go_and_none_of_another(database: Database) -> None:
     await fill(database, "gone", MANY)
     await fill(database, "stays")
-    seen_before = rows(database.path)
+    seen_before = await rows(database)
     await database.write(
         "seen", lambda db: db.executemany("INSERT INTO seen VALUES (?, 'k', 1)", [("gone",), ("stays",)])
     )
@@ -83,10 +89,10 @@ async def test_all_rows_of_the_account_go_and_none_of_another(database: Database
     assert all("gone" in table for name, table in seen_before.items() if name != "seen")
 
     await removal.delete_rows("gone")
-    left = rows(database.path)
+    left = await rows(database)
     assert {name for name, table in left.items() if "gone" in table} == {"account"}
     await removal.delete_account("gone")
-    left = rows(database.path)
+    left = await rows(database)
     assert all("gone" not in table for table in left.values())
     assert left == {
         **{name: {"stays": table["stays"]} for name, table in seen_before.items() if name != "seen"},
@@ -132,10 +138,10 @@ async def test_the_journal_of_another_account_goes_on_meanwhile(database: Databa
 @pytest.mark.parametrize("account", ["gone", "never"])
 async def test_to_remove_what_is_not_there_does_nothing(database: Database, account: str) -> None:
     await fill(database, "stays")
-    before = rows(database.path)
+    before = await rows(database)
     await AccountRemoval(database).delete_rows(account)
     await AccountRemoval(database).delete_account(account)
-    assert rows(database.path) == before
+    assert await rows(database) == before
 
 
 DAY = 86_400_000
@@ -153,7 +159,7 @@ async def _publish_all(journal: Journal) -> None:
 
 
 async def _history(database: Database) -> list[int]:
-    def seqs(connection: sqlite3.Connection) -> list[int]:
+    def seqs(connection: Connection) -> list[int]:
         found = connection.execute("SELECT seq FROM publication WHERE seq IS NOT NULL ORDER BY seq")
         return [seq for (seq,) in found]
 
@@ -312,19 +318,37 @@ async def test_rows_that_wait_among_the_oldest_do_not_hide_what_lies_behind(
     assert await _history(database) == [*range(1, 26), 50]
 
 
+def _path(database: Database) -> Path:
+    assert isinstance(database, SqliteDatabase)
+    return database.path
+
+
+@on_sqlite
 async def test_history_is_pruned_until_there_is_space(database: Database, journal: Journal) -> None:
     for start in range(0, 2000, 500):
         await _record(journal, *(f"k{start + number}" for number in range(500)), text="x" * 1000)
     await _publish_all(journal)
     await database.checkpoint()
-    before = database.path.stat().st_size
+    before = _path(database).stat().st_size
     pruned = await journal.prune_history(before // 2)
     assert 0 < pruned < 2000
-    assert database.path.stat().st_size <= before // 2
+    assert _path(database).stat().st_size <= before // 2
     assert await _history(database) == list(range(pruned + 1, 2001))
     assert await journal.prune_history(before // 2) == 0
 
 
+async def test_history_is_pruned_until_its_rows_need_little(database: Database, journal: Journal) -> None:
+    for start in range(0, 1000, 500):
+        await _record(journal, *(f"k{start + number}" for number in range(500)), text="x" * 1000)
+    await _publish_all(journal)
+    target = await database.used_bytes() * 3 // 4
+    pruned = await journal.prune_history(target)
+    assert 0 < pruned < 1000
+    assert await database.used_bytes() <= target
+    assert await _history(database) == list(range(pruned + 1, 1001))
+
+
+@on_sqlite
 async def test_the_file_shrinks_when_much_has_gone(
     database: Database, journal: Journal, clock: Clock
 ) -> None:
@@ -332,9 +356,9 @@ async def test_the_file_shrinks_when_much_has_gone(
         await _record(journal, *(f"k{start + number}" for number in range(500)), text="x" * 1000)
     await _publish_all(journal)
     await database.checkpoint()
-    before = database.path.stat().st_size
+    before = _path(database).stat().st_size
     await journal.prune(clock.now + 100 * WEEK, WEEK, WEEK)
-    assert database.path.stat().st_size < before / 2
+    assert _path(database).stat().st_size < before / 2
 
 
 async def test_other_accounts_are_left_alone(database: Database, journal: Journal, clock: Clock) -> None:

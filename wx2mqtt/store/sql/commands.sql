@@ -1,6 +1,11 @@
--- last_row_id --
--- The highest row id that a command ever had; no row in a new store.
-SELECT seq FROM sqlite_sequence WHERE name = 'command';
+-- new_ids --
+-- The next ?1 row ids, at least one; no command ever had one of them.
+WITH RECURSIVE free (id, number) AS (
+    SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'command'), 0) + 1, 1
+    UNION ALL
+    SELECT id + 1, number + 1 FROM free WHERE number < ?1
+)
+SELECT id FROM free;
 
 -- by_ids --
 -- The commands with these ids.

@@ -34,7 +34,7 @@ INSERT OR IGNORE INTO level (account, level, person) VALUES (?, ?, ?);
 -- delete_levels --
 -- Deletes the levels of a removed person who never wrote: no automation can know them.
 DELETE FROM level WHERE account = ?1 AND person = ?2
-    AND EXISTS (SELECT 1 FROM person WHERE account = ?1 AND id = ?2 AND NOT wrote);
+    AND EXISTS (SELECT 1 FROM person WHERE account = ?1 AND id = ?2 AND wrote = 0);
 
 -- delete_person --
 DELETE FROM person WHERE account = ? AND id = ?;

@@ -31,6 +31,7 @@ from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import NO_CHANGES, MediaRow, MediaState, NewMessage
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000020000000308020000006ef8d1b1")
 Step = bytes | Exception | asyncio.Event
@@ -273,7 +274,7 @@ async def working(
     folder: Path, rules: MediaRules | None = None, *, runs: bool = True
 ) -> AsyncIterator[Works]:
     """A room over the store in a folder; with `runs` false only the pump is at work."""
-    database = await Database.open(folder / "wx2mqtt.db")
+    database = await SqliteDatabase.open(folder / "wx2mqtt.db")
     works = Works(folder, database, rules or MediaRules())
     await works.journal.open()
     await works.blobs.open()

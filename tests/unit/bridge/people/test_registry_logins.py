@@ -15,9 +15,9 @@ from tests.unit.bridge.phone import DAY, Phone
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.model import ChatKind
-from wx2mqtt.store.database import Database
 from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.records import PeopleChanges
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 NAMES = ["Ann", "Bob", "Lily", "wife", "家"]
 CITIES = ["广州", "深圳", ""]
@@ -248,7 +248,7 @@ TestLogins.settings = settings(max_examples=effort(20, 200), stateful_step_count
 @pytest.mark.parametrize("seed", range(3))
 async def test_the_store_takes_every_change_and_gives_everybody_back(seed: int, tmp_path: Path) -> None:
     dice = random.Random(seed)
-    database = await Database.open(tmp_path / "wx2mqtt.db")
+    database = await SqliteDatabase.open(tmp_path / "wx2mqtt.db")
     people = StoredPeople(database, "home")
     world = World()
     phone, keep = world.phone, world.phone.keep

@@ -19,6 +19,7 @@ from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import NO_CHANGES, MediaPart, NewMedia, NewMessage
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 PEOPLE = (person(1, "wife"), person(2, "mother"), person(3, "lost", handle=None, closed=True))
 LEVELS = {"wife": PersonId(1), "mother": PersonId(2), "妈妈": PersonId(2), "lost": PersonId(3)}
@@ -57,7 +58,7 @@ class Past:
 
 @pytest_asyncio.fixture
 async def past(tmp_path) -> AsyncIterator[Past]:
-    database = await Database.open(tmp_path / "wx2mqtt.db")
+    database = await SqliteDatabase.open(tmp_path / "wx2mqtt.db")
     past = Past(database)
     await past.journal.open()
     yield past

@@ -31,9 +31,9 @@ from wx2mqtt.model import ActionResult, Recall
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.commands import COMMAND_KEYS
 from wx2mqtt.store.blobs import Blobs
-from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 OUT = "wx/out/wife"
 COMPLETE: dict[str, dict[str, Any]] = {
@@ -130,7 +130,7 @@ class Stage:
 
 @asynccontextmanager
 async def stage(folder: Path) -> AsyncIterator[Stage]:
-    database = await Database.open(folder / "wx2mqtt.db")
+    database = await SqliteDatabase.open(folder / "wx2mqtt.db")
     journal = Journal(database, "home")
     await journal.open()
     link, blobs = PaperLink(takes=True), Blobs(folder)

@@ -27,8 +27,8 @@ from wx2mqtt.i18n import Language
 from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import load
 from wx2mqtt.store.blobs import Blobs
-from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.sqlite_database import SqliteDatabase
 from wx2mqtt.wechat.registry import BACKENDS
 
 ACCOUNT_REQUESTS: dict[str, dict[str, Json]] = {
@@ -66,7 +66,7 @@ class Gateway(PaperGateway):
 @pytest.fixture
 async def account(tmp_path: Path) -> AsyncIterator[Account]:
     """An account that does not run."""
-    database = await Database.open(tmp_path / "wx2mqtt.db")
+    database = await SqliteDatabase.open(tmp_path / "wx2mqtt.db")
     journal = Journal(database, "home")
     await journal.open()
     yield Account(

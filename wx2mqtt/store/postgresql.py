@@ -1,0 +1,328 @@
+"""The database on PostgreSQL, through psycopg.
+
+All that a process writes goes through one connection. Session locks that are taken on it
+(`on_write_connection`) end with it: a process that lost its locks cannot commit. So it is not opened again
+when it is lost: every later write fails, and `on_lost` is called once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import psycopg
+from psycopg import RawCursor, conninfo, pq
+from psycopg.rows import dict_row
+from psycopg.types.numeric import Int8BinaryDumper
+from psycopg.types.string import StrDumper, StrDumperUnknown, TextLoader
+
+from wx2mqtt.errors import StoreError, StoreFull, StoreTooNew
+from wx2mqtt.store.database import (
+    Connection,
+    Cursor,
+    Database,
+    Job,
+    NamedRow,
+    OnCommitPoint,
+    T,
+    ignore_commit_point,
+)
+from wx2mqtt.store.queries import POSTGRESQL_FOLDER, ROWS_PER_STATEMENT, JsonList, Statement, for_postgresql
+
+# Advisory locks have two keys of 32 bits; this is the first one of all locks of wx2mqtt ("wx2m").
+LOCK_NAMESPACE = 0x7778326D
+MIGRATION_LOCK = 0
+
+# A dead server or network is noticed within about ten seconds. What `storage.url` says comes first.
+CONNECTION_DEFAULTS = {
+    "application_name": "wx2mqtt",
+    "connect_timeout": "10",
+    "keepalives_idle": "5",
+    "keepalives_interval": "2",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "10000",
+}
+
+_FIRST_VERSION = 7
+_SCHEMA_VERSION = "schema_version"
+# No text of PostgreSQL can have a NUL. This character stands for it, which Unicode reserves for such uses.
+_NUL_STAND_IN = "\U0010ffff"
+_JSON_NUL_STAND_IN = r"\udbff\udfff"
+_JSON_ESCAPE = re.compile(r"\\(?:u0000|.)")
+_REASON_CHARACTERS = 300
+_DISK_FULL = "53100"
+_SENTENCES = {
+    "53100": "there is no room on the disk of the server",
+    "42501": "this user lacks a right; grant what the documentation lists",
+    "25006": "the server accepts no changes: it is a standby, or set to read-only",
+    "57P01": "the server has ended the connection",
+}
+
+
+class _TextDumper(StrDumperUnknown):
+    def dump(self, obj: str) -> Any:
+        return super().dump(obj.replace("\0", _NUL_STAND_IN) if "\0" in obj else obj)
+
+
+class _TextLoader(TextLoader):
+    def load(self, data: Any) -> Any:
+        text = str(super().load(data))
+        return text.replace(_NUL_STAND_IN, "\0") if _NUL_STAND_IN in text else text
+
+
+class _JsonListDumper(StrDumperUnknown):
+    def dump(self, obj: str) -> Any:
+        if "\\u0000" in obj:
+            obj = _JSON_ESCAPE.sub(_without_nul, obj)
+        return super().dump(obj)
+
+
+def _without_nul(escape: re.Match[str]) -> str:
+    return _JSON_NUL_STAND_IN if escape[0] == r"\u0000" else escape[0]
+
+
+class _FlagDumper(Int8BinaryDumper):
+    """Writes a flag as 0 or 1, as SQLite has it."""
+
+    def dump(self, obj: int) -> Any:
+        return super().dump(int(obj))
+
+
+class PostgresqlConnection:
+    """A connection of psycopg with the methods that jobs use."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self.raw = connection
+        adapters = connection.adapters
+        for text_dumper in (StrDumper, _TextDumper):  # the last one that is registered is used
+            adapters.register_dumper(str, text_dumper)
+        adapters.register_loader("text", _TextLoader)
+        adapters.register_dumper(JsonList, _JsonListDumper)
+        adapters.register_dumper(int, _FlagDumper)
+        adapters.register_dumper(bool, _FlagDumper)
+
+    def execute(self, statement: str, values: Sequence[object] = (), /) -> Cursor:
+        return self._cursor().execute(_text(statement), values or None)
+
+    def executemany(self, statement: str, rows: Iterable[Sequence[object]], /) -> object:
+        self._cursor().executemany(_text(statement), list(rows))
+        return None
+
+    def named_rows(self, statement: str, values: Sequence[object]) -> Iterable[NamedRow]:
+        cursor = RawCursor(self.raw, row_factory=dict_row)
+        return cursor.execute(_text(statement), values).fetchall()
+
+    def insert_returning_ids(self, statement: str, rows: Sequence[Sequence[object]]) -> Sequence[int]:
+        ids: list[int] = []
+        for row_count in ROWS_PER_STATEMENT:
+            while len(rows) - len(ids) >= row_count:
+                chunk = rows[len(ids) : len(ids) + row_count]
+                assert isinstance(statement, Statement)
+                text = f"{statement.with_rows(row_count).postgresql} RETURNING id"
+                cursor = self._cursor().execute(text, [value for row in chunk for value in row])
+                ids += sorted(row_id for (row_id,) in cursor)
+        return ids
+
+    def _cursor(self) -> RawCursor[Any]:
+        return RawCursor(self.raw)
+
+
+class PostgresqlDatabase(Database):
+    """An open database of a server. `on_lost` is called once, in the writer thread."""
+
+    def __init__(
+        self,
+        url: str,
+        writer: PostgresqlConnection,
+        reader: PostgresqlConnection,
+        *,
+        is_new: bool,
+        on_commit_point: OnCommitPoint,
+        on_lost: Callable[[], None],
+    ) -> None:
+        self.is_new = is_new
+        self._url = url
+        self._writing = writer
+        self._reading = reader
+        self._on_lost = on_lost
+        self._is_lost = False
+        super().__init__(on_commit_point)
+
+    @classmethod
+    async def open(
+        cls,
+        url: str,
+        on_commit_point: OnCommitPoint = ignore_commit_point,
+        on_lost: Callable[[], None] = lambda: None,
+    ) -> PostgresqlDatabase:
+        """Connects, and creates or migrates the schema. Raises `StoreTooNew`, `StoreFull`, `StoreError`."""
+        writer, reader, version = await asyncio.to_thread(_open, url)
+        return cls(url, writer, reader, is_new=version == 0, on_commit_point=on_commit_point, on_lost=on_lost)
+
+    async def used_bytes(self) -> int:
+        return await self.read(_used_bytes)
+
+    async def free_pages(self) -> int:
+        return 0
+
+    async def vacuum(self, pages: int) -> int:  # noqa: ARG002 - the server vacuums
+        return 0
+
+    async def checkpoint(self) -> None:
+        """Does nothing: the server does it."""
+
+    async def release_memory(self) -> None:
+        """Does nothing: psycopg keeps no pages."""
+
+    async def on_write_connection(self, job: Job[T]) -> T:
+        """Runs `job` on the connection that commits, outside of a transaction: for session locks."""
+        self._check_open()
+        return await self._writer.submit("session", job, outside_transaction=True)
+
+    def _write_connection(self) -> Connection:
+        return self._writing
+
+    def _read_connection(self) -> Connection:
+        if self._reading.raw.closed:
+            self._reading = _connect(self._url, read_only=True)
+        return self._reading
+
+    def _begin(self) -> None:
+        self._writing.raw.execute("BEGIN")
+
+    def _end(self) -> None:
+        # COMMIT of a transaction in which a statement failed rolls back, and is no error.
+        if self._writing.raw.execute("COMMIT").statusmessage != "COMMIT":
+            raise StoreError("The database rolled a change back.")
+
+    def _is_in_transaction(self) -> bool:
+        return self._writing.raw.info.transaction_status in (
+            pq.TransactionStatus.INTRANS,
+            pq.TransactionStatus.INERROR,
+        )
+
+    def _roll_back(self) -> None:
+        with suppress(psycopg.Error):
+            if self._is_in_transaction():
+                self._writing.raw.execute("ROLLBACK")
+        if self._writing.raw.closed and not self._is_lost:
+            self._is_lost = True
+            self._on_lost()
+
+    def _translate(self, error: Exception) -> Exception:
+        return postgresql_error(error) if isinstance(error, psycopg.Error) else error
+
+    def _close_writer(self) -> None:
+        self._writing.raw.close()
+
+    def _close_reader(self) -> None:
+        self._reading.raw.close()
+
+
+def postgresql_error(error: psycopg.Error) -> StoreError:
+    """Returns an error of PostgreSQL as a `StoreError`, without SQL or the value of a row."""
+    code = error.sqlstate or ""
+    if code in _SENTENCES:
+        remedy = _SENTENCES[code]
+    elif code:
+        remedy = f"it refused a statement ({type(error).__name__}, {code})"
+    elif isinstance(error, psycopg.OperationalError):  # of libpq, about the connection and not about a row
+        remedy = " ".join(str(error).split())[:_REASON_CHARACTERS].rstrip(".") or "the connection is lost"
+    else:
+        remedy = type(error).__name__
+    store_error = (StoreFull if code == _DISK_FULL else StoreError)(f"The database cannot be used: {remedy}.")
+    store_error.__cause__ = error
+    return store_error
+
+
+def newest_schema_version() -> int:
+    """Returns the version of the schema that this wx2mqtt creates."""
+    return _FIRST_VERSION + len(_migrations()) - 1
+
+
+def _migrations() -> list[str]:
+    return [script.read_text(encoding="utf-8") for script in sorted(POSTGRESQL_FOLDER.glob("[0-9]*.sql"))]
+
+
+def _text(statement: str) -> Any:
+    return statement.postgresql if isinstance(statement, Statement) else for_postgresql(statement)
+
+
+def _open(url: str) -> tuple[PostgresqlConnection, PostgresqlConnection, int]:
+    try:
+        writer = _connect(url)
+        try:
+            version = _migrate(writer.raw)
+            return writer, _connect(url, read_only=True), version
+        except BaseException:
+            writer.raw.close()
+            raise
+    except psycopg.Error as error:
+        raise postgresql_error(error) from error
+
+
+def _connect(url: str, *, read_only: bool = False) -> PostgresqlConnection:
+    options = {**CONNECTION_DEFAULTS, **conninfo.conninfo_to_dict(url)}
+    connection = psycopg.connect(conninfo.make_conninfo("", **options), autocommit=True)
+    connection.execute("SET client_encoding TO 'UTF8'")
+    if read_only:
+        connection.execute("SET default_transaction_read_only TO on")
+    return PostgresqlConnection(connection)
+
+
+def _migrate(connection: psycopg.Connection[Any]) -> int:
+    """Runs each missing migration in a transaction of its own; returns the old version, 0 for none.
+
+    The lock lets two instances start at once. It is that of the transaction, and free after any error.
+    """
+    first_version: int | None = None
+    while True:
+        with connection.transaction():
+            connection.execute(
+                "SELECT pg_advisory_xact_lock(%s::int, %s::int)", (LOCK_NAMESPACE, MIGRATION_LOCK)
+            )
+            version = _schema_version(connection)
+            first_version = version if first_version is None else first_version
+            if version > newest_schema_version():
+                raise StoreTooNew(
+                    f"The store has version {version}, this wx2mqtt knows {newest_schema_version()}; "
+                    "install the newer one again."
+                )
+            if version == newest_schema_version():
+                return first_version
+            number = max(version + 1, _FIRST_VERSION)
+            connection.execute(_migrations()[number - _FIRST_VERSION].encode())
+            connection.execute(
+                "INSERT INTO meta (name, value) VALUES (%s, %s)"
+                " ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                (_SCHEMA_VERSION, str(number)),
+            )
+
+
+def _schema_version(connection: psycopg.Connection[Any]) -> int:
+    (table,) = connection.execute("SELECT to_regclass('meta')").fetchone() or (None,)
+    if table is None:
+        return 0
+    row = connection.execute("SELECT value FROM meta WHERE name = %s", (_SCHEMA_VERSION,)).fetchone()
+    return int(row[0]) if row else 0
+
+
+# What a row needs beside its long columns, about: its header, numbers, indices.
+_ROW_BYTES = 400
+
+
+def _used_bytes(connection: Connection) -> int:
+    """Returns about how much the rows need. The files of the server keep their size when rows are deleted."""
+    (used,) = connection.execute(
+        "SELECT (SELECT coalesce(sum(octet_length(payload) + coalesce(octet_length(text), 0)), 0)"
+        " + count(*) * $1 FROM publication)"
+        " + (SELECT coalesce(sum(octet_length(command) + octet_length(replies)), 0)"
+        " + count(*) * $1 FROM command)"
+        " + (SELECT count(*) * $1 FROM person) + (SELECT count(*) * $1 FROM media)"
+        " + (SELECT count(*) * $1 FROM seen)",
+        (_ROW_BYTES,),
+    ).fetchone()
+    return int(used)

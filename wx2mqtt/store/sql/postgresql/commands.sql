@@ -1,0 +1,26 @@
+-- new_ids --
+SELECT nextval(pg_get_serial_sequence('command', 'id')) FROM generate_series(1, ?1);
+
+-- by_ids --
+SELECT * FROM command WHERE account = ?1 AND command_id IN (SELECT jsonb_array_elements_text(?2::jsonb));
+
+-- due --
+-- A recipient is a number or a text. The text of a command may have a NUL, which no text of PostgreSQL has.
+SELECT * FROM command
+WHERE account = ?1 AND status IS NULL
+    AND coalesce(to_jsonb(person), to_jsonb(replace(command, '\u0000', '\ufffd')::json ->> 'user'))
+        NOT IN (SELECT jsonb_array_elements(?2::jsonb))
+ORDER BY id LIMIT ?3;
+
+-- last_for --
+SELECT accepted FROM command
+WHERE account = ?1
+    AND coalesce(to_jsonb(person), to_jsonb(replace(command, '\u0000', '\ufffd')::json ->> 'user'))
+        IN (to_jsonb(?2::bigint), to_jsonb(?3::text))
+    AND substr(command_id, 1, 8) <> 'wx2mqtt-'
+ORDER BY id DESC LIMIT 1;
+
+-- urgent --
+SELECT * FROM command
+WHERE account = ? AND status IS NULL AND replace(command, '\u0000', '\ufffd')::json ->> 'urgent' = 'true'
+ORDER BY id;
