@@ -30,6 +30,8 @@ class NamedRow(Protocol):
 
     def __getitem__(self, name: str, /) -> Any: ...
 
+    def keys(self) -> Iterable[str]: ...
+
 
 class Cursor(Protocol):
     """The rows of one statement. `rowcount` is how many rows a change was made to."""
@@ -61,6 +63,9 @@ class Connection(Protocol):
 
     def insert_returning_ids(self, statement: str, rows: Sequence[Sequence[object]]) -> Sequence[int]:
         """Runs `statement`, which ends with `VALUES (?, …)`, for all rows; returns their ids in order."""
+
+    def continue_ids(self, table: str) -> None:
+        """Has the next ids follow the highest one, after rows were inserted with their ids."""
 
 
 T = TypeVar("T")
@@ -163,6 +168,8 @@ class Database(ABC):
     readable store. `last_error` is why the last commit failed; empty if it did not.
     """
 
+    _begin_snapshot = "BEGIN"
+
     set_aside: Path | None = None
     is_new = False
 
@@ -187,6 +194,18 @@ class Database(ABC):
         """Runs `job`, which only reads, in the reader thread; it sees committed rows."""
         self._check_open()
         return await self._reader.submit("read", job)
+
+    async def read_snapshot(self, job: Job[T]) -> T:
+        """Runs `job` like `read`, but all its statements see the rows of the same moment."""
+
+        def within_transaction(connection: Connection) -> T:
+            connection.execute(self._begin_snapshot)
+            try:
+                return job(connection)
+            finally:
+                connection.execute("COMMIT")
+
+        return await self.read(within_transaction)
 
     @abstractmethod
     async def used_bytes(self) -> int:

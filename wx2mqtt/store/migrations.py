@@ -47,6 +47,9 @@ class SqliteConnection(sqlite3.Connection):
         (last_id,) = self.execute("SELECT last_insert_rowid()").fetchone()
         return range(last_id - len(rows) + 1, last_id + 1)
 
+    def continue_ids(self, table: str) -> None:
+        """Does nothing: AUTOINCREMENT follows the rows that are inserted."""
+
 
 @frozen
 class OpenDatabase:

@@ -126,12 +126,17 @@ class PostgresqlConnection:
                 ids += sorted(row_id for (row_id,) in cursor)
         return ids
 
+    def continue_ids(self, table: str) -> None:
+        self.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}")  # noqa: S608
+
     def _cursor(self) -> RawCursor[Any]:
         return RawCursor(self.raw)
 
 
 class PostgresqlDatabase(Database):
     """An open database of a server. `on_lost` is called once, in the writer thread."""
+
+    _begin_snapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
     def __init__(
         self,

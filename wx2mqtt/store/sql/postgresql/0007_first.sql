@@ -175,3 +175,9 @@ CREATE TABLE deed (
     PRIMARY KEY (account, session, mid)
 );
 CREATE INDEX deed_created ON deed (account, created);
+
+-- Only here, in place of files: the saved logins, encrypted.
+CREATE TABLE login (
+    account text COLLATE "C" PRIMARY KEY,
+    sealed bytea NOT NULL
+);

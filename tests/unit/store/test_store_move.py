@@ -1,0 +1,212 @@
+"""The move of a store between the kinds of database, and the saved logins in PostgreSQL."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from tests.support.postgresql import empty_database
+from tests.unit.store.make import command, message
+from tests.unit.store.test_retention import MANY, fill
+from wx2mqtt.errors import StoreError
+from wx2mqtt.model import Cursor
+from wx2mqtt.store import store_move
+from wx2mqtt.store.database import Connection, Database
+from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.people import StoredPeople
+from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.store.records import NO_CHANGES
+from wx2mqtt.store.retention import AccountRemoval
+from wx2mqtt.store.sqlite_database import SqliteDatabase
+from wx2mqtt.store.store_move import TABLES, EncryptedLogin, copy_store, new_login_key, parse_login_key
+
+KEY = parse_login_key(new_login_key())
+SESSION = {"cookies": ["geheim"], "nickname": "a\ud83d", "nul": "\0"}
+
+
+@pytest.fixture
+async def sqlite(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
+    opened = await SqliteDatabase.open(tmp_path / "other.db")
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def postgresql() -> AsyncIterator[PostgresqlDatabase]:
+    opened = await PostgresqlDatabase.open(empty_database())
+    yield opened
+    await opened.close()
+
+
+def _dump(connection: Connection) -> dict[str, list[dict[str, object]]]:
+    tables = {}
+    for table, columns in TABLES.items():
+        statement = f"SELECT * FROM {table} ORDER BY {', '.join(columns)}"
+        rows = [{name: row[name] for name in row.keys()} for row in connection.named_rows(statement, ())]  # noqa: SIM118
+        tables[table] = [row for row in rows if row.get("name") != "schema_version"]
+    return tables
+
+
+async def _fill(database: Database) -> None:
+    journal = await fill(database, "home", MANY)
+    await journal.record([message("nul\0", text="a\0b")], NO_CHANGES, Cursor("c\0"), "login")
+    await fill(database, "other")
+    await database.write("seen", lambda db: db.execute("INSERT INTO seen VALUES ('home', 'k', 1)"))
+
+
+async def test_all_rows_move_to_postgresql_and_back(
+    sqlite: SqliteDatabase, postgresql: PostgresqlDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(store_move, "ROWS_PER_PAGE", 7)
+    await _fill(sqlite)
+    before = await sqlite.read(_dump)
+    assert all(before.values())
+    counts = await copy_store(sqlite, postgresql)
+    assert counts == {table: len(rows) for table, rows in before.items()}
+    assert await postgresql.read(_dump) == before
+    back = await SqliteDatabase.open(tmp_path / "back.db")
+    await copy_store(postgresql, back)
+    assert await back.read(_dump) == before
+    await back.close()
+
+
+async def test_what_the_target_had_is_gone(sqlite: SqliteDatabase, postgresql: PostgresqlDatabase) -> None:
+    await _fill(postgresql)
+    journal = Journal(sqlite, "new")
+    await journal.open()
+    await copy_store(sqlite, postgresql)
+    assert await AccountRemoval(postgresql).list_accounts() == ["new"]
+    assert await postgresql.read(_dump) == await sqlite.read(_dump)
+
+
+async def test_stream_seq_people_and_ids_go_on_where_they_were(
+    sqlite: SqliteDatabase, postgresql: PostgresqlDatabase
+) -> None:
+    await _fill(sqlite)
+    journal = Journal(sqlite, "home")
+    state = await journal.open()
+    rows = await journal.list_waiting(0, 10_000)
+    commands = await journal.list_commands()
+    await copy_store(sqlite, postgresql)
+    moved = Journal(postgresql, "home")
+    assert await moved.open() == state
+    assert moved.stream == journal.stream
+    assert await moved.list_waiting(0, 10_000) == rows
+    assert await moved.list_commands() == commands
+    assert await StoredPeople(postgresql, "home").load() == await StoredPeople(sqlite, "home").load()
+    recorded = await moved.record([message("after")], NO_CHANGES, None, "")
+    assert recorded.seq == state.seq + 1
+    assert recorded.outbox.last_id > rows[-1].id
+    (accepted,) = await moved.accept([command("after")])
+    assert accepted.row is not None
+    assert accepted.row.id > max(row.id for row in commands)
+
+
+async def test_a_move_that_fails_leaves_the_target_as_it_was(
+    sqlite: SqliteDatabase, postgresql: PostgresqlDatabase
+) -> None:
+    await _fill(postgresql)
+    before = await postgresql.read(_dump)
+    await _fill(sqlite)
+    # SQLite stores any value in any column; a forged backup may have a text for a number.
+    forged = "UPDATE deed SET created = 'yesterday'"
+    await sqlite.write("forge", lambda db: db.execute(forged))
+    with pytest.raises(StoreError):
+        await copy_store(sqlite, postgresql)
+    assert await postgresql.read(_dump) == before
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+async def test_a_snapshot_sees_one_moment(
+    sqlite: SqliteDatabase, postgresql: PostgresqlDatabase, kind: str, tmp_path: Path
+) -> None:
+    database: Database = sqlite if kind == "sqlite" else postgresql
+    path = tmp_path / "other.db"
+    writer = await SqliteDatabase.open(path) if kind == "sqlite" else database
+    count = "SELECT count(*) FROM meta"
+
+    def look(connection: Connection) -> tuple[int, int]:
+        (before,) = connection.execute(count).fetchone()
+        _from_outside(writer)
+        (after,) = connection.execute(count).fetchone()
+        return before, after
+
+    def _from_outside(other: Database) -> None:
+        other._begin()
+        other._write_connection().execute("INSERT INTO meta (name, value) VALUES ('later', '')")
+        other._end()
+
+    before, after = await database.read_snapshot(look)
+    assert before == after
+    assert await database.read(lambda db: db.execute(count).fetchone()[0]) == before + 1
+    if writer is not database:
+        await writer.close()
+
+
+async def test_a_saved_login_is_loaded_and_gone_after_a_logout(postgresql: PostgresqlDatabase) -> None:
+    login = EncryptedLogin(postgresql, "home", KEY)
+    assert await login.load() is None
+    await login.save({"old": True})
+    await login.save(SESSION)
+    assert await EncryptedLogin(postgresql, "home", KEY).load() == SESSION
+    assert await EncryptedLogin(postgresql, "other", KEY).load() is None
+    await login.clear()
+    await login.clear()
+    assert await login.load() is None
+
+
+async def test_the_database_has_nothing_that_can_be_read_and_no_login_twice_alike(
+    postgresql: PostgresqlDatabase,
+) -> None:
+    login = EncryptedLogin(postgresql, "home", KEY)
+    sealed = []
+    for _ in range(2):
+        await login.save(SESSION)
+        sealed.append(await postgresql.read(_sealed))
+    assert b"geheim" not in sealed[0]
+    assert sealed[0] != sealed[1]
+
+
+def _sealed(connection: Connection) -> bytes:
+    return bytes(connection.execute("SELECT sealed FROM login").fetchone()[0])
+
+
+def _store_sealed(connection: Connection, *, account: str, sealed: bytes) -> None:
+    connection.execute("DELETE FROM login")
+    connection.execute("INSERT INTO login (account, sealed) VALUES (?, ?)", (account, sealed))
+
+
+@pytest.mark.parametrize("damage", ["account", "key", "byte", "version", "empty"])
+async def test_a_login_that_is_not_what_was_saved_is_an_error_and_no_login(
+    postgresql: PostgresqlDatabase, damage: str
+) -> None:
+    await EncryptedLogin(postgresql, "home", KEY).save(SESSION)
+    sealed = await postgresql.read(_sealed)
+    changed = {
+        "byte": sealed[:-1] + bytes([sealed[-1] ^ 1]),
+        "version": b"\x02" + sealed[1:],
+        "empty": b"",
+    }.get(damage, sealed)
+    account = "other" if damage == "account" else "home"
+    await postgresql.write("forge", partial(_store_sealed, account=account, sealed=changed))
+    key = parse_login_key(new_login_key()) if damage == "key" else KEY
+    with pytest.raises(StoreError, match="another key") as caught:
+        await EncryptedLogin(postgresql, account, key).load()
+    assert "geheim" not in str(caught.value)
+
+
+def test_a_new_key_is_one_line_and_each_is_another_one() -> None:
+    key = new_login_key()
+    assert key.splitlines() == [key]
+    assert len(parse_login_key(f" {key}\n")) == 32
+    assert new_login_key() != key
+
+
+@pytest.mark.parametrize("text", ["", "x", "!" * 44, base64.b64encode(b"x" * 31).decode(), "钥匙"])
+def test_a_bad_key_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"base64|bytes|ASCII"):
+        parse_login_key(text)

@@ -1,0 +1,163 @@
+"""Moves a store from one kind of database to another: its rows, and its saved logins.
+
+The rows are the same in both kinds. The saved logins are files beside SQLite, and encrypted rows in
+PostgreSQL, where everybody with rights on the database could read them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from wx2mqtt.bounded_json import load_json
+from wx2mqtt.errors import StoreError
+from wx2mqtt.limits import SAVED_LOGIN_JSON
+from wx2mqtt.store.database import Connection, Database, NamedRow
+from wx2mqtt.store.queries import insert_rows
+
+# The tables of a store, and the columns by which their rows are read in pages.
+TABLES: Final[Mapping[str, Sequence[str]]] = {
+    "meta": ("name",),
+    "account": ("name",),
+    "publication": ("id",),
+    "seen": ("account", "key"),
+    "command": ("id",),
+    "person": ("account", "id"),
+    "level": ("account", "level"),
+    "media": ("id",),
+    "deed": ("account", "session", "mid"),
+}
+ROWS_PER_PAGE = 500
+LOGIN_KEY_BYTES = 32
+
+_TABLES_WITH_NEW_IDS = ("publication", "command")
+_SCHEMA_VERSION = "schema_version"  # a row of `meta` that belongs to the database and not to the store
+_NONCE_BYTES = 12
+_SEAL_VERSION = b"\x01"
+
+
+async def copy_store(source: Database, target: Database) -> dict[str, int]:
+    """Replaces all rows of `target` by those of `source` in one commit; returns how many by table.
+
+    `source` may be in use: its rows are those of one moment. Raises `StoreFull`, `StoreError`, and then
+    `target` is as it was.
+    """
+    loop = asyncio.get_running_loop()
+
+    def job(target_connection: Connection) -> dict[str, int]:
+        # The thread of the source writes to the target as well, while that of the target waits here.
+        copying = source.read_snapshot(lambda connection: _replace_rows(connection, target_connection))
+        return asyncio.run_coroutine_threadsafe(copying, loop).result()
+
+    return await target.write("copy", job)
+
+
+def _replace_rows(source: Connection, target: Connection) -> dict[str, int]:
+    for table in TABLES:
+        where = f" WHERE name <> '{_SCHEMA_VERSION}'" if table == "meta" else ""
+        target.execute(f"DELETE FROM {table}{where}")  # noqa: S608
+    copied = {table: _copy_table(source, target, table) for table in TABLES}
+    for table in _TABLES_WITH_NEW_IDS:
+        target.continue_ids(table)
+    return copied
+
+
+def _copy_table(source: Connection, target: Connection, table: str) -> int:
+    count = 0
+    after: list[object] | None = None
+    while rows := _next_page(source, table, after):
+        names = list(rows[0].keys())
+        after = [rows[-1][name] for name in TABLES[table]]
+        values = [tuple(row[name] for name in names) for row in rows]
+        if table == "meta":
+            values = [row for row in values if row[names.index("name")] != _SCHEMA_VERSION]
+        marks = ", ".join("?" * len(names))
+        # PostgreSQL lets a key be remembered twice.
+        statement = f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608
+        if table != "seen":
+            statement = statement.replace(" OR IGNORE", "")
+        insert_rows(target, statement, values)
+        count += len(values)
+    return count
+
+
+def _next_page(source: Connection, table: str, after: list[object] | None) -> list[NamedRow]:
+    order = ", ".join(TABLES[table])
+    marks = ", ".join("?" * len(TABLES[table]))
+    where = f" WHERE ({order}) > ({marks})" if after is not None else ""
+    statement = f"SELECT * FROM {table}{where} ORDER BY {order} LIMIT ?"  # noqa: S608
+    return list(source.named_rows(statement, [*(after or ()), ROWS_PER_PAGE]))
+
+
+def new_login_key() -> str:
+    """Returns a random key for the saved logins, as base64 on one line."""
+    return base64.b64encode(secrets.token_bytes(LOGIN_KEY_BYTES)).decode()
+
+
+def parse_login_key(text: str) -> bytes:
+    """Returns the key in a text. Raises `ValueError` for anything but 32 bytes in base64."""
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"it is no base64: {error}") from None
+    if len(key) != LOGIN_KEY_BYTES:
+        raise ValueError(f"it has {len(key)} bytes in place of {LOGIN_KEY_BYTES}")
+    return key
+
+
+class EncryptedLogin:
+    """The saved login of one account as a row, encrypted: what `SavedLoginFile` is as a file.
+
+    The account is authenticated with it: the row of one account cannot be used for another one.
+    """
+
+    def __init__(self, database: Database, account: str, key: bytes) -> None:
+        self._database = database
+        self._account = account
+        self._cipher = AESGCM(key)
+
+    async def load(self) -> Mapping[str, object] | None:
+        """Returns the saved session, or None. Raises `StoreError`, also if it was saved with another key."""
+        row = await self._database.read(
+            lambda db: db.execute("SELECT sealed FROM login WHERE account = ?", (self._account,)).fetchone()
+        )
+        if row is None:
+            return None
+        session = load_json(self._open(bytes(row[0])), SAVED_LOGIN_JSON)
+        return session if isinstance(session, dict) else None
+
+    async def save(self, session: Mapping[str, object]) -> None:
+        """Replaces the saved session durably. Raises `StoreFull`, `StoreError`."""
+        values = (self._account, self._seal(json.dumps(dict(session)).encode()))
+        statement = (
+            "INSERT INTO login (account, sealed) VALUES (?, ?)"
+            " ON CONFLICT (account) DO UPDATE SET sealed = excluded.sealed"
+        )
+        await self._database.write("login", lambda db: db.execute(statement, values))
+
+    async def clear(self) -> None:
+        statement = "DELETE FROM login WHERE account = ?"
+        await self._database.write("logout", lambda db: db.execute(statement, (self._account,)))
+
+    def _seal(self, data: bytes) -> bytes:
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return _SEAL_VERSION + nonce + self._cipher.encrypt(nonce, data, self._account.encode())
+
+    def _open(self, sealed: bytes) -> bytes:
+        nonce, data = sealed[1 : 1 + _NONCE_BYTES], sealed[1 + _NONCE_BYTES :]
+        try:
+            if not sealed.startswith(_SEAL_VERSION):
+                raise InvalidTag
+            return self._cipher.decrypt(nonce, data, self._account.encode())
+        except (InvalidTag, ValueError):
+            raise StoreError(
+                f"The saved login of {self._account} cannot be decrypted: it was saved with another key."
+            ) from None
