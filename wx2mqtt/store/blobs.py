@@ -21,6 +21,7 @@ import structlog
 
 from wx2mqtt.errors import StoreError, Wx2MqttError
 from wx2mqtt.model import Blob
+from wx2mqtt.store.database import Connection
 from wx2mqtt.store.file_type import SNIFFED_BYTES, file_type_of, image_size
 from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, file_error, make_folder, sync_folder
 
@@ -43,17 +44,19 @@ class SizeLimitExceeded(Wx2MqttError):
 
 
 class Blobs:
-    """The files within `<folder>/media`; one object for each store.
-
-    `size` is the sum of all files in bytes, with those that are being written.
-    """
+    """The files within `<folder>/media`; one object for each store."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._media = folder / MEDIA_FOLDER
         self._lock = threading.Lock()
         self._pending = PendingFiles(CLAIM_SECONDS)
-        self.size = 0
+        self._folder_bytes = 0
+
+    @property
+    def size(self) -> int:
+        """The sum of all files in bytes, with those that are being written."""
+        return self._folder_bytes
 
     async def open(self) -> None:
         """Deletes partial files of earlier processes and measures the others. Raises `StoreError`."""
@@ -84,15 +87,20 @@ class Blobs:
         """Returns whether the file is there with its full size: someone may have deleted it by hand."""
         return _size_of(self.path_of(blob)) == blob.size
 
+    async def fetch(self, blob: Blob) -> bool:
+        """Brings a stored file into the folder; returns whether it is there. Raises `StoreError`."""
+        return await asyncio.to_thread(self.exists, blob)
+
     def mark_referenced(self, blob: Blob) -> None:
         """Ends the protection of a file that one `store` returned: it has a row, or is not wanted."""
         with self._lock:
             self._pending.release(blob.sha256)
 
-    def remove(self, paths: Iterable[Path]) -> int:
+    def remove(self, paths: Iterable[Path], connection: Connection | None = None) -> int:  # noqa: ARG002
         """Deletes files to which no row refers, except protected ones; returns the bytes deleted.
 
-        Blocking. Call this only where no row can start to refer to the files.
+        Blocking. Call this within a write job, with its connection: no row can start to refer to the files
+        then. `DatabaseBlobs` deletes them in its transaction.
         """
         return sum(self._unlink(path) for path in paths)
 
@@ -119,7 +127,7 @@ class Blobs:
 
     def _add_size(self, count: int) -> None:
         with self._lock:
-            self.size += count
+            self._folder_bytes += count
 
     def _move_into_place(self, partial_path: Path, blob: Blob) -> None:
         """Gives a complete file its final name, durably."""
@@ -128,7 +136,7 @@ class Blobs:
         with self._lock:
             size_before = _size_of(path)
             partial_path.replace(path)
-            self.size -= size_before or 0
+            self._folder_bytes -= size_before or 0
             self._pending.add(blob.sha256)
         try:
             sync_folder(path.parent)
@@ -144,7 +152,7 @@ class Blobs:
             if size_before is None:
                 path.unlink(missing_ok=True)
             else:
-                self.size += size_before
+                self._folder_bytes += size_before
 
     def _open(self) -> None:
         try:
@@ -161,7 +169,7 @@ class Blobs:
 
     def _measure(self) -> list[tuple[Path, float]]:
         """Corrects `size`; returns every complete file and when it was written (Unix time)."""
-        size_before = self.size  # files that are written meanwhile are added to it
+        size_before = self._folder_bytes  # files that are written meanwhile are added to it
         measured = 0
         complete: list[tuple[Path, float]] = []
         for path, size, modified in self._files():
@@ -192,7 +200,7 @@ class Blobs:
             except OSError as error:
                 log.warning("media file cannot be removed", problem=str(file_error(error, path)))
                 return 0
-            self.size -= size
+            self._folder_bytes -= size
             return size
 
 

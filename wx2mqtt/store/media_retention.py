@@ -131,7 +131,9 @@ class MediaRetention:
         return sum([await self._remove_now(chunk) for chunk in _chunks(unneeded, PRUNE_BATCH_FILES)])
 
     async def _remove_now(self, paths: Sequence[Path]) -> int:
-        return await self._database.write("media_remove", lambda db: self._blobs.remove(_unneeded(paths, db)))
+        return await self._database.write(
+            "media_remove", lambda db: self._blobs.remove(_unneeded(paths, db), db)
+        )
 
     async def _delete_finished(self, account: str, before_ms: int) -> None:
         after_id = ""

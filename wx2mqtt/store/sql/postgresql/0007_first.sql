@@ -176,8 +176,25 @@ CREATE TABLE deed (
 );
 CREATE INDEX deed_created ON deed (account, created);
 
--- Only here, in place of files: the saved logins, encrypted.
+-- Only here, in place of files: the saved logins, encrypted, and media. A file is there when it has a row of its own:
+-- its pieces come first.
 CREATE TABLE login (
     account text COLLATE "C" PRIMARY KEY,
     sealed bytea NOT NULL
 );
+
+CREATE TABLE media_file (
+    sha256 text COLLATE "C" PRIMARY KEY,
+    path text NOT NULL,
+    size bigint NOT NULL,
+    stored timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE media_piece (
+    sha256 text COLLATE "C" NOT NULL,
+    number bigint NOT NULL,
+    stored timestamptz NOT NULL DEFAULT now(),
+    content bytea NOT NULL,
+    PRIMARY KEY (sha256, number)
+);
+ALTER TABLE media_piece ALTER COLUMN content SET STORAGE EXTERNAL;  -- media are compressed already

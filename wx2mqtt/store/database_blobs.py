@@ -1,0 +1,179 @@
+"""The files of messages and commands in PostgreSQL, in pieces; the folder has copies of some of them.
+
+Every instance stores a file in its own folder first, as `Blobs` does, then in the database: only then a
+caller gets it. An instance that needs a file of another one fetches it. Copies go after a day and are fetched
+again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable
+from contextlib import aclosing
+from functools import partial
+from pathlib import Path
+
+from wx2mqtt.model import Blob
+from wx2mqtt.store.blobs import CLAIM_SECONDS, Blobs, SizeLimitExceeded, sha256_of
+from wx2mqtt.store.database import Connection, Database
+
+PIECE_BYTES = 1_000_000  # of one commit, which delays those of messages
+
+# For which a new file is kept that no row refers to: another instance may be about to store the row.
+NEW_FILE_SECONDS = 60.0
+
+# For which a copy is kept in the folder.
+COPY_SECONDS = 86_400.0
+
+_OLD = "stored <= now() - make_interval(secs => ?)"
+
+
+class DatabaseBlobs(Blobs):
+    """The files of all instances; `size` is that of the files in the database."""
+
+    def __init__(self, folder: Path, database: Database) -> None:
+        super().__init__(folder)
+        self._database = database
+        self._stored_bytes = 0
+
+    @property
+    def size(self) -> int:
+        return self._stored_bytes
+
+    async def open(self) -> None:
+        """Deletes partial files of earlier processes and measures the stored ones. Raises `StoreError`."""
+        await super().open()
+        self._stored_bytes = await self._database.read(_total_bytes)
+
+    async def store(self, chunks: AsyncIterable[bytes] | bytes, limit: int) -> Blob:
+        """Stores at most `limit` bytes as a file, like `Blobs.store`."""
+        blob = await super().store(chunks, limit)
+        try:
+            await self._upload(blob)
+        except BaseException:
+            self.mark_referenced(blob)
+            raise
+        return blob
+
+    async def fetch(self, blob: Blob) -> bool:
+        """Brings a stored file into the folder; returns whether it is there. Raises `StoreError`."""
+        if await super().fetch(blob):
+            return True
+        if not await self._database.read(partial(_is_stored, blob)):
+            return False
+        try:
+            async with aclosing(self._pieces(blob)) as pieces:
+                copy = await super().store(pieces, blob.size)
+        except SizeLimitExceeded:
+            return False
+        self.mark_referenced(copy)
+        return copy.sha256 == blob.sha256 and self.exists(blob)
+
+    def remove(self, paths: Iterable[Path], connection: Connection | None = None) -> int:
+        """Deletes files to which no row refers, except new ones; returns the bytes deleted."""
+        assert connection is not None
+        paths = list(paths)
+        freed = sum(self._delete(connection, sha256_of(path)) for path in paths)
+        super().remove(paths, connection)
+        return freed
+
+    async def older_than(self, seconds: float) -> list[Path]:
+        """Returns all files that were stored longer ago than that, or a while; corrects `size`.
+
+        Also deletes old copies, and the pieces of files that were never completed.
+        """
+        await asyncio.to_thread(self._delete_old_copies)
+        await self._database.write("media_piece", _delete_lost_pieces)
+        self._stored_bytes = await self._database.read(_total_bytes)
+        names = await self._database.read(partial(_paths_before, max(seconds, NEW_FILE_SECONDS)))
+        return [self._folder / name for name in names]
+
+    async def _upload(self, blob: Blob) -> None:
+        if await self._database.write("media_piece", partial(_renew, blob)):
+            return
+        path = self.path_of(blob)
+        for number, start in enumerate(range(0, blob.size, PIECE_BYTES)):
+            piece = await asyncio.to_thread(_read_piece, path, start)
+            await self._database.write("media_piece", partial(_put_piece, blob, number, piece))
+        self._stored_bytes += await self._database.write("media_file", partial(_put_file, blob))
+
+    async def _pieces(self, blob: Blob) -> AsyncGenerator[bytes, None]:
+        for number in range(-(-blob.size // PIECE_BYTES)):
+            yield await self._database.read(partial(_piece, blob, number))
+
+    def _delete(self, connection: Connection, sha256: str) -> int:
+        with self._lock:
+            if self._pending.contains(sha256):
+                return 0
+        statement = f"DELETE FROM media_file WHERE sha256 = ? AND {_OLD} RETURNING size"  # noqa: S608
+        row = connection.execute(statement, (sha256, NEW_FILE_SECONDS)).fetchone()
+        if row is None:
+            return 0
+        connection.execute("DELETE FROM media_piece WHERE sha256 = ?", (sha256,))
+        self._stored_bytes -= row[0]
+        return int(row[0])
+
+    def _delete_old_copies(self) -> None:
+        before = time.time() - COPY_SECONDS
+        for path, modified in self._measure():
+            if modified <= before:
+                self._unlink(path)
+
+
+def _read_piece(path: Path, start: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(start)
+        return file.read(PIECE_BYTES)
+
+
+def _renew(blob: Blob, connection: Connection) -> bool:
+    """Returns whether the file is stored; then it counts as new."""
+    statement = "UPDATE media_file SET stored = now() WHERE sha256 = ?"
+    return connection.execute(statement, (blob.sha256,)).rowcount == 1
+
+
+def _put_piece(blob: Blob, number: int, content: bytes, connection: Connection) -> None:
+    connection.execute(
+        "INSERT INTO media_piece (sha256, number, content) VALUES (?, ?, ?)"
+        " ON CONFLICT (sha256, number) DO UPDATE SET content = excluded.content, stored = now()",
+        (blob.sha256, number, content),
+    )
+
+
+def _put_file(blob: Blob, connection: Connection) -> int:
+    """Completes a file; returns how many bytes that added: 0 if another instance was faster."""
+    added = connection.execute(
+        "INSERT INTO media_file (sha256, path, size) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+        (blob.sha256, blob.path, blob.size),
+    ).rowcount
+    return blob.size * added
+
+
+def _piece(blob: Blob, number: int, connection: Connection) -> bytes:
+    row = connection.execute(
+        "SELECT content FROM media_piece WHERE sha256 = ? AND number = ?", (blob.sha256, number)
+    ).fetchone()
+    return bytes(row[0]) if row else b""
+
+
+def _is_stored(blob: Blob, connection: Connection) -> bool:
+    statement = "SELECT 1 FROM media_file WHERE sha256 = ? AND size = ?"
+    return connection.execute(statement, (blob.sha256, blob.size)).fetchone() is not None
+
+
+def _paths_before(seconds: float, connection: Connection) -> list[str]:
+    statement = f"SELECT path FROM media_file WHERE {_OLD}"  # noqa: S608
+    return [path for (path,) in connection.execute(statement, (seconds,))]
+
+
+def _delete_lost_pieces(connection: Connection) -> None:
+    connection.execute(
+        f"DELETE FROM media_piece WHERE {_OLD}"  # noqa: S608
+        " AND NOT EXISTS (SELECT 1 FROM media_file WHERE media_file.sha256 = media_piece.sha256)",
+        (CLAIM_SECONDS,),
+    )
+
+
+def _total_bytes(connection: Connection) -> int:
+    return int(connection.execute("SELECT coalesce(sum(size), 0) FROM media_file").fetchone()[0])
