@@ -99,6 +99,7 @@ CREATE INDEX command_blob ON command (sha256) WHERE sha256 IS NOT NULL AND statu
 CREATE INDEX command_parts ON command (account) WHERE part_ids <> ' ';
 CREATE INDEX command_bundle ON command (account, bundle) WHERE bundle IS NOT NULL;
 CREATE INDEX command_newest ON command (account, id);
+CREATE INDEX command_unanswered ON command (account, id) WHERE unknown > 0;
 
 CREATE TABLE person (
     account text COLLATE "C" NOT NULL,
