@@ -227,16 +227,25 @@ def _print_row(what: str, product: Sequence[float], peers: Sequence[Sequence[flo
     print(cells, flush=True)
 
 
-def main() -> None:
+def read_arguments(arguments: Sequence[str]) -> tuple[Sequence[str], int]:
+    """Returns the names of the peers, by default all, and the number of turns."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("peers", nargs="*", choices=[*PEERS, []], default=list(PEERS))
+    # Python 3.11 compares a default with `choices` as one value, so the default is applied afterwards.
+    parser.add_argument("peers", nargs="*", metavar=f"{{{','.join(PEERS)}}}")
     parser.add_argument("--turns", type=int, default=3)
-    given = parser.parse_args()
-    missing = [problem for name in given.peers if (problem := CLIENTS[name].install())]
+    given = parser.parse_args(arguments)
+    if unknown := set(given.peers) - set(PEERS):
+        parser.error(f"unknown peer: {', '.join(sorted(unknown))}; there are {', '.join(PEERS)}")
+    return given.peers or PEERS, given.turns
+
+
+def main(arguments: Sequence[str]) -> None:
+    peers, turns = read_arguments(arguments)
+    missing = [problem for name in peers if (problem := CLIENTS[name].install())]
     if missing:
         sys.exit("\n".join(missing))
-    asyncio.run(compare(given.peers, given.turns))
+    asyncio.run(compare(peers, turns))
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
