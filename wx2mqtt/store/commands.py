@@ -164,11 +164,18 @@ class JournaledCommands(JournalPart):
             "part_sent", lambda db: self._change(db, _SQL["mark_part_sent"], row_id, part_id)
         )
 
-    async def set_fallback_state(self, row_id: int, state: str) -> None:
-        """Stores the state of the fallback: `begun` before anything is sent. Raises `AlreadySettled`."""
-        await self._database.write(
-            "fallback", lambda db: self._change(db, _SQL["set_fallback"], row_id, state)
-        )
+    async def set_fallback_state(self, row_id: int, state: str) -> str:
+        """Stores the state of the fallback, `begun` before anything is sent; one that has ended stays.
+
+        Returns the state before. Raises `AlreadySettled`.
+        """
+
+        def job(connection: Connection) -> str:
+            (before,) = connection.execute(_SQL["fallback"], (self._account, row_id)).fetchone() or ("",)
+            self._change(connection, _SQL["set_fallback"], row_id, state)
+            return str(before)
+
+        return await self._database.write("fallback", job)
 
     async def list_urgent(self) -> list[CommandRow]:
         """Returns unsettled commands that may go out by the fallback service."""

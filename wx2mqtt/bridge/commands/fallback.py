@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -169,17 +170,19 @@ class FallbackDelivery:
 
     async def _deliver(self, row: CommandRow) -> str:
         """Sends the alert and returns its stored state; empty if the command has its result already."""
+        set_state = partial(self._journal.set_fallback_state, row.id)
         try:
-            await retry_until_stored(lambda: self._journal.set_fallback_state(row.id, FALLBACK_STARTED))
-            outcome = await send_alert(self._rules.urls, self._make_alert(row))
-            state = AlertOutcome.UNCERTAIN if row.fallback == FALLBACK_STARTED else outcome
-            log.info("fallback used", command=row.command_id, outcome=str(state))
-            await retry_until_stored(lambda: self._journal.set_fallback_state(row.id, str(state)))
+            state = await retry_until_stored(lambda: set_state(FALLBACK_STARTED))
+            if not _has_ended(state):  # else `row` is older than its delivery
+                outcome = await send_alert(self._rules.urls, self._make_alert(row))
+                state = str(AlertOutcome.UNCERTAIN if state == FALLBACK_STARTED else outcome)
+                log.info("fallback used", command=row.command_id, outcome=state)
+                await retry_until_stored(lambda: set_state(state))
         except AlreadySettled:
             return ""
-        self._queues.replace_row(replace(self._queues.current_row(row), fallback=str(state)))
+        self._queues.replace_row(replace(self._queues.current_row(row), fallback=state))
         self.delivered.emit()
-        return str(state)
+        return state
 
     def _make_alert(self, row: CommandRow) -> Alert:
         command = row.command

@@ -111,8 +111,13 @@ UPDATE command SET held = ?3, expires = ?4 WHERE account = ?1 AND id = ?2 AND st
 UPDATE command SET open = 0, unknown = 0, parts_sent = parts_sent + 1, part_ids = part_ids || ?3
 WHERE account = ?1 AND id = ?2 AND status IS NULL;
 
+-- fallback --
+SELECT fallback FROM command WHERE account = ? AND id = ?;
+
 -- set_fallback --
-UPDATE command SET fallback = ?3 WHERE account = ?1 AND id = ?2 AND status IS NULL;
+-- Of a fallback that has ended the state stays.
+UPDATE command SET fallback = CASE WHEN fallback IN ('', 'begun') THEN ?3 ELSE fallback END
+WHERE account = ?1 AND id = ?2 AND status IS NULL;
 
 -- attach_file --
 -- Attaches the file that the command had to fetch by URL.
