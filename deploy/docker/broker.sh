@@ -5,7 +5,7 @@ umask 077
 cd /run/mosquitto
 
 : > wx2mqtt.passwd
-for user in bridge homeassistant node-red reader; do
+for user in bridge homeassistant node-red reader device; do
     if [ -s "/run/secrets/$user" ]; then
         printf '%s:%s\n' "$user" "$(cat "/run/secrets/$user")" >> wx2mqtt.passwd
     fi

@@ -26,7 +26,7 @@ DOCKER = ROOT / "deploy" / "docker"
 DOCKERFILE = (DOCKER / "Dockerfile").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load((DOCKER / "compose.yaml").read_text())
 SERVICES = COMPOSE["services"]
-USERS = ["bridge", "homeassistant", "node-red", "reader"]
+USERS = ["bridge", "homeassistant", "node-red", "reader", "device"]
 PINNED = re.compile(r"[a-z][a-z-]*:\d+\.\d+\.\d+[\w.-]*@sha256:[0-9a-f]{64}")
 
 

@@ -15,7 +15,7 @@ from tests.support.home import at_home
 from wx2mqtt.mqtt.topics import TOPIC_TABLE
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
-USERS = ("bridge", "homeassistant", "node-red", "reader")
+USERS = ("bridge", "homeassistant", "node-red", "reader", "device")
 NOT_AUTHORIZED = 135
 DISCOVERY = "homeassistant/device/wx2mqtt_home/config"
 OF_HOUSE = "home/doorbell"
@@ -47,12 +47,14 @@ MAY_WRITE = {
     "homeassistant": PEOPLE_SAY,
     "node-red": PEOPLE_SAY,
     "reader": set(),
+    "device": set(),
 }
 MAY_READ = {
     "bridge": {*BRIDGE_SAYS, *PEOPLE_SAY},
     "homeassistant": BRIDGE_SAYS,
     "node-red": BRIDGE_SAYS,
     "reader": LOOKS,
+    "device": set(),
 }
 ELSEWHERE = {
     # topic: who may write there, who may read there
@@ -67,6 +69,10 @@ ELSEWHERE = {
     OF_HOUSE: ({"homeassistant", "node-red"}, {"homeassistant", "node-red"}),
     "zigbee2mqtt/lamp/set": (set(), set()),
     "other/wx/in/wife": (set(), set()),
+    "wx/out/me": ({"bridge", "homeassistant", "node-red", "device"}, {"bridge"}),
+    "wx/out/me/image": ({"bridge", "homeassistant", "node-red"}, {"bridge"}),
+    "wx/out/men": ({"bridge", "homeassistant", "node-red"}, {"bridge"}),
+    "wx/text/me": ({"bridge"}, {"bridge", "homeassistant", "node-red", "reader"}),
     "wxx/in/wife": (set(), set()),
 }
 
@@ -75,10 +81,14 @@ def password(user: str) -> str:
     return f"secret of {user}"
 
 
-def broker(folder: Path, base: str = "wx", discovery: str = "homeassistant") -> Mosquitto:
+def broker(
+    folder: Path, base: str = "wx", discovery: str = "homeassistant", uncommented: str = ""
+) -> Mosquitto:
     """The shipped files in their places, as README says; only the places are the test's."""
     folder.mkdir(parents=True, exist_ok=True)
     rights = (DEPLOY / "mosquitto" / "acl").read_text()
+    assert f"#{uncommented}" in rights
+    rights = rights.replace(f"#{uncommented}", uncommented) if uncommented else rights
     (folder / "wx2mqtt.acl").write_text(rights.replace("@BASE@", base).replace("@DISCOVERY@", discovery))
     passwords = folder / "wx2mqtt.passwd"
     passwords.touch()
@@ -108,9 +118,7 @@ def guest(running: Mosquitto, user: str, **more: object) -> Guest:
 
 def heard(running: Mosquitto, user: str, filters: list[str], wanted: list[str]) -> set[str]:
     """On which of the wanted topics this user hears what somebody publishes who may publish everywhere."""
-    own = {"bridge": "wx/in/end", "homeassistant": OF_HOUSE, "node-red": OF_HOUSE, "reader": "wx/in/end"}[
-        user
-    ]
+    own = OF_HOUSE if user in {"homeassistant", "node-red"} else "wx/in/end"
     with guest(running, user) as listener:
         listener.subscribe(*filters, own)
         for topic in wanted:
@@ -120,7 +128,10 @@ def heard(running: Mosquitto, user: str, filters: list[str], wanted: list[str]) 
                         break
         with guest(running, "homeassistant" if own == OF_HOUSE else "bridge") as one:
             assert one.publish(own, b"end of all") in {0, 16}
-        listener.wait(own, b"end of all")
+        if user == "device":
+            listener.subscribe(own)  # it may read nothing: what mosquitto sent it came before this answer
+        else:
+            listener.wait(own, b"end of all")
         return {topic for topic, payload, _ in listener.heard if payload != b"end of all"}
 
 
@@ -157,6 +168,14 @@ def test_automations_may_ask_for_what_does_not_change_whom_the_bridge_trusts(run
 def test_files_can_be_sent(running, topic):
     with guest(running, "homeassistant") as one:
         assert one.publish(topic) != NOT_AUTHORIZED
+
+
+def test_a_device_that_is_to_hear_needs_the_line_that_is_commented_out(tmp_path):
+    running = broker(tmp_path, uncommented="topic read @BASE@/text/me").start()
+    try:
+        assert heard(running, "device", ["#"], ["wx/text/me", "wx/text/wife", "wx/in/me"]) == {"wx/text/me"}
+    finally:
+        running.stop()
 
 
 @pytest.mark.parametrize(("user", "secret"), [("", ""), ("bridge", ""), ("bridge", "wrong"), ("nobody", "x")])
