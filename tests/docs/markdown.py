@@ -15,10 +15,10 @@ ROOT = Path(__file__).parents[2]
 SHOWN_ONLY = {"text", "mermaid"}
 """Languages of blocks that show something and are no code."""
 
-Check = Literal["run", "parsed", "excused", "schema", "default"]
+Check = Literal["run", "tested", "parsed", "excused", "schema", "default"]
 
 _FENCE = re.compile(r"^( *)```(\S*)\s*$")
-_DIRECTIVE = re.compile(r"^ *<!-- (run|parsed|excused|schema)(?:: (.*?))? -->$")
+_DIRECTIVE = re.compile(r"^ *<!-- (run|tested|parsed|excused|schema)(?:: (.*?))? -->$")
 _LINK = re.compile(
     r"!?\[(?:[^\[\]]|\[[^\]]*\])*\]\(([^()\s]+)\)|<(?:img|source)[^>]*? src(?:set)?=\"([^\"]+)\""
 )
@@ -87,19 +87,15 @@ def blocks(path: Path) -> Iterator[Block]:
 
 def block_counts(all_blocks: Iterable[Block]) -> Counter[str]:
     """Returns how many blocks are run, parsed (validated and loaded ones, too), excused, and only shown."""
-    counts: Counter[str] = Counter()
-    for block in all_blocks:
-        shown = block.language in SHOWN_ONLY
-        counts[
-            "run"
-            if block.is_run
-            else "excused"
-            if block.check == "excused"
-            else "shown"
-            if shown
-            else "parsed"
-        ] += 1
-    return counts
+    return Counter(_group(block) for block in all_blocks)
+
+
+def _group(block: Block) -> str:
+    if block.is_run or block.check == "tested":
+        return "run"
+    if block.check == "excused":
+        return "excused"
+    return "shown" if block.language in SHOWN_ONLY else "parsed"
 
 
 def prose(path: Path) -> str:

@@ -1,7 +1,7 @@
 """Every block of code in the documentation is run or parsed; one that cannot be says why.
 
 A comment right above a block chooses: `<!-- run -->`, `<!-- parsed: why it is not run -->`,
-`<!-- schema: NAME -->`, `<!-- excused: why it is not even parsed -->`. Without one, shell runs against the demo, YAML is
+`<!-- tested: NAME OF THE TEST -->`, `<!-- schema: NAME -->`, `<!-- excused: why it is not even parsed -->`. Without one, shell runs against the demo, YAML is
 loaded as a configuration, and Python is compiled. Chinese pages and those beside the files of deploy are parsed: the
 English ones, and tests of their own, run the same commands.
 """
@@ -33,6 +33,7 @@ from wx2mqtt.wechat.registry import BACKENDS
 
 ALL_BLOCKS = [block for path in pages() for block in blocks(path)]
 MIN_REASON_CHARACTERS = 8
+TESTS = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
 
 
 RUN = [block for block in ALL_BLOCKS if block.is_run]
@@ -66,7 +67,9 @@ def test_blocks_are_run_and_parsed_and_few_are_excused():
 def test_each_block_is_checked_or_says_why_not(block):
     if block.check in {"parsed", "excused"}:
         assert len(block.reason) >= MIN_REASON_CHARACTERS
-    if block.check != "excused":
+    if block.check == "tested":
+        assert f"def {block.reason}(" in TESTS
+    elif block.check != "excused":
         assert block.language in {"sh", "yaml", "json", "python", *SHOWN_ONLY}
 
 
@@ -153,8 +156,8 @@ def test_an_unknown_command_or_option_is_recognized(line, word):
 def test_yaml_is_loaded_as_a_configuration_or_parsed(block, tmp_path):
     content = yaml.safe_load(block.text)
     assert content
-    if block.check == "parsed" or not is_configuration(content):
-        assert block.check == "parsed" or block.path.is_relative_to(ROOT / "deploy")
+    if block.check in {"parsed", "tested"} or not is_configuration(content):
+        assert block.check in {"parsed", "tested"} or block.path.is_relative_to(ROOT / "deploy")
         return
     (file := tmp_path / "wx2mqtt.yaml").write_text(with_secrets(block.text, tmp_path))
     loaded = load(file, {}, BACKENDS)
