@@ -227,6 +227,9 @@ lock:  ## the newest versions that pyproject.toml allows, with their hashes (nee
 	    --no-annotate -o tests/docs/site.lock -
 	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    -o tests/fuzz/requirements.lock tests/fuzz/requirements.in
+	# crcmod comes as sources only, in C; `esphome config` does without it.
+	echo esphome | uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    --no-emit-package crcmod -o tests/scenarios/clients/esphome/requirements.lock -
 
 clean:  ## removes what was built here
 	@rm -rf .venv .venv-home .venv-audit .venv-profile .venv-site build dist site .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -22,11 +22,11 @@ Installer = Callable[[Path], list[str]]
 
 
 def pip(folder: Path) -> list[str]:
-    """Returns the command that installs the lock in the folder; pyqrcode comes as sources only."""
+    """Returns the command that installs the lock in the folder; three packages come as sources only."""
     return [
         *(sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check"),
         *("--root-user-action", "ignore", "--no-deps", "--require-hashes"),
-        *("--only-binary=:all:", "--no-binary=pyqrcode", "--no-build-isolation"),
+        *("--only-binary=:all:", "--no-binary=pyqrcode,esptool,paho-mqtt", "--no-build-isolation"),
         *("--target", str(folder), "-r", str(folder / "requirements.lock")),
     ]
 
