@@ -1,0 +1,403 @@
+"""The examples do what they say: with the bridge on simulated iLink, and a real mosquitto with the shipped rights."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import queue
+import re
+import shutil
+import subprocess
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import paho.mqtt.client as paho
+import pytest
+import pytest_asyncio
+import yaml
+from jsonschema import Draft202012Validator
+from paho.mqtt import publish
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+
+from tests.docs.markdown import ROOT, Block, blocks
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.file_server import ok, server
+from tests.support.ilink_home import ILinkHome, at_ilink_home
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PASSWORD = "mqtt-password"
+BROKER = "192.168.1.10:1883"
+PICTURE = (ROOT / "deploy" / "phone.png").read_bytes()
+LANGUAGES = ("en", "zh")
+
+# The settings of a contact point that Grafana's integration `mqtt` reads (grafana/alerting, receivers/mqtt), in the
+# file that its provisioning reads.
+GRAFANA_SETTINGS = {
+    "type": "object",
+    "required": ["brokerUrl", "topic"],
+    "additionalProperties": False,
+    "properties": {
+        "brokerUrl": {"type": "string", "pattern": "^(tcp|ssl|mqtts?|wss?)://"},
+        "topic": {"type": "string"},
+        "clientId": {"type": "string"},
+        "username": {"type": "string"},
+        "password": {"type": "string"},
+        "qos": {"enum": [0, 1, 2, "0", "1", "2"]},
+        "retain": {"type": "boolean"},
+        "message": {"type": "string"},
+        "messageFormat": {"enum": ["json", "text"]},
+        "tlsConfig": {"type": "object"},
+    },
+}
+GRAFANA_CONTACT_POINTS = {
+    "type": "object",
+    "required": ["apiVersion", "contactPoints"],
+    "additionalProperties": False,
+    "properties": {
+        "apiVersion": {"const": 1},
+        "contactPoints": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["name", "receivers"],
+                "additionalProperties": False,
+                "properties": {
+                    "orgId": {"type": "integer"},
+                    "name": {"type": "string"},
+                    "receivers": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "required": ["uid", "type", "settings"],
+                            "additionalProperties": False,
+                            "properties": {
+                                "uid": {"type": "string", "maxLength": 40},
+                                "type": {"const": "mqtt"},
+                                "disableResolveMessage": {"type": "boolean"},
+                                "settings": GRAFANA_SETTINGS,
+                            },
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+
+
+def broker_config(folder: Path) -> str:
+    """Returns a configuration with the shipped rights of `device`, which may also hear; the nameless may do everything."""
+    rights = (ROOT / "deploy" / "mosquitto" / "acl").read_text(encoding="utf-8")
+    rights = rights.replace("#topic read @BASE@/text/me", "topic read @BASE@/text/me")
+    rights = rights.replace("@BASE@", "wx").replace("@DISCOVERY@", "homeassistant")
+    (acl := folder / "acl").write_text(f"topic readwrite #\n{rights}", encoding="utf-8")
+    (passwords := folder / "passwords").touch(0o600)
+    acl.chmod(0o600)
+    command = ["mosquitto_passwd", "-b", str(passwords), "device", PASSWORD]
+    subprocess.run(command, check=True, capture_output=True)
+    return f"acl_file {acl}\npassword_file {passwords}\n"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ILinkHome]:
+    folder = tmp_path_factory.mktemp("examples")
+    async with at_ilink_home(folder, broker_config(folder)) as home:
+        account = {"plain": True, "media": {"allow_hosts": ["127.0.0.1"]}}
+        home.bridge.configure(home.settings(account))
+        await home.log_in()
+        yield home
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def home(running: ILinkHome) -> ILinkHome:
+    """The home, where WeChat takes ten messages again."""
+    since = running.ear.count
+    await running.bot.write("hello")
+    await running.body("wx/in/me", since=since, text="hello")
+    return running
+
+
+def examples(name: str, language: str = "en") -> list[Block]:
+    """Returns the blocks of a page of examples that a test of this file runs."""
+    page = ROOT / "docs" / language / "examples" / f"{name}.md"
+    return [block for block in blocks(page) if block.check == "tested"]
+
+
+async def sent_count(home: ILinkHome) -> int:
+    return len(await home.bot.get("ilink/sent"))
+
+
+async def arrives(home: ILinkHome, since: int, fits: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Returns the first message that fits among those that came to the phone after number `since`."""
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
+        while True:
+            for line in await home.bot.get("ilink/sent", after=since, wait=MAX_WAIT_SECONDS):
+                since += 1
+                if fits(line):
+                    return dict(line)
+
+
+def is_text(wanted: str) -> Callable[[dict[str, Any]], bool]:
+    return lambda line: line["kind"] == "text" and line["text"] == wanted
+
+
+def is_picture(line: dict[str, Any]) -> bool:
+    return bool(line["kind"] == "image")
+
+
+@asynccontextmanager
+async def script(
+    home: ILinkHome, *command: str, hears: str, user: str = ""
+) -> AsyncIterator[asyncio.StreamReader]:
+    """Runs a script until the end of the block; yields its output once it has subscribed to the topic `hears`.
+
+    With a user the mosquitto programs log in as that one.
+    """
+    (programs := home.folder / "bin").mkdir(exist_ok=True)
+    options = f"-p {home.broker.port}" + (f" -u {user} -P {PASSWORD}" if user else "")
+    for name in ("mosquitto_pub", "mosquitto_sub"):
+        (program := programs / name).write_text(f'#!/bin/sh\nexec {shutil.which(name)} {options} "$@"\n')
+        program.chmod(0o755)
+    environment = {**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"}
+    since = len(home.broker.log)
+    process = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdout=PIPE, start_new_session=True
+    )
+    try:
+        await home.broker.logged(f"{hears} (QoS 1)", since=since)
+        assert process.stdout is not None
+        yield process.stdout
+    finally:
+        os.killpg(process.pid, 15)
+        await process.wait()
+
+
+async def done(*command: str) -> str:
+    """Runs a command to its end and returns its output; it must succeed."""
+    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=PIPE)
+    out, err = await asyncio.wait_for(process.communicate(), MAX_WAIT_SECONDS)
+    assert process.returncode == 0, (out + err).decode()
+    return out.decode()
+
+
+async def test_the_line_of_the_crontab(home):
+    """Cron gives the shell what follows the five fields of time, without the backslash before each per cent sign."""
+    (block,) = examples("cron")
+    fields = re.match(r"(?:[\d*/,-]+ ){5}", block.text)
+    assert fields
+    command = block.text[fields.end() :]
+    assert not re.search(r"(?<!\\)%", command)
+    command = command.replace("\\%", "%").replace("-h 192.168.1.10", f"-h 127.0.0.1 -p {home.broker.port}")
+    since = await sent_count(home)
+    for _ in range(2):  # on one day
+        known = home.ear.count
+        await done("sh", "-c", command)
+        assert (await home.body("wx/result/me", since=known))["status"] == "sent"
+    await home.publish("wx/out/me", "end of the day")
+    await arrives(home, since, is_text("end of the day"))
+    sent = [line["text"] for line in (await home.bot.get("ilink/sent"))[since:]]
+    assert sent == ["The bins go out today.", "end of the day"]
+
+
+async def test_a_script_hears_a_word(home):
+    (block,) = examples("shell")
+    async with script(home, "bash", "-c", block.text, hears="wx/text/me", user="device") as output:
+        await home.bot.write("something else")
+        await home.bot.write("light on")
+        line = await asyncio.wait_for(output.readline(), MAX_WAIT_SECONDS)
+    assert line == b"switching on\n"
+
+
+class Tasmota:
+    """What the examples use of Tasmota's rules, as its firmware reads them: case does not count, a rule is at most 511 bytes.
+
+    It connects as Tasmota does: MQTT 3.1.1, with a will, and it publishes topics of its own. `performed` are the
+    commands that rules gave to its relay.
+    """
+
+    MAX_RULE_BYTES = 511
+    RULE = re.compile(r"ON (.+?) DO (.+?) ENDON(?: +|$)", re.IGNORECASE)
+
+    def __init__(self, port: int) -> None:
+        self.performed: queue.Queue[str] = queue.Queue()
+        self._port = port
+        self._rules: dict[str, list[tuple[str, str]]] = {}
+        self._enabled: set[str] = set()
+        self._events: dict[str, str] = {}
+        self._client = paho.Client(
+            CallbackAPIVersion.VERSION2, client_id="DVES_1", protocol=MQTTProtocolVersion.MQTTv311
+        )
+        self._client.username_pw_set("device", PASSWORD)
+        self._client.will_set("tele/bell/LWT", "Offline", qos=1, retain=True)
+        self._client.on_connect = lambda *_: self.happens("Mqtt#Connected", "1")
+        self._client.on_message = lambda _c, _u, message: self.happens(
+            f"Event#{self._events[message.topic]}", message.payload.decode()
+        )
+
+    def console(self, text: str) -> None:
+        for line in text.strip().splitlines():
+            name, _, value = line.partition(" ")
+            assert re.fullmatch(r"Rule[123]", name)
+            if value == "1":
+                self._enabled.add(name)
+                continue
+            assert len(value.encode()) <= self.MAX_RULE_BYTES
+            assert self.RULE.sub("", value) == ""
+            self._rules[name] = self.RULE.findall(value)
+
+    def happens(self, name: str, value: str) -> None:
+        for rule in sorted(self._enabled):
+            for trigger, command in self._rules[rule]:
+                left, compared, right = trigger.partition("=")
+                if left.upper() == name.upper() and (not compared or right.upper() == value.upper()):
+                    self._perform(command)
+
+    def _perform(self, command: str) -> None:
+        name, _, value = command.partition(" ")
+        if name == "Publish":
+            topic, _, payload = value.partition(" ")
+            self._client.publish(topic, payload, qos=0)
+        elif name == "Subscribe2":
+            event, topic = (part.strip() for part in value.split(","))
+            self._events[topic] = event
+            self._client.subscribe(topic)
+        else:
+            assert name == "Power1"
+            self.performed.put(command)
+
+    def __enter__(self) -> Self:
+        self._client.connect("127.0.0.1", self._port)
+        self._client.loop_start()
+        self._client.publish("tele/bell/LWT", "Online", retain=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_tasmota_device_sends_and_hears(home, language):
+    sends, hears = examples("tasmota", language)
+    device = Tasmota(home.broker.port)
+    device.console(sends.text)
+    device.console(hears.text)
+    heard = len(home.broker.log)
+    with device:
+        await home.broker.logged("wx/text/me (QoS 0)", since=heard)
+        since = await sent_count(home)
+        device.happens("Switch1#State", "1")
+        wanted = re.search(r"Publish wx/out/me (.+?) ENDON", sends.text)
+        assert wanted
+        await arrives(home, since, is_text(wanted[1]))
+        for word, state in re.findall(r"Event#Wechat=(.+?) DO Power1 ([01])", hears.text):
+            await home.bot.write(word)
+            performed = await asyncio.to_thread(device.performed.get, timeout=MAX_WAIT_SECONDS)
+            assert performed == f"Power1 {state}"
+
+
+async def test_uptime_kuma_sends_by_apprise(home):
+    """Uptime Kuma calls the program with these arguments (server/notification-providers/apprise.js)."""
+    (block,) = examples("uptime-kuma")
+    address = block.text.strip().replace(BROKER, f"127.0.0.1:{home.broker.port}")
+    said = "[Router] [🔴 Down] timeout of 48000ms exceeded"
+    since = await sent_count(home)
+    output = await done(str(Path(sys.executable).with_name("apprise")), "-vv", "-b", said, address)
+    assert "ERROR" not in output
+    await arrives(home, since, is_text(said))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_the_contact_point_of_grafana(home, language):
+    (block,) = examples("grafana", language)
+    contact_points = yaml.safe_load(block.text)
+    assert [
+        error.message for error in Draft202012Validator(GRAFANA_CONTACT_POINTS).iter_errors(contact_points)
+    ] == []
+    ((receiver,),) = (point["receivers"] for point in contact_points["contactPoints"])
+    settings = receiver["settings"]
+    assert settings["messageFormat"] == "text"
+    assert settings["brokerUrl"] == f"tcp://{BROKER}"
+    text = rendered(settings["message"], {"alertname": "Disk", "summary": f"{language}: 5 % are left"})
+    assert f": Disk\n{language}: 5 % are left\n" in text
+    since = await sent_count(home)
+    await asyncio.to_thread(
+        publish.single,
+        settings["topic"],
+        text,
+        qos=settings["qos"],
+        retain=settings.get("retain", False),
+        hostname="127.0.0.1",
+        port=home.broker.port,
+        auth={"username": settings["username"], "password": settings["password"]},
+    )
+    await arrives(home, since, lambda line: line["text"].strip() == text.strip())
+
+
+def rendered(message: str, words: dict[str, str]) -> str:
+    """Returns what Grafana makes of the message's template for one alert that is firing."""
+    text = re.fullmatch(r"\{\{ range \.Alerts \}\}(.*)\{\{ end \}\}", message, re.DOTALL)
+    assert text
+    branches = r'\{\{ if eq \.Status "firing" \}\}([^{]*)\{\{ else \}\}[^{]*\{\{ end \}\}'
+    chosen = re.sub(branches, r"\1", text[1])
+    filled = re.sub(r"\{\{ \.(?:Labels|Annotations)\.(\w+) \}\}", lambda name: words[name[1]], chosen)
+    assert "{{" not in filled
+    return filled
+
+
+def frigate_event(kind: str, *, label: str = "person", has_snapshot: bool = True) -> dict[str, Any]:
+    """Returns a message on `frigate/events`, with the keys that Frigate's documentation shows."""
+    seen = {
+        "id": "1607123955.475377-mxklsc",
+        "camera": "front_door",
+        "label": label,
+        "top_score": 0.958984375,
+        "false_positive": False,
+        "start_time": 1607123955.475377,
+        "end_time": None,
+        "has_snapshot": has_snapshot,
+        "has_clip": False,
+    }
+    return {"type": kind, "before": {**seen, "has_snapshot": False}, "after": seen}
+
+
+async def test_frigate_sees_somebody(home):
+    block, _ = examples("cameras")
+    async with server(ok(PICTURE, b"Content-Type: image/png")) as camera:
+        text = block.text.replace("http://192.168.1.20:5000", camera.url).replace(
+            "1883", str(home.broker.port)
+        )
+        since = await sent_count(home)
+        async with script(home, sys.executable, "-c", text, hears="frigate/events"):
+            await home.publish("frigate/events", frigate_event("new", has_snapshot=False))
+            await home.publish("frigate/events", frigate_event("update", label="cat"))
+            await home.publish("frigate/events", frigate_event("update"))
+            await arrives(home, since, is_picture)
+            known = home.ear.count
+            await home.publish("frigate/events", frigate_event("end"))
+            result = await home.body("wx/result/me", since=known, id="frigate-1607123955.475377-mxklsc")
+            assert result["status"] == "sent"
+        await home.publish("wx/out/me", "end of the story")
+        await arrives(home, since, is_text("end of the story"))
+        sent = (await home.bot.get("ilink/sent"))[since:]
+        assert [line["kind"] for line in sent] == ["image", "text"]
+        assert camera.requests[-1].startswith(b"GET /api/events/1607123955.475377-mxklsc/snapshot.jpg ")
+
+
+async def test_somebody_presses_a_zigbee_button(home):
+    _, block = examples("cameras")
+    async with server(ok(PICTURE, b"Content-Type: image/png")) as camera:
+        text = block.text.replace("http://192.168.1.21", camera.url)
+        since = await sent_count(home)
+        async with script(home, "bash", "-c", text, hears="zigbee2mqtt/doorbell"):
+            await home.publish("zigbee2mqtt/doorbell", '{"battery":97,"linkquality":120}')
+            await home.publish("zigbee2mqtt/doorbell", '{"action":"single","battery":97,"linkquality":120}')
+            await arrives(home, since, is_picture)
+        sent = (await home.bot.get("ilink/sent"))[since:]
+        assert [(line["kind"], line["text"]) for line in sent[:1]] == [("text", "Somebody is at the door")]
+        assert len(sent) == 2
