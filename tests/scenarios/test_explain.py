@@ -166,3 +166,24 @@ def test_a_browser_that_shows_the_problems_shows_the_bridge_once_it_runs(termina
         assert browser.run("return document.documentElement.scrollWidth") <= 360
         file.write_text(GOOD)
         browser.until("document.querySelector('h2')?.textContent === 'home'", 20)
+
+
+@pytest.mark.skipif(bool(MISSING), reason=MISSING)
+def test_a_browser_leads_from_no_file_to_the_bridge(terminal: Terminal):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        terminal.env["WX2MQTT_WEB__LISTEN"] = f"127.0.0.1:{free.getsockname()[1]}"
+    file = terminal.folder / "my file.yaml"
+    command = ("run", "--explain", "-c", str(file))
+    with terminal.running(*command) as running, Chromium(360, 700) as browser:
+        browser.open(page_of(running))
+        told = browser.until("document.querySelector('.steps [aria-current] code')?.textContent")
+        assert told == f"wx2mqtt setup -c '{file}'"
+        file.write_text(BAD)
+        browser.until("document.body.textContent.includes('per_minute')")
+        assert not browser.run("return document.querySelector('.steps')")
+        file.write_text(GOOD)
+        browser.until("document.querySelector('h2')?.textContent === 'home'", 20)
+        assert "The MQTT broker" in browser.until(
+            "document.querySelector('.steps [aria-current]')?.textContent"
+        )

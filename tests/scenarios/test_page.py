@@ -50,7 +50,7 @@ WORDS = {
         "show": "显示内容",
         "sent": "已发送",
         "other": "Logged in as",
-        "ask": "退出微信登录?",
+        "ask": "退出微信登录？",
     },
 }
 
@@ -151,11 +151,20 @@ async def test_a_person_is_led_through_a_login_and_back(
         await home.phone.say("wife", "im Fluss")
         await has(page, "im Fluss", '[data-part="home.messages"]')
 
-        await do(page.run, "document.getElementById('home-test').value = '你好 & <i>'")
-        await click(page, "#home-last_commands button")
+        await click(page, '#home-contacts a[data-to="wife"]')
+        assert await do(page.run, "return document.getElementById('home-send-user').value") == "wife"
+        assert await do(page.run, "return document.activeElement.id") == "home-send-text"
+        await do(page.press, *"hi & <i>")
+        await click(page, "#home-send button")
         await has(page, words["sent"], '[data-part="home.commands"]')
+        command_id = await do(
+            page.run, "return document.querySelector('.notice[role=status] code').textContent"
+        )
+        result = await home.body("wx/result/wife", id=command_id)
+        assert result["status"] == "sent"
+        await has(page, command_id, '[data-part="home.commands"]')
         (sent,) = await home.phone.sent(1)
-        assert (sent["to"], sent["text"]) == ("filehelper", "你好 & <i>")
+        assert (sent["to"], sent["text"]) == ("wife", "hi & <i>")
         await must_be_usable_by_all(page)
 
         await click(page, "header button")
@@ -221,6 +230,45 @@ async def test_the_keyboard_is_enough(home: Home):
         await do(page.run, "document.querySelector('a[href$=\"/logout\"]').focus()")
         await do(page.press, "\ue007")  # Enter
         await has(page, "Stay logged in")
+
+
+@needs_browser
+async def test_the_steps_lead_from_no_message_to_the_first_one(home: Home):
+    url = await started(home)
+    current = "document.querySelector('.steps [aria-current]')?.textContent ?? ''"
+    async with looking(url, 360, "en") as page:
+        await do(page.until, f"({current}).includes('The login to WeChat')")
+        await home.phone.post("scan")
+        await home.phone.post("confirm")
+        await do(page.until, f"({current}).includes('File Transfer')")
+        await home.phone.wait("polling")
+        await home.phone.say("me", "Hallo", to="filehelper")
+        await do(page.until, "!document.querySelector('.steps')")
+        await has(page, "me", '[data-part="home.messages"]')
+
+
+@needs_browser
+async def test_an_older_message_is_found_and_its_picture_is_shown(home: Home):
+    await home.log_in()
+    await home.phone.say("wife", kind="image")
+    await home.body("wx/event/media", state="ready")
+    for number in range(25):
+        await home.phone.say("wife", f"Nummer {number} 你好")
+    await home.body("wx/in/wife", text="Nummer 24 你好")
+    async with looking(await address(home), 360, "en") as page:
+        await do(page.run, "document.getElementById('home-find').focus()")
+        await do(page.press, *"你好", "\ue007")
+        await has(page, "Messages with “你好”: 20", "#home-found")
+        await has(page, "Nummer 5 你好", "#home-found")
+        await click(page, "#home-found a", "Older")
+        await has(page, "Nummer 4 你好", "#home-found")
+        await do(page.run, "document.getElementById('home-find').value = '['")
+        await click(page, "#home-last_messages form button")
+        await do(page.run, "document.querySelector('#home-found').scrollIntoView()")
+        await do(page.until, "document.querySelector('#home-found .thumbnail')?.naturalWidth > 0")
+        await click(page, "#home-found a", "End the search")
+        await do(page.until, "!document.getElementById('home-found')")
+        await has(page, "Nummer 24 你好", '[data-part="home.messages"]')
 
 
 @needs_browser

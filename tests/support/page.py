@@ -12,7 +12,7 @@ from wx2mqtt.bridge.health import BrokerCounters, CallStatistics, HealthSnapshot
 from wx2mqtt.bridge.login_state import NEEDS, LoginStatus
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.reply_window import WindowForecast
-from wx2mqtt.bridge.view import MessageLine, PeoplePage
+from wx2mqtt.bridge.view import FoundMessages, MessageLine, PeoplePage
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, Command, LoginState, Needs, Result, SendKey, Status
 from wx2mqtt.mqtt.topics import Topics
@@ -105,6 +105,8 @@ class PaperView:
         self.login = login()
         self.owner_name = "王小明"
         self.test_recipient = "filehelper"
+        self.has_contacts = True
+        self.matches: list[MessageLine] = []
         self.has_owner = True
         self.qr_image = b""
         self.forecasts: dict[str, WindowForecast] = {}
@@ -126,6 +128,11 @@ class PaperView:
     async def recent_messages(self, limit: int) -> list[MessageLine]:
         await self._read()
         return self.messages[:limit]
+
+    async def search_messages(self, text: str, before: int | None, limit: int) -> FoundMessages:
+        await self._read()
+        fits = [one for one in self.matches if text in one.text and (before is None or one.seq < before)]
+        return FoundMessages(lines=fits[:limit], has_more=len(fits) > limit)
 
     async def recent_commands(self, limit: int) -> list[CommandRow]:
         await self._read()

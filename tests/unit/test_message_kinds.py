@@ -10,7 +10,7 @@ import pytest
 from tests.docs.tables import kinds
 from tests.unit.wechat.webwx.entries import app_of_type, entry, roster
 from wx2mqtt.i18n.reference import REFERENCE_TEXTS
-from wx2mqtt.i18n.web import KIND_NAMES
+from wx2mqtt.i18n.web_page import KIND_NAMES
 from wx2mqtt.i18n.wechat import webwx_placeholder
 from wx2mqtt.json_schema import string
 from wx2mqtt.message_kinds import MESSAGE_KINDS, MessageKind

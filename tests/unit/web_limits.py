@@ -18,6 +18,8 @@ from uvicorn.server import ServerState
 
 from tests.support.page import PaperView, bridge
 from tests.support.web import PaperShelf, on_paper, options
+from wx2mqtt.bridge.view import _preview_id
+from wx2mqtt.model import Json
 from wx2mqtt.web import file_response
 from wx2mqtt.web.auth import FREE_ATTEMPTS, BrowserSessions, FailureThrottle
 from wx2mqtt.web.http_limits import MAX_CONNECTIONS, Admission, ConnectionLimiter, HttpConnection
@@ -186,7 +188,12 @@ def _contacts_request(**parameters: str) -> tuple[str, int]:
     return _contacts_query(request, "home")
 
 
-def page_test(size: int, _: Path) -> bool:
+def page_picture(size: int, _: Path) -> bool:
+    media: dict[str, Json] = {"state": "ready", "mime": "image/png", "size": size, "url": "/media/a1"}
+    return _preview_id(media) == "a1"
+
+
+def page_text(size: int, _: Path) -> bool:
     async def story() -> bool:
         view = PaperView()
         async with on_paper([], bridge=bridge(view)) as http:
@@ -212,7 +219,8 @@ WEB_DRIVERS: dict[str, Driver] = {
     "the first contact that the page shows": lambda value, _: (
         _contacts_request(**{"from": str(value)})[1] == value
     ),
-    "a test message from the page": page_test,
+    "a message from the page": page_text,
+    "a picture in a list of the page": page_picture,
     "the name of a file that a browser downloads": lambda size, _: (
         len(file_response._shortened("x" * (size - 4) + ".pdf")) == size
     ),

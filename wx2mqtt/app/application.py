@@ -85,7 +85,10 @@ def _ignore_login_status(_account: str, _login: LoginStatus, _url: str) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class RunEnvironment:
-    """The parameters of a run besides its settings; tests and the demo set their own."""
+    """The parameters of a run besides its settings; tests and the demo set their own.
+
+    `setup_command` as in `BridgeState`.
+    """
 
     env: Mapping[str, str]
     notifier: SystemdNotifier
@@ -93,6 +96,7 @@ class RunEnvironment:
     on_login_status: Callable[[str, LoginStatus, str], None] = _ignore_login_status
     on_commit_point: Callable[[str], None] = _ignore_commit_point
     embedded_port: int = EMBEDDED_PORT
+    setup_command: str = ""
     stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -402,6 +406,7 @@ async def open_application(
                 changes=app.changes,
                 overdue=app.watchdog.overdue,
                 problems=lambda: app.file_problems,
+                setup_command=lambda: environment.setup_command,
             )
             app.web = await stack.enter_async_context(
                 running_web_server(settings, app.media_libraries, state)

@@ -21,15 +21,24 @@ from wx2mqtt.model import ChatKind, Json
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.mqtt.topics import JSON_TYPE, TextTopic
-from wx2mqtt.store.records import CommandRow
+from wx2mqtt.store.records import CommandRow, MediaState
 from wx2mqtt.values import frozen
+
+MAX_PREVIEW_BYTES = 2_000_000
+"""A larger picture is shown only when somebody opens it: a list of messages may have many."""
+
+PREVIEW_TYPES = frozenset(f"image/{subtype}" for subtype in ("png", "jpeg", "gif", "webp", "bmp"))
 
 _MEDIA_PATH = "/media/"
 
 
 @frozen
 class MessageLine:
-    """A received message. `time` is in RFC 3339; `media` is the id of its file, empty without one."""
+    """A received message. `time` is in RFC 3339; `media` is the id of its file, empty without one.
+
+    `preview` is the id of a picture for a list: the thumbnail that WeChat made, else the picture itself;
+    empty where neither is stored or small enough. `seq` is 0 where it is not known.
+    """
 
     time: str
     user: str
@@ -40,6 +49,16 @@ class MessageLine:
     kind: str
     text: str
     media: str
+    preview: str = ""
+    seq: int = 0
+
+
+@frozen
+class FoundMessages:
+    """Messages that a search found, the newest first; `has_more` when there are older ones."""
+
+    lines: Sequence[MessageLine]
+    has_more: bool
 
 
 @frozen
@@ -84,6 +103,11 @@ class AccountView:
         return "" if person is None else person.level
 
     @property
+    def has_contacts(self) -> bool:
+        """Whether the backend knows contacts; without them the owner alone writes."""
+        return self._ctx.backend.capabilities.has_contacts
+
+    @property
     def qr_image(self) -> bytes:
         """The PNG of the QR code to scan; empty without one."""
         return self._components.status.qr_image
@@ -99,10 +123,17 @@ class AccountView:
 
     async def recent_messages(self, limit: int) -> list[MessageLine]:
         """Returns the newest messages, the newest first. Raises `StoreError`."""
-        answer = cast(
-            "Mapping[str, list[dict[str, Json]]]", await self._history.answer({"limit": limit}, None)
-        )
-        return [_line(body) for body in reversed(answer["messages"])]
+        return [*(await self._find_messages({"limit": limit})).lines]
+
+    async def search_messages(self, text: str, before: int | None, limit: int) -> FoundMessages:
+        """Returns the newest messages with this text, of those before the seq. Raises `StoreError`."""
+        older: dict[str, Json] = {} if before is None else {"before": before}
+        return await self._find_messages({"text": text, "limit": limit, **older})
+
+    async def _find_messages(self, fields: dict[str, Json]) -> FoundMessages:
+        answer = cast("Mapping[str, list[dict[str, Json]]]", await self._history.answer(fields, None))
+        lines = [_line(body) for body in reversed(answer["messages"])]
+        return FoundMessages(lines=lines, has_more=bool(answer["more"]))
 
     async def recent_commands(self, limit: int) -> list[CommandRow]:
         """Returns the newest commands, the newest first. Raises `StoreError`."""
@@ -156,7 +187,8 @@ def _rank(entry: DirectoryEntry) -> int:
 def _line(body: Mapping[str, Json]) -> MessageLine:
     """Returns the line of a message from its published body."""
     chat, sender = _object(body.get("chat")), _object(body.get("sender"))
-    url = str(_object(body.get(str(body.get("kind")))).get("url") or "")
+    media = _object(body.get(str(body.get("kind"))))
+    seq = body.get("seq")
     return MessageLine(
         time=str(body.get("time", "")),
         user=str(body.get("user", "")),
@@ -166,8 +198,23 @@ def _line(body: Mapping[str, Json]) -> MessageLine:
         own=sender.get("self") is True,
         kind=str(body.get("kind", "")),
         text=str(body.get("text", "")),
-        media=url.rpartition(_MEDIA_PATH)[2] if _MEDIA_PATH in url else "",
+        media=_media_id(media),
+        preview=_preview_id(_object(media.get("thumbnail"))) or _preview_id(media),
+        seq=seq if isinstance(seq, int) else 0,
     )
+
+
+def _media_id(media: Mapping[str, Json]) -> str:
+    url = str(media.get("url") or "")
+    return url.rpartition(_MEDIA_PATH)[2] if _MEDIA_PATH in url else ""
+
+
+def _preview_id(media: Mapping[str, Json]) -> str:
+    """Returns the id of a stored picture of moderate size; empty text for anything else."""
+    size = media.get("size")
+    is_small = isinstance(size, int) and size <= MAX_PREVIEW_BYTES
+    is_ready = media.get("state") == MediaState.READY and media.get("mime") in PREVIEW_TYPES
+    return _media_id(media) if is_ready and is_small else ""
 
 
 def _object(value: Json) -> Mapping[str, Json]:

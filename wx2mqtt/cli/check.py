@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ from wx2mqtt.aio import ChangeNotifier, wait_at_most
 from wx2mqtt.app import logs
 from wx2mqtt.app.settings_mapping import running_web_server
 from wx2mqtt.app.systemd import SystemdNotifier
-from wx2mqtt.cli.operations import EXIT_CONFIGURATION, store_folder
+from wx2mqtt.cli.operations import EXIT_CONFIGURATION, SETUP_COMMAND, store_folder
 from wx2mqtt.cli.terminal import format_json
 from wx2mqtt.diagnostics.report import CheckReport, report_lines, report_summary, report_table, result_heading
 from wx2mqtt.diagnostics.runner import run_checks
@@ -128,16 +129,20 @@ async def _serve_problems(
     `on_url` with the page's URL. Notifies a service manager that it is ready and alive, but that no bridge
     runs. Raises `CannotListen`.
     """
-    settings = load_web_settings(path, env, BACKENDS)
+    is_missing = _is_missing(path)
+    settings = load_web_settings(None if is_missing else path, env, BACKENDS)
     if settings is None:
         return False
     problems = problems_at_start
     changes = ChangeNotifier()
     notifier = SystemdNotifier(env)
     poll_interval = min(FILE_POLL_INTERVAL_SECONDS, notifier.watchdog_interval or FILE_POLL_INTERVAL_SECONDS)
-    async with running_web_server(
-        settings, [], BridgeState(changes=changes, problems=lambda: problems)
-    ) as server:
+    state = BridgeState(
+        changes=changes,
+        problems=lambda: problems,
+        setup_command=lambda: f"{SETUP_COMMAND} -c {shlex.quote(str(path))}" if is_missing else "",
+    )
+    async with running_web_server(settings, [], state) as server:
         assert server is not None
         on_url(server.url)
         notifier.ready()
@@ -148,7 +153,7 @@ async def _serve_problems(
                 return False
             current_problems = await asyncio.to_thread(_problems_of_file, path, env)
             if current_problems != problems:
-                problems = current_problems
+                problems, is_missing = current_problems, _is_missing(path)
                 changes.notify()
         await server.stop()
     return True
@@ -157,6 +162,10 @@ async def _serve_problems(
 async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
     await wait_at_most(event, seconds)
     return event.is_set()
+
+
+def _is_missing(path: Path | None) -> bool:
+    return path is not None and not path.exists()
 
 
 def _problems_of_file(path: Path | None, env: Mapping[str, str]) -> tuple[Problem, ...]:

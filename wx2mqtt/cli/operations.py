@@ -23,6 +23,9 @@ EXIT_USAGE = 2
 EXIT_TEMPORARY = 75  # a port in use, a store that is locked or full: try again later
 EXIT_CONFIGURATION = 78  # the file, or a file that it names: systemd must not restart on it
 
+SETUP_COMMAND = "wx2mqtt setup"
+"""The command that the page names where there is no configuration file."""
+
 
 def exit_code(error: Wx2MqttError, write_line: Callable[[str], None]) -> int:
     """Writes an error as one line, or as one line for each problem of a file; returns the exit code."""

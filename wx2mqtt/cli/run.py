@@ -18,7 +18,7 @@ from wx2mqtt.app import logs
 from wx2mqtt.app.application import RunEnvironment, run
 from wx2mqtt.app.redaction import one_line
 from wx2mqtt.app.systemd import SystemdNotifier
-from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, exit_code
+from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, SETUP_COMMAND, exit_code
 from wx2mqtt.cli.terminal import contacts_progress, show_login
 from wx2mqtt.errors import Problem, SettingsError, Wx2MqttError
 from wx2mqtt.memory import pause_collection, tune_malloc
@@ -49,6 +49,7 @@ def run_bridge(config: Path | None, *, explain: bool) -> int:
             notifier=SystemdNotifier(os.environ),
             on_progress=contacts_progress(),
             on_login_status=show_login,
+            setup_command="" if loaded.path else SETUP_COMMAND,
         )
         await run(loaded, environment)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from wx2mqtt import bounded_json, limits
 from wx2mqtt.app import admin, redaction
 from wx2mqtt.bounded_json import JsonBounds
-from wx2mqtt.bridge import inbound_rows, inflight, outbox_reader
+from wx2mqtt.bridge import inbound_rows, inflight, outbox_reader, view
 from wx2mqtt.bridge.commands import queues, validation
 from wx2mqtt.bridge.people import directory
 from wx2mqtt.external import local_files, url_fetch
@@ -21,7 +21,7 @@ from wx2mqtt.mqtt import packets, reason_codes, reconnect
 from wx2mqtt.store import files
 from wx2mqtt.web import auth, file_response, http_limits, login_page
 from wx2mqtt.web import request as web_request
-from wx2mqtt.web.page import contacts, live, page
+from wx2mqtt.web.page import contacts, forms, live
 from wx2mqtt.wechat import http_connection, json_reader
 from wx2mqtt.wechat.ilink import receiver as ilink_receiver
 from wx2mqtt.wechat.ilink.protocol import crypto, quotes
@@ -305,7 +305,8 @@ _WEB_LIMITS = (
     ),
     _limit("a search on the page", contacts.MAX_QUERY_CHARACTERS, "characters", "is cut"),
     _limit("the first contact that the page shows", contacts.MAX_OFFSET, "contacts", "counts as the limit"),
-    _limit("a test message from the page", page.MAX_TEST_CHARACTERS, "characters", "is cut"),
+    _limit("a message from the page", forms.MAX_FORM_TEXT_CHARACTERS, "characters", "is cut"),
+    _limit("a picture in a list of the page", view.MAX_PREVIEW_BYTES, "bytes", "is not shown there"),
     _limit(
         "the name of a file that a browser downloads",
         file_response.MAX_NAME_BYTES,

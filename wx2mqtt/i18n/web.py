@@ -1,11 +1,10 @@
-"""Sentences of the web server: problems with their remedies, the page, and the short answers of the server."""
+"""Sentences of the web server: problems with their remedies, and the short answers of the server."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from wx2mqtt.i18n import Catalogue, Language, Translations, text, translation
-from wx2mqtt.message_kinds import MESSAGE_KINDS
 from wx2mqtt.values import frozen
 
 
@@ -81,7 +80,7 @@ REMEDIES: Mapping[str, Remedy] = {
     "standby": Remedy(
         (
             "Another client took over our client id twice, so this bridge stands by.",
-            "另一个客户端两次占用了同一 client id，本桥接程序转为待命。",
+            "另一个客户端两次占用了同一客户端 ID，本桥接程序转为待命。",
         ),
         (
             "Stop the other bridge, or give this one another mqtt.client_id.",
@@ -175,156 +174,6 @@ def remedy_for(problem: str, language: Language) -> tuple[str, str]:
     return (problem, "") if known is None else known.in_language(language)
 
 
-PAGE_MESSAGES: Catalogue = {
-    # around the accounts
-    "no_script": ("Reload the page to see what is new.", "刷新页面可查看最新内容。"),
-    "lost": ("The bridge does not answer; trying again.", "无法连接到桥接程序,正在重试。"),
-    "to_content": ("To the content", "跳到内容"),
-    "log_out_here": ("Leave this page", "退出本页面"),
-    # after a form
-    "said_test": ("The test is on its way; its result stands below.", "测试已提交;结果见下方。"),
-    "said_number": ("The number was handed on.", "数字已提交。"),
-    "said_no_number": ("No number is asked for now.", "目前不需要输入数字。"),
-    "said_login": ("A code was asked for.", "已请求新的二维码。"),
-    "said_logout": ("The bridge logs out.", "正在退出微信登录。"),
-    # the login
-    "wechat": ("WeChat", "微信"),
-    "state_starting": ("Starting", "正在启动"),
-    "state_waiting_for_scan": ("Scan the code", "请扫描二维码"),
-    "state_waiting_for_confirm": ("Confirm on the phone", "请在手机上确认"),
-    "state_online": ("Online", "在线"),
-    "state_interrupted": ("Interrupted", "连接中断"),
-    "state_logged_out": ("Logged out", "已退出登录"),
-    "state_refused": ("Refused", "登录被拒绝"),
-    "state_stopped": ("Stopped", "已停止"),
-    "login_age": ("Login", "登录"),
-    "login_days": (
-        "{days} days old; lasts about {left} more",
-        "已登录 {days} 天;大约还能使用 {left} 天",
-    ),
-    "logged_in_as": ("Logged in as {name}", "已登录:{name}"),
-    "since": ("since {time}", "自 {time} 起"),
-    "said_by_bridge": ("The bridge says: {reason}", "桥接程序:{reason}"),
-    "code": ("QR code: scan it with WeChat on the phone", "登录二维码:请用手机微信扫描"),
-    "good_until": ("Good until {time}.", "有效期至 {time}。"),
-    "left": ("{time} left, then a new one comes.", "剩余 {time},之后自动更新。"),
-    "number_what": ("WeChat asks for a number.", "微信要求输入数字。"),
-    "number_todo": ("Enter here the number that the phone shows.", "请在此输入手机上显示的数字。"),
-    "number_label": ("Number on the phone", "手机上的数字"),
-    "log_in": ("Log in", "登录"),
-    "new_code": ("Another code", "换一个二维码"),
-    "log_out": ("Log out of WeChat…", "退出微信登录…"),
-    "new_owner": ("Log in with another account…", "改用其他账号登录…"),
-    # before another account takes over
-    "ask_owner_title": ("Another WeChat account?", "换成其他微信账号?"),
-    "ask_owner_text": (
-        "Who scans the next code owns {account} from then on. The login of now ends, and what waits is not sent.",
-        "下一个扫码的账号将成为 {account} 的主人。当前登录会立即退出;等待由原主人发送的内容将不再发送。",
-    ),
-    "ask_owner_yes": ("Show a code for another account", "显示给其他账号的二维码"),
-    "ask_owner_no": ("Keep the owner", "保留原主人"),
-    # before a logout
-    "ask_title": ("Log out of WeChat?", "退出微信登录?"),
-    "ask_text": (
-        "The account {account} ends its login. To log in again a person must scan a code with the phone.",
-        "账号 {account} 将退出登录。再次登录需要用手机扫描二维码。",
-    ),
-    "ask_yes": ("Log out", "退出登录"),
-    "ask_no": ("Stay logged in", "保持登录"),
-    # problems
-    "problems": ("What is wrong", "问题"),
-    "none_wrong": ("Nothing is wrong.", "一切正常。"),
-    "not_known": (
-        "The store does not answer, so little is known now.",
-        "存储没有响应,暂时无法获取更多信息。",
-    ),
-    # figures
-    "figures": ("Queues and connections", "队列与连接"),
-    "broker": ("Broker", "MQTT 代理"),
-    "broker_here": ("connected, MQTT {protocol}", "已连接,MQTT {protocol}"),
-    "broker_away": ("not connected", "未连接"),
-    "connects": (", reconnected {count} times since the start", ",启动以来重连 {count} 次"),
-    "answered": ("Last answer of WeChat", "微信最近一次应答"),
-    "never": ("none yet", "尚无"),
-    "to_mqtt": ("Waiting for the broker", "等待发布到 MQTT"),
-    "to_wechat": ("Waiting for WeChat", "等待发送到微信"),
-    "waiting": ("{count}, since {time}", "{count} 条,自 {time} 起"),
-    "nothing": ("nothing", "无"),
-    "to_fetch": ("Files still to be fetched", "待下载的文件"),
-    "failed_today": ("Commands that failed today", "今天失败的命令"),
-    "messages": ("Messages ever published", "累计消息数"),
-    "store": ("Store", "存储"),
-    "window": ("Messages to {user}", "发给 {user} 的消息"),
-    "window_open": ("{left} more until {time}", "{time} 之前还可发 {left} 条"),
-    "window_reserved": (", {reserved} of them only for what is urgent", ",其中 {reserved} 条只供紧急内容"),
-    "window_shut": ("none before they write", "对方发来消息之前不能发送"),
-    "window_waiting": ("; {waiting} waiting", ";{waiting} 条在等待"),
-    "of_limit": ("{size} of {limit}", "{size},上限 {limit}"),
-    "started": ("Running since", "启动时间"),
-    # messages
-    "last_messages": ("Last messages", "最近的消息"),
-    "no_messages": ("No message has come yet.", "还没有收到消息。"),
-    "show_text": ("Show what they say", "显示内容"),
-    "hide_text": ("Hide what they say", "隐藏内容"),
-    "hidden": ("The texts are hidden.", "内容已隐藏。"),
-    "in_group": ("{sender} in {chat}", "{sender},于 {chat}"),
-    "me": ("me", "我"),
-    "open_file": ("open", "打开"),
-    # commands
-    "last_commands": ("Last commands", "最近的命令"),
-    "no_commands": ("No command has come yet.", "还没有命令。"),
-    "to_whom": ("to {user}", "发给 {user}"),
-    "status_waiting": ("waiting", "等待中"),
-    "status_sending": ("being sent", "发送中"),
-    "status_sent": ("sent", "已发送"),
-    "status_failed": ("failed", "失败"),
-    "status_expired": ("expired", "已过期"),
-    "status_rejected": ("rejected", "已拒绝"),
-    "status_uncertain": ("uncertain", "不确定"),
-    "test_label": ("Send a test to yourself ({user})", "给自己({user})发一条测试消息"),
-    "test_text": ("Test from wx2mqtt", "来自 wx2mqtt 的测试"),
-    "send": ("Send", "发送"),
-    # contacts
-    "contacts": ("Contacts and their topics", "联系人及其主题"),
-    "search": ("Search", "搜索"),
-    "search_label": ("Name, remark or topic", "名字、备注或主题"),
-    "found": ("{first} to {last} of {count}", "第 {first} 至 {last} 个,共 {count} 个"),
-    "nobody": ("Nobody is called so.", "没有符合的联系人。"),
-    "nobody_yet": ("The contacts are known after the first login.", "首次登录后可看到联系人。"),
-    "earlier": ("Back", "上一页"),
-    "later": ("Next", "下一页"),
-    "write_to": ("write to", "发送到"),
-    "reads_from": ("arrives on", "接收自"),
-    "is_group": ("group", "群聊"),
-    "is_official": ("official", "公众号"),
-    "is_self": ("yourself", "自己"),
-    "is_system": ("WeChat", "微信系统"),
-    "is_trusted": ("trusted", "可信"),
-    "is_stranger": ("no contact", "非联系人"),
-    "is_removed": ("removed", "已删除"),
-    "is_closed": ("not found again", "未能重新识别"),
-    "pin_fits_several": ("a pin fits several", "多人符合同一条命名"),
-    "person_has_another_pin": ("has another pin already", "已被另一条命名使用"),
-    "pin_belongs_to_another": ("the name is somebody else's", "名字属于他人"),
-    # a file that cannot be used
-    "file_title": ("The configuration cannot be used", "配置无法使用"),
-    "file_text": (
-        "The bridge does not run. Mend what is listed here; this page notices and makes way for the bridge.",
-        "桥接程序没有运行。请修正以下问题;修正后本页面会自动让位给桥接程序。",
-    ),
-    "reload_title": ("The changed configuration cannot be used", "修改后的配置无法使用"),
-    "reload_text": (
-        "The bridge goes on with the settings of before. Mend the file and reload it (SIGHUP or request/reload).",
-        "桥接程序继续使用原来的设置。请修正文件并重新加载(SIGHUP 或 request/reload)。",
-    ),
-}
-
-KIND_NAMES: Catalogue = {
-    **{str(kind): row.page_name for kind, row in MESSAGE_KINDS.items()},
-    "recall": ("recall", "撤回"),
-}
-"""By kind of a message or command."""
-
 SERVER_MESSAGES: Catalogue = {
     # refused requests
     "foreign_host": (
@@ -382,6 +231,10 @@ SERVER_MESSAGES: Catalogue = {
     "to_page": ("To the page", "进入页面"),
     # the page
     "unknown_account": ("there is no account of that name", "没有这个名称的账号"),
+    "sending_off": (
+        "texts to everybody can be sent only on this machine, or where web.password_file is set",
+        "只有在本机上,或设置了 web.password_file 时,才能给任意联系人发消息",
+    ),
     "no_code": ("no code is to be scanned now", "目前没有需要扫描的二维码"),
     "nothing_here": ("there is nothing of this name", "没有这个名称的文件"),
     "not_stored": ("the store does not take it; nothing was sent", "存储无法写入;未发送任何内容"),

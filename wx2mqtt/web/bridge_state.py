@@ -10,7 +10,7 @@ from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.bridge.health import CallStatistics, HealthSnapshot
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.reply_window import WindowForecast
-from wx2mqtt.bridge.view import MessageLine, PeoplePage
+from wx2mqtt.bridge.view import FoundMessages, MessageLine, PeoplePage
 from wx2mqtt.errors import Problem
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.records import CommandRow
@@ -33,12 +33,15 @@ class AccountReader(Protocol):
     @property
     def test_recipient(self) -> str: ...
     @property
+    def has_contacts(self) -> bool: ...
+    @property
     def qr_image(self) -> bytes: ...
     @property
     def forecasts(self) -> Mapping[str, WindowForecast]: ...
 
     async def snapshot(self) -> HealthSnapshot: ...
     async def recent_messages(self, limit: int) -> list[MessageLine]: ...
+    async def search_messages(self, text: str, before: int | None, limit: int) -> FoundMessages: ...
     async def recent_commands(self, limit: int) -> list[CommandRow]: ...
     def search_people(self, query: str, offset: int, limit: int) -> PeoplePage: ...
     async def send(self, user: str, text: str, command_id: str) -> None: ...
@@ -56,12 +59,14 @@ class BridgeState:
     `accounts` can change: one that failed is built again. `changes` is notified when a shown value may have
     changed. `overdue` returns the names of the loops that do not move. `problems` are those of the
     configuration file as it is now: of a refused reload, or, without accounts, why the bridge does not run.
+    `setup_command` returns the command that writes a configuration file, empty text while there is one.
     """
 
     accounts: Callable[[], Sequence[AccountReader]] = tuple
     changes: ChangeNotifier = field(default_factory=ChangeNotifier)
     overdue: Callable[[], tuple[str, ...]] = tuple
     problems: Callable[[], tuple[Problem, ...]] = tuple
+    setup_command: Callable[[], str] = str
 
     @property
     def views(self) -> Sequence[AccountReader]:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from html import escape
 from importlib.resources import files
 from pathlib import PurePosixPath
 
+from wx2mqtt.clock import rfc3339
 from wx2mqtt.i18n import Language, text, translation
-from wx2mqtt.i18n.web import PAGE_MESSAGES
+from wx2mqtt.i18n.web_page import KIND_NAMES, PAGE_MESSAGES
 from wx2mqtt.values import frozen
 
 Attribute = str | int | bool | None
@@ -73,6 +75,31 @@ class PageText:
         """Returns the sentence as HTML; facts may be elements."""
         template = join_html([translation(PAGE_MESSAGES[message_key], self.language)])
         return Html(template.format_map({name: join_html([fact]) for name, fact in facts.items()}))
+
+
+def time_tag(time: int) -> Html:
+    """Returns a time, in milliseconds since 1970. The script writes it in the viewer's time zone."""
+    return timestamp_tag(rfc3339(time))
+
+
+def timestamp_tag(timestamp: str) -> Html:
+    """Returns a time in RFC 3339; another text is shown as it is."""
+    try:
+        shown = datetime.fromisoformat(timestamp).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError):
+        shown = timestamp
+    return tag("time", shown, datetime=timestamp)
+
+
+def kind_label(kind: str, page_text: PageText) -> Html:
+    """Returns the name of a message kind; an unknown one, stored by a newer bridge, is shown as it is."""
+    name = text(KIND_NAMES, page_text.language, kind) if kind in KIND_NAMES else kind
+    return tag("span", name, class_="kind")
+
+
+def isolated(name: str) -> Html:
+    """Isolates a name or sentence from outside, so that its writing direction ends with it."""
+    return name if isinstance(name, Html) else tag("bdi", name)
 
 
 @frozen(kw_only=False)

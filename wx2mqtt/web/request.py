@@ -15,7 +15,7 @@ from starlette.types import Scope
 
 from wx2mqtt.i18n import Language
 from wx2mqtt.values import frozen
-from wx2mqtt.web.hosts import is_in_networks, parse_address
+from wx2mqtt.web.hosts import host_of_header, is_in_networks, parse_address
 from wx2mqtt.web.options import IpNetwork, WebOptions
 
 SESSION_COOKIE = "wx2mqtt"
@@ -29,6 +29,7 @@ FORM_TIMEOUT_SECONDS = 10.0
 _CONTEXT_KEY = "wx2mqtt.context"
 _PREFIX = re.compile(r"(?:/[A-Za-z0-9_.~-]+){1,10}/?", re.ASCII)
 _INGRESS_HEADER = "x-ingress-path"
+_FORWARDING_HEADERS = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", _INGRESS_HEADER)
 _PREFIX_HEADERS = (_INGRESS_HEADER, "x-forwarded-prefix")
 _LANGUAGE_RANGE = re.compile(r"\s*([A-Za-z*-]{1,20})\s*(?:;\s*q\s*=\s*([0-9.]{1,5})\s*)?", re.ASCII)
 _MAX_ACCEPT_LANGUAGE_CHARACTERS = 500
@@ -128,6 +129,19 @@ def _client_address(peer: str, forwarded_for: str, proxies: tuple[IpNetwork, ...
         if not is_in_networks(address, proxies):
             break
     return nearest
+
+
+def is_local(request: Request) -> bool:
+    """Returns whether the client is a browser on this machine, and no proxy on it that passes on others."""
+    address = parse_address(context_of(request.scope).client.address)
+    name = host_of_header(request.headers.get("host", ""))
+    host = parse_address(name)
+    return (
+        address is not None
+        and address.is_loopback
+        and (name == "localhost" or (host is not None and host.is_loopback))
+        and not any(header in request.headers for header in _FORWARDING_HEADERS)
+    )
 
 
 def has_ingress_path(headers: Mapping[str, str]) -> bool:

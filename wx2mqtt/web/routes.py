@@ -92,6 +92,7 @@ def _page_routes(page: PageHandlers) -> list[Route]:
         Route(f"{account}/logout", page.confirm_logout, methods=["GET"]),
         Route(f"{account}/logout", page.log_out, methods=["POST"]),
         Route(f"{account}/test", page.send_test, methods=["POST"]),
+        Route(f"{account}/send", page.send, methods=["POST"]),
     ]
 
 

@@ -11,7 +11,7 @@ from tests.unit.bridge.outgoing import House
 from tests.unit.bridge.test_health import seen
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import matching_entries
-from wx2mqtt.bridge.view import AccountView
+from wx2mqtt.bridge.view import MAX_PREVIEW_BYTES, AccountView
 from wx2mqtt.model import ChatKind, Contact, Cursor, Handle, Owner
 from wx2mqtt.store.records import NO_CHANGES, NewMessage
 
@@ -113,6 +113,36 @@ async def test_the_address_of_an_article_is_no_file_of_ours(house, view):
     await store(house, message(1, "link", link={"url": "https://example.com/read"}))
     (line,) = await view.recent_messages(10)
     assert line.media == ""
+
+
+READY = {"state": "ready", "mime": "image/jpeg", "size": 5000}
+
+
+@pytest.mark.parametrize(
+    ("shown", "preview"),
+    [
+        ({"url": "/media/a1", **READY}, "a1"),
+        ({"url": "/media/a1", **READY, "thumbnail": {"url": "/media/t1", **READY}}, "t1"),
+        ({"url": "/media/a1", "state": "pending", "thumbnail": {"url": "/media/t1", **READY}}, "t1"),
+        ({"url": "/media/a1", **READY, "thumbnail": {"url": "/media/t1", "state": "failed"}}, "a1"),
+        ({"url": "/media/a1", **READY, "mime": "image/svg+xml"}, ""),
+        ({"url": "/media/a1", **READY, "size": MAX_PREVIEW_BYTES + 1}, ""),
+        ({"url": "/media/a1", **READY, "state": "gone"}, ""),
+        ({**READY}, ""),
+    ],
+)
+async def test_of_a_picture_it_says_what_can_be_shown_in_a_list(house, view, shown, preview):
+    await store(house, message(1, "image", image=shown))
+    (line,) = await view.recent_messages(10)
+    assert line.preview == preview
+
+
+async def test_messages_are_found_by_their_text_page_after_page(house, view):
+    await store(house, *(message(number) for number in range(1, 12)))
+    first = await view.search_messages("1", None, 2)
+    assert ([line.text for line in first.lines], first.has_more) == (["11", "10"], True)
+    rest = await view.search_messages("1", first.lines[-1].seq, 2)
+    assert ([line.text for line in rest.lines], rest.has_more) == (["1"], False)
 
 
 async def test_a_text_goes_the_way_of_every_command_and_has_its_one_result(house: House, view: AccountView):

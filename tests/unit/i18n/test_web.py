@@ -15,14 +15,8 @@ import wx2mqtt.web
 from tests.support.page import login, seen
 from wx2mqtt.bridge.health import active_problems, health_problems
 from wx2mqtt.bridge.people import pins
-from wx2mqtt.i18n.web import (
-    KIND_NAMES,
-    PAGE_MESSAGES,
-    REMEDIES,
-    SERVER_MESSAGES,
-    remedy_for,
-    server_text,
-)
+from wx2mqtt.i18n.web import REMEDIES, SERVER_MESSAGES, remedy_for, server_text
+from wx2mqtt.i18n.web_page import KIND_NAMES, PAGE_MESSAGES
 from wx2mqtt.model import Kind, LoginState, Status
 from wx2mqtt.web.html import PageText, tag
 from wx2mqtt.web.media import STATUS_BY_STATE

@@ -9,6 +9,7 @@ from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.view import PeoplePage
 from wx2mqtt.model import ChatKind
 from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.values import frozen
 from wx2mqtt.web.html import Html, PageText, join_html, tag
 
 PEOPLE_PER_PAGE = 20
@@ -70,22 +71,37 @@ def _search_form(account: str, query: str, card_id: str, page_text: PageText) ->
     )
 
 
-def people_section(
-    people_page: PeoplePage, query: str, offset: int, account: str, topics: Topics, page_text: PageText
-) -> Html:
-    """Returns one page of the people found, those after the first `offset`, and links to the others."""
+@frozen
+class PeopleSearch:
+    """A search among the contacts of `account`: people after the first `offset` who match `query`.
+
+    With `can_send` each has a link to the form that sends them a text.
+    """
+
+    account: str
+    topics: Topics
+    query: str = ""
+    offset: int = 0
+    can_send: bool = False
+
+
+def people_section(people_page: PeoplePage, search: PeopleSearch, page_text: PageText) -> Html:
+    """Returns one page of the people found, and links to the others."""
+    query, offset = search.query, search.offset
     if not people_page.entries:
         return tag("p", page_text("nobody" if query else "nobody_yet"), class_="soft")
     end = offset + len(people_page.entries)
     count = tag("p", page_text("found", first=offset + 1, last=end, count=people_page.count), class_="soft")
     items = tag(
-        "ul", *(_person_item(entry, topics, page_text) for entry in people_page.entries), class_="people"
+        "ul", *(_person_item(entry, search, page_text) for entry in people_page.entries), class_="people"
     )
     links: list[Html] = []
     if offset:
-        links.append(_page_link("earlier", max(0, offset - PEOPLE_PER_PAGE), query, account, page_text))
+        links.append(
+            _page_link("earlier", max(0, offset - PEOPLE_PER_PAGE), query, search.account, page_text)
+        )
     if end < people_page.count:
-        links.append(_page_link("later", end, query, account, page_text))
+        links.append(_page_link("later", end, query, search.account, page_text))
     return join_html([count, items, tag("p", *links, class_="pages") if links else None])
 
 
@@ -100,17 +116,29 @@ def _page_link(message_key: str, offset: int, query: str, account: str, page_tex
     )
 
 
-def _person_item(entry: DirectoryEntry, topics: Topics, page_text: PageText) -> Html:
+def _person_item(entry: DirectoryEntry, search: PeopleSearch, page_text: PageText) -> Html:
     marks = tag("span", *_marks(entry, page_text), class_="marks")
-    return tag("li", tag("bdi", entry.name), marks, _topics_line(entry, topics, page_text))
+    return tag("li", tag("bdi", entry.name), marks, _topics_line(entry, search, page_text))
 
 
-def _topics_line(entry: DirectoryEntry, topics: Topics, page_text: PageText) -> Html:
+def _topics_line(entry: DirectoryEntry, search: PeopleSearch, page_text: PageText) -> Html:
     if entry.closed or entry.removed:
         return tag("p", tag("code", entry.user))
-    receive = join_html([page_text("reads_from"), " ", tag("code", topics.message(entry.user))])
-    send = join_html([page_text("write_to"), " ", tag("code", topics.out(entry.user))])
-    return tag("p", receive, " · ", send)
+    receive = join_html([page_text("reads_from"), " ", tag("code", search.topics.message(entry.user))])
+    send = join_html([page_text("write_to"), " ", tag("code", search.topics.out(entry.user))])
+    link = join_html([" · ", _write_link(entry, search, page_text)]) if search.can_send else None
+    return tag("p", receive, " · ", send, link)
+
+
+def _write_link(entry: DirectoryEntry, search: PeopleSearch, page_text: PageText) -> Html:
+    parameters = urlencode({"account": search.account, "to": entry.user})
+    return tag(
+        "a",
+        page_text("write"),
+        href=f"./?{parameters}#{search.account}-send",
+        data_to=entry.user,
+        aria_label=page_text("write_to_person", name=entry.name),
+    )
 
 
 def _marks(entry: DirectoryEntry, page_text: PageText) -> list[Html]:

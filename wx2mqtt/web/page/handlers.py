@@ -7,26 +7,40 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 import secrets
 from contextlib import suppress
+from functools import partial
 from http import HTTPStatus
 
 import structlog
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
-from wx2mqtt.limits import MAX_CODE_DIGITS
-from wx2mqtt.mqtt.topics import PNG_TYPE
+from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_LEVEL_BYTES
+from wx2mqtt.mqtt.topics import PNG_TYPE, is_topic_level
 from wx2mqtt.web.auth import Authenticator
 from wx2mqtt.web.bridge_state import AccountReader, BridgeState
 from wx2mqtt.web.html import LANGUAGE_TAGS, Assets, Html, PageText
-from wx2mqtt.web.page.contacts import MAX_OFFSET, MAX_QUERY_CHARACTERS, PEOPLE_PER_PAGE, people_section
+from wx2mqtt.web.page.contacts import (
+    MAX_OFFSET,
+    MAX_QUERY_CHARACTERS,
+    PEOPLE_PER_PAGE,
+    PeopleSearch,
+    people_section,
+)
+from wx2mqtt.web.page.forms import (
+    MAX_FORM_TEXT_CHARACTERS,
+    SUGGESTED_PEOPLE,
+    may_send_to_anybody,
+)
 from wx2mqtt.web.page.live import EventStreamResponse, LiveUpdates
+from wx2mqtt.web.page.messages import MESSAGES_PER_PAGE, MessageSearch
 from wx2mqtt.web.page.page import (
     LOGOUT_QUESTION,
-    MAX_TEST_CHARACTERS,
     NEW_OWNER_QUESTION,
     PageAccount,
     PageQuery,
@@ -34,13 +48,14 @@ from wx2mqtt.web.page.page import (
     render_page,
     render_question,
 )
-from wx2mqtt.web.page.sections import file_problems_section
-from wx2mqtt.web.page.snapshot import AccountSnapshot, PageOptions, account_snapshot
+from wx2mqtt.web.page.sections import file_section
+from wx2mqtt.web.page.snapshot import AccountSnapshot, PageOptions, account_snapshot, value_or_none
 from wx2mqtt.web.request import (
     LANGUAGE_COOKIE,
     FormTooLargeError,
     FormTooSlowError,
     context_of,
+    is_local,
     read_form,
 )
 from wx2mqtt.web.responses import PAGE_HEADERS, PRIVATE_HEADERS, text_response
@@ -52,6 +67,10 @@ LOGOUT_WAIT_SECONDS = 10.0  # until the page is shown again; a logout that takes
 RETRY_AFTER_SECONDS = 15  # for a viewer when there are too many
 MAX_OFFSET_DIGITS = 7
 COMMAND_ID_HASH_CHARACTERS = 20
+MAX_SEQ_DIGITS = 15
+SEARCH_TIMEOUT_SECONDS = 10.0  # of the messages that the search index does not have yet, each is read
+
+_PAGE_COMMAND_ID = re.compile(rf"page-[0-9a-f]{{{COMMAND_ID_HASH_CHARACTERS}}}", re.ASCII)
 
 IMMUTABLE_HEADERS = {"cache-control": "public, max-age=31536000, immutable"}
 
@@ -72,16 +91,22 @@ class PageHandlers:
         options = _page_options(request)
         page_text = PageText(options.language)
         bridge = self._bridge
-        snapshots = await asyncio.gather(*map(account_snapshot, bridge.views))
+        setup_command = bridge.setup_command()
+        snapshots = await asyncio.gather(*(account_snapshot(view, setup_command) for view in bridge.views))
         page_query = PageQuery(
             options=options,
             now=now_ms(),
             token=secrets.token_hex(8),
             notice=request.query_params.get("said", ""),
+            command_id=_shown_command_id(request),
             can_log_out=self._authenticator.requires_password,
-            file_problems=file_problems_section(bridge.problems(), page_text, is_running=bool(bridge.views)),
+            can_send=self._can_send(request),
+            file_problems=file_section(bridge, page_text),
         )
-        accounts = [_page_account(request, snapshot, page_text) for snapshot in snapshots]
+        accounts = [
+            await _page_account(request, snapshot, page_text, can_send=page_query.can_send)
+            for snapshot in snapshots
+        ]
         return HTMLResponse(render_page(accounts, page_query, self._assets), headers=PAGE_HEADERS)
 
     async def events(self, request: Request) -> Response:
@@ -106,7 +131,8 @@ class PageHandlers:
         if (view := self._account_of(request)) is None:
             return _unknown_account(request)
         query, offset = _contacts_query(request, view.name, default_account=view.name)
-        people = _people(view, query, offset, PageText(context_of(request.scope).language))
+        page_text = PageText(context_of(request.scope).language)
+        people = _people(view, query, offset, page_text, can_send=self._can_send(request))
         return HTMLResponse(people.encode("utf-8", "replace"), headers=PAGE_HEADERS)
 
     async def qr_image(self, request: Request) -> Response:
@@ -171,22 +197,23 @@ class PageHandlers:
 
         The text goes to the chat with oneself.
         """
-        context = context_of(request.scope)
         view = self._account_of(request)
         if view is None or not view.test_recipient:
             return _unknown_account(request)
-        try:
-            fields = await read_form(request)
-            text = fields.get("text", "")[:MAX_TEST_CHARACTERS]
-            await view.send(view.test_recipient, text, _command_id(fields.get("token", ""), text))
-        except FormTooLargeError:
-            return text_response(context, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large")
-        except FormTooSlowError:
-            return text_response(context, HTTPStatus.REQUEST_TIMEOUT, "body_too_slow")
-        except StoreError as error:
-            log.error("test cannot be stored", account=view.name, problem=str(error))
-            return text_response(context, HTTPStatus.SERVICE_UNAVAILABLE, "not_stored")
-        return _redirect_to_page("test", view.name, "last_commands")
+        return await _send_text(request, view, view.test_recipient)
+
+    async def send(self, request: Request) -> Response:
+        """POST /accounts/<account>/send with `user`, `text` and `token`: sends a text to anybody."""
+        if not self._can_send(request):
+            return text_response(context_of(request.scope), HTTPStatus.FORBIDDEN, "sending_off")
+        if (view := self._account_of(request)) is None:
+            return _unknown_account(request)
+        return await _send_text(request, view)
+
+    def _can_send(self, request: Request) -> bool:
+        return may_send_to_anybody(
+            requires_password=self._authenticator.requires_password, is_local=is_local(request)
+        )
 
     async def set_language(self, request: Request) -> Response:
         """POST /language with `language`, en or zh: stores it in a cookie."""
@@ -223,10 +250,65 @@ def _page_options(request: Request) -> PageOptions:
     return PageOptions(language, show_texts=request.query_params.get("texts") == "1")
 
 
-def _page_account(request: Request, snapshot: AccountSnapshot, page_text: PageText) -> PageAccount:
-    query, offset = _contacts_query(request, snapshot.view.name)
-    people = _people(snapshot.view, query, offset, page_text)
-    return PageAccount(snapshot=snapshot, contacts=people, query=query)
+async def _page_account(
+    request: Request, snapshot: AccountSnapshot, page_text: PageText, *, can_send: bool
+) -> PageAccount:
+    view = snapshot.view
+    query, offset = _contacts_query(request, view.name)
+    is_chosen = request.query_params.get("account") == view.name
+    return PageAccount(
+        snapshot=snapshot,
+        contacts=_people(view, query, offset, page_text, can_send=can_send),
+        query=query,
+        search=await _message_search(request, view) if is_chosen else None,
+        recipient=request.query_params.get("to", "")[:MAX_TOPIC_LEVEL_BYTES] if is_chosen else "",
+        suggestions=_suggestions(view) if can_send else (),
+    )
+
+
+def _suggestions(view: AccountReader) -> list[DirectoryEntry]:
+    entries = view.search_people("", 0, SUGGESTED_PEOPLE).entries
+    return [entry for entry in entries if not (entry.closed or entry.removed)]
+
+
+async def _message_search(request: Request, view: AccountReader) -> MessageSearch | None:
+    """Returns the result of a search; None without one, or for a viewer who has not asked for texts."""
+    text = request.query_params.get("find", "")[:MAX_QUERY_CHARACTERS].strip()
+    if not text or not _page_options(request).show_texts:
+        return None
+    digits = request.query_params.get("before", "")
+    is_seq = digits.isascii() and digits.isdecimal() and len(digits) <= MAX_SEQ_DIGITS
+    before = int(digits) if is_seq else None
+    matches = await value_or_none(
+        partial(view.search_messages, text, before, MESSAGES_PER_PAGE), SEARCH_TIMEOUT_SECONDS
+    )
+    return MessageSearch(text=text, before=before, matches=matches)
+
+
+async def _send_text(request: Request, view: AccountReader, recipient: str = "") -> Response:
+    """Stores a command with the `text` of the form, for `recipient` or else for its `user`.
+
+    The bridge refuses a user whom it does not know, as in every command, with a result. Only what is no level
+    of a topic is refused here, since its result could not be published.
+    """
+    context = context_of(request.scope)
+    try:
+        fields = await read_form(request)
+        user = recipient or fields.get("user", "").strip()
+        if not is_topic_level(user):
+            return _redirect_to_page("no_recipient", view.name, "send")
+        text = fields.get("text", "")[:MAX_FORM_TEXT_CHARACTERS].replace("\r\n", "\n")
+        command_id = _command_id(fields.get("token", ""), f"{user}:{text}")
+        await view.send(user, text, command_id)
+    except FormTooLargeError:
+        return text_response(context, HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "body_too_large")
+    except FormTooSlowError:
+        return text_response(context, HTTPStatus.REQUEST_TIMEOUT, "body_too_slow")
+    except StoreError as error:
+        log.error("message of the page cannot be stored", account=view.name, problem=str(error))
+        return text_response(context, HTTPStatus.SERVICE_UNAVAILABLE, "not_stored")
+    notice = "test" if recipient else f"sent&id={command_id}"
+    return _redirect_to_page(notice, view.name, "last_commands")
 
 
 def _contacts_query(request: Request, account: str, default_account: str = "") -> tuple[str, int]:
@@ -240,18 +322,27 @@ def _contacts_query(request: Request, account: str, default_account: str = "") -
     return parameters.get("q", "")[:MAX_QUERY_CHARACTERS].strip(), min(offset, MAX_OFFSET)
 
 
-def _people(view: AccountReader, query: str, offset: int, page_text: PageText) -> Html:
+def _people(view: AccountReader, query: str, offset: int, page_text: PageText, *, can_send: bool) -> Html:
     people_page = view.search_people(query, offset, PEOPLE_PER_PAGE)
     if offset and not people_page.entries:  # there are fewer people than when the link was made
         offset = 0
         people_page = view.search_people(query, offset, PEOPLE_PER_PAGE)
-    return people_section(people_page, query, offset, view.name, view.topics, page_text)
+    search = PeopleSearch(
+        account=view.name, topics=view.topics, query=query, offset=offset, can_send=can_send
+    )
+    return people_section(people_page, search, page_text)
 
 
 def _command_id(token: str, text: str) -> str:
     """Returns the same id for a form that is sent twice, and another one for another text."""
     digest = hashlib.sha256(f"{token}:{text}".encode("utf-8", "replace")).hexdigest()
     return f"page-{digest[:COMMAND_ID_HASH_CHARACTERS]}"
+
+
+def _shown_command_id(request: Request) -> str:
+    """Returns the id of the command that a form has stored; empty if the address has no such id."""
+    command_id = request.query_params.get("id", "")
+    return command_id if _PAGE_COMMAND_ID.fullmatch(command_id) else ""
 
 
 def _redirect_to_page(notice: str, account: str, card: str) -> Response:

@@ -18,7 +18,7 @@ from wx2mqtt.clock import loop_time
 from wx2mqtt.values import frozen
 from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.html import Html, PageText
-from wx2mqtt.web.page.sections import file_problems_section, live_sections
+from wx2mqtt.web.page.sections import file_section, live_sections
 from wx2mqtt.web.page.snapshot import PageOptions, account_snapshot
 from wx2mqtt.web.responses import NO_STORE, WaitInterrupted, disconnected, run_unless
 
@@ -145,10 +145,10 @@ class LiveUpdates:
     async def _render(self, options: PageOptions) -> dict[str, Html]:
         bridge = self._bridge
         page_text = PageText(options.language)
-        problems = file_problems_section(bridge.problems(), page_text, is_running=bool(bridge.views))
-        sections = {"file": problems}
+        sections = {"file": file_section(bridge, page_text)}
         for view in bridge.views:
-            for name, html in live_sections(await account_snapshot(view), options).items():
+            snapshot = await account_snapshot(view, bridge.setup_command())
+            for name, html in live_sections(snapshot, options).items():
                 sections[f"{view.name}.{name}"] = html
         return sections
 

@@ -6,17 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import field
 
 from wx2mqtt import __version__
+from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.values import frozen
-from wx2mqtt.web.bridge_state import AccountReader
 from wx2mqtt.web.html import LANGUAGE_TAGS, Assets, Html, PageText, html_document, tag
 from wx2mqtt.web.page.contacts import contacts_card
+from wx2mqtt.web.page.forms import send_card, send_form, test_form
+from wx2mqtt.web.page.messages import MessageSearch, found_section, search_form
 from wx2mqtt.web.page.sections import live_sections
 from wx2mqtt.web.page.snapshot import AccountSnapshot, PageOptions
 
-MAX_TEST_CHARACTERS = 500
-
 NOTICES: Mapping[str, str] = {
     "test": "said_test",
+    "sent": "said_sent",
+    "no_recipient": "said_no_recipient",
     "login": "said_login",
     "new_owner": "said_login",
     "logout": "said_logout",
@@ -28,11 +30,18 @@ NOTICES: Mapping[str, str] = {
 
 @frozen
 class PageAccount:
-    """One account: its snapshot, the people found among its contacts, and the query that found them."""
+    """One account: its snapshot, the people found among its contacts, and the query that found them.
+
+    `search` is None without a search in its messages. `recipient` was chosen for the form that sends, and
+    `suggestions` are offered there.
+    """
 
     snapshot: AccountSnapshot
     contacts: Html
     query: str = ""
+    search: MessageSearch | None = None
+    recipient: str = ""
+    suggestions: Sequence[DirectoryEntry] = ()
 
 
 @frozen
@@ -40,20 +49,22 @@ class PageQuery:
     """The parts of the page besides the accounts.
 
     `now` in milliseconds since 1970. `token` is another one on each page: the test form sends it, so that a
-    form that is sent twice is recognized. `notice` is a key of `NOTICES`, or anything else for none.
+    form that is sent twice is recognized. `notice` is a key of `NOTICES`, or anything else for none;
+    `command_id` is the id of the command that it is about. With `can_send` texts may be sent to anybody.
     """
 
     options: PageOptions
     now: int
     token: str
     notice: str = ""
+    command_id: str = ""
     can_log_out: bool = False
+    can_send: bool = False
     file_problems: Html = field(default_factory=Html)
 
 
 def render_page(accounts: Sequence[PageAccount], page_query: PageQuery, assets: Assets) -> bytes:
     page_text = PageText(page_query.options.language)
-    notice = NOTICES.get(page_query.notice)
     body = tag(
         "body",
         tag("a", page_text("to_content"), href="#content", class_="skip"),
@@ -62,7 +73,7 @@ def render_page(accounts: Sequence[PageAccount], page_query: PageQuery, assets: 
             "main",
             tag("p", page_text("lost"), id="lost", class_="notice", role="alert", hidden=True),
             tag("noscript", tag("p", page_text("no_script"), class_="soft")),
-            None if notice is None else tag("p", page_text(notice), class_="notice", role="status"),
+            _notice(page_query, page_text),
             tag("div", page_query.file_problems, data_part="file"),
             *(_account_section(account, page_query, page_text) for account in accounts),
             id="content",
@@ -105,6 +116,15 @@ def render_question(question: Question, account: str, page_text: PageText, asset
     return html_document(body, title, page_text.language, assets, root="../../")
 
 
+def _notice(page_query: PageQuery, page_text: PageText) -> Html | None:
+    """Returns what a form did; None without a form, or where the address was written by somebody else."""
+    key = NOTICES.get(page_query.notice)
+    if key is None or (page_query.notice == "sent" and not page_query.command_id):
+        return None
+    sentence = page_text.html(key, id=tag("code", page_query.command_id))
+    return tag("p", sentence, class_="notice", role="status")
+
+
 def _header(page_text: PageText, *, can_log_out: bool) -> Html:
     leave = tag(
         "form", tag("button", page_text("log_out_here"), class_="quiet"), method="post", action="logout"
@@ -131,23 +151,50 @@ def _account_section(account: PageAccount, page_query: PageQuery, page_text: Pag
     def live(section: str, **attributes: str) -> Html:
         return tag("div", sections[section], data_part=f"{name}.{section}", **attributes)
 
+    test = test_form(view, page_query.token, page_text)
     cards = (
         _card(
             name, "wechat", page_text, live("state", role="status"), live("code"), live("acts"), style="login"
         ),
         _card(name, "problems", page_text, live("problems", role="status")),
         _card(name, "figures", page_text, live("figures"), style="figures"),
-        _card(name, "last_messages", page_text, live("messages"), _texts_link(name, page_query, page_text)),
-        _card(
-            name, "last_commands", page_text, live("commands"), _test_form(view, page_query.token, page_text)
-        ),
+        _messages_card(account, live("messages"), page_query, page_text),
+        _card(name, "last_commands", page_text, live("commands"), None if page_query.can_send else test),
+        _send_card(account, page_query, page_text) if page_query.can_send else None,
         contacts_card(name, account.query, account.contacts, page_text),
     )
     heading = tag("h2", name, id=f"{name}-title")
-    return tag("section", heading, tag("div", *cards, class_="cards"), aria_labelledby=f"{name}-title")
+    grid = tag("div", *cards, class_="cards")
+    return tag("section", heading, live("steps"), grid, aria_labelledby=f"{name}-title")
 
 
-def _card(account: str, message_key: str, page_text: PageText, *content: Html, style: str = "") -> Html:
+def _messages_card(
+    account: PageAccount, last_messages: Html, page_query: PageQuery, page_text: PageText
+) -> Html:
+    name, search = account.snapshot.view.name, account.search
+    return _card(
+        name,
+        "last_messages",
+        page_text,
+        last_messages,
+        _texts_link(name, page_query, page_text),
+        search_form(name, search, page_text),
+        None if search is None else found_section(name, search, page_text),
+    )
+
+
+def _send_card(account: PageAccount, page_query: PageQuery, page_text: PageText) -> Html | None:
+    """Returns the card that sends a text; None while nobody is known."""
+    view = account.snapshot.view
+    if not (account.suggestions or view.test_recipient):
+        return None
+    form = send_form(view, account.recipient, page_query.token, account.suggestions, page_text)
+    return send_card(view.name, form, page_text)
+
+
+def _card(
+    account: str, message_key: str, page_text: PageText, *content: Html | None, style: str = ""
+) -> Html:
     card_id = f"{account}-{message_key}"
     return tag(
         "section",
@@ -170,32 +217,6 @@ def _texts_link(account: str, page_query: PageQuery, page_text: PageText) -> Htm
         href=f"./{_query_suffix(toggled)}#{account}-last_messages",
     )
     return tag("p", hidden, " " if hidden else None, link, class_="after")
-
-
-def _test_form(view: AccountReader, token: str, page_text: PageText) -> Html:
-    """Returns the form that sends a test; empty while no recipient is known."""
-    if not view.test_recipient:
-        return Html()
-    field_id = f"{view.name}-test"
-    field = tag(
-        "input",
-        id=field_id,
-        name="text",
-        type="text",
-        value=page_text("test_text"),
-        maxlength=MAX_TEST_CHARACTERS,
-        required=True,
-        autocomplete="off",
-    )
-    return tag(
-        "form",
-        tag("label", page_text("test_label", user=view.test_recipient), for_=field_id),
-        tag("input", type="hidden", name="token", value=token),
-        tag("div", field, tag("button", page_text("send")), class_="row"),
-        method="post",
-        action=f"accounts/{view.name}/test",
-        class_="after",
-    )
 
 
 def _query_suffix(options: PageOptions) -> str:

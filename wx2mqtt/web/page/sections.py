@@ -5,22 +5,21 @@ A section renders to the same text as long as nothing that it shows has changed:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
 
 from wx2mqtt.bridge.health import HealthSnapshot, active_problems
 from wx2mqtt.bridge.reply_window import WindowForecast
-from wx2mqtt.bridge.view import MessageLine
-from wx2mqtt.clock import rfc3339
 from wx2mqtt.errors import Problem
-from wx2mqtt.i18n import text
 from wx2mqtt.i18n.bridge import bridge_text
-from wx2mqtt.i18n.web import KIND_NAMES, remedy_for
-from wx2mqtt.limits import MAX_CODE_DIGITS
+from wx2mqtt.i18n.web import remedy_for
 from wx2mqtt.model import LoginState, Needs, Status
 from wx2mqtt.store.records import CommandRow
 from wx2mqtt.values import frozen
-from wx2mqtt.web.html import Html, PageText, join_html, tag
+from wx2mqtt.web.bridge_state import BridgeState
+from wx2mqtt.web.html import Html, PageText, isolated, join_html, kind_label, tag, time_tag
+from wx2mqtt.web.page.first_steps import no_commands_hint, no_configuration_section, steps_section
+from wx2mqtt.web.page.forms import verification_code_form
+from wx2mqtt.web.page.messages import messages_section
 from wx2mqtt.web.page.snapshot import AccountSnapshot, PageOptions
 
 STYLE_GOOD = "good"
@@ -97,13 +96,14 @@ def live_sections(snapshot: AccountSnapshot, options: PageOptions) -> dict[str, 
     """Returns the sections by name, in the order of the page."""
     page_text = PageText(options.language)
     return {
+        "steps": steps_section(snapshot, page_text),
         "state": state_section(snapshot, page_text),
         "code": qr_section(snapshot, page_text),
         "acts": action_buttons(snapshot, page_text),
         "problems": problems_section(snapshot, page_text),
         "figures": figures_section(snapshot, page_text),
-        "messages": messages_section(snapshot.messages, page_text, show_texts=options.show_texts),
-        "commands": commands_section(snapshot.commands, page_text, show_texts=options.show_texts),
+        "messages": messages_section(snapshot, page_text, show_texts=options.show_texts),
+        "commands": commands_section(snapshot, page_text, show_texts=options.show_texts),
     }
 
 
@@ -114,8 +114,8 @@ def state_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
     title = tag("strong", page_text(state.title), class_=f"state {state.style}")
     since = tag("small", page_text.html("since", time=time_tag(login.since)))
     if login.state is LoginState.ONLINE:
-        owner = page_text.html("logged_in_as", name=_bdi(snapshot.view.owner_name))
-        renewal = None if login.needs is Needs.NOTHING else tag("p", _bdi(login.reason))
+        owner = page_text.html("logged_in_as", name=isolated(snapshot.view.owner_name))
+        renewal = None if login.needs is Needs.NOTHING else tag("p", isolated(login.reason))
         return join_html([title, tag("p", owner), renewal, since])
     if login.needs is Needs.CODE:
         problem, remedy = page_text("number_what"), page_text("number_todo")
@@ -125,7 +125,7 @@ def state_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
     reason = (
         None
         if login.reason in _OMITTED_REASONS
-        else tag("p", page_text.html("said_by_bridge", reason=_bdi(login.reason)), class_="soft")
+        else tag("p", page_text.html("said_by_bridge", reason=isolated(login.reason)), class_="soft")
     )
     return join_html([title, tag("p", problem, separator, remedy), reason, since])
 
@@ -152,7 +152,7 @@ def action_buttons(snapshot: AccountSnapshot, page_text: PageText) -> Html:
     account = snapshot.view.name
     state = LOGIN_STATES[snapshot.login.state]
     if snapshot.login.needs is Needs.CODE:
-        return _verification_code_form(account, page_text)
+        return verification_code_form(account, page_text)
     if state.login_button:
         style = "main" if state.login_button == "log_in" else None
         button = tag("button", page_text(state.login_button), class_=style)
@@ -165,28 +165,6 @@ def action_buttons(snapshot: AccountSnapshot, page_text: PageText) -> Html:
 
 def _new_owner_link(account: str, page_text: PageText) -> Html:
     return tag("p", tag("a", page_text("new_owner"), href=f"accounts/{account}/{NEW_OWNER_PATH}"))
-
-
-def _verification_code_form(account: str, page_text: PageText) -> Html:
-    field_id = f"{account}-number"
-    field = tag(
-        "input",
-        id=field_id,
-        name="number",
-        type="text",
-        inputmode="numeric",
-        pattern="[0-9]*",
-        maxlength=MAX_CODE_DIGITS,
-        required=True,
-        autocomplete="off",
-    )
-    return tag(
-        "form",
-        tag("label", page_text("number_label"), for_=field_id),
-        tag("div", field, tag("button", page_text("send"), class_="main"), class_="row"),
-        method="post",
-        action=f"accounts/{account}/number",
-    )
 
 
 def problems_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
@@ -213,7 +191,7 @@ def _problem_list(problems: Sequence[tuple[str, str]], page_text: PageText) -> H
 
 def _problem_item(problem: str, detail: str, page_text: PageText) -> Html:
     sentence, remedy = remedy_for(problem, page_text.language)
-    detail_line = tag("p", _bdi(detail), class_="soft") if detail else None
+    detail_line = tag("p", isolated(detail), class_="soft") if detail else None
     return tag("li", tag("strong", sentence), detail_line, tag("p", remedy))
 
 
@@ -279,53 +257,29 @@ def _queue_value(depth: int, oldest: int | None, page_text: PageText) -> str:
     return page_text.html("waiting", count=f"{depth}", time=time_tag(oldest))
 
 
-def messages_section(lines: Sequence[MessageLine] | None, page_text: PageText, *, show_texts: bool) -> Html:
-    """Returns the last messages, the newest first; their texts and files only with `show_texts`."""
-    if not lines:
-        return tag("p", page_text("not_known" if lines is None else "no_messages"), class_="soft")
-    return tag(
-        "ol", *(_message_item(line, page_text, show_texts=show_texts) for line in lines), class_="lines"
-    )
-
-
-def _message_item(line: MessageLine, page_text: PageText, *, show_texts: bool) -> Html:
-    chat = line.chat or line.user
-    sender = _bdi(page_text("me") if line.own else line.sender or chat)
-    if line.group and line.sender:
-        sender = page_text.html("in_group", sender=sender, chat=_bdi(chat))
-    content = tag("p", tag("bdi", line.text), class_="text") if show_texts else None
-    file_link = (
-        tag("a", page_text("open_file"), href=f"media/{line.media}") if show_texts and line.media else None
-    )
-    return tag(
-        "li",
-        tag("span", sender, class_="who"),
-        _kind_label(line.kind, page_text),
-        _timestamp_tag(line.time),
-        content,
-        file_link,
-    )
-
-
-def commands_section(rows: Sequence[CommandRow] | None, page_text: PageText, *, show_texts: bool) -> Html:
+def commands_section(snapshot: AccountSnapshot, page_text: PageText, *, show_texts: bool) -> Html:
     """Returns the last commands with their results, the newest first; their texts only with `show_texts`."""
-    if not rows:
-        return tag("p", page_text("not_known" if rows is None else "no_commands"), class_="soft")
-    return tag("ol", *(_command_item(row, page_text, show_texts=show_texts) for row in rows), class_="lines")
+    if snapshot.commands is None:
+        return tag("p", page_text("not_known"), class_="soft")
+    if not snapshot.commands:
+        return no_commands_hint(snapshot.view, page_text)
+    items = (_command_item(row, page_text, show_texts=show_texts) for row in snapshot.commands)
+    return tag("ol", *items, class_="lines")
 
 
 def _command_item(row: CommandRow, page_text: PageText, *, show_texts: bool) -> Html:
     command = row.command
-    recipient = tag("span", page_text.html("to_whom", user=_bdi(command.user)), class_="who")
+    recipient = tag("span", page_text.html("to_whom", user=isolated(command.user)), class_="who")
     content = tag("p", tag("bdi", command.text), class_="text") if show_texts and command.text else None
     return tag(
         "li",
         recipient,
-        _kind_label(command.kind, page_text),
+        kind_label(command.kind, page_text),
         time_tag(row.accepted),
         _status_label(row, page_text),
         content,
         _result_line(row),
+        tag("p", page_text.html("command_id", id=tag("code", row.command_id)), class_="soft id"),
     )
 
 
@@ -340,15 +294,17 @@ def _status_label(row: CommandRow, page_text: PageText) -> Html:
 def _result_line(row: CommandRow) -> Html | None:
     if row.result is None:
         return None
-    return tag("p", tag("code", row.result.code), " ", _bdi(row.result.message), class_="soft")
+    return tag("p", tag("code", row.result.code), " ", isolated(row.result.message), class_="soft")
 
 
-def file_problems_section(problems: Iterable[Problem], page_text: PageText, *, is_running: bool) -> Html:
-    """Returns why the configuration file cannot be used, line by line; empty if it can."""
-    items = [_file_problem_item(problem) for problem in problems]
+def file_section(bridge: BridgeState, page_text: PageText) -> Html:
+    """Returns why the configuration file cannot be used, or how to get one; empty if it can be used."""
+    items = [_file_problem_item(problem) for problem in bridge.problems()]
     if not items:
         return Html()
-    title, explanation = ("reload_title", "reload_text") if is_running else ("file_title", "file_text")
+    if bridge.setup_command() and not bridge.views:
+        return no_configuration_section(bridge.setup_command(), page_text)
+    title, explanation = ("reload_title", "reload_text") if bridge.views else ("file_title", "file_text")
     return tag(
         "section",
         tag("h2", page_text(title)),
@@ -363,30 +319,6 @@ def _file_problem_item(problem: Problem) -> Html:
     return tag(
         "li", tag("strong", tag("code", problem.key)), " ", problem.message, tag("p", position, class_="soft")
     )
-
-
-def time_tag(time: int) -> Html:
-    """Returns a time, in milliseconds since 1970. The script writes it in the viewer's time zone."""
-    return _timestamp_tag(rfc3339(time))
-
-
-def _timestamp_tag(timestamp: str) -> Html:
-    try:
-        shown = datetime.fromisoformat(timestamp).astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-    except (ValueError, OverflowError):
-        shown = timestamp
-    return tag("time", shown, datetime=timestamp)
-
-
-def _kind_label(kind: str, page_text: PageText) -> Html:
-    """Returns the name of a message kind; an unknown one, stored by a newer bridge, is shown as it is."""
-    name = text(KIND_NAMES, page_text.language, kind) if kind in KIND_NAMES else kind
-    return tag("span", name, class_="kind")
-
-
-def _bdi(name: str) -> Html:
-    """Isolates a name or sentence from outside, so that its writing direction ends with it."""
-    return name if isinstance(name, Html) else tag("bdi", name)
 
 
 def _size(size_bytes: float) -> str:

@@ -37,7 +37,10 @@ class PageOptions:
 
 @frozen
 class AccountSnapshot:
-    """One account. `health`, `messages` and `commands` are None if the store did not return them."""
+    """One account. `health`, `messages` and `commands` are None if the store did not return them.
+
+    `setup_command` as in `BridgeState`.
+    """
 
     view: AccountReader
     login: LoginStatus
@@ -45,14 +48,15 @@ class AccountSnapshot:
     health: HealthSnapshot | None
     messages: Sequence[MessageLine] | None
     commands: Sequence[CommandRow] | None
+    setup_command: str = ""
 
 
-async def account_snapshot(view: AccountReader) -> AccountSnapshot:
+async def account_snapshot(view: AccountReader, setup_command: str = "") -> AccountSnapshot:
     """Returns the account as it is now. Errors of the store are logged, not raised."""
     health, messages, commands = await asyncio.gather(
-        _value_or_none(view.snapshot),
-        _value_or_none(partial(view.recent_messages, MAX_MESSAGES_SHOWN)),
-        _value_or_none(partial(view.recent_commands, MAX_COMMANDS_SHOWN)),
+        value_or_none(view.snapshot),
+        value_or_none(partial(view.recent_messages, MAX_MESSAGES_SHOWN)),
+        value_or_none(partial(view.recent_commands, MAX_COMMANDS_SHOWN)),
     )
     return AccountSnapshot(
         view=view,
@@ -61,13 +65,17 @@ async def account_snapshot(view: AccountReader) -> AccountSnapshot:
         health=health,
         messages=messages,
         commands=commands,
+        setup_command=setup_command,
     )
 
 
-async def _value_or_none(read: Callable[[], Awaitable[T]]) -> T | None:
-    """Returns what `read` returns, None for an error of the store; a viewer may leave before it is called."""
+async def value_or_none(read: Callable[[], Awaitable[T]], seconds: float = 0.0) -> T | None:
+    """Returns what `read` returns, None for an error of the store; a viewer may leave before it is called.
+
+    Without `seconds` it has `STORE_TIMEOUT_SECONDS`.
+    """
     try:
-        async with asyncio.timeout(STORE_TIMEOUT_SECONDS):
+        async with asyncio.timeout(seconds or STORE_TIMEOUT_SECONDS):
             return await read()
     except (StoreError, TimeoutError) as error:
         log.warning("page shows less", problem=str(error) or "the store does not answer")

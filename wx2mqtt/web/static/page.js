@@ -108,9 +108,19 @@ function search(area) {
   })
 }
 
+// Who is to be written to is entered into the form, without loading the page anew.
+document.addEventListener('click', event => {
+  const to = event.target.closest('a[data-to]')
+  const form = to && document.querySelector(`form[action="accounts/${to.closest('.contacts').dataset.account}/send"]`)
+  if (!form) return
+  event.preventDefault()
+  form.user.value = to.dataset.to
+  form.text.focus()
+})
+
 // What a form did was said once; a reload says what is.
 const here = new URL(location.href)
-here.searchParams.delete('said')
+for (const name of ['said', 'id', 'to']) here.searchParams.delete(name)
 history.replaceState(null, '', here)
 
 dress(document.body)

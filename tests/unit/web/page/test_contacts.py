@@ -9,14 +9,13 @@ from wx2mqtt.bridge.view import PeoplePage
 from wx2mqtt.model import ChatKind
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.web.html import PageText
-from wx2mqtt.web.page.contacts import PEOPLE_PER_PAGE, people_section
+from wx2mqtt.web.page.contacts import PEOPLE_PER_PAGE, PeopleSearch, people_section
 
 
-def shown(*entries, count=None, query="", first=0, language="en"):
+def shown(*entries, count=None, query="", first=0, language="en", can_send=False):
     found = PeoplePage(count=len(entries) if count is None else count, entries=entries)
-    return Elements(
-        f"<main>{people_section(found, query, first, 'home', Topics('wx'), PageText(language))}</main>"
-    )
+    search = PeopleSearch(account="home", topics=Topics("wx"), query=query, offset=first, can_send=can_send)
+    return Elements(f"<main>{people_section(found, search, PageText(language))}</main>")
 
 
 def test_everybody_stands_there_with_their_topics():
@@ -46,6 +45,18 @@ def test_what_is_special_about_them_is_marked(facts, marks):
 @pytest.mark.parametrize("facts", [{"removed": True}, {"closed": True}])
 def test_a_person_who_cannot_be_written_to_has_only_a_topic_name(facts):
     assert [told for _, told in shown(entry("wife", **facts)).all("code")] == ["wife"]
+
+
+def test_who_may_send_has_a_way_to_the_form_for_everybody_who_can_be_written_to():
+    people = (entry("wife", name="老婆"), entry("old", removed=True))
+    ((link, told),) = shown(*people, can_send=True).all("a")
+    assert (told, link["href"], link["data-to"]) == (
+        "write",
+        "./?account=home&to=wife#home-send",
+        "wife",
+    )
+    assert link["aria-label"] == "write to 老婆"
+    assert shown(*people).all("a") == []
 
 
 def ways(page):

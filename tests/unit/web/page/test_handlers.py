@@ -16,7 +16,7 @@ from wx2mqtt.errors import Problem
 from wx2mqtt.model import LoginState, Needs
 from wx2mqtt.web.page import handlers as module
 from wx2mqtt.web.page.contacts import PEOPLE_PER_PAGE
-from wx2mqtt.web.page.page import MAX_TEST_CHARACTERS
+from wx2mqtt.web.page.forms import MAX_FORM_TEXT_CHARACTERS
 
 PNG = b"\x89PNG code"
 
@@ -49,7 +49,7 @@ async def test_all_accounts_stand_on_the_page_in_their_order(http):
 async def test_every_part_has_its_place(http):
     page = await page_of(http)
     parts = [one["data-part"] for one, _ in page.all("div") if "data-part" in one]
-    names = ("state", "code", "acts", "problems", "figures", "messages", "commands")
+    names = ("steps", "state", "code", "acts", "problems", "figures", "messages", "commands")
     assert parts == ["file", *(f"{account}.{name}" for account in ("home", "office") for name in names)]
 
 
@@ -107,7 +107,7 @@ async def test_messages_are_hidden_unless_wanted_for_this_view(http, view):
     assert "geheimer Text" not in (await http.get("/?texts=yes")).text
 
 
-@pytest.mark.parametrize(("language", "words"), [("zh", "测试消息"), ("en", "Send a test to yourself")])
+@pytest.mark.parametrize(("language", "words"), [("zh", "发送消息"), ("en", "Send a message")])
 async def test_it_speaks_the_language_of_who_looks(http, language, words):
     page = await http.get("/", headers={"accept-language": language})
     assert words in page.text
@@ -190,7 +190,17 @@ async def test_a_logout_that_takes_long_is_not_waited_for(http, view, monkeypatc
     assert (await http.post("/accounts/home/logout")).status_code == 303
 
 
-async def test_a_test_goes_to_the_chat_with_oneself(http, view):
+@pytest.fixture
+async def elsewhere(view):
+    """A client on another machine, that a proxy without a password lets through."""
+    guarded = options(ingress="172.30.32.2")
+    headers = {"x-ingress-path": "/api/hassio_ingress/x"}
+    async with on_paper([], guarded, client="172.30.32.2", bridge=bridge(view), headers=headers) as http:
+        yield http
+
+
+async def test_a_test_goes_to_the_chat_with_oneself(elsewhere, view):
+    http = elsewhere
     page = await page_of(http)
     ((form, _),) = page.all("form", action="accounts/home/test")
     ((token, _),) = page.all("input", name="token")[:1]
@@ -217,18 +227,148 @@ async def test_a_form_of_each_page_is_one_of_its_own(http):
 
 async def test_a_test_has_an_end(http, view):
     await http.post("/accounts/home/test", data={"text": "a" * 3000})
-    assert view.done[0][2] == "a" * MAX_TEST_CHARACTERS
+    assert view.done[0][2] == "a" * MAX_FORM_TEXT_CHARACTERS
 
 
-async def test_where_there_is_nobody_for_a_test_there_is_no_form(http, view):
+async def test_where_there_is_nobody_for_a_test_there_is_no_form(elsewhere, view):
     view.test_recipient = ""
-    page = await page_of(http)
-    assert [one["action"] for one, _ in page.all("form") if "test" in str(one.get("action"))] == [
-        "accounts/office/test"
-    ]
-    assert (await http.post("/accounts/home/test", data={"text": "x"})).status_code == 404
+    page = await page_of(elsewhere)
+    assert not page.all("form", action="accounts/home/test")
+    assert (await elsewhere.post("/accounts/home/test", data={"text": "x"})).status_code == 404
     view.test_recipient = "me <3"
-    assert "Send a test to yourself (me <3)" in (await page_of(http)).text("main")
+    assert "Send a test to yourself (me <3)" in (await page_of(elsewhere)).text("main")
+
+
+def send_form_of(page):
+    return page.all("form", action="accounts/home/send")
+
+
+async def test_a_text_to_anybody_takes_the_way_of_a_command_and_its_id_is_said(http, view):
+    view.everybody = [entry("wife", name="老婆"), entry("old", removed=True)]
+    page = await page_of(http)
+    ((form, _),) = send_form_of(page)
+    ((people, _),) = page.all("datalist", id="home-send-people")
+    assert [(one["value"], told) for one, told in page.all("option")] == [("wife", "老婆")]
+    ((field, _),) = page.all("input", id="home-send-user")
+    assert (field["value"], field["list"]) == ("filehelper", people["id"])
+    token = page.all("input", name="token")[0][0]["value"]
+    data = {"user": " wife ", "text": "eins\r\nzwei", "token": token}
+    answer = await http.post(f"/{form['action']}", data=data)
+    ((what, user, text, command_id),) = view.done
+    assert (what, user, text) == ("send", "wife", "eins\nzwei")
+    there = urljoin("/accounts/home/send", answer.headers["location"])
+    assert there == f"/?said=sent&id={command_id}#home-last_commands"
+    said = (await page_of(http, there)).text("p", class_="notice", role="status")
+    assert said.startswith(f"The command {command_id} is on its way")
+
+
+async def test_the_same_text_to_two_people_is_two_commands(http, view):
+    for user in ("wife", "wife", "mom"):
+        await http.post("/accounts/home/send", data={"user": user, "text": "x", "token": "t"})
+    ids = [done[3] for done in view.done]
+    assert ids[0] == ids[1] != ids[2]
+
+
+@pytest.mark.parametrize("user", ["", " ", "a/b", "a+b", "#", "a\0b", "x" * 1025])
+async def test_who_has_no_topic_cannot_be_written_to(http, view, user):
+    answer = await http.post("/accounts/home/send", data={"user": user, "text": "x"})
+    page = await page_of(http, urljoin("/accounts/home/send", answer.headers["location"]))
+    assert "That is no topic name" in page.text("p", class_="notice", role="status")
+    assert view.done == []
+
+
+async def test_a_person_who_was_chosen_stands_in_the_form_of_that_account_alone(http, view):
+    page = await page_of(http, "/", params={"account": "home", "to": "wife <3"})
+    values = [page.all("input", id=f"{name}-send-user")[0][0]["value"] for name in ("home", "office")]
+    assert values == ["wife <3", "filehelper"]
+
+
+async def test_while_nobody_is_known_there_is_no_form_to_send(http, view):
+    view.test_recipient = ""
+    assert not send_form_of(await page_of(http))
+    view.everybody = [entry("me")]
+    assert send_form_of(await page_of(http))
+
+
+GUARDED = {"host": "0.0.0.0", "password": "geheim"}
+BEHIND = {"host": "127.0.0.1:8099"}
+
+
+@pytest.mark.parametrize(
+    ("more", "client", "headers"),
+    [
+        ({"host": "0.0.0.0"}, "192.0.2.7", BEHIND),
+        ({}, "127.0.0.1", {"x-forwarded-for": "192.0.2.7"}),
+        ({}, "127.0.0.1", {"forwarded": "for=192.0.2.7"}),
+        ({"url": "https://wx.example", "hosts": ("wx.example",)}, "127.0.0.1", {"host": "wx.example"}),
+        ({"ingress": "127.0.0.1"}, "127.0.0.1", {"x-ingress-path": "/api/x"}),
+    ],
+)
+async def test_who_gave_no_password_and_sits_elsewhere_can_send_to_nobody(view, more, client, headers):
+    view.everybody = [entry("wife")]
+    async with on_paper([], options(**more), client=client, bridge=bridge(view), headers=headers) as http:
+        page = await page_of(http)
+        assert not send_form_of(page)
+        assert page.all("form", action="accounts/home/test")
+        assert not [one for one, _ in page.all("a") if "data-to" in one]
+        assert 'data-to="' not in (await http.get("/accounts/home/contacts")).text
+        answer = await http.post("/accounts/home/send", data={"user": "wife", "text": "x"})
+    assert answer.status_code == 403
+    assert "web.password_file" in answer.text
+    assert view.done == []
+
+
+async def test_who_gave_the_password_can_send_from_anywhere(view):
+    async with on_paper([], options(**GUARDED), client="192.0.2.7", bridge=bridge(view)) as http:
+        await http.post("/login", data={"password": "geheim"})
+        assert send_form_of(await page_of(http))
+        await http.post("/accounts/home/send", data={"user": "wife", "text": "x"})
+    assert [done[:3] for done in view.done] == [("send", "wife", "x")]
+
+
+FOUND = [line(text=f"Treffer {number}", seq=number) for number in range(50, 0, -1)]
+
+
+async def test_messages_are_found_by_their_text_a_page_at_a_time(http, view):
+    view.matches = FOUND
+    ((form, _),) = (await page_of(http)).all("form", action="./#home-found")
+    assert form["method"] == "get"
+    asked = {"account": "home", "texts": "1", "find": " Treffer "}
+    page = await page_of(http, "/", params=asked)
+    told = [one for _, one in page.all("p", class_="text")]
+    assert told == [f"Treffer {number}" for number in range(50, 30, -1)]
+    assert "Messages with “Treffer”: 20" in page.text("div", id="home-found")
+    ((field, _),) = page.all("input", id="home-find")
+    assert field["value"] == "Treffer"
+    ((older, _),) = [one for one in page.all("a") if one[1] == "Older"]
+    last = await page_of(http, "/", params={**asked, "before": "11"})
+    assert urljoin("/", str(older["href"])) == ("/?texts=1&account=home&find=Treffer&before=31#home-found")
+    assert [one for _, one in last.all("p", class_="text")][-1] == "Treffer 1"
+    assert "Older" not in last.text("main")
+
+
+async def test_a_search_shows_nothing_to_who_has_not_asked_for_texts(http, view):
+    view.matches = FOUND
+    for asked in ({"find": "Treffer"}, {"find": "Treffer", "texts": "1"}, {"find": " ", "texts": "1"}):
+        account = {} if asked.get("texts") and asked["find"].strip() else {"account": "home"}
+        assert "Treffer 5" not in (await http.get("/", params={**asked, **account})).text
+
+
+async def test_nothing_found_and_no_answer_of_the_store_are_said(http, view):
+    asked = {"account": "home", "texts": "1", "find": "<nichts>"}
+    assert "No message has the text “<nichts>”." in (await page_of(http, "/", params=asked)).text("main")
+    view.breaks()
+    assert "The store does not answer" in (await page_of(http, "/", params=asked)).text(
+        "div", id="home-found"
+    )
+
+
+@pytest.mark.parametrize("before", ["-1", "x", "9" * 30, "1e3", "٣", ""])
+async def test_a_search_before_no_message_begins_with_the_newest(http, view, before):
+    view.matches = FOUND
+    asked = {"account": "home", "texts": "1", "find": "Treffer", "before": before}
+    page = await page_of(http, "/", params=asked)
+    assert page.all("p", class_="text")[0][1] == "Treffer 50"
 
 
 async def test_a_number_that_the_phone_shows_is_handed_on(http, view):
@@ -279,8 +419,8 @@ async def test_what_a_form_did_is_said_and_nothing_that_others_write_into_the_ad
     assert (
         page.text("p", class_="notice", role="status") == "The test is on its way; its result stands below."
     )
-    for said in ("<b>evil</b>", "state", "none", ""):
-        page = await page_of(http, "/", params={"said": said})
+    for said in ("<b>evil</b>", "state", "none", "", "sent"):
+        page = await page_of(http, "/", params={"said": said, "id": "page-<b>evil</b>"})
         assert page.all("p", class_="notice", role="status") == []
 
 
@@ -318,7 +458,7 @@ async def test_a_long_query_is_cut(http, view):
     assert field["value"] == "<" * 100
 
 
-ACTS = [f"/accounts/{{}}/{act}" for act in ("login", "logout", "test", "number", "new-owner")]
+ACTS = [f"/accounts/{{}}/{act}" for act in ("login", "logout", "test", "send", "number", "new-owner")]
 QUESTIONS = ("logout", "new-owner")
 
 

@@ -8,18 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.page import NOW, Elements, PaperView, command, line, login, result, seen
+from tests.support.page import NOW, Elements, PaperView, bridge, command, line, login, result, seen
 from wx2mqtt.bridge.health import BrokerCounters
 from wx2mqtt.bridge.reply_window import WindowForecast
 from wx2mqtt.errors import Problem
 from wx2mqtt.i18n.bridge import bridge_text as bridge_says
-from wx2mqtt.model import Command, LoginState, ReplyWindow, Status
-from wx2mqtt.web.html import PageText
+from wx2mqtt.model import Command, LoginState, Needs, ReplyWindow, Status
+from wx2mqtt.web.html import PageText, time_tag
 from wx2mqtt.web.page.sections import (
     LOGIN_STATES,
-    file_problems_section,
+    file_section,
     live_sections,
-    time_tag,
 )
 from wx2mqtt.web.page.snapshot import AccountSnapshot, PageOptions
 
@@ -227,6 +226,23 @@ def test_what_they_say_is_there_for_who_wants_it_as_text_and_nothing_else():
     assert link["href"] == "media/a1"
 
 
+def test_a_picture_stands_small_in_its_link_for_who_wants_to_see_it():
+    some = [line(kind="image", media="a1", preview="t1"), line(kind="file", media="b1")]
+    part = shown(PageOptions("en", show_texts=True), messages=some)["messages"]
+    page = Elements(f"<main>{part}</main>")
+    ((picture, _),) = page.all("img")
+    assert (picture["src"], picture["alt"], picture["loading"]) == ("media/t1?wait=0", "", "lazy")
+    assert [(one["href"], told) for one, told in page.all("a")] == [
+        ("media/a1", "open"),
+        ("media/b1", "open"),
+    ]
+    assert "<img" not in shown(messages=some)["messages"]
+
+
+def test_each_command_has_its_id():
+    assert "id c1" in text(shown(commands=[command(result())])["commands"])
+
+
 def test_commands_have_their_recipient_and_their_result():
     failed = result(Status.FAILED, "refused_by_wechat", "no <i>")
     some = [
@@ -251,8 +267,69 @@ def test_commands_have_their_recipient_and_their_result():
 
 
 def test_before_anything_came_that_is_said():
-    assert text(shown()["messages"]) == "No message has come yet."
-    assert text(shown(PageOptions("zh"))["commands"]) == "还没有命令。"
+    assert text(shown()["messages"]).startswith("No message has come yet.")
+    assert text(shown(PageOptions("zh"))["commands"]).startswith("还没有命令。")
+
+
+def test_empty_lists_say_what_the_next_step_is():
+    view = PaperView()
+    waits = login(LoginState.WAITING_FOR_SCAN)
+    assert "log in to WeChat" in text(shown(login=waits)["messages"])
+    assert "File Transfer" in text(shown()["messages"])
+    assert "wx/in/+" in text(shown()["messages"])
+    assert "mosquitto_pub -q 1 -t 'wx/out/filehelper' -m 'hello'" in text(shown()["commands"])
+    view.has_contacts, view.test_recipient = False, ""
+    assert "Write to the bot once" in text(shown(view=view)["messages"])
+    assert "wait for the first message" in text(shown(view=view)["commands"])
+
+
+NEW = {"stats": {"messages": 0}}
+
+
+def steps(made):
+    page = Elements(f"<main>{made['steps']}</main>")
+    return [(told, one.get("aria-current")) for one, told in page.all("li")]
+
+
+def test_until_the_first_message_the_next_step_is_named():
+    waits = login(LoginState.WAITING_FOR_SCAN)
+    away = seen(**NEW, broker="", counters=BrokerCounters(started=NOW, broker_reason="no <route>"))
+    first, broker, scan, message = steps(shown(health=away, login=waits))
+    assert first == ("A configuration done", None)
+    assert broker[0].startswith("The MQTT broker nextno <route>See that it runs")
+    assert broker[1] == "step"
+    assert (scan, message) == (("The login to WeChat later", None), ("The first message later", None))
+
+    _, broker, scan, _ = steps(shown(health=seen(**NEW), login=waits))
+    assert broker == ("The MQTT broker done", None)
+    assert scan[0].startswith("The login to WeChat nextOpen WeChat on the phone")
+    *_, scan, message = steps(shown(health=seen(**NEW)))
+    assert scan == ("The login to WeChat done", None)
+    assert "wx/in/+" in message[0]
+    assert message[1] == "step"
+    assert steps(shown()) == []
+    assert steps(shown(health=None)) == []
+
+
+def test_a_login_that_asks_for_a_number_says_so_in_the_steps():
+    asks = login(LoginState.WAITING_FOR_CONFIRM, needs=Needs.CODE)
+    assert "number that the phone shows" in steps(shown(health=seen(**NEW), login=asks))[2][0]
+
+
+def test_without_a_file_the_steps_say_which_settings_those_are():
+    made = shown(health=seen(**NEW), setup_command="wx2mqtt setup")
+    assert "web WeChat with a broker for this machine only. wx2mqtt setup writes" in steps(made)[0][0]
+    assert "wx2mqtt setup" not in text(shown(health=seen(**NEW))["steps"])
+
+
+def test_a_bridge_that_waits_for_its_first_file_says_how_to_get_one():
+    missing = Problem("my.yaml", 1, "file", "there is no such file")
+    state = bridge(problems=lambda: (missing,), setup_command=lambda: "wx2mqtt setup -c my.yaml")
+    (first, *later) = steps({"steps": file_section(state, EN)})
+    assert "Run wx2mqtt setup -c my.yaml in a terminal" in first[0]
+    assert first[1] == "step"
+    assert [one[0].rpartition(" ")[2] for one in later] == ["later"] * 3
+    assert "no such file" not in file_section(state, EN)
 
 
 def test_a_file_that_cannot_be_used_says_every_line_and_cure():
@@ -260,12 +337,12 @@ def test_a_file_that_cannot_be_used_says_every_line_and_cure():
         Problem("wx2mqtt.yaml", 3, "mqtt.url", "<b>is</b> wrong"),
         Problem("environment", 0, "web", "too"),
     ]
-    page = Elements(f"<main>{file_problems_section(found, ZH, is_running=False)}</main>")
+    page = Elements(f"<main>{file_section(bridge(problems=lambda: tuple(found)), ZH)}</main>")
     assert page.text("h2") == "配置无法使用"
     items = [told for _, told in page.all("li")]
     assert items == ["mqtt.url <b>is</b> wrongwx2mqtt.yaml:3", "web tooenvironment"]
-    assert "原来的设置" in file_problems_section(found, ZH, is_running=True)
-    assert file_problems_section([], ZH, is_running=False) == ""
+    assert "原来的设置" in file_section(bridge(PaperView(), problems=lambda: tuple(found)), ZH)
+    assert file_section(bridge(), ZH) == ""
 
 
 def test_a_part_stays_the_same_as_long_as_nothing_is_different():

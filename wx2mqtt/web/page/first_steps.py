@@ -1,0 +1,130 @@
+"""What a newcomer does next: the steps up to the first message, and the hints of empty lists. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from wx2mqtt.i18n.web import remedy_for
+from wx2mqtt.model import LoginState, Needs
+from wx2mqtt.values import frozen
+from wx2mqtt.web.bridge_state import AccountReader
+from wx2mqtt.web.html import Html, PageText, isolated, join_html, tag
+from wx2mqtt.web.page.snapshot import AccountSnapshot
+
+
+@frozen
+class FirstStep:
+    """One step; `title` is a key of `PAGE_MESSAGES`, `hint` says what a person does."""
+
+    title: str
+    is_done: bool
+    hint: Html | None = None
+
+
+def steps_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
+    """Returns what is done and what is next; empty once the first message of the account was published."""
+    health = snapshot.health
+    if health is None or health.stats.messages:
+        return Html()
+    view = snapshot.view
+    steps = (
+        _configuration_step(snapshot.setup_command, page_text),
+        FirstStep(
+            title="step_broker",
+            is_done=bool(health.broker),
+            hint=_broker_hint(health.counters.broker_reason, page_text),
+        ),
+        FirstStep(
+            title="step_login",
+            is_done=snapshot.login.state is LoginState.ONLINE,
+            hint=_login_hint(snapshot, page_text),
+        ),
+        FirstStep(title="step_message", is_done=False, hint=_message_hint(view, page_text)),
+    )
+    return _steps_card(steps, f"{view.name}-steps", "h3", page_text)
+
+
+def no_configuration_section(setup_command: str, page_text: PageText) -> Html:
+    """Returns the steps of a bridge that does not run, because there is no configuration file yet."""
+    configuration = tag("p", page_text.html("step_configuration_now", command=tag("code", setup_command)))
+    steps = (
+        FirstStep(title="step_configuration", is_done=False, hint=configuration),
+        FirstStep(title="step_broker", is_done=False),
+        FirstStep(title="step_login", is_done=False),
+        FirstStep(title="step_message", is_done=False),
+    )
+    return _steps_card(steps, "steps", "h2", page_text)
+
+
+def no_messages_hint(snapshot: AccountSnapshot, page_text: PageText) -> Html:
+    """Returns that no message has come, and what makes one come."""
+    if snapshot.login.state is LoginState.ONLINE:
+        next_step = _message_hint(snapshot.view, page_text)
+    else:
+        next_step = tag("p", page_text("log_in_before"), class_="soft")
+    return join_html([tag("p", page_text("no_messages"), class_="soft"), next_step])
+
+
+def no_commands_hint(view: AccountReader, page_text: PageText) -> Html:
+    """Returns that no command has come, and how one is given."""
+    nothing_yet = tag("p", page_text("no_commands"), class_="soft")
+    if not view.test_recipient:
+        return join_html([nothing_yet, tag("p", page_text("nobody_to_write_to"), class_="soft")])
+    command = f"mosquitto_pub -q 1 -t '{view.topics.out(view.test_recipient)}' -m 'hello'"
+    return join_html([nothing_yet, tag("p", page_text.html("how_to_send", command=tag("code", command)))])
+
+
+def _configuration_step(setup_command: str, page_text: PageText) -> FirstStep:
+    """Returns the step of a bridge that runs: without a file it has the settings that need none."""
+    hint = None
+    if setup_command:
+        hint = tag("p", page_text.html("step_configuration_default", command=tag("code", setup_command)))
+    return FirstStep(title="step_configuration", is_done=True, hint=hint)
+
+
+def _broker_hint(reason: str, page_text: PageText) -> Html:
+    _, remedy = remedy_for("broker_away", page_text.language)
+    return join_html([tag("p", isolated(reason), class_="soft") if reason else None, tag("p", remedy)])
+
+
+def _login_hint(snapshot: AccountSnapshot, page_text: PageText) -> Html:
+    if snapshot.login.needs is Needs.CODE:
+        return tag("p", page_text("number_todo"))
+    _, remedy = remedy_for(f"login_{snapshot.login.state}", page_text.language)
+    return tag("p", remedy)
+
+
+def _message_hint(view: AccountReader, page_text: PageText) -> Html:
+    hint = "step_message_contacts" if view.has_contacts else "step_message_bot"
+    return tag("p", page_text.html(hint, topic=tag("code", view.topics.message("+"))))
+
+
+def _steps_card(steps: Sequence[FirstStep], card_id: str, heading: str, page_text: PageText) -> Html:
+    current = next((step for step in steps if not step.is_done), None)
+    items = (_step_item(step, page_text, is_current=step is current) for step in steps)
+    title = tag(heading, page_text("steps_title"), id=f"{card_id}-title")
+    return tag(
+        "section",
+        title,
+        tag("ol", *items, class_="steps"),
+        id=card_id,
+        class_="card first",
+        aria_labelledby=f"{card_id}-title",
+    )
+
+
+def _step_item(step: FirstStep, page_text: PageText, *, is_current: bool) -> Html:
+    """Returns one step; only the next one, and what is worth knowing about a finished one, has its hint."""
+    if step.is_done:
+        state, style = "step_done", "good"
+    else:
+        state, style = ("step_now", "waits") if is_current else ("step_later", "soft")
+    return tag(
+        "li",
+        tag("strong", page_text(step.title)),
+        " ",
+        tag("span", page_text(state), class_=f"mark {style}"),
+        step.hint if is_current or (step.is_done and step.title == "step_configuration") else None,
+        class_=None if step.is_done or is_current else "soft",
+        aria_current="step" if is_current else None,
+    )

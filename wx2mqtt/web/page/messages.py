@@ -1,0 +1,118 @@
+"""The messages of an account on the page: the last ones, the search form, and what was found. Pure."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from wx2mqtt.bridge.view import FoundMessages, MessageLine
+from wx2mqtt.values import frozen
+from wx2mqtt.web.html import Html, PageText, isolated, join_html, kind_label, tag, timestamp_tag
+from wx2mqtt.web.page.contacts import MAX_QUERY_CHARACTERS
+from wx2mqtt.web.page.first_steps import no_messages_hint
+from wx2mqtt.web.page.snapshot import AccountSnapshot
+
+MESSAGES_PER_PAGE = 20
+THUMBNAIL_PIXELS = 96
+
+
+@frozen
+class MessageSearch:
+    """A search in the messages of one account.
+
+    `before` is the seq before which messages are older, None for the newest ones. `matches` is None if the
+    store did not answer in time.
+    """
+
+    text: str
+    before: int | None = None
+    matches: FoundMessages | None = None
+
+
+def messages_section(snapshot: AccountSnapshot, page_text: PageText, *, show_texts: bool) -> Html:
+    """Returns the last messages, the newest first; their texts and files only with `show_texts`."""
+    if snapshot.messages is None:
+        return tag("p", page_text("not_known"), class_="soft")
+    if not snapshot.messages:
+        return no_messages_hint(snapshot, page_text)
+    items = (_message_item(line, page_text, show_texts=show_texts) for line in snapshot.messages)
+    return tag("ol", *items, class_="lines")
+
+
+def search_form(account: str, search: MessageSearch | None, page_text: PageText) -> Html:
+    """Returns the form that searches; who searches asks to see the texts."""
+    field_id = f"{account}-find"
+    field = tag(
+        "input",
+        id=field_id,
+        name="find",
+        type="search",
+        value=search.text if search else "",
+        maxlength=MAX_QUERY_CHARACTERS,
+        required=True,
+        autocomplete="off",
+    )
+    return tag(
+        "form",
+        tag("label", page_text("find_label"), for_=field_id),
+        tag("input", type="hidden", name="account", value=account),
+        tag("input", type="hidden", name="texts", value="1"),
+        tag("div", field, tag("button", page_text("search")), class_="row"),
+        method="get",
+        action=f"./#{account}-found",
+        role="search",
+        aria_labelledby=f"{account}-last_messages-title",
+        class_="after",
+    )
+
+
+def found_section(account: str, search: MessageSearch, page_text: PageText) -> Html:
+    """Returns what was found, the newest first, and links to older messages and out of the search."""
+    back = tag("a", page_text("end_search"), href=f"./?texts=1#{account}-last_messages", class_="button")
+    links = [back]
+    if search.matches is None:
+        content = [tag("p", page_text("not_known"), role="status")]
+    else:
+        lines = search.matches.lines
+        key = "found_messages" if lines else "found_no_messages"
+        count = tag(
+            "p", page_text.html(key, count=f"{len(lines)}", text=isolated(search.text)), role="status"
+        )
+        items = (_message_item(line, page_text, show_texts=True) for line in lines)
+        content = [count, tag("ol", *items, class_="lines")] if lines else [count]
+        if search.matches.has_more and lines:
+            links.insert(0, _older_link(account, search.text, lines[-1].seq, page_text))
+    return tag("div", *content, tag("p", *links, class_="pages"), id=f"{account}-found", class_="after")
+
+
+def _older_link(account: str, query: str, before: int, page_text: PageText) -> Html:
+    parameters = urlencode({"texts": 1, "account": account, "find": query, "before": before})
+    return tag("a", page_text("older"), href=f"./?{parameters}#{account}-found", class_="button")
+
+
+def _message_item(line: MessageLine, page_text: PageText, *, show_texts: bool) -> Html:
+    chat = line.chat or line.user
+    sender = isolated(page_text("me") if line.own else line.sender or chat)
+    if line.group and line.sender:
+        sender = page_text.html("in_group", sender=sender, chat=isolated(chat))
+    return tag(
+        "li",
+        tag("span", sender, class_="who"),
+        kind_label(line.kind, page_text),
+        timestamp_tag(line.time),
+        tag("p", tag("bdi", line.text), class_="text") if show_texts else None,
+        _file_link(line, page_text) if show_texts and line.media else None,
+    )
+
+
+def _file_link(line: MessageLine, page_text: PageText) -> Html:
+    """Returns the link to the file, with a small picture of it where there is one.
+
+    A picture that is pruned meanwhile is not waited for: a browser has few connections to one server.
+    """
+    picture = None
+    if line.preview:
+        source = f"media/{line.preview}?wait=0"
+        picture = tag("img", src=source, alt="", height=THUMBNAIL_PIXELS, loading="lazy", class_="thumbnail")
+    return tag(
+        "a", join_html([picture, page_text("open_file")]), href=f"media/{line.media}", class_="file-link"
+    )
