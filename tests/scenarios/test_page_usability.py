@@ -1,0 +1,143 @@
+"""Can everybody use the page: each of its states in both languages, light and dark, narrow and wide."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support import usability
+from tests.support.chromium import MISSING, Chromium
+from tests.support.page import NOW, PaperView, bridge, command, entry, line, login, result, seen
+from tests.support.web import PNG, PaperShelf, served
+from wx2mqtt.bridge.health import BrokerCounters
+from wx2mqtt.errors import Problem
+from wx2mqtt.model import LoginState, Needs, Status
+from wx2mqtt.web.bridge_state import BridgeState
+
+pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
+
+LANGUAGES = ("en", "zh-CN")
+LONG = "一个非常长的名字" * 12 + "Donaudampfschifffahrtsgesellschaftskapitän" * 3
+
+
+def busy() -> BridgeState:
+    """Online, with everything on the page that there can be."""
+    view = PaperView()
+    view.messages = [
+        line(text=LONG), line(kind="image", media="p1", preview="p1"), line(group=True, chat=LONG, sender=LONG, own=False),
+    ]  # fmt: skip
+    view.matches = [line(text=f"匹配 {number}", seq=number) for number in range(30, 0, -1)]
+    view.rows = [
+        command(), command(result()), command(result(Status.FAILED, "refused_by_wechat", LONG), text=LONG),
+    ]  # fmt: skip
+    view.everybody = [
+        entry("wife", name="老婆", trusted=True), entry("x" * 80, name=LONG, stranger=True),
+        entry("old", removed=True), entry("lost", closed=True, problem="pin_fits_several"),
+        *(entry(f"f{number}") for number in range(30)),
+    ]  # fmt: skip
+    return bridge(view)
+
+
+def troubled() -> BridgeState:
+    """Everything is wrong at once, on two accounts, and the changed file, too."""
+    view = PaperView()
+    view.login = login(LoginState.REFUSED, reason=LONG)
+    counters = BrokerCounters(started=NOW, broker_reason=LONG, standby=True, connects=3)
+    bad = {"trouble": LONG, "set_aside": 1, "waiting_publications": 3, "oldest_publication": NOW}
+    view.facts = seen(broker="", counters=counters, stuck=("receive:home",), unresolved=2, stats=bad)
+    other = PaperView("office", "wx/office")
+    other.facts = RuntimeError("never read")
+    other.breaks()
+    problem = Problem("/etc/wx2mqtt/wx2mqtt.yaml", 12, f"accounts.{'x' * 90}.send", "'viele' is no number")
+    return bridge(view, other, problems=lambda: (problem,))
+
+
+def beginning(state: LoginState = LoginState.WAITING_FOR_SCAN, **more: Any) -> BridgeState:
+    """Nobody has written yet."""
+    view = PaperView()
+    view.login = login(state, qr_expires=None, **more)
+    view.qr_image = PNG if state is LoginState.WAITING_FOR_SCAN else b""
+    view.facts = seen(stats={"messages": 0})
+    return bridge(view, setup_command=lambda: "wx2mqtt setup")
+
+
+def without_file() -> BridgeState:
+    """No configuration yet."""
+    problem = Problem("wx2mqtt.yaml", 1, "file", "there is no such file")
+    return bridge(problems=lambda: (problem,), setup_command=lambda: "wx2mqtt setup -c wx2mqtt.yaml")
+
+
+def asks_for_number() -> BridgeState:
+    return beginning(LoginState.WAITING_FOR_CONFIRM, needs=Needs.CODE)
+
+
+GUARDED = {"host": "0.0.0.0", "password": "geheim"}
+
+STATES: dict[str, tuple[Callable[[], BridgeState], str, dict[str, Any]]] = {
+    "messages, commands and contacts": (busy, "/?texts=1", {}),
+    "texts are hidden": (busy, "/?said=sent&id=page-0123456789abcdef0123", {}),
+    "a search in the messages": (busy, "/?texts=1&account=home&find=匹配", {}),
+    "a person is chosen": (busy, "/?account=home&to=wife", {}),
+    "problems": (troubled, "/", {}),
+    "a code to scan": (beginning, "/", {}),
+    "a number of the phone": (asks_for_number, "/", {}),
+    "no configuration": (without_file, "/", {}),
+    "the question before a logout": (busy, "/accounts/home/logout", {}),
+    "the question before a new owner": (busy, "/accounts/home/new-owner", {}),
+    "the form for the password": (busy, "/login", GUARDED),
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("state", STATES)
+async def test_everybody_can_read_and_use_it(tmp_path: Path, state: str, language: str):
+    make, path, web = STATES[state]
+    shelf = PaperShelf(tmp_path)
+    shelf.put("p1", PNG)
+    async with served(shelf, make(), **web) as (server, _):
+        url = f"http://127.0.0.1:{server.port}{path}"
+        await asyncio.to_thread(examine, url, language)
+
+
+def examine(url: str, language: str) -> None:
+    """Nothing is found at any width and in any colours."""
+    for width in (360, 1100):
+        with Chromium(width, 800, language) as browser:
+            for scheme in ("light", "dark"):
+                browser.prefer(scheme)
+                browser.open(url)
+                browser.until("document.readyState === 'complete'")
+                assert usability.findings(browser, language) == [], (width, scheme)
+            assert usability.keyboard_findings(browser) == [], width
+
+
+FAULTS = {
+    "contrast": "document.querySelector('h2').style.color = '#999'",
+    "contrast of a field": "document.querySelector('textarea').style.borderColor = '#ddd'",
+    "width": "document.querySelector('main').style.width = '700px'",
+    "size": "document.querySelector('main button').style.cssText = 'padding: 0; font-size: 8px'",
+    "language": "document.querySelector('h3').textContent = '中文'",
+    "title": "document.title = ''",
+    "headings": "document.querySelector('main').append(document.createElement('h1'))",
+    "name": "document.querySelector('main button').textContent = ''",
+    "id": "document.querySelector('h3').id = document.querySelector('h2').id",
+    "Tab does not reach": "document.querySelector('main button').tabIndex = -1",
+    "focus is not visible": "document.querySelector('main button').style.outline = 'none'",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_what_is_wrong_would_be_found(fault: str):
+    def examined(url: str) -> list[str]:
+        with Chromium(500, 700) as browser:
+            browser.open(url)
+            browser.run(FAULTS[fault])
+            return [*usability.findings(browser, "en"), *usability.keyboard_findings(browser)]
+
+    async with served(None, busy()) as (server, _):
+        wrong = await asyncio.to_thread(examined, f"{server.url}/")
+    assert any(one.startswith(f"{fault}:") for one in wrong), wrong
