@@ -32,8 +32,10 @@ from wx2mqtt.mqtt.packets import (
     PUBREC,
     PubackPacket,
     PublishPacket,
+    check_topic,
     pack_properties,
     packet_ids,
+    publish_header,
     short_packet,
 )
 from wx2mqtt.mqtt.paho_codec import ConnackLimits
@@ -140,9 +142,13 @@ class ProbeConnection:
         properties = b""
         if self._target.is_mqtt_5:
             properties = pack_properties(Publication(topic=topic, payload=payload))
-        return await self._request(
-            lambda mid: self._transport.publish(topic, payload, mid, retain=retain, properties=properties)
-        )
+        encoded, qos = check_topic(topic), self._options.qos(topic)
+
+        def send(mid: int) -> None:
+            header = publish_header(encoded, mid, properties, len(payload), qos=qos, retain=retain)
+            self._transport.publish(header, payload)
+
+        return await self._request(send)
 
     async def wait_for_message(
         self, matches: Callable[[PublishPacket], bool], timeout_seconds: float, since: int = 0

@@ -52,7 +52,7 @@ from wx2mqtt.mqtt.packets import (
     check_topic,
     pack_properties,
     packet_ids,
-    publish_size,
+    publish_header,
     short_packet,
 )
 from wx2mqtt.mqtt.paho_codec import ConnackLimits
@@ -163,12 +163,13 @@ class MqttConnection:
             self._stop()
 
     def publish(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
+        qos = self._options.qos(publication.topic)
         try:
-            mid = self._send_publish(publication)
+            mid = self._send_publish(publication, qos)
         except (PublishRefused, NotConnected) as error:
             notify(on_acknowledged, error)
             return
-        if self._options.qos(publication.topic):
+        if qos:
             self._unacked.add(mid, on_acknowledged, self._loop.time())
         else:
             notify(on_acknowledged, None)
@@ -286,23 +287,24 @@ class MqttConnection:
 
     # publishing
 
-    def _send_publish(self, publication: Publication) -> int:
+    def _send_publish(self, publication: Publication, qos: int) -> int:
         """Returns the packet id. Raises NotConnected, or PublishRefused where the broker cannot accept it."""
         if self._state is not ConnectionState.CONNECTED:
             raise NotConnected
         mid = self._next_packet_id()
-        topic, payload = publication.topic, publication.payload
-        limit = self._limits.packet_limit or MAX_PACKET_BYTES
+        payload = publication.payload
+        retain = publication.retain and self._limits.retain_available
         try:
+            topic = check_topic(publication.topic)
             properties = pack_properties(publication) if self._target.is_mqtt_5 else b""
-            size = publish_size(check_topic(topic), payload, properties)
-            if size > limit:
-                reason = f"the message needs {size} bytes, the broker takes {limit}"
-                raise PublishRefused(reason, code=PACKET_TOO_LARGE, too_large=True)
-            retain = publication.retain and self._limits.retain_available
-            self._transport.publish(topic, payload, mid, retain=retain, properties=properties)
+            header = publish_header(topic, mid, properties, len(payload), qos=qos, retain=retain)
         except ValueError:
             raise PublishRefused("the topic cannot be published to", code=TOPIC_NAME_INVALID) from None
+        size, limit = len(header) + len(payload), self._limits.packet_limit or MAX_PACKET_BYTES
+        if size > limit:
+            reason = f"the message needs {size} bytes, the broker takes {limit}"
+            raise PublishRefused(reason, code=PACKET_TOO_LARGE, too_large=True)
+        self._transport.publish(header, payload)
         return mid
 
     def _next_packet_id(self) -> int:

@@ -186,12 +186,6 @@ def publish_header(
     return bytes((first_byte,)) + pack_varint(len(body) + payload_size) + body
 
 
-def publish_size(topic: bytes, payload: bytes, properties: bytes) -> int:
-    """Returns the bytes of the whole PUBLISH at QoS 1; `properties` is empty for MQTT 3.1.1."""
-    remaining = STRING_LENGTH_BYTES + len(topic) + PACKET_ID_BYTES + len(properties) + len(payload)
-    return 1 + len(pack_varint(remaining)) + remaining
-
-
 def pack_properties(publication: Publication) -> bytes:
     """Returns the properties of MQTT 5 after their length. Raises ValueError for one that is too long."""
     if publication.expiry is None and publication.correlation is None:

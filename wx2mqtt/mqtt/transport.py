@@ -23,8 +23,6 @@ from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.packets import (
     DISCONNECT,
     PINGREQ,
-    check_topic,
-    publish_header,
     short_packet,
     subscribe_packet,
 )
@@ -84,13 +82,11 @@ class SocketTransport:
         self._loop.add_reader(self.socket.fileno(), self._on_readable)
         self._flush()
 
-    def publish(self, topic: str, payload: bytes, mid: int, *, retain: bool, properties: bytes) -> None:
-        """Sends PUBLISH with the QoS of the topic; `properties` are packed, and empty for 3.1.1.
+    def publish(self, header: bytes, payload: bytes) -> None:
+        """Sends PUBLISH: `header` is that of `packets.publish_header`.
 
-        Raises ValueError for a topic that MQTT does not allow, NotConnected when the socket has just closed.
+        Raises NotConnected when the socket has just closed.
         """
-        qos = self._options.qos(topic)
-        header = publish_header(check_topic(topic), mid, properties, len(payload), qos=qos, retain=retain)
         stream = self.socket
         if stream.closed:
             raise NotConnected

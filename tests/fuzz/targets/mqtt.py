@@ -163,11 +163,11 @@ def _write_again(packet: packets.PublishPacket, *, v5: bool) -> None:
     header = packets.publish_header(
         topic, packet.mid, properties, len(packet.payload), qos=packet.qos, retain=False
     )
-    size = packets.publish_size(topic, packet.payload, properties)
-    assert len(header) + len(packet.payload) == size - (0 if packet.qos else 2) or size >= 1 << 7
-    at = 1
+    at, remaining = 1, header[1] & 0x7F
     while header[at] & 0x80:
         at += 1
+        remaining |= (header[at] & 0x7F) << 7 * (at - 1)
+    assert remaining == len(header) - at - 1 + len(packet.payload)
     again = packets.read_publish(header[0], header[at + 1 :] + packet.payload, v5=v5)
     assert (again.topic, again.payload, again.correlation) == (
         packet.topic,
@@ -426,7 +426,6 @@ TARGETS = (
                 "PublishPacket.delivery",
                 "check_topic",
                 "publish_header",
-                "publish_size",
                 "is_text",
             ),
             *_names("reason_codes", "reason_text", "scrub_reason"),
