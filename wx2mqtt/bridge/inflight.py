@@ -17,7 +17,7 @@ import structlog
 from wx2mqtt.aio import Signal
 from wx2mqtt.clock import boot_time
 from wx2mqtt.errors import ConnectionDropped, NotConnected
-from wx2mqtt.mqtt.broker import BrokerClient, Publication, PublishCallback
+from wx2mqtt.mqtt.broker import BrokerClient, Connected, Publication, PublishCallback
 
 log = structlog.get_logger(__name__)
 
@@ -120,7 +120,8 @@ class DisconnectSearch:
     def on_answered(self) -> None:
         """Records an answer of the broker."""
         self._answers_since_disconnect += 1
-        self._single_publishes_left = max(0, self._single_publishes_left - 1)
+        if self._single_publishes_left:
+            self._single_publishes_left -= 1
 
     def is_suspect(self, unacknowledged_count: int, *, is_oldest: bool) -> bool:
         """Returns whether a publish may have caused the disconnect that has ended it: the oldest one may."""
@@ -155,9 +156,10 @@ class InflightWindow:
     @property
     def free_slots(self) -> int:
         """The number of publishes that are possible now; 0 without a connection."""
-        if self._broker.connection is None:
+        connection = self._broker.connection
+        if connection is None:
             return 0
-        return max(0, self._limit - len(self._unacknowledged) - len(self._urgent))
+        return max(0, self._limit(connection) - len(self._unacknowledged) - len(self._urgent))
 
     @property
     def unacknowledged_count(self) -> int:
@@ -193,7 +195,7 @@ class InflightWindow:
         if self._is_publishing_urgent:
             return  # `publish` was answered at once and called this again; the loop below goes on
         self._is_publishing_urgent = True
-        while self._urgent and len(self._unacknowledged) < self._limit:
+        while self._urgent and len(self._unacknowledged) < self._limit(self._broker.connection):
             self.publish(*self._urgent.popleft())
         self._is_publishing_urgent = False
 
@@ -202,7 +204,8 @@ class InflightWindow:
             error = self._attribute_disconnect(number, error)
         del self._unacknowledged[number]
         on_acknowledged(error)
-        self._publish_urgent()
+        if self._urgent:
+            self._publish_urgent()
         if self.free_slots:
             self.capacity.emit()
 
@@ -215,9 +218,7 @@ class InflightWindow:
         is_suspect = self._search.is_suspect(len(self._unacknowledged), is_oldest=is_oldest)
         return ConnectionDropped() if is_suspect else error
 
-    @property
-    def _limit(self) -> int:
-        connection = self._broker.connection
+    def _limit(self, connection: Connected | None) -> int:
         if connection is None:
             return MAX_UNACKED_PUBLISHES
         return 1 if self._search.allows_only_one else min(MAX_UNACKED_PUBLISHES, connection.receive_maximum)

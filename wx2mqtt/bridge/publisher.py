@@ -79,8 +79,8 @@ class Publisher:
         self._answered = asyncio.Event()  # wakes `finish`
         self.published_count = 0
         self.set_aside_count = 0
-        inflight.capacity.connect(self._publish_event.set)
-        self._marks.stored.connect(self._publish_event.set)
+        inflight.capacity.connect(self._wake_for_next_row)
+        self._marks.stored.connect(self._publish_available)
         self._refused.retry_due.connect(self._on_retry_due)
 
     @property
@@ -98,9 +98,7 @@ class Publisher:
         if not batch:
             return
         self._outbox.add(batch)
-        self._publish_rows()
-        if not self._outbox.is_exhausted:
-            self._publish_event.set()
+        self._publish_available()
 
     def wake(self) -> None:
         """Reads the journal: rows were committed that `add` does not get."""
@@ -160,6 +158,21 @@ class Publisher:
         while not (self._outbox.rows or self._outbox.is_exhausted) and self._free_slots > 0:
             await self._outbox.read()
             self._publish_rows()
+
+    def _publish_available(self) -> None:
+        """Publishes rows that are in memory at once, and has the loop read more where there may be more."""
+        self._publish_rows()
+        if not self._outbox.is_exhausted:
+            self._publish_event.set()
+
+    def _wake_for_next_row(self) -> None:
+        """Wakes `_publish_loop` unless it would publish nothing, which in a burst is so at most PUBACKs.
+
+        A next row that waits for marks is published when these are stored (`OutboxMarks.stored`).
+        """
+        rows = self._outbox.rows
+        if not self._unmarked.must_wait(rows[0]) if rows else not self._outbox.is_exhausted:
+            self._publish_event.set()
 
     def _publish_rows(self) -> None:
         """Publishes rows that are in memory until there is no other, or the next one must wait."""
@@ -225,7 +238,7 @@ class Publisher:
         self._suspect = None
         self.published_count += 1
         self._marks.store_soon()
-        self._publish_event.set()
+        self._wake_for_next_row()
 
     def _on_refused(self, row: OutboxRow, reason: str) -> None:
         """Pauses a topic, or drops its rows when it was refused for `REFUSED_GIVE_UP_SECONDS`."""
