@@ -16,6 +16,9 @@ from functools import lru_cache
 
 from wx2mqtt.values import frozen
 
+# On Linux it goes on while the machine sleeps.
+_BOOT_CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
 LAST_MS = 253_402_300_799_999
 """9999-12-31T23:59:59.999Z, the last time that a calendar can write."""
 
@@ -32,7 +35,7 @@ def loop_time() -> float:
 
 def boot_time() -> float:
     """Returns seconds of a monotonic clock; on Linux it goes on while the machine sleeps."""
-    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+    return time.clock_gettime(_BOOT_CLOCK)
 
 
 @frozen
@@ -67,6 +70,7 @@ def _format_second(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}"
 
 
+@lru_cache(maxsize=4)  # the answers of a burst, and their cookies, are of the same few seconds
 def parse_http_date(header: str) -> float | None:
     """Returns the seconds since 1970 of a date in a header, or None where it is unreadable."""
     try:

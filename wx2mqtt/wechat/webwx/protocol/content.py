@@ -145,8 +145,11 @@ _CALLS = {str(call): call for call in MediaCall}
 
 def read_message_id(entry: JsonObject) -> str:
     """Returns MsgId, or else NewMsgId, which is the same number; empty when there is none (webwx 3.1.1)."""
-    ids = (read_text(entry, key) for key in ("MsgId", "NewMsgId"))
-    return next((message_id for message_id in ids if message_id.strip("0")), "")
+    for key in ("MsgId", "NewMsgId"):
+        message_id = read_text(entry, key)
+        if message_id.strip("0"):
+            return message_id
+    return ""
 
 
 def message_locator(

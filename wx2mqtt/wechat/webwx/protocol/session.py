@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import field
-from email.utils import parsedate_to_datetime
 
+from wx2mqtt.clock import parse_http_date
 from wx2mqtt.model import Cursor, Handle, Owner
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_objects
@@ -111,12 +111,8 @@ def _is_expired(facts: Mapping[str, str], now: float) -> bool:
 
 def _seconds(date: str) -> float:
     """Returns an HTTP date in seconds since 1970, or infinity when it cannot be read."""
-    if len(date) > MAX_DATE_CHARACTERS:
-        return float("inf")
-    try:
-        return parsedate_to_datetime(date).timestamp()
-    except (ValueError, OverflowError, IndexError):
-        return float("inf")
+    seconds = None if len(date) > MAX_DATE_CHARACTERS else parse_http_date(date)
+    return float("inf") if seconds is None else seconds
 
 
 def _sendable(part: str) -> bool:
