@@ -1,6 +1,6 @@
 """Draws the layers and the imports between packages, from the code: `python -m tests.architecture [--write]`.
 
-The drawing stands between two markers in docs/en/development/architecture.md; a test compares.
+The drawing stands between two marks of the page on the architecture in both languages; a test compares.
 """
 
 from __future__ import annotations
@@ -8,10 +8,17 @@ from __future__ import annotations
 import ast
 import sys
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 
+from wx2mqtt.i18n import Language
+
 ROOT = Path(__file__).parents[1]
-PAGE = ROOT / "docs" / "en" / "development" / "architecture.md"
+PAGES: Mapping[Language, Path] = {
+    "en": ROOT / "docs" / "en" / "development" / "architecture.md",
+    "zh": ROOT / "docs" / "zh" / "development" / "architecture.md",
+}
+LAYER_NAMES: Mapping[Language, str] = {"en": "layer {number}", "zh": "第 {number} 层"}
 BEGIN = "<!-- drawing: made by `python -m tests.architecture --write`, a test compares -->\n"
 END = "<!-- end of drawing -->\n"
 
@@ -36,7 +43,7 @@ def imports() -> set[tuple[str, str]]:
     return pairs
 
 
-def drawing() -> str:
+def drawing(language: Language) -> str:
     """A Mermaid flowchart: a box for each layer, an arrow where a package imports another one.
 
     Arrows to the two lowest layers are left out: nearly everything imports them.
@@ -44,7 +51,8 @@ def drawing() -> str:
     known = [name for layer in layers() for name in layer]
     lines = ["```mermaid", "flowchart TD"]
     for number, layer in enumerate(layers(), 1):
-        lines.append(f'  subgraph layer{number}["layer {number}"]')
+        name = LAYER_NAMES[language].format(number=number)
+        lines.append(f'  subgraph layer{number}["{name}"]')
         lines += [f'    {name}["{name}"]' for name in layer]
         lines.append("  end")
     pairs = imports()
@@ -58,18 +66,19 @@ def drawing() -> str:
     return "\n".join([*lines, "```", ""])
 
 
-def page_with_drawing(page: str) -> str:
-    """The page with today's drawing between its markers. Raises `ValueError` where a marker is missing."""
+def page_with_drawing(page: str, language: Language) -> str:
+    """Returns the page with today's drawing between its marks. Raises `ValueError` where a mark is missing."""
     head, rest = page.split(BEGIN)
     _, tail = rest.split(END)
-    return f"{head}{BEGIN}{drawing()}{END}{tail}"
+    return f"{head}{BEGIN}{drawing(language)}{END}{tail}"
 
 
 def main() -> None:
-    if "--write" in sys.argv[1:]:
-        PAGE.write_text(page_with_drawing(PAGE.read_text()))
-    else:
-        print(drawing())  # noqa: T201
+    for language, path in PAGES.items():
+        if "--write" in sys.argv[1:]:
+            path.write_text(page_with_drawing(path.read_text(), language))
+        else:
+            print(drawing(language))  # noqa: T201
 
 
 if __name__ == "__main__":

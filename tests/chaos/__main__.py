@@ -18,9 +18,10 @@ from functools import partial
 from pathlib import Path
 
 from tests.chaos.faults import FAULTS
-from tests.chaos.report import figures_of, markdown, write_block
+from tests.chaos.report import BEGIN, END, HEADS, Machine, figures_of, markdown
 from tests.chaos.run import Outcome, plan_of, run, see_fault
 from tests.support.broker import PROGRAM
+from tests.support.figures import write_figures
 
 SHOWN_FINDINGS = 5
 SHOWN_CHARACTERS = 400
@@ -39,7 +40,9 @@ def main(arguments: Sequence[str]) -> int:
     )
     parser.add_argument("--faults", action="store_true", help="look for planted faults")
     parser.add_argument("--fault", action="append", default=[], choices=[*FAULTS], help="only this one")
-    parser.add_argument("--report", type=Path, default=None, help="a page with marks for the figures")
+    parser.add_argument(
+        "--report", type=Path, default=None, help="an English page with marks for the figures"
+    )
     parser.add_argument(
         "--slow", type=float, default=math.inf, help="keep runs with a longer recovery (seconds)"
     )
@@ -59,12 +62,11 @@ def main(arguments: Sequence[str]) -> int:
             outcomes.append(done)
             _show(done, f"{number}/{len(runs)}")
     figures = figures_of(outcomes)
-    load = os.getloadavg()[2]  # of the last quarter of an hour
-    machine = f"{os.cpu_count()} cores, load {load:.0f}, {options.jobs} side by side"
-    block = markdown(figures, machine)
-    print(block)
+    machine = Machine(cores=os.cpu_count() or 1, load=os.getloadavg()[2], jobs=options.jobs)
+    print(markdown(figures, machine, "en"))
     if options.report is not None:
-        write_block(options.report, block)
+        blocks = {language: markdown(figures, machine, language) for language in HEADS}
+        write_figures(options.report, BEGIN, END, blocks)
     return 1 if figures.findings else 0
 
 

@@ -1,18 +1,31 @@
-"""The figures of many runs, as text for a terminal and as Markdown between two marks of a page."""
+"""The figures of many runs as Markdown, in English and Chinese, for a terminal and for two marks of a page."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from tests.chaos.run import Outcome
+from wx2mqtt.i18n import Language
 
 BEGIN = "<!-- figures: written by `make chaos REPORT=docs/en/development/chaos.md` -->"
 END = "<!-- end of figures -->"
 PERCENT = 0.99
+HEADS: Mapping[Language, str] = {
+    "en": "| blow | times | next message: p50 | p99 | max | next command: p50 | p99 | max | messages repeated |",
+    "zh": "| 冲击 | 次数 | 下一条消息：p50 | p99 | 最大 | 下一条命令：p50 | p99 | 最大 | 重复的消息 |",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """On what the runs took place; the load is that of the last quarter of an hour."""
+
+    cores: int
+    load: float
+    jobs: int
 
 
 @dataclass(kw_only=True)
@@ -53,22 +66,12 @@ def quantile(values: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-def markdown(figures: Figures, machine: str) -> str:
+def markdown(figures: Figures, machine: Machine, language: Language) -> str:
     """Returns the block for the page: sums, then one row for each kind of blow."""
-    found = ", ".join(f"{count} {kind}" for kind, count in figures.findings.most_common()) or "nothing"
-    summary = (
-        f"{figures.runs:,} seeds, {sum(figures.blows.values()):,} blows, {figures.messages:,} messages and "
-        f"{figures.commands:,} commands, {figures.seconds / max(1, figures.runs):.1f} s a seed ({machine}). "
-        f"Wrong: {found}."
-    )
-    lines = [
-        summary,
-        "",
-        "| blow | times | next message: p50 | p99 | max | next command: p50 | p99 | max | messages repeated |",
-        "|---|---|---|---|---|---|---|---|---|",
-    ]
+    summary = _summary(figures, machine) if language == "en" else _chinese_summary(figures, machine)
+    lines = [summary, "", HEADS[language], "|---|---|---|---|---|---|---|---|---|"]
     for kind, count in sorted(figures.blows.items()):
-        cells = [kind, f"{count:,}"]
+        cells = [kind if language == "en" else f"`{kind}`", f"{count:,}"]
         for name in ("message", "command"):
             values = figures.recoveries[kind][name]
             cells += [
@@ -79,8 +82,19 @@ def markdown(figures: Figures, machine: str) -> str:
     return "\n".join(lines)
 
 
-def write_block(page: Path, block: str) -> None:
-    """Replaces what stands between the marks of a page."""
-    head, _, rest = page.read_text().partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    page.write_text(f"{head}{BEGIN}\n{block}\n{END}{tail}")
+def _summary(figures: Figures, machine: Machine) -> str:
+    found = ", ".join(f"{count} {kind}" for kind, count in figures.findings.most_common()) or "nothing"
+    return (
+        f"{figures.runs:,} seeds, {sum(figures.blows.values()):,} blows, {figures.messages:,} messages and "
+        f"{figures.commands:,} commands, {figures.seconds / max(1, figures.runs):.1f} s a seed "
+        f"({machine.cores} cores, load {machine.load:.0f}, {machine.jobs} side by side). Wrong: {found}."
+    )
+
+
+def _chinese_summary(figures: Figures, machine: Machine) -> str:
+    found = "、".join(f"{count} 个 `{kind}`" for kind, count in figures.findings.most_common()) or "无"
+    return (
+        f"{figures.runs:,} 个种子，{sum(figures.blows.values()):,} 次冲击，{figures.messages:,} 条消息和 "
+        f"{figures.commands:,} 条命令，每个种子 {figures.seconds / max(1, figures.runs):.1f} s"
+        f"（{machine.cores} 个核心，负载 {machine.load:.0f}，同时 {machine.jobs} 个）。问题：{found}。"
+    )

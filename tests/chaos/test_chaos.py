@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 
 import pytest
@@ -10,13 +11,15 @@ import pytest
 from tests.chaos import judge
 from tests.chaos.blows import BLOWS, ILINK_ENDPOINTS, LOGIN_ENDPOINTS, WEBWX_ENDPOINTS
 from tests.chaos.faults import FAULTS, plant
-from tests.chaos.report import BEGIN, END
+from tests.chaos.report import BEGIN, END, HEADS, Figures, Machine, markdown
 from tests.chaos.run import ACCOUNT_SETS, plan_of, run, see_fault
 from tests.support.broker import PROGRAM
 from tests.support.effort import chaos
 from tests.support.forks import CONTEXT
 from tests.support.seed import SEED
 from wx2mqtt.simulator.routes import ENDPOINTS
+
+DOCS = Path(__file__).parents[2] / "docs"
 
 needs_mosquitto = pytest.mark.skipif(
     PROGRAM is None, reason="mosquitto is not installed (apt-get install mosquitto)"
@@ -71,13 +74,27 @@ def test_a_fault_can_be_planted(name: str):
 
 
 def test_the_page_names_every_blow_and_every_planted_fault():
-    page = (Path(__file__).parents[2] / "docs/en/development/chaos.md").read_text()
+    page = (DOCS / "en/development/chaos.md").read_text()
     assert [kind for kind in BLOWS if f"`{kind}`" not in page] == []
     assert [
         fault.text for fault in FAULTS.values() if f"| {fault.text} | `{fault.finding}` |" not in page
     ] == []
-    assert BEGIN in page
-    assert END in page
+
+
+@pytest.mark.parametrize("language", HEADS)
+def test_the_page_has_marks_around_figures_of_this_form(language):
+    page = (DOCS / language / "development/chaos.md").read_text()
+    block = page.split(BEGIN)[1].split(END)[0]
+    assert HEADS[language] in block
+    figures = Figures(runs=3, messages=1200)
+    figures.blows["kill"] = 2
+    figures.findings["lost"] = 1
+    figures.recoveries["kill"].update({"message": [0.5, 1.5], "command": [2.0, 4.0]})
+    written = markdown(figures, Machine(cores=2, load=22.0, jobs=5), language)
+    numbers = re.findall(r"\d+(?:[,.]\d+)?", written.splitlines()[0])
+    assert numbers == ["3", "2", "1,200", "0", "0.0", "2", "22", "5", "1"]
+    row = [cell.strip(" `") for cell in written.splitlines()[-1].split("|")]
+    assert row == ["", "kill", "2", "0.50 s", "1.50 s", "1.50 s", "2.00 s", "4.00 s", "4.00 s", "0", ""]
 
 
 def test_planted_faults_name_blows_and_findings_that_exist():

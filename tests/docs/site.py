@@ -74,13 +74,6 @@ def prepared(text: str, page: Path, docs: Path, copied: set[Path]) -> str:
     return _SOURCE.sub(source, _LINK.sub(link, text))
 
 
-def with_pages_of(docs: Path, settings: str) -> str:
-    """Returns the settings without the entries of the navigation that have no page in this language."""
-    lines = settings.splitlines(keepends=True)
-    entries = ((line, re.fullmatch(r" +- (\S+\.md)\n", line)) for line in lines)
-    return "".join(line for line, entry in entries if not entry or (docs / entry[1]).exists())
-
-
 def prepare(language: str) -> Path:
     """Writes the pages of a language and the settings of the generator; returns the settings."""
     docs, pages = ROOT / "docs" / language, WORK / language
@@ -93,7 +86,6 @@ def prepare(language: str) -> Path:
         (pages / "pictures").mkdir(exist_ok=True)
         shutil.copy(picture, pages / "pictures")
     settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
-    settings = with_pages_of(docs, settings)
     settings = settings.replace("docs_dir: docs/en", f"docs_dir: {language}")
     settings = settings.replace("site_dir: site/en", f"site_dir: site/{language}")
     settings = settings.replace("language: en", f"language: {language}")

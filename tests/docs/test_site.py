@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.markdown import ROOT
-from tests.docs.site import SECTIONS, broken_anchors, prepared, search_language, with_pages_of
+from tests.docs.site import SECTIONS, broken_anchors, prepared, search_language
 
 DOCS = ROOT / "docs" / "en"
 
@@ -70,9 +70,3 @@ def test_the_settings_of_the_site_have_the_lines_that_a_language_replaces():
     settings = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
     for line in ("docs_dir: docs/en", "site_dir: site/en", "language: en"):
         assert settings.count(line) == 1
-
-
-def test_the_navigation_of_a_language_names_only_its_pages(tmp_path):
-    (tmp_path / "faq.md").write_text("# FAQ\n")
-    settings = "nav:\n  - Start:\n      - setup.md\n      - faq.md\nplugins:\n  - search\n"
-    assert with_pages_of(tmp_path, settings) == settings.replace("      - setup.md\n", "")

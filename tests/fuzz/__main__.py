@@ -62,7 +62,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         help="a long run: goes on until the files there count --cases",
     )
     parser.add_argument(
-        "--report", type=Path, metavar="PAGE", help="puts the table of a long run into a page"
+        "--report",
+        type=Path,
+        metavar="PAGE",
+        help="puts the table of a long run into an English page and its Chinese one",
     )
     parser.add_argument("--replay", type=Path, help="run one stored input of the one target")
     return parser.parse_args(arguments)
@@ -90,7 +93,7 @@ def _run_on(targets: Sequence[Target], options: argparse.Namespace) -> int:
     for finding in long_run.run_on(targets, options.resume, options.cases, options.seed):
         _report(finding)
         failed = True
-    print("\n".join(long_run.table(targets, options.resume)))
+    print("\n".join(long_run.table(targets, options.resume, "en")))
     if options.report:
         long_run.write_report(targets, options.resume, options.report)
     return 1 if failed else 0

@@ -8,26 +8,29 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tests.fuzz import corpus
 from tests.fuzz.engine import Figures, run_cases
 from tests.fuzz.target import Finding, Target
+from tests.support.figures import write_figures
+from wx2mqtt.i18n import Language
 
 CHUNK_CASES = 50_000
 FIRST_SHARE = 0.1
 # As many of a million are enough to see a parser that is not linear; a large one costs a hundred small ones.
 LARGE_EVERY = 4000
 
-REPORT_BEGIN = "<!-- figures: written by `python -m tests.fuzz --resume FOLDER --report PAGE` -->\n"
-REPORT_END = "<!-- end of figures -->\n"
+REPORT_BEGIN = "<!-- figures: written by `python -m tests.fuzz --resume FOLDER --report PAGE` -->"
+REPORT_END = "<!-- end of figures -->"
 
-HEAD = (
-    "| target | inputs | large | CPU s | inputs a second | ms for 100 kB | times the input | findings |",
-    "|---|---:|---:|---:|---:|---:|---:|---:|",
-)
+HEADS: Mapping[Language, str] = {
+    "en": "| target | inputs | large | CPU s | inputs a second | ms for 100 kB | times the input | findings |",
+    "zh": "| 目标 | 输入 | 大输入 | CPU 秒 | 每秒输入 | 100 kB 的毫秒 | 输入的倍数 | 发现 |",
+}
+TOGETHER: Mapping[Language, str] = {"en": "together", "zh": "合计"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,20 +102,22 @@ def _seconds_per_case(chunks: Sequence[Chunk]) -> float:
 
 
 def write_report(targets: Sequence[Target], folder: Path, page: Path) -> None:
-    """Puts the table between the markers of a page. Raises `ValueError` where a marker is missing."""
-    head, rest = page.read_text(encoding="utf-8").split(REPORT_BEGIN)
-    _, tail = rest.split(REPORT_END)
-    rows = "\n".join(table(targets, folder))
-    page.write_text(f"{head}{REPORT_BEGIN}{rows}\n{REPORT_END}{tail}", encoding="utf-8")
+    """Puts the table between the marks of an English page and of its Chinese one.
+
+    Raises `ValueError` where a mark is missing.
+    """
+    tables = {language: "\n".join(table(targets, folder, language)) for language in HEADS}
+    write_figures(page, REPORT_BEGIN, REPORT_END, tables)
 
 
-def table(targets: Sequence[Target], folder: Path) -> Iterator[str]:
+def table(targets: Sequence[Target], folder: Path, language: Language) -> Iterator[str]:
     """Yields the lines of a table in Markdown of all that has run."""
-    yield from HEAD
+    yield HEADS[language]
+    yield "|---|---:|---:|---:|---:|---:|---:|---:|"
     rows = [(target.name, chunks_of(folder, target)) for target in targets]
     for name, chunks in rows:
         yield _row(name, chunks)
-    yield _row("together", [chunk for _, chunks in rows for chunk in chunks])
+    yield _row(TOGETHER[language], [chunk for _, chunks in rows for chunk in chunks])
 
 
 def _row(name: str, chunks: Sequence[Chunk]) -> str:

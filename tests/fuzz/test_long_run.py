@@ -70,19 +70,31 @@ def test_a_finding_is_given_counted_and_does_not_end_the_run(tmp_path):
     chunks = long_run.chunks_of(tmp_path, target)
     assert sum(chunk.findings for chunk in chunks) == len(findings)
     assert sum(chunk.cases for chunk in chunks) >= 300
-    *_, row, together = long_run.table([target], tmp_path)
+    *_, row, together = long_run.table([target], tmp_path, "en")
     assert row.endswith(f"| {len(findings)} |")
     assert together.replace("together", "one") == row
 
 
-def test_the_report_replaces_the_figures_of_a_page(tmp_path):
+def test_the_report_replaces_the_figures_of_a_page_in_both_languages(tmp_path):
     target = planted("one", len)
     list(long_run.run_on([target], tmp_path, 20, "1"))
-    page = tmp_path / "page.md"
-    page.write_text(f"before\n{long_run.REPORT_BEGIN}old\n{long_run.REPORT_END}after\n")
-    long_run.write_report([target], tmp_path, page)
-    lines = page.read_text().splitlines()
-    assert (lines[0], lines[-1]) == ("before", "after")
-    assert lines[2:-2] == list(long_run.table([target], tmp_path))
+    pages = {language: tmp_path / language / "page.md" for language in long_run.HEADS}
+    for page in pages.values():
+        page.parent.mkdir()
+        page.write_text(f"before\n{long_run.REPORT_BEGIN}\nold\n{long_run.REPORT_END}\nafter\n")
+    long_run.write_report([target], tmp_path, pages["en"])
+    for language, page in pages.items():
+        lines = page.read_text().splitlines()
+        assert (lines[0], lines[-1]) == ("before", "after")
+        assert lines[2:-2] == list(long_run.table([target], tmp_path, language))
+
+
+def test_no_page_is_written_where_a_mark_of_the_chinese_one_is_missing(tmp_path):
+    english, chinese = tmp_path / "en" / "page.md", tmp_path / "zh" / "page.md"
+    for page in (english, chinese):
+        page.parent.mkdir()
+    english.write_text(f"{long_run.REPORT_BEGIN}\nold\n{long_run.REPORT_END}\n")
+    chinese.write_text("no mark\n")
     with pytest.raises(ValueError, match="unpack"):
-        long_run.write_report([target], tmp_path, long_run.path_of(tmp_path, target))
+        long_run.write_report([planted("one", len)], tmp_path, english)
+    assert "old" in english.read_text()

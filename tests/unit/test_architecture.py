@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import re
 
-from tests.architecture import PAGE, ROOT, page_with_drawing
+import pytest
+
+from tests.architecture import PAGES, ROOT, page_with_drawing
 
 
-def test_the_drawing_shows_the_imports_of_today() -> None:
-    assert PAGE.read_text() == page_with_drawing(PAGE.read_text()), (
-        "run: python -m tests.architecture --write"
-    )
+@pytest.mark.parametrize("language", PAGES)
+def test_the_drawing_shows_the_imports_of_today(language) -> None:
+    page = PAGES[language].read_text(encoding="utf-8")
+    assert page == page_with_drawing(page, language), "run: python -m tests.architecture --write"
 
 
-def test_every_file_that_the_page_names_exists() -> None:
-    names = re.findall(r"`((?:[a-z_]+|<backend>)(?:/(?:[a-z_]+|<backend>))*(?:\.py|/))`", PAGE.read_text())
+@pytest.mark.parametrize("language", PAGES)
+def test_every_file_that_the_page_names_exists(language) -> None:
+    page = PAGES[language].read_text(encoding="utf-8")
+    names = re.findall(r"`((?:[a-z_]+|<backend>)(?:/(?:[a-z_]+|<backend>))*(?:\.py|/))`", page)
     assert len(names) > 20
     for name in names:
         for path in {name.replace("<backend>", backend) for backend in ("webwx", "ilink")}:

@@ -87,6 +87,12 @@ def test_every_statement_has_a_number_of_its_own(note: str):
 
 
 @pytest.mark.parametrize("note", NOTES)
+def test_the_chinese_note_has_the_same_statements_in_the_same_order(note: str):
+    chinese = ROOT / "docs" / "zh" / "development" / NOTES[note].name
+    assert STATEMENT.findall(chinese.read_text(encoding="utf-8")) == statements(note)
+
+
+@pytest.mark.parametrize("note", NOTES)
 def test_every_citation_leads_to_a_statement(note: str):
     cited = [
         citation
