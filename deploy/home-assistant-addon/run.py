@@ -135,7 +135,7 @@ class Addon:
             if response.status_code == httpx.codes.BAD_REQUEST:  # the service is not enabled
                 raise AddonError(
                     "There is no broker: install the add-on Mosquitto broker, or fill in the option mqtt_url."
-                    " 没有 MQTT 代理服务器:请安装 Mosquitto broker 加载项,或填写选项 mqtt_url。"
+                    " 没有 MQTT 代理服务器：请安装 Mosquitto broker 加载项，或填写选项 mqtt_url。"
                 )
             response.raise_for_status()
             service = answer["data"]

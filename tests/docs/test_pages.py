@@ -12,6 +12,7 @@ from markdown_it import MarkdownIt
 from tests.docs.markdown import ROOT, anchor, anchors, blocks, links, pages, prose
 from tests.docs.tables import TABLE, TABLES, page_with_tables, said
 from tests.docs.tables import pages as pages_with_tables
+from tests.support.chinese import OTHER_WORDS, half_width_signs
 from wx2mqtt.i18n.codes import CODE_HELP
 from wx2mqtt.i18n.diagnostics import DIAGNOSTICS_MESSAGES
 from wx2mqtt.i18n.reference import REFERENCE_TEXTS
@@ -20,8 +21,6 @@ from wx2mqtt.mqtt.payloads import REQUEST_CODES
 ENGLISH = ROOT / "docs" / "en"
 CHINESE = ROOT / "docs" / "zh"
 
-# A Chinese character beside a sign of the Latin script; tables from the code are checked with their sentences.
-HALF_WIDTH = re.compile(r"[\u4e00-\u9fff][,;:?!()]|[,;:?!()][\u4e00-\u9fff]")
 MAX_README_LINES = 150
 MAX_README_CHARACTERS = 140
 
@@ -126,21 +125,15 @@ def test_a_chinese_page_has_the_headings_commands_and_tables_of_the_english_one(
     assert chinese == english
 
 
-@pytest.mark.parametrize(
-    "path", [path for _, path in pairs() if ROOT / "deploy" not in path.parents], ids=name_of
-)
+@pytest.mark.parametrize("path", [path for _, path in pairs()], ids=name_of)
 def test_a_chinese_page_has_full_width_signs(path):
     assert half_width_signs(TABLE.sub("", prose(path))) == []
 
 
-def half_width_signs(text: str) -> list[str]:
-    """Returns the lines in which a half-width sign stands beside Chinese, but for comments and targets of links."""
-    shown = re.sub(r"<!-- .*? -->", "", re.sub(r"\]\([^)]*\)", "]", text))
-    return [line for line in shown.splitlines() if HALF_WIDTH.search(line)]
-
-
-def test_a_half_width_sign_is_found():
-    assert half_width_signs("好,的\n好，的\n[好](a.md)\n用 pip,git\n(好)") == ["好,的", "(好)"]
+@pytest.mark.parametrize("path", [path for _, path in pairs()], ids=name_of)
+def test_a_chinese_page_has_the_words_of_the_glossary(path):
+    """A page may quote a word of WeChat's: “您”."""
+    assert OTHER_WORDS.findall(prose(path).replace("“您”", "")) == []
 
 
 @pytest.mark.parametrize("path", pages(), ids=name_of)

@@ -82,7 +82,7 @@ async def test_a_camera_that_is_away_does_not_take_the_bell_with_it(house: House
     house.red.meant.add("ECONNREFUSED")
     await house.load("camera", CAMERA="http://127.0.0.1:9/snapshot.jpg", LANGUAGE="zh")
     await house.press("ring")
-    await house.sent("wife: 🔔 有人按门铃,但摄像头没有照片(ECONNREFUSED)", since=before)
+    await house.sent("wife: 🔔 有人按门铃，但摄像头没有照片（ECONNREFUSED）", since=before)
 
 
 async def test_a_picture_that_wechat_does_not_take_is_told(house: House):

@@ -29,7 +29,7 @@ async def test_all_together_are_one_client_of_the_broker_and_hear_each_message_o
     assert len(connected) == 1
     await home.phone.say("me", "关灯", to="filehelper")
     lines = (await home.phone.sent(before + 2))[before:]
-    assert sorted(line["text"] for line in lines) == ["echo: 关灯", "好,关灯"]
+    assert sorted(line["text"] for line in lines) == ["echo: 关灯", "好，关灯"]
     await house.press("picture without a camera")
     assert await house.shown("sent", since=since) == "Picture sent to wife"
     assert len(house.red.all_shown("each once, in order", since=since)) == 1

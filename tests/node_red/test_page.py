@@ -51,7 +51,7 @@ async def test_logged_in_there_is_no_code_and_the_page_says_so_in_the_readers_la
         "ask": False,
     }
     for language in ("zh-CN,zh;q=0.9,en;q=0.8", "fr,zh", "zh-TW"):
-        assert (await get(house, "/wechat/state", language)).json()["say"] == "已登录,不用扫码。"
+        assert (await get(house, "/wechat/state", language)).json()["say"] == "已登录，不用扫码。"
     for language in ("en-GB,zh;q=0.5", "fr", ""):
         assert (await get(house, "/wechat/state", language)).json()["say"] == "Logged in. Nothing to do."
     assert (await get(house, "/wechat/qr.png")).status_code == NO_CODE

@@ -60,7 +60,7 @@ async def test_a_notification_arrives_and_says_so(house: House):
     assert house.red.all_shown("not sent", since=since) == []
 
 
-@pytest.mark.parametrize(("language", "words"), [("en", "Not sent to nobody: "), ("zh", "没有发给 nobody:")])
+@pytest.mark.parametrize(("language", "words"), [("en", "Not sent to nobody: "), ("zh", "没有发给 nobody：")])
 async def test_a_notification_that_is_refused_says_why(house: House, language, words):
     before, since = await house.count(), len(house.red.told)
     await house.load("notify", PERSON="nobody", LANGUAGE=language)
@@ -118,7 +118,7 @@ async def test_commands_of_the_own_phone_act_and_are_answered(house: House):
     await house.load("remote-control")
     since = home.ear.count
     await home.phone.say("me", "开灯", to="filehelper")
-    await house.sent("filehelper: 好,开灯", since=before)
+    await house.sent("filehelper: 好，开灯", since=before)
     assert (await home.hear(home.ear.wait, "home/light/set", since=since)).payload == b"ON"
     await home.publish("home/light/state", "ON", retain=True)
     await home.phone.say("me", " Light OFF ", to="filehelper")
@@ -134,12 +134,12 @@ async def test_a_command_acts_once_though_it_is_published_again_and_not_when_it_
     await house.load("remote-control", LANGUAGE="zh")
     since = home.ear.count
     await home.phone.say("me", "开灯", to="filehelper")
-    await house.sent("好,开灯", since=before)
+    await house.sent("好，开灯", since=before)
     published = await home.hear(home.ear.wait, "wx/in/filehelper", since=since)
     await home.publish("wx/in/filehelper", published.payload)
     old = {**published.body, "seq": published.body["seq"] + 1000, "time": "2026-01-01T00:00:00.000Z"}
     await home.publish("wx/in/filehelper", json.dumps(old))
-    await house.sent("filehelper: 太晚了,没有执行:开灯", since=before + 1)
+    await house.sent("filehelper: 太晚了，没有执行：开灯", since=before + 1)
     assert len([one for one in home.ear.heard[since:] if one.topic == "home/light/set"]) == 1
 
 

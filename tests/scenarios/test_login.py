@@ -53,7 +53,7 @@ async def test_where_no_code_is_needed_stands_a_picture_that_says_so(home: Home,
     await home.phone.post("confirm")
     await home.body(STATE, state="online", since=since)
     online = home.ear.on(STATE)[-1].body
-    assert online["reason"] == ("logged in as 王小明" if language == "en" else "已登录:王小明")
+    assert online["reason"] == ("logged in as 王小明" if language == "en" else "已登录：王小明")
     assert "qr_expires" not in online
     there = await retained(home)
     assert URL not in there, "an empty topic is no retained message"

@@ -200,7 +200,7 @@ async def test_results_and_refusals_are_in_chinese_where_that_was_chosen(home: H
     await home.log_in()
     assert (await home.tell("wife", "你好"))["message"] == "微信已接收消息"
     assert (await home.tell("wife", ""))["message"] == "没有要发送的文字"
-    assert (await home.tell("nobody", "x"))["message"] == "没有名为“nobody”的联系人;名单见 wx/contacts"
+    assert (await home.tell("nobody", "x"))["message"] == "没有名为“nobody”的联系人；名单见 wx/contacts"
     assert "text/plain" in (await home.tell("wife", "{"))["message"]
     assert "未知的请求" in (await home.ask("what"))["error"]
     await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1204)

@@ -17,8 +17,8 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.ear import Ear
 
 STORY = (
-    ("say", {"from": "wife", "text": "我快到家了,开灯 ☀"}),
-    ("pub", ("wx/out/wife", "灯已打开,暖气 21 °C。欢迎回家!")),
+    ("say", {"from": "wife", "text": "我快到家了，开灯 ☀"}),
+    ("pub", ("wx/out/wife", "灯已打开，暖气 21 °C。欢迎回家！")),
     ("say", {"from": "wife", "text": "门锁了吗?"}),
     ("pub", ("wx/out/wife", "锁好了 🔒")),
 )

@@ -104,10 +104,10 @@ async def _log_in(listener: ScriptListener, phone: httpx.AsyncClient, control_pr
 
 async def _converse(listener: ScriptListener, phone: httpx.AsyncClient) -> None:
     await _log_in(listener, phone)
-    await _post(phone, "say", {"from": "wife", "to": "me", "text": "我快到家了,开灯 ☀"})
+    await _post(phone, "say", {"from": "wife", "to": "me", "text": "我快到家了，开灯 ☀"})
     _print_message("WeChat", "wx/in/wife", await listener.wait_for_message("wx/in/wife"))
-    await listener.publish("wx/out/wife", "灯已打开。欢迎回家!")
-    print("you     →  wx/out/wife      灯已打开。欢迎回家!")
+    await listener.publish("wx/out/wife", "灯已打开。欢迎回家！")
+    print("you     →  wx/out/wife      灯已打开。欢迎回家！")
     _print_message("bridge", "wx/result/wife", await listener.wait_for_message("wx/result/wife"))
     sent = (await phone.get("/sim/sent", params={"after": 0, "wait": SENT_POLL_SECONDS})).json()
     print(f"phone   ←  from the owner:  {sent[-1]['text']}", flush=True)
@@ -116,10 +116,10 @@ async def _converse(listener: ScriptListener, phone: httpx.AsyncClient) -> None:
 async def _converse_with_bot(listener: ScriptListener, phone: httpx.AsyncClient) -> None:
     """Lets the owner write first: before that iLink does not let the bot send (ilink 10.1.1)."""
     await _log_in(listener, phone, "ilink/")
-    await _post(phone, "ilink/say", {"from": "me", "text": "我快到家了,开灯 ☀"})
+    await _post(phone, "ilink/say", {"from": "me", "text": "我快到家了，开灯 ☀"})
     _print_message("WeChat", "wx/in/me", await listener.wait_for_message("wx/in/me"))
-    await listener.publish("wx/out/me", "灯已打开。欢迎回家!")
-    print("you     →  wx/out/me        灯已打开。欢迎回家!")
+    await listener.publish("wx/out/me", "灯已打开。欢迎回家！")
+    print("you     →  wx/out/me        灯已打开。欢迎回家！")
     _print_message("bridge", "wx/result/me", await listener.wait_for_message("wx/result/me"))
     sent = (await phone.get("/sim/ilink/sent", params={"after": 0, "wait": SENT_POLL_SECONDS})).json()
     print(f"phone   ←  from the bot:    {sent[-1]['text']}", flush=True)

@@ -13,38 +13,38 @@ COMMON_SENTENCES: Catalogue = {
     "no_renewal": ("a login of web WeChat is not renewed", "网页版微信的登录无需续期"),
     "no_login": ("there is no login at WeChat", "尚未登录微信"),
     # why a call brought nothing
-    "no_connection": ("no connection to WeChat ({call})", "无法连接微信({call})"),
-    "no_answer": ("WeChat did not answer in time ({call})", "微信未在时限内回应({call})"),
-    "broken_answer": ("WeChat's answer broke off ({call})", "微信的回应中断({call})"),
+    "no_connection": ("no connection to WeChat ({call})", "无法连接微信（{call}）"),
+    "no_answer": ("WeChat did not answer in time ({call})", "微信未在时限内回应（{call}）"),
+    "broken_answer": ("WeChat's answer broke off ({call})", "微信的回应中断（{call}）"),
     "status": (
         "WeChat's server answered with HTTP status {status} ({call})",
-        "微信服务器返回 HTTP {status}({call})",
+        "微信服务器返回 HTTP {status}（{call}）",
     ),
-    "too_large": ("WeChat's answer is too large ({call})", "微信的回应过大({call})"),
-    "unreadable": ("WeChat's answer cannot be read ({call})", "无法读取微信的回应({call})"),
+    "too_large": ("WeChat's answer is too large ({call})", "微信的回应过大（{call}）"),
+    "unreadable": ("WeChat's answer cannot be read ({call})", "无法读取微信的回应（{call}）"),
     "too_often": (
         "WeChat says that this was too often ({ret}, {call})",
-        "微信提示操作过于频繁({ret},{call})",
+        "微信提示操作过于频繁（{ret}，{call}）",
     ),
-    "failed": ("WeChat did not do it ({ret}, {call})", "微信未执行({ret},{call})"),
+    "failed": ("WeChat did not do it ({ret}, {call})", "微信未执行（{ret}，{call}）"),
     # why there are no bytes
-    "nothing_yet": ("WeChat sent no bytes ({call})", "微信没有返回任何内容({call})"),
-    "gone": ("WeChat no longer has the bytes ({call})", "微信已没有此内容({call})"),
+    "nothing_yet": ("WeChat sent no bytes ({call})", "微信没有返回任何内容（{call}）"),
+    "gone": ("WeChat no longer has the bytes ({call})", "微信已没有此内容（{call}）"),
     "no_locator": ("it is not known where these bytes are", "不知道此内容在何处"),
     # why a message was not taken
-    "not_taken": ("WeChat refused the message ({ret})", "微信拒绝了此消息({ret})"),
-    "not_uploaded": ("WeChat refused the file ({ret})", "微信拒绝了此文件({ret})"),
-    "no_media_id": ("WeChat took the file and gave it no name", "微信收到了文件,但没有给出编号"),
+    "not_taken": ("WeChat refused the message ({ret})", "微信拒绝了此消息（{ret}）"),
+    "not_uploaded": ("WeChat refused the file ({ret})", "微信拒绝了此文件（{ret}）"),
+    "no_media_id": ("WeChat took the file and gave it no name", "微信收到了文件，但没有给出编号"),
     "another_login": ("another login began meanwhile", "期间已开始另一次登录"),
     "bad_file": ("the file cannot be read", "无法读取此文件"),
     "empty_file": ("the file is empty", "文件为空"),
     "file_too_large": (
         "the file has {size} bytes; WeChat takes at most {limit} as '{kind}'",
-        "文件有 {size} 字节;微信作为“{kind}”最多接受 {limit} 字节",
+        "文件有 {size} 字节；微信作为“{kind}”最多接受 {limit} 字节",
     ),
     "file_unsupported": (
         "WeChat takes no '{mime}' as '{kind}'; send it as a file",
-        "微信不接受以“{kind}”发送“{mime}”;请作为文件发送",
+        "微信不接受以“{kind}”发送“{mime}”；请作为文件发送",
     ),
     "kind_unsupported": ("this backend cannot send '{kind}' yet", "此后端还不能发送“{kind}”"),
     "bad_characters": ("the text holds characters that cannot be sent", "文字包含无法发送的字符"),
@@ -62,39 +62,39 @@ ILINK_MESSAGES: Catalogue = {
     # why a login is over (ilink 10.3)
     "logged_out": (
         "WeChat no longer accepts this login (-14): the account was most likely connected somewhere else, or the login expired",
-        "微信不再接受此次登录(-14):此账号很可能已在别处连接,或登录已过期",
+        "微信不再接受此次登录（-14）：此账号很可能已在别处连接，或登录已过期",
     ),
     # why a login does not come about (ilink 3)
     "no_code": (
         "WeChat gives no QR code ({ret}); perhaps it blocks this network address",
-        "微信没有给出二维码({ret});可能封锁了此网络地址",
+        "微信没有给出二维码（{ret}）；可能封锁了此网络地址",
     ),
     "foreign_host": (
         "the login was sent to '{host}', which is none of WeChat's hosts; nothing was sent there (ilink.hosts allows others)",
-        "登录被转向“{host}”,它不是微信的主机;没有向其发送任何内容(可在 ilink.hosts 中允许)",
+        "登录被转向“{host}”，它不是微信的主机；没有向其发送任何内容（可在 ilink.hosts 中允许）",
     ),
     "no_credentials": (
         "WeChat confirmed the login and gave no token: try again, and if that does not help, write to the bot on the phone first",
-        "微信确认了登录但没有给出令牌:请重试;若仍不行,请先在手机上给机器人发一条消息",
+        "微信确认了登录但没有给出令牌：请重试；若仍不行，请先在手机上给机器人发一条消息",
     ),
     # why a call brought nothing
     "second_poller": (
         "WeChat refuses to hand over messages (403): another program receives with the same login",
-        "微信拒绝交付消息(403):另有程序在使用同一登录接收",
+        "微信拒绝交付消息（403）：另有程序在使用同一登录接收",
     ),
     # why a message was not taken (ilink 10)
     "window_closed": (
         "WeChat takes messages only within 24 hours after the person wrote; they must write to the bot first",
-        "微信只在对方发来消息后的 24 小时内接受消息;需要对方先给机器人发一条消息",
+        "微信只在对方发来消息后的 24 小时内接受消息；需要对方先给机器人发一条消息",
     ),
     "quota_used": (
         "WeChat takes about ten messages for each one that the person writes; they must write to the bot first",
-        "对方每发来一条消息,微信大约只接受十条;需要对方先给机器人发一条消息",
+        "对方每发来一条消息，微信大约只接受十条；需要对方先给机器人发一条消息",
     ),
     "rate_limited": ("WeChat says that this was too often", "微信提示操作过于频繁"),
     "text_too_long": (
         "the text has {size} bytes; WeChat takes {limit}",
-        "文字有 {size} 字节;微信最多 {limit}",
+        "文字有 {size} 字节；微信最多 {limit}",
     ),
     "empty_text": ("there is no text to send", "没有要发送的文字"),
     "no_address": ("WeChat gave no address for the file", "微信没有给出上传文件的地址"),
@@ -103,7 +103,7 @@ ILINK_MESSAGES: Catalogue = {
     "wrong_key": ("the bytes cannot be decrypted with their key", "无法用给出的密钥解密此内容"),
     "wrong_size": (
         "WeChat sent {size} bytes, announced were {announced}",
-        "微信发来 {size} 字节,宣布的是 {announced}",
+        "微信发来 {size} 字节，宣布的是 {announced}",
     ),
     "wrong_hash": ("the bytes are not those that were announced", "内容与宣布的不一致"),
 }
@@ -138,68 +138,68 @@ WEBWX_MESSAGES: Catalogue = {
     # likely
     "1100": (
         "WeChat ended the login (1100), most likely because it was logged out on the phone",
-        "微信已结束登录(1100),很可能是在手机上退出了网页版",
+        "微信已结束登录（1100），很可能是在手机上退出了网页版",
     ),
     "1101": (
         "WeChat ended the login (1101): logged out on the phone, replaced by another web login, or expired",
-        "微信已结束登录(1101):在手机上退出、在别处登录了网页版,或登录已过期",
+        "微信已结束登录（1101）：在手机上退出、在别处登录了网页版，或登录已过期",
     ),
     "1102": (
         "WeChat no longer accepts this login (1102): expired, logged out, or ended as that of a robot",
-        "微信不再接受此次登录(1102):已过期、已退出,或被微信判定为机器人而结束",
+        "微信不再接受此次登录（1102）：已过期、已退出，或被微信判定为机器人而结束",
     ),
     "1103": (
         "WeChat ended the login (1103); what this number means is not certain",
-        "微信已结束登录(1103);此编号的含义尚不确定",
+        "微信已结束登录（1103）；此编号的含义尚不确定",
     ),
     # why a login does not come about
-    "refused": ("WeChat refuses this login ({ret}): {message}", "微信拒绝登录({ret}):{message}"),
+    "refused": ("WeChat refuses this login ({ret}): {message}", "微信拒绝登录（{ret}）：{message}"),
     "refused_silently": (
         "WeChat refuses this login ({ret}) and says no reason",
-        "微信拒绝登录({ret}),未说明原因",
+        "微信拒绝登录（{ret}），未说明原因",
     ),
     "refused_by_page": (
         "WeChat answered the login with a web page: it does not let this account use web WeChat",
-        "微信以网页回应登录:此账号不能使用网页版微信",
+        "微信以网页回应登录：此账号不能使用网页版微信",
     ),
     "refused_without_key": (
         "WeChat confirmed the login and gave no session key: it does not let this account use web WeChat",
-        "微信确认了登录但没有给出会话密钥:此账号不能使用网页版微信",
+        "微信确认了登录但没有给出会话密钥：此账号不能使用网页版微信",
     ),
     "foreign_host": (
         "the login was sent to an address that is not WeChat's; nothing was sent there",
-        "登录被转向一个不属于微信的地址;没有向其发送任何内容",
+        "登录被转向一个不属于微信的地址；没有向其发送任何内容",
     ),
     "no_code": (
         "WeChat gives no QR code ({code}); perhaps it blocks this network address",
-        "微信没有给出二维码({code});可能封锁了此网络地址",
+        "微信没有给出二维码（{code}）；可能封锁了此网络地址",
     ),
     # why a call brought nothing
-    "later": ("WeChat says to try later ({ret}, {call})", "微信要求稍后再试({ret},{call})"),
+    "later": ("WeChat says to try later ({ret}, {call})", "微信要求稍后再试（{ret}，{call}）"),
     "stale": (
         "WeChat renewed our keys while it was asked ({ret}, {call})",
-        "请求途中微信更新了密钥({ret},{call})",
+        "请求途中微信更新了密钥（{ret}，{call}）",
     ),
     # why a message was not taken
     "not_a_friend": (
         "WeChat does not deliver to this person or group (1204): no friend, or not allowed",
-        "微信无法发送给对方(1204):不是好友或不允许",
+        "微信无法发送给对方（1204）：不是好友或不允许",
     ),
-    "not_done": ("WeChat refused to do this ({ret})", "微信拒绝了此操作({ret})"),
-    "no_group": ("WeChat made no group and said no reason", "微信没有建立群聊,也未说明原因"),
+    "not_done": ("WeChat refused to do this ({ret})", "微信拒绝了此操作（{ret}）"),
+    "no_group": ("WeChat made no group and said no reason", "微信没有建立群聊，也未说明原因"),
     "media_forgotten": (
         "WeChat no longer takes a file that was uploaded before ({why})",
-        "微信不再接受先前上传的文件({why})",
+        "微信不再接受先前上传的文件（{why}）",
     ),
     "text_too_long": (
         "with the names of those mentioned the text is longer than {limit} bytes",
-        "加上被提及者的名字后,文字超过 {limit} 字节",
+        "加上被提及者的名字后，文字超过 {limit} 字节",
     ),
     "no_member": ("somebody who is mentioned is not in this group", "被提及的人不在此群中"),
     "no_mention": ("only in a group can somebody be mentioned", "只有在群聊中才能提及别人"),
     "old_request": (
         "this friend request is too old or of an earlier login; answer it on the phone",
-        "此好友请求已过期或属于先前的登录;请在手机上处理",
+        "此好友请求已过期或属于先前的登录；请在手机上处理",
     ),
     "few_members": ("a group needs at least two others", "群聊至少需要另外两人"),
 }

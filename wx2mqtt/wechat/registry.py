@@ -138,7 +138,7 @@ _WEBWX = BackendEntry(
     foreign_pin="{kind} exists only on iLink; on webwx nobody will match",
     expect_keys=frozenset({"uin", "nickname"}),
     setup_contacts=SetupContacts.PEOPLE,
-    setup_choice=("webwx: web WeChat, your own account", "webwx:网页微信,您自己的账号"),
+    setup_choice=("webwx: web WeChat, your own account", "webwx：网页版微信，你自己的账号"),
 )
 
 _ILINK = BackendEntry(
@@ -152,7 +152,7 @@ _ILINK = BackendEntry(
     foreign_pin="iLink tells no {kind}; write owner: true, or ilink: <id>",
     expect_keys=frozenset({"ilink"}),
     setup_contacts=SetupContacts.OWNER,
-    setup_choice=("ilink: Tencent's bot API, a bot of your own", "ilink:腾讯的机器人接口,您自己的机器人"),
+    setup_choice=("ilink: Tencent's bot API, a bot of your own", "ilink：腾讯的机器人接口，你自己的机器人"),
 )
 
 # By name. The first one is the default of the configuration.

@@ -402,4 +402,4 @@ async def test_results_are_in_the_language_that_was_chosen(tmp_path):
         assert (await house.result("a"))["message"] == "微信已接收消息"
         house.wechat.answer("y", OutcomeUnknown(), OutcomeUnknown())
         house.say(text="y", id="b")
-        assert (await house.result("b"))["message"] == "已发送(可能两次),但微信没有回应"
+        assert (await house.result("b"))["message"] == "已发送（可能两次），但微信没有回应"
