@@ -285,7 +285,9 @@ TRAFFIC_DRIVERS: dict[str, Driver] = {
     "properties of an MQTT 5 packet": packet_properties,
     "other servers that a broker names": server_references,
     "such servers that are followed in a row": servers_in_a_row,
-    "the reason that a broker states": lambda size, _: f"({'x' * size})" in reason_text(0x87, "x" * size),
+    "the reason that a broker states": lambda size, _: (
+        f"({'x' * size})" in reason_text("en", 0x87, "x" * size)
+    ),
     "commands that `wx2mqtt journal list` shows, waiting and settled each": listed_commands,
     "a text in a line of the log": lambda size, _: "…" not in redaction._truncate("x" * size),
     "a traceback in the log": lambda size, _: redaction.clean_traceback(

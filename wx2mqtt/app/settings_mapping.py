@@ -240,6 +240,7 @@ def mqtt_options(
             Subscription(filter=topic_filter) for topic_filter in (*topics.subscriptions, *birth_topics)
         ),
         topics=topics,
+        language=settings.language,
     )
 
 

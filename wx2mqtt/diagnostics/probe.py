@@ -17,6 +17,7 @@ from typing import Any, Self, TypeVar
 
 from wx2mqtt.aio import run_in_daemon_thread
 from wx2mqtt.errors import BrokerError, NotConnected
+from wx2mqtt.i18n.broker import broker_text
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.connection import DISCONNECT_TIMEOUT_SECONDS
 from wx2mqtt.mqtt.connection_errors import (
@@ -179,7 +180,7 @@ class ProbeConnection:
         try:
             await asyncio.wait_for(self._transport.open(), PROBE_CONNECT_TIMEOUT_SECONDS)
         except OSError as error:  # TimeoutError is one
-            reason = unreachable_text(error, self._target.address)
+            reason = unreachable_text(self._options.language, error, self._target.address)
             raise ProbeClosed(reason, EndReason.UNREACHABLE) from None
         self.limits = await self._wait_unless_closed(self._connack, PROBE_ANSWER_TIMEOUT_SECONDS)
 
@@ -194,7 +195,7 @@ class ProbeConnection:
             return awaited.result()
         if self._closed.done():
             raise self._closed.result()
-        silence = silent_text(self._target, answered=self._connack.done())
+        silence = silent_text(self._options.language, self._target, answered=self._connack.done())
         raise ProbeClosed(silence, EndReason.UNREACHABLE, TIMED_OUT_CODE)
 
     async def _probe_version(self) -> None:
@@ -203,9 +204,8 @@ class ProbeConnection:
             return
         await asyncio.sleep(VERSION_PROBE_DELAY_SECONDS)
         if await run_in_daemon_thread(partial(refuses_mqtt_5, self._target.address, self._options.tls)):
-            self._close_with(
-                ProbeClosed(reason_text(UNSUPPORTED_VERSION), EndReason.VERSION, UNSUPPORTED_VERSION)
-            )
+            reason = reason_text(self._options.language, UNSUPPORTED_VERSION)
+            self._close_with(ProbeClosed(reason, EndReason.VERSION, UNSUPPORTED_VERSION))
 
     async def _request(self, send: Callable[[int], None]) -> ProbeAnswer:
         if self._closed.done():
@@ -227,7 +227,9 @@ class ProbeConnection:
         del self._answers[mid]
         if self._closed.done():
             raise self._closed.result()
-        return ProbeAnswer(TIMED_OUT_CODE, f"{self._target.address.endpoint} does not answer", seconds)
+        endpoint = self._target.address.endpoint
+        reason = broker_text(self._options.language, "does_not_answer", endpoint=endpoint)
+        return ProbeAnswer(TIMED_OUT_CODE, reason, seconds)
 
     # packets from the broker (`paho_codec.PacketHandler`)
 
@@ -270,12 +272,16 @@ class ProbeConnection:
     # reasons as text
 
     def _reason_text(self, code: int, reason_string: str) -> str:
-        return scrub_reason(
-            reason_text(code, reason_string), self._options.password, self._target.address.password
-        )
+        text = reason_text(self._options.language, code, reason_string)
+        return scrub_reason(text, self._options.password, self._target.address.password)
 
     def _broken_reason(self) -> str:
-        return closed_text(self._transport.socket, self._target, answered=self._connack.done())
+        return closed_text(
+            self._options.language,
+            self._transport.socket,
+            self._target,
+            answered=self._connack.done(),
+        )
 
 
 async def _wait_for_any(seconds: float, *futures: asyncio.Future[Any]) -> None:

@@ -130,7 +130,8 @@ def result_lines(result: CheckResult, language: Language) -> Iterator[str]:
     """Yields one line for the finding, and one for its remedy."""
     status = diagnostics_text(language, str(result.status))
     heading = result_heading(result, language)
-    yield one_line(f"{STATUS_MARKS[result.status]} {status}: {heading}: {result.finding}")
+    line = diagnostics_text(language, "line", status=status, heading=heading, finding=result.finding)
+    yield one_line(f"{STATUS_MARKS[result.status]} {line}")
     if result.remedy:
         yield one_line(f"  {diagnostics_text(language, 'cure', cure=result.remedy)}")
 

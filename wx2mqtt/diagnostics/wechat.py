@@ -16,6 +16,7 @@ import httpx
 from wx2mqtt.clock import parse_http_date
 from wx2mqtt.diagnostics.report import CheckReport
 from wx2mqtt.diagnostics.target import AccountTarget, DiagnosticTarget
+from wx2mqtt.i18n.diagnostics import diagnostics_text
 from wx2mqtt.wechat.backend import HostCheck
 from wx2mqtt.wechat.registry import backend_entry
 from wx2mqtt.wechat.transport_factory import tls_context
@@ -127,7 +128,9 @@ def _report_host(host_check: HostCheck, report: CheckReport) -> None:
     if host_check.outcome == "ok":
         report.ok("wechat", host_check.host, "host_ok", ms=max(1, round(host_check.seconds * 1000)))
         return
-    facts = {"why": f": {host_check.detail}" if host_check.detail else "", "host": host_check.host}
+    detail = host_check.detail
+    why = diagnostics_text(report.language, "host_why", why=detail) if detail else ""
+    facts = {"why": why, "host": host_check.host}
     report.failed(
         "wechat",
         host_check.host,

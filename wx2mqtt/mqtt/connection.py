@@ -26,6 +26,8 @@ import structlog
 from wx2mqtt.aio import notify, raised_at, run_in_daemon_thread
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import NotConnected, PublishRefused
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.broker import broker_text
 from wx2mqtt.mqtt.broker import (
     BrokerListener,
     Connected,
@@ -143,6 +145,10 @@ class MqttConnection:
         return self._granted is not None
 
     @property
+    def _language(self) -> Language:
+        return self._options.language
+
+    @property
     def _is_answered(self) -> bool:
         return self._state is not ConnectionState.OPENING
 
@@ -154,7 +160,7 @@ class MqttConnection:
             self._check()
             return await asyncio.shield(self._ended)
         except OSError as error:
-            reason = unreachable_text(error, self._target.address)
+            reason = unreachable_text(self._language, error, self._target.address)
             return ConnectionEnd(end=EndReason.UNREACHABLE, reason=reason, is_local=self._transport.is_local)
         except asyncio.CancelledError:
             await self._disconnect()
@@ -201,11 +207,11 @@ class MqttConnection:
         if self._state is not ConnectionState.OPENING:
             return
         if await run_in_daemon_thread(partial(refuses_mqtt_5, self._target.address, self._options.tls)):
-            self._finish(EndReason.VERSION, reason_text(UNSUPPORTED_VERSION))
+            self._finish(EndReason.VERSION, reason_text(self._language, UNSUPPORTED_VERSION))
 
     def on_connack(self, limits: ConnackLimits) -> None:
         if limits.maximum_qos < 1:
-            self._finish(EndReason.UNFIT, reason_text(QOS_UNSUPPORTED))
+            self._finish(EndReason.UNFIT, reason_text(self._language, QOS_UNSUPPORTED))
             return
         self._state = ConnectionState.SUBSCRIBING
         self._limits = limits
@@ -375,7 +381,10 @@ class MqttConnection:
         if self._paused:
             return  # PUBACKs may wait in the kernel
         if not self._transport.socket.has_backlog and not self._unacked.fail_overdue(now):
-            self._finish(EndReason.LOST, f"{self._target.address.endpoint} acknowledges nothing")
+            reason = broker_text(
+                self._language, "acknowledges_nothing", endpoint=self._target.address.endpoint
+            )
+            self._finish(EndReason.LOST, reason)
 
     def _set_deadline(self, now: float) -> None:
         dead_at = self._transport.socket.received_at + self._keepalive.timeout
@@ -383,7 +392,9 @@ class MqttConnection:
 
     def _check_handshake(self, now: float) -> None:
         if now - self._transport.socket.received_at >= HANDSHAKE_IDLE_SECONDS:
-            self._finish(EndReason.UNREACHABLE, silent_text(self._target, answered=self._is_answered))
+            self._finish(
+                EndReason.UNREACHABLE, silent_text(self._language, self._target, answered=self._is_answered)
+            )
 
     def _check_keepalive(self, now: float) -> None:
         stream = self._transport.socket
@@ -397,7 +408,7 @@ class MqttConnection:
         if action is KeepAliveAction.PING:
             self._transport.ping()
         elif action is KeepAliveAction.DEAD:
-            self._finish(EndReason.LOST, broken_text(TimeoutError(), self._target.address))
+            self._finish(EndReason.LOST, broken_text(self._language, TimeoutError(), self._target.address))
 
     # the end
 
@@ -407,7 +418,9 @@ class MqttConnection:
             self._finish(end, self._reason_text(reason.code, reason.reason_string), reason)
             return
         end = EndReason.LOST if self.was_connected else EndReason.UNREACHABLE
-        self._finish(end, closed_text(self._transport.socket, self._target, answered=self._is_answered))
+        self._finish(
+            end, closed_text(self._language, self._transport.socket, self._target, answered=self._is_answered)
+        )
 
     def _finish(self, end: EndReason, reason: str, broker_reason: BrokerReason | None = None) -> None:
         """Ends the connection; only the first call has an effect."""
@@ -448,4 +461,4 @@ class MqttConnection:
 
     def _reason_text(self, code: int, reason_string: str) -> str:
         secrets = (self._options.password, self._target.address.password)
-        return scrub_reason(reason_text(code, reason_string), *secrets)
+        return scrub_reason(reason_text(self._language, code, reason_string), *secrets)

@@ -10,6 +10,8 @@ import socket
 import ssl
 from typing import cast
 
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.broker import broker_text
 from wx2mqtt.mqtt.options import BrokerAddress, TlsFiles
 from wx2mqtt.mqtt.paho_codec import open_websocket
 from wx2mqtt.mqtt.reconnect import ConnectTarget
@@ -27,53 +29,58 @@ MINIMAL_CONNECT = b"\x10\x0d\x00\x04MQTT\x05\x02\x00\x0a\x00\x00\x00"
 VERSION_REFUSALS = (b"\x20\x02\x00\x01", b"\x20\x03\x00\x84")
 
 
-def unreachable_text(error: BaseException, address: BrokerAddress) -> str:
+def unreachable_text(language: Language, error: BaseException, address: BrokerAddress) -> str:
     """Returns why no connection could be opened."""
     endpoint = address.endpoint
     match error:
         case ssl.SSLError():
-            return _tls_text(error, endpoint)
+            return _tls_text(language, error, endpoint)
         case socket.gaierror():
-            return f"the name {address.host} cannot be resolved"
+            return broker_text(language, "no_name", host=address.host)
         case ConnectionRefusedError():
-            return f"nobody listens on {endpoint}"
+            return broker_text(language, "nobody", endpoint=endpoint)
         case TimeoutError():
-            return f"no answer from {endpoint}"
+            return broker_text(language, "no_answer", endpoint=endpoint)
         case OSError(filename=str(file)):
-            return f"cannot read {file}: {_system_text(error)}"
-    tls_hint = "; it may be no TLS port" if address.tls and isinstance(error, ConnectionResetError) else ""
-    return f"no connection to {endpoint}: {_system_text(error)}{tls_hint}"
+            return broker_text(language, "no_file", file=file, why=_system_text(error))
+    is_no_tls_port = address.tls and isinstance(error, ConnectionResetError)
+    key = "no_tls_port" if is_no_tls_port else "no_connection"
+    return broker_text(language, key, endpoint=endpoint, why=_system_text(error))
 
 
-def silent_text(target: ConnectTarget, *, answered: bool) -> str:
+def silent_text(language: Language, target: ConnectTarget, *, answered: bool) -> str:
     """Returns that the broker sends nothing. `answered`: it has answered CONNECT before."""
-    text = f"{target.address.endpoint} took the connection and said nothing"
-    return text if answered else _unanswered_text(text, target)
+    text = broker_text(language, "silent", endpoint=target.address.endpoint)
+    return text if answered else _unanswered_text(language, text, target)
 
 
-def closed_text(stream: BufferedSocket, target: ConnectTarget, *, answered: bool) -> str:
+def closed_text(language: Language, stream: BufferedSocket, target: ConnectTarget, *, answered: bool) -> str:
     """Returns why a connection ended without a reason code. `answered`: the broker has answered CONNECT."""
     if not stream.ended:  # the bridge closed it, since it could not read a packet
-        return f"{target.address.endpoint} sent something that is not MQTT"
-    text = broken_text(stream.error, target.address)
-    return text if answered else _unanswered_text(text, target)
+        return broker_text(language, "no_mqtt", endpoint=target.address.endpoint)
+    text = broken_text(language, stream.error, target.address)
+    return text if answered else _unanswered_text(language, text, target)
 
 
-def _unanswered_text(text: str, target: ConnectTarget) -> str:
+def _unanswered_text(language: Language, text: str, target: ConnectTarget) -> str:
     """Adds what may help to a sentence about a broker that has not answered CONNECT."""
-    hints = [] if target.address.tls or target.address.unix else ["TLS (mqtts or wss)"]
-    if target.is_mqtt_5:
-        hints.append("MQTT 3.1.1 (mqtt.protocol: '3.1.1')")
-    return f"{text} without an answer" + (f"; it may want {' or '.join(hints)}" if hints else "")
+    is_without_tls = not (target.address.tls or target.address.unix)
+    key = {
+        (True, True): "may_want_both",
+        (True, False): "may_want_tls",
+        (False, True): "may_want_3_1_1",
+        (False, False): "unanswered",
+    }[is_without_tls, target.is_mqtt_5]
+    return broker_text(language, key, text=text)
 
 
-def broken_text(error: OSError | None, address: BrokerAddress) -> str:
+def broken_text(language: Language, error: OSError | None, address: BrokerAddress) -> str:
     """Returns why an established connection ended without a reason code. None: the broker closed it."""
     if error is None:
-        return f"{address.endpoint} closed the connection"
+        return broker_text(language, "closed", endpoint=address.endpoint)
     if isinstance(error, TimeoutError):
-        return f"{address.endpoint} does not answer any more"
-    return f"the connection to {address.endpoint} broke: {_system_text(error)}"
+        return broker_text(language, "answers_no_more", endpoint=address.endpoint)
+    return broker_text(language, "broke", endpoint=address.endpoint, why=_system_text(error))
 
 
 def refuses_mqtt_5(address: BrokerAddress, tls: TlsFiles | None) -> bool:
@@ -95,11 +102,11 @@ def refuses_mqtt_5(address: BrokerAddress, tls: TlsFiles | None) -> bool:
     return False
 
 
-def _tls_text(error: ssl.SSLError, endpoint: str) -> str:
+def _tls_text(language: Language, error: ssl.SSLError, endpoint: str) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the certificate of {endpoint} is not accepted: {error.verify_message}; see mqtt.tls.ca_file"
+        return broker_text(language, "bad_certificate", endpoint=endpoint, why=error.verify_message)
     reason = (getattr(error, "reason", None) or "no TLS there").replace("_", " ").lower()
-    return f"no TLS connection to {endpoint}: {reason}"
+    return broker_text(language, "no_tls", endpoint=endpoint, why=reason)
 
 
 def _system_text(error: BaseException) -> str:

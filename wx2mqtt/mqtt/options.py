@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from wx2mqtt.i18n import Language
 from wx2mqtt.limits import MAX_INCOMING_PACKET_BYTES
 from wx2mqtt.mqtt.broker import Publication, Subscription
 from wx2mqtt.mqtt.topics import DEFAULT_QOS, QoS, Topics
@@ -154,6 +155,7 @@ class MqttOptions:
     - `packet_limit`: bytes of the largest packet that the broker may send (MQTT 5).
     - `clean`: the broker discards the session that it has kept for this client.
     - `topics`: the account's topics, whose table gives the QoS; without them every QoS is 1.
+    - `language`: of the sentences about the broker; a reload does not change it.
     """
 
     urls: tuple[str, ...] = field(repr=False)
@@ -170,6 +172,7 @@ class MqttOptions:
     packet_limit: int = MAX_INCOMING_PACKET_BYTES
     clean: bool = False
     topics: Topics | None = None
+    language: Language = "en"
 
     def qos(self, topic: str) -> QoS:
         """Returns the QoS of a topic to publish to, or of a filter to subscribe to."""

@@ -108,7 +108,7 @@ class Subscriptions:
         refused = {name: code for name, code in answers if code >= FIRST_FAILURE_CODE}
         for name, code in refused.items():
             if name not in self.refused_filters:
-                log.warning("subscription refused", filter=name, reason=reason_text(code))
+                log.warning("subscription refused", filter=name, reason=reason_text("en", code))
         for name in set(self.refused_filters) - refused.keys():
             log.info("subscription granted after all", filter=name)
         self.refused_filters = tuple(refused)

@@ -145,7 +145,7 @@ def _run_packets(data: bytes) -> None:
             assert packets.read_pubacks(together, 0) == ([(mid, code, reason)], len(together))
         assert 0 <= mid <= packets.MAX_PACKET_ID
         assert isinstance(packets.is_text(reason), bool)
-        sentence = reason_codes.reason_text(code, reason)
+        sentence = reason_codes.reason_text("en", code, reason)
         assert sentence.isprintable()
         assert "password" not in reason_codes.scrub_reason(sentence, "password", None)
 

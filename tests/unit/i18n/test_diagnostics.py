@@ -10,6 +10,7 @@ import pytest
 
 import wx2mqtt.diagnostics
 from wx2mqtt.diagnostics.report import CheckStatus
+from wx2mqtt.i18n.broker import BROKER_MESSAGES
 from wx2mqtt.i18n.diagnostics import DIAGNOSTICS_MESSAGES, diagnostics_text
 
 FOLDER = Path(wx2mqtt.diagnostics.__file__).parent
@@ -38,9 +39,9 @@ def charted():
             yield f"{name}:{node.lineno}", given[0], given[2:], {one.arg for one in node.keywords}
 
 
-@pytest.mark.parametrize("word", DIAGNOSTICS_MESSAGES)
-def test_both_languages_say_the_same_facts(word):
-    english, chinese = DIAGNOSTICS_MESSAGES[word]
+@pytest.mark.parametrize("sentences", [*DIAGNOSTICS_MESSAGES.values(), *BROKER_MESSAGES.values()])
+def test_both_languages_say_the_same_facts(sentences):
+    english, chinese = sentences
     assert facts(english) == facts(chinese)
 
 

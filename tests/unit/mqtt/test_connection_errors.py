@@ -37,14 +37,14 @@ CERTIFICATE.verify_message = "self-signed certificate"
     ],
 )
 def test_an_error_of_the_network_is_a_sentence(error, sentence):
-    assert unreachable_text(error, AT).lower() == sentence.lower()
+    assert unreachable_text("en", error, AT).lower() == sentence.lower()
 
 
 def test_a_lost_connection_says_who_ended_it():
-    assert broken_text(None, AT) == "broker:1883 closed the connection"
-    assert broken_text(TimeoutError(), AT) == "broker:1883 does not answer any more"
+    assert broken_text("en", None, AT) == "broker:1883 closed the connection"
+    assert broken_text("en", TimeoutError(), AT) == "broker:1883 does not answer any more"
     reset = ConnectionResetError(104, "Connection reset by peer")
-    assert broken_text(reset, AT) == "the connection to broker:1883 broke: connection reset by peer"
+    assert broken_text("en", reset, AT) == "the connection to broker:1883 broke: connection reset by peer"
 
 
 V5, V3 = ProtocolVersion.MQTT_5, ProtocolVersion.MQTT_3_1_1
@@ -63,8 +63,8 @@ V5, V3 = ProtocolVersion.MQTT_5, ProtocolVersion.MQTT_3_1_1
 def test_a_broker_that_does_not_answer_connect_gets_a_hint_and_no_other(url, protocol, hint):
     target = ConnectTarget(address=parse_broker_url(url), protocol=protocol)
     text = f"{target.address.endpoint} took the connection and said nothing"
-    assert silent_text(target, answered=False) == f"{text} without an answer{hint}"
-    assert silent_text(target, answered=True) == text
+    assert silent_text("en", target, answered=False) == f"{text} without an answer{hint}"
+    assert silent_text("en", target, answered=True) == text
 
 
 class Ended:
@@ -78,9 +78,10 @@ class Ended:
 def test_an_end_without_a_reason_is_the_broker_s_or_that_of_something_else_than_mqtt():
     target = ConnectTarget(address=parse_broker_url("mqtts://broker"), protocol=V3)
     stream = BufferedSocket(Ended())
-    assert closed_text(stream, target, answered=False) == "broker:8883 sent something that is not MQTT"
+    assert closed_text("en", stream, target, answered=False) == "broker:8883 sent something that is not MQTT"
     stream.fill()
-    assert closed_text(stream, target, answered=True) == "broker:8883 closed the connection"
+    assert closed_text("en", stream, target, answered=True) == "broker:8883 closed the connection"
     assert (
-        closed_text(stream, target, answered=False) == "broker:8883 closed the connection without an answer"
+        closed_text("en", stream, target, answered=False)
+        == "broker:8883 closed the connection without an answer"
     )
