@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import os
+import secrets
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,10 +39,12 @@ journal = typer.Typer(
 people = typer.Typer(
     help="Show who has which topic; settle matches that the bridge does not guess.", no_args_is_help=True
 )
+cluster = typer.Typer(help="Several instances that share one database.", no_args_is_help=True)
 schema = typer.Typer(help="Print machine-readable schemas.", no_args_is_help=True)
 app.command()(setup)
 app.add_typer(journal, name="journal")
 app.add_typer(people, name="people")
+app.add_typer(cluster, name="cluster")
 app.add_typer(schema, name="schema")
 
 TlsFolderOption = Annotated[
@@ -318,6 +322,14 @@ def people_assign(user: str, to: str, config: ConfigOption = None, account: Acco
 def people_merge(user: str, other: str, config: ConfigOption = None, account: AccountOption = "") -> None:
     """Declare that USER and OTHER are one person; both names lead to USER from now on."""
     _print(_run_operation(config, "people.merge", {"user": user, "other": other}, account), True, {})
+
+
+@cluster.command("new-key")
+def cluster_new_key() -> None:
+    """Print a new key for `storage.key_file`: all instances have the same one."""
+    from wx2mqtt.settings.formats import LOGIN_KEY_BYTES  # noqa: PLC0415
+
+    print(base64.b64encode(secrets.token_bytes(LOGIN_KEY_BYTES)).decode())
 
 
 @schema.command("config")

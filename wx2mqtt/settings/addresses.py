@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qs, urlsplit
 
 EMBEDDED = "embedded"
 BROKER_SCHEMES = ("mqtt", "mqtts", "ws", "wss", "unix")
 TLS_SCHEMES = ("mqtts", "wss")
+
+_DATABASE_URL = re.compile(
+    r"postgres(?:ql)?://(?:[^:@/?]*(?::(?P<password>[^@/?]*))?@)?[^@/?]*(?:/[^/?]*)?(?:\?(?P<query>.*))?"
+)
 
 _HOST = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)(\.(?!-)[A-Za-z0-9_-]{1,63}(?<!-))*\.?", re.ASCII)
 
@@ -52,6 +56,18 @@ def validate_base_url(url: str) -> str:
         raise ValueError("must end with its path: remove ? or # and what follows")
     _check_host_and_port(parts)
     return url.rstrip("/")
+
+
+def validate_database_url(url: str) -> str:
+    """Checks the URL of a PostgreSQL database. It may name several hosts, and parameters of libpq."""
+    if re.search(r"[\x00-\x20\x7f#]", url):
+        raise ValueError("holds white space, control characters or #")
+    match = _DATABASE_URL.fullmatch(url)
+    if match is None:
+        raise ValueError("must begin with postgresql://, as in postgresql://wx2mqtt@db.example.com/wx2mqtt")
+    if match["password"] is not None or "password" in parse_qs(match["query"] or ""):
+        raise ValueError("the password does not belong into the URL; put it into storage.password_file")
+    return url
 
 
 def validate_host_name(host: str) -> str:

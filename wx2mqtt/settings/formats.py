@@ -5,6 +5,8 @@ A `..._fault` function returns a sentence that says what is wrong and what to wr
 
 from __future__ import annotations
 
+import base64
+import binascii
 import math
 import re
 import unicodedata
@@ -239,3 +241,20 @@ def quiet_minutes(value: str) -> tuple[int, int]:
     hours = value.split("-")
     begin, end = (int(hour) * 60 + int(minute) for hour, _, minute in (part.partition(":") for part in hours))
     return begin, end
+
+
+LOGIN_KEY_BYTES = 32
+
+
+def parse_login_key(text: str) -> bytes:
+    """Returns the key of saved logins that is in a text. Raises `ValueError` with a sentence."""
+    try:
+        key = base64.b64decode(text.strip(), validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"is no key, which is base64 on one line; {_NEW_KEY}") from None
+    if len(key) != LOGIN_KEY_BYTES:
+        raise ValueError(f"has {len(key)} bytes, and a key has {LOGIN_KEY_BYTES}; {_NEW_KEY}")
+    return key
+
+
+_NEW_KEY = "make one with: wx2mqtt cluster new-key"

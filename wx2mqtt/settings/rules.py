@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from wx2mqtt.settings import formats
 from wx2mqtt.settings.addresses import EMBEDDED, TLS_SCHEMES, is_loopback, split_listen_address
 from wx2mqtt.settings.problems import SettingsFinding, check_readable
-from wx2mqtt.settings.schema import Account, Expect, Fallback, Hold, Mqtt, Pin, Settings, Web
+from wx2mqtt.settings.schema import Account, Cluster, Expect, Fallback, Hold, Mqtt, Pin, Settings, Web
 
 PIN_KIND_NAMES = ", ".join(Pin.model_fields)
 
@@ -126,6 +126,7 @@ def rule_findings(settings: Settings, backends: BackendRules) -> Iterator[Settin
         yield from account_findings(name, account, backends)
     yield from base_topic_findings(settings)
     yield from _web_findings(settings.web)
+    yield from _storage_findings(settings)
     if settings.homeassistant.enabled:
         yield from _exposed_findings(settings)
 
@@ -183,6 +184,27 @@ def _web_findings(web: Web) -> Iterator[SettingsFinding]:
             f"is {web.base_path}, and web.url leads to {path}; unless your proxy sends X-Forwarded-Prefix,"
             f" write {path}",
             is_warning=True,
+        )
+
+
+def _storage_findings(settings: Settings) -> Iterator[SettingsFinding]:
+    storage = settings.storage
+    if storage.url is None:
+        for key in ("password", "key"):
+            if getattr(storage, key) is not None:
+                yield SettingsFinding(("storage", key), "has no effect without storage.url", is_warning=True)
+        if settings.cluster != Cluster():
+            message = "has no effect without storage.url: only a database is shared by several instances"
+            yield SettingsFinding(("cluster",), message, is_warning=True)
+        return
+    if find_spec("psycopg") is None:
+        message = "needs psycopg, which is not installed: pip install 'wx2mqtt[postgresql]'"
+        yield SettingsFinding(("storage", "url"), message)
+    if storage.key is None and storage.key_file is None:
+        yield SettingsFinding(
+            ("storage", "url"),
+            "needs storage.key_file: logins are encrypted in the database; make a key once with"
+            " (umask 077; wx2mqtt cluster new-key > storage.key), and give the same one to every instance",
         )
 
 

@@ -77,6 +77,17 @@ def _encodable(value: SecretStr) -> SecretStr:
     return value
 
 
+def _login_key(value: SecretStr) -> SecretStr:
+    formats.parse_login_key(value.get_secret_value())
+    return value
+
+
+def _instance(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value, re.ASCII):
+        raise ValueError("must have 1 to 64 characters of A-Z, a-z, 0-9, dot, _ and -")
+    return value
+
+
 def _path(value: object) -> object:
     """Refuses an empty path: it would mean the working folder."""
     if value == "":
@@ -114,6 +125,9 @@ BaseUrl = Annotated[str, AfterValidator(addresses.validate_base_url)]
 Listen = Annotated[str, AfterValidator(addresses.validate_listen_address)]
 UrlPath = Annotated[str, AfterValidator(addresses.validate_url_path)]
 Address = Annotated[str, AfterValidator(addresses.validate_address)]
+DatabaseUrl = Annotated[str, AfterValidator(addresses.validate_database_url)]
+LoginKey = Annotated[SecretStr, AfterValidator(_login_key)]
+InstanceName = Annotated[str, AfterValidator(_instance)]
 _Host = Annotated[str, AfterValidator(addresses.validate_host_name)]
 _Network = Annotated[str, AfterValidator(addresses.validate_network)]
 _Broker = Annotated[str, AfterValidator(addresses.validate_broker_url)]
@@ -380,7 +394,29 @@ class Storage(Section):
 
     path: FilePath | None = Field(None, description="null: $STATE_DIRECTORY, else the user's data folder")
     max_size: Annotated[Size, Field(ge=100 * _KB)] = Field(
-        2 * _GB, description="limit for everything below path"
+        2 * _GB, description="limit for everything below path, or in the database"
+    )
+    url: DatabaseUrl | None = Field(
+        None,
+        description="a PostgreSQL database in place of a file, such as postgresql://wx2mqtt@db/wx2mqtt",
+    )
+    password: Secret | None = Field(None, description="better in password_file")
+    password_file: FilePath | None = Field(None, description="a file that holds the password of the database")
+    key: LoginKey | None = Field(None, description="better in key_file")
+    key_file: FilePath | None = Field(
+        None,
+        description="a file with the key of saved logins in the database; wx2mqtt cluster new-key prints one",
+    )
+
+
+class Cluster(Section):
+    """Several instances that share the accounts of one database (storage.url)"""
+
+    instance: InstanceName | None = Field(
+        None, description="the name of this instance, unlike any other; null: the host name"
+    )
+    max_accounts: Positive | None = Field(
+        None, description="accounts that this instance runs at most; null: no limit"
     )
 
 
@@ -411,6 +447,7 @@ class Settings(Section):
     web: Web = Field(default_factory=Web)
     language: Literal["en", "zh"] = Field("en", description="en | zh: the language of texts for people")
     storage: Storage = Field(default_factory=Storage)
+    cluster: Cluster = Field(default_factory=Cluster)
     log: Log = Field(default_factory=Log)
 
     def base_topics(self) -> dict[str, str]:

@@ -7,8 +7,6 @@ PostgreSQL, where everybody with rights on the database could read them.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import json
 import secrets
 from collections.abc import Mapping, Sequence
@@ -36,7 +34,6 @@ TABLES: Final[Mapping[str, Sequence[str]]] = {
     "deed": ("account", "session", "mid"),
 }
 ROWS_PER_PAGE = 500
-LOGIN_KEY_BYTES = 32
 
 _TABLES_WITH_NEW_IDS = ("publication", "command")
 _SCHEMA_VERSION = "schema_version"  # a row of `meta` that belongs to the database and not to the store
@@ -95,22 +92,6 @@ def _next_page(source: Connection, table: str, after: list[object] | None) -> li
     where = f" WHERE ({order}) > ({marks})" if after is not None else ""
     statement = f"SELECT * FROM {table}{where} ORDER BY {order} LIMIT ?"  # noqa: S608
     return list(source.named_rows(statement, [*(after or ()), ROWS_PER_PAGE]))
-
-
-def new_login_key() -> str:
-    """Returns a random key for the saved logins, as base64 on one line."""
-    return base64.b64encode(secrets.token_bytes(LOGIN_KEY_BYTES)).decode()
-
-
-def parse_login_key(text: str) -> bytes:
-    """Returns the key in a text. Raises `ValueError` for anything but 32 bytes in base64."""
-    try:
-        key = base64.b64decode(text.strip(), validate=True)
-    except binascii.Error as error:
-        raise ValueError(f"it is no base64: {error}") from None
-    if len(key) != LOGIN_KEY_BYTES:
-        raise ValueError(f"it has {len(key)} bytes in place of {LOGIN_KEY_BYTES}")
-    return key
 
 
 class EncryptedLogin:

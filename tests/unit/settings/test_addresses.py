@@ -127,3 +127,36 @@ def test_the_path_of_a_page_begins_with_a_slash_and_ends_without():
 def test_what_is_no_path_of_a_page_is_refused(written):
     with pytest.raises(ValueError, match="must be a path"):
         addresses.validate_url_path(written)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "postgresql://wx2mqtt@db.example.com/wx2mqtt",
+        "postgres://db",
+        "postgresql:///wx2mqtt?host=/run/postgresql&user=me",
+        "postgresql://me@[::1]:5433,other:5432/wx2mqtt?sslmode=verify-full&target_session_attrs=read-write",
+        "postgresql://",
+    ],
+)
+def test_the_url_of_a_database_is_used_as_it_stands(written):
+    assert addresses.validate_database_url(written) == written
+
+
+@pytest.mark.parametrize(
+    ("written", "sentence"),
+    [
+        ("mysql://db/wx2mqtt", "must begin with postgresql://"),
+        ("db.example.com", "must begin with postgresql://"),
+        ("postgresql://a@b@c/d", "must begin with postgresql://"),
+        ("postgresql://me:geheim@db/wx2mqtt", "put it into storage.password_file"),
+        ("postgresql://me:@db/wx2mqtt", "put it into storage.password_file"),
+        ("postgresql://db/wx2mqtt?user=me&password=geheim", "put it into storage.password_file"),
+        ("postgresql://db/wx 2", "holds white space"),
+        ("postgresql://db/wx2mqtt#x", "holds white space, control characters or #"),
+    ],
+)
+def test_what_is_no_url_of_a_database_is_refused(written, sentence):
+    with pytest.raises(ValueError, match=sentence) as caught:
+        addresses.validate_database_url(written)
+    assert "geheim" not in str(caught.value)

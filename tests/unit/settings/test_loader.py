@@ -80,7 +80,8 @@ def test_the_example_of_the_contract_loads(loaded, tmp_path):
         web: {enabled: true, listen: 127.0.0.1:8099, url: null, hosts: [], base_path: /, password_file: null,
               token_file: null, trusted_proxies: [], ingress: null}
         language: en
-        storage: {path: null, max_size: 2GB}
+        storage: {path: null, max_size: 2GB, url: null, password_file: null, key_file: null}
+        cluster: {instance: null, max_accounts: null}
         log: {level: info, format: auto, message_text: false}
         """
     )
@@ -150,7 +151,7 @@ def test_every_problem_is_reported_at_once_with_line_key_and_remedy(faults):
         "wx2mqtt.yaml:21: accounts.login: 'login' is the name of a topic and cannot be an account; choose another",
         "wx2mqtt.yaml:21: accounts.login.base_topic: 'wx/login' meets the topics of account home ('wx'); choose another",
         "wx2mqtt.yaml:22: log.level: 'inof' must be debug, info, warning or error, did you mean 'info'?",
-        "wx2mqtt.yaml:23: password: unknown key, did you mean 'mqtt.password' or 'web.password'?",
+        "wx2mqtt.yaml:23: password: unknown key, did you mean 'mqtt.password' or 'web.password' or 'storage.password'?",
         "wx2mqtt.yaml:24: language: has no value; give one, or remove the key for the default",
         "wx2mqtt.yaml:25: web.listen: others can reach this address, so it needs web.password_file (or listen on 127.0.0.1)",
         "wx2mqtt.yaml:26: storage.max_size: '1' must be at least 100000",

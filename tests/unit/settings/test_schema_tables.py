@@ -25,7 +25,7 @@ def test_a_row_names_a_key_of_the_schema(row):
         ("mqttt.url", ["mqtt.url"]),
         ("accounts.home.recieve.alow", ["accounts.home.receive.allow"]),
         ("per_minute", ["accounts.*.send.per_minute"]),
-        ("password", ["mqtt.password", "web.password"]),
+        ("password", ["mqtt.password", "web.password", "storage.password"]),
         ("zzz", []),
     ],
 )

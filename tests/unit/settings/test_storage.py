@@ -1,0 +1,112 @@
+"""The keys of a store in a database, and of the instances that share it."""
+
+from __future__ import annotations
+
+import base64
+import importlib.util
+
+import pytest
+
+from wx2mqtt.cli.main import run_command_line
+from wx2mqtt.settings import rules
+from wx2mqtt.settings.formats import parse_login_key
+
+KEY = base64.b64encode(bytes(range(32))).decode()
+URL = "postgresql://wx2mqtt@db/wx2mqtt"
+
+
+def private(path, content):
+    path.touch(mode=0o600)
+    path.write_text(content)
+    return path
+
+
+def test_a_database_is_named_by_its_url_a_password_and_a_key(loaded, tmp_path):
+    private(tmp_path / "password", "geheim\n")
+    private(tmp_path / "key", f"{KEY}\n")
+    got = loaded(
+        f"""
+        storage: {{url: "{URL}", password_file: password, key_file: key}}
+        cluster: {{instance: east-1, max_accounts: 20}}
+        """
+    )
+    storage = got.settings.storage
+    assert got.warnings == ()
+    assert storage.url == URL
+    assert storage.password.get_secret_value() == "geheim"
+    assert parse_login_key(storage.key.get_secret_value()) == bytes(range(32))
+    assert (got.settings.cluster.instance, got.settings.cluster.max_accounts) == ("east-1", 20)
+    assert KEY not in repr(got)
+    assert "geheim" not in repr(got)
+
+
+def test_password_and_key_also_come_from_the_environment_and_from_credentials(loaded, tmp_path):
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    private(credentials / "storage.password", "geheim")
+    private(credentials / "storage.key", KEY)
+    by_credential = loaded(WX2MQTT_STORAGE__URL=URL, CREDENTIALS_DIRECTORY=str(credentials))
+    by_variable = loaded(
+        WX2MQTT_STORAGE__URL=URL, WX2MQTT_STORAGE__PASSWORD="geheim", WX2MQTT_STORAGE__KEY=KEY
+    )
+    for got in (by_credential.settings.storage, by_variable.settings.storage):
+        assert (got.password.get_secret_value(), got.key.get_secret_value()) == ("geheim", KEY)
+
+
+def test_a_database_without_a_key_is_refused_with_the_command_that_makes_one(faults):
+    (problem,) = faults(f'storage: {{url: "{URL}"}}')
+    assert problem.startswith("wx2mqtt.yaml:1: storage.url: needs storage.key_file: ")
+    assert "wx2mqtt cluster new-key > storage.key" in problem
+
+
+def test_a_key_file_that_is_not_there_is_one_problem(faults):
+    (problem,) = faults(f'storage: {{url: "{URL}", key_file: nowhere}}')
+    assert problem == (
+        "wx2mqtt.yaml:1: storage.key_file: there is no file nowhere; create it, or correct the path"
+    )
+
+
+@pytest.mark.parametrize("text", ["x", "!" * 44, base64.b64encode(b"x" * 31).decode(), "钥匙"])
+def test_a_file_with_another_content_than_a_key_is_one_problem(faults, tmp_path, text):
+    private(tmp_path / "key", text)
+    (problem,) = faults(f'storage: {{url: "{URL}", key_file: key}}')
+    assert problem.startswith("wx2mqtt.yaml:1: storage.key: ")
+    assert problem.endswith("make one with: wx2mqtt cluster new-key")
+
+
+def test_without_psycopg_a_database_is_refused_with_the_command_that_installs_it(faults, monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(rules, "find_spec", lambda name: None if name == "psycopg" else find_spec(name))
+    (problem,) = faults(f'storage: {{url: "{URL}", key: {KEY}}}')
+    assert problem.endswith("needs psycopg, which is not installed: pip install 'wx2mqtt[postgresql]'")
+
+
+def test_keys_that_need_a_database_are_warned_of_without_one(loaded):
+    got = loaded(
+        f"""
+        storage: {{password: x, key: {KEY}}}
+        cluster: {{max_accounts: 2}}
+        """
+    )
+    assert [
+        (warning.key, "has no effect without storage.url" in warning.message) for warning in got.warnings
+    ] == [
+        ("storage.password", True),
+        ("storage.key", True),
+        ("cluster", True),
+    ]
+
+
+@pytest.mark.parametrize("name", ["''", "a b", "x" * 65, "a/b", "猫"])
+def test_a_bad_name_of_an_instance_is_refused(faults, name):
+    (problem,) = faults(f'storage: {{url: "{URL}", key: {KEY}}}\ncluster: {{instance: {name}}}')
+    assert problem.startswith("wx2mqtt.yaml:2: cluster.instance: must have 1 to 64 characters of ")
+
+
+def test_a_new_key_is_one_line_and_each_is_another_one(capsys):
+    keys = set()
+    for _ in range(2):
+        assert run_command_line(["cluster", "new-key"]) == 0
+        keys.add(capsys.readouterr().out)
+    assert len(keys) == 2
+    assert all(len(key.splitlines()) == 1 and len(parse_login_key(key)) == 32 for key in keys)
