@@ -65,7 +65,7 @@ def test_every_base_is_pinned_to_one_content():
 def test_nothing_is_installed_without_its_hash_or_built_from_sources():
     (install,) = [line for line in instructions("RUN") if "pip install" in line]
     assert "--no-deps --only-binary=:all: --require-hashes -r /tmp/requirements.lock" in install
-    assert "-r /tmp/fallback.lock" in install
+    assert "-r /tmp/fallback.lock -r /tmp/postgresql.lock" in install
     assert not re.search(r"apt-get|curl|wget|git clone", DOCKERFILE)
     assert not instructions("ADD")
 
