@@ -233,7 +233,7 @@ SERVER_MESSAGES: Catalogue = {
     "unknown_account": ("there is no account of that name", "没有这个名称的账号"),
     "sending_off": (
         "texts to everybody can be sent only on this machine, or where web.password_file is set",
-        "只有在本机上,或设置了 web.password_file 时,才能给任意联系人发消息",
+        "只有在本机上，或设置了 web.password_file 时，才能给任意联系人发消息",
     ),
     "no_code": ("no code is to be scanned now", "目前没有需要扫描的二维码"),
     "nothing_here": ("there is nothing of this name", "没有这个名称的文件"),

@@ -37,18 +37,18 @@ PAGE_MESSAGES: Catalogue = {
     ),
     "step_configuration_default": (
         "There is no configuration file, so this is web WeChat with a broker for this machine only. {command} writes a file, for iLink or for your own broker; then start the bridge again.",
-        "没有配置文件，因此使用网页版微信和仅限本机的 MQTT 代理。如需使用 iLink 或自己的代理，请用 {command} 写入配置文件，然后重新启动桥接程序。",
+        "没有配置文件，因此使用网页版微信和仅限本机的 MQTT 代理服务器。如需使用 iLink 或自己的代理服务器，请用 {command} 写入配置文件，然后重新启动桥接程序。",
     ),
-    "step_broker": ("The MQTT broker", "MQTT 代理"),
+    "step_broker": ("The MQTT broker", "MQTT 代理服务器"),
     "step_login": ("The login to WeChat", "登录微信"),
     "step_message": ("The first message", "第一条消息"),
     "step_message_bot": (
         "Write to the bot once: it is a contact in WeChat since the login. What you write arrives on {topic}, and from then on messages can be sent to you.",
-        "请在微信中给机器人发一条消息：登录后它就在通讯录中。消息会发布到 {topic}，之后就可以给您发送消息。",
+        "请在微信中给机器人发一条消息：登录后它就在通讯录中。消息会发布到 {topic}，之后就可以给你发送消息。",
     ),
     "step_message_contacts": (
         "Write to the chat File Transfer on the phone, or let somebody write to you. The message arrives on {topic}.",
-        "请在手机上给“文件传输助手”发一条消息，或请别人给您发消息。消息会发布到 {topic}。",
+        "请在手机上给“文件传输助手”发一条消息，或请别人给你发消息。消息会发布到 {topic}。",
     ),
     # the login
     "wechat": ("WeChat", "微信"),
@@ -103,7 +103,7 @@ PAGE_MESSAGES: Catalogue = {
     ),
     # figures
     "figures": ("Queues and connections", "队列与连接"),
-    "broker": ("Broker", "MQTT 代理"),
+    "broker": ("Broker", "MQTT 代理服务器"),
     "broker_here": ("connected, MQTT {protocol}", "已连接，MQTT {protocol}"),
     "broker_away": ("not connected", "未连接"),
     "connects": (", reconnected {count} times since the start", "，启动以来重连 {count} 次"),
@@ -150,7 +150,7 @@ PAGE_MESSAGES: Catalogue = {
     "no_commands": ("No command has come yet.", "还没有命令。"),
     "nobody_to_write_to": (
         "Next: wait for the first message. Who wrote to you can be written to.",
-        "下一步：等待第一条消息。给您发过消息的人才能收到您的消息。",
+        "下一步：等待第一条消息。给你发过消息的人才能收到你的消息。",
     ),
     "how_to_send": ("Next, in a shell: {command}", "下一步，在终端中：{command}"),
     "command_id": ("id {id}", "编号 {id}"),

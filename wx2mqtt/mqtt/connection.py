@@ -26,7 +26,6 @@ import structlog
 from wx2mqtt.aio import notify, raised_at, run_in_daemon_thread
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import NotConnected, PublishRefused
-from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.broker import broker_text
 from wx2mqtt.mqtt.broker import (
     BrokerListener,
@@ -114,6 +113,7 @@ class MqttConnection:
         self.progress_deadline = loop_time() + handshake_seconds + WATCHDOG_SLACK_SECONDS
         self.dropped_count = 0
         self._options = options
+        self._language = options.language
         self._target = target
         self._connection_number = connection_number
         self._listener = listener
@@ -143,10 +143,6 @@ class MqttConnection:
     def was_connected(self) -> bool:
         """Whether the connection is or was established."""
         return self._granted is not None
-
-    @property
-    def _language(self) -> Language:
-        return self._options.language
 
     @property
     def _is_answered(self) -> bool:

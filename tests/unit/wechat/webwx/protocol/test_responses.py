@@ -314,7 +314,7 @@ def test_sid_and_uin_may_come_as_cookies() -> None:
     ("body", "language", "reason"),
     [
         (b"<error><ret>1203</ret><message>not safe</message></error>", "en", "(1203): not safe"),
-        ("<error><ret>1203</ret><message>环境异常</message></error>".encode(), "zh", "(1203):环境异常"),
+        ("<error><ret>1203</ret><message>环境异常</message></error>".encode(), "zh", "（1203）：环境异常"),
         (b"<error><ret>1</ret></error>", "en", "says no reason"),
         (b"<html><head></head></html>", "en", "web page"),
         (b"<error><ret>0</ret></error>", "en", "no session key"),
