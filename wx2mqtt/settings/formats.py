@@ -130,6 +130,9 @@ def _repaired_level(name: str) -> str:
 
 _QUANTITY = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([A-Za-z]*)", re.ASCII)
 
+# More digits are larger than any limit, and `int` refuses thousands of them. `float` makes infinity of them.
+_MAX_INTEGER_DIGITS = 30
+
 SIZE_UNITS = {
     "": 1,
     "B": 1,
@@ -169,7 +172,7 @@ def parse_duration(value: object) -> float:
     factor = DURATION_UNITS.get(unit)
     if factor is None:
         raise ValueError(f"{unit!r} is no unit of time; use {_names(DURATION_UNITS)}")
-    if number * factor > MAX_DURATION_SECONDS:
+    if number > MAX_DURATION_SECONDS / factor:
         raise ValueError("is longer than a hundred years")
     return number * factor
 
@@ -194,11 +197,12 @@ def format_duration(seconds: float) -> str:
 def _split_quantity(value: object, expected: str) -> tuple[float, str]:
     """Returns number and unit; the unit of a plain number is empty."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if value >= 0 and math.isfinite(value):
+        if value >= 0 and (isinstance(value, int) or math.isfinite(value)):
             return value, ""
     elif isinstance(value, str) and (match := _QUANTITY.fullmatch(value.strip())):
         digits, unit = match.groups()
-        return (float(digits) if "." in digits else int(digits)), unit
+        is_exact = "." not in digits and len(digits) <= _MAX_INTEGER_DIGITS
+        return (int(digits) if is_exact else float(digits)), unit
     raise ValueError(f"is not {expected}")
 
 

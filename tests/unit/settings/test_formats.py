@@ -164,6 +164,14 @@ def test_what_is_no_duration_is_refused_in_words(wrong):
         parse_duration(wrong)
 
 
+@pytest.mark.parametrize("digits", [100, 310, 400, 5000])
+@pytest.mark.parametrize("read", [parse_size, parse_duration])
+def test_a_number_with_hundreds_of_digits_is_too_large(read, digits):
+    for wrong in ("9" * digits, "9" * digits + ".5", 10**digits):
+        with pytest.raises(ValueError, match=r"^is (larger than any disk|longer than a hundred years)$"):
+            read(wrong)
+
+
 @given(st.integers(0, MAX_SIZE_BYTES))
 def test_a_size_that_was_written_reads_back(amount):
     assert parse_size(format_size(amount)) == amount
