@@ -49,6 +49,13 @@ def test_the_files_that_name_the_project_name_one_address():
     assert named >= NAMED
 
 
+@pytest.mark.parametrize(
+    "page", ["README.md", "README.zh.md", "docs/en/install/pip.md", "docs/zh/install/pip.md"]
+)
+def test_a_newcomer_is_told_what_to_clone(page):
+    assert f"git clone {wx2mqtt.REPOSITORY}" in (ROOT / page).read_text()
+
+
 def test_no_file_names_another_address_of_this_project():
     other = re.compile(r"https://(?:github\.com/[\w-]+|[\w-]+\.invalid)/wx2mqtt\b")
     for file in tracked_files():
