@@ -11,7 +11,7 @@ from wx2mqtt.json_schema import DIALECT, Schema, ref
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.topics import JSON_TYPE, TOPIC_TABLE, Topic
 from wx2mqtt.schemas import messages, requests, status
-from wx2mqtt.schemas.examples import with_examples
+from wx2mqtt.schemas.examples import EXAMPLES, with_examples
 
 EXAMPLE_BASE = "wx"
 BINARY_TYPE = "application/octet-stream"
@@ -193,13 +193,15 @@ def _components() -> Schema:
 def _message(topic: Topic, name: str) -> Schema:
     schemas = all_definitions()
     if name in schemas:
-        content_type = topic.content_type if topic.by_bridge else JSON_TYPE
-        return {
+        message: Schema = {
             "name": name,
             "title": str(schemas[name].get("title", name)),
-            "contentType": content_type,
+            "contentType": topic.content_type if topic.by_bridge else JSON_TYPE,
             "payload": {"$ref": f"#/components/schemas/{name}"},
         }
+        if name in EXAMPLES:
+            message["examples"] = [{"payload": example} for example in EXAMPLES[name]]
+        return message
     return {
         "name": name,
         "title": topic.meaning,

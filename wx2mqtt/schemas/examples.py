@@ -37,18 +37,65 @@ _PERSON: Mapping[str, Json] = {
     "removed": False,
 }
 
+_TEXT: Mapping[str, Json] = {
+    **_CHAT,
+    "seq": 1042,
+    "id": "7615282929538795099",
+    "kind": "text",
+    "text": "开灯 ☀",
+}
+_IMAGE: Mapping[str, Json] = {
+    **_CHAT,
+    "seq": 1043,
+    "id": "7615282929538795100",
+    "kind": "image",
+    "text": "[image]",
+    "image": {"state": "ready", "url": "/media/6f1c", "mime": "image/jpeg", "size": 48213},
+}
+
+
+def _event(name: str, keys: Mapping[str, Json]) -> Json:
+    return {"schema": 1, "event": name, "id": "e-1", "account": "home", "time": _TIME, **keys}
+
+
+EVENT_EXAMPLES: Mapping[str, Mapping[str, Json]] = {
+    "recall": {"user": "wife", "by": "wife", "message_id": "7615282929538795099"},
+    "friend_request": {"name": "小李", "text": "我是小李", "source": "group"},
+    "call": {"user": "wife", "state": "ended"},
+    "contact_added": {"user": "小李", "kind": "friend", "name": "小李"},
+    "contact_removed": {"user": "小李", "kind": "friend", "name": "小李"},
+    "contact_renamed": {"user": "小李", "from": "小李", "to": "李明"},
+    "group_members": {"user": "family", "by": "wife", "added": ["mom"], "removed": [], "count": 4},
+    "topic_changed": {"user": "wife", "from": "老婆", "to": "wife"},
+    "unresolved": {"reason": "pin_fits_several", "pin": "wife", "candidates": ["老婆", "老婆-2"]},
+    "media": {
+        "user": "me",
+        "message_id": "7615282929538795100",
+        "media_id": "6f1c",
+        "state": "ready",
+        "url": "/media/6f1c",
+        "mime": "image/jpeg",
+        "size": 48213,
+    },
+    "held": {
+        "user": "me",
+        "command_id": "c-17",
+        "until": _LATER,
+        "why": "window_closed",
+        "hint": "they must write first",
+    },
+    "reminded": {"user": "me", "until": _LATER},
+    "other_account": {"name": "小李"},
+    "unreadable": {"message_id": "7615282929538795101"},
+    "session_lost": {"broker": "mqtt://192.168.1.10:1883"},
+    "dropped": {"topic": "wx/in/wife", "count": 12, "reason": "refused by the broker for 7 days"},
+}
+"""The keys of one example of each event, besides those that all events have."""
+
 EXAMPLES: Mapping[str, Sequence[Json]] = {
-    "message": [
-        {**_CHAT, "seq": 1042, "id": "7615282929538795099", "kind": "text", "text": "开灯 ☀"},
-        {
-            **_CHAT,
-            "seq": 1043,
-            "id": "7615282929538795100",
-            "kind": "image",
-            "text": "[image]",
-            "image": {"state": "ready", "url": "/media/6f1c", "mime": "image/jpeg", "size": 48213},
-        },
-    ],
+    "message": [{**_TEXT}, {**_IMAGE}],
+    "message_text": [{**_TEXT}],
+    "message_image": [{**_IMAGE}],
     "command": [
         {"text": "Dinner is ready", "id": "dinner-2026-11-25", "ttl": 600},
         {"text": "Water in the cellar!", "urgent": True},
@@ -72,20 +119,8 @@ EXAMPLES: Mapping[str, Sequence[Json]] = {
             "message": "WeChat takes nothing before this person writes again",
         },
     ],
-    "event": [
-        {
-            "schema": 1,
-            "event": "held",
-            "id": "e-1",
-            "account": "home",
-            "time": _TIME,
-            "user": "me",
-            "command_id": "c-17",
-            "until": _LATER,
-            "why": "window_closed",
-            "hint": "they must write first",
-        }
-    ],
+    "event": [_event("held", EVENT_EXAMPLES["held"])],
+    **{f"event_{name}": [_event(name, keys)] for name, keys in EVENT_EXAMPLES.items()},
     "login": [
         {
             "schema": 1,

@@ -28,7 +28,7 @@ from wx2mqtt.schemas.documents import (
     payload_names,
     topics_document,
 )
-from wx2mqtt.schemas.examples import EXAMPLES
+from wx2mqtt.schemas.examples import EVENT_EXAMPLES, EXAMPLES
 from wx2mqtt.schemas.messages import EVENT_SCHEMAS
 from wx2mqtt.schemas.requests import LOG_LEVELS, REQUEST_SCHEMAS
 
@@ -161,3 +161,14 @@ def test_what_people_write_and_read_most_has_an_example():
     """Not `info` and `health`, which are long and are read by programs, nor the answers to requests."""
     without = {name for name in payload_names() if name not in EXAMPLES}
     assert {name for name in without if not name.startswith("response_")} == {"info", "health"}
+    assert set(EVENT_EXAMPLES) == set(EVENT_SCHEMAS)
+
+
+def test_the_topics_have_the_examples_of_the_payloads():
+    messages: Any = topics_document()["components"]["messages"]  # type: ignore[index, call-overload]
+    shown = {name: message["examples"] for name, message in messages.items() if "examples" in message}
+    assert shown == {
+        name: [{"payload": example} for example in EXAMPLES[name]]
+        for name in messages.keys() & EXAMPLES.keys()
+    }
+    assert len(shown) > len(EVENT_SCHEMAS)
