@@ -111,16 +111,23 @@ def test_every_python_that_the_table_names_is_run():
 
 
 def test_the_table_names_the_versions_that_the_tests_have():
-    home = re.search(
-        r"^homeassistant==(\S+)", (ROOT / "tests/home/requirements.lock").read_text(), re.MULTILINE
-    )
+    locked = [
+        version
+        for lock, package in (
+            ("tests/home/requirements.lock", "homeassistant"),
+            ("tests/scenarios/clients/esphome/requirements.lock", "esphome"),
+            ("deploy/fallback.lock", "apprise"),
+            ("deploy/requirements.lock", "amqtt"),
+        )
+        for version in re.findall(rf"(?m)^{package}==(\S+)", (ROOT / lock).read_text())
+    ]
+    assert len(locked) == 5  # ESPHome has two: the newest needs Python 3.12
     node_red = json.loads((ROOT / "tests/node_red/package.json").read_text())["dependencies"]["node-red"]
     mosquitto = re.search(r"eclipse-mosquitto:([\d.]+)@", (ROOT / "deploy/docker/compose.yaml").read_text())
-    assert home
     assert mosquitto
     for language in ("en", "zh"):
         page = (ROOT / f"docs/{language}/install/compatibility.md").read_text()
-        for version in (home[1].split()[0], node_red, mosquitto[1]):
+        for version in (*locked, node_red, mosquitto[1]):
             assert version in page, f"{language}: {version}"
 
 
