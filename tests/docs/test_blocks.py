@@ -12,6 +12,7 @@ import ast
 import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -189,6 +190,24 @@ def test_json_is_what_its_schema_says(block):
 @pytest.mark.parametrize("block", of("python"), ids=name_of)
 def test_python_is_python(block):
     assert ast.parse(block.text).body
+
+
+@pytest.mark.skipif(
+    shutil.which("systemd-analyze") is None,
+    reason="systemd-analyze is missing (Debian: apt-get install systemd)",
+)
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_systemd_takes_the_units_of_the_backup(language, tmp_path):
+    units = [
+        block for block in blocks(ROOT / f"docs/{language}/operation/backup.md") if block.language == "ini"
+    ]
+    names = ["wx2mqtt-backup.service", "wx2mqtt-backup.timer"]
+    for name, unit in zip(names, units, strict=True):
+        (tmp_path / name).write_text(unit.text)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", *names], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_python_example_answers_a_trusted_message(home, tmp_path):
