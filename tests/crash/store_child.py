@@ -18,9 +18,10 @@ from wx2mqtt.store import files
 from wx2mqtt.store.backup import create_backup, restore_store
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.files import atomic_writer
-from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, StoreFolder
+from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDER, StoreFolder
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.store.saved_logins import SavedLoginFolder
 from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
@@ -66,7 +67,7 @@ async def purge(path: Path, steps: Steps) -> None:
     watch(steps)
     upkeep = MediaRetention(database, blobs)
     purging = PurgeOperations(
-        path,
+        SavedLoginFolder(path / SESSIONS_FOLDER),
         database,
         upkeep,
         PeopleCopy(database, path / PEOPLE_COPY_NAME),

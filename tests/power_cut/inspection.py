@@ -13,10 +13,10 @@ from pathlib import Path
 
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.files import SavedLoginFile
 from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDER, StoreFolder
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.queries import blob_from_text
+from wx2mqtt.store.saved_logins import SavedLoginFile
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 MEMORY = next((folder for folder in ("/dev/shm",) if os.access(folder, os.W_OK)), None)

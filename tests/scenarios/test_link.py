@@ -490,6 +490,25 @@ async def test_when_the_bridge_dies_the_will_is_published(mosquitto: Mosquitto):
     assert "(r1, q1)" in mosquitto.wait_for_log("Will message specified (7 bytes)")
 
 
+async def test_an_aborted_link_says_nothing_more_and_does_not_come_back(mosquitto: Mosquitto):
+    async with linked(mosquitto.url, client_id="reader", filters=("wx/#",)) as reader:
+        await reader.connection()
+        async with linked(mosquitto.url) as told:
+            await told.connection()
+            told.link.publish(message(), lambda _: None)
+            told.link.abort()
+            assert isinstance(await told.published(message()), NotConnected)
+            delivery = await reader.delivery()
+            connects, events = told.link.connect_count, len(told.events)
+            async with linked(mosquitto.url, client_id="other") as other:
+                await other.connection()
+                assert await other.published(message("wx/probe")) is None
+            probe = await reader.delivery()
+        assert (told.link.connect_count, len(told.events)) == (connects, events)
+    assert (delivery.topic, delivery.payload) == ("wx/bridge/state", b"offline")
+    assert probe.topic == "wx/probe"
+
+
 async def test_two_bridges_with_one_client_id_do_not_fight(mosquitto: Mosquitto):
     async with linked(mosquitto.url) as first:
         await first.connection()

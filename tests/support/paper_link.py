@@ -80,6 +80,9 @@ class PaperLink:
     def set_paused(self, *, paused: bool) -> None:
         """Nothing is ever delivered."""
 
+    def abort(self) -> None:
+        raise NotImplementedError
+
     async def run(self, listener: object) -> None:
         """The test connects and hangs up."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import base64
 import os
 import pwd
 import shutil
@@ -20,6 +21,8 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 
 USER = "wx2mqtt"
 SYSTEM_USER = "postgres"  # who runs the server when root runs the tests: it refuses root
+TESTED_STORE = "TESTED_STORE"  # in the environment: the database of all bridges, "postgresql" or SQLite
+LOGIN_KEY = base64.b64encode(bytes(range(32))).decode()
 POLL_SECONDS = 0.02
 SETTINGS = {
     "listen_addresses": "",
@@ -86,6 +89,13 @@ def new_database() -> str:
     with psycopg.connect(address("postgres"), autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}")
     return address(name)
+
+
+def storage_settings(path: Path) -> dict[str, str]:
+    """Returns `storage` for a bridge with its files in `path`; with `TESTED_STORE` it has a new database."""
+    if os.environ.get(TESTED_STORE) != "postgresql":
+        return {"path": str(path)}
+    return {"path": str(path), "url": new_database(), "key": LOGIN_KEY}
 
 
 def empty_database() -> str:

@@ -16,6 +16,7 @@ import yaml
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.forks import MEASURED, ForkedProgram
+from tests.support.postgresql import storage_settings
 
 
 class BridgeProcess:
@@ -36,6 +37,7 @@ class BridgeProcess:
         self.store = folder / "store"
         self.config = folder / "wx2mqtt.yaml"
         self.log: list[str] = []
+        self.storage = storage_settings(self.store)
         self._env = env or {}
         self.program = program or ([sys.executable, "-m", "wx2mqtt", "run"] if MEASURED else None)
         self._lines = threading.Condition()
@@ -47,7 +49,7 @@ class BridgeProcess:
     def configure(self, settings: dict[str, Any]) -> None:
         """Write another configuration."""
         whole = {
-            "storage": {"path": str(self.store)},
+            "storage": self.storage,
             "log": {"level": "debug", "format": "json"},
             **settings,
             "web": {"listen": "127.0.0.1:0", **settings.get("web", {})},  # anybody may have 8099

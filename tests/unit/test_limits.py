@@ -48,8 +48,8 @@ from wx2mqtt.settings.problems import UnreadableError, read_text
 from wx2mqtt.settings.yaml_tree import parse
 from wx2mqtt.store.archive import BadBackup, _BoundedReader, _CountedReader, read_archive
 from wx2mqtt.store.backup import _is_within_bounds
-from wx2mqtt.store.files import SavedLoginFile
 from wx2mqtt.store.people_copy import _read as read_people_copy
+from wx2mqtt.store.saved_logins import SavedLoginFile
 from wx2mqtt.wechat.json_reader import UnreadableJson, parse_json
 from wx2mqtt.wechat.webwx.protocol.markup import parse_plain_xml
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from wx2mqtt.app.settings_mapping import account_settings, create_backend, mqtt_options
+from wx2mqtt.app.stores import Stores
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.context import AccountContext, SharedServices
@@ -18,15 +19,10 @@ from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.formats import is_within
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import DEFAULT_BASE_TOPIC, Settings
-from wx2mqtt.store.blobs import Blobs
-from wx2mqtt.store.database import Database
-from wx2mqtt.store.files import MARKS_SUFFIX, ProcessingMarks, SavedLoginFile, make_folder
-from wx2mqtt.store.folder import SESSIONS_FOLDER, StoreFolder
+from wx2mqtt.store.files import MARKS_SUFFIX, ProcessingMarks
+from wx2mqtt.store.folder import SESSIONS_FOLDER
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
-from wx2mqtt.store.people_copy import PeopleCopy
-from wx2mqtt.store.search_index import SearchIndex
-from wx2mqtt.values import frozen
 
 
 def resolve_base_topics(settings: Settings, stored: Mapping[str, str | None], file: str) -> dict[str, str]:
@@ -61,17 +57,6 @@ def _overlap_problems(base_topics: Mapping[str, str], file: str) -> Iterator[Pro
 
 def _overlap(base: str, other_base: str) -> bool:
     return is_within(base, other_base) or is_within(other_base, base)
-
-
-@frozen
-class Stores:
-    """The parts of the store that all accounts share."""
-
-    folder: StoreFolder
-    database: Database
-    blobs: Blobs
-    people_copy: PeopleCopy
-    search_index: SearchIndex
 
 
 class AccountFactory:
@@ -117,9 +102,7 @@ class AccountFactory:
         persons, levels = await people.load()
         current_settings = self._current_settings(name)
         calls = CallStatistics()
-        sessions = stores.folder.path / SESSIONS_FOLDER
-        make_folder(sessions)
-        saved_login = SavedLoginFile(sessions / f"{name}.json")
+        saved_login = stores.saved_logins.of(name)
         registry = PeopleRegistry(
             persons,
             levels,
@@ -128,7 +111,7 @@ class AccountFactory:
             next_id=people.next_id,
         )
         quotes = StoredQuotes(journal, registry)
-        marks = ProcessingMarks(sessions / f"{name}{MARKS_SUFFIX}")
+        marks = ProcessingMarks(stores.folder.path / SESSIONS_FOLDER / f"{name}{MARKS_SUFFIX}")
         ctx = AccountContext(
             name=name,
             topics=topics,

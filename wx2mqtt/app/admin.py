@@ -8,7 +8,6 @@ names are found through the store.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.journaled import new_key
@@ -20,12 +19,11 @@ from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json, Result, Status
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.files import delete_file
-from wx2mqtt.store.folder import SESSIONS_FOLDER
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.records import CommandRow, CommandState
 from wx2mqtt.store.retention import AccountRemoval
+from wx2mqtt.store.saved_logins import SavedLogins
 from wx2mqtt.store.search_index import SearchIndex
 
 # How many commands without and with a result are listed, the newest ones.
@@ -88,7 +86,7 @@ class AdminOperations:
         if row.result is not None and not _has_content(row):
             raise BadCommand("bad_request", "command_refused", id=row.command_id)
         self._components.validator.check(row.command)
-        if not self._components.resolver.is_complete(row):
+        if not await self._components.resolver.is_complete(row):
             raise BadCommand("bad_file", "file_lost")
         queued = await self._journal.retry_command(row.command_id, now_ms(), new_key())
         self._components.sender.add(queued)
@@ -170,14 +168,14 @@ class PurgeOperations:
 
     def __init__(
         self,
-        folder: Path,
+        saved_logins: SavedLogins,
         database: Database,
         media: MediaRetention,
-        people_copy: PeopleCopy,
-        search_index: SearchIndex,
+        people_copy: PeopleCopy | None,
+        search_index: SearchIndex | None,
         base_topics: Mapping[str, str],
     ) -> None:
-        self._folder = folder
+        self._saved_logins = saved_logins
         self._removal = AccountRemoval(database)
         self._media = media
         self._people_copy = people_copy
@@ -208,17 +206,18 @@ class PurgeOperations:
             "commands": stored.commands,
             "people": stored.people,
             "media": stored.media,
-            "login": bool(self._saved_logins(account)),
+            "login": account in await self._saved_logins.accounts(),
         }
 
     async def _purge(self, fields: Mapping[str, Json]) -> Json:
         """Removes all data of an account, the secrets first. Can be repeated after a crash."""
         account = await self._account_name(fields)
-        for file in self._saved_logins(account):
-            delete_file(file)
+        await self._saved_logins.delete(account)
         await self._removal.delete_rows(account)
-        await self._search_index.delete()
-        await self._people_copy.write()
+        if self._search_index is not None:
+            await self._search_index.delete()
+        if self._people_copy is not None:
+            await self._people_copy.write()
         await self._media.remove_orphans(0.0)
         await self._removal.delete_account(account)
         return {"account": account}
@@ -227,22 +226,8 @@ class PurgeOperations:
         account = str(fields.get("account", ""))
         if account in self._base_topics:
             raise BadCommand("bad_request", "purge_running", account=account)
-        known = {
-            *await self._removal.list_accounts(),
-            *(_account_of(file) for file in self._all_saved_logins()),
-        }
+        known = {*await self._removal.list_accounts(), *await self._saved_logins.accounts()}
         if account not in known:
             removable = ", ".join(sorted(known - self._base_topics.keys())) or "-"
             raise BadCommand("bad_request", "purge_unknown", account=account, known=removable)
         return account
-
-    def _saved_logins(self, account: str) -> list[Path]:
-        """Returns the file of the saved login, and damaged ones that were set aside."""
-        return [file for file in self._all_saved_logins() if _account_of(file) == account]
-
-    def _all_saved_logins(self) -> list[Path]:
-        return sorted((self._folder / SESSIONS_FOLDER).glob("*.json*"))
-
-
-def _account_of(file: Path) -> str:
-    return file.name.partition(".json")[0]

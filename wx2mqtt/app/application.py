@@ -8,18 +8,18 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import structlog
 
-from wx2mqtt.aio import ChangeNotifier
+from wx2mqtt.aio import ChangeNotifier, cancel_and_wait
 from wx2mqtt.app import control_socket, logs
-from wx2mqtt.app.account_factory import AccountFactory, Stores
+from wx2mqtt.app.account_factory import AccountFactory
 from wx2mqtt.app.account_runner import AccountRunner
 from wx2mqtt.app.admin import AdminOperation, AdminOperations, PurgeOperations
 from wx2mqtt.app.maintenance import RetentionLimits, StorageMaintenance
 from wx2mqtt.app.settings_mapping import running_web_server
+from wx2mqtt.app.stores import StoreLost, Stores, open_stores
 from wx2mqtt.app.systemd import SystemdNotifier, SystemdWatchdog
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.context import PlainHandler, SharedServices
@@ -38,19 +38,7 @@ from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.loader import LoadedSettings, load
 from wx2mqtt.settings.reload import reload_diff
 from wx2mqtt.settings.schema import Account as AccountConfig
-from wx2mqtt.store.blobs import Blobs
-from wx2mqtt.store.database import Database
-from wx2mqtt.store.folder import (
-    DATABASE_NAME,
-    PEOPLE_COPY_NAME,
-    SEARCH_INDEX_NAME,
-    StoreFolder,
-    resolve_store_path,
-)
 from wx2mqtt.store.media_retention import MediaRetention
-from wx2mqtt.store.people_copy import PeopleCopy
-from wx2mqtt.store.search_index import SearchIndex
-from wx2mqtt.store.sqlite_database import SqliteDatabase
 from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.wechat.backend import OnProgress
 from wx2mqtt.wechat.registry import BACKENDS
@@ -110,27 +98,25 @@ class Application:
     def __init__(
         self,
         loaded: LoadedSettings,
-        folder: StoreFolder,
-        database: Database,
+        stores: Stores,
         embedded: tuple[str, ProtocolChoice] | None,
         environment: RunEnvironment,
     ) -> None:
         self._loaded_at_start = loaded
-        self._folder = folder
+        self._stores = stores
         self._environment = environment
         self._reload_lock = asyncio.Lock()
+        self._store_lost = asyncio.Event()
+        stores.lost.connect(self._on_store_lost)
         self.watchdog = Watchdog(asyncio.get_running_loop().time)
         self.changes = ChangeNotifier()
-        self._stores = Stores(
-            folder=folder,
-            database=database,
-            blobs=Blobs(folder.path),
-            people_copy=PeopleCopy(database, folder.path / PEOPLE_COPY_NAME),
-            search_index=SearchIndex(database, folder.path / SEARCH_INDEX_NAME),
-        )
-        self._media = MediaRetention(database, self._stores.blobs)
+        self._media = MediaRetention(stores.database, stores.blobs)
         self.maintenance = StorageMaintenance(
-            folder, database, self._media, self._stores.search_index, loaded.settings.storage.max_size
+            stores.folder,
+            stores.database,
+            self._media,
+            stores.search_index,
+            loaded.settings.storage.max_size,
         )
         self._shared = self._shared_services()
         self._factory = AccountFactory(loaded, self._stores, self._shared, embedded)
@@ -148,9 +134,10 @@ class Application:
     async def open_accounts(self) -> None:
         """Builds every account of the settings. Raises `SettingsError`, `StoreError`."""
         names = self._factory.loaded.settings.accounts
-        for name, count in (await self._stores.people_copy.restore(names)).items():
-            log.warning("people restored from their copy", account=name, count=count)
-        self._stores.people_copy.request()  # a kill may have kept it from the last changes
+        if (people_copy := self._stores.people_copy) is not None:
+            for name, count in (await people_copy.restore(names)).items():
+                log.warning("people restored from their copy", account=name, count=count)
+            people_copy.request()  # a kill may have kept it from the last changes
         await self._stores.blobs.open()
         await self._factory.assign_base_topics()
         for name in names:
@@ -167,11 +154,17 @@ class Application:
         self._update_retention()
         self.changes.notify()
 
+    def _on_store_lost(self) -> None:
+        """Ends all that others see, before anybody here learns that a commit has failed."""
+        log.error("connection to the database lost: stopping at once")
+        for account in self.accounts:
+            account.abort()
+        self._store_lost.set()
+
     async def close(self) -> None:
-        """Closes all connections to WeChat, and the search index."""
+        """Closes all connections to WeChat."""
         for runner in self._runners:
             await runner.close()
-        await self._stores.search_index.close()
 
     def _shared_services(self) -> SharedServices:
         shared = SharedServices(
@@ -192,7 +185,7 @@ class Application:
 
     def _purge_operations(self) -> dict[str, AdminOperation]:
         operations = PurgeOperations(
-            self._folder.path,
+            self._stores.saved_logins,
             self._stores.database,
             self._media,
             self._stores.people_copy,
@@ -202,22 +195,31 @@ class Application:
         return operations.operations()
 
     async def run(self) -> None:
-        """Runs until `RunEnvironment.stop_requested` is set, then stops in order."""
-        async with control_socket.serve_operations(self._folder.path, self.run_operation):
+        """Runs until `RunEnvironment.stop_requested` is set, then stops in order.
+
+        Raises `StoreLost` once the connection to the database is lost, and has stopped at once then.
+        """
+        lost = self._store_lost
+        async with control_socket.serve_operations(self._stores.folder.path, self.run_operation):
             run_task = asyncio.create_task(self._run_all())
-            stop_task = asyncio.create_task(self._environment.stop_requested.wait())
-            await asyncio.wait({run_task, stop_task}, return_when=asyncio.FIRST_COMPLETED)
-            stop_task.cancel()
-            if not run_task.done():
+            waits = [asyncio.create_task(event.wait()) for event in (self._environment.stop_requested, lost)]
+            await asyncio.wait({run_task, *waits}, return_when=asyncio.FIRST_COMPLETED)
+            await cancel_and_wait(waits)
+            if lost.is_set():
+                run_task.cancel()
+            elif not run_task.done():
                 await self._stop(run_task)
             await _wait_until_ended(run_task)
+        if lost.is_set():
+            raise StoreLost
 
     async def _run_all(self) -> None:
         async with asyncio.TaskGroup() as tasks:
             for runner in self._runners:
                 tasks.create_task(runner.run())
             tasks.create_task(self.maintenance.run())
-            tasks.create_task(self._stores.people_copy.run())
+            if self._stores.people_copy is not None:
+                tasks.create_task(self._stores.people_copy.run())
             systemd = SystemdWatchdog(self._environment.notifier, self.watchdog, self._runners, self.changes)
             tasks.create_task(systemd.run())
 
@@ -231,8 +233,9 @@ class Application:
                         tasks.create_task(runner.stop())
                     if self.web is not None:
                         tasks.create_task(self.web.stop())
-                with suppress(StoreError):  # then the copy is older than the database
-                    await self._stores.people_copy.flush()
+                if self._stores.people_copy is not None:
+                    with suppress(StoreError):  # then the copy is older than the database
+                        await self._stores.people_copy.flush()
         except TimeoutError:
             log.warning("the stop took too long; what was under way is in doubt at the next start")
         run_task.cancel()
@@ -380,24 +383,18 @@ async def open_application(
     `CannotListen` of the web server.
     """
     settings = loaded.settings
-    configured_path = None if settings.storage.path is None else Path(settings.storage.path)
-    path, log_text = resolve_store_path(configured_path, environment.env)
-    log.info(log_text)
     async with AsyncExitStack() as stack:
-        folder = StoreFolder.open(path)
-        stack.callback(folder.close)
-        database = await SqliteDatabase.open(folder.path / DATABASE_NAME, environment.on_commit_point)
-        stack.push_async_callback(database.close)
-        if database.set_aside is not None:
-            log.error("damaged database set aside; a new one was begun", set_aside=str(database.set_aside))
+        stores = await stack.enter_async_context(
+            open_stores(loaded, environment.env, environment.on_commit_point)
+        )
         embedded: tuple[str, ProtocolChoice] | None = None
         if settings.mqtt.url == (EMBEDDED,):
             port = environment.embedded_port
             embedded = f"mqtt://127.0.0.1:{port}", "auto"
             if serve:
-                broker = await stack.enter_async_context(EmbeddedBroker(folder.path, port=port))
+                broker = await stack.enter_async_context(EmbeddedBroker(stores.folder.path, port=port))
                 embedded = broker.url, broker.protocol
-        app = Application(loaded, folder, database, embedded, environment)
+        app = Application(loaded, stores, embedded, environment)
         stack.push_async_callback(app.close)
         await app.open_accounts()
         if serve:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from functools import partial
 
 import structlog
@@ -15,10 +13,9 @@ from wx2mqtt.errors import StoreError
 from wx2mqtt.memory import return_free_memory
 from wx2mqtt.store.blobs import MEDIA_FOLDER
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.folder import DATABASE_NAME, StoreFolder
+from wx2mqtt.store.folder import StoreFolder
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
-from wx2mqtt.store.migrations import WAL_SUFFIXES
 from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.values import frozen
 
@@ -44,18 +41,17 @@ class RetentionLimits:
 
 
 class StorageMaintenance:
-    """Measures the folder of the store, removes old data from it, and lets the search index follow."""
+    """Measures the store, removes old data from it, and lets the search index follow."""
 
     def __init__(
         self,
         folder: StoreFolder,
         database: Database,
         media: MediaRetention,
-        search_index: SearchIndex,
+        search_index: SearchIndex | None,
         limit: int,
     ) -> None:
         self._folder = folder
-        self._database_files = [str(folder.path / f"{DATABASE_NAME}{end}") for end in ("", *WAL_SUFFIXES)]
         self._database = database
         self._media = media
         self._search_index = search_index
@@ -66,19 +62,14 @@ class StorageMaintenance:
 
     @property
     def size(self) -> int:
-        """Bytes of all files in the folder: database and media now, the others at the last check."""
-        return self._other_files_size + self._database_size + self._media.size
+        """Bytes of the database and media now, and of other files in the folder at the last check."""
+        return self._other_files_size + self._database.allocated_bytes + self._media.size
 
     def _measure_other_files(self) -> int:
-        return self._folder.size_bytes(excluded=MEDIA_FOLDER) - self._database_size
-
-    @property
-    def _database_size(self) -> int:
-        size = 0
-        for path in self._database_files:
-            with suppress(OSError):  # SQLite creates and removes the last two
-                size += os.stat(path).st_size  # noqa: PTH116 - twice as fast, and called for each message
-        return size
+        """Measures the rest of the folder; beside a database elsewhere that is scratch files only."""
+        if self._database.is_elsewhere:
+            return 0
+        return self._folder.size_bytes(excluded=MEDIA_FOLDER) - self._database.allocated_bytes
 
     async def run(self) -> None:
         """Checks the size and prunes until cancelled.
@@ -92,7 +83,8 @@ class StorageMaintenance:
                 seconds_since_pruned = 0.0
             else:
                 seconds_since_pruned += SIZE_CHECK_INTERVAL_SECONDS
-            await _log_store_error(self._search_index.extend)
+            if self._search_index is not None:
+                await _log_store_error(self._search_index.extend)
             await asyncio.sleep(SIZE_CHECK_INTERVAL_SECONDS)
             if not seconds_since_pruned:
                 await _log_store_error(self._database.release_memory)
@@ -101,6 +93,7 @@ class StorageMaintenance:
     async def check_size(self, *, prune_due: bool) -> bool:
         """Measures the folder, and prunes where `prune_due` or nearly full; returns whether it pruned."""
         self._other_files_size = await asyncio.to_thread(self._measure_other_files)
+        await _log_store_error(partial(self._database.measure, self._nearly_full_bytes))
         prune_due = prune_due or self.size >= self._nearly_full_bytes
         if prune_due:
             await self._prune_old()

@@ -162,6 +162,11 @@ class Account:
         with suppress(StoreError):  # the next start repeats these messages then, with the same id and seq
             await components.publisher.finish(OFFLINE_PUBLISH_TIMEOUT_SECONDS)
 
+    def abort(self) -> None:
+        """Publishes nothing more, not even that it ends: another process may run it. Then cancel `run`."""
+        self._stop_begun = True
+        self.ctx.broker.abort()
+
     async def close(self) -> None:
         """Closes the connections to WeChat."""
         await self.ctx.backend.close()

@@ -91,9 +91,9 @@ class Attachments:
         except StoreError as error:  # the retention deletes it later
             log.warning("file of a refused command stays for now", problem=str(error))
 
-    def exists(self, blob: Blob) -> bool:
-        """Whether a stored file still exists."""
-        return self._blobs.exists(blob)
+    async def has_file(self, blob: Blob) -> bool:
+        """Returns whether a stored file still exists; it is in the folder then. Raises `StoreError`."""
+        return await self._blobs.fetch(blob)
 
     def kind_of(self, command: Command, blob: Blob) -> Kind:
         """Returns the kind as which a stored file is sent. Raises `BadCommand`."""

@@ -125,7 +125,8 @@ class AccountComponents:
         signals.media_received.connect(self.media.enqueue)
         signals.received.connect(self._on_received)
         signals.outbox_changed.connect(self._on_outbox_changed)
-        signals.people_stored.connect(self.ctx.people_copy.request)
+        if self.ctx.people_copy is not None:
+            signals.people_stored.connect(self.ctx.people_copy.request)
         signals.people_changed.connect(self._on_people_changed)
         signals.reply_windows_changed.connect(self._on_reply_windows_changed)
         signals.held_changed.connect(self.windows.refresh)
@@ -171,7 +172,8 @@ class AccountComponents:
         self.ctx.shared.changes.notify()
 
     def _on_people_changed(self) -> None:
-        self.ctx.people_copy.request_soon()
+        if self.ctx.people_copy is not None:
+            self.ctx.people_copy.request_soon()
         self.reporter.request_directory()
         self.home_assistant.refresh()
         self.sender.recheck()

@@ -157,7 +157,7 @@ class AccountContext:
     backend: Backend
     calls: CallStatistics
     journal: Journal
-    people_copy: PeopleCopy
+    people_copy: PeopleCopy | None
     registry: PeopleRegistry
     saved_state: AccountState
     settings: AccountSettings

@@ -59,7 +59,7 @@ async def run_operation(
     try:
         return await control_socket.ask_bridge(folder, operation, fields)
     except control_socket.BridgeNotRunning:
-        if not folder.is_dir():
+        if not folder.is_dir() and loaded.settings.storage.url is None:
             raise Wx2MqttError(f"There is no store at {folder} yet; start the bridge once.") from None
     async with open_application(loaded, environment, serve=False) as app:
         return await app.run_operation(operation, fields)

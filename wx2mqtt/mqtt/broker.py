@@ -161,6 +161,12 @@ class BrokerClient(Protocol):
         For a listener that holds more deliveries than it has memory for. The broker keeps the rest.
         """
 
+    def abort(self) -> None:
+        """Ends the connection at once without DISCONNECT, and makes no further one; then cancel `run`.
+
+        Nothing that is waiting is written; the broker publishes the will. The listener is not called.
+        """
+
     @property
     def connection(self) -> Connected | None:
         """The established connection, or None."""

@@ -46,6 +46,7 @@ class MqttClient:
         self._policy = ReconnectPolicy(addresses=addresses, protocol=options.protocol)
         self._connection: MqttConnection | None = None
         self._paused = False
+        self._is_aborted = False
         self._retry_at = loop_time()
         self._last_reported = ""
 
@@ -66,12 +67,15 @@ class MqttClient:
         return self._retry_at + WATCHDOG_SLACK_SECONDS
 
     async def run(self, listener: BrokerListener) -> None:
-        while True:
+        while not self._is_aborted:
             ended = await self._connect_once(self._policy.target, listener)
+            if self._is_aborted:
+                break
             self._policy, delay = self._policy.after(ended, loop_time(), self._chance())
             self._retry_at = loop_time() + delay.seconds
             self._report_end(ended, delay, listener)
             await asyncio.sleep(delay.seconds)
+        await asyncio.Event().wait()
 
     def publish(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
         if self._connection is None:
@@ -91,6 +95,11 @@ class MqttClient:
         self._paused = paused
         if self._connection is not None:
             self._connection.set_paused(paused=paused)
+
+    def abort(self) -> None:
+        self._is_aborted = True
+        if self._connection is not None:
+            self._connection.on_closed(None)  # as if the broker had closed it: without DISCONNECT
 
     async def _connect_once(self, target: ConnectTarget, listener: BrokerListener) -> ConnectionEnd:
         connection = MqttConnection(self._options, target, self.connect_count + 1, listener)

@@ -81,7 +81,7 @@ def ignore_commit_point(_point: str) -> None:
 
 
 @frozen(kw_only=False)
-class _Task:
+class QueuedJob:
     name: str
     job: Job[Any]
     future: asyncio.Future[Any]
@@ -89,13 +89,13 @@ class _Task:
 
 
 @frozen(kw_only=False)
-class _Outcome:
+class JobOutcome:
     future: asyncio.Future[Any]
     value: object = None
     error: Exception | None = None
 
 
-RunTasks = Callable[[Sequence[_Task]], list[_Outcome]]
+RunTasks = Callable[[Sequence[QueuedJob]], list[JobOutcome]]
 
 
 class _Worker:
@@ -105,7 +105,7 @@ class _Worker:
         self._run_tasks = run_tasks
         self._close = close
         self._loop = asyncio.get_running_loop()
-        self._tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[QueuedJob | None] = queue.SimpleQueue()
         # Daemon: a process that fails before it closes the store must still exit; commits are durable.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._closed: asyncio.Future[Any] = self._loop.create_future()
@@ -113,7 +113,7 @@ class _Worker:
 
     def submit(self, name: str, job: Job[T], *, outside_transaction: bool = False) -> asyncio.Future[T]:
         future: asyncio.Future[T] = self._loop.create_future()
-        self._tasks.put(_Task(name, job, future, outside_transaction))
+        self._tasks.put(QueuedJob(name, job, future, outside_transaction))
         return future
 
     async def close(self) -> None:
@@ -131,12 +131,12 @@ class _Worker:
                     self._deliver(self._run_tasks(tasks))
             self._close()
         finally:
-            self._deliver([_Outcome(self._closed)])
+            self._deliver([JobOutcome(self._closed)])
 
-    def _next_tasks(self) -> tuple[list[_Task], bool]:
+    def _next_tasks(self) -> tuple[list[QueuedJob], bool]:
         """Returns waiting tasks, blocking until there is one, and False once the worker is to end."""
         task = self._tasks.get()
-        tasks: list[_Task] = []
+        tasks: list[QueuedJob] = []
         while task is not None:
             tasks.append(task)
             if len(tasks) == MAX_JOBS_PER_COMMIT or self._tasks.empty():
@@ -144,14 +144,14 @@ class _Worker:
             task = self._tasks.get()
         return tasks, False
 
-    def _deliver(self, outcomes: list[_Outcome]) -> None:
+    def _deliver(self, outcomes: list[JobOutcome]) -> None:
         try:
             self._loop.call_soon_threadsafe(_resolve, outcomes)
         except RuntimeError:  # the loop was closed before the store: nobody awaits the outcomes
             return
 
 
-def _resolve(outcomes: list[_Outcome]) -> None:
+def _resolve(outcomes: list[JobOutcome]) -> None:
     for outcome in outcomes:
         if outcome.future.done():  # the caller was cancelled
             continue
@@ -165,13 +165,15 @@ class Database(ABC):
     """An open database. All methods are called on the event loop on which it was opened.
 
     `set_aside` is the new path of a damaged file that was found at start, `is_new` says that there was no
-    readable store. `last_error` is why the last commit failed; empty if it did not.
+    readable store, `is_elsewhere` that it is not in the folder of the store.
+    `last_error` is why the last commit failed; empty if it did not.
     """
 
     _begin_snapshot = "BEGIN"
 
     set_aside: Path | None = None
     is_new = False
+    is_elsewhere = False
 
     def __init__(self, on_commit_point: OnCommitPoint) -> None:
         self.last_error = ""
@@ -207,6 +209,15 @@ class Database(ABC):
 
         return await self.read(within_transaction)
 
+    @property
+    @abstractmethod
+    def allocated_bytes(self) -> int:
+        """How much the store takes on the disk, also where rows were deleted; costs no query."""
+
+    @abstractmethod
+    async def measure(self, enough: int) -> None:
+        """Corrects `allocated_bytes`, where that needs a query; above `enough` without free space."""
+
     @abstractmethod
     async def used_bytes(self) -> int:
         """Returns how much the rows of the store need."""
@@ -239,7 +250,7 @@ class Database(ABC):
         if self._closed:
             raise StoreError("The store is closed.")
 
-    def _run_writes(self, tasks: Sequence[_Task]) -> list[_Outcome]:
+    def _run_writes(self, tasks: Sequence[QueuedJob]) -> list[JobOutcome]:
         transactional = [task for task in tasks if not task.outside_transaction]
         outcomes = self._commit(transactional) if transactional else []
         if transactional:
@@ -249,7 +260,7 @@ class Database(ABC):
             self._run_safely(task, self._write_connection()) for task in tasks if task.outside_transaction
         ]
 
-    def _commit(self, tasks: Sequence[_Task]) -> list[_Outcome]:
+    def _commit(self, tasks: Sequence[QueuedJob]) -> list[JobOutcome]:
         try:
             self._begin()
             run = self._run_in_savepoint if len(tasks) > 1 else self._run_job
@@ -259,14 +270,14 @@ class Database(ABC):
             self._end()
         except Exception as error:  # noqa: BLE001 - the callers get it
             self._roll_back()
-            return [_Outcome(task.future, error=self._translate(error)) for task in tasks]
+            return [JobOutcome(task.future, error=self._translate(error)) for task in tasks]
         self._report_points("after", written)
         return outcomes
 
-    def _run_job(self, task: _Task) -> _Outcome:
-        return _Outcome(task.future, task.job(self._write_connection()))
+    def _run_job(self, task: QueuedJob) -> JobOutcome:
+        return JobOutcome(task.future, task.job(self._write_connection()))
 
-    def _run_in_savepoint(self, task: _Task) -> _Outcome:
+    def _run_in_savepoint(self, task: QueuedJob) -> JobOutcome:
         """Runs one job of several: if it fails, the others are still committed."""
         connection = self._write_connection()
         connection.execute("SAVEPOINT job")
@@ -276,18 +287,18 @@ class Database(ABC):
             if not self._is_in_transaction():
                 raise  # the database gave up the whole transaction: a full disk, a lost connection
             connection.execute("ROLLBACK TO job")
-            outcome = _Outcome(task.future, error=self._translate(error))
+            outcome = JobOutcome(task.future, error=self._translate(error))
         connection.execute("RELEASE job")
         return outcome
 
-    def _run_reads(self, tasks: Sequence[_Task]) -> list[_Outcome]:
+    def _run_reads(self, tasks: Sequence[QueuedJob]) -> list[JobOutcome]:
         return [self._run_safely(task, self._read_connection()) for task in tasks]
 
-    def _run_safely(self, task: _Task, connection: Connection) -> _Outcome:
+    def _run_safely(self, task: QueuedJob, connection: Connection) -> JobOutcome:
         try:
-            return _Outcome(task.future, task.job(connection))
+            return JobOutcome(task.future, task.job(connection))
         except Exception as error:  # noqa: BLE001 - the caller gets it
-            return _Outcome(task.future, error=self._translate(error))
+            return JobOutcome(task.future, error=self._translate(error))
 
     def _report_points(self, when: str, names: Sequence[str]) -> None:
         for name in names:

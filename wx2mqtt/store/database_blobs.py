@@ -8,9 +8,10 @@ again.
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from pathlib import Path
 
@@ -59,6 +60,7 @@ class DatabaseBlobs(Blobs):
     async def fetch(self, blob: Blob) -> bool:
         """Brings a stored file into the folder; returns whether it is there. Raises `StoreError`."""
         if await super().fetch(blob):
+            await asyncio.to_thread(self._keep_copy, blob)
             return True
         if not await self._database.read(partial(_is_stored, blob)):
             return False
@@ -113,6 +115,11 @@ class DatabaseBlobs(Blobs):
         connection.execute("DELETE FROM media_piece WHERE sha256 = ?", (sha256,))
         self._stored_bytes -= row[0]
         return int(row[0])
+
+    def _keep_copy(self, blob: Blob) -> None:
+        """Has a copy that is about to be read kept for a while."""
+        with suppress(OSError):  # deleted since
+            os.utime(self.path_of(blob))
 
     def _delete_old_copies(self) -> None:
         before = time.time() - COPY_SECONDS

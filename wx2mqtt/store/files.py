@@ -1,4 +1,4 @@
-"""Files of the store: atomic writes, quarantine, saved logins; errors of the disk become `StoreError`.
+"""Files of the store: atomic writes, quarantine, marks; errors of the disk become `StoreError`.
 
 All exceptions of the disk and of SQLite are translated here and nowhere else. A message never has SQL or the
 value of a row in it: it could be the text of a person.
@@ -9,13 +9,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import hashlib
-import json
 import os
 import re
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from itertools import count
@@ -25,10 +24,8 @@ from typing import IO
 import structlog
 
 from wx2mqtt.aio import Signal
-from wx2mqtt.bounded_json import load_json
 from wx2mqtt.clock import boot_time
 from wx2mqtt.errors import StoreError, StoreFull
-from wx2mqtt.limits import SAVED_LOGIN_JSON
 
 log = structlog.get_logger(__name__)
 
@@ -203,24 +200,6 @@ def _unused_path(path: Path) -> Path:
     return aside
 
 
-class SavedLoginFile:
-    """The saved login of one account: secrets, in a file of mode 0600. Only the backend knows the content."""
-
-    def __init__(self, path: Path) -> None:
-        self._file = AtomicFile(path)
-
-    async def load(self) -> Mapping[str, object] | None:
-        """Returns the saved session, or None. A damaged file is set aside and counts as none."""
-        return await asyncio.to_thread(_load, self._file.path)
-
-    async def save(self, session: Mapping[str, object]) -> None:
-        """Replaces the saved session durably. Raises `StoreFull`, `StoreError`."""
-        await self._file.write(json.dumps(dict(session)).encode())
-
-    async def clear(self) -> None:
-        await self._file.delete()
-
-
 # Behind the name of an account; a purge removes the file with the saved login.
 MARKS_SUFFIX = ".json.processing"
 
@@ -348,20 +327,6 @@ def _read_marks(path: Path) -> tuple[str, int, list[str]]:
 
 def _mark_of(key: str) -> str:
     return hashlib.blake2b(key.encode("utf-8", "replace"), digest_size=_DIGEST_BYTES).hexdigest()
-
-
-def _load(path: Path) -> Mapping[str, object] | None:
-    data = read_file(path)
-    if data is None:
-        return None
-    try:
-        session = load_json(data, SAVED_LOGIN_JSON)
-    except ValueError:
-        session = None
-    if isinstance(session, dict):
-        return session
-    log.warning("saved login damaged, set aside", set_aside=str(quarantine(path)))
-    return None
 
 
 def file_error(error: OSError, path: Path) -> StoreError:

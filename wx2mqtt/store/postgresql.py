@@ -25,8 +25,10 @@ from wx2mqtt.store.database import (
     Cursor,
     Database,
     Job,
+    JobOutcome,
     NamedRow,
     OnCommitPoint,
+    QueuedJob,
     T,
     ignore_commit_point,
 )
@@ -136,6 +138,7 @@ class PostgresqlConnection:
 class PostgresqlDatabase(Database):
     """An open database of a server. `on_lost` is called once, in the writer thread."""
 
+    is_elsewhere = True
     _begin_snapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
     def __init__(
@@ -146,7 +149,7 @@ class PostgresqlDatabase(Database):
         *,
         is_new: bool,
         on_commit_point: OnCommitPoint,
-        on_lost: Callable[[], None],
+        on_lost: Callable[[], object],
     ) -> None:
         self.is_new = is_new
         self._url = url
@@ -154,6 +157,7 @@ class PostgresqlDatabase(Database):
         self._reading = reader
         self._on_lost = on_lost
         self._is_lost = False
+        self._allocated_bytes = 0
         super().__init__(on_commit_point)
 
     @classmethod
@@ -161,11 +165,24 @@ class PostgresqlDatabase(Database):
         cls,
         url: str,
         on_commit_point: OnCommitPoint = ignore_commit_point,
-        on_lost: Callable[[], None] = lambda: None,
+        on_lost: Callable[[], object] = lambda: None,
+        *,
+        password: str | None = None,
     ) -> PostgresqlDatabase:
         """Connects, and creates or migrates the schema. Raises `StoreTooNew`, `StoreFull`, `StoreError`."""
+        if password is not None:
+            url = conninfo.make_conninfo(url, password=password)
         writer, reader, version = await asyncio.to_thread(_open, url)
         return cls(url, writer, reader, is_new=version == 0, on_commit_point=on_commit_point, on_lost=on_lost)
+
+    @property
+    def allocated_bytes(self) -> int:
+        return self._allocated_bytes
+
+    async def measure(self, enough: int) -> None:
+        """Measures on the connection that commits, so that its loss is noticed where nothing is written."""
+        allocated = await self.on_write_connection(_allocated_bytes)
+        self._allocated_bytes = allocated if allocated <= enough else await self.used_bytes()
 
     async def used_bytes(self) -> int:
         return await self.read(_used_bytes)
@@ -213,6 +230,14 @@ class PostgresqlDatabase(Database):
         with suppress(psycopg.Error):
             if self._is_in_transaction():
                 self._writing.raw.execute("ROLLBACK")
+        self._notice_loss()
+
+    def _run_writes(self, tasks: Sequence[QueuedJob]) -> list[JobOutcome]:
+        outcomes = super()._run_writes(tasks)
+        self._notice_loss()  # of a task outside of a transaction
+        return outcomes
+
+    def _notice_loss(self) -> None:
         if self._writing.raw.closed and not self._is_lost:
             self._is_lost = True
             self._on_lost()
@@ -241,6 +266,14 @@ def postgresql_error(error: psycopg.Error) -> StoreError:
     store_error = (StoreFull if code == _DISK_FULL else StoreError)(f"The database cannot be used: {remedy}.")
     store_error.__cause__ = error
     return store_error
+
+
+def check_url(url: str) -> None:
+    """Raises `ValueError` with a sentence for a URL that libpq cannot read."""
+    try:
+        conninfo.conninfo_to_dict(url)
+    except psycopg.ProgrammingError as error:
+        raise ValueError(f"cannot be used: {' '.join(str(error).split())}") from None
 
 
 def newest_schema_version() -> int:
@@ -314,6 +347,15 @@ def _schema_version(connection: psycopg.Connection[Any]) -> int:
     row = connection.execute("SELECT value FROM meta WHERE name = %s", (_SCHEMA_VERSION,)).fetchone()
     return int(row[0]) if row else 0
 
+
+def _allocated_bytes(connection: Connection) -> int:
+    (size,) = connection.execute(
+        "SELECT sum(pg_total_relation_size(name)) FROM unnest($1::regclass[]) AS name", (_BIG_TABLES,)
+    ).fetchone()
+    return int(size)
+
+
+_BIG_TABLES = "{publication,command,person,media,seen}"
 
 # What a row needs beside its long columns, about: its header, numbers, indices.
 _ROW_BYTES = 400

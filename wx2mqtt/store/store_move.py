@@ -1,7 +1,7 @@
 """Moves a store from one kind of database to another: its rows, and its saved logins.
 
-The rows are the same in both kinds. The saved logins are files beside SQLite, and encrypted rows in
-PostgreSQL, where everybody with rights on the database could read them.
+The rows are the same in both kinds. The saved logins are files beside SQLite, and rows in PostgreSQL, where
+everybody with rights on the database could read them: a key that only the instances have encrypts them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from wx2mqtt.errors import StoreError
 from wx2mqtt.limits import SAVED_LOGIN_JSON
 from wx2mqtt.store.database import Connection, Database, NamedRow
 from wx2mqtt.store.queries import insert_rows
+from wx2mqtt.store.saved_logins import SavedLogin, SavedLogins
 
 # The tables of a store, and the columns by which their rows are read in pages.
 TABLES: Final[Mapping[str, Sequence[str]]] = {
@@ -36,9 +37,9 @@ TABLES: Final[Mapping[str, Sequence[str]]] = {
 ROWS_PER_PAGE = 500
 
 _TABLES_WITH_NEW_IDS = ("publication", "command")
-_SCHEMA_VERSION = "schema_version"  # a row of `meta` that belongs to the database and not to the store
 _NONCE_BYTES = 12
 _SEAL_VERSION = b"\x01"
+_SCHEMA_VERSION = "schema_version"  # a row of `meta` that belongs to the database and not to the store
 
 
 async def copy_store(source: Database, target: Database) -> dict[str, int]:
@@ -94,7 +95,7 @@ def _next_page(source: Connection, table: str, after: list[object] | None) -> li
     return list(source.named_rows(statement, [*(after or ()), ROWS_PER_PAGE]))
 
 
-class EncryptedLogin:
+class EncryptedLogin(SavedLogin):
     """The saved login of one account as a row, encrypted: what `SavedLoginFile` is as a file.
 
     The account is authenticated with it: the row of one account cannot be used for another one.
@@ -142,3 +143,21 @@ class EncryptedLogin:
             raise StoreError(
                 f"The saved login of {self._account} cannot be decrypted: it was saved with another key."
             ) from None
+
+
+class EncryptedLogins(SavedLogins):
+    """The rows of the table `login`. `key` has 32 bytes."""
+
+    def __init__(self, database: Database, key: bytes) -> None:
+        self._database = database
+        self._key = key
+
+    def of(self, account: str) -> SavedLogin:
+        return EncryptedLogin(self._database, account, self._key)
+
+    async def accounts(self) -> set[str]:
+        rows = await self._database.read(lambda db: db.execute("SELECT account FROM login").fetchall())
+        return {account for (account,) in rows}
+
+    async def delete(self, account: str) -> None:
+        await self.of(account).clear()

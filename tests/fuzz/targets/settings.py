@@ -130,6 +130,8 @@ _VALUES = (
     b"wife",
     b"answers/+/#",
     b"22:00-07:00",
+    b"postgresql://me@db:5432,[::1]/wx2mqtt?sslmode=verify-full&password=x",
+    b"AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=",
 )
 
 
@@ -150,6 +152,7 @@ def _run_values(data: bytes) -> None:
         formats.parse_duration,
         addresses.validate_broker_url,
         addresses.validate_base_url,
+        addresses.validate_database_url,
         addresses.validate_host_name,
         addresses.validate_network,
         addresses.validate_listen_address,
@@ -157,6 +160,7 @@ def _run_values(data: bytes) -> None:
         addresses.validate_url_path,
         addresses.validate_address,
         formats.validate_quiet_hours,
+        formats.parse_login_key,
     ):
         with suppress(ValueError):
             parse(text)
@@ -224,6 +228,7 @@ TARGETS = (
                     "parse_duration",
                     "validate_quiet_hours",
                     "quiet_minutes",
+                    "parse_login_key",
                 )
             ),
             *(
@@ -231,7 +236,7 @@ TARGETS = (
                 for name in (
                     *("validate_broker_url", "validate_base_url", "validate_host_name", "validate_network"),
                     *("validate_listen_address", "split_listen_address", "is_loopback", "validate_url_path"),
-                    "validate_address",
+                    *("validate_address", "validate_database_url"),
                 )
             ),
         ),

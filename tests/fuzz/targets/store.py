@@ -32,9 +32,10 @@ from wx2mqtt.simulator import samples
 from wx2mqtt.store import archive, file_type, people_copy
 from wx2mqtt.store.archive import FORMAT_VERSION, HEADER_NAME, BadBackup
 from wx2mqtt.store.backup import restore_store
-from wx2mqtt.store.files import MAX_KILLS, ProcessingMarks, SavedLoginFile
+from wx2mqtt.store.files import MAX_KILLS, ProcessingMarks
 from wx2mqtt.store.people import person_from_json
 from wx2mqtt.store.queries import blob_from_text, storable_text
+from wx2mqtt.store.saved_logins import SavedLoginFile
 
 # Backups
 
@@ -327,7 +328,7 @@ TARGETS = (
             "people:person_from_json",
             "queries:blob_from_text",
             "queries:storable_text",
-            "files:SavedLoginFile.load",
+            "saved_logins:SavedLoginFile.load",
         ),
         seeds=_PEOPLE,
         generate=mutated_json(_PEOPLE, ("home", "wife", "friend", "persons", "levels")),

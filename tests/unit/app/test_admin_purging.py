@@ -16,6 +16,7 @@ from wx2mqtt.store.database import Database
 from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDER
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.store.saved_logins import SavedLoginFolder
 from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
@@ -30,7 +31,7 @@ class StoreOfTwoAccounts:
         self.bases = {"home": "base/home"}
         self.copy = PeopleCopy(database, path / PEOPLE_COPY_NAME)
         purging = PurgeOperations(
-            path,
+            SavedLoginFolder(path / SESSIONS_FOLDER),
             database,
             MediaRetention(database, self.blobs),
             self.copy,

@@ -226,6 +226,9 @@ class Broker:
     def set_paused(self, *, paused: bool) -> None:
         self.paused = paused
 
+    def abort(self) -> None:
+        raise NotImplementedError
+
     async def run(self, listener: object) -> None:
         """Not needed here."""
 

@@ -46,6 +46,9 @@ class PaperLink:
     def set_paused(self, *, paused: bool) -> None:
         raise NotImplementedError
 
+    def abort(self) -> None:
+        raise NotImplementedError
+
     def publish(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
         if self.connection is None:
             on_acknowledged(NotConnected())

@@ -24,7 +24,6 @@ from wx2mqtt.store.archive import BadBackup, measure_file
 from wx2mqtt.store.backup import create_backup, restore_store
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.files import SavedLoginFile
 from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDER, StoreFolder
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.migrations import newest_version
@@ -32,6 +31,7 @@ from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.records import NO_CHANGES, CommandState, HistoryQuery, PeopleChanges
 from wx2mqtt.store.replacement import REPLACED_PREFIX
+from wx2mqtt.store.saved_logins import SavedLoginFile
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 C1 = Cursor("cursor 1")

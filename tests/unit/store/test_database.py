@@ -39,6 +39,12 @@ class Points:
             assert self.open.wait(MAX_WAIT_SECONDS)
 
 
+FILL = (
+    "WITH RECURSIVE counter (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counter WHERE n < 5000)"
+    " INSERT INTO seen (account, key, created) SELECT 'home', 'key ' || n, n FROM counter"
+)
+
+
 @pytest.fixture
 def points() -> Points:
     return Points()
@@ -383,3 +389,26 @@ async def test_both_connections_free_the_pages_that_they_keep(watched: Database)
     seen.clear()
     await watched.release_memory()
     assert seen == ["PRAGMA shrink_memory"] * 2
+
+
+async def test_what_the_store_takes_on_the_disk_is_known_without_a_query(watched: Database) -> None:
+    await watched.measure(enough=10**12)
+    before = watched.allocated_bytes
+    assert before > 0
+    await watched.write("more", lambda db: db.execute(FILL))
+    await watched.measure(enough=10**12)
+    assert watched.allocated_bytes >= before + 100_000
+
+
+async def test_on_postgresql_free_space_does_not_count_in_a_store_that_is_nearly_full() -> None:
+    """The server gives none back: a store that was pruned would be full for ever."""
+    database = await PostgresqlDatabase.open(empty_database())
+    await database.write("more", lambda db: db.execute(FILL))
+    await database.measure(enough=10**12)
+    filled = database.allocated_bytes
+    await database.write("less", lambda db: db.execute("DELETE FROM seen"))
+    await database.measure(enough=10**12)
+    assert database.allocated_bytes >= filled
+    await database.measure(enough=1000)
+    assert database.allocated_bytes == await database.used_bytes() < filled
+    await database.close()

@@ -16,7 +16,6 @@ from tests.unit.store.make import names
 from wx2mqtt.errors import StoreError, StoreFull
 from wx2mqtt.store.files import (
     AtomicFile,
-    SavedLoginFile,
     database_error,
     file_error,
     is_damage,
@@ -24,6 +23,7 @@ from wx2mqtt.store.files import (
     read_file,
     write_atomically,
 )
+from wx2mqtt.store.saved_logins import SavedLoginFile
 
 PATH = Path("/store/wx2mqtt.db")
 

@@ -22,7 +22,7 @@ from wx2mqtt.store.postgresql import PostgresqlDatabase
 from wx2mqtt.store.records import NO_CHANGES
 from wx2mqtt.store.retention import AccountRemoval
 from wx2mqtt.store.sqlite_database import SqliteDatabase
-from wx2mqtt.store.store_move import TABLES, EncryptedLogin, copy_store
+from wx2mqtt.store.store_move import TABLES, EncryptedLogin, EncryptedLogins, copy_store
 
 KEY = secrets.token_bytes(32)
 SESSION = {"cookies": ["geheim"], "nickname": "a\ud83d", "nul": "\0"}
@@ -197,3 +197,15 @@ async def test_a_login_that_is_not_what_was_saved_is_an_error_and_no_login(
     with pytest.raises(StoreError, match="another key") as caught:
         await EncryptedLogin(postgresql, account, key).load()
     assert "geheim" not in str(caught.value)
+
+
+async def test_accounts_with_a_saved_login_are_listed_and_one_is_deleted(
+    postgresql: PostgresqlDatabase,
+) -> None:
+    logins = EncryptedLogins(postgresql, KEY)
+    for account in ("home", "work"):
+        await logins.of(account).save(SESSION)
+    assert await logins.accounts() == {"home", "work"}
+    await logins.delete("home")
+    assert await logins.accounts() == {"work"}
+    assert await logins.of("work").load() == {**SESSION, "nickname": "a\ud83d"}

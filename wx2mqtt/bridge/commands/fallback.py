@@ -174,7 +174,7 @@ class FallbackDelivery:
         try:
             state = await retry_until_stored(lambda: set_state(FALLBACK_STARTED))
             if not _has_ended(state):  # else `row` is older than its delivery
-                outcome = await send_alert(self._rules.urls, self._make_alert(row))
+                outcome = await send_alert(self._rules.urls, await self._make_alert(row))
                 state = str(AlertOutcome.UNCERTAIN if state == FALLBACK_STARTED else outcome)
                 log.info("fallback used", command=row.command_id, outcome=state)
                 await retry_until_stored(lambda: set_state(state))
@@ -184,11 +184,11 @@ class FallbackDelivery:
         self.delivered.emit()
         return state
 
-    def _make_alert(self, row: CommandRow) -> Alert:
+    async def _make_alert(self, row: CommandRow) -> Alert:
         command = row.command
         body = command.text or f"[{command.kind}] {command.name}".rstrip()
         title = bridge_text(self._ctx.language, "fallback_title", account=self._ctx.name, user=command.user)
-        return Alert(title=title, body=body, file=self._resolver.file_of(row))
+        return Alert(title=title, body=body, file=await self._resolver.file_of(row))
 
 
 def login_alert(ctx: AccountContext, reason: str) -> Alert:

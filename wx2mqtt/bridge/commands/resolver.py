@@ -83,11 +83,13 @@ class CommandResolver:
         """Returns whether the file of its `url` is not fetched yet."""
         return bool(row.command.url) and row.blob is None
 
-    def is_complete(self, row: CommandRow) -> bool:
+    async def is_complete(self, row: CommandRow) -> bool:
         """Returns whether its file, if it has one, is stored or can be fetched."""
-        if not self.has_file(row) or row.command.url:
+        if not self.has_file(row):
             return True
-        return row.blob is not None and self._attachments.exists(row.blob)
+        blob = row.blob  # another instance may have stored it: it is brought into the folder here
+        is_stored = blob is not None and await retry_until_stored(lambda: self._attachments.has_file(blob))
+        return is_stored or bool(row.command.url)
 
     def expected_echo(self, row: CommandRow) -> tuple[Kind, str] | None:
         """Returns kind and text of the echo of this command; None for a command without an echo."""
@@ -112,7 +114,7 @@ class CommandResolver:
         if self.is_recall(row):
             return await self._recall_action(row, chat)
         if self.has_file(row):
-            return self._attachment_draft(row, chat)
+            return await self._attachment_draft(row, chat)
         mention = await self._mentioned_members(row, chat) if row.command.mention else ()
         parts = self.parts_of(row)
         text = parts[min(row.parts_sent, len(parts) - 1)]
@@ -137,14 +139,14 @@ class CommandResolver:
             raise
         return replace(row, blob=blob)
 
-    def file_of(self, row: CommandRow) -> Path | None:
+    async def file_of(self, row: CommandRow) -> Path | None:
         """Returns the path of the stored file of a command, None if there is none."""
-        if row.blob is None or not self.is_complete(row):
+        if row.blob is None or not await self.is_complete(row):
             return None
         return self._attachments.attachment_for(row.command, row.blob).file
 
-    def _attachment_draft(self, row: CommandRow, chat: Handle) -> Draft:
-        if row.blob is None or not self.is_complete(row):
+    async def _attachment_draft(self, row: CommandRow, chat: Handle) -> Draft:
+        if row.blob is None or not await self.is_complete(row):
             raise BadCommand("bad_file", "file_lost")
         attachment = self._attachments.attachment_for(row.command, row.blob)
         return Draft(chat=chat, kind=self._attachments.kind_of(row.command, row.blob), attachment=attachment)

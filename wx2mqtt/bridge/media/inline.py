@@ -134,6 +134,8 @@ class InlineHold:
     async def _patch_for(self, row: MediaRow) -> MediaPatch:
         fields = media_fields(row)
         if row.blob is not None and row.blob.size < self._ctx.settings.media.inline_below:
+            blob = row.blob
+            await retry_until_stored(lambda: self._blobs.fetch(blob))
             with suppress(OSError):  # the file was deleted by hand: the message has only its path
                 fields["data"] = await read_as_base64(self._blobs.path_of(row.blob))
         return fields

@@ -99,4 +99,4 @@ class MediaLibrary:
         return True
 
     async def _exists(self, row: MediaRow) -> bool:
-        return row.blob is not None and await asyncio.to_thread(self._blobs.exists, row.blob)
+        return row.blob is not None and await self._blobs.fetch(row.blob)

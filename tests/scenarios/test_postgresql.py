@@ -1,0 +1,68 @@
+"""The whole bridge on PostgreSQL: what it needs is in the database, and it stops where that is lost."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import psycopg
+import pytest
+import pytest_asyncio
+
+from tests.support.broker import DURABLE
+from tests.support.home import Home, at_home
+from tests.support.postgresql import TESTED_STORE
+from wx2mqtt.cli.operations import EXIT_TEMPORARY
+
+
+@pytest_asyncio.fixture
+async def home(with_mosquitto: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Home]:
+    """A home whose bridge has its store in a new database."""
+    monkeypatch.setenv(TESTED_STORE, "postgresql")
+    async with at_home(tmp_path, DURABLE) as home:
+        yield home
+
+
+async def test_a_killed_bridge_goes_on_from_the_database_alone(home: Home) -> None:
+    """Login, people, seq, commands and media: another machine has nothing but the configuration."""
+    await home.log_in()
+    await home.phone.say("wife", "早")
+    first = await home.body("wx/in/wife", text="早")
+    (picture,) = await home.phone.say("wife", kind="image")
+    await home.body("wx/event/media", message_id=picture, state="ready")
+    result = await home.tell("wife", {"id": "c1", "text": "hello"})
+    assert result["status"] == "sent"
+    home.bridge.kill()
+    shutil.rmtree(home.bridge.store)
+
+    await home.phone.say("wife", "晚")
+    await home.restart()
+    later = await home.body("wx/in/wife", text="晚")
+    assert (later["stream"], later["seq"]) == (first["stream"], first["seq"] + 2)
+    media = await home.ask("media", {"message_id": picture, "inline": True})
+    assert base64.b64decode(media["data"]["data"]) == await home.phone.content(picture)
+    assert (await home.tell("wife", {"id": "c2", "text": "again"}))["status"] == "sent"
+    assert [line["text"] for line in await home.phone.sent(2)] == ["hello", "again"]
+    history = await home.ask("history", {"text": "早"})
+    assert [message["id"] for message in history["data"]["messages"]] == [first["id"]]
+    assert home.bridge.stop() == 0
+
+
+async def test_a_bridge_whose_connection_is_lost_stops_at_once(home: Home) -> None:
+    """It may be the owner of its accounts no longer: it publishes nothing more, and the will says offline."""
+    await home.log_in()
+    with psycopg.connect(home.bridge.storage["url"], autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    since = home.ear.count
+    await home.phone.say("wife", "lost for now")
+    assert await home.hear(home.bridge.wait) == EXIT_TEMPORARY
+    await home.hear(home.ear.wait, "wx/bridge/state", lambda heard: heard.payload == b"offline")
+    assert {heard.topic for heard in home.ear.heard[since:]} == {"wx/bridge/state"}
+    assert not [line for line in home.bridge.log if "Traceback" in line or '"exception"' in line]
+    await home.restart()
+    await home.body("wx/in/wife", text="lost for now", since=since)

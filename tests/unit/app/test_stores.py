@@ -1,0 +1,72 @@
+"""Opening the store in a database, where that cannot work: one sentence, and no restart by systemd."""
+
+from __future__ import annotations
+
+import base64
+import sys
+from pathlib import Path
+
+import pytest
+
+from wx2mqtt.app.stores import open_stores
+from wx2mqtt.cli.operations import EXIT_CONFIGURATION, EXIT_TEMPORARY, exit_code
+from wx2mqtt.errors import StoreError, Wx2MqttError
+from wx2mqtt.settings.loader import LoadedSettings, load
+from wx2mqtt.wechat.registry import BACKENDS
+
+KEY = base64.b64encode(bytes(range(32))).decode()
+
+
+@pytest.fixture
+def loaded(tmp_path: Path):
+    def load_with(url: str) -> LoadedSettings:
+        file = tmp_path / "wx2mqtt.yaml"
+        file.touch(mode=0o600)
+        file.write_text(f"storage: {{path: {tmp_path}/store, url: '{url}', key: {KEY}, password: geheim}}")
+        return load(file, {}, BACKENDS)
+
+    return load_with
+
+
+async def failure(loaded: LoadedSettings) -> tuple[int, str]:
+    """Returns the exit code of a bridge whose store cannot be opened, and what it prints."""
+    lines: list[str] = []
+    with pytest.raises(Wx2MqttError) as caught:
+        async with open_stores(loaded, {}, lambda _: None):
+            pass
+    return exit_code(caught.value, lines.append), "\n".join(lines)
+
+
+async def test_a_url_that_libpq_cannot_read_is_a_problem_of_the_file(loaded, tmp_path):
+    code, text = await failure(loaded("postgresql://db/wx2mqtt?sslmod=require"))
+    assert code == EXIT_CONFIGURATION
+    assert text.startswith(f"{tmp_path}/wx2mqtt.yaml: storage.url: cannot be used: ")
+    assert "sslmod" in text
+
+
+async def test_psycopg_that_cannot_be_imported_is_named_with_the_command(loaded, monkeypatch):
+    settings = loaded("postgresql://db/wx2mqtt")
+    monkeypatch.delitem(sys.modules, "wx2mqtt.store.postgresql", raising=False)
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    code, text = await failure(settings)
+    assert code == EXIT_CONFIGURATION
+    assert "storage.url: psycopg cannot be used: pip install 'wx2mqtt[postgresql]'" in text
+
+
+async def test_a_server_that_is_not_there_is_tried_again_by_systemd(loaded, tmp_path):
+    code, text = await failure(loaded(f"postgresql:///wx2mqtt?host={tmp_path}"))
+    assert code == EXIT_TEMPORARY
+    assert text.startswith("The database cannot be used: ")
+    assert "geheim" not in text
+    assert len(text.splitlines()) == 1
+
+
+async def test_without_a_url_the_library_of_the_database_is_not_loaded(tmp_path, monkeypatch):
+    monkeypatch.delitem(sys.modules, "wx2mqtt.store.postgresql", raising=False)
+    file = tmp_path / "wx2mqtt.yaml"
+    file.write_text(f"storage: {{path: {tmp_path}/store}}")
+    async with open_stores(load(file, {}, BACKENDS), {}, lambda _: None) as stores:
+        assert stores.people_copy is not None
+    assert "wx2mqtt.store.postgresql" not in sys.modules
+    with pytest.raises(StoreError):
+        await stores.database.read(lambda _: None)

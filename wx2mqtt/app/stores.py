@@ -1,0 +1,148 @@
+"""Opens the store of a run: in the folder of `storage.path`, or in the database of `storage.url`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import structlog
+
+from wx2mqtt.aio import Signal
+from wx2mqtt.app.settings_mapping import secret_value
+from wx2mqtt.errors import Problem, SettingsError, StoreError
+from wx2mqtt.settings.formats import parse_login_key
+from wx2mqtt.settings.loader import LoadedSettings
+from wx2mqtt.settings.schema import Storage
+from wx2mqtt.store.blobs import Blobs
+from wx2mqtt.store.database import Database
+from wx2mqtt.store.files import file_error, make_folder
+from wx2mqtt.store.folder import (
+    DATABASE_NAME,
+    PEOPLE_COPY_NAME,
+    SEARCH_INDEX_NAME,
+    SESSIONS_FOLDER,
+    StoreFolder,
+    resolve_store_path,
+)
+from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.store.saved_logins import SavedLoginFolder, SavedLogins
+from wx2mqtt.store.search_index import SearchIndex
+from wx2mqtt.store.sqlite_database import SqliteDatabase
+from wx2mqtt.values import frozen
+
+log = structlog.get_logger(__name__)
+
+OnCommitPoint = Callable[[str], None]
+
+
+@frozen
+class Stores:
+    """The parts of the store that all accounts share.
+
+    `folder` holds the control socket and scratch files, and without `storage.url` everything. A database of
+    `storage.url` has no copy of people and no search index. `lost` is emitted once, when the connection on
+    which it commits is lost: another process may run the accounts from then on.
+    """
+
+    folder: StoreFolder
+    database: Database
+    blobs: Blobs
+    saved_logins: SavedLogins
+    lost: Signal[[]]
+    people_copy: PeopleCopy | None = None
+    search_index: SearchIndex | None = None
+
+
+@asynccontextmanager
+async def open_stores(
+    loaded: LoadedSettings, env: Mapping[str, str], on_commit_point: OnCommitPoint
+) -> AsyncGenerator[Stores, None]:
+    """Opens the store, and closes it at the end.
+
+    Raises `StoreLocked`, `StoreFull`, `StoreTooNew`, `StoreError`, and `SettingsError` for what only the
+    library of the database finds in `storage.url`.
+    """
+    storage = loaded.settings.storage
+    path, log_text = resolve_store_path(storage.path, env)
+    log.info(log_text if storage.url is None else f"The store is a database; {path} has scratch files.")
+    async with AsyncExitStack() as stack:
+        folder = StoreFolder.open(path)
+        stack.callback(folder.close)
+        if storage.url is None:
+            stores = await _open_in_folder(folder, on_commit_point)
+        else:
+            stores = await _open_in_database(folder, loaded, on_commit_point)
+        stack.push_async_callback(stores.database.close)
+        if stores.search_index is not None:
+            stack.push_async_callback(stores.search_index.close)
+        yield stores
+
+
+async def _open_in_folder(folder: StoreFolder, on_commit_point: OnCommitPoint) -> Stores:
+    path = folder.path
+    database = await SqliteDatabase.open(path / DATABASE_NAME, on_commit_point)
+    if database.set_aside is not None:
+        log.error("damaged database set aside; a new one was begun", set_aside=str(database.set_aside))
+    return Stores(
+        folder=folder,
+        database=database,
+        blobs=Blobs(path),
+        saved_logins=SavedLoginFolder(path / SESSIONS_FOLDER),
+        lost=Signal(),
+        people_copy=PeopleCopy(database, path / PEOPLE_COPY_NAME),
+        search_index=SearchIndex(database, path / SEARCH_INDEX_NAME),
+    )
+
+
+async def _open_in_database(
+    folder: StoreFolder, loaded: LoadedSettings, on_commit_point: OnCommitPoint
+) -> Stores:
+    from wx2mqtt.store.database_blobs import DatabaseBlobs  # noqa: PLC0415 - these need further libraries
+    from wx2mqtt.store.store_move import EncryptedLogins  # noqa: PLC0415
+
+    try:
+        make_folder(folder.path / SESSIONS_FOLDER)  # for the marks of messages
+    except OSError as error:
+        raise file_error(error, folder.path) from error
+    storage = loaded.settings.storage
+    lost: Signal[[]] = Signal()
+    loop = asyncio.get_running_loop()
+    database = await open_database(loaded, on_commit_point, lambda: loop.call_soon_threadsafe(lost.emit))
+    return Stores(
+        folder=folder,
+        database=database,
+        blobs=DatabaseBlobs(folder.path, database),
+        saved_logins=EncryptedLogins(database, login_key(storage)),
+        lost=lost,
+    )
+
+
+async def open_database(
+    loaded: LoadedSettings, on_commit_point: OnCommitPoint, on_lost: Callable[[], object] = lambda: None
+) -> Database:
+    """Connects to the database of `storage.url`. Raises `SettingsError` and `StoreError`."""
+    storage = loaded.settings.storage
+    assert storage.url is not None
+    try:
+        from wx2mqtt.store.postgresql import PostgresqlDatabase, check_url  # noqa: PLC0415
+
+        check_url(storage.url)
+    except ImportError as error:
+        sentence = f"psycopg cannot be used: pip install 'wx2mqtt[postgresql]' ({error.name or 'libpq'})"
+    except ValueError as error:
+        sentence = str(error)
+    else:
+        return await PostgresqlDatabase.open(
+            storage.url, on_commit_point, on_lost, password=secret_value(storage.password)
+        )
+    raise SettingsError((Problem(str(loaded.path or "the settings"), 0, "storage.url", sentence),))
+
+
+def login_key(storage: Storage) -> bytes:
+    """Returns the key of `storage.key`, which a configuration with `storage.url` has."""
+    return parse_login_key(secret_value(storage.key) or "")
+
+
+class StoreLost(StoreError):
+    """The connection to the database is lost; nothing is published or sent until it is opened again."""

@@ -1,0 +1,113 @@
+"""The saved logins of the accounts: what the bridge does with them, and the files that hold them.
+
+In PostgreSQL they are encrypted rows (`store_move.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+
+import structlog
+
+from wx2mqtt.bounded_json import load_json
+from wx2mqtt.limits import SAVED_LOGIN_JSON
+from wx2mqtt.store.files import AtomicFile, delete_file, file_error, make_folder, quarantine, read_file
+
+log = structlog.get_logger(__name__)
+
+
+class SavedLogin(ABC):
+    """The saved login of one account: secrets. Only the backend knows the content."""
+
+    @abstractmethod
+    async def load(self) -> Mapping[str, object] | None:
+        """Returns the saved session, or None. Raises `StoreError`."""
+
+    @abstractmethod
+    async def save(self, session: Mapping[str, object]) -> None:
+        """Replaces the saved session durably. Raises `StoreFull`, `StoreError`."""
+
+    @abstractmethod
+    async def clear(self) -> None:
+        """Deletes the saved session. Raises `StoreError`."""
+
+
+class SavedLogins(ABC):
+    """The saved logins of all accounts of a store."""
+
+    @abstractmethod
+    def of(self, account: str) -> SavedLogin:
+        """Returns the saved login of an account, which may be empty. Raises `StoreError`."""
+
+    @abstractmethod
+    async def accounts(self) -> set[str]:
+        """Returns the accounts that have one. Raises `StoreError`."""
+
+    @abstractmethod
+    async def delete(self, account: str) -> None:
+        """Deletes all secrets of an account that was removed. Raises `StoreError`."""
+
+
+class SavedLoginFile(SavedLogin):
+    """The saved login of one account: secrets, in a file of mode 0600. Only the backend knows the content."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = AtomicFile(path)
+
+    async def load(self) -> Mapping[str, object] | None:
+        """Returns the saved session, or None. A damaged file is set aside and counts as none."""
+        return await asyncio.to_thread(_load, self._file.path)
+
+    async def save(self, session: Mapping[str, object]) -> None:
+        """Replaces the saved session durably. Raises `StoreFull`, `StoreError`."""
+        await self._file.write(json.dumps(dict(session)).encode())
+
+    async def clear(self) -> None:
+        await self._file.delete()
+
+
+class SavedLoginFolder(SavedLogins):
+    """The files `<account>.json` in a folder, and damaged ones that were set aside."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def of(self, account: str) -> SavedLogin:
+        try:
+            make_folder(self._folder)
+        except OSError as error:
+            raise file_error(error, self._folder) from error
+        return SavedLoginFile(self._folder / f"{account}.json")
+
+    async def accounts(self) -> set[str]:
+        return {_account_of(file) for file in self._files()}
+
+    async def delete(self, account: str) -> None:
+        for file in self._files():
+            if _account_of(file) == account:
+                delete_file(file)
+
+    def _files(self) -> list[Path]:
+        return sorted(self._folder.glob("*.json*"))
+
+
+def _account_of(file: Path) -> str:
+    return file.name.partition(".json")[0]
+
+
+def _load(path: Path) -> Mapping[str, object] | None:
+    data = read_file(path)
+    if data is None:
+        return None
+    try:
+        session = load_json(data, SAVED_LOGIN_JSON)
+    except ValueError:
+        session = None
+    if isinstance(session, dict):
+        return session
+    log.warning("saved login damaged, set aside", set_aside=str(quarantine(path)))
+    return None
