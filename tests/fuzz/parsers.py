@@ -172,6 +172,7 @@ EXCUSED: Mapping[str, str] = {
     "app.control_socket:ask_bridge": "the other end of the socket, on the command line",
     "store.archive:write_archive": "writes a backup",
     "store.backup:create_backup": "writes a backup",
+    "store.backup:archive_header": "writes a backup",
     "store.people:levels_of": "reads rows of the database",
     "store.people:next_id_of": "reads rows of the database",
     "store.people:apply_changes": "writes rows of the database",

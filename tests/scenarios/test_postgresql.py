@@ -11,9 +11,11 @@ import psycopg
 import pytest
 import pytest_asyncio
 
+from tests.scenarios.test_backup import wx2mqtt
 from tests.support.broker import DURABLE
 from tests.support.home import Home, at_home
 from tests.support.postgresql import TESTED_STORE
+from tests.support.process import BridgeProcess
 from wx2mqtt.cli.operations import EXIT_TEMPORARY
 
 
@@ -66,3 +68,38 @@ async def test_a_bridge_whose_connection_is_lost_stops_at_once(home: Home) -> No
     assert not [line for line in home.bridge.log if "Traceback" in line or '"exception"' in line]
     await home.restart()
     await home.body("wx/in/wife", text="lost for now", since=since)
+
+
+async def test_a_store_moves_into_the_database_and_back_into_a_folder(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing but the configuration changes: no scan, the same topics, media that were stored before."""
+    monkeypatch.delenv(TESTED_STORE)
+    home.bridge = BridgeProcess(tmp_path / "folder", home.settings())
+    await home.log_in()
+    await home.phone.say("wife", "早")
+    first = await home.body("wx/in/wife", text="早")
+    (picture,) = await home.phone.say("wife", kind="image")
+    await home.body("wx/event/media", message_id=picture, state="ready")
+    assert home.bridge.stop() == 0
+
+    for number, kind in enumerate(("postgresql", "sqlite"), 1):
+        backup = str(tmp_path / f"backup{number}")
+        code, _, said = await wx2mqtt(home.bridge, "backup", "--media", backup)
+        assert code == 0, said
+        monkeypatch.setenv(TESTED_STORE, kind)
+        home.bridge = BridgeProcess(tmp_path / f"to {kind}", home.settings())
+        code, _, said = await wx2mqtt(home.bridge, "restore", backup)
+        assert (code, "uncertain" in said) == (0, False), said
+        await home.restart()
+        media = await home.ask("media", {"message_id": picture, "inline": True})
+        assert base64.b64decode(media["data"]["data"]) == await home.phone.content(picture)
+        await home.phone.say("wife", f"晚 {number}")
+        later = await home.body("wx/in/wife", text=f"晚 {number}")
+        assert (later["seq"], later["stream"] != first["stream"]) == (first["seq"] + 1 + number, True)
+        running = await wx2mqtt(home.bridge, "backup", str(tmp_path / f"running{number}"))
+        refused = await wx2mqtt(home.bridge, "restore", "--force", backup)
+        assert (running[0], refused[0]) == (0, EXIT_TEMPORARY), refused
+        assert home.bridge.stop() == 0
+        again = await wx2mqtt(home.bridge, "restore", backup)
+        assert (again[0], "--force" in again[2]) == (1, True)

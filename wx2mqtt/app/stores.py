@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -15,7 +16,7 @@ from wx2mqtt.settings.formats import parse_login_key
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import Storage
 from wx2mqtt.store.blobs import Blobs
-from wx2mqtt.store.database import Database
+from wx2mqtt.store.database import Database, OnCommitPoint, ignore_commit_point
 from wx2mqtt.store.files import file_error, make_folder
 from wx2mqtt.store.folder import (
     DATABASE_NAME,
@@ -31,9 +32,10 @@ from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 from wx2mqtt.values import frozen
 
-log = structlog.get_logger(__name__)
+if TYPE_CHECKING:
+    from wx2mqtt.store.postgresql import PostgresqlDatabase
 
-OnCommitPoint = Callable[[str], None]
+log = structlog.get_logger(__name__)
 
 
 @frozen
@@ -119,8 +121,10 @@ async def _open_in_database(
 
 
 async def open_database(
-    loaded: LoadedSettings, on_commit_point: OnCommitPoint, on_lost: Callable[[], object] = lambda: None
-) -> Database:
+    loaded: LoadedSettings,
+    on_commit_point: OnCommitPoint = ignore_commit_point,
+    on_lost: Callable[[], object] = lambda: None,
+) -> PostgresqlDatabase:
     """Connects to the database of `storage.url`. Raises `SettingsError` and `StoreError`."""
     storage = loaded.settings.storage
     assert storage.url is not None

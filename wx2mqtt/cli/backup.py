@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import IO, Annotated
+from typing import IO, TYPE_CHECKING, Annotated
 
 import typer
 
 from wx2mqtt.app.redaction import one_line
+from wx2mqtt.app.stores import login_key, open_database
 from wx2mqtt.cli.operations import store_folder
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.i18n import Language
@@ -22,6 +24,11 @@ from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.store import backup
 from wx2mqtt.store.archive import BadBackup
 from wx2mqtt.store.files import atomic_writer
+from wx2mqtt.store.folder import StoreFolder
+
+if TYPE_CHECKING:
+    from wx2mqtt.store.postgresql import PostgresqlDatabase
+    from wx2mqtt.store.store_move import EncryptedLogins
 
 STANDARD_STREAM = Path("-")
 """Means standard output for a backup and standard input for a restore."""
@@ -98,7 +105,10 @@ def write_backup(
         _cleanup_on_signal(),
         _open_for_writing(file, language, force=force) as out,
     ):
-        summary = backup.create_backup(store, out, work_folder, media=media)
+        if loaded.settings.storage.url is None:
+            summary = backup.create_backup(store, out, work_folder, media=media)
+        else:
+            summary = asyncio.run(_back_up_database(loaded, out, work_folder, media=media))
     _print_to_stderr(
         bridge_text(
             language,
@@ -116,15 +126,53 @@ def restore_backup(loaded: LoadedSettings, env: Mapping[str, str], file: Path, *
     language = loaded.settings.language
     store = store_folder(loaded, env)
     with _translated_errors(language), _cleanup_on_signal(), _open_for_reading(file, language) as source:
-        summary = backup.restore_store(store, source, force=force)
+        if loaded.settings.storage.url is None:
+            summary = backup.restore_store(store, source, force=force)
+            done = "restore_done"
+        else:
+            summary = asyncio.run(_restore_database(loaded, store, source, force=force))
+            done = "restore_database_done"
     head = summary.head
-    _print_to_stderr(
-        bridge_text(language, "restore_done", folder=store, made=head.made, stream=summary.stream)
-    )
+    _print_to_stderr(bridge_text(language, done, folder=store, made=head.made, stream=summary.stream))
     if head.running:
         _print_to_stderr(bridge_text(language, "restore_doubt"))
     if summary.replaced is not None:
         _print_to_stderr(bridge_text(language, "restore_aside", replaced=summary.replaced))
+
+
+async def _back_up_database(
+    loaded: LoadedSettings, out: IO[bytes], work_folder: Path, *, media: bool
+) -> backup.BackupSummary:
+    from wx2mqtt.store.database_backup import back_up_database  # noqa: PLC0415 - needs psycopg
+
+    async with _opened_database(loaded) as (database, logins):
+        return await back_up_database(database, logins, out, work_folder, media=media)
+
+
+async def _restore_database(
+    loaded: LoadedSettings, store: Path, source: IO[bytes], *, force: bool
+) -> backup.RestoreSummary:
+    from wx2mqtt.store.database_backup import restore_database  # noqa: PLC0415 - needs psycopg
+
+    folder = StoreFolder.open(store)
+    try:
+        async with _opened_database(loaded) as (database, logins):
+            return await restore_database(database, logins, store, source, force=force)
+    finally:
+        folder.close()
+
+
+@asynccontextmanager
+async def _opened_database(
+    loaded: LoadedSettings,
+) -> AsyncGenerator[tuple[PostgresqlDatabase, EncryptedLogins], None]:
+    from wx2mqtt.store.store_move import EncryptedLogins  # noqa: PLC0415 - needs cryptography
+
+    database = await open_database(loaded)
+    try:
+        yield database, EncryptedLogins(database, login_key(loaded.settings.storage))
+    finally:
+        await database.close()
 
 
 @contextmanager

@@ -509,6 +509,14 @@ BRIDGE_MESSAGES: Catalogue = {
         "there is a store at {folder} already; with --force it is put aside and the backup takes its place",
         "{folder} 已有存储；加上 --force 会把它移到一旁，由备份取代",
     ),
+    "restore_database_not_empty": (
+        "there is a store in the database already; make a backup of it, since --force deletes it, and the backup takes its place",
+        "数据库中已有存储;请先备份它,因为加上 --force 会将其删除,由备份取代",
+    ),
+    "restore_database_done": (
+        "the database holds the store of {made} now; its new name (stream) is {stream}",
+        "数据库现在是 {made} 的存储;新的名称(stream)为 {stream}",
+    ),
     "restore_done": (
         "{folder} is the store of {made} now; its new name (stream) is {stream}",
         "{folder} 现在是 {made} 的存储；新的名称（stream）为 {stream}",

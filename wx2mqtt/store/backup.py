@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO
@@ -109,19 +109,26 @@ def _write_backup(path: Path, out: IO[bytes], work: Path, *, media: bool, runnin
         snapshot = take_snapshot(path / DATABASE_NAME, copy)
         # The saved logins are copied after the database: a login is never older than its cursor.
         files = {DATABASE_NAME: copy, **_copy_small_files(path, work_folder)}
-        head = ArchiveHeader(
-            version=__version__,
-            store=snapshot.version,
-            stream=snapshot.stream,
-            made=rfc3339(now_ms()),
-            running=running,
-            accounts=snapshot.accounts,
-            media=media,
-            files={name: measure_file(file) for name, file in files.items()},
-        )
+        head = archive_header(snapshot, files, media=media, running=running)
         media_files = _all_media(path) if media else _unsent_media(path, snapshot)
         count = write_archive(out, head, files, media_files)
     return BackupSummary(head=head, messages=snapshot.messages, media=count)
+
+
+def archive_header(
+    snapshot: StoreSnapshot, files: Mapping[str, Path], *, media: bool, running: bool
+) -> ArchiveHeader:
+    """Returns the header of a backup that is made now."""
+    return ArchiveHeader(
+        version=__version__,
+        store=snapshot.version,
+        stream=snapshot.stream,
+        made=rfc3339(now_ms()),
+        running=running,
+        accounts=snapshot.accounts,
+        media=media,
+        files={name: measure_file(file) for name, file in files.items()},
+    )
 
 
 def _copy_small_files(path: Path, target: Path) -> dict[str, Path]:
@@ -161,7 +168,8 @@ def restore_store(path: Path, source: IO[bytes], *, force: bool) -> RestoreSumma
     try:
         if store_parts(path) and not force:
             raise BadBackup("restore_not_empty", folder=path)
-        return _restore(path, source)
+        head, stream = read_restored(start_replacement(path), source)
+        return RestoreSummary(head=head, stream=stream, replaced=replace_store(path))
     except OSError as error:
         raise file_error(error, path) from error
     finally:
@@ -169,8 +177,11 @@ def restore_store(path: Path, source: IO[bytes], *, force: bool) -> RestoreSumma
         folder.close()
 
 
-def _restore(path: Path, source: IO[bytes]) -> RestoreSummary:
-    gathering = start_replacement(path)
+def read_restored(gathering: Path, source: IO[bytes]) -> tuple[ArchiveHeader, str]:
+    """Reads a backup into an empty folder, checks it, and gives it a new stream id, which it returns.
+
+    Raises `BadBackup`, `StoreTooNew`, `StoreFull`, `StoreError`.
+    """
     head = read_archive(source, gathering, _refuse_newer_store)
     copy = gathering / DATABASE_NAME
     if not copy.is_file():
@@ -184,7 +195,7 @@ def _restore(path: Path, source: IO[bytes]) -> RestoreSummary:
         raise
     except StoreError as error:
         raise BadBackup("backup_damaged") from error
-    return RestoreSummary(head=head, stream=stream, replaced=replace_store(path))
+    return head, stream
 
 
 def _refuse_newer_store(head: ArchiveHeader) -> None:

@@ -51,7 +51,7 @@ class DatabaseBlobs(Blobs):
         """Stores at most `limit` bytes as a file, like `Blobs.store`."""
         blob = await super().store(chunks, limit)
         try:
-            await self._upload(blob)
+            await self.upload(blob)
         except BaseException:
             self.mark_referenced(blob)
             raise
@@ -91,7 +91,8 @@ class DatabaseBlobs(Blobs):
         names = await self._database.read(partial(_paths_before, max(seconds, NEW_FILE_SECONDS)))
         return [self._folder / name for name in names]
 
-    async def _upload(self, blob: Blob) -> None:
+    async def upload(self, blob: Blob) -> None:
+        """Stores a file of the folder in the database, if it is not there. Raises `StoreError`."""
         if await self._database.write("media_piece", partial(_renew, blob)):
             return
         path = self.path_of(blob)

@@ -204,6 +204,12 @@ class PostgresqlDatabase(Database):
         self._check_open()
         return await self._writer.submit("session", job, outside_transaction=True)
 
+    async def other_sessions(self) -> int:
+        """Returns how many other connections of wx2mqtt use the database."""
+        own = await self.on_write_connection(_own_pid), await self.read(_own_pid)
+        (count,) = await self.read(lambda db: db.execute(_OTHER_SESSIONS, own).fetchone())
+        return int(count)
+
     def _write_connection(self) -> Connection:
         return self._writing
 
@@ -354,6 +360,16 @@ def _allocated_bytes(connection: Connection) -> int:
     ).fetchone()
     return int(size)
 
+
+def _own_pid(connection: Connection) -> int:
+    (pid,) = connection.execute("SELECT pg_backend_pid()").fetchone()
+    return int(pid)
+
+
+_OTHER_SESSIONS = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid NOT IN ($1, $2)"
+    " AND application_name = current_setting('application_name')"
+)
 
 _BIG_TABLES = "{publication,command,person,media,seen}"
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from wx2mqtt.bounded_json import load_json
 from wx2mqtt.errors import StoreError
 from wx2mqtt.limits import SAVED_LOGIN_JSON
-from wx2mqtt.store.database import Connection, Database, NamedRow
+from wx2mqtt.store.database import Connection, Database, Job, NamedRow
 from wx2mqtt.store.queries import insert_rows
 from wx2mqtt.store.saved_logins import SavedLogin, SavedLogins
 
@@ -42,18 +42,26 @@ _SEAL_VERSION = b"\x01"
 _SCHEMA_VERSION = "schema_version"  # a row of `meta` that belongs to the database and not to the store
 
 
-async def copy_store(source: Database, target: Database) -> dict[str, int]:
+def _add_nothing(_target: Connection) -> None:
+    """For a store whose saved logins are files."""
+
+
+async def copy_store(
+    source: Database, target: Database, add_more: Job[None] = _add_nothing
+) -> dict[str, int]:
     """Replaces all rows of `target` by those of `source` in one commit; returns how many by table.
 
-    `source` may be in use: its rows are those of one moment. Raises `StoreFull`, `StoreError`, and then
-    `target` is as it was.
+    `add_more` runs in the same commit. `source` may be in use: its rows are those of one moment. Raises
+    `StoreFull`, `StoreError`, and then `target` is as it was.
     """
     loop = asyncio.get_running_loop()
 
     def job(target_connection: Connection) -> dict[str, int]:
         # The thread of the source writes to the target as well, while that of the target waits here.
         copying = source.read_snapshot(lambda connection: _replace_rows(connection, target_connection))
-        return asyncio.run_coroutine_threadsafe(copying, loop).result()
+        copied = asyncio.run_coroutine_threadsafe(copying, loop).result()
+        add_more(target_connection)
+        return copied
 
     return await target.write("copy", job)
 
@@ -118,12 +126,15 @@ class EncryptedLogin(SavedLogin):
 
     async def save(self, session: Mapping[str, object]) -> None:
         """Replaces the saved session durably. Raises `StoreFull`, `StoreError`."""
-        values = (self._account, self._seal(json.dumps(dict(session)).encode()))
-        statement = (
+        await self._database.write("login", lambda db: self.put(session, db))
+
+    def put(self, session: Mapping[str, object], connection: Connection) -> None:
+        """Replaces the saved session as a part of a write job."""
+        connection.execute(
             "INSERT INTO login (account, sealed) VALUES (?, ?)"
-            " ON CONFLICT (account) DO UPDATE SET sealed = excluded.sealed"
+            " ON CONFLICT (account) DO UPDATE SET sealed = excluded.sealed",
+            (self._account, self._seal(json.dumps(dict(session)).encode())),
         )
-        await self._database.write("login", lambda db: db.execute(statement, values))
 
     async def clear(self) -> None:
         statement = "DELETE FROM login WHERE account = ?"
@@ -152,7 +163,7 @@ class EncryptedLogins(SavedLogins):
         self._database = database
         self._key = key
 
-    def of(self, account: str) -> SavedLogin:
+    def of(self, account: str) -> EncryptedLogin:
         return EncryptedLogin(self._database, account, self._key)
 
     async def accounts(self) -> set[str]:
@@ -161,3 +172,9 @@ class EncryptedLogins(SavedLogins):
 
     async def delete(self, account: str) -> None:
         await self.of(account).clear()
+
+    def replace_all(self, sessions: Mapping[str, Mapping[str, object]], connection: Connection) -> None:
+        """Replaces the saved logins of all accounts as a part of a write job."""
+        connection.execute("DELETE FROM login")
+        for account, session in sessions.items():
+            self.of(account).put(session, connection)

@@ -314,7 +314,7 @@ TARGETS = (
     Target(
         name="store.restores",
         run=_run_restore,
-        parsers=_store("backup:restore_store"),
+        parsers=_store("backup:restore_store", "backup:read_restored"),
         seeds=_BACKUPS,
         generate=_backup,
         grow=_large_backup,

@@ -1,0 +1,147 @@
+"""Backup and restore of a store in PostgreSQL.
+
+The file is the same as that of a store in a folder: the rows are copied into a database of SQLite, the saved
+logins are decrypted, media are fetched. So a backup of one kind of store can be restored into the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import IO
+
+from wx2mqtt.errors import StoreLocked
+from wx2mqtt.model import Blob
+from wx2mqtt.store.archive import BadBackup, write_archive
+from wx2mqtt.store.backup import (
+    BackupSummary,
+    RestoreSummary,
+    StoreSnapshot,
+    archive_header,
+    read_restored,
+    take_snapshot,
+)
+from wx2mqtt.store.blobs import MEDIA_FOLDER
+from wx2mqtt.store.database import Connection
+from wx2mqtt.store.database_blobs import DatabaseBlobs
+from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, PRIVATE_MODE, sha256_in_media_name
+from wx2mqtt.store.folder import DATABASE_NAME, SESSIONS_FOLDER
+from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.store.replacement import discard_replacement, start_replacement
+from wx2mqtt.store.saved_logins import SavedLoginFolder
+from wx2mqtt.store.sqlite_database import SqliteDatabase
+from wx2mqtt.store.store_move import EncryptedLogins, copy_store
+
+_COPY_NAME = "copy.db"
+
+
+async def back_up_database(
+    database: PostgresqlDatabase, logins: EncryptedLogins, out: IO[bytes], work: Path, *, media: bool
+) -> BackupSummary:
+    """Writes the store to `out`; other instances may use it. `work` is a folder with space for a copy.
+
+    Raises `StoreError`, and `OSError` if `out` or `work` is full.
+    """
+    with tempfile.TemporaryDirectory(prefix=".wx2mqtt-", dir=work) as name:
+        folder = Path(name)
+        is_running = bool(await database.other_sessions())
+        snapshot = await _copy_rows(database, folder)
+        # The saved logins are copied after the rows: a login is never older than its cursor.
+        files = {DATABASE_NAME: folder / DATABASE_NAME, **await _copy_logins(logins, folder)}
+        blobs = await database.read(_all_blobs) if media else list(snapshot.unsent)
+        head = archive_header(snapshot, files, media=media, running=is_running)
+        fetched = _fetch_each(database, blobs, folder, asyncio.get_running_loop())
+        count = await asyncio.to_thread(write_archive, out, head, files, fetched)
+    return BackupSummary(head=head, messages=snapshot.messages, media=count)
+
+
+async def _copy_rows(database: PostgresqlDatabase, folder: Path) -> StoreSnapshot:
+    copy = await SqliteDatabase.open(folder / _COPY_NAME)
+    try:
+        await copy_store(database, copy)
+    finally:
+        await copy.close()
+    target = folder / DATABASE_NAME
+    target.touch(mode=PRIVATE_MODE)
+    snapshot = await asyncio.to_thread(take_snapshot, folder / _COPY_NAME, target)
+    (folder / _COPY_NAME).unlink()
+    return snapshot
+
+
+async def _copy_logins(logins: EncryptedLogins, folder: Path) -> dict[str, Path]:
+    (folder / SESSIONS_FOLDER).mkdir(mode=PRIVATE_FOLDER_MODE)
+    copies: dict[str, Path] = {}
+    for account in sorted(await logins.accounts()):
+        session = await logins.of(account).load()
+        if session is not None:  # a logout deletes a saved login
+            name = f"{SESSIONS_FOLDER}/{account}.json"
+            copies[name] = folder / name
+            copies[name].touch(mode=PRIVATE_MODE)
+            copies[name].write_text(json.dumps(dict(session)))
+    return copies
+
+
+def _fetch_each(
+    database: PostgresqlDatabase, blobs: list[Blob], folder: Path, loop: asyncio.AbstractEventLoop
+) -> Iterator[tuple[str, Path]]:
+    """Yields the files, each fetched when it is needed and deleted then; in a thread beside the loop."""
+    files = DatabaseBlobs(folder, database)
+    for blob in blobs:
+        if asyncio.run_coroutine_threadsafe(files.fetch(blob), loop).result():
+            yield blob.path, files.path_of(blob)
+            files.path_of(blob).unlink()
+
+
+def _all_blobs(connection: Connection) -> list[Blob]:
+    rows = connection.execute("SELECT sha256, path, size FROM media_file ORDER BY path")
+    return [Blob(sha256=sha256, path=path, size=size, mime="") for sha256, path, size in rows]
+
+
+async def restore_database(
+    database: PostgresqlDatabase, logins: EncryptedLogins, folder: Path, source: IO[bytes], *, force: bool
+) -> RestoreSummary:
+    """Replaces the store by a backup; a store with accounts only with `force`. `folder` is for scratch files.
+
+    Rows and logins change in one commit. Raises `BadBackup`, `StoreLocked`, `StoreTooNew`, `StoreFull`,
+    `StoreError`, and then nothing was changed.
+    """
+    if await database.other_sessions():
+        raise StoreLocked("The database is in use by an instance of wx2mqtt; stop all of them first.")
+    if not force and await database.read(_has_accounts):
+        raise BadBackup("restore_database_not_empty")
+    gathered = start_replacement(folder)
+    try:
+        head, stream = await asyncio.to_thread(read_restored, gathered, source)
+        await _upload_media(database, gathered)
+        sessions = await _read_sessions(gathered)
+        copy = await SqliteDatabase.open(gathered / DATABASE_NAME)
+        try:
+            await copy_store(copy, database, partial(logins.replace_all, sessions))
+        finally:
+            await copy.close()
+    finally:
+        discard_replacement(folder)
+    return RestoreSummary(head=head, stream=stream, replaced=None)
+
+
+async def _read_sessions(gathered: Path) -> dict[str, Mapping[str, object]]:
+    saved = SavedLoginFolder(gathered / SESSIONS_FOLDER)
+    loaded = {account: await saved.of(account).load() for account in await saved.accounts()}
+    return {account: session for account, session in loaded.items() if session is not None}
+
+
+async def _upload_media(database: PostgresqlDatabase, gathered: Path) -> None:
+    files = DatabaseBlobs(gathered, database)
+    for path in sorted((gathered / MEDIA_FOLDER).glob("*/*")):
+        name = str(path.relative_to(gathered))
+        sha256 = sha256_in_media_name(name)
+        assert sha256 is not None
+        await files.upload(Blob(sha256=sha256, path=name, size=path.stat().st_size, mime=""))
+
+
+def _has_accounts(connection: Connection) -> bool:
+    return connection.execute("SELECT 1 FROM account LIMIT 1").fetchone() is not None
