@@ -122,6 +122,7 @@ EXCUSED_MODULES: Mapping[str, str] = {
             "history",
             "media",
             "migrations",
+            "operation_queue",
             "outbox",
             "postgresql",
             "received",

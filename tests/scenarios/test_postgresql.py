@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -103,3 +104,36 @@ async def test_a_store_moves_into_the_database_and_back_into_a_folder(
         assert home.bridge.stop() == 0
         again = await wx2mqtt(home.bridge, "restore", backup)
         assert (again[0], "--force" in again[2]) == (1, True)
+
+
+async def test_the_command_line_works_from_a_machine_that_runs_no_bridge(home: Home, tmp_path: Path) -> None:
+    """A running instance does what concerns its accounts: it has them in memory."""
+    await home.log_in()
+    await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1204)
+    assert (await home.tell("wife", {"id": "c1", "text": "hello"}))["status"] == "failed"
+    elsewhere = BridgeProcess(tmp_path / "elsewhere", home.settings())
+    elsewhere.storage = {**home.bridge.storage, "path": str(tmp_path / "elsewhere" / "store")}
+    elsewhere.configure(home.settings())
+
+    code, listed, _ = await wx2mqtt(elsewhere, "journal", "list", "--json")
+    assert (code, [row["id"] for row in json.loads(listed)["commands"]]) == (0, ["c1"])
+    code, _, said = await wx2mqtt(elsewhere, "journal", "retry", "c1")
+    assert code == 0, said
+    assert (await home.body("wx/result/wife", id="c1~1"))["status"] == "sent"
+    unknown = await wx2mqtt(elsewhere, "journal", "retry", "c9")
+    assert (unknown[0], "c9" in unknown[2]) == (1, True)
+    code, _, said = await wx2mqtt(elsewhere, "people", "merge", "wife", "nobody")
+    assert (code, "nobody" in said) == (1, True)
+    code, _, said = await wx2mqtt(elsewhere, "login")
+    assert (code, "another instance" in said) == (1, True)
+
+    assert home.bridge.stop() == 0
+    code, listed, said = await wx2mqtt(elsewhere, "journal", "list", "--all", "--json")
+    assert code == 0, said
+    assert {row["id"] for row in json.loads(listed)["commands"]} == {"c1", "c1~1"}
+    with_another = home.settings()
+    with_another["accounts"] = {"work": with_another["accounts"]["home"]}
+    elsewhere.configure(with_another)
+    code, _, said = await wx2mqtt(elsewhere, "purge", "home", "--yes")
+    assert code == 0, said
+    assert (await wx2mqtt(elsewhere, "purge", "home", "--yes"))[0] == 1

@@ -39,6 +39,7 @@ from wx2mqtt.settings.loader import LoadedSettings, load
 from wx2mqtt.settings.reload import reload_diff
 from wx2mqtt.settings.schema import Account as AccountConfig
 from wx2mqtt.store.media_retention import MediaRetention
+from wx2mqtt.store.operation_queue import OperationQueue
 from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.wechat.backend import OnProgress
 from wx2mqtt.wechat.registry import BACKENDS
@@ -220,6 +221,11 @@ class Application:
             tasks.create_task(self.maintenance.run())
             if self._stores.people_copy is not None:
                 tasks.create_task(self._stores.people_copy.run())
+            if self._stores.database.is_elsewhere:
+                queue = OperationQueue(self._stores.database)
+                tasks.create_task(
+                    queue.serve(lambda: [account.name for account in self.accounts], self.run_operation)
+                )
             systemd = SystemdWatchdog(self._environment.notifier, self.watchdog, self._runners, self.changes)
             tasks.create_task(systemd.run())
 

@@ -17,7 +17,7 @@ from wx2mqtt.app.redaction import one_line
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_settings import WrongAccount
 from wx2mqtt.bridge.login_state import required_of_person
-from wx2mqtt.cli.operations import store_folder
+from wx2mqtt.cli.operations import ask_other_instance, store_folder
 from wx2mqtt.cli.terminal import draw_qr, read_line
 from wx2mqtt.errors import LoginRefused, Wx2MqttError
 from wx2mqtt.i18n import Language
@@ -70,6 +70,8 @@ async def login(
     try:
         state_before = await ask_bridge("login.state")
     except control_socket.BridgeNotRunning:
+        if await ask_other_instance(loaded, "health", {} if name is None else {"account": name}) is not None:
+            raise Wx2MqttError(bridge_text(language, "login_elsewhere")) from None
         async with open_application(loaded, environment, serve=False) as app:
             await _log_in_here(app.account_named(name), out, language, new_owner=new_owner)
         return

@@ -10,12 +10,17 @@ from pathlib import Path
 
 from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import RunEnvironment, open_application
+from wx2mqtt.app.stores import open_database
 from wx2mqtt.errors import SettingsError, StoreError, StoreTooNew, Wx2MqttError
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.embedded import PortInUse
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.store.folder import resolve_store_path
+from wx2mqtt.store.operation_queue import OperationQueue
 from wx2mqtt.web.options import CannotListen
+
+# These are of accounts that no instance runs.
+STORE_OPERATIONS = frozenset({"purge.look", "purge"})
 
 EXIT_OK = 0
 EXIT_UNEXPECTED = 1
@@ -61,8 +66,28 @@ async def run_operation(
     except control_socket.BridgeNotRunning:
         if not folder.is_dir() and loaded.settings.storage.url is None:
             raise Wx2MqttError(f"There is no store at {folder} yet; start the bridge once.") from None
+    if operation not in STORE_OPERATIONS:
+        answer = await ask_other_instance(loaded, operation, fields)
+        if answer is not None:
+            return answer[0]
     async with open_application(loaded, environment, serve=False) as app:
         return await app.run_operation(operation, fields)
+
+
+async def ask_other_instance(
+    loaded: LoadedSettings, operation: str, fields: Mapping[str, Json]
+) -> tuple[Json] | None:
+    """Returns the answer of the instance that runs the account; None if there is none."""
+    if loaded.settings.storage.url is None:
+        return None
+    account = str(fields.get("account") or next(iter(loaded.settings.accounts)))
+    database = await open_database(loaded)
+    try:
+        if not await database.other_sessions():
+            return None
+        return await OperationQueue(database).ask(account, operation, fields)
+    finally:
+        await database.close()
 
 
 async def health_problems(

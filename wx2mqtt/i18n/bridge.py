@@ -463,6 +463,10 @@ BRIDGE_MESSAGES: Catalogue = {
     "command_sent": ("command '{id}' was sent", "命令“{id}”已发送"),
     "row_unknown": ("no message {row} was set aside", "没有被搁置的消息 {row}"),
     # backup, restore, purge
+    "login_elsewhere": (
+        "another instance runs this account; log in on that machine, on its page, or with request/login",
+        "该账号由另一个实例运行;请在那台机器上、在它的页面上,或用 request/login 登录",
+    ),
     "backup_done": (
         "{file}: the store of {accounts}, {messages} messages, {media} files of media. It holds the saved login: who has it can read and write as you. Keep it like a password",
         "{file}：{accounts} 的存储，{messages} 条消息，{media} 个媒体文件。其中含有已保存的登录：得到它的人可以以你的身份收发消息。请像密码一样保管",

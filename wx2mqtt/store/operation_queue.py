@@ -1,0 +1,157 @@
+"""Operations of the command line for accounts that another instance runs, as rows in PostgreSQL.
+
+1. The command line adds a row, and looks for the answer every `ANSWER_POLL_SECONDS`.
+2. Each instance looks for rows of its accounts every `QUEUE_POLL_SECONDS`, takes them, and stores
+   the answers.
+3. The command line deletes the row. If nobody takes it within `TAKEN_WITHIN_SECONDS`, no instance runs the
+   account, and the operation can be done on the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import NamedTuple
+
+import structlog
+
+from wx2mqtt.bounded_json import load_json
+from wx2mqtt.clock import loop_time
+from wx2mqtt.errors import StoreError, Wx2MqttError
+from wx2mqtt.limits import STORED_JSON
+from wx2mqtt.model import Json
+from wx2mqtt.store.database import Connection, Database
+from wx2mqtt.store.queries import json_list
+
+log = structlog.get_logger(__name__)
+
+QUEUE_POLL_SECONDS = 1.0
+ANSWER_POLL_SECONDS = 0.1
+
+# An instance that hangs must not do an operation later, when it has been given up.
+TAKEN_WITHIN_SECONDS = 4.0
+ANSWERED_WITHIN_SECONDS = 30.0
+
+# Rows of a command line that was killed are deleted then.
+FORGOTTEN_AFTER_SECONDS = 600.0
+
+_FREE = "taken = 0 AND asked > now() - make_interval(secs => ?2)"
+_OF_ACCOUNTS = "account IN (SELECT jsonb_array_elements_text(?1::jsonb))"
+
+RunOperation = Callable[[str, Mapping[str, Json]], Awaitable[Json]]
+
+
+class QueuedOperation(NamedTuple):
+    """A row that an instance has taken; `fields` is JSON."""
+
+    id: int
+    name: str
+    fields: str
+
+
+class OperationQueue:
+    """The rows of the table `operation`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def ask(self, account: str, name: str, fields: Mapping[str, Json]) -> tuple[Json] | None:
+        """Returns the answer of the instance that runs an account to an operation; None if none runs it.
+
+        Raises `Wx2MqttError` with the sentence of the other instance, and `StoreError`.
+        """
+        values = (account, name, json.dumps({**fields, "account": account}))
+        operation_id = await self._database.write("operation_ask", partial(_add, values))
+        try:
+            answer = await self._wait(operation_id)
+        finally:
+            await self._database.write("operation_end", partial(_delete, operation_id))
+        if answer is None:
+            return None
+        outcome = load_json(answer.encode(), STORED_JSON)
+        if "error" in outcome:
+            raise Wx2MqttError(str(outcome["error"]))
+        return (outcome["answer"],)
+
+    async def _wait(self, operation_id: int) -> str | None:
+        asked_at = loop_time()
+        is_taken = False
+        while loop_time() - asked_at < ANSWERED_WITHIN_SECONDS:
+            taken, answer = await self._database.read(partial(_state, operation_id))
+            if answer is not None:
+                return str(answer)
+            is_taken = is_taken or bool(taken)
+            if not is_taken and loop_time() - asked_at > TAKEN_WITHIN_SECONDS:
+                if await self._database.write("operation_end", partial(_delete_free, operation_id)):
+                    return None
+                is_taken = True
+            await asyncio.sleep(ANSWER_POLL_SECONDS)
+        raise Wx2MqttError("The instance that runs the account does not answer.")
+
+    async def serve(self, accounts: Callable[[], Sequence[str]], run: RunOperation) -> None:
+        """Does the operations of the accounts that run here, until cancelled."""
+        while True:
+            try:
+                for operation in await self._take(accounts()):
+                    answer = await _answer(operation, run)
+                    await self._database.write("operation_answer", partial(_set_answer, operation.id, answer))
+            except StoreError as error:
+                log.warning("operations of other instances wait", problem=str(error))
+            await asyncio.sleep(QUEUE_POLL_SECONDS)
+
+    async def _take(self, accounts: Sequence[str]) -> list[QueuedOperation]:
+        names = json_list(list(accounts))
+        if not await self._database.read(partial(_has_free, names)):
+            return []
+        return await self._database.write("operation_take", partial(_take_free, names))
+
+
+async def _answer(operation: QueuedOperation, run: RunOperation) -> str:
+    try:
+        outcome: dict[str, Json] = {"answer": await run(operation.name, json.loads(operation.fields))}
+    except Wx2MqttError as error:
+        outcome = {"error": str(error)}
+    except Exception:  # a bug in one operation must not end the process
+        log.exception("operation failed", operation=operation.name)
+        outcome = {"error": "The operation failed; the log of the other instance says why."}
+    return json.dumps(outcome)
+
+
+def _add(values: tuple[str, str, str], connection: Connection) -> int:
+    statement = "INSERT INTO operation (account, name, fields) VALUES (?, ?, ?) RETURNING id"
+    return int(connection.execute(statement, values).fetchone()[0])
+
+
+def _delete(operation_id: int, connection: Connection) -> None:
+    connection.execute("DELETE FROM operation WHERE id = ?", (operation_id,))
+    connection.execute(
+        "DELETE FROM operation WHERE asked < now() - make_interval(secs => ?)", (FORGOTTEN_AFTER_SECONDS,)
+    )
+
+
+def _delete_free(operation_id: int, connection: Connection) -> bool:
+    """Deletes a row that nobody has taken; returns whether it did."""
+    statement = "DELETE FROM operation WHERE id = ? AND taken = 0"
+    return connection.execute(statement, (operation_id,)).rowcount == 1
+
+
+def _state(operation_id: int, connection: Connection) -> tuple[int, str | None]:
+    row = connection.execute("SELECT taken, answer FROM operation WHERE id = ?", (operation_id,)).fetchone()
+    return row or (0, None)
+
+
+def _has_free(names: str, connection: Connection) -> bool:
+    statement = f"SELECT 1 FROM operation WHERE {_FREE} AND {_OF_ACCOUNTS} LIMIT 1"  # noqa: S608
+    return connection.execute(statement, (names, TAKEN_WITHIN_SECONDS)).fetchone() is not None
+
+
+def _take_free(names: str, connection: Connection) -> list[QueuedOperation]:
+    statement = f"UPDATE operation SET taken = 1 WHERE {_FREE} AND {_OF_ACCOUNTS} RETURNING id, name, fields"  # noqa: S608
+    rows = connection.execute(statement, (names, TAKEN_WITHIN_SECONDS))
+    return sorted(QueuedOperation(*row) for row in rows)
+
+
+def _set_answer(operation_id: int, answer: str, connection: Connection) -> None:
+    connection.execute("UPDATE operation SET answer = ? WHERE id = ?", (answer, operation_id))
