@@ -19,6 +19,7 @@ from tests.crash.lives import KILLED
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.effort import THOROUGH, effort
 from tests.support.ledger import repeats
+from tests.support.postgresql import TESTED_STORE
 from tests.support.process import BridgeProcess
 from tests.support.seed import SEED, seeded
 from tests.support.traffic import WRITERS, all_through
@@ -97,8 +98,14 @@ async def first_life(arena: Arena) -> None:
 
 
 @seeded
-@pytest.mark.parametrize("when", ["before", "after"])
-async def test_killed_at_every_commit(make_arena: MakeArena, when: str, seed: int):
+@pytest.mark.parametrize(
+    ("when", "store"),
+    [("before", "sqlite"), ("after", "sqlite"), ("before", "postgresql"), ("after", "postgresql")],
+)
+async def test_killed_at_every_commit(
+    make_arena: MakeArena, monkeypatch: pytest.MonkeyPatch, when: str, store: str, seed: int
+):
+    monkeypatch.setenv(TESTED_STORE, store)
     dice = random.Random(seed)
     reached = set()
     async with make_arena(seed) as arena:

@@ -10,6 +10,8 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import count
 from pathlib import Path
@@ -79,7 +81,7 @@ def server() -> str:
         [*_as_server(), bin_folder / "postgres", "-D", folder / "data", "-k", folder, *settings], cwd="/"
     )
     atexit.register(_stop, process)
-    _wait_for(folder, process)
+    _wait_for(f"postgresql:///postgres?host={folder}&user={USER}", process)
     return str(folder)
 
 
@@ -132,17 +134,50 @@ def address(name: str) -> str:
     return f"postgresql:///{name}?host={server()}&user={USER}"
 
 
+@contextmanager
+def pooled(url: str, mode: str) -> Iterator[str]:
+    """Yields the address of a database behind PgBouncer, which lends its sessions as `mode` says."""
+    program = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if program is None:
+        message = "PgBouncer is missing: apt-get install pgbouncer"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(message)
+    name = url.partition(":///")[2].partition("?")[0]
+    with tempfile.TemporaryDirectory(prefix="wx2mqtt-pooler-") as folder:
+        users, file = Path(folder) / "users", Path(folder) / "pgbouncer.ini"
+        users.write_text(f'"{USER}" ""\n')
+        file.write_text(
+            f"[databases]\n{name} = host={server()}\n[pgbouncer]\nlisten_addr =\nunix_socket_dir = {folder}\n"
+            f"auth_type = trust\nauth_file = {users}\npool_mode = {mode}\n"
+        )
+        if os.geteuid() == 0:
+            owner = pwd.getpwnam(SYSTEM_USER)
+            for path in (users, file, Path(folder)):
+                os.chown(path, owner.pw_uid, owner.pw_gid)
+        process = subprocess.Popen(
+            [*_as_server(), program, "-q", file],
+            cwd="/",
+            stderr=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+        )
+        address = f"postgresql:///{name}?host={folder}&port=6432&user={USER}"
+        try:
+            _wait_for(address, process)
+            yield address
+        finally:
+            _stop(process)
+
+
 def _as_server() -> list[str]:
     """Returns the command that runs a program as the server's user, and ends it with the tests."""
     user = [f"--reuid={SYSTEM_USER}", f"--regid={SYSTEM_USER}", "--clear-groups"]
     return ["setpriv", *(user if os.geteuid() == 0 else ()), "--pdeathsig=INT"]
 
 
-def _wait_for(folder: Path, process: subprocess.Popen[bytes]) -> None:
+def _wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + MAX_WAIT_SECONDS
     while True:
         try:
-            psycopg.connect(f"postgresql:///postgres?host={folder}&user={USER}").close()
+            psycopg.connect(url).close()
         except psycopg.OperationalError:
             assert process.poll() is None, "the server ended"
             assert time.monotonic() < deadline, "the server does not answer"

@@ -1,4 +1,4 @@
-"""Runs all checks: connecting to each broker, behaviour and permissions of the first, then WeChat."""
+"""Runs all checks: database, connecting to each broker, behaviour and rights of the first, then WeChat."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from wx2mqtt.bounded_json import load_json
 from wx2mqtt.diagnostics.behaviour import BehaviourCheck
 from wx2mqtt.diagnostics.connection import ConnectionCheck
+from wx2mqtt.diagnostics.database import check_database
 from wx2mqtt.diagnostics.permissions import PermissionCheck
 from wx2mqtt.diagnostics.probe import ProbeClient
 from wx2mqtt.diagnostics.report import CheckReport, CheckResult
@@ -30,6 +31,7 @@ async def run_checks(
     folder = resolve_store_path(None if storage is None else Path(storage), env)[0]
     report = CheckReport(loaded.settings.language, on_result)
     target = diagnostic_target(loaded.settings, _saved_logins(folder, loaded.settings.accounts))
+    await check_database(loaded.settings.storage, report)
     await _check_brokers(target, report, folder)
     await check_wechat(target, report)
     return report

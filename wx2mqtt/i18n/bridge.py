@@ -465,7 +465,7 @@ BRIDGE_MESSAGES: Catalogue = {
     # backup, restore, purge
     "login_elsewhere": (
         "another instance runs this account; log in on that machine, on its page, or with request/login",
-        "该账号由另一个实例运行;请在那台机器上、在它的页面上,或用 request/login 登录",
+        "该账号由另一个实例运行；请在那台机器上、在它的页面上，或用 request/login 登录",
     ),
     "backup_done": (
         "{file}: the store of {accounts}, {messages} messages, {media} files of media. It holds the saved login: who has it can read and write as you. Keep it like a password",
@@ -515,11 +515,11 @@ BRIDGE_MESSAGES: Catalogue = {
     ),
     "restore_database_not_empty": (
         "there is a store in the database already; make a backup of it, since --force deletes it, and the backup takes its place",
-        "数据库中已有存储;请先备份它,因为加上 --force 会将其删除,由备份取代",
+        "数据库中已有存储；请先备份它，因为加上 --force 会将其删除，由备份取代",
     ),
     "restore_database_done": (
         "the database holds the store of {made} now; its new name (stream) is {stream}",
-        "数据库现在是 {made} 的存储;新的名称(stream)为 {stream}",
+        "数据库现在是 {made} 的存储；新的名称（stream）为 {stream}",
     ),
     "restore_done": (
         "{folder} is the store of {made} now; its new name (stream) is {stream}",

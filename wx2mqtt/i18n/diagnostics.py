@@ -26,6 +26,10 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "check_receive": ("may receive", "接收权限"),
     "check_wechat": ("WeChat", "微信"),
     "check_clock": ("clock", "时钟"),
+    "check_database_version": ("PostgreSQL version", "PostgreSQL 版本"),
+    "check_rights": ("rights", "权限"),
+    "check_durability": ("durability", "持久性"),
+    "check_pooler": ("session locks", "会话锁"),
     # status and table
     "ok": ("ok", "正常"),
     "warning": ("warning", "注意"),
@@ -39,6 +43,78 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "cure": ("→ {cure}", "→ {cure}"),
     "all_well": ("nothing failed", "没有失败的项目"),
     "some_failed": ("failed: {count}", "失败：{count}"),
+    # the database
+    "database_away": ("no connection: {why}", "无法连接：{why}"),
+    "database_away_cure": (
+        "start the server, or correct storage.url and storage.password_file; psql with the same URL says the same",
+        "请启动服务器，或更正 storage.url 和 storage.password_file；用同一 URL 运行 psql 会得到相同的结果",
+    ),
+    "database_library": ("cannot be used: {why}", "无法使用：{why}"),
+    "database_library_cure": (
+        "correct storage.url; if psycopg is missing: pip install 'wx2mqtt[postgresql]'",
+        "请更正 storage.url；若缺少 psycopg：pip install 'wx2mqtt[postgresql]'",
+    ),
+    "database_version_ok": ("{version}", "{version}"),
+    "database_old": ("{version} is too old", "{version} 过旧"),
+    "database_old_cure": ("use PostgreSQL {oldest} to {newest}", "请使用 PostgreSQL {oldest} 至 {newest}"),
+    "database_new": (
+        "{version} is newer than the versions that were tested",
+        "{version} 比测试过的版本更新",
+    ),
+    "database_new_cure": (
+        "{oldest} to {newest} were tested; see whether there is a newer wx2mqtt",
+        "测试过 {oldest} 至 {newest}；请查看是否有更新的 wx2mqtt",
+    ),
+    "database_read_only": (
+        "the server takes no changes: it is a standby, or read-only",
+        "服务器不接受更改：它是备库，或为只读",
+    ),
+    "database_read_only_cure": (
+        "name the primary; with several hosts in storage.url add target_session_attrs=read-write",
+        "请指定主库；storage.url 中有多个主机时，加上 target_session_attrs=read-write",
+    ),
+    "database_rights_ok": ("the user {user} has what it needs", "用户 {user} 具有所需权限"),
+    "database_rights": (
+        "the user {user} lacks {rights} in the schema {schema}",
+        "用户 {user} 在模式 {schema} 中缺少 {rights}",
+    ),
+    "database_create": (
+        "the user {user} may not create tables in the schema {schema}",
+        "用户 {user} 不能在模式 {schema} 中建表",
+    ),
+    "database_create_cure": (
+        "GRANT CREATE, USAGE ON SCHEMA {schema} TO {user};",
+        "GRANT CREATE, USAGE ON SCHEMA {schema} TO {user};",
+    ),
+    "database_rights_cure": (
+        "GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {user};",
+        "GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {user};",
+    ),
+    "database_delay_ok": ("answers within {ms} ms", "{ms} 毫秒内应答"),
+    "database_slow": (
+        "answers within {ms} ms, and each commit takes longer",
+        "{ms} 毫秒内应答，每次提交更慢",
+    ),
+    "database_slow_cure": ("run the bridge near the database", "请在数据库附近运行桥接程序"),
+    "database_durable": ("commits are on the disk", "提交会写入磁盘"),
+    "database_volatile": (
+        "a commit may be lost when the server crashes: synchronous_commit or fsync is off",
+        "服务器崩溃时可能丢失提交：synchronous_commit 或 fsync 已关闭",
+    ),
+    "database_volatile_cure": (
+        "set synchronous_commit and fsync to on: else acknowledged messages and commands may be lost",
+        "请将 synchronous_commit 和 fsync 设为 on，否则可能丢失已确认的消息和命令",
+    ),
+    "pooler_none": ("they hold", "有效"),
+    "pooler_ok": ("they hold, through a pooler", "有效（经过连接池）"),
+    "pooler_breaks_locks": (
+        "they do not hold: a pooler shares sessions among clients (PgBouncer in transaction mode), so two instances could run one account",
+        "无效：连接池让多个客户端共用会话（事务模式的 PgBouncer），两个实例可能同时运行一个账号",
+    ),
+    "pooler_breaks_locks_cure": (
+        "let storage.url lead to the server itself, or set pool_mode = session in the pooler",
+        "请让 storage.url 直接指向服务器，或在连接池中设置 pool_mode = session",
+    ),
     # name and connection
     "name_ok": ("resolves to {addresses}", "解析为 {addresses}"),
     "name_unknown": ("the name {host} cannot be resolved", "无法解析主机名 {host}"),

@@ -106,6 +106,35 @@ class PostgresqlConnection:
         adapters.register_dumper(int, _FlagDumper)
         adapters.register_dumper(bool, _FlagDumper)
 
+    @classmethod
+    def open(cls, url: str, password: str | None) -> PostgresqlConnection:
+        """Connects for a look at the server; blocking. Raises `StoreError`."""
+        try:
+            return _connect(conninfo.make_conninfo(url, **({"password": password} if password else {})))
+        except psycopg.Error as error:
+            raise postgresql_error(error) from error
+
+    @property
+    def address(self) -> str:
+        """Host or folder, port and database, for people."""
+        info = self.raw.info
+        return f"{info.host or info.hostaddr}:{info.port}/{info.dbname}"
+
+    def is_direct(self) -> bool:
+        """Returns whether the session is the one that was announced when the connection was made."""
+        return self.first_row("SELECT pg_backend_pid()") == (self.raw.info.backend_pid,)
+
+    def first_row(self, statement: str, values: Sequence[object] = ()) -> tuple[Any, ...]:
+        """Returns the first row of a statement. Raises `StoreError`."""
+        try:
+            row: tuple[Any, ...] | None = self.execute(statement, values).fetchone()
+        except psycopg.Error as error:
+            raise postgresql_error(error) from error
+        return row or ()
+
+    def close(self) -> None:
+        self.raw.close()
+
     def execute(self, statement: str, values: Sequence[object] = (), /) -> Cursor:
         return self._cursor().execute(_text(statement), values or None)
 
