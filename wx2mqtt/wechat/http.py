@@ -217,21 +217,27 @@ class HttpClient:
             "write": idle_seconds,
             "pool": idle_seconds,
         }
+        address, target = self._parse_url(call, url) if call.is_regular else (url, None)
         return httpx.Request(
             "GET" if body is None else "POST",
-            self._parse_url(call, url) if call.is_regular else url,
+            address,
             content=body,
             headers=headers,
-            extensions={"timeout": timeout},
+            extensions={"timeout": timeout} if target is None else {"timeout": timeout, "target": target},
         )
 
-    def _parse_url(self, call: CallSpec, url: str) -> httpx.URL:
-        """Returns the parsed URL. That of the last request of a call is kept: most calls never change it."""
-        text, parsed = self._parsed_urls.get(call.name, ("", None))
-        if parsed is None or text != url:
-            parsed = httpx.URL(url)
-            self._parsed_urls[call.name] = url, parsed
-        return parsed
+    def _parse_url(self, call: CallSpec, url: str) -> tuple[httpx.URL, bytes | None]:
+        """Returns the parsed URL, and the target of the request where the URL does not have it.
+
+        That of the last request of a call is kept, without its query where the transport takes a target: most
+        calls change nothing else, and httpx looks at each character of a URL.
+        """
+        base, mark, query = url.partition("?") if self._transports.takes_target else (url, "", "")
+        known, parsed = self._parsed_urls.get(call.name, ("", None))
+        if parsed is None or known != base:
+            parsed = httpx.URL(base)
+            self._parsed_urls[call.name] = base, parsed
+        return parsed, parsed.raw_path + f"?{query}".encode() if mark else None
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -273,12 +279,18 @@ class StreamedResponse:
         size = 0
         with self._outcome.network_errors():
             async with asyncio.timeout_at(self._deadline):
-                async for chunk in self._response.aiter_bytes():
+                async for chunk in self._decompressed():
                     size += len(chunk)
                     if size > limit:
                         raise self._outcome.failed(ExchangeFailure.TOO_LARGE)
                     chunks.append(chunk)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _decompressed(self) -> AsyncIterator[bytes]:
+        """Returns the chunks of the body, straight from the transport where nothing is to decompress."""
+        if self.header("Content-Encoding") or not isinstance(self._response.stream, httpx.AsyncByteStream):
+            return self._response.aiter_bytes()
+        return aiter(self._response.stream)
 
     async def iter_bytes(self) -> AsyncGenerator[bytes, None]:
         """Yields the body in chunks that are not empty.

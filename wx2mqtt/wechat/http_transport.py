@@ -37,7 +37,10 @@ class Http11Transport(httpx.AsyncBaseTransport):
         self._idle: list[PooledConnection] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Sends a request and returns the answer when its head has arrived. A body is sent as a whole."""
+        """Sends a request and returns the answer when its head has arrived. A body is sent as a whole.
+
+        Takes the extensions `timeout` and `target` of httpx.
+        """
         timeouts: Mapping[str, float | None] = request.extensions.get("timeout", {})
         origin, head, body = _origin_of(request.url), _head_of(request), await request.aread()
         connection = await self._acquire(origin, timeouts)
@@ -240,7 +243,9 @@ def _head_of(request: httpx.Request) -> h11.Request:
     """Raises `httpx.LocalProtocolError` for a request that HTTP cannot express."""
     try:
         return h11.Request(
-            method=request.method.encode("ascii"), target=request.url.raw_path, headers=request.headers.raw
+            method=request.method.encode("ascii"),
+            target=request.extensions.get("target", request.url.raw_path),
+            headers=request.headers.raw,
         )
     except h11.LocalProtocolError as error:
         raise httpx.LocalProtocolError(str(error)) from error

@@ -27,10 +27,15 @@ MAX_CONNECTIONS = 20
 
 @frozen
 class Transports:
-    """The connections of one account: for the calls made at every message or poll, and for all others."""
+    """The connections of one account: for the calls made at every message or poll, and for all others.
+
+    `takes_target` says that `regular` writes the extension `target` of httpx into the request line, in place
+    of path and query of the URL.
+    """
 
     regular: httpx.AsyncBaseTransport
     other: httpx.AsyncBaseTransport
+    takes_target: bool = False
 
     async def close(self) -> None:
         """Closes all connections."""
@@ -64,6 +69,7 @@ def create_transports(endpoint: str | None) -> Transports:
         other=OccasionalTransport(
             lambda: httpx.AsyncHTTPTransport(verify=context, limits=limits), idle_seconds=KEEP_ALIVE_SECONDS
         ),
+        takes_target=True,
     )
 
 

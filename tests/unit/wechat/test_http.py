@@ -149,6 +149,21 @@ async def test_the_address_of_a_regular_call_is_the_one_that_it_has_now() -> Non
     ]
 
 
+@pytest.mark.usefixtures("environment")
+async def test_the_query_of_a_regular_call_goes_to_the_transport_as_it_is() -> None:
+    """httpx would look at each of its characters, for every poll."""
+    used = client("http://wechat.test")
+    recorder = Recorder()
+    used._transports = Transports(regular=recorder, other=recorder, takes_target=True)
+    for path in ("a?skey=%401", "a?skey=2", "a", "b/c?", "a?skey=1?2"):
+        await make_call(used, f"http://wechat.test/{path}", is_regular=True)
+    await make_call(used, "http://wechat.test/a?skey=1", is_regular=False)
+    whole = [request.extensions.get("target", request.url.raw_path) for request in recorder.requests]
+    assert whole == [b"/a?skey=%401", b"/a?skey=2", b"/a", b"/b/c?", b"/a?skey=1?2", b"/a?skey=1"]
+    assert not any(request.url.query for request in recorder.requests[:-1])
+    assert "target" not in recorder.requests[-1].extensions
+
+
 def test_regular_are_logins_contacts_polls_and_texts() -> None:
     regular = {
         endpoint.name

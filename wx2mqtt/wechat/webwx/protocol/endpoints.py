@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from wx2mqtt.model import (
@@ -349,8 +350,15 @@ def is_wechat(url: str) -> bool:
 
 def host_of(url: str) -> str:
     """Returns the host name of a URL; empty when it has none."""
+    return _host_of_base(url.partition("?")[0])
+
+
+@lru_cache(
+    maxsize=32
+)  # each request asks for its host, and the requests of a call differ behind the `?` only
+def _host_of_base(base: str) -> str:
     try:
-        return urlsplit(url).hostname or ""
+        return urlsplit(base).hostname or ""
     except ValueError:
         return ""
 
