@@ -5,9 +5,10 @@ They know nothing of the format of the configuration; `app/settings_mapping.py` 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import field
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 
 from wx2mqtt.bridge.people.evidence import ContactPin
@@ -146,7 +147,8 @@ class ReplyWindowRules:
     renew_after_seconds: float | None = None
 
 
-def matches_any(user: str, patterns: Collection[str]) -> bool:
+@lru_cache(maxsize=256)  # each message asks for its chat
+def matches_any(user: str, patterns: tuple[str, ...]) -> bool:
     """Whether a topic level is one of the patterns, or matches one as a glob.
 
     The first is checked because a topic level may itself contain `[` or `*`.

@@ -105,10 +105,11 @@ class Receiver:
                 return Batch(cursor=cursor, unreadable_count=self._contact_list.pop_unreadable_count())
         answer = await self._sync(position)
         after = advanced_cursor(position, answer)
+        keys = tuple(map(entry_key, answer.messages))
         self._poll_pacing = self._poll_pacing.after_sync(
-            position, after, fruitless=answer.is_empty or self._is_repeat(answer)
+            position, after, fruitless=answer.is_empty or self._is_repeat(keys)
         )
-        batch = await self._batch(cursor, answer, after)
+        batch = await self._batch(cursor, answer, keys, after)
         self._client.set_position(after)
         await self._client.save()
         return batch
@@ -145,27 +146,31 @@ class Receiver:
         client.set_skey(synced.skey)
         return synced
 
-    def _is_repeat(self, answer: SyncAnswer) -> bool:
+    def _is_repeat(self, keys: tuple[str, ...]) -> bool:
         """Returns whether an answer has exactly the messages of the previous one, as from a stuck server."""
-        previous_keys = self._latest_keys
-        self._latest_keys = tuple(map(entry_key, answer.messages))
-        return bool(previous_keys) and previous_keys == self._latest_keys
+        previous_keys, self._latest_keys = self._latest_keys, keys
+        return bool(previous_keys) and previous_keys == keys
 
-    async def _batch(self, cursor: Cursor, answer: SyncAnswer, after: SyncCursor) -> Batch:
-        """Builds the batch; contacts are stored first, since messages need their names (webwx 2.11.6)."""
+    async def _batch(
+        self, cursor: Cursor, answer: SyncAnswer, keys: tuple[str, ...], after: SyncCursor
+    ) -> Batch:
+        """Builds the batch; contacts are stored first, since messages need their names (webwx 2.11.6).
+
+        `keys` are those of the messages.
+        """
         removed = handles_in(answer.deleted)
         for handle in removed:
             self._group_members.remove(handle)
         contacts = [*self._changed_owner(answer.profile), *self._changed_contacts(answer.changed)]
         self._group_members.update(contacts)
         self._record_recent(answer.messages)
-        result = await self._read(answer.messages)
+        result = await self._read(answer.messages, keys)
         notices = result.notices
         refreshed_groups = {contact.handle for contact in contacts if contact.members is not None}
         self._contact_list.mark_stale(groups_to_refresh(notices) - refreshed_groups)
         looked_up = await self._contact_list.look_up(result.unknown_chats)
         if looked_up:
-            result = await self._read(answer.messages)
+            result = await self._read(answer.messages, keys)
         return Batch(
             cursor=after.to_cursor(),
             items=(*self._group_changes.events(cursor, notices, self._clock.now), *result.items),
@@ -187,15 +192,14 @@ class Receiver:
         owner = self._client.session.handle
         return [contact for entry in entries if (contact := read_contact(entry, owner)) is not None]
 
-    async def _read(self, entries: Iterable[JsonObject]) -> _ReadResult:
+    async def _read(self, entries: Iterable[JsonObject], keys: Iterable[str]) -> _ReadResult:
         items: list[Message | Event] = []
         notices: NoticedMessages = []
         unreadable_count = 0
         loop_clock = asyncio.get_running_loop().time
         started_at = loop_clock()
-        for entry in entries:
+        for entry, key in zip(entries, keys, strict=True):
             try:
-                key = entry_key(entry)
                 if self._marks.is_fatal(key):
                     log.error("message skipped: the process ended twice while it was read", message_id=key)
                     items.append(fatal_message_event(key, read_message_id(entry), self._clock.now))
