@@ -237,8 +237,7 @@ class Publisher:
         self._shortened.pop(row.id, None)
         self._suspect = None
         self.published_count += 1
-        self._marks.store_soon()
-        self._wake_for_next_row()
+        self._marks.store_soon()  # `InflightWindow.capacity` follows, and wakes the loop
 
     def _on_refused(self, row: OutboxRow, reason: str) -> None:
         """Pauses a topic, or drops its rows when it was refused for `REFUSED_GIVE_UP_SECONDS`."""

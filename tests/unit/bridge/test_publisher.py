@@ -296,6 +296,35 @@ async def test_never_more_messages_would_repeat_after_a_kill_than_may(works: Wor
     assert await works.ids(len(keys)) == keys
 
 
+async def test_an_answer_wakes_nobody_while_the_next_message_waits_for_marks(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+):
+    """In a burst that is so at most answers, and each would cost a turn of the publishing loop."""
+    monkeypatch.setattr(outbox_marks, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
+    looked = 0
+    publish_waiting = works.publisher._publish_waiting
+
+    async def counted() -> None:
+        nonlocal looked
+        looked += 1
+        await publish_waiting()
+
+    monkeypatch.setattr(works.publisher, "_publish_waiting", counted)
+    works.connect()
+    await works.said(*map(str, range(2 * MAX_REPEATED_MESSAGES)), user="wife")
+    await works.link.came(MAX_REPEATED_MESSAGES)
+    before = looked
+    for one in tuple(works.link.open)[:-1]:
+        works.link.take(one)
+        for _ in range(3):
+            await asyncio.sleep(0)
+    assert (before > 0, looked - before) == (True, 0)
+    works.link.takes = True
+    works.link.take()
+    await works.all_settled()
+    assert await works.ids(2 * MAX_REPEATED_MESSAGES) == list(map(str, range(2 * MAX_REPEATED_MESSAGES)))
+
+
 async def test_a_whole_window_of_messages_is_marked_with_one_commit_as_soon_as_it_is_acknowledged(
     works: Works, monkeypatch: pytest.MonkeyPatch
 ):
