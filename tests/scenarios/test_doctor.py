@@ -287,6 +287,15 @@ async def test_a_broker_that_hangs_up_at_what_it_forbids_is_examined_to_the_end(
     assert found["session"] == found["retained"] == "ok"
 
 
+async def test_a_broker_that_hangs_up_after_a_refused_filter_has_not_refused_the_next_one(tmp_path):
+    """Such as RabbitMQ, which also answers the filter that it refuses."""
+    odd = Odd(judges=lambda name: not name.startswith("wx/"), ends_after_refusal=True)
+    async with odd_broker(odd) as broker, wechat() as endpoint:
+        chart = await examined(tmp_path, broker.url, endpoint)
+    found = verdicts(chart)
+    assert found["receive wx/out/#"] == found["receive wx/bridge/request/#"] == "ok"
+
+
 async def test_each_probe_is_published_once_never_on_out_and_never_retained_elsewhere(tmp_path):
     odd = Odd()
     async with odd_broker(odd) as broker, wechat() as endpoint:

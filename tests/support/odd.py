@@ -39,6 +39,7 @@ class Odd:
     refuses: Callable[[str], bool] = lambda _topic: False
     judges: Callable[[str], bool] = lambda _filter: False
     hangs_up: bool = False  # instead of saying no
+    ends_after_refusal: bool = False  # of a filter: at the next packet, which may be on its way already
     silent_on: Callable[[str], bool] = lambda _topic: False
     rewrites: Callable[[str], str] = lambda topic: topic
     retains: bool = True
@@ -75,10 +76,13 @@ async def odd_broker(odd: Odd) -> AsyncIterator[Scripted]:
 
 async def _serve(odd: Odd, peer: Peer) -> None:
     session, name = await _greet(odd, peer)
+    ended = False
     try:
         while (packet := await peer.read()).kind != DISCONNECT:
+            if ended:
+                return
             if packet.kind == SUBSCRIBE:
-                _subscribe(odd, session, packet)
+                ended = not _subscribe(odd, session, packet) and odd.ends_after_refusal
             elif packet.kind == PUBLISH and not _publish(odd, session, packet):
                 return
     finally:
@@ -104,19 +108,21 @@ async def _greet(odd: Odd, peer: Peer) -> tuple[Session, str]:
     return session, name
 
 
-def _subscribe(odd: Odd, session: Session, packet: Packet) -> None:
+def _subscribe(odd: Odd, session: Session, packet: Packet) -> bool:
+    """False where it refuses."""
     assert session.peer is not None
     name = _text(packet.body, 3)  # no properties
     allowed = not odd.judges(name)
     session.peer.send(SUBACK, packet.body[:2] + b"\0" + bytes((1 if allowed else NOT_AUTHORIZED,)))
     if not allowed:
-        return
+        return False
     session.filters.add(name)
     if any(sign in name for sign in "+#") and not odd.retains_for_wildcards:
-        return
+        return True
     for topic, payload in odd.retained.items():
         if _fits(name, topic):
             _deliver(session, topic, payload, retain=True)
+    return True
 
 
 def _publish(odd: Odd, session: Session, packet: Packet) -> bool:

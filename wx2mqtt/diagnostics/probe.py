@@ -343,12 +343,20 @@ class ProbeClient:
         return answer
 
     async def subscribe(self, topic_filter: str) -> ProbeAnswer:
-        """As `ProbeConnection.subscribe`, but answers with the broker's code if the connection is closed."""
+        """As `ProbeConnection.subscribe`, but answers with the broker's code if the connection is closed.
+
+        RabbitMQ refuses a filter, and hangs up after the answer: without a code, the end of a connection that
+        was used before says nothing about this filter, which is tried again on a new one.
+        """
+        is_used = self._connection is not None and self._connection.is_connected
         try:
             connection = await self.connection()
             answer = await connection.subscribe(topic_filter)
         except ProbeClosed as closed:
-            return self._answer_for_loss(closed)
+            answer = self._answer_for_loss(closed)
+            if is_used and closed.code < 0 and not self.given_up:
+                return await self.subscribe(topic_filter)
+            return answer
         self._unanswered_count += answer.timed_out
         return answer
 
