@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -36,6 +37,22 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def lasting_port() -> int:
+    """Returns a free port that the system gives to nobody else while its server is away."""
+    while True:
+        port = random.randrange(*OWN_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+OWN_PORTS = (12_000, 30_000)
+"""Below those that Linux gives to outgoing connections."""
 
 
 class Mosquitto:

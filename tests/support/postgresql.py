@@ -58,7 +58,7 @@ def server() -> str:
         os.chown(folder, owner.pw_uid, owner.pw_gid)
     subprocess.run(
         [
-            *_as_server(),
+            *as_server(),
             bin_folder / "initdb",
             "-D",
             folder / "data",
@@ -78,7 +78,7 @@ def server() -> str:
     )
     settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
     process = subprocess.Popen(
-        [*_as_server(), bin_folder / "postgres", "-D", folder / "data", "-k", folder, *settings], cwd="/"
+        [*as_server(), bin_folder / "postgres", "-D", folder / "data", "-k", folder, *settings], cwd="/"
     )
     atexit.register(_stop, process)
     _wait_for(f"postgresql:///postgres?host={folder}&user={USER}", process)
@@ -154,7 +154,7 @@ def pooled(url: str, mode: str) -> Iterator[str]:
             for path in (users, file, Path(folder)):
                 os.chown(path, owner.pw_uid, owner.pw_gid)
         process = subprocess.Popen(
-            [*_as_server(), program, "-q", file],
+            [*as_server(), program, "-q", file],
             cwd="/",
             stderr=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -167,7 +167,7 @@ def pooled(url: str, mode: str) -> Iterator[str]:
             _stop(process)
 
 
-def _as_server() -> list[str]:
+def as_server() -> list[str]:
     """Returns the command that runs a program as the server's user, and ends it with the tests."""
     user = [f"--reuid={SYSTEM_USER}", f"--regid={SYSTEM_USER}", "--clear-groups"]
     return ["setpriv", *(user if os.geteuid() == 0 else ()), "--pdeathsig=INT"]

@@ -1,0 +1,427 @@
+"""deploy/postgresql without docker: the compose file by its linter, the role and the servers on a real PostgreSQL."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import psycopg
+import pytest
+import yaml
+
+from tests.scenarios.test_container import PINNED, tool
+from tests.scenarios.test_systemd_unit import analyze, values
+from tests.support import postgresql
+from tests.support.broker import lasting_port
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from wx2mqtt.errors import StoreError
+from wx2mqtt.settings.key_tree import KeyKind, dotted, walk
+from wx2mqtt.settings.loader import load
+from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.wechat.registry import BACKENDS
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "deploy" / "postgresql"
+COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text())
+SERVICES = COMPOSE["services"]
+BRIDGES = [name for name in SERVICES if name.startswith("bridge-")]
+DATABASES = [name for name in SERVICES if name.startswith("db-")]
+BROKERS = [name for name in SERVICES if name.startswith("rabbitmq-")]
+POLL_SECONDS = 0.05
+
+
+# compose.yaml
+
+
+def test_the_compose_file_keeps_the_compose_specification(tmp_path):
+    schema = ("check-jsonschema", "--builtin-schema", "vendor.compose-spec")
+    done = tool(*schema, str(FOLDER / "compose.yaml"))
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = (FOLDER / "compose.yaml").read_text().replace("cap_drop: [ALL]", "cap_dropped: [ALL]")
+    (tmp_path / "compose.yaml").write_text(text)
+    assert tool(*schema, str(tmp_path / "compose.yaml")).returncode != 0
+
+
+def test_it_has_two_bridges_two_databases_and_three_brokers():
+    assert (len(BRIDGES), len(DATABASES), len(BROKERS), len(SERVICES)) == (2, 2, 3, 7)
+    for name in DATABASES + BROKERS:
+        assert PINNED.fullmatch(SERVICES[name]["image"].replace("postgres:17", "postgres:17.0"))
+    for name in DATABASES:
+        environment = SERVICES[name]["environment"]
+        assert {environment["NAME"], environment["OTHER"]} == set(DATABASES)
+        assert environment["NAME"] == name
+    text = (FOLDER / "postgresql.conf").read_text()
+    assert all(f'"{name}"' in text for name in DATABASES)
+    nodes = re.findall(r"(?m)^cluster_formation\S+ = rabbit@(\S+)$", (FOLDER / "rabbitmq.conf").read_text())
+    assert nodes == BROKERS
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_each_container_may_do_as_little_as_it_can(name):
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["restart"] == "unless-stopped"
+    assert name in BRIDGES or service["user"] == "999:999"
+    assert name in BRIDGES or service["healthcheck"]["test"]
+    assert "start_interval" not in service.get("healthcheck", {})
+    assert service["hostname"] == name
+    files = [one for one in service["volumes"] if one.startswith(".")]
+    assert all(one.endswith(":ro") for one in files)
+    assert all((FOLDER / one.partition(":")[0]).exists() for one in files)
+    volumes = [one.partition(":")[0] for one in service["volumes"] if not one.startswith(".")]
+    assert volumes == [name]
+
+
+def test_the_scripts_find_the_files_that_they_use():
+    for name, script in [("db-1", "database.sh"), ("rabbitmq-1", "broker.sh")]:
+        text = (FOLDER / script).read_text()
+        environment = " ".join(str(value) for value in SERVICES[name].get("environment", {}).values())
+        conf = "".join(path.read_text() for path in FOLDER.glob("*.conf"))
+        used = re.findall(r"/etc/wx2mqtt/[\w.]+", f"{text} {environment}")
+        used += [
+            one for one in re.findall(r"/etc/wx2mqtt/[\w.]+", conf) if "pg_hba" in one and name == "db-1"
+        ]
+        mounted = [one.split(":")[1] for one in SERVICES[name]["volumes"]]
+        assert set(used) | {f"/etc/wx2mqtt/{script}"} == {one for one in mounted if "/etc/" in one}
+        secrets = re.findall(r"/run/secrets/(\w+)", text) + re.findall(r"for user in (.*); do", text)
+        assert sorted(" ".join(secrets).split()) == sorted(SERVICES[name]["secrets"])
+
+
+def test_no_secret_stands_in_a_file_of_the_project():
+    files = [secret["file"] for secret in COMPOSE["secrets"].values()]
+    assert all(file.startswith("./secrets/") for file in files)
+    command = ["git", "check-ignore", *(str(FOLDER / file) for file in files)]
+    ignored = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert len(ignored.stdout.splitlines()) == len(files)
+
+
+def test_only_this_machine_reaches_the_pages_and_nobody_the_databases():
+    assert all(port.startswith("127.0.0.1:") for name in BRIDGES for port in SERVICES[name]["ports"])
+    assert not any("ports" in SERVICES[name] for name in DATABASES)
+
+
+@pytest.fixture
+def prepared(tmp_path):
+    """A copy of the folder after `prepare.sh`."""
+    folder = shutil.copytree(FOLDER, tmp_path / "postgresql", ignore=shutil.ignore_patterns("secrets"))
+    subprocess.run(["sh", str(folder / "prepare.sh")], check=True, capture_output=True, cwd=tmp_path)
+    return folder
+
+
+def test_prepare_makes_every_secret_once_and_for_nobody_else(prepared):
+    secrets = prepared / "secrets"
+    made = {file.name: file.read_text() for file in secrets.iterdir()}
+    assert made.keys() == COMPOSE["secrets"].keys()
+    assert all(re.fullmatch(r"[A-Za-z0-9_-]{32}\n", made[name]) for name in made if name != "key")
+    assert secrets.stat().st_mode & 0o777 == 0o700
+    subprocess.run(["sh", str(prepared / "prepare.sh")], check=True, capture_output=True)
+    assert {file.name: file.read_text() for file in secrets.iterdir()} == made
+
+
+@pytest.mark.parametrize("name", BRIDGES)
+def test_the_configuration_can_be_used_as_it_stands(prepared, tmp_path, name):
+    (folder := tmp_path / "run").mkdir()
+    for secret in SERVICES[name]["secrets"]:
+        shutil.copy(prepared / "secrets" / secret["source"], folder / secret["target"])
+    environment = {**SERVICES[name]["environment"], "CREDENTIALS_DIRECTORY": str(folder)}
+    loaded = load(prepared / "wx2mqtt.yaml", environment, BACKENDS)
+    settings = loaded.settings
+    assert loaded.warnings == ()
+    assert settings.mqtt.url == tuple(f"mqtt://{one}:1883" for one in BROKERS)
+    assert settings.storage.url is not None
+    assert f"@{','.join(DATABASES)}/" in settings.storage.url
+    assert settings.storage.password is not None
+    assert settings.storage.key is not None
+    assert settings.web.url == f"http://localhost:{SERVICES[name]['ports'][0].split(':')[1]}"
+    assert set(settings.web.hosts) == set(BRIDGES)
+
+
+# systemd.conf
+
+
+def test_systemd_takes_the_drop_in(tmp_path):
+    unit = tmp_path / "wx2mqtt.service"
+    text = (ROOT / "deploy" / "systemd" / unit.name).read_text()
+    unit.write_text(re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", text))
+    (folder := tmp_path / "wx2mqtt.service.d").mkdir()
+    shutil.copy(FOLDER / "systemd.conf", folder / "postgresql.conf")
+    done = analyze("verify", unit)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    (folder / "postgresql.conf").write_text("[Service]\nTimeoutStopSec=soon\n")
+    assert "TimeoutStopSec" in analyze("verify", unit).stderr
+
+
+def test_the_credentials_of_the_drop_in_are_secrets_of_the_schema():
+    text = (FOLDER / "systemd.conf").read_text()
+    secrets = {dotted(path) for path, key in walk() if key.kind is KeyKind.SECRET}
+    named = [one.partition(":")[0] for one in values(text, "LoadCredential")]
+    assert named == ["storage.password", "storage.key"]
+    assert set(named) <= secrets
+
+
+# role.sql
+
+
+@pytest.fixture(scope="module")
+def role_url() -> str:
+    """The address of a database that `role.sql` has made, for its role."""
+    superuser = postgresql.address("postgres")
+    folder = postgresql.programs()
+    assert folder is not None
+    command = [str(folder / "psql"), "-X", "-q", "-v", "ON_ERROR_STOP=1", "-v", "role=bridge"]
+    command += ["-v", "database=bridge", "-d", superuser, "-f", str(FOLDER / "role.sql")]
+    environment = {**os.environ, "WX2MQTT_DATABASE_PASSWORD": 'it\'s "secret"'}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    return f"postgresql:///bridge?host={postgresql.server()}&user=bridge"
+
+
+def as_superuser(url: str) -> psycopg.Connection[Any]:
+    return psycopg.connect(url.replace("user=bridge", f"user={postgresql.USER}"), autocommit=True)
+
+
+async def test_the_role_migrates_writes_locks_and_notifies(role_url):
+    for _ in range(2):
+        database = await PostgresqlDatabase.open(role_url)
+        await database.write("test", lambda connection: connection.execute("DELETE FROM seen"))
+        await database.on_write_connection(
+            lambda connection: connection.execute("SELECT pg_advisory_lock(1, 2), pg_notify('a', 'b')")
+        )
+        await database.close()
+    with as_superuser(role_url) as connection:
+        schemas = connection.execute(
+            "SELECT DISTINCT schemaname FROM pg_tables WHERE tableowner = 'bridge'"
+        ).fetchall()
+        assert schemas == [("bridge",)]
+
+
+async def test_the_role_ends_a_session_of_its_own_and_of_nobody_else(role_url):
+    hung = await PostgresqlDatabase.open(role_url)
+    pid = await hung.on_write_connection(
+        lambda connection: connection.execute("SELECT pg_backend_pid()").fetchone()
+    )
+    with psycopg.connect(role_url, autocommit=True) as other, as_superuser(role_url) as superuser:
+        assert other.execute("SELECT pg_terminate_backend(%s, 5000)", pid).fetchone() == (True,)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            other.execute("SELECT pg_terminate_backend(%s)", (superuser.info.backend_pid,))
+    with pytest.raises(StoreError):
+        await hung.write("test", lambda connection: connection.execute("DELETE FROM seen"))
+    await hung.close()
+
+
+def test_the_role_may_do_nothing_else(role_url):
+    with as_superuser(role_url) as connection:
+        rights = connection.execute(
+            "SELECT rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls FROM pg_roles"
+            " WHERE rolname = 'bridge'"
+        ).fetchone()
+        assert rights == (False,) * 5
+        members = "SELECT 1 FROM pg_auth_members WHERE member = 'bridge'::regrole"
+        assert connection.execute(members).fetchone() is None
+        public = "SELECT has_database_privilege('public', 'bridge', 'CONNECT')"
+        assert connection.execute(public).fetchone() == (False,)
+        (password,) = connection.execute(
+            "SELECT rolpassword FROM pg_authid WHERE rolname = 'bridge'"
+        ).fetchone() or ("",)
+        assert password.startswith("SCRAM-SHA-256$")
+    with psycopg.connect(role_url, autocommit=True) as bridge:
+        for statement in (
+            "CREATE SCHEMA other",
+            "CREATE TABLE public.other ()",
+            "CREATE TEMPORARY TABLE other ()",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                bridge.execute(statement)
+
+
+async def test_without_the_right_to_create_tables_the_bridge_says_so(role_url):
+    with as_superuser(role_url) as connection:
+        connection.execute("CREATE DATABASE poor")
+    with as_superuser(role_url.replace("///bridge?", "///poor?")) as connection:
+        connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+        connection.execute("CREATE SCHEMA bridge; GRANT USAGE ON SCHEMA bridge TO bridge")
+    with pytest.raises(StoreError, match="lacks a right"):
+        await PostgresqlDatabase.open(role_url.replace("///bridge?", "///poor?"))
+
+
+# database.sh
+
+
+class Servers:
+    """`database.sh` as its two containers run it, with the folders and addresses of this machine instead."""
+
+    addresses: ClassVar = {"db-1": "127.0.0.2", "db-2": "127.0.0.3"}
+
+    def __init__(self, folder: Path) -> None:
+        programs = postgresql.programs()
+        assert programs is not None
+        self._folder = folder
+        self._programs = programs
+        self._port = str(lasting_port())
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        for name, address in self.addresses.items():
+            self._lay_out(name, address)
+        if os.geteuid() == 0:
+            shutil.chown(folder, postgresql.SYSTEM_USER)
+            for path in folder.rglob("*"):
+                shutil.chown(path, postgresql.SYSTEM_USER)
+
+    def _lay_out(self, name: str, address: str) -> None:
+        folder = self._folder / name
+        (folder / "data").mkdir(parents=True)
+        (folder / "run").mkdir()
+        here = {"/etc/wx2mqtt/": f"{folder}/", "/run/secrets/": f"{self._folder}/secrets/"}
+        for file in ("database.sh", "postgresql.conf", "pg_hba.conf", "role.sql"):
+            text = (FOLDER / file).read_text()
+            for there, path in here.items():
+                text = text.replace(there, path)
+            (folder / file).write_text(text)
+        with (folder / "postgresql.conf").open("a") as conf:
+            conf.write(f"listen_addresses = '{address}'\nunix_socket_directories = '{folder}/run'\n")
+            conf.write("fsync = off\nshared_buffers = 16MB\nmax_connections = 20\n")
+        if os.geteuid() != 0:  # then it runs as somebody who is not called postgres
+            rules = (folder / "pg_hba.conf").read_text()
+            (folder / "pg_hba.conf").write_text(rules.replace("peer", "trust"))
+
+    @property
+    def url(self) -> str:
+        hosts = ",".join(self.addresses.values())
+        password = (self._folder / "secrets" / "database").read_text().strip()
+        where = f"postgresql://wx2mqtt:{password}@{hosts}/wx2mqtt"
+        return f"{where}?target_session_attrs=read-write&port={self._port}"
+
+    def run(self, name: str, order: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self._command(name, order), env=self._environment(name), capture_output=True, text=True, cwd="/"
+        )
+
+    def start(self, name: str) -> None:
+        self._processes[name] = subprocess.Popen(
+            self._command(name, "start"), env=self._environment(name), stderr=subprocess.DEVNULL, cwd="/"
+        )
+
+    def stop(self, name: str, number: signal.Signals = signal.SIGINT) -> None:
+        """Stops a server in order, or kills it."""
+        process = self._processes.pop(name)
+        process.send_signal(number)
+        process.wait(MAX_WAIT_SECONDS)
+
+    def forget(self, name: str) -> None:
+        """Empties the volume of a server that does not run."""
+        shutil.rmtree(self._folder / name / "data" / "server")
+
+    def wait_until_synchronous(self, name: str, standby: str) -> None:
+        deadline = time.monotonic() + MAX_WAIT_SECONDS
+        question = "SELECT application_name FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')"
+        while self._ask(name, question) != standby:
+            assert time.monotonic() < deadline, f"{standby} is no standby of {name}"
+            time.sleep(POLL_SECONDS)
+
+    def wait_until_waiting(self, name: str) -> None:
+        """Returns when a commit waits for the standby."""
+        deadline = time.monotonic() + MAX_WAIT_SECONDS
+        while self._ask(name, "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'") != "1":
+            assert time.monotonic() < deadline, "nothing waits"
+            time.sleep(POLL_SECONDS)
+
+    def _ask(self, name: str, statement: str) -> str:
+        client = [str(self._programs / "psql"), "-XAt", "-U", "postgres", "-c", statement]
+        command = [*postgresql.as_server(), *client]
+        environment = self._environment(name)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd="/")
+        return done.stdout.strip()
+
+    def _command(self, name: str, order: str) -> list[str]:
+        return [*postgresql.as_server(), "sh", str(self._folder / name / "database.sh"), order]
+
+    def _environment(self, name: str) -> dict[str, str]:
+        (other,) = self.addresses.keys() - {name}
+        folder = self._folder / name
+        return {
+            "PATH": f"{self._programs}:{os.environ['PATH']}",
+            "PGDATA": str(folder / "data"),
+            "PGHOST": str(folder / "run"),
+            "PGPORT": self._port,
+            "NAME": name,
+            "OTHER": self.addresses[other],
+        }
+
+    def close(self) -> None:
+        for name in list(self._processes):
+            self.stop(name, signal.SIGKILL)
+
+
+@pytest.fixture
+def servers(prepared) -> Iterator[Servers]:
+    if postgresql.programs() is None:
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(
+            "PostgreSQL is missing: apt-get install postgresql"
+        )
+    folder = Path(tempfile.mkdtemp(prefix="wx2mqtt-servers-"))  # pytest's own is closed to the server's user
+    shutil.copytree(prepared / "secrets", folder / "secrets")
+    started = Servers(folder)
+    try:
+        yield started
+    finally:
+        started.close()
+        shutil.rmtree(folder)
+
+
+async def put(url: str, key: str) -> list[str]:
+    """Stores a row, which waits for the standby; returns the keys of all rows."""
+    database = await PostgresqlDatabase.open(url)
+    try:
+        insert = "INSERT INTO seen (account, key, created) VALUES ('home', ?, 1)"
+        await database.write("test", lambda connection: connection.execute(insert, (key,)))
+        rows = await database.read(lambda connection: connection.execute("SELECT key FROM seen").fetchall())
+        return sorted(found for (found,) in rows)
+    finally:
+        await database.close()
+
+
+async def test_no_commit_ends_without_the_standby_which_becomes_the_primary(servers):
+    made = servers.run("db-1", "create")
+    assert made.returncode == 0, made.stderr
+    assert "has a database already" in servers.run("db-1", "create").stderr
+    servers.start("db-1")
+    servers.start("db-2")
+    servers.wait_until_synchronous("db-1", "db-2")
+
+    servers.stop("db-2")
+    storing = asyncio.ensure_future(put(servers.url, "one"))
+    await asyncio.to_thread(servers.wait_until_waiting, "db-1")
+    assert not storing.done()
+    servers.start("db-2")
+    servers.wait_until_synchronous("db-1", "db-2")
+    assert await storing == ["one"]
+
+    refused = servers.run("db-2", "promote")
+    assert (refused.returncode, refused.stderr) == (1, "127.0.0.2 is the primary: stop it first\n")
+
+    servers.stop("db-1", signal.SIGKILL)
+    promoted = servers.run("db-2", "promote")
+    assert promoted.returncode == 0, promoted.stderr
+    assert await put(servers.url, "two") == ["one", "two"]
+
+    again = servers.run("db-1", "start")
+    assert again.returncode == 1
+    assert again.stderr == (
+        "127.0.0.3 is the primary now: remove the volume of db-1, and db-1 becomes its standby\n"
+    )
+    servers.forget("db-1")
+    assert "127.0.0.3 has a database already" in servers.run("db-1", "create").stderr
+    servers.start("db-1")
+    assert servers.run("db-2", "synchronous").returncode == 0
+    servers.wait_until_synchronous("db-2", "db-1")
+    assert await put(servers.url, "three") == ["one", "three", "two"]

@@ -1,0 +1,244 @@
+"""deploy/postgresql's RabbitMQ without docker: one node with these files, and what each of its users may do."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.broker import lasting_port
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.guest import Guest
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "postgresql"
+PROGRAMS = Path("/usr/lib/rabbitmq/bin")
+"""Those of Debian in /usr/sbin change the user and the folders; these take them from the environment."""
+NAME = "wx2mqtt-deployment@localhost"
+FAILURE = 128
+"""The smallest code of a failure. RabbitMQ answers a SUBSCRIBE that it refuses, and hangs up on a PUBLISH."""
+POLL_SECONDS = 0.05
+MORE_DELIVERIES_THAN_THE_DEFAULT = 25
+
+
+class Node:
+    """`broker.sh` as its container runs it, with the folders and ports of this machine instead."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = lasting_port()
+        self.secrets = folder / "postgresql" / "secrets"
+        self._folder = folder
+        source = shutil.copytree(
+            FOLDER, folder / "postgresql", ignore=shutil.ignore_patterns("secrets", "*.md")
+        )
+        subprocess.run(["sh", str(source / "prepare.sh")], check=True, capture_output=True)
+        here = {
+            "/etc/wx2mqtt/": f"{source}/",
+            "/run/secrets/": f"{self.secrets}/",
+            "/run/rabbitmq/": f"{folder}/",
+            "= 1883": f"= 127.0.0.1:{self.port}",
+            "rabbit@rabbitmq-1": NAME,
+        }
+        for path in (source / "broker.sh", source / "rabbitmq.conf"):
+            text = path.read_text()
+            for there, replacement in here.items():
+                text = text.replace(there, replacement)
+            lines = [line for line in text.splitlines() if "rabbit@rabbitmq-" not in line]
+            path.write_text("\n".join([*lines, ""]))
+        (source / "enabled_plugins").write_text("[rabbitmq_mqtt].\n")  # the other one has a port of its own
+        self._environment = {
+            "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
+            "HOME": str(folder),
+            "LANG": "C.UTF-8",
+            "ERL_EPMD_PORT": str(lasting_port()),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": NAME,
+            "RABBITMQ_DIST_PORT": str(lasting_port()),
+            "RABBITMQ_MNESIA_BASE": str(folder / "data"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_CONFIG_FILE": str(source / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(source / "enabled_plugins"),
+            "RABBITMQ_LOGS": "-",
+            "NOTIFY_SOCKET": str(folder / "notify"),  # so that the script becomes the node, and has its id
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+sbwt none +S 1:1 -kernel inet_dist_use_interface {127,0,0,1}",
+        }
+        self._processes: list[subprocess.Popen[bytes]] = []
+
+    def start(self) -> Node:
+        mapper = ["epmd", "-port", self._environment["ERL_EPMD_PORT"], "-address", "127.0.0.1"]
+        script = ["sh", str(self._folder / "postgresql" / "broker.sh")]
+        for command in (mapper, script):
+            with (self._folder / "output").open("ab") as output:
+                process = subprocess.Popen(
+                    ["setpriv", "--pdeathsig=KILL", *command],
+                    env=self._environment,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                )
+            self._processes.append(process)
+        deadline = time.monotonic() + 2 * MAX_WAIT_SECONDS
+        while b"Server startup complete" not in (text := (self._folder / "output").read_bytes()):
+            assert self._processes[-1].poll() is None, text.decode()[-2000:]
+            assert time.monotonic() < deadline, text.decode()[-2000:]
+            time.sleep(POLL_SECONDS)
+        return self
+
+    def stop(self) -> None:
+        for process in reversed(self._processes):
+            process.send_signal(signal.SIGKILL)
+            process.wait(MAX_WAIT_SECONDS)
+
+    def guest(self, user: str, *, client_id: str = "", stays: bool = False) -> Guest:
+        return Guest(self.port, user, self.secret(user), client_id=client_id, stays=stays)
+
+    def secret(self, name: str) -> str:
+        return (self.secrets / name).read_text().strip()
+
+    def queues(self) -> list[dict[str, str]]:
+        command = [str(PROGRAMS / "rabbitmqctl"), "-q", "--formatter", "json", "list_queues"]
+        done = subprocess.run(
+            [*command, "name", "type", "policy"], env=self._environment, capture_output=True, check=True
+        )
+        found: list[dict[str, str]] = json.loads(done.stdout)
+        return found
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory) -> Iterator[Node]:
+    if not PROGRAMS.exists():
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("apt-get install rabbitmq-server")
+    started = Node(tmp_path_factory.mktemp("rabbitmq"))
+    try:
+        yield started.start()
+    finally:
+        started.stop()
+
+
+@pytest.mark.parametrize(("user", "password"), [("", ""), ("guest", "guest"), ("bridge", "wrong")])
+def test_nobody_comes_without_a_password_of_the_secrets(node, user, password):
+    with Guest(node.port, user, password) as one:
+        assert one.refusal
+
+
+ALLOWED = {
+    "bridge": {
+        "writes": ["wx/in/wife", "wx/office/login/qr", "wx/bridge/state", "homeassistant/device/a/config", "reply/a"],
+        "reads": ["wx/out/#", "wx/bridge/request/+", "wx/office/out/#", "homeassistant/status"],
+    },
+    "automation": {
+        "writes": ["wx/out/wife", "wx/office/out/wife/image", "wx/bridge/request/send", "home/light", "reply/automation/a"],
+        "reads": ["wx/in/+", "wx/+/in/#", "wx/office/login/qr", "wx/bridge/state", "wx/+/bridge/response/+", "home/#"],
+    },
+    "reader": {
+        "writes": [],
+        "reads": ["wx/in/#", "wx/office/event/+", "wx/login/state", "wx/contacts", "wx/office/bridge/health"],
+    },
+}  # fmt: skip
+REFUSED = {
+    "bridge": {"writes": ["home/light", "other"], "reads": ["home/#", "#"]},
+    "automation": {
+        "writes": [
+            "wx/in/wife",
+            "wx/bridge/request/reload",
+            "wx/login/state",
+            "wx/in/out/wife",
+            "wx/bridge/state",
+        ],
+        "reads": ["wx/out/#", "wx/#", "#", "wx/bridge/request/+"],
+    },
+    "reader": {
+        "writes": ["wx/out/wife", "home/light", "wx/bridge/request/send"],
+        "reads": ["wx/login/qr", "wx/login/+", "wx/#", "#", "wx/out/#", "wx/result/+", "wx/+/in/#"],
+    },
+}
+
+
+@pytest.mark.parametrize("user", ALLOWED)
+def test_each_user_may_do_what_is_theirs(node, user):
+    for topic in ALLOWED[user]["writes"]:
+        with node.guest(user) as one:
+            assert one.publish(topic) < FAILURE, topic
+    for topic_filter in ALLOWED[user]["reads"]:
+        with node.guest(user) as one:
+            assert one.subscribe(topic_filter) < FAILURE, topic_filter
+
+
+@pytest.mark.parametrize("user", REFUSED)
+def test_and_nothing_else(node, user):
+    for topic in REFUSED[user]["writes"]:
+        with node.guest(user) as one:
+            assert one.publish(topic) >= FAILURE, topic
+    for topic_filter in REFUSED[user]["reads"]:
+        with node.guest(user) as one:
+            assert one.subscribe(topic_filter) >= FAILURE, topic_filter
+
+
+def test_the_doctor_finds_every_right_of_the_bridge(node, tmp_path):
+    (file := tmp_path / "wx2mqtt.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "mqtt": {"url": f"mqtt://127.0.0.1:{node.port}", "username": "bridge"},
+                "accounts": {"home": {"backend": "ilink", "endpoint": "http://127.0.0.1:9"}},
+                "homeassistant": {"enabled": True},
+                "storage": {"path": str(tmp_path / "store")},
+            }
+        )
+    )
+    command = [sys.executable, "-m", "wx2mqtt", "check", "--connect", "--json", "-c", str(file)]
+    environment = {**os.environ, "WX2MQTT_MQTT__PASSWORD": node.secret("bridge")}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    (group,) = [rows for rows in json.loads(done.stdout).values() if isinstance(rows, list)]
+    rights = [row for row in group if row["check"] in {"publish", "receive", "session"}]
+    assert len(rights) > 10
+    # The topic of discovery cannot be tried without overwriting it; `ALLOWED` has it.
+    assert [row["subject"] for row in rights if row["verdict"] != "ok"] == [
+        "homeassistant/device/wx2mqtt_home/config"
+    ]
+
+
+def test_a_session_has_a_quorum_queue_and_gives_nothing_up(node):
+    """By default RabbitMQ 4 drops a message without a word when it has been delivered 21 times."""
+    with node.guest("bridge", client_id="settled", stays=True) as one:
+        one.subscribe("wx/out/#")
+    assert {"name": "mqtt-subscription-settledqos1", "type": "quorum", "policy": "sessions"} in node.queues()
+    with node.guest("automation") as one:
+        one.publish("wx/out/me", "alarm")
+    for _ in range(MORE_DELIVERIES_THAN_THE_DEFAULT):
+        assert b"alarm" in first_packet_unacknowledged(node, "settled")
+    with node.guest("bridge", client_id="settled", stays=True) as one:
+        assert one.session_present
+        one.wait("wx/out/me", b"alarm")
+
+
+def first_packet_unacknowledged(node: Node, client_id: str) -> bytes:
+    """Connects, waits for what the session holds, and is gone before the acknowledgement."""
+
+    def text(value: str) -> bytes:
+        return len(value).to_bytes(2) + value.encode()
+
+    flags, keepalive = b"\xc0", b"\0\x3c"  # user name and password, a session that stays
+    body = (
+        text("MQTT")
+        + b"\x04"
+        + flags
+        + keepalive
+        + text(client_id)
+        + text("bridge")
+        + text(node.secret("bridge"))
+    )
+    with socket.create_connection(("127.0.0.1", node.port), MAX_WAIT_SECONDS) as link:
+        link.sendall(b"\x10" + len(body).to_bytes(1) + body)
+        received = link.recv(4)
+        while len(received) <= 4:
+            received += (more := link.recv(1000))
+            assert more, "the broker hung up"
+        return received
