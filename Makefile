@@ -18,7 +18,7 @@ SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Tests start Python hundreds of times: compiled modules are kept, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help venv demo run test test-robustness coverage test-chaos chaos fuzz fuzz-long fuzz-corpus test-home test-node-red unit lint shape mutants docs site sbom package audit bench bench-peers profile soak power-cut add-on address check lock clean
+.PHONY: help venv demo run test test-postgresql test-robustness coverage test-chaos chaos fuzz fuzz-long fuzz-corpus test-home test-node-red unit lint shape mutants docs site sbom package audit bench bench-peers profile soak power-cut add-on address check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -51,6 +51,10 @@ run: .venv/ready  ## the real bridge; without a configuration with an embedded b
 
 test: .venv/ready  ## all tests but those of test-robustness; TESTS=path and ARGS=... narrow it down
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(if $(filter tests,$(TESTS)),$(ROBUSTNESS:%=--ignore=%)) $(TESTS) $(ARGS)
+
+# `make test` has a share of them: tests/scenarios/test_postgresql.py and the kills at every commit.
+test-postgresql: .venv/ready  ## all scenarios and crash tests with the store in PostgreSQL (ten minutes)
+	@TESTED_STORE=postgresql $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(if $(filter tests,$(TESTS)),tests/scenarios tests/crash,$(TESTS)) $(ARGS)
 
 test-robustness: .venv/ready  ## a bounded share of what make chaos, fuzz and power-cut do (a minute)
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ROBUSTNESS) $(ARGS)

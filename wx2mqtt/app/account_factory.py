@@ -111,7 +111,8 @@ class AccountFactory:
             next_id=people.next_id,
         )
         quotes = StoredQuotes(journal, registry)
-        marks = ProcessingMarks(stores.folder.path / SESSIONS_FOLDER / f"{name}{MARKS_SUFFIX}")
+        fatal = [] if stores.shared_marks is None else await stores.shared_marks.fatal(name)
+        marks = ProcessingMarks(stores.folder.path / SESSIONS_FOLDER / f"{name}{MARKS_SUFFIX}", fatal)
         ctx = AccountContext(
             name=name,
             topics=topics,

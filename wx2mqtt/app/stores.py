@@ -15,6 +15,7 @@ from wx2mqtt.errors import Problem, SettingsError, StoreError
 from wx2mqtt.settings.formats import parse_login_key
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import Storage
+from wx2mqtt.store.account_state import SharedMarks
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database, OnCommitPoint, ignore_commit_point
 from wx2mqtt.store.files import file_error, make_folder
@@ -54,6 +55,7 @@ class Stores:
     lost: Signal[[]]
     people_copy: PeopleCopy | None = None
     search_index: SearchIndex | None = None
+    shared_marks: SharedMarks | None = None
 
 
 @asynccontextmanager
@@ -111,8 +113,11 @@ async def _open_in_database(
     lost: Signal[[]] = Signal()
     loop = asyncio.get_running_loop()
     database = await open_database(loaded, on_commit_point, lambda: loop.call_soon_threadsafe(lost.emit))
+    marks = SharedMarks(database)
+    await marks.count(folder.path / SESSIONS_FOLDER)
     return Stores(
         folder=folder,
+        shared_marks=marks,
         database=database,
         blobs=DatabaseBlobs(folder.path, database),
         saved_logins=EncryptedLogins(database, login_key(storage)),

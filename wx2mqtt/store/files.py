@@ -14,7 +14,7 @@ import re
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from itertools import count
@@ -225,10 +225,11 @@ class ProcessingMarks:
     The mark outlives the process, and is not synchronised: it costs microseconds, and a message that ends the
     process does not end the machine. In a batch the mark of a message is replaced by that of the next one; it
     is removed in the next turn of the event loop, or by `clear`. A file that cannot be written, or no `path`,
-    marks nothing. `progressed` is emitted about once a second while messages are processed.
+    marks nothing. `progressed` is emitted about once a second while messages are processed. `fatal` are the
+    marks of messages that ended processes elsewhere (`SharedMarks`).
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, fatal: Sequence[str] = ()) -> None:
         self.progressed: Signal[[]] = Signal()
         self._path = path
         self._handle: int | None = None
@@ -237,6 +238,7 @@ class ProcessingMarks:
         self._suspect, kills, self._fatal = _NO_MESSAGE, 0, list[str]()
         if path is not None:
             self._suspect, kills, self._fatal = _read_marks(path)
+        self._fatal += fatal
         self._kills = kills
         if kills >= MAX_KILLS:
             self._fatal = [*self._fatal, self._suspect][-MAX_FATAL_MESSAGES:]
@@ -309,6 +311,22 @@ class _Processing(AbstractContextManager[None]):
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self._marks.end(self._mark, has_failed=kind is not None)
+
+
+def take_marks(folder: Path) -> list[tuple[str, str]]:
+    """Returns accounts whose process was killed at a message, with its mark; removes the files."""
+    taken = [
+        (path.name.removesuffix(MARKS_SUFFIX), _take_mark(path))
+        for path in sorted(folder.glob(f"*{MARKS_SUFFIX}"))
+    ]
+    return [(account, mark) for account, mark in taken if mark is not None]
+
+
+def _take_mark(path: Path) -> str | None:
+    """Returns the mark of the message at which the last process was killed, and removes the file."""
+    mark, kills, _ = _read_marks(path)
+    path.unlink(missing_ok=True)
+    return mark if kills else None
 
 
 def _read_marks(path: Path) -> tuple[str, int, list[str]]:

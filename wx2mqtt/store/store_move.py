@@ -172,6 +172,8 @@ class EncryptedLogins(SavedLogins):
 
     async def delete(self, account: str) -> None:
         await self.of(account).clear()
+        statement = "DELETE FROM mark WHERE account = ?"
+        await self._database.write("purge", lambda db: db.execute(statement, (account,)))
 
     def replace_all(self, sessions: Mapping[str, Mapping[str, object]], connection: Connection) -> None:
         """Replaces the saved logins of all accounts as a part of a write job."""

@@ -10,7 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from wx2mqtt.store.files import MAX_FATAL_MESSAGES, PROGRESS_INTERVAL_SECONDS, ProcessingMarks
+from tests.support.postgresql import empty_database
+from wx2mqtt.store.account_state import SharedMarks
+from wx2mqtt.store.files import (
+    MARKS_SUFFIX,
+    MAX_FATAL_MESSAGES,
+    PROGRESS_INTERVAL_SECONDS,
+    ProcessingMarks,
+)
+from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.store.store_move import EncryptedLogins
 
 KILLED = """
 import os, signal, sys
@@ -172,3 +181,33 @@ async def test_a_mark_is_removed_before_a_commit_that_may_end_the_process(path: 
     assert is_marked(path)
     marks.clear()
     assert not is_marked(path)
+
+
+async def test_in_a_database_two_instances_that_were_killed_once_each_make_a_message_fatal(
+    tmp_path: Path,
+) -> None:
+    """Each has its mark in a file of its own, and counts it when it starts again."""
+    database = await PostgresqlDatabase.open(empty_database())
+    marks = SharedMarks(database)
+    folders = [tmp_path / name for name in ("east", "west")]
+    for number, folder in enumerate(folders):
+        folder.mkdir()
+        file = folder / f"home{MARKS_SUFFIX}"
+        assert killed(file, "a", "fatal-1", "b")
+        assert not ProcessingMarks(tmp_path / "new", await marks.fatal("home")).is_fatal("fatal-1")
+        assert len(await marks.fatal("home")) == 0
+        await marks.count(folder)
+        await marks.count(folder)  # once for each kill
+        assert len(await marks.fatal("home")) == number
+    known = ProcessingMarks(tmp_path / "new", await marks.fatal("home"))
+    assert [known.is_fatal(key) for key in ("a", "fatal-1", "b")] == [False, True, False]
+    assert await marks.fatal("work") == []
+
+    orderly = tmp_path / "orderly"
+    orderly.mkdir()
+    assert not killed(orderly / f"work{MARKS_SUFFIX}", "a")
+    await marks.count(orderly)
+    await EncryptedLogins(database, bytes(32)).delete("home")
+    assert await marks.fatal("home") == []
+    assert await database.read(lambda db: db.execute("SELECT * FROM mark").fetchall()) == []
+    await database.close()

@@ -195,6 +195,15 @@ CREATE TABLE operation (
     answer text
 );
 
+-- Messages at which instances were killed, and how often.
+CREATE TABLE mark (
+    account text COLLATE "C" NOT NULL,
+    mark text COLLATE "C" NOT NULL,
+    kills bigint NOT NULL DEFAULT 1,
+    counted timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (account, mark)
+);
+
 CREATE TABLE media_file (
     sha256 text COLLATE "C" PRIMARY KEY,
     path text NOT NULL,
