@@ -38,13 +38,42 @@ def boot_time() -> float:
     return time.clock_gettime(_BOOT_CLOCK)
 
 
+class Lease:
+    """The right to act for accounts that another process may take over; it ends by itself.
+
+    A process that hangs, or that is stopped and goes on later, finds its lease ended before it writes a
+    request to WeChat or a message to the broker. Without `seconds` it never ends: no other process shares
+    the accounts. Any thread may call the methods. `boot_time` is the clock, in seconds.
+    """
+
+    def __init__(self, seconds: float | None = None, boot_time: Callable[[], float] = boot_time) -> None:
+        self._seconds = seconds
+        self._boot_time = boot_time
+        self._ends_at = boot_time() if seconds is not None else None
+        self._is_revoked = False
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether this process may act now."""
+        return self._ends_at is None or (not self._is_revoked and self._boot_time() < self._ends_at)
+
+    def renew(self, proven_at: float) -> None:
+        """Lets it end `seconds` after `proven_at`, when the process certainly had its accounts."""
+        if self._seconds is not None:
+            self._ends_at = proven_at + self._seconds
+
+    def revoke(self) -> None:
+        """Ends it for good."""
+        self._is_revoked = self._seconds is not None
+
+
 @frozen
 class Clock:
     """The clocks of a backend, and chance, as one value that tests replace.
 
     `wall` returns seconds since 1970 and may jump. `monotonic` and `boot_time` return seconds and never jump;
     only `boot_time` goes on while the machine sleeps. `sleep` waits for seconds. `chance` returns a number in
-    [0, 1), which spreads the lengths of pauses.
+    [0, 1), which spreads the lengths of pauses. Without a valid `lease` no request is sent.
     """
 
     wall: Callable[[], float] = time.time
@@ -52,6 +81,7 @@ class Clock:
     boot_time: Callable[[], float] = boot_time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     chance: Callable[[], float] = random.random
+    lease: Lease = Lease()
 
     @property
     def now(self) -> int:

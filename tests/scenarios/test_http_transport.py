@@ -37,6 +37,7 @@ from tests.support.http_server import (
     tls_contexts,
     until,
 )
+from wx2mqtt.clock import Lease, boot_time
 from wx2mqtt.wechat.http_connection import MAX_BUFFERED_BYTES, MAX_PIECE_BYTES
 from wx2mqtt.wechat.http_transport import Http11Transport, OccasionalTransport
 
@@ -401,3 +402,13 @@ async def test_a_tls_handshake_that_fails_means_that_nothing_was_sent(make: Make
         with pytest.raises((httpx.ConnectError, httpx.ConnectTimeout)) as failure:
             await ask(transport, url, connect=SHORT_SECONDS if script == "hangs" else MAX_WAIT_SECONDS)
         assert failure.type is (httpx.ConnectTimeout if script == "hangs" else httpx.ConnectError)
+
+
+async def test_a_lease_that_ends_while_the_connection_is_opened_keeps_the_request_back() -> None:
+    lease = Lease(60)
+    async with Server(answers).run() as server, opened(own(lease=lease)) as transport:
+        with pytest.raises(httpx.ConnectError):
+            await ask(transport, server.url)
+        lease.renew(boot_time())
+        assert await ask(transport, server.url) == (200, b"ok")
+        assert len(server.requests) == 1

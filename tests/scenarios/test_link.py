@@ -16,6 +16,7 @@ from tests.scenarios.conftest import StartMosquitto
 from tests.support.broker import DURABLE, Mosquitto, free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.linked import Told, linked, message
+from wx2mqtt.clock import Lease, boot_time
 from wx2mqtt.errors import NotConnected, PublishRefused
 from wx2mqtt.mqtt.broker import Disconnected
 
@@ -507,6 +508,25 @@ async def test_an_aborted_link_says_nothing_more_and_does_not_come_back(mosquitt
         assert (told.link.connect_count, len(told.events)) == (connects, events)
     assert (delivery.topic, delivery.payload) == ("wx/bridge/state", b"offline")
     assert probe.topic == "wx/probe"
+
+
+async def test_without_a_lease_the_link_is_silent_and_the_will_says_that_the_bridge_is_away(
+    mosquitto: Mosquitto,
+):
+    lease = Lease(600)
+    async with linked(mosquitto.url, client_id="reader", filters=("wx/#",)) as reader:
+        await reader.connection()
+        async with linked(mosquitto.url, lease=lease) as told:
+            assert (await told.end()).code == "unreachable"
+            lease.renew(boot_time())
+            await told.connection()
+            lease.revoke()
+            assert isinstance(await told.published(message()), NotConnected)
+            lost = await told.end()
+            assert (lost.code, "another instance" in lost.reason) == ("lost", True)
+        delivery = await reader.delivery()
+        assert (delivery.topic, delivery.payload) == ("wx/bridge/state", b"offline")
+    assert not [event for event in reader.events if getattr(event, "topic", "") == message().topic]
 
 
 async def test_two_bridges_with_one_client_id_do_not_fight(mosquitto: Mosquitto):

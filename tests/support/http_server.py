@@ -14,6 +14,7 @@ import httpx
 import trustme
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from wx2mqtt.clock import Lease
 from wx2mqtt.wechat.http_transport import Http11Transport, OccasionalTransport
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
@@ -139,10 +140,15 @@ def says(*pieces: bytes) -> Script:
 
 
 def own(
-    context: ssl.SSLContext | None = None, *, connections: int = 20, keep_alive: float = 60.0
+    context: ssl.SSLContext | None = None,
+    *,
+    connections: int = 20,
+    keep_alive: float = 60.0,
+    lease: Lease | None = None,
 ) -> Http11Transport:
     return Http11Transport(
         context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
+        lease or Lease(),
         max_connections=connections,
         keep_alive_seconds=keep_alive,
     )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.clock import boot_time, now_ms, rfc3339
+from wx2mqtt.clock import Lease, boot_time, now_ms, rfc3339
 
 LAST = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
 
@@ -41,3 +41,28 @@ def test_what_is_written_is_read_as_the_same_time_and_sorts_as_it(milliseconds):
 def test_the_clocks_go_forward():
     assert boot_time() <= boot_time()
     assert now_ms() > 1_700_000_000_000
+
+
+def test_a_lease_ends_by_itself_and_is_renewed_from_when_it_was_proven():
+    now = 100.0
+    lease = Lease(7, boot_time=lambda: now)
+    assert not lease.is_valid, "nothing has proven it yet"
+    lease.renew(99.0)
+    assert lease.is_valid
+    now = 105.9
+    assert lease.is_valid
+    now = 106.0
+    assert not lease.is_valid
+    lease.renew(105.0)
+    assert lease.is_valid
+
+
+def test_a_revoked_lease_never_comes_back_and_one_without_a_limit_never_ends():
+    lease = Lease(7)
+    lease.renew(boot_time())
+    lease.revoke()
+    lease.renew(boot_time())
+    assert not lease.is_valid
+    endless = Lease()
+    endless.revoke()
+    assert endless.is_valid

@@ -89,6 +89,10 @@ BROKER_MESSAGES: Catalogue = {
     "no_tls": ("no TLS connection to {endpoint}: {why}", "无法与 {endpoint} 建立 TLS 连接：{why}"),
     "silent": ("{endpoint} took the connection and said nothing", "{endpoint} 接受了连接，但没有回应"),
     "no_mqtt": ("{endpoint} sent something that is not MQTT", "{endpoint} 发来的内容不是 MQTT"),
+    "lease_ended": (
+        "the database does not answer; another instance may have the account",
+        "数据库没有应答；该账号可能已由其他实例接管",
+    ),
     "closed": ("{endpoint} closed the connection", "{endpoint} 关闭了连接"),
     "answers_no_more": ("{endpoint} does not answer any more", "{endpoint} 不再应答"),
     "broke": ("the connection to {endpoint} broke: {why}", "与 {endpoint} 的连接中断：{why}"),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from wx2mqtt.clock import Lease
 from wx2mqtt.i18n import Language
 from wx2mqtt.limits import MAX_INCOMING_PACKET_BYTES
 from wx2mqtt.mqtt.broker import Publication, Subscription
@@ -156,6 +157,7 @@ class MqttOptions:
     - `clean`: the broker discards the session that it has kept for this client.
     - `topics`: the account's topics, whose table gives the QoS; without them every QoS is 1.
     - `language`: of the sentences about the broker; a reload does not change it.
+    - `lease`: when it is over, the client is offline: another process may use its client id.
     """
 
     urls: tuple[str, ...] = field(repr=False)
@@ -173,6 +175,7 @@ class MqttOptions:
     clean: bool = False
     topics: Topics | None = None
     language: Language = "en"
+    lease: Lease = Lease()
 
     def qos(self, topic: str) -> QoS:
         """Returns the QoS of a topic to publish to, or of a filter to subscribe to."""

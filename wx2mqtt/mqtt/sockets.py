@@ -202,10 +202,10 @@ class BufferedSocket:
         except WOULD_BLOCK:
             return self._has_pending()
         except OSError as error:
-            self._mark_ended(error)
+            self.mark_ended(error)
             return False
         if not data:
-            self._mark_ended(None)
+            self.mark_ended(None)
             return False
         self._acknowledge_now()
         self._received, self._position = data, 0
@@ -225,7 +225,7 @@ class BufferedSocket:
             pass
         except OSError as error:
             self._unsent.clear()
-            self._mark_ended(error)
+            self.mark_ended(error)
         self._record_sent(size_before)
         return not self._unsent
 
@@ -241,7 +241,8 @@ class BufferedSocket:
         pending = getattr(self._raw, "pending", None)
         return pending is not None and pending() > 0
 
-    def _mark_ended(self, error: OSError | None) -> None:
+    def mark_ended(self, error: OSError | None) -> None:
+        """Records the end; `error` is why, unless another one came before."""
         self.ended = True
         self.error = self.error or error
 

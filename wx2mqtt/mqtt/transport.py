@@ -5,6 +5,8 @@
     out  `publish`, `subscribe`, `send` -> `BufferedSocket.send` -> `flush`, once per turn of the event loop
 
 Only the connecting blocks, so `open` does it in a thread. What paho raises over a packet ends the connection.
+So does the end of `MqttOptions.lease`: not a byte is written then, also no DISCONNECT, so that the broker
+publishes the will.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ import structlog
 from wx2mqtt.aio import raised_at, run_in_daemon_thread
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import NotConnected
+from wx2mqtt.i18n.broker import broker_text
 from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.packets import (
     DISCONNECT,
@@ -71,6 +74,8 @@ class SocketTransport:
 
     async def open(self) -> None:
         """Connects and sends CONNECT. Raises OSError. On cancellation nothing stays open."""
+        if not self._options.lease.is_valid:
+            raise OSError(0, broker_text(self._options.language, "lease_ended"))
         try:
             await run_in_daemon_thread(partial(self._codec.start, self._options), on_abandoned=self.close)
         except OSError:  # a refused certificate is an OSError and a ValueError
@@ -194,6 +199,11 @@ class SocketTransport:
     def _flush(self) -> None:
         self._flush_scheduled = False
         if not self._attached:
+            return
+        if not self._options.lease.is_valid:
+            self.socket.mark_ended(OSError(0, broker_text(self._options.language, "lease_ended")))
+            self.close()
+            self._handler.on_closed(None)
             return
         try:
             if self._codec.want_write():

@@ -157,7 +157,7 @@ class HttpClient:
     `endpoint` is a base URL that replaces all hosts, or None. `headers` go with every request. `observe` is
     called after every exchange with the name of the call, the outcome and the seconds. `text` returns the
     sentence for people about a failure: it takes an `ExchangeFailure` and the name of the call. `transport`
-    replaces the network.
+    replaces the network. Without a valid lease of `clock` each exchange ends as one without a connection.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class HttpClient:
         self._observe = observe
         self._text = text
         self._transports = (
-            create_transports(endpoint)
+            create_transports(endpoint, clock.lease)
             if transport is None
             else Transports(regular=transport, other=transport)
         )
@@ -193,6 +193,8 @@ class HttpClient:
         started_at = self._clock.monotonic()
         deadline = None if limits.whole is None else loop_time() + limits.whole
         try:
+            if not self._clock.lease.is_valid:
+                raise outcome.failed(ExchangeFailure.NO_CONNECTION)
             with outcome.network_errors():
                 request = self._build_request(call, url, {**self._headers, **headers}, body, limits.idle)
                 transport = self._transports.regular if call.is_regular else self._transports.other

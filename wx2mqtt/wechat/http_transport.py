@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 import h11
 import httpx
 
+from wx2mqtt.clock import Lease
 from wx2mqtt.wechat.http_connection import Origin, PooledConnection, open_connection
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -23,12 +24,15 @@ class Http11Transport(httpx.AsyncBaseTransport):
     """Keeps at most `max_connections`, each idle one for `keep_alive_seconds`.
 
     It never repeats a request: after a failure on a connection that was used before, nobody knows whether the
-    server has read it.
+    server has read it. It writes no request when `lease` has ended: to connect takes time.
     """
 
-    def __init__(self, context: ssl.SSLContext, *, max_connections: int, keep_alive_seconds: float) -> None:
+    def __init__(
+        self, context: ssl.SSLContext, lease: Lease, *, max_connections: int, keep_alive_seconds: float
+    ) -> None:
         context.set_alpn_protocols(["http/1.1"])
         self._context = context
+        self._lease = lease
         self._max_connections = max_connections
         self._keep_alive_seconds = keep_alive_seconds
         self._slots = asyncio.Semaphore(max_connections)
@@ -45,6 +49,8 @@ class Http11Transport(httpx.AsyncBaseTransport):
         origin, head, body = _origin_of(request.url), _head_of(request), await request.aread()
         connection = await self._acquire(origin, timeouts)
         try:
+            if not self._lease.is_valid:
+                raise httpx.ConnectError("another process may have the account")
             await connection.send(head, body, seconds=timeouts.get("write"))
             answer = await connection.receive_head(seconds=timeouts.get("read"))
         except BaseException:

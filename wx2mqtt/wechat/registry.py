@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from typing import Any
 
+from wx2mqtt.clock import Clock
 from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.i18n import Language
 from wx2mqtt.values import frozen
@@ -44,6 +45,7 @@ class BackendOptions:
     endpoint: str | None
     language: Language
     section: Mapping[str, Any]
+    clock: Clock = Clock()
 
 
 class SetupContacts(StrEnum):
@@ -109,6 +111,7 @@ def _create_webwx(options: BackendOptions) -> Backend:
         language=options.language,
         observe=options.observe,
         marks=options.marks,
+        clock=options.clock,
     )
 
 
@@ -124,6 +127,7 @@ def _create_ilink(options: BackendOptions) -> Backend:
         marks=options.marks,
         language=options.language,
         observe=options.observe,
+        clock=options.clock,
     )
 
 

@@ -15,6 +15,7 @@ from urllib.request import getproxies
 
 import httpx
 
+from wx2mqtt.clock import Lease
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.http_transport import Http11Transport, OccasionalTransport
 
@@ -43,8 +44,8 @@ class Transports:
         await self.other.aclose()
 
 
-def create_transports(endpoint: str | None) -> Transports:
-    """Returns the connections to `endpoint`, or to WeChat.
+def create_transports(endpoint: str | None, lease: Lease) -> Transports:
+    """Returns the connections to `endpoint`, or to WeChat; regular calls are written under a valid `lease`.
 
     | calls | transport |
     |---|---|
@@ -64,7 +65,7 @@ def create_transports(endpoint: str | None) -> Transports:
         return Transports(regular=proxied, other=proxied)
     return Transports(
         regular=Http11Transport(
-            context, max_connections=MAX_CONNECTIONS, keep_alive_seconds=KEEP_ALIVE_SECONDS
+            context, lease, max_connections=MAX_CONNECTIONS, keep_alive_seconds=KEEP_ALIVE_SECONDS
         ),
         other=OccasionalTransport(
             lambda: httpx.AsyncHTTPTransport(verify=context, limits=limits), idle_seconds=KEEP_ALIVE_SECONDS

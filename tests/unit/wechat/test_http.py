@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 import pytest
 
 from tests.unit.wechat.webwx.server import ManualClock
+from wx2mqtt.clock import Lease, boot_time
 from wx2mqtt.errors import Unreachable
 from wx2mqtt.wechat import transport_factory
 from wx2mqtt.wechat.backend import CallObserver
@@ -65,11 +66,13 @@ def same_for_all(transport: httpx.AsyncBaseTransport) -> Transports:
     return Transports(regular=transport, other=transport)
 
 
-def client(endpoint: str | None = None, *, observe: CallObserver = lambda *_: None) -> HttpClient:
+def client(
+    endpoint: str | None = None, *, observe: CallObserver = lambda *_: None, lease: Lease | None = None
+) -> HttpClient:
     return HttpClient(
         endpoint=endpoint,
         headers={"Connection": "keep-alive"},
-        clock=ManualClock().as_clock(),
+        clock=replace(ManualClock().as_clock(), lease=lease or Lease()),
         observe=observe,
         text=lambda key, _: key,
     )
@@ -215,3 +218,21 @@ async def test_a_failure_of_the_body_is_reported_where_it_is_read(in_chunks: boo
             else:
                 await response.read(100)
     assert outcomes == ["broken_answer"]
+
+
+@pytest.mark.usefixtures("environment")
+@pytest.mark.parametrize("is_regular", [True, False])
+async def test_without_a_lease_nothing_is_sent_and_that_is_certain(is_regular: bool) -> None:
+    lease = Lease(60)
+    used = client("http://wechat.test", lease=lease)
+    recorder = Recorder()
+    used._transports = same_for_all(recorder)
+    with pytest.raises(Unreachable, match="no_connection"):
+        await make_call(used, "http://wechat.test/early", is_regular=is_regular)
+    lease.renew(boot_time())
+    await make_call(used, "http://wechat.test/", is_regular=is_regular)
+    lease.revoke()
+    with pytest.raises(Unreachable, match="no_connection"):
+        await make_call(used, "http://wechat.test/late", is_regular=is_regular)
+    assert [str(request.url) for request in recorder.requests] == ["http://wechat.test/"]
+    await used.close()
