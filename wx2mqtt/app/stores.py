@@ -14,6 +14,7 @@ from wx2mqtt.app.settings_mapping import secret_value
 from wx2mqtt.errors import Problem, SettingsError, StoreError
 from wx2mqtt.settings.formats import parse_login_key
 from wx2mqtt.settings.loader import LoadedSettings
+from wx2mqtt.settings.rules import install_command
 from wx2mqtt.settings.schema import Storage
 from wx2mqtt.store.account_state import SharedMarks
 from wx2mqtt.store.blobs import Blobs
@@ -138,7 +139,7 @@ async def open_database(
 
         check_url(storage.url)
     except ImportError as error:
-        sentence = f"psycopg cannot be used: pip install 'wx2mqtt[postgresql]' ({error.name or 'libpq'})"
+        sentence = f"psycopg cannot be used: {install_command('postgresql')} ({error.name or 'libpq'})"
     except ValueError as error:
         sentence = str(error)
     else:

@@ -62,7 +62,7 @@ def _send(url: str, alert: Alert) -> bool:
     try:
         import apprise  # noqa: PLC0415 - optional, and takes 20 MB
     except ImportError:
-        log.error("apprise is not installed; install wx2mqtt[fallback]")
+        log.error("apprise is not installed; install deploy/fallback.lock")
         return False
     _disable_logs()
     try:

@@ -51,8 +51,8 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     ),
     "database_library": ("cannot be used: {why}", "无法使用：{why}"),
     "database_library_cure": (
-        "correct storage.url; if psycopg is missing: pip install 'wx2mqtt[postgresql]'",
-        "请更正 storage.url；若缺少 psycopg：pip install 'wx2mqtt[postgresql]'",
+        "correct storage.url; if psycopg is missing, install deploy/postgresql.lock",
+        "请更正 storage.url；若缺少 psycopg，请安装 deploy/postgresql.lock",
     ),
     "database_version_ok": ("{version}", "{version}"),
     "database_old": ("{version} is too old", "{version} 过旧"),

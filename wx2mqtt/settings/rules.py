@@ -36,6 +36,11 @@ class KnownKeys(Protocol):
     def has_reply_window(self) -> bool: ...
 
 
+def install_command(extra: str) -> str:
+    """Returns the command that installs the libraries of an extra as they are locked, from a clone."""
+    return f"pip install --no-deps --only-binary=:all: --require-hashes -r deploy/{extra}.lock"
+
+
 BackendRules = Mapping[str, KnownKeys]
 """By the name of the backend, which is also that of its section."""
 
@@ -51,7 +56,7 @@ def account_findings(name: str, account: Account, backends: BackendRules) -> Ite
         message = "has no effect without urls: an urgent command has no other way"
         yield SettingsFinding((*path, "fallback"), message, is_warning=True)
     if account.fallback.urls and find_spec("apprise") is None:
-        message = "these need apprise, which is not installed: pip install 'wx2mqtt[fallback]'"
+        message = f"these need apprise, which is not installed: {install_command('fallback')}"
         yield SettingsFinding((*path, "fallback", "urls"), message, is_warning=True)
     desktop = account.webwx.desktop
     if (desktop.client_version is None) != (desktop.extspam is None):
@@ -198,7 +203,7 @@ def _storage_findings(settings: Settings) -> Iterator[SettingsFinding]:
             yield SettingsFinding(("cluster",), message, is_warning=True)
         return
     if find_spec("psycopg") is None:
-        message = "needs psycopg, which is not installed: pip install 'wx2mqtt[postgresql]'"
+        message = f"needs psycopg, which is not installed: {install_command('postgresql')}"
         yield SettingsFinding(("storage", "url"), message)
     if storage.key is None and storage.key_file is None:
         yield SettingsFinding(

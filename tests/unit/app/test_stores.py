@@ -50,7 +50,10 @@ async def test_psycopg_that_cannot_be_imported_is_named_with_the_command(loaded,
     monkeypatch.setitem(sys.modules, "psycopg", None)
     code, text = await failure(settings)
     assert code == EXIT_CONFIGURATION
-    assert "storage.url: psycopg cannot be used: pip install 'wx2mqtt[postgresql]'" in text
+    assert (
+        "storage.url: psycopg cannot be used: pip install --no-deps --only-binary=:all: --require-hashes -r deploy/postgresql.lock"
+        in text
+    )
 
 
 async def test_a_server_that_is_not_there_is_tried_again_by_systemd(loaded, tmp_path):

@@ -500,7 +500,7 @@ def test_a_fallback_without_apprise_is_reported_and_its_addresses_are_not(loaded
     monkeypatch.setattr(rules, "find_spec", lambda _: None)
     (warning,) = loaded(text).warnings
     assert warning.key == "accounts.home.fallback.urls"
-    assert "wx2mqtt[fallback]" in warning.message
+    assert "-r deploy/fallback.lock" in warning.message
     assert "secret" not in str(warning)
     monkeypatch.setattr(rules, "find_spec", lambda _: object())
     assert loaded(text).warnings == ()

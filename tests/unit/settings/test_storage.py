@@ -78,7 +78,7 @@ def test_without_psycopg_a_database_is_refused_with_the_command_that_installs_it
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(rules, "find_spec", lambda name: None if name == "psycopg" else find_spec(name))
     (problem,) = faults(f'storage: {{url: "{URL}", key: {KEY}}}')
-    assert problem.endswith("needs psycopg, which is not installed: pip install 'wx2mqtt[postgresql]'")
+    assert problem.endswith("-r deploy/postgresql.lock")
 
 
 def test_keys_that_need_a_database_are_warned_of_without_one(loaded):

@@ -70,6 +70,8 @@ def _rows(database: Database, connection: Connection) -> dict[str, dict[str, int
         "meta",
         "sqlite_sequence",
         "login",
+        "mark",
+        "operation",
         "media_file",
         "media_piece",
     }
