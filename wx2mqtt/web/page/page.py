@@ -151,7 +151,9 @@ def _account_section(account: PageAccount, page_query: PageQuery, page_text: Pag
     def live(section: str, **attributes: str) -> Html:
         return tag("div", sections[section], data_part=f"{name}.{section}", **attributes)
 
-    test = test_form(view, page_query.token, page_text)
+    send = _send_card(account, page_query, page_text) if page_query.can_send else None
+    test = None if page_query.can_send else test_form(view, page_query.token, page_text)
+    commands = _card(name, "last_commands", page_text, live("commands"), test)
     cards = (
         _card(
             name, "wechat", page_text, live("state", role="status"), live("code"), live("acts"), style="login"
@@ -159,8 +161,7 @@ def _account_section(account: PageAccount, page_query: PageQuery, page_text: Pag
         _card(name, "problems", page_text, live("problems", role="status")),
         _card(name, "figures", page_text, live("figures"), style="figures"),
         _messages_card(account, live("messages"), page_query, page_text),
-        _card(name, "last_commands", page_text, live("commands"), None if page_query.can_send else test),
-        _send_card(account, page_query, page_text) if page_query.can_send else None,
+        tag("div", send, commands, class_="column"),
         contacts_card(name, account.query, account.contacts, page_text),
     )
     heading = tag("h2", name, id=f"{name}-title")
