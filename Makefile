@@ -18,7 +18,7 @@ SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 # Tests start Python hundreds of times: compiled modules are kept, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help venv demo run test test-postgresql test-robustness coverage test-chaos chaos fuzz fuzz-long fuzz-corpus test-home test-node-red unit lint shape mutants docs site sbom package audit bench bench-peers profile soak power-cut add-on address check lock clean
+.PHONY: help venv demo run test test-postgresql test-robustness coverage test-chaos chaos fuzz fuzz-long fuzz-corpus test-home test-node-red unit lint shape mutants docs screenshots site sbom package audit bench bench-peers profile soak power-cut add-on address check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -127,6 +127,17 @@ test-home: .venv/ready .venv-home/ready  ## discovery and blueprints in a real H
 	@HOME_ASSISTANT_PYTHON=$(abspath .venv-home/bin/python) \
 	    $(BIN)/python -m pytest -n 2 --dist loadfile tests/home $(ARGS)
 
+# The frontend of Home Assistant, for its picture alone: 110 MB, of the version that the locked Home Assistant names.
+.cache/home-assistant-frontend: .venv-home/ready tests/home/frontend.lock
+	@rm -rf $@
+	@.venv-home/bin/pip install -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes --target $@ \
+	    -r tests/home/frontend.lock
+
+# What cannot be made here (no Python 3.13, no npm, no Chinese font) is said, and its pictures stay as they are.
+screenshots: .venv/ready  ## the pictures of the documentation, into docs/images; ARGS=page, setup, node-red or home-assistant
+	@$(MAKE) -s .cache/home-assistant-frontend || true
+	@HOME_ASSISTANT_PYTHON=$$(ls -d $(CURDIR)/.venv-home/bin/python 2>/dev/null) $(BIN)/python -m tests.screenshots $(ARGS)
+
 shape: .venv/ready  ## figures of the code's shape, and what stands behind each
 	@$(BIN)/python -m tests.shape $(ARGS)
 
@@ -223,6 +234,8 @@ lock:  ## the newest versions that pyproject.toml allows, with their hashes (nee
 	    -o tests/home/requirements.lock tests/home/requirements.in
 	uv pip compile -q --upgrade --python-version 3.13.2 --generate-hashes --no-header --no-annotate \
 	    -o tests/home/build.lock tests/home/build.in
+	grep -oh 'home-assistant-frontend==[0-9.]*' .venv-home/lib/python3.13/site-packages/homeassistant/components/frontend/manifest.json | \
+	    uv pip compile -q --universal --python-version 3.13.2 --generate-hashes --no-header --no-annotate -o tests/home/frontend.lock -
 	echo 'pip-audit>=2.10' | uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate -o tests/audit.lock -
 	echo 'py-spy>=0.4' | uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \

@@ -2,7 +2,7 @@
 
 Orders come as JSON lines on standard input, `{"do": …, "id": …}`; answers `{"id": …, "answer": …}` or
 `{"id": …, "error": …}` and every log line at warning or above, `{"log": …}`, go to standard output. It imports
-nothing of wx2mqtt, and no pip, frontend, recorder or network discovery is part of it.
+nothing of wx2mqtt, and no pip, recorder or network discovery is part of it; the frontend is for pictures only.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 
 from homeassistant import bootstrap, config, core, loader
 from homeassistant.components import image
+from homeassistant.components.websocket_api import commands
 from homeassistant.helpers import device_registry, entity_registry, template
 from homeassistant.helpers.json import json_bytes
 from homeassistant.util import yaml as ha_yaml
@@ -122,6 +123,14 @@ class House:
         shown = await image.async_get_image(self.hass, order["entity"])
         return {"type": shown.content_type, "bytes": base64.b64encode(shown.content).decode()}
 
+    async def owner(self, order: dict[str, Any]) -> Any:
+        """Create the person to whom the house belongs, who can look at its page.
+
+        The page gets no descriptions of actions: to describe them Home Assistant loads voice and video.
+        """
+        commands.async_get_all_service_descriptions = no_descriptions
+        await self.hass.auth.async_create_user(order["name"], group_ids=["system-admin"])
+
     async def flow(self, order: dict[str, Any]) -> Any:
         """Add an integration as the page does: `domain`, and what is filled in."""
         flows = self.hass.config_entries.flow
@@ -154,6 +163,10 @@ class House:
             for key, runs in kept.items()
             if key.startswith("automation.")
         }
+
+
+async def no_descriptions(_hass: core.HomeAssistant) -> dict[str, Any]:
+    return {}
 
 
 async def serve(house: House) -> None:

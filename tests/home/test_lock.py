@@ -41,3 +41,12 @@ def test_what_builds_packages_from_sources_is_pinned_too():
     (setuptools,) = read_lock(HERE / "build.lock").values()
     assert setuptools.requirement.name == "setuptools"
     assert setuptools.hashes
+
+
+def test_the_frontend_of_the_pictures_is_that_of_the_locked_home_assistant():
+    show = "import homeassistant.components as c; print(c.__path__[0])"
+    folder = subprocess.run([PYTHON, "-c", show], capture_output=True, text=True, check=True).stdout.strip()
+    manifest = json.loads((Path(folder) / "frontend" / "manifest.json").read_text(encoding="utf-8"))
+    (name, pin), *others = read_lock(HERE / "frontend.lock").items()
+    assert not others
+    assert [f"{name}=={pin.version}"] == manifest["requirements"], "run make lock again after make test-home"

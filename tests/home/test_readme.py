@@ -81,4 +81,4 @@ def test_from_the_demo_to_a_picture_of_the_doorbell_in_wechat(tmp_path: Path, de
             lines += http.get("/sim/ilink/sent", params={"after": len(lines), "wait": 2}).json()
         assert [(one["person"], one["kind"]) for one in lines] == [("me", "text"), ("me", "image")]
         seen = http.get(f"/sim/ilink/media/{lines[1]['msg_id']}").content
-        assert seen == (ROOT / "deploy/phone.png").read_bytes()
+        assert seen == (ROOT / "docs/images/phone.png").read_bytes()

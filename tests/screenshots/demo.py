@@ -1,0 +1,113 @@
+"""The page and the phone of the running demo on iLink: the first steps, then a conversation."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from PIL import Image
+
+from tests.screenshots.image import save, taken
+from tests.support.broker import free_port
+from tests.support.chromium import Chromium
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.ear import Ear
+
+PICTURES = ("steps-en.png", "steps-zh.png", "page-light.png", "page-dark.png", "page-zh.png", "phone.png")
+LANGUAGES = {"en": "en", "zh": "zh-CN"}
+STORY = (
+    ("say", {"text": "我快到家了，开灯 ☀"}),
+    ("pub", ("wx/out/me", "灯已打开，暖气 21 °C。欢迎回家！")),
+    ("say", {"kind": "image"}),
+    ("pub", ("wx/out/me", "门口的照片已保存")),
+    ("say", {"text": "门锁了吗？"}),
+    ("pub", ("wx/out/me", "锁好了 🔒")),
+)
+WIDE, NARROW = 1000, 390
+
+
+class Demo:
+    """The demo's addresses."""
+
+    def __init__(self, phone: int, broker: int, page: int) -> None:
+        self.phone = f"http://127.0.0.1:{phone}"
+        self.page = f"http://127.0.0.1:{page}"
+        self.broker = broker
+
+    def order(self, act: str, **what: str) -> None:
+        """`POST /sim/ilink/<act>`."""
+        address = f"{self.phone}/sim/ilink/{act}"
+        request = urllib.request.Request(address, json.dumps(what).encode(), method="POST")
+        with urllib.request.urlopen(request) as answer:
+            answer.read()
+
+    def log_in(self, ear: Ear) -> None:
+        ear.wait("wx/login/state", lambda one: one.body["state"] == "waiting_for_scan")
+        self.order("scan")
+        self.order("confirm")
+        ear.wait("wx/login/state", lambda one: one.body["state"] == "online")
+
+    def play(self, ear: Ear) -> None:
+        """What the owner writes, and what is sent to them."""
+        for act, what in STORY:
+            since = ear.count
+            if isinstance(what, dict):
+                self.order(act, **what)
+                ear.wait("wx/in/me", since=since)
+            else:
+                ear.publish(*what)
+                ear.wait("wx/result/me", since=since)
+        ear.wait("wx/event/media", lambda one: one.body["state"] == "ready")
+
+
+@contextmanager
+def running() -> Iterator[Demo]:
+    """A demo on free ports."""
+    phone, broker, page = free_port(), free_port(), free_port()
+    command = [sys.executable, "-m", "wx2mqtt", "demo", "--backend", "ilink"]
+    ports = ["--simulator-port", str(phone), "--mqtt-port", str(broker), "--web-port", str(page)]
+    process = subprocess.Popen([*command, *ports], stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        next(line for line in process.stdout if "Stop with" in line)
+        yield Demo(phone, broker, page)
+    finally:
+        process.terminate()
+        process.wait(MAX_WAIT_SECONDS)
+
+
+def make(folder: Path) -> None:
+    """Plays the story, and saves what page and phone show."""
+    with running() as demo, Ear(demo.broker, "wx/#") as ear:
+        for name, language in LANGUAGES.items():
+            with Chromium(NARROW, 900, language) as browser:
+                browser.open(demo.page)
+                browser.until("document.querySelector('.login img')?.naturalWidth > 0")
+                save(taken(browser), folder / f"steps-{name}.png")
+        demo.log_in(ear)
+        demo.play(ear)
+        for name, language, scheme in (
+            ("page-light", "en", "light"), ("page-dark", "en", "dark"), ("page-zh", "zh-CN", "light"),
+        ):  # fmt: skip
+            with Chromium(WIDE, 1180, language) as browser:
+                browser.prefer(scheme)
+                browser.open(f"{demo.page}/?texts=1")
+                browser.until("document.querySelector('.thumbnail')?.naturalWidth > 0")
+                browser.until("document.querySelector('time')?.textContent.includes(':')")
+                save(taken(browser), folder / f"{name}.png")
+        save(phone(demo), folder / "phone.png")
+
+
+def phone(demo: Demo, width: int = 860, height: int = 560) -> Image.Image:
+    """Returns the chat of the owner with the bot, as the simulated phone shows it."""
+    with Chromium(width, height) as browser:
+        browser.open(f"{demo.phone}/sim")
+        browser.until("document.querySelector('#chats button')")
+        browser.run("document.querySelector('#chats button').click()")
+        browser.until("document.querySelector('main img[src*=media]')?.naturalWidth > 0")
+        return taken(browser)

@@ -1,0 +1,67 @@
+"""Each flow of deploy/node-red in the editor of a real Node-RED; the camera's with the picture that it sent."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+from tests.node_red.house import FLOWS, read
+from tests.node_red.installed import install
+from tests.node_red.red import NodeRed, Nodes
+from tests.screenshots import image
+from tests.screenshots.demo import phone, running
+from tests.screenshots.image import beside, save, taken
+from tests.support.chromium import Chromium
+from tests.support.ear import Ear
+
+NAMES = tuple(sorted(file.stem for file in FLOWS.glob("*.json")))
+PICTURES = tuple(f"node-red-{name}.png" for name in NAMES)
+CAMERA = "camera"
+
+
+def missing() -> str:
+    return image.missing() or install()
+
+
+def make(folder: Path) -> None:
+    """Deploys one flow after the other against the demo's broker."""
+    with running() as demo, Ear(demo.broker, "wx/#") as ear, tempfile.TemporaryDirectory() as place:
+        demo.log_in(ear)
+        demo.order("say", text="你好")
+        ear.wait("wx/in/me")
+        with NodeRed(Path(place), editor=True) as red:
+            for name in NAMES:
+                nodes = [
+                    {**one, "port": demo.broker} if one["type"] == "mqtt-broker" else one
+                    for one in read(name)
+                ]
+                red.deploy(nodes)
+                picture = _flow(red, nodes, with_result=name == CAMERA)
+                if name == CAMERA:
+                    picture = beside(picture, phone(demo, 660, picture.height))
+                save(picture, folder / f"node-red-{name}.png")
+
+
+def _flow(red: NodeRed, nodes: Nodes, *, with_result: bool) -> Image.Image:
+    """Returns the editor with one flow, as large as the flow needs; `with_result` also what was sent."""
+    width = max(node["x"] for node in nodes if "x" in node) + 260
+    height = max(node["y"] for node in nodes if "y" in node) + 200
+    with Chromium(width + 340 if with_result else width, height) as editor:
+        editor.open(red.url)
+        editor.until(f"window.RED?.nodes?.workspace?.({nodes[0]['id']!r})", 20)
+        editor.run("RED.workspaces.show(arguments[0])", nodes[0]["id"])
+        editor.run("RED.actions.invoke('core:toggle-palette', false)")
+        if with_result:
+            editor.run("RED.actions.invoke('core:show-debug-tab')")
+            since = len(red.told)
+            red.push(next(one["id"] for one in nodes if one.get("name", "").startswith("picture without")))
+            red.shown("sent", since=since)
+            editor.until("document.querySelector('.red-ui-debug-msg')")
+        else:
+            editor.run("RED.actions.invoke('core:toggle-sidebar', false)")
+        editor.until("document.querySelector('.red-ui-flow-node')")
+        editor.until("document.querySelector('#red-ui-workspace').getBoundingClientRect().left < 9")
+        editor.run("document.querySelector('#red-ui-workspace-chart').scrollTo(0, 0)")
+        return taken(editor)

@@ -1,0 +1,66 @@
+"""`wx2mqtt setup` at a terminal, in both languages."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from tests.screenshots.image import save, taken
+from tests.support.chromium import Chromium
+from tests.support.screen import Screen
+
+PICTURES = ("setup-en.png", "setup-zh.png")
+SHOWN = "wx2mqtt setup --embedded"
+WIDTH, COLUMNS = 880, 90
+
+ANSWERS = {
+    "en": (
+        ("Which language", "1"), ("Which backend", "1"), ("Home Assistant?", "y"), ("Name for yourself", "me"),
+        ("remind you", "y"),
+    ),
+    "zh": (("Which language", "2"), ("哪种后端", "1"), ("Home Assistant", "y"), ("主题名", "me"), ("提醒", "y")),
+}  # fmt: skip
+
+PAGE = """<!doctype html><meta charset="utf-8"><style>
+body {{ margin: 0; background: #1b1f1d; color: #e8ecea; }}
+pre {{ margin: 0; padding: 1.2rem; white-space: pre-wrap; font: 15px/1.5 "DejaVu Sans Mono", "Noto Sans Mono CJK SC", monospace; }}
+b {{ color: #4fd08a; }}
+</style><pre><b>$</b> {command}
+{code}</pre>"""
+
+
+def make(folder: Path) -> None:
+    """Answers the questions as a person would, and draws the terminal."""
+    for language in ANSWERS:
+        with tempfile.TemporaryDirectory() as place:
+            page = Path(place) / "terminal.html"
+            page.write_text(PAGE.format(command=SHOWN, code=_as_html(_recorded(place, language))))
+            with Chromium(WIDTH, 400) as browser:
+                browser.open(page.as_uri())
+                browser.whole()
+                save(taken(browser), folder / f"setup-{language}.png")
+
+
+def _recorded(folder: str, language: str) -> str:
+    options = ["--embedded", "--no-unit", "-c", "wx2mqtt.yaml"]
+    command = ["env", "-C", folder, sys.executable, "-m", "wx2mqtt", "setup", *options]
+    env = {"LANG": "C.UTF-8", "LC_ALL": "", "PATH": os.environ["PATH"]}
+    with Screen(command, env) as screen:
+        for question, answer in ANSWERS[language]:
+            screen.next(question)
+            screen.next("]: ")  # else the answer may stand before the end of the question
+            screen.type(answer)
+        assert screen.wait() == 0, screen.text
+    return screen.text.replace("\r\n", "\n").replace(folder, "~").rstrip()
+
+
+def _as_html(text: str) -> str:
+    console = Console(record=True, width=COLUMNS, file=io.StringIO(), force_terminal=True)
+    console.print(Text.from_ansi(text))
+    return console.export_html(inline_styles=True, code_format="{code}")
