@@ -22,6 +22,7 @@ from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, SETUP_COMMAND, exit
 from wx2mqtt.cli.terminal import contacts_progress, show_login
 from wx2mqtt.errors import Problem, SettingsError, Wx2MqttError
 from wx2mqtt.memory import pause_collection, tune_malloc
+from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.loader import LoadedSettings, find_config, load
 from wx2mqtt.wechat.registry import BACKENDS
 
@@ -49,7 +50,7 @@ def run_bridge(config: Path | None, *, explain: bool) -> int:
             notifier=SystemdNotifier(os.environ),
             on_progress=contacts_progress(),
             on_login_status=show_login,
-            setup_command="" if loaded.path else SETUP_COMMAND,
+            setup_command=setup_command(loaded),
         )
         await run(loaded, environment)
 
@@ -61,6 +62,18 @@ def run_bridge(config: Path | None, *, explain: bool) -> int:
         log.critical("the bridge failed", exc_info=True)
         return EXIT_UNEXPECTED
     return EXIT_OK
+
+
+def setup_command(loaded: LoadedSettings) -> str:
+    """Returns the command that the page names for want of a configuration.
+
+    Empty with a file, and where the environment chose a broker or a backend.
+    """
+    settings = loaded.settings
+    is_default = settings.mqtt.url == (EMBEDDED,) and all(
+        account.backend == "webwx" for account in settings.accounts.values()
+    )
+    return SETUP_COMMAND if loaded.path is None and is_default else ""
 
 
 def load_settings(config: Path | None, *, log_to_terminal: bool = False) -> LoadedSettings:

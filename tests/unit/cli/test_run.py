@@ -1,0 +1,27 @@
+"""What the page says to somebody who runs the bridge without a configuration."""
+
+from __future__ import annotations
+
+import pytest
+
+from wx2mqtt.cli.run import setup_command
+from wx2mqtt.settings.loader import load
+from wx2mqtt.wechat.registry import BACKENDS
+
+
+@pytest.mark.parametrize(
+    ("env", "expected"),
+    [
+        ({}, "wx2mqtt setup"),
+        ({"WX2MQTT_LANGUAGE": "zh"}, "wx2mqtt setup"),
+        ({"WX2MQTT_MQTT__URL": "mqtt://broker"}, ""),
+        ({"WX2MQTT_ACCOUNTS__HOME__BACKEND": "ilink"}, ""),
+    ],
+)
+def test_setup_is_named_where_nobody_chose_a_broker_or_a_backend(env, expected):
+    assert setup_command(load(None, env, BACKENDS)) == expected
+
+
+def test_with_a_file_nothing_is_to_be_set_up(tmp_path):
+    (file := tmp_path / "wx2mqtt.yaml").write_text("mqtt: {url: embedded}\n")
+    assert setup_command(load(file, {}, BACKENDS)) == ""
