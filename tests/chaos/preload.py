@@ -38,7 +38,7 @@ def run_bridge(config: Path, on_commit_point: Callable[[str], None]) -> None:
     try:
         asyncio.run(run(loaded, environment))
     except Wx2MqttError as error:
-        sys.exit(exit_code(error, _complain))
+        sys.exit(exit_code(error, _complain, "en"))
 
 
 def _complain(line: str) -> None:

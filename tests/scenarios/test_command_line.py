@@ -171,7 +171,7 @@ async def _store_urgent_command(folder: Path) -> None:
 def test_a_file_in_the_working_folder_is_found(terminal: Terminal):
     file = terminal.file("language: zh\n")
     done = terminal.run("check")
-    assert (done.code, done.out) == (0, f"{file}: no problems\n")
+    assert (done.code, done.out) == (0, f"{file}：没有问题\n")
 
 
 def test_without_a_file_the_defaults_are_fine(terminal: Terminal):

@@ -29,6 +29,7 @@ from wx2mqtt.bridge.supervisor import Watchdog
 from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.errors import BadCommand, Problem, SettingsError, StoreError, Wx2MqttError
 from wx2mqtt.i18n.bridge import rejection_text
+from wx2mqtt.i18n.settings import problem_text
 from wx2mqtt.memory import pause_collection
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.commands import reject_unknown_fields
@@ -320,7 +321,8 @@ class Application:
         except SettingsError as error:
             self._set_file_problems(error.problems)
             log.error("reload refused", problems=[str(problem) for problem in error.problems])
-            problems = "; ".join(map(str, error.problems))
+            language = self._factory.loaded.settings.language
+            problems = "; ".join(problem_text(problem, language) for problem in error.problems)
             raise BadCommand("bad_request", "reload_failed", problems=problems) from None
         applied, _ = reload_diff(self._factory.loaded.settings, loaded.settings)
         _, needs_restart = reload_diff(self._loaded_at_start.settings, loaded.settings)

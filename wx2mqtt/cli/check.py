@@ -19,10 +19,12 @@ from wx2mqtt.app import logs
 from wx2mqtt.app.settings_mapping import running_web_server
 from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.cli.operations import EXIT_CONFIGURATION, SETUP_COMMAND, store_folder
-from wx2mqtt.cli.terminal import format_json
+from wx2mqtt.cli.terminal import command_language, format_json
 from wx2mqtt.diagnostics.report import CheckReport, report_lines, report_summary, report_table, result_heading
 from wx2mqtt.diagnostics.runner import run_checks
 from wx2mqtt.errors import Problem, SettingsError
+from wx2mqtt.i18n.bridge import bridge_text
+from wx2mqtt.i18n.settings import problem_text
 from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings, load, load_web_settings
 from wx2mqtt.store.folder import accounts_with_urgent_commands
@@ -89,14 +91,15 @@ def wait_until_usable(path: Path | None, error: SettingsError, write_line: Calla
     Exits with 78 when stopped; raises `error` if there is no page to show it on.
     """
     logs.configure(level="warning", format="auto", stream=sys.stderr, message_text=False)
+    language = command_language(path, os.environ)
     is_shown = False
 
     def on_url(url: str) -> None:
         nonlocal is_shown
         is_shown = True
         for problem in error.problems:
-            write_line(str(problem))
-        write_line(f"shown on {url}/ until the file is fixed")
+            write_line(problem_text(problem, language))
+        write_line(bridge_text(language, "check_shown", url=url))
 
     try:
         is_usable = asyncio.run(_serve_until_signal(path, error, on_url))

@@ -9,6 +9,7 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -20,9 +21,12 @@ from wx2mqtt.app import logs
 from wx2mqtt.app.redaction import one_line
 from wx2mqtt.cli import backup, run
 from wx2mqtt.cli.backup import ConfigOption
+from wx2mqtt.cli.help import TranslatedGroup, translate_help
 from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, exit_code
 from wx2mqtt.cli.setup import setup
+from wx2mqtt.cli.terminal import command_language
 from wx2mqtt.errors import Wx2MqttError
+from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json
 
 log = structlog.get_logger(__name__)
@@ -32,15 +36,22 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    cls=TranslatedGroup,
 )
 journal = typer.Typer(
-    help="Show and settle commands that wait, failed or are uncertain.", no_args_is_help=True
+    help="Show and settle commands that wait, failed or are uncertain.",
+    no_args_is_help=True,
+    cls=TranslatedGroup,
 )
 people = typer.Typer(
-    help="Show who has which topic; settle matches that the bridge does not guess.", no_args_is_help=True
+    help="Show who has which topic; settle matches that the bridge does not guess.",
+    no_args_is_help=True,
+    cls=TranslatedGroup,
 )
-cluster = typer.Typer(help="Several instances that share one database.", no_args_is_help=True)
-schema = typer.Typer(help="Print machine-readable schemas.", no_args_is_help=True)
+cluster = typer.Typer(
+    help="Several instances that share one database.", no_args_is_help=True, cls=TranslatedGroup
+)
+schema = typer.Typer(help="Print machine-readable schemas.", no_args_is_help=True, cls=TranslatedGroup)
 app.command()(setup)
 app.add_typer(journal, name="journal")
 app.add_typer(people, name="people")
@@ -80,8 +91,16 @@ def run_command_line(arguments: Sequence[str]) -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else EXIT_UNEXPECTED
     except Wx2MqttError as error:
-        return exit_code(error, run.complain)
+        return exit_code(error, run.complain, command_language(_config_of(arguments), os.environ))
     return EXIT_OK
+
+
+def _config_of(arguments: Sequence[str]) -> Path | None:
+    """Returns the configuration file that a command line names: its language is that of errors, too."""
+    for option, value in pairwise(arguments):
+        if option in {"-c", "--config"}:
+            return Path(value)
+    return None
 
 
 def _run_operation(config: Path | None, operation: str, fields: Mapping[str, Json], account: str) -> Json:
@@ -136,9 +155,11 @@ def check(
     from wx2mqtt.cli.check import check_connections, urgent_without_fallback  # noqa: PLC0415
 
     loaded = run.load_with_warnings(config, explain=explain, log_to_terminal=True)
-    run.print_warnings(urgent_without_fallback(loaded, os.environ))
+    language = loaded.settings.language
+    run.print_warnings(urgent_without_fallback(loaded, os.environ), language)
     if not as_json:
-        print(f"{loaded.path or 'no file: the defaults'}: no problems", flush=True)
+        file = loaded.path or bridge_text(language, "check_defaults")
+        print(bridge_text(language, "check_good", file=file), flush=True)
     if connect:
         passed = check_connections(loaded, os.environ, as_json=as_json)
         raise typer.Exit(EXIT_OK if passed else EXIT_UNEXPECTED)
@@ -357,6 +378,7 @@ def schema_topics() -> None:
 
 
 backup.add_commands(app, lambda config: run.load_settings(config, log_to_terminal=True))
+translate_help(app, journal, people, cluster, schema)
 
 
 def _print(answer: Json, as_json: bool, tables: Mapping[str, Sequence[str]]) -> None:

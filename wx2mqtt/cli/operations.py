@@ -12,6 +12,8 @@ from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import RunEnvironment, open_application
 from wx2mqtt.app.stores import open_database
 from wx2mqtt.errors import SettingsError, StoreError, StoreTooNew, Wx2MqttError
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.settings import problem_text
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.embedded import PortInUse
 from wx2mqtt.settings.loader import LoadedSettings
@@ -32,12 +34,12 @@ SETUP_COMMAND = "wx2mqtt setup"
 """The command that the page names where there is no configuration file."""
 
 
-def exit_code(error: Wx2MqttError, write_line: Callable[[str], None]) -> int:
+def exit_code(error: Wx2MqttError, write_line: Callable[[str], None], language: Language) -> int:
     """Writes an error as one line, or as one line for each problem of a file; returns the exit code."""
     match error:
         case SettingsError(problems=problems):
             for problem in problems:
-                write_line(str(problem))
+                write_line(problem_text(problem, language))
             return EXIT_CONFIGURATION
         case StoreTooNew():
             write_line(str(error))

@@ -19,8 +19,11 @@ from wx2mqtt.app.application import RunEnvironment, run
 from wx2mqtt.app.redaction import one_line
 from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, SETUP_COMMAND, exit_code
-from wx2mqtt.cli.terminal import contacts_progress, show_login
+from wx2mqtt.cli.terminal import command_language, contacts_progress, show_login
 from wx2mqtt.errors import Problem, SettingsError, Wx2MqttError
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.bridge import bridge_text
+from wx2mqtt.i18n.settings import problem_text
 from wx2mqtt.memory import pause_collection, tune_malloc
 from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.loader import LoadedSettings, find_config, load
@@ -35,7 +38,7 @@ def run_plain(arguments: Sequence[str]) -> int:
     try:
         return run_bridge(config, explain=False)
     except Wx2MqttError as error:
-        return exit_code(error, complain)
+        return exit_code(error, complain, command_language(config, os.environ))
 
 
 def run_bridge(config: Path | None, *, explain: bool) -> int:
@@ -102,14 +105,14 @@ def load_with_warnings(
     try:
         loaded = load_settings(config, log_to_terminal=log_to_terminal)
     except SettingsError as error:
-        print_warnings(error.warnings)
+        print_warnings(error.warnings, command_language(config, os.environ))
         if not explain:
             raise
         from wx2mqtt.cli.check import wait_until_usable  # noqa: PLC0415
 
         wait_until_usable(config or find_config(Path.cwd()), error, complain)
         loaded = load_settings(config, log_to_terminal=log_to_terminal)
-    print_warnings(loaded.warnings)
+    print_warnings(loaded.warnings, loaded.settings.language)
     return loaded
 
 
@@ -117,7 +120,7 @@ def complain(line: str) -> None:
     print(one_line(line), file=sys.stderr)
 
 
-def print_warnings(warnings: Iterable[Problem]) -> None:
+def print_warnings(warnings: Iterable[Problem], language: Language) -> None:
     """Writes warnings to the terminal, one a line."""
     for warning in warnings:
-        complain(f"warning: {warning}")
+        complain(bridge_text(language, "warning_line", problem=problem_text(warning, language)))

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from wx2mqtt.app.redaction import one_line
+from wx2mqtt.cli.terminal import preferred_language
 from wx2mqtt.i18n import Language
 from wx2mqtt.settings.loader import LOCAL_CONFIG, SYSTEM_CONFIG
 from wx2mqtt.settings.schema import BackendName
@@ -149,12 +150,6 @@ def _run_wizard(options: SetupOptions, paths: SetupPaths, *, yes: bool) -> None:
     if yes and options.host is None and not options.embedded and not found_brokers:
         raise typer.BadParameter(setup_text(language, "no_broker_found"))
     SetupWizard(paths, prompt, language).run(options, found_brokers)
-
-
-def preferred_language(env: Mapping[str, str]) -> Language:
-    """Returns the language of the terminal's locale; English unless that is Chinese."""
-    locale = env.get("LC_ALL") or env.get("LC_MESSAGES") or env.get("LANG") or ""
-    return "zh" if locale.lower().startswith("zh") else "en"
 
 
 def parse_people(pairs: Sequence[str]) -> dict[str, str] | None:

@@ -1,4 +1,4 @@
-"""Output for a person at a terminal: QR codes, progress, tables, JSON. Nothing of it goes into a log.
+"""Output for a person at a terminal, and its language: QR codes, progress, tables, JSON. None of it is a log.
 
 Names and texts come from strangers: they must not move the cursor or look like a line of the program.
 """
@@ -10,15 +10,21 @@ import json
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TextIO
 
 from wx2mqtt.app.redaction import one_line
 from wx2mqtt.bridge.login_state import LoginStatus
+from wx2mqtt.i18n import Language
 from wx2mqtt.memory import block_imports
 from wx2mqtt.model import Json
+from wx2mqtt.settings.loader import find_config
 from wx2mqtt.wechat.backend import OnProgress
 
+LANGUAGE_VARIABLE = "WX2MQTT_LANGUAGE"
+
+_LANGUAGE_LINE = re.compile(r"^language:\s*[\"']?(en|zh)\b", re.MULTILINE)
 _CONTROL = re.compile("[\x7f-\x9f]")  # JSON escapes the lower control characters by itself
 
 
@@ -94,10 +100,10 @@ def format_table(rows: Sequence[Json], columns: Iterable[str]) -> str:
     """Returns the rows as a table with a heading; a key that a row lacks gives an empty cell."""
     names = list(columns)
     lines = [names, *([_cell(row, name) for name in names] for row in rows)]
-    widths = [max(map(_width, cells)) for cells in zip(*lines, strict=True)]
+    widths = [max(map(text_width, cells)) for cells in zip(*lines, strict=True)]
     return "\n".join(
         "  ".join(
-            cell + " " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)
+            cell + " " * (width - text_width(cell)) for cell, width in zip(line, widths, strict=True)
         ).rstrip()
         for line in lines
     )
@@ -109,7 +115,7 @@ def format_json(value: Json) -> str:
     return _CONTROL.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
-def _width(text: str) -> int:
+def text_width(text: str) -> int:
     """Returns the number of terminal columns; a Chinese character takes two."""
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)
 
@@ -119,3 +125,29 @@ def _cell(row: Json, name: str) -> str:
     if isinstance(value, bool):
         return "yes" if value else ""
     return "" if value is None else one_line(str(value))
+
+
+def command_language(config: Path | None, env: Mapping[str, str]) -> Language:
+    """Returns the language of a command before the configuration is loaded, or when it cannot be.
+
+    It is that of the environment variable, else of the file, else of the terminal's locale; else English.
+    """
+    chosen = env.get(LANGUAGE_VARIABLE) or _language_of_file(config or find_config(Path.cwd()))
+    if chosen in {"en", "zh"}:
+        return "zh" if chosen == "zh" else "en"
+    return preferred_language(env)
+
+
+def preferred_language(env: Mapping[str, str]) -> Language:
+    """Returns the language of the terminal's locale; English unless that is Chinese."""
+    locale = next((env[name] for name in ("LC_ALL", "LC_MESSAGES", "LANG") if env.get(name)), "")
+    return "zh" if locale.lower().startswith("zh") else "en"
+
+
+def _language_of_file(path: Path | None) -> str:
+    try:
+        text = "" if path is None else path.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return ""
+    line = _LANGUAGE_LINE.search(text)
+    return line[1] if line else ""

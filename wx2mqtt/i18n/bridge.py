@@ -445,6 +445,11 @@ BRIDGE_MESSAGES: Catalogue = {
         "the file has problems and nothing was changed: {problems}",
         "文件有误，未作任何改动：{problems}",
     ),
+    # check
+    "check_good": ("{file}: no problems", "{file}：没有问题"),
+    "check_defaults": ("no file: the defaults", "没有配置文件，使用默认值"),
+    "check_shown": ("shown on {url}/ until the file is fixed", "在 {url}/ 上显示，直到文件修正"),
+    "warning_line": ("warning: {problem}", "警告：{problem}"),
     # journal
     "command_unknown": (
         "no command has the id '{id}'; 'wx2mqtt journal list --all' shows them",

@@ -1,8 +1,25 @@
-"""The questions and messages of `wx2mqtt setup`, in English and Chinese."""
+"""The questions and messages of `wx2mqtt setup`, and the words of `--help` that the reference lacks."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from wx2mqtt.i18n import Catalogue, Language, text
+
+HELP_TEXTS: Mapping[str, str] = {
+    "[OPTIONS]": "[选项]",
+    "COMMAND [ARGS]...": "命令 [参数]...",
+    "A bridge between a personal WeChat account and MQTT.": "个人微信账号与 MQTT 之间的桥接程序。",
+    "Show and settle commands that wait, failed or are uncertain.": "显示并处理等待、失败或结局未知的命令。",
+    "Show who has which topic; settle matches that the bridge does not guess.": "显示谁有哪个主题；确定桥接程序不猜测的对应关系。",
+    "Print machine-readable schemas.": "输出供程序读取的 schema。",
+    "Several instances that share one database.": "共用一个数据库的多个实例。",
+    "Show the version and exit.": "显示版本并退出。",
+    "Show this message and exit.": "显示此说明并退出。",
+    "Install completion for the current shell.": "为当前 shell 安装补全。",
+    "Show completion for the current shell, to copy it or customize the installation.": "显示当前 shell 的补全，以便复制或自定义安装。",
+}
+"""Chinese by the English text, as it stands in the code and in typer."""
 
 SETUP_MESSAGES: Catalogue = {
     # questions

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol, get_args
 
 from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.settings import sentence_text
 from wx2mqtt.i18n.setup import setup_text
 from wx2mqtt.settings.addresses import validate_broker_url, validate_host_name
 from wx2mqtt.settings.formats import level_fault
@@ -208,7 +209,7 @@ class Questions:
         port = int(prompt.ask_text(self._text("port"), str(default_port), self._port_fault))
         ca_file = defaults.ca_file
         if tls:
-            path = prompt.ask_text(self._text("ca_file"), str(ca_file or ""), _file_fault)
+            path = prompt.ask_text(self._text("ca_file"), str(ca_file or ""), self._file_fault)
             ca_file = Path(path).absolute() if path else None
         return self._with_credentials(replace(defaults, host=host, tls=tls, port=port, ca_file=ca_file))
 
@@ -253,7 +254,7 @@ class Questions:
         """Returns the topic name of the owner, the only contact on iLink."""
         if self._options.owner is not None:
             return self._options.owner
-        return self._prompt.ask_text(self._text("owner"), DEFAULT_OWNER_NAME, _name_fault)
+        return self._prompt.ask_text(self._text("owner"), DEFAULT_OWNER_NAME, self._name_fault)
 
     def _ask_remind(self) -> bool:
         """Returns whether the owner is reminded before the window closes; asked with the owner's name."""
@@ -266,15 +267,13 @@ class Questions:
             return self._options.people
         people: dict[str, str] = {}
         self._prompt.show_line(self._text("people"))
-        while name := self._prompt.ask_text(self._text("person"), "", _name_fault):
+        while name := self._prompt.ask_text(self._text("person"), "", self._name_fault):
             people[name] = self._prompt.ask_text(self._text("remark", name=name), name)
         return people
 
+    def _name_fault(self, name: str) -> str:
+        """An empty name is no fault: it ends the questions or means the default."""
+        return sentence_text(level_fault(name), self._language) if name else ""
 
-def _name_fault(name: str) -> str:
-    """An empty name is no fault: it ends the questions or means the default."""
-    return level_fault(name) if name else ""
-
-
-def _file_fault(path: str) -> str:
-    return check_readable(Path(path)) if path else ""
+    def _file_fault(self, path: str) -> str:
+        return sentence_text(check_readable(Path(path)), self._language) if path else ""

@@ -12,6 +12,7 @@ from tests.fuzz.mutators import (
 )
 from tests.fuzz.target import Target
 from wx2mqtt.errors import SettingsError
+from wx2mqtt.i18n.settings import problem_text, sentence_text
 from wx2mqtt.settings import addresses, environment, formats, validation, yaml_tree
 from wx2mqtt.settings.loader import load, load_web_settings
 from wx2mqtt.settings.problems import SettingsReport
@@ -83,6 +84,8 @@ def _run_settings(data: bytes) -> None:
             assert error.problems
             for problem in error.problems:
                 assert str(problem).isprintable(), str(problem)
+                assert problem_text(problem, "zh").isprintable()
+                assert sentence_text(problem.message, "zh")
         load_web_settings(path, {}, BACKENDS)
 
 
@@ -191,7 +194,12 @@ TARGETS = (
     Target(
         name="settings.files",
         run=_run_settings,
-        parsers=("settings.loader:load", "settings.loader:load_web_settings"),
+        parsers=(
+            "settings.loader:load",
+            "settings.loader:load_web_settings",
+            "i18n.settings:chinese_sentence",
+            "i18n.settings:sentence_text",
+        ),
         seeds=_YAML,
         generate=mutated(_YAML, _YAML_WORDS),
         grow=grown(_YAML, _YAML_WORDS, size=_LARGE_FILE_BYTES),

@@ -36,7 +36,7 @@ from wx2mqtt.mqtt.embedded import PortInUse
 )
 def test_each_error_has_its_exit_code_and_one_sentence(error, code):
     said: list[str] = []
-    assert exit_code(error, said.append) == code
+    assert exit_code(error, said.append, "en") == code
     assert said == [str(error)]
     assert said[0]
 
@@ -44,5 +44,5 @@ def test_each_error_has_its_exit_code_and_one_sentence(error, code):
 def test_every_problem_of_a_file_is_a_line():
     said: list[str] = []
     problems = tuple(Problem("a.yaml", line, "key", "is wrong") for line in (1, 2, 0))
-    exit_code(SettingsError(problems), said.append)
+    exit_code(SettingsError(problems), said.append, "en")
     assert said == ["a.yaml:1: key: is wrong", "a.yaml:2: key: is wrong", "a.yaml: key: is wrong"]

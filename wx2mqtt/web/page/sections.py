@@ -10,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from wx2mqtt.bridge.health import HealthSnapshot, active_problems
 from wx2mqtt.bridge.reply_window import WindowForecast
 from wx2mqtt.errors import Problem
+from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
+from wx2mqtt.i18n.settings import sentence_text
 from wx2mqtt.i18n.web import remedy_for
 from wx2mqtt.model import LoginState, Needs, Status
 from wx2mqtt.store.records import CommandRow
@@ -299,7 +301,7 @@ def _result_line(row: CommandRow) -> Html | None:
 
 def file_section(bridge: BridgeState, page_text: PageText) -> Html:
     """Returns why the configuration file cannot be used, or how to get one; empty if it can be used."""
-    items = [_file_problem_item(problem) for problem in bridge.problems()]
+    items = [_file_problem_item(problem, page_text.language) for problem in bridge.problems()]
     if not items:
         return Html()
     if bridge.setup_command() and not bridge.views:
@@ -309,15 +311,16 @@ def file_section(bridge: BridgeState, page_text: PageText) -> Html:
         "section",
         tag("h2", page_text(title)),
         tag("p", page_text(explanation)),
-        tag("ul", *items, class_="wrong", lang="en"),
+        tag("ul", *items, class_="wrong"),
         class_="card file",
     )
 
 
-def _file_problem_item(problem: Problem) -> Html:
+def _file_problem_item(problem: Problem, language: Language) -> Html:
     position = f"{problem.file}:{problem.line}" if problem.line else problem.file
+    sentence = sentence_text(problem.message, language)
     return tag(
-        "li", tag("strong", tag("code", problem.key)), " ", problem.message, tag("p", position, class_="soft")
+        "li", tag("strong", tag("code", problem.key)), " ", sentence, tag("p", position, class_="soft")
     )
 
 

@@ -1,0 +1,123 @@
+"""`--help` in Chinese: for a Chinese locale, and where the configuration says so.
+
+The texts are those of the reference (`wx2mqtt.i18n.reference`); options and names stay as they are typed.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from wx2mqtt.cli.terminal import command_language, text_width
+
+LINE_COLUMNS = 80
+NAME_COLUMNS = 30
+
+# A word of ASCII signs, or one other character.
+_UNIT = re.compile(r"[!-~]+|[^!-~]")
+_CLOSING_SIGNS = "，。；：！？、）”"
+"""They never begin a line; one may stand beyond the last column."""
+
+
+class TranslatedCommand(TyperCommand):
+    """A command whose help is in the language of the terminal or the configuration."""
+
+    def get_help(self, ctx: Any) -> str:
+        if command_language(None, os.environ) == "en":
+            return super().get_help(ctx)
+        return "\n".join(chinese_help(self, ctx))
+
+
+class TranslatedGroup(TyperGroup):
+    """A group of commands with such a help."""
+
+    def get_help(self, ctx: Any) -> str:
+        if command_language(None, os.environ) == "en":
+            return super().get_help(ctx)
+        return "\n".join(chinese_help(self, ctx))
+
+
+def translate_help(*apps: typer.Typer) -> None:
+    """Makes all commands of these groups translated ones; the groups themselves name their class."""
+    for app in apps:
+        for registered in app.registered_commands:
+            registered.cls = TranslatedCommand
+
+
+def chinese_text(english: str) -> str:
+    """Returns the Chinese of a help text; the English one where there is none."""
+    from wx2mqtt.i18n.reference import REFERENCE_TEXTS  # noqa: PLC0415 - only a help needs them
+    from wx2mqtt.i18n.setup import HELP_TEXTS  # noqa: PLC0415
+
+    return HELP_TEXTS.get(english) or REFERENCE_TEXTS.get(english, english)
+
+
+def chinese_help(command: TyperCommand | TyperGroup, ctx: Any) -> Iterator[str]:
+    """Yields the lines of the help of a command or a group."""
+    pieces = (chinese_text(piece) for piece in command.collect_usage_pieces(ctx))
+    yield f"用法：{ctx.command_path} {' '.join(pieces)}"
+    yield ""
+    yield from _wrapped(chinese_text((command.help or "").strip()), indent=2)
+    parameters = command.get_params(ctx)
+    for kind, heading in (("argument", "参数："), ("option", "选项：")):
+        rows = [_parameter_row(each, ctx) for each in parameters if each.param_type_name == kind]
+        yield from _table(heading, [row for row in rows if row is not None])
+    if isinstance(command, TyperGroup):
+        names = command.list_commands(ctx)
+        yield from _table("命令：", [(name, _summary(command.get_command(ctx, name))) for name in names])
+
+
+def _parameter_row(parameter: Any, ctx: Any) -> tuple[str, str] | None:
+    """Returns the names of a parameter, and its help with what typer adds, such as a range."""
+    record = parameter.get_help_record(ctx)
+    if record is None:
+        return None
+    names, english = record
+    own = parameter.help or ""
+    added = english.removeprefix(own).strip().replace("[required]", "[必需]")
+    return names, f"{chinese_text(own)} {added}".strip()
+
+
+def _summary(command: Any) -> str:
+    """Returns the first sentence of a command's help."""
+    return chinese_text((command.help or "").strip()).partition("。")[0]
+
+
+def _table(heading: str, rows: Sequence[tuple[str, str]]) -> Iterator[str]:
+    """Yields a heading and rows of two columns; a long name has a line of its own."""
+    if not rows:
+        return
+    yield ""
+    yield heading
+    column = min(max(text_width(name) for name, _ in rows), NAME_COLUMNS) + 4
+    for name, text in rows:
+        lines = list(_wrapped(text, indent=column)) or [""]
+        if text_width(name) + 4 > column:
+            yield f"  {name}"
+        else:
+            lines[0] = f"  {name}".ljust(column) + lines[0][column:]
+        yield from lines
+
+
+def _wrapped(text: str, *, indent: int) -> Iterator[str]:
+    """Yields the lines of a text; Chinese may be broken between any two characters."""
+    columns = min(shutil.get_terminal_size().columns, LINE_COLUMNS) - text_width(_CLOSING_SIGNS[0]) - indent
+    for line in _lines(_UNIT.findall(text), columns):
+        yield " " * indent + line
+
+
+def _lines(units: Iterable[str], columns: int) -> Iterator[str]:
+    line = ""
+    for unit in units:
+        if line and text_width(line + unit.rstrip()) > columns and unit not in _CLOSING_SIGNS:
+            yield line.rstrip()
+            line = ""
+        line += unit if line else unit.lstrip()
+    if line:
+        yield line.rstrip()
