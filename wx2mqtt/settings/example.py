@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 
 import yaml
 
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.reference import REFERENCE_TEXTS
 from wx2mqtt.settings.formats import format_duration, format_size
 from wx2mqtt.settings.key_tree import LIST_KINDS, ConfigKey, KeyKind, KeyPath, keys_of
 from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, SCHEMA_URL, Pin, Section, Settings
@@ -43,19 +45,23 @@ def example_text() -> str:
     return EXAMPLE_HEADER + "\n".join(_section_lines(Settings, (), _KeySelection())) + "\n"
 
 
-def compose(chosen_values: Mapping[KeyPath, object], header: str) -> str:
+def compose(chosen_values: Mapping[KeyPath, object], header: str, language: Language) -> str:
     """Returns a file with these values; every other key is in it as a comment, with its default.
 
     `header` is the comment at the top. Loading the file gives just these values.
     """
-    return header + "\n".join(_section_lines(Settings, (), _KeySelection(chosen_values))) + "\n"
+    return header + "\n".join(_section_lines(Settings, (), _KeySelection(chosen_values, language))) + "\n"
 
 
 @frozen(kw_only=False)
 class _KeySelection:
-    """The keys that are not commented out, with their values; None means all keys, with their defaults."""
+    """The keys that are not commented out, with their values; None means all keys, with their defaults.
+
+    The comments are in `language`.
+    """
 
     chosen_values: Mapping[KeyPath, object] | None = None
+    language: Language = "en"
 
     def is_active(self, path: KeyPath) -> bool:
         """Returns whether the key is chosen, or is a section that holds a chosen key."""
@@ -70,6 +76,14 @@ class _KeySelection:
     def render_line(self, path: KeyPath, text: str, comment: str, depth: int) -> Iterator[str]:
         yield from _commented_line(text if self.is_active(path) else f"# {text}", comment, depth)
 
+    def translate(self, comment: str) -> str:
+        """Returns a description in the language of the file."""
+        return REFERENCE_TEXTS[comment] if comment and self.language == "zh" else comment
+
+    def introduce(self, comment: str) -> str:
+        """Returns a description that examples follow."""
+        return f"{self.translate(comment)}，例如：" if self.language == "zh" else f"{comment}, as in:"
+
     def render_value(self, path: KeyPath, key: ConfigKey) -> str:
         if self.chosen_values is None or path not in self.chosen_values:
             return default_text(key)
@@ -82,30 +96,32 @@ def _section_lines(
 ) -> Iterator[str]:
     for key in keys_of(model).values():
         path = (*parent_path, key.name)
+        comment = selection.translate(key.description)
         if not parent_path:
             yield ""
         if key.kind is KeyKind.SECTION and key.model is not None:
-            yield from selection.render_line(path, f"{key.name}:", key.description, depth)
+            yield from selection.render_line(path, f"{key.name}:", comment, depth)
             yield from _section_lines(key.model, path, selection, depth + 1)
         elif key.model is Pin:
-            yield from selection.render_line(path, f"{key.name}:", f"{key.description}, as in:", depth)
+            introduction = selection.introduce(key.description)
+            yield from selection.render_line(path, f"{key.name}:", introduction, depth)
             for (name, kind, *_), value in selection.chosen_below(path):
                 yield f"{'  ' * (depth + 1)}{_scalar_text(name)}: {_flow_text({kind: value})}"
-            yield from _example_contact_lines(depth + 1)
+            yield from _example_contact_lines(selection, depth + 1)
         elif key.model is not None:
             yield from selection.render_line(path, f"{key.name}:", "", depth)
-            yield from selection.render_line(path, f"{DEFAULT_ACCOUNT}:", key.description, depth + 1)
+            yield from selection.render_line(path, f"{DEFAULT_ACCOUNT}:", comment, depth + 1)
             yield from _section_lines(key.model, (*path, DEFAULT_ACCOUNT), selection, depth + 2)
         else:
-            yield from selection.render_line(
-                path, f"{key.name}: {selection.render_value(path, key)}", key.description, depth
-            )
+            text = f"{key.name}: {selection.render_value(path, key)}"
+            yield from selection.render_line(path, text, comment, depth)
 
 
-def _example_contact_lines(depth: int) -> Iterator[str]:
+def _example_contact_lines(selection: _KeySelection, depth: int) -> Iterator[str]:
     for key in keys_of(Pin).values():
         name, value = _EXAMPLE_CONTACTS[key.name]
-        yield from _commented_line(f"# {name}: {{{key.name}: {value}}}", key.description, depth)
+        comment = selection.translate(key.description)
+        yield from _commented_line(f"# {name}: {{{key.name}: {value}}}", comment, depth)
 
 
 def _commented_line(text: str, comment: str, depth: int) -> Iterator[str]:
@@ -114,7 +130,7 @@ def _commented_line(text: str, comment: str, depth: int) -> Iterator[str]:
     line = f"{indent}{text} ".ljust(COMMENT_COLUMN - _wide_count(text)) + f"# {comment}"
     if not comment:
         yield f"{indent}{text}"
-    elif len(line) > LINE_WIDTH:
+    elif len(line) + _wide_count(line) > LINE_WIDTH:
         yield f"{indent}# {comment}"
         yield f"{indent}{text}"
     else:

@@ -33,13 +33,22 @@ DEFAULT_OWNER_LEVEL = "owner"
 PASSWORD_FILE_NAME = "mqtt.password"  # noqa: S105 - the name of a file
 """The file beside the configuration; it is also the name of the systemd credential."""
 
-CONFIG_HEADER = """\
+CONFIG_HEADERS: Mapping[Language, str] = {
+    "en": """\
 # The configuration of wx2mqtt, written by `wx2mqtt setup`: the answers, and every other key as a comment
 # with its default. To set one of those, remove its # and that of the section above it.
 #
 # Any key can also come from the environment: mqtt.url is WX2MQTT_MQTT__URL. Sizes: 256kB, 25MB, 1GiB.
 # Durations: 30s, 10m, 24h, 7d. `wx2mqtt check` finds every problem at once, with --connect the broker's too.
-"""
+""",
+    "zh": """\
+# wx2mqtt 的配置，由 `wx2mqtt setup` 写出：你的回答，其余每个键以注释形式列出，并带有默认值。
+# 要设置其中一个，请去掉它和它上面的段前面的 #。
+#
+# 每个键也可以来自环境变量：mqtt.url 为 WX2MQTT_MQTT__URL。大小：256kB、25MB、1GiB。
+# 时长：30s、10m、24h、7d。`wx2mqtt check` 一次找出所有问题，加上 --connect 还会检查代理服务器。
+""",
+}
 
 PUBLIC_MODE = 0o644
 PRIVATE_MODE = 0o600
@@ -101,7 +110,7 @@ class SetupAnswers:
 
 def config_text(answers: SetupAnswers) -> str:
     """Returns the text of the configuration file; the password goes into a file beside it."""
-    return compose(_chosen_values(answers), CONFIG_HEADER)
+    return compose(_chosen_values(answers), CONFIG_HEADERS[answers.language], answers.language)
 
 
 def _chosen_values(answers: SetupAnswers) -> dict[KeyPath, object]:

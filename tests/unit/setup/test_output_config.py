@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -145,6 +146,15 @@ def test_whatever_people_are_called_it_is_read_as_it_was_meant(name, remark, use
     "value", ["yes", "1", "a, b", "a: b", "# x", "[x]", "{x", '"', "'", "- x", "null", "~"]
 )
 def test_a_text_that_yaml_would_read_otherwise_is_quoted(value):
-    text = compose({("mqtt", "username"): value, ("homeassistant", "expose"): [value]}, "")
+    text = compose({("mqtt", "username"): value, ("homeassistant", "expose"): [value]}, "", "en")
     data = yaml.safe_load(text)
     assert data == {"mqtt": {"username": value}, "homeassistant": {"expose": [value]}}
+
+
+def test_its_comments_are_in_the_language_of_the_answers():
+    comments = [line.partition("# ")[2] for line in config_text(answers()).splitlines() if "# " in line]
+    chinese = [comment for comment in comments if re.search(r"[\u4e00-\u9fff]", comment)]
+    assert len(chinese) > 60
+    others = [comment for comment in comments if comment not in chinese]
+    assert [comment for comment in others if re.search(r"[a-z]{2,} [a-z]{2,} [a-z]{2,}", comment)] == []
+    assert "the name of an account" in config_text(EMBEDDED)
