@@ -75,9 +75,7 @@ PROBLEM_TEXTS: Mapping[str, str] = {
     "has no effect: only {names} has a window": "没有作用：只有 {names} 有窗口",
     "has no effect: the backend is {backend}": "没有作用：后端为 {backend}",
     "has no effect without urls: an urgent command has no other way": "没有 urls 就没有作用：紧急命令没有其他途径",
-    "these need apprise, which is not installed: pip install 'wx2mqtt[fallback]'": (
-        "需要 apprise，但没有安装：pip install 'wx2mqtt[fallback]'"
-    ),
+    "these need apprise, which is not installed: {command}": "需要 apprise，但没有安装：{command}",
     "client_version and extspam belong together: give both or none": "client_version 和 extspam 要一起使用：都写或都不写",
     "urgent commands are given, but there is no other way for them; name apprise URLs": (
         "有紧急命令，但没有其他途径；请写明 apprise 网址"
@@ -192,6 +190,28 @@ PROBLEM_TEXTS: Mapping[str, str] = {
     # the most general one last: any sentence above that begins like it is meant before it
     "must be {names}, did you mean '{name}'?": "必须是 {names}，是否想写“{name}”？",
     "must be {names}": "必须是 {names}",
+    # the database and its instances
+    "must begin with postgresql://, as in postgresql://wx2mqtt@db.example.com/wx2mqtt": (
+        "必须以 postgresql:// 开头，例如 postgresql://wx2mqtt@db.example.com/wx2mqtt"
+    ),
+    "holds white space, control characters or #": "含有空白、控制字符或 #",
+    "the password does not belong into the URL; put it into storage.password_file": (
+        "密码不要写在网址中；请写入 storage.password_file"
+    ),
+    "needs psycopg, which is not installed: {command}": "需要 psycopg，但没有安装：{command}",
+    "needs storage.key_file: logins are encrypted in the database; make a key once with (umask 077; "
+    "wx2mqtt cluster new-key > storage.key), and give the same one to every instance": (
+        "需要 storage.key_file：数据库中的登录信息是加密的；请用 (umask 077; wx2mqtt cluster new-key > storage.key) "
+        "生成一次密钥，并让所有实例使用同一个"
+    ),
+    "is no key, which is base64 on one line; {advice}": "不是密钥；密钥是一行 base64；{advice}",
+    "has {count} bytes, and a key has {limit}; {advice}": "有 {count} 字节，而密钥应有 {limit} 字节；{advice}",
+    "make one with: wx2mqtt cluster new-key": "请这样生成：wx2mqtt cluster new-key",
+    "has no effect without storage.url": "没有 storage.url 时不起作用",
+    "has no effect without storage.url: only a database is shared by several instances": (
+        "没有 storage.url 时不起作用：只有数据库可由多个实例共用"
+    ),
+    "must have 1 to 64 characters of A-Z, a-z, 0-9, dot, _ and -": "必须是 1 到 64 个字符，可用 A-Z、a-z、0-9、点、_ 和 -",
 }
 
 _SOURCES: Mapping[str, str] = {"environment": "环境变量", "credential": "systemd 凭据", "file": "文件"}

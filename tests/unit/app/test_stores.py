@@ -34,7 +34,7 @@ async def failure(loaded: LoadedSettings) -> tuple[int, str]:
     with pytest.raises(Wx2MqttError) as caught:
         async with open_stores(loaded, {}, lambda _: None):
             pass
-    return exit_code(caught.value, lines.append), "\n".join(lines)
+    return exit_code(caught.value, lines.append, "en"), "\n".join(lines)
 
 
 async def test_a_url_that_libpq_cannot_read_is_a_problem_of_the_file(loaded, tmp_path):
