@@ -46,6 +46,7 @@ def _no_frozen_loop(_freezes: Path) -> Iterator[None]:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "chaos: does more with THOROUGH=1 (`make test-chaos`)")
+    config.addinivalue_line("markers", "in_folder: needs a store in a folder, also in `make test-postgresql`")
 
 
 # Each worker collects all tests, and what that makes stays until its end. Looking through it for garbage again and

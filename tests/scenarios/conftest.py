@@ -11,6 +11,7 @@ import pytest_asyncio
 from tests.support.broker import DURABLE, PROGRAM, Mosquitto
 from tests.support.ear import EARS
 from tests.support.home import Home, at_home
+from tests.support.postgresql import TESTED_STORE
 
 StartMosquitto = Callable[..., Mosquitto]
 
@@ -28,6 +29,13 @@ def _as_the_schemas_say() -> Iterator[None]:
 @pytest.fixture(autouse=True)
 def _watched_loops(_no_frozen_loop: None) -> None:
     """No scenario freezes the event loop of a bridge."""
+
+
+@pytest.fixture(autouse=True)
+def _store_of_the_test(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A test that looks into the files of a store has one in a folder."""
+    if request.node.get_closest_marker("in_folder"):
+        monkeypatch.setenv(TESTED_STORE, "sqlite")
 
 
 @pytest.fixture

@@ -65,6 +65,7 @@ async def test_a_bridge_moves_to_another_machine_with_its_login_and_its_people(h
     assert [one["text"] for one in await home.phone.get("sent")] == ["hello"], "its id is still known"
 
 
+@pytest.mark.in_folder
 async def test_consumers_notice_and_catch_up(home, tmp_path):
     await home.log_in()
     one = await hear(home, "one")
@@ -143,6 +144,7 @@ async def test_through_a_pipe_as_in_a_container(home, tmp_path):
     await home.restart()
 
 
+@pytest.mark.in_folder
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGHUP])
 async def test_who_ends_a_backup_leaves_no_copy_of_the_store_behind(home, tmp_path, how):
     await home.log_in()
@@ -199,6 +201,7 @@ async def test_mistakes_are_told_and_change_nothing(home, tmp_path):
     await home.restart()
 
 
+@pytest.mark.in_folder
 async def test_no_secret_is_told_and_all_of_them_are_in_the_file(home, tmp_path):
     await home.log_in()
     session = json.loads((home.bridge.store / "sessions" / "home.json").read_text())

@@ -108,6 +108,7 @@ async def test_the_line_to_the_broker_breaks_at_any_byte(tmp_path: Path, seed: i
 # a broker that forgets
 
 
+@pytest.mark.in_folder
 async def test_a_broker_that_forgets_everything_is_told_again_and_nothing_else_is_lost(tmp_path: Path):
     """What it acknowledged and forgot is lost to its readers, and nothing more; the rest comes in order."""
     async with arena(tmp_path, 3, FORGETFUL) as home:

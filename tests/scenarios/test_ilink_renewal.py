@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 
 from tests.scenarios.signing_in import STATE, states_since
@@ -35,6 +36,7 @@ def saved_bots(home: ILinkHome) -> list[dict[str, Any]]:
     return list(json.loads(file.read_text())["bots"])
 
 
+@pytest.mark.in_folder
 async def test_the_code_comes_into_the_chat_and_the_next_login_follows_without_a_gap(home: ILinkHome):
     await home.log_in()
     await home.bot.write("hello")

@@ -130,6 +130,7 @@ async def test_a_row_that_is_no_number_is_a_line_that_cannot_be_meant(home: Home
     assert "a row is a number" in done.err
 
 
+@pytest.mark.in_folder
 async def test_a_message_that_was_set_aside_is_listed_and_published_again(home: Home, run: Any):
     await home.log_in()
     await home.hear(home.bridge.stop)

@@ -6,6 +6,8 @@ import json
 import re
 from typing import Any
 
+import pytest
+
 from tests.support.home import Home
 
 FRIENDS, GROUPS, MEMBERS = 5_000, 300, 500
@@ -23,6 +25,7 @@ async def everybody(home: Home) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.in_folder
 async def test_a_large_account_is_known_whole(home: Home):
     await home.phone.post("people", friends=FRIENDS, groups=GROUPS, members=MEMBERS)
     await home.log_in()

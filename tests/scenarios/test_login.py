@@ -139,6 +139,7 @@ async def test_a_web_page_instead_of_keys_is_a_refusal(home: Home):
     await nobody_calls(home, "jslogin")
 
 
+@pytest.mark.in_folder
 @pytest.mark.parametrize("expect", [{"nickname": "Somebody Else"}, {"uin": "1234567890"}])
 async def test_whoever_is_not_expected_is_logged_out_again(home: Home, expect: dict[str, str]):
     home.bridge.configure(home.settings({"expect": expect}))

@@ -37,6 +37,7 @@ async def test_a_logout_that_a_send_is_told_first_is_said_as_well(home: Home):
     await home.body(STATE, state="waiting_for_scan", since=since)
 
 
+@pytest.mark.in_folder
 async def test_asked_to_log_out_it_rests_until_it_is_asked_to_log_in(home: Home):
     await home.log_in()
     since = home.ear.count

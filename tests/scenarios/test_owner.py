@@ -247,6 +247,7 @@ async def test_the_file_can_name_another_owner(scans: WebScans):
     await home.body(STATE, state="online", since=since)
 
 
+@pytest.mark.in_folder
 async def test_the_saved_login_of_an_earlier_version_names_the_owner(scans: WebScans):
     """So does that of a bridge that was killed after its first login, before the store knew of it."""
     home = scans.home
@@ -263,6 +264,7 @@ async def test_the_saved_login_of_an_earlier_version_names_the_owner(scans: WebS
     await is_refused(scans, since)
 
 
+@pytest.mark.in_folder
 async def test_a_kill_before_the_refusal_gives_nothing_to_another_account(scans: WebScans):
     """Its login is saved by then: the next start must not take it for the owner's."""
     home = scans.home
@@ -363,6 +365,7 @@ async def test_the_terminal_lets_the_running_bridge_change_the_owner(home: Home)
     assert await with_a_screen(home, scan, "--new-owner") == 0
 
 
+@pytest.mark.in_folder
 async def test_a_restored_store_has_its_owner(home: Home, tmp_path: Path):
     await home.log_in()
     assert (await wx2mqtt(home.bridge, "backup", str(tmp_path / "b")))[0] == 0

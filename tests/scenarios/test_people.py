@@ -202,6 +202,7 @@ async def test_names_in_pinyin(home: Home):
     assert all(level.isascii() and level == level.lower() for level in levels)
 
 
+@pytest.mark.in_folder
 async def test_names_and_people_survive_a_lost_database(home: Home):
     await home.log_in()
     levels = {who: await level_of(home, who, f"1 {who}") for who in ("wife", "mom", "twin1", "twin2")}

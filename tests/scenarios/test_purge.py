@@ -77,6 +77,7 @@ def rows(home: Home, account: str) -> int:
         return int(connection.execute(query, (account,)).fetchone()[0])
 
 
+@pytest.mark.in_folder
 @pytest.mark.parametrize("running", [True, False])
 async def test_nothing_of_the_account_stays_and_all_of_the_other(home, running):
     await leave(home)
@@ -102,6 +103,7 @@ async def test_nothing_of_the_account_stays_and_all_of_the_other(home, running):
         await run(home, "new")
 
 
+@pytest.mark.in_folder
 async def test_nothing_goes_unasked_and_nothing_goes_half(home):
     await leave(home)
     before = await home.hear(retained, home)
@@ -115,6 +117,7 @@ async def test_nothing_goes_unasked_and_nothing_goes_half(home):
     assert rows(home, "old") > 0
 
 
+@pytest.mark.in_folder
 async def test_what_the_broker_refuses_to_clear_is_told_and_the_store_stays(home, tmp_path):
     await leave(home)
     (tmp_path / "acl").write_text("topic readwrite #\ntopic deny old/login/qr\n")
@@ -130,6 +133,7 @@ async def test_what_the_broker_refuses_to_clear_is_told_and_the_store_stays(home
     assert rows(home, "old") == 0
 
 
+@pytest.mark.in_folder
 async def test_what_a_restore_put_aside_is_named_since_it_may_hold_the_account_too(home):
     await leave(home)
     (aside := home.bridge.store / "replaced-20261125T080000.000000Z").mkdir()
@@ -139,6 +143,7 @@ async def test_what_a_restore_put_aside_is_named_since_it_may_hold_the_account_t
     assert aside.is_dir()
 
 
+@pytest.mark.in_folder
 async def test_who_is_still_wanted_is_refused(home):
     await leave(home)
     code, _, said = await wx2mqtt(home.bridge, "purge", "new", "--yes")

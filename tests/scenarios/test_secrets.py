@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
+import pytest
+
 from tests.scenarios.signing_in import STATE, ask, url_after
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.home import Home
@@ -157,6 +159,7 @@ async def refused_logins(home: Home) -> None:
     await url_after(home, since)
 
 
+@pytest.mark.in_folder
 async def test_no_secret_gets_out(home: Home):
     passwords = password_file(home.folder / "passwords", "bridge", MQTT_PASSWORD)
     home.broker.configure(f"allow_anonymous true\npassword_file {passwords}")

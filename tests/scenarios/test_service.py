@@ -246,6 +246,7 @@ def fill(store: Path, size: int) -> Path:
     return big
 
 
+@pytest.mark.in_folder
 async def test_a_full_store_receives_nothing_rejects_commands_and_goes_on_when_there_is_room(home: Home):
     await home.log_in()
     await home.phone.say("wife", "before")

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.scenarios.signing_in import STATE, calls, url_after
 from tests.support.home import Home
 from tests.support.screen import Screen
@@ -104,6 +106,7 @@ async def test_a_refusal_ends_it_with_wechats_words(home: Home):
     assert await calls(home, "jslogin") == 1
 
 
+@pytest.mark.in_folder
 async def test_whoever_is_not_expected_is_logged_out_and_not_kept(home: Home):
     home.bridge.configure(home.settings({"expect": {"nickname": "Somebody Else"}}))
 
