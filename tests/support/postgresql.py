@@ -109,7 +109,7 @@ def empty_database() -> str:
             connection.execute("DELETE FROM meta WHERE name <> 'schema_version'")
             connection.execute(
                 "TRUNCATE account, publication, seen, command, person, level, media, deed, login, operation, mark, media_file,"
-                " media_piece RESTART IDENTITY"
+                " media_piece, instance, ownership RESTART IDENTITY"
             )
     return url
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
-from psycopg import RawCursor, conninfo, pq
+from psycopg import AsyncRawCursor, RawCursor, conninfo, pq
 from psycopg.rows import dict_row
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import StrDumper, StrDumperUnknown, TextLoader
@@ -38,7 +38,8 @@ from wx2mqtt.store.queries import POSTGRESQL_FOLDER, ROWS_PER_STATEMENT, JsonLis
 LOCK_NAMESPACE = 0x7778326D
 MIGRATION_LOCK = 0
 
-# A dead server or network is noticed within about ten seconds. What `storage.url` says comes first.
+# A dead server or network is noticed within about ten seconds, by both sides. What `storage.url` says comes
+# first.
 CONNECTION_DEFAULTS = {
     "application_name": "wx2mqtt",
     "connect_timeout": "10",
@@ -47,6 +48,12 @@ CONNECTION_DEFAULTS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "10000",
 }
+
+# The same on the side of the server, for the connection that holds locks: after 8 s of silence they are free.
+_SERVER_KEEPALIVE = (
+    "SET tcp_keepalives_idle TO 5; SET tcp_keepalives_interval TO 1; SET tcp_keepalives_count TO 3;"
+    " SET tcp_user_timeout TO 8000"
+)
 
 _FIRST_VERSION = 7
 _SCHEMA_VERSION = "schema_version"
@@ -228,6 +235,10 @@ class PostgresqlDatabase(Database):
     async def release_memory(self) -> None:
         """Does nothing: psycopg keeps no pages."""
 
+    async def open_listener(self, channel: str) -> PostgresqlListener:
+        """Opens a connection of its own for notifications. Raises `StoreError`."""
+        return await PostgresqlListener.open(self._url, channel)
+
     async def on_write_connection(self, job: Job[T]) -> T:
         """Runs `job` on the connection that commits, outside of a transaction: for session locks."""
         self._check_open()
@@ -287,6 +298,49 @@ class PostgresqlDatabase(Database):
         self._reading.raw.close()
 
 
+class PostgresqlListener:
+    """A connection on the event loop that waits for notifications, and looks at the database meanwhile.
+
+    One task uses it. All methods raise `StoreError`; then the connection must be closed.
+    """
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def open(cls, url: str, channel: str) -> PostgresqlListener:
+        """Connects and subscribes to a channel; raises `StoreError`."""
+        with _errors_translated():
+            connection = await psycopg.AsyncConnection.connect(_address_of(url), autocommit=True)
+            await connection.execute(f"LISTEN {channel}".encode())
+        return cls(connection)
+
+    async def fetch(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
+        """Returns the rows of a statement; what it changes is committed at once."""
+        with _errors_translated():
+            cursor = AsyncRawCursor(self._connection)
+            await cursor.execute(_text(statement), values)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def wait(self, seconds: float) -> None:
+        """Waits for a notification, at most `seconds`."""
+        with _errors_translated():
+            async for _ in self._connection.notifies(timeout=seconds, stop_after=1):
+                pass
+
+    async def close(self) -> None:
+        with suppress(psycopg.Error):
+            await self._connection.close()
+
+
+@contextmanager
+def _errors_translated() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        raise postgresql_error(error) from error
+
+
 def postgresql_error(error: psycopg.Error) -> StoreError:
     """Returns an error of PostgreSQL as a `StoreError`, without SQL or the value of a row."""
     code = error.sqlstate or ""
@@ -338,12 +392,14 @@ def _open(url: str) -> tuple[PostgresqlConnection, PostgresqlConnection, int]:
 
 
 def _connect(url: str, *, read_only: bool = False) -> PostgresqlConnection:
-    options = {**CONNECTION_DEFAULTS, **conninfo.conninfo_to_dict(url)}
-    connection = psycopg.connect(conninfo.make_conninfo("", **options), autocommit=True)
+    connection = psycopg.connect(_address_of(url), autocommit=True)
     connection.execute("SET client_encoding TO 'UTF8'")
-    if read_only:
-        connection.execute("SET default_transaction_read_only TO on")
+    connection.execute("SET default_transaction_read_only TO on" if read_only else _SERVER_KEEPALIVE)
     return PostgresqlConnection(connection)
+
+
+def _address_of(url: str) -> str:
+    return conninfo.make_conninfo("", **{**CONNECTION_DEFAULTS, **conninfo.conninfo_to_dict(url)})
 
 
 def _migrate(connection: psycopg.Connection[Any]) -> int:

@@ -219,3 +219,26 @@ CREATE TABLE media_piece (
     PRIMARY KEY (sha256, number)
 );
 ALTER TABLE media_piece ALTER COLUMN content SET STORAGE EXTERNAL;  -- media are compressed already
+
+-- The instances that share the accounts, and who ran an account last. Who runs it now is who holds its lock.
+CREATE TABLE instance (
+    name text COLLATE "C" PRIMARY KEY,
+    lock_key bigint NOT NULL,
+    pid integer NOT NULL,
+    url text NOT NULL,
+    version text NOT NULL,
+    max_accounts bigint,
+    draining bigint NOT NULL DEFAULT 0,
+    configuration text NOT NULL,
+    settings jsonb NOT NULL,
+    started timestamptz NOT NULL DEFAULT clock_timestamp(),
+    heartbeat timestamptz NOT NULL DEFAULT clock_timestamp(),
+    server_started timestamptz NOT NULL DEFAULT pg_postmaster_start_time()
+);
+
+CREATE TABLE ownership (
+    account text COLLATE "C" PRIMARY KEY,
+    instance text NOT NULL,
+    since timestamptz NOT NULL DEFAULT clock_timestamp(),
+    released timestamptz
+);

@@ -1,0 +1,272 @@
+"""Keeps one instance in the cluster: its heartbeat, its locks, and the moves of accounts.
+
+Two loops run until the database is lost (`run`):
+
+heartbeat   stores a heartbeat through the connection that holds the locks, which renews the lease
+watch       looks at the rows and locks of all instances, ends those that are silent, and takes accounts and
+            gives them up as `assignment.decide` says; a notification wakes it at once
+
+Taking an account: lock, row in `ownership`, start. Giving up: stop in order, row, unlock, notification. An
+account whose instance ended without an order has an open row; whoever takes it counts a failover.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import NoReturn, Protocol
+
+import structlog
+
+from wx2mqtt.aio import Signal, cancel_and_wait, wait_at_most
+from wx2mqtt.clock import Lease, boot_time
+from wx2mqtt.cluster import tables
+from wx2mqtt.cluster.assignment import decide
+from wx2mqtt.cluster.configuration import named_keys
+from wx2mqtt.cluster.observation import HEARTBEAT_SECONDS, Observer, Snapshot, view_of
+from wx2mqtt.cluster.tables import InstanceIdentity
+from wx2mqtt.errors import StoreError, StoreLocked
+from wx2mqtt.store.postgresql import PostgresqlDatabase, PostgresqlListener
+
+log = structlog.get_logger(__name__)
+
+# How often an instance looks, if no notification wakes it.
+LOOK_SECONDS = 1.0
+
+# How long a new instance waits for the end of the session of its predecessor with the same name.
+NAME_WAIT_SECONDS = 15.0
+NAME_RETRY_SECONDS = 0.5
+
+# How long an account that could not be begun is left to the others.
+AVOID_SECONDS = 30.0
+
+
+class AccountHost(Protocol):
+    """Runs accounts; the application implements it."""
+
+    async def start_account(self, name: str) -> None:
+        """Begins to run an account. Raises `StoreError` if its state cannot be read."""
+
+    async def stop_account(self, name: str) -> None:
+        """Stops an account in order; when it returns, nothing of it is under way."""
+
+
+class ClusterStatistics:
+    """Figures of this instance since its start; they outlive a lost connection."""
+
+    def __init__(self) -> None:
+        self.failovers = 0
+        self.lost_connections = 0
+        self.heartbeat_seconds = 0.0
+        self.look_seconds = 0.0
+
+
+class Membership:
+    """One instance, from the connection to the database until that is lost or the instance leaves.
+
+    `changed` is emitted when `snapshot` has changed. `lease` is renewed by each heartbeat. `owned` are the
+    accounts whose lock it holds, `differences` the keys in which the configuration of others differs.
+    """
+
+    def __init__(
+        self,
+        database: PostgresqlDatabase,
+        identity: InstanceIdentity,
+        keys: Mapping[str, int],
+        host: AccountHost,
+        lease: Lease,
+        statistics: ClusterStatistics,
+    ) -> None:
+        self.identity = identity
+        self.keys = keys
+        self.snapshot = Snapshot(lock_holders={})
+        self.changed: Signal[[]] = Signal()
+        self.owned: set[str] = set()
+        self.differences: Mapping[str, Sequence[str]] = {}
+        self._database = database
+        self._host = host
+        self._lease = lease
+        self._statistics = statistics
+        self._observer = Observer()
+        self._leaving: dict[str, asyncio.Task[None]] = {}
+        self._starting: set[asyncio.Task[None]] = set()
+        self._avoided_until: dict[str, float] = {}
+        self._beat_due = asyncio.Event()
+        self._compared: dict[str, str] = {}
+        self._is_leaving = False
+
+    async def join(self) -> None:
+        """Registers the instance. Raises `StoreLocked` where another one has its name, `StoreError`."""
+        started_at = boot_time()
+        deadline = started_at + NAME_WAIT_SECONDS
+        name = self.identity.name
+        while not await self._database.on_write_connection(partial(tables.try_lock_name, name=name)):
+            if boot_time() >= deadline:
+                raise StoreLocked(
+                    f"An instance with the name {name} uses this database already; set cluster.instance."
+                )
+            await asyncio.sleep(NAME_RETRY_SECONDS)
+            started_at = boot_time()
+        await self._register()
+        self._lease.renew(started_at)
+
+    async def _register(self) -> None:
+        await self._database.write("register", partial(tables.register, identity=self.identity))
+
+    async def run(self) -> None:
+        """Takes part until cancelled. Raises `StoreError` when commits are refused."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._beat())
+            tasks.create_task(self._watch())
+
+    async def close(self) -> None:
+        """Stops what is under way after `run` was cancelled."""
+        await cancel_and_wait([*self._starting, *self._leaving.values()])
+
+    async def leave(self) -> None:
+        """Gives all accounts up in order, at the same time, and ends the membership."""
+        self._is_leaving = True
+        await cancel_and_wait(self._starting)
+        await self.drain()  # so that nobody leaves accounts to this instance
+        await asyncio.gather(*(self._begin_give_up(name) for name in sorted(self.owned)))
+        await self._database.write("leave", partial(tables.leave, name=self.identity.name))
+
+    async def drain(self) -> None:
+        """Lets the other instances have all accounts, until the process ends. Raises `StoreError`."""
+        await self._database.write(
+            "drain", partial(tables.set_draining, name=self.identity.name, draining=True)
+        )
+
+    async def _beat(self) -> None:
+        """Stores heartbeats. Each proves that this instance can commit, and so holds its locks."""
+        while True:
+            started_at = boot_time()
+            is_known = await self._database.write("heartbeat", partial(tables.beat, name=self.identity.name))
+            if not is_known and not self._is_leaving:
+                await self._register()
+            self._lease.renew(started_at)
+            self._statistics.heartbeat_seconds = boot_time() - started_at
+            self._beat_due.clear()
+            await wait_at_most(self._beat_due, HEARTBEAT_SECONDS)
+
+    async def _watch(self) -> None:
+        """Looks as long as the instance takes part. What this connection meets does not end the others."""
+        while True:
+            try:
+                await self._listen()
+            except StoreError as error:
+                log.warning("cluster cannot be watched", problem=str(error))
+                self._beat_due.set()  # if the server is gone, the other connection is to notice it, too
+                await asyncio.sleep(LOOK_SECONDS)
+
+    async def _listen(self) -> NoReturn:
+        listener = await self._database.open_listener(tables.CHANNEL)
+        try:
+            while True:
+                await self._look(listener)
+                await listener.wait(LOOK_SECONDS)
+        finally:
+            await listener.close()
+
+    async def _look(self, listener: PostgresqlListener) -> None:
+        """Looks at the cluster once, and acts."""
+        started_at = boot_time()
+        snapshot = await tables.read_snapshot(listener)
+        self._statistics.look_seconds = boot_time() - started_at
+        now = boot_time()
+        view = view_of(snapshot, self.identity.name, self.keys, leaving=frozenset(self._leaving))
+        self._observer.update(snapshot, view.free, now, has_lease=self._lease.is_valid)
+        self._show(snapshot)
+        await self._end_silent(listener)
+        await self._compare_configurations(listener)
+        if self._is_leaving or self._observer.must_wait or not self._lease.is_valid:
+            return
+        view = view_of(
+            snapshot,
+            self.identity.name,
+            self.keys,
+            leaving=frozenset(self._leaving),
+            neglected=self._observer.neglected(now),
+            avoided=frozenset(name for name, until in self._avoided_until.items() if until > now),
+        )
+        decision = decide(view)
+        if decision.take:
+            await self._take(decision.take)
+        for name in decision.give_up:
+            if name in self.owned:  # the snapshot may be older than the end of a move
+                self._begin_give_up(name)
+
+    def _show(self, snapshot: Snapshot) -> None:
+        if snapshot != self.snapshot:
+            self.snapshot = snapshot
+            self.changed.emit()
+
+    async def _end_silent(self, listener: PostgresqlListener) -> None:
+        for row in self._observer.silent:
+            if row.name != self.identity.name and await tables.end_session(listener, row):
+                log.warning("instance without a heartbeat ended", instance=row.name)
+        for row in self._observer.forgotten:
+            await self._database.write("forget", partial(tables.forget, row=row))
+
+    async def _compare_configurations(self, listener: PostgresqlListener) -> None:
+        """Logs once in which keys another instance differs."""
+        own = self.identity
+        for row in self.snapshot.instances:
+            if row.has_session and self._compared.get(row.name) != row.configuration:
+                self._compared[row.name] = row.configuration
+                keys = await tables.read_differences(listener, own.name, row.name)
+                self.differences = {**self.differences, row.name: keys}
+                if keys:
+                    log.warning("configuration differs", instance=row.name, keys=named_keys(keys))
+
+    async def _take(self, names: tuple[str, ...]) -> None:
+        keys = {name: self.keys[name] for name in names if name not in self.owned}
+        taken = await self._database.on_write_connection(partial(tables.try_lock_accounts, keys=keys))
+        if not taken:
+            return
+        try:
+            failovers = await self._database.write(
+                "take", partial(tables.record_taken, names=taken, instance=self.identity.name)
+            )
+        except StoreError:
+            for name in taken:
+                await self._release(name)
+            raise
+        self._statistics.failovers += len(failovers)
+        self.owned.update(taken)
+        for name in taken:
+            log.info("account taken", account=name, failover=name in failovers)
+            task = asyncio.create_task(self._start(name))
+            self._starting.add(task)
+            task.add_done_callback(self._starting.discard)
+
+    async def _start(self, name: str) -> None:
+        try:
+            await self._host.start_account(name)
+        except Exception:  # one account must not end the others
+            log.exception("account cannot be begun", account=name)
+            self._avoided_until[name] = boot_time() + AVOID_SECONDS
+            await self._release(name)
+
+    def _begin_give_up(self, name: str) -> asyncio.Task[None]:
+        if name not in self._leaving:
+            self._leaving[name] = asyncio.create_task(self._give_up(name))
+        return self._leaving[name]
+
+    async def _give_up(self, name: str) -> None:
+        try:
+            await self._host.stop_account(name)
+            await self._release(name)
+            log.info("account given up", account=name)
+        finally:
+            self._leaving.pop(name, None)
+
+    async def _release(self, name: str) -> None:
+        self.owned.discard(name)
+        with suppress(StoreError):  # the connection is lost, and with it the lock
+            await self._database.write(
+                "release", partial(tables.record_released, name=name, instance=self.identity.name)
+            )
+            await self._database.on_write_connection(partial(tables.unlock_account, key=self.keys[name]))

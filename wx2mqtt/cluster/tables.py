@@ -1,0 +1,209 @@
+"""The rows and locks of instances in the database.
+
+instance     one row for each instance, with its heartbeat; it is live while its session holds the lock on
+             its name
+ownership    one row for each account: who ran it last, since when, and whether it was given up in order
+
+An advisory lock has two keys of 32 bits. The first one is `LOCK_NAMESPACE` for an account and one more for
+the name of an instance; the second one is `lock_key` of the name. The methods of `Membership` run the jobs
+below on the connection that writes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from wx2mqtt.cluster.observation import InstanceRow, Snapshot
+from wx2mqtt.errors import Problem, SettingsError
+from wx2mqtt.store.database import Connection
+from wx2mqtt.store.postgresql import LOCK_NAMESPACE, PostgresqlListener
+from wx2mqtt.values import frozen
+
+INSTANCE_NAMESPACE: Final = LOCK_NAMESPACE + 1
+
+# The channel on which instances say that an account is free, or that they come or go.
+CHANNEL = "wx2mqtt"
+
+_LOCK = "SELECT pg_try_advisory_lock(?1::int, ?2::int)"
+_UNLOCK = "SELECT pg_advisory_unlock(?1::int, ?2::int)"
+_REGISTER = """
+INSERT INTO instance (name, pid, url, version, max_accounts, configuration, settings, lock_key)
+VALUES (?1, pg_backend_pid(), ?2, ?3, ?4, ?5, ?6::text::jsonb, ?7)
+ON CONFLICT (name) DO UPDATE SET
+    pid = excluded.pid, url = excluded.url, version = excluded.version, max_accounts = excluded.max_accounts,
+    configuration = excluded.configuration, settings = excluded.settings, draining = 0,
+    started = excluded.started, heartbeat = excluded.heartbeat, server_started = excluded.server_started
+"""
+_BEAT = "UPDATE instance SET heartbeat = clock_timestamp() WHERE name = ?1 AND pid = pg_backend_pid()"
+_SET_DRAINING = "UPDATE instance SET draining = ?2 WHERE name = ?1"
+_LEAVE = "DELETE FROM instance WHERE name = ?1 AND pid = pg_backend_pid()"
+_FORGET = "DELETE FROM instance WHERE name = ?1 AND pid = ?2 AND heartbeat = ?3::timestamptz"
+_PREVIOUS_OWNER = "SELECT instance, released IS NOT NULL FROM ownership WHERE account = ?1"
+_TAKE = """
+INSERT INTO ownership (account, instance) VALUES (?1, ?2)
+ON CONFLICT (account) DO UPDATE SET
+    instance = excluded.instance, since = excluded.since, released = NULL
+"""
+_RELEASE = "UPDATE ownership SET released = clock_timestamp() WHERE account = ?1 AND instance = ?2"
+_NOTIFY = "SELECT pg_notify(?1, ?2)"
+_SNAPSHOT = """
+WITH held AS MATERIALIZED (
+    SELECT classid::bigint AS space, objid::bigint AS key, pid FROM pg_locks
+    WHERE locktype = 'advisory' AND objsubid = 2 AND granted AND classid::bigint IN (?1, ?2)
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+)
+SELECT
+    (SELECT coalesce(json_agg(json_build_array(key, pid)), '[]') FROM held WHERE space = ?1),
+    (SELECT coalesce(json_agg(json_build_object(
+        'name', name, 'pid', pid, 'heartbeat', heartbeat::text,
+        'has_session', (?2::bigint, lock_key, pid) IN (SELECT space, key, held.pid FROM held),
+        'age', extract(epoch FROM clock_timestamp() - heartbeat),
+        'is_of_this_server', server_started = pg_postmaster_start_time(),
+        'version', version, 'url', url, 'max_accounts', max_accounts, 'is_draining', draining <> 0,
+        'configuration', configuration) ORDER BY name), '[]') FROM instance)
+"""
+_END_SESSION = """
+SELECT pg_terminate_backend(pid) FROM instance
+WHERE name = ?1 AND pid = ?2 AND heartbeat = ?3::timestamptz AND server_started = pg_postmaster_start_time()
+AND (pid, lock_key) IN
+    (SELECT pid, objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = ?4)
+"""
+_DIFFERENCES = """
+SELECT key FROM jsonb_each_text((SELECT settings FROM instance WHERE name = ?1)) AS own (key, mine)
+FULL JOIN jsonb_each_text((SELECT settings FROM instance WHERE name = ?2)) AS other (key, theirs) USING (key)
+WHERE mine IS DISTINCT FROM theirs ORDER BY key LIMIT 100
+"""
+
+
+@frozen
+class InstanceIdentity:
+    """What an instance says about itself.
+
+    `configuration` is a digest of all that must be the same everywhere, `settings` a JSON object with one of
+    each key.
+    """
+
+    name: str
+    version: str
+    url: str
+    max_accounts: int | None
+    configuration: str = ""
+    settings: str = "{}"
+
+
+def lock_key(name: str) -> int:
+    """Returns the second key of a lock: the first four bytes of the SHA-256 of the name, without the sign.
+
+    0 is the key of the lock that migrations take.
+    """
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") & 0x7FFFFFFF or 1
+
+
+def account_keys(accounts: Sequence[str], file: str) -> dict[str, int]:
+    """Returns the key of each account. Raises `SettingsError` where two have the same one."""
+    accounts_by_key: dict[int, str] = {}
+    for name in accounts:
+        other = accounts_by_key.setdefault(lock_key(name), name)
+        if other != name:
+            text = f"its lock in the database is that of account {other}, by chance; give one another name"
+            raise SettingsError((Problem(file, 0, f"accounts.{name}", text),))
+    return {name: key for key, name in accounts_by_key.items()}
+
+
+# Jobs for the connection that writes. Locks belong to the session, the rows to a transaction.
+
+
+def try_lock_name(connection: Connection, name: str) -> bool:
+    return _lock(connection, INSTANCE_NAMESPACE, lock_key(name))
+
+
+def try_lock_accounts(connection: Connection, keys: Mapping[str, int]) -> list[str]:
+    """Takes the locks of accounts that nobody holds; returns the names of these."""
+    return [name for name, key in keys.items() if _lock(connection, LOCK_NAMESPACE, key)]
+
+
+def _lock(connection: Connection, namespace: int, key: int) -> bool:
+    (is_taken,) = connection.execute(_LOCK, (namespace, key)).fetchone()
+    return bool(is_taken)
+
+
+def unlock_account(connection: Connection, key: int) -> None:
+    """Gives a lock up, and notifies all instances."""
+    connection.execute(_UNLOCK, (LOCK_NAMESPACE, key))
+    connection.execute(_NOTIFY, (CHANNEL, ""))
+
+
+def register(connection: Connection, identity: InstanceIdentity) -> None:
+    """Stores the row of an instance, in place of an older one of the same name."""
+    values = (
+        identity.name,
+        identity.url,
+        identity.version,
+        identity.max_accounts,
+        identity.configuration,
+        identity.settings,
+        lock_key(identity.name),
+    )
+    connection.execute(_REGISTER, values)
+    connection.execute(_NOTIFY, (CHANNEL, ""))
+
+
+def beat(connection: Connection, name: str) -> bool:
+    """Stores a heartbeat; returns False if the row is gone."""
+    return connection.execute(_BEAT, (name,)).rowcount == 1
+
+
+def set_draining(connection: Connection, name: str, *, draining: bool) -> None:
+    connection.execute(_SET_DRAINING, (name, int(draining)))
+    connection.execute(_NOTIFY, (CHANNEL, ""))
+
+
+def leave(connection: Connection, name: str) -> None:
+    """Deletes the row of an instance that has given up its accounts."""
+    connection.execute(_LEAVE, (name,))
+    connection.execute(_NOTIFY, (CHANNEL, ""))
+
+
+def forget(connection: Connection, row: InstanceRow) -> None:
+    """Deletes the row of an instance that has been gone for long."""
+    connection.execute(_FORGET, (row.name, row.pid, row.heartbeat))
+
+
+def record_taken(connection: Connection, names: Sequence[str], instance: str) -> list[str]:
+    """Stores who runs accounts now; returns those that another instance ran and did not give up in order."""
+    failovers = []
+    for name in names:
+        previous = connection.execute(_PREVIOUS_OWNER, (name,)).fetchone()
+        if previous is not None and previous[0] != instance and not previous[1]:
+            failovers.append(name)
+        connection.execute(_TAKE, (name, instance))
+    return failovers
+
+
+def record_released(connection: Connection, name: str, instance: str) -> None:
+    connection.execute(_RELEASE, (name, instance))
+
+
+# Statements of the listening connection
+
+
+async def read_snapshot(listener: PostgresqlListener) -> Snapshot:
+    """Returns the rows of all instances and the locks of all accounts."""
+    ((locks, instances),) = await listener.fetch(_SNAPSHOT, (LOCK_NAMESPACE, INSTANCE_NAMESPACE))
+    return Snapshot(
+        instances=tuple(InstanceRow(**row) for row in instances),
+        lock_holders=dict(locks),
+    )
+
+
+async def end_session(listener: PostgresqlListener, row: InstanceRow) -> bool:
+    """Ends the session of an instance whose heartbeat is still the same; returns whether it did."""
+    values = (row.name, row.pid, row.heartbeat, INSTANCE_NAMESPACE)
+    return bool(await listener.fetch(_END_SESSION, values))
+
+
+async def read_differences(listener: PostgresqlListener, name: str, other: str) -> tuple[str, ...]:
+    """Returns keys of the configuration in which two instances differ."""
+    return tuple(key for (key,) in await listener.fetch(_DIFFERENCES, (name, other)))
