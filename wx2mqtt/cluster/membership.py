@@ -199,8 +199,9 @@ class Membership:
                 self._begin_give_up(name)
 
     def _show(self, snapshot: Snapshot) -> None:
-        if snapshot != self.snapshot:
-            self.snapshot = snapshot
+        has_changed = snapshot != self.snapshot
+        self.snapshot = snapshot
+        if has_changed:
             self.changed.emit()
 
     async def _end_silent(self, listener: PostgresqlListener) -> None:

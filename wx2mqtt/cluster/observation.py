@@ -7,6 +7,7 @@ how long the observer has seen it unchanged. So no clock of another machine can 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import field
 
 from wx2mqtt.cluster.assignment import ClusterMember, ClusterView
 from wx2mqtt.values import frozen
@@ -38,13 +39,15 @@ class InstanceRow:
     - `is_of_this_server`: the row was written since the server has started, or was promoted.
     - `url`: the address of its page, empty without one.
     - `configuration`: a digest of what it has in common with the others.
+
+    Two rows are equal if only their heartbeats differ.
     """
 
     name: str
     pid: int
     has_session: bool
-    heartbeat: str
-    age: float
+    heartbeat: str = field(compare=False)
+    age: float = field(compare=False)
     is_of_this_server: bool
     version: str
     url: str

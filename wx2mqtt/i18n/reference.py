@@ -260,6 +260,15 @@ REFERENCE_TEXTS: Mapping[str, str] = {
     "People of whom it is not certain who they are since the last login": "上次登录后无法确定身份的联系人数",
     "What became of the bytes of messages since the start": "启动以来消息文件的下载结果",
     "Bytes of messages that were fetched since the start": "启动以来下载的消息文件字节数",
+    "1 where this instance runs the account (storage.url)": "本实例运行该账号时为 1（storage.url）",
+    "Live instances that share the database": "共享该数据库的在线实例数",
+    "Accounts that no instance runs": "没有任何实例运行的账号数",
+    "How long the last heartbeat took to be stored": "最近一次心跳写入所用的时间",
+    "How long the last look at the locks of all accounts took": "最近一次查看全部账号锁所用的时间",
+    "Accounts taken from an instance that did not give them up in order, since the start": (
+        "启动以来从未正常交出账号的实例那里接管的账号数"
+    ),
+    "How often the connection that holds the locks was lost since the start": "启动以来持有锁的连接丢失的次数",
     "Everything in the store": "存储的总字节数",
     "What the store may hold (storage.max_size)": "存储的上限（storage.max_size）",
     "Bytes of messages and commands on the disk": "磁盘上消息和命令的文件字节数",

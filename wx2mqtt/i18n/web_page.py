@@ -11,6 +11,19 @@ PAGE_MESSAGES: Catalogue = {
     "lost": ("The bridge does not answer; trying again.", "无法连接到桥接程序，正在重试。"),
     "to_content": ("To the content", "跳到内容"),
     "log_out_here": ("Leave this page", "退出本页面"),
+    # the instances that share a database
+    "cluster": ("Instances", "实例"),
+    "cluster_here": (" (this one)", "（本实例）"),
+    "cluster_drains": (", takes no accounts", "，不再接管账号"),
+    "cluster_none": ("no account", "无账号"),
+    "cluster_waiting": (
+        "No instance runs {accounts}. Start another instance, or raise cluster.max_accounts.",
+        "没有实例在运行 {accounts}。请再启动一个实例，或调高 cluster.max_accounts。",
+    ),
+    "cluster_differs": (
+        "The configuration of {instance} differs: {keys}",
+        "{instance} 的配置不同：{keys}",
+    ),
     # after a form
     "said_test": ("The test is on its way; its result stands below.", "测试已提交；结果见下方。"),
     "said_sent": (

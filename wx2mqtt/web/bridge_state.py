@@ -53,12 +53,50 @@ class AccountReader(Protocol):
 
 
 @frozen
+class InstanceState:
+    """One instance: where its page is (empty if unknown), which accounts it runs, and how it stands."""
+
+    name: str
+    url: str
+    version: str
+    accounts: Sequence[str]
+    is_here: bool = False
+    is_draining: bool = False
+
+
+@frozen
+class ClusterState:
+    """The instances, and what this one measures.
+
+    `waiting` are accounts that no instance runs, `differences` the keys of the configuration in which another
+    instance differs, by its name. The counts are since the start.
+    """
+
+    instances: Sequence[InstanceState]
+    accounts: Sequence[str]
+    waiting: Sequence[str]
+    differences: Mapping[str, Sequence[str]]
+    heartbeat_seconds: float
+    look_seconds: float
+    failovers: int
+    lost_connections: int
+
+    @property
+    def own_accounts(self) -> frozenset[str]:
+        """The accounts that this instance runs."""
+        return frozenset(
+            account for instance in self.instances if instance.is_here for account in instance.accounts
+        )
+
+
+@frozen
 class BridgeState:
     """The state of the bridge; its functions return the values of now.
 
     `accounts` can change: one that failed is built again. `changes` is notified when a shown value may have
     changed. `overdue` returns the names of the loops that do not move. `problems` are those of the
     configuration file as it is now: of a refused reload, or, without accounts, why the bridge does not run.
+    `cluster` returns the instances that share one database; None without one.
     `setup_command` returns the command that writes a configuration file, empty text while there is one.
     """
 
@@ -67,6 +105,12 @@ class BridgeState:
     overdue: Callable[[], tuple[str, ...]] = tuple
     problems: Callable[[], tuple[Problem, ...]] = tuple
     setup_command: Callable[[], str] = str
+    cluster: Callable[[], ClusterState | None] = lambda: None
+
+    @property
+    def is_running(self) -> bool:
+        """Whether there are accounts, or another instance may have them."""
+        return bool(self.views) or self.cluster() is not None
 
     @property
     def views(self) -> Sequence[AccountReader]:

@@ -22,6 +22,7 @@ from wx2mqtt.web.metrics_table import (
     HealthMetric,
     MetricSamples,
     MetricsSnapshot,
+    cluster_samples,
 )
 from wx2mqtt.web.responses import NO_STORE
 
@@ -70,6 +71,7 @@ async def read_metrics(bridge: BridgeState) -> MetricsSnapshot:
         MetricSamples(STORE_ANSWERS_METRIC, STORE_ANSWERS_METRIC.labels, store_answers),
         *(_shared_samples(metric, readable) for metric in SHARED_METRICS),
         *(_account_samples(metric, readable) for metric in ACCOUNT_METRICS),
+        *cluster_samples(bridge.cluster()),
     ]
     return MetricsSnapshot(
         samples=samples, calls=[_call_samples(view.name, view.calls) for view in bridge.views]

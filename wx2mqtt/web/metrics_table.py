@@ -13,6 +13,7 @@ from wx2mqtt.message_kinds import attachment_kinds
 from wx2mqtt.model import Kind, LoginState, Needs
 from wx2mqtt.store.records import MediaState
 from wx2mqtt.values import frozen
+from wx2mqtt.web.bridge_state import ClusterState
 
 Labels = tuple[str, ...]
 """Names of labels, or their values in the same order."""
@@ -305,3 +306,68 @@ STORE_ANSWERS_METRIC = Metric(
     help="1 where the store tells how an account does",
     labels=("account",),
 )
+
+
+@frozen
+class ClusterMetric(Metric):
+    """A metric whose values come from the state of the cluster."""
+
+    values: Callable[[ClusterState], LabelledValues]
+
+
+def _owned(state: ClusterState) -> Iterable[tuple[Labels, float]]:
+    return (((account,), float(account in state.own_accounts)) for account in state.accounts)
+
+
+CLUSTER_METRICS: tuple[ClusterMetric, ...] = (
+    ClusterMetric(
+        name="account_owned",
+        type="gauge",
+        help="1 where this instance runs the account (storage.url)",
+        labels=("account",),
+        values=_owned,
+    ),
+    ClusterMetric(
+        name="cluster_instances",
+        type="gauge",
+        help="Live instances that share the database",
+        values=lambda state: [((), len(state.instances))],
+    ),
+    ClusterMetric(
+        name="cluster_accounts_waiting",
+        type="gauge",
+        help="Accounts that no instance runs",
+        values=lambda state: [((), len(state.waiting))],
+    ),
+    ClusterMetric(
+        name="database_commit_seconds",
+        type="gauge",
+        help="How long the last heartbeat took to be stored",
+        values=lambda state: [((), state.heartbeat_seconds)],
+    ),
+    ClusterMetric(
+        name="database_lock_seconds",
+        type="gauge",
+        help="How long the last look at the locks of all accounts took",
+        values=lambda state: [((), state.look_seconds)],
+    ),
+    ClusterMetric(
+        name="failovers",
+        type="counter",
+        help="Accounts taken from an instance that did not give them up in order, since the start",
+        values=lambda state: [((), state.failovers)],
+    ),
+    ClusterMetric(
+        name="database_connections_lost",
+        type="counter",
+        help="How often the connection that holds the locks was lost since the start",
+        values=lambda state: [((), state.lost_connections)],
+    ),
+)
+
+
+def cluster_samples(state: ClusterState | None) -> list[MetricSamples]:
+    """Returns the metrics of a cluster, none without one."""
+    if state is None:
+        return []
+    return [MetricSamples(metric, metric.labels, list(metric.values(state))) for metric in CLUSTER_METRICS]

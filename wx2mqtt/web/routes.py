@@ -119,7 +119,7 @@ class HealthEndpoint:
             for name, account in accounts.items()
             for problem in cast("list[str]", account["problems"])
         ]
-        if not accounts:
+        if not self._bridge.is_running:
             reasons = ["configuration"]
         details: dict[str, Json] = {"reasons": reasons, "version": __version__, "accounts": {**accounts}}
         return _health_response(request, "healthy", is_good=not reasons, details=details)

@@ -48,7 +48,7 @@ from wx2mqtt.web.page.page import (
     render_page,
     render_question,
 )
-from wx2mqtt.web.page.sections import file_section
+from wx2mqtt.web.page.sections import cluster_section, file_section
 from wx2mqtt.web.page.snapshot import AccountSnapshot, PageOptions, account_snapshot, value_or_none
 from wx2mqtt.web.request import (
     LANGUAGE_COOKIE,
@@ -91,7 +91,7 @@ class PageHandlers:
         options = _page_options(request)
         page_text = PageText(options.language)
         bridge = self._bridge
-        setup_command = bridge.setup_command()
+        setup_command, cluster = bridge.setup_command(), bridge.cluster()
         snapshots = await asyncio.gather(*(account_snapshot(view, setup_command) for view in bridge.views))
         page_query = PageQuery(
             options=options,
@@ -102,6 +102,7 @@ class PageHandlers:
             can_log_out=self._authenticator.requires_password,
             can_send=self._can_send(request),
             file_problems=file_section(bridge, page_text),
+            cluster=None if cluster is None else cluster_section(cluster, page_text),
         )
         accounts = [
             await _page_account(request, snapshot, page_text, can_send=page_query.can_send)

@@ -18,7 +18,7 @@ from wx2mqtt.clock import loop_time
 from wx2mqtt.values import frozen
 from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.html import Html, PageText
-from wx2mqtt.web.page.sections import file_section, live_sections
+from wx2mqtt.web.page.sections import cluster_section, file_section, live_sections
 from wx2mqtt.web.page.snapshot import PageOptions, account_snapshot
 from wx2mqtt.web.responses import NO_STORE, WaitInterrupted, disconnected, run_unless
 
@@ -146,6 +146,8 @@ class LiveUpdates:
         bridge = self._bridge
         page_text = PageText(options.language)
         sections = {"file": file_section(bridge, page_text)}
+        if (cluster := bridge.cluster()) is not None:
+            sections["cluster"] = cluster_section(cluster, page_text)
         for view in bridge.views:
             snapshot = await account_snapshot(view, bridge.setup_command())
             for name, html in live_sections(snapshot, options).items():

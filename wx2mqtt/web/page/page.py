@@ -61,6 +61,7 @@ class PageQuery:
     can_log_out: bool = False
     can_send: bool = False
     file_problems: Html = field(default_factory=Html)
+    cluster: Html | None = None
 
 
 def render_page(accounts: Sequence[PageAccount], page_query: PageQuery, assets: Assets) -> bytes:
@@ -75,6 +76,7 @@ def render_page(accounts: Sequence[PageAccount], page_query: PageQuery, assets: 
             tag("noscript", tag("p", page_text("no_script"), class_="soft")),
             _notice(page_query, page_text),
             tag("div", page_query.file_problems, data_part="file"),
+            None if page_query.cluster is None else tag("div", page_query.cluster, data_part="cluster"),
             *(_account_section(account, page_query, page_text) for account in accounts),
             id="content",
         ),

@@ -5,7 +5,7 @@ A section renders to the same text as long as nothing that it shows has changed:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from wx2mqtt.bridge.health import HealthSnapshot, active_problems
 from wx2mqtt.bridge.reply_window import WindowForecast
@@ -17,7 +17,7 @@ from wx2mqtt.i18n.web import remedy_for
 from wx2mqtt.model import LoginState, Needs, Status
 from wx2mqtt.store.records import CommandRow
 from wx2mqtt.values import frozen
-from wx2mqtt.web.bridge_state import BridgeState
+from wx2mqtt.web.bridge_state import BridgeState, ClusterState, InstanceState
 from wx2mqtt.web.html import Html, PageText, isolated, join_html, kind_label, tag, time_tag
 from wx2mqtt.web.page.first_steps import no_commands_hint, no_configuration_section, steps_section
 from wx2mqtt.web.page.forms import verification_code_form
@@ -27,6 +27,9 @@ from wx2mqtt.web.page.snapshot import AccountSnapshot, PageOptions
 STYLE_GOOD = "good"
 STYLE_WAITING = "waits"
 STYLE_BAD = "bad"
+
+# Keys that the page names of each instance that differs.
+SHOWN_KEYS = 5
 
 QR_IMAGE_NAME = "qr.png"
 """The last part of the path of the QR code; its type is `PNG_TYPE`."""
@@ -304,9 +307,9 @@ def file_section(bridge: BridgeState, page_text: PageText) -> Html:
     items = [_file_problem_item(problem, page_text.language) for problem in bridge.problems()]
     if not items:
         return Html()
-    if bridge.setup_command() and not bridge.views:
+    if bridge.setup_command() and not bridge.is_running:
         return no_configuration_section(bridge.setup_command(), page_text)
-    title, explanation = ("reload_title", "reload_text") if bridge.views else ("file_title", "file_text")
+    title, explanation = ("reload_title", "reload_text") if bridge.is_running else ("file_title", "file_text")
     return tag(
         "section",
         tag("h2", page_text(title)),
@@ -314,6 +317,43 @@ def file_section(bridge: BridgeState, page_text: PageText) -> Html:
         tag("ul", *items, class_="wrong"),
         class_="card file",
     )
+
+
+def cluster_section(state: ClusterState, page_text: PageText) -> Html:
+    """Returns where each account runs, with links to the pages of other instances."""
+    return tag(
+        "section",
+        tag("h2", page_text("cluster")),
+        tag("ul", *(_instance_item(instance, page_text) for instance in state.instances)),
+        _waiting(state, page_text),
+        *_differences(state, page_text),
+        class_="card cluster",
+    )
+
+
+def _instance_item(instance: InstanceState, page_text: PageText) -> Html:
+    name = tag("strong", instance.name)
+    has_link = instance.url.startswith(("http://", "https://")) and not instance.is_here
+    parts: list[str] = [tag("a", name, href=instance.url) if has_link else name]
+    if instance.is_here:
+        parts.append(page_text("cluster_here"))
+    if instance.is_draining:
+        parts.append(page_text("cluster_drains"))
+    accounts = ", ".join(instance.accounts) or page_text("cluster_none")
+    return tag("li", join_html(parts), ": ", accounts, " ", tag("small", instance.version, class_="soft"))
+
+
+def _waiting(state: ClusterState, page_text: PageText) -> Html | None:
+    if not state.waiting:
+        return None
+    return tag("p", page_text("cluster_waiting", accounts=", ".join(state.waiting)), class_="wrong")
+
+
+def _differences(state: ClusterState, page_text: PageText) -> Iterable[Html]:
+    for name, keys in state.differences.items():
+        if keys:
+            sentence = page_text("cluster_differs", instance=name, keys=", ".join(keys[:SHOWN_KEYS]))
+            yield tag("p", sentence, class_="wrong")
 
 
 def _file_problem_item(problem: Problem, language: Language) -> Html:
