@@ -238,6 +238,7 @@ class AccountComponents:
             extra={
                 "media": self.media.health_fields(stats.pending_media),
                 **self.home_assistant.health_fields(),
+                **({"instance": shared.instance} if shared.instance else {}),
             },
         )
 

@@ -50,6 +50,7 @@ class SharedServices:
 
     `process_requests` are the requests that concern the whole process, by name. `contacts_fetched` is emitted
     with the number of contacts fetched so far, `login_reported` with account, login and text of the QR code.
+    `instance` is the name of this process among those that share a database, empty without one.
     """
 
     watchdog: Watchdog
@@ -58,6 +59,7 @@ class SharedServices:
     media_retention: MediaRetention
     quota: StorageQuota
     process_requests: Mapping[str, PlainHandler] = field(default_factory=dict)
+    instance: str = ""
     contacts_fetched: Signal[[int]] = field(default_factory=Signal)
     login_reported: Signal[[str, LoginStatus, str]] = field(default_factory=Signal)
 

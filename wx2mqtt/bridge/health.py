@@ -229,9 +229,11 @@ def info_body(
     started: int,
     settings: Mapping[str, Json],
     warnings: Iterable[str],
+    instance: str = "",
 ) -> dict[str, Json]:
     """Returns the payload of `bridge/info`; `settings` must not have secrets."""
     return {
+        **({"instance": instance} if instance else {}),
         "schema": 1,
         "version": __version__,
         "python": platform.python_version(),

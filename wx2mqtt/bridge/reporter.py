@@ -111,6 +111,7 @@ class StatusReporter:
             started=self._counters.started,
             settings=settings.public_settings,
             warnings=settings.warnings,
+            instance=self._ctx.shared.instance,
         )
         self._status.show_info(body)
 

@@ -24,6 +24,7 @@ from wx2mqtt.store.records import MediaState
 from wx2mqtt.wechat.registry import BACKENDS
 
 _ACCOUNT = nonempty_string("of the configuration")
+_INSTANCE = {"instance": nonempty_string("the instance that runs the account, with storage.url")}
 REPLY_WINDOW_KEYS: dict[str, Schema] = {
     "open": boolean("WeChat would take a message now"),
     "why": enumeration(
@@ -133,7 +134,7 @@ def _health() -> Schema:
         "unresolved_people": integer("of whom it is not certain who they are"),
         "media": _media(),
     }
-    optional = {"homeassistant": _home_assistant(), "login": _login_age()}
+    optional = {"homeassistant": _home_assistant(), "login": _login_age(), **_INSTANCE}
     return {"title": "health", **object_of("how the bridge does; at least every 60 s", required, optional)}
 
 
@@ -235,7 +236,7 @@ def _info() -> Schema:
         "settings": any_value("of the account, without secrets"),
         "warnings": array(nonempty_string(), "what is odd about the configuration"),
     }
-    return {"title": "what the bridge is", **object_of("versions and settings", required)}
+    return {"title": "what the bridge is", **object_of("versions and settings", required, _INSTANCE)}
 
 
 def _window() -> Schema:

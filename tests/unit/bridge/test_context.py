@@ -62,6 +62,7 @@ def test_the_process_shares_services_and_each_signal_of_an_account_is_its_own():
         "media_retention",
         "quota",
         "process_requests",
+        "instance",
         "contacts_fetched",
         "login_reported",
     }
