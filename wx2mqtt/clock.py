@@ -67,6 +67,10 @@ class Lease:
         self._is_revoked = self._seconds is not None
 
 
+# Of a process that shares its accounts with no other one.
+ENDLESS_LEASE = Lease()
+
+
 @frozen
 class Clock:
     """The clocks of a backend, and chance, as one value that tests replace.
@@ -81,7 +85,7 @@ class Clock:
     boot_time: Callable[[], float] = boot_time
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     chance: Callable[[], float] = random.random
-    lease: Lease = Lease()
+    lease: Lease = ENDLESS_LEASE
 
     @property
     def now(self) -> int:

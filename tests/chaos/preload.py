@@ -12,7 +12,8 @@ from pathlib import Path
 
 from wx2mqtt import clock
 from wx2mqtt.app import logs
-from wx2mqtt.app.application import RunEnvironment, run
+from wx2mqtt.app.application import RunEnvironment
+from wx2mqtt.app.process import run
 from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.cli.operations import exit_code
 from wx2mqtt.errors import Wx2MqttError

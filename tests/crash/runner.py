@@ -15,7 +15,8 @@ from pathlib import Path
 
 from tests.support import loop_watch
 from wx2mqtt.app import logs
-from wx2mqtt.app.application import RunEnvironment, run
+from wx2mqtt.app.application import RunEnvironment
+from wx2mqtt.app.process import run
 from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.settings.loader import LoadedSettings, load
 from wx2mqtt.wechat.registry import BACKENDS

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from tests.soak.bridge import shorten_retention
 from wx2mqtt.app import logs, maintenance
-from wx2mqtt.app.application import RunEnvironment, run
+from wx2mqtt.app.application import RunEnvironment
+from wx2mqtt.app.process import run
 from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.settings.loader import load
 from wx2mqtt.store import blobs, files, migrations, retention

@@ -66,7 +66,7 @@ EXEMPT: dict[str, frozenset[str]] = {
     ),
     "work side by side or in one step; the rest waits in what is bounded in the table": frozenset(
         {
-            *("app.application:MAX_WORKER_THREADS", "bridge.commands.attempts:MAX_CONCURRENT_FETCHES"),
+            *("app.process:MAX_WORKER_THREADS", "bridge.commands.attempts:MAX_CONCURRENT_FETCHES"),
             *(
                 "bridge.commands.attachment_intake:MAX_CONCURRENT_FILE_WRITES",
                 "wechat.transport_factory:MAX_CONNECTIONS",

@@ -81,23 +81,22 @@ class AccountFactory:
         self.base_topics: Mapping[str, str] = {}
 
     async def assign_base_topics(self) -> None:
-        """Assigns and stores the base topic of each account. Raises `SettingsError`, `StoreError`."""
+        """Assigns the base topic of each account. Raises `SettingsError`, `StoreError`."""
         accounts = self._loaded_at_start.settings.accounts
         journals = {name: self._open_journal(name) for name in accounts}
         stored = {name: (await journal.open()).base_topic for name, journal in journals.items()}
         file = str(self._loaded_at_start.path or "the settings")
         self.base_topics = resolve_base_topics(self._loaded_at_start.settings, stored, file)
-        for name, base in self.base_topics.items():
-            if base != stored[name]:
-                await journals[name].set_base_topic(base)
 
     async def create(self, name: str) -> Account:
-        """Builds an account with the state in its journal. Raises `StoreError`."""
+        """Builds an account with the state in its journal, and stores its base topic. Raises `StoreError`."""
         settings = self._loaded_at_start.settings
         stores = self._stores
         topics = Topics(self.base_topics[name])
         journal = self._open_journal(name)
         saved_state = await journal.open()
+        if saved_state.base_topic != topics.base:
+            await journal.set_base_topic(topics.base)
         people = StoredPeople(stores.database, name)
         persons, levels = await people.load()
         current_settings = self._current_settings(name)
@@ -116,8 +115,10 @@ class AccountFactory:
         ctx = AccountContext(
             name=name,
             topics=topics,
-            broker=MqttClient(mqtt_options(settings, name, topics, self._embedded)),
-            backend=create_backend(settings, name, saved_login, calls.observe, quotes.lookup, marks),
+            broker=MqttClient(mqtt_options(settings, name, topics, self._embedded, stores.lease)),
+            backend=create_backend(
+                settings, name, saved_login, calls.observe, quotes.lookup, marks, lease=stores.lease
+            ),
             marks=marks,
             calls=calls,
             journal=journal,

@@ -70,9 +70,9 @@ class AccountRunner:
         self._watchdog.idle(f"begin:{name}")
         return True
 
-    async def stop(self) -> None:
-        """Stops the account in order; at once where it has just failed."""
-        await self.account.stop()
+    async def stop(self, reason_key: str = "stopped") -> None:
+        """Stops the account in order, as `Account.stop`; at once where it has just failed."""
+        await self.account.stop(reason_key)
 
     async def close(self) -> None:
         """Closes the connections to WeChat."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import AsyncGenerator, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
@@ -15,22 +13,22 @@ import structlog
 from wx2mqtt.aio import ChangeNotifier, cancel_and_wait
 from wx2mqtt.app import control_socket, logs
 from wx2mqtt.app.account_factory import AccountFactory
-from wx2mqtt.app.account_runner import AccountRunner
 from wx2mqtt.app.admin import AdminOperation, AdminOperations, PurgeOperations
-from wx2mqtt.app.maintenance import RetentionLimits, StorageMaintenance
+from wx2mqtt.app.maintenance import StorageMaintenance
+from wx2mqtt.app.running_accounts import RunningAccounts
 from wx2mqtt.app.settings_mapping import running_web_server
 from wx2mqtt.app.stores import StoreLost, Stores, open_stores
 from wx2mqtt.app.systemd import SystemdNotifier, SystemdWatchdog
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.context import PlainHandler, SharedServices
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.media.library import MediaLibrary
 from wx2mqtt.bridge.supervisor import Watchdog
 from wx2mqtt.bridge.view import AccountView
+from wx2mqtt.clock import Lease
+from wx2mqtt.cluster.observation import LEASE_SECONDS, ClusterStatistics
 from wx2mqtt.errors import BadCommand, Problem, SettingsError, StoreError, Wx2MqttError
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.i18n.settings import problem_text
-from wx2mqtt.memory import pause_collection
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.commands import reject_unknown_fields
 from wx2mqtt.mqtt.embedded import EmbeddedBroker
@@ -38,7 +36,6 @@ from wx2mqtt.mqtt.options import ProtocolChoice
 from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.loader import LoadedSettings, load
 from wx2mqtt.settings.reload import reload_diff
-from wx2mqtt.settings.schema import Account as AccountConfig
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.operation_queue import OperationQueue
 from wx2mqtt.web.bridge_state import BridgeState
@@ -46,15 +43,12 @@ from wx2mqtt.wechat.backend import OnProgress
 from wx2mqtt.wechat.registry import BACKENDS
 
 if TYPE_CHECKING:
+    from wx2mqtt.app.instance import ClusterNode
     from wx2mqtt.web.server import WebServer
 
 log = structlog.get_logger(__name__)
 
 EMBEDDED_PORT = 1883
-
-# A DNS lookup may occupy a thread for half a minute, and one account must not delay the file access of
-# others. The default of Python would be six threads on a small machine.
-MAX_WORKER_THREADS = 32
 
 # How long an orderly stop may take, and the part of it that is left for closing what the accounts share.
 STOP_TIMEOUT_SECONDS = 5.0
@@ -88,13 +82,14 @@ class RunEnvironment:
     embedded_port: int = EMBEDDED_PORT
     setup_command: str = ""
     stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
+    cluster_statistics: ClusterStatistics = field(default_factory=ClusterStatistics)
 
 
 class Application:
     """A bridge with all its accounts.
 
-    `open_accounts` must be called before `run`. `accounts` and `media_libraries` are in the order of the
-    configuration; a failed account is replaced in them. `file_problems` are those that the last reload found.
+    `open_accounts` must be called before `run`. `cluster` is set before, where instances share the accounts.
+    `file_problems` are those that the last reload found.
     """
 
     def __init__(
@@ -122,19 +117,32 @@ class Application:
         )
         self._shared = self._shared_services()
         self._factory = AccountFactory(loaded, self._stores, self._shared, embedded)
-        self._runners: list[AccountRunner] = []
-        self.media_libraries: list[MediaLibrary] = []
-        self._admin_operations: dict[str, dict[str, AdminOperation]] = {}
+        self.running = RunningAccounts(self._factory, self.watchdog)
+        self.running.changed.connect(self._update_retention, self.changes.notify)
+        self.cluster: ClusterNode | None = None
         self.file_problems: tuple[Problem, ...] = ()
         self.web: WebServer | None = None
 
     @property
     def accounts(self) -> list[Account]:
-        """The current accounts, in the order of the configuration."""
-        return [runner.account for runner in self._runners]
+        """The accounts that run here, in the order of the configuration."""
+        return self.running.accounts
+
+    @property
+    def loaded(self) -> LoadedSettings:
+        """The current settings."""
+        return self._factory.loaded
+
+    def join_cluster(self) -> None:
+        """Lets the instances that share the database decide which accounts run here."""
+        from wx2mqtt.app.instance import ClusterNode  # noqa: PLC0415 - it needs psycopg
+
+        statistics = self._environment.cluster_statistics
+        self.cluster = ClusterNode(self._loaded_at_start, self._stores, self.running, statistics)
+        self.cluster.membership.changed.connect(self.changes.notify)
 
     async def open_accounts(self) -> None:
-        """Builds every account of the settings. Raises `SettingsError`, `StoreError`."""
+        """Builds every account of the settings, or joins a cluster. Raises `SettingsError`, `StoreError`."""
         names = self._factory.loaded.settings.accounts
         if (people_copy := self._stores.people_copy) is not None:
             for name, count in (await people_copy.restore(names)).items():
@@ -142,31 +150,23 @@ class Application:
             people_copy.request()  # a kill may have kept it from the last changes
         await self._stores.blobs.open()
         await self._factory.assign_base_topics()
+        if self.cluster is not None:
+            await self.cluster.membership.join()
+            return
         for name in names:
-            runner = AccountRunner(await self._factory.create(name), self._factory, self.watchdog)
-            runner.replaced.connect(self._on_account_replaced)
-            self._runners.append(runner)
-            self._admin_operations[name] = AdminOperations(runner.account).operations()
-        self.media_libraries.extend(account.media_library for account in self.accounts)
-        self._update_retention()
-
-    def _on_account_replaced(self, account: Account) -> None:
-        self.media_libraries[:] = [account.media_library for account in self.accounts]
-        self._admin_operations[account.name] = AdminOperations(account).operations()
-        self._update_retention()
-        self.changes.notify()
+            await self.running.add(name)
 
     def _on_store_lost(self) -> None:
         """Ends all that others see, before anybody here learns that a commit has failed."""
         log.error("connection to the database lost: stopping at once")
-        for account in self.accounts:
-            account.abort()
+        self.running.abort()
         self._store_lost.set()
 
     async def close(self) -> None:
         """Closes all connections to WeChat."""
-        for runner in self._runners:
-            await runner.close()
+        if self.cluster is not None:
+            await self.cluster.membership.close()
+        await self.running.close()
 
     def _shared_services(self) -> SharedServices:
         shared = SharedServices(
@@ -176,10 +176,18 @@ class Application:
             media_retention=self._media,
             quota=self.maintenance,
             process_requests=self.process_requests(),
+            instance=self._instance_name(),
         )
         shared.contacts_fetched.connect(self._environment.on_progress)
         shared.login_reported.connect(self._environment.on_login_status)
         return shared
+
+    def _instance_name(self) -> str:
+        if self._loaded_at_start.settings.storage.url is None:
+            return ""
+        from wx2mqtt.app.instance import instance_name  # noqa: PLC0415 - it needs psycopg
+
+        return instance_name(self._loaded_at_start.settings)
 
     def process_requests(self) -> dict[str, PlainHandler]:
         """Returns the requests that concern the whole process, by name."""
@@ -217,8 +225,9 @@ class Application:
 
     async def _run_all(self) -> None:
         async with asyncio.TaskGroup() as tasks:
-            for runner in self._runners:
-                tasks.create_task(runner.run())
+            tasks.create_task(self.running.run())
+            if self.cluster is not None:
+                tasks.create_task(self._take_part(self.cluster))
             tasks.create_task(self.maintenance.run())
             if self._stores.people_copy is not None:
                 tasks.create_task(self._stores.people_copy.run())
@@ -227,8 +236,17 @@ class Application:
                 tasks.create_task(
                     queue.serve(lambda: [account.name for account in self.accounts], self.run_operation)
                 )
-            systemd = SystemdWatchdog(self._environment.notifier, self.watchdog, self._runners, self.changes)
+            systemd = SystemdWatchdog(
+                self._environment.notifier, self.watchdog, self.running.runners, self.changes
+            )
             tasks.create_task(systemd.run())
+
+    async def _take_part(self, cluster: ClusterNode) -> None:
+        """Runs accounts as the cluster decides. Commits that are refused are as bad as a lost connection."""
+        try:
+            await cluster.membership.run()
+        except* StoreError:
+            self._on_store_lost()
 
     async def _stop(self, run_task: asyncio.Task[None]) -> None:
         self._environment.notifier.stopping()
@@ -236,8 +254,7 @@ class Application:
         try:
             async with asyncio.timeout(STOP_TIMEOUT_SECONDS - STOP_RESERVE_SECONDS):
                 async with asyncio.TaskGroup() as tasks:
-                    for runner in self._runners:
-                        tasks.create_task(runner.stop())
+                    tasks.create_task(self.running.stop() if self.cluster is None else self.cluster.leave())
                     if self.web is not None:
                         tasks.create_task(self.web.stop())
                 if self._stores.people_copy is not None:
@@ -255,10 +272,16 @@ class Application:
         """
         if name == "accounts":
             return [account.name for account in self.accounts]
+        if name == "cluster.drain":
+            if self.cluster is None:
+                raise Wx2MqttError(
+                    "this bridge shares its accounts with no other one: storage.url is not set"
+                )
+            return await self.cluster.drain()
         if (purge_operation := self._purge_operations().get(name)) is not None:
             return await self._call_operation(purge_operation, fields)
         account = self.account_named(str(fields.get("account") or ""))
-        if (operation := self._admin_operations[account.name].get(name)) is not None:
+        if (operation := AdminOperations(account).operations().get(name)) is not None:
             return await self._call_operation(operation, fields)
         match name:
             case "health":
@@ -281,13 +304,15 @@ class Application:
 
     def account_named(self, name: str | None) -> Account:
         """Returns the account with this name, the first one without a name. Raises `Wx2MqttError`."""
-        if not name:
-            return self.accounts[0]
+        known = list(self._factory.base_topics)
+        requested = name or (self.accounts[0].name if self.accounts else known[0])
         for account in self.accounts:
-            if account.name == name:
+            if account.name == requested:
                 return account
-        known = ", ".join(account.name for account in self.accounts)
-        raise Wx2MqttError(f"there is no account '{name}'; the configuration has {known}")
+        if requested in known:
+            owner = "" if self.cluster is None else self.cluster.owner_of(requested)
+            raise Wx2MqttError(f"the account {requested} runs on {owner or 'no instance now'}; ask there")
+        raise Wx2MqttError(f"there is no account '{requested}'; the configuration has {', '.join(known)}")
 
     async def _on_log_level(self, fields: dict[str, Json]) -> Json:
         reject_unknown_fields(fields, "level")
@@ -336,6 +361,8 @@ class Application:
             if account.name in loaded.settings.accounts:
                 await account.apply_settings(self._factory.settings_of(account.name))
         self._update_retention()
+        if self.cluster is not None:
+            await self.cluster.reload(loaded)
         log.info("reloaded", applied=applied, needs_restart=needs_restart)
         return applied, needs_restart
 
@@ -344,12 +371,7 @@ class Application:
         self.changes.notify()
 
     def _update_retention(self) -> None:
-        accounts = self._factory.loaded.settings.accounts
-        self.maintenance.limits_by_journal = {
-            account.ctx.journal: _retention_limits(accounts[account.name])
-            for account in self.accounts
-            if account.name in accounts
-        }
+        self.maintenance.limits_by_journal = self.running.retention_limits()
 
     async def on_sighup(self) -> None:
         """Handles SIGHUP: reloads, and lets accounts that are logged out try to log in again."""
@@ -359,14 +381,6 @@ class Application:
             return  # logged already; nothing was changed
         for account in self.accounts:
             account.components.session.request_login_if_idle()
-
-
-def _retention_limits(settings: AccountConfig) -> RetentionLimits:
-    return RetentionLimits(
-        history_seconds=settings.history.keep,
-        media_seconds=settings.media.keep,
-        media_bytes=settings.media.max_total,
-    )
 
 
 async def _wait_until_ended(task: asyncio.Task[None]) -> None:
@@ -391,9 +405,11 @@ async def open_application(
     `CannotListen` of the web server.
     """
     settings = loaded.settings
+    is_shared = serve and settings.storage.url is not None
+    lease = Lease(LEASE_SECONDS if is_shared else None)
     async with AsyncExitStack() as stack:
         stores = await stack.enter_async_context(
-            open_stores(loaded, environment.env, environment.on_commit_point)
+            open_stores(loaded, environment.env, environment.on_commit_point, lease)
         )
         embedded: tuple[str, ProtocolChoice] | None = None
         if settings.mqtt.url == (EMBEDDED,):
@@ -404,6 +420,8 @@ async def open_application(
                 embedded = broker.url, broker.protocol
         app = Application(loaded, stores, embedded, environment)
         stack.push_async_callback(app.close)
+        if is_shared:
+            app.join_cluster()
         await app.open_accounts()
         if serve:
             state = BridgeState(
@@ -412,28 +430,9 @@ async def open_application(
                 overdue=app.watchdog.overdue,
                 problems=lambda: app.file_problems,
                 setup_command=lambda: environment.setup_command,
+                cluster=lambda: None if app.cluster is None else app.cluster.state(),
             )
             app.web = await stack.enter_async_context(
-                running_web_server(settings, app.media_libraries, state)
+                running_web_server(settings, app.running.media_libraries, state)
             )
         yield app
-
-
-async def run(loaded: LoadedSettings, environment: RunEnvironment) -> None:
-    """Runs the bridge until SIGTERM or SIGINT; SIGHUP reloads the configuration."""
-    loop = asyncio.get_running_loop()
-    for signal_number in (signal.SIGTERM, signal.SIGINT):  # before opening, which may take some time
-        loop.add_signal_handler(signal_number, environment.stop_requested.set)
-    loop.set_default_executor(ThreadPoolExecutor(MAX_WORKER_THREADS, "work"))
-    async with AsyncExitStack() as stack:
-        with pause_collection():
-            app = await stack.enter_async_context(open_application(loaded, environment))
-        reloads: set[asyncio.Task[None]] = set()
-
-        def start_reload() -> None:
-            task = loop.create_task(app.on_sighup())
-            reloads.add(task)
-            task.add_done_callback(reloads.discard)
-
-        loop.add_signal_handler(signal.SIGHUP, start_reload)
-        await app.run()

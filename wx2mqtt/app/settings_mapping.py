@@ -29,6 +29,7 @@ from wx2mqtt.bridge.account_settings import (
 )
 from wx2mqtt.bridge.media.library import MediaLibrary
 from wx2mqtt.bridge.people.evidence import ContactPin
+from wx2mqtt.clock import ENDLESS_LEASE, Clock, Lease
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Publication, Subscription
 from wx2mqtt.mqtt.discovery import birth_topic
@@ -188,8 +189,13 @@ def create_backend(
     observe: CallObserver,
     quote_lookup: QuoteLookup,
     marks: MessageMarks,
+    *,
+    lease: Lease = ENDLESS_LEASE,
 ) -> Backend:
-    """Imports and creates the backend of one account. Raises `SettingsError` for an unknown one."""
+    """Imports and creates the backend of one account. Raises `SettingsError` for an unknown one.
+
+    Without a valid `lease` it sends nothing.
+    """
     account = settings.accounts[name]
     entry = backend_entry(account.backend, key=f"accounts.{name}.backend")
     section: BaseModel = getattr(account, entry.name)
@@ -202,6 +208,7 @@ def create_backend(
             endpoint=account.endpoint,
             language=settings.language,
             section=_with_plain_secrets(section.model_dump()),
+            clock=Clock(lease=lease),
         )
     )
 
@@ -214,13 +221,22 @@ def _with_plain_secrets(section: Mapping[str, Any]) -> dict[str, Any]:
 def _plain_value(value: object) -> object:
     if isinstance(value, Mapping):
         return _with_plain_secrets(value)
+    if isinstance(value, tuple):
+        return tuple(map(_plain_value, value))
     return value.get_secret_value() if isinstance(value, SecretStr) else value
 
 
 def mqtt_options(
-    settings: Settings, name: str, topics: Topics, embedded: tuple[str, ProtocolChoice] | None
+    settings: Settings,
+    name: str,
+    topics: Topics,
+    embedded: tuple[str, ProtocolChoice] | None,
+    lease: Lease = ENDLESS_LEASE,
 ) -> MqttOptions:
-    """Returns the MQTT options of one account; `embedded` is URL and protocol of the embedded broker."""
+    """Returns the MQTT options of one account; `embedded` is URL and protocol of the embedded broker.
+
+    Without a valid `lease` the client is offline.
+    """
     mqtt = settings.mqtt
     tls = mqtt.tls
     home = settings.homeassistant
@@ -241,7 +257,17 @@ def mqtt_options(
         ),
         topics=topics,
         language=settings.language,
+        lease=lease,
     )
+
+
+def shared_settings(settings: Settings) -> dict[str, Any]:
+    """Returns the settings that must be the same in all instances, without defaults, and with secrets."""
+    shared = settings.model_dump(
+        include={"accounts": True, "homeassistant": True, "mqtt": {"client_id", "response_topics"}},
+        exclude_defaults=True,
+    )
+    return _with_plain_secrets(shared)
 
 
 def media_base_url(web: Web) -> str | None:

@@ -11,6 +11,7 @@ import structlog
 
 from wx2mqtt.aio import Signal
 from wx2mqtt.app.settings_mapping import secret_value
+from wx2mqtt.clock import ENDLESS_LEASE, Lease
 from wx2mqtt.errors import Problem, SettingsError, StoreError
 from wx2mqtt.settings.formats import parse_login_key
 from wx2mqtt.settings.loader import LoadedSettings
@@ -46,7 +47,7 @@ class Stores:
 
     `folder` holds the control socket and scratch files, and without `storage.url` everything. A database of
     `storage.url` has no copy of people and no search index. `lost` is emitted once, when the connection on
-    which it commits is lost: another process may run the accounts from then on.
+    which it commits is lost: another process may run the accounts from then on. The `lease` has ended then.
     """
 
     folder: StoreFolder
@@ -54,6 +55,7 @@ class Stores:
     blobs: Blobs
     saved_logins: SavedLogins
     lost: Signal[[]]
+    lease: Lease
     people_copy: PeopleCopy | None = None
     search_index: SearchIndex | None = None
     shared_marks: SharedMarks | None = None
@@ -61,9 +63,12 @@ class Stores:
 
 @asynccontextmanager
 async def open_stores(
-    loaded: LoadedSettings, env: Mapping[str, str], on_commit_point: OnCommitPoint
+    loaded: LoadedSettings,
+    env: Mapping[str, str],
+    on_commit_point: OnCommitPoint,
+    lease: Lease = ENDLESS_LEASE,
 ) -> AsyncGenerator[Stores, None]:
-    """Opens the store, and closes it at the end.
+    """Opens the store, and closes it at the end. The loss of a database ends the `lease`.
 
     Raises `StoreLocked`, `StoreFull`, `StoreTooNew`, `StoreError`, and `SettingsError` for what only the
     library of the database finds in `storage.url`.
@@ -75,16 +80,16 @@ async def open_stores(
         folder = StoreFolder.open(path)
         stack.callback(folder.close)
         if storage.url is None:
-            stores = await _open_in_folder(folder, on_commit_point)
+            stores = await _open_in_folder(folder, on_commit_point, lease)
         else:
-            stores = await _open_in_database(folder, loaded, on_commit_point)
+            stores = await _open_in_database(folder, loaded, on_commit_point, lease)
         stack.push_async_callback(stores.database.close)
         if stores.search_index is not None:
             stack.push_async_callback(stores.search_index.close)
         yield stores
 
 
-async def _open_in_folder(folder: StoreFolder, on_commit_point: OnCommitPoint) -> Stores:
+async def _open_in_folder(folder: StoreFolder, on_commit_point: OnCommitPoint, lease: Lease) -> Stores:
     path = folder.path
     database = await SqliteDatabase.open(path / DATABASE_NAME, on_commit_point)
     if database.set_aside is not None:
@@ -95,13 +100,14 @@ async def _open_in_folder(folder: StoreFolder, on_commit_point: OnCommitPoint) -
         blobs=Blobs(path),
         saved_logins=SavedLoginFolder(path / SESSIONS_FOLDER),
         lost=Signal(),
+        lease=lease,
         people_copy=PeopleCopy(database, path / PEOPLE_COPY_NAME),
         search_index=SearchIndex(database, path / SEARCH_INDEX_NAME),
     )
 
 
 async def _open_in_database(
-    folder: StoreFolder, loaded: LoadedSettings, on_commit_point: OnCommitPoint
+    folder: StoreFolder, loaded: LoadedSettings, on_commit_point: OnCommitPoint, lease: Lease
 ) -> Stores:
     from wx2mqtt.store.database_blobs import DatabaseBlobs  # noqa: PLC0415 - these need further libraries
     from wx2mqtt.store.store_move import EncryptedLogins  # noqa: PLC0415
@@ -113,7 +119,12 @@ async def _open_in_database(
     storage = loaded.settings.storage
     lost: Signal[[]] = Signal()
     loop = asyncio.get_running_loop()
-    database = await open_database(loaded, on_commit_point, lambda: loop.call_soon_threadsafe(lost.emit))
+
+    def on_lost() -> None:
+        lease.revoke()  # in the thread that has noticed it: the event loop may be busy
+        loop.call_soon_threadsafe(lost.emit)
+
+    database = await open_database(loaded, on_commit_point, on_lost)
     marks = SharedMarks(database)
     await marks.count(folder.path / SESSIONS_FOLDER)
     return Stores(
@@ -123,6 +134,7 @@ async def _open_in_database(
         blobs=DatabaseBlobs(folder.path, database),
         saved_logins=EncryptedLogins(database, login_key(storage)),
         lost=lost,
+        lease=lease,
     )
 
 

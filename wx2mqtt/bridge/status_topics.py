@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping
 
 from wx2mqtt.bridge.context import AccountContext
@@ -16,6 +17,9 @@ from wx2mqtt.mqtt.broker import Connected
 from wx2mqtt.mqtt.payloads import cut_payload, encode, last_body
 from wx2mqtt.mqtt.topics import JSON_TYPE, PNG_TYPE, TEXT_TYPE
 from wx2mqtt.store.records import RecordResult
+
+# When `bridge/state` is repeated after another instance may have had the account.
+STATE_REPEAT_SECONDS = 3.0
 
 EntriesOf = Callable[[Collection[str] | None], list[DirectoryEntry]]
 
@@ -99,3 +103,14 @@ class StatusTopics:
             self.show_last(self._last_message)
         self._retained.discard_state(self._topics.health)  # the last one says that the broker is away
         self._retained.on_connected(connection)
+        if self._ctx.shared.instance:
+            self._repeat_state()
+
+    def _repeat_state(self) -> None:
+        """Publishes `bridge/state` again a while later.
+
+        Another instance may just have had the account, on another node of a clustered broker: its will may
+        arrive after what this one publishes.
+        """
+        loop = asyncio.get_running_loop()
+        loop.call_later(STATE_REPEAT_SECONDS, self._retained.republish, self._topics.state)

@@ -15,7 +15,8 @@ from pathlib import Path
 import structlog
 
 from wx2mqtt.app import logs
-from wx2mqtt.app.application import RunEnvironment, run
+from wx2mqtt.app.application import RunEnvironment
+from wx2mqtt.app.process import run
 from wx2mqtt.app.redaction import one_line
 from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, SETUP_COMMAND, exit_code

@@ -24,8 +24,13 @@ from wx2mqtt.aio import Signal, cancel_and_wait, wait_at_most
 from wx2mqtt.clock import Lease, boot_time
 from wx2mqtt.cluster import tables
 from wx2mqtt.cluster.assignment import decide
-from wx2mqtt.cluster.configuration import named_keys
-from wx2mqtt.cluster.observation import HEARTBEAT_SECONDS, Observer, Snapshot, view_of
+from wx2mqtt.cluster.observation import (
+    HEARTBEAT_SECONDS,
+    ClusterStatistics,
+    Observer,
+    Snapshot,
+    view_of,
+)
 from wx2mqtt.cluster.tables import InstanceIdentity
 from wx2mqtt.errors import StoreError, StoreLocked
 from wx2mqtt.store.postgresql import PostgresqlDatabase, PostgresqlListener
@@ -51,16 +56,6 @@ class AccountHost(Protocol):
 
     async def stop_account(self, name: str) -> None:
         """Stops an account in order; when it returns, nothing of it is under way."""
-
-
-class ClusterStatistics:
-    """Figures of this instance since its start; they outlive a lost connection."""
-
-    def __init__(self) -> None:
-        self.failovers = 0
-        self.lost_connections = 0
-        self.heartbeat_seconds = 0.0
-        self.look_seconds = 0.0
 
 
 class Membership:
@@ -95,6 +90,7 @@ class Membership:
         self._avoided_until: dict[str, float] = {}
         self._beat_due = asyncio.Event()
         self._compared: dict[str, str] = {}
+        self._is_draining = False
         self._is_leaving = False
 
     async def join(self) -> None:
@@ -112,8 +108,15 @@ class Membership:
         await self._register()
         self._lease.renew(started_at)
 
+    async def update(self, identity: InstanceIdentity) -> None:
+        """Stores what the instance says about itself after a reload. Raises `StoreError`."""
+        self.identity = identity
+        self._compared.clear()
+        await self._register()
+
     async def _register(self) -> None:
-        await self._database.write("register", partial(tables.register, identity=self.identity))
+        job = partial(tables.register, identity=self.identity, is_draining=self._is_draining)
+        await self._database.write("register", job)
 
     async def run(self) -> None:
         """Takes part until cancelled. Raises `StoreError` when commits are refused."""
@@ -135,9 +138,8 @@ class Membership:
 
     async def drain(self) -> None:
         """Lets the other instances have all accounts, until the process ends. Raises `StoreError`."""
-        await self._database.write(
-            "drain", partial(tables.set_draining, name=self.identity.name, draining=True)
-        )
+        self._is_draining = True
+        await self._database.write("drain", partial(tables.set_draining, name=self.identity.name))
 
     async def _beat(self) -> None:
         """Stores heartbeats. Each proves that this instance can commit, and so holds its locks."""
@@ -220,7 +222,7 @@ class Membership:
                 keys = await tables.read_differences(listener, own.name, row.name)
                 self.differences = {**self.differences, row.name: keys}
                 if keys:
-                    log.warning("configuration differs", instance=row.name, keys=named_keys(keys))
+                    log.warning("configuration differs", instance=row.name, keys=tables.named_keys(keys))
 
     async def _take(self, names: tuple[str, ...]) -> None:
         keys = {name: self.keys[name] for name in names if name not in self.owned}

@@ -74,6 +74,16 @@ class Snapshot:
         return next((row.name for row in self.instances if row.has_session and row.pid == pid), "?")
 
 
+class ClusterStatistics:
+    """Figures of this instance since its start; they outlive a lost connection."""
+
+    def __init__(self) -> None:
+        self.failovers = 0
+        self.lost_connections = 0
+        self.heartbeat_seconds = 0.0
+        self.look_seconds = 0.0
+
+
 class Observer:
     """Remembers since when what it sees is as it is. `update` it with each snapshot."""
 

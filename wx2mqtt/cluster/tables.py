@@ -7,12 +7,17 @@ ownership    one row for each account: who ran it last, since when, and whether 
 An advisory lock has two keys of 32 bits. The first one is `LOCK_NAMESPACE` for an account and one more for
 the name of an instance; the second one is `lock_key` of the name. The methods of `Membership` run the jobs
 below on the connection that writes.
+
+Each instance stores a digest of every setting that must be the same in all of them. It is made with the key
+that encrypts the saved logins, which no reader of the database has: so nobody can guess a password from it.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import hmac
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from wx2mqtt.cluster.observation import InstanceRow, Snapshot
@@ -26,18 +31,24 @@ INSTANCE_NAMESPACE: Final = LOCK_NAMESPACE + 1
 # The channel on which instances say that an account is free, or that they come or go.
 CHANNEL = "wx2mqtt"
 
+# Of a digest of one value, in hexadecimal.
+_DIGEST_CHARACTERS = 12
+
+# Keys that a warning names; the others are counted.
+NAMED_KEYS = 5
+
 _LOCK = "SELECT pg_try_advisory_lock(?1::int, ?2::int)"
 _UNLOCK = "SELECT pg_advisory_unlock(?1::int, ?2::int)"
 _REGISTER = """
-INSERT INTO instance (name, pid, url, version, max_accounts, configuration, settings, lock_key)
-VALUES (?1, pg_backend_pid(), ?2, ?3, ?4, ?5, ?6::text::jsonb, ?7)
+INSERT INTO instance (name, pid, url, version, max_accounts, configuration, settings, lock_key, draining)
+VALUES (?1, pg_backend_pid(), ?2, ?3, ?4, ?5, ?6::text::jsonb, ?7, ?8)
 ON CONFLICT (name) DO UPDATE SET
     pid = excluded.pid, url = excluded.url, version = excluded.version, max_accounts = excluded.max_accounts,
-    configuration = excluded.configuration, settings = excluded.settings, draining = 0,
+    configuration = excluded.configuration, settings = excluded.settings, draining = excluded.draining,
     started = excluded.started, heartbeat = excluded.heartbeat, server_started = excluded.server_started
 """
 _BEAT = "UPDATE instance SET heartbeat = clock_timestamp() WHERE name = ?1 AND pid = pg_backend_pid()"
-_SET_DRAINING = "UPDATE instance SET draining = ?2 WHERE name = ?1"
+_SET_DRAINING = "UPDATE instance SET draining = 1 WHERE name = ?1"
 _LEAVE = "DELETE FROM instance WHERE name = ?1 AND pid = pg_backend_pid()"
 _FORGET = "DELETE FROM instance WHERE name = ?1 AND pid = ?2 AND heartbeat = ?3::timestamptz"
 _PREVIOUS_OWNER = "SELECT instance, released IS NOT NULL FROM ownership WHERE account = ?1"
@@ -93,6 +104,47 @@ class InstanceIdentity:
     settings: str = "{}"
 
 
+@frozen
+class ConfigurationDigest:
+    """The digests of an instance: of each value by its key, and of all of them."""
+
+    by_key: Mapping[str, str]
+
+    @property
+    def text(self) -> str:
+        """The digests by key, as JSON."""
+        return json.dumps(self.by_key, sort_keys=True, separators=(",", ":"))
+
+    @property
+    def whole(self) -> str:
+        """One digest for all."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+
+def digest_of(settings: Mapping[str, object], key: bytes) -> ConfigurationDigest:
+    """Returns the digests of nested values; those that are None or empty are left out, as their defaults."""
+    return ConfigurationDigest(by_key={path: _digest(value, key) for path, value in _leaves("", settings)})
+
+
+def _leaves(path: str, value: object) -> Iterator[tuple[str, object]]:
+    if isinstance(value, Mapping):
+        for name, item in value.items():
+            yield from _leaves(f"{path}.{name}" if path else str(name), item)
+    elif value not in (None, (), [], ""):
+        yield path, value
+
+
+def _digest(value: object, key: bytes) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str, sort_keys=True)
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:_DIGEST_CHARACTERS]
+
+
+def named_keys(keys: Sequence[str]) -> str:
+    """Returns the first keys as a text for people, and how many more there are."""
+    more = len(keys) - NAMED_KEYS
+    return ", ".join(keys[:NAMED_KEYS]) + (f" and {more} more" if more > 0 else "")
+
+
 def lock_key(name: str) -> int:
     """Returns the second key of a lock: the first four bytes of the SHA-256 of the name, without the sign.
 
@@ -135,7 +187,7 @@ def unlock_account(connection: Connection, key: int) -> None:
     connection.execute(_NOTIFY, (CHANNEL, ""))
 
 
-def register(connection: Connection, identity: InstanceIdentity) -> None:
+def register(connection: Connection, identity: InstanceIdentity, *, is_draining: bool) -> None:
     """Stores the row of an instance, in place of an older one of the same name."""
     values = (
         identity.name,
@@ -145,6 +197,7 @@ def register(connection: Connection, identity: InstanceIdentity) -> None:
         identity.configuration,
         identity.settings,
         lock_key(identity.name),
+        is_draining,
     )
     connection.execute(_REGISTER, values)
     connection.execute(_NOTIFY, (CHANNEL, ""))
@@ -155,8 +208,9 @@ def beat(connection: Connection, name: str) -> bool:
     return connection.execute(_BEAT, (name,)).rowcount == 1
 
 
-def set_draining(connection: Connection, name: str, *, draining: bool) -> None:
-    connection.execute(_SET_DRAINING, (name, int(draining)))
+def set_draining(connection: Connection, name: str) -> None:
+    """Lets an instance take no accounts any more."""
+    connection.execute(_SET_DRAINING, (name,))
     connection.execute(_NOTIFY, (CHANNEL, ""))
 
 

@@ -692,6 +692,10 @@ BRIDGE_MESSAGES: Catalogue = {
         "“code”与“new_owner”不能同时使用",
     ),
     "stopped": ("the bridge was stopped", "桥接程序已停止"),
+    "given_up": (
+        "this instance of the bridge has given the account up for another one",
+        "此桥接实例已将该账号交给其他实例",
+    ),
     "account_failed": (
         "a fault of the bridge itself ended this account; it is begun again by itself, and the log says more",
         "桥接程序自身出错，此账号已停止；它会自动重新启动，详情见日志",

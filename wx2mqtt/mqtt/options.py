@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from wx2mqtt.clock import Lease
+from wx2mqtt.clock import ENDLESS_LEASE, Lease
 from wx2mqtt.i18n import Language
 from wx2mqtt.limits import MAX_INCOMING_PACKET_BYTES
 from wx2mqtt.mqtt.broker import Publication, Subscription
@@ -175,7 +175,7 @@ class MqttOptions:
     clean: bool = False
     topics: Topics | None = None
     language: Language = "en"
-    lease: Lease = Lease()
+    lease: Lease = ENDLESS_LEASE
 
     def qos(self, topic: str) -> QoS:
         """Returns the QoS of a topic to publish to, or of a filter to subscribe to."""

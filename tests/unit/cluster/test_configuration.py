@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from wx2mqtt.cluster.configuration import digest_of, named_keys
+from wx2mqtt.cluster.tables import digest_of, named_keys
 
 KEY = b"k" * 32
 HOME = {"accounts": {"home": {"backend": "ilink", "send": {"allow": ["*"]}, "endpoint": None}}}

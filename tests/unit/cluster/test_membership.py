@@ -15,8 +15,8 @@ from tests.support.postgresql import empty_database
 from wx2mqtt.aio import cancel_and_wait
 from wx2mqtt.clock import Lease
 from wx2mqtt.cluster import membership, observation
-from wx2mqtt.cluster.membership import ClusterStatistics, Membership
-from wx2mqtt.cluster.observation import LEASE_SECONDS
+from wx2mqtt.cluster.membership import Membership
+from wx2mqtt.cluster.observation import LEASE_SECONDS, ClusterStatistics
 from wx2mqtt.cluster.tables import InstanceIdentity, account_keys
 from wx2mqtt.errors import StoreError, StoreLocked
 from wx2mqtt.store.postgresql import PostgresqlDatabase

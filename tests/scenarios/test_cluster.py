@@ -1,0 +1,231 @@
+"""Two bridges on one database: an account runs on exactly one of them, and moves without a scan."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest_asyncio
+
+from tests.support.broker import DURABLE, mosquitto
+from tests.support.ear import Ear, Heard
+from tests.support.home import Home
+from tests.support.ilink_home import PEOPLE, BotPhone
+from tests.support.postgresql import LOGIN_KEY, new_database
+from tests.support.process import BridgeProcess
+from wx2mqtt.simulator.server import Simulator
+
+BASES = {"one": "wx", "two": "wx/two"}
+
+
+class SharedHome(Home):
+    """Two accounts on iLink, and the bridges `east` and `west` on one database; `phones` by account."""
+
+    def __init__(self, folder: Path, simulators: dict[str, Simulator], broker: Any, ear: Ear) -> None:
+        self.simulators = simulators
+        super().__init__(folder, simulators["one"], broker, ear)
+        self.url = new_database()
+        self.phones = {name: BotPhone(simulator.url) for name, simulator in simulators.items()}
+        self.east, self.west = (self._bridge(name) for name in ("east", "west"))
+
+    def _bridge(self, instance: str) -> BridgeProcess:
+        folder = self.folder / instance
+        accounts = {
+            name: {
+                "backend": "ilink",
+                "endpoint": simulator.url,
+                "contacts": PEOPLE,
+                "send": {"per_minute": 0},
+            }
+            for name, simulator in self.simulators.items()
+        }
+        return BridgeProcess(
+            folder,
+            {
+                "mqtt": {"url": self.broker.url},
+                "accounts": accounts,
+                "storage": {"path": str(folder / "store"), "url": self.url, "key": LOGIN_KEY},
+                "cluster": {"instance": instance},
+            },
+        )
+
+    async def log_in(self) -> None:
+        """Starts `east` alone, and scans for both accounts."""
+        since = self.ear.count
+        self.east.start()
+        for phone in self.phones.values():
+            await phone.wait("code")
+            await phone.post("ilink/scan")
+            await phone.post("ilink/confirm")
+        for name in BASES:
+            await self.runs(name, "east", since)
+
+    async def runs(self, account: str, instance: str, since: int) -> None:
+        """Waits until an account is online on an instance."""
+        base = BASES[account]
+        await self.body(f"{base}/bridge/info", instance=instance, since=since)
+        await self.body(f"{base}/login/state", state="online", since=since)
+        await self.hear(
+            self.ear.wait, f"{base}/bridge/state", lambda heard: heard.payload == b"online", since=since
+        )
+
+    async def works(self, account: str, word: str) -> None:
+        """A message comes in, and a command goes out."""
+        base, phone = BASES[account], self.phones[account]
+        await phone.write(f"{word} in")
+        await self.body(f"{base}/in/me", text=f"{word} in")
+        await self.publish(f"{base}/out/me", {"text": f"{word} out", "id": word})
+        await self.body(f"{base}/result/me", id=word, status="sent")
+
+    def heard_of(self, topic: str, since: int = 0) -> list[Heard]:
+        return [heard for heard in self.ear.heard[since:] if heard.topic == topic]
+
+    def owners(self) -> dict[str, str]:
+        """Which instance each account runs on, by what it said last."""
+        return {
+            name: self.heard_of(f"{base}/bridge/info")[-1].body["instance"] for name, base in BASES.items()
+        }
+
+    async def spread(self, since: int) -> str:
+        """Waits until each instance runs one account; returns the account of `west`."""
+        moved = await self.hear(
+            self.ear.wait,
+            "#",
+            lambda heard: heard.topic.endswith("/bridge/info") and heard.body["instance"] == "west",
+            since=since,
+        )
+        account = next(name for name, base in BASES.items() if moved.topic == f"{base}/bridge/info")
+        await self.runs(account, "west", since)
+        return account
+
+    def no_scan(self, since: int) -> None:
+        """Nobody was asked to scan; each message has its number, and each command one result."""
+        for base in BASES.values():
+            states = {heard.body["state"] for heard in self.heard_of(f"{base}/login/state", since)}
+            assert not states & {"waiting_for_scan", "logged_out", "refused"}, states
+            # What a killed instance published last may come again, and is the same then.
+            messages = dict.fromkeys(
+                (heard.body["seq"], heard.body["id"]) for heard in self.heard_of(f"{base}/in/me")
+            )
+            assert [seq for seq, _ in messages] == list(range(1, len(messages) + 1))
+            results = {heard.payload for heard in self.heard_of(f"{base}/result/me")}
+            assert len(results) == len({json.loads(payload)["id"] for payload in results})
+            assert self.heard_of(f"{base}/bridge/state")[-1].payload == b"online"
+
+    async def close(self) -> None:
+        for bridge in (self.east, self.west):
+            bridge.close()
+        for phone in self.phones.values():
+            await phone.close()
+        await super().close()
+
+
+@pytest_asyncio.fixture
+async def home(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[SharedHome]:
+    async with AsyncExitStack() as stack:
+        simulators = {name: await stack.enter_async_context(Simulator()) for name in BASES}
+        broker = stack.enter_context(mosquitto(tmp_path / "mosquitto", DURABLE))
+        home = SharedHome(tmp_path, simulators, broker, stack.enter_context(Ear(broker.port)))
+        stack.push_async_callback(home.close)
+        for phone in home.phones.values():
+            await phone.post("settings", strict=True)
+            await phone.post("ilink/settings", hold_updates=2.0, hold_status=2.0)
+        try:
+            yield home
+            for phone in home.phones.values():
+                assert await phone.get("violations") == []
+        except BaseException:
+            for bridge in (home.east, home.west):
+                print("\n".join(bridge.log[-60:]))  # noqa: T201 - pytest shows it with the failure
+            raise
+
+
+async def test_accounts_move_to_an_instance_that_joins_and_back_from_one_that_leaves(
+    home: SharedHome,
+) -> None:
+    await home.log_in()
+    for name in BASES:
+        await home.works(name, f"{name} alone")
+    since = home.ear.count
+    home.west.start()
+    moved = await home.spread(since)
+    for name in BASES:
+        await home.works(name, f"{name} shared")
+    back = home.ear.count
+    assert home.west.stop() == 0
+    await home.runs(moved, "east", back)
+    await home.works(moved, f"{moved} back")
+    home.no_scan(since)
+    offline = [heard.payload for heard in home.heard_of(f"{BASES[moved]}/bridge/state", back)]
+    assert offline[:2] == [b"offline", b"online"]
+
+
+async def test_the_accounts_of_a_killed_instance_run_elsewhere(home: SharedHome) -> None:
+    await home.log_in()
+    since = home.ear.count
+    home.west.start()
+    moved = await home.spread(since)
+    await home.works(moved, "before")
+    killed = home.ear.count
+    home.west.kill()
+    await home.phones[moved].write("meanwhile")
+    await home.runs(moved, "east", killed)
+    await home.body(f"{BASES[moved]}/in/me", text="meanwhile", since=killed)
+    for name in BASES:
+        await home.works(name, f"{name} after")
+    home.no_scan(since)
+
+
+async def test_a_stopped_instance_is_replaced_and_does_nothing_when_it_goes_on(home: SharedHome) -> None:
+    await home.log_in()
+    since = home.ear.count
+    home.west.start()
+    moved = await home.spread(since)
+    await home.works(moved, "before")
+    stopped = home.ear.count
+    os.kill(home.west.pid, signal.SIGSTOP)
+    try:
+        await home.runs(moved, "east", stopped)
+        await home.phones[moved].write("meanwhile")
+        await home.body(f"{BASES[moved]}/in/me", text="meanwhile", since=stopped)
+        going_on = home.ear.count
+    finally:
+        os.kill(home.west.pid, signal.SIGCONT)
+    await home.hear(home.west.wait_for_log, "connection to the database lost")
+    again = await home.spread(going_on)  # it takes part anew
+    for name in BASES:
+        await home.works(name, f"{name} after")
+    home.no_scan(since)
+    owners = [heard.body["instance"] for heard in home.heard_of(f"{BASES[moved]}/bridge/info", stopped)]
+    assert owners[0] == "east"
+    assert again in BASES
+
+
+async def test_all_go_on_after_the_database_was_away(home: SharedHome) -> None:
+    await home.log_in()
+    since = home.ear.count
+    home.west.start()
+    await home.spread(since)
+    lost = home.ear.count
+    with psycopg.connect(home.url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    for base in BASES.values():
+        await home.hear(
+            home.ear.wait, f"{base}/bridge/state", lambda heard: heard.payload == b"offline", since=lost
+        )
+        await home.hear(
+            home.ear.wait, f"{base}/bridge/state", lambda heard: heard.payload == b"online", since=lost
+        )
+    for name in BASES:
+        await home.works(name, f"{name} after")
+    home.no_scan(since)
+    assert set(home.owners().values()) <= {"east", "west"}

@@ -1,0 +1,111 @@
+"""This process as one of the instances that share a database: what it says of itself, and how others stand.
+
+Loaded only with `storage.url`: it needs psycopg.
+"""
+
+from __future__ import annotations
+
+import socket
+from contextlib import suppress
+from typing import cast
+
+from wx2mqtt import __version__
+from wx2mqtt.app.settings_mapping import shared_settings
+from wx2mqtt.app.stores import Stores, login_key
+from wx2mqtt.cluster.membership import AccountHost, Membership
+from wx2mqtt.cluster.observation import ClusterStatistics
+from wx2mqtt.cluster.tables import InstanceIdentity, account_keys, digest_of
+from wx2mqtt.errors import StoreError, Wx2MqttError
+from wx2mqtt.model import Json
+from wx2mqtt.settings.loader import LoadedSettings
+from wx2mqtt.settings.schema import Settings
+from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.web.bridge_state import ClusterState, InstanceState
+
+
+def instance_name(settings: Settings) -> str:
+    """Returns the name of this instance: as configured, else the host name."""
+    return settings.cluster.instance or socket.gethostname()
+
+
+def instance_identity(loaded: LoadedSettings) -> InstanceIdentity:
+    """Returns what this instance says about itself."""
+    settings = loaded.settings
+    digest = digest_of(shared_settings(settings), login_key(settings.storage))
+    return InstanceIdentity(
+        name=instance_name(settings),
+        version=__version__,
+        url=(settings.web.url or "") if settings.web.enabled else "",
+        max_accounts=settings.cluster.max_accounts,
+        configuration=digest.whole,
+        settings=digest.text,
+    )
+
+
+class ClusterNode:
+    """The membership of this process, and its figures. Raises `SettingsError` for names of accounts.
+
+    `accounts` are begun and stopped as the cluster decides.
+    """
+
+    def __init__(
+        self, loaded: LoadedSettings, stores: Stores, accounts: AccountHost, statistics: ClusterStatistics
+    ) -> None:
+        keys = account_keys(tuple(loaded.settings.accounts), str(loaded.path or "the settings"))
+        database = cast("PostgresqlDatabase", stores.database)
+        self.membership = Membership(
+            database, instance_identity(loaded), keys, accounts, stores.lease, statistics
+        )
+        self._statistics = statistics
+
+    async def reload(self, loaded: LoadedSettings) -> None:
+        """Lets the others know the settings after a reload, as far as the database answers."""
+        with suppress(StoreError):
+            await self.membership.update(instance_identity(loaded))
+
+    async def leave(self) -> None:
+        """Gives all accounts up in order, as far as the database answers."""
+        with suppress(StoreError):
+            await self.membership.leave()
+
+    async def drain(self) -> Json:
+        """Lets the other instances have all accounts. Raises `Wx2MqttError` where there is none."""
+        state = self.state()
+        others = [item.name for item in state.instances if not (item.is_here or item.is_draining)]
+        if not others:
+            raise Wx2MqttError("no other instance could take the accounts; start one first")
+        await self.membership.drain()
+        return {"draining": [*sorted(state.own_accounts)], "others": [*others]}
+
+    def owner_of(self, account: str) -> str:
+        """Returns the name of the instance that runs an account; empty if none does."""
+        return self.membership.snapshot.owner_of(self.membership.keys.get(account, 0))
+
+    def state(self) -> ClusterState:
+        """Returns what the page and the metrics show."""
+        membership, statistics = self.membership, self._statistics
+        owners: dict[str, list[str]] = {}
+        for account, key in membership.keys.items():
+            owners.setdefault(membership.snapshot.owner_of(key), []).append(account)
+        instances = tuple(
+            InstanceState(
+                name=row.name,
+                url=row.url,
+                version=row.version,
+                accounts=tuple(owners.get(row.name, ())),
+                is_here=row.name == membership.identity.name,
+                is_draining=row.is_draining,
+            )
+            for row in membership.snapshot.instances
+            if row.has_session
+        )
+        return ClusterState(
+            instances=instances,
+            accounts=tuple(membership.keys),
+            waiting=tuple(owners.get("", ())),
+            differences=membership.differences,
+            heartbeat_seconds=statistics.heartbeat_seconds,
+            look_seconds=statistics.look_seconds,
+            failovers=statistics.failovers,
+            lost_connections=statistics.lost_connections,
+        )
