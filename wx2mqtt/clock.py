@@ -38,6 +38,9 @@ def boot_time() -> float:
     return time.clock_gettime(_BOOT_CLOCK)
 
 
+_LEASE_POLL_SECONDS = 0.5
+
+
 class Lease:
     """The right to act for accounts that another process may take over; it ends by itself.
 
@@ -56,6 +59,11 @@ class Lease:
     def is_valid(self) -> bool:
         """Whether this process may act now."""
         return self._ends_at is None or (not self._is_revoked and self._boot_time() < self._ends_at)
+
+    async def wait(self) -> None:
+        """Waits until the process may act; for ever where it may not any more."""
+        while not self.is_valid:  # noqa: ASYNC110 - it ends and begins by time
+            await asyncio.sleep(_LEASE_POLL_SECONDS)
 
     def renew(self, proven_at: float) -> None:
         """Lets it end `seconds` after `proven_at`, when the process certainly had its accounts."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.clock import Lease, boot_time, now_ms, rfc3339
 
 LAST = 253_402_300_799_999  # 9999-12-31T23:59:59.999Z
@@ -66,3 +68,12 @@ def test_a_revoked_lease_never_comes_back_and_one_without_a_limit_never_ends():
     endless = Lease()
     endless.revoke()
     assert endless.is_valid
+
+
+async def test_who_waits_for_a_lease_goes_on_when_it_begins():
+    lease = Lease(600)
+    waiting = asyncio.create_task(lease.wait())
+    done, _ = await asyncio.wait([waiting], timeout=0)
+    assert not done
+    lease.renew(boot_time())
+    await asyncio.wait_for(waiting, MAX_WAIT_SECONDS)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.support.scanner import codes_in
 from tests.unit.bridge.contexts import context, settings
+from wx2mqtt.bridge import status_topics
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.qr_image import placeholder_picture, qr_picture
 from wx2mqtt.bridge.status_topics import StatusTopics
@@ -60,3 +64,23 @@ def test_the_placeholder_follows_the_language_of_the_settings_of_now():
     ctx.settings = settings(language="zh")
     status.show_login(LoginStatus(since=0), "")
     assert shelf.values["wx/login/qr"] == placeholder_picture("zh", needed=False) != english
+
+
+@pytest.mark.parametrize(("instance", "repeated"), [("east", ["wx/bridge/state"]), ("", [])])
+async def test_among_several_instances_the_state_is_repeated_after_a_connect(
+    monkeypatch: pytest.MonkeyPatch, instance: str, repeated: list[str]
+):
+    """The will of the previous owner may arrive late, on another node of the broker."""
+    monkeypatch.setattr(status_topics, "STATE_REPEAT_SECONDS", 0)
+    published: list[str] = []
+    shelf: Any = SimpleNamespace(
+        discard_state=lambda _: None, on_connected=lambda _: None, republish=published.append
+    )
+    ctx = context()
+    ctx.shared = replace(ctx.shared, instance=instance)
+    connection: Any = None
+    StatusTopics(ctx, shelf, shelf).on_connected(connection)
+    turn = asyncio.Event()
+    asyncio.get_running_loop().call_later(0, turn.set)
+    await turn.wait()
+    assert published == repeated

@@ -117,9 +117,7 @@ class FallbackDelivery:
         if not (self._rules.urls and ends_by_itself) or now - alerted_at < LOGIN_ALERT_INTERVAL_SECONDS:
             return
         self._alerted_logins = {login_id: now}
-        task = asyncio.get_running_loop().create_task(
-            send_alert(self._rules.urls, login_alert(self._ctx, reason))
-        )
+        task = asyncio.get_running_loop().create_task(self._send(login_alert(self._ctx, reason)))
         self._login_alerts.add(task)
         task.add_done_callback(self._login_alerts.discard)
 
@@ -174,7 +172,7 @@ class FallbackDelivery:
         try:
             state = await retry_until_stored(lambda: set_state(FALLBACK_STARTED))
             if not _has_ended(state):  # else `row` is older than its delivery
-                outcome = await send_alert(self._rules.urls, await self._make_alert(row))
+                outcome = await self._send(await self._make_alert(row))
                 state = str(AlertOutcome.UNCERTAIN if state == FALLBACK_STARTED else outcome)
                 log.info("fallback used", command=row.command_id, outcome=state)
                 await retry_until_stored(lambda: set_state(state))
@@ -183,6 +181,10 @@ class FallbackDelivery:
         self._queues.replace_row(replace(self._queues.current_row(row), fallback=state))
         self.delivered.emit()
         return state
+
+    async def _send(self, alert: Alert) -> AlertOutcome:
+        await self._ctx.shared.lease.wait()  # without it another process sends the alert
+        return await send_alert(self._rules.urls, alert)
 
     async def _make_alert(self, row: CommandRow) -> Alert:
         command = row.command

@@ -15,7 +15,7 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.sender_support import Room, room
 from wx2mqtt.bridge.account_settings import FallbackRules, HomeAssistantSettings
 from wx2mqtt.bridge.commands import fallback
-from wx2mqtt.clock import now_ms
+from wx2mqtt.clock import Lease, boot_time, now_ms
 from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
 from wx2mqtt.external.alerts import Alert, AlertOutcome
 from wx2mqtt.model import ReplyWindow, Status
@@ -375,3 +375,19 @@ async def test_without_services_the_end_of_a_login_is_no_alert(here: Room, servi
         sender.fallback.report_login_end("the login has ended.")
         assert sender.fallback.deliveries == ()
     assert services.told == []
+
+
+async def test_without_a_lease_an_alert_waits_until_it_is_certain_that_no_other_process_sends_it(
+    here: Room, services: Services
+):
+    here.wire.capabilities = BOT_CAPABILITIES
+    lease = Lease(600)
+    async with here.running(online=False) as sender:
+        here.ctx.shared = replace(here.ctx.shared, lease=lease)
+        sender.fallback.report_login_end("the login has ended.")
+        _, pending = await asyncio.wait(sender.fallback.deliveries, timeout=0)
+        assert pending
+        assert services.told == []
+        lease.renew(boot_time())
+        await asyncio.gather(*sender.fallback.deliveries)
+    assert len(services.told) == 1
