@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 import pytest_asyncio
 
+from tests.scenarios.test_backup import wx2mqtt
 from tests.support.broker import DURABLE, mosquitto
 from tests.support.ear import Ear, Heard
 from tests.support.home import Home
@@ -157,6 +158,16 @@ async def test_accounts_move_to_an_instance_that_joins_and_back_from_one_that_le
     moved = await home.spread(since)
     for name in BASES:
         await home.works(name, f"{name} shared")
+    code, out, said = await wx2mqtt(home.west, "cluster", "--json")
+    assert code == 0, said
+    report = json.loads(out)
+    assert {line["account"]: line["instance"] for line in report["accounts"]} == {
+        name: "west" if name == moved else "east" for name in BASES
+    }
+    assert [(line["instance"], line["state"], line["accounts"]) for line in report["instances"]] == [
+        ("east", "running", 1),
+        ("west", "running", 1),
+    ]
     back = home.ear.count
     assert home.west.stop() == 0
     await home.runs(moved, "east", back)
@@ -164,6 +175,26 @@ async def test_accounts_move_to_an_instance_that_joins_and_back_from_one_that_le
     home.no_scan(since)
     offline = [heard.payload for heard in home.heard_of(f"{BASES[moved]}/bridge/state", back)]
     assert offline[:2] == [b"offline", b"online"]
+
+
+async def test_a_drained_instance_gives_its_accounts_to_the_others(home: SharedHome) -> None:
+    await home.log_in()
+    alone = await wx2mqtt(home.east, "cluster", "drain")
+    assert (alone[0], "no other instance" in alone[2]) == (1, True)
+    since = home.ear.count
+    home.west.start()
+    moved = await home.spread(since)
+    drained = home.ear.count
+    code, _, said = await wx2mqtt(home.east, "cluster", "drain")
+    assert code == 0, said
+    (stayed,) = BASES.keys() - {moved}
+    await home.runs(stayed, "west", drained)
+    for name in BASES:
+        await home.works(name, f"{name} drained")
+    code, _, said = await wx2mqtt(home.east, "healthcheck")
+    assert code == 0, "an instance without accounts is well"
+    assert home.east.stop() == 0
+    home.no_scan(since)
 
 
 async def test_the_accounts_of_a_killed_instance_run_elsewhere(home: SharedHome) -> None:

@@ -17,7 +17,7 @@ from wx2mqtt.app.admin import AdminOperation, AdminOperations, PurgeOperations
 from wx2mqtt.app.maintenance import StorageMaintenance
 from wx2mqtt.app.running_accounts import RunningAccounts
 from wx2mqtt.app.settings_mapping import running_web_server
-from wx2mqtt.app.stores import StoreLost, Stores, open_stores
+from wx2mqtt.app.stores import NOT_SHARED, StoreLost, Stores, open_stores
 from wx2mqtt.app.systemd import SystemdNotifier, SystemdWatchdog
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.context import PlainHandler, SharedServices
@@ -177,6 +177,7 @@ class Application:
             quota=self.maintenance,
             process_requests=self.process_requests(),
             instance=self._instance_name(),
+            lease=self._stores.lease,
         )
         shared.contacts_fetched.connect(self._environment.on_progress)
         shared.login_reported.connect(self._environment.on_login_status)
@@ -274,9 +275,8 @@ class Application:
             return [account.name for account in self.accounts]
         if name == "cluster.drain":
             if self.cluster is None:
-                raise Wx2MqttError(
-                    "this bridge shares its accounts with no other one: storage.url is not set"
-                )
+                is_shared = self._loaded_at_start.settings.storage.url is not None
+                raise Wx2MqttError("no bridge runs on this machine" if is_shared else NOT_SHARED)
             return await self.cluster.drain()
         if (purge_operation := self._purge_operations().get(name)) is not None:
             return await self._call_operation(purge_operation, fields)

@@ -6,20 +6,21 @@ Loaded only with `storage.url`: it needs psycopg.
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import cast
 
 from wx2mqtt import __version__
-from wx2mqtt.app.settings_mapping import shared_settings
-from wx2mqtt.app.stores import Stores, login_key
+from wx2mqtt.app.settings_mapping import secret_value, shared_settings
+from wx2mqtt.app.stores import NOT_SHARED, Stores, login_key
 from wx2mqtt.cluster.membership import AccountHost, Membership
-from wx2mqtt.cluster.observation import ClusterStatistics
-from wx2mqtt.cluster.tables import InstanceIdentity, account_keys, digest_of
+from wx2mqtt.cluster.observation import SILENT_SECONDS, ClusterStatistics, InstanceRow
+from wx2mqtt.cluster.tables import CHANNEL, InstanceIdentity, account_keys, digest_of, read_snapshot
 from wx2mqtt.errors import StoreError, Wx2MqttError
 from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import Settings
-from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.store.postgresql import PostgresqlDatabase, PostgresqlListener
 from wx2mqtt.web.bridge_state import ClusterState, InstanceState
 
 
@@ -40,6 +41,46 @@ def instance_identity(loaded: LoadedSettings) -> InstanceIdentity:
         configuration=digest.whole,
         settings=digest.text,
     )
+
+
+async def cluster_report(loaded: LoadedSettings) -> Json:
+    """Returns the instances and where each account runs, as the database says; needs no running bridge.
+
+    Raises `Wx2MqttError`.
+    """
+    storage = loaded.settings.storage
+    if storage.url is None:
+        raise Wx2MqttError(NOT_SHARED)
+    keys = account_keys(tuple(loaded.settings.accounts), str(loaded.path or "the settings"))
+    password = secret_value(storage.password)
+    listener = await PostgresqlListener.open(storage.url, CHANNEL, password=password)
+    try:
+        snapshot = await read_snapshot(listener)
+    finally:
+        await listener.close()
+    owners = {account: snapshot.owner_of(key) for account, key in keys.items()}
+    return {
+        "instances": [_instance_line(row, owners) for row in snapshot.instances],
+        "accounts": [{"account": account, "instance": owner} for account, owner in owners.items()],
+    }
+
+
+def _instance_line(row: InstanceRow, owners: Mapping[str, str]) -> dict[str, Json]:
+    if not row.has_session:
+        state = "gone"
+    elif row.age >= SILENT_SECONDS:
+        state = "silent"
+    else:
+        state = "draining" if row.is_draining else "running"
+    return {
+        "instance": row.name,
+        "state": state,
+        "accounts": sum(owner == row.name for owner in owners.values()) if row.has_session else 0,
+        "max_accounts": row.max_accounts,
+        "lag": round(max(0.0, row.age), 1),
+        "version": row.version,
+        "url": row.url,
+    }
 
 
 class ClusterNode:

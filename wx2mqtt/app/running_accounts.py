@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import structlog
+
 from wx2mqtt.aio import Signal, cancel_and_wait
 from wx2mqtt.app.account_factory import AccountFactory
 from wx2mqtt.app.account_runner import AccountRunner
@@ -13,6 +15,8 @@ from wx2mqtt.bridge.media.library import MediaLibrary
 from wx2mqtt.bridge.supervisor import Watchdog
 from wx2mqtt.settings.schema import Account as AccountConfig
 from wx2mqtt.store.journal import Journal
+
+log = structlog.get_logger(__name__)
 
 # The key of the reason in `login/state` after an account was given up.
 GIVEN_UP_REASON = "given_up"
@@ -69,7 +73,10 @@ class RunningAccounts:
         if not any(runner.account.name == name for runner in self.runners):
             return
         runner = self._runner_of(name)
-        await runner.stop(GIVEN_UP_REASON)
+        try:
+            await runner.stop(GIVEN_UP_REASON)
+        except Exception:  # whatever fails, another process is to run the account
+            log.exception("account did not stop in order", account=name)
         await cancel_and_wait([task for task in (self._tasks.pop(name, None),) if task is not None])
         self.runners.remove(runner)
         self._on_change()

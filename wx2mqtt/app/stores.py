@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 
+NOT_SHARED = "this bridge shares its accounts with no other one: storage.url is not set"
+
+
 @frozen
 class Stores:
     """The parts of the store that all accounts share.

@@ -19,6 +19,7 @@ import typer
 from wx2mqtt import __version__
 from wx2mqtt.app import logs
 from wx2mqtt.app.redaction import one_line
+from wx2mqtt.app.stores import NOT_SHARED
 from wx2mqtt.cli import backup, run
 from wx2mqtt.cli.backup import ConfigOption
 from wx2mqtt.cli.help import TranslatedGroup, translate_help
@@ -49,7 +50,9 @@ people = typer.Typer(
     cls=TranslatedGroup,
 )
 cluster = typer.Typer(
-    help="Several instances that share one database.", no_args_is_help=True, cls=TranslatedGroup
+    help="Show the instances that share one database, and where each account runs.",
+    invoke_without_command=True,
+    cls=TranslatedGroup,
 )
 schema = typer.Typer(help="Print machine-readable schemas.", no_args_is_help=True, cls=TranslatedGroup)
 app.command()(setup)
@@ -343,6 +346,27 @@ def people_assign(user: str, to: str, config: ConfigOption = None, account: Acco
 def people_merge(user: str, other: str, config: ConfigOption = None, account: AccountOption = "") -> None:
     """Declare that USER and OTHER are one person; both names lead to USER from now on."""
     _print(_run_operation(config, "people.merge", {"user": user, "other": other}, account), True, {})
+
+
+@cluster.callback()
+def cluster_show(context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> None:
+    """Show the instances that share one database, and where each account runs."""
+    if context.invoked_subcommand is not None:
+        return
+    loaded = run.load_settings(config, log_to_terminal=True)
+    if loaded.settings.storage.url is None:
+        raise Wx2MqttError(NOT_SHARED)
+    from wx2mqtt.app.instance import cluster_report  # noqa: PLC0415 - it needs psycopg
+
+    columns = ("instance", "state", "accounts", "max_accounts", "lag", "version", "url")
+    answer = asyncio.run(cluster_report(loaded))
+    _print(answer, as_json, {"instances": columns, "accounts": ("account", "instance")})
+
+
+@cluster.command("drain")
+def cluster_drain(config: ConfigOption = None) -> None:
+    """Let the other instances have all accounts of this one, until it is started again."""
+    _print(_run_operation(config, "cluster.drain", {}, ""), True, {})
 
 
 @cluster.command("new-key")

@@ -86,7 +86,7 @@ class Membership:
         self._statistics = statistics
         self._observer = Observer()
         self._leaving: dict[str, asyncio.Task[None]] = {}
-        self._starting: set[asyncio.Task[None]] = set()
+        self._starting: dict[str, asyncio.Task[None]] = {}
         self._avoided_until: dict[str, float] = {}
         self._beat_due = asyncio.Event()
         self._compared: dict[str, str] = {}
@@ -126,12 +126,12 @@ class Membership:
 
     async def close(self) -> None:
         """Stops what is under way after `run` was cancelled."""
-        await cancel_and_wait([*self._starting, *self._leaving.values()])
+        await cancel_and_wait([*self._starting.values(), *self._leaving.values()])
 
     async def leave(self) -> None:
         """Gives all accounts up in order, at the same time, and ends the membership."""
         self._is_leaving = True
-        await cancel_and_wait(self._starting)
+        await cancel_and_wait([*self._starting.values()])
         await self.drain()  # so that nobody leaves accounts to this instance
         await asyncio.gather(*(self._begin_give_up(name) for name in sorted(self.owned)))
         await self._database.write("leave", partial(tables.leave, name=self.identity.name))
@@ -181,6 +181,8 @@ class Membership:
         view = view_of(snapshot, self.identity.name, self.keys, leaving=frozenset(self._leaving))
         self._observer.update(snapshot, view.free, now, has_lease=self._lease.is_valid)
         self._show(snapshot)
+        if not any(row.has_session and row.name == self.identity.name for row in snapshot.instances):
+            self._beat_due.set()  # the connection that holds the locks may be gone
         await self._end_silent(listener)
         await self._compare_configurations(listener)
         if self._is_leaving or self._observer.must_wait or not self._lease.is_valid:
@@ -241,9 +243,7 @@ class Membership:
         self.owned.update(taken)
         for name in taken:
             log.info("account taken", account=name, failover=name in failovers)
-            task = asyncio.create_task(self._start(name))
-            self._starting.add(task)
-            task.add_done_callback(self._starting.discard)
+            self._starting[name] = asyncio.create_task(self._start(name))
 
     async def _start(self, name: str) -> None:
         try:
@@ -252,6 +252,8 @@ class Membership:
             log.exception("account cannot be begun", account=name)
             self._avoided_until[name] = boot_time() + AVOID_SECONDS
             await self._release(name)
+        finally:
+            self._starting.pop(name, None)
 
     def _begin_give_up(self, name: str) -> asyncio.Task[None]:
         if name not in self._leaving:
@@ -260,6 +262,8 @@ class Membership:
 
     async def _give_up(self, name: str) -> None:
         try:
+            if (starting := self._starting.get(name)) is not None:
+                await asyncio.wait([starting])  # else it would begin when its lock is free
             await self._host.stop_account(name)
             await self._release(name)
             log.info("account given up", account=name)

@@ -233,6 +233,7 @@ def record_taken(connection: Connection, names: Sequence[str], instance: str) ->
         if previous is not None and previous[0] != instance and not previous[1]:
             failovers.append(name)
         connection.execute(_TAKE, (name, instance))
+    connection.execute(_NOTIFY, (CHANNEL, ""))  # so that a previous owner looks whether it has its session
     return failovers
 
 

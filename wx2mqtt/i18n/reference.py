@@ -148,6 +148,8 @@ REFERENCE_TEXTS: Mapping[str, str] = {
     "Home Assistant add-on: address of the Supervisor; it alone is served, without password": "Home Assistant 加载项：Supervisor 的地址；只响应它，不需要密码",
     "en | zh: the language of texts for people": "en | zh：给人看的文字的语言",
     "The store": "存储",
+    "Show the instances that share one database, and where each account runs.": "显示共用一个数据库的实例，以及每个账号在哪里运行。",
+    "Let the other instances have all accounts of this one, until it is started again.": "把本实例的所有账号交给其他实例，直到本实例再次启动。",
     "null: $STATE_DIRECTORY, else the user's data folder": "null：$STATE_DIRECTORY，否则为用户的数据文件夹",
     "limit for everything below path, or in the database": "path 之下或数据库中全部内容的上限",
     "a PostgreSQL database in place of a file, such as postgresql://wx2mqtt@db/wx2mqtt": "用 PostgreSQL 数据库代替文件，例如 postgresql://wx2mqtt@db/wx2mqtt",

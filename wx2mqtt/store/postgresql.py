@@ -308,8 +308,10 @@ class PostgresqlListener:
         self._connection = connection
 
     @classmethod
-    async def open(cls, url: str, channel: str) -> PostgresqlListener:
+    async def open(cls, url: str, channel: str, *, password: str | None = None) -> PostgresqlListener:
         """Connects and subscribes to a channel; raises `StoreError`."""
+        if password is not None:
+            url = conninfo.make_conninfo(url, password=password)
         with _errors_translated():
             connection = await psycopg.AsyncConnection.connect(_address_of(url), autocommit=True)
             await connection.execute(f"LISTEN {channel}".encode())

@@ -36,6 +36,8 @@ class Instance:
         self.lease = Lease(LEASE_SECONDS)
         self.statistics = ClusterStatistics()
         self.refuses: set[str] = set()
+        self.may_start = asyncio.Event()
+        self.may_start.set()
         self._task: asyncio.Task[None] | None = None
 
     async def open(self, *, limit: int | None = None, configuration: str = "", settings: str = "{}") -> None:
@@ -63,6 +65,7 @@ class Instance:
         self._task = asyncio.create_task(self.membership.run())
 
     async def start_account(self, name: str) -> None:
+        await self.may_start.wait()
         if name in self.refuses:
             raise StoreError("its state is unreadable")
         self.running.add(name)
@@ -184,6 +187,22 @@ async def test_an_instance_whose_heart_stands_still_is_ended(cluster):
     with pytest.raises(StoreError):
         await one.database.write("test", lambda db: db.execute("SELECT 1"))
     assert one.lost.is_set()
+
+
+async def test_an_account_that_is_still_being_begun_is_given_up_only_after_that(cluster):
+    """Else it would begin to run when another instance has its lock."""
+    one, two = cluster("one"), cluster("two")
+    one.may_start.clear()
+    await one.join()
+    await until(lambda: one.membership.owned == set(ACCOUNTS))
+    await two.join()
+    await until(lambda: len(two.membership.snapshot.instances) == 2)
+    await one.membership.drain()
+    await until(lambda: any(row.is_draining for row in one.membership.snapshot.instances))
+    assert two.running == set()
+    one.may_start.set()
+    await until(lambda: two.running == set(ACCOUNTS))
+    assert one.running == set()
 
 
 async def test_a_drained_instance_runs_nothing_and_takes_nothing(cluster):
