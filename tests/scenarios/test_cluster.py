@@ -168,6 +168,10 @@ async def test_accounts_move_to_an_instance_that_joins_and_back_from_one_that_le
         ("east", "running", 1),
         ("west", "running", 1),
     ]
+    for bridge in (home.east, home.west):  # each asks the other one where it does not run the account
+        for name in BASES:
+            code, out, said = await wx2mqtt(bridge, "journal", "list", "--all", "--json", "--account", name)
+            assert (code, f"{name} shared" in out.decode()) == (0, True), said
     back = home.ear.count
     assert home.west.stop() == 0
     await home.runs(moved, "east", back)

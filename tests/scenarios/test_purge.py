@@ -209,7 +209,7 @@ def test_the_embedded_broker_is_cleared_whether_it_runs_or_not(tmp_path, running
     async def beside() -> None:
         async with (
             open_application(loaded, around, serve=False) as app,
-            control_socket.serve_operations(store, app.run_operation),
+            control_socket.serve_operations(store, app.operations.run),
             EmbeddedBroker(store, port=port),
         ):
             await asyncio.to_thread(take_away)

@@ -13,11 +13,11 @@ import structlog
 from wx2mqtt.aio import ChangeNotifier, cancel_and_wait
 from wx2mqtt.app import control_socket, logs
 from wx2mqtt.app.account_factory import AccountFactory
-from wx2mqtt.app.admin import AdminOperation, AdminOperations, PurgeOperations
 from wx2mqtt.app.maintenance import StorageMaintenance
 from wx2mqtt.app.running_accounts import RunningAccounts
 from wx2mqtt.app.settings_mapping import running_web_server
-from wx2mqtt.app.stores import NOT_SHARED, StoreLost, Stores, open_stores
+from wx2mqtt.app.socket_operations import SocketOperations
+from wx2mqtt.app.stores import StoreLost, Stores, open_stores
 from wx2mqtt.app.systemd import SystemdNotifier, SystemdWatchdog
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.context import PlainHandler, SharedServices
@@ -26,8 +26,7 @@ from wx2mqtt.bridge.supervisor import Watchdog
 from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.clock import Lease
 from wx2mqtt.cluster.observation import LEASE_SECONDS, ClusterStatistics
-from wx2mqtt.errors import BadCommand, Problem, SettingsError, StoreError, Wx2MqttError
-from wx2mqtt.i18n.bridge import rejection_text
+from wx2mqtt.errors import BadCommand, Problem, SettingsError, StoreError
 from wx2mqtt.i18n.settings import problem_text
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.commands import reject_unknown_fields
@@ -88,8 +87,7 @@ class RunEnvironment:
 class Application:
     """A bridge with all its accounts.
 
-    `open_accounts` must be called before `run`. `cluster` is set before, where instances share the accounts.
-    `file_problems` are those that the last reload found.
+    `open_accounts` must be called before `run`. `file_problems` are those that the last reload found.
     """
 
     def __init__(
@@ -119,7 +117,7 @@ class Application:
         self._factory = AccountFactory(loaded, self._stores, self._shared, embedded)
         self.running = RunningAccounts(self._factory, self.watchdog)
         self.running.changed.connect(self._update_retention, self.changes.notify)
-        self.cluster: ClusterNode | None = None
+        self.operations = SocketOperations(self.running, self._factory, stores, self._media)
         self.file_problems: tuple[Problem, ...] = ()
         self.web: WebServer | None = None
 
@@ -127,6 +125,11 @@ class Application:
     def accounts(self) -> list[Account]:
         """The accounts that run here, in the order of the configuration."""
         return self.running.accounts
+
+    @property
+    def cluster(self) -> ClusterNode | None:
+        """The membership of this process, where instances share the accounts."""
+        return self.operations.cluster
 
     @property
     def loaded(self) -> LoadedSettings:
@@ -138,8 +141,9 @@ class Application:
         from wx2mqtt.app.instance import ClusterNode  # noqa: PLC0415 - it needs psycopg
 
         statistics = self._environment.cluster_statistics
-        self.cluster = ClusterNode(self._loaded_at_start, self._stores, self.running, statistics)
-        self.cluster.membership.changed.connect(self.changes.notify)
+        cluster = ClusterNode(self._loaded_at_start, self._stores, self.running, statistics)
+        cluster.membership.changed.connect(self.changes.notify)
+        self.operations.cluster = cluster
 
     async def open_accounts(self) -> None:
         """Builds every account of the settings, or joins a cluster. Raises `SettingsError`, `StoreError`."""
@@ -194,24 +198,13 @@ class Application:
         """Returns the requests that concern the whole process, by name."""
         return {"log_level": self._on_log_level, "reload": self._on_reload}
 
-    def _purge_operations(self) -> dict[str, AdminOperation]:
-        operations = PurgeOperations(
-            self._stores.saved_logins,
-            self._stores.database,
-            self._media,
-            self._stores.people_copy,
-            self._stores.search_index,
-            self._factory.base_topics,
-        )
-        return operations.operations()
-
     async def run(self) -> None:
         """Runs until `RunEnvironment.stop_requested` is set, then stops in order.
 
         Raises `StoreLost` once the connection to the database is lost, and has stopped at once then.
         """
         lost = self._store_lost
-        async with control_socket.serve_operations(self._stores.folder.path, self.run_operation):
+        async with control_socket.serve_operations(self._stores.folder.path, self.operations.run):
             run_task = asyncio.create_task(self._run_all())
             waits = [asyncio.create_task(event.wait()) for event in (self._environment.stop_requested, lost)]
             await asyncio.wait({run_task, *waits}, return_when=asyncio.FIRST_COMPLETED)
@@ -235,7 +228,7 @@ class Application:
             if self._stores.database.is_elsewhere:
                 queue = OperationQueue(self._stores.database)
                 tasks.create_task(
-                    queue.serve(lambda: [account.name for account in self.accounts], self.run_operation)
+                    queue.serve(lambda: [account.name for account in self.accounts], self.operations.run)
                 )
             systemd = SystemdWatchdog(
                 self._environment.notifier, self.watchdog, self.running.runners, self.changes
@@ -264,55 +257,6 @@ class Application:
         except TimeoutError:
             log.warning("the stop took too long; what was under way is in doubt at the next start")
         run_task.cancel()
-
-    async def run_operation(self, name: str, fields: Mapping[str, Json]) -> Json:
-        """Runs an operation of the control socket and returns its answer.
-
-        The field `account` names the account, by default the first one. Raises `Wx2MqttError` with a
-        sentence.
-        """
-        if name == "accounts":
-            return [account.name for account in self.accounts]
-        if name == "cluster.drain":
-            if self.cluster is None:
-                is_shared = self._loaded_at_start.settings.storage.url is not None
-                raise Wx2MqttError("no bridge runs on this machine" if is_shared else NOT_SHARED)
-            return await self.cluster.drain()
-        if (purge_operation := self._purge_operations().get(name)) is not None:
-            return await self._call_operation(purge_operation, fields)
-        account = self.account_named(str(fields.get("account") or ""))
-        if (operation := AdminOperations(account).operations().get(name)) is not None:
-            return await self._call_operation(operation, fields)
-        match name:
-            case "health":
-                return await account.health()
-            case "login":
-                account.request_login(new_owner=fields.get("new_owner") is True)
-            case "login.code":
-                account.enter_verification_code(str(fields.get("code") or ""))
-            case "login.state":
-                pass
-            case _:
-                raise Wx2MqttError(f"this bridge does not know '{name}'; is it another version?")
-        return account.login_details()
-
-    async def _call_operation(self, operation: AdminOperation, fields: Mapping[str, Json]) -> Json:
-        try:
-            return await operation(fields)
-        except BadCommand as error:
-            raise Wx2MqttError(rejection_text(self._factory.loaded.settings.language, error)) from None
-
-    def account_named(self, name: str | None) -> Account:
-        """Returns the account with this name, the first one without a name. Raises `Wx2MqttError`."""
-        known = list(self._factory.base_topics)
-        requested = name or (self.accounts[0].name if self.accounts else known[0])
-        for account in self.accounts:
-            if account.name == requested:
-                return account
-        if requested in known:
-            owner = "" if self.cluster is None else self.cluster.owner_of(requested)
-            raise Wx2MqttError(f"the account {requested} runs on {owner or 'no instance now'}; ask there")
-        raise Wx2MqttError(f"there is no account '{requested}'; the configuration has {', '.join(known)}")
 
     async def _on_log_level(self, fields: dict[str, Json]) -> Json:
         reject_unknown_fields(fields, "level")

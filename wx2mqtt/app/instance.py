@@ -120,7 +120,8 @@ class ClusterNode:
 
     def owner_of(self, account: str) -> str:
         """Returns the name of the instance that runs an account; empty if none does."""
-        return self.membership.snapshot.owner_of(self.membership.keys.get(account, 0))
+        key = self.membership.keys.get(account)
+        return "" if key is None else self.membership.snapshot.owner_of(key)
 
     def state(self) -> ClusterState:
         """Returns what the page and the metrics show."""

@@ -73,7 +73,7 @@ async def login(
         if await ask_other_instance(loaded, "health", {} if name is None else {"account": name}) is not None:
             raise Wx2MqttError(bridge_text(language, "login_elsewhere")) from None
         async with open_application(loaded, environment, serve=False) as app:
-            await _log_in_here(app.account_named(name), out, language, new_owner=new_owner)
+            await _log_in_here(app.operations.account_named(name), out, language, new_owner=new_owner)
         return
     try:
         async with asyncio.timeout(LOGIN_TIMEOUT_SECONDS):

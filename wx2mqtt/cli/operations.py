@@ -21,8 +21,8 @@ from wx2mqtt.store.folder import resolve_store_path
 from wx2mqtt.store.operation_queue import OperationQueue
 from wx2mqtt.web.options import CannotListen
 
-# These are of accounts that no instance runs.
-STORE_OPERATIONS = frozenset({"purge.look", "purge"})
+# These are of accounts that no instance runs, or of the bridge on this machine.
+STORE_OPERATIONS = frozenset({"purge.look", "purge", "cluster.drain"})
 
 EXIT_OK = 0
 EXIT_UNEXPECTED = 1
@@ -73,7 +73,7 @@ async def run_operation(
         if answer is not None:
             return answer[0]
     async with open_application(loaded, environment, serve=False) as app:
-        return await app.run_operation(operation, fields)
+        return await app.operations.run(operation, fields)
 
 
 async def ask_other_instance(
