@@ -257,7 +257,7 @@ class Database(ABC):
             errors = (str(outcome.error) for outcome in outcomes if isinstance(outcome.error, StoreError))
             self.last_error = next(errors, "")
         return outcomes + [
-            self._run_safely(task, self._write_connection()) for task in tasks if task.outside_transaction
+            self._run_safely(task, self._write_connection) for task in tasks if task.outside_transaction
         ]
 
     def _commit(self, tasks: Sequence[QueuedJob]) -> list[JobOutcome]:
@@ -292,11 +292,11 @@ class Database(ABC):
         return outcome
 
     def _run_reads(self, tasks: Sequence[QueuedJob]) -> list[JobOutcome]:
-        return [self._run_safely(task, self._read_connection()) for task in tasks]
+        return [self._run_safely(task, self._read_connection) for task in tasks]
 
-    def _run_safely(self, task: QueuedJob, connection: Connection) -> JobOutcome:
+    def _run_safely(self, task: QueuedJob, connection: Callable[[], Connection]) -> JobOutcome:
         try:
-            return JobOutcome(task.future, task.job(connection))
+            return JobOutcome(task.future, task.job(connection()))
         except Exception as error:  # noqa: BLE001 - the caller gets it
             return JobOutcome(task.future, error=self._translate(error))
 

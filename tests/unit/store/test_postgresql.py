@@ -141,6 +141,25 @@ async def test_reads_go_on_after_their_connection_was_lost(database: PostgresqlD
     assert await database.read(_backend) != backend
 
 
+async def test_reads_fail_while_the_server_takes_no_connection_and_go_on_later(
+    database: PostgresqlDatabase, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = await database.read(_backend)
+    with psycopg.connect(url, autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 10000)", (backend,))
+
+    def refuse(*_: object, **__: object) -> None:
+        raise psycopg.OperationalError("the server is away")
+
+    with monkeypatch.context() as patches:
+        patches.setattr(psycopg, "connect", refuse)
+        for _ in range(2):
+            with pytest.raises(StoreError):
+                async with asyncio.timeout(MAX_WAIT_SECONDS):
+                    await database.read(_backend)
+    assert await database.read(_backend) != backend
+
+
 async def test_a_job_that_hides_an_error_of_the_database_is_not_taken_for_a_commit(
     database: PostgresqlDatabase,
 ) -> None:
