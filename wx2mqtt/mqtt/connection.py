@@ -151,7 +151,8 @@ class MqttConnection:
     async def run(self) -> ConnectionEnd:
         """Connects and returns how the attempt or the connection ended. Cancelled, it sends DISCONNECT."""
         try:
-            await asyncio.wait_for(self._transport.open(), CONNECT_TIMEOUT_SECONDS)
+            async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):  # `wait_for` may forget a cancellation
+                await self._transport.open()
             self._tasks.append(asyncio.create_task(self._probe_version()))
             self._check()
             return await asyncio.shield(self._ended)

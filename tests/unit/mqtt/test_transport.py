@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from wx2mqtt.mqtt import transport
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from wx2mqtt.mqtt import connection, transport
 from wx2mqtt.mqtt.broker import Publication
+from wx2mqtt.mqtt.client import MqttClient
 from wx2mqtt.mqtt.options import MqttOptions, parse_broker_url
 from wx2mqtt.mqtt.packets import PUBACK, PUBREC, PubackPacket, short_packet
 from wx2mqtt.mqtt.sockets import BufferedSocket
@@ -135,3 +138,40 @@ async def test_a_packet_between_pubacks_is_left_to_paho() -> None:
     peer = Pubacks(PUBACKS[:8] + other + PUBACKS[8:16])
     peer.transport._on_readable()
     assert (peer.mids, peer.left_to_paho) == ([1, 2, 3, 4], [other])
+
+
+class OpeningTransport:
+    """A transport whose socket is open when `opened` is set."""
+
+    is_local = True
+    socket = SimpleNamespace(received_at=float("inf"))
+
+    def __init__(self, *_: object) -> None:
+        self.opened = asyncio.get_running_loop().create_future()
+        TRANSPORTS.append(self)
+
+    async def open(self) -> None:
+        await self.opened
+
+    def close(self) -> None:
+        """Has nothing to close."""
+
+
+TRANSPORTS: list[OpeningTransport] = []
+
+
+async def test_a_stop_in_the_moment_in_which_the_socket_opens_is_a_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """`asyncio.wait_for` of Python 3.11 forgets a cancellation then, and the stop would wait for ever."""
+    monkeypatch.setattr(connection, "SocketTransport", OpeningTransport)
+    listener: Any = None
+    client = MqttClient(MqttOptions(urls=("mqtt://broker",), client_id="c"))
+    running = asyncio.create_task(client.run(listener))
+    turn = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(turn.set_result, None)
+    await turn
+    TRANSPORTS[-1].opened.set_result(None)
+    asyncio.get_running_loop().call_soon(running.cancel)
+    await asyncio.wait([running], timeout=MAX_WAIT_SECONDS)
+    assert running.cancelled()
