@@ -10,8 +10,12 @@ from collections import defaultdict
 from collections.abc import Callable, Coroutine
 
 from wx2mqtt.aio import cancel_and_wait
+from wx2mqtt.clock import loop_time
 
 STALL_CHECK_INTERVAL_SECONDS = 5.0
+
+# A check that comes later than this is one of a process that was stopped, and goes on now.
+MAX_STALL_CHECK_SECONDS = 10.0
 
 
 class TasksStalled(Exception):
@@ -35,6 +39,7 @@ class TaskSupervisor:
     async def wait_for_fault(self) -> BaseException:
         """Waits until a task raises or a loop stalls; returns the exception, without the groups around it."""
         while True:
+            looked_at = loop_time()
             done, _ = await asyncio.wait(
                 self._tasks, timeout=STALL_CHECK_INTERVAL_SECONDS, return_when=asyncio.FIRST_EXCEPTION
             )
@@ -42,6 +47,8 @@ class TaskSupervisor:
                 if not task.cancelled() and (error := task.exception()) is not None:
                     return _without_groups(error)
             self._tasks -= done
+            if loop_time() - looked_at > MAX_STALL_CHECK_SECONDS:
+                continue  # the whole process stood still: its loops could not move
             if overdue := self._overdue():
                 return TasksStalled(", ".join(overdue))
 

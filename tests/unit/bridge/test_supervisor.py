@@ -11,6 +11,7 @@ from functools import partial
 import pytest
 
 from tests.support.hurry import hurry
+from wx2mqtt.bridge import supervisor
 from wx2mqtt.bridge.supervisor import TasksStalled, TaskSupervisor, Watchdog
 
 
@@ -154,3 +155,18 @@ def test_a_look_at_one_account_looks_at_no_other():
     assert watchdog.overdue("home") == ("broker:home",)
     assert asked == ["home"]
     assert watchdog.overdue() == ("broker:home", "broker:work")
+
+
+async def test_a_process_that_was_stopped_lets_its_loops_move_before_it_calls_them_stuck(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    times = iter((0.0, 20.0, 20.0, 25.0))  # before and after each check
+    monkeypatch.setattr(supervisor, "STALL_CHECK_INTERVAL_SECONDS", 0)
+    monkeypatch.setattr(supervisor, "loop_time", lambda: next(times))
+    watchdog = Watchdog(asyncio.get_running_loop().time)
+    here = TaskSupervisor(watchdog, "home")
+    watchdog.heartbeat("receive:home", -1)
+    here.start(for_ever())
+    assert isinstance(await here.wait_for_fault(), TasksStalled)
+    assert next(times, None) is None, "the first check did not count"
+    await here.cancel_all()
