@@ -18,7 +18,7 @@ from tests.support.broker import DURABLE, mosquitto
 from tests.support.ear import Ear, Heard
 from tests.support.home import Home
 from tests.support.ilink_home import PEOPLE, BotPhone
-from tests.support.postgresql import LOGIN_KEY, new_database
+from tests.support.postgresql import LOGIN_KEY, address, new_database
 from tests.support.process import BridgeProcess
 from wx2mqtt.simulator.server import Simulator
 
@@ -248,11 +248,15 @@ async def test_all_go_on_after_the_database_was_away(home: SharedHome) -> None:
     home.west.start()
     await home.spread(since)
     lost = home.ear.count
-    with psycopg.connect(home.url, autocommit=True) as connection:
+    name = psycopg.conninfo.conninfo_to_dict(home.url)["dbname"]
+    with psycopg.connect(address("postgres"), autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
         connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
         )
+        for bridge in (home.east, home.west):
+            await home.hear(bridge.wait_for_log, "database cannot be opened yet")
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     for base in BASES.values():
         await home.hear(
             home.ear.wait, f"{base}/bridge/state", lambda heard: heard.payload == b"offline", since=lost

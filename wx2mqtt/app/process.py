@@ -37,25 +37,28 @@ async def run(loaded: LoadedSettings, environment: RunEnvironment) -> None:
     for signal_number in (signal.SIGTERM, signal.SIGINT):  # before opening, which may take some time
         loop.add_signal_handler(signal_number, environment.stop_requested.set)
     loop.set_default_executor(ThreadPoolExecutor(MAX_WORKER_THREADS, "work"))
-    current: LoadedSettings | None = loaded
-    while current is not None:
+    async with AsyncExitStack() as stack:
+        with pause_collection():
+            app = await stack.enter_async_context(open_application(loaded, environment))
+        lost_with = await _run_until_lost(app)
+    while lost_with is not None:
+        environment.cluster_statistics.lost_connections += 1
         async with AsyncExitStack() as stack:
-            with pause_collection():
-                app = await _open_with_patience(stack, current, environment, is_first=current is loaded)
-            current = None if app is None else await _run_until_lost(app)
+            reopened = await _open_again(stack, lost_with, environment)
+            lost_with = None if reopened is None else await _run_until_lost(reopened)
 
 
-async def _open_with_patience(
-    stack: AsyncExitStack, loaded: LoadedSettings, environment: RunEnvironment, *, is_first: bool
+async def _open_again(
+    stack: AsyncExitStack, loaded: LoadedSettings, environment: RunEnvironment
 ) -> Application | None:
-    """Opens the bridge; after the first time, as often as it takes. None: it is to stop before."""
+    """Opens the bridge, and tries as often as it takes; returns None if it is to stop before."""
     backoff = REOPEN_BACKOFF
     while not environment.stop_requested.is_set():
         try:
             return await stack.enter_async_context(open_application(loaded, environment))
+        except StoreTooNew:
+            raise
         except StoreError as error:
-            if is_first or isinstance(error, StoreTooNew):
-                raise
             backoff = backoff.after_failure()
             log.warning("database cannot be opened yet", problem=str(error))
         environment.notifier.watchdog()
