@@ -9,6 +9,7 @@ English ones, and tests of their own, run the same commands.
 from __future__ import annotations
 
 import ast
+import base64
 import json
 import re
 import shlex
@@ -29,6 +30,7 @@ from tests.docs.sandbox import Sandbox, sandbox
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.cli.main import app
 from wx2mqtt.schemas.documents import messages_document
+from wx2mqtt.settings.formats import LOGIN_KEY_BYTES
 from wx2mqtt.settings.loader import load
 from wx2mqtt.wechat.registry import BACKENDS
 
@@ -173,7 +175,10 @@ def with_secrets(text: str, folder: Path) -> str:
     """Returns the configuration with files that exist in the place of those that it names."""
     (secret := folder / "secret").write_text("mailto://user:secret@example.org\n")
     secret.chmod(0o600)
-    return re.sub(r"(\w+_file: *)[^\s,}]+", rf"\g<1>{secret}", text)
+    (key := folder / "key").write_text(base64.b64encode(bytes(LOGIN_KEY_BYTES)).decode())
+    key.chmod(0o600)
+    text = re.sub(r"(\w+_file: *)[^\s,}]+", rf"\g<1>{secret}", text)
+    return re.sub(r"(?m)(^ *key_file: *)[^\s,}]+", rf"\g<1>{key}", text)
 
 
 @pytest.mark.parametrize("block", of("json"), ids=name_of)

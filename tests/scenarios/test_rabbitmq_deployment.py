@@ -80,6 +80,7 @@ class Node:
             with (self._folder / "output").open("ab") as output:
                 process = subprocess.Popen(
                     ["setpriv", "--pdeathsig=KILL", *command],
+                    cwd=self._folder,
                     env=self._environment,
                     stdout=output,
                     stderr=subprocess.STDOUT,
