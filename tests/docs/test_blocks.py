@@ -131,7 +131,7 @@ def unknown_word(line: str, known: dict[str, set[str]]) -> str:
         return words[0]
     subcommands = {name.partition(" ")[2] for name in known if name.startswith(f"{words[0]} ")}
     name = words[0]
-    if subcommands and len(words) > 1:
+    if subcommands and len(words) > 1 and not words[1].startswith("-"):
         if words[1] not in subcommands:
             return words[1]
         name = f"{words[0]} {words[1]}"
@@ -147,6 +147,8 @@ def unknown_word(line: str, known: dict[str, set[str]]) -> str:
         ("start", "start"),
         ("check --conect", "--conect"),
         ("journal show", ""),
+        ("cluster --json", ""),
+        ("cluster --jason", "--jason"),
         ("journal forget", "forget"),
         ("backup --all", "--all"),
     ],

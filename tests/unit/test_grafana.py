@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.support.page import PaperView, bridge, seen
+from tests.unit.web.test_cluster import STATE
 from wx2mqtt import REPOSITORY
 from wx2mqtt.bridge.health import health_problems
 from wx2mqtt.model import LoginState, Status
@@ -43,7 +45,8 @@ async def exposition() -> str:
     view = PaperView()
     view.calls.observe("webwxsync", "200", 0.1)
     view.facts = seen(results={("sent", "ok"): 1}, excluded={"echoes": 1})
-    return encode_metrics(await read_metrics(bridge(view)), "")[0].decode()
+    shared = replace(bridge(view), cluster=lambda: STATE)
+    return encode_metrics(await read_metrics(shared), "")[0].decode()
 
 
 @pytest.fixture
@@ -191,6 +194,12 @@ STORY = {
         'wx2mqtt_store_limit_bytes{instance="a", job="wx2mqtt"}': "100x60",
     },
     "Wx2mqttStuck": {'wx2mqtt_loops_stuck{instance="a", job="wx2mqtt"}': "0 1x20"},
+    "Wx2mqttAccountNotRun": {
+        f"wx2mqtt_account_owned{{{HOME}}}": "1 0x20",
+        'wx2mqtt_account_owned{account="home", instance="b", job="wx2mqtt"}': "0x20",
+    },
+    "Wx2mqttFailover": {'wx2mqtt_failovers_total{instance="a", job="wx2mqtt"}': "0+1x20"},
+    "Wx2mqttDatabaseSlow": {'wx2mqtt_database_commit_seconds{instance="a", job="wx2mqtt"}': "0 3x20"},
 }
 """What makes each alert sound, minute by minute, from a quiet beginning."""
 
