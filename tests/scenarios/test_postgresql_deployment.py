@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -18,11 +20,12 @@ import psycopg
 import pytest
 import yaml
 
-from tests.scenarios.test_container import PINNED, tool
+from tests.scenarios.test_container import tool
 from tests.scenarios.test_systemd_unit import analyze, values
 from tests.support import postgresql
 from tests.support.broker import lasting_port
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.process import BridgeProcess
 from wx2mqtt.errors import StoreError
 from wx2mqtt.settings.key_tree import KeyKind, dotted, walk
 from wx2mqtt.settings.loader import load
@@ -36,6 +39,7 @@ SERVICES = COMPOSE["services"]
 BRIDGES = [name for name in SERVICES if name.startswith("bridge-")]
 DATABASES = [name for name in SERVICES if name.startswith("db-")]
 BROKERS = [name for name in SERVICES if name.startswith("rabbitmq-")]
+PINNED = re.compile(r"[a-z]+:\d+\.\d+[\d.]*@sha256:[0-9a-f]{64}")
 POLL_SECONDS = 0.05
 
 
@@ -54,7 +58,7 @@ def test_the_compose_file_keeps_the_compose_specification(tmp_path):
 def test_it_has_two_bridges_two_databases_and_three_brokers():
     assert (len(BRIDGES), len(DATABASES), len(BROKERS), len(SERVICES)) == (2, 2, 3, 7)
     for name in DATABASES + BROKERS:
-        assert PINNED.fullmatch(SERVICES[name]["image"].replace("postgres:17", "postgres:17.0"))
+        assert PINNED.fullmatch(SERVICES[name]["image"])
     for name in DATABASES:
         environment = SERVICES[name]["environment"]
         assert {environment["NAME"], environment["OTHER"]} == set(DATABASES)
@@ -218,6 +222,24 @@ async def test_the_role_ends_a_session_of_its_own_and_of_nobody_else(role_url):
     with pytest.raises(StoreError):
         await hung.write("test", lambda connection: connection.execute("DELETE FROM seen"))
     await hung.close()
+
+
+def test_a_bridge_works_with_this_role(role_url, mosquitto, tmp_path):
+    storage = {"path": str(tmp_path / "store"), "url": role_url, "key": postgresql.LOGIN_KEY}
+    settings = {
+        "mqtt": {"url": mosquitto.url},
+        "accounts": {"home": {"backend": "ilink", "endpoint": "http://127.0.0.1:9"}},  # no WeChat here
+        "storage": storage,
+        "cluster": {"instance": "east"},
+    }
+    with BridgeProcess(tmp_path / "bridge", settings) as bridge:
+        bridge.wait_for_log("connected to the broker")
+        command = [sys.executable, "-m", "wx2mqtt", "cluster", "-c", str(bridge.config), "--json"]
+        shown = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+        assert shown["accounts"] == [{"account": "home", "instance": "east"}]
+        problems = [line for line in bridge.log if "database cannot be used" in line.lower()]
+        assert problems == []
+        assert bridge.stop() == 0
 
 
 def test_the_role_may_do_nothing_else(role_url):
