@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import cycle
 from typing import Any
 
 import paho.mqtt.client as paho
@@ -23,18 +24,19 @@ CONNECT_SECONDS = 15.0
 class Client:
     """A client whose session the broker keeps; it reconnects at once. All callbacks run on the event loop.
 
-    `connections` counts CONNACKs. `on_message` is called with each publication, in order.
+    With several ports, which are those of one cluster, it tries the next one after each connection that ends or
+    fails. `connections` counts CONNACKs. `on_message` is called with each publication, in order.
     """
 
     def __init__(
         self,
-        port: int,
+        port: int | Sequence[int],
         client_id: str,
         *filters: str,
         on_message: Callable[[Publication], None] = lambda _: None,
     ) -> None:
         self.connections = 0
-        self._port = port
+        self._ports = cycle((port,) if isinstance(port, int) else port)
         self._filters = filters
         self._on_message = on_message
         self._loop = asyncio.get_running_loop()
@@ -49,14 +51,13 @@ class Client:
         self._client.on_subscribe = self._subscribed
         self._client.on_message = self._came
         self._client.on_publish = self._puback
+        if not isinstance(port, int):
+            self._client.on_disconnect = self._turn
+            self._client.on_connect_fail = self._turn
 
     async def open(self) -> None:
         """Connects; returns when the subscriptions are granted."""
-        session = Properties(PacketTypes.CONNECT)
-        session.SessionExpiryInterval = SESSION_SECONDS
-        self._client.connect_async(
-            "127.0.0.1", self._port, KEEPALIVE_SECONDS, clean_start=False, properties=session
-        )
+        self._turn()
         self._client.loop_start()
         async with asyncio.timeout(CONNECT_SECONDS):
             await self._ready.wait()
@@ -83,6 +84,14 @@ class Client:
             await self._acknowledged.wait()
 
     # called in paho's thread
+
+    def _turn(self, *_: object) -> None:
+        """Says where the next connection goes to."""
+        session = Properties(PacketTypes.CONNECT)
+        session.SessionExpiryInterval = SESSION_SECONDS
+        self._client.connect_async(
+            "127.0.0.1", next(self._ports), KEEPALIVE_SECONDS, clean_start=False, properties=session
+        )
 
     def _connected(self, client: paho.Client, *_: object) -> None:
         if self._filters:

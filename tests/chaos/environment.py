@@ -6,14 +6,12 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import random
 import resource
 import signal
-import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 import yaml
@@ -22,7 +20,7 @@ from tests.chaos.client import Client
 from tests.chaos.evidence import AccountEvidence, GivenCommand, Publication
 from tests.chaos.launcher import Child, ControlBlock, start_bridge, start_simulator
 from tests.chaos.line import Line
-from tests.support.broker import Mosquitto
+from tests.support.broker import Mosquitto, lasting_port
 from tests.support.traffic import CONTACTS, WRITERS
 
 KEEPALIVE_SECONDS = 4
@@ -53,14 +51,22 @@ OBSERVED = ("in/#", "result/#", "bridge/response/#", "login/state")
 
 
 class Phone:
-    """The control of one simulator; `faults` and records of all its accounts."""
+    """The control of one simulator; `faults` and records of all its accounts.
 
-    def __init__(self, process: Child, port: int) -> None:
+    `endpoint` is the address that the bridge gets; without one it is that of a line.
+    """
+
+    def __init__(self, port: int, process: Child | None = None, endpoint: str = "") -> None:
         self.process = process
         self.line = Line(port)
+        self._endpoint = endpoint
         limits = httpx.Limits(max_connections=50)
         url = f"http://127.0.0.1:{port}/sim/"
         self._http = httpx.AsyncClient(base_url=url, trust_env=False, timeout=30, limits=limits)
+
+    @property
+    def endpoint(self) -> str:
+        return self._endpoint or f"http://127.0.0.1:{self.line.port}"
 
     async def post(self, action: str, **fields: Any) -> Any:
         answer = await self._http.post(action, json=fields)
@@ -88,8 +94,19 @@ class Phone:
 
     async def close(self) -> None:
         await self._http.aclose()
-        await self.line.close()
-        await self.process.stop()
+        if not self._endpoint:
+            await self.line.close()
+        if self.process is not None:
+            await self.process.stop()
+
+
+class Surroundings(Protocol):
+    """What an account knows of the run that it is in."""
+
+    forgot: bool
+    clock_was_wrong: bool
+
+    async def wait(self, condition: Callable[[], bool], seconds: float) -> bool: ...
 
 
 class AccountDriver:
@@ -99,10 +116,12 @@ class AccountDriver:
     seen, `results` the ids (or transactions) of the commands that have a result.
     """
 
-    def __init__(self, environment: Environment, name: str, phone: Phone) -> None:
+    def __init__(
+        self, environment: Surroundings, name: str, phone: Phone, *, backend: str, base: str
+    ) -> None:
         self.name = name
-        self.base = BASES[name]
-        self.backend = BACKENDS[name]
+        self.base = base
+        self.backend = backend
         self.phone = phone
         self.is_bot = self.backend == "ilink"
         self.writers = ("me",) if self.is_bot else tuple(WRITERS)
@@ -128,7 +147,7 @@ class AccountDriver:
         people = {"me": {"owner": True}} if self.is_bot else CONTACTS
         return {
             "backend": self.backend,
-            "endpoint": f"http://127.0.0.1:{self.phone.line.port}",
+            "endpoint": self.phone.endpoint,
             "base_topic": self.base,
             "contacts": people,
             "receive": {"own": True},
@@ -250,7 +269,7 @@ class Environment:
         self.log = folder / "log"
         self.config = folder / "wx2mqtt.yaml"
         self.control = ControlBlock(folder / "control")
-        self.broker = Mosquitto(folder / "mosquitto", BROKER, port=_lasting_port(), log="information")
+        self.broker = Mosquitto(folder / "mosquitto", BROKER, port=lasting_port(), log="information")
         self.broker_line = Line(self.broker.port)
         self.phones: list[Phone] = []
         self.accounts: list[AccountDriver] = []
@@ -277,7 +296,8 @@ class Environment:
         first = await self._open_phone(self._seed)
         for name in self._names:
             phone = first if name != "office" else await self._open_phone(self._seed + 1)
-            self.accounts.append(AccountDriver(self, name, phone))
+            driver = AccountDriver(self, name, phone, backend=BACKENDS[name], base=BASES[name])
+            self.accounts.append(driver)
         filters = [f"{account.base}/{name}" for account in self.accounts for name in OBSERVED]
         self.observer = Client(
             self.broker.port, "observer", *filters, "reply/#", on_message=self._on_publication
@@ -289,7 +309,8 @@ class Environment:
         self.configure()
 
     async def _open_phone(self, seed: int) -> Phone:
-        phone = Phone(*await start_simulator(seed))
+        process, port = await start_simulator(seed)
+        phone = Phone(port, process)
         await phone.line.open()
         await phone.post("settings", strict=True, autoscan=True, echo=True, drop_repeats=False)
         await phone.post("ilink/settings", autoscan="me", drop_repeats=False)
@@ -486,20 +507,6 @@ class Environment:
         return hashlib.sha256(await phone.content(path)).hexdigest()
 
 
-def _lasting_port() -> int:
-    """Returns a free port that the system gives to nobody else while the broker is away."""
-    while True:
-        port = random.randrange(*OWN_PORTS)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-
-
-OWN_PORTS = (12_000, 30_000)
-"""Below those that Linux gives to outgoing connections."""
 MAX_FILES = 5
 """Files of an account that are compared at the end of a run."""
 

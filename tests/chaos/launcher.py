@@ -144,9 +144,12 @@ def _caught(pid: int) -> int:
     return next((int(line.split()[1], 16) for line in lines if line.startswith("SigCgt:")), 0)
 
 
-def start_bridge(config: Path, log: Path, control: Path, fault: str) -> Child:
-    """Starts the bridge of a configuration file; `log` gets its output behind that of earlier runs."""
-    arguments = (config, log, control, fault)
+def start_bridge(config: Path, log: Path, control: Path, fault: str, address: str = "") -> Child:
+    """Starts the bridge of a configuration file; `log` gets its output behind that of earlier runs.
+
+    With an `address` all its connections come from there, as from a machine of its own (127.0.0.0/8).
+    """
+    arguments = (config, log, control, fault, address)
     return Child(CONTEXT.Process(target=_run_bridge, args=arguments, daemon=True))
 
 
@@ -160,7 +163,7 @@ async def start_simulator(seed: int) -> tuple[Child, int]:
     return child, int(port)
 
 
-def _run_bridge(config: Path, log: Path, control_path: Path, fault: str) -> None:
+def _run_bridge(config: Path, log: Path, control_path: Path, fault: str, address: str) -> None:
     handle = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     os.dup2(handle, 1)
     os.dup2(handle, 2)
@@ -168,6 +171,8 @@ def _run_bridge(config: Path, log: Path, control_path: Path, fault: str) -> None
 
     control = ControlBlock(control_path)
     preload.shift_clock(ShiftedTime(control))
+    if address:
+        preload.connect_from(address)
     if fault:
         faults.plant(fault)
     preload.run_bridge(config, control.on_commit_point)

@@ -79,7 +79,7 @@ class Line:
             pass  # a cut, or an end that is gone
         finally:
             for end in self._connections.pop(task):
-                _reset(end)
+                reset(end)
 
     async def _pass(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, ends: list[asyncio.StreamWriter]
@@ -142,7 +142,7 @@ class Line:
         return left, True
 
 
-def _reset(writer: asyncio.StreamWriter) -> None:
+def reset(writer: asyncio.StreamWriter) -> None:
     """Closes with RST, as a router does that has forgotten the connection."""
     line: socket.socket = writer.get_extra_info("socket")
     with contextlib.suppress(OSError):

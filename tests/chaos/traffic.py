@@ -8,17 +8,16 @@ import contextlib
 import hashlib
 import json
 import random
-from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
 
 from tests.chaos.evidence import GivenCommand
 
 if TYPE_CHECKING:
-    from tests.chaos.environment import AccountDriver, Environment
+    from tests.chaos.environment import AccountDriver
 
-MESSAGE_SECONDS = 0.05
-"""Between two messages of an account, on average; the same for requests."""
-REQUEST_SECONDS = 0.6
+MESSAGE_SECONDS, REQUEST_SECONDS = 0.05, 0.6
+"""Between two messages or requests of an account, on average."""
 
 BURST_SHARE, BURST_SIZE = 0.03, 30
 """So many messages of one chat come at one moment, sometimes."""
@@ -33,12 +32,22 @@ REQUESTS = ("health", "contacts", "history")
 PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x10\x00\x00\x00\x10\x08\x02\x00\x00\x00"
 
 
-class Traffic:
-    """The traffic of one run; `numbers` make all texts of the run different."""
+class Place(Protocol):
+    """Where the traffic is: the accounts, and the version of MQTT that the run is about."""
 
-    def __init__(self, environment: Environment, dice: random.Random) -> None:
+    protocol: str
+
+    @property
+    def accounts(self) -> Sequence[AccountDriver]: ...
+
+
+class Traffic:
+    """The traffic of one run: all its texts are different. `pace` 2 is half as much."""
+
+    def __init__(self, environment: Place, dice: random.Random, pace: float = 1.0) -> None:
         self._environment = environment
         self._dice = dice
+        self._pace = pace
         self._number = 0
 
     @contextlib.asynccontextmanager
@@ -57,7 +66,7 @@ class Traffic:
                 stop.set()
 
     async def _write(self, account: AccountDriver, chat: str, stop: asyncio.Event) -> None:
-        while not await self._paused(stop, MESSAGE_SECONDS * len(account.writers)):
+        while not await self._paused(stop, self._pace * MESSAGE_SECONDS * len(account.writers)):
             # An own picture in a chat where an attempt with a picture had no answer counts as its echo.
             if self._dice.random() < FILE_SHARE and chat != "filehelper":
                 size = self._dice.randrange(200, 40_000)
@@ -69,7 +78,7 @@ class Traffic:
                 )
 
     async def _command(self, account: AccountDriver, stop: asyncio.Event) -> None:
-        while not await self._paused(stop, account.command_seconds):
+        while not await self._paused(stop, self._pace * account.command_seconds):
             if len(account.unanswered()) < MAX_OPEN_COMMANDS:
                 await self.command(account, self._dice.choice(account.users))
 
@@ -111,7 +120,7 @@ class Traffic:
         return command
 
     async def _request(self, account: AccountDriver, stop: asyncio.Event) -> None:
-        while not await self._paused(stop, REQUEST_SECONDS):
+        while not await self._paused(stop, self._pace * REQUEST_SECONDS):
             transaction, name = f"t{self._next()}", self._dice.choice(REQUESTS)
             account.requests[transaction] = name
             await account.ask(name, {"transaction": transaction})
