@@ -12,13 +12,13 @@ JOBS ?= 4
 # Most tests wait for something, so six run side by side on two cores; the tests of one file stay together, and
 # files go in their order: the long ones (crash, scenarios) come before the short ones.
 WORKERS ?= 6
-ROBUSTNESS := tests/chaos tests/fuzz tests/power_cut
+ROBUSTNESS := tests/chaos tests/cluster tests/fuzz tests/power_cut
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # Tests start Python hundreds of times: compiled modules are kept, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help venv demo run test test-postgresql test-robustness coverage test-chaos chaos fuzz fuzz-long fuzz-corpus test-home test-node-red unit lint shape mutants docs screenshots site sbom package audit bench bench-peers profile soak power-cut add-on address check lock clean
+.PHONY: help venv demo run test test-postgresql test-robustness coverage test-chaos chaos test-cluster fuzz fuzz-long fuzz-corpus test-home test-node-red unit lint shape mutants docs screenshots site sbom package audit bench bench-peers profile soak power-cut add-on address check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -56,7 +56,7 @@ test: .venv/ready  ## all tests but those of test-robustness; TESTS=path and ARG
 test-postgresql: .venv/ready  ## all scenarios and crash tests with the store in PostgreSQL (ten minutes)
 	@TESTED_STORE=postgresql $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(if $(filter tests,$(TESTS)),tests/scenarios tests/crash,$(TESTS)) $(ARGS)
 
-test-robustness: .venv/ready  ## a bounded share of what make chaos, fuzz and power-cut do (a minute)
+test-robustness: .venv/ready  ## a bounded share of what make chaos, test-cluster, fuzz and power-cut do (two minutes)
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ROBUSTNESS) $(ARGS)
 
 # Kills, failures of both ends and generated input at random: the two above do a bounded share of each.
@@ -67,6 +67,11 @@ test-chaos: .venv/ready  ## the tests with random input, with many more rounds a
 chaos: .venv/ready  ## the bridge under kills, cut lines and failures, and a judge; SEEDS=20 JOBS=4 FAULTS=1 REPORT=
 	@$(BIN)/python -m tests.chaos --seeds $(SEEDS) --jobs $(JOBS) $(if $(FIRST),--first $(FIRST)) $(if $(FAULTS),--faults) \
 	    $(if $(REPORT),--report $(REPORT)) $(ARGS)
+
+# SEEDS=3 random seeds, one after the other; FIRST= the first seed, REPORT= a page for the figures, ARGS="--blow kill".
+test-cluster: SEEDS = 3
+test-cluster: .venv/ready  ## three bridges, PostgreSQL with a standby, three RabbitMQ, under kills; SEEDS=3 REPORT=
+	@$(BIN)/python -m tests.cluster --seeds $(SEEDS) $(if $(FIRST),--seed $(FIRST)) $(if $(REPORT),--report $(REPORT)) $(ARGS)
 
 # Inputs of every parser, from generators and then by coverage. atheris, which looks at the coverage, has no wheel for
 # every machine; it stays out of .venv, whose content the lock says.

@@ -1,0 +1,72 @@
+"""What a run of several instances leaves for the judge, besides the evidence of each account."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from tests.chaos.evidence import AccountEvidence
+
+
+@dataclass(slots=True, kw_only=True)
+class Call:
+    """A call to WeChat: whose account, from which machine. Times are of the monotonic clock."""
+
+    account: str
+    machine: str
+    name: str
+    began: float
+    ended: float = math.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Session:
+    """An MQTT connection of a machine with a client id."""
+
+    client_id: str
+    machine: str
+    began: float
+    ended: float = math.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterBlow:
+    """A blow and its victims.
+
+    - `kind`, `began`, `ended`: the blow itself, until the other side is well again.
+    - `silent`: the machines that could not act or be reached meanwhile, though their connections stayed open.
+    - `lost`: the accounts that had to move (or to start again), and `allowed`: how long a move may take, counted
+      from `since`. What the `victim` does before the end of the blow is no move.
+    - `recovery`: the seconds until the next message and the next command of each account came through.
+    """
+
+    kind: str
+    began: float
+    ended: float
+    since: float
+    allowed: float
+    victim: str = ""
+    silent: frozenset[str] = frozenset()
+    lost: frozenset[str] = frozenset()
+    recovery: Mapping[str, Sequence[float]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterEvidence:
+    """The whole evidence.
+
+    - `accounts`: for each observer, what it saw of each account.
+    - `calls`, `sessions`: who asked WeChat and who was connected to the broker, in the order of `began`.
+    - `states`: by observer and account, the last `bridge/state` and the instance in the last `bridge/info`.
+    - `machines`: the machine of each instance by the instance's name.
+    - `logged_in`: when all accounts had been scanned once.
+    """
+
+    accounts: Sequence[Sequence[AccountEvidence]]
+    calls: Sequence[Call]
+    sessions: Sequence[Session]
+    blows: Sequence[ClusterBlow]
+    states: Mapping[str, Mapping[str, tuple[str, str]]]
+    machines: Mapping[str, str]
+    logged_in: float
