@@ -136,6 +136,28 @@ PROBLEM_TEXTS: Mapping[str, str] = {
     "is ambiguous: write it with its account, such as {name}; until then each account exposes its own": (
         "不明确：请连同账号一起写，例如 {name}；在此之前，每个账号启用各自的"
     ),
+    # the database and its instances
+    "must begin with postgresql://, as in postgresql://wx2mqtt@db.example.com/wx2mqtt": (
+        "必须以 postgresql:// 开头，例如 postgresql://wx2mqtt@db.example.com/wx2mqtt"
+    ),
+    "holds white space, control characters or #": "含有空白、控制字符或 #",
+    "the password does not belong into the URL; put it into storage.password_file": (
+        "密码不要写在网址中；请写入 storage.password_file"
+    ),
+    "needs psycopg, which is not installed: {command}": "需要 psycopg，但没有安装：{command}",
+    "needs storage.key_file: logins are encrypted in the database; make a key once with (umask 077; "
+    "wx2mqtt cluster new-key > storage.key), and give the same one to every instance": (
+        "需要 storage.key_file：数据库中的登录信息是加密的；请用 (umask 077; wx2mqtt cluster new-key > storage.key) "
+        "生成一次密钥，并让所有实例使用同一个"
+    ),
+    "is no key, which is base64 on one line; {advice}": "不是密钥；密钥是一行 base64；{advice}",
+    "has {count} bytes, and a key has {limit}; {advice}": "有 {count} 字节，而密钥应有 {limit} 字节；{advice}",
+    "make one with: wx2mqtt cluster new-key": "请这样生成：wx2mqtt cluster new-key",
+    "has no effect without storage.url": "没有 storage.url 时不起作用",
+    "has no effect without storage.url: only a database is shared by several instances": (
+        "没有 storage.url 时不起作用：只有数据库可由多个实例共用"
+    ),
+    "must have 1 to 64 characters of A-Z, a-z, 0-9, dot, _ and -": "必须是 1 到 64 个字符，可用 A-Z、a-z、0-9、点、_ 和 -",
     # the environment
     "this is a section: write {key: value, …}, or name the key (…__KEY)": "这是一个段：请写 {key: value, …}，或写明键（…__KEY）",
     "no key of the configuration has this name; remove it": "配置中没有这个名字的键；请去掉",
@@ -190,28 +212,6 @@ PROBLEM_TEXTS: Mapping[str, str] = {
     # the most general one last: any sentence above that begins like it is meant before it
     "must be {names}, did you mean '{name}'?": "必须是 {names}，是否想写“{name}”？",
     "must be {names}": "必须是 {names}",
-    # the database and its instances
-    "must begin with postgresql://, as in postgresql://wx2mqtt@db.example.com/wx2mqtt": (
-        "必须以 postgresql:// 开头，例如 postgresql://wx2mqtt@db.example.com/wx2mqtt"
-    ),
-    "holds white space, control characters or #": "含有空白、控制字符或 #",
-    "the password does not belong into the URL; put it into storage.password_file": (
-        "密码不要写在网址中；请写入 storage.password_file"
-    ),
-    "needs psycopg, which is not installed: {command}": "需要 psycopg，但没有安装：{command}",
-    "needs storage.key_file: logins are encrypted in the database; make a key once with (umask 077; "
-    "wx2mqtt cluster new-key > storage.key), and give the same one to every instance": (
-        "需要 storage.key_file：数据库中的登录信息是加密的；请用 (umask 077; wx2mqtt cluster new-key > storage.key) "
-        "生成一次密钥，并让所有实例使用同一个"
-    ),
-    "is no key, which is base64 on one line; {advice}": "不是密钥；密钥是一行 base64；{advice}",
-    "has {count} bytes, and a key has {limit}; {advice}": "有 {count} 字节，而密钥应有 {limit} 字节；{advice}",
-    "make one with: wx2mqtt cluster new-key": "请这样生成：wx2mqtt cluster new-key",
-    "has no effect without storage.url": "没有 storage.url 时不起作用",
-    "has no effect without storage.url: only a database is shared by several instances": (
-        "没有 storage.url 时不起作用：只有数据库可由多个实例共用"
-    ),
-    "must have 1 to 64 characters of A-Z, a-z, 0-9, dot, _ and -": "必须是 1 到 64 个字符，可用 A-Z、a-z、0-9、点、_ 和 -",
 }
 
 _SOURCES: Mapping[str, str] = {"environment": "环境变量", "credential": "systemd 凭据", "file": "文件"}
