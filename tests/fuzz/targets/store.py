@@ -339,7 +339,9 @@ TARGETS = (
     Target(
         name="store.processing_marks",
         run=_run_marks,
-        parsers=_store("files:ProcessingMarks.is_fatal", "files:ProcessingMarks.processing"),
+        parsers=_store(
+            *(f"files:ProcessingMarks.{name}" for name in ("is_fatal", "processing", "begin", "end"))
+        ),
         seeds=_MARKS,
         generate=mutated(_MARKS, ("\n", " ", "-", "0", "1", "2", "f" * 32)),
         grow=grown(_MARKS, ("\n", " ", "-", "f" * 32)),
