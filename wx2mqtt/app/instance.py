@@ -20,7 +20,8 @@ from wx2mqtt.errors import StoreError, Wx2MqttError
 from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import Settings
-from wx2mqtt.store.postgresql import PostgresqlDatabase, PostgresqlListener
+from wx2mqtt.store.notifications import PostgresqlListener
+from wx2mqtt.store.postgresql import PostgresqlDatabase
 from wx2mqtt.web.bridge_state import ClusterState, InstanceState
 
 

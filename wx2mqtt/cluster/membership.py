@@ -33,7 +33,8 @@ from wx2mqtt.cluster.observation import (
 )
 from wx2mqtt.cluster.tables import InstanceIdentity
 from wx2mqtt.errors import StoreError, StoreLocked
-from wx2mqtt.store.postgresql import PostgresqlDatabase, PostgresqlListener
+from wx2mqtt.store.notifications import PostgresqlListener
+from wx2mqtt.store.postgresql import PostgresqlDatabase
 
 log = structlog.get_logger(__name__)
 
@@ -145,7 +146,9 @@ class Membership:
         """Stores heartbeats. Each proves that this instance can commit, and so holds its locks."""
         while True:
             started_at = boot_time()
-            is_known = await self._database.write("heartbeat", partial(tables.beat, name=self.identity.name))
+            is_known = await self._database.write(
+                "heartbeat", partial(tables.beat, name=self.identity.name), urgent=True
+            )
             if not is_known and not self._is_leaving:
                 await self._register()
             self._lease.renew(started_at)
@@ -164,7 +167,7 @@ class Membership:
                 await asyncio.sleep(LOOK_SECONDS)
 
     async def _listen(self) -> NoReturn:
-        listener = await self._database.open_listener(tables.CHANNEL)
+        listener = await PostgresqlListener.open(self._database.url, tables.CHANNEL)
         try:
             while True:
                 await self._look(listener)

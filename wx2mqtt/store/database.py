@@ -98,6 +98,10 @@ class JobOutcome:
 RunTasks = Callable[[Sequence[QueuedJob]], list[JobOutcome]]
 
 
+class _Wake:
+    """Stands in the queue for an urgent task."""
+
+
 class _Worker:
     """A thread that runs all waiting tasks together and reports their outcomes to the event loop at once."""
 
@@ -105,15 +109,22 @@ class _Worker:
         self._run_tasks = run_tasks
         self._close = close
         self._loop = asyncio.get_running_loop()
-        self._tasks: queue.SimpleQueue[QueuedJob | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[QueuedJob | _Wake | None] = queue.SimpleQueue()
+        self._urgent: queue.SimpleQueue[QueuedJob] = queue.SimpleQueue()
         # Daemon: a process that fails before it closes the store must still exit; commits are durable.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._closed: asyncio.Future[Any] = self._loop.create_future()
         self._thread.start()
 
-    def submit(self, name: str, job: Job[T], *, outside_transaction: bool = False) -> asyncio.Future[T]:
+    def submit(
+        self, name: str, job: Job[T], *, outside_transaction: bool = False, urgent: bool = False
+    ) -> asyncio.Future[T]:
+        """Adds a task; an urgent one is the first of the next group, whatever waits."""
         future: asyncio.Future[T] = self._loop.create_future()
-        self._tasks.put(QueuedJob(name, job, future, outside_transaction))
+        task = QueuedJob(name, job, future, outside_transaction)
+        if urgent:
+            self._urgent.put(task)
+        self._tasks.put(_Wake() if urgent else task)
         return future
 
     async def close(self) -> None:
@@ -136,10 +147,11 @@ class _Worker:
     def _next_tasks(self) -> tuple[list[QueuedJob], bool]:
         """Returns waiting tasks, blocking until there is one, and False once the worker is to end."""
         task = self._tasks.get()
-        tasks: list[QueuedJob] = []
+        tasks = [self._urgent.get() for _ in range(self._urgent.qsize())]
         while task is not None:
-            tasks.append(task)
-            if len(tasks) == MAX_JOBS_PER_COMMIT or self._tasks.empty():
+            if isinstance(task, QueuedJob):
+                tasks.append(task)
+            if len(tasks) >= MAX_JOBS_PER_COMMIT or self._tasks.empty():
                 return tasks, True
             task = self._tasks.get()
         return tasks, False
@@ -182,15 +194,16 @@ class Database(ABC):
         self._writer = _Worker("store-write", self._run_writes, self._close_writer)
         self._reader = _Worker("store-read", self._run_reads, self._close_reader)
 
-    async def write(self, name: str, job: Job[T]) -> T:
+    async def write(self, name: str, job: Job[T], *, urgent: bool = False) -> T:
         """Runs `job` in a transaction; when this returns, its changes are durable.
 
         `job` runs in the writer thread and uses the connection only, without BEGIN or COMMIT. What it raises
         is raised here, and its changes are undone. Raises `StoreFull` and `StoreError` for errors of the
-        database. A cancelled wait does not undo the write. `name` is the commit point for crash tests.
+        database. A cancelled wait does not undo the write. `name` is the commit point for crash tests. An
+        `urgent` job passes those that wait.
         """
         self._check_open()
-        return await self._writer.submit(name, job)
+        return await self._writer.submit(name, job, urgent=urgent)
 
     async def read(self, job: Job[T]) -> T:
         """Runs `job`, which only reads, in the reader thread; it sees committed rows."""

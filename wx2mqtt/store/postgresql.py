@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import psycopg
-from psycopg import AsyncRawCursor, RawCursor, conninfo, pq
+from psycopg import RawCursor, conninfo, pq
 from psycopg.rows import dict_row
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import StrDumper, StrDumperUnknown, TextLoader
@@ -143,15 +143,15 @@ class PostgresqlConnection:
         self.raw.close()
 
     def execute(self, statement: str, values: Sequence[object] = (), /) -> Cursor:
-        return self._cursor().execute(_text(statement), values or None)
+        return self._cursor().execute(statement_text(statement), values or None)
 
     def executemany(self, statement: str, rows: Iterable[Sequence[object]], /) -> object:
-        self._cursor().executemany(_text(statement), list(rows))
+        self._cursor().executemany(statement_text(statement), list(rows))
         return None
 
     def named_rows(self, statement: str, values: Sequence[object]) -> Iterable[NamedRow]:
         cursor = RawCursor(self.raw, row_factory=dict_row)
-        return cursor.execute(_text(statement), values).fetchall()
+        return cursor.execute(statement_text(statement), values).fetchall()
 
     def insert_returning_ids(self, statement: str, rows: Sequence[Sequence[object]]) -> Sequence[int]:
         ids: list[int] = []
@@ -172,7 +172,7 @@ class PostgresqlConnection:
 
 
 class PostgresqlDatabase(Database):
-    """An open database of a server. `on_lost` is called once, in the writer thread."""
+    """An open database of a server. `on_lost` is called once, in the writer thread; `url` has a password."""
 
     is_elsewhere = True
     _begin_snapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -188,7 +188,7 @@ class PostgresqlDatabase(Database):
         on_lost: Callable[[], object],
     ) -> None:
         self.is_new = is_new
-        self._url = url
+        self.url = url
         self._writing = writer
         self._reading = reader
         self._on_lost = on_lost
@@ -235,10 +235,6 @@ class PostgresqlDatabase(Database):
     async def release_memory(self) -> None:
         """Does nothing: psycopg keeps no pages."""
 
-    async def open_listener(self, channel: str) -> PostgresqlListener:
-        """Opens a connection of its own for notifications. Raises `StoreError`."""
-        return await PostgresqlListener.open(self._url, channel)
-
     async def on_write_connection(self, job: Job[T]) -> T:
         """Runs `job` on the connection that commits, outside of a transaction: for session locks."""
         self._check_open()
@@ -255,7 +251,7 @@ class PostgresqlDatabase(Database):
 
     def _read_connection(self) -> Connection:
         if self._reading.raw.closed:
-            self._reading = _connect(self._url, read_only=True)
+            self._reading = _connect(self.url, read_only=True)
         return self._reading
 
     def _begin(self) -> None:
@@ -298,51 +294,6 @@ class PostgresqlDatabase(Database):
         self._reading.raw.close()
 
 
-class PostgresqlListener:
-    """A connection on the event loop that waits for notifications, and looks at the database meanwhile.
-
-    One task uses it. All methods raise `StoreError`; then the connection must be closed.
-    """
-
-    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
-        self._connection = connection
-
-    @classmethod
-    async def open(cls, url: str, channel: str, *, password: str | None = None) -> PostgresqlListener:
-        """Connects and subscribes to a channel; raises `StoreError`."""
-        if password is not None:
-            url = conninfo.make_conninfo(url, password=password)
-        with _errors_translated():
-            connection = await psycopg.AsyncConnection.connect(_address_of(url), autocommit=True)
-            await connection.execute(f"LISTEN {channel}".encode())
-        return cls(connection)
-
-    async def fetch(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
-        """Returns the rows of a statement; what it changes is committed at once."""
-        with _errors_translated():
-            cursor = AsyncRawCursor(self._connection)
-            await cursor.execute(_text(statement), values)
-            return await cursor.fetchall() if cursor.description else []
-
-    async def wait(self, seconds: float) -> None:
-        """Waits for a notification, at most `seconds`."""
-        with _errors_translated():
-            async for _ in self._connection.notifies(timeout=seconds, stop_after=1):
-                pass
-
-    async def close(self) -> None:
-        with suppress(psycopg.Error):
-            await self._connection.close()
-
-
-@contextmanager
-def _errors_translated() -> Iterator[None]:
-    try:
-        yield
-    except psycopg.Error as error:
-        raise postgresql_error(error) from error
-
-
 def postgresql_error(error: psycopg.Error) -> StoreError:
     """Returns an error of PostgreSQL as a `StoreError`, without SQL or the value of a row."""
     code = error.sqlstate or ""
@@ -376,7 +327,8 @@ def _migrations() -> list[str]:
     return [script.read_text(encoding="utf-8") for script in sorted(POSTGRESQL_FOLDER.glob("[0-9]*.sql"))]
 
 
-def _text(statement: str) -> Any:
+def statement_text(statement: str) -> Any:
+    """Returns a statement as PostgreSQL gets it."""
     return statement.postgresql if isinstance(statement, Statement) else for_postgresql(statement)
 
 
@@ -394,13 +346,14 @@ def _open(url: str) -> tuple[PostgresqlConnection, PostgresqlConnection, int]:
 
 
 def _connect(url: str, *, read_only: bool = False) -> PostgresqlConnection:
-    connection = psycopg.connect(_address_of(url), autocommit=True)
+    connection = psycopg.connect(connection_address(url), autocommit=True)
     connection.execute("SET client_encoding TO 'UTF8'")
     connection.execute("SET default_transaction_read_only TO on" if read_only else _SERVER_KEEPALIVE)
     return PostgresqlConnection(connection)
 
 
-def _address_of(url: str) -> str:
+def connection_address(url: str) -> str:
+    """Returns the address that libpq gets: with the keepalives, unless the URL names its own."""
     return conninfo.make_conninfo("", **{**CONNECTION_DEFAULTS, **conninfo.conninfo_to_dict(url)})
 
 

@@ -152,6 +152,21 @@ async def test_a_group_has_a_limit(
     assert points.reached[2:] == [*["before:note"] * 3, *["after:note"] * 3, "before:note", "after:note"]
 
 
+async def test_an_urgent_job_is_the_first_of_the_next_group(
+    watched: Database, points: Points, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_module, "MAX_JOBS_PER_COMMIT", 3)
+    first = await _held(watched, points)
+    more = [asyncio.create_task(watched.write("note", note(str(number)))) for number in range(4)]
+    await asyncio.sleep(0)
+    urgent = asyncio.create_task(watched.write("urgent", note("urgent"), urgent=True))
+    await asyncio.sleep(0)
+    points.open.set()
+    await asyncio.gather(first, urgent, *more)
+    assert points.reached[2:5] == ["before:urgent", "before:note", "before:note"]
+    assert await watched.read(notes) == ["gate", "urgent", "0", "1", "2", "3"]
+
+
 async def test_a_job_that_fails_in_a_group_fails_alone(watched: Database, points: Points) -> None:
     first = await _held(watched, points)
 
