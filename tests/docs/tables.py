@@ -142,7 +142,7 @@ def _key_row(path: tuple[str, ...], key: ConfigKey, language: Language) -> tuple
 
 def leaf_commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
     inner = getattr(command, "commands", {})
-    if not inner:
+    if not inner or (name != "wx2mqtt" and command.invoke_without_command):
         yield name, command
     for key, one in inner.items():
         yield from leaf_commands(one, f"{name} {key}")
