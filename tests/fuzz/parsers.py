@@ -130,7 +130,7 @@ EXCUSED_MODULES: Mapping[str, str] = {
             "retention",
         )
     },
-    "cluster.tables": "reads rows of the database that instances have written",
+    "cluster.tables": "reads rows that instances of the same configuration have written, in the owner's database",
     "web.login_page": "reads the fields of web.request; its pattern of local paths is fuzzed with web.headers",
     "web.media": "looks up ids that fit one bounded pattern",
     "wechat.webwx.download": "reads the head of a body with json_reader and responses",

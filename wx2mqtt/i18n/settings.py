@@ -153,6 +153,9 @@ PROBLEM_TEXTS: Mapping[str, str] = {
     "is no key, which is base64 on one line; {advice}": "不是密钥；密钥是一行 base64；{advice}",
     "has {count} bytes, and a key has {limit}; {advice}": "有 {count} 字节，而密钥应有 {limit} 字节；{advice}",
     "make one with: wx2mqtt cluster new-key": "请这样生成：wx2mqtt cluster new-key",
+    "its lock in the database is that of account {other}, by chance; give one another name": (
+        "它在数据库中的锁恰好与账号 {other} 的相同；请给其中一个换个名称"
+    ),
     "has no effect without storage.url": "没有 storage.url 时不起作用",
     "has no effect without storage.url: only a database is shared by several instances": (
         "没有 storage.url 时不起作用：只有数据库可由多个实例共用"

@@ -13,7 +13,6 @@ HELP_TEXTS: Mapping[str, str] = {
     "Show and settle commands that wait, failed or are uncertain.": "显示并处理等待、失败或结局未知的命令。",
     "Show who has which topic; settle matches that the bridge does not guess.": "显示谁有哪个主题；确定桥接程序不猜测的对应关系。",
     "Print machine-readable schemas.": "输出供程序读取的 schema。",
-    "Several instances that share one database.": "共用一个数据库的多个实例。",
     "Show the version and exit.": "显示版本并退出。",
     "Show this message and exit.": "显示此说明并退出。",
     "Install completion for the current shell.": "为当前 shell 安装补全。",
