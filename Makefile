@@ -15,6 +15,9 @@ WORKERS ?= 6
 ROBUSTNESS := tests/chaos tests/cluster tests/fuzz tests/power_cut
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
+# What was asked for, as a shell takes it: to be repeated after something was installed.
+AGAIN = $(MAKECMDGOALS)$(if $(ARGS), ARGS='$(ARGS)')
+
 # Tests start Python hundreds of times: compiled modules are kept, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
@@ -32,14 +35,14 @@ venv: .venv/ready  ## the environment of its own, in .venv
 .venv/ready: tests/requirements.lock pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "python3 is missing: apt-get install python3 python3-venv"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	{ echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V): make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	{ echo "Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V): make PYTHON=python3.11 $(AGAIN)"; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-	{ echo "python3-venv is missing: apt-get install python3-venv (and then again: make $(MAKECMDGOALS))"; exit 1; }
+	{ echo "python3-venv is missing: apt-get install python3-venv (and then again: make $(AGAIN))"; exit 1; }
 	@echo "building .venv with $$($(PYTHON) -V) (once, about a minute)"
 	@$(PYTHON) -m venv --clear .venv
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
 	    -r tests/requirements.lock || \
-	{ echo "not installed: a 'No matching distribution' above means no wheel for $$($(PYTHON) -V) on this machine: make PYTHON=python3.13 $(MAKECMDGOALS)"; exit 1; }
+	{ echo "not installed: a 'No matching distribution' above means no wheel for $$($(PYTHON) -V) on this machine: make PYTHON=python3.13 $(AGAIN)"; exit 1; }
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -114,12 +117,12 @@ lint: .venv/ready  ## formatting, ruff, mypy --strict and import contracts; all 
 HOME_SOURCES := lru-dict,pyric,pyturbojpeg
 .venv-home/ready: tests/home/requirements.lock tests/home/build.lock
 	@$(HOME_PYTHON) -c 'import sys; sys.exit(not (3, 13, 2) <= sys.version_info[:3] < (3, 14))' 2>/dev/null || \
-	{ echo "Python 3.13.2 or newer (not 3.14) is needed: make HOME_PYTHON=/path/to/python3.13 $(MAKECMDGOALS)"; exit 1; }
+	{ echo "Python 3.13.2 or newer (not 3.14) is needed: make HOME_PYTHON=/path/to/python3.13 $(AGAIN)"; exit 1; }
 	@$(HOME_PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
-	{ echo "python3-venv is missing: apt-get install python3-venv (and then again: make $(MAKECMDGOALS))"; exit 1; }
+	{ echo "python3-venv is missing: apt-get install python3-venv (and then again: make $(AGAIN))"; exit 1; }
 	@command -v cc >/dev/null && $(HOME_PYTHON) -c \
 	'import os, sys, sysconfig; sys.exit(not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")))' || \
-	{ echo "a C compiler for Python is missing: apt-get install gcc python3-dev (and then again: make $(MAKECMDGOALS))"; exit 1; }
+	{ echo "a C compiler for Python is missing: apt-get install gcc python3-dev (and then again: make $(AGAIN))"; exit 1; }
 	@echo "building .venv-home with Home Assistant (once, about a minute)"
 	@$(HOME_PYTHON) -m venv --clear .venv-home
 	@.venv-home/bin/pip install -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \

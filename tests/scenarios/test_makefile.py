@@ -55,6 +55,14 @@ def test_without_venv_one_line_says_how_to_get_it(make, tmp_path):
     assert lines == ["python3-venv is missing: apt-get install python3-venv (and then again: make demo)"]
 
 
+def test_the_command_to_be_repeated_keeps_its_arguments(make, tmp_path):
+    code, (line,) = make(
+        "demo", python_that(tmp_path, "*ensurepip*) exit 1;;"), "ARGS=--backend ilink --language zh"
+    )
+    assert code != 0
+    assert line.endswith("(and then again: make demo ARGS='--backend ilink --language zh')")
+
+
 def test_with_an_old_python_one_line_says_which_is_needed(make, tmp_path):
     code, lines = make("test", python_that(tmp_path, "*version_info*) exit 1;;"))
     assert code != 0
