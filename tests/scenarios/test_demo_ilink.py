@@ -62,6 +62,28 @@ def test_it_shows_the_code_on_the_phone_page_and_says_how_to_go_on(terminal: Ter
             assert json.loads(page.get("/sim/ilink/state").text)["bots"] == {}
 
 
+@pytest.mark.parametrize(
+    ("locale", "options", "end"),
+    [
+        ("zh_CN.UTF-8", (), "按 Ctrl-C 停止。"),
+        ("zh_CN.UTF-8", ("--language", "en"), "Stop with Ctrl-C."),
+        ("C.UTF-8", ("--language", "zh"), "按 Ctrl-C 停止。"),
+    ],
+)
+def test_it_speaks_the_language_of_the_terminal_unless_told_another(
+    terminal: Terminal, locale: str, options: tuple[str, ...], end: str
+):
+    terminal.env |= {"LC_ALL": locale, "PYTHONUTF8": "1"}
+    with terminal.running("demo", *FREE, "--backend", "ilink", *options) as demo:
+        assert end in demo.until("Ctrl-C")
+
+
+def test_it_says_which_mqtt_the_broker_speaks_where_no_mosquitto_is(tmp_path: Path):
+    terminal = Terminal(tmp_path, prepare="import shutil; shutil.which = lambda *a, **b: None")
+    with terminal.running("demo", *FREE, "--backend", "ilink") as demo:
+        assert "MQTT 3.1.1 only" in demo.until("the broker")
+
+
 def test_a_backend_that_is_none_ends_with_2(terminal: Terminal):
     assert terminal.run("demo", "--backend", "telex").code == 2
 

@@ -25,7 +25,7 @@ from wx2mqtt.cli.backup import ConfigOption
 from wx2mqtt.cli.help import TranslatedGroup, translate_help
 from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, exit_code
 from wx2mqtt.cli.setup import setup
-from wx2mqtt.cli.terminal import command_language
+from wx2mqtt.cli.terminal import command_language, preferred_language
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json
@@ -227,8 +227,9 @@ def demo(
         typer.Option(min=0, max=65535, help="Port of the bridge's web page, else 8099; 0 finds a free port."),
     ] = None,
     language: Annotated[
-        Literal["en", "zh"], typer.Option(help="The language of messages for people.")
-    ] = "en",
+        Literal["en", "zh"] | None,
+        typer.Option(help="The language of messages for people, else that of the terminal."),
+    ] = None,
     backend: Annotated[
         Literal["webwx", "ilink"], typer.Option(help="Web WeChat, or iLink: a bot of one's own.")
     ] = "webwx",
@@ -248,7 +249,8 @@ def demo(
     asked = {"simulator_port": simulator_port, "mqtt_port": mqtt_port, "web_port": web_port}
     ports = {name: port for name, port in asked.items() if port is not None}
     usual = dict.fromkeys(asked, 0) if once else {}
-    run_demo(DemoOptions(once=once, language=language, backend=backend, broker=login, **(usual | ports)))
+    chosen = language or preferred_language(os.environ)
+    run_demo(DemoOptions(once=once, language=chosen, backend=backend, broker=login, **(usual | ports)))
 
 
 @app.command()

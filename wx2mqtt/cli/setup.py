@@ -70,7 +70,8 @@ PersonOption = Annotated[
     ),
 ]
 LanguageOption = Annotated[
-    Literal["en", "zh"] | None, typer.Option(help="The language of messages for people.")
+    Literal["en", "zh"] | None,
+    typer.Option(help="The language of messages for people, else that of the terminal."),
 ]
 UnitOption = Annotated[
     Path | None, typer.Option(help="Write the systemd service to this file, without asking.")

@@ -23,6 +23,8 @@ from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.demo.script import play_script
 from wx2mqtt.demo.shared_broker import BrokerLogin, clear_demo, refuse_second_bridge
 from wx2mqtt.errors import Wx2MqttError
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.setup import demo_text
 from wx2mqtt.mqtt.discovery import config_topic
 from wx2mqtt.mqtt.embedded import EmbeddedBroker, PortInUse, available_port
 from wx2mqtt.mqtt.options import DEFAULT_PORTS
@@ -38,7 +40,10 @@ class DemoPortInUse(PortInUse):
 
     def __init__(self, port: int, option: str) -> None:
         super().__init__("127.0.0.1", port)
-        self.args = (f"port {port} cannot be used: choose another with {option}, or 0 for any free port",)
+        message = f"port {port} cannot be used: choose another with {option}, or 0 for any free port"
+        if option == "--mqtt-port":
+            message += f"; if a broker of yours has it, --broker mqtt://127.0.0.1:{port} uses that"
+        self.args = (message,)
 
 
 DemoBackend = Literal["webwx", "ilink"]
@@ -62,7 +67,7 @@ class DemoOptions:
     simulator_port: int = 8070
     mqtt_port: int = 1883
     web_port: int = 8099
-    language: Literal["en", "zh"] = "en"
+    language: Language = "en"
     backend: DemoBackend = "webwx"
     broker: BrokerLogin | None = None
 
@@ -71,12 +76,13 @@ class DemoOptions:
 class DemoEnvironment:
     """The running parts of the demo. Setting `stop_requested` ends it.
 
-    `is_shared`: others use the broker, too.
+    `is_shared`: others use the broker, too. `speaks_mqtt_5` is not known of their broker, and true.
     """
 
     simulator: Simulator
     broker_url: str
     is_shared: bool
+    speaks_mqtt_5: bool
     app: Application
     stop_requested: asyncio.Event
     backend: DemoBackend
@@ -96,7 +102,7 @@ async def _run(options: DemoOptions) -> None:
                     await _play(environment, run_task)
                     environment.stop_requested.set()
                 else:
-                    _print_explanation(environment)
+                    _print_explanation(environment, options.language)
                 await run_task
             finally:
                 environment.stop_requested.set()
@@ -131,7 +137,10 @@ async def open_environment(options: DemoOptions, folder: Path) -> AsyncGenerator
             simulator = await stack.enter_async_context(Simulator(port=options.simulator_port))
         except OSError as error:
             raise DemoPortInUse(options.simulator_port, "--simulator-port") from error
-        broker = options.broker or await _start_broker(stack, folder / "broker", options.mqtt_port)
+        broker, speaks_mqtt_5 = options.broker, True
+        if broker is None:
+            embedded = await _start_broker(stack, folder / "broker", options.mqtt_port)
+            broker, speaks_mqtt_5 = BrokerLogin(url=embedded.url), embedded.protocol == "5"
         try:
             web_address = f"127.0.0.1:{available_port('127.0.0.1', options.web_port)}"
         except PortInUse as error:
@@ -146,15 +155,16 @@ async def open_environment(options: DemoOptions, folder: Path) -> AsyncGenerator
             stack.push_async_callback(clear_demo, client, _retained_topics(loaded.settings))
         app = await stack.enter_async_context(open_application(loaded, run_environment))
         is_shared = options.broker is not None
-        yield DemoEnvironment(simulator, broker.url, is_shared, app, stop_requested, options.backend)
+        yield DemoEnvironment(
+            simulator, broker.url, is_shared, speaks_mqtt_5, app, stop_requested, options.backend
+        )
 
 
-async def _start_broker(stack: AsyncExitStack, folder: Path, port: int) -> BrokerLogin:
+async def _start_broker(stack: AsyncExitStack, folder: Path, port: int) -> EmbeddedBroker:
     try:
-        broker = await stack.enter_async_context(EmbeddedBroker(folder, port=port))
+        return await stack.enter_async_context(EmbeddedBroker(folder, port=port))
     except PortInUse as error:
         raise DemoPortInUse(port, "--mqtt-port") from error
-    return BrokerLogin(url=broker.url)
 
 
 def _retained_topics(settings: Settings) -> tuple[str, ...]:
@@ -198,29 +208,21 @@ def _demo_settings(
     return LoadedSettings(settings=settings, path=None)
 
 
-_LOCAL = "nothing leaves this machine."
-_SHARED = """no WeChat account is involved; your broker keeps nothing of it afterwards.
-Whoever may use that broker sees these messages, and may write to the simulated WeChat.
-The phone and the page are for this machine alone."""
-
-
-def _print_explanation(environment: DemoEnvironment) -> None:
-    simulator, broker = environment.simulator.url, environment.broker_url
+def _print_explanation(environment: DemoEnvironment, language: Language) -> None:
+    broker = environment.broker_url
     address = urlsplit(broker)
     host, port = address.hostname or "localhost", address.port or DEFAULT_PORTS.get(address.scheme, 1883)
     assert environment.app.web is not None
-    first_contact = next(iter(DEMO_PINS[environment.backend]))
-    action = "write to the bot" if environment.backend == "ilink" else "write as one of the people"
-    print(
-        f"""wx2mqtt demo: {_SHARED if environment.is_shared else _LOCAL}
-
-  the phone       {simulator}/      scan the QR code there, then {action}
-  the broker      {broker}
-  the page        {environment.app.web.url}/      QR code, state of the bridge, people and their topics
-  what happens    mosquitto_sub -h {host} -p {port} -t 'wx/#' -F '%t  %p'
-  Home Assistant  add its MQTT integration with this broker, see deploy/home-assistant
-  write to WeChat mosquitto_pub -h {host} -p {port} -t wx/out/{first_contact} -m 'Dinner is ready'
-
-Stop with Ctrl-C.""",
-        flush=True,
+    explanation = demo_text(
+        language,
+        "explanation",
+        scope=demo_text(language, "shared" if environment.is_shared else "local"),
+        phone=environment.simulator.url,
+        action=demo_text(language, f"action_{environment.backend}"),
+        broker=broker,
+        protocol="" if environment.speaks_mqtt_5 else demo_text(language, "mqtt_3"),
+        page=environment.app.web.url,
+        address=f"-h {host} -p {port}",
+        user=next(iter(DEMO_PINS[environment.backend])),
     )
+    print(explanation, flush=True)

@@ -177,7 +177,7 @@ REFERENCE_TEXTS: Mapping[str, str] = {
     "webwx: web WeChat, everybody; ilink: Tencent's bot API, yourself alone.": "webwx：网页版微信，所有人；ilink：腾讯的机器人接口，只有你自己。",
     "webwx: NAME=REMARK, a topic name for the contact with this remark. May be repeated.": "webwx：NAME=REMARK，为带此备注的联系人指定主题名。可重复。",
     "ilink: the topic name for yourself; if empty, it is 'owner'.": "ilink：你自己的主题名；留空则为 “owner”。",
-    "The language of messages for people.": "给人看的消息的语言。",
+    "The language of messages for people, else that of the terminal.": "给人看的消息的语言，默认与终端相同。",
     "Write the systemd service to this file, without asking.": "不询问，把 systemd 服务写到此文件。",
     "Write no systemd service.": "不写 systemd 服务。",
     "Write the configuration without testing the broker.": "写出配置但不测试代理服务器。",

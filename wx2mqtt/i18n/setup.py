@@ -1,4 +1,4 @@
-"""The questions and messages of `wx2mqtt setup`, and the words of `--help` that the reference lacks."""
+"""The messages of `wx2mqtt setup` and `wx2mqtt demo`, and the words of `--help` that the reference lacks."""
 
 from __future__ import annotations
 
@@ -122,3 +122,55 @@ SETUP_MESSAGES: Catalogue = {
 def setup_text(language: Language, message_key: str, /, **facts: object) -> str:
     """Returns the message in a language, with its facts filled in."""
     return text(SETUP_MESSAGES, language, message_key, **facts)
+
+
+DEMO_MESSAGES: Catalogue = {
+    "local": ("nothing leaves this machine.", "任何内容都不会离开本机。"),
+    "shared": (
+        """no WeChat account is involved; your broker keeps nothing of it afterwards.
+Whoever may use that broker sees these messages, and may write to the simulated WeChat.
+The phone and the page are for this machine alone.""",
+        """不涉及任何微信账号；结束后不会在你的代理服务器上留下任何内容。
+凡是能使用该代理服务器的人都能看到这些消息，也能向模拟的微信发消息。
+手机和状态页只在本机可用。""",
+    ),
+    "action_ilink": (
+        "press Scan, then Connect, and write to the bot",
+        "点“扫一扫”，再点“连接”，然后给机器人写一句话",
+    ),
+    "action_webwx": (
+        "press Scan, then Confirm, and write as one of the people",
+        "点“扫一扫”，再点“确认登录”，然后以某个人的身份写一句话",
+    ),
+    "mqtt_3": (
+        " (MQTT 3.1.1 only; where mosquitto is installed the demo speaks MQTT 5)",
+        "（仅 MQTT 3.1.1；装有 mosquitto 时，演示支持 MQTT 5）",
+    ),
+    "explanation": (
+        """wx2mqtt demo: {scope}
+
+  the phone       {phone}/      {action}
+  the broker      {broker}{protocol}
+  the page        {page}/      QR code, state of the bridge, people and their topics
+  what happens    mosquitto_sub {address} -t 'wx/#' -F '%t  %p'
+  Home Assistant  add its MQTT integration with this broker, see deploy/home-assistant
+  write to WeChat mosquitto_pub {address} -t wx/out/{user} -m 'Dinner is ready'
+
+Stop with Ctrl-C.""",
+        """wx2mqtt 演示：{scope}
+
+  手机            {phone}/      {action}
+  代理服务器      {broker}{protocol}
+  状态页          {page}/      二维码、桥接程序的状态、联系人及其主题
+  查看消息        mosquitto_sub {address} -t 'wx/#' -F '%t  %p'
+  Home Assistant  在它的 MQTT 集成中填写这个代理服务器，见 deploy/home-assistant/README.zh.md
+  发到微信        mosquitto_pub {address} -t wx/out/{user} -m '开饭了'
+
+按 Ctrl-C 停止。""",
+    ),
+}
+
+
+def demo_text(language: Language, message_key: str, /, **facts: object) -> str:
+    """Returns the message of the demo in a language, with its facts filled in."""
+    return text(DEMO_MESSAGES, language, message_key, **facts)

@@ -41,6 +41,11 @@ def test_each_error_has_its_exit_code_and_one_sentence(error, code):
     assert said[0]
 
 
+def test_a_broker_that_has_the_port_of_the_demo_can_be_used():
+    assert "--broker mqtt://127.0.0.1:1883 uses that" in str(DemoPortInUse(1883, "--mqtt-port"))
+    assert "--broker" not in str(DemoPortInUse(8070, "--simulator-port"))
+
+
 def test_every_problem_of_a_file_is_a_line():
     said: list[str] = []
     problems = tuple(Problem("a.yaml", line, "key", "is wrong") for line in (1, 2, 0))

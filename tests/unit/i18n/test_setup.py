@@ -1,4 +1,4 @@
-"""What setup says, in both languages."""
+"""What setup and the demo say, in both languages."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from string import Formatter
 
 import pytest
 
-from wx2mqtt.i18n.setup import SETUP_MESSAGES, setup_text
+from wx2mqtt.i18n.setup import DEMO_MESSAGES, SETUP_MESSAGES, demo_text, setup_text
 
 
-@pytest.mark.parametrize("word", SETUP_MESSAGES)
-def test_both_languages_say_the_same_facts(word):
-    english, chinese = (
-        {name for _, name, _, _ in Formatter().parse(text) if name} for text in SETUP_MESSAGES[word]
-    )
+@pytest.mark.parametrize("messages", [*SETUP_MESSAGES.values(), *DEMO_MESSAGES.values()])
+def test_both_languages_say_the_same_facts(messages):
+    english, chinese = ({name for _, name, _, _ in Formatter().parse(text) if name} for text in messages)
     assert english == chinese
 
 
 def test_a_sentence_has_its_facts():
     assert setup_text("en", "wrote", path="/x") == "wrote /x"
     assert setup_text("zh", "wrote", path="/x") == "已写入 /x"
+    assert demo_text("zh", "local") == "任何内容都不会离开本机。"
