@@ -81,7 +81,7 @@ def test_the_unit_keeps_the_contract(text):
     assert f"/var/lib/{state}," in text
     assert values(text, "StateDirectoryMode") == ["0700"]
     assert values(text, "DynamicUser") == ["yes"]
-    assert values(text, "ExecReload") == ["/bin/kill -HUP $MAINPID"]
+    assert values(text, "ExecReload") == ["/bin/sh -c 'kill -HUP $MAINPID'"]
     assert int(values(text, "WatchdogSec")[0]) >= 30
 
 
