@@ -32,7 +32,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PASSWORD = "mqtt-password"
 BROKER = "192.168.1.10:1883"
-PICTURE = (ROOT / "deploy" / "phone.png").read_bytes()
+PICTURE = (ROOT / "docs" / "images" / "phone.png").read_bytes()
 LANGUAGES = ("en", "zh")
 
 # The settings of a contact point that Grafana's integration `mqtt` reads (grafana/alerting, receivers/mqtt), in the

@@ -87,7 +87,7 @@ def pytest_commands(make, *arguments):
 def test_the_tests_of_robustness_have_a_word_of_their_own_and_a_check_does_all(make):
     (everyday,), (robustness,) = pytest_commands(make, "test"), pytest_commands(make, "test-robustness")
     folders = {word.removeprefix("--ignore=") for word in everyday if word.startswith("--ignore=")}
-    assert folders == {"tests/chaos", "tests/fuzz", "tests/power_cut"}
+    assert folders == {"tests/chaos", "tests/cluster", "tests/fuzz", "tests/power_cut"}
     assert folders <= {*robustness}
     assert "tests" in everyday
     assert pytest_commands(make, "check") == [everyday, robustness]

@@ -72,6 +72,8 @@ def _rows(database: Database, connection: Connection) -> dict[str, dict[str, int
         "login",
         "mark",
         "operation",
+        "instance",
+        "ownership",
         "media_file",
         "media_piece",
     }
