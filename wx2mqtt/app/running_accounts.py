@@ -53,14 +53,18 @@ class RunningAccounts:
 
     async def run(self) -> None:
         """Runs the accounts until cancelled, also those that are started later."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            for runner in self.runners:
-                self._start(runner)
-            await asyncio.Event().wait()
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                for runner in self.runners:
+                    self._start(runner)
+                await asyncio.Event().wait()
+        finally:
+            self._group = None
 
     def _start(self, runner: AccountRunner) -> None:
-        assert self._group is not None
+        if self._group is None:
+            return  # the process ends: an account that was being built is not run any more
         self._tasks[runner.account.name] = self._group.create_task(runner.run())
 
     async def start_account(self, name: str) -> None:
