@@ -360,7 +360,7 @@ def test_a_bridge_that_nobody_answers_runs_on_and_ends_in_order(terminal: Termin
 
 def test_an_unexpected_failure_is_in_the_log_without_its_secrets(tmp_path: Path):
     program = (
-        "import wx2mqtt.app.application as running\n"
+        "import wx2mqtt.app.process as running\n"
         "async def run(*_): raise RuntimeError('https://wx.qq.com/?skey=@crypt_5ca1ab1e_0123456789abcdef')\n"
         "running.run = run\n"
         "from wx2mqtt.__main__ import main; main()"

@@ -55,7 +55,7 @@ def troubled() -> BridgeState:
     other = PaperView("office", "wx/office")
     other.facts = RuntimeError("never read")
     other.breaks()
-    problem = Problem("/etc/wx2mqtt/wx2mqtt.yaml", 12, f"accounts.{'x' * 90}.send", "'viele' is no number")
+    problem = Problem("/etc/wx2mqtt/wx2mqtt.yaml", 12, f"accounts.{'x' * 90}.send", "must be a whole number")
     return bridge(view, other, problems=lambda: (problem,))
 
 

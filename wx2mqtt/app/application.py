@@ -315,7 +315,7 @@ class Application:
         self.changes.notify()
 
     def _update_retention(self) -> None:
-        self.maintenance.limits_by_journal = self.running.retention_limits()
+        self.maintenance.set_limits(self.running.retention_limits())
 
     async def on_sighup(self) -> None:
         """Handles SIGHUP: reloads, and lets accounts that are logged out try to log in again."""

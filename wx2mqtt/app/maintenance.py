@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import math
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 
 import structlog
 
-from wx2mqtt.clock import now_ms
+from wx2mqtt.aio import wait_at_most
+from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.memory import return_free_memory
 from wx2mqtt.store.blobs import MEDIA_FOLDER
@@ -58,7 +60,17 @@ class StorageMaintenance:
         self.limit = limit
         self._other_files_size = self._measure_other_files()
         self._was_full = False
-        self.limits_by_journal: Mapping[Journal, RetentionLimits] = {}
+        self._limits_by_journal: Mapping[Journal, RetentionLimits] = {}
+        self._unpruned: set[Journal] = set()
+        self._added = asyncio.Event()
+
+    def set_limits(self, limits_by_journal: Mapping[Journal, RetentionLimits]) -> None:
+        """Applies the limits of the accounts that run here; those that are new are pruned soon."""
+        added = limits_by_journal.keys() - self._limits_by_journal
+        self._unpruned = (self._unpruned | added) & limits_by_journal.keys()
+        self._limits_by_journal = limits_by_journal
+        if self._unpruned:
+            self._added.set()
 
     @property
     def size(self) -> int:
@@ -76,17 +88,18 @@ class StorageMaintenance:
 
         A while after each prune, of which the first is at the start, free memory goes back to the system.
         """
-        seconds_since_pruned = PRUNE_INTERVAL_SECONDS
+        pruned_at = -math.inf
         while True:
-            prune_due = seconds_since_pruned >= PRUNE_INTERVAL_SECONDS
-            if await self.check_size(prune_due=prune_due):
-                seconds_since_pruned = 0.0
-            else:
-                seconds_since_pruned += SIZE_CHECK_INTERVAL_SECONDS
+            self._added.clear()
+            is_due = loop_time() - pruned_at >= PRUNE_INTERVAL_SECONDS
+            if has_pruned := await self.check_size(prune_due=is_due):
+                pruned_at = loop_time()
+            elif self._unpruned:
+                await self._prune_old(self._unpruned)
             if self._search_index is not None:
                 await _log_store_error(self._search_index.extend)
-            await asyncio.sleep(SIZE_CHECK_INTERVAL_SECONDS)
-            if not seconds_since_pruned:
+            await wait_at_most(self._added, SIZE_CHECK_INTERVAL_SECONDS)
+            if has_pruned:
                 await _log_store_error(self._database.release_memory)
                 return_free_memory()
 
@@ -96,16 +109,18 @@ class StorageMaintenance:
         await _log_store_error(partial(self._database.measure, self._nearly_full_bytes))
         prune_due = prune_due or self.size >= self._nearly_full_bytes
         if prune_due:
-            await self._prune_old()
+            await self._prune_old(self._limits_by_journal)
         await self._limit_media()
         if self.size >= self._nearly_full_bytes:
             await self._free_space()
         self._log_when_full()
         return prune_due
 
-    async def _prune_old(self) -> None:
+    async def _prune_old(self, journals: Iterable[Journal]) -> None:
         now = now_ms()
-        for journal, limits in self.limits_by_journal.items():
+        for journal in tuple(journals):
+            self._unpruned.discard(journal)
+            limits = self._limits_by_journal[journal]
             await _log_store_error(
                 partial(journal.prune, now, _ms(limits.history_seconds), COMMAND_RETENTION_MS)
             )
@@ -115,7 +130,7 @@ class StorageMaintenance:
         await _log_store_error(self._media.remove_orphans)
 
     async def _limit_media(self) -> None:
-        for journal, limits in self.limits_by_journal.items():
+        for journal, limits in self._limits_by_journal.items():
             if self._media.size > limits.media_bytes:  # else no account exceeds its limit
                 await _log_store_error(
                     partial(self._media.enforce_limit, journal.account, limits.media_bytes)
@@ -123,11 +138,11 @@ class StorageMaintenance:
 
     async def _free_space(self) -> None:
         """Removes refused commands, then media, then history."""
-        for journal in self.limits_by_journal:
+        for journal in self._limits_by_journal:
             await _log_store_error(partial(journal.prune_refused, now_ms()))
         if self.size >= self._nearly_full_bytes:
             await _log_store_error(partial(self._media.free_space, self.size - self._nearly_full_bytes))
-        for journal in self.limits_by_journal:
+        for journal in self._limits_by_journal:
             if self.size >= self._nearly_full_bytes:
                 await _log_store_error(partial(journal.prune_history, self._database_budget()))
 

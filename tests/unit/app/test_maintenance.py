@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.app.maintenance import RetentionLimits, StorageMaintenance
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import Blob, Command, Cursor, MediaRef, Result, SendKey, Status
@@ -115,10 +117,32 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
         SearchIndex(database, folder.path / "search.db"),
         limit=1_000_000,
     )
-    upkeep.limits_by_journal = {journal: FOREVER}
+    upkeep.set_limits({journal: FOREVER})
     yield Store(folder, database, blobs, journal, upkeep)
     await database.close()
     folder.close()
+
+
+async def test_an_account_that_comes_later_is_pruned_soon(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several instances share the accounts: at its start an instance runs none."""
+    pruned: asyncio.Queue[str] = asyncio.Queue()
+
+    async def prune(self: Journal, *_: object) -> None:
+        pruned.put_nowait(self.account)
+
+    monkeypatch.setattr(Journal, "prune", prune)
+    running = asyncio.create_task(store.upkeep.run())
+    try:
+        assert await asyncio.wait_for(pruned.get(), MAX_WAIT_SECONDS) == "home"
+        other = Journal(store.database, "office")
+        store.upkeep.set_limits({store.journal: FOREVER, other: FOREVER})
+        assert await asyncio.wait_for(pruned.get(), MAX_WAIT_SECONDS) == "office"
+        assert pruned.empty()
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
 
 
 async def test_history_goes_when_other_files_fill_the_folder(store: Store) -> None:
@@ -214,7 +238,7 @@ async def test_what_a_command_has_still_to_send_stays_whatever_the_room(store: S
 
 
 async def test_more_media_than_an_account_may_have_go_at_the_next_look(store: Store) -> None:
-    store.upkeep.limits_by_journal = {store.journal: replace(FOREVER, media_bytes=250)}
+    store.upkeep.set_limits({store.journal: replace(FOREVER, media_bytes=250)})
     ids = ["a", "b", "c", "d"]
     for one in ids:
         await store.fetched(one, 100)
@@ -227,13 +251,13 @@ async def test_more_media_than_an_account_may_have_go_at_the_next_look(store: St
 
 async def test_media_go_when_they_were_kept_long_enough(store: Store) -> None:
     blob = await store.fetched("a", 100)
-    store.upkeep.limits_by_journal = {
-        store.journal: replace(FOREVER, media_seconds=(now_ms() - LONG_AGO) / 1000 + 60)
-    }
+    store.upkeep.set_limits(
+        {store.journal: replace(FOREVER, media_seconds=(now_ms() - LONG_AGO) / 1000 + 60)}
+    )
     await store.upkeep.check_size(prune_due=True)
     assert store.blobs.exists(blob)
 
-    store.upkeep.limits_by_journal = {store.journal: replace(FOREVER, media_seconds=60.0)}
+    store.upkeep.set_limits({store.journal: replace(FOREVER, media_seconds=60.0)})
     await store.upkeep.check_size(prune_due=True)
 
     assert not store.blobs.exists(blob)
