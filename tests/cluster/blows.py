@@ -136,6 +136,7 @@ async def freeze(environment: ClusterEnvironment, dice: random.Random) -> AsyncI
             allowed=HUNG_MOVE_SECONDS,
             victim=victim.address,
             silent=frozenset({victim.address}),
+            reorders=True,
         )
         await asyncio.sleep(began + HUNG_SECONDS - time.monotonic())
     finally:
@@ -150,7 +151,7 @@ async def short_freeze(environment: ClusterEnvironment, dice: random.Random) -> 
     began = time.monotonic()
     await asyncio.sleep(dice.uniform(5, 14))
     victim.signal(signal.SIGCONT)
-    yield Strike(probed=accounts, since=began, silent=frozenset({victim.address}))
+    yield Strike(probed=accounts, since=began, silent=frozenset({victim.address}), reorders=True)
 
 
 @asynccontextmanager
@@ -243,6 +244,7 @@ async def network_swallows(environment: ClusterEnvironment, dice: random.Random)
         allowed=HUNG_MOVE_SECONDS,
         victim=victim.address,
         silent=frozenset({victim.address}),
+        reorders=True,
     )
     environment.network.heal(victim.address, *SERVERS)
 
@@ -273,7 +275,7 @@ async def broker_cut(environment: ClusterEnvironment, dice: random.Random) -> As
     how(victim.address, BROKER)
     await asyncio.sleep(dice.uniform(*CUT_SECONDS))
     environment.network.heal(victim.address, BROKER)
-    yield Strike(probed=accounts, reorders=True)
+    yield Strike(probed=accounts, victim=victim.address, reorders=True)
 
 
 BLOWS: dict[str, tuple[Blow, int]] = {

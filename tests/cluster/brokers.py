@@ -23,6 +23,8 @@ PORT_MAPPER = shutil.which("epmd")
 STARTED = "Server startup complete"
 POLL_SECONDS = 0.05
 STOP_SECONDS = 20.0
+START_ATTEMPTS = 3
+PORT_TAKEN = "already_used"
 
 CONFIG = """
 listeners.tcp = none
@@ -149,38 +151,47 @@ class BrokerCluster:
     """The three nodes; `open` returns when all have started, `close` leaves no process."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
-        self._mapper_port = lasting_port()
+        self.nodes: list[BrokerNode] = []
+        self._folder = folder
         self._mapper: subprocess.Popen[bytes] | None = None
+
+    def open(self) -> None:
+        """Starts the nodes; with other ports when another program has taken one of theirs meanwhile."""
+        for attempt in range(START_ATTEMPTS):
+            self._prepare(self._folder / f"attempt{attempt}")
+            try:
+                for node in self.nodes:
+                    node.launch()
+                for node in self.nodes:
+                    node.wait_until_started()
+            except AssertionError as error:
+                self.close()
+                if PORT_TAKEN not in str(error):
+                    raise
+            else:
+                return
+        raise AssertionError("the ports of the nodes are taken again and again")
+
+    def _prepare(self, folder: Path) -> None:
+        assert PORT_MAPPER is not None
+        folder.mkdir(parents=True)
+        mapper_port = lasting_port()
         (folder / "plugins").write_text("[rabbitmq_mqtt].\n")
         cookie = folder / ".erlang.cookie"
         cookie.write_text("WX2MQTTTESTS")
         cookie.chmod(0o400)
         numbers = range(1, NODES + 1)
-        self.nodes = [BrokerNode(folder, number, CONFIG, self._mapper_port) for number in numbers]
+        self.nodes = [BrokerNode(folder, number, CONFIG, mapper_port) for number in numbers]
         lines = [
             f"cluster_formation.classic_config.nodes.{number} = {node.name}"
             for number, node in zip(numbers, self.nodes, strict=True)
         ]
         for node in self.nodes:
             node.configure("\n".join(lines))
-
-    def open(self) -> None:
-        assert PORT_MAPPER is not None
-        command = [
-            "setpriv",
-            "--pdeathsig=KILL",
-            PORT_MAPPER,
-            "-port",
-            str(self._mapper_port),
-            "-address",
-            "127.0.0.1",
-        ]
-        self._mapper = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        for node in self.nodes:
-            node.launch()
-        for node in self.nodes:
-            node.wait_until_started()
+        command = [PORT_MAPPER, "-port", str(mapper_port), "-address", "127.0.0.1"]
+        self._mapper = subprocess.Popen(
+            ["setpriv", "--pdeathsig=KILL", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
 
     def close(self) -> None:
         for node in self.nodes:
@@ -188,3 +199,4 @@ class BrokerCluster:
         if self._mapper is not None:
             self._mapper.kill()
             self._mapper.wait()
+            self._mapper = None

@@ -27,13 +27,15 @@ from tests.cluster.brokers import BrokerCluster
 from tests.cluster.calls import read_calls, start_simulators
 from tests.cluster.database import NAME, DatabasePair
 from tests.cluster.evidence import Call, ClusterBlow, ClusterEvidence, Session
-from tests.cluster.network import Network, Passage
+from tests.cluster.network import LOCAL, Network, Passage
 from tests.support.deadlines import allowed
 from tests.support.postgresql import USER
 
 KEEPALIVE_SECONDS = 10
 LOGIN_SECONDS = 60.0
 DRAIN_SECONDS = 60.0
+SETTLE_SECONDS, QUIET_SECONDS = 60.0, 3.0
+"""Accounts have stopped to move when nothing changes for so long, which they do by then."""
 SUPERVISION_SECONDS = 0.2
 HOLD_SECONDS = 5.0
 """So long WeChat keeps a poll without news: shorter than in reality, so that a run has many of them."""
@@ -63,7 +65,7 @@ class RunSize:
     """How large a run is; `pace` 40 is one fortieth of the traffic of a chaos run for each account.
 
     Without `shared` there is one instance with a file in place of the database, for comparisons. `hold_seconds` is how
-    long WeChat keeps a poll without news.
+    long WeChat keeps a poll without news. `direct`: no line of the tests is in between, which figures would count.
     """
 
     bots: int = 60
@@ -72,6 +74,7 @@ class RunSize:
     pace: float = 40.0
     shared: bool = True
     hold_seconds: float = HOLD_SECONDS
+    direct: bool = False
 
 
 class Instance:
@@ -183,12 +186,10 @@ class ClusterEnvironment:
             asyncio.to_thread(self.brokers.open),
             asyncio.to_thread(self.database.open),
         )
-        self._broker_ports = [await self.network.line_to(BROKER, node.port) for node in self.brokers.nodes]
-        self._database_ports = [
-            await self.network.line_to(DATABASE, server.port) for server in self.database.servers
-        ]
+        self._broker_ports = [await self._line_to(BROKER, node.port) for node in self.brokers.nodes]
+        self._database_ports = [await self._line_to(DATABASE, one.port) for one in self.database.servers]
         for name, backend in names.items():
-            line = await self.network.line_to(WECHAT, ports[name])
+            line = await self._line_to(WECHAT, ports[name])
             phone = Phone(ports[name], endpoint=f"http://127.0.0.1:{line}")
             account = AccountDriver(self, name, phone, backend=backend, base=f"wx/{name}")
             self.accounts.append(account)
@@ -197,6 +198,9 @@ class ClusterEnvironment:
         await self._open_clients()
         self._configure()
         self._supervision = asyncio.create_task(self._supervise())
+
+    async def _line_to(self, server: str, port: int) -> int:
+        return port if self.size.direct else await self.network.line_to(server, port)
 
     async def _prepare(self, phone: Phone) -> None:
         await phone.post(
@@ -263,7 +267,8 @@ class ClusterEnvironment:
         for number, instance in enumerate(self.instances):
             first = number % len(self._broker_ports)
             ports = self._broker_ports[first:] + self._broker_ports[:first]
-            hosts = ",".join(f"{instance.address}:{port}" for port in self._database_ports)
+            address = LOCAL if self.size.direct else instance.address
+            hosts = ",".join(f"{address}:{port}" for port in self._database_ports)
             settings: dict[str, Any] = {
                 "mqtt": {
                     "url": [f"mqtt://127.0.0.1:{port}" for port in ports],
@@ -369,6 +374,17 @@ class ClusterEnvironment:
                 if account.is_bot:  # each message allows ten answers
                     await account.say("me", f"go on {time.monotonic()}")
             await self.wait(lambda: False, 1.0)
+
+    async def settle(self) -> None:
+        """Waits until no account moves any more: a move that is under way has no owner for a moment."""
+        until = time.monotonic() + allowed(SETTLE_SECONDS)
+        before: object = None
+        while time.monotonic() < until:
+            now = [dict(states) for states in self.states]
+            if now == before and all(state == "online" for states in now for state, _ in states.values()):
+                return
+            before = now
+            await asyncio.sleep(QUIET_SECONDS)
 
     async def _missing(self, account: AccountDriver) -> int:
         owed = await account.owed()

@@ -93,9 +93,14 @@ def _states(evidence: ClusterEvidence, calls: dict[str, list[Call]]) -> Iterator
 
 
 def _is_excused(machine: str, began: float, now: float, blows: Iterable[ClusterBlow]) -> bool:
-    """Returns whether what a machine began is still open since the machine could not end it."""
+    """Returns whether what a machine began is still open since it could not end it, or had not noticed the blow yet.
+
+    A connection without traffic stays open when the lease is over: nothing goes out on it any more.
+    """
     return any(
-        machine in blow.silent and began < blow.ended and now > blow.began for blow in blows if blow.silent
+        began < (blow.ended if machine in blow.silent else blow.began) and blow.began < now
+        for blow in blows
+        if machine in blow.silent or (machine == blow.victim and now < blow.ended)
     )
 
 

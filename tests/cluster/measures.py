@@ -31,9 +31,9 @@ from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 ONE_BY_ONE = 300
 JOURNALS, COMMITS_OF_EACH = 100, 20
-FEW_ACCOUNTS, MANY_ACCOUNTS = 20, 200
-SETTLE_SECONDS, WATCH_SECONDS = 20.0, 60.0
-TRAFFIC_PACE = 20.0
+FEW_ACCOUNTS, MANY_ACCOUNTS = 20, 120
+SETTLE_SECONDS, WATCH_SECONDS = 15.0, 40.0
+TRAFFIC_PACE = 60.0
 CORE_SHARE = 0.8
 USUAL_MESSAGES, USUAL_COMMANDS = 2000, 200
 """A day of one account (docs/en/development/soak.md)."""
@@ -127,7 +127,7 @@ async def accounts(folder: Path) -> list[Row]:
     """What an account costs an instance that has many, on PostgreSQL with a standby."""
     sizes: list[float] = []
     for count in (FEW_ACCOUNTS, MANY_ACCOUNTS):
-        size = RunSize(bots=count, webs=0, instances=1, pace=TRAFFIC_PACE, hold_seconds=35.0)
+        size = RunSize(bots=count, webs=0, instances=1, pace=TRAFFIC_PACE, hold_seconds=35.0, direct=True)
         own = folder / f"accounts{count}"
         own.mkdir()
         async with open_cluster(own, 1, size) as environment:

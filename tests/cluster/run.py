@@ -123,6 +123,7 @@ async def _carry_out(plan: Plan, environment: ClusterEnvironment, outcome: Outco
             outcome.blows.append(await _inflict(kind, environment, dice, traffic))
         await _recovery(environment.accounts, environment, traffic, time.monotonic(), "the last blow")
     await environment.drain()
+    await environment.settle()
     for account in environment.accounts:
         for violation in await account.phone.get("violations"):
             if violation["what"] not in TOLERATED:

@@ -190,6 +190,16 @@ def test_an_order_that_only_one_observer_saw_is_the_brokers():
     assert judge_cluster(seen_by(SWAPPED, account())(well())) == []
 
 
+def test_a_connection_that_was_open_when_the_database_was_lost_is_no_second_client():
+    blow = replace(KILL, kind="database swallows", victim=A)
+    evidence = replace(well(), blows=[blow], sessions=[session(A, 0.4, 12.0), session(B, 11.9)])
+    assert judge_cluster(evidence) == []
+    again = replace(evidence, sessions=[*evidence.sessions, session(A, 14.0)])
+    assert "two clients" in {finding.kind for finding in judge_cluster(again)}
+    earlier = replace(evidence, blows=[replace(blow, victim="")])
+    assert "two clients" in {finding.kind for finding in judge_cluster(earlier)}
+
+
 @pytest.mark.parametrize(("is_flagged", "kinds"), [(True, set()), (False, {"repeat", "identity"})])
 def test_a_command_without_an_id_may_arrive_twice_if_its_result_says_so(is_flagged: bool, kinds: set[str]):
     first = delivery(1, "c1")
