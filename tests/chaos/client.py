@@ -14,6 +14,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from tests.chaos.evidence import Publication
+from tests.support.deadlines import allowed
 
 SESSION_SECONDS = 3600
 RECONNECT_SECONDS = 0.05
@@ -59,7 +60,7 @@ class Client:
         """Connects; returns when the subscriptions are granted."""
         self._turn()
         self._client.loop_start()
-        async with asyncio.timeout(CONNECT_SECONDS):
+        async with asyncio.timeout(allowed(CONNECT_SECONDS)):
             await self._ready.wait()
 
     async def close(self) -> None:
