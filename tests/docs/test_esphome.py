@@ -12,11 +12,10 @@ import pytest
 import yaml
 
 from tests.docs.markdown import ROOT, blocks
-from tests.support.clients import Client, pip
+from tests.support.clients import ESPHOME
 from tests.support.deadlines import MAX_REQUEST_SECONDS
 
 PAGES = [ROOT / "docs" / language / "examples" / "esphome.md" for language in ("en", "zh")]
-ESPHOME = Client(name="esphome", program="python3", command=pip)
 
 
 class _Loader(yaml.SafeLoader):

@@ -1,4 +1,4 @@
-"""Other people's clients of web WeChat and of iLink, as they are published: installed once into `.cache/clients`.
+"""Other people's clients of web WeChat and of iLink, and ESPHome, as they are published: installed once into `.cache/clients`.
 
 The folder of each in `tests/scenarios/clients` has a lock with hashes, of the client and of all that it needs and this
 project does not. `python -m tests.support.clients` installs all of them beforehand; else a test does it when it needs one.
@@ -94,9 +94,13 @@ CLIENTS = {
 }
 
 
+# Checks the device of a page.
+ESPHOME = Client(name="esphome", program="python3", command=pip)
+
+
 def main() -> int:
     """Install all; 1 when one of them is not to be had."""
-    problems = [problem for client in CLIENTS.values() if (problem := client.install())]
+    problems = [problem for client in (*CLIENTS.values(), ESPHOME) if (problem := client.install())]
     sys.stderr.write("".join(f"{problem}\n" for problem in problems))
     return 1 if problems else 0
 
