@@ -126,12 +126,12 @@ async def test_the_result_says_what_became_of_it(here: Room, services: Services,
 async def test_a_row_that_is_older_than_its_delivery_starts_no_second_one(here: Room, services: Services):
     here.fallback = FallbackRules(after_seconds=0, urls=(URL,))
     async with here.running(online=False) as sender:
+        delivered = asyncio.Event()
+        sender.fallback.delivered.connect(delivered.set)
         await here.until(lambda: not sender._queues.can_load)
         accepted = await sender.accept([asked(here)])
         row = accepted[0].row
         assert row is not None
-        delivered = asyncio.Event()
-        sender.fallback.delivered.connect(delivered.set)
         sender.fallback.schedule(row)  # as the start does with a command that is not in its queue yet
         await asyncio.wait_for(delivered.wait(), MAX_WAIT_SECONDS)
         sender.add(row)
