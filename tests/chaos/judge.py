@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -14,6 +14,9 @@ MAX_REPEATED_MESSAGES = 20
 
 MAX_DELIVERIES = 2
 """An attempt without an answer is repeated once."""
+
+# Between the texts of several commands that go to WeChat as one message.
+BUNDLE_SEPARATOR = "\n\n"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -198,7 +201,9 @@ class _Commands:
             self._add(publication)
         for reply in account.replies:
             self._by_correlation[reply.correlation] = reply.body
-        for line in account.sent:
+        contents = {command.content for command in account.commands}
+        self._lines = [part for line in account.sent for part in _texts_of_bundle(line, contents)]
+        for line in self._lines:
             self._sent[_content(line)].append(line)
 
     def _add(self, publication: Publication) -> None:
@@ -275,6 +280,12 @@ class _Commands:
             yield Finding("repeat", f"{name} arrived {times} times")
         if times > 1 and not honest:
             yield Finding("repeat", f"{name} arrived {times} times and does not say so")
+        bundled = {int(line.get("bundled", 1)) for line in self._sent[command.content]}
+        if status == "sent" and times and int(result.get("bundled", 1)) not in bundled:
+            yield Finding(
+                "result",
+                f"{name} says a bundle of {result.get('bundled', 1)}, and it was of {sorted(bundled)}",
+            )
         ids = {str(line["msg_id"]) for line in self._sent[command.content]}
         if status == "sent" and result["message_id"] is not None and str(result["message_id"]) not in ids:
             yield Finding("identity", f"{name} has the message id {result['message_id']} of another message")
@@ -305,9 +316,9 @@ class _Commands:
     def _disorder(self) -> Iterator[Finding]:
         """Commands of one publisher to one chat arrive in the order in which they were published."""
         first_place: dict[str, int] = {}
-        for line in self._account.sent:
+        for place, line in enumerate(self._lines):
             if line["delivered"]:
-                first_place.setdefault(_content(line), int(line["n"]))
+                first_place.setdefault(_content(line), place)
         lanes: defaultdict[tuple[str, str, str], list[GivenCommand]] = defaultdict(list)
         for command in self._account.commands:
             if command.content in first_place and not command.given_again:
@@ -320,6 +331,16 @@ class _Commands:
                         "order",
                         f"{publisher} to {user}: {command.id} arrived after {later.id}, which came later",
                     )
+
+
+def _texts_of_bundle(line: JsonBody, contents: Collection[str]) -> list[JsonBody]:
+    """Returns a line for each text of a bundle, which may begin with a heading of the bridge; else the line."""
+    texts = str(line["text"]).split(BUNDLE_SEPARATOR)
+    texts = texts if texts[0] in contents else texts[1:]
+    if _content(line) in contents or not texts or not all(text in contents for text in texts):
+        return [line]
+    key = "client_msg_id" if "client_msg_id" in line else "client_id"
+    return [{**line, "text": text, key: f"{line[key]} {text}", "bundled": len(texts)} for text in texts]
 
 
 def _content(line: Mapping[str, object]) -> str:

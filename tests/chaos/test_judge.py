@@ -66,6 +66,13 @@ def sent(*lines: dict[str, Any]) -> Callable[[AccountEvidence], AccountEvidence]
     return lambda account: replace(account, sent=lines)
 
 
+def bundle(*texts: str, bundled: int) -> Callable[[AccountEvidence], AccountEvidence]:
+    """Both commands arrive in one message, and their results say so."""
+    line = delivery(1, "c1", text="\n\n".join(texts))
+    results = [result(name, message_id="sc1", bundled=bundled) for name in ("c1", "c2")]
+    return lambda account: replace(account, sent=[line], seen=[*MESSAGES, *results])
+
+
 RESULTS = (result("c1"), result("c2"))
 MESSAGES = (message(1), message(2), message(3))
 
@@ -92,6 +99,9 @@ MESSAGES = (message(1), message(2), message(3))
         (sent(delivery(1, "c1"), delivery(2, "c2", client_msg_id="key of c1")), {"identity"}),
         (sent(delivery(1, "c1"), delivery(2, "c1", delivered=False, client_msg_id="x"), delivery(3, "c2")), {"identity"}),
         (sent(delivery(1, "c1"), delivery(2, "c2"), delivery(3, "c3")), {"strange"}),
+        (bundle("2 messages were waiting:", "do c1", "do c2", bundled=3), {"result"}),
+        (bundle("2 messages were waiting:", "do c2", "do c1", bundled=2), {"order"}),
+        (bundle("2 messages were waiting:", "do c1", "do c3", bundled=2), {"strange"}),
         (lambda account: replace(account, requests={"t1": "health"}), {"answer"}),
         (lambda account: replace(account, files={"m1": ("a", "b")}), {"file"}),
     ],
@@ -122,6 +132,8 @@ def test_a_broken_promise_is_seen(change, kinds):
             account, sent=[delivery(2, "c2")],
             seen=[*MESSAGES, result("c1", status="uncertain", message_id=None), result("c2")],
         ),
+        bundle("2 messages were waiting:", "do c1", "do c2", bundled=2),
+        bundle("do c1", "do c2", bundled=2),
     ],
 )  # fmt: skip
 def test_what_the_promises_allow_is_no_finding(change):
