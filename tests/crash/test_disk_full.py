@@ -8,6 +8,8 @@ import resource
 from collections.abc import Iterator
 from typing import Any
 
+import pytest
+
 from tests.crash.arena import Arena
 from tests.crash.conftest import MakeArena
 from tests.support.deadlines import MAX_WAIT_SECONDS
@@ -35,6 +37,7 @@ async def burst(arena: Arena) -> None:
             await arena.traffic.command(publisher, user)
 
 
+@pytest.mark.in_folder
 async def test_a_disk_that_is_full_for_a_while_delays_and_loses_nothing(make_arena: MakeArena):
     async with make_arena(1) as arena:
         await arena.begin()
@@ -51,6 +54,7 @@ async def test_a_disk_that_is_full_for_a_while_delays_and_loses_nothing(make_are
         await arena.ends_well()
 
 
+@pytest.mark.in_folder
 async def test_killed_while_the_disk_is_full(make_arena: MakeArena):
     """What was not on the disk was not acknowledged: the broker and WeChat hand it over again."""
     async with make_arena(2) as arena:
@@ -64,6 +68,7 @@ async def test_killed_while_the_disk_is_full(make_arena: MakeArena):
         await arena.last_life()
 
 
+@pytest.mark.in_folder
 async def test_a_disk_that_takes_no_commands_is_told_though_nothing_comes_in(make_arena: MakeArena):
     async with make_arena(3) as arena:
         await arena.begin()

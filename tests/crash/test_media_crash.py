@@ -110,6 +110,7 @@ def half_a_file(arena: Arena) -> Path:
     raise AssertionError("nothing was being fetched")
 
 
+@pytest.mark.in_folder
 async def test_a_disk_that_is_full_for_a_while_delays_pictures_and_loses_none(make_arena: MakeArena):
     async with make_arena(3) as arena:
         await arena.begin()

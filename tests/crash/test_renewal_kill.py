@@ -47,6 +47,7 @@ async def test_killed_at_the_commit_that_moves_to_the_next_login(
         assert len(home.ear.on("wx/in/me")) == 2
 
 
+@pytest.mark.in_folder
 async def test_killed_while_a_code_is_offered_the_login_goes_on(tmp_path: Path, with_mosquitto: None):
     async with house(tmp_path) as (home, lives):
         await offer(home, lives)

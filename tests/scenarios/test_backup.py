@@ -180,6 +180,7 @@ async def test_a_running_bridge_is_never_restored_over(home, tmp_path):
     await hear(home, "still here")
 
 
+@pytest.mark.in_folder
 async def test_mistakes_are_told_and_change_nothing(home, tmp_path):
     home.bridge.configure({**home.settings(), "language": "zh"})
     code, _, said = await wx2mqtt(home.bridge, "backup", str(tmp_path / "b"))

@@ -335,7 +335,7 @@ async def test_two_accounts_stand_side_by_side(home: Home):
     home.bridge.configure(settings)
     url = await started(home)
     async with looking(url, 1100, "en") as page:
-        await do(page.until, "document.querySelectorAll('h2').length === 2")
+        await do(page.until, "document.querySelectorAll('h2[id$=-title]').length === 2")
         await do(page.until, "document.querySelectorAll('.login img').length === 2")
         codes = [code.uuid for code in home.simulator.wechat.codes]
         await home.phone.post("scan", uuid=codes[0])

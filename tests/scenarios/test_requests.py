@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import yaml
 
+from tests.support.postgresql import storage_settings
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 KNOWN = ("assign", "contacts", "health", "log_level", "login", "logout", "reload", "send")
@@ -216,7 +218,7 @@ async def test_the_owners_limit_can_change_while_it_runs(shared_home):
 
 async def test_a_full_store_takes_no_command_until_there_is_room(shared_home):
     try:
-        configure(shared_home, storage={"path": str(shared_home.bridge.store), "max_size": "100kB"})
+        configure(shared_home, storage={**storage_settings(shared_home.bridge.store), "max_size": "100kB"})
         assert (await shared_home.ask("reload"))["data"]["applied"] == ["storage.max_size"]
         refused = await shared_home.tell("wife", {"text": "no room", "id": "room"})
         assert (refused["status"], refused["code"]) == ("rejected", "storage_full")

@@ -94,10 +94,15 @@ def new_database() -> str:
 
 
 def storage_settings(path: Path) -> dict[str, str]:
-    """Returns `storage` for a bridge with its files in `path`; with `TESTED_STORE` it has a new database."""
+    """Returns `storage` for a bridge with its files in `path`; with `TESTED_STORE` it has a database of its own."""
     if os.environ.get(TESTED_STORE) != "postgresql":
         return {"path": str(path)}
-    return {"path": str(path), "url": new_database(), "key": LOGIN_KEY}
+    return {"path": str(path), "url": _database_of(path), "key": LOGIN_KEY}
+
+
+@cache
+def _database_of(_path: Path) -> str:
+    return new_database()
 
 
 def empty_database() -> str:
