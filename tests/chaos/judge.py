@@ -314,7 +314,12 @@ class _Commands:
                 yield Finding("identity", f"key {key} was used for {sorted(texts)[:3]}")
 
     def _disorder(self) -> Iterator[Finding]:
-        """Commands of one publisher to one chat arrive in the order in which they were published."""
+        """Commands of one publisher to one chat arrive in the order in which they were published.
+
+        A bundle has texts only, so it may overtake a file.
+        """
+        bundled = {_content(line) for line in self._lines if "bundled" in line}
+        files = {str(line["sha256"]) for line in self._lines if line["sha256"]}
         first_place: dict[str, int] = {}
         for place, line in enumerate(self._lines):
             if line["delivered"]:
@@ -326,6 +331,8 @@ class _Commands:
                 lanes[command.publisher, command.user, ""].append(command)
         for (publisher, user, _), commands in lanes.items():
             for command, later in pairwise(commands):
+                if command.content in files and later.content in bundled:
+                    continue
                 if first_place[command.content] > first_place[later.content]:
                     yield Finding(
                         "order",

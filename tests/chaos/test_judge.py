@@ -73,6 +73,19 @@ def bundle(*texts: str, bundled: int) -> Callable[[AccountEvidence], AccountEvid
     return lambda account: replace(account, sent=[line], seen=[*MESSAGES, *results])
 
 
+def bundle_before_a_file(account: AccountEvidence) -> AccountEvidence:
+    """A file that was ordered first arrives behind the texts, which wait for nothing else."""
+    account = bundle("do c1", "do c2", bundled=2)(account)
+    file = delivery(2, "c0", text="", sha256="digest")
+    command = GivenCommand(id="c0", user="wife", content="digest", publisher="p")
+    return replace(
+        account,
+        sent=[*account.sent, file],
+        seen=[*account.seen, result("c0")],
+        commands=[command, *account.commands],
+    )
+
+
 RESULTS = (result("c1"), result("c2"))
 MESSAGES = (message(1), message(2), message(3))
 
@@ -134,6 +147,7 @@ def test_a_broken_promise_is_seen(change, kinds):
         ),
         bundle("2 messages were waiting:", "do c1", "do c2", bundled=2),
         bundle("do c1", "do c2", bundled=2),
+        bundle_before_a_file,
     ],
 )  # fmt: skip
 def test_what_the_promises_allow_is_no_finding(change):
