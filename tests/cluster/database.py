@@ -14,7 +14,7 @@ import psycopg
 
 from tests.support.broker import lasting_port
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.postgresql import SYSTEM_USER, USER, as_server, programs
+from tests.support.postgresql import INITDB_OPTIONS, SYSTEM_USER, USER, as_server, programs
 
 NAME = "bridge"
 POLL_SECONDS = 0.02
@@ -63,18 +63,7 @@ class DatabaseServer:
         return folder / name
 
     def create(self) -> None:
-        options = [
-            "-U",
-            USER,
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C.UTF-8",
-            "--no-sync",
-            "--no-instructions",
-        ]
-        self.run("initdb", "-D", self.data, *options)
+        self.run("initdb", "-D", self.data, *INITDB_OPTIONS)
         with (self.data / "pg_hba.conf").open("a") as rules:
             rules.write("host all all 127.0.0.0/8 trust\n")  # each machine has an address of its own
 

@@ -22,6 +22,10 @@ import pytest
 from tests.support.deadlines import MAX_WAIT_SECONDS
 
 USER = "wx2mqtt"
+INITDB_OPTIONS = (
+    *("-U", USER, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"),
+    *("--no-sync", "--no-instructions"),
+)
 SYSTEM_USER = "postgres"  # who runs the server when root runs the tests: it refuses root
 TESTED_STORE = "TESTED_STORE"  # in the environment: the database of all bridges, "postgresql" or SQLite
 LOGIN_KEY = base64.b64encode(bytes(range(32))).decode()
@@ -62,15 +66,7 @@ def server() -> str:
             bin_folder / "initdb",
             "-D",
             folder / "data",
-            "-U",
-            USER,
-            "-A",
-            "trust",
-            "-E",
-            "UTF8",
-            "--locale=C.UTF-8",
-            "--no-sync",
-            "--no-instructions",
+            *INITDB_OPTIONS,
         ],
         check=True,
         stdout=subprocess.DEVNULL,
