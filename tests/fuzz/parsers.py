@@ -49,7 +49,7 @@ SCOPES = (
         "store.people_copy",
         "store.queries",
     ),
-    *("store.files", "store.saved_logins"),
+    *("store.files", "store.unsynced_files", "store.saved_logins"),
     *("external.http", "external.url_fetch", "external.local_files"),
     *("web.request", "web.hosts", "web.file_response", "web.auth"),
     *("app.control_socket", "app.redaction", "file_names"),

@@ -93,20 +93,24 @@ EXEMPT: dict[str, frozenset[str]] = {
     ),
     "how often something happens before the bridge does something else": frozenset(
         {
-            *("backoff:MAX_DOUBLINGS", "web.auth:_MAX_BACKOFF_EXPONENT", "store.files:MAX_KILLS"),
+            *("backoff:MAX_DOUBLINGS", "web.auth:_MAX_BACKOFF_EXPONENT", "store.unsynced_files:MAX_KILLS"),
             *("bridge.inflight:MAX_HEAD_DISCONNECTS", "mqtt.cleanup:MAX_ATTEMPTS_PER_TOPIC"),
             *("diagnostics.probe:MAX_CONNECTION_LOSSES", "diagnostics.probe:MAX_UNANSWERED_REQUESTS"),
             *("wechat.ilink.receiver:MAX_EMPTY_POLLS", "wechat.webwx.protocol.sync:MAX_EMPTY_SYNCS"),
             *(
                 "wechat.webwx.contact_list:MAX_CONSECUTIVE_FAILURES",
                 "bridge.outbox_marks:MAX_REPEATED_MESSAGES",
+                "bridge.outbox_marks:MAX_UNMARKED_ROWS",
             ),
             *("wechat.webwx.contact_list:MAX_GROUP_REFRESHES", "wechat.webwx.login_flow:MAX_STRANGE_ANSWERS"),
             *("wechat.ilink.protocol.endpoints:MAX_REPLIES_PER_MESSAGE", "bridge.renewal:MAX_OFFERS"),
         }
     ),
     "of a file that the bridge alone writes": frozenset(
-        {"store.folder:_MAX_LOCK_FILE_BYTES", "wechat.ilink.client:MAX_RECORDED_OFFERS"}
+        {
+            *("store.folder:_MAX_LOCK_FILE_BYTES", "store.unsynced_files:MAX_PUBACK_LOG_BYTES"),
+            "wechat.ilink.client:MAX_RECORDED_OFFERS",
+        }
     ),
 }
 """By reason."""

@@ -19,10 +19,10 @@ from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.formats import is_within
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import DEFAULT_BASE_TOPIC, Settings
-from wx2mqtt.store.files import MARKS_SUFFIX, ProcessingMarks
 from wx2mqtt.store.folder import SESSIONS_FOLDER
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
+from wx2mqtt.store.unsynced_files import MARKS_SUFFIX, PUBACK_LOG_SUFFIX, ProcessingMarks, PubackLog
 
 
 def resolve_base_topics(settings: Settings, stored: Mapping[str, str | None], file: str) -> dict[str, str]:
@@ -111,7 +111,10 @@ class AccountFactory:
         )
         quotes = StoredQuotes(journal, registry)
         fatal = [] if stores.shared_marks is None else await stores.shared_marks.fatal(name)
-        marks = ProcessingMarks(stores.folder.path / SESSIONS_FOLDER / f"{name}{MARKS_SUFFIX}", fatal)
+        sessions = stores.folder.path / SESSIONS_FOLDER
+        marks = ProcessingMarks(sessions / f"{name}{MARKS_SUFFIX}", fatal)
+        # Another machine, which may run the account next, would not see the file.
+        puback_path = None if stores.database.is_elsewhere else sessions / f"{name}{PUBACK_LOG_SUFFIX}"
         ctx = AccountContext(
             name=name,
             topics=topics,
@@ -120,6 +123,7 @@ class AccountFactory:
                 settings, name, saved_login, calls.observe, quotes.lookup, marks, lease=stores.lease
             ),
             marks=marks,
+            puback_log=PubackLog(puback_path, journal.stream),
             calls=calls,
             journal=journal,
             people_copy=stores.people_copy,

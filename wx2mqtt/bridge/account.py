@@ -168,8 +168,10 @@ class Account:
         self.ctx.broker.abort()
 
     async def close(self) -> None:
-        """Closes the connections to WeChat."""
+        """Closes the connections to WeChat, and the files that the account has open."""
         await self.ctx.backend.close()
+        self.ctx.marks.close()
+        self.ctx.puback_log.close()
 
     # Called by the broker client (`BrokerListener`)
 

@@ -24,11 +24,11 @@ from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import BrokerClient
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.blobs import Blobs
-from wx2mqtt.store.files import ProcessingMarks
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.records import AccountState, NewMessage, NewPublication, OutboxBatch, RecordResult
+from wx2mqtt.store.unsynced_files import ProcessingMarks, PubackLog
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import Backend
 
@@ -168,6 +168,7 @@ class AccountContext:
     settings: AccountSettings
     shared: SharedServices
     marks: ProcessingMarks = field(default_factory=ProcessingMarks)
+    puback_log: PubackLog = field(default_factory=PubackLog)
     signals: AccountSignals = field(default_factory=AccountSignals)
 
     @property

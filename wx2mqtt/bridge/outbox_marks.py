@@ -2,8 +2,11 @@
 
     published -> open -> PUBACK -> acknowledged -> commit in the journal -> marked, and no longer here
 
-If the process were killed now, the rows between the two ends would be published again. The rows that the
-broker never takes are stored as set aside, or dropped with their topic.
+If the process were killed now, the open rows would be published again. An acknowledged row would not: its
+PUBACK is in the PUBACK log (`store/unsynced_files.py`), which a power cut may destroy. Where there is no log,
+since the store is not on this machine, acknowledged rows would be published again too, and are marked sooner.
+
+The rows that the broker never takes are stored as set aside, or dropped with their topic.
 """
 
 from __future__ import annotations
@@ -16,11 +19,19 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inflight import MAX_UNACKED_PUBLISHES
 from wx2mqtt.bridge.outbox_reader import OutboxReader
 from wx2mqtt.store.records import OutboxRow
+from wx2mqtt.store.unsynced_files import PubackLog
 
 # PUBACKs that arrive within this time are marked with one commit, unless publishing waits for it.
 ACK_GATHER_SECONDS = 0.05
 
-# Messages that are published but not yet marked: so many may be published twice when the process is killed.
+# So many PUBACKs are marked with one commit at once, while the next ones come in.
+MARKED_ROWS_PER_COMMIT = 200
+
+# Rows that are published and not marked: so many may be published twice after a power cut.
+MAX_UNMARKED_ROWS = 2 * MARKED_ROWS_PER_COMMIT
+
+# Messages that are published, and whose PUBACK is neither in the log nor in the journal: so many may be
+# published twice when the process is killed.
 MAX_REPEATED_MESSAGES = 20
 
 # Categories of rows with a message from WeChat, as JSON and as plain text. `MAX_REPEATED_MESSAGES` counts
@@ -31,14 +42,14 @@ MESSAGE_CATEGORIES = frozenset({"message", "plain"})
 class UnmarkedRows:
     """The rows that are published and not yet marked in the journal, by id.
 
-    `message_count` counts the messages among them, which `MAX_REPEATED_MESSAGES` limits.
+    `repeated_messages` are the messages among them that would be published again after a kill.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, puback_log: PubackLog) -> None:
+        self._puback_log = puback_log
         self.open: dict[int, OutboxRow] = {}
         self.acknowledged: dict[int, OutboxRow] = {}
-        self.message_count = 0
-        self._acknowledged_message_count = 0
+        self.repeated_messages: set[int] = set()
         self._acknowledged_at_connect: frozenset[int] = frozenset()
 
     def __len__(self) -> int:
@@ -59,38 +70,45 @@ class UnmarkedRows:
     def add(self, row: OutboxRow) -> None:
         """Adds a row that is published."""
         self.open[row.id] = row
-        self.message_count += _is_message(row)
+        if _is_message(row):
+            self.repeated_messages.add(row.id)
 
     def remove(self, row: OutboxRow) -> None:
         """Removes a row that the broker has not acknowledged."""
         del self.open[row.id]
-        self.message_count -= _is_message(row)
+        self.repeated_messages.discard(row.id)
 
     def acknowledge(self, row: OutboxRow) -> None:
         """Records the PUBACK of a row."""
         del self.open[row.id]
         self.acknowledged[row.id] = row
-        self._acknowledged_message_count += _is_message(row)
+        if self._puback_log.add(row.id):
+            self.repeated_messages.discard(row.id)
 
     def on_marked(self, row_ids: Iterable[int]) -> None:
         """Removes acknowledged rows that are marked now."""
         for row_id in row_ids:
-            if (row := self.acknowledged.pop(row_id, None)) is not None:
-                self.message_count -= _is_message(row)
-                self._acknowledged_message_count -= _is_message(row)
+            self.acknowledged.pop(row_id, None)
+            self.repeated_messages.discard(row_id)
+        self._puback_log.replace(self.acknowledged)
 
     def must_wait(self, row: OutboxRow) -> bool:
         """Returns whether a row may only be published when others are marked."""
-        return _is_message(row) and self.message_count >= MAX_REPEATED_MESSAGES
+        return _is_message(row) and len(self.repeated_messages) >= MAX_REPEATED_MESSAGES
 
     @property
     def is_marking_urgent(self) -> bool:
         """Whether publishing has to wait for the commit, now or soon."""
-        if len(self.acknowledged) >= MAX_UNACKED_PUBLISHES // 2:
+        if len(self.acknowledged) >= self.max_rows // 2:
             return True
         # Open messages are awaited: one commit marks all of a window, however slow the disk is.
-        all_answered = self.message_count == self._acknowledged_message_count
-        return all_answered and self.message_count >= MAX_REPEATED_MESSAGES // 2
+        all_answered = self.repeated_messages.isdisjoint(self.open)
+        return all_answered and len(self.repeated_messages) >= MAX_REPEATED_MESSAGES // 2
+
+    @property
+    def max_rows(self) -> int:
+        """How many rows there may be before publishing waits for the commit of marks."""
+        return MAX_UNMARKED_ROWS if self._puback_log.is_usable else MAX_UNACKED_PUBLISHES
 
 
 def _is_message(row: OutboxRow) -> bool:
@@ -105,6 +123,7 @@ class OutboxMarks:
 
     def __init__(self, ctx: AccountContext, outbox: OutboxReader, unmarked: UnmarkedRows) -> None:
         self._journal = ctx.journal
+        self._puback_log = ctx.puback_log
         self._topic_dropped = ctx.signals.topic_dropped
         self._outbox = outbox
         self._unmarked = unmarked
@@ -149,6 +168,15 @@ class OutboxMarks:
                 self._store_event.set()
             elif self._unmarked.acknowledged:
                 self.store_soon()
+
+    async def store_earlier(self) -> None:
+        """Marks the rows whose PUBACK a killed process has recorded; before anything is published.
+
+        Raises `StoreError`.
+        """
+        if self._puback_log.earlier_ids:
+            await self._journal.mark_published(self._puback_log.earlier_ids)
+        self._puback_log.replace(())
 
     def _stop_gathering(self) -> None:
         self._store_event.clear()

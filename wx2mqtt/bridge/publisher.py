@@ -3,12 +3,12 @@
 1. A row is handed over by `add` right after its commit, or read from the journal (`outbox_reader.py`).
 2. It is published when a slot of the window is free (`inflight.py`): in `add` itself if one is free then.
    All that is published in a turn of the event loop is one write to the socket. A message also waits while
-   too many others are published but not marked (`outbox_marks.py`): if the process were killed now, these
-   would be published again.
-3. The broker answers. PUBACK: the row is acknowledged. Refused: its topic waits `REFUSED_RETRY_SECONDS`, and
-   other topics go on. Too large: it is published again, shorter. Connection lost: it is published again after
-   the reconnect.
-4. Acknowledged rows are marked in the journal (`outbox_marks.py`), all of some milliseconds in one commit.
+   too many others would be published again if the process were killed now (`outbox_marks.py`).
+3. The broker answers. PUBACK: the row is acknowledged, which the PUBACK log records. Refused: its topic waits
+   `REFUSED_RETRY_SECONDS`, and other topics go on. Too large: it is published again, shorter. Disconnected:
+   it is published again after the reconnect.
+4. Acknowledged rows are marked in the journal (`outbox_marks.py`), all of some milliseconds in one commit. A
+   start begins with those that a killed process has in its PUBACK log.
 
 Rows of one topic are published in the order of their ids. A row that the broker never takes is set aside: it
 stays in the journal, and no longer blocks the rows behind it. That is a row too large for the broker, or one
@@ -26,12 +26,7 @@ import structlog
 
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.inflight import (
-    MAX_HEAD_DISCONNECTS,
-    MAX_UNACKED_PUBLISHES,
-    InflightWindow,
-    RefusedTopics,
-)
+from wx2mqtt.bridge.inflight import MAX_HEAD_DISCONNECTS, InflightWindow, RefusedTopics
 from wx2mqtt.bridge.outbox_marks import OutboxMarks, UnmarkedRows
 from wx2mqtt.bridge.outbox_reader import OutboxReader
 from wx2mqtt.errors import ConnectionDropped, PublishRefused
@@ -70,7 +65,7 @@ class Publisher:
         self._inflight = inflight
         self._refused = RefusedTopics()
         self._outbox = OutboxReader(ctx.journal, self._refused)
-        self._unmarked = UnmarkedRows()
+        self._unmarked = UnmarkedRows(ctx.puback_log)
         self._marks = OutboxMarks(ctx, self._outbox, self._unmarked)
         self._suspect: SuspectRow | None = None
         self._shortened: dict[int, bytes] = {}  # what is published instead of the payload of a row
@@ -147,6 +142,7 @@ class Publisher:
     # Publishing
 
     async def _publish_loop(self) -> None:
+        await retry_until_stored(self._marks.store_earlier)
         while True:
             await self._publish_event.wait()
             self._publish_event.clear()
@@ -193,7 +189,7 @@ class Publisher:
         """
         if self._finishing:
             return 0
-        window = MAX_UNACKED_PUBLISHES if self._suspect is None else 1
+        window = self._unmarked.max_rows if self._suspect is None else 1
         return min(self._inflight.free_slots, window - len(self._unmarked))
 
     def _is_due(self, row: OutboxRow) -> bool:

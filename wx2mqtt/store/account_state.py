@@ -16,11 +16,11 @@ from functools import partial
 from pathlib import Path
 
 from wx2mqtt.store.database import Connection, Database
-from wx2mqtt.store.files import MAX_FATAL_MESSAGES, MAX_KILLS, take_marks
 from wx2mqtt.store.folder import new_stream_id
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import load_queries
 from wx2mqtt.store.records import AccountState
+from wx2mqtt.store.unsynced_files import MAX_FATAL_MESSAGES, MAX_KILLS, take_marks
 
 _SQL = load_queries("account_state")
 

@@ -1,4 +1,4 @@
-"""Files of the store: atomic writes, quarantine, marks; errors of the disk become `StoreError`.
+"""Files of the store: atomic writes, quarantine; errors of the disk become `StoreError`.
 
 All exceptions of the disk and of SQLite are translated here and nowhere else. A message never has SQL or the
 value of a row in it: it could be the text of a person.
@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
 import os
 import re
 import sqlite3
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -23,8 +22,6 @@ from typing import IO
 
 import structlog
 
-from wx2mqtt.aio import Signal
-from wx2mqtt.clock import boot_time
 from wx2mqtt.errors import StoreError, StoreFull
 
 log = structlog.get_logger(__name__)
@@ -198,153 +195,6 @@ def _unused_path(path: Path) -> Path:
         copy_number += 1
         aside = path.with_name(f"{path.name}.damaged-{stamp}-{copy_number}")
     return aside
-
-
-# Behind the name of an account; a purge removes the file with the saved login.
-MARKS_SUFFIX = ".json.processing"
-
-# In a row. A message that was being processed at so many is not processed again.
-MAX_KILLS = 2
-
-# Of those that are remembered; the oldest is forgotten first.
-MAX_FATAL_MESSAGES = 64
-
-# How often progress is reported at most.
-PROGRESS_INTERVAL_SECONDS = 1.0
-
-_NO_MESSAGE = "-"
-_DIGEST_BYTES = 16
-
-# Of the first line; the fatal messages follow, one on a line.
-_MARK_BYTES = 64
-
-
-class ProcessingMarks:
-    """Marks the message that is being processed, in a file, so that one that ends the process is found.
-
-    The mark outlives the process, and is not synchronised: it costs microseconds, and a message that ends the
-    process does not end the machine. In a batch the mark of a message is replaced by that of the next one; it
-    is removed in the next turn of the event loop, or by `clear`. A file that cannot be written, or no `path`,
-    marks nothing. `progressed` is emitted about once a second while messages are processed. `fatal` are the
-    marks of messages that ended processes elsewhere (`SharedMarks`).
-    """
-
-    def __init__(self, path: Path | None = None, fatal: Sequence[str] = ()) -> None:
-        self.progressed: Signal[[]] = Signal()
-        self._path = path
-        self._handle: int | None = None
-        self._clearing: asyncio.Handle | None = None
-        self._reported_at = 0.0
-        self._suspect, kills, self._fatal = _NO_MESSAGE, 0, list[str]()
-        if path is not None:
-            self._suspect, kills, self._fatal = _read_marks(path)
-        self._fatal += fatal
-        self._kills = kills
-        if kills >= MAX_KILLS:
-            self._fatal = [*self._fatal, self._suspect][-MAX_FATAL_MESSAGES:]
-            self._write("".join(f"{mark}\n" for mark in self._fatal), _MARK_BYTES)
-
-    def is_fatal(self, key: str) -> bool:
-        """Returns whether `MAX_KILLS` processes in a row were killed while they processed this message."""
-        return bool(self._fatal) and _mark_of(key) in self._fatal
-
-    def processing(self, key: str) -> AbstractContextManager[None]:
-        """Marks a message in a block without `await`: of one process, one message is marked at a time."""
-        return _Processing(self, _mark_of(key))
-
-    def begin(self, mark: str) -> None:
-        """Marks the message of a block that begins."""
-        self._write_mark(mark, self._kills if mark == self._suspect else 0)
-
-    def end(self, mark: str, *, has_failed: bool) -> None:
-        """Has the mark of a block that ends removed soon; a block with an error is no progress."""
-        if self._clearing is None:
-            self._clear_soon()
-        if has_failed:
-            return
-        if mark == self._suspect:
-            self._suspect, self._kills = _NO_MESSAGE, 0
-        now = boot_time()
-        if now - self._reported_at >= PROGRESS_INTERVAL_SECONDS:
-            self._reported_at = now
-            self.progressed.emit()
-
-    def clear(self) -> None:
-        """Removes the mark of the last message: what follows is not its fault."""
-        if self._clearing is not None:
-            self._clearing.cancel()
-            self._clearing = None
-            self._write_mark(_NO_MESSAGE, 0)
-
-    def _clear_soon(self) -> None:
-        try:
-            self._clearing = asyncio.get_running_loop().call_soon(self.clear)
-        except RuntimeError:  # no event loop runs
-            self._write_mark(_NO_MESSAGE, 0)
-
-    def _write_mark(self, mark: str, kills: int) -> None:
-        self._write(f"{mark} {kills}".ljust(_MARK_BYTES - 1) + "\n", 0)
-
-    def _write(self, text: str, offset: int) -> None:
-        if self._path is None:
-            return
-        try:
-            if self._handle is None:
-                self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT, PRIVATE_MODE)
-            os.pwrite(self._handle, text.encode(), offset)
-        except OSError as error:
-            self._path = None
-            log.warning("messages are not marked while they are processed", error=error.strerror)
-
-
-class _Processing(AbstractContextManager[None]):
-    """The block of `ProcessingMarks.processing`; two for each message, cheaper than a generator."""
-
-    __slots__ = ("_mark", "_marks")
-
-    def __init__(self, marks: ProcessingMarks, mark: str) -> None:
-        self._marks = marks
-        self._mark = mark
-
-    def __enter__(self) -> None:
-        self._marks.begin(self._mark)
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._marks.end(self._mark, has_failed=kind is not None)
-
-
-def take_marks(folder: Path) -> list[tuple[str, str]]:
-    """Returns accounts whose process was killed at a message, with its mark; removes the files."""
-    taken = [
-        (path.name.removesuffix(MARKS_SUFFIX), _take_mark(path))
-        for path in sorted(folder.glob(f"*{MARKS_SUFFIX}"))
-    ]
-    return [(account, mark) for account, mark in taken if mark is not None]
-
-
-def _take_mark(path: Path) -> str | None:
-    """Returns the mark of the message at which the last process was killed, and removes the file."""
-    mark, kills, _ = _read_marks(path)
-    path.unlink(missing_ok=True)
-    return mark if kills else None
-
-
-def _read_marks(path: Path) -> tuple[str, int, list[str]]:
-    """Returns the message that was marked when the last process ended, how often by now, and fatal ones."""
-    try:
-        # Damaged bytes are left out: a file that cannot be read at all would never mark anything again.
-        first, *fatal = path.read_text(encoding="ascii", errors="ignore").split("\n")
-    except OSError:
-        return _NO_MESSAGE, 0, []
-    mark, _, kills = first.strip().partition(" ")
-    fatal = [line for line in fatal if line][:MAX_FATAL_MESSAGES]
-    if mark == _NO_MESSAGE or kills not in map(str, range(MAX_KILLS)):
-        return _NO_MESSAGE, 0, fatal
-    return mark, int(kills) + 1, fatal
-
-
-def _mark_of(key: str) -> str:
-    return hashlib.blake2b(key.encode("utf-8", "replace"), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def file_error(error: OSError, path: Path) -> StoreError:

@@ -11,10 +11,11 @@ import os
 import tarfile
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
+from zlib import crc32
 
 from tests.fuzz.mutators import (
     either,
@@ -32,10 +33,10 @@ from wx2mqtt.simulator import samples
 from wx2mqtt.store import archive, file_type, people_copy
 from wx2mqtt.store.archive import FORMAT_VERSION, HEADER_NAME, BadBackup
 from wx2mqtt.store.backup import restore_store
-from wx2mqtt.store.files import MAX_KILLS, ProcessingMarks
 from wx2mqtt.store.people import person_from_json
 from wx2mqtt.store.queries import blob_from_text, storable_text
 from wx2mqtt.store.saved_logins import SavedLoginFile
+from wx2mqtt.store.unsynced_files import MAX_KILLS, MAX_PUBACK_LOG_BYTES, ProcessingMarks, PubackLog
 
 # Backups
 
@@ -222,6 +223,30 @@ _MARKS = (
 )
 
 
+_PUBACK_LOGS = (
+    b"",
+    b"".join(
+        (number.to_bytes(8) + crc32(number.to_bytes(8), crc32(b"stream")).to_bytes(4)) for number in range(9)
+    ),
+)
+
+
+def _run_puback_log(data: bytes) -> None:
+    """Fails unless the next PUBACK is read behind the earlier ones, and none but it once all others are marked."""
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
+        path = Path(name) / "home.json.pubacks"
+        path.write_bytes(data)
+        log = PubackLog(path, "stream")
+        with closing(log):
+            earlier_ids = log.earlier_ids
+            assert min(earlier_ids, default=1) > 0
+            assert log.add(1)
+            if len(data) < MAX_PUBACK_LOG_BYTES:
+                assert PubackLog(path, "stream").earlier_ids == [*earlier_ids, 1]
+            log.replace([1])
+        assert PubackLog(path, "stream").earlier_ids == [1]
+
+
 @contextmanager
 def _marks_of_process(path: Path) -> Iterator[ProcessingMarks]:
     """Returns the marks of one process, whose end closes the file."""
@@ -230,7 +255,7 @@ def _marks_of_process(path: Path) -> Iterator[ProcessingMarks]:
         yield marks
     finally:
         if marks._handle is not None:
-            os.close(marks._handle)
+            os.close(marks._handle)  # without `close`, as after a kill
 
 
 def _run_marks(data: bytes) -> None:
@@ -340,12 +365,22 @@ TARGETS = (
         name="store.processing_marks",
         run=_run_marks,
         parsers=_store(
-            *(f"files:ProcessingMarks.{name}" for name in ("is_fatal", "processing", "begin", "end"))
+            *(f"unsynced_files:ProcessingMarks.{name}" for name in ("is_fatal", "processing", "begin", "end"))
         ),
         seeds=_MARKS,
         generate=mutated(_MARKS, ("\n", " ", "-", "0", "1", "2", "f" * 32)),
         grow=grown(_MARKS, ("\n", " ", "-", "f" * 32)),
         cost_factor=4.0,  # four processes read the file
+        memory_factor=3.0,
+    ),
+    Target(
+        name="store.puback_logs",
+        run=_run_puback_log,
+        parsers=(),  # it takes no bytes, but a path
+        seeds=_PUBACK_LOGS,
+        generate=mutated(_PUBACK_LOGS, ("\0", "\0" * 12)),
+        grow=grown(_PUBACK_LOGS, ("\0" * 12, "\1" * 12)),
+        cost_factor=2.0,  # two processes read the file
         memory_factor=3.0,
     ),
     Target(

@@ -29,9 +29,9 @@ from wx2mqtt.model import (
     Message,
     QuotedMessage,
 )
-from wx2mqtt.store.files import ProcessingMarks
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import NewMessage, Person
+from wx2mqtt.store.unsynced_files import ProcessingMarks
 from wx2mqtt.wechat.backend import Batch, fatal_message_event
 
 MOM = Contact(handle=Handle("@mom"), kind=ChatKind.FRIEND, nickname="平安是福", remark="妈妈")

@@ -26,7 +26,7 @@ from wx2mqtt.bridge.inflight import (
     MAX_UNACKED_PUBLISHES,
     InflightWindow,
 )
-from wx2mqtt.bridge.outbox_marks import MAX_REPEATED_MESSAGES
+from wx2mqtt.bridge.outbox_marks import MAX_REPEATED_MESSAGES, MAX_UNMARKED_ROWS
 from wx2mqtt.bridge.publisher import REFUSED_GIVE_UP_SECONDS, Publisher
 from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.errors import StoreFull
@@ -36,6 +36,7 @@ from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import NO_CHANGES, NewPublication, OutboxBatch, OutboxRow
 from wx2mqtt.store.sqlite_database import SqliteDatabase
+from wx2mqtt.store.unsynced_files import PubackLog
 
 WEEK = 7 * 86_400_000
 
@@ -92,13 +93,14 @@ class Watched(Journal):
 class Works:
     """A publisher between a real journal and a broker on paper."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, puback_log: PubackLog) -> None:
         self.link = PaperLink()
         self.clock = Clock(now_ms())
         self.journal = Watched(database, self.link, self.clock)
         self.dropped: list[tuple[str, int]] = []
         self.inflight = InflightWindow(self.link)
         ctx = context(journal=self.journal)
+        ctx.puback_log = puback_log
         ctx.signals.topic_dropped.connect(lambda *dropped: self.dropped.append(dropped))
         self.publisher = Publisher(ctx, self.inflight)
         self._number = 0
@@ -182,9 +184,9 @@ class Works:
 
 
 @asynccontextmanager
-async def working(folder: Path) -> AsyncIterator[Works]:
+async def working(folder: Path, puback_log: PubackLog | None = None) -> AsyncIterator[Works]:
     database = await SqliteDatabase.open(folder / "wx2mqtt.db")
-    works = Works(database)
+    works = Works(database, puback_log or PubackLog())
     await works.journal.open()
     running = asyncio.create_task(works.publisher.run())
     try:
@@ -294,6 +296,82 @@ async def test_never_more_messages_would_repeat_after_a_kill_than_may(works: Wor
     let_go.set()
     await works.all_settled()
     assert await works.ids(len(keys)) == keys
+
+
+async def test_logged_pubacks_let_messages_go_on_while_the_marks_are_being_stored(tmp_path: Path):
+    """A kill would repeat what is open, of messages at most 20; what is acknowledged stands in the log."""
+    held, let_go = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        held.set()
+        await let_go.wait()
+
+    keys = [str(number) for number in range(2 * MAX_UNMARKED_ROWS)]
+    async with working(tmp_path, PubackLog(tmp_path / "pubacks", "stream")) as works:
+        works.journal.before["published"] = hold
+        works.connect()
+        await works.said(*keys, user="wife")
+        await works.link.came(MAX_REPEATED_MESSAGES)
+        await works.journal.stats()
+        assert len(works.link.sent) == MAX_REPEATED_MESSAGES
+        works.link.takes = True
+        works.link.take()
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
+            await held.wait()
+        await works.link.came(MAX_UNMARKED_ROWS)
+        await works.journal.stats()
+        assert len(works.link.sent) == MAX_UNMARKED_ROWS  # a power cut would repeat these
+        assert works.link.most_open <= MAX_REPEATED_MESSAGES
+        let_go.set()
+        await works.all_settled()
+        assert await works.ids(len(keys)) == keys
+
+
+async def test_after_a_kill_only_messages_without_a_logged_puback_come_again(tmp_path: Path):
+    never = asyncio.Event()
+    path = tmp_path / "pubacks"
+    keys = [str(number) for number in range(5)]
+    async with working(tmp_path, PubackLog(path, "stream")) as works:
+
+        async def killed() -> None:
+            await never.wait()
+
+        works.journal.before["published"] = killed
+        works.connect()
+        await works.said(*keys, user="wife")
+        await works.link.came(len(keys))
+        works.link.take(*works.link.open[1:4])
+    async with working(tmp_path, PubackLog(path, "stream")) as works:
+        works.link.takes = True
+        works.connect()
+        await works.all_settled()
+        assert await works.ids(2) == ["0", "4"]
+        assert len(works.link.sent) == 2
+    assert PubackLog(path, "stream").earlier_ids == []
+
+
+async def test_a_log_that_fails_makes_messages_wait_for_the_marks_again(tmp_path: Path):
+    held, let_go = asyncio.Event(), asyncio.Event()
+
+    async def hold() -> None:
+        held.set()
+        await let_go.wait()
+
+    keys = [str(number) for number in range(3 * MAX_REPEATED_MESSAGES)]
+    async with working(tmp_path, PubackLog(tmp_path / "missing" / "pubacks", "stream")) as works:
+        works.journal.before["published"] = hold
+        works.connect()
+        await works.said(*keys, user="wife")
+        await works.link.came(MAX_REPEATED_MESSAGES)
+        works.link.takes = True
+        works.link.take()
+        async with asyncio.timeout(MAX_WAIT_SECONDS):
+            await held.wait()
+        await works.journal.stats()
+        assert len(works.link.sent) == MAX_REPEATED_MESSAGES
+        let_go.set()
+        await works.all_settled()
+        assert await works.ids(len(keys)) == keys
 
 
 async def test_an_answer_wakes_nobody_while_the_next_message_waits_for_marks(

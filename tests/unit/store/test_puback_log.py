@@ -1,0 +1,123 @@
+"""What the broker has acknowledged is known after a kill; nothing else is taken for acknowledged."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from structlog.testing import capture_logs
+
+from wx2mqtt.store.unsynced_files import MAX_PUBACK_LOG_BYTES, PubackLog
+
+STREAM = "stream-1"
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from wx2mqtt.store.unsynced_files import PubackLog
+
+log = PubackLog(Path(sys.argv[1]), sys.argv[2])
+assert all(log.add(int(row_id)) for row_id in sys.argv[3:])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "home.json.pubacks"
+
+
+def earlier_ids(path: Path, stream: str = STREAM) -> list[int]:
+    return PubackLog(path, stream).earlier_ids
+
+
+def test_a_killed_process_leaves_its_pubacks(path: Path):
+    command = [sys.executable, "-c", KILLED, str(path), STREAM, "7", "3", "9000000000"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    assert earlier_ids(path) == [7, 3, 9000000000]
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_later_process_adds_behind_the_pubacks_of_an_earlier_one(path: Path):
+    PubackLog(path, STREAM).add(1)
+    PubackLog(path, STREAM).add(2)
+    assert earlier_ids(path) == [1, 2]
+
+
+def test_only_what_is_not_marked_stays(path: Path):
+    log = PubackLog(path, STREAM)
+    for row_id in range(1, 6):
+        log.add(row_id)
+    log.replace([4, 5])
+    log.add(6)
+    assert earlier_ids(path) == [4, 5, 6]
+    log.replace([])
+    assert earlier_ids(path) == []
+
+
+def test_the_file_does_not_grow_while_all_is_marked(path: Path):
+    log = PubackLog(path, STREAM)
+    for row_id in range(1, 1001):
+        log.add(row_id)
+        if row_id % 10 == 0:
+            log.replace([])
+    assert path.stat().st_size == 10 * 12
+
+
+def test_a_database_with_another_stream_has_other_rows(path: Path):
+    PubackLog(path, STREAM).add(1)
+    assert earlier_ids(path, "stream-2") == []
+
+
+def test_damage_hides_the_damaged_records_only(path: Path):
+    log = PubackLog(path, STREAM)
+    for row_id in (1, 2, 3):
+        log.add(row_id)
+    whole = path.read_bytes()
+    for position in range(12, 24):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1
+        path.write_bytes(damaged)
+        assert earlier_ids(path) == [1, 3]
+    path.write_bytes(whole[:-1])
+    assert earlier_ids(path) == [1, 2]
+    PubackLog(path, STREAM).add(4)
+    assert earlier_ids(path) == [1, 2, 4]
+    path.write_bytes(bytes(len(whole)))  # a power cut may leave zeros
+    assert earlier_ids(path) == []
+
+
+def test_a_huge_file_is_read_to_a_limit(path: Path):
+    path.write_bytes(bytes(2 * MAX_PUBACK_LOG_BYTES))
+    log = PubackLog(path, STREAM)
+    assert log.earlier_ids == []
+    log.replace([])
+    assert log.add(1)
+    assert earlier_ids(path) == [1]
+
+
+def test_without_a_file_nothing_is_recorded(tmp_path: Path):
+    assert not PubackLog().is_usable
+    assert not PubackLog().add(1)
+    log = PubackLog(tmp_path / "missing" / "file", STREAM)
+    with capture_logs() as logs:
+        assert not any(log.add(row_id) for row_id in (1, 2))
+        log.replace([])
+    assert not log.is_usable
+    assert [entry["event"] for entry in logs] == ["acknowledgements of the broker are not recorded"]
+
+
+def test_a_closed_log_records_nothing_and_holds_no_file(path: Path):
+    log = PubackLog(path, STREAM)
+    open_files = psutil.Process().open_files
+    log.add(1)
+    assert str(path) in [file.path for file in open_files()]
+    log.close()
+    assert str(path) not in [file.path for file in open_files()]
+    assert not log.add(2)
+    assert earlier_ids(path) == [1]
