@@ -97,8 +97,8 @@ class Receiver:
         if not position.sync:
             position = self._client.session.position
         # After a failed sync, synccheck is called in any case: its answer shows whether the login is still
-        # valid.
-        if not position.more or self._sync_failed:
+        # valid. After a sync that brought nothing new as well: the pause is before the poll.
+        if not position.more or self._sync_failed or self._poll_pacing.quiet:
             await self._clock.sleep(self._poll_pacing.pause(self._clock.monotonic()))
             if not await self._wait_for_news(position):
                 await self._client.save()

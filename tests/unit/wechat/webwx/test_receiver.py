@@ -144,6 +144,33 @@ async def test_where_more_waits_no_poll_is_needed(world: World, cursor: Cursor) 
     assert len(world.server.asked("synccheck")) == 1
 
 
+async def test_behind_a_large_answer_the_next_one_is_asked_for_without_a_poll(
+    world: World, cursor: Cursor
+) -> None:
+    await know(world, person(WIFE))
+    news(world, *(entry(MsgId=str(number)) for number in range(50)))
+    batch = await world.backend.receive(cursor)
+    world.server.put("webwxsync", synced(entry(MsgId="50"), at=3), synced(at=3))
+    batch = await world.backend.receive(batch.cursor)
+    assert [item.key for item in batch.items] == ["50"]
+    assert world.server.calls()[-2:] == ["webwxsync", "webwxsync"]
+    world.server.put("synccheck", check())
+    await world.backend.receive(batch.cursor)
+    assert world.server.calls()[-1] == "synccheck"
+
+
+async def test_a_server_that_repeats_a_large_answer_under_new_keys_is_asked_with_pauses(
+    world: World, cursor: Cursor
+) -> None:
+    await know(world, person(WIFE))
+    messages = [entry(MsgId=str(number)) for number in range(50)]
+    world.server.put("synccheck", check(selector=2))
+    world.server.put("webwxsync", *(synced(*messages, at=number) for number in range(2, 12)))
+    for _ in range(10):
+        cursor = (await world.backend.receive(cursor)).cursor
+    assert len(world.clock.slept) >= 8
+
+
 async def test_missing_keys_leave_the_old_ones(world: World, cursor: Cursor) -> None:
     world.server.put("synccheck", check(selector=2))
     world.server.put("webwxsync", answer(AddMsgList=[], SyncKey={"Count": 0, "List": []}))

@@ -20,6 +20,9 @@ MIN_POLL_INTERVAL_SECONDS = 1.0
 MAX_EMPTY_SYNCS = 5
 MAX_POLL_PAUSE_SECONDS = 30.0
 
+# Behind an answer with so many messages more of them wait, most likely: WeChat is asked for these at once.
+LARGE_ANSWER_MESSAGES = 20
+
 
 class SyncAction(Enum):
     """The reaction to an answer of synccheck."""
@@ -46,13 +49,17 @@ def action_after_check(check: SyncCheckAnswer) -> SyncAction:
 def advanced_cursor(position: SyncCursor, answer: SyncAnswer) -> SyncCursor:
     """Returns the position after a sync; empty keys leave the previous ones (webwx 2.11.4, 2.11.8).
 
-    `more` is obeyed only after an answer with news or new keys, since a faulty server may always set it.
+    `more` says that the next call is a sync, without a poll that would answer at once. WeChat's own flag is
+    obeyed only after an answer with news or new keys, since a faulty server may always set it.
     """
     after = replace(
         position, sync=answer.sync or position.sync, check=answer.check or position.check, more=False
     )
-    has_progress = not answer.is_empty or after != replace(position, more=False)
-    return replace(after, more=answer.more and has_progress)
+    has_moved = after != replace(position, more=False)
+    is_large = len(answer.messages) >= LARGE_ANSWER_MESSAGES
+    return replace(
+        after, more=(answer.more and (has_moved or not answer.is_empty)) or (is_large and has_moved)
+    )
 
 
 @frozen(kw_only=False)

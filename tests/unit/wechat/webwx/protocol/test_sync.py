@@ -8,6 +8,7 @@ from wx2mqtt.wechat.webwx.protocol import responses
 from wx2mqtt.wechat.webwx.protocol.responses import SyncCheckAnswer
 from wx2mqtt.wechat.webwx.protocol.session import SyncCursor
 from wx2mqtt.wechat.webwx.protocol.sync import (
+    LARGE_ANSWER_MESSAGES,
     MAX_EMPTY_SYNCS,
     MAX_POLL_PAUSE_SECONDS,
     PollPacing,
@@ -51,6 +52,13 @@ def test_both_keys_move() -> None:
 
 def test_empty_keys_leave_the_old_ones() -> None:
     assert advanced_cursor(BEFORE, answer(SyncKey={"Count": 0, "List": []})) == BEFORE
+
+
+def test_behind_a_large_answer_more_is_expected_if_the_keys_have_moved() -> None:
+    messages: list[dict[str, object]] = [{}] * LARGE_ANSWER_MESSAGES
+    assert advanced_cursor(BEFORE, answer(AddMsgList=messages, SyncKey=key(2))).more
+    assert not advanced_cursor(BEFORE, answer(AddMsgList=messages[1:], SyncKey=key(2))).more
+    assert not advanced_cursor(BEFORE, answer(AddMsgList=messages)).more
 
 
 def test_more_counts_only_where_something_came_or_moved() -> None:
