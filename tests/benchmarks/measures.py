@@ -289,14 +289,17 @@ def bare_rate(broker: Mosquitto, count: int = BURST) -> float:
 
 
 class Counter:
-    """`mosquitto_sub`, which costs less than a client of ours, counting and timing what comes."""
+    """`mosquitto_sub`, which costs less than a client of ours, counting and timing what comes.
 
-    def __init__(self, broker: Mosquitto, count: int) -> None:
+    Subscribes to `topic` with QoS 1. The texts of the messages are their numbers, from 1.
+    """
+
+    def __init__(self, broker: Mosquitto, count: int, topic: str = "wx/in/#") -> None:
         self._count = count
-        command = ["mosquitto_sub", "-p", str(broker.port), "-q", "1", "-t", "wx/in/#", "-C", str(count)]
+        command = ["mosquitto_sub", "-p", str(broker.port), "-q", "1", "-t", topic, "-C", str(count)]
         seen = len(broker.log)
         self._process = subprocess.Popen([*command, "-F", "%U %p"], stdout=subprocess.PIPE, text=True)
-        broker.wait_for_log("wx/in/#", since=seen)  # it has subscribed
+        broker.wait_for_log(topic, since=seen)  # it has subscribed
         self.seconds = 0.0
 
     def __enter__(self) -> Self:
@@ -312,7 +315,8 @@ class Counter:
         """Until all came, in order; `seconds` is from the first to the last."""
         assert self._process.stdout is not None
         lines = [line.split(" ", 1) for line in self._process.stdout]
-        assert [json.loads(body)["seq"] for _, body in lines] == list(range(1, self._count + 1))
+        numbers = [int(json.loads(body)["text"].partition(" ")[0]) for _, body in lines]
+        assert numbers == list(range(1, self._count + 1))
         self.seconds = float(lines[-1][0]) - float(lines[0][0])
 
 
