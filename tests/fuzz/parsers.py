@@ -192,6 +192,7 @@ EXCUSED: Mapping[str, str] = {
     "store.saved_logins:SavedLoginFolder.*": "takes the name of an account",
     "store.saved_logins:SavedLoginFile.save": "writes a file; its reader is fuzzed with store.saved_files",
     "store.files:write_atomically": "writes a file",
+    "store.unsynced_files:MappedFile.write": "writes a file",
     "store.files:quarantine": "renames a file; called for every damaged one in store.saved_files",
     "settings.yaml_tree:YamlTree.set": "stores a value that was read",
     "settings.yaml_tree:YamlTree.replace": "stores a value that was read",

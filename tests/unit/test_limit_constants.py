@@ -108,7 +108,7 @@ EXEMPT: dict[str, frozenset[str]] = {
     ),
     "of a file that the bridge alone writes": frozenset(
         {
-            *("store.folder:_MAX_LOCK_FILE_BYTES", "store.unsynced_files:MAX_PUBACK_LOG_BYTES"),
+            *("store.folder:_MAX_LOCK_FILE_BYTES", "store.unsynced_files:MAX_PUBACK_RECORDS"),
             "wechat.ilink.client:MAX_RECORDED_OFFERS",
         }
     ),

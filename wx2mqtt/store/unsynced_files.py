@@ -1,13 +1,15 @@
 """Files that are written without `fsync`: they outlive a killed process, but not a power cut.
 
-A change costs microseconds, so that it can be made for each message. `ProcessingMarks` says which message a
+A change is no system call, so that it can be made for each message. `ProcessingMarks` says which message a
 process was killed at, `PubackLog` which publications the broker had acknowledged.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
+import mmap
 import os
 import struct
 import zlib
@@ -23,6 +25,34 @@ from wx2mqtt.store.files import PRIVATE_MODE
 
 log = structlog.get_logger(__name__)
 
+
+class MappedFile:
+    """A file of `size` bytes, mode 0600, in memory that the kernel writes back, also after a kill.
+
+    All blocks are written when it is opened: a full disk is an `OSError` here, and not a signal at a later
+    change.
+    """
+
+    def __init__(self, path: Path, size: int) -> None:
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_MODE)
+        try:
+            missing = size - os.fstat(handle).st_size
+            if missing > 0 and os.pwrite(handle, bytes(missing), size - missing) < missing:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.ftruncate(handle, size)
+            self._memory = mmap.mmap(handle, size)
+        finally:
+            os.close(handle)
+
+    def write(self, data: bytes, position: int) -> None:
+        """Changes bytes within the size."""
+        self._memory[position : position + len(data)] = data
+
+    def close(self) -> None:
+        """Ends the mapping."""
+        self._memory.close()
+
+
 # Behind the name of an account; a purge removes the file with the saved login.
 MARKS_SUFFIX = ".json.processing"
 
@@ -37,9 +67,11 @@ PROGRESS_INTERVAL_SECONDS = 1.0
 
 _NO_MESSAGE = "-"
 _DIGEST_BYTES = 16
+_MARK_CHARACTERS = 2 * _DIGEST_BYTES
 
 # Of the first line; the fatal messages follow, one on a line.
 _MARK_BYTES = 64
+_FATAL_BYTES = MAX_FATAL_MESSAGES * (_MARK_CHARACTERS + 1)
 
 
 class ProcessingMarks:
@@ -55,7 +87,7 @@ class ProcessingMarks:
     def __init__(self, path: Path | None = None, fatal: Sequence[str] = ()) -> None:
         self.progressed: Signal[[]] = Signal()
         self._path = path
-        self._handle: int | None = None
+        self._file: MappedFile | None = None
         self._clearing: asyncio.Handle | None = None
         self._reported_at = 0.0
         self._suspect, kills, self._fatal = _NO_MESSAGE, 0, list[str]()
@@ -65,7 +97,8 @@ class ProcessingMarks:
         self._kills = kills
         if kills >= MAX_KILLS:
             self._fatal = [*self._fatal, self._suspect][-MAX_FATAL_MESSAGES:]
-            self._write("".join(f"{mark}\n" for mark in self._fatal), _MARK_BYTES)
+            fatal_lines = "".join(f"{mark}\n" for mark in self._fatal)
+            self._write(fatal_lines.ljust(_FATAL_BYTES, "\0"), _MARK_BYTES)
 
     def is_fatal(self, key: str) -> bool:
         """Returns whether `MAX_KILLS` processes in a row were killed while they processed this message."""
@@ -103,9 +136,8 @@ class ProcessingMarks:
         """Closes the file; nothing is marked any more."""
         self.clear()
         self._path = None
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
+        if self._file is not None:
+            self._file.close()
 
     def _clear_soon(self) -> None:
         try:
@@ -120,9 +152,9 @@ class ProcessingMarks:
         if self._path is None:
             return
         try:
-            if self._handle is None:
-                self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT, PRIVATE_MODE)
-            os.pwrite(self._handle, text.encode(), offset)
+            if self._file is None:
+                self._file = MappedFile(self._path, _MARK_BYTES + _FATAL_BYTES)
+            self._file.write(text.encode(), offset)
         except OSError as error:
             self._path = None
             log.warning("messages are not marked while they are processed", error=error.strerror)
@@ -164,12 +196,13 @@ def _read_marks(path: Path) -> tuple[str, int, list[str]]:
     """Returns the message that was marked when the last process ended, how often by now, and fatal ones."""
     try:
         # Damaged bytes are left out: a file that cannot be read at all would never mark anything again.
-        first, *fatal = path.read_text(encoding="ascii", errors="ignore").split("\n")
+        text = path.read_text(encoding="ascii", errors="ignore").replace("\0", "")
     except OSError:
         return _NO_MESSAGE, 0, []
+    first, *fatal = text.split("\n")
     mark, _, kills = first.strip().partition(" ")
-    fatal = [line for line in fatal if line][:MAX_FATAL_MESSAGES]
-    if mark == _NO_MESSAGE or kills not in map(str, range(MAX_KILLS)):
+    fatal = [line for line in fatal if len(line) == _MARK_CHARACTERS][:MAX_FATAL_MESSAGES]
+    if len(mark) != _MARK_CHARACTERS or kills not in map(str, range(MAX_KILLS)):
         return _NO_MESSAGE, 0, fatal
     return mark, int(kills) + 1, fatal
 
@@ -184,9 +217,10 @@ PUBACK_LOG_SUFFIX = ".json.pubacks"
 # An id of a row and a checksum of stream id and row id.
 _PUBACK_RECORD = struct.Struct(">QI")
 
-# What is read of a file at most; the publisher never lets so many records wait for their commit
+# The size of the file. The publisher never lets so many records wait for their commit
 # (`MAX_UNMARKED_ROWS` in `outbox_marks.py`).
-MAX_PUBACK_LOG_BYTES = 65_536
+MAX_PUBACK_RECORDS = 1000
+PUBACK_LOG_BYTES = MAX_PUBACK_RECORDS * _PUBACK_RECORD.size
 
 
 class PubackLog:
@@ -203,9 +237,8 @@ class PubackLog:
     def __init__(self, path: Path | None = None, stream: str = "") -> None:
         self._path = path
         self._seed = zlib.crc32(stream.encode())
-        self._handle: int | None = None
-        content = b"" if path is None else _read_start(path)
-        records = content[: len(content) - len(content) % _PUBACK_RECORD.size]
+        self._file: MappedFile | None = None
+        records = b"" if path is None else _read_records(path)
         self._end = len(records)  # where the next one begins
         self.earlier_ids = list(self._valid_ids(records))
 
@@ -216,9 +249,9 @@ class PubackLog:
 
     def add(self, row_id: int) -> bool:
         """Records the PUBACK of a row; returns whether a later process can read it."""
-        record = self._record(row_id)
-        is_written = self._write(record, self._end)
-        self._end += len(record)
+        is_written = self._end < PUBACK_LOG_BYTES and self._write(self._record(row_id), self._end)
+        if is_written:
+            self._end += _PUBACK_RECORD.size
         return is_written
 
     def replace(self, row_ids: Iterable[int]) -> None:
@@ -232,9 +265,8 @@ class PubackLog:
     def close(self) -> None:
         """Closes the file; nothing is recorded any more."""
         self._path = None
-        if self._handle is not None:
-            os.close(self._handle)
-            self._handle = None
+        if self._file is not None:
+            self._file.close()
 
     def _valid_ids(self, records: bytes) -> Iterator[int]:
         for row_id, checksum in _PUBACK_RECORD.iter_unpack(records):
@@ -251,18 +283,22 @@ class PubackLog:
         if self._path is None:
             return False
         try:
-            if self._handle is None:
-                self._handle = os.open(self._path, os.O_WRONLY | os.O_CREAT, PRIVATE_MODE)
-            return os.pwrite(self._handle, data, position) == len(data)
+            if self._file is None:
+                self._file = MappedFile(self._path, PUBACK_LOG_BYTES)
+            self._file.write(data, position)
         except OSError as error:
             self._path = None
             log.warning("acknowledgements of the broker are not recorded", error=error.strerror)
             return False
+        return True
 
 
-def _read_start(path: Path) -> bytes:
+def _read_records(path: Path) -> bytes:
+    """Returns whole records, up to the last one that is not empty."""
     try:
         with path.open("rb") as file:
-            return file.read(MAX_PUBACK_LOG_BYTES)
+            content = file.read(PUBACK_LOG_BYTES).rstrip(b"\0")
     except OSError:
         return b""
+    missing_bytes = -len(content) % _PUBACK_RECORD.size
+    return content + bytes(missing_bytes)

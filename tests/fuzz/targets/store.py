@@ -7,7 +7,6 @@ import gzip
 import hashlib
 import io
 import json
-import os
 import tarfile
 import tempfile
 from collections.abc import Iterator
@@ -36,7 +35,7 @@ from wx2mqtt.store.backup import restore_store
 from wx2mqtt.store.people import person_from_json
 from wx2mqtt.store.queries import blob_from_text, storable_text
 from wx2mqtt.store.saved_logins import SavedLoginFile
-from wx2mqtt.store.unsynced_files import MAX_KILLS, MAX_PUBACK_LOG_BYTES, ProcessingMarks, PubackLog
+from wx2mqtt.store.unsynced_files import MAX_KILLS, PUBACK_LOG_BYTES, ProcessingMarks, PubackLog
 
 # Backups
 
@@ -240,9 +239,10 @@ def _run_puback_log(data: bytes) -> None:
         with closing(log):
             earlier_ids = log.earlier_ids
             assert min(earlier_ids, default=1) > 0
-            assert log.add(1)
-            if len(data) < MAX_PUBACK_LOG_BYTES:
-                assert PubackLog(path, "stream").earlier_ids == [*earlier_ids, 1]
+            if not log.add(1):
+                assert len(data) > PUBACK_LOG_BYTES - 12
+                return
+            assert PubackLog(path, "stream").earlier_ids == [*earlier_ids, 1]
             log.replace([1])
         assert PubackLog(path, "stream").earlier_ids == [1]
 
@@ -254,8 +254,8 @@ def _marks_of_process(path: Path) -> Iterator[ProcessingMarks]:
     try:
         yield marks
     finally:
-        if marks._handle is not None:
-            os.close(marks._handle)  # without `close`, as after a kill
+        if marks._file is not None:
+            marks._file.close()  # without `clear`, as after a kill
 
 
 def _run_marks(data: bytes) -> None:

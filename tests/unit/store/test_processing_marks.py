@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +17,7 @@ from wx2mqtt.store.unsynced_files import (
     MARKS_SUFFIX,
     MAX_FATAL_MESSAGES,
     PROGRESS_INTERVAL_SECONDS,
+    MappedFile,
     ProcessingMarks,
 )
 
@@ -130,41 +130,47 @@ def test_progress_is_reported_about_once_a_second(path: Path, monkeypatch: pytes
 def test_a_mark_is_two_short_writes_that_wait_for_no_disk(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writes: list[int] = []
-    write = os.pwrite
-
-    def count(handle: int, data: bytes, offset: int) -> int:
-        writes.append(len(data))
-        return write(handle, data, offset)
-
     def wait(_handle: int) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("os.pwrite", count)
+    writes = count_writes(monkeypatch)
     monkeypatch.setattr("os.fsync", wait)
     monkeypatch.setattr("os.fdatasync", wait)
     marks = ProcessingMarks(path)
     for key in ("a", "老" * 100_000):
         with marks.processing(key):
             pass
-    assert writes == [64] * 4
+    assert [len(data) for data in writes] == [64] * 4
+
+
+def count_writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
+    writes: list[bytes] = []
+    write = MappedFile.write
+
+    def count(file: MappedFile, data: bytes, position: int) -> None:
+        writes.append(data)
+        write(file, data, position)
+
+    monkeypatch.setattr(MappedFile, "write", count)
+    return writes
 
 
 def is_marked(path: Path) -> bool:
     return not path.read_text().startswith("- 0 ")
 
 
+def test_what_a_damaged_file_has_for_fatal_messages_is_dropped_where_it_is_no_mark(path: Path) -> None:
+    path.write_text(f"{'0' * 32} 1".ljust(63) + "\n" + "1" * 5000 + "\n" + "2" * 32 + "\n")
+    ProcessingMarks(path)
+    assert path.read_text().replace("\0", "").split("\n")[1:] == ["2" * 32, "0" * 32, ""]
+    path.write_text(f"{'0' * 3000} 1\n")
+    assert not killed(path, "a")
+
+
 async def test_in_a_batch_a_message_takes_one_write_and_the_last_mark_goes_in_the_next_turn(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    writes: list[bytes] = []
-    write = os.pwrite
-
-    def count(handle: int, data: bytes, offset: int) -> int:
-        writes.append(data)
-        return write(handle, data, offset)
-
-    monkeypatch.setattr(os, "pwrite", count)
+    writes = count_writes(monkeypatch)
     marks = ProcessingMarks(path)
     for number in range(50):
         with marks.processing(f"{number}"):

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from wx2mqtt.store.unsynced_files import MAX_PUBACK_LOG_BYTES, PubackLog
+from wx2mqtt.store.unsynced_files import MAX_PUBACK_RECORDS, PUBACK_LOG_BYTES, PubackLog
 
 STREAM = "stream-1"
 
@@ -60,13 +60,15 @@ def test_only_what_is_not_marked_stays(path: Path):
     assert earlier_ids(path) == []
 
 
-def test_the_file_does_not_grow_while_all_is_marked(path: Path):
+def test_the_file_keeps_its_size_and_refuses_what_does_not_fit(path: Path):
     log = PubackLog(path, STREAM)
-    for row_id in range(1, 1001):
-        log.add(row_id)
-        if row_id % 10 == 0:
-            log.replace([])
-    assert path.stat().st_size == 10 * 12
+    for row_id in range(1, 2 * MAX_PUBACK_RECORDS):
+        assert log.add(row_id) is (row_id <= MAX_PUBACK_RECORDS)
+    assert earlier_ids(path) == list(range(1, MAX_PUBACK_RECORDS + 1))
+    log.replace([5])
+    assert log.add(6)
+    assert earlier_ids(path) == [5, 6]
+    assert path.stat().st_size == PUBACK_LOG_BYTES
 
 
 def test_a_database_with_another_stream_has_other_rows(path: Path):
@@ -78,7 +80,7 @@ def test_damage_hides_the_damaged_records_only(path: Path):
     log = PubackLog(path, STREAM)
     for row_id in (1, 2, 3):
         log.add(row_id)
-    whole = path.read_bytes()
+    whole = path.read_bytes()[: 3 * 12]
     for position in range(12, 24):
         damaged = bytearray(whole)
         damaged[position] ^= 1
@@ -93,7 +95,7 @@ def test_damage_hides_the_damaged_records_only(path: Path):
 
 
 def test_a_huge_file_is_read_to_a_limit(path: Path):
-    path.write_bytes(bytes(2 * MAX_PUBACK_LOG_BYTES))
+    path.write_bytes(b"\1" * (2 * PUBACK_LOG_BYTES))
     log = PubackLog(path, STREAM)
     assert log.earlier_ids == []
     log.replace([])
