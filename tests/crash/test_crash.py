@@ -43,7 +43,7 @@ FIRST = (
 ROUNDS = 4  # `make test` goes on only with the commits that no life has reached yet
 LIVES = effort(12, 40)
 KILLS = effort(3, 5)
-WINDOW = 100  # of the pump: so many may come again after a crash
+WINDOW = 20  # so many messages may come again after a kill
 SOON = 1.5  # seconds in which a life reaches its point, or is killed where it stands
 
 FAULTS = (
@@ -199,6 +199,23 @@ async def test_killed_in_the_middle_of_two_thousand_no_more_than_a_window_comes_
             await arena.hear(arena.ear.wait_until, lambda heard: len(heard) >= before + wanted)  # noqa: B023
             arena.lives.kill()
             assert repeats(arena.ear.heard) <= (kill - 1) * WINDOW
+        await arena.last_life()
+        assert repeats(arena.ear.heard) <= KILLS * WINDOW
+
+
+@seeded
+async def test_killed_before_acknowledged_messages_are_marked_no_more_than_a_window_comes_again(
+    make_arena: MakeArena, seed: int
+):
+    """Far more of them are acknowledged than may come again."""
+    async with make_arena(seed) as arena:
+        await first_life(arena)
+        for chat in ("wife", "mom"):
+            await arena.traffic.flood(chat, 500)
+        for kill in range(1, KILLS + 1):
+            arena.lives.start("before:published", 2)
+            assert await arena.lives.dies()
+            assert repeats(arena.ear.heard) <= kill * WINDOW
         await arena.last_life()
         assert repeats(arena.ear.heard) <= KILLS * WINDOW
 
