@@ -82,7 +82,7 @@ class UnmarkedRows:
         """Records the PUBACK of a row."""
         del self.open[row.id]
         self.acknowledged[row.id] = row
-        if self._puback_log.add(row.id):
+        if self._puback_log.add(row.id, row.created):
             self.repeated_messages.discard(row.id)
 
     def on_marked(self, row_ids: Iterable[int]) -> None:
@@ -90,7 +90,7 @@ class UnmarkedRows:
         for row_id in row_ids:
             self.acknowledged.pop(row_id, None)
             self.repeated_messages.discard(row_id)
-        self._puback_log.replace(self.acknowledged)
+        self._puback_log.replace((row.id, row.created) for row in self.acknowledged.values())
 
     def must_wait(self, row: OutboxRow) -> bool:
         """Returns whether a row may only be published when others are marked."""
@@ -174,8 +174,12 @@ class OutboxMarks:
 
         Raises `StoreError`.
         """
-        if self._puback_log.earlier_ids:
-            await self._journal.mark_published(self._puback_log.earlier_ids)
+        earlier = self._puback_log.earlier
+        if earlier:
+            stored = await self._journal.created_times(tuple(earlier))
+            await self._journal.mark_published(
+                [row_id for row_id in stored if stored[row_id] == earlier[row_id]]
+            )
         self._puback_log.replace(())
 
     def _stop_gathering(self) -> None:

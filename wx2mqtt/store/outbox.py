@@ -50,6 +50,12 @@ class Outbox(JournalPart):
             "published", lambda db: db.execute(_SQL["mark_published"], (self._account, json_list(ids)))
         )
 
+    async def created_times(self, ids: Sequence[int]) -> dict[int, int]:
+        """Returns when those of these rows were created that there are, in milliseconds, by id."""
+        return await self._database.read(
+            lambda db: dict(db.execute(_SQL["created_times"], (self._account, json_list(ids))))
+        )
+
     async def set_aside(self, ids: Sequence[int], why: str) -> None:
         """Keeps these rows, but out of the order, so that they do not block the rows behind them."""
         await self._database.write(

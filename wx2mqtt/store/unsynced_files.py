@@ -214,24 +214,27 @@ def _mark_of(key: str) -> str:
 # Behind the name of an account, as `MARKS_SUFFIX`.
 PUBACK_LOG_SUFFIX = ".json.pubacks"
 
-# An id of a row and a checksum of stream id and row id.
-_PUBACK_RECORD = struct.Struct(">QI")
+# The id of a row and when it was created, in milliseconds; behind them a checksum of stream id, id and time.
+_PUBACK = struct.Struct(">Qq")
+_CHECKSUM_BYTES = 4
+_RECORD_BYTES = _PUBACK.size + _CHECKSUM_BYTES
 
 # The size of the file. The publisher never lets so many records wait for their commit
 # (`MAX_UNMARKED_ROWS` in `outbox_marks.py`).
 MAX_PUBACK_RECORDS = 1000
-PUBACK_LOG_BYTES = MAX_PUBACK_RECORDS * _PUBACK_RECORD.size
+PUBACK_LOG_BYTES = MAX_PUBACK_RECORDS * _RECORD_BYTES
 
 
 class PubackLog:
     """Records each PUBACK in a file, until a commit marks the publication in the journal.
 
     A publication whose PUBACK is known nowhere is published again after a kill, and a commit for each of them
-    would be slow. The file has the ids of the rows that have a PUBACK and no mark yet. A record is valid in
-    one stream only: another database, and the same one after a restore, has other rows with the same ids.
+    would be slow. The file has the rows that have a PUBACK and no mark yet. A record is valid in one stream
+    only: another database, and the same one after a restore, has other rows with the same ids. So may a
+    database whose last commits the disk has lost although it had reported them as written: hence the time.
 
-    Without a `path`, and after an error of the file, nothing is recorded. `earlier_ids` is what a process has
-    recorded that was killed; the file keeps it until the first `replace`.
+    Without a `path`, and after an error of the file, nothing is recorded. `earlier` is what a process has
+    recorded that was killed, the time of each row by its id; the file keeps it until the first `replace`.
     """
 
     def __init__(self, path: Path | None = None, stream: str = "") -> None:
@@ -240,25 +243,25 @@ class PubackLog:
         self._file: MappedFile | None = None
         records = b"" if path is None else _read_records(path)
         self._end = len(records)  # where the next one begins
-        self.earlier_ids = list(self._valid_ids(records))
+        self.earlier = dict(self._valid_records(records))
 
     @property
     def is_usable(self) -> bool:
         """Whether PUBACKs are recorded."""
         return self._path is not None
 
-    def add(self, row_id: int) -> bool:
+    def add(self, row_id: int, created: int) -> bool:
         """Records the PUBACK of a row; returns whether a later process can read it."""
-        is_written = self._end < PUBACK_LOG_BYTES and self._write(self._record(row_id), self._end)
+        is_written = self._end < PUBACK_LOG_BYTES and self._write(self._record(row_id, created), self._end)
         if is_written:
-            self._end += _PUBACK_RECORD.size
+            self._end += _RECORD_BYTES
         return is_written
 
-    def replace(self, row_ids: Iterable[int]) -> None:
-        """Records the PUBACKs of these rows only: all others are marked in the journal."""
+    def replace(self, rows: Iterable[tuple[int, int]]) -> None:
+        """Records the PUBACKs of these rows (id, time) only: all others are marked in the journal."""
         if not self._end:
             return
-        records = b"".join(map(self._record, row_ids))
+        records = b"".join(self._record(row_id, created) for row_id, created in rows)
         self._write(records.ljust(self._end, b"\0"), 0)
         self._end = len(records)
 
@@ -268,16 +271,15 @@ class PubackLog:
         if self._file is not None:
             self._file.close()
 
-    def _valid_ids(self, records: bytes) -> Iterator[int]:
-        for row_id, checksum in _PUBACK_RECORD.iter_unpack(records):
-            if row_id and checksum == self._checksum(row_id):
-                yield row_id
+    def _valid_records(self, records: bytes) -> Iterator[tuple[int, int]]:
+        for start in range(0, len(records), _RECORD_BYTES):
+            row_id, created = _PUBACK.unpack_from(records, start)
+            if records[start : start + _RECORD_BYTES] == self._record(row_id, created):
+                yield row_id, created
 
-    def _record(self, row_id: int) -> bytes:
-        return _PUBACK_RECORD.pack(row_id, self._checksum(row_id))
-
-    def _checksum(self, row_id: int) -> int:
-        return zlib.crc32(row_id.to_bytes(8), self._seed)
+    def _record(self, row_id: int, created: int) -> bytes:
+        record = _PUBACK.pack(row_id, created)
+        return record + zlib.crc32(record, self._seed).to_bytes(_CHECKSUM_BYTES)
 
     def _write(self, data: bytes, position: int) -> bool:
         if self._path is None:
@@ -300,5 +302,5 @@ def _read_records(path: Path) -> bytes:
             content = file.read(PUBACK_LOG_BYTES).rstrip(b"\0")
     except OSError:
         return b""
-    missing_bytes = -len(content) % _PUBACK_RECORD.size
+    missing_bytes = -len(content) % _RECORD_BYTES
     return content + bytes(missing_bytes)

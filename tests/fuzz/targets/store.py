@@ -14,7 +14,6 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
-from zlib import crc32
 
 from tests.fuzz.mutators import (
     either,
@@ -222,12 +221,16 @@ _MARKS = (
 )
 
 
-_PUBACK_LOGS = (
-    b"",
-    b"".join(
-        (number.to_bytes(8) + crc32(number.to_bytes(8), crc32(b"stream")).to_bytes(4)) for number in range(9)
-    ),
-)
+def _puback_log(count: int) -> bytes:
+    with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
+        path = Path(name) / "home.json.pubacks"
+        with closing(PubackLog(path, "stream")) as log:
+            for number in range(1, count + 1):
+                log.add(number, 1_795_000_000_000 + number)
+        return path.read_bytes().rstrip(b"\0") if count else b""
+
+
+_PUBACK_LOGS = (_puback_log(0), _puback_log(1), _puback_log(9))
 
 
 def _run_puback_log(data: bytes) -> None:
@@ -235,16 +238,14 @@ def _run_puback_log(data: bytes) -> None:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
         path = Path(name) / "home.json.pubacks"
         path.write_bytes(data)
-        log = PubackLog(path, "stream")
-        with closing(log):
-            earlier_ids = log.earlier_ids
-            assert min(earlier_ids, default=1) > 0
-            if not log.add(1):
-                assert len(data) > PUBACK_LOG_BYTES - 12
+        with closing(PubackLog(path, "stream")) as log:
+            earlier = log.earlier
+            if not log.add(1, 2):
+                assert len(data) > PUBACK_LOG_BYTES - 20
                 return
-            assert PubackLog(path, "stream").earlier_ids == [*earlier_ids, 1]
-            log.replace([1])
-        assert PubackLog(path, "stream").earlier_ids == [1]
+            assert PubackLog(path, "stream").earlier == {**earlier, 1: 2}
+            log.replace([(1, 2)])
+        assert PubackLog(path, "stream").earlier == {1: 2}
 
 
 @contextmanager

@@ -28,6 +28,9 @@ ORDER BY id LIMIT ?5;
 UPDATE publication SET state = 1
 WHERE id IN (SELECT value FROM json_each(?2)) AND account = ?1 AND state <> 1;
 
+-- created_times --
+SELECT id, created FROM publication WHERE account = ?1 AND id IN (SELECT value FROM json_each(?2));
+
 -- set_aside --
 UPDATE publication SET state = 2, why = ?3
 WHERE id IN (SELECT value FROM json_each(?2)) AND account = ?1 AND state = 0;

@@ -19,6 +19,10 @@ ORDER BY id LIMIT ?5;
 UPDATE publication SET state = 1
 WHERE id IN (SELECT jsonb_array_elements(?2::jsonb)::bigint) AND account = ?1 AND state <> 1;
 
+-- created_times --
+SELECT id, created FROM publication
+WHERE account = ?1 AND id IN (SELECT jsonb_array_elements(?2::jsonb)::bigint);
+
 -- set_aside --
 UPDATE publication SET state = 2, why = ?3
 WHERE id IN (SELECT jsonb_array_elements(?2::jsonb)::bigint) AND account = ?1 AND state = 0;
