@@ -32,6 +32,7 @@ IDLE_SECONDS = 20.0
 GROUP_BURST = 2_000
 ACCOUNT_MESSAGES = 100
 DAY_MS = 86_400_000
+PAHO_QUEUE = 10_000  # it takes 65,535 at a time
 CALM_SECONDS, CALM_CPU_SECONDS = 1.5, 0.01
 
 
@@ -247,9 +248,11 @@ def _is_waiting(heard: Heard) -> bool:
 
 def _publish_commands(here: Home, count: int) -> None:
     with Publisher(here.broker) as publisher:
-        infos = [publisher.client.publish("wx/out/wife", f"{number}", qos=1) for number in range(count)]
-        for info in infos:
-            info.wait_for_publish(PATIENCE)
+        for start in range(0, count, PAHO_QUEUE):
+            numbers = range(start, min(count, start + PAHO_QUEUE))
+            infos = [publisher.client.publish("wx/out/wife", f"{number}", qos=1) for number in numbers]
+            for info in infos:
+                info.wait_for_publish(PATIENCE)
 
 
 async def _fill(path: Path, count: int) -> None:

@@ -29,7 +29,7 @@ def test_a_context_holds_values_services_settings_and_signals_and_no_component()
         "settings": "AccountSettings",
         "shared": "SharedServices",
         "marks": "ProcessingMarks",
-    "puback_log": "PubackLog",
+        "puback_log": "PubackLog",
         "signals": "AccountSignals",
     }
 
