@@ -15,6 +15,7 @@ import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.ilink_home import BotPhone
+from wx2mqtt.clock import Clock
 from wx2mqtt.errors import (
     BackendError,
     LoggedOut,
@@ -52,6 +53,14 @@ LOST = [
 ]
 
 
+# The longest pause between two attempts: how long they are otherwise, the unit tests say.
+MAX_PAUSE_SECONDS = 0.02
+
+
+async def pause_briefly(seconds: float) -> None:
+    await asyncio.sleep(min(seconds, MAX_PAUSE_SECONDS))
+
+
 class Paper:
     """A vault on one sheet of JSON."""
 
@@ -86,7 +95,8 @@ class Bot:
         self._keys = 0
 
     def again(self, **more: Any) -> ILinkBackend:
-        self.gateway = ILinkBackend(self.vault, endpoint=self._url, timeouts=QUICK, **more)
+        clock = Clock(sleep=pause_briefly)
+        self.gateway = ILinkBackend(self.vault, endpoint=self._url, timeouts=QUICK, clock=clock, **more)
         return self.gateway
 
     async def log_in(self, *, resume: bool = False) -> LoggedIn:

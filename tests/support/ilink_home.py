@@ -12,6 +12,7 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.ear import Ear
 from tests.support.home import Home, Phone
 from wx2mqtt.simulator.server import Simulator
+from wx2mqtt.simulator.world import OWNER
 
 PEOPLE = {"me": {"owner": True}}
 
@@ -52,10 +53,13 @@ class ILinkHome(Home):
         return super().settings({**usual, **(account or {})}, **top)
 
     async def scan(self) -> None:
-        """The person scans the code and presses Connect."""
+        """The person scans the code and presses Connect between two polls, of which the later waits for a second."""
         await self.bot.wait("code")
-        await self.bot.post("ilink/scan")
-        await self.bot.post("ilink/confirm")
+        ilink = self.simulator.wechat.ilink
+        code = ilink.codes.newest()
+        assert code is not None
+        ilink.scan(code, OWNER)
+        ilink.confirm(code)
 
     async def log_in(self) -> None:
         """Start the bridge, scan and confirm; returns when it is online and polls."""
