@@ -67,7 +67,7 @@ def terminal(tmp_path: Path) -> Terminal:
 
 @pytest.fixture
 def forked(tmp_path: Path) -> Terminal:
-    """Runs forks of a program that has been imported: for tables of commands, one of which `terminal` tries."""
+    """Runs forks of a program that has been imported; `terminal` tries some of each kind of command."""
     return Terminal(tmp_path)
 
 
@@ -139,17 +139,17 @@ def test_a_line_that_cannot_be_meant_ends_with_2_and_says_how_to_write_it(forked
 # check
 
 
-def test_a_good_file_has_no_problems(terminal: Terminal):
-    file = terminal.file("mqtt: {url: mqtt://localhost:1883}\naccounts: {home: {}}\n", "mine.yaml")
-    done = terminal.run("check", "-c", file)
+def test_a_good_file_has_no_problems(forked: Terminal):
+    file = forked.file("mqtt: {url: mqtt://localhost:1883}\naccounts: {home: {}}\n", "mine.yaml")
+    done = forked.run("check", "-c", file)
     assert (done.code, done.out, done.err) == (0, f"{file}: no problems\n", "")
 
 
-def test_urgent_commands_without_another_way_are_a_warning(terminal: Terminal, tmp_path: Path):
-    file = terminal.file(f"storage: {{path: {tmp_path / 'store'}}}\n", "mine.yaml")
+def test_urgent_commands_without_another_way_are_a_warning(forked: Terminal, tmp_path: Path):
+    file = forked.file(f"storage: {{path: {tmp_path / 'store'}}}\n", "mine.yaml")
     (tmp_path / "store").mkdir()
     asyncio.run(_store_urgent_command(tmp_path / "store"))
-    done = terminal.run("check", "-c", file)
+    done = forked.run("check", "-c", file)
     assert (done.code, done.out) == (0, f"{file}: no problems\n")
     assert done.err == (
         f"warning: {file}: accounts.home.fallback.urls: urgent commands are given, but there is no other way"
@@ -168,20 +168,20 @@ async def _store_urgent_command(folder: Path) -> None:
         await database.close()
 
 
-def test_a_file_in_the_working_folder_is_found(terminal: Terminal):
-    file = terminal.file("language: zh\n")
-    done = terminal.run("check")
+def test_a_file_in_the_working_folder_is_found(forked: Terminal):
+    file = forked.file("language: zh\n")
+    done = forked.run("check")
     assert (done.code, done.out) == (0, f"{file}：没有问题\n")
 
 
-def test_without_a_file_the_defaults_are_fine(terminal: Terminal):
-    done = terminal.run("check")
+def test_without_a_file_the_defaults_are_fine(forked: Terminal):
+    done = forked.run("check")
     assert (done.code, done.out) == (0, "no file: the defaults: no problems\n")
 
 
-def test_a_key_that_has_no_effect_yet_is_a_warning(terminal: Terminal):
-    terminal.file("web: {listen: 127.0.0.1:8100}\n")
-    done = terminal.run("check")
+def test_a_key_that_has_no_effect_yet_is_a_warning(forked: Terminal):
+    forked.file("web: {listen: 127.0.0.1:8100}\n")
+    done = forked.run("check")
     assert done.code == 0
     assert all(line.startswith("warning: ") for line in done.complaints)
 
@@ -273,23 +273,23 @@ def test_the_port_of_the_embedded_broker_in_use_ends_with_75(tmp_path: Path):
     assert_one_clear_line(done, f"port {port}", "in use", "mqtt.url")
 
 
-def test_the_port_of_the_web_server_in_use_ends_with_75(terminal: Terminal):
+def test_the_port_of_the_web_server_in_use_ends_with_75(forked: Terminal):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        terminal.file(
+        forked.file(
             f"mqtt: {{url: mqtt://127.0.0.1:{free_port()}}}\nweb: {{listen: 127.0.0.1:{port}}}\n"
             "storage: {path: store}\n"
         )
-        del terminal.env["WX2MQTT_WEB__LISTEN"]
-        done = terminal.run("run")
+        del forked.env["WX2MQTT_WEB__LISTEN"]
+        done = forked.run("run")
     assert done.code == 75
     assert_one_clear_line(done, f"port {port}", "in use", "web.listen")
 
 
-def test_an_address_that_others_reach_needs_a_password_else_78(terminal: Terminal):
-    terminal.env["WX2MQTT_WEB__LISTEN"] = "0.0.0.0:0"
-    terminal.file("web: {token: abc}\nstorage: {path: store}\n")
-    done = terminal.run("run")
+def test_an_address_that_others_reach_needs_a_password_else_78(forked: Terminal):
+    forked.env["WX2MQTT_WEB__LISTEN"] = "0.0.0.0:0"
+    forked.file("web: {token: abc}\nstorage: {path: store}\n")
+    done = forked.run("run")
     assert done.code == 78
     assert "web.password_file" in done.err
 
@@ -306,12 +306,12 @@ def test_a_store_that_another_process_has_ends_with_75_and_names_it(forked: Term
     assert_one_clear_line(done, "store", f"process {os.getpid()}")
 
 
-def test_a_store_that_cannot_be_made_ends_with_75(terminal: Terminal):
-    (terminal.folder / "file").touch()
-    embedded(terminal, "file/store")
-    done = terminal.run("run")
+def test_a_store_that_cannot_be_made_ends_with_75(forked: Terminal):
+    (forked.folder / "file").touch()
+    embedded(forked, "file/store")
+    done = forked.run("run")
     assert done.code == 75
-    assert_one_clear_line(done, str(terminal.folder / "file" / "store"))
+    assert_one_clear_line(done, str(forked.folder / "file" / "store"))
 
 
 def test_a_store_in_which_we_may_not_write_ends_with_75(tmp_path: Path):
@@ -328,15 +328,15 @@ def test_a_store_in_which_we_may_not_write_ends_with_75(tmp_path: Path):
     assert_one_clear_line(done, str(tmp_path / "store"))
 
 
-def test_a_store_of_a_newer_version_ends_with_78_and_stays_as_it_is(terminal: Terminal):
-    embedded(terminal)
-    (terminal.folder / "store").mkdir()
-    database = terminal.folder / "store" / "wx2mqtt.db"
+def test_a_store_of_a_newer_version_ends_with_78_and_stays_as_it_is(forked: Terminal):
+    embedded(forked)
+    (forked.folder / "store").mkdir()
+    database = forked.folder / "store" / "wx2mqtt.db"
     with sqlite3.connect(database) as connection:
         connection.execute("PRAGMA user_version = 999")
     connection.close()
     before = database.read_bytes()
-    done = terminal.run("run")
+    done = forked.run("run")
     assert done.code == 78
     assert_one_clear_line(done, "999")
     assert database.read_bytes() == before
@@ -391,8 +391,8 @@ def test_a_bridge_that_does_not_run_is_not_well(forked: Terminal, option: str):
 # schema
 
 
-def test_the_schema_is_one_and_fits_the_example(terminal: Terminal):
-    done = terminal.run("schema", "config")
+def test_the_schema_is_one_and_fits_the_example(forked: Terminal):
+    done = forked.run("schema", "config")
     assert (done.code, done.err) == (0, "")
     schema = json.loads(done.out)
     assert schema["$schema"] == "https://json-schema.org/draft/2020-12/schema"
@@ -415,10 +415,10 @@ def test_the_simulator_serves_until_it_is_told_to_stop(terminal: Terminal, how: 
             assert simulator.end(how) == 0
 
 
-def test_the_simulator_on_a_port_in_use_ends_with_75(terminal: Terminal):
+def test_the_simulator_on_a_port_in_use_ends_with_75(forked: Terminal):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
-        done = terminal.run("simulate", "--port", str(port))
+        done = forked.run("simulate", "--port", str(port))
     assert (done.code, done.out) == (75, "")
     assert_one_clear_line(done, str(port))
 
@@ -565,8 +565,10 @@ def test_make_demo_passes_its_arguments_on(tmp_path: Path):
 # installed
 
 
-def wheel(folder: Path) -> Path:
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package as it is published, built without a network."""
+    folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     (built,) = folder.glob("*.whl")
@@ -574,10 +576,9 @@ def wheel(folder: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh environment with the wheel in it and everything else borrowed; the source is out of its sight."""
     folder = tmp_path_factory.mktemp("installed")
-    package = wheel(folder / "dist")
     environment = folder / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
     python = environment / "bin" / "python"
@@ -585,7 +586,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     borrowed = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
     (own / "borrowed.pth").write_text("\n".join(borrowed) + "\n")
     pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "-q", "--no-index", "--no-deps"]
-    subprocess.run([*pip, "--ignore-installed", str(package)], check=True, cwd=folder)
+    subprocess.run([*pip, "--ignore-installed", str(wheel)], check=True, cwd=folder)
     return environment
 
 
@@ -598,7 +599,7 @@ def test_an_installed_wheel_runs_without_its_source(installed: Path, tmp_path: P
     assert_nothing_left(terminal)
 
 
-def test_the_wheel_holds_every_file_of_the_package_and_no_other(tmp_path: Path):
+def test_the_wheel_holds_every_file_of_the_package_and_no_other(wheel: Path):
     tracked = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "wx2mqtt"],
         cwd=ROOT,
@@ -606,7 +607,7 @@ def test_the_wheel_holds_every_file_of_the_package_and_no_other(tmp_path: Path):
         capture_output=True,
         text=True,
     ).stdout.split()
-    with zipfile.ZipFile(wheel(tmp_path)) as archive:
+    with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
     (man_page,) = (name for name in held if name.endswith("/data/share/man/man1/wx2mqtt.1"))
     assert held - {man_page} == {name for name in tracked if (ROOT / name).exists()}

@@ -17,7 +17,7 @@ NAMED_ROLES = frozenset(
 )
 TAB = "\ue004"
 
-MARK_CONTROLS = f"""
+WATCH_FOCUS = f"""
 const shown = [...document.querySelectorAll({CONTROLS!r})].filter(one => one.checkVisibility());
 shown.forEach((one, number) => {{ one.dataset.control = number }});
 // Tab goes on behind an element that was removed while it had the focus: here from the beginning of the page.
@@ -26,16 +26,16 @@ start.tabIndex = -1;
 document.body.prepend(start);
 start.focus();
 start.remove();
+window.focused = [];
+document.addEventListener('keyup', () => {{
+  const one = document.activeElement, style = getComputedStyle(one), box = one.getBoundingClientRect();
+  window.focused.push({{
+    number: one.dataset.control ?? null,
+    ring: one.matches(':focus-visible') && style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2,
+    inside: box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
+  }});
+}});
 return shown.map(one => one.outerHTML.slice(0, 120));
-"""
-
-FOCUSED = """
-const one = document.activeElement, style = getComputedStyle(one), box = one.getBoundingClientRect();
-return {
-  number: one.dataset.control ?? null,
-  ring: one.matches(':focus-visible') && style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2,
-  inside: box.bottom > 0 && box.top < innerHeight && box.right > 0 && box.left < innerWidth,
-};
 """
 
 
@@ -46,12 +46,11 @@ def findings(browser: Chromium, language: str) -> list[str]:
 
 def keyboard_findings(browser: Chromium) -> list[str]:
     """Controls that Tab does not reach, or reaches without showing it."""
-    controls: list[str] = browser.run(MARK_CONTROLS)
+    controls: list[str] = browser.run(WATCH_FOCUS)
+    browser.press(*[TAB] * (len(controls) + 1))
     reached: set[int] = set()
     wrong: list[str] = []
-    for _ in range(len(controls) + 1):
-        browser.press(TAB)
-        focused = browser.run(FOCUSED)
+    for focused in browser.run("return window.focused"):
         if focused["number"] is None:  # the end of the page
             break
         number = int(focused["number"])
