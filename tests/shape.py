@@ -151,11 +151,12 @@ class Shape:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A Python file of the product; `path` is relative to the root, with slashes."""
+    """A Python file of the product; `path` is relative to the root, with slashes. `nodes` are all of `tree`."""
 
     path: str
     text: str
     tree: ast.Module
+    nodes: tuple[ast.AST, ...]
 
     @property
     def name(self) -> str:
@@ -203,7 +204,7 @@ def measure(root: Path) -> Shape:
         citations=_citations(product, BRACKETED, statements),
         simulator_citations=_citations(simulator, BRACKETED, statements),
         unbracketed_citations=_unbracketed_citations(product + simulator, statements),
-        docstrings=sum(_has_docstring(node) for source in sources for node in ast.walk(source.tree)),
+        docstrings=sum(_has_docstring(node) for source in sources for node in source.nodes),
         comment_lines=sum(_comment_lines(source) for source in sources),
         filler_names=_filler_names(sources),
         gerund_files=tuple(file.path for file in files if _is_gerund(Path(file.path).stem)),
@@ -216,13 +217,14 @@ def _sources(root: Path) -> Iterator[Source]:
         relative = path.relative_to(root).as_posix()
         if not relative.startswith(SIMULATOR):
             text = path.read_text(encoding="utf-8")
-            yield Source(path=relative, text=text, tree=ast.parse(text))
+            tree = ast.parse(text)
+            yield Source(path=relative, text=text, tree=tree, nodes=tuple(ast.walk(tree)))
 
 
 def _duplicate_classes(sources: Iterable[Source]) -> Items:
     paths: dict[str, list[str]] = defaultdict(list)
     for source in sources:
-        for name in {node.name for node in _nodes(source.tree, ast.ClassDef)}:
+        for name in {node.name for node in _nodes(source, ast.ClassDef)}:
             paths[name].append(source.path)
     return tuple(
         f"{name}: {', '.join(where)}"
@@ -308,14 +310,14 @@ def _function_parameters(sources: list[Source]) -> Items:
         f"{source.path}:{argument.lineno} {owner}.{name}: {ast.unparse(annotation)}"
         for source in sources
         if source.path.startswith(WIRED_FOLDERS)
-        for owner, name, annotation, argument in _constructor_parameters(source.tree)
+        for owner, name, annotation, argument in _constructor_parameters(source)
         if annotations.is_function(source.module, annotation) and not _is_number_source(name, annotation)
     )
 
 
-def _constructor_parameters(tree: ast.Module) -> Iterator[tuple[str, str, ast.expr, ast.arg | ast.AnnAssign]]:
+def _constructor_parameters(source: Source) -> Iterator[tuple[str, str, ast.expr, ast.arg | ast.AnnAssign]]:
     """Yields class, name and annotation of each parameter: of `__init__`, and of dataclass fields."""
-    for node in _nodes(tree, ast.ClassDef):
+    for node in _nodes(source, ast.ClassDef):
         is_dataclass = any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list)
         for item in node.body:
             if isinstance(item, ast.FunctionDef) and item.name == "__init__":
@@ -334,9 +336,9 @@ def _is_number_source(name: str, annotation: ast.expr) -> bool:
     return name in NUMBER_SOURCES and ast.unparse(annotation) in NUMBER_TYPES
 
 
-def _nodes(tree: ast.Module, kind: type[N]) -> list[N]:
+def _nodes(source: Source, kind: type[N]) -> list[N]:
     """Returns the nodes of a kind in the order of their lines."""
-    return sorted((node for node in ast.walk(tree) if isinstance(node, kind)), key=lambda node: node.lineno)
+    return sorted((node for node in source.nodes if isinstance(node, kind)), key=lambda node: node.lineno)
 
 
 def _parameters(function: FunctionNode) -> list[ast.arg]:
@@ -349,7 +351,7 @@ def _large_constructors(sources: Iterable[Source]) -> Items:
     return tuple(
         f"{source.path}:{item.lineno} {node.name}: {len(_parameters(item))}"
         for source in sources
-        for node in _nodes(source.tree, ast.ClassDef)
+        for node in _nodes(source, ast.ClassDef)
         for item in node.body
         if isinstance(item, ast.FunctionDef) and item.name == "__init__"
         if len(_parameters(item)) >= LARGE_CONSTRUCTOR_PARAMETERS
@@ -364,7 +366,7 @@ def _long_functions(sources: Iterable[Source]) -> Items:
     return tuple(
         f"{source.path}:{node.lineno} {node.name}: {_line_count(node)}"
         for source in sources
-        for node in ast.walk(source.tree)
+        for node in source.nodes
         if isinstance(node, FunctionNode) and _line_count(node) > LONG_FUNCTION_LINES
     )
 
@@ -389,9 +391,7 @@ def _pure_modules(contracts: Iterable[dict[str, Any]]) -> int:
 
 
 def _lambdas(sources: Iterable[Source]) -> Items:
-    return tuple(
-        f"{source.path}:{node.lineno}" for source in sources for node in _nodes(source.tree, ast.Lambda)
-    )
+    return tuple(f"{source.path}:{node.lineno}" for source in sources for node in _nodes(source, ast.Lambda))
 
 
 def _statements(root: Path) -> Statements:
@@ -460,7 +460,7 @@ def _filler_names(sources: Iterable[Source]) -> Items:
     return tuple(
         f"{source.path}:{node.lineno} {node.id}"
         for source in sources
-        for node in _nodes(source.tree, ast.Name)
+        for node in _nodes(source, ast.Name)
         if isinstance(node.ctx, ast.Store) and node.id in FILLERS
     )
 
