@@ -9,9 +9,9 @@ HOME_PYTHON ?= /usr/bin/python3
 TESTS ?= tests
 SEEDS ?= 20
 JOBS ?= 4
-# Most tests wait for something, so six run side by side on two cores; the tests of one file stay together, and
+# Most tests wait for something, so eight run side by side on two cores; the tests of one file stay together, and
 # files go in their order: the long ones (crash, scenarios) come before the short ones.
-WORKERS ?= 6
+WORKERS ?= 8
 ROBUSTNESS := tests/chaos tests/cluster tests/fuzz tests/power_cut
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
