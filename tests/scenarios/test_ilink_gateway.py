@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.hurry import PauseClock
 from tests.support.ilink_home import BotPhone
-from wx2mqtt.clock import Clock
 from wx2mqtt.errors import (
     BackendError,
     LoggedOut,
@@ -53,14 +53,6 @@ LOST = [
 ]
 
 
-# The longest pause between two attempts: how long they are otherwise, the unit tests say.
-MAX_PAUSE_SECONDS = 0.02
-
-
-async def pause_briefly(seconds: float) -> None:
-    await asyncio.sleep(min(seconds, MAX_PAUSE_SECONDS))
-
-
 class Paper:
     """A vault on one sheet of JSON."""
 
@@ -95,7 +87,7 @@ class Bot:
         self._keys = 0
 
     def again(self, **more: Any) -> ILinkBackend:
-        clock = Clock(sleep=pause_briefly)
+        clock = PauseClock().clock
         self.gateway = ILinkBackend(self.vault, endpoint=self._url, timeouts=QUICK, clock=clock, **more)
         return self.gateway
 

@@ -13,6 +13,7 @@ import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.home import Phone
+from tests.support.hurry import PauseClock
 from wx2mqtt.errors import (
     BackendError,
     LoggedOut,
@@ -52,6 +53,7 @@ from wx2mqtt.wechat.backend import (
     ShowQr,
 )
 from wx2mqtt.wechat.webwx.backend import WebWxBackend
+from wx2mqtt.wechat.webwx.protocol.sync import MIN_POLL_INTERVAL_SECONDS
 
 IN_BETWEEN = (
     QrExpired,
@@ -88,11 +90,18 @@ class Account:
         self.cursor = Cursor("")
         self.login: LoggedIn | None = None
         self.gateways: list[WebWxBackend] = []
+        self.pauses = PauseClock()
         self.gateway = self.fresh()
 
     def fresh(self, language: Language = "en") -> WebWxBackend:
         """A gateway as after a start, on the same vault; the old one is left as a killed one would be."""
-        self.gateway = WebWxBackend(self.vault, endpoint=self.sim.url, language=language, timeouts=QUICK)
+        self.gateway = WebWxBackend(
+            self.vault,
+            endpoint=self.sim.url,
+            language=language,
+            timeouts=QUICK,
+            clock=self.pauses.clock,
+        )
         self.gateways.append(self.gateway)
         return self.gateway
 
@@ -453,11 +462,16 @@ async def test_an_answer_in_another_charset_loses_no_message(online: Account) ->
 
 @pytest.mark.parametrize("selector", [1, 3, 5, 6, 7])
 async def test_selectors_that_nothing_follows_are_no_busy_loop(online: Account, selector: int) -> None:
+    await online.phone.post(
+        "settings", poll_limit=0
+    )  # it sees how long the pauses are, not how long they should be
     await online.phone.post("fault", endpoint="synccheck", kind="selector", value=selector, times=3)
+    started_at = online.pauses.monotonic()
     for _ in range(3):
         assert (await online.next()).items == ()
     await online.phone.post("say", text="hello")
     assert await online.texts() == ["hello"]
+    assert online.pauses.monotonic() - started_at >= 3 * MIN_POLL_INTERVAL_SECONDS
 
 
 @pytest.mark.parametrize("retcode", [1100, 1101, 1102, 1103])

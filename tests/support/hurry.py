@@ -1,16 +1,23 @@
-"""An event loop whose clock jumps: what waits for minutes is over at once, in the right order.
+"""Clocks that jump: what waits for minutes is over at once, in the right order.
 
-Only for tests in which nothing outside of the loop is waited for (no thread, no socket).
+`HurryLoop` is for tests in which nothing outside of the loop is waited for (no thread, no socket). `PauseClock`
+is for a backend on real connections.
 """
 
 from __future__ import annotations
 
 import asyncio
 import selectors
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from wx2mqtt.clock import Clock
+
 T = TypeVar("T")
+
+# What a pause of a `PauseClock` really takes at most.
+MAX_PAUSE_SECONDS = 0.02
 
 
 class _NoWait(selectors.SelectSelector):
@@ -43,3 +50,19 @@ def hurry(story: Coroutine[Any, Any, T]) -> T:
     """Run a story to its end in no time."""
     with asyncio.Runner(loop_factory=HurryLoop) as runner:
         return runner.run(story)
+
+
+class PauseClock:
+    """A clock whose pauses between two attempts take hardly any time; `monotonic` counts them in full."""
+
+    def __init__(self) -> None:
+        self._skipped_seconds = 0.0
+        self.clock = Clock(monotonic=self.monotonic, sleep=self.sleep)
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self._skipped_seconds
+
+    async def sleep(self, seconds: float) -> None:
+        waited = min(seconds, MAX_PAUSE_SECONDS)
+        await asyncio.sleep(waited)
+        self._skipped_seconds += seconds - waited
