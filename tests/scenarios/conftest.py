@@ -40,7 +40,7 @@ def _store_of_the_test(request: pytest.FixtureRequest, monkeypatch: pytest.Monke
 
 @pytest.fixture
 def start_mosquitto(tmp_path: Path) -> Iterator[StartMosquitto]:
-    """`start_mosquitto(config="", port=0, listener=True)` gives a running broker; all end with the test."""
+    """`start_mosquitto(config="", port=0, listener=True)` gives a running broker; all are killed with the test."""
     if PROGRAM is None:
         pytest.skip("mosquitto is not installed (Debian: apt-get install mosquitto)")
     brokers: list[Mosquitto] = []
@@ -52,7 +52,7 @@ def start_mosquitto(tmp_path: Path) -> Iterator[StartMosquitto]:
 
     yield start
     for broker in brokers:
-        broker.stop()
+        broker.kill()
 
 
 @pytest.fixture

@@ -207,10 +207,10 @@ def _user() -> str:
 def mosquitto(
     folder: Path, config: str = "", *, port: int = 0, listener: bool = True, log: str = "all"
 ) -> Iterator[Mosquitto]:
-    """A running broker for the length of a `with`."""
+    """A running broker for the length of a `with`; it is killed, since nobody reads what it would save at its end."""
     broker = Mosquitto(folder, config, port=port, listener=listener, log=log)
     broker.start()
     try:
         yield broker
     finally:
-        broker.stop()
+        broker.kill()

@@ -16,6 +16,7 @@ from tests.support.broker import Mosquitto, mosquitto
 from tests.support.deadlines import MAX_REQUEST_SECONDS, MAX_WAIT_SECONDS
 from tests.support.ear import Ear
 from tests.support.process import BridgeProcess
+from tests.support.web_client import system_trust
 from wx2mqtt.simulator.server import Simulator
 
 T = TypeVar("T")
@@ -28,8 +29,10 @@ class Phone:
 
     def __init__(self, url: str, ca: Path | None = None) -> None:
         """`ca` is the file of the CA whose certificate the simulator has, which may name other hosts."""
-        context = ssl.create_default_context(cafile=ca)
-        context.check_hostname = False
+        context = system_trust()
+        if ca is not None:
+            context = ssl.create_default_context(cafile=ca)
+            context.check_hostname = False
         self._http = httpx.AsyncClient(
             base_url=url, trust_env=False, timeout=MAX_REQUEST_SECONDS, verify=context
         )

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import padding
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from tests.support.deadlines import MAX_REQUEST_SECONDS
+from tests.support.web_client import system_trust
 
 Json = dict[str, Any]
 
@@ -56,8 +57,9 @@ class ILinkClient:
     """One program: after `log_in` it has a token, and after `new` a cursor and a context token."""
 
     def __init__(self, url: str, **options: Any) -> None:
+        usual: dict[str, Any] = {"timeout": MAX_REQUEST_SECONDS, "verify": system_trust()}
         self.http = httpx.AsyncClient(
-            base_url=url, timeout=MAX_REQUEST_SECONDS, follow_redirects=False, trust_env=False, **options
+            base_url=url, follow_redirects=False, trust_env=False, **{**usual, **options}
         )
         self.token = ""
         self.user_id = ""

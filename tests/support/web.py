@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.web_client import system_trust
 from wx2mqtt.model import Blob, MediaRef
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState
 from wx2mqtt.web.bridge_state import BridgeState
@@ -129,7 +130,9 @@ async def served(
     shelves: list[Any] = [] if shelf is None else [shelf]
     async with (
         WebServer(options(**more), shelves, bridge) as server,
-        httpx.AsyncClient(base_url=server.url, trust_env=False, timeout=MAX_WAIT_SECONDS) as http,
+        httpx.AsyncClient(
+            base_url=server.url, trust_env=False, timeout=MAX_WAIT_SECONDS, verify=system_trust()
+        ) as http,
     ):
         yield server, http
 
