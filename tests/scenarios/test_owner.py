@@ -78,9 +78,7 @@ class ILinkScans(WebScans):
         await self.home.scan()
 
     async def other(self) -> None:
-        await self.home.bot.wait("code")
-        await self.home.bot.post("ilink/scan", person="wife")
-        await self.home.bot.post("ilink/confirm")
+        await self.home.scan("wife")
 
     async def end_login(self) -> None:
         await self.home.bot.post("ilink/kill")

@@ -52,13 +52,13 @@ class ILinkHome(Home):
         usual = {"backend": "ilink", "contacts": PEOPLE}
         return super().settings({**usual, **(account or {})}, **top)
 
-    async def scan(self) -> None:
-        """The person scans the code and presses Connect between two polls, of which the later waits for a second."""
+    async def scan(self, person: str = OWNER) -> None:
+        """Somebody scans the code and presses Connect between two polls, of which the later waits for a second."""
         await self.bot.wait("code")
         ilink = self.simulator.wechat.ilink
         code = ilink.codes.newest()
         assert code is not None
-        ilink.scan(code, OWNER)
+        ilink.scan(code, person)
         ilink.confirm(code)
 
     async def log_in(self) -> None:

@@ -125,7 +125,9 @@ class ILinkBackend:
             async for step in steps:
                 if isinstance(step, LoggedIn):
                     self._receiver = Receiver(self._client, self._quote_lookup, self._marks)
-                    self._sender = Sender(self._client, self._typing_indicator)
+                    # Commands may be under way, and they are the owner's: whoever scans is not accepted yet.
+                    is_usable = usable(step.owner)
+                    self._sender = Sender(self._client, self._typing_indicator) if is_usable else None
                 yield step
 
     async def renew(self, usable: LoginFilter, *, requested: bool) -> AsyncGenerator[LoginStep, None]:

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager, suppress
 
 import structlog
 
-from wx2mqtt.errors import BackendError, Rejected, Throttled, WindowClosed
+from wx2mqtt.errors import BackendError, LoggedOut, Rejected, Throttled, WindowClosed
 from wx2mqtt.model import Draft, Handle, Kind, Receipt, SendKey
 from wx2mqtt.wechat.attachments import require_attachment
 from wx2mqtt.wechat.http import BadAnswer
@@ -129,15 +129,21 @@ class TypingIndicator:
 
 
 class Sender:
-    """Sends for one login."""
+    """Sends for one login, the current one at the time of its creation.
+
+    After its end it goes on sending: WeChat may still accept that. As soon as another login is the current
+    one, each method raises `LoggedOut`.
+    """
 
     def __init__(self, client: ApiClient, typing_indicator: TypingIndicator) -> None:
         self._client = client
+        self._bot_id = client.bot.id
         self._typing_indicator = typing_indicator
         self._uploader = Uploader(client)
 
     async def prepare(self, draft: Draft) -> None:
         """As `Backend.prepare`."""
+        self._require_own_login()
         await self._client.announce_after_end()
         if draft.attachment is not None:
             require_attachment(draft, CAPABILITIES, self._client)
@@ -145,6 +151,7 @@ class Sender:
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
         """As `Backend.send`."""
+        self._require_own_login()
         await self._client.announce_after_end()
         if draft.kind is Kind.TEXT:
             item = self._text_item(draft)
@@ -188,7 +195,12 @@ class Sender:
                 break
         raise self._error_for(user, chat, meaning, ret, errmsg)
 
+    def _require_own_login(self) -> None:
+        if self._client.bot.id != self._bot_id:
+            raise LoggedOut(self._client.text("no_login"))
+
     async def _post_message(self, message: JsonBody) -> dict[str, object]:
+        self._require_own_login()  # somebody may have scanned meanwhile
         try:
             return dict(await self._client.call_unchecked(SEND, message))
         except UnicodeEncodeError:
