@@ -35,6 +35,10 @@ T = TypeVar("T")
 MIN_NEW_ROWS = 2000
 ROWS_PER_STEP = 500
 
+# So many rows may be old although the others of their time were deleted: the newest message of an account
+# stays, and what waits for the broker.
+OLD_ROWS = 1000
+
 # Pairs of a text that is searched for: more of them choose hardly fewer messages.
 MAX_SEARCHED_PAIRS = 16
 
@@ -183,9 +187,9 @@ def _connect(path: Path) -> sqlite3.Connection:
 
 
 def _stored_ids(connection: Connection) -> tuple[int, int]:
-    """Returns the ids of the oldest and of the newest publication, 0 if there are none."""
-    oldest, newest = connection.execute(_SQL["stored_ids"]).fetchone()
-    return oldest or 0, newest or 0
+    """Returns the ids of the oldest publication behind `OLD_ROWS`, and of the newest; 0 if there are none."""
+    oldest, newest = connection.execute(_SQL["stored_ids"], (OLD_ROWS,)).fetchone()
+    return oldest or newest or 0, newest or 0
 
 
 def _new_rows(connection: Connection, after_id: int) -> list[tuple[int, str]]:

@@ -41,6 +41,7 @@ async def index(
 ) -> AsyncIterator[SearchIndex]:
     monkeypatch.setattr(search_index_module, "MIN_NEW_ROWS", 1)
     monkeypatch.setattr(search_index_module, "ROWS_PER_STEP", 7)
+    monkeypatch.setattr(search_index_module, "OLD_ROWS", 2)
     index = SearchIndex(database, tmp_path / "search.db")
     yield index
     await index.close()
@@ -153,6 +154,19 @@ async def test_it_is_made_again_when_most_of_its_messages_were_deleted(
     await index.extend()
     found = await index.candidates("秘密", range(1, 100), 100, newest_first=False)
     assert found == list(range(51, 62))
+
+
+async def test_a_few_messages_that_stay_do_not_keep_it_from_being_made_again(
+    database: Database, journal: Journal, index: SearchIndex
+) -> None:
+    """The newest message of each account stays, also of one that gets no others; else the file grows for ever."""
+    await store(journal, ["秘密"] * 60)
+    await index.extend()
+    await database.write("delete", lambda db: db.execute("DELETE FROM publication WHERE id BETWEEN 3 AND 50"))
+    await store(journal, ["秘密"])
+    await index.extend()
+    found = await index.candidates("秘密", range(1, 100), 100, newest_first=False)
+    assert found == [1, 2, *range(51, 62)]
 
 
 async def test_nothing_is_left_of_it_after_a_removal(

@@ -26,7 +26,7 @@ SELECT rowid FROM text_pair WHERE text_pair MATCH ?1 AND rowid BETWEEN ?2 AND ?3
 
 -- stored_ids --
 -- In the database.
-SELECT (SELECT min(id) FROM publication), (SELECT max(id) FROM publication);
+SELECT (SELECT id FROM publication ORDER BY id LIMIT 1 OFFSET ?1), (SELECT max(id) FROM publication);
 
 -- new_rows --
 SELECT id, text FROM publication WHERE id > ?1 AND seq IS NOT NULL AND text <> '' ORDER BY id LIMIT ?2;
