@@ -98,16 +98,20 @@ class Receiver:
             position = self._client.session.position
         # After a failed sync, synccheck is called in any case: its answer shows whether the login is still
         # valid. After a sync that brought nothing new as well: the pause is before the poll.
-        if not position.more or self._sync_failed or self._poll_pacing.quiet:
+        is_polled = not position.more or self._sync_failed or self._poll_pacing.quiet
+        if is_polled:
             await self._clock.sleep(self._poll_pacing.pause(self._clock.monotonic()))
             if not await self._wait_for_news(position):
                 await self._client.save()
                 return Batch(cursor=cursor, unreadable_count=self._contact_list.pop_unreadable_count())
         answer = await self._sync(position)
         after = advanced_cursor(position, answer)
+        if answer.is_empty and not is_polled:
+            after = replace(after, more=False)  # the next poll says when there is more
         keys = tuple(map(entry_key, answer.messages))
+        # Without a poll that promised news, an empty answer is no sign of a server that is stuck.
         self._poll_pacing = self._poll_pacing.after_sync(
-            position, after, fruitless=answer.is_empty or self._is_repeat(keys)
+            position, after, fruitless=(answer.is_empty and is_polled) or self._is_repeat(keys)
         )
         batch = await self._batch(cursor, answer, keys, after)
         self._client.set_position(after)

@@ -150,13 +150,29 @@ async def test_behind_a_large_answer_the_next_one_is_asked_for_without_a_poll(
     await know(world, person(WIFE))
     news(world, *(entry(MsgId=str(number)) for number in range(50)))
     batch = await world.backend.receive(cursor)
-    world.server.put("webwxsync", synced(entry(MsgId="50"), at=3), synced(at=3))
+    world.server.put("webwxsync", synced(entry(MsgId="50"), at=3))
     batch = await world.backend.receive(batch.cursor)
     assert [item.key for item in batch.items] == ["50"]
     assert world.server.calls()[-2:] == ["webwxsync", "webwxsync"]
     world.server.put("synccheck", check())
     await world.backend.receive(batch.cursor)
     assert world.server.calls()[-1] == "synccheck"
+
+
+async def test_where_nothing_waits_behind_a_large_answer_the_next_poll_comes_at_once(
+    world: World, cursor: Cursor
+) -> None:
+    """No poll had promised more, so that a sync without news is no sign of a server that is stuck."""
+    await know(world, person(WIFE))
+    for number in range(3):
+        messages = [entry(MsgId=f"{number}-{place}") for place in range(50)]
+        world.server.put("synccheck", check(selector=2))
+        world.server.put("webwxsync", synced(*messages, at=2 + number), synced(at=2 + number))
+        cursor = (await world.backend.receive(cursor)).cursor
+        empty = await world.backend.receive(cursor)
+        assert empty.items == ()
+        cursor = empty.cursor
+    assert world.clock.slept == []
 
 
 async def test_a_server_that_repeats_a_large_answer_under_new_keys_is_asked_with_pauses(
