@@ -120,7 +120,9 @@ class StorageMaintenance:
         now = now_ms()
         for journal in tuple(journals):
             self._unpruned.discard(journal)
-            limits = self._limits_by_journal[journal]
+            limits = self._limits_by_journal.get(journal)
+            if limits is None:  # the account has moved to another instance meanwhile
+                continue
             await _log_store_error(
                 partial(journal.prune, now, _ms(limits.history_seconds), COMMAND_RETENTION_MS)
             )

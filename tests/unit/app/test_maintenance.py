@@ -145,6 +145,22 @@ async def test_an_account_that_comes_later_is_pruned_soon(
         await asyncio.wait({running})
 
 
+async def test_an_account_that_leaves_while_others_are_pruned_is_left_alone(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = [Journal(store.database, name) for name in ("first", "second")]
+    pruned: list[str] = []
+
+    async def prune(self: Journal, *_: object) -> None:
+        pruned.append(self.account)
+        store.upkeep.set_limits({journal: FOREVER for journal in others if journal.account in pruned})
+
+    monkeypatch.setattr(Journal, "prune", prune)
+    store.upkeep.set_limits(dict.fromkeys(others, FOREVER))
+    assert await store.upkeep.check_size(prune_due=True)
+    assert pruned == ["first"]
+
+
 async def test_history_goes_when_other_files_fill_the_folder(store: Store) -> None:
     """90 % is of everything below the folder: a small database must give way to other files."""
     (store.folder.path / "other").write_bytes(b"\0" * 900_000)
