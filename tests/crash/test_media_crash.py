@@ -138,9 +138,9 @@ async def test_a_disk_that_is_full_for_files_only_holds_no_text_up(make_arena: M
         (text_id,) = await arena.phone.say("wife", "still there?")
         await arena.body("wx/in/wife", id=text_id)
         assert not told_of(arena)
+        arena.lives.kill()  # the next life does not wait for its turn, and this one makes no folder now
         media.unlink()
         media.with_name("elsewhere").rename(media)
-        arena.lives.kill()  # the next life does not wait for its turn
         await arena.begin()
         await all_told(arena, came)
         await ends_well(arena)
