@@ -145,6 +145,17 @@ class Works:
 
         await self.until(nothing_waits)
 
+    def hold_marks(self) -> tuple[asyncio.Event, asyncio.Event]:
+        """Stop the next commit of marks: the first event says that it waits, the second lets it go on."""
+        held, let_go = asyncio.Event(), asyncio.Event()
+
+        async def hold() -> None:
+            held.set()
+            await let_go.wait()
+
+        self.journal.before["published"] = hold
+        return held, let_go
+
     async def one_aside(self) -> tuple[OutboxRow, str]:
         """The one row that was set aside, and why."""
         ((row, why),) = await self.until(self.journal.list_set_aside)
@@ -252,13 +263,7 @@ async def test_never_more_is_open_than_the_broker_allows(works: Works):
 
 async def test_never_more_is_open_or_unsettled_than_the_window(works: Works):
     """What the broker has and the journal does not know comes again after a crash: at most a window of it."""
-    held, let_go = asyncio.Event(), asyncio.Event()
-
-    async def hold() -> None:
-        held.set()
-        await let_go.wait()
-
-    works.journal.before["published"] = hold
+    held, let_go = works.hold_marks()
     works.link.takes = True
     works.connect()
     await works.publish(*["a"] * (3 * MAX_UNACKED_PUBLISHES))
@@ -276,14 +281,8 @@ async def test_never_more_messages_would_repeat_after_a_kill_than_may(works: Wor
     """A kill repeats what the broker may have and the journal does not know of: at most 20, however wide
     the window of publishes in flight is.
     """
-    held, let_go = asyncio.Event(), asyncio.Event()
-
-    async def hold() -> None:
-        held.set()
-        await let_go.wait()
-
     keys = [str(number) for number in range(3 * MAX_REPEATED_MESSAGES)]
-    works.journal.before["published"] = hold
+    held, let_go = works.hold_marks()
     works.connect()
     await works.said(*keys, user="wife")
     await works.link.came(MAX_REPEATED_MESSAGES)
@@ -300,15 +299,9 @@ async def test_never_more_messages_would_repeat_after_a_kill_than_may(works: Wor
 
 async def test_logged_pubacks_let_messages_go_on_while_the_marks_are_being_stored(tmp_path: Path):
     """A kill would repeat what is open, of messages at most 20; what is acknowledged stands in the log."""
-    held, let_go = asyncio.Event(), asyncio.Event()
-
-    async def hold() -> None:
-        held.set()
-        await let_go.wait()
-
     keys = [str(number) for number in range(2 * MAX_UNMARKED_ROWS)]
     async with working(tmp_path, PubackLog(tmp_path / "pubacks", "stream")) as works:
-        works.journal.before["published"] = hold
+        held, let_go = works.hold_marks()
         works.connect()
         await works.said(*keys, user="wife")
         await works.link.came(MAX_REPEATED_MESSAGES)
@@ -369,15 +362,9 @@ async def test_a_puback_of_a_row_that_the_disk_has_lost_does_not_count_for_a_lat
 
 
 async def test_a_log_that_fails_makes_messages_wait_for_the_marks_again(tmp_path: Path):
-    held, let_go = asyncio.Event(), asyncio.Event()
-
-    async def hold() -> None:
-        held.set()
-        await let_go.wait()
-
     keys = [str(number) for number in range(3 * MAX_REPEATED_MESSAGES)]
     async with working(tmp_path, PubackLog(tmp_path / "missing" / "pubacks", "stream")) as works:
-        works.journal.before["published"] = hold
+        held, let_go = works.hold_marks()
         works.connect()
         await works.said(*keys, user="wife")
         await works.link.came(MAX_REPEATED_MESSAGES)
