@@ -93,8 +93,8 @@ class UrlParts:
         except (httpx.InvalidURL, ValueError):
             raise InvalidUrl from None
         try:
-            host = url.host
-        except ValueError:  # httpx decodes Punycode only here
+            host = url.raw_host and url.host
+        except ValueError:  # httpx decodes Punycode, and finds letters in an address, only here
             raise InvalidHost from None
         if url.scheme not in _DEFAULT_PORTS or not host or not 1 <= _port(url) <= MAX_PORT:
             raise InvalidUrl

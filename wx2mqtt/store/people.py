@@ -134,7 +134,7 @@ def person_to_json(person: Person) -> dict[str, Json]:
 def person_from_json(fields: dict[str, Any]) -> Person:
     """Returns the person of a JSON object in `people.json`, without fields that a newer version added.
 
-    Raises `ValueError`, `KeyError`, `TypeError` or `AttributeError` if it is damaged.
+    Raises `ValueError`, `KeyError`, `TypeError`, `AttributeError` or `OverflowError` if it is damaged.
     """
     known = {name: value for name, value in fields.items() if name in PERSON_FIELDS}
     checked = {

@@ -161,7 +161,7 @@ def _read(path: Path) -> dict[str, CopiedPeople]:
             account: _people_of(part)
             for account, part in load_json(data, PEOPLE_COPY_JSON)["accounts"].items()
         }
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         log.error("copy of people damaged, set aside", set_aside=str(quarantine(path)))
         return {}
 

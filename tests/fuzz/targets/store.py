@@ -200,7 +200,7 @@ def _run_store_files(data: bytes) -> None:
         saved = _LOOP.run_until_complete(SavedLoginFile(login).load())
         assert saved is None or isinstance(saved, dict)
     storable_text(data.decode("utf-8", "replace")).encode()
-    with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    with suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         person_from_json(json.loads(data))
     with suppress(ValueError, TypeError, AttributeError, RecursionError):
         blob_from_text(data.decode("utf-8", "replace"))

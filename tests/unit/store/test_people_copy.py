@@ -185,6 +185,7 @@ async def test_nobody_at_all_is_copied_and_read(copy: PeopleCopy, path: Path) ->
     [
         *(b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"accounts":[]}', b'{"accounts":{"home":{}}}'),
         b'{"accounts":{"home":{"persons":[{}],"levels":{},"next_id":1}}}',
+        b'{"accounts":{"home":{"persons":[],"levels":{},"next_id":1e401}}}',
         b"[" * 100_000,
     ],
 )

@@ -198,7 +198,9 @@ def test_a_name_that_is_too_long_is_refused(bench):
     assert "240" in result.message
 
 
-@pytest.mark.parametrize("url", ["http://xn--)/", "https://xn--a/x.jpg", "http://xn--ls8h=/"])
+@pytest.mark.parametrize(
+    "url", ["http://xn--)/", "http://[::%\x9f]/", "https://xn--a/x.jpg", "http://xn--ls8h=/"]
+)
 def test_a_host_that_is_no_name_is_a_bad_file(bench, url):
     result = bench.refused(json.dumps({"kind": "file", "url": url}))
     assert outcome(result) == (REJECTED, "bad_file")
