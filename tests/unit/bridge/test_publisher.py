@@ -277,10 +277,8 @@ async def test_never_more_is_open_or_unsettled_than_the_window(works: Works):
     assert on(works.link.sent, "a") == list(range(1, 3 * MAX_UNACKED_PUBLISHES + 1))
 
 
-async def test_never_more_messages_would_repeat_after_a_kill_than_may(works: Works):
-    """A kill repeats what the broker may have and the journal does not know of: at most 20, however wide
-    the window of publishes in flight is.
-    """
+async def messages_wait_for_marks(works: Works) -> None:
+    """At most 20 messages go out before the commit of marks, and all of them in the end."""
     keys = [str(number) for number in range(3 * MAX_REPEATED_MESSAGES)]
     held, let_go = works.hold_marks()
     works.connect()
@@ -295,6 +293,13 @@ async def test_never_more_messages_would_repeat_after_a_kill_than_may(works: Wor
     let_go.set()
     await works.all_settled()
     assert await works.ids(len(keys)) == keys
+
+
+async def test_never_more_messages_would_repeat_after_a_kill_than_may(works: Works):
+    """A kill repeats what the broker may have and the journal does not know of: at most 20, however wide
+    the window of publishes in flight is.
+    """
+    await messages_wait_for_marks(works)
 
 
 async def test_logged_pubacks_let_messages_go_on_while_the_marks_are_being_stored(tmp_path: Path):
@@ -362,21 +367,8 @@ async def test_a_puback_of_a_row_that_the_disk_has_lost_does_not_count_for_a_lat
 
 
 async def test_a_log_that_fails_makes_messages_wait_for_the_marks_again(tmp_path: Path):
-    keys = [str(number) for number in range(3 * MAX_REPEATED_MESSAGES)]
     async with working(tmp_path, PubackLog(tmp_path / "missing" / "pubacks", "stream")) as works:
-        held, let_go = works.hold_marks()
-        works.connect()
-        await works.said(*keys, user="wife")
-        await works.link.came(MAX_REPEATED_MESSAGES)
-        works.link.takes = True
-        works.link.take()
-        async with asyncio.timeout(MAX_WAIT_SECONDS):
-            await held.wait()
-        await works.journal.stats()
-        assert len(works.link.sent) == MAX_REPEATED_MESSAGES
-        let_go.set()
-        await works.all_settled()
-        assert await works.ids(len(keys)) == keys
+        await messages_wait_for_marks(works)
 
 
 async def test_an_answer_wakes_nobody_while_the_next_message_waits_for_marks(
