@@ -324,6 +324,6 @@ def _normalize(host: str) -> str:
     except ValueError:
         pass
     try:
-        return name.encode("idna").decode()
-    except UnicodeError:
+        return httpx.URL(scheme="http", host=name).raw_host.decode("ascii")
+    except (httpx.InvalidURL, ValueError):
         return name

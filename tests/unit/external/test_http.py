@@ -101,6 +101,12 @@ def test_another_host_is_another(one, other):
     assert not same_host(one, other)
 
 
+def test_a_host_of_the_settings_is_compared_as_a_url_names_it():
+    """The codec `idna` of Python makes `strasse.example` of it, which may be somebody else's."""
+    assert same_host(UrlParts.parse("https://straße.example/").host, "straße.example")
+    assert not same_host(UrlParts.parse("https://strasse.example/").host, "straße.example")
+
+
 @pytest.mark.parametrize("location", ["http://////u@[", "http://////user:pw@evil.example/"])
 def test_a_redirect_whose_path_would_become_a_host_with_a_password_is_no_url(location: str) -> None:
     with pytest.raises(InvalidUrl):
