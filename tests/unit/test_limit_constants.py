@@ -55,7 +55,8 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("settings.formats:MAX_LEVEL_BYTES", "settings.formats:MAX_TOPIC_BYTES"),
             *("settings.formats:MAX_FILTER_BYTES", "settings.formats:MAX_SIZE_BYTES"),
             *("settings.schema:MAX_CLIENT_ID_CHARACTERS", "settings.key_tree:MAX_SUGGESTIONS"),
-            *("settings.validation:MAX_SHOWN_CHARACTERS", "app.control_socket:MAX_PATH_BYTES"),
+            *("settings.validation:MAX_SHOWN_CHARACTERS", "settings.yaml_tree:MAX_SHOWN_NAME_CHARACTERS"),
+            "app.control_socket:MAX_PATH_BYTES",
         }
     ),
     "parts of a request head, which is bounded whole": frozenset(

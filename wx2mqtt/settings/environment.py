@@ -97,9 +97,10 @@ def _override(tree: YamlTree, path: tuple[str, ...], value: YamlValue, position:
     The other key of `password` is `password_file`, and the reverse.
     """
     other_path = _other_secret_path(path)
-    if tree.get(other_path) is not None and tree.position_of(other_path).file != position.file:
+    other_value = tree.get(other_path)
+    if other_value is not None and tree.position_of(other_path).file != position.file:
         tree.remove(other_path)
-        tree.remove_positions(other_path)
+        tree.remove_positions(other_path, other_value)
     tree.set(path, value, position)
 
 

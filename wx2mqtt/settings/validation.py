@@ -23,12 +23,11 @@ from wx2mqtt.settings.key_tree import (
     KeyPath,
     children,
     closest,
-    dotted,
     locate,
     suggest,
 )
 from wx2mqtt.settings.schema import Pin, Settings
-from wx2mqtt.settings.yaml_tree import YamlTree, YamlValue
+from wx2mqtt.settings.yaml_tree import YamlTree, YamlValue, key_text
 
 # Characters of a value that a sentence quotes.
 MAX_SHOWN_CHARACTERS = 40
@@ -173,7 +172,7 @@ def _unknown_key_text(path: KeyPath) -> str:
     guesses = suggest(path)
     if not guesses:
         return f"unknown key; known here: {', '.join(children(path[:-1]))}"
-    names = [str(guess[-1]) if guess[:-1] == path[:-1] else dotted(guess) for guess in guesses]
+    names = [str(guess[-1]) if guess[:-1] == path[:-1] else key_text(guess) for guess in guesses]
     return "unknown key, did you mean '{}'?".format("' or '".join(names))
 
 

@@ -13,6 +13,7 @@ password.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import yaml
@@ -24,6 +25,9 @@ from wx2mqtt.settings.key_tree import KeyPath, dotted
 from wx2mqtt.values import frozen
 
 YamlValue = None | str | list["YamlValue"] | dict[str, "YamlValue"]
+
+# Of a key in the path that a problem shows.
+MAX_SHOWN_NAME_CHARACTERS = 64
 
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_TAGS = frozenset({"str", "int", "float", "bool", "null", "timestamp", "seq", "map", "merge", "value"})
@@ -80,8 +84,8 @@ class YamlTree:
             if not isinstance(child, dict):
                 return False
             section = child
+        self.remove_positions(path, section.get(path[-1]))
         section[path[-1]] = value
-        self.remove_positions(path)
         self.positions[path] = position
         return True
 
@@ -102,15 +106,31 @@ class YamlTree:
             return True
         return False
 
-    def remove_positions(self, path: KeyPath) -> None:
-        """Forgets the positions of a value that was replaced and of everything below it."""
-        for known in [known for known in self.positions if known[: len(path)] == path]:
-            del self.positions[known]
+    def remove_positions(self, path: KeyPath, value: YamlValue) -> None:
+        """Forgets the position of the value at `path`, which is replaced, and of everything below it."""
+        self.positions.pop(path, None)
+        for name, child in _children(value):
+            self.remove_positions((*path, name), child)
 
 
 def key_text(path: KeyPath) -> str:
-    """Returns a path as the key of a problem; `file` stands for the file as a whole."""
-    return printable(dotted(path)) or "file"
+    """Returns a path as the key of a problem; `file` stands for the file as a whole.
+
+    Each problem repeats its whole path, so long names are cut.
+    """
+    return printable(dotted(tuple(map(_shown_name, path)))) or "file"
+
+
+def _shown_name(name: str | int) -> str | int:
+    if isinstance(name, int) or len(name) <= MAX_SHOWN_NAME_CHARACTERS:
+        return name
+    return f"{name[:MAX_SHOWN_NAME_CHARACTERS]}…"
+
+
+def _children(value: YamlValue) -> Iterable[tuple[str | int, YamlValue]]:
+    if isinstance(value, dict):
+        return value.items()
+    return enumerate(value) if isinstance(value, list) else ()
 
 
 def _child(container: YamlValue, name: str | int) -> YamlValue:
@@ -226,7 +246,7 @@ class _YamlReader:
             else:
                 first_lines[key.value] = _line(key)
                 if key.value in values:
-                    self.tree.remove_positions((*path, key.value))
+                    self.tree.remove_positions((*path, key.value), values[key.value])
                 values[key.value] = self.read_entry(key, value, (*path, key.value))
         return values
 

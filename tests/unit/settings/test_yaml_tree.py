@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.support.cost import is_in_proportion
 from wx2mqtt.limits import MAX_CONFIG_LEVELS
 from wx2mqtt.settings.yaml_tree import SourcePosition, YamlTree, parse, parse_value
 
@@ -114,6 +115,31 @@ def test_a_mapping_that_is_merged_into_itself_is_refused_with_its_line(text):
     assert tree.data == {}
     with pytest.raises(ValueError, match="one into itself"):
         parse_value("&x {<<: *x}")
+
+
+def overridden(count):
+    keys = [f"  k{number}: 1\n" for number in range(count)]
+    return "".join(["b: &b\n", *keys, "a:\n  <<: *b\n", *keys])
+
+
+def test_keys_that_override_merged_ones_cost_in_proportion_to_their_number():
+    assert is_in_proportion(lambda count: parse(overridden(count), "f"), 2000)
+
+
+def test_a_mapping_that_overrides_a_merged_one_has_its_own_lines():
+    tree, problems = parse("b: &b {c: {d: 1, e: [2]}}\na:\n  <<: *b\n  c: {f: 3}", "f")
+    assert problems == []
+    assert {path[2:]: at.line for path, at in tree.positions.items() if path[:2] == ("a", "c")} == {
+        (): 4,
+        ("f",): 4,
+    }
+    assert tree.position_of(("b", "c", "e", 0)).line == 1
+
+
+def test_a_problem_shows_the_beginning_of_a_long_key():
+    name = "x" * 10_000
+    (line,) = said(f"? {name}\n: {{aa: 1, aa: 2}}")
+    assert line == f"f.yaml:2: {'x' * 64}….aa: is there twice; it was set in line 2 already"
 
 
 def test_merges_of_merges_are_read():
