@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import SecretStr
 
+from wx2mqtt.limits import MAX_CONFIG_LEVELS
 from wx2mqtt.settings.formats import parse_duration, parse_size
 from wx2mqtt.settings.schema import Section, Settings
 from wx2mqtt.values import frozen
@@ -182,6 +183,8 @@ def suggest(path: KeyPath) -> tuple[KeyPath, ...]:
 
     Looks for a similar name in the same section, then for the same name in other sections.
     """
+    if len(path) > MAX_CONFIG_LEVELS:  # a variable `WX2MQTT_` with thousands of `__`
+        return ()
     parent = _corrected(path[:-1])
     name = str(path[-1])
     if similar := closest(name, children(parent)):

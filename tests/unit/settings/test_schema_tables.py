@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 
 import pytest
 
+from tests.support.cost import is_in_proportion
 from wx2mqtt.settings.key_tree import suggest, walk
 from wx2mqtt.settings.reload import LIVE_KEYS
 
@@ -31,3 +32,7 @@ def test_a_row_names_a_key_of_the_schema(row):
 )
 def test_a_key_that_was_probably_meant_is_found(wrong, meant):
     assert [".".join(map(str, path)) for path in suggest(tuple(wrong.split(".")))] == meant
+
+
+def test_a_path_with_thousands_of_names_costs_in_proportion_to_them():
+    assert is_in_proportion(lambda count: suggest(("accounts", *["x"] * count)), 40_000)
