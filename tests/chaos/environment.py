@@ -20,7 +20,7 @@ from tests.chaos.client import Client
 from tests.chaos.evidence import AccountEvidence, GivenCommand, Publication
 from tests.chaos.launcher import Child, ControlBlock, start_bridge, start_simulator
 from tests.chaos.line import Line
-from tests.support.broker import Mosquitto, lasting_port
+from tests.support.broker import Mosquitto, free_port
 from tests.support.traffic import CONTACTS, WRITERS
 
 KEEPALIVE_SECONDS = 4
@@ -269,7 +269,7 @@ class Environment:
         self.log = folder / "log"
         self.config = folder / "wx2mqtt.yaml"
         self.control = ControlBlock(folder / "control")
-        self.broker = Mosquitto(folder / "mosquitto", BROKER, port=lasting_port(), log="information")
+        self.broker = Mosquitto(folder / "mosquitto", BROKER, port=free_port(), log="information")
         self.broker_line = Line(self.broker.port)
         self.phones: list[Phone] = []
         self.accounts: list[AccountDriver] = []

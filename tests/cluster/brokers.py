@@ -12,7 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.support.broker import lasting_port
+from tests.support.broker import free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.postgresql import programs
 
@@ -57,7 +57,7 @@ class BrokerNode:
     """One node. `port` is where it speaks MQTT; it stays the same over `kill`, `stop` and `start`."""
 
     def __init__(self, folder: Path, number: int, config: str, mapper_port: int) -> None:
-        self.port = lasting_port()
+        self.port = free_port()
         self.name = f"wx{number}@localhost"
         self._folder = folder / f"node{number}"
         self._folder.mkdir(parents=True)
@@ -68,7 +68,7 @@ class BrokerNode:
             "ERL_EPMD_PORT": str(mapper_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODENAME": self.name,
-            "RABBITMQ_DIST_PORT": str(lasting_port()),
+            "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_MNESIA_BASE": str(self._folder / "data"),
             "RABBITMQ_LOG_BASE": str(self._folder / "log"),
             "RABBITMQ_CONFIG_FILE": str(self._folder / "rabbitmq.conf"),
@@ -175,7 +175,7 @@ class BrokerCluster:
     def _prepare(self, folder: Path) -> None:
         assert PORT_MAPPER is not None
         folder.mkdir(parents=True)
-        mapper_port = lasting_port()
+        mapper_port = free_port()
         (folder / "plugins").write_text("[rabbitmq_mqtt].\n")
         cookie = folder / ".erlang.cookie"
         cookie.write_text("WX2MQTTTESTS")

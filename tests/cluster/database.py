@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psycopg
 
-from tests.support.broker import lasting_port
+from tests.support.broker import free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.postgresql import INITDB_OPTIONS, SYSTEM_USER, USER, as_server, programs
 
@@ -39,7 +39,7 @@ class DatabaseServer:
     """One server. `port` is where it listens; `application` is its name as a standby."""
 
     def __init__(self, folder: Path, number: int, *, durable: bool) -> None:
-        self.port = lasting_port()
+        self.port = free_port()
         self.application = f"standby{number}"
         self.folder = folder / f"server{number}"
         self.folder.mkdir()

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from tests.chaos.line import READ_BYTES, reset
-from tests.support.broker import lasting_port
+from tests.support.broker import free_port
 
 LOCAL = "127.0.0.1"
 HEAD_BYTES = 400
@@ -51,7 +51,7 @@ class Network:
             await self._accept(server, port, reader, writer)
 
         while True:
-            own = lasting_port()
+            own = free_port()
             with contextlib.suppress(OSError):  # the port is free on one of the addresses only
                 self._servers.append(await asyncio.start_server(accept, [LOCAL, *self.machines], own))
                 return own

@@ -23,7 +23,7 @@ import yaml
 from tests.scenarios.test_container import tool
 from tests.scenarios.test_systemd_unit import analyze, values
 from tests.support import postgresql
-from tests.support.broker import lasting_port
+from tests.support.broker import free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.process import BridgeProcess
 from wx2mqtt.errors import StoreError
@@ -290,7 +290,7 @@ class Servers:
         assert programs is not None
         self._folder = folder
         self._programs = programs
-        self._port = str(lasting_port())
+        self._port = str(free_port())
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         for name, address in self.addresses.items():
             self._lay_out(name, address)

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.support.broker import lasting_port
+from tests.support.broker import free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.guest import Guest
 
@@ -34,7 +34,7 @@ class Node:
     """`broker.sh` as its container runs it, with the folders and ports of this machine instead."""
 
     def __init__(self, folder: Path) -> None:
-        self.port = lasting_port()
+        self.port = free_port()
         self.secrets = folder / "postgresql" / "secrets"
         self._folder = folder
         source = shutil.copytree(
@@ -59,10 +59,10 @@ class Node:
             "PATH": f"{PROGRAMS}:{os.environ['PATH']}",
             "HOME": str(folder),
             "LANG": "C.UTF-8",
-            "ERL_EPMD_PORT": str(lasting_port()),
+            "ERL_EPMD_PORT": str(free_port()),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODENAME": NAME,
-            "RABBITMQ_DIST_PORT": str(lasting_port()),
+            "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_MNESIA_BASE": str(folder / "data"),
             "RABBITMQ_LOG_BASE": str(folder / "log"),
             "RABBITMQ_CONFIG_FILE": str(source / "rabbitmq.conf"),

@@ -32,17 +32,9 @@ AGAIN_SECONDS = 0.25
 
 
 def free_port() -> int:
-    """A port on loopback that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def lasting_port() -> int:
-    """Returns a free port that the system gives to nobody else while its server is away."""
+    """Returns a free port on loopback. While its server is away, nothing else takes it."""
     while True:
-        port = random.randrange(*OWN_PORTS)
+        port = random.choice(_own_ports())
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
@@ -51,8 +43,17 @@ def lasting_port() -> int:
             return port
 
 
-OWN_PORTS = (12_000, 30_000)
+PORTS = range(12_000, 30_000)
 """Below those that Linux gives to outgoing connections."""
+
+MAX_WORKERS = 17
+"""Of pytest; what runs outside of them has the rest of the ports."""
+
+
+def _own_ports() -> range:
+    """Returns the ports of this worker of pytest: two workers could find the same one free."""
+    number = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+    return PORTS[int(number or MAX_WORKERS) % (MAX_WORKERS + 1) :: MAX_WORKERS + 1]
 
 
 class Mosquitto:
