@@ -41,6 +41,8 @@ MAX_FILENAME_BYTES = 240
 MAX_INCOMING_PACKET_BYTES = 101 * MIB
 # Reading from the broker is paused while deliveries that are not stored yet take more memory than this.
 MAX_PENDING_BYTES = 64 * MIB
+# Of that, for each delivery besides its content: its objects, and the task that answers a request.
+DELIVERY_OVERHEAD_BYTES = 4 * KIB
 # Of each value that a sentence quotes: a result repeats what was wrong, not all of it.
 MAX_FACT_CHARACTERS = 300
 

@@ -32,6 +32,7 @@ from tests.support.scripted import (
 )
 from wx2mqtt.errors import NotConnected, PublishRefused
 from wx2mqtt.mqtt import connection, topics, unacked
+from wx2mqtt.mqtt.broker import Connected
 from wx2mqtt.mqtt.client import MqttClient
 from wx2mqtt.mqtt.packets import packet_ids
 from wx2mqtt.mqtt.paho_codec import PahoCodec
@@ -574,6 +575,46 @@ async def test_connected_is_told_after_the_subscriptions_and_deliveries_after_it
         assert told.events == [told.link.connection, delivery]
         told.link.acknowledge(delivery)
         await broker.done()
+
+
+async def test_what_comes_before_the_suback_is_held_in_memory_up_to_the_limit_only(monkeypatch):
+    """A broker sends what a kept session holds before it reads SUBSCRIBE: twenty files of 100 MB, say."""
+    monkeypatch.setattr(connection, "MAX_PENDING_BYTES", 100_000)
+    release = asyncio.Event()
+
+    async def script(peer):
+        await peer.accept(present=True)
+        subscribe = await peer.read(SUBSCRIBE)
+        for mid in (1, 2, 3):
+            peer.deliver("wx/out/wife", bytes(40_000), mid)
+        await release.wait()
+        peer.send(SUBACK, subscribe.body[:2] + b"\0\x87")
+        peer.deliver("wx/out/wife", b"later", 4)
+        await peer.until_closed()
+
+    async with scripted(script) as broker, linked(broker.url) as told:
+        assert [len((await told.delivery()).payload) for _ in range(3)] == [40_000] * 3
+        assert (await told.connection()).refused_filters == ()
+        release.set()
+        assert (await told.delivery()).payload == b"later"
+        assert told.link.connection is not None
+        assert told.link.connection.refused_filters == ("wx/out/#",)
+
+
+async def test_deliveries_of_a_session_without_subscriptions_are_bounded_too(monkeypatch):
+    monkeypatch.setattr(connection, "MAX_PENDING_BYTES", 100_000)
+
+    async def script(peer):
+        await peer.accept()
+        for mid in (1, 2, 3):
+            peer.deliver("wx/out/wife", bytes(40_000), mid)
+        await peer.grant(1)
+        await peer.until_closed()
+
+    async with scripted(script) as broker, linked(broker.url) as told:
+        assert [len((await told.delivery()).payload) for _ in range(3)] == [40_000] * 3
+        await broker.done()
+    assert len([event for event in told.events if isinstance(event, Connected)]) == 1
 
 
 async def test_a_refused_subscription_is_told_and_the_others_count_and_it_is_asked_for_again(monkeypatch):

@@ -116,7 +116,7 @@ _BRIDGE_LIMITS = (
         "MQTT 5: the broker does not send it; else the connection is closed",
     ),
     _limit(
-        "deliveries in memory that are not stored yet",
+        "deliveries in memory that are not stored yet, with 4 KiB for each",
         limits.MAX_PENDING_BYTES,
         "bytes",
         _READING_PAUSES,

@@ -58,7 +58,7 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "the name of a topic level in a request": "请求中主题一级的名字",
     "the name of a file": "文件名",
     "a packet from the broker": "来自代理服务器的报文",
-    "deliveries in memory that are not stored yet": "内存中尚未存储的投递",
+    "deliveries in memory that are not stored yet, with 4 KiB for each": "内存中尚未存储的投递，每条另计 4 KiB",
     "the text on `last`": "`last` 上的文字",
     "the text on `text/<user>`": "`text/<user>` 上的文字",
     "messages in an answer of `history`": "`history` 的一个回答中的消息",

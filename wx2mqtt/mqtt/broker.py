@@ -9,6 +9,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol
 
+from wx2mqtt.limits import DELIVERY_OVERHEAD_BYTES
 from wx2mqtt.values import frozen
 
 
@@ -54,6 +55,12 @@ class Delivery:
     response_topic: str = ""
     correlation: bytes | None = None
     expiry: int | None = None
+
+    @property
+    def held_bytes(self) -> int:
+        """About how much memory it takes until it is stored."""
+        texts = len(self.topic) + len(self.content_type) + len(self.response_topic)
+        return len(self.payload) + texts + len(self.correlation or b"") + DELIVERY_OVERHEAD_BYTES
 
 
 @frozen

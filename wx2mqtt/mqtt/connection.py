@@ -4,7 +4,8 @@
 reason (`_finish`), which `run` returns:
 
     OPENING      `run` opens the socket and sends CONNECT; a CONNACK that accepts ends this state
-    SUBSCRIBING  the listener stores that a new session begins, SUBSCRIBE is sent; its SUBACK ends this state
+    SUBSCRIBING  the listener stores that a new session begins, SUBSCRIBE is sent; its SUBACK ends this state,
+                 or so many deliveries of a kept session that the listener must be able to pause them
     CONNECTED    messages go in both directions; PINGREQ is sent while there are none
     CLOSING      `run` was cancelled: DISCONNECT is sent, and the broker closes the connection
     ENDED        the socket is closed, and what waited for an acknowledgement has failed
@@ -27,6 +28,7 @@ from wx2mqtt.aio import notify, raised_at, run_in_daemon_thread
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import NotConnected, PublishRefused
 from wx2mqtt.i18n.broker import broker_text
+from wx2mqtt.limits import MAX_PENDING_BYTES
 from wx2mqtt.mqtt.broker import (
     BrokerListener,
     Connected,
@@ -129,6 +131,7 @@ class MqttConnection:
         self._unacked = UnackedPublishes(0)
         self._subscriptions = Subscriptions()
         self._early_deliveries: list[Delivery] = []  # they arrived before SUBACK
+        self._early_bytes = 0
         self._qos_2_mids: set[int] = set()
         self._keepalive = KeepAlive(options.keepalive or HANDSHAKE_IDLE_SECONDS)
         self._timer: asyncio.TimerHandle | None = None
@@ -227,7 +230,7 @@ class MqttConnection:
             await asyncio.wait_for(self._listener.on_session_start(), SESSION_START_TIMEOUT_SECONDS)
         except Exception as error:  # noqa: BLE001 - as in `notify`; a full disk must not end the connection
             log.error("listener failed", error=type(error).__name__, at=raised_at(error))
-        if self._state is ConnectionState.SUBSCRIBING:
+        if self._state in {ConnectionState.SUBSCRIBING, ConnectionState.CONNECTED}:
             self._subscribe_all()
 
     def _subscribe_all(self) -> None:
@@ -251,6 +254,8 @@ class MqttConnection:
             self._granted = replace(self._granted, refused_filters=self._subscriptions.refused_filters)
 
     def _complete_handshake(self) -> None:
+        if self._state is not ConnectionState.SUBSCRIBING:
+            return  # so many deliveries came that the SUBACK was not awaited
         self._state = ConnectionState.CONNECTED
         self._established_at = loop_time()
         self._granted = granted = self._read_grant()
@@ -338,7 +343,14 @@ class MqttConnection:
         if self._state is ConnectionState.CONNECTED:
             notify(self._listener.on_delivery, delivery)
         else:
-            self._early_deliveries.append(delivery)
+            self._hold_until_suback(delivery)
+
+    def _hold_until_suback(self, delivery: Delivery) -> None:
+        """Beyond the limit the SUBACK is not awaited: the listener may then pause the broker."""
+        self._early_deliveries.append(delivery)
+        self._early_bytes += delivery.held_bytes
+        if self._early_bytes > MAX_PENDING_BYTES:
+            self._complete_handshake()
 
     def on_malformed_publish(self, mid: int) -> None:
         self._drop(mid, "damaged properties")

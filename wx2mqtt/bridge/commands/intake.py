@@ -37,14 +37,14 @@ SESSION_ID_BITS = 52
 
 @dataclass(slots=True)
 class PendingDelivery:
-    """A delivery without a PUBACK; `done` when it may get one, in the order of receipt (MQTT 5, 4.6)."""
+    """A delivery without a PUBACK; `done` when it may get one, in the order of receipt (MQTT 5, 4.6).
+
+    `in_order` says that it needs one, and on this connection.
+    """
 
     delivery: Delivery
+    in_order: bool
     done: bool = False
-
-    @property
-    def size(self) -> int:
-        return len(self.delivery.payload)
 
 
 class CommandIntake:
@@ -98,6 +98,10 @@ class CommandIntake:
 
     def on_connected(self, connection: Connected, session: int) -> None:
         """The broker is connected; `session` is the session id that was stored at the start, 0 if none."""
+        for pending in self._unacknowledged:
+            pending.in_order = False
+            if pending.done:
+                self._track_memory(-pending.delivery.held_bytes)
         self._unacknowledged.clear()
         self._retained_commands.on_connected(connection)
         self._session = self._session or session
@@ -106,9 +110,10 @@ class CommandIntake:
 
     def on_delivery(self, delivery: Delivery) -> None:
         """Queues a delivery; the MQTT connection calls this on the loop."""
-        pending = PendingDelivery(delivery)
-        self._track_memory(pending.size)
-        self._unacknowledged.append(pending)
+        pending = PendingDelivery(delivery, in_order=delivery.mid > 0)
+        self._track_memory(delivery.held_bytes)
+        if pending.in_order:
+            self._unacknowledged.append(pending)
         self._queue.append(pending)
         self._wake_event.set()
 
@@ -236,14 +241,18 @@ class CommandIntake:
             self._broker.set_paused(paused=is_full)
 
     def _release_payload(self, pending: PendingDelivery) -> None:
-        self._track_memory(-pending.size)
+        self._track_memory(-len(pending.delivery.payload))
         pending.delivery = replace(pending.delivery, payload=b"")
 
     def _acknowledge(self, pending: PendingDelivery) -> None:
         self._release_payload(pending)
         pending.done = True
+        if not pending.in_order:
+            self._track_memory(-pending.delivery.held_bytes)
         while self._unacknowledged and self._unacknowledged[0].done:
-            self._broker.acknowledge(self._unacknowledged.popleft().delivery)
+            delivery = self._unacknowledged.popleft().delivery
+            self._track_memory(-delivery.held_bytes)
+            self._broker.acknowledge(delivery)
 
 
 def _without_data(new: NewCommand) -> NewCommand:

@@ -17,7 +17,7 @@ from wx2mqtt.bridge.commands import intake
 from wx2mqtt.bridge.commands.validation import MAX_INLINE_HASH_BYTES
 from wx2mqtt.errors import BadCommand, OutcomeUnknown, Rejected, StoreError, StoreFull, Unreachable
 from wx2mqtt.external.http import TemporarilyUnavailable, TransferBroken
-from wx2mqtt.limits import MAX_COMMAND_STORE_SHARE
+from wx2mqtt.limits import DELIVERY_OVERHEAD_BYTES, MAX_COMMAND_STORE_SHARE
 from wx2mqtt.model import ChatKind, Draft, Handle, Kind, Member, Recall, Receipt
 
 PNG = base64.b64decode(
@@ -174,7 +174,7 @@ async def test_long_uploads_do_not_hold_the_texts_of_others(tmp_path):
 
 
 async def test_more_than_there_is_memory_for_stays_with_the_broker(house, monkeypatch):
-    monkeypatch.setattr(intake, "MAX_PENDING_BYTES", 1000)
+    monkeypatch.setattr(intake, "MAX_PENDING_BYTES", 10_000)
     gate = gated(house)
     for number in range(3):
         assert not house.broker.paused
@@ -189,7 +189,7 @@ async def test_more_than_there_is_memory_for_stays_with_the_broker(house, monkey
 
 
 async def test_what_is_on_the_disk_is_held_in_memory_no_longer_though_its_puback_waits(house, monkeypatch):
-    monkeypatch.setattr(intake, "MAX_PENDING_BYTES", 1000)
+    monkeypatch.setattr(intake, "MAX_PENDING_BYTES", 10_000)
     gate, take = asyncio.Event(), house.blobs.store
 
     async def waits_for_the_first(pieces, limit):
@@ -200,11 +200,55 @@ async def test_what_is_on_the_disk_is_held_in_memory_no_longer_though_its_puback
 
     house.blobs.store = waits_for_the_first
     house.deliver(b"first", "mom/file/a")
-    house.deliver(bytes(2000), "wife/file/b")
+    house.deliver(bytes(8000), "wife/file/b")
     await house.hear("wx/result/wife")
     assert (house.broker.paused, house.broker.acknowledged) == (False, [])
     gate.set()
     await house.hear("wx/result/mom")
+
+
+@pytest.mark.parametrize("mid", [0, 1], ids=["QoS 0", "QoS 1"])
+async def test_many_small_deliveries_are_more_than_their_payloads(house, monkeypatch, mid):
+    """Only at QoS 1 the broker waits for PUBACKs: without a pause all would come into memory."""
+    monkeypatch.setattr(intake, "MAX_PENDING_BYTES", 10 * DELIVERY_OVERHEAD_BYTES)
+    waiting, gate = asyncio.Event(), asyncio.Event()
+
+    async def accepting():
+        waiting.set()
+        await gate.wait()
+
+    house.journal.before["accept"] = accepting
+    for number in range(1, 11):
+        assert not house.broker.paused
+        house.deliver("", mid=mid and number, correlation=b"x")
+    await waiting.wait()
+    assert house.broker.paused
+    house.disconnect()
+    house.connect(session_present=True)
+    gate.set()
+    await house.news.until(lambda: not house.broker.paused)
+    assert house.outbound._bytes_in_memory == 0
+
+
+async def test_a_delivery_that_waits_for_its_turn_of_a_puback_counts_until_then(house):
+    gate, take = asyncio.Event(), house.blobs.store
+
+    async def waits_for_the_first(pieces, limit):
+        data = b"".join([piece async for piece in pieces])
+        if data == b"first":
+            await gate.wait()
+        return await take(data, limit)
+
+    house.blobs.store = waits_for_the_first
+    first = house.deliver(b"first", "mom/file/a")
+    second = house.deliver("second")
+    unneeded = house.deliver("at QoS 0", mid=0)
+    await house.hear("wx/result/wife", 2)
+    held = [replace(second, payload=b"").held_bytes, first.held_bytes]
+    assert house.outbound._bytes_in_memory == sum(held), unneeded
+    gate.set()
+    await house.hear("wx/result/mom")
+    assert house.outbound._bytes_in_memory == 0
 
 
 # before the attempt
