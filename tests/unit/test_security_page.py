@@ -39,6 +39,11 @@ def test_each_measure_names_a_test_that_exists(row):
     assert match[2] in functions_of(ROOT / match[1])
 
 
+def test_each_measure_has_a_test_of_its_own():
+    named = [row[3] for row in MEASURES]
+    assert sorted(named) == sorted(set(named))
+
+
 def test_each_actor_meets_a_measure_and_no_other_actor_is_named():
     actors = table("Who")
     assert {len(row) for row in actors} == {2}

@@ -161,14 +161,22 @@ def test_two_builds_of_one_commit_are_equal_byte_for_byte(tmp_path):
 
 
 def test_images_are_pinned_by_digest():
-    dockerfile = (ROOT / "deploy/docker/Dockerfile").read_text(encoding="utf-8")
-    bases = re.findall(r"^ARG PYTHON=(\S+)$", dockerfile, re.MULTILINE)
-    services = yaml.safe_load((ROOT / "deploy/docker/compose.yaml").read_text(encoding="utf-8"))["services"]
-    images = [service["image"] for service in services.values() if "build" not in service]
-    assert bases
-    assert images
-    assert set(re.findall(r"^FROM (\S+)", dockerfile, re.MULTILINE)) == {"${PYTHON}"}
-    assert all(re.search(r"@sha256:[0-9a-f]{64}$", image) for image in bases + images)
+    """Of the images that are built, of the services beside them, and of the containers of the workflows."""
+    names = []
+    for path in sorted(ROOT.glob("deploy/*/Dockerfile")):
+        text = path.read_text(encoding="utf-8")
+        names += re.findall(r"^ARG PYTHON=(\S+)$", text, re.MULTILINE)
+        assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"${PYTHON}"}
+    assert len(names) == 2
+    assert len(set(names)) == 1, "image and add-on have one base"
+    for path in sorted(ROOT.glob("deploy/*/compose.yaml")):
+        services = yaml.safe_load(path.read_text(encoding="utf-8"))["services"].values()
+        names += [service["image"] for service in services if service["image"] != "wx2mqtt"]
+    for path in WORKFLOWS:
+        jobs = yaml.safe_load(path.read_text(encoding="utf-8"))["jobs"].values()
+        names += [job["container"]["image"] for job in jobs if "container" in job]
+    assert len({name.partition(":")[0] for name in names}) == 4, "Python, mosquitto, PostgreSQL, RabbitMQ"
+    assert [name for name in names if not re.search(r"@sha256:[0-9a-f]{64}$", name)] == []
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)

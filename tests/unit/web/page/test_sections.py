@@ -357,7 +357,9 @@ def test_any_moment_can_be_written(time):
     assert told.endswith("UTC")
 
 
-names = st.text(max_size=30)
+names = st.text(max_size=30) | st.sampled_from(
+    ["<script>x</script>", "</main><u>", '"><u>', "'><u>", "&lt;u&gt;<u>", "<u\n>"]
+)
 
 
 @given(names, names, names, st.sampled_from(["text", "image", "<b>", ""]))
