@@ -226,35 +226,45 @@ address: .venv/ready  ## writes where this repository is into every file that sa
 
 check: lint test test-robustness  ## what CI does
 
-lock:  ## the newest versions that pyproject.toml allows, with their hashes (needs uv: pip install uv)
-	@command -v uv >/dev/null || { echo "uv is missing: pip install uv"; exit 1; }
-	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+# uv has an environment of its own: it is a program that resolves, and the project does not import it.
+UV := .venv-uv/bin/uv
+.venv-uv/ready: tests/resolver.lock
+	@$(PYTHON) -m venv --clear .venv-uv
+	@.venv-uv/bin/pip install -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
+	    -r tests/resolver.lock
+	@touch $@
+
+# Home Assistant says which version of its frontend it needs, so it is installed before.
+lock: .venv-uv/ready .venv-home/ready  ## the newest versions that pyproject.toml allows, with their hashes (internet)
+	$(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    -o deploy/requirements.lock pyproject.toml
-	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	$(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --extra dev -c deploy/requirements.lock -o tests/requirements.lock pyproject.toml
-	echo hatchling | uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	echo hatchling | $(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate -c tests/requirements.lock -o deploy/build.lock -
-	echo 'apprise>=1.9,<3' | uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	echo 'apprise>=1.9,<3' | $(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate -c tests/requirements.lock -o deploy/fallback.lock -
-	echo 'psycopg[binary]>=3.2,<4' | uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	echo 'psycopg[binary]>=3.2,<4' | $(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate -c tests/requirements.lock -o deploy/postgresql.lock -
-	uv pip compile -q --upgrade --python-version 3.13.2 --generate-hashes --no-header --no-annotate \
+	$(UV) pip compile -q --upgrade --python-version 3.13.2 --generate-hashes --no-header --no-annotate \
 	    -o tests/home/requirements.lock tests/home/requirements.in
-	uv pip compile -q --upgrade --python-version 3.13.2 --generate-hashes --no-header --no-annotate \
+	$(UV) pip compile -q --upgrade --python-version 3.13.2 --generate-hashes --no-header --no-annotate \
 	    -o tests/home/build.lock tests/home/build.in
 	grep -oh 'home-assistant-frontend==[0-9.]*' .venv-home/lib/python3.13/site-packages/homeassistant/components/frontend/manifest.json | \
-	    uv pip compile -q --universal --python-version 3.13.2 --generate-hashes --no-header --no-annotate -o tests/home/frontend.lock -
-	echo 'pip-audit>=2.10' | uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	    $(UV) pip compile -q --universal --python-version 3.13.2 --generate-hashes --no-header --no-annotate -o tests/home/frontend.lock -
+	echo 'pip-audit>=2.10' | $(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate -o tests/audit.lock -
-	echo 'py-spy>=0.4' | uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	echo 'py-spy>=0.4' | $(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate -o tests/benchmarks/profile.lock -
-	echo 'zensical==0.0.73' | uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
+	echo 'zensical==0.0.73' | $(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header \
 	    --no-annotate -o tests/docs/site.lock -
-	uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	$(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    -o tests/fuzz/requirements.lock tests/fuzz/requirements.in
 	# crcmod comes as sources only, in C; `esphome config` does without it.
-	echo esphome | uv pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	echo esphome | $(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
 	    --no-emit-package crcmod -o tests/scenarios/clients/esphome/requirements.lock -
+	echo uv | $(UV) pip compile -q --upgrade --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+	    -o tests/resolver.lock -
 
 clean:  ## removes what was built here
-	@rm -rf .venv .venv-home .venv-audit .venv-profile .venv-site build dist site .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-home .venv-audit .venv-profile .venv-site .venv-uv build dist site .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

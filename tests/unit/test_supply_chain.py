@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from fnmatch import fnmatchcase
 from importlib import metadata
 from pathlib import Path
 
@@ -164,9 +165,9 @@ def test_images_are_pinned_by_digest():
     """Of the images that are built, of the services beside them, and of the containers of the workflows."""
     names = []
     for path in sorted(ROOT.glob("deploy/*/Dockerfile")):
-        text = path.read_text(encoding="utf-8")
-        names += re.findall(r"^ARG PYTHON=(\S+)$", text, re.MULTILINE)
-        assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"${PYTHON}"}
+        (base, *stages) = re.findall(r"^FROM (\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        names.append(base)
+        assert set(stages) == {"base"}
     assert len(names) == 2
     assert len(set(names)) == 1, "image and add-on have one base"
     for path in sorted(ROOT.glob("deploy/*/compose.yaml")):
@@ -186,6 +187,29 @@ def test_a_workflow_has_no_rights_by_default_and_pins_what_it_uses_by_commit(wor
     uses = re.findall(r"uses: (.*)", text)
     assert uses
     assert all(re.fullmatch(r"[\w./-]+@[0-9a-f]{40} # v[\d.]+", action) for action in uses)
+
+
+def test_each_week_newer_versions_are_proposed_and_known_holes_asked_for():
+    """Dependabot reads base images in FROM only, and no lock of Python: a workflow makes these anew."""
+    settings = yaml.safe_load((ROOT / ".github/dependabot.yml").read_text(encoding="utf-8"))
+    patterns = {
+        entry["package-ecosystem"]: entry.get("directories") or [entry["directory"]]
+        for entry in settings["updates"]
+    }
+    for ecosystem, file in (
+        ("docker", "deploy/*/Dockerfile"),
+        ("docker-compose", "deploy/*/compose.yaml"),
+        ("npm", "tests/**/package-lock.json"),
+    ):
+        folders = {f"/{path.parent.relative_to(ROOT)}" for path in ROOT.glob(file)}
+        assert folders
+        assert [
+            folder for folder in folders if not any(fnmatchcase(folder, name) for name in patterns[ecosystem])
+        ] == []
+    workflow = yaml.safe_load((ROOT / ".github/workflows/updates.yml").read_text(encoding="utf-8"))
+    commands = [step.get("run", "") for job in workflow["jobs"].values() for step in job["steps"]]
+    for command in ("make audit", "make lock", "gh pr create"):
+        assert any(command in run for run in commands)
 
 
 def test_a_release_is_built_with_provenance_and_the_list_of_components():
