@@ -48,8 +48,11 @@ def connect_socket(address: BrokerAddress, timeout: float = ADDRESS_CONNECT_TIME
 
 
 def tls_context(files: TlsFiles | None) -> ssl.SSLContext:
-    """Returns a new context for each connection, so that renewed certificates take effect."""
+    """Returns a new context for each connection, so that renewed certificates take effect. Raises OSError."""
     files = files or TlsFiles()
+    for file in (files.ca_file, files.cert_file, files.key_file):
+        if file is not None:
+            file.open("rb").close()  # the error names the file, that of ssl does not
     context = ssl.create_default_context(cafile=files.ca_file)
     if files.cert_file:
         # ssl would ask for the password of a key at the terminal; an empty password makes it an error.
