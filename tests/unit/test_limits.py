@@ -16,6 +16,7 @@ import pytest
 from tests.limits_table import PAGES, page_with_table
 from tests.unit.bridge.contexts import PaperQuota, shared
 from tests.unit.bridge.outgoing import running
+from tests.unit.mqtt.test_paho_codec import Peer
 from tests.unit.traffic_limits import TRAFFIC_DRIVERS
 from tests.unit.web_limits import WEB_DRIVERS
 from tests.unit.wechat_limits import WECHAT_DRIVERS
@@ -42,8 +43,10 @@ from wx2mqtt.limits import (
 )
 from wx2mqtt.model import Blob
 from wx2mqtt.mqtt import commands
+from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.payloads import encode, last_body, plain_text
+from wx2mqtt.mqtt.sockets import READ_CHUNK_BYTES
 from wx2mqtt.settings.problems import UnreadableError, read_text
 from wx2mqtt.settings.yaml_tree import parse
 from wx2mqtt.store.archive import BadBackup, _BoundedReader, _CountedReader, read_archive
@@ -241,8 +244,20 @@ def pending_deliveries(size: int, folder: Path) -> bool:
 
 
 def packet(size: int, _: Path) -> bool:
-    """What the broker is told at CONNECT."""
-    return MqttOptions(urls=("mqtt://a",), client_id="a").packet_limit >= size
+    """MQTT 3.1.1 cannot tell the broker; with MQTT 5 it is told at CONNECT."""
+    told = MqttOptions(urls=("mqtt://a",), client_id="a").packet_limit >= size
+    peer = Peer(ProtocolVersion.MQTT_3_1_1)
+    peer.receive(b"\x20\x02\x00\x00")
+    length = size - 5
+    encoded = bytes(length >> shift & 0x7F | (0x80 if shift < 21 else 0) for shift in (0, 7, 14, 21))
+    peer.receive(b"\x32" + encoded + b"\x00\x01t\x00\x07")
+    left = length - 5
+    while left:
+        left -= (part := min(left, READ_CHUNK_BYTES))
+        peer.receive(bytes(part))
+    delivered = peer.names[-1] == "on_publish"
+    assert delivered is told
+    return delivered
 
 
 def text_on_last(size: int, _: Path) -> bool:

@@ -113,7 +113,7 @@ _BRIDGE_LIMITS = (
         "a packet from the broker",
         limits.MAX_INCOMING_PACKET_BYTES,
         "bytes",
-        "MQTT 5: the broker does not send it; else the connection is closed",
+        "MQTT 5: the broker does not send it; else it is acknowledged and dropped, with a warning in the log",
     ),
     _limit(
         "deliveries in memory that are not stored yet, with 4 KiB for each",

@@ -251,8 +251,9 @@ class ProbeConnection:
         self.received.append(packet)
         self._received_event.set()
 
-    def on_malformed_publish(self, mid: int) -> None:
-        self._transport.send(short_packet(PUBACK, mid))
+    def on_malformed_publish(self, mid: int, _why: str) -> None:
+        if mid:
+            self._transport.send(short_packet(PUBACK, mid))
 
     def on_closed(self, reason: BrokerReason | None) -> None:
         was_connected = self._connack.done()

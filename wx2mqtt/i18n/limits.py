@@ -164,7 +164,9 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "counts as the limit": "按上限计",
     "error `bad_request`; of a text the beginning is echoed": "错误 `bad_request`；如果是文字，则带回其开头",
     "error `bad_request`": "错误 `bad_request`",
-    "MQTT 5: the broker does not send it; else the connection is closed": "MQTT 5：代理服务器不会发送；否则关闭连接",
+    "MQTT 5: the broker does not send it; else it is acknowledged and dropped, with a warning in the log": (
+        "MQTT 5：代理服务器不会发送；否则确认并丢弃，并在日志中警告"
+    ),
     "reading from the other side pauses": "暂停读取对方的数据",
     "is cut, with `truncated`": "截短，并带有 `truncated`",
     "is cut": "截短",

@@ -352,8 +352,8 @@ class MqttConnection:
         if self._early_bytes > MAX_PENDING_BYTES:
             self._complete_handshake()
 
-    def on_malformed_publish(self, mid: int) -> None:
-        self._drop(mid, "damaged properties")
+    def on_malformed_publish(self, mid: int, why: str) -> None:
+        self._drop(mid, why)
 
     def _drop(self, mid: int, why: str) -> None:
         """Acknowledges a message that cannot be read: else the broker would deliver it again for ever."""

@@ -27,6 +27,8 @@ from wx2mqtt.mqtt.reason_codes import FIRST_FAILURE_CODE
 # First bytes of packets, with the flags that the standard fixes.
 PUBLISH, PUBACK, PUBREC, PUBCOMP, SUBSCRIBE, PINGREQ, DISCONNECT = 0x30, 0x40, 0x50, 0x70, 0x82, 0xC0, 0xE0
 
+PACKET_TYPE_MASK = 0xF0
+
 # Flags in the first byte of PUBLISH.
 DUP_FLAG = 0x08
 RETAIN_FLAG = 0x01
@@ -47,6 +49,8 @@ MAX_EXPIRY_SECONDS = 0xFFFF_FFFF
 MAX_PROPERTIES = 1000
 PACKET_ID_BYTES = 2
 STRING_LENGTH_BYTES = 2
+# Of a PUBLISH, without its fixed header: the longest topic and the packet id.
+PUBLISH_HEAD_BYTES = STRING_LENGTH_BYTES + MAX_STRING_BYTES + PACKET_ID_BYTES
 EXPIRY_BYTES = 4
 
 # The options of a filter in SUBSCRIBE: the broker sends nothing that this client publishes, and nothing of

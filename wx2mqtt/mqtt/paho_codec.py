@@ -23,7 +23,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from wx2mqtt.mqtt.options import BrokerAddress, MqttOptions
 from wx2mqtt.mqtt.packets import (
+    PACKET_TYPE_MASK,
     PUBCOMP,
+    PUBLISH,
+    PUBLISH_HEAD_BYTES,
     MalformedPacket,
     PubackPacket,
     PublishPacket,
@@ -82,8 +85,8 @@ class PacketHandler(Protocol):
     def on_publish(self, packet: PublishPacket) -> None:
         """PUBLISH. The broker waits for a PUBACK, or for a PUBREC at QoS 2."""
 
-    def on_malformed_publish(self, mid: int) -> None:
-        """PUBLISH of which only the packet id can be read."""
+    def on_malformed_publish(self, mid: int, why: str) -> None:
+        """PUBLISH of which only the packet id can be read, 0 at QoS 0."""
 
     def on_closed(self, reason: BrokerReason | None) -> None:
         """The end; only the first call counts. None if the broker gave no reason."""
@@ -107,6 +110,7 @@ class PahoCodec(paho.Client):
         self._v5 = target.is_mqtt_5
         self._packet_handler = handler
         self._packet_transport = transport
+        self._max_packet_bytes = options.packet_limit
         super().__init__(
             CallbackAPIVersion.VERSION2,
             client_id=options.client_id,
@@ -137,6 +141,13 @@ class PahoCodec(paho.Client):
     def is_between_packets(self) -> bool:
         """Whether the next byte is the first one of a packet."""
         return self._in_packet["command"] == 0
+
+    @property
+    def _is_too_large(self) -> bool:
+        """Whether the packet that is being read is larger than the broker was told, or could not be told."""
+        packet = self._in_packet
+        size = 1 + len(packet["remaining_count"]) + packet["remaining_length"]
+        return size > self._max_packet_bytes
 
     def _set_credentials_and_will(self, options: MqttOptions, target: ConnectTarget) -> None:
         address, will = target.address, options.will
@@ -195,16 +206,35 @@ class PahoCodec(paho.Client):
             return MQTTErrorCode.MQTT_ERR_CONN_REFUSED
         return super()._handle_connack()
 
+    def _packet_read(self) -> MQTTErrorCode:
+        """Of a PUBLISH that is too large only what holds its packet id is kept; others are an error."""
+        result = super()._packet_read()
+        if self._is_too_large:
+            if self._in_packet["command"] & PACKET_TYPE_MASK != PUBLISH:
+                return MQTTErrorCode.MQTT_ERR_PROTOCOL
+            del self._in_packet["packet"][PUBLISH_HEAD_BYTES:]
+        return result
+
     def _handle_publish(self) -> MQTTErrorCode:
         packet = self._in_packet
+        if self._is_too_large:
+            return self._drop_publish(packet["command"], packet["packet"])
         try:
             publish = read_publish(packet["command"], packet["packet"], v5=self._v5)
         except MalformedPacket as error:
             if not error.mid:
                 return MQTTErrorCode.MQTT_ERR_PROTOCOL
-            self._packet_handler.on_malformed_publish(error.mid)
+            self._packet_handler.on_malformed_publish(error.mid, "damaged properties")
         else:
             self._packet_handler.on_publish(publish)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
+
+    def _drop_publish(self, first_byte: int, head: bytearray) -> MQTTErrorCode:
+        try:
+            mid = read_publish(first_byte, head, v5=False).mid  # properties may be cut
+        except MalformedPacket:
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        self._packet_handler.on_malformed_publish(mid, "too large")
         return MQTTErrorCode.MQTT_ERR_SUCCESS
 
     def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:

@@ -16,6 +16,7 @@ from wx2mqtt.bounded_json import JsonBounds, is_encodable, load_json
 from wx2mqtt.bridge.commands.validation import fingerprint
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.i18n.bridge import rejection_text
+from wx2mqtt.limits import MAX_INCOMING_PACKET_BYTES
 from wx2mqtt.mqtt import commands, options, packets, reason_codes, topics
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.packets import FIXED_VALUE_BYTES, MalformedPacket, Property
@@ -177,9 +178,10 @@ def _write_again(packet: packets.PublishPacket, *, v5: bool) -> None:
 
 
 def _run_stream(data: bytes) -> None:
-    for protocol in ("5", "3.1.1"):
-        peer = Peer(protocol)
+    for protocol, limit in (("5", MAX_INCOMING_PACKET_BYTES), ("3.1.1", 200)):
+        peer = Peer(protocol, packet_limit=limit)
         peer.receive(data)
+        assert all(len(call[1].payload) < limit for call in peer.calls if call[0] == "on_publish")
         assert len(peer.calls) <= len(data) + 1
         assert all(name.startswith("on_") for name in peer.names)
 

@@ -25,10 +25,11 @@ OVERRIDDEN_METHODS = {
     "_handle_publish": ["self"],
     "_handle_pubackcomp": ["self", "cmd"],
     "_handle_pubrel": ["self"],
+    "_packet_read": ["self"],
 }
 """Private methods of `paho.Client` with their parameters."""
 
-READ_ATTRIBUTES = {"_in_packet": {"command", "packet"}}
+READ_ATTRIBUTES = {"_in_packet": {"command", "packet", "remaining_count", "remaining_length"}}
 """Private attributes of `paho.Client` that are read, with the keys that are used."""
 
 WEBSOCKET_CLASS = "_WebsocketWrapper"
@@ -79,13 +80,13 @@ class Raw:
 class Peer:
     """Both neighbours of the codec: its packet handler, which records the calls, and its transport."""
 
-    def __init__(self, protocol=ProtocolVersion.MQTT_5):
+    def __init__(self, protocol=ProtocolVersion.MQTT_5, **more):
         self.calls = []
         self.sent = []
         self.raw = Raw()
         self.socket = BufferedSocket(self.raw)
         options = MqttOptions(
-            urls=("mqtt://broker",), client_id="c", will=Publication(topic="t", payload=b"gone")
+            urls=("mqtt://broker",), client_id="c", will=Publication(topic="t", payload=b"gone"), **more
         )
         target = ConnectTarget(address=parse_broker_url("mqtt://broker"), protocol=protocol)
         self.codec = PahoCodec(options, target, self, self)
@@ -142,7 +143,7 @@ def test_paho_has_each_public_method_that_is_called(name):
     assert callable(getattr(paho.Client, name, None)), lacking("Client", name)
 
 
-OWN_ATTRIBUTES = {"_v5", "_packet_handler", "_packet_transport"}
+OWN_ATTRIBUTES = {"_v5", "_packet_handler", "_packet_transport", "_max_packet_bytes"}
 
 
 def attributes_of_paho():
@@ -193,6 +194,42 @@ def test_a_publish_with_qos_3_ends_the_connection():
     peer.receive(b"\x36\x08\x00\x01t\x00\x07\x00hi")
     assert peer.names == ["on_connack", "on_closed"]
     assert peer.socket.closed
+
+
+def publish_of(size, mid=7):
+    """A PUBLISH of so many bytes, of which two are the length."""
+    head = b"\x00\x01t" + (mid.to_bytes(2, "big") if mid else b"") + b"\x00"
+    body = head + bytes(size - 3 - len(head))
+    return bytes((0x32 if mid else 0x30, len(body) & 0x7F | 0x80, len(body) >> 7)) + body
+
+
+@pytest.mark.parametrize("protocol", ProtocolVersion)
+def test_a_publish_that_is_too_large_is_neither_kept_nor_delivered_for_ever(protocol):
+    """MQTT 3.1.1 has no word for the limit, and a broker may not keep to it."""
+    peer = Peer(protocol, packet_limit=1000)
+    peer.receive(CONNACK if protocol is ProtocolVersion.MQTT_5 else b"\x20\x02\x00\x00")
+    for size, mid in ((1000, 5), (1001, 6), (1001, 0), (1000, 8)):
+        peer.receive(publish_of(size, mid))
+    assert peer.names == ["on_connack", "on_publish", *["on_malformed_publish"] * 2, "on_publish"]
+    assert peer.calls[2:4] == [("on_malformed_publish", mid, "too large") for mid in (6, 0)]
+
+
+def test_of_a_publish_that_is_too_large_little_is_in_memory_meanwhile():
+    peer = Peer(packet_limit=1000)
+    peer.receive(CONNACK)
+    peer.receive(b"\x32\xff\xff\xff\x7f\x00\x01t\x00\x07\x00")
+    for _ in range(100):
+        peer.receive(bytes(50_000))
+        assert len(peer.codec._in_packet["packet"]) < 70_000
+    peer.receive(CONNACK)  # as content
+    assert peer.names == ["on_connack"]
+
+
+def test_another_packet_that_is_too_large_ends_the_connection():
+    peer = Peer(packet_limit=1000)
+    peer.receive(CONNACK)
+    peer.receive(b"\x90\xe9\x07\x00\x01\x00")
+    assert peer.names == ["on_connack", "on_closed"]
 
 
 def test_paho_stores_no_message():
