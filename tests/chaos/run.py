@@ -30,9 +30,9 @@ FAULT_SEEDS = 8
 TOLERATED = {"tolerated, but: context_token is not the newest"}
 """Oddities of a client that come from a message that was said a moment ago."""
 PROBE_SECONDS = 0.2
+"""Time between two probes of the recovery."""
 AGAIN_SECONDS = 0.5
 """After this time a command is given again to a broker that may have forgotten it."""
-"""Time between two probes of the recovery."""
 
 ACCOUNT_SETS = (("home",), ("home",), ("bot",), ("home", "bot"), ("home", "bot"), ("home", "bot", "office"))
 PROTOCOLS = ("auto", "auto", "5", "3.1.1")
