@@ -131,7 +131,12 @@ def render(verdicts: Sequence[Verdict]) -> str:
     ]
     for verdict in verdicts:
         figure = verdict.figure
-        judged = "" if figure.bound is None else "well" if verdict.is_well else "**grows**"
+        if figure.bound is None:
+            judged = ""
+        elif verdict.slope is None:
+            judged = "too short"
+        else:
+            judged = "well" if verdict.is_well else "**grows**"
         cells = [
             figure.name,
             _number(verdict.first, figure.unit),

@@ -79,6 +79,9 @@ def test_each_figure_with_a_bound_has_a_planted_leak():
 def test_too_few_samples_are_no_proof():
     assert not any(verdict.is_well for verdict in judge(steady_run()[:5]) if verdict.figure.bound is not None)
     assert not any(verdict.is_well for verdict in judge([]) if verdict.figure.bound is not None)
+    table = render(judge(steady_run()[:5]))
+    assert table.count("| too short |") == len(LEAKS)
+    assert "grows" not in table
 
 
 def test_what_a_slope_means_for_a_year_is_growth_at_the_usual_rate():
