@@ -32,7 +32,15 @@ ILINK_ENDPOINTS = (
     "getconfig", "notifystart", "getuploadurl", "cdn_upload", "cdn_download",
 )  # fmt: skip
 LOGIN_ENDPOINTS = {
-    "webwx": ("jslogin", "login", "webwxnewloginpage", "webwxinit", "webwxgetcontact", "webwxstatusnotify"),
+    "webwx": (
+        "webwxpushloginurl",
+        "jslogin",
+        "login",
+        "webwxnewloginpage",
+        "webwxinit",
+        "webwxgetcontact",
+        "webwxstatusnotify",
+    ),
     "ilink": ("get_bot_qrcode", "get_qrcode_status", "notifystart"),
 }
 FAULTS: tuple[dict[str, Any], ...] = (

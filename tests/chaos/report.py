@@ -71,7 +71,7 @@ def markdown(figures: Figures, machine: Machine, language: Language) -> str:
     summary = _summary(figures, machine) if language == "en" else _chinese_summary(figures, machine)
     lines = [summary, "", HEADS[language], "|---|---|---|---|---|---|---|---|---|"]
     for kind, count in sorted(figures.blows.items()):
-        cells = [kind if language == "en" else f"`{kind}`", f"{count:,}"]
+        cells = [f"`{kind}`", f"{count:,}"]
         for name in ("message", "command"):
             values = figures.recoveries[kind][name]
             cells += [
@@ -83,7 +83,7 @@ def markdown(figures: Figures, machine: Machine, language: Language) -> str:
 
 
 def _summary(figures: Figures, machine: Machine) -> str:
-    found = ", ".join(f"{count} {kind}" for kind, count in figures.findings.most_common()) or "nothing"
+    found = ", ".join(f"{count} `{kind}`" for kind, count in figures.findings.most_common()) or "nothing"
     return (
         f"{figures.runs:,} seeds, {sum(figures.blows.values()):,} blows, {figures.messages:,} messages and "
         f"{figures.commands:,} commands, {figures.seconds / max(1, figures.runs):.1f} s a seed "
