@@ -1,4 +1,4 @@
-r"""Names of files that come from people: which characters stay, and how a long name is cut.
+r"""Names from people: in composed form; those of files without harmful characters, and cut.
 
 The same rules hold for files that come in and for files that go out. Every harmless character stays. What
 goes are `/` and `\`, control characters, and marks that turn the writing direction and so hide an extension.
@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Callable
 
-from wx2mqtt.limits import MAX_FILENAME_BYTES
+from wx2mqtt.limits import MAX_FILENAME_BYTES, MAX_MARKS_IN_A_ROW
 
 MAX_EXTENSION_CHARACTERS = 12
 """A longer text after the last dot is no extension."""
@@ -20,7 +20,30 @@ _EXTENSION = re.compile(rf"\.([0-9A-Za-z]{{1,{MAX_EXTENSION_CHARACTERS}}})$")
 _CONTROL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 _DIRECTION_MARKS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _INVISIBLE_CATEGORIES = frozenset({"Cf", "Zs"})
+# To sort the marks of so few characters takes less than a millisecond.
+_SHORT_NAME_CHARACTERS = 500
 _JOINERS = "\u200c\u200d"  # they hold letters and emoji together; a cut must not leave one at the end
+
+
+def composed(name: str) -> str:
+    """Returns a name in NFC; of a long one, without marks beyond `MAX_MARKS_IN_A_ROW`.
+
+    NFC sorts the marks in a row, in a time that grows with the square of their number: 50,000 take a second.
+    """
+    if len(name) > _SHORT_NAME_CHARACTERS and not name.isascii():
+        name = _with_few_marks(name)
+    return unicodedata.normalize("NFC", name)
+
+
+def _with_few_marks(name: str) -> str:
+    kept = []
+    mark_count = 0
+    for character in name:
+        # The first letter of the category; all characters that NFC sorts are marks.
+        mark_count = mark_count + 1 if unicodedata.category(character)[0] == "M" else 0
+        if mark_count <= MAX_MARKS_IN_A_ROW:
+            kept.append(character)
+    return "".join(kept)
 
 
 def is_harmless(character: str) -> bool:
@@ -30,9 +53,8 @@ def is_harmless(character: str) -> bool:
 
 def clean_filename(name: str) -> str:
     """Returns the name with `_` for path separators and no harmful character; empty if nothing is visible."""
-    composed = unicodedata.normalize("NFC", _SEPARATORS.sub("_", name))
     # What goes may have stood between a letter and its accent.
-    cleaned = unicodedata.normalize("NFC", "".join(filter(is_harmless, composed))).strip()
+    cleaned = composed("".join(filter(is_harmless, composed(_SEPARATORS.sub("_", name))))).strip()
     return cleaned if any(map(_is_visible, cleaned)) else ""
 
 

@@ -37,6 +37,8 @@ MAX_REQUEST_INTEGER = 2**63 - 1
 MAX_TOPIC_LEVEL_BYTES = 1024
 # File systems take 255, and the other side may append to a name.
 MAX_FILENAME_BYTES = 240
+# On one letter of a name. No language has more than a few; UAX #15 bounds them at so many, too.
+MAX_MARKS_IN_A_ROW = 30
 # The largest file that WeChat takes, as payload with its topic: a broker drops what is larger without a word.
 MAX_INCOMING_PACKET_BYTES = 101 * MIB
 # Reading from the broker is paused while deliveries that are not stored yet take more memory than this.

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+import unicodedata
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from wx2mqtt.file_names import clean_filename, cut_filename, extension_of, utf8_size
+from tests.support.cost import cpu_seconds, is_in_proportion, repeated
+from wx2mqtt.file_names import clean_filename, composed, cut_filename, extension_of, utf8_size
 from wx2mqtt.limits import MAX_FILENAME_BYTES
 
 ANY = st.text(st.characters(exclude_categories=[]), max_size=400)
@@ -69,3 +73,29 @@ def test_what_an_extension_is(name: str, extension: str) -> None:
 
 def test_a_control_character_before_an_accent_does_not_leave_it_apart() -> None:
     assert clean_filename("e\t\u0301.txt") == "\u00e9.txt"
+
+
+# Marks whose order NFC reverses again and again, with a combining class of their own or by what they consist of.
+MARKS_OUT_OF_ORDER = ("\u0301\u0327", "\u0f73", "\u0344\u0327", "\u0316\u0301\u0334", "\U0001d165\U0001d16d")
+
+
+@pytest.mark.parametrize("marks", MARKS_OUT_OF_ORDER)
+@pytest.mark.parametrize("function", [composed, clean_filename])
+def test_marks_in_a_row_cost_no_more_than_in_proportion(function, marks: str) -> None:
+    assert is_in_proportion(lambda size: function("a" + repeated(marks, size)), 20_000)
+    assert cpu_seconds(lambda: function("a" + repeated(marks, 20_000))) < 0.1
+
+
+def test_all_that_nfc_sorts_is_a_mark() -> None:
+    for character in map(chr, range(sys.maxunicode + 1)):
+        parts = unicodedata.normalize("NFD", character)
+        if unicodedata.combining(parts[0]):
+            assert unicodedata.category(character)[0] == "M"
+
+
+@given(ANY)
+@example("e\u0301")
+def test_a_name_without_so_many_marks_is_composed_as_unicode_says(name: str) -> None:
+    assert composed(name) == unicodedata.normalize("NFC", name)
+    longer = "x" * 600 + name
+    assert composed(longer) == unicodedata.normalize("NFC", longer)

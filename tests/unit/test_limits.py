@@ -27,6 +27,7 @@ from wx2mqtt.bridge.media import request as media_request
 from wx2mqtt.bridge.requests.history import HistoryRequest
 from wx2mqtt.diagnostics.limit_table import LIMITS, Limit
 from wx2mqtt.errors import BadCommand, Wx2MqttError
+from wx2mqtt.file_names import composed
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.i18n.limits import LIMIT_TEXTS
 from wx2mqtt.limits import (
@@ -403,6 +404,9 @@ OTHER_DRIVERS: dict[str, Driver] = {
         not refuses(lambda: commands.read_level({"user": "x" * size}, "user"), BadCommand)
     ),
     "the name of a file": lambda size, _: not refuses(lambda: check_filename("x" * size), BadCommand),
+    "marks in a row in a long name": lambda count, _: (
+        len(composed("x" * 500 + "\u0301" * count)) == 500 + count
+    ),
     "a packet from the broker": packet,
     "deliveries in memory that are not stored yet, with 4 KiB for each": pending_deliveries,
     "the text on `last`": text_on_last,

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import unicodedata
-
 from wx2mqtt.bridge.account_settings import matches_any
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.errors import BadCommand
+from wx2mqtt.file_names import composed
 from wx2mqtt.store.records import Person
 
 
@@ -29,6 +28,6 @@ class Recipients:
 
     def require_allowed(self, user: str, person: Person | None) -> None:
         """Raises `BadCommand` unless `send.allow` matches `user` or the topic level of the person."""
-        names = {unicodedata.normalize("NFC", user), *((person.level,) if person else ())}
+        names = {composed(user), *((person.level,) if person else ())}
         if not any(matches_any(name, self._ctx.settings.send.allow) for name in names):
             raise BadCommand("not_allowed", "not_allowed", user=user)

@@ -73,6 +73,9 @@ _READING_PAUSES = "reading from the other side pauses"
 _WAITS = "the rest waits in the store"
 _IDLE_CLOSED = "the one that is idle the longest is closed; without an idle one status 503"
 
+_LEFT_OUT = "the rest is left out"
+_LOOKED_UP = "the rest is looked up when somebody writes"
+
 _BRIDGE_LIMITS = (
     *_json_limits("a command in JSON", limits.COMMAND_JSON, _REFUSED),
     *_json_limits("a request", limits.REQUEST_JSON, "error `bad_request` or `too_large`; nothing is parsed"),
@@ -109,6 +112,7 @@ _BRIDGE_LIMITS = (
     _limit("an integer in a request", limits.MAX_REQUEST_INTEGER, "", "counts as the limit"),
     _limit("the name of a topic level in a request", limits.MAX_TOPIC_LEVEL_BYTES, "bytes", _BAD_REQUEST),
     _limit("the name of a file", limits.MAX_FILENAME_BYTES, "bytes", _BAD_COMMAND),
+    _limit("marks in a row in a long name", limits.MAX_MARKS_IN_A_ROW, "marks", _LEFT_OUT),
     _limit(
         "a packet from the broker",
         limits.MAX_INCOMING_PACKET_BYTES,
@@ -374,8 +378,8 @@ _WECHAT_AND_STORE_LIMITS = (
         "characters",
         "is published as text only",
     ),
-    _limit("articles of a message", link_messages.MAX_ARTICLES, "articles", "the rest is left out"),
-    _limit("messages of a forwarded chat", app_messages.MAX_RECORD_ITEMS, "messages", "the rest is left out"),
+    _limit("articles of a message", link_messages.MAX_ARTICLES, "articles", _LEFT_OUT),
+    _limit("messages of a forwarded chat", app_messages.MAX_RECORD_ITEMS, "messages", _LEFT_OUT),
     _limit("a line that shows a message of another kind", markup.MAX_LINE_CHARACTERS, "characters", "is cut"),
     _limit(
         "the picture of a scanner, in base64",
@@ -383,17 +387,12 @@ _WECHAT_AND_STORE_LIMITS = (
         "characters",
         "is ignored",
     ),
-    _limit(
-        "pages of the address book",
-        contact_list.MAX_CONTACT_PAGES,
-        "pages",
-        "the rest is looked up when somebody writes",
-    ),
+    _limit("pages of the address book", contact_list.MAX_CONTACT_PAGES, "pages", _LOOKED_UP),
     _limit(
         "recent chats of the phone that wait to be looked up",
         webwx_receiver.MAX_PENDING_NAMES,
         "chats",
-        "the rest is looked up when somebody writes",
+        _LOOKED_UP,
     ),
     _limit(
         "an answer that is read as an error in place of a file",

@@ -35,6 +35,7 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "times": "倍",
     "of it": "倍",
     "articles": "篇文章",
+    "marks": "个附加符号",
     "chats": "个聊天",
     "logins": "次登录",
     # what is bounded
@@ -57,6 +58,7 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "an integer in a request": "请求中的整数",
     "the name of a topic level in a request": "请求中主题一级的名字",
     "the name of a file": "文件名",
+    "marks in a row in a long name": "长名字中连续的附加符号",
     "a packet from the broker": "来自代理服务器的报文",
     "deliveries in memory that are not stored yet, with 4 KiB for each": "内存中尚未存储的投递，每条另计 4 KiB",
     "the text on `last`": "`last` 上的文字",

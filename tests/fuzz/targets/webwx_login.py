@@ -332,6 +332,7 @@ TARGETS = (
             *names("content", "title_filename", "upload_filename", "received_filename"),
             *names("multipart", "encode_form"),
             *("file_names:clean_filename", "file_names:cut_filename", "file_names:extension_of"),
+            "file_names:composed",
         ),
         seeds=(
             b"R&D <1>.txt",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from wx2mqtt.bridge.attachments import Attachments
 from wx2mqtt.bridge.commands.validation import CommandValidator, brings_file, payload_fingerprint
 from wx2mqtt.bridge.journaled import delivery_mark
 from wx2mqtt.errors import BadCommand
+from wx2mqtt.file_names import composed
 from wx2mqtt.model import Command
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.store.journal import Journal
@@ -72,7 +72,7 @@ class AcceptOrder:
 
 
 def _keys(new: NewCommand) -> frozenset[AcceptKey]:
-    user = unicodedata.normalize("NFC", new.command.user)
+    user = composed(new.command.user)
     return frozenset({("user", user), ("person", new.person or user), ("id", new.command_id)})
 
 

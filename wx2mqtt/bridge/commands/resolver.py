@@ -6,7 +6,6 @@ checks commands before they are accepted.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.text_split import split_text
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError
+from wx2mqtt.file_names import composed
 from wx2mqtt.model import Draft, Handle, Kind, Member, PersonId, Recall, SendKey
 from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.records import CommandRow, Person
@@ -173,7 +173,7 @@ class CommandResolver:
 
     def _resolve_member(self, name: str, members: Iterable[Member], group: str) -> Handle:
         person = self._registry.by_level(name)
-        normalized_name = unicodedata.normalize("NFC", name)
+        normalized_name = composed(name)
         if person is None:
             handles = [member.handle for member in members if normalized_name in _names(member)]
         else:
@@ -185,4 +185,4 @@ class CommandResolver:
 
 
 def _names(member: Member) -> set[str]:
-    return {unicodedata.normalize("NFC", name) for name in (member.display_name, member.nickname) if name}
+    return {composed(name) for name in (member.display_name, member.nickname) if name}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-import unicodedata
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -30,6 +29,7 @@ from wx2mqtt.bridge.text_split import split_text
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.url_fetch import check_url
+from wx2mqtt.file_names import composed
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.limits import COMMAND_JSON
 from wx2mqtt.model import Blob, ChatKind, Command, Json, Recall, Status
@@ -360,7 +360,7 @@ def fingerprint(command: Command, content: str = "") -> str:
 
     `content` is a checksum of the bytes of the file. Options such as ttl and priority do not count.
     """
-    user = unicodedata.normalize("NFC", command.user)
+    user = composed(command.user)
     fields = (command.kind, command.text, command.path, command.url, content, command.name)
     text = json.dumps([user, *fields, command.message_id, *command.mention])
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

@@ -7,7 +7,6 @@ that.
 from __future__ import annotations
 
 import sys
-import unicodedata
 from array import array
 from collections.abc import Mapping
 from dataclasses import field
@@ -16,6 +15,7 @@ from typing import Protocol
 from zlib import crc32
 
 from wx2mqtt.bridge.people.topic_names import FILEHELPER
+from wx2mqtt.file_names import composed
 from wx2mqtt.model import ChatKind, Contact, Handle, Member
 from wx2mqtt.store.records import shared_profile
 from wx2mqtt.values import frozen
@@ -148,7 +148,7 @@ def contact_facts(contact: Contact, *, owner: Handle | None, uin: str) -> Contac
 def normalize_text(text: str) -> str:
     """Returns `text` in NFC, trimmed; lone surrogates, which UTF-8 cannot encode, become `?`."""
     if not text.isascii():
-        text = unicodedata.normalize("NFC", text.encode(errors="replace").decode())
+        text = composed(text.encode(errors="replace").decode())
     return text.strip()
 
 

@@ -6,7 +6,6 @@ A pin by nickname or group depends on what strangers choose; its name stays with
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
@@ -14,6 +13,7 @@ from typing import TypeVar
 from wx2mqtt.bridge.people.evidence import ContactPin, Traits, normalize_text
 from wx2mqtt.bridge.people.table import PeopleTable
 from wx2mqtt.bridge.people.topic_names import FILEHELPER
+from wx2mqtt.file_names import composed
 from wx2mqtt.model import ChatKind, Handle, PersonId
 from wx2mqtt.store.records import Person
 from wx2mqtt.values import frozen
@@ -37,7 +37,7 @@ class PinResolver:
     """The pins of one account. `problems` are those of the last `resolve`."""
 
     def __init__(self, pins: Mapping[str, ContactPin]) -> None:
-        normalized = {unicodedata.normalize("NFC", key): pin for key, pin in pins.items()}
+        normalized = {composed(key): pin for key, pin in pins.items()}
         normalized.pop(FILEHELPER, None)  # reserved for the file helper
         self.pins = dict(sorted(normalized.items(), key=lambda item: not item[1].is_strong))
         self.problems: dict[str, PinProblem] = {}
@@ -46,7 +46,7 @@ class PinResolver:
             self._index[_clue(pin)].append(key)
 
     def __contains__(self, level: str) -> bool:
-        return unicodedata.normalize("NFC", level) in self.pins
+        return composed(level) in self.pins
 
     def may_match(self, traits: Traits, owner: Handle | None) -> bool:
         """Returns whether a pin may match, or the person is the owner. Fast; may be wrongly true."""

@@ -16,7 +16,6 @@ on them.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import field, replace
 
@@ -26,6 +25,7 @@ from wx2mqtt.bridge.people.pins import PinResolver
 from wx2mqtt.bridge.people.table import NO_UPDATE, PeopleTable, PeopleUpdate
 from wx2mqtt.bridge.people.topic_names import FILEHELPER, NameStyle, level_for
 from wx2mqtt.errors import BadCommand
+from wx2mqtt.file_names import composed
 from wx2mqtt.model import ChatKind, Contact, Handle, Json, Owner, PersonId
 from wx2mqtt.store.records import Person
 from wx2mqtt.values import frozen
@@ -133,7 +133,7 @@ class PeopleRegistry:
 
     def pin_problem(self, level: str) -> str:
         """Returns why the pin of this name stands for nobody; empty without a problem."""
-        problem = self._pin_resolver.problems.get(unicodedata.normalize("NFC", level))
+        problem = self._pin_resolver.problems.get(composed(level))
         return "" if problem is None else problem.reason
 
     @property

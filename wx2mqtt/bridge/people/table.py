@@ -5,11 +5,11 @@ Knows no rule about who is who.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field, replace
 from typing import Any
 
+from wx2mqtt.file_names import composed
 from wx2mqtt.model import Handle, Json, PersonId
 from wx2mqtt.store.records import NO_CHANGES, PeopleChanges, Person
 from wx2mqtt.values import frozen
@@ -93,7 +93,7 @@ class PeopleTable:
 
     def by_level(self, level: str) -> Person | None:
         """Returns the person who has or had this level."""
-        person_id = self.levels.get(level) or self.levels.get(unicodedata.normalize("NFC", level))
+        person_id = self.levels.get(level) or self.levels.get(composed(level))
         return None if person_id is None else self.persons.get(person_id)
 
     def get(self, person: PersonId) -> Person | None:

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
+from wx2mqtt.file_names import composed
 from wx2mqtt.model import ChatKind
 
 NameStyle = Literal["unicode", "pinyin"]
@@ -95,9 +96,9 @@ def numbered_level(base: str, number: int) -> str:
 
 def clean_level(name: str) -> str:
     """Returns `name` as one topic level in NFC, without a limit of length; empty when nothing is left."""
-    visible = "".join(_visible(unicodedata.normalize("NFC", name)))
+    visible = "".join(_visible(composed(name)))
     # Removing marks may put an accent next to its letter, so the text is normalised again.
-    visible = unicodedata.normalize("NFC", visible).strip()
+    visible = composed(visible).strip()
     return "".join("_" if mark in _REPLACED or mark == " " else mark for mark in visible)
 
 

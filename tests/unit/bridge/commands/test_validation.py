@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from tests.support.cost import is_in_proportion, repeated
 from tests.unit.bridge.bench import Bench
 from tests.unit.bridge.contexts import RULES
 from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE, person
@@ -452,3 +453,8 @@ def test_every_delivery_becomes_a_row_with_at_most_one_result(request, level, pa
         assert new.result.code in RESULT_CODES | {"bad_request"}
         for one in new.publications:
             assert json.loads(one.payload)
+
+
+def test_a_topic_of_nothing_but_marks_costs_no_more_than_in_proportion():
+    bench = Bench()
+    assert is_in_proportion(lambda size: bench.new("hi", "wx/out/" + repeated("\u0301\u0327", size)), 20_000)

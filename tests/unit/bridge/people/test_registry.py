@@ -6,6 +6,7 @@ import unicodedata
 
 import pytest
 
+from tests.support.cost import is_in_proportion, repeated
 from tests.unit.bridge.phone import DAY, Phone, events
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.registry import NEWCOMER_RETENTION_MS
@@ -667,3 +668,15 @@ def test_a_part_of_the_directory_has_those_who_have_the_levels_now() -> None:
     phone = two_bobs()
     assert [entry.user for entry in phone.identity.directory(["Bob-2", "nobody"])] == ["Bob-2"]
     assert len(phone.identity.directory()) == phone.identity.count == 2
+
+
+def test_a_name_of_nothing_but_marks_costs_no_more_than_in_proportion() -> None:
+    def meet(size: int) -> None:
+        phone = Phone()
+        marks = repeated("\u0301\u0327", size)
+        phone.friend("eve", marks)
+        phone.log_in()
+        assert phone.identity.by_level(f"x{marks}") is None
+        assert phone.identity.level_or_name(None, f"y{marks}") == f"y{marks}"
+
+    assert is_in_proportion(meet, 20_000)
