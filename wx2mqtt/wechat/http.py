@@ -17,6 +17,7 @@ The only module that sends requests through httpx. Follows no redirect; puts no 
 from __future__ import annotations
 
 import asyncio
+import zlib
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import aclosing, asynccontextmanager, contextmanager
 from enum import StrEnum
@@ -24,6 +25,7 @@ from typing import Protocol, cast
 
 import httpx
 
+from wx2mqtt.aio import yield_after_long_work
 from wx2mqtt.clock import Clock, loop_time
 from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
 from wx2mqtt.values import frozen
@@ -32,6 +34,12 @@ from wx2mqtt.wechat.json_reader import JsonObject, parse_json
 from wx2mqtt.wechat.transport_factory import Transports, create_transports
 
 CONNECT_TIMEOUT_SECONDS = 10.0
+
+# What is decompressed at once: a kilobyte may become a megabyte.
+DECOMPRESSED_PIECE_BYTES = 1 << 16
+
+# What requests offer. httpx would undo several compressions, one after the other: 3 kB became 2 GB.
+_COMPRESSIONS = frozenset({"gzip", "deflate"})
 
 # The largest body that is decoded on the event loop, in some 10 ms.
 MAX_BYTES_DECODED_ON_LOOP = 1 << 20
@@ -279,6 +287,7 @@ class StreamedResponse:
         """Returns the decompressed body. One of more than `limit` bytes is `too_large`."""
         chunks = []
         size = 0
+        started_at = loop_time()
         with self._outcome.network_errors():
             async with asyncio.timeout_at(self._deadline):
                 async for chunk in self._decompressed():
@@ -286,13 +295,18 @@ class StreamedResponse:
                     if size > limit:
                         raise self._outcome.failed(ExchangeFailure.TOO_LARGE)
                     chunks.append(chunk)
+                    started_at = await yield_after_long_work(started_at, loop_time)
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _decompressed(self) -> AsyncIterator[bytes]:
         """Returns the chunks of the body, straight from the transport where nothing is to decompress."""
-        if self.header("Content-Encoding") or not isinstance(self._response.stream, httpx.AsyncByteStream):
-            return self._response.aiter_bytes()
-        return aiter(self._response.stream)
+        assert isinstance(self._response.stream, httpx.AsyncByteStream)
+        encoding = self.header("Content-Encoding").lower()
+        if encoding in {"", "identity"}:
+            return aiter(self._response.stream)
+        if encoding not in _COMPRESSIONS:
+            raise self._outcome.failed(ExchangeFailure.BROKEN_ANSWER)
+        return _decompress(self._response.stream, encoding)
 
     async def iter_bytes(self) -> AsyncGenerator[bytes, None]:
         """Yields the body in chunks that are not empty.
@@ -303,12 +317,14 @@ class StreamedResponse:
             # Decompressed it could be a thousand times as large.
             raise self._outcome.failed(ExchangeFailure.BROKEN_ANSWER)
         received = 0
+        started_at = loop_time()
         # httpx declares an iterator, but it is a generator, which must be closed.
         chunks = cast("AsyncGenerator[bytes, None]", self._response.aiter_bytes())
         async with aclosing(chunks):
             while chunk := await self._next_chunk(chunks):
                 received += len(chunk)
                 yield chunk
+                started_at = await yield_after_long_work(started_at, loop_time)
         if self.header("Content-Length") not in {"", str(received)}:
             raise self._outcome.failed(ExchangeFailure.BROKEN_ANSWER)
 
@@ -320,6 +336,30 @@ class StreamedResponse:
                     if chunk:
                         return chunk
         return b""
+
+
+async def _decompress(chunks: AsyncIterable[bytes], encoding: str) -> AsyncGenerator[bytes, None]:
+    """Yields a body in gzip or deflate, decompressed in pieces. Raises `httpx.DecodingError`."""
+    decompressor = None
+    async for chunk in chunks:
+        if decompressor is None:
+            decompressor = zlib.decompressobj(_window_bits(encoding, chunk))
+        if decompressor.eof:
+            raise httpx.DecodingError("bytes behind the end of what is compressed")
+        rest = chunk
+        try:
+            while piece := decompressor.decompress(rest, DECOMPRESSED_PIECE_BYTES):
+                yield piece
+                rest = decompressor.unconsumed_tail
+        except zlib.error as error:
+            raise httpx.DecodingError(str(error)) from error
+
+
+def _window_bits(encoding: str, first_chunk: bytes) -> int:
+    """Returns the argument of zlib for a body that begins so; some servers send deflate without its head."""
+    if encoding == "gzip":
+        return zlib.MAX_WBITS | 16
+    return zlib.MAX_WBITS if first_chunk[0] & 0x0F == zlib.DEFLATED else -zlib.MAX_WBITS
 
 
 async def read_json(body: bytes, kept_keys: frozenset[str] | None = None) -> JsonObject:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import gzip
 import ssl
-from collections.abc import AsyncIterator
+import tracemalloc
+import zlib
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.support.loop_turns import turns_during
 from tests.unit.wechat.webwx.server import ManualClock
 from wx2mqtt.clock import Lease, boot_time
 from wx2mqtt.errors import Unreachable
@@ -236,3 +240,109 @@ async def test_without_a_lease_nothing_is_sent_and_that_is_certain(is_regular: b
         await make_call(used, "http://wechat.test/late", is_regular=is_regular)
     assert [str(request.url) for request in recorder.requests] == ["http://wechat.test/"]
     await used.close()
+
+
+# Compressed bodies
+
+
+async def read_body(encoding: str, *chunks: bytes, limit: int = 1 << 20) -> bytes:
+    """Reads an answer whose body comes in these chunks."""
+
+    class Body(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for chunk in chunks:
+                yield chunk
+
+    def answered(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers={"Content-Encoding": encoding}, stream=Body())
+
+    made = HttpClient(
+        endpoint=None,
+        headers={},
+        clock=ManualClock().as_clock(),
+        observe=lambda *_: None,
+        text=lambda key, _: key,
+        transport=httpx.MockTransport(answered),
+    )
+    async with made.exchange(Call(is_regular=True), "http://127.0.0.1/", **REQUEST) as response:
+        return await response.read(limit)
+
+
+def raw_deflate(data: bytes) -> bytes:
+    compressor = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return compressor.compress(data) + compressor.flush()
+
+
+PLAIN = bytes(range(256)) * 1000
+BOMB = gzip.compress(bytes(64 << 20))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "compress"),
+    [
+        ("gzip", gzip.compress),
+        ("GZIP", gzip.compress),
+        ("deflate", zlib.compress),
+        ("deflate", raw_deflate),
+        ("identity", bytes),
+    ],
+)
+@pytest.mark.parametrize("size", [1, 1000, 1 << 20])
+async def test_a_compressed_body_is_read_whole_however_it_is_cut(
+    encoding: str, compress: Callable[[bytes], bytes], size: int
+) -> None:
+    packed = compress(PLAIN)
+    chunks = (packed[start : start + size] for start in range(0, len(packed), size))
+    assert await read_body(encoding, *chunks) == PLAIN
+
+
+@pytest.mark.parametrize(
+    ("encoding", "chunks", "failure"),
+    [
+        ("gzip", (BOMB,), "too_large"),
+        ("gzip, gzip", (gzip.compress(BOMB),), "broken_answer"),
+        ("deflate, gzip", (BOMB,), "broken_answer"),
+        ("br", (b"x",), "broken_answer"),
+        ("gzip", (b"no gzip",), "broken_answer"),
+        ("deflate", (b"\xff\xff",), "broken_answer"),
+        ("gzip", (gzip.compress(b"x"), *(b"x" for _ in range(100))), "broken_answer"),
+    ],
+    ids=["large", "twice", "two ways", "unknown", "no gzip", "no deflate", "more behind it"],
+)
+async def test_a_hostile_compressed_body_takes_no_memory(
+    encoding: str, chunks: tuple[bytes, ...], failure: str
+) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(Unreachable, match=failure):
+            await read_body(encoding, *chunks)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 4 << 20
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+async def test_a_body_in_many_small_chunks_lets_others_run(is_whole: bool) -> None:
+    class Body(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            for _ in range(1000):
+                yield b"x"
+
+    async def read() -> int:
+        async with made.exchange(Call(is_regular=True), "http://127.0.0.1/", **REQUEST) as response:
+            if is_whole:
+                return len(await response.read(1 << 20))
+            return sum([len(chunk) async for chunk in response.iter_bytes()])
+
+    made = HttpClient(
+        endpoint=None,
+        headers={},
+        clock=ManualClock().as_clock(),
+        observe=lambda *_: None,
+        text=lambda key, _: key,
+        transport=httpx.MockTransport(lambda _request: httpx.Response(200, stream=Body())),
+    )
+    size, turns = await turns_during(read())
+    assert size == 1000
+    assert turns > 500

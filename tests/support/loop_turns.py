@@ -1,0 +1,46 @@
+"""Whether work lets others run: how many turns the event loop makes meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar
+
+import pytest
+
+from wx2mqtt import aio
+
+T = TypeVar("T")
+
+
+@contextmanager
+def pauses_at_each_part() -> Iterator[None]:
+    """Work on many small parts pauses at each part: how long a part takes does not count."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(aio, "MAX_UNBROKEN_SECONDS", 0.0)
+        yield
+
+
+@asynccontextmanager
+async def counted_turns() -> AsyncIterator[list[int]]:
+    """Counts the turns of the loop inside the block, in the only element of the list."""
+    turns = [0]
+
+    async def count() -> None:
+        while True:
+            await asyncio.sleep(0)
+            turns[0] += 1
+
+    other = asyncio.create_task(count())
+    try:
+        yield turns
+    finally:
+        other.cancel()
+
+
+async def turns_during(work: Awaitable[T]) -> tuple[T, int]:
+    """Returns what some work returns, and how often others could run meanwhile."""
+    with pauses_at_each_part():
+        async with counted_turns() as turns:
+            return await work, turns[0]
