@@ -27,6 +27,9 @@ from wx2mqtt.wechat.ilink.protocol import (
     quotes,
 )
 from wx2mqtt.wechat.ilink.protocol import (
+    messages as ilink_messages,
+)
+from wx2mqtt.wechat.ilink.protocol import (
     responses as ilink_responses,
 )
 from wx2mqtt.wechat.ilink.protocol import (
@@ -188,6 +191,11 @@ def saved_logins(count: int, _: Path) -> bool:
     return len(ilink_session.with_bot(others, first)) == count
 
 
+def items_of_message(count: int, _: Path) -> bool:
+    received = ilink_messages.read_message({"from_user_id": "a", "item_list": [{}] * count}, "b", "en", 1)
+    return received is not None and len(received.items) == count
+
+
 def saved_chats(count: int, _: Path) -> bool:
     (bot,) = bots(1)
     chats = {Handle(f"c{number}"): ChatWindow(token="t") for number in range(count)}
@@ -244,6 +252,7 @@ WECHAT_DRIVERS: dict[str, Driver] = {
         len(str(quotes.Quote(text="x" * size).detail()["text"])) == size
     ),
     "the number of a quoted part in its text (iLink)": quoted_occurrence,
+    "items of a message (iLink)": items_of_message,
     "saved logins (iLink)": saved_logins,
     "chats of a saved login (iLink)": saved_chats,
     "chats whose tokens a position in the messages holds (iLink)": chats_in_cursor,

@@ -24,7 +24,7 @@ from wx2mqtt.web import request as web_request
 from wx2mqtt.web.page import contacts, forms, live
 from wx2mqtt.wechat import http_connection, json_reader
 from wx2mqtt.wechat.ilink import receiver as ilink_receiver
-from wx2mqtt.wechat.ilink.protocol import crypto, quotes
+from wx2mqtt.wechat.ilink.protocol import crypto, messages, quotes
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
 from wx2mqtt.wechat.ilink.protocol import responses as ilink_responses
 from wx2mqtt.wechat.ilink.protocol import session as ilink_session
@@ -427,6 +427,7 @@ _WECHAT_AND_STORE_LIMITS = (
         "",
         "counts as the whole text",
     ),
+    _limit("items of a message (iLink)", messages.MAX_ITEMS, "items", _LEFT_OUT),
     _limit("saved logins (iLink)", ilink_session.MAX_SAVED_BOTS, "logins", "the oldest is forgotten"),
     _limit(
         "chats of a saved login (iLink)", ilink_session.MAX_CHATS_PER_BOT, "chats", "the oldest are forgotten"

@@ -36,6 +36,7 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "of it": "倍",
     "articles": "篇文章",
     "marks": "个附加符号",
+    "items": "项",
     "chats": "个聊天",
     "logins": "次登录",
     # what is bounded
@@ -153,6 +154,7 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "an address or a parameter of a file (iLink)": "文件的网址或参数（iLink）",
     "the text of a quoted message (iLink)": "被引用消息的文字（iLink）",
     "the number of a quoted part in its text (iLink)": "文字中被引用部分的编号（iLink）",
+    "items of a message (iLink)": "一条消息的内容项（iLink）",
     "saved logins (iLink)": "已保存的登录（iLink）",
     "chats of a saved login (iLink)": "已保存的登录中的聊天（iLink）",
     "chats whose tokens a position in the messages holds (iLink)": "消息位置中保存其令牌的聊天（iLink）",

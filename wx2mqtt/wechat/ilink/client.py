@@ -8,7 +8,7 @@ once (`save_if_possible`).
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import structlog
@@ -40,6 +40,9 @@ THROTTLED_RETRY_SECONDS = 60.0
 MAX_RECORDED_OFFERS = 10
 
 HTTP_SERVER_ERROR = 500
+
+ChatUpdate = Callable[[ChatWindow], ChatWindow]
+"""Returns the new state of a chat."""
 
 
 class ApiClient:
@@ -156,13 +159,21 @@ class ApiClient:
             return window
         return replace(window, until=self.server_clock.to_local(window.until))
 
-    def update_chat(self, user: Handle, update: Callable[[ChatWindow], ChatWindow]) -> None:
+    def update_chat(self, user: Handle, update: ChatUpdate) -> None:
         """Replaces the state of a chat by what `update` returns for it."""
+        self.update_chats([(user, update)])
+
+    def update_chats(self, updates: Iterable[tuple[Handle, ChatUpdate]]) -> None:
+        """As `update_chat`, for several at once; too many new chats displace the oldest ones."""
         bot = self.bot
-        before = bot.chats.get(user, ChatWindow())
-        after = update(before)
-        if after != before:
-            self._update_bot(replace(bot, chats={**bot.chats, user: after}))
+        chats = dict(bot.chats)
+        for user, update in updates:
+            before = chats.get(user, ChatWindow())
+            after = update(before)
+            if after != before:
+                chats[user] = after
+        if chats != bot.chats:
+            self._update_bot(replace(bot, chats=session.newest_chats(chats, bot.user)))
 
     def store_cursor(self, cursor: str) -> None:
         """Records that all messages before this cursor are stored."""

@@ -20,7 +20,7 @@ from wx2mqtt.backoff import Backoff
 from wx2mqtt.errors import Throttled
 from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Json, Message
 from wx2mqtt.wechat.backend import Batch, MessageMarks, QuoteLookup, fatal_message_event
-from wx2mqtt.wechat.ilink.client import ApiClient
+from wx2mqtt.wechat.ilink.client import ApiClient, ChatUpdate
 from wx2mqtt.wechat.ilink.protocol import requests, responses
 from wx2mqtt.wechat.ilink.protocol.endpoints import GET_UPDATES, POLL_GRACE_SECONDS, POLL_HOLD_SECONDS
 from wx2mqtt.wechat.ilink.protocol.identity import hash_entry, read_id
@@ -83,8 +83,10 @@ class Receiver:
         """As `Backend.receive`."""
         client = self._client
         position = SyncCursor.from_cursor(cursor)
-        for user, chat in position.chats.items():
-            client.update_chat(user, partial(_with_message, wrote=chat.last_wrote, token=chat.token))
+        client.update_chats(
+            (user, partial(_with_message, wrote=chat.last_wrote, token=chat.token))
+            for user, chat in position.chats.items()
+        )
         client.store_cursor(cursor)
         if self._has_received:  # and the bridge has stored it, since it asks for what follows
             client.forget_earlier()
@@ -101,15 +103,24 @@ class Receiver:
             return Batch(cursor=cursor, unreadable_count=unreadable_count)
         self._update_chats(received_messages)
         self._has_received |= bool(received_messages)
-        items: dict[str, Message] = {}
-        for item in chain.from_iterable(received.items for received in received_messages):
-            items.setdefault(item.message.key, await self._with_quote(item))
+        items = await self._items(received_messages)
         return Batch(
             cursor=self._next_cursor(updates.buf or position.buf),
-            items=(*entries.events, *items.values()),
+            items=(*entries.events, *items),
             contacts=tuple(self._new_contacts(received_messages)),
             unreadable_count=unreadable_count,
         )
+
+    async def _items(self, received_messages: list[ReceivedMessage]) -> list[Message]:
+        """Returns the messages of all items, with their quotes; of two with the same key, the first."""
+        items: dict[str, Message] = {}
+        loop_clock = asyncio.get_running_loop().time
+        started_at = loop_clock()
+        for item in chain.from_iterable(received.items for received in received_messages):
+            started_at = await yield_after_long_work(started_at, loop_clock)
+            if item.message.key not in items:
+                items[item.message.key] = await self._with_quote(item)
+        return list(items.values())
 
     async def _poll(self, position: SyncCursor) -> Updates:
         fields = requests.updates_request(position.buf)
@@ -122,11 +133,11 @@ class Receiver:
     def _update_chats(self, received_messages: list[ReceivedMessage]) -> None:
         """Opens the reply windows of those who wrote."""
         now = self._client.server_clock.now()
+        updates: list[tuple[Handle, ChatUpdate]] = []
         for received in received_messages:
             wrote = received.time if 0 < received.time < now + CLOCK_TOLERANCE_MS else now
-            self._client.update_chat(
-                received.sender, partial(_with_message, wrote=wrote, token=received.token)
-            )
+            updates.append((received.sender, partial(_with_message, wrote=wrote, token=received.token)))
+        self._client.update_chats(updates)
 
     async def _fetch_updates(self, fields: JsonBody, limit: float) -> JsonObject:
         """Makes the poll. Raises `Throttled` where another poll is open.
@@ -166,7 +177,9 @@ class Receiver:
         result = _ReadEntries()
         loop_clock = asyncio.get_running_loop().time
         started_at = loop_clock()
+        unreadable: list[JsonObject] = []
         for entry in entries:
+            started_at = await yield_after_long_work(started_at, loop_clock)
             try:
                 message_id = read_id(entry, "message_id")
                 key = message_id or hash_entry(entry)
@@ -179,12 +192,14 @@ class Receiver:
                 with self._marks.processing(key):
                     received = read_message(entry, bot_id, language, now)
             except Exception:  # noqa: BLE001 - no entry, whatever it contains, stops the others
-                result.unreadable_count += 1
-                log.warning("message cannot be read", type=str(entry.get("message_type"))[:20])
+                unreadable.append(entry)
                 continue
             if received is not None:
                 result.received.append(received)
-            started_at = await yield_after_long_work(started_at, loop_clock)
+        result.unreadable_count = len(unreadable)
+        if unreadable:
+            type_of_first = str(unreadable[0].get("message_type"))[:20]
+            log.warning("message cannot be read", type=type_of_first, count=len(unreadable))
         return result
 
     def _next_cursor(self, buf: str) -> Cursor:

@@ -108,7 +108,7 @@ class Receiver:
         after = advanced_cursor(position, answer)
         if answer.is_empty and not is_polled:
             after = replace(after, more=False)  # the next poll says when there is more
-        keys = tuple(map(entry_key, answer.messages))
+        keys = await _keys_of(answer.messages)
         # Without a poll that promised news, an empty answer is no sign of a server that is stuck.
         self._poll_pacing = self._poll_pacing.after_sync(
             position, after, fruitless=(answer.is_empty and is_polled) or self._is_repeat(keys)
@@ -199,10 +199,11 @@ class Receiver:
     async def _read(self, entries: Iterable[JsonObject], keys: Iterable[str]) -> _ReadResult:
         items: list[Message | Event] = []
         notices: NoticedMessages = []
-        unreadable_count = 0
+        unreadable: list[JsonObject] = []
         loop_clock = asyncio.get_running_loop().time
         started_at = loop_clock()
         for entry, key in zip(entries, keys, strict=True):
+            started_at = await yield_after_long_work(started_at, loop_clock)
             try:
                 if self._marks.is_fatal(key):
                     log.error("message skipped: the process ended twice while it was read", message_id=key)
@@ -211,13 +212,14 @@ class Receiver:
                 with self._marks.processing(key):
                     item = self._read_entry(entry, notices)
             except Exception:  # noqa: BLE001 - an entry with unexpected data must not stop the others
-                unreadable_count += 1
-                log.warning("message cannot be read", type=str(entry.get("MsgType"))[:20])
+                unreadable.append(entry)
                 continue
             if item is not None:
                 items.append(item)
-            started_at = await yield_after_long_work(started_at, loop_clock)
-        return _ReadResult(tuple(items), notices, unreadable_count, tuple(self._unknown_chats(items)))
+        if unreadable:
+            type_of_first = str(unreadable[0].get("MsgType"))[:20]
+            log.warning("message cannot be read", type=type_of_first, count=len(unreadable))
+        return _ReadResult(tuple(items), notices, len(unreadable), tuple(self._unknown_chats(items)))
 
     def _read_entry(self, entry: JsonObject, notices: NoticedMessages) -> Message | Event | None:
         """Returns the message or event of an entry; adds a change of a group that it reports to `notices`."""
@@ -262,3 +264,13 @@ class Receiver:
         for handle in handles:
             del self._pending_chats[handle]
         return await self._contact_list.look_up(handles)
+
+
+async def _keys_of(entries: Iterable[JsonObject]) -> tuple[str, ...]:
+    keys: list[str] = []
+    loop_clock = asyncio.get_running_loop().time
+    started_at = loop_clock()
+    for entry in entries:
+        started_at = await yield_after_long_work(started_at, loop_clock)
+        keys.append(entry_key(entry))
+    return tuple(keys)

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterable
 from email.utils import formatdate
 from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
+from tests.support.loop_turns import turns_during
 from tests.unit.wechat.ilink.entries import ME, OTHER, WROTE, entry, image, text
 from tests.unit.wechat.ilink.server import DEAD, World, answer, raw
 from wx2mqtt.errors import LoggedOut, Throttled, Unreachable
 from wx2mqtt.model import Cursor, Event, Handle, Kind, Message, QuotedMessage, ReplyWindow
 from wx2mqtt.wechat.http import BadAnswer
+from wx2mqtt.wechat.ilink.protocol import session
 from wx2mqtt.wechat.ilink.protocol.identity import hash_entry
+from wx2mqtt.wechat.ilink.protocol.messages import MAX_ITEMS
 from wx2mqtt.wechat.ilink.protocol.reply_window import WINDOW_OPEN_MS
 from wx2mqtt.wechat.ilink.protocol.responses import SyncCursor
+from wx2mqtt.wechat.ilink.protocol.session import MAX_CHATS_PER_BOT, Bot
 
 
 def asked(world: World) -> list[str]:
@@ -408,3 +414,46 @@ async def test_a_poll_that_is_held_is_followed_at_once(world: World, cursor: Cur
     for _ in range(10):
         await world.gateway.receive(cursor)
     assert world.clock.slept == []
+
+
+async def test_thousands_that_cannot_be_read_let_others_run_and_are_one_line_of_the_log(
+    world: World, cursor: Cursor
+) -> None:
+    with capture_logs() as logs:
+        batch, turns = await turns_during(world.receive(cursor, *[{"message_type": 1}] * 1000, entry()))
+    assert len(batch.items) == 1
+    assert batch.unreadable_count == 1000
+    assert turns > 500
+    assert [line for line in logs if line["event"] == "message cannot be read"] == [
+        {"event": "message cannot be read", "log_level": "warning", "type": "1", "count": 1000}
+    ]
+
+
+async def test_a_message_of_many_items_lets_others_run(world: World, cursor: Cursor) -> None:
+    items = [{"type": 1, "text_item": {"text": str(number)}} for number in range(MAX_ITEMS)]
+    batch, turns = await turns_during(world.receive(cursor, entry(*items)))
+    assert [item.text for item in batch.items] == [str(number) for number in range(MAX_ITEMS)]
+    assert turns > MAX_ITEMS // 2
+
+
+async def test_the_chats_of_many_senders_are_made_at_once_and_the_owners_stays(
+    world: World, cursor: Cursor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = await world.receive(cursor, entry())
+    changes: list[int] = []
+    with_changed_bot = session.with_changed_bot
+
+    def counted(bots: Iterable[Bot], bot: Bot) -> tuple[Bot, ...]:
+        changes.append(len(bot.chats))
+        return with_changed_bot(bots, bot)
+
+    monkeypatch.setattr(session, "with_changed_bot", counted)
+    senders = [f"stranger{number}@im.wechat" for number in range(1000)]
+    batch = await world.receive(batch.cursor, *(entry(from_user_id=sender) for sender in senders))
+    assert len(batch.items) == 1000
+    assert len(changes) <= 3
+    assert max(changes) == MAX_CHATS_PER_BOT
+    for user in (ME, *senders[-MAX_CHATS_PER_BOT + 1 :]):
+        window = world.gateway.reply_window(Handle(user))
+        assert window is not None
+        assert window.open

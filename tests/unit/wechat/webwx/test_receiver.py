@@ -6,7 +6,9 @@ from typing import Any
 
 import httpx
 import pytest
+from structlog.testing import capture_logs
 
+from tests.support.loop_turns import turns_during
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, WIFE, entry
 from tests.unit.wechat.webwx.server import World, answer, body, check, key, query, synced, text
 from tests.unit.wechat.webwx.test_contact_list import group, person
@@ -447,3 +449,18 @@ async def test_a_skipped_message_without_an_id_is_reported_without_one(world: Wo
 async def test_nothing_is_received_without_a_login(world: World) -> None:
     with pytest.raises(LoggedOut):
         await world.backend.receive(Cursor(""))
+
+
+async def test_thousands_that_cannot_be_read_let_others_run_and_are_one_line_of_the_log(
+    world: World, cursor: Cursor
+) -> None:
+    await know(world, person(WIFE))
+    news(world, *[{"MsgType": 1}] * 1000, entry(MsgId="1", Content="a"))
+    with capture_logs() as logs:
+        batch, turns = await turns_during(world.backend.receive(cursor))
+    assert texts(batch) == ["a"]
+    assert batch.unreadable_count == 1000
+    assert turns > 1500  # once for their keys, once to read them
+    assert [line for line in logs if line["event"] == "message cannot be read"] == [
+        {"event": "message cannot be read", "log_level": "warning", "type": "1", "count": 1000}
+    ]

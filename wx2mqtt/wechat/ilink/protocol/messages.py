@@ -30,6 +30,9 @@ from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, rea
 # Milliseconds since 1970. A message whose time is later counts as one without a time.
 MAX_TIME_MS = 1 << 43
 
+# Phones send one or two. A message of a megabyte has place for 300,000.
+MAX_ITEMS = 100
+
 # A `play_length` below this is in seconds (ilink 5.3.3).
 MIN_PLAY_LENGTH_MS = 1000
 
@@ -80,7 +83,7 @@ def read_message(entry: JsonObject, bot: str, language: Language, now: int) -> R
     if not sender:
         raise ValueError
     time = _read_time(entry)
-    entries, _ = read_objects(entry, "item_list")
+    entries = read_objects(entry, "item_list")[0][:MAX_ITEMS]
     identity = MessageIdentity(entry, entries, sender, time)
     items: list[ReceivedItem] = []
     for index, item in enumerate(entries or [{}]):  # a message without items is published, too

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field, replace
+from itertools import islice
 from urllib.parse import urlsplit
 
 from wx2mqtt.model import Handle, Owner
@@ -27,7 +28,7 @@ BOTS_FORMAT_VERSION = 1
 # How many logins are saved, and sent with the request for a QR code (ilink 3.1.2, 3.4.2).
 MAX_SAVED_BOTS = 10
 
-# How many chats are saved with each login.
+# How many chats are remembered with each login.
 MAX_CHATS_PER_BOT = 100
 
 _REFUSED_REASONS = {TOO_LONG_AGO, QUOTA_USED, NEVER_WROTE}
@@ -97,6 +98,13 @@ def with_changed_bot(bots: Iterable[Bot], bot: Bot) -> tuple[Bot, ...]:
     return tuple(bot if other.id == bot.id else other for other in bots)
 
 
+def newest_chats(chats: Mapping[Handle, ChatWindow], owner: Handle) -> Mapping[Handle, ChatWindow]:
+    """Returns at most `MAX_CHATS_PER_BOT` chats: the newest ones, and always that of the owner."""
+    excess = len(chats) - MAX_CHATS_PER_BOT
+    oldest = set(islice((user for user in chats if user != owner), max(0, excess)))
+    return {user: chat for user, chat in chats.items() if user not in oldest} if oldest else chats
+
+
 def bots_to_saved(bots: Iterable[Bot]) -> dict[str, object]:
     """Returns the logins as a JSON object."""
     return {"version": BOTS_FORMAT_VERSION, "bots": [_bot_to_saved(bot) for bot in bots]}
@@ -139,7 +147,7 @@ def _bot_to_saved(bot: Bot) -> dict[str, object]:
             "pause": chat.throttled_until,
             "before": chat.wrote_to_earlier_bot,
         }
-        for user, chat in list(bot.chats.items())[-MAX_CHATS_PER_BOT:]
+        for user, chat in newest_chats(bot.chats, bot.user).items()
     }
     names = ("id", "token", "user", "base", "endpoint", "over", "cursor", "made", "keeps_earlier")
     return {**{name: getattr(bot, name) for name in names}, "offers": list(bot.offers), "chats": chats}
