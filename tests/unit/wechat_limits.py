@@ -17,8 +17,10 @@ import httpx
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.unit.bridge.phone import Phone
 from tests.unit.wechat.test_http_connection import connected, post
 from tests.unit.wechat.webwx.entries import entry
+from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.model import Handle, Owner
 from wx2mqtt.setup import discover
 from wx2mqtt.wechat import json_reader
@@ -196,6 +198,14 @@ def items_of_message(count: int, _: Path) -> bool:
     return received is not None and len(received.items) == count
 
 
+def candidates(count: int, _: Path) -> bool:
+    phone = Phone({"bob": ContactPin(nickname="Bob")})
+    for number in range(count):
+        phone.friend(f"bob{number}", "Bob")
+    (event,) = (event for event in phone.log_in().events if event.name == "unresolved")
+    return event.fields["candidates"] == [phone.level(who) for who in phone.book]
+
+
 def saved_chats(count: int, _: Path) -> bool:
     (bot,) = bots(1)
     chats = {Handle(f"c{number}"): ChatWindow(token="t") for number in range(count)}
@@ -236,6 +246,7 @@ WECHAT_DRIVERS: dict[str, Driver] = {
     "messages of a forwarded chat": forwarded_messages,
     "a line that shows a message of another kind": lambda size, _: "…" not in markup.clean_line("x" * size),
     "the picture of a scanner, in base64": lambda size, _: webwx_responses._decode_picture("A" * size) != b"",
+    "people whom one event names as candidates": candidates,
     "pages of the address book": address_book_pages,
     "recent chats of the phone that wait to be looked up": recent_chats,
     "an answer that is read as an error in place of a file": error_body,

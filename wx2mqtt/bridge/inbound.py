@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -43,11 +43,13 @@ class PeopleBatch:
     events: tuple[NewEvent, ...] = ()
     is_visible: bool = False
 
-    def followed_by(self, later: PeopleBatch) -> PeopleBatch:
-        return PeopleBatch(
-            self.changes.merged(later.changes),
-            (*self.events, *later.events),
-            self.is_visible or later.is_visible,
+    @classmethod
+    def merged(cls, batches: Sequence[PeopleBatch]) -> PeopleBatch:
+        """Returns several as one, in their order."""
+        return cls(
+            PeopleChanges.merged(batch.changes for batch in batches),
+            tuple(event for batch in batches for event in batch.events),
+            any(batch.is_visible for batch in batches),
         )
 
 
@@ -68,7 +70,7 @@ class InboundMessages:
         self._names = SenderNames(ctx)
         self._message_rows = MessageRows(ctx, self._names, self.counts)
         self._event_rows = EventRows(ctx, self.counts)
-        self._unsaved = PeopleBatch()  # changes that the registry has, and the database not yet
+        self._unsaved: list[PeopleBatch] = []  # changes that the registry has, and the database not yet
         self._commit_lock = asyncio.Lock()
 
     @property
@@ -112,7 +114,8 @@ class InboundMessages:
     async def _commit(self, rows: list[NewMessage | NewEvent], cursor: Cursor | None, login_id: str) -> None:
         self._ctx.marks.clear()  # a commit that ends the process is not the fault of the last message
         async with self._commit_lock:
-            people, self._unsaved = self._unsaved, PeopleBatch()
+            # Merged here only: to merge with each message would copy all changes of the batch each time.
+            people, self._unsaved = PeopleBatch.merged(self._unsaved), []
             if not rows and cursor is None and people == PeopleBatch():
                 return
             with_media = [row for row in rows if isinstance(row, NewMessage) and row.media]
@@ -123,7 +126,7 @@ class InboundMessages:
                     [*people.events, *rows], people.changes, cursor, login_id
                 )
             except BaseException:
-                self._unsaved = people.followed_by(self._unsaved)
+                self._unsaved.insert(0, people)
                 raise
         self._announce(recorded, people, has_media=bool(with_media))
 
@@ -143,7 +146,7 @@ class InboundMessages:
         """Queues changes; call it right after the registry has made them, so that they stay in order."""
         events = tuple(self._event_rows.people_rows(update))
         is_visible = update.is_visible and update.people != NO_CHANGES
-        self._unsaved = self._unsaved.followed_by(PeopleBatch(update.people, events, is_visible))
+        self._unsaved.append(PeopleBatch(update.people, events, is_visible))
 
     async def _try_row(self, item: Message | Event) -> NewMessage | NewEvent | None:
         try:

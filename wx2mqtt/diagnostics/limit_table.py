@@ -14,7 +14,7 @@ from wx2mqtt.app import admin, redaction
 from wx2mqtt.bounded_json import JsonBounds
 from wx2mqtt.bridge import inbound_rows, inflight, outbox_reader, view
 from wx2mqtt.bridge.commands import queues, validation
-from wx2mqtt.bridge.people import directory
+from wx2mqtt.bridge.people import directory, evidence
 from wx2mqtt.external import local_files, url_fetch
 from wx2mqtt.mqtt import options as broker_options
 from wx2mqtt.mqtt import packets, reason_codes, reconnect
@@ -74,6 +74,7 @@ _WAITS = "the rest waits in the store"
 _IDLE_CLOSED = "the one that is idle the longest is closed; without an idle one status 503"
 
 _LEFT_OUT = "the rest is left out"
+_OLDEST_FORGOTTEN = "the oldest are forgotten"
 _LOOKED_UP = "the rest is looked up when somebody writes"
 
 _BRIDGE_LIMITS = (
@@ -387,6 +388,7 @@ _WECHAT_AND_STORE_LIMITS = (
         "characters",
         "is ignored",
     ),
+    _limit("people whom one event names as candidates", evidence.MAX_CANDIDATES, "people", _LEFT_OUT),
     _limit("pages of the address book", contact_list.MAX_CONTACT_PAGES, "pages", _LOOKED_UP),
     _limit(
         "recent chats of the phone that wait to be looked up",
@@ -429,9 +431,7 @@ _WECHAT_AND_STORE_LIMITS = (
     ),
     _limit("items of a message (iLink)", messages.MAX_ITEMS, "items", _LEFT_OUT),
     _limit("saved logins (iLink)", ilink_session.MAX_SAVED_BOTS, "logins", "the oldest is forgotten"),
-    _limit(
-        "chats of a saved login (iLink)", ilink_session.MAX_CHATS_PER_BOT, "chats", "the oldest are forgotten"
-    ),
+    _limit("chats of a saved login (iLink)", ilink_session.MAX_CHATS_PER_BOT, "chats", _OLDEST_FORGOTTEN),
     _limit(
         "chats whose tokens a position in the messages holds (iLink)",
         ilink_receiver.MAX_CHATS_IN_CURSOR,

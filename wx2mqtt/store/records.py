@@ -434,16 +434,17 @@ class PeopleChanges:
     levels: tuple[tuple[str, PersonId], ...] = ()
     removed: tuple[PersonId, ...] = ()
 
-    def merged(self, later: PeopleChanges) -> PeopleChanges:
-        """Returns both as one change: `later` is applied after `self`."""
-        persons = {person.id: person for person in (*self.persons, *later.persons)}
-        for person_id in later.removed:
-            persons.pop(person_id, None)
-        return PeopleChanges(
-            persons=tuple(persons.values()),
-            levels=tuple(dict((*self.levels, *later.levels)).items()),
-            removed=tuple(dict.fromkeys((*self.removed, *later.removed))),
-        )
+    @classmethod
+    def merged(cls, changes: Iterable[PeopleChanges]) -> PeopleChanges:
+        """Returns several as one change, of which each is applied after those before it."""
+        persons, levels, removed = dict[PersonId, Person](), dict[str, PersonId](), dict[PersonId, None]()
+        for change in changes:
+            persons |= {person.id: person for person in change.persons}
+            for person_id in change.removed:
+                persons.pop(person_id, None)
+                removed[person_id] = None
+            levels |= dict(change.levels)
+        return cls(persons=tuple(persons.values()), levels=tuple(levels.items()), removed=tuple(removed))
 
 
 NO_CHANGES = PeopleChanges()

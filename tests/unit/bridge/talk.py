@@ -219,7 +219,7 @@ class PaperJournal:
         if trouble is not None:
             raise trouble
         self.items += items
-        self.people = self.people.merged(people)
+        self.people = PeopleChanges.merged((self.people, people))
         if cursor is not None:
             self.cursors.append((login_id, cursor))
         messages = sum(isinstance(item, NewMessage) for item in items)

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from tests.support.cost import is_in_proportion
 from tests.support.hurry import HurryLoop, hurry
 from tests.unit.bridge.talk import OWNER, WIFE, PaperJournal, Talk, batch, message
 from wx2mqtt.bridge.account_settings import MediaRules, ReceiveFilter
@@ -667,3 +668,15 @@ def test_a_batch_that_takes_long_is_stored_in_parts(monkeypatch):
         assert house.journal.cursors == [("login-1", Cursor("c"))]
 
     at_home(story)
+
+
+def test_a_batch_of_new_chats_costs_no_more_than_in_proportion():
+    def take(count: int) -> None:
+        async def story(house: House) -> None:
+            strangers = [Handle(f"@stranger{number}") for number in range(count)]
+            await house.take(*(message(one, chat=one, sender=one) for one in strangers))
+            assert len(house.journal.messages()) == count
+
+        at_home(story)
+
+    assert is_in_proportion(take, 4000)

@@ -148,14 +148,14 @@ some_changes = st.builds(
 @given(some_changes, some_changes)
 def test_joined_changes_are_one_after_the_other(first: PeopleChanges, later: PeopleChanges) -> None:
     expected = {one.id: one for one in (*first.persons, *later.persons)}
-    assert {one.id: one for one in first.merged(later).persons} == expected
+    assert {one.id: one for one in PeopleChanges.merged((first, later)).persons} == expected
 
 
 def test_who_is_forgotten_later_is_not_stored_before() -> None:
-    joined = _changes(WIFE, BOB).merged(PeopleChanges(removed=(BOB.id,)))
+    joined = PeopleChanges.merged((_changes(WIFE, BOB), PeopleChanges(removed=(BOB.id,))))
     assert joined.persons == (WIFE,)
     assert joined.removed == (BOB.id,)
-    assert NO_CHANGES.merged(NO_CHANGES) == NO_CHANGES
+    assert PeopleChanges.merged(()) == NO_CHANGES
 
 
 def test_the_columns_are_the_fields() -> None:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from wx2mqtt.bridge.people.evidence import ContactFacts, MatchedBy, contact_facts
+from wx2mqtt.bridge.people.evidence import MAX_CANDIDATES, ContactFacts, MatchedBy, contact_facts
 from wx2mqtt.bridge.people.matching import MatchedContact, match_contacts
 from wx2mqtt.bridge.people.pins import PinResolver
 from wx2mqtt.bridge.people.table import PeopleTable
@@ -103,7 +103,7 @@ class ContactBinder:
                 for candidate in candidates:
                     doubts[candidate].append(newcomer)
         for candidate, newcomers in doubts.items():
-            self._close_person(candidate, newcomers)
+            self._close_person(candidate, newcomers[:MAX_CANDIDATES])
 
     def recognize(self, contacts: Sequence[ContactFacts]) -> MatchedContact:
         return match_contacts(

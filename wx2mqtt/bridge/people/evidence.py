@@ -20,6 +20,10 @@ from wx2mqtt.model import ChatKind, Contact, Handle, Member
 from wx2mqtt.store.records import shared_profile
 from wx2mqtt.values import frozen
 
+# People of the same name that an event names: more are no help to the owner who decides. Each of thousands of
+# friends with one name would name all others.
+MAX_CANDIDATES = 50
+
 
 class MatchedBy(StrEnum):
     """How a person was recognised; the directory publishes it."""

@@ -11,8 +11,9 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import field
 from functools import cached_property
+from itertools import islice
 
-from wx2mqtt.bridge.people.evidence import ContactFacts, MatchedBy, Traits, member_set
+from wx2mqtt.bridge.people.evidence import MAX_CANDIDATES, ContactFacts, MatchedBy, Traits, member_set
 from wx2mqtt.bridge.people.pins import PinResolver
 from wx2mqtt.bridge.people.table import PeopleTable
 from wx2mqtt.model import ChatKind, Handle, PersonId
@@ -32,6 +33,12 @@ SAME_NAME_SMALLER_OVERLAP = 0.5  # share of the smaller list: the same group und
 SAME_NAME_LARGER_OVERLAP = 0.25  # … and of the larger: strangers may copy the names of a few members
 
 MIN_COMMON_MEMBERS = 3  # common members that prove a renamed group
+
+# The work of comparing groups by their members: one unit for each pair of groups, and for each pair of about
+# the same size so many and one for each four members. All of it takes 0.2 s at most, which a thousand groups
+# with the same members would exceed. The groups that are left count as groups without members.
+_COMPARISON_UNITS = 10
+_BUDGET_UNITS = 1_000_000
 
 
 @frozen
@@ -73,6 +80,7 @@ class _Matcher:
         self._contacts, self._persons = query.contacts, query.persons
         self._unmatched_contacts = dict.fromkeys(query.open_contacts)
         self._unmatched_persons = dict.fromkeys(query.open_persons)
+        self._units_left = _BUDGET_UNITS
         self.matches: dict[int, tuple[int, MatchedBy]] = {}
 
     def run(self) -> None:
@@ -96,12 +104,13 @@ class _Matcher:
         candidates: dict[int, tuple[int, ...]] = {}
         for contact in self._unmatched_contacts if self._unmatched_persons else ():
             clues = self._search_keys(self._contacts[contact])
-            people = dict.fromkeys(person for clue in clues for person in persons_by_key.get(clue, ()))
-            people |= dict.fromkeys(
-                self._similar_groups(self._contacts[contact], self._persons, self._unmatched_persons)
+            people = dict.fromkeys(
+                person for clue in clues for person in persons_by_key.get(clue, ())[:MAX_CANDIDATES]
             )
+            groups = [index for index in self._person_groups if index in self._unmatched_persons]
+            people |= dict.fromkeys(self._similar_groups(self._contacts[contact], self._persons, groups))
             if people:
-                candidates[contact] = tuple(people)
+                candidates[contact] = tuple(islice(people, MAX_CANDIDATES))
         return candidates
 
     def _search_keys(self, traits: Traits) -> list[Hashable]:
@@ -225,28 +234,41 @@ class _Matcher:
 
     def _match_by_members(self) -> None:
         for contact in list(self._unmatched_contacts):
-            similar = self._similar_groups(self._contacts[contact], self._persons, range(len(self._persons)))
+            similar = self._similar_groups(self._contacts[contact], self._persons, self._person_groups)
             if len(similar) != 1 or similar[0] not in self._unmatched_persons:
                 continue
             similar_back = self._similar_groups(
-                self._persons[similar[0]], self._contacts, range(len(self._contacts))
+                self._persons[similar[0]], self._contacts, self._contact_groups
             )
             if similar_back == [contact]:
                 self._record_match(contact, similar[0], MatchedBy.MEMBERS)
 
-    def _similar_groups(self, group: Traits, others: Sequence[Traits], indexes: Iterable[int]) -> list[int]:
-        """Returns the indexes of the groups with nearly the same members."""
+    def _similar_groups(self, group: Traits, others: Sequence[Traits], indexes: Sequence[int]) -> list[int]:
+        """Returns the indexes of the groups with nearly the same members; none after too much work."""
         size = len(group.members)
         if group.kind is not ChatKind.GROUP or size < MIN_COMMON_MEMBERS * 4 or not self._unmatched_persons:
             return []
         members = member_set(group.members)
-        return [
-            index
-            for index in indexes
-            if (theirs := others[index].members)
-            and RENAMED_GROUP_OVERLAP * max(size, len(theirs)) <= min(size, len(theirs))
-            and _enough_in_common(members, theirs)
-        ]
+        self._units_left -= len(indexes)
+        similar: list[int] = []
+        for index in indexes if self._units_left > 0 else ():
+            theirs = others[index].members
+            if RENAMED_GROUP_OVERLAP * max(size, len(theirs)) <= min(size, len(theirs)):
+                self._units_left -= _COMPARISON_UNITS + len(theirs) // 16
+                if self._units_left <= 0:
+                    return []
+                if _enough_in_common(members, theirs):
+                    similar.append(index)
+        return similar
+
+    @cached_property
+    def _person_groups(self) -> list[int]:
+        """The people that are groups with known members."""
+        return [index for index, person in enumerate(self._persons) if person.members]
+
+    @cached_property
+    def _contact_groups(self) -> list[int]:
+        return [index for index, contact in enumerate(self._contacts) if contact.members]
 
     @cached_property
     def _person_avatars(self) -> Counter[Hashable]:
@@ -336,6 +358,8 @@ def match_contacts(
 
     `pending` are further unmatched contacts; `is_complete` says that no contact is missing.
     """
+    if not any(_is_recognizable(contact) or pin_resolver.may_match(contact, owner) for contact in unknown):
+        return MatchedContact()  # who writes first and is on no list: to look at all people is in vain
     handles = {contact.handle for contact in unknown}
     persons = [
         person for person in table.persons.values() if person.handle is None or person.handle not in handles
@@ -369,6 +393,11 @@ def match_contacts(
             for contact, indexes in result.candidates.items()
         },
     )
+
+
+def _is_recognizable(traits: Traits) -> bool:
+    """Returns whether a rule can match this contact: it has a fact that a rule looks at first."""
+    return bool(traits.alias or traits.remark or traits.nickname or traits.avatar or traits.members)
 
 
 def _claims(

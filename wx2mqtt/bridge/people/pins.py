@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import TypeVar
 
-from wx2mqtt.bridge.people.evidence import ContactPin, Traits, normalize_text
+from wx2mqtt.bridge.people.evidence import MAX_CANDIDATES, ContactPin, Traits, normalize_text
 from wx2mqtt.bridge.people.table import PeopleTable
 from wx2mqtt.bridge.people.topic_names import FILEHELPER
 from wx2mqtt.file_names import composed
@@ -95,7 +95,7 @@ class PinResolver:
                 continue
             reason = self._problem_reason(table, key, people, chosen)
             if reason:
-                problems[key] = PinProblem(reason, people)
+                problems[key] = PinProblem(reason, people[:MAX_CANDIDATES])
             else:
                 chosen[key] = people[0]
         self._record_problems(table, problems)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import unicodedata
+from typing import cast
 
 import pytest
 
-from tests.support.cost import is_in_proportion, repeated
+from tests.support.cost import cpu_seconds, is_in_proportion, repeated
 from tests.unit.bridge.phone import DAY, Phone, events
-from wx2mqtt.bridge.people.evidence import ContactPin
+from wx2mqtt.bridge.people import matching
+from wx2mqtt.bridge.people.evidence import MAX_CANDIDATES, ContactPin
+from wx2mqtt.bridge.people.matching import MatchQuery, MatchResult
 from wx2mqtt.bridge.people.registry import NEWCOMER_RETENTION_MS
 from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.errors import BadCommand
@@ -680,3 +683,59 @@ def test_a_name_of_nothing_but_marks_costs_no_more_than_in_proportion() -> None:
         assert phone.identity.level_or_name(None, f"y{marks}") == f"y{marks}"
 
     assert is_in_proportion(meet, 20_000)
+
+
+def test_thousands_of_groups_with_the_same_members_cost_little_at_a_login() -> None:
+    phone = Phone()
+    phone.friend("bob", "Bob")
+    for number in range(1500):
+        phone.group(f"g{number}", "", "a", "b", "c", "d")
+    phone.log_in()
+    assert cpu_seconds(phone.log_in) < 0.8
+
+
+def test_friends_of_one_name_are_candidates_only_so_far_as_they_help_to_decide() -> None:
+    phone = Phone()
+    for number in range(3 * MAX_CANDIDATES):
+        phone.friend(f"bob{number}", "Bob", avatar="")
+    phone.log_in()
+    told = phone.log_in().events
+    unresolved = [event for event in told if event.name == "unresolved"]
+    assert len(unresolved) == MAX_CANDIDATES
+    assert {len(cast("list[str]", event.fields["candidates"])) for event in unresolved} == {MAX_CANDIDATES}
+    levels = [phone.level(who) for who in phone.book]
+    assert len(set(levels)) == len(levels)  # nobody got the level of another one
+
+
+def test_a_pin_that_fits_more_and_more_people_is_reported_no_more_after_a_while() -> None:
+    phone = Phone({"bob": ContactPin(nickname="Bob")})
+    phone.friend("bob0", "Bob")
+    phone.friend("bob1", "Bob")
+    phone.log_in()
+    reports = 0
+    for number in range(2, MAX_CANDIDATES + 20):
+        phone.friend(f"bob{number}", "Bob")
+        told = phone.tell(f"bob{number}").events
+        reports += sum(event.name == "unresolved" for event in told)
+    assert reports == MAX_CANDIDATES - 2
+
+
+def test_who_writes_and_is_on_no_list_is_not_compared_with_all_people(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    phone = Phone()
+    phone.friend("a", "A")
+    phone.friend("b", "B")
+    phone.log_in()
+    phone.log_in(without=("b",))
+    comparisons = []
+
+    def compared(query: MatchQuery) -> MatchResult:
+        comparisons.append(query)
+        return MatchResult()
+
+    monkeypatch.setattr(matching, "match", compared)
+    phone.writes("stranger")
+    assert comparisons == []
+    phone.writes("guest", name="G")
+    assert len(comparisons) == 1
