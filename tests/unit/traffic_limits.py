@@ -19,6 +19,7 @@ from tests.unit.bridge.bench import Bench
 from tests.unit.bridge.commands.test_queues import SimulatedJournal
 from tests.unit.bridge.commands.test_queues import row as command_row
 from tests.unit.bridge.outgoing import CAPABILITIES
+from tests.unit.mqtt.test_paho_codec import Peer
 from tests.unit.mqtt.test_reconnect import ended
 from wx2mqtt.app import redaction
 from wx2mqtt.app.admin import AdminOperations
@@ -215,6 +216,14 @@ def packet_properties(count: int, _: Path) -> bool:
     return True
 
 
+def control_packet(size: int, _: Path) -> bool:
+    peer = Peer()
+    peer.receive(b"\x20\x03\x00\x00\x00")
+    body = b"\x00\x01\x00" + b"\x01" * (size - 3)
+    peer.receive(b"\x90" + packets.pack_varint(size) + body)
+    return "on_suback" in peer.names
+
+
 def server_references(count: int, _: Path) -> bool:
     at = parse_broker_url("mqtt://a")
     references = parse_server_references(" ".join(f"s{number}" for number in range(count)), at)
@@ -282,6 +291,7 @@ TRAFFIC_DRIVERS: dict[str, Driver] = {
     "the last messages that died twice with the process": fatal_messages,
     "redirects of a `url`": redirects,
     "`path` of a command, as the system opens it": path_size,
+    "a packet of the broker without message": control_packet,
     "properties of an MQTT 5 packet": packet_properties,
     "other servers that a broker names": server_references,
     "such servers that are followed in a row": servers_in_a_row,

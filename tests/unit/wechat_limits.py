@@ -206,6 +206,14 @@ def candidates(count: int, _: Path) -> bool:
     return event.fields["candidates"] == [phone.level(who) for who in phone.book]
 
 
+def jar(*lines: str) -> webwx_session.Cookies:
+    return webwx_session.Cookies.empty(any_host=True).with_response("wx.qq.com", lines, 0)
+
+
+def cookies(count: int, _: Path) -> bool:
+    return len(jar(*(f"c{number}=v" for number in range(count))).values) == count
+
+
 def saved_chats(count: int, _: Path) -> bool:
     (bot,) = bots(1)
     chats = {Handle(f"c{number}"): ChatWindow(token="t") for number in range(count)}
@@ -250,6 +258,8 @@ WECHAT_DRIVERS: dict[str, Driver] = {
     "pages of the address book": address_book_pages,
     "recent chats of the phone that wait to be looked up": recent_chats,
     "an answer that is read as an error in place of a file": error_body,
+    "cookies of WeChat": cookies,
+    "a cookie of WeChat": lambda size, _: jar(f"a={'b' * (size - 2)}; Path=/") != jar(),
     "the end of a cookie": cookie_date,
     "digits of a number that WeChat writes as text": lambda size, _: (
         json_reader.read_number({"n": "9" * size}, "n") != 0

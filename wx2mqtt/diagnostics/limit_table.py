@@ -73,6 +73,7 @@ _READING_PAUSES = "reading from the other side pauses"
 _WAITS = "the rest waits in the store"
 _IDLE_CLOSED = "the one that is idle the longest is closed; without an idle one status 503"
 
+_HUNG_UP = "the connection to the broker is closed"
 _LEFT_OUT = "the rest is left out"
 _OLDEST_FORGOTTEN = "the oldest are forgotten"
 _LOOKED_UP = "the rest is looked up when somebody writes"
@@ -222,12 +223,8 @@ _BRIDGE_LIMITS = (
         "bytes",
         "result `rejected`, code `bad_file`",
     ),
-    _limit(
-        "properties of an MQTT 5 packet",
-        packets.MAX_PROPERTIES,
-        "properties",
-        "the connection to the broker is closed",
-    ),
+    _limit("properties of an MQTT 5 packet", packets.MAX_PROPERTIES, "properties", _HUNG_UP),
+    _limit("a packet of the broker without message", packets.MAX_CONTROL_PACKET_BYTES, "bytes", _HUNG_UP),
     _limit(
         "other servers that a broker names",
         broker_options.MAX_SERVER_REFERENCES,
@@ -402,6 +399,8 @@ _WECHAT_AND_STORE_LIMITS = (
         "bytes",
         "counts as the file",
     ),
+    _limit("cookies of WeChat", webwx_session.MAX_COOKIES, "cookies", "counts as none"),
+    _limit("a cookie of WeChat", webwx_session.MAX_COOKIE_CHARACTERS, "characters", "counts as none"),
     _limit("the end of a cookie", webwx_session.MAX_DATE_CHARACTERS, "characters", "counts as none"),
     _limit("digits of a number that WeChat writes as text", json_reader.MAX_DIGITS, "digits", "counts as 0"),
     _limit(

@@ -27,6 +27,7 @@ from wx2mqtt.mqtt.reason_codes import FIRST_FAILURE_CODE
 # First bytes of packets, with the flags that the standard fixes.
 PUBLISH, PUBACK, PUBREC, PUBCOMP, SUBSCRIBE, PINGREQ, DISCONNECT = 0x30, 0x40, 0x50, 0x70, 0x82, 0xC0, 0xE0
 
+# The part of a first byte without the flags.
 PACKET_TYPE_MASK = 0xF0
 
 # Flags in the first byte of PUBLISH.
@@ -47,6 +48,9 @@ MAX_PACKET_ID = 0xFFFF
 MAX_EXPIRY_SECONDS = 0xFFFF_FFFF
 # Of one packet; the standard lets a publisher add user properties without end.
 MAX_PROPERTIES = 1000
+# Of a packet that is no PUBLISH. paho copies what is left of it with each property: 80 kB of them took 0.3 s,
+# 800 kB half a minute.
+MAX_CONTROL_PACKET_BYTES = 16_384
 PACKET_ID_BYTES = 2
 STRING_LENGTH_BYTES = 2
 # Of a PUBLISH, without its fixed header: the longest topic and the packet id.

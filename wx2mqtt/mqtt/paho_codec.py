@@ -23,6 +23,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from wx2mqtt.mqtt.options import BrokerAddress, MqttOptions
 from wx2mqtt.mqtt.packets import (
+    MAX_CONTROL_PACKET_BYTES,
     PACKET_TYPE_MASK,
     PUBCOMP,
     PUBLISH,
@@ -196,6 +197,13 @@ class PahoCodec(paho.Client):
 
     def _create_socket(self) -> BufferedSocket:
         return self._packet_transport.open_socket()
+
+    def _packet_handle(self) -> MQTTErrorCode:
+        packet = self._in_packet
+        is_publish = packet["command"] & PACKET_TYPE_MASK == PUBLISH & PACKET_TYPE_MASK
+        if not is_publish and len(packet["packet"]) > MAX_CONTROL_PACKET_BYTES:
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        return super()._packet_handle()
 
     def _handle_connack(self) -> MQTTErrorCode:
         packet = self._in_packet["packet"]

@@ -10,10 +10,11 @@ import paho.mqtt.client as paho
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.support.cost import cpu_seconds
 from wx2mqtt.mqtt import paho_codec
 from wx2mqtt.mqtt.broker import ProtocolVersion, Publication
 from wx2mqtt.mqtt.options import MqttOptions, parse_broker_url
-from wx2mqtt.mqtt.packets import PubackPacket
+from wx2mqtt.mqtt.packets import PubackPacket, pack_varint
 from wx2mqtt.mqtt.paho_codec import PahoCodec
 from wx2mqtt.mqtt.reason_codes import BrokerReason
 from wx2mqtt.mqtt.reconnect import ConnectTarget
@@ -21,6 +22,7 @@ from wx2mqtt.mqtt.sockets import BufferedSocket
 
 OVERRIDDEN_METHODS = {
     "_create_socket": ["self"],
+    "_packet_handle": ["self"],
     "_handle_connack": ["self"],
     "_handle_publish": ["self"],
     "_handle_pubackcomp": ["self", "cmd"],
@@ -186,6 +188,33 @@ def test_paho_writes_connect_and_hands_each_packet_to_the_bridge():
     assert peer.names == ["on_connack", "on_suback", "on_puback", "on_publish"]
     assert peer.calls[2] == ("on_puback", PubackPacket(5))
     assert peer.sent == [b"\x70\x02\x00\x09"]
+
+
+def packet_of_properties(first_byte, head, size):
+    """A packet of about this size that has nothing but user properties behind its head."""
+    properties = b"\x26\0\1a\0\1b" * (size // 7)
+    body = head + pack_varint(len(properties)) + properties
+    return bytes((first_byte,)) + pack_varint(len(body)) + body
+
+
+@pytest.mark.parametrize(
+    ("first_byte", "head"), [(0x20, b"\0\0"), (0x90, b"\0\1"), (0xE0, b"\x8b"), (0xB0, b"\0\1")]
+)
+def test_properties_without_end_end_the_connection_and_cost_nothing(first_byte, head):
+    peer = Peer()
+    if first_byte != CONNACK[0]:
+        peer.receive(CONNACK)
+    before = len(peer.names)
+    packet = packet_of_properties(first_byte, head, 400_000)
+
+    def receive():
+        peer.receive(packet)
+        while peer.raw.incoming:
+            peer.receive(b"")
+
+    assert cpu_seconds(receive) < 0.5
+    assert peer.names[before:] == ["on_closed"]
+    assert peer.socket.closed
 
 
 def test_a_publish_with_qos_3_ends_the_connection():

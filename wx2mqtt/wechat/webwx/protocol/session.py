@@ -22,6 +22,10 @@ ANY_DOMAIN = ""
 # An HTTP date has 29; the parser takes thirty times the size of a longer text.
 MAX_DATE_CHARACTERS = 100
 
+# As in browsers. All are sent with each call and saved with the login.
+MAX_COOKIES = 180
+MAX_COOKIE_CHARACTERS = 4096
+
 # Domain and name.
 _CookieKey = tuple[str, str]
 
@@ -76,7 +80,7 @@ class Cookies:
     def _apply(self, values: dict[_CookieKey, str], host: str, line: str, now: float) -> None:
         pair, *attributes = line.split(";")
         name, equals, value = (part.strip() for part in pair.partition("="))
-        if not equals or not name or not _sendable(name + value):
+        if not equals or not name or len(pair) > MAX_COOKIE_CHARACTERS or not _sendable(name + value):
             return
         facts = {key.strip().lower(): fact.strip() for key, _, fact in (a.partition("=") for a in attributes)}
         domain = ANY_DOMAIN if self.any_host else _domain(host, facts.get("domain", ""))
@@ -84,7 +88,7 @@ class Cookies:
             return
         if _is_expired(facts, now):
             values.pop((domain, name), None)
-        else:
+        elif (domain, name) in values or len(values) < MAX_COOKIES:
             values[domain, name] = value
 
 

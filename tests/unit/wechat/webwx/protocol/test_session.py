@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from wx2mqtt.model import Cursor, Handle
 from wx2mqtt.wechat.webwx.protocol.requests import DesktopClient
 from wx2mqtt.wechat.webwx.protocol.session import (
+    MAX_COOKIES,
     Cookies,
     Session,
     SyncCursor,
@@ -107,6 +108,17 @@ def test_one_address_for_all_hosts_takes_any_domain() -> None:
         "127.0.0.1", ["a=1; Domain=.qq.com; Path=/x", "b=2; Domain=evil"], NOW
     )
     assert held.for_host("127.0.0.1") == {"a": "1", "b": "2"}
+
+
+def test_cookies_without_end_displace_none_that_a_login_needs() -> None:
+    held = jar("wxsid=1; Domain=.qq.com", "old=1")
+    for answer in range(10):
+        lines = [f"n{answer}x{number}=v" for number in range(100)]
+        held = held.with_response("wx2.qq.com", [*lines, f"wxsid={answer}; Domain=.qq.com"], NOW)
+    assert len(held.values) == MAX_COOKIES
+    assert held.value("wxsid") == "9"
+    room = held.with_response("wx2.qq.com", ["old=; Max-Age=0", "new=1"], NOW)
+    assert room.value("new") == "1"
 
 
 def test_saved_and_read_again() -> None:
