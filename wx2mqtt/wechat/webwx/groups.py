@@ -13,6 +13,7 @@ from array import array
 from bisect import bisect_left
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 
 from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Kind, Member, Message, Owner
 from wx2mqtt.values import frozen
@@ -26,12 +27,13 @@ MEMBER_CACHE_SIZE = 2048
 class _Group:
     """The names of the members of one group, sorted by the hash of their handles."""
 
-    __slots__ = ("_hashes", "_names", "own_name")
+    __slots__ = ("_ends", "_hashes", "_names", "own_name")
 
     def __init__(self, members: Iterable[Member], owner: Handle) -> None:
-        rows = sorted((hash(member.handle), _one_line_name(member)) for member in members)
+        rows = sorted((hash(member.handle), _one_line_name(member).encode()) for member in members)
         self._hashes = array("q", (handle_hash for handle_hash, _ in rows))
-        self._names = "\n".join(name for _, name in rows).encode()
+        self._names = b"".join(name for _, name in rows)
+        self._ends = array("I", accumulate(len(name) for _, name in rows))  # of each name in `_names`
         self.own_name = self.name(owner) or ""
 
     def __len__(self) -> int:
@@ -39,9 +41,7 @@ class _Group:
 
     def names_by_hash(self) -> dict[int, str]:
         """Returns the names of all members by the hash of their handles."""
-        if not self._hashes:
-            return {}
-        return dict(zip(self._hashes, self._names.decode().split("\n"), strict=True))
+        return {handle_hash: self._name_at(index) for index, handle_hash in enumerate(self._hashes)}
 
     def name(self, member: str) -> str | None:
         """Returns the name that the group shows for a member, or None when the group has no such member."""
@@ -49,7 +49,15 @@ class _Group:
         index = bisect_left(self._hashes, member_hash)
         if index == len(self._hashes) or self._hashes[index] != member_hash:
             return None
-        return self._names.decode().split("\n")[index]
+        return self._name_at(index)
+
+    def _name_at(self, index: int) -> str:
+        start = self._ends[index - 1] if index else 0
+        return self._names[start : self._ends[index]].decode()
+
+
+def _one_line_name(member: Member) -> str:
+    return member.shown_name.replace("\n", " ")
 
 
 @frozen(kw_only=False)
@@ -173,10 +181,6 @@ class GroupMembers:
         self._recent_names[group, member] = name
         if len(self._recent_names) > MEMBER_CACHE_SIZE:
             self._recent_names.popitem(last=False)
-
-
-def _one_line_name(member: Member) -> str:
-    return member.shown_name.replace("\n", " ")
 
 
 # System texts, each with the change of the group that it reports.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import tracemalloc
 
+from tests.support.cost import is_in_proportion
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, NEWS, OWNER, WIFE, roster
 from wx2mqtt.model import ChatKind, Contact, Handle, Member
 from wx2mqtt.wechat.webwx.groups import MEMBER_CACHE_SIZE, GroupMembers
@@ -64,6 +65,16 @@ def test_names_used_lately_are_bounded() -> None:
     known.update([Contact(handle=FAMILY, kind=ChatKind.GROUP, members=members)])
     assert all(known.member_name(FAMILY, f"@{n}") == f"n{n}" for n in range(MEMBER_CACHE_SIZE + 10))
     assert len(known._recent_names) == MEMBER_CACHE_SIZE
+
+
+def test_the_name_of_a_member_costs_the_same_however_many_there_are() -> None:
+    def ask(count: int) -> None:
+        members = tuple(Member(handle=Handle(f"@{n}"), nickname=f"n{n}") for n in range(count))
+        known = GroupMembers(OWNER)
+        known.update([Contact(handle=FAMILY, kind=ChatKind.GROUP, members=members)])
+        assert all(known.member_name(FAMILY, f"@{n}") == f"n{n}" for n in range(count))
+
+    assert is_in_proportion(ask, 8000)
 
 
 def test_large_groups_cost_little() -> None:
