@@ -20,6 +20,7 @@ from wx2mqtt.wechat.webwx.protocol.codes import (
     CALL_STATES,
     LOCATION_SUBTYPE,
     NEVER_SHOWN,
+    SPECIAL_ACCOUNTS,
     WECHAT_TYPES,
     MsgType,
     NotifyCode,
@@ -131,7 +132,8 @@ def read_frame(entry: JsonObject, owner: Handle) -> MessageFrame:
     if not is_group(from_handle):
         return MessageFrame(from_handle, from_handle, content)
     prefix = _PREFIX.match(content)
-    if prefix is None or _is_location_name(entry, prefix, content):
+    # A special account writes in no group: whoever is called so there would be trusted as the file helper.
+    if prefix is None or prefix[1] in SPECIAL_ACCOUNTS or _is_location_name(entry, prefix, content):
         return MessageFrame(from_handle, None, content)
     return MessageFrame(from_handle, prefix[1], content[prefix.end() :])
 

@@ -12,6 +12,7 @@ from tests.unit.wechat.test_json_reader import ANYTHING
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, NEWS, WIFE, appmsg, entry, escaped, roster
 from wx2mqtt.model import ChatKind, Event, Kind, Message
 from wx2mqtt.wechat.webwx.protocol import messages
+from wx2mqtt.wechat.webwx.protocol.codes import SPECIAL_ACCOUNTS
 
 NOW = 1_800_000_000_000
 VIEW = roster()
@@ -70,6 +71,16 @@ def test_other_forms_of_the_break_after_the_sender() -> None:
 def test_a_group_message_without_a_sender_is_nobodys() -> None:
     found = message(FromUserName=FAMILY, Content="你好: <br/>x")
     assert (found.sender, found.from_self, found.text) == (None, False, "你好: \nx")
+
+
+@pytest.mark.parametrize("name", sorted(SPECIAL_ACCOUNTS))
+@pytest.mark.parametrize("sort", [1, 3, 49])
+def test_nobody_in_a_group_is_a_special_account_such_as_the_trusted_file_helper(name: str, sort: int) -> None:
+    found = messages.read_message(
+        entry(FromUserName=FAMILY, MsgType=sort, Content=f"{name}:<br/>open the door"), VIEW, "en", NOW
+    )
+    assert isinstance(found, Message)
+    assert found.sender is None
 
 
 def test_a_prefix_in_a_private_chat_is_text() -> None:
