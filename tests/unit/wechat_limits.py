@@ -41,6 +41,7 @@ from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
 from wx2mqtt.wechat.ilink.receiver import Receiver as IlinkReceiver
 from wx2mqtt.wechat.webwx import download
 from wx2mqtt.wechat.webwx.contact_list import ContactList
+from wx2mqtt.wechat.webwx.protocol import contacts as webwx_contacts
 from wx2mqtt.wechat.webwx.protocol import (
     group_notices,
     link_messages,
@@ -214,6 +215,11 @@ def cookies(count: int, _: Path) -> bool:
     return len(jar(*(f"c{number}=v" for number in range(count))).values) == count
 
 
+def contact_name(size: int, _: Path) -> bool:
+    contact = webwx_contacts.read_contact({"UserName": "@a", "NickName": "x" * size}, Handle("@me"))
+    return contact is not None and len(contact.nickname) == size
+
+
 def saved_chats(count: int, _: Path) -> bool:
     (bot,) = bots(1)
     chats = {Handle(f"c{number}"): ChatWindow(token="t") for number in range(count)}
@@ -255,6 +261,7 @@ WECHAT_DRIVERS: dict[str, Driver] = {
     "a line that shows a message of another kind": lambda size, _: "…" not in markup.clean_line("x" * size),
     "the picture of a scanner, in base64": lambda size, _: webwx_responses._decode_picture("A" * size) != b"",
     "people whom one event names as candidates": candidates,
+    "a name of a contact": contact_name,
     "pages of the address book": address_book_pages,
     "recent chats of the phone that wait to be looked up": recent_chats,
     "an answer that is read as an error in place of a file": error_body,

@@ -38,6 +38,7 @@ from wx2mqtt.wechat.webwx.protocol import (
     money_messages,
     system_messages,
 )
+from wx2mqtt.wechat.webwx.protocol import contacts as webwx_contacts
 from wx2mqtt.wechat.webwx.protocol import endpoints as webwx_endpoints
 from wx2mqtt.wechat.webwx.protocol import responses as webwx_responses
 from wx2mqtt.wechat.webwx.protocol import session as webwx_session
@@ -386,6 +387,7 @@ _WECHAT_AND_STORE_LIMITS = (
         "is ignored",
     ),
     _limit("people whom one event names as candidates", evidence.MAX_CANDIDATES, "people", _LEFT_OUT),
+    _limit("a name of a contact", webwx_contacts.MAX_CONTACT_NAME_CHARACTERS, "characters", "is cut"),
     _limit("pages of the address book", contact_list.MAX_CONTACT_PAGES, "pages", _LOOKED_UP),
     _limit(
         "recent chats of the phone that wait to be looked up",

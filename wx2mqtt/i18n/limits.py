@@ -148,6 +148,7 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "a line that shows a message of another kind": "代表其他类型消息的一行文字",
     "the picture of a scanner, in base64": "扫码者的头像（base64）",
     "people whom one event names as candidates": "一个事件列出的候选人",
+    "a name of a contact": "联系人的名字",
     "pages of the address book": "微信通讯录的页数",
     "recent chats of the phone that wait to be looked up": "手机上等待查询的最近聊天",
     "an answer that is read as an error in place of a file": "代替文件、当作错误读取的应答",

@@ -26,6 +26,9 @@ CONTACT_KEYS = frozenset(
     }
 )
 
+# WeChat's own limit is about 32. Names stand in each message of their chat, in the store and on topics.
+MAX_CONTACT_NAME_CHARACTERS = 500
+
 _SEQ = re.compile(r"[?&]seq=([0-9]{1,20})")
 
 
@@ -57,9 +60,9 @@ def read_contact(entry: JsonObject, owner: Handle) -> Contact | None:
     return Contact(
         handle=Handle(handle),
         kind=chat_kind_of(handle, owner) or _friend_or_official(entry),
-        nickname=clean_name(read_text(entry, "NickName")),
-        remark=clean_name(read_text(entry, "RemarkName")),
-        alias=clean_name(read_text(entry, "Alias")),
+        nickname=_name(entry, "NickName"),
+        remark=_name(entry, "RemarkName"),
+        alias=_name(entry, "Alias"),
         permanent_id=handle if handle in SPECIAL_ACCOUNTS else "",
         avatar=avatar[1] if avatar and avatar[1].strip("0") else "",
         profile=_profile(entry),
@@ -78,7 +81,7 @@ def read_owner(user: JsonObject) -> tuple[Handle, str, str]:
     uin = read_number(user, "Uin")
     return (
         Handle(read_text(user, "UserName")),
-        clean_name(read_text(user, "NickName")),
+        _name(user, "NickName"),
         str(uin) if uin else "",
     )
 
@@ -87,7 +90,7 @@ def new_nickname(profile: JsonObject) -> str:
     """Returns the changed nickname of the owner from a sync; empty when it did not change (webwx 2.11.3)."""
     if not read_number(profile, "BitFlag"):
         return ""
-    return clean_name(read_text(read_object(profile, "NickName"), "Buff"))
+    return _name(read_object(profile, "NickName"), "Buff")
 
 
 def owner_contact(owner: Owner) -> Contact:
@@ -98,6 +101,10 @@ def owner_contact(owner: Owner) -> Contact:
 def handles_in(entries: list[JsonObject]) -> tuple[Handle, ...]:
     """Returns the handles in a list of entries."""
     return tuple(Handle(handle) for entry in entries if (handle := read_text(entry, "UserName")))
+
+
+def _name(entry: JsonObject, key: str) -> str:
+    return clean_name(read_text(entry, key))[:MAX_CONTACT_NAME_CHARACTERS]
 
 
 def _friend_or_official(entry: JsonObject) -> ChatKind:
@@ -114,8 +121,8 @@ def _is_listed(entry: JsonObject) -> bool | None:
 def _profile(entry: JsonObject) -> dict[str, str]:
     facts = {
         "sex": read_text(entry, "Sex"),
-        "province": clean_name(read_text(entry, "Province")),
-        "city": clean_name(read_text(entry, "City")),
+        "province": _name(entry, "Province"),
+        "city": _name(entry, "City"),
         "attributes": read_text(entry, "AttrStatus"),
     }
     return {key: fact for key, fact in facts.items() if fact not in {"", "0"}}
@@ -130,8 +137,8 @@ def _members(entry: JsonObject) -> tuple[Member, ...] | None:
     members = tuple(
         Member(
             handle=Handle(read_text(member, "UserName")),
-            nickname=clean_name(read_text(member, "NickName")),
-            display_name=clean_name(read_text(member, "DisplayName")),
+            nickname=_name(member, "NickName"),
+            display_name=_name(member, "DisplayName"),
         )
         for member in member_entries
         if read_text(member, "UserName")

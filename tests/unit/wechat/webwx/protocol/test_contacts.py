@@ -164,3 +164,21 @@ def test_every_field_that_is_read_is_kept_when_an_answer_is_parsed(handle: str) 
     entry = KeysRead({**SEED, "UserName": handle, "MemberList": [member], "MemberCount": 1})
     assert contacts.read_contact(entry, ME) is not None
     assert entry.read | member.read <= contacts.CONTACT_KEYS
+
+
+def test_a_name_of_a_megabyte_does_not_stand_in_each_message() -> None:
+    names = ("NickName", "RemarkName", "DisplayName", "Alias", "Province", "City")
+    long = dict.fromkeys(names, "x" * 1_000_000)
+    member = {**long, "UserName": BOB}
+    contact = contacts.read_contact(
+        {**long, "UserName": FAMILY, "MemberList": [member], "MemberCount": 1}, ME
+    )
+    assert contact is not None
+    assert contact.members is not None
+    shown = [contact.nickname, contact.remark, contact.alias, *contact.profile.values()]
+    shown += [contact.members[0].nickname, contact.members[0].display_name]
+    shown += [
+        contacts.read_owner(long)[1],
+        contacts.new_nickname({"BitFlag": 1, "NickName": {"Buff": long["City"]}}),
+    ]
+    assert {len(name) for name in shown} == {contacts.MAX_CONTACT_NAME_CHARACTERS}
