@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from typing import Literal
 
 from wx2mqtt.file_names import composed
@@ -67,14 +68,23 @@ def level_for(
 ) -> str:
     """Returns a level for which `is_taken` is false, from the first name that leaves a readable level.
 
-    `hints` stores the last number for each base, so that thousands of equal names need no search each.
+    `hints` stores the last number, so that thousands of equal names need no search each. Names that differ
+    only behind where they are cut get the same levels with a number, so they share it: its key is the first
+    of these levels with as many digits.
     """
     base = base_level(names, kind, style)
-    number = hints.get(base, 1)
-    while is_taken(level := numbered_level(base, number)):
-        number += 1
-    hints[base] = number
-    return level
+    if not is_taken(level := numbered_level(base, 1)):
+        return level
+    for digits in count(1):
+        lowest, end = max(2, 10 ** (digits - 1)), 10**digits
+        key = numbered_level(base, lowest)
+        number = hints.get(key, lowest)
+        while number < end and is_taken(level := numbered_level(base, number)):
+            number += 1
+        hints[key] = number
+        if number < end:
+            return level
+    raise AssertionError("numbers never end")
 
 
 def base_level(names: Iterable[str], kind: ChatKind, style: NameStyle) -> str:

@@ -739,3 +739,16 @@ def test_who_writes_and_is_on_no_list_is_not_compared_with_all_people(
     assert comparisons == []
     phone.writes("guest", name="G")
     assert len(comparisons) == 1
+
+
+def test_names_that_are_equal_where_they_are_cut_cost_no_more_than_in_proportion() -> None:
+    def meet(count: int) -> None:
+        phone = Phone()
+        for number in range(count):
+            phone.friend(f"friend{number}", f"{'x' * 60}{number // 2:05}")
+        phone.log_in()
+        levels = [phone.level(who) or "" for who in phone.book]
+        assert len(set(levels)) == count
+        assert all(len(level) <= 64 for level in levels)
+
+    assert is_in_proportion(meet, 1600)
