@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from bisect import bisect_left
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import accumulate
 
@@ -86,15 +86,19 @@ class GroupMembers:
 
     def update(self, contacts: Iterable[Contact]) -> None:
         """Stores new or changed contacts, and records changes of members for `pop_changes`."""
+        updated_groups = set()
         for contact in contacts:
             if contact.kind is ChatKind.GROUP:
                 self._update_group(contact)
+                updated_groups.add(contact.handle)
             else:
                 self._people[hash(contact.handle)] = contact.handle
             if contact.kind is ChatKind.OFFICIAL:
                 self._accounts.add(hash(contact.handle))
             if contact.avatar.isdecimal():
                 self._avatars[hash(contact.handle)] = int(contact.avatar)
+        for key in [key for key in self._recent_names if key[0] in updated_groups]:
+            del self._recent_names[key]
 
     def remove(self, handle: Handle) -> None:
         """Forgets a deleted person or group."""
@@ -174,8 +178,6 @@ class GroupMembers:
         if before is not None:
             self._record_change(contact.handle, before, contact.members)
         self._groups[contact.handle] = _Group(contact.members, self.owner.handle)
-        for key in [key for key in self._recent_names if key[0] == contact.handle]:
-            del self._recent_names[key]
 
     def _cache_name(self, group: str, member: str, name: str) -> None:
         self._recent_names[group, member] = name
@@ -220,8 +222,11 @@ class GroupChanges:
         kept_cursor, kept_events = self._kept
         earlier_events = kept_events if kept_cursor == cursor else ()
         changes = self._group_members.pop_changes()
+        notices_of: defaultdict[Handle, list[GroupNotice]] = defaultdict(list)
+        for message, notice in notices:
+            notices_of[message.chat].append(notice)
         new_events = [
-            *(self._event_of_change(change, cursor, notices, now) for change in changes),
+            *(self._event_of_change(change, cursor, notices_of[change.group], now) for change in changes),
             *self._events_of_notices({change.group for change in changes}, notices),
         ]
         earlier_keys = {event.key for event in earlier_events}
@@ -230,16 +235,18 @@ class GroupChanges:
         return events
 
     def _event_of_change(
-        self, change: MemberChange, cursor: Cursor, notices: NoticedMessages, now: int
+        self, change: MemberChange, cursor: Cursor, notices: Iterable[GroupNotice], now: int
     ) -> Event:
-        """Returns the event of a change; its key is equal for the same change at the same cursor."""
+        """Returns the event of a change of a group, which `notices` may explain.
+
+        Its key is equal for the same change at the same cursor.
+        """
         names = [member.shown_name for member in (*change.added, *change.removed)]
         digest = hashlib.blake2b(f"{cursor}{change.group}{names}".encode(), digest_size=12).hexdigest()
         by = {
             notice.by
-            for message, notice in notices
-            if message.chat == change.group
-            and ((notice.added and change.added) or (notice.removed and change.removed))
+            for notice in notices
+            if (notice.added and change.added) or (notice.removed and change.removed)
         }
         return self._event(
             f"members:{digest}",
