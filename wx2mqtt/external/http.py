@@ -19,6 +19,7 @@ import httpx
 
 from wx2mqtt import __version__
 from wx2mqtt.errors import BadCommand, Wx2MqttError
+from wx2mqtt.h11_patterns import replace_h11_patterns
 from wx2mqtt.values import frozen
 
 CONNECT_TIMEOUT_SECONDS = 10.0
@@ -37,6 +38,8 @@ _HEADERS = {
     "Connection": "close",
 }
 
+
+replace_h11_patterns()
 
 # httpx and httpcore log whole URLs, with the passwords that people put into them.
 for _name in ("httpx", "httpcore"):

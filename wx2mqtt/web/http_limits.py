@@ -17,6 +17,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
+from wx2mqtt.h11_patterns import replace_h11_patterns
 from wx2mqtt.web.hosts import client_network, is_in_networks
 from wx2mqtt.web.options import IpNetwork
 
@@ -31,6 +32,8 @@ _TOO_MANY_CONNECTIONS = (
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\n"
     b"content-type: text/plain; charset=utf-8\r\ncontent-length: 21\r\n\r\ntoo many connections\n"
 )
+
+replace_h11_patterns()
 
 _silent_logger = logging.getLogger("wx2mqtt.web.uvicorn")  # uvicorn logs every malformed request of anybody
 _silent_logger.setLevel(logging.CRITICAL)

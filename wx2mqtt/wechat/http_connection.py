@@ -15,7 +15,10 @@ from collections import deque
 import h11
 import httpx
 
+from wx2mqtt.h11_patterns import replace_h11_patterns
 from wx2mqtt.values import frozen
+
+replace_h11_patterns()
 
 # The limits of httpx: the largest head, and the largest piece of a body that is decompressed at once.
 MAX_HEAD_BYTES = 100 * 1024
