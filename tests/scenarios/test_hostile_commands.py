@@ -80,3 +80,13 @@ async def test_a_large_transaction_and_key_are_not_echoed(home):
         )
         answer = await home.ask(name, {"k" * 200_000: 1})
         assert (answer["status"], len(json.dumps(answer)) < 2000) == ("error", True)
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+async def test_properties_without_end_neither_end_the_connection_nor_lose_the_command(home, qos):
+    await home.log_in()
+    since = home.ear.count
+    result = await home.tell("wife", {"text": "x", "id": "a"}, qos=qos, UserProperty=[("a", "b")] * 1_001)
+    assert result["status"] == "sent"
+    assert (await home.tell("wife", {"text": "on", "id": "next"}))["status"] == "sent"
+    assert not [heard for heard in home.ear.heard[since:] if heard.topic == "wx/bridge/state"]

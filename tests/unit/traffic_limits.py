@@ -207,13 +207,9 @@ def path_size(size: int, folder: Path) -> bool:
 
 
 def packet_properties(count: int, _: Path) -> bool:
-    properties = b"\x01\x01" * count  # payload format indicator
+    properties = b"\x01\x01" * (count - 1) + b"\x03\x00\x01t"  # payload format indicators, a content type
     body = b"\x00\x01t" + packets.pack_varint(len(properties)) + properties
-    try:
-        packets.read_publish(0x30, body, v5=True)
-    except packets.MalformedPacket:
-        return False
-    return True
+    return packets.read_publish(0x30, body, v5=True).content_type == "t"
 
 
 def control_packet(size: int, _: Path) -> bool:

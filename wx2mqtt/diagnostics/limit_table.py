@@ -224,8 +224,13 @@ _BRIDGE_LIMITS = (
         "bytes",
         "result `rejected`, code `bad_file`",
     ),
-    _limit("properties of an MQTT 5 packet", packets.MAX_PROPERTIES, "properties", _HUNG_UP),
-    _limit("a packet of the broker without message", packets.MAX_CONTROL_PACKET_BYTES, "bytes", _HUNG_UP),
+    _limit("properties of an MQTT 5 packet", packets.MAX_PROPERTIES, "properties", "the rest is ignored"),
+    _limit(
+        "a packet of the broker without message",
+        packets.MAX_CONTROL_PACKET_BYTES,
+        "bytes",
+        "the connection to the broker is closed",
+    ),
     _limit(
         "other servers that a broker names",
         broker_options.MAX_SERVER_REFERENCES,

@@ -46,7 +46,8 @@ MAX_SHORT_BODY_BYTES = 0x7F
 MAX_STRING_BYTES = 0xFFFF
 MAX_PACKET_ID = 0xFFFF
 MAX_EXPIRY_SECONDS = 0xFFFF_FFFF
-# Of one packet; the standard lets a publisher add user properties without end.
+# Of one packet; the standard lets a publisher add user properties without end. Those behind are ignored: a
+# packet at QoS 0 that is refused would end the connection, which no publisher may do.
 MAX_PROPERTIES = 1000
 # Of a packet that is no PUBLISH. paho copies what is left of it with each property: 80 kB of them took 0.3 s,
 # 800 kB half a minute.
@@ -402,10 +403,8 @@ class _Reader:
         reader = _Reader(self.read_bytes(self.read_varint()))
         for _ in range(MAX_PROPERTIES):
             if reader.at_end:
-                return properties
+                break
             reader.read_property(properties)
-        if not reader.at_end:
-            raise MalformedPacket
         return properties
 
     def read_property(self, properties: _Properties) -> None:
