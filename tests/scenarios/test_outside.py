@@ -19,7 +19,14 @@ from wx2mqtt.external.http import (
     TemporarilyUnavailable,
     TransferBroken,
 )
-from wx2mqtt.external.url_fetch import MAX_REDIRECTS, MinimumRate, UrlFetcher, check_url, filename_in
+from wx2mqtt.external.url_fetch import (
+    GATHERED_BYTES,
+    MAX_REDIRECTS,
+    MinimumRate,
+    UrlFetcher,
+    check_url,
+    filename_in,
+)
 from wx2mqtt.i18n.bridge import rejection_text
 
 HOME = ("127.0.0.1",)
@@ -273,6 +280,30 @@ async def test_an_endless_body_can_be_ended_and_an_announced_one_is_not_begun():
     async with server(says(huge)) as house:
         with pytest.raises((DeclaredSizeTooLarge, TransferBroken)):
             await fetch(house.url)
+
+
+async def test_chunks_of_one_byte_are_handed_on_in_large_pieces_and_let_others_run():
+    """What follows handles each piece: half a second without a turn of the loop, and the square of the head."""
+    size = 150_000
+    chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + b"1\r\nx\r\n" * size + b"0\r\n\r\n"
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    async with server(says(chunked)) as house:
+        it = UrlFetcher().fetch(house.url, max_bytes=size, allowed_hosts=HOME, timeout_seconds=SECONDS)
+        async with aclosing(it):
+            first = await anext(it)
+            others = asyncio.create_task(count_turns())
+            rest = [piece async for piece in it]
+            others.cancel()
+    assert (len(first), len(first) + sum(map(len, rest))) == (GATHERED_BYTES, size)
+    assert len(rest) == 2
+    assert turns > 2
 
 
 BROKEN = (TransferBroken, "fetch_failed", "fetch_cut_off")

@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Collection
 from contextlib import aclosing
 from dataclasses import replace
 
-from wx2mqtt.aio import run_in_daemon_thread
+from wx2mqtt.aio import run_in_daemon_thread, yield_after_long_work
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.http import (
@@ -39,6 +39,8 @@ IDLE_TIMEOUT_SECONDS = 15.0
 """Seconds without a byte."""
 RESPONSE_TIMEOUT_SECONDS = 30.0
 """Seconds until the header of the response is complete; a server may send it byte by byte."""
+GATHERED_BYTES = 64 * 1024
+"""Bytes that are handed on at a time; only the last ones of a file are fewer."""
 REDIRECT_STATUSES = frozenset({301, 302, 303, 307, 308})
 MAX_SIZE_DIGITS = 18
 """Digits of a stated size that are parsed: a longer number is too large in any case."""
@@ -162,22 +164,33 @@ class UrlFetcher:
         return list(dict.fromkeys(addresses))
 
     async def _iter_bytes(self, response: HttpResponse, deadline: float) -> AsyncGenerator[bytes, None]:
+        """Yields the body in large pieces: a server may send chunks of one byte, each of which is a piece."""
         rate = self._minimum_rate.start(loop_time())
         pieces = aiter(response.iter_bytes())
+        gathered = bytearray()
+        resumed_at = loop_time()
         while True:
             try:
                 async with asyncio.timeout_at(min(deadline, rate.deadline)):
                     piece = await anext(pieces)
             except StopAsyncIteration:
-                return
+                break
             except ResponseTruncated:
                 raise TransferBroken("fetch_failed", "fetch_cut_off") from None
             except (ReadTimedOut, TimeoutError):
                 raise BadCommand("fetch_failed", "fetch_too_slow") from None
             received_at = loop_time()
-            yield piece
-            # The caller may be slow as well, such as a disk.
-            rate = rate.received(len(piece), received_at).extended(loop_time() - received_at)
+            rate = rate.received(len(piece), received_at)
+            gathered += piece
+            if len(gathered) >= GATHERED_BYTES:
+                yield bytes(gathered)
+                gathered.clear()
+                rate = rate.extended(
+                    loop_time() - received_at
+                )  # the caller may be slow as well, such as a disk
+            resumed_at = await yield_after_long_work(resumed_at, loop_time)
+        if gathered:
+            yield bytes(gathered)
 
 
 def check_url(url: str) -> None:
