@@ -244,6 +244,29 @@ def pending_deliveries(size: int, folder: Path) -> bool:
     return asyncio.run(deliver())
 
 
+def open_requests(count: int, folder: Path) -> bool:
+    """Whether all are carried out that come while none of them ends."""
+    gate = asyncio.Event()
+
+    async def wait(_fields: dict[str, Any]) -> None:
+        await gate.wait()
+
+    async def ask() -> bool:
+        async with running(folder, handlers={"wait": wait}) as house:
+            for _ in range(count - 1):
+                house.deliver("", topic="wx/bridge/request/wait", mid=0)
+            house.deliver('{"transaction": "last"}', topic="wx/bridge/request/wait", mid=0)
+            house.deliver("", topic="wx/bridge/request/none", mid=0)
+            await house.hear("wx/bridge/response/none")
+            gate.set()
+            answers = await house.hear("wx/bridge/response/wait", count)
+            last = next(answer for answer in answers if answer.get("transaction") == "last")
+            assert last["status"] == "ok" or last["code"] == "rate_limited"
+            return bool(last["status"] == "ok")
+
+    return asyncio.run(ask())
+
+
 def packet(size: int, _: Path) -> bool:
     """MQTT 3.1.1 cannot tell the broker; with MQTT 5 it is told at CONNECT."""
     told = MqttOptions(urls=("mqtt://a",), client_id="a").packet_limit >= size
@@ -409,6 +432,7 @@ OTHER_DRIVERS: dict[str, Driver] = {
     ),
     "a packet from the broker": packet,
     "deliveries in memory that are not stored yet, with 4 KiB for each": pending_deliveries,
+    "requests that are open at a time": open_requests,
     "the text on `last`": text_on_last,
     "the text on `text/<user>`": lambda size, _: len(plain_text("x" * size)) == size,
     "messages in an answer of `history`": history_messages,

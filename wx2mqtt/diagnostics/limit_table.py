@@ -128,6 +128,7 @@ _BRIDGE_LIMITS = (
         "bytes",
         _READING_PAUSES,
     ),
+    _limit("requests that are open at a time", limits.MAX_OPEN_REQUESTS, "requests", "error `rate_limited`"),
     _limit("the text on `last`", limits.MAX_LAST_TEXT_CHARACTERS, "characters", "is cut, with `truncated`"),
     _limit("the text on `text/<user>`", limits.MAX_PLAIN_TEXT_BYTES, "bytes", "is cut"),
     _limit(
@@ -225,12 +226,7 @@ _BRIDGE_LIMITS = (
         "result `rejected`, code `bad_file`",
     ),
     _limit("properties of an MQTT 5 packet", packets.MAX_PROPERTIES, "properties", "the rest is ignored"),
-    _limit(
-        "a packet of the broker without message",
-        packets.MAX_CONTROL_PACKET_BYTES,
-        "bytes",
-        "the connection to the broker is closed",
-    ),
+    _limit("a packet of the broker without message", packets.MAX_CONTROL_PACKET_BYTES, "bytes", _HUNG_UP),
     _limit(
         "other servers that a broker names",
         broker_options.MAX_SERVER_REFERENCES,

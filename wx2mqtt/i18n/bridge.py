@@ -407,6 +407,10 @@ BRIDGE_MESSAGES: Catalogue = {
         "WeChat is not logged in; ask again when login/state says online",
         "微信未登录；请在 login/state 为 online 后再试",
     ),
+    "too_many_requests": (
+        "{most} other requests are being answered; ask again in {retry_after:g} s",
+        "正在回复另外 {most} 个请求；请在 {retry_after:g} 秒后再试",
+    ),
     "too_often": (
         "WeChat says that this was too often; ask again in {retry_after:g} s",
         "微信提示操作过于频繁；请在 {retry_after:g} 秒后再试",

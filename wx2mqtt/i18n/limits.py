@@ -41,6 +41,7 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "cookies": "个 cookie",
     "chats": "个聊天",
     "logins": "次登录",
+    "requests": "个请求",
     # what is bounded
     "size of a command in JSON": "JSON 命令的大小",
     "depth of a command in JSON": "JSON 命令的嵌套深度",
@@ -64,6 +65,7 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "marks in a row in a long name": "长名字中连续的附加符号",
     "a packet from the broker": "来自代理服务器的报文",
     "deliveries in memory that are not stored yet, with 4 KiB for each": "内存中尚未存储的投递，每条另计 4 KiB",
+    "requests that are open at a time": "同时未答复的请求",
     "the text on `last`": "`last` 上的文字",
     "the text on `text/<user>`": "`text/<user>` 上的文字",
     "messages in an answer of `history`": "`history` 的一个回答中的消息",
@@ -174,6 +176,7 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "result `rejected`, code `bad_command`": "结果为 `rejected`，代码 `bad_command`",
     "counts as the limit": "按上限计",
     "error `bad_request`; of a text the beginning is echoed": "错误 `bad_request`；如果是文字，则带回其开头",
+    "error `rate_limited`": "错误 `rate_limited`",
     "error `bad_request`": "错误 `bad_request`",
     "MQTT 5: the broker does not send it; else it is acknowledged and dropped, with a warning in the log": (
         "MQTT 5：代理服务器不会发送；否则确认并丢弃，并在日志中警告"

@@ -28,7 +28,10 @@ AcceptKey = tuple[str, object]
 
 @dataclass(eq=False)
 class AcceptTicket:
-    """The position of a command that is not accepted yet: `earlier` must be finished before it."""
+    """The position of a command that is not accepted yet: `earlier` must be finished before it.
+
+    These are the last ones with its keys, which wait for those before them.
+    """
 
     keys: frozenset[AcceptKey]
     earlier: list[asyncio.Event]
@@ -44,11 +47,11 @@ class AcceptOrder:
     """The tickets of the commands of one account that are not accepted yet."""
 
     def __init__(self) -> None:
-        self._tickets: dict[AcceptTicket, None] = {}
+        self._last_tickets: dict[AcceptKey, AcceptTicket] = {}
 
     def must_wait(self, new: NewCommand) -> bool:
         """Returns whether an earlier command of the same chat or id is not accepted yet."""
-        return any(ticket.keys & _keys(new) for ticket in self._tickets)
+        return any(key in self._last_tickets for key in _keys(new))
 
     def enqueue(self, new: NewCommand, batch_finished: asyncio.Event) -> AcceptTicket:
         """Returns a ticket behind all earlier commands of the same chat or id.
@@ -56,9 +59,9 @@ class AcceptOrder:
         It also waits for `batch_finished`, since the batch may contain such commands that need no ticket.
         """
         keys = _keys(new)
-        earlier = [ticket.finished for ticket in self._tickets if ticket.keys & keys]
-        new_ticket = AcceptTicket(keys, [batch_finished, *earlier])
-        self._tickets[new_ticket] = None
+        earlier = {self._last_tickets[key] for key in keys if key in self._last_tickets}
+        new_ticket = AcceptTicket(keys, [batch_finished, *(ticket.finished for ticket in earlier)])
+        self._last_tickets.update(dict.fromkeys(keys, new_ticket))
         return new_ticket
 
     @contextmanager
@@ -67,7 +70,9 @@ class AcceptOrder:
         try:
             yield
         finally:
-            del self._tickets[ticket]
+            for key in ticket.keys:
+                if self._last_tickets.get(key) is ticket:
+                    del self._last_tickets[key]
             ticket.finished.set()
 
 

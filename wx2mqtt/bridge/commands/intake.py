@@ -12,7 +12,7 @@ import secrets
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 
-from wx2mqtt.aio import retry_until_stored
+from wx2mqtt.aio import retry_until_stored, yield_after_long_work
 from wx2mqtt.bridge.commands.attachment_intake import AcceptOrder, AcceptTicket, AttachmentIntake
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.sender import CommandSender
@@ -141,7 +141,10 @@ class CommandIntake:
         batch = [self._queue.popleft() for _ in range(min(MAX_ACCEPT_BATCH, len(self._queue)))]
         ready: list[tuple[PendingDelivery, NewCommand]] = []
         batch_finished = asyncio.Event()
+        now = asyncio.get_running_loop().time
+        resumed_at = now()
         for pending in batch:
+            resumed_at = await yield_after_long_work(resumed_at, now)
             match self._parse_topic(pending.delivery):
                 case None:
                     self._acknowledge(pending)

@@ -20,7 +20,7 @@ from wx2mqtt.bridge.journaled import RequestAttempt, delivery_mark
 from wx2mqtt.bridge.retained import RetainedCommands
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
-from wx2mqtt.limits import REQUEST_JSON
+from wx2mqtt.limits import MAX_OPEN_REQUESTS, REQUEST_JSON
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.commands import pop_transaction, read_request, transaction_echo
@@ -33,6 +33,9 @@ log = structlog.get_logger(__name__)
 
 COMMAND_REQUESTS = frozenset({"send", "recall"})
 """Requests that are commands (`bridge/commands`): they are queued, and have a result."""
+
+REFUSED_RETRY_SECONDS = 5.0
+"""When to ask again where too many requests are open."""
 
 
 @frozen(kw_only=False)
@@ -66,6 +69,7 @@ class RequestDispatcher:
         self._inflight = inflight
         self._retained_commands = retained_commands
         self._handlers: dict[str, Handler] = {}
+        self._open_count = 0
         self._in_progress: dict[tuple[int, int, str, bytes], asyncio.Event] = {}
 
     @property
@@ -86,6 +90,14 @@ class RequestDispatcher:
         else:  # it is refused, but its hash takes longer than the loop may be kept from other work
             mark = await asyncio.to_thread(delivery_mark, delivery, session)
         attempt = RequestAttempt(self._ctx, mark)
+        self._open_count += 1
+        try:
+            await self._carry_out(name, delivery, session, attempt)
+        finally:
+            self._open_count -= 1
+
+    async def _carry_out(self, name: str, delivery: Delivery, session: int, attempt: RequestAttempt) -> None:
+        is_refused = self._open_count > MAX_OPEN_REQUESTS
         async with self._exclusive(delivery, session):
             answered = (
                 await attempt.stored_answer() if isinstance(self._handlers.get(name), ActionHandler) else ()
@@ -93,13 +105,19 @@ class RequestDispatcher:
             if answered:  # the broker did not get the PUBACK of the first delivery
                 await self._ctx.publish(answered)
                 return
-            payload = await self._answer_payload(name, delivery, attempt)
+            payload = await self._answer_payload(name, delivery, attempt, is_refused=is_refused)
             publications = self._publications(name, delivery, payload)
             await retry_until_stored(lambda: attempt.finish(publications))
 
     @asynccontextmanager
     async def _exclusive(self, delivery: Delivery, session: int) -> AsyncIterator[None]:
-        """Waits until an earlier run of the same delivery ends: a reconnect may deliver it again."""
+        """Waits until an earlier run of the same delivery ends: a reconnect may deliver it again.
+
+        At QoS 0 nothing is delivered again: equal deliveries are several requests.
+        """
+        if not delivery.mid:
+            yield
+            return
         key = session, delivery.mid, delivery.topic, delivery.payload
         while earlier := self._in_progress.get(key):
             await earlier.wait()
@@ -110,7 +128,9 @@ class RequestDispatcher:
             del self._in_progress[key]
             ended.set()
 
-    async def _answer_payload(self, name: str, delivery: Delivery, attempt: RequestAttempt) -> bytes:
+    async def _answer_payload(
+        self, name: str, delivery: Delivery, attempt: RequestAttempt, *, is_refused: bool
+    ) -> bytes:
         transaction: Json = None
         try:
             if delivery.retain:
@@ -120,6 +140,13 @@ class RequestDispatcher:
             transaction = transaction_echo(fields)
             pop_transaction(fields)
             self._check_response_topic(delivery)
+            if is_refused:
+                raise BadCommand(
+                    "rate_limited",
+                    "too_many_requests",
+                    most=MAX_OPEN_REQUESTS,
+                    retry_after=REFUSED_RETRY_SECONDS,
+                )
             max_bytes = self._max_data_bytes(name, delivery, transaction)
             payload = answer_ok(await self._answer_data(name, fields, max_bytes, attempt), transaction)
         except BadCommand as bad:

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 import tracemalloc
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from tests.unit.bridge.outgoing import running
-from wx2mqtt.limits import MAX_FACT_CHARACTERS, MAX_TEXT_PAYLOAD_BYTES, MAX_TRANSACTION_BYTES
+from wx2mqtt.aio import MAX_UNBROKEN_SECONDS
+from wx2mqtt.bridge.commands.attachment_intake import AcceptOrder
+from wx2mqtt.limits import (
+    MAX_FACT_CHARACTERS,
+    MAX_TEXT_PAYLOAD_BYTES,
+    MAX_TRANSACTION_BYTES,
+)
+from wx2mqtt.model import Command
 
 MEGABYTE = 1_000_000
 
@@ -148,3 +158,62 @@ async def test_commands_are_refused_while_there_is_still_room_for_messages(house
     await house.acknowledged(house.say(text="x", id="a"))
     assert (await house.result("a"))["code"] == "storage_full"
     assert house.ctx.shared.exceeded_limit() == ""
+
+
+async def test_equal_requests_at_qos_0_do_not_wait_for_each_other(tmp_path):
+    """Only a delivery with a packet id can come again; each one that ended woke all the others."""
+    both = asyncio.Barrier(2)
+
+    async def meet(_fields):
+        await both.wait()
+
+    async with running(tmp_path, handlers={"meet": meet}) as house:
+        for _ in range(2):
+            house.deliver("{}", topic="wx/bridge/request/meet", mid=0)
+        answers = await house.hear("wx/bridge/response/meet", 2)
+        assert [answer["status"] for answer in answers] == ["ok", "ok"]
+
+
+def test_a_command_waits_for_the_last_ones_with_its_keys_only():
+    """A list of all earlier commands in each of them takes memory with the square of their number."""
+    order = AcceptOrder()
+    new: list[Any] = [
+        SimpleNamespace(command=Command(user="wife"), person=1, command_id=str(number))
+        for number in range(50)
+    ]
+    batch = asyncio.Event()
+    tickets = [order.enqueue(one, batch) for one in new]
+    assert [ticket.earlier for ticket in tickets[1:]] == [[batch, ticket.finished] for ticket in tickets[:-1]]
+    for ticket in reversed(tickets):
+        assert order.must_wait(new[0])
+        with order.finish_after(ticket):
+            pass
+    assert not order.must_wait(new[0])
+
+
+async def test_other_tasks_get_their_turns_in_a_batch_of_costly_commands(house):
+    """Each of them takes a moment, and a hundred a second."""
+    turns = []
+
+    async def turn():
+        while True:
+            turns.append(len(house.judge_calls))
+            await asyncio.sleep(0)
+
+    validate = house.judge.validate_command
+    house.judge_calls = []
+
+    def slow(*args):
+        house.judge_calls.append(args)
+        started_at = time.monotonic()
+        while time.monotonic() - started_at < MAX_UNBROKEN_SECONDS:
+            pass
+        return validate(*args)
+
+    house.judge.validate_command = slow
+    for number in range(6):
+        house.deliver(f"{number}")
+    others = asyncio.create_task(turn())
+    await house.hear("wx/result/wife", 6)
+    others.cancel()
+    assert {1, 2, 3, 4, 5} <= set(turns)
