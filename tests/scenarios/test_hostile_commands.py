@@ -90,3 +90,17 @@ async def test_properties_without_end_neither_end_the_connection_nor_lose_the_co
     assert result["status"] == "sent"
     assert (await home.tell("wife", {"text": "on", "id": "next"}))["status"] == "sent"
     assert not [heard for heard in home.ear.heard[since:] if heard.topic == "wx/bridge/state"]
+
+
+async def test_refused_commands_with_large_properties_do_not_fill_the_store(home):
+    home.bridge.configure(home.settings(storage={"path": str(home.bridge.store), "max_size": "40MB"}))
+    await home.log_in()
+    topics = [f"r/{'x' * 60_000}/{number}" for number in range(400)]
+    for topic in topics:
+        await home.publish("wx/out/nobody", b"x", ResponseTopic=topic, CorrelationData=bytes(60_000))
+    await home.hear(home.ear.wait, topics[-1])
+    # Without a bound these are 120 MB. What is under way, and the log of the database, come on top of the limit.
+    assert sum(file.stat().st_size for file in home.bridge.store.rglob("*") if file.is_file()) < 50 * MEGABYTE
+    since = home.ear.count
+    await home.phone.say("wife", "still there")
+    await home.body("wx/in/wife", text="still there", since=since)

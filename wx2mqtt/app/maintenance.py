@@ -18,6 +18,7 @@ from wx2mqtt.store.database import Database
 from wx2mqtt.store.folder import StoreFolder
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
+from wx2mqtt.store.retention import MIN_REFUSED_RETENTION_MS, REFUSED_RETENTION_MS
 from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.values import frozen
 
@@ -139,9 +140,11 @@ class StorageMaintenance:
                 )
 
     async def _free_space(self) -> None:
-        """Removes refused commands, then media, then history."""
-        for journal in self._limits_by_journal:
-            await _log_store_error(partial(journal.prune_refused, now_ms()))
+        """Removes refused commands, the old ones first, then media, then history."""
+        for keep_ms in (REFUSED_RETENTION_MS, MIN_REFUSED_RETENTION_MS):
+            for journal in self._limits_by_journal:
+                if self.size >= self._nearly_full_bytes:
+                    await _log_store_error(partial(journal.prune_refused, now_ms(), keep_ms))
         if self.size >= self._nearly_full_bytes:
             await _log_store_error(partial(self._media.free_space, self.size - self._nearly_full_bytes))
         for journal in self._limits_by_journal:

@@ -123,6 +123,7 @@ class OutboxMarks:
 
     def __init__(self, ctx: AccountContext, outbox: OutboxReader, unmarked: UnmarkedRows) -> None:
         self._journal = ctx.journal
+        self._shared = ctx.shared
         self._puback_log = ctx.puback_log
         self._topic_dropped = ctx.signals.topic_dropped
         self._outbox = outbox
@@ -201,5 +202,7 @@ class OutboxMarks:
                 self._topic_dropped.emit(topic, count)
         if row_ids := list(self._unmarked.acknowledged):
             await self._journal.mark_published(row_ids)
+            if self._shared.exceeded_limit(for_commands=True):
+                await self._journal.delete_published(row_ids)
             self._unmarked.on_marked(row_ids)
             self.stored.emit()

@@ -398,7 +398,7 @@ class CommandAcceptance:
             return self._accept_repeat(known, new)
         if redelivery and self._similar_delivery(redelivery):
             new = replace(new, duplicate_possible=True)
-        return AcceptResult(outcome=AcceptOutcome.NEW, row=self._add(new))
+        return AcceptResult(outcome=AcceptOutcome.NEW, row=self._add(new) if new.keeps_row else None)
 
     def _same_delivery(self, mark: DeliveryMark) -> CommandRow | None:
         self._insert_collected()

@@ -61,6 +61,7 @@ class Journal(
         list_waiting            the next publications in order
         list_waiting_in_topic   the next publications of one topic
         mark_published          the broker acknowledged publications
+        delete_published        delete results that were published, in a store that is full for commands
         created_times           when publications were created
         set_aside               take refused publications out of the order
         list_set_aside          the publications that were set aside, with the reason

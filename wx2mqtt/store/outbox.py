@@ -50,6 +50,13 @@ class Outbox(JournalPart):
             "published", lambda db: db.execute(_SQL["mark_published"], (self._account, json_list(ids)))
         )
 
+    async def delete_published(self, ids: Sequence[int]) -> None:
+        """Deletes those of these rows that nothing needs after they were published: results and answers."""
+        await self._database.write(
+            "forget_published",
+            lambda db: db.execute(_SQL["delete_published"], (self._account, json_list(ids))),
+        )
+
     async def created_times(self, ids: Sequence[int]) -> dict[int, int]:
         """Returns when those of these rows were created that there are, in milliseconds, by id."""
         return await self._database.read(

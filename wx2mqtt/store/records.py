@@ -230,7 +230,7 @@ class NewCommand:
     """A command to accept. With a `result` it is settled at once, and `publications` are enqueued with it.
 
     `blob` is the file to send; None if there is none, or if it is still to be fetched from its `url`. With
-    `starts` the commit that accepts a new command also marks the start of its first attempt.
+    `starts` its commit marks the first attempt, too. Without `keeps_row` only its publications are stored.
     """
 
     command: Command
@@ -247,6 +247,7 @@ class NewCommand:
     publications: tuple[NewPublication, ...] = ()
     blob: Blob | None = None
     starts: bool = False
+    keeps_row: bool = True
 
 
 class CommandState(StrEnum):

@@ -29,6 +29,7 @@ TRANSIENT_RETENTION_MS = DAY_MS
 
 # How long the answers to requests are kept, for a broker that redelivers a request.
 REFUSED_RETENTION_MS = 600_000  # refused commands and their results, in a store that is nearly full
+MIN_REFUSED_RETENTION_MS = 30_000  # the same where that is not enough, for a broker that delivers again
 REQUEST_RETENTION_MS = DAY_MS
 
 # Of one commit.
@@ -97,15 +98,15 @@ class JournalRetention(JournalPart):
         await self.shrink(MIN_FREE_PAGES)
         return counts
 
-    async def prune_refused(self, now: int) -> int:
+    async def prune_refused(self, now: int, keep_ms: int = REFUSED_RETENTION_MS) -> int:
         """Deletes refused commands and published results before their time; returns how many commands.
 
-        For a store that is nearly full: whoever may publish commands must not crowd messages out. Does
-        nothing while the clock is behind the newest row.
+        Those of the last `keep_ms` stay. For a store that is nearly full: whoever may publish commands must
+        not crowd messages out. Does nothing while the clock is behind the newest row.
         """
         if not await self._database.read(lambda db: clock_has_passed(db, now)):
             return 0
-        before = now - REFUSED_RETENTION_MS
+        before = now - keep_ms
         deleted = await self._run_steps(self._delete_step(_SQL["delete_refused"], before))
         await self._run_steps(self._delete_transient_step(before, now - MIN_KEY_RETENTION_MS))
         await self.shrink(0)

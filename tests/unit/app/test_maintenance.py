@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from wx2mqtt.app import maintenance
 from wx2mqtt.app.maintenance import RetentionLimits, StorageMaintenance
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import Blob, Command, Cursor, MediaRef, Result, SendKey, Status
@@ -28,7 +29,7 @@ from wx2mqtt.store.records import (
     NewPublication,
     PeopleChanges,
 )
-from wx2mqtt.store.retention import REFUSED_RETENTION_MS
+from wx2mqtt.store.retention import MIN_REFUSED_RETENTION_MS, REFUSED_RETENTION_MS
 from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
@@ -193,13 +194,18 @@ def refused(number: int) -> NewCommand:
 NOTHING = Blob(sha256="", size=0, mime="", path="")
 
 
-async def test_refused_commands_and_their_results_go_before_messages_and_media(store: Store) -> None:
+@pytest.mark.parametrize("age_ms", [REFUSED_RETENTION_MS + 1, MIN_REFUSED_RETENTION_MS + 1])
+async def test_refused_commands_and_their_results_go_before_messages_and_media(
+    store: Store, age_ms: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(maintenance, "now_ms", lambda: LONG_AGO + age_ms)
     items = [message(number) for number in range(1000, 1100)]
     await store.journal.record(items, PeopleChanges(), Cursor("c"), "l")
     await store.journal.accept([refused(number) for number in range(500)])
     await store.journal.accept([replace(command(NOTHING), command_id="waits", blob=None)])
     await store.published()
     await store.fetched("a", 100_000)
+    await store.database.checkpoint()
     store.upkeep.limit = store.upkeep.size
 
     assert await store.upkeep.check_size(prune_due=False)

@@ -18,7 +18,7 @@ from wx2mqtt.store import history
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.queries import load_queries
-from wx2mqtt.store.records import NO_CHANGES, HistoryQuery, HistoryRow, NewMessage
+from wx2mqtt.store.records import NO_CHANGES, HistoryQuery, HistoryRow, NewMessage, NewPublication
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 
@@ -121,6 +121,18 @@ async def test_what_was_given_up_or_is_held_is_history_too(journal: Journal) -> 
     await journal.drop_topic("wx/in/wife", "refused")
     await journal.set_aside([row.id for row in await journal.list_waiting(0, 9)], "too large")
     assert await _seqs(journal, since=0) == ([1, 2, 3], False)
+
+
+async def test_what_is_deleted_once_it_is_published_is_no_history(journal: Journal) -> None:
+    """Messages stay, and so does what has not been published."""
+    result = NewPublication(topic="wx/result/wife", payload=b"{}", category="result", content_type="")
+    await _record(journal, message("a"))
+    await journal.enqueue([result, result])
+    message_id, first, second = [row.id for row in await journal.list_waiting(0, 9)]
+    await journal.mark_published([message_id, first])
+    await journal.delete_published([message_id, first, second])
+    assert sorted(await journal.created_times([message_id, first, second])) == [message_id, second]
+    assert await _seqs(journal, since=0) == ([1], False)
 
 
 async def test_pruned_history_is_not_missed(ten: Journal, clock: Clock) -> None:

@@ -28,6 +28,12 @@ ORDER BY id LIMIT ?5;
 UPDATE publication SET state = 1
 WHERE id IN (SELECT value FROM json_each(?2)) AND account = ?1 AND state <> 1;
 
+-- delete_published --
+-- Messages stay as history, and what has a key to be known again.
+DELETE FROM publication
+WHERE id IN (SELECT value FROM json_each(?2)) AND account = ?1 AND state = 1
+    AND seq IS NULL AND key IS NULL AND private IS NULL;
+
 -- created_times --
 SELECT id, created FROM publication WHERE account = ?1 AND id IN (SELECT value FROM json_each(?2));
 

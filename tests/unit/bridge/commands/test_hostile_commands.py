@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.outgoing import running
 from wx2mqtt.aio import MAX_UNBROKEN_SECONDS
 from wx2mqtt.bridge.commands.attachment_intake import AcceptOrder
@@ -217,3 +218,34 @@ async def test_other_tasks_get_their_turns_in_a_batch_of_costly_commands(house):
     await house.hear("wx/result/wife", 6)
     others.cancel()
     assert {1, 2, 3, 4, 5} <= set(turns)
+
+
+@pytest.mark.parametrize("payload", [b"x", b'{"text": "x", "ttl": 0}'])
+async def test_where_commands_have_no_room_nothing_of_a_refused_one_stays(house, payload):
+    """Response topic and correlation data are as large as the publisher likes."""
+
+    def stored(connection):
+        return connection.execute("SELECT count(*) FROM publication").fetchone()[0]
+
+    house.quota.size = int(house.quota.limit * 0.96)
+    count = 20
+    for _ in range(count):
+        await house.acknowledged(
+            house.deliver(payload, "nobody", response_topic="r" * 60_000, correlation=bytes(60_000))
+        )
+    await house.hear("wx/result/nobody", count)
+    await house.hear("r" * 60_000, count)
+    assert await house.rows() == []
+    await house.pump.finish(MAX_WAIT_SECONDS)
+    assert await house.journal._database.read(stored) == 0
+
+
+async def test_a_repeat_of_a_command_that_was_sent_is_known_where_commands_have_no_room(house):
+    house.deliver('{"text": "x", "id": "a"}')
+    await house.sent(1)
+    await house.hear("wx/result/wife")
+    house.quota.size = int(house.quota.limit * 0.96)
+    await house.acknowledged(house.deliver('{"text": "x", "id": "a"}'))
+    results = await house.hear("wx/result/wife", 2)
+    assert [result["status"] for result in results] == ["sent", "sent"]
+    assert len(await house.rows()) == 1

@@ -19,6 +19,11 @@ ORDER BY id LIMIT ?5;
 UPDATE publication SET state = 1
 WHERE id IN (SELECT jsonb_array_elements(?2::jsonb)::bigint) AND account = ?1 AND state <> 1;
 
+-- delete_published --
+DELETE FROM publication
+WHERE id IN (SELECT jsonb_array_elements(?2::jsonb)::bigint) AND account = ?1 AND state = 1
+    AND seq IS NULL AND key IS NULL AND private IS NULL;
+
 -- created_times --
 SELECT id, created FROM publication
 WHERE account = ?1 AND id IN (SELECT jsonb_array_elements(?2::jsonb)::bigint);
