@@ -5,8 +5,8 @@
    All that is published in a turn of the event loop is one write to the socket. A message also waits while
    too many others would be published again if the process were killed now (`outbox_marks.py`).
 3. The broker answers. PUBACK: the row is acknowledged, which the PUBACK log records. Refused: its topic waits
-   `REFUSED_RETRY_SECONDS`, and other topics go on. Too large: it is published again, shorter. Disconnected:
-   it is published again after the reconnect.
+   `REFUSED_RETRY_SECONDS`, and other topics go on; on a response topic it is given up. Too large: it is
+   published again, shorter. Disconnected: it is published again after the reconnect.
 4. Acknowledged rows are marked in the journal (`outbox_marks.py`), all of some milliseconds in one commit. A
    start begins with those that a killed process has in its PUBACK log.
 
@@ -40,6 +40,9 @@ log = structlog.get_logger(__name__)
 # The category of the rows with a message as JSON: only of these a part can be left out.
 CUTTABLE_CATEGORY = "message"
 
+# The categories of what goes to a response topic, too.
+ANSWER_CATEGORIES = frozenset({"result", "response"})
+
 # The rows of a topic are dropped when the broker has refused every one of them for this long: its owner has a
 # week to correct the access rules.
 REFUSED_GIVE_UP_DAYS = 7
@@ -62,6 +65,7 @@ class Publisher:
     """
 
     def __init__(self, ctx: AccountContext, inflight: InflightWindow) -> None:
+        self._base = ctx.topics.base
         self._inflight = inflight
         self._refused = RefusedTopics()
         self._outbox = OutboxReader(ctx.journal, self._refused)
@@ -215,6 +219,9 @@ class Publisher:
 
     def _on_answer(self, row: OutboxRow, payload_bytes: int, error: Exception | None) -> None:
         self._answered.set()
+        if isinstance(error, PublishRefused) and not error.too_large and self._is_on_response_topic(row):
+            log.warning("broker refuses response topic", topic=row.topic, reason=str(error))
+            error = None
         if error is None:
             self._on_acknowledged(row)
             return
@@ -226,6 +233,14 @@ class Publisher:
                 self._on_refused(row, str(error))
             case ConnectionDropped():  # the other open rows get `NotConnected`
                 self._suspect = self._suspect_after_disconnect(row)
+
+    def _is_on_response_topic(self, row: OutboxRow) -> bool:
+        """Returns whether only one publisher waits for a row, who has named its topic.
+
+        A refusal is final there: whoever may publish could name any number of topics that the broker refuses,
+        each of which would be tried again for a week.
+        """
+        return row.category in ANSWER_CATEGORIES and not row.topic.startswith(f"{self._base}/")
 
     def _on_acknowledged(self, row: OutboxRow) -> None:
         self._unmarked.acknowledge(row)

@@ -119,7 +119,7 @@ class Works:
         for topic in topics:
             self._number += 1
             body = f"{self._number}".encode() if payload is None else payload
-            values = {"category": "result", "content_type": "application/json", **more}
+            values = {"category": "state", "content_type": "application/json", **more}
             rows.append(NewPublication(topic=topic, payload=body, **values))
         await self.journal.enqueue(rows)
         self.publisher.wake()
@@ -512,6 +512,22 @@ async def test_a_refused_topic_waits_and_the_others_go_on(works: Works):
     await works.journal.drop_topic("a", "for the test")
     await works.all_settled()
     assert works.dropped == []
+
+
+@pytest.mark.parametrize("category", ["result", "response"])
+async def test_what_is_refused_on_a_response_topic_is_given_up(works: Works, category: str):
+    """Whoever may publish can name any number of topics that the broker refuses."""
+    works.connect()
+    await works.publish("their/topic", "wx/result/wife", category=category)
+    first, second = await works.link.came(2)
+    works.link.refuse(first)
+    works.link.refuse(second)
+    await works.publish("their/topic", category=category)
+    assert await works.numbers(3) == [1, 2, 3]
+    assert works.publisher.refused_topics == ("wx/result/wife",)
+    works.link.take()
+    await works.journal.drop_topic("wx/result/wife", "for the test")
+    await works.all_settled()
 
 
 async def test_a_topic_that_is_taken_again_catches_up_in_order(works: Works, monkeypatch):
@@ -1126,7 +1142,7 @@ async def test_many_chats_with_many_held_messages_all_come_out_once_and_in_order
 async def commit(works: Works, *topics: str, payload: bytes = b"0") -> OutboxBatch:
     """Commit one row for each topic; nobody is told."""
     rows = [
-        NewPublication(topic=topic, payload=payload, category="result", content_type="") for topic in topics
+        NewPublication(topic=topic, payload=payload, category="state", content_type="") for topic in topics
     ]
     return await works.journal.enqueue(rows)
 
