@@ -33,6 +33,9 @@ _URGENT_ACCOUNTS = "SELECT DISTINCT account FROM command WHERE json_extract(comm
 
 _MAX_LOCK_ATTEMPTS = 5  # `store_holder` takes the lock for a moment; that must not fail a start
 _LOCK_PAUSE_SECONDS = 0.02
+# When root opens the store, the lock file is emptied and given to the owner of the folder, who could have put
+# a link to any file there.
+_LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
 _MAX_LOCK_FILE_BYTES = 4096
 _STREAM_ID_CHARACTERS = string.ascii_lowercase + string.digits
 _STREAM_ID_LENGTH = 6
@@ -107,7 +110,7 @@ class StoreFolder:
         """
         try:
             make_folder(path)
-            lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT, PRIVATE_MODE)
+            lock = os.open(path / LOCK_NAME, _LOCK_FLAGS, PRIVATE_MODE)
         except OSError as error:
             raise file_error(error, path) from error
         try:

@@ -87,8 +87,9 @@ def _make_durable(path: Path, folder: Path) -> None:
     """Forces a file or folder to the disk.
 
     When root restores, also gives it to the owner of the store's folder, which is the user of the service.
+    Follows no link, which that user could have put there meanwhile.
     """
-    handle = os.open(path, os.O_RDONLY)
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
     try:
         if os.geteuid() == 0:
             owner = folder.stat()

@@ -252,3 +252,14 @@ async def test_the_accounts_with_urgent_commands_are_known_while_a_bridge_runs(t
         assert accounts_with_urgent_commands(tmp_path) == frozenset({"home"})
     finally:
         await database.close()
+
+
+def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
+    """When root opens the store, the file behind it would be emptied and given to the owner of the folder."""
+    other = tmp_path / "other"
+    other.write_text("precious")
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "lock").symlink_to(other)
+    with pytest.raises(StoreError, match="there is a link"):
+        StoreFolder.open(tmp_path / "store")
+    assert other.read_text() == "precious"

@@ -141,3 +141,14 @@ def test_a_bridge_that_starts_carries_out_what_was_decided(folder: Path, state: 
     write(folder / state, NEW)
     StoreFolder.open(folder).close()
     assert {**store(folder), "lock": ""} == {**NEW, **OTHERS}
+
+
+def test_a_link_among_the_new_files_is_not_followed(tmp_path: Path) -> None:
+    """When root restores, the file behind it would be given to the owner of the folder."""
+    other = tmp_path / "other"
+    other.write_text("precious")
+    store = tmp_path / "store"
+    store.mkdir()
+    (start_replacement(store) / "people.json").symlink_to(other)
+    with pytest.raises(OSError, match="symbolic links"):
+        replace_store(store)
