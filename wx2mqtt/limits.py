@@ -45,8 +45,8 @@ MAX_INCOMING_PACKET_BYTES = 101 * MIB
 MAX_PENDING_BYTES = 64 * MIB
 # Of that, for each delivery besides its content: its objects, and the task that answers a request.
 DELIVERY_OVERHEAD_BYTES = 4 * KIB
-# Requests that are being answered: some wait for WeChat. At QoS 1 the broker sends no more at a time.
-MAX_OPEN_REQUESTS = 200
+# Requests that are being answered: some wait for WeChat. At QoS 1 the broker sends 200 at a time.
+MAX_OPEN_REQUESTS = 2000
 # Of each value that a sentence quotes: a result repeats what was wrong, not all of it.
 MAX_FACT_CHARACTERS = 300
 

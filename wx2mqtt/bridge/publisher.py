@@ -32,6 +32,7 @@ from wx2mqtt.bridge.outbox_reader import OutboxReader
 from wx2mqtt.errors import ConnectionDropped, PublishRefused
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.payloads import cut_payload, without_attachment
+from wx2mqtt.mqtt.reason_codes import NOT_AUTHORIZED, TOPIC_NAME_INVALID
 from wx2mqtt.store.records import OutboxBatch, OutboxRow
 from wx2mqtt.values import frozen
 
@@ -219,7 +220,7 @@ class Publisher:
 
     def _on_answer(self, row: OutboxRow, payload_bytes: int, error: Exception | None) -> None:
         self._answered.set()
-        if isinstance(error, PublishRefused) and not error.too_large and self._is_on_response_topic(row):
+        if isinstance(error, PublishRefused) and self._is_refused_for_good(row, error):
             log.warning("broker refuses response topic", topic=row.topic, reason=str(error))
             error = None
         if error is None:
@@ -234,13 +235,15 @@ class Publisher:
             case ConnectionDropped():  # the other open rows get `NotConnected`
                 self._suspect = self._suspect_after_disconnect(row)
 
-    def _is_on_response_topic(self, row: OutboxRow) -> bool:
-        """Returns whether only one publisher waits for a row, who has named its topic.
+    def _is_refused_for_good(self, row: OutboxRow, refusal: PublishRefused) -> bool:
+        """Returns whether a row is given up: the topic that only its publisher has named is not allowed.
 
-        A refusal is final there: whoever may publish could name any number of topics that the broker refuses,
-        each of which would be tried again for a week.
+        Whoever may publish could name any number of such topics, each of which would be tried again for a
+        week. Each result is on a topic of its own, too.
         """
-        return row.category in ANSWER_CATEGORIES and not row.topic.startswith(f"{self._base}/")
+        is_answer = row.category in ANSWER_CATEGORIES and not row.topic.startswith(f"{self._base}/")
+        is_forbidden = refusal.code in {NOT_AUTHORIZED, TOPIC_NAME_INVALID} and not refusal.too_large
+        return is_answer and is_forbidden
 
     def _on_acknowledged(self, row: OutboxRow) -> None:
         self._unmarked.acknowledge(row)

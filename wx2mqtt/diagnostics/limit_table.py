@@ -73,7 +73,6 @@ _TOO_LARGE = "result `rejected`, code `too_large`"
 _READING_PAUSES = "reading from the other side pauses"
 _WAITS = "the rest waits in the store"
 _IDLE_CLOSED = "the one that is idle the longest is closed; without an idle one status 503"
-
 _HUNG_UP = "the connection to the broker is closed"
 _LEFT_OUT = "the rest is left out"
 _OLDEST_FORGOTTEN = "the oldest are forgotten"

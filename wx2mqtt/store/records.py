@@ -187,8 +187,7 @@ class AccountState:
 class RecordResult:
     """The result of a commit of received items. `last_payload` is the payload of its newest message, if any.
 
-    `repeated` counts items that were stored before. `kinds` counts the new messages by kind.
-    `outbox` are the publications.
+    `repeated` counts items that were stored before, `kinds` the new messages. `outbox` has the publications.
     """
 
     messages: int

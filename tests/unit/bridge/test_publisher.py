@@ -90,6 +90,9 @@ class Watched(Journal):
         return await self._do("drop_topic", lambda: Journal.drop_topic(self, *args))
 
 
+QUOTA_EXCEEDED = 0x97
+
+
 class Works:
     """A publisher between a real journal and a broker on paper."""
 
@@ -527,6 +530,18 @@ async def test_what_is_refused_on_a_response_topic_is_given_up(works: Works, cat
     assert works.publisher.refused_topics == ("wx/result/wife",)
     works.link.take()
     await works.journal.drop_topic("wx/result/wife", "for the test")
+    await works.all_settled()
+
+
+async def test_what_a_response_topic_cannot_get_now_waits(works: Works):
+    works.connect()
+    await works.publish("their/topic", category="result")
+    works.link.refuse(*await works.link.came(1), code=QUOTA_EXCEEDED)
+    await works.publish("wx/in/wife")
+    assert await works.numbers(2) == [1, 2]
+    assert works.publisher.refused_topics == ("their/topic",)
+    works.link.take()
+    await works.journal.drop_topic("their/topic", "for the test")
     await works.all_settled()
 
 
