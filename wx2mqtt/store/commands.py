@@ -398,7 +398,7 @@ class CommandAcceptance:
             return self._accept_repeat(known, new)
         if redelivery and self._similar_delivery(redelivery):
             new = replace(new, duplicate_possible=True)
-        return AcceptResult(outcome=AcceptOutcome.NEW, row=self._add(new) if new.keeps_row else None)
+        return AcceptResult(outcome=AcceptOutcome.NEW, row=self._add(new))
 
     def _same_delivery(self, mark: DeliveryMark) -> CommandRow | None:
         self._insert_collected()
@@ -420,6 +420,7 @@ class CommandAcceptance:
         return AcceptResult(outcome=AcceptOutcome.REPEAT, row=row)
 
     def _add(self, new: NewCommand) -> CommandRow:
+        new = new if new.keeps_replies else replace(new, replies=())
         row = new_row(next(self._new_ids), new)
         self._known[row.command_id] = row
         self._collected.append((row.id, self._account, *command_values(new, self._now)))

@@ -36,7 +36,7 @@ _TOO_LONG = "no file may grow so large; lift the limit of the process (ulimit -f
 _DENIED = "this user may not write there; correct the owner and the rights, or set storage.path"
 _READ_ONLY = "the folder is read-only; mount it writable, or set storage.path to another one"
 _NO_FOLDER = "there is a file where a folder should be; set storage.path to a folder"
-_LINK = "there is a link where a file of the store should be; remove it"
+_LINK = "there is a symbolic link where a file of the store should be, or a loop of links; remove it"
 _DISK = "the disk answered with an error; look into the system's log and check the disk"
 _BY_ERRNO: dict[int, tuple[type[StoreError], str]] = {
     errno.ENOSPC: (StoreFull, _FULL),

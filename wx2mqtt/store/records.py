@@ -229,7 +229,7 @@ class NewCommand:
     """A command to accept. With a `result` it is settled at once, and `publications` are enqueued with it.
 
     `blob` is the file to send; None if there is none, or if it is still to be fetched from its `url`. With
-    `starts` its commit marks the first attempt, too. Without `keeps_row` only its publications are stored.
+    `starts` its commit marks the first attempt, too. Without `keeps_replies` the row has none of `replies`.
     """
 
     command: Command
@@ -246,7 +246,7 @@ class NewCommand:
     publications: tuple[NewPublication, ...] = ()
     blob: Blob | None = None
     starts: bool = False
-    keeps_row: bool = True
+    keeps_replies: bool = True
 
 
 class CommandState(StrEnum):

@@ -260,6 +260,6 @@ def test_a_link_in_place_of_the_lock_is_not_followed(tmp_path: Path) -> None:
     other.write_text("precious")
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "lock").symlink_to(other)
-    with pytest.raises(StoreError, match="there is a link"):
+    with pytest.raises(StoreError, match="there is a symbolic link"):
         StoreFolder.open(tmp_path / "store")
     assert other.read_text() == "precious"

@@ -291,15 +291,16 @@ class CommandValidator:
         """Returns the command settled with a result, without an attempt to send it.
 
         Of a rejected one only what the result needs is stored: whoever may publish could fill the store else.
-        Where commands have no room left, only its result is, until that is published.
+        Where commands have no room left, its response topics are not stored either; a repeat names its own.
         """
         result = make_result(new.command, new.command_id, status, code, message)
-        command, keeps_row = new.command, True
-        if status is Status.REJECTED:
-            command = Command(user=command.user, kind=command.kind, id=command.id)
-            keeps_row = not self._ctx.shared.exceeded_limit(for_commands=True)
         publications = self._results.publications(result, new.replies)
-        return replace(new, command=command, result=result, publications=publications, keeps_row=keeps_row)
+        settled = replace(new, result=result, publications=publications)
+        if status is not Status.REJECTED:
+            return settled
+        command = Command(user=new.command.user, kind=new.command.kind, id=new.command.id)
+        has_room = not self._ctx.shared.exceeded_limit(for_commands=True)
+        return replace(settled, command=command, keeps_replies=has_room)
 
     def _new_command(
         self, command: Command, delivery: Delivery, replies: list[ReplyTarget], session: int

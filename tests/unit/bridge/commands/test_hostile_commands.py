@@ -221,7 +221,7 @@ async def test_other_tasks_get_their_turns_in_a_batch_of_costly_commands(house):
 
 
 @pytest.mark.parametrize("payload", [b"x", b'{"text": "x", "ttl": 0}'])
-async def test_where_commands_have_no_room_nothing_of_a_refused_one_stays(house, payload):
+async def test_where_commands_have_no_room_nothing_large_of_a_refused_one_stays(house, payload):
     """Response topic and correlation data are as large as the publisher likes."""
 
     def stored(connection):
@@ -235,9 +235,21 @@ async def test_where_commands_have_no_room_nothing_of_a_refused_one_stays(house,
         )
     await house.hear("wx/result/nobody", count)
     await house.hear("r" * 60_000, count)
-    assert await house.rows() == []
+    assert [row.replies for row in await house.rows()] == [()] * count
     await house.pump.finish(MAX_WAIT_SECONDS)
     assert await house.journal._database.read(stored) == 0
+
+
+async def test_what_was_refused_for_want_of_room_is_not_sent_when_it_comes_again(house):
+    """The broker delivers it again where the PUBACK was lost; it has its one result."""
+    size = house.quota.size
+    house.quota.size = int(house.quota.limit * 0.96)
+    await house.acknowledged(house.deliver('{"text": "x", "id": "a"}', response_topic="r"))
+    await house.hear("r")
+    house.quota.size = size
+    await house.acknowledged(house.deliver('{"text": "x", "id": "a"}', response_topic="r"))
+    results = await house.hear("r", 2)
+    assert [(result["status"], result["code"]) for result in results] == [("rejected", "storage_full")] * 2
 
 
 async def test_a_repeat_of_a_command_that_was_sent_is_known_where_commands_have_no_room(house):
