@@ -5,8 +5,8 @@
    All that is published in a turn of the event loop is one write to the socket. A message also waits while
    too many others would be published again if the process were killed now (`outbox_marks.py`).
 3. The broker answers. PUBACK: the row is acknowledged, which the PUBACK log records. Refused: its topic waits
-   `REFUSED_RETRY_SECONDS`, and other topics go on; on a response topic it is given up. Too large: it is
-   published again, shorter. Disconnected: it is published again after the reconnect.
+   `REFUSED_RETRY_SECONDS`, and other topics go on; what is not allowed on a response topic is given up.
+   Too large: it is published again, shorter. Disconnected: it is published again after the reconnect.
 4. Acknowledged rows are marked in the journal (`outbox_marks.py`), all of some milliseconds in one commit. A
    start begins with those that a killed process has in its PUBACK log.
 

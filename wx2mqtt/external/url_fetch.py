@@ -185,9 +185,8 @@ class UrlFetcher:
             if len(gathered) >= GATHERED_BYTES:
                 yield bytes(gathered)
                 gathered.clear()
-                rate = rate.extended(
-                    loop_time() - received_at
-                )  # the caller may be slow as well, such as a disk
+                # The caller may be slow as well, such as a disk.
+                rate = rate.extended(loop_time() - received_at)
             resumed_at = await yield_after_long_work(resumed_at, loop_time)
         if gathered:
             yield bytes(gathered)

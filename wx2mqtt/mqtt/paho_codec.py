@@ -144,9 +144,15 @@ class PahoCodec(paho.Client):
         return self._in_packet["command"] == 0
 
     @property
+    def _is_publish(self) -> bool:
+        return self._in_packet["command"] & PACKET_TYPE_MASK == PUBLISH
+
+    @property
     def _is_too_large(self) -> bool:
         """Whether the packet that is being read is larger than the broker was told, or could not be told."""
         packet = self._in_packet
+        if not self._is_publish and packet["remaining_length"] > MAX_CONTROL_PACKET_BYTES:
+            return True
         size = 1 + len(packet["remaining_count"]) + packet["remaining_length"]
         return size > self._max_packet_bytes
 
@@ -199,9 +205,7 @@ class PahoCodec(paho.Client):
         return self._packet_transport.open_socket()
 
     def _packet_handle(self) -> MQTTErrorCode:
-        packet = self._in_packet
-        is_publish = packet["command"] & PACKET_TYPE_MASK == PUBLISH & PACKET_TYPE_MASK
-        if not is_publish and len(packet["packet"]) > MAX_CONTROL_PACKET_BYTES:
+        if self._is_too_large and not self._is_publish:
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         return super()._packet_handle()
 
@@ -218,7 +222,7 @@ class PahoCodec(paho.Client):
         """Of a PUBLISH that is too large only what holds its packet id is kept; others are an error."""
         result = super()._packet_read()
         if self._is_too_large:
-            if self._in_packet["command"] & PACKET_TYPE_MASK != PUBLISH:
+            if not self._is_publish:
                 return MQTTErrorCode.MQTT_ERR_PROTOCOL
             del self._in_packet["packet"][PUBLISH_HEAD_BYTES:]
         return result

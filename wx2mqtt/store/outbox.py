@@ -53,7 +53,7 @@ class Outbox(JournalPart):
     async def delete_published(self, ids: Sequence[int]) -> None:
         """Deletes those of these rows that nothing needs after they were published: results and answers."""
         await self._database.write(
-            "forget_published",
+            "delete_published",
             lambda db: db.execute(_SQL["delete_published"], (self._account, json_list(ids))),
         )
 

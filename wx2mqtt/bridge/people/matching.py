@@ -102,12 +102,12 @@ class _Matcher:
             for clue in self._search_keys(self._persons[person]):
                 persons_by_key[clue].append(person)
         candidates: dict[int, tuple[int, ...]] = {}
+        groups = [index for index in self._person_groups if index in self._unmatched_persons]
         for contact in self._unmatched_contacts if self._unmatched_persons else ():
             clues = self._search_keys(self._contacts[contact])
             people = dict.fromkeys(
                 person for clue in clues for person in persons_by_key.get(clue, ())[:MAX_CANDIDATES]
             )
-            groups = [index for index in self._person_groups if index in self._unmatched_persons]
             people |= dict.fromkeys(self._similar_groups(self._contacts[contact], self._persons, groups))
             if people:
                 candidates[contact] = tuple(islice(people, MAX_CANDIDATES))

@@ -97,8 +97,9 @@ class GroupMembers:
                 self._accounts.add(hash(contact.handle))
             if contact.avatar.isdecimal():
                 self._avatars[hash(contact.handle)] = int(contact.avatar)
-        for key in [key for key in self._recent_names if key[0] in updated_groups]:
-            del self._recent_names[key]
+        if updated_groups:
+            for key in [key for key in self._recent_names if key[0] in updated_groups]:
+                del self._recent_names[key]
 
     def remove(self, handle: Handle) -> None:
         """Forgets a deleted person or group."""
