@@ -245,6 +245,22 @@ async def test_without_a_lease_nothing_is_sent_and_that_is_certain(is_regular: b
 # Compressed bodies
 
 
+def client_of(body: httpx.AsyncByteStream, **headers: str) -> HttpClient:
+    """Returns a client that gets this body as the answer to each call."""
+
+    def answered(_request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, headers=headers, stream=body)
+
+    return HttpClient(
+        endpoint=None,
+        headers={},
+        clock=ManualClock().as_clock(),
+        observe=lambda *_: None,
+        text=lambda key, _: key,
+        transport=httpx.MockTransport(answered),
+    )
+
+
 async def read_body(encoding: str, *chunks: bytes, limit: int = 1 << 20) -> bytes:
     """Reads an answer whose body comes in these chunks."""
 
@@ -253,17 +269,7 @@ async def read_body(encoding: str, *chunks: bytes, limit: int = 1 << 20) -> byte
             for chunk in chunks:
                 yield chunk
 
-    def answered(_request: httpx.Request) -> httpx.Response:
-        return httpx.Response(200, headers={"Content-Encoding": encoding}, stream=Body())
-
-    made = HttpClient(
-        endpoint=None,
-        headers={},
-        clock=ManualClock().as_clock(),
-        observe=lambda *_: None,
-        text=lambda key, _: key,
-        transport=httpx.MockTransport(answered),
-    )
+    made = client_of(Body(), **{"Content-Encoding": encoding})
     async with made.exchange(Call(is_regular=True), "http://127.0.0.1/", **REQUEST) as response:
         return await response.read(limit)
 
@@ -335,14 +341,7 @@ async def test_a_body_in_many_small_chunks_lets_others_run(is_whole: bool) -> No
                 return len(await response.read(1 << 20))
             return sum([len(chunk) async for chunk in response.iter_bytes()])
 
-    made = HttpClient(
-        endpoint=None,
-        headers={},
-        clock=ManualClock().as_clock(),
-        observe=lambda *_: None,
-        text=lambda key, _: key,
-        transport=httpx.MockTransport(lambda _request: httpx.Response(200, stream=Body())),
-    )
+    made = client_of(Body())
     size, turns = await turns_during(read())
     assert size == 1000
     assert turns > 500

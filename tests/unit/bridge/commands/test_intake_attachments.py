@@ -188,8 +188,8 @@ async def test_more_than_there_is_memory_for_stays_with_the_broker(house, monkey
     assert not house.broker.paused
 
 
-async def test_what_is_on_the_disk_is_held_in_memory_no_longer_though_its_puback_waits(house, monkeypatch):
-    monkeypatch.setattr(intake, "MAX_PENDING_BYTES", 10_000)
+def hold_the_first_file(house) -> asyncio.Event:
+    """Lets the file `first` wait on its way to the disk until the event is set."""
     gate, take = asyncio.Event(), house.blobs.store
 
     async def waits_for_the_first(pieces, limit):
@@ -199,6 +199,12 @@ async def test_what_is_on_the_disk_is_held_in_memory_no_longer_though_its_puback
         return await take(data, limit)
 
     house.blobs.store = waits_for_the_first
+    return gate
+
+
+async def test_what_is_on_the_disk_is_held_in_memory_no_longer_though_its_puback_waits(house, monkeypatch):
+    monkeypatch.setattr(intake, "MAX_PENDING_BYTES", 10_000)
+    gate = hold_the_first_file(house)
     house.deliver(b"first", "mom/file/a")
     house.deliver(bytes(8000), "wife/file/b")
     await house.hear("wx/result/wife")
@@ -231,15 +237,7 @@ async def test_many_small_deliveries_are_more_than_their_payloads(house, monkeyp
 
 
 async def test_a_delivery_that_waits_for_its_turn_of_a_puback_counts_until_then(house):
-    gate, take = asyncio.Event(), house.blobs.store
-
-    async def waits_for_the_first(pieces, limit):
-        data = b"".join([piece async for piece in pieces])
-        if data == b"first":
-            await gate.wait()
-        return await take(data, limit)
-
-    house.blobs.store = waits_for_the_first
+    gate = hold_the_first_file(house)
     first = house.deliver(b"first", "mom/file/a")
     second = house.deliver("second")
     unneeded = house.deliver("at QoS 0", mid=0)
