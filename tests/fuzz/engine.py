@@ -78,7 +78,7 @@ def check_case(target: Target, data: bytes, figures: Figures, *, trace: bool) ->
     except Exception as error:
         raise Finding(target.name, f"{type(error).__name__}: {error}", data) from error
     if cost > SUSPICIOUS_COST * limit:
-        confirmed = confirmed_cpu_ms(lambda: target.run(data), limit)
+        confirmed = confirmed_cpu_ms(lambda: target.run(data), limit, writes_files=target.writes_files)
         if confirmed is not None:
             raise Finding(target.name, f"{confirmed:.0f} ms for {len(data)} bytes, at most {limit:.0f}", data)
     is_large = len(data) >= MEASURED_BYTES

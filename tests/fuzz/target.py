@@ -21,6 +21,7 @@ class Target:
     - `seeds`: valid inputs. They are part of every replay, like the corpus.
     - `fixed_bytes`: memory that a call takes for any input, such as the buffer of a file.
     - `cost_factor`, `memory_factor`: more than 1 where `run` calls several parsers with the whole input.
+    - `writes_files`: whether a call creates files, so that its cost depends on the file system.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Target:
     cost_factor: float = 1.0
     memory_factor: float = 1.0
     fixed_bytes: int = 0
+    writes_files: bool = False
 
 
 class Finding(AssertionError):

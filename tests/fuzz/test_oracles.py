@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from itertools import islice
+import os
+import time
+from itertools import chain, count, islice, repeat
 from random import Random
 
 import pytest
@@ -79,6 +81,43 @@ def test_a_block_that_ends_in_time_is_left_alone():
     with pytest.raises(EndlessCall), ended_after(0.01):
         while True:
             pass
+
+
+def spend_cpu(milliseconds):
+    end = time.thread_time() + milliseconds / 1000
+    while time.thread_time() < end:
+        pass
+
+
+def test_a_call_that_is_seldom_quick_passes():
+    costs = chain([40] * 7, repeat(1))
+    check_case(target(lambda _data: spend_cpu(next(costs))), b"x", Figures(), trace=False)
+
+
+def test_work_with_files_is_measured_against_what_files_cost_here(monkeypatch, tmp_path):
+    real_mkdir = os.mkdir
+
+    def slow_mkdir(*args, **kwargs):
+        spend_cpu(4)
+        return real_mkdir(*args, **kwargs)
+
+    monkeypatch.setattr(os, "mkdir", slow_mkdir)
+    names = map(str, count())
+
+    def writing(_data):
+        for _ in range(5):
+            (tmp_path / next(names)).mkdir()
+
+    check_case(target(writing, writes_files=True), b"x", Figures(), trace=False)
+    assert "ms" in rule_of(target(writing), b"x")
+
+
+def test_a_slow_parser_is_found_where_files_are_written(tmp_path):
+    def slow(data):
+        (tmp_path / "file").write_bytes(data)
+        quadratic(data)
+
+    assert "ms" in rule_of(target(slow, writes_files=True), b"x" * LARGE_BYTES)
 
 
 def test_a_parser_that_takes_much_memory_is_found():

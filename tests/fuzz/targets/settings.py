@@ -206,6 +206,7 @@ TARGETS = (
         cost_factor=200.0,
         memory_factor=60.0,
         fixed_bytes=2 << 20,  # the schema of pydantic
+        writes_files=True,
     ),
     Target(
         name="settings.environment",

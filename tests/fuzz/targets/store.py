@@ -336,6 +336,7 @@ TARGETS = (
         grow=_large_backup,
         cost_factor=3.0,  # 87 kB unpack to 20 MB
         fixed_bytes=3 << 20,  # a buffer of a megabyte for each open file
+        writes_files=True,
     ),
     Target(
         name="store.restores",
@@ -346,6 +347,7 @@ TARGETS = (
         grow=_large_backup,
         cost_factor=3.0,  # 87 kB unpack to 20 MB
         fixed_bytes=3 << 20,  # a buffer of a megabyte for each open file
+        writes_files=True,
     ),
     Target(
         name="store.saved_files",
@@ -361,6 +363,7 @@ TARGETS = (
         grow=either(grown_json(_PEOPLE, ("home", "wife")), _deep_json),
         cost_factor=3.0,
         memory_factor=JSON_MEMORY_FACTOR,
+        writes_files=True,
     ),
     Target(
         name="store.processing_marks",
@@ -373,6 +376,7 @@ TARGETS = (
         grow=grown(_MARKS, ("\n", " ", "-", "f" * 32)),
         cost_factor=4.0,  # four processes read the file
         memory_factor=3.0,
+        writes_files=True,
     ),
     Target(
         name="store.puback_logs",
@@ -383,6 +387,7 @@ TARGETS = (
         grow=grown(_PUBACK_LOGS, ("\0" * 12, "\1" * 12)),
         cost_factor=2.0,  # two processes read the file
         memory_factor=3.0,
+        writes_files=True,
     ),
     Target(
         name="store.file_types",
