@@ -362,6 +362,10 @@ BRIDGE_MESSAGES: Catalogue = {
     "media_failed": ("it could not be fetched within a day: {why}", "一天之内未能获取：{why}"),
     "media_slow": ("the bytes came too slowly", "下载过慢"),
     "media_silent": ("no byte came for {limit} s", "{limit} 秒内没有收到任何数据"),
+    "media_wrong": (
+        "{size} bytes of an unexpected format came instead of the {announced} that were announced",
+        "收到 {size} 字节、格式不符的内容，而预告的是 {announced} 字节",
+    ),
     "media_which": (
         "name one of message_id, id (of media) and avatar, and no more",
         "请只写 message_id、id（媒体编号）、avatar 其中一个",

@@ -25,9 +25,17 @@ from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.media.inline import InlineHold
 from wx2mqtt.bridge.media.library import MediaLibrary
 from wx2mqtt.bridge.media.payloads import MEDIA_EVENT, media_event
-from wx2mqtt.bridge.media.retries import GiveUp, RetryAt, next_attempt, too_large_outcome
+from wx2mqtt.bridge.media.retries import GiveUp, RetryAt, is_wrong_content, next_attempt, too_large_outcome
 from wx2mqtt.clock import loop_time, now_ms
-from wx2mqtt.errors import LoggedOut, NoContentYet, StoreError, Throttled, Unreachable, Wx2MqttError
+from wx2mqtt.errors import (
+    LoggedOut,
+    NoContentYet,
+    ProtocolViolation,
+    StoreError,
+    Throttled,
+    Unreachable,
+    Wx2MqttError,
+)
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Blob, LoginState
@@ -156,6 +164,10 @@ class MediaDownloader:
         try:
             async with aclosing(self._download(row)) as pieces:
                 blob = await self._blobs.store(pieces, self._rules.max_size)
+            if is_wrong_content(row, blob):
+                raise ProtocolViolation(
+                    bridge_text(self._language, "media_wrong", size=blob.size, announced=row.ref.size)
+                )
         except StoreError as error:  # not a failure of this download: it waits for the disk
             log.error("media cannot be stored", problem=str(error))
             self._disk_failures += 1

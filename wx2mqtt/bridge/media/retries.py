@@ -2,6 +2,8 @@
 
 WeChat often answers without a byte, for a while or always (webwx 2.16.7): after a few such answers in a row
 the file counts as gone. After other failures a download is tried again for a day.
+Bytes that are neither of the announced size nor of a format of their kind are asked for again, and kept if
+nothing better comes: WeChat's pictures often have another size, and formats that no library knows.
 Besides, `downloader.py` pauses all downloads of an account after a failure that concerns them all.
 """
 
@@ -11,6 +13,8 @@ from wx2mqtt.backoff import Backoff
 from wx2mqtt.errors import NoContentYet, Rejected, Throttled, Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
+from wx2mqtt.model import Blob
+from wx2mqtt.store.file_type import UNKNOWN_TYPE
 from wx2mqtt.store.records import MediaRow, MediaState
 from wx2mqtt.values import frozen
 
@@ -28,6 +32,12 @@ LARGE_EMPTY_RETRY_DELAYS_SECONDS = (*EMPTY_RETRY_DELAYS_SECONDS, 81, 240)
 """The same for `LARGE_KINDS`: the sender's phone may still be uploading (webwx 2.16.7)."""
 
 LARGE_KINDS = frozenset({"video", "file"})
+
+WRONG_CONTENT_ATTEMPTS = 2
+"""So many attempts may end with bytes that seem to be something else; those of the next attempt are kept."""
+
+MIME_PREFIXES = {"image": "image/", "sticker": "image/", "voice": "audio/", "video": "video/"}
+"""How the types of media begin, by kind. A file may have any type that is known."""
 
 REQUESTED_RETRY_DELAY_MS = 5_000
 """A failed download that a caller waits for is tried again after this time."""
@@ -68,6 +78,16 @@ def next_attempt(
     pause = Backoff(first=FIRST_RETRY_SECONDS, cap=MAX_RETRY_SECONDS, failures=row.attempts + 1).wait(chance)
     throttled_seconds = error.retry_after if isinstance(error, Throttled) else 0.0
     return RetryAt(now + int(max(pause, throttled_seconds) * 1000), 0, why)
+
+
+def is_wrong_content(row: MediaRow, blob: Blob) -> bool:
+    """Returns whether downloaded bytes seem to be something else, such as the answer of a proxy.
+
+    Only where the size was announced, and not after `WRONG_CONTENT_ATTEMPTS`.
+    """
+    if row.ref.size in {None, blob.size} or row.attempts >= WRONG_CONTENT_ATTEMPTS:
+        return False
+    return blob.mime == UNKNOWN_TYPE or not blob.mime.startswith(MIME_PREFIXES.get(row.kind, ""))
 
 
 def too_large_outcome(limit: int, language: Language) -> GiveUp:

@@ -22,6 +22,7 @@ from wx2mqtt.bridge.media.retries import (
     GIVE_UP_AFTER_MS,
     GiveUp,
     RetryAt,
+    is_wrong_content,
     next_attempt,
     retry_time_when_requested,
     too_large_outcome,
@@ -37,7 +38,7 @@ from wx2mqtt.errors import (
     Throttled,
     Unreachable,
 )
-from wx2mqtt.model import Kind, MediaRef
+from wx2mqtt.model import Blob, Kind, MediaRef
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState
 
 GONE, READY, FAILED, PENDING = MediaState.GONE, MediaState.READY, MediaState.FAILED, MediaState.PENDING
@@ -143,6 +144,41 @@ async def test_what_failed_is_tried_again_by_itself_until_it_is_there(works: Wor
     row = await works.is_in("1", READY)
     assert (row.attempts, row.reason) == (1, "")
     assert works.files.asked == ["1", "1"]
+
+
+GARBAGE = b"\x00\x01{<garbage"
+
+
+def announced(size: int | None = 13_927) -> MediaRef:
+    return MediaRef(locator={"msgid": "1"}, size=size)
+
+
+async def test_garbage_instead_of_a_picture_is_asked_for_again(works: Works):
+    works.files.answer("1", [GARBAGE], [PNG])
+    await works.comes("1", media=announced())
+    row = await works.is_in("1", READY)
+    assert row.attempts == 1
+    assert row.blob is not None
+    assert row.blob.mime == "image/png"
+    await works.published(2)
+    assert works.room.counts_by_state == {READY: 1}
+
+
+async def test_a_format_that_no_library_knows_is_kept_after_two_more_attempts(works: Works):
+    works.files.answer("1", [GARBAGE])
+    await works.comes("1", media=announced())
+    row = await works.is_in("1", READY)
+    assert works.files.asked == ["1"] * 3
+    assert row.blob is not None
+    assert row.blob.size == len(GARBAGE)
+
+
+@pytest.mark.parametrize("size", [None, len(GARBAGE)])
+async def test_an_unknown_format_of_the_announced_size_is_kept_at_once(works: Works, size: int | None):
+    works.files.answer("1", [GARBAGE])
+    await works.comes("1", media=announced(size))
+    await works.is_in("1", READY)
+    assert works.files.asked == ["1"]
 
 
 async def test_while_everything_fails_there_is_no_storm(works: Works):
@@ -473,6 +509,26 @@ def test_what_wechat_says_is_gone_is_gone_at_once():
 def test_what_wechat_refuses_is_not_asked_for_again():
     over = follows(row(), Rejected("not for you"))
     assert over == GiveUp(MediaState.FAILED, "WeChat refused to hand it over: not for you")
+
+
+@pytest.mark.parametrize(
+    ("kind", "mime", "wrong"),
+    [
+        ("image", "image/jpeg", False),
+        ("image", "text/html", True),
+        ("sticker", "image/gif", False),
+        ("voice", "audio/silk", False),
+        ("voice", "image/jpeg", True),
+        ("video", "application/octet-stream", True),
+        ("file", "text/plain", False),
+        ("file", "application/octet-stream", True),
+        ("link", "image/png", False),
+    ],
+)
+def test_bytes_of_another_size_and_format_are_wrong(kind, mime, wrong):
+    blob = Blob(sha256="00", size=11, mime=mime, path="media/00/00.bin")
+    assert is_wrong_content(row(kind=kind, ref=announced()), blob) is wrong
+    assert not is_wrong_content(row(kind=kind, ref=announced(11)), blob)
 
 
 def test_what_is_too_large_names_the_limit():
