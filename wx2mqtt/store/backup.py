@@ -30,7 +30,7 @@ from wx2mqtt.store.archive import (
 from wx2mqtt.store.blobs import MEDIA_FOLDER
 from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, PRIVATE_MODE, database_error, file_error, read_file
 from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDER, StoreFolder, new_stream_id
-from wx2mqtt.store.migrations import newest_version
+from wx2mqtt.store.migrations import has_own_schema, newest_version
 from wx2mqtt.store.queries import blob_from_text, load_queries
 from wx2mqtt.store.replacement import discard_replacement, replace_store, start_replacement, store_parts
 from wx2mqtt.values import frozen
@@ -217,8 +217,8 @@ def take_snapshot(source: Path, target: Path) -> StoreSnapshot:
 def inspect_snapshot(path: Path) -> StoreSnapshot:
     """Reads a copy from elsewhere. Raises `StoreError` if it is damaged, or holds what no store holds."""
     with _connect(path) as copy:
-        if copy.execute(_SQL["active_content"]).fetchone() is not None:
-            raise StoreError(f"{path.name} has content that no store has.")
+        if not has_own_schema(copy):
+            raise StoreError(f"{path.name} has tables or indices that no store has.")
         if copy.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
             raise StoreError(f"{path.name} is damaged.")
         if not _is_json_within_bounds(copy):

@@ -5,8 +5,10 @@ Blocking; `sqlite_database.py` calls it in a thread.
 
 from __future__ import annotations
 
+import re
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 
 import structlog
@@ -28,9 +30,13 @@ FULL_CHECK_MAX_BYTES = (
 BUSY_TIMEOUT_SECONDS = 10.0  # of waiting for a lock of another connection
 WAL_CHECKPOINT_PAGES = 1000  # in the write-ahead log before SQLite moves them into the file
 WAL_LIMIT_BYTES = 8 * 1024 * 1024  # size of the write-ahead log after that
+COMPARED_CHARACTERS = 10_000  # of a statement of the schema; no migration has a longer one
 _MAGIC = b"SQLite format 3\0"
 _HEADER_BYTES = 100
 _USER_VERSION = slice(60, 64)  # of the header, big-endian
+_SQL_TOKEN = re.compile(r"'[^']*'|--[^\n]*|\w+|\S")
+
+_SchemaObject = tuple[str, str, str, tuple[str, ...]]
 
 
 class SqliteConnection(sqlite3.Connection):
@@ -221,6 +227,41 @@ def newest_version() -> int:
 
 def _migrations() -> list[str]:
     return [script.read_text(encoding="utf-8") for script in sorted(SQL_FOLDER.glob("[0-9]*.sql"))]
+
+
+def has_own_schema(connection: sqlite3.Connection) -> bool:
+    """Returns whether tables and indices are exactly those that the migrations of its version create.
+
+    Anything else may run by itself when the database is read or written, such as a trigger, or refuse each
+    row, such as a constraint.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    with closing(sqlite3.connect(":memory:")) as empty:
+        for script in _migrations()[:version]:
+            empty.executescript(script)
+        own = set(_schema(empty))
+    present: set[_SchemaObject] = set()
+    for schema_object in _schema(connection):
+        if schema_object not in own:
+            return False
+        present.add(schema_object)
+    return present == own
+
+
+def _schema(connection: sqlite3.Connection) -> Iterator[_SchemaObject]:
+    """Yields kind, name, table and tokens of all that a database has, but for what `ANALYZE` adds."""
+    rows = connection.execute(
+        "SELECT type, name, tbl_name, coalesce(substr(sql, 1, ?), '') FROM sqlite_master"
+        " WHERE NOT (type = 'table' AND name IN ('sqlite_stat1', 'sqlite_stat4'))",
+        (COMPARED_CHARACTERS,),
+    )
+    for kind, name, table, statement in rows:
+        yield kind, name, table, _tokens(statement)
+
+
+def _tokens(statement: str) -> tuple[str, ...]:
+    """Returns the tokens of a statement of a migration, without comments."""
+    return tuple(token for token in _SQL_TOKEN.findall(statement) if not token.startswith("--"))
 
 
 def _migrate(connection: sqlite3.Connection) -> int:

@@ -230,9 +230,13 @@ def forged(folder: Path, change: Callable[[sqlite3.Connection], object]) -> byte
         "CREATE TRIGGER more AFTER INSERT ON command BEGIN DELETE FROM publication; END",
         "CREATE VIRTUAL TABLE more USING fts5(a)",
         "CREATE TABLE more (a TEXT, b TEXT GENERATED ALWAYS AS (a || a))",
+        "CREATE INDEX more ON publication (json(topic)) WHERE id > 1000000",
+        "CREATE UNIQUE INDEX more ON publication (account) WHERE id > 1000000",
+        "ALTER TABLE publication ADD COLUMN more TEXT NOT NULL DEFAULT '' CHECK (id < 1000000)",
+        "DROP INDEX publication_key",
     ],
 )
-def test_a_database_that_does_things_by_itself_is_refused(tmp_path: Path, statement: str) -> None:
+def test_a_database_with_another_schema_is_refused(tmp_path: Path, statement: str) -> None:
     data = forged(tmp_path, lambda database: database.execute(statement))
     assert refusal(data, tmp_path / "store").key == "backup_damaged"
 

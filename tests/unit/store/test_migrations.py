@@ -114,3 +114,32 @@ async def test_a_migration_that_is_cut_off_is_done_by_the_next_start(
     database = await SqliteDatabase.open(path)
     assert (await Journal(database, "home").open()).seq == 2
     await database.close()
+
+
+async def test_a_statistic_is_part_of_no_schema_and_every_object_is(path: Path) -> None:
+    database = await SqliteDatabase.open(path)
+    await database.close()
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ANALYZE")
+        assert migrations.has_own_schema(connection)
+        connection.execute("CREATE INDEX more ON publication (topic)")
+        assert not migrations.has_own_schema(connection)
+
+
+@pytest.mark.parametrize(
+    ("statement", "other"),
+    [
+        ("a TEXT, -- a comment\n  b TEXT", "a TEXT,\n  b TEXT -- another"),
+        ("a TEXT DEFAULT ' '", "a  TEXT\nDEFAULT ' '"),
+    ],
+)
+def test_comments_and_blanks_make_no_other_schema(statement: str, other: str) -> None:
+    assert migrations._tokens(statement) == migrations._tokens(other)
+
+
+@pytest.mark.parametrize(
+    "other",
+    ["a TEXT DEFAULT '--' CHECK (a = '\n')", "a TEXT DEFAULT ''''", "a TEXT DEFAULT '  '", "a TEXT DEFAULT"],
+)
+def test_a_text_with_a_comment_in_it_stays(other: str) -> None:
+    assert migrations._tokens(other) != migrations._tokens("a TEXT DEFAULT ' '")

@@ -20,8 +20,3 @@ INSERT OR REPLACE INTO meta (name, value) VALUES ('stream', ?);
 -- Two unanswered attempts end a command. Its echo may still arrive, so one attempt is counted as made.
 UPDATE command SET open = 0, unknown = max(unknown, 2), attempts = attempts + 1, duplicate_possible = 1
 WHERE status IS NULL;
-
--- active_content --
--- Whatever would run by itself when the copy is read or changed: a store has only tables and indices.
-SELECT name FROM sqlite_master
-WHERE type NOT IN ('table', 'index') OR sql LIKE 'CREATE VIRTUAL%' OR sql LIKE '%GENERATED ALWAYS%';
