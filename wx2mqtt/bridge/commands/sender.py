@@ -54,6 +54,7 @@ from wx2mqtt.errors import (
     Rejected,
     StoreError,
     Throttled,
+    Unreachable,
     WindowClosed,
 )
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
@@ -291,7 +292,9 @@ class CommandSender:
         members = await self._mark_attempt(queue, plan)
         if not members:
             return
-        outcome = await self.attempts.attempt(with_texts_of(request, members), members[0])
+        outcome: Receipt | ActionResult | BackendError = Unreachable()
+        if self._is_of_this_login(request, members[0]):
+            outcome = await self.attempts.attempt(with_texts_of(request, members), members[0])
         try:
             await self._apply_outcome(queue, members, outcome)
         except AlreadySettled:  # another owner came meanwhile
@@ -316,6 +319,10 @@ class CommandSender:
         else:
             return request
         return None
+
+    def _is_of_this_login(self, request: BackendRequest, row: CommandRow) -> bool:
+        """Returns whether the recipient of a request has the same handle in the login that there is now."""
+        return self.conditions.online and self._resolver.chat_of(row) == request.chat
 
     async def _mark_attempt(self, queue: ChatQueue, plan: AttemptPlan) -> tuple[CommandRow, ...]:
         """Marks the attempt; returns its members, none where they may not be sent any more."""

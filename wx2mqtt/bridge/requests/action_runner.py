@@ -31,6 +31,7 @@ from wx2mqtt.errors import (
     OutcomeUnknown,
     Rejected,
     Throttled,
+    Unreachable,
 )
 from wx2mqtt.model import Action, ActionResult, ChatKind, Handle, LoginState, SendKey
 from wx2mqtt.store.records import Person
@@ -62,6 +63,7 @@ class ActionRunner:
 
     def __init__(self, ctx: AccountContext, session: LoginSession) -> None:
         self._backend = ctx.backend
+        self._registry = ctx.registry
         self._logged_out = ctx.signals.logged_out
         self._session = session
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -97,12 +99,14 @@ class ActionRunner:
         action: Action,
         attempt: RequestAttempt,
         *,
+        login_id: str,
         repeatable: bool,
         deadline: float | None = None,
     ) -> ActionResult:
         """Carries out an action; `repeatable` if doing it twice has the same effect as doing it once.
 
-        Raises `BadCommand` and `StoreError`.
+        `login_id` is the login of its handles, which mean nobody in the next one. Raises `BadCommand` and
+        `StoreError`.
         """
         deadline = deadline or self.deadline()
         if type(action) not in self._backend.capabilities.actions:
@@ -112,15 +116,24 @@ class ActionRunner:
         await self._require_login(attempt, deadline)
         async with self._exclusive(request_name, deadline):
             await attempt.mark_started()
-            return await self._attempt_until_done(request_name, action, deadline, repeatable=repeatable)
+            return await self._attempt_until_done(
+                request_name, action, deadline, login_id=login_id, repeatable=repeatable
+            )
 
     async def query(
-        self, request_name: str, work: Callable[[], Awaitable[T]], *, deadline: float | None = None
+        self,
+        request_name: str,
+        work: Callable[[], Awaitable[T]],
+        *,
+        login_id: str,
+        deadline: float | None = None,
     ) -> T:
-        """Carries out a query, which changes nothing at WeChat. Raises `BadCommand`."""
+        """Carries out a query with handles of that login; it changes nothing. Raises `BadCommand`."""
         deadline = deadline or self.deadline()
         await self._require_login(None, deadline)
         async with self._exclusive(request_name, deadline):
+            if self._is_over(login_id):
+                raise _not_logged_in()
             try:
                 async with asyncio.timeout_at(deadline):
                     return await work()
@@ -146,6 +159,11 @@ class ActionRunner:
         if not self._session.logged_in:
             raise BadCommand("no_answer", "perhaps_done") if in_doubt else _not_logged_in()
 
+    def _is_over(self, login_id: str) -> bool:
+        """Returns whether a login has ended; one that is interrupted may go on."""
+        may_go_on = self._session.logged_in or self._session.login.state in _STATES_BEFORE_RESUME
+        return self._registry.login_id != login_id or not may_go_on
+
     @asynccontextmanager
     async def _exclusive(self, request_name: str, deadline: float) -> AsyncIterator[None]:
         """Waits for earlier actions of the same request name; raises `BadCommand` while it is throttled."""
@@ -166,12 +184,14 @@ class ActionRunner:
             lock.release()
 
     async def _attempt_until_done(
-        self, request_name: str, action: Action, deadline: float, *, repeatable: bool
+        self, request_name: str, action: Action, deadline: float, *, login_id: str, repeatable: bool
     ) -> ActionResult:
         key = new_key()
         backoff = Backoff(first=FIRST_RETRY_SECONDS, cap=MAX_RETRY_SECONDS)
         was_unknown = False
         while True:
+            if self._is_over(login_id):
+                raise BadCommand("no_answer", "perhaps_done") if was_unknown else _not_logged_in()
             outcome = await self._attempt_once(action, key, deadline)
             if isinstance(outcome, ActionResult):
                 return outcome
@@ -190,6 +210,8 @@ class ActionRunner:
     async def _attempt_once(
         self, action: Action, key: SendKey, deadline: float
     ) -> ActionResult | BackendError:
+        if not self._session.logged_in:  # the next login may have begun already
+            return Unreachable()
         try:
             async with asyncio.timeout_at(deadline):
                 return await self._backend.perform(action, key)

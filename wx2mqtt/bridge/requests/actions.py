@@ -54,18 +54,20 @@ class ContactActions:
     async def mark_read(self, fields: dict[str, Json], attempt: RequestAttempt) -> Json:
         """`mark_read`: marks the chat with `user` as read."""
         read.reject_unknown_fields(fields, "user")
+        login = self._registry.login_id
         target = self._target_resolver.allowed_target(read.read_level(fields, "user"))
-        await self._runner.run_action("mark_read", MarkRead(chat=target.handle), attempt, repeatable=True)
+        action = MarkRead(chat=target.handle)
+        await self._runner.run_action("mark_read", action, attempt, login_id=login, repeatable=True)
         return {"user": target.level}
 
     async def set_remark(self, fields: dict[str, Json], attempt: RequestAttempt) -> Json:
         """`set_remark`: sets the remark of `user`, here too: WeChat may not report the change."""
         read.reject_unknown_fields(fields, "user", "remark")
+        login = self._registry.login_id
         target = self._target_resolver.contact_target(read.read_level(fields, "user"))
         remark = read.read_name(fields, "remark", allow_empty=True)
-        login = self._registry.login_id
         action = SetRemark(person=target.handle, remark=remark)
-        await self._runner.run_action("set_remark", action, attempt, repeatable=True)
+        await self._runner.run_action("set_remark", action, attempt, login_id=login, repeatable=True)
         if self._registry.login_id == login:
             await self._inbound.apply_people(
                 self._registry.apply_rename(target.person.id, now_ms(), remark=remark)
@@ -81,11 +83,11 @@ class ContactActions:
         request = await self._journal.private_event_fields("friend_request", event_id)
         if request is None:
             raise BadCommand("unknown_id", "unknown_request_id", id=event_id)
-        if request.pop(LOGIN_EVENT, "") != self._registry.login_id:
+        login = request.pop(LOGIN_EVENT, "")
+        if login != self._registry.login_id:
             raise BadCommand("unknown_id", "old_request_id", id=event_id)
-        await self._runner.run_action(
-            "accept_friend", AcceptFriend(request=request), attempt, repeatable=True
-        )
+        action = AcceptFriend(request=request)
+        await self._runner.run_action("accept_friend", action, attempt, login_id=login, repeatable=True)
         return {"id": event_id}
 
 
@@ -139,23 +141,26 @@ class GroupActions:
         user = read.read_level(fields, "user")
         limit = read.read_integer(fields, "limit")
         offset = read.read_integer(fields, "offset", 0) or 0
+        login = self._registry.login_id
         group = self._target_resolver.known_target(user)
         self._target_resolver.require_group(group, user)
-        members = await self._members_of(group, self._runner.deadline())
+        members = await self._members_of(group, login, self._runner.deadline())
         end = None if limit is None else offset + limit
         shown: list[Json] = [self._member_body(member) for member in members[offset:end]]
         return {"user": group.level, "count": len(members), "members": shown}
 
     async def _create(self, fields: dict[str, Json], attempt: RequestAttempt) -> Json:
         read.reject_unknown_fields(fields, "action", "members", "name")
+        login = self._registry.login_id
         people = [self._target_resolver.contact_target(user) for user in read.read_names(fields, "members")]
         people = list({target.handle: target for target in people}.values())
         if len(people) < MIN_OTHER_MEMBERS:
             raise BadCommand("bad_request", "group_too_small", fewest=MIN_OTHER_MEMBERS)
         name = read.read_name(fields, "name", allow_empty=True) if "name" in fields else ""
-        login = self._registry.login_id
         action = CreateGroup(members=tuple(target.handle for target in people), name=name)
-        result = await self._runner.run_action(GROUP_REQUEST, action, attempt, repeatable=False)
+        result = await self._runner.run_action(
+            GROUP_REQUEST, action, attempt, login_id=login, repeatable=False
+        )
         body: dict[str, Json] = {"name": name, "refused": self._refused_levels(result, people)}
         if result.group is not None and self._registry.login_id == login:
             body = {"user": await self._add_group(result.group), **body}
@@ -163,32 +168,38 @@ class GroupActions:
 
     async def _add(self, fields: dict[str, Json], attempt: RequestAttempt) -> Json:
         read.reject_unknown_fields(fields, "user", "action", "members")
+        login = self._registry.login_id
         group = self._target_resolver.group_target(read.read_level(fields, "user"))
         people = [self._target_resolver.contact_target(user) for user in read.read_names(fields, "members")]
         action = AddMembers(group=group.handle, members=tuple(target.handle for target in people))
-        result = await self._runner.run_action(GROUP_REQUEST, action, attempt, repeatable=False)
+        result = await self._runner.run_action(
+            GROUP_REQUEST, action, attempt, login_id=login, repeatable=False
+        )
         refused = self._refused_levels(result, people)
         added: list[Json] = [target.level for target in people if target.level not in refused]
         return {"user": group.level, "added": added, "refused": refused}
 
     async def _remove(self, fields: dict[str, Json], attempt: RequestAttempt) -> Json:
         read.reject_unknown_fields(fields, "user", "action", "members")
+        login = self._registry.login_id
         group = self._target_resolver.group_target(read.read_level(fields, "user"))
         names = read.read_names(fields, "members")
         deadline = self._runner.deadline()
-        members = await self._members_of(group, deadline)
+        members = await self._members_of(group, login, deadline)
         handles = tuple(self._resolve_member(name, members) for name in names)
         action = RemoveMembers(group=group.handle, members=handles)
-        await self._runner.run_action(GROUP_REQUEST, action, attempt, repeatable=False, deadline=deadline)
+        await self._runner.run_action(
+            GROUP_REQUEST, action, attempt, login_id=login, repeatable=False, deadline=deadline
+        )
         return {"user": group.level, "removed": list(names)}
 
     async def _rename(self, fields: dict[str, Json], attempt: RequestAttempt) -> Json:
         read.reject_unknown_fields(fields, "user", "action", "name")
+        login = self._registry.login_id
         group = self._target_resolver.group_target(read.read_level(fields, "user"))
         name = read.read_name(fields, "name")
-        login = self._registry.login_id
         action = RenameGroup(group=group.handle, name=name)
-        await self._runner.run_action(GROUP_REQUEST, action, attempt, repeatable=True)
+        await self._runner.run_action(GROUP_REQUEST, action, attempt, login_id=login, repeatable=True)
         if self._registry.login_id == login:
             await self._inbound.apply_people(
                 self._registry.apply_rename(group.person.id, now_ms(), nickname=name)
@@ -196,9 +207,12 @@ class GroupActions:
         person = self._registry.get(group.person.id)
         return {"user": group.level if person is None else person.level, "name": name}
 
-    async def _members_of(self, group: ActionTarget, deadline: float) -> tuple[Member, ...]:
+    async def _members_of(self, group: ActionTarget, login: str, deadline: float) -> tuple[Member, ...]:
         members = await self._runner.query(
-            GROUP_REQUEST, lambda: self._backend.list_members(group.handle), deadline=deadline
+            GROUP_REQUEST,
+            lambda: self._backend.list_members(group.handle),
+            login_id=login,
+            deadline=deadline,
         )
         if not members:
             raise BadCommand("refused_by_wechat", "members_unknown", user=group.level)

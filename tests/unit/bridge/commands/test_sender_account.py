@@ -239,6 +239,31 @@ async def test_nobody_is_refused_while_the_contacts_of_a_new_login_are_not_there
     assert house.wechat.sent[-1][:2] == ("@wife2", "x")
 
 
+async def test_what_was_prepared_in_the_login_before_is_prepared_and_sent_in_the_next_one(house):
+    house.wechat.uploads.clear()
+    house.deliver(b"x", "wife/file/a.txt")
+    await house.news.until(lambda: house.wechat.prepared)
+    house.adopt("next", "wife", "mom")
+    house.wechat.uploads.set()
+    (result,) = await house.hear("wx/result/wife")
+    assert outcome(result) == ("sent", "ok", False)
+    assert [chat for chat, _, _ in house.wechat.sent] == ["@wife2"]
+    assert len(house.wechat.prepared) == 2
+
+
+async def test_nothing_is_sent_in_the_next_login_before_its_contacts_are_there(house):
+    house.wechat.uploads.clear()
+    house.deliver(b"x", "wife/file/a.txt")
+    await house.news.until(lambda: house.wechat.prepared)
+    house.sender.set_online(online=False)
+    house.wechat.uploads.set()
+    house.adopt("next", "wife", "mom")
+    house.sender.set_online(online=True)
+    (result,) = await house.hear("wx/result/wife")
+    assert outcome(result) == ("sent", "ok", False)
+    assert [chat for chat, _, _ in house.wechat.sent] == ["@wife2"]
+
+
 async def test_who_is_not_among_them_cannot_be_written_to(house):
     house.sender.set_online(online=False)
     delivery = house.say(text="x", id="a")

@@ -39,7 +39,8 @@ class Desk:
         self.wechat = WeChat(News())
         session: Any = SimpleNamespace(logged_in=True, login=SimpleNamespace(state=LoginState.ONLINE))
         self.gone: list[LoggedOut] = []
-        ctx = context(backend=self.wechat)
+        self.registry: Any = SimpleNamespace(login_id="first")
+        ctx = context(backend=self.wechat, registry=self.registry)
         ctx.signals.logged_out.connect(self.gone.append)
         self.session = session
         self.doer = ActionRunner(ctx, session)
@@ -47,7 +48,9 @@ class Desk:
     async def do(self, action: Any = READ, attempt: PaperAttempt | None = None, *, again: bool = True) -> str:
         """`ok` or the code, and what is said to the person."""
         try:
-            await self.doer.run_action("a", action, attempt or PaperAttempt(), repeatable=again)  # type: ignore[arg-type]
+            mark: Any = attempt or PaperAttempt()
+            login = self.registry.login_id
+            await self.doer.run_action("a", action, mark, login_id=login, repeatable=again)
         except BadCommand as bad:
             return f"{bad.code} {bad.message_key}"
         return "ok"
@@ -110,6 +113,54 @@ def test_whoever_waits_for_a_turn_in_vain_was_certainly_not_served():
         assert list(answers) == ["no_answer perhaps_done", "no_answer not_done"]
         assert second.started_count == 0, "no mark, so it is in no doubt"
         assert clock() == pytest.approx(ACTION_TIMEOUT_SECONDS)
+
+    play(story())
+
+
+def test_what_waits_for_a_turn_is_not_done_in_the_next_login():
+    async def story() -> None:
+        desk = Desk()
+        desk.wechat.held = asyncio.Event()
+        first, second = asyncio.create_task(desk.do()), asyncio.create_task(desk.do())
+        await asyncio.sleep(1)
+        desk.registry.login_id = "second"
+        desk.wechat.held.set()
+        assert [await first, await second] == ["ok", "logged_out not_logged_in"]
+        assert desk.wechat.actions == [READ]
+        assert desk.gone == [], "the new login goes on"
+
+    play(story())
+
+
+@pytest.mark.parametrize(
+    ("error", "answer"),
+    [(Unreachable, "logged_out not_logged_in"), (OutcomeUnknown, "no_answer perhaps_done")],
+)
+def test_what_failed_is_not_tried_again_in_the_next_login(error, answer):
+    async def story() -> None:
+        desk = Desk()
+        desk.wechat.answer(MarkRead, error())
+        asking = asyncio.create_task(desk.do())
+        await asyncio.sleep(0)
+        desk.registry.login_id = "second"
+        assert await asking == answer
+        assert desk.wechat.actions == [READ]
+
+    play(story())
+
+
+def test_while_the_login_is_interrupted_nothing_is_tried_and_then_it_is_done():
+    async def story() -> None:
+        desk = Desk()
+        desk.wechat.answer(MarkRead, Unreachable())
+        asking = asyncio.create_task(desk.do())
+        await asyncio.sleep(0)
+        desk.log_in(now=False, state=LoginState.INTERRUPTED)
+        await asyncio.sleep(3)
+        assert desk.wechat.actions == [READ]
+        desk.log_in(now=True)
+        assert await asking == "ok"
+        assert desk.wechat.actions == [READ, READ]
 
     play(story())
 
@@ -251,14 +302,14 @@ def test_what_only_asks_is_bounded_too():
             return 7
 
         with pytest.raises(BadCommand, match="no_answer"):
-            await desk.doer.query("group", hang)
+            await desk.doer.query("group", hang, login_id="first")
         assert clock() == pytest.approx(ACTION_TIMEOUT_SECONDS)
         with pytest.raises(BadCommand, match="no_answer"):
-            await desk.doer.query("group", away)
-        assert await desk.doer.query("group", fine) == 7
+            await desk.doer.query("group", away, login_id="first")
+        assert await desk.doer.query("group", fine, login_id="first") == 7
         desk.log_in(now=False)
         with pytest.raises(BadCommand, match="logged_out"):
-            await desk.doer.query("group", fine)
+            await desk.doer.query("group", fine, login_id="first")
 
     play(story())
 
@@ -268,6 +319,7 @@ def test_done_is_handed_on():
         desk = Desk()
         done = ActionResult(refused_members=(Handle("@a"),))
         desk.wechat.answer(CreateGroup, done)
-        assert await desk.doer.run_action("a", CREATE, PaperAttempt(), repeatable=False) is done  # type: ignore[arg-type]
+        attempt: Any = PaperAttempt()
+        assert await desk.doer.run_action("a", CREATE, attempt, login_id="first", repeatable=False) is done
 
     play(story())
