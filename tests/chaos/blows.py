@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tests.chaos.line import Direction, Line
@@ -24,13 +24,18 @@ PROGRAM_SECONDS = 30.0
 
 WEBWX_ENDPOINTS = (
     *("synccheck",) * 4, *("webwxsync",) * 4, *("webwxsendmsg",) * 6,
-    "webwxbatchgetcontact", "webwxgetcontact", "webwxstatusnotify", "webwxinit", "webwxgetmsgimg",
-    "webwxcheckupload", "webwxuploadmedia", "webwxsendmsgimg",
+    "webwxbatchgetcontact", "webwxgetcontact", "webwxstatusnotify", "webwxinit",
+    "webwxgetmsgimg", "webwxgetvoice", "webwxgetvideo", "webwxgetmedia", "webwxgetpubliclinkimg",
+    "webwxgeticon", "webwxgetheadimg", "webwxcheckupload", "webwxuploadmedia",
+    "webwxsendmsgimg", "webwxsendvideomsg", "webwxsendappmsg", "webwxsendemoticon",
+    "webwxoplog", "webwxverifyuser", "webwxrevokemsg", "webwxcreatechatroom", "webwxupdatechatroom",
 )  # fmt: skip
 ILINK_ENDPOINTS = (
     *("getupdates",) * 4, *("sendmessage",) * 4,
-    "getconfig", "notifystart", "getuploadurl", "cdn_upload", "cdn_download",
+    "getconfig", "sendtyping", "notifystart", "getuploadurl", "cdn_upload", "cdn_download",
 )  # fmt: skip
+STOP_ENDPOINTS = ("notifystop",)
+LOGOUT_ENDPOINTS = ("webwxlogout",)
 LOGIN_ENDPOINTS = {
     "webwx": (
         "webwxpushloginurl",
@@ -59,8 +64,14 @@ FAULTS: tuple[dict[str, Any], ...] = (
     {"kind": "drop_answer"},
     {"kind": "drop_answer"},
 )
-ANSWERS = {("sendmessage", "empty"), ("webwxnewloginpage", "html")}
-"""No failures: one of iLink's ways to say yes, and web WeChat's refusal of an account, after which the login rests."""
+ANSWERS = {
+    ("sendmessage", "empty"),
+    ("webwxnewloginpage", "html"),
+    *((name, "html") for name in ("webwxgetmsgimg", "webwxgetvoice", "webwxgetvideo", "webwxgetmedia")),
+    ("webwxgetvoice", "garbage"),
+}
+"""No failures: one of iLink's ways to say yes, web WeChat's refusal of an account, after which the login rests, and
+its way to say that a file is gone; and a voice message may be any bytes, since its size is not announced."""
 CLOCK_TOLERANCE_MS = 600_000
 """So far the clock of the bridge may be from WeChat's."""
 CLOCK_JUMPS_MS = (-86_400_000, -3_600_000, -5_000, 5_000, 120_000, 600_000)
@@ -83,8 +94,14 @@ async def kill_at_commit(environment: Environment, dice: random.Random) -> None:
     environment.start()
 
 
-async def terminate(environment: Environment, _: random.Random) -> None:
+async def terminate(environment: Environment, dice: random.Random) -> None:
+    """An orderly stop, in which the last call to iLink fails sometimes."""
+    bots = [account for account in environment.accounts if account.is_bot]
+    for account in bots:
+        await _order_faults(account, dice, STOP_ENDPOINTS[: dice.randrange(2)])
     await environment.stop()
+    for account in bots:
+        await account.phone.post("fault/clear")
     environment.start()
 
 
@@ -215,19 +232,28 @@ async def wechat_fault(environment: Environment, dice: random.Random) -> None:
     """Some calls fail, each in its own way; the blow is over when they have failed."""
     account = dice.choice(environment.accounts)
     endpoints = ILINK_ENDPOINTS if account.is_bot else WEBWX_ENDPOINTS
-    await _fail(account, dice, [dice.choice(endpoints) for _ in range(dice.choice((1, 1, 2, 3)))])
+    chosen = [dice.choice(endpoints) for _ in range(dice.choice((1, 1, 2, 3)))]
+    await _order_faults(account, dice, chosen)
+    for endpoint in chosen:
+        await environment.provoke(account, endpoint)
+    await _faults_met(account)
 
 
-async def _fail(account: AccountDriver, dice: random.Random, endpoints: list[str]) -> None:
+async def _order_faults(account: AccountDriver, dice: random.Random, endpoints: Sequence[str]) -> None:
     for endpoint in endpoints:
         faults = [fault for fault in FAULTS if (endpoint, fault["kind"]) not in ANSWERS]
         await account.phone.post("fault", endpoint=endpoint, **dice.choice(faults))
+
+
+async def _faults_met(account: AccountDriver) -> None:
     await account.phone.pending_faults_met(FAULT_SECONDS)
     await account.phone.post("fault/clear")
 
 
 FAULT_SECONDS = 0.8
 """A call that is not made in this time does not fail."""
+LOGOUT_SECONDS = 5.0
+"""So long an automation waits for the end of a login before it asks for the next one."""
 
 
 async def logout(environment: Environment, dice: random.Random) -> None:
@@ -239,7 +265,19 @@ async def failing_login(environment: Environment, dice: random.Random) -> None:
     """The same, with failures in the login that follows."""
     account = dice.choice(environment.accounts)
     await account.log_out(1101)
-    await _fail(account, dice, [dice.choice(LOGIN_ENDPOINTS[account.backend])])
+    await _order_faults(account, dice, [dice.choice(LOGIN_ENDPOINTS[account.backend])])
+    await _faults_met(account)
+
+
+async def requested_logout(environment: Environment, dice: random.Random) -> None:
+    """An automation ends the login, sometimes with a call that fails, and asks for the next one."""
+    account = dice.choice(environment.accounts)
+    if not account.is_bot:
+        await _order_faults(account, dice, LOGOUT_ENDPOINTS[: dice.randrange(2)])
+    await account.ask("logout", {"transaction": f"logout {dice.random()}"})
+    await environment.wait(lambda: account.state != "online", LOGOUT_SECONDS)
+    await account.phone.post("fault/clear")
+    await account.ask("login", {"transaction": f"login {dice.random()}"})
 
 
 BLOWS: dict[str, tuple[Blow, int]] = {
@@ -263,5 +301,6 @@ BLOWS: dict[str, tuple[Blow, int]] = {
     "WeChat fault": (wechat_fault, 6),
     "logout": (logout, 2),
     "failing login": (failing_login, 2),
+    "requested logout": (requested_logout, 1),
 }
 """All blows, and how often each is chosen."""

@@ -9,7 +9,7 @@ import json
 import resource
 import signal
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,7 @@ import httpx
 import yaml
 
 from tests.chaos.client import Client
-from tests.chaos.evidence import AccountEvidence, GivenCommand, Publication
+from tests.chaos.evidence import AccountEvidence, GivenChange, GivenCommand, Publication
 from tests.chaos.launcher import Child, ControlBlock, start_bridge, start_simulator
 from tests.chaos.line import Line
 from tests.support.broker import Mosquitto, free_port
@@ -100,6 +100,10 @@ class Phone:
             await self.process.stop()
 
 
+Provocation = Callable[["AccountDriver", str], Awaitable[None]]
+"""Does what makes the bridge call an endpoint for an account, if it knows the endpoint."""
+
+
 class Surroundings(Protocol):
     """What an account knows of the run that it is in."""
 
@@ -113,7 +117,8 @@ class AccountDriver:
     """One account: what is done with it, and the record of that.
 
     `payloads` are the topic and payload of each command by its id, `texts` the texts of all messages that were
-    seen, `results` the ids (or transactions) of the commands that have a result.
+    seen, `results` the ids (or transactions) of the commands that have a result, `event_ids` those of messages
+    that become events.
     """
 
     def __init__(
@@ -133,6 +138,8 @@ class AccountDriver:
         self.commands: list[GivenCommand] = []
         self.payloads: dict[str, tuple[str, str]] = {}
         self.requests: dict[str, str] = {}
+        self.changes: list[GivenChange] = []
+        self.event_ids: set[str] = set()
         self.seen: list[Publication] = []
         self.replies: list[Publication] = []
         self.message_ids: set[str] = set()
@@ -152,6 +159,7 @@ class AccountDriver:
             "contacts": people,
             "receive": {"own": True},
             "send": {"per_minute": 0},
+            **({"ilink": {"typing": True}} if self.is_bot else {}),
         }
 
     async def say(self, chat: str, text: str, count: int = 1, **more: Any) -> bool:
@@ -176,6 +184,24 @@ class AccountDriver:
         """Publishes a request."""
         assert self.publisher is not None
         await self.publisher.publish(f"{self.base}/bridge/request/{name}", json.dumps(body))
+
+    async def change(self, change: GivenChange, payload: str) -> None:
+        """Publishes a request that changes something; it counts once the broker has acknowledged it."""
+        assert self.publisher is not None
+        publisher, connections = self.publisher, self.publisher.connections
+        await publisher.publish(f"{self.base}/bridge/request/{change.name}", payload)
+        change.may_repeat = publisher.connections != connections
+        self.changes.append(change)
+        self.requests[change.transaction] = change.name
+
+    def sent_messages(self) -> list[tuple[str, str]]:
+        """Returns the user and the message id of each command that was sent."""
+        prefix = f"{self.base}/result/"
+        return [
+            (publication.topic.removeprefix(prefix), str(publication.body["message_id"]))
+            for publication in self.seen
+            if publication.topic.startswith(prefix) and publication.body["message_id"]
+        ]
 
     async def give_again(self, command: GivenCommand) -> None:
         """Publishes a command once more, as publishers do after a broker has forgotten."""
@@ -216,21 +242,39 @@ class AccountDriver:
             self.state = str(publication.body.get("state", ""))
 
     async def owed(self) -> set[str]:
-        """Returns the ids of the messages that must come and did not yet."""
+        """Returns the ids of the messages that must come and did not yet.
+
+        After a broker has forgotten some of them: those that the bridge has not confirmed to WeChat.
+        """
         logs = await self.phone.get("ilink/logs" if self.is_bot else "logs")
         own = {str(line["msg_id"]) for line in await self.phone.get("ilink/sent" if self.is_bot else "sent")}
         owed: set[str] = set()
         for log in logs:
-            owed |= {*map(str, log["messages"] if log["active"] else log["messages"][: log["confirmed"]])}
-        return owed - own - self.message_ids
+            messages, confirmed = [str(message_id) for message_id in log["messages"]], log["confirmed"]
+            if self._environment.forgot:
+                owed |= {*messages[confirmed:]} if log["active"] else set()
+            else:
+                owed |= {*messages} if log["active"] else {*messages[:confirmed]}
+        seen = set() if self._environment.forgot else self.message_ids
+        return owed - own - seen - self.event_ids
 
     def unanswered(self) -> list[GivenCommand]:
         """Returns the commands with an id that have no result yet."""
         with_id = (command for command in self.commands if command.id)
         return [one for one in with_id if (one.transaction or one.id) not in self.results]
 
+    def unanswered_requests(self) -> set[str]:
+        """Returns the transactions of the requests that have no answer yet."""
+        return self.requests.keys() - self.answers.keys()
+
+    def missing_replies(self) -> set[bytes]:
+        """Returns the correlation data of the commands without an id that have no result yet."""
+        without_id = {command.correlation for command in self.commands if not command.id}
+        return without_id - {reply.correlation for reply in self.replies}
+
     async def evidence(self, files: dict[str, tuple[str, str]]) -> AccountEvidence:
         part = "ilink/" if self.is_bot else ""
+        people = await self.phone.get("people")
         return AccountEvidence(
             name=self.name,
             base=self.base,
@@ -243,6 +287,10 @@ class AccountDriver:
             history=await self._history(),
             commands=self.commands,
             requests=self.requests,
+            changes=self.changes,
+            groups=[one["nickname"] for one in people if one["kind"] == "group"],
+            friends={one["id"] for one in people if one["kind"] == "friend"},
+            event_ids=self.event_ids,
             files=files,
             broker_forgot=self._environment.forgot,
             clock_was_wrong=self._environment.clock_was_wrong,
@@ -279,6 +327,7 @@ class Environment:
         self._supervision: asyncio.Task[None] | None = None
         self.forgot = False
         self.clock_was_wrong = False
+        self.provocations: tuple[Provocation, ...] = ()
         self.wrong: list[str] = []
         self.changed = asyncio.Event()
         self._seed = seed
@@ -411,6 +460,11 @@ class Environment:
                 "not online within the time: " + str([account.state for account in self.accounts])
             )
 
+    async def provoke(self, account: AccountDriver, endpoint: str) -> None:
+        """Makes the bridge call an endpoint soon."""
+        for provocation in self.provocations:
+            await provocation(account, endpoint)
+
     # what is seen
 
     def _on_publication(self, publication: Publication) -> None:
@@ -441,25 +495,27 @@ class Environment:
     # the end
 
     async def drain(self) -> None:
-        """Waits until everything that is owed has come, and every command has its result."""
+        """Waits until everything that is owed has come: messages, results of commands, answers to requests."""
         until = time.monotonic() + (FAULT_DRAIN_SECONDS if self._fault else DRAIN_SECONDS)
         if self.forgot:
             await self._give_again()
         while time.monotonic() < until:
-            missing = [await account.owed() for account in self.accounts]
-            if self.forgot:  # the history has them
-                missing = [set() for _ in missing]
-            unanswered = [account.unanswered() for account in self.accounts]
-            if not any(missing) and not any(unanswered):
+            owed = [await account.owed() for account in self.accounts]
+            if self._has_all(owed):
                 return
-            await self._open_windows(unanswered)
-            await self.wait(
-                lambda: all(
-                    ids <= account.message_ids and not account.unanswered()
-                    for ids, account in zip(missing, self.accounts, strict=True)  # noqa: B023
-                ),
-                1.0,
-            )
+            await self._open_windows([account.unanswered() for account in self.accounts])
+            await self.wait(lambda: self._has_all(owed), 1.0)  # noqa: B023 - of this turn
+
+    def _has_all(self, owed: list[set[str]]) -> bool:
+        """Returns whether these messages, all results and all answers are there; a broker forgets some of them."""
+        if any(account.unanswered() for account in self.accounts):
+            return False
+        if self.forgot:
+            return not any(owed)
+        return all(
+            ids <= account.message_ids and not account.unanswered_requests() and not account.missing_replies()
+            for ids, account in zip(owed, self.accounts, strict=True)
+        )
 
     async def _open_windows(self, unanswered: list[list[GivenCommand]]) -> None:
         """The person writes to the bot: each message allows ten answers."""
@@ -493,7 +549,8 @@ class Environment:
         """Fetches the files of some messages from the bridge and from the phone."""
         urls: dict[str, str] = {}
         for publication in account.seen:
-            url = (publication.body.get("image") or {}).get("url")
+            kind = publication.body.get("kind")
+            url = (publication.body.get(kind) or {}).get("url") if kind in FILE_KINDS else None
             if url and publication.topic.startswith(f"{account.base}/in/"):
                 urls[str(publication.body["id"])] = str(url)
         files = {}
@@ -507,7 +564,8 @@ class Environment:
         return hashlib.sha256(await phone.content(path)).hexdigest()
 
 
-MAX_FILES = 5
+FILE_KINDS = {"image", "voice", "video", "sticker", "file"}
+MAX_FILES = 10
 """Files of an account that are compared at the end of a run."""
 
 

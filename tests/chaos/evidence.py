@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +49,21 @@ class GivenCommand:
     given_again: bool = False
 
 
+@dataclass(slots=True, kw_only=True)
+class GivenChange:
+    """A request `name` that changes something at WeChat, acknowledged to its publisher.
+
+    - `group`: the name of the group that it creates, `friend`: the stranger whom it accepts; else empty.
+    - `may_repeat`: the publisher may have published it more than once.
+    """
+
+    transaction: str
+    name: str
+    group: str = ""
+    friend: str = ""
+    may_repeat: bool = False
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlowRecord:
     """A blow: its kind, when it began and ended (monotonic clock), and how long the recovery took.
@@ -70,7 +85,9 @@ class AccountEvidence:
     - `levels`: the topic level of each chat of the simulator.
     - `logs`: `/sim/logs`, the messages of each login; `lines`: `/sim/feed`; `sent`: `/sim/sent`.
     - `seen`: publications below the base topic, in order; `history`: the answers of `request/history`.
-    - `requests`: the name of each request by its transaction.
+    - `requests`: the name of each request by its transaction; `changes`: those that change something.
+    - `groups`: the names of all groups at WeChat, `friends`: the ids of all friends there.
+    - `event_ids`: messages of WeChat that become events.
     - `files`: by message id, the SHA-256 that the bridge served and that of WeChat.
     - `broker_forgot`: the broker lost what it had acknowledged.
     - `clock_was_wrong`: the clock of the bridge was further from WeChat's than the bridge tolerates.
@@ -87,6 +104,10 @@ class AccountEvidence:
     history: Sequence[JsonBody] = ()
     commands: Sequence[GivenCommand] = ()
     requests: Mapping[str, str] = field(default_factory=dict)
+    changes: Sequence[GivenChange] = ()
+    groups: Sequence[str] = ()
+    friends: Collection[str] = ()
+    event_ids: Collection[str] = ()
     files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     broker_forgot: bool = False
     clock_was_wrong: bool = False

@@ -322,6 +322,24 @@ def _stale_names() -> None:
     _put(PeopleRegistry, "by_handle", confused)
 
 
+def _change_done_again() -> None:
+    """What the broker delivers again after a kill is a new request; a second passes before its answer is stored."""
+    from wx2mqtt.store.records import JournaledRequest, RequestState
+    from wx2mqtt.store.requests import JournaledRequests
+
+    finish = JournaledRequests.finish_request
+
+    async def start(*_: object) -> JournaledRequest:
+        return JournaledRequest(state=RequestState.FRESH)
+
+    async def finish_late(self: JournaledRequests, *arguments: Any) -> Any:
+        await asyncio.sleep(1.0)
+        return await finish(self, *arguments)
+
+    _put(JournaledRequests, "start_request", start)
+    _put(JournaledRequests, "finish_request", finish_late)
+
+
 def _put(holder: object, name: str, function: Callable[..., Any] | Awaitable[Any]) -> None:
     assert hasattr(holder, name), f"{holder} has no {name} any more"
     setattr(holder, name, function)
@@ -411,5 +429,8 @@ FAULTS: Mapping[str, PlantedFault] = {
     ),
     "stale_names": PlantedFault(
         text="messages are published under somebody else's topic", finding="identity", plant=_stale_names
+    ),
+    "change_done_again": PlantedFault(
+        text="a group is created again after a kill", finding="change", plant=_change_done_again, blows=KILLS
     ),
 }

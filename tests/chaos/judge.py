@@ -33,7 +33,12 @@ def judge(accounts: Iterable[AccountEvidence], blows: Sequence[BlowRecord] = ())
     for account in accounts:
         commands = _Commands(account)
         messages = _Messages(account, commands.doubtful_messages())
-        of_account = (*messages.findings(), *messages.too_many_repeats(blows), *commands.findings())
+        of_account = (
+            *messages.findings(),
+            *messages.too_many_repeats(blows),
+            *commands.findings(),
+            *_wrong_changes(account),
+        )
         findings += [Finding(finding.kind, f"{account.name}: {finding.text}") for finding in of_account]
     return findings
 
@@ -70,6 +75,8 @@ class _Messages:
                 self._add(publication)
         self._own = {str(line["msg_id"]) for line in account.sent}
         self._lines = {str(line["msg_id"]): line for line in account.lines}
+        # A chat that is not named in the configuration keeps its first level.
+        self._levels = dict(account.levels)
         self._seq_of_id = {str(row["id"]): int(row["seq"]) for row in account.history}
 
     def _add(self, publication: Publication) -> None:
@@ -116,7 +123,7 @@ class _Messages:
         seen = {str(publication.body["id"]) for publication in self.firsts.values()}
         owed = [message_id for log in self._account.logs for message_id in _owed(log)]
         for message_id in owed:
-            if message_id in self._own:
+            if message_id in self._own or message_id in self._account.event_ids:
                 continue
             if message_id not in self._seq_of_id:
                 yield Finding("lost", f"message {message_id} is not in the history")
@@ -142,7 +149,7 @@ class _Messages:
             yield Finding("strange", f"message {message_id} was said by nobody")
         else:
             level = publication.topic.removeprefix(self._prefix)
-            if level != self._account.levels.get(_chat(line)):
+            if level != self._levels.setdefault(_chat(line), level):
                 yield Finding("identity", f"message {message_id} of {_chat(line)} was published for {level}")
             if line["kind"] == "text" and line["text"] != body["text"]:
                 yield Finding("identity", f"message {message_id} has the text {body['text']!r}")
@@ -184,6 +191,27 @@ def _owed(log: JsonBody) -> Sequence[str]:
 
 def _chat(line: JsonBody) -> str:
     return str(line["chat"] if "chat" in line else line["person"])
+
+
+def _wrong_changes(account: AccountEvidence) -> Iterator[Finding]:
+    """What was asked for is there if the answer says so, and a group is never created twice."""
+    answers = {
+        str(publication.body.get("transaction", "")): publication.body
+        for publication in account.seen
+        if publication.topic.startswith(f"{account.base}/bridge/response/")
+    }
+    # A group that was renamed has another word behind its first name.
+    created = Counter(name.partition(" ")[0] for name in account.groups)
+    for change in account.changes:
+        is_done = answers.get(change.transaction, {}).get("status") == "ok"
+        count = created[change.group] if change.group else 0
+        may_repeat = change.may_repeat or account.broker_forgot
+        if count > 1 and not may_repeat:
+            yield Finding("change", f"group {change.group} was created {count} times")
+        if is_done and change.group and not count:
+            yield Finding("change", f"group {change.group} was not created, and the answer says so")
+        if is_done and change.friend and change.friend not in account.friends:
+            yield Finding("change", f"{change.friend} is no friend, and the answer says so")
 
 
 class _Commands:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.chaos.blows import BLOWS
+from tests.chaos.changes import Changes
 from tests.chaos.environment import AccountDriver, Environment, open_environment
 from tests.chaos.evidence import AccountEvidence, BlowRecord
 from tests.chaos.faults import FAULTS
@@ -135,8 +136,10 @@ async def _bounded(plan: Plan, folder: Path, fault: str, outcome: Outcome) -> No
 async def _carry_out(plan: Plan, environment: Environment, outcome: Outcome) -> list[AccountEvidence]:
     dice = random.Random(plan.seed + 1)
     traffic = Traffic(environment, random.Random(plan.seed + 2))
+    changes = Changes(environment.accounts, random.Random(plan.seed + 3))
+    environment.provocations = (traffic.provoke, changes.provoke)
     await environment.log_in()
-    async with traffic.flowing():
+    async with traffic.flowing(), changes.flowing():
         for kinds in plan.blows:
             await asyncio.sleep(dice.uniform(0.1, 0.4))
             outcome.blows.append(await _inflict(kinds, environment, dice, traffic))

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.chaos.evidence import AccountEvidence, BlowRecord, GivenCommand, Publication
+from tests.chaos.evidence import AccountEvidence, BlowRecord, GivenChange, GivenCommand, Publication
 from tests.chaos.judge import MAX_REPEATED_MESSAGES, judge, repeats_by_kind
 
 KILL = BlowRecord(kind="kill", began=10.0, ended=10.1, single=True)
@@ -86,6 +86,22 @@ def bundle_before_a_file(account: AccountEvidence) -> AccountEvidence:
     )
 
 
+def created(*groups: str, status: str = "ok", **more: Any) -> Callable[[AccountEvidence], AccountEvidence]:
+    """An automation asked for the group G1 and got this answer, and WeChat has these groups."""
+    answer = {"transaction": "x1", "status": status}
+    response = Publication(topic="wx/bridge/response/group", payload=json.dumps(answer).encode())
+    change = GivenChange(transaction="x1", name="group", group="G1", **more)
+    return lambda account: replace(account, seen=[*account.seen, response], changes=[change], groups=groups)
+
+
+def befriended(*friends: str) -> Callable[[AccountEvidence], AccountEvidence]:
+    """The answer to `accept_friend` of the stranger S1 is `ok`, and these are the friends at WeChat."""
+    answer = {"transaction": "x1", "status": "ok"}
+    response = Publication(topic="wx/bridge/response/accept_friend", payload=json.dumps(answer).encode())
+    change = GivenChange(transaction="x1", name="accept_friend", friend="S1")
+    return lambda account: replace(account, seen=[*account.seen, response], changes=[change], friends=friends)
+
+
 RESULTS = (result("c1"), result("c2"))
 MESSAGES = (message(1), message(2), message(3))
 
@@ -117,6 +133,10 @@ MESSAGES = (message(1), message(2), message(3))
         (bundle("2 messages were waiting:", "do c1", "do c3", bundled=2), {"strange"}),
         (lambda account: replace(account, requests={"t1": "health"}), {"answer"}),
         (lambda account: replace(account, files={"m1": ("a", "b")}), {"file"}),
+        (created("family"), {"change"}),
+        (created("G1", "G1 2"), {"change"}),
+        (created("G1", "G1", status="error"), {"change"}),
+        (befriended("wife"), {"change"}),
     ],
 )  # fmt: skip
 def test_a_broken_promise_is_seen(change, kinds):
@@ -145,6 +165,12 @@ def test_a_broken_promise_is_seen(change, kinds):
             account, sent=[delivery(2, "c2")],
             seen=[*MESSAGES, result("c1", status="uncertain", message_id=None), result("c2")],
         ),
+        created("family", "G1 renamed"),
+        created("G1", status="error"),
+        created("G1", "G1", may_repeat=True),
+        befriended("wife", "S1"),
+        lambda account: replace(account, levels={}),
+        lambda account: replace(account, seen=[*MESSAGES[:2], *RESULTS], history=account.history[:2], event_ids={"m3"}),
         bundle("2 messages were waiting:", "do c1", "do c2", bundled=2),
         bundle("do c1", "do c2", bundled=2),
         bundle_before_a_file,

@@ -29,7 +29,42 @@ MAX_OPEN_COMMANDS = 25
 """A publisher waits while so many of its commands have no result: on a busy machine the next one would wait behind them."""
 TTL_SECONDS = 900
 REQUESTS = ("health", "contacts", "history")
-PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x10\x00\x00\x00\x10\x08\x02\x00\x00\x00"
+RECEIVED_FILES = {
+    "webwx": ("image", "image", "voice", "video", "sticker", "file", "location"),
+    "ilink": ("image", "image", "voice", "video", "file"),
+}
+"""The kinds of messages with a file; a location has a map."""
+SENT_FILES = {"webwx": ("png", "png", "gif", "mp4", "bin"), "ilink": ("png", "png", "mp4", "bin")}
+HEADS = {
+    "png": b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x00\x00\x10\x00\x00\x00\x10\x08\x02\x00\x00\x00",
+    "gif": b"GIF89a\x10\x00\x10\x00\x80\x00\x00",
+    "mp4": b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom",
+    "bin": b"\x00\x01",
+}
+SENT_KINDS = {"png": "image", "gif": "image", "mp4": "video", "bin": "file"}
+
+RECEIVED_THROUGH = {
+    "webwxgetmsgimg": "image",
+    "webwxgetvoice": "voice",
+    "webwxgetvideo": "video",
+    "webwxgetmedia": "file",
+    "webwxgetpubliclinkimg": "location",
+    "cdn_download": "video",
+}
+"""The kind of a message whose file is fetched by an endpoint."""
+SENT_THROUGH = {
+    "webwxcheckupload": "mp4",
+    "webwxuploadmedia": "bin",
+    "webwxsendmsgimg": "png",
+    "webwxsendvideomsg": "mp4",
+    "webwxsendappmsg": "bin",
+    "webwxsendemoticon": "gif",
+    "getuploadurl": "png",
+    "cdn_upload": "mp4",
+}
+"""The extension of a file that is sent by an endpoint."""
+AVATARS_THROUGH = {"webwxgeticon": ("wife", "mom", "lilei"), "webwxgetheadimg": ("family", "work")}
+"""Whose avatar is fetched by an endpoint."""
 
 
 class Place(Protocol):
@@ -66,31 +101,42 @@ class Traffic:
                 stop.set()
 
     async def _write(self, account: AccountDriver, chat: str, stop: asyncio.Event) -> None:
-        while not await self._paused(stop, self._pace * MESSAGE_SECONDS * len(account.writers)):
+        while not await paused(stop, self._pace * MESSAGE_SECONDS * len(account.writers), self._dice):
             # An own picture in a chat where an attempt with a picture had no answer counts as its echo.
             if self._dice.random() < FILE_SHARE and chat != "filehelper":
-                size = self._dice.randrange(200, 40_000)
-                await account.say(chat, "", kind="image", bytes_of=size)
+                await self.say_file(account, chat, self._dice.choice(RECEIVED_FILES[account.backend]))
             else:
                 count = BURST_SIZE if self._dice.random() < BURST_SHARE else 1
                 await account.say(
                     chat, f"{chat} {self._next()}/{{n}}" if count > 1 else self._text(chat), count
                 )
 
+    async def say_file(self, account: AccountDriver, chat: str, kind: str) -> None:
+        """Somebody sends a file of this kind."""
+        size = {} if kind == "location" else {"bytes_of": self._dice.randrange(200, 40_000)}
+        await account.say(chat, "", kind=kind, **size)
+
     async def _command(self, account: AccountDriver, stop: asyncio.Event) -> None:
-        while not await self._paused(stop, self._pace * account.command_seconds):
+        while not await paused(stop, self._pace * account.command_seconds, self._dice):
             if len(account.unanswered()) < MAX_OPEN_COMMANDS:
                 await self.command(account, self._dice.choice(account.users))
 
-    async def command(self, account: AccountDriver, user: str) -> GivenCommand:
-        """Publishes a command of a random form; it counts when the broker has acknowledged it."""
+    async def command(self, account: AccountDriver, user: str, extension: str = "") -> GivenCommand:
+        """Publishes a command of a random form; it counts when the broker has acknowledged it.
+
+        With an `extension` it sends a file.
+        """
         number, chance = self._next(), self._dice.random()
-        if chance < FILE_SHARE:
-            data = PNG + self._dice.randbytes(self._dice.randrange(100, 20_000))
+        if not extension and chance < FILE_SHARE:
+            extension = self._dice.choice(SENT_FILES[account.backend])
+        if extension:
+            data = HEADS[extension] + self._dice.randbytes(self._dice.randrange(100, 20_000))
             content = hashlib.sha256(data).hexdigest()
             body: dict[str, Any] = {
-                "kind": "image", "data": base64.b64encode(data).decode(), "name": f"{number}.png",
-            }  # fmt: skip
+                "kind": SENT_KINDS[extension],
+                "data": base64.b64encode(data).decode(),
+                "name": f"{number}.{extension}",
+            }
         else:
             content = f"to {user} {number}"
             body = {"text": content}
@@ -120,10 +166,23 @@ class Traffic:
         return command
 
     async def _request(self, account: AccountDriver, stop: asyncio.Event) -> None:
-        while not await self._paused(stop, self._pace * REQUEST_SECONDS):
-            transaction, name = f"t{self._next()}", self._dice.choice(REQUESTS)
-            account.requests[transaction] = name
-            await account.ask(name, {"transaction": transaction})
+        while not await paused(stop, self._pace * REQUEST_SECONDS, self._dice):
+            await self._ask(account, self._dice.choice(REQUESTS))
+
+    async def _ask(self, account: AccountDriver, name: str, **fields: Any) -> None:
+        transaction = f"t{self._next()}"
+        account.requests[transaction] = name
+        await account.ask(name, {"transaction": transaction, **fields})
+
+    async def provoke(self, account: AccountDriver, endpoint: str) -> None:
+        """Does what makes the bridge call an endpoint, where the usual traffic seldom does."""
+        if endpoint in RECEIVED_THROUGH:
+            chats = [chat for chat in account.writers if chat != "filehelper"]
+            await self.say_file(account, self._dice.choice(chats), RECEIVED_THROUGH[endpoint])
+        elif endpoint in SENT_THROUGH:
+            await self.command(account, self._dice.choice(account.users), SENT_THROUGH[endpoint])
+        elif endpoint in AVATARS_THROUGH:
+            await self._ask(account, "media", avatar=self._dice.choice(AVATARS_THROUGH[endpoint]))
 
     def _text(self, chat: str) -> str:
         return f"{chat} {self._next()} ☀ <&>"
@@ -132,9 +191,10 @@ class Traffic:
         self._number += 1
         return self._number
 
-    async def _paused(self, stop: asyncio.Event, mean_seconds: float) -> bool:
-        """Waits like a person; returns True when it is time to stop."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._dice.expovariate(1 / mean_seconds)):
-                await stop.wait()
-        return stop.is_set()
+
+async def paused(stop: asyncio.Event, mean_seconds: float, dice: random.Random) -> bool:
+    """Waits like a person; returns True when it is time to stop."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(dice.expovariate(1 / mean_seconds)):
+            await stop.wait()
+    return stop.is_set()
