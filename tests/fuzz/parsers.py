@@ -52,7 +52,7 @@ SCOPES = (
     *("store.files", "store.unsynced_files", "store.saved_logins"),
     *("external.http", "external.url_fetch", "external.local_files"),
     *("web.request", "web.hosts", "web.file_response", "web.auth"),
-    *("app.control_socket", "app.redaction", "file_names"),
+    *("app.control_socket", "app.redaction", "names"),
 )
 """Modules below `wx2mqtt` whose input comes from WeChat, a broker, a browser, a file or a person."""
 

@@ -27,7 +27,6 @@ from wx2mqtt.bridge.media import request as media_request
 from wx2mqtt.bridge.requests.history import HistoryRequest
 from wx2mqtt.diagnostics.limit_table import LIMITS, Limit
 from wx2mqtt.errors import BadCommand, Wx2MqttError
-from wx2mqtt.file_names import composed
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.i18n.limits import LIMIT_TEXTS
 from wx2mqtt.limits import (
@@ -48,6 +47,7 @@ from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.payloads import encode, last_body, plain_text
 from wx2mqtt.mqtt.sockets import READ_CHUNK_BYTES
+from wx2mqtt.names import composed
 from wx2mqtt.settings.problems import UnreadableError, read_text
 from wx2mqtt.settings.yaml_tree import parse
 from wx2mqtt.store.archive import BadBackup, _BoundedReader, _CountedReader, read_archive

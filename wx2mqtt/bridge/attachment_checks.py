@@ -10,9 +10,9 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping
 
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.file_names import clean_filename, cut_filename, extension_of, is_harmless, utf8_size
 from wx2mqtt.limits import MAX_FILENAME_BYTES
 from wx2mqtt.model import Kind
+from wx2mqtt.names import clean_filename, cut_filename, extension_of, is_harmless, utf8_size
 from wx2mqtt.store.file_type import SNIFFED_BYTES, file_type_of, image_size
 from wx2mqtt.wechat.backend import MediaLimits
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from wx2mqtt.bridge.account_settings import matches_any
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.file_names import composed
+from wx2mqtt.names import composed
 from wx2mqtt.store.records import Person
 
 

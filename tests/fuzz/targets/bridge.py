@@ -23,18 +23,18 @@ from wx2mqtt.bridge.people import directory, evidence, topic_names
 from wx2mqtt.bridge.text_split import split_text
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.external.local_files import open_file
-from wx2mqtt.file_names import (
+from wx2mqtt.limits import MAX_FILENAME_BYTES
+from wx2mqtt.model import ChatKind, Json, Status
+from wx2mqtt.mqtt.discovery import display_names, entity_id
+from wx2mqtt.mqtt.payloads import REQUEST_CODES, encode, plain_text, result_body
+from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.names import (
     clean_filename,
     cut_filename,
     extension_of,
     is_harmless,
     utf8_size,
 )
-from wx2mqtt.limits import MAX_FILENAME_BYTES
-from wx2mqtt.model import ChatKind, Json, Status
-from wx2mqtt.mqtt.discovery import display_names, entity_id
-from wx2mqtt.mqtt.payloads import REQUEST_CODES, encode, plain_text, result_body
-from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.command_rows import replies_text, result_text
 
 _LOOP = asyncio.new_event_loop()
@@ -376,7 +376,7 @@ TARGETS = (
                 for name in ("decode_base64", "check_filename", "filename_of", "choose_filename")
             ),
             *(
-                f"file_names:{name}"
+                f"names:{name}"
                 for name in ("clean_filename", "cut_filename", "extension_of", "is_harmless", "utf8_size")
             ),
         ),

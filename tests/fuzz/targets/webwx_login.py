@@ -331,8 +331,8 @@ TARGETS = (
         parsers=(
             *names("content", "title_filename", "upload_filename", "received_filename"),
             *names("multipart", "encode_form"),
-            *("file_names:clean_filename", "file_names:cut_filename", "file_names:extension_of"),
-            "file_names:composed",
+            *("names:clean_filename", "names:cut_filename", "names:extension_of"),
+            "names:composed",
         ),
         seeds=(
             b"R&D <1>.txt",

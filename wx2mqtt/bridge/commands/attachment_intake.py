@@ -16,9 +16,9 @@ from wx2mqtt.bridge.attachments import Attachments
 from wx2mqtt.bridge.commands.validation import CommandValidator, brings_file, payload_fingerprint
 from wx2mqtt.bridge.journaled import delivery_mark
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.file_names import composed
 from wx2mqtt.model import Command
 from wx2mqtt.mqtt.broker import Delivery
+from wx2mqtt.names import composed
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import AcceptOutcome, AcceptResult, NewCommand
 

@@ -18,8 +18,8 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.text_split import split_text
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError
-from wx2mqtt.file_names import composed
 from wx2mqtt.model import Draft, Handle, Kind, Member, PersonId, Recall, SendKey
+from wx2mqtt.names import composed
 from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.records import CommandRow, Person
 

@@ -29,7 +29,6 @@ from wx2mqtt.bridge.text_split import split_text
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.url_fetch import check_url
-from wx2mqtt.file_names import composed
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.limits import COMMAND_JSON
 from wx2mqtt.model import Blob, ChatKind, Command, Json, Recall, Status
@@ -45,6 +44,7 @@ from wx2mqtt.mqtt.commands import (
     transaction_echo,
 )
 from wx2mqtt.mqtt.topics import FileTopic, TextTopic, UnknownTopic, is_topic_level
+from wx2mqtt.names import composed
 from wx2mqtt.store.records import NewCommand, Person, ReplyTarget
 
 log = structlog.get_logger(__name__)

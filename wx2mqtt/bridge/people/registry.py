@@ -25,8 +25,8 @@ from wx2mqtt.bridge.people.pins import PinResolver
 from wx2mqtt.bridge.people.table import NO_UPDATE, PeopleTable, PeopleUpdate
 from wx2mqtt.bridge.people.topic_names import FILEHELPER, NameStyle, level_for
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.file_names import composed
 from wx2mqtt.model import ChatKind, Contact, Handle, Json, Owner, PersonId
+from wx2mqtt.names import composed
 from wx2mqtt.store.records import Person
 from wx2mqtt.values import frozen
 

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field, replace
 from typing import Any
 
-from wx2mqtt.file_names import composed
 from wx2mqtt.model import Handle, Json, PersonId
+from wx2mqtt.names import composed
 from wx2mqtt.store.records import NO_CHANGES, PeopleChanges, Person
 from wx2mqtt.values import frozen
 

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Literal
 
-from wx2mqtt.file_names import composed
 from wx2mqtt.model import ChatKind
+from wx2mqtt.names import composed
 
 NameStyle = Literal["unicode", "pinyin"]
 

@@ -15,10 +15,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 
-from wx2mqtt.file_names import clean_filename, cut_filename
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import ilink_placeholder
 from wx2mqtt.model import ChatKind, Handle, Json, Kind, MediaRef, Message
+from wx2mqtt.names import clean_filename, cut_filename
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.ilink.protocol import crypto
 from wx2mqtt.wechat.ilink.protocol.crypto import DeclaredMedia

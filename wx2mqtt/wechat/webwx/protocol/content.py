@@ -11,10 +11,10 @@ from dataclasses import field
 from enum import StrEnum
 from urllib.parse import quote
 
-from wx2mqtt.file_names import clean_filename, cut_filename, extension_of
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import webwx_placeholder
 from wx2mqtt.model import Json, Kind, MediaRef
+from wx2mqtt.names import clean_filename, cut_filename, extension_of
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_text
 from wx2mqtt.wechat.webwx.protocol.contacts import is_group

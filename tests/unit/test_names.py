@@ -1,4 +1,4 @@
-"""Names of files: everything harmless stays, and nothing leads into another folder or hides what it is."""
+"""Names, and those of files: everything harmless stays, and nothing leads into another folder or hides what it is."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.support.cost import cpu_seconds, is_in_proportion, repeated
-from wx2mqtt.file_names import clean_filename, composed, cut_filename, extension_of, utf8_size
 from wx2mqtt.limits import MAX_FILENAME_BYTES
+from wx2mqtt.names import clean_filename, composed, cut_filename, extension_of, utf8_size
 
 ANY = st.text(st.characters(exclude_categories=[]), max_size=400)
 

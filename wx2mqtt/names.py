@@ -1,6 +1,6 @@
-r"""Names from people: in composed form; those of files without harmful characters, and cut.
+r"""Names that people choose: all in composed form, those of files without harmful characters, and cut.
 
-The same rules hold for files that come in and for files that go out. Every harmless character stays. What
+The same rules hold for files that come in and for files that go out: every harmless character stays. What
 goes are `/` and `\`, control characters, and marks that turn the writing direction and so hide an extension.
 """
 
