@@ -93,6 +93,10 @@ class ApiClient:
             raise LoggedOut(self.text("no_login"))
         return current
 
+    def is_current(self, bot_id: str) -> bool:
+        """Returns whether the current login is that of this bot."""
+        return self._current_id == bot_id
+
     def saved_bots(self) -> tuple[Bot, ...]:
         """Returns the logins that were made through the configured endpoint, newest first."""
         return tuple(bot for bot in self._bots if bot.endpoint == self.hosts.endpoint)

@@ -196,7 +196,7 @@ class Sender:
         raise self._error_for(user, chat, meaning, ret, errmsg)
 
     def _require_own_login(self) -> None:
-        if self._client.bot.id != self._bot_id:
+        if not self._client.is_current(self._bot_id):
             raise LoggedOut(self._client.text("no_login"))
 
     async def _post_message(self, message: JsonBody) -> dict[str, object]:
@@ -207,6 +207,8 @@ class Sender:
             raise self._rejected("bad_command", "bad_characters") from None
 
     def _record_sent(self, user: Handle, *, token_is_stale: bool) -> None:
+        if not self._client.is_current(self._bot_id):
+            return  # the login has ended before the answer; the message is sent nevertheless
         now = self._client.server_clock.now()
 
         def update(chat: ChatWindow) -> ChatWindow:

@@ -392,6 +392,32 @@ async def test_nothing_is_sent_to_a_person_who_wrote_only_to_another_bot(talking
     assert window(talking) == ReplyWindow(open=False, remaining=0, reason="new_binding")
 
 
+async def test_a_message_that_was_taken_is_sent_though_the_login_ends_before_the_answer(
+    talking: World,
+) -> None:
+    async def take(_request: httpx.Request) -> httpx.Response:
+        await talking.gateway.logout()
+        return answer(ret=0, message_id=7)
+
+    talking.server.put("sendmessage", take)
+    assert await talking.gateway.send(text(), KEY) == Receipt(message_id="7")
+
+
+async def test_a_message_of_the_login_before_does_not_count_in_the_next_one(talking: World) -> None:
+    async def take(_request: httpx.Request) -> httpx.Response:
+        await talking.log_in()
+        return answer(ret=0)
+
+    confirmed = answer(
+        ret=0, status="confirmed", bot_token="2@im.bot:x", ilink_bot_id="2@im.bot", ilink_user_id=ME
+    )
+    talking.server.put("get_qrcode_status", confirmed)
+    talking.server.put("sendmessage", take)
+    await talking.gateway.send(text(), KEY)
+    bot = talking.gateway._client.bot
+    assert (bot.id, bot.chats[Handle(ME)].sent) == ("2@im.bot", ())
+
+
 # After the end of the login
 
 
