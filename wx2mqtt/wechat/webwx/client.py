@@ -185,7 +185,7 @@ class ApiClient:
     def reset_session(self) -> None:
         """Forgets the login and its cookies before another one begins. The saved login stays."""
         self._session = None
-        self.transport.cookies = Cookies.empty(any_host=self.endpoint is not None)
+        self.transport.start_login(Cookies.empty(any_host=self.endpoint is not None))
         self.set_base(FIRST_BASE)
 
     def set_base(self, base: str) -> None:
@@ -222,7 +222,7 @@ class ApiClient:
             return None
         session, cookies = restored
         self.set_base(session.base)
-        self.transport.cookies = cookies
+        self.transport.start_login(cookies)
         self.set_session(session)
         self._saved = self._persistent_state(session)
         return session

@@ -46,7 +46,7 @@ class StreamedAnswer:
 
 
 class Transport:
-    """The connections of one account. `cookies` are renewed by every answer."""
+    """The connections of one account. `cookies` are those of the current login; its answers renew them."""
 
     def __init__(
         self,
@@ -59,6 +59,7 @@ class Transport:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.cookies = Cookies.empty(any_host=endpoint is not None)
+        self._login_number = 0
         self.language = language
         self._clock = clock
         self._timeouts = timeouts
@@ -70,6 +71,11 @@ class Transport:
             text=lambda message_key, call: webwx_text(self.language, message_key, call=call),
             transport=transport,
         )
+
+    def start_login(self, cookies: Cookies) -> None:
+        """Replaces the cookies by those of another login, which answers to earlier calls do not renew."""
+        self._login_number += 1
+        self.cookies = cookies
 
     async def call(self, request: Request) -> HttpAnswer:
         """Makes one exchange. Raises `Unreachable`, or `OutcomeUnknown` where it may have been delivered."""
@@ -101,7 +107,7 @@ class Transport:
         self, request: Request, limits: TimeLimits
     ) -> AsyncIterator[tuple[StreamedResponse, bool]]:
         """Yields the answer, whose cookies are stored, and whether another one renewed them meanwhile."""
-        before = self.cookies
+        login_number, before = self._login_number, self.cookies
         cookies = before.for_host(host_of(request.url)) | dict(request.cookies)
         headers = dict(request.headers)
         if cookies:
@@ -110,7 +116,8 @@ class Transport:
             request.endpoint, request.url, headers=headers, body=request.body, limits=limits
         ) as response:
             stale = self.cookies != before
-            self._store_cookies(request, response)
+            if login_number == self._login_number:
+                self._store_cookies(request, response)
             yield response, stale
 
     def _store_cookies(self, request: Request, response: StreamedResponse) -> None:

@@ -15,6 +15,7 @@ from wx2mqtt.errors import OutcomeUnknown, Unreachable
 from wx2mqtt.wechat.webwx.protocol import endpoints
 from wx2mqtt.wechat.webwx.protocol.endpoints import Endpoint
 from wx2mqtt.wechat.webwx.protocol.requests import Request
+from wx2mqtt.wechat.webwx.protocol.session import Cookies
 from wx2mqtt.wechat.webwx.transport import Transport
 
 SEEN: list[tuple[str, str]] = []
@@ -160,6 +161,17 @@ async def test_cookies_are_renewed_by_every_answer_and_sent_once() -> None:
         await transport.call(request(endpoints.SYNC))
     await transport.call(Request(endpoint=endpoints.SYNC, url=ENDPOINT, cookies={"a": "mine"}))
     assert sent == ["", "a=1; b=2", "a=mine; b=2"]
+
+
+async def test_the_next_login_gets_no_cookie_of_a_call_that_was_made_before() -> None:
+    async def answer(_asked: httpx.Request) -> httpx.Response:
+        transport.start_login(new)
+        return text("", cookies=("a=old",))
+
+    new = Cookies.empty(any_host=True).with_response(httpx.URL(ENDPOINT).host, ["a=new"], 0)
+    transport = transport_with(answer)
+    await transport.call(request(endpoints.SYNC))
+    assert transport.cookies.value("a") == "new"
 
 
 async def test_the_age_of_cookies_is_judged_by_the_answers_date() -> None:
