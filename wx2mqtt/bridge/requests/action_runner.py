@@ -116,6 +116,8 @@ class ActionRunner:
         await self._require_login(attempt, deadline)
         async with self._exclusive(request_name, deadline):
             await attempt.mark_started()
+            if attempt.in_doubt and self._is_over(login_id):
+                raise BadCommand("no_answer", "perhaps_done")
             return await self._attempt_until_done(
                 request_name, action, deadline, login_id=login_id, repeatable=repeatable
             )

@@ -132,6 +132,20 @@ def test_what_waits_for_a_turn_is_not_done_in_the_next_login():
     play(story())
 
 
+def test_what_a_crash_cut_off_may_have_been_done_in_the_login_before():
+    async def story() -> None:
+        desk = Desk()
+        desk.log_in(now=False, state=LoginState.STARTING)
+        asking = asyncio.create_task(desk.do(attempt=PaperAttempt(in_doubt=True)))
+        await asyncio.sleep(1)
+        desk.registry.login_id = "second"
+        desk.log_in(now=True)
+        assert await asking == "no_answer perhaps_done"
+        assert desk.wechat.actions == []
+
+    play(story())
+
+
 @pytest.mark.parametrize(
     ("error", "answer"),
     [(Unreachable, "logged_out not_logged_in"), (OutcomeUnknown, "no_answer perhaps_done")],
