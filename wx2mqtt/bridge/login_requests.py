@@ -111,11 +111,13 @@ class LoginRequests:
             return request
 
     def discard_outdated(self) -> None:
-        """Discards all but logout requests: the attempt that begins now fulfils the others."""
+        """Discards what the attempt that begins now fulfils: all but logouts and the logins behind them."""
         self._renewed = False
+        has_logout = False
         requests = [self._queue.get_nowait() for _ in range(self._queue.qsize())]
         for request in requests:
-            if isinstance(request, LogoutRequested):
+            has_logout |= isinstance(request, LogoutRequested)
+            if has_logout and isinstance(request, LogoutRequested | LoginRequested):
                 self._queue.put_nowait(request)
             elif isinstance(request, LoginRequested):
                 self.new_owner = request.new_owner

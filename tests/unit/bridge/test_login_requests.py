@@ -28,6 +28,14 @@ class LongBook(PaperGateway):
         yield (WIFE,)
 
 
+class SlowLogout(PaperGateway):
+    """WeChat takes five seconds for a logout."""
+
+    async def logout(self) -> None:
+        await asyncio.sleep(5)
+        await super().logout()
+
+
 def run_story(story: Callable[[Talk], Awaitable[None]], gateway: PaperGateway | None = None) -> None:
     async def whole() -> None:
         talk = Talk(gateway=gateway or PaperGateway())
@@ -102,6 +110,23 @@ def test_asking_for_two_logouts_at_once_ends_one_login_and_answers_both():
         assert (talk.state, talk.gateway.logouts) == (S.LOGGED_OUT, 1)
 
     run_story(story)
+
+
+def test_all_that_is_asked_for_during_a_logout_is_done_in_its_order():
+    async def story(talk: Talk) -> None:
+        talk.gateway.logins += [[CODE, logged_in()], [code(2), LONG], [code(3), LONG]]
+        await talk.after(10)
+        logouts = [asyncio.create_task(talk.session.log_out())]
+        await talk.after(1)
+        talk.session.request_login()
+        logouts.append(asyncio.create_task(talk.session.log_out()))
+        await talk.after(1)
+        talk.session.request_login()
+        await talk.after(60)
+        await asyncio.gather(*logouts)
+        assert talk.states[-1] == "waiting_for_scan"
+
+    run_story(story, SlowLogout())
 
 
 def test_a_login_that_is_asked_for_right_behind_a_logout_follows_it():
