@@ -258,6 +258,11 @@ class AccountDriver:
         seen = set() if self._environment.forgot else self.message_ids
         return owed - own - seen - self.event_ids
 
+    async def messages_of_ended_logins(self) -> set[str]:
+        """Returns the ids of the messages that came in a login that has ended."""
+        logs = await self.phone.get("ilink/logs" if self.is_bot else "logs")
+        return {str(message_id) for log in logs if not log["active"] for message_id in log["messages"]}
+
     def unanswered(self) -> list[GivenCommand]:
         """Returns the commands with an id that have no result yet."""
         with_id = (command for command in self.commands if command.id)
@@ -548,11 +553,15 @@ class Environment:
     async def _files(self, http: httpx.AsyncClient, account: AccountDriver) -> dict[str, tuple[str, str]]:
         """Fetches the files of some messages from the bridge and from the phone."""
         urls: dict[str, str] = {}
+        of_ended_logins = await account.messages_of_ended_logins()
         for publication in account.seen:
-            kind = publication.body.get("kind")
-            url = (publication.body.get(kind) or {}).get("url") if kind in FILE_KINDS else None
-            if url and publication.topic.startswith(f"{account.base}/in/"):
-                urls[str(publication.body["id"])] = str(url)
+            if not publication.topic.startswith(f"{account.base}/in/"):
+                continue
+            message_id, kind = str(publication.body["id"]), publication.body["kind"]
+            # WeChat hands out a file in its own login only: the call names the sender by the name in it.
+            is_gone = kind == "file" and message_id in of_ended_logins
+            if kind in FILE_KINDS and not is_gone and (url := publication.body[kind].get("url")):
+                urls[message_id] = str(url)
         files = {}
         for message_id, url in list(urls.items())[-MAX_FILES:]:
             part = "ilink/media/" if account.is_bot else "media/"
