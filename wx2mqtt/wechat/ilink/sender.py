@@ -16,6 +16,7 @@ import structlog
 
 from wx2mqtt.errors import BackendError, LoggedOut, Rejected, Throttled, WindowClosed
 from wx2mqtt.model import Draft, Handle, Kind, Receipt, SendKey
+from wx2mqtt.values import frozen
 from wx2mqtt.wechat.attachments import require_attachment
 from wx2mqtt.wechat.http import BadAnswer
 from wx2mqtt.wechat.ilink.client import ApiClient
@@ -53,21 +54,30 @@ FAILURE_PAUSE_SECONDS = 300.0
 MAX_SEND_DELAY_SECONDS = 2.0
 
 
+@frozen
+class TypingTicket:
+    """Allows one bot to show the indicator to one person, until a time of the monotonic clock."""
+
+    bot_id: str
+    value: str
+    until: float
+
+
 class TypingIndicator:
     """Shows a person that a message is coming, where the configuration enables it."""
 
     def __init__(self, client: ApiClient, *, enabled: bool) -> None:
         self._client = client
         self._enabled = enabled
-        self._tickets: dict[Handle, tuple[str, float]] = {}
+        self._tickets: dict[Handle, TypingTicket] = {}
         self._not_before = float("-inf")
         self._stop_tasks: set[asyncio.Task[bool]] = set()
 
     @asynccontextmanager
     async def typing(self, user: Handle) -> AsyncIterator[None]:
         """Shows the indicator to `user` inside the block. Raises nothing."""
-        ticket = await self._start(user) if self._enabled else ""
-        if not ticket:
+        ticket = await self._start(user) if self._enabled else None
+        if ticket is None:
             yield
             return
         repeat_task = asyncio.create_task(self._repeat(user, ticket))
@@ -86,40 +96,42 @@ class TypingIndicator:
         if self._stop_tasks:
             await asyncio.wait(self._stop_tasks)
 
-    async def _start(self, user: Handle) -> str:
-        """Shows the indicator; returns the ticket that was used, or an empty text where this failed."""
+    async def _start(self, user: Handle) -> TypingTicket | None:
+        """Shows the indicator; returns the ticket that was used, None where this failed."""
         now = self._client.clock.monotonic()
         if now < self._not_before:
-            return ""
-        ticket, until = self._tickets.get(user, ("", 0.0))
+            return None
+        ticket = self._tickets.pop(user, None)
         with suppress(TimeoutError):
             async with asyncio.timeout(MAX_SEND_DELAY_SECONDS):
-                if now >= until:
-                    ticket = await self._fetch_ticket(user)
-                if ticket:
-                    self._tickets.setdefault(user, (ticket, now + TICKET_SECONDS))
-                    if await self._send_status(user, ticket, TYPING_STARTED):
-                        return ticket
-        self._tickets.pop(user, None)
+                if ticket is None or now >= ticket.until or not self._client.is_current(ticket.bot_id):
+                    ticket = await self._fetch_ticket(user, now + TICKET_SECONDS)
+                if ticket is not None and await self._send_status(user, ticket, TYPING_STARTED):
+                    self._tickets[user] = ticket
+                    return ticket
         self._not_before = now + FAILURE_PAUSE_SECONDS
-        return ""
+        return None
 
-    async def _fetch_ticket(self, user: Handle) -> str:
-        token = self._client.chat(user).token
-        fields = {"ilink_user_id": user, **({"context_token": token} if token else {})}
+    async def _fetch_ticket(self, user: Handle, until: float) -> TypingTicket | None:
+        client = self._client
         try:
-            return responses.read_typing_ticket(await self._client.call_unchecked(GET_CONFIG, fields))
+            bot_id, token = client.bot.id, client.chat(user).token
+            fields = {"ilink_user_id": user, **({"context_token": token} if token else {})}
+            value = responses.read_typing_ticket(await client.call_unchecked(GET_CONFIG, fields))
         except BackendError as why:
             log.debug("typing cannot be shown", reason=str(why))
-            return ""
+            return None
+        return TypingTicket(bot_id=bot_id, value=value, until=until) if value else None
 
-    async def _repeat(self, user: Handle, ticket: str) -> None:
+    async def _repeat(self, user: Handle, ticket: TypingTicket) -> None:
         while True:
             await self._client.clock.sleep(REPEAT_AFTER_SECONDS)
             await self._send_status(user, ticket, TYPING_STARTED)
 
-    async def _send_status(self, user: Handle, ticket: str, status: int) -> bool:
-        fields = {"ilink_user_id": user, "typing_ticket": ticket, "status": status}
+    async def _send_status(self, user: Handle, ticket: TypingTicket, status: int) -> bool:
+        if not self._client.is_current(ticket.bot_id):
+            return False
+        fields = {"ilink_user_id": user, "typing_ticket": ticket.value, "status": status}
         try:
             await self._client.call(SEND_TYPING, fields)
         except BackendError as why:

@@ -71,6 +71,32 @@ async def test_a_ticket_is_used_for_a_while(courteous: World) -> None:
     assert len(courteous.server.asked("getconfig")) == 2
 
 
+def another_bot(world: World) -> None:
+    """Somebody scans the next code, which makes another bot of it."""
+    confirmed = answer(
+        ret=0, status="confirmed", bot_token="2@im.bot:x", ilink_bot_id="2@im.bot", ilink_user_id=ME
+    )
+    world.server.put("get_qrcode_status", confirmed)
+
+
+async def test_a_ticket_of_the_login_before_is_not_used(courteous: World) -> None:
+    await sent(courteous)
+    another_bot(courteous)
+    await courteous.log_in()
+    await sent(courteous)
+    assert len(courteous.server.asked("getconfig")) == 2
+
+
+async def test_in_the_next_login_it_is_not_ended_with_a_ticket_of_the_one_before(courteous: World) -> None:
+    async def take(_request: httpx.Request) -> httpx.Response:
+        await courteous.log_in()
+        return answer(ret=0)
+
+    another_bot(courteous)
+    courteous.server.put("sendmessage", take)
+    assert [status for call, status in await sent(courteous) if call == "sendtyping"] == [1]
+
+
 async def test_who_did_not_ask_for_it_does_not_get_it(world: World) -> None:
     await world.log_in()
     assert await sent(world) == [("sendmessage", 0)]
@@ -369,10 +395,7 @@ async def test_without_a_login_nothing_goes_out(world: World) -> None:
 
 
 async def test_after_a_new_binding_they_must_write_to_the_new_bot(talking: World) -> None:
-    confirmed = answer(
-        ret=0, status="confirmed", bot_token="2@im.bot:x", ilink_bot_id="2@im.bot", ilink_user_id=ME
-    )
-    talking.server.put("get_qrcode_status", confirmed)
+    another_bot(talking)
     await talking.log_in()
     assert window(talking) == ReplyWindow(open=False, remaining=0, reason="new_binding")
     talking.restarted()
@@ -408,10 +431,7 @@ async def test_a_message_of_the_login_before_does_not_count_in_the_next_one(talk
         await talking.log_in()
         return answer(ret=0)
 
-    confirmed = answer(
-        ret=0, status="confirmed", bot_token="2@im.bot:x", ilink_bot_id="2@im.bot", ilink_user_id=ME
-    )
-    talking.server.put("get_qrcode_status", confirmed)
+    another_bot(talking)
     talking.server.put("sendmessage", take)
     await talking.gateway.send(text(), KEY)
     bot = talking.gateway._client.bot
