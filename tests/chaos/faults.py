@@ -92,9 +92,11 @@ def _attempt_not_marked() -> None:
     async def nothing(*_: object) -> None:
         pass
 
-    async def settle_only(self: Any, row_id: int, result: Any, publications: Any, _next: Any = None) -> Any:
+    async def settle_only(
+        self: Any, row_id: int, result: Any, publications: Any, _next: Any = None, bundled: Any = ()
+    ) -> Any:
         await asyncio.sleep(GAP_SECONDS)
-        return await settle(self, row_id, result, publications)
+        return await settle(self, row_id, result, publications, None, bundled)
 
     _put(JournaledCommands, "mark_started", nothing)
     _put(JournaledCommands, "mark_uncertain", nothing)
