@@ -172,27 +172,28 @@ class AccountDriver:
 
     async def give(self, command: GivenCommand, topic: str, payload: str, **properties: Any) -> None:
         """Publishes a command; it counts once the broker has acknowledged it."""
-        assert self.publisher is not None
-        publisher, connections = self.publisher, self.publisher.connections
-        await publisher.publish(
-            f"{self.base}/{topic}", payload, lambda: self.commands.append(command), **properties
-        )
+        repeated = await self._publish(topic, payload, lambda: self.commands.append(command), **properties)
         self.payloads[command.id] = f"{self.base}/{topic}", payload
-        command.may_repeat = not command.id and publisher.connections != connections
+        command.may_repeat = not command.id and repeated
 
     async def ask(self, name: str, body: dict[str, Any]) -> None:
         """Publishes a request."""
-        assert self.publisher is not None
-        await self.publisher.publish(f"{self.base}/bridge/request/{name}", json.dumps(body))
+        await self._publish(f"bridge/request/{name}", json.dumps(body))
 
     async def change(self, change: GivenChange, payload: str) -> None:
         """Publishes a request that changes something; it counts once the broker has acknowledged it."""
-        assert self.publisher is not None
-        publisher, connections = self.publisher, self.publisher.connections
-        await publisher.publish(f"{self.base}/bridge/request/{change.name}", payload)
-        change.may_repeat = publisher.connections != connections
+        change.may_repeat = await self._publish(f"bridge/request/{change.name}", payload)
         self.changes.append(change)
         self.requests[change.transaction] = change.name
+
+    async def _publish(
+        self, topic: str, payload: str, on_turn: Callable[[], None] = lambda: None, **properties: Any
+    ) -> bool:
+        """Publishes below the base topic; returns whether that may have happened more than once."""
+        assert self.publisher is not None
+        publisher, connections = self.publisher, self.publisher.connections
+        await publisher.publish(f"{self.base}/{topic}", payload, on_turn, **properties)
+        return publisher.connections != connections
 
     def sent_messages(self) -> list[tuple[str, str]]:
         """Returns the user and the message id of each command that was sent."""

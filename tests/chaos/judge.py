@@ -33,12 +33,7 @@ def judge(accounts: Iterable[AccountEvidence], blows: Sequence[BlowRecord] = ())
     for account in accounts:
         commands = _Commands(account)
         messages = _Messages(account, commands.doubtful_messages())
-        of_account = (
-            *messages.findings(),
-            *messages.too_many_repeats(blows),
-            *commands.findings(),
-            *_wrong_changes(account),
-        )
+        of_account = (*messages.findings(), *messages.too_many_repeats(blows), *commands.findings())
         findings += [Finding(finding.kind, f"{account.name}: {finding.text}") for finding in of_account]
     return findings
 
@@ -193,27 +188,6 @@ def _chat(line: JsonBody) -> str:
     return str(line["chat"] if "chat" in line else line["person"])
 
 
-def _wrong_changes(account: AccountEvidence) -> Iterator[Finding]:
-    """What was asked for is there if the answer says so, and a group is never created twice."""
-    answers = {
-        str(publication.body.get("transaction", "")): publication.body
-        for publication in account.seen
-        if publication.topic.startswith(f"{account.base}/bridge/response/")
-    }
-    # A group that was renamed has another word behind its first name.
-    created = Counter(name.partition(" ")[0] for name in account.groups)
-    for change in account.changes:
-        is_done = answers.get(change.transaction, {}).get("status") == "ok"
-        count = created[change.group] if change.group else 0
-        may_repeat = change.may_repeat or account.broker_forgot
-        if count > 1 and not may_repeat:
-            yield Finding("change", f"group {change.group} was created {count} times")
-        if is_done and change.group and not count:
-            yield Finding("change", f"group {change.group} was not created, and the answer says so")
-        if is_done and change.friend and change.friend not in account.friends:
-            yield Finding("change", f"{change.friend} is no friend, and the answer says so")
-
-
 class _Commands:
     """MQTT to WeChat."""
 
@@ -257,6 +231,7 @@ class _Commands:
             yield Finding("result", f"command {command_id} has two results")
         for command in self._account.commands:
             yield from self._wrong_command(command)
+        yield from self._wrong_changes()
         yield from self._unasked()
         yield from self._keys()
         yield from self._disorder()
@@ -317,6 +292,21 @@ class _Commands:
         ids = {str(line["msg_id"]) for line in self._sent[command.content]}
         if status == "sent" and result["message_id"] is not None and str(result["message_id"]) not in ids:
             yield Finding("identity", f"{name} has the message id {result['message_id']} of another message")
+
+    def _wrong_changes(self) -> Iterator[Finding]:
+        """What was asked for is there if the answer says so, and a group is never created twice."""
+        account = self._account
+        # A group that was renamed has another word behind its first name.
+        created = Counter(name.partition(" ")[0] for name in account.groups)
+        for change in account.changes:
+            is_done = self._answers.get(change.transaction, {}).get("status") == "ok"
+            count = created[change.group] if change.group else 0
+            if count > 1 and not change.may_repeat and not account.broker_forgot:
+                yield Finding("change", f"group {change.group} was created {count} times")
+            if is_done and change.group and not count:
+                yield Finding("change", f"group {change.group} was not created, and the answer says so")
+            if is_done and change.friend and change.friend not in account.friends:
+                yield Finding("change", f"{change.friend} is no friend, and the answer says so")
 
     def _unasked(self) -> Iterator[Finding]:
         known = {command.content for command in self._account.commands}
