@@ -116,10 +116,13 @@ class ActionRunner:
         await self._require_login(attempt, deadline)
         async with self._exclusive(request_name, deadline):
             await attempt.mark_started()
-            if attempt.in_doubt and self._is_over(login_id):
-                raise BadCommand("no_answer", "perhaps_done")
             return await self._attempt_until_done(
-                request_name, action, deadline, login_id=login_id, repeatable=repeatable
+                request_name,
+                action,
+                deadline,
+                login_id=login_id,
+                repeatable=repeatable,
+                in_doubt=attempt.in_doubt,
             )
 
     async def query(
@@ -186,14 +189,22 @@ class ActionRunner:
             lock.release()
 
     async def _attempt_until_done(
-        self, request_name: str, action: Action, deadline: float, *, login_id: str, repeatable: bool
+        self,
+        request_name: str,
+        action: Action,
+        deadline: float,
+        *,
+        login_id: str,
+        repeatable: bool,
+        in_doubt: bool,
     ) -> ActionResult:
         key = new_key()
         backoff = Backoff(first=FIRST_RETRY_SECONDS, cap=MAX_RETRY_SECONDS)
         was_unknown = False
         while True:
             if self._is_over(login_id):
-                raise BadCommand("no_answer", "perhaps_done") if was_unknown else _not_logged_in()
+                may_be_done = in_doubt or was_unknown
+                raise BadCommand("no_answer", "perhaps_done") if may_be_done else _not_logged_in()
             outcome = await self._attempt_once(action, key, deadline)
             if isinstance(outcome, ActionResult):
                 return outcome

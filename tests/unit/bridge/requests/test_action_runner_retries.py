@@ -147,14 +147,18 @@ def test_what_a_crash_cut_off_may_have_been_done_in_the_login_before():
 
 
 @pytest.mark.parametrize(
-    ("error", "answer"),
-    [(Unreachable, "logged_out not_logged_in"), (OutcomeUnknown, "no_answer perhaps_done")],
+    ("error", "in_doubt", "answer"),
+    [
+        (Unreachable, False, "logged_out not_logged_in"),
+        (Unreachable, True, "no_answer perhaps_done"),
+        (OutcomeUnknown, False, "no_answer perhaps_done"),
+    ],
 )
-def test_what_failed_is_not_tried_again_in_the_next_login(error, answer):
+def test_what_failed_is_not_tried_again_in_the_next_login(error, in_doubt, answer):
     async def story() -> None:
         desk = Desk()
         desk.wechat.answer(MarkRead, error())
-        asking = asyncio.create_task(desk.do())
+        asking = asyncio.create_task(desk.do(attempt=PaperAttempt(in_doubt=in_doubt)))
         await asyncio.sleep(0)
         desk.registry.login_id = "second"
         assert await asking == answer
