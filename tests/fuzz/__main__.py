@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.fuzz import corpus, long_run
-from tests.fuzz.coverage_guided import FINDINGS, INSTALLED
+from tests.fuzz.coverage_guided import FINDINGS, INSTALLED, finding_text
 from tests.fuzz.engine import Figures, check_case, failure_of, run_cases
 from tests.fuzz.registry import KNOWN_HOLES, TARGETS, target_named
 from tests.fuzz.silence import silent_logs
@@ -106,11 +106,11 @@ def _fuzz_guided(targets: Sequence[Target], options: argparse.Namespace) -> int:
             f"{INSTALLED} is missing: atheris has wheels for Linux on x86-64 only, and `make fuzz` installs it there"
         )
         return 0
-    failed = []
+    failures: dict[str, str] = {}
     for target in targets:
         command = [sys.executable, "-m", "tests.fuzz.coverage_guided", target.name, str(options.cases)]
         command.append(str(int(options.seconds or 0)))
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
         runs = re.search(r"number_of_executed_units: (\d+)", done.stderr)
         news = re.search(r"new_units_added: +(\d+)", done.stderr)
         print(
@@ -118,9 +118,11 @@ def _fuzz_guided(targets: Sequence[Target], options: argparse.Namespace) -> int:
             flush=True,
         )
         if done.returncode:
-            failed.append(target.name)
-            print(done.stderr[-3000:])
-    return 1 if failed else 0
+            failures[target.name] = f"{done.stderr[-3000:]}\n{finding_text(done.stdout)}"
+    print(f"{len(failures)} findings")
+    for name, text in failures.items():
+        print(f"\n{name}:\n{text}")
+    return 1 if failures else 0
 
 
 def _row(target: Target, figures: Figures, seconds: float) -> str:

@@ -3,6 +3,7 @@
 atheris looks at which branches of the product an input reaches, and goes on from those that reach new ones. Half of
 its mutations are its own, of bytes; the others are new inputs of the target's generator. An input that breaks a rule
 ends the process; libFuzzer stores it in `.cache/fuzz`, and what reached new branches in `.cache/fuzz/<target>`.
+Whether an input costs too much is decided without instrumentation (`uninstrumented.py`).
 
 atheris has wheels for Linux on x86-64 only. `make fuzz` installs it into `.cache/atheris` where it can.
 """
@@ -13,12 +14,21 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import TYPE_CHECKING
+
+from tests.fuzz.engine import Figures, check_case
+from tests.fuzz.target import Finding, Target
+
+if TYPE_CHECKING:
+    from tests.fuzz.uninstrumented import UninstrumentedProcess
 
 INSTALLED = Path(".cache/atheris")
 FINDINGS = Path(".cache/fuzz")
 
-# Counting branches makes the product so many times slower at most.
+# Counting branches makes most parsers so many times slower at most. What costs more is run without instrumentation.
 INSTRUMENTATION_FACTOR = 3.0
+
+_UNCAUGHT = "=== Uncaught Python exception: ==="
 
 
 def main(name: str, runs: int, seconds: int) -> None:
@@ -30,15 +40,14 @@ def main(name: str, runs: int, seconds: int) -> None:
         from tests.fuzz import registry
 
     from tests.fuzz import corpus
-    from tests.fuzz.engine import Figures, check_case
     from tests.fuzz.silence import silent_logs
+    from tests.fuzz.uninstrumented import UninstrumentedProcess
 
-    found = registry.target_named(name)
-    target = replace(found, cost_factor=INSTRUMENTATION_FACTOR * found.cost_factor)
-    figures = Figures()
+    target = registry.target_named(name)
+    uninstrumented = UninstrumentedProcess(name)
 
     def run_one(data: bytes) -> None:
-        check_case(target, data, figures, trace=False)
+        check_instrumented_case(target, data, uninstrumented)
 
     def mutate(data: bytes, max_size: int, seed: int) -> bytes:
         random = Random(seed)
@@ -61,6 +70,27 @@ def main(name: str, runs: int, seconds: int) -> None:
     with silent_logs():
         atheris.Setup([sys.argv[0], *options, str(folder)], run_one, custom_mutator=mutate)
         atheris.Fuzz()
+
+
+def check_instrumented_case(target: Target, data: bytes, uninstrumented: UninstrumentedProcess) -> None:
+    """Runs one case of an instrumented target. Raises `Finding` when the input breaks a rule.
+
+    An error of the parser is a finding as it is. A cost is one only if it is too high without instrumentation as well.
+    """
+    slower_target = replace(target, cost_factor=INSTRUMENTATION_FACTOR * target.cost_factor)
+    try:
+        check_case(slower_target, data, Figures(), trace=False)
+    except Finding as finding:
+        if finding.__cause__ is not None:
+            raise
+        rule = uninstrumented.broken_rule(data)
+        if rule:
+            raise Finding(target.name, rule, data) from None
+
+
+def finding_text(output: str) -> str:
+    """Returns what atheris printed of the finding that ended a run: the rule, the input and the traceback, or all else."""
+    return output.partition(_UNCAUGHT)[2].strip() or output.strip()
 
 
 if __name__ == "__main__":

@@ -22,10 +22,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from xml.etree.ElementTree import fromstring
 
-from wx2mqtt.model import Json
+if TYPE_CHECKING:  # a coverage-guided run instruments the product, so nothing imports it before
+    from wx2mqtt.model import Json
 
 LARGE_BYTES = 100_000
 
