@@ -48,12 +48,15 @@ def test_what_is_slow_by_instrumentation_alone_is_no_finding(uninstrumented):
 
 
 def test_what_is_slow_without_instrumentation_too_is_a_finding():
-    class Slow:
+    class SlowProcess(UninstrumentedProcess):
+        def __init__(self):
+            pass  # the parser is slow in this process
+
         def broken_rule(self, data):
             return broken_rule(planted(too_slow), data)
 
     with pytest.raises(Finding, match="ms for 1000 bytes"):
-        check_instrumented_case(planted(too_slow), DATA, Slow())
+        check_instrumented_case(planted(too_slow), DATA, SlowProcess())
 
 
 def test_an_error_of_the_parser_is_a_finding_at_once(uninstrumented):
