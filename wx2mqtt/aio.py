@@ -24,6 +24,9 @@ T = TypeVar("T")
 # Work on many small parts pauses so often, so that nothing else waits longer.
 MAX_UNBROKEN_SECONDS = 0.05
 
+# To parse or to hash so many bytes takes some 10 ms on a slow machine; more is done in a thread.
+MAX_BYTES_ON_LOOP = 1 << 20
+
 STORE_BACKOFF = Backoff(first=0.2, cap=30)
 
 
@@ -54,6 +57,14 @@ async def run_in_daemon_thread(work: Callable[[], T], on_abandoned: Callable[[],
 
     threading.Thread(target=run, daemon=True).start()
     return await future
+
+
+async def run_by_size(size: int, work: Callable[[], T]) -> T:
+    """Returns the result of `work` on `size` bytes, or raises its error; of many bytes it runs in a thread.
+
+    So the loop goes on meanwhile. `work` must use nothing that the loop changes.
+    """
+    return work() if size <= MAX_BYTES_ON_LOOP else await asyncio.to_thread(work)
 
 
 async def cancel_and_wait(tasks: Collection[asyncio.Task[T]]) -> None:

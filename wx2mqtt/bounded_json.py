@@ -23,9 +23,13 @@ MAX_NUMBER_CHARACTERS = 400
 # count them takes longer than to parse them.
 MAX_SIGNS_FOR_LEVELS = 20_000
 
-# A string, also one without its end, or a sign of the structure. No part can match in two ways, so that the
-# search takes one pass whatever the text is.
-_STRING_OR_SIGN = re.compile(rb'"[^"\\]*+(?:\\.?[^"\\]*+)*+"?|[\[{,\]}]', re.DOTALL)
+# The next part of a string: at most 64 KiB, so that a thread that counts lets the others run. No part can
+# match in two ways, so that the search takes one pass whatever the text is.
+_STRING_PART = rb'(?P<part>(?:[^"\\]{1,256}+|\\.?){0,256}+)(?P<end>"?)'
+_REST_OF_STRING = re.compile(_STRING_PART, re.DOTALL)
+
+# The beginning of a string, or a sign of the structure.
+_STRING_OR_SIGN = re.compile(rb'"' + _STRING_PART + rb"|[\[{,\]}]", re.DOTALL)
 
 # Longer texts are not copied to compare their levels.
 MAX_COPIED_BYTES = 1_000_000
@@ -84,9 +88,12 @@ class JsonBounds:
     def _count_values(self, payload: bytes) -> None:
         """Counts outside of strings; each comma and each opening bracket stands for one value."""
         depth = values = 0
-        for match in _STRING_OR_SIGN.finditer(payload):
-            sign = payload[match.start()]
+        position = 0
+        while sign_match := _STRING_OR_SIGN.search(payload, position):
+            position = sign_match.end()
+            sign = payload[sign_match.start()]
             if sign in b'"':
+                position = _end_of_string(payload, sign_match)
                 continue
             if sign in b"]}":
                 depth -= 1
@@ -98,6 +105,15 @@ class JsonBounds:
                 raise JsonOutOfBounds(f"it has more than {self.max_depth} levels")
             if values > self.max_values:
                 raise JsonOutOfBounds(f"it has more than {self.max_values} values")
+
+
+def _end_of_string(payload: bytes, match: re.Match[bytes]) -> int:
+    """Returns the position behind the string of which `match` is the first part."""
+    while match["part"] and not match["end"]:
+        next_match = _REST_OF_STRING.match(payload, match.end())
+        assert next_match is not None  # it matches nothing at least
+        match = next_match
+    return match.end()
 
 
 def _brackets(payload: bytes) -> bytes:

@@ -2,7 +2,8 @@
 
 A thread asks each running loop of this process for a sign of life. A loop stands still when its own thread has
 used more than `MAX_SILENT_SECONDS` of CPU time without giving one. The CPU time counts and not the clock: on a busy
-machine a loop waits for the processor, and that is no fault of the bridge.
+machine a loop waits for the processor, and that is no fault of the bridge. A slower machine has as much longer as it
+takes for some usual work at that moment: programs that share its caches make it slower, too.
 
 `start` watches this process and appends what it sees to the file that the environment names, so that one fixture
 sees bridges in processes of their own as well: their launchers call `start_from_environment`.
@@ -11,6 +12,7 @@ sees bridges in processes of their own as well: their launchers call `start_from
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import sys
 import threading
@@ -29,6 +31,8 @@ REPORT = "LOOP_WATCH_REPORT"
 """Environment: the file to which freezes are appended."""
 
 MAX_SILENT_SECONDS = 0.25
+USUAL_WORK_SECONDS = 0.01
+"""CPU time of `_do_usual_work` on the machine for which `MAX_SILENT_SECONDS` is meant."""
 SAMPLE_SECONDS = 0.05
 PRODUCT = str(Path(wx2mqtt.__file__).parent) + os.sep
 SIMULATOR = PRODUCT + "simulator" + os.sep
@@ -128,9 +132,23 @@ class LoopWatch:
     def _judge(self, watched: Watched, used: float) -> None:
         assert watched.asked_at is not None
         silent = used - watched.asked_at
-        if silent > MAX_SILENT_SECONDS and watched.stack and not watched.is_reported:
+        if watched.is_reported or not watched.stack or silent <= MAX_SILENT_SECONDS:
+            return
+        if silent > MAX_SILENT_SECONDS * slowness():
             watched.is_reported = True
             self._report(silent, watched.stack)
+
+
+def slowness() -> float:
+    """Returns how many times longer work takes now than on the machine for which the limit is meant; at least 1."""
+    started_at = time.thread_time()
+    _do_usual_work()
+    return max(1.0, (time.thread_time() - started_at) / USUAL_WORK_SECONDS)
+
+
+def _do_usual_work() -> None:
+    for _ in range(20):
+        json.loads(json.dumps({str(number): [number] * 10 for number in range(200)}))
 
 
 @cache

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+import threading
 import time
 import tracemalloc
 
@@ -186,3 +188,38 @@ def test_the_levels_of_an_answer_of_wechat_are_compared_in_about_the_time_that_i
         return min(spent)
 
     assert least_seconds(lambda: bounds.check(text)) < 1.5 * least_seconds(lambda: json.loads(text))
+
+
+def test_a_thread_that_counts_a_long_string_lets_others_run():
+    """One search of a text of 32 MB would keep every other thread waiting, the event loop among them."""
+    text = b'{"text": "' + b",[" * (16 * MEGABYTE) + b'"}'
+    turns = [0]
+    is_over = threading.Event()
+
+    def count() -> None:
+        while not is_over.is_set():
+            turns[0] += 1
+            time.sleep(0)
+
+    other = threading.Thread(target=count)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    other.start()
+    try:
+        before = turns[0]
+        LARGE.check(text)
+        assert turns[0] - before > 100
+    finally:
+        sys.setswitchinterval(interval)
+        is_over.set()
+        other.join()
+
+
+@pytest.mark.parametrize("escape", [b"", b'\\"', b"\\\\"])
+@pytest.mark.parametrize("length", [254, 255, 256, 257, 65_534, 65_535, 65_536, 65_537])
+def test_a_string_ends_where_the_parser_sees_its_end(length, escape):
+    bounds = JsonBounds(max_bytes=MEGABYTE, max_depth=1, max_values=3)
+    text = b'["' + b"a" * length + escape + b",[,[,[,[" * 2 + b'", ""'
+    load_json(text + b"]", bounds)
+    with pytest.raises(JsonOutOfBounds):
+        load_json(text + b", 1, 1]", bounds)

@@ -81,8 +81,7 @@ EXEMPT: dict[str, frozenset[str]] = {
     ),
     "from where on something is done in another way or in another thread; nothing is refused": frozenset(
         {
-            *("bridge.commands.validation:MAX_INLINE_HASH_BYTES", "wechat.http:MAX_BYTES_DECODED_ON_LOOP"),
-            *("bounded_json:MAX_SIGNS_FOR_LEVELS", "bounded_json:MAX_COPIED_BYTES"),
+            *("bounded_json:MAX_SIGNS_FOR_LEVELS", "bounded_json:MAX_COPIED_BYTES", "aio:MAX_BYTES_ON_LOOP"),
             "store.search_index:MAX_SEARCHED_PAIRS",
             "bridge.text_split:_MAX_UNIT_CHARACTERS",
             *("mqtt.sockets:MAX_UNSENT_BYTES", "wechat.ilink.protocol.messages:MAX_TIME_MS"),

@@ -7,8 +7,16 @@ import threading
 import time
 import traceback
 
+from tests.support import loop_watch
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.loop_watch import MAX_SILENT_SECONDS, PRODUCT, SIMULATOR, LoopWatch, is_task_of_bridge
+from tests.support.loop_watch import (
+    MAX_SILENT_SECONDS,
+    PRODUCT,
+    SIMULATOR,
+    LoopWatch,
+    is_task_of_bridge,
+    slowness,
+)
 
 
 def work(seconds: float) -> None:
@@ -42,12 +50,23 @@ def test_work_that_keeps_the_loop_from_its_turns_is_reported_with_its_stack():
     reports = Reports()
 
     async def main() -> None:
-        work(MAX_SILENT_SECONDS * 3)
+        work(MAX_SILENT_SECONDS * 3 * slowness())
 
     reports.run(main)
     ((seconds, stack),) = reports.seen
     assert seconds > MAX_SILENT_SECONDS
     assert "in work" in stack
+
+
+def test_a_slower_machine_has_longer(monkeypatch):
+    reports = Reports()
+    monkeypatch.setattr(loop_watch, "USUAL_WORK_SECONDS", loop_watch.USUAL_WORK_SECONDS / 1000)
+
+    async def main() -> None:
+        work(MAX_SILENT_SECONDS * 3)
+
+    reports.run(main)
+    assert reports.seen == []
 
 
 def test_as_much_work_in_pieces_is_none():

@@ -25,7 +25,7 @@ from typing import Protocol, cast
 
 import httpx
 
-from wx2mqtt.aio import yield_after_long_work
+from wx2mqtt.aio import run_by_size, yield_after_long_work
 from wx2mqtt.clock import Clock, loop_time
 from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
 from wx2mqtt.values import frozen
@@ -40,9 +40,6 @@ DECOMPRESSED_PIECE_BYTES = 1 << 16
 
 # What requests offer. httpx would undo several compressions, one after the other: 3 kB became 2 GB.
 _COMPRESSIONS = frozenset({"gzip", "deflate"})
-
-# The largest body that is decoded on the event loop, in some 10 ms.
-MAX_BYTES_DECODED_ON_LOOP = 1 << 20
 
 RequestBody = bytes | AsyncIterable[bytes] | None
 
@@ -367,6 +364,4 @@ async def read_json(body: bytes, kept_keys: frozenset[str] | None = None) -> Jso
 
     Raises `UnreadableJson`.
     """
-    if len(body) <= MAX_BYTES_DECODED_ON_LOOP:
-        return parse_json(body, kept_keys)
-    return await asyncio.to_thread(parse_json, body, kept_keys)
+    return await run_by_size(len(body), lambda: parse_json(body, kept_keys))

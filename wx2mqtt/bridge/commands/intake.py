@@ -16,15 +16,14 @@ from wx2mqtt.aio import retry_until_stored, yield_after_long_work
 from wx2mqtt.bridge.commands.attachment_intake import AcceptOrder, AcceptTicket, AttachmentIntake
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.sender import CommandSender
-from wx2mqtt.bridge.commands.validation import CommandValidator
+from wx2mqtt.bridge.commands.validation import CommandValidator, read_command_request
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.requests.dispatcher import COMMAND_REQUESTS, RequestDispatcher
 from wx2mqtt.bridge.retained import RetainedCommands
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.limits import COMMAND_JSON, MAX_PENDING_BYTES
+from wx2mqtt.limits import MAX_PENDING_BYTES
 from wx2mqtt.model import Status
 from wx2mqtt.mqtt.broker import Connected, Delivery
-from wx2mqtt.mqtt.commands import read_request
 from wx2mqtt.mqtt.topics import ParsedTopic, RequestTopic, TextTopic
 from wx2mqtt.store.records import AcceptOutcome, AcceptResult, CommandState, NewCommand
 
@@ -119,7 +118,7 @@ class CommandIntake:
 
     async def accept(self, delivery: Delivery, incoming: TextTopic) -> None:
         """Accepts a command that did not come from the broker. Raises `StoreError`."""
-        new = self._validator.validate_command(delivery, incoming, self._session)
+        new = await self._validator.validate_command(delivery, incoming, self._session)
         await self._commit([replace(new, delivery=None)])
 
     async def accept_own_text(self, new: NewCommand, picture: bytes = b"") -> None:
@@ -185,14 +184,14 @@ class CommandIntake:
         if delivery.retain:
             self._retained_commands.clear(delivery.topic)
         if not isinstance(topic, RequestTopic):
-            return self._validator.validate_command(delivery, topic, self._session)
+            return await self._validator.validate_command(delivery, topic, self._session)
         chat = await self._chat_of_recall(delivery) if topic.name == "recall" else ""
-        return self._validator.validate_request(topic.name, delivery, self._session, chat)
+        return await self._validator.validate_request(topic.name, delivery, self._session, chat)
 
     async def _chat_of_recall(self, delivery: Delivery) -> str:
         """Returns the user to whom the message to recall was sent; empty if it is not known."""
         try:
-            message_id = read_request(delivery.payload, COMMAND_JSON).get("message_id")
+            message_id = (await read_command_request(delivery)).get("message_id")
         except BadCommand:
             return ""
         target = await retry_until_stored(lambda: self._journal.sent_message_target(str(message_id)))

@@ -1,8 +1,8 @@
 """Validates commands: turns a delivery on `out/…`, `request/send` or `request/recall` into a `NewCommand`.
 
 A command that must not be sent becomes a `NewCommand` that has its result already (`rejected`, `expired`).
-Stores nothing; `intake.py` does. `mqtt/commands.py` reads the fields of a payload,
-`send_limits.py` decides when a command may be sent.
+Stores nothing; `intake.py` does. A large payload is parsed in a thread. `mqtt/commands.py` reads the fields
+of a payload, `send_limits.py` decides when a command may be sent.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
+from wx2mqtt.aio import MAX_BYTES_ON_LOOP, run_by_size
 from wx2mqtt.bridge.account_settings import SendRules
 from wx2mqtt.bridge.attachment_checks import check_filename
 from wx2mqtt.bridge.attachments import FILE_KINDS
@@ -52,9 +54,6 @@ log = structlog.get_logger(__name__)
 MAX_TEXT_PARTS = 99
 """The largest number of messages for one long text: `CommandResolver.send_key` appends two digits."""
 
-MAX_INLINE_HASH_BYTES = 1 << 20
-"""The largest delivery whose checksum is computed on the loop; `AttachmentIntake` does larger ones."""
-
 COMMAND_ID_BYTES = 8
 """Random bytes of the id of a command that brings none."""
 
@@ -77,7 +76,7 @@ class CommandValidator:
     def _rules(self) -> SendRules:
         return self._ctx.settings.send
 
-    def validate_command(
+    async def validate_command(
         self, delivery: Delivery, topic: TextTopic | FileTopic | UnknownTopic, session: int
     ) -> NewCommand:
         """Returns the command of a delivery on `out/…`, accepted or rejected.
@@ -90,9 +89,10 @@ class CommandValidator:
             self._require_not_retained(delivery)
             match topic:
                 case TextTopic(user):
-                    command = read_command(
-                        user, delivery.payload, delivery.content_type, self._require_supported
+                    read = partial(
+                        read_command, user, delivery.payload, delivery.content_type, self._require_supported
                     )
+                    command = await run_by_size(len(delivery.payload), read)
                 case FileTopic(user, kind, name):
                     command = Command(user=user, kind=kind, name=name)
                     if not delivery.payload:
@@ -103,7 +103,9 @@ class CommandValidator:
         except Exception as error:  # noqa: BLE001 - see `_rejection_of`
             return self._rejected_command(command, _rejection_of(error), delivery, replies, session)
 
-    def validate_request(self, name: str, delivery: Delivery, session: int, chat: str = "") -> NewCommand:
+    async def validate_request(
+        self, name: str, delivery: Delivery, session: int, chat: str = ""
+    ) -> NewCommand:
         """Returns the command of a `bridge/request/send` or `…/recall`; its result is also the answer.
 
         `chat` is the user to whom the message to recall was sent, for a request without `user`.
@@ -113,7 +115,7 @@ class CommandValidator:
         result_replies: list[ReplyTarget] = []
         try:
             self._require_not_retained(delivery)
-            fields = read_request(delivery.payload, COMMAND_JSON)
+            fields = await read_command_request(delivery)
             transaction = transaction_echo(fields)
             pop_transaction(fields)
             self._require_supported({**fields, "kind": name} if name == "recall" else fields)
@@ -283,7 +285,7 @@ class CommandValidator:
     ) -> NewCommand:
         new = self._new_command(replace(command, id=bad.command_id or command.id), delivery, replies, session)
         if bad.command_id and not command.id:  # the payload could not be parsed: compare all its bytes
-            is_small = len(delivery.payload) <= MAX_INLINE_HASH_BYTES
+            is_small = len(delivery.payload) <= MAX_BYTES_ON_LOOP
             new = replace(new, fingerprint=payload_fingerprint(delivery.payload) if is_small else "")
         return self._with_result(new, Status.REJECTED, bad.code, rejection_text(self._ctx.language, bad))
 
@@ -316,7 +318,7 @@ class CommandValidator:
             expires=now + int(self._rules.ttl * 1000),
             replies=tuple(replies),
             delivery=delivery_mark(delivery, session)
-            if len(delivery.payload) <= MAX_INLINE_HASH_BYTES
+            if len(delivery.payload) <= MAX_BYTES_ON_LOOP  # `AttachmentIntake` makes that of a larger one
             else None,
             duplicate_possible=False,
             result=None,
@@ -346,6 +348,11 @@ def _rejection_of(error: Exception) -> BadCommand:
         return error
     log.error("command cannot be judged", exc_info=error)
     return BadCommand("internal", "internal")
+
+
+async def read_command_request(delivery: Delivery) -> dict[str, Json]:
+    """Returns the fields of a `request/send` or `request/recall`. Raises `BadCommand`."""
+    return await run_by_size(len(delivery.payload), lambda: read_request(delivery.payload, COMMAND_JSON))
 
 
 def brings_file(command: Command) -> bool:

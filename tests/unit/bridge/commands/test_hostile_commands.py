@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.loop_turns import turns_during
 from tests.unit.bridge.outgoing import running
 from wx2mqtt.aio import MAX_UNBROKEN_SECONDS
 from wx2mqtt.bridge.commands.attachment_intake import AcceptOrder
@@ -21,6 +22,7 @@ from wx2mqtt.limits import (
     MAX_TRANSACTION_BYTES,
 )
 from wx2mqtt.model import Command
+from wx2mqtt.mqtt.broker import Delivery
 
 MEGABYTE = 1_000_000
 
@@ -204,12 +206,12 @@ async def test_other_tasks_get_their_turns_in_a_batch_of_costly_commands(house):
     validate = house.judge.validate_command
     house.judge_calls = []
 
-    def slow(*args):
+    async def slow(*args):
         house.judge_calls.append(args)
         started_at = time.monotonic()
         while time.monotonic() - started_at < MAX_UNBROKEN_SECONDS:
             pass
-        return validate(*args)
+        return await validate(*args)
 
     house.judge.validate_command = slow
     for number in range(6):
@@ -218,6 +220,31 @@ async def test_other_tasks_get_their_turns_in_a_batch_of_costly_commands(house):
     await house.hear("wx/result/wife", 6)
     others.cancel()
     assert {1, 2, 3, 4, 5} <= set(turns)
+
+
+@pytest.mark.parametrize(
+    ("topic", "begin"),
+    [
+        ("wx/out/wife", b'{"text": "'),
+        ("wx/bridge/request/send", b'{"user": "wife", "text": "'),
+    ],
+)
+async def test_other_tasks_get_their_turns_while_a_large_command_is_parsed(house, topic, begin):
+    """Its strings are full of what could be values."""
+    payload = begin + b",[" * (8 * MEGABYTE) + b'"}'
+    delivery = Delivery(
+        topic=topic,
+        payload=payload,
+        mid=1,
+        dup=False,
+        retain=False,
+        connection_number=house.broker.connections,
+    )
+    incoming = house.ctx.topics.parse(topic)
+    assert incoming is not None
+    new, turns = await turns_during(house.outbound._to_command(delivery, incoming))
+    assert new.result is not None
+    assert turns > 20
 
 
 @pytest.mark.parametrize("payload", [b"x", b'{"text": "x", "ttl": 0}'])

@@ -12,9 +12,9 @@ import pytest
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.contexts import RULES
 from tests.unit.bridge.outgoing import person, running
+from wx2mqtt.aio import MAX_BYTES_ON_LOOP
 from wx2mqtt.bridge.account_settings import AttachmentSources
 from wx2mqtt.bridge.commands import intake
-from wx2mqtt.bridge.commands.validation import MAX_INLINE_HASH_BYTES
 from wx2mqtt.errors import BadCommand, OutcomeUnknown, Rejected, StoreError, StoreFull, Unreachable
 from wx2mqtt.external.http import TemporarilyUnavailable, TransferBroken
 from wx2mqtt.limits import DELIVERY_OVERHEAD_BYTES, MAX_COMMAND_STORE_SHARE
@@ -332,8 +332,8 @@ async def test_a_repeat_by_path_is_one_though_the_file_has_gone(tmp_path):
 
 
 async def test_a_redelivery_is_the_same_command_also_when_it_is_large(house):
-    payload = bytes(MAX_INLINE_HASH_BYTES // 2) + b"x"
-    house.deliver(payload[: MAX_INLINE_HASH_BYTES // 2], "mom/file/a.bin")
+    payload = bytes(MAX_BYTES_ON_LOOP // 2) + b"x"
+    house.deliver(payload[: MAX_BYTES_ON_LOOP // 2], "mom/file/a.bin")
     large = bytes(900_000)
     for data in (payload, large):
         house.wechat.sent.clear()

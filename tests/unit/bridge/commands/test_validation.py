@@ -14,8 +14,9 @@ from tests.support.cost import is_in_proportion, repeated
 from tests.unit.bridge.bench import Bench
 from tests.unit.bridge.contexts import RULES
 from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE, person
+from wx2mqtt.aio import MAX_BYTES_ON_LOOP
 from wx2mqtt.bridge import journaled
-from wx2mqtt.bridge.commands.validation import MAX_INLINE_HASH_BYTES, fingerprint
+from wx2mqtt.bridge.commands.validation import fingerprint
 from wx2mqtt.bridge.journaled import new_key
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.registry import PeopleRegistry
@@ -225,8 +226,8 @@ def test_people_can_be_mentioned_in_groups_only():
 
 
 def test_the_checksum_of_a_large_delivery_is_left_to_those_who_do_not_hold_the_loop(bench):
-    assert bench.new(bytes(MAX_INLINE_HASH_BYTES), "wx/out/wife/file/a").delivery is not None
-    assert bench.new(bytes(MAX_INLINE_HASH_BYTES + 1), "wx/out/wife/file/a").delivery is None
+    assert bench.new(bytes(MAX_BYTES_ON_LOOP), "wx/out/wife/file/a").delivery is not None
+    assert bench.new(bytes(MAX_BYTES_ON_LOOP + 1), "wx/out/wife/file/a").delivery is None
 
 
 # recalls as requests
