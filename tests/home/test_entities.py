@@ -12,10 +12,12 @@ import pytest
 from tests.home.conftest import DISCOVERY, Scene
 from tests.support.discovery_rules import faults
 from wx2mqtt.bridge.homeassistant import GATHER_SECONDS
+from wx2mqtt.mqtt.discovery import MAX_RECENT_RESULTS
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MESSAGE = "event.wechat_home_message"
+RESULT = "event.wechat_home_result"
 MOM = "notify.wechat_home_ma_ma"
 
 # What a bare installation says of itself: no fast zlib, no libturbojpeg.
@@ -35,6 +37,7 @@ async def entities(scene: Scene) -> dict[str, dict[str, Any]]:
 
 async def test_every_entity_is_there_with_the_right_state(scene: Scene) -> None:
     await scene.lives(MOM)
+    await scene.until("states('binary_sensor.wechat_home_problem') == 'off'")
     states = await scene.do("states")
     now = {entity: one["state"] for entity, one in states.items() if "wechat_home" in entity}
     picture = now.pop("image.wechat_home_login_qr")
@@ -44,6 +47,8 @@ async def test_every_entity_is_there_with_the_right_state(scene: Scene) -> None:
         "binary_sensor.wechat_home_connected": "on",
         "event.wechat_home_message": "unknown",
         "sensor.wechat_home_last_message": "unknown",
+        "event.wechat_home_result": "unknown",
+        "binary_sensor.wechat_home_problem": "off",
         "sensor.wechat_home_queue_depth": "0",
         "sensor.wechat_home_failures_today": "0",
         "button.wechat_home_log_in": "unknown",
@@ -81,6 +86,7 @@ async def test_a_message_is_an_event_with_all_that_automations_need(scene: Scene
     assert said["text"] == '开灯 ☀ "now" {{ 1 }}'
     assert (said["trusted"], said["self"], said["chat"]) == (True, False, "friend")
     assert (said["id"], said["seq"], said["url"]) == (heard["id"], heard["seq"], None)
+    assert said["time"] == heard["time"]
     last = await scene.state("sensor.wechat_home_last_message")
     assert (last["attributes"]["text"], last["attributes"]["seq"]) == (said["text"], said["seq"])
 
@@ -124,6 +130,43 @@ async def test_a_notification_reaches_the_phone(scene: Scene, entity: str, to: s
     await scene.call("notify.send_message", {"message": text, "title": "left out"}, entity_id=entity)
     line = (await scene.home.phone.sent(before + 1))[before]
     assert (line["to"], line["text"]) == (to, text)
+
+
+async def test_a_result_is_an_event_with_its_words(scene: Scene) -> None:
+    await scene.publish("wx/out/wife", {"text": "?", "kind": "smoke", "id": "smoke"}, retain=False)
+    await scene.until(f"state_attr('{RESULT}', 'id') == 'smoke'")
+    said = (await scene.state(RESULT))["attributes"]
+    heard = await scene.home.body("wx/result/wife", id="smoke")
+    assert said["event_type"] == said["status"] == "rejected"
+    assert (said["user"], said["code"], said["message"]) == ("wife", heard["code"], heard["message"])
+    assert said["fallback"] is None
+
+
+async def test_the_newest_results_are_remembered_each_once(scene: Scene) -> None:
+    """An automation that waits for several results sees only the state after the last of them."""
+    body = {"schema": 1, "account": "home", "user": "wife", "code": "ok", "message": "m" * 1000}
+    for number in range(MAX_RECENT_RESULTS + 4):
+        await scene.publish(
+            "wx/result/wife", {**body, "id": f"many-{number}", "status": "sent"}, retain=False
+        )
+    await scene.publish("wx/result/wife", {**body, "id": "many-9", "status": "uncertain"}, retain=False)
+    await scene.until(f"state_attr('{RESULT}', 'status') == 'uncertain'")
+    recent = (await scene.state(RESULT))["attributes"]["recent"]
+    others = [number for number in reversed(range(4, MAX_RECENT_RESULTS + 4)) if number != 9]
+    assert [one["id"] for one in recent] == [f"many-{number}" for number in (9, *others)]
+    assert len(json.dumps(recent)) < 16_384  # the recorder drops more
+
+
+async def test_a_problem_of_the_bridge_is_shown_with_its_name(scene: Scene) -> None:
+    await scene.call("button.press", entity_id="button.wechat_home_log_out")
+    await scene.until("states('binary_sensor.wechat_home_problem') == 'on'")
+    shown = await scene.state("binary_sensor.wechat_home_problem")
+    assert shown["attributes"]["problems"] == ["login_logged_out"]
+    await scene.home.ask("login")
+    await scene.home.phone.wait("code")
+    await scene.home.phone.post("scan")
+    await scene.home.phone.post("confirm")
+    await scene.until("states('binary_sensor.wechat_home_problem') == 'off'")
 
 
 async def test_the_buttons_log_out_and_in_and_the_code_is_a_picture(scene: Scene) -> None:

@@ -28,7 +28,7 @@ KEYS: dict[str, tuple[set[str], set[str]]] = {  # (needed, further ones) of each
     "notify": ({"command_topic"}, {"command_template", "message_expiry_interval"}),
     "button": ({"command_topic"}, {"payload_press"}),
 }
-CLASSES = {"sensor": {"enum", "timestamp", "duration"}, "binary_sensor": {"connectivity"}}
+CLASSES = {"sensor": {"enum", "timestamp", "duration"}, "binary_sensor": {"connectivity", "problem"}}
 TOPIC = re.compile(r"[^/]+(/[^/]+)*/device/[a-zA-Z0-9_-]+/config")
 ID = re.compile(r"[a-z0-9_]+")
 URL = re.compile(r"https?://[^/\s]+(/\S*)?")

@@ -15,7 +15,7 @@ import yaml
 from markdown_it import MarkdownIt
 
 from wx2mqtt import REPOSITORY
-from wx2mqtt.mqtt.discovery import Device, discovery_config
+from wx2mqtt.mqtt.discovery import Device, NotifyTarget, discovery_config
 from wx2mqtt.mqtt.topics import TOPIC_TABLE, Topics
 
 FOLDER = Path(__file__).parents[2] / "deploy/home-assistant"
@@ -64,9 +64,15 @@ def texts(value: Any) -> list[str]:
 
 
 def announced() -> set[str]:
-    """The entity ids of the account `home`, without those of people; of iLink, which has a login that ends."""
+    """The entity ids of the account `home` on iLink, which has a login that ends and a window of `me`."""
     device = Device(
-        account="home", topics=Topics("wx"), model="WeChat", version="1", language="en", has_login_age=True
+        account="home",
+        topics=Topics("wx"),
+        model="Tencent iLink",
+        version="1",
+        language="en",
+        has_login_age=True,
+        windows=[NotifyTarget(user="me", id="me", name="me")],
     )
     components = json.loads(discovery_config(device).payload)["components"]
     return {one["default_entity_id"] for one in components.values()}

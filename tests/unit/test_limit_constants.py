@@ -42,6 +42,7 @@ EXEMPT: dict[str, frozenset[str]] = {
         {
             *("app.systemd:MAX_STATUS_CHARACTERS", "mqtt.discovery:MAX_ATTRIBUTE_CHARACTERS"),
             *("mqtt.discovery:MAX_DISPLAY_NAME_CHARACTERS", "mqtt.discovery:MAX_ENTITY_ID_CHARACTERS"),
+            *("mqtt.discovery:MAX_RECENT_RESULTS", "mqtt.discovery:MAX_RESULT_CHARACTERS"),
             *("bridge.people.topic_names:MAX_LEVEL_BYTES", "names:MAX_EXTENSION_CHARACTERS"),
             *("store.archive:_MAX_SHOWN_CHARACTERS", "web.file_response:MAX_SUFFIX_BYTES"),
             *("web.page.snapshot:MAX_MESSAGES_SHOWN", "web.page.snapshot:MAX_COMMANDS_SHOWN"),

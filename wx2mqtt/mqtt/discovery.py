@@ -22,7 +22,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from wx2mqtt.i18n import Language
-from wx2mqtt.model import Json, Kind, LoginState
+from wx2mqtt.model import Json, Kind, LoginState, Status
 from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.mqtt.topics import DEFAULT_QOS, Topics
 from wx2mqtt.values import frozen
@@ -31,6 +31,10 @@ ORIGIN_NAME = "wx2mqtt"
 
 # Characters of a text in an attribute: the recorder drops the attributes of an entity above 16 kB.
 MAX_ATTRIBUTE_CHARACTERS = 2000
+
+# Results in an attribute, and characters of the words of each, within the same 16 kB.
+MAX_RECENT_RESULTS = 16
+MAX_RESULT_CHARACTERS = 200
 
 # Seconds for which a message from Home Assistant to a person may wait at the broker.
 DEFAULT_EXPIRY_SECONDS = 600
@@ -59,10 +63,21 @@ _ATTRIBUTES = (
     f"'text': (value_json.get('text') or '')[:{MAX_ATTRIBUTE_CHARACTERS}], 'kind': value_json.kind, "
     "'trusted': value_json.trusted, 'id': value_json.id, 'seq': value_json.seq, "
     f"'url': ({_DETAILS}).get('url'), 'chat': value_json.chat.kind, "
-    f"'sender': {_SENDER}.get('user'), 'self': {_SENDER}.get('self', false)"
+    f"'sender': {_SENDER}.get('user'), 'self': {_SENDER}.get('self', false), 'time': value_json.time"
 )
 _EVENT = "{{ {'event_type': value_json.kind, " + _ATTRIBUTES + "} | to_json }}"
 _LAST = "{{ {" + _ATTRIBUTES + "} | to_json }}"
+
+# The newest results stand in an attribute as well: whoever waits for several at once misses none of them.
+# A result that is published again replaces itself.
+_RESULT = (
+    "{% set result = {'id': value_json.id, 'user': value_json.user, 'status': value_json.status, "
+    "'code': value_json.code, 'message': (value_json.message or '')"
+    f"[:{MAX_RESULT_CHARACTERS}], 'fallback': value_json.get('fallback')}} %}}"
+    "{% set earlier = this.attributes.get('recent', []) | rejectattr('id', 'eq', result.id) | list %}"
+    "{{ dict(result, event_type=result.status, recent=([result] + earlier)"
+    f"[:{MAX_RECENT_RESULTS}]) | to_json }}}}"
+)
 
 
 class _EntityName(NamedTuple):
@@ -84,10 +99,12 @@ _NAMES = {
     "connected": _EntityName("Connected", "已连接"),
     "message": _EntityName("Message", "消息"),
     "last": _EntityName("Last message", "最新消息"),
+    "result": _EntityName("Result", "发送结果"),
     "log_in": _EntityName("Log in", "登录"),
     "log_out": _EntityName("Log out", "退出登录"),
     "queue": _EntityName("Queue depth", "排队数量"),
     "failed": _EntityName("Failures today", "今日失败"),
+    "problem": _EntityName("Problem", "问题"),
     "login_age": _EntityName("Login age", "登录时长"),
     "login_left": _EntityName("Login days left", "登录剩余天数"),
     "age": _EntityName("Last answer of WeChat", "微信上次应答"),
@@ -287,6 +304,12 @@ def _messages(device: Device) -> Iterator[Component]:
         "json_attributes_template": _LAST,
     }
     yield _component(device, "last", "sensor", last, "mdi:message-text-clock")
+    result: dict[str, Json] = {
+        "state_topic": device.topics.result("+"),
+        "event_types": [str(status) for status in Status],
+        "value_template": _RESULT,
+    }
+    yield _component(device, "result", "event", result, "mdi:message-reply-text")
 
 
 def _buttons(device: Device) -> Iterator[Component]:
@@ -306,6 +329,15 @@ def _diagnostics(device: Device) -> Iterator[Component]:
     yield _measurement(device, "queue", depth, {"icon": "mdi:tray-full"})
     failed = "{{ value_json.commands.failed_today }}"
     yield _measurement(device, "failed", failed, {"icon": "mdi:message-alert"})
+    problem: dict[str, Json] = {
+        "state_topic": device.topics.health,
+        "value_template": "{{ 'OFF' if value_json.healthy else 'ON' }}",
+        "json_attributes_topic": device.topics.health,
+        "json_attributes_template": "{{ {'problems': value_json.problems} | to_json }}",
+        "device_class": "problem",
+        "entity_category": "diagnostic",
+    }
+    yield _component(device, "problem", "binary_sensor", problem)
     # Its value changes with every update, so it is disabled until somebody enables it.
     age = "{{ value_json.wechat.get('last_answer_age') }}"
     seconds: dict[str, Json] = {

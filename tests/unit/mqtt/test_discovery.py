@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.discovery_rules import faults
-from wx2mqtt.model import Kind, LoginState
+from wx2mqtt.model import Kind, LoginState, Status
 from wx2mqtt.mqtt.discovery import (
     MAX_DISPLAY_NAME_CHARACTERS,
     Device,
@@ -74,10 +74,12 @@ def test_every_entity_of_the_issue_is_there() -> None:
         ("connected", "binary_sensor"),
         ("message", "event"),
         ("last", "sensor"),
+        ("result", "event"),
         ("log_in", "button"),
         ("log_out", "button"),
         ("queue", "sensor"),
         ("failed", "sensor"),
+        ("problem", "binary_sensor"),
         ("age", "sensor"),
         ("to_wife", "notify"),
         (f"to_{ZHANG.id}", "notify"),
@@ -88,6 +90,12 @@ def test_every_login_state_and_kind_of_message_is_known() -> None:
     components = body(device())["components"]
     assert components["login"]["options"] == list(LoginState)
     assert components["message"]["event_types"] == list(Kind)
+
+
+def test_every_status_of_a_result_is_known() -> None:
+    components = body(device())["components"]
+    assert components["result"]["event_types"] == list(Status)
+    assert components["result"]["state_topic"] == "wx/result/+"
 
 
 def test_what_needs_wechat_is_there_only_while_one_may_send() -> None:
