@@ -108,7 +108,7 @@ def sandbox(folder: Path) -> Iterator[Sandbox]:
         "--web-port",
         ports["page"],
     ]
-    command = [sys.executable, "-m", "wx2mqtt", "demo", "--backend", "ilink", *options]
+    command = [sys.executable, "-m", "wx2mqtt", "demo", *options]
     stopped = threading.Event()
     with (
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as demo,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -41,10 +42,10 @@ CONVERSATION = [
     ("bridge", "wx/login/state", "waiting_for_scan"),
     ("bridge", "wx/login/state", "waiting_for_confirm"),
     ("bridge", "wx/login/state", "online"),
-    ("WeChat", "wx/in/wife", "开灯"),
-    ("you", "wx/out/wife", "灯已打开"),
-    ("bridge", "wx/result/wife", '"sent"'),
-    ("phone", "from the owner", "灯已打开"),
+    ("WeChat", "wx/in/me", "开灯"),
+    ("you", "wx/out/me", "灯已打开"),
+    ("bridge", "wx/result/me", '"sent"'),
+    ("phone", "from the bot", "灯已打开"),
 ]
 ENDS = [signal.SIGTERM, signal.SIGINT]
 
@@ -512,6 +513,20 @@ def test_a_port_of_the_demo_in_use_ends_with_75_and_names_the_option(terminal: T
     assert_nothing_left(terminal)
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_all_ports_of_the_demo_in_use_are_named_at_once(terminal: Terminal, language: str):
+    options = ("--simulator-port", "--mqtt-port", "--web-port")
+    with contextlib.ExitStack() as stack:
+        taken = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in options]
+        ports = {option: str(one.getsockname()[1]) for option, one in zip(options, taken, strict=True)}
+        chosen = [word for pair in ports.items() for word in pair]
+        done = terminal.run("demo", "--language", language, *chosen)
+    assert done.code == 75
+    broker = f"--broker mqtt://127.0.0.1:{ports['--mqtt-port']}"
+    assert_one_clear_line(done, broker, *(f"{port} ({option})" for option, port in ports.items()))
+    assert_nothing_left(terminal)
+
+
 def test_demo_once_shows_a_conversation(terminal: Terminal):
     began = time.monotonic()
     assert_conversation(terminal.run("demo", "--once"))
@@ -523,7 +538,7 @@ def test_demo_once_shows_what_the_documentation_says(terminal: Terminal):
     page = (ROOT / "docs/en/start/shell.md").read_text(encoding="utf-8")
     shown = re.search(r"```text\n(bridge .*?)```", page, re.DOTALL)
     assert shown
-    said = terminal.run("demo", "--once", "--backend", "ilink").out.splitlines()
+    said = terminal.run("demo", "--once").out.splitlines()
     assert [line for line in said if line in shown[1].splitlines()] == shown[1].splitlines()
 
 

@@ -69,7 +69,7 @@ class Demo:
 def running() -> Iterator[Demo]:
     """A demo on free ports."""
     phone, broker, page = free_port(), free_port(), free_port()
-    command = [sys.executable, "-m", "wx2mqtt", "demo", "--backend", "ilink"]
+    command = [sys.executable, "-m", "wx2mqtt", "demo"]
     ports = ["--simulator-port", str(phone), "--mqtt-port", str(broker), "--web-port", str(page)]
     process = subprocess.Popen([*command, *ports], stdout=subprocess.PIPE, text=True)
     try:

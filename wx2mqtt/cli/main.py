@@ -231,8 +231,8 @@ def demo(
         typer.Option(help="The language of messages for people, else that of the terminal."),
     ] = None,
     backend: Annotated[
-        Literal["webwx", "ilink"], typer.Option(help="Web WeChat, or iLink: a bot of one's own.")
-    ] = "webwx",
+        Literal["ilink", "webwx"], typer.Option(help="iLink: a bot of one's own; or web WeChat.")
+    ] = "ilink",
     broker: DemoBrokerOption = None,
 ) -> None:
     """Try everything on this machine without an account: simulated WeChat, broker and bridge."""

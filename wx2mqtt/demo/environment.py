@@ -9,25 +9,24 @@ import asyncio
 import os
 import signal
 import tempfile
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from wx2mqtt.app.application import Application, RunEnvironment, open_application
 from wx2mqtt.app.settings_mapping import mqtt_options
 from wx2mqtt.app.systemd import SystemdNotifier
+from wx2mqtt.demo.explanation import DemoAddresses, explanation
 from wx2mqtt.demo.script import play_script
 from wx2mqtt.demo.shared_broker import BrokerLogin, clear_demo, refuse_second_bridge
-from wx2mqtt.errors import Wx2MqttError
+from wx2mqtt.errors import BrokerError, Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.setup import demo_text
 from wx2mqtt.mqtt.discovery import config_topic
 from wx2mqtt.mqtt.embedded import EmbeddedBroker, PortInUse, available_port
-from wx2mqtt.mqtt.options import DEFAULT_PORTS
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import Account, HomeAssistant, Media, Mqtt, Pin, Send, Settings, Storage, Web
@@ -35,15 +34,15 @@ from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.values import frozen
 
 
-class DemoPortInUse(PortInUse):
-    """A port for the demo is in use."""
+class DemoPortsInUse(PortInUse):
+    """Ports of the demo that cannot be opened, by the option that chooses another one."""
 
-    def __init__(self, port: int, option: str) -> None:
-        super().__init__("127.0.0.1", port)
-        message = f"port {port} cannot be used: choose another with {option}, or 0 for any free port"
-        if option == "--mqtt-port":
-            message += f"; if a broker of yours has it, --broker mqtt://127.0.0.1:{port} uses that"
-        self.args = (message,)
+    def __init__(self, ports: Mapping[str, int], language: Language) -> None:
+        named_ports = ", ".join(f"{port} ({option})" for option, port in ports.items())
+        message = demo_text(language, "ports_in_use", ports=named_ports)
+        if "--mqtt-port" in ports:
+            message += demo_text(language, "use_that_broker", port=ports["--mqtt-port"])
+        BrokerError.__init__(self, message)
 
 
 DemoBackend = Literal["webwx", "ilink"]
@@ -68,24 +67,17 @@ class DemoOptions:
     mqtt_port: int = 1883
     web_port: int = 8099
     language: Language = "en"
-    backend: DemoBackend = "webwx"
+    backend: DemoBackend = "ilink"
     broker: BrokerLogin | None = None
 
 
-@frozen(kw_only=False)
+@frozen
 class DemoEnvironment:
-    """The running parts of the demo. Setting `stop_requested` ends it.
+    """The running parts of the demo. Setting `stop_requested` ends it."""
 
-    `is_shared`: others use the broker, too. `speaks_mqtt_5` is not known of their broker, and true.
-    """
-
-    simulator: Simulator
-    broker_url: str
-    is_shared: bool
-    speaks_mqtt_5: bool
+    addresses: DemoAddresses
     app: Application
     stop_requested: asyncio.Event
-    backend: DemoBackend
 
 
 def run_demo(options: DemoOptions) -> None:
@@ -102,7 +94,7 @@ async def _run(options: DemoOptions) -> None:
                     await _play(environment, run_task)
                     environment.stop_requested.set()
                 else:
-                    _print_explanation(environment, options.language)
+                    print(explanation(environment.addresses, options.language), flush=True)
                 await run_task
             finally:
                 environment.stop_requested.set()
@@ -111,7 +103,8 @@ async def _run(options: DemoOptions) -> None:
 
 async def _play(environment: DemoEnvironment, run_task: asyncio.Task[None]) -> None:
     """Plays the conversation; raises `Wx2MqttError` if the bridge ends, or is stopped, before its end."""
-    script = play_script(environment.simulator.url, environment.broker_url, environment.backend)
+    addresses = environment.addresses
+    script = play_script(addresses.phone, addresses.broker.url, addresses.backend)
     script_task = asyncio.create_task(script)
     await asyncio.wait({script_task, run_task}, return_when=asyncio.FIRST_COMPLETED)
     if script_task.done():
@@ -132,19 +125,17 @@ async def open_environment(options: DemoOptions, folder: Path) -> AsyncGenerator
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_requested.set)
+    _check_ports(options)
     async with AsyncExitStack() as stack:
         try:
             simulator = await stack.enter_async_context(Simulator(port=options.simulator_port))
         except OSError as error:
-            raise DemoPortInUse(options.simulator_port, "--simulator-port") from error
+            raise DemoPortsInUse({"--simulator-port": options.simulator_port}, options.language) from error
         broker, speaks_mqtt_5 = options.broker, True
         if broker is None:
-            embedded = await _start_broker(stack, folder / "broker", options.mqtt_port)
+            embedded = await _start_broker(stack, folder / "broker", options)
             broker, speaks_mqtt_5 = BrokerLogin(url=embedded.url), embedded.protocol == "5"
-        try:
-            web_address = f"127.0.0.1:{available_port('127.0.0.1', options.web_port)}"
-        except PortInUse as error:
-            raise DemoPortInUse(options.web_port, "--web-port") from error
+        web_address = f"127.0.0.1:{available_port('127.0.0.1', options.web_port)}"
         run_environment = RunEnvironment(
             env=_process_environment(), notifier=SystemdNotifier({}), stop_requested=stop_requested
         )
@@ -154,17 +145,43 @@ async def open_environment(options: DemoOptions, folder: Path) -> AsyncGenerator
             await refuse_second_bridge(client, DEMO_BASE)
             stack.push_async_callback(clear_demo, client, _retained_topics(loaded.settings))
         app = await stack.enter_async_context(open_application(loaded, run_environment))
-        is_shared = options.broker is not None
-        yield DemoEnvironment(
-            simulator, broker.url, is_shared, speaks_mqtt_5, app, stop_requested, options.backend
+        assert app.web is not None
+        addresses = DemoAddresses(
+            phone=simulator.url,
+            page=app.web.url,
+            broker=broker,
+            is_shared=options.broker is not None,
+            speaks_mqtt_5=speaks_mqtt_5,
+            backend=options.backend,
+            user=next(iter(DEMO_PINS[options.backend])),
         )
+        yield DemoEnvironment(addresses=addresses, app=app, stop_requested=stop_requested)
 
 
-async def _start_broker(stack: AsyncExitStack, folder: Path, port: int) -> EmbeddedBroker:
+def _check_ports(options: DemoOptions) -> None:
+    """Raises `DemoPortsInUse` with all ports that cannot be opened, before anything starts."""
+    ports = {"--simulator-port": options.simulator_port, "--web-port": options.web_port}
+    if options.broker is None:
+        ports["--mqtt-port"] = options.mqtt_port
+    busy_ports = {option: port for option, port in ports.items() if not _can_open(port)}
+    if busy_ports:
+        raise DemoPortsInUse(busy_ports, options.language)
+
+
+def _can_open(port: int) -> bool:
+    try:
+        available_port("127.0.0.1", port)
+    except PortInUse:
+        return False
+    return True
+
+
+async def _start_broker(stack: AsyncExitStack, folder: Path, options: DemoOptions) -> EmbeddedBroker:
+    port = options.mqtt_port
     try:
         return await stack.enter_async_context(EmbeddedBroker(folder, port=port))
     except PortInUse as error:
-        raise DemoPortInUse(port, "--mqtt-port") from error
+        raise DemoPortsInUse({"--mqtt-port": port}, options.language) from error
 
 
 def _retained_topics(settings: Settings) -> tuple[str, ...]:
@@ -206,23 +223,3 @@ def _demo_settings(
         language=options.language,
     )
     return LoadedSettings(settings=settings, path=None)
-
-
-def _print_explanation(environment: DemoEnvironment, language: Language) -> None:
-    broker = environment.broker_url
-    address = urlsplit(broker)
-    host, port = address.hostname or "localhost", address.port or DEFAULT_PORTS.get(address.scheme, 1883)
-    assert environment.app.web is not None
-    explanation = demo_text(
-        language,
-        "explanation",
-        scope=demo_text(language, "shared" if environment.is_shared else "local"),
-        phone=environment.simulator.url,
-        action=demo_text(language, f"action_{environment.backend}"),
-        broker=broker,
-        protocol="" if environment.speaks_mqtt_5 else demo_text(language, "mqtt_3"),
-        page=environment.app.web.url,
-        address=f"-h {host} -p {port}",
-        user=next(iter(DEMO_PINS[environment.backend])),
-    )
-    print(explanation, flush=True)

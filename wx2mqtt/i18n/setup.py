@@ -142,6 +142,24 @@ The phone and the page are for this machine alone.""",
         "press Scan, then Confirm, and write as one of the people",
         "点“扫一扫”，再点“确认登录”，然后以某个人的身份写一句话",
     ),
+    "ports_in_use": (
+        "cannot open port {ports}: choose others with these options, or 0 for any free port",
+        "以下端口无法使用：{ports}。请用这些选项选择其他端口，0 表示任意空闲端口",
+    ),
+    "use_that_broker": (
+        "; if a broker of yours has port {port}, --broker mqtt://127.0.0.1:{port} uses that",
+        "；如果 {port} 端口是你自己的 MQTT 服务器，可用 --broker mqtt://127.0.0.1:{port} 使用它",
+    ),
+    "password": (
+        """
+  its password    read -rs {variable}      type it unseen; the commands below use it""",
+        """
+  密码            read -rs {variable}      输入密码（不显示），供下面的命令使用""",
+    ),
+    "no_websocket": (
+        " (the commands below need its port for MQTT without WebSocket: -p, else 1883)",
+        "（下面的命令需要它不经 WebSocket 的 MQTT 端口：用 -p 指定，默认为 1883）",
+    ),
     "mqtt_3": (
         " (MQTT 3.1.1 only; where mosquitto is installed the demo speaks MQTT 5)",
         "（仅 MQTT 3.1.1；装有 mosquitto 时，演示支持 MQTT 5）",
@@ -150,21 +168,21 @@ The phone and the page are for this machine alone.""",
         """wx2mqtt demo: {scope}
 
   the phone       {phone}/      {action}
-  the broker      {broker}{protocol}
+  the broker      {broker}{password}
   the page        {page}/      QR code, state of the bridge, people and their topics
-  what happens    mosquitto_sub {address} -t 'wx/#' -F '%t  %p'
   Home Assistant  add its MQTT integration with this broker, see deploy/home-assistant
-  write to WeChat mosquitto_pub {address} -t wx/out/{user} -m 'Dinner is ready'
+  what happens    mosquitto_sub {options} -t 'wx/+/+' -T wx/login/qr -F '%t  %p'
+  write to WeChat mosquitto_pub {options} -q 1 -t wx/out/{user} -m 'Dinner is ready'
 
 Stop with Ctrl-C.""",
         """wx2mqtt 演示：{scope}
 
   手机            {phone}/      {action}
-  代理服务器      {broker}{protocol}
+  代理服务器      {broker}{password}
   状态页          {page}/      二维码、桥接程序的状态、联系人及其主题
-  查看消息        mosquitto_sub {address} -t 'wx/#' -F '%t  %p'
   Home Assistant  在它的 MQTT 集成中填写这个代理服务器，见 deploy/home-assistant/README.zh.md
-  发到微信        mosquitto_pub {address} -t wx/out/{user} -m '开饭了'
+  查看消息        mosquitto_sub {options} -t 'wx/+/+' -T wx/login/qr -F '%t  %p'
+  发到微信        mosquitto_pub {options} -q 1 -t wx/out/{user} -m '开饭了'
 
 按 Ctrl-C 停止。""",
     ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from wx2mqtt.cli.operations import exit_code
-from wx2mqtt.demo.environment import DemoPortInUse
+from wx2mqtt.demo.environment import DemoPortsInUse
 from wx2mqtt.errors import (
     LoginRefused,
     Problem,
@@ -28,7 +28,7 @@ from wx2mqtt.mqtt.embedded import PortInUse
         (StoreFull(), 75),
         (StoreLocked(), 75),
         (PortInUse("127.0.0.1", 1883), 75),
-        (DemoPortInUse(1883, "--mqtt-port"), 75),
+        (DemoPortsInUse({"--mqtt-port": 1883}, "en"), 75),
         (LoginRefused(), 1),
         (Wx2MqttError("something"), 1),
     ],
@@ -42,8 +42,8 @@ def test_each_error_has_its_exit_code_and_one_sentence(error, code):
 
 
 def test_a_broker_that_has_the_port_of_the_demo_can_be_used():
-    assert "--broker mqtt://127.0.0.1:1883 uses that" in str(DemoPortInUse(1883, "--mqtt-port"))
-    assert "--broker" not in str(DemoPortInUse(8070, "--simulator-port"))
+    assert "--broker mqtt://127.0.0.1:1883 uses that" in str(DemoPortsInUse({"--mqtt-port": 1883}, "en"))
+    assert "--broker" not in str(DemoPortsInUse({"--simulator-port": 8070}, "en"))
 
 
 def test_every_problem_of_a_file_is_a_line():

@@ -1,0 +1,54 @@
+"""The options of mosquitto's clients for each kind of broker of `--broker`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from wx2mqtt.demo.explanation import DemoAddresses, client_options, explanation
+from wx2mqtt.demo.shared_broker import BrokerLogin, broker_login
+
+ADDRESSES = DemoAddresses(
+    phone="http://127.0.0.1:8070",
+    page="http://127.0.0.1:8099",
+    broker=BrokerLogin(url="mqtt://127.0.0.1:1883"),
+    is_shared=False,
+    speaks_mqtt_5=True,
+    backend="ilink",
+    user="me",
+)
+
+
+@pytest.mark.parametrize(
+    ("url", "options"),
+    [
+        ("mqtt://broker.lan", "-h broker.lan -p 1883"),
+        ("mqtt://[fd00::1]:1884", "-h fd00::1 -p 1884"),
+        ("mqtts://broker.lan", "-h broker.lan -p 8883 --tls-use-os-certs"),
+        ("unix:///run/mosquitto.sock", "--unix /run/mosquitto.sock"),
+        ("ws://broker.lan:9001", "-h broker.lan"),
+        ("mqtt://house@broker.lan", "-h broker.lan -p 1883 -u house"),
+        (
+            "mqtt://a%20b%27c:secret@broker.lan",
+            """-h broker.lan -p 1883 -u 'a b'"'"'c' -P "$MQTT_PASSWORD\"""",
+        ),
+    ],
+)
+def test_the_options_fit_the_broker_and_hold_no_password(url, options):
+    assert client_options(broker_login(url)) == options
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_a_password_is_asked_for_before_the_commands_that_use_it(language):
+    with_password = replace(ADDRESSES, broker=broker_login("mqtt://house:secret@broker.lan"))
+    text = explanation(with_password, language)
+    assert "secret" not in text
+    assert text.index("read -rs MQTT_PASSWORD") < text.index("mosquitto_sub") < text.index("mosquitto_pub")
+    assert "MQTT_PASSWORD" not in explanation(ADDRESSES, language)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_of_a_broker_over_websocket_it_is_said_that_the_commands_need_another_port(language):
+    over_websocket = replace(ADDRESSES, broker=broker_login("wss://broker.lan"))
+    assert "-p" in explanation(over_websocket, language).partition("broker.lan")[2].partition("\n")[0]
