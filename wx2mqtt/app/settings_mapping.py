@@ -73,7 +73,7 @@ def account_settings(
             inline_below=account.media.inline_below,
             base_url=media_base_url(web or settings.web),
         ),
-        publish_plain_text=account.plain,
+        plain_text_max_age=account.plain.max_age,
         per_minute=account.send.per_minute,
         burst=account.send.burst,
         pins=contact_pins(account),
@@ -177,9 +177,14 @@ PUBLIC_MEDIA_KEYS = {"download", "max_size", "keep", "max_total", "inline_below"
 
 def public_settings(account: AccountConfig) -> dict[str, Json]:
     """Returns the settings that `bridge/info` publishes. They contain no secrets."""
-    keys = {"backend", "topic_names", "receive", "send", "hold", "history", "plain"}
+    keys = {"backend", "topic_names", "receive", "send", "hold", "history"}
     public: dict[str, Json] = account.model_dump(mode="json", include=keys)
-    return {**public, "media": account.media.model_dump(mode="json", include=PUBLIC_MEDIA_KEYS)}
+    max_age = account.plain.max_age
+    return {
+        **public,
+        "plain": False if max_age is None else {"max_age": max_age},
+        "media": account.media.model_dump(mode="json", include=PUBLIC_MEDIA_KEYS),
+    }
 
 
 def create_backend(

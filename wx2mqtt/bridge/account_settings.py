@@ -220,6 +220,7 @@ class MediaRules:
 class AccountSettings:
     """The settings of one account.
 
+    A bare text is published that is at most `plain_text_max_age` seconds old; None: none is.
     `per_minute` and `burst` limit the rate of sends. `pins` say which contact a topic level means.
     `named_users` stay in a directory that is too large for the broker. `public_settings` and `warnings` are
     published on `bridge/info`.
@@ -228,7 +229,7 @@ class AccountSettings:
     send: SendRules
     receive: ReceiveFilter
     media: MediaRules
-    publish_plain_text: bool
+    plain_text_max_age: float | None
     per_minute: float
     burst: int
     pins: Mapping[str, ContactPin]

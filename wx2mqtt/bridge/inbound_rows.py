@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
+import structlog
+
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.media.payloads import is_held, media_in_message, media_jobs
 from wx2mqtt.bridge.people.registry import PeopleRegistry
@@ -16,6 +18,8 @@ from wx2mqtt.mqtt.payloads import event_body, message_body, plain_text
 from wx2mqtt.mqtt.topics import TEXT_TYPE
 from wx2mqtt.store.history import HistoryQueries
 from wx2mqtt.store.records import NewEvent, NewMessage, NewPublication, Person
+
+log = structlog.get_logger(__name__)
 
 # Of the text of a quoted message.
 MAX_QUOTE_CHARACTERS = 1000
@@ -159,18 +163,35 @@ class MessageRows:
             body=body,
             media=jobs,
             held=is_held(jobs, rules),
-            plain=self._plain_publication(person, message.text) if trusted else None,
+            plain=self._plain_publication(message, person) if trusted else None,
         )
 
-    def _plain_publication(self, person: Person, text: str) -> NewPublication | None:
+    def _plain_publication(self, message: Message, person: Person) -> NewPublication | None:
         """Returns the publication of the bare text, for devices that read no JSON; None where there is none.
 
-        Only texts of trusted senders get one: such a device cannot check `trusted`.
+        Such a device can check neither `trusted` nor `time`: only trusted senders have one, and only a text
+        that is young enough. A time far ahead shows that a clock is wrong, and that the age is not known.
         """
-        if not self._ctx.settings.publish_plain_text or not text:
+        max_age = self._ctx.settings.plain_text_max_age
+        if max_age is None or not message.text:
             return None
-        topic = self._ctx.topics.text(person.level)
-        return NewPublication(topic=topic, payload=plain_text(text), category="plain", content_type=TEXT_TYPE)
+        age = (now_ms() - message.time) / 1000
+        if age < -max_age:
+            log.warning(
+                "no bare text: this machine's clock is behind", user=person.level, seconds=round(-age)
+            )
+            return None
+        seconds_left = int(max_age - max(0.0, age))
+        if seconds_left < 1:
+            log.info("no bare text: it is too old", user=person.level, seconds=round(age))
+            return None
+        return NewPublication(
+            topic=self._ctx.topics.text(person.level),
+            payload=plain_text(message.text),
+            category="plain",
+            content_type=TEXT_TYPE,
+            expiry=seconds_left,
+        )
 
 
 class EventRows:

@@ -6,7 +6,8 @@ If the process were killed now, the open rows would be published again. An ackno
 PUBACK is in the PUBACK log (`store/unsynced_files.py`), which a power cut may destroy. Where there is no log,
 since the store is not on this machine, acknowledged rows would be published again too, and are marked sooner.
 
-The rows that the broker never takes are stored as set aside, or dropped with their topic.
+The rows that the broker never takes are stored as set aside, or dropped with their topic. What has waited for
+longer than its expiry is dropped as well.
 """
 
 from __future__ import annotations
@@ -130,6 +131,7 @@ class OutboxMarks:
         self._unmarked = unmarked
         self._to_set_aside: dict[int, str] = {}  # row ids with the reason
         self._to_drop: dict[str, str] = {}  # topics with the reason
+        self._expired: set[int] = set()  # row ids
         self._store_event = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
         self.stored: Signal[[]] = Signal()
@@ -156,6 +158,11 @@ class OutboxMarks:
         self._to_drop[topic] = reason
         self._store_event.set()
 
+    def drop_expired(self, row_id: int) -> None:
+        """Drops a row whose expiry is over, with all others of the same turn of the loop in one commit."""
+        self._expired.add(row_id)
+        self._store_event.set()
+
     async def run(self) -> None:
         """Stores until cancelled."""
         while True:
@@ -165,7 +172,7 @@ class OutboxMarks:
             # The broker has answered more during the commit. What has become urgent meanwhile is decided
             # again, now without the rows of this commit.
             self._stop_gathering()
-            if self._to_set_aside or self._to_drop:
+            if self._to_set_aside or self._to_drop or self._expired:
                 self._store_event.set()
             elif self._unmarked.acknowledged:
                 self.store_soon()
@@ -200,6 +207,9 @@ class OutboxMarks:
             self._to_drop.pop(topic, None)
             if count:  # 0 if another refused row of the topic has dropped them already
                 self._topic_dropped.emit(topic, count)
+        if expired := list(self._expired):
+            await self._journal.drop_expired(expired)
+            self._expired.difference_update(expired)
         if row_ids := list(self._unmarked.acknowledged):
             await self._journal.mark_published(row_ids)
             if self._shared.exceeded_limit(for_commands=True):

@@ -3,7 +3,8 @@
 1. A row is handed over by `add` right after its commit, or read from the journal (`outbox_reader.py`).
 2. It is published when a slot of the window is free (`inflight.py`): in `add` itself if one is free then.
    All that is published in a turn of the event loop is one write to the socket. A message also waits while
-   too many others would be published again if the process were killed now (`outbox_marks.py`).
+   too many others would be published again if the process were killed now (`outbox_marks.py`). A row whose
+   expiry is over is dropped instead; only those of `text/<user>` have one.
 3. The broker answers. PUBACK: the row is acknowledged, which the PUBACK log records. Refused: its topic waits
    `REFUSED_RETRY_SECONDS`, and other topics go on; what is not allowed on a response topic is given up.
    Too large: it is published again, shorter. Disconnected: it is published again after the reconnect.
@@ -29,6 +30,7 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inflight import MAX_HEAD_DISCONNECTS, InflightWindow, RefusedTopics
 from wx2mqtt.bridge.outbox_marks import OutboxMarks, UnmarkedRows
 from wx2mqtt.bridge.outbox_reader import OutboxReader
+from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import ConnectionDropped, PublishRefused
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.payloads import cut_payload, without_attachment
@@ -181,9 +183,14 @@ class Publisher:
         while self._outbox.rows and slots_left > 0:
             if self._unmarked.must_wait(self._outbox.rows[0]):
                 break
-            if self._is_due(row := self._outbox.rows.popleft()):
-                self._publish(row, self._shortened.get(row.id, row.payload))
-                slots_left -= 1
+            row = self._outbox.rows.popleft()
+            if not self._is_due(row):
+                continue
+            if row.is_expired(now_ms()):
+                self._marks.drop_expired(row.id)
+                continue
+            self._publish(row, self._shortened.get(row.id, row.payload))
+            slots_left -= 1
 
     @property
     def _free_slots(self) -> int:
@@ -212,7 +219,7 @@ class Publisher:
             payload=payload,
             content_type=row.content_type,
             correlation=row.correlation,
-            expiry=row.expiry,
+            expiry=row.remaining_expiry(now_ms()),
         )
         self._inflight.publish(publication, partial(self._on_answer, row, len(payload)))
 

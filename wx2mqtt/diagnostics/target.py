@@ -105,7 +105,7 @@ def _unused_topics(account: AccountConfig) -> frozenset[str]:
     """Returns patterns that the account does not use: a missing right to publish there is no failure."""
     return frozenset(
         [
-            *([] if account.plain else ["text/<user>"]),
+            *([] if account.plain.max_age is not None else ["text/<user>"]),
             *([] if backend_entry(account.backend).has_reply_window else ["window/<user>"]),
         ]
     )

@@ -14,7 +14,7 @@ REFERENCE_TEXTS: Mapping[str, str] = {
     "a text to send as it is, or a JSON object (a command)": "要原样发送的文字，或 JSON 对象（命令）",
     "the one result of each command": "每条命令唯一的结果",
     "what happened and is no message": "不是消息的事件",
-    "with plain: what somebody trusted wrote, as bare text": "设置 plain 时：受信任的人所写的纯文本",
+    "with plain: what somebody trusted wrote just now, as bare text": "设置 plain 时：受信任的人刚刚所写的纯文本",
     "the login, and what a person must do": "登录状态，以及需要人做的事",
     "the QR code to scan, else a placeholder": "要扫描的二维码，否则为占位图",
     "the text in the QR code": "二维码中的文字",
@@ -130,7 +130,10 @@ REFERENCE_TEXTS: Mapping[str, str] = {
     "hosts of your own network, without port, from which files may be sent by url": "允许按网址发送文件的内网主机（不含端口）",
     "Messages that are kept in the store": "保存在存储中的消息",
     "how long a message can be requested again": "消息在多长时间内可以再次请求",
-    "also <base>/text/<user>: the bare text, for small devices": "另外发布 <base>/text/<user>：纯文本，供小型设备使用",
+    "Also <base>/text/<user>: the bare text, for small devices": "另外发布 <base>/text/<user>：纯文本，供小型设备使用",
+    "no text that is older; plain: true is 60s, plain: false null (none)": (
+        "更旧的文字不发布；plain: true 即 60s，plain: false 即 null（不发布）"
+    ),
     "Discovery by Home Assistant": "Home Assistant 自动发现",
     "announce the accounts to Home Assistant": "向 Home Assistant 声明账号",
     "its discovery prefix": "自动发现的前缀",

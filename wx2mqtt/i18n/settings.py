@@ -20,6 +20,8 @@ PROBLEM_TEXTS: Mapping[str, str] = {
     "must be one text: neither empty nor a list nor a section": "必须是一段文字：不能为空，也不能是列表或段",
     "must be a whole number": "必须是整数",
     "must be true or false": "必须是 true 或 false",
+    "must be true or false, or a section such as {max_age: 60s}": "必须是 true 或 false，或写作段，例如 {max_age: 60s}",
+    "is shorter than 1s; write false to publish no bare text": "不到 1s；不发布纯文本请写 false",
     "must be a list: [a, b]": "必须是列表：[a, b]",
     "must be the path of a file or folder": "必须是文件或文件夹的路径",
     "must be a section: keys with values below it, or {key: value}": "必须是段：下面是带值的键，或写作 {key: value}",

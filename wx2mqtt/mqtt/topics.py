@@ -76,7 +76,7 @@ TOPIC_TABLE: tuple[Topic, ...] = (
         by_bridge=True,
         retained=False,
         content_type=TEXT_TYPE,
-        meaning="with plain: what somebody trusted wrote, as bare text",
+        meaning="with plain: what somebody trusted wrote just now, as bare text",
     ),
     Topic(
         pattern="login/state",

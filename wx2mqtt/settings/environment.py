@@ -20,11 +20,12 @@ from wx2mqtt.settings.key_tree import (
     dotted,
     entry_key,
     keys_of,
+    locate,
     suggest,
     walk,
 )
 from wx2mqtt.settings.problems import SettingsReport
-from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, Section, Settings
+from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, Plain, Section, Settings
 from wx2mqtt.settings.yaml_tree import SourcePosition, YamlTree, YamlValue, parse_value
 
 ENVIRONMENT_PREFIX = "WX2MQTT_"
@@ -85,6 +86,8 @@ def _parse_variable(key: ConfigKey, text: str) -> YamlValue:
         return parse_value(text) if text.startswith("[") else [text]
     if key.kind in BRANCH_KINDS:
         value = parse_value(text)
+        if key.model is Plain and isinstance(value, str):  # true or false
+            return value
         if not isinstance(value, dict):
             raise ValueError("this is a section: write {key: value, …}, or name the key (…__KEY)")
         return value
@@ -101,6 +104,9 @@ def _override(tree: YamlTree, path: tuple[str, ...], value: YamlValue, position:
     if other_value is not None and tree.position_of(other_path).file != position.file:
         tree.remove(other_path)
         tree.remove_positions(other_path, other_value)
+    section = locate(path[:-1])
+    if section is not None and section.model is Plain and not isinstance(tree.get(path[:-1]), dict):
+        tree.remove(path[:-1])  # the short form of the section
     tree.set(path, value, position)
 
 

@@ -76,11 +76,13 @@ def _base(settings: Settings, name: str) -> str | None:
 
 
 def _values_by_key(settings: Settings) -> dict[str, object]:
-    """Returns all values by dotted key; the contacts of an account are one value."""
+    """Returns all values by dotted key; `contacts` and `plain` of an account are one value each."""
     values: dict[str, object] = {}
     for path, _, value in flatten(settings):
         if path[0] == "accounts" and path[2] == "contacts":
             values[f"accounts.{path[1]}.contacts"] = settings.accounts[path[1]].contacts
+        elif path[0] == "accounts" and path[2] == "plain":  # most files have its short form, true or false
+            values[f"accounts.{path[1]}.plain"] = value
         else:
             values[".".join(path)] = value
     return values

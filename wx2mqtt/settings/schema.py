@@ -11,7 +11,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+    WithJsonSchema,
+)
 
 from wx2mqtt import REPOSITORY
 from wx2mqtt.settings import addresses, formats
@@ -82,6 +92,13 @@ def _login_key(value: SecretStr) -> SecretStr:
     return value
 
 
+def _plain_age(seconds: float) -> float:
+    """Refuses what is shorter than the seconds in which MQTT and web WeChat count."""
+    if seconds < 1:
+        raise ValueError("is shorter than 1s; write false to publish no bare text")
+    return seconds
+
+
 def _instance(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value, re.ASCII):
         raise ValueError("must have 1 to 64 characters of A-Z, a-z, 0-9, dot, _ and -")
@@ -127,6 +144,7 @@ UrlPath = Annotated[str, AfterValidator(addresses.validate_url_path)]
 Address = Annotated[str, AfterValidator(addresses.validate_address)]
 DatabaseUrl = Annotated[str, AfterValidator(addresses.validate_database_url)]
 LoginKey = Annotated[SecretStr, AfterValidator(_login_key)]
+PlainAge = Annotated[Duration, AfterValidator(_plain_age)]
 InstanceName = Annotated[str, AfterValidator(_instance)]
 _Host = Annotated[str, AfterValidator(addresses.validate_host_name)]
 _Network = Annotated[str, AfterValidator(addresses.validate_network)]
@@ -320,6 +338,29 @@ class History(Section):
     keep: Duration = Field(7 * _DAY, description="how long a message can be requested again")
 
 
+PLAIN_MAX_AGE_SECONDS = 60.0
+"""What `plain: true` means."""
+
+
+def _plain(value: object) -> object:
+    """Parses the short forms of the section `plain`: true and false."""
+    if isinstance(value, Mapping | Plain):
+        return value
+    try:
+        is_on = TypeAdapter(bool).validate_python(value)
+    except ValidationError:
+        raise ValueError("must be true or false, or a section such as {max_age: 60s}") from None
+    return {"max_age": PLAIN_MAX_AGE_SECONDS} if is_on else {}
+
+
+class Plain(Section):
+    """Also <base>/text/<user>: the bare text, for small devices"""
+
+    max_age: PlainAge | None = Field(
+        None, description="no text that is older; plain: true is 60s, plain: false null (none)"
+    )
+
+
 BackendName = Literal["webwx", "ilink"]
 """Each has a section of its name, and an entry in the registry of backends."""
 
@@ -349,8 +390,8 @@ class Account(Section):
     fallback: Fallback = Field(default_factory=Fallback)
     media: Media = Field(default_factory=Media)
     history: History = Field(default_factory=History)
-    plain: bool = Field(
-        default=False, description="also <base>/text/<user>: the bare text, for small devices"
+    plain: Annotated[Plain, BeforeValidator(_plain, json_schema_input_type=bool | Plain)] = Field(
+        default_factory=Plain
     )
 
 
@@ -496,4 +537,6 @@ def _nullable_section(key: dict[str, Any]) -> dict[str, Any]:
             **{name: key[name] for name in key if name != "$ref"},
             "anyOf": [{"$ref": key["$ref"]}, {"type": "null"}],
         }
+    if any("$ref" in choice for choice in key.get("anyOf", ())):  # a section that has a short form
+        return {**key, "anyOf": [*key["anyOf"], {"type": "null"}]}
     return {**key, "type": ["object", "null"]} if key.get("type") == "object" else key

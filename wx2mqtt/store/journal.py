@@ -67,6 +67,7 @@ class Journal(
         list_set_aside          the publications that were set aside, with the reason
         requeue_set_aside       let publications that were set aside wait again
         drop_topic              give up all waiting publications of a topic
+        drop_expired            give up waiting publications whose expiry is over
         private_event_fields    what an event keeps for the backend
         message_author          the topic level of a message's sender
         load_discovery          the topics that Home Assistant discovery has published

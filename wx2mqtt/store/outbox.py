@@ -7,6 +7,7 @@
     WAITING     set_aside           SET_ASIDE: the broker refused it, and the rows behind it go on
     SET_ASIDE   requeue_set_aside   WAITING
     WAITING     drop_topic          DROPPED
+    WAITING     drop_expired        DROPPED
 
 Also the record of what Home Assistant discovery has published, so that it can be cleared after a restart.
 """
@@ -91,6 +92,12 @@ class Outbox(JournalPart):
             return dropped
 
         return await self._database.write("drop_topic", job)
+
+    async def drop_expired(self, ids: Sequence[int]) -> None:
+        """Gives up waiting rows whose expiry is over. That is no loss, so they are not counted."""
+        await self._database.write(
+            "drop_expired", lambda db: db.execute(_SQL["drop_expired"], (self._account, json_list(ids)))
+        )
 
     async def private_event_fields(self, name: str, key: str) -> dict[str, str] | None:
         """Returns what the backend needs to act on the event `name` with this key; None if there is none."""

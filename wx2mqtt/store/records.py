@@ -115,7 +115,10 @@ class NewEvent:
 
 @frozen
 class NewPublication:
-    """A publication that is neither a message nor an event from WeChat. `expiry` is in seconds."""
+    """A publication that is neither a message nor an event from WeChat.
+
+    It may be published within `expiry` seconds after its commit; None: always.
+    """
 
     topic: str
     payload: bytes
@@ -138,6 +141,17 @@ class OutboxRow:
     correlation: bytes | None
     expiry: int | None
     user: str
+
+    def is_expired(self, now: int) -> bool:
+        """Returns whether this may no longer be published; `now` is the time of day in milliseconds."""
+        return self.expiry is not None and now - self.created >= self.expiry * 1000
+
+    def remaining_expiry(self, now: int) -> int | None:
+        """Returns the whole seconds that are left of `expiry`, at least 1; None without one."""
+        if self.expiry is None:
+            return None
+        elapsed = max(0, now - self.created)  # a clock that was put back makes nothing younger
+        return max(1, self.expiry - elapsed // 1000)
 
 
 @frozen

@@ -54,7 +54,7 @@ def settings(**values: Any) -> AccountSettings:
         "send": RULES,
         "receive": ReceiveFilter(),
         "media": MediaRules(),
-        "publish_plain_text": False,
+        "plain_text_max_age": None,
         "per_minute": 0.0,
         "burst": 1,
         "pins": {},

@@ -289,7 +289,7 @@ class Talk:
     identity: PeopleRegistry = field(default_factory=lambda: PeopleRegistry([], {}, {}))
     filters: ReceiveFilter = field(default_factory=ReceiveFilter)
     media: MediaRules = field(default_factory=MediaRules)
-    plain: bool = False
+    plain_max_age: float | None = None
 
     def __post_init__(self) -> None:
         self.owner_changes: list[str] = []
@@ -308,7 +308,7 @@ class Talk:
             settings=settings(
                 receive=self.filters,
                 media=self.media,
-                publish_plain_text=self.plain,
+                plain_text_max_age=self.plain_max_age,
                 expected_account=self.expected,
             ),
             shared=shared(watchdog=self, quota=self.quota),

@@ -12,11 +12,13 @@ import pytest
 from tests.support.cost import is_in_proportion
 from tests.support.hurry import HurryLoop, hurry
 from tests.unit.bridge.talk import OWNER, WIFE, PaperJournal, Talk, batch, message
+from wx2mqtt.bridge import inbound_rows
 from wx2mqtt.bridge.account_settings import MediaRules, ReceiveFilter
 from wx2mqtt.bridge.inbound import MAX_UNSTORED_SECONDS, InboundMessages
 from wx2mqtt.bridge.inbound_rows import MessageRows, StoredQuotes
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError, StoreFull
 from wx2mqtt.model import (
     ChatKind,
@@ -558,15 +560,21 @@ def plains(house: House) -> list[tuple[str, str]]:
 
 def test_with_plain_what_trusted_people_write_goes_out_as_bare_text_too():
     async def story(house: House) -> None:
-        house.talk.ctx.settings = replace(house.talk.ctx.settings, publish_plain_text=True)
+        house.talk.ctx.settings = replace(house.talk.ctx.settings, plain_text_max_age=60.0)
         note = message(
-            "2", "开门", chat=HELPER.handle, chat_kind=ChatKind.SELF, sender=OWNER.handle, from_self=True
+            "2",
+            "开门",
+            chat=HELPER.handle,
+            chat_kind=ChatKind.SELF,
+            sender=OWNER.handle,
+            from_self=True,
+            time=now_ms(),
         )
         await house.take(
-            message("1"),
+            message("1", time=now_ms()),
             note,
-            message("3", "on", sender=WIFE.handle, sender_name="晓梅", **IN_FAMILY),
-            message("4", "[图片]", **PICTURE),
+            message("3", "on", sender=WIFE.handle, sender_name="晓梅", time=now_ms(), **IN_FAMILY),
+            message("4", "[图片]", **{**PICTURE, "time": now_ms()}),
         )
         assert plains(house) == [
             ("wx/text/wife", "开灯 ☀"),
@@ -576,19 +584,45 @@ def test_with_plain_what_trusted_people_write_goes_out_as_bare_text_too():
         ]
         (first, *_) = house.journal.messages()
         assert first.plain is not None
-        assert (first.plain.content_type, first.plain.expiry) == ("text/plain", None)
+        assert first.plain.content_type == "text/plain"
+
+    at_home(story)
+
+
+@pytest.mark.parametrize(
+    ("age_seconds", "expiry"),
+    [
+        (0.0, 60),
+        (20.5, 39),
+        (58.9, 1),
+        (59.5, None),
+        (61.0, None),
+        (86_400.0, None),
+        (-5.0, 60),  # the clock of WeChat goes a little before that of this machine
+        (-61.0, None),  # one of the two is wrong, so the age is not known
+    ],
+)
+def test_bare_text_goes_out_while_it_is_young_and_for_what_is_left_of_that(monkeypatch, age_seconds, expiry):
+    now = now_ms()
+    monkeypatch.setattr(inbound_rows, "now_ms", lambda: now)
+
+    async def story(house: House) -> None:
+        house.talk.ctx.settings = replace(house.talk.ctx.settings, plain_text_max_age=60.0)
+        await house.take(message("1", time=now - round(age_seconds * 1000)))
+        (row,) = house.journal.messages()
+        assert (None if row.plain is None else row.plain.expiry) == expiry
 
     at_home(story)
 
 
 def test_nobody_else_gets_onto_the_topics_of_bare_text():
     async def story(house: House) -> None:
-        house.talk.ctx.settings = replace(house.talk.ctx.settings, publish_plain_text=True)
+        house.talk.ctx.settings = replace(house.talk.ctx.settings, plain_text_max_age=60.0)
         await house.take(
-            message("1", "on", chat=MOM.handle, sender=MOM.handle),
-            message("2", "on", sender=Handle("@eve"), sender_name="老婆", **IN_FAMILY),
-            message("3", "on", kind=Kind.SYSTEM, sender=None),
-            message("4", ""),
+            message("1", "on", chat=MOM.handle, sender=MOM.handle, time=now_ms()),
+            message("2", "on", sender=Handle("@eve"), sender_name="老婆", time=now_ms(), **IN_FAMILY),
+            message("3", "on", kind=Kind.SYSTEM, sender=None, time=now_ms()),
+            message("4", "", time=now_ms()),
         )
         assert len(house.journal.messages()) == 4
         assert plains(house) == []
@@ -598,7 +632,7 @@ def test_nobody_else_gets_onto_the_topics_of_bare_text():
 
 def test_without_plain_there_is_no_bare_text():
     async def story(house: House) -> None:
-        await house.take(message("1"))
+        await house.take(message("1", time=now_ms()))
         assert plains(house) == []
 
     at_home(story)

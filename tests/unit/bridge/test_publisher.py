@@ -20,7 +20,7 @@ from tests.support.paper_link import PaperLink, Sent
 from tests.unit.bridge.contexts import context
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import message
-from wx2mqtt.bridge import inflight, outbox_marks, outbox_reader
+from wx2mqtt.bridge import inflight, outbox_marks, outbox_reader, publisher
 from wx2mqtt.bridge.inflight import (
     MAX_HEAD_DISCONNECTS,
     MAX_UNACKED_PUBLISHES,
@@ -88,6 +88,9 @@ class Watched(Journal):
 
     async def drop_topic(self, *args: Any) -> Any:
         return await self._do("drop_topic", lambda: Journal.drop_topic(self, *args))
+
+    async def drop_expired(self, *args: Any) -> Any:
+        return await self._do("drop_expired", lambda: Journal.drop_expired(self, *args))
 
 
 QUOTA_EXCEEDED = 0x97
@@ -244,6 +247,62 @@ async def test_a_publication_goes_out_with_all_that_belongs_to_it(works: Works):
     assert (publication.topic, publication.payload, publication.retain) == ("t", b"{}", False)
     assert (publication.correlation, publication.expiry) == (b"\0c", 60)
     assert publication.content_type == "text/plain"
+
+
+async def test_what_waited_goes_out_with_what_is_left_of_its_expiry(works: Works):
+    works.clock.now -= 45_500
+    await works.publish("t", expiry=60)
+    works.clock.now += 3_600_000  # the time of day was put back since
+    await works.publish("t", expiry=60)
+    works.connect()
+    waited, put_back = (sent.publication.expiry for sent in await works.link.came(2))
+    assert waited is not None
+    assert 1 <= waited <= 15
+    assert put_back == 60
+
+
+async def test_what_waited_for_longer_than_its_expiry_is_dropped_and_nothing_else(works: Works):
+    works.clock.now -= 61_000
+    await works.publish("a", "b", "a")  # 1 to 3
+    await works.publish("t", "t", expiry=60)  # 4 and 5
+    works.clock.now += 61_000
+    await works.publish("t", expiry=60)  # 6
+    await works.publish("a")  # 7
+    works.link.takes = True
+    works.connect()
+    assert await works.numbers(5) == [1, 2, 3, 6, 7]
+    await works.all_settled()
+    assert len(works.link.sent) == 5
+    stats = await works.journal.stats()
+    assert (stats.dropped, stats.set_aside) == (0, 0)  # neither is a loss that somebody must hear of
+
+
+async def test_what_the_broker_did_not_acknowledge_is_not_published_again_when_it_is_too_old(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+):
+    works.connect()
+    await works.publish("t", expiry=60)
+    await works.publish("a")
+    await works.link.came(2)
+    monkeypatch.setattr(publisher, "now_ms", lambda: works.clock.now + 60_000)
+    works.link.takes = True
+    works.hang_up()
+    works.connect()
+    assert await works.numbers(3) == [1, 2, 2]
+    await works.all_settled()
+
+
+async def test_more_expired_rows_than_memory_holds_keep_nothing_back(
+    works: Works, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(outbox_reader, "READ_BATCH_ROWS", 7)
+    works.clock.now -= 61_000
+    await works.publish(*["t"] * 100, expiry=60)
+    await works.publish("a")
+    works.link.takes = True
+    works.connect()
+    assert await works.numbers(1) == [101]
+    await works.all_settled()
 
 
 async def test_nothing_goes_out_before_there_is_a_connection(works: Works):

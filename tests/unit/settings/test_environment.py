@@ -104,6 +104,16 @@ def test_a_section_is_a_yaml_mapping(loaded):
     assert got.accounts["work"].contacts["Wife"].remark == "老婆"
 
 
+def test_the_short_form_of_plain_and_its_key_replace_what_the_file_says(loaded):
+    def max_age(text, **env):
+        return loaded(f"accounts: {{home: {{plain: {text}}}}}", **env).settings.accounts["home"].plain.max_age
+
+    assert max_age("false", WX2MQTT_ACCOUNTS__HOME__PLAIN="true") == 60
+    assert max_age("{max_age: 5s}", WX2MQTT_ACCOUNTS__HOME__PLAIN="no") is None
+    assert max_age("true", WX2MQTT_ACCOUNTS__HOME__PLAIN__MAX_AGE="30s") == 30
+    assert max_age("false", WX2MQTT_ACCOUNTS__HOME__PLAIN="{max_age: 2m}") == 120
+
+
 def test_an_account_whose_name_holds_underscores_is_found_by_its_name(loaded):
     got = loaded("accounts: {a__b: {}, a: {}}", WX2MQTT_ACCOUNTS__A__B__BASE_TOPIC="x").settings
     assert (got.accounts["a__b"].base_topic, got.accounts["a"].base_topic) == ("x", None)

@@ -94,6 +94,25 @@ def test_the_example_of_the_contract_loads(loaded, tmp_path):
     assert (home.media.max_size, got.settings.storage.max_size) == (25_000_000, 2_000_000_000)
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("true", 60.0),
+        ("yes", 60.0),
+        ("false", None),
+        ("no", None),
+        ("", None),
+        ("{}", None),
+        ("{max_age: null}", None),
+        ("{max_age: 60s}", 60.0),
+        ("{max_age: 5m}", 300.0),
+    ],
+)
+def test_plain_is_true_or_false_or_the_age_that_a_text_may_have(loaded, text, seconds):
+    settings = loaded(f"accounts:\n  home:\n    plain: {text}\n").settings
+    assert settings.accounts["home"].plain.max_age == seconds
+
+
 def test_every_problem_is_reported_at_once_with_line_key_and_remedy(faults):
     assert faults(
         """\
@@ -168,8 +187,26 @@ def test_every_problem_is_reported_at_once_with_line_key_and_remedy(faults):
         ("accounts: {home: 5}", "accounts.home: must be a section"),
         ("accounts: {home: {contacts: [a]}}", "accounts.home.contacts: must be a section"),
         ("accounts: {home: {contacts: {a: b}}}", "accounts.home.contacts.a: must be a section"),
-        ("accounts: {home: {plain: 1.5}}", "accounts.home.plain: '1.5' must be true or false"),
-        ("accounts: {home: {plain: [a]}}", "accounts.home.plain: must be true or false"),
+        (
+            "accounts: {home: {plain: 1.5}}",
+            "accounts.home.plain: must be true or false, or a section such as {max_age: 60s}",
+        ),
+        (
+            "accounts: {home: {plain: 60s}}",
+            "accounts.home.plain: must be true or false, or a section such as {max_age: 60s}",
+        ),
+        (
+            "accounts: {home: {plain: [a]}}",
+            "accounts.home.plain: must be true or false, or a section such as {max_age: 60s}",
+        ),
+        (
+            "accounts: {home: {plain: {max_age: 0.5s}}}",
+            "accounts.home.plain.max_age: '0.5s' is shorter than 1s; write false to publish no bare text",
+        ),
+        (
+            "accounts: {home: {plain: {maxage: 60s}}}",
+            "accounts.home.plain.maxage: unknown key, did you mean 'max_age'?",
+        ),
         ("mqtt: {keepalive: 0}", "mqtt.keepalive: '0' must be at least 1"),
         ("mqtt: {keepalive: 70000}", "mqtt.keepalive: '70000' must be at most 65535"),
         ("mqtt: {keepalive: true}", "mqtt.keepalive: 'true' is not a whole number"),

@@ -41,6 +41,7 @@ def test_an_unchanged_file_changes_nothing():
         ({"accounts": {"home": {"receive": {"groups": "none"}}}}, ["accounts.home.receive.groups"]),
         ({"accounts": {"home": {"history": {"keep": "1d"}}}}, ["accounts.home.history.keep"]),
         ({"accounts": {"home": {"plain": True}}}, ["accounts.home.plain"]),
+        ({"accounts": {"home": {"plain": {"max_age": "5m"}}}}, ["accounts.home.plain"]),
         ({"accounts": {"home": {"media": {"keep": "1d"}}}}, ["accounts.home.media.keep"]),
         ({"mqtt": {"response_topics": ["reply/#"]}}, ["mqtt.response_topics"]),
         ({"accounts": {"home": {"media": {"max_total": "1MB"}}}}, ["accounts.home.media.max_total"]),

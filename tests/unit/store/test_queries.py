@@ -221,6 +221,7 @@ FREQUENT = [
     ("outbox", "waiting_in_topic"),
     ("outbox", "mark_published"),
     ("outbox", "drop_topic"),
+    ("outbox", "drop_expired"),
     ("outbox", "list_set_aside"),
     ("received", "known_keys"),
     ("account_state", "newest_payload"),

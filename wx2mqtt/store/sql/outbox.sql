@@ -52,6 +52,10 @@ WHERE id IN (SELECT value FROM json_each(?2)) AND account = ?1 AND state = 2;
 -- drop_topic --
 UPDATE publication SET state = 3, why = ?3 WHERE account = ?1 AND state = 0 AND topic = ?2;
 
+-- drop_expired --
+UPDATE publication SET state = 3, why = 'expired'
+WHERE id IN (SELECT value FROM json_each(?2)) AND account = ?1 AND state = 0;
+
 -- count_dropped --
 UPDATE account SET dropped = dropped + ? WHERE name = ?;
 

@@ -35,3 +35,7 @@ WHERE id IN (SELECT jsonb_array_elements(?2::jsonb)::bigint) AND account = ?1 AN
 -- requeue --
 UPDATE publication SET state = 0, why = NULL
 WHERE id IN (SELECT jsonb_array_elements(?2::jsonb)::bigint) AND account = ?1 AND state = 2;
+
+-- drop_expired --
+UPDATE publication SET state = 3, why = 'expired'
+WHERE id IN (SELECT jsonb_array_elements(?2::jsonb)::bigint) AND account = ?1 AND state = 0;
