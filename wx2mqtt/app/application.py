@@ -13,6 +13,7 @@ import structlog
 from wx2mqtt.aio import ChangeNotifier, cancel_and_wait
 from wx2mqtt.app import control_socket, logs
 from wx2mqtt.app.account_factory import AccountFactory
+from wx2mqtt.app.configuration import load_configuration
 from wx2mqtt.app.maintenance import StorageMaintenance
 from wx2mqtt.app.running_accounts import RunningAccounts
 from wx2mqtt.app.settings_mapping import running_web_server
@@ -33,13 +34,12 @@ from wx2mqtt.mqtt.commands import reject_unknown_fields
 from wx2mqtt.mqtt.embedded import EmbeddedBroker
 from wx2mqtt.mqtt.options import ProtocolChoice
 from wx2mqtt.settings.addresses import EMBEDDED
-from wx2mqtt.settings.loader import LoadedSettings, load
+from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.reload import reload_diff
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.operation_queue import OperationQueue
 from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.wechat.backend import OnProgress
-from wx2mqtt.wechat.registry import BACKENDS
 
 if TYPE_CHECKING:
     from wx2mqtt.app.instance import ClusterNode
@@ -286,7 +286,8 @@ class Application:
 
     async def _reload(self) -> tuple[list[str], list[str]]:
         try:
-            loaded = load(self._factory.loaded.path, self._environment.env, BACKENDS)
+            current = self._factory.loaded
+            loaded = load_configuration(current.path, self._environment.env, current.settings)
         except SettingsError as error:
             self._set_file_problems(error.problems)
             log.error("reload refused", problems=[str(problem) for problem in error.problems])

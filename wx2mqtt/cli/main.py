@@ -136,7 +136,7 @@ def _all(
 
 @app.command("run")
 def run_bridge(config: ConfigOption = None, explain: ExplainOption = False) -> None:
-    """Run the bridge. Without a configuration file: web WeChat, and an embedded broker on 127.0.0.1:1883."""
+    """Run the bridge. Without a file: the backend that is logged in, else iLink, and an embedded broker."""
     raise typer.Exit(run.run_bridge(config, explain=explain))
 
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import structlog
 
 from wx2mqtt.app import logs
 from wx2mqtt.app.application import RunEnvironment
+from wx2mqtt.app.configuration import load_configuration
 from wx2mqtt.app.process import run
 from wx2mqtt.app.redaction import one_line
 from wx2mqtt.app.systemd import SystemdNotifier
@@ -27,10 +28,13 @@ from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.i18n.settings import problem_text
 from wx2mqtt.memory import pause_collection, tune_malloc
 from wx2mqtt.settings.addresses import EMBEDDED
-from wx2mqtt.settings.loader import LoadedSettings, find_config, load
-from wx2mqtt.wechat.registry import BACKENDS
+from wx2mqtt.settings.environment import ENVIRONMENT_PREFIX
+from wx2mqtt.settings.loader import LoadedSettings, find_config
 
 log = structlog.get_logger(__name__)
+
+_ACCOUNTS_VARIABLE = f"{ENVIRONMENT_PREFIX}ACCOUNTS"
+"""The beginning of each variable that configures accounts."""
 
 
 def run_plain(arguments: Sequence[str]) -> int:
@@ -54,7 +58,7 @@ def run_bridge(config: Path | None, *, explain: bool) -> int:
             notifier=SystemdNotifier(os.environ),
             on_progress=contacts_progress(),
             on_login_status=show_login,
-            setup_command=setup_command(loaded),
+            setup_command=setup_command(loaded, os.environ),
         )
         await run(loaded, environment)
 
@@ -68,16 +72,14 @@ def run_bridge(config: Path | None, *, explain: bool) -> int:
     return EXIT_OK
 
 
-def setup_command(loaded: LoadedSettings) -> str:
+def setup_command(loaded: LoadedSettings, env: Mapping[str, str]) -> str:
     """Returns the command that the page names for want of a configuration.
 
-    Empty with a file, and where the environment chose a broker or a backend.
+    Empty with a file, and where the environment chose a broker or configures accounts.
     """
-    settings = loaded.settings
-    is_default = settings.mqtt.url == (EMBEDDED,) and all(
-        account.backend == "webwx" for account in settings.accounts.values()
-    )
-    return SETUP_COMMAND if loaded.path is None and is_default else ""
+    is_default = loaded.path is None and loaded.settings.mqtt.url == (EMBEDDED,)
+    has_accounts = any(value and name.startswith(_ACCOUNTS_VARIABLE) for name, value in env.items())
+    return SETUP_COMMAND if is_default and not has_accounts else ""
 
 
 def load_settings(config: Path | None, *, log_to_terminal: bool = False) -> LoadedSettings:
@@ -85,7 +87,7 @@ def load_settings(config: Path | None, *, log_to_terminal: bool = False) -> Load
     path = config or find_config(Path.cwd())
     if config is not None and not config.exists():
         raise SettingsError((Problem(str(config), 1, "file", "there is no such file; name another with -c"),))
-    loaded = load(path, os.environ, BACKENDS)
+    loaded = load_configuration(path, os.environ)
     settings = loaded.settings.log
     logs.configure(
         level="warning" if log_to_terminal else settings.level,

@@ -29,7 +29,18 @@ from wx2mqtt.mqtt.discovery import config_topic
 from wx2mqtt.mqtt.embedded import EmbeddedBroker, PortInUse, available_port
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.loader import LoadedSettings
-from wx2mqtt.settings.schema import Account, HomeAssistant, Media, Mqtt, Pin, Send, Settings, Storage, Web
+from wx2mqtt.settings.schema import (
+    FIRST_BACKEND,
+    Account,
+    HomeAssistant,
+    Media,
+    Mqtt,
+    Pin,
+    Send,
+    Settings,
+    Storage,
+    Web,
+)
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.values import frozen
 
@@ -67,7 +78,7 @@ class DemoOptions:
     mqtt_port: int = 1883
     web_port: int = 8099
     language: Language = "en"
-    backend: DemoBackend = "ilink"
+    backend: DemoBackend = FIRST_BACKEND
     broker: BrokerLogin | None = None
 
 

@@ -186,7 +186,7 @@ REFERENCE_TEXTS: Mapping[str, str] = {
     "Write the configuration without testing the broker.": "写出配置但不测试代理服务器。",
     "Replace existing files; the old configuration is kept beside the new.": "替换已有文件；旧配置保留在新配置旁边。",
     "Ask nothing: use what is found, else the defaults.": "不提问：使用找到的内容，否则用默认值。",
-    "Run the bridge. Without a configuration file: web WeChat, and an embedded broker on 127.0.0.1:1883.": "运行桥接程序。没有配置文件时：网页版微信，以及 127.0.0.1:1883 上的内置代理服务器。",
+    "Run the bridge. Without a file: the backend that is logged in, else iLink, and an embedded broker.": "运行桥接程序。没有配置文件时：使用已登录的后端，否则为 iLink，以及内置的代理服务器。",
     "The configuration file; by default ./wx2mqtt.yaml, else /etc/wx2mqtt/wx2mqtt.yaml.": "配置文件；默认 ./wx2mqtt.yaml，否则 /etc/wx2mqtt/wx2mqtt.yaml。",
     "If the file has problems, show them on the web page until they are fixed.": "如果文件有问题，在状态页上显示，直到修正。",
     "Check the configuration file: all problems at once, each with its line and how to fix it.": "检查配置文件：一次列出所有问题，每个都带行号和修正办法。",

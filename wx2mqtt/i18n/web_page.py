@@ -49,8 +49,8 @@ PAGE_MESSAGES: Catalogue = {
         "还没有配置文件。请在终端运行 {command}：它会问几个问题并写入文件。随后桥接程序会自动启动，本页面会显示下一步。",
     ),
     "step_configuration_default": (
-        "There is no configuration file, so this is web WeChat with a broker for this machine only. {command} writes a file, for iLink or for your own broker; then start the bridge again.",
-        "没有配置文件，因此使用网页版微信和仅限本机的 MQTT 代理服务器。如需使用 iLink 或自己的代理服务器，请用 {command} 写入配置文件，然后重新启动桥接程序。",
+        "There is no configuration file, so the broker is for this machine only. {command} writes a file, for your own broker and for Home Assistant; then start the bridge again.",
+        "没有配置文件，因此 MQTT 代理服务器仅限本机使用。如需使用自己的 MQTT 服务器或 Home Assistant，请用 {command} 写入配置文件，然后重新启动桥接程序。",
     ),
     "step_broker": ("The MQTT broker", "MQTT 代理服务器"),
     "step_login": ("The login to WeChat", "登录微信"),

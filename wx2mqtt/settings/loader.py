@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.limits import MAX_CONFIG_BYTES, MAX_SECRET_BYTES
@@ -35,13 +36,24 @@ from wx2mqtt.settings.problems import (
     read_text,
 )
 from wx2mqtt.settings.rules import BackendRules, rule_findings
-from wx2mqtt.settings.schema import Settings
+from wx2mqtt.settings.schema import (
+    DEFAULT_ACCOUNT,
+    FIRST_BACKEND,
+    BackendName,
+    Settings,
+    Storage,
+)
 from wx2mqtt.settings.validation import validate
 from wx2mqtt.settings.yaml_tree import SourcePosition, YamlTree, YamlValue, key_text, parse
 from wx2mqtt.values import frozen
 
 LOCAL_CONFIG = Path("wx2mqtt.yaml")
 SYSTEM_CONFIG = Path("/etc/wx2mqtt/wx2mqtt.yaml")
+
+# Where the values of a run without a file come from.
+_DEFAULTS_SOURCE = SourcePosition("defaults", 0)
+
+_NO_BACKENDS: Mapping[str, BackendName] = MappingProxyType({})
 
 # The path of a problem that concerns the file as a whole, such as a syntax error.
 _WHOLE_FILE: KeyPath = ()
@@ -64,15 +76,21 @@ def find_config(cwd: Path, system: Path = SYSTEM_CONFIG) -> Path | None:
     return next((path for path in (cwd / LOCAL_CONFIG, system) if path.exists()), None)
 
 
-def load(path: Path | None, env: Mapping[str, str], backends: BackendRules) -> LoadedSettings:
+def load(
+    path: Path | None,
+    env: Mapping[str, str],
+    backends: BackendRules,
+    usual_backends: Mapping[str, BackendName] = _NO_BACKENDS,
+) -> LoadedSettings:
     """Reads all sources of the settings; raises `SettingsError` with all problems and warnings.
 
-    Without a file: web WeChat for one account and the embedded broker, and the keys that `env` sets. Secrets
-    are read from their files; relative paths count from the folder of the file that names them. `env` holds
-    `WX2MQTT_…` variables and systemd's `CREDENTIALS_DIRECTORY`. `backends` says which keys each backend has.
+    Without a file: one account, the embedded broker, and the keys that `env` sets; an account whose backend
+    `env` does not name has that of `usual_backends`, else iLink. Secrets are read from their files; relative
+    paths count from the folder of the file that names them. `env` holds `WX2MQTT_…` variables and systemd's
+    `CREDENTIALS_DIRECTORY`. `backends` says which keys each backend has.
     """
     report = SettingsReport()
-    settings = _gather(path, env, backends, report)
+    settings = _gather(path, env, backends, report, usual_backends)
     warnings = _in_order(report.warnings)
     if report.problems:
         raise SettingsError(_in_order(report.problems), warnings)
@@ -94,14 +112,25 @@ def load_web_settings(path: Path | None, env: Mapping[str, str], backends: Backe
     return None if is_page_faulty or not settings.web.enabled else settings
 
 
+def load_storage_settings(env: Mapping[str, str], backends: BackendRules) -> Storage:
+    """Returns where the store of a run without a file is; a value that has a problem is left out."""
+    return _gather(None, env, backends, SettingsReport()).storage
+
+
 def _gather(
-    path: Path | None, env: Mapping[str, str], backends: BackendRules, report: SettingsReport
+    path: Path | None,
+    env: Mapping[str, str],
+    backends: BackendRules,
+    report: SettingsReport,
+    usual_backends: Mapping[str, BackendName] = _NO_BACKENDS,
 ) -> Settings:
     """Merges all sources; values that have a problem are left out, so that the rest can be checked too."""
     tree = _defaults() if path is None else _read_config(path, report)
     if folder := env.get("CREDENTIALS_DIRECTORY"):
         add_credentials(tree, Path(folder))
     add_environment(tree, env, report)
+    if path is None:
+        _add_default_backends(tree, usual_backends)
     _anchor_paths(tree)
     _read_secrets(tree, report)
     settings, problems = validate(tree)
@@ -134,9 +163,20 @@ def _section_of(path: KeyPath) -> KeyPath:
 
 
 def _defaults() -> YamlTree:
-    tree = YamlTree("defaults", first_line=0)
-    tree.set(("mqtt", "url"), EMBEDDED, SourcePosition("defaults", 0))
+    tree = YamlTree(_DEFAULTS_SOURCE.file, first_line=0)
+    tree.set(("mqtt", "url"), EMBEDDED, _DEFAULTS_SOURCE)
     return tree
+
+
+def _add_default_backends(tree: YamlTree, usual_backends: Mapping[str, BackendName]) -> None:
+    """Names the backend of each account that has none, for a run without a file."""
+    accounts = tree.get(("accounts",)) or {DEFAULT_ACCOUNT: {}}
+    if not isinstance(accounts, dict):
+        return  # `validate` reports it
+    for name, account in list(accounts.items()):
+        if isinstance(account, dict) and account.get("backend") is None:
+            backend = usual_backends.get(name, FIRST_BACKEND)
+            tree.set(("accounts", name, "backend"), backend, _DEFAULTS_SOURCE)
 
 
 def _read_config(path: Path, report: SettingsReport) -> YamlTree:

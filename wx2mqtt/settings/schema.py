@@ -364,6 +364,10 @@ class Plain(Section):
 BackendName = Literal["webwx", "ilink"]
 """Each has a section of its name, and an entry in the registry of backends."""
 
+FIRST_BACKEND: BackendName = "ilink"
+"""With it a run without a file, the demo and `wx2mqtt setup` begin: WeChat offers its login to programs, and
+nobody loses an account over it. A file that names no backend means web WeChat, as it always did."""
+
 
 class Account(Section):
     """One WeChat account"""

@@ -13,7 +13,7 @@ from wx2mqtt.i18n.setup import setup_text
 from wx2mqtt.settings.addresses import validate_broker_url, validate_host_name
 from wx2mqtt.settings.formats import level_fault
 from wx2mqtt.settings.problems import check_readable
-from wx2mqtt.settings.schema import BackendName
+from wx2mqtt.settings.schema import FIRST_BACKEND, BackendName
 from wx2mqtt.setup.discover import FoundBroker
 from wx2mqtt.setup.output import BrokerAnswers, SetupAnswers
 from wx2mqtt.values import frozen
@@ -23,8 +23,6 @@ DEFAULT_PORT = 1883
 DEFAULT_TLS_PORT = 8883
 MAX_PORT = 65535
 
-# Proposed first: its login is WeChat's own offer, and nobody loses an account over it.
-DEFAULT_BACKEND: BackendName = "ilink"
 DEFAULT_OWNER_NAME = "me"
 
 TryBroker = Callable[[SetupAnswers], bool]
@@ -160,7 +158,7 @@ class Questions:
         return languages[self._prompt.choose(self._text("which_language"), names)]
 
     def _choose_backend(self) -> BackendName:
-        backends = sorted(get_args(BackendName), key=lambda name: name != DEFAULT_BACKEND)
+        backends = sorted(get_args(BackendName), key=lambda name: name != FIRST_BACKEND)
         self._prompt.show_line(self._text("backends"))
         names = [BACKENDS[name].setup_choice[self._language == "zh"] for name in backends]
         chosen: BackendName = backends[self._prompt.choose(self._text("which_backend"), names)]

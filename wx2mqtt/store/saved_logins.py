@@ -81,7 +81,7 @@ class SavedLoginFolder(SavedLogins):
             make_folder(self._folder)
         except OSError as error:
             raise file_error(error, self._folder) from error
-        return SavedLoginFile(self._folder / f"{account}.json")
+        return SavedLoginFile(_file_of(self._folder, account))
 
     async def accounts(self) -> set[str]:
         return {_account_of(file) for file in self._files()}
@@ -99,15 +99,33 @@ def _account_of(file: Path) -> str:
     return file.name.partition(".json")[0]
 
 
+def read_saved_login(folder: Path, account: str) -> Mapping[str, object]:
+    """Returns the saved session of an account, empty without a usable one. Changes nothing.
+
+    For a look before the store is opened. Raises `StoreError`.
+    """
+    data = read_file(_file_of(folder, account))
+    return (None if data is None else _parse(data)) or {}
+
+
 def _load(path: Path) -> Mapping[str, object] | None:
     data = read_file(path)
     if data is None:
         return None
+    session = _parse(data)
+    if session is None:
+        log.warning("saved login damaged, set aside", set_aside=str(quarantine(path)))
+    return session
+
+
+def _parse(data: bytes) -> Mapping[str, object] | None:
+    """Returns the session in a file; None if the file is damaged."""
     try:
         session = load_json(data, SAVED_LOGIN_JSON)
     except ValueError:
-        session = None
-    if isinstance(session, dict):
-        return session
-    log.warning("saved login damaged, set aside", set_aside=str(quarantine(path)))
-    return None
+        return None
+    return session if isinstance(session, dict) else None
+
+
+def _file_of(folder: Path, account: str) -> Path:
+    return folder / f"{account}.json"

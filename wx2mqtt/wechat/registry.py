@@ -69,6 +69,7 @@ class BackendEntry:
     - `expect_keys`: the keys below `expect` that the backend can check.
     - `setup_contacts`: the contacts for which `wx2mqtt setup` asks; `setup_choice` is its line there, in
       English and Chinese.
+    - `is_saved_login`: returns whether a saved session is a login of this backend.
     """
 
     name: str
@@ -82,6 +83,7 @@ class BackendEntry:
     expect_keys: frozenset[str]
     setup_contacts: SetupContacts
     setup_choice: tuple[str, str]
+    is_saved_login: Callable[[Mapping[str, object]], bool]
 
     @property
     def has_reply_window(self) -> bool:
@@ -143,6 +145,7 @@ _WEBWX = BackendEntry(
     expect_keys=frozenset({"uin", "nickname"}),
     setup_contacts=SetupContacts.PEOPLE,
     setup_choice=("webwx: web WeChat, your own account", "webwx：网页版微信，你自己的账号"),
+    is_saved_login=webwx_session.is_saved_login,
 )
 
 _ILINK = BackendEntry(
@@ -157,6 +160,7 @@ _ILINK = BackendEntry(
     expect_keys=frozenset({"ilink"}),
     setup_contacts=SetupContacts.OWNER,
     setup_choice=("ilink: Tencent's bot API, a bot of your own", "ilink：腾讯的机器人接口，你自己的机器人"),
+    is_saved_login=ilink_session.is_saved_login,
 )
 
 # By name. The first one is the default of the configuration.

@@ -16,12 +16,14 @@ from wx2mqtt.wechat.registry import BACKENDS
         ({"WX2MQTT_LANGUAGE": "zh"}, "wx2mqtt setup"),
         ({"WX2MQTT_MQTT__URL": "mqtt://broker"}, ""),
         ({"WX2MQTT_ACCOUNTS__HOME__BACKEND": "ilink"}, ""),
+        ({"WX2MQTT_ACCOUNTS__HOME__BACKEND": "webwx"}, ""),
+        ({"WX2MQTT_ACCOUNTS__HOME__BACKEND": ""}, "wx2mqtt setup"),
     ],
 )
 def test_setup_is_named_where_nobody_chose_a_broker_or_a_backend(env, expected):
-    assert setup_command(load(None, env, BACKENDS)) == expected
+    assert setup_command(load(None, env, BACKENDS), env) == expected
 
 
 def test_with_a_file_nothing_is_to_be_set_up(tmp_path):
     (file := tmp_path / "wx2mqtt.yaml").write_text("mqtt: {url: embedded}\n")
-    assert setup_command(load(file, {}, BACKENDS)) == ""
+    assert setup_command(load(file, {}, BACKENDS), {}) == ""

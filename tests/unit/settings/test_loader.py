@@ -19,12 +19,16 @@ from wx2mqtt.settings.schema import Settings
 from wx2mqtt.wechat.registry import BACKENDS
 
 
-def test_without_a_file_web_wechat_runs_with_the_embedded_broker():
+def test_without_a_file_ilink_runs_with_the_embedded_broker():
     loaded = load(None, {}, BACKENDS)
-    assert loaded.settings == Settings.model_validate({"mqtt": {"url": "embedded"}})
-    assert list(loaded.settings.accounts) == ["home"]
-    assert loaded.settings.accounts["home"].backend == "webwx"
+    expected = {"mqtt": {"url": "embedded"}, "accounts": {"home": {"backend": "ilink"}}}
+    assert loaded.settings == Settings.model_validate(expected)
     assert (loaded.path, loaded.warnings) == (None, ())
+
+
+def test_without_a_file_an_account_has_the_backend_that_is_usual_for_it():
+    loaded = load(None, {}, BACKENDS, {"home": "webwx"})
+    assert loaded.settings.accounts["home"].backend == "webwx"
 
 
 def test_an_empty_file_means_all_defaults(loaded):

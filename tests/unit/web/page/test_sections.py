@@ -318,7 +318,7 @@ def test_a_login_that_asks_for_a_number_says_so_in_the_steps():
 
 def test_without_a_file_the_steps_say_which_settings_those_are():
     made = shown(health=seen(**NEW), setup_command="wx2mqtt setup")
-    assert "web WeChat with a broker for this machine only. wx2mqtt setup writes" in steps(made)[0][0]
+    assert "the broker is for this machine only. wx2mqtt setup writes" in steps(made)[0][0]
     assert "wx2mqtt setup" not in text(shown(health=seen(**NEW))["steps"])
 
 

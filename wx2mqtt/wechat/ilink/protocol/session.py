@@ -118,6 +118,11 @@ def bots_from_saved(saved: Mapping[str, object]) -> tuple[Bot, ...]:
     return tuple(bot for bot in map(_bot_from, entries) if bot.id and bot.token and bot.user and bot.base)
 
 
+def is_saved_login(saved: Mapping[str, object]) -> bool:
+    """Returns whether this is an object of `bots_to_saved` with a login."""
+    return bool(bots_from_saved(saved))
+
+
 def host_origins(endpoint: str | None, saved: Mapping[str, object]) -> Iterator[str]:
     """Yields the origins of the login host, of the hosts of the `saved` logins, and of the CDN.
 

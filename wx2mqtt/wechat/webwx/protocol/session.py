@@ -246,6 +246,13 @@ def session_from_saved(saved: Mapping[str, object], endpoint: str | None) -> tup
     return session, Cookies.from_saved(saved.get("cookies"), any_host=endpoint is not None)
 
 
+def is_saved_login(saved: Mapping[str, object]) -> bool:
+    """Returns whether this is a result of `session_to_saved`, for whatever endpoint."""
+    return saved.get("version") == SESSION_FORMAT_VERSION and all(
+        isinstance(saved.get(name), str) and saved[name] for name in _REQUIRED_FIELDS
+    )
+
+
 def host_origins(endpoint: str | None, saved: Mapping[str, object]) -> tuple[str, ...]:
     """Returns the origins of the hosts that serve a saved login, or of those where a new login starts.
 

@@ -1,0 +1,80 @@
+"""`wx2mqtt run` without a configuration file: which backend it begins with, and which it goes on with."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+
+from tests.support.broker import Mosquitto
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.ear import Ear
+from tests.support.terminal import Terminal
+from wx2mqtt.simulator.server import Simulator
+
+STATE = "wx/login/state"
+# Where the phone scans the code of each backend.
+PHONE = {"webwx": "/sim", "ilink": "/sim/ilink"}
+
+
+@pytest_asyncio.fixture
+async def phone() -> AsyncIterator[str]:
+    async with Simulator(port=0) as simulator:
+        yield simulator.url
+
+
+@pytest.fixture
+def terminal(tmp_path: Path, mosquitto: Mosquitto, phone: str) -> Terminal:
+    """An empty folder: nothing but the environment says where broker and WeChat are."""
+    terminal = Terminal(tmp_path)
+    terminal.env |= {
+        "WX2MQTT_MQTT__URL": f"mqtt://127.0.0.1:{mosquitto.port}",
+        "WX2MQTT_ACCOUNTS__HOME__ENDPOINT": phone,
+        "WX2MQTT_STORAGE__PATH": str(tmp_path / "store"),
+    }
+    return terminal
+
+
+def log_in(terminal: Terminal, phone: str, port: int, backend: str) -> None:
+    """Runs the bridge until the account is online, by a scan with the phone of this backend."""
+    with Ear(port, "wx/#") as ear, terminal.running("run") as bridge:
+        ear.wait(STATE, lambda heard: heard.body["state"] == "waiting_for_scan")
+        for step in ("scan", "confirm"):
+            answer = httpx.post(
+                f"{phone}{PHONE[backend]}/{step}", json={}, trust_env=False, timeout=MAX_WAIT_SECONDS
+            )
+            answer.raise_for_status()
+        ear.wait(STATE, lambda heard: heard.body["state"] == "online")
+        assert bridge.end(signal.SIGTERM) == 0
+
+
+def goes_on(terminal: Terminal, port: int) -> None:
+    """Runs the bridge, which is online without a scan."""
+    with Ear(port, "wx/#") as ear, terminal.running("run") as bridge:
+        since = ear.count
+        first = ear.wait(
+            STATE, lambda heard: heard.body["state"] in {"online", "waiting_for_scan"}, since=since
+        )
+        assert first.body["state"] == "online"
+        bridge.end(signal.SIGTERM)
+
+
+async def test_a_first_run_begins_with_ilink_and_the_next_goes_on_with_it(
+    terminal: Terminal, phone: str, mosquitto: Mosquitto
+):
+    await asyncio.to_thread(log_in, terminal, phone, mosquitto.port, "ilink")
+    await asyncio.to_thread(goes_on, terminal, mosquitto.port)
+
+
+async def test_a_store_with_a_login_of_web_wechat_goes_on_with_web_wechat(
+    terminal: Terminal, phone: str, mosquitto: Mosquitto
+):
+    terminal.env["WX2MQTT_ACCOUNTS__HOME__BACKEND"] = "webwx"
+    await asyncio.to_thread(log_in, terminal, phone, mosquitto.port, "webwx")
+    del terminal.env["WX2MQTT_ACCOUNTS__HOME__BACKEND"]
+    await asyncio.to_thread(goes_on, terminal, mosquitto.port)
