@@ -274,6 +274,22 @@ def test_the_port_of_the_embedded_broker_in_use_ends_with_75(tmp_path: Path):
     assert_one_clear_line(done, f"port {port}", "in use", "mqtt.url")
 
 
+def test_both_ports_of_the_bridge_in_use_are_named_at_once(tmp_path: Path):
+    with socket.create_server(("127.0.0.1", 0)) as broker, socket.create_server(("127.0.0.1", 0)) as page:
+        ports = [str(one.getsockname()[1]) for one in (broker, page)]
+        program = (
+            "from wx2mqtt.app.application import RunEnvironment\n"
+            f"RunEnvironment.__init__.__kwdefaults__['embedded_port'] = {ports[0]}\n"
+            "from wx2mqtt.__main__ import main; main()"
+        )
+        terminal = Terminal(tmp_path, (sys.executable, "-c", program))
+        terminal.env["WX2MQTT_WEB__LISTEN"] = f"127.0.0.1:{ports[1]}"
+        embedded(terminal)
+        done = terminal.run("run")
+    assert done.code == 75
+    assert_one_clear_line(done, f"port {ports[0]}", "mqtt.url", f"port {ports[1]}", "web.listen")
+
+
 def test_the_port_of_the_web_server_in_use_ends_with_75(forked: Terminal):
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import structlog
@@ -16,7 +17,7 @@ from wx2mqtt.app.account_factory import AccountFactory
 from wx2mqtt.app.configuration import load_configuration
 from wx2mqtt.app.maintenance import StorageMaintenance
 from wx2mqtt.app.running_accounts import RunningAccounts
-from wx2mqtt.app.settings_mapping import running_web_server
+from wx2mqtt.app.settings_mapping import find_listen_problem, running_web_server
 from wx2mqtt.app.socket_operations import SocketOperations
 from wx2mqtt.app.stores import StoreLost, Stores, open_stores
 from wx2mqtt.app.systemd import SystemdNotifier, SystemdWatchdog
@@ -31,11 +32,12 @@ from wx2mqtt.errors import BadCommand, Problem, SettingsError, StoreError
 from wx2mqtt.i18n.settings import problem_text
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.commands import reject_unknown_fields
-from wx2mqtt.mqtt.embedded import EmbeddedBroker
+from wx2mqtt.mqtt.embedded import EmbeddedBroker, PortInUse
 from wx2mqtt.mqtt.options import ProtocolChoice
 from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.reload import reload_diff
+from wx2mqtt.settings.schema import Settings
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.operation_queue import OperationQueue
 from wx2mqtt.web.bridge_state import BridgeState
@@ -361,7 +363,7 @@ async def open_application(
             port = environment.embedded_port
             embedded = f"mqtt://127.0.0.1:{port}", "auto"
             if serve:
-                broker = await stack.enter_async_context(EmbeddedBroker(stores.folder.path, port=port))
+                broker = await _start_broker(stack, settings, stores.folder.path, port)
                 embedded = broker.url, broker.protocol
         app = Application(loaded, stores, embedded, environment)
         stack.push_async_callback(app.close)
@@ -381,3 +383,16 @@ async def open_application(
                 running_web_server(settings, app.running.media_libraries, state)
             )
         yield app
+
+
+async def _start_broker(stack: AsyncExitStack, settings: Settings, folder: Path, port: int) -> EmbeddedBroker:
+    """Starts the embedded broker.
+
+    Raises `PortInUse`; its text also says when the port of the web server is in use.
+    """
+    try:
+        return await stack.enter_async_context(EmbeddedBroker(folder, port=port))
+    except PortInUse as error:
+        if web_problem := find_listen_problem(settings):
+            error.args = (f"{error}; {web_problem}",)
+        raise

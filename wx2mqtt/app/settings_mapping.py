@@ -10,7 +10,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, SecretStr
 
@@ -33,6 +33,7 @@ from wx2mqtt.clock import ENDLESS_LEASE, Clock, Lease
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Publication, Subscription
 from wx2mqtt.mqtt.discovery import birth_topic
+from wx2mqtt.mqtt.embedded import PortInUse, available_port
 from wx2mqtt.mqtt.options import MqttOptions, ProtocolChoice, TlsFiles
 from wx2mqtt.mqtt.topics import TEXT_TYPE, Topics
 from wx2mqtt.settings.addresses import split_listen_address
@@ -40,7 +41,7 @@ from wx2mqtt.settings.formats import quiet_minutes
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import Account as AccountConfig
 from wx2mqtt.settings.schema import Settings, Web
-from wx2mqtt.web.options import WebOptions
+from wx2mqtt.web.options import WebOptions, listen_problem
 from wx2mqtt.wechat.backend import Backend, CallObserver, CredentialStore, MessageMarks, QuoteLookup
 from wx2mqtt.wechat.registry import BackendOptions, backend_entry
 
@@ -301,6 +302,18 @@ async def running_web_server(
 
     async with WebServer(web_options(settings), media_sources, bridge) as server:
         yield server
+
+
+def find_listen_problem(settings: Settings) -> str:
+    """Returns why the web server cannot listen on its address; empty if it can, or is disabled."""
+    if not settings.web.enabled:
+        return ""
+    options = web_options(settings)
+    try:
+        available_port(options.host, options.port)
+    except PortInUse as error:
+        return listen_problem(options, cast("OSError", error.__cause__))
+    return ""
 
 
 def web_options(settings: Settings) -> WebOptions:

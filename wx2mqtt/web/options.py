@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from dataclasses import field
 from ipaddress import IPv4Network, IPv6Network
 
@@ -38,3 +39,13 @@ class WebOptions:
     proxies: tuple[IpNetwork, ...] = ()
     ingress: str = ""
     language: Language = "en"
+
+
+def listen_problem(options: WebOptions, error: OSError) -> str:
+    """Returns why the address cannot be used, and what to change."""
+    address = f"port {options.port} on {options.host}"
+    if isinstance(error, PermissionError):
+        return f"web.listen: {address} may be opened by root only: choose one from 1024 on"
+    is_in_use = error.errno == errno.EADDRINUSE
+    reason = "is in use" if is_in_use else f"cannot be had ({error.strerror or error})"
+    return f"web.listen: {address} {reason}: choose another, or set web.enabled to false"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import importlib
 from collections.abc import Sequence
 from types import TracebackType
@@ -13,7 +12,7 @@ import structlog
 
 from wx2mqtt.i18n import Language
 from wx2mqtt.web.bridge_state import BridgeState
-from wx2mqtt.web.options import CannotListen, WebOptions
+from wx2mqtt.web.options import CannotListen, WebOptions, listen_problem
 
 if TYPE_CHECKING:
     from wx2mqtt.web.http_limits import HttpConnection
@@ -73,7 +72,7 @@ class WebServer:
         except OSError as error:
             if self._server is not None:
                 self._server.close()
-            raise CannotListen(_listen_problem(self._options, error)) from error
+            raise CannotListen(listen_problem(self._options, error)) from error
         for listener in self._server.sockets:
             loop.add_reader(listener.fileno(), self._on_first_connection)
         self.port = self._server.sockets[0].getsockname()[1]
@@ -132,13 +131,3 @@ class WebServer:
         self._stop_listening()
         if self._service is not None:
             await self._service.close()
-
-
-def _listen_problem(options: WebOptions, error: OSError) -> str:
-    """Returns why the address cannot be used, and what to change."""
-    address = f"port {options.port} on {options.host}"
-    if isinstance(error, PermissionError):
-        return f"web.listen: {address} may be opened by root only: choose one from 1024 on"
-    is_in_use = error.errno == errno.EADDRINUSE
-    reason = "is in use" if is_in_use else f"cannot be had ({error.strerror or error})"
-    return f"web.listen: {address} {reason}: choose another, or set web.enabled to false"
