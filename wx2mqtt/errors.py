@@ -20,7 +20,8 @@
     └─ StoreError                       nothing that is not on disk may be acknowledged
        ├─ StoreFull                     no space, or the configured size is used up
        ├─ StoreLocked                   another process uses this store; exit code 75
-       └─ StoreTooNew                   written by a newer version; left untouched
+       ├─ StoreTooNew                   written by a newer version; left untouched
+       └─ WrongStoreKey                 `storage.key` is not the one that the database uses
 
 The first line of the docstring of each class is its default message.
 """
@@ -184,3 +185,7 @@ class StoreLocked(StoreError):
 
 class StoreTooNew(StoreError):
     """The store was written by a newer version of wx2mqtt."""
+
+
+class WrongStoreKey(StoreError):
+    """The saved logins in this database are encrypted with another key."""

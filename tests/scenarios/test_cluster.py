@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import json
 import os
+import re
+import shutil
 import signal
+import subprocess
+import sys
+import textwrap
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -20,8 +27,10 @@ from tests.support.home import Home
 from tests.support.ilink_home import PEOPLE, BotPhone
 from tests.support.postgresql import LOGIN_KEY, address, new_database
 from tests.support.process import BridgeProcess
+from wx2mqtt.cli.operations import EXIT_CONFIGURATION
 from wx2mqtt.simulator.server import Simulator
 
+ROOT = Path(__file__).parents[2]
 BASES = {"one": "wx", "two": "wx/two"}
 
 
@@ -36,7 +45,10 @@ class SharedHome(Home):
         self.east, self.west = (self._bridge(name) for name in ("east", "west"))
 
     def _bridge(self, instance: str) -> BridgeProcess:
-        folder = self.folder / instance
+        return BridgeProcess(self.folder / instance, self.settings_of(instance))
+
+    def settings_of(self, instance: str, **storage: str) -> dict[str, Any]:
+        """The configuration of an instance, with other keys of `storage` where they are given."""
         accounts = {
             name: {
                 "backend": "ilink",
@@ -46,15 +58,13 @@ class SharedHome(Home):
             }
             for name, simulator in self.simulators.items()
         }
-        return BridgeProcess(
-            folder,
-            {
-                "mqtt": {"url": self.broker.url},
-                "accounts": accounts,
-                "storage": {"path": str(folder / "store"), "url": self.url, "key": LOGIN_KEY},
-                "cluster": {"instance": instance},
-            },
-        )
+        store = self.folder / instance / "store"
+        return {
+            "mqtt": {"url": self.broker.url},
+            "accounts": accounts,
+            "storage": {"path": str(store), "url": self.url, "key": LOGIN_KEY, **storage},
+            "cluster": {"instance": instance},
+        }
 
     async def log_in(self) -> None:
         """Starts `east` alone, and scans for both accounts."""
@@ -268,3 +278,129 @@ async def test_all_go_on_after_the_database_was_away(home: SharedHome) -> None:
         await home.works(name, f"{name} after")
     home.no_scan(since)
     assert set(home.owners().values()) <= {"east", "west"}
+
+
+OTHER_KEY = base64.b64encode(bytes(range(1, 33))).decode()
+
+
+async def test_an_instance_with_another_key_takes_no_account_and_ends_with_78(home: SharedHome) -> None:
+    """A good instance that is idle does not make a difference: the key is compared with the database's own."""
+    await home.log_in()
+    since = home.ear.count
+    home.west.configure(home.settings_of("west", key=OTHER_KEY))
+    home.west.start()
+    code = await asyncio.to_thread(home.west.wait)
+    assert code == EXIT_CONFIGURATION, home.west.log
+    (said,) = [line for line in home.west.log if "encrypted with another key" in line]
+    assert "storage.key: " in said
+    assert not [line for line in home.west.log if "account taken" in line]
+    assert home.east.stop() == 0
+    code, _, said = await wx2mqtt(home.west, "journal", "list")
+    assert (code, "storage.key" in said) == (EXIT_CONFIGURATION, True), said
+    code, out, _ = await wx2mqtt(home.west, "check", "--connect", "--json")
+    rows = {row["check"]: row for row in json.loads(out)["rows"]}
+    assert (code, rows["key"]["verdict"]) == (1, "failed")
+    home.east.start()
+    await home.runs("one", "east", since)
+    home.no_scan(since)
+
+
+async def test_a_reload_with_a_key_that_is_not_the_databases_ends_the_instance_with_78(
+    home: SharedHome,
+) -> None:
+    """In order: the other instance has its accounts at once, without a scan."""
+    await home.log_in()
+    since = home.ear.count
+    home.west.start()
+    moved = await home.spread(since)
+    reloaded = home.ear.count
+    home.west.configure(home.settings_of("west", key=OTHER_KEY))
+    home.west.hangup()
+    assert await asyncio.to_thread(home.west.wait) == EXIT_CONFIGURATION
+    assert [line for line in home.west.log if "storage.key" in line and "another key" in line]
+    await home.runs(moved, "east", reloaded)
+    await home.works(moved, f"{moved} after")
+    home.no_scan(since)
+
+
+async def test_the_key_is_replaced_by_the_steps_of_the_page(home: SharedHome) -> None:
+    """Two instances run all the time, on one PostgreSQL; each has its own folder in place of /etc/wx2mqtt."""
+    new_key, on_each, replace, on_each_again = shell_of("Replace the key")
+    bridges = {"east": home.east, "west": home.west}
+    for name, bridge in bridges.items():
+        file = bridge.folder / "storage.key"
+        file.touch(mode=0o600)
+        file.write_text(LOGIN_KEY)
+        bridge.configure(with_key_file(home.settings_of(name), file))
+    await home.log_in()
+    since = home.ear.count
+    home.west.start()
+    await home.spread(since)
+
+    async def run(script: str, bridge: BridgeProcess) -> tuple[int, str]:
+        restarted, seen = home.ear.count, len(bridge.log)
+        done = await asyncio.to_thread(run_script, script, bridge.folder)
+        if "systemctl restart wx2mqtt" in script:
+            assert bridge.stop() == 0
+            bridge.start()
+            await home.hear(bridge.wait_for_log, "account taken", since=seen)
+            for base in BASES.values():
+                await home.body(f"{base}/bridge/health", state="online", since=restarted)
+        return done.returncode, done.stdout + done.stderr
+
+    assert (await run(new_key, home.east))[0] == 0
+    for file in ("storage.key.new", "storage.key.both"):
+        shutil.copy(home.east.folder / file, home.west.folder / file)
+    assert await run(on_each, home.east) == (0, "")
+    code, said = await run(replace, home.east)
+    assert (code, "these instances do not have the new key: west" in said) == (1, True), said
+    assert await run(on_each, home.west) == (0, "")
+    code, said = await run(replace, home.east)
+    assert (code, "encrypted with it: 2 (one, two)" in said) == (0, True), said
+    for bridge in bridges.values():
+        assert await run(on_each_again, bridge) == (0, "")
+        assert (bridge.folder / "storage.key").read_text() != LOGIN_KEY
+    for name in BASES:
+        await home.works(name, f"{name} after")
+    home.no_scan(since)
+    assert not [line for bridge in bridges.values() for line in bridge.log if "configuration differs" in line]
+    assert await asyncio.to_thread(with_old_key, home) == EXIT_CONFIGURATION
+
+
+async def test_a_reload_takes_over_a_second_key(home: SharedHome) -> None:
+    await home.log_in()
+    home.east.configure(home.settings_of("east", key=f"{OTHER_KEY}\n{LOGIN_KEY}"))
+    home.east.hangup()
+    line = await home.hear(home.east.wait_for_log, '"reloaded"')
+    assert (json.loads(line)["applied"], json.loads(line)["needs_restart"]) == (["storage.key"], [])
+    code, out, said = await wx2mqtt(home.east, "cluster", "rotate-key")
+    assert (code, "encrypted with it: 2 (one, two)" in out.decode()) == (0, True), said
+    code, out, _ = await wx2mqtt(home.east, "cluster", "rotate-key")
+    assert (code, "nothing was changed" in out.decode()) == (0, True)
+    for name in BASES:
+        await home.works(name, f"{name} after")
+
+
+def shell_of(heading: str) -> list[str]:
+    """Returns the blocks of shell below a heading of the page about several machines."""
+    page = (ROOT / "docs/en/operation/cluster.md").read_text(encoding="utf-8")
+    section = page.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    return [textwrap.dedent(block) for block in re.findall(r"```sh\n(.*?)```", section, re.DOTALL)]
+
+
+def run_script(script: str, etc: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a block of the page with the programs of this environment, and without systemd."""
+    text = script.replace("/opt/wx2mqtt/bin/", f"{Path(sys.executable).parent}/")
+    text = text.replace("/etc/wx2mqtt/", f"{etc}/").replace("systemctl restart wx2mqtt", "")
+    return subprocess.run(["bash", "-e", "-c", text], capture_output=True, text=True)
+
+
+def with_key_file(settings: dict[str, Any], file: Path) -> dict[str, Any]:
+    storage = {name: value for name, value in settings["storage"].items() if name != "key"}
+    return {**settings, "storage": {**storage, "key_file": str(file)}}
+
+
+def with_old_key(home: SharedHome) -> int:
+    """Returns how an instance ends that still has the key of before."""
+    third = BridgeProcess(home.folder / "third", home.settings_of("third"))
+    return third.start().wait()

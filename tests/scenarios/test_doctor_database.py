@@ -16,7 +16,7 @@ from wx2mqtt.diagnostics.report import CheckReport, CheckResult
 from wx2mqtt.settings.schema import Storage
 from wx2mqtt.store.postgresql import PostgresqlDatabase
 
-ALL = {"tcp", "database_version", "rights", "delay", "durability", "clock", "pooler"}
+ALL = {"tcp", "database_version", "rights", "key", "delay", "durability", "clock", "pooler"}
 
 
 async def examined(url: str) -> dict[str, CheckResult]:

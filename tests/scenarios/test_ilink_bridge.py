@@ -263,7 +263,7 @@ async def test_files_go_out_as_what_they_are(shared: ILinkHome, kind: str, sampl
 async def test_no_secret_gets_out(shared: ILinkHome):
     """Not on any topic, nor into the log of the bridge at its most talkative."""
     if "url" in shared.bridge.storage:
-        pytest.skip("in a database the saved login is encrypted: tests/unit/store/test_store_move.py")
+        pytest.skip("in a database the saved login is encrypted: tests/unit/store/test_encrypted_logins.py")
     saved = json.loads(next((shared.bridge.store / "sessions").glob("*.json")).read_text())
     (bot,) = saved["bots"]
     secrets = {

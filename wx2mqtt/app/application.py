@@ -104,6 +104,7 @@ class Application:
         self._environment = environment
         self._reload_lock = asyncio.Lock()
         self._store_lost = asyncio.Event()
+        self._failure: SettingsError | None = None
         stores.lost.connect(self._on_store_lost)
         self.watchdog = Watchdog(asyncio.get_running_loop().time)
         self.changes = ChangeNotifier()
@@ -203,7 +204,9 @@ class Application:
     async def run(self) -> None:
         """Runs until `RunEnvironment.stop_requested` is set, then stops in order.
 
-        Raises `StoreLost` once the connection to the database is lost, and has stopped at once then.
+        Raises `StoreLost` once the connection to the database is lost, and has stopped at once then. Raises
+        `SettingsError` after a reload with a `storage.key` that is not the database's, and has stopped in
+        order.
         """
         lost = self._store_lost
         async with control_socket.serve_operations(self._stores.folder.path, self.operations.run):
@@ -216,6 +219,8 @@ class Application:
             elif not run_task.done():
                 await self._stop(run_task)
             await _wait_until_ended(run_task)
+        if self._failure is not None:
+            raise self._failure
         if lost.is_set():
             raise StoreLost
 
@@ -291,11 +296,9 @@ class Application:
             current = self._factory.loaded
             loaded = load_configuration(current.path, self._environment.env, current.settings)
         except SettingsError as error:
-            self._set_file_problems(error.problems)
-            log.error("reload refused", problems=[str(problem) for problem in error.problems])
-            language = self._factory.loaded.settings.language
-            problems = "; ".join(problem_text(problem, language) for problem in error.problems)
-            raise BadCommand("bad_request", "reload_failed", problems=problems) from None
+            raise self._reload_refused(error) from None
+        if self.cluster is not None:
+            await self._use_keys(self.cluster, loaded)
         applied, _ = reload_diff(self._factory.loaded.settings, loaded.settings)
         _, needs_restart = reload_diff(self._loaded_at_start.settings, loaded.settings)
         self._set_file_problems(())
@@ -312,6 +315,23 @@ class Application:
             await self.cluster.reload(loaded)
         log.info("reloaded", applied=applied, needs_restart=needs_restart)
         return applied, needs_restart
+
+    async def _use_keys(self, cluster: ClusterNode, loaded: LoadedSettings) -> None:
+        """Takes over the keys of saved logins. Where they are not the database's, the process is to end."""
+        try:
+            await cluster.use_keys(loaded)
+        except SettingsError as error:
+            self._failure = error
+            self._environment.stop_requested.set()
+            raise self._reload_refused(error) from None
+
+    def _reload_refused(self, error: SettingsError) -> BadCommand:
+        """Shows and logs why a reload changes nothing; returns the answer to the request."""
+        self._set_file_problems(error.problems)
+        log.error("reload refused", problems=[str(problem) for problem in error.problems])
+        language = self._factory.loaded.settings.language
+        problems = "; ".join(problem_text(problem, language) for problem in error.problems)
+        return BadCommand("bad_request", "reload_failed", problems=problems)
 
     def _set_file_problems(self, problems: tuple[Problem, ...]) -> None:
         self.file_problems = problems

@@ -12,14 +12,30 @@ from typing import cast
 
 from wx2mqtt import __version__
 from wx2mqtt.app.settings_mapping import secret_value, shared_settings
-from wx2mqtt.app.stores import NOT_SHARED, Stores, login_key
+from wx2mqtt.app.stores import NOT_SHARED, Stores, login_keys, open_database, wrong_key_error
 from wx2mqtt.cluster.membership import AccountHost, Membership
 from wx2mqtt.cluster.observation import SILENT_SECONDS, ClusterStatistics, InstanceRow
-from wx2mqtt.cluster.tables import CHANNEL, InstanceIdentity, account_keys, digest_of, read_snapshot
-from wx2mqtt.errors import StoreError, Wx2MqttError
+from wx2mqtt.cluster.tables import (
+    CHANNEL,
+    InstanceIdentity,
+    account_keys,
+    digest_of,
+    instances_without_key,
+    read_snapshot,
+)
+from wx2mqtt.errors import StoreError, WrongStoreKey, Wx2MqttError
+from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import Settings
+from wx2mqtt.store.database import Connection
+from wx2mqtt.store.encrypted_logins import (
+    EncryptedLogins,
+    forget_logins,
+    hold_key_alone,
+    key_id,
+    rotate_key,
+)
 from wx2mqtt.store.notifications import PostgresqlListener
 from wx2mqtt.store.postgresql import PostgresqlDatabase
 from wx2mqtt.web.bridge_state import ClusterState, InstanceState
@@ -33,7 +49,8 @@ def instance_name(settings: Settings) -> str:
 def instance_identity(loaded: LoadedSettings) -> InstanceIdentity:
     """Returns what this instance says about itself."""
     settings = loaded.settings
-    digest = digest_of(shared_settings(settings), login_key(settings.storage))
+    keys = login_keys(settings.storage)
+    digest = digest_of(shared_settings(settings), keys[0])
     return InstanceIdentity(
         name=instance_name(settings),
         version=__version__,
@@ -41,7 +58,38 @@ def instance_identity(loaded: LoadedSettings) -> InstanceIdentity:
         max_accounts=settings.cluster.max_accounts,
         configuration=digest.whole,
         settings=digest.text,
+        keys=tuple(key_id(key) for key in keys),
     )
+
+
+async def replace_key(loaded: LoadedSettings, *, forget: bool) -> str:
+    """Encrypts the saved logins with the first key of `storage.key`; returns a sentence for the terminal.
+
+    With `forget` the key of before is lost: the saved logins are deleted. One commit does it, while every
+    running instance has the new key. Raises `SettingsError`, `Wx2MqttError`, and then nothing was changed.
+    """
+    language, storage = loaded.settings.language, loaded.settings.storage
+    if storage.url is None:
+        raise Wx2MqttError(NOT_SHARED)
+    keys = login_keys(storage)
+
+    def job(connection: Connection) -> list[str] | None:
+        hold_key_alone(connection)
+        if lacking := instances_without_key(connection, key_id(keys[0])):
+            raise Wx2MqttError(bridge_text(language, "key_lacking", instances=", ".join(lacking)))
+        return forget_logins(connection, keys[0]) if forget else rotate_key(connection, keys)
+
+    database = await open_database(loaded)
+    try:
+        accounts = await database.write("rotate_key", job)
+    except WrongStoreKey:
+        raise wrong_key_error(loaded) from None
+    finally:
+        await database.close()
+    if accounts is None:
+        return bridge_text(language, "key_is_new")
+    text = "key_logins_forgotten" if forget else "key_replaced"
+    return bridge_text(language, text, count=len(accounts), accounts=", ".join(accounts) or "-")
 
 
 async def cluster_report(loaded: LoadedSettings) -> Json:
@@ -95,10 +143,24 @@ class ClusterNode:
     ) -> None:
         keys = account_keys(tuple(loaded.settings.accounts), str(loaded.path or "the settings"))
         database = cast("PostgresqlDatabase", stores.database)
+        self._logins = cast("EncryptedLogins", stores.saved_logins)
         self.membership = Membership(
-            database, instance_identity(loaded), keys, accounts, stores.lease, statistics
+            database,
+            instance_identity(loaded),
+            keys,
+            accounts,
+            stores.lease,
+            statistics,
+            check_key=self._logins.check_key,
         )
         self._statistics = statistics
+
+    async def use_keys(self, loaded: LoadedSettings) -> None:
+        """Uses the keys of saved logins of a file that is reloaded. Raises `SettingsError`."""
+        try:
+            await self._logins.use_keys(login_keys(loaded.settings.storage))
+        except WrongStoreKey:
+            raise wrong_key_error(loaded) from None
 
     async def reload(self, loaded: LoadedSettings) -> None:
         """Lets the others know the settings after a reload, as far as the database answers."""

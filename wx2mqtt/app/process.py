@@ -14,7 +14,7 @@ from wx2mqtt.aio import wait_at_most
 from wx2mqtt.app.application import Application, RunEnvironment, open_application
 from wx2mqtt.app.stores import StoreLost
 from wx2mqtt.backoff import Backoff
-from wx2mqtt.errors import StoreError, StoreTooNew
+from wx2mqtt.errors import SettingsError, StoreError, StoreTooNew
 from wx2mqtt.memory import pause_collection
 from wx2mqtt.settings.loader import LoadedSettings
 
@@ -58,7 +58,7 @@ async def _open_again(
             return await stack.enter_async_context(open_application(loaded, environment))
         except StoreTooNew:
             raise
-        except StoreError as error:
+        except (StoreError, SettingsError) as error:  # a key that fits no more ends no running instance
             backoff = backoff.after_failure()
             log.warning("database cannot be opened yet", problem=str(error))
         environment.notifier.watchdog()

@@ -12,8 +12,8 @@ import structlog
 from wx2mqtt.aio import Signal
 from wx2mqtt.app.settings_mapping import secret_value
 from wx2mqtt.clock import ENDLESS_LEASE, Lease
-from wx2mqtt.errors import Problem, SettingsError, StoreError
-from wx2mqtt.settings.formats import parse_login_key
+from wx2mqtt.errors import Problem, SettingsError, StoreError, WrongStoreKey
+from wx2mqtt.settings.formats import parse_login_keys
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.rules import install_command
 from wx2mqtt.settings.schema import Storage
@@ -36,6 +36,7 @@ from wx2mqtt.store.sqlite_database import SqliteDatabase
 from wx2mqtt.values import frozen
 
 if TYPE_CHECKING:
+    from wx2mqtt.store.encrypted_logins import EncryptedLogins
     from wx2mqtt.store.postgresql import PostgresqlDatabase
 
 log = structlog.get_logger(__name__)
@@ -73,8 +74,8 @@ async def open_stores(
 ) -> AsyncGenerator[Stores, None]:
     """Opens the store, and closes it at the end. The loss of a database ends the `lease`.
 
-    Raises `StoreLocked`, `StoreFull`, `StoreTooNew`, `StoreError`, and `SettingsError` for what only the
-    library of the database finds in `storage.url`.
+    Raises `StoreLocked`, `StoreFull`, `StoreTooNew`, `StoreError`, and `SettingsError` for a `storage.url`
+    that the library of the database cannot read and for a `storage.key` that is not the database's.
     """
     storage = loaded.settings.storage
     path, log_text = resolve_store_path(storage.path, env)
@@ -113,13 +114,11 @@ async def _open_in_database(
     folder: StoreFolder, loaded: LoadedSettings, on_commit_point: OnCommitPoint, lease: Lease
 ) -> Stores:
     from wx2mqtt.store.database_blobs import DatabaseBlobs  # noqa: PLC0415 - these need further libraries
-    from wx2mqtt.store.store_move import EncryptedLogins  # noqa: PLC0415
 
     try:
         make_folder(folder.path / SESSIONS_FOLDER)  # for the marks of messages
     except OSError as error:
         raise file_error(error, folder.path) from error
-    storage = loaded.settings.storage
     lost: Signal[[]] = Signal()
     loop = asyncio.get_running_loop()
 
@@ -128,6 +127,12 @@ async def _open_in_database(
         loop.call_soon_threadsafe(lost.emit)
 
     database = await open_database(loaded, on_commit_point, on_lost)
+    logins = encrypted_logins(loaded, database)
+    try:
+        await logins.settle_key()
+    except WrongStoreKey:
+        await database.close()
+        raise wrong_key_error(loaded) from None
     marks = SharedMarks(database)
     await marks.count(folder.path / SESSIONS_FOLDER)
     return Stores(
@@ -135,7 +140,7 @@ async def _open_in_database(
         shared_marks=marks,
         database=database,
         blobs=DatabaseBlobs(folder.path, database),
-        saved_logins=EncryptedLogins(database, login_key(storage)),
+        saved_logins=logins,
         lost=lost,
         lease=lease,
     )
@@ -164,9 +169,25 @@ async def open_database(
     raise SettingsError((Problem(str(loaded.path or "the settings"), 0, "storage.url", sentence),))
 
 
-def login_key(storage: Storage) -> bytes:
-    """Returns the key of `storage.key`, which a configuration with `storage.url` has."""
-    return parse_login_key(secret_value(storage.key) or "")
+def login_keys(storage: Storage) -> tuple[bytes, ...]:
+    """Returns the keys of `storage.key`, which a configuration with `storage.url` has; the newest first."""
+    return parse_login_keys(secret_value(storage.key) or "")
+
+
+def encrypted_logins(loaded: LoadedSettings, database: PostgresqlDatabase) -> EncryptedLogins:
+    """Returns the saved logins of a database; the keys are not compared with it yet."""
+    from wx2mqtt.store.encrypted_logins import EncryptedLogins  # noqa: PLC0415 - needs cryptography
+
+    return EncryptedLogins(database, login_keys(loaded.settings.storage))
+
+
+def wrong_key_error(loaded: LoadedSettings) -> SettingsError:
+    """Returns what is wrong with a `storage.key` that is not the one of the database."""
+    sentence = (
+        "the saved logins in this database are encrypted with another key; copy storage.key_file from an"
+        " instance that runs"
+    )
+    return SettingsError((Problem(str(loaded.path or "the settings"), 0, "storage.key", sentence),))
 
 
 class StoreLost(StoreError):

@@ -15,9 +15,9 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from wx2mqtt.app.redaction import one_line
-from wx2mqtt.app.stores import login_key, open_database
+from wx2mqtt.app.stores import encrypted_logins, open_database, wrong_key_error
 from wx2mqtt.cli.operations import store_folder
-from wx2mqtt.errors import Wx2MqttError
+from wx2mqtt.errors import WrongStoreKey, Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.settings.loader import LoadedSettings
@@ -27,8 +27,8 @@ from wx2mqtt.store.files import atomic_writer
 from wx2mqtt.store.folder import StoreFolder
 
 if TYPE_CHECKING:
+    from wx2mqtt.store.encrypted_logins import EncryptedLogins
     from wx2mqtt.store.postgresql import PostgresqlDatabase
-    from wx2mqtt.store.store_move import EncryptedLogins
 
 STANDARD_STREAM = Path("-")
 """Means standard output for a backup and standard input for a restore."""
@@ -146,6 +146,10 @@ async def _back_up_database(
     from wx2mqtt.store.database_backup import back_up_database  # noqa: PLC0415 - needs psycopg
 
     async with _opened_database(loaded) as (database, logins):
+        try:
+            await logins.settle_key()
+        except WrongStoreKey:
+            raise wrong_key_error(loaded) from None
         return await back_up_database(database, logins, out, work_folder, media=media)
 
 
@@ -166,11 +170,9 @@ async def _restore_database(
 async def _opened_database(
     loaded: LoadedSettings,
 ) -> AsyncGenerator[tuple[PostgresqlDatabase, EncryptedLogins], None]:
-    from wx2mqtt.store.store_move import EncryptedLogins  # noqa: PLC0415 - needs cryptography
-
     database = await open_database(loaded)
     try:
-        yield database, EncryptedLogins(database, login_key(loaded.settings.storage))
+        yield database, encrypted_logins(loaded, database)
     finally:
         await database.close()
 

@@ -379,6 +379,24 @@ def cluster_new_key() -> None:
     print(base64.b64encode(secrets.token_bytes(LOGIN_KEY_BYTES)).decode())
 
 
+@cluster.command("rotate-key")
+def cluster_rotate_key(
+    config: ConfigOption = None,
+    forget: Annotated[
+        bool,
+        typer.Option(
+            "--forget-logins",
+            help="The old key is lost: delete the saved logins. Every account is scanned again.",
+        ),
+    ] = False,
+) -> None:
+    """Encrypt the saved logins with the first key of `storage.key_file`; the second line has the old one."""
+    from wx2mqtt.app.instance import replace_key  # noqa: PLC0415 - it needs psycopg
+
+    loaded = run.load_settings(config, log_to_terminal=True)
+    print(asyncio.run(replace_key(loaded, forget=forget)))
+
+
 @schema.command("config")
 def schema_config() -> None:
     """Print the JSON Schema of the configuration file."""

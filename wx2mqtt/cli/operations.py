@@ -11,7 +11,7 @@ from pathlib import Path
 from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import RunEnvironment, open_application
 from wx2mqtt.app.stores import open_database
-from wx2mqtt.errors import SettingsError, StoreError, StoreTooNew, Wx2MqttError
+from wx2mqtt.errors import SettingsError, StoreError, StoreTooNew, WrongStoreKey, Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.settings import problem_text
 from wx2mqtt.model import Json
@@ -41,7 +41,7 @@ def exit_code(error: Wx2MqttError, write_line: Callable[[str], None], language: 
             for problem in problems:
                 write_line(problem_text(problem, language))
             return EXIT_CONFIGURATION
-        case StoreTooNew():
+        case StoreTooNew() | WrongStoreKey():
             write_line(str(error))
             return EXIT_CONFIGURATION
         case StoreError() | PortInUse() | CannotListen():

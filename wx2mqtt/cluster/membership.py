@@ -33,6 +33,7 @@ from wx2mqtt.cluster.observation import (
 )
 from wx2mqtt.cluster.tables import InstanceIdentity
 from wx2mqtt.errors import StoreError, StoreLocked
+from wx2mqtt.store.database import Connection, Job
 from wx2mqtt.store.notifications import PostgresqlListener
 from wx2mqtt.store.postgresql import PostgresqlDatabase
 
@@ -64,6 +65,7 @@ class Membership:
 
     `changed` is emitted when `snapshot` has changed. `lease` is renewed by each heartbeat. `owned` are the
     accounts whose lock it holds, `differences` the keys in which the configuration of others differs.
+    `check_key` raises in a write job if the key of saved logins is not the database's.
     """
 
     def __init__(
@@ -74,6 +76,8 @@ class Membership:
         host: AccountHost,
         lease: Lease,
         statistics: ClusterStatistics,
+        *,
+        check_key: Job[None],
     ) -> None:
         self.identity = identity
         self.keys = keys
@@ -85,6 +89,7 @@ class Membership:
         self._host = host
         self._lease = lease
         self._statistics = statistics
+        self._check_key = check_key
         self._observer = Observer()
         self._leaving: dict[str, asyncio.Task[None]] = {}
         self._starting: dict[str, asyncio.Task[None]] = {}
@@ -116,7 +121,12 @@ class Membership:
         await self._register()
 
     async def _register(self) -> None:
-        job = partial(tables.register, identity=self.identity, is_draining=self._is_draining)
+        """Stores the row of this instance, while its key is that of the database. Raises `StoreError`."""
+
+        def job(connection: Connection) -> None:
+            self._check_key(connection)
+            tables.register(connection, self.identity, is_draining=self._is_draining)
+
         await self._database.write("register", job)
 
     async def run(self) -> None:

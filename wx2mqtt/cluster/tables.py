@@ -20,7 +20,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from wx2mqtt.cluster.observation import InstanceRow, Snapshot
+from wx2mqtt.cluster.observation import SILENT_SECONDS, InstanceRow, Snapshot
 from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.notifications import PostgresqlListener
@@ -41,12 +41,14 @@ NAMED_KEYS = 5
 _LOCK = "SELECT pg_try_advisory_lock(?1::int, ?2::int)"
 _UNLOCK = "SELECT pg_advisory_unlock(?1::int, ?2::int)"
 _REGISTER = """
-INSERT INTO instance (name, pid, url, version, max_accounts, configuration, settings, lock_key, draining)
-VALUES (?1, pg_backend_pid(), ?2, ?3, ?4, ?5, ?6::text::jsonb, ?7, ?8)
+INSERT INTO instance
+    (name, pid, url, version, max_accounts, configuration, settings, lock_key, draining, keys)
+VALUES (?1, pg_backend_pid(), ?2, ?3, ?4, ?5, ?6::text::jsonb, ?7, ?8, ?9)
 ON CONFLICT (name) DO UPDATE SET
     pid = excluded.pid, url = excluded.url, version = excluded.version, max_accounts = excluded.max_accounts,
     configuration = excluded.configuration, settings = excluded.settings, draining = excluded.draining,
-    started = excluded.started, heartbeat = excluded.heartbeat, server_started = excluded.server_started
+    keys = excluded.keys, started = excluded.started, heartbeat = excluded.heartbeat,
+    server_started = excluded.server_started
 """
 _BEAT = "UPDATE instance SET heartbeat = clock_timestamp() WHERE name = ?1 AND pid = pg_backend_pid()"
 _SET_DRAINING = "UPDATE instance SET draining = 1 WHERE name = ?1"
@@ -82,10 +84,19 @@ WHERE name = ?1 AND pid = ?2 AND heartbeat = ?3::timestamptz AND server_started 
 AND (pid, lock_key) IN
     (SELECT pid, objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = ?4)
 """
+# Digests of different keys of saved logins cannot be compared.
 _DIFFERENCES = """
 SELECT key FROM jsonb_each_text((SELECT settings FROM instance WHERE name = ?1)) AS own (key, mine)
 FULL JOIN jsonb_each_text((SELECT settings FROM instance WHERE name = ?2)) AS other (key, theirs) USING (key)
-WHERE mine IS DISTINCT FROM theirs ORDER BY key LIMIT 100
+WHERE mine IS DISTINCT FROM theirs AND split_part((SELECT keys FROM instance WHERE name = ?1), ' ', 1)
+    = split_part((SELECT keys FROM instance WHERE name = ?2), ' ', 1)
+ORDER BY key LIMIT 100
+"""
+_WITHOUT_KEY = """
+SELECT name FROM instance WHERE ?1 <> ALL (string_to_array(keys, ' ')) AND (
+    clock_timestamp() - heartbeat < make_interval(secs => ?2) OR (pid, lock_key) IN
+        (SELECT pid, objid::bigint FROM pg_locks WHERE locktype = 'advisory' AND classid::bigint = ?3))
+ORDER BY name
 """
 
 
@@ -94,7 +105,7 @@ class InstanceIdentity:
     """What an instance says about itself.
 
     `configuration` is a digest of all that must be the same everywhere, `settings` a JSON object with one of
-    each key.
+    each key. `keys` identify the keys of saved logins that it has, the first one that of the digests.
     """
 
     name: str
@@ -103,6 +114,7 @@ class InstanceIdentity:
     max_accounts: int | None
     configuration: str = ""
     settings: str = "{}"
+    keys: tuple[str, ...] = ()
 
 
 @frozen
@@ -199,6 +211,7 @@ def register(connection: Connection, identity: InstanceIdentity, *, is_draining:
         identity.settings,
         lock_key(identity.name),
         is_draining,
+        " ".join(identity.keys),
     )
     connection.execute(_REGISTER, values)
     connection.execute(_NOTIFY, (CHANNEL, ""))
@@ -219,6 +232,12 @@ def leave(connection: Connection, name: str) -> None:
     """Deletes the row of an instance that has given up its accounts."""
     connection.execute(_LEAVE, (name,))
     connection.execute(_NOTIFY, (CHANNEL, ""))
+
+
+def instances_without_key(connection: Connection, key_id: str) -> list[str]:
+    """Returns the live instances that do not have a key of saved logins."""
+    values = (key_id, SILENT_SECONDS, INSTANCE_NAMESPACE)
+    return [name for (name,) in connection.execute(_WITHOUT_KEY, values)]
 
 
 def forget(connection: Connection, row: InstanceRow) -> None:

@@ -1,4 +1,4 @@
-"""Checks the database of `storage.url`: version, rights, delay, clock, and whether session locks hold.
+"""Checks the database of `storage.url`: version, rights, key, delay, clock, and whether session locks hold.
 
 Nothing is created or changed; a schema that is missing is made by the first bridge.
 """
@@ -9,10 +9,12 @@ import asyncio
 import secrets
 import statistics
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
 from wx2mqtt.app.settings_mapping import secret_value
+from wx2mqtt.app.stores import login_keys
 from wx2mqtt.diagnostics.report import CheckReport
 from wx2mqtt.diagnostics.wechat import CLOCK_ERROR_SECONDS, CLOCK_TOLERANCE_SECONDS
 from wx2mqtt.errors import StoreError
@@ -50,7 +52,10 @@ _MISSING_RIGHTS = (
 
 @frozen
 class DatabaseFacts:
-    """What the database says of itself, and how two connections at the same time behave."""
+    """What the database says of itself, and how two connections at the same time behave.
+
+    `key_fits` is None where the database has no key yet, or this user may not read it.
+    """
 
     address: str
     connect_ms: float
@@ -61,6 +66,7 @@ class DatabaseFacts:
     user: str
     schema: str
     missing_rights: tuple[str, ...]
+    key_fits: bool | None
     delay_ms: float
     clock_ahead_seconds: float
     has_pooler: bool
@@ -72,7 +78,8 @@ async def check_database(storage: Storage, report: CheckReport) -> None:
     if storage.url is None:
         return
     try:
-        facts = await asyncio.to_thread(_examine, storage.url, secret_value(storage.password))
+        keys = login_keys(storage)
+        facts = await asyncio.to_thread(_examine, storage.url, secret_value(storage.password), keys)
     except StoreError as error:
         report.failed("tcp", "storage.url", "database_away", "database_away_cure", why=str(error))
         return
@@ -82,12 +89,13 @@ async def check_database(storage: Storage, report: CheckReport) -> None:
     report.ok("tcp", facts.address, "tcp_ok", ms=max(1, round(facts.connect_ms)))
     _report_version(facts, report)
     _report_rights(facts, report)
+    _report_key(facts, report)
     _report_commits(facts, report)
     _report_clock(facts, report)
     _report_pooler(facts, report)
 
 
-def _examine(url: str, password: str | None) -> DatabaseFacts:
+def _examine(url: str, password: str | None, keys: Sequence[bytes]) -> DatabaseFacts:
     from wx2mqtt.store.postgresql import PostgresqlConnection, check_url  # noqa: PLC0415 - needs psycopg
 
     check_url(url)
@@ -97,6 +105,7 @@ def _examine(url: str, password: str | None) -> DatabaseFacts:
         with closing(PostgresqlConnection.open(url, password)) as second:
             version, version_text = first.first_row(_VERSION)
             is_read_only, may_lose_commits, user, schema, has_tables = first.first_row(_STATE)
+            missing_rights = _missing_rights(first, has_tables=has_tables)
             delay_ms, clock_ahead = _measure(first)
             return DatabaseFacts(
                 address=first.address,
@@ -107,7 +116,8 @@ def _examine(url: str, password: str | None) -> DatabaseFacts:
                 may_lose_commits=may_lose_commits,
                 user=user,
                 schema=schema,
-                missing_rights=_missing_rights(first, has_tables=has_tables),
+                missing_rights=missing_rights,
+                key_fits=None if missing_rights else _key_fits(first, keys),
                 delay_ms=delay_ms,
                 clock_ahead_seconds=clock_ahead,
                 has_pooler=not (first.is_direct() and second.is_direct()),
@@ -123,6 +133,15 @@ def _missing_rights(connection: PostgresqlConnection, *, has_tables: bool) -> tu
     rows = connection.execute(_MISSING_RIGHTS, (list(_TABLE_RIGHTS),))
     missing = {name for (name,) in rows}
     return tuple(name for name in _TABLE_RIGHTS if name in missing)
+
+
+def _key_fits(connection: PostgresqlConnection, keys: Sequence[bytes]) -> bool | None:
+    from wx2mqtt.store.encrypted_logins import key_fits  # noqa: PLC0415 - needs cryptography
+
+    (has_key,) = connection.first_row("SELECT to_regclass('login_key') IS NOT NULL")
+    if not has_key or not connection.first_row("SELECT 1 FROM login_key"):
+        return None
+    return key_fits(connection, keys)
 
 
 def _measure(connection: PostgresqlConnection) -> tuple[float, float]:
@@ -174,6 +193,15 @@ def _report_rights(facts: DatabaseFacts, report: CheckReport) -> None:
         report.failed("rights", facts.address, "database_rights", "database_rights_cure", **details)
     else:
         report.ok("rights", facts.address, "database_rights_ok", **details)
+
+
+def _report_key(facts: DatabaseFacts, report: CheckReport) -> None:
+    if facts.key_fits is None:
+        report.ok("key", "storage.key", "database_key_none")
+    elif facts.key_fits:
+        report.ok("key", "storage.key", "database_key_ok")
+    else:
+        report.failed("key", "storage.key", "database_key_wrong", "database_key_wrong_cure")
 
 
 def _report_commits(facts: DatabaseFacts, report: CheckReport) -> None:

@@ -542,6 +542,22 @@ BRIDGE_MESSAGES: Catalogue = {
         "what was there before is in {replaced}, secrets included; remove it when all is well",
         "之前的内容在 {replaced}（含机密）；确认无误后请删除",
     ),
+    "key_lacking": (
+        "nothing was changed: these instances do not have the new key: {instances}. Write it into their key_file, on the first line, and reload them",
+        "未作任何更改：以下实例还没有新密钥：{instances}。请将其写入它们的 key_file 第一行，并重新加载",
+    ),
+    "key_is_new": (
+        "nothing was changed: the database uses the first key of key_file already. To replace it, write a new one on a line above it",
+        "未作任何更改：数据库已在使用 key_file 中的第一个密钥。要更换，请在其上方一行写入新密钥",
+    ),
+    "key_replaced": (
+        "the database uses the new key; saved logins encrypted with it: {count} ({accounts}). Now take the second line out of every key_file, and reload",
+        "数据库已改用新密钥；已用它加密的登录：{count} 个（{accounts}）。现在请删去每个 key_file 的第二行，并重新加载",
+    ),
+    "key_logins_forgotten": (
+        "the database uses the new key; saved logins deleted: {count} ({accounts}). Start an instance, and scan again",
+        "数据库已改用新密钥；已删除的登录：{count} 个（{accounts}）。请启动实例并重新扫码",
+    ),
     "restore_doubt": (
         "the bridge ran while this backup was made, so it may have sent since what waits in it: nothing of that is sent again, and the results say 'uncertain'",
         "备份时桥接程序正在运行，其中等待发送的命令此后可能已发出：不会再次发送，其结果为 uncertain",

@@ -29,6 +29,7 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "check_database_version": ("PostgreSQL version", "PostgreSQL 版本"),
     "check_rights": ("rights", "权限"),
     "check_durability": ("durability", "持久性"),
+    "check_key": ("key of saved logins", "已存登录的密钥"),
     "check_pooler": ("session locks", "会话锁"),
     # status and table
     "ok": ("ok", "正常"),
@@ -89,6 +90,19 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     "database_rights_cure": (
         "GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {user};",
         "GRANT {rights} ON ALL TABLES IN SCHEMA {schema} TO {user};",
+    ),
+    "database_key_none": (
+        "the database has none yet; the first bridge stores what tells it",
+        "数据库中还没有密钥；由第一个启动的桥接程序存入校验值",
+    ),
+    "database_key_ok": ("is that of the database", "与数据库的密钥一致"),
+    "database_key_wrong": (
+        "the saved logins in this database are encrypted with another key; an instance with this one takes no account",
+        "此数据库中所存的登录是用另一个密钥加密的；使用此密钥的实例不会接管任何账号",
+    ),
+    "database_key_wrong_cure": (
+        "copy storage.key_file from an instance that runs; where the key is lost: wx2mqtt cluster rotate-key --forget-logins",
+        "请从正在运行的实例复制 storage.key_file；密钥已丢失时：wx2mqtt cluster rotate-key --forget-logins",
     ),
     "database_delay_ok": ("answers within {ms} ms", "{ms} 毫秒内应答"),
     "database_slow": (

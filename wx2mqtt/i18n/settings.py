@@ -153,6 +153,14 @@ PROBLEM_TEXTS: Mapping[str, str] = {
         "生成一次密钥，并让所有实例使用同一个"
     ),
     "is no key, which is base64 on one line; {advice}": "不是密钥；密钥是一行 base64；{advice}",
+    "has more than two lines: write the new key, and on the next line the one before it": (
+        "超过两行：请写新密钥，下一行写之前的密钥"
+    ),
+    "has the same key twice; write the new key, and on the next line the one before it": (
+        "两行是同一个密钥；请写新密钥，下一行写之前的密钥"
+    ),
+    "the saved logins in this database are encrypted with another key; copy storage.key_file from an instance that "
+    "runs": "此数据库中所存的登录是用另一个密钥加密的；请从正在运行的实例复制 storage.key_file",
     "has {count} bytes, and a key has {limit}; {advice}": "有 {count} 字节，而密钥应有 {limit} 字节；{advice}",
     "make one with: wx2mqtt cluster new-key": "请这样生成：wx2mqtt cluster new-key",
     "its lock in the database is that of account {other}, by chance; give one another name": (

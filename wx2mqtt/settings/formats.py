@@ -250,8 +250,25 @@ def quiet_minutes(value: str) -> tuple[int, int]:
 LOGIN_KEY_BYTES = 32
 
 
-def parse_login_key(text: str) -> bytes:
-    """Returns the key of saved logins that is in a text. Raises `ValueError` with a sentence."""
+# The key in use, and the one before it while it is being replaced.
+MAX_LOGIN_KEYS = 2
+
+
+def parse_login_keys(text: str) -> tuple[bytes, ...]:
+    """Returns the keys of saved logins in a text, one a line: the newest first, then the one before it.
+
+    Raises `ValueError` with a sentence.
+    """
+    lines = text.split("\n") if text.strip() else [text]
+    keys = tuple(_parse_login_key(line) for line in lines if line.strip() or len(lines) == 1)
+    if len(keys) > MAX_LOGIN_KEYS:
+        raise ValueError("has more than two lines: write the new key, and on the next line the one before it")
+    if len(set(keys)) < len(keys):
+        raise ValueError("has the same key twice; write the new key, and on the next line the one before it")
+    return keys
+
+
+def _parse_login_key(text: str) -> bytes:
     try:
         key = base64.b64decode(text.strip(), validate=True)
     except (binascii.Error, ValueError):

@@ -26,6 +26,8 @@ LIVE_KEYS: tuple[str, ...] = (
     "log.level",
     "language",
     "storage.max_size",
+    "storage.key",
+    "storage.key_file",
 )
 """Patterns of keys that take effect at once; every other key needs a restart."""
 

@@ -88,7 +88,7 @@ def _encodable(value: SecretStr) -> SecretStr:
 
 
 def _login_key(value: SecretStr) -> SecretStr:
-    formats.parse_login_key(value.get_secret_value())
+    formats.parse_login_keys(value.get_secret_value())
     return value
 
 
@@ -450,7 +450,7 @@ class Storage(Section):
     key: LoginKey | None = Field(None, description="better in key_file")
     key_file: FilePath | None = Field(
         None,
-        description="a file with the key of saved logins in the database; wx2mqtt cluster new-key prints one",
+        description="a file with the key of saved logins (wx2mqtt cluster new-key); line 2 may have the one before it",
     )
 
 

@@ -28,13 +28,14 @@ from wx2mqtt.store.backup import (
 from wx2mqtt.store.blobs import MEDIA_FOLDER
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.database_blobs import DatabaseBlobs
+from wx2mqtt.store.encrypted_logins import EncryptedLogins
 from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, PRIVATE_MODE, sha256_in_media_name
 from wx2mqtt.store.folder import DATABASE_NAME, SESSIONS_FOLDER
 from wx2mqtt.store.postgresql import PostgresqlDatabase
 from wx2mqtt.store.replacement import discard_replacement, start_replacement
 from wx2mqtt.store.saved_logins import SavedLoginFolder
 from wx2mqtt.store.sqlite_database import SqliteDatabase
-from wx2mqtt.store.store_move import EncryptedLogins, copy_store
+from wx2mqtt.store.store_move import copy_store
 
 _COPY_NAME = "copy.db"
 

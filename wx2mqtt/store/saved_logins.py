@@ -1,6 +1,6 @@
 """The saved logins of the accounts: what the bridge does with them, and the files that hold them.
 
-In PostgreSQL they are encrypted rows (`store_move.py`).
+In PostgreSQL they are encrypted rows (`encrypted_logins.py`).
 """
 
 from __future__ import annotations

@@ -163,7 +163,7 @@ def _run_values(data: bytes) -> None:
         addresses.validate_url_path,
         addresses.validate_address,
         formats.validate_quiet_hours,
-        formats.parse_login_key,
+        formats.parse_login_keys,
     ):
         with suppress(ValueError):
             parse(text)
@@ -237,7 +237,7 @@ TARGETS = (
                     "parse_duration",
                     "validate_quiet_hours",
                     "quiet_minutes",
-                    "parse_login_key",
+                    "parse_login_keys",
                 )
             ),
             *(

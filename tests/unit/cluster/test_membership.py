@@ -18,7 +18,8 @@ from wx2mqtt.cluster import membership, observation
 from wx2mqtt.cluster.membership import Membership
 from wx2mqtt.cluster.observation import LEASE_SECONDS, ClusterStatistics
 from wx2mqtt.cluster.tables import InstanceIdentity, account_keys
-from wx2mqtt.errors import StoreError, StoreLocked
+from wx2mqtt.errors import StoreError, StoreLocked, WrongStoreKey
+from wx2mqtt.store.database import Connection
 from wx2mqtt.store.postgresql import PostgresqlDatabase
 
 ACCOUNTS = ("a", "b", "c", "d")
@@ -36,6 +37,7 @@ class Instance:
         self.lease = Lease(LEASE_SECONDS)
         self.statistics = ClusterStatistics()
         self.refuses: set[str] = set()
+        self.has_key = True
         self.may_start = asyncio.Event()
         self.may_start.set()
         self._task: asyncio.Task[None] | None = None
@@ -57,7 +59,14 @@ class Instance:
             settings=settings,
         )
         keys = account_keys(ACCOUNTS, "test")
-        self.membership = Membership(self.database, identity, keys, self, self.lease, self.statistics)
+        self.membership = Membership(
+            self.database, identity, keys, self, self.lease, self.statistics, check_key=self._check_key
+        )
+
+    def _check_key(self, _connection: Connection) -> None:
+        """Every instance has the key of the database, but for one that `has_key` says has another."""
+        if not self.has_key:
+            raise WrongStoreKey
 
     async def join(self, *, limit: int | None = None, configuration: str = "", settings: str = "{}") -> None:
         await self.open(limit=limit, configuration=configuration, settings=settings)

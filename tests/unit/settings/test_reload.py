@@ -23,6 +23,7 @@ def test_an_unchanged_file_changes_nothing():
         ({"language": "zh"}, ["language"]),
         ({"homeassistant": {"expose": ["wife"]}}, ["homeassistant.expose"]),
         ({"storage": {"max_size": "1GB"}}, ["storage.max_size"]),
+        ({"storage": {"key_file": "/key"}}, ["storage.key_file"]),
         (
             {"accounts": {"home": {"send": {"per_minute": 1, "ttl": "1h"}}}},
             ["accounts.home.send.per_minute", "accounts.home.send.ttl"],

@@ -9,7 +9,7 @@ import pytest
 
 from wx2mqtt.cli.main import run_command_line
 from wx2mqtt.settings import rules
-from wx2mqtt.settings.formats import parse_login_key
+from wx2mqtt.settings.formats import parse_login_keys
 
 KEY = base64.b64encode(bytes(range(32))).decode()
 URL = "postgresql://wx2mqtt@db/wx2mqtt"
@@ -34,7 +34,7 @@ def test_a_database_is_named_by_its_url_a_password_and_a_key(loaded, tmp_path):
     assert got.warnings == ()
     assert storage.url == URL
     assert storage.password.get_secret_value() == "geheim"
-    assert parse_login_key(storage.key.get_secret_value()) == bytes(range(32))
+    assert parse_login_keys(storage.key.get_secret_value()) == (bytes(range(32)),)
     assert (got.settings.cluster.instance, got.settings.cluster.max_accounts) == ("east-1", 20)
     assert KEY not in repr(got)
     assert "geheim" not in repr(got)
@@ -74,6 +74,28 @@ def test_a_file_with_another_content_than_a_key_is_one_problem(faults, tmp_path,
     assert problem.endswith("make one with: wx2mqtt cluster new-key")
 
 
+OTHER = base64.b64encode(bytes(range(1, 33))).decode()
+
+
+@pytest.mark.parametrize("text", [f"{OTHER}\n{KEY}\n", f"{OTHER}\r\n{KEY}\r\n", f"\n{OTHER}\n\n{KEY}"])
+def test_a_key_file_may_have_the_new_key_and_then_the_one_before_it(loaded, tmp_path, text):
+    private(tmp_path / "key", text)
+    got = loaded(f'storage: {{url: "{URL}", key_file: key}}')
+    keys = parse_login_keys(got.settings.storage.key.get_secret_value())
+    assert keys == (bytes(range(1, 33)), bytes(range(32)))
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [([KEY, OTHER, "A" * 43 + "="], "has more than two lines"), ([KEY, KEY], "has the same key twice")],
+)
+def test_more_keys_or_one_key_twice_is_one_problem(faults, tmp_path, lines, said):
+    private(tmp_path / "key", "\n".join(lines))
+    (problem,) = faults(f'storage: {{url: "{URL}", key_file: key}}')
+    assert problem.startswith(f"wx2mqtt.yaml:1: storage.key: {said}")
+    assert KEY not in problem
+
+
 def test_without_psycopg_a_database_is_refused_with_the_command_that_installs_it(faults, monkeypatch):
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(rules, "find_spec", lambda name: None if name == "psycopg" else find_spec(name))
@@ -109,4 +131,4 @@ def test_a_new_key_is_one_line_and_each_is_another_one(capsys):
         assert run_command_line(["cluster", "new-key"]) == 0
         keys.add(capsys.readouterr().out)
     assert len(keys) == 2
-    assert all(len(key.splitlines()) == 1 and len(parse_login_key(key)) == 32 for key in keys)
+    assert all(len(key.splitlines()) == 1 and len(parse_login_keys(key)[0]) == 32 for key in keys)

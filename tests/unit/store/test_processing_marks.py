@@ -11,8 +11,8 @@ import pytest
 
 from tests.support.postgresql import empty_database
 from wx2mqtt.store.account_state import SharedMarks
+from wx2mqtt.store.encrypted_logins import EncryptedLogins
 from wx2mqtt.store.postgresql import PostgresqlDatabase
-from wx2mqtt.store.store_move import EncryptedLogins
 from wx2mqtt.store.unsynced_files import (
     MARKS_SUFFIX,
     MAX_FATAL_MESSAGES,
@@ -213,7 +213,7 @@ async def test_in_a_database_two_instances_that_were_killed_once_each_make_a_mes
     orderly.mkdir()
     assert not killed(orderly / f"work{MARKS_SUFFIX}", "a")
     await marks.count(orderly)
-    await EncryptedLogins(database, bytes(32)).delete("home")
+    await EncryptedLogins(database, [bytes(32)]).delete("home")
     assert await marks.fatal("home") == []
     assert await database.read(lambda db: db.execute("SELECT * FROM mark").fetchall()) == []
     await database.close()

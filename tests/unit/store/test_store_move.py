@@ -1,10 +1,8 @@
-"""The move of a store between the kinds of database, and the saved logins in PostgreSQL."""
+"""The move of a store between the kinds of database."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,10 +20,7 @@ from wx2mqtt.store.postgresql import PostgresqlDatabase
 from wx2mqtt.store.records import NO_CHANGES
 from wx2mqtt.store.retention import AccountRemoval
 from wx2mqtt.store.sqlite_database import SqliteDatabase
-from wx2mqtt.store.store_move import TABLES, EncryptedLogin, EncryptedLogins, copy_store
-
-KEY = secrets.token_bytes(32)
-SESSION = {"cookies": ["geheim"], "nickname": "a\ud83d", "nul": "\0"}
+from wx2mqtt.store.store_move import TABLES, copy_store
 
 
 @pytest.fixture
@@ -145,67 +140,3 @@ async def test_a_snapshot_sees_one_moment(
     assert await database.read(lambda db: db.execute(count).fetchone()[0]) == before + 1
     if writer is not database:
         await writer.close()
-
-
-async def test_a_saved_login_is_loaded_and_gone_after_a_logout(postgresql: PostgresqlDatabase) -> None:
-    login = EncryptedLogin(postgresql, "home", KEY)
-    assert await login.load() is None
-    await login.save({"old": True})
-    await login.save(SESSION)
-    assert await EncryptedLogin(postgresql, "home", KEY).load() == SESSION
-    assert await EncryptedLogin(postgresql, "other", KEY).load() is None
-    await login.clear()
-    await login.clear()
-    assert await login.load() is None
-
-
-async def test_the_database_has_nothing_that_can_be_read_and_no_login_twice_alike(
-    postgresql: PostgresqlDatabase,
-) -> None:
-    login = EncryptedLogin(postgresql, "home", KEY)
-    sealed = []
-    for _ in range(2):
-        await login.save(SESSION)
-        sealed.append(await postgresql.read(_sealed))
-    assert b"geheim" not in sealed[0]
-    assert sealed[0] != sealed[1]
-
-
-def _sealed(connection: Connection) -> bytes:
-    return bytes(connection.execute("SELECT sealed FROM login").fetchone()[0])
-
-
-def _store_sealed(connection: Connection, *, account: str, sealed: bytes) -> None:
-    connection.execute("DELETE FROM login")
-    connection.execute("INSERT INTO login (account, sealed) VALUES (?, ?)", (account, sealed))
-
-
-@pytest.mark.parametrize("damage", ["account", "key", "byte", "version", "empty"])
-async def test_a_login_that_is_not_what_was_saved_is_an_error_and_no_login(
-    postgresql: PostgresqlDatabase, damage: str
-) -> None:
-    await EncryptedLogin(postgresql, "home", KEY).save(SESSION)
-    sealed = await postgresql.read(_sealed)
-    changed = {
-        "byte": sealed[:-1] + bytes([sealed[-1] ^ 1]),
-        "version": b"\x02" + sealed[1:],
-        "empty": b"",
-    }.get(damage, sealed)
-    account = "other" if damage == "account" else "home"
-    await postgresql.write("forge", partial(_store_sealed, account=account, sealed=changed))
-    key = secrets.token_bytes(32) if damage == "key" else KEY
-    with pytest.raises(StoreError, match="another key") as caught:
-        await EncryptedLogin(postgresql, account, key).load()
-    assert "geheim" not in str(caught.value)
-
-
-async def test_accounts_with_a_saved_login_are_listed_and_one_is_deleted(
-    postgresql: PostgresqlDatabase,
-) -> None:
-    logins = EncryptedLogins(postgresql, KEY)
-    for account in ("home", "work"):
-        await logins.of(account).save(SESSION)
-    assert await logins.accounts() == {"home", "work"}
-    await logins.delete("home")
-    assert await logins.accounts() == {"work"}
-    assert await logins.of("work").load() == {**SESSION, "nickname": "a\ud83d"}

@@ -1,0 +1,252 @@
+"""The saved logins in PostgreSQL: the key that the database knows, its replacement, and rows that are put back."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import AsyncIterator
+from functools import partial
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from tests.support.postgresql import empty_database
+from wx2mqtt.errors import WrongStoreKey
+from wx2mqtt.store.database import Connection, Database
+from wx2mqtt.store.encrypted_logins import (
+    EncryptedLogins,
+    forget_logins,
+    hold_key_alone,
+    key_fits,
+    key_id,
+    rotate_key,
+)
+from wx2mqtt.store.postgresql import PostgresqlDatabase
+
+KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
+SESSION = {"cookies": ["geheim"], "nickname": "a\ud83d", "nul": "\0"}
+
+
+@pytest.fixture
+async def database() -> AsyncIterator[PostgresqlDatabase]:
+    opened = await PostgresqlDatabase.open(empty_database())
+    yield opened
+    await opened.close()
+
+
+def _sealed(connection: Connection, account: str = "home") -> bytes:
+    return bytes(connection.execute("SELECT sealed FROM login WHERE account = ?", (account,)).fetchone()[0])
+
+
+def _store_sealed(connection: Connection, *, account: str = "home", sealed: bytes) -> None:
+    connection.execute("DELETE FROM login WHERE account = ?", (account,))
+    connection.execute("INSERT INTO login (account, sealed) VALUES (?, ?)", (account, sealed))
+
+
+def _all_text(connection: Connection) -> str:
+    rows = connection.execute("SELECT sealed::text FROM login_key UNION ALL SELECT sealed::text FROM login")
+    return " ".join(text for (text,) in rows)
+
+
+async def put_back(database: Database, sealed: bytes, account: str = "home") -> None:
+    await database.write("forge", partial(_store_sealed, account=account, sealed=sealed))
+
+
+def sealed_by_version_7(account: str, key: bytes) -> bytes:
+    nonce = secrets.token_bytes(12)
+    return b"\x01" + nonce + AESGCM(key).encrypt(nonce, b'{"old": true}', account.encode())
+
+
+async def rotate(database: Database, keys: list[bytes]) -> list[str] | None:
+    def job(connection: Connection) -> list[str] | None:
+        hold_key_alone(connection)
+        return rotate_key(connection, keys)
+
+    return await database.write("rotate", job)
+
+
+async def test_a_saved_login_is_loaded_and_gone_after_a_logout(database: PostgresqlDatabase) -> None:
+    login = EncryptedLogins(database, [KEY]).of("home")
+    assert await login.load() is None
+    await login.save({"old": True})
+    await login.save(SESSION)
+    assert await EncryptedLogins(database, [KEY]).of("home").load() == SESSION
+    assert await EncryptedLogins(database, [KEY]).of("other").load() is None
+    await login.clear()
+    await login.clear()
+    assert await login.load() is None
+
+
+async def test_the_database_has_nothing_that_can_be_read_and_no_login_twice_alike(
+    database: PostgresqlDatabase,
+) -> None:
+    login = EncryptedLogins(database, [KEY]).of("home")
+    sealed = []
+    for _ in range(2):
+        await login.save(SESSION)
+        sealed.append(await database.read(_sealed))
+    assert b"geheim" not in sealed[0]
+    assert sealed[0] != sealed[1]
+    stored = await database.read(_all_text)
+    assert not [part for part in (KEY[:4].hex(), b"geheim".hex(), key_id(KEY)) if part in stored]
+
+
+@pytest.mark.parametrize("damage", ["account", "byte", "number", "version", "empty"])
+async def test_a_row_that_is_not_what_was_saved_counts_as_no_login(
+    database: PostgresqlDatabase, damage: str
+) -> None:
+    logins = EncryptedLogins(database, [KEY])
+    await logins.of("home").save(SESSION)
+    await logins.of("other").save({"mine": 1})
+    sealed = await database.read(_sealed)
+    changed = {
+        "byte": sealed[:-1] + bytes([sealed[-1] ^ 1]),
+        "number": sealed[:1] + bytes(7) + b"\x02" + sealed[9:],  # that of `other`
+        "version": b"\x01" + sealed[1:],
+        "empty": b"",
+    }.get(damage, sealed)
+    account = "home" if damage in ("byte", "version", "empty") else "other"
+    await put_back(database, changed, account)
+    assert await logins.of(account).load() is None
+    await logins.of(account).save(SESSION)
+    assert await logins.of(account).load() == SESSION
+
+
+async def test_a_login_that_is_put_back_is_not_used(database: PostgresqlDatabase) -> None:
+    """After a later login, after a logout, and after the account was purged."""
+    logins = EncryptedLogins(database, [KEY])
+    login = logins.of("home")
+    await login.save({"login": 1})
+    first = await database.read(_sealed)
+    await login.save({"login": 2})
+    second = await database.read(_sealed)
+    await put_back(database, first)
+    assert await login.load() is None
+    await put_back(database, second)
+    assert await login.load() == {"login": 2}
+    await login.clear()
+    await put_back(database, second)
+    assert await login.load() is None
+    await logins.delete("home")
+    await put_back(database, second)
+    assert await login.load() is None
+    await login.save({"login": 3})
+    for old in (first, second):
+        await put_back(database, old)
+        assert await login.load() is None
+
+
+async def test_a_login_of_before_the_numbers_is_used_until_another_one_is_saved(
+    database: PostgresqlDatabase,
+) -> None:
+    old = sealed_by_version_7("home", KEY)
+    await put_back(database, old)
+    logins = EncryptedLogins(database, [KEY])
+    await logins.settle_key()
+    assert await logins.of("home").load() == {"old": True}
+    await logins.of("home").save(SESSION)
+    await put_back(database, old)
+    assert await logins.of("home").load() is None
+
+
+async def test_the_database_learns_the_key_of_the_first_start_and_refuses_others(
+    database: PostgresqlDatabase,
+) -> None:
+    await EncryptedLogins(database, [KEY]).settle_key()
+    await EncryptedLogins(database, [KEY]).settle_key()
+    await EncryptedLogins(database, [OTHER, KEY]).settle_key()
+    other = EncryptedLogins(database, [OTHER])
+    with pytest.raises(WrongStoreKey):
+        await other.settle_key()
+    with pytest.raises(WrongStoreKey):
+        await other.of("home").save(SESSION)
+    assert await database.read(partial(key_fits, keys=[KEY]))
+    assert not await database.read(partial(key_fits, keys=[OTHER]))
+
+
+async def test_an_old_database_learns_the_key_that_opens_most_of_its_logins(
+    database: PostgresqlDatabase,
+) -> None:
+    """An instance with another key may have saved some before the database knew its key."""
+    for account in ("a", "b"):
+        await put_back(database, sealed_by_version_7(account, KEY), account)
+    await put_back(database, sealed_by_version_7("c", OTHER), "c")
+    assert not await database.read(partial(key_fits, keys=[OTHER]))
+    with pytest.raises(WrongStoreKey):
+        await EncryptedLogins(database, [OTHER]).settle_key()
+    with pytest.raises(WrongStoreKey):
+        await EncryptedLogins(database, [OTHER]).of("a").load()
+    assert await database.read(partial(key_fits, keys=[KEY]))
+    await EncryptedLogins(database, [KEY]).settle_key()
+    assert not await database.read(partial(key_fits, keys=[OTHER]))
+    assert await EncryptedLogins(database, [KEY]).of("b").load() == {"old": True}
+
+
+async def test_a_login_that_an_instance_with_another_key_cannot_open_is_not_given_up(
+    database: PostgresqlDatabase,
+) -> None:
+    """It would show a code in place of a login that others can use."""
+    await EncryptedLogins(database, [KEY]).of("home").save(SESSION)
+    with pytest.raises(WrongStoreKey, match="encrypted with another key"):
+        await EncryptedLogins(database, [OTHER]).of("home").load()
+
+
+async def test_the_key_is_replaced_in_one_commit_and_the_old_one_is_needed_no_more(
+    database: PostgresqlDatabase,
+) -> None:
+    before, both = EncryptedLogins(database, [KEY]), EncryptedLogins(database, [OTHER, KEY])
+    await before.of("home").save(SESSION)
+    await both.of("work").save({"work": 1})  # still with the old key: the database has it
+    assert await before.of("work").load() == {"work": 1}
+    assert await rotate(database, [OTHER, KEY]) == ["home", "work"]
+    after = EncryptedLogins(database, [OTHER])
+    assert (await after.of("home").load(), await after.of("work").load()) == (SESSION, {"work": 1})
+    with pytest.raises(WrongStoreKey):
+        await before.of("home").save({})
+    await both.of("home").save({"later": 1})
+    assert await after.of("home").load() == {"later": 1}
+    assert await rotate(database, [OTHER, KEY]) is None
+    assert await rotate(database, [OTHER]) is None
+    with pytest.raises(WrongStoreKey):
+        await rotate(database, [bytes(32)])
+
+
+async def test_a_login_that_was_put_back_does_not_become_the_newest_by_a_new_key(
+    database: PostgresqlDatabase,
+) -> None:
+    login = EncryptedLogins(database, [KEY]).of("home")
+    await login.save({"login": 1})
+    first = await database.read(_sealed)
+    await login.save({"login": 2})
+    await put_back(database, first)
+    assert await rotate(database, [OTHER, KEY]) == []
+    assert await EncryptedLogins(database, [OTHER, KEY]).of("home").load() is None
+
+
+async def test_a_lost_key_is_replaced_and_the_logins_are_deleted(database: PostgresqlDatabase) -> None:
+    await EncryptedLogins(database, [KEY]).of("home").save(SESSION)
+    assert await database.write("forget", partial(forget_logins, key=OTHER)) == ["home"]
+    logins = EncryptedLogins(database, [OTHER])
+    await logins.settle_key()
+    assert await logins.of("home").load() is None
+
+
+async def test_accounts_with_a_saved_login_are_listed_and_one_is_deleted(
+    database: PostgresqlDatabase,
+) -> None:
+    logins = EncryptedLogins(database, [KEY])
+    for account in ("home", "work"):
+        await logins.of(account).save(SESSION)
+    assert await logins.accounts() == {"home", "work"}
+    await logins.delete("home")
+    assert await logins.accounts() == {"work"}
+    assert await logins.of("work").load() == SESSION
+
+
+async def test_a_restored_backup_has_the_key_of_the_machine_that_restores_it(
+    database: PostgresqlDatabase,
+) -> None:
+    await EncryptedLogins(database, [KEY]).of("home").save(SESSION)
+    other = EncryptedLogins(database, [OTHER])
+    await database.write("copy", partial(other.replace_all, {"work": {"work": 1}}))
+    assert await other.accounts() == {"work"}
+    assert await other.of("work").load() == {"work": 1}

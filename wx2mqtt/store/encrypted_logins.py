@@ -1,0 +1,304 @@
+"""The saved logins of a store in PostgreSQL: encrypted rows, in place of the files of `saved_logins.py`.
+
+Everybody with rights on the database could read them; `storage.key` encrypts them, which only the instances
+have. The row of an account has AES-GCM with the account and the number of the login as associated data:
+
+login          what was saved
+login_number   the number of the login that was saved or deleted last, written in the same commit
+login_key      a constant that is encrypted with the key: whoever cannot open it has another key
+
+The keys are `storage.key`'s: the one in use, or a new one and then the one before. Which of them is in use
+says `login_key` alone, so that all instances change at the same moment (`rotate_key`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+import structlog
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from wx2mqtt.bounded_json import load_json
+from wx2mqtt.errors import StoreError, WrongStoreKey
+from wx2mqtt.limits import SAVED_LOGIN_JSON
+from wx2mqtt.store.database import Connection, Database
+from wx2mqtt.store.saved_logins import SavedLogin, SavedLogins
+
+log = structlog.get_logger(__name__)
+
+Keys = Sequence[bytes]
+
+_NONCE_BYTES = 12
+_NUMBER_BYTES = 8
+_FIRST_FORMAT = b"\x01"  # of stores before version 8: without a number
+_NUMBERED_FORMAT = b"\x02"
+_KEY_CHECK = b"wx2mqtt storage.key"
+_KEY_ID_CHARACTERS = 16
+
+_READ_KEY = "SELECT sealed FROM login_key"
+# Waits for a change of the key that is under way, and keeps another one away until the end of the commit.
+_HOLD_KEY = f"{_READ_KEY} FOR SHARE"
+_ADD_KEY = "INSERT INTO login_key (sealed) VALUES (?) ON CONFLICT DO NOTHING"
+_SET_KEY = (
+    'INSERT INTO login_key (sealed) VALUES (?) ON CONFLICT ("only") DO UPDATE SET sealed = excluded.sealed'
+)
+_READ_LOGIN = (
+    "SELECT sealed, (SELECT number FROM login_number WHERE login_number.account = login.account)"
+    " FROM login WHERE account = ?"
+)
+_SAVE_LOGIN = (
+    "INSERT INTO login (account, sealed) VALUES (?, ?)"
+    " ON CONFLICT (account) DO UPDATE SET sealed = excluded.sealed"
+)
+
+
+class EncryptedLogins(SavedLogins):
+    """The rows of the table `login`. Each key has 32 bytes."""
+
+    def __init__(self, database: Database, keys: Keys) -> None:
+        self.keys = tuple(keys)
+        self.database = database
+
+    async def settle_key(self) -> None:
+        """Compares the keys with the database, which learns the key at the first start.
+
+        Raises `WrongStoreKey`, and other `StoreError`.
+        """
+        await self.database.write("login_key", self.check_key)
+
+    async def use_keys(self, keys: Keys) -> None:
+        """Compares other keys with the database and uses them from now on. Raises `WrongStoreKey` instead.
+
+        Where the database does not answer they are compared when a login is saved or loaded.
+        """
+        try:
+            await EncryptedLogins(self.database, keys).settle_key()
+        except WrongStoreKey:
+            raise
+        except StoreError as error:
+            log.warning("keys of saved logins not compared with the database", problem=str(error))
+        self.keys = tuple(keys)
+
+    def check_key(self, connection: Connection) -> None:
+        """Does the same as a part of a write job: the key stays in use until the commit."""
+        key_in_use(connection, self.keys)
+
+    def of(self, account: str) -> EncryptedLogin:
+        return EncryptedLogin(self, account)
+
+    async def accounts(self) -> set[str]:
+        rows = await self.database.read(lambda db: db.execute("SELECT account FROM login").fetchall())
+        return {account for (account,) in rows}
+
+    async def delete(self, account: str) -> None:
+        await self.database.write("purge", partial(_delete_all_of, account=account))
+
+    def replace_all(self, sessions: Mapping[str, Mapping[str, object]], connection: Connection) -> None:
+        """Replaces the saved logins of all accounts as a part of a write job; the first key is used then."""
+        connection.execute("DELETE FROM login")
+        connection.execute(_SET_KEY, (_seal_check(self.keys[0]),))
+        for account, session in sessions.items():
+            self.of(account).put(session, connection)
+
+
+class EncryptedLogin(SavedLogin):
+    """The saved login of one account as a row. A row that was not saved as it is counts as none."""
+
+    def __init__(self, logins: EncryptedLogins, account: str) -> None:
+        self._logins = logins
+        self._account = account
+
+    async def load(self) -> Mapping[str, object] | None:
+        """Returns the saved session, or None. Raises `WrongStoreKey`, and other `StoreError`."""
+        return await self._logins.database.read(self._load)
+
+    def _load(self, connection: Connection) -> Mapping[str, object] | None:
+        row = connection.execute(_READ_LOGIN, (self._account,)).fetchone()
+        if row is None:
+            return None
+        keys = self._logins.keys
+        data, problem = _open_login(self._account, bytes(row[0]), row[1], keys)
+        if data is None:
+            if not key_fits(connection, keys):
+                raise WrongStoreKey
+            log.error("saved login is not used; scan again", account=self._account, problem=problem)
+            return None
+        session = load_json(data, SAVED_LOGIN_JSON)
+        return session if isinstance(session, dict) else None
+
+    async def save(self, session: Mapping[str, object]) -> None:
+        """Replaces the saved session durably. Raises `StoreFull`, `WrongStoreKey`, `StoreError`."""
+        await self._logins.database.write("login", partial(self.put, session))
+
+    def put(self, session: Mapping[str, object], connection: Connection) -> None:
+        """Replaces the saved session as a part of a write job."""
+        key = key_in_use(connection, self._logins.keys)
+        _put_login(connection, self._account, json.dumps(dict(session)).encode(), key)
+
+    async def clear(self) -> None:
+        await self._logins.database.write("logout", partial(_delete_login, account=self._account))
+
+
+# The key
+
+
+def key_in_use(connection: Connection, keys: Keys) -> bytes:
+    """Returns which of the keys the database uses, and holds it until the commit.
+
+    A database without one learns the key that opens most of the stored logins, if that is not the lesser
+    part; without a login, the first one. Raises `WrongStoreKey`.
+    """
+    row = connection.execute(_HOLD_KEY).fetchone()
+    if row is None:
+        connection.execute(_ADD_KEY, (_seal_check(_best_key(connection, keys)),))
+        row = connection.execute(_HOLD_KEY).fetchone()
+    key = _key_of(bytes(row[0]), keys)
+    if key is None:
+        raise WrongStoreKey
+    return key
+
+
+def key_fits(connection: Connection, keys: Keys) -> bool:
+    """Returns whether the database uses one of the keys, or none yet that is another. Changes nothing."""
+    row = connection.execute(_READ_KEY).fetchone()
+    if row is not None:
+        return _key_of(bytes(row[0]), keys) is not None
+    return opens_logins(connection, keys)
+
+
+def opens_logins(connection: Connection, keys: Keys) -> bool:
+    """Returns whether one of the keys opens half of the stored logins at least. Changes nothing."""
+    try:
+        _best_key(connection, keys)
+    except WrongStoreKey:
+        return False
+    return True
+
+
+def key_id(key: bytes) -> str:
+    """Returns what identifies a key, and tells nothing about it: a key has 256 random bits."""
+    return hmac.new(key, b"wx2mqtt key id", hashlib.sha256).hexdigest()[:_KEY_ID_CHARACTERS]
+
+
+def hold_key_alone(connection: Connection) -> None:
+    """Lets nobody save a login, and no instance join, until the commit of this write job."""
+    connection.execute(f"{_READ_KEY} FOR UPDATE")
+
+
+def forget_logins(connection: Connection, key: bytes) -> list[str]:
+    """Deletes all saved logins and sets another key, as a part of a write job; returns their accounts."""
+    accounts = [account for account, _, _ in _all_logins(connection)]
+    for account in accounts:
+        _delete_login(connection, account)
+    connection.execute(_SET_KEY, (_seal_check(key),))
+    return accounts
+
+
+def rotate_key(connection: Connection, keys: Keys) -> list[str] | None:
+    """Encrypts all saved logins with the first key, as a part of a write job; returns their accounts.
+
+    None if the database uses this key already. Rows that no key opens stay as they are. `hold_key_alone`
+    comes before it in the job. Raises `WrongStoreKey`.
+    """
+    if key_in_use(connection, keys) == keys[0]:
+        return None
+    connection.execute(_SET_KEY, (_seal_check(keys[0]),))
+    rotated = []
+    for account, sealed, number in _all_logins(connection):
+        data, _ = _open_login(account, sealed, number, keys)
+        if data is not None:
+            _put_login(connection, account, data, keys[0])
+            rotated.append(account)
+    return rotated
+
+
+def _best_key(connection: Connection, keys: Keys) -> bytes:
+    logins = _all_logins(connection)
+    opened = {key: sum(_opens(*login, key) for login in logins) for key in keys}
+    best = max(keys, key=lambda key: opened[key])
+    if opened[best] * 2 < len(logins):
+        raise WrongStoreKey
+    return best
+
+
+def _all_logins(connection: Connection) -> list[tuple[str, bytes, int | None]]:
+    rows = connection.execute("SELECT account FROM login ORDER BY account").fetchall()
+    logins = [(account, *connection.execute(_READ_LOGIN, (account,)).fetchone()) for (account,) in rows]
+    return [(account, bytes(sealed), number) for account, sealed, number in logins]
+
+
+def _seal_check(key: bytes) -> bytes:
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    return nonce + AESGCM(key).encrypt(nonce, _KEY_CHECK, _KEY_CHECK)
+
+
+def _key_of(check: bytes, keys: Keys) -> bytes | None:
+    for key in keys:
+        if _decrypted(key, check, _KEY_CHECK) == _KEY_CHECK:
+            return key
+    return None
+
+
+# A row
+
+
+def _put_login(connection: Connection, account: str, data: bytes, key: bytes) -> None:
+    number = _new_number(connection, account)
+    nonce = secrets.token_bytes(_NONCE_BYTES)
+    head = _NUMBERED_FORMAT + number.to_bytes(_NUMBER_BYTES, "big")
+    encrypted = AESGCM(key).encrypt(nonce, data, head + account.encode())
+    connection.execute(_SAVE_LOGIN, (account, head + nonce + encrypted))
+
+
+def _new_number(connection: Connection, account: str) -> int:
+    connection.execute("DELETE FROM login_number WHERE account = ?", (account,))
+    statement = "INSERT INTO login_number (account) VALUES (?) RETURNING number"
+    (number,) = connection.execute(statement, (account,)).fetchone()
+    return int(number)
+
+
+def _delete_login(connection: Connection, account: str) -> None:
+    """Deletes a saved login, and uses its number up: a copy of the row is not used any more."""
+    connection.execute("DELETE FROM login WHERE account = ?", (account,))
+    _new_number(connection, account)
+
+
+def _delete_all_of(connection: Connection, account: str) -> None:
+    for table in ("login", "login_number", "mark"):
+        connection.execute(f"DELETE FROM {table} WHERE account = ?", (account,))  # noqa: S608
+
+
+def _open_login(account: str, sealed: bytes, number: int | None, keys: Keys) -> tuple[bytes | None, str]:
+    """Returns what was saved, else None and why it is not used."""
+    head_bytes = 1 + _NUMBER_BYTES
+    if sealed.startswith(_NUMBERED_FORMAT):
+        head, body = sealed[:head_bytes], sealed[head_bytes:]
+        is_newest = number is not None and head[1:] == number.to_bytes(_NUMBER_BYTES, "big")
+        associated = head + account.encode()
+    else:
+        body = sealed.removeprefix(_FIRST_FORMAT)
+        is_newest = number is None
+        associated = account.encode()
+    if not is_newest:
+        return None, "another one was saved later, or it was deleted"
+    opened = (_decrypted(key, body, associated) for key in keys)
+    data = next((data for data in opened if data is not None), None)
+    return data, "" if data is not None else "it was not saved with this key, or it is damaged"
+
+
+def _opens(account: str, sealed: bytes, number: int | None, key: bytes) -> bool:
+    return _open_login(account, sealed, number, [key])[0] is not None
+
+
+def _decrypted(key: bytes, sealed: bytes, associated: bytes) -> bytes | None:
+    nonce, data = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
+    try:
+        return AESGCM(key).decrypt(nonce, data, associated)
+    except (InvalidTag, ValueError):
+        return None

@@ -1,0 +1,1 @@
+-- Only a store in PostgreSQL changes: beside SQLite the saved logins are files.
