@@ -450,7 +450,8 @@ class Storage(Section):
     key: LoginKey | None = Field(None, description="better in key_file")
     key_file: FilePath | None = Field(
         None,
-        description="a file with the key of saved logins (wx2mqtt cluster new-key); line 2 may have the one before it",
+        description="a file with the key of saved logins (wx2mqtt cluster new-key); line 2 may have the one"
+        " before it",
     )
 
 

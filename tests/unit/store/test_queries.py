@@ -171,7 +171,17 @@ async def test_the_tables_of_both_have_the_same_columns(database: Database, tmp_
 
 
 # What are files beside SQLite, and the instances that share a database.
-ONLY_IN_POSTGRESQL = ("login", "media_file", "media_piece", "operation", "mark", "instance", "ownership")
+ONLY_IN_POSTGRESQL = (
+    "login",
+    "login_key",
+    "login_number",
+    "media_file",
+    "media_piece",
+    "operation",
+    "mark",
+    "instance",
+    "ownership",
+)
 
 
 def _postgresql_columns(connection: Connection) -> dict[str, set[str]]:
