@@ -349,8 +349,8 @@ async def test_the_key_is_replaced_by_the_steps_of_the_page(home: SharedHome) ->
         return done.returncode, done.stdout + done.stderr
 
     assert (await run(new_key, home.east))[0] == 0
-    for file in ("storage.key.new", "storage.key.both"):
-        shutil.copy(home.east.folder / file, home.west.folder / file)
+    for copied in ("storage.key.new", "storage.key.both"):
+        shutil.copy(home.east.folder / copied, home.west.folder / copied)
     assert await run(on_each, home.east) == (0, "")
     code, said = await run(replace, home.east)
     assert (code, "these instances do not have the new key: west" in said) == (1, True), said
