@@ -7,8 +7,10 @@ import stat
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from tests.support.broker import free_port
 from tests.support.home import Home
 from tests.support.terminal import Done, Terminal
 from wx2mqtt.store.journal import Journal
@@ -56,7 +58,7 @@ async def one_of_each(home: Home) -> None:
     await home.phone.wait(f"calls:webwxsendmsg:{calls + 1}")
 
 
-BAD = {"waiting": "waiting", "uncertain": "uncertain", "failed": "failed"}
+BAD = {"waiting": "waiting", "uncertain": "uncertain", "failed": "failed", "rejected": "rejected"}
 
 
 @pytest.mark.parametrize("beside", [True, False])
@@ -69,7 +71,7 @@ async def test_what_waits_failed_or_is_uncertain_is_listed_shown_dropped_and_sen
         await home.hear(home.bridge.stop)
 
     assert await listed(run) == BAD
-    assert await listed(run, "--all") == {**BAD, "sent": "sent", "rejected": "rejected"}
+    assert await listed(run, "--all") == {**BAD, "sent": "sent"}
     table = (await run("journal", "list")).out.splitlines()
     assert table[0].split() == ["id", "user", "state", "code", "accepted", "attempts", "message"]
     assert "秘密" not in "\n".join(table), "texts are shown one at a time"
@@ -82,7 +84,7 @@ async def test_what_waits_failed_or_is_uncertain_is_listed_shown_dropped_and_sen
     assert dropped["code"] == "dropped"
     again = json.loads((await run("journal", "retry", "failed")).out)
     assert (again["id"], again["state"]) == ("failed~1", "waiting")
-    assert "waiting" not in await listed(run)
+    assert (await listed(run))["waiting"] == "rejected"
 
     if not beside:
         await home.restart()
@@ -203,6 +205,45 @@ async def test_the_health_of_a_bridge_is_an_exit_code(home: Home, run: Any):
     await home.body("wx/login/state", state="online", since=since)
     assert (await run("healthcheck")).out.strip() == "well"
     assert (await run("healthcheck", "--live")).out.strip() == "well"
+
+
+async def test_commands_that_were_not_sent_are_in_health_page_log_and_journal_and_stop_no_bridge(
+    home: Home, run: Any
+):
+    port = free_port()
+    home.bridge.configure(home.settings(web={"listen": f"127.0.0.1:{port}"}))
+    await home.log_in()
+    content = "the safe opens with 4711"
+    await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1205)  # too often
+    for number in range(5):
+        await home.publish("wx/out/wife", {"text": content, "id": f"late-{number}", "ttl": 1})
+    for number in range(5):
+        assert (await home.body("wx/result/wife", id=f"late-{number}"))["status"] == "expired"
+    for number in range(20):
+        assert (await home.tell("wife", {"txt": content, "id": f"bad-{number}"}))["status"] == "rejected"
+
+    health = (await home.ask("health"))["data"]
+    assert (health["healthy"], health["problems"]) == (False, ["commands_failed"])
+    assert (health["commands"]["failed_today"], health["commands"]["failing"]) == (25, ["wife"])
+    await home.body("wx/bridge/health", problems=["commands_failed"])
+    assert {*await listed(run)} == {f"late-{n}" for n in range(5)} | {f"bad-{n}" for n in range(20)}
+    lines = [line for line in home.bridge.log if "a command was not sent" in line]
+    assert len(lines) == 25
+    assert content not in "\n".join(home.bridge.log)
+    assert all(word in lines[0] for word in ("late-0", "wife", "expired", "not sent within its time"))
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
+        assert "A command was not sent" in (await http.get("/")).text
+        assert [(await http.get(path)).status_code for path in ("/livez", "/healthz")] == [200, 200]
+    assert (await run("healthcheck")).out.strip() == "well"
+
+    await home.hear(home.bridge.stop)
+    await home.restart()
+    health = (await home.ask("health"))["data"]
+    assert (health["problems"], health["commands"]["failed_today"]) == (["commands_failed"], 25)
+    since = home.ear.count
+    assert (await home.tell("wife", {"text": "hello", "id": "good"}))["status"] == "sent"
+    health = await home.body("wx/bridge/health", problems=[], since=since)
+    assert (health["healthy"], health["commands"]["failed_today"]) == (True, 25)
 
 
 async def test_without_its_broker_it_lives_and_is_not_well(home: Home, run: Any):

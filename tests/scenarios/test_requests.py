@@ -89,7 +89,8 @@ async def test_a_send_is_answered_with_its_result(shared_home):
 async def test_a_send_that_cannot_be_is_an_error(shared_home, fields, code):
     answer = await shared_home.ask("send", {**fields, "transaction": 2})
     assert (answer["status"], answer["code"], answer["transaction"]) == ("error", code, 2)
-    assert (await shared_home.ask("health"))["data"]["healthy"], "no topic is refused for that"
+    health = (await shared_home.ask("health"))["data"]
+    assert health["problems"] == ["commands_failed"], "no topic is refused for that"
 
 
 async def test_assign_names_who_is_not_there_or_waits_for_nothing(shared_home):

@@ -187,6 +187,7 @@ STORY = {
         f'wx2mqtt_queue_oldest_seconds{{{HOME}, queue="to_wechat"}}': "0+100x20",
         f'wx2mqtt_login_state{{{HOME}, state="online"}}': "1x20",
     },
+    "Wx2mqttCommandsFailed": {f"wx2mqtt_failing_users{{{HOME}}}": "0 1x20"},
     "Wx2mqttFailing": {f'wx2mqtt_results_total{{{HOME}, code="x", status="failed"}}': "0+1x20"},
     "Wx2mqttReconnects": {f"wx2mqtt_broker_disconnects_total{{{HOME}}}": "0+1x20"},
     "Wx2mqttStoreNearlyFull": {

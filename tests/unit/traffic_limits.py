@@ -14,6 +14,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from structlog.testing import capture_logs
+
 from tests.support.paper_link import PaperLink
 from tests.unit.bridge.bench import Bench
 from tests.unit.bridge.commands.test_queues import SimulatedJournal
@@ -24,7 +26,9 @@ from tests.unit.mqtt.test_reconnect import ended
 from wx2mqtt.app import redaction
 from wx2mqtt.app.admin import AdminOperations
 from wx2mqtt.bridge.attachment_checks import _check_size
+from wx2mqtt.bridge.commands.outcomes import CommandOutcomes, FailureLog
 from wx2mqtt.bridge.commands.queues import ChatQueues
+from wx2mqtt.bridge.context import AccountSignals
 from wx2mqtt.bridge.inbound_rows import StoredQuotes
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.outbox_reader import Coverage, OutboxReader
@@ -33,7 +37,7 @@ from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.local_files import open_file
 from wx2mqtt.external.url_fetch import UrlFetcher
-from wx2mqtt.model import ChatKind, Handle, Kind, Message, PersonId
+from wx2mqtt.model import ChatKind, Handle, Kind, Message, PersonId, Result, Status
 from wx2mqtt.mqtt import packets
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.options import parse_broker_url, parse_server_references
@@ -239,19 +243,51 @@ def servers_in_a_row(count: int, _: Path) -> bool:
 
 def listed_commands(count: int, _: Path) -> bool:
     async def story() -> bool:
-        async def list_commands(_state: object, *, limit: int) -> Any:
+        async def list_unsent(limit: int) -> list[Any]:
             return [command_row(number) for number in range(count)][:limit]
 
-        async def list_set_aside() -> list[Any]:
+        async def nothing(*_arguments: object, **_more: object) -> list[Any]:
             return []
 
-        journal = SimpleNamespace(list_commands=list_commands, list_set_aside=list_set_aside)
+        journal = SimpleNamespace(list_commands=nothing, list_unsent=list_unsent, list_set_aside=nothing)
         ctx = SimpleNamespace(journal=journal, registry=None)
         account: Any = SimpleNamespace(ctx=ctx, components=None)
         listed: Any = await AdminOperations(account)._list({})
         return len(listed["commands"]) == count
 
     return _run(story())
+
+
+def failing_users(count: int, _: Path) -> bool:
+    async def story() -> bool:
+        async def list_failing_users(*_arguments: object) -> list[Any]:
+            return []
+
+        journal = SimpleNamespace(list_failing_users=list_failing_users)
+        ctx: Any = SimpleNamespace(name="home", journal=journal, signals=AccountSignals())
+        outcomes = CommandOutcomes(ctx)
+        for number in range(count):
+            outcomes.record("text", _expired(f"{number}"))
+        outcomes.close()
+        return len(await outcomes.failing_users()) == count
+
+    return _run(story())
+
+
+def lines_about_commands(count: int, _: Path) -> bool:
+    async def story() -> bool:
+        log = FailureLog("home")
+        with capture_logs() as lines:
+            for number in range(count):
+                log.write(_expired(f"{number}"))
+            log.end_period()
+        return len([line for line in lines if "id" in line]) == count
+
+    return _run(story())
+
+
+def _expired(user: str) -> Result:
+    return Result(id=f"to-{user}", user=user, status=Status.EXPIRED, code="expired", time=0)
 
 
 def depth_of_logged_value(depth: int, _: Path) -> bool:
@@ -294,7 +330,9 @@ TRAFFIC_DRIVERS: dict[str, Driver] = {
     "the reason that a broker states": lambda size, _: (
         f"({'x' * size})" in reason_text("en", 0x87, "x" * size)
     ),
-    "commands that `wx2mqtt journal list` shows, waiting and settled each": listed_commands,
+    "each list of `wx2mqtt journal list`": listed_commands,
+    "users in health who got nothing": failing_users,
+    "commands that were not sent, in the log of a minute": lines_about_commands,
     "a text in a line of the log": lambda size, _: "…" not in redaction._truncate("x" * size),
     "a traceback in the log": lambda size, _: redaction.clean_traceback(
         ("b\n" + "a line of some words and more, as they are in tracebacks\n" * size)[:size]

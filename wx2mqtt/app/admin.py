@@ -54,11 +54,12 @@ class AdminOperations:
         }
 
     async def _list(self, fields: Mapping[str, Json]) -> Json:
-        """Lists commands that wait or have failed (with `all` also the others), and outbox rows set aside."""
-        include_all = bool(fields.get("all"))
+        """Lists commands that wait or were not sent (with `all` sent ones, too), and rows set aside."""
         waiting = await self._journal.list_commands(CommandState.WAITING, limit=MAX_LISTED_COMMANDS)
-        settled = await self._journal.list_commands(CommandState.SETTLED, limit=MAX_LISTED_COMMANDS)
-        listed = [*waiting, *(row for row in settled if include_all or _has_failed(row))]
+        if fields.get("all"):
+            settled = await self._journal.list_commands(CommandState.SETTLED, limit=MAX_LISTED_COMMANDS)
+        else:
+            settled = await self._journal.list_unsent(MAX_LISTED_COMMANDS)
         set_aside: list[Json] = [
             {
                 "row": row.id,
@@ -69,7 +70,7 @@ class AdminOperations:
             }
             for row, reason in await self._journal.list_set_aside()
         ]
-        commands: list[Json] = [_command_body(row) for row in listed]
+        commands: list[Json] = [_command_body(row) for row in (*waiting, *settled)]
         return {"commands": commands, "set_aside": set_aside}
 
     async def _show(self, fields: Mapping[str, Json]) -> Json:
@@ -106,7 +107,7 @@ class AdminOperations:
         publications = self._components.results.publications(result, row.replies)
         stored = await self._journal.drop_command(row.command_id, result, publications)
         self._ctx.signals.outbox_changed.emit(stored)
-        self._components.sender.remove(row)
+        self._components.sender.remove(row, result)
         return {**_command_body(row), "status": str(result.status), "code": "dropped"}
 
     async def _require_row(self, fields: Mapping[str, Json]) -> CommandRow:
@@ -129,10 +130,6 @@ class AdminOperations:
         changes = self._registry.merge(str(fields.get("user", "")), str(fields.get("other", "")), now_ms())
         await self._components.inbound.apply_people(changes)
         return _changed(changes)
-
-
-def _has_failed(row: CommandRow) -> bool:
-    return row.result is not None and row.result.status in (Status.FAILED, Status.UNCERTAIN, Status.EXPIRED)
 
 
 def _has_content(row: CommandRow) -> bool:

@@ -212,7 +212,8 @@ class AccountComponents:
             counters=self.counters,
             excluded=self.inbound.counts,
             published=self.publisher.published_count,
-            results=self.sender.result_counts + self.intake.refused_counts,
+            results=self.sender.outcomes.counts,
+            failing=await self.sender.outcomes.failing_users(),
             commands=self.intake.command_count,
             throttled=round(self.sender.throttled_seconds, 1),
             refused=(
@@ -254,5 +255,5 @@ class AccountComponents:
     def _message_counts(self) -> dict[tuple[str, str], int]:
         """Returns how many messages were stored (`in`) and sent (`out`), by direction and kind."""
         stored = {("in", kind): count for kind, count in self.inbound.counts_by_kind.items()}
-        sent = {("out", kind): count for kind, count in self.sender.sent_counts.items()}
+        sent = {("out", kind): count for kind, count in self.sender.outcomes.sent_counts.items()}
         return stored | sent

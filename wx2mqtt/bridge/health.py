@@ -25,6 +25,12 @@ from wx2mqtt.wechat.backend import Capabilities
 # Readers may rely on one health every 60 s.
 HEALTH_INTERVAL_SECONDS = 30.0
 
+# The problem that a command was not sent, and nothing to the same user since.
+COMMANDS_FAILED = "commands_failed"
+
+# Users that the health names with it; the number of commands says how many more there may be.
+SHOWN_FAILING_USERS = 20
+
 
 @dataclass(slots=True, kw_only=True)
 class BrokerCounters:
@@ -69,7 +75,7 @@ class HealthSnapshot:
     messages but may not deliver them. `held` is the number of commands that wait for a reply window, None for
     a backend without them. `login_age` are the seconds since the login was made, `login_seconds_left` those
     until it probably ends; None where that is not known. `reminded` counts reminders. `extra` is added to the
-    payload as it is.
+    payload as it is. `failing` are the users whose last command of this day was not sent, the latest last.
     """
 
     now: int
@@ -98,6 +104,7 @@ class HealthSnapshot:
     login_age: float | None = None
     login_seconds_left: float | None = None
     reminded: int = 0
+    failing: tuple[str, ...] = ()
     extra: Mapping[str, Json] = field(default_factory=dict)
 
 
@@ -120,7 +127,16 @@ def health_problems(snapshot: HealthSnapshot) -> dict[str, bool]:
         "messages_set_aside": snapshot.stats.set_aside > 0,
         "discovery_too_large": snapshot.discovery_cut,
         "muted_suspected": snapshot.muted,
+        COMMANDS_FAILED: bool(snapshot.failing),
     }
+
+
+def operational_problems(problems: Iterable[str]) -> list[str]:
+    """Returns the problems without those that a publisher can cause at will.
+
+    What supervises the process goes by these: whoever may publish must not be able to restart the bridge.
+    """
+    return [problem for problem in problems if problem != COMMANDS_FAILED]
 
 
 def health_body(snapshot: HealthSnapshot, account: str) -> dict[str, Json]:
@@ -146,6 +162,7 @@ def health_body(snapshot: HealthSnapshot, account: str) -> dict[str, Json]:
             "accepted": snapshot.commands,
             "results": _results(snapshot.results),
             "failed_today": snapshot.stats.failed_today,
+            "failing": list(snapshot.failing[-SHOWN_FAILING_USERS:]),
         },
         "store": _known(
             {

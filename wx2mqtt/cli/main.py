@@ -279,12 +279,10 @@ def simulate(
 def journal_list(
     config: ConfigOption = None,
     account: AccountOption = "",
-    show_all: Annotated[
-        bool, typer.Option("--all", help="Also list commands that were sent or rejected.")
-    ] = False,
+    show_all: Annotated[bool, typer.Option("--all", help="Also list commands that were sent.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """List commands that wait, failed or are uncertain, and messages that were set aside."""
+    """List commands that wait or were not sent, and messages that were set aside."""
     answer = _run_operation(config, "journal.list", {"all": show_all}, account)
     _print(
         answer,

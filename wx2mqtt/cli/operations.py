@@ -11,6 +11,7 @@ from pathlib import Path
 from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import RunEnvironment, open_application
 from wx2mqtt.app.stores import open_database
+from wx2mqtt.bridge.health import operational_problems
 from wx2mqtt.errors import SettingsError, StoreError, StoreTooNew, WrongStoreKey, Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.settings import problem_text
@@ -115,5 +116,6 @@ def _problems_of(health: Json, *, live: bool) -> list[str]:
     if not isinstance(health, dict):
         return ["the bridge does not report its health"]
     problems = health["stuck"] if live else health["problems"]
-    name = health["account"]
-    return [f"{name}: {problem}" for problem in problems] if isinstance(problems, list) else []
+    if not isinstance(problems, list):
+        return []
+    return [f"{health['account']}: {problem}" for problem in operational_problems(map(str, problems))]

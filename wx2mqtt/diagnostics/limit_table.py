@@ -13,7 +13,7 @@ from wx2mqtt import bounded_json, limits
 from wx2mqtt.app import admin, redaction
 from wx2mqtt.bounded_json import JsonBounds
 from wx2mqtt.bridge import inbound_rows, inflight, outbox_reader, view
-from wx2mqtt.bridge.commands import queues, validation
+from wx2mqtt.bridge.commands import outcomes, queues, validation
 from wx2mqtt.bridge.people import directory, evidence
 from wx2mqtt.external import local_files, url_fetch
 from wx2mqtt.mqtt import options as broker_options
@@ -75,6 +75,7 @@ _WAITS = "the rest waits in the store"
 _IDLE_CLOSED = "the one that is idle the longest is closed; without an idle one status 503"
 _HUNG_UP = "the connection to the broker is closed"
 _LEFT_OUT = "the rest is left out"
+_COUNTED = "the rest is counted in one line"
 _OLDEST_FORGOTTEN = "the oldest are forgotten"
 _LOOKED_UP = "the rest is looked up when somebody writes"
 
@@ -240,11 +241,10 @@ _BRIDGE_LIMITS = (
     ),
     _limit("the reason that a broker states", reason_codes.MAX_REASON_CHARACTERS, "characters", "is cut"),
     _limit(
-        "commands that `wx2mqtt journal list` shows, waiting and settled each",
-        admin.MAX_LISTED_COMMANDS,
-        "commands",
-        "the newest are shown",
+        "each list of `wx2mqtt journal list`", admin.MAX_LISTED_COMMANDS, "commands", "the newest are shown"
     ),
+    _limit("users in health who got nothing", outcomes.MAX_FAILING_USERS, "users", _OLDEST_FORGOTTEN),
+    _limit("commands that were not sent, in the log of a minute", outcomes.MAX_LOG_LINES, "lines", _COUNTED),
     _limit("a text in a line of the log", redaction.MAX_TEXT_CHARACTERS, "characters", "is cut"),
     _limit(
         "a traceback in the log",

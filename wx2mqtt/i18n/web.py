@@ -117,6 +117,16 @@ REMEDIES: Mapping[str, Remedy] = {
             "请查看手机。如果什么也没收到，请为告警设置另一条途径：accounts.<name>.fallback。",
         ),
     ),
+    "commands_failed": Remedy(
+        (
+            "A command was not sent, and nothing has been sent to the same user since.",
+            "有命令未能发送，此后也没有命令成功发给同一收件人。",
+        ),
+        (
+            "The last commands below, the log and 'wx2mqtt journal list' say why. It goes with the next command that is sent to the user, or after 24 hours.",
+            "原因见下方的最近命令、日志或“wx2mqtt journal list”。下一条命令成功发给该收件人后，或 24 小时后，此问题消失。",
+        ),
+    ),
     "account_failed": Remedy(
         (
             "A fault of the bridge itself ended this account; the others go on.",

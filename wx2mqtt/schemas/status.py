@@ -209,7 +209,11 @@ def _commands() -> Schema:
         {
             "accepted": integer("since the start"),
             "results": {**results, "description": "since the start"},
-            "failed_today": integer("commands that did not end in sent"),
+            "failed_today": integer("commands of the last 24 hours that did not end in sent"),
+            "failing": array(
+                string("as in result/<user>"),
+                "to whom the last command of the last 24 hours was not sent, at most 20",
+            ),
         },
     )
 

@@ -237,6 +237,19 @@ class JournaledCommands(JournalPart):
         statement = _PAGE_STATEMENTS[None if state is None else CommandState(state)]
         return await self._read(statement, before, limit)
 
+    async def list_unsent(self, limit: int) -> list[CommandRow]:
+        """Returns commands that ended in anything but `sent`, those that ended last first."""
+        return await self._read(_SQL["newest_unsent"], limit)
+
+    async def list_failing_users(self, since: int, limit: int) -> list[tuple[str, int]]:
+        """Returns the users whose last command that was settled after `since` (ms) was not sent, and when.
+
+        Those that failed last, in this order. Texts of the bridge's own do not count.
+        """
+        arguments = (self._account, since, limit)
+        rows = await self._database.read(lambda db: db.execute(_SQL["failing_users"], arguments).fetchall())
+        return [(str(user), int(failed_at)) for user, failed_at in rows]
+
     async def retry_command(self, command_id: str, now: int, key: SendKey) -> CommandRow:
         """Accepts once more a settled command that was not sent, as `<id>~1`, `~2`, …
 

@@ -83,6 +83,8 @@ class Journal(
         list_urgent             unsettled commands that may use the fallback service
         list_unanswered         commands with attempts that WeChat did not answer
         list_commands           a page of commands, the newest first
+        list_unsent             settled commands that were not sent
+        list_failing_users      the users whose last command was not sent
         get_command             one command by id
         mark_started            an attempt starts
         start_bundle            an attempt at several texts in one message starts

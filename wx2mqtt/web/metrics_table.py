@@ -206,8 +206,14 @@ ACCOUNT_METRICS: tuple[HealthMetric, ...] = (
     HealthMetric(
         name="failed_today",
         type="gauge",
-        help="Commands of the last 24 hours that failed or are uncertain",
+        help="Commands of the last 24 hours that did not end in sent",
         values=_unlabelled(lambda health: health.stats.failed_today),
+    ),
+    HealthMetric(
+        name="failing_users",
+        type="gauge",
+        help="Users whose last command of the last 24 hours was not sent",
+        values=_unlabelled(lambda health: len(health.failing)),
     ),
     HealthMetric(
         name="broker_connected",

@@ -18,7 +18,7 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from wx2mqtt import __version__
-from wx2mqtt.bridge.health import active_problems
+from wx2mqtt.bridge.health import active_problems, operational_problems
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Json
 from wx2mqtt.web.auth import Authenticator
@@ -112,7 +112,7 @@ class HealthEndpoint:
         return _health_response(request, "alive", is_good=not overdue, details=details)
 
     async def healthz(self, request: Request) -> Response:
-        """GET /healthz: 200 only while everything works."""
+        """GET /healthz: 200 only while everything works; a command that was not sent is no matter of it."""
         accounts = dict(await asyncio.gather(*map(_account_health, self._bridge.views)))
         reasons: list[Json] = [
             f"{name}: {problem}"
@@ -128,7 +128,7 @@ class HealthEndpoint:
 async def _account_health(view: AccountReader) -> tuple[str, dict[str, Json]]:
     try:
         async with asyncio.timeout(HEALTH_TIMEOUT_SECONDS):
-            problems: list[Json] = list(active_problems(await view.snapshot()))
+            problems: list[Json] = [*operational_problems(active_problems(await view.snapshot()))]
     except (StoreError, TimeoutError) as error:
         log.warning("health is not known", account=view.name, problem=str(error) or "no answer in time")
         problems = ["store_trouble"]

@@ -23,6 +23,7 @@ from wx2mqtt.bridge.health import (
     active_problems,
     health_body,
     info_body,
+    operational_problems,
 )
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.model import LoginState
@@ -132,11 +133,22 @@ def test_a_login_that_does_not_stand_is_a_problem(state: LoginState):
         ({"stuck": ("receive:home",)}, "loops_stuck"),
         ({"stats": replace(STATS, set_aside=1)}, "messages_set_aside"),
         ({"discovery_cut": True}, "discovery_too_large"),
+        ({"failing": ("wife",)}, "commands_failed"),
     ],
 )
 def test_each_thing_that_is_wrong_has_its_word(more: dict[str, Any], problem: str):
     body = health_body(seen(**more), "home")
     assert (body["healthy"], body["problems"]) == (False, [problem])
+
+
+def test_it_names_to_whom_nothing_was_sent_the_latest_of_many():
+    body: dict[str, Any] = health_body(seen(failing=tuple(map(str, range(1000)))), "home")
+    assert body["commands"]["failing"] == [f"{number}" for number in range(980, 1000)]
+
+
+def test_what_a_publisher_can_cause_is_no_operational_problem():
+    problems = ("login_logged_out", "commands_failed", "store_full")
+    assert operational_problems(problems) == ["login_logged_out", "store_full"]
 
 
 def test_a_store_without_a_limit_is_never_full():
@@ -165,7 +177,12 @@ def test_queues_say_how_much_waits_and_since_when():
 def test_results_are_counted_by_status_and_what_never_happened_is_left_out():
     results = {("sent", "ok"): 5, ("sent", "unconfirmed"): 1, ("rejected", "empty"): 2, ("failed", "x"): 0}
     body: dict[str, Any] = health_body(seen(results=results, excluded={"echoes": 3, "filtered": 0}), "home")
-    assert body["commands"] == {"accepted": 3, "results": {"rejected": 2, "sent": 6}, "failed_today": 0}
+    assert body["commands"] == {
+        "accepted": 3,
+        "results": {"rejected": 2, "sent": 6},
+        "failed_today": 0,
+        "failing": [],
+    }
     assert body["messages"] == {"echoes": 3}
 
 

@@ -346,6 +346,41 @@ async def test_commands_are_listed_newest_first_and_in_pages(journal: Journal) -
     assert [row.command_id for row in await journal.list_commands(before=page[-1].id)] == ["a"]
 
 
+async def test_what_was_not_sent_is_listed_however_much_was_sent_since(
+    journal: Journal, clock: Clock
+) -> None:
+    endings = (Status.REJECTED, Status.EXPIRED, Status.FAILED, Status.UNCERTAIN)
+    for name, status in zip("abcd", endings, strict=True):
+        await journal.accept([command(name, settled=result(name, status))])
+        clock.now += 1
+    sent = [command(f"sent-{number}", settled=result(f"sent-{number}")) for number in range(20)]
+    await journal.accept([*sent, command("waits")])
+    assert [row.command_id for row in await journal.list_unsent(10)] == list("dcba")
+    assert [row.command_id for row in await journal.list_unsent(2)] == list("dc")
+
+
+async def test_failing_users_are_those_whose_last_command_was_not_sent(
+    database: Database, journal: Journal, clock: Clock
+) -> None:
+    async def end(command_id: str, user: str, status: Status) -> None:
+        clock.now += 10
+        await journal.accept([command(command_id, user=user, settled=result(command_id, status))])
+
+    await end("old", "grandma", Status.FAILED)
+    since = clock.now
+    await end("a", "wife", Status.REJECTED)
+    await end("b", "mom", Status.EXPIRED)
+    await end("c", "wife", Status.SENT)
+    await end("d", "mom", Status.SENT)
+    await end("e", "mom", Status.UNCERTAIN)
+    await end("f", "bob", Status.FAILED)
+    await end("wx2mqtt-remind-1", "me", Status.EXPIRED)
+    await journal.accept([command("g", user="dad")])
+    assert await journal.list_failing_users(since, 10) == [("mom", clock.now - 20), ("bob", clock.now - 10)]
+    assert await journal.list_failing_users(since, 1) == [("bob", clock.now - 10)]
+    assert await Journal(database, "work").list_failing_users(0, 10) == []
+
+
 async def test_a_retry_is_a_new_command_with_its_own_key_and_time(journal: Journal) -> None:
     asked = (reply(), reply("answers/x", correlation=b"\1"), reply("resp", shape="response"))
     (row,) = await _accept(journal, command("a", replies=asked))

@@ -426,7 +426,11 @@ async def test_the_figures_are_of_what_waits(database: Database, journal: Journa
         set_aside=1,
         dropped=0,
         messages=3,
-        failed_today=2,
+        failed_today=3,
     )
+    own = command("wx2mqtt-remind-1", settled=result("wx2mqtt-remind-1", Status.EXPIRED))
+    refused = command("wx2mqtt", settled=result("wx2mqtt", Status.REJECTED))
+    await journal.accept([own, refused])
+    assert (await journal.stats()).failed_today == 4, "texts of the bridge itself do not count"
     clock.now += DAY + 1
     assert (await journal.stats()).failed_today == 0

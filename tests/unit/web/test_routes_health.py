@@ -43,6 +43,15 @@ async def test_a_single_account_with_problems_is_enough_for_503():
     assert answer.json()["accounts"]["home"]["healthy"] is True
 
 
+async def test_commands_that_were_not_sent_are_no_reason():
+    view = PaperView()
+    view.facts = seen(failing=("wife",), stats={"failed_today": 25})
+    async with on_paper([], bridge=bridge(view)) as http:
+        lives, well = await http.get("/livez"), await http.get("/healthz")
+    assert (lives.status_code, well.status_code) == (200, 200)
+    assert well.json()["accounts"] == {"home": {"healthy": True, "problems": [], "state": "online"}}
+
+
 async def test_a_loop_that_does_not_move_is_no_life():
     async with on_paper([], bridge=bridge(PaperView(), overdue=lambda: ("receive:home",))) as http:
         answer = await http.get("/livez")

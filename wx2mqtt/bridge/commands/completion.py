@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
@@ -11,6 +10,7 @@ import structlog
 
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.commands.fallback import with_fallback
+from wx2mqtt.bridge.commands.outcomes import CommandOutcomes
 from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications, final_result, result_of_parts
@@ -24,10 +24,7 @@ log = structlog.get_logger(__name__)
 
 
 class CommandCompletion:
-    """Settles the commands of one account and removes them from their queues.
-
-    `result_counts` counts results by status and code, `sent_counts` sent commands by kind.
-    """
+    """Settles the commands of one account and removes them from their queues."""
 
     def __init__(
         self,
@@ -35,14 +32,14 @@ class CommandCompletion:
         resolver: CommandResolver,
         queues: ChatQueues,
         results: ResultPublications,
+        outcomes: CommandOutcomes,
     ) -> None:
         self._journal = ctx.journal
         self._ctx = ctx
         self._resolver = resolver
         self._queues = queues
         self._results = results
-        self.result_counts: Counter[tuple[str, str]] = Counter()
-        self.sent_counts: Counter[str] = Counter()
+        self._outcomes = outcomes
 
     async def settle(self, results: Sequence[tuple[CommandRow, Result]], next_row: CommandRow | None) -> bool:
         """Stores the result of a command, or those of a bundle, and marks the attempt of `next_row`.
@@ -58,7 +55,6 @@ class CommandCompletion:
         for row, result in finished:
             await self._publish_late_answers(row, result)
             self.remove_settled(row, result)
-            self.sent_counts[row.command.kind] += result.status is Status.SENT
         return is_next_started
 
     def _with_current_replies(self, row: CommandRow, result: Result) -> tuple[CommandRow, Result]:
@@ -82,9 +78,9 @@ class CommandCompletion:
         return result, self._results.publications(result, row.replies)
 
     def remove_settled(self, row: CommandRow, result: Result) -> None:
-        """Removes a command whose result is stored, and counts that."""
+        """Removes a command whose result is stored, and records its end."""
         self._queues.remove(row)
-        self.result_counts[str(result.status), result.code] += 1
+        self._outcomes.record(row.command.kind, result)
         if row.held_reason:
             self._ctx.signals.held_changed.emit()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import Counter, deque
+from collections import deque
 from dataclasses import dataclass, replace
 
 from wx2mqtt.aio import retry_until_stored, yield_after_long_work
@@ -22,7 +22,6 @@ from wx2mqtt.bridge.requests.dispatcher import COMMAND_REQUESTS, RequestDispatch
 from wx2mqtt.bridge.retained import RetainedCommands
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.limits import MAX_PENDING_BYTES
-from wx2mqtt.model import Status
 from wx2mqtt.mqtt.broker import Connected, Delivery
 from wx2mqtt.mqtt.topics import ParsedTopic, RequestTopic, TextTopic
 from wx2mqtt.store.records import AcceptOutcome, AcceptResult, CommandState, NewCommand
@@ -49,7 +48,7 @@ class PendingDelivery:
 class CommandIntake:
     """Accepts the commands of one account and dispatches its requests.
 
-    `command_count` counts commands, `refused_counts` those settled without an attempt by status and code.
+    `command_count` counts commands.
     """
 
     def __init__(
@@ -81,7 +80,6 @@ class CommandIntake:
         self._session_is_new = False
         self._bytes_in_memory = 0
         self.command_count = 0
-        self.refused_counts: Counter[tuple[str, str]] = Counter()
 
     def start_session(self) -> None:
         """The broker started a new session: the packet ids of the old one are reused from now on."""
@@ -210,8 +208,9 @@ class CommandIntake:
 
     async def _on_committed(self, new: NewCommand, accepted: AcceptResult) -> None:
         row = accepted.row
-        self._count_refused(new, accepted)
         match accepted.outcome:
+            case AcceptOutcome.NEW if new.result is not None:
+                self._sender.outcomes.record(new.command.kind, new.result)
             case AcceptOutcome.NEW | AcceptOutcome.REPEAT if (
                 row is not None and row.state is CommandState.WAITING
             ):
@@ -219,15 +218,15 @@ class CommandIntake:
             case AcceptOutcome.REPEAT if row is not None and row.result is not None:
                 await self._ctx.publish(self._results.publications(row.result, new.replies))
             case AcceptOutcome.REUSED:
-                await self._ctx.publish(self._validator.reject_reused_id(new).publications)
+                await self._store_reused(self._validator.reject_reused_id(new))
             case _:
-                pass  # settled at once, or the same delivery again
+                pass  # the same delivery again
 
-    def _count_refused(self, new: NewCommand, accepted: AcceptResult) -> None:
-        if accepted.outcome is AcceptOutcome.REUSED:
-            self.refused_counts[str(Status.REJECTED), "id_reused"] += 1
-        elif accepted.outcome is AcceptOutcome.NEW and new.result is not None:
-            self.refused_counts[str(new.result.status), new.result.code] += 1
+    async def _store_reused(self, rejected: NewCommand) -> None:
+        """Stores the rejection of a command whose id has another row, under an id of its own."""
+        (accepted,) = await self._journal.accept([rejected])
+        self._ctx.signals.outbox_changed.emit(accepted.outbox)
+        await self._on_committed(rejected, accepted)
 
     async def _answer_request(self, name: str, pending: PendingDelivery) -> None:
         await retry_until_stored(self.store_session)

@@ -34,6 +34,7 @@ from wx2mqtt.bridge.commands.expiry import MAX_UNANSWERED_ATTEMPTS, ExpiryPolicy
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery, FallbackDue
 from wx2mqtt.bridge.commands.hold import HoldQueue
 from wx2mqtt.bridge.commands.next_step import FetchStep, HoldStep, NextStepPolicy, SendStep, WaitStep
+from wx2mqtt.bridge.commands.outcomes import CommandOutcomes
 from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver
 from wx2mqtt.bridge.commands.results import (
@@ -96,7 +97,8 @@ class CommandSender:
         self._file_slots = asyncio.Semaphore(MAX_CONCURRENT_FILE_SENDS)
 
         # What ends a command
-        self._completion = CommandCompletion(ctx, resolver, self._queues, results)
+        self.outcomes = CommandOutcomes(ctx)
+        self._completion = CommandCompletion(ctx, resolver, self._queues, results, self.outcomes)
         self.fallback = FallbackDelivery(ctx, resolver, self._queues)
         self._prefetch = UrlPrefetch(resolver, self._queues, self._completion)
         self._expiry = ExpiryPolicy(
@@ -115,8 +117,6 @@ class CommandSender:
         self._recheck_event = asyncio.Event()
         self._wake_event = asyncio.Event()
         self.fallback.delivered.connect(self.recheck)
-        self.result_counts = self._completion.result_counts
-        self.sent_counts = self._completion.sent_counts
         echoes.require_recovery()
 
     def set_online(self, online: bool) -> None:
@@ -162,10 +162,9 @@ class CommandSender:
         if self._queues.by_priority:  # it may overtake others, or must be held too
             self.recheck()
 
-    def remove(self, row: CommandRow) -> None:
+    def remove(self, row: CommandRow, result: Result) -> None:
         """Removes a command that the owner dropped; the journal has its result and has no open attempt."""
-        self._queues.remove(row)
-        self._ctx.signals.held_changed.emit()
+        self._completion.remove_settled(row, result)
         self.recheck()
 
     async def change_owner(self, backend: str, owner_id: str) -> None:
@@ -200,6 +199,7 @@ class CommandSender:
             await self._serve()
         finally:
             self.fallback.close()
+            self.outcomes.close()
 
     async def _serve(self) -> None:
         async with asyncio.TaskGroup() as tasks:

@@ -171,10 +171,14 @@ class CommandValidator:
         return self._with_result(new, Status.REJECTED, bad.code, rejection_text(self._ctx.language, bad))
 
     def reject_reused_id(self, new: NewCommand) -> NewCommand:
-        """Returns the command rejected because an earlier command has its id and another content."""
-        return self._with_result(
-            new, Status.REJECTED, "id_reused", bridge_text(self._ctx.language, "id_reused")
-        )
+        """Returns the command rejected because an earlier command has its id and another content.
+
+        Its result has that id; its row gets one of its own.
+        """
+        sentence = bridge_text(self._ctx.language, "id_reused")
+        rejected = self._with_result(new, Status.REJECTED, "id_reused", sentence)
+        row_id = f"{new.command_id}~reused-{secrets.token_hex(COMMAND_ID_BYTES)}"
+        return replace(rejected, command_id=row_id, blob=None)
 
     def _answer_targets(self, delivery: Delivery, name: str, transaction: Json) -> list[ReplyTarget]:
         answer = ReplyTarget(

@@ -163,5 +163,22 @@ SELECT * FROM command WHERE account = ?1 AND id < ?2 ORDER BY id DESC LIMIT ?3;
 -- newest_waiting --
 SELECT * FROM command WHERE account = ?1 AND id < ?2 AND status IS NULL ORDER BY id DESC LIMIT ?3;
 
+-- newest_unsent --
+SELECT * FROM command
+WHERE account = ? AND status IS NOT NULL AND status <> 'sent' ORDER BY settled DESC LIMIT ?;
+
+-- failing_users --
+-- The users to whom no command was sent since another one, settled after ?2, was not: the last ?3, the oldest first.
+SELECT user, failed FROM (
+    SELECT json_extract(command, '$.user') AS user,
+        max(settled) FILTER (WHERE status <> 'sent') AS failed
+    FROM command
+    WHERE account = ?1 AND status IS NOT NULL AND settled > ?2 AND substr(command_id, 1, 8) <> 'wx2mqtt-'
+    GROUP BY 1
+    HAVING max(settled) FILTER (WHERE status <> 'sent')
+        >= coalesce(max(settled) FILTER (WHERE status = 'sent'), 0)
+    ORDER BY failed DESC LIMIT ?3
+) AS failing ORDER BY failed;
+
 -- newest_settled --
 SELECT * FROM command WHERE account = ?1 AND id < ?2 AND status IS NOT NULL ORDER BY id DESC LIMIT ?3;

@@ -48,7 +48,8 @@ DELETE FROM deed WHERE (account, session, mid) IN (
 );
 
 -- stats --
--- The columns are the fields of `JournalStats`, in their order.
+-- The columns are the fields of `JournalStats`, in their order. The commands that were not sent are counted in the index
+-- `command_settled`, and those of the bridge itself, which do not count, in `command_known`: neither reads a row.
 SELECT
     (SELECT count(*) FROM publication WHERE account = ?1 AND state = 0),
     (SELECT created FROM publication WHERE account = ?1 AND state = 0 ORDER BY id LIMIT 1),
@@ -58,7 +59,10 @@ SELECT
     dropped,
     seq,
     (SELECT count(*) FROM command
-     WHERE account = ?1 AND status IS NOT NULL AND settled > ?2 AND status IN ('failed', 'uncertain')),
+     WHERE account = ?1 AND status IS NOT NULL AND settled > ?2 AND status <> 'sent')
+    - (SELECT count(*) FROM command
+       WHERE account = ?1 AND command_id >= 'wx2mqtt-' AND command_id < 'wx2mqtt.'
+          AND settled > ?2 AND status <> 'sent'),
     (SELECT count(*) FROM media WHERE account = ?1 AND state = 'pending' AND due IS NOT NULL)
 FROM account WHERE name = ?1;
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from wx2mqtt.bridge.health import HealthSnapshot, active_problems
+from wx2mqtt.bridge.health import SHOWN_FAILING_USERS, HealthSnapshot, active_problems
 from wx2mqtt.bridge.reply_window import WindowForecast
 from wx2mqtt.errors import Problem
 from wx2mqtt.i18n import Language
@@ -210,6 +210,8 @@ def _problem_detail(problem: str, health: HealthSnapshot) -> str:
             return health.stats.trouble
         case "loops_stuck":
             return ", ".join(health.stuck)
+        case "commands_failed":
+            return ", ".join(health.failing[-SHOWN_FAILING_USERS:])
     return ""
 
 

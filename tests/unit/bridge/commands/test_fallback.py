@@ -256,8 +256,9 @@ async def test_what_nobody_wants_any_more_is_not_sent(here: Room, services: Serv
         assert row is not None
         from wx2mqtt.bridge.commands.results import final_result
 
-        await here.journal.drop_command("c1", final_result(row, Status.FAILED, "dropped", ""), [])
-        sender.remove(row)
+        dropped = final_result(row, Status.FAILED, "dropped", "")
+        await here.journal.drop_command("c1", dropped, [])
+        sender.remove(row, dropped)
         sender.fallback._on_timer(row)
         await here.until(lambda: not sender.fallback.deliveries)
     assert not services.told

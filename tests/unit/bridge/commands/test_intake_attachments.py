@@ -620,7 +620,7 @@ async def test_what_was_fetched_for_a_command_that_was_dropped_does_not_stay(tmp
         (row,) = await house.rows()
         result = replace(_rejected(row), code="dropped")
         await house.journal.drop_command("a", result, ())
-        house.sender.remove(row)
+        house.sender.remove(row, result)
         servers.gate.set()
         house.deliver("the next one")
         assert await house.sent(1) == ["the next one"]

@@ -374,7 +374,7 @@ async def test_dropping_the_next_command_while_the_first_is_being_settled_loses_
     async def drop_the_next():
         row = await house.journal.get_command("b")
         await house.journal.drop_command("b", dropped(row), ())
-        house.sender.remove(row)
+        house.sender.remove(row, dropped(row))
 
     house.wechat.hold("x")
     house.say(text="x", id="a")
@@ -411,7 +411,7 @@ async def test_dropping_a_command_that_waits_lets_the_next_one_go(house):
     await house.acknowledged(last)
     row = await house.journal.get_command("a")
     await house.journal.drop_command("a", dropped(row), ())
-    house.sender.remove(row)
+    house.sender.remove(row, dropped(row))
     house.sender.set_online(online=True)
     await house.result("b")
     assert house.wechat.texts() == ["y"]

@@ -136,6 +136,15 @@ def test_each_problem_stands_there_with_what_is_known_and_its_cure():
     assert "people assign" in items[-1]
 
 
+def test_a_command_that_was_not_sent_is_a_problem_with_its_user():
+    made = shown(health=seen(failing=("mom", "<wife>"), stats={"failed_today": 25}))
+    page = Elements(f"<main>{made['problems']}</main>")
+    (item,) = [told for _, told in page.all("li")]
+    assert "was not sent" in item
+    assert "mom, <wife>" in item
+    assert "journal list" in item
+
+
 def test_the_login_is_no_problem_twice():
     waits = login(LoginState.WAITING_FOR_SCAN)
     assert text(shown(login=waits, health=seen(login=waits))["problems"]) == "Nothing is wrong."
@@ -170,7 +179,7 @@ def test_figures_say_how_much_waits_and_since_when():
     assert told["Waiting for the broker"] == "12, since 2026-11-25 09:59:00 UTC"
     assert told["Waiting for WeChat"] == "nothing"
     assert told["Files still to be fetched"] == "2"
-    assert told["Commands that failed today"] == "1"
+    assert told["Commands not sent in 24 hours"] == "1"
     assert told["Store"] == "205 kB of 2 GB"
 
 

@@ -24,3 +24,15 @@ ORDER BY id DESC LIMIT 1;
 SELECT * FROM command
 WHERE account = ? AND status IS NULL AND replace(command, '\u0000', '\ufffd')::json ->> 'urgent' = 'true'
 ORDER BY id;
+
+-- failing_users --
+SELECT user, failed FROM (
+    SELECT replace(command, '\u0000', '\ufffd')::json ->> 'user' AS user,
+        max(settled) FILTER (WHERE status <> 'sent') AS failed
+    FROM command
+    WHERE account = ?1 AND status IS NOT NULL AND settled > ?2 AND substr(command_id, 1, 8) <> 'wx2mqtt-'
+    GROUP BY 1
+    HAVING max(settled) FILTER (WHERE status <> 'sent')
+        >= coalesce(max(settled) FILTER (WHERE status = 'sent'), 0)
+    ORDER BY failed DESC LIMIT ?3
+) AS failing ORDER BY failed;

@@ -1,0 +1,146 @@
+"""What did not end in `sent` is counted, logged without its content, and makes its user failing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import MutableMapping
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.unit.bridge.outgoing import House
+from wx2mqtt.bridge.commands import outcomes
+from wx2mqtt.bridge.commands.outcomes import MAX_FAILING_USERS, MAX_LOG_LINES, CommandOutcomes, FailureLog
+from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import Rejected
+from wx2mqtt.limits import MAX_FACT_CHARACTERS
+from wx2mqtt.model import Result, Status
+from wx2mqtt.store.retention import DAY_MS
+
+SECRET = "the code of the safe is 4711"
+
+Lines = list[MutableMapping[str, Any]]
+
+
+def ended(status: Status = Status.EXPIRED, user: str = "wife", command_id: str = "c") -> Result:
+    code = "ok" if status is Status.SENT else str(status)
+    return Result(id=command_id, user=user, status=status, code=code, message="in words", time=0)
+
+
+def unsent(lines: Lines) -> Lines:
+    return [line for line in lines if line["event"] == "a command was not sent"]
+
+
+async def test_expired_and_rejected_commands_are_failures_and_in_the_log_without_their_content(house: House):
+    with capture_logs() as lines:
+        for number in range(5):
+            late = json.dumps({"text": SECRET, "id": f"late-{number}"})
+            house.deliver(late, expiry=0)
+            assert (await house.result(f"late-{number}"))["status"] == "expired"
+        for number in range(20):
+            house.say(txt=SECRET, id=f"bad-{number}")
+            assert (await house.result(f"bad-{number}"))["status"] == "rejected"
+    assert (await house.journal.stats()).failed_today == 25
+    assert await house.sender.outcomes.failing_users() == ("wife",)
+    assert house.sender.outcomes.counts == {("expired", "expired"): 5, ("rejected", "bad_command"): 20}
+    logged = unsent(lines)
+    assert [line["id"] for line in logged] == [
+        *(f"late-{number}" for number in range(5)),
+        *(f"bad-{number}" for number in range(20)),
+    ]
+    assert {(line["account"], line["user"], line["status"], line["code"]) for line in logged} == {
+        ("home", "wife", "expired", "expired"),
+        ("home", "wife", "rejected", "bad_command"),
+    }
+    assert "neither text nor kind" in logged[-1]["reason"]
+    assert SECRET not in str(logged)
+
+
+@pytest.mark.parametrize("status", [one for one in Status if one is not Status.SENT])
+async def test_a_later_command_to_the_same_user_ends_it_and_one_to_another_does_not(
+    house: House, status: Status
+):
+    changes: list[bool] = []
+    house.ctx.signals.health_changed.connect(lambda: changes.append(bool(house.sender.outcomes._failed_at)))
+    house.sender.outcomes.record("text", ended(status))
+    house.sender.outcomes.record("text", ended(status, "mom"))
+    house.sender.outcomes.record("text", ended(Status.SENT, "filehelper"))
+    assert await house.sender.outcomes.failing_users() == ("wife", "mom")
+    house.sender.outcomes.record("text", ended(Status.SENT, "mom"))
+    assert await house.sender.outcomes.failing_users() == ("wife",)
+    house.sender.outcomes.record("text", ended(Status.SENT))
+    assert await house.sender.outcomes.failing_users() == ()
+    assert changes == [True, False], "the health is published when the problem begins and ends"
+
+
+async def test_it_ends_after_a_day(house: House, monkeypatch: pytest.MonkeyPatch):
+    house.sender.outcomes.record("text", ended())
+    now = now_ms()
+    monkeypatch.setattr(outcomes, "now_ms", lambda: now + DAY_MS - 1000)
+    assert await house.sender.outcomes.failing_users() == ("wife",)
+    monkeypatch.setattr(outcomes, "now_ms", lambda: now + DAY_MS + 1000)
+    assert await house.sender.outcomes.failing_users() == ()
+
+
+async def test_the_next_process_knows_it_from_the_store(house: House):
+    house.wechat.answer("refused", Rejected("WeChat refused it"))
+    house.say("wife", text="refused", id="a")
+    house.deliver('{"text": "late", "id": "b"}', "mom", expiry=0)
+    await house.result("a")
+    await house.result("b", "mom")
+    house.say("mom", text="fine", id="c")
+    await house.result("c", "mom")
+
+    following = CommandOutcomes(house.ctx)
+    assert await following.failing_users() == ("wife",)
+
+    sends_first = CommandOutcomes(house.ctx)
+    sends_first.record("text", ended(Status.SENT))
+    assert await sends_first.failing_users() == (), "also where it sends something before it reads the store"
+
+
+async def test_a_command_with_an_id_that_was_used_is_a_failure_of_the_store_too(house: House):
+    house.say(text="first", id="alarm")
+    await house.result("alarm")
+    delivery = house.say(text="second", id="alarm")
+    await house.acknowledged(delivery)
+    assert [one["code"] for one in house.heard("wx/result/wife")] == ["ok", "id_reused"]
+    assert (await house.journal.stats()).failed_today == 1
+    (row,) = await house.journal.list_unsent(10)
+    assert row.result is not None
+    assert (row.result.id, row.result.code, row.command.text) == ("alarm", "id_reused", "")
+    house.again(delivery)
+    await house.acknowledged(house.say(text="third", id="c"))
+    assert len(await house.journal.list_unsent(10)) == 1, "the same delivery is the same row"
+
+
+async def test_texts_of_the_bridge_itself_make_nobody_failing(house: House):
+    with capture_logs() as lines:
+        house.sender.outcomes.record("text", ended(command_id="wx2mqtt-remind-1"))
+    assert await house.sender.outcomes.failing_users() == ()
+    assert len(unsent(lines)) == 1
+
+
+async def test_a_flood_cannot_fill_the_disk_with_lines():
+    log = FailureLog("home")
+    with capture_logs() as lines:
+        for number in range(10_000):
+            log.write(ended(user="x" * 60_000, command_id=f"{number}"))
+        log.end_period()
+        log.end_period()
+        log.write(ended())
+        log.end_period()
+    assert len(unsent(lines)) == MAX_LOG_LINES + 1
+    assert max(len(line["user"]) for line in unsent(lines)) <= MAX_FACT_CHARACTERS + 1
+    (rest,) = [line for line in lines if "left out" in line["event"]]
+    assert (rest["count"], rest["account"]) == (10_000 - MAX_LOG_LINES, "home")
+
+
+async def test_names_that_nobody_has_take_a_bounded_place(house: House):
+    for number in range(MAX_FAILING_USERS + 1):
+        house.sender.outcomes.record("text", ended(user=f"{number} {'x' * 60_000}"))
+    names = await house.sender.outcomes.failing_users()
+    assert len(names) == MAX_FAILING_USERS
+    assert names[0].startswith("1 "), "those that failed first are forgotten first"
+    assert max(map(len, names)) <= MAX_FACT_CHARACTERS + 1

@@ -1,0 +1,152 @@
+"""Records how the commands of one account ended: counts, the log, and to whom nothing was sent.
+
+A command ends, `record` is called once after its result is stored:
+
+1. It is counted by status and code, a sent one also by kind.
+2. One that did not end in `sent` is written to the log, without its content (`FailureLog`).
+3. Its user is *failing* from then on, until a later command to the same user is sent, at most for a day.
+   `failing_users` is the problem `COMMANDS_FAILED` of the health.
+
+The number of commands that were not sent (`failed_today`) is no matter of this file: `store/retention.py`
+counts rows. Texts of the bridge's own are counted and logged, and make nobody failing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+
+import structlog
+
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.clock import now_ms
+from wx2mqtt.limits import MAX_FACT_CHARACTERS
+from wx2mqtt.model import Result, Status, is_own_text
+from wx2mqtt.store.retention import DAY_MS
+
+log = structlog.get_logger(__name__)
+
+# Users that are remembered as failing; of more, those that failed last. Anybody may publish to any name.
+MAX_FAILING_USERS = 1000
+
+# A publisher must not fill the disk with the log: so many lines in a period, then one with the rest's number.
+MAX_LOG_LINES = 30
+LOG_PERIOD_SECONDS = 60.0
+
+
+class CommandOutcomes:
+    """The ends of the commands of one account.
+
+    Attributes:
+        counts: results since the start, by status and code.
+        sent_counts: sent commands since the start, by kind.
+    """
+
+    def __init__(self, ctx: AccountContext) -> None:
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self.sent_counts: Counter[str] = Counter()
+        self._ctx = ctx
+        self._failure_log = FailureLog(ctx.name)
+        self._failed_at: dict[str, int] = {}  # in ms, by user; who failed last is last
+        self._sent_to: set[str] | None = set()  # users to whom something was sent before `_load`
+
+    def record(self, kind: str, result: Result) -> None:
+        """Records that a command of this kind has ended, right after its result was stored."""
+        self.counts[str(result.status), result.code] += 1
+        if result.status is Status.SENT:
+            self.sent_counts[kind] += 1
+        else:
+            self._failure_log.write(result)
+        if is_own_text(result.id):
+            return
+        if result.status is Status.SENT:
+            self._end_failing(shortened(result.user))
+        else:
+            self._begin_failing(shortened(result.user))
+
+    async def failing_users(self) -> tuple[str, ...]:
+        """Returns the users to whom the last command of this day was not sent. Raises `StoreError`.
+
+        The first call reads those of an earlier process, or of the instance that ran the account before.
+        """
+        if self._sent_to is not None:
+            await self._load()
+        oldest = now_ms() - DAY_MS
+        for user in [user for user, failed_at in self._failed_at.items() if failed_at <= oldest]:
+            del self._failed_at[user]
+        return tuple(self._failed_at)
+
+    def close(self) -> None:
+        """Writes to the log what it still has to say; nothing may be recorded afterwards."""
+        self._failure_log.end_period()
+
+    async def _load(self) -> None:
+        stored = await self._ctx.journal.list_failing_users(now_ms() - DAY_MS, MAX_FAILING_USERS)
+        sent_to, self._sent_to = self._sent_to or (), None
+        loaded = {shortened(user): failed_at for user, failed_at in stored if user not in sent_to}
+        self._failed_at = {**loaded, **self._failed_at}
+
+    def _begin_failing(self, user: str) -> None:
+        is_first = not self._failed_at
+        self._failed_at.pop(user, None)
+        self._failed_at[user] = now_ms()
+        if len(self._failed_at) > MAX_FAILING_USERS:
+            del self._failed_at[next(iter(self._failed_at))]
+        if is_first:
+            self._ctx.signals.health_changed.emit()
+
+    def _end_failing(self, user: str) -> None:
+        if self._sent_to is not None:
+            self._sent_to.add(user)
+        if self._failed_at.pop(user, None) is not None and not self._failed_at:
+            self._ctx.signals.health_changed.emit()
+
+
+class FailureLog:
+    """Writes a line for each command that was not sent, without its content.
+
+    Of many in one period the rest is only counted: one line at its end says how many there were.
+    """
+
+    def __init__(self, account: str) -> None:
+        self._account = account
+        self._count = 0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def write(self, result: Result) -> None:
+        """Writes the line of a command, or counts it."""
+        if self._timer is None:
+            loop = asyncio.get_running_loop()
+            self._timer = loop.call_later(LOG_PERIOD_SECONDS, self.end_period)
+        self._count += 1
+        if self._count <= MAX_LOG_LINES:
+            log.warning(
+                "a command was not sent",
+                account=self._account,
+                id=result.id,
+                user=shortened(result.user),
+                status=str(result.status),
+                code=result.code,
+                reason=result.message,
+            )
+
+    def end_period(self) -> None:
+        """Writes how many commands have no line, if any. The next command begins a period."""
+        if self._timer is None:
+            return
+        self._timer.cancel()
+        self._timer = None
+        left_out = max(0, self._count - MAX_LOG_LINES)
+        self._count = 0
+        if left_out:
+            log.warning(
+                "more commands were not sent; their lines are left out",
+                account=self._account,
+                count=left_out,
+                see="wx2mqtt journal list",
+            )
+
+
+def shortened(user: str) -> str:
+    """Returns a user; of one that no person can have the beginning: a topic may have 65,535 bytes."""
+    return user if len(user) <= MAX_FACT_CHARACTERS else f"{user[:MAX_FACT_CHARACTERS]}…"
