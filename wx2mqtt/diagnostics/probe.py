@@ -11,11 +11,9 @@ import contextlib
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
-from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from wx2mqtt.aio import run_in_daemon_thread
 from wx2mqtt.errors import BrokerError, NotConnected
 from wx2mqtt.i18n.broker import broker_text
 from wx2mqtt.mqtt.broker import Publication
@@ -203,7 +201,7 @@ class ProbeConnection:
         if not self._target.is_mqtt_5:
             return
         await asyncio.sleep(VERSION_PROBE_DELAY_SECONDS)
-        if await run_in_daemon_thread(partial(refuses_mqtt_5, self._target.address, self._options.tls)):
+        if await refuses_mqtt_5(self._target.address, self._options.tls):
             reason = reason_text(self._options.language, UNSUPPORTED_VERSION)
             self._close_with(ProbeClosed(reason, EndReason.VERSION, UNSUPPORTED_VERSION))
 

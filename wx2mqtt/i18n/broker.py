@@ -82,6 +82,22 @@ BROKER_MESSAGES: Catalogue = {
         "no connection to {endpoint}: {why}; it may be no TLS port",
         "无法连接 {endpoint}：{why}；可能不是 TLS 端口",
     ),
+    "no_websocket": (
+        "{endpoint} answers the request for a WebSocket with HTTP status {status}; see port and path in mqtt.url",
+        "{endpoint} 以 HTTP 状态 {status} 回应 WebSocket 请求；请检查 mqtt.url 中的端口和路径",
+    ),
+    "websocket_without_mqtt": (
+        "{endpoint} speaks WebSocket, but not MQTT over it; see port and path in mqtt.url",
+        "{endpoint} 支持 WebSocket，但不支持 MQTT over WebSocket；请检查 mqtt.url 中的端口和路径",
+    ),
+    "websocket_closed": (
+        "{endpoint} closed the WebSocket with code {code}",
+        "{endpoint} 关闭了 WebSocket，代码 {code}",
+    ),
+    "bad_websocket": (
+        "{endpoint} sent something that is not MQTT over WebSocket; see port and path in mqtt.url",
+        "{endpoint} 发来的内容不是 MQTT over WebSocket；请检查 mqtt.url 中的端口和路径",
+    ),
     "bad_certificate": (
         "the certificate of {endpoint} is not accepted: {why}; see mqtt.tls.ca_file",
         "{endpoint} 的证书不被接受：{why}；见 mqtt.tls.ca_file",

@@ -20,11 +20,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from enum import Enum, auto
-from functools import partial
 
 import structlog
 
-from wx2mqtt.aio import notify, raised_at, run_in_daemon_thread
+from wx2mqtt.aio import notify, raised_at
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import NotConnected, PublishRefused
 from wx2mqtt.i18n.broker import broker_text
@@ -206,7 +205,7 @@ class MqttConnection:
         await asyncio.sleep(VERSION_PROBE_DELAY_SECONDS)
         if self._state is not ConnectionState.OPENING:
             return
-        if await run_in_daemon_thread(partial(refuses_mqtt_5, self._target.address, self._options.tls)):
+        if await refuses_mqtt_5(self._target.address, self._options.tls):
             self._finish(EndReason.VERSION, reason_text(self._language, UNSUPPORTED_VERSION))
 
     def on_connack(self, limits: ConnackLimits) -> None:

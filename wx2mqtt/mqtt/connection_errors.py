@@ -5,17 +5,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import ssl
-from typing import cast
 
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.broker import broker_text
 from wx2mqtt.mqtt.options import BrokerAddress, TlsFiles
-from wx2mqtt.mqtt.paho_codec import open_websocket
 from wx2mqtt.mqtt.reconnect import ConnectTarget
-from wx2mqtt.mqtt.sockets import BufferedSocket, RawSocket, open_socket
+from wx2mqtt.mqtt.sockets import BufferedSocket, open_stream, receive_some, shake_hands
+from wx2mqtt.mqtt.websocket import WebSocketClosed, WebSocketError, WebSocketRefused, WebSocketWithoutMqtt
 
 # Seconds without an answer to CONNECT after which the version is probed.
 VERSION_PROBE_DELAY_SECONDS = 1.0
@@ -41,8 +41,15 @@ def unreachable_text(language: Language, error: BaseException, address: BrokerAd
             return broker_text(language, "nobody", endpoint=endpoint)
         case TimeoutError():
             return broker_text(language, "no_answer", endpoint=endpoint)
-        case OSError(filename=str(file)):
-            return broker_text(language, "no_file", file=file, why=_system_text(error))
+        case WebSocketError():
+            return _websocket_text(language, error, endpoint)
+    return _system_error_text(language, error, address)
+
+
+def _system_error_text(language: Language, error: BaseException, address: BrokerAddress) -> str:
+    endpoint = address.endpoint
+    if isinstance(error, OSError) and isinstance(error.filename, str):
+        return broker_text(language, "no_file", file=error.filename, why=_system_text(error))
     is_no_tls_port = address.tls and isinstance(error, ConnectionResetError)
     key = "no_tls_port" if is_no_tls_port else "no_connection"
     return broker_text(language, key, endpoint=endpoint, why=_system_text(error))
@@ -80,26 +87,39 @@ def broken_text(language: Language, error: OSError | None, address: BrokerAddres
         return broker_text(language, "closed", endpoint=address.endpoint)
     if isinstance(error, TimeoutError):
         return broker_text(language, "answers_no_more", endpoint=address.endpoint)
+    if isinstance(error, WebSocketError):
+        return _websocket_text(language, error, address.endpoint)
     return broker_text(language, "broke", endpoint=address.endpoint, why=_system_text(error))
 
 
-def refuses_mqtt_5(address: BrokerAddress, tls: TlsFiles | None) -> bool:
-    """Returns True only if a CONNECT on another connection is refused for its version. Blocks.
+async def refuses_mqtt_5(address: BrokerAddress, tls: TlsFiles | None) -> bool:
+    """Returns True only if a CONNECT on another connection is refused for its version.
 
     amqtt reads a CONNECT of MQTT 5 as one of 3.1.1, takes the properties for lengths, and waits for ever for
     bytes that do not come. A CONNECT with neither properties nor will it reads far enough to refuse the
     version. Silence and errors say nothing.
     """
-    with (
-        contextlib.suppress(OSError, ValueError),
-        open_socket(address, tls, VERSION_PROBE_TIMEOUT_SECONDS) as connected,
-    ):
-        connected.settimeout(VERSION_PROBE_TIMEOUT_SECONDS)
-        raw = cast("RawSocket", connected)
-        channel = open_websocket(raw, address) if address.websocket else raw
-        channel.send(bytearray(MINIMAL_CONNECT))
-        return channel.recv(4).startswith(VERSION_REFUSALS)
+    with contextlib.suppress(OSError, ValueError):  # TimeoutError is an OSError
+        stream = await open_stream(address, tls, VERSION_PROBE_TIMEOUT_SECONDS)
+        try:
+            async with asyncio.timeout(VERSION_PROBE_TIMEOUT_SECONDS):
+                await shake_hands(stream)
+                stream.send(MINIMAL_CONNECT)
+                return (await receive_some(stream, 4)).startswith(VERSION_REFUSALS)
+        finally:
+            stream.close()
     return False
+
+
+def _websocket_text(language: Language, error: WebSocketError, endpoint: str) -> str:
+    match error:
+        case WebSocketRefused(status=status):
+            return broker_text(language, "no_websocket", endpoint=endpoint, status=status)
+        case WebSocketWithoutMqtt():
+            return broker_text(language, "websocket_without_mqtt", endpoint=endpoint)
+        case WebSocketClosed(code=code):
+            return broker_text(language, "websocket_closed", endpoint=endpoint, code=code)
+    return broker_text(language, "bad_websocket", endpoint=endpoint)
 
 
 def _tls_text(language: Language, error: ssl.SSLError, endpoint: str) -> str:

@@ -1,9 +1,8 @@
-"""CONNECT, CONNACK, SUBACK, DISCONNECT and WebSocket by paho; the only file that knows paho.
+"""CONNECT, CONNACK, SUBACK and DISCONNECT by paho; the only file that knows paho.
 
-paho splits the incoming bytes into packets, writes CONNECT, reads CONNACK, SUBACK and DISCONNECT, and speaks
-WebSocket. All else is the bridge's (mqtt 7.1): sockets and buffers, keepalive, PUBLISH, SUBSCRIBE and
-acknowledgements, reconnecting. paho stores no message: its queue and its window stay empty. A codec lives for
-one connection.
+paho splits the incoming bytes into packets, writes CONNECT, reads CONNACK, SUBACK and DISCONNECT. All else is
+the bridge's (mqtt 7.1): sockets, buffers and WebSocket, keepalive, PUBLISH, SUBSCRIBE and acknowledgements,
+reconnecting. paho stores no message: its queue and its window stay empty. A codec lives for one connection.
 
 The bridge overrides and reads names inside paho (mqtt 7.2). `tests/unit/mqtt/test_paho_codec.py` lists them
 and says which of them a new version of paho lacks.
@@ -12,8 +11,7 @@ and says which of them a new version of paho lacks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from socket import socket
-from typing import Literal, Protocol, cast
+from typing import Literal, Protocol
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
@@ -21,7 +19,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
-from wx2mqtt.mqtt.options import BrokerAddress, MqttOptions
+from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.packets import (
     MAX_CONTROL_PACKET_BYTES,
     PACKET_TYPE_MASK,
@@ -39,10 +37,10 @@ from wx2mqtt.mqtt.packets import (
 )
 from wx2mqtt.mqtt.reason_codes import UNSUPPORTED_VERSION, BrokerReason
 from wx2mqtt.mqtt.reconnect import ConnectTarget
-from wx2mqtt.mqtt.sockets import BufferedSocket, RawSocket
+from wx2mqtt.mqtt.sockets import BufferedSocket
 from wx2mqtt.values import frozen
 
-# paho wants an address, although the bridge opens the socket (`_create_socket`).
+# paho wants an address, although the bridge has opened the socket (`_create_socket`).
 UNUSED_HOST, UNUSED_PORT = "localhost", 1
 
 # Return code of MQTT 3.1.1 for a version that the broker does not speak.
@@ -94,8 +92,9 @@ class PacketHandler(Protocol):
 
 
 class CodecTransport(Protocol):
-    def open_socket(self) -> BufferedSocket:
-        """Connects. Blocks; called in a thread. Raises OSError."""
+    @property
+    def socket(self) -> BufferedSocket:
+        """The open socket."""
 
     def send(self, packet: bytes) -> None:
         """Sends a packet soon."""
@@ -126,7 +125,7 @@ class PahoCodec(paho.Client):
         self._set_credentials_and_will(options, target)
 
     def start(self, options: MqttOptions) -> None:
-        """Opens the socket and writes CONNECT. Blocks. Raises OSError."""
+        """Takes over the open socket and writes CONNECT into its buffer."""
         if self._v5:
             self.connect(
                 UNUSED_HOST,
@@ -202,7 +201,7 @@ class PahoCodec(paho.Client):
     # methods of paho that are overridden
 
     def _create_socket(self) -> BufferedSocket:
-        return self._packet_transport.open_socket()
+        return self._packet_transport.socket
 
     def _packet_handle(self) -> MQTTErrorCode:
         if self._is_too_large and not self._is_publish:
@@ -266,18 +265,6 @@ class PahoCodec(paho.Client):
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
         self._packet_transport.send(short_packet(PUBCOMP, mid))
         return MQTTErrorCode.MQTT_ERR_SUCCESS
-
-
-class _WebSocket(paho._WebsocketWrapper):  # noqa: SLF001 - paho offers it only with a socket of its own
-    def _create_frame(self, opcode: int, data: bytearray, _do_masking: int = 1) -> bytearray:
-        # A client masks every frame (RFC 6455, 5.3); paho does not mask pongs, and brokers close on that.
-        return super()._create_frame(opcode, data, 1)
-
-
-def open_websocket(plain: RawSocket, address: BrokerAddress) -> RawSocket:
-    """Returns a WebSocket on a connected socket. Blocks for the handshake. Raises OSError."""
-    websocket = _WebSocket(cast("socket", plain), address.host, address.port, address.tls, address.path, None)
-    return cast("RawSocket", websocket)
 
 
 def _connect_properties(options: MqttOptions) -> Properties:

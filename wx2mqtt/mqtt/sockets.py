@@ -1,10 +1,13 @@
-"""Opens the socket of an address (it blocks, so it runs in a thread), and buffers it in both directions.
+"""Opens the socket of an address, and buffers it in both directions.
+
+    open_stream (connects in a thread) -> shake_hands (`ws`, `wss`) -> MQTT through the `BufferedSocket`
 
 paho reads single bytes, and each packet is written alone; with the buffers many packets share a system call.
 """
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import ssl
@@ -13,10 +16,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Protocol
+from typing import Protocol, cast
 
+from wx2mqtt.aio import run_in_daemon_thread
 from wx2mqtt.mqtt.options import BrokerAddress, TlsFiles
 from wx2mqtt.mqtt.packets import PubackPacket, read_pubacks
+from wx2mqtt.mqtt.websocket import WebSocket
 
 # Seconds for each address of a name, and again for the TLS handshake.
 ADDRESS_CONNECT_TIMEOUT_SECONDS = 5.0
@@ -25,7 +30,78 @@ ADDRESS_CONNECT_TIMEOUT_SECONDS = 5.0
 MAX_UNSENT_BYTES = 128 * 1024
 
 READ_CHUNK_BYTES = 64 * 1024
+
+# Of a WebSocket: a chunk of frames without content costs wsproto a few microseconds for each two bytes.
+WEBSOCKET_CHUNK_BYTES = 8 * 1024
+
 WOULD_BLOCK = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+async def open_stream(
+    address: BrokerAddress, tls: TlsFiles | None, unacknowledged_seconds: float
+) -> BufferedSocket:
+    """Connects as `open_socket` does, in a thread. Raises OSError, or ValueError for an impossible host name.
+
+    When it is cancelled, a socket that opens later is closed.
+    """
+    clock = asyncio.get_running_loop().time
+    opened: list[BufferedSocket] = []
+
+    def connect() -> BufferedSocket:
+        connected = open_socket(address, tls, unacknowledged_seconds)
+        try:
+            websocket = WebSocket(address) if address.websocket else None
+            stream = BufferedSocket(cast("RawSocket", connected), clock, websocket)
+            stream.setblocking(False)
+            stream.is_local = is_local_peer(connected)  # raises when the broker has closed the connection
+        except BaseException:
+            connected.close()
+            raise
+        opened.append(stream)
+        return stream
+
+    def close() -> None:
+        for stream in opened:
+            stream.close()
+
+    return await run_in_daemon_thread(connect, on_abandoned=close)
+
+
+async def shake_hands(stream: BufferedSocket) -> None:
+    """Returns when the stream takes packets: at once, or when the server has accepted the WebSocket.
+
+    Raises OSError. It waits for as long as the server takes, so the caller sets a deadline and closes the
+    stream in any case.
+    """
+    while not stream.is_open:
+        stream.flush()
+        if not stream.fill() and not (stream.is_open or stream.ended):
+            await _wait_until_ready(stream)
+        if stream.ended:
+            raise stream.error or ConnectionResetError
+
+
+async def receive_some(stream: BufferedSocket, size: int) -> bytes:
+    """Sends what waits, and returns the next 1 to `size` bytes, b"" at the end. Raises OSError."""
+    while not stream.readable:
+        stream.flush()
+        if not stream.fill() and not stream.readable:
+            await _wait_until_ready(stream)
+    return stream.recv(size)
+
+
+async def _wait_until_ready(stream: BufferedSocket) -> None:
+    """Waits until the socket is readable, or writable if something waits for that."""
+    loop = asyncio.get_running_loop()
+    ready = asyncio.Event()
+    loop.add_reader(stream.fileno(), ready.set)
+    if stream.has_backlog:
+        loop.add_writer(stream.fileno(), ready.set)
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(stream.fileno())
+        loop.remove_writer(stream.fileno())
 
 
 def open_socket(address: BrokerAddress, tls: TlsFiles | None, timeout: float) -> socket.socket:
@@ -116,7 +192,7 @@ def wrap_tls(context: ssl.SSLContext, connected: socket.socket, host: str) -> ss
 
 
 class RawSocket(Protocol):
-    """A non-blocking socket: TCP, unix, TLS, or paho's WebSocket around one of them."""
+    """A non-blocking socket: TCP, unix or TLS."""
 
     def recv(self, size: int, /) -> bytes: ...
     def send(self, data: bytearray, /) -> int: ...
@@ -128,13 +204,22 @@ class RawSocket(Protocol):
 class BufferedSocket:
     """A socket with a buffer in each direction: paho reads from it as from a socket, the event loop fills it.
 
-    - `received_at`, `sent_at`: times of the last byte in and out, on `clock`.
+    With a `websocket` the buffers hold what is inside of its frames.
+
+    - `is_local`: the broker is on this machine or in a private network.
+    - `received_at`, `sent_at`: times of the last byte of MQTT in and out, on `clock`.
     - `drained_at`: when the kernel last took bytes of a backlog: a large packet on a slow line proceeds.
     - `ended`: the broker has closed the connection, or it broke; `error` is None in the first case.
     - `closed`: `close` was called.
     """
 
-    def __init__(self, raw: RawSocket, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        raw: RawSocket,
+        clock: Callable[[], float] = time.monotonic,
+        websocket: WebSocket | None = None,
+    ) -> None:
+        self.is_local = False
         self.ended = False
         self.error: OSError | None = None
         self.closed = False
@@ -142,11 +227,14 @@ class BufferedSocket:
         self.sent_at = self.received_at
         self.drained_at = self.received_at
         self._raw = raw
+        self._websocket = websocket
+        self._chunk_bytes = READ_CHUNK_BYTES if websocket is None else WEBSOCKET_CHUNK_BYTES
         self._clock = clock
         self._acknowledge_now = _quick_acknowledgement(raw)
         self._received = b""
         self._position = 0
         self._unsent = bytearray()
+        self._unsent_is_control = False  # a pong is not what the broker's keepalive waits for
         self._had_backlog = False
 
     # called by paho and by the transport
@@ -171,7 +259,10 @@ class BufferedSocket:
 
     def send(self, data: bytes | bytearray) -> int:
         """Stores all bytes for `flush`."""
-        self._unsent += data
+        if self._websocket is None:
+            self._unsent += data
+        else:
+            self._websocket.send(data)
         return len(data)
 
     def close(self) -> None:
@@ -189,6 +280,11 @@ class BufferedSocket:
     # called on the event loop
 
     @property
+    def is_open(self) -> bool:
+        """Whether MQTT may begin: not while a WebSocket's handshake goes on."""
+        return self._websocket is None or self._websocket.is_open
+
+    @property
     def readable(self) -> bool:
         """Whether `recv` has bytes, the end or an error."""
         return self._position < len(self._received) or self.ended
@@ -196,12 +292,12 @@ class BufferedSocket:
     @property
     def has_backlog(self) -> bool:
         """Whether bytes wait that the kernel did not take yet."""
-        return bool(self._unsent)
+        return bool(self._unsent) or (self._websocket is not None and self._websocket.has_output)
 
     def fill(self) -> bool:
         """Reads a chunk; all bytes of the last one must have been read. Returns True if there may be more."""
         try:
-            data = self._raw.recv(READ_CHUNK_BYTES)
+            data = self._raw.recv(self._chunk_bytes)
         except WOULD_BLOCK:
             return self._has_pending()
         except OSError as error:
@@ -211,33 +307,54 @@ class BufferedSocket:
             self.mark_ended(None)
             return False
         self._acknowledge_now()
-        self._received, self._position = data, 0
-        self.received_at = self._clock()
-        return len(data) == READ_CHUNK_BYTES or self._has_pending()
+        may_have_more = len(data) == self._chunk_bytes or self._has_pending()
+        if self._websocket is not None:
+            data = self._unframe(self._websocket, data)
+        if data:
+            self._received, self._position = data, 0
+            self.received_at = self._clock()
+        return may_have_more and not self.ended
+
+    def _unframe(self, websocket: WebSocket, data: bytes) -> bytes:
+        """Returns the bytes of MQTT in a chunk; a close frame or an error in it is the end behind them."""
+        payload = websocket.receive(data)
+        if websocket.is_closed:
+            self.mark_ended(websocket.error)
+            self.flush()  # the answer to a close frame
+        return payload
 
     def flush(self) -> bool:
         """Writes what waits. Returns True if nothing is left or the connection broke (then `readable`)."""
-        size_before = len(self._unsent)
+        sent_any = False
         try:
-            while self._unsent:
+            while self._unsent or self._take_frame():
                 sent_count = self._raw.send(self._unsent)
                 if not sent_count:
                     break
                 del self._unsent[:sent_count]
+                sent_any = sent_any or not self._unsent_is_control
         except WOULD_BLOCK:
             pass
         except OSError as error:
             self._unsent.clear()
             self.mark_ended(error)
-        self._record_sent(size_before)
+        if sent_any:
+            self._record_sent()
+        self._had_backlog = bool(self._unsent)
         return not self._unsent
 
-    def _record_sent(self, size_before: int) -> None:
-        if len(self._unsent) < size_before:
-            self.sent_at = self._clock()
-            if self._had_backlog or self._unsent:
-                self.drained_at = self.sent_at
-        self._had_backlog = bool(self._unsent)
+    def _take_frame(self) -> bool:
+        """Takes the next frame of a WebSocket, one at a time: of many pings only the newest is answered."""
+        if self._websocket is None:
+            return False
+        self._unsent_is_control = self._websocket.has_control
+        self._unsent += self._websocket.take_frame()
+        return bool(self._unsent)
+
+    def _record_sent(self) -> None:
+        self.sent_at = self._clock()
+        if self._had_backlog or self._unsent:
+            self.drained_at = self.sent_at
 
     def _has_pending(self) -> bool:
         """TLS may hold bytes that the kernel no longer shows (paho #131)."""
@@ -245,9 +362,10 @@ class BufferedSocket:
         return pending is not None and pending() > 0
 
     def mark_ended(self, error: OSError | None) -> None:
-        """Records the end; `error` is why, unless another one came before."""
-        self.ended = True
-        self.error = self.error or error
+        """Records the end; `error` is why. Only the first call counts."""
+        if not self.ended:
+            self.ended = True
+            self.error = error
 
 
 def _quick_acknowledgement(raw: RawSocket) -> Callable[[], object]:

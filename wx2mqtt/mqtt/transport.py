@@ -4,9 +4,9 @@
          the PUBACKs of a burst: `BufferedSocket.take_pubacks` -> `PacketHandler`
     out  `publish`, `subscribe`, `send` -> `BufferedSocket.send` -> `flush`, once per turn of the event loop
 
-Only the connecting blocks, so `open` does it in a thread. What paho raises over a packet ends the connection.
-So does the end of `MqttOptions.lease`: not a byte is written then, also no DISCONNECT, so that the broker
-publishes the will.
+Only the connecting blocks, so `open` does it in a thread; the handshake of a WebSocket does not. What paho
+raises over a packet ends the connection. So does the end of `MqttOptions.lease`: not a byte is written then,
+also no DISCONNECT, so that the broker publishes the will.
 """
 
 from __future__ import annotations
@@ -14,11 +14,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from functools import partial
-from typing import cast
 
 import structlog
 
-from wx2mqtt.aio import raised_at, run_in_daemon_thread
+from wx2mqtt.aio import MAX_UNBROKEN_SECONDS, raised_at, run_in_daemon_thread
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import NotConnected
 from wx2mqtt.i18n.broker import broker_text
@@ -29,9 +28,9 @@ from wx2mqtt.mqtt.packets import (
     short_packet,
     subscribe_packet,
 )
-from wx2mqtt.mqtt.paho_codec import PacketHandler, PahoCodec, open_websocket
+from wx2mqtt.mqtt.paho_codec import PacketHandler, PahoCodec
 from wx2mqtt.mqtt.reconnect import ConnectTarget
-from wx2mqtt.mqtt.sockets import BufferedSocket, RawSocket, is_local_address, is_local_peer, open_socket
+from wx2mqtt.mqtt.sockets import BufferedSocket, is_local_address, open_stream, shake_hands
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +59,7 @@ class SocketTransport:
         self._socket: BufferedSocket | None = None
         self._attached = False
         self._reading = True
+        self._read_scheduled = False
         self._writing = False
         self._flush_scheduled = False
         self._codec = PahoCodec(options, target, handler, self)
@@ -73,19 +73,32 @@ class SocketTransport:
         return self._socket
 
     async def open(self) -> None:
-        """Connects and sends CONNECT. Raises OSError. On cancellation nothing stays open."""
+        """Connects and sends CONNECT. Raises OSError.
+
+        A server can let it wait for ever: the caller sets a deadline, and calls `close` in any case.
+        """
         if not self._options.lease.is_valid:
             raise OSError(0, broker_text(self._options.language, "lease_ended"))
-        try:
-            await run_in_daemon_thread(partial(self._codec.start, self._options), on_abandoned=self.close)
-        except OSError:  # a refused certificate is an OSError and a ValueError
-            raise
-        except ValueError as error:  # from ssl and idna
-            raise OSError(0, "the host name is not valid") from error
+        await self._connect()
+        await shake_hands(self.socket)
+        self._codec.start(self._options)
         self._attached = True
         self._reading = True
         self._loop.add_reader(self.socket.fileno(), self._on_readable)
+        self._schedule_reading()  # bytes behind the handshake are in the buffer already
         self._flush()
+
+    async def _connect(self) -> None:
+        """Opens the socket, with TLS where the address asks for it. Raises OSError."""
+        timeout = self._options.keepalive * UNACKNOWLEDGED_AFTER_KEEPALIVES
+        try:
+            self._socket = await open_stream(self._address, self._options.tls, timeout)
+        except OSError:  # a refused certificate is an OSError and a ValueError
+            self.is_local = await run_in_daemon_thread(partial(is_local_address, self._address))
+            raise
+        except ValueError as error:  # from ssl and idna
+            raise OSError(0, "the host name is not valid") from error
+        self.is_local = self._socket.is_local
 
     def publish(self, header: bytes, payload: bytes) -> None:
         """Sends PUBLISH: `header` is that of `packets.publish_header`.
@@ -127,7 +140,7 @@ class SocketTransport:
         if enabled:
             self.socket.received_at = loop_time()  # until now nobody read
             self._loop.add_reader(self.socket.fileno(), self._on_readable)
-            self._loop.call_soon(self._on_readable)  # bytes may be in the buffer already
+            self._schedule_reading()  # bytes may be in the buffer already
         else:
             self._loop.remove_reader(self.socket.fileno())
 
@@ -143,30 +156,20 @@ class SocketTransport:
         if self._socket is not None:
             self._socket.close()
 
-    # called by the codec, in a thread
-
-    def open_socket(self) -> BufferedSocket:
-        """Connects, with TLS and WebSocket where the address asks for it. Blocks. Raises OSError."""
-        timeout = self._options.keepalive * UNACKNOWLEDGED_AFTER_KEEPALIVES
-        try:
-            connected = open_socket(self._address, self._options.tls, timeout)
-        except OSError:
-            self.is_local = is_local_address(self._address)
-            raise
-        raw = cast("RawSocket", connected)
-        try:
-            self.is_local = is_local_peer(connected)  # raises when the broker has closed the connection
-            channel = open_websocket(raw, self._address) if self._address.websocket else raw
-            self._socket = BufferedSocket(channel, self._loop.time)
-        except BaseException:
-            connected.close()
-            raise
-        return self._socket
-
     # on the event loop
 
+    def _schedule_reading(self) -> None:
+        """Goes on reading in the next turn of the event loop; the socket need not become readable."""
+        if not self._read_scheduled:
+            self._read_scheduled = True
+            self._loop.call_soon(self._read_again)
+
+    def _read_again(self) -> None:
+        self._read_scheduled = False
+        self._on_readable()
+
     def _on_readable(self) -> None:
-        if self.socket.closed or not self._reading:
+        if self._read_scheduled or self.socket.closed or not self._reading:
             return
         try:
             self._read_packets()
@@ -175,13 +178,20 @@ class SocketTransport:
 
     def _read_packets(self) -> None:
         stream = self.socket
+        turn_ends_at = self._loop.time() + MAX_UNBROKEN_SECONDS
         for _ in range(MAX_CHUNKS_PER_TURN):
             more = stream.readable or stream.fill()
             while stream.readable and not stream.closed and self._reading:
                 self._read_packet()
-            if stream.closed or not more or not self._reading:
+                if self._loop.time() > turn_ends_at:
+                    break  # a chunk may hold thousands of packets
+            if stream.has_backlog:
+                self._schedule_flush()  # the answer to a ping of a WebSocket
+            if stream.closed or not self._reading or not (more or stream.readable):
                 return
-        self._loop.call_soon(self._on_readable)
+            if self._loop.time() > turn_ends_at:
+                break
+        self._schedule_reading()
 
     def _read_packet(self) -> None:
         """Reads what is there of one packet, or all PUBACKs that come next."""
@@ -214,7 +224,7 @@ class SocketTransport:
             return
         self._set_writing(enabled=not done)
         if self.socket.error is not None:
-            self._loop.call_soon(self._on_readable)  # a reason may have come before the connection broke
+            self._schedule_reading()  # a reason may have come before the connection broke
 
     def _set_writing(self, *, enabled: bool) -> None:
         if enabled == self._writing:

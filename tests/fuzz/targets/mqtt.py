@@ -11,6 +11,7 @@ from paho.mqtt.client import topic_matches_sub
 from tests.fuzz.mutators import HOSTILE_TEXTS, either, encode_json, grown, grown_json, mutated, mutated_json
 from tests.fuzz.oracles import JSON_MEMORY_FACTOR, LARGE_BYTES, require_json
 from tests.fuzz.target import Target
+from tests.support.websocket import acceptance, frame, frame_head, in_fragments
 from tests.unit.mqtt.test_paho_codec import Peer
 from wx2mqtt.bounded_json import JsonBounds, is_encodable, load_json
 from wx2mqtt.bridge.commands.validation import fingerprint
@@ -21,6 +22,7 @@ from wx2mqtt.mqtt import commands, options, packets, reason_codes, topics
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.packets import FIXED_VALUE_BYTES, MalformedPacket, Property
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, encode
+from wx2mqtt.mqtt.websocket import WebSocket
 from wx2mqtt.settings.formats import topic_filter_fault
 
 # Packets
@@ -184,6 +186,55 @@ def _run_stream(data: bytes) -> None:
         assert all(len(call[1].payload) < limit for call in peer.calls if call[0] == "on_publish")
         assert len(peer.calls) <= len(data) + 1
         assert all(name.startswith("on_") for name in peer.names)
+
+
+# WebSocket
+
+
+def _frames(random: Random) -> bytes:
+    """Returns frames of a server, mostly allowed, of which the content is the beginning of a stream of MQTT."""
+    data = b""
+    for _ in range(random.randrange(6)):
+        payload = random.choice((b"", b"x", b"\x20\3\0\0\0", b"\x03\xe8", b"\x03\xf0why", b"x" * 200))
+        opcode = random.choice((2, 2, 2, 0, 0, 9, 10, 8, 1, 3, 15))
+        data += frame(payload, opcode, final=random.randrange(4) > 0, reserved=int(random.randrange(20) == 0))
+    return data + random.choice((b"", b"", frame_head(random.choice((1, 126, 1 << 16, 1 << 62)))))
+
+
+_ANSWERS = (
+    b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n",
+    b"HTTP/1.1 301 Moved\r\nLocation: ws://x/\r\n\r\n",
+    b"HTTP/1.1 101 Any\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\n",
+)
+_FRAME_STREAMS = (
+    frame(b"\x20\3\0\0\0") + frame(b"beat", 9) + in_fragments(b"\x30\x06\0\1t\0hi", 3),
+    frame((1008).to_bytes(2, "big") + b"no", 8),
+)
+
+
+def _large_frames(random: Random) -> bytes:
+    unit = random.choice((frame(), frame(b"x"), frame(b"beat", 9), frame(b"x", 0, final=False), b"x"))
+    return frame(b"x", final=False) + unit * (_LARGE_STREAM_BYTES // len(unit))
+
+
+def _run_websocket(data: bytes) -> None:
+    """The input is the answer to the request where it begins as HTTP, else frames behind a right answer."""
+    websocket = WebSocket(options.parse_broker_url("ws://broker"))
+    answer = acceptance(websocket.take_frame())
+    websocket.send(b"CONNECT")
+    if not data.startswith(b"HTTP/"):
+        websocket.receive(answer)
+        assert websocket.is_open
+    size = 0
+    for at in range(0, len(data), 1000):
+        size += len(websocket.receive(data[at : at + 1000]))
+        if websocket.is_closed:
+            break
+    assert size <= len(data)
+    for _ in range(3):
+        websocket.take_frame()
+    assert not websocket.has_output
 
 
 # Commands and requests
@@ -454,6 +505,17 @@ TARGETS = (
         grow=_large_stream,
         cost_factor=4.0,
         memory_factor=2.0,
+    ),
+    Target(
+        name="mqtt.websocket",
+        run=_run_websocket,
+        parsers=_names("websocket", "WebSocket.receive"),
+        seeds=(*_ANSWERS, *_FRAME_STREAMS),
+        generate=either(_frames, mutated(_ANSWERS), mutated(_FRAME_STREAMS)),
+        grow=_large_frames,
+        cost_factor=4.0,
+        memory_factor=2.0,
+        fixed_bytes=6 << 20,  # the patterns of h11 for a head, which has 16 KiB at most
     ),
     Target(
         name="mqtt.commands",

@@ -34,12 +34,6 @@ OVERRIDDEN_METHODS = {
 READ_ATTRIBUTES = {"_in_packet": {"command", "packet", "remaining_count", "remaining_length"}}
 """Private attributes of `paho.Client` that are read, with the keys that are used."""
 
-WEBSOCKET_CLASS = "_WebsocketWrapper"
-WEBSOCKET_METHODS = {
-    "__init__": ["self", "socket", "host", "port", "is_ssl", "path", "extra_headers"],
-    "_create_frame": ["self", "opcode", "data", "do_masking"],
-}
-
 PUBLIC_METHODS = ("connect", "loop_read", "loop_write", "username_pw_set", "want_write", "will_set")
 
 
@@ -99,9 +93,6 @@ class Peer:
             raise AttributeError(name)
         return lambda *arguments: self.calls.append((name, *arguments))
 
-    def open_socket(self):
-        return self.socket
-
     def send(self, packet):
         self.sent.append(packet)
 
@@ -131,15 +122,6 @@ def test_paho_has_each_attribute_that_is_read(name):
     assert READ_ATTRIBUTES[name] <= set(getattr(client, name)), f"paho has changed the keys of {name}"
 
 
-@pytest.mark.parametrize("name", WEBSOCKET_METHODS)
-def test_paho_has_the_websocket_that_is_used(name):
-    websocket = getattr(paho, WEBSOCKET_CLASS, None)
-    assert websocket is not None, lacking("paho.mqtt.client", WEBSOCKET_CLASS)
-    method = getattr(websocket, name, None)
-    assert method is not None, lacking(WEBSOCKET_CLASS, name)
-    assert parameters(method) == WEBSOCKET_METHODS[name], f"paho has changed the parameters of {name}"
-
-
 @pytest.mark.parametrize("name", PUBLIC_METHODS)
 def test_paho_has_each_public_method_that_is_called(name):
     assert callable(getattr(paho.Client, name, None)), lacking("Client", name)
@@ -161,7 +143,7 @@ def test_no_other_private_name_of_paho_is_used():
     tree = ast.parse(Path(paho_codec.__file__).read_text())
     used = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute) and is_private(node.attr)}
     own = OWN_ATTRIBUTES | (set(vars(PahoCodec)) - attributes_of_paho())
-    assert used - own <= {*OVERRIDDEN_METHODS, *READ_ATTRIBUTES, *WEBSOCKET_METHODS, WEBSOCKET_CLASS}
+    assert used - own <= {*OVERRIDDEN_METHODS, *READ_ATTRIBUTES}
 
 
 def test_no_other_private_method_of_paho_is_overridden():

@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from wx2mqtt.mqtt import connection, transport
-from wx2mqtt.mqtt.broker import Publication
+from wx2mqtt.mqtt import connection, sockets, transport
+from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.client import MqttClient
 from wx2mqtt.mqtt.options import MqttOptions, parse_broker_url
 from wx2mqtt.mqtt.packets import PUBACK, PUBREC, PubackPacket, short_packet
+from wx2mqtt.mqtt.reconnect import ConnectTarget
 from wx2mqtt.mqtt.sockets import BufferedSocket
 
 
 class Plain:
     """A socket whose peer has hung up already."""
 
-    closed = False
+    def __init__(self) -> None:
+        self.closed = threading.Event()
+
+    def setblocking(self, _flag: bool) -> None:
+        """Has no mode."""
 
     def close(self) -> None:
-        self.closed = True
+        self.closed.set()
 
 
 async def test_a_broker_that_hangs_up_before_we_look_who_it_is_leaves_no_socket(
@@ -34,17 +40,33 @@ async def test_a_broker_that_hangs_up_before_we_look_who_it_is_leaves_no_socket(
     def gone(_plain: object) -> bool:
         raise OSError(107, "Transport endpoint is not connected")
 
-    monkeypatch.setattr(transport, "open_socket", lambda *_: plain)
-    monkeypatch.setattr(transport, "is_local_peer", gone)
-    options = MqttOptions(urls=("mqtt://broker",), client_id="c", will=Publication(topic="t", payload=b""))
-    opening = transport.SocketTransport.__new__(transport.SocketTransport)
-    opening._address, opening._options = parse_broker_url("mqtt://broker"), options
-    opening._loop = asyncio.get_running_loop()
+    monkeypatch.setattr(sockets, "open_socket", lambda *_: plain)
+    monkeypatch.setattr(sockets, "is_local_peer", gone)
 
     with pytest.raises(OSError, match="not connected"):
-        opening.open_socket()
+        await sockets.open_stream(parse_broker_url("mqtt://broker"), None, 1.0)
 
-    assert plain.closed
+    assert plain.closed.is_set()
+
+
+async def test_a_socket_that_opens_after_the_deadline_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Plain()
+    begun, go_on = threading.Event(), threading.Event()
+
+    def open_late(*_: object) -> Plain:
+        begun.set()
+        assert go_on.wait(MAX_WAIT_SECONDS)
+        return plain
+
+    monkeypatch.setattr(sockets, "open_socket", open_late)
+    monkeypatch.setattr(sockets, "is_local_peer", lambda _plain: True)
+    opening = asyncio.create_task(sockets.open_stream(parse_broker_url("mqtt://broker"), None, 1.0))
+    await asyncio.to_thread(begun.wait, MAX_WAIT_SECONDS)
+    opening.cancel()
+    await asyncio.wait([opening])
+    go_on.set()
+
+    assert await asyncio.to_thread(plain.closed.wait, MAX_WAIT_SECONDS)
 
 
 async def test_the_kernel_waits_for_acknowledgements_a_little_longer_than_a_keepalive(
@@ -56,16 +78,18 @@ async def test_the_kernel_waits_for_acknowledgements_a_little_longer_than_a_keep
         timeouts.append(timeout)
         raise ConnectionRefusedError
 
-    monkeypatch.setattr(transport, "open_socket", refuse)
-    monkeypatch.setattr(transport, "is_local_address", lambda _address: True)
-    opening = transport.SocketTransport.__new__(transport.SocketTransport)
-    opening._address = parse_broker_url("mqtt://broker")
-    opening._options = MqttOptions(urls=("mqtt://broker",), client_id="c", keepalive=60)
+    monkeypatch.setattr(sockets, "open_socket", refuse)
+    target = ConnectTarget(address=parse_broker_url("mqtt://127.0.0.1"), protocol=ProtocolVersion.MQTT_5)
+    handler: Any = None
+    opening = transport.SocketTransport(
+        MqttOptions(urls=("mqtt://127.0.0.1",), client_id="c", keepalive=60), target, handler
+    )
 
     with pytest.raises(ConnectionRefusedError):
-        opening.open_socket()
+        await opening.open()
 
     assert timeouts == [75.0]
+    assert opening.is_local
 
 
 class Silent:
@@ -81,7 +105,7 @@ class Silent:
 async def test_a_socket_on_which_nothing_arrives_is_read_once_and_not_again_until_it_is_readable() -> None:
     silent: Any = Silent()
     reading = transport.SocketTransport.__new__(transport.SocketTransport)
-    reading._socket, reading._reading = BufferedSocket(silent), True
+    reading._socket, reading._reading, reading._read_scheduled = BufferedSocket(silent), True, False
     reading._loop = asyncio.get_running_loop()
 
     reading._on_readable()
@@ -102,6 +126,7 @@ class Pubacks:
         both: Any = self
         self.transport = transport.SocketTransport.__new__(transport.SocketTransport)
         self.transport._socket, self.transport._reading = BufferedSocket(raw), True
+        self.transport._loop, self.transport._read_scheduled = asyncio.get_running_loop(), False
         self.transport._codec, self.transport._handler = both, both
 
     def recv(self, _size: int) -> bytes:
@@ -138,6 +163,19 @@ async def test_a_packet_between_pubacks_is_left_to_paho() -> None:
     peer = Pubacks(PUBACKS[:8] + other + PUBACKS[8:16])
     peer.transport._on_readable()
     assert (peer.mids, peer.left_to_paho) == ([1, 2, 3, 4], [other])
+
+
+async def test_tiny_packets_without_end_leave_others_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while the socket stays readable, which calls the transport in each turn of the event loop, too."""
+    monkeypatch.setattr(transport, "MAX_UNBROKEN_SECONDS", 0.0)
+    peer = Pubacks(bytes(4 * 1000), is_between_packets=False)
+    loop = asyncio.get_running_loop()
+    for turn in range(1, 40):
+        peer.transport._on_readable()
+        assert turn <= len(peer.left_to_paho) <= 2 * turn
+        next_turn = loop.create_future()
+        loop.call_soon(next_turn.set_result, None)
+        await next_turn
 
 
 class OpeningTransport:
