@@ -328,12 +328,18 @@ class ReplyWindow:
     opened: int | None = field(default=None, compare=False)
 
 
+class Remark(StrEnum):
+    """What the result of a command says besides how it ended; the sentences are in `i18n/bridge.py`."""
+
+    BAD_RESPONSE_TOPIC = "bad_response_topic"
+
+
 @frozen
 class Command:
     """A command from `out/<user>` that has passed the checks of its form only.
 
     `user` is the topic level exactly as received. `kind` is text, image, video, file or recall. `ttl` in
-    seconds. The bridge makes an `id` if the command has none.
+    seconds. The bridge makes an `id` if the command has none. `remarks` are of how it was published.
     """
 
     user: str
@@ -351,6 +357,7 @@ class Command:
     priority: str = "normal"
     urgent: bool = False
     also_wechat: bool = False
+    remarks: tuple[Remark, ...] = ()
 
 
 # Between the texts of a bundle: a paragraph each.

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 
 from wx2mqtt.bridge.account import Account
+from wx2mqtt.bridge.commands.results import with_remarks
 from wx2mqtt.bridge.journaled import new_key
 from wx2mqtt.bridge.people.directory import entry_body
 from wx2mqtt.bridge.people.table import PeopleUpdate
@@ -104,6 +105,7 @@ class AdminOperations:
             time=now_ms(),
             duplicate_possible=row.duplicate_possible,
         )
+        result = with_remarks(result, row.command, self._ctx.language)
         publications = self._components.results.publications(result, row.replies)
         stored = await self._journal.drop_command(row.command_id, result, publications)
         self._ctx.signals.outbox_changed.emit(stored)

@@ -46,6 +46,10 @@ BRIDGE_MESSAGES: Catalogue = {
         "the response topic must be concrete, match mqtt.response_topics and lie outside the bridge's own topics",
         "响应主题必须具体、符合 mqtt.response_topics，并且不在桥接程序自己的主题之内",
     ),
+    "remark_bad_response_topic": (
+        "the result comes on this topic only: the response topic must be concrete, match mqtt.response_topics and lie outside the bridge's own topics",
+        "结果只发布在这个主题上：响应主题必须具体、符合 mqtt.response_topics，并且不在桥接程序自己的主题之内",
+    ),
     "expired": ("not sent within its time ({ttl} s)", "未能在时限（{ttl} 秒）内发送"),
     "expired_delivery": ("it had expired before it came", "到达时已过期"),
     "expired_logged_out": (

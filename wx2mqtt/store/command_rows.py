@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
-from wx2mqtt.model import Command, Json, Result, Status
+from wx2mqtt.model import Command, Json, Remark, Result, Status
 from wx2mqtt.store.database import NamedRow
 from wx2mqtt.store.queries import blob_from_text, blob_to_text, compact, storable_text
 from wx2mqtt.store.records import CommandRow, CommandState, NewCommand, ReplyTarget
 
 _COMMAND_FIELDS = tuple(item.name for item in fields(Command))
+_REMARKS = frozenset(Remark)
 _RESULT_FIELDS = tuple(item.name for item in fields(Result))
 
 
@@ -118,7 +119,8 @@ def _text(value: Json | Any) -> str:
 def _command(text: str) -> Command:
     """Returns the command without fields that a newer version added; missing fields get their defaults."""
     known = {name: value for name, value in json.loads(text).items() if name in _COMMAND_FIELDS}
-    return Command(**{**known, "mention": tuple(known.get("mention", ()))})
+    remarks = tuple(Remark(remark) for remark in known.get("remarks", ()) if remark in _REMARKS)
+    return Command(**{**known, "mention": tuple(known.get("mention", ())), "remarks": remarks})
 
 
 def _result(text: str) -> Result:

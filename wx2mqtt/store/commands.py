@@ -449,7 +449,7 @@ class CommandAcceptance:
 
 def _retry_of(row: CommandRow, command_id: str, now: int, key: SendKey) -> NewCommand:
     return NewCommand(
-        command=replace(row.command, id=command_id),
+        command=replace(row.command, id=command_id, remarks=()),
         command_id=command_id,
         fingerprint=row.fingerprint,
         person=row.person,

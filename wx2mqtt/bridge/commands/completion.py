@@ -13,7 +13,12 @@ from wx2mqtt.bridge.commands.fallback import with_fallback
 from wx2mqtt.bridge.commands.outcomes import CommandOutcomes
 from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.commands.resolver import CommandResolver
-from wx2mqtt.bridge.commands.results import ResultPublications, final_result, result_of_parts
+from wx2mqtt.bridge.commands.results import (
+    ResultPublications,
+    final_result,
+    result_of_parts,
+    with_remarks,
+)
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Result, Status
@@ -60,7 +65,11 @@ class CommandCompletion:
     def _with_current_replies(self, row: CommandRow, result: Result) -> tuple[CommandRow, Result]:
         """Returns a command with the reply targets that were added meanwhile, and its whole result."""
         row = replace(row, replies=self._queues.replies_to(row))
-        return row, result_of_parts(row, result, len(self._resolver.parts_of(row)))
+        return row, self._whole_result(row, result)
+
+    def _whole_result(self, row: CommandRow, result: Result) -> Result:
+        result = result_of_parts(row, result, len(self._resolver.parts_of(row)))
+        return with_remarks(result, row.command, self._ctx.language)
 
     def other_account_result(self, row: CommandRow) -> tuple[Result, tuple[NewPublication, ...]]:
         """Returns the result of a command that waited for another owner, and its publications.
@@ -73,8 +82,7 @@ class CommandCompletion:
         result = final_result(row, status, "other_account", sentence)
         if is_uncertain:
             result = replace(result, duplicate_possible=True)
-        result = with_fallback(result, row.fallback, self._ctx.language)
-        result = result_of_parts(row, result, len(self._resolver.parts_of(row)))
+        result = self._whole_result(row, with_fallback(result, row.fallback, self._ctx.language))
         return result, self._results.publications(result, row.replies)
 
     def remove_settled(self, row: CommandRow, result: Result) -> None:

@@ -12,11 +12,14 @@ from dataclasses import field, replace
 from wx2mqtt.clock import now_ms
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
-from wx2mqtt.model import Command, Json, Result, Status, is_own_text
+from wx2mqtt.model import Command, Json, Remark, Result, Status, is_own_text
 from wx2mqtt.mqtt.payloads import answer_error, answer_ok, encode, event_body, result_body
 from wx2mqtt.mqtt.topics import JSON_TYPE, Topics
 from wx2mqtt.store.records import CommandRow, NewPublication, ReplyTarget
 from wx2mqtt.values import frozen
+
+# The texts of remarks on a command.
+REMARK_TEXTS = {Remark.BAD_RESPONSE_TOPIC: "remark_bad_response_topic"}
 
 
 @frozen
@@ -81,6 +84,15 @@ class ResultPublications:
 def make_result(command: Command, command_id: str, status: Status, code: str, message: str) -> Result:
     """Returns the result of a command that is not stored yet."""
     return Result(id=command_id, user=command.user, status=status, code=code, message=message, time=now_ms())
+
+
+def with_remarks(result: Result, command: Command, language: Language) -> Result:
+    """Returns the result with the remarks on its command in words; one that is `ok` may get another code."""
+    sentences = [bridge_text(language, REMARK_TEXTS[remark]) for remark in command.remarks]
+    if Remark.BAD_RESPONSE_TOPIC in command.remarks and result.code == "ok":
+        result = replace(result, code="bad_response_topic")
+    separator = "；" if language == "zh" else "; "
+    return replace(result, message=separator.join([result.message, *sentences]))
 
 
 def final_result(row: CommandRow, status: Status, code: str, message: str) -> Result:

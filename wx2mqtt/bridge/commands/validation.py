@@ -21,7 +21,7 @@ from wx2mqtt.aio import MAX_BYTES_ON_LOOP, run_by_size
 from wx2mqtt.bridge.account_settings import SendRules
 from wx2mqtt.bridge.attachment_checks import check_filename
 from wx2mqtt.bridge.attachments import FILE_KINDS
-from wx2mqtt.bridge.commands.results import ResultPublications, make_result
+from wx2mqtt.bridge.commands.results import ResultPublications, make_result, with_remarks
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.journaled import delivery_mark, new_key
 from wx2mqtt.bridge.people.topic_names import FILEHELPER
@@ -33,7 +33,7 @@ from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.url_fetch import check_url
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.limits import COMMAND_JSON
-from wx2mqtt.model import Blob, ChatKind, Command, Json, Recall, Status
+from wx2mqtt.model import Blob, ChatKind, Command, Json, Recall, Remark, Status
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.commands import (
     COMMAND_KEYS,
@@ -198,13 +198,15 @@ class CommandValidator:
 
     def _response_targets(self, delivery: Delivery) -> list[ReplyTarget]:
         topic = delivery.response_topic
-        if not topic or not self._may_answer_on(topic):
+        if not topic or not self._rules.allows_response_topic(topic):
             return []
         correlation = delivery.correlation
         return [ReplyTarget(topic=topic, correlation=correlation, shape="result", name="", transaction=None)]
 
-    def _may_answer_on(self, topic: str) -> bool:
-        return self._rules.allows_response_topic(topic)
+    def _remarks_on(self, delivery: Delivery) -> tuple[Remark, ...]:
+        topic = delivery.response_topic
+        is_bad_topic = bool(topic) and not self._rules.allows_response_topic(topic)
+        return (Remark.BAD_RESPONSE_TOPIC,) if is_bad_topic else ()
 
     def _require_not_retained(self, delivery: Delivery) -> None:
         if delivery.retain:
@@ -213,8 +215,6 @@ class CommandValidator:
     def _validated_command(
         self, command: Command, delivery: Delivery, replies: list[ReplyTarget], session: int
     ) -> NewCommand:
-        if delivery.response_topic and not self._may_answer_on(delivery.response_topic):
-            raise BadCommand("bad_response_topic", "bad_response_topic", command_id=command.id)
         try:
             person = self.check(command)
         except BadCommand as bad:
@@ -230,7 +230,7 @@ class CommandValidator:
         ttl = self._rules.ttl if own_ttl is None else own_ttl
         return replace(
             new,
-            command=replace(command, ttl=own_ttl),  # `HoldQueue` holds it no longer than its own ttl
+            command=replace(new.command, ttl=own_ttl),  # `HoldQueue` holds it no longer than its own ttl
             person=None if person is None else person.id,
             expires=new.accepted + int(ttl * 1000),
         )
@@ -300,6 +300,7 @@ class CommandValidator:
         Where commands have no room left, its response topics are not stored either; a repeat names its own.
         """
         result = make_result(new.command, new.command_id, status, code, message)
+        result = with_remarks(result, new.command, self._ctx.language)
         publications = self._results.publications(result, new.replies)
         settled = replace(new, result=result, publications=publications)
         if status is not Status.REJECTED:
@@ -313,7 +314,7 @@ class CommandValidator:
     ) -> NewCommand:
         now = now_ms()
         return NewCommand(
-            command=command,
+            command=replace(command, remarks=self._remarks_on(delivery)),
             command_id=command.id or secrets.token_hex(COMMAND_ID_BYTES),
             fingerprint=fingerprint(command),
             person=None,

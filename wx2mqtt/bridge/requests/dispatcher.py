@@ -199,15 +199,12 @@ class RequestDispatcher:
         return handler
 
     def _check_response_topic(self, delivery: Delivery) -> None:
-        if delivery.response_topic and not self._may_answer_on(delivery.response_topic):
+        if delivery.response_topic and not self._rules.allows_response_topic(delivery.response_topic):
             raise BadCommand("bad_response_topic", "bad_response_topic")
-
-    def _may_answer_on(self, topic: str) -> bool:
-        return self._rules.allows_response_topic(topic)
 
     def _publications(self, name: str, delivery: Delivery, payload: bytes) -> tuple[NewPublication, ...]:
         topics: list[tuple[str, bytes | None]] = [(self._topics.response(name), None)]
-        if delivery.response_topic and self._may_answer_on(delivery.response_topic):
+        if delivery.response_topic and self._rules.allows_response_topic(delivery.response_topic):
             topics.append((delivery.response_topic, delivery.correlation))
         return tuple(
             NewPublication(

@@ -18,7 +18,7 @@ from wx2mqtt.bridge.commands.own_texts import OwnText, own_text
 from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.errors import BadCommand, LoggedOut, OutcomeUnknown, Rejected, Unreachable, WindowClosed
-from wx2mqtt.model import Draft, Receipt, Result, Status, is_own_text
+from wx2mqtt.model import Draft, Receipt, Remark, Result, Status, is_own_text
 from wx2mqtt.store.records import CommandRow
 from wx2mqtt.wechat.ilink.protocol.reply_window import QUOTA_USED, WINDOW_OPEN_MS, ChatWindow
 
@@ -265,6 +265,17 @@ async def test_a_text_of_the_bridge_itself_may_use_the_reserve_and_has_no_result
 
 
 # the last second of the window
+
+
+async def test_each_text_of_a_bundle_has_its_own_remarks(here: BotRoom):
+    here.reply_window = ReplyWindowRules(reserve=0)
+    here.leave(1)
+    async with here.running():
+        await here.accept(here.asked("a", remarks=(Remark.BAD_RESPONSE_TOPIC,)), here.asked("b"))
+        results = await here.results("c1", "c2")
+    assert {outcome(result) for result in results} == {(Status.SENT, 2, False)}
+    assert [result.code for result in results] == ["bad_response_topic", "ok"]
+    assert ["this topic only" in result.message for result in results] == [True, False]
 
 
 async def test_in_the_last_second_of_the_window_the_bundle_goes_and_after_it_everything_waits(here: BotRoom):

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from wx2mqtt.bridge.commands.results import ResultPublications, make_result
-from wx2mqtt.model import Command, Result, Status
+from wx2mqtt.bridge.commands.results import ResultPublications, make_result, with_remarks
+from wx2mqtt.model import Command, Remark, Result, Status
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.records import ReplyTarget
 
@@ -69,3 +69,27 @@ def test_a_result_without_wechat_names_the_command():
         "this", "wife", Status.REJECTED, "empty", "why",
     )  # fmt: skip
     assert (made.message_id, made.retry_after, made.duplicate_possible) == (None, None, False)
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "shown"),
+    [
+        (Status.SENT, "ok", "bad_response_topic"),
+        (Status.SENT, "unconfirmed", "unconfirmed"),
+        (Status.EXPIRED, "logged_out", "logged_out"),
+    ],
+)
+def test_a_remark_is_in_the_words_and_in_the_code_only_where_all_went_well(status, code, shown):
+    ended = Result(id="a", user="wife", status=status, code=code, message="as it went", time=0)
+    command = Command(user="wife", remarks=(Remark.BAD_RESPONSE_TOPIC,))
+    told = with_remarks(ended, command, "en")
+    assert (told.status, told.code) == (status, shown)
+    assert told.message.startswith("as it went; the result comes on this topic only")
+    assert "；结果只发布在这个主题上" in with_remarks(ended, command, "zh").message
+    assert with_remarks(ended, Command(user="wife"), "en") == ended
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+@pytest.mark.parametrize("remark", Remark)
+def test_each_remark_has_its_words(remark, language):
+    assert with_remarks(result(), Command(user="wife", remarks=(remark,)), language).message

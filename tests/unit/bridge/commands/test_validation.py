@@ -21,7 +21,7 @@ from wx2mqtt.bridge.journaled import new_key
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.clock import now_ms
-from wx2mqtt.model import ChatKind, Command, PersonId, Status
+from wx2mqtt.model import ChatKind, Command, PersonId, Remark, Status
 from wx2mqtt.mqtt.payloads import RESULT_CODES
 
 
@@ -374,10 +374,15 @@ def test_a_refusal_goes_to_the_response_topic_too(bench):
         "#",
     ],
 )
-def test_a_command_with_a_forbidden_response_topic_is_rejected_on_its_result_topic_only(bench, topic):
+def test_a_command_with_a_forbidden_response_topic_is_answered_on_its_result_topic_only(bench, topic):
     new = bench.new('{"text": "x", "id": "a"}', response_topic=topic, correlation=b"7")
-    assert (new.result.id, *outcome(new.result)) == ("a", REJECTED, "bad_response_topic")
-    assert [one.topic for one in new.publications] == ["wx/result/wife"]
+    assert new.result is None
+    assert [reply.topic for reply in new.replies] == ["wx/result/wife"]
+    assert new.command.remarks == (Remark.BAD_RESPONSE_TOPIC,)
+    bad = bench.new('{"id": "a"}', response_topic=topic, correlation=b"7")
+    assert outcome(bad.result) == (REJECTED, "bad_command"), "what is wrong with the command goes first"
+    assert "the result comes on this topic only" in bad.result.message
+    assert [one.topic for one in bad.publications] == ["wx/result/wife"]
 
 
 @pytest.mark.parametrize("topic", ["wxx", "wx2/in", "me", "/wx/in", "homeassistant2/x", "a/$b", "微信"])
