@@ -17,6 +17,7 @@ import pytest_asyncio
 from tests.home.house import HouseProcess
 from tests.support.broker import DURABLE, PROGRAM, free_port
 from tests.support.home import Home, at_home
+from tests.support.ilink_home import at_ilink_home
 
 PYTHON = os.environ.get("HOME_ASSISTANT_PYTHON", "")
 BLUEPRINTS = Path(__file__).parents[2] / "deploy/home-assistant/blueprints"
@@ -33,11 +34,13 @@ class Scene:
         self.home = home
         self.house = house
 
-    def settings(self, *expose: str, enabled: bool = True, **more: Any) -> dict[str, Any]:
-        """A configuration that shows these people."""
+    def settings(
+        self, *expose: str, enabled: bool = True, account: dict[str, Any] | None = None, **more: Any
+    ) -> dict[str, Any]:
+        """A configuration that shows these people; `account` is laid over the usual one."""
         shown = {"enabled": enabled, "expose": list(expose)}
-        account = {"media": {"allow_hosts": ["127.0.0.1"]}}
-        return self.home.settings(account, homeassistant=shown, web=WEB, **more)
+        usual = {"media": {"allow_hosts": ["127.0.0.1"]}}
+        return self.home.settings({**usual, **(account or {})}, homeassistant=shown, web=WEB, **more)
 
     async def do(self, order: str, **fields: Any) -> Any:
         """An order of the driver."""
@@ -90,25 +93,42 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene_in(folder: Path, **configuration: Any) -> AsyncIterator[Scene]:
-    """Everything runs, and the phone is logged in; not a line at warning or above was logged at the end."""
-    async with at_home(folder, DURABLE) as home:
-        house = HouseProcess(PYTHON, folder / "house", port=free_port(), configuration=configuration)
-        scene = Scene(home, house)
-        shutil.copytree(BLUEPRINTS, house.folder / "blueprints/automation/wx2mqtt")
-        await home.phone.post("people", friends=500)
-        home.bridge.configure(scene.settings("wife", "妈妈"))
-        await asyncio.gather(asyncio.to_thread(house.start), home.log_in())
-        try:
-            await scene.join()
-            yield scene
-        finally:
-            await asyncio.to_thread(house.stop)
+async def scene_in(home: Home, *expose: str) -> AsyncIterator[Scene]:
+    """Everything runs, and the phone is logged in."""
+    house = HouseProcess(PYTHON, home.folder / "house", port=free_port())
+    scene = Scene(home, house)
+    shutil.copytree(BLUEPRINTS, house.folder / "blueprints/automation/wx2mqtt")
+    home.bridge.configure(scene.settings(*expose))
+    await asyncio.gather(asyncio.to_thread(house.start), home.log_in())
+    try:
+        await scene.join()
+        yield scene
+    finally:
+        await asyncio.to_thread(house.stop)
+
+
+def automation(blueprint: str, name: str = "", **chosen: Any) -> dict[str, Any]:
+    """An automation as the page makes it."""
+    used = {"path": f"wx2mqtt/{blueprint}.yaml", "input": chosen}
+    return {"id": name or blueprint.replace("-", "_"), "alias": name or blueprint, "use_blueprint": used}
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
     """One for all tests of a module, which run in order."""
     assert PROGRAM is not None, "mosquitto is not installed (Debian: apt-get install mosquitto)"
-    async with scene_in(tmp_path_factory.mktemp("house")) as scene:
+    async with at_home(tmp_path_factory.mktemp("house"), DURABLE) as home:
+        await home.phone.post("people", friends=500)
+        async with scene_in(home, "wife", "妈妈") as scene:
+            yield scene
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def bot_scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+    """As `scene`, with a bot on iLink, to whom nobody has written yet."""
+    assert PROGRAM is not None, "mosquitto is not installed (Debian: apt-get install mosquitto)"
+    async with (
+        at_ilink_home(tmp_path_factory.mktemp("house"), DURABLE) as home,
+        scene_in(home, "me") as scene,
+    ):
         yield scene

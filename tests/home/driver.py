@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from homeassistant import bootstrap, config, core, loader
-from homeassistant.components import image
+from homeassistant.components import image, persistent_notification
 from homeassistant.components.websocket_api import commands
 from homeassistant.helpers import device_registry, entity_registry, template
 from homeassistant.helpers.json import json_bytes
@@ -135,6 +135,8 @@ class House:
         """Add an integration as the page does: `domain`, and what is filled in."""
         flows = self.hass.config_entries.flow
         form = await flows.async_init(order["domain"], context={"source": "user"})
+        if form["type"] == "abort":
+            return {"type": "abort", "errors": form["reason"]}
         done = await flows.async_configure(form["flow_id"], order["input"])
         await self.hass.async_block_till_done()
         return {"type": done["type"], "errors": done.get("errors")}
@@ -154,6 +156,21 @@ class House:
         """What notifications on the page say, by id."""
         kept = self.hass.data.get("persistent_notification", {})
         return {key: one["message"] for key, one in kept.items()}
+
+    async def note(self, order: dict[str, Any]) -> Any:
+        """What the notification of this id says, as soon as it is on the page."""
+        changed = asyncio.Event()
+        stop = persistent_notification.async_register_callback(
+            self.hass, core.callback(lambda _kind, _notes: changed.set())
+        )
+        try:
+            async with asyncio.timeout(order["seconds"]):
+                while order["note"] not in (notes := await self.notes(order)):
+                    changed.clear()
+                    await changed.wait()
+        finally:
+            stop()
+        return notes[order["note"]]
 
     async def traces(self, _order: dict[str, Any]) -> Any:
         """How the runs of each automation ended, oldest first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httpx
@@ -9,7 +10,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from tests.home.conftest import BLUEPRINTS, Scene
+from tests.home.conftest import BLUEPRINTS, Scene, automation
 from tests.home.test_entities import complaints
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.bridge.qr_image import placeholder_picture
@@ -32,12 +33,6 @@ THINGS: dict[str, dict[str, Any]] = {
     "binary_sensor/home": {"state_topic": "house/home", "device_class": "presence", "name": "Somebody"},
     "switch/lamp": {"command_topic": "house/lamp", "state_topic": "house/lamp", "name": "Lamp"},
 }
-
-
-def automation(blueprint: str, name: str = "", **chosen: Any) -> dict[str, Any]:
-    """An automation as the page makes it."""
-    used = {"path": f"wx2mqtt/{blueprint}.yaml", "input": chosen}
-    return {"id": name or blueprint.replace("-", "_"), "alias": name or blueprint, "use_blueprint": used}
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +136,9 @@ async def in_use(scene: Scene, automations: list[dict[str, Any]]) -> None:
 
 
 async def sent(scene: Scene, count: int, before: int) -> list[tuple[str, str]]:
-    """What reached WeChat since: to whom, and the text."""
+    """What reached WeChat since: to whom, and the text without the time of day."""
     lines = (await scene.home.phone.sent(before + count))[before:]
-    return [(one["to"], one["text"]) for one in lines]
+    return [(one["to"], re.sub(r" \(\d\d:\d\d\)", "", one["text"])) for one in lines]
 
 
 async def reached(scene: Scene, to: str, text: str, before: int) -> None:
@@ -177,7 +172,7 @@ async def test_each_of_them_is_loaded(scene: Scene) -> None:
         for path in BLUEPRINTS.glob("*.yaml")
     }
     assert loaded == names
-    assert len(names) == 6
+    assert len(names) == 7
     assert complaints(scene) == []
 
 
@@ -245,6 +240,8 @@ async def test_the_answer_to_the_last_alarm_does_not_silence_the_next(scene: Sce
     lines = await sent(scene, 8, before)  # three times to two people, and then nobody had answered
     assert [text for _, text in lines].count("Water! House Water → 好 / ok") == 6
     assert lines[-1][1].startswith("Nobody answered")
+    note = await scene.do("note", note="wechat_water_alarm", seconds=MAX_WAIT_SECONDS)
+    assert note.endswith(" – nobody has answered 无人回复")
     assert (await scene.state("switch.house_siren"))["state"] == "on"
     await ended(scene, "water-alarm", 2)
 
@@ -339,7 +336,10 @@ async def test_the_qr_code_comes_by_another_notifier(scene: Scene) -> None:
 
 async def test_the_card_shows_only_what_there_is(scene: Scene) -> None:
     states = await scene.do("states")
-    assert named(yaml.safe_load(CARD.read_text())) <= states.keys()
+    *cards, window = yaml.safe_load(CARD.read_text())["cards"]
+    assert named(cards) <= states.keys()
+    assert window["type"] == "conditional"  # and hidden: web WeChat has no window
+    assert window["conditions"][0]["entity"] not in states
     for text in texts(yaml.safe_load(CARD.read_text())):
         assert await scene.do("render", template=text)
     assert complaints(scene) == []

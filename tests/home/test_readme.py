@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +17,32 @@ import pytest
 
 from tests.home.conftest import BLUEPRINTS, PYTHON
 from tests.home.house import HouseProcess
-from tests.support.broker import free_port
+from tests.support.broker import free_port, mosquitto
 from tests.support.deadlines import MAX_WAIT_SECONDS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "deploy/home-assistant/README.md").read_text(encoding="utf-8")
 
 
-@pytest.fixture
-def demo() -> Iterator[tuple[str, int]]:
-    """`make demo`: the address of the phone, the port of the broker."""
-    phone, broker = free_port(), free_port()
-    command = [sys.executable, "-m", "wx2mqtt", "demo", "--backend", "ilink", "--web-port", "0"]
-    ports = ["--simulator-port", str(phone), "--mqtt-port", str(broker)]
-    with subprocess.Popen([*command, *ports], stdout=subprocess.PIPE, text=True) as running:
+@contextmanager
+def run_demo(*options: str) -> Iterator[str]:
+    """`make demo`; the address of the phone."""
+    phone = free_port()
+    command = [sys.executable, "-m", "wx2mqtt", "demo", "--web-port", "0"]
+    ports = ["--simulator-port", str(phone)]
+    with subprocess.Popen([*command, *ports, *options], stdout=subprocess.PIPE, text=True) as running:
         assert running.stdout is not None
         next(line for line in running.stdout if "Stop with" in line)
-        yield f"http://127.0.0.1:{phone}", broker
+        yield f"http://127.0.0.1:{phone}"
         running.terminate()
+
+
+@pytest.fixture
+def demo() -> Iterator[tuple[str, int]]:
+    """`make demo` where Home Assistant has no MQTT: the address of the phone, the port of the broker."""
+    broker = free_port()
+    with run_demo("--mqtt-port", str(broker)) as phone:
+        yield phone, broker
 
 
 def pub(line: str, broker: int) -> None:
@@ -82,3 +91,21 @@ def test_from_the_demo_to_a_picture_of_the_doorbell_in_wechat(tmp_path: Path, de
         assert [(one["person"], one["kind"]) for one in lines] == [("me", "text"), ("me", "image")]
         seen = http.get(f"/sim/ilink/media/{lines[1]['msg_id']}").content
         assert seen == (ROOT / "docs/images/phone.png").read_bytes()
+
+
+def test_where_home_assistant_has_mqtt_already_the_demo_comes_to_its_broker(tmp_path: Path) -> None:
+    with (
+        mosquitto(tmp_path / "mosquitto") as broker,
+        HouseProcess(PYTHON, tmp_path / "house", port=free_port()) as house,
+    ):
+        own = {"broker": "127.0.0.1", "port": broker.port}
+        assert house.do("flow", domain="mqtt", input=own)["type"] == "create_entry"
+        second = house.do("flow", domain="mqtt", input={"broker": "127.0.0.1", "port": 1883})
+        assert second == {"type": "abort", "errors": "single_instance_allowed"}
+        asked = re.search(r"make demo ARGS=\"(--broker \S+)\"", README)
+        assert asked is not None
+        option, address = asked[1].split()
+        assert address == "mqtt://name:password@192.168.1.10:1883"
+        with run_demo(option, broker.url):
+            house.until("states('sensor.wechat_home_login_state') == 'waiting_for_scan'")
+            assert house.do("picture", entity="image.wechat_home_login_qr")["type"] == "image/png"

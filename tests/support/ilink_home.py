@@ -91,7 +91,8 @@ async def at_ilink_home(folder: Path, broker_config: str = "") -> AsyncIterator[
             await home.phone.post("ilink/settings", hold_updates=5.0, hold_status=5.0)
             try:
                 yield home
-                assert await home.phone.get("violations") == []
+                violations = await home.phone.get("violations")
+                assert violations == [], violations
             except BaseException:
                 print("\n".join(home.bridge.log[-80:]))  # noqa: T201 - pytest shows it with the failure
                 raise

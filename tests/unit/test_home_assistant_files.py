@@ -21,6 +21,8 @@ from wx2mqtt.mqtt.topics import TOPIC_TABLE, Topics
 FOLDER = Path(__file__).parents[2] / "deploy/home-assistant"
 BLUEPRINTS = sorted((FOLDER / "blueprints").glob("*.yaml"))
 CHINESE = re.compile(r"[\u4e00-\u9fff]")
+# What waits for the results of its commands, and does something where they did not arrive.
+AWAITS_RESULTS = {"doorbell", "water-alarm", "presence-question"}
 ENTITY = re.compile(r"\b(?:image|sensor|binary_sensor|event|button|notify)\.wechat_home_\w+")
 
 
@@ -78,7 +80,7 @@ def announced() -> set[str]:
     return {one["default_entity_id"] for one in components.values()}
 
 
-def test_there_are_the_six_of_which_the_readme_speaks() -> None:
+def test_there_are_the_seven_of_which_the_readme_speaks() -> None:
     names = {path.stem for path in BLUEPRINTS}
     assert names == {
         "doorbell",
@@ -86,6 +88,7 @@ def test_there_are_the_six_of_which_the_readme_speaks() -> None:
         "presence-question",
         "login-qr",
         "login-ended",
+        "window-closes",
         "trusted-command",
     }
     for readme in ("README.md", "README.zh.md"):
@@ -95,15 +98,14 @@ def test_there_are_the_six_of_which_the_readme_speaks() -> None:
 
 @pytest.mark.parametrize("path", BLUEPRINTS, ids=lambda path: path.stem)
 class TestBlueprint:
-    def test_it_is_a_blueprint_for_every_home_assistant_from_2024_11(self, path: Path) -> None:
+    def test_it_is_a_blueprint_for_home_assistant_from_2024_11_or_2025_4(self, path: Path) -> None:
+        """Since 2025.4 a variable that an inner step sets is seen outside of it."""
         whole = load(path)
         head = whole.pop("blueprint")
-        assert (head["domain"], head["homeassistant"]) == ("automation", {"min_version": "2024.11.0"})
-        assert (
-            {"triggers", "actions", "mode"}
-            <= whole.keys()
-            <= {"triggers", "conditions", "actions", "variables", "mode", "max", "max_exceeded"}
-        )
+        needed = "2025.4.0" if path.stem in AWAITS_RESULTS else "2024.11.0"
+        assert (head["domain"], head["homeassistant"]) == ("automation", {"min_version": needed})
+        more = {"conditions", "variables", "trigger_variables", "max", "max_exceeded"}
+        assert {"triggers", "actions", "mode"} <= whole.keys() <= {"triggers", "actions", "mode"} | more
         assert "description" in head
 
     def test_every_input_is_used_and_every_used_one_is_asked_for(self, path: Path) -> None:
@@ -128,6 +130,29 @@ class TestBlueprint:
         source = quote(load(path)["blueprint"]["source_url"], safe="")
         button = f"(https://my.home-assistant.io/redirect/blueprint_import/?blueprint_url={source})"
         assert all(button in (FOLDER / name).read_text() for name in ("README.md", "README.zh.md"))
+
+    def test_what_must_arrive_hears_its_results_within_a_minute_and_says_where_it_failed(
+        self, path: Path
+    ) -> None:
+        asked = load(path)["blueprint"]["input"]
+        text = path.read_text(encoding="utf-8")
+        assert ("undelivered" in asked) == (path.stem in AWAITS_RESULTS)
+        assert ("deadline" in asked) == (path.stem in {"doorbell", "water-alarm"})
+        if "undelivered" in asked:
+            assert "'id': ids[" in text or "'id': texts[" in text
+            assert asked["undelivered"]["default"][0]["action"] == "persistent_notification.create"
+        if "deadline" in asked:
+            longest = asked["deadline"]["selector"]["number"]["max"]
+            assert asked["deadline"]["default"] <= longest
+            assert 10 + longest + 8 < 60
+            assert "seconds: 10" in text
+            assert "deadline + 8" in text
+
+    def test_what_acts_on_a_word_asks_who_wrote_it_and_when(self, path: Path) -> None:
+        text = path.read_text(encoding="utf-8")
+        if "message" in load(path)["blueprint"]["input"]:
+            assert re.search(r"'trusted'\)+ == true", text)
+            assert "'time'" in text
 
     def test_braces_are_closed(self, path: Path) -> None:
         for text in texts(load(path)):
