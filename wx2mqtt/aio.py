@@ -14,6 +14,7 @@ from typing import Generic, ParamSpec, TypeVar
 import structlog
 
 from wx2mqtt.backoff import Backoff
+from wx2mqtt.clock import boot_time
 from wx2mqtt.errors import StoreError
 
 log = structlog.get_logger(__name__)
@@ -28,6 +29,22 @@ MAX_UNBROKEN_SECONDS = 0.05
 MAX_BYTES_ON_LOOP = 1 << 20
 
 STORE_BACKOFF = Backoff(first=0.2, cap=30)
+
+
+class LogInterval:
+    """Says when a line that could come again and again is due: at first, and then once in so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._due_at = 0.0
+
+    def is_due(self) -> bool:
+        """Returns whether the line is to be written now."""
+        now = boot_time()
+        if now < self._due_at:
+            return False
+        self._due_at = now + self._seconds
+        return True
 
 
 async def run_in_daemon_thread(work: Callable[[], T], on_abandoned: Callable[[], None] = lambda: None) -> T:

@@ -27,6 +27,7 @@ from wx2mqtt.web.metrics_table import (
     ACCOUNT_METRICS,
     CLUSTER_METRICS,
     INFO_METRIC,
+    PROCESS_METRICS,
     SHARED_METRICS,
     STORE_ANSWERS_METRIC,
     STUCK_METRIC,
@@ -178,6 +179,7 @@ def all_metrics() -> Iterator[tuple[Metric, tuple[str, ...]]]:
     """Yields every metric with all of its labels."""
     yield from ((metric, ("account", *metric.labels)) for metric in ACCOUNT_METRICS)
     yield from ((metric, metric.labels) for metric in SHARED_METRICS)
+    yield from ((metric, metric.labels) for metric in PROCESS_METRICS)
     yield from ((metric, metric.labels) for metric in CLUSTER_METRICS)
     yield from ((metric, metric.labels) for metric in (INFO_METRIC, STUCK_METRIC, STORE_ANSWERS_METRIC))
 

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.scenarios.signing_in import STATE, ask, states_since
-from tests.support.deadlines import allowed
+from tests.support.broker import free_port
+from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.home import Home
 from tests.support.manager import ServiceManager
 from tests.support.terminal import Terminal
@@ -273,3 +276,61 @@ async def test_a_full_store_receives_nothing_rejects_commands_and_goes_on_when_t
     await home.body(STATE, state="online", since=with_room)  # it may follow the message
     assert (await states_since(home, since))[-1] == "online"
     assert [one.body["seq"] for one in home.ear.on("wx/in/wife")] == [1, 2]
+
+
+# a file that is refused
+
+
+async def test_a_refused_reload_is_said_everywhere_until_a_good_one(home: Home):
+    """It changes nothing, so that only these words tell that the file and the bridge differ."""
+    settings = {**home.settings(), "web": {"listen": f"127.0.0.1:{free_port()}"}}
+    home.bridge.configure(settings)
+    address = f"http://{settings['web']['listen']}"
+    with ServiceManager(home.folder) as manager:
+        home.bridge.start(**manager.env)
+        await home.phone.wait("code")
+        await home.phone.post("scan")
+        await home.phone.post("confirm")
+        await home.body(STATE, state="online")
+        before = await metrics_after_reload(address, successful=1.0)
+
+        since, said = home.ear.count, len(manager.heard)
+        home.bridge.config.write_text("accounts: {home: {backend: webwx, sned: {}}}\n")
+        home.bridge.hangup()
+        text = "the configuration file was refused at the last reload"
+        status = await home.hear(manager.wait, "STATUS", text, since=said)
+        assert status.count(text) == 1
+        assert "home: online" in status
+        state = await home.body(STATE, state="online", since=since)
+        assert text in state["reason"]
+        assert "accounts.home.sned" in state["reason"]
+        health = await home.body(HEALTH, problems=["reload_refused"], healthy=False, since=since)
+        assert health["state"] == "online"
+        refused = await metrics_after_reload(address, successful=0.0)
+        key = "wx2mqtt_config_last_reload_success_timestamp_seconds"
+        assert refused[key] == before[key]
+        async with httpx.AsyncClient(base_url=address, trust_env=False) as client:
+            page = (await client.get("/")).text
+            assert "The changed configuration cannot be used" in page
+            assert (await client.get("/livez")).status_code == 200
+
+        since, said = home.ear.count, len(manager.heard)
+        home.bridge.configure(settings)
+        assert (await ask(home, "reload"))["status"] == "ok"
+        assert text not in (await home.body(STATE, state="online", since=since))["reason"]
+        await home.body(HEALTH, problems=[], healthy=True, since=since)
+        await home.hear(manager.wait, "STATUS", "home: online", since=said)
+        accepted = await metrics_after_reload(address, successful=1.0)
+        assert accepted[key] > before[key]
+        assert home.bridge.stop() == 0
+
+
+async def metrics_after_reload(address: str, *, successful: float) -> dict[str, float]:
+    """The metrics without labels, as soon as they say so: a scrape may be a second old."""
+    async with asyncio.timeout(MAX_WAIT_SECONDS), httpx.AsyncClient(trust_env=False) as client:
+        while True:
+            text = (await client.get(f"{address}/metrics")).text
+            lines = [line.split(" ") for line in text.splitlines() if line and not line.startswith("#")]
+            metrics = {name: float(value) for name, value, *_ in lines if "{" not in name}
+            if metrics["wx2mqtt_config_last_reload_successful"] == successful:
+                return metrics

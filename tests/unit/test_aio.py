@@ -8,7 +8,8 @@ from itertools import pairwise
 import pytest
 
 from tests.support.hurry import hurry
-from wx2mqtt.aio import ChangeNotifier, Signal, notify, raised_at, retry_until_stored
+from wx2mqtt import aio
+from wx2mqtt.aio import ChangeNotifier, LogInterval, Signal, notify, raised_at, retry_until_stored
 from wx2mqtt.errors import StoreError, StoreFull
 
 
@@ -122,3 +123,14 @@ def test_the_origin_of_an_exception_is_file_and_line():
         raise KeyError("x")
     except KeyError as error:
         assert raised_at(error).startswith(__file__)
+
+
+def test_a_line_that_comes_again_and_again_is_written_at_first_and_then_now_and_then(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(aio, "boot_time", lambda: now)
+    interval = LogInterval(60.0)
+    assert [interval.is_due() for _ in range(3)] == [True, False, False]
+    now += 59.0
+    assert not interval.is_due()
+    now += 1.0
+    assert [interval.is_due() for _ in range(3)] == [True, False, False]

@@ -44,8 +44,10 @@ async def exposition() -> str:
     """What `/metrics` says of a bridge to which everything has happened once."""
     view = PaperView()
     view.calls.observe("webwxsync", "200", 0.1)
-    view.facts = seen(results={("sent", "ok"): 1}, excluded={"echoes": 1})
-    shared = replace(bridge(view), cluster=lambda: STATE)
+    view.facts = seen(
+        results={("sent", "ok"): 1}, excluded={"echoes": 1}, login_age=86_400.0, login_seconds_left=86_400.0
+    )
+    shared = replace(bridge(view), cluster=lambda: STATE, reload_accepted=lambda: 1_795_600_000_000)
     return encode_metrics(await read_metrics(shared), "")[0].decode()
 
 
@@ -92,6 +94,8 @@ async def test_nothing_of_ours_is_counted_that_nobody_can_see(counted):
     ours = {name.removesuffix("_count").removesuffix("_sum") for name in hidden}
     assert ours - {"wx2mqtt_wechat_request_seconds"} == {
         "wx2mqtt_commands_total",
+        "wx2mqtt_config_last_reload_success_timestamp_seconds",
+        "wx2mqtt_login_age_seconds",
         "wx2mqtt_published_total",
         "wx2mqtt_reminders_total",
         "wx2mqtt_start_timestamp_seconds",
@@ -180,6 +184,10 @@ HOME = 'account="home", instance="a", job="wx2mqtt"'
 STORY = {
     "Wx2mqttDown": {'up{instance="a", job="wx2mqtt"}': "1 0x20"},
     "Wx2mqttNeedsPerson": {f"wx2mqtt_login_needs_person{{{HOME}}}": "0 1x20"},
+    "Wx2mqttLoginEndsSoon": {
+        f"wx2mqtt_login_left_seconds{{{HOME}}}": "300000-7200x20",
+        f'wx2mqtt_login_state{{{HOME}, state="online"}}': "1x20",
+    },
     "Wx2mqttInterrupted": {f'wx2mqtt_login_state{{{HOME}, state="interrupted"}}': "0 1x20"},
     "Wx2mqttBrokerAway": {f"wx2mqtt_broker_connected{{{HOME}}}": "1 0x20"},
     "Wx2mqttProblem": {f'wx2mqtt_problem{{{HOME}, problem="standby"}}': "0 1x20"},
@@ -194,7 +202,9 @@ STORY = {
         'wx2mqtt_store_bytes{instance="a", job="wx2mqtt"}': "90x60",
         'wx2mqtt_store_limit_bytes{instance="a", job="wx2mqtt"}': "100x60",
     },
+    "Wx2mqttReloadRefused": {'wx2mqtt_config_last_reload_successful{instance="a", job="wx2mqtt"}': "1 0x20"},
     "Wx2mqttStuck": {'wx2mqtt_loops_stuck{instance="a", job="wx2mqtt"}': "0 1x20"},
+    "Wx2mqttDatabaseAway": {'wx2mqtt_database_up{instance="a", job="wx2mqtt"}': "1 0x20"},
     "Wx2mqttAccountNotRun": {
         f"wx2mqtt_account_owned{{{HOME}}}": "1 0x20",
         'wx2mqtt_account_owned{account="home", instance="b", job="wx2mqtt"}': "0x20",

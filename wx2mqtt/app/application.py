@@ -24,11 +24,13 @@ from wx2mqtt.app.systemd import SystemdNotifier, SystemdWatchdog
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.context import PlainHandler, SharedServices
 from wx2mqtt.bridge.login_state import LoginStatus
+from wx2mqtt.bridge.reload_status import ReloadStatus
 from wx2mqtt.bridge.supervisor import Watchdog
 from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.clock import Lease
 from wx2mqtt.cluster.observation import LEASE_SECONDS, ClusterStatistics
-from wx2mqtt.errors import BadCommand, Problem, SettingsError, StoreError
+from wx2mqtt.errors import BadCommand, SettingsError, StoreError
+from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.i18n.settings import problem_text
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.commands import reject_unknown_fields
@@ -72,7 +74,8 @@ def _ignore_login_status(_account: str, _login: LoginStatus, _url: str) -> None:
 class RunEnvironment:
     """The parameters of a run besides its settings; tests and the demo set their own.
 
-    `setup_command` as in `BridgeState`.
+    `setup_command` as in `BridgeState`. `reload_requested` is set by a SIGHUP that comes while no bridge is
+    open: the next one reloads.
     """
 
     env: Mapping[str, str]
@@ -83,13 +86,15 @@ class RunEnvironment:
     embedded_port: int = EMBEDDED_PORT
     setup_command: str = ""
     stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
+    reload_requested: asyncio.Event = field(default_factory=asyncio.Event)
     cluster_statistics: ClusterStatistics = field(default_factory=ClusterStatistics)
+    reload_status: ReloadStatus = field(default_factory=ReloadStatus)
 
 
 class Application:
     """A bridge with all its accounts.
 
-    `open_accounts` must be called before `run`. `file_problems` are those that the last reload found.
+    `open_accounts` must be called before `run`.
     """
 
     def __init__(
@@ -121,7 +126,6 @@ class Application:
         self.running = RunningAccounts(self._factory, self.watchdog)
         self.running.changed.connect(self._update_retention, self.changes.notify)
         self.operations = SocketOperations(self.running, self._factory, stores, self._media)
-        self.file_problems: tuple[Problem, ...] = ()
         self.web: WebServer | None = None
 
     @property
@@ -185,6 +189,7 @@ class Application:
             process_requests=self.process_requests(),
             instance=self._instance_name(),
             lease=self._stores.lease,
+            reload_status=self._environment.reload_status,
         )
         shared.contacts_fetched.connect(self._environment.on_progress)
         shared.login_reported.connect(self._environment.on_login_status)
@@ -238,9 +243,23 @@ class Application:
                     queue.serve(lambda: [account.name for account in self.accounts], self.operations.run)
                 )
             systemd = SystemdWatchdog(
-                self._environment.notifier, self.watchdog, self.running.runners, self.changes
+                self._environment.notifier,
+                self.watchdog,
+                self.running.runners,
+                self.changes,
+                self._process_notes,
             )
             tasks.create_task(systemd.run())
+
+    def _process_notes(self) -> list[str]:
+        """Returns what STATUS says besides the accounts."""
+        language = self.loaded.settings.language
+        notes = [self._environment.reload_status.sentence(language)]
+        if self.cluster is not None and not self.cluster.membership.has_lease:
+            notes.append(bridge_text(language, "database_silent"))
+        if not self.accounts:
+            notes.append(bridge_text(language, "no_account_here"))
+        return [note for note in notes if note]
 
     async def _take_part(self, cluster: ClusterNode) -> None:
         """Runs accounts as the cluster decides. Commits that are refused are as bad as a lost connection."""
@@ -301,7 +320,6 @@ class Application:
             await self._use_keys(self.cluster, loaded)
         applied, _ = reload_diff(self._factory.loaded.settings, loaded.settings)
         _, needs_restart = reload_diff(self._loaded_at_start.settings, loaded.settings)
-        self._set_file_problems(())
         self._factory.loaded = loaded
         logs.set_level(loaded.settings.log.level)
         self.maintenance.limit = loaded.settings.storage.max_size
@@ -313,6 +331,8 @@ class Application:
         self._update_retention()
         if self.cluster is not None:
             await self.cluster.reload(loaded)
+        self._environment.reload_status.record_accepted()
+        self._show_reload()
         log.info("reloaded", applied=applied, needs_restart=needs_restart)
         return applied, needs_restart
 
@@ -327,14 +347,16 @@ class Application:
 
     def _reload_refused(self, error: SettingsError) -> BadCommand:
         """Shows and logs why a reload changes nothing; returns the answer to the request."""
-        self._set_file_problems(error.problems)
+        self._environment.reload_status.record_refused(error.problems)
+        self._show_reload()
         log.error("reload refused", problems=[str(problem) for problem in error.problems])
         language = self._factory.loaded.settings.language
         problems = "; ".join(problem_text(problem, language) for problem in error.problems)
         return BadCommand("bad_request", "reload_failed", problems=problems)
 
-    def _set_file_problems(self, problems: tuple[Problem, ...]) -> None:
-        self.file_problems = problems
+    def _show_reload(self) -> None:
+        for account in self.accounts:
+            account.show_reload()
         self.changes.notify()
 
     def _update_retention(self) -> None:
@@ -395,7 +417,8 @@ async def open_application(
                 accounts=lambda: [AccountView(account) for account in app.accounts],
                 changes=app.changes,
                 overdue=app.watchdog.overdue,
-                problems=lambda: app.file_problems,
+                problems=lambda: environment.reload_status.problems,
+                reload_accepted=lambda: environment.reload_status.accepted,
                 setup_command=lambda: environment.setup_command,
                 cluster=lambda: None if app.cluster is None else app.cluster.state(),
             )

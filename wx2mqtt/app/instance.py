@@ -213,4 +213,5 @@ class ClusterNode:
             look_seconds=statistics.look_seconds,
             failovers=statistics.failovers,
             lost_connections=statistics.lost_connections,
+            has_lease=membership.has_lease,
         )

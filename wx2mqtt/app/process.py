@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import random
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack
 
-import structlog
-
-from wx2mqtt.aio import wait_at_most
 from wx2mqtt.app.application import Application, RunEnvironment, open_application
+from wx2mqtt.app.outage import DatabaseWait
 from wx2mqtt.app.stores import StoreLost
-from wx2mqtt.backoff import Backoff
 from wx2mqtt.errors import SettingsError, StoreError, StoreTooNew
 from wx2mqtt.memory import pause_collection
 from wx2mqtt.settings.loader import LoadedSettings
-
-log = structlog.get_logger(__name__)
+from wx2mqtt.web.options import CannotListen
 
 # A DNS lookup may occupy a thread for half a minute, and one account must not delay the file access of
 # others. The default of Python would be six threads on a small machine.
 MAX_WORKER_THREADS = 32
-
-# Between two attempts to open a database whose connection was lost.
-REOPEN_BACKOFF = Backoff(first=0.2, cap=2.0)
 
 
 async def run(loaded: LoadedSettings, environment: RunEnvironment) -> None:
@@ -40,33 +32,34 @@ async def run(loaded: LoadedSettings, environment: RunEnvironment) -> None:
     async with AsyncExitStack() as stack:
         with pause_collection():
             app = await stack.enter_async_context(open_application(loaded, environment))
-        lost_with = await _run_until_lost(app)
+        lost_with = await _run_until_lost(app, environment)
     while lost_with is not None:
         environment.cluster_statistics.lost_connections += 1
-        async with AsyncExitStack() as stack:
-            reopened = await _open_again(stack, lost_with, environment)
-            lost_with = None if reopened is None else await _run_until_lost(reopened)
+        lost_with = await _go_on(lost_with, environment)
 
 
-async def _open_again(
-    stack: AsyncExitStack, loaded: LoadedSettings, environment: RunEnvironment
-) -> Application | None:
-    """Opens the bridge, and tries as often as it takes; returns None if it is to stop before."""
-    backoff = REOPEN_BACKOFF
+async def _go_on(loaded: LoadedSettings, environment: RunEnvironment) -> LoadedSettings | None:
+    """Opens the bridge again and runs it; tries as often as it takes.
+
+    Returns the settings with which it goes on after its database was lost anew, None if it is to stop.
+    """
+    wait = DatabaseWait(loaded, environment)
+    environment.notifier.status(wait.sentence)
     while not environment.stop_requested.is_set():
-        try:
-            return await stack.enter_async_context(open_application(loaded, environment))
-        except StoreTooNew:
-            raise
-        except (StoreError, SettingsError) as error:  # a key that fits no more ends no running instance
-            backoff = backoff.after_failure()
-            log.warning("database cannot be opened yet", problem=str(error))
-        environment.notifier.watchdog()
-        await wait_at_most(environment.stop_requested, backoff.wait(random.random()))
+        async with AsyncExitStack() as stack:
+            try:
+                app = await stack.enter_async_context(open_application(loaded, environment))
+            except StoreTooNew:
+                raise
+            except (StoreError, SettingsError, CannotListen) as error:
+                wait.record(error)  # a key that fits no more ends no running instance, either
+            else:
+                return await _run_until_lost(app, environment)
+        await wait.until_it_answers()
     return None
 
 
-async def _run_until_lost(app: Application) -> LoadedSettings | None:
+async def _run_until_lost(app: Application, environment: RunEnvironment) -> LoadedSettings | None:
     """Runs the bridge; returns the settings with which it goes on after its database was lost, else None."""
     loop = asyncio.get_running_loop()
     reloads: set[asyncio.Task[None]] = set()
@@ -77,10 +70,13 @@ async def _run_until_lost(app: Application) -> LoadedSettings | None:
         task.add_done_callback(reloads.discard)
 
     loop.add_signal_handler(signal.SIGHUP, start_reload)
+    if environment.reload_requested.is_set():
+        environment.reload_requested.clear()
+        start_reload()
     try:
         await app.run()
     except StoreLost:
         return app.loaded
     finally:
-        loop.add_signal_handler(signal.SIGHUP, lambda: None)  # until the bridge is open again
+        loop.add_signal_handler(signal.SIGHUP, environment.reload_requested.set)
     return None

@@ -11,7 +11,7 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -99,7 +99,8 @@ def _watchdog_interval(env: Mapping[str, str]) -> float | None:
 class SystemdWatchdog:
     """Feeds systemd's watchdog as long as every loop makes progress, and updates STATUS after changes.
 
-    Without a service manager nothing wakes it up after the start.
+    `notes` returns what STATUS says besides the accounts. Without a service manager nothing wakes it up after
+    the start.
     """
 
     def __init__(
@@ -108,11 +109,13 @@ class SystemdWatchdog:
         watchdog: Watchdog,
         runners: Sequence[AccountRunner],
         changes: ChangeNotifier,
+        notes: Callable[[], list[str]] = list,
     ) -> None:
         self._notifier = notifier
         self._watchdog = watchdog
         self._runners = runners
         self._changes = changes
+        self._notes = notes
 
     @property
     def _accounts(self) -> list[Account]:
@@ -147,21 +150,21 @@ class SystemdWatchdog:
     async def _update_status(self) -> None:
         shown, seen_changes = "", self._changes.count
         while True:
-            if (status := status_line(self._accounts)) != shown:
+            if (status := status_line(self._accounts, self._notes())) != shown:
                 shown = status
                 self._notifier.status(status)
             await asyncio.sleep(STATUS_INTERVAL_SECONDS)
             seen_changes = await self._changes.wait(seen_changes)
 
 
-def status_line(accounts: list[Account]) -> str:
-    """Returns the line for `systemctl status`: the login and the broker of each account."""
-    return "; ".join(map(_account_status, accounts))
+def status_line(accounts: list[Account], notes: Sequence[str] = ()) -> str:
+    """Returns the line for `systemctl status`: notes, and the login and the broker of each account."""
+    return "; ".join([*notes, *(_account_status(account, notes) for account in accounts)])
 
 
-def _account_status(account: Account) -> str:
+def _account_status(account: Account, notes: Sequence[str]) -> str:
     status = f"{account.name}: {account.login.state}"
-    if account.login.reason:
+    if account.login.reason and account.login.reason not in notes:
         status += f" ({account.login.reason})"
     if not account.broker_connected:
         status += f", no broker ({account.counters.broker_reason or 'connecting'})"

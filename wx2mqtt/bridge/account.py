@@ -250,6 +250,11 @@ class Account:
         qr_topic = self.ctx.topics.login_qr
         return {**body, "url": self.components.status.qr_url, "qr_topic": qr_topic}
 
+    def show_reload(self) -> None:
+        """Publishes whether the configuration file is refused (`SharedServices.reload_status`)."""
+        self.components.session.show_reload()
+        self.ctx.signals.health_changed.emit()
+
     async def apply_settings(self, settings: AccountSettings) -> None:
         """Replaces the settings of the running account, and lets the components follow."""
         self.ctx.settings = settings

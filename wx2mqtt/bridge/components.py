@@ -236,6 +236,7 @@ class AccountComponents:
             login_age=login_age,
             login_seconds_left=login_seconds_left,
             reminded=self.reminders.reminded_count,
+            reload_refused=shared.reload_status.is_refused,
             extra={
                 "media": self.media.health_fields(stats.pending_media),
                 **self.home_assistant.health_fields(),

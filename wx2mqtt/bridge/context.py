@@ -15,6 +15,7 @@ from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.health import CallStatistics
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.bridge.reload_status import ReloadStatus
 from wx2mqtt.bridge.supervisor import Watchdog
 from wx2mqtt.clock import ENDLESS_LEASE, Lease
 from wx2mqtt.errors import LoggedOut
@@ -51,8 +52,8 @@ class SharedServices:
 
     `process_requests` are the requests that concern the whole process, by name. `contacts_fetched` is emitted
     with the number of contacts fetched so far, `login_reported` with account, login and text of the QR code.
-    `instance` is the name of this process among those that share a database, empty without one. Nothing goes
-    out without a valid `lease`.
+    `reload_status` says whether the configuration file is refused. `instance` is the name of this process
+    among those that share a database, empty without one. Nothing goes out without a valid `lease`.
     """
 
     watchdog: Watchdog
@@ -63,6 +64,7 @@ class SharedServices:
     process_requests: Mapping[str, PlainHandler] = field(default_factory=dict)
     instance: str = ""
     lease: Lease = ENDLESS_LEASE
+    reload_status: ReloadStatus = field(default_factory=ReloadStatus)
     contacts_fetched: Signal[[int]] = field(default_factory=Signal)
     login_reported: Signal[[str, LoginStatus, str]] = field(default_factory=Signal)
 

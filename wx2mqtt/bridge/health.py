@@ -76,6 +76,7 @@ class HealthSnapshot:
     a backend without them. `login_age` are the seconds since the login was made, `login_seconds_left` those
     until it probably ends; None where that is not known. `reminded` counts reminders. `extra` is added to the
     payload as it is. `failing` are the users whose last command of this day was not sent, the latest last.
+    `reload_refused` says that the configuration file was refused at the last reload.
     """
 
     now: int
@@ -105,6 +106,7 @@ class HealthSnapshot:
     login_seconds_left: float | None = None
     reminded: int = 0
     failing: tuple[str, ...] = ()
+    reload_refused: bool = False
     extra: Mapping[str, Json] = field(default_factory=dict)
 
 
@@ -124,6 +126,7 @@ def health_problems(snapshot: HealthSnapshot) -> dict[str, bool]:
         "store_trouble": bool(snapshot.stats.trouble),
         "store_full": snapshot.store_size >= snapshot.store_limit > 0,
         "loops_stuck": bool(snapshot.stuck),
+        "reload_refused": snapshot.reload_refused,
         "messages_set_aside": snapshot.stats.set_aside > 0,
         "discovery_too_large": snapshot.discovery_cut,
         "muted_suspected": snapshot.muted,

@@ -79,7 +79,7 @@ class RenewalOffer:
 class LoginStateTracker:
     """Holds the state of the login as `status`; logs each change and emits `login_changed`.
 
-    While a renewal is offered the state `online` says so.
+    While a renewal is offered, or the configuration file is refused, the state `online` says so.
     """
 
     def __init__(self, ctx: AccountContext) -> None:
@@ -103,6 +103,8 @@ class LoginStateTracker:
             self._online_reason = reason
             if (offer := self._renewal) is not None:
                 reason, needs, qr_expires, qr_url = offer.reason, offer.needs, offer.qr_expires, offer.qr_url
+            elif self._ctx.shared.reload_status.is_refused:
+                reason = self._ctx.shared.reload_status.sentence(self._ctx.language)
         self.status = previous.transition(
             state, reason, now_ms(), needs=needs, qr_expires=qr_expires, qr_url=qr_url
         )
@@ -115,6 +117,10 @@ class LoginStateTracker:
     def set_renewal(self, offer: RenewalOffer | None) -> None:
         """Shows an offer in the state `online`, now or as soon as that is the state; None ends it."""
         self._renewal = offer
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Says anew what the state `online` is about."""
         if self.status.state is LoginState.ONLINE:
             self.set(LoginState.ONLINE, self._online_reason)
 

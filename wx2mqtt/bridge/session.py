@@ -283,6 +283,10 @@ class LoginSession:
         self._ctx.backend.enter_verification_code(code)
         return True
 
+    def show_reload(self) -> None:
+        """Says in the state whether the configuration file is refused."""
+        self._state.refresh()
+
     def begin_renewal(self) -> None:
         """A code for the next login is requested while this one goes on."""
         self._requests.begin_renewal()

@@ -200,12 +200,12 @@ def healthcheck(
     account: HealthAccountOption = "",
 ) -> None:
     """Exit with 0 if the running bridge is well, else print its problems and exit with 1."""
-    from wx2mqtt.cli.operations import health_problems  # noqa: PLC0415
+    from wx2mqtt.cli.operations import health_report  # noqa: PLC0415
 
     loaded = run.load_settings(config, log_to_terminal=True)
-    problems = asyncio.run(health_problems(loaded, os.environ, live=live, account=account))
-    print(one_line("; ".join(problems)) or "well")
-    raise typer.Exit(EXIT_UNEXPECTED if problems else EXIT_OK)
+    is_well, text = asyncio.run(health_report(loaded, os.environ, live=live, account=account))
+    print(one_line(text) or "well")
+    raise typer.Exit(EXIT_OK if is_well else EXIT_UNEXPECTED)
 
 
 @app.command()

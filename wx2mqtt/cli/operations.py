@@ -93,23 +93,25 @@ async def ask_other_instance(
         await database.close()
 
 
-async def health_problems(
+async def health_report(
     loaded: LoadedSettings, env: Mapping[str, str], *, live: bool, account: str
-) -> list[str]:
-    """Returns the problems of one account, or of all if `account` is empty; none if the bridge is well.
+) -> tuple[bool, str]:
+    """Returns whether one account is well, or all if `account` is empty, and what is wrong.
 
-    With `live` only problems that a restart can solve count.
+    With `live` only problems that a restart can solve count: a database that is away is said, and none.
     """
     folder = store_folder(loaded, env)
     problems: list[str] = []
     try:
-        names = [account] if account else await control_socket.ask_bridge(folder, "accounts")
-        for name in names if isinstance(names, list) else []:
+        names = await control_socket.ask_bridge(folder, "accounts")
+        if isinstance(names, dict):
+            return live, str(names["outage"])
+        for name in [account] if account else names if isinstance(names, list) else []:
             health = await control_socket.ask_bridge(folder, "health", {"account": name})
             problems += _problems_of(health, live=live)
     except (Wx2MqttError, OSError, ValueError) as error:
-        return [str(error)]
-    return problems
+        return False, str(error)
+    return not problems, "; ".join(problems)
 
 
 def _problems_of(health: Json, *, live: bool) -> list[str]:

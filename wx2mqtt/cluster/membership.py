@@ -20,12 +20,13 @@ from typing import NoReturn, Protocol
 
 import structlog
 
-from wx2mqtt.aio import Signal, cancel_and_wait, wait_at_most
+from wx2mqtt.aio import LogInterval, Signal, cancel_and_wait, wait_at_most
 from wx2mqtt.clock import Lease, boot_time
 from wx2mqtt.cluster import tables
 from wx2mqtt.cluster.assignment import decide
 from wx2mqtt.cluster.observation import (
     HEARTBEAT_SECONDS,
+    LEASE_SECONDS,
     ClusterStatistics,
     Observer,
     Snapshot,
@@ -46,6 +47,9 @@ LOOK_SECONDS = 1.0
 NAME_WAIT_SECONDS = 15.0
 NAME_RETRY_SECONDS = 0.5
 
+# The log repeats so often that the cluster cannot be watched.
+PROBLEM_INTERVAL_SECONDS = 60.0
+
 # How long an account that could not be begun is left to the others.
 AVOID_SECONDS = 30.0
 
@@ -63,8 +67,9 @@ class AccountHost(Protocol):
 class Membership:
     """One instance, from the connection to the database until that is lost or the instance leaves.
 
-    `changed` is emitted when `snapshot` has changed. `lease` is renewed by each heartbeat. `owned` are the
-    accounts whose lock it holds, `differences` the keys in which the configuration of others differs.
+    `changed` is emitted when `snapshot` or `has_lease` has changed. `lease` is renewed by each heartbeat.
+    `owned` are the accounts whose lock it holds, `differences` the keys in which the configuration of others
+    differs.
     `check_key` raises in a write job if the key of saved logins is not the database's.
     """
 
@@ -95,9 +100,15 @@ class Membership:
         self._starting: dict[str, asyncio.Task[None]] = {}
         self._avoided_until: dict[str, float] = {}
         self._beat_due = asyncio.Event()
+        self._watch_problems = LogInterval(PROBLEM_INTERVAL_SECONDS)
         self._compared: dict[str, str] = {}
         self._is_draining = False
         self._is_leaving = False
+
+    @property
+    def has_lease(self) -> bool:
+        """Whether this instance may act: its last heartbeat was stored in time."""
+        return self._lease.is_valid
 
     async def join(self) -> None:
         """Registers the instance. Raises `StoreLocked` where another one has its name, `StoreError`."""
@@ -156,15 +167,30 @@ class Membership:
         """Stores heartbeats. Each proves that this instance can commit, and so holds its locks."""
         while True:
             started_at = boot_time()
-            is_known = await self._database.write(
-                "heartbeat", partial(tables.beat, name=self.identity.name), urgent=True
-            )
+            is_known = await self._store_heartbeat()
             if not is_known and not self._is_leaving:
                 await self._register()
+            had_lease = self._lease.is_valid
             self._lease.renew(started_at)
+            if not had_lease:
+                self.changed.emit()
             self._statistics.heartbeat_seconds = boot_time() - started_at
             self._beat_due.clear()
             await wait_at_most(self._beat_due, HEARTBEAT_SECONDS)
+
+    async def _store_heartbeat(self) -> bool:
+        """Returns whether the row of this instance is there. Tells when that takes longer than the lease."""
+        job = partial(tables.beat, name=self.identity.name)
+        write = asyncio.ensure_future(self._database.write("heartbeat", job, urgent=True))
+        try:
+            await asyncio.wait({write}, timeout=LEASE_SECONDS)
+            if not write.done():
+                log.warning("database does not answer; nothing goes out until it does")
+                self.changed.emit()
+            is_known = await write
+        finally:
+            write.cancel()
+        return is_known
 
     async def _watch(self) -> None:
         """Looks as long as the instance takes part. What this connection meets does not end the others."""
@@ -172,7 +198,8 @@ class Membership:
             try:
                 await self._listen()
             except StoreError as error:
-                log.warning("cluster cannot be watched", problem=str(error))
+                if self._watch_problems.is_due():
+                    log.warning("cluster cannot be watched", problem=str(error))
                 self._beat_due.set()  # if the server is gone, the other connection is to notice it, too
                 await asyncio.sleep(LOOK_SECONDS)
 

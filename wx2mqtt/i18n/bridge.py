@@ -546,6 +546,19 @@ BRIDGE_MESSAGES: Catalogue = {
         "what was there before is in {replaced}, secrets included; remove it when all is well",
         "之前的内容在 {replaced}（含机密）；确认无误后请删除",
     ),
+    "reload_refused": (
+        "the configuration file was refused at the last reload, so the settings of before hold; problems: {count}, the first at {place}: {key}",
+        "上次重新加载时配置文件被拒绝，仍使用之前的设置；问题 {count} 个，第一个在 {place}：{key}",
+    ),
+    "database_away": (
+        "the database is away since {since}, so no account runs here ({why})",
+        "数据库自 {since} 起无法使用，因此这里没有账号在运行（{why}）",
+    ),
+    "database_silent": (
+        "the database does not answer, so nothing is sent or published until it does",
+        "数据库没有应答，在恢复之前不发送也不发布",
+    ),
+    "no_account_here": ("no account runs on this instance", "此实例上没有账号在运行"),
     "key_lacking": (
         "nothing was changed: these instances do not have the new key: {instances}. Write it into their key_file, on the first line, and reload them",
         "未作任何更改：以下实例还没有新密钥：{instances}。请将其写入它们的 key_file 第一行，并重新加载",

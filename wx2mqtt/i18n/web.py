@@ -144,6 +144,16 @@ REMEDIES: Mapping[str, Remedy] = {
             "请重新启动；在 systemd 下看门狗会自动重启。日志中有最后的操作。",
         ),
     ),
+    "reload_refused": Remedy(
+        (
+            "The configuration file was refused at the last reload; the settings of before hold.",
+            "上次重新加载时配置文件被拒绝；仍使用之前的设置。",
+        ),
+        (
+            "'wx2mqtt check' names every problem of the file; mend it, and reload again.",
+            "“wx2mqtt check”会列出文件中的所有问题；更正后请再次重新加载。",
+        ),
+    ),
     "messages_set_aside": Remedy(
         (
             "The broker hangs up on some messages, so they were set aside.",
@@ -248,6 +258,10 @@ SERVER_MESSAGES: Catalogue = {
     "no_code": ("no code is to be scanned now", "目前没有需要扫描的二维码"),
     "nothing_here": ("there is nothing of this name", "没有这个名称的文件"),
     "not_stored": ("the store does not take it; nothing was sent", "存储无法写入；未发送任何内容"),
+    "database_away": (
+        "the database cannot be used, so no account runs here; try again later",
+        "数据库无法使用，因此这里没有账号在运行；请稍后再试",
+    ),
     "too_many_viewers": (
         "too many look on already; reload the page to see what is new",
         "同时查看的人过多；请刷新页面查看最新内容",

@@ -215,6 +215,11 @@ PAGE_MESSAGES: Catalogue = {
         "The bridge does not run. Mend what is listed here; this page notices and makes way for the bridge.",
         "桥接程序没有运行。请修正以下问题；修正后本页面会自动让位给桥接程序。",
     ),
+    "outage_title": ("The database cannot be used", "数据库无法使用"),
+    "outage_text": (
+        "Since {time} no account runs here: nothing is received and nothing is sent. What comes in waits at WeChat and at the broker. The bridge goes on by itself when the database is back.",
+        "自 {time} 起这里没有账号在运行：不接收，也不发送。到来的内容在微信和 MQTT 代理服务器上等待。数据库恢复后桥接程序会自动继续。",
+    ),
     "reload_title": ("The changed configuration cannot be used", "修改后的配置无法使用"),
     "reload_text": (
         "The bridge goes on with the settings of before. Mend the file and reload it (SIGHUP or request/reload).",

@@ -68,7 +68,8 @@ class InstanceState:
 class ClusterState:
     """The instances, and what this one measures.
 
-    `waiting` are accounts that no instance runs, `differences` the keys of the configuration in which another
+    `has_lease` is false where the database does not answer, so that nothing goes out. `waiting` are accounts
+    that no instance runs, `differences` the keys of the configuration in which another
     instance differs, by its name. The counts are since the start.
     """
 
@@ -80,6 +81,7 @@ class ClusterState:
     look_seconds: float
     failovers: int
     lost_connections: int
+    has_lease: bool = True
 
     @property
     def own_accounts(self) -> frozenset[str]:
@@ -90,12 +92,22 @@ class ClusterState:
 
 
 @frozen
+class DatabaseOutage:
+    """Since when the database cannot be used (milliseconds), and why. No account runs here meanwhile."""
+
+    since: int
+    reason: str
+
+
+@frozen
 class BridgeState:
     """The state of the bridge; its functions return the values of now.
 
     `accounts` can change: one that failed is built again. `changes` is notified when a shown value may have
     changed. `overdue` returns the names of the loops that do not move. `problems` are those of the
     configuration file as it is now: of a refused reload, or, without accounts, why the bridge does not run.
+    `reload_accepted` returns when a file was accepted last, in milliseconds; 0 where none was yet. `outage`
+    returns since when the database of `storage.url` is away; None while it is there.
     `cluster` returns the instances that share one database; None without one.
     `setup_command` returns the command that writes a configuration file, empty text while there is one.
     """
@@ -104,13 +116,15 @@ class BridgeState:
     changes: ChangeNotifier = field(default_factory=ChangeNotifier)
     overdue: Callable[[], tuple[str, ...]] = tuple
     problems: Callable[[], tuple[Problem, ...]] = tuple
+    reload_accepted: Callable[[], int] = int
+    outage: Callable[[], DatabaseOutage | None] = lambda: None
     setup_command: Callable[[], str] = str
     cluster: Callable[[], ClusterState | None] = lambda: None
 
     @property
     def is_running(self) -> bool:
         """Whether there are accounts, or another instance may have them."""
-        return bool(self.views) or self.cluster() is not None
+        return bool(self.views) or self.cluster() is not None or self.outage() is not None
 
     @property
     def views(self) -> Sequence[AccountReader]:

@@ -23,6 +23,7 @@ from wx2mqtt.web.metrics_table import (
     MetricSamples,
     MetricsSnapshot,
     cluster_samples,
+    process_samples,
 )
 from wx2mqtt.web.responses import NO_STORE
 
@@ -71,6 +72,7 @@ async def read_metrics(bridge: BridgeState) -> MetricsSnapshot:
         MetricSamples(STORE_ANSWERS_METRIC, STORE_ANSWERS_METRIC.labels, store_answers),
         *(_shared_samples(metric, readable) for metric in SHARED_METRICS),
         *(_account_samples(metric, readable) for metric in ACCOUNT_METRICS),
+        *process_samples(bridge),
         *cluster_samples(bridge.cluster()),
     ]
     return MetricsSnapshot(

@@ -13,7 +13,7 @@ from wx2mqtt.message_kinds import attachment_kinds
 from wx2mqtt.model import Kind, LoginState, Needs
 from wx2mqtt.store.records import MediaState
 from wx2mqtt.values import frozen
-from wx2mqtt.web.bridge_state import ClusterState
+from wx2mqtt.web.bridge_state import BridgeState, ClusterState
 
 Labels = tuple[str, ...]
 """Names of labels, or their values in the same order."""
@@ -315,6 +315,47 @@ STORE_ANSWERS_METRIC = Metric(
 
 
 @frozen
+class ProcessMetric(Metric):
+    """A metric whose values come from the state of the whole process, accounts or not."""
+
+    values: Callable[[BridgeState], LabelledValues]
+
+
+def _database_up(bridge: BridgeState) -> LabelledValues:
+    """Returns 1 while the database answers; nothing without `storage.url`."""
+    if bridge.outage() is not None:
+        return [((), 0.0)]
+    cluster = bridge.cluster()
+    return [] if cluster is None else [((), float(cluster.has_lease))]
+
+
+def _reload_accepted(bridge: BridgeState) -> LabelledValues:
+    return [((), bridge.reload_accepted() / 1000)] if bridge.reload_accepted() else []
+
+
+PROCESS_METRICS: tuple[ProcessMetric, ...] = (
+    ProcessMetric(
+        name="config_last_reload_successful",
+        type="gauge",
+        help="1 if the configuration file was accepted the last time that it was read",
+        values=lambda bridge: [((), float(not bridge.problems()))],
+    ),
+    ProcessMetric(
+        name="config_last_reload_success_timestamp_seconds",
+        type="gauge",
+        help="When the configuration file was accepted last",
+        values=_reload_accepted,
+    ),
+    ProcessMetric(
+        name="database_up",
+        type="gauge",
+        help="1 while the database answers (storage.url); while it is away no account runs here",
+        values=_database_up,
+    ),
+)
+
+
+@frozen
 class ClusterMetric(Metric):
     """A metric whose values come from the state of the cluster."""
 
@@ -370,6 +411,11 @@ CLUSTER_METRICS: tuple[ClusterMetric, ...] = (
         values=lambda state: [((), state.lost_connections)],
     ),
 )
+
+
+def process_samples(bridge: BridgeState) -> list[MetricSamples]:
+    """Returns the metrics of the whole process."""
+    return [MetricSamples(metric, metric.labels, list(metric.values(bridge))) for metric in PROCESS_METRICS]
 
 
 def cluster_samples(state: ClusterState | None) -> list[MetricSamples]:

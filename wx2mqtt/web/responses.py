@@ -25,6 +25,9 @@ CONTENT_SECURITY_POLICY = (
 PAGE_HEADERS = {**PRIVATE_HEADERS, "content-security-policy": CONTENT_SECURITY_POLICY}
 """For pages: they load and run our own files and nothing else."""
 
+OUTAGE_HEADERS = {"retry-after": "15"}
+"""For 503 while the database is away."""
+
 AUTHENTICATE_HEADERS = {"www-authenticate": 'Bearer realm="wx2mqtt"'}
 """For 401."""
 

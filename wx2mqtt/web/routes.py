@@ -15,10 +15,11 @@ import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, Router
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from wx2mqtt import __version__
 from wx2mqtt.bridge.health import active_problems, operational_problems
+from wx2mqtt.clock import rfc3339
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Json
 from wx2mqtt.web.auth import Authenticator
@@ -40,9 +41,14 @@ from wx2mqtt.web.options import WebOptions
 from wx2mqtt.web.page.handlers import PageHandlers
 from wx2mqtt.web.page.sections import NEW_OWNER_PATH, QR_IMAGE_NAME
 from wx2mqtt.web.request import context_of
-from wx2mqtt.web.responses import NO_STORE, text_response
+from wx2mqtt.web.responses import NO_STORE, OUTAGE_HEADERS, text_response
 
 log = structlog.get_logger(__name__)
+
+# What is served while the database is away: the page says so itself.
+WITHOUT_ACCOUNTS = frozenset(
+    {"/", "/events", "/language", "/logout", LOGIN_PATH, LIVENESS_PATH, HEALTH_PATH, METRICS_PATH}
+)
 
 HEALTH_TIMEOUT_SECONDS = 5.0  # programs that watch usually give up after ten
 
@@ -73,7 +79,26 @@ def web_application(
         *_page_routes(PageHandlers(bridge, authenticator, assets, closing)),
     ]
     router = Router(routes, redirect_slashes=False, default=_not_found)
-    return SecurityMiddleware(router, options, AllowedHosts(options), authenticator)
+    return SecurityMiddleware(OutageGate(router, bridge), options, AllowedHosts(options), authenticator)
+
+
+class OutageGate:
+    """Answers 503 with a sentence while the database is away, but for the page and what needs no account."""
+
+    def __init__(self, app: ASGIApp, bridge: BridgeState) -> None:
+        self._app = app
+        self._bridge = bridge
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = str(scope.get("path", ""))
+        is_served = path in WITHOUT_ACCOUNTS or path.startswith(STATIC_PATH)
+        if is_served or self._bridge.outage() is None:
+            await self._app(scope, receive, send)
+            return
+        response = text_response(
+            context_of(scope), HTTPStatus.SERVICE_UNAVAILABLE, "database_away", OUTAGE_HEADERS
+        )
+        await response(scope, receive, send)
 
 
 def _page_routes(page: PageHandlers) -> list[Route]:
@@ -106,9 +131,9 @@ class HealthEndpoint:
         self._bridge = bridge
 
     async def livez(self, request: Request) -> Response:
-        """GET /livez: 200 while every loop moves, also while the bridge waits for a person."""
+        """GET /livez: 200 while every loop moves, also while the bridge waits for a person or a database."""
         overdue = self._bridge.overdue()
-        details: dict[str, Json] = {"stuck": list(overdue)}
+        details: dict[str, Json] = {"stuck": list(overdue), **_outage_fields(self._bridge)}
         return _health_response(request, "alive", is_good=not overdue, details=details)
 
     async def healthz(self, request: Request) -> Response:
@@ -119,10 +144,25 @@ class HealthEndpoint:
             for name, account in accounts.items()
             for problem in cast("list[str]", account["problems"])
         ]
+        cluster = self._bridge.cluster()
         if not self._bridge.is_running:
             reasons = ["configuration"]
-        details: dict[str, Json] = {"reasons": reasons, "version": __version__, "accounts": {**accounts}}
+        elif self._bridge.outage() is not None or (cluster is not None and not cluster.has_lease):
+            reasons = ["database_away", *reasons]
+        details: dict[str, Json] = {
+            "reasons": reasons,
+            "version": __version__,
+            "accounts": {**accounts},
+            **_outage_fields(self._bridge),
+        }
         return _health_response(request, "healthy", is_good=not reasons, details=details)
+
+
+def _outage_fields(bridge: BridgeState) -> dict[str, Json]:
+    outage = bridge.outage()
+    if outage is None:
+        return {}
+    return {"database": {"away_since": rfc3339(outage.since), "reason": outage.reason}}
 
 
 async def _account_health(view: AccountReader) -> tuple[str, dict[str, Json]]:

@@ -58,7 +58,7 @@ from wx2mqtt.web.request import (
     is_local,
     read_form,
 )
-from wx2mqtt.web.responses import PAGE_HEADERS, PRIVATE_HEADERS, text_response
+from wx2mqtt.web.responses import OUTAGE_HEADERS, PAGE_HEADERS, PRIVATE_HEADERS, text_response
 
 log = structlog.get_logger(__name__)
 
@@ -108,7 +108,11 @@ class PageHandlers:
             await _page_account(request, snapshot, page_text, can_send=page_query.can_send)
             for snapshot in snapshots
         ]
-        return HTMLResponse(render_page(accounts, page_query, self._assets), headers=PAGE_HEADERS)
+        document = render_page(accounts, page_query, self._assets)
+        if bridge.outage() is not None:
+            headers = {**PAGE_HEADERS, **OUTAGE_HEADERS, "refresh": OUTAGE_HEADERS["retry-after"]}
+            return HTMLResponse(document, HTTPStatus.SERVICE_UNAVAILABLE, headers)
+        return HTMLResponse(document, headers=PAGE_HEADERS)
 
     async def events(self, request: Request) -> Response:
         """GET /events: the stream of changed sections. HEAD only shows whether it is available."""

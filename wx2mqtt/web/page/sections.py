@@ -17,7 +17,7 @@ from wx2mqtt.i18n.web import remedy_for
 from wx2mqtt.model import LoginState, Needs, Status
 from wx2mqtt.store.records import CommandRow
 from wx2mqtt.values import frozen
-from wx2mqtt.web.bridge_state import BridgeState, ClusterState, InstanceState
+from wx2mqtt.web.bridge_state import BridgeState, ClusterState, DatabaseOutage, InstanceState
 from wx2mqtt.web.html import Html, PageText, isolated, join_html, kind_label, tag, time_tag
 from wx2mqtt.web.page.first_steps import no_commands_hint, no_configuration_section, steps_section
 from wx2mqtt.web.page.forms import verification_code_form
@@ -305,6 +305,24 @@ def _result_line(row: CommandRow) -> Html | None:
 
 
 def file_section(bridge: BridgeState, page_text: PageText) -> Html:
+    """Returns what is wrong with the whole process: with the database, and with the configuration file."""
+    return join_html([_outage_section(bridge.outage(), page_text), _file_problems(bridge, page_text)])
+
+
+def _outage_section(outage: DatabaseOutage | None, page_text: PageText) -> Html:
+    if outage is None:
+        return Html()
+    return tag(
+        "section",
+        tag("h2", page_text("outage_title")),
+        tag("p", page_text.html("outage_text", time=time_tag(outage.since))),
+        tag("p", isolated(outage.reason), class_="soft"),
+        class_="card file",
+        role="alert",
+    )
+
+
+def _file_problems(bridge: BridgeState, page_text: PageText) -> Html:
     """Returns why the configuration file cannot be used, or how to get one; empty if it can be used."""
     items = [_file_problem_item(problem, page_text.language) for problem in bridge.problems()]
     if not items:
