@@ -12,10 +12,9 @@ from typing import Protocol
 
 from wx2mqtt.aio import ChangeNotifier, Signal
 from wx2mqtt.bridge.account_settings import AccountSettings
-from wx2mqtt.bridge.health import CallStatistics
+from wx2mqtt.bridge.health import CallStatistics, ReloadStatus
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.registry import PeopleRegistry
-from wx2mqtt.bridge.reload_status import ReloadStatus
 from wx2mqtt.bridge.supervisor import Watchdog
 from wx2mqtt.clock import ENDLESS_LEASE, Lease
 from wx2mqtt.errors import LoggedOut

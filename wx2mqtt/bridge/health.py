@@ -14,7 +14,10 @@ from http import HTTPStatus
 
 from wx2mqtt import __version__
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.clock import rfc3339
+from wx2mqtt.clock import now_ms, rfc3339
+from wx2mqtt.errors import Problem
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json, LoginState
 from wx2mqtt.mqtt.broker import Disconnected
 from wx2mqtt.mqtt.reconnect import EndReason
@@ -271,6 +274,42 @@ def info_body(
         "settings": dict(settings),
         "warnings": list(warnings),
     }
+
+
+# The last reload, of the whole process
+
+
+class ReloadStatus:
+    """The last reload, or the start where there was none. It outlives a database that is lost.
+
+    Attributes:
+        problems: why the last reload was refused; empty if it was accepted.
+        accepted: when a file was accepted last, in milliseconds.
+    """
+
+    def __init__(self) -> None:
+        self.problems: tuple[Problem, ...] = ()
+        self.accepted = now_ms()
+
+    def record_accepted(self) -> None:
+        self.problems = ()
+        self.accepted = now_ms()
+
+    def record_refused(self, problems: tuple[Problem, ...]) -> None:
+        self.problems = problems
+
+    @property
+    def is_refused(self) -> bool:
+        return bool(self.problems)
+
+    def sentence(self, language: Language) -> str:
+        """Returns what people are told while the file is refused; empty if it is not. No value is in it."""
+        if not self.problems:
+            return ""
+        first = self.problems[0]
+        line = f":{first.line}" if first.line else ""
+        facts = {"count": len(self.problems), "place": f"{first.file}{line}", "key": first.key}
+        return bridge_text(language, "reload_refused", **facts)
 
 
 # Statistics of the calls to WeChat, for the metrics
