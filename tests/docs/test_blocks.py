@@ -208,9 +208,11 @@ def test_systemd_takes_the_units_of_the_backup(language, tmp_path):
     units = [
         block for block in blocks(ROOT / f"docs/{language}/operation/backup.md") if block.language == "ini"
     ]
-    names = ["wx2mqtt-backup.service", "wx2mqtt-backup.timer"]
+    names = ["wx2mqtt-backup-failed.service"]
     for name, unit in zip(names, units, strict=True):
         (tmp_path / name).write_text(unit.text)
+    shipped = ROOT / "deploy/systemd/wx2mqtt-backup.service"
+    assert f"\n#OnFailure={names[0]}\n" in shipped.read_text()
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *names], cwd=tmp_path, capture_output=True, text=True
     )

@@ -14,8 +14,10 @@ from wx2mqtt.limits import MAX_INCOMING_PACKET_BYTES
 from wx2mqtt.settings.key_tree import KeyKind, dotted, walk
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "systemd"
-UNITS = {"wx2mqtt.service": "wx2mqtt.service", "wx2mqtt@.service": "wx2mqtt@home.service"}
-"""What is shipped, and as what it is started."""
+SERVICES = {"wx2mqtt.service": "wx2mqtt.service", "wx2mqtt@.service": "wx2mqtt@home.service"}
+"""The bridge as it is shipped, and as what it is started."""
+UNITS = {**SERVICES, "wx2mqtt-backup.service": "wx2mqtt-backup.service"}
+BACKUP = FOLDER / "wx2mqtt-backup.service"
 ANALYZE = shutil.which("systemd-analyze")
 MOST_EXPOSED = 1.5
 
@@ -57,7 +59,7 @@ def test_systemd_finds_nothing_wrong(unit):
 
 def test_systemd_would_find_something_wrong(unit):
     """The check above can fail."""
-    unit.write_text(unit.read_text().replace("Type=notify", "Type=notifi"))
+    unit.write_text(re.sub("(?m)^Type=.*$", "Type=notifi", unit.read_text()))
     assert "notifi" in analyze("verify", unit).stderr
 
 
@@ -73,6 +75,7 @@ def settings_of(text):
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
+@pytest.mark.parametrize("text", SERVICES, indirect=True)
 def test_the_unit_keeps_the_contract(text):
     assert values(text, "Type") == ["notify"]
     assert values(text, "RestartPreventExitStatus") == ["78"]
@@ -91,6 +94,7 @@ COPIES_OF_A_PACKET = 3
 """Of a command whose file is in base64: the packet, its text and the bytes. Seen with a file of 74 MB: 358 MB at most."""
 
 
+@pytest.mark.parametrize("text", SERVICES, indirect=True)
 def test_there_is_memory_for_the_largest_file_and_an_end_to_it(text):
     (limit,) = values(text, "MemoryMax")
     limit_bytes = int(limit.removesuffix("G")) * 1024 * MEBIBYTES
@@ -98,6 +102,7 @@ def test_there_is_memory_for_the_largest_file_and_an_end_to_it(text):
     assert 2 * needed_bytes <= limit_bytes < 4 * needed_bytes
 
 
+@pytest.mark.parametrize("text", SERVICES, indirect=True)
 def test_the_credentials_named_in_the_unit_are_secrets_of_the_schema(text):
     secrets = {
         dotted(path).replace("*", "home")
@@ -118,7 +123,7 @@ def test_with_its_credentials_the_unit_is_as_good(text, unit):
 
 def test_the_template_is_the_unit_once_for_each_configuration():
     """The same sandbox; only names differ, and each instance has its own of each."""
-    one, each = ((FOLDER / name).read_text() for name in UNITS)
+    one, each = ((FOLDER / name).read_text() for name in SERVICES)
     differing = [pair for pair in zip(settings_of(one), settings_of(each), strict=True) if pair[0] != pair[1]]
     assert [pair[0].partition("=")[0] for pair in differing] == ["Description", "ExecStart", "StateDirectory"]
     assert all("%i" in pair[1] for pair in differing)
@@ -126,3 +131,24 @@ def test_the_template_is_the_unit_once_for_each_configuration():
     paths = re.findall(r"(?m)^#LoadCredential\w*=[^:]+:(\S+)", each)
     assert paths
     assert all("%i" in path for path in paths)
+
+
+def test_the_backup_has_the_user_the_store_and_the_sandbox_of_the_service():
+    service, backup = (FOLDER / "wx2mqtt.service").read_text(), BACKUP.read_text()
+    assert values(backup, "User") == ["wx2mqtt"], "the name that systemd gives the user of wx2mqtt.service"
+    assert values(backup, "StateDirectory")[0].split()[0] == values(service, "StateDirectory")[0]
+    (command,) = values(backup, "ExecStart")
+    assert command.endswith(f" --keep 7 /var/lib/{values(backup, 'StateDirectory')[0].split()[1]}")
+    sandbox = service[service.index("DynamicUser=yes") : service.index("[Install]")].splitlines()
+    expected = {line for line in sandbox if line and not line.startswith(("#", "RestrictAddressFamilies"))}
+    assert expected <= {*settings_of(backup)}
+
+
+def test_systemd_finds_nothing_wrong_with_the_timer(tmp_path):
+    (tmp_path / BACKUP.name).write_text(
+        re.sub(r"(?m)^ExecStart=\S+", "ExecStart=/bin/true", BACKUP.read_text())
+    )
+    timer = tmp_path / "wx2mqtt-backup.timer"
+    timer.write_text((FOLDER / timer.name).read_text())
+    done = analyze("verify", timer)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated
 
@@ -16,22 +17,24 @@ import typer
 
 from wx2mqtt.app.redaction import one_line
 from wx2mqtt.app.stores import encrypted_logins, open_database, wrong_key_error
-from wx2mqtt.cli.operations import store_folder
-from wx2mqtt.errors import WrongStoreKey, Wx2MqttError
+from wx2mqtt.cli.as_owner import run_as_owner
+from wx2mqtt.cli.backup_file import STANDARD_STREAM, backup_file, open_backup_file
+from wx2mqtt.cli.operations import enter_store, store_path
+from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import StoreError, WrongStoreKey, Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
+from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.store import backup
 from wx2mqtt.store.archive import BadBackup
-from wx2mqtt.store.files import atomic_writer
-from wx2mqtt.store.folder import StoreFolder
+from wx2mqtt.store.folder import StoreFolder, data_folder
+from wx2mqtt.store.owner import ROOT
+from wx2mqtt.store.replacement import store_parts
 
 if TYPE_CHECKING:
     from wx2mqtt.store.encrypted_logins import EncryptedLogins
     from wx2mqtt.store.postgresql import PostgresqlDatabase
-
-STANDARD_STREAM = Path("-")
-"""Means standard output for a backup and standard input for a restore."""
 
 ConfigOption = Annotated[
     Path | None,
@@ -41,7 +44,13 @@ ConfigOption = Annotated[
         help="The configuration file; by default ./wx2mqtt.yaml, else /etc/wx2mqtt/wx2mqtt.yaml.",
     ),
 ]
-BackupFileArgument = Annotated[Path, typer.Argument(help="The file to write; - for standard output.")]
+BackupFileArgument = Annotated[
+    Path,
+    typer.Argument(help="The file to write; a folder, for a file with a dated name; - for standard output."),
+]
+KeepOption = Annotated[
+    int | None, typer.Option(min=1, help="In a folder: keep so many backups of this store, the newest ones.")
+]
 RestoreFileArgument = Annotated[Path, typer.Argument(help="The backup to read; - for standard input.")]
 PurgedAccountArgument = Annotated[
     str, typer.Argument(help="An account that is no longer in the configuration.")
@@ -68,9 +77,10 @@ def add_commands(app: typer.Typer, load: Callable[[Path | None], LoadedSettings]
         config: ConfigOption = None,
         media: MediaOption = False,
         force: OverwriteOption = False,
+        keep: KeepOption = None,
     ) -> None:
         """Write the store into one file, also while the bridge runs. It holds the saved login: a secret."""
-        write_backup(load(config), os.environ, file, media=media, force=force)
+        write_backup(load(config), os.environ, file, media=media, force=force, keep=keep)
 
     @app.command()
     def restore(file: RestoreFileArgument, config: ConfigOption = None, force: ReplaceOption = False) -> None:
@@ -94,38 +104,103 @@ def add_commands(app: typer.Typer, load: Callable[[Path | None], LoadedSettings]
 
 
 def write_backup(
-    loaded: LoadedSettings, env: Mapping[str, str], file: Path, *, media: bool, force: bool
+    loaded: LoadedSettings, env: Mapping[str, str], file: Path, *, media: bool, force: bool, keep: int | None
 ) -> None:
-    """Writes the store into `file`, mode 0600, whole or not at all. Raises `Wx2MqttError`."""
+    """Writes the store into `file`, mode 0600, whole or not at all. Raises `Wx2MqttError`, `typer.Exit`.
+
+    1. opens the file
+    2. writes the store into it, as the owner of the store
+    3. gives the file its name, and deletes old ones in the same folder
+    4. stores the time in the store, for the metric of the last backup
+    """
     language = loaded.settings.language
-    store = store_folder(loaded, env)
-    work_folder = Path(tempfile.gettempdir()) if file == STANDARD_STREAM else file.absolute().parent
-    with (
-        _translated_errors(language),
-        _cleanup_on_signal(),
-        _open_for_writing(file, language, force=force) as out,
-    ):
-        if loaded.settings.storage.url is None:
-            summary = backup.create_backup(store, out, work_folder, media=media)
-        else:
-            summary = asyncio.run(_back_up_database(loaded, out, work_folder, media=media))
+    store = store_path(loaded, env)
+    with _translated_errors(language), _cleanup_on_signal():
+        target = backup_file(file, store.name, keep=keep, force=force)
+        made = now_ms()
+        with _written_errors(target.path, language), open_backup_file(target) as out:
+            summary = _write_store(loaded, store, out, target.path, media=media)
+        _run_on_store(loaded, store, partial(_record_backup, loaded, store, made))
     _print_to_stderr(
         bridge_text(
             language,
             "backup_done",
-            file=file,
-            accounts=", ".join(summary.head.accounts),
-            messages=summary.messages,
-            media=summary.media,
+            file=target.path,
+            store=_store_name(loaded, store),
+            accounts=summary["accounts"],
+            messages=summary["messages"],
+            media=summary["media"],
         )
     )
+
+
+def _write_store(
+    loaded: LoadedSettings, store: Path, out: IO[bytes], file: Path, *, media: bool
+) -> dict[str, Json]:
+    """Writes the store to `out`; returns what `backup_done` says of it."""
+
+    def work() -> Json:
+        with _translated_errors(loaded.settings.language), _written_errors(file, loaded.settings.language):
+            folder = _work_folder(file)
+            if loaded.settings.storage.url is None:
+                summary = backup.create_backup(store, out, folder, media=media)
+            else:
+                summary = asyncio.run(_back_up_database(loaded, out, folder, media=media))
+            out.flush()
+        accounts = ", ".join(summary.head.accounts)
+        return {"accounts": accounts, "messages": summary.messages, "media": summary.media}
+
+    written = _run_on_store(loaded, store, work)
+    assert isinstance(written, dict)
+    return written
+
+
+def _run_on_store(loaded: LoadedSettings, store: Path, work: Callable[[], Json]) -> Json:
+    """Runs `work` as the owner of the folder; a database has no owner here."""
+    if loaded.settings.storage.url is not None:
+        return work()
+    return run_as_owner(store, loaded.settings.language, work)
+
+
+def _record_backup(loaded: LoadedSettings, store: Path, made: int) -> None:
+    """Stores when the backup was made. A store that takes no change now has a backup nevertheless."""
+    try:
+        if loaded.settings.storage.url is None:
+            backup.record_backup(store, made)
+        else:
+            asyncio.run(_record_in_database(loaded, made))
+    except StoreError as error:
+        _print_to_stderr(bridge_text(loaded.settings.language, "backup_not_recorded", why=error))
+
+
+async def _record_in_database(loaded: LoadedSettings, made: int) -> None:
+    from wx2mqtt.store.database_backup import record_database_backup  # noqa: PLC0415 - needs psycopg
+
+    async with _opened_database(loaded) as (database, _):
+        await record_database_backup(database, made)
+
+
+def _store_name(loaded: LoadedSettings, store: Path) -> str:
+    """Returns the store as a message names it: its folder, or the key that names the database."""
+    return str(store) if loaded.settings.storage.url is None else "storage.url"
+
+
+def _work_folder(file: Path) -> Path:
+    """Returns a folder for a copy of the database: beside the file, where this user may write there."""
+    beside = file.absolute().parent
+    if file != STANDARD_STREAM and os.access(beside, os.W_OK | os.X_OK):
+        return beside
+    large = Path("/var/tmp")  # noqa: S108 - the copy goes into a new folder of its own
+    is_usable = not os.environ.get("TMPDIR") and os.access(large, os.W_OK | os.X_OK)
+    return large if is_usable else Path(tempfile.gettempdir())
 
 
 def restore_backup(loaded: LoadedSettings, env: Mapping[str, str], file: Path, *, force: bool) -> None:
     """Replaces the store with the one in `file`. Raises `Wx2MqttError`; then nothing was changed."""
     language = loaded.settings.language
-    store = store_folder(loaded, env)
+    _refuse_data_folder_of_root(loaded, env)
     with _translated_errors(language), _cleanup_on_signal(), _open_for_reading(file, language) as source:
+        store = enter_store(loaded, env)
         if loaded.settings.storage.url is None:
             summary = backup.restore_store(store, source, force=force)
             done = "restore_done"
@@ -138,6 +213,16 @@ def restore_backup(loaded: LoadedSettings, env: Mapping[str, str], file: Path, *
         _print_to_stderr(bridge_text(language, "restore_doubt"))
     if summary.replaced is not None:
         _print_to_stderr(bridge_text(language, "restore_aside", replaced=summary.replaced))
+    if os.geteuid() == ROOT and loaded.settings.storage.url is None:
+        _print_to_stderr(bridge_text(language, "restore_root", folder=store))
+
+
+def _refuse_data_folder_of_root(loaded: LoadedSettings, env: Mapping[str, str]) -> None:
+    """Raises `Wx2MqttError` where root would begin a store that no service of this machine finds."""
+    store = store_path(loaded, env)
+    is_chosen = loaded.settings.storage.path is not None or store != data_folder(env)
+    if os.geteuid() == ROOT and not is_chosen and not store_parts(store):
+        raise Wx2MqttError(bridge_text(loaded.settings.language, "restore_whose", folder=store))
 
 
 async def _back_up_database(
@@ -201,18 +286,10 @@ def _cleanup_on_signal() -> Iterator[None]:
 
 
 @contextmanager
-def _open_for_writing(file: Path, language: Language, *, force: bool) -> Iterator[IO[bytes]]:
-    if file == STANDARD_STREAM and sys.stdout.isatty():
-        raise BadBackup("backup_terminal")
-    if file != STANDARD_STREAM and file.exists() and not force:
-        raise BadBackup("backup_exists", file=file)
+def _written_errors(file: Path, language: Language) -> Iterator[None]:
+    """Turns an `OSError` of the file into a `Wx2MqttError` that names it."""
     try:
-        if file == STANDARD_STREAM:
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
-        else:
-            with atomic_writer(file) as out:
-                yield out
+        yield
     except OSError as error:
         why = error.strerror or type(error).__name__
         raise Wx2MqttError(bridge_text(language, "backup_not_written", file=file, why=why)) from error

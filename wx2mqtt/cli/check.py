@@ -18,7 +18,7 @@ from wx2mqtt.aio import ChangeNotifier, wait_at_most
 from wx2mqtt.app import logs
 from wx2mqtt.app.settings_mapping import running_web_server
 from wx2mqtt.app.systemd import SystemdNotifier
-from wx2mqtt.cli.operations import EXIT_CONFIGURATION, SETUP_COMMAND, store_folder
+from wx2mqtt.cli.operations import EXIT_CONFIGURATION, SETUP_COMMAND, enter_store
 from wx2mqtt.cli.terminal import command_language, format_json
 from wx2mqtt.diagnostics.report import CheckReport, report_lines, report_summary, report_table, result_heading
 from wx2mqtt.diagnostics.runner import run_checks
@@ -50,7 +50,7 @@ def check_connections(loaded: LoadedSettings, env: Mapping[str, str], *, as_json
 
 def urgent_without_fallback(loaded: LoadedSettings, env: Mapping[str, str]) -> list[Problem]:
     """Returns a warning for each account that gets urgent commands and has no fallback for them."""
-    urgent = accounts_with_urgent_commands(store_folder(loaded, env))
+    urgent = accounts_with_urgent_commands(enter_store(loaded, env))
     return [
         Problem(
             str(loaded.path or "the store"),

@@ -17,7 +17,7 @@ from wx2mqtt.app.redaction import one_line
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_settings import WrongAccount
 from wx2mqtt.bridge.login_state import required_of_person
-from wx2mqtt.cli.operations import ask_other_instance, store_folder
+from wx2mqtt.cli.operations import ask_other_instance, enter_store
 from wx2mqtt.cli.terminal import draw_qr, read_line
 from wx2mqtt.errors import LoginRefused, Wx2MqttError
 from wx2mqtt.i18n import Language
@@ -83,7 +83,7 @@ async def login(
 
 
 def _bridge_client(loaded: LoadedSettings, environment: RunEnvironment, name: str | None) -> AskBridge:
-    folder = store_folder(loaded, environment.env)
+    folder = enter_store(loaded, environment.env)
     account: dict[str, Json] = {} if name is None else {"account": name}
 
     async def ask(operation: str, **fields: Json) -> LoginReport:

@@ -20,6 +20,7 @@ from wx2mqtt.mqtt.embedded import PortInUse
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.store.folder import resolve_store_path
 from wx2mqtt.store.operation_queue import OperationQueue
+from wx2mqtt.store.owner import become_owner
 from wx2mqtt.web.options import CannotListen
 
 # These are of accounts that no instance runs, or of the bridge on this machine.
@@ -53,17 +54,28 @@ def exit_code(error: Wx2MqttError, write_line: Callable[[str], None], language: 
             return EXIT_UNEXPECTED
 
 
-def store_folder(loaded: LoadedSettings, env: Mapping[str, str]) -> Path:
+def store_path(loaded: LoadedSettings, env: Mapping[str, str]) -> Path:
     """Returns the folder of the store: `storage.path`, or the default for this environment."""
     path = loaded.settings.storage.path
     return resolve_store_path(None if path is None else Path(path), env)[0]
+
+
+def enter_store(loaded: LoadedSettings, env: Mapping[str, str]) -> Path:
+    """Returns the folder of the store, before anything in it is touched.
+
+    A command of root becomes the owner of the store here, and can open afterwards what that user can. Raises
+    `StoreError`.
+    """
+    folder = store_path(loaded, env)
+    become_owner(folder)
+    return folder
 
 
 async def run_operation(
     loaded: LoadedSettings, environment: RunEnvironment, operation: str, fields: Mapping[str, Json]
 ) -> Json:
     """Lets the running bridge do one operation; without one, does it on the store. Raises `Wx2MqttError`."""
-    folder = store_folder(loaded, environment.env)
+    folder = enter_store(loaded, environment.env)
     try:
         return await control_socket.ask_bridge(folder, operation, fields)
     except control_socket.BridgeNotRunning:
@@ -100,9 +112,9 @@ async def health_report(
 
     With `live` only problems that a restart can solve count: a database that is away is said, and none.
     """
-    folder = store_folder(loaded, env)
     problems: list[str] = []
     try:
+        folder = enter_store(loaded, env)
         names = await control_socket.ask_bridge(folder, "accounts")
         if isinstance(names, dict):
             return live, str(names["outage"])

@@ -14,7 +14,7 @@ from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import RunEnvironment
 from wx2mqtt.app.redaction import one_line
 from wx2mqtt.app.settings_mapping import mqtt_options
-from wx2mqtt.cli.operations import run_operation, store_folder
+from wx2mqtt.cli.operations import enter_store, run_operation
 from wx2mqtt.errors import NotConnected, Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
@@ -57,7 +57,7 @@ def purge_account(
         _require_confirmation(language)
     asyncio.run(_execute(loaded, environment, plan, include_broker=include_broker))
     print(one_line(bridge_text(language, "purge_done", account=account)), flush=True)
-    for folder in sorted(store_folder(loaded, environment.env).glob(f"{REPLACED_PREFIX}*")):
+    for folder in sorted(enter_store(loaded, environment.env).glob(f"{REPLACED_PREFIX}*")):
         print(one_line(bridge_text(language, "purge_aside", folder=folder)), flush=True)
 
 
@@ -155,7 +155,7 @@ async def _broker_options(loaded: LoadedSettings, environment: RunEnvironment) -
     if settings.mqtt.url != (EMBEDDED,):
         yield mqtt_options(settings, name, Topics(base), None)
         return
-    folder = store_folder(loaded, environment.env)
+    folder = enter_store(loaded, environment.env)
     try:
         await control_socket.ask_bridge(folder, "accounts")
     except control_socket.BridgeNotRunning:

@@ -20,7 +20,7 @@ from wx2mqtt.app.configuration import load_configuration
 from wx2mqtt.app.process import run
 from wx2mqtt.app.redaction import one_line
 from wx2mqtt.app.systemd import SystemdNotifier
-from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, SETUP_COMMAND, exit_code
+from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, SETUP_COMMAND, enter_store, exit_code
 from wx2mqtt.cli.terminal import command_language, contacts_progress, show_login
 from wx2mqtt.errors import Problem, SettingsError, Wx2MqttError
 from wx2mqtt.i18n import Language
@@ -51,6 +51,7 @@ def run_bridge(config: Path | None, *, explain: bool) -> int:
     tune_malloc()
     with pause_collection():
         loaded = load_with_warnings(config, explain=explain)
+        enter_store(loaded, os.environ)
 
     async def bridge() -> None:
         environment = RunEnvironment(

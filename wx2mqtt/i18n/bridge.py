@@ -485,12 +485,20 @@ BRIDGE_MESSAGES: Catalogue = {
         "该账号由另一个实例运行；请在那台机器上、在它的页面上，或用 request/login 登录",
     ),
     "backup_done": (
-        "{file}: the store of {accounts}, {messages} messages, {media} files of media. It holds the saved login: who has it can read and write as you. Keep it like a password",
-        "{file}：{accounts} 的存储，{messages} 条消息，{media} 个媒体文件。其中含有已保存的登录：得到它的人可以以你的身份收发消息。请像密码一样保管",
+        "{file}: the store {store} of {accounts}, {messages} messages, {media} files of media. It holds the saved login: who has it can read and write as you. Keep it like a password",
+        "{file}：{accounts} 的存储 {store}，{messages} 条消息，{media} 个媒体文件。其中含有已保存的登录：得到它的人可以以你的身份收发消息。请像密码一样保管",
     ),
     "backup_exists": (
-        "{file} exists already; name another one, or write over it with --force",
-        "{file} 已存在；请换一个名字，或用 --force 覆盖",
+        "{file} exists already; write over it with --force, or name the folder {folder}, where each backup gets a name with its time",
+        "{file} 已存在；可用 --force 覆盖，或只写文件夹 {folder}，其中每份备份的名字都带有时间",
+    ),
+    "backup_keep_folder": (
+        "--keep needs a folder, and {file} is none; create it, or leave out --keep",
+        "--keep 需要一个文件夹，而 {file} 不是文件夹；请先创建它，或去掉 --keep",
+    ),
+    "backup_not_recorded": (
+        "the backup is complete, but the store took no note of it ({why}): the metric of the last backup stays as it was",
+        "备份已完成，但未能记入存储（{why}）：“上次备份”的指标保持不变",
     ),
     "backup_not_written": ("{file} cannot be written: {why}", "无法写入 {file}：{why}"),
     "backup_terminal": (
@@ -541,6 +549,14 @@ BRIDGE_MESSAGES: Catalogue = {
     "restore_done": (
         "{folder} is the store of {made} now; its new name (stream) is {stream}",
         "{folder} 现在是 {made} 的存储；新的名称（stream）为 {stream}",
+    ),
+    "restore_root": (
+        "{folder} belongs to root. systemd gives it to the service's user at the next start, where the unit has StateDirectory=; else do so yourself: chown -R USER {folder}",
+        "{folder} 属于 root。单元文件中有 StateDirectory= 时，systemd 会在下次启动时把它交给服务的用户；否则请自行执行：chown -R USER {folder}",
+    ),
+    "restore_whose": (
+        "it is not clear whose store this becomes: {folder} is root's own, which a service does not use. Name the folder as storage.path, or create /etc/wx2mqtt with the configuration first: then the store is /var/lib/wx2mqtt",
+        "不清楚要恢复成谁的存储：{folder} 是 root 自己的，服务不会使用它。请用 storage.path 指定文件夹，或先创建 /etc/wx2mqtt 并放入配置：这样存储就是 /var/lib/wx2mqtt",
     ),
     "restore_aside": (
         "what was there before is in {replaced}, secrets included; remove it when all is well",

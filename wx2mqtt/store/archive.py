@@ -28,6 +28,7 @@ from wx2mqtt.store.files import (
     PRIVATE_FOLDER_MODE,
     PRIVATE_MODE,
     file_error,
+    open_to_read,
     sha256_in_media_name,
 )
 from wx2mqtt.values import frozen
@@ -86,7 +87,7 @@ def belongs_to_store(name: str) -> bool:
 
 def measure_file(path: Path) -> ArchiveEntry:
     """Returns size and SHA-256 of a file."""
-    with path.open("rb") as file:
+    with open_to_read(path) as file:
         digest = hashlib.file_digest(file, "sha256")
         return ArchiveEntry(size=file.tell(), sha256=digest.hexdigest())
 
@@ -119,7 +120,7 @@ def _tar_info(name: str, size: int) -> tarfile.TarInfo:
 
 def _add_file(tar: tarfile.TarFile, name: str, path: Path) -> bool:
     try:
-        file = path.open("rb")
+        file = open_to_read(path)
     except FileNotFoundError:
         return False
     with file:

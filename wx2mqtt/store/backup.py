@@ -94,6 +94,17 @@ def create_backup(path: Path, out: IO[bytes], work: Path, *, media: bool) -> Bac
             folder.close()
 
 
+def record_backup(path: Path, made: int) -> None:
+    """Stores when the last backup of the store at `path` was made (ms). Raises `StoreError`."""
+    folder = _lock_unless_in_use(path)
+    try:
+        with _connect(path / DATABASE_NAME) as database:
+            database.execute(_SQL["set_last_backup"], (str(made),))
+    finally:
+        if folder is not None:
+            folder.close()
+
+
 def _lock_unless_in_use(path: Path) -> StoreFolder | None:
     try:
         return StoreFolder.open(path)

@@ -32,12 +32,14 @@ from wx2mqtt.store.encrypted_logins import EncryptedLogins
 from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, PRIVATE_MODE, sha256_in_media_name
 from wx2mqtt.store.folder import DATABASE_NAME, SESSIONS_FOLDER
 from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.store.queries import load_queries
 from wx2mqtt.store.replacement import discard_replacement, start_replacement
 from wx2mqtt.store.saved_logins import SavedLoginFolder
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 from wx2mqtt.store.store_move import copy_store
 
 _COPY_NAME = "copy.db"
+_SQL = load_queries("backup")
 
 
 async def back_up_database(
@@ -58,6 +60,12 @@ async def back_up_database(
         fetched = _fetch_each(database, blobs, folder, asyncio.get_running_loop())
         count = await asyncio.to_thread(write_archive, out, head, files, fetched)
     return BackupSummary(head=head, messages=snapshot.messages, media=count)
+
+
+async def record_database_backup(database: PostgresqlDatabase, made: int) -> None:
+    """Stores when the last backup of the store was made (ms). Raises `StoreError`."""
+    statement = _SQL["set_last_backup"]
+    await database.write("backup", lambda db: db.execute(statement, (str(made),)))
 
 
 async def _copy_rows(database: PostgresqlDatabase, folder: Path) -> StoreSnapshot:

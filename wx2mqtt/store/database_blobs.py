@@ -18,6 +18,7 @@ from pathlib import Path
 from wx2mqtt.model import Blob
 from wx2mqtt.store.blobs import CLAIM_SECONDS, Blobs, SizeLimitExceeded, sha256_of
 from wx2mqtt.store.database import Connection, Database
+from wx2mqtt.store.files import open_to_read
 
 PIECE_BYTES = 1_000_000  # of one commit, which delays those of messages
 
@@ -130,7 +131,7 @@ class DatabaseBlobs(Blobs):
 
 
 def _read_piece(path: Path, start: int) -> bytes:
-    with path.open("rb") as file:
+    with open_to_read(path) as file:
         file.seek(start)
         return file.read(PIECE_BYTES)
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import os
 import re
 import sqlite3
+import stat
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -36,7 +38,7 @@ _TOO_LONG = "no file may grow so large; lift the limit of the process (ulimit -f
 _DENIED = "this user may not write there; correct the owner and the rights, or set storage.path"
 _READ_ONLY = "the folder is read-only; mount it writable, or set storage.path to another one"
 _NO_FOLDER = "there is a file where a folder should be; set storage.path to a folder"
-_LINK = "there is a symbolic link where a file of the store should be, or a loop of links; remove it"
+_LINK = "there is a symbolic link, or no regular file, where a file of the store should be; remove it"
 _DISK = "the disk answered with an error; look into the system's log and check the disk"
 _BY_ERRNO: dict[int, tuple[type[StoreError], str]] = {
     errno.ENOSPC: (StoreFull, _FULL),
@@ -103,10 +105,37 @@ def sha256_in_media_name(name: str) -> str | None:
     return match["sha256"] if match else None
 
 
+def open_regular(path: Path, flags: int) -> int:
+    """Opens a regular file and returns its handle; a new one gets mode 0600. Raises `OSError`.
+
+    Follows no link, and does not wait for the other end of a FIFO.
+    """
+    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, PRIVATE_MODE)
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        return handle
+    os.close(handle)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
+
+
+def open_to_read(path: Path) -> io.BufferedReader:
+    """Opens a regular file to read. Raises `OSError`, as `open_regular`."""
+    return os.fdopen(open_regular(path, os.O_RDONLY), "rb")
+
+
+def make_private_file(path: Path) -> None:
+    """Creates a file, mode 0600, or gives an existing one that mode. Raises `OSError`, as `open_regular`."""
+    handle = open_regular(path, os.O_RDWR | os.O_CREAT)
+    try:
+        os.fchmod(handle, PRIVATE_MODE)
+    finally:
+        os.close(handle)
+
+
 def read_file(path: Path) -> bytes | None:
     """Returns the content; None if there is no such file. Raises `StoreError`."""
     try:
-        return path.read_bytes()
+        with open_to_read(path) as file:
+            return file.read()
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -17,11 +17,13 @@ from contextlib import closing
 from pathlib import Path
 
 from wx2mqtt.errors import StoreError, StoreLocked
-from wx2mqtt.store.files import PRIVATE_MODE, file_error, make_folder
+from wx2mqtt.store.files import file_error, make_folder, open_regular
+from wx2mqtt.store.owner import ROOT
 from wx2mqtt.store.replacement import finish_replacement
 
 PROGRAM_NAME = "wx2mqtt"
 SYSTEM_FOLDER = Path("/var/lib") / PROGRAM_NAME
+SYSTEM_CONFIG_FOLDER = Path("/etc") / PROGRAM_NAME  # where it is, the bridge is a service of this machine
 
 LOCK_NAME = "lock"
 DATABASE_NAME = "wx2mqtt.db"  # with its -wal and -shm
@@ -33,9 +35,6 @@ _URGENT_ACCOUNTS = "SELECT DISTINCT account FROM command WHERE json_extract(comm
 
 _MAX_LOCK_ATTEMPTS = 5  # `store_holder` takes the lock for a moment; that must not fail a start
 _LOCK_PAUSE_SECONDS = 0.02
-# When root opens the store, the lock file is emptied and given to the owner of the folder, who could have put
-# a link to any file there.
-_LOCK_FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
 _MAX_LOCK_FILE_BYTES = 4096
 _STREAM_ID_CHARACTERS = string.ascii_lowercase + string.digits
 _STREAM_ID_LENGTH = 6
@@ -50,8 +49,17 @@ def resolve_store_path(path: Path | None, env: Mapping[str, str]) -> tuple[Path,
         return Path(state), f"The store is {state}, as $STATE_DIRECTORY says."
     if SYSTEM_FOLDER.is_dir():
         return SYSTEM_FOLDER, f"The store is {SYSTEM_FOLDER}, since that folder exists."
-    data = _data_folder(env) / PROGRAM_NAME
+    if os.geteuid() == ROOT and SYSTEM_CONFIG_FOLDER.is_dir():
+        return SYSTEM_FOLDER, f"The store is {SYSTEM_FOLDER}, since {SYSTEM_CONFIG_FOLDER} exists."
+    data = data_folder(env)
     return data, f"The store is {data}, in the user's data folder."
+
+
+def data_folder(env: Mapping[str, str]) -> Path:
+    """Returns the folder of a store that is for one user of this machine, and not for a service."""
+    home = env.get("XDG_DATA_HOME", "")
+    base = Path(home) if home.startswith("/") else Path(env.get("HOME") or Path.home()) / ".local" / "share"
+    return base / PROGRAM_NAME
 
 
 def accounts_with_urgent_commands(folder: Path) -> frozenset[str]:
@@ -69,11 +77,6 @@ def accounts_with_urgent_commands(folder: Path) -> frozenset[str]:
         return frozenset()
 
 
-def _data_folder(env: Mapping[str, str]) -> Path:
-    home = env.get("XDG_DATA_HOME", "")
-    return Path(home) if home.startswith("/") else Path(env.get("HOME") or Path.home()) / ".local" / "share"
-
-
 def new_stream_id() -> str:
     """Returns a random id for a store. A new id tells consumers that the seq of messages starts again."""
     return "".join(secrets.choice(_STREAM_ID_CHARACTERS) for _ in range(_STREAM_ID_LENGTH))
@@ -82,7 +85,7 @@ def new_stream_id() -> str:
 def store_holder(path: Path) -> int | None:
     """Returns the id of the process that has the store at `path` open, or None."""
     try:
-        handle = os.open(path / LOCK_NAME, os.O_RDONLY)
+        handle = open_regular(path / LOCK_NAME, os.O_RDONLY)
     except OSError:
         return None
     try:
@@ -110,12 +113,12 @@ class StoreFolder:
         """
         try:
             make_folder(path)
-            lock = os.open(path / LOCK_NAME, _LOCK_FLAGS, PRIVATE_MODE)
+            lock = open_regular(path / LOCK_NAME, os.O_RDWR | os.O_CREAT)
         except OSError as error:
             raise file_error(error, path) from error
         try:
             _acquire(lock, path)
-            _prepare(lock, path)
+            _finish_restore(path)
         except BaseException:
             os.close(lock)
             raise
@@ -150,11 +153,8 @@ def _acquire(lock: int, path: Path) -> None:
     raise StoreLocked(f"{path} is in use by process {process or 'unknown'} ({command}); stop it first.")
 
 
-def _prepare(lock: int, path: Path) -> None:
+def _finish_restore(path: Path) -> None:
     try:
-        if os.geteuid() == 0:  # a lock file that root created must not keep the service's own user out
-            owner = path.stat()
-            os.fchown(lock, owner.st_uid, owner.st_gid)
         finish_replacement(path)
     except OSError as error:
         raise file_error(error, path) from error

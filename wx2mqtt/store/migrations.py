@@ -5,6 +5,7 @@ Blocking; `sqlite_database.py` calls it in a thread.
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,7 +16,14 @@ import structlog
 
 from wx2mqtt.errors import StoreError, StoreTooNew
 from wx2mqtt.store.database import NamedRow
-from wx2mqtt.store.files import PRIVATE_MODE, database_error, file_error, is_damage, quarantine
+from wx2mqtt.store.files import (
+    database_error,
+    file_error,
+    is_damage,
+    make_private_file,
+    open_to_read,
+    quarantine,
+)
 from wx2mqtt.store.queries import SQL_FOLDER, insert_rows
 from wx2mqtt.values import frozen
 
@@ -82,7 +90,7 @@ def open_file(path: Path) -> OpenDatabase:
 
 def mark_suspect(path: Path) -> None:
     """Leaves a mark beside the file, so that the next start checks all of it."""
-    _suspect_mark(path).touch(mode=PRIVATE_MODE)
+    make_private_file(_suspect_mark(path))
 
 
 def _open(path: Path) -> OpenDatabase:
@@ -107,10 +115,11 @@ def _open(path: Path) -> OpenDatabase:
 
 def _refuse_newer(path: Path) -> None:
     """Reads the version from the header without SQLite, which would already write to the folder."""
-    if not path.exists():
+    try:
+        with open_to_read(path) as file:
+            header = file.read(_HEADER_BYTES)
+    except FileNotFoundError:
         return
-    with path.open("rb") as file:
-        header = file.read(_HEADER_BYTES)
     if len(header) == _HEADER_BYTES and header.startswith(_MAGIC):
         _refuse_newer_version(int.from_bytes(header[_USER_VERSION], "big"))
 
@@ -127,7 +136,7 @@ def _set_aside_orphaned_wal(path: Path) -> Path | None:
     """Sets an empty file aside that has a write-ahead log: SQLite would delete the log and all data in it."""
     if _length(path) or not _length(path.with_name(path.name + "-wal")):
         return None
-    path.touch(mode=PRIVATE_MODE)
+    make_private_file(path)
     return _set_aside(path)
 
 
@@ -208,12 +217,15 @@ def _connect(path: Path) -> SqliteConnection:
 
 
 def _make_private(path: Path) -> None:
-    """Sets mode 0600. SQLite creates `-wal` and `-shm` with the mode of the database file."""
-    path.touch(mode=PRIVATE_MODE)
-    for suffix in ("", *WAL_SUFFIXES):
+    """Sets mode 0600. SQLite creates `-wal` and `-shm` with the mode of the database file.
+
+    Refuses links: SQLite would follow them.
+    """
+    make_private_file(path)
+    for suffix in WAL_SUFFIXES:
         file = path.with_name(path.name + suffix)
-        if file.exists():
-            file.chmod(PRIVATE_MODE)
+        if os.path.lexists(file):
+            make_private_file(file)
 
 
 def _suspect_mark(path: Path) -> Path:

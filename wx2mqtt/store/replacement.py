@@ -47,7 +47,7 @@ def replace_store(folder: Path) -> Path | None:
     gathering = folder / GATHERING_FOLDER
     for subfolder, _, names in os.walk(gathering):
         for name in (*names, "."):
-            _make_durable(Path(subfolder) / name, folder)
+            _make_durable(Path(subfolder) / name)
     stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     gathering.rename(folder / f"{DECIDED_PREFIX}{stamp}")
     sync_folder(folder)
@@ -59,11 +59,11 @@ def replace_store(folder: Path) -> Path | None:
 def finish_replacement(folder: Path) -> None:
     """Finishes a replacement that was decided, wherever a crash interrupted it; discards others."""
     discard_replacement(folder)
-    for decided in folder.glob(f"{DECIDED_PREFIX}*"):
+    for decided in filter(_is_own_folder, folder.glob(f"{DECIDED_PREFIX}*")):
         _move_old_store(folder, folder / f"{REPLACED_PREFIX}{decided.name.removeprefix(DECIDED_PREFIX)}")
         decided.rename(folder / MOVING_FOLDER)
         sync_folder(folder)
-    if (moving := folder / MOVING_FOLDER).is_dir():
+    if _is_own_folder(moving := folder / MOVING_FOLDER):
         for part in sorted(moving.iterdir()):
             part.rename(folder / part.name)
         sync_folder(folder)
@@ -75,25 +75,24 @@ def _move_old_store(folder: Path, replaced: Path) -> None:
     old_parts = store_parts(folder)
     if not old_parts:
         return
-    replaced.mkdir(mode=PRIVATE_FOLDER_MODE, exist_ok=True)
-    _make_durable(replaced, folder)
+    if not _is_own_folder(replaced):  # a crash may have left it
+        replaced.mkdir(mode=PRIVATE_FOLDER_MODE)
+    _make_durable(replaced)
     for part in old_parts:
         part.rename(replaced / part.name)
     sync_folder(replaced)
     sync_folder(folder)
 
 
-def _make_durable(path: Path, folder: Path) -> None:
-    """Forces a file or folder to the disk.
-
-    When root restores, also gives it to the owner of the store's folder, which is the user of the service.
-    Follows no link, which that user could have put there meanwhile.
-    """
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+def _make_durable(path: Path) -> None:
+    """Forces a file or folder to the disk. Follows no link."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
-        if os.geteuid() == 0:
-            owner = folder.stat()
-            os.fchown(handle, owner.st_uid, owner.st_gid)
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _is_own_folder(path: Path) -> bool:
+    """Returns whether this is a folder, and not a link to one."""
+    return path.is_dir() and not path.is_symlink()

@@ -23,7 +23,7 @@ from typing import TypeVar
 import structlog
 
 from wx2mqtt.store.database import Connection, Database
-from wx2mqtt.store.files import PRIVATE_MODE
+from wx2mqtt.store.files import make_private_file
 from wx2mqtt.store.migrations import WAL_SUFFIXES
 from wx2mqtt.store.queries import load_queries
 
@@ -169,7 +169,7 @@ def _expression(text: str) -> str:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    path.touch(mode=PRIVATE_MODE)
+    make_private_file(path)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         for statement in (

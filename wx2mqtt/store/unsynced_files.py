@@ -11,6 +11,7 @@ import errno
 import hashlib
 import mmap
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -21,7 +22,7 @@ import structlog
 
 from wx2mqtt.aio import Signal
 from wx2mqtt.clock import boot_time
-from wx2mqtt.store.files import PRIVATE_MODE
+from wx2mqtt.store.files import open_regular, open_to_read
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +35,7 @@ class MappedFile:
     """
 
     def __init__(self, path: Path, size: int) -> None:
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE_MODE)
+        handle = open_regular(path, os.O_RDWR | os.O_CREAT)
         try:
             missing = size - os.fstat(handle).st_size
             if missing > 0 and os.pwrite(handle, bytes(missing), size - missing) < missing:
@@ -68,10 +69,14 @@ PROGRESS_INTERVAL_SECONDS = 1.0
 _NO_MESSAGE = "-"
 _DIGEST_BYTES = 16
 _MARK_CHARACTERS = 2 * _DIGEST_BYTES
+_MARK = re.compile(rf"[0-9a-f]{{{_MARK_CHARACTERS}}}", re.ASCII)
 
 # Of the first line; the fatal messages follow, one on a line.
 _MARK_BYTES = 64
 _FATAL_BYTES = MAX_FATAL_MESSAGES * (_MARK_CHARACTERS + 1)
+
+# Of the file, which may be damaged.
+_MAX_READ_BYTES = 65_536
 
 
 class ProcessingMarks:
@@ -196,13 +201,14 @@ def _read_marks(path: Path) -> tuple[str, int, list[str]]:
     """Returns the message that was marked when the last process ended, how often by now, and fatal ones."""
     try:
         # Damaged bytes are left out: a file that cannot be read at all would never mark anything again.
-        text = path.read_text(encoding="ascii", errors="ignore").replace("\0", "")
+        with open_to_read(path) as file:
+            text = file.read(_MAX_READ_BYTES).decode("ascii", "ignore").replace("\0", "")
     except OSError:
         return _NO_MESSAGE, 0, []
     first, *fatal = text.split("\n")
     mark, _, kills = first.strip().partition(" ")
-    fatal = [line for line in fatal if len(line) == _MARK_CHARACTERS][:MAX_FATAL_MESSAGES]
-    if len(mark) != _MARK_CHARACTERS or kills not in map(str, range(MAX_KILLS)):
+    fatal = [line for line in fatal if _MARK.fullmatch(line)][:MAX_FATAL_MESSAGES]
+    if not _MARK.fullmatch(mark) or kills not in map(str, range(MAX_KILLS)):
         return _NO_MESSAGE, 0, fatal
     return mark, int(kills) + 1, fatal
 
@@ -298,7 +304,7 @@ class PubackLog:
 def _read_records(path: Path) -> bytes:
     """Returns whole records, up to the last one that is not empty."""
     try:
-        with path.open("rb") as file:
+        with open_to_read(path) as file:
             content = file.read(PUBACK_LOG_BYTES).rstrip(b"\0")
     except OSError:
         return b""

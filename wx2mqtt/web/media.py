@@ -21,6 +21,7 @@ from starlette.responses import Response
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Blob
+from wx2mqtt.store.files import open_to_read
 from wx2mqtt.store.records import MediaRow, MediaState
 from wx2mqtt.web.file_response import (
     INLINE_TYPES,
@@ -139,7 +140,7 @@ def _retry_after(seconds: int) -> dict[str, str]:
 
 def _open_file(request: Request, row: MediaRow, blob: Blob, path: Path) -> Response:
     try:
-        file = path.open("rb")
+        file = open_to_read(path)
     except OSError:  # pruned since the row was read
         return text_response(context_of(request.scope), HTTPStatus.GONE, "gone", why="")
     try:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import os
-import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
 from contextlib import closing
@@ -15,7 +13,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.store.conftest import NOBODY
 from tests.unit.store.make import command, mark, media, message, person, picture, result
 from tests.unit.store.test_archive import crafted, telling
 from wx2mqtt.errors import StoreLocked, StoreTooNew
@@ -30,7 +27,6 @@ from wx2mqtt.store.migrations import newest_version
 from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.records import NO_CHANGES, CommandState, HistoryQuery, PeopleChanges
-from wx2mqtt.store.replacement import REPLACED_PREFIX
 from wx2mqtt.store.saved_logins import SavedLoginFile
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
@@ -326,20 +322,6 @@ def test_where_there_is_no_store_there_is_nothing_to_back_up(tmp_path: Path) -> 
 def test_nothing_is_left_beside_the_backup(old: Path, tmp_path: Path) -> None:
     packed(old, media=True)
     assert [path.name for path in tmp_path.iterdir()] == ["old"]
-
-
-def test_files_that_root_restores_belong_to_the_owner_of_the_folder(old: Path, tmp_path: Path) -> None:
-    """Under systemd the store is the service's own user's, who could not open what is root's."""
-    data = packed(old, media=True)
-    living(tmp_path / "new")
-    shutil.rmtree(tmp_path / "new" / "media")
-    owner = NOBODY if os.geteuid() == 0 else os.getuid()
-    (tmp_path / "new" / "lock").unlink()
-    os.chown(tmp_path / "new", owner, -1)
-    put(data, tmp_path / "new", force=True)
-    below = [path for path in (tmp_path / "new").rglob("*") if REPLACED_PREFIX not in str(path.parent)]
-    assert len(below) > 8
-    assert {path.stat().st_uid for path in below} == {owner}
 
 
 def test_what_others_put_into_the_folder_does_not_go_along(old: Path, tmp_path: Path) -> None:

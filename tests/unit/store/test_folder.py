@@ -51,6 +51,19 @@ def test_then_an_existing_system_folder(tmp_path: Path, monkeypatch: pytest.Monk
     assert "exists" in why
 
 
+def test_for_root_the_service_is_meant_where_its_configuration_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_module, "SYSTEM_FOLDER", tmp_path / "none")
+    monkeypatch.setattr(folder_module, "SYSTEM_CONFIG_FOLDER", tmp_path)
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    path, why = resolve_store_path(None, {"HOME": "/root"})
+    assert path == tmp_path / "none"
+    assert str(tmp_path) in why
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    assert resolve_store_path(None, {"HOME": "/home/a"})[0] == Path("/home/a/.local/share/wx2mqtt")
+
+
 @pytest.mark.parametrize(
     ("env", "expected"),
     [
@@ -64,6 +77,7 @@ def test_last_the_users_data_folder(
     env: dict[str, str], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folder_module, "SYSTEM_FOLDER", tmp_path / "none")
+    monkeypatch.setattr(folder_module, "SYSTEM_CONFIG_FOLDER", tmp_path / "none")
     path, why = resolve_store_path(None, env)
     assert path == Path(expected)
     assert "data folder" in why

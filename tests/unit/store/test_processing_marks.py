@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -165,6 +166,34 @@ def test_what_a_damaged_file_has_for_fatal_messages_is_dropped_where_it_is_no_ma
     assert path.read_text().replace("\0", "").split("\n")[1:] == ["2" * 32, "0" * 32, ""]
     path.write_text(f"{'0' * 3000} 1\n")
     assert not killed(path, "a")
+
+
+def test_a_link_is_neither_read_nor_written(path: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_text(f"{'0' * 32} 1".ljust(63) + "\n")
+    path.symlink_to(other)
+    marks = ProcessingMarks(path)
+    with marks.processing("a"):
+        pass
+    assert other.read_text() == f"{'0' * 32} 1".ljust(63) + "\n"
+
+
+def test_a_fifo_is_no_file_of_marks_and_keeps_nobody_waiting(path: Path) -> None:
+    os.mkfifo(path)
+    with ProcessingMarks(path).processing("a"):
+        pass
+    assert path.is_fifo()
+
+
+def test_a_mark_is_hexadecimal_whatever_the_file_says(path: Path) -> None:
+    """What is fatal is written back: nobody may choose the text."""
+    line = "* * * * * root /bin/sh".ljust(32, "x")
+    path.write_text(f"{'0' * 32} 1".ljust(63) + "\n" + f"{line}\n" + "2" * 32 + "\n")
+    ProcessingMarks(path)
+    assert path.read_text().replace("\0", "").split("\n")[1:] == ["2" * 32, "0" * 32, ""]
+    path.write_text(f"{line} 1".ljust(63) + "\n")
+    ProcessingMarks(path)
+    assert path.read_text() == f"{line} 1".ljust(63) + "\n"
 
 
 async def test_in_a_batch_a_message_takes_one_write_and_the_last_mark_goes_in_the_next_turn(

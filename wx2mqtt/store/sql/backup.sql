@@ -20,3 +20,7 @@ INSERT OR REPLACE INTO meta (name, value) VALUES ('stream', ?);
 -- Two unanswered attempts end a command. Its echo may still arrive, so one attempt is counted as made.
 UPDATE command SET open = 0, unknown = max(unknown, 2), attempts = attempts + 1, duplicate_possible = 1
 WHERE status IS NULL;
+
+-- set_last_backup --
+-- When a backup of this store was written last, in milliseconds.
+INSERT INTO meta (name, value) VALUES ('last_backup', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value;

@@ -1,0 +1,413 @@
+"""Commands of root on the store of the service's user: they become that user before they touch anything in it.
+
+The attacks are what code of that user can do in its own folder, before the command or while it runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import multiprocessing
+import os
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.forks import run_program
+from tests.support.http_server import until
+from tests.unit.store.test_backup import living
+from wx2mqtt.store.replacement import GATHERING_FOLDER, MOVING_FOLDER
+
+SERVICE = 65534
+"""The user of the service: nobody, of whom every machine has one."""
+STRACE = shutil.which("strace")
+
+pytestmark = pytest.mark.skipif(
+    os.geteuid() != 0, reason="only root can become somebody else; run it as root"
+)
+
+
+class Machine:
+    """A store of the service, the configuration of root, and `secrets`, which are root's alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = folder / "service"
+        self.secrets = folder / "secrets"
+        self.backups = folder / "backups"
+        self.config = folder / "wx2mqtt.yaml"
+        for mine in (self.secrets, self.backups):
+            mine.mkdir(mode=0o700)
+        (self.secrets / "precious").write_text("root's alone")
+        (self.secrets / "precious").chmod(0o640)
+        settings = {
+            "mqtt": {"url": "mqtt://127.0.0.1:1"},
+            "accounts": {"home": {"backend": "webwx", "endpoint": "http://127.0.0.1:1"}},
+            "storage": {"path": str(self.store)},
+            "web": {"enabled": False},
+        }
+        self.config.write_text(yaml.safe_dump(settings))
+        living(self.store)
+        self.give_to_service(self.store)
+
+    def give_to_service(self, top: Path) -> None:
+        for path in [top, *top.rglob("*")]:
+            os.chown(path, SERVICE, SERVICE, follow_symlinks=False)
+
+    def link(self, name: str, target: Path) -> None:
+        """The service's user puts a link into the store."""
+        path = self.store / name
+        path.unlink(missing_ok=True)
+        path.symlink_to(target)
+        os.chown(path, SERVICE, SERVICE, follow_symlinks=False)
+
+    def run(self, *arguments: str | Path) -> tuple[int, str]:
+        """Runs a command as root; returns its exit code and what it wrote."""
+        words = [*map(str, arguments), "-c", str(self.config)]
+        done = run_program(words, env=os.environ, timeout=MAX_WAIT_SECONDS)
+        return done.returncode, (done.stdout + done.stderr).decode()
+
+    def root_owned(self) -> list[Path]:
+        """What is root's below the store: the service could not open it."""
+        return [path for path in self.store.rglob("*") if path.lstat().st_uid == 0]
+
+    def seen_by_root(self) -> dict[str, tuple[str, int, int, int]]:
+        """Content, owner and mode of all that is root's alone."""
+        return {
+            str(path): (
+                path.read_text() if path.is_file() else "",
+                path.stat().st_uid,
+                path.stat().st_gid,
+                stat.S_IMODE(path.stat().st_mode),
+            )
+            for path in [self.secrets, *self.secrets.rglob("*")]
+        }
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    folder = Path(tempfile.mkdtemp(prefix="wx2mqtt-"))
+    folder.chmod(0o755)
+    try:
+        yield Machine(folder)
+    finally:
+        shutil.rmtree(folder)
+
+
+def good_backup(machine: Machine) -> Path:
+    code, said = machine.run("backup", machine.backups / "good")
+    assert code == 0, said
+    return machine.backups / "good"
+
+
+def purge_words(machine: Machine) -> list[str]:
+    """The configuration knows another account now."""
+    settings = yaml.safe_load(machine.config.read_text())
+    settings["accounts"] = {"other": settings["accounts"]["home"]}
+    machine.config.write_text(yaml.safe_dump(settings))
+    return ["purge", "home", "--yes", "--no-broker"]
+
+
+COMMANDS = {
+    "backup": lambda machine: ["backup", machine.backups / "b"],
+    "backup to a pipe": lambda _: ["backup", "-"],
+    "restore": lambda machine: ["restore", "--force", good_backup(machine)],
+    "journal list": lambda _: ["journal", "list"],
+    "journal show": lambda _: ["journal", "show", "waits"],
+    "journal drop": lambda _: ["journal", "drop", "waits"],
+    "journal retry": lambda _: ["journal", "retry", "over"],
+    "people list": lambda _: ["people", "list"],
+    "login": lambda _: ["login"],
+    "healthcheck": lambda _: ["healthcheck"],
+    "check": lambda _: ["check"],
+    "check --connect": lambda _: ["check", "--connect"],
+    "purge": purge_words,
+}
+"""Every command that works on a store; each is given what it needs to do its work."""
+
+
+def test_a_backup_of_somebody_elses_store_is_complete_and_roots(machine: Machine) -> None:
+    code, said = machine.run("backup", "--media", machine.backups / "b")
+    assert code == 0, said
+    assert str(machine.store) in said
+    status = (machine.backups / "b").stat()
+    assert (status.st_uid, stat.S_IMODE(status.st_mode)) == (0, 0o600)
+    with tarfile.open(machine.backups / "b") as tar:
+        assert {"wx2mqtt.db", "sessions/home.json"} <= set(tar.getnames())
+    assert [path.name for path in machine.backups.iterdir()] == ["b"]
+    assert machine.root_owned() == []
+
+
+def test_what_root_restores_is_the_services(machine: Machine) -> None:
+    backup = good_backup(machine)
+    shutil.rmtree(machine.store)
+    machine.store.mkdir(mode=0o700)
+    machine.give_to_service(machine.store)
+    code, said = machine.run("restore", backup)
+    assert code == 0, said
+    assert "belongs to root" not in said
+    assert len([*machine.store.rglob("*")]) > 3
+    assert machine.root_owned() == []
+
+
+def test_a_failed_backup_leaves_nothing_and_keeps_its_exit_code(machine: Machine) -> None:
+    (machine.store / "wx2mqtt.db").unlink()
+    code, said = machine.run("backup", machine.backups / "b")
+    assert (code, "there is no store" in said) == (1, True)
+    assert [*machine.backups.iterdir()] == []
+
+
+@pytest.mark.skipif(STRACE is None, reason="strace is missing (Debian: apt-get install strace)")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_no_command_of_root_opens_anything_of_the_store_before_it_is_the_owner(
+    machine: Machine, name: str
+) -> None:
+    words = COMMANDS[name](machine)
+    calls = traced(machine, [*map(str, words), "-c", str(machine.config)])
+    assert_owner_first(machine, calls)
+
+
+@pytest.mark.skipif(STRACE is None, reason="strace is missing (Debian: apt-get install strace)")
+def test_nor_does_the_bridge_itself(machine: Machine) -> None:
+    calls = traced(machine, ["run", "-c", str(machine.config)], stop_at=machine.store / "control.sock")
+    assert_owner_first(machine, calls)
+    assert machine.root_owned() == []
+
+
+def traced(machine: Machine, words: list[str], stop_at: Path | None = None) -> list[tuple[str, str]]:
+    """Runs a command; returns its calls of the system with the process that made each, in their order."""
+    assert STRACE is not None
+    trace = machine.secrets / "trace"
+    calls = "clone,clone3,fork,vfork,open,openat,mkdir,mkdirat,rename,renameat2,unlink,unlinkat,chmod,fchmodat,chown,fchownat,lchown"
+    calls += ",mknod,mknodat,symlink,symlinkat,link,linkat,truncate,connect,bind,setresuid"
+    program = [STRACE, "-f", "--seccomp-bpf", "-qq", "-s", "500", "-e", f"trace={calls}", "-o", str(trace)]
+    with subprocess.Popen(
+        [*program, sys.executable, "-m", "wx2mqtt", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as process:
+        try:
+            if stop_at is not None:
+                asyncio.run(until(stop_at.exists))
+                os.killpg(process.pid, signal.SIGTERM)
+            process.communicate(timeout=MAX_WAIT_SECONDS)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    lines = [line.split(maxsplit=1) for line in trace.read_text().splitlines()]
+    return [(process_id, call) for process_id, call in lines]
+
+
+def assert_owner_first(machine: Machine, calls: list[tuple[str, str]]) -> None:
+    """Whoever opens something of the store has become the owner before, or was begun by who had."""
+    parents: dict[str, str] = {}
+    first: dict[str, int] = {}
+    became: dict[str, int] = {}
+    for number, (process, call) in enumerate(calls):
+        first.setdefault(process, number)
+        if begun := re.search(r"(?:clone3?|v?fork)\b.* = (\d+)$", call):
+            parents[begun[1]] = process
+        if re.match(rf"setresuid\({SERVICE}, {SERVICE}, {SERVICE}\)", call):
+            became[process] = number
+
+    def is_owner(process: str, number: int) -> bool:
+        if became.get(process, len(calls)) < number:
+            return True
+        return process in parents and is_owner(parents[process], first[process])
+
+    within = re.compile(re.escape(f'"{machine.store}') + r'[/"]')
+    touching = [one for one in enumerate(calls) if within.search(one[1][1])]
+    assert touching, "the command did nothing"
+    assert [call for number, (process, call) in touching if not is_owner(process, number)] == []
+
+
+@pytest.mark.parametrize("name", ["backup", "journal list", "restore"])
+def test_a_link_as_the_folder_of_a_finished_restore_moves_nothing(machine: Machine, name: str) -> None:
+    words = COMMANDS[name](machine)
+    before = machine.seen_by_root()
+    machine.link(MOVING_FOLDER, machine.secrets)
+    machine.run(*words)
+    assert machine.seen_by_root() == before
+    assert not (machine.store / "precious").exists()
+
+
+@pytest.mark.parametrize("name", ["journal list", "people list", "login", "backup"])
+def test_a_link_as_a_mark_gets_nothing_written(machine: Machine, name: str) -> None:
+    before = machine.seen_by_root()
+    machine.link("sessions/home.json.processing", machine.secrets / "precious")
+    machine.link("sessions/home.json.pubacks", machine.secrets / "precious")
+    machine.run(*COMMANDS[name](machine))
+    assert machine.seen_by_root() == before
+
+
+@pytest.mark.parametrize("name", ["sessions/home.json.processing", "sessions/home.json.pubacks"])
+def test_a_fifo_as_a_mark_keeps_no_command_waiting(machine: Machine, name: str) -> None:
+    (machine.store / name).unlink(missing_ok=True)
+    os.mkfifo(machine.store / name)
+    os.chown(machine.store / name, SERVICE, SERVICE)
+    code, said = machine.run("journal", "list")
+    assert code == 0, said
+
+
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", ".suspect"])
+@pytest.mark.parametrize("target", ["precious", "new"])
+def test_a_link_as_the_database_changes_no_mode_and_creates_nothing(
+    machine: Machine, suffix: str, target: str
+) -> None:
+    before = machine.seen_by_root()
+    machine.link(f"wx2mqtt.db{suffix}", machine.secrets / target)
+    for words in (["journal", "list"], ["backup", machine.backups / "b"]):
+        machine.run(*words)
+    assert machine.seen_by_root() == before
+
+
+@pytest.mark.parametrize("name", ["sessions/second.json", "people.json", "media/ab", "sessions"])
+def test_a_link_brings_no_foreign_file_into_a_backup(machine: Machine, name: str) -> None:
+    secret = machine.secrets / "second.json"
+    secret.write_text('{"token": "of root"}')
+    secret.chmod(0o600)
+    if name == "sessions":
+        shutil.rmtree(machine.store / name)
+    machine.link(name, machine.secrets if "." not in name else secret)
+    machine.run("backup", "--media", machine.backups / "b")
+    if (machine.backups / "b").exists():
+        with tarfile.open(machine.backups / "b") as tar:
+            content = b"".join(tar.extractfile(member).read() for member in tar if member.isfile())  # type: ignore[union-attr]
+        assert b"of root" not in content
+
+
+def swap_without_end(store: str, name: str, target: str) -> None:
+    """The service's user exchanges a folder of the store for a link, as often as it can."""
+    os.setresgid(SERVICE, SERVICE, SERVICE)
+    os.setresuid(SERVICE, SERVICE, SERVICE)
+    folder, aside = Path(store, name), Path(store, "aside")
+    while True:
+        with suppress(OSError):
+            folder.rename(aside)
+            folder.symlink_to(target)
+            folder.unlink()
+            aside.rename(folder)
+
+
+@pytest.mark.parametrize("name", [GATHERING_FOLDER, "sessions", "media"])
+def test_a_folder_that_is_exchanged_during_a_restore_gives_no_file_away(machine: Machine, name: str) -> None:
+    backup = good_backup(machine)
+    for file in ("home.json", "wx2mqtt.db", "people.json"):
+        (machine.secrets / file).write_text("root's alone")
+    before = machine.seen_by_root()
+    attack = multiprocessing.get_context("spawn").Process(
+        target=swap_without_end, args=(str(machine.store), name, str(machine.secrets)), daemon=True
+    )
+    attack.start()
+    try:
+        for _ in range(5):
+            machine.run("restore", "--force", backup)
+    finally:
+        attack.kill()
+        attack.join()
+    assert machine.seen_by_root() == before
+
+
+def test_two_users_on_the_way_are_refused(machine: Machine) -> None:
+    os.chown(machine.folder, 12345, 12345)
+    code, said = machine.run("backup", machine.backups / "b")
+    assert code == 75
+    assert "sudo -u" in said
+
+
+def test_a_link_to_a_folder_of_root_is_worth_no_more_than_its_owner(machine: Machine) -> None:
+    """The service's user owns the folder in which its store stands, and exchanges the store for a link."""
+    outer = machine.folder / "outer"
+    outer.mkdir()
+    os.chown(outer, SERVICE, SERVICE)
+    settings = yaml.safe_load(machine.config.read_text())
+    settings["storage"]["path"] = str(outer / "store")
+    machine.config.write_text(yaml.safe_dump(settings))
+    (outer / "store").symlink_to(machine.secrets)
+    before = machine.seen_by_root()
+    assert machine.run("journal", "list")[0] != 0
+    assert machine.seen_by_root() == before
+
+
+def test_the_store_may_lie_where_nobody_but_root_may_go(machine: Machine) -> None:
+    """As systemd keeps that of a service with `DynamicUser=`: behind a closed folder, with a link to it."""
+    private = machine.folder / "private"
+    private.mkdir(mode=0o700)
+    machine.store.rename(private / "service")
+    machine.store.symlink_to(private / "service")
+    code, said = machine.run("journal", "list")
+    assert (code, "waits" in said) == (0, True)
+    backup = good_backup(machine)
+    code, said = machine.run("restore", "--force", backup)
+    assert code == 0, said
+    assert [path for path in (private / "service").rglob("*") if path.lstat().st_uid == 0] == []
+    assert stat.S_IMODE(private.stat().st_mode) == 0o700
+
+
+def test_a_link_to_what_is_behind_a_closed_folder_shows_nothing(machine: Machine) -> None:
+    outer = machine.folder / "outer"
+    outer.mkdir()
+    os.chown(outer, SERVICE, SERVICE)
+    public = machine.secrets / "public"
+    shutil.copytree(machine.store, public)
+    for path in [public, *public.rglob("*")]:
+        path.chmod(0o755)
+    (outer / "store").symlink_to(public)
+    settings = yaml.safe_load(machine.config.read_text())
+    settings["storage"]["path"] = str(outer / "store")
+    machine.config.write_text(yaml.safe_dump(settings))
+    code, said = machine.run("backup", machine.backups / "b")
+    assert code != 0, said
+    assert [*machine.backups.iterdir()] == []
+
+
+def as_on_a_fresh_machine(machine: Machine, home: Path, *, has_service: bool) -> str:
+    """Code that makes the folders of the system other ones: without a store, and perhaps without a service."""
+    etc = machine.folder / "etc"
+    if has_service:
+        etc.mkdir()
+    settings = yaml.safe_load(machine.config.read_text())
+    del settings["storage"]
+    machine.config.write_text(yaml.safe_dump(settings))
+    return (
+        "import os, pathlib, wx2mqtt.store.folder as folder\n"
+        f"os.environ['HOME'] = {str(home)!r}\n"
+        f"folder.SYSTEM_FOLDER = pathlib.Path({str(machine.folder / 'lib')!r})\n"
+        f"folder.SYSTEM_CONFIG_FOLDER = pathlib.Path({str(etc)!r})\n"
+    )
+
+
+@pytest.mark.parametrize("has_service", [True, False])
+def test_a_restore_of_root_never_begins_a_store_of_its_own(machine: Machine, has_service: bool) -> None:
+    backup = good_backup(machine)
+    home = machine.secrets / "home"
+    prepare = as_on_a_fresh_machine(machine, home, has_service=has_service)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("XDG_")}
+    done = run_program(
+        ["restore", str(backup), "-c", str(machine.config)],
+        env=environment,
+        prepare=prepare,
+        timeout=MAX_WAIT_SECONDS,
+    )
+    said = done.stderr.decode()
+    assert not home.exists(), "the service would not find it there"
+    if has_service:
+        assert done.returncode == 0, said
+        assert (machine.folder / "lib" / "wx2mqtt.db").exists()
+        assert f"{machine.folder}/lib is the store" in said
+    else:
+        assert done.returncode == 1
+        assert "storage.path" in said

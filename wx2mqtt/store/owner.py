@@ -1,0 +1,236 @@
+"""Whose store a folder is, and how a command of root becomes that user.
+
+`sudo wx2mqtt backup` works in a folder of the service's user, who may put links, FIFOs and other folders into
+it at any moment. Root would follow them. So a command that is root becomes the owner before it opens anything
+there, and can do no more than the owner could do without it:
+
+1. `find_owner` walks from `/` to the folder and returns the first user on the way that is not root
+2. `become` takes over groups, group and user, for good
+
+Where nobody but root owns the way, or the command is not root, nothing changes. Files outside of the store
+that only root may open, such as the file of a backup, are opened before.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import pwd
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from wx2mqtt.errors import StoreError
+from wx2mqtt.store.replacement import store_parts
+from wx2mqtt.values import frozen
+
+ROOT = 0
+_MAX_LINKS = 40  # on the way to a folder, as in the kernel
+
+# From <sched.h> and <sys/mount.h>.
+_CLONE_NEWNS = 0x00020000
+_MS_NOSUID, _MS_NODEV, _MS_BIND, _MS_REC, _MS_SLAVE = 2, 4, 4096, 16384, 1 << 19
+
+
+@frozen
+class User:
+    """A user of this machine; `name` is empty for one that is in no list of users."""
+
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    name: str = ""
+
+    def __str__(self) -> str:
+        return self.name or str(self.uid)
+
+
+def user_of(entry: pwd.struct_passwd) -> User:
+    """Returns a listed user with all groups."""
+    groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
+    return User(uid=entry.pw_uid, gid=entry.pw_gid, groups=tuple(groups), name=entry.pw_name)
+
+
+def become_owner(folder: Path) -> User | None:
+    """Makes this process the owner of a store, if it is root and the store is somebody else's.
+
+    Returns that user; None where nothing had to change. Raises `StoreError`; then the process is root still.
+    """
+    if os.geteuid() != ROOT:
+        return None
+    owner = find_owner(folder)
+    if owner is not None:
+        _open_the_way(owner, folder)
+        become(owner)
+    return owner
+
+
+def become(user: User) -> None:
+    """Gives up root for good, in all threads. Needs root."""
+    os.setgroups(user.groups)
+    os.setresgid(user.gid, user.gid, user.gid)
+    os.setresuid(user.uid, user.uid, user.uid)
+
+
+def find_owner(folder: Path) -> User | None:
+    """Returns who may change a folder or the way to it, beside root; None if nobody else may.
+
+    The folder need not exist. Where its way is root's alone, the files of the store count: a group may have
+    made them. Raises `StoreError` if two users may: each could set a trap for the other.
+    """
+    owner = _other_user(_walk(folder)) or _other_user(_parts(folder))
+    return None if owner is None else _user(owner)
+
+
+def _other_user(steps: Iterable[tuple[Path, os.stat_result]]) -> os.stat_result | None:
+    """Returns the first owner that is not root. Raises `StoreError` if there is a second one."""
+    owner: os.stat_result | None = None
+    for path, status in steps:
+        if status.st_uid == ROOT:
+            continue
+        if owner is not None and status.st_uid != owner.st_uid:
+            raise StoreError(
+                f"{path} belongs to user {status.st_uid}, and the way to user {owner.st_uid}: root works"
+                " on a store of one user only; run the command as the user of the service, with sudo -u."
+            )
+        owner = owner or status
+    return owner
+
+
+def _walk(folder: Path) -> list[tuple[Path, os.stat_result]]:
+    """Returns every folder and link on the way, links resolved, as far as it exists."""
+    pending = list(reversed(folder.absolute().parts[1:]))
+    way = [Path("/")]
+    steps: list[tuple[Path, os.stat_result]] = []
+    link_count = 0
+    while pending:
+        name = pending.pop()
+        if name == "..":
+            way = way[:-1] or way
+            continue
+        path = way[-1] / name
+        try:
+            status = path.lstat()
+        except OSError:
+            break
+        steps.append((path, status))
+        if not stat.S_ISLNK(status.st_mode):
+            way.append(path)
+            continue
+        link_count += 1
+        if link_count > _MAX_LINKS:
+            raise StoreError(f"{folder} cannot be used: there is a loop of symbolic links; remove it.")
+        target = path.readlink()
+        if target.is_absolute():
+            way = [Path("/")]
+        pending += reversed([part for part in target.parts if part != "/"])
+    return steps
+
+
+def _parts(folder: Path) -> list[tuple[Path, os.stat_result]]:
+    """Returns the files and folders of the store."""
+    steps = []
+    for path in store_parts(folder):
+        try:
+            steps.append((path, path.lstat()))
+        except OSError:  # deleted meanwhile
+            continue
+    return steps
+
+
+def _user(status: os.stat_result) -> User:
+    try:
+        return user_of(pwd.getpwuid(status.st_uid))
+    except KeyError:
+        gid = status.st_gid or status.st_uid  # never the group of root
+        return User(uid=status.st_uid, gid=gid, groups=(gid,))
+
+
+def _open_the_way(owner: User, folder: Path) -> None:
+    """Lets the owner reach the store and this program, in a view of the file system that only we have.
+
+    systemd keeps the folder of a service with `DynamicUser=` in /var/lib/private, which lets nobody but root
+    in, and the service sees its folder through a mount. So does this process. The same is done for a program
+    in the home of root, since Python loads many modules only when they are needed.
+    """
+    store = folder.resolve()
+    behind: dict[Path, list[Path]] = {}  # the folders behind each one that the owner may not enter
+    for path in dict.fromkeys([*_program_folders(), store]):
+        closed = next((parent for parent in reversed(path.parents) if not _may_enter(owner, parent)), None)
+        if closed is not None and path.is_dir():
+            behind.setdefault(closed, []).append(path)
+    if not behind:
+        return
+    try:
+        _call("unshare", _CLONE_NEWNS)
+        _mount("none", Path("/"), None, _MS_REC | _MS_SLAVE, None)
+        for closed, paths in behind.items():
+            with _opened(paths) as handles:
+                # A link in place of the store must not show its owner what is behind the closed folder.
+                if store in handles and os.fstat(handles[store]).st_uid != owner.uid:
+                    del handles[store]
+                _cover(closed, handles)
+    except OSError as error:
+        closed_folders = ", ".join(map(str, behind))
+        raise StoreError(
+            f"user {owner}, to whom {folder} belongs, may not enter {closed_folders}, and root cannot arrange"
+            f" it here ({error.strerror}): install wx2mqtt where everybody may read it, such as /opt/wx2mqtt,"
+            " or run the command as that user."
+        ) from error
+
+
+@contextmanager
+def _opened(paths: Iterable[Path]) -> Iterator[dict[Path, int]]:
+    """Yields the handles of folders."""
+    with ExitStack() as stack:
+        handles: dict[Path, int] = {}
+        for path in paths:
+            handles[path] = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_DIRECTORY)
+            stack.callback(os.close, handles[path])
+        yield handles
+
+
+def _program_folders() -> list[Path]:
+    return [Path(text).resolve() for text in (sys.prefix, sys.base_prefix, *sys.path) if text]
+
+
+def _may_enter(user: User, folder: Path) -> bool:
+    try:
+        status = folder.stat()
+    except OSError:  # an entry of sys.path that does not exist
+        return True
+    if status.st_uid == user.uid:
+        return bool(status.st_mode & stat.S_IXUSR)
+    if status.st_gid in {user.gid, *user.groups}:
+        return bool(status.st_mode & stat.S_IXGRP)
+    return bool(status.st_mode & stat.S_IXOTH)
+
+
+def _cover(closed: Path, handles: Mapping[Path, int]) -> None:
+    """Replaces a folder by an empty one that everybody may enter, with only these folders in it."""
+    _mount("tmpfs", closed, "tmpfs", _MS_NOSUID | _MS_NODEV, "mode=755,size=1m")
+    for path, handle in sorted(handles.items()):
+        if path.exists():  # within one that is there already
+            continue
+        for parent in reversed([path, *path.parents]):
+            if not parent.exists():
+                parent.mkdir()
+                parent.chmod(0o755)  # whatever the umask
+        _mount(f"/proc/self/fd/{handle}", path, None, _MS_BIND, None)
+
+
+def _mount(source: str, target: Path, kind: str | None, flags: int, data: str | None) -> None:
+    texts: Sequence[bytes | None] = [
+        None if text is None else os.fsencode(text) for text in (source, target, kind, data)
+    ]
+    _call("mount", texts[0], texts[1], texts[2], ctypes.c_ulong(flags), texts[3])
+
+
+def _call(name: str, *arguments: object) -> None:
+    """Calls a function of the C library that Python 3.11 does not have. Raises `OSError`."""
+    library = ctypes.CDLL(None, use_errno=True)
+    if library[name](*arguments) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
