@@ -185,6 +185,18 @@ def test_nor_does_the_bridge_itself(machine: Machine) -> None:
     assert machine.root_owned() == []
 
 
+@pytest.mark.skipif(STRACE is None, reason="strace is missing (Debian: apt-get install strace)")
+@pytest.mark.parametrize("name", ["backup", "journal list"])
+def test_nor_does_a_command_without_a_file_which_asks_the_store_for_the_backend(
+    machine: Machine, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(machine.secrets)
+    monkeypatch.setenv("WX2MQTT_STORAGE__PATH", str(machine.store))
+    words = list(map(str, COMMANDS[name](machine)))
+    assert_owner_first(machine, traced(machine, words))
+    assert name != "backup" or (machine.backups / "b").exists()
+
+
 def traced(machine: Machine, words: list[str], stop_at: Path | None = None) -> list[tuple[str, str]]:
     """Runs a command; returns its calls of the system with the process that made each, in their order."""
     assert STRACE is not None

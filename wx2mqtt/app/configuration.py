@@ -14,6 +14,7 @@ from wx2mqtt.errors import StoreError
 from wx2mqtt.settings.loader import LoadedSettings, load, load_storage_settings
 from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, BackendName, Settings
 from wx2mqtt.store.folder import SESSIONS_FOLDER, resolve_store_path
+from wx2mqtt.store.owner_process import run_as_owner
 from wx2mqtt.store.saved_logins import read_saved_login
 from wx2mqtt.wechat.registry import BACKENDS
 
@@ -39,9 +40,14 @@ def _backend_of_saved_login(env: Mapping[str, str]) -> BackendName | None:
     """Returns the backend whose login the store has for the account of a run without a file, or None."""
     storage = load_storage_settings(env, BACKENDS)
     folder, _ = resolve_store_path(storage.path, env)
-    try:
-        saved_login = read_saved_login(folder / SESSIONS_FOLDER, DEFAULT_ACCOUNT)
-    except StoreError:  # opening the store says why
-        return None
     names: tuple[BackendName, ...] = get_args(BackendName)
-    return next((name for name in names if BACKENDS[name].is_saved_login(saved_login)), None)
+
+    def read_backend() -> str | None:
+        saved_login = read_saved_login(folder / SESSIONS_FOLDER, DEFAULT_ACCOUNT)
+        return next((name for name in names if BACKENDS[name].is_saved_login(saved_login)), None)
+
+    try:  # root stays root: the command may still have to open its own files
+        saved_backend = run_as_owner(folder, read_backend, lambda _: 1)
+    except (StoreError, SystemExit):  # opening the store says why
+        return None
+    return next((name for name in names if name == saved_backend), None)

@@ -17,9 +17,8 @@ import typer
 
 from wx2mqtt.app.redaction import one_line
 from wx2mqtt.app.stores import encrypted_logins, open_database, wrong_key_error
-from wx2mqtt.cli.as_owner import run_as_owner
 from wx2mqtt.cli.backup_file import STANDARD_STREAM, backup_file, open_backup_file
-from wx2mqtt.cli.operations import enter_store, store_path
+from wx2mqtt.cli.operations import enter_store, exit_code, store_path
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError, WrongStoreKey, Wx2MqttError
 from wx2mqtt.i18n import Language
@@ -30,6 +29,7 @@ from wx2mqtt.store import backup
 from wx2mqtt.store.archive import BadBackup
 from wx2mqtt.store.folder import StoreFolder, data_folder
 from wx2mqtt.store.owner import ROOT
+from wx2mqtt.store.owner_process import run_as_owner
 from wx2mqtt.store.replacement import store_parts
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def add_commands(app: typer.Typer, load: Callable[[Path | None], LoadedSettings]
 def write_backup(
     loaded: LoadedSettings, env: Mapping[str, str], file: Path, *, media: bool, force: bool, keep: int | None
 ) -> None:
-    """Writes the store into `file`, mode 0600, whole or not at all. Raises `Wx2MqttError`, `typer.Exit`.
+    """Writes the store into `file`, mode 0600, whole or not at all. Raises `Wx2MqttError`, `SystemExit`.
 
     1. opens the file
     2. writes the store into it, as the owner of the store
@@ -159,7 +159,8 @@ def _run_on_store(loaded: LoadedSettings, store: Path, work: Callable[[], Json])
     """Runs `work` as the owner of the folder; a database has no owner here."""
     if loaded.settings.storage.url is not None:
         return work()
-    return run_as_owner(store, loaded.settings.language, work)
+    language = loaded.settings.language
+    return run_as_owner(store, work, lambda error: exit_code(error, _print_to_stderr, language))
 
 
 def _record_backup(loaded: LoadedSettings, store: Path, made: int) -> None:

@@ -1,7 +1,7 @@
 """Runs one step of a command of root as the owner of the store, while the command stays root.
 
-`wx2mqtt backup` needs both: it reads the store, which root must not do (`store/owner.py`), and gives its
-file a name in a folder that may be root's alone.
+`wx2mqtt backup` needs both: it reads the store, which root must not do (`owner.py`), and gives its file a
+name in a folder that may be root's alone.
 """
 
 from __future__ import annotations
@@ -13,23 +13,19 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import typer
-
-from wx2mqtt.app.redaction import one_line
-from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, exit_code
 from wx2mqtt.errors import Wx2MqttError
-from wx2mqtt.i18n import Language
 from wx2mqtt.model import Json
 from wx2mqtt.store.owner import ROOT, become_owner, find_owner
 
 _MAX_ANSWER_BYTES = 65_536
+_FAILED = 1
 
 
-def run_as_owner(folder: Path, language: Language, work: Callable[[], Json]) -> Json:
+def run_as_owner(folder: Path, work: Callable[[], Json], report_error: Callable[[Wx2MqttError], int]) -> Json:
     """Returns what `work` returns, which runs in a process of the owner where the store is somebody else's.
 
-    Raises what `work` raises; from the other process `typer.Exit`, once it has written its error to the
-    terminal.
+    There `report_error` writes an error to the terminal and returns the exit code, and this process raises
+    `SystemExit` with it. Otherwise raises what `work` raises, and `StoreError` as `find_owner`.
     """
     if os.geteuid() != ROOT or find_owner(folder) is None:
         return work()
@@ -37,22 +33,24 @@ def run_as_owner(folder: Path, language: Language, work: Callable[[], Json]) -> 
     child = os.fork()
     if child == 0:
         os.close(reader)
-        _answer_as_owner(folder, language, work, writer)
+        _answer(folder, work, report_error, writer)
     os.close(writer)
     return _await_answer(child, reader)
 
 
-def _answer_as_owner(folder: Path, language: Language, work: Callable[[], Json], answer: int) -> None:
+def _answer(
+    folder: Path, work: Callable[[], Json], report_error: Callable[[Wx2MqttError], int], writer: int
+) -> None:
     """Does the work and ends this process: nothing else of the command may be done twice."""
-    code = EXIT_UNEXPECTED
+    code = _FAILED
     try:
         become_owner(folder)
-        os.write(answer, json.dumps(work()).encode())
-        code = EXIT_OK
+        os.write(writer, json.dumps(work()).encode())
+        code = 0
     except Wx2MqttError as error:
-        code = exit_code(error, lambda line: print(one_line(line), file=sys.stderr), language)
+        code = report_error(error)
     except SystemExit as ended:  # by a signal
-        code = ended.code if isinstance(ended.code, int) else EXIT_UNEXPECTED
+        code = ended.code if isinstance(ended.code, int) else _FAILED
     except BaseException as error:  # noqa: BLE001 - a bug ends this process, and the other one by the exit code
         sys.excepthook(type(error), error, error.__traceback__)
     finally:
@@ -71,7 +69,7 @@ def _await_answer(child: int, reader: int) -> Json:
         os.waitpid(child, 0)
         raise
     code = os.waitstatus_to_exitcode(status)
-    if code != EXIT_OK:
-        raise typer.Exit(code if code > 0 else EXIT_UNEXPECTED)
+    if code != 0:
+        raise SystemExit(code if code > 0 else _FAILED)
     result: Json = json.loads(answer)
     return result
