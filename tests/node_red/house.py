@@ -5,8 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.node_red.red import NodeRed, Nodes
 from tests.support.broker import DURABLE
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.home import Home, at_home
+from tests.support.ilink_home import ILinkHome, at_ilink_home
 
 FLOWS = Path(__file__).parents[2] / "deploy" / "node-red"
 NAMES = sorted(path.stem for path in FLOWS.glob("*.json"))
@@ -42,16 +44,18 @@ def patience(seconds: float) -> int:
 class House:
     """Simulated WeChat, a broker, the bridge and Node-RED."""
 
-    def __init__(self, home: Home, red: NodeRed) -> None:
+    def __init__(self, home: Home, red: NodeRed, people: Mapping[str, dict[str, str]]) -> None:
+        """`people` are the values of tabs, by the name of the flow, that differ from those that are shipped."""
         self.home = home
         self.red = red
         self.flow: Nodes = []
+        self._people = people
 
     async def load(self, *names: str, every: float | None = None, **env: Any) -> None:
         """Deploy these flows as they are, but for the broker's address, values of their tabs, and the seconds
         after which their buttons press themselves. Returns once all is subscribed.
         """
-        merged = {node["id"]: _for_web_wechat(name, node) for name in names for node in read(name)}
+        merged = {node["id"]: self._with_people(name, node) for name in names for node in read(name)}
         if names:
             broker = next(node["id"] for node in merged.values() if node["type"] == "mqtt-broker")
             merged |= {node["id"]: node for node in _long_way(broker)}
@@ -103,6 +107,15 @@ class House:
             line = self.home.broker.wait_for_log("Sending SUBACK to nodered", since=seen)
             seen = log.index(line, seen) + 1
 
+    def _with_people(self, name: str, node: dict[str, Any]) -> dict[str, Any]:
+        people = self._people.get(name, {})
+        if node["type"] != "tab" or not people:
+            return node
+        return {
+            **node,
+            "env": [{**one, "value": people.get(one["name"], one["value"])} for one in node["env"]],
+        }
+
     def _fitted(self, node: dict[str, Any], every: float | None, env: dict[str, Any]) -> dict[str, Any]:
         node = copy.deepcopy(node)
         if node["type"] == "mqtt-broker":
@@ -113,15 +126,6 @@ class House:
         if every is not None and node.get("repeat"):
             node["repeat"] = str(every)
         return node
-
-
-def _for_web_wechat(name: str, node: dict[str, Any]) -> dict[str, Any]:
-    people = WEB_WECHAT.get(name, {}) if node["type"] == "tab" else {}
-    return (
-        {**node, "env": [{**one, "value": people.get(one["name"], one["value"])} for one in node["env"]]}
-        if people
-        else node
-    )
 
 
 def _long_way(broker: str) -> Nodes:
@@ -160,4 +164,21 @@ async def at_house(folder: Path) -> AsyncIterator[House]:
         home.bridge.configure(home.settings({"contacts": CONTACTS}))
         with NodeRed(folder / "node-red") as red:
             await home.log_in()
-            yield House(home, red)
+            yield House(home, red, WEB_WECHAT)
+
+
+@dataclass(frozen=True)
+class ILinkHouse:
+    """A house whose bridge is on iLink: the flows mean the person whom they mean as they are shipped."""
+
+    house: House
+    home: ILinkHome
+
+
+@asynccontextmanager
+async def at_ilink_house(folder: Path) -> AsyncIterator[ILinkHouse]:
+    """A house that is logged in; `me` has not written yet."""
+    async with at_ilink_home(folder, DURABLE) as home:
+        with NodeRed(folder / "node-red") as red:
+            await home.log_in()
+            yield ILinkHouse(House(home, red, {}), home)

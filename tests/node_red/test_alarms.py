@@ -75,6 +75,15 @@ async def test_what_is_no_picture_is_not_sent_as_one_but_the_words_are(house: Ho
         await house.press("ring")
         await house.sent(f"wife: 🔔 Somebody rang, but there is no picture ({why})", since=before)
     assert why in await house.shown("not sent", since=since)
+    assert await house.shown("sent", since=since) == "Text sent to wife"
+
+
+async def test_words_in_place_of_a_picture_that_wechat_does_not_take_are_told(house: House):
+    since = len(house.red.told)
+    async with server(ok(b"<html>who are you?</html>")) as camera:
+        await house.load("camera", CAMERA=camera.url, PERSON="nobody")
+        await house.press("ring")
+        assert "(unknown_user)" in await house.shown("not sent", "Text not sent to nobody: ", since=since)
 
 
 async def test_a_camera_that_is_away_does_not_take_the_bell_with_it(house: House):

@@ -110,6 +110,20 @@ async def test_a_notification_outlives_a_broker_that_goes_away_right_then(house:
     await home.hear(home.ear.wait, "wx/bridge/state", since=heard)  # for those who come after
 
 
+async def test_an_urgent_notification_goes_before_others_and_to_the_fallback(house: House):
+    home, heard = house.home, house.home.ear.count
+    await house.load("notify")
+    (button,) = [
+        node for node in house.flow if node["type"] == "inject" and node["name"].startswith("try it")
+    ]
+    button["props"].append({"p": "urgent", "v": "true", "vt": "bool"})
+    await home.hear(house.red.deploy, house.flow)
+    await house.press("try it")
+    command = (await home.hear(home.ear.wait, "wx/out/wife", since=heard)).body
+    assert (command["priority"], command["urgent"]) == ("high", True)
+    assert (await home.body("wx/result/wife", id=command["id"]))["status"] == "sent"
+
+
 # remote control
 
 
@@ -141,6 +155,19 @@ async def test_a_command_acts_once_though_it_is_published_again_and_not_when_it_
     await home.publish("wx/in/filehelper", json.dumps(old))
     await house.sent("filehelper: 太晚了，没有执行：开灯", since=before + 1)
     assert len([one for one in home.ear.heard[since:] if one.topic == "home/light/set"]) == 1
+
+
+async def test_a_command_whose_age_is_not_known_is_not_done(house: House):
+    """Its time is far ahead: one of the clocks is wrong."""
+    home, before = house.home, await house.count()
+    await house.load("remote-control", PEOPLE="filehelper，wife")
+    since = home.ear.count
+    await home.phone.say("wife", "hello")
+    hello = await home.body("wx/in/wife", since=since, text="hello")
+    ahead = {**hello, "stream": "another", "text": "light on", "time": "2099-01-01T00:00:00.000Z"}
+    await home.publish("wx/in/wife", json.dumps(ahead))
+    await house.sent("wife: The clock of Node-RED is wrong, not done: light on", since=before)
+    assert not [one for one in home.ear.heard[since:] if one.topic == "home/light/set"]
 
 
 async def test_nobody_else_switches_anything_and_people_who_may_are_not_answered_when_they_just_talk(

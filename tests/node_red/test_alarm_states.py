@@ -1,0 +1,297 @@
+"""The alarm as it is shipped, on iLink: in each state in which WeChat does not take it, somebody is told within a minute."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+
+import pytest
+import pytest_asyncio
+
+from tests.node_red.house import NAMES, House, ILinkHouse, at_ilink_house, patience, read
+from tests.support.deadlines import allowed
+from tests.support.ilink_home import ILinkHome
+from tests.support.receiver import Receiver
+from wx2mqtt.clock import loop_time
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+TEXT = "💧 Water in the cellar! 地下室漏水！\nAnswer 好 (or ok) if you see to it."
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def ilink(node_red: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ILinkHouse]:
+    async with at_ilink_house(tmp_path_factory.mktemp("ilink")) as ilink:
+        yield ilink
+        assert ilink.house.red.complaints() == []
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def house(ilink: ILinkHouse) -> AsyncIterator[House]:
+    """The house, where WeChat takes ten messages; afterwards no alarm is left, and no fallback."""
+    for wanted in ({"waiting": 0}, {"left": 10}):  # what an earlier test left to wait goes out first
+        since = ilink.home.ear.count
+        await ilink.home.bot.write("hello")
+        await ilink.home.body("wx/window/me", since=since, **wanted)
+    yield ilink.house
+    await ilink.home.publish("home/water/alarm", "OFF")
+    await ilink.house.settled()
+    await ilink.house.load()
+
+
+@pytest.fixture
+def home(ilink: ILinkHouse) -> ILinkHome:
+    return ilink.home
+
+
+@asynccontextmanager
+async def with_fallback(home: ILinkHome) -> AsyncIterator[Receiver]:
+    """A fallback of the bridge, until the end of the block."""
+    with Receiver() as service:
+        home.bridge.configure(home.settings({"fallback": {"urls": [service.url]}}))
+        assert (await home.ask("reload"))["status"] == "ok"
+        yield service
+        home.bridge.configure(home.settings())
+        assert (await home.ask("reload"))["status"] == "ok"
+
+
+async def within_a_minute(what: Awaitable[str]) -> str:
+    """Returns what a debug node shows; it must not take longer than an alarm may."""
+    began = loop_time()
+    text = await what
+    assert loop_time() - began < allowed(60)
+    return text
+
+
+async def arrives(home: ILinkHome, text: str, since: int) -> None:
+    """Waits until WeChat took this text, after the first `since`."""
+    while True:
+        lines = await home.bot.get("ilink/sent", after=since, wait=60)
+        assert lines, f"{text!r} was not sent"
+        if any(line["text"] == text for line in lines):
+            return
+        since += len(lines)
+
+
+async def sent_count(home: ILinkHome) -> int:
+    return len(await home.bot.get("ilink/sent"))
+
+
+async def use_up(home: ILinkHome) -> None:
+    """Sends texts until only what is reserved for alarms is left."""
+    for _ in range(9):
+        assert (await home.tell("me", "chatter"))["status"] == "sent"
+
+
+async def test_it_ships_with_times_that_keep_within_a_minute():
+    """A result is missed `WITHIN` seconds after its text, at the next of the ticks."""
+    nodes = read("alarm")
+    (tab,) = (node for node in nodes if node["type"] == "tab")
+    (tick,) = (node for node in nodes if node.get("repeat"))
+    within = next(int(one["value"]) for one in tab["env"] if one["name"] == "WITHIN")
+    assert within + int(tick["repeat"]) < 60
+
+
+async def test_an_alarm_has_the_reserve_goes_first_and_is_heard_of(house: House, home: ILinkHome):
+    """Twelve texts of others wait or went before it."""
+    await house.load("alarm")
+    await use_up(home)
+    since, sent = len(house.red.told), await sent_count(home)
+    for number in range(3):
+        await home.publish("wx/out/me", {"text": f"waits {number}", "ttl": 600})
+    await home.body("wx/event/held", why="reserved")
+    await house.press("try it")
+    assert await within_a_minute(house.shown("told", since=since)) == "me was told"
+    assert (await home.bot.get("ilink/sent"))[sent]["text"] == TEXT
+    assert house.red.all_shown("not reached", since=since) == []
+
+
+async def test_with_the_quota_used_it_says_so_at_once(house: House, home: ILinkHome):
+    await house.load("alarm")
+    await use_up(home)
+    since = len(house.red.told)
+    await house.press("try it")
+    assert await house.shown("told", since=since) == "me was told"
+    await home.publish("home/water/alarm", "OFF")
+    await house.settled()
+    await house.press("try it")
+    text = await within_a_minute(house.shown("not reached", since=since))
+    assert text.startswith("me was not told: ")
+    assert text.endswith(" (quota_used)")
+
+
+async def test_of_twelve_alarms_in_a_row_each_is_told_or_said_not_to_be(house: House, home: ILinkHome):
+    await house.load("alarm")
+    since = len(house.red.told)
+    for number in range(1, 13):
+        await house.press("try it")
+        await home.hear(
+            house.red.wait,
+            lambda _, number=number: (
+                len(house.red.all_shown("told", since=since))
+                + len(house.red.all_shown("not reached", since=since))
+                == number
+            ),
+            since=since,
+        )
+        await home.publish("home/water/alarm", "OFF")
+        await house.settled()
+    assert len(house.red.all_shown("told", since=since)) >= 5  # each is followed by the news that it is over
+    assert all(text.endswith("(quota_used)") for text in house.red.all_shown("not reached", since=since))
+
+
+async def test_with_the_window_shut_it_says_so_at_once(house: House, home: ILinkHome):
+    await house.load("alarm", LANGUAGE="zh")
+    since = len(house.red.told)
+    await home.bot.post("ilink/window", ago=25 * 3600)
+    await house.press("try it")
+    text = await within_a_minute(house.shown("not reached", since=since))
+    assert text.startswith("没有通知到 me：")
+    assert text.endswith("（window_closed）")
+
+
+async def test_with_the_window_shut_and_a_fallback_the_fallback_tells_at_once(house: House, home: ILinkHome):
+    await house.load("alarm")
+    async with with_fallback(home) as service:
+        since = len(house.red.told)
+        await home.bot.post("ilink/window", ago=25 * 3600)
+        await house.press("try it")
+        text = await within_a_minute(house.shown("told", since=since))
+        assert text.startswith("me was told by the fallback: ")
+        (alert, *_) = await home.hear(service.wait, 1)
+        assert alert["message"] == TEXT
+        assert house.red.all_shown("not reached", since=since) == []
+
+
+async def test_a_fallback_that_fails_is_no_reason_to_be_silent(house: House, home: ILinkHome):
+    await house.load("alarm")
+    async with with_fallback(home) as service:
+        service.status = 500
+        since = len(house.red.told)
+        await home.bot.post("ilink/window", ago=25 * 3600)
+        await house.press("try it")
+        assert "(window_closed)" in await within_a_minute(house.shown("not reached", since=since))
+        assert house.red.all_shown("told", since=since) == []
+
+
+async def test_logged_out_it_says_so_at_once_and_the_fallback_tells_within_a_minute(
+    house: House, home: ILinkHome
+):
+    await house.load("alarm")
+    async with with_fallback(home) as service:
+        ear = home.ear.count
+        await home.bot.post("ilink/kill")
+        await home.hear(
+            home.ear.wait,
+            "wx/login/state",
+            lambda one: one.body["state"] in {"logged_out", "waiting_for_scan"},
+            since=ear,
+        )
+        await home.hear(service.wait, 1)  # that the login has ended
+        await house.settled()
+        since = len(house.red.told)
+        await house.press("try it")
+        text = await house.shown("not reached", since=since)
+        assert text.startswith("me was not told: WeChat is not logged in (")
+        text = await within_a_minute(house.shown("told", since=since))
+        assert text.startswith("me was told by the fallback: ")
+        assert text.endswith("(logged_out)")
+    ear = home.ear.count
+    await home.scan()
+    await home.body("wx/login/state", state="online", since=ear)
+    await home.bot.wait("polling")
+
+
+async def test_with_the_bridge_away_it_says_so_at_once(house: House, home: ILinkHome):
+    await house.load("alarm")
+    ear = home.ear.count
+    await home.hear(home.bridge.kill)
+    await home.hear(home.ear.wait, "wx/bridge/state", lambda one: one.payload == b"offline", since=ear)
+    await house.settled()
+    since = len(house.red.told)
+    await house.press("try it")
+    assert await house.shown("not reached", since=since) == "me was not told: the bridge is offline"
+    sent = await sent_count(home)
+    await home.restart()
+    await arrives(home, TEXT, sent)  # it is published again while it is worth it
+    assert await house.shown("told", since=since) == "me was told"
+
+
+async def test_with_a_bridge_that_hangs_it_says_that_there_is_no_result(house: House, home: ILinkHome):
+    await house.load("alarm", WITHIN=patience(2), every=0.3)
+    await house.settled()
+    os.kill(home.bridge.pid, signal.SIGSTOP)
+    try:
+        since = len(house.red.told)
+        await house.press("try it")
+        text = await within_a_minute(house.shown("not reached", since=since))
+        assert text == "me was not told: no result. Do the bridge and the broker run?"
+    finally:
+        os.kill(home.bridge.pid, signal.SIGCONT)
+
+
+async def test_with_the_broker_away_it_says_so_at_once_and_tells_when_it_is_back(
+    house: House, home: ILinkHome
+):
+    await house.load("alarm", every=0.5)
+    since = len(house.red.told)
+    await home.hear(home.broker.kill)
+    await home.hear(house.red.wait, lambda one: one["text"].startswith("Disconnected"), since=since)
+    sent = await sent_count(home)
+    await house.press("try it")
+    text = await within_a_minute(house.shown("not reached", since=since))
+    assert text == "me was not told: Node-RED does not reach the broker"
+    ear = home.ear.count
+    await home.hear(home.broker.start)
+    await arrives(home, TEXT, sent)
+    await home.hear(home.ear.wait, "wx/bridge/state", since=ear)  # for those who come after
+
+
+async def test_what_its_tab_says_is_checked_and_an_unknown_second_person_is_named(
+    house: House, home: ILinkHome
+):
+    since = len(house.red.told)
+    await house.load("alarm", SECOND="family", ROUNDS=0)
+    text = await house.shown("check the settings", "family", since=since)
+    assert text == "nobody is called family; wx/contacts has me"
+    assert await house.shown("check the settings", "ROUNDS", since=since) == "ROUNDS must be a number above 0"
+    await house.load("alarm", SECOND="family", LANGUAGE="zh")
+    await house.shown("check the settings", "没有人叫 family；wx/contacts 中有 me", since=since)
+
+
+async def test_an_unknown_second_person_is_told_of_when_the_alarm_wants_them(house: House, home: ILinkHome):
+    await house.load("alarm", FIRST="mom", SECOND="family")
+    since = len(house.red.told)
+    await house.press("try it")
+    for name in ("mom", "family"):
+        text = await within_a_minute(house.shown("not reached", f"{name} was not told: ", since=since))
+        assert text.endswith("(unknown_user)")
+
+
+async def test_beside_all_other_flows_an_answer_to_the_alarm_is_answered_by_the_alarm_alone(
+    house: House, home: ILinkHome
+):
+    await house.load(*NAMES)
+    sent, since = await sent_count(home), len(house.red.told)
+    await home.publish("home/water/alarm", "ON")
+    await arrives(home, TEXT, sent)
+    sent = await sent_count(home)
+    await home.bot.write("ok")
+    assert (await house.shown("answered", since=since)).endswith("sees to it")
+    await home.bot.write("light on")
+    await arrives(home, "OK, light on", sent)
+    await arrives(home, "You wrote: light on", sent)
+    texts = [line["text"] for line in (await home.bot.get("ilink/sent"))[sent:]]
+    assert "You wrote: ok" not in texts
+    assert not any(text.startswith("I know: ") for text in texts)
+
+
+@pytest.mark.parametrize("name", ["echo", "remote-control"])
+async def test_an_answer_that_wechat_does_not_take_is_told(house: House, home: ILinkHome, name: str):
+    await house.load(name, PERSON="nobody", PEOPLE="nobody", FRESH=3600)
+    since = len(house.red.told)
+    message = {**await home.body("wx/in/me"), "user": "nobody", "text": "status"}
+    await home.publish("wx/in/nobody", message)
+    assert "(unknown_user)" in await house.shown("not sent", "nobody", since=since)
