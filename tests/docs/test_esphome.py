@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -65,6 +66,8 @@ def test_esphome_takes_the_device(page, tmp_path):
     (action,) = sensor["on_press"][0]["then"]
     published = action["mqtt.publish"]
     assert (published["topic"], published["qos"], published["retain"]) == ("wx/out/me", 1, False)
+    command = json.loads(published["payload"])
+    assert (command["priority"], command["ttl"]) == ("high", 60)
 
 
 def test_esphome_refuses_what_is_wrong(tmp_path):

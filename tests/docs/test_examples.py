@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import queue
 import re
@@ -294,7 +295,9 @@ async def test_a_tasmota_device_sends_and_hears(home, language):
         device.happens("Switch1#State", "1")
         wanted = re.search(r"Publish wx/out/me (.+?) ENDON", sends.text)
         assert wanted
-        await arrives(home, since, is_text(wanted[1]))
+        command = json.loads(wanted[1])
+        assert (command["priority"], command["ttl"]) == ("high", 60)  # an older ring is nobody at the door
+        await arrives(home, since, is_text(command["text"]))
         for word, state in re.findall(r"Event#Wechat=(.+?) DO Power1 ([01])", hears.text):
             await home.bot.write(word)
             performed = await asyncio.to_thread(device.performed.get, timeout=MAX_WAIT_SECONDS)
