@@ -26,6 +26,14 @@ NOTIFIER = "other/notifier"
 TELL = [
     {"action": "mqtt.publish", "data": {"topic": NOTIFIER, "payload": "{{ failure | default(text, true) }}"}}
 ]
+REFUSED = [  # Home Assistant may not write there
+    {**TELL[0]},
+    {
+        "action": "image.snapshot",
+        "target": {"entity_id": "image.wechat_home_login_qr"},
+        "data": {"filename": "/x"},
+    },
+]
 WINDOW = {
     "window": "binary_sensor.wechat_home_would_take_a_message_me",
     "left": "sensor.wechat_home_messages_left_me",
@@ -77,6 +85,7 @@ async def scene(bot_scene: Scene) -> Scene:
     automations = [
         automation("water-alarm", "as_shipped", **alarm),
         automation("water-alarm", "alarm", deadline=SHORT_SECONDS, **alarm),
+        automation("water-alarm", "broken", deadline=SHORT_SECONDS, **{**alarm, "undelivered": REFUSED}),
         automation(
             "doorbell",
             doorbell="event.house_bell",
@@ -205,7 +214,7 @@ async def test_where_nobody_has_written_the_alarm_as_shipped_says_so_within_a_mi
     said = await notified(scene, "House Water", since)
     assert time.monotonic() - begun < allowed(60)
     result = await delivered(scene, since)
-    assert (result["status"], result["code"]) == ("expired", "window_closed")
+    assert (result["status"], result["code"]) == ("failed", "window_closed")
     assert said.startswith("Water! House Water (")
     assert said.endswith(f" – not delivered 未送达: me: {result['message']} (window_closed)")
     await scene.until("states('switch.house_siren') == 'on'")
@@ -387,6 +396,17 @@ async def test_where_nobody_is_logged_in_the_alarm_says_so(scene: Scene) -> None
     await notified(scene, "the login has ended", since)
     since = await flood(scene)
     assert (await notified(scene, "House Water", since)).endswith("(logged_out)")
+
+
+async def test_a_notifier_that_fails_ends_no_alarm(scene: Scene) -> None:
+    since = await flood(scene, "broken")
+    await notified(scene, "House Water", since)
+    await scene.until(
+        "states('switch.house_siren') == 'on' and state_attr('automation.broken', 'current') == 1"
+    )
+    await scene.publish("house/water", "OFF")
+    await scene.until("states('switch.house_siren') == 'off'")
+    assert any("/x" in line for line in scene.house.said())
 
 
 async def test_what_a_fallback_of_the_bridge_has_taken_has_arrived(scene: Scene) -> None:

@@ -17,6 +17,7 @@ from wx2mqtt.mqtt.discovery import MAX_RECENT_RESULTS
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 MESSAGE = "event.wechat_home_message"
+PROBLEM = "binary_sensor.wechat_home_problem"
 RESULT = "event.wechat_home_result"
 MOM = "notify.wechat_home_ma_ma"
 
@@ -158,15 +159,20 @@ async def test_the_newest_results_are_remembered_each_once(scene: Scene) -> None
 
 
 async def test_a_problem_of_the_bridge_is_shown_with_its_name(scene: Scene) -> None:
+    await scene.publish("wx/out/wife", {"kind": "smoke", "text": "?"}, retain=False)
+    await scene.until(f"state_attr('{PROBLEM}', 'problems') == ['commands_failed']")
+    assert (await scene.state(PROBLEM))["attributes"]["failing"] == ["wife"]
+    await scene.until("states('sensor.wechat_home_failures_today') | int > 0")
+    await scene.publish("wx/out/wife", {"text": "better"}, retain=False)
+    await scene.until(f"states('{PROBLEM}') == 'off'")
     await scene.call("button.press", entity_id="button.wechat_home_log_out")
-    await scene.until("states('binary_sensor.wechat_home_problem') == 'on'")
-    shown = await scene.state("binary_sensor.wechat_home_problem")
-    assert shown["attributes"]["problems"] == ["login_logged_out"]
+    await scene.until(f"states('{PROBLEM}') == 'on'")
+    assert (await scene.state(PROBLEM))["attributes"]["problems"] == ["login_logged_out"]
     await scene.home.ask("login")
     await scene.home.phone.wait("code")
     await scene.home.phone.post("scan")
     await scene.home.phone.post("confirm")
-    await scene.until("states('binary_sensor.wechat_home_problem') == 'off'")
+    await scene.until(f"states('{PROBLEM}') == 'off'")
 
 
 async def test_the_buttons_log_out_and_in_and_the_code_is_a_picture(scene: Scene) -> None:

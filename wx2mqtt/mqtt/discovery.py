@@ -333,7 +333,9 @@ def _diagnostics(device: Device) -> Iterator[Component]:
         "state_topic": device.topics.health,
         "value_template": "{{ 'OFF' if value_json.healthy else 'ON' }}",
         "json_attributes_topic": device.topics.health,
-        "json_attributes_template": "{{ {'problems': value_json.problems} | to_json }}",
+        "json_attributes_template": (
+            "{{ {'problems': value_json.problems, 'failing': value_json.commands.failing} | to_json }}"
+        ),
         "device_class": "problem",
         "entity_category": "diagnostic",
     }
