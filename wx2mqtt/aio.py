@@ -8,6 +8,7 @@ import threading
 import traceback
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import suppress
+from contextvars import copy_context
 from functools import partial
 from typing import Generic, ParamSpec, TypeVar
 
@@ -72,7 +73,8 @@ async def run_in_daemon_thread(work: Callable[[], T], on_abandoned: Callable[[],
         except RuntimeError:  # the loop is closed: the process ends
             on_abandoned()
 
-    threading.Thread(target=run, daemon=True).start()
+    # A log line of the thread names the same account as one of the caller.
+    threading.Thread(target=copy_context().run, args=(run,), daemon=True).start()
     return await future
 
 

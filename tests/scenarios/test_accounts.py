@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.scenarios.test_backup import wx2mqtt
 from tests.support.faulty import POISON
 from tests.support.process import BridgeProcess
 from tests.support.terminal import Terminal
@@ -249,3 +250,35 @@ async def test_one_that_was_taken_out_is_purged_and_the_others_stay(town: Town, 
     assert "wx/office/bridge/state" in cleared
     assert all(topic.startswith("wx/office/") for topic in cleared)
     await town.is_well("home", "still")
+
+
+# Loggers of the whole process.
+PROCESS = ("wx2mqtt.app.", "wx2mqtt.web.", "wx2mqtt.mqtt.embedded", "wx2mqtt.store.", "wx2mqtt.cli.")
+
+
+async def test_each_line_of_the_log_about_an_account_names_it(town: Town):
+    """In its tasks, in the threads that they start, and where the process, a socket or a page calls it."""
+    await town.log_in()
+    for name in ("home", "office"):
+        await town.is_well(name, "one")
+        await town.phones[name].say("wife", kind="image")
+        await town.publish(f"{BASES[name]}/out/nobody", {"text": "x", "id": "n"})
+        await town.body(f"{BASES[name]}/result/nobody", id="n", status="rejected")
+    await town.asked("office", "reload")
+    code, _, said = await wx2mqtt(town.bridge, "journal", "retry", "n", "--account", "office")
+    assert code == 1, said
+    seen = town.ear.count
+    await town.office.post("logout")
+    await town.body("wx/office/login/state", needs="scan", since=seen)
+    assert await town.hear(town.bridge.stop) == 0
+    lines = [json.loads(line) for line in town.bridge.log if line.startswith("{")]
+    without = {
+        (line["logger"], line["event"])
+        for line in lines
+        if not line["logger"].startswith(PROCESS) and line.get("account") not in BASES
+    }
+    assert without == set()
+    assert {line["account"] for line in lines if line["logger"].startswith("wx2mqtt.mqtt.")} == set(BASES)
+    (reloaded,) = [line for line in lines if line["event"] == "reloaded"]
+    assert "account" not in reloaded, "it concerns all accounts"
+    assert {line["account"] for line in lines if line["event"] == "login"} == set(BASES)

@@ -6,10 +6,19 @@ import asyncio
 from itertools import pairwise
 
 import pytest
+from structlog.contextvars import bound_contextvars, get_contextvars
 
 from tests.support.hurry import hurry
 from wx2mqtt import aio
-from wx2mqtt.aio import ChangeNotifier, LogInterval, Signal, notify, raised_at, retry_until_stored
+from wx2mqtt.aio import (
+    ChangeNotifier,
+    LogInterval,
+    Signal,
+    notify,
+    raised_at,
+    retry_until_stored,
+    run_in_daemon_thread,
+)
 from wx2mqtt.errors import StoreError, StoreFull
 
 
@@ -134,3 +143,9 @@ def test_a_line_that_comes_again_and_again_is_written_at_first_and_then_now_and_
     assert not interval.is_due()
     now += 1.0
     assert [interval.is_due() for _ in range(3)] == [True, False, False]
+
+
+async def test_a_thread_has_what_its_caller_has_bound_for_the_log():
+    with bound_contextvars(account="home"):
+        assert await run_in_daemon_thread(get_contextvars) == {"account": "home"}
+    assert await run_in_daemon_thread(get_contextvars) == {}

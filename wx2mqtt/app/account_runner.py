@@ -6,6 +6,7 @@ import asyncio
 import random
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from wx2mqtt.aio import Signal
 from wx2mqtt.app.account_factory import AccountFactory
@@ -38,16 +39,20 @@ class AccountRunner:
 
     async def run(self) -> None:
         """Runs until cancelled. No failure of the account is raised, since it must not end the others."""
-        while True:
-            started_at = boot_time()
-            try:
-                await self.account.run()
-            except AccountFailed:
-                if boot_time() - started_at >= STABLE_RUN_SECONDS:
-                    self._backoff = self._backoff.reset()
-            await self.account.close()
-            while not await self._restart():
-                pass
+        with bound_contextvars(account=self.account.name):  # in each line of the log of all its tasks
+            while True:
+                await self._run_until_failure()
+
+    async def _run_until_failure(self) -> None:
+        started_at = boot_time()
+        try:
+            await self.account.run()
+        except AccountFailed:
+            if boot_time() - started_at >= STABLE_RUN_SECONDS:
+                self._backoff = self._backoff.reset()
+        await self.account.close()
+        while not await self._restart():
+            pass
 
     async def _restart(self) -> bool:
         """Waits and builds the account again; returns False where that failed."""
@@ -72,8 +77,10 @@ class AccountRunner:
 
     async def stop(self, reason_key: str = "stopped") -> None:
         """Stops the account in order, as `Account.stop`; at once where it has just failed."""
-        await self.account.stop(reason_key)
+        with bound_contextvars(account=self.account.name):
+            await self.account.stop(reason_key)
 
     async def close(self) -> None:
         """Closes the connections to WeChat."""
-        await self.account.close()
+        with bound_contextvars(account=self.account.name):
+            await self.account.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextvars import Context
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -294,7 +295,9 @@ class Application:
 
     async def _on_reload(self, fields: dict[str, Json]) -> Json:
         reject_unknown_fields(fields)
-        applied, needs_restart = await self.reload()
+        # It concerns the whole process, whichever account was asked: its lines of the log name none.
+        reload = asyncio.get_running_loop().create_task(self.reload(), context=Context())
+        applied, needs_restart = await reload
         return {"applied": cast("list[Json]", applied), "needs_restart": cast("list[Json]", needs_restart)}
 
     async def reload(self) -> tuple[list[str], list[str]]:

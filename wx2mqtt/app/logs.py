@@ -139,6 +139,7 @@ class _StdlibHandler(logging.Handler):
         except (TypeError, ValueError):  # a library logs with a wrong format string
             event = {"event": str(record.msg)}
         event.update(level=record.levelname.lower(), logger=record.name)
+        event = structlog.contextvars.merge_contextvars(None, "", event)
         if record.exc_info:
             event["exc_info"] = record.exc_info
         line: EventDict | str = event

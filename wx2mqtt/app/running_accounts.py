@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from wx2mqtt.aio import Signal, cancel_and_wait
 from wx2mqtt.app.account_factory import AccountFactory
@@ -44,7 +45,9 @@ class RunningAccounts:
 
     async def add(self, name: str) -> None:
         """Builds an account from its state in the store. Raises `StoreError`."""
-        runner = AccountRunner(await self._factory.create(name), self._factory, self._watchdog)
+        with bound_contextvars(account=name):
+            account = await self._factory.create(name)
+        runner = AccountRunner(account, self._factory, self._watchdog)
         runner.replaced.connect(lambda _account: self._on_change())
         order = list(self._factory.base_topics)
         self.runners.append(runner)
@@ -99,7 +102,8 @@ class RunningAccounts:
     def abort(self) -> None:
         """Publishes nothing more: another process may run the accounts."""
         for account in self.accounts:
-            account.abort()
+            with bound_contextvars(account=account.name):
+                account.abort()
 
     async def close(self) -> None:
         """Closes all connections to WeChat."""

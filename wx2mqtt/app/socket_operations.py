@@ -70,6 +70,10 @@ class SocketOperations:
         raise Wx2MqttError("no bridge runs on this machine" if is_shared else NOT_SHARED)
 
     async def _run_on_account(self, account: Account, name: str, fields: Mapping[str, Json]) -> Json:
+        with account.ctx.in_log():
+            return await self._run_named(account, name, fields)
+
+    async def _run_named(self, account: Account, name: str, fields: Mapping[str, Json]) -> Json:
         if (operation := AdminOperations(account).operations().get(name)) is not None:
             return await self._call(operation, fields)
         match name:

@@ -252,13 +252,15 @@ class Account:
 
     def show_reload(self) -> None:
         """Publishes whether the configuration file is refused (`SharedServices.reload_status`)."""
-        self.components.session.show_reload()
-        self.ctx.signals.health_changed.emit()
+        with self.ctx.in_log():
+            self.components.session.show_reload()
+            self.ctx.signals.health_changed.emit()
 
     async def apply_settings(self, settings: AccountSettings) -> None:
         """Replaces the settings of the running account, and lets the components follow."""
-        self.ctx.settings = settings
-        pin_changes = self.ctx.registry.set_pins(settings.pins, now_ms())
-        await self.components.inbound.apply_people(pin_changes)
-        self.ctx.signals.settings_changed.emit()
-        self.ctx.signals.people_changed.emit()  # the settings name people, and say who is exposed
+        with self.ctx.in_log():
+            self.ctx.settings = settings
+            pin_changes = self.ctx.registry.set_pins(settings.pins, now_ms())
+            await self.components.inbound.apply_people(pin_changes)
+            self.ctx.signals.settings_changed.emit()
+            self.ctx.signals.people_changed.emit()  # the settings name people, and say who is exposed

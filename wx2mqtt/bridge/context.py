@@ -7,8 +7,11 @@ announces everything else with a signal.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
+
+from structlog.contextvars import bound_contextvars
 
 from wx2mqtt.aio import ChangeNotifier, Signal
 from wx2mqtt.bridge.account_settings import AccountSettings
@@ -176,6 +179,13 @@ class AccountContext:
     def language(self) -> Language:
         """The language of all texts for people."""
         return self.settings.language
+
+    def in_log(self) -> AbstractContextManager[None]:
+        """Names the account in each line of the log that is written inside the block.
+
+        The tasks of the account have it by themselves; who calls the account from outside needs it.
+        """
+        return bound_contextvars(account=self.name)
 
     async def publish(self, publications: Sequence[NewPublication]) -> None:
         """Stores publications and announces them. Raises `StoreError`."""

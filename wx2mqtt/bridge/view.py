@@ -156,7 +156,8 @@ class AccountView:
             connection_number=0,
             content_type=JSON_TYPE,
         )
-        await self._components.intake.accept(delivery, TextTopic(user))
+        with self._ctx.in_log():
+            await self._components.intake.accept(delivery, TextTopic(user))
 
     @property
     def has_owner(self) -> bool:
@@ -165,15 +166,18 @@ class AccountView:
 
     def request_login(self, *, new_owner: bool = False) -> None:
         """Shows a new QR code, like `request/login`; without effect while logged in, unless `new_owner`."""
-        self._session.request_login(new_owner=new_owner)
+        with self._ctx.in_log():
+            self._session.request_login(new_owner=new_owner)
 
     def enter_verification_code(self, code: str) -> bool:
         """Passes on the number that the phone shows; returns False when WeChat has not asked for one."""
-        return self._session.enter_verification_code(code)
+        with self._ctx.in_log():
+            return self._session.enter_verification_code(code)
 
     async def log_out(self) -> None:
         """Ends the login, like `request/logout`; returns when that is done."""
-        await self._session.log_out()
+        with self._ctx.in_log():
+            await self._session.log_out()
 
 
 def _rank(entry: DirectoryEntry) -> int:

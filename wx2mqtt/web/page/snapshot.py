@@ -8,6 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from wx2mqtt.bridge.health import HealthSnapshot
 from wx2mqtt.bridge.login_state import LoginStatus
@@ -53,11 +54,12 @@ class AccountSnapshot:
 
 async def account_snapshot(view: AccountReader, setup_command: str = "") -> AccountSnapshot:
     """Returns the account as it is now. Errors of the store are logged, not raised."""
-    health, messages, commands = await asyncio.gather(
-        value_or_none(view.snapshot),
-        value_or_none(partial(view.recent_messages, MAX_MESSAGES_SHOWN)),
-        value_or_none(partial(view.recent_commands, MAX_COMMANDS_SHOWN)),
-    )
+    with bound_contextvars(account=view.name):
+        health, messages, commands = await asyncio.gather(
+            value_or_none(view.snapshot),
+            value_or_none(partial(view.recent_messages, MAX_MESSAGES_SHOWN)),
+            value_or_none(partial(view.recent_commands, MAX_COMMANDS_SHOWN)),
+        )
     return AccountSnapshot(
         view=view,
         login=view.login,
