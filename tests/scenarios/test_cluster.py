@@ -22,6 +22,7 @@ import pytest_asyncio
 
 from tests.scenarios.test_backup import wx2mqtt
 from tests.support.broker import DURABLE, mosquitto
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.ear import Ear, Heard
 from tests.support.home import Home
 from tests.support.ilink_home import PEOPLE, BotPhone
@@ -103,16 +104,16 @@ class SharedHome(Home):
             name: self.heard_of(f"{base}/bridge/info")[-1].body["instance"] for name, base in BASES.items()
         }
 
-    async def spread(self, since: int) -> str:
-        """Waits until each instance runs one account; returns the account of `west`."""
+    async def spread(self, since: int, instance: str = "west") -> str:
+        """Waits until each instance runs one account; returns the account of `instance`, which had none."""
         moved = await self.hear(
             self.ear.wait,
             "#",
-            lambda heard: heard.topic.endswith("/bridge/info") and heard.body["instance"] == "west",
+            lambda heard: heard.topic.endswith("/bridge/info") and heard.body["instance"] == instance,
             since=since,
         )
         account = next(name for name, base in BASES.items() if moved.topic == f"{base}/bridge/info")
-        await self.runs(account, "west", since)
+        await self.runs(account, instance, since)
         return account
 
     def no_scan(self, since: int) -> None:
@@ -207,8 +208,36 @@ async def test_a_drained_instance_gives_its_accounts_to_the_others(home: SharedH
         await home.works(name, f"{name} drained")
     code, _, said = await wx2mqtt(home.east, "healthcheck")
     assert code == 0, "an instance without accounts is well"
+
+    # Neither a lost connection nor a restart ends the drain.
+    lines = len(home.east.log)
+    with psycopg.connect(home.url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(instance.pid) FROM instance WHERE name = 'east'",
+        )
+    await home.hear(home.east.wait_for_log, "connection to the database lost", since=lines)
+    await drained_state(home, "east")
     assert home.east.stop() == 0
+    home.east.start()
+    await drained_state(home, "east")
+    back = home.ear.count
+    code, _, said = await wx2mqtt(home.east, "cluster", "undrain")
+    assert code == 0, said
+    await home.spread(back, "east")
     home.no_scan(since)
+
+
+async def drained_state(home: SharedHome, instance: str) -> None:
+    """Waits until an instance is there again, as one that takes no accounts."""
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
+        while True:
+            code, out, said = await wx2mqtt(home.west, "cluster", "--json")
+            assert code == 0, said
+            states = {line["instance"]: line for line in json.loads(out)["instances"]}
+            line = states.get(instance, {"state": "gone"})
+            if line["state"] not in {"gone", "silent"}:
+                assert (line["state"], line["accounts"]) == ("draining", 0)
+                return
 
 
 async def test_the_accounts_of_a_killed_instance_run_elsewhere(home: SharedHome) -> None:

@@ -258,6 +258,8 @@ class Application:
         notes = [self._environment.reload_status.sentence(language)]
         if self.cluster is not None and not self.cluster.membership.has_lease:
             notes.append(bridge_text(language, "database_silent"))
+        if self.cluster is not None and self.cluster.is_drained:
+            notes.append(bridge_text(language, "is_drained"))
         if not self.accounts:
             notes.append(bridge_text(language, "no_account_here"))
         return [note for note in notes if note]

@@ -173,13 +173,23 @@ class ClusterNode:
             await self.membership.leave()
 
     async def drain(self) -> Json:
-        """Lets the other instances have all accounts. Raises `Wx2MqttError` where there is none."""
+        """Lets the other instances have all accounts until `end_drain`. Raises `Wx2MqttError` without any."""
         state = self.state()
         others = [item.name for item in state.instances if not (item.is_here or item.is_draining)]
         if not others:
             raise Wx2MqttError("no other instance could take the accounts; start one first")
         await self.membership.drain()
         return {"draining": [*sorted(state.own_accounts)], "others": [*others]}
+
+    async def end_drain(self) -> Json:
+        """Takes accounts again."""
+        await self.membership.end_drain()
+        return {"draining": False}
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether this instance was told to take no accounts."""
+        return any(item.is_here and item.is_draining for item in self.state().instances)
 
     def owner_of(self, account: str) -> str:
         """Returns the name of the instance that runs an account; empty if none does."""

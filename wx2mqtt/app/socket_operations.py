@@ -58,14 +58,25 @@ class SocketOperations:
             self._stores.search_index,
             self._factory.base_topics,
         )
-        return {**purge.operations(), "accounts": self._list_accounts, "cluster.drain": self._drain}
+        return {
+            **purge.operations(),
+            "accounts": self._list_accounts,
+            "cluster.drain": self._drain,
+            "cluster.undrain": self._end_drain,
+        }
 
     async def _list_accounts(self, _fields: Mapping[str, Json]) -> Json:
         return [account.name for account in self._running.accounts]
 
     async def _drain(self, _fields: Mapping[str, Json]) -> Json:
+        return await self._running_cluster().drain()
+
+    async def _end_drain(self, _fields: Mapping[str, Json]) -> Json:
+        return await self._running_cluster().end_drain()
+
+    def _running_cluster(self) -> ClusterNode:
         if self.cluster is not None:
-            return await self.cluster.drain()
+            return self.cluster
         is_shared = self._factory.loaded.settings.storage.url is not None
         raise Wx2MqttError("no bridge runs on this machine" if is_shared else NOT_SHARED)
 

@@ -365,8 +365,14 @@ def cluster_show(context: typer.Context, config: ConfigOption = None, as_json: J
 
 @cluster.command("drain")
 def cluster_drain(config: ConfigOption = None) -> None:
-    """Let the other instances have all accounts of this one, until it is started again."""
+    """Let the other instances have all accounts of this one, until 'cluster undrain', also over restarts."""
     _print(_run_operation(config, "cluster.drain", {}, ""), True, {})
+
+
+@cluster.command("undrain")
+def cluster_undrain(config: ConfigOption = None) -> None:
+    """Let this instance take accounts again."""
+    _print(_run_operation(config, "cluster.undrain", {}, ""), True, {})
 
 
 @cluster.command("new-key")

@@ -24,7 +24,7 @@ from wx2mqtt.store.owner import become_owner
 from wx2mqtt.web.options import CannotListen
 
 # These are of accounts that no instance runs, or of the bridge on this machine.
-STORE_OPERATIONS = frozenset({"purge.look", "purge", "cluster.drain"})
+STORE_OPERATIONS = frozenset({"purge.look", "purge", "cluster.drain", "cluster.undrain"})
 
 EXIT_OK = 0
 EXIT_UNEXPECTED = 1

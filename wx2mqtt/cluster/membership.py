@@ -102,7 +102,6 @@ class Membership:
         self._beat_due = asyncio.Event()
         self._watch_problems = LogInterval(PROBLEM_INTERVAL_SECONDS)
         self._compared: dict[str, str] = {}
-        self._is_draining = False
         self._is_leaving = False
 
     @property
@@ -136,7 +135,7 @@ class Membership:
 
         def job(connection: Connection) -> None:
             self._check_key(connection)
-            tables.register(connection, self.identity, is_draining=self._is_draining)
+            tables.register(connection, self.identity, is_leaving=self._is_leaving)
 
         await self._database.write("register", job)
 
@@ -154,14 +153,18 @@ class Membership:
         """Gives all accounts up in order, at the same time, and ends the membership."""
         self._is_leaving = True
         await cancel_and_wait([*self._starting.values()])
-        await self.drain()  # so that nobody leaves accounts to this instance
+        name = self.identity.name  # nobody leaves accounts to this instance from now on
+        await self._database.write("drain", partial(tables.set_draining, name=name, is_draining=True))
         await asyncio.gather(*(self._begin_give_up(name) for name in sorted(self.owned)))
-        await self._database.write("leave", partial(tables.leave, name=self.identity.name))
+        await self._database.write("leave", partial(tables.leave, name=name))
 
     async def drain(self) -> None:
-        """Lets the other instances have all accounts, until the process ends. Raises `StoreError`."""
-        self._is_draining = True
-        await self._database.write("drain", partial(tables.set_draining, name=self.identity.name))
+        """Lets the other instances have all accounts, until `end_drain`. Raises `StoreError`."""
+        await self._database.write("drain", partial(tables.drain, name=self.identity.name))
+
+    async def end_drain(self) -> None:
+        """Takes accounts again. Raises `StoreError`."""
+        await self._database.write("drain", partial(tables.end_drain, name=self.identity.name))
 
     async def _beat(self) -> None:
         """Stores heartbeats. Each proves that this instance can commit, and so holds its locks."""

@@ -3,6 +3,7 @@
 instance     one row for each instance, with its heartbeat; it is live while its session holds the lock on
              its name
 ownership    one row for each account: who ran it last, since when, and whether it was given up in order
+drained      the instances that take no accounts until somebody tells them otherwise
 
 An advisory lock has two keys of 32 bits. The first one is `LOCK_NAMESPACE` for an account and one more for
 the name of an instance; the second one is `lock_key` of the name. The methods of `Membership` run the jobs
@@ -51,7 +52,10 @@ ON CONFLICT (name) DO UPDATE SET
     server_started = excluded.server_started
 """
 _BEAT = "UPDATE instance SET heartbeat = clock_timestamp() WHERE name = ?1 AND pid = pg_backend_pid()"
-_SET_DRAINING = "UPDATE instance SET draining = 1 WHERE name = ?1"
+_SET_DRAINING = "UPDATE instance SET draining = ?2 WHERE name = ?1"
+_DRAIN = "INSERT INTO drained (instance) VALUES (?1) ON CONFLICT DO NOTHING"
+_END_DRAIN = "DELETE FROM drained WHERE instance = ?1"
+_IS_DRAINED = "SELECT EXISTS (SELECT 1 FROM drained WHERE instance = ?1)"
 _LEAVE = "DELETE FROM instance WHERE name = ?1 AND pid = pg_backend_pid()"
 _FORGET = "DELETE FROM instance WHERE name = ?1 AND pid = ?2 AND heartbeat = ?3::timestamptz"
 _PREVIOUS_OWNER = "SELECT instance, released IS NOT NULL FROM ownership WHERE account = ?1"
@@ -200,8 +204,9 @@ def unlock_account(connection: Connection, key: int) -> None:
     connection.execute(_NOTIFY, (CHANNEL, ""))
 
 
-def register(connection: Connection, identity: InstanceIdentity, *, is_draining: bool) -> None:
-    """Stores the row of an instance, in place of an older one of the same name."""
+def register(connection: Connection, identity: InstanceIdentity, *, is_leaving: bool) -> None:
+    """Stores the row of an instance, in place of an older one of the same name; a drain goes on."""
+    (is_drained,) = connection.execute(_IS_DRAINED, (identity.name,)).fetchone()
     values = (
         identity.name,
         identity.url,
@@ -210,7 +215,7 @@ def register(connection: Connection, identity: InstanceIdentity, *, is_draining:
         identity.configuration,
         identity.settings,
         lock_key(identity.name),
-        is_draining,
+        is_leaving or is_drained,
         " ".join(identity.keys),
     )
     connection.execute(_REGISTER, values)
@@ -222,10 +227,22 @@ def beat(connection: Connection, name: str) -> bool:
     return connection.execute(_BEAT, (name,)).rowcount == 1
 
 
-def set_draining(connection: Connection, name: str) -> None:
-    """Lets an instance take no accounts any more."""
-    connection.execute(_SET_DRAINING, (name,))
+def set_draining(connection: Connection, name: str, *, is_draining: bool) -> None:
+    """Lets an instance take no accounts, or take some again, until its row is gone."""
+    connection.execute(_SET_DRAINING, (name, is_draining))
     connection.execute(_NOTIFY, (CHANNEL, ""))
+
+
+def drain(connection: Connection, name: str) -> None:
+    """Lets an instance take no accounts until `end_drain`, however often it is started meanwhile."""
+    connection.execute(_DRAIN, (name,))
+    set_draining(connection, name, is_draining=True)
+
+
+def end_drain(connection: Connection, name: str) -> None:
+    """Lets an instance take accounts again."""
+    connection.execute(_END_DRAIN, (name,))
+    set_draining(connection, name, is_draining=False)
 
 
 def leave(connection: Connection, name: str) -> None:

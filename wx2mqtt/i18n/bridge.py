@@ -574,6 +574,10 @@ BRIDGE_MESSAGES: Catalogue = {
         "the database does not answer, so nothing is sent or published until it does",
         "数据库没有应答，在恢复之前不发送也不发布",
     ),
+    "is_drained": (
+        "drained: takes no account until 'wx2mqtt cluster undrain'",
+        "已排空：在执行 wx2mqtt cluster undrain 之前不接管账号",
+    ),
     "no_account_here": ("no account runs on this instance", "此实例上没有账号在运行"),
     "key_lacking": (
         "nothing was changed: these instances do not have the new key: {instances}. Write it into their key_file, on the first line, and reload them",
