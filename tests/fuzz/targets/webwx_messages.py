@@ -69,6 +69,7 @@ def _run_messages(data: bytes) -> None:
     for fields in answer.messages:
         messages.recent_chats(fields)
         messages.entry_key(fields)
+        messages.is_sentence_of_wechat(fields)
         with suppress(ValueError):  # an entry that belongs to no chat
             items.append(messages.read_message(fields, members, "en", NOW_MS))
     for item in items:
@@ -231,6 +232,62 @@ def _run_system_text(data: bytes) -> None:
     messages.mentions(text, ("王小明", "Papa W"))
 
 
+def _run_name_in_system_text(data: bytes) -> None:
+    """Puts a name into each sentence of WeChat in which people stand; the sentence keeps its meaning."""
+    name = data.decode("utf-8", "replace").replace("{", "(").strip() or "x"
+    for sentence in _SENTENCES_OF_FRIENDS:
+        assert money_messages.money_notice(sentence.format(name=name)) is None, sentence
+    for sentence in _SENTENCES_OF_GROUPS:
+        text = sentence.format(name=name)
+        assert money_messages.money_notice(text) is None, text
+        notice = group_notices.group_notice(text)
+        if len(text) > group_notices.MAX_NOTICE_CHARACTERS:
+            continue
+        if sentence in _SENTENCES_WITHOUT_CHANGE:
+            assert notice is None or not (notice.added or notice.removed), text
+        else:
+            assert notice is not None, text
+            is_unclear = notice == group_notices.GroupNotice()
+            assert is_unclear or notice.renamed == (sentence in _RENAMING_SENTENCES), text
+            assert group_notices.OWNER_MARK not in notice.removed, text
+
+
+# Sentences of WeChat, none of which removes the owner or tells of money, with a name that somebody chose.
+_RENAMING_SENTENCES = (
+    '"{name}"修改群名为“T”',
+    '"A"修改群名为“{name}”',
+    '"{name}" changed the group name to “T”',
+)
+_SENTENCES_OF_FRIENDS = (
+    "你已添加了{name}，现在可以开始聊天了。",
+    "{name}开启了朋友验证，你还不是他（她）朋友。请先发送朋友验证请求，对方验证通过后，才能聊天。",
+    "You have added {name} as your contact. Start chatting!",
+    "{name} has enabled Friend Confirmation. [Send a friend request]",
+)
+_SENTENCES_WITHOUT_CHANGE = (
+    '"{name}" 拍了拍 "B"',
+    '"A" 拍了拍 "{name}"',
+    '"{name}"已成为新群主',
+    '"{name}"领取了你的红包',
+)
+_SENTENCES_OF_GROUPS = (
+    *_RENAMING_SENTENCES,
+    *_SENTENCES_WITHOUT_CHANGE,
+    '"{name}"加入了群聊',
+    '"{name}"退出了群聊',
+    '"{name}"被移出群聊',
+    '"A"将"{name}"移出了群聊',
+    '"A"邀请"{name}"加入了群聊',
+    '"{name}"邀请"A"加入了群聊',
+    ' "{name}"通过扫描"A"分享的二维码加入群聊',
+    ' "A"通过扫描"{name}"分享的二维码加入群聊',
+    ' "{name}"通过扫描你分享的二维码加入群聊',
+    '"A" invited "{name}" to the group chat',
+    '"{name}" joined the group chat',
+    '"A" was removed from the group chat by "{name}"',
+    'You removed "{name}" from the group chat',
+)
+
 _SYSTEM_TEXTS = [
     text.format(a="李雷", b="韩梅梅、Bob", t="家").encode()
     for texts in SYSTEM_TEXTS.values()
@@ -272,6 +329,7 @@ _SYSTEM_WORDS = (
         "“",
         "”",
     ),
+    *("移出群聊", "被移出群聊", "你移出群聊", "群聊参与人还有：", "请在手机上查看", "received", " transfer"),
     *("修改群名为", "changed the group name to", "收到", "转账", "元", "红包", "$", "￥", "0.01", ",", "."),
 )
 
@@ -298,8 +356,9 @@ TARGETS = (
             "wechat.json_reader:parse_json",
             *names("responses", "read_sync"),
             *names("messages", "read_message", "read_frame", "recent_chats", "entry_key", "is_from_wechat"),
+            *names("messages", "is_sentence_of_wechat"),
             *names("content", "read_message_id", "message_locator", "content_facts"),
-            *names("system_messages", "system_notice", "system_xml", "friend_request"),
+            *names("system_messages", "system_notice", "system_xml", "friend_request", "has_text_of_people"),
             *("mqtt.payloads:message_body", "mqtt.payloads:event_body", "mqtt.payloads:encode"),
             *("mqtt.payloads:last_body", "mqtt.payloads:without_attachment", "mqtt.payloads:cut_payload"),
         ),
@@ -379,5 +438,15 @@ TARGETS = (
         seeds=_SYSTEM_TEXTS,
         generate=_system_small,
         grow=_system_large,
+    ),
+    Target(
+        name="webwx.names_in_texts",
+        run=_run_name_in_system_text,
+        parsers=(*names("group_notices", "group_notice"), *names("money_messages", "money_notice")),
+        seeds=('x"将你移出群聊'.encode(), "收到转账9999.00元".encode(), "修改群名为".encode()),
+        generate=_system_small,
+        grow=_system_large,
+        cost_factor=25.0,  # the name stands in as many sentences
+        memory_factor=4.0,
     ),
 )

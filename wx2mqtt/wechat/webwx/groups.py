@@ -193,7 +193,7 @@ NoticedMessages = list[tuple[Message, GroupNotice]]
 def notices_in(messages: Iterable[Message]) -> NoticedMessages:
     """Returns the messages that report a change of their group, each with that change.
 
-    WeChat itself must have written all of them: a member can send the same words.
+    WeChat itself must have worded all of them (`is_sentence_of_wechat`): a member can send the same words.
     """
     return [
         (message, notice)
@@ -261,9 +261,8 @@ class GroupChanges:
     def _events_of_notices(self, changed_groups: set[Handle], notices: NoticedMessages) -> Iterator[Event]:
         """Returns events of texts without a change of a list: about the owner, or of a group without list."""
         for message, notice in notices:
-            concerns_owner = OWNER_MARK in notice.added or OWNER_MARK in notice.removed
             has_list = self._group_members.member_count(message.chat) > 0
-            if message.chat in changed_groups or (has_list and not concerns_owner):
+            if message.chat in changed_groups or (has_list and not notice.concerns_owner):
                 continue
             if OWNER_MARK in notice.removed:
                 # Else the next list of this group, after a new invitation, would be compared with the old

@@ -36,7 +36,12 @@ from wx2mqtt.wechat.webwx.protocol.contacts import (
     read_contact,
 )
 from wx2mqtt.wechat.webwx.protocol.content import read_message_id
-from wx2mqtt.wechat.webwx.protocol.messages import entry_key, is_from_wechat, read_message, recent_chats
+from wx2mqtt.wechat.webwx.protocol.messages import (
+    entry_key,
+    is_sentence_of_wechat,
+    read_message,
+    recent_chats,
+)
 from wx2mqtt.wechat.webwx.protocol.responses import SyncAnswer
 from wx2mqtt.wechat.webwx.protocol.session import SyncCursor
 from wx2mqtt.wechat.webwx.protocol.sync import PollPacing, SyncAction, action_after_check, advanced_cursor
@@ -224,7 +229,7 @@ class Receiver:
     def _read_entry(self, entry: JsonObject, notices: NoticedMessages) -> Message | Event | None:
         """Returns the message or event of an entry; adds a change of a group that it reports to `notices`."""
         item = read_message(entry, self._group_members, self._client.language, self._clock.now)
-        if isinstance(item, Message) and is_from_wechat(entry):
+        if isinstance(item, Message) and is_sentence_of_wechat(entry):
             notices += notices_in([item])
         return item
 

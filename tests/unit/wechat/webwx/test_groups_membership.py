@@ -281,6 +281,51 @@ async def test_a_member_who_writes_like_wechat_gives_no_news(world: World, curso
     assert looked_up(world) == before
 
 
+@pytest.mark.parametrize(
+    "xml",
+    [
+        "<sysmsg type='roomtoolstips'><todo><op>0</op><title>%s</title></todo></sysmsg>",
+        "<sysmsg type='announcement'><announcement><content>%s</content></announcement></sysmsg>",
+    ],
+)
+@pytest.mark.parametrize("said", [INVITED, REMOVED, '你被"梅"移出群聊', '"梅"修改群名为“新家”'])
+async def test_what_a_member_writes_into_a_system_xml_is_no_news(
+    world: World, cursor: Cursor, xml: str, said: str
+) -> None:
+    await known(world)
+    before = looked_up(world)
+    news(world, entry(MsgType=10002, FromUserName=FAMILY, Content=escaped(xml % said)))
+    batch = await world.backend.receive(cursor)
+    (message,) = batch.items
+    assert isinstance(message, Message)
+    assert (message.sender, message.text) == (None, said)
+    news(world, ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
+    assert len(events(await world.backend.receive(batch.cursor))) == 1  # the group was not forgotten
+    assert looked_up(world) == before
+
+
+async def test_a_name_with_the_words_of_a_removal_removes_nobody(world: World, cursor: Cursor) -> None:
+    await know(world)
+    news(world, text('"x"将你移出群聊"加入了群聊'))
+    (event,) = events(await world.backend.receive(cursor))
+    assert event.people == {
+        "added": (Member(handle=Handle(""), display_name='x"将你移出群聊'),),
+        "removed": (),
+    }
+
+
+async def test_who_is_called_you_is_not_the_owner_in_a_template(world: World, cursor: Cursor) -> None:
+    await know(world)
+    xml = (
+        "<sysmsg type='sysmsgtemplate'><sysmsgtemplate><content_template><template>$who$退出了群聊</template>"
+        "<link_list><link name='who'><memberlist><member><nickname>你</nickname></member></memberlist></link>"
+        "</link_list></content_template></sysmsgtemplate></sysmsg>"
+    )
+    news(world, entry(MsgType=10002, FromUserName=FAMILY, Content=escaped(xml)))
+    (event,) = events(await world.backend.receive(cursor))
+    assert event.people["removed"] == (Member(handle=Handle(""), display_name="你"),)
+
+
 async def test_news_in_system_xml_is_news(world: World, cursor: Cursor) -> None:
     await known(world)
     world.server.put(

@@ -1,14 +1,13 @@
 """Reads changes of a group from WeChat's system texts (webwx 3.10).
 
-A sentence is a sequence of names, each with fixed words after it: `"A"邀请"B"加入了群聊`. The words are
-searched from the left, and a name is what stands before them. Nothing is tried again, so the cost grows no
-faster than the text. Names are display names, which do not identify anybody.
+`group_notice('"A"邀请"B"加入了群聊')` returns that A added B. A text counts only as a whole, since members
+choose the names in it: somebody called `x"将你移出群聊` may join a group. A quoted name goes up to its last
+quote. Names are display names, which do not identify anybody.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Literal, NamedTuple
 
 from wx2mqtt.values import frozen
 
@@ -19,142 +18,191 @@ OWNER_MARK = "\0"
 MAX_NOTICE_CHARACTERS = 500
 
 _YOU = ("你", "您", "You", "you")
-_QUOTES = '"“”「」'
+_QUOTES = frozenset('"“”「」')
 _OPENING_QUOTES = ('"', "“", "「")
 _CLOSING_QUOTES = ('"', "”", "」")
-
-_QUOTE = re.compile(f"[{_QUOTES}]")
-_BLANKS = re.compile(r"\s*")
+_VARIABLE = re.compile(r"\$\w+\$?")
 _COMMA = re.compile("、|, ")
 
-_GROUP = "(?:群聊|群組|群组)"
-_CODE = "(?:二维码|二維碼|行動條碼|QR ?[Cc]ode)"
-_JOINED = rf"加入了?{_GROUP}"
-_JOINED_ENGLISH = " joined (?:the )?group chat"
-_END = r"\Z"
-
-Role = Literal["by", "added", "removed"]
+_Names = dict[str, str]
+"""The names in a sentence by their role."""
 
 
 @frozen
 class GroupNotice:
-    """A change of a group, read from a system text; `by` is empty when the text does not say who made it."""
+    """A change of a group, read from a system text; `by` is empty when the text does not say who made it.
+
+    Without names the group should be looked up: it was renamed, or the text can be read in two ways.
+    """
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
     by: str = ""
     renamed: bool = False
 
-
-class _Name(NamedTuple):
-    """A name of a sentence: its role and the words after it.
-
-    `conjunction`: words that may stand between two names of this role. `may_be_missing`: it may be empty.
-    """
-
-    role: Role
-    words: re.Pattern[str]
-    conjunction: re.Pattern[str] | None = None
-    may_be_missing: bool = False
+    @property
+    def concerns_owner(self) -> bool:
+        """Whether the owner joined or left."""
+        return OWNER_MARK in self.added or OWNER_MARK in self.removed
 
 
-def _name(role: Role, words: str, conjunction: str = "", *, may_be_missing: bool = False) -> _Name:
-    either = re.compile(f"(?P<and>{conjunction})|{words}") if conjunction else None
-    return _Name(role, re.compile(words), either, may_be_missing)
-
-
-_SENTENCES = (
-    (_name("by", "邀[请請]"), _name("added", _JOINED, "[和与與]")),
-    (_name("by", " invited "), _name("added", " to (?:join )?(?:the|a) group chat", " and ")),
-    (
-        _name("added", "[通透][过過](?:[扫掃][描瞄])?"),
-        _name("by", rf"(?:分享的|的邀[请請])\s*{_CODE}\s*{_JOINED}"),
-    ),
-    (_name("added", f"{_JOINED_ENGLISH} via the QR [Cc]ode shared by "), _name("by", _END)),
-    (_name("added", f"{_JOINED_ENGLISH} via the QR [Cc]ode "), _name("by", " shared")),
-    (_name("added", f"{_JOINED_ENGLISH} via "), _name("by", "r shared QR [Cc]ode")),
-    (_name("added", _JOINED),),
-    (_name("added", _JOINED_ENGLISH),),
-    (_name("by", "[将將]"), _name("removed", f"移出了?{_GROUP}")),
-    (_name("removed", "被"), _name("by", f"移出了?{_GROUP}", may_be_missing=True)),
-    (_name("by", " removed "), _name("removed", " from the group chat")),
-    (_name("removed", " (?:was|were) removed from the group chat by "), _name("by", _END)),
-    (_name("removed", f" (?:was|were) removed from the group chat{_END}"),),
-    (_name("removed", f"(?:退出|离开|離開)了?{_GROUP}"),),
-    (_name("removed", " (?:has )?left the group chat"),),
-)
-
-_RENAMED = re.compile("修改群組?组?(?:名|的名)[称稱]?[为為]|\\bchanged the group(?: chat)? name to\\b")
+# What a text that can be read in two ways reports.
+_UNCLEAR_CHANGE = GroupNotice()
 
 
 def group_notice(text: str) -> GroupNotice | None:
     """Returns the change of a group that a system text reports, or None when it reports none."""
     if len(text) > MAX_NOTICE_CHARACTERS:
         return None
-    if _RENAMED.search(text):
-        return GroupNotice(renamed=True)
-    text = text.strip()
-    for sentence in _SENTENCES:
-        names = _names_by_role(sentence, text)
-        if names is not None:
-            by = names.get("by", ())
-            return GroupNotice(
-                added=names.get("added", ()), removed=names.get("removed", ()), by=by[0] if by else ""
-            )
-    return None
+    text = _without_ending(text)
+    readings = [names for sentence in _SENTENCES if (names := sentence.names_in(text))]
+    # Names without quotes are the usual case. Where there are such, any other reading is a coincidence.
+    plain_readings = [names for names in readings if not any(map(_has_quote_inside, names.values()))]
+    notices = [_notice(names) for names in plain_readings or readings]
+    if not notices:
+        return None
+    if len(notices) == 1 or all(map(_is_about_others, notices)):
+        return notices[0]
+    return _UNCLEAR_CHANGE
 
 
-def _names_by_role(sentence: tuple[_Name, ...], text: str) -> dict[Role, tuple[str, ...]] | None:
-    """Returns the names in a text, or None when the text is another sentence."""
-    names: dict[Role, tuple[str, ...]] = {}
-    start = 0
-    for name in sentence:
-        end = None
-        if name.conjunction and (between := _find_end(text, start, name.conjunction)) and between["and"]:
-            end = _find_end(text, between.end(), name.words)
-            if end:
-                names[name.role] = _split_names(text[start : between.start()])
-                start = between.end()
-        end = end or _find_end(text, start, name.words, may_be_missing=name.may_be_missing)
-        if end is None:
-            return None
-        names[name.role] = (*names.get(name.role, ()), *_split_names(text[start : end.start()]))
-        start = end.end()
-    return names
+def _without_ending(text: str) -> str:
+    """Returns a text without what may follow a sentence: a variable such as `$revoke$`, and a list of names.
 
-
-def _find_end(
-    text: str, start: int, words: re.Pattern[str], *, may_be_missing: bool = False
-) -> re.Match[str] | None:
-    """Returns the first match of `words` with a name between `start` and it, or None.
-
-    A name has quotes around it and contains anything, or it contains no quotes.
+    The list of the other members has no quote: it could end the name in another sentence.
     """
-    first = _BLANKS.match(text, start)
-    begin = first.end() if first else start
-    quote = _QUOTE.search(text, begin)
-    is_quoted = text.startswith(_OPENING_QUOTES, begin)
-    for match in words.finditer(text, start):
-        if not is_quoted:
-            if quote and quote.start() < match.start():
-                return None
-            if match.start() > begin or may_be_missing:
-                return match
-        elif _ends_quotation(text, begin + 1, match.start()):
-            return match
-    return None
+    # Nobody is called like the mark of the owner.
+    text = text.replace(OWNER_MARK, "\ufffd").strip()
+    words, _, last_word = text.rpartition(" ")
+    if _VARIABLE.fullmatch(last_word):
+        text = words.rstrip()
+    for introduction in _OTHER_MEMBERS:
+        sentence, found, others = text.rpartition(introduction)
+        if found and not _QUOTES.intersection(others):
+            text = sentence
+    return text.rstrip("。.")
 
 
-def _ends_quotation(text: str, begin: int, end: int) -> bool:
-    """Returns whether a closing quote, and blanks at most, ends a text with a character before it."""
-    while end > begin and text[end - 1].isspace():
-        end -= 1
-    return end - begin > 1 and text[end - 1] in _CLOSING_QUOTES
+_OTHER_MEMBERS = ("，群聊参与人还有", "，群組參與人還有", "，群组参与人还有", " with ")
+
+
+def _is_about_others(notice: GroupNotice | None) -> bool:
+    """Returns whether other people than the owner joined or left."""
+    return notice is not None and not notice.renamed and not notice.concerns_owner
+
+
+class _Sentence:
+    """A sentence of WeChat: names, each with the words behind it; the last name may end the sentence.
+
+    `or_else` is the sentence that a text is compared with when it is not this one.
+    """
+
+    def __init__(self, template: str, or_else: _Sentence | None = None) -> None:
+        _, *parts = template.split("{")
+        roles, words = zip(*(part.split("}") for part in parts), strict=True)
+        *words_between, ending = map(re.compile, words)
+        self._roles: tuple[str, ...] = roles
+        self._words_between: list[re.Pattern[str]] = words_between
+        self._ending: re.Pattern[str] = ending
+        self._or_else = or_else
+
+    def names_in(self, text: str) -> _Names:
+        """Returns the names in a text; empty when the text is another sentence."""
+        names = self._own_names_in(text)
+        if not names and self._or_else is not None:
+            return self._or_else.names_in(text)
+        return names
+
+    def _own_names_in(self, text: str) -> _Names:
+        endings = list(self._ending.finditer(text))
+        if not endings or endings[-1].end() < len(text):
+            return {}
+        names = _split_from_right(text[: endings[-1].start()], self._words_between)
+        by_role = dict(zip(self._roles, names, strict=True)) if names else {}
+        # The new name of a group is always quoted.
+        return by_role if by_role.get("title", '"').startswith(_OPENING_QUOTES) else {}
+
+
+def _split_from_right(text: str, words: list[re.Pattern[str]]) -> tuple[str, ...]:
+    """Returns the names between words, or nothing. A name that could end at two places ends at the last."""
+    if not words:
+        name = text.strip()
+        return (name,) if _is_name(name) else ()
+    for match in reversed(list(words[-1].finditer(text))):
+        name = text[match.end() :].strip()
+        if _is_name(name):
+            earlier_names = _split_from_right(text[: match.start()], words[:-1])
+            if earlier_names:
+                return (*earlier_names, name)
+    return ()
+
+
+def _is_name(text: str) -> bool:
+    """Returns whether a text is a name: anything in quotes, or anything without a quote."""
+    if text.startswith(_OPENING_QUOTES):
+        return len(text) > 2 and text.endswith(_CLOSING_QUOTES)
+    return bool(text) and not _QUOTES.intersection(text)
+
+
+def _has_quote_inside(name: str) -> bool:
+    return bool(_QUOTES.intersection(name[1:-1]))
+
+
+_GROUP = "(?:群聊|群組|群组)"
+_JOINED = f"加入了?{_GROUP}"
+_REMOVED = f"移出了?{_GROUP}"
+_BY_CODE = rf"(?:分享的|的邀[请請])\s?(?:二维码|二維碼|行動條碼|QR ?[Cc]ode)\s?{_JOINED}"
+
+_SENTENCES = (
+    _Sentence(
+        "{by}邀[请請]{added}[和与與]{also_added}" + _JOINED,
+        or_else=_Sentence("{by}邀[请請]{added}" + _JOINED),
+    ),
+    _Sentence(
+        "{by} invited {added} and {also_added} to (?:join )?(?:the|a) group chat",
+        or_else=_Sentence("{by} invited {added} to (?:join )?(?:the|a) group chat"),
+    ),
+    _Sentence("{added}[通透][过過](?:[扫掃][描瞄])?{by}" + _BY_CODE),
+    _Sentence("{added} joined (?:the )?group chat via the QR [Cc]ode shared by {by}"),
+    _Sentence("{added} joined (?:the )?group chat via the QR [Cc]ode {by} shared"),
+    _Sentence("{added} joined (?:the )?group chat via {by}r shared QR [Cc]ode"),
+    _Sentence("{added}" + _JOINED),
+    _Sentence("{added} joined (?:the )?group chat"),
+    _Sentence("{by}[将將]{removed}" + _REMOVED),
+    _Sentence("{removed}被{by}" + _REMOVED),
+    _Sentence("{removed}被" + _REMOVED),
+    _Sentence("{by} removed {removed} from the group chat"),
+    _Sentence("{removed} (?:was|were) removed from the group chat by {by}"),
+    _Sentence("{removed} (?:was|were) removed from the group chat"),
+    _Sentence("{removed}(?:退出|离开|離開)了?" + _GROUP),
+    _Sentence("{removed} (?:has )?left the group chat"),
+    _Sentence("{renamed_by}修改群[組组]?(?:名|的名)[称稱]?[为為]{title}"),
+    _Sentence("{renamed_by} changed the group(?: chat)? name to {title}"),
+    # Sentences that change nothing: a name in them may have the words of another one.
+    _Sentence("{unchanged}拍了拍{other}"),
+    _Sentence("{unchanged} (?:tickled|nudged|patted) {other}"),
+    _Sentence("{unchanged}(?:已成为新群主|已成為新群主)"),
+    _Sentence("{unchanged} is the new group owner"),
+    _Sentence("{unchanged}[领領]取了{other}的?[红紅]包"),
+)
+
+
+def _notice(names: _Names) -> GroupNotice | None:
+    """Returns the change that a sentence reports; None for a sentence without any."""
+    if "unchanged" in names:
+        return None
+    people = {role: _split_names(text) for role, text in names.items()}
+    by = people.get("by", ())
+    return GroupNotice(
+        added=(*people.get("added", ()), *people.get("also_added", ())),
+        removed=people.get("removed", ()),
+        by=by[0] if by else "",
+        renamed="title" in names,
+    )
 
 
 def _split_names(text: str) -> tuple[str, ...]:
     """Returns the names in a part of a sentence, in their order."""
-    text = text.strip()
     if text in _YOU:
         return (OWNER_MARK,)
-    return tuple(filter(None, (name.strip() for name in _COMMA.split(text.strip(_QUOTES)))))
+    return tuple(filter(None, (name.strip() for name in _COMMA.split(text.strip("".join(_QUOTES))))))

@@ -45,6 +45,7 @@ from wx2mqtt.wechat.webwx.protocol.media_messages import (
 from wx2mqtt.wechat.webwx.protocol.system_messages import (
     RecallNotice,
     friend_request,
+    has_text_of_people,
     recall_fields,
     request_fields,
     system_notice,
@@ -141,6 +142,14 @@ def read_frame(entry: JsonObject, owner: Handle) -> MessageFrame:
 def is_from_wechat(entry: JsonObject) -> bool:
     """Returns whether WeChat itself wrote an entry, and no person."""
     return read_number(entry, "MsgType") in WECHAT_TYPES
+
+
+def is_sentence_of_wechat(entry: JsonObject) -> bool:
+    """Returns whether WeChat itself worded the text of an entry; people chose the names in it."""
+    msg_type = read_number(entry, "MsgType")
+    if msg_type == MsgType.SYSTEM_XML:
+        return not has_text_of_people(read_text(entry, "Content"))
+    return msg_type == MsgType.SYSTEM_TEXT
 
 
 def recent_chats(entry: JsonObject) -> tuple[str, ...]:

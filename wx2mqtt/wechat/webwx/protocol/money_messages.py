@@ -1,7 +1,7 @@
 """Reads transfers and red packets, from app messages and from system texts (webwx 3.6.7, 3.10).
 
 The web client gets no red packet itself, and of a transfer little more than its existence. System texts about
-money are matched loosely, in simplified Chinese, traditional Chinese and English.
+money are known in simplified Chinese, traditional Chinese and English.
 """
 
 from __future__ import annotations
@@ -16,17 +16,6 @@ from wx2mqtt.wechat.webwx.protocol.markup import clean_line
 
 # `paysubtype` as far as clients agree; no complete list is known (webwx 3.6.7). Other values give no state.
 _TRANSFER_STATES = {"1": "pending", "3": "accepted", "4": "returned", "8": "accepted", "9": "returned"}
-
-# Ordered by certainty, since a sentence may hold other numbers, such as a date.
-_AMOUNTS = tuple(
-    re.compile(pattern, re.ASCII)
-    for pattern in (
-        r"(?P<sign>HK\$|[¥￥$]|\b[A-Z]{3}\b)\s?(?P<amount>\d{1,12}(?:\.\d{1,4})?)",
-        r"(?P<amount>\d{1,12}(?:\.\d{1,4})?)\s?(?P<sign>[元圆圓])",
-        r"(?P<amount>\d{1,12}\.\d{1,4})",
-        r"(?P<amount>\d{1,12})",
-    )
-)
 
 _CURRENCIES = {
     "": "CNY",
@@ -43,18 +32,37 @@ _CURRENCIES = {
 # Longer texts are no notices about money, and matching them would take long.
 MAX_SENTENCE_CHARACTERS = 200
 
-# Sent or received packets only. A text about their fate, such as "领取了你的红包", stays a system text.
-_RED_PACKET = re.compile(
-    r"[收发發][到出]?了?(?:一?[个個])?[红紅]包"
-    r"|\b(?:red (?:packet|envelope)|lucky money)\b.{0,40}\b(?:received|sent|phone|view)\b"
-    r"|\b(?:received|sent) (?:an? )?(?:red (?:packet|envelope)|lucky money)\b",
-    re.IGNORECASE,
+_AMOUNT = re.compile(
+    r"""
+    (?P<sign> HK\$ | [¥￥$] | [A-Z]{3}\b )?  \s?
+    (?P<amount> \d{1,12} (?:,\d{3}){0,3} (?:\.\d{1,4})? )
+    (?: \s? (?P<sign_behind> [元圆圓] ) )?
+    """,
+    re.ASCII | re.VERBOSE,
 )
 
+# A sentence counts only as a whole. A part of it may be a name: anybody can be called 收到转账9999元.
+_RED_PACKET = re.compile(
+    r"""
+    (?:\d{1,2}月\d{1,2}日)?  [你您]?  [收发發][到出]?了?  (?:一?[个個])?  [红紅]包
+        (?: [，,。] [请請]在手[机機]上查看 )?  。?
+    |
+    (?: (?:you\ )? (?:have\ )? (?:received|sent)\ (?:an?\ )? (?:red\ (?:packet|envelope)|lucky\ money)
+    | (?:red\ (?:packet|envelope)|lucky\ money)\ (?:received|sent) )
+        (?: [.,]\ view\ on\ (?:your\ )?phone )?  \.?
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 _TRANSFER = re.compile(
-    r"(?:[收发發][到出]|向.{1,40}发起)了?(?:一?[笔筆])?(?:转账|轉[賬帳])"
-    r"|\btransfer\b.{0,20}\b(?:received|sent)\b|\b(?:received|sent)\b.{0,20}\btransfer\b",
-    re.IGNORECASE,
+    r"""
+    (?:\d{1,2}月\d{1,2}日)?  [你您]?  [收发發][到出]了?  (?:一?[笔筆])?  (?:转账|轉[賬帳])
+        (?P<chinese_amount>[^，。]*?)
+        (?: [，,。] (?: [请請]在手[机機]上查看 | 如需收[钱錢]，[请請][点點]此升[级級]至最新版本 ) )?  。?
+    |
+    (?: (?:you\ )? (?:have\ )? (?:received|sent)\ (?:a\ )? transfer | transfer\ (?:received|sent) )
+        (?: \ (?:of\ )? (?P<english_amount>[^ ]+?) )?  (?: [.,]\ view\ on\ (?:your\ )?phone )?  \.?
+    """,
+    re.IGNORECASE | re.VERBOSE,
 )
 
 
@@ -63,7 +71,7 @@ def transfer_message(app: AppMessage) -> Content:
     pay_info = app.xml.find("wcpayinfo")
     fee = pay_info.text("feedesc")
     state = _TRANSFER_STATES.get(pay_info.text("paysubtype"), "")
-    amount = _amount(fee) or _transferred_amount(app.description) or _transferred_amount(app.title)
+    amount = _amount(fee) or _transfer_detail(app.description) or _transfer_detail(app.title) or {}
     detail = amount | content_facts(note=pay_info.text("pay_memo"), state=state)
     return _money_content(app, Kind.TRANSFER, fee or app.title or app.description, detail)
 
@@ -79,11 +87,10 @@ def money_notice(text: str) -> Content | None:
     """Returns the red packet or transfer that a system text announces, or None when it announces neither."""
     if len(text) > MAX_SENTENCE_CHARACTERS:
         return None
-    if _RED_PACKET.search(text):
+    if _RED_PACKET.fullmatch(text.strip()):
         return Content(kind=Kind.RED_PACKET, text=text)
-    if _TRANSFER.search(text):
-        return Content(kind=Kind.TRANSFER, text=text, detail=_amount(text))
-    return None
+    detail = _transfer_detail(text)
+    return None if detail is None else Content(kind=Kind.TRANSFER, text=text, detail=detail)
 
 
 def _money_content(app: AppMessage, kind: Kind, label: str, detail: dict[str, Json]) -> Content:
@@ -91,16 +98,20 @@ def _money_content(app: AppMessage, kind: Kind, label: str, detail: dict[str, Js
     return Content(kind=kind, text=webwx_placeholder(app.language, kind, clean_line(label)), detail=detail)
 
 
+def _transfer_detail(text: str) -> dict[str, Json] | None:
+    """Returns the amount in a sentence such as `收到转账1.00元`; empty without one, None for another text."""
+    match = _TRANSFER.fullmatch(text.strip()) if len(text) <= MAX_SENTENCE_CHARACTERS else None
+    if match is None:
+        return None
+    amount_text = match["chinese_amount"] or match["english_amount"] or ""
+    return _amount(amount_text) or (None if amount_text else {})
+
+
 def _amount(text: str) -> dict[str, Json]:
-    """Returns `amount` as a decimal string and `currency`; empty when the text holds no number."""
-    text = text[:MAX_SENTENCE_CHARACTERS].replace(",", "")
-    for pattern in _AMOUNTS:
-        if match := pattern.search(text):
-            sign = match.groupdict().get("sign") or ""
-            return {"amount": match["amount"], "currency": _CURRENCIES.get(sign, sign)}
-    return {}
-
-
-def _transferred_amount(text: str) -> dict[str, Json]:
-    """Returns the amount in a sentence such as `收到转账1.00元`; empty for any other text."""
-    return _amount(text) if _TRANSFER.search(text[:MAX_SENTENCE_CHARACTERS]) else {}
+    """Returns `amount` as a decimal string and `currency`; empty when the text is no amount."""
+    match = _AMOUNT.fullmatch(text.strip())
+    if match is None:
+        return {}
+    # A number without a sign is in the currency of China.
+    sign = match["sign"] or match["sign_behind"] or ""
+    return {"amount": match["amount"].replace(",", ""), "currency": _CURRENCIES.get(sign, sign)}

@@ -26,9 +26,12 @@ from wx2mqtt.wechat.webwx.protocol.markup import (
 from wx2mqtt.wechat.webwx.protocol.money_messages import money_notice
 
 _SYSMSG = re.compile(r"(?:<|&lt;)sysmsg\b")
-_OPENING_QUOTE = re.compile('["“「]')
-_CLOSING_QUOTE = re.compile('["”」]')
-_STARTS_WITH_YOU = re.compile(r"\s*(?:你|您|You\b)", re.IGNORECASE)
+_RECALLED_WORDS = "已?[撤收]回|(?:has )?(?:recalled|withdrew|unsent)"
+_RECALLED = re.compile(_RECALLED_WORDS)
+_OWNER_RECALLED = re.compile(rf"(?:[你您]|You(?: have|'ve)?) ?(?:{_RECALLED_WORDS})", re.IGNORECASE)
+_OPENING_QUOTES = ('"', "“", "「")
+_CLOSING_QUOTES = ('"', "”", "」")
+_YOU = frozenset({"你", "您", "You", "you"})
 _VARIABLE = re.compile(r"\$\{[^{}]*\}|\$(\w+)\$")
 
 # Of a system text made from a template. Those of WeChat list the members of a group at most.
@@ -69,13 +72,24 @@ def system_notice(_entry: JsonObject, content: str, language: Language) -> Conte
 
 def system_xml(content: str) -> RecallNotice | Content | None:
     """Returns the recall or the text in a system XML, or None when it has no text for people."""
-    # Text that is no sender prefix may precede the XML.
-    start = _SYSMSG.search(content)
-    root = parse_xml(content[start.start() :] if start else content)
+    root = _root(content)
     if root.attribute("type") == "revokemsg":
         return _recall_notice(root.find("revokemsg"))
-    text = system_text(_sentence(root.find("*")))
+    body = root.find("*")
+    text = system_text(_sentence(body) or _text_of_people(body))
     return Content(kind=Kind.SYSTEM, text=text) if text else None
+
+
+def has_text_of_people(content: str) -> bool:
+    """Returns whether people wrote the text in a system XML, so that it reports nothing as WeChat."""
+    body = _root(content).find("*")
+    return not _sentence(body)
+
+
+def _root(content: str) -> XmlNode:
+    # Text that is no sender prefix may precede the XML.
+    start = _SYSMSG.search(content)
+    return parse_xml(content[start.start() :] if start else content)
 
 
 def friend_request(entry: JsonObject, content: str) -> FriendRequest:
@@ -105,31 +119,36 @@ def request_fields(request: FriendRequest) -> dict[str, Json]:
 
 def _recall_notice(xml: XmlNode) -> RecallNotice:
     text = system_text(xml.text("replacemsg"))
-    by = _quoted_name(text[:MAX_LINE_CHARACTERS])
+    by = _recalling_name(text[:MAX_LINE_CHARACTERS])
     ids = (xml.text(tag) for tag in ("msgid", "newmsgid"))
     message_id = next((id_ for id_ in ids if id_.isascii() and id_.isdigit() and id_.strip("0")), "")
-    own = bool(_STARTS_WITH_YOU.match(text))
+    own = bool(_OWNER_RECALLED.match(text.strip()))
     return RecallNotice(
         message_id=message_id, text=text, by=clean_name(by) if by and not own else "", own=own
     )
 
 
-def _quoted_name(text: str) -> str:
-    """Returns what stands between the first pair of quotes, or an empty text."""
-    opening = _OPENING_QUOTE.search(text)
-    # A name has a character at least, which may be a quote.
-    closing = opening and _CLOSING_QUOTE.search(text, opening.end() + 1)
-    return text[opening.end() : closing.start()] if opening and closing else ""
+def _recalling_name(text: str) -> str:
+    """Returns the quoted name of who withdrew a message, up to its last quote; or an empty text."""
+    for words in reversed(list(_RECALLED.finditer(text))):
+        name = text[: words.start()].strip()
+        if name.startswith(_OPENING_QUOTES) and name.endswith(_CLOSING_QUOTES):
+            return name[1:-1]
+    return ""
 
 
 def _sentence(xml: XmlNode) -> str:
-    """Returns the sentence in a system XML of any kind: a plain text, or a filled-in template."""
+    """Returns the sentence of WeChat in a system XML of any kind: a plain text, or a filled-in template."""
     for node in (xml, xml.find("content_template")):
         text = node.text("plain") or node.text("text") or _fill_template(node.text("template"), node)
         if text:
             return text
-    # A group's to-do has a title. An announcement is in `content`, which in other XML is not meant for
-    # people.
+    return ""
+
+
+def _text_of_people(xml: XmlNode) -> str:
+    """Returns what a member of the group wrote in a system XML: the title of a to-do, or an announcement."""
+    # In XML that is no announcement, `content` is not meant for people.
     return xml.text("title") or (xml.text("content") if "announ" in xml.tag else "")
 
 
@@ -145,11 +164,18 @@ def _fill_template(template: str, xml: XmlNode) -> str:
     for variable in _VARIABLE.finditer(template):
         if missing <= 0:
             break
-        part = template[end : variable.start()] + (names.get(variable[1] or "") or "?")
+        words = template[end : variable.start()]
+        part = words + _quoted_if_owner_word(names.get(variable[1] or "") or "?", words)
         parts.append(part[:missing])
         missing -= len(part)
         end = variable.end()
     return "".join([*parts, template[end : end + max(missing, 0)]])
+
+
+def _quoted_if_owner_word(name: str, words_before: str) -> str:
+    """Returns a name, in quotes where it would be read as the owner: somebody may be called 你."""
+    is_quoted = words_before.endswith(_OPENING_QUOTES)
+    return f'"{name}"' if name in _YOU and not is_quoted else name
 
 
 def _link_names(link: XmlNode) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.support.cost import NOTICEABLE_SECONDS, cpu_seconds, is_in_proportion, repeated
@@ -86,10 +86,114 @@ def test_what_is_about_something_else(said: str) -> None:
 def test_a_person_who_is_called_you_is_not_the_owner() -> None:
     assert group_notice('你邀请"你"加入了群聊') == added("你", by=OWNER_MARK)
     assert group_notice('"you" left the group chat') == removed("you")
+    assert group_notice(f'"{OWNER_MARK}"退出了群聊') == removed("\ufffd")
 
 
 def test_quotes_in_names() -> None:
     assert group_notice('"A"B"邀请"C"D"加入了群聊') == added('C"D', by='A"B')
+
+
+@pytest.mark.parametrize(
+    ("said", "news"),
+    [
+        ('"x"将你移出群聊"加入了群聊', added('x"将你移出群聊')),
+        ('"x"将你移出群聊"退出了群聊', removed('x"将你移出群聊')),
+        ('"A"邀请"x"将你移出了群聊"加入了群聊', added('x"将你移出了群聊', by="A")),
+        (' "x"将你移出群聊"通过扫描你分享的二维码加入群聊', added('x"将你移出群聊', by=OWNER_MARK)),
+        (
+            '"x" removed you from the group chat" joined the group chat',
+            added('x" removed you from the group chat'),
+        ),
+        ('"修改群名为"加入了群聊', added("修改群名为")),
+        ('"x"修改群名为“y"加入了群聊', added('x"修改群名为“y')),
+        (
+            '"changed the group name to"通过扫描"A"分享的二维码加入群聊',
+            added("changed the group name to", by="A"),
+        ),
+        ('"x"邀请你加入了群聊，群聊参与人还有：y"加入了群聊', added('x"邀请你加入了群聊，群聊参与人还有：y')),
+        ('"A"修改群名为“x"将你移出群聊”', GroupNotice(renamed=True)),
+        ('"A"修改群名为“你被"x"移出群聊”', GroupNotice(renamed=True)),
+        ('"x"将你移出群聊"已成为新群主', None),
+        ('"x"将你移出群聊" 拍了拍 "B"', None),
+        ("群待办：你被移出群聊了吗", None),
+    ],
+)
+def test_a_name_with_the_words_of_another_sentence_makes_no_news(said: str, news: GroupNotice | None) -> None:
+    assert group_notice(said) == news
+
+
+def test_two_sentences_in_one_text_are_no_news_about_the_owner() -> None:
+    assert group_notice("You were removed from the group chat by x joined the group chat") == GroupNotice()
+
+
+GENUINE = (
+    '"{name}"加入了群聊',
+    '"{name}"退出了群聊',
+    '"{name}"被移出群聊',
+    '"A"将"{name}"移出了群聊',
+    '"A"邀请"{name}"加入了群聊',
+    '"{name}"邀请"A"加入了群聊',
+    ' "{name}"通过扫描"A"分享的二维码加入群聊',
+    ' "A"通过扫描"{name}"分享的二维码加入群聊',
+    '"{name}" joined the group chat',
+    '"{name}" left the group chat',
+    '"A" invited "{name}" to the group chat',
+    '"{name}" removed "A" from the group chat',
+    '"{name}" was removed from the group chat by "A"',
+    '"A" was removed from the group chat by "{name}"',
+)
+PIECES = (
+    *(
+        '"',
+        "“",
+        "”",
+        "你",
+        "您",
+        "将",
+        "被",
+        "邀请",
+        "移出",
+        "移出群聊",
+        "移出了群聊",
+        "加入了群聊",
+        "退出了群聊",
+    ),
+    *(
+        "通过扫描",
+        "分享的二维码",
+        "修改群名为",
+        "群聊参与人还有：",
+        "，",
+        "、",
+        "x",
+        " ",
+        "you",
+        "You",
+        "$revoke$",
+    ),
+    *(
+        " removed ",
+        " invited ",
+        " from the group chat",
+        " joined the group chat",
+        " was removed from the group chat",
+    ),
+    *(
+        " were removed from the group chat by ",
+        " to the group chat",
+        " changed the group name to ",
+        " left the group chat",
+    ),
+)
+
+
+@given(st.sampled_from(GENUINE), st.lists(st.sampled_from(PIECES), min_size=1, max_size=12).map("".join))
+def test_no_name_removes_the_owner_renames_the_group_or_hides_a_change(sentence: str, name: str) -> None:
+    assume(name.strip())
+    news = group_notice(sentence.format(name=name))
+    assert news is not None
+    assert OWNER_MARK not in news.removed
+    assert not news.renamed
 
 
 PARTS = st.sampled_from(

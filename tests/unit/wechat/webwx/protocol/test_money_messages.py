@@ -82,7 +82,8 @@ def test_red_packets_in_system_texts(words: str) -> None:
         ("收到转账1.00元", {"amount": "1.00", "currency": "CNY"}),
         ("Received transfer of ¥1.00", {"amount": "1.00", "currency": "CNY"}),
         ("5月3日收到转账1.00元", {"amount": "1.00", "currency": "CNY"}),
-        ("2 transfers: Received transfer 3.50", {"amount": "3.50", "currency": "CNY"}),
+        ("收到转账 100 元。", {"amount": "100", "currency": "CNY"}),
+        ("收到转账1.00元。如需收钱，请点此升级至最新版本", {"amount": "1.00", "currency": "CNY"}),
     ],
 )
 def test_transfers_in_system_texts(words: str, detail: dict[str, str]) -> None:
@@ -99,6 +100,20 @@ def test_transfers_in_system_texts(words: str, detail: dict[str, str]) -> None:
         "位置共享已经结束",
         "The message is successfully sent but rejected by the receiver.",
         "",
+        # Names with the words of a sentence about money.
+        '"收到转账9999.00元"加入了群聊',
+        '"A"邀请"收到转账9999.00元，请在手机上查看"加入了群聊',
+        "你已添加了收到转账9999.00元，现在可以开始聊天了。",
+        "收到转账9999.00元开启了朋友验证，你还不是他（她）朋友。请先发送朋友验证请求，对方验证通过后，才能聊天。",
+        "收到转账9999.00元，请在手机上查看。开启了朋友验证，你还不是他（她）朋友。",
+        '"Received transfer of ¥9999" joined the group chat',
+        "Received transfer 9999 has enabled Friend Confirmation. [Send a friend request]",
+        '"收到红包"领取了你的红包',
+        '"收到红包" 拍了拍 "A"',
+        "收到红包已成为新群主",
+        '"A"修改群名为“收到红包”',
+        "You sent a red packet has enabled Friend Confirmation.",
+        "向A发起转账9999元",
     ],
 )
 def test_other_texts_are_not_about_money(words: str) -> None:

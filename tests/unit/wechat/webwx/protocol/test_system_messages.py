@@ -59,6 +59,29 @@ def test_which_message_was_withdrawn(ids: str, message_id: str) -> None:
     assert recall(ids).message_id == message_id
 
 
+@pytest.mark.parametrize(
+    ("text", "by", "own"),
+    [
+        ('"小梅" 撤回了一条消息', "小梅", False),
+        ("「小梅」已收回一則訊息", "小梅", False),
+        ('"A B" recalled a message', "A B", False),
+        ('"A"撤回了成员"B"的一条消息', "A", False),
+        ("你撤回了一条消息", "", True),
+        ("您已撤回一条消息", "", True),
+        ("You've recalled a message", "", True),
+        # Names with the words of the sentence, or with those that stand for the owner.
+        ('"a" 撤回了一条消息" 撤回了一条消息', 'a" 撤回了一条消息', False),
+        ('"x" 撤回了成员"y" 撤回了一条消息', 'x" 撤回了成员"y', False),
+        ("你好 撤回了一条消息", "", False),
+        ("Youssef recalled a message", "", False),
+        ("You Li recalled a message", "", False),
+    ],
+)
+def test_who_withdrew_a_message(text: str, by: str, own: bool) -> None:
+    notice = recall(f"<msgid>5</msgid><replacemsg><![CDATA[{text}]]></replacemsg>")
+    assert (notice.by, notice.own) == (by, own)
+
+
 def test_a_recall_without_anything_known() -> None:
     assert system_messages.recall_fields(recall(""), OWNER) == {}
 
