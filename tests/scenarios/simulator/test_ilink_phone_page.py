@@ -90,6 +90,48 @@ async def test_a_person_connects_types_a_number_over_and_talks_with_the_bot(
     assert await program.violations() == []
 
 
+WEB = "document.getElementById('web').textContent"
+VISIBLE = """
+const box = arguments[0].getBoundingClientRect()
+return box.top >= 0 && box.bottom <= innerHeight && arguments[0].checkVisibility()
+"""
+
+
+@pytest.mark.parametrize("path", ["/sim?lang=en", "/sim?lang=zh"])
+async def test_who_has_connected_has_the_bots_chat_before_them_and_reads_that_it_is_connected(
+    sim: Simulator, program: ILinkClient, chromium: Chromium, path: str
+):
+    await at(chromium, sim, path)
+    await program.qrcode()
+    await press(chromium, "bind-scan")
+    assert not await visit(chromium.run, f"return /web WeChat|网页/i.test({WEB})"), (
+        "nobody uses web WeChat here"
+    )
+    await press(chromium, "bind-confirm")
+    await visit(chromium.until, f"/Connected with a bot|已连接机器人/.test({WEB})")
+    await visit(chromium.until, f"{BOT}?.hasAttribute('aria-current')")
+    assert await visit(chromium.run, f"return {CHATS}[0] === {BOT}")
+    for element in ("document.getElementById('chat-name')", "document.getElementById('text')"):
+        assert await visit(chromium.run, VISIBLE.replace("arguments[0]", element)), element
+    await visit(
+        chromium.until, "/Write to the bot|先给机器人/.test(document.getElementById('empty').textContent)"
+    )
+    await visit(chromium.run, WRITE, "开灯")
+    await visit(chromium.until, f"{LINE}.length === 1")
+
+
+async def test_an_open_chat_stays_open_when_somebody_connects(
+    sim: Simulator, program: ILinkClient, chromium: Chromium
+):
+    await at(chromium, sim)
+    await visit(chromium.run, f"[...{CHATS}].find(b => b.textContent.includes('老婆')).click()")
+    await program.qrcode()
+    await press(chromium, "bind-scan")
+    await press(chromium, "bind-confirm")
+    await visit(chromium.until, f"{CHATS}[0] === {BOT}")
+    assert await visit(chromium.run, "return document.getElementById('chat-name').textContent") == "老婆"
+
+
 async def test_a_code_that_is_opened_by_its_link_is_the_one_that_is_scanned(
     sim: Simulator, program: ILinkClient, chromium: Chromium
 ):

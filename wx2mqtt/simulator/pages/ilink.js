@@ -74,6 +74,8 @@ function botLine (line) {
 function showBots (state) {
   bots = state.bots
   Object.keys(bots).forEach(addBot)
+  const newest = Object.keys(bots).pop()
+  if (!open && newest && people.has(botId(newest))) openChat(botId(newest))
   const codes = state.codes.filter(one => ['wait', 'scaned', 'need_verifycode'].includes(one.status))
   showBinding(codes.find(one => one.qrcode === wantedBot) || codes[codes.length - 1] || null)
   showBot()

@@ -7,10 +7,10 @@ const WORDS = {
     cancel: 'Cancel', chats: 'Chats', search: 'Search', back: 'Back', messages: 'Messages', empty: 'Nothing said yet.',
     as: 'Write as', kinds: 'Send something else', pick: 'Choose files…', quote: 'Quote', recall: 'Recall',
     quoting: 'Quoting', unquote: 'Do not quote', large: 'The page takes files of at most 20 MB.', stranger: 'New friend', unread: 'unread', write: 'Write a message', send: 'Send', online: 'Web WeChat is logged in',
-    offline: 'No web WeChat is logged in', waiting: 'A program shows this code. Scan it as the phone would.',
+    bots: 'Connected with a bot', offline: 'No program is logged in yet', waiting: 'A program shows this code. Scan it as the phone would.',
     asked: 'A program asks to log in again.', scanned: 'Scanned. Do you want to log in there?', me: 'me, on this phone',
     web: 'by web WeChat', recalled: 'recalled', more: 'and {n} more: search', qr: 'QR code of the login', gone: 'The simulator does not answer.',
-    choose: 'Choose a chat.', bind: 'Connect somebody with a bot?', binder: 'Whose phone', connect: 'Connect', expire: 'Let it expire',
+    choose: 'Choose a chat.', writeFirst: 'Write to the bot. Before that it may send nothing.', bind: 'Connect somebody with a bot?', binder: 'Whose phone', connect: 'Connect', expire: 'Let it expire',
     unbind: 'Bind elsewhere', bot: 'bot of {name}', bindWaiting: 'A program shows this code. Scan it with somebody’s phone.',
     bindNumber: 'Scanned by {name}. The program must be given this number:', bindScanned: 'Scanned by {name}. Connect them with the bot there?',
     bindQr: 'QR code of the bot', unbound: 'not connected any more', never: 'may not write before {name} has', closed: 'may not write until {name} does',
@@ -20,9 +20,9 @@ const WORDS = {
     title: '模拟微信', logout: '在手机上退出网页登录', login: '登录网页微信？', scan: '扫一扫', confirm: '确认登录', cancel: '取消',
     chats: '聊天', search: '搜索', back: '返回', messages: '消息', empty: '还没有消息。', as: '发送人', kinds: '发送其他内容', pick: '选择文件…', quote: '引用', recall: '撤回', quoting: '引用',
     unquote: '取消引用', large: '网页最多发送 20 MB 的文件。', stranger: '新朋友', unread: '未读', write: '输入消息',
-    send: '发送', online: '网页微信已登录', offline: '没有网页微信登录', waiting: '有程序显示了这个二维码，请像手机一样扫描。',
+    send: '发送', online: '网页微信已登录', bots: '已连接机器人', offline: '还没有程序登录', waiting: '有程序显示了这个二维码，请像手机一样扫描。',
     asked: '有程序请求再次登录。', scanned: '已扫描，确认在那里登录吗？', me: '我（这部手机）', web: '网页微信发送', recalled: '已撤回',
-    more: '还有 {n} 个，请搜索', qr: '登录二维码', gone: '模拟器没有响应。', choose: '请选择一个聊天。', bind: '连接机器人？', binder: '使用谁的手机', connect: '连接',
+    more: '还有 {n} 个，请搜索', qr: '登录二维码', gone: '模拟器没有响应。', choose: '请选择一个聊天。', writeFirst: '请先给机器人发一条消息，在此之前它不能给你发送任何内容。', bind: '连接机器人？', binder: '使用谁的手机', connect: '连接',
     expire: '让它过期', unbind: '在别处绑定', bot: '{name} 的机器人', bindWaiting: '有程序显示了这个二维码，请用某人的手机扫描。',
     bindNumber: '{name} 已扫描，请在程序中输入这个数字：', bindScanned: '{name} 已扫描，要连接那里的机器人吗？',
     bindQr: '机器人的二维码', unbound: '已断开连接', never: '{name} 先发消息后机器人才能回复', closed: '{name} 再次发消息前不能回复',
@@ -98,7 +98,8 @@ function showChats () {
   const looked = $('search').value.trim().toLowerCase()
   const all = [...people.values()].filter(one => (one.kind !== 'stranger' || last.has(one.id)) && one.id !== 'me')
   const found = all.filter(one => !looked || `${one.id} ${one.remark} ${one.nickname}`.toLowerCase().includes(looked))
-  found.sort((a, b) => (last.get(b.id)?.n || 0) - (last.get(a.id)?.n || 0))
+  // Bots come first: who has just connected one writes to it next.
+  found.sort((a, b) => isBot(b.id) - isBot(a.id) || (last.get(b.id)?.n || 0) - (last.get(a.id)?.n || 0))
   $('chats').replaceChildren(...found.slice(0, SHOWN).map(chatItem))
   $('more').hidden = found.length <= SHOWN
   $('more').textContent = words.more.replace('{n}', found.length - SHOWN)
@@ -144,7 +145,7 @@ function openChat (id) {
 
 function showEmpty () {
   $('empty').hidden = $('lines').childElementCount > 0
-  $('empty').textContent = open ? words.empty : words.choose
+  $('empty').textContent = !open ? words.choose : isBot(open) ? words.writeFirst : words.empty
 }
 
 function bubble (line) {
@@ -242,8 +243,9 @@ function showLogin (state) {
   if (chosen && chosen.uuid !== code) $('qr').src = `/qrcode/${chosen.uuid}`
   code = chosen ? chosen.uuid : null
   $('login').hidden = !chosen
-  $('web').classList.toggle('on', state.online)
-  $('web-text').textContent = state.online ? words.online : words.offline
+  const programs = [state.online && words.online, Object.keys(state.ilink.bots).length && words.bots].filter(Boolean)
+  $('web').classList.toggle('on', programs.length > 0)
+  $('web-text').textContent = programs.join(' · ') || words.offline
   $('logout').hidden = !state.online
   if (!chosen) return
   const ready = chosen.state === 'scanned' || chosen.push
