@@ -30,6 +30,10 @@ SUPERVISOR_URL = "http://supervisor"
 SUPERVISOR_TIMEOUT_SECONDS = 10.0
 BRIDGE_USER = BRIDGE_GROUP = 10001
 
+REMIND_BEFORE, RENEW_AFTER = "2h", "25d"
+# Its name in the Supervisor's network, and the one under which others in the house find it.
+HOME_ASSISTANT_HOSTS = ["homeassistant", "homeassistant.local"]
+
 EXIT_UNEXPECTED, EXIT_USAGE, EXIT_CONFIGURATION = 1, 2, 78
 
 
@@ -71,6 +75,8 @@ class Addon:
             text = yaml.safe_dump(configuration_of(options), allow_unicode=True, sort_keys=False)
             self._written_file.write_text(f"# Written at each start from the options of the add-on.\n{text}")
         environment = {**self._environment, **self._broker_settings(options)}
+        if self.configuration == self._written_file:
+            environment |= secrets_of(options)
         environment.pop("SUPERVISOR_TOKEN", None)  # the bridge has no business with the Supervisor
         self._restore(environment)
         return environment
@@ -178,12 +184,24 @@ def configuration_of(options: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the configuration file that says what the options say, but for the broker and secrets."""
     backend = options.get("backend", "ilink")
     people = {"me": {"owner": True}} if backend == "ilink" else _people(options.get("contacts") or [])
+    account: dict[str, Any] = {"backend": backend, "contacts": people}
+    if backend == "ilink" and options.get("remind"):
+        account["ilink"] = {"remind": {"before": REMIND_BEFORE}}
+    if backend == "ilink" and options.get("renew"):
+        account.setdefault("ilink", {})["renew"] = {"after": RENEW_AFTER}
+    account["media"] = {"allow_hosts": options.get("allow_hosts", HOME_ASSISTANT_HOSTS)}
     return {
-        "accounts": {"home": {"backend": backend, "contacts": people}},
+        "accounts": {"home": account},
         "homeassistant": {"enabled": True, "expose": list(people)},
         "language": options.get("language", "en"),
         "log": {"level": options.get("log_level", "info")},
     }
+
+
+def secrets_of(options: Mapping[str, Any]) -> dict[str, str]:
+    """Returns the secrets of the form as variables of the environment, so that no file holds them."""
+    urls = options.get("fallback") or []
+    return {"WX2MQTT_ACCOUNTS__HOME__FALLBACK__URLS": json.dumps(urls)} if urls else {}
 
 
 def _people(contacts: list[dict[str, str]]) -> dict[str, dict[str, str]]:

@@ -11,8 +11,9 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ import yaml
 
 from tests.support.broker import Mosquitto, free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
 
 FOLDER = Path(__file__).parents[2] / "deploy/home-assistant-addon"
@@ -255,6 +257,11 @@ def test_a_backup_that_fails_is_told_to_the_supervisor_and_leaves_no_archive(tmp
 
 def prepared(addon: Container) -> dict[str, str]:
     """The variables with which the bridge would start."""
+    return {name: value for name, value in variables(addon).items() if name.startswith("WX2MQTT_MQTT")}
+
+
+def variables(addon: Container) -> dict[str, str]:
+    """All variables of the bridge."""
     script = addon.data.parent / "print"
     script.write_text(f"#!{sys.executable}\nimport json, os\nprint(json.dumps(dict(os.environ)))\n")
     script.chmod(0o755)
@@ -263,7 +270,7 @@ def prepared(addon: Container) -> dict[str, str]:
     done = addon.run("start")
     assert done.returncode == 0, done.stderr
     found: dict[str, str] = json.loads(done.stdout)
-    return {name: value for name, value in found.items() if name.startswith("WX2MQTT_MQTT")}
+    return found
 
 
 def test_a_broker_with_tls_is_spoken_to_with_tls(tmp_path: Path, supervisor: Supervisor):
@@ -364,6 +371,98 @@ def test_what_it_wrote_says_where_it_comes_from_and_holds_no_secret(tmp_path: Pa
     assert text.startswith("# Written at each start")
     assert "s:e/c@r et" not in text
     assert yaml.safe_load(text)["accounts"]["home"]["backend"] == "ilink"
+
+
+FALLBACK = "WX2MQTT_ACCOUNTS__HOME__FALLBACK__URLS"
+
+
+def test_the_other_way_of_the_form_is_given_to_the_bridge_unless_the_owner_has_a_file(tmp_path, supervisor):
+    addon = Container(tmp_path, supervisor)
+    addon.options(**OPTIONS, fallback=["json://secret"])
+    assert variables(addon)[FALLBACK] == '["json://secret"]'
+    assert "secret" not in (addon.data / "wx2mqtt.yaml").read_text()
+    addon.own_file("accounts: {home: {backend: ilink}}\n")
+    assert FALLBACK not in variables(addon)
+
+
+RESOLVER = """
+import socket
+real = socket.getaddrinfo
+def resolved(host, *others, **more):
+    return real("127.0.0.1" if host in {names!r} else host, *others, **more)
+socket.getaddrinfo = resolved
+import wx2mqtt.__main__
+wx2mqtt.__main__.main()
+"""
+"""The bridge in a network that knows these names, as that of the Supervisor does."""
+
+
+@pytest.fixture
+def home_assistant() -> Iterator[int]:
+    """The port of Home Assistant, which serves the picture of a camera to who has the token of its address."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            is_camera = self.path == "/api/camera_proxy/camera.door?token=abc"
+            data = sample("image.jpg") if is_camera else b""
+            self.send_response(200 if is_camera else 403)
+            self.send_header("Content-Type", "image/jpeg")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            """Stays silent."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+@pytest.mark.parametrize("name", ["homeassistant", "homeassistant.local"])
+async def test_the_picture_of_the_doorbell_arrives_with_the_form_as_it_is_at_first(
+    tmp_path: Path, broker: Mosquitto, supervisor: Supervisor, home_assistant: int, name: str
+):
+    async with Simulator(port=0) as simulator:
+        addon = Container(tmp_path, supervisor, WX2MQTT_ACCOUNTS__HOME__ENDPOINT=simulator.url)
+        addon.options(**yaml.safe_load((FOLDER / "config.yaml").read_text())["options"])
+        script = tmp_path / "bridge.py"
+        script.write_text(RESOLVER.format(names=("homeassistant", "homeassistant.local")))
+        (tmp_path / "wx2mqtt").write_text(f'#!/bin/sh\nexec {sys.executable} {script} "$@"\n')
+        url = f"http://{name}:{home_assistant}/api/camera_proxy/camera.door?token=abc"
+        await asyncio.to_thread(_ring, addon, broker, simulator.url, url)
+
+
+def _ring(addon: Container, broker: Mosquitto, phone: str, url: str) -> None:
+    """Sends what the blueprint of the doorbell sends, once the owner has written."""
+    with addon.started():
+        published(broker, "wx/login/state", "waiting_for_scan")
+        assert "remind, renew and fallback are off" in (addon.data / "log").read_text()
+        for step in ("scan", "confirm"):
+            httpx.post(f"{phone}/sim/ilink/{step}", json={}, trust_env=False).raise_for_status()
+        published(broker, "wx/login/state", '"online"')
+        httpx.post(f"{phone}/sim/ilink/say", json={"text": "hello"}, trust_env=False).raise_for_status()
+        published(broker, "wx/window/me", '"open":true')
+        with answering(broker, "wx/result/me") as result:
+            command = json.dumps({"kind": "image", "url": url, "name": "door.jpg", "ttl": 120})
+            publish = ["mosquitto_pub", "-p", str(broker.port), "-u", "addons", "-P", "s:e/c@r et", "-q", "1"]
+            subprocess.run([*publish, "-t", "wx/out/me", "-m", command], check=True)
+            assert json.loads(result())["status"] == "sent", result()
+
+
+@contextmanager
+def answering(broker: Mosquitto, topic: str) -> Iterator[Callable[[], str]]:
+    """Subscribes, and gives a function that returns the first message."""
+    command = ["mosquitto_sub", "-p", str(broker.port), "-u", "addons", "-P", "s:e/c@r et", "-t", topic]
+    options = ["-C", "1", "-W", f"{MAX_WAIT_SECONDS:.0f}", "-q", "1", "-d"]
+    with subprocess.Popen(
+        ["stdbuf", "-oL", *command, *options], stdout=subprocess.PIPE, text=True
+    ) as listening:
+        stream = listening.stdout
+        assert stream is not None
+        assert any("received SUBACK" in line for line in iter(stream.readline, ""))
+        yield cache(lambda: next(line for line in stream if line.startswith("{")))
 
 
 def test_another_word_is_a_mistake_of_the_caller(tmp_path: Path, supervisor: Supervisor):

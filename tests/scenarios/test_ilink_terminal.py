@@ -6,6 +6,7 @@ import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from tests.support.broker import DURABLE
@@ -74,3 +75,35 @@ async def test_beside_the_running_bridge_the_number_goes_to_the_bridge(home: ILi
 
     assert await at_a_screen(home, story) == 0
     await home.body("wx/login/state", state="online")
+
+
+OFF = "remind, renew and fallback are off"
+
+
+@pytest.mark.parametrize("runs", [False, True], ids=["alone", "beside the bridge"])
+async def test_after_the_login_it_says_in_one_line_that_nothing_helps_alarms(home: ILinkHome, runs: bool):
+    if runs:
+        home.bridge.start()
+
+    async def story(screen: Screen) -> None:
+        await home.hear(screen.scan)
+        await home.bot.post("ilink/scan")
+        await home.bot.post("ilink/confirm")
+        await home.hear(screen.until, OFF)
+        assert screen.text.index("logged in") < screen.text.index(OFF)
+
+    assert await at_a_screen(home, story) == 0
+
+
+async def test_with_one_of_them_nothing_is_said(home: ILinkHome):
+    home.bridge.configure(home.settings({"ilink": {"remind": {"before": "2h"}}}))
+
+    async def story(screen: Screen) -> None:
+        await home.hear(screen.scan)
+        await home.bot.post("ilink/scan")
+        await home.bot.post("ilink/confirm")
+        assert await home.hear(screen.wait) == 0
+        assert "logged in" in screen.text
+        assert OFF not in screen.text
+
+    assert await at_a_screen(home, story) == 0

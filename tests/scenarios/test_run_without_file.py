@@ -43,6 +43,8 @@ def terminal(tmp_path: Path, mosquitto: Mosquitto, phone: str) -> Terminal:
 def log_in(terminal: Terminal, phone: str, port: int, backend: str) -> None:
     """Runs the bridge until the account is online, by a scan with the phone of this backend."""
     with Ear(port, "wx/#") as ear, terminal.running("run") as bridge:
+        is_ilink = backend == "ilink"
+        bridge.until("remind, renew and fallback are off" if is_ilink else "fallback is off")
         ear.wait(STATE, lambda heard: heard.body["state"] == "waiting_for_scan")
         for step in ("scan", "confirm"):
             answer = httpx.post(

@@ -4,19 +4,29 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
+import signal
 import stat
 import subprocess
+from functools import partial
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.scenarios.conftest import StartMosquitto
 from tests.support.broker import Mosquitto, free_port
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.ear import Ear
 from tests.support.patient import hanging
 from tests.support.screen import Screen
-from tests.support.terminal import Done, Terminal
+from tests.support.terminal import REAL, Done, Terminal
+from wx2mqtt.settings.loader import load
 from wx2mqtt.setup.discover import FoundBroker, find_brokers
+from wx2mqtt.simulator.samples import sample
+from wx2mqtt.simulator.server import Simulator
+from wx2mqtt.wechat.registry import BACKENDS
 
 # root would write to /etc, and a terminal of tests lies where a service cannot see it
 PREPARE = """
@@ -138,6 +148,135 @@ def test_ilink_by_options_passes_its_check_without_a_warning(tmp_path, options, 
     assert "warning" not in checked.out
 
 
+OFF = {
+    ("en", "ilink"): "remind, renew and fallback are off: ",
+    ("zh", "ilink"): "remind、renew 和 fallback 都未开启：",
+    ("en", "webwx"): "fallback is off: ",
+    ("zh", "webwx"): "fallback 未开启：",
+}
+
+
+@pytest.mark.parametrize(("language", "backend"), OFF)
+def test_a_setup_without_anything_that_helps_alarms_says_in_one_line_what_that_means(
+    tmp_path, language, backend
+):
+    line = f"setup -c a.yaml --embedded --backend {backend} --language {language} --yes --no-unit"
+    done = terminal(tmp_path).run(*line.split())
+    assert (done.code, done.err) == (0, "")
+    assert len([said for said in done.out.splitlines() if said.startswith(OFF[language, backend])]) == 1
+
+
+@pytest.mark.parametrize("option", ["--remind", "--renew", "--fallback-file urls"])
+def test_what_helps_alarms_is_an_option_and_is_written(tmp_path, option):
+    (urls := tmp_path / "urls").write_text("json://localhost\n")
+    urls.chmod(0o600)
+    here = terminal(tmp_path)
+    line = f"setup -c a.yaml --embedded --owner me --language en --no-home-assistant --no-unit {option}"
+    done = here.run(*line.split())
+    assert (done.code, done.err) == (0, "")
+    assert "are off" not in done.out
+    account = load(tmp_path / "a.yaml", {}, BACKENDS).settings.accounts["home"]
+    on = {
+        "--remind": account.ilink.remind.before == 7200.0,
+        "--renew": account.ilink.renew.after == 25 * 86_400.0,
+        "--fallback-file urls": len(account.fallback.urls) == 1,
+    }
+    assert [name for name, is_on in on.items() if is_on] == [option]
+
+
+def test_a_person_at_a_terminal_is_asked_for_each_and_one_key_answers(tmp_path):
+    here = terminal(tmp_path)
+    line = "setup --embedded --owner me --language en --no-home-assistant --no-unit --allow-host door.lan"
+    with Screen([*here.program, *line.split(), "-c", str(tmp_path / "a.yaml")], here.env) as screen:
+        for question in ("remind you", "code of the next login", "go another way"):
+            screen.next(question)
+            screen.next("[y/N]: ")
+            screen.type("n")
+        assert screen.wait() == 0
+    assert screen.text.count("remind, renew and fallback are off") == 1
+
+
+async def test_a_picture_of_the_hosts_in_setups_own_file_arrives(start_mosquitto, tmp_path):
+    """As the doorbell of Home Assistant sends it: with the file as setup wrote it."""
+    broker: Mosquitto = start_mosquitto()
+    async with (
+        Simulator(port=0) as simulator,
+        await asyncio.start_server(serve_picture, "127.0.0.1", 0) as house,
+    ):
+        url = f"http://127.0.0.1:{house.sockets[0].getsockname()[1]}/api/camera_proxy/camera.door"
+        await asyncio.to_thread(_set_up_and_ring, tmp_path, broker, simulator.url, url)
+
+
+async def serve_picture(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    data = sample("image.jpg")
+    writer.write(
+        b"HTTP/1.1 200 OK\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data) + data
+    )
+    await writer.drain()
+    writer.close()
+
+
+def _set_up_and_ring(folder: Path, broker: Mosquitto, phone: str, url: str) -> None:
+    here = terminal(folder)
+    line = f"setup --host 127.0.0.1 --port {broker.port} --user= --home-assistant --allow-host 127.0.0.1 --yes --no-unit"
+    assert here.run(*line.split(), "-c", "wx2mqtt.yaml").code == 0
+    here.env |= {"WX2MQTT_ACCOUNTS__HOME__ENDPOINT": phone, "WX2MQTT_STORAGE__PATH": str(folder / "store")}
+    with Ear(broker.port, "wx/#") as ear, here.running("run") as bridge:
+        ear.wait("wx/login/state", lambda heard: heard.body["state"] == "waiting_for_scan")
+        for step, body in (("scan", {}), ("confirm", {}), ("say", {"text": "hello"})):
+            if step == "say":
+                ear.wait("wx/login/state", lambda heard: heard.body["state"] == "online")
+            httpx.post(f"{phone}/sim/ilink/{step}", json=body, trust_env=False).raise_for_status()
+        ear.wait("wx/window/me", lambda heard: heard.body["open"])
+        ear.publish("wx/out/me", json.dumps({"kind": "image", "url": url, "name": "door.jpg", "ttl": 120}))
+        assert ear.wait("wx/result/me").body["code"] == "ok"
+        bridge.end(signal.SIGTERM)
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_each_printed_command_works_as_it_is_printed(start_mosquitto, tmp_path, language):
+    broker: Mosquitto = start_mosquitto()
+    async with Simulator(port=0) as simulator:
+        await asyncio.to_thread(
+            _copy_from_the_screen, tmp_path / "a 'folder'", broker, simulator.url, language
+        )
+
+
+def _copy_from_the_screen(folder: Path, broker: Mosquitto, phone: str, language: str) -> None:
+    """Runs what setup prints as the next steps, in another folder and by a shell."""
+    folder.mkdir()
+    here = Terminal(folder, REAL)
+    line = f"setup --host 127.0.0.1 --port {broker.port} --user= --language {language} --yes --no-unit"
+    done = here.run(*line.split(), "-c", "my file.yaml")
+    assert (done.code, done.err) == (0, "")
+    printed = {
+        name: command
+        for command, name in re.findall(r"[:：] ?([^:：\n]* -m wx2mqtt (run|login) -c .*)", done.out)
+    }
+    here.env |= {"WX2MQTT_ACCOUNTS__HOME__ENDPOINT": phone, "WX2MQTT_STORAGE__PATH": str(folder / "store")}
+    shell = partial(
+        subprocess.Popen, env=here.env, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    with Ear(broker.port, "wx/#") as ear, shell(["bash", "-c", f"exec {printed['run']}"]) as bridge:
+        try:
+            ear.wait("wx/login/state", lambda heard: heard.body["state"] == "waiting_for_scan")
+            with shell(["bash", "-c", f"exec {printed['login']}"]) as login:
+                for step in ("scan", "confirm"):
+                    httpx.post(f"{phone}/sim/ilink/{step}", json={}, trust_env=False).raise_for_status()
+                assert login.wait(MAX_WAIT_SECONDS) == 0
+        finally:
+            bridge.terminate()
+
+
+def test_a_service_of_another_name_is_enabled_by_that_name(tmp_path):
+    done = terminal(tmp_path).run(
+        *["setup", "-c", "a.yaml", "--embedded", "--yes", "--unit", "bridge.service"]
+    )
+    assert (done.code, done.err) == (0, "")
+    assert "systemctl enable --now bridge\n" in done.out
+
+
 def test_where_nobody_can_be_asked_the_missing_options_are_named_and_it_ends_with_2(tmp_path):
     here = terminal(tmp_path)
     done = here.run("setup", "--language", "en")
@@ -172,6 +311,10 @@ def test_where_nobody_can_be_asked_the_missing_options_are_named_and_it_ends_wit
         ("--embedded --backend webwx --owner me", "--person"),
         ("--embedded --owner a/b", "topic level"),
         ("--host b --port 0", "--port"),
+        ("--embedded --backend webwx --remind", "--remind"),
+        ("--embedded --person wife=老婆 --renew", "--renew"),
+        ("--embedded --fallback-file /nowhere", "/nowhere"),
+        ("--embedded --allow-host http://door.lan", "--allow-host"),
     ],
 )
 def test_options_that_cannot_be_meant_end_with_2_and_say_why(tmp_path, line, word):
@@ -385,10 +528,13 @@ def test_a_person_answers_question_by_question(start_mosquitto, tmp_path):
             ("User", ""),
             ("Password (not shown): ", "geheim"),
             ("Home Assistant?", "y"),
+            ("pictures may be sent", "192.168.1.20 door.lan"),
             ("Name for the topic", "a/b"),
             ("topic level", "wife"),
             ("The remark of wife", "老婆"),
             ("Name for the topic", ""),
+            ("go another way", "y"),
+            ("apprise address", "json://localhost/geheim"),
         ]:
             screen.next(question)
             screen.type(answer)
@@ -398,6 +544,11 @@ def test_a_person_answers_question_by_question(start_mosquitto, tmp_path):
     text = (tmp_path / "a.yaml").read_text()
     assert "wife: {remark: 老婆}" in text
     assert "expose: [wife]" in text
+    assert "allow_hosts: [192.168.1.20, door.lan]" in text
+    assert "fallback is off" not in screen.text
+    urls = tmp_path / "fallback.urls"
+    assert (urls.read_text(), mode(urls)) == ("json://localhost/geheim\n", 0o600)
+    assert f"\nLoadCredential=accounts.home.fallback.urls:{urls}\n" in (tmp_path / "w.service").read_text()
     assert (tmp_path / "mqtt.password").read_text() == "geheim\n"
     assert (tmp_path / "w.service").exists()
     assert here.run("check", "-c", "a.yaml").code == 0
@@ -413,8 +564,11 @@ def test_a_person_chooses_ilink_and_is_asked_for_nobodys_remark(tmp_path):
         for question, answer in [
             ("Which backend", ""),
             ("Home Assistant?", "n"),
+            ("pictures may be sent", ""),
             ("Name for yourself", ""),
             ("remind you", "y"),
+            ("code of the next login", "y"),
+            ("go another way", ""),
         ]:
             screen.next(question)
             screen.type(answer)
@@ -423,6 +577,8 @@ def test_a_person_chooses_ilink_and_is_asked_for_nobodys_remark(tmp_path):
     text = (tmp_path / "a.yaml").read_text()
     assert "me: {owner: true}" in text
     assert "before: 2h" in text
+    assert "after: 25d" in text
+    assert "are off" not in screen.text
     assert here.run("check", "-c", "a.yaml").code == 0
 
 

@@ -21,10 +21,13 @@ WIDTH, COLUMNS = 880, 90
 
 ANSWERS = {
     "en": (
-        ("Which language", "1"), ("Which backend", "1"), ("Home Assistant?", "y"), ("Name for yourself", "me"),
-        ("remind you", "y"),
+        ("Which language", "1"), ("Which backend", "1"), ("Home Assistant?", "y"), ("may be sent", ""),
+        ("Name for yourself", "me"), ("remind you", "y"), ("next login", "y"), ("another way", "n"),
     ),
-    "zh": (("Which language", "2"), ("哪种后端", "1"), ("Home Assistant", "y"), ("主题名", "me"), ("提醒", "y")),
+    "zh": (
+        ("Which language", "2"), ("哪种后端", "1"), ("Home Assistant", "y"), ("内网主机", ""),
+        ("主题名", "me"), ("提醒", "y"), ("下一次登录", "y"), ("其他途径", "n"),
+    ),
 }  # fmt: skip
 
 PAGE = """<!doctype html><meta charset="utf-8"><style>
@@ -49,8 +52,9 @@ def make(folder: Path) -> None:
 
 def _recorded(folder: str, language: str) -> str:
     options = ["--embedded", "--no-unit", "-c", "wx2mqtt.yaml"]
-    command = ["env", "-C", folder, sys.executable, "-m", "wx2mqtt", "setup", *options]
-    env = {"LANG": "C.UTF-8", "LC_ALL": "", "PATH": os.environ["PATH"]}
+    programs = Path(sys.executable).parent
+    command = ["env", "-C", folder, str(programs / "wx2mqtt"), "setup", *options]
+    env = {"LANG": "C.UTF-8", "LC_ALL": "", "PATH": f"{programs}:{os.environ['PATH']}"}
     with Screen(command, env) as screen:
         for question, answer in ANSWERS[language]:
             screen.next(question)

@@ -106,6 +106,7 @@ class PaperView:
         self.owner_name = "王小明"
         self.test_recipient = "filehelper"
         self.has_contacts = True
+        self.missing_safeguards = ""
         self.matches: list[MessageLine] = []
         self.has_owner = True
         self.qr_image = b""

@@ -230,13 +230,39 @@ def test_what_is_put_together_has_all_that_the_image_copies(tmp_path):
 
 # the options
 
+MEDIA = {"media": {"allow_hosts": ["homeassistant", "homeassistant.local"]}}
+
 
 @pytest.mark.parametrize(
     ("options", "accounts", "expose"),
     [
         (
             {"backend": "ilink", "contacts": [{"name": "x", "remark": "y"}]},
-            {"home": {"backend": "ilink", "contacts": {"me": {"owner": True}}}},
+            {"home": {"backend": "ilink", "contacts": {"me": {"owner": True}}, **MEDIA}},
+            ["me"],
+        ),
+        (
+            {"remind": True, "renew": True, "allow_hosts": ["192.168.1.20", "door.lan"]},
+            {
+                "home": {
+                    "backend": "ilink",
+                    "contacts": {"me": {"owner": True}},
+                    "ilink": {"remind": {"before": "2h"}, "renew": {"after": "25d"}},
+                    "media": {"allow_hosts": ["192.168.1.20", "door.lan"]},
+                }
+            },
+            ["me"],
+        ),
+        (
+            {"remind": False, "renew": True},
+            {
+                "home": {
+                    "backend": "ilink",
+                    "contacts": {"me": {"owner": True}},
+                    "ilink": {"renew": {"after": "25d"}},
+                    **MEDIA,
+                }
+            },
             ["me"],
         ),
         (
@@ -251,11 +277,16 @@ def test_what_is_put_together_has_all_that_the_image_copies(tmp_path):
                 "home": {
                     "backend": "webwx",
                     "contacts": {"wife": {"remark": "老婆"}, "family": {"group": "相亲相爱一家人"}},
+                    **MEDIA,
                 }
             },
             ["wife", "family"],
         ),
-        ({"backend": "webwx", "contacts": []}, {"home": {"backend": "webwx", "contacts": {}}}, []),
+        (
+            {"backend": "webwx", "contacts": [], "remind": True, "renew": True},
+            {"home": {"backend": "webwx", "contacts": {}, **MEDIA}},
+            [],
+        ),
     ],
 )
 def test_the_options_become_a_configuration_that_the_bridge_takes(tmp_path, options, accounts, expose):
@@ -263,8 +294,28 @@ def test_the_options_become_a_configuration_that_the_bridge_takes(tmp_path, opti
     assert written["accounts"] == accounts
     assert written["homeassistant"] == {"enabled": True, "expose": expose}
     (file := tmp_path / "wx2mqtt.yaml").write_text(yaml.safe_dump(written, allow_unicode=True))
-    settings = load(file, {"WX2MQTT_MQTT__URL": "mqtt://core-mosquitto:1883"}, BACKENDS).settings
-    assert (settings.language, settings.log.level) == ("zh", "debug")
+    loaded = load(file, {"WX2MQTT_MQTT__URL": "mqtt://core-mosquitto:1883"}, BACKENDS)
+    assert (loaded.settings.language, loaded.settings.log.level) == ("zh", "debug")
+    assert loaded.warnings == ()
+
+
+def test_the_form_begins_with_ilink_and_with_home_assistant_as_the_host_of_pictures():
+    assert next(iter(CONFIG["options"])) == "backend"
+    assert CONFIG["schema"]["backend"].startswith("list(ilink|")
+    assert CONFIG["options"]["backend"] == "ilink"
+    assert CONFIG["options"]["allow_hosts"] == RUN.HOME_ASSISTANT_HOSTS == MEDIA["media"]["allow_hosts"]
+    assert (CONFIG["options"]["remind"], CONFIG["options"]["renew"]) == (False, False)
+    assert CONFIG["options"]["fallback"] == []
+
+
+def test_the_other_way_for_alarms_goes_to_the_bridge_and_into_no_file(tmp_path):
+    options = {"backend": "ilink", "fallback": ["json://a:b@c", "tgram://d, e"]}
+    (file := tmp_path / "wx2mqtt.yaml").write_text(yaml.safe_dump(RUN.configuration_of(options)))
+    assert "json" not in file.read_text()
+    env = {"WX2MQTT_MQTT__URL": "mqtt://core-mosquitto:1883", **RUN.secrets_of(options)}
+    urls = load(file, env, BACKENDS).settings.accounts["home"].fallback.urls
+    assert [url.get_secret_value() for url in urls] == options["fallback"]
+    assert RUN.secrets_of({"fallback": []}) == RUN.secrets_of({}) == {}
 
 
 def test_somebody_without_a_way_to_find_them_is_named():

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, SecretStr
 
+from wx2mqtt.app.safeguards import missing_safeguards
 from wx2mqtt.bridge.account_settings import (
     AccountSettings,
     AttachmentSources,
@@ -94,6 +95,7 @@ def account_settings(
             urls=tuple(url.get_secret_value() for url in account.fallback.urls),
         ),
         reply_window=reply_window_rules(account),
+        missing_safeguards=missing_safeguards(account),
     )
 
 

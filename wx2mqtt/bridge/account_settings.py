@@ -223,7 +223,8 @@ class AccountSettings:
     A bare text is published that is at most `plain_text_max_age` seconds old; None: none is.
     `per_minute` and `burst` limit the rate of sends. `pins` say which contact a topic level means.
     `named_users` stay in a directory that is too large for the broker. `public_settings` and `warnings` are
-    published on `bridge/info`.
+    published on `bridge/info`. `missing_safeguards` is the key of the sentence about an account that nothing
+    helps while WeChat takes no message; empty where something does.
     """
 
     send: SendRules
@@ -242,3 +243,4 @@ class AccountSettings:
     hold: HoldRules = field(default_factory=HoldRules)
     fallback: FallbackRules = field(default_factory=FallbackRules)
     reply_window: ReplyWindowRules = field(default_factory=ReplyWindowRules)
+    missing_safeguards: str = ""

@@ -103,6 +103,11 @@ class AccountView:
         return "" if person is None else person.level
 
     @property
+    def missing_safeguards(self) -> str:
+        """The key of the sentence about an account that nothing helps while WeChat takes no message."""
+        return self._ctx.settings.missing_safeguards
+
+    @property
     def has_contacts(self) -> bool:
         """Whether the backend knows contacts; without them the owner alone writes."""
         return self._ctx.backend.capabilities.has_contacts

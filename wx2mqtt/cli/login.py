@@ -14,6 +14,7 @@ from typing import Protocol, Self, TextIO
 from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import RunEnvironment, open_application
 from wx2mqtt.app.redaction import one_line
+from wx2mqtt.app.safeguards import safeguards_line
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_settings import WrongAccount
 from wx2mqtt.bridge.login_state import required_of_person
@@ -74,12 +75,16 @@ async def login(
             raise Wx2MqttError(bridge_text(language, "login_elsewhere")) from None
         async with open_application(loaded, environment, serve=False) as app:
             await _log_in_here(app.operations.account_named(name), out, language, new_owner=new_owner)
-        return
-    try:
-        async with asyncio.timeout(LOGIN_TIMEOUT_SECONDS):
-            await _log_in_by_bridge(ask_bridge, state_before, out, language, new_owner=new_owner)
-    except TimeoutError:
-        raise Wx2MqttError(bridge_text(language, "nobody_came")) from None
+    else:
+        try:
+            async with asyncio.timeout(LOGIN_TIMEOUT_SECONDS):
+                await _log_in_by_bridge(ask_bridge, state_before, out, language, new_owner=new_owner)
+        except TimeoutError:
+            raise Wx2MqttError(bridge_text(language, "nobody_came")) from None
+    accounts = loaded.settings.accounts
+    account = accounts.get(name or next(iter(accounts)))
+    if account is not None:  # the running bridge may know an account that the file has no more
+        _print(out, safeguards_line(account, language))
 
 
 def _bridge_client(loaded: LoadedSettings, environment: RunEnvironment, name: str | None) -> AskBridge:

@@ -19,6 +19,7 @@ from wx2mqtt.app.application import RunEnvironment
 from wx2mqtt.app.configuration import load_configuration
 from wx2mqtt.app.process import run
 from wx2mqtt.app.redaction import one_line
+from wx2mqtt.app.safeguards import safeguards_line
 from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, SETUP_COMMAND, enter_store, exit_code
 from wx2mqtt.cli.terminal import command_language, contacts_progress, show_login
@@ -52,6 +53,10 @@ def run_bridge(config: Path | None, *, explain: bool) -> int:
     with pause_collection():
         loaded = load_with_warnings(config, explain=explain)
         enter_store(loaded, os.environ)
+
+    for name, account in loaded.settings.accounts.items():
+        if line := safeguards_line(account, "en"):
+            log.info(line, account=name)
 
     async def bridge() -> None:
         environment = RunEnvironment(

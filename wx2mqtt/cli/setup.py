@@ -69,6 +69,28 @@ PersonOption = Annotated[
         help="webwx: NAME=REMARK, a topic name for the contact with this remark. May be repeated.",
     ),
 ]
+RemindOption = Annotated[
+    bool | None,
+    typer.Option("--remind/--no-remind", help="ilink: remind the owner 2 hours before the window closes."),
+]
+RenewOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--renew/--no-renew", help="ilink: show the code of the next login when this one is 25 days old."
+    ),
+]
+FallbackFileOption = Annotated[
+    Path | None,
+    typer.Option(help="A file with apprise URLs, one a line, for urgent commands that WeChat does not take."),
+]
+AllowHostOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-host",
+        help="A host of your network from which pictures may be sent by url; by default Home Assistant's, if"
+        " the account is shown there. May be repeated.",
+    ),
+]
 LanguageOption = Annotated[
     Literal["en", "zh"] | None,
     typer.Option(help="The language of messages for people, else that of the terminal."),
@@ -100,6 +122,10 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     backend: BackendOption = None,
     person: PersonOption = None,
     owner: OwnerOption = None,
+    remind: RemindOption = None,
+    renew: RenewOption = None,
+    fallback_file: FallbackFileOption = None,
+    allow_host: AllowHostOption = None,
     language: LanguageOption = None,
     unit: UnitOption = None,
     no_unit: NoUnitOption = False,
@@ -112,6 +138,7 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     from wx2mqtt.setup.wizard import SetupPaths  # noqa: PLC0415
 
     _check_options(host, backend, person or (), owner, embedded=embedded)
+    _check_window_options(backend, person or (), remind=remind, renew=renew)
     is_from_stdin = password_file == STDIN_PATH
     options = SetupOptions(
         host=None if host is None else _checked_host(host),
@@ -126,6 +153,10 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
         backend=backend,
         people=parse_people(person or ()),
         owner=None if owner is None else _checked_owner(owner),
+        remind=remind,
+        renew=renew,
+        fallback_file=_readable_file("--fallback-file", fallback_file),
+        allow_hosts=None if not allow_host else tuple(map(_checked_allowed_host, allow_host)),
         language=language,
         try_broker=not no_try,
     )
@@ -186,6 +217,15 @@ def _check_options(
         raise typer.BadParameter("--owner needs the backend ilink: on webwx name people by --person")
 
 
+def _check_window_options(
+    backend: str | None, people: Sequence[str], *, remind: bool | None, renew: bool | None
+) -> None:
+    """Raises `typer.BadParameter` for options about the reply window of a backend that has none."""
+    has_no_window = people if backend is None else not BACKENDS[backend].has_reply_window
+    if has_no_window and (remind or renew):
+        raise typer.BadParameter("--remind and --renew need the backend ilink: web WeChat has no window")
+
+
 def _checked_owner(name: str) -> str:
     from wx2mqtt.settings.formats import level_fault  # noqa: PLC0415
 
@@ -202,6 +242,15 @@ def _checked_host(host: str) -> str:
         return validate_host_name(host).strip("[]")
     except ValueError as fault:
         raise typer.BadParameter(f"--host: {host!r} {fault}; the port goes into --port") from None
+
+
+def _checked_allowed_host(host: str) -> str:
+    from wx2mqtt.settings.addresses import validate_host_name  # noqa: PLC0415
+
+    try:
+        return validate_host_name(host)
+    except ValueError as fault:
+        raise typer.BadParameter(f"--allow-host: {host!r} {fault}") from None
 
 
 def _readable_file(option: str, path: Path | None) -> Path | None:

@@ -462,6 +462,15 @@ BRIDGE_MESSAGES: Catalogue = {
     "check_defaults": ("no file: the defaults", "没有配置文件，使用默认值"),
     "check_shown": ("shown on {url}/ until the file is fixed", "在 {url}/ 上显示，直到文件修正"),
     "warning_line": ("warning: {problem}", "警告：{problem}"),
+    # what finishes a set-up
+    "no_safeguards": (
+        "remind, renew and fallback are off: while WeChat takes no message for you (24 hours after you last wrote, about ten messages later, or when the login has ended), alarms wait and may be lost.",
+        "remind、renew 和 fallback 都未开启：微信不接收发给你的消息时（距你上次发言超过 24 小时、此后已发约十条，或登录已失效），告警只能等待，并可能丢失。",
+    ),
+    "no_fallback": (
+        "fallback is off: while nobody is logged in, alarms wait and may be lost.",
+        "fallback 未开启：没有登录时，告警只能等待，并可能丢失。",
+    ),
     # journal
     "command_unknown": (
         "no command has the id '{id}'; 'wx2mqtt journal list --all' shows them",

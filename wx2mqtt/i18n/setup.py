@@ -67,6 +67,26 @@ SETUP_MESSAGES: Catalogue = {
         "WeChat takes messages to you for 24 hours after your last one. Shall the bridge remind you 2 hours before that ends, outside of 22:00 to 07:00?",
         "微信仅在你最后一条消息后的 24 小时内接收发给你的消息。是否在到期前 2 小时提醒你（22:00 至 07:00 不提醒）？",
     ),
+    "renew": (
+        "WeChat may end the login of a bot some day without a word. Shall the bridge show you the code of the next login in the chat when this one is 25 days old?",
+        "微信可能在某一天不作说明就结束机器人的登录。是否在登录满 25 天时，在聊天中显示下一次登录的二维码？",
+    ),
+    "fallback": (
+        "Urgent alarms that WeChat does not take within 30 seconds can go another way: e-mail, SMS, Telegram and others. Name one now?",
+        "微信 30 秒内没有接收的紧急告警可以改走其他途径：电子邮件、短信、Telegram 等。现在设置吗？",
+    ),
+    "fallback_url": (
+        "Its apprise address, such as mailto://user:password@example.org (not shown)",
+        "它的 apprise 网址，例如 mailto://user:password@example.org（不显示）",
+    ),
+    "no_fallback_url": (
+        "that is no address: it has a scheme and ://; leave it empty for none",
+        "这不是网址：应包含协议和 ://；留空表示不设置",
+    ),
+    "allow_hosts": (
+        "Hosts in your network whose pictures may be sent by their address, such as Home Assistant and cameras, with a space between (-: none)",
+        "允许按网址发送其图片的内网主机，例如 Home Assistant 和摄像头，用空格分隔（-：没有）",
+    ),
     "overwrite": (
         "{path} exists already. Replace it? The old file is kept beside it.",
         "{path} 已存在。要替换吗？旧文件会保留在旁边。",
@@ -104,13 +124,13 @@ SETUP_MESSAGES: Catalogue = {
         "未写入 systemd 服务：其沙箱看不到 {path}；请安装到 /opt 之下，配置写到 /etc/wx2mqtt",
     ),
     "next_unit": (
-        "next: systemctl daemon-reload && systemctl enable --now wx2mqtt",
-        "接下来：systemctl daemon-reload && systemctl enable --now wx2mqtt",
+        "next: systemctl daemon-reload && systemctl enable --now {unit}",
+        "接下来：systemctl daemon-reload && systemctl enable --now {unit}",
     ),
-    "next_run": ("next: wx2mqtt run -c {path}", "接下来：wx2mqtt run -c {path}"),
+    "next_run": ("next: {program} run -c {path}", "接下来：{program} run -c {path}"),
     "next_scan": (
-        "then scan the QR code: wx2mqtt login -c {path}, or the picture on the topic wx/login/qr",
-        "然后扫描二维码：wx2mqtt login -c {path}，或主题 wx/login/qr 上的图片",
+        "then scan the QR code: the picture on the topic wx/login/qr, or at a terminal: {program} login -c {path}",
+        "然后扫描二维码：主题 wx/login/qr 上的图片，或在终端中：{program} login -c {path}",
     ),
     "next_write": (
         "and write to the bot once: before that it cannot write to you",

@@ -165,7 +165,10 @@ PAGE_MESSAGES: Catalogue = {
         "Next: wait for the first message. Who wrote to you can be written to.",
         "下一步：等待第一条消息。给你发过消息的人才能收到你的消息。",
     ),
-    "how_to_send": ("Next, in a shell: {command}", "下一步，在终端中：{command}"),
+    "how_to_send": (
+        "Next, in a shell: {command} (with -h and the broker's host where it is another machine, with -u and -P where it asks for a name and a password)",
+        "下一步，在终端中：{command}（如果 MQTT 服务器在另一台机器上，请加 -h 和主机名；如果它要求用户名和密码，请加 -u 和 -P）",
+    ),
     "command_id": ("id {id}", "编号 {id}"),
     "send_title": ("Send a message", "发送消息"),
     "send_note": (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Collection, Iterator, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -37,8 +39,12 @@ class KnownKeys(Protocol):
 
 
 def install_command(extra: str) -> str:
-    """Returns the command that installs the libraries of an extra as they are locked, from a clone."""
-    return f"pip install --no-deps --only-binary=:all: --require-hashes -r deploy/{extra}.lock"
+    """Returns the command that installs the libraries of an extra as they are locked, from a clone.
+
+    It installs into the environment of this program, whatever `pip` the shell would find.
+    """
+    python = shlex.quote(sys.executable)
+    return f"{python} -m pip install --no-deps --only-binary=:all: --require-hashes -r deploy/{extra}.lock"
 
 
 BackendRules = Mapping[str, KnownKeys]

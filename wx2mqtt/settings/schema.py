@@ -372,7 +372,7 @@ nobody loses an account over it. A file that names no backend means web WeChat, 
 class Account(Section):
     """One WeChat account"""
 
-    backend: BackendName = Field("webwx", description="webwx | ilink")
+    backend: BackendName = Field("webwx", description="ilink | webwx; name it: a file without it means webwx")
     base_topic: Topic | None = Field(
         None, description="null: wx for the first account, else wx/<account>; it keeps what it first had"
     )

@@ -7,10 +7,13 @@ the shipped one with the paths of this installation.
 from __future__ import annotations
 
 import os
+import re
+import shlex
+import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from importlib.resources import files
 from pathlib import Path
@@ -27,11 +30,17 @@ from wx2mqtt.wechat.registry import BACKENDS, SetupContacts
 REMIND_BEFORE = "2h"
 """How long before the end of a window an owner is reminded who wants that."""
 
+RENEW_AFTER = "25d"
+"""The age at which a login is renewed of an owner who wants that."""
+
 DEFAULT_OWNER_LEVEL = "owner"
 """The topic name of an owner who chose none."""
 
 PASSWORD_FILE_NAME = "mqtt.password"  # noqa: S105 - the name of a file
 """The file beside the configuration; it is also the name of the systemd credential."""
+
+FALLBACK_FILE_NAME = "fallback.urls"
+"""The file beside the configuration with the address of another service for urgent commands."""
 
 CONFIG_HEADERS: Mapping[Language, str] = {
     "en": """\
@@ -59,9 +68,11 @@ SYSTEMD_RUNTIME = Path("/run/systemd/system")
 HIDDEN_FOLDERS = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - only compared
 """Folders that the sandbox of the service hides."""
 
+PROGRAM_NAME = "wx2mqtt"
 SHIPPED_PROGRAM = "/opt/wx2mqtt/bin/wx2mqtt"
 SHIPPED_CONFIG = "/etc/wx2mqtt/wx2mqtt.yaml"
 SHIPPED_CREDENTIAL_LINE = "#LoadCredential=mqtt.password:/etc/wx2mqtt/mqtt.password"
+FALLBACK_CREDENTIAL = f"accounts.{DEFAULT_ACCOUNT}.fallback.urls"
 
 
 @frozen
@@ -85,19 +96,25 @@ class BrokerAnswers:
 
 @frozen
 class SetupAnswers:
-    """All answers. `password_file` is a file that exists already.
+    """All answers. `password_file` and `fallback_file` are files that exist already.
 
-    For web WeChat there are `people`, remarks by topic name; for iLink an `owner`, a topic name or empty, and
-    whether they are reminded before the window closes.
+    For web WeChat there are `people`, remarks by topic name; for iLink an `owner`, a topic name or empty,
+    whether they are reminded before the window closes, and whether a login is renewed before it ends.
+    `fallback_url` is a secret that goes into a file. `allow_hosts` are hosts of the own network from which
+    files may be sent by `url`.
     """
 
     broker: BrokerAnswers
     language: Language
     home_assistant: bool
-    backend: BackendName = "webwx"
+    backend: BackendName
     people: Mapping[str, str] = field(default_factory=dict)
     owner: str = ""
     remind: bool = False
+    renew: bool = False
+    fallback_url: str = field(default="", repr=False)
+    fallback_file: Path | None = None
+    allow_hosts: Sequence[str] = ()
     password_file: Path | None = None
 
     @property
@@ -114,26 +131,50 @@ def config_text(answers: SetupAnswers) -> str:
 
 
 def _chosen_values(answers: SetupAnswers) -> dict[KeyPath, object]:
-    broker = answers.broker
-    chosen: dict[KeyPath, object] = {("mqtt", "url"): broker.url, ("language",): answers.language}
-    if broker.username:
-        chosen["mqtt", "username"] = broker.username
-    if answers.password_file is not None:
-        chosen["mqtt", "password_file"] = str(answers.password_file)
-    elif broker.password:
-        chosen["mqtt", "password_file"] = PASSWORD_FILE_NAME
-    if broker.tls and broker.ca_file is not None:
-        chosen["mqtt", "tls", "ca_file"] = str(broker.ca_file)
-    chosen["accounts", DEFAULT_ACCOUNT, "backend"] = answers.backend
-    for name, remark in answers.people.items():
-        chosen["accounts", DEFAULT_ACCOUNT, "contacts", name, "remark"] = remark
-    if answers.owner:
-        chosen["accounts", DEFAULT_ACCOUNT, "contacts", answers.owner, "owner"] = True
-    if answers.remind:
-        chosen["accounts", DEFAULT_ACCOUNT, "ilink", "remind", "before"] = REMIND_BEFORE
+    chosen: dict[KeyPath, object] = {
+        ("mqtt", *path): value for path, value in _chosen_broker_values(answers).items()
+    }
+    chosen["language",] = answers.language
+    for path, value in _chosen_account_values(answers).items():
+        chosen["accounts", DEFAULT_ACCOUNT, *path] = value
     chosen["homeassistant", "enabled"] = answers.home_assistant
     if answers.home_assistant and answers.known_names:
         chosen["homeassistant", "expose"] = answers.known_names
+    return chosen
+
+
+def _chosen_broker_values(answers: SetupAnswers) -> dict[KeyPath, object]:
+    """Returns the values below `mqtt`."""
+    broker = answers.broker
+    chosen: dict[KeyPath, object] = {("url",): broker.url}
+    if broker.username:
+        chosen["username",] = broker.username
+    if answers.password_file is not None:
+        chosen["password_file",] = str(answers.password_file)
+    elif broker.password:
+        chosen["password_file",] = PASSWORD_FILE_NAME
+    if broker.tls and broker.ca_file is not None:
+        chosen["tls", "ca_file"] = str(broker.ca_file)
+    return chosen
+
+
+def _chosen_account_values(answers: SetupAnswers) -> dict[KeyPath, object]:
+    """Returns the values below the account."""
+    chosen: dict[KeyPath, object] = {("backend",): answers.backend}
+    for name, remark in answers.people.items():
+        chosen["contacts", name, "remark"] = remark
+    if answers.owner:
+        chosen["contacts", answers.owner, "owner"] = True
+    if answers.remind:
+        chosen["ilink", "remind", "before"] = REMIND_BEFORE
+    if answers.renew:
+        chosen["ilink", "renew", "after"] = RENEW_AFTER
+    if answers.fallback_file is not None:
+        chosen["fallback", "urls_file"] = str(answers.fallback_file)
+    elif answers.fallback_url:
+        chosen["fallback", "urls_file"] = FALLBACK_FILE_NAME
+    if answers.allow_hosts:
+        chosen["media", "allow_hosts"] = answers.allow_hosts
     return chosen
 
 
@@ -168,16 +209,21 @@ def _keep_old_file(path: Path) -> Path | None:
     return kept_file
 
 
-def unit_text(config: Path, password_file: Path | None, command: str) -> str:
+def unit_text(config: Path, password_file: Path | None, fallback_file: Path | None, command: str) -> str:
     """Returns the text of the systemd unit for these paths.
 
-    systemd creates the service's user at each start, so that user could not read the password file: systemd
-    passes it on as a credential.
+    systemd creates the service's user at each start, so that user could not read the files with secrets:
+    systemd passes them on as credentials.
     """
     text = files("wx2mqtt.setup").joinpath("wx2mqtt.service").read_text(encoding="utf-8")
     text = text.replace(SHIPPED_PROGRAM, command).replace(SHIPPED_CONFIG, str(config))
     if password_file is not None:
         text = text.replace(SHIPPED_CREDENTIAL_LINE, f"LoadCredential=mqtt.password:{password_file}")
+    if fallback_file is not None:
+        line = f"LoadCredential={FALLBACK_CREDENTIAL}:{fallback_file}"
+        text = re.sub(
+            f"^#LoadCredential.*={re.escape(FALLBACK_CREDENTIAL)}:.*$", line, text, flags=re.MULTILINE
+        )
     return text
 
 
@@ -185,6 +231,16 @@ def program_path() -> str:
     """Returns the command that started this program, with absolute paths."""
     program = Path(sys.argv[0]).absolute()
     return f"{sys.executable} -m wx2mqtt" if program.name == "__main__.py" else str(program)
+
+
+def printed_program() -> str:
+    """Returns this program as a person types it: by name where their shell finds it, else by its path."""
+    program = Path(sys.argv[0]).absolute()
+    if program.name == "__main__.py":
+        return f"{shlex.quote(sys.executable)} -m {PROGRAM_NAME}"
+    found = shutil.which(PROGRAM_NAME)
+    is_on_path = found is not None and Path(found).absolute() == program
+    return PROGRAM_NAME if is_on_path else shlex.quote(str(program))
 
 
 def hidden_path(*paths: Path) -> Path | None:

@@ -10,7 +10,7 @@ from typing import Protocol, get_args
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.settings import sentence_text
 from wx2mqtt.i18n.setup import setup_text
-from wx2mqtt.settings.addresses import validate_broker_url, validate_host_name
+from wx2mqtt.settings.addresses import is_loopback, validate_broker_url, validate_host_name
 from wx2mqtt.settings.formats import level_fault
 from wx2mqtt.settings.problems import check_readable
 from wx2mqtt.settings.schema import FIRST_BACKEND, BackendName
@@ -24,6 +24,13 @@ DEFAULT_TLS_PORT = 8883
 MAX_PORT = 65535
 
 DEFAULT_OWNER_NAME = "me"
+
+# The name of Home Assistant for its add-ons, and the one under which others in the network find it.
+SUPERVISED_HOST = "homeassistant"
+USUAL_HOST = "homeassistant.local"
+
+NO_HOSTS = "-"
+"""The answer of who wants none of the proposed hosts."""
 
 TryBroker = Callable[[SetupAnswers], bool]
 """Tests the broker of these answers and shows the results; returns whether setup can go on with it."""
@@ -83,6 +90,10 @@ class SetupOptions:
     backend: BackendName | None = None
     people: Mapping[str, str] | None = None
     owner: str | None = None
+    remind: bool | None = None
+    renew: bool | None = None
+    fallback_file: Path | None = None
+    allow_hosts: Sequence[str] | None = None
     language: Language | None = None
     try_broker: bool = True
 
@@ -145,9 +156,18 @@ class Questions:
                 return None
             answers = replace(answers, broker=self._correct_broker(answers.broker))
         answers = replace(answers, home_assistant=self._ask_home_assistant(answers.broker))
+        answers = replace(answers, allow_hosts=self._ask_allow_hosts(answers))
         if BACKENDS[backend].setup_contacts is SetupContacts.OWNER:
-            return replace(answers, owner=self._ask_owner(), remind=self._ask_remind())
-        return replace(answers, people=self._ask_people())
+            answers = replace(answers, owner=self._ask_owner())
+        else:
+            answers = replace(answers, people=self._ask_people())
+        if BACKENDS[backend].has_reply_window:
+            remind = self._ask_option("remind", self._options.remind)
+            renew = self._ask_option("renew", self._options.renew)
+            answers = replace(answers, remind=remind, renew=renew)
+        if self._options.fallback_file is not None:
+            return replace(answers, fallback_file=self._options.fallback_file)
+        return replace(answers, fallback_url=self._ask_fallback())
 
     def _text(self, message_key: str, /, **facts: object) -> str:
         return setup_text(self._language, message_key, **facts)
@@ -237,16 +257,46 @@ class Questions:
         is_valid = port.isascii() and port.isdecimal() and 0 < int(port) <= MAX_PORT
         return "" if is_valid else self._text("no_port")
 
-    # Home Assistant and people
+    # Home Assistant, pictures and people
 
     def _ask_home_assistant(self, broker: BrokerAnswers) -> bool:
         if self._options.home_assistant is not None:
             return self._options.home_assistant
-        is_its_broker = any(
+        return self._prompt.confirm(self._text("home_assistant"), default=self._is_supervisors(broker))
+
+    def _is_supervisors(self, broker: BrokerAnswers) -> bool:
+        """Returns whether Home Assistant's Supervisor named this broker."""
+        return any(
             candidate.source == "supervisor" and candidate.broker.host == broker.host
             for candidate in self._found_brokers
         )
-        return self._prompt.confirm(self._text("home_assistant"), default=is_its_broker)
+
+    def _ask_allow_hosts(self, answers: SetupAnswers) -> Sequence[str]:
+        """Returns the hosts from which pictures may be sent by address; Home Assistant's are proposed."""
+        if self._options.allow_hosts is not None:
+            return self._options.allow_hosts
+        proposed = " ".join(self._home_assistant_hosts(answers)) or NO_HOSTS
+        hosts = self._prompt.ask_text(self._text("allow_hosts"), proposed, self._hosts_fault)
+        return tuple(host for host in hosts.split() if host != NO_HOSTS)
+
+    def _home_assistant_hosts(self, answers: SetupAnswers) -> Sequence[str]:
+        """Returns the names of Home Assistant's machine: its usual one, and that of a broker elsewhere."""
+        if not answers.home_assistant:
+            return ()
+        if self._is_supervisors(answers.broker):
+            return (SUPERVISED_HOST, USUAL_HOST)
+        broker_host = answers.broker.host
+        is_elsewhere = broker_host not in {"", USUAL_HOST} and not is_loopback(broker_host)
+        return (USUAL_HOST, broker_host) if is_elsewhere else (USUAL_HOST,)
+
+    def _hosts_fault(self, hosts: str) -> str:
+        for host in hosts.split():
+            try:
+                validate_host_name(host)
+            except ValueError:
+                if host != NO_HOSTS:
+                    return self._text("no_host")
+        return ""
 
     def _ask_owner(self) -> str:
         """Returns the topic name of the owner, the only contact on iLink."""
@@ -254,11 +304,17 @@ class Questions:
             return self._options.owner
         return self._prompt.ask_text(self._text("owner"), DEFAULT_OWNER_NAME, self._name_fault)
 
-    def _ask_remind(self) -> bool:
-        """Returns whether the owner is reminded before the window closes; asked with the owner's name."""
-        if self._options.owner is not None:
-            return False
-        return self._prompt.confirm(self._text("remind"), default=False)
+    def _ask_option(self, message_key: str, given: bool | None) -> bool:
+        """Returns what the option of the command line says, else the answer to the question."""
+        return self._prompt.confirm(self._text(message_key), default=False) if given is None else given
+
+    def _ask_fallback(self) -> str:
+        """Returns the address of another service for urgent commands; empty if none is wanted."""
+        if not self._prompt.confirm(self._text("fallback"), default=False):
+            return ""
+        while (url := self._prompt.ask_secret(self._text("fallback_url")).strip()) and "://" not in url:
+            self._prompt.show_line(self._text("no_fallback_url"))
+        return url
 
     def _ask_people(self) -> Mapping[str, str]:
         if self._options.people is not None:

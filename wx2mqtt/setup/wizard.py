@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import tempfile
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from wx2mqtt.app.safeguards import safeguards_line
 from wx2mqtt.diagnostics.report import CheckReport, CheckStatus, result_lines
 from wx2mqtt.diagnostics.runner import check_broker
 from wx2mqtt.errors import SettingsError, Wx2MqttError
 from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.settings import problem_text
 from wx2mqtt.i18n.setup import setup_text
 from wx2mqtt.settings.loader import load
-from wx2mqtt.settings.schema import Settings
+from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, Settings
 from wx2mqtt.setup.discover import FoundBroker
 from wx2mqtt.setup.output import (
+    FALLBACK_FILE_NAME,
     PASSWORD_FILE_NAME,
     PRIVATE_MODE,
     PUBLIC_MODE,
     SetupAnswers,
     config_text,
     hidden_path,
+    printed_program,
     program_path,
     unit_text,
     write_file,
@@ -101,15 +106,28 @@ class SetupWizard:
     def _write_files(self, answers: SetupAnswers) -> None:
         config = self._paths.config
         _settings(config, answers)  # raises before anything is written
-        password_file = self._write_password(answers)
+        password_file = self._write_secret(
+            PASSWORD_FILE_NAME, answers.broker.password, given_file=answers.password_file
+        )
+        fallback_file = self._write_secret(
+            FALLBACK_FILE_NAME, answers.fallback_url, given_file=answers.fallback_file
+        )
         self._write_file(config, config_text(answers))
-        load(config, {}, BACKENDS)  # raises what `check` would report
+        loaded = load(config, {}, BACKENDS)  # raises what `check` would report
+        for warning in loaded.warnings:
+            self._prompt.show_line(problem_text(warning, answers.language))
         self._show("passes")
-        has_unit = self._write_unit(password_file)
-        self._show("next_unit" if has_unit else "next_run", path=config)
-        self._show("next_scan", path=config)
+        has_unit = self._write_unit(password_file, fallback_file)
+        command = {"program": printed_program(), "path": shlex.quote(str(config))}
+        if has_unit and self._paths.unit is not None:
+            self._show("next_unit", unit=shlex.quote(self._paths.unit.stem))
+        else:
+            self._show("next_run", **command)
+        self._show("next_scan", **command)
         if BACKENDS[answers.backend].has_reply_window:
             self._show("next_write")
+        if line := safeguards_line(loaded.settings.accounts[DEFAULT_ACCOUNT], answers.language):
+            self._prompt.show_line(line)
 
     def _write_file(self, path: Path, text: str) -> None:
         kept_file = write_file(path, text, PUBLIC_MODE)
@@ -117,18 +135,18 @@ class SetupWizard:
         if kept_file is not None:
             self._show("kept", path=kept_file)
 
-    def _write_password(self, answers: SetupAnswers) -> Path | None:
-        """Writes the password that was typed; returns its file, or the one that was given, or None."""
-        if answers.password_file is not None or not answers.broker.password:
-            return answers.password_file
-        path = self._paths.config.with_name(PASSWORD_FILE_NAME)
+    def _write_secret(self, file_name: str, secret: str, *, given_file: Path | None) -> Path | None:
+        """Writes a secret that was typed; returns its file, or the one that was given, or None."""
+        if given_file is not None or not secret:
+            return given_file
+        path = self._paths.config.with_name(file_name)
         if not self._may_write(path, "overwrite_password"):
             raise SetupAborted(self._text("not_overwritten", path=path))
-        write_file(path, answers.broker.password + "\n", PRIVATE_MODE, keep_old=False)
+        write_file(path, f"{secret}\n", PRIVATE_MODE, keep_old=False)
         self._show("wrote", path=path)
         return path
 
-    def _write_unit(self, password_file: Path | None) -> bool:
+    def _write_unit(self, password_file: Path | None, fallback_file: Path | None) -> bool:
         """Writes the systemd unit if it is wanted and can work; returns whether it was written."""
         unit, config, command = self._paths.unit, self._paths.config, program_path()
         if unit is None:
@@ -144,7 +162,7 @@ class SetupWizard:
         if not self._may_write(unit):
             self._show("not_overwritten", path=unit)
             return False
-        self._write_file(unit, unit_text(config, password_file, command))
+        self._write_file(unit, unit_text(config, password_file, fallback_file, command))
         return True
 
 
@@ -153,6 +171,7 @@ def _settings(config: Path, answers: SetupAnswers) -> Settings:
     with tempfile.TemporaryDirectory(prefix="wx2mqtt-setup-") as folder:
         draft = Path(folder) / "wx2mqtt.yaml"
         write_file(draft.with_name(PASSWORD_FILE_NAME), answers.broker.password + "\n", PRIVATE_MODE)
+        write_file(draft.with_name(FALLBACK_FILE_NAME), answers.fallback_url + "\n", PRIVATE_MODE)
         write_file(draft, config_text(answers), PUBLIC_MODE)
         try:
             return load(draft, {}, BACKENDS).settings

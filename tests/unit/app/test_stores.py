@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 import sys
 from pathlib import Path
 
@@ -50,10 +51,8 @@ async def test_psycopg_that_cannot_be_imported_is_named_with_the_command(loaded,
     monkeypatch.setitem(sys.modules, "psycopg", None)
     code, text = await failure(settings)
     assert code == EXIT_CONFIGURATION
-    assert (
-        "storage.url: psycopg cannot be used: pip install --no-deps --only-binary=:all: --require-hashes -r deploy/postgresql.lock"
-        in text
-    )
+    command = f"{shlex.quote(sys.executable)} -m pip install --no-deps --only-binary=:all: --require-hashes"
+    assert f"storage.url: psycopg cannot be used: {command} -r deploy/postgresql.lock" in text
 
 
 async def test_a_server_that_is_not_there_is_tried_again_by_systemd(loaded, tmp_path):

@@ -32,7 +32,7 @@ PARTS = {
     "is not FACT",
     "' or '",
     " or ",
-    "pip install --no-deps --only-binary=:all: --require-hashes -r deploy/FACT.lock",
+    "FACT -m pip install --no-deps --only-binary=:all: --require-hashes -r deploy/FACT.lock",
     # parts of the messages of the YAML parser
     "mapping values are not allowed",
     "cannot start any token",

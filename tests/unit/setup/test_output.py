@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import stat
 import sys
 from pathlib import Path
@@ -49,21 +50,40 @@ def test_the_service_that_goes_along_is_the_one_in_deploy():
 
 
 def test_the_service_is_the_shipped_one_with_our_paths():
-    text = output.unit_text(Path("/etc/w/a.yaml"), Path("/etc/w/mqtt.password"), "/opt/w/bin/wx2mqtt")
+    password, urls = Path("/etc/w/mqtt.password"), Path("/etc/w/fallback.urls")
+    text = output.unit_text(Path("/etc/w/a.yaml"), password, urls, "/opt/w/bin/wx2mqtt")
     assert "ExecStart=/opt/w/bin/wx2mqtt run -c /etc/w/a.yaml\n" in text
     assert "\nLoadCredential=mqtt.password:/etc/w/mqtt.password\n" in text
+    assert "\nLoadCredential=accounts.home.fallback.urls:/etc/w/fallback.urls\n" in text
     assert "/opt/wx2mqtt/bin/wx2mqtt" not in text
 
     def lines(one):
         return [
-            line for line in one.splitlines() if not re.search(r"ExecStart=|LoadCredential=mqtt|^#", line)
+            line
+            for line in one.splitlines()
+            if not re.search(r"ExecStart=|LoadCredential=(mqtt|accounts)|^#", line)
         ]
 
     assert lines(text) == lines(SHIPPED.read_text())
 
 
-def test_without_a_password_none_is_loaded():
-    assert "\nLoadCredential=" not in output.unit_text(Path("/etc/w/a.yaml"), None, "/opt/w/bin/wx2mqtt")
+def test_without_secrets_none_is_loaded():
+    text = output.unit_text(Path("/etc/w/a.yaml"), None, None, "/opt/w/bin/wx2mqtt")
+    assert "\nLoadCredential=" not in text
+
+
+def test_the_program_is_printed_by_name_where_the_shell_finds_it_and_else_by_its_path(tmp_path, monkeypatch):
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    (program := folder / "wx2mqtt").write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "argv", [str(program)])
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert output.printed_program() == f"'{program}'"
+    monkeypatch.setenv("PATH", f"{tmp_path}:{folder}")
+    assert output.printed_program() == "wx2mqtt"
+    monkeypatch.setattr(sys, "argv", ["/x/wx2mqtt/__main__.py"])
+    assert output.printed_program() == f"{shlex.quote(sys.executable)} -m wx2mqtt"
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,16 @@ from wx2mqtt.settings.example import LINE_WIDTH, compose, example_text
 from wx2mqtt.settings.formats import level_fault
 from wx2mqtt.settings.loader import load
 from wx2mqtt.settings.schema import Settings
-from wx2mqtt.setup.output import PASSWORD_FILE_NAME, BrokerAnswers, SetupAnswers, config_text
+from wx2mqtt.setup.output import (
+    FALLBACK_FILE_NAME,
+    PASSWORD_FILE_NAME,
+    BrokerAnswers,
+    SetupAnswers,
+    config_text,
+)
 from wx2mqtt.wechat.registry import BACKENDS
 
-EMBEDDED = SetupAnswers(broker=BrokerAnswers(), language="en", home_assistant=False, people={})
+EMBEDDED = SetupAnswers(broker=BrokerAnswers(), language="en", home_assistant=False, backend="webwx")
 
 
 def loaded(folder: Path, answers: SetupAnswers) -> Settings:
@@ -33,7 +39,13 @@ def loaded(folder: Path, answers: SetupAnswers) -> Settings:
 
 def answers(**more) -> SetupAnswers:
     broker = BrokerAnswers(host="broker.lan", username="bridge", password="geheim")
-    usual = {"broker": broker, "language": "zh", "home_assistant": True, "people": {"wife": "老婆"}}
+    usual = {
+        "broker": broker,
+        "language": "zh",
+        "home_assistant": True,
+        "backend": "webwx",
+        "people": {"wife": "老婆"},
+    }
     return SetupAnswers(**{**usual, **more})
 
 
@@ -61,6 +73,32 @@ def test_on_ilink_the_owner_alone_is_known(tmp_path, name, topic):
 def test_an_owner_who_wants_it_is_reminded_two_hours_before(tmp_path, remind, before):
     settings = loaded(tmp_path, answers(backend="ilink", people={}, owner="me", remind=remind))
     assert settings.accounts["home"].ilink.remind.before == before
+
+
+@pytest.mark.parametrize(("renew", "after"), [(True, 25 * 86_400.0), (False, None)])
+def test_who_wants_it_gets_the_code_of_the_next_login(tmp_path, renew, after):
+    settings = loaded(tmp_path, answers(backend="ilink", people={}, owner="me", renew=renew))
+    assert settings.accounts["home"].ilink.renew.after == after
+
+
+def test_the_address_of_another_way_is_in_a_file_of_its_own(tmp_path):
+    (tmp_path / FALLBACK_FILE_NAME).write_text("json://localhost\n")
+    (tmp_path / FALLBACK_FILE_NAME).chmod(0o600)
+    chosen = answers(fallback_url="json://localhost")
+    assert "json://" not in config_text(chosen) + repr(chosen)
+    (url,) = loaded(tmp_path, chosen).accounts["home"].fallback.urls
+    assert url.get_secret_value() == "json://localhost"
+
+
+def test_a_file_of_addresses_that_is_there_stays_where_it_is(tmp_path):
+    (file := tmp_path / "mine").write_text("json://localhost\njson://other\n")
+    file.chmod(0o600)
+    assert len(loaded(tmp_path, answers(fallback_file=file)).accounts["home"].fallback.urls) == 2
+
+
+def test_hosts_whose_pictures_may_be_sent_are_allowed(tmp_path):
+    hosts = ("homeassistant.local", "192.168.1.20", "[fd00::1]")
+    assert loaded(tmp_path, answers(allow_hosts=hosts)).accounts["home"].media.allow_hosts == hosts
 
 
 def test_the_password_is_not_in_it():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -135,16 +136,76 @@ def test_of_ilink_only_the_owner_is_asked_for_a_name():
     assert any("topic level" in line for line in asker.told)
 
 
-def test_on_ilink_the_owner_says_whether_to_be_reminded():
-    for answer, remind in (("yes", True), ("no", False), (None, False)):
-        script = {} if answer is None else {"remind": answer}
+@pytest.mark.parametrize("key", ["remind", "renew"])
+def test_on_ilink_each_safeguard_is_asked_for_and_is_off_unless_it_is_wanted(key):
+    for answer, is_on in (("yes", True), ("no", False), (None, False)):
+        script = {} if answer is None else {key: answer}
         found = talk(Scripted(which_backend="ilink", which_broker="none", **script))
         assert found is not None
-        assert found.remind is remind
-    assert talk(Scripted(which_broker="none"), backend="ilink", owner="me") is not None
+        assert getattr(found, key) is is_on
+    asker = Scripted(which_broker="none")
+    given: dict[str, Any] = {"backend": "ilink", "owner": "me", key: True}
+    found = talk(asker, **given)
+    assert found is not None
+    assert getattr(found, key) is True
+    assert setup_text("en", key) not in asker.asked
     asker = Scripted(which_backend="webwx", which_broker="none")
     talk(asker)
-    assert setup_text("en", "remind") not in asker.asked
+    assert setup_text("en", key) not in asker.asked
+
+
+@pytest.mark.parametrize("backend", ["ilink", "webwx"])
+def test_another_way_for_urgent_alarms_is_asked_for_on_every_backend(backend):
+    asker = Scripted(which_backend=backend, which_broker="none", fallback="yes", fallback_url="x|json://y")
+    found = talk(asker)
+    assert found is not None
+    assert found.fallback_url == "json://y"
+    assert setup_text("en", "no_fallback_url") in asker.told
+    silent = talk(Scripted(which_backend=backend, which_broker="none"))
+    assert silent is not None
+    assert silent.fallback_url == ""
+    file = Path("/etc/urls")
+    asker = Scripted(which_broker="none")
+    given = talk(asker, backend=backend, fallback_file=file)
+    assert given is not None
+    assert (given.fallback_file, given.fallback_url) == (file, "")
+    assert setup_text("en", "fallback") not in asker.asked
+
+
+@pytest.mark.parametrize(
+    ("found", "given", "hosts"),
+    [
+        ((SUPERVISOR,), {}, ("homeassistant", "homeassistant.local")),
+        (
+            (),
+            {"host": "192.168.1.10", "username": "", "home_assistant": True},
+            ("homeassistant.local", "192.168.1.10"),
+        ),
+        (
+            (),
+            {"host": "homeassistant.local", "username": "", "home_assistant": True},
+            ("homeassistant.local",),
+        ),
+        ((), {"host": "localhost", "username": "", "home_assistant": True}, ("homeassistant.local",)),
+        ((), {"embedded": True, "home_assistant": True}, ("homeassistant.local",)),
+        ((), {"host": "192.168.1.10", "username": "", "home_assistant": False}, ()),
+    ],
+)
+def test_hosts_of_home_assistant_are_proposed_for_pictures(found, given, hosts):
+    answers = talk(NonInteractive(print), *found, **given)
+    assert answers is not None
+    assert answers.allow_hosts == hosts
+
+
+def test_cameras_are_added_by_who_knows_them_and_nonsense_is_asked_again():
+    asker = Scripted(which_broker="none", home_assistant="yes", allow_hosts="http://x|192.168.1.20 door.lan")
+    answers = talk(asker)
+    assert answers is not None
+    assert answers.allow_hosts == ("192.168.1.20", "door.lan")
+    assert setup_text("en", "no_host") in asker.told
+    none = talk(Scripted(which_broker="none", home_assistant="yes", allow_hosts="-"))
+    assert none is not None
+    assert none.allow_hosts == ()
 
 
 def test_ilink_is_proposed_first_with_a_name_and_on_webwx_the_owner_is_not_asked_for_one():
@@ -195,6 +256,8 @@ def test_what_options_say_is_not_asked():
         password="geheim",
         home_assistant=False,
         people={"wife": "老婆"},
+        fallback_file=Path("/etc/urls"),
+        allow_hosts=("door.lan",),
         language="zh",
     )
     assert asker.asked == []
@@ -202,7 +265,10 @@ def test_what_options_say_is_not_asked():
         broker=BrokerAnswers(host="b", username="me", password="geheim"),
         language="zh",
         home_assistant=False,
+        backend="webwx",
         people={"wife": "老婆"},
+        fallback_file=Path("/etc/urls"),
+        allow_hosts=("door.lan",),
     )
 
 
@@ -223,7 +289,12 @@ def test_nobody_takes_what_is_found_and_what_is_usual():
     told: list[str] = []
     found = talk(NonInteractive(told.append), SUPERVISOR, HERE)
     assert found == SetupAnswers(
-        broker=SUPERVISOR.broker, language="en", home_assistant=True, people={}, backend="ilink", owner="me"
+        broker=SUPERVISOR.broker,
+        language="en",
+        home_assistant=True,
+        backend="ilink",
+        owner="me",
+        allow_hosts=("homeassistant", "homeassistant.local"),
     )
     assert talk(NonInteractive(told.append), SUPERVISOR, tries=(False,)) is None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.i18n.web import remedy_for
 from wx2mqtt.model import LoginState, Needs
 from wx2mqtt.values import frozen
@@ -41,7 +42,7 @@ def steps_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
         ),
         FirstStep(title="step_message", is_done=False, hint=_message_hint(view, page_text)),
     )
-    return _steps_card(steps, f"{view.name}-steps", "h3", page_text)
+    return _steps_card(steps, f"{view.name}-steps", "h3", page_text, _safeguards_remark(view, page_text))
 
 
 def no_configuration_section(setup_command: str, page_text: PageText) -> Html:
@@ -99,7 +100,16 @@ def _message_hint(view: AccountReader, page_text: PageText) -> Html:
     return tag("p", page_text.html(hint, topic=tag("code", view.topics.message("+"))))
 
 
-def _steps_card(steps: Sequence[FirstStep], card_id: str, heading: str, page_text: PageText) -> Html:
+def _safeguards_remark(view: AccountReader, page_text: PageText) -> Html | None:
+    """Returns what it means that nothing helps while WeChat takes no message; None where something does."""
+    if not view.missing_safeguards:
+        return None
+    return tag("p", bridge_text(page_text.language, view.missing_safeguards), class_="soft")
+
+
+def _steps_card(
+    steps: Sequence[FirstStep], card_id: str, heading: str, page_text: PageText, remark: Html | None = None
+) -> Html:
     current = next((step for step in steps if not step.is_done), None)
     items = (_step_item(step, page_text, is_current=step is current) for step in steps)
     title = tag(heading, page_text("steps_title"), id=f"{card_id}-title")
@@ -107,6 +117,7 @@ def _steps_card(steps: Sequence[FirstStep], card_id: str, heading: str, page_tex
         "section",
         title,
         tag("ol", *items, class_="steps"),
+        remark,
         id=card_id,
         class_="card first",
         aria_labelledby=f"{card_id}-title",

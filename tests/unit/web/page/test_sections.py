@@ -320,6 +320,14 @@ def test_until_the_first_message_the_next_step_is_named():
     assert steps(shown(health=None)) == []
 
 
+def test_the_steps_say_what_it_means_that_nothing_helps_alarms():
+    view = PaperView()
+    view.missing_safeguards = "no_safeguards"
+    assert "remind, renew and fallback are off" in text(shown(view=view, health=seen(**NEW))["steps"])
+    assert "都未开启" in text(shown(PageOptions("zh"), view=view, health=seen(**NEW))["steps"])
+    assert "are off" not in text(shown(health=seen(**NEW))["steps"])
+
+
 def test_a_login_that_asks_for_a_number_says_so_in_the_steps():
     asks = login(LoginState.WAITING_FOR_CONFIRM, needs=Needs.CODE)
     assert "number that the phone shows" in steps(shown(health=seen(**NEW), login=asks))[2][0]
