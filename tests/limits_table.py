@@ -6,7 +6,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from wx2mqtt.diagnostics.limit_table import LIMITS, Limit
+from wx2mqtt.diagnostics.limit_rows import Limit
+from wx2mqtt.diagnostics.limit_table import LIMITS
 from wx2mqtt.i18n import Language, translation
 from wx2mqtt.i18n.limits import LIMIT_TEXTS
 

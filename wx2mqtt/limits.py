@@ -50,6 +50,10 @@ MAX_OPEN_REQUESTS = 2000
 # Of each value that a sentence quotes: a result repeats what was wrong, not all of it.
 MAX_FACT_CHARACTERS = 300
 
+# A transfer of a file takes no longer than this and the time of its bytes at the rate below.
+MAX_TRANSFER_SECONDS = 120
+MIN_TRANSFER_BYTES_PER_SECOND = 100_000
+
 # --- what is published ---
 
 # Characters of text on `last`.
@@ -106,3 +110,8 @@ PEOPLE_COPY_JSON = JsonBounds(max_bytes=128 * MIB, max_depth=16, max_values=3_00
 SAVED_LOGIN_JSON = JsonBounds(max_bytes=4 * MIB, max_depth=16, max_values=100_000)
 # Of `storage.max_size`: above it commands are refused, so that messages have room, which come once.
 MAX_COMMAND_STORE_SHARE = 0.95
+
+
+def transfer_seconds(size: int) -> float:
+    """Returns how long the transfer of a file of `size` bytes may take as a whole."""
+    return MAX_TRANSFER_SECONDS + size / MIN_TRANSFER_BYTES_PER_SECOND

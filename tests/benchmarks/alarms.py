@@ -186,9 +186,9 @@ def _alarm(here: BotRoom, number: int, now: int) -> NewCommand:
 
 def _is_busy(here: BotRoom, turned: TurnedClock) -> bool:
     """Whether the sender still does something before the next event."""
-    held = here.sender.hold_queue
+    held, policy = here.sender.hold_queue, here.sender._policy
     for queue in here.sender._queues.all_queues():
-        if queue and (queue.is_begun(queue.first) or held.closed_window(held.next_row(queue)) is None):
+        if queue and (queue.is_begun(queue.first) or held.closed_window(policy.next_row(queue)) is None):
             return True
         if any(not row.held_reason or queue.expires_at(row) <= turned.boot_time() for row in queue):
             return True

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "wx2mqtt"
-TABLE = PACKAGE / "diagnostics" / "limit_table.py"
+TABLES = (PACKAGE / "diagnostics/limit_table.py", PACKAGE / "diagnostics/wechat_limits.py")
 
 _LIMIT = re.compile(r"_?(?:MAX_[A-Z0-9_]+|[A-Z_]+_CACHE_SIZE)")
 
@@ -70,13 +70,15 @@ EXEMPT: dict[str, frozenset[str]] = {
     ),
     "work side by side or in one step; the rest waits in what is bounded in the table": frozenset(
         {
-            *("app.process:MAX_WORKER_THREADS", "bridge.commands.attempts:MAX_CONCURRENT_FETCHES"),
+            *("app.process:MAX_WORKER_THREADS", "bridge.commands.file_preparation:MAX_CONCURRENT_FETCHES"),
+            "bridge.commands.file_preparation:MAX_PREPARED_FILES",
             *(
                 "bridge.commands.attachment_intake:MAX_CONCURRENT_FILE_WRITES",
                 "wechat.transport_factory:MAX_CONNECTIONS",
             ),
             *(
                 "bridge.commands.sender:MAX_CONCURRENT_SENDS",
+                "bridge.commands.file_preparation:MAX_CONCURRENT_UPLOADS",
                 "bridge.commands.sender:MAX_CONCURRENT_FILE_SENDS",
             ),
             *("bridge.commands.intake:MAX_ACCEPT_BATCH", "store.database:MAX_JOBS_PER_COMMIT"),
@@ -137,8 +139,11 @@ def _constants() -> set[str]:
 
 
 def _in_table() -> set[str]:
-    """Returns `module:NAME` of what the table names as an attribute of an imported module."""
-    tree = ast.parse(TABLE.read_text(encoding="utf-8"))
+    """Returns `module:NAME` of what the tables name as an attribute of an imported module."""
+    return {name for table in TABLES for name in _named_in(ast.parse(table.read_text(encoding="utf-8")))}
+
+
+def _named_in(tree: ast.Module) -> set[str]:
     modules = {
         alias.asname or alias.name: f"{node.module}.{alias.name}".removeprefix("wx2mqtt.")
         for node in tree.body

@@ -6,7 +6,7 @@ import asyncio
 import io
 import json
 import tarfile
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,8 +25,10 @@ from wx2mqtt.bounded_json import JsonBounds, JsonOutOfBounds, read_float
 from wx2mqtt.bridge.attachment_checks import check_filename
 from wx2mqtt.bridge.media import request as media_request
 from wx2mqtt.bridge.requests.history import HistoryRequest
-from wx2mqtt.diagnostics.limit_table import LIMITS, Limit
+from wx2mqtt.diagnostics.limit_rows import Limit
+from wx2mqtt.diagnostics.limit_table import LIMITS
 from wx2mqtt.errors import BadCommand, Wx2MqttError
+from wx2mqtt.external.url_fetch import MinimumRate, UrlFetcher
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.i18n.limits import LIMIT_TEXTS
 from wx2mqtt.limits import (
@@ -244,6 +246,42 @@ def pending_deliveries(size: int, folder: Path) -> bool:
     return asyncio.run(deliver())
 
 
+def transfer_of_file(seconds: int, _: Path) -> bool:
+    """Whether a file of one byte is whose answer ends just before so many seconds."""
+    loop = asyncio.SelectorEventLoop()
+    now, ahead = loop.time, 0.0
+    loop.time = lambda: now() + ahead  # type: ignore[method-assign]
+
+    async def pieces() -> AsyncIterator[bytes]:
+        nonlocal ahead
+        yield b"x"
+        ahead = seconds - 0.5
+        await asyncio.sleep(0.001)  # lets the loop see what is due by now
+
+    async def get(*_: Any) -> Any:
+        async def close() -> None:
+            pass
+
+        return SimpleNamespace(status=200, header=lambda _: "", iter_bytes=pieces, close=close)
+
+    async def resolve(*_: Any) -> list[str]:
+        return ["93.184.216.34"]
+
+    async def fetch() -> bytes:
+        fetcher = UrlFetcher(minimum_rate=MinimumRate(window_seconds=1e9), resolve=resolve)
+        fetcher._http = SimpleNamespace(get=get)  # type: ignore[assignment]
+        file = fetcher.fetch("http://h/x", max_bytes=9, allowed_hosts=["h"], timeout_seconds=1e9)
+        return b"".join([piece async for piece in file])
+
+    try:
+        return loop.run_until_complete(fetch()) == b"x"
+    except BadCommand as bad:
+        assert bad.code == "fetch_failed"
+        return False
+    finally:
+        loop.close()
+
+
 def open_requests(count: int, folder: Path) -> bool:
     """Whether all are carried out that come while none of them ends."""
     gate = asyncio.Event()
@@ -432,6 +470,7 @@ OTHER_DRIVERS: dict[str, Driver] = {
     ),
     "a packet from the broker": packet,
     "deliveries in memory that are not stored yet, with 4 KiB for each": pending_deliveries,
+    "the fetch or the upload of a command's file, and a second more for each 100 kB": transfer_of_file,
     "requests that are open at a time": open_requests,
     "the text on `last`": text_on_last,
     "the text on `text/<user>`": lambda size, _: len(plain_text("x" * size)) == size,

@@ -1,6 +1,7 @@
 """Downloads files by URL: resolves a name once, checks all its addresses, and connects to one of them.
 
-Redirects are followed, and the target of each is checked. A server that sends too slowly is given up.
+Redirects are followed, and the target of each is checked. A server that sends too slowly is given up: within
+each window of time (`MinimumRate`), and as a whole (`transfer_seconds`).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from wx2mqtt.external.http import (
     same_host,
 )
 from wx2mqtt.external.local_networks import ReadNetworks, is_local, read_local_networks
+from wx2mqtt.limits import transfer_seconds
 from wx2mqtt.values import frozen
 
 MAX_REDIRECTS = 5
@@ -108,9 +110,11 @@ class UrlFetcher:
         network on its links.
 
         Raises DeclaredSizeTooLarge if the server states more than `max_bytes`; the caller counts the bytes,
-        since a server may state less than it sends.
+        since a server may state less than it sends. The whole takes at most `transfer_seconds` of what was
+        received, and `timeout_seconds`.
         """
-        deadline = loop_time() + timeout_seconds
+        started_at = loop_time()
+        deadline = started_at + min(timeout_seconds, transfer_seconds(0))
         try:
             async with asyncio.timeout_at(deadline):
                 response = await self._follow_redirects(url, allowed_hosts)
@@ -118,7 +122,7 @@ class UrlFetcher:
             raise TransferBroken("fetch_failed", "fetch_too_slow") from None
         try:
             _check_response(response, max_bytes)
-            async with aclosing(self._iter_bytes(response, deadline)) as pieces:
+            async with aclosing(self._iter_bytes(response, started_at, timeout_seconds)) as pieces:
                 async for piece in pieces:
                     yield piece
         finally:
@@ -163,15 +167,19 @@ class UrlFetcher:
                     raise BadCommand("not_allowed", "fetch_private", host=parts.host, address=address)
         return list(dict.fromkeys(addresses))
 
-    async def _iter_bytes(self, response: HttpResponse, deadline: float) -> AsyncGenerator[bytes, None]:
+    async def _iter_bytes(
+        self, response: HttpResponse, started_at: float, timeout_seconds: float
+    ) -> AsyncGenerator[bytes, None]:
         """Yields the body in large pieces: a server may send chunks of one byte, each of which is a piece."""
+        size = 0
         rate = self._minimum_rate.start(loop_time())
         pieces = aiter(response.iter_bytes())
         gathered = bytearray()
         resumed_at = loop_time()
         while True:
             try:
-                async with asyncio.timeout_at(min(deadline, rate.deadline)):
+                whole = started_at + min(timeout_seconds, transfer_seconds(size))
+                async with asyncio.timeout_at(min(whole, rate.deadline)):
                     piece = await anext(pieces)
             except StopAsyncIteration:
                 break
@@ -181,12 +189,14 @@ class UrlFetcher:
                 raise BadCommand("fetch_failed", "fetch_too_slow") from None
             received_at = loop_time()
             rate = rate.received(len(piece), received_at)
+            size += len(piece)
             gathered += piece
             if len(gathered) >= GATHERED_BYTES:
                 yield bytes(gathered)
                 gathered.clear()
                 # The caller may be slow as well, such as a disk.
-                rate = rate.extended(loop_time() - received_at)
+                pause_seconds = loop_time() - received_at
+                rate, started_at = rate.extended(pause_seconds), started_at + pause_seconds
             resumed_at = await yield_after_long_work(resumed_at, loop_time)
         if gathered:
             yield bytes(gathered)

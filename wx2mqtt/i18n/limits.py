@@ -65,6 +65,9 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "marks in a row in a long name": "长名字中连续的附加符号",
     "a packet from the broker": "来自代理服务器的报文",
     "deliveries in memory that are not stored yet, with 4 KiB for each": "内存中尚未存储的投递，每条另计 4 KiB",
+    "the fetch or the upload of a command's file, and a second more for each 100 kB": (
+        "下载或上传一条命令的文件所用的时间，每 100 kB 另加一秒"
+    ),
     "requests that are open at a time": "同时未答复的请求",
     "the text on `last`": "`last` 上的文字",
     "the text on `text/<user>`": "`text/<user>` 上的文字",
@@ -199,6 +202,9 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "result `rejected`, code `too_long`": "结果为 `rejected`，代码 `too_long`",
     "only pinned and exposed people are in it; `complete` is false": "其中只有在 `contacts` 中命名的人和已启用通知的联系人；`complete` 为 false",
     "the oldest is forgotten": "遗忘最旧的",
+    "a fetch: result `rejected`, code `fetch_failed`; an upload is begun again until the `ttl` is over": (
+        "下载：结果为 `rejected`，代码 `fetch_failed`；上传：重新开始，直到 `ttl` 结束"
+    ),
     "result `rejected`, code `fetch_failed`": "结果为 `rejected`，代码 `fetch_failed`",
     "result `rejected`, code `bad_file`": "结果为 `rejected`，代码 `bad_file`",
     "the connection to the broker is closed": "关闭与代理服务器的连接",

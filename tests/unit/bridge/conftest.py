@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from tests.unit.bridge.outgoing import House, running
-from wx2mqtt.bridge.commands import chat_queue, expiry, next_step, send_limits, sender
+from wx2mqtt.bridge.commands import (
+    chat_queue,
+    expiry,
+    file_preparation,
+    next_step,
+    send_limits,
+    sender,
+)
 from wx2mqtt.clock import boot_time, loop_time
 
 PassTime = Callable[[float], None]
@@ -30,7 +37,7 @@ def pass_time(monkeypatch: pytest.MonkeyPatch) -> PassTime:
         nonlocal ahead
         ahead += seconds
 
-    for module in (chat_queue, expiry, next_step, send_limits, sender):
+    for module in (chat_queue, expiry, file_preparation, next_step, send_limits, sender):
         for clock in (loop_time, boot_time):
             if hasattr(module, clock.__name__):
                 monkeypatch.setattr(module, clock.__name__, lambda clock=clock: clock() + ahead)

@@ -2,7 +2,8 @@
 
 Intake: `intake.py` accepts a delivery, `validation.py` checks it, `attachment_intake.py` stores its file
 and keeps the order. Sending: `sender.py` is the loop over the `queues.py` and asks `next_step.py` what to do,
-`resolver.py` finds recipient and content, `attempts.py` fetches a url and asks WeChat. The end:
+`resolver.py` finds recipient and content, `file_preparation.py` fetches and uploads files, `attempts.py` asks
+WeChat. The end:
 `completion.py`, `results.py`.
 
 When a command may be sent is decided in `send_limits.py`, for every way in which it goes out: by

@@ -1,7 +1,7 @@
 """Stores the file that a command brings (payload, `data` or `path`) before the command is accepted.
 
 A command waits for earlier commands of the same chat or with the same id; all others overtake it. Files of a
-`url` are fetched later, by `attempts.py`.
+`url` are fetched later, by `file_preparation.py`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Makes one attempt to send a message or to recall one, and reports its outcome to the echo filter.
 
-`sender.py` decides when an attempt is made and what follows from its outcome. The file of a command with a
-`url` is fetched before: no attempt is open meanwhile, so that a failed fetch is simply repeated
-(`bridge/attachments.py` and `external/url_fetch.py` do the transfer).
+`sender.py` decides when an attempt is made and what follows from its outcome. A file is fetched and uploaded
+before (`file_preparation.py`).
 
 `AttemptMarks` stores the begin and the end of an attempt. `ImmediateStarts` marks the attempt of a command
 that can be sent at once in the commit that accepts it.
@@ -14,27 +13,22 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import replace
 from typing import TypeVar
-from weakref import WeakKeyDictionary
 
 import structlog
 
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.commands.bundles import AttemptPlan, bundles_of
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_heading
-from wx2mqtt.bridge.commands.completion import CommandCompletion
 from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.commands.resolver import BackendRequest, ChatKey, CommandResolver
-from wx2mqtt.bridge.commands.send_limits import SendLimits, back_off
+from wx2mqtt.bridge.commands.send_limits import SendLimits
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import BackendError, BadCommand, OutcomeUnknown, StoreError
-from wx2mqtt.external.http import TemporarilyUnavailable, TransferBroken
+from wx2mqtt.errors import BackendError, OutcomeUnknown
 from wx2mqtt.model import ActionResult, Draft, Kind, Recall, Receipt, bundle_text
 from wx2mqtt.store.command_rows import new_row
-from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.records import AcceptOutcome, AcceptResult, CommandRow, NewCommand
-from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
@@ -43,12 +37,6 @@ UNCONFIRMED_WARNING_COUNT = 3
 
 # No login delivers the echo of a sent message later than this.
 ECHO_DEADLINE_MS = 86_400_000
-
-# The largest number of urls that are fetched at the same time.
-MAX_CONCURRENT_FETCHES = 8
-
-# After so many transfers in a row that broke off, the command is rejected.
-MAX_TRANSFER_ATTEMPTS = 3
 
 AnswerT = TypeVar("AnswerT")
 
@@ -266,61 +254,3 @@ class ImmediateStarts:
             and self._limits.seconds_until_allowed(row) <= 0
             and self._limits.hold_queue.messages_left(row) != 1  # others may have to share the last message
         )
-
-
-@frozen
-class FetchFailure:
-    """The url of row `row_id` could not be fetched `count` times in a row, at last because of `error`."""
-
-    row_id: int
-    error: TemporarilyUnavailable
-    count: int
-
-
-class UrlPrefetch:
-    """Fetches files for the queues of one account."""
-
-    def __init__(self, resolver: CommandResolver, queues: ChatQueues, completion: CommandCompletion) -> None:
-        self._resolver = resolver
-        self._queues = queues
-        self._completion = completion
-        self._slots = asyncio.Semaphore(MAX_CONCURRENT_FETCHES)
-        self._failures: WeakKeyDictionary[ChatQueue, FetchFailure] = WeakKeyDictionary()  # the last of a chat
-
-    async def fetch(self, queue: ChatQueue, row: CommandRow, seconds: float) -> BadCommand | None:
-        """Fetches the file of a command within `seconds`; pauses the queue after a failure.
-
-        Returns the reason if the command must be rejected, else None.
-        """
-        try:
-            async with self._slots:
-                fetched = await self._resolver.fetch(row, seconds)
-        except AlreadySettled:
-            await self._completion.finish_already_settled([row])
-        except TemporarilyUnavailable as error:
-            failures = self._record_failure(queue, row, error)
-            if isinstance(error, TransferBroken) and failures >= MAX_TRANSFER_ATTEMPTS:
-                return error
-            back_off(queue)
-        except BadCommand as bad:
-            return bad
-        except StoreError as error:
-            log.error("store does not take a file yet", problem=str(error))
-            back_off(queue)
-        else:
-            self._queues.replace_row(fetched)
-            queue.backoff = queue.backoff.reset()
-        return None
-
-    def error_of(self, row: CommandRow) -> TemporarilyUnavailable | None:
-        """Returns why the last fetch of a command's url failed, None if it did not."""
-        if row.blob is not None:
-            return None
-        return next((failure.error for failure in self._failures.values() if failure.row_id == row.id), None)
-
-    def _record_failure(self, queue: ChatQueue, row: CommandRow, error: TemporarilyUnavailable) -> int:
-        """Records a failure; returns how many there were in a row."""
-        last = self._failures.get(queue)
-        count = last.count + 1 if last is not None and last.row_id == row.id else 1
-        self._failures[queue] = FetchFailure(row_id=row.id, error=error, count=count)
-        return count

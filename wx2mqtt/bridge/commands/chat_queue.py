@@ -10,6 +10,7 @@ The order is that of acceptance, or with `by_priority` the priority. A command t
 
 from __future__ import annotations
 
+import asyncio
 from bisect import bisect_left, insort
 from collections.abc import Iterator
 
@@ -45,7 +46,8 @@ class ChatQueue:
 
     `paused_until` is a time of the loop's clock, in seconds. `recipients` are those of all commands that came
     for this chat. `has_backlog`: the journal has further commands of this chat, behind these. No command
-    expires before `next_expiry`, in seconds of `boot_time`.
+    expires before `next_expiry`, in seconds of `boot_time`. `wake` is set at each change of what the next
+    step of this chat may depend on.
     """
 
     def __init__(self, key: ChatKey, *, by_priority: bool = False) -> None:
@@ -59,6 +61,7 @@ class ChatQueue:
         self.recipients: set[Recipient] = set()
         self.has_backlog = False
         self.next_expiry = float("inf")
+        self.wake = asyncio.Event()
 
     def __len__(self) -> int:
         return len(self._commands)
@@ -71,10 +74,10 @@ class ChatQueue:
         """The next command to send. Raises `IndexError` when the queue is empty."""
         return self._commands[0].row
 
-    @property
-    def first_important(self) -> CommandRow | None:
-        """The next command to send that may use the reserve of a reply window; None without one."""
-        return next(filter(is_important, self), None)
+    def find(self, row_id: int) -> CommandRow | None:
+        """Returns the current row of a command; None where this queue does not have it."""
+        command = self._by_id.get(row_id)
+        return None if command is None else command.row
 
     def current_row(self, row: CommandRow) -> CommandRow:
         """Returns the current row of a command of this queue."""
@@ -147,8 +150,10 @@ class ChatQueue:
         self._by_id[row.id] = command
         may_end_early = row.unanswered or row.fallback  # `expiry.py` decides
         self.next_expiry = min(self.next_expiry, float("-inf") if may_end_early else expires_at)
+        self.wake.set()
 
     def _take_out(self, row: CommandRow) -> QueuedCommand:
+        self.wake.set()
         command = self._by_id.pop(row.id)
         del self._commands[bisect_left(self._commands, command.rank, key=_rank_of)]
         return command

@@ -6,6 +6,7 @@
 | the fallback has sent it in place of WeChat | `expired` |
 | one of these, after an attempt without an answer | `uncertain` |
 | two attempts without an answer | `uncertain` |
+| its file can never be fetched, or uploaded | `rejected`, or `failed` |
 | the reply window is closed, and the command has `hold: false` | `failed` |
 | more commands are held than `hold.max_commands` | `expired`, code `displaced` |
 
@@ -16,12 +17,18 @@ An attempt without an answer may still be repeated for some time after the ttl (
 
 from __future__ import annotations
 
-from wx2mqtt.bridge.commands.attempts import UrlPrefetch
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery
+from wx2mqtt.bridge.commands.file_preparation import FilePreparation
 from wx2mqtt.bridge.commands.hold import HOLD_REASONS, HoldQueue
 from wx2mqtt.bridge.commands.queues import ChatQueues
-from wx2mqtt.bridge.commands.results import ExpiryCause, expired_result, final_result, uncertain_result
+from wx2mqtt.bridge.commands.results import (
+    ExpiryCause,
+    expired_result,
+    final_result,
+    rejected_result,
+    uncertain_result,
+)
 from wx2mqtt.bridge.commands.send_limits import SendConditions
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.clock import boot_time
@@ -57,14 +64,14 @@ class ExpiryPolicy:
         conditions: SendConditions,
         hold_queue: HoldQueue,
         fallback: FallbackDelivery,
-        prefetch: UrlPrefetch,
+        files: FilePreparation,
     ) -> None:
         self._ctx = ctx
         self._queues = queues
         self._conditions = conditions
         self._hold_queue = hold_queue
         self._fallback = fallback
-        self._prefetch = prefetch
+        self._files = files
 
     def find_expired(self, queue: ChatQueue) -> Settlement | None:
         """Returns a command, anywhere in the queue, that must not be sent any more.
@@ -85,6 +92,14 @@ class ExpiryPolicy:
         """Returns the result of a command, or of the bundle that it leads, that must not be sent any more."""
         results = [self.result_if_expired(member) for member in queue.members_of(row)]
         return results[0] if None not in results else None
+
+    def find_failed(self, queue: ChatQueue) -> Settlement | None:
+        """Returns a command whose file can never be sent."""
+        failed = self._files.find_failed(queue)
+        if failed is None:
+            return None
+        row, error = failed
+        return Settlement(row=row, result=rejected_result(row, error, self._ctx.language))
 
     def find_unsendable(self, queue: ChatQueue, window: ReplyWindow) -> Settlement | None:
         """Returns a command that must not wait until this closed window opens."""
@@ -120,7 +135,7 @@ class ExpiryPolicy:
     def _expiry_cause(self, row: CommandRow) -> ExpiryCause:
         """Returns what has kept a command from being sent."""
         conditions = self._conditions
-        if (error := self._prefetch.error_of(row)) is not None:
+        if (error := self._files.error_of(row)) is not None:
             facts = {"why": rejection_text(self._ctx.language, error)}
             return ExpiryCause(code=error.code, message_key="expired_fetch", facts=facts)
         if (seconds := conditions.throttled_seconds) > 0:

@@ -104,15 +104,10 @@ class HoldQueue:
         """Returns how many of the messages that are left are reserved."""
         return min(self._ctx.settings.reply_window.reserve, window.remaining or 0)
 
-    def next_row(self, queue: ChatQueue) -> CommandRow:
-        """Returns the command to send next: where the rest of the window is reserved, an important one."""
-        first = queue.first
-        if queue.is_marked(first):
-            return first
-        window = self.closed_window(first)
-        if window is None or window.reason != RESERVED:
-            return first
-        return queue.first_important or first
+    def is_reserved(self, row: CommandRow) -> bool:
+        """Returns whether the rest of the window is reserved, and not for this command."""
+        window = self.closed_window(row)
+        return window is not None and window.reason == RESERVED
 
     @property
     def max_commands(self) -> int:

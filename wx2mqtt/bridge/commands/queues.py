@@ -142,6 +142,15 @@ class ChatQueues:
             else:
                 self.replace_row(replace(self.current_row(row), bundle=None, bundle_position=0))
 
+    def set_blob(self, row: CommandRow) -> None:
+        """Records the file of a command, which this row has."""
+        self.replace_row(replace(self.current_row(row), blob=row.blob))
+
+    def wake_all(self) -> None:
+        """Makes all chats look for their next step."""
+        for queue in self.all_queues():
+            queue.wake.set()
+
     # The same as in `ChatQueue`, on the queue that has the command; without effect where none has it
 
     def replace_row(self, row: CommandRow) -> None:

@@ -10,8 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, replace
 
 from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import BadCommand, Rejected
 from wx2mqtt.i18n import Language
-from wx2mqtt.i18n.bridge import bridge_text
+from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.model import Command, Json, Remark, Result, Status, is_own_text
 from wx2mqtt.mqtt.payloads import answer_error, answer_ok, encode, event_body, result_body
 from wx2mqtt.mqtt.topics import JSON_TYPE, Topics
@@ -105,6 +106,18 @@ def uncertain_result(row: CommandRow, language: Language) -> Result:
     """Returns the result `uncertain` of a command whose attempts got no answer."""
     result = final_result(row, Status.UNCERTAIN, "no_answer", bridge_text(language, "uncertain"))
     return replace(result, duplicate_possible=True)
+
+
+def rejected_result(row: CommandRow, error: BadCommand | Rejected, language: Language) -> Result:
+    """Returns the result of a command that cannot be sent.
+
+    It is `uncertain` where an earlier attempt may have arrived, unless WeChat itself refuses it now.
+    """
+    if isinstance(error, Rejected):
+        return final_result(row, Status.FAILED, error.code, str(error))
+    if row.unanswered:
+        return uncertain_result(row, language)
+    return final_result(row, Status.REJECTED, error.code, rejection_text(language, error))
 
 
 def result_of_parts(row: CommandRow, result: Result, parts: int) -> Result:

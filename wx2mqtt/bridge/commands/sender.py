@@ -7,7 +7,7 @@ Chats are sent to in parallel, each by one task (`_run_queue`), which repeats: i
 must happen to its queue now, and does that. To send a command takes four steps (`_send`):
 
 1. Decide which texts go with it (`bundles.py`): the *members* of the attempt, the leading one first.
-2. Prepare the request. It may fail, which settles the command, or take long.
+2. Make the request. It may fail, which settles the command.
 3. Mark the attempt in the journal, if the members still may be sent.
 4. Make the attempt (`attempts.py`), and settle the members or keep them for the next attempt.
 
@@ -26,27 +26,35 @@ from dataclasses import replace
 import structlog
 
 from wx2mqtt.aio import retry_until_stored, wait_at_most
-from wx2mqtt.bridge.commands.attempts import AttemptMarks, ImmediateStarts, SendAttempts, UrlPrefetch
+from wx2mqtt.bridge.commands.attempts import AttemptMarks, ImmediateStarts, SendAttempts
 from wx2mqtt.bridge.commands.bundles import AttemptPlan, BundlePlanner, with_texts_of
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.completion import CommandCompletion
 from wx2mqtt.bridge.commands.expiry import MAX_UNANSWERED_ATTEMPTS, ExpiryPolicy, Settlement
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery, FallbackDue
+from wx2mqtt.bridge.commands.file_preparation import FilePreparation
 from wx2mqtt.bridge.commands.hold import HoldQueue
-from wx2mqtt.bridge.commands.next_step import FetchStep, HoldStep, NextStepPolicy, SendStep, WaitStep
+from wx2mqtt.bridge.commands.next_step import (
+    HoldStep,
+    NextStepPolicy,
+    PrepareStep,
+    SendStep,
+    WaitStep,
+)
 from wx2mqtt.bridge.commands.outcomes import CommandOutcomes
 from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver
 from wx2mqtt.bridge.commands.results import (
     ResultPublications,
     final_result,
+    rejected_result,
     results_of_bundle,
     uncertain_result,
 )
-from wx2mqtt.bridge.commands.send_limits import FOREVER, SendConditions, SendLimits, TokenBucket, back_off
+from wx2mqtt.bridge.commands.send_limits import SendConditions, SendLimits, TokenBucket, back_off
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
-from wx2mqtt.clock import loop_time
+from wx2mqtt.clock import boot_time, loop_time
 from wx2mqtt.errors import (
     BackendError,
     BadCommand,
@@ -58,7 +66,7 @@ from wx2mqtt.errors import (
     Unreachable,
     WindowClosed,
 )
-from wx2mqtt.i18n.bridge import bridge_text, rejection_text
+from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import ActionResult, Receipt, Result, Status
 from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.records import AcceptResult, CommandRow, NewCommand, NewPublication
@@ -68,7 +76,7 @@ log = structlog.get_logger(__name__)
 # The largest number of chats to which texts are sent in parallel.
 MAX_CONCURRENT_SENDS = 4
 
-# The same for files, counted separately: a slow upload must not delay the texts of other chats.
+# The same for files, counted separately: an attempt repeats an upload that WeChat has dropped.
 MAX_CONCURRENT_FILE_SENDS = 3
 
 
@@ -100,21 +108,22 @@ class CommandSender:
         self.outcomes = CommandOutcomes(ctx)
         self._completion = CommandCompletion(ctx, resolver, self._queues, results, self.outcomes)
         self.fallback = FallbackDelivery(ctx, resolver, self._queues)
-        self._prefetch = UrlPrefetch(resolver, self._queues, self._completion)
+        self.attempts = SendAttempts(ctx, resolver, echoes)
+        self._files = FilePreparation(
+            ctx, resolver, self._queues, self._limits, self.attempts, self._completion
+        )
         self._expiry = ExpiryPolicy(
-            ctx, self._queues, self.conditions, self.hold_queue, self.fallback, self._prefetch
+            ctx, self._queues, self.conditions, self.hold_queue, self.fallback, self._files
         )
 
         # The steps of a chat
-        self._policy = NextStepPolicy(resolver, self.hold_queue, self._limits, self._expiry)
+        self._policy = NextStepPolicy(self.hold_queue, self._limits, self._expiry, self._files)
         self._bundles = BundlePlanner(ctx, resolver, self.hold_queue)
         self._marks = AttemptMarks(ctx, self._queues)
         self._immediate = ImmediateStarts(
             ctx, self._queues, self._limits, self._slots, max_chats=MAX_CONCURRENT_SENDS
         )
-        self.attempts = SendAttempts(ctx, resolver, echoes)
 
-        self._recheck_event = asyncio.Event()
         self._wake_event = asyncio.Event()
         self.fallback.delivered.connect(self.recheck)
         echoes.require_recovery()
@@ -147,8 +156,7 @@ class CommandSender:
     def recheck(self) -> None:
         """Makes all queues check again whether their first command may be sent."""
         self._queues.rekey()
-        self._recheck_event.set()  # wakes each queue that waits now
-        self._recheck_event = asyncio.Event()  # for those that wait from now on
+        self._queues.wake_all()
 
     async def accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
         """Stores new commands, as `JournaledCommands.accept`; `add` must follow for each that waits."""
@@ -207,7 +215,7 @@ class CommandSender:
                 if self._queues.can_load:
                     await retry_until_stored(lambda: self._queues.load(self._journal.list_due))
                 for queue in self._queues.take_new_queues():
-                    tasks.create_task(self._run_queue(queue))
+                    tasks.create_task(self._run_queue(queue, tasks))
                 await self._wake_event.wait()
                 self._wake_event.clear()
 
@@ -251,38 +259,43 @@ class CommandSender:
 
     # One chat
 
-    async def _run_queue(self, queue: ChatQueue) -> None:
+    async def _run_queue(self, queue: ChatQueue, tasks: asyncio.TaskGroup) -> None:
         """Takes the steps of a chat until no command is left."""
         while queue:
+            queue.wake.clear()
+            self._files.cancel_removed(queue)
             match self._policy.next_step(queue):
                 case Settlement(row=row, result=result):
                     await self._settle(queue, row, result)
                 case HoldStep(rows=rows, window=window):
                     await self.hold_queue.hold(rows, window)
+                case PrepareStep(row=row):
+                    self._files.start(queue, row, tasks)
                 case WaitStep(seconds=seconds):
-                    await self._wait_for_recheck(seconds)
-                case FetchStep(row=row):
-                    await self._fetch(queue, row)
+                    await wait_at_most(queue.wake, seconds)
                 case SendStep(row=row):
-                    async with self._file_slots if self._resolver.has_file(row) else self._slots:
-                        await self._send_with_slot(queue)
+                    slots = self._file_slots if self._resolver.has_file(row) else self._slots
+                    await self._send_in_slot(queue, slots)
+        self._files.cancel_removed(queue)
         self._queues.remove_empty(queue)
         self._wake_event.set()
 
-    async def _wait_for_recheck(self, seconds: float) -> None:
-        recheck = self._recheck_event
-        await wait_at_most(recheck, None if seconds == FOREVER else seconds)
+    async def _send_in_slot(self, queue: ChatQueue, slots: asyncio.Semaphore) -> None:
+        """Waits for a slot, and sends the next command if that is still the next step then.
 
-    async def _fetch(self, queue: ChatQueue, row: CommandRow) -> None:
-        bad = await self._prefetch.fetch(queue, row, self._expiry.seconds_left(row))
-        if bad is not None:
-            await self._reject(queue, row, bad)
-
-    async def _send_with_slot(self, queue: ChatQueue) -> None:
-        """Sends the next command, if that is still the next step after the wait for a slot."""
-        step = self._policy.next_step(queue) if queue else None
-        if isinstance(step, SendStep):
-            await self._send(queue, step.row)
+        It waits no longer than until a command of the chat expires.
+        """
+        try:
+            async with asyncio.timeout(queue.next_expiry - boot_time()):
+                await slots.acquire()
+        except TimeoutError:
+            return
+        try:
+            step = self._policy.next_step(queue) if queue else None
+            if isinstance(step, SendStep):
+                await self._send(queue, step.row)
+        finally:
+            slots.release()
 
     async def _send(self, queue: ChatQueue, row: CommandRow) -> None:
         plan = self._bundles.plan(queue, row)
@@ -307,17 +320,11 @@ class CommandSender:
             chat = self._resolver.chat_of(row)
             if chat is None:
                 raise BadCommand("unresolved_user", "unresolved_user", user=row.command.user)
-            request = await self._resolver.resolve(row, chat)
-            if not queue.is_marked(row):  # a failed preparation leaves no open attempt
-                await self.attempts.prepare(request)
-        except BadCommand as bad:
-            await self._reject(queue, row, bad)
-        except Rejected as error:
-            await self._settle(queue, row, final_result(row, Status.FAILED, error.code, str(error)))
+            return await self._resolver.resolve(row, chat)
+        except (BadCommand, Rejected) as error:
+            await self._settle(queue, row, rejected_result(row, error, self._ctx.language))
         except BackendError as error:
             self._on_not_delivered(queue, error)
-        else:
-            return request
         return None
 
     def _is_of_this_login(self, request: BackendRequest, row: CommandRow) -> bool:
@@ -340,12 +347,6 @@ class CommandSender:
             await self._completion.finish_already_settled(plan.rows)
             return ()
         return queue.members_of(leading)
-
-    async def _reject(self, queue: ChatQueue, row: CommandRow, bad: BadCommand) -> None:
-        """Settles a command that cannot be sent; `uncertain` where an earlier attempt may have arrived."""
-        rejected = final_result(row, Status.REJECTED, bad.code, rejection_text(self._ctx.language, bad))
-        result = uncertain_result(row, self._ctx.language) if row.unanswered else rejected
-        await self._settle(queue, row, result)
 
     # What follows from an attempt
 
@@ -373,9 +374,11 @@ class CommandSender:
             case OutcomeUnknown() if row.unanswered + 1 >= MAX_UNANSWERED_ATTEMPTS:
                 await self._settle(queue, row, uncertain_result(row, self._ctx.language))
             case OutcomeUnknown():
+                self._files.require_again(queue, row)
                 await self._marks.end_uncertain(queue, row)
                 back_off(queue)
             case _:
+                self._files.require_again(queue, row)
                 await self._marks.end_not_delivered(queue, row)
                 self._on_not_delivered(queue, outcome)
 
@@ -403,7 +406,7 @@ class CommandSender:
             case LoggedOut():
                 self.conditions.refuse_login()
                 self._ctx.signals.logged_out.emit(error)
-            case WindowClosed() if queue and self.hold_queue.closed_window(self.hold_queue.next_row(queue)):
+            case WindowClosed() if queue and self.hold_queue.closed_window(self._policy.next_row(queue)):
                 pass  # the next step of the queue is a HoldStep
             case _:
                 back_off(queue)

@@ -15,6 +15,7 @@ import httpx
 from wx2mqtt.clock import Clock, parse_http_date
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import ilink_text
+from wx2mqtt.limits import transfer_seconds
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import CallObserver
 from wx2mqtt.wechat.http import BadAnswer, HttpClient, StreamedResponse, TimeLimits
@@ -26,8 +27,6 @@ CLOCK_TOLERANCE_MS = 2_000
 
 # The mean error of a time in whole seconds.
 MEAN_ROUNDING_MS = 500
-
-MAX_UPLOAD_SECONDS = 1800.0
 
 UNCOMPRESSED = {"Accept-Encoding": "identity"}  # encrypted bytes cannot be compressed
 
@@ -137,7 +136,8 @@ class Transport:
 
     async def upload(self, url: str, chunks: AsyncIterable[bytes], size: int) -> Uploaded:
         """Sends `size` bytes to the CDN in chunks. Raises as `call` does."""
-        limits = TimeLimits(idle=self._timeout_for(UPLOAD), head=MAX_UPLOAD_SECONDS, whole=MAX_UPLOAD_SECONDS)
+        seconds = transfer_seconds(size)
+        limits = TimeLimits(idle=self._timeout_for(UPLOAD), head=seconds, whole=seconds)
         headers = {**UNCOMPRESSED, "Content-Type": "application/octet-stream", "Content-Length": str(size)}
         async with self._http.exchange(UPLOAD, url, headers=headers, body=chunks, limits=limits) as response:
             await response.read(UPLOAD.limit)

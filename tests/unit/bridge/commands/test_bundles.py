@@ -485,7 +485,7 @@ async def test_a_bundle_in_doubt_is_not_looked_at_before_the_last_of_it_would_en
         queues = ChatQueues(sender._resolver, by_priority=True)
         queues._queues_by_row.update(dict.fromkeys((leading.id, other.id), queue))
         policy = ExpiryPolicy(
-            here.ctx, queues, sender.conditions, sender.hold_queue, sender.fallback, sender._prefetch
+            here.ctx, queues, sender.conditions, sender.hold_queue, sender.fallback, sender._files
         )
         assert policy.find_expired(queue) is None
     assert queue.next_expiry > boot_time() + 4000

@@ -9,14 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.contexts import RULES
 from tests.unit.bridge.outgoing import person, running
 from wx2mqtt.aio import MAX_BYTES_ON_LOOP
 from wx2mqtt.bridge.account_settings import AttachmentSources
 from wx2mqtt.bridge.commands import intake
-from wx2mqtt.errors import BadCommand, OutcomeUnknown, Rejected, StoreError, StoreFull, Unreachable
-from wx2mqtt.external.http import TemporarilyUnavailable, TransferBroken
+from wx2mqtt.errors import OutcomeUnknown, Rejected, StoreError, StoreFull, Unreachable
 from wx2mqtt.limits import DELIVERY_OVERHEAD_BYTES, MAX_COMMAND_STORE_SHARE
 from wx2mqtt.model import ChatKind, Draft, Handle, Kind, Member, Recall, Receipt
 
@@ -494,144 +492,6 @@ async def test_a_file_waits_on_the_disk_for_the_next_life(tmp_path):
     async with running(tmp_path) as house:
         assert (await sent_draft(house)).kind is Kind.IMAGE
         assert house.wechat.files == [PNG]
-
-
-# by url
-
-
-class Servers:
-    """A fetcher: what each url does the next times; an exception, or the bytes."""
-
-    def __init__(self, **scripts):
-        self.scripts = {f"http://h/{name}": list(script) for name, script in scripts.items()}
-        self.asked = []
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    async def fetch(self, url, *, max_bytes, allowed_hosts, timeout_seconds):
-        self.asked.append((url, max_bytes, allowed_hosts, timeout_seconds > 0))
-        await self.gate.wait()
-        script = self.scripts[url]
-        outcome = script.pop(0) if len(script) > 1 else script[0]
-        if isinstance(outcome, Exception):
-            raise outcome
-        yield outcome
-
-
-async def test_a_url_is_accepted_first_and_fetched_before_its_attempt(tmp_path):
-    servers = Servers(**{"bell.png": [PNG]})
-    rules = replace(RULES, attachment_sources=AttachmentSources(allow_hosts=("h",)))
-    async with running(tmp_path, fetcher=servers, online=False, rules=rules) as house:
-        delivery = house.say(kind="image", url="http://h/bell.png", id="a")
-        await house.acknowledged(delivery)
-        assert (servers.asked, house.media) == ([], [])
-        house.sender.set_online(online=True)
-        draft = await sent_draft(house)
-        assert (draft.attachment.name, house.wechat.files) == ("bell.png", [PNG])
-        assert servers.asked == [("http://h/bell.png", 2000, ("h",), True)]
-        assert (await house.result("a"))["status"] == "sent"
-        (row,) = await house.rows()
-        assert row.blob is not None
-        assert row.blob.size == len(PNG)
-
-
-async def test_a_slow_server_holds_its_chat_and_no_other(tmp_path):
-    servers = Servers(slow=[b"x"])
-    servers.gate.clear()
-    async with running(tmp_path, fetcher=servers) as house:
-        for number, user in enumerate(("wife", "filehelper")):
-            house.say(user, kind="file", url="http://h/slow", id=f"{number}")
-        house.deliver("after it")
-        house.deliver("to mom", "mom")
-        assert await house.sent(1) == ["to mom"]
-        servers.gate.set()
-        await house.sent(4)
-        assert house.wechat.texts("wife") == ["slow.txt", "after it"]
-
-
-REFUSAL = BadCommand("fetch_failed", "fetch_status", status=404)
-LATER = TemporarilyUnavailable("fetch_failed", "fetch_status", status=503)
-BROKEN = TransferBroken("fetch_failed", "fetch_cut_off")
-
-
-async def test_what_is_not_to_be_had_is_rejected_at_once(tmp_path):
-    servers = Servers(gone=[REFUSAL], picture=[b"no picture"], large=[PNG, PNG])
-    servers.scripts["http://h/large"] = [bytes(5000)]
-    async with running(tmp_path, fetcher=servers) as house:
-        house.say(kind="file", url="http://h/gone", id="a")
-        house.say(kind="image", url="http://h/picture", id="b")
-        house.say(kind="image", url="http://h/large", id="c")
-        codes = [(one["id"], one["status"], one["code"]) for one in await house.hear("wx/result/wife", 3)]
-        assert codes == [
-            ("a", "rejected", "fetch_failed"),
-            ("b", "rejected", "bad_file"),
-            ("c", "rejected", "bad_file"),
-        ]
-        assert (len(servers.asked), house.media, house.wechat.sent) == (3, [], [])
-
-
-async def test_what_may_pass_is_tried_again(tmp_path):
-    servers = Servers(x=[LATER, LATER, b"x"])
-    async with running(tmp_path, fetcher=servers) as house:
-        house.say(kind="file", url="http://h/x", id="a")
-        assert (await house.result("a"))["status"] == "sent"
-        assert len(servers.asked) == 3
-
-
-async def test_an_answer_that_breaks_off_is_tried_three_times(tmp_path):
-    servers = Servers(x=[BROKEN])
-    async with running(tmp_path, fetcher=servers) as house:
-        house.say(kind="file", url="http://h/x", id="a")
-        result = await house.result("a")
-        assert (result["status"], result["code"]) == ("rejected", "fetch_failed")
-        assert (len(servers.asked), house.wechat.sent) == (3, [])
-
-
-async def test_after_its_time_the_result_says_why_it_was_not_fetched(tmp_path, pass_time):
-    servers = Servers(x=[LATER])
-    async with running(tmp_path, fetcher=servers) as house:
-        house.say(kind="file", url="http://h/x", id="a", ttl=600)
-        async with asyncio.timeout(MAX_WAIT_SECONDS):
-            while len(servers.asked) < 2:  # noqa: ASYNC110 - the first failure is known by the second
-                await asyncio.sleep(0)
-        pass_time(601)
-        house.sender.recheck()
-        result = await house.result("a")
-        assert (result["status"], result["code"]) == ("expired", "fetch_failed")
-        assert "503" in result["message"]
-
-
-async def test_a_fault_of_ours_in_fetching_refuses_this_one(tmp_path):
-    async with running(tmp_path, fetcher=Servers(x=[ZeroDivisionError()])) as house:
-        house.say(kind="file", url="http://h/x", id="a")
-        house.deliver("others go on")
-        first, second = await house.hear("wx/result/wife", 2)
-        assert (first["code"], second["status"]) == ("internal", "sent")
-
-
-async def test_what_was_fetched_for_a_command_that_was_dropped_does_not_stay(tmp_path):
-    servers = Servers(x=[b"x"])
-    servers.gate.clear()
-    async with running(tmp_path, fetcher=servers) as house:
-        await house.acknowledged(house.say(kind="file", url="http://h/x", id="a"))
-        async with asyncio.timeout(MAX_WAIT_SECONDS):
-            while not servers.asked:  # noqa: ASYNC110 - nothing else tells
-                await asyncio.sleep(0)
-        (row,) = await house.rows()
-        result = replace(_rejected(row), code="dropped")
-        await house.journal.drop_command("a", result, ())
-        house.sender.remove(row, result)
-        servers.gate.set()
-        house.deliver("the next one")
-        assert await house.sent(1) == ["the next one"]
-        assert house.media == []
-
-
-def _rejected(row):
-    from wx2mqtt.bridge.commands.results import final_result
-    from wx2mqtt.model import Status
-
-    return final_result(row, Status.REJECTED, "dropped", "dropped")
 
 
 # echoes

@@ -1,0 +1,303 @@
+"""Prepares the files of commands beside the queues of their chats: fetches a `url`, then uploads the file.
+
+    out/me {"kind": "image", "url": "http://door/snapshot.jpg"}
+    1. `NextStepPolicy` finds that it may be prepared now (`find_startable`), and `sender.py` starts a task.
+    2. The task fetches the `url` into the store, then uploads the file to WeChat, where nobody sees it yet.
+    3. The command is *ready* (`is_ready`), and is sent when it is its turn.
+
+The chat goes on meanwhile. Where the first command is not ready, the others wait for it so long that an
+ordinary file keeps its place (`seconds_until_overtaking`); an important one does not wait at all.
+
+After a failure that may pass the file is prepared again, until the ttl of its command is over; another one
+ends the command (`failed`). A task ends with its command (`cancel_removed`). No attempt is open meanwhile, so
+that after a crash a file is simply prepared again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
+
+import structlog
+
+from wx2mqtt.backoff import Backoff
+from wx2mqtt.bridge.commands.attempts import SendAttempts
+from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_important
+from wx2mqtt.bridge.commands.completion import CommandCompletion
+from wx2mqtt.bridge.commands.queues import ChatQueues
+from wx2mqtt.bridge.commands.resolver import CommandResolver
+from wx2mqtt.bridge.commands.send_limits import SendLimits
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.clock import boot_time, loop_time
+from wx2mqtt.errors import BackendError, BadCommand, LoggedOut, Rejected, StoreError, Throttled, Unreachable
+from wx2mqtt.external.http import TemporarilyUnavailable, TransferBroken
+from wx2mqtt.i18n.bridge import bridge_text
+from wx2mqtt.limits import transfer_seconds
+from wx2mqtt.model import Handle
+from wx2mqtt.store.commands import AlreadySettled
+from wx2mqtt.store.records import CommandRow
+
+log = structlog.get_logger(__name__)
+
+# The largest number of urls that are fetched at the same time. The others wait, the oldest first.
+MAX_CONCURRENT_FETCHES = 8
+
+# The same for uploads: one may take minutes.
+MAX_CONCURRENT_UPLOADS = 3
+
+# Files of one chat that are being prepared or are ready; important ones do not wait for others. So no chat
+# takes all places, and the files that wait for their turn do not fill the store.
+MAX_PREPARED_FILES = 3
+
+# After so many transfers in a row that broke off, the command is rejected.
+MAX_TRANSFER_ATTEMPTS = 3
+
+# After a failure no file of its chat is begun for so long: many urls that fail must not become many requests.
+FAILURE_PAUSE_SECONDS = 1.0
+
+# How long the commands of a chat wait for the file of an earlier one, so that it keeps its place.
+FETCH_WAIT_SECONDS = 5.0
+UPLOAD_WAIT_SECONDS = 30.0
+
+# A file is taken for uploaded so long; the backends remember an upload longer.
+READY_SECONDS = 300.0
+
+
+@dataclass(slots=True, kw_only=True)
+class FileState:
+    """How far the file of one command is. `retry_at` and `ready_until` are times of the loop's clock.
+
+    `error` is why its url could not be fetched, `failed` why it never can be prepared. It is ready for the
+    recipient `ready_for`, who has another handle in each login.
+    """
+
+    task: asyncio.Task[None] | None = None
+    backoff: Backoff = field(default_factory=Backoff)
+    retry_at: float = 0.0
+    transfer_failures: int = 0
+    error: TemporarilyUnavailable | None = None
+    failed: BadCommand | Rejected | None = None
+    ready_for: Handle | None = None
+    ready_until: float = 0.0
+
+    def is_ready_for(self, chat: Handle | None) -> bool:
+        return chat is not None and self.ready_for == chat and loop_time() < self.ready_until
+
+    def delay(self) -> None:
+        """Lets it be prepared again after a pause, a longer one after each further failure."""
+        self.backoff = self.backoff.after_failure()
+        self.retry_at = loop_time() + self.backoff.wait(random.random())
+
+
+@dataclass(slots=True)
+class ChatFiles:
+    """The files of one chat, by row id. Times are of the loop's clock.
+
+    `blocked_since` is when a command began to wait for one of them. None is started before `paused_until`.
+    """
+
+    states: dict[int, FileState] = field(default_factory=dict)
+    blocked_since: float | None = None
+    paused_until: float = 0.0
+
+
+class FilePreparation:
+    """Prepares the files of one account's commands."""
+
+    def __init__(
+        self,
+        ctx: AccountContext,
+        resolver: CommandResolver,
+        queues: ChatQueues,
+        limits: SendLimits,
+        attempts: SendAttempts,
+        completion: CommandCompletion,
+    ) -> None:
+        self._ctx = ctx
+        self._resolver = resolver
+        self._queues = queues
+        self._limits = limits
+        self._attempts = attempts
+        self._completion = completion
+        self._fetch_places = asyncio.Semaphore(MAX_CONCURRENT_FETCHES)
+        self._upload_places = asyncio.Semaphore(MAX_CONCURRENT_UPLOADS)
+        self._chats: WeakKeyDictionary[ChatQueue, ChatFiles] = WeakKeyDictionary()
+
+    # What the next step of a chat depends on
+
+    def is_ready(self, queue: ChatQueue, row: CommandRow) -> bool:
+        """Returns whether a command has no file, or one that is stored and uploaded."""
+        if not self._resolver.has_file(row):
+            return True
+        state = self._files_of(queue).states.get(row.id)
+        return state is not None and state.is_ready_for(self._resolver.chat_of(row))
+
+    def find_startable(self, queue: ChatQueue) -> CommandRow | None:
+        """Returns the command whose file is to be prepared next; None where none may be, or enough are."""
+        files = self._files_of(queue)
+        if loop_time() < files.paused_until:
+            return None
+        active = [
+            row for row in map(queue.find, files.states) if row is not None and self._is_active(files, row)
+        ]
+        important_count = sum(map(is_important, active))
+        row = None
+        if important_count < MAX_PREPARED_FILES:
+            row = self._first_startable(queue, is_important)
+        if row is None and len(active) < MAX_PREPARED_FILES:
+            row = self._first_startable(queue, lambda _: True)
+        return row
+
+    def find_failed(self, queue: ChatQueue) -> tuple[CommandRow, BadCommand | Rejected] | None:
+        """Returns a command whose file can never be prepared, and why."""
+        for row_id, state in self._files_of(queue).states.items():
+            row = queue.find(row_id)
+            if state.failed is not None and row is not None:
+                return row, state.failed
+        return None
+
+    def seconds_until_retry(self, queue: ChatQueue) -> float:
+        """Returns the seconds until a file of this chat may be prepared again."""
+        files = self._files_of(queue)
+        idle = [state for state in files.states.values() if state.task is None]
+        times = [
+            files.paused_until,
+            *(time for state in idle for time in (state.retry_at, state.ready_until)),
+        ]
+        return min((time for time in times if time > loop_time()), default=float("inf")) - loop_time()
+
+    def seconds_until_overtaking(self, queue: ChatQueue, row: CommandRow) -> float:
+        """Returns the seconds for which a command that may be sent now waits for files before it.
+
+        A chat waits once, until its first command is ready again: a hundred slow files delay the texts behind
+        them no longer than one.
+        """
+        files, first = self._files_of(queue), queue.first
+        if row == first or self.is_ready(queue, first):
+            files.blocked_since = None
+            return 0.0
+        if is_important(row) or queue.is_begun(row):
+            return 0.0
+        if files.blocked_since is None:
+            files.blocked_since = loop_time()
+        wait = FETCH_WAIT_SECONDS if self._resolver.needs_fetch(first) else UPLOAD_WAIT_SECONDS
+        return files.blocked_since + wait - loop_time()
+
+    def error_of(self, row: CommandRow) -> TemporarilyUnavailable | None:
+        """Returns why the last fetch of a command's url failed, None if it did not."""
+        if row.blob is not None:
+            return None
+        states = (files.states.get(row.id) for files in self._chats.values())
+        return next((state.error for state in states if state is not None), None)
+
+    # What `sender.py` does
+
+    def start(self, queue: ChatQueue, row: CommandRow, tasks: asyncio.TaskGroup) -> None:
+        """Starts the preparation of the file of a command."""
+        states = self._files_of(queue).states
+        state = states.setdefault(row.id, FileState())
+        state.ready_for = None
+        state.task = tasks.create_task(self._prepare(queue, row, state))
+
+    def require_again(self, queue: ChatQueue, row: CommandRow) -> None:
+        """Records that WeChat may not have the file of a command any more."""
+        state = self._files_of(queue).states.get(row.id)
+        if state is not None:
+            state.ready_for = None
+
+    def cancel_removed(self, queue: ChatQueue) -> None:
+        """Ends the preparation for commands that are in this queue no more."""
+        states = self._files_of(queue).states
+        for row_id in [row_id for row_id in states if queue.find(row_id) is None]:
+            task = states.pop(row_id).task
+            if task is not None:
+                task.cancel()
+
+    # One file
+
+    async def _prepare(self, queue: ChatQueue, row: CommandRow, state: FileState) -> None:
+        """Fetches and uploads a file, or records in `state` why not."""
+        try:
+            if self._resolver.needs_fetch(row):
+                row = await self._fetch(row)
+                state.backoff, state.error = state.backoff.reset(), None
+            await self._upload(row, state)
+        except AlreadySettled:
+            await self._completion.finish_already_settled([row])
+        except (BadCommand, StoreError, BackendError) as error:
+            self._files_of(queue).paused_until = loop_time() + FAILURE_PAUSE_SECONDS
+            self._on_failure(state, error)
+        finally:
+            state.task = None
+            queue.wake.set()
+
+    async def _fetch(self, row: CommandRow) -> CommandRow:
+        """Fetches the url of a command; returns its row with the file. Raises as `CommandResolver.fetch`."""
+        async with self._fetch_places:
+            fetched = await self._resolver.fetch(row, self._queues.expires_at(row) - boot_time())
+        self._queues.set_blob(fetched)
+        return fetched
+
+    async def _upload(self, row: CommandRow, state: FileState) -> None:
+        """Uploads the file of a command. Raises `BadCommand`, `BackendError`."""
+        chat = self._resolver.chat_of(row)
+        if chat is None:
+            raise BadCommand("unresolved_user", "unresolved_user", user=row.command.user)
+        request = await self._resolver.resolve(row, chat)
+        size = 0 if row.blob is None else row.blob.size
+        async with self._upload_places:
+            try:
+                async with asyncio.timeout(transfer_seconds(size)):
+                    await self._attempts.prepare(request)
+            except TimeoutError:
+                raise Unreachable(bridge_text(self._ctx.language, "upload_slow")) from None
+        state.backoff = state.backoff.reset()
+        state.ready_for, state.ready_until = chat, loop_time() + READY_SECONDS
+
+    def _on_failure(self, state: FileState, error: BadCommand | StoreError | BackendError) -> None:
+        """Records a failure; throttling and a logout stop the whole account."""
+        match error:
+            case TransferBroken() if state.transfer_failures + 1 >= MAX_TRANSFER_ATTEMPTS:
+                state.failed = error
+            case TemporarilyUnavailable():
+                is_broken = isinstance(error, TransferBroken)
+                state.transfer_failures = state.transfer_failures + 1 if is_broken else 0
+                state.error = error
+                state.delay()
+            case BadCommand() | Rejected():
+                state.failed = error
+            case Throttled(retry_after=seconds):
+                self._limits.conditions.slow_down(seconds)
+            case LoggedOut():
+                self._limits.conditions.refuse_login()
+                self._ctx.signals.logged_out.emit(error)
+            case _:
+                log.warning("file not stored or uploaded yet", problem=str(error))
+                state.delay()
+
+    def _files_of(self, queue: ChatQueue) -> ChatFiles:
+        return self._chats.setdefault(queue, ChatFiles())
+
+    def _first_startable(
+        self, queue: ChatQueue, is_wanted: Callable[[CommandRow], bool]
+    ) -> CommandRow | None:
+        """Returns the first command of these whose file is not prepared, and that could be sent then."""
+        files = self._files_of(queue)
+        for row in queue:
+            if not self._resolver.has_file(row) or not is_wanted(row) or self._is_active(files, row):
+                continue
+            state = files.states.get(row.id)
+            is_paused = state is not None and (state.failed is not None or state.retry_at > loop_time())
+            if not is_paused and self._limits.seconds_until_allowed(row) <= 0:
+                return row
+        return None
+
+    def _is_active(self, files: ChatFiles, row: CommandRow) -> bool:
+        """Returns whether the file of a command is being prepared, or is ready."""
+        state = files.states.get(row.id)
+        if state is None:
+            return False
+        return state.task is not None or state.is_ready_for(self._resolver.chat_of(row))
