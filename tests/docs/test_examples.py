@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import os
 import queue
 import re
@@ -12,8 +13,9 @@ import subprocess
 import sys
 from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import paho.mqtt.client as paho
@@ -25,7 +27,7 @@ from paho.mqtt import publish
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from tests.docs.markdown import ROOT, Block, blocks
-from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.deadlines import MAX_REQUEST_SECONDS, MAX_WAIT_SECONDS, allowed
 from tests.support.file_server import ok, server
 from tests.support.ilink_home import ILinkHome, at_ilink_home
 
@@ -174,7 +176,8 @@ async def script(
         assert process.stdout is not None
         yield process.stdout
     finally:
-        os.killpg(process.pid, 15)
+        with suppress(ProcessLookupError):  # it has ended by itself
+            os.killpg(process.pid, 15)
         await process.wait()
 
 
@@ -205,8 +208,81 @@ async def test_the_line_of_the_crontab(home):
     assert sent == ["The bins go out today.", "end of the day"]
 
 
+class Garage:
+    """The script that asks whether to open the garage, in one language. `wait_seconds` replaces its minute."""
+
+    WORDS = MappingProxyType(
+        {
+            "en": ("yes {}", "opening", "not opening", "not asked: "),
+            "zh": ("是 {}", "正在打开", "不打开", "没有问成："),
+        }
+    )
+
+    def __init__(self, home: ILinkHome, language: str, wait_seconds: float = MAX_WAIT_SECONDS) -> None:
+        block, _ = examples("shell", language)
+        self.yes, self.opens, self.opens_not, self.asks_not = self.WORDS[language]
+        self._home = home
+        self._text = block.text.replace("-W 60", f"-W {math.ceil(wait_seconds)}")
+
+    @asynccontextmanager
+    async def asking(self) -> AsyncIterator[tuple[asyncio.StreamReader, str]]:
+        """Runs the script until the end of the block; yields its output, and the number of its question."""
+        since = await sent_count(self._home)
+        async with script(self._home, "bash", "-c", self._text, hears="wx/in/me") as output:
+            question = await arrives(self._home, since, lambda line: bool(re.search(r"\d{4}", line["text"])))
+            (number,) = re.findall(r"\d{4}", question["text"])
+            yield output, number
+
+
+async def line_of(output: asyncio.StreamReader) -> str:
+    return (await asyncio.wait_for(output.readline(), MAX_REQUEST_SECONDS)).decode().rstrip("\n")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_a_script_asks_and_opens_for_its_own_answer_only(home, language):
+    garage = Garage(home, language)
+    async with garage.asking() as (output, number):
+        question = await home.hear(home.ear.wait, "wx/out/me", lambda one: number.encode() in one.payload)
+        assert question.body["ttl"] == 30
+        assert question.properties["MessageExpiryInterval"] <= 30
+        await home.bot.write("hello")
+        await home.bot.write(garage.yes.format("0000"))
+        await home.bot.write(garage.yes.format(number))
+        assert await line_of(output) == garage.opens
+    garage = Garage(home, language, wait_seconds=allowed(3))
+    async with garage.asking() as (output, _):
+        await home.bot.write(garage.yes.format(number))  # the answer to the question before
+        assert await line_of(output) == garage.opens_not
+
+
+async def test_a_script_that_cannot_ask_says_so(home):
+    garage = Garage(home, "en")
+    await home.bot.post("ilink/window", ago=25 * 3600)
+    text = garage._text.replace('"ttl\\": 30', '"ttl\\": 1')
+    assert text != garage._text
+    async with script(home, "bash", "-c", f"{{ {text} }} 2>&1", hears="wx/in/me") as output:
+        line = await line_of(output)
+    assert line.startswith(garage.asks_not)
+    assert '"code":"window_closed"' in line
+
+
+async def test_the_python_example_acts_on_nothing_old(home):
+    (block,) = examples("python")
+    text = block.text.replace("1883", str(home.broker.port))
+    await home.bot.write("of now")
+    message = await home.body("wx/in/me", text="of now")
+    async with script(home, sys.executable, "-c", text, hears="wx/in/me"):
+        since = await sent_count(home)
+        old = {**message, "seq": message["seq"] + 1000, "text": "open", "time": "2026-01-01T00:00:00.000Z"}
+        await home.publish("wx/in/me", old)
+        await home.bot.write("light on")
+        await arrives(home, since, is_text("You wrote: light on"))
+        sent = [line["text"] for line in (await home.bot.get("ilink/sent"))[since:]]
+        assert "You wrote: open" not in sent
+
+
 async def test_a_script_hears_a_word(home):
-    (block,) = examples("shell")
+    _, block = examples("shell")
     async with script(home, "bash", "-c", block.text, hears="wx/text/me", user="device") as output:
         await home.bot.write("something else")
         await home.bot.write("light on")
@@ -326,31 +402,102 @@ async def test_the_contact_point_of_grafana(home, language):
     settings = receiver["settings"]
     assert settings["messageFormat"] == "text"
     assert settings["brokerUrl"] == f"tcp://{BROKER}"
-    text = rendered(settings["message"], {"alertname": "Disk", "summary": f"{language}: 5 % are left"})
-    assert f": Disk\n{language}: 5 % are left\n" in text
-    since = await sent_count(home)
+    alerts = [
+        {
+            "Status": "firing",
+            "Labels": {"alertname": 'Disk "C:"'},
+            "Annotations": {"summary": "5 %\n剩余 🔥"},
+        },
+        {"Status": "resolved", "Labels": {"alertname": "Net"}, "Annotations": {"summary": "it is back"}},
+    ]
+    command = GoTemplate({"Status": "firing", "Alerts": alerts}).render(settings["message"])
+    since, heard = await sent_count(home), home.ear.count
     await asyncio.to_thread(
         publish.single,
         settings["topic"],
-        text,
+        command,
         qos=settings["qos"],
         retain=settings.get("retain", False),
         hostname="127.0.0.1",
         port=home.broker.port,
         auth={"username": settings["username"], "password": settings["password"]},
     )
-    await arrives(home, since, lambda line: line["text"].strip() == text.strip())
+    firing, over = {"en": ("Alert", "Over"), "zh": ("告警", "恢复")}[language]
+    text = f'{firing}: Disk "C:"\n5 %\n剩余 🔥\n{over}: Net\nit is back'
+    await arrives(home, since, lambda line: line["text"].strip() == text)
+    body = (await home.hear(home.ear.wait, "wx/out/me", since=heard)).body
+    assert (body["urgent"], body["priority"]) == (True, "high")
+    resolved = {"Status": "resolved", "Alerts": alerts[1:]}
+    assert json.loads(GoTemplate(resolved).render(settings["message"]))["urgent"] is False
 
 
-def rendered(message: str, words: dict[str, str]) -> str:
-    """Returns what Grafana makes of the message's template for one alert that is firing."""
-    text = re.fullmatch(r"\{\{ range \.Alerts \}\}(.*)\{\{ end \}\}", message, re.DOTALL)
-    assert text
-    branches = r'\{\{ if eq \.Status "firing" \}\}([^{]*)\{\{ else \}\}[^{]*\{\{ end \}\}'
-    chosen = re.sub(branches, r"\1", text[1])
-    filled = re.sub(r"\{\{ \.(?:Labels|Annotations)\.(\w+) \}\}", lambda name: words[name[1]], chosen)
-    assert "{{" not in filled
-    return filled
+class GoTemplate:
+    """What the contact point uses of Go's templates, with the data of Grafana's notification as the first dot."""
+
+    ACTION = re.compile(r"\{\{ (.*?) \}\}")
+    WORD = re.compile(r'"(?:\\.|[^"\\])*"|\S+')
+
+    def __init__(self, data: dict[str, Any]) -> None:
+        self._data = data
+        self._variables: dict[str, Any] = {}
+
+    def render(self, text: str) -> str:
+        parts = self.ACTION.split(text)
+        self._texts, self._actions = parts[::2], parts[1::2]
+        output, end = self._run(0, self._data)
+        assert end == len(self._actions)
+        return output
+
+    def _run(self, position: int, dot: Any) -> tuple[str, int]:
+        """Returns what comes from `position` up to the end of the block, and the place of its `end`."""
+        output = self._texts[position]
+        while position < len(self._actions) and self._actions[position] != "end":
+            word, _, rest = self._actions[position].partition(" ")
+            if word == "range":
+                bodies = [self._run(position + 1, item) for item in self._value(rest, dot)]
+                output += "".join(body for body, _ in bodies)
+                position = bodies[0][1]
+            elif word == "if":
+                body, position = (
+                    self._run(position + 1, dot) if self._value(rest, dot) else ("", self._end(position))
+                )
+                output += body
+            elif word.startswith("$"):
+                self._variables[word] = self._value(rest.split("= ", 1)[1], dot)
+            else:
+                value = self._value(self._actions[position], dot)
+                output += str(value).lower() if isinstance(value, bool) else str(value)
+            position += 1
+            output += self._texts[position]
+        return output, position
+
+    def _end(self, position: int) -> int:
+        return self._actions.index("end", position)  # there is no block inside of an `if`
+
+    def _value(self, expression: str, dot: Any) -> Any:
+        name, *arguments = self.WORD.findall(expression)
+        values = [self._operand(word, dot) for word in arguments]
+        match name:
+            case "printf":
+                template, *filling = values
+                return template.replace("%q", "%s") % tuple(
+                    json.dumps(item, ensure_ascii=False) if "%q" in template else item for item in filling
+                )
+            case "eq":
+                return values[0] == values[1]
+            case _:
+                assert not arguments
+                return self._operand(name, dot)
+
+    def _operand(self, word: str, dot: Any) -> Any:
+        if word.startswith('"'):
+            return json.loads(word)
+        if word.startswith("$"):
+            return self._variables[word]
+        value = dot
+        for key in word.removeprefix(".").split("."):
+            value = value[key]
+        return value
 
 
 def frigate_event(kind: str, *, label: str = "person", has_snapshot: bool = True) -> dict[str, Any]:
