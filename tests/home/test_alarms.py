@@ -125,6 +125,7 @@ async def scene(bot_scene: Scene) -> Scene:
             actions=TELL,
         ),
         automation("window-closes", "window", **WINDOW, actions=TELL),
+        automation("water-alarm", "unset", deadline=SHORT_SECONDS, result="event.of_nobody", **alarm),
     ]
     await scene.do("automations", automations=automations)
     for one in automations:
@@ -196,11 +197,11 @@ async def write(scene: Scene, text: str = "hello") -> None:
     await scene.until(f"state_attr('{MESSAGE}', 'text') == '{text}'")
 
 
-async def comes_late(scene: Scene) -> None:
-    """The newest message again, as one that was written two minutes ago and is published only now."""
+async def comes_late(scene: Scene, seconds: int = 120) -> None:
+    """The newest message again, as another one that was written so long ago and is published only now."""
     newest = scene.home.ear.on("wx/in/me")[-1].body
-    written = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() - 120))
-    late = {"id": f"{newest['id']}-late", "seq": newest["seq"] + 1, "time": written}
+    written = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() - seconds))
+    late = {"id": f"{newest['id']}-late", "seq": newest["seq"] + (seconds > 0), "time": written}
     await scene.publish("wx/in/me", {**newest, **late}, retain=False)
     await scene.until(f"state_attr('{MESSAGE}', 'time') == '{written}'")
 
@@ -281,6 +282,12 @@ async def test_the_answer_to_another_command_ends_nothing(scene: Scene) -> None:
     assert said.endswith("me: the bridge does not answer 桥接程序没有应答")
 
 
+async def test_an_alarm_that_cannot_hear_its_results_says_what_to_choose(scene: Scene) -> None:
+    since = await flood(scene, "unset")
+    said = await notified(scene, "House Water", since)
+    assert "me: there is no event.of_nobody; choose the Result event" in said
+
+
 async def test_a_sensor_that_flutters_costs_one_message(scene: Scene) -> None:
     await write(scene)
     since = await flood(scene)
@@ -296,6 +303,23 @@ async def test_a_sensor_that_flutters_costs_one_message(scene: Scene) -> None:
     sent = [one.body["text"] for one in scene.home.ear.heard[since:] if one.topic == "wx/out/me"]
     assert len(sent) == 2
     assert sent[1].startswith("Water! House Bath, House Water (")
+
+
+async def test_a_wet_sensor_of_which_nothing_is_heard_is_not_dry(scene: Scene) -> None:
+    await write(scene)
+    since = await flood(scene)
+    await delivered(scene, since)
+    await scene.do("set", entity="binary_sensor.house_water", state="unavailable")
+    await scene.publish("house/bath", "ON")  # looked at after that
+    await scene.home.hear(
+        scene.home.ear.wait, "wx/out/me", lambda one: "Bath" in one.body["text"], since=since
+    )
+    await scene.publish("house/bath", "OFF")
+    await scene.until("states('binary_sensor.house_bath') == 'off'")
+    await write(scene, "any news?")
+    assert (await scene.state("switch.house_siren"))["state"] == "on"
+    await bot(scene).bot.write("ok")
+    await scene.until("states('switch.house_siren') == 'off'")
 
 
 async def test_an_alarm_may_use_what_is_kept_for_it_and_then_says_that_all_is_used(scene: Scene) -> None:
@@ -341,6 +365,18 @@ async def test_a_word_that_comes_late_opens_nothing_and_is_asked_for_again(scene
     await bot(scene).bot.write("open")
     await scene.until("states('switch.house_lamp') == 'on'")
     await scene.publish("house/lamp", "OFF")
+
+
+async def test_a_word_of_the_future_opens_nothing_since_a_clock_is_wrong(scene: Scene) -> None:
+    await write(scene, "open")
+    await scene.publish("house/lamp", "OFF")
+    await scene.until("states('switch.house_lamp') == 'off'")
+    await enable(scene, "command")
+    before = await so_far(scene)
+    await comes_late(scene, -120)
+    (line,) = (await bot(scene).bot.bot_sent(before + 1))[before:]
+    assert line["text"].startswith("Not done: the clock of Home Assistant is wrong.")
+    assert (await scene.state("switch.house_lamp"))["state"] == "off"
 
 
 async def test_an_old_yes_answers_no_question(scene: Scene) -> None:
