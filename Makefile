@@ -170,9 +170,16 @@ site: .venv/ready .venv-site/ready  ## the site of the documentation, into site/
 sbom: .venv/ready  ## all that the bridge installs, as CycloneDX, into dist/
 	@$(BIN)/python -m tests.supply_chain sbom dist/wx2mqtt.cdx.json
 
+# What builds has an environment of its own, so that no package of the tests runs where a release is built.
+.venv-build/ready: deploy/build.lock
+	@$(PYTHON) -m venv --clear .venv-build
+	@.venv-build/bin/pip install -q --disable-pip-version-check --no-deps --only-binary=:all: --require-hashes \
+	    -r deploy/build.lock
+	@touch $@
+
 # The time of the commit stands in the archives, so two builds of one commit are equal byte for byte.
-package: .venv/ready  ## wheel and source archive, into dist/
-	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m hatchling build -d dist
+package: .venv-build/ready  ## wheel and source archive, into dist/
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) .venv-build/bin/python -m hatchling build -d dist
 
 # pip-audit has an environment of its own: the thirty packages that it needs are none of the project's.
 .venv-audit/ready: tests/audit.lock
@@ -267,4 +274,4 @@ lock: .venv-uv/ready .venv-home/ready  ## the newest versions that pyproject.tom
 	    -o tests/resolver.lock -
 
 clean:  ## removes what was built here
-	@rm -rf .venv .venv-home .venv-audit .venv-profile .venv-site .venv-uv build dist site .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	@rm -rf .venv .venv-home .venv-audit .venv-build .venv-profile .venv-site .venv-uv build dist site .coverage* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -212,14 +212,132 @@ def test_each_week_newer_versions_are_proposed_and_known_holes_asked_for():
         assert any(command in run for run in commands)
 
 
+def jobs_of(name):
+    return yaml.safe_load((ROOT / ".github/workflows" / name).read_text(encoding="utf-8"))["jobs"]
+
+
+def commands_of(job):
+    return "\n".join(step["run"] for step in job["steps"] if "run" in step)
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.name)
+def test_nothing_that_a_lock_installs_runs_where_a_job_may_write_or_sign(workflow):
+    """The folder of an add-on is copied together; every other word of make installs packages."""
+    for name, job in jobs_of(workflow.name).items():
+        if "write" in job.get("permissions", {}).values():
+            words = re.findall(r"\bmake +(\S+)", commands_of(job))
+            assert set(words) <= {"add-on"}, name
+            assert not re.search(r"\b(pip|python3?|npm|npx|uv)\b", commands_of(job)), name
+
+
 def test_a_release_is_built_with_provenance_and_the_list_of_components():
-    text = (ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8")
-    jobs = yaml.safe_load(text)["jobs"]
-    for job in ("build", "image"):
+    jobs = jobs_of("release.yml")
+    for job in ("attest", "image"):
         actions = " ".join(step.get("uses", "") for step in jobs[job]["steps"])
         assert "actions/attest-build-provenance@" in actions
         assert jobs[job]["permissions"]["id-token"] == "write"
     (push,) = (step for step in jobs["image"]["steps"] if "build-push-action" in step.get("uses", ""))
     assert push["with"]["sbom"] is True
     assert push["with"]["provenance"] == "mode=max"
-    assert any("make audit" in step.get("run", "") for step in jobs["build"]["steps"])
+    assert "make audit" in commands_of(jobs["check"])
+    assert commands_of(jobs["build"]) == "make package"
+    # Nothing is published that was not checked, built and signed.
+    assert jobs["build"]["needs"] == "check"
+    assert jobs["attest"]["needs"] == "build"
+    assert {jobs["pypi"]["needs"], jobs["image"]["needs"]} == {"attest"}
+
+
+def test_a_release_is_built_with_nothing_but_what_the_lock_of_the_build_names():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"^package: (.*?)  ##.*\n\t(.*)", makefile, re.MULTILINE)
+    assert recipe[0] == ".venv-build/ready"
+    assert ".venv-build/bin/python -m hatchling build" in recipe[1]
+    (installs,) = re.findall(r"^\.venv-build/ready: (.*)", makefile, re.MULTILINE)
+    assert installs == "deploy/build.lock"
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A repository with a lock, a script that somebody runs, and the script that applies patches."""
+    folder = tmp_path / "checkout"
+    (folder / "deploy").mkdir(parents=True)
+    (folder / "deploy/requirements.lock").write_text("a==1\n")
+    (folder / "Makefile").write_text("all:\n")
+    for command in (
+        ["init", "-q"],
+        ["add", "-A"],
+        ["-c", "user.name=x", "-c", "user.email=x@x", "commit", "-qm", "x"],
+    ):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return folder
+
+
+def apply_patch(folder):
+    """Makes a patch of what was changed in a checkout, takes the changes back, and applies the patch."""
+    subprocess.run(["git", "add", "-A"], cwd=folder, check=True)
+    patch = subprocess.run(["git", "diff", "--cached"], cwd=folder, check=True, capture_output=True).stdout
+    subprocess.run(["git", "reset", "-q", "--hard"], cwd=folder, check=True)
+    (folder.parent / "locks.patch").write_bytes(patch)
+    command = ["sh", str(ROOT / ".github/apply_locks.sh"), str(folder.parent / "locks.patch")]
+    return subprocess.run(command, cwd=folder, check=False, capture_output=True, text=True)
+
+
+def test_a_difference_of_locks_is_applied(checkout):
+    (checkout / "deploy/requirements.lock").write_text("a==2\n")
+    done = apply_patch(checkout)
+    assert done.returncode == 0, done.stderr
+    assert (checkout / "deploy/requirements.lock").read_text() == "a==2\n"
+
+
+def change_another_file(folder):
+    (folder / "deploy/requirements.lock").write_text("a==2\n")
+    (folder / "Makefile").write_text("all:\n\tcurl evil\n")
+
+
+def add_a_lock(folder):
+    (folder / "evil.lock").write_text("a==2\n")
+
+
+def add_a_workflow(folder):
+    (folder / ".github/workflows").mkdir(parents=True)
+    (folder / ".github/workflows/x.yml").write_text("on: push\n")
+
+
+def replace_by_a_link(folder):
+    (folder / "deploy/requirements.lock").unlink()
+    (folder / "deploy/requirements.lock").symlink_to("../Makefile")
+
+
+def make_executable(folder):
+    (folder / "deploy/requirements.lock").chmod(0o755)
+
+
+def remove_a_lock(folder):
+    (folder / "deploy/requirements.lock").unlink()
+
+
+def rename_a_lock(folder):
+    (folder / "deploy/requirements.lock").rename(folder / "Makefile")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        change_another_file,
+        add_a_lock,
+        add_a_workflow,
+        replace_by_a_link,
+        make_executable,
+        remove_a_lock,
+        rename_a_lock,
+    ],
+)
+def test_a_patch_that_changes_more_than_locks_is_refused(checkout, change):
+    change(checkout)
+    done = apply_patch(checkout)
+    assert done.returncode == 1
+    assert "lock" in done.stderr
+    assert (
+        subprocess.run(["git", "status", "--porcelain"], cwd=checkout, check=True, capture_output=True).stdout
+        == b""
+    )
