@@ -194,11 +194,12 @@ class Sender:
         chat = client.chat(user)
         tokens = [chat.token, ""] if chat.token else [""]
         for token in tokens:
+            sent_at = max(client.server_clock.earliest_now(), chat.last_wrote + 1)
             answer = await self._post_message(requests.message_request(user, item, key, token))
             ret = responses.error_code(answer)
             errmsg = responses.error_text(answer)
             if not ret:
-                self._record_sent(user, token_is_stale=token != chat.token)
+                self._record_sent(user, sent_at, token_is_stale=token != chat.token)
                 return Receipt(message_id=responses.read_message_id(answer))
             now = client.server_clock.now()
             meaning = meaning_of_refusal(ret, errmsg, chat, now, with_token=bool(token), has_file=has_file)
@@ -218,13 +219,17 @@ class Sender:
         except UnicodeEncodeError:
             raise self._rejected("bad_command", "bad_characters") from None
 
-    def _record_sent(self, user: Handle, *, token_is_stale: bool) -> None:
+    def _record_sent(self, user: Handle, sent_at: int, *, token_is_stale: bool) -> None:
+        """Counts a reply to the reply window in which it was sent.
+
+        `sent_at` is the earliest time at which WeChat can have taken it, behind the message of the person
+        that was known then. So a later message, which opens a window with a whole quota, does not count it.
+        """
         if not self._client.is_current(self._bot_id):
             return  # the login has ended before the answer; the message is sent nevertheless
-        now = self._client.server_clock.now()
 
         def update(chat: ChatWindow) -> ChatWindow:
-            return (chat.without_token() if token_is_stale else chat).with_sent(now)
+            return (chat.without_token() if token_is_stale else chat).with_sent(sent_at)
 
         self._client.update_chat(user, update)
 

@@ -1,7 +1,7 @@
 """Sends requests to iLink and returns whole answers; also keeps WeChat's time.
 
 The reply window depends on WeChat's clock, and the local one may be wrong or jump. Each answer contains the
-time in whole seconds; between two answers the time advances by a clock that never jumps.
+time in whole seconds (`ServerClock`).
 """
 
 from __future__ import annotations
@@ -25,35 +25,50 @@ from wx2mqtt.wechat.ilink.protocol.requests import Request
 # A difference below this is no change of a clock: answers take time, and their seconds are rounded down.
 CLOCK_TOLERANCE_MS = 2_000
 
-# The mean error of a time in whole seconds.
-MEAN_ROUNDING_MS = 500
-
 UNCOMPRESSED = {"Accept-Encoding": "identity"}  # encrypted bytes cannot be compressed
 
 
 class ServerClock:
-    """WeChat's clock, in milliseconds since 1970. Before the first answer it is the local clock."""
+    """WeChat's clock, in milliseconds since 1970. Before the first answer it is the local clock.
+
+    An answer with the second D left WeChat between D and D + 1, after its request and before its receipt. So
+    it bounds how far WeChat's clock is ahead of the local one that never jumps, and each further answer
+    narrows these bounds.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._reference: tuple[int, float] | None = None
+        self._ahead: tuple[float, float] | None = None  # at least and at most, of `boot_time`, in ms
         self._local_offset = 0
 
-    def update(self, date: str) -> None:
-        """Sets the clock by the `Date` header of an answer; ignores an empty or unreadable one."""
+    def update(self, date: str, requested_at: float) -> None:
+        """Narrows the bounds by the `Date` header of an answer; ignores an empty or unreadable one.
+
+        `requested_at` is the `boot_time` of its request. What contradicts the bounds replaces them: a clock
+        was set, or runs a little faster.
+        """
         seconds = parse_http_date(date)
         if seconds is None:
             return
-        server_time = int(seconds * 1000) + MEAN_ROUNDING_MS
-        if self._reference is None or abs(server_time - self.now()) > CLOCK_TOLERANCE_MS:
-            self._reference = server_time, self._clock.boot_time()
+        least = (seconds - self._clock.boot_time()) * 1000
+        most = (seconds + 1 - requested_at) * 1000
+        if self._ahead is not None:
+            known_least, known_most = self._ahead
+            if max(least, known_least) <= min(most, known_most):
+                least, most = max(least, known_least), min(most, known_most)
+        self._ahead = least, most
 
     def now(self) -> int:
-        """Returns WeChat's current time."""
-        if self._reference is None:
+        """Returns WeChat's current time, as far as it is known."""
+        if self._ahead is None:
             return self._clock.now
-        server_time, answered_at = self._reference
-        return server_time + int((self._clock.boot_time() - answered_at) * 1000)
+        return int(self._clock.boot_time() * 1000 + sum(self._ahead) / 2)
+
+    def earliest_now(self) -> int:
+        """Returns the earliest that WeChat's current time can be."""
+        if self._ahead is None:
+            return self._clock.now
+        return int(self._clock.boot_time() * 1000 + self._ahead[0])
 
     def to_local(self, time: int) -> int:
         """Converts a time of WeChat's clock to the local one.
@@ -98,6 +113,7 @@ class Transport:
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.language = language
+        self._clock = clock
         self._server_clock = server_clock
         self._timeouts = timeouts
         self._http = HttpClient(
@@ -116,11 +132,12 @@ class Transport:
         may have been delivered.
         """
         limits = TimeLimits.for_whole(self._timeout_for(request.endpoint, limit))
+        requested_at = self._clock.boot_time()
         async with self._http.exchange(
             request.endpoint, request.url, headers=request.headers, body=request.body, limits=limits
         ) as response:
             body = await response.read(request.endpoint.limit)
-        self._server_clock.update(response.header("date"))
+        self._server_clock.update(response.header("date"), requested_at)
         self._check_status(request.endpoint, response.status)
         return body
 

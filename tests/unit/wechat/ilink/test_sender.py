@@ -6,6 +6,7 @@ Also the typing indicator: shown where it is enabled, and its failures do not af
 from __future__ import annotations
 
 import asyncio
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +269,27 @@ async def test_ten_go_out_and_then_they_must_write(talking: World) -> None:
         assert window(talking).remaining == 10 - number
         await talking.gateway.send(text(), SendKey(str(number)))
     assert window(talking) == ReplyWindow(open=False, remaining=0, reason="quota_used")
+
+
+async def test_a_text_counts_to_the_window_in_which_it_was_sent(talking: World, cursor: Cursor) -> None:
+    """WeChat's clock is known by whole seconds only, so that a guess of it may be half a second ahead."""
+    talking.clock.time = float(int(talking.clock.time)) + 0.1
+    talking.server.date = formatdate(int(talking.clock.wall()), usegmt=True)
+    for number in range(6):
+        await talking.gateway.send(text(), SendKey(str(number)))
+    assert window(talking).remaining == 4
+    await talking.receive(cursor, entry(create_time_ms=int(talking.clock.wall() * 1000) + 100, message_id=2))
+    assert window(talking).remaining == 10
+
+
+async def test_a_text_that_follows_a_message_counts_whatever_the_clocks_say(
+    talking: World, cursor: Cursor
+) -> None:
+    talking.server.date = formatdate(int(talking.clock.wall()), usegmt=True)
+    await talking.receive(cursor, entry(create_time_ms=int(talking.clock.wall() * 1000) + 900, message_id=2))
+    for number in range(3):
+        await talking.gateway.send(text(), SendKey(str(number)))
+    assert window(talking).remaining == 7
 
 
 async def test_a_message_of_the_future_is_one_of_now(talking: World, cursor: Cursor) -> None:

@@ -66,10 +66,14 @@ class ChatWindow:
         )
 
     def with_sent(self, time: int) -> ChatWindow:
-        """Records that WeChat accepted a reply at `time`, so the window is open."""
+        """Records that WeChat accepted a reply at `time`, so the window is open.
+
+        It does not count where the person has written since.
+        """
+        sent = (*self.sent, time) if time > self.last_wrote else self.sent
         return replace(
             self,
-            sent=(*self.sent, time)[-MAX_REPLIES_PER_MESSAGE:],
+            sent=sent[-MAX_REPLIES_PER_MESSAGE:],
             refused_reason="",
             throttle_count=0,
             throttled_until=0,

@@ -127,6 +127,11 @@ def test_what_went_out_after_they_wrote_counts_though_we_hear_of_it_later() -> N
     assert chat.with_message(T + 10, "two").reply_window(T + 20).remaining == 9
 
 
+def test_what_they_wrote_while_ours_was_under_way_finds_it_not_counted() -> None:
+    chat = AFTER_MESSAGE.with_message(T + 10, "").with_sent(T + 5)
+    assert chat.reply_window(T + 10).remaining == 10
+
+
 def test_the_same_message_again_opens_nothing_and_may_bring_a_newer_token() -> None:
     chat = AFTER_MESSAGE.with_sent(T + 1).with_refusal(QUOTA_USED)
     again = chat.with_message(T, "two")
