@@ -331,6 +331,7 @@ class ReplyWindow:
 class Remark(StrEnum):
     """What the result of a command says besides how it ended; the sentences are in `i18n/bridge.py`."""
 
+    RETAINED = "retained"
     BAD_RESPONSE_TOPIC = "bad_response_topic"
 
 

@@ -18,7 +18,7 @@ from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.linked import Told, linked, message
 from wx2mqtt.clock import Lease, boot_time
 from wx2mqtt.errors import NotConnected, PublishRefused
-from wx2mqtt.mqtt.broker import Disconnected
+from wx2mqtt.mqtt.broker import Disconnected, ProbeTopics
 
 BOTH = pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 
@@ -354,7 +354,7 @@ async def test_a_session_that_the_broker_lost_is_told(mosquitto: Mosquitto):
         assert (await told.delivery()).payload == b"still subscribed"
 
 
-async def test_a_retained_command_is_not_delivered_and_a_live_one_shows_no_retain_flag(mosquitto: Mosquitto):
+async def test_a_retained_command_is_not_delivered_and_a_live_one_shows_its_flag(mosquitto: Mosquitto):
     """A retained command would be sent again at each restart (mqtt 0.7)."""
     async with linked(mosquitto.url, client_id="phone", filters=()) as phone:
         await phone.connection()
@@ -363,7 +363,23 @@ async def test_a_retained_command_is_not_delivered_and_a_live_one_shows_no_retai
             await told.connection()
             await phone.published(message("wx/out/wife", b"live", retain=True))
             delivery = await told.delivery()
-    assert (delivery.payload, delivery.retain) == (b"live", False)
+    assert (delivery.payload, delivery.retain) == (b"live", True)
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+async def test_mosquitto_shows_that_it_redelivers_nothing_retained(mosquitto: Mosquitto, protocol: str):
+    probe = ProbeTopics(probed="wx/bridge/state", control="wx/bridge/info")
+    async with linked(mosquitto.url, protocol=protocol) as told:
+        await told.connection()
+        for topic in (probe.control, probe.probed):
+            await told.published(message(topic, b"own", retain=True))
+        assert await told.link.honours_retain_handling(probe) is (protocol == "5")
+        await told.published(message(probe.probed, b"own again", retain=True))
+        async with linked(mosquitto.url, client_id="phone", filters=()) as phone:
+            await phone.connection()
+            await phone.published(message(probe.probed, b"of another"))
+            await phone.published(message("wx/out/wife", b"live"))
+        assert (await told.delivery()).payload == b"live", "the probe leaves no subscription"
 
 
 async def test_older_mqtt_delivers_a_retained_command_with_its_flag(mosquitto: Mosquitto):

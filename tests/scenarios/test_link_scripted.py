@@ -85,7 +85,7 @@ async def test_the_greeting_asks_for_a_session_and_names_our_own_limits():
     )
 
 
-async def test_subscriptions_are_qos_1_without_own_and_without_retained_messages():
+async def test_subscriptions_are_qos_1_without_own_and_kept_messages_and_leave_the_retain_flag():
     seen = asyncio.get_running_loop().create_future()
 
     async def script(peer):
@@ -98,7 +98,7 @@ async def test_subscriptions_are_qos_1_without_own_and_without_retained_messages
         linked(broker.url, filters=("wx/out/#", "wx/bridge/request/+")) as told,
     ):
         await told.connection()
-    wish = bytes([0b00100101])
+    wish = bytes([0b00101101])
     assert seen.result()[3:] == counted("wx/out/#") + wish + counted("wx/bridge/request/+") + wish
 
 

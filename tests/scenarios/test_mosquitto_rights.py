@@ -312,6 +312,9 @@ async def test_the_bridge_needs_no_more_than_its_rights(tmp_path):
                 await home.hear(reader.wait, "wx/text/wife", "开灯".encode())
                 assert await home.hear(ha.publish, "wx/out/wife", "好") in {0, 16}
                 await home.phone.sent(1)
+                assert await home.hear(ha.publish, "wx/out/wife", "with -r", retain=True) in {0, 16}
+                await home.phone.sent(2)
+                assert not any("retained" in line for line in home.bridge.log)
                 topics_heard = {topic for topic, *_ in ha.heard}
                 assert {"wx/in/wife", "wx/login/qr", "wx/contacts", DISCOVERY} <= topics_heard
             await home.hear(home.bridge.stop)

@@ -1,4 +1,4 @@
-"""Retained commands: what comes from the broker's store is refused, told once and cleared; what is live is done."""
+"""Retained commands: what comes from the broker's store is refused, told once and cleared; what is live is sent."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from tests.support.ear import Ear
+from tests.support.old_habits import redelivering_broker
 
 OLD = MQTTProtocolVersion.MQTTv311
 NEW = MQTTProtocolVersion.MQTTv5
@@ -79,32 +80,64 @@ async def test_on_mqtt_5_what_was_retained_before_the_start_does_not_even_come(h
     assert await texts(home) == ["live"]
 
 
-@pytest.mark.parametrize("protocol", ["3.1.1", "5"])
-async def test_a_live_publish_is_done_whatever_its_retain_bit_and_never_a_second_time(home, protocol):
-    speak(home, protocol)
+async def test_on_mqtt_5_a_live_one_is_sent_once_its_copy_is_cleared_and_the_result_says_so(home):
     await home.log_in()
-    assert (await home.tell("wife", {"text": "live and retained", "id": "a"}, retain=True))[
-        "status"
-    ] == "sent"
+    result = await home.tell("wife", {"text": "live and retained", "id": "a"}, retain=True)
+    assert (result["status"], result["code"]) == ("sent", "ok")
+    assert result["message"].startswith("WeChat took the message; the copy that the broker kept was cleared")
+    plain = await home.tell("wife", "as it is", retain=True)
+    assert "was cleared" in plain["message"]
+    answer = await home.ask("send", {"user": "wife", "text": "by request", "id": "b"}, retain=True)
+    assert "was cleared" in answer["data"]["message"]
+    assert (await home.ask("health", "{}", retain=True))["status"] == "ok"
+    for topic in ("wx/out/wife", "wx/bridge/request/send", "wx/bridge/request/health"):
+        await home.hear(home.ear.wait, topic, lambda one: not one.payload)
+        assert await stored(home, topic) == []
+    assert await home.hear(home.bridge.stop) == 0
+    await home.restart()
+    assert "cleared" not in (await home.tell("wife", {"text": "afterwards", "id": "z"}))["message"]
+    assert await texts(home) == ["live and retained", "as it is", "by request", "afterwards"]
+    assert {one.body["code"] for one in home.ear.on("wx/result/wife")} == {"ok"}
+
+
+async def test_on_3_1_1_a_live_one_is_sent_and_its_copy_is_refused_and_cleared_at_the_next_start(home):
+    speak(home, "3.1.1")
+    await home.log_in()
+    result = await home.tell("wife", {"text": "live and retained", "id": "a"}, retain=True)
+    assert (result["status"], result["message"]) == ("sent", "WeChat took the message")
     assert await stored(home, "wx/out/wife") != []
     assert await home.hear(home.bridge.stop) == 0
     await home.restart()
     await home.tell("wife", {"text": "afterwards", "id": "z"})
     assert await texts(home) == ["live and retained", "afterwards"]
-    told = [one.body["code"] for one in home.ear.on("wx/result/wife")]
-    assert told == (["ok", "retained", "ok"] if protocol == "3.1.1" else ["ok", "ok"])
-    if protocol == "3.1.1":
+    assert [one.body["code"] for one in home.ear.on("wx/result/wife")] == ["ok", "retained", "ok"]
+    assert await stored(home, "wx/out/wife") == []
+
+
+async def test_a_broker_that_redelivers_in_spite_of_retain_handling_gets_nothing_retained_sent(home):
+    async with redelivering_broker(home.broker.port) as broker:
+        home.bridge.configure(home.settings(mqtt={"url": broker.url, "protocol": "5"}))
+        await home.hear(retain, home, "wx/out/wife", "old", NEW)
+        await home.log_in()
+        assert (await home.body("wx/result/wife"))["code"] == "retained"
+        assert (await home.tell("wife", "live", retain=True))["code"] == "retained", "nobody can tell"
+        await home.hear(home.ear.wait, "wx/out/wife", lambda one: not one.payload)
         assert await stored(home, "wx/out/wife") == []
+        assert (await home.tell("wife", "not retained"))["status"] == "sent"
+        assert await texts(home) == ["not retained"]
+        assert await home.hear(home.bridge.stop) == 0
 
 
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
 async def test_what_is_published_retained_while_the_bridge_is_away_is_live_when_it_comes_back(home, protocol):
-    """The broker queues it for our session, without the retain bit; a subscription of 3.1.1 brings it again."""
+    """The broker queues it for our session; only on MQTT 5 it comes with its flag."""
     speak(home, protocol)
     await home.log_in()
     assert await home.hear(home.bridge.stop) == 0
     await home.publish("wx/out/wife", "while away", retain=True)
     await home.restart()
-    await home.body("wx/result/wife", status="sent")
+    result = await home.body("wx/result/wife", status="sent")
+    assert ("was cleared" in result["message"]) is (protocol == "5")
     await home.tell("wife", {"text": "afterwards", "id": "z"})
     assert await texts(home) == ["while away", "afterwards"]
+    assert await stored(home, "wx/out/wife") == []

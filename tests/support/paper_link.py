@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.errors import NotConnected, PublishRefused
-from wx2mqtt.mqtt.broker import Connected, Delivery, Publication, PublishCallback
+from wx2mqtt.mqtt.broker import Connected, Delivery, ProbeTopics, Publication, PublishCallback
 
 
 def connected(number: int = 1, **more: Any) -> Connected:
@@ -76,6 +76,9 @@ class PaperLink:
 
     def acknowledge(self, delivery: Delivery) -> None:
         """Nothing is ever delivered."""
+
+    async def honours_retain_handling(self, _topics: ProbeTopics) -> bool:
+        return False
 
     def set_paused(self, *, paused: bool) -> None:
         """Nothing is ever delivered."""

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 
-CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBSCRIBE, SUBACK = range(1, 10)
+CONNECT, CONNACK, PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP, SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK = range(
+    1, 12
+)
 PINGREQ, PINGRESP, DISCONNECT = 12, 13, 14
 
 
@@ -138,12 +140,13 @@ class Peer:
         *,
         qos: int = 1,
         dup: bool = False,
+        retain: bool = False,
     ) -> None:
         """PUBLISH in the form of MQTT 5."""
         name = topic.encode() if isinstance(topic, str) else topic
         packet_id = mid.to_bytes(2, "big") if qos else b""
         body = counted(name) + packet_id + number(len(properties)) + properties + payload
-        self.send(PUBLISH, body, flags=qos << 1 | dup << 3)
+        self.send(PUBLISH, body, flags=qos << 1 | dup << 3 | retain)
 
 
 Script = Callable[[Peer], Awaitable[object]]

@@ -34,15 +34,17 @@ from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.outbox_reader import Coverage, OutboxReader
 from wx2mqtt.bridge.people.directory import MAX_DIRECTORY_BYTES, directory_payload
 from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.bridge.retained import RetainedCommands, RetainedPublisher
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.local_files import open_file
 from wx2mqtt.external.url_fetch import UrlFetcher
 from wx2mqtt.model import ChatKind, Handle, Kind, Message, PersonId, Result, Status
 from wx2mqtt.mqtt import packets
-from wx2mqtt.mqtt.broker import Publication
+from wx2mqtt.mqtt.broker import Delivery, Publication
 from wx2mqtt.mqtt.options import parse_broker_url, parse_server_references
 from wx2mqtt.mqtt.reason_codes import reason_text
 from wx2mqtt.mqtt.reconnect import EndReason, ReconnectPolicy
+from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store import unsynced_files
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
 from wx2mqtt.wechat.webwx.protocol import endpoints as webwx_endpoints
@@ -274,6 +276,22 @@ def failing_users(count: int, _: Path) -> bool:
     return _run(story())
 
 
+def cleared_topics(count: int, _: Path) -> bool:
+    async def story() -> bool:
+        link = PaperLink(takes=True)
+        connection = link.connect(protocol="3.1.1", receive_maximum=65_535)
+        ctx: Any = SimpleNamespace(broker=link, topics=Topics("wx"))
+        inflight = InflightWindow(link)
+        commands = RetainedCommands(ctx, inflight, RetainedPublisher(inflight, ctx.topics.state))
+        commands.on_connected(connection)
+        first = Delivery(topic="t/0", payload=b"x", mid=1, dup=False, retain=True, connection_number=1)
+        for number in range(count):
+            await commands.judge(replace(first, topic=f"t/{number}"))
+        return commands.is_own_clear(replace(first, payload=b""))
+
+    return _run(story())
+
+
 def lines_about_commands(count: int, _: Path) -> bool:
     async def story() -> bool:
         log = FailureLog("home")
@@ -332,6 +350,7 @@ TRAFFIC_DRIVERS: dict[str, Driver] = {
     ),
     "each list of `wx2mqtt journal list`": listed_commands,
     "users in health who got nothing": failing_users,
+    "cleared topics in memory (MQTT 3.1.1)": cleared_topics,
     "commands that were not sent, in the log of a minute": lines_about_commands,
     "a text in a line of the log": lambda size, _: "…" not in redaction._truncate("x" * size),
     "a traceback in the log": lambda size, _: redaction.clean_traceback(

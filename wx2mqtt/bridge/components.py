@@ -81,10 +81,10 @@ class AccountComponents:
 
         # From MQTT
         recipients = Recipients(ctx)
-        retained_commands = RetainedCommands(inflight)
+        retained_commands = RetainedCommands(ctx, inflight, self.retained)
         self.validator = CommandValidator(ctx, self.session, recipients, self.results)
         self.actions = ActionRequests(ctx, self.session, recipients, self.inbound)
-        requests = RequestDispatcher(ctx, inflight, retained_commands)
+        requests = RequestDispatcher(ctx, inflight)
         requests.register(self.request_handlers())
         self.intake = CommandIntake(
             ctx,

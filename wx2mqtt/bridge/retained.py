@@ -2,21 +2,27 @@
 
 All are published again at every connect; `bridge/state` is the last, since readers trust the others only
 while it says `online`. Commands and requests that somebody published retained are cleared, since the broker
-would deliver them again at every start.
+would deliver them again at every start, and only those are carried out that are live (`RetainedCommands`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inflight import MAX_HEAD_DISCONNECTS, InflightWindow, RefusedTopics
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import ConnectionDropped, NotConnected
-from wx2mqtt.mqtt.broker import Connected, Delivery, ProtocolVersion, Publication
+from wx2mqtt.mqtt.broker import Connected, Delivery, ProbeTopics, ProtocolVersion, Publication
+
+# Seconds for the broker to acknowledge the retained topics of the bridge, before it is probed with them.
+OWN_TOPICS_TIMEOUT_SECONDS = 2.0
+
+# Topics whose own clear is expected back (MQTT 3.1.1). The broker need not deliver what it was given.
+MAX_PENDING_CLEARS = 1000
 
 
 @dataclass(slots=True)
@@ -146,15 +152,22 @@ class RetainedPublisher:
 
 
 class RetainedCommands:
-    """Clears topics with an empty retained payload, and recognizes these payloads when they come back.
+    """Judges commands and requests with the retain flag, and clears the copies that the broker keeps of them.
 
-    A broker with MQTT 3.1.1 delivers them to the bridge as well, which subscribes to these topics. A failed
-    clear is not repeated: the retained command comes again at the next start.
+    - MQTT 5: such a command was published just now, and is live, if the broker has shown on this connection
+      that it redelivers nothing retained (`BrokerClient.honours_retain_handling`).
+    - Otherwise it may come from the broker's store: it is refused. On MQTT 3.1.1 what is live has no flag.
+
+    Each is cleared by an empty retained payload. A broker with MQTT 3.1.1 delivers that to the bridge as
+    well, which subscribes to these topics: `is_own_clear` recognizes it. A failed clear is not repeated.
     """
 
-    def __init__(self, inflight: InflightWindow) -> None:
+    def __init__(self, ctx: AccountContext, inflight: InflightWindow, retained: RetainedPublisher) -> None:
+        self._broker = ctx.broker
+        self._probe_topics = ProbeTopics(probed=ctx.topics.state, control=ctx.topics.info)
         self._inflight = inflight
-        self._pending_clears: Counter[str] = Counter()
+        self._retained = retained
+        self._pending_clears: dict[str, int] = {}  # by topic, the oldest first
         self._receives_own_publishes = False
 
     def on_session_start(self) -> None:
@@ -165,20 +178,51 @@ class RetainedCommands:
         """Records whether the broker delivers own publishes: MQTT 3.1.1 has no No Local."""
         self._receives_own_publishes = connection.protocol != ProtocolVersion.MQTT_5
 
-    def clear(self, topic: str) -> None:
-        """Clears a topic."""
+    async def judge(self, delivery: Delivery) -> Delivery:
+        """Returns a delivery with the retain flag, without the flag and `cleared` where it is live.
+
+        Clears its topic in any case, unless it is empty: then it is somebody's clear, which no broker keeps.
+        """
+        if not delivery.payload:
+            return replace(delivery, retain=False)
+        is_live = await self._is_live(delivery)
+        self._clear(delivery.topic)
+        return replace(delivery, retain=False, cleared=True) if is_live else delivery
+
+    def is_own_clear(self, delivery: Delivery) -> bool:
+        """Returns whether a delivery is an own clear; each clear accounts for one delivery."""
+        if delivery.payload or delivery.topic not in self._pending_clears:
+            return False
+        self._forget_clear(delivery.topic)
+        return True
+
+    async def _is_live(self, delivery: Delivery) -> bool:
+        if self._receives_own_publishes:
+            return False
+        await self._retained.wait_until_settled(OWN_TOPICS_TIMEOUT_SECONDS)  # the probe needs two of them
+        is_shown = await self._broker.honours_retain_handling(self._probe_topics)
+        connection = self._broker.connection
+        is_current = connection is not None and connection.connection_number == delivery.connection_number
+        return is_shown and is_current
+
+    def _clear(self, topic: str) -> None:
         receives_own_publishes = self._receives_own_publishes
 
         def on_acknowledged(error: Exception | None) -> None:
             if error is not None and receives_own_publishes:
-                self._pending_clears[topic] -= 1
+                self._forget_clear(topic)
 
-        self._pending_clears[topic] += receives_own_publishes
+        if receives_own_publishes:
+            self._expect_clear(topic)
         self._inflight.publish_first(Publication(topic=topic, payload=b"", retain=True), on_acknowledged)
 
-    def is_own_clear(self, delivery: Delivery) -> bool:
-        """Returns whether a delivery is an own clear; each clear accounts for one delivery."""
-        if delivery.payload or not self._pending_clears[delivery.topic]:
-            return False
-        self._pending_clears[delivery.topic] -= 1
-        return True
+    def _expect_clear(self, topic: str) -> None:
+        """Of too many the oldest is forgotten: its empty payload is then taken for one of a user."""
+        self._pending_clears[topic] = self._pending_clears.pop(topic, 0) + 1
+        if len(self._pending_clears) > MAX_PENDING_CLEARS:
+            del self._pending_clears[next(iter(self._pending_clears))]
+
+    def _forget_clear(self, topic: str) -> None:
+        count = self._pending_clears.pop(topic, 0) - 1
+        if count > 0:
+            self._pending_clears[topic] = count

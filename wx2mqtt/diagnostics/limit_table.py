@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from wx2mqtt import bounded_json, limits
 from wx2mqtt.app import admin, redaction
-from wx2mqtt.bridge import inbound_rows, inflight, outbox_reader, view
+from wx2mqtt.bridge import inbound_rows, inflight, outbox_reader, retained, view
 from wx2mqtt.bridge.commands import outcomes, queues, validation
 from wx2mqtt.bridge.people import directory
 from wx2mqtt.diagnostics.limit_rows import (
@@ -208,6 +208,7 @@ _BRIDGE_LIMITS = (
     limit(
         "each list of `wx2mqtt journal list`", admin.MAX_LISTED_COMMANDS, "commands", "the newest are shown"
     ),
+    limit("cleared topics in memory (MQTT 3.1.1)", retained.MAX_PENDING_CLEARS, "topics", OLDEST_FORGOTTEN),
     limit("users in health who got nothing", outcomes.MAX_FAILING_USERS, "users", OLDEST_FORGOTTEN),
     limit("commands that were not sent, in the log of a minute", outcomes.MAX_LOG_LINES, "lines", COUNTED),
     limit("a text in a line of the log", redaction.MAX_TEXT_CHARACTERS, "characters", "is cut"),

@@ -27,6 +27,7 @@ from wx2mqtt.mqtt.connection_errors import (
 )
 from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.packets import (
+    OWN_AND_RETAINED,
     PUBACK,
     PUBREC,
     PubackPacket,
@@ -133,7 +134,7 @@ class ProbeConnection:
     async def subscribe(self, topic_filter: str) -> ProbeAnswer:
         """Subscribes to one filter, including retained and own messages; returns the answer of the SUBACK."""
         return await self._request(
-            lambda mid: self._transport.subscribe([topic_filter], mid, own_and_retained=True)
+            lambda mid: self._transport.subscribe([topic_filter], mid, OWN_AND_RETAINED)
         )
 
     async def publish(self, topic: str, payload: bytes = b"", *, retain: bool = False) -> ProbeAnswer:

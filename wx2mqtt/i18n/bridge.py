@@ -20,8 +20,8 @@ BRIDGE_MESSAGES: Catalogue = {
     ),
     "removed_user": ("'{user}' is no longer a contact", "“{user}”已不是联系人"),
     "retained": (
-        "a retained message is no command; it was cleared, publish without the retain flag",
-        "保留消息不会被当作命令；已清除，请不带 retain 标志重新发布",
+        "it has the retain flag and may be an old command; it was cleared, publish without the retain flag",
+        "它带有 retain 标志，可能是旧命令；已清除，请不带 retain 标志重新发布",
     ),
     "not_allowed": ("send.allow does not name '{user}'", "send.allow 中没有“{user}”"),
     "unsupported_kind": ("this backend cannot send '{kind}' yet", "此后端还不能发送“{kind}”"),
@@ -45,6 +45,10 @@ BRIDGE_MESSAGES: Catalogue = {
     "bad_response_topic": (
         "the response topic must be concrete, match mqtt.response_topics and lie outside the bridge's own topics",
         "响应主题必须具体、符合 mqtt.response_topics，并且不在桥接程序自己的主题之内",
+    ),
+    "remark_retained": (
+        "the copy that the broker kept was cleared: publish without the retain flag",
+        "MQTT 服务器保留的副本已清除：请不带 retain 标志发布",
     ),
     "remark_bad_response_topic": (
         "the result comes on this topic only: the response topic must be concrete, match mqtt.response_topics and lie outside the bridge's own topics",

@@ -62,8 +62,8 @@ CODE_HELP: Mapping[str, Remedy] = {
     ),
     "retained": Remedy(
         (
-            "The command was retained. It was cleared at the broker, and not sent.",
-            "命令带有保留标志。已在代理服务器上清除，未发送。",
+            "The command has the retain flag, and it is not certain that it was published just now. It was cleared at the broker, and not sent.",
+            "命令带有保留标志，不能确定它是刚刚发布的。已在 MQTT 服务器上清除，未发送。",
         ),
         ("Publish it without the retain flag (`-r`).", "请不带保留标志（`-r`）发布。"),
     ),

@@ -107,6 +107,8 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "each list of `wx2mqtt journal list`": "`wx2mqtt journal list` 显示的命令，等待的和已结束的分别计算",
     "users in health who got nothing": "健康信息记住的未能送达的收件人",
     "commands that were not sent, in the log of a minute": "日志中每分钟记录的未能发送的命令",
+    "cleared topics in memory (MQTT 3.1.1)": "内存中已清除的主题（MQTT 3.1.1）",
+    "topics": "个主题",
     "the rest is counted in one line": "其余的用一行说明数量",
     "users": "个收件人",
     "a text in a line of the log": "日志一行中的文字",

@@ -40,9 +40,13 @@ class Delivery:
     """A message from the broker. The receiver acknowledges it once it is on disk.
 
     `mid` is the packet id, 0 at QoS 0. `dup` says that the broker may have delivered the message before.
-    `retain` says that the message was retained, not published just now. `expiry` is the time that remains, in
-    seconds. `connection_number` counts the connections of this client: an acknowledgement of an earlier
-    connection is dropped, since the packet id may belong to another message by now (mqtt 0.5.2).
+    `expiry` is the time that remains, in seconds. `connection_number` counts the connections of this client:
+    an acknowledgement of an earlier connection is dropped, since the packet id may belong to another message
+    by now (mqtt 0.5.2).
+
+    `retain` is the retain flag: the message was published with it just now, or comes from the broker's store
+    (`BrokerClient.honours_retain_handling`). `cleared` says that it was the former, and that the bridge
+    clears the copy in the store.
     """
 
     topic: str
@@ -55,6 +59,7 @@ class Delivery:
     response_topic: str = ""
     correlation: bytes | None = None
     expiry: int | None = None
+    cleared: bool = False
 
     @property
     def held_bytes(self) -> int:
@@ -65,9 +70,17 @@ class Delivery:
 
 @frozen
 class Subscription:
-    """A topic filter; on MQTT 5 with No Local and Retain Handling 2, without Retain As Published."""
+    """A topic filter; on MQTT 5 with No Local, Retain As Published and Retain Handling 2."""
 
     filter: str
+
+
+@frozen
+class ProbeTopics:
+    """Two retained topics that the client itself has published on this connection, for `RetainProbe`."""
+
+    probed: str
+    control: str
 
 
 @frozen
@@ -161,6 +174,14 @@ class BrokerClient(Protocol):
 
     def acknowledge(self, delivery: Delivery) -> None:
         """Sends PUBACK, unless the connection of the delivery has ended. Call it in order of delivery."""
+
+    async def honours_retain_handling(self, topics: ProbeTopics) -> bool:
+        """Returns whether the broker has shown on this connection that it redelivers nothing retained.
+
+        A message with the retain flag was then published just now. The first call on a connection asks the
+        broker, within 3 s (`retain_probe.py`), by two retained topics that this client has published. False
+        on MQTT 3.1.1, and where nothing is shown.
+        """
 
     def set_paused(self, *, paused: bool) -> None:
         """Stops or resumes reading from the broker, also for later connections; the connection stays alive.

@@ -20,6 +20,7 @@ from wx2mqtt.mqtt.broker import (
     Connected,
     Delivery,
     Disconnected,
+    ProbeTopics,
     Publication,
     PublishCallback,
 )
@@ -90,6 +91,9 @@ class MqttClient:
     def acknowledge(self, delivery: Delivery) -> None:
         if self._connection is not None:
             self._connection.acknowledge(delivery)
+
+    async def honours_retain_handling(self, topics: ProbeTopics) -> bool:
+        return self._connection is not None and await self._connection.honours_retain_handling(topics)
 
     def set_paused(self, *, paused: bool) -> None:
         self._paused = paused

@@ -32,6 +32,7 @@ from wx2mqtt.mqtt.broker import (
     BrokerListener,
     Connected,
     Delivery,
+    ProbeTopics,
     Publication,
     PublishCallback,
 )
@@ -71,6 +72,7 @@ from wx2mqtt.mqtt.reason_codes import (
     scrub_reason,
 )
 from wx2mqtt.mqtt.reconnect import ConnectionEnd, ConnectTarget, EndReason, end_reason
+from wx2mqtt.mqtt.retain_probe import RetainProbe
 from wx2mqtt.mqtt.transport import SocketTransport
 from wx2mqtt.mqtt.unacked import Subscriptions, UnackedPublishes
 
@@ -132,6 +134,7 @@ class MqttConnection:
         self._early_deliveries: list[Delivery] = []  # they arrived before SUBACK
         self._early_bytes = 0
         self._qos_2_mids: set[int] = set()
+        self._retain_probe: RetainProbe | None = None  # once it is asked for
         self._keepalive = KeepAlive(options.keepalive or HANDSHAKE_IDLE_SECONDS)
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -189,6 +192,16 @@ class MqttConnection:
         is_current = delivery.connection_number == self._connection_number
         if is_current and delivery.mid and self._state is not ConnectionState.ENDED:
             self._send_acknowledgement(delivery.mid)
+
+    async def honours_retain_handling(self, topics: ProbeTopics) -> bool:
+        """As `BrokerClient.honours_retain_handling`."""
+        if self._state is not ConnectionState.CONNECTED:
+            return False
+        if not self._target.is_mqtt_5 or not self._limits.retain_available:
+            return False
+        if self._retain_probe is None:
+            self._retain_probe = RetainProbe(topics, self._transport.send, self._next_packet_id)
+        return await asyncio.shield(self._retain_probe.verdict)
 
     def set_paused(self, *, paused: bool) -> None:
         """As `BrokerClient.set_paused`; CONNACK and SUBACK are read all the same."""
@@ -338,6 +351,10 @@ class MqttConnection:
         if packet.topic is None:
             self._drop(packet.mid, "impossible topic")
             return
+        if self._retain_probe is not None and self._retain_probe.takes(packet):
+            if packet.mid:  # a broker that raises the QoS
+                self._send_acknowledgement(packet.mid)
+            return
         delivery = packet.delivery(packet.topic, self._connection_number)
         if self._state is ConnectionState.CONNECTED:
             notify(self._listener.on_delivery, delivery)
@@ -464,6 +481,8 @@ class MqttConnection:
             self._timer.cancel()
         for task in self._tasks:
             task.cancel()
+        if self._retain_probe is not None:
+            self._retain_probe.close()
         self._transport.close()
         self._unacked.close()
 

@@ -25,7 +25,8 @@ from wx2mqtt.mqtt.broker import Delivery, Publication
 from wx2mqtt.mqtt.reason_codes import FIRST_FAILURE_CODE
 
 # First bytes of packets, with the flags that the standard fixes.
-PUBLISH, PUBACK, PUBREC, PUBCOMP, SUBSCRIBE, PINGREQ, DISCONNECT = 0x30, 0x40, 0x50, 0x70, 0x82, 0xC0, 0xE0
+PUBLISH, PUBACK, PUBREC, PUBCOMP, PINGREQ, DISCONNECT = 0x30, 0x40, 0x50, 0x70, 0xC0, 0xE0
+SUBSCRIBE, UNSUBSCRIBE = 0x82, 0xA2
 
 # The part of a first byte without the flags.
 PACKET_TYPE_MASK = 0xF0
@@ -58,10 +59,16 @@ STRING_LENGTH_BYTES = 2
 PUBLISH_HEAD_BYTES = STRING_LENGTH_BYTES + MAX_STRING_BYTES + PACKET_ID_BYTES
 EXPIRY_BYTES = 4
 
-# The options of a filter in SUBSCRIBE: the broker sends nothing that this client publishes, and nothing of
-# what is retained.
+# The options of a filter in SUBSCRIBE: the broker sends nothing that this client publishes (No Local), leaves
+# the retain flag of what is published (Retain As Published), sends nothing that it keeps (Retain Handling 2).
 NO_LOCAL_FLAG = 0x04
+RETAIN_AS_PUBLISHED_FLAG = 0x08
 RETAIN_HANDLING_NONE = 2 << 4
+
+# Sets of these options: what others publish now; that and what the broker keeps; all, own messages too.
+RETAINED_COPIES = NO_LOCAL_FLAG | RETAIN_AS_PUBLISHED_FLAG
+UNLESS_RETAINED = RETAINED_COPIES | RETAIN_HANDLING_NONE
+OWN_AND_RETAINED = 0
 
 
 class Property(IntEnum):
@@ -218,18 +225,22 @@ def check_topic(topic: str) -> bytes:
 
 
 def subscribe_packet(
-    filters: Sequence[tuple[str, int]], mid: int, *, v5: bool, own_and_retained: bool = False
+    filters: Sequence[tuple[str, int]], mid: int, *, v5: bool, options: int = UNLESS_RETAINED
 ) -> bytes:
-    """Returns a SUBSCRIBE for pairs of filter and QoS.
-
-    On MQTT 5 the broker sends neither what this client publishes (No Local) nor what is retained (Retain
-    Handling 2); with `own_and_retained` it sends both.
-    """
-    options = NO_LOCAL_FLAG | RETAIN_HANDLING_NONE if v5 and not own_and_retained else 0
+    """Returns a SUBSCRIBE for pairs of filter and QoS, with these options of MQTT 5; 3.1.1 has none."""
+    options = options if v5 else 0
     no_properties = b"\0" if v5 else b""
     body = mid.to_bytes(PACKET_ID_BYTES, "big") + no_properties
     body += b"".join(_counted(name.encode()) + bytes((options | qos,)) for name, qos in filters)
     return bytes((SUBSCRIBE,)) + pack_varint(len(body)) + body
+
+
+def unsubscribe_packet(filters: Sequence[str], mid: int) -> bytes:
+    """Returns an UNSUBSCRIBE of MQTT 5."""
+    no_properties = b"\0"
+    body = mid.to_bytes(PACKET_ID_BYTES, "big") + no_properties
+    body += b"".join(_counted(name.encode()) for name in filters)
+    return bytes((UNSUBSCRIBE,)) + pack_varint(len(body)) + body
 
 
 def pack_varint(value: int) -> bytes:

@@ -25,6 +25,7 @@ from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.packets import (
     DISCONNECT,
     PINGREQ,
+    UNLESS_RETAINED,
     short_packet,
     subscribe_packet,
 )
@@ -112,10 +113,10 @@ class SocketTransport:
         stream.send(payload)
         self._schedule_flush()
 
-    def subscribe(self, filters: Sequence[str], mid: int, *, own_and_retained: bool = False) -> None:
+    def subscribe(self, filters: Sequence[str], mid: int, options: int = UNLESS_RETAINED) -> None:
         """Sends SUBSCRIBE (see `packets.subscribe_packet`) with the QoS of each filter."""
         with_qos = [(name, self._options.qos(name)) for name in filters]
-        self.send(subscribe_packet(with_qos, mid, v5=self._v5, own_and_retained=own_and_retained))
+        self.send(subscribe_packet(with_qos, mid, v5=self._v5, options=options))
 
     def send(self, packet: bytes) -> None:
         """Sends a packet in this turn of the event loop; drops it when the socket is closed."""

@@ -30,7 +30,7 @@ from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.requests.dispatcher import Handler, RequestDispatcher
-from wx2mqtt.bridge.retained import RetainedCommands
+from wx2mqtt.bridge.retained import RetainedCommands, RetainedPublisher
 from wx2mqtt.errors import LoggedOut, NotConnected
 from wx2mqtt.external.url_fetch import UrlFetcher
 from wx2mqtt.i18n import Language
@@ -49,7 +49,14 @@ from wx2mqtt.model import (
     ReplyWindow,
     SendKey,
 )
-from wx2mqtt.mqtt.broker import Connected, Delivery, ProtocolVersion, Publication, PublishCallback
+from wx2mqtt.mqtt.broker import (
+    Connected,
+    Delivery,
+    ProbeTopics,
+    ProtocolVersion,
+    Publication,
+    PublishCallback,
+)
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
@@ -205,7 +212,11 @@ class Broker:
         self.connections = 0
         self.paused = False
         self.progress_deadline = 0.0
+        self.redelivers: bool | None = None  # what is retained; None: it has not shown
         self._news = news
+
+    async def honours_retain_handling(self, _topics: ProbeTopics) -> bool:
+        return self.redelivers is False
 
     def publish(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
         if self.connection is None:
@@ -413,8 +424,8 @@ def make(
     sender = CommandSender(ctx, errands, echoes, results)
     session: Any = SimpleNamespace(contacts_known=True)
     judge = CommandValidator(ctx, session, Recipients(ctx), results)
-    clearing = RetainedCommands(inflight)
-    requests = RequestDispatcher(ctx, inflight, clearing)
+    clearing = RetainedCommands(ctx, inflight, RetainedPublisher(inflight, topics.state))
+    requests = RequestDispatcher(ctx, inflight)
     requests.register(handlers or {})
     outbound = CommandIntake(
         ctx,

@@ -16,6 +16,7 @@ from wx2mqtt.mqtt.broker import (
     BrokerListener,
     Connected,
     Delivery,
+    ProbeTopics,
     ProtocolVersion,
     Publication,
     PublishCallback,
@@ -41,6 +42,9 @@ class PaperLink:
         """Nothing is held back."""
 
     def acknowledge(self, delivery: Delivery) -> None:
+        raise NotImplementedError
+
+    async def honours_retain_handling(self, topics: ProbeTopics) -> bool:
         raise NotImplementedError
 
     def set_paused(self, *, paused: bool) -> None:

@@ -16,7 +16,9 @@ from paho.mqtt.properties import Properties
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.packets import (
     MAX_PROPERTIES,
+    OWN_AND_RETAINED,
     PINGREQ,
+    RETAINED_COPIES,
     MalformedPacket,
     PubackPacket,
     check_topic,
@@ -29,6 +31,7 @@ from wx2mqtt.mqtt.packets import (
     read_publish,
     short_packet,
     subscribe_packet,
+    unsubscribe_packet,
 )
 
 NAMES = st.text(
@@ -149,13 +152,21 @@ def test_paho_reads_the_publish_that_we_write(topic, mid, payload, qos, retain):
 @pytest.mark.parametrize("v5", [True, False])
 def test_our_subscribe_is_that_of_the_standard(v5):
     first, rest = b"\x82", b"\0\7" + (b"\0" if v5 else b"")
-    options = (0x25, 0x24) if v5 else (1, 0)
+    options = (0x2D, 0x2C) if v5 else (1, 0)
     rest += counted(b"a/#") + bytes((options[0],)) + counted("微".encode()) + bytes((options[1],))
     assert subscribe_packet([("a/#", 1), ("微", 0)], 7, v5=v5) == first + pack_varint(len(rest)) + rest
 
 
+def test_a_subscribe_for_retained_copies_has_no_local_and_retain_as_published():
+    assert subscribe_packet([("a", 0)], 7, v5=True, options=RETAINED_COPIES) == b"\x82\x07\0\7\0\0\1a\x0c"
+
+
+def test_an_unsubscribe_names_its_filters():
+    assert unsubscribe_packet(["a", "b"], 7) == b"\xa2\x09\0\7\0\0\1a\0\1b"
+
+
 def test_a_subscribe_for_own_and_retained_messages_sets_no_option():
-    assert subscribe_packet([("a", 1)], 7, v5=True, own_and_retained=True) == b"\x82\x07\0\7\0\0\1a\1"
+    assert subscribe_packet([("a", 1)], 7, v5=True, options=OWN_AND_RETAINED) == b"\x82\x07\0\7\0\0\1a\1"
 
 
 @pytest.mark.parametrize("topic", ["", "a/+", "a/#", "a\0b", "\ud800", "x" * 65_536])

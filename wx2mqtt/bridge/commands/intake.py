@@ -142,12 +142,15 @@ class CommandIntake:
         resumed_at = now()
         for pending in batch:
             resumed_at = await yield_after_long_work(resumed_at, now)
-            match self._parse_topic(pending.delivery):
+            topic = self._parse_topic(pending.delivery)
+            if topic is not None and pending.delivery.retain:
+                pending.delivery = await self._retained_commands.judge(pending.delivery)
+            match topic:
                 case None:
                     self._acknowledge(pending)
                 case RequestTopic(name) if name not in COMMAND_REQUESTS:
                     tasks.create_task(self._answer_request(name, pending))
-                case topic:
+                case _:
                     new = await self._to_command(pending.delivery, topic)
                     if self._attachment_intake.is_needed(new) or self._accept_order.must_wait(new):
                         ticket = self._accept_order.enqueue(new, batch_finished)
@@ -179,8 +182,6 @@ class CommandIntake:
         return self._topics.parse(delivery.topic)
 
     async def _to_command(self, delivery: Delivery, topic: ParsedTopic) -> NewCommand:
-        if delivery.retain:
-            self._retained_commands.clear(delivery.topic)
         if not isinstance(topic, RequestTopic):
             return await self._validator.validate_command(delivery, topic, self._session)
         chat = await self._chat_of_recall(delivery) if topic.name == "recall" else ""

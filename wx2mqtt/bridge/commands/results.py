@@ -20,7 +20,10 @@ from wx2mqtt.store.records import CommandRow, NewPublication, ReplyTarget
 from wx2mqtt.values import frozen
 
 # The texts of remarks on a command.
-REMARK_TEXTS = {Remark.BAD_RESPONSE_TOPIC: "remark_bad_response_topic"}
+REMARK_TEXTS = {
+    Remark.RETAINED: "remark_retained",
+    Remark.BAD_RESPONSE_TOPIC: "remark_bad_response_topic",
+}
 
 
 @frozen

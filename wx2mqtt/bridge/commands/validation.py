@@ -205,8 +205,12 @@ class CommandValidator:
 
     def _remarks_on(self, delivery: Delivery) -> tuple[Remark, ...]:
         topic = delivery.response_topic
-        is_bad_topic = bool(topic) and not self._rules.allows_response_topic(topic)
-        return (Remark.BAD_RESPONSE_TOPIC,) if is_bad_topic else ()
+        remarks = []
+        if delivery.cleared:
+            remarks.append(Remark.RETAINED)
+        if topic and not self._rules.allows_response_topic(topic):
+            remarks.append(Remark.BAD_RESPONSE_TOPIC)
+        return tuple(remarks)
 
     def _require_not_retained(self, delivery: Delivery) -> None:
         if delivery.retain:

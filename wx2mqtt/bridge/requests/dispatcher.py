@@ -17,7 +17,6 @@ from wx2mqtt.bridge.account_settings import SendRules
 from wx2mqtt.bridge.context import AccountContext, PlainHandler
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.journaled import RequestAttempt, delivery_mark
-from wx2mqtt.bridge.retained import RetainedCommands
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.limits import MAX_OPEN_REQUESTS, REQUEST_JSON
@@ -61,13 +60,10 @@ class RequestDispatcher:
     A redelivered request that was answered before gets its stored answer and is not carried out again.
     """
 
-    def __init__(
-        self, ctx: AccountContext, inflight: InflightWindow, retained_commands: RetainedCommands
-    ) -> None:
+    def __init__(self, ctx: AccountContext, inflight: InflightWindow) -> None:
         self._ctx = ctx
         self._topics = ctx.topics
         self._inflight = inflight
-        self._retained_commands = retained_commands
         self._handlers: dict[str, Handler] = {}
         self._open_count = 0
         self._in_progress: dict[tuple[int, int, str, bytes], asyncio.Event] = {}
@@ -134,7 +130,6 @@ class RequestDispatcher:
         transaction: Json = None
         try:
             if delivery.retain:
-                self._retained_commands.clear(delivery.topic)
                 raise BadCommand("retained", "request_retained")
             fields = read_request(delivery.payload)
             transaction = transaction_echo(fields)

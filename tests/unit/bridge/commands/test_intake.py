@@ -11,6 +11,7 @@ import pytest
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.outgoing import PEOPLE, person, running
 from wx2mqtt.bridge.commands.own_texts import OwnText, own_text
+from wx2mqtt.bridge.retained import MAX_PENDING_CLEARS
 from wx2mqtt.errors import StoreFull
 from wx2mqtt.model import Receipt
 
@@ -264,6 +265,47 @@ async def test_a_retained_command_is_refused_reported_once_and_cleared(house):
     (cleared,) = await clearings(house, "wx/out/wife")
     assert (cleared.payload, cleared.retain) == (b"", True)
     assert house.wechat.texts() == ["hello"]
+
+
+async def test_a_live_command_with_the_retain_flag_is_sent_and_cleared_and_its_result_says_so(house):
+    house.broker.redelivers = False
+    delivery = house.say(text="hello", id="a")
+    await house.result("a")
+    live = house.deliver('{"text": "again", "id": "b"}', retain=True)
+    result = await house.result("b")
+    assert (result["status"], result["code"]) == ("sent", "ok")
+    assert "the copy that the broker kept was cleared" in result["message"]
+    assert len(await clearings(house, "wx/out/wife")) == 1
+    assert "cleared" not in (await house.result("a"))["message"]
+    house.again(live)
+    house.say(text="the last", id="c")
+    await house.result("c")
+    assert house.wechat.texts() == ["hello", "again", "the last"]
+    house.again(delivery, dup=False, retain=True, mid=51, connection_number=0)
+    assert (await house.hear("wx/result/wife", 4))[3]["code"] == "retained", "of an earlier connection"
+
+
+async def test_what_clears_a_topic_is_not_cleared_again(house):
+    house.broker.redelivers = False
+    await house.acknowledged(house.deliver("", retain=True))
+    assert [one["code"] for one in await house.hear("wx/result/wife")] == ["empty"]
+    assert not [one for one in house.broker.published if one.topic == "wx/out/wife"]
+
+
+async def test_retained_commands_on_ever_other_topics_take_a_bounded_place_on_3_1_1(tmp_path):
+    async with running(tmp_path, protocol="3.1.1") as house:
+        pending = house.outbound._retained_commands._pending_clears
+        for number in range(3):
+            house.deliver("x", f"nobody-{number}", retain=True)
+            await clearings(house, f"wx/out/nobody-{number}")
+            await house.acknowledged(house.deliver("", f"nobody-{number}"))
+        assert not pending, "what came back is forgotten"
+        for number in range(MAX_PENDING_CLEARS + 50):
+            house.deliver("x", f"silent-{number}", retain=True)
+        await clearings(house, f"wx/out/silent-{MAX_PENDING_CLEARS + 49}")
+        assert len(pending) == MAX_PENDING_CLEARS, "the broker need not deliver what it was given"
+        house.outbound.start_session()
+        assert not pending
 
 
 async def clearings(house, topic):

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from tests.unit.bridge.contexts import context
 from tests.unit.bridge.outgoing import running
 from wx2mqtt.bridge.requests.dispatcher import RequestDispatcher, SizedHandler
-from wx2mqtt.bridge.retained import RetainedCommands
 from wx2mqtt.errors import BadCommand, StoreFull
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.payloads import REQUEST_CODES
@@ -182,7 +181,7 @@ async def test_a_sized_handler_gets_the_limit_of_its_data(limit, room):
 
 def dispatcher(pad, handlers, payload_limit) -> RequestDispatcher:
     inflight: Any = SimpleNamespace(payload_limit=payload_limit)
-    requests = RequestDispatcher(context(journal=pad), inflight, RetainedCommands(inflight))
+    requests = RequestDispatcher(context(journal=pad), inflight)
     requests.register(handlers)
     return requests
 

@@ -1,0 +1,84 @@
+"""Shows whether a broker honours Retain Handling 2, by two retained topics that this client has published.
+
+A subscription to `out/#` has Retain As Published and Retain Handling 2. So what comes with the retain flag
+was published just now, unless the broker ignores Retain Handling and redelivers what it keeps. The probe:
+
+    1. SUBSCRIBE to the probed topic with Retain Handling 2     an honest broker delivers nothing
+    2. SUBSCRIBE to the control topic with Retain Handling 0    its copy comes behind that of step 1
+    3. SUBSCRIBE to the probed topic with Retain Handling 0     its copy comes: there is one to be had
+    4. UNSUBSCRIBE from both
+
+Without the copies of steps 2 and 3 nothing is shown: the client may lack the right to read these topics. The
+subscriptions have QoS 0, so that the copies do not wait until earlier deliveries are acknowledged.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from enum import Enum, auto
+from functools import partial
+
+from wx2mqtt.mqtt.broker import ProbeTopics
+from wx2mqtt.mqtt.packets import (
+    RETAINED_COPIES,
+    UNLESS_RETAINED,
+    PublishPacket,
+    subscribe_packet,
+    unsubscribe_packet,
+)
+
+# Seconds for all steps. Until they are over, a command with the retain flag waits.
+PROBE_TIMEOUT_SECONDS = 3.0
+
+
+class _Step(Enum):
+    EXPECT_CONTROL = auto()
+    EXPECT_PROBED = auto()
+
+
+class RetainProbe:
+    """One probe on one connection of MQTT 5. `send` writes a packet, `next_packet_id` gives an unused id.
+
+    `verdict` is True where the broker has shown that it honours Retain Handling 2.
+    """
+
+    def __init__(
+        self, topics: ProbeTopics, send: Callable[[bytes], None], next_packet_id: Callable[[], int]
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        self.verdict: asyncio.Future[bool] = loop.create_future()
+        self._topics = topics
+        self._send = send
+        self._next_packet_id = next_packet_id
+        self._step = _Step.EXPECT_CONTROL
+        self._timer = loop.call_later(PROBE_TIMEOUT_SECONDS, partial(self._conclude, verdict=False))
+        self._subscribe(topics.probed, UNLESS_RETAINED)
+        self._subscribe(topics.control, RETAINED_COPIES)
+
+    def takes(self, packet: PublishPacket) -> bool:
+        """Returns whether a delivery belongs to the probe, and then goes on with the probe."""
+        topics = self._topics
+        if self.verdict.done() or not packet.retain or packet.topic not in {topics.probed, topics.control}:
+            return False
+        if packet.topic == topics.probed:
+            self._conclude(verdict=self._step is _Step.EXPECT_PROBED)
+        elif self._step is _Step.EXPECT_CONTROL:
+            self._step = _Step.EXPECT_PROBED
+            self._subscribe(topics.probed, RETAINED_COPIES)
+        return True
+
+    def close(self) -> None:
+        """Ends a probe whose connection has ended: nothing is shown."""
+        self._timer.cancel()
+        if not self.verdict.done():
+            self.verdict.set_result(False)
+
+    def _conclude(self, *, verdict: bool) -> None:
+        self._timer.cancel()
+        self.verdict.set_result(verdict)
+        filters = (self._topics.probed, self._topics.control)
+        self._send(unsubscribe_packet(filters, self._next_packet_id()))
+
+    def _subscribe(self, topic: str, options: int) -> None:
+        self._send(subscribe_packet([(topic, 0)], self._next_packet_id(), v5=True, options=options))
