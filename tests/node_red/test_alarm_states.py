@@ -204,6 +204,19 @@ async def test_logged_out_it_says_so_at_once_and_the_fallback_tells_within_a_min
     await home.bot.wait("polling")
 
 
+async def test_what_wechat_takes_without_a_number_is_said_to_be_in_doubt(house: House, home: ILinkHome):
+    await house.load("alarm")
+    since = len(house.red.told)
+    await home.bot.post("ilink/mute")
+    try:
+        await house.press("try it")
+        text = await within_a_minute(house.shown("told", since=since))
+        assert text.startswith("me was told: ")
+        assert text.endswith("(unconfirmed)")
+    finally:
+        await home.bot.post("ilink/mute", on=False)
+
+
 async def test_with_the_bridge_away_it_says_so_at_once(house: House, home: ILinkHome):
     await house.load("alarm")
     ear = home.ear.count
