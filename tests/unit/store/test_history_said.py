@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tests.unit.store.make import command, event, message, picture, result
+from tests.unit.store.make import command, event, message, on_sqlite, picture, result
 from wx2mqtt.model import Json, Kind, QuotedMessage
 from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.queries import load_queries
 from wx2mqtt.store.records import NO_CHANGES, NewMessage
 
 
@@ -74,6 +75,18 @@ async def test_what_is_not_known_is_none(journal: Journal) -> None:
     await journal.record([message("a"), event("e")], NO_CHANGES, None, "")
     for unknown in ("", "id-x", "e", "id-a' OR 1", "\ud800"):
         assert await journal.quoted_message(unknown) is None
+
+
+@on_sqlite
+async def test_a_message_is_looked_up_by_an_index_whatever_its_id(journal: Journal) -> None:
+    """Anybody can quote an id that nobody has; without the index all stored messages were read."""
+    statement = load_queries("history")["received_message"]
+    plan = await journal._database.read(
+        lambda db: [row[3] for row in db.execute(f"EXPLAIN QUERY PLAN {statement}", ["home", "x"])]
+    )
+    assert plan == [
+        "SEARCH publication USING INDEX publication_message (account=? AND message_id=? AND seq>?)"
+    ]
 
 
 async def test_of_two_with_one_id_the_newer_counts(journal: Journal) -> None:

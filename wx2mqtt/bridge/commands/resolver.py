@@ -6,7 +6,6 @@ checks commands before they are accepted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,11 +14,11 @@ import structlog
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.attachments import FILE_KINDS, Attachments
 from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.people.group_members import GroupMemberIndex
 from wx2mqtt.bridge.text_split import split_text
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError
-from wx2mqtt.model import Draft, Handle, Kind, Member, PersonId, Recall, SendKey
-from wx2mqtt.names import composed
+from wx2mqtt.model import Draft, Handle, Kind, PersonId, Recall, SendKey
 from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.records import CommandRow, Person
 
@@ -166,23 +165,13 @@ class CommandResolver:
         return Recall(chat=chat, message_id=message_id)
 
     async def _mentioned_members(self, row: CommandRow, chat: Handle) -> tuple[Handle, ...]:
-        """Returns the mentioned members, named by topic level or as the group shows them."""
-        members = await self._backend.list_members(chat)
-        named = [self._resolve_member(name, members, row.command.user) for name in row.command.mention]
-        return tuple(dict.fromkeys(named))
-
-    def _resolve_member(self, name: str, members: Iterable[Member], group: str) -> Handle:
-        person = self._registry.by_level(name)
-        normalized_name = composed(name)
-        if person is None:
-            handles = [member.handle for member in members if normalized_name in _names(member)]
-        else:
-            handles = [member.handle for member in members if member.handle == person.handle]
-        if len(handles) != 1:
-            message_key = "mention_several" if handles else "mention_nobody"
-            raise BadCommand("bad_command", message_key, name=name, user=group)
-        return handles[0]
-
-
-def _names(member: Member) -> set[str]:
-    return {composed(name) for name in (member.display_name, member.nickname) if name}
+        """Returns the members that a command mentions. Raises `BadCommand` for any other name."""
+        members = GroupMemberIndex(self._registry, await self._backend.list_members(chat))
+        handles: dict[Handle, None] = {}
+        for name in row.command.mention:
+            matches = members.find(name)
+            if len(matches) != 1:
+                message_key = "mention_several" if matches else "mention_nobody"
+                raise BadCommand("bad_command", message_key, name=name, user=row.command.user)
+            handles[matches[0]] = None
+        return tuple(handles)

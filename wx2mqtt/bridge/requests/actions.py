@@ -12,6 +12,7 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.inbound_rows import LOGIN_EVENT
 from wx2mqtt.bridge.journaled import RequestAttempt
+from wx2mqtt.bridge.people.group_members import GroupMemberIndex
 from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.requests.action_runner import ActionRunner, ActionTarget, TargetResolver
 from wx2mqtt.bridge.requests.dispatcher import ActionHandler
@@ -185,9 +186,9 @@ class GroupActions:
         group = self._target_resolver.group_target(read.read_level(fields, "user"))
         names = read.read_names(fields, "members")
         deadline = self._runner.deadline()
-        members = await self._members_of(group, login, deadline)
-        handles = tuple(self._resolve_member(name, members) for name in names)
-        action = RemoveMembers(group=group.handle, members=handles)
+        members = GroupMemberIndex(self._registry, await self._members_of(group, login, deadline))
+        handles = dict.fromkeys(_only_member(name, members) for name in names)
+        action = RemoveMembers(group=group.handle, members=tuple(handles))
         await self._runner.run_action(
             GROUP_REQUEST, action, attempt, login_id=login, repeatable=False, deadline=deadline
         )
@@ -225,19 +226,6 @@ class GroupActions:
         name = (person.remark if person else "") or member.shown_name
         return {**({"user": person.level} if person else {}), "name": name, "self": is_owner}
 
-    def _resolve_member(self, name: str, members: Iterable[Member]) -> Handle:
-        """Returns the member with this topic level, else with this name in the group. Raises `BadCommand`."""
-        person = self._registry.by_level(name)
-        if person is None:
-            handles = [member.handle for member in members if name in {member.display_name, member.nickname}]
-        else:
-            handles = [member.handle for member in members if member.handle == person.handle]
-        if not handles:
-            raise BadCommand("unknown_user", "no_member", user=name)
-        if len(handles) > 1:
-            raise BadCommand("unknown_user", "several_members", user=name)
-        return handles[0]
-
     def _refused_levels(self, result: ActionResult, people: Iterable[ActionTarget]) -> list[Json]:
         return [target.level for target in people if target.handle in result.refused_members]
 
@@ -246,6 +234,16 @@ class GroupActions:
         await self._inbound.apply_people(self._registry.add_group(group, now_ms()))
         person = self._registry.by_handle(group.handle)
         return "" if person is None else person.level
+
+
+def _only_member(name: str, members: GroupMemberIndex) -> Handle:
+    """Returns the one member who is called so. Raises `BadCommand` for nobody and for several."""
+    handles = members.find(name)
+    if not handles:
+        raise BadCommand("unknown_user", "no_member", user=name)
+    if len(handles) > 1:
+        raise BadCommand("unknown_user", "several_members", user=name)
+    return handles[0]
 
 
 class ActionRequests:

@@ -133,6 +133,13 @@ async def test_people_are_removed_by_topic_or_by_the_name_that_the_group_shows(r
     assert room.wechat.actions == [RemoveMembers(group=Handle("@@family"), members=handles)]
 
 
+async def test_a_member_is_removed_by_a_name_in_another_normal_form(room):
+    room.wechat.who = (MEMBERS[0], MEMBERS[2].__class__(handle=Handle("@jose"), nickname="Jos\u00e9"))
+    answer = await group(room, "remove", members=["Jose\u0301"])
+    assert answer["status"] == "ok", answer
+    assert room.wechat.actions == [RemoveMembers(group=Handle("@@family"), members=(Handle("@jose"),))]
+
+
 async def test_whoever_is_not_in_the_group_or_not_one_alone_is_not_removed(room):
     for name in ("mom", "nobody", "小明"):
         answer = await group(room, "remove", members=["wife", name])
