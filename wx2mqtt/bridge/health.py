@@ -307,9 +307,10 @@ class ReloadStatus:
         if not self.problems:
             return ""
         first = self.problems[0]
-        line = f":{first.line}" if first.line else ""
-        facts = {"count": len(self.problems), "place": f"{first.file}{line}", "key": first.key}
-        return bridge_text(language, "reload_refused", **facts)
+        position = f"{first.file}:{first.line}" if first.line else first.file
+        return bridge_text(
+            language, "reload_refused", count=len(self.problems), place=position, key=first.key
+        )
 
 
 # Statistics of the calls to WeChat, for the metrics
