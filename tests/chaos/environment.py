@@ -147,6 +147,7 @@ class AccountDriver:
         self.results: set[str] = set()
         self.answers: dict[str, dict[str, Any]] = {}
         self.state = ""
+        self.reason = ""
         self._environment = environment
 
     @property
@@ -241,6 +242,7 @@ class AccountDriver:
             self.results.add(transaction)
         elif publication.topic == f"{self.base}/login/state":
             self.state = str(publication.body.get("state", ""))
+            self.reason = str(publication.body.get("reason", ""))
 
     async def owed(self) -> set[str]:
         """Returns the ids of the messages that must come and did not yet.
@@ -300,6 +302,7 @@ class AccountDriver:
             files=files,
             broker_forgot=self._environment.forgot,
             clock_was_wrong=self._environment.clock_was_wrong,
+            reason=self.reason,
         )
 
     async def _history(self) -> list[dict[str, Any]]:

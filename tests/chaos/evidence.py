@@ -91,6 +91,7 @@ class AccountEvidence:
     - `files`: by message id, the SHA-256 that the bridge served and that of WeChat.
     - `broker_forgot`: the broker lost what it had acknowledged.
     - `clock_was_wrong`: the clock of the bridge was further from WeChat's than the bridge tolerates.
+    - `reason`: what the last `login/state` said.
     """
 
     name: str
@@ -111,3 +112,4 @@ class AccountEvidence:
     files: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     broker_forgot: bool = False
     clock_was_wrong: bool = False
+    reason: str = ""

@@ -342,6 +342,12 @@ def _change_done_again() -> None:
     _put(JournaledRequests, "finish_request", finish_late)
 
 
+def _refusal_kept() -> None:
+    from wx2mqtt.bridge.health import ReloadStatus
+
+    _put(ReloadStatus, "record_accepted", lambda _: None)
+
+
 def _put(holder: object, name: str, function: Callable[..., Any] | Awaitable[Any]) -> None:
     assert hasattr(holder, name), f"{holder} has no {name} any more"
     setattr(holder, name, function)
@@ -431,6 +437,12 @@ FAULTS: Mapping[str, PlantedFault] = {
     ),
     "stale_names": PlantedFault(
         text="messages are published under somebody else's topic", finding="identity", plant=_stale_names
+    ),
+    "refusal_kept": PlantedFault(
+        text="a refused file is still said after a good reload",
+        finding="reload",
+        plant=_refusal_kept,
+        blows=("reload",),
     ),
     "change_done_again": PlantedFault(
         text="a group is created again after a kill", finding="change", plant=_change_done_again, blows=KILLS

@@ -27,15 +27,29 @@ class Finding:
     text: str
 
 
+REFUSED = "refused at the last reload"
+
+
 def judge(accounts: Iterable[AccountEvidence], blows: Sequence[BlowRecord] = ()) -> list[Finding]:
     """Returns everything that is wrong."""
     findings: list[Finding] = []
     for account in accounts:
         commands = _Commands(account)
         messages = _Messages(account, commands.doubtful_messages())
-        of_account = (*messages.findings(), *messages.too_many_repeats(blows), *commands.findings())
+        of_account = (
+            *messages.findings(),
+            *messages.too_many_repeats(blows),
+            *commands.findings(),
+            *_refused_for_ever(account),
+        )
         findings += [Finding(finding.kind, f"{account.name}: {finding.text}") for finding in of_account]
     return findings
+
+
+def _refused_for_ever(account: AccountEvidence) -> Iterator[Finding]:
+    """In the end every file was accepted: nothing says any more that one was refused."""
+    if REFUSED in account.reason:
+        yield Finding("reload", f"login/state still says: {account.reason}")
 
 
 def repeats_by_kind(accounts: Iterable[AccountEvidence], blows: Sequence[BlowRecord]) -> Counter[str]:

@@ -116,4 +116,4 @@ def test_planted_faults_name_blows_and_findings_that_exist():
     assert len(FAULTS) >= 10
     for fault in FAULTS.values():
         assert set(fault.blows) <= BLOWS.keys()
-        assert fault.finding in {"lost", "repeat", "order", "result", "identity", "own", "change"}
+        assert fault.finding in {"lost", "repeat", "order", "result", "identity", "own", "change", "reload"}

@@ -212,3 +212,9 @@ def test_more_repeats_than_one_window_after_a_kill_are_a_finding():
     )
     assert judge([fewer], [KILL]) == []
     assert judge([account], [replace(KILL, kind="broker line cut")]) == []
+
+
+def test_a_refusal_that_is_said_for_ever_is_a_finding():
+    assert judge([replace(well(), reason="logged in as 王小明")]) == []
+    said = "the configuration file was refused at the last reload, so the settings of before hold"
+    assert [finding.kind for finding in judge([replace(well(), reason=said)])] == ["reload"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import random
 import signal
 import time
@@ -29,6 +30,12 @@ PROMOTION_SECONDS = (0.0, 2.0)
 CUT_SECONDS = (4.0, 12.0)
 COMMIT_SECONDS = 3.0
 """A kill that waits for commits comes at the latest then."""
+RETURN_SECONDS = 15.0
+"""The same after the database was away: instances ask for it every two seconds, and wait for leases of before."""
+AWAY_SECONDS = (9.0, 14.0)
+REFUSED_SECONDS = 30.0
+"""An instance with a key that is not the database's has ended by then, and a refused file is said."""
+CONFIGURATION_ERROR = 78
 CLOCK_SECONDS = (0.0, 12.0)
 CLOCK_JUMPS_MS = (-86_400_000, -3_600_000, -20_000, 20_000, 3_600_000)
 
@@ -43,6 +50,9 @@ class Strike:
     allowed: float = MOVE_SECONDS
     victim: str = ""
     silent: frozenset[str] = frozenset()
+    barred: frozenset[str] = frozenset()
+    dark: tuple[float, float] = (0.0, 0.0)
+    reload_told: tuple[bool, bool] | None = None
     reorders: bool = False
     """The broker may deliver commands of this time in another order."""
 
@@ -190,6 +200,42 @@ async def join_and_leave(environment: ClusterEnvironment, _: random.Random) -> A
     yield Strike(probed=accounts, lost=_names(accounts), since=since, victim=newcomer.address)
 
 
+@asynccontextmanager
+async def another_key(environment: ClusterEnvironment, _: random.Random) -> AsyncIterator[Strike]:
+    """A further instance has another key for saved logins: it must take no account, and end with 78."""
+    newcomer = environment.instances[MAX_INSTANCES - 1]
+    settings = newcomer.config.read_text()
+    key = newcomer.folder / "another key"
+    key.touch(mode=0o600)
+    key.write_text(base64.b64encode(bytes(32)).decode())
+    newcomer.config.write_text(settings.replace(str(environment.folder / "key"), str(key)))
+    code = await newcomer.start_until_it_ends(allowed(REFUSED_SECONDS))
+    newcomer.config.write_text(settings)
+    if code != CONFIGURATION_ERROR:
+        environment.wrong.append(f"{newcomer.name} ended with {code} for another key")
+    yield Strike(probed=environment.accounts, barred=frozenset({newcomer.address}))
+
+
+@asynccontextmanager
+async def refused_reload(environment: ClusterEnvironment, dice: random.Random) -> AsyncIterator[Strike]:
+    """A file with a fault is reloaded: nothing changes but what is said, until the file is mended."""
+    victim, accounts = _victim(environment, dice)
+    settings = victim.config.read_text()
+
+    def is_told() -> bool:
+        return any("refused at the last reload" in environment.reasons.get(one.name, "") for one in accounts)
+
+    victim.config.write_text(f"{settings}sned: 1\n")
+    victim.signal(signal.SIGHUP)
+    during = await environment.wait(is_told, allowed(REFUSED_SECONDS))
+    strike = Strike(probed=accounts)
+    yield strike
+    victim.config.write_text(settings)
+    victim.signal(signal.SIGHUP)
+    mended = await environment.wait(lambda: not is_told(), allowed(REFUSED_SECONDS))
+    strike.reload_told = during, not mended
+
+
 # the broker and the database
 
 
@@ -219,6 +265,22 @@ async def primary_restart(environment: ClusterEnvironment, _: random.Random) -> 
     await asyncio.to_thread(primary.stop)
     await asyncio.to_thread(primary.start)
     yield Strike(probed=environment.accounts, lost=_names(environment.accounts))
+
+
+@asynccontextmanager
+async def database_away(environment: ClusterEnvironment, dice: random.Random) -> AsyncIterator[Strike]:
+    """Both servers are stopped for longer than a lease, and started: there is nobody to promote."""
+    await asyncio.to_thread(environment.database.stop_both)
+    began = time.monotonic()
+    await asyncio.sleep(dice.uniform(*AWAY_SECONDS))
+    dark = began, time.monotonic()
+    await asyncio.to_thread(environment.database.start_both)
+    yield Strike(
+        probed=environment.accounts,
+        lost=_names(environment.accounts),
+        allowed=RETURN_SECONDS,
+        dark=dark,
+    )
 
 
 # the network
@@ -291,6 +353,9 @@ BLOWS: dict[str, tuple[Blow, int]] = {
     "broker node killed": (broker_kill, 4),
     "primary killed": (primary_kill, 4),
     "primary restarted": (primary_restart, 1),
+    "database away": (database_away, 2),
+    "another key": (another_key, 1),
+    "refused reload": (refused_reload, 1),
     "network cut": (network_cut, 2),
     "network swallows": (network_swallows, 2),
     "database cut": (database_cut, 2),

@@ -167,6 +167,15 @@ class DatabasePair:
         for server in self.servers:
             server.kill()
 
+    def stop_both(self) -> None:
+        """A fast shutdown of both: there is no database, and nobody who could be promoted."""
+        self.primary.stop()
+        self.standby.stop()
+
+    def start_both(self) -> None:
+        self.primary.start()
+        self.standby.start()
+
     def kill_primary(self) -> None:
         self.primary.kill()
 

@@ -115,6 +115,17 @@ class Instance:
         self.process, self._ending = None, False
         return code
 
+    async def start_until_it_ends(self, seconds: float) -> int | None:
+        """Starts it and waits until it ends by itself; returns the exit code, None where it did not and was killed."""
+        self.start()
+        assert self.process is not None
+        self._ending = True
+        await self.process.ended_within(seconds)
+        code = self.process.exit_code
+        await self.process.kill()
+        self.process, self._ending = None, False
+        return code
+
     def signal(self, number: signal.Signals) -> None:
         assert self.process is not None
         self.process.send_signal(number)
@@ -163,6 +174,7 @@ class ClusterEnvironment:
         self.records: list[defaultdict[str, list[Publication]]] = []
         self.states: list[dict[str, tuple[str, str]]] = []
         self.owners: dict[str, str] = {}
+        self.reasons: dict[str, str] = {}
         self.joins: list[float] = []
         self._seed = seed
         self._simulators: Child | None = None
@@ -335,6 +347,8 @@ class ClusterEnvironment:
             self._see_state(observer, account, part, publication)
         elif part == "login/state" or not publication.retain:
             account.see(publication)
+            if part == "login/state":
+                self.reasons[account.name] = str(publication.body.get("reason", ""))
             if part != "login/state":
                 self.records[observer][account.name].append(publication)
         self.changed.set()

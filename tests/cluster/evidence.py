@@ -38,6 +38,10 @@ class ClusterBlow:
     - `silent`: the machines that could not act or be reached meanwhile, though their connections stayed open.
     - `lost`: the accounts that had to move (or to start again), and `allowed`: how long a move may take, counted
       from `since`. What the `victim` does before the end of the blow is no move.
+    - `barred`: the machines that may serve nobody before its end, since their key is not the database's.
+    - `dark`: from when to when there was no database; (0, 0) where there was one.
+    - `reload_told`: whether a refused file was said in `login/state` while it was refused, and afterwards; None without
+      one.
     - `recovery`: the seconds until the next message and the next command of each account came through.
     """
 
@@ -49,6 +53,9 @@ class ClusterBlow:
     victim: str = ""
     silent: frozenset[str] = frozenset()
     lost: frozenset[str] = frozenset()
+    barred: frozenset[str] = frozenset()
+    dark: tuple[float, float] = (0.0, 0.0)
+    reload_told: tuple[bool, bool] | None = None
     recovery: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 

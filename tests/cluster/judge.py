@@ -20,6 +20,8 @@ ANNOUNCEMENT = "notifystart"
 """The call with which iLink learns that a program begins to serve an account."""
 SETTLED_SECONDS = 0.5
 """So long after its connection to the broker an instance is certainly the only one."""
+LEASE_SECONDS = 7.0
+"""So long after its last commit an instance may still act."""
 KILLS = frozenset({"kill", "kill, start", "kill at a commit"})
 
 
@@ -42,6 +44,9 @@ def judge_cluster(evidence: ClusterEvidence, stretch: float = 1.0) -> list[Findi
         findings += [Finding(finding.kind, f"{account}: {finding.text}") for finding in of_account]
     findings += _clients_at_once(evidence.sessions, evidence.blows)
     findings += _slow_moves(evidence, stretch)
+    findings += _served_by_barred(evidence)
+    findings += _served_in_the_dark(evidence, stretch)
+    findings += _untold_reloads(evidence)
     return findings
 
 
@@ -186,6 +191,40 @@ def _seconds_to_next_call(calls: Sequence[Call], blow: ClusterBlow) -> float:
     first = bisect.bisect_left(calls, blow.since, key=lambda call: call.began)
     served = (call for call in calls[first:] if call.machine != blow.victim or call.began > blow.ended)
     return next((call.began - blow.since for call in served), float("inf"))
+
+
+def _served_by_barred(evidence: ClusterEvidence) -> Iterator[Finding]:
+    """An instance whose key is not the database's serves no account: it could not open its login."""
+    for blow in evidence.blows:
+        for call in evidence.calls:
+            if call.machine in blow.barred and blow.began <= call.began <= blow.ended:
+                text = f"{call.machine} calls {call.name} for {call.account} at {call.began:.3f} with another key"
+                yield Finding("key", text)
+        for session in evidence.sessions:
+            if session.machine in blow.barred and blow.began <= session.began <= blow.ended:
+                text = f"{session.machine} connects as {session.client_id} at {session.began:.3f} with another key"
+                yield Finding("key", text)
+
+
+def _served_in_the_dark(evidence: ClusterEvidence, stretch: float) -> Iterator[Finding]:
+    """While there is no database nobody begins anything: who cannot commit has no account any more."""
+    for blow in evidence.blows:
+        begin, end = blow.dark[0] + LEASE_SECONDS * stretch, blow.dark[1]
+        for call in evidence.calls:
+            if begin <= call.began < end:
+                text = f"{call.machine} calls {call.name} for {call.account} at {call.began:.3f} without a database"
+                yield Finding("database", text)
+        for session in evidence.sessions:
+            if begin <= session.began < end or (session.began < begin < end < session.ended):
+                text = f"{session.client_id} of {session.machine} is connected without a database"
+                yield Finding("database", text)
+
+
+def _untold_reloads(evidence: ClusterEvidence) -> Iterator[Finding]:
+    for blow in evidence.blows:
+        if blow.reload_told is not None and blow.reload_told != (True, False):
+            during, after = blow.reload_told
+            yield Finding("reload", f"a refused file is said: {during}; after it was mended: {after}")
 
 
 def _slow_moves(evidence: ClusterEvidence, stretch: float) -> Iterator[Finding]:

@@ -152,6 +152,9 @@ async def _inflict(
         victim=strike.victim,
         silent=strike.silent,
         lost=strike.lost,
+        barred=strike.barred,
+        dark=strike.dark,
+        reload_told=strike.reload_told,
         recovery=recovery,
     )
 

@@ -239,3 +239,30 @@ def test_the_client_id_is_read_from_the_first_packet(packet: bytes):
 @pytest.mark.parametrize("head", [b"", b"\x30\x05", b"\x10", b"\x10\x1a\x00\x04MQTT\x05\x02\x00\x04"])
 def test_other_first_bytes_name_no_client(head: bytes):
     assert client_id_of(head) == ""
+
+
+def test_an_instance_with_another_key_that_serves_somebody_is_a_finding():
+    barred = replace(KILL, kind="another key", barred=frozenset({B}), lost=frozenset())
+    kinds = {finding.kind for finding in judge_cluster(replace(well(), blows=[barred]))}
+    assert kinds == {"key"}
+    elsewhere = replace(barred, barred=frozenset({"127.0.1.4"}))
+    assert judge_cluster(replace(well(), blows=[elsewhere])) == []
+
+
+def test_whoever_serves_without_a_database_is_a_finding():
+    """From the end of the lease on: what began before it, and what begins with the database again, is none."""
+    away = replace(KILL, kind="database away", dark=(4.5, 11.8))
+    assert judge_cluster(replace(well(), blows=[away])) == []
+    calls = [*well().calls, call(A, "getupdates", 11.7)]
+    (finding, *_) = judge_cluster(replace(well(), calls=calls, blows=[away]))
+    assert (finding.kind, "without a database" in finding.text) == ("database", True)
+    sessions = [session(A, 0.4, 12.0), session(B, 11.9)]
+    kinds = [finding.kind for finding in judge_cluster(replace(well(), sessions=sessions, blows=[away]))]
+    assert "database" in kinds, "the will has not been sent"
+
+
+@pytest.mark.parametrize(("told", "count"), [((True, False), 0), ((False, False), 1), ((True, True), 1)])
+def test_a_refused_file_that_is_not_said_or_is_said_for_ever_is_a_finding(told, count):
+    reload = replace(KILL, kind="refused reload", reload_told=told)
+    findings = judge_cluster(replace(well(), blows=[reload]))
+    assert [finding.kind for finding in findings] == ["reload"] * count
