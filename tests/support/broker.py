@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -195,6 +196,14 @@ class Mosquitto:
             assert process.stderr is not None
             process.stderr.close()
             self._process = None
+
+
+def wait_until_saved(database: Path, content: bytes) -> None:
+    """Wait until mosquitto has written its database with this content in it."""
+    deadline = time.monotonic() + MAX_WAIT_SECONDS
+    while not (database.exists() and content in database.read_bytes()):
+        assert time.monotonic() < deadline, "mosquitto does not save"
+        time.sleep(0.05)
 
 
 def _user() -> str:

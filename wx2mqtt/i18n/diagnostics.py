@@ -326,8 +326,8 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
     ),
     "session_short": ("only for {minutes} minutes", "仅保留 {minutes} 分钟"),
     "session_cure": (
-        "let the broker keep sessions (mosquitto: persistence true, autosave_interval 1, autosave_on_changes true)",
-        "请让代理服务器保留会话（mosquitto：persistence true、autosave_interval 1、autosave_on_changes true）",
+        "let the broker keep sessions (mosquitto: persistence true, autosave_interval 1)",
+        "请让代理服务器保留会话（mosquitto：persistence true、autosave_interval 1）",
     ),
     "session_short_cure": (
         "raise it (mosquitto: persistent_client_expiration 14d)",

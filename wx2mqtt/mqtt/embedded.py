@@ -41,9 +41,8 @@ set_tcp_nodelay true
 persistence true
 persistence_location {folder}/
 persistence_file broker.db
-# written with every change, some milliseconds after it was acknowledged; by default only every half hour
+# written every two seconds, by default only every half hour; at each change would be slow (mqtt 7.4.3)
 autosave_interval 1
-autosave_on_changes true
 # by default what a client that is away should get is dropped above 1,000 messages, although acknowledged
 max_queued_messages 0
 persistent_client_expiration 14d
