@@ -295,3 +295,16 @@ def test_the_bridge_comes_up_on_the_broker_with_these_secrets(container, prepare
         command = [sys.executable, "-m", "wx2mqtt", "healthcheck", "--live", "-c", str(bridge.config)]
         live = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **env})
         assert (live.returncode, live.stdout) == (0, "well\n")
+
+
+@pytest.mark.parametrize("folder", ["docker", "postgresql"])
+def test_what_helps_alarms_stands_there_as_comments_that_work_without_their_mark(folder, tmp_path):
+    text = (ROOT / "deploy" / folder / "wx2mqtt.yaml").read_text()
+    marked = r"^    # ?(ilink:$|  remind:|  renew:|fallback:|media:)"
+    accounts = yaml.safe_load(re.sub(marked, r"    \1", text, flags=re.MULTILINE))["accounts"]
+    (file := tmp_path / "wx2mqtt.yaml").write_text(yaml.safe_dump({"accounts": accounts}, allow_unicode=True))
+    file.chmod(0o600)
+    home = load(file, {}, BACKENDS).settings.accounts["home"]
+    assert (home.ilink.remind.before, home.ilink.renew.after) == (7200.0, 25 * 86_400.0)
+    assert len(home.fallback.urls) == 1
+    assert home.media.allow_hosts == ("192.168.1.10",)

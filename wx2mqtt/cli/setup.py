@@ -57,7 +57,7 @@ HomeAssistantOption = Annotated[
 ]
 BackendOption = Annotated[
     BackendName | None,
-    typer.Option(help="webwx: web WeChat, everybody; ilink: Tencent's bot API, yourself alone."),
+    typer.Option(help="ilink: Tencent's bot API, yourself alone; webwx: web WeChat, everybody."),
 ]
 OwnerOption = Annotated[
     str | None, typer.Option(help="ilink: the topic name for yourself; if empty, it is 'owner'.")

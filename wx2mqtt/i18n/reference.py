@@ -178,7 +178,7 @@ REFERENCE_TEXTS: Mapping[str, str] = {
     "A file with the password; it stays where it is. With - the password is read from standard input and written into a file.": "存放密码的文件，保持原位。写 - 则从标准输入读取密码并写入文件。",
     "Use the broker that comes with the bridge, not one of yours.": "使用桥接程序自带的代理服务器，而不是你自己的。",
     "Show the account in Home Assistant.": "在 Home Assistant 中显示账号。",
-    "webwx: web WeChat, everybody; ilink: Tencent's bot API, yourself alone.": "webwx：网页版微信，所有人；ilink：腾讯的机器人接口，只有你自己。",
+    "ilink: Tencent's bot API, yourself alone; webwx: web WeChat, everybody.": "ilink：腾讯的机器人接口，只有你自己；webwx：网页版微信，所有人。",
     "webwx: NAME=REMARK, a topic name for the contact with this remark. May be repeated.": "webwx：NAME=REMARK，为带此备注的联系人指定主题名。可重复。",
     "ilink: the topic name for yourself; if empty, it is 'owner'.": "ilink：你自己的主题名；留空则为 “owner”。",
     "ilink: remind the owner 2 hours before the window closes.": "ilink：在窗口关闭前 2 小时提醒本人。",

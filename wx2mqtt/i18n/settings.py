@@ -196,9 +196,9 @@ PROBLEM_TEXTS: Mapping[str, str] = {
     "{file} is empty; write one URL a line into it": "{file} 是空的；请每行写一个网址",
     "{file} is empty; write the secret into it": "{file} 是空的；请写入机密",
     "is given here and in {name}; remove one of the two": "此处和 {name} 都写了；请去掉一个",
-    "every user of this machine may read {file}: chmod o-r {file}": "本机的每个用户都可以读取 {file}：chmod o-r {file}",
-    "is a secret, and every user of this machine may read {file}: chmod o-r {file}": (
-        "是机密，而本机的每个用户都可以读取 {file}：chmod o-r {file}"
+    "every user of this machine may read {file}: chmod o-r {quoted}": "本机的每个用户都可以读取 {file}：chmod o-r {quoted}",
+    "is a secret, and every user of this machine may read {file}: chmod o-r {quoted}": (
+        "是机密，而本机的每个用户都可以读取 {file}：chmod o-r {quoted}"
     ),
     # YAML
     "holds a character that YAML forbids (number {number}); remove it": "含有 YAML 禁止的字符（编号 {number}）；请去掉",

@@ -12,7 +12,7 @@ from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.reference import REFERENCE_TEXTS
 from wx2mqtt.settings.formats import format_duration, format_size
 from wx2mqtt.settings.key_tree import LIST_KINDS, ConfigKey, KeyKind, KeyPath, keys_of
-from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, SCHEMA_URL, Pin, Section, Settings
+from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, FIRST_BACKEND, SCHEMA_URL, Pin, Section, Settings
 from wx2mqtt.values import frozen
 
 LINE_WIDTH = 110
@@ -22,7 +22,8 @@ COMMENT_COLUMN = 40
 EXAMPLE_HEADER = f"""\
 # yaml-language-server: $schema={SCHEMA_URL}
 #
-# The configuration of wx2mqtt: every key with its default. Keep what you change and delete the rest.
+# The configuration of wx2mqtt: every key with its default, and iLink as the backend, which a file must name.
+# Keep that and what you change, and delete the rest.
 # Without any file there is one account, home, and an embedded broker on 127.0.0.1:1883 (mqtt.url: embedded).
 #
 # Any key can also come from the environment: mqtt.url is WX2MQTT_MQTT__URL. A secret can stand in a file
@@ -40,8 +41,12 @@ _EXAMPLE_CONTACTS = {
 }
 
 
+_BACKEND_PATH: KeyPath = ("accounts", DEFAULT_ACCOUNT, "backend")
+"""The one key of the example without its default: who begins with the file begins with iLink."""
+
+
 def example_text() -> str:
-    """Returns the example file with every key; loading it gives the defaults."""
+    """Returns the example file with every key; loading it gives the defaults, and iLink as the backend."""
     return EXAMPLE_HEADER + "\n".join(_section_lines(Settings, (), _KeySelection())) + "\n"
 
 
@@ -85,6 +90,8 @@ class _KeySelection:
         return f"{self.translate(comment)}，例如：" if self.language == "zh" else f"{comment}, as in:"
 
     def render_value(self, path: KeyPath, key: ConfigKey) -> str:
+        if self.chosen_values is None and path == _BACKEND_PATH:
+            return FIRST_BACKEND
         if self.chosen_values is None or path not in self.chosen_values:
             return default_text(key)
         value = self.chosen_values[path]

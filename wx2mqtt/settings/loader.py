@@ -12,6 +12,7 @@ No step stops at a problem: `load` reports all of them at once, each with its fi
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -241,7 +242,8 @@ def _read_secret_file(
         return
     tree.set(path, secret, SourcePosition(position.file, position.line, name=position.name))
     if is_world_readable(file) and position.file != FROM_CREDENTIAL:
-        advice = f"every user of this machine may read {file}: chmod o-r {file}"
+        quoted = shlex.quote(str(file))
+        advice = f"every user of this machine may read {file}: chmod o-r {quoted}"
         report.warnings.append(tree.problem(file_path, advice))
 
 
@@ -264,7 +266,8 @@ def _warn_of_readable_secrets(tree: YamlTree, file: Path, report: SettingsReport
     """Adds a warning for each secret in a configuration file that every user of the machine may read."""
     if not is_world_readable(file):
         return
-    advice = f"is a secret, and every user of this machine may read {file}: chmod o-r {file}"
+    quoted = shlex.quote(str(file))
+    advice = f"is a secret, and every user of this machine may read {file}: chmod o-r {quoted}"
     for path in secret_paths(tree):
         if tree.get(path) and tree.position_of(path).file == tree.file:
             report.warnings.append(tree.problem(path, advice))

@@ -361,7 +361,7 @@ class Plain(Section):
     )
 
 
-BackendName = Literal["webwx", "ilink"]
+BackendName = Literal["ilink", "webwx"]
 """Each has a section of its name, and an entry in the registry of backends."""
 
 FIRST_BACKEND: BackendName = "ilink"

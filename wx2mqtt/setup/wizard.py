@@ -14,6 +14,7 @@ from wx2mqtt.diagnostics.report import CheckReport, CheckStatus, result_lines
 from wx2mqtt.diagnostics.runner import check_broker
 from wx2mqtt.errors import SettingsError, Wx2MqttError
 from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.i18n.settings import problem_text
 from wx2mqtt.i18n.setup import setup_text
 from wx2mqtt.settings.loader import load
@@ -115,7 +116,8 @@ class SetupWizard:
         self._write_file(config, config_text(answers))
         loaded = load(config, {}, BACKENDS)  # raises what `check` would report
         for warning in loaded.warnings:
-            self._prompt.show_line(problem_text(warning, answers.language))
+            problem = problem_text(warning, answers.language)
+            self._prompt.show_line(bridge_text(answers.language, "warning_line", problem=problem))
         self._show("passes")
         has_unit = self._write_unit(password_file, fallback_file)
         command = {"program": printed_program(), "path": shlex.quote(str(config))}

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
+import stat
+import subprocess
 
 import pytest
 
 from wx2mqtt.errors import SettingsError
+from wx2mqtt.i18n.settings import chinese_sentence
 from wx2mqtt.settings.key_tree import BRANCH_KINDS, KeyKind, locate, walk
 from wx2mqtt.settings.loader import load
 from wx2mqtt.wechat.registry import BACKENDS
@@ -251,6 +255,15 @@ def test_a_secret_given_twice_in_one_place_is_a_problem(faults, tmp_path):
     twice = {"WX2MQTT_MQTT__PASSWORD": "x", "WX2MQTT_MQTT__PASSWORD_FILE": str(file)}
     (problem,) = faults("mqtt: {username: u}", **twice)
     assert "environment: WX2MQTT_MQTT__PASSWORD (mqtt.password): is given here and in" in problem
+
+
+def test_the_command_against_a_file_that_everybody_may_read_can_be_copied(loaded, tmp_path):
+    file = secret(tmp_path / "a 'b'", mode=0o644)
+    (warning,) = loaded(json.dumps({"mqtt": {"username": "u", "password_file": str(file)}})).warnings
+    command = warning.message.rpartition(": ")[2]
+    subprocess.run(["sh", "-c", command], check=True)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o640
+    assert chinese_sentence(warning.message).endswith(command)
 
 
 def test_a_secret_that_everybody_may_read_is_a_warning(loaded, config, tmp_path):

@@ -32,9 +32,9 @@ def test_an_editor_finds_the_schema_by_the_first_line_of_the_example():
     assert published == schema, "write it again: wx2mqtt schema config > config/wx2mqtt.schema.json"
 
 
-def test_loading_the_example_gives_exactly_the_defaults():
+def test_loading_the_example_gives_exactly_the_defaults_and_ilink():
     loaded = load(SHIPPED, {}, BACKENDS)
-    assert loaded.settings == Settings()
+    assert loaded.settings == Settings.model_validate({"accounts": {"home": {"backend": "ilink"}}})
     assert loaded.warnings == ()
 
 
