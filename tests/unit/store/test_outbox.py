@@ -151,6 +151,21 @@ async def test_a_dropped_topic_is_counted_for_ever(journal: Journal) -> None:
     assert (await journal.stats()).dropped == 2
 
 
+async def test_what_has_expired_is_no_loss_and_goes_like_what_was_published(
+    journal: Journal, clock: Clock
+) -> None:
+    await journal.enqueue([publication("a"), publication("b"), publication("c")])
+    a, b, c = await _waiting(journal)
+    await journal.mark_published([b])
+    for _ in range(2):
+        await journal.drop_expired([a, b])
+        assert await _waiting(journal) == [c]
+    stats = await journal.stats()
+    assert (stats.dropped, stats.set_aside) == (0, 0)
+    clock.now += 10 * 86_400_000
+    assert (await journal.prune(clock.now, 0, 0)).publications == 2
+
+
 async def test_a_number_is_never_given_again(journal: Journal, clock: Clock) -> None:
     """The publisher continues behind the last row that it took."""
     await journal.enqueue([publication()])
