@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import os
 import signal
 import time
@@ -40,6 +42,7 @@ WINDOW = {
     "until": "sensor.wechat_home_window_until_me",
 }
 LEFT = WINDOW["left"]
+LOGIN = "sensor.wechat_home_login_state"
 
 
 def bot(scene: Scene) -> ILinkHome:
@@ -118,10 +121,18 @@ async def scene(bot_scene: Scene) -> Scene:
         automation(
             "login-ended",
             "login",
-            login="sensor.wechat_home_login_state",
+            login=LOGIN,
             left="sensor.wechat_home_login_days_left",
             patience=0,
             absence=0,
+            actions=TELL,
+        ),
+        automation(
+            "login-ended",
+            "flaps",
+            login=LOGIN,
+            left="sensor.wechat_home_login_days_left",
+            absence=SHORT_SECONDS / 60,
             actions=TELL,
         ),
         automation("window-closes", "window", **WINDOW, actions=TELL),
@@ -423,6 +434,19 @@ async def test_the_card_shows_only_what_there_is(scene: Scene) -> None:
 
 
 # The login and the bridge
+
+
+async def test_a_bridge_that_comes_and_goes_is_told_as_one_that_is_away(scene: Scene) -> None:
+    await enable(scene, "flaps")
+    since = scene.home.ear.count
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
+        for state in itertools.cycle(["unavailable", "starting"]):
+            await scene.do("set", entity=LOGIN, state=state)
+            if notes_since(scene, since):
+                break
+    await scene.do("set", entity=LOGIN, state="online")
+    (note,) = notes_since(scene, since)
+    assert "no message arrives" in note
 
 
 async def test_where_nobody_is_logged_in_the_alarm_says_so(scene: Scene) -> None:
