@@ -8,9 +8,11 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import tarfile
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -168,6 +170,36 @@ async def test_who_ends_a_backup_leaves_no_copy_of_the_store_behind(home, tmp_pa
 
     assert await asyncio.to_thread(begun_and_ended) != 0
     assert not any(work.iterdir())
+
+
+@pytest.mark.in_folder
+async def test_a_forged_backup_publishes_nothing_in_the_name_of_the_bridge(home, tmp_path):
+    """Its rows wait for other devices of the house, and say that they come from somebody who is trusted."""
+    await home.log_in()
+    home.bridge.stop()
+    foreign = ["zigbee2mqtt/front_door/set", "homeassistant/lock/door/config", "wx/out/wife"]
+    announced = {"topics": ["zigbee2mqtt/kept"], "components": {}, "ids": {}}
+    with closing(sqlite3.connect(home.bridge.store / "wx2mqtt.db")) as database, database:
+        for topic in [*foreign, "wx/in/wife"]:
+            database.execute(
+                "INSERT INTO publication (account, state, sort, topic, created, payload)"
+                " VALUES ('home', 0, 'message', ?, 1, ?)",
+                (topic, b'{"text":"open","user":"wife","trusted":true}'),
+            )
+        database.execute("UPDATE account SET announced = ?", (json.dumps(announced),))
+    await home.publish("zigbee2mqtt/kept", "precious", retain=True)
+    code, *_ = await wx2mqtt(home.bridge, "backup", str(tmp_path / "b"))
+    assert code == 0
+    home.bridge = BridgeProcess(tmp_path / "other machine", home.settings())
+    code, _, said = await wx2mqtt(home.bridge, "restore", str(tmp_path / "b"))
+    assert (code, "3 publications" in said) == (0, True)
+    since = home.ear.count
+    await home.restart()
+    message = await home.body("wx/in/wife", text="open", since=since)
+    assert message["trusted"] is False
+    await hear(home, "after it")
+    topics = [heard.topic for heard in home.ear.heard[since:]]
+    assert [topic for topic in topics if topic in foreign or topic == "zigbee2mqtt/kept"] == []
 
 
 async def test_a_running_bridge_is_never_restored_over(home, tmp_path):

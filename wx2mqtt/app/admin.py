@@ -18,6 +18,7 @@ from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json, Result, Status
+from wx2mqtt.mqtt.discovery import is_config_topic
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.media_retention import MediaRetention
@@ -200,7 +201,7 @@ class PurgeOperations:
             "base": stored.base,
             "taken_by": taken_by,
             "topics": topics,
-            "announced": list(stored.announced),
+            "announced": [topic for topic in stored.announced if is_config_topic(account, topic)],
             "messages": stored.messages,
             "commands": stored.commands,
             "people": stored.people,

@@ -33,15 +33,17 @@ from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.clock import ENDLESS_LEASE, Clock, Lease
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Publication, Subscription
-from wx2mqtt.mqtt.discovery import birth_topic
+from wx2mqtt.mqtt.discovery import birth_topic, is_config_topic
 from wx2mqtt.mqtt.embedded import PortInUse, available_port
 from wx2mqtt.mqtt.options import MqttOptions, ProtocolChoice, TlsFiles
-from wx2mqtt.mqtt.topics import TEXT_TYPE, Topics
+from wx2mqtt.mqtt.topics import TEXT_TYPE, Topics, response_topic_allowed
 from wx2mqtt.settings.addresses import split_listen_address
 from wx2mqtt.settings.formats import quiet_minutes
 from wx2mqtt.settings.loader import LoadedSettings
+from wx2mqtt.settings.schema import DEFAULT_BASE_TOPIC, Settings, Web
 from wx2mqtt.settings.schema import Account as AccountConfig
-from wx2mqtt.settings.schema import Settings, Web
+from wx2mqtt.store.records import ANSWER_CATEGORIES
+from wx2mqtt.store.restored import RestoreRules
 from wx2mqtt.web.options import WebOptions, listen_problem
 from wx2mqtt.wechat.backend import Backend, CallObserver, CredentialStore, MessageMarks, QuoteLookup
 from wx2mqtt.wechat.registry import BackendOptions, backend_entry
@@ -127,6 +129,27 @@ def send_rules(settings: Settings, account: AccountConfig, bases: tuple[str, ...
         attachment_sources=AttachmentSources(
             send_from=account.media.send_from, allow_hosts=account.media.allow_hosts
         ),
+    )
+
+
+def restore_rules(settings: Settings) -> RestoreRules:
+    """Returns what a restore may believe of a backup."""
+    configured = {name: account.base_topic for name, account in settings.accounts.items()}
+    bases = tuple(settings.base_topics().values())
+
+    def may_publish(base: str, category: str, topic: str) -> bool:
+        return Topics(base).may_publish(topic) or (
+            category in ANSWER_CATEGORIES
+            and response_topic_allowed(
+                topic, (*bases, base), settings.homeassistant.prefix, settings.mqtt.response_topics
+            )
+        )
+
+    return RestoreRules(
+        default_base=DEFAULT_BASE_TOPIC,
+        base_topics=configured,
+        may_publish=may_publish,
+        is_discovery_topic=is_config_topic,
     )
 
 

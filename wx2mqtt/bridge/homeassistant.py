@@ -33,6 +33,7 @@ from wx2mqtt.mqtt.discovery import (
     discovery_config,
     display_names,
     entity_id,
+    is_config_topic,
 )
 from wx2mqtt.mqtt.topics import JSON_TYPE
 from wx2mqtt.store.outbox import DiscoveryRecord
@@ -94,7 +95,9 @@ class HomeAssistantDiscovery:
 
     async def run(self) -> None:
         """Publishes and clears announcements until cancelled."""
-        self._record = await retry_until_stored(self._journal.load_discovery)
+        record = await retry_until_stored(self._journal.load_discovery)
+        own_topics = [topic for topic in record.topics if is_config_topic(self._account, topic)]
+        self._record = replace(record, topics=tuple(own_topics))
         while True:
             await self._refresh_requested.wait()
             self._refresh_requested.clear()

@@ -35,16 +35,13 @@ from wx2mqtt.errors import ConnectionDropped, PublishRefused
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.payloads import cut_payload, without_attachment
 from wx2mqtt.mqtt.reason_codes import NOT_AUTHORIZED, TOPIC_NAME_INVALID
-from wx2mqtt.store.records import OutboxBatch, OutboxRow
+from wx2mqtt.store.records import ANSWER_CATEGORIES, OutboxBatch, OutboxRow
 from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
 # The category of the rows with a message as JSON: only of these a part can be left out.
 CUTTABLE_CATEGORY = "message"
-
-# The categories of what goes to a response topic, too.
-ANSWER_CATEGORIES = frozenset({"result", "response"})
 
 # The rows of a topic are dropped when the broker has refused every one of them for this long: its owner has a
 # week to correct the access rules.
@@ -68,7 +65,8 @@ class Publisher:
     """
 
     def __init__(self, ctx: AccountContext, inflight: InflightWindow) -> None:
-        self._base = ctx.topics.base
+        self._ctx = ctx
+        self._topics = ctx.topics
         self._inflight = inflight
         self._refused = RefusedTopics()
         self._outbox = OutboxReader(ctx.journal, self._refused)
@@ -189,6 +187,8 @@ class Publisher:
             if row.is_expired(now_ms()):
                 self._marks.drop_expired(row.id)
                 continue
+            if not self._is_permitted(row):
+                continue
             self._publish(row, self._shortened.get(row.id, row.payload))
             slots_left -= 1
 
@@ -211,6 +211,23 @@ class Publisher:
             and row.id not in self._unmarked
             and not self._marks.is_set_aside(row.id)
         )
+
+    def _is_permitted(self, row: OutboxRow) -> bool:
+        """Returns whether the bridge may publish a row on its topic; gives up a row that it may not.
+
+        A row may come from a restored backup, or be a result for a topic that a reload has forbidden.
+        """
+        if self._topics.may_publish(row.topic):
+            return True
+        if row.category not in ANSWER_CATEGORIES:
+            self._set_aside(row.id, "its topic is not one of the bridge's")
+            return False
+        if self._ctx.settings.send.allows_response_topic(row.topic):
+            return True
+        log.warning("response topic is not allowed", topic=row.topic)
+        self._unmarked.add(row)
+        self._on_acknowledged(row)
+        return False
 
     def _publish(self, row: OutboxRow, payload: bytes) -> None:
         self._unmarked.add(row)
@@ -248,7 +265,7 @@ class Publisher:
         Whoever may publish could name any number of such topics, each of which would be tried again for a
         week. Each result is on a topic of its own, too.
         """
-        is_answer = row.category in ANSWER_CATEGORIES and not row.topic.startswith(f"{self._base}/")
+        is_answer = row.category in ANSWER_CATEGORIES and not row.topic.startswith(f"{self._topics.base}/")
         is_forbidden = refusal.code in {NOT_AUTHORIZED, TOPIC_NAME_INVALID} and not refusal.too_large
         return is_answer and is_forbidden
 

@@ -16,6 +16,7 @@ from typing import IO, TYPE_CHECKING, Annotated
 import typer
 
 from wx2mqtt.app.redaction import one_line
+from wx2mqtt.app.settings_mapping import restore_rules
 from wx2mqtt.app.stores import encrypted_logins, open_database, wrong_key_error
 from wx2mqtt.cli.backup_file import STANDARD_STREAM, backup_file, open_backup_file
 from wx2mqtt.cli.operations import enter_store, exit_code, store_path
@@ -203,7 +204,7 @@ def restore_backup(loaded: LoadedSettings, env: Mapping[str, str], file: Path, *
     with _translated_errors(language), _cleanup_on_signal(), _open_for_reading(file, language) as source:
         store = enter_store(loaded, env)
         if loaded.settings.storage.url is None:
-            summary = backup.restore_store(store, source, force=force)
+            summary = backup.restore_store(store, source, force=force, rules=restore_rules(loaded.settings))
             done = "restore_done"
         else:
             summary = asyncio.run(_restore_database(loaded, store, source, force=force))
@@ -212,6 +213,8 @@ def restore_backup(loaded: LoadedSettings, env: Mapping[str, str], file: Path, *
     _print_to_stderr(bridge_text(language, done, folder=store, made=head.made, stream=summary.stream))
     if head.running:
         _print_to_stderr(bridge_text(language, "restore_doubt"))
+    if summary.dropped:
+        _print_to_stderr(bridge_text(language, "restore_dropped", count=summary.dropped))
     if summary.replaced is not None:
         _print_to_stderr(bridge_text(language, "restore_aside", replaced=summary.replaced))
     if os.geteuid() == ROOT and loaded.settings.storage.url is None:
@@ -247,7 +250,8 @@ async def _restore_database(
     folder = StoreFolder.open(store)
     try:
         async with _opened_database(loaded) as (database, logins):
-            return await restore_database(database, logins, store, source, force=force)
+            rules = restore_rules(loaded.settings)
+            return await restore_database(database, logins, store, source, force=force, rules=rules)
     finally:
         folder.close()
 

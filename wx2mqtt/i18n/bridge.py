@@ -564,6 +564,14 @@ BRIDGE_MESSAGES: Catalogue = {
         "{folder} is the store of {made} now; its new name (stream) is {stream}",
         "{folder} 现在是 {made} 的存储；新的名称（stream）为 {stream}",
     ),
+    "restore_base": (
+        "the backup has the base topic '{base}' for the account {account}, and the configuration names none: if that is right, write it there as accounts.{account}.base_topic, and restore again",
+        "备份中账号 {account} 的基础主题是“{base}”，而配置中没有写明：如果正确，请在配置中写为 accounts.{account}.base_topic，然后重新恢复",
+    ),
+    "restore_dropped": (
+        "{count} publications that wait in the backup are left out: they are for topics that are not this bridge's",
+        "备份中有 {count} 条等待发布的内容被丢弃：它们的主题不属于此桥接程序",
+    ),
     "restore_root": (
         "{folder} belongs to root. systemd gives it to the service's user at the next start, where the unit has StateDirectory=; else do so yourself: chown -R USER {folder}",
         "{folder} 属于 root。单元文件中有 StateDirectory= 时，systemd 会在下次启动时把它交给服务的用户；否则请自行执行：chown -R USER {folder}",

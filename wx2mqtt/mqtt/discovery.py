@@ -177,6 +177,12 @@ def config_topic(prefix: str, account: str) -> str:
     return f"{prefix}/device/{_device_id(account)}/config"
 
 
+def is_config_topic(account: str, topic: str) -> bool:
+    """Returns whether an account announces itself on this topic, with whatever prefix."""
+    end = config_topic("", account)
+    return topic.endswith(end) and len(topic) > len(end) and not any(sign in topic for sign in "+#\0")
+
+
 def birth_topic(prefix: str) -> str:
     """The topic on which Home Assistant publishes `online` when it has started."""
     return f"{prefix}/status"

@@ -153,6 +153,10 @@ TOPIC_TABLE: tuple[Topic, ...] = (
     ),
 )
 
+_PUBLISHED_PREFIXES = tuple(
+    topic.pattern.partition("<")[0] for topic in TOPIC_TABLE if topic.by_bridge and not topic.retained
+)
+
 # By the pattern up to its variable level: `in/`, `bridge/request/`, `last`.
 _QOS_BY_KEY: dict[str, QoS] = {topic.pattern.partition("<")[0]: topic.qos for topic in TOPIC_TABLE}
 
@@ -267,6 +271,12 @@ class Topics:
     def qos(self, topic: str) -> QoS:
         """Returns the QoS of a topic or a filter from the table; DEFAULT_QOS for one outside of it."""
         return _qos(self.base, topic)
+
+    def may_publish(self, topic: str) -> bool:
+        """Returns whether the topic is one of those that the bridge publishes, and that are not retained."""
+        if not topic.startswith(f"{self.base}/") or any(sign in topic for sign in "+#\0"):
+            return False
+        return topic.removeprefix(f"{self.base}/").startswith(_PUBLISHED_PREFIXES)
 
     def parse(self, topic: str) -> ParsedTopic | None:
         """Parses a topic on which people send to the bridge; None for any other topic."""

@@ -35,16 +35,22 @@ class AccountStateRow(JournalPart):
         return state
 
     async def set_base_topic(self, base: str) -> None:
-        """Stores the base topic that the account first used."""
-        await self._database.write(
-            "base_topic", lambda db: db.execute(_SQL["set_base_topic"], (base, self._account))
-        )
+        """Stores the base topic of the account, and moves what waits below the one before to it."""
+        await self._database.write("base_topic", partial(self._set_base_topic, base))
 
     async def set_broker_session(self, session: int) -> None:
         """Stores the number of the MQTT session; packet ids are compared within one session only."""
         await self._database.write(
             "session", lambda db: db.execute(_SQL["set_broker_session"], (session, self._account))
         )
+
+    def _set_base_topic(self, base: str, connection: Connection) -> None:
+        (old_base,) = connection.execute(_SQL["base_topic"], (self._account,)).fetchone()
+        if old_base:
+            below = f"{old_base}/"
+            values = (base, len(old_base) + 1, self._account, len(below), below)
+            connection.execute(_SQL["move_waiting"], values)
+        connection.execute(_SQL["set_base_topic"], (base, self._account))
 
     def _open(self, connection: Connection) -> tuple[str, AccountState]:
         connection.execute(_SQL["add_stream"], (new_stream_id(),))

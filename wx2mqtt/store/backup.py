@@ -10,6 +10,7 @@ import sqlite3
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -33,6 +34,7 @@ from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDE
 from wx2mqtt.store.migrations import has_own_schema, newest_version
 from wx2mqtt.store.queries import blob_from_text, load_queries
 from wx2mqtt.store.replacement import discard_replacement, replace_store, start_replacement, store_parts
+from wx2mqtt.store.restored import NO_CONFIGURATION, RestoreRules, take_trust_away
 from wx2mqtt.values import frozen
 
 _SQL = load_queries("backup")
@@ -60,11 +62,15 @@ class BackupSummary:
 
 @frozen
 class RestoreSummary:
-    """A restore that was done: the new stream id, and the new path of the old store, if there was one."""
+    """A restore that was done: the new stream id, and the new path of the old store, if there was one.
+
+    `dropped` counts what waited for topics that are not the bridge's.
+    """
 
     head: ArchiveHeader
     stream: str
-    replaced: Path | None
+    dropped: int = 0
+    replaced: Path | None = None
 
 
 @frozen
@@ -169,7 +175,9 @@ def _unsent_media(path: Path, snapshot: StoreSnapshot) -> Iterator[tuple[str, Pa
         yield blob.path, path / blob.path
 
 
-def restore_store(path: Path, source: IO[bytes], *, force: bool) -> RestoreSummary:
+def restore_store(
+    path: Path, source: IO[bytes], *, force: bool, rules: RestoreRules = NO_CONFIGURATION
+) -> RestoreSummary:
     """Replaces the store at `path` by a backup; an existing store only with `force`.
 
     After a crash there is either the old store or the restored one. Raises `BadBackup`, `StoreLocked`,
@@ -179,8 +187,8 @@ def restore_store(path: Path, source: IO[bytes], *, force: bool) -> RestoreSumma
     try:
         if store_parts(path) and not force:
             raise BadBackup("restore_not_empty", folder=path)
-        head, stream = read_restored(start_replacement(path), source)
-        return RestoreSummary(head=head, stream=stream, replaced=replace_store(path))
+        restored = read_restored(start_replacement(path), source, rules)
+        return replace(restored, replaced=replace_store(path))
     except OSError as error:
         raise file_error(error, path) from error
     finally:
@@ -188,8 +196,10 @@ def restore_store(path: Path, source: IO[bytes], *, force: bool) -> RestoreSumma
         folder.close()
 
 
-def read_restored(gathering: Path, source: IO[bytes]) -> tuple[ArchiveHeader, str]:
-    """Reads a backup into an empty folder, checks it, and gives it a new stream id, which it returns.
+def read_restored(
+    gathering: Path, source: IO[bytes], rules: RestoreRules = NO_CONFIGURATION
+) -> RestoreSummary:
+    """Reads a backup into an empty folder, checks it, takes away its trust, and gives it a new stream id.
 
     Raises `BadBackup`, `StoreTooNew`, `StoreFull`, `StoreError`.
     """
@@ -201,12 +211,19 @@ def read_restored(gathering: Path, source: IO[bytes]) -> tuple[ArchiveHeader, st
         snapshot = inspect_snapshot(copy)
         if snapshot.version != head.store:
             raise BadBackup("backup_damaged")
+        dropped = _distrust(copy, rules)
         stream = start_new_stream(copy, other_store_active=head.running)
     except StoreFull:
         raise
     except StoreError as error:
         raise BadBackup("backup_damaged") from error
-    return head, stream
+    return RestoreSummary(head=head, stream=stream, dropped=dropped)
+
+
+def _distrust(path: Path, rules: RestoreRules) -> int:
+    with _connect(path) as copy, copy:
+        copy.execute("BEGIN IMMEDIATE")
+        return take_trust_away(copy, rules)
 
 
 def _refuse_newer_store(head: ArchiveHeader) -> None:

@@ -34,6 +34,7 @@ from wx2mqtt.store.folder import DATABASE_NAME, SESSIONS_FOLDER
 from wx2mqtt.store.postgresql import PostgresqlDatabase
 from wx2mqtt.store.queries import load_queries
 from wx2mqtt.store.replacement import discard_replacement, start_replacement
+from wx2mqtt.store.restored import NO_CONFIGURATION, RestoreRules
 from wx2mqtt.store.saved_logins import SavedLoginFolder
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 from wx2mqtt.store.store_move import copy_store
@@ -111,7 +112,13 @@ def _all_blobs(connection: Connection) -> list[Blob]:
 
 
 async def restore_database(
-    database: PostgresqlDatabase, logins: EncryptedLogins, folder: Path, source: IO[bytes], *, force: bool
+    database: PostgresqlDatabase,
+    logins: EncryptedLogins,
+    folder: Path,
+    source: IO[bytes],
+    *,
+    force: bool,
+    rules: RestoreRules = NO_CONFIGURATION,
 ) -> RestoreSummary:
     """Replaces the store by a backup; a store with accounts only with `force`. `folder` is for scratch files.
 
@@ -124,7 +131,7 @@ async def restore_database(
         raise BadBackup("restore_database_not_empty")
     gathered = start_replacement(folder)
     try:
-        head, stream = await asyncio.to_thread(read_restored, gathered, source)
+        restored = await asyncio.to_thread(read_restored, gathered, source, rules)
         await _upload_media(database, gathered)
         sessions = await _read_sessions(gathered)
         copy = await SqliteDatabase.open(gathered / DATABASE_NAME)
@@ -134,7 +141,7 @@ async def restore_database(
             await copy.close()
     finally:
         discard_replacement(folder)
-    return RestoreSummary(head=head, stream=stream, replaced=None)
+    return restored
 
 
 async def _read_sessions(gathered: Path) -> dict[str, Mapping[str, object]]:

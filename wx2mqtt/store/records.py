@@ -128,6 +128,10 @@ class NewPublication:
     expiry: int | None = None
 
 
+# The categories of what goes to a response topic, too.
+ANSWER_CATEGORIES = frozenset({"result", "response"})
+
+
 @frozen
 class OutboxRow:
     """A publication that waits for the broker. `category` is message, event, plain, result or response."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import sys
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -32,6 +33,7 @@ from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.errors import StoreFull
 from wx2mqtt.model import Cursor, Json
 from wx2mqtt.mqtt.broker import Publication
+from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import NO_CHANGES, NewPublication, OutboxBatch, OutboxRow
@@ -96,8 +98,17 @@ class Watched(Journal):
 QUOTA_EXCEEDED = 0x97
 
 
+class AnyTopics(Topics):
+    """Most tests name their topics `a` and `b`."""
+
+    def may_publish(self, topic: str) -> bool:
+        return True
+
+
 class Works:
     """A publisher between a real journal and a broker on paper."""
+
+    topics: Topics = AnyTopics("wx")
 
     def __init__(self, database: Database, puback_log: PubackLog) -> None:
         self.link = PaperLink()
@@ -106,6 +117,7 @@ class Works:
         self.dropped: list[tuple[str, int]] = []
         self.inflight = InflightWindow(self.link)
         ctx = context(journal=self.journal)
+        ctx.topics = self.topics
         ctx.puback_log = puback_log
         ctx.signals.topic_dropped.connect(lambda *dropped: self.dropped.append(dropped))
         self.publisher = Publisher(ctx, self.inflight)
@@ -1343,3 +1355,31 @@ async def test_a_refused_topic_is_not_handed_over_and_catches_up(works: Works, m
         ("a", b"1"),
         ("a", b"2"),
     ]
+
+
+class StrictWorks(Works):
+    topics = Topics("wx")
+
+
+async def test_a_row_goes_to_a_topic_of_the_bridge_or_not_at_all(tmp_path: Path, monkeypatch):
+    """Rows of a restored backup may name any topic; they would be published with the rights of the bridge."""
+    monkeypatch.setattr(sys.modules[__name__], "Works", StrictWorks)
+    async with working(tmp_path) as works:
+        works.connect()
+        foreign = [
+            "zigbee2mqtt/front_door/set",
+            "wx/out/wife",
+            "wx/bridge/state",
+            "homeassistant/lock/x/config",
+        ]
+        await works.publish(*foreign, category="message")
+        await works.publish("wx/bridge/request/logout", category="result")
+        await works.publish("homeassistant/lock/x/config", "other/in/wife", category="response")
+        await works.publish("wx/in/wife", category="message")
+        await works.publish("answers/of/mine", category="result")
+        await works.link.until(lambda: len(works.link.sent) == 2)
+        assert works.link.topics == ["wx/in/wife", "answers/of/mine"]
+        works.link.take()
+        await works.all_settled()
+        aside = [(row.topic, why) for row, why in await works.journal.list_set_aside(10)]
+        assert aside == [(topic, "its topic is not one of the bridge's") for topic in foreign]

@@ -15,6 +15,14 @@ SELECT base_topic, session, login_id, cursor, seq, owner FROM account WHERE name
 -- set_base_topic --
 UPDATE account SET base_topic = ? WHERE name = ?;
 
+-- base_topic --
+SELECT base_topic FROM account WHERE name = ?;
+
+-- move_waiting --
+-- Replaces the beginning of the topics of what waits, is set aside or is held.
+UPDATE publication SET topic = CAST(? AS TEXT) || substr(topic, CAST(? AS INTEGER))
+WHERE account = ? AND state IN (0, 2, 4) AND substr(topic, 1, CAST(? AS INTEGER)) = ?;
+
 -- set_broker_session --
 UPDATE account SET session = ? WHERE name = ?;
 

@@ -1,0 +1,128 @@
+"""What a restore believes of a backup: what was said and who has which topic, but neither trust nor topics.
+
+A backup may be forged. Its rows would be published with the rights of the bridge, and automations act on
+`trusted`. So the configuration of the owner decides both again:
+
+base topic    one that the configuration names, or the default of the account
+publications  what waits is published below that base, or is a result on a response topic that is allowed
+trusted       false in every message and for every person; the next login decides again who is trusted
+announced     topics of this account's discovery, which alone are cleared
+
+Blocking, on the copy of the database, before it becomes a store.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import field
+
+from wx2mqtt.bounded_json import load_json
+from wx2mqtt.limits import STORED_JSON
+from wx2mqtt.store.archive import BadBackup
+from wx2mqtt.store.queries import encode_payload
+from wx2mqtt.values import frozen
+
+DROP_REASON = "restored, and not for a topic of this bridge"
+
+_FIRST_VERSION_WITH_ANNOUNCED = 3
+_NO_TOPIC_LEVEL = re.compile(r"[/+#\0]")
+
+
+@frozen
+class RestoreRules:
+    """What the configuration says about topics.
+
+    `base_topics` has the configured accounts; None where the configuration leaves the base out.
+    """
+
+    default_base: str = "wx"
+    base_topics: Mapping[str, str | None] = field(default_factory=dict)
+    #: Whether a row of this category may be published on this topic by an account with this base.
+    may_publish: Callable[[str, str, str], bool] = lambda base, _category, topic: topic.startswith(f"{base}/")
+    #: Whether this account announces itself to Home Assistant on this topic.
+    is_discovery_topic: Callable[[str, str], bool] = lambda _account, _topic: False
+
+
+NO_CONFIGURATION = RestoreRules()
+
+
+def take_trust_away(copy: sqlite3.Connection, rules: RestoreRules) -> int:
+    """Applies `rules` to a copy within a transaction of the caller; returns how many rows it drops.
+
+    Raises `BadBackup` for a base topic that only the owner can know, and for names that are no topic level.
+    """
+    _check_levels(copy)
+    bases = _checked_bases(copy, rules)
+    copy.execute("UPDATE person SET trusted = 0")
+    copy.create_function("untrusted", 1, _untrusted, deterministic=True)
+    copy.execute(
+        "UPDATE publication SET payload = untrusted(payload)"
+        " WHERE sort IN ('message', 'event') AND untrusted(payload) IS NOT NULL"
+    )
+    (version,) = copy.execute("PRAGMA user_version").fetchone()
+    if version >= _FIRST_VERSION_WITH_ANNOUNCED:
+        _limit_announced(copy, rules)
+    return _drop_foreign(copy, bases, rules)
+
+
+def _check_levels(copy: sqlite3.Connection) -> None:
+    levels = copy.execute("SELECT level FROM level UNION SELECT level FROM person")
+    if any(not isinstance(level, str) or _NO_TOPIC_LEVEL.search(level) for (level,) in levels):
+        raise BadBackup("backup_damaged")
+
+
+def _checked_bases(copy: sqlite3.Connection, rules: RestoreRules) -> dict[str, set[str]]:
+    """Returns the base topic of each account, or those it may get; forgets one that is not configured.
+
+    The bridge clears retained topics below it when such an account is purged.
+    """
+    bases: dict[str, set[str]] = {}
+    for account, base in copy.execute("SELECT name, base_topic FROM account").fetchall():
+        known = {rules.default_base, f"{rules.default_base}/{account}", rules.base_topics.get(account)}
+        if base and base not in known and account not in rules.base_topics:
+            copy.execute("UPDATE account SET base_topic = NULL WHERE name = ?", (account,))
+        elif base and base not in known and rules.base_topics[account] is None:
+            raise BadBackup("restore_base", account=account, base=base)
+        # Where the configuration has another one now, the bridge moves to it what waits.
+        bases[account] = {base} if base else {name for name in known if name}
+    return bases
+
+
+def _untrusted(payload: bytes) -> bytes | None:
+    """Returns a payload whose `trusted` is false; None if there is nothing to change."""
+    if payload.count(b"trusted") == payload.count(b'"trusted":false') <= 1 and rb"\u" not in payload:
+        return None  # as the bridge writes nearly all of them
+    body = load_json(payload, STORED_JSON)
+    if not isinstance(body, dict) or "trusted" not in body:
+        return None
+    # Written anew also where it is false: the key may stand twice, and readers differ in which one counts.
+    untrusted = encode_payload({**body, "trusted": False})
+    return None if untrusted == payload else untrusted
+
+
+def _limit_announced(copy: sqlite3.Connection, rules: RestoreRules) -> None:
+    for account, announced in copy.execute("SELECT name, announced FROM account").fetchall():
+        if announced:
+            record = load_json(announced.encode(), STORED_JSON)
+            topics = [topic for topic in record["topics"] if rules.is_discovery_topic(account, topic)]
+            text = json.dumps({**record, "topics": topics}, ensure_ascii=False)
+            copy.execute("UPDATE account SET announced = ? WHERE name = ?", (text, account))
+
+
+def _drop_foreign(copy: sqlite3.Connection, bases: Mapping[str, Iterable[str]], rules: RestoreRules) -> int:
+    """Drops what waits for other topics, and bare texts, which are there for trusted senders only."""
+
+    def may_publish(account: str, category: str, topic: str) -> bool:
+        return category != "plain" and any(
+            rules.may_publish(base, category, topic) for base in bases.get(account, ())
+        )
+
+    copy.create_function("may_publish", 3, may_publish, deterministic=True)
+    statement = (
+        "UPDATE publication SET state = 3, why = ?"
+        " WHERE state IN (0, 2, 4) AND NOT may_publish(account, sort, topic)"
+    )
+    return copy.execute(statement, (DROP_REASON,)).rowcount
