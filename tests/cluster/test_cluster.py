@@ -18,7 +18,15 @@ from tests.support.effort import chaos
 from tests.support.seed import SEED
 
 SMALL = RunSize(bots=10, webs=1, pace=10.0)
-SHARE = ("kill", "primary killed", "SIGSTOP 20 s", "broker node killed")
+SHARE = (
+    "kill",
+    "another key",
+    "primary killed",
+    "refused reload",
+    "SIGSTOP 20 s",
+    "broker node killed",
+    "database away",
+)
 
 
 @chaos

@@ -396,6 +396,20 @@ async def test_the_key_is_replaced_by_the_steps_of_the_page(home: SharedHome) ->
     assert await asyncio.to_thread(with_old_key, home) == EXIT_CONFIGURATION
 
 
+async def test_a_lost_key_is_replaced_and_every_account_is_scanned_again(home: SharedHome) -> None:
+    await home.log_in()
+    assert home.east.stop() == 0
+    home.west.configure(home.settings_of("west", key=OTHER_KEY))
+    code, _, said = await wx2mqtt(home.west, "cluster", "rotate-key")
+    assert (code, "encrypted with another key" in said) == (EXIT_CONFIGURATION, True), said
+    code, out, said = await wx2mqtt(home.west, "cluster", "rotate-key", "--forget-logins")
+    assert (code, "saved logins deleted: 2 (one, two)" in out.decode()) == (0, True), said
+    since = home.ear.count
+    home.west.start()
+    for base in BASES.values():
+        await home.body(f"{base}/login/state", state="waiting_for_scan", since=since)
+
+
 async def test_a_reload_takes_over_a_second_key(home: SharedHome) -> None:
     await home.log_in()
     home.east.configure(home.settings_of("east", key=f"{OTHER_KEY}\n{LOGIN_KEY}"))

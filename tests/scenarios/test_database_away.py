@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import socket
 import tempfile
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import pytest_asyncio
 from tests.cluster.database import DatabaseServer
 from tests.scenarios.test_backup import wx2mqtt
 from tests.support.broker import DURABLE, free_port
-from tests.support.deadlines import MAX_REQUEST_SECONDS, MAX_WAIT_SECONDS
+from tests.support.deadlines import MAX_REQUEST_SECONDS, MAX_WAIT_SECONDS, allowed
 from tests.support.home import Home, at_home
 from tests.support.manager import ServiceManager
 from tests.support.postgresql import LOGIN_KEY, USER, programs
@@ -135,7 +137,15 @@ async def test_everybody_is_told_the_truth_while_the_database_is_away(
         await home.body("wx/in/wife", text="back")
         assert len([line for line in home.bridge.log if "database cannot be opened yet" in line]) == 1
         await client.aclose()
-        assert home.bridge.stop() == 0
+
+        said = len(manager.heard)
+        await asyncio.to_thread(server.stop)
+        await home.hear(manager.wait, "STATUS", AWAY, since=said)
+        began = time.monotonic()
+        assert await home.hear(home.bridge.stop) == 0
+        assert time.monotonic() - began < allowed(5)
+        assert manager.names[-1] != "READY"
+        assert "STOPPING" in manager.names
 
 
 async def test_a_database_that_stands_still_is_said_in_status_and_health(
@@ -158,3 +168,24 @@ async def test_a_database_that_stands_still_is_said_in_status_and_health(
                 await home.hear(manager.wait, "STATUS", "home: waiting_for_scan", since=said)
             assert len([line for line in home.bridge.log if "database does not answer" in line]) == 1
         assert home.bridge.stop() == 0
+
+
+async def test_a_server_that_accepts_and_says_nothing_keeps_no_stop_waiting(
+    home: Home, server: DatabaseServer
+) -> None:
+    """Libpq waits for ten seconds then."""
+    with ServiceManager(home.folder) as manager, socket.socket() as silent:
+        await home.hear(home.bridge.start, **manager.env)
+        await home.hear(manager.wait, "STATUS", "home: waiting_for_scan")
+        said = len(manager.heard)
+        await asyncio.to_thread(server.stop)
+        silent.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        silent.bind(("127.0.0.1", server.port))
+        silent.listen()
+        await home.hear(manager.wait, "STATUS", AWAY, since=said)
+        silent.settimeout(MAX_WAIT_SECONDS)
+        connection, _ = await asyncio.to_thread(silent.accept)
+        began = time.monotonic()
+        assert await home.hear(home.bridge.stop) == 0
+        assert time.monotonic() - began < allowed(5)
+        connection.close()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from wx2mqtt.aio import LogInterval, cancel_and_wait, wait_at_most
+from wx2mqtt.aio import LogInterval, cancel_and_wait, run_in_daemon_thread, wait_at_most
 from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import Application, RunEnvironment, open_application
 from wx2mqtt.app.settings_mapping import running_web_server, secret_value
@@ -72,8 +72,7 @@ async def _go_on(loaded: LoadedSettings, environment: RunEnvironment) -> LoadedS
     Returns the settings with which it goes on after its database was lost anew, None if it is to stop.
     """
     wait = DatabaseWait(loaded, environment)
-    environment.notifier.status(wait.sentence)
-    while not environment.stop_requested.is_set():
+    while await wait.until_it_answers():
         async with AsyncExitStack() as stack:
             try:
                 app = await stack.enter_async_context(open_application(loaded, environment))
@@ -83,7 +82,7 @@ async def _go_on(loaded: LoadedSettings, environment: RunEnvironment) -> LoadedS
                 wait.record(error)  # a key that fits no more ends no running instance, either
             else:
                 return await _run_until_lost(app, environment)
-        await wait.until_it_answers()
+    environment.notifier.stopping()
     return None
 
 
@@ -117,6 +116,7 @@ class DatabaseWait:
         self._loaded = loaded
         self._environment = environment
         self._backoff = REOPEN_BACKOFF
+        self._has_failed = False
         self._log_interval = LogInterval(LOG_INTERVAL_SECONDS)
         self.outage = DatabaseOutage(since=now_ms(), reason="the connection was lost")
 
@@ -128,27 +128,39 @@ class DatabaseWait:
 
     def record(self, error: Wx2MqttError) -> None:
         """Keeps why the database could not be used this time; the log gets it now and then."""
+        self._has_failed = True
         self._backoff = self._backoff.after_failure()
         self.outage = DatabaseOutage(since=self.outage.since, reason=str(error).removesuffix("."))
         if self._log_interval.is_due():
             since = rfc3339(self.outage.since)
             log.warning("database cannot be opened yet", problem=str(error), since=since)
 
-    async def until_it_answers(self) -> None:
-        """Serves what is left of the bridge until the database answers, or the process is to stop."""
+    async def until_it_answers(self) -> bool:
+        """Serves what is left of the bridge until the database answers; False if the process is to stop."""
+        stop = self._environment.stop_requested
         async with self._serve():
-            await self._pause()
-            while not self._environment.stop_requested.is_set():
-                try:
-                    await asyncio.to_thread(self._connect)
-                except StoreError as error:
-                    self.record(error)
-                else:
-                    return
-                await self._pause()
+            while not stop.is_set():
+                if self._has_failed:
+                    await wait_at_most(stop, self._backoff.wait(random.random()))
+                if await self._answers():
+                    return not stop.is_set()
+        return False
 
-    async def _pause(self) -> None:
-        await wait_at_most(self._environment.stop_requested, self._backoff.wait(random.random()))
+    async def _answers(self) -> bool:
+        """Tries to connect. A server that says nothing keeps no stop waiting: the thread goes on alone."""
+        connecting = asyncio.ensure_future(run_in_daemon_thread(self._connect))
+        stopping = asyncio.ensure_future(self._environment.stop_requested.wait())
+        try:
+            await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if not connecting.done():
+                return False
+            connecting.result()
+        except StoreError as error:
+            self.record(error)
+            return False
+        finally:
+            await cancel_and_wait([connecting, stopping])
+        return True
 
     def _connect(self) -> None:
         from wx2mqtt.store.postgresql import PostgresqlConnection  # noqa: PLC0415 - needs psycopg
