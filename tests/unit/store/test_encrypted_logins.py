@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
+import threading
 from collections.abc import AsyncIterator
 from functools import partial
 
+import psycopg
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from tests.support.postgresql import empty_database
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.postgresql import empty_database, new_database
 from wx2mqtt.errors import WrongStoreKey
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.encrypted_logins import (
@@ -21,8 +25,10 @@ from wx2mqtt.store.encrypted_logins import (
     rotate_key,
 )
 from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.store.queries import POSTGRESQL_FOLDER
 
 KEY, OTHER = bytes(range(32)), bytes(range(1, 33))
+WAITS = "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted)"
 SESSION = {"cookies": ["geheim"], "nickname": "a\ud83d", "nul": "\0"}
 
 
@@ -250,3 +256,52 @@ async def test_a_restored_backup_has_the_key_of_the_machine_that_restores_it(
     await database.write("copy", partial(other.replace_all, {"work": {"work": 1}}))
     assert await other.accounts() == {"work"}
     assert await other.of("work").load() == {"work": 1}
+
+
+async def test_a_database_of_version_7_is_migrated_and_learns_its_key_at_the_next_start() -> None:
+    """The logins of before are used; whoever has another key is refused, also by the very first start."""
+    url = new_database()
+    script = (POSTGRESQL_FOLDER / "0007_first.sql").read_text(encoding="utf-8")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(script.encode())
+        connection.execute("INSERT INTO meta VALUES ('schema_version', '7')")
+        sealed = sealed_by_version_7("home", KEY)
+        connection.execute("INSERT INTO login VALUES ('home', %s)", (sealed,))
+    database = await PostgresqlDatabase.open(url)
+    try:
+        with pytest.raises(WrongStoreKey):
+            await EncryptedLogins(database, [OTHER]).settle_key()
+        logins = EncryptedLogins(database, [KEY])
+        await logins.settle_key()
+        assert await logins.of("home").load() == {"old": True}
+        with pytest.raises(WrongStoreKey):
+            await EncryptedLogins(database, [OTHER]).settle_key()
+    finally:
+        await database.close()
+
+
+async def test_a_login_that_another_instance_saves_meanwhile_has_the_new_key(
+    database: PostgresqlDatabase,
+) -> None:
+    """It waits for the commit that changes the key, and reads then which one is in use."""
+    other = await PostgresqlDatabase.open(database.url)
+    is_held, may_go_on = threading.Event(), threading.Event()
+
+    def slow(connection: Connection) -> list[str] | None:
+        hold_key_alone(connection)
+        is_held.set()
+        assert may_go_on.wait(MAX_WAIT_SECONDS)
+        return rotate_key(connection, [OTHER, KEY])
+
+    await EncryptedLogins(database, [KEY]).of("home").save(SESSION)
+    rotating = asyncio.create_task(database.write("rotate", slow))
+    assert await asyncio.to_thread(is_held.wait, MAX_WAIT_SECONDS)
+    saving = asyncio.create_task(EncryptedLogins(other, [OTHER, KEY]).of("work").save({"work": 1}))
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
+        while not await database.read(lambda db: db.execute(WAITS).fetchone()[0]):  # noqa: ASYNC110 - no event of ours
+            await asyncio.sleep(0)
+    assert not saving.done()
+    may_go_on.set()
+    await asyncio.gather(rotating, saving)
+    await other.close()
+    assert await EncryptedLogins(database, [OTHER]).of("work").load() == {"work": 1}
