@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
 
 from wx2mqtt.errors import StoreLocked
 from wx2mqtt.model import Blob
@@ -26,18 +26,34 @@ from wx2mqtt.store.backup import (
     take_snapshot,
 )
 from wx2mqtt.store.blobs import MEDIA_FOLDER
-from wx2mqtt.store.database import Connection
+from wx2mqtt.store.database import Connection, Database, Job, NamedRow
 from wx2mqtt.store.database_blobs import DatabaseBlobs
 from wx2mqtt.store.encrypted_logins import EncryptedLogins
 from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, PRIVATE_MODE, sha256_in_media_name
 from wx2mqtt.store.folder import DATABASE_NAME, SESSIONS_FOLDER
 from wx2mqtt.store.postgresql import PostgresqlDatabase
-from wx2mqtt.store.queries import load_queries
+from wx2mqtt.store.queries import insert_rows, load_queries
 from wx2mqtt.store.replacement import discard_replacement, start_replacement
 from wx2mqtt.store.restored import NO_CONFIGURATION, RestoreRules
 from wx2mqtt.store.saved_logins import SavedLoginFolder
 from wx2mqtt.store.sqlite_database import SqliteDatabase
-from wx2mqtt.store.store_move import copy_store
+
+# The tables of a store, and the columns by which their rows are read in pages.
+TABLES: Final[Mapping[str, Sequence[str]]] = {
+    "meta": ("name",),
+    "account": ("name",),
+    "publication": ("id",),
+    "seen": ("account", "key"),
+    "command": ("id",),
+    "person": ("account", "id"),
+    "level": ("account", "level"),
+    "media": ("id",),
+    "deed": ("account", "session", "mid"),
+}
+ROWS_PER_PAGE = 500
+
+_TABLES_WITH_NEW_IDS = ("publication", "command")
+_SCHEMA_VERSION = "schema_version"  # a row of `meta` that belongs to the database and not to the store
 
 _COPY_NAME = "copy.db"
 _SQL = load_queries("backup")
@@ -161,3 +177,67 @@ async def _upload_media(database: PostgresqlDatabase, gathered: Path) -> None:
 
 def _has_accounts(connection: Connection) -> bool:
     return connection.execute("SELECT 1 FROM account LIMIT 1").fetchone() is not None
+
+
+# The rows, which are the same in both kinds of database
+
+
+def _add_nothing(_target: Connection) -> None:
+    """For a store whose saved logins are files."""
+
+
+async def copy_store(
+    source: Database, target: Database, add_more: Job[None] = _add_nothing
+) -> dict[str, int]:
+    """Replaces all rows of `target` by those of `source` in one commit; returns how many by table.
+
+    `add_more` runs in the same commit. `source` may be in use: its rows are those of one moment. Raises
+    `StoreFull`, `StoreError`, and then `target` is as it was.
+    """
+    loop = asyncio.get_running_loop()
+
+    def job(target_connection: Connection) -> dict[str, int]:
+        # The thread of the source writes to the target as well, while that of the target waits here.
+        copying = source.read_snapshot(lambda connection: _replace_rows(connection, target_connection))
+        copied = asyncio.run_coroutine_threadsafe(copying, loop).result()
+        add_more(target_connection)
+        return copied
+
+    return await target.write("copy", job)
+
+
+def _replace_rows(source: Connection, target: Connection) -> dict[str, int]:
+    for table in TABLES:
+        where = f" WHERE name <> '{_SCHEMA_VERSION}'" if table == "meta" else ""
+        target.execute(f"DELETE FROM {table}{where}")  # noqa: S608
+    copied = {table: _copy_table(source, target, table) for table in TABLES}
+    for table in _TABLES_WITH_NEW_IDS:
+        target.continue_ids(table)
+    return copied
+
+
+def _copy_table(source: Connection, target: Connection, table: str) -> int:
+    count = 0
+    after: list[object] | None = None
+    while rows := _next_page(source, table, after):
+        names = list(rows[0].keys())
+        after = [rows[-1][name] for name in TABLES[table]]
+        values = [tuple(row[name] for name in names) for row in rows]
+        if table == "meta":
+            values = [row for row in values if row[names.index("name")] != _SCHEMA_VERSION]
+        marks = ", ".join("?" * len(names))
+        # PostgreSQL lets a key be remembered twice.
+        statement = f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) VALUES ({marks})"  # noqa: S608
+        if table != "seen":
+            statement = statement.replace(" OR IGNORE", "")
+        insert_rows(target, statement, values)
+        count += len(values)
+    return count
+
+
+def _next_page(source: Connection, table: str, after: list[object] | None) -> list[NamedRow]:
+    order = ", ".join(TABLES[table])
+    marks = ", ".join("?" * len(TABLES[table]))
+    where = f" WHERE ({order}) > ({marks})" if after is not None else ""
+    statement = f"SELECT * FROM {table}{where} ORDER BY {order} LIMIT ?"  # noqa: S608
+    return list(source.named_rows(statement, [*(after or ()), ROWS_PER_PAGE]))

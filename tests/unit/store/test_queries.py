@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from tests.unit.store.make import blob, on_postgresql, on_sqlite
 from wx2mqtt import store
 from wx2mqtt.store.database import Connection, Database
+from wx2mqtt.store.database_backup import TABLES
 from wx2mqtt.store.migrations import SqliteConnection, newest_version
 from wx2mqtt.store.postgresql import newest_schema_version
 from wx2mqtt.store.queries import (
@@ -32,7 +33,6 @@ from wx2mqtt.store.queries import (
     storable_text,
 )
 from wx2mqtt.store.sqlite_database import SqliteDatabase
-from wx2mqtt.store.store_move import TABLES
 
 STATEMENT = "INSERT INTO pair (a, b)\nVALUES (?, ?)"
 

@@ -12,15 +12,15 @@ from tests.unit.store.make import command, message
 from tests.unit.store.test_retention import MANY, fill
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Cursor
-from wx2mqtt.store import store_move
+from wx2mqtt.store import database_backup
 from wx2mqtt.store.database import Connection, Database
+from wx2mqtt.store.database_backup import TABLES, copy_store
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.postgresql import PostgresqlDatabase
 from wx2mqtt.store.records import NO_CHANGES
 from wx2mqtt.store.retention import AccountRemoval
 from wx2mqtt.store.sqlite_database import SqliteDatabase
-from wx2mqtt.store.store_move import TABLES, copy_store
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ async def _fill(database: Database) -> None:
 async def test_all_rows_move_to_postgresql_and_back(
     sqlite: SqliteDatabase, postgresql: PostgresqlDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_move, "ROWS_PER_PAGE", 7)
+    monkeypatch.setattr(database_backup, "ROWS_PER_PAGE", 7)
     await _fill(sqlite)
     before = await sqlite.read(_dump)
     assert all(before.values())
