@@ -13,6 +13,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from tests.docs.markdown import ROOT, blocks
 from tests.home.conftest import BLUEPRINTS, Scene, automation
 from tests.home.test_blueprints import HOUSE, MESSAGE, THINGS, named, texts
 from tests.home.test_entities import complaints
@@ -137,6 +138,7 @@ async def scene(bot_scene: Scene) -> Scene:
         ),
         automation("window-closes", "window", **WINDOW, actions=TELL),
         automation("water-alarm", "unset", deadline=SHORT_SECONDS, result="event.of_nobody", **alarm),
+        *(of_the_page(language) for language in ("en", "zh")),
     ]
     await scene.do("automations", automations=automations)
     for one in automations:
@@ -144,6 +146,14 @@ async def scene(bot_scene: Scene) -> Scene:
         await scene.until(f"states('{entity}') == 'on'")
         await scene.call("automation.turn_off", entity_id=entity)
     return scene
+
+
+def of_the_page(language: str) -> dict[str, Any]:
+    """The automation of `docs/<language>/start/home-assistant.md`, which switches the lamp of this house."""
+    page = blocks(ROOT / f"docs/{language}/start/home-assistant.md")
+    shown = next(block.text for block in page if "triggers:" in block.text)
+    here = shown.replace("light.turn_on", "switch.turn_on").replace("light.hall", "switch.house_lamp")
+    return {"id": f"page_{language}", "alias": f"page_{language}", **yaml.safe_load(here)}
 
 
 @pytest_asyncio.fixture(loop_scope="module")
@@ -388,6 +398,21 @@ async def test_a_word_of_the_future_opens_nothing_since_a_clock_is_wrong(scene: 
     (line,) = (await bot(scene).bot.bot_sent(before + 1))[before:]
     assert line["text"].startswith("Not done: the clock of Home Assistant is wrong.")
     assert (await scene.state("switch.house_lamp"))["state"] == "off"
+
+
+@pytest.mark.parametrize(("language", "word"), [("en", "light on"), ("zh", "开灯")])
+async def test_the_automation_of_the_page_acts_on_a_new_word_only(
+    scene: Scene, language: str, word: str
+) -> None:
+    await write(scene, word)
+    await scene.publish("house/lamp", "OFF")
+    await scene.until("states('switch.house_lamp') == 'off'")
+    await enable(scene, f"page_{language}")
+    await comes_late(scene)
+    await write(scene, "what?")
+    assert (await scene.state("switch.house_lamp"))["state"] == "off"
+    await bot(scene).bot.write(word)
+    await scene.until("states('switch.house_lamp') == 'on'")
 
 
 async def test_an_old_yes_answers_no_question(scene: Scene) -> None:
