@@ -14,7 +14,8 @@ import pytest_asyncio
 from tests.support.broker import Mosquitto
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.ear import Ear
-from tests.support.terminal import Terminal
+from tests.support.screen import Screen
+from tests.support.terminal import REAL, Terminal
 from wx2mqtt.simulator.server import Simulator
 
 STATE = "wx/login/state"
@@ -71,6 +72,13 @@ async def test_a_first_run_begins_with_ilink_and_the_next_goes_on_with_it(
 ):
     await asyncio.to_thread(log_in, terminal, phone, mosquitto.port, "ilink")
     await asyncio.to_thread(goes_on, terminal, mosquitto.port)
+
+
+async def test_a_person_at_a_terminal_reads_in_their_language_that_nothing_helps_alarms(terminal: Terminal):
+    terminal.env["WX2MQTT_LANGUAGE"] = "zh"
+    command = ["env", "-C", str(terminal.folder), *REAL, "run"]
+    with Screen(command, {**terminal.env, "LANG": "C.UTF-8"}) as screen:
+        await asyncio.to_thread(screen.until, "remind、renew 和 fallback 都未开启")
 
 
 async def test_a_store_with_a_login_of_web_wechat_goes_on_with_web_wechat(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, SecretStr
 
-from wx2mqtt.app.safeguards import missing_safeguards
+from wx2mqtt.app.configuration import missing_safeguards
 from wx2mqtt.bridge.account_settings import (
     AccountSettings,
     AttachmentSources,

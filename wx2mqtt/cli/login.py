@@ -13,8 +13,8 @@ from typing import Protocol, Self, TextIO
 
 from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import RunEnvironment, open_application
+from wx2mqtt.app.configuration import safeguards_line
 from wx2mqtt.app.redaction import one_line
-from wx2mqtt.app.safeguards import safeguards_line
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_settings import WrongAccount
 from wx2mqtt.bridge.login_state import required_of_person

@@ -16,10 +16,9 @@ import structlog
 
 from wx2mqtt.app import logs
 from wx2mqtt.app.application import RunEnvironment
-from wx2mqtt.app.configuration import load_configuration
+from wx2mqtt.app.configuration import load_configuration, safeguards_line
 from wx2mqtt.app.process import run
 from wx2mqtt.app.redaction import one_line
-from wx2mqtt.app.safeguards import safeguards_line
 from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, SETUP_COMMAND, enter_store, exit_code
 from wx2mqtt.cli.terminal import command_language, contacts_progress, show_login
@@ -31,6 +30,7 @@ from wx2mqtt.memory import pause_collection, tune_malloc
 from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.environment import ENVIRONMENT_PREFIX
 from wx2mqtt.settings.loader import LoadedSettings, find_config
+from wx2mqtt.settings.schema import Settings
 
 log = structlog.get_logger(__name__)
 
@@ -54,9 +54,7 @@ def run_bridge(config: Path | None, *, explain: bool) -> int:
         loaded = load_with_warnings(config, explain=explain)
         enter_store(loaded, os.environ)
 
-    for name, account in loaded.settings.accounts.items():
-        if line := safeguards_line(account, "en"):
-            log.info(line, account=name)
+    _show_safeguards(loaded.settings)
 
     async def bridge() -> None:
         environment = RunEnvironment(
@@ -76,6 +74,17 @@ def run_bridge(config: Path | None, *, explain: bool) -> int:
         log.critical("the bridge failed", exc_info=True)
         return EXIT_UNEXPECTED
     return EXIT_OK
+
+
+def _show_safeguards(settings: Settings) -> None:
+    """Says which account has nothing that helps alarms: to a person at a terminal, else in the log."""
+    for name, account in settings.accounts.items():
+        is_at_terminal = sys.stderr.isatty()
+        line = safeguards_line(account, settings.language if is_at_terminal else "en")
+        if line and is_at_terminal:
+            complain(f"{name}: {line}")
+        elif line:
+            log.info(line, account=name)
 
 
 def setup_command(loaded: LoadedSettings, env: Mapping[str, str]) -> str:

@@ -135,10 +135,8 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
 ) -> None:
     """Write a first configuration: backend, broker (found and tested), people and systemd service."""
     from wx2mqtt.setup.questions import SetupOptions  # noqa: PLC0415
-    from wx2mqtt.setup.wizard import SetupPaths  # noqa: PLC0415
 
-    _check_options(host, backend, person or (), owner, embedded=embedded)
-    _check_window_options(backend, person or (), remind=remind, renew=renew)
+    _check_options(host, backend, person or (), owner, embedded=embedded, wants_window=bool(remind or renew))
     is_from_stdin = password_file == STDIN_PATH
     options = SetupOptions(
         host=None if host is None else _checked_host(host),
@@ -160,13 +158,19 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
         language=language,
         try_broker=not no_try,
     )
-    paths = SetupPaths(
+    _run_wizard(options, _paths(config, unit, no_unit=no_unit, overwrite=overwrite), yes=yes)
+
+
+def _paths(config: Path | None, unit: Path | None, *, no_unit: bool, overwrite: bool) -> SetupPaths:
+    """Returns the files to write."""
+    from wx2mqtt.setup.wizard import SetupPaths  # noqa: PLC0415
+
+    return SetupPaths(
         config=(config or _default_config()).absolute(),
         unit=None if no_unit else unit or _default_unit(),
         overwrite=overwrite,
         ask_before_unit=unit is None,
     )
-    _run_wizard(options, paths, yes=yes)
 
 
 def _run_wizard(options: SetupOptions, paths: SetupPaths, *, yes: bool) -> None:
@@ -205,7 +209,13 @@ def parse_people(pairs: Sequence[str]) -> dict[str, str] | None:
 
 
 def _check_options(
-    host: str | None, backend: str | None, people: Sequence[str], owner: str | None, *, embedded: bool
+    host: str | None,
+    backend: str | None,
+    people: Sequence[str],
+    owner: str | None,
+    *,
+    embedded: bool,
+    wants_window: bool,
 ) -> None:
     """Raises `typer.BadParameter` for options that exclude each other."""
     if host is not None and embedded:
@@ -215,14 +225,8 @@ def _check_options(
         raise typer.BadParameter("--person needs the backend webwx: iLink knows its owner alone (--owner)")
     if owner is not None and contacts is SetupContacts.PEOPLE:
         raise typer.BadParameter("--owner needs the backend ilink: on webwx name people by --person")
-
-
-def _check_window_options(
-    backend: str | None, people: Sequence[str], *, remind: bool | None, renew: bool | None
-) -> None:
-    """Raises `typer.BadParameter` for options about the reply window of a backend that has none."""
-    has_no_window = people if backend is None else not BACKENDS[backend].has_reply_window
-    if has_no_window and (remind or renew):
+    has_window = not people if backend is None else BACKENDS[backend].has_reply_window
+    if wants_window and not has_window:
         raise typer.BadParameter("--remind and --renew need the backend ilink: web WeChat has no window")
 
 

@@ -1,5 +1,8 @@
 """Starts simulator, broker and the real bridge for the demo, over real HTTP and MQTT on loopback.
 
+Prints the addresses, and commands that work as they are printed, at the broker of `--broker` too. A password
+is typed into a variable of the shell, and is never printed.
+
 With `--broker` the broker is one that runs already, so that clients on other machines can take part.
 """
 
@@ -7,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 import tempfile
 from collections.abc import AsyncGenerator, Mapping
@@ -19,7 +23,6 @@ from pydantic import SecretStr
 from wx2mqtt.app.application import Application, RunEnvironment, open_application
 from wx2mqtt.app.settings_mapping import mqtt_options
 from wx2mqtt.app.systemd import SystemdNotifier
-from wx2mqtt.demo.explanation import DemoAddresses, explanation
 from wx2mqtt.demo.script import play_script
 from wx2mqtt.demo.shared_broker import BrokerLogin, clear_demo, refuse_second_bridge
 from wx2mqtt.errors import BrokerError, Wx2MqttError
@@ -27,6 +30,7 @@ from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.setup import demo_text
 from wx2mqtt.mqtt.discovery import config_topic
 from wx2mqtt.mqtt.embedded import EmbeddedBroker, PortInUse, available_port
+from wx2mqtt.mqtt.options import parse_broker_url
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import (
@@ -64,6 +68,8 @@ DEMO_PINS: dict[DemoBackend, dict[str, Pin]] = {
 }
 
 
+PASSWORD_VARIABLE = "MQTT_PASSWORD"  # noqa: S105 - the name of a variable
+
 DEMO_ACCOUNT = "home"
 DEMO_BASE = "wx"
 DEMO_CLIENT_ID = "wx2mqtt-demo"  # at a broker that others use, too
@@ -80,6 +86,23 @@ class DemoOptions:
     language: Language = "en"
     backend: DemoBackend = FIRST_BACKEND
     broker: BrokerLogin | None = None
+
+
+@frozen
+class DemoAddresses:
+    """Where the parts of a demo are.
+
+    `is_shared`: others use the broker, too. `speaks_mqtt_5` is not known of their broker, and true. `user` is
+    the topic name to which the printed command sends.
+    """
+
+    phone: str
+    page: str
+    broker: BrokerLogin
+    is_shared: bool
+    speaks_mqtt_5: bool
+    backend: str
+    user: str
 
 
 @frozen
@@ -234,3 +257,46 @@ def _demo_settings(
         language=options.language,
     )
     return LoadedSettings(settings=settings, path=None)
+
+
+def explanation(addresses: DemoAddresses, language: Language) -> str:
+    """Returns the text for a person at a terminal."""
+    broker = addresses.broker
+    remarks = []
+    if not addresses.speaks_mqtt_5:
+        remarks.append(demo_text(language, "mqtt_3"))
+    if parse_broker_url(broker.url).websocket:
+        remarks.append(demo_text(language, "no_websocket"))
+    password = demo_text(language, "password", variable=PASSWORD_VARIABLE) if broker.password else ""
+    return demo_text(
+        language,
+        "explanation",
+        scope=demo_text(language, "shared" if addresses.is_shared else "local"),
+        phone=addresses.phone,
+        action=demo_text(language, f"action_{addresses.backend}"),
+        broker=broker.url + "".join(remarks),
+        page=addresses.page,
+        password=password,
+        options=client_options(broker),
+        user=addresses.user,
+    )
+
+
+def client_options(broker: BrokerLogin) -> str:
+    """Returns the options with which mosquitto_pub and mosquitto_sub reach a broker, quoted for a shell.
+
+    They speak no WebSocket: of a broker with `ws` or `wss` they get the host, and take their default port.
+    """
+    address = parse_broker_url(broker.url)
+    if address.unix:
+        options = ["--unix", address.path]
+    elif address.websocket:
+        options = ["-h", address.host]
+    else:
+        options = ["-h", address.host, "-p", str(address.port)]
+    if address.scheme == "mqtts":
+        options.append("--tls-use-os-certs")
+    if broker.username is not None:
+        options += ["-u", broker.username]
+    quoted = shlex.join(options)
+    return f'{quoted} -P "${PASSWORD_VARIABLE}"' if broker.password else quoted

@@ -238,8 +238,8 @@ def printed_program() -> str:
     program = Path(sys.argv[0]).absolute()
     if program.name == "__main__.py":
         return f"{shlex.quote(sys.executable)} -m {PROGRAM_NAME}"
-    found = shutil.which(PROGRAM_NAME)
-    is_on_path = found is not None and Path(found).absolute() == program
+    path_of_name = shutil.which(PROGRAM_NAME)
+    is_on_path = path_of_name is not None and Path(path_of_name).absolute() == program
     return PROGRAM_NAME if is_on_path else shlex.quote(str(program))
 
 

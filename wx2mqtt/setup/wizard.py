@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from wx2mqtt.app.safeguards import safeguards_line
+from wx2mqtt.app.configuration import safeguards_line
 from wx2mqtt.diagnostics.report import CheckReport, CheckStatus, result_lines
 from wx2mqtt.diagnostics.runner import check_broker
 from wx2mqtt.errors import SettingsError, Wx2MqttError

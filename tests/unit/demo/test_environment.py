@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from wx2mqtt.demo.explanation import DemoAddresses, client_options, explanation
+from wx2mqtt.demo.environment import DemoAddresses, client_options, explanation
 from wx2mqtt.demo.shared_broker import BrokerLogin, broker_login
 
 ADDRESSES = DemoAddresses(
