@@ -1,0 +1,256 @@
+"""deploy/mosquitto/README.md: its commands are run, on a real mosquitto, and the bridge connects through what they make."""
+
+from __future__ import annotations
+
+import grp
+import os
+import re
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.docs.markdown import blocks
+from tests.support.broker import Mosquitto, free_port
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.guest import Guest
+from tests.support.home import Home, at_home
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "deploy" / "mosquitto" / "README.md"
+USERS = ("bridge", "homeassistant", "node-red", "reader", "device")
+
+# As Debian 12 and 13 have it.
+DEBIAN = "persistence true\npersistence_location {folder}/\nlog_dest stderr\ninclude_dir {folder}/etc/mosquitto/conf.d\n"
+
+STUBS = {
+    "apt-get": "",
+    "chown": "",  # the test's mosquitto runs as the user of the test
+    "chgrp": "",
+    "systemctl": 'echo "$*" >> "$HOME/systemctl"',
+    "mosquitto_passwd": 'exec "$REAL_PASSWD" -b "$1" "$2" "${NEW_PASSWORD:-secret of $2}"',  # it asks at a terminal
+}
+
+
+class Machine:
+    """A machine with Debian's mosquitto, on which blocks of the page are run. `name` is what it is called."""
+
+    name = "localhost"
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ports = {"1883": str(free_port()), "8883": str(free_port())}
+        (folder / "etc" / "mosquitto" / "conf.d").mkdir(parents=True)
+        self._make_programs()
+        config = DEBIAN.replace("{folder}", str(folder))
+        self.broker = Mosquitto(folder, config, port=int(self.ports["1883"]), listener=False)
+
+    def _make_programs(self) -> None:
+        programs = self.folder / "bin"
+        programs.mkdir()
+        for name, script in STUBS.items():
+            (programs / name).write_text(f"#!/bin/sh\n{script}\n")
+            (programs / name).chmod(0o755)
+
+    def run(self, text: str, **environment: str) -> list[str]:
+        """Runs a block in the clone; returns what systemctl was asked for."""
+        for usual, own in {
+            "/etc/mosquitto": f"{self.folder}/etc/mosquitto",
+            "/usr/local/sbin/": f"{self.folder}/bin/",
+            "-g mosquitto": f"-g {grp.getgrgid(os.getegid()).gr_name}",
+            "broker.lan 192.168.1.10": f"{self.name} 127.0.0.1",
+            "1883 127.0.0.1/": f"{self.ports['1883']} 127.0.0.1/",
+            "^listener 1883$": f"^listener {self.ports['1883']}$",
+        }.items():
+            text = text.replace(usual, own)
+        asked = self.folder / "systemctl"
+        asked.unlink(missing_ok=True)
+        path = f"{self.folder}/bin:{os.environ['PATH']}:/usr/sbin"
+        passwd = shutil.which("mosquitto_passwd")
+        assert passwd is not None
+        done = subprocess.run(
+            ["sh", "-eu", "-c", text],
+            cwd=ROOT,
+            env={"PATH": path, "HOME": str(self.folder), "REAL_PASSWD": passwd, **environment},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        self._use_own_paths()
+        return asked.read_text().splitlines() if asked.exists() else []
+
+    def _use_own_paths(self) -> None:
+        """The files that were installed name the usual places and ports."""
+        for file in (self.folder / "etc" / "mosquitto" / "conf.d").iterdir():
+            text = file.read_text().replace(" /etc/mosquitto/", f" {self.folder}/etc/mosquitto/")
+            for usual, own in self.ports.items():
+                text = re.sub(rf"(?m)^listener {usual}\b", f"listener {own}", text)
+            file.write_text(text)
+
+    @property
+    def tls(self) -> Path:
+        return self.folder / "etc" / "mosquitto" / "tls"
+
+    def certificate(self) -> str:
+        """The certificate that the broker shows, as PEM, after its authority was checked."""
+        context = ssl.create_default_context(cafile=self.tls / "ca.crt")
+        context.verify_flags |= ssl.VERIFY_X509_STRICT  # as Python 3.13 does by itself
+        with (
+            socket.create_connection((self.name, int(self.ports["8883"]))) as plain,
+            context.wrap_socket(plain, server_hostname=self.name) as secured,
+        ):
+            shown = secured.getpeercert(binary_form=True)
+        assert shown is not None
+        return ssl.DER_cert_to_PEM_cert(shown)
+
+
+def block(beginning: str, number: int = 0) -> str:
+    """The block of shell of the page that begins so."""
+    return [one.text for one in blocks(PAGE) if one.language == "sh" and one.text.startswith(beginning)][
+        number
+    ]
+
+
+INSTALLATION, TLS = "apt-get install", "install -d -m 750"
+CLOSING, RENEWAL, NEW_PASSWORD = "sed -i", "(cd /etc/mosquitto/tls", "mosquitto_passwd"
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    """As after the first two blocks of the page, running."""
+    made = Machine(tmp_path)
+    assert made.run(block(INSTALLATION)) == ["restart mosquitto"]
+    assert made.run(block(TLS)) == ["restart mosquitto"]
+    made.broker.start()
+    try:
+        yield made
+    finally:
+        made.broker.kill()
+
+
+def test_the_blocks_of_the_page_are_those_that_are_run_here_and_the_chinese_page_has_the_same():
+    shell = [one.text for one in blocks(PAGE) if one.language == "sh"]
+    beginnings = (INSTALLATION, TLS, CLOSING, RENEWAL, NEW_PASSWORD)
+    assert [text for text in shell if not text.startswith(beginnings)] == []
+    chinese = [one.text for one in blocks(PAGE.with_name("README.zh.md")) if one.language == "sh"]
+    assert chinese == shell
+
+
+def test_the_key_of_the_authority_is_for_root_alone_and_that_of_the_broker_for_mosquitto(machine: Machine):
+    modes = {file.name: oct(file.stat().st_mode & 0o777) for file in machine.tls.iterdir()}
+    assert modes == {"ca.crt": "0o644", "ca.key": "0o600", "server.crt": "0o644", "server.key": "0o640"}
+
+
+def bridge_settings(home: Home, machine: Machine, password: str) -> dict[str, object]:
+    """The block of the page for the bridge, with the places and the port of the test."""
+    password_file = home.folder / "mqtt.password"
+    password_file.write_text(password + "\n")
+    password_file.chmod(0o600)
+    [text] = [one.text for one in blocks(PAGE) if "mqtts://" in one.text]
+    for usual, own in {
+        "broker.lan:8883": f"{machine.name}:{machine.ports['8883']}",
+        "/etc/wx2mqtt/mqtt.password": str(password_file),
+        "/etc/wx2mqtt/broker-ca.crt": str(machine.tls / "ca.crt"),
+    }.items():
+        assert usual in text
+        text = text.replace(usual, own)
+    settings: dict[str, object] = yaml.safe_load(text)
+    return settings
+
+
+async def checked(home: Home) -> str:
+    """What `wx2mqtt check --connect` says about the broker."""
+    done = await home.hear(
+        subprocess.run,
+        [sys.executable, "-m", "wx2mqtt", "check", "--connect", "-c", str(home.bridge.config)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "LANG": "C.UTF-8", "COLUMNS": "200"},
+    )
+    return str(done.stdout + done.stderr)
+
+
+async def test_the_bridge_connects_by_tls_and_the_port_without_it_can_be_closed(
+    machine: Machine, tmp_path: Path
+):
+    async with at_home(tmp_path / "home") as home:
+        home.bridge.configure({**home.settings(), **bridge_settings(home, machine, "secret of bridge")})
+        said = await checked(home)
+        at = f"{machine.name}:{machine.ports['8883']}"
+        assert f"certificate: names {at}: issued for {machine.name}" in said
+        assert f"certificate: authority {at}: is trusted" in said
+        assert "nothing failed" in said
+        assert machine.run(block(CLOSING)) == ["restart mosquitto"]
+        machine.broker.restart()
+        await home.phone.post("settings", autoscan=True)
+        home.bridge.start()
+        with Guest(int(machine.ports["1883"]), "homeassistant", "secret of homeassistant") as ha:
+            ha.subscribe("wx/in/+", "wx/result/+")
+            await home.phone.wait("polling")
+            assert await home.hear(ha.publish, "wx/out/wife", "over TLS") in {0, 16}
+            [sent] = await home.phone.sent(1)
+            assert sent["text"] == "over TLS"
+        await home.hear(home.bridge.stop)
+    listeners = (machine.folder / "etc" / "mosquitto" / "conf.d" / "wx2mqtt.conf").read_text()
+    assert f"listener {machine.ports['1883']} 127.0.0.1\n" in listeners
+
+
+def test_a_renewed_certificate_is_shown_after_a_reload_and_connections_stay(machine: Machine):
+    before = machine.certificate()
+    authority = (machine.tls / "ca.crt").read_text()
+    with Guest(int(machine.ports["1883"]), "bridge", "secret of bridge") as connected:
+        assert machine.run(block(RENEWAL)) == ["reload mosquitto"]
+        machine.broker.reload()
+        assert connected.publish("wx/last") in {0, 16}
+        assert machine.certificate() != before
+        assert connected.publish("wx/last") in {0, 16}
+    assert (machine.tls / "ca.crt").read_text() == authority
+
+
+def wait_for_text(guest: Guest, text: str) -> None:
+    with guest._more:
+        found = guest._more.wait_for(
+            lambda: any(text.encode() in payload for _, payload, _ in guest.heard), MAX_WAIT_SECONDS
+        )
+    assert found, f"{text} did not come"
+
+
+async def test_a_new_password_takes_effect_and_nothing_is_lost_meanwhile(machine: Machine, tmp_path: Path):
+    async with at_home(tmp_path / "home") as home:
+        home.bridge.configure({**home.settings(), **bridge_settings(home, machine, "secret of bridge")})
+        await home.phone.post("settings", autoscan=True)
+        home.bridge.start()
+        await home.phone.wait("polling")
+        bridge_settings(home, machine, "another secret")  # the file, as the page says, before the broker
+        asked = await home.hear(machine.run, block(NEW_PASSWORD), NEW_PASSWORD="another secret")
+        assert asked == ["restart mosquitto", "restart wx2mqtt"]
+        await home.hear(machine.broker.restart)
+        with Guest(int(machine.ports["1883"]), "homeassistant", "secret of homeassistant") as ha:
+            ha.subscribe("wx/in/+")
+            await home.phone.say("wife", "meanwhile")
+            assert await home.hear(ha.publish, "wx/out/wife", "waits") in {0, 16}
+            await home.hear(home.bridge.stop)
+            home.bridge.start()
+            [sent] = await home.phone.sent(1)
+            assert sent["text"] == "waits"
+            await home.hear(wait_for_text, ha, "meanwhile")
+        await home.hear(home.bridge.stop)
+    with Guest(int(machine.ports["1883"]), "bridge", "secret of bridge") as old:
+        assert old.refusal
+
+
+def test_a_failed_renewal_changes_nothing(machine: Machine):
+    names = ("server.crt", "server.key")
+    before = [(machine.tls / name).read_bytes() for name in names]
+    failing = machine.folder / "bin" / "openssl"
+    failing.write_text(f'#!/bin/sh\n[ "$1" = req ] && exec {shutil.which("openssl")} "$@"\nexit 1\n')
+    failing.chmod(0o755)
+    with pytest.raises(AssertionError):
+        machine.run(block(RENEWAL))
+    assert [(machine.tls / name).read_bytes() for name in names] == before
