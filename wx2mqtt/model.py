@@ -394,7 +394,8 @@ class Result:
 
     `time` in milliseconds since 1970. `parts` and `parts_sent` count the messages of a text that was split,
     None if it was not. `fallback` is the outcome of the fallback delivery: sent, failed or uncertain; empty
-    without. `bundled` is the number of commands that one message carried, None if it carried only this one.
+    without; `summarized` is the number of commands of its summary, None without one. `bundled` is the number
+    of commands that one message carried, None if it carried only this one.
     """
 
     id: str
@@ -410,6 +411,7 @@ class Result:
     parts_sent: int | None = None
     fallback: str = ""
     bundled: int | None = None
+    summarized: int | None = None
 
 
 class LoginState(StrEnum):

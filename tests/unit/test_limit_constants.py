@@ -72,6 +72,7 @@ EXEMPT: dict[str, frozenset[str]] = {
         {
             *("app.process:MAX_WORKER_THREADS", "bridge.commands.file_preparation:MAX_CONCURRENT_FETCHES"),
             "bridge.commands.file_preparation:MAX_PREPARED_FILES",
+            *("bridge.commands.fallback:MAX_CONCURRENT_ALERTS", "external.alerts:MAX_THREADS_PER_SERVICE"),
             *(
                 "bridge.commands.attachment_intake:MAX_CONCURRENT_FILE_WRITES",
                 "wechat.transport_factory:MAX_CONNECTIONS",

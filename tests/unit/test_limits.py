@@ -16,6 +16,7 @@ import pytest
 from tests.limits_table import PAGES, page_with_table
 from tests.unit.bridge.contexts import PaperQuota, shared
 from tests.unit.bridge.outgoing import running
+from tests.unit.bridge.rows import row_of
 from tests.unit.mqtt.test_paho_codec import Peer
 from tests.unit.traffic_limits import TRAFFIC_DRIVERS
 from tests.unit.web_limits import WEB_DRIVERS
@@ -23,6 +24,7 @@ from tests.unit.wechat_limits import WECHAT_DRIVERS
 from wx2mqtt.app import control_socket
 from wx2mqtt.bounded_json import JsonBounds, JsonOutOfBounds, read_float
 from wx2mqtt.bridge.attachment_checks import check_filename
+from wx2mqtt.bridge.commands.alert_queue import AlertQueue, summary_lines
 from wx2mqtt.bridge.media import request as media_request
 from wx2mqtt.bridge.requests.history import HistoryRequest
 from wx2mqtt.diagnostics.limit_rows import Limit
@@ -282,6 +284,24 @@ def transfer_of_file(seconds: int, _: Path) -> bool:
         loop.close()
 
 
+def alerts_in_a_minute(count: int, _: Path) -> bool:
+    """Whether so many go out one by one."""
+    queue = AlertQueue()
+    for number in range(count):
+        if queue.seconds_until_allowed(0.0):
+            return False
+        queue.add(row_of(number, "u", "x"))
+        queue.take(0.0)
+    return True
+
+
+def summary_of_fallback(size: int, _: Path) -> bool:
+    """Whether a summary names ten commands whose lines have so many characters, the ends of the lines counted."""
+    lengths = [99] * 9 + [size - 901]
+    rows = [row_of(number, "u", "x" * (length - len("u: "))) for number, length in enumerate(lengths)]
+    return len(summary_lines(rows)) == len(rows)
+
+
 def open_requests(count: int, folder: Path) -> bool:
     """Whether all are carried out that come while none of them ends."""
     gate = asyncio.Event()
@@ -471,6 +491,8 @@ OTHER_DRIVERS: dict[str, Driver] = {
     "a packet from the broker": packet,
     "deliveries in memory that are not stored yet, with 4 KiB for each": pending_deliveries,
     "the fetch or the upload of a command's file, and a second more for each 100 kB": transfer_of_file,
+    "alerts of the fallback in a minute": alerts_in_a_minute,
+    "the text of a summary of the fallback": summary_of_fallback,
     "requests that are open at a time": open_requests,
     "the text on `last`": text_on_last,
     "the text on `text/<user>`": lambda size, _: len(plain_text("x" * size)) == size,

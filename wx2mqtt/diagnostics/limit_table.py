@@ -10,7 +10,7 @@ from __future__ import annotations
 from wx2mqtt import bounded_json, limits
 from wx2mqtt.app import admin, redaction
 from wx2mqtt.bridge import inbound_rows, inflight, outbox_reader, retained, view
-from wx2mqtt.bridge.commands import outcomes, queues, validation
+from wx2mqtt.bridge.commands import alert_queue, outcomes, queues, validation
 from wx2mqtt.bridge.people import directory
 from wx2mqtt.diagnostics.limit_rows import (
     BAD_COMMAND,
@@ -92,6 +92,18 @@ _BRIDGE_LIMITS = (
         limits.MAX_TRANSFER_SECONDS,
         "seconds",
         "a fetch: result `rejected`, code `fetch_failed`; an upload is begun again until the `ttl` is over",
+    ),
+    limit(
+        "alerts of the fallback in a minute",
+        alert_queue.MAX_ALERTS_PER_MINUTE,
+        "alerts",
+        "all that wait go out in one summary",
+    ),
+    limit(
+        "the text of a summary of the fallback",
+        alert_queue.MAX_SUMMARY_CHARACTERS,
+        "characters",
+        COUNTED,
     ),
     limit("requests that are open at a time", limits.MAX_OPEN_REQUESTS, "requests", "error `rate_limited`"),
     limit("the text on `last`", limits.MAX_LAST_TEXT_CHARACTERS, "characters", "is cut, with `truncated`"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import partial
@@ -15,12 +16,22 @@ from pathlib import Path
 import structlog
 
 from wx2mqtt.aio import run_in_daemon_thread
+from wx2mqtt.clock import loop_time
 from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
+# Threads that are sending, by URL; those of alerts that nobody waits for any more as well.
+_threads: Counter[str] = Counter()
+
 ALERT_TIMEOUT_SECONDS = 30.0
 """Seconds for all services together."""
+
+AFTER_ACCEPTED_SECONDS = 2.0
+"""How much longer the others are waited for when one service has accepted an alert."""
+
+MAX_THREADS_PER_SERVICE = 8
+"""A service that does not answer keeps the thread of each alert: with so many it is asked no more."""
 
 
 class AlertOutcome(StrEnum):
@@ -44,17 +55,43 @@ async def send_alert(
     urls: Sequence[str], alert: Alert, timeout_seconds: float = ALERT_TIMEOUT_SECONDS
 ) -> AlertOutcome:
     """Sends to all services at the same time; `SENT` if one of them accepted the alert. Never raises."""
-    tasks = [asyncio.ensure_future(run_in_daemon_thread(partial(_send, url, alert))) for url in urls]
+    answering = [url for url in urls if _threads[url] < MAX_THREADS_PER_SERVICE]
+    tasks = [asyncio.ensure_future(_send_to(url, alert)) for url in answering]
     if not tasks:
         return AlertOutcome.FAILED
-    done, pending = await asyncio.wait(tasks, timeout=timeout_seconds)
+    deadline = loop_time() + timeout_seconds
+    pending = set(tasks)
+    while pending and loop_time() < deadline:
+        _, pending = await asyncio.wait(
+            pending, timeout=deadline - loop_time(), return_when=asyncio.FIRST_COMPLETED
+        )
+        if any(task.done() and task.result() for task in tasks):
+            deadline = min(deadline, loop_time() + AFTER_ACCEPTED_SECONDS)
     for task in pending:
         task.cancel()
-    accepted_count = sum(not task.exception() and task.result() for task in done)
-    log.info("alarm raised", services=len(urls), took=accepted_count, silent=len(pending))
+    accepted_count = sum(task.result() for task in tasks if task not in pending)
+    log.info(
+        "alarm raised",
+        services=len(urls),
+        took=accepted_count,
+        silent=len(pending),
+        not_asked=len(urls) - len(answering),
+    )
     if accepted_count:
         return AlertOutcome.SENT
     return AlertOutcome.UNCERTAIN if pending else AlertOutcome.FAILED
+
+
+async def _send_to(url: str, alert: Alert) -> bool:
+    """Sends to one service, in a thread that goes on where nobody waits for it any more."""
+
+    def end() -> None:
+        _threads[url] -= 1
+
+    _threads[url] += 1
+    accepted = await run_in_daemon_thread(partial(_send, url, alert), on_abandoned=end)
+    end()
+    return accepted
 
 
 def _send(url: str, alert: Alert) -> bool:

@@ -130,6 +130,15 @@ BRIDGE_MESSAGES: Catalogue = {
         "it went by the other way (fallback), and whether it arrived, once or twice, is not known",
         "已尝试备用途径（fallback），但不确定是否送达，也可能送达两次",
     ),
+    "fallback_summarized": (
+        "it was one of {count} urgent commands in one summary",
+        "它是一份摘要所含 {count} 条紧急命令之一",
+    ),
+    "fallback_summary_title": (
+        "wx2mqtt {account}: {count} urgent messages",
+        "wx2mqtt {account}：{count} 条紧急消息",
+    ),
+    "fallback_summary_rest": ("… and {count} more", "……另有 {count} 条"),
     "fallback_title": ("wx2mqtt {account}: to {user}", "wx2mqtt {account}：发给 {user}"),
     "expired_own_limit": (
         "not sent within its time ({ttl} s): send.per_minute lets no more through",

@@ -95,7 +95,11 @@ def result_body(result: Result, account: str) -> dict[str, Json]:
         body |= {"parts": result.parts, "parts_sent": result.parts_sent}
     if result.bundled is not None:
         body["bundled"] = result.bundled
-    return {**body, "fallback": result.fallback} if result.fallback else body
+    if result.fallback:
+        body["fallback"] = result.fallback
+    if result.summarized is not None:
+        body["summarized"] = result.summarized
+    return body
 
 
 def answer_ok(data: Json, transaction: Json) -> bytes:

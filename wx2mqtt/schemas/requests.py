@@ -155,6 +155,7 @@ def _result() -> Schema:
             "parts_sent": nullable(integer("of them")),
             "bundled": integer("commands that this message carried together", 2),
             "fallback": nonempty_string("what became of the other way"),
+            "summarized": integer("urgent commands of the summary that went the other way", 2),
         },
     )
 

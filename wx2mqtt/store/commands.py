@@ -164,16 +164,19 @@ class JournaledCommands(JournalPart):
             "part_sent", lambda db: self._change(db, _SQL["mark_part_sent"], row_id, part_id)
         )
 
-    async def set_fallback_state(self, row_id: int, state: str) -> str:
-        """Stores the state of the fallback, `begun` before anything is sent; one that has ended stays.
+    async def set_fallback_states(self, states: Mapping[int, str]) -> dict[int, str]:
+        """Stores states of the fallback by row id, `begun` before anything is sent; one that has ended stays.
 
-        Returns the state before. Raises `AlreadySettled`.
+        Returns the states before, without those of commands that have their result already.
         """
 
-        def job(connection: Connection) -> str:
-            (before,) = connection.execute(_SQL["fallback"], (self._account, row_id)).fetchone() or ("",)
-            self._change(connection, _SQL["set_fallback"], row_id, state)
-            return str(before)
+        def job(connection: Connection) -> dict[int, str]:
+            before: dict[int, str] = {}
+            for row_id, state in states.items():
+                row = connection.execute(_SQL["fallback"], (self._account, row_id)).fetchone()
+                if connection.execute(_SQL["set_fallback"], (self._account, row_id, state)).rowcount:
+                    before[row_id] = str(row[0])
+            return before
 
         return await self._database.write("fallback", job)
 

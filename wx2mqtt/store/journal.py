@@ -92,7 +92,7 @@ class Journal(
         mark_uncertain          the attempt got no answer
         mark_part_sent          one part of a long text was sent
         mark_held               hold commands until the reply window opens
-        set_fallback_state      store how the fallback of a command stands
+        set_fallback_states     store how the fallback of commands stands
         attach_file             attach the file that a command had to fetch
         settle                  store and publish the result of a command
         recover_attempts        at start: make interrupted attempts uncertain

@@ -242,7 +242,7 @@ class BotRoom(Room):
     async def _send(self, draft: Draft, key: Any) -> Receipt:
         receipt = await type(self.wire).send(self.wire, draft, key)
         if draft.chat == self.phone.handle("wife"):
-            self.chat = self.chat.with_sent(self.now)
+            self.chat = self.chat.with_sent(self.now + 1)
         return receipt
 
     def writes(self) -> None:

@@ -6,18 +6,22 @@ The order is that of acceptance, or with `by_priority` the priority. A command t
 - unanswered: its last attempt got no answer.
 - in a bundle (`bundles.py`), whose commands stand in the order of their text.
 - a long text of which parts are sent.
+
+A command that is *ending* has its result already, and waits for its fallback before that is stored. It is in
+the queue and no more in the order.
 """
 
 from __future__ import annotations
 
 import asyncio
 from bisect import bisect_left, insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.commands.resolver import ChatKey
 from wx2mqtt.clock import boot_time, now_ms
-from wx2mqtt.model import is_own_text
+from wx2mqtt.model import Result, is_own_text
 from wx2mqtt.store.records import CommandRow, Recipient
 from wx2mqtt.values import frozen
 
@@ -41,8 +45,18 @@ def _rank_of(command: QueuedCommand) -> Rank:
     return command.rank
 
 
+@frozen
+class Ending:
+    """The commands of one attempt that end with this result, which is that of the leading one."""
+
+    rows: tuple[CommandRow, ...]
+    result: Result
+
+
 class ChatQueue:
-    """The commands of one chat; iterating gives their rows, the next one to send first.
+    """The commands of one chat; iterating gives the rows of those that wait, the next one to send first.
+
+    `len` counts those that end as well.
 
     `paused_until` is a time of the loop's clock, in seconds. `recipients` are those of all commands that came
     for this chat. `has_backlog`: the journal has further commands of this chat, behind these. No command
@@ -54,7 +68,8 @@ class ChatQueue:
         self.key = key
         self._by_priority = by_priority
         self._commands: list[QueuedCommand] = []  # sorted by rank
-        self._by_id: dict[int, QueuedCommand] = {}  # the same by row id
+        self._by_id: dict[int, QueuedCommand] = {}  # the same by row id, and those that end
+        self._endings: dict[int, Ending] = {}  # by the row id of each command
         self._marked_ids: set[int] = set()
         self.backoff = Backoff()
         self.paused_until = 0.0
@@ -64,15 +79,25 @@ class ChatQueue:
         self.wake = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._commands)
+        return len(self._by_id)
 
     def __iter__(self) -> Iterator[CommandRow]:
         return (command.row for command in self._commands)
 
     @property
     def first(self) -> CommandRow:
-        """The next command to send. Raises `IndexError` when the queue is empty."""
+        """The next command to send. Raises `IndexError` when none waits."""
         return self._commands[0].row
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether a command waits that does not end."""
+        return bool(self._commands)
+
+    @property
+    def any_row(self) -> CommandRow:
+        """Any command of this queue, which is not empty."""
+        return next(iter(self._by_id.values())).row
 
     def find(self, row_id: int) -> CommandRow | None:
         """Returns the current row of a command; None where this queue does not have it."""
@@ -84,14 +109,16 @@ class ChatQueue:
         return self._by_id[row.id].row
 
     def is_current(self, row: CommandRow) -> bool:
-        """Returns whether a command is in this queue and its row has not changed."""
+        """Returns whether a command waits in this queue and its row has not changed."""
         command = self._by_id.get(row.id)
-        return command is not None and command.row == row
+        return command is not None and command.row == row and row.id not in self._endings
 
     def members_of(self, row: CommandRow) -> tuple[CommandRow, ...]:
         """Returns the commands of the bundle of this command, in order; only itself if it is in none."""
         if row.bundle is None:
             return (row,)
+        if (ending := self._endings.get(row.id)) is not None:
+            return tuple(self._by_id[member.id].row for member in ending.rows if member.id in self._by_id)
         return tuple(member for member in self if member.bundle == row.bundle)
 
     def expires_at(self, row: CommandRow) -> float:
@@ -108,7 +135,24 @@ class ChatQueue:
 
     def replace_row(self, row: CommandRow) -> None:
         """Replaces the row of a command, which may change its position."""
-        self._insert(row, self._take_out(row).expires_at)
+        if row.id in self._endings:
+            self._by_id[row.id] = replace(self._by_id[row.id], row=row)
+            self.wake.set()
+        else:
+            self._insert(row, self._take_out(row).expires_at)
+
+    @property
+    def endings(self) -> list[Ending]:
+        """The commands that end."""
+        return [ending for row_id, ending in self._endings.items() if row_id == ending.rows[0].id]
+
+    def set_ending(self, rows: Sequence[CommandRow], result: Result) -> None:
+        """Records that these commands end with this result, that of the first one."""
+        ending = Ending(rows=tuple(rows), result=result)
+        for row in rows:
+            if row.id not in self._endings:
+                self._take_from_order(self._by_id[row.id])
+            self._endings[row.id] = ending
 
     def reset_expiry(self, row: CommandRow) -> None:
         """Replaces the row of a command whose `expires` changed."""
@@ -119,6 +163,7 @@ class ChatQueue:
         """Removes a command."""
         self._take_out(row)
         self._marked_ids.discard(row.id)
+        self._endings.pop(row.id, None)
 
     @property
     def marked(self) -> list[CommandRow]:
@@ -155,8 +200,12 @@ class ChatQueue:
     def _take_out(self, row: CommandRow) -> QueuedCommand:
         self.wake.set()
         command = self._by_id.pop(row.id)
-        del self._commands[bisect_left(self._commands, command.rank, key=_rank_of)]
+        if row.id not in self._endings:
+            self._take_from_order(command)
         return command
+
+    def _take_from_order(self, command: QueuedCommand) -> None:
+        del self._commands[bisect_left(self._commands, command.rank, key=_rank_of)]
 
     def _rank(self, row: CommandRow) -> Rank:
         """Begun commands are first, then those of high priority."""

@@ -93,6 +93,13 @@ class ExpiryPolicy:
         results = [self.result_if_expired(member) for member in queue.members_of(row)]
         return results[0] if None not in results else None
 
+    def find_ended(self, queue: ChatQueue) -> Settlement | None:
+        """Returns a command that waited for its fallback, which has ended."""
+        for ending in queue.endings:
+            if not any(self._fallback.is_pending(row.id) for row in ending.rows):
+                return Settlement(row=queue.current_row(ending.rows[0]), result=ending.result)
+        return None
+
     def find_failed(self, queue: ChatQueue) -> Settlement | None:
         """Returns a command whose file can never be sent."""
         failed = self._files.find_failed(queue)

@@ -1,5 +1,10 @@
 """Sends urgent commands by apprise when WeChat did not accept them within `after_seconds`, each once.
 
+1. The timer of a command ends, or the command ends without WeChat: it is *due* (`alert_queue.py`).
+2. An alert goes out for it, or one summary for many. A few alerts go out at a time.
+3. Its queue ends it, with the outcome in its result. It does not wait for that in its turn: the chat goes on
+   (`must_wait_for`, `ChatQueue.set_ending`).
+
 The state of a fallback is stored with its command:
 
 | state | meaning |
@@ -7,6 +12,7 @@ The state of a fallback is stored with its command:
 | (empty) | not needed yet |
 | `begun` | stored before the alert is sent; after a crash in between it is sent again, and ends `uncertain` |
 | `sent`, `failed`, `uncertain` | how it ended |
+| the same and a number, as in `sent 17` | how the summary of so many commands ended |
 
 That WeChat has ended the login is one alert as well, without a command and not stored (`report_login_end`).
 
@@ -17,13 +23,14 @@ accepted by WeChat either: `deliver_due` sends it before.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 
 import structlog
 
-from wx2mqtt.aio import Signal, retry_until_stored
+from wx2mqtt.aio import ChangeNotifier, Signal, retry_until_stored
 from wx2mqtt.bridge.account_settings import FallbackRules
+from wx2mqtt.bridge.commands.alert_queue import AlertQueue, alert_text, summary_lines
 from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.context import AccountContext
@@ -32,8 +39,8 @@ from wx2mqtt.external.alerts import Alert, AlertOutcome, send_alert
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Result, Status
-from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.records import CommandRow
+from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +50,9 @@ FALLBACK_STARTED = "begun"
 # Alerts about the end of one and the same login are so far apart: WeChat may take it again and end it again.
 LOGIN_ALERT_INTERVAL_SECONDS = 86_400.0
 
+# The largest number of alerts on their way; each takes at most `ALERT_TIMEOUT_SECONDS`.
+MAX_CONCURRENT_ALERTS = 4
+
 _MESSAGE_KEYS = {
     AlertOutcome.SENT: "fallback_sent",
     AlertOutcome.FAILED: "fallback_failed",
@@ -50,23 +60,49 @@ _MESSAGE_KEYS = {
 }
 
 
+@frozen(kw_only=False)
+class FallbackState:
+    """How a fallback stands, as it is stored; `summarized` is the number of commands of its summary."""
+
+    outcome: str
+    summarized: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> FallbackState:
+        outcome, _, count = text.partition(" ")
+        return cls(outcome, int(count) if count else None)
+
+    @property
+    def has_ended(self) -> bool:
+        return self.outcome not in ("", FALLBACK_STARTED)
+
+    def __str__(self) -> str:
+        return self.outcome if self.summarized is None else f"{self.outcome} {self.summarized}"
+
+
 class FallbackDue(Exception):
     """A command that is about to end must be sent by the fallback before."""
 
 
 class FallbackDelivery:
-    """The fallback of one account. `delivered` is emitted after each delivery, whatever its outcome."""
+    """The fallback of one account. `delivered` is emitted after each alert, whatever its outcome."""
 
     def __init__(self, ctx: AccountContext, resolver: CommandResolver, queues: ChatQueues) -> None:
         self._ctx = ctx
         self._journal = ctx.journal
         self._resolver = resolver
         self._queues = queues
-        self._timers: dict[int, asyncio.TimerHandle] = {}
-        self._deliveries: dict[int, asyncio.Task[str]] = {}
+        self._timers: dict[int, asyncio.TimerHandle] = {}  # by row id
+        self._due = AlertQueue()
+        self._alerts: set[asyncio.Task[None]] = set()
+        self._running: set[int] = set()  # row ids
+        self._ended: dict[int, str] = {}  # states by row id, empty where the command had its result already
+        self._limit_timer: asyncio.TimerHandle | None = None
+        self._is_stopped = False
         self._login_alerts: set[asyncio.Task[AlertOutcome]] = set()
         self._alerted_logins: dict[str, float] = {}  # by login id, when on the loop's clock
         self._due_at_end: set[int] = set()  # row ids: `deliver_due` sends these, and its caller settles them
+        self._progress = ChangeNotifier()
         self.delivered: Signal[[]] = Signal()
 
     @property
@@ -84,30 +120,42 @@ class FallbackDelivery:
             self.schedule(row)
 
     def schedule(self, row: CommandRow) -> None:
-        """Starts the timer of an urgent command; the time counts from its acceptance."""
-        if not self.is_due(row) or row.id in self._timers or row.id in self._deliveries:
+        """Starts the timer of an urgent command; the time counts from its acceptance.
+
+        A row that is older than the end of its fallback is brought up to date in its queue.
+        """
+        if row.id in self._ended:
+            self._store_in_queue(row.id)
+        if not self.is_due(row) or row.id in self._timers or self.is_pending(row.id):
             return
         age = max(0, now_ms() - row.accepted) / 1000
         seconds_left = 0.0 if row.fallback == FALLBACK_STARTED else max(0.0, self.after_seconds - age)
         loop = asyncio.get_running_loop()
         self._timers[row.id] = loop.call_later(seconds_left, self._on_timer, row)
 
+    def update_queues(self) -> None:
+        """Brings rows up to date that were read from the journal before their fallback ended."""
+        for row_id in self._ended:
+            self._store_in_queue(row_id)
+
     def stop(self) -> None:
-        """Starts no further delivery."""
-        for timer in self._timers.values():
+        """Starts no further alert."""
+        self._is_stopped = True
+        for timer in (*self._timers.values(), *filter(None, [self._limit_timer])):
             timer.cancel()
         self._timers.clear()
+        self._due.clear()
 
     def close(self) -> None:
-        """Cancels the deliveries under way; they are repeated at the next start."""
+        """Cancels the alerts under way; they are repeated at the next start."""
         self.stop()
-        for task in (*self._deliveries.values(), *self._login_alerts):
+        for task in self.deliveries:
             task.cancel()
 
     @property
-    def deliveries(self) -> tuple[asyncio.Task[str] | asyncio.Task[AlertOutcome], ...]:
-        """The deliveries under way."""
-        return (*self._deliveries.values(), *self._login_alerts)
+    def deliveries(self) -> tuple[asyncio.Task[None] | asyncio.Task[AlertOutcome], ...]:
+        """The alerts under way."""
+        return (*self._alerts, *self._login_alerts)
 
     def report_login_end(self, reason: str) -> None:
         """Sends that the login has ended, once for each login, with the address of the page and no code."""
@@ -121,26 +169,45 @@ class FallbackDelivery:
         self._login_alerts.add(task)
         task.add_done_callback(self._login_alerts.discard)
 
+    # What becomes of a command
+
+    def is_due(self, row: CommandRow) -> bool:
+        """Returns whether the fallback is to send this command, and has not yet."""
+        is_open = row.id not in self._ended and not FallbackState.parse(row.fallback).has_ended
+        return row.command.urgent and bool(self._rules.urls) and is_open
+
+    def is_pending(self, row_id: int) -> bool:
+        """Returns whether a command waits for its alert, or the alert is on its way."""
+        return row_id in self._due or row_id in self._running
+
     def replaces_wechat(self, row: CommandRow) -> bool:
         """Returns whether a command ends because the fallback sent it, and not by WeChat as well.
 
         A command that `deliver_due` sends does not: the reason why it ends is another one.
         """
-        is_sent = _has_ended(row.fallback) and not row.command.also_wechat
+        is_sent = FallbackState.parse(row.fallback).has_ended and not row.command.also_wechat
         return is_sent and row.id not in self._due_at_end
 
-    async def complete_result(self, row: CommandRow, result: Result) -> Result:
-        """Returns the result with the state of the fallback, which runs first if WeChat did not accept it."""
+    def must_wait_for(self, row: CommandRow, result: Result) -> bool:
+        """Returns whether a command that ends with this result waits for its fallback, which is due now.
+
+        Where WeChat has taken it after all, it waits only for an alert that is on its way.
+        """
         if not row.command.urgent:
-            return result
+            return False
+        row = self._queues.current_row(row)
         if timer := self._timers.pop(row.id, None):
             timer.cancel()
-        row = self._queues.current_row(row)
-        task = self._deliveries.get(row.id)
-        if task is None and result.status is not Status.SENT and self.is_due(row):
-            task = self._start_delivery(row)
-        state = row.fallback if task is None else await asyncio.shield(task)
-        return with_fallback(result, state, self._ctx.language)
+        if result.status is Status.SENT:
+            self._due.discard(row.id)
+        elif self.is_due(row) and not self.is_pending(row.id):
+            self._add_due(row)
+        return self.is_pending(row.id)
+
+    def complete_result(self, row: CommandRow, result: Result) -> Result:
+        """Returns the result of a command that ends now, with the outcome of its fallback."""
+        self._ended.pop(row.id, None)
+        return with_fallback(result, self._queues.current_row(row).fallback, self._ctx.language)
 
     async def deliver_due(self) -> None:
         """Sends all waiting urgent commands now; the caller settles them after that. Raises `StoreError`."""
@@ -149,48 +216,99 @@ class FallbackDelivery:
         for row in rows:
             if timer := self._timers.pop(row.id, None):
                 timer.cancel()
-        if rows:
-            await asyncio.wait([self._deliveries.get(row.id) or self._start_delivery(row) for row in rows])
+            if not self.is_pending(row.id):
+                self._add_due(row)
+        seen_count = self._progress.count
+        while any(self.is_pending(row.id) for row in rows):
+            seen_count = await self._progress.wait(seen_count)
 
-    def is_due(self, row: CommandRow) -> bool:
-        """Returns whether the fallback is to send this command, and has not yet."""
-        return row.command.urgent and bool(self._rules.urls) and not _has_ended(row.fallback)
+    # Alerts
 
     def _on_timer(self, row: CommandRow) -> None:
         self._timers.pop(row.id, None)
-        self._start_delivery(self._queues.current_row(row))
+        self._add_due(self._queues.current_row(row))
 
-    def _start_delivery(self, row: CommandRow) -> asyncio.Task[str]:
-        task = asyncio.get_running_loop().create_task(self._deliver(row))
-        self._deliveries[row.id] = task
-        task.add_done_callback(lambda _: self._deliveries.pop(row.id, None))
-        return task
+    def _add_due(self, row: CommandRow) -> None:
+        self._due.add(row)
+        # Those that come due at the same time are counted together: many of them become one summary.
+        asyncio.get_running_loop().call_soon(self._start_alerts)
 
-    async def _deliver(self, row: CommandRow) -> str:
-        """Sends the alert and returns its stored state; empty if the command has its result already."""
-        set_state = partial(self._journal.set_fallback_state, row.id)
+    def _start_alerts(self) -> None:
+        """Starts as many alerts as may go out now."""
+        while len(self._due) and len(self._alerts) < MAX_CONCURRENT_ALERTS and not self._is_stopped:
+            loop = asyncio.get_running_loop()
+            seconds = self._due.seconds_until_allowed(loop_time())
+            if seconds > 0:
+                if self._limit_timer is not None:
+                    self._limit_timer.cancel()
+                self._limit_timer = loop.call_later(seconds, self._start_alerts)
+                return
+            rows = self._due.take(loop_time())
+            self._running.update(row.id for row in rows)
+            task = loop.create_task(self._deliver(rows))
+            self._alerts.add(task)
+            task.add_done_callback(self._alerts.discard)
+
+    async def _deliver(self, rows: Sequence[CommandRow]) -> None:
+        """Sends the alert for these commands, a summary for several, and stores its outcome."""
         try:
-            state = await retry_until_stored(lambda: set_state(FALLBACK_STARTED))
-            if not _has_ended(state):  # else `row` is older than its delivery
-                outcome = await self._send(await self._make_alert(row))
-                state = str(AlertOutcome.UNCERTAIN if state == FALLBACK_STARTED else outcome)
-                log.info("fallback used", command=row.command_id, outcome=state)
-                await retry_until_stored(lambda: set_state(state))
-        except AlreadySettled:
-            return ""
-        self._queues.replace_row(replace(self._queues.current_row(row), fallback=state))
+            await self._deliver_marked(rows)
+        finally:
+            self._running.difference_update(row.id for row in rows)
+            self._progress.notify()
+            asyncio.get_running_loop().call_soon(self._start_alerts)
         self.delivered.emit()
-        return state
+
+    async def _deliver_marked(self, rows: Sequence[CommandRow]) -> None:
+        before = await self._store_states({row.id: FALLBACK_STARTED for row in rows})
+        self._ended |= {row.id: before.get(row.id, "") for row in rows}
+        # A row may be older than the end of its fallback, or of its command
+        rows = [row for row in rows if before.get(row.id, "gone") in ("", FALLBACK_STARTED)]
+        if rows:
+            outcome = await self._send(await self._make_alert(rows))
+            states = {row.id: _state_after(before[row.id], outcome, len(rows)) for row in rows}
+            log.info("fallback used", commands=len(rows), command=rows[0].command_id, outcome=str(outcome))
+            stored = await self._store_states(states)
+            self._ended |= {row_id: state for row_id, state in states.items() if row_id in stored}
+        self.update_queues()
+
+    async def _store_states(self, states: Mapping[int, str]) -> Mapping[int, str]:
+        """Stores states by row id; returns those before, without those of commands that have their result."""
+        return await retry_until_stored(lambda: self._journal.set_fallback_states(states))
+
+    def _store_in_queue(self, row_id: int) -> None:
+        row = self._queues.find(row_id)
+        if row is not None and row.fallback != self._ended[row_id]:
+            self._queues.replace_row(replace(row, fallback=self._ended[row_id]))
 
     async def _send(self, alert: Alert) -> AlertOutcome:
         await self._ctx.shared.lease.wait()  # without it another process sends the alert
         return await send_alert(self._rules.urls, alert)
 
-    async def _make_alert(self, row: CommandRow) -> Alert:
-        command = row.command
-        body = command.text or f"[{command.kind}] {command.name}".rstrip()
-        title = bridge_text(self._ctx.language, "fallback_title", account=self._ctx.name, user=command.user)
-        return Alert(title=title, body=body, file=await self._resolver.file_of(row))
+    async def _make_alert(self, rows: Sequence[CommandRow]) -> Alert:
+        if len(rows) > 1:
+            return summary_alert(self._ctx, rows)
+        (row,) = rows
+        title = self._text("fallback_title", user=row.command.user)
+        return Alert(title=title, body=alert_text(row), file=await self._resolver.file_of(row))
+
+    def _text(self, message_key: str, **facts: object) -> str:
+        return bridge_text(self._ctx.language, message_key, account=self._ctx.name, **facts)
+
+
+def _state_after(before: str, outcome: AlertOutcome, count: int) -> str:
+    """Returns the state of a command whose alert, or the summary of `count` commands, has ended so."""
+    known = AlertOutcome.UNCERTAIN if before == FALLBACK_STARTED else outcome
+    return str(FallbackState(str(known), count if count > 1 else None))
+
+
+def summary_alert(ctx: AccountContext, rows: Sequence[CommandRow]) -> Alert:
+    """Returns one alert for many commands: how many they are, and the first and the last of them."""
+    lines = summary_lines(rows)
+    title = bridge_text(ctx.language, "fallback_summary_title", account=ctx.name, count=len(rows))
+    if len(lines) < len(rows):
+        lines.append(bridge_text(ctx.language, "fallback_summary_rest", count=len(rows) - len(lines)))
+    return Alert(title=title, body="\n".join(lines))
 
 
 def login_alert(ctx: AccountContext, reason: str) -> Alert:
@@ -201,13 +319,12 @@ def login_alert(ctx: AccountContext, reason: str) -> Alert:
     return Alert(title=bridge_text(ctx.language, "login_ended_title", account=ctx.name), body=body)
 
 
-def with_fallback(result: Result, state: str, language: Language) -> Result:
+def with_fallback(result: Result, state_text: str, language: Language) -> Result:
     """Returns a result that says how the fallback ended; the result itself while it has not."""
-    if not _has_ended(state):
+    state = FallbackState.parse(state_text)
+    if not state.has_ended:
         return result
-    sentence = bridge_text(language, _MESSAGE_KEYS[AlertOutcome(state)])
-    return replace(result, fallback=state, message=f"{result.message}; {sentence}")
-
-
-def _has_ended(state: str) -> bool:
-    return state not in ("", FALLBACK_STARTED)
+    message = f"{result.message}; {bridge_text(language, _MESSAGE_KEYS[AlertOutcome(state.outcome)])}"
+    if state.summarized is not None:
+        message += "; " + bridge_text(language, "fallback_summarized", count=state.summarized)
+    return replace(result, fallback=state.outcome, summarized=state.summarized, message=message)

@@ -61,8 +61,13 @@ class NextStepPolicy:
 
     def next_step(self, queue: ChatQueue) -> NextStep:
         """Returns the next step of a queue that is not empty."""
-        if (ended := self._expiry.find_expired(queue) or self._expiry.find_failed(queue)) is not None:
+        expiry = self._expiry
+        ended = expiry.find_ended(queue) or expiry.find_expired(queue) or expiry.find_failed(queue)
+        if ended is not None:
             return ended
+        return self._step_to_send(queue) if queue.has_waiting else WaitStep(seconds=FOREVER)
+
+    def _step_to_send(self, queue: ChatQueue) -> NextStep:
         row = self.next_row(queue)
         window = self._hold_queue.closed_window(row) if self._limits.conditions.allow_sending else None
         if window is not None:

@@ -79,7 +79,7 @@ class ChatQueues:
     def rekey(self) -> None:
         """Moves queues to their current key: a user of a command may have become a known person."""
         for queue in self.all_queues():
-            new_key = self._resolver.queue_key(queue.first) if queue else queue.key
+            new_key = self._resolver.queue_key(queue.any_row) if queue else queue.key
             if new_key != queue.key and new_key not in self._queues:
                 self._queues[new_key] = self._queues.pop(queue.key)
                 queue.key = new_key
@@ -114,6 +114,11 @@ class ChatQueues:
             self._append(self._add_queue(row), row)
         else:
             self._leave_in_journal()  # it is loaded after the commands before it
+
+    def find(self, row_id: int) -> CommandRow | None:
+        """Returns the current row of a command in memory."""
+        queue = self._queues_by_row.get(row_id)
+        return None if queue is None else queue.find(row_id)
 
     def current_row(self, row: CommandRow) -> CommandRow:
         """Returns the current row of a command in memory, else the row itself."""

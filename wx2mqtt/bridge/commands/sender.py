@@ -214,6 +214,7 @@ class CommandSender:
             while True:
                 if self._queues.can_load:
                     await retry_until_stored(lambda: self._queues.load(self._journal.list_due))
+                    self.fallback.update_queues()
                 for queue in self._queues.take_new_queues():
                     tasks.create_task(self._run_queue(queue, tasks))
                 await self._wake_event.wait()
@@ -413,8 +414,13 @@ class CommandSender:
 
     async def _settle(self, queue: ChatQueue, row: CommandRow, result: Result) -> None:
         """Ends a command, or the bundle that it leads, with this result."""
-        results = results_of_bundle(queue.members_of(row), result)
-        results = [(row, await self.fallback.complete_result(row, result)) for row, result in results]
+        members = queue.members_of(row)
+        results = results_of_bundle(members, result)
+        waits = [self.fallback.must_wait_for(row, result) for row, result in results]
+        if any(waits):
+            queue.set_ending(members, result)  # they are settled when their fallback has ended
+            return
+        results = [(row, self.fallback.complete_result(row, result)) for row, result in results]
         next_row = self._take_next(queue, row) if result.status is Status.SENT else None
         if await self._completion.settle(results, next_row) and next_row is not None:
             self._queues.set_marked(next_row)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.sender_support import Room, room
 from wx2mqtt.bridge.account_settings import FallbackRules, HomeAssistantSettings
 from wx2mqtt.bridge.commands import fallback
+from wx2mqtt.bridge.commands.alert_queue import MAX_ALERTS_PER_MINUTE
+from wx2mqtt.bridge.commands.fallback import MAX_CONCURRENT_ALERTS
 from wx2mqtt.clock import Lease, boot_time, now_ms
 from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
 from wx2mqtt.external.alerts import Alert, AlertOutcome
@@ -35,6 +37,9 @@ class Services:
         self.gate = asyncio.Event()
         self.gate.set()
         self.asked = asyncio.Event()
+
+    def have_been_told(self, count: int) -> Callable[[], bool]:
+        return lambda: len(self.told) >= count
 
     async def __call__(self, urls: Sequence[str], alarm: Alert) -> AlertOutcome:
         self.told.append(alarm)
@@ -266,6 +271,99 @@ async def test_what_nobody_wants_any_more_is_not_sent(here: Room, services: Serv
 
 def test_its_addresses_show_nowhere():
     assert "secret" not in repr(FallbackRules(urls=(URL,)))
+
+
+# many at once
+
+
+async def test_a_flood_becomes_few_alerts_and_every_result_says_what_became_of_it(
+    here: Room, services: Services
+):
+    count = 300
+    here.fallback = FallbackRules(after_seconds=0, urls=(URL,))
+    async with here.running(online=False):
+        await here.accept(*(asked(here, f"flood {number}") for number in range(count)))
+        results = [await here.result(f"c{number}") for number in range(1, count + 1)]
+    assert {(result.status, result.fallback) for result in results} == {(Status.EXPIRED, "sent")}
+    assert len(services.told) <= MAX_ALERTS_PER_MINUTE
+    summarized = [result.summarized for result in results if result.summarized]
+    assert len(summarized) + len(services.told) > count  # one alert each, or a summary
+    assert sum(summarized) >= len(summarized) * 2
+    assert any(f"{number} urgent" in result.message for result in results for number in summarized[:1])
+
+
+async def test_few_alerts_are_under_way_and_an_alarm_behind_a_flood_is_in_the_next_one(
+    here: Room, services: Services
+):
+    here.fallback = FallbackRules(after_seconds=0, urls=(URL,))
+    services.gate.clear()  # the service hangs
+    async with here.running(online=False):
+        for number in range(MAX_CONCURRENT_ALERTS):
+            await here.accept(asked(here, f"first {number}"))
+            await here.until(services.have_been_told(number + 1))
+        await here.accept(*(asked(here, f"flood {number}") for number in range(100)), asked(here, "fire"))
+        await here.until(lambda: len(here.sender.fallback._due) == 101)
+        assert len(here.sender.fallback.deliveries) == MAX_CONCURRENT_ALERTS
+        services.gate.set()
+        result = await here.result("c105")
+    assert (result.fallback, result.summarized) == ("sent", 101)
+    assert len(services.told) == MAX_CONCURRENT_ALERTS + 1
+    assert services.told[-1].title == "wx2mqtt home: 101 urgent messages"
+    assert "wife: fire" in services.told[-1].body.splitlines()
+    assert len(services.told[-1].body) < 1200
+
+
+async def test_a_minute_has_so_many_alerts_and_what_comes_then_waits_for_the_next_one(
+    here: Room, services: Services, monkeypatch: pytest.MonkeyPatch
+):
+    clock = [1000.0]
+    monkeypatch.setattr(fallback, "loop_time", lambda: clock[0])
+    here.fallback = FallbackRules(after_seconds=0, urls=(URL,))
+    async with here.running(online=False) as sender:
+        for number in range(MAX_ALERTS_PER_MINUTE):
+            await here.accept(asked(here, f"{number}"))
+            await here.result(f"c{number + 1}")
+        await here.accept(asked(here, "later"), asked(here, "and later"))
+        await here.until(lambda: len(sender.fallback._due) == 2)
+        assert len(services.told) == MAX_ALERTS_PER_MINUTE
+        clock[0] += 61
+        sender.fallback._start_alerts()
+        results = [await here.result(f"c{MAX_ALERTS_PER_MINUTE + number}") for number in (1, 2)]
+    assert [(result.fallback, result.summarized) for result in results] == [("sent", None)] * 2
+
+
+async def test_a_chat_goes_on_while_the_fallback_of_one_of_its_commands_hangs(here: Room, services: Services):
+    here.fallback = FallbackRules(after_seconds=600, urls=(URL,))
+    here.wire.deeds.append(Rejected("no"))
+    services.gate.clear()
+    async with here.running():
+        await here.accept(asked(here))
+        await asyncio.wait_for(services.asked.wait(), MAX_WAIT_SECONDS)
+        await here.accept(here.command("wife", "other", accepted=now_ms()))
+        assert (await here.result("c2")).status is Status.SENT
+        new = here.command("wife", "late", accepted=now_ms())
+        here.sender.set_online(online=False)
+        await here.accept(replace(new, expires=new.accepted + 50))
+        assert (await here.result("c3")).status is Status.EXPIRED
+        assert await here.unsettled() == ["c1"]
+        services.gate.set()
+        result = await here.result("c1")
+    assert (result.status, result.fallback) == (Status.FAILED, "sent")
+    assert [draft.text for draft in here.wire.drafts] == ["smoke", "other"]
+
+
+async def test_a_crash_in_a_summary_sends_it_again_and_says_that_nobody_knows(here: Room, services: Services):
+    here.fallback = FallbackRules(after_seconds=0, urls=(URL,))
+    services.gate.clear()
+    async with here.running(online=False):
+        await here.accept(*(asked(here, f"{number}") for number in range(30)))
+        await here.until(lambda: any("urgent" in alert.title for alert in services.told))
+    before = len(services.told)
+    services.gate.set()
+    async with here.running(online=False):
+        results = [await here.result(f"c{number}") for number in range(1, 31)]
+    assert {result.fallback for result in results} == {"uncertain"}
+    assert len(services.told) - before <= MAX_ALERTS_PER_MINUTE
 
 
 # another owner

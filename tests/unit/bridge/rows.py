@@ -1,0 +1,27 @@
+"""Rows of commands for tests that need no journal."""
+
+from __future__ import annotations
+
+from wx2mqtt.bridge.journaled import new_key
+from wx2mqtt.model import Command
+from wx2mqtt.store.command_rows import new_row
+from wx2mqtt.store.records import CommandRow, NewCommand
+
+
+def row_of(row_id: int, user: str, text: str) -> CommandRow:
+    """Returns the row of an accepted command to a user who is no known person."""
+    new = NewCommand(
+        command=Command(user=user, text=text),
+        command_id=f"c{row_id}",
+        fingerprint="",
+        person=None,
+        key=new_key(),
+        accepted=0,
+        expires=1000,
+        replies=(),
+        delivery=None,
+        duplicate_possible=False,
+        result=None,
+        publications=(),
+    )
+    return new_row(row_id, new)
