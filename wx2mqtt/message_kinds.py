@@ -72,7 +72,7 @@ MESSAGE_KINDS: dict[Kind, MessageKind] = {
         keys=_THUMBNAIL,
         is_attachment=True,
         bytes_note="whole and `thumbnail`",
-        send_note="JPEG, PNG, BMP",
+        send_note="JPEG, PNG, BMP; iLink: WebP, GIF, too",
     ),
     Kind.VOICE: MessageKind(
         about="a voice message",

@@ -280,3 +280,25 @@ async def test_the_order_of_a_chat_is_the_order_of_publishing(shared_home):
         assert (await shared_home.body("wx/result/妈妈", id=text))["status"] == "sent"
     sent = [one["text"] for one in await shared_home.phone.get("sent") if one["text"] in texts]
     assert sent == texts
+
+
+# what a beginner publishes
+
+
+async def test_the_byte_order_mark_of_powershell_is_no_part_of_text_or_command(shared_home):
+    mark = b"\xef\xbb\xbf"
+    assert (await shared_home.tell("wife", mark + "你好".encode()))["status"] == "sent"
+    result = await shared_home.tell("wife", mark + b'{"text": "in JSON", "id": "bom"}')
+    assert (result["id"], result["status"]) == ("bom", "sent")
+    assert [len(await taken(shared_home, text)) for text in ("你好", "in JSON")] == [1, 1]
+
+
+async def test_what_is_published_on_a_wrong_topic_is_told_the_right_one(shared_home):
+    picture = await shared_home.tell("wife", b"\x89PNG\r\n\x1a\n\xff")
+    assert "publish them on wx/out/wife/image" in picture["message"]
+    for topic, user in (("wx/out/wife/picture", "wife"), ("wx/out/wife/file", "wife"), ("wx/out", "")):
+        since = shared_home.ear.count
+        await shared_home.publish(topic, "x")
+        result = await shared_home.body(f"wx/result/{user}", since=since)
+        assert (result["status"], result["code"]) == ("rejected", "bad_command")
+        assert f"wx/out/{user or '<user>'}/file/<name>" in result["message"]

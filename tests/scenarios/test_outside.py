@@ -161,8 +161,21 @@ async def test_the_proxies_of_the_environment_are_not_asked(monkeypatch):
 )
 @pytest.mark.parametrize("scheme", ["http", "https"])
 async def test_this_machine_and_the_house_are_not_asked_however_they_are_written(scheme, host):
-    found = await refused(f"{scheme}://{host}/secret", allowed=())
-    assert found == (BadCommand, "not_allowed", "fetch_private")
+    error, code, word = await refused(f"{scheme}://{host}/secret", allowed=())
+    assert (error, code) == (BadCommand, "not_allowed")
+    assert word in {"fetch_private", "fetch_private_address"}
+
+
+@pytest.mark.parametrize("host", ["192.168.1.20", "[fe80::1]"])
+async def test_an_address_is_not_said_to_be_itself(host):
+    with pytest.raises(BadCommand) as caught:
+        async for _ in UrlFetcher().fetch(
+            f"http://{host}/", max_bytes=1000, allowed_hosts=(), timeout_seconds=10.0
+        ):
+            pass
+    sentence = rejection_text("en", caught.value)
+    assert sentence.count(host.strip("[]")) == 1
+    assert "media.allow_hosts" in sentence
 
 
 async def test_nothing_is_even_connected_to():
@@ -182,9 +195,9 @@ async def test_a_name_that_leads_into_the_house_is_refused_also_if_only_one_of_i
 @pytest.mark.parametrize(
     ("location", "code", "word"),
     [
-        ("http://127.0.0.2:{port}/secret", "not_allowed", "fetch_private"),
-        ("//169.254.169.254/latest/meta-data", "not_allowed", "fetch_private"),
-        ("http://[::1]/", "not_allowed", "fetch_private"),
+        ("http://127.0.0.2:{port}/secret", "not_allowed", "fetch_private_address"),
+        ("//169.254.169.254/latest/meta-data", "not_allowed", "fetch_private_address"),
+        ("http://[::1]/", "not_allowed", "fetch_private_address"),
         ("file:///etc/passwd", "fetch_failed", "fetch_bad_redirect"),
         ("gopher://127.0.0.1/", "fetch_failed", "fetch_bad_redirect"),
         ("http://a:99999999/", "fetch_failed", "fetch_bad_redirect"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import AsyncGenerator, AsyncIterable, Iterator, Mapping
 
 from wx2mqtt.errors import BadCommand
@@ -17,6 +18,7 @@ from wx2mqtt.store.file_type import SNIFFED_BYTES, file_type_of, image_size
 from wx2mqtt.wechat.backend import MediaLimits
 
 BASE64_CHUNK_CHARACTERS = 512 * 1024
+BASE64_HEAD_CHARACTERS = 4096
 
 UNKNOWN_EXTENSION = ".bin"
 """The extension of a file of unknown type. It is not appended to a name."""
@@ -54,6 +56,42 @@ def _decode_chunk(chunk: str) -> bytes:
 
 def _base64_error() -> BadCommand:
     return BadCommand("bad_command", "bad_base64")
+
+
+# Bytes on the topic of texts, and the other way round
+
+
+def bytes_as_text_error(payload: bytes, topics: tuple[str, ...]) -> BadCommand:
+    """Returns the error for a payload on `out/<user>` that is no text. `topics` are `Topics.commands_to`."""
+    if payload.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        return BadCommand("bad_command", "utf16")
+    _, image_topic, video_topic, file_topic = topics
+    mime = file_type_of(payload[:SNIFFED_BYTES], len(payload)).mime
+    topic = {"image": image_topic, "video": video_topic}.get(mime.partition("/")[0], file_topic)
+    return BadCommand("bad_command", "bytes_on_text_topic", mime=mime, topic=topic)
+
+
+def reject_text_as_bytes(kind: str, payload: bytes, text_topic: str) -> None:
+    """Raises `BadCommand` where the payload of a picture or a video is base64 or a command in JSON."""
+    head = payload[:SNIFFED_BYTES]
+    mime = file_type_of(head, len(payload)).mime
+    if kind not in {Kind.IMAGE, Kind.VIDEO} or mime not in {"text/plain", "application/json"}:
+        return
+    if mime == "application/json":
+        raise BadCommand("bad_file", "command_as_bytes", topic=text_topic)
+    if _decoded_type(head).startswith(("image/", "video/")):
+        raise BadCommand("bad_file", "base64_as_bytes", kind=kind, topic=text_topic)
+
+
+def _decoded_type(head: bytes) -> str:
+    """Returns the type of what a text is in base64, perhaps as a data URL; empty if it is none."""
+    text = head.partition(b";base64,")[2] if head.startswith(b"data:") else head
+    digits = b"".join(text[:BASE64_HEAD_CHARACTERS].split())
+    try:
+        decoded = binascii.a2b_base64(digits[: len(digits) // 4 * 4], strict_mode=True)
+    except ValueError:
+        return ""
+    return file_type_of(decoded, len(head)).mime
 
 
 # File names

@@ -16,6 +16,7 @@ from wx2mqtt.bridge.attachment_checks import (
     file_too_large_error,
     kind_for,
     max_bytes,
+    reject_text_as_bytes,
     screen_content,
 )
 from wx2mqtt.bridge.context import AccountContext
@@ -59,6 +60,7 @@ class Attachments:
         elif command.data:
             chunks = _decoded_chunks(command.data)
         else:
+            reject_text_as_bytes(command.kind, payload, self._ctx.topics.out(command.user))
             chunks = _payload_chunks(payload)
         try:
             async with asyncio.timeout(READ_TIMEOUT_SECONDS):

@@ -164,7 +164,8 @@ class UrlFetcher:
             networks = await run_in_daemon_thread(self._read_networks)  # they may change at any time
             for address in addresses:
                 if not is_public(address) or is_local(address, networks):
-                    raise BadCommand("not_allowed", "fetch_private", host=parts.host, address=address)
+                    message_key = "fetch_private_address" if parts.host == address else "fetch_private"
+                    raise BadCommand("not_allowed", message_key, host=parts.host, address=address)
         return list(dict.fromkeys(addresses))
 
     async def _iter_bytes(

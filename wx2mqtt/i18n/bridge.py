@@ -26,8 +26,8 @@ BRIDGE_MESSAGES: Catalogue = {
     "not_allowed": ("send.allow does not name '{user}'", "send.allow 中没有“{user}”"),
     "unsupported_kind": ("this backend cannot send '{kind}' yet", "此后端还不能发送“{kind}”"),
     "unsupported_topic": (
-        "there is no such topic below out/{user}; text goes to out/{user}",
-        "out/{user} 之下没有这个主题；文字请发到 out/{user}",
+        "there is no such topic; there are {known} (text and commands in JSON go to the first)",
+        "没有这个主题；可用的有 {known}（文字和 JSON 命令发到第一个）",
     ),
     "too_long": (
         "the text has {size} bytes; WeChat takes {limit}; send it in parts",
@@ -45,6 +45,11 @@ BRIDGE_MESSAGES: Catalogue = {
     "bad_response_topic": (
         "the response topic must be concrete, match mqtt.response_topics and lie outside the bridge's own topics",
         "响应主题必须具体、符合 mqtt.response_topics，并且不在桥接程序自己的主题之内",
+    ),
+    "remark_parts": ("it went out as {parts} messages", "分成 {parts} 条消息发出"),
+    "remark_parts_in_window": (
+        "it went out as {parts} messages, each of which counts in the window; as a file it is one",
+        "分成 {parts} 条消息发出，每条都计入窗口；以文件发送只算一条",
     ),
     "remark_retained": (
         "the copy that the broker kept was cleared: publish without the retain flag",
@@ -152,6 +157,22 @@ BRIDGE_MESSAGES: Catalogue = {
     "dropped": ("dropped by hand", "已手动取消"),
     # commands that cannot be read
     "not_utf8": ("the payload is not valid UTF-8", "内容不是有效的 UTF-8"),
+    "utf16": (
+        "the payload is UTF-16; publish it as UTF-8",
+        "内容是 UTF-16；请以 UTF-8 发布",
+    ),
+    "bytes_on_text_topic": (
+        "these are bytes ({mime}), and this topic takes text: publish them on {topic}",
+        "这是文件内容（{mime}），而此主题接收文字：请发布到 {topic}",
+    ),
+    "base64_as_bytes": (
+        'this is base64, and this topic takes the bytes themselves: publish those, or send {{"kind": "{kind}", "data": "…"}} to {topic}',
+        '这是 base64，而此主题接收原始内容：请发布原始内容，或向 {topic} 发送 {{"kind": "{kind}", "data": "…"}}',
+    ),
+    "command_as_bytes": (
+        "this is JSON, and this topic takes the bytes of the file: publish a command on {topic}",
+        "这是 JSON，而此主题接收文件内容：命令请发布到 {topic}",
+    ),
     "bad_json": (
         'it begins with {{ and is no JSON object ({problem}); as text send it as {{"text": "…"}} or text/plain',
         '以 {{ 开头，但不是 JSON 对象（{problem}）；要作为文字发送请用 {{"text": "…"}} 或 text/plain',
@@ -328,6 +349,10 @@ BRIDGE_MESSAGES: Catalogue = {
     "fetch_hops": (
         "more than {most} redirects; give the address where the file is",
         "重定向超过 {most} 次；请给出文件所在的地址",
+    ),
+    "fetch_private_address": (
+        "{address} is an address in the house or for special use; to allow it name it in media.allow_hosts",
+        "{address} 是内部或特殊地址；如要允许，请把它写入 media.allow_hosts",
     ),
     "fetch_private": (
         "{host} is {address}, in the house or for special use; to allow it name the host in media.allow_hosts",

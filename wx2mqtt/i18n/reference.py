@@ -31,7 +31,7 @@ REFERENCE_TEXTS: Mapping[str, str] = {
     "yes": "可以",
     "a picture": "图片",
     "whole and `thumbnail`": "原件和 `thumbnail`",
-    "JPEG, PNG, BMP": "JPEG、PNG、BMP",
+    "JPEG, PNG, BMP; iLink: WebP, GIF, too": "JPEG、PNG、BMP；iLink 还有 WebP、GIF",
     "a voice message": "语音消息",
     "MP3, on iLink SILK": "MP3，iLink 为 SILK",
     "as a file": "作为文件",

@@ -5,13 +5,15 @@
     out/wife             {"kind": "image", "path": "door.jpg"}        a command with a file
     bridge/request/send  {"user": "wife", "text": "…"}                a request: `read_request`, `read_…`
 
-Everything that does not fit raises `BadCommand` with the key that is wrong.
+Everything that does not fit raises `BadCommand` with the key that is wrong. A byte order mark at the
+beginning, as PowerShell writes it, is no part of a payload.
 """
 
 from __future__ import annotations
 
 import json
 import unicodedata
+from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
 
 from wx2mqtt.bounded_json import JsonBounds, JsonDecimal, JsonOutOfBounds, is_encodable, load_json
@@ -70,6 +72,7 @@ def read_command(
 
     Raises BadCommand, with the id of the command if it has one.
     """
+    payload = payload.removeprefix(BOM_UTF8)
     media_type = content_type.partition(";")[0].strip().lower()
     is_object = media_type == "application/json" or payload.lstrip()[:1] == b"{"
     if media_type == "text/plain" or not is_object:
@@ -240,6 +243,7 @@ def _bad_value(key: str, expected: str) -> BadCommand:
 
 def read_request(payload: bytes, bounds: JsonBounds = REQUEST_JSON) -> dict[str, Json]:
     """Parses the payload of a request; an empty one has no fields. Raises BadCommand with `bad_request`."""
+    payload = payload.removeprefix(BOM_UTF8)
     return _read_object(payload, "bad_request", bounds) if payload.strip() else {}
 
 

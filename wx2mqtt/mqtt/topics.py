@@ -179,7 +179,7 @@ class FileTopic:
 
 @frozen(kw_only=False)
 class UnknownTopic:
-    """Any other topic below `out/<user>`."""
+    """`out`, and any other topic below `out/<user>`; `user` is empty where the topic names none."""
 
     user: str
 
@@ -205,6 +205,11 @@ class Topics:
 
     def out(self, user: str) -> str:
         return f"{self.base}/out/{user}"
+
+    def commands_to(self, user: str) -> tuple[str, ...]:
+        """Returns all topics that `parse` takes for a command to this user."""
+        out = self.out(user)
+        return out, f"{out}/image", f"{out}/video", f"{out}/file/<name>"
 
     def result(self, user: str) -> str:
         return f"{self.base}/result/{user}"
@@ -279,23 +284,31 @@ class Topics:
         return topic.removeprefix(f"{self.base}/").startswith(_PUBLISHED_PREFIXES)
 
     def parse(self, topic: str) -> ParsedTopic | None:
-        """Parses a topic on which people send to the bridge; None for any other topic."""
+        """Parses a topic on which people send to the bridge; None for any other topic.
+
+        The filters of `subscriptions` match `out` and `bridge/request` without a further level, too.
+        """
         request_prefix = self.request("")
-        if topic.startswith(request_prefix):
-            return RequestTopic(topic.removeprefix(request_prefix))
+        if f"{topic}/".startswith(request_prefix):
+            return RequestTopic(topic[len(request_prefix) :])
         out_prefix = self.out("")
-        if not topic.startswith(out_prefix):
+        if not f"{topic}/".startswith(out_prefix):
             return None
-        user, *rest = topic.removeprefix(out_prefix).split("/")
-        match rest:
-            case []:
-                return TextTopic(user)
-            case ["image" | "video" as kind]:
-                return FileTopic(user, kind)
-            case ["file", name] if name:
-                return FileTopic(user, "file", name)
-            case _:
-                return UnknownTopic(user)
+        return _parse_command_topic(topic[len(out_prefix) :])
+
+
+def _parse_command_topic(levels: str) -> TextTopic | FileTopic | UnknownTopic:
+    """Parses what stands behind `out/`."""
+    match levels.split("/"):
+        case [user] if user:
+            return TextTopic(user)
+        case [user, "image" | "video" as kind] if user:
+            return FileTopic(user, kind)
+        case [user, "file", name] if user and name:
+            return FileTopic(user, "file", name)
+        case [user, *_]:
+            return UnknownTopic(user)
+    raise AssertionError("a topic has a level")
 
 
 @lru_cache(maxsize=256)

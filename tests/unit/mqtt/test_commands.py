@@ -56,9 +56,7 @@ def sentence(payload, content_type=""):
 # text
 
 
-@pytest.mark.parametrize(
-    "text", ["开灯 ☀", " two\nlines \n", "[1]", '"{"', "a{", "\ufeff{", "&lt;br/&gt;", "0"]
-)
+@pytest.mark.parametrize("text", ["开灯 ☀", " two\nlines \n", "[1]", '"{"', "a{", "&lt;br/&gt;", "0"])
 def test_what_does_not_begin_with_a_brace_is_text_as_it_is(text):
     assert read(text) == Command(user="wife", text=text)
 
@@ -79,6 +77,21 @@ def test_nothing_to_say_is_empty(payload):
 @pytest.mark.parametrize("payload", [b"\xff", b"\xe4\xbd", b"{\xff}", b'{"text": "\xe4"}'])
 def test_what_is_not_utf_8_is_a_bad_command(payload):
     assert refused(payload)[:2] == ("bad_command", "not_utf8")
+
+
+# the byte order mark of PowerShell
+
+
+def test_a_byte_order_mark_is_no_part_of_a_text_a_command_or_a_request():
+    mark = b"\xef\xbb\xbf"
+    assert read(mark + "你好".encode()).text == "你好"
+    command = read(mark + b'{"text": "x", "id": "a"}')
+    assert (command.text, command.id) == ("x", "a")
+    assert read(mark + b'{"text": "x"}', "text/plain").text == '{"text": "x"}'
+    assert read_request(mark + b'{"user": "wife"}') == {"user": "wife"}
+    assert read_request(mark) == {}
+    assert refused(mark)[:2] == ("empty", "empty")
+    assert read("x\ufeffy").text == "x\ufeffy", "only at the beginning"
 
 
 # commands

@@ -69,7 +69,8 @@ class CommandCompletion:
 
     def _whole_result(self, row: CommandRow, result: Result) -> Result:
         result = result_of_parts(row, result, len(self._resolver.parts_of(row)))
-        return with_remarks(result, row.command, self._ctx.language)
+        has_window = self._ctx.backend.capabilities.has_reply_window
+        return with_remarks(result, row.command, self._ctx.language, has_window=has_window)
 
     def other_account_result(self, row: CommandRow) -> tuple[Result, tuple[NewPublication, ...]]:
         """Returns the result of a command that waited for another owner, and its publications.

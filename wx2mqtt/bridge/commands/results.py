@@ -90,9 +90,15 @@ def make_result(command: Command, command_id: str, status: Status, code: str, me
     return Result(id=command_id, user=command.user, status=status, code=code, message=message, time=now_ms())
 
 
-def with_remarks(result: Result, command: Command, language: Language) -> Result:
-    """Returns the result with the remarks on its command in words; one that is `ok` may get another code."""
+def with_remarks(result: Result, command: Command, language: Language, *, has_window: bool = False) -> Result:
+    """Returns the result with the remarks on its command in words; one that is `ok` may get another code.
+
+    Says of a text that was sent in parts how many messages it took; with `has_window` each one counts.
+    """
     sentences = [bridge_text(language, REMARK_TEXTS[remark]) for remark in command.remarks]
+    if result.parts is not None and result.status is Status.SENT:
+        parts_key = "remark_parts_in_window" if has_window else "remark_parts"
+        sentences.insert(0, bridge_text(language, parts_key, parts=result.parts))
     if Remark.BAD_RESPONSE_TOPIC in command.remarks and result.code == "ok":
         result = replace(result, code="bad_response_topic")
     separator = "；" if language == "zh" else "; "

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -19,7 +19,7 @@ import structlog
 
 from wx2mqtt.aio import MAX_BYTES_ON_LOOP, run_by_size
 from wx2mqtt.bridge.account_settings import SendRules
-from wx2mqtt.bridge.attachment_checks import check_filename
+from wx2mqtt.bridge.attachment_checks import bytes_as_text_error, check_filename
 from wx2mqtt.bridge.attachments import FILE_KINDS
 from wx2mqtt.bridge.commands.results import ResultPublications, make_result, with_remarks
 from wx2mqtt.bridge.context import AccountContext
@@ -92,16 +92,25 @@ class CommandValidator:
                     read = partial(
                         read_command, user, delivery.payload, delivery.content_type, self._require_supported
                     )
-                    command = await run_by_size(len(delivery.payload), read)
+                    command = await self._read_text_topic(read, user, delivery.payload)
                 case FileTopic(user, kind, name):
                     command = Command(user=user, kind=kind, name=name)
                     if not delivery.payload:
                         raise BadCommand("empty", "no_bytes")
                 case UnknownTopic(user):
-                    raise BadCommand("bad_command", "unsupported_topic", user=user)
+                    known = ", ".join(self._topics.commands_to(user or "<user>"))
+                    raise BadCommand("bad_command", "unsupported_topic", known=known)
             return self._validated_command(command, delivery, replies, session)
         except Exception as error:  # noqa: BLE001 - see `_rejection_of`
             return self._rejected_command(command, _rejection_of(error), delivery, replies, session)
+
+    async def _read_text_topic(self, read: Callable[[], Command], user: str, payload: bytes) -> Command:
+        try:
+            return await run_by_size(len(payload), read)
+        except BadCommand as bad:
+            if bad.message_key == "not_utf8":
+                raise bytes_as_text_error(payload, self._topics.commands_to(user)) from None
+            raise
 
     async def validate_request(
         self, name: str, delivery: Delivery, session: int, chat: str = ""

@@ -361,6 +361,7 @@ async def test_a_long_text_goes_out_in_parts_with_one_result(here: Windowed):
     assert [draft.text for draft in here.wire.drafts] == list(PARTS)
     assert (result.status, result.message_id) == (Status.SENT, "sent-3")
     assert (result.parts, result.parts_sent) == (3, 3)
+    assert "it went out as 3 messages, each of which counts in the window" in result.message
     (row,) = await here.journal.list_commands()
     assert here.wire.keys == [f"{row.key}{n:02d}" for n in (1, 2, 3)]
     answered = [await here.journal.quoted_message(f"sent-{n}") for n in (1, 2, 3)]
@@ -373,6 +374,7 @@ async def test_a_short_text_says_nothing_of_parts(here: Windowed):
         await here.accept(here.asked("short"))
         result = await here.result("c1")
     assert (result.parts, result.parts_sent) == (None, None)
+    assert "messages" not in result.message
 
 
 async def test_a_crash_between_two_parts_goes_on_with_the_next(here: Windowed):

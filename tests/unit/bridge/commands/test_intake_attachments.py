@@ -41,6 +41,56 @@ async def sent_draft(house, number=1):
 
 
 @pytest.mark.parametrize(
+    ("payload", "where"),
+    [
+        (PNG, "publish them on wx/out/wife/image"),
+        (MP4 + b"\xff", "publish them on wx/out/wife/video"),
+        (b"%PDF-1.7\xff", "publish them on wx/out/wife/file/<name>"),
+        (bytes(range(128, 200)), "publish them on wx/out/wife/file/<name>"),
+        ("你好".encode("utf-16"), "publish it as UTF-8"),
+    ],
+)
+async def test_bytes_on_the_topic_of_texts_are_told_where_they_belong(house, payload, where):
+    house.deliver(payload)
+    (result,) = await house.hear("wx/result/wife")
+    assert (result["status"], result["code"]) == ("rejected", "bad_command")
+    assert where in result["message"]
+
+
+@pytest.mark.parametrize(
+    "wrapped", [encoded(PNG), f"data:image/png;base64,{encoded(PNG)}", f"{encoded(PNG)}\n"]
+)
+async def test_base64_on_the_topic_of_pictures_is_told_where_it_belongs(house, wrapped):
+    house.deliver(wrapped, "wife/image")
+    (result,) = await house.hear("wx/result/wife")
+    assert result["status"] == "rejected"
+    assert 'send {"kind": "image", "data": "…"} to wx/out/wife' in result["message"]
+
+
+async def test_a_command_on_the_topic_of_pictures_is_told_where_it_belongs(house):
+    house.deliver('{"path": "/x.png"}', "wife/image")
+    house.deliver("just words", "wife/image")
+    first, second = await house.hear("wx/result/wife", 2)
+    assert "publish a command on wx/out/wife" in first["message"]
+    assert "this is no image but text/plain" in second["message"]
+
+
+@pytest.mark.parametrize("topic", ["wx/out/wife/picture", "wx/out/wife/file", "wx/out/wife/file/a/b"])
+async def test_a_topic_that_does_not_exist_is_answered_with_those_that_do(house, topic):
+    house.deliver("x", topic=topic)
+    (result,) = await house.hear("wx/result/wife")
+    assert (result["status"], result["code"]) == ("rejected", "bad_command")
+    assert "wx/out/wife, wx/out/wife/image, wx/out/wife/video, wx/out/wife/file/<name>" in result["message"]
+
+
+@pytest.mark.parametrize("topic", ["wx/out", "wx/out/", "wx/out//image"])
+async def test_a_topic_without_a_user_is_answered_too(house, topic):
+    house.deliver("x", topic=topic)
+    (result,) = await house.hear("wx/result/")
+    assert "wx/out/<user>, wx/out/<user>/image" in result["message"]
+
+
+@pytest.mark.parametrize(
     ("sub", "payload", "kind", "name"),
     [
         ("image", PNG, Kind.IMAGE, "image.png"),

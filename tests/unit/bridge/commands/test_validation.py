@@ -48,7 +48,7 @@ def test_a_command_is_for_the_person_of_that_name(bench):
 
 @pytest.mark.parametrize(
     ("user", "code"),
-    [("nobody", "unknown_user"), ("", "unknown_user"), ("lost", "unresolved_user"), ("gone", "unknown_user")],
+    [("nobody", "unknown_user"), ("", "bad_command"), ("lost", "unresolved_user"), ("gone", "unknown_user")],
 )
 def test_who_is_not_there_gets_nothing_and_the_result_goes_to_the_level_as_received(bench, user, code):
     new = bench.new("hello", f"wx/out/{user}")
