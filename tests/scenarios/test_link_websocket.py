@@ -19,7 +19,7 @@ from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.linked import linked
 from tests.support.scripted import Peer, scripted
 from tests.support.websocket import CLOSE, PING, PONG, acceptance, frame, frame_head, read_frame, read_frames
-from wx2mqtt.mqtt import connection, connection_errors
+from wx2mqtt.mqtt import connection, connection_errors, sockets
 from wx2mqtt.mqtt.options import parse_broker_url
 
 CONNACK = b"\x20\x03\x00\x00\x00"
@@ -145,6 +145,41 @@ async def test_a_stop_does_not_wait_for_a_handshake_that_drips():
                     await asyncio.wait([asyncio.create_task(asyncio.sleep(0.01))])
             start = time.monotonic()
         assert time.monotonic() - start < allowed(2)
+        await asyncio.wait_for(ended.wait(), MAX_WAIT_SECONDS)
+
+
+async def test_an_abort_ends_a_handshake_that_drips_at_once():
+    ended = asyncio.Event()
+    async with (
+        scripted(lambda peer: drip(peer, ended)) as broker,
+        linked(url(broker.port)) as told,
+        asyncio.timeout(MAX_WAIT_SECONDS),
+    ):
+        while not broker.connections:
+            await asyncio.wait([asyncio.create_task(asyncio.sleep(0.01))])
+        start = time.monotonic()
+        told.link.abort()
+        await ended.wait()
+        while told.link._connection is not None:
+            await asyncio.wait([asyncio.create_task(asyncio.sleep(0.01))])
+        assert time.monotonic() - start < allowed(2)
+
+
+async def test_a_tls_handshake_that_drips_ends_with_its_deadline(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(sockets, "ADDRESS_CONNECT_TIMEOUT_SECONDS", 0.3)
+    ended = asyncio.Event()
+
+    async def script(peer: Peer) -> None:
+        await peer.reader.read(1)
+        gone = asyncio.create_task(rest_of(peer))
+        peer.raw(b"\x16\x03\x03\x40\x00")
+        while not gone.done():
+            peer.raw(b"\x02")
+            await asyncio.wait([gone], timeout=0.01)
+        ended.set()
+
+    async with scripted(script) as broker, linked(url(broker.port).replace("ws", "wss", 1)) as told:
+        assert (await told.end()).code == "unreachable"
         await asyncio.wait_for(ended.wait(), MAX_WAIT_SECONDS)
 
 

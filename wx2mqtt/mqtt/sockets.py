@@ -77,7 +77,7 @@ async def shake_hands(stream: BufferedSocket) -> None:
         stream.flush()
         if not stream.fill() and not (stream.is_open or stream.ended):
             await _wait_until_ready(stream)
-        if stream.ended:
+        if stream.ended or stream.closed:
             raise stream.error or ConnectionResetError
 
 
@@ -91,17 +91,25 @@ async def receive_some(stream: BufferedSocket, size: int) -> bytes:
 
 
 async def _wait_until_ready(stream: BufferedSocket) -> None:
-    """Waits until the socket is readable, or writable if something waits for that."""
+    """Waits until the socket is readable, writable if something waits for that, or closed meanwhile."""
     loop = asyncio.get_running_loop()
+    descriptor = stream.fileno()
     ready = asyncio.Event()
-    loop.add_reader(stream.fileno(), ready.set)
+
+    def stop() -> None:
+        loop.remove_reader(descriptor)
+        loop.remove_writer(descriptor)
+        ready.set()
+
+    loop.add_reader(descriptor, ready.set)
     if stream.has_backlog:
-        loop.add_writer(stream.fileno(), ready.set)
+        loop.add_writer(descriptor, ready.set)
+    stream.on_close = stop
     try:
         await ready.wait()
     finally:
-        loop.remove_reader(stream.fileno())
-        loop.remove_writer(stream.fileno())
+        if not stream.closed:  # else the number may be that of another socket already
+            stop()
 
 
 def open_socket(address: BrokerAddress, tls: TlsFiles | None, timeout: float) -> socket.socket:
@@ -210,7 +218,7 @@ class BufferedSocket:
     - `received_at`, `sent_at`: times of the last byte of MQTT in and out, on `clock`.
     - `drained_at`: when the kernel last took bytes of a backlog: a large packet on a slow line proceeds.
     - `ended`: the broker has closed the connection, or it broke; `error` is None in the first case.
-    - `closed`: `close` was called.
+    - `closed`: `close` was called; `on_close` is called before the socket is closed.
     """
 
     def __init__(
@@ -223,6 +231,7 @@ class BufferedSocket:
         self.ended = False
         self.error: OSError | None = None
         self.closed = False
+        self.on_close: Callable[[], None] = _do_nothing
         self.received_at = clock()
         self.sent_at = self.received_at
         self.drained_at = self.received_at
@@ -267,6 +276,8 @@ class BufferedSocket:
 
     def close(self) -> None:
         """Closes the socket; bytes that were not read yet are discarded."""
+        if not self.closed:
+            self.on_close()
         self.closed = True
         self._received = b""
         self._raw.close()
@@ -386,4 +397,4 @@ def _set_tcp_option(raw: socket.socket, option: int) -> None:
 
 
 def _do_nothing() -> None:
-    """For systems without such an option."""
+    """Stands for a callback or an option of the system that there is not."""
