@@ -11,9 +11,11 @@ import stat
 import subprocess
 from functools import partial
 from pathlib import Path
+from textwrap import dedent
 
 import httpx
 import pytest
+import yaml
 
 from tests.scenarios.conftest import StartMosquitto
 from tests.support.broker import Mosquitto, free_port
@@ -275,6 +277,23 @@ def test_a_service_of_another_name_is_enabled_by_that_name(tmp_path):
     )
     assert (done.code, done.err) == (0, "")
     assert "systemctl enable --now bridge\n" in done.out
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_it_writes_what_the_page_about_home_assistant_shows(tmp_path, language):
+    page = (Path(__file__).parents[2] / f"docs/{language}/start/home-assistant.md").read_text()
+    command = re.search(r"wx2mqtt (setup .*--home-assistant.*)", page)
+    block = re.search(r"```yaml\n(   mqtt:.*?)```", page, re.DOTALL)
+    assert command
+    assert block
+    shown = yaml.safe_load(dedent(block[1]))
+    given = ["-c", "a.yaml", "--password-file", "-", "--no-try", "--yes", "--no-unit"]
+    here = terminal(tmp_path)
+    here.env |= {"LANG": "zh_CN.UTF-8" if language == "zh" else "C.UTF-8", "LC_ALL": ""}
+    done = here.run(*command[1].split(), *given, data=b"geheim\n")
+    assert (done.code, done.err) == (0, "")
+    written = yaml.safe_load((tmp_path / "a.yaml").read_text())
+    assert {key: written[key] for key in shown} == shown
 
 
 def test_where_nobody_can_be_asked_the_missing_options_are_named_and_it_ends_with_2(tmp_path):
