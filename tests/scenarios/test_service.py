@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import time
 from datetime import datetime
 from itertools import pairwise
@@ -13,6 +14,7 @@ import httpx
 import pytest
 
 from tests.scenarios.signing_in import STATE, ask, states_since
+from tests.scenarios.test_backup import wx2mqtt
 from tests.support.broker import free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.home import Home
@@ -295,7 +297,9 @@ async def test_a_refused_reload_is_said_everywhere_until_a_good_one(home: Home):
         before = await metrics_after_reload(address, successful=1.0)
 
         since, said = home.ear.count, len(manager.heard)
-        home.bridge.config.write_text("accounts: {home: {backend: webwx, sned: {}}}\n")
+        faulty = copy.deepcopy(settings)
+        faulty["accounts"]["home"]["sned"] = {}
+        home.bridge.configure(faulty)
         home.bridge.hangup()
         text = "the configuration file was refused at the last reload"
         status = await home.hear(manager.wait, "STATUS", text, since=said)
@@ -312,7 +316,11 @@ async def test_a_refused_reload_is_said_everywhere_until_a_good_one(home: Home):
         async with httpx.AsyncClient(base_url=address, trust_env=False) as client:
             page = (await client.get("/")).text
             assert "The changed configuration cannot be used" in page
-            assert (await client.get("/livez")).status_code == 200
+            for path in ("/livez", "/healthz"):
+                assert (await client.get(path)).status_code == 200, "a restart would end it with this file"
+        for option in ([], ["--live"]):
+            code, out, complaint = await wx2mqtt(home.bridge, "healthcheck", *option)
+            assert (code, out.decode()) == (0, "well\n"), complaint
 
         since, said = home.ear.count, len(manager.heard)
         home.bridge.configure(settings)

@@ -31,6 +31,9 @@ HEALTH_INTERVAL_SECONDS = 30.0
 # The problem that a command was not sent, and nothing to the same user since.
 COMMANDS_FAILED = "commands_failed"
 
+# The problem that the configuration file was refused at the last reload.
+RELOAD_REFUSED = "reload_refused"
+
 # Users that the health names with it; the number of commands says how many more there may be.
 SHOWN_FAILING_USERS = 20
 
@@ -129,7 +132,7 @@ def health_problems(snapshot: HealthSnapshot) -> dict[str, bool]:
         "store_trouble": bool(snapshot.stats.trouble),
         "store_full": snapshot.store_size >= snapshot.store_limit > 0,
         "loops_stuck": bool(snapshot.stuck),
-        "reload_refused": snapshot.reload_refused,
+        RELOAD_REFUSED: snapshot.reload_refused,
         "messages_set_aside": snapshot.stats.set_aside > 0,
         "discovery_too_large": snapshot.discovery_cut,
         "muted_suspected": snapshot.muted,
@@ -138,11 +141,12 @@ def health_problems(snapshot: HealthSnapshot) -> dict[str, bool]:
 
 
 def operational_problems(problems: Iterable[str]) -> list[str]:
-    """Returns the problems without those that a publisher can cause at will.
+    """Returns the problems without those for which nobody should restart the bridge.
 
-    What supervises the process goes by these: whoever may publish must not be able to restart the bridge.
+    What supervises the process goes by these. A publisher can cause a command that fails at will, and a
+    bridge that has refused its file would not start with it.
     """
-    return [problem for problem in problems if problem != COMMANDS_FAILED]
+    return [problem for problem in problems if problem not in {COMMANDS_FAILED, RELOAD_REFUSED}]
 
 
 def health_body(snapshot: HealthSnapshot, account: str) -> dict[str, Json]:

@@ -202,7 +202,7 @@ def healthcheck(
     """Exit with 0 if the running bridge is well, else print its problems and exit with 1."""
     from wx2mqtt.cli.operations import health_report  # noqa: PLC0415
 
-    loaded = run.load_settings(config, log_to_terminal=True)
+    loaded = run.load_for_running_bridge(config)
     is_well, text = asyncio.run(health_report(loaded, os.environ, live=live, account=account))
     print(one_line(text) or "well")
     raise typer.Exit(EXIT_OK if is_well else EXIT_UNEXPECTED)

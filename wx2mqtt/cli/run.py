@@ -29,8 +29,9 @@ from wx2mqtt.i18n.settings import problem_text
 from wx2mqtt.memory import pause_collection, tune_malloc
 from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.environment import ENVIRONMENT_PREFIX
-from wx2mqtt.settings.loader import LoadedSettings, find_config
+from wx2mqtt.settings.loader import LoadedSettings, find_config, load_valid_settings
 from wx2mqtt.settings.schema import Settings
+from wx2mqtt.wechat.registry import BACKENDS
 
 log = structlog.get_logger(__name__)
 
@@ -111,6 +112,14 @@ def load_settings(config: Path | None, *, log_to_terminal: bool = False) -> Load
         message_text=settings.message_text,
     )
     return loaded
+
+
+def load_for_running_bridge(config: Path | None) -> LoadedSettings:
+    """Returns the settings with which a running bridge is found, also if it has refused the file since."""
+    try:
+        return load_settings(config, log_to_terminal=True)
+    except SettingsError:
+        return load_valid_settings(config or find_config(Path.cwd()), os.environ, BACKENDS)
 
 
 def load_with_warnings(

@@ -113,6 +113,18 @@ def load_web_settings(path: Path | None, env: Mapping[str, str], backends: Backe
     return None if is_page_faulty or not settings.web.enabled else settings
 
 
+def load_valid_settings(path: Path | None, env: Mapping[str, str], backends: BackendRules) -> LoadedSettings:
+    """Returns the settings without the values that have a problem; the defaults for an unreadable file.
+
+    For what only asks a running bridge, which may have refused this file.
+    """
+    try:
+        settings = _gather(path, env, backends, SettingsReport())
+    except SettingsError:
+        settings = Settings()
+    return LoadedSettings(settings=settings, path=path)
+
+
 def load_storage_settings(env: Mapping[str, str], backends: BackendRules) -> Storage:
     """Returns where the store of a run without a file is; a value that has a problem is left out."""
     return _gather(None, env, backends, SettingsReport()).storage
