@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from tests.limits_table import PAGES, page_with_table
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.contexts import PaperQuota, shared
 from tests.unit.bridge.outgoing import running
 from tests.unit.bridge.rows import row_of
@@ -24,6 +25,7 @@ from tests.unit.wechat_limits import WECHAT_DRIVERS
 from wx2mqtt.app import control_socket
 from wx2mqtt.bounded_json import JsonBounds, JsonOutOfBounds, read_float
 from wx2mqtt.bridge.attachment_checks import check_filename
+from wx2mqtt.bridge.commands import file_preparation
 from wx2mqtt.bridge.commands.alert_queue import AlertQueue, summary_lines
 from wx2mqtt.bridge.media import request as media_request
 from wx2mqtt.bridge.requests.history import HistoryRequest
@@ -284,6 +286,33 @@ def transfer_of_file(seconds: int, _: Path) -> bool:
         loop.close()
 
 
+def unfetched_commands(count: int, folder: Path) -> bool:
+    """Whether so many are kept while none is fetched."""
+
+    class Hangs:
+        async def fetch(self, *_: Any, **__: Any) -> AsyncIterator[bytes]:
+            await asyncio.Event().wait()
+            yield b""
+
+    limit = file_preparation.MAX_UNFETCHED_COMMANDS
+
+    async def ask() -> bool:
+        async with running(folder, fetcher=Hangs()) as house:
+            for number in range(count):
+                house.say(kind="file", url="http://h/x", id=f"{number}")
+            house.deliver("last")
+            house.deliver("other", "mom")
+            await house.hear("wx/result/mom")
+            async with asyncio.timeout(MAX_WAIT_SECONDS):
+                while len(house.sender._queues.all_queues()[0]) > limit + 1:  # noqa: ASYNC110 - nothing tells
+                    await asyncio.sleep(0)
+            refused = house.heard("wx/result/wife")
+            assert {result["code"] for result in refused} <= {"rate_limited"}
+            return not refused
+
+    return asyncio.run(ask())
+
+
 def alerts_in_a_minute(count: int, _: Path) -> bool:
     """Whether so many go out one by one."""
     queue = AlertQueue()
@@ -491,6 +520,7 @@ OTHER_DRIVERS: dict[str, Driver] = {
     "a packet from the broker": packet,
     "deliveries in memory that are not stored yet, with 4 KiB for each": pending_deliveries,
     "the fetch or the upload of a command's file, and a second more for each 100 kB": transfer_of_file,
+    "commands of a chat whose `url` is not fetched yet": unfetched_commands,
     "alerts of the fallback in a minute": alerts_in_a_minute,
     "the text of a summary of the fallback": summary_of_fallback,
     "requests that are open at a time": open_requests,

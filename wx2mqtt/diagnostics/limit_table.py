@@ -10,7 +10,7 @@ from __future__ import annotations
 from wx2mqtt import bounded_json, limits
 from wx2mqtt.app import admin, redaction
 from wx2mqtt.bridge import inbound_rows, inflight, outbox_reader, retained, view
-from wx2mqtt.bridge.commands import alert_queue, outcomes, queues, validation
+from wx2mqtt.bridge.commands import alert_queue, file_preparation, outcomes, queues, validation
 from wx2mqtt.bridge.people import directory
 from wx2mqtt.diagnostics.limit_rows import (
     BAD_COMMAND,
@@ -92,6 +92,12 @@ _BRIDGE_LIMITS = (
         limits.MAX_TRANSFER_SECONDS,
         "seconds",
         "a fetch: result `rejected`, code `fetch_failed`; an upload is begun again until the `ttl` is over",
+    ),
+    limit(
+        "commands of a chat whose `url` is not fetched yet",
+        file_preparation.MAX_UNFETCHED_COMMANDS,
+        "commands",
+        "result `rejected`, code `rate_limited`",
     ),
     limit(
         "alerts of the fallback in a minute",

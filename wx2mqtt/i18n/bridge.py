@@ -402,6 +402,10 @@ BRIDGE_MESSAGES: Catalogue = {
     ),
     "media_refused": ("WeChat refused to hand it over: {why}", "微信拒绝提供：{why}"),
     "media_failed": ("it could not be fetched within a day: {why}", "一天之内未能获取：{why}"),
+    "too_many_files": (
+        "{most} files wait already to be fetched for this chat; send it later",
+        "该聊天已有 {most} 个文件等待下载；请稍后再发",
+    ),
     "upload_slow": ("the upload takes too long", "上传耗时过长"),
     "media_slow": ("the bytes came too slowly", "下载过慢"),
     "media_silent": ("no byte came for {limit} s", "{limit} 秒内没有收到任何数据"),

@@ -109,6 +109,8 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "commands that were not sent, in the log of a minute": "日志中每分钟记录的未能发送的命令",
     "cleared topics in memory (MQTT 3.1.1)": "内存中已清除的主题（MQTT 3.1.1）",
     "topics": "个主题",
+    "commands of a chat whose `url` is not fetched yet": "一个聊天中尚未下载其 `url` 的命令",
+    "result `rejected`, code `rate_limited`": "结果为 `rejected`，代码 `rate_limited`",
     "alerts of the fallback in a minute": "一分钟内备用途径的告警",
     "alerts": "条告警",
     "all that wait go out in one summary": "等待中的全部合为一份摘要发出",

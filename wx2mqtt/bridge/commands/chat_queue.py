@@ -19,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from wx2mqtt.backoff import Backoff
-from wx2mqtt.bridge.commands.resolver import ChatKey
+from wx2mqtt.bridge.commands.resolver import ChatKey, needs_fetch
 from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.model import Result, is_own_text
 from wx2mqtt.store.records import CommandRow, Recipient
@@ -61,7 +61,7 @@ class ChatQueue:
     `paused_until` is a time of the loop's clock, in seconds. `recipients` are those of all commands that came
     for this chat. `has_backlog`: the journal has further commands of this chat, behind these. No command
     expires before `next_expiry`, in seconds of `boot_time`. `wake` is set at each change of what the next
-    step of this chat may depend on.
+    step of this chat may depend on. `unfetched` are the row ids of commands whose `url` is not fetched yet.
     """
 
     def __init__(self, key: ChatKey, *, by_priority: bool = False) -> None:
@@ -77,6 +77,7 @@ class ChatQueue:
         self.has_backlog = False
         self.next_expiry = float("inf")
         self.wake = asyncio.Event()
+        self.unfetched: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._by_id)
@@ -90,9 +91,9 @@ class ChatQueue:
         return self._commands[0].row
 
     @property
-    def has_waiting(self) -> bool:
-        """Whether a command waits that does not end."""
-        return bool(self._commands)
+    def waiting_count(self) -> int:
+        """Number of commands that wait, without those that end."""
+        return len(self._commands)
 
     @property
     def any_row(self) -> CommandRow:
@@ -152,6 +153,7 @@ class ChatQueue:
         for row in rows:
             if row.id not in self._endings:
                 self._take_from_order(self._by_id[row.id])
+                self.unfetched.discard(row.id)
             self._endings[row.id] = ending
 
     def reset_expiry(self, row: CommandRow) -> None:
@@ -193,6 +195,8 @@ class ChatQueue:
         command = QueuedCommand(row=row, rank=self._rank(row), expires_at=expires_at)
         insort(self._commands, command, key=_rank_of)
         self._by_id[row.id] = command
+        if needs_fetch(row):
+            self.unfetched.add(row.id)
         may_end_early = row.unanswered or row.fallback  # `expiry.py` decides
         self.next_expiry = min(self.next_expiry, float("-inf") if may_end_early else expires_at)
         self.wake.set()
@@ -200,6 +204,7 @@ class ChatQueue:
     def _take_out(self, row: CommandRow) -> QueuedCommand:
         self.wake.set()
         command = self._by_id.pop(row.id)
+        self.unfetched.discard(row.id)
         if row.id not in self._endings:
             self._take_from_order(command)
         return command

@@ -28,7 +28,7 @@ from wx2mqtt.bridge.commands.attempts import SendAttempts
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_important
 from wx2mqtt.bridge.commands.completion import CommandCompletion
 from wx2mqtt.bridge.commands.queues import ChatQueues
-from wx2mqtt.bridge.commands.resolver import CommandResolver
+from wx2mqtt.bridge.commands.resolver import CommandResolver, needs_fetch
 from wx2mqtt.bridge.commands.send_limits import SendLimits
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.clock import boot_time, loop_time
@@ -51,6 +51,9 @@ MAX_CONCURRENT_UPLOADS = 3
 # Files of one chat that are being prepared or are ready; important ones do not wait for others. So no chat
 # takes all places, and the files that wait for their turn do not fill the store.
 MAX_PREPARED_FILES = 3
+
+# More commands of a chat than this are not kept whose `url` is not fetched yet: the newest are rejected.
+MAX_UNFETCHED_COMMANDS = 100
 
 # After so many transfers in a row that broke off, the command is rejected.
 MAX_TRANSFER_ATTEMPTS = 3
@@ -152,7 +155,11 @@ class FilePreparation:
         return row
 
     def find_failed(self, queue: ChatQueue) -> tuple[CommandRow, BadCommand | Rejected] | None:
-        """Returns a command whose file can never be prepared, and why."""
+        """Returns a command whose file can never be prepared, or is one too many, and why."""
+        if len(queue.unfetched) > MAX_UNFETCHED_COMMANDS:
+            newest = queue.find(max(queue.unfetched))
+            assert newest is not None
+            return newest, BadCommand("rate_limited", "too_many_files", most=MAX_UNFETCHED_COMMANDS)
         for row_id, state in self._files_of(queue).states.items():
             row = queue.find(row_id)
             if state.failed is not None and row is not None:
@@ -183,7 +190,7 @@ class FilePreparation:
             return 0.0
         if files.blocked_since is None:
             files.blocked_since = loop_time()
-        wait = FETCH_WAIT_SECONDS if self._resolver.needs_fetch(first) else UPLOAD_WAIT_SECONDS
+        wait = FETCH_WAIT_SECONDS if needs_fetch(first) else UPLOAD_WAIT_SECONDS
         return files.blocked_since + wait - loop_time()
 
     def error_of(self, row: CommandRow) -> TemporarilyUnavailable | None:
@@ -221,7 +228,7 @@ class FilePreparation:
     async def _prepare(self, queue: ChatQueue, row: CommandRow, state: FileState) -> None:
         """Fetches and uploads a file, or records in `state` why not."""
         try:
-            if self._resolver.needs_fetch(row):
+            if needs_fetch(row):
                 row = await self._fetch(row)
                 state.backoff, state.error = state.backoff.reset(), None
             await self._upload(row, state)

@@ -65,7 +65,7 @@ class NextStepPolicy:
         ended = expiry.find_ended(queue) or expiry.find_expired(queue) or expiry.find_failed(queue)
         if ended is not None:
             return ended
-        return self._step_to_send(queue) if queue.has_waiting else WaitStep(seconds=FOREVER)
+        return self._step_to_send(queue) if queue.waiting_count else WaitStep(seconds=FOREVER)
 
     def _step_to_send(self, queue: ChatQueue) -> NextStep:
         row = self.next_row(queue)

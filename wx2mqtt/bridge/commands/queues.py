@@ -1,7 +1,8 @@
 """The queues of the commands in memory, one for each chat; further commands wait in the journal.
 
 - A chat to which nothing can be sent fills only its own queue (`chat_queue.py`), up to
-  `MAX_COMMANDS_PER_CHAT`. Its further commands stay in the journal until the queue is empty.
+  `MAX_COMMANDS_PER_CHAT`. Its further commands stay in the journal until the queue is empty. Those whose file
+  must be fetched first do not count: what stands behind them must not wait for them (`file_preparation.py`).
 - The journal is read in order, without the commands of the chats that have a queue. It knows a command by its
   stored recipient; several of these may be one chat, such as a user and the person that it turned out to be.
   So the oldest commands of a chat are read first, whatever waits for others.
@@ -18,7 +19,7 @@ from dataclasses import replace
 from enum import Enum, auto
 
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_heading
-from wx2mqtt.bridge.commands.resolver import ChatKey, CommandResolver
+from wx2mqtt.bridge.commands.resolver import ChatKey, CommandResolver, needs_fetch
 from wx2mqtt.model import PersonId, is_own_text
 from wx2mqtt.store.records import CommandRow, Recipient, ReplyTarget
 
@@ -229,7 +230,8 @@ class ChatQueues:
     def _append(self, queue: ChatQueue, row: CommandRow) -> None:
         """Adds a command to a queue, or leaves it in the journal behind the others of its chat."""
         queue.recipients.add(row.recipient)
-        if not self.by_priority and (queue.has_backlog or len(queue) >= MAX_COMMANDS_PER_CHAT):
+        is_full = queue.waiting_count - len(queue.unfetched) >= MAX_COMMANDS_PER_CHAT
+        if not self.by_priority and (queue.has_backlog or (is_full and not needs_fetch(row))):
             queue.has_backlog = True
         else:
             queue.append(row)

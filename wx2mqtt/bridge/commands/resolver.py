@@ -77,11 +77,6 @@ class CommandResolver:
     def has_file(row: CommandRow) -> bool:
         return row.command.kind in FILE_KINDS
 
-    @staticmethod
-    def needs_fetch(row: CommandRow) -> bool:
-        """Returns whether the file of its `url` is not fetched yet."""
-        return bool(row.command.url) and row.blob is None
-
     async def is_complete(self, row: CommandRow) -> bool:
         """Returns whether its file, if it has one, is stored or can be fetched."""
         if not self.has_file(row):
@@ -92,7 +87,7 @@ class CommandResolver:
 
     def expected_echo(self, row: CommandRow) -> tuple[Kind, str] | None:
         """Returns kind and text of the echo of this command; None for a command without an echo."""
-        if self.is_recall(row) or self.needs_fetch(row):
+        if self.is_recall(row) or needs_fetch(row):
             return None
         if row.blob is None:
             return Kind.TEXT, row.command.text
@@ -175,3 +170,8 @@ class CommandResolver:
                 raise BadCommand("bad_command", message_key, name=name, user=row.command.user)
             handles[matches[0]] = None
         return tuple(handles)
+
+
+def needs_fetch(row: CommandRow) -> bool:
+    """Returns whether the file of the `url` of a command is not fetched yet."""
+    return bool(row.command.url) and row.blob is None

@@ -17,6 +17,7 @@ from wx2mqtt.bridge.commands.file_preparation import (
     FETCH_WAIT_SECONDS,
     MAX_CONCURRENT_FETCHES,
     MAX_PREPARED_FILES,
+    MAX_UNFETCHED_COMMANDS,
     READY_SECONDS,
     UPLOAD_WAIT_SECONDS,
 )
@@ -223,6 +224,20 @@ async def test_a_hundred_files_delay_what_is_behind_them_no_longer_than_one(tmp_
         await house.sent(1)
         house.deliver("at once")
         assert await house.sent(2) == ["after them", "at once"]
+
+
+async def test_more_slow_files_than_a_chat_has_in_memory_do_not_hold_what_is_behind_them(tmp_path, pass_time):
+    servers = Servers(slow=[b"x"])
+    servers.gate.clear()
+    async with running(tmp_path, fetcher=servers) as house:
+        await loaded(house)
+        for number in range(MAX_UNFETCHED_COMMANDS + 20):
+            house.say(kind="file", url="http://h/slow", id=f"{number}")
+        house.say(text="alarm", priority="high")
+        assert await house.sent(1) == ["alarm"]
+        results = await house.hear("wx/result/wife", 21)
+        assert sorted(result["code"] for result in results) == ["ok", *["rate_limited"] * 20]
+        assert len(house.sender._queues.all_queues()[0]) == MAX_UNFETCHED_COMMANDS
 
 
 async def test_a_command_expires_while_its_file_is_fetched_and_while_one_before_it_is(tmp_path, pass_time):
