@@ -28,6 +28,7 @@ from jsonschema import Draft202012Validator
 from tests.docs.markdown import ROOT, SHOWN_ONLY, Block, block_counts, blocks, pages
 from tests.docs.sandbox import Sandbox, sandbox
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.unit.store.test_backup import living
 from wx2mqtt.cli.main import app
 from wx2mqtt.schemas.documents import messages_document
 from wx2mqtt.settings.formats import LOGIN_KEY_BYTES
@@ -217,6 +218,20 @@ def test_systemd_takes_the_units_of_the_backup(language, tmp_path):
         ["systemd-analyze", "verify", "--man=no", *names], cwd=tmp_path, capture_output=True, text=True
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_the_restore_that_is_tried_needs_nothing_else(language, home, tmp_path):
+    (block,) = [
+        block
+        for block in blocks(ROOT / f"docs/{language}/operation/backup.md")
+        if block.reason == "test_the_restore_that_is_tried_needs_nothing_else"
+    ]
+    living(tmp_path / "store")
+    done = home.run(block.text, tmp_path)
+    assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
+    assert "wife" in done.stdout
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["store", "wx2mqtt.yaml"]
 
 
 def test_the_python_example_answers_a_trusted_message(home, tmp_path):

@@ -7,14 +7,17 @@ import hashlib
 import json
 import os
 import random
+import re
 import signal
 import sqlite3
 import subprocess
 import sys
 import tarfile
+import time
 from contextlib import closing
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
@@ -170,6 +173,32 @@ async def test_who_ends_a_backup_leaves_no_copy_of_the_store_behind(home, tmp_pa
 
     assert await asyncio.to_thread(begun_and_ended) != 0
     assert not any(work.iterdir())
+
+
+async def test_the_bridge_counts_the_time_of_the_last_backup(home, tmp_path):
+    await home.log_in()
+    metric, started = "wx2mqtt_last_backup_timestamp_seconds", time.time() - 0.001
+    assert f"\n{metric} " not in await metrics(home)
+    (tmp_path / "backups").mkdir()
+    code, _, said = await wx2mqtt(home.bridge, "backup", "--keep", "2", str(tmp_path / "backups"))
+    assert code == 0, said
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
+        while not (values := re.findall(rf"(?m)^{metric} (\S+)$", await metrics(home))):
+            pass  # an answer is kept for a second
+    assert started <= float(values[0]) <= time.time()
+    for _ in range(2):
+        code, _, said = await wx2mqtt(home.bridge, "backup", "--keep", "2", str(tmp_path / "backups"))
+        assert code == 0, said
+    assert len([*(tmp_path / "backups").iterdir()]) == 2
+
+
+async def metrics(home: Home) -> str:
+    line = await home.hear(home.bridge.wait_for_log, "web server runs")
+    (url,) = re.findall(r"http://127\.0\.0\.1:\d+", line)
+    async with httpx.AsyncClient(trust_env=False) as client:
+        answer = await client.get(f"{url}/metrics")
+    assert answer.status_code == 200
+    return answer.text
 
 
 @pytest.mark.in_folder

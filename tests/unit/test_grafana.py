@@ -45,7 +45,11 @@ async def exposition() -> str:
     view = PaperView()
     view.calls.observe("webwxsync", "200", 0.1)
     view.facts = seen(
-        results={("sent", "ok"): 1}, excluded={"echoes": 1}, login_age=86_400.0, login_seconds_left=86_400.0
+        stats={"last_backup": 1},
+        results={("sent", "ok"): 1},
+        excluded={"echoes": 1},
+        login_age=86_400.0,
+        login_seconds_left=86_400.0,
     )
     shared = replace(bridge(view), cluster=lambda: STATE, reload_accepted=lambda: 1_795_600_000_000)
     return encode_metrics(await read_metrics(shared), "")[0].decode()
@@ -203,6 +207,9 @@ STORY = {
         'wx2mqtt_store_limit_bytes{instance="a", job="wx2mqtt"}': "100x60",
     },
     "Wx2mqttReloadRefused": {'wx2mqtt_config_last_reload_successful{instance="a", job="wx2mqtt"}': "1 0x20"},
+    "Wx2mqttBackupOld": {
+        'wx2mqtt_last_backup_timestamp_seconds{instance="a", job="wx2mqtt"}': "-200000x20",  # time begins at 0
+    },
     "Wx2mqttStuck": {'wx2mqtt_loops_stuck{instance="a", job="wx2mqtt"}': "0 1x20"},
     "Wx2mqttDatabaseAway": {'wx2mqtt_database_up{instance="a", job="wx2mqtt"}': "1 0x20"},
     "Wx2mqttAccountNotRun": {

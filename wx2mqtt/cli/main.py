@@ -151,10 +151,22 @@ def check(
         bool, typer.Option("--json", help="With --connect: print the results as JSON.")
     ] = False,
     explain: ExplainOption = False,
+    service: Annotated[
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="NAME",
+            help="As root: read all files as this user, or as the service of this name would.",
+        ),
+    ] = None,
 ) -> None:
     """Check the configuration file: all problems at once, each with its line and how to fix it."""
     if as_json and not connect:
         raise typer.BadParameter("--json goes with --connect")
+    if service is not None:
+        from wx2mqtt.setup.service import become_service  # noqa: PLC0415
+
+        become_service(service, os.environ, command_language(config, os.environ))
     from wx2mqtt.cli.check import check_connections, urgent_without_fallback  # noqa: PLC0415
 
     loaded = run.load_with_warnings(config, explain=explain, log_to_terminal=True)

@@ -123,6 +123,22 @@ SETUP_MESSAGES: Catalogue = {
         "no systemd service was written: its sandbox hides {path}; install below /opt and write the configuration to /etc/wx2mqtt",
         "未写入 systemd 服务：其沙箱看不到 {path}；请安装到 /opt 之下，配置写到 /etc/wx2mqtt",
     ),
+    "as_needs_root": (
+        "only root can check as somebody else: sudo wx2mqtt check --as {name}",
+        "只有 root 才能以他人的身份检查：sudo wx2mqtt check --as {name}",
+    ),
+    "as_unknown": (
+        "this machine has no user {name}, and no service {name}.service with DynamicUser=yes; name the user or the service that runs the bridge",
+        "本机没有用户 {name}，也没有带 DynamicUser=yes 的服务 {name}.service；请写运行桥接程序的用户或服务",
+    ),
+    "as_unknown_group": (
+        "the unit names the group {name}, which this machine does not have",
+        "单元文件中的组 {name} 在本机不存在",
+    ),
+    "as_no_credential": (
+        "the unit hands over {name} from {path}, which cannot be read ({why}): the service would not start",
+        "单元文件要从 {path} 传入 {name}，但无法读取（{why}）：服务将无法启动",
+    ),
     "next_unit": (
         "next: systemctl daemon-reload && systemctl enable --now {unit}",
         "接下来：systemctl daemon-reload && systemctl enable --now {unit}",

@@ -7,9 +7,11 @@ the shipped one with the paths of this installation.
 from __future__ import annotations
 
 import os
+import pwd
 import re
 import shlex
 import shutil
+import stat
 import sys
 import tempfile
 import time
@@ -23,7 +25,8 @@ from wx2mqtt.i18n import Language
 from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.example import compose
 from wx2mqtt.settings.key_tree import KeyPath
-from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, BackendName
+from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, PROGRAM, BackendName
+from wx2mqtt.store.owner import DYNAMIC_IDS, ROOT
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.registry import BACKENDS, SetupContacts
 
@@ -61,6 +64,7 @@ CONFIG_HEADERS: Mapping[Language, str] = {
 
 PUBLIC_MODE = 0o644
 PRIVATE_MODE = 0o600
+PUBLIC_FOLDER_MODE = 0o755
 
 UNIT_PATH = Path("/etc/systemd/system/wx2mqtt.service")
 SYSTEMD_RUNTIME = Path("/run/systemd/system")
@@ -183,13 +187,19 @@ class CannotWrite(Wx2MqttError):
 
 
 def write_file(path: Path, text: str, mode: int, *, keep_old: bool = True) -> Path | None:
-    """Writes a file; returns the new name of the file that was there, or None. Raises `CannotWrite`."""
+    """Writes a file; returns the new name of the file that was there, or None. Raises `CannotWrite`.
+
+    A secret that root writes is also for the group of the user `wx2mqtt`, where there is one: its service.
+    """
+    group = _service_group() if mode == PRIVATE_MODE else None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(path.parent)
         kept_file = _keep_old_file(path) if keep_old else None
         descriptor, temporary_name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            os.fchmod(file.fileno(), mode)
+            if group is not None:
+                os.fchown(file.fileno(), ROOT, group)
+            os.fchmod(file.fileno(), mode if group is None else mode | stat.S_IRGRP)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
@@ -198,6 +208,29 @@ def write_file(path: Path, text: str, mode: int, *, keep_old: bool = True) -> Pa
         reason = (error.strerror or "").lower()
         raise CannotWrite(f"{path} cannot be written: {reason}; name another file with -c") from None
     return kept_file
+
+
+def _make_folder(folder: Path) -> None:
+    """Creates a folder with its parents. Others may enter what root creates: the service is another user."""
+    for parent in reversed([folder, *folder.parents]):
+        if not parent.exists():
+            parent.mkdir()
+            if os.geteuid() == ROOT:
+                parent.chmod(PUBLIC_FOLDER_MODE)  # whatever the umask
+
+
+def _service_group() -> int | None:
+    """Returns the group of the service, if this is root and the service has a user that stays.
+
+    The user of a unit with `DynamicUser=` has the same name while it runs; its group is another one's later.
+    """
+    if os.geteuid() != ROOT:
+        return None
+    try:
+        group = pwd.getpwnam(PROGRAM).pw_gid
+    except KeyError:
+        return None
+    return None if group in DYNAMIC_IDS else group
 
 
 def _keep_old_file(path: Path) -> Path | None:

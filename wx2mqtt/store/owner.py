@@ -27,6 +27,7 @@ from wx2mqtt.store.replacement import store_parts
 from wx2mqtt.values import frozen
 
 ROOT = 0
+DYNAMIC_IDS = range(61_184, 65_520)  # of users and groups that systemd makes for `DynamicUser=`
 _MAX_LINKS = 40  # on the way to a folder, as in the kernel
 
 # From <sched.h> and <sys/mount.h>.
@@ -148,16 +149,21 @@ def _user(status: os.stat_result) -> User:
         return User(uid=status.st_uid, gid=gid, groups=(gid,))
 
 
-def _open_the_way(owner: User, folder: Path) -> None:
+def open_program(user: User) -> None:
+    """Lets a user whom this process is about to become read this program. Raises `StoreError`. Needs root."""
+    _open_the_way(user, None)
+
+
+def _open_the_way(owner: User, folder: Path | None) -> None:
     """Lets the owner reach the store and this program, in a view of the file system that only we have.
 
     systemd keeps the folder of a service with `DynamicUser=` in /var/lib/private, which lets nobody but root
     in, and the service sees its folder through a mount. So does this process. The same is done for a program
     in the home of root, since Python loads many modules only when they are needed.
     """
-    store = folder.resolve()
+    store = None if folder is None else folder.resolve()
     behind: dict[Path, list[Path]] = {}  # the folders behind each one that the owner may not enter
-    for path in dict.fromkeys([*_program_folders(), store]):
+    for path in dict.fromkeys([*_program_folders(), *([] if store is None else [store])]):
         closed = next((parent for parent in reversed(path.parents) if not _may_enter(owner, parent)), None)
         if closed is not None and path.is_dir():
             behind.setdefault(closed, []).append(path)
@@ -175,9 +181,9 @@ def _open_the_way(owner: User, folder: Path) -> None:
     except OSError as error:
         closed_folders = ", ".join(map(str, behind))
         raise StoreError(
-            f"user {owner}, to whom {folder} belongs, may not enter {closed_folders}, and root cannot arrange"
-            f" it here ({error.strerror}): install wx2mqtt where everybody may read it, such as /opt/wx2mqtt,"
-            " or run the command as that user."
+            f"user {owner}, as whom the command goes on, may not enter {closed_folders}, and root cannot"
+            f" arrange it here ({error.strerror}): install wx2mqtt where everybody may read it, such as"
+            " /opt/wx2mqtt, or run the command as that user."
         ) from error
 
 

@@ -389,7 +389,8 @@ class JournalStats:
     """The figures of one account. The `oldest_...` are creation times, None if nothing waits.
 
     `messages` and `dropped` never fall. `pending_media` counts files that are still to be downloaded.
-    `trouble` is why the last commit failed; empty if it did not.
+    `last_backup` is when the store was written into a backup (ms), None before the first time. `trouble` is
+    why the last commit failed; empty if it did not.
     """
 
     waiting_publications: int
@@ -401,6 +402,7 @@ class JournalStats:
     messages: int
     failed_today: int
     pending_media: int = 0
+    last_backup: int | None = None
     trouble: str = ""
 
 

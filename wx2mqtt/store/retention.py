@@ -53,6 +53,7 @@ class _MessageAge(NamedTuple):
 
 
 _SQL = load_queries("retention")
+_MAX_TIME_DIGITS = 14  # of milliseconds since 1970
 _STATS_COLUMNS = tuple(item.name for item in fields(JournalStats) if item.name != "trouble")
 _REMOVE_STATEMENTS = (
     "remove_messages",
@@ -198,7 +199,14 @@ class JournalRetention(JournalPart):
 
     def _stats(self, connection: Connection) -> JournalStats:
         row = connection.execute(_SQL["stats"], (self._account, self._now() - DAY_MS)).fetchone()
-        return JournalStats(**dict(zip(_STATS_COLUMNS, row, strict=True)))
+        values = dict(zip(_STATS_COLUMNS, row, strict=True))
+        return JournalStats(**{**values, "last_backup": _time_of(values["last_backup"])})
+
+
+def _time_of(text: str | None) -> int | None:
+    """Returns a stored time in milliseconds; None for what is no time, as a forged backup may have."""
+    is_time = text is not None and text.isascii() and text.isdecimal() and len(text) <= _MAX_TIME_DIGITS
+    return int(text) if text is not None and is_time else None
 
 
 @frozen

@@ -101,6 +101,10 @@ def _unlabelled(value: Callable[[HealthSnapshot], float]) -> Callable[[HealthSna
     return lambda health: [((), value(health))]
 
 
+def _seconds(milliseconds: int | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000
+
+
 def _if_known(value: float | None) -> LabelledValues:
     return [] if value is None else [((), value)]
 
@@ -294,6 +298,12 @@ SHARED_METRICS: tuple[HealthMetric, ...] = (
         type="gauge",
         help="Bytes of messages and commands on the disk",
         values=_unlabelled(lambda health: health.media_stored),
+    ),
+    HealthMetric(
+        name="last_backup_timestamp_seconds",
+        type="gauge",
+        help="When wx2mqtt backup last wrote the store into a file; absent before the first time",
+        values=lambda health: _if_known(_seconds(health.stats.last_backup)),
     ),
     HealthMetric(
         name="start_timestamp_seconds",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import re
 import shlex
 import stat
@@ -111,3 +113,32 @@ def test_what_a_service_in_its_sandbox_cannot_see_is_noticed(paths, seen):
 def test_the_service_starts_us_as_we_were_started(monkeypatch, started, command):
     monkeypatch.setattr(sys, "argv", [started, "setup"])
     assert output.program_path() == command
+
+
+def test_the_service_may_enter_the_folder_whatever_the_umask_of_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    before = os.umask(0o077)
+    try:
+        write_file(tmp_path / "etc" / "wx2mqtt" / "wx2mqtt.yaml", "a: 1", PUBLIC_MODE)
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("etc", "etc/wx2mqtt")] == [0o755] * 2
+    assert stat.S_IMODE((tmp_path / "etc/wx2mqtt/wx2mqtt.yaml").stat().st_mode) == PUBLIC_MODE
+
+
+@pytest.mark.parametrize(
+    ("group", "expected"), [(os.getgid(), 0o640), (61_500, 0o600)], ids=["of its own", "of DynamicUser"]
+)
+def test_a_secret_is_for_the_group_of_the_service_where_that_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, group: int, expected: int
+) -> None:
+    given: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "fchown", lambda _, uid, gid: given.append((uid, gid)))
+    entry = pwd.struct_passwd(("wx2mqtt", "x", group, group, "", "/", "/bin/false"))
+    monkeypatch.setattr(pwd, "getpwnam", lambda _: entry)
+    write_file(tmp_path / "mqtt.password", "secret", PRIVATE_MODE, keep_old=False)
+    assert stat.S_IMODE((tmp_path / "mqtt.password").stat().st_mode) == expected
+    assert given == ([(0, group)] if expected == 0o640 else [])

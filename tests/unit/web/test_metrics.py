@@ -189,7 +189,13 @@ def test_the_age_of_a_login_is_shown_where_it_is_known():
 
 
 def test_the_labels_of_a_metric_are_as_many_as_its_values():
-    whole = seen(results={("sent", "ok"): 1}, excluded={"echoes": 1}, kinds={("in", "text"): 1}, **LOGIN)
+    whole = seen(
+        results={("sent", "ok"): 1},
+        excluded={"echoes": 1},
+        kinds={("in", "text"): 1},
+        stats={"last_backup": 1},
+        **LOGIN,
+    )
     for metric in (*ACCOUNT_METRICS, *SHARED_METRICS):
         values = list(metric.values(whole))
         assert values, metric.name

@@ -63,7 +63,8 @@ SELECT
     - (SELECT count(*) FROM command
        WHERE account = ?1 AND command_id >= 'wx2mqtt-' AND command_id < 'wx2mqtt.'
           AND settled > ?2 AND status <> 'sent'),
-    (SELECT count(*) FROM media WHERE account = ?1 AND state = 'pending' AND due IS NOT NULL)
+    (SELECT count(*) FROM media WHERE account = ?1 AND state = 'pending' AND due IS NOT NULL),
+    (SELECT value FROM meta WHERE name = 'last_backup')
 FROM account WHERE name = ?1;
 
 -- accounts --

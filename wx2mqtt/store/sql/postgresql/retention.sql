@@ -30,5 +30,6 @@ SELECT
     (SELECT count(*) FROM command
      WHERE account = ?1 AND status IS NOT NULL AND settled > ?2 AND status <> 'sent'
         AND left(command_id, 8) <> 'wx2mqtt-'),
-    (SELECT count(*) FROM media WHERE account = ?1 AND state = 'pending' AND due IS NOT NULL)
+    (SELECT count(*) FROM media WHERE account = ?1 AND state = 'pending' AND due IS NOT NULL),
+    (SELECT value FROM meta WHERE name = 'last_backup')
 FROM account WHERE name = ?1;

@@ -1,0 +1,132 @@
+"""`sudo wx2mqtt check --as NAME`: green means that the user of the service can read everything."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.support.forks import run_program
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else; run it as root")
+
+
+class Machine:
+    """A configuration with a password of root's alone, and a place for units."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.units = folder / "units"
+        self.units.mkdir()
+        self.config = folder / "wx2mqtt.yaml"
+        self.password = folder / "mqtt.password"
+        self.password.write_text("secret-of-the-broker\n")
+        self.password.chmod(0o600)
+        self.configure({"password_file": str(self.password)})
+
+    def configure(self, mqtt: dict[str, str], **more: object) -> None:
+        settings = {"mqtt": {"url": "mqtt://127.0.0.1:1", "username": "bridge", **mqtt}, **more}
+        self.config.write_text(yaml.safe_dump(settings))
+
+    def unit(self, name: str, *lines: str) -> None:
+        path = self.units / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("[Unit]\nUser=root\n[Service]\n" + "\n".join(lines) + "\n[Install]\n")
+
+    def check(self, *arguments: str) -> tuple[int, str]:
+        prepare = f"import pathlib, wx2mqtt.setup.service as s\ns.UNIT_FOLDERS = (pathlib.Path({str(self.units)!r}),)"
+        done = run_program(
+            ["check", "-c", str(self.config), *arguments],
+            env=os.environ,
+            prepare=prepare,
+            timeout=MAX_WAIT_SECONDS,
+        )
+        return done.returncode, (done.stdout + done.stderr).decode()
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    folder = Path(tempfile.mkdtemp(prefix="wx2mqtt-"))
+    folder.chmod(0o755)
+    yield Machine(folder)
+    shutil.rmtree(folder)
+
+
+@as_root
+def test_what_root_reads_and_the_user_does_not_is_found(machine: Machine) -> None:
+    assert machine.check()[0] == 0
+    code, said = machine.check("--as", "nobody")
+    assert (code, "may not be read by user 65534" in said) == (78, True)
+    machine.password.chmod(0o644)
+    assert machine.check("--as", "nobody")[0] == 0
+
+
+@as_root
+def test_a_file_for_a_group_of_the_unit_is_read(machine: Machine) -> None:
+    os.chown(machine.password, 0, 61_000)
+    machine.password.chmod(0o640)
+    machine.unit("bridge.service", "User=nobody")
+    assert machine.check("--as", "bridge")[0] == 78
+    machine.unit("bridge.service.d/groups.conf", "SupplementaryGroups=61000")
+    assert machine.check("--as", "bridge")[0] == 0
+
+
+@as_root
+def test_a_service_whose_user_systemd_makes_needs_its_credentials(machine: Machine) -> None:
+    machine.unit("bridge.service", "DynamicUser=yes")
+    assert machine.check("--as", "bridge")[0] == 78
+    machine.configure({})
+    machine.unit("bridge.service", "DynamicUser=yes", f"LoadCredential=mqtt.password:{machine.password}")
+    before = {*Path(tempfile.gettempdir()).glob("wx2mqtt-credentials-*")}
+    code, said = machine.check("--as", "bridge")
+    assert code == 0, said
+    assert {*Path(tempfile.gettempdir()).glob("wx2mqtt-credentials-*")} <= before
+    assert "secret-of-the-broker" not in said
+
+
+@as_root
+def test_what_needs_a_secret_finds_it_among_the_credentials(machine: Machine) -> None:
+    machine.configure({}, web={"listen": "0.0.0.0:8099"})
+    machine.unit("bridge@.service", "DynamicUser=yes")
+    assert machine.check("--as", "bridge@home")[0] == 78
+    (machine.folder / "home.web").write_text("a password of the page\n")
+    machine.unit("bridge@.service", "DynamicUser=yes", f"LoadCredential=web.password:{machine.folder}/%i.web")
+    code, said = machine.check("--as", "bridge@home")
+    assert code == 0, said
+
+
+@as_root
+def test_a_credential_that_is_missing_is_named(machine: Machine) -> None:
+    machine.unit("bridge.service", "DynamicUser=yes", f"LoadCredential=mqtt.password:{machine.folder}/none")
+    code, said = machine.check("--as", "bridge")
+    assert (code, f"{machine.folder}/none" in said) == (1, True)
+
+
+@as_root
+def test_variables_of_the_unit_count(machine: Machine) -> None:
+    machine.unit(
+        "bridge.service", "User=nobody", "Environment=WX2MQTT_MQTT__CLIENT_ID= WX2MQTT_MQTT__KEEPALIVE=x"
+    )
+    code, said = machine.check("--as", "bridge")
+    assert (code, "keepalive" in said) == (78, True)
+
+
+@as_root
+def test_who_is_unknown_is_told(machine: Machine) -> None:
+    code, said = machine.check("--as", "nobody-knows-it")
+    assert (code, "no user nobody-knows-it" in said) == (1, True)
+    machine.unit("bridge.service", "ExecStart=/bin/true")
+    assert "no user bridge" in machine.check("--as", "bridge")[1]
+
+
+def test_who_is_not_root_is_told_how(machine: Machine) -> None:
+    prepare = "import os\nos.geteuid = lambda: 1000"
+    words = ["check", "-c", str(machine.config), "--as", "nobody"]
+    done = run_program(words, env=os.environ, prepare=prepare, timeout=MAX_WAIT_SECONDS)
+    assert (done.returncode, b"sudo wx2mqtt check --as nobody" in done.stderr) == (1, True)
