@@ -20,7 +20,7 @@ from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.settings.loader import LoadedSettings, load, load_storage_settings
 from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, Account, BackendName, Settings
 from wx2mqtt.store.folder import SESSIONS_FOLDER, resolve_store_path
-from wx2mqtt.store.owner_process import run_as_owner
+from wx2mqtt.store.owner import run_as_owner
 from wx2mqtt.store.saved_logins import read_saved_login
 from wx2mqtt.wechat.registry import BACKENDS, backend_entry
 

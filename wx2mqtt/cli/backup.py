@@ -29,8 +29,7 @@ from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.store import backup
 from wx2mqtt.store.archive import BadBackup
 from wx2mqtt.store.folder import StoreFolder, data_folder
-from wx2mqtt.store.owner import ROOT
-from wx2mqtt.store.owner_process import run_as_owner
+from wx2mqtt.store.owner import ROOT, run_as_owner
 from wx2mqtt.store.replacement import store_parts
 
 if TYPE_CHECKING:

@@ -7,6 +7,9 @@ there, and can do no more than the owner could do without it:
 1. `find_owner` walks from `/` to the folder and returns the first user on the way that is not root
 2. `become` takes over groups, group and user, for good
 
+`run_as_owner` does that in a process of its own, for one step of a command that stays root: `wx2mqtt backup`
+reads the store, and gives its file a name in a folder that may be root's alone.
+
 Where nobody but root owns the way, or the command is not root, nothing changes. Files outside of the store
 that only root may open, such as the file of a backup, are opened before.
 """
@@ -14,21 +17,27 @@ that only root may open, such as the file of a backup, are opened before.
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import pwd
+import signal
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from wx2mqtt.errors import StoreError
+from wx2mqtt.errors import StoreError, Wx2MqttError
+from wx2mqtt.model import Json
 from wx2mqtt.store.replacement import store_parts
 from wx2mqtt.values import frozen
 
 ROOT = 0
 DYNAMIC_IDS = range(61_184, 65_520)  # of users and groups that systemd makes for `DynamicUser=`
 _MAX_LINKS = 40  # on the way to a folder, as in the kernel
+
+_MAX_ANSWER_BYTES = 65_536
+_FAILED = 1
 
 # From <sched.h> and <sys/mount.h>.
 _CLONE_NEWNS = 0x00020000
@@ -73,6 +82,60 @@ def become(user: User) -> None:
     os.setgroups(user.groups)
     os.setresgid(user.gid, user.gid, user.gid)
     os.setresuid(user.uid, user.uid, user.uid)
+
+
+def run_as_owner(folder: Path, work: Callable[[], Json], report_error: Callable[[Wx2MqttError], int]) -> Json:
+    """Returns what `work` returns, which runs in a process of the owner where the store is somebody else's.
+
+    There `report_error` writes an error to the terminal and returns the exit code, and this process raises
+    `SystemExit` with it. Otherwise raises what `work` raises, and `StoreError` as `find_owner`.
+    """
+    if os.geteuid() != ROOT or find_owner(folder) is None:
+        return work()
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        _answer(folder, work, report_error, writer)
+    os.close(writer)
+    return _await_answer(child, reader)
+
+
+def _answer(
+    folder: Path, work: Callable[[], Json], report_error: Callable[[Wx2MqttError], int], writer: int
+) -> None:
+    """Does the work and ends this process: nothing else of the command may be done twice."""
+    code = _FAILED
+    try:
+        become_owner(folder)
+        os.write(writer, json.dumps(work()).encode())
+        code = 0
+    except Wx2MqttError as error:
+        code = report_error(error)
+    except SystemExit as ended:  # by a signal
+        code = ended.code if isinstance(ended.code, int) else _FAILED
+    except BaseException as error:  # noqa: BLE001 - a bug ends this process, and the other one by the exit code
+        sys.excepthook(type(error), error, error.__traceback__)
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _await_answer(child: int, reader: int) -> Json:
+    """Waits for the end of the process, which ends with this one."""
+    try:
+        with os.fdopen(reader, "rb") as pipe:
+            answer = pipe.read(_MAX_ANSWER_BYTES)
+        _, status = os.waitpid(child, 0)
+    except BaseException:
+        os.kill(child, signal.SIGTERM)
+        os.waitpid(child, 0)
+        raise
+    code = os.waitstatus_to_exitcode(status)
+    if code != 0:
+        raise SystemExit(code if code > 0 else _FAILED)
+    result: Json = json.loads(answer)
+    return result
 
 
 def find_owner(folder: Path) -> User | None:
