@@ -14,9 +14,11 @@ the queue and no more in the order.
 from __future__ import annotations
 
 import asyncio
-from bisect import bisect_left, insort
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import takewhile
+from operator import itemgetter
 
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.commands.resolver import ChatKey, needs_fetch
@@ -67,7 +69,11 @@ class ChatQueue:
     def __init__(self, key: ChatKey, *, by_priority: bool = False) -> None:
         self.key = key
         self._by_priority = by_priority
-        self._commands: list[QueuedCommand] = []  # sorted by rank
+        self._commands: list[QueuedCommand] = []  # those that wait, sorted by rank
+        self._by_expiry: list[tuple[float, int]] = []  # the same: expiry and row id, sorted
+        self._may_end_early: dict[int, None] = {}  # of these the row ids that `expiry.py` has to look at
+        self._not_held_ids: set[int] = set()  # of these
+        self._never_held_ids: set[int] = set()  # of these, with `hold: false`
         self._by_id: dict[int, QueuedCommand] = {}  # the same by row id, and those that end
         self._endings: dict[int, Ending] = {}  # by the row id of each command
         self._marked_ids: set[int] = set()
@@ -120,7 +126,46 @@ class ChatQueue:
             return (row,)
         if (ending := self._endings.get(row.id)) is not None:
             return tuple(self._by_id[member.id].row for member in ending.rows if member.id in self._by_id)
-        return tuple(member for member in self if member.bundle == row.bundle)
+        begun = takewhile(self.is_begun, self)  # they come first: a long queue need not be searched
+        return tuple(member for member in begun if member.bundle == row.bundle)
+
+    @property
+    def held_count(self) -> int:
+        """Number of held commands that wait."""
+        return len(self._commands) - len(self._not_held_ids)
+
+    @property
+    def not_held(self) -> list[CommandRow]:
+        """The commands that wait and are not held, in order."""
+        return self._ordered(self._not_held_ids)
+
+    @property
+    def never_held(self) -> list[CommandRow]:
+        """The commands that wait and must not be held, in order."""
+        return self._ordered(self._never_held_ids)
+
+    def _ordered(self, row_ids: Iterable[int]) -> list[CommandRow]:
+        commands = sorted((self._by_id[row_id] for row_id in row_ids), key=_rank_of)
+        return [command.row for command in commands]
+
+    def may_have_ended(self, now: float) -> Iterator[CommandRow]:
+        """Returns the commands that may end at `now`, in seconds of `boot_time`, the earliest expiry first.
+
+        Change nothing meanwhile.
+        """
+        for row_id in self._may_end_early:
+            yield self._by_id[row_id].row
+        for expires_at, row_id in self._by_expiry:
+            if expires_at > now:
+                return
+            yield self._by_id[row_id].row
+
+    def set_next_expiry(self, now: float, not_ended: Iterable[float]) -> None:
+        """Records that none of `may_have_ended` has ended, and when they do, in seconds of `boot_time`."""
+        self._may_end_early.clear()
+        following = bisect_right(self._by_expiry, now, key=itemgetter(0))
+        times = [*not_ended, *(expires_at for expires_at, _ in self._by_expiry[following : following + 1])]
+        self.next_expiry = min(times, default=float("inf"))
 
     def expires_at(self, row: CommandRow) -> float:
         """Returns when a command of this queue expires, in seconds of `boot_time`.
@@ -194,10 +239,17 @@ class ChatQueue:
     def _insert(self, row: CommandRow, expires_at: float) -> None:
         command = QueuedCommand(row=row, rank=self._rank(row), expires_at=expires_at)
         insort(self._commands, command, key=_rank_of)
+        insort(self._by_expiry, (expires_at, row.id))
         self._by_id[row.id] = command
         if needs_fetch(row):
             self.unfetched.add(row.id)
         may_end_early = row.unanswered or row.fallback  # `expiry.py` decides
+        if may_end_early:
+            self._may_end_early[row.id] = None
+        if not row.held_reason:
+            self._not_held_ids.add(row.id)
+        if not row.command.hold:
+            self._never_held_ids.add(row.id)
         self.next_expiry = min(self.next_expiry, float("-inf") if may_end_early else expires_at)
         self.wake.set()
 
@@ -210,7 +262,12 @@ class ChatQueue:
         return command
 
     def _take_from_order(self, command: QueuedCommand) -> None:
+        row_id = command.row.id
         del self._commands[bisect_left(self._commands, command.rank, key=_rank_of)]
+        del self._by_expiry[bisect_left(self._by_expiry, (command.expires_at, row_id))]
+        self._may_end_early.pop(row_id, None)
+        self._not_held_ids.discard(row_id)
+        self._never_held_ids.discard(row_id)
 
     def _rank(self, row: CommandRow) -> Rank:
         """Begun commands are first, then those of high priority."""

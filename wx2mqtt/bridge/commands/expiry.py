@@ -76,16 +76,20 @@ class ExpiryPolicy:
     def find_expired(self, queue: ChatQueue) -> Settlement | None:
         """Returns a command, anywhere in the queue, that must not be sent any more.
 
-        Most calls find `queue.next_expiry` in the future and look at no command.
+        Most calls find `queue.next_expiry` in the future and look at no command. The others look at those
+        that may have ended, and not at the rest of a long queue.
         """
-        if boot_time() < queue.next_expiry:
+        now = boot_time()
+        if now < queue.next_expiry:
             return None
-        leading = [row for row in queue if not row.bundle_position]
-        for row in leading:
+        not_ended: list[float] = []
+        for row in queue.may_have_ended(now):
+            if row.bundle_position:
+                continue  # its bundle ends with the leading command
             if not queue.is_marked(row) and (result := self._result_if_ended(queue, row)) is not None:
                 return Settlement(row=row, result=result)
-        expiry_times = (max(map(self._expires_at, queue.members_of(row))) for row in leading)
-        queue.next_expiry = min(expiry_times, default=float("inf"))
+            not_ended.append(max(map(self._expires_at, queue.members_of(row))))
+        queue.set_next_expiry(now, not_ended)
         return None
 
     def _result_if_ended(self, queue: ChatQueue, row: CommandRow) -> Result | None:

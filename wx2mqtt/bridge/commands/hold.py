@@ -117,15 +117,15 @@ class HoldQueue:
     @property
     def held_count(self) -> int:
         """Number of held commands."""
-        return sum(bool(row.held_reason) for queue in self._queues.all_queues() for row in queue)
+        return sum(queue.held_count for queue in self._queues.all_queues())
 
     def held_count_of(self, person: PersonId) -> int:
         """Returns the number of held commands for one person."""
-        return sum(bool(row.held_reason) for row in self._queues.rows_of(person))
+        return self._queues.held_count_of(person)
 
     def find_not_held(self, queue: ChatQueue) -> list[CommandRow]:
         """Returns the commands of a queue that may be held and are not held yet."""
-        return [row for row in queue if not row.held_reason and row.command.hold and not queue.is_marked(row)]
+        return [row for row in queue.not_held if row.command.hold and not queue.is_marked(row)]
 
     async def hold(self, rows: Sequence[CommandRow], window: ReplyWindow) -> None:
         """Holds these commands until the window opens."""
@@ -142,10 +142,12 @@ class HoldQueue:
         """Returns a command with `hold: false`; None where the window soon opens by itself."""
         if window.reason == RATE_LIMITED:
             return None
-        return next((row for row in queue if not row.command.hold and _may_end(queue, row)), None)
+        return next((row for row in queue.never_held if _may_end(queue, row)), None)
 
     def find_excess(self, queue: ChatQueue) -> CommandRow | None:
         """Returns a command to give up where too many are held: the oldest of the lowest priority."""
+        if queue.held_count <= self.max_commands:  # the usual case, which must not search a long queue
+            return None
         held = [row for row in queue if row.held_reason and _may_end(queue, row)]
         if len(held) <= self.max_commands:
             return None

@@ -85,9 +85,10 @@ class ChatQueues:
                 self._queues[new_key] = self._queues.pop(queue.key)
                 queue.key = new_key
 
-    def rows_of(self, person: PersonId) -> Iterable[CommandRow]:
-        """Returns the commands in memory for one person."""
-        return self._queues.get(person, ())
+    def held_count_of(self, person: PersonId) -> int:
+        """Returns the number of held commands for one person."""
+        queue = self._queues.get(person)
+        return 0 if queue is None else queue.held_count
 
     # Commands
 

@@ -1,0 +1,93 @@
+"""A flood that is held, with a large `hold.max`, costs no more than in proportion when it expires."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from tests.support.cost import is_in_proportion
+from tests.unit.bridge.commands.test_queues import row
+from tests.unit.bridge.contexts import context, settings
+from wx2mqtt.bridge.account_settings import HoldRules
+from wx2mqtt.bridge.commands import chat_queue, expiry
+from wx2mqtt.bridge.commands.chat_queue import ChatQueue
+from wx2mqtt.bridge.commands.expiry import ExpiryPolicy
+from wx2mqtt.bridge.commands.hold import HoldQueue
+from wx2mqtt.bridge.commands.queues import ChatQueues
+from wx2mqtt.clock import now_ms
+from wx2mqtt.model import PersonId, ReplyWindow
+
+SHUT = ReplyWindow(open=False, remaining=0, reason="quota_used")
+COUNT = 2000
+
+
+class Flood:
+    """`count` held commands of one chat, of which one expires each second, from now on."""
+
+    def __init__(self, count: int) -> None:
+        self.queue = ChatQueue(PersonId(1), by_priority=True)
+        accepted = now_ms()
+        for number in range(1, count + 1):
+            expires = accepted + number * 1000
+            self.queue.append(
+                replace(row(number), accepted=accepted, expires=expires, held_reason="quota_used")
+            )
+        absent: Any = None
+        ctx = context(settings=settings(hold=HoldRules(max_commands=count)))
+        queues: Any = SimpleNamespace(expires_at=self.queue.expires_at)
+        self.holding = HoldQueue(ctx, absent, ChatQueues(absent), absent)
+        nothing: Any = SimpleNamespace(
+            replaces_wechat=lambda _: False,
+            error_of=lambda _: None,
+            closed_window=lambda _: None,
+            throttled_seconds=0.0,
+            rate_limit_seconds=0.0,
+            online=True,
+            stopping=False,
+        )
+        self.policy = ExpiryPolicy(ctx, queues, nothing, nothing, nothing, nothing)
+
+    def end_expired(self) -> None:
+        """What has expired ends, as `NextStepPolicy` finds it."""
+        while (ended := self.policy.find_expired(self.queue)) is not None:
+            self.queue.remove(ended.row)
+        if self.queue:
+            assert self.holding.find_unholdable(self.queue, SHUT) is None
+            assert self.holding.find_excess(self.queue) is None
+            assert self.holding.find_not_held(self.queue) == []
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """The time that the queue and the policy read."""
+    clock = {"now": 0.0}
+    for module in (chat_queue, expiry):
+        monkeypatch.setattr(module, "boot_time", lambda: clock["now"])
+    return clock
+
+
+async def test_all_at_once(clock: dict[str, float]) -> None:
+    def work(count: int) -> None:
+        clock["now"] = 0.0
+        flood = Flood(count)
+        clock["now"] = 10.0 * count
+        flood.end_expired()
+        assert not flood.queue
+
+    assert await asyncio.to_thread(is_in_proportion, work, 4 * COUNT)
+
+
+async def test_one_after_the_other(clock: dict[str, float]) -> None:
+    def work(count: int) -> None:
+        clock["now"] = 0.0
+        flood = Flood(count)
+        for second in range(1, count + 1):
+            clock["now"] = second + 0.5
+            flood.end_expired()
+            assert len(flood.queue) == count - second
+
+    assert await asyncio.to_thread(is_in_proportion, work, COUNT)
