@@ -1,2 +1,3 @@
--- A reply names the message that it quotes by its WeChat id, which anybody can choose.
-CREATE INDEX publication_message ON publication (account, message_id, seq) WHERE seq IS NOT NULL;
+-- A reply names the message that it quotes by its WeChat id, which anybody can choose, its length as well: a row of an
+-- ordered index has at most 2,700 bytes.
+CREATE INDEX publication_message ON publication USING hash (message_id) WHERE seq IS NOT NULL;
