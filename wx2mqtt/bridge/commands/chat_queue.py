@@ -21,7 +21,7 @@ from itertools import takewhile
 from operator import itemgetter
 
 from wx2mqtt.backoff import Backoff
-from wx2mqtt.bridge.commands.resolver import ChatKey, needs_fetch
+from wx2mqtt.bridge.commands.resolver import ChatKey, has_file, needs_fetch
 from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.model import Result, is_own_text
 from wx2mqtt.store.records import CommandRow, Recipient
@@ -63,7 +63,8 @@ class ChatQueue:
     `paused_until` is a time of the loop's clock, in seconds. `recipients` are those of all commands that came
     for this chat. `has_backlog`: the journal has further commands of this chat, behind these. No command
     expires before `next_expiry`, in seconds of `boot_time`. `wake` is set at each change of what the next
-    step of this chat may depend on. `unfetched` are the row ids of commands whose `url` is not fetched yet.
+    step of this chat may depend on. `with_file` are the row ids of commands with a file, `unfetched` of those
+    whose `url` is not fetched yet.
     """
 
     def __init__(self, key: ChatKey, *, by_priority: bool = False) -> None:
@@ -83,6 +84,7 @@ class ChatQueue:
         self.has_backlog = False
         self.next_expiry = float("inf")
         self.wake = asyncio.Event()
+        self.with_file: set[int] = set()
         self.unfetched: set[int] = set()
 
     def __len__(self) -> int:
@@ -241,6 +243,8 @@ class ChatQueue:
         insort(self._commands, command, key=_rank_of)
         insort(self._by_expiry, (expires_at, row.id))
         self._by_id[row.id] = command
+        if has_file(row):
+            self.with_file.add(row.id)
         if needs_fetch(row):
             self.unfetched.add(row.id)
         may_end_early = row.unanswered or row.fallback  # `expiry.py` decides
@@ -256,6 +260,7 @@ class ChatQueue:
     def _take_out(self, row: CommandRow) -> QueuedCommand:
         self.wake.set()
         command = self._by_id.pop(row.id)
+        self.with_file.discard(row.id)
         self.unfetched.discard(row.id)
         if row.id not in self._endings:
             self._take_from_order(command)

@@ -28,7 +28,7 @@ from wx2mqtt.bridge.commands.attempts import SendAttempts
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_important
 from wx2mqtt.bridge.commands.completion import CommandCompletion
 from wx2mqtt.bridge.commands.queues import ChatQueues
-from wx2mqtt.bridge.commands.resolver import CommandResolver, needs_fetch
+from wx2mqtt.bridge.commands.resolver import CommandResolver, has_file, needs_fetch
 from wx2mqtt.bridge.commands.send_limits import SendLimits
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.clock import boot_time, loop_time
@@ -133,7 +133,7 @@ class FilePreparation:
 
     def is_ready(self, queue: ChatQueue, row: CommandRow) -> bool:
         """Returns whether a command has no file, or one that is stored and uploaded."""
-        if not self._resolver.has_file(row):
+        if not has_file(row):
             return True
         state = self._files_of(queue).states.get(row.id)
         return state is not None and state.is_ready_for(self._resolver.chat_of(row))
@@ -141,7 +141,7 @@ class FilePreparation:
     def find_startable(self, queue: ChatQueue) -> CommandRow | None:
         """Returns the command whose file is to be prepared next; None where none may be, or enough are."""
         files = self._files_of(queue)
-        if loop_time() < files.paused_until:
+        if not queue.with_file or loop_time() < files.paused_until:
             return None
         active = [
             row for row in map(queue.find, files.states) if row is not None and self._is_active(files, row)
@@ -294,7 +294,7 @@ class FilePreparation:
         """Returns the first command of these whose file is not prepared, and that could be sent then."""
         files = self._files_of(queue)
         for row in queue:
-            if not self._resolver.has_file(row) or not is_wanted(row) or self._is_active(files, row):
+            if not has_file(row) or not is_wanted(row) or self._is_active(files, row):
                 continue
             state = files.states.get(row.id)
             is_paused = state is not None and (state.failed is not None or state.retry_at > loop_time())

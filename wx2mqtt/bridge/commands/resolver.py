@@ -73,13 +73,9 @@ class CommandResolver:
     def is_recall(row: CommandRow) -> bool:
         return row.command.kind == "recall"
 
-    @staticmethod
-    def has_file(row: CommandRow) -> bool:
-        return row.command.kind in FILE_KINDS
-
     async def is_complete(self, row: CommandRow) -> bool:
         """Returns whether its file, if it has one, is stored or can be fetched."""
-        if not self.has_file(row):
+        if not has_file(row):
             return True
         blob = row.blob  # another instance may have stored it: it is brought into the folder here
         is_stored = blob is not None and await retry_until_stored(lambda: self._attachments.has_file(blob))
@@ -107,7 +103,7 @@ class CommandResolver:
         """Returns the request for the backend. Raises `BadCommand`; `BackendError` for a mention."""
         if self.is_recall(row):
             return await self._recall_action(row, chat)
-        if self.has_file(row):
+        if has_file(row):
             return await self._attachment_draft(row, chat)
         mention = await self._mentioned_members(row, chat) if row.command.mention else ()
         parts = self.parts_of(row)
@@ -170,6 +166,10 @@ class CommandResolver:
                 raise BadCommand("bad_command", message_key, name=name, user=row.command.user)
             handles[matches[0]] = None
         return tuple(handles)
+
+
+def has_file(row: CommandRow) -> bool:
+    return row.command.kind in FILE_KINDS
 
 
 def needs_fetch(row: CommandRow) -> bool:

@@ -43,7 +43,7 @@ from wx2mqtt.bridge.commands.next_step import (
 )
 from wx2mqtt.bridge.commands.outcomes import CommandOutcomes
 from wx2mqtt.bridge.commands.queues import ChatQueues
-from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver
+from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver, has_file
 from wx2mqtt.bridge.commands.results import (
     ResultPublications,
     final_result,
@@ -275,7 +275,7 @@ class CommandSender:
                 case WaitStep(seconds=seconds):
                     await wait_at_most(queue.wake, seconds)
                 case SendStep(row=row):
-                    slots = self._file_slots if self._resolver.has_file(row) else self._slots
+                    slots = self._file_slots if has_file(row) else self._slots
                     await self._send_in_slot(queue, slots)
         self._files.cancel_removed(queue)
         self._queues.remove_empty(queue)
