@@ -238,7 +238,7 @@ async def test_where_nobody_has_written_the_alarm_as_shipped_says_so_within_a_mi
     result = await delivered(scene, since)
     assert (result["status"], result["code"]) == ("failed", "window_closed")
     assert said.startswith("Water! House Water (")
-    assert said.endswith(f" – not delivered 未送达: me: {result['message']} (window_closed)")
+    assert said.endswith(f" – not delivered 未送达：me: {result['message']} (window_closed)")
     await scene.until("states('switch.house_siren') == 'on'")
 
 
@@ -247,7 +247,7 @@ async def test_a_ring_that_does_not_reach_wechat_is_told_with_the_reason(scene: 
     await scene.publish("house/bell", {"event_type": "ring"}, retain=False)
     await scene.home.hear(scene.home.ear.wait, "wx/result/me", lambda one: one.body["id"].startswith("bell-"))
     note = await scene.do("note", note="wechat_doorbell", seconds=MAX_WAIT_SECONDS)
-    assert note.startswith("Ding – not delivered 未送达: me, text 文字: ")
+    assert note.startswith("Ding – not delivered 未送达：me, text 文字: ")
     assert "(window_closed); me, picture 图片: " in note
     assert note.endswith("(window_closed)")
 
@@ -368,7 +368,7 @@ async def test_a_picture_that_the_bridge_may_not_fetch_is_told_and_the_text_arri
     before = await so_far(scene)
     await scene.publish("house/bell", {"event_type": "ring"}, retain=False)
     note = await scene.do("note", note="wechat_doorbell", seconds=MAX_WAIT_SECONDS)
-    assert note.startswith("Ding – not delivered 未送达: me, picture 图片: 127.0.0.1 ")
+    assert note.startswith("Ding – not delivered 未送达：me, picture 图片: 127.0.0.1 ")
     assert note.endswith("media.allow_hosts (not_allowed)")
     assert [one["text"] for one in (await bot(scene).bot.bot_sent(before + 1))[before:]] == ["Ding"]
     scene.home.bridge.configure(scene.settings("me"))

@@ -14,7 +14,7 @@ import structlog
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.attachments import FILE_KINDS, Attachments
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.people.group_members import GroupMemberIndex
+from wx2mqtt.bridge.recipients import GroupMemberIndex
 from wx2mqtt.bridge.text_split import split_text
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError

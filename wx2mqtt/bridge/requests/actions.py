@@ -12,8 +12,7 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.inbound_rows import LOGIN_EVENT
 from wx2mqtt.bridge.journaled import RequestAttempt
-from wx2mqtt.bridge.people.group_members import GroupMemberIndex
-from wx2mqtt.bridge.recipients import Recipients
+from wx2mqtt.bridge.recipients import GroupMemberIndex, Recipients
 from wx2mqtt.bridge.requests.action_runner import ActionRunner, ActionTarget, TargetResolver
 from wx2mqtt.bridge.requests.dispatcher import ActionHandler
 from wx2mqtt.bridge.session import LoginSession

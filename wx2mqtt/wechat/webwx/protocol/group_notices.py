@@ -77,8 +77,8 @@ def _without_ending(text: str) -> str:
     if _VARIABLE.fullmatch(last_word):
         text = words.rstrip()
     for introduction in _OTHER_MEMBERS:
-        sentence, found, others = text.rpartition(introduction)
-        if found and not _QUOTES.intersection(others):
+        sentence, separator, others = text.rpartition(introduction)
+        if separator and not _QUOTES.intersection(others):
             text = sentence
     return text.rstrip("。.")
 

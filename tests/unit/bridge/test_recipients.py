@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from tests.support.cost import is_in_proportion
-from wx2mqtt.bridge.people.group_members import GroupMemberIndex
+from wx2mqtt.bridge.recipients import GroupMemberIndex
 from wx2mqtt.model import Handle, Member
 
 MEMBERS = (
