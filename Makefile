@@ -152,10 +152,8 @@ shape: .venv/ready  ## figures of the code's shape, and what stands behind each
 mutants: .venv/ready  ## small faults that no test notices, by samples (hours; ARGS=--help)
 	@$(BIN)/python -m tests.mutants $(ARGS)
 
-docs: .venv/ready  ## the tables and drawings of the documentation, from the code
+docs: .venv/ready  ## all that is written from the code: tables, drawings, man page, config/; says what is missing
 	@$(BIN)/python -m tests.docs
-	@$(BIN)/python -m tests.limits_table --write
-	@$(BIN)/python -m tests.architecture --write
 
 # Zensical has an environment of its own, as pip-audit has: its packages are none of the project's.
 .venv-site/ready: tests/docs/site.lock

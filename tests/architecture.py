@@ -1,12 +1,8 @@
-"""Draws the layers and the imports between packages, from the code: `python -m tests.architecture [--write]`.
-
-The drawing stands between two marks of the page on the architecture in both languages; a test compares.
-"""
+"""Draws the layers and the imports between packages, from the code; `make docs` writes the drawing into its page."""
 
 from __future__ import annotations
 
 import ast
-import sys
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,13 +10,7 @@ from pathlib import Path
 from wx2mqtt.i18n import Language
 
 ROOT = Path(__file__).parents[1]
-PAGES: Mapping[Language, Path] = {
-    "en": ROOT / "docs" / "en" / "development" / "architecture.md",
-    "zh": ROOT / "docs" / "zh" / "development" / "architecture.md",
-}
 LAYER_NAMES: Mapping[Language, str] = {"en": "layer {number}", "zh": "第 {number} 层"}
-BEGIN = "<!-- drawing: made by `python -m tests.architecture --write`, a test compares -->\n"
-END = "<!-- end of drawing -->\n"
 
 
 def layers() -> list[list[str]]:
@@ -64,22 +54,3 @@ def drawing(language: Language) -> str:
         if (package, imported) in pairs and package != imported and imported not in basis
     ]
     return "\n".join([*lines, "```", ""])
-
-
-def page_with_drawing(page: str, language: Language) -> str:
-    """Returns the page with today's drawing between its marks. Raises `ValueError` where a mark is missing."""
-    head, rest = page.split(BEGIN)
-    _, tail = rest.split(END)
-    return f"{head}{BEGIN}{drawing(language)}{END}{tail}"
-
-
-def main() -> None:
-    for language, path in PAGES.items():
-        if "--write" in sys.argv[1:]:
-            path.write_text(page_with_drawing(path.read_text(), language))
-        else:
-            print(drawing(language))  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()

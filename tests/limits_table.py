@@ -1,25 +1,18 @@
-"""Writes the table of limits from the code into limits.md of both languages: `python -m tests.limits_table [--write]`."""
+"""The table of limits in both languages, from the code; `make docs` writes it into its page."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from wx2mqtt.diagnostics.limit_rows import Limit
 from wx2mqtt.diagnostics.limit_table import LIMITS
 from wx2mqtt.i18n import Language, translation
 from wx2mqtt.i18n.limits import LIMIT_TEXTS
 
-DOCS = Path(__file__).parents[1] / "docs"
-PAGES: Mapping[Language, Path] = {"en": DOCS / "en" / "limits.md", "zh": DOCS / "zh" / "limits.md"}
 HEADS: Mapping[Language, str] = {
     "en": "| what is bounded | at most | beyond |\n",
     "zh": "| 限制的内容 | 上限 | 超过时 |\n",
 }
-BEGIN = "<!-- table: made by `python -m tests.limits_table --write`, a test compares -->\n"
-END = "<!-- end of table -->\n"
-
 _POWERS = {1 << 30: "GiB", 1 << 20: "MiB", 1 << 10: "KiB"}
 
 
@@ -48,22 +41,3 @@ def table(language: Language) -> str:
         for limit in LIMITS
     ]
     return "".join([HEADS[language], "|---|---|---|\n", *rows])
-
-
-def page_with_table(page: str, language: Language) -> str:
-    """The page with today's table between its markers. Raises `ValueError` where a marker is missing."""
-    head, rest = page.split(BEGIN)
-    _, tail = rest.split(END)
-    return f"{head}{BEGIN}{table(language)}{END}{tail}"
-
-
-def main() -> None:
-    for language, path in PAGES.items():
-        if "--write" in sys.argv[1:]:
-            path.write_text(page_with_table(path.read_text(encoding="utf-8"), language), encoding="utf-8")
-        else:
-            print(table(language))  # noqa: T201
-
-
-if __name__ == "__main__":
-    main()

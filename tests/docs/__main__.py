@@ -1,6 +1,7 @@
-"""Writes the tables into the pages of the documentation, and the man page: `python -m tests.docs`.
+"""Writes all files that are made from the code: `python -m tests.docs`, which `make docs` calls.
 
-With `--count` it writes nothing, and says how many blocks of code the tests run and parse.
+It says what it has written and what the code lacks (`tests/docs/derived.py`), and ends with 1 if it lacks something.
+With `--count` it only says how many blocks of code the tests run and parse.
 """
 
 from __future__ import annotations
@@ -8,18 +9,25 @@ from __future__ import annotations
 import sys
 
 from tests.docs import markdown
-from tests.docs.manual import MANUAL, manual_text
-from tests.docs.tables import page_with_tables, pages
+from tests.docs.derived import derived_files, missing_parts, write_files
 
 
-def main() -> None:
+def main() -> int:
     if "--count" in sys.argv:
         report_blocks()
-        return
-    for path in pages():
-        path.write_text(page_with_tables(path), encoding="utf-8")
-    MANUAL.write_text(manual_text(), encoding="utf-8")
+        return 0
+    files = derived_files()
+    written = write_files(files)
+    for path in written.changed:
+        print(f"written: {path.relative_to(markdown.ROOT)}")
+    for path in written.left:
+        print(f"not written, something is missing: {path.relative_to(markdown.ROOT)}")
+    print(f"{len(files) - len(written.changed) - len(written.left)} of {len(files)} files were up to date")
+    missing = list(missing_parts())
+    for part in missing:
+        print(f"missing: {part}")
     report_blocks()
+    return 1 if missing or written.left else 0
 
 
 def report_blocks() -> None:
@@ -33,4 +41,4 @@ def report_blocks() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

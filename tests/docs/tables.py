@@ -9,6 +9,7 @@ from typing import Any
 
 import typer
 
+from tests import architecture, limits_table
 from wx2mqtt.cli import operations
 from wx2mqtt.cli.main import app
 from wx2mqtt.i18n import Language, translation
@@ -258,8 +259,10 @@ TABLES: Mapping[str, Callable[[Language], str]] = {
     "metrics": metrics,
     "problems": problems,
     "doctor": doctor,
+    "limits": limits_table.table,
+    "imports": architecture.drawing,
 }
-"""Each table by the name that stands in its marker."""
+"""Each table or drawing by the name that stands in its marker."""
 
 
 def pages() -> list[Path]:
@@ -268,7 +271,7 @@ def pages() -> list[Path]:
 
 
 def page_with_tables(path: Path) -> str:
-    """Returns the page with today's tables. Raises `KeyError` for a marker that names no table."""
+    """Returns the page with today's tables. Raises `KeyError` for a marker that names no table, or a missing text."""
     language: Language = "zh" if path.is_relative_to(DOCS / "zh") else "en"
     return TABLE.sub(
         lambda match: f"{match[1]}{TABLES[match[2]](language)}{match[4]}", path.read_text(encoding="utf-8")

@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from tests.limits_table import PAGES, page_with_table
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.contexts import PaperQuota, shared
 from tests.unit.bridge.outgoing import running
@@ -564,12 +563,6 @@ def test_a_command_takes_a_file_of_27_mb_in_data_and_none_of_29() -> None:
     for megabytes, accepted in ((27, True), (29, False)):
         encoded = "A" * (megabytes * 1_000_000 // 3 * 4)
         assert command_of(text="", kind="file", name="a.bin", data=encoded) is accepted
-
-
-@pytest.mark.parametrize("language", PAGES)
-def test_the_page_shows_the_table_of_today(language) -> None:
-    page = PAGES[language].read_text(encoding="utf-8")
-    assert page == page_with_table(page, language), "run: python -m tests.limits_table --write"
 
 
 def test_the_chinese_texts_of_limits_are_those_of_the_table() -> None:

@@ -21,7 +21,7 @@ SHIPPED = Path(__file__).parents[3] / "config" / "wx2mqtt.yaml"
 
 
 def test_the_shipped_example_is_what_the_schema_says():
-    assert SHIPPED.read_text() == example_text(), "write it again: see `example_text` in settings/example.py"
+    assert SHIPPED.read_text() == example_text(), "run make docs"
 
 
 def test_an_editor_finds_the_schema_by_the_first_line_of_the_example():
@@ -29,7 +29,7 @@ def test_an_editor_finds_the_schema_by_the_first_line_of_the_example():
     assert SHIPPED.read_text().startswith(f"# yaml-language-server: $schema={schema['$id']}\n")
     assert str(schema["$id"]).endswith("/config/wx2mqtt.schema.json")
     published = json.loads(SHIPPED.with_name("wx2mqtt.schema.json").read_text())
-    assert published == schema, "write it again: wx2mqtt schema config > config/wx2mqtt.schema.json"
+    assert published == schema, "run make docs"
 
 
 def test_loading_the_example_gives_exactly_the_defaults_and_ilink():

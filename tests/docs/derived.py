@@ -1,0 +1,110 @@
+"""All files that are written from the code, and what the code lacks to write them. `make docs` writes them.
+
+To write one more file, add it to `derived_files`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from unittest.mock import patch
+
+import typer
+
+from tests import limits_table
+from tests.docs import tables
+from tests.docs.manual import MANUAL, manual_text
+from tests.docs.markdown import ROOT
+from tests.unit.test_limit_constants import limits_without_row
+from wx2mqtt.cli.main import app
+from wx2mqtt.i18n.codes import CODE_HELP
+from wx2mqtt.i18n.limits import LIMIT_TEXTS
+from wx2mqtt.i18n.reference import REFERENCE_TEXTS
+from wx2mqtt.mqtt.payloads import REQUEST_CODES
+from wx2mqtt.settings.example import example_text
+from wx2mqtt.settings.key_tree import dotted, walk
+from wx2mqtt.settings.schema import json_schema
+
+EXAMPLE = ROOT / "config" / "wx2mqtt.yaml"
+SCHEMA = ROOT / "config" / "wx2mqtt.schema.json"
+
+
+def derived_files() -> Mapping[Path, Callable[[], str]]:
+    """Returns each file that is written, with the function that makes its content."""
+    pages = {path: partial(tables.page_with_tables, path) for path in tables.pages()}
+    return {**pages, MANUAL: manual_text, EXAMPLE: example_text, SCHEMA: schema_text}
+
+
+def schema_text() -> str:
+    """Returns what `wx2mqtt schema config` prints."""
+    return json.dumps(json_schema(), ensure_ascii=False, indent=2) + "\n"
+
+
+def missing_parts() -> Iterator[str]:
+    """Yields what the code lacks, a sentence each that says where it belongs."""
+    yield from _missing_texts()
+    yield from _missing_descriptions()
+    for name in sorted(limits_without_row()):
+        yield f"no row for the limit {name}: wx2mqtt/diagnostics/limit_table.py, or exempt it in tests/unit/test_limit_constants.py"
+    for code in sorted(REQUEST_CODES - CODE_HELP.keys()):
+        yield f"no cause and cure of the code {code}: wx2mqtt/i18n/codes.py"
+
+
+def _missing_texts() -> Iterator[str]:
+    """Makes all Chinese tables with the English texts, and yields those that have no Chinese."""
+    needed: dict[str, set[str]] = {"reference": set(), "limits": set()}
+
+    def note(file: str, english: str) -> str:
+        needed[file].add(english)
+        return english
+
+    with (
+        patch.object(tables, "said", lambda english, _: note("reference", english)),
+        patch.object(limits_table, "said", lambda english, _: note("limits", english)),
+    ):
+        for name, make_table in tables.TABLES.items():
+            # A code without cause and cure is reported as such.
+            if not name.endswith("-codes"):
+                make_table("zh")
+    for file, known in {"reference": REFERENCE_TEXTS, "limits": LIMIT_TEXTS}.items():
+        for english in sorted(needed[file] - known.keys() - {""}):
+            yield f"no Chinese for {english!r}: wx2mqtt/i18n/{file}.py"
+
+
+def _missing_descriptions() -> Iterator[str]:
+    for path, key in walk():
+        if not key.description:
+            yield f"no description of the key {dotted(path)}: wx2mqtt/settings/schema.py"
+    for name, command in tables.leaf_commands(typer.main.get_command(app), "wx2mqtt"):
+        if not command.help:
+            yield f"no help of the command {name}: wx2mqtt/cli"
+        for parameter in command.params:
+            if parameter.param_type_name == "option" and not parameter.help:
+                yield f"no help of {parameter.opts[0]} of {name}: wx2mqtt/cli"
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What became of the files."""
+
+    changed: list[Path]
+    #: Files for which the code lacks something; they stay as they are.
+    left: list[Path]
+
+
+def write_files(files: Mapping[Path, Callable[[], str]]) -> Written:
+    """Writes the files whose content has changed."""
+    written = Written([], [])
+    for path, make_content in files.items():
+        try:
+            content = make_content()
+        except KeyError:
+            written.left.append(path)
+            continue
+        if not path.exists() or path.read_text(encoding="utf-8") != content:
+            path.write_text(content, encoding="utf-8")
+            written.changed.append(path)
+    return written

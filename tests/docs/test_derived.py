@@ -1,0 +1,105 @@
+"""`make docs` writes every file that is made from the code, and says what the code lacks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from tests.docs import __main__ as command
+from tests.docs import derived, markdown
+from tests.docs.derived import derived_files, missing_parts, schema_text, write_files
+from tests.docs.markdown import ROOT
+from wx2mqtt.i18n.codes import CODE_HELP
+from wx2mqtt.i18n.limits import LIMIT_TEXTS
+from wx2mqtt.i18n.reference import REFERENCE_TEXTS
+from wx2mqtt.settings.key_tree import dotted, walk
+
+
+def test_every_file_that_is_made_from_the_code_is_fresh():
+    stale = [
+        str(path.relative_to(ROOT))
+        for path, make_content in derived_files().items()
+        if path.read_text(encoding="utf-8") != make_content()
+    ]
+    assert stale == [], "run make docs"
+
+
+def test_the_configuration_is_among_the_files():
+    names = {str(path.relative_to(ROOT)) for path in derived_files()}
+    assert names >= {
+        "config/wx2mqtt.yaml",
+        "config/wx2mqtt.schema.json",
+        "deploy/man/wx2mqtt.1",
+        "docs/zh/limits.md",
+        "docs/en/development/architecture.md",
+    }
+
+
+def test_the_stored_schema_is_what_the_command_prints():
+    printed = subprocess.run(
+        [sys.executable, "-m", "wx2mqtt", "schema", "config"], capture_output=True, text=True, check=True
+    ).stdout
+    assert json.loads(printed) == json.loads(schema_text())
+
+
+def test_today_nothing_is_missing():
+    assert list(missing_parts()) == []
+
+
+@pytest.mark.parametrize(("texts", "file"), [(REFERENCE_TEXTS, "reference"), (LIMIT_TEXTS, "limits")])
+def test_a_text_without_chinese_is_named_with_its_place(monkeypatch, texts, file):
+    english = next(iter(texts))
+    monkeypatch.delitem(texts, english)
+    assert list(missing_parts()) == [f"no Chinese for {english!r}: wx2mqtt/i18n/{file}.py"]
+
+
+def test_a_code_without_cause_and_cure_is_named(monkeypatch):
+    monkeypatch.delitem(CODE_HELP, "too_late")
+    assert list(missing_parts()) == ["no cause and cure of the code too_late: wx2mqtt/i18n/codes.py"]
+
+
+def test_a_limit_without_a_row_is_named(monkeypatch):
+    monkeypatch.setattr(derived, "limits_without_row", lambda: {"web.new:MAX_GUESTS"})
+    (part,) = missing_parts()
+    assert part.startswith("no row for the limit web.new:MAX_GUESTS: wx2mqtt/diagnostics/limit_table.py")
+
+
+def test_a_key_without_a_description_is_named(monkeypatch):
+    path, key = next(walk())
+    monkeypatch.setattr(derived, "walk", lambda: [(path, replace(key, description=""))])
+    assert f"no description of the key {dotted(path)}: wx2mqtt/settings/schema.py" in missing_parts()
+
+
+def test_only_what_has_changed_is_written(tmp_path):
+    (old := tmp_path / "old").write_text("as it is")
+    (stale := tmp_path / "stale").write_text("of yesterday")
+    new, broken = tmp_path / "new", tmp_path / "broken"
+    before = old.stat().st_mtime_ns
+
+    def fail() -> str:
+        raise KeyError("no Chinese")
+
+    written = write_files(
+        {old: lambda: "as it is", stale: lambda: "of today", new: lambda: "1", broken: fail}
+    )
+    assert (written.changed, written.left) == ([stale, new], [broken])
+    assert (stale.read_text(), new.read_text(), broken.exists()) == ("of today", "1", False)
+    assert old.stat().st_mtime_ns == before
+
+
+def test_the_command_says_what_it_wrote_and_what_is_missing(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(markdown, "ROOT", tmp_path)
+    monkeypatch.setattr(command, "report_blocks", lambda: None)
+    monkeypatch.setattr(command, "derived_files", lambda: {tmp_path / "page.md": lambda: "1"})
+    monkeypatch.setattr(command, "missing_parts", lambda: ["no Chinese for 'a'"])
+    monkeypatch.setattr(sys, "argv", ["tests.docs"])
+    assert command.main() == 1
+    assert capsys.readouterr().out.splitlines() == [
+        "written: page.md",
+        "0 of 1 files were up to date",
+        "missing: no Chinese for 'a'",
+    ]
