@@ -21,7 +21,7 @@ AGAIN = $(MAKECMDGOALS)$(if $(ARGS), ARGS='$(ARGS)')
 # Tests start Python hundreds of times: compiled modules are kept, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help venv demo run test test-postgresql test-robustness coverage test-chaos chaos test-cluster fuzz fuzz-long fuzz-corpus test-home test-node-red unit lint shape mutants docs screenshots site sbom package audit bench bench-peers profile soak power-cut add-on address check lock clean
+.PHONY: help venv demo run test test-changed test-postgresql test-robustness coverage test-chaos chaos test-cluster fuzz fuzz-long fuzz-corpus test-home test-node-red unit lint shape mutants docs screenshots site sbom package audit bench bench-peers profile soak power-cut add-on address check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -54,6 +54,10 @@ run: .venv/ready  ## the real bridge; without a configuration with an embedded b
 
 test: .venv/ready  ## all tests but those of test-robustness; TESTS=path and ARGS=... narrow it down
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(if $(filter tests,$(TESTS)),$(ROBUSTNESS:%=--ignore=%)) $(TESTS) $(ARGS)
+
+# Against origin/main, or against HEAD in a clone without it; BASE= names another commit. ARGS=--list only prints them.
+test-changed: .venv/ready  ## the unit tests that belong to what was changed; BASE=main ARGS=--list
+	@$(BIN)/python -m tests.changed $(if $(BASE),--base $(BASE)) $(ARGS)
 
 # `make test` has a share of them: tests/scenarios/test_postgresql.py and the kills at every commit.
 test-postgresql: .venv/ready  ## all scenarios and crash tests with the store in PostgreSQL (ten minutes)
