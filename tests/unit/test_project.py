@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
 import tomllib
+from configparser import ConfigParser
+from fnmatch import fnmatchcase
 from pathlib import Path
 from urllib.parse import quote
 
@@ -121,3 +126,122 @@ def test_a_release_whose_files_agree_lacks_nothing():
 )
 def test_a_release_whose_files_do_not_agree_is_refused(change, word):
     assert any(word in problem for problem in release_problems("v1.2.3", **{**READY, **change}))
+
+
+# What a contributor's editor, git and container use
+
+EDITOR = ROOT / ".editorconfig"
+
+
+def editor_rules(name: str) -> dict[str, str]:
+    """Returns what .editorconfig says of a file; a later section wins. Only the forms of patterns that stand there."""
+    parser = ConfigParser()
+    parser.read_string(f"[top]\n{EDITOR.read_text(encoding='utf-8')}")
+    rules: dict[str, str] = {}
+    for pattern in parser.sections()[1:]:
+        braces = re.fullmatch(r"(.*)\{(.*)\}", pattern)
+        patterns = [braces[1] + word for word in braces[2].split(",")] if braces else [pattern]
+        if any(fnmatchcase(name if "/" in one else name.rpartition("/")[2], one) for one in patterns):
+            rules |= parser[pattern]
+    return rules
+
+
+def editor_faults(text: str, rules: dict[str, str]) -> list[str]:
+    """Returns the rules that a text breaks."""
+    lines = text.split("\n")
+    broken = {
+        "end_of_line": rules["end_of_line"] == "lf" and "\r" in text,
+        "insert_final_newline": rules["insert_final_newline"] == "true" and text[-1:] not in {"", "\n"},
+        "trim_trailing_whitespace": rules["trim_trailing_whitespace"] == "true"
+        and any(line != line.rstrip(" \t") for line in lines),
+        "indent_style": {"tab": " ", "space": "\t"}.get(rules["indent_style"], "\n")
+        in {line[:1] for line in lines},
+    }
+    return [rule for rule, is_broken in broken.items() if is_broken]
+
+
+def test_every_file_is_as_an_editor_would_leave_it():
+    faults = {}
+    for file in tracked_files():
+        name = str(file.relative_to(ROOT))
+        if found := editor_faults(file.read_bytes().decode(), editor_rules(name)):
+            faults[name] = found
+    assert faults == {}
+
+
+def test_an_editor_would_not_leave_these():
+    rules = editor_rules("wx2mqtt/model.py")
+    assert (rules["max_line_length"], rules["indent_size"]) == ("110", "4")
+    assert editor_faults("a\r\nb \n\tc", rules) == [
+        "end_of_line",
+        "insert_final_newline",
+        "trim_trailing_whitespace",
+        "indent_style",
+    ]
+    assert editor_rules("deploy/docker/compose.yaml")["indent_size"] == "2"
+    assert editor_faults("    a\n", editor_rules("Makefile")) == ["indent_style"]
+    assert editor_faults("\ta \r", editor_rules("tests/fuzz/corpus/commands/050d14dfc360")) == []
+
+
+def test_an_editor_breaks_lines_where_the_formatter_does():
+    ruff = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]
+    assert editor_rules("a.py")["max_line_length"] == str(ruff["line-length"])
+
+
+def test_the_hooks_of_git_are_the_four_programs_of_make_lint():
+    recipe = re.search(r"^lint:.*\n((?:\t.*\n)+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert recipe
+    programs = re.findall(r"\$\(BIN\)/(.*?) \|\| bad=1", recipe[1])
+    (repository,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"]
+    assert repository["repo"] == "local"
+    assert [hook["entry"].removeprefix(".venv/bin/") for hook in repository["hooks"]] == programs
+    assert len(programs) == 4
+    for hook in repository["hooks"]:
+        assert (hook["language"], hook["pass_filenames"]) == ("system", False), "nothing is fetched"
+
+
+def test_the_container_for_development_is_that_of_the_checks():
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    job = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["checks"]["container"]
+    assert container["image"] == job["image"]
+    assert re.search(r"@sha256:[0-9a-f]{64}$", container["image"])
+    assert " ".join(container["runArgs"]) == job["options"]
+
+
+def test_the_container_and_the_checks_install_the_same():
+    container = json.loads((ROOT / ".devcontainer/devcontainer.json").read_text())
+    assert "&& .ci/install && make venv" in container["postCreateCommand"]
+    assert ".ci/install\n" in (ROOT / ".ci/run").read_text()
+    assert "apt-get" not in (ROOT / ".ci/run").read_text()
+    assert os.access(ROOT / ".ci/install", os.X_OK)
+
+
+def test_what_is_missing_is_installed_and_nothing_else(tmp_path):
+    """With programs that record what they are asked for in the place of dpkg, apt-get and sudo."""
+    record = tmp_path / "record"
+    for name, script in {
+        "dpkg": 'case "$2" in strace|promtool) exit 1;; esac; echo "Status: install ok installed"',
+        "apt-get": f'echo "$*" >>{record}',
+        "sudo": '"$@"',
+    }.items():
+        (program := tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        program.chmod(0o755)
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\n")
+    python.chmod(0o755)
+    environment = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "PYTHON": str(python),
+        "HOME_PYTHON": str(python),
+    }
+    subprocess.run([ROOT / ".ci/install"], env=environment, check=True, capture_output=True)
+    assert record.read_text().splitlines() == [
+        "-q update",
+        "-q install -y --no-install-recommends promtool strace",
+    ]
+
+
+def test_who_proposes_a_change_is_asked_for_what_the_checks_want():
+    text = (ROOT / ".github/pull_request_template.md").read_text(encoding="utf-8")
+    for word in ("make lint", "make test", "make docs", "CHANGELOG.md"):
+        assert word in text
