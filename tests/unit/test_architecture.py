@@ -10,15 +10,17 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = {language: ROOT / "docs" / language / "development" / "architecture.md" for language in ("en", "zh")}
 BACKENDS = ("webwx", "ilink")
-NAMED = re.compile(r"`((?:[\w.-]+|<backend>)(?:/(?:[\w.@-]+|<backend>))+/?|\w+\.py)`")
-"""A path in backticks: with a slash, or a module at the top of the package."""
+NAMED = re.compile(
+    r"`((?:(?:[\w.-]+|<backend>)/)+(?:[\w@*-]*\.[\w.]+|Dockerfile|Makefile)?|\w+\.py|Makefile)`"
+)
+"""A path in backticks: of a folder with its slash, of a file with its suffix; a topic has neither."""
 
 
 def missing_in(text: str) -> list[str]:
-    """Returns the paths that a text names and that are neither in the package nor in the project."""
+    """Returns the paths, also with `*`, that a text names and that are neither in the package nor in the project."""
     paths = {name.replace("<backend>", backend) for name in NAMED.findall(text) for backend in BACKENDS}
     return sorted(
-        path for path in paths if not any((root / path).exists() for root in (ROOT / "wx2mqtt", ROOT))
+        path for path in paths if not any(any(root.glob(path)) for root in (ROOT / "wx2mqtt", ROOT))
     )
 
 
