@@ -73,6 +73,7 @@ class ChatQueue:
         self._commands: list[QueuedCommand] = []  # those that wait, sorted by rank
         self._by_expiry: list[tuple[float, int]] = []  # the same: expiry and row id, sorted
         self._may_end_early: dict[int, None] = {}  # of these the row ids that `expiry.py` has to look at
+        self._by_importance: list[tuple[bool, int, int]] = []  # the held ones, the first to give up first
         self._not_held_ids: set[int] = set()  # of these
         self._never_held_ids: set[int] = set()  # of these, with `hold: false`
         self._by_id: dict[int, QueuedCommand] = {}  # the same by row id, and those that end
@@ -128,13 +129,22 @@ class ChatQueue:
             return (row,)
         if (ending := self._endings.get(row.id)) is not None:
             return tuple(self._by_id[member.id].row for member in ending.rows if member.id in self._by_id)
-        begun = takewhile(self.is_begun, self)  # they come first: a long queue need not be searched
-        return tuple(member for member in begun if member.bundle == row.bundle)
+        return tuple(member for member in self.begun if member.bundle == row.bundle)
 
     @property
     def held_count(self) -> int:
         """Number of held commands that wait."""
         return len(self._commands) - len(self._not_held_ids)
+
+    @property
+    def held(self) -> Iterator[CommandRow]:
+        """The held commands that wait, the least important first, and of these the oldest."""
+        return (self._by_id[row_id].row for *_, row_id in self._by_importance)
+
+    @property
+    def begun(self) -> Iterator[CommandRow]:
+        """The commands that are begun, in order (with `by_priority`)."""
+        return takewhile(self.is_begun, self)
 
     @property
     def not_held(self) -> list[CommandRow]:
@@ -250,7 +260,9 @@ class ChatQueue:
         may_end_early = row.unanswered or row.fallback  # `expiry.py` decides
         if may_end_early:
             self._may_end_early[row.id] = None
-        if not row.held_reason:
+        if row.held_reason:
+            insort(self._by_importance, _importance(row))
+        else:
             self._not_held_ids.add(row.id)
         if not row.command.hold:
             self._never_held_ids.add(row.id)
@@ -270,6 +282,8 @@ class ChatQueue:
         row_id = command.row.id
         del self._commands[bisect_left(self._commands, command.rank, key=_rank_of)]
         del self._by_expiry[bisect_left(self._by_expiry, (command.expires_at, row_id))]
+        if command.row.held_reason:
+            del self._by_importance[bisect_left(self._by_importance, _importance(command.row))]
         self._may_end_early.pop(row_id, None)
         self._not_held_ids.discard(row_id)
         self._never_held_ids.discard(row_id)
@@ -280,6 +294,11 @@ class ChatQueue:
             return False, 0, 0, row.id
         priority = PRIORITY_RANKS.get(row.command.priority, 1)
         return not self.is_begun(row), row.bundle_position, priority, row.id
+
+
+def _importance(row: CommandRow) -> tuple[bool, int, int]:
+    is_begun = bool(row.unanswered or row.parts_sent)
+    return is_begun, -PRIORITY_RANKS.get(row.command.priority, 1), row.id
 
 
 def is_heading(row: CommandRow) -> bool:

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from wx2mqtt.aio import retry_until_stored
-from wx2mqtt.bridge.commands.chat_queue import PRIORITY_RANKS, ChatQueue, is_important
+from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_important
 from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications
@@ -146,12 +146,10 @@ class HoldQueue:
 
     def find_excess(self, queue: ChatQueue) -> CommandRow | None:
         """Returns a command to give up where too many are held: the oldest of the lowest priority."""
-        if queue.held_count <= self.max_commands:  # the usual case, which must not search a long queue
+        stay = sum(bool(row.held_reason) and not _may_end(queue, row) for row in queue.begun)
+        if queue.held_count - stay <= self.max_commands:
             return None
-        held = [row for row in queue if row.held_reason and _may_end(queue, row)]
-        if len(held) <= self.max_commands:
-            return None
-        return min(held, key=_displacement_order)
+        return next(row for row in queue.held if _may_end(queue, row))
 
     def _expires_at(self, row: CommandRow) -> int:
         """Returns when a held command expires, in ms: after its own ttl, else after `hold.ttl`."""
@@ -176,8 +174,3 @@ class HoldQueue:
 def _may_end(queue: ChatQueue, row: CommandRow) -> bool:
     """Returns whether a command may be given up on its own."""
     return row.bundle is None and not queue.is_marked(row)
-
-
-def _displacement_order(row: CommandRow) -> tuple[bool, int, int]:
-    is_begun = bool(row.unanswered or row.parts_sent)
-    return is_begun, -PRIORITY_RANKS.get(row.command.priority, 1), row.id

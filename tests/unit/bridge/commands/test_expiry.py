@@ -51,6 +51,12 @@ class Flood:
         )
         self.policy = ExpiryPolicy(ctx, queues, nothing, nothing, nothing, nothing)
 
+    def give_up_excess(self, most: int) -> None:
+        """So many may be held."""
+        self.holding._ctx.settings = settings(hold=HoldRules(max_commands=most))
+        while (row := self.holding.find_excess(self.queue)) is not None:
+            self.queue.remove(row)
+
     def end_expired(self) -> None:
         """What has expired ends, as `NextStepPolicy` finds it."""
         while (ended := self.policy.find_expired(self.queue)) is not None:
@@ -91,3 +97,12 @@ async def test_one_after_the_other(clock: dict[str, float]) -> None:
             assert len(flood.queue) == count - second
 
     assert await asyncio.to_thread(is_in_proportion, work, COUNT)
+
+
+async def test_what_is_too_much(clock: dict[str, float]) -> None:
+    def work(count: int) -> None:
+        flood = Flood(count)
+        flood.give_up_excess(count // 2)
+        assert [row.id for row in flood.queue] == list(range(count - count // 2 + 1, count + 1))
+
+    assert await asyncio.to_thread(is_in_proportion, work, 2 * COUNT)
