@@ -20,6 +20,7 @@ from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.limits import MAX_INCOMING_PACKET_BYTES
 from wx2mqtt.mqtt import commands, options, packets, reason_codes, topics
 from wx2mqtt.mqtt.broker import Publication
+from wx2mqtt.mqtt.discovery import is_config_topic
 from wx2mqtt.mqtt.packets import FIXED_VALUE_BYTES, MalformedPacket, Property
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, encode
 from wx2mqtt.mqtt.websocket import WebSocket
@@ -371,6 +372,13 @@ def _run_topics(data: bytes) -> None:
         ):
             packets.check_topic(topic)
         assert table.retained([text])
+    if table.may_publish(text):
+        assert text.startswith("wx/")
+        assert table.parse(text) is None
+        with suppress(ValueError):  # longer than MQTT carries
+            packets.check_topic(text)
+    if is_config_topic("home", text):
+        assert text.endswith("/device/wx2mqtt_home/config")
     if topics.response_topic_allowed(text, ("wx", "other"), "homeassistant"):
         assert not text.startswith(("wx/", "other/", "homeassistant/", "$"))
         with suppress(ValueError):  # longer than MQTT carries
@@ -559,8 +567,10 @@ TARGETS = (
             "topics",
             *("Topics.parse", "Topics.qos", "Topics.message", "Topics.out", "Topics.result", "Topics.event"),
             *("Topics.text", "Topics.request", "Topics.response", "Topics.window", "Topics.retained"),
+            "Topics.may_publish",
             *("is_topic_level", "response_topic_allowed", "matches_filter"),
-        ),
+        )
+        + _names("discovery", "is_config_topic"),
         seeds=_TOPICS,
         generate=mutated(_TOPICS, _TOPIC_WORDS),
         grow=grown(_TOPICS, _TOPIC_WORDS),
