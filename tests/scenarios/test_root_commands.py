@@ -386,6 +386,27 @@ def test_a_link_to_what_is_behind_a_closed_folder_shows_nothing(machine: Machine
     assert [*machine.backups.iterdir()] == []
 
 
+def test_a_restore_of_root_gives_a_new_store_to_the_user_of_the_service(machine: Machine) -> None:
+    backup = good_backup(machine)
+    prepare = as_on_a_fresh_machine(machine, machine.secrets / "home", has_service=True)
+    prepare += (
+        "import pwd, wx2mqtt.cli.backup as command\n"
+        "command.SYSTEM_FOLDER = folder.SYSTEM_FOLDER\n"
+        "entry = pwd.getpwnam('nobody')\n"
+        "pwd.getpwnam = lambda name: entry if name == 'wx2mqtt' else (_ for _ in ()).throw(KeyError(name))\n"
+    )
+    done = run_program(
+        ["restore", str(backup), "-c", str(machine.config)],
+        env=os.environ,
+        prepare=prepare,
+        timeout=MAX_WAIT_SECONDS,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    store = machine.folder / "lib"
+    assert {path.stat().st_uid for path in [store, *store.rglob("*")]} == {SERVICE}
+    assert b"belongs to root" not in done.stderr
+
+
 def as_on_a_fresh_machine(machine: Machine, home: Path, *, has_service: bool) -> str:
     """Code that makes the folders of the system other ones: without a store, and perhaps without a service."""
     etc = machine.folder / "etc"

@@ -28,8 +28,8 @@ from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.store import backup
 from wx2mqtt.store.archive import BadBackup
-from wx2mqtt.store.folder import StoreFolder, data_folder
-from wx2mqtt.store.owner import ROOT, run_as_owner
+from wx2mqtt.store.folder import PROGRAM_NAME, SYSTEM_FOLDER, StoreFolder, data_folder
+from wx2mqtt.store.owner import ROOT, create_for_service, run_as_owner
 from wx2mqtt.store.replacement import store_parts
 
 if TYPE_CHECKING:
@@ -201,6 +201,8 @@ def restore_backup(loaded: LoadedSettings, env: Mapping[str, str], file: Path, *
     language = loaded.settings.language
     _refuse_data_folder_of_root(loaded, env)
     with _translated_errors(language), _cleanup_on_signal(), _open_for_reading(file, language) as source:
+        if store_path(loaded, env) == SYSTEM_FOLDER:
+            create_for_service(SYSTEM_FOLDER, PROGRAM_NAME)
         store = enter_store(loaded, env)
         if loaded.settings.storage.url is None:
             summary = backup.restore_store(store, source, force=force, rules=restore_rules(loaded.settings))

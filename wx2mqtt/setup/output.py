@@ -7,7 +7,6 @@ the shipped one with the paths of this installation.
 from __future__ import annotations
 
 import os
-import pwd
 import re
 import shlex
 import shutil
@@ -26,7 +25,7 @@ from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.example import compose
 from wx2mqtt.settings.key_tree import KeyPath
 from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, PROGRAM, BackendName
-from wx2mqtt.store.owner import DYNAMIC_IDS, ROOT
+from wx2mqtt.store.owner import ROOT, listed_user
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.registry import BACKENDS, SetupContacts
 
@@ -224,13 +223,8 @@ def _service_group() -> int | None:
 
     The user of a unit with `DynamicUser=` has the same name while it runs; its group is another one's later.
     """
-    if os.geteuid() != ROOT:
-        return None
-    try:
-        group = pwd.getpwnam(PROGRAM).pw_gid
-    except KeyError:
-        return None
-    return None if group in DYNAMIC_IDS else group
+    user = listed_user(PROGRAM) if os.geteuid() == ROOT else None
+    return None if user is None else user.gid
 
 
 def _keep_old_file(path: Path) -> Path | None:

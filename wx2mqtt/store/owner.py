@@ -84,6 +84,30 @@ def become(user: User) -> None:
     os.setresuid(user.uid, user.uid, user.uid)
 
 
+def create_for_service(folder: Path, name: str) -> None:
+    """Creates the missing folder of the service, if this is root and the service has a listed user.
+
+    Without such a user the folder begins as root's, and systemd gives it to the service. Raises `StoreError`.
+    """
+    user = listed_user(name)
+    if os.geteuid() != ROOT or user is None or folder.exists():
+        return
+    try:
+        folder.mkdir(mode=0o700)
+        os.chown(folder, user.uid, user.gid)
+    except OSError as error:
+        raise StoreError(f"{folder} cannot be created: {error.strerror}.") from error
+
+
+def listed_user(name: str) -> User | None:
+    """Returns a user by name; None for one that systemd has made, who is another one later."""
+    try:
+        user = user_of(pwd.getpwnam(name))
+    except KeyError:
+        return None
+    return None if user.uid in DYNAMIC_IDS else user
+
+
 def run_as_owner(folder: Path, work: Callable[[], Json], report_error: Callable[[Wx2MqttError], int]) -> Json:
     """Returns what `work` returns, which runs in a process of the owner where the store is somebody else's.
 
