@@ -153,7 +153,7 @@ async def test_an_unknown_user_is_answered_on_the_level_as_received(shared_home,
 
 
 async def test_an_empty_level_is_nobody(shared_home):
-    assert outcome(await shared_home.tell("", "hello")) == ("rejected", "unknown_user")
+    assert outcome(await shared_home.tell("", "hello")) == ("rejected", "bad_command")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from wx2mqtt.errors import BadCommand
 from wx2mqtt.limits import MAX_FILENAME_BYTES
 from wx2mqtt.model import Kind
 from wx2mqtt.names import clean_filename, cut_filename, extension_of, is_harmless, utf8_size
-from wx2mqtt.store.file_type import SNIFFED_BYTES, file_type_of, image_size
+from wx2mqtt.store.file_type import SNIFFED_BYTES, UNKNOWN_TYPE, file_type_of, image_size
 from wx2mqtt.wechat.backend import MediaLimits
 
 BASE64_CHUNK_CHARACTERS = 512 * 1024
@@ -67,6 +67,8 @@ def bytes_as_text_error(payload: bytes, topics: tuple[str, ...]) -> BadCommand:
         return BadCommand("bad_command", "utf16")
     _, image_topic, video_topic, file_topic = topics
     mime = file_type_of(payload[:SNIFFED_BYTES], len(payload)).mime
+    if mime == UNKNOWN_TYPE:  # it may be a text in another encoding
+        return BadCommand("bad_command", "not_utf8")
     topic = {"image": image_topic, "video": video_topic}.get(mime.partition("/")[0], file_topic)
     return BadCommand("bad_command", "bytes_on_text_topic", mime=mime, topic=topic)
 

@@ -46,7 +46,8 @@ async def sent_draft(house, number=1):
         (PNG, "publish them on wx/out/wife/image"),
         (MP4 + b"\xff", "publish them on wx/out/wife/video"),
         (b"%PDF-1.7\xff", "publish them on wx/out/wife/file/<name>"),
-        (bytes(range(128, 200)), "publish them on wx/out/wife/file/<name>"),
+        ("你好".encode("gbk"), "not valid UTF-8"),
+        (b'{"text": "\xff"}', "not valid UTF-8"),
         ("你好".encode("utf-16"), "publish it as UTF-8"),
     ],
 )
