@@ -25,7 +25,7 @@ from wx2mqtt.cli.backup import ConfigOption
 from wx2mqtt.cli.help import TranslatedGroup, translate_help
 from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, exit_code
 from wx2mqtt.cli.setup import setup
-from wx2mqtt.cli.terminal import command_language, preferred_language
+from wx2mqtt.cli.terminal import command_language, preferred_language, print_answer
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json
@@ -296,7 +296,7 @@ def journal_list(
 ) -> None:
     """List commands that wait or were not sent, and messages that were set aside."""
     answer = _run_operation(config, "journal.list", {"all": show_all}, account)
-    _print(
+    print_answer(
         answer,
         as_json,
         {
@@ -309,7 +309,7 @@ def journal_list(
 @journal.command("show")
 def journal_show(command_id: str, config: ConfigOption = None, account: AccountOption = "") -> None:
     """Show one command with all its details, its text included."""
-    _print(_run_operation(config, "journal.show", {"id": command_id}, account), True, {})
+    print_answer(_run_operation(config, "journal.show", {"id": command_id}, account), True, {})
 
 
 @journal.command("retry")
@@ -328,13 +328,13 @@ def journal_retry(
     if row and not command_id.isdecimal():
         raise typer.BadParameter("a row is a number; 'wx2mqtt journal list' shows it")
     fields: dict[str, Json] = {"row": int(command_id)} if row else {"id": command_id}
-    _print(_run_operation(config, "journal.retry", fields, account), True, {})
+    print_answer(_run_operation(config, "journal.retry", fields, account), True, {})
 
 
 @journal.command("drop")
 def journal_drop(command_id: str, config: ConfigOption = None, account: AccountOption = "") -> None:
     """Cancel a waiting command; its result says `dropped`."""
-    _print(_run_operation(config, "journal.drop", {"id": command_id}, account), True, {})
+    print_answer(_run_operation(config, "journal.drop", {"id": command_id}, account), True, {})
 
 
 @people.command("list")
@@ -345,19 +345,19 @@ def people_list(
 ) -> None:
     """List who has which topic, and how each was matched."""
     columns = ("user", "kind", "name", "matched_by", "trusted", "removed", "unresolved")
-    _print(_run_operation(config, "people.list", {}, account), as_json, {"people": columns})
+    print_answer(_run_operation(config, "people.list", {}, account), as_json, {"people": columns})
 
 
 @people.command("assign")
 def people_assign(user: str, to: str, config: ConfigOption = None, account: AccountOption = "") -> None:
     """Declare that USER, who could not be found again, is the contact who has the name TO now."""
-    _print(_run_operation(config, "people.assign", {"user": user, "to": to}, account), True, {})
+    print_answer(_run_operation(config, "people.assign", {"user": user, "to": to}, account), True, {})
 
 
 @people.command("merge")
 def people_merge(user: str, other: str, config: ConfigOption = None, account: AccountOption = "") -> None:
     """Declare that USER and OTHER are one person; both names lead to USER from now on."""
-    _print(_run_operation(config, "people.merge", {"user": user, "other": other}, account), True, {})
+    print_answer(_run_operation(config, "people.merge", {"user": user, "other": other}, account), True, {})
 
 
 @cluster.callback()
@@ -372,19 +372,19 @@ def cluster_show(context: typer.Context, config: ConfigOption = None, as_json: J
 
     columns = ("instance", "state", "accounts", "max_accounts", "lag", "version", "url")
     answer = asyncio.run(cluster_report(loaded))
-    _print(answer, as_json, {"instances": columns, "accounts": ("account", "instance")})
+    print_answer(answer, as_json, {"instances": columns, "accounts": ("account", "instance")})
 
 
 @cluster.command("drain")
 def cluster_drain(config: ConfigOption = None) -> None:
     """Let the other instances have all accounts of this one, until 'cluster undrain', also over restarts."""
-    _print(_run_operation(config, "cluster.drain", {}, ""), True, {})
+    print_answer(_run_operation(config, "cluster.drain", {}, ""), True, {})
 
 
 @cluster.command("undrain")
 def cluster_undrain(config: ConfigOption = None) -> None:
     """Let this instance take accounts again."""
-    _print(_run_operation(config, "cluster.undrain", {}, ""), True, {})
+    print_answer(_run_operation(config, "cluster.undrain", {}, ""), True, {})
 
 
 @cluster.command("new-key")
@@ -439,18 +439,3 @@ def schema_topics() -> None:
 
 backup.add_commands(app, lambda config: run.load_settings(config, log_to_terminal=True))
 translate_help(app, journal, people, cluster, schema)
-
-
-def _print(answer: Json, as_json: bool, tables: Mapping[str, Sequence[str]]) -> None:
-    """Prints an answer as JSON, or the lists that `tables` names as tables with these columns."""
-    from wx2mqtt.cli.terminal import format_json, format_table  # noqa: PLC0415
-
-    if as_json or not isinstance(answer, dict):
-        print(format_json(answer))
-        return
-    for name, columns in tables.items():
-        rows = answer.get(name)
-        if isinstance(rows, list) and rows:
-            print(format_table(rows, columns))
-        elif name != "set_aside":
-            print(f"no {name}")

@@ -151,3 +151,16 @@ def _language_of_file(path: Path | None) -> str:
         return ""
     line = _LANGUAGE_LINE.search(text)
     return line[1] if line else ""
+
+
+def print_answer(answer: Json, as_json: bool, tables: Mapping[str, Sequence[str]]) -> None:
+    """Prints an answer as JSON, or the lists that `tables` names as tables with these columns."""
+    if as_json or not isinstance(answer, dict):
+        print(format_json(answer))
+        return
+    for name, columns in tables.items():
+        rows = answer.get(name)
+        if isinstance(rows, list) and rows:
+            print(format_table(rows, columns))
+        elif name != "set_aside":
+            print(f"no {name}")
