@@ -58,7 +58,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("settings.formats:MAX_LEVEL_BYTES", "settings.formats:MAX_TOPIC_BYTES"),
             "settings.formats:MAX_LOGIN_KEYS",
             *("settings.formats:MAX_FILTER_BYTES", "settings.formats:MAX_SIZE_BYTES"),
-            *("settings.schema:MAX_CLIENT_ID_CHARACTERS", "settings.key_tree:MAX_SUGGESTIONS"),
+            *("settings.field_types:MAX_CLIENT_ID_CHARACTERS", "settings.key_tree:MAX_SUGGESTIONS"),
             *("settings.validation:MAX_SHOWN_CHARACTERS", "settings.yaml_tree:MAX_SHOWN_NAME_CHARACTERS"),
             *("app.control_socket:MAX_PATH_BYTES", "settings.formats:MAX_LOGIN_KEYS"),
         }

@@ -240,6 +240,7 @@ def _run_saved(data: bytes) -> None:
     except UnreadableJson:
         return
     bots = session.bots_from_saved(saved)
+    assert session.is_saved_login(saved) == bool(bots)
     assert session.bots_from_saved(json.loads(json.dumps(session.bots_to_saved(bots)))) == bots
     for endpoint in (None, "http://127.0.0.1:9"):
         with suppress(ValueError):  # a base that is no URL
@@ -387,7 +388,7 @@ TARGETS = (
     Target(
         name="ilink.saved_logins",
         run=_run_saved,
-        parsers=_names("session", "bots_from_saved", "host_origins", "chat_from"),
+        parsers=_names("session", "bots_from_saved", "host_origins", "chat_from", "is_saved_login"),
         seeds=_SAVED_BOTS,
         generate=mutated_json(_SAVED_BOTS, (*_WORDS, "https://[", "quota")),
         grow=grown_json(_SAVED_BOTS, _WORDS),

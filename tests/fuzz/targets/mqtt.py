@@ -371,6 +371,8 @@ def _run_topics(data: bytes) -> None:
             table.response(text),
         ):
             packets.check_topic(topic)
+        for topic in table.commands_to(text):
+            assert table.parse(topic) is not None
         assert table.retained([text])
     if table.may_publish(text):
         assert text.startswith("wx/")
@@ -567,6 +569,7 @@ TARGETS = (
             "topics",
             *("Topics.parse", "Topics.qos", "Topics.message", "Topics.out", "Topics.result", "Topics.event"),
             *("Topics.text", "Topics.request", "Topics.response", "Topics.window", "Topics.retained"),
+            "Topics.commands_to",
             "Topics.may_publish",
             *("is_topic_level", "response_topic_allowed", "matches_filter"),
         )

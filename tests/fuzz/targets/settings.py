@@ -14,7 +14,7 @@ from tests.fuzz.target import Target
 from wx2mqtt.errors import SettingsError
 from wx2mqtt.i18n.settings import problem_text, sentence_text
 from wx2mqtt.settings import addresses, environment, formats, validation, yaml_tree
-from wx2mqtt.settings.loader import load, load_web_settings
+from wx2mqtt.settings.loader import load, load_valid_settings, load_web_settings
 from wx2mqtt.settings.problems import SettingsReport
 from wx2mqtt.wechat.registry import BACKENDS
 
@@ -87,6 +87,7 @@ def _run_settings(data: bytes) -> None:
                 assert problem_text(problem, "zh").isprintable()
                 assert sentence_text(problem.message, "zh")
         load_web_settings(path, {}, BACKENDS)
+        load_valid_settings(path, {}, BACKENDS)
 
 
 _VARIABLES = (
@@ -197,6 +198,7 @@ TARGETS = (
         parsers=(
             "settings.loader:load",
             "settings.loader:load_web_settings",
+            "settings.loader:load_valid_settings",
             "i18n.settings:chinese_sentence",
             "i18n.settings:sentence_text",
         ),

@@ -33,7 +33,7 @@ from wx2mqtt.store.archive import FORMAT_VERSION, HEADER_NAME, BadBackup
 from wx2mqtt.store.backup import restore_store
 from wx2mqtt.store.people import person_from_json
 from wx2mqtt.store.queries import blob_from_text, storable_text
-from wx2mqtt.store.saved_logins import SavedLoginFile
+from wx2mqtt.store.saved_logins import SavedLoginFile, read_saved_login
 from wx2mqtt.store.unsynced_files import MAX_KILLS, PUBACK_LOG_BYTES, ProcessingMarks, PubackLog
 
 # Backups
@@ -199,6 +199,10 @@ def _run_store_files(data: bytes) -> None:
         login.write_bytes(data)
         saved = _LOOP.run_until_complete(SavedLoginFile(login).load())
         assert saved is None or isinstance(saved, dict)
+        folder = Path(name) / "sessions"
+        folder.mkdir()
+        (folder / "home.json").write_bytes(data)
+        assert read_saved_login(Path(name), "home") == (saved or {})
     storable_text(data.decode("utf-8", "replace")).encode()
     with suppress(ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         person_from_json(json.loads(data))
@@ -357,6 +361,7 @@ TARGETS = (
             "queries:blob_from_text",
             "queries:storable_text",
             "saved_logins:SavedLoginFile.load",
+            "saved_logins:read_saved_login",
         ),
         seeds=_PEOPLE,
         generate=mutated_json(_PEOPLE, ("home", "wife", "friend", "persons", "levels")),

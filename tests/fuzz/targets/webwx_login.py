@@ -128,6 +128,7 @@ def _run_saved(data: bytes) -> None:
             assert origin.startswith("https://")
         restored = session.session_from_saved(saved, endpoint)
         if restored is not None:
+            assert session.is_saved_login(saved)
             made, cookies = restored
             again = session.session_from_saved(session.session_to_saved(made, cookies, endpoint), endpoint)
             assert again == restored
@@ -262,6 +263,7 @@ TARGETS = (
                 "SyncCursor.from_cursor",
                 "Cookies.from_saved",
                 "session_from_saved",
+                "is_saved_login",
                 "host_origins",
             ),
             *names("session", "session_to_saved"),

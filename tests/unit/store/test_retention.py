@@ -76,6 +76,9 @@ def _rows(database: Database, connection: Connection) -> dict[str, dict[str, int
         "ownership",
         "media_file",
         "media_piece",
+        "login_key",
+        "login_number",
+        "drained",
     }
     assert len(names) == 8
     return {

@@ -1,0 +1,433 @@
+"""Sentences of results and events: why a command was not sent, and what became of its file."""
+
+from __future__ import annotations
+
+from wx2mqtt.i18n import Catalogue
+
+RESULT_MESSAGES: Catalogue = {
+    # results
+    "ok": ("WeChat took the message", "微信已接收消息"),
+    "unconfirmed": ("WeChat took the message but gave it no number", "微信已接收消息，但没有返回编号"),
+    "unknown_user": (
+        "nobody is called '{user}'; the names are in {contacts}",
+        "没有名为“{user}”的联系人；名单见 {contacts}",
+    ),
+    "unresolved_user": (
+        "since the last login it is not certain who '{user}' is; decide with request/assign",
+        "上次登录后无法确定“{user}”是谁；请用 request/assign 指定",
+    ),
+    "removed_user": ("'{user}' is no longer a contact", "“{user}”已不是联系人"),
+    "retained": (
+        "it has the retain flag and may be an old command; it was cleared, publish without the retain flag",
+        "它带有 retain 标志，可能是旧命令；已清除，请不带 retain 标志重新发布",
+    ),
+    "not_allowed": ("send.allow does not name '{user}'", "send.allow 中没有“{user}”"),
+    "unsupported_kind": ("this backend cannot send '{kind}' yet", "此后端还不能发送“{kind}”"),
+    "unsupported_topic": (
+        "there is no such topic; there are {known} (text and commands in JSON go to the first)",
+        "没有这个主题；可用的有 {known}（文字和 JSON 命令发到第一个）",
+    ),
+    "too_long": (
+        "the text has {size} bytes; WeChat takes {limit}; send it in parts",
+        "文字有 {size} 字节，微信最多 {limit}；请分段发送",
+    ),
+    "too_large": ("the payload has {size} bytes, more than {limit}", "内容有 {size} 字节，超过 {limit}"),
+    "storage_full": (
+        "the store is full ({limit}); raise storage.max_size or free space",
+        "存储已满（{limit}）；请调大 storage.max_size 或清理空间",
+    ),
+    "id_reused": (
+        "this id was used for another command; choose a new one",
+        "这个 id 已用于另一条命令；请换一个",
+    ),
+    "bad_response_topic": (
+        "the response topic must be concrete, match mqtt.response_topics and lie outside the bridge's own topics",
+        "响应主题必须具体、符合 mqtt.response_topics，并且不在桥接程序自己的主题之内",
+    ),
+    "remark_parts": ("it went out as {parts} messages", "分成 {parts} 条消息发出"),
+    "remark_parts_in_window": (
+        "it went out as {parts} messages, each of which counts in the window; as a file it is one",
+        "分成 {parts} 条消息发出，每条都计入窗口；以文件发送只算一条",
+    ),
+    "remark_retained": (
+        "the copy that the broker kept was cleared: publish without the retain flag",
+        "MQTT 服务器保留的副本已清除：请不带 retain 标志发布",
+    ),
+    "remark_bad_response_topic": (
+        "the result comes on this topic only: the response topic must be concrete, match mqtt.response_topics and lie outside the bridge's own topics",
+        "结果只发布在这个主题上：响应主题必须具体、符合 mqtt.response_topics，并且不在桥接程序自己的主题之内",
+    ),
+    "expired": ("not sent within its time ({ttl} s)", "未能在时限（{ttl} 秒）内发送"),
+    "expired_delivery": ("it had expired before it came", "到达时已过期"),
+    "expired_logged_out": (
+        "not sent within its time ({ttl} s): WeChat is not logged in",
+        "未能在时限（{ttl} 秒）内发送：微信未登录",
+    ),
+    "expired_rate_limited": (
+        "not sent within its time ({ttl} s): WeChat says this is too often",
+        "未能在时限（{ttl} 秒）内发送：微信提示操作过于频繁",
+    ),
+    "expired_shut": (
+        "not sent within its time ({ttl} s): {why}",
+        "未能在时限（{ttl} 秒）内发送：{why}",
+    ),
+    "shut_never_wrote": (
+        "WeChat takes no message before '{user}' has written to the bot",
+        "“{user}”还没有给机器人发过消息，微信不接受消息",
+    ),
+    "shut_new_binding": (
+        "WeChat takes no message before '{user}' has written to the bot of this login",
+        "“{user}”还没有给本次登录的机器人发过消息，微信不接受消息",
+    ),
+    "shut_too_long_ago": (
+        "WeChat takes messages only within 24 hours after '{user}' wrote",
+        "微信只在“{user}”发来消息后的 24 小时内接受消息",
+    ),
+    "shut_quota_used": (
+        "WeChat takes about ten messages for each one that '{user}' writes, and they are used up",
+        "“{user}”每发来一条消息，微信大约只接受十条，现已用完",
+    ),
+    "shut_reserved": (
+        "the messages that WeChat still takes for '{user}' are kept for what is urgent (ilink.reserve)",
+        "微信还能接受的发给“{user}”的消息留给紧急内容（ilink.reserve）",
+    ),
+    "shut_rate_limited": (
+        "WeChat says that this was too often; it wants a pause before the next message to '{user}'",
+        "微信提示操作过于频繁；再次发给“{user}”之前需要暂停",
+    ),
+    "displaced": (
+        "it gave way to what is more important or newer: hold.max ({most}) commands wait for this person",
+        "等待发给此人的命令已达 hold.max（{most}），它被更重要或更新的命令取代",
+    ),
+    "hint_never_wrote": (
+        "'{user}' must write to the bot in WeChat once; then it is sent",
+        "请“{user}”在微信中给机器人发一条消息，随后即会发送",
+    ),
+    "hint_new_binding": (
+        "this login has a new bot: '{user}' must write to it in WeChat once; then it is sent",
+        "本次登录是新的机器人：请“{user}”在微信中给它发一条消息，随后即会发送",
+    ),
+    "hint_too_long_ago": (
+        "'{user}' wrote more than 24 hours ago: they must write to the bot in WeChat again; then it is sent",
+        "“{user}”上次发消息已超过 24 小时：请再给机器人发一条消息，随后即会发送",
+    ),
+    "hint_quota_used": (
+        "WeChat takes no more until '{user}' writes to the bot again; then it is sent",
+        "在“{user}”再给机器人发一条消息之前，微信不再接受；发来后即会发送",
+    ),
+    "hint_reserved": (
+        "the last messages are kept for what is urgent until '{user}' writes to the bot again; then it is sent",
+        "在“{user}”再给机器人发一条消息之前，最后几条消息留给紧急内容；发来后即会发送",
+    ),
+    "hint_rate_limited": (
+        "nothing is to be done: WeChat wants a pause, and then it is sent to '{user}'",
+        "无需操作：微信要求暂停，稍后即会发给“{user}”",
+    ),
+    "digest_heading": ("{count} messages were waiting:", "等待中的消息共 {count} 条："),
+    "fallback_sent": ("it went by the other way (fallback)", "已通过备用途径（fallback）发出"),
+    "fallback_failed": (
+        "the other way (fallback) failed as well; the log says why",
+        "备用途径（fallback）也失败了；原因见日志",
+    ),
+    "fallback_uncertain": (
+        "it went by the other way (fallback), and whether it arrived, once or twice, is not known",
+        "已尝试备用途径（fallback），但不确定是否送达，也可能送达两次",
+    ),
+    "fallback_summarized": (
+        "it was one of {count} urgent commands in one summary",
+        "它是一份摘要所含 {count} 条紧急命令之一",
+    ),
+    "fallback_summary_title": (
+        "wx2mqtt {account}: {count} urgent messages",
+        "wx2mqtt {account}：{count} 条紧急消息",
+    ),
+    "fallback_summary_rest": ("… and {count} more", "……另有 {count} 条"),
+    "fallback_title": ("wx2mqtt {account}: to {user}", "wx2mqtt {account}：发给 {user}"),
+    "expired_own_limit": (
+        "not sent within its time ({ttl} s): send.per_minute lets no more through",
+        "未能在时限（{ttl} 秒）内发送：已达到 send.per_minute 的上限",
+    ),
+    "uncertain": (
+        "it was sent, perhaps twice, and WeChat never answered",
+        "已发送（可能两次），但微信没有回应",
+    ),
+    "internal": ("the bridge could not do it; the log says why", "桥接程序出错；原因见日志"),
+    "dropped": ("dropped by hand", "已手动取消"),
+    # commands that cannot be read
+    "not_utf8": ("the payload is not valid UTF-8", "内容不是有效的 UTF-8"),
+    "utf16": (
+        "the payload is UTF-16; publish it as UTF-8",
+        "内容是 UTF-16；请以 UTF-8 发布",
+    ),
+    "bytes_on_text_topic": (
+        "these are bytes ({mime}), and this topic takes text: publish them on {topic}",
+        "这是文件内容（{mime}），而此主题接收文字：请发布到 {topic}",
+    ),
+    "base64_as_bytes": (
+        'this is base64, and this topic takes the bytes themselves: publish those, or send {{"kind": "{kind}", "data": "…"}} to {topic}',
+        '这是 base64，而此主题接收原始内容：请发布原始内容，或向 {topic} 发送 {{"kind": "{kind}", "data": "…"}}',
+    ),
+    "command_as_bytes": (
+        "this is JSON, and this topic takes the bytes of the file: publish a command on {topic}",
+        "这是 JSON，而此主题接收文件内容：命令请发布到 {topic}",
+    ),
+    "bad_json": (
+        'it begins with {{ and is no JSON object ({problem}); as text send it as {{"text": "…"}} or text/plain',
+        '以 {{ 开头，但不是 JSON 对象（{problem}）；要作为文字发送请用 {{"text": "…"}} 或 text/plain',
+    ),
+    "no_text_no_kind": (
+        'the JSON object has neither text nor kind; to send JSON use {{"text": "…"}} or content type text/plain',
+        'JSON 对象没有 text 也没有 kind；要把 JSON 作为文字发送请用 {{"text": "…"}} 或内容类型 text/plain',
+    ),
+    "unknown_key": ("unknown key '{key}'; known are {known}", "未知的键“{key}”；可用的有 {known}"),
+    "bad_value": ("'{key}' must be {expected}", "“{key}”必须是{expected}"),
+    "bad_integer": (
+        "'{key}' must be a whole number, {minimum} or more",
+        "“{key}”必须是不小于 {minimum} 的整数",
+    ),
+    "unknown_kind": ("kind '{kind}' is unknown; known are {known}", "未知的类型“{kind}”；可用的有 {known}"),
+    "empty": ("there is no text to send", "没有要发送的文字"),
+    "value_too_long": ("'{key}' may have at most {limit} characters", "“{key}”最多 {limit} 个字符"),
+    "too_many_values": ("'{key}' may have at most {limit} values", "“{key}”最多 {limit} 项"),
+    "transaction_too_large": (
+        "'transaction' may have at most {limit} bytes",
+        "“transaction”最多 {limit} 字节",
+    ),
+    "a text": ("a text", "文字"),
+    "a topic level": ("a name as in contacts, without / + #", "contacts 中的名字，不含 / + #"),
+    "a number of seconds above 0": ("a number of seconds above 0", "大于 0 的秒数"),
+    "1 to 128 characters": ("a text of 1 to 128 characters, or a number", "1 到 128 个字符的文字，或数字"),
+    "true or false": ("true or false", "true 或 false"),
+    "a list of names": ("a list of names", "名字列表"),
+    "a log level": ("debug, info, warning or error", "debug、info、warning 或 error"),
+    "a group action": ("members, create, add, remove or rename", "members、create、add、remove 或 rename"),
+    "one line of at most 100 characters": (
+        "one line of at most 100 characters",
+        "不超过 100 个字符的一行文字",
+    ),
+    "high, normal or low": ("high, normal or low", "high、normal 或 low"),
+    # files to send
+    "text_with_file": (
+        "'{key}' goes with kind image, video or file, and WeChat has no captions; send text and file as two commands",
+        "“{key}”需要 kind 为 image、video 或 file；微信没有图片说明，文字和文件请分两条命令发送",
+    ),
+    "text_and_kind": (
+        "kind '{kind}' takes no text (WeChat has no captions); send the text as a command of its own",
+        "类型“{kind}”不能带文字（微信没有图片说明）；文字请另发一条命令",
+    ),
+    "mention_without_text": (
+        "only a text can mention people; send one with 'mention' as a command of its own",
+        "只有文字可以提到他人；请另发一条带“mention”的文字命令",
+    ),
+    "mention_no_group": (
+        "'mention' is for groups, and '{user}' is none; leave it out",
+        "“mention”只用于群聊，而“{user}”不是群；请去掉",
+    ),
+    "mention_nobody": (
+        "nobody called '{name}' is in '{user}'; request/group lists the names of its members",
+        "“{user}”中没有名为“{name}”的成员；可用 request/group 查看成员名字",
+    ),
+    "mention_several": (
+        "several members of '{user}' are called '{name}'; use a topic name from request/group",
+        "“{user}”中有多名成员叫“{name}”；请用 request/group 中的主题名",
+    ),
+    "one_source": (
+        "kind '{kind}' needs exactly one of path, url and data",
+        "类型“{kind}”需要 path、url、data 中的一个，且只能有一个",
+    ),
+    "the id of a message": (
+        "the message_id of a result, or the id of an own message",
+        "结果中的 message_id，或自己消息的 id",
+    ),
+    "no_bytes": ("there are no bytes to send; the file is empty", "没有内容可发送；文件是空的"),
+    "bad_base64": (
+        "'data' is no whole base64; encode the file with the standard alphabet and its = at the end",
+        "“data”不是完整的 base64；请用标准字母表编码，并保留结尾的 =",
+    ),
+    "bad_name": (
+        "a file name holds no / or \\, no control or direction marks, and is not . or ..; give a plain one",
+        "文件名不能含 / 或 \\、控制字符或方向标记，也不能是 . 或 ..；请换一个普通的名字",
+    ),
+    "name_too_long": (
+        "the file name has more than {limit} bytes; give a shorter one",
+        "文件名超过 {limit} 字节；请缩短",
+    ),
+    "unsupported_sort": (
+        "WeChat takes no {mime} as {kind}, only {known}; convert it, or send it as kind file",
+        "微信不接受把 {mime} 作为 {kind} 发送，只接受 {known}；请转换，或以 file 类型发送",
+    ),
+    "not_that_kind": (
+        "this is no {kind} but {mime}; WeChat takes {known} as {kind}; send anything else as kind file",
+        "这不是 {kind}，而是 {mime}；{kind} 只能是 {known}；其他内容请以 file 类型发送",
+    ),
+    "file_too_large": (
+        "it is larger than the {limit} bytes that WeChat takes as {kind}; make it smaller",
+        "超过微信对 {kind} 的上限 {limit} 字节；请缩小",
+    ),
+    "file_too_slow": (
+        "the file could not be read in time; look after the disk it is on",
+        "未能及时读完文件；请检查它所在的磁盘",
+    ),
+    "file_lost": (
+        "the file that was to be sent is no longer in the store; send it again",
+        "要发送的文件已不在存储中；请重新发送",
+    ),
+    "no_room_for_file": (
+        "the store has no room for this file; raise storage.max_size or free space",
+        "存储空间不足以放下此文件；请调大 storage.max_size 或清理空间",
+    ),
+    # recall
+    "unknown_message": (
+        "no own message in '{user}' has the id '{message_id}'; take the message_id of its result",
+        "“{user}”中没有 id 为“{message_id}”的自己的消息；请使用其结果中的 message_id",
+    ),
+    "unknown_message_anywhere": (
+        "no own message has the id '{message_id}'; take the message_id of its result",
+        "没有 id 为“{message_id}”的自己的消息；请使用其结果中的 message_id",
+    ),
+    "too_late": (
+        "WeChat lets a message be withdrawn within {within} seconds; this one is {age} seconds old",
+        "微信只允许在 {within} 秒内撤回；此消息已过 {age} 秒",
+    ),
+    "recalled": ("WeChat withdrew the message", "微信已撤回该消息"),
+    "expired_fetch": (
+        "not fetched within its time ({ttl} s): {why}",
+        "未能在时限（{ttl} 秒）内取得文件：{why}",
+    ),
+    "path_no_folder": (
+        "no file may be sent by path; name a folder in media.send_from",
+        "不允许按路径发送文件；请在 media.send_from 中写明文件夹",
+    ),
+    "path_relative": (
+        "'path' must be the absolute path of a file, beginning with /",
+        "“path”必须是以 / 开头的绝对路径",
+    ),
+    "path_outside": (
+        "{path} is outside of the folders of media.send_from (links are followed); add its folder there",
+        "{path} 不在 media.send_from 的文件夹之内（符号链接会被解析）；请在那里加上它的文件夹",
+    ),
+    "path_missing": ("there is no file {path}; correct the path", "文件 {path} 不存在；请更正路径"),
+    "path_folder": ("{path} is a folder; name a file in it", "{path} 是文件夹；请写明其中的文件"),
+    "path_pipe": (
+        "{path} is a pipe; only regular files can be sent",
+        "{path} 是管道；只能发送普通文件",
+    ),
+    "path_socket": (
+        "{path} is a socket; only regular files can be sent",
+        "{path} 是套接字；只能发送普通文件",
+    ),
+    "path_device": (
+        "{path} is a device; only regular files can be sent",
+        "{path} 是设备；只能发送普通文件",
+    ),
+    "path_forbidden": (
+        "the bridge may not read {path}; change its owner or mode",
+        "桥接程序无权读取 {path}；请更改其所有者或权限",
+    ),
+    "path_changed": (
+        "{path} changed while it was opened; send it again",
+        "{path} 在打开时发生了变化；请重新发送",
+    ),
+    "path_unreadable": (
+        "{path} cannot be read ({problem}); correct the path, or mend the disk",
+        "无法读取 {path}（{problem}）；请更正路径或检查磁盘",
+    ),
+    "fetch_bad_url": (
+        "'url' must be an http or https address, such as https://host/picture.jpg",
+        "“url”必须是 http 或 https 地址，例如 https://host/picture.jpg",
+    ),
+    "fetch_bad_host": (
+        "the host in 'url' is no name: behind 'xn--' stands no valid Punycode; correct it",
+        "“url”中的主机名无效：“xn--”之后不是有效的 Punycode；请更正",
+    ),
+    "fetch_bad_redirect": (
+        "{host} sends us on to what is no http or https address; give the address where the file is",
+        "{host} 跳转到的不是 http 或 https 地址；请给出文件所在的地址",
+    ),
+    "fetch_hops": (
+        "more than {most} redirects; give the address where the file is",
+        "重定向超过 {most} 次；请给出文件所在的地址",
+    ),
+    "fetch_private_address": (
+        "{address} is an address in the house or for special use; to allow it name it in media.allow_hosts",
+        "{address} 是内部或特殊地址；如要允许，请把它写入 media.allow_hosts",
+    ),
+    "fetch_private": (
+        "{host} is {address}, in the house or for special use; to allow it name the host in media.allow_hosts",
+        "{host} 是 {address}，属于内部或特殊地址；如要允许，请把该主机写入 media.allow_hosts",
+    ),
+    "fetch_no_name": (
+        "nobody knows the name {host}; correct it, or mend the name service",
+        "无法解析主机名 {host}；请更正，或检查域名服务",
+    ),
+    "fetch_no_connection": (
+        "{host} takes no connection; check the address, and that it is up",
+        "无法连接 {host}；请检查地址以及它是否在运行",
+    ),
+    "fetch_certificate": (
+        "{host} has no certificate that is trusted; mend it, or use http in the house",
+        "{host} 的证书不受信任；请修正证书，或在内网使用 http",
+    ),
+    "fetch_no_answer": (
+        "{host} took the connection and gave no HTTP answer; check the address",
+        "{host} 接受了连接，但没有 HTTP 应答；请检查地址",
+    ),
+    "fetch_too_slow": (
+        "it came too slowly and was given up; use a faster server, or send the bytes",
+        "下载过慢，已放弃；请换更快的服务器，或直接发送内容",
+    ),
+    "fetch_cut_off": (
+        "the answer ended before it was complete; mend the server, or send the bytes",
+        "应答不完整就结束了；请检查服务器，或直接发送内容",
+    ),
+    "fetch_status": (
+        "the server answered {status} instead of the file; check the address in a browser",
+        "服务器应答 {status}，而不是文件；请用浏览器检查地址",
+    ),
+    "fetch_packed": (
+        "the server sends it compressed although nobody asked for that; give another address",
+        "服务器擅自压缩了内容；请换一个地址",
+    ),
+    # bytes of messages
+    "media_gone": ("WeChat does not have it any more", "微信上已不存在"),
+    "media_nothing": (
+        "WeChat has no bytes of it; stickers of its shop, for one, are not handed over",
+        "微信没有提供内容；例如商店表情无法获取",
+    ),
+    "media_too_large": (
+        "it has more than media.max_size ({limit}); raise that for what comes later",
+        "超过 media.max_size（{limit}）；调大后对之后的内容生效",
+    ),
+    "media_refused": ("WeChat refused to hand it over: {why}", "微信拒绝提供：{why}"),
+    "media_failed": ("it could not be fetched within a day: {why}", "一天之内未能获取：{why}"),
+    "too_many_files": (
+        "{most} files wait already to be fetched for this chat; send it later",
+        "该聊天已有 {most} 个文件等待下载；请稍后再发",
+    ),
+    "upload_slow": ("the upload takes too long", "上传耗时过长"),
+    "media_slow": ("the bytes came too slowly", "下载过慢"),
+    "media_silent": ("no byte came for {limit} s", "{limit} 秒内没有收到任何数据"),
+    "media_wrong": (
+        "{size} bytes of an unexpected format came instead of the {announced} that were announced",
+        "收到 {size} 字节、格式不符的内容，而预告的是 {announced} 字节",
+    ),
+    "media_which": (
+        "name one of message_id, id (of media) and avatar, and no more",
+        "请只写 message_id、id（媒体编号）、avatar 其中一个",
+    ),
+    "media_unknown": (
+        "nothing is known of bytes of '{id}'; message_id is the id of a message, id is a media_id",
+        "没有“{id}”的内容；message_id 是消息的 id，id 是 media_id",
+    ),
+    "media_not_ready": (
+        "the bytes are not there yet; event/media tells when they are, or ask again",
+        "内容尚未取得；取得后会有 event/media，也可稍后再请求",
+    ),
+    "media_not_to_be_had": ("there are no bytes: {why}", "没有内容：{why}"),
+    "media_nobody": ("nobody is called '{user}'", "没有名为“{user}”的联系人"),
+    "no_avatar": ("WeChat shows no picture of '{user}'", "微信没有“{user}”的头像"),
+    "media_not_inline": (
+        "the file has {size} bytes and an answer takes {limit}; fetch it from {where}",
+        "文件有 {size} 字节，回答最多放 {limit}；请从 {where} 获取",
+    ),
+}
