@@ -7,7 +7,6 @@ the shipped one with the paths of this installation.
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import shutil
 import stat
@@ -247,10 +246,8 @@ def unit_text(config: Path, password_file: Path | None, fallback_file: Path | No
     if password_file is not None:
         text = text.replace(SHIPPED_CREDENTIAL_LINE, f"LoadCredential=mqtt.password:{password_file}")
     if fallback_file is not None:
-        line = f"LoadCredential={FALLBACK_CREDENTIAL}:{fallback_file}"
-        text = re.sub(
-            f"^#LoadCredential.*={re.escape(FALLBACK_CREDENTIAL)}:.*$", line, text, flags=re.MULTILINE
-        )
+        (shipped_line,) = (line for line in text.splitlines() if f"={FALLBACK_CREDENTIAL}:" in line)
+        text = text.replace(shipped_line, f"LoadCredential={FALLBACK_CREDENTIAL}:{fallback_file}")
     return text
 
 
