@@ -10,7 +10,8 @@ files included. To a changed file belong, among the tests in `tests/unit` and `t
     anything else               the test files that name it, as tests/unit/test_addon_files.py names run.py
     docs/**, *.md               also tests/docs/test_pages.py
 
-All other arguments go to pytest. Nothing here replaces `make test`: a scenario may see a change that no unit test sees.
+A module that more than `MAX_IMPORTERS` test files import, such as model.py, brings its mirrors alone, and says so:
+`make unit` is for those. All other arguments go to pytest. Nothing here replaces `make test`: a scenario may see a change that no unit test sees.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pathlib import Path, PurePosixPath
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("tests/unit", "tests/docs")
+MAX_IMPORTERS = 25
 PAGE_TESTS = "tests/docs/test_pages.py"
 
 
@@ -76,7 +78,11 @@ def _tests_of_file(path: PurePosixPath) -> Iterator[str]:
             yield str(path)
     elif path.suffix == ".py" and path.parts[0] in ("wx2mqtt", "tests"):
         yield from _mirrors_of(path)
-        yield from _importers_of(_module_of(path))
+        importers = list(_importers_of(_module_of(path)))
+        if len(importers) <= MAX_IMPORTERS:
+            yield from importers
+        else:
+            print(f"{path}: make unit runs the {len(importers)} test files that import it", file=sys.stderr)  # noqa: T201
     elif path.parts[0] == "wx2mqtt":
         yield str(_nearest_folder(path))
     else:

@@ -65,6 +65,16 @@ def test_each_kind_of_file_has_its_tests(project, path, tests):
     assert find_tests([path]) == tests
 
 
+def test_what_nearly_all_tests_import_brings_its_mirrors_alone(project, monkeypatch, capsys):
+    monkeypatch.setattr(changed, "MAX_IMPORTERS", 1)
+    mirrors = {"tests/unit/mqtt/test_payloads.py", "tests/unit/mqtt/test_payloads_cut.py"}
+    assert find_tests(["wx2mqtt/mqtt/payloads.py"]) == mirrors
+    assert (
+        capsys.readouterr().err
+        == "wx2mqtt/mqtt/payloads.py: make unit runs the 2 test files that import it\n"
+    )
+
+
 def git(folder, *arguments):
     identity = ("-c", "user.name=a", "-c", "user.email=a@b.invalid", "-c", "commit.gpgsign=false")
     subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True)

@@ -169,7 +169,9 @@ def limits_without_row() -> set[str]:
 
 
 def test_each_constant_is_in_the_table_or_exempted():
-    assert not limits_without_row(), "add a row to diagnostics/limit_table.py (CONTRIBUTING, Add a limit)"
+    assert not limits_without_row(), (
+        "add a row to diagnostics/limit_table.py (docs/en/development/recipes.md, Add a limit)"
+    )
 
 
 def test_no_exemption_is_out_of_date():
