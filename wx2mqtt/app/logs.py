@@ -136,7 +136,9 @@ class _StdlibHandler(logging.Handler):
             return
         try:
             event: EventDict = {"event": record.getMessage()}
-        except (TypeError, ValueError):  # a library logs with a wrong format string
+        # A format may not fit its arguments, and an argument may fail to become a text. A library's call must
+        # not raise for that. `handleError` would print the arguments, which may hold secrets.
+        except Exception:  # noqa: BLE001
             event = {"event": str(record.msg)}
         event.update(level=record.levelname.lower(), logger=record.name)
         event = structlog.contextvars.merge_contextvars(None, "", event)

@@ -72,7 +72,7 @@ def validate_database_url(url: str) -> str:
 
 def validate_host_name(host: str) -> str:
     """Checks a host name or IP address without port."""
-    if _is_address(host.strip("[]")) or _HOST.fullmatch(host):
+    if _is_address(_without_brackets(host)) or _HOST.fullmatch(host):
         return host
     raise ValueError("is no host name; write the name alone, without http:// and port")
 
@@ -94,7 +94,7 @@ def validate_address(text: str) -> str:
 
 
 def validate_listen_address(text: str) -> str:
-    """Checks `host:port`, where the host is an IP address or localhost."""
+    """Checks `host:port`, where the host is an IP address or localhost. Port 0 is any that is free."""
     host, port = split_listen_address(text)
     if host != "localhost" and not _is_address(host):
         raise ValueError("must be an address and a port, such as 127.0.0.1:8099 or [::1]:8099")
@@ -112,7 +112,7 @@ def split_listen_address(text: str) -> tuple[str, int]:
         or (":" in host and not host.startswith("["))
     ):
         raise ValueError("must be an address and a port, such as 127.0.0.1:8099 or [::1]:8099")
-    return host.strip("[]"), int(port)
+    return _without_brackets(host), int(port)
 
 
 def is_loopback(host: str) -> bool:
@@ -153,6 +153,11 @@ def _unix_url(parts: SplitResult) -> str:
     if parts.netloc or not parts.path.startswith("/") or parts.path == "/":
         raise ValueError("write the absolute path of the socket: unix:///run/mosquitto/mosquitto.sock")
     return f"unix://{parts.path}"
+
+
+def _without_brackets(host: str) -> str:
+    """Returns the address inside of `[ ]`; a text with only one of the two stays as it is."""
+    return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
 
 def _is_address(host: str) -> bool:

@@ -148,12 +148,19 @@ def test_libraries_are_logged_from_warning_on_whatever_the_level_is():
         assert [row["event"] for row in rows(stream)] == logged * 4
 
 
-def test_a_slip_in_a_library_s_format_string_does_no_harm():
+class Unprintable:
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("%d of %s", "x"), ("%(x)s", {"y": 1}), ("%s", Unprintable())], ids=["few", "key", "object"]
+)
+def test_a_slip_in_a_library_s_call_does_no_harm(arguments):
     stream = io.StringIO()
     logging_to(stream)
-    too_few = ("%d of %s", "x")
-    logging.getLogger("odd").warning(*too_few)
-    assert [row["event"] for row in rows(stream)] == ["%d of %s"]
+    logging.getLogger("odd").warning(*arguments)
+    assert [row["event"] for row in rows(stream)] == [arguments[0]]
 
 
 def test_python_s_warnings_are_logged():

@@ -107,11 +107,32 @@ def test_where_to_listen_is_an_address_and_a_port():
 
 
 @pytest.mark.parametrize(
-    "written", ["8099", ":8099", "::1:8099", "example.org:80", "1.2.3.4:99999", "1.2.3.4:x"]
+    "written",
+    [
+        "8099",
+        ":8099",
+        "::1:8099",
+        "example.org:80",
+        "1.2.3.4:99999",
+        "1.2.3.4:x",
+        "]127.0.0.1[:80",
+        "[::1:80",
+    ],
 )
 def test_what_is_no_place_to_listen_is_refused(written):
     with pytest.raises(ValueError, match=r"\w"):
         addresses.validate_listen_address(written)
+
+
+@pytest.mark.parametrize("host", ["example.org", "127.0.0.1", "::1", "[::1]"])
+def test_a_host_is_a_name_or_an_address(host):
+    assert addresses.validate_host_name(host) == host
+
+
+@pytest.mark.parametrize("host", ["]::1[", "[::1", "::1]", "[[::1]]", "http://a", "a:1", ""])
+def test_what_is_no_host_is_refused(host):
+    with pytest.raises(ValueError, match="is no host name"):
+        addresses.validate_host_name(host)
 
 
 def test_only_this_machine_reaches_loopback():
