@@ -212,10 +212,16 @@ def healthcheck(
     account: HealthAccountOption = "",
 ) -> None:
     """Exit with 0 if the running bridge is well, else print its problems and exit with 1."""
+    from wx2mqtt.app.control_socket import BridgeNotRunning  # noqa: PLC0415
     from wx2mqtt.cli.operations import health_report  # noqa: PLC0415
 
-    loaded = run.load_for_running_bridge(config)
-    is_well, text = asyncio.run(health_report(loaded, os.environ, live=live, account=account))
+    loaded, settings_error = run.load_for_running_bridge(config)
+    try:
+        is_well, text = asyncio.run(health_report(loaded, os.environ, live=live, account=account))
+    except BridgeNotRunning as error:
+        if settings_error is not None:
+            raise settings_error from None
+        is_well, text = False, str(error)
     print(one_line(text) or "well")
     raise typer.Exit(EXIT_OK if is_well else EXIT_UNEXPECTED)
 

@@ -111,6 +111,7 @@ async def health_report(
     """Returns whether one account is well, or all if `account` is empty, and what is wrong.
 
     With `live` only problems that a restart can solve count: a database that is away is said, and none.
+    Raises `BridgeNotRunning`.
     """
     problems: list[str] = []
     try:
@@ -121,6 +122,8 @@ async def health_report(
         for name in [account] if account else names if isinstance(names, list) else []:
             health = await control_socket.ask_bridge(folder, "health", {"account": name})
             problems += _problems_of(health, live=live)
+    except control_socket.BridgeNotRunning:
+        raise
     except (Wx2MqttError, OSError, ValueError) as error:
         return False, str(error)
     return not problems, "; ".join(problems)

@@ -114,12 +114,15 @@ def load_settings(config: Path | None, *, log_to_terminal: bool = False) -> Load
     return loaded
 
 
-def load_for_running_bridge(config: Path | None) -> LoadedSettings:
-    """Returns the settings with which a running bridge is found, also if it has refused the file since."""
+def load_for_running_bridge(config: Path | None) -> tuple[LoadedSettings, SettingsError | None]:
+    """Returns the settings with which a running bridge is found, and what is wrong with the file, or None.
+
+    A running bridge goes on with the settings before such a file.
+    """
     try:
-        return load_settings(config, log_to_terminal=True)
-    except SettingsError:
-        return load_valid_settings(config or find_config(Path.cwd()), os.environ, BACKENDS)
+        return load_settings(config, log_to_terminal=True), None
+    except SettingsError as error:
+        return load_valid_settings(config or find_config(Path.cwd()), os.environ, BACKENDS), error
 
 
 def load_with_warnings(

@@ -63,6 +63,7 @@ def test_the_process_shares_services_and_each_signal_of_an_account_is_its_own():
         "media_retention",
         "quota",
         "process_requests",
+        "reload_status",
         "instance",
         "lease",
         "contacts_fetched",
