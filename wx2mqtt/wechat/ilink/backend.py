@@ -200,8 +200,7 @@ class ILinkBackend:
 
     async def logout(self) -> None:
         """As `Backend.logout`. WeChat has no such call; the token stays saved but is not used (ilink 3.5)."""
-        with suppress(LoggedOut):
-            await self._client.notify_stop()
+        await self._client.notify_stop()
         self._receiver = None
         self._sender = None
         await self._client.mark_logged_out()
