@@ -12,7 +12,7 @@ from typing import Literal
 
 ROOT = Path(__file__).parents[2]
 
-SHOWN_ONLY = {"text", "mermaid"}
+SHOWN_ONLY = {"text", "mermaid", "diff"}
 """Languages of blocks that show something and are no code."""
 
 Check = Literal["run", "tested", "parsed", "excused", "schema", "default"]
