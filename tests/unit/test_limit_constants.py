@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -124,11 +125,16 @@ EXEMPT: dict[str, frozenset[str]] = {
 """By reason."""
 
 
-def _constants() -> set[str]:
+def _constants() -> frozenset[str]:
+    return _constants_below(PACKAGE)
+
+
+@cache
+def _constants_below(package: Path) -> frozenset[str]:
     """Returns `module:NAME` of all constants that stand at the top of a module."""
-    found = set()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        module = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+    found: set[str] = set()
+    for path in sorted(package.rglob("*.py")):
+        module = ".".join(path.relative_to(package).with_suffix("").parts)
         if module.split(".")[0] in LEFT_OUT:
             continue
         for node in ast.parse(path.read_text(encoding="utf-8")).body:
@@ -137,7 +143,7 @@ def _constants() -> set[str]:
                 targets = [node.target]
             names = [target.id for target in targets if isinstance(target, ast.Name)]
             found |= {f"{module}:{name}" for name in names if _LIMIT.fullmatch(name)}
-    return found
+    return frozenset(found)
 
 
 def _in_table() -> set[str]:
