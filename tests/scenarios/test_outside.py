@@ -10,6 +10,7 @@ from contextlib import aclosing
 import pytest
 import trustme
 
+from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.file_server import leads, ok, says, server
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.external import url_fetch
@@ -308,7 +309,9 @@ async def test_chunks_of_one_byte_are_handed_on_in_large_pieces_and_let_others_r
             turns += 1
 
     async with server(says(chunked)) as house:
-        it = UrlFetcher().fetch(house.url, max_bytes=size, allowed_hosts=HOME, timeout_seconds=SECONDS)
+        # On a busy machine the reading of so many chunks is slow, not the server.
+        fetcher = UrlFetcher(minimum_rate=MinimumRate(window_seconds=MAX_WAIT_SECONDS))
+        it = fetcher.fetch(house.url, max_bytes=size, allowed_hosts=HOME, timeout_seconds=MAX_WAIT_SECONDS)
         async with aclosing(it):
             first = await anext(it)
             others = asyncio.create_task(count_turns())
