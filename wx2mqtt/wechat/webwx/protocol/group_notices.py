@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 
 from wx2mqtt.values import frozen
+from wx2mqtt.wechat.webwx.protocol.markup import CLOSING_QUOTES, OPENING_QUOTES, OWNER_WORDS
 
 # Stands for the owner among the names of a `GroupNotice`.
 OWNER_MARK = "\0"
@@ -17,10 +18,7 @@ OWNER_MARK = "\0"
 # Longer texts are no notices about a group.
 MAX_NOTICE_CHARACTERS = 500
 
-_YOU = ("你", "您", "You", "you")
-_QUOTES = frozenset('"“”「」')
-_OPENING_QUOTES = ('"', "“", "「")
-_CLOSING_QUOTES = ('"', "”", "」")
+_QUOTES = frozenset((*OPENING_QUOTES, *CLOSING_QUOTES))
 _VARIABLE = re.compile(r"\$\w+\$?")
 _COMMA = re.compile("、|, ")
 
@@ -120,7 +118,7 @@ class _Sentence:
         names = _split_from_right(text[: endings[-1].start()], self._words_between)
         by_role = dict(zip(self._roles, names, strict=True)) if names else {}
         # The new name of a group is always quoted.
-        return by_role if by_role.get("title", '"').startswith(_OPENING_QUOTES) else {}
+        return by_role if by_role.get("title", '"').startswith(OPENING_QUOTES) else {}
 
 
 def _split_from_right(text: str, words: list[re.Pattern[str]]) -> tuple[str, ...]:
@@ -139,8 +137,8 @@ def _split_from_right(text: str, words: list[re.Pattern[str]]) -> tuple[str, ...
 
 def _is_name(text: str) -> bool:
     """Returns whether a text is a name: anything in quotes, or anything without a quote."""
-    if text.startswith(_OPENING_QUOTES):
-        return len(text) > 2 and text.endswith(_CLOSING_QUOTES)
+    if text.startswith(OPENING_QUOTES):
+        return len(text) > 2 and text.endswith(CLOSING_QUOTES)
     return bool(text) and not _QUOTES.intersection(text)
 
 
@@ -203,6 +201,6 @@ def _notice(names: _Names) -> GroupNotice | None:
 
 def _split_names(text: str) -> tuple[str, ...]:
     """Returns the names in a part of a sentence, in their order."""
-    if text in _YOU:
+    if text in OWNER_WORDS:
         return (OWNER_MARK,)
     return tuple(filter(None, (name.strip() for name in _COMMA.split(text.strip("".join(_QUOTES))))))

@@ -49,6 +49,11 @@ _CODE_POINT_CORRECTIONS = {
     0x1F63F: 0x1F622,
 }
 
+# Around names in WeChat's own texts (webwx 3.10.2), and what stands there without quotes for the owner.
+OPENING_QUOTES = ('"', "“", "「")
+CLOSING_QUOTES = ('"', "”", "」")
+OWNER_WORDS = ("你", "您", "You", "you")
+
 
 def plain_text(content: str) -> str:
     """Returns the text that a person wrote, with line breaks, emoji and entities decoded."""

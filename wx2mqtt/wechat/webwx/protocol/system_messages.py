@@ -15,8 +15,11 @@ from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_text
 from wx2mqtt.wechat.webwx.protocol.content import Content, content_facts
 from wx2mqtt.wechat.webwx.protocol.markup import (
+    CLOSING_QUOTES,
     MAX_LINE_CHARACTERS,
     NO_NODE,
+    OPENING_QUOTES,
+    OWNER_WORDS,
     XmlNode,
     clean_line,
     clean_name,
@@ -29,9 +32,6 @@ _SYSMSG = re.compile(r"(?:<|&lt;)sysmsg\b")
 _RECALLED_WORDS = "已?[撤收]回|(?:has )?(?:recalled|withdrew|unsent)"
 _RECALLED = re.compile(_RECALLED_WORDS)
 _OWNER_RECALLED = re.compile(rf"(?:[你您]|You(?: have|'ve)?) ?(?:{_RECALLED_WORDS})", re.IGNORECASE)
-_OPENING_QUOTES = ('"', "“", "「")
-_CLOSING_QUOTES = ('"', "”", "」")
-_YOU = frozenset({"你", "您", "You", "you"})
 _VARIABLE = re.compile(r"\$\{[^{}]*\}|\$(\w+)\$")
 
 # Of a system text made from a template. Those of WeChat list the members of a group at most.
@@ -132,7 +132,7 @@ def _recalling_name(text: str) -> str:
     """Returns the quoted name of who withdrew a message, up to its last quote; or an empty text."""
     for words in reversed(list(_RECALLED.finditer(text))):
         name = text[: words.start()].strip()
-        if name.startswith(_OPENING_QUOTES) and name.endswith(_CLOSING_QUOTES):
+        if name.startswith(OPENING_QUOTES) and name.endswith(CLOSING_QUOTES):
             return name[1:-1]
     return ""
 
@@ -174,8 +174,8 @@ def _fill_template(template: str, xml: XmlNode) -> str:
 
 def _quoted_if_owner_word(name: str, words_before: str) -> str:
     """Returns a name, in quotes where it would be read as the owner: somebody may be called 你."""
-    is_quoted = words_before.endswith(_OPENING_QUOTES)
-    return f'"{name}"' if name in _YOU and not is_quoted else name
+    is_quoted = words_before.endswith(OPENING_QUOTES)
+    return f'"{name}"' if name in OWNER_WORDS and not is_quoted else name
 
 
 def _link_names(link: XmlNode) -> str:
