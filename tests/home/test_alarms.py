@@ -267,14 +267,14 @@ async def test_a_question_that_reaches_nobody_ends_as_silence_and_says_why(scene
 async def test_an_alarm_that_arrives_is_told_nowhere_else_and_the_answer_ends_it(scene: Scene) -> None:
     await write(scene)
     before = await so_far(scene)
-    since = await flood(scene)
+    since = await flood(scene, "as_shipped")
     assert (await delivered(scene, since))["status"] == "sent"
     (command,) = [one.body for one in scene.home.ear.heard[since:] if one.topic == "wx/out/me"]
-    assert (command["urgent"], command["priority"], command["ttl"]) == (True, "high", SHORT_SECONDS)
+    assert (command["urgent"], command["priority"], command["ttl"]) == (True, "high", 40)
     await scene.until("states('switch.house_siren') == 'on'")
     await bot(scene).bot.write("好")
     await scene.until("states('switch.house_siren') == 'off'")
-    await scene.until("state_attr('automation.alarm', 'current') == 0")
+    await scene.until("state_attr('automation.as_shipped', 'current') == 0")
     lines = [one["text"] for one in (await bot(scene).bot.bot_sent(before + 2))[before:]]
     assert lines[0].startswith("Water! House Water (")
     assert lines[1].startswith("Silenced by ")
@@ -283,7 +283,7 @@ async def test_an_alarm_that_arrives_is_told_nowhere_else_and_the_answer_ends_it
 
 async def test_an_old_answer_that_comes_late_silences_nothing(scene: Scene) -> None:
     await write(scene, "ok")
-    since = await flood(scene)
+    since = await flood(scene, "as_shipped")
     await delivered(scene, since)
     await comes_late(scene)
     await write(scene, "what?")
@@ -481,6 +481,9 @@ async def test_where_nobody_is_logged_in_the_alarm_says_so(scene: Scene) -> None
     await notified(scene, "the login has ended", since)
     since = await flood(scene)
     assert (await notified(scene, "House Water", since)).endswith("(logged_out)")
+    await scene.home.ask("login")
+    await bot(scene).scan()
+    await scene.home.body("wx/login/state", state="online", since=since)
 
 
 async def test_a_notifier_that_fails_ends_no_alarm(scene: Scene) -> None:
@@ -500,9 +503,9 @@ async def test_what_a_fallback_of_the_bridge_has_taken_has_arrived(scene: Scene)
         scene.home.bridge.configure(scene.settings("me", account=fallback))
         await scene.home.hear(scene.home.bridge.stop)
         await scene.until("states('event.wechat_home_result') == 'unavailable'")
-        await scene.home.hear(scene.home.bridge.start)
-        await scene.until("states('sensor.wechat_home_login_state') == 'online'")
-        since = await flood(scene)
+        await scene.home.restart()
+        await scene.until(f"states('{LOGIN}') == 'online'")
+        since = await flood(scene, "as_shipped")
         result = await delivered(scene, since)
         assert (result["status"], result["code"], result["fallback"]) == ("failed", "window_closed", "sent")
         assert "House Water" in receiver.wait(1)[0]["message"]

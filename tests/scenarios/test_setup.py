@@ -9,7 +9,8 @@ import shutil
 import signal
 import stat
 import subprocess
-from functools import partial
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from textwrap import dedent
 
@@ -257,18 +258,28 @@ def _copy_from_the_screen(folder: Path, broker: Mosquitto, phone: str, language:
         for command, name in re.findall(r"[:：] ?([^:：\n]* -m wx2mqtt (run|login) -c .*)", done.out)
     }
     here.env |= {"WX2MQTT_ACCOUNTS__HOME__ENDPOINT": phone, "WX2MQTT_STORAGE__PATH": str(folder / "store")}
-    shell = partial(
-        subprocess.Popen, env=here.env, cwd="/", stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    with Ear(broker.port, "wx/#") as ear, shell(["bash", "-c", f"exec {printed['run']}"]) as bridge:
+    with (
+        Ear(broker.port, "wx/#") as ear,
+        _shell(here, printed["run"], subprocess.DEVNULL),
+    ):
+        ear.wait("wx/login/state", lambda heard: heard.body["state"] == "waiting_for_scan")
+        with _shell(here, printed["login"], subprocess.PIPE) as login:
+            assert login.stdout
+            login.stdout.readline()  # it has asked for a code of its own, which ends the one before
+            for step in ("scan", "confirm"):
+                httpx.post(f"{phone}/sim/ilink/{step}", json={}, trust_env=False).raise_for_status()
+            assert login.wait(MAX_WAIT_SECONDS) == 0
+
+
+@contextmanager
+def _shell(here: Terminal, command: str, out: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Runs a command as a shell does, from another folder, and ends it."""
+    line = ["bash", "-c", f"exec {command}"]
+    with subprocess.Popen(line, env=here.env, cwd="/", stdout=out, stderr=subprocess.DEVNULL) as process:
         try:
-            ear.wait("wx/login/state", lambda heard: heard.body["state"] == "waiting_for_scan")
-            with shell(["bash", "-c", f"exec {printed['login']}"]) as login:
-                for step in ("scan", "confirm"):
-                    httpx.post(f"{phone}/sim/ilink/{step}", json={}, trust_env=False).raise_for_status()
-                assert login.wait(MAX_WAIT_SECONDS) == 0
+            yield process
         finally:
-            bridge.terminate()
+            process.terminate()
 
 
 def test_a_service_of_another_name_is_enabled_by_that_name(tmp_path):
