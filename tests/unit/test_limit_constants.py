@@ -50,7 +50,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("store.archive:_MAX_SHOWN_CHARACTERS", "web.file_response:MAX_SUFFIX_BYTES"),
             *("web.page.snapshot:MAX_MESSAGES_SHOWN", "web.page.snapshot:MAX_COMMANDS_SHOWN"),
             "web.page.sections:MAX_WINDOWS_SHOWN",
-            *("wechat.webwx.protocol.content:MAX_UPLOAD_NAME_CHARACTERS", "cli.login:MAX_QR_CODES"),
+            "wechat.webwx.protocol.content:MAX_UPLOAD_NAME_CHARACTERS",
             *("bridge.login:MAX_QR_CODES", "diagnostics.connection:MAX_SHOWN_NAMES"),
         }
     ),

@@ -12,10 +12,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from wx2mqtt.bridge.people.evidence import ContactPin
-from wx2mqtt.bridge.people.topic_names import FILEHELPER
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.i18n import Language
-from wx2mqtt.model import ChatKind, Json, Message, Owner
+from wx2mqtt.model import FILEHELPER, ChatKind, Json, Message, Owner
 from wx2mqtt.mqtt.topics import response_topic_allowed
 from wx2mqtt.values import frozen
 

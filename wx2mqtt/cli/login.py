@@ -17,6 +17,7 @@ from wx2mqtt.app.configuration import safeguards_line
 from wx2mqtt.app.redaction import one_line
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_settings import WrongAccount
+from wx2mqtt.bridge.login import MAX_QR_CODES
 from wx2mqtt.bridge.login_state import required_of_person
 from wx2mqtt.cli.operations import ask_other_instance, enter_store
 from wx2mqtt.cli.terminal import draw_qr, read_line
@@ -35,8 +36,6 @@ from wx2mqtt.wechat.backend import (
     ShowQr,
 )
 
-MAX_QR_CODES = 10
-"""QR codes that may expire before the login is given up."""
 LOGIN_POLL_SECONDS = 0.5
 """Interval between two requests for the login state of the running bridge."""
 LOGIN_TIMEOUT_SECONDS = 3600.0

@@ -14,11 +14,12 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, WithJsonSchema
 
+from wx2mqtt.model import FILEHELPER
+
 RESERVED_ACCOUNTS = frozenset(
     {"in", "out", "result", "event", "login", "contacts", "window", "last", "text", "bridge"}
 )
 """First levels below a base topic: the default base `wx/<account>` would collide with them."""
-FILEHELPER = "filehelper"
 MAX_LEVEL_BYTES = 64
 MAX_TOPIC_BYTES = 200
 MAX_FILTER_BYTES = 1000

@@ -24,7 +24,6 @@ from wx2mqtt.bridge.attachments import FILE_KINDS
 from wx2mqtt.bridge.commands.results import ResultPublications, make_result, with_remarks
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.journaled import delivery_mark, new_key
-from wx2mqtt.bridge.people.topic_names import FILEHELPER
 from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.bridge.text_split import split_text
@@ -33,7 +32,7 @@ from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.url_fetch import check_url
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.limits import COMMAND_JSON
-from wx2mqtt.model import Blob, ChatKind, Command, Json, Recall, Remark, Status
+from wx2mqtt.model import FILEHELPER, Blob, ChatKind, Command, Json, Recall, Remark, Status
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.commands import (
     COMMAND_KEYS,

@@ -14,8 +14,7 @@ from enum import StrEnum
 from typing import Protocol
 from zlib import crc32
 
-from wx2mqtt.bridge.people.topic_names import FILEHELPER
-from wx2mqtt.model import ChatKind, Contact, Handle, Member
+from wx2mqtt.model import FILEHELPER, ChatKind, Contact, Handle, Member
 from wx2mqtt.names import composed
 from wx2mqtt.store.records import shared_profile
 from wx2mqtt.values import frozen

@@ -12,8 +12,7 @@ from typing import TypeVar
 
 from wx2mqtt.bridge.people.evidence import MAX_CANDIDATES, ContactPin, Traits, normalize_text
 from wx2mqtt.bridge.people.table import PeopleTable
-from wx2mqtt.bridge.people.topic_names import FILEHELPER
-from wx2mqtt.model import ChatKind, Handle, PersonId
+from wx2mqtt.model import FILEHELPER, ChatKind, Handle, PersonId
 from wx2mqtt.names import composed
 from wx2mqtt.store.records import Person
 from wx2mqtt.values import frozen

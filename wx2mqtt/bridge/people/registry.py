@@ -23,9 +23,9 @@ from wx2mqtt.bridge.people.binding import ContactBinder, display_name
 from wx2mqtt.bridge.people.evidence import ContactFacts, ContactPin, MatchedBy, normalize_text
 from wx2mqtt.bridge.people.pins import PinResolver
 from wx2mqtt.bridge.people.table import NO_UPDATE, PeopleTable, PeopleUpdate
-from wx2mqtt.bridge.people.topic_names import FILEHELPER, NameStyle, level_for
+from wx2mqtt.bridge.people.topic_names import NameStyle, level_for
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.model import ChatKind, Contact, Handle, Json, Owner, PersonId
+from wx2mqtt.model import FILEHELPER, ChatKind, Contact, Handle, Json, Owner, PersonId
 from wx2mqtt.names import composed
 from wx2mqtt.store.records import Person
 from wx2mqtt.values import frozen

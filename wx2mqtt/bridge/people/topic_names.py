@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Literal
 
-from wx2mqtt.model import ChatKind
+from wx2mqtt.model import FILEHELPER, ChatKind
 from wx2mqtt.names import composed
 
 NameStyle = Literal["unicode", "pinyin"]
 
-FILEHELPER = "filehelper"
 MAX_LEVEL_BYTES = 64
 
 _REPLACED = frozenset("/+#.*>$")  # some brokers and bridges interpret these

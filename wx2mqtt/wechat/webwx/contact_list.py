@@ -9,14 +9,13 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, S
 import structlog
 
 from wx2mqtt.errors import BackendError
-from wx2mqtt.model import Contact, Handle, Member
+from wx2mqtt.model import FILEHELPER, Contact, Handle, Member
 from wx2mqtt.wechat.backend import OnProgress
 from wx2mqtt.wechat.http import BadAnswer
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_text
 from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.groups import GroupMembers
 from wx2mqtt.wechat.webwx.protocol import requests, responses
-from wx2mqtt.wechat.webwx.protocol.codes import FILE_HELPER
 from wx2mqtt.wechat.webwx.protocol.contacts import file_helper_contact, is_group, owner_contact, read_contact
 from wx2mqtt.wechat.webwx.protocol.requests import MAX_NAMES_PER_CALL
 from wx2mqtt.wechat.webwx.protocol.responses import ContactPage
@@ -241,7 +240,7 @@ class ContactList:
     def _may_request(self, handle: str, now: float) -> bool:
         requested_at = self._requested_at.get(handle)
         interval = GROUP_REFRESH_SECONDS if handle in self._refreshes_left else UNKNOWN_RETRY_SECONDS
-        return handle != FILE_HELPER and (requested_at is None or now - requested_at >= interval)
+        return handle != FILEHELPER and (requested_at is None or now - requested_at >= interval)
 
     def _record_request(self, handle: str, now: float) -> None:
         self._requested_at.pop(handle, None)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum, StrEnum
 
+from wx2mqtt.model import FILEHELPER
+
 
 class Ret(IntEnum):
     """`BaseResponse.Ret`, and the retcode of synccheck (webwx 1.3.1)."""
@@ -163,11 +165,9 @@ SPECIAL_ACCOUNTS = frozenset(
         "wxitil",
         "userexperience_alarm",
         "notifymessage",
-        "filehelper",
+        FILEHELPER,
     }
 )
-
-FILE_HELPER = "filehelper"
 
 # People are invited to a group of this size, and must agree (webwx 2.19.3).
 INVITE_REQUIRED_MEMBERS = 40

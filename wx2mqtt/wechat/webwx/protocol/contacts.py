@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import re
 
-from wx2mqtt.model import ChatKind, Contact, Handle, Member, Owner
+from wx2mqtt.model import FILEHELPER, ChatKind, Contact, Handle, Member, Owner
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_objects, read_text
 from wx2mqtt.wechat.webwx.protocol.codes import (
-    FILE_HELPER,
     HIDDEN_SUFFIXES,
     SPECIAL_ACCOUNTS,
     ContactFlag,
@@ -41,7 +40,7 @@ def chat_kind_of(handle: str, owner: Handle) -> ChatKind | None:
     """Returns the kind of chat that a handle implies; None for a person or an official account."""
     if is_group(handle):
         return ChatKind.GROUP
-    if handle in {owner, FILE_HELPER}:
+    if handle in {owner, FILEHELPER}:
         return ChatKind.SELF
     if handle in SPECIAL_ACCOUNTS or handle.endswith("@qqim"):
         return ChatKind.SYSTEM
@@ -73,7 +72,7 @@ def read_contact(entry: JsonObject, owner: Handle) -> Contact | None:
 
 def file_helper_contact() -> Contact:
     """Returns the contact of the file helper, which every account has even when no list contains it."""
-    return Contact(handle=Handle(FILE_HELPER), kind=ChatKind.SELF, permanent_id=FILE_HELPER)
+    return Contact(handle=Handle(FILEHELPER), kind=ChatKind.SELF, permanent_id=FILEHELPER)
 
 
 def read_owner(user: JsonObject) -> tuple[Handle, str, str]:
