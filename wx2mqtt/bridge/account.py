@@ -70,7 +70,7 @@ class Account:
         contacts_known = self.ctx.registry.is_current_login(saved.login_id)
         components.session.restore(saved.cursor, saved.login_id, contacts_known=contacts_known)
         components.status.show_state(b"online")
-        self.ctx.signals.login_changed.emit(self.login, "")
+        self.ctx.signals.login_changed.emit(self.login)
         if saved.last_payload is not None:
             components.status.show_last(saved.last_payload)
         components.reporter.request_directory()
@@ -192,7 +192,7 @@ class Account:
         self.counters.record_connect()
         if had_session and not connection.session_present:
             self.counters.sessions_lost += 1
-            components.reporter.publish_event("session_lost", {"broker": connection.url})
+            self.ctx.publish_event("session_lost", {"broker": connection.url})
         components.intake.on_connected(connection, saved_session)
         components.reporter.publish_info()
         components.home_assistant.on_connected(connection)
@@ -248,7 +248,7 @@ class Account:
         """Returns the body of `login/state` with the text of the QR code and the topic of its picture."""
         body = self.login.body(self.name)
         qr_topic = self.ctx.topics.login_qr
-        return {**body, "url": self.components.status.qr_url, "qr_topic": qr_topic}
+        return {**body, "url": self.login.qr_url, "qr_topic": qr_topic}
 
     def show_reload(self) -> None:
         """Publishes whether the configuration file is refused (`SharedServices.reload_status`)."""
@@ -262,5 +262,5 @@ class Account:
             self.ctx.settings = settings
             pin_changes = self.ctx.registry.set_pins(settings.pins, now_ms())
             await self.components.inbound.apply_people(pin_changes)
-            self.ctx.signals.settings_changed.emit()
+            self.components.apply_settings()
             self.ctx.signals.people_changed.emit()  # the settings name people, and say who is exposed

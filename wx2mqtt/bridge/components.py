@@ -47,7 +47,7 @@ class AccountComponents:
     """The components of one account, connected with each other but not running.
 
     A component gets those whose methods it calls as constructor parameters, so it is created after them.
-    Everything else goes through the signals of `AccountContext`.
+    What several of them react to is a signal of the context.
     """
 
     def __init__(self, ctx: AccountContext) -> None:
@@ -56,7 +56,6 @@ class AccountComponents:
 
         # To MQTT
         inflight = InflightWindow(ctx.broker)  # bounds how many publications wait for their PUBACK
-        self._inflight = inflight
         self.publisher = Publisher(ctx, inflight)
         self.retained = RetainedPublisher(inflight, ctx.topics.state)
         self.status = StatusTopics(ctx, self.retained, inflight)
@@ -69,10 +68,10 @@ class AccountComponents:
         self.sender = CommandSender(ctx, self.resolver, echoes, self.results)
 
         # From WeChat
-        self.inbound = InboundMessages(ctx, echoes)
-        self.owner = AccountOwner(ctx, self.sender)
-        self.session = LoginSession(ctx, self.inbound, self.owner)
         self.media = MediaService(ctx, self.publisher)
+        self.inbound = InboundMessages(ctx, echoes, self.publisher, self.status, self.media)
+        self.owner = AccountOwner(ctx, self.sender)
+        self.session = LoginSession(ctx, self.inbound, self.owner, self.sender)
 
         # Retained topics that are made from several components
         self.windows = ReplyWindowTopics(ctx, self.retained, self.session, self.sender.hold_queue)
@@ -110,83 +109,57 @@ class AccountComponents:
             **self.ctx.shared.process_requests,
         }
 
-    # Signals. Where several components react, the receiver is one of the methods below.
+    # What several components react to, in the order of the calls
 
     def _connect_signals(self) -> None:
         signals = self.ctx.signals
-        signals.login_changed.connect(self._on_login_changed)
-        signals.online_changed.connect(self.sender.set_online)
-        signals.logged_out.connect(self.session.handle_logged_out)
-        signals.other_account_refused.connect(self.reporter.publish_other_account)
-        signals.login_ended.connect(self._on_login_ended)
-        signals.renewal_requested.connect(self.renewal.request)
-        signals.contacts_synced.connect(self.sender.recheck)
-        signals.media_expected.connect(self.media.expect)
-        signals.media_received.connect(self.media.enqueue)
-        signals.received.connect(self._on_received)
-        signals.outbox_changed.connect(self._on_outbox_changed)
+        signals.login_changed.connect(
+            self.status.show_login,
+            self.media.on_login_changed,
+            self.renewal.on_login_changed,
+            self._on_login_changed,
+        )
+        signals.received.connect(self._on_received, self.renewal.on_received)
+        signals.outbox_changed.connect(self.publisher.add, self._on_outbox_changed)
+        signals.people_changed.connect(
+            self.reporter.request_directory,
+            self.home_assistant.refresh,
+            self.sender.recheck,
+            self.windows.refresh,
+        )
         if self.ctx.people_copy is not None:
-            signals.people_stored.connect(self.ctx.people_copy.request)
-        signals.people_changed.connect(self._on_people_changed)
-        signals.reply_windows_changed.connect(self._on_reply_windows_changed)
-        signals.held_changed.connect(self.windows.refresh)
-        signals.send_attempted.connect(self.windows.refresh)
-        signals.topic_dropped.connect(self.reporter.publish_dropped)
+            signals.people_changed.connect(self.ctx.people_copy.request_soon)
+        signals.reply_windows_changed.connect(
+            self.reporter.show_directory,
+            self.home_assistant.refresh,
+            self.sender.recheck,
+            self.reminders.recheck,
+            self.ctx.shared.changes.notify,
+        )
+        signals.sending_changed.connect(self.windows.refresh)
+        signals.renewal_requested.connect(self.renewal.request)
         signals.health_changed.connect(self.reporter.request_health)
-        signals.settings_changed.connect(self._on_settings_changed)
         self.ctx.marks.progressed.connect(self.session.on_message_processed)
 
-    def _on_login_changed(self, login: LoginStatus, qr_url: str) -> None:
-        self.status.show_login(login, qr_url)
+    def _on_login_changed(self, login: LoginStatus) -> None:
         self.reporter.request_health()
         self.ctx.shared.changes.notify()
-        self.media.on_login_changed(login)
         self.actions.runner.wake()
-        self.renewal.on_login_changed(login)
         self.windows.refresh()
-        self.ctx.shared.login_reported.emit(self.ctx.name, login, qr_url)
-
-    def _on_login_ended(self, reason: str) -> None:
-        if self.ctx.backend.capabilities.sends_after_login_end:
-            self.sender.conditions.try_after_login_end()
-            self.sender.recheck()
-        self.sender.fallback.report_login_end(reason)
+        self.ctx.shared.login_reported.emit(self.ctx.name, login, login.qr_url)
 
     def _on_received(self, result: RecordResult) -> None:
-        """Publishes what is stored: the messages and behind them `last`, with one write to the broker.
-
-        It is made at once: the receive loop goes on with its next request in this turn of the event loop.
-        """
-        self.publisher.add(result.outbox)
-        self.status.show_received(result)
-        self._inflight.flush()
         if result.messages or result.events:
             self.ctx.shared.changes.notify()
         if self.windows.supported:  # a received message opens the reply window of its sender
             self.sender.recheck()
             self.windows.refresh()
-        self.renewal.on_received(result)
 
-    def _on_outbox_changed(self, batch: OutboxBatch) -> None:
-        self.publisher.add(batch)
+    def _on_outbox_changed(self, _batch: OutboxBatch) -> None:
         self.ctx.shared.changes.notify()
 
-    def _on_people_changed(self) -> None:
-        if self.ctx.people_copy is not None:
-            self.ctx.people_copy.request_soon()
-        self.reporter.request_directory()
-        self.home_assistant.refresh()
-        self.sender.recheck()
-        self.windows.refresh()
-
-    def _on_reply_windows_changed(self) -> None:
-        self.reporter.show_directory()
-        self.home_assistant.refresh()
-        self.sender.recheck()
-        self.reminders.recheck()
-        self.ctx.shared.changes.notify()
-
-    def _on_settings_changed(self) -> None:
+    def apply_settings(self) -> None:
+        """Lets the components follow settings that a reload has replaced."""
         self.ctx.backend.set_language(self.ctx.language)
         self.media.wake()
         self.sender.resize_rate_limit()

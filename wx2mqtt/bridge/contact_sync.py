@@ -8,12 +8,12 @@ from contextlib import aclosing
 
 import structlog
 
-from wx2mqtt.aio import Signal
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inbound import InboundMessages
+from wx2mqtt.bridge.login import LoginStateTracker
 from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import ProtocolViolation, StoreError, Throttled, Unreachable
+from wx2mqtt.errors import ProtocolViolation, Throttled, Unreachable
 from wx2mqtt.model import Contact
 from wx2mqtt.wechat.backend import LoggedIn
 
@@ -27,25 +27,19 @@ RETRY_SECONDS = 300.0
 
 
 class ContactSync:
-    """Fetches and stores the contacts of a login.
+    """Fetches and stores the contacts of a login. `state` shows how WeChat and the store answer."""
 
-    `answered` is emitted at each answer of WeChat, `completed` when all contacts are stored, and
-    `store_failed` each time that storing them fails, before it is tried again.
-    """
-
-    def __init__(self, ctx: AccountContext, inbound: InboundMessages) -> None:
+    def __init__(self, ctx: AccountContext, inbound: InboundMessages, state: LoginStateTracker) -> None:
         self._backend = ctx.backend
         self._registry = ctx.registry
         self._progress = ctx.shared.contacts_fetched
         self._inbound = inbound
-        self.answered: Signal[[]] = Signal()
-        self.completed: Signal[[]] = Signal()
-        self.store_failed: Signal[[StoreError]] = Signal()
+        self._state = state
 
     async def start_login(self, step: LoggedIn) -> None:
         """Stores that the handles of earlier logins are invalid."""
         changes = self._registry.apply_directory((), step.login_id, step.owner, now_ms(), complete=False)
-        await self._inbound.apply_people(changes, self.store_failed.emit)
+        await self._inbound.apply_people(changes, self._state.on_store_failure)
 
     async def fetch(self, step: LoggedIn) -> bool:
         """Fetches and stores all contacts; returns False if WeChat refuses them. Raises `LoggedOut`."""
@@ -72,11 +66,11 @@ class ContactSync:
         async with aclosing(self._backend.list_contacts(self._progress.emit)) as pages:
             async for page in pages:
                 contacts.extend(page)
-                self.answered.emit()
+                self._state.on_answer()
         return contacts
 
     async def _store_contacts(self, contacts: list[Contact], step: LoggedIn) -> None:
         changes = self._registry.apply_directory(contacts, step.login_id, step.owner, now_ms(), complete=True)
-        await self._inbound.apply_people(changes, self.store_failed.emit)
-        await self._inbound.apply_people(self._registry.remove_stale(now_ms()), self.store_failed.emit)
-        self.completed.emit()
+        await self._inbound.apply_people(changes, self._state.on_store_failure)
+        stale = self._registry.remove_stale(now_ms())
+        await self._inbound.apply_people(stale, self._state.on_store_failure)

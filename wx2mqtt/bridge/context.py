@@ -1,11 +1,12 @@
-"""The context that all components of one account share: values, services, live settings and signals.
+"""The context that all components of one account share: values, services, live settings, queues and signals.
 
-It holds no component. A component gets the components whose methods it calls as constructor parameters, and
-announces everything else with a signal.
+It holds no component. A component gets the components whose methods it calls as constructor parameters. What
+two or more components react to is a signal.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -16,21 +17,22 @@ from structlog.contextvars import bound_contextvars
 from wx2mqtt.aio import ChangeNotifier, Signal
 from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.health import CallStatistics, ReloadStatus
+from wx2mqtt.bridge.login_requests import LoginRequests
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.supervisor import Watchdog
-from wx2mqtt.clock import ENDLESS_LEASE, Lease
-from wx2mqtt.errors import LoggedOut
+from wx2mqtt.clock import ENDLESS_LEASE, Lease, now_ms
 from wx2mqtt.i18n import Language
 from wx2mqtt.limits import MAX_COMMAND_STORE_SHARE
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import BrokerClient
-from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.mqtt.payloads import encode, event_body
+from wx2mqtt.mqtt.topics import JSON_TYPE, Topics
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_copy import PeopleCopy
-from wx2mqtt.store.records import AccountState, NewMessage, NewPublication, OutboxBatch, RecordResult
+from wx2mqtt.store.records import AccountState, NewPublication, OutboxBatch, RecordResult
 from wx2mqtt.store.unsynced_files import ProcessingMarks, PubackLog
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import Backend
@@ -87,70 +89,32 @@ class SharedServices:
 
 @frozen
 class AccountSignals:
-    """The signals of one account. `AccountComponents` connects the receivers."""
+    """What several components of an account react to. `AccountComponents` connects the receivers."""
 
-    login_changed: Signal[[LoginStatus, str]] = field(default_factory=Signal)
-    """The login has changed: its state, and the text of the QR code to scan (empty without one)."""
+    #: The login has changed, or the text of the QR code to scan.
+    login_changed: Signal[[LoginStatus]] = field(default_factory=Signal)
 
-    online_changed: Signal[[bool]] = field(default_factory=Signal)
-    """Sends may be attempted from now on, or no longer."""
-
-    logged_out: Signal[[LoggedOut]] = field(default_factory=Signal)
-    """WeChat answered a send, a download or an action with the end of the login."""
-
-    other_account_refused: Signal[[str]] = field(default_factory=Signal)
-    """Another account than the owner's has scanned, and was logged out: its nickname, empty on iLink."""
-
-    renewal_requested: Signal[[]] = field(default_factory=Signal)
-    """Somebody wants a code for the next login while the current one goes on."""
-
-    login_ended: Signal[[str]] = field(default_factory=Signal)
-    """WeChat has ended the login, and no renewal follows: the reason as a sentence."""
-
-    contacts_synced: Signal[[]] = field(default_factory=Signal)
-    """All contacts of this login are stored."""
-
-    media_expected: Signal[[Sequence[NewMessage]]] = field(default_factory=Signal)
-    """Messages with bytes to fetch are about to be stored; if that succeeds, `media_received` follows."""
-
-    media_received: Signal[[]] = field(default_factory=Signal)
-    """The messages of the last `media_expected` are stored."""
-
+    #: A batch of messages, events or a cursor is stored, and handed to the publisher.
     received: Signal[[RecordResult]] = field(default_factory=Signal)
-    """A batch of messages, events or a cursor is stored; its publications are not in `outbox_changed`.
 
-    Emit it as `outbox_changed`.
-    """
-
+    #: Other publications were committed; the batch may be empty. Emit it right after the commit, with no
+    #: `await` in between: batches must arrive in the order of commits.
     outbox_changed: Signal[[OutboxBatch]] = field(default_factory=Signal)
-    """Other publications were committed; the batch may be empty.
 
-    Emit it right after the commit, with no `await` in between: batches must arrive in the order of commits.
-    """
-
+    #: Names, trust or handles of people have changed and are stored.
     people_changed: Signal[[]] = field(default_factory=Signal)
-    """Names, trust or handles of people have changed and are stored."""
 
-    people_stored: Signal[[]] = field(default_factory=Signal)
-    """Any change of people is stored, also one that the directory does not show."""
-
+    #: The reply window of at least one person has changed.
     reply_windows_changed: Signal[[]] = field(default_factory=Signal)
-    """The reply window of at least one person has changed."""
 
-    held_changed: Signal[[]] = field(default_factory=Signal)
-    """Commands are held from now on, or were held and have ended."""
+    #: A message was handed to WeChat, with whatever outcome, or other commands wait for a reply window.
+    sending_changed: Signal[[]] = field(default_factory=Signal)
 
-    send_attempted: Signal[[]] = field(default_factory=Signal)
-    """A message was handed to WeChat, with whatever outcome."""
+    #: Somebody wants a code for the next login while the current one goes on.
+    renewal_requested: Signal[[]] = field(default_factory=Signal)
 
-    topic_dropped: Signal[[str, int]] = field(default_factory=Signal)
-    """The broker refused a topic for too long: the topic, and how many of its publications were dropped."""
-
+    #: A fact in `bridge/health` has changed.
     health_changed: Signal[[]] = field(default_factory=Signal)
-    """A fact in `bridge/health` has changed."""
-
-    settings_changed: Signal[[]] = field(default_factory=Signal)
-    """`AccountContext.settings` was replaced."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -158,6 +122,7 @@ class AccountContext:
     """The values, services and live settings of one account.
 
     A reload replaces `settings` as a whole: read a setting when it is needed, and keep no copy.
+    `login_requests` is how any component ends the login, `own_events` what `StatusReporter` publishes.
     """
 
     name: str
@@ -173,6 +138,8 @@ class AccountContext:
     shared: SharedServices
     marks: ProcessingMarks = field(default_factory=ProcessingMarks)
     puback_log: PubackLog = field(default_factory=PubackLog)
+    login_requests: LoginRequests = field(default_factory=LoginRequests)
+    own_events: asyncio.Queue[NewPublication] = field(default_factory=asyncio.Queue)
     signals: AccountSignals = field(default_factory=AccountSignals)
 
     @property
@@ -190,6 +157,18 @@ class AccountContext:
     async def publish(self, publications: Sequence[NewPublication]) -> None:
         """Stores publications and announces them. Raises `StoreError`."""
         self.signals.outbox_changed.emit(await self.journal.enqueue(publications))
+
+    def publish_event(self, name: str, fields: Mapping[str, Json]) -> None:
+        """Publishes an event of the bridge itself on `event/<name>`, as soon as it is stored."""
+        now = now_ms()
+        body = event_body(
+            name, event_id=f"{name}:{now}", account=self.name, time=now, user=None, fields=fields
+        )
+        self.own_events.put_nowait(
+            NewPublication(
+                topic=self.topics.event(name), payload=encode(body), category="event", content_type=JSON_TYPE
+            )
+        )
 
     def heartbeat(self, loop: str, limit_seconds: float) -> None:
         """Reports to the watchdog that a loop makes progress and reports again within `limit_seconds`."""

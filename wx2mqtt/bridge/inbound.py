@@ -6,7 +6,7 @@ For each batch:
 2. Each message and event becomes a row (`inbound_rows.py`), unless it is the echo of an own send (`echo.py`)
    or `receive` filters it.
 3. One commit stores the rows, the changed people and the cursor.
-4. Signals announce what is stored. Nothing is published before (`publisher.py`).
+4. What is stored is published (`publisher.py`), its files are fetched (`media/`), and others hear of it.
 """
 
 from __future__ import annotations
@@ -21,7 +21,10 @@ from wx2mqtt.aio import ignore_store_error, retry_until_stored, yield_after_long
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.bridge.inbound_rows import EventRows, MessageRows, SenderNames
+from wx2mqtt.bridge.media.service import MediaService
 from wx2mqtt.bridge.people.table import PeopleUpdate
+from wx2mqtt.bridge.publisher import Publisher
+from wx2mqtt.bridge.status_topics import StatusTopics
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Cursor, Event, Kind, Message, Owner
@@ -60,8 +63,18 @@ class InboundMessages:
     `filtered`, `repeated`. `counts_by_kind` counts stored messages by kind.
     """
 
-    def __init__(self, ctx: AccountContext, echoes: EchoFilter) -> None:
+    def __init__(
+        self,
+        ctx: AccountContext,
+        echoes: EchoFilter,
+        publisher: Publisher,
+        status: StatusTopics,
+        media: MediaService,
+    ) -> None:
         self._ctx = ctx
+        self._publisher = publisher
+        self._status = status
+        self._media = media
         self._journal = ctx.journal
         self._registry = ctx.registry
         self._echoes = echoes
@@ -120,7 +133,7 @@ class InboundMessages:
                 return
             with_media = [row for row in rows if isinstance(row, NewMessage) and row.media]
             if with_media:
-                self._ctx.signals.media_expected.emit(with_media)
+                self._media.expect(with_media)
             try:
                 recorded = await self._journal.record(
                     [*people.events, *rows], people.changes, cursor, login_id
@@ -131,16 +144,24 @@ class InboundMessages:
         self._announce(recorded, people, has_media=bool(with_media))
 
     def _announce(self, recorded: RecordResult, people: PeopleBatch, *, has_media: bool) -> None:
-        signals = self._ctx.signals
-        signals.received.emit(recorded)  # first: the messages are what others wait for
+        """Publishes what is stored, and lets others follow.
+
+        The messages and behind them `last` are one write to the broker. It is made at once: the receive loop
+        goes on with its next request in this turn of the event loop.
+        """
+        ctx = self._ctx
+        self._publisher.add(recorded.outbox)
+        self._status.show_received(recorded)
+        ctx.broker.flush()
+        ctx.signals.received.emit(recorded)
         self.counts["repeated"] += recorded.repeated
         self.counts_by_kind.update(recorded.kinds)
         if has_media:
-            signals.media_received.emit()
-        if people.changes != NO_CHANGES:
-            signals.people_stored.emit()
+            self._media.enqueue()
+        if people.changes != NO_CHANGES and ctx.people_copy is not None:
+            ctx.people_copy.request()
         if people.is_visible:
-            signals.people_changed.emit()
+            ctx.signals.people_changed.emit()
 
     def _add_unsaved(self, update: PeopleUpdate) -> None:
         """Queues changes; call it right after the registry has made them, so that they stay in order."""

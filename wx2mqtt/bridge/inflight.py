@@ -182,10 +182,6 @@ class InflightWindow:
             self._unacknowledged[number] = True
             self._search.on_sent()
 
-    def flush(self) -> None:
-        """Writes at once what `publish` has given to the connection."""
-        self._broker.flush()
-
     def publish_first(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
         """Publishes as soon as the window has room, before everything else."""
         self._urgent.append((publication, on_acknowledged))

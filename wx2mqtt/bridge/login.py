@@ -18,9 +18,7 @@ from functools import partial
 
 import structlog
 
-from wx2mqtt.aio import Signal
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.login_requests import LoginRequests
 from wx2mqtt.bridge.login_state import LoginStatus, PhoneStep, required_of_person
 from wx2mqtt.bridge.owner import AccountOwner
 from wx2mqtt.clock import now_ms
@@ -84,6 +82,8 @@ class LoginStateTracker:
 
     def __init__(self, ctx: AccountContext) -> None:
         self._ctx = ctx
+        #: When WeChat last answered, in milliseconds; None before the first answer.
+        self.last_answer: int | None = None
         self._renewal: RenewalOffer | None = None
         self._online_reason = ""
         self.status = LoginStatus(since=now_ms(), reason=self.text("starting"))
@@ -112,7 +112,7 @@ class LoginStateTracker:
             return
         if state is not previous.state:
             log.info("login", state=str(state), needs=str(self.status.needs), reason=reason)
-        self._ctx.signals.login_changed.emit(self.status, qr_url)
+        self._ctx.signals.login_changed.emit(self.status)
 
     def set_renewal(self, offer: RenewalOffer | None) -> None:
         """Shows an offer in the state `online`, now or as soon as that is the state; None ends it."""
@@ -129,29 +129,40 @@ class LoginStateTracker:
         message_key = "storage_trouble" if isinstance(error, StoreError) else "interrupted"
         self.set(LoginState.INTERRUPTED, self.text(message_key, why=str(error).removesuffix(".")))
 
+    def on_answer(self) -> None:
+        """Records an answer of WeChat.
+
+        While messages are received it is no heartbeat: it may be an answer to the contact sync.
+        """
+        self.last_answer = now_ms()
+        if not self._ctx.login_requests.logged_in:
+            self._ctx.heartbeat("receive", STEP_WATCHDOG_SECONDS)
+
+    def on_store_failure(self, error: StoreError) -> None:
+        """Sets the state `interrupted` while a new login waits for the store.
+
+        The receive loop sets it itself.
+        """
+        if not self._ctx.login_requests.logged_in:
+            self.set_interrupted(error)
+            self._ctx.heartbeat("receive", STEP_WATCHDOG_SECONDS)
+
     def text(self, message_key: str, **facts: object) -> str:
         """Returns a sentence for people in the language of the account."""
         return bridge_text(self._ctx.language, message_key, **facts)
 
 
 class AccountLogin:
-    """Logs in, one attempt after the other.
+    """Logs in, one attempt after the other."""
 
-    `answered` is emitted at each answer of WeChat, `store_failed` each time that the owner of a login cannot
-    be stored. `phone_asked` is true once a saved login has asked for a confirmation on the phone.
-    """
-
-    def __init__(
-        self, ctx: AccountContext, owner: AccountOwner, requests: LoginRequests, state: LoginStateTracker
-    ) -> None:
+    def __init__(self, ctx: AccountContext, owner: AccountOwner, state: LoginStateTracker) -> None:
         self._ctx = ctx
         self._owner = owner
-        self._requests = requests
+        self._requests = ctx.login_requests
         self._state = state
         self._qr_codes_shown = 0  # in a row, without a login
+        #: Whether a saved login has asked for a confirmation on the phone.
         self.phone_asked = False
-        self.answered: Signal[[]] = Signal()
-        self.store_failed: Signal[[StoreError]] = Signal()
 
     async def log_in(self, attempt: LoginAttempt) -> LoggedIn:
         """Makes one attempt. Raises `LoginRefused`, `WrongAccount`, `TooManyQrCodes` or a temporary error."""
@@ -162,7 +173,7 @@ class AccountLogin:
         async with aclosing(self._ctx.backend.login(resume=attempt.resume, usable=usable)) as steps:
             async for step in steps:
                 if not isinstance(step, PollFailing):
-                    self.answered.emit()
+                    self._state.on_answer()
                 match step:
                     case ShowQr(url=url, lifetime=lifetime):
                         self._show_qr(url, lifetime, attempt.previous_reason)
@@ -226,7 +237,7 @@ class AccountLogin:
     async def _accept(self, step: LoggedIn) -> None:
         """Checks and remembers whose login it is. Raises `WrongAccount`."""
         await self._owner.accept(
-            step.owner, new_owner=self._requests.new_owner, on_store_failure=self.store_failed.emit
+            step.owner, new_owner=self._requests.new_owner, on_store_failure=self._state.on_store_failure
         )
         self._requests.new_owner = False
         self._qr_codes_shown = 0

@@ -39,20 +39,18 @@ SessionRequest = LoginRequested | LogoutRequested | LoggedOut | LoginRenewed
 
 
 class LoginRequests:
-    """The queue of requests of one account.
-
-    The session sets `login_accepted` as soon as WeChat has accepted a login, and clears it when the login
-    ends. Before, a login request restarts the attempt; meanwhile it has no effect, unless it is for a new
-    owner. `new_owner` is true while the newest login request allows another account, until a login succeeds
-    or the session is idle.
-    """
+    """The queue of requests of one account. The session sets the first two attributes."""
 
     def __init__(self) -> None:
+        #: WeChat has accepted a login that has not ended; only before does a login request restart it.
+        self.login_accepted = False
+        #: Messages are received and can be sent.
+        self.logged_in = False
+        #: The newest login request allows another account, until a login succeeds or the session is idle.
+        self.new_owner = False
         self._queue: asyncio.Queue[SessionRequest] = asyncio.Queue()
         self._idle = asyncio.Event()  # the session does nothing until it gets a login request
         self._logout_pending = False
-        self.login_accepted = False
-        self.new_owner = False
         self._renewal_ended: asyncio.Event | None = None  # while a code for a renewal is offered
         self._renewed = False
 
@@ -76,8 +74,9 @@ class LoginRequests:
         await self._idle.wait()
 
     def on_logged_out(self, error: LoggedOut) -> None:
-        """Passes on that a call of WeChat was answered with the end of the login."""
-        self._queue.put_nowait(error)
+        """Ends the login: WeChat answered a send, a download or an action with `LoggedOut`."""
+        if self.logged_in:
+            self._queue.put_nowait(error)
 
     def begin_renewal(self) -> None:
         """A code is offered while the login goes on."""

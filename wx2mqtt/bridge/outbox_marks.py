@@ -19,6 +19,7 @@ from wx2mqtt.aio import Signal, retry_until_stored
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inflight import MAX_UNACKED_PUBLISHES
 from wx2mqtt.bridge.outbox_reader import OutboxReader
+from wx2mqtt.model import Json
 from wx2mqtt.store.records import OutboxRow
 from wx2mqtt.store.unsynced_files import PubackLog
 
@@ -126,7 +127,7 @@ class OutboxMarks:
         self._journal = ctx.journal
         self._shared = ctx.shared
         self._puback_log = ctx.puback_log
-        self._topic_dropped = ctx.signals.topic_dropped
+        self._ctx = ctx
         self._outbox = outbox
         self._unmarked = unmarked
         self._to_set_aside: dict[int, str] = {}  # row ids with the reason
@@ -206,7 +207,8 @@ class OutboxMarks:
             count = await self._journal.drop_topic(topic, reason)
             self._to_drop.pop(topic, None)
             if count:  # 0 if another refused row of the topic has dropped them already
-                self._topic_dropped.emit(topic, count)
+                dropped: dict[str, Json] = {"topic": topic, "count": count, "reason": reason}
+                self._ctx.publish_event("dropped", dropped)
         if expired := list(self._expired):
             await self._journal.drop_expired(expired)
             self._expired.difference_update(expired)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import structlog
 
-from wx2mqtt.aio import retry_until_stored
+from wx2mqtt.aio import ignore_store_error, retry_until_stored
 from wx2mqtt.bridge.account_settings import ExpectedAccount, WrongAccount
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.errors import StoreError
@@ -22,8 +22,17 @@ from wx2mqtt.model import Owner
 log = structlog.get_logger(__name__)
 
 
-class OwnerChange(Protocol):
-    """The part of the bridge that knows the waiting commands."""
+class CommandsOfLogin(Protocol):
+    """What a login means for the commands that wait: `CommandSender`, which knows the session itself."""
+
+    def set_online(self, online: bool) -> None:
+        """Commands are only sent while the account is online."""
+
+    def recheck(self) -> None:
+        """All contacts of this login are known: more commands may be sent."""
+
+    def on_login_ended(self, reason: str) -> None:
+        """WeChat has ended the login, and no renewal follows; `reason` is a sentence."""
 
     async def change_owner(self, backend: str, owner_id: str) -> None:
         """Stores another owner, and settles the commands that waited for the previous one, in one commit.
@@ -32,16 +41,12 @@ class OwnerChange(Protocol):
         """
 
 
-def _ignore_failure(_error: StoreError) -> None:
-    """For callers that show no state meanwhile."""
-
-
 class AccountOwner:
     """The remembered account. Each backend has its own: the ids of one say nothing about those of another."""
 
-    def __init__(self, ctx: AccountContext, owner_change: OwnerChange) -> None:
+    def __init__(self, ctx: AccountContext, commands: CommandsOfLogin) -> None:
         self._ctx = ctx
-        self._owner_change = owner_change
+        self._commands = commands
         self._backend_name = ctx.backend.capabilities.backend
         self._stored_id = ctx.saved_state.owner_ids.get(self._backend_name, "")
         self._id = self._stored_id
@@ -85,7 +90,7 @@ class AccountOwner:
         owner: Owner,
         *,
         new_owner: bool = False,
-        on_store_failure: Callable[[StoreError], None] = _ignore_failure,
+        on_store_failure: Callable[[StoreError], None] = ignore_store_error,
     ) -> None:
         """Checks the account of a login, and remembers the first one; with `new_owner` also another one.
 
@@ -100,13 +105,17 @@ class AccountOwner:
         if is_change:
             log.info("another account is the owner now", account=self._ctx.name)
             await retry_until_stored(
-                lambda: self._owner_change.change_owner(self._backend_name, owner_id), on_store_failure
+                lambda: self._commands.change_owner(self._backend_name, owner_id), on_store_failure
             )
         else:
             await retry_until_stored(
                 lambda: self._ctx.journal.set_owner(self._backend_name, owner_id), on_store_failure
             )
         self._stored_id = owner_id
+
+    def report_refused(self, nickname: str) -> None:
+        """Publishes that another account scanned and was refused; its id is nobody's business."""
+        self._ctx.publish_event("other_account", {"name": nickname} if nickname else {})
 
     def _require_allowed(self, owner: Owner, *, new_owner: bool) -> None:
         language, name = self._ctx.language, owner.nickname

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
 from dataclasses import replace
 from typing import NoReturn
 
-from wx2mqtt.aio import Signal, retry_until_stored
+from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.login import LoginStateTracker
+from wx2mqtt.bridge.owner import CommandsOfLogin
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import ProtocolViolation, StoreError, Throttled, Unreachable
 from wx2mqtt.model import Cursor, LoginState, Owner
@@ -58,22 +58,28 @@ class ReceivePosition:
 
 
 class ReceiveLoop:
-    """Receives and stores one batch after the other. `answered` is emitted at each answer of WeChat."""
+    """Receives and stores one batch after the other."""
 
-    def __init__(self, ctx: AccountContext, inbound: InboundMessages, state: LoginStateTracker) -> None:
+    def __init__(
+        self,
+        ctx: AccountContext,
+        inbound: InboundMessages,
+        commands: CommandsOfLogin,
+        state: LoginStateTracker,
+    ) -> None:
         self._ctx = ctx
         self._inbound = inbound
+        self._commands = commands
         self._state = state
         self._store_lock = asyncio.Lock()  # held while a received batch is being stored
         self.position = ReceivePosition(login_id="", cursor=Cursor(""))
-        self.answered: Signal[[]] = Signal()
 
-    async def start_login(self, step: LoggedIn, on_store_failure: Callable[[StoreError], None]) -> None:
+    async def start_login(self, step: LoggedIn) -> None:
         """Stores where a new login begins. A resumed one goes on where it was."""
         if step.login_id == self.position.login_id:
             return
         await retry_until_stored(
-            lambda: self._ctx.journal.set_cursor(step.login_id, step.cursor), on_store_failure
+            lambda: self._ctx.journal.set_cursor(step.login_id, step.cursor), self._state.on_store_failure
         )
         self.position = ReceivePosition(login_id=step.login_id, cursor=step.cursor)
 
@@ -87,7 +93,7 @@ class ReceiveLoop:
             await self._wait_for_storage()
             try:
                 batch = await self._ctx.backend.receive(self.position.cursor)
-                self.answered.emit()
+                self._state.on_answer()
                 await self._store(batch)
             except RETRIED_ERRORS as error:
                 failing_since = loop_time() if failing_since is None else failing_since
@@ -111,7 +117,7 @@ class ReceiveLoop:
     def _set_online(self, owner: Owner) -> None:
         name, text = owner.nickname, self._state.text
         self._state.set(LoginState.ONLINE, text("online", name=name) if name else text("online_unnamed"))
-        self._ctx.signals.online_changed.emit(True)
+        self._commands.set_online(True)
 
     async def _store(self, batch: Batch) -> None:
         async with self._store_lock:

@@ -138,7 +138,7 @@ class LoginRenewal:
                     log.info("login renewed")
                     return True
                 log.warning("another account has scanned the code for the renewal of the login")
-                self._ctx.signals.other_account_refused.emit(owner.nickname)
+                self._owner.report_refused(owner.nickname)
         return False
 
     def _show_offer(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from functools import partial
 from typing import Protocol
 
@@ -18,15 +17,10 @@ from wx2mqtt.bridge.health import (
     health_body,
     info_body,
 )
-from wx2mqtt.bridge.publisher import DROP_REASON
 from wx2mqtt.bridge.reply_window import ReplyWindowTopics
 from wx2mqtt.bridge.status_topics import StatusTopics
-from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Json
-from wx2mqtt.mqtt.payloads import encode, event_body
-from wx2mqtt.mqtt.topics import JSON_TYPE
-from wx2mqtt.store.records import NewPublication
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +56,6 @@ class StatusReporter:
         self._counters = counters
         self._directory_changed = asyncio.Event()
         self._health_changed = asyncio.Event()
-        self._event_queue: asyncio.Queue[NewPublication] = asyncio.Queue()
 
     def request_directory(self) -> None:
         """Publishes the directory soon."""
@@ -78,25 +71,6 @@ class StatusReporter:
             tasks.create_task(self._publish_events())
             tasks.create_task(self._publish_directory())
             tasks.create_task(self._publish_health())
-
-    def publish_event(self, name: str, fields: Mapping[str, Json]) -> None:
-        """Stores and publishes an event of the bridge itself on `event/<name>`."""
-        now = now_ms()
-        body = event_body(
-            name, event_id=f"{name}:{now}", account=self._ctx.name, time=now, user=None, fields=fields
-        )
-        publication = NewPublication(
-            topic=self._ctx.topics.event(name), payload=encode(body), category="event", content_type=JSON_TYPE
-        )
-        self._event_queue.put_nowait(publication)
-
-    def publish_dropped(self, topic: str, count: int) -> None:
-        """Publishes the event that `count` publications of a topic were dropped."""
-        self.publish_event("dropped", {"topic": topic, "count": count, "reason": DROP_REASON})
-
-    def publish_other_account(self, nickname: str) -> None:
-        """Publishes the event that another account scanned and was refused; its id is nobody's business."""
-        self.publish_event("other_account", {"name": nickname} if nickname else {})
 
     def publish_info(self) -> None:
         """Publishes `bridge/info`, version and settings of the bridge, if the broker is connected."""
@@ -121,7 +95,7 @@ class StatusReporter:
 
     async def _publish_events(self) -> None:
         while True:
-            publication = await self._event_queue.get()
+            publication = await self._ctx.own_events.get()
             await retry_until_stored(partial(self._ctx.publish, [publication]))
 
     async def _publish_directory(self) -> None:

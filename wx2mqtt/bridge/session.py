@@ -41,9 +41,9 @@ from wx2mqtt.bridge.login import (
     RenewalOffer,
     TooManyQrCodes,
 )
-from wx2mqtt.bridge.login_requests import LoginRenewed, LoginRequested, LoginRequests, LogoutRequested
+from wx2mqtt.bridge.login_requests import LoginRenewed, LoginRequested, LogoutRequested
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.owner import AccountOwner
+from wx2mqtt.bridge.owner import AccountOwner, CommandsOfLogin
 from wx2mqtt.bridge.receive_loop import (
     POLL_WATCHDOG_SECONDS,
     RETRIED_ERRORS,
@@ -51,8 +51,7 @@ from wx2mqtt.bridge.receive_loop import (
     ReceivePosition,
     retry_delay,
 )
-from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import LoggedOut, LoginRefused, StoreError
+from wx2mqtt.errors import LoggedOut, LoginRefused
 from wx2mqtt.model import Cursor, LoginState, Needs
 from wx2mqtt.wechat.backend import LoggedIn
 
@@ -72,34 +71,41 @@ RENEWAL_GRACE_SECONDS = 15.0
 
 
 class LoginSession:
-    """Keeps one account logged in and receives its messages.
+    """Keeps one account logged in and receives its messages."""
 
-    `logged_in` is true while messages are received and can be sent. `contacts_known` is true when the
-    contacts of this login are stored. `last_answer` is when WeChat last answered, in milliseconds; None
-    before the first answer.
-    """
-
-    def __init__(self, ctx: AccountContext, inbound: InboundMessages, owner: AccountOwner) -> None:
+    def __init__(
+        self,
+        ctx: AccountContext,
+        inbound: InboundMessages,
+        owner: AccountOwner,
+        commands: CommandsOfLogin,
+    ) -> None:
         self._ctx = ctx
         self._inbound = inbound
+        self._owner = owner
+        self._commands = commands
         self._state = LoginStateTracker(ctx)
-        self._requests = LoginRequests()
-        self._account_login = AccountLogin(ctx, owner, self._requests, self._state)
-        self._contact_sync = ContactSync(ctx, inbound)
-        self._receive_loop = ReceiveLoop(ctx, inbound, self._state)
-        self.logged_in = False
+        self._requests = ctx.login_requests
+        self._account_login = AccountLogin(ctx, owner, self._state)
+        self._contact_sync = ContactSync(ctx, inbound, self._state)
+        self._receive_loop = ReceiveLoop(ctx, inbound, commands, self._state)
+        #: Whether the contacts of this login are stored.
         self.contacts_known = False
-        self.last_answer: int | None = None
-        self._contact_sync.completed.connect(self._on_contacts_known)
-        for component in (self._account_login, self._contact_sync, self._receive_loop):
-            component.answered.connect(self._on_answer)
-        for component in (self._account_login, self._contact_sync):
-            component.store_failed.connect(self._on_store_failure)
 
     @property
     def login(self) -> LoginStatus:
         """The state in `login/state`."""
         return self._state.status
+
+    @property
+    def logged_in(self) -> bool:
+        """Whether messages are received and can be sent."""
+        return self._requests.logged_in
+
+    @property
+    def last_answer(self) -> int | None:
+        """When WeChat last answered, in milliseconds; None before the first answer."""
+        return self._state.last_answer
 
     def restore(self, cursor: Cursor | None, login_id: str, *, contacts_known: bool) -> None:
         """Continues from what the previous run stored."""
@@ -150,12 +156,12 @@ class LoginSession:
         try:
             self._inbound.set_owner(accepted.owner)
             contact_update = await self._load_contacts(accepted)
-            self.logged_in = True
+            self._requests.logged_in = True
             await self._receive_loop.run(accepted.owner)
         finally:
             self._requests.login_accepted = False
-            self.logged_in = False
-            self._ctx.signals.online_changed.emit(False)
+            self._requests.logged_in = False
+            self._commands.set_online(False)
             if contact_update is not None:
                 contact_update.cancel()
 
@@ -170,7 +176,7 @@ class LoginSession:
                 if await self._requests.renewal_confirmed(RENEWAL_GRACE_SECONDS):
                     return LoginAttempt(resume=True)
                 self._state.set(LoginState.LOGGED_OUT, str(end))
-                self._ctx.signals.login_ended.emit(str(end))
+                self._commands.on_login_ended(str(end))
                 return LoginAttempt(previous_reason=str(end))
             case LoginRenewed():
                 return LoginAttempt(resume=True)
@@ -185,7 +191,7 @@ class LoginSession:
                 await self._idle_until_requested(LoginState.REFUSED, str(end))
             case WrongAccount():
                 await self._ctx.backend.logout()
-                self._ctx.signals.other_account_refused.emit(end.nickname)
+                self._owner.report_refused(end.nickname)
                 await self._idle_until_requested(LoginState.REFUSED, str(end), needs=Needs.RELOGIN)
             case TooManyQrCodes():
                 await self._idle_until_requested(
@@ -219,9 +225,10 @@ class LoginSession:
         Where they are stored already, or WeChat refuses them, the returned task fetches them meanwhile.
         """
         if not self._has_contacts_of(accepted):
-            await self._receive_loop.start_login(accepted, self._on_store_failure)
+            await self._receive_loop.start_login(accepted)
             await self._contact_sync.start_login(accepted)
             if await self._contact_sync.fetch(accepted):
+                self._on_contacts_known()
                 return None
         return asyncio.create_task(self._update_contacts(accepted))
 
@@ -237,31 +244,13 @@ class LoginSession:
         try:
             await self._contact_sync.fetch_until_stored(accepted)
         except LoggedOut as error:
-            self.handle_logged_out(error)
-
-    # What the steps report
-
-    def _on_answer(self) -> None:
-        """Records an answer of WeChat.
-
-        While messages are received it is no heartbeat: it may be an answer to the contact sync.
-        """
-        self.last_answer = now_ms()
-        if not self.logged_in:
-            self._ctx.heartbeat("receive", STEP_WATCHDOG_SECONDS)
-
-    def _on_store_failure(self, error: StoreError) -> None:
-        """Sets the state `interrupted` while a new login waits for the store.
-
-        The receive loop sets it itself.
-        """
-        if not self.logged_in:
-            self._state.set_interrupted(error)
-            self._ctx.heartbeat("receive", STEP_WATCHDOG_SECONDS)
+            self._requests.on_logged_out(error)
+        else:
+            self._on_contacts_known()
 
     def _on_contacts_known(self) -> None:
         self.contacts_known = True
-        self._ctx.signals.contacts_synced.emit()
+        self._commands.recheck()
 
     # What people and other components request
 
@@ -303,11 +292,6 @@ class LoginSession:
     async def log_out(self) -> None:
         """Ends the login at WeChat; returns when that is done and the session is idle."""
         await self._requests.request_logout()
-
-    def handle_logged_out(self, error: LoggedOut) -> None:
-        """Ends the login: WeChat answered a send, a download or an action with `LoggedOut`."""
-        if self.logged_in:
-            self._requests.on_logged_out(error)
 
     def on_message_processed(self) -> None:
         """Reports that a batch moves on, however long its messages take."""

@@ -34,34 +34,28 @@ class StatusTopics:
         self._retained = retained
         self._inflight = inflight
         self._last_message = b""
+        #: The PNG of the QR code to scan; empty without one.
+        self.qr_image = b""
 
     def show_state(self, state: bytes) -> None:
         """Publishes `bridge/state`: `online` or `offline`."""
         self._retained.set(self._topics.state, state, TEXT_TYPE)
 
-    def show_login(self, login: LoginStatus, url: str) -> None:
-        """Publishes `login/*`; `url` is the text of the QR code to scan, empty without one.
+    def show_login(self, login: LoginStatus) -> None:
+        """Publishes `login/*`.
 
         The picture is published before `login/state`, so that a reader of the state finds the picture that
         belongs to it.
         """
         language = self._ctx.language
+        url = login.qr_url
         needed = login.state in (LoginState.LOGGED_OUT, LoginState.REFUSED)
-        png = qr_picture(url) if url else placeholder_picture(language, needed=needed)
+        self.qr_image = qr_picture(url) if url else b""
+        png = self.qr_image or placeholder_picture(language, needed=needed)
         expires = login.qr_expires if url else None
         self._retained.set(self._topics.login_qr, png, PNG_TYPE, expires)
         self._retained.set(self._topics.login_url, url.encode(), TEXT_TYPE, expires)
         self._retained.set(self._topics.login_state, encode(login.body(self._account)), JSON_TYPE)
-
-    @property
-    def qr_url(self) -> str:
-        """The text of the published QR code; empty without one."""
-        return (self._retained.value_of(self._topics.login_url) or b"").decode()
-
-    @property
-    def qr_image(self) -> bytes:
-        """The PNG of the published QR code; empty without one."""
-        return (self._retained.value_of(self._topics.login_qr) or b"") if self.qr_url else b""
 
     def show_received(self, recorded: RecordResult) -> None:
         """Publishes the newest message of a stored batch on `last`."""

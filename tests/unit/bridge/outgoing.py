@@ -456,7 +456,7 @@ def make(
         blobs=blobs,
         folder=folder,
     )
-    ctx.signals.logged_out.connect(house.logged_out.append)
+    ctx.login_requests.on_logged_out = house.logged_out.append  # type: ignore[method-assign, assignment]
     return house
 
 

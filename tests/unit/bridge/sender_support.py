@@ -123,7 +123,7 @@ class Room:
             ),
         )
         ctx.signals.outbox_changed.connect(lambda _batch: self._settled.set())
-        ctx.signals.send_attempted.connect(self._settled.set)
+        ctx.signals.sending_changed.connect(self._settled.set)
         self.ctx = ctx
         attachments: Any = None  # nothing is sent here but text
         resolver = CommandResolver(ctx, attachments)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
 
 from tests.support.hurry import hurry
 from tests.unit.bridge.contexts import PaperQuota, context, settings, shared
@@ -36,7 +39,7 @@ from wx2mqtt.model import (
     ReplyWindow,
     SendKey,
 )
-from wx2mqtt.store.records import NewEvent, NewMessage, PeopleChanges, RecordResult
+from wx2mqtt.store.records import NewEvent, NewMessage, OutboxBatch, PeopleChanges, RecordResult
 from wx2mqtt.wechat.backend import (
     Batch,
     Capabilities,
@@ -261,13 +264,26 @@ class PaperJournal:
 
 
 class PaperSender:
-    """Knows whether sending is possible."""
+    """The sender of commands: it knows whether sending is possible, and how logins have ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, journal: PaperJournal) -> None:
+        self._journal = journal
         self.is_online = False
+        self.ended: list[str] = []
+        self.owner_changes: list[str] = []
 
     def set_online(self, online: bool) -> None:
         self.is_online = online
+
+    def recheck(self) -> None:
+        pass
+
+    def on_login_ended(self, reason: str) -> None:
+        self.ended.append(reason)
+
+    async def change_owner(self, backend: str, owner_id: str) -> None:
+        await self._journal.set_owner(backend, owner_id)
+        self.owner_changes.append(owner_id)
 
 
 @dataclass
@@ -292,16 +308,17 @@ class Talk:
     plain_max_age: float | None = None
 
     def __post_init__(self) -> None:
-        self.owner_changes: list[str] = []
         self.shown: list[Shown] = []
         self.beats: list[tuple[float, float | None]] = []
         self.stored: list[RecordResult] = []
+        self.published: list[OutboxBatch] = []
         self._expected: Sequence[NewMessage] = ()
         self.to_fetch: list[NewMessage] = []
         self.people_changes = 0
-        self.sender = PaperSender()
+        self.sender = PaperSender(self.journal)
         self.quota = PaperQuota(limit=5_000_000)
         self.ctx = context(
+            broker=SimpleNamespace(flush=lambda: None),
             backend=self.gateway,
             journal=self.journal,
             registry=self.identity,
@@ -315,27 +332,24 @@ class Talk:
         )
         signals = self.ctx.signals
         signals.received.connect(self.stored.append)
-        signals.media_expected.connect(self._expect)
-        signals.media_received.connect(lambda: self.to_fetch.extend(self._expected))
         signals.people_changed.connect(self._people_changed)
-        signals.online_changed.connect(self.sender.set_online)
         signals.login_changed.connect(self._show)
         self.echoes = EchoFilter()
-        self.inbound = InboundMessages(self.ctx, self.echoes)
-        self.owner = AccountOwner(self.ctx, self)
-        self.session = LoginSession(self.ctx, self.inbound, self.owner)
+        publisher: Any = SimpleNamespace(add=self.published.append)
+        status: Any = SimpleNamespace(show_received=lambda _recorded: None)
+        media: Any = SimpleNamespace(
+            expect=self._expect, enqueue=lambda: self.to_fetch.extend(self._expected)
+        )
+        self.inbound = InboundMessages(self.ctx, self.echoes, publisher, status, media)
+        self.owner = AccountOwner(self.ctx, self.sender)
+        self.session = LoginSession(self.ctx, self.inbound, self.owner, self.sender)
         self._running: asyncio.Task[None] | None = None
 
-    def _show(self, login: LoginStatus, url: str) -> None:
-        self.shown.append(Shown(self.now, login, url))
+    def _show(self, login: LoginStatus) -> None:
+        self.shown.append(Shown(self.now, login, login.qr_url))
 
     def _expect(self, messages: Sequence[NewMessage]) -> None:
         self._expected = messages
-
-    async def change_owner(self, backend: str, owner_id: str) -> None:
-        """As the sender of commands."""
-        await self.journal.set_owner(backend, owner_id)
-        self.owner_changes.append(owner_id)
 
     def heartbeat(self, _name: str, limit: float) -> None:
         """As a watchdog."""
@@ -347,6 +361,12 @@ class Talk:
 
     def _people_changed(self) -> None:
         self.people_changes += 1
+
+    def own_events(self, name: str) -> list[dict[str, Any]]:
+        """Returns the events of this name that the bridge itself is about to publish; takes all of them."""
+        queue = self.ctx.own_events
+        bodies = [json.loads(queue.get_nowait().payload) for _ in range(queue.qsize())]
+        return [body for body in bodies if body["event"] == name]
 
     @property
     def now(self) -> float:

@@ -17,6 +17,7 @@ from tests.unit.bridge.contexts import PaperWatchdog, context, settings, shared
 from tests.unit.bridge.talk import PaperGateway
 from wx2mqtt.bridge.account import Account, AccountFailed
 from wx2mqtt.bridge.account_settings import FallbackRules, ReceiveFilter, SendRules
+from wx2mqtt.bridge.inbound import PeopleBatch
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.i18n import Language
 from wx2mqtt.model import Kind, LoginState
@@ -117,8 +118,11 @@ async def test_the_backend_has_the_language_of_the_settings_of_now(stage: Stage)
 async def test_the_picture_of_the_code_is_published_before_the_state_that_asks_for_it(stage: Stage):
     stage.connect()
     before = len(stage.link.sent)
-    login = stage.account.login.transition(LoginState.WAITING_FOR_SCAN, "scan", 1, qr_expires=10**15)
-    stage.ctx.signals.login_changed.emit(login, "https://login.weixin.qq.com/l/abc")
+    url = "https://login.weixin.qq.com/l/abc"
+    login = stage.account.login.transition(
+        LoginState.WAITING_FOR_SCAN, "scan", 1, qr_expires=10**15, qr_url=url
+    )
+    stage.ctx.signals.login_changed.emit(login)
     topics = [one.topic for one in stage.link.sent[before:]]
     assert topics == ["wx/login/qr", "wx/login/url", "wx/login/state"]
 
@@ -149,7 +153,7 @@ async def test_a_delivery_goes_to_the_intake_and_a_birth_to_home_assistant_too(s
 async def test_what_is_committed_is_handed_to_the_publisher(stage: Stage):
     stage.connect()
     running = asyncio.create_task(stage.account.components.publisher.run())
-    stage.account.components.reporter.publish_dropped("wx/in/wife", 3)
+    stage.ctx.publish_event("dropped", {"topic": "wx/in/wife", "count": 3, "reason": "refused"})
     reporting = asyncio.create_task(stage.account.components.reporter._publish_events())
     await stage.link.until(lambda: "wx/event/dropped" in stage.link.topics)
     assert stage.last("wx/event/dropped")["count"] == 3
@@ -165,7 +169,7 @@ async def test_a_message_and_the_last_one_behind_it_go_to_the_broker_with_one_wr
         await stage.account.components.publisher._publish_waiting()
         sent, flushed = len(stage.link.sent), len(stage.link.flushed)
         recorded = await stage.journal.record([text_message(key)], NO_CHANGES, None, "")
-        stage.ctx.signals.received.emit(recorded)
+        stage.account.components.inbound._announce(recorded, PeopleBatch(), has_media=False)
     assert stage.link.topics[sent:] == ["wx/in/wife", "wx/last"]
     assert stage.link.flushed[flushed:] == [sent + 2]
 

@@ -10,7 +10,7 @@ from wx2mqtt.bridge import context as module
 from wx2mqtt.bridge.context import AccountContext, AccountSignals, SharedServices
 
 
-def test_a_context_holds_values_services_settings_and_signals_and_no_component():
+def test_a_context_holds_values_services_settings_queues_and_signals_and_no_component():
     """With a component in it everybody could reach everybody, and who commands whom could not be read."""
     hints = typing.get_type_hints(AccountContext)
     assert {
@@ -30,6 +30,8 @@ def test_a_context_holds_values_services_settings_and_signals_and_no_component()
         "shared": "SharedServices",
         "marks": "ProcessingMarks",
         "puback_log": "PubackLog",
+        "login_requests": "LoginRequests",
+        "own_events": "Queue",
         "signals": "AccountSignals",
     }
 

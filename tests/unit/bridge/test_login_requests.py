@@ -189,7 +189,7 @@ def test_a_send_learns_of_the_logout_while_receiving_fails(trouble: Exception):
         talk.gateway.answers += [trouble] * 1000
         await talk.after(100)
         assert talk.state == S.INTERRUPTED
-        talk.session.handle_logged_out(LoggedOut("the phone ended it"))
+        talk.ctx.login_requests.on_logged_out(LoggedOut("the phone ended it"))
         await talk.after(1)
         assert talk.states[-2:] == ["logged_out", "waiting_for_scan"]
         assert "the phone ended it" in talk.session.login.reason
@@ -203,7 +203,7 @@ def test_a_send_and_the_poll_learn_of_one_logout_at_once():
         talk.gateway.logins += [[CODE, logged_in()], [code(2), LONG], [code(3), LONG]]
         talk.gateway.answers += [Wait(5), LoggedOut("over")]
         talk.start()
-        asyncio.get_running_loop().call_at(5, talk.session.handle_logged_out, LoggedOut("over"))
+        asyncio.get_running_loop().call_at(5, talk.ctx.login_requests.on_logged_out, LoggedOut("over"))
         await talk.after(60)
         assert talk.states.count("logged_out") == 1
         assert len(talk.gateway.asked) == 2
@@ -216,7 +216,7 @@ def test_a_send_that_learns_of_it_late_does_not_end_the_next_login():
         talk.gateway.logins += [[CODE, logged_in()], [code(2), Wait(10), logged_in("login-2")]]
         talk.gateway.answers += [Wait(5), LoggedOut("over")]
         await talk.after(8)
-        talk.session.handle_logged_out(LoggedOut("over"))
+        talk.ctx.login_requests.on_logged_out(LoggedOut("over"))
         await talk.after(60)
         assert talk.state == S.ONLINE
         assert len(talk.gateway.asked) == 2
@@ -251,7 +251,7 @@ def test_whatever_is_asked_for_whenever_the_session_goes_on_and_every_logout_is_
                 case 1:
                     logouts.append(asyncio.create_task(talk.session.log_out()))
                 case 2:
-                    talk.session.handle_logged_out(LoggedOut("answer to a send"))
+                    talk.ctx.login_requests.on_logged_out(LoggedOut("answer to a send"))
                 case 3:
                     talk.session.request_login_if_idle()
                 case _:

@@ -23,30 +23,32 @@ def scans(talk: Talk, *owners: object) -> None:
 
 
 def refusals(talk: Talk) -> list[str]:
-    heard: list[str] = []
-    talk.ctx.signals.other_account_refused.connect(heard.append)
-    return heard
+    """The names of the accounts that were refused since the last call."""
+    return [event.get("name", "") for event in talk.own_events("other_account")]
 
 
 def test_the_first_account_is_remembered_and_another_one_refused_under_its_name():
     async def story(talk: Talk) -> None:
-        heard = refusals(talk)
         scans(talk, OWNER)
         await talk.after(5)
         assert talk.journal.owners == [OWNER.uin]
         scans(talk, OTHER)
-        talk.session.handle_logged_out(LoggedOut("over"))
+        talk.ctx.login_requests.on_logged_out(LoggedOut("over"))
         await talk.after(5)
         status = talk.session.login
         assert (status.state, status.needs) == (S.REFUSED, Needs.RELOGIN)
-        assert (heard, talk.gateway.logouts, talk.journal.owners) == ([OTHER.nickname], 1, [OWNER.uin])
+        assert (refusals(talk), talk.gateway.logouts, talk.journal.owners) == (
+            [OTHER.nickname],
+            1,
+            [OWNER.uin],
+        )
         assert not talk.session.logged_in
         assert not talk.sender.is_online
         scans(talk, OWNER)
         talk.session.request_login()
         await talk.after(5)
         assert talk.session.login.state is S.ONLINE
-        assert talk.owner_changes == []
+        assert talk.sender.owner_changes == []
 
     run_story(story)
 
@@ -68,11 +70,11 @@ def test_who_is_asked_for_as_a_new_owner_becomes_it_in_one_commit():
         talk.session.request_login(new_owner=True)
         await talk.after(5)
         assert talk.session.login.state is S.ONLINE
-        assert talk.owner_changes == [OTHER.uin]
+        assert talk.sender.owner_changes == [OTHER.uin]
         assert talk.gateway.logouts == 1  # of the owner before, at once
         assert talk.gateway.asked == [True, False]
         talk.session.request_login()  # without effect: a login stands
-        talk.session.handle_logged_out(LoggedOut("over"))
+        talk.ctx.login_requests.on_logged_out(LoggedOut("over"))
         scans(talk, OWNER)
         await talk.after(5)
         assert talk.state == "refused"
@@ -86,8 +88,8 @@ def test_the_permission_for_another_account_is_used_up_by_a_login():
         await talk.after(5)
         talk.session.request_login(new_owner=True)
         await talk.after(5)
-        assert talk.owner_changes == []
-        talk.session.handle_logged_out(LoggedOut("over"))
+        assert talk.sender.owner_changes == []
+        talk.ctx.login_requests.on_logged_out(LoggedOut("over"))
         await talk.after(5)
         assert talk.session.login.state is S.REFUSED
 
@@ -141,10 +143,10 @@ def test_the_file_names_another_owner_by_a_number_and_not_by_a_nickname(expected
         scans(talk, OWNER, OTHER)
         await talk.after(5)
         talk.ctx.settings = replace(talk.ctx.settings, expected_account=expected)
-        talk.session.handle_logged_out(LoggedOut("over"))
+        talk.ctx.login_requests.on_logged_out(LoggedOut("over"))
         await talk.after(5)
         assert talk.session.login.state is state
-        assert talk.owner_changes == ([OTHER.uin] if state is S.ONLINE else [])
+        assert talk.sender.owner_changes == ([OTHER.uin] if state is S.ONLINE else [])
 
     run_story(story)
 
@@ -154,7 +156,7 @@ def test_on_ilink_the_person_who_scans_counts():
         me, wife = (replace(OWNER, nickname="", uin="", handle=Handle(name)) for name in ("me@im", "wife@im"))
         scans(talk, me, wife)
         await talk.after(5)
-        talk.session.handle_logged_out(LoggedOut("over"))
+        talk.ctx.login_requests.on_logged_out(LoggedOut("over"))
         await talk.after(5)
         assert (talk.session.login.state, talk.journal.owners) == (S.REFUSED, ["me@im"])
 

@@ -132,7 +132,7 @@ def test_a_batch_that_is_being_stored_when_the_login_ends_is_published_all_the_s
     async def story(talk: Talk) -> None:
         online(talk)
         talk.gateway.answers += [Wait(5), batch(1, message("1"))]
-        talk.journal.meanwhile = lambda: talk.session.handle_logged_out(LoggedOut("over"))
+        talk.journal.meanwhile = lambda: talk.ctx.login_requests.on_logged_out(LoggedOut("over"))
         await talk.after(60)
         assert "logged_out" in talk.states
         assert [one.id for one in talk.journal.messages()] == ["1"]

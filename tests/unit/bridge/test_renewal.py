@@ -49,7 +49,6 @@ class Offers:
     def __init__(self, talk: Talk, *scripts: Sequence[LoginStep | Exception | Wait]) -> None:
         self.scripts = deque(scripts)
         self.requested: list[bool] = []
-        self.refused: list[str] = []
         self.age: LoginAge | None = None
         gateway: Any = talk.gateway
         gateway.capabilities = replace(gateway.capabilities, login_seconds=30 * 86_400.0)
@@ -58,9 +57,8 @@ class Offers:
         talk.ctx.settings = replace(talk.ctx.settings, reply_window=rules)
         absent: Any = None
         self.renewal = LoginRenewal(talk.ctx, talk.owner, talk.session, absent)
-        talk.ctx.signals.login_changed.connect(lambda login, _: self.renewal.on_login_changed(login))
+        talk.ctx.signals.login_changed.connect(self.renewal.on_login_changed)
         talk.ctx.signals.received.connect(self.renewal.on_received)
-        talk.ctx.signals.other_account_refused.connect(self.refused.append)
         self._task = asyncio.ensure_future(self.renewal.run())
 
     async def renew(self, usable: LoginFilter, *, requested: bool) -> AsyncGenerator[LoginStep, None]:
@@ -121,8 +119,6 @@ def test_the_old_login_may_end_before_wechat_says_that_the_next_one_is_confirmed
 def test_a_login_that_ends_otherwise_while_a_code_is_offered_leads_to_a_code_of_its_own():
     async def story(talk: Talk) -> None:
         online(talk)
-        ended: list[str] = []
-        talk.ctx.signals.login_ended.connect(ended.append)
         offers = Offers(talk, [OFFER, Wait(300), QrExpired()])
         talk.gateway.logins.append([CODE])
         talk.gateway.answers += [Wait(20), LoggedOut("bound elsewhere")]
@@ -131,7 +127,7 @@ def test_a_login_that_ends_otherwise_while_a_code_is_offered_leads_to_a_code_of_
         await talk.after(30)
         assert talk.states[-2:] == ["logged_out", "waiting_for_scan"]
         assert talk.session.login.qr_url == CODE.url
-        assert ended == ["bound elsewhere"]
+        assert talk.sender.ended == ["bound elsewhere"]
 
     run_story(story)
 
@@ -144,7 +140,7 @@ def test_somebody_else_who_scans_is_named_and_the_login_goes_on():
         await talk.after(10)
         offers.renewal.request()
         await talk.after(60)
-        assert offers.refused == ["Mallory"]
+        assert [event["name"] for event in talk.own_events("other_account")] == ["Mallory"]
         assert needs(talk)[-1] == ("online", "nothing")
         assert talk.gateway.asked == [True]
 

@@ -140,7 +140,8 @@ async def test_the_directory_has_it_too(desk: Desk):
 async def test_an_answer_to_request_contacts_is_not_older_than_the_messages_that_were_published(desk: Desk):
     """The windows of several messages are gathered for a moment, in which the answer had the window of before."""
     absent: Any = None
-    contacts = AccountRequests(desk.ctx, desk.session, absent, desk.windows, absent).handlers()["contacts"]
+    requests = AccountRequests(desk.ctx, desk.session, absent, desk.windows, absent)
+    contacts = requests.handlers()["contacts"]
     assert not isinstance(contacts, (SizedHandler, ActionHandler))
     desk.windows.publish_changes()
     desk.now = ReplyWindow(

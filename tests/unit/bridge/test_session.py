@@ -113,7 +113,7 @@ def test_a_logout_in_the_answer_to_a_send_ends_the_session_as_well():
         online(talk)
         talk.gateway.logins.append([CODE])
         await talk.after(10)
-        talk.session.handle_logged_out(LoggedOut("over"))
+        talk.ctx.login_requests.on_logged_out(LoggedOut("over"))
         await talk.after(1)
         assert talk.states[-2:] == ["logged_out", "waiting_for_scan"]
 

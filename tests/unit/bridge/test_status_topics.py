@@ -49,9 +49,9 @@ class Shelf:
 def test_the_picture_of_the_code_is_there_before_the_state_that_asks_for_it(url: str):
     """A contract: whoever reads that a scan is needed finds the picture that belongs to it."""
     shelf: Any = Shelf()
-    StatusTopics(context(), shelf, shelf).show_login(
-        LoginStatus(state=LoginState.WAITING_FOR_SCAN, since=0), url
-    )
+    status = StatusTopics(context(), shelf, shelf)
+    status.show_login(LoginStatus(state=LoginState.WAITING_FOR_SCAN, since=0, qr_url=url))
+    assert status.qr_image == (qr_picture(url) if url else b"")
     assert shelf.topics == ["wx/login/qr", "wx/login/url", "wx/login/state"]
 
 
@@ -59,10 +59,10 @@ def test_the_placeholder_follows_the_language_of_the_settings_of_now():
     shelf: Any = Shelf()
     ctx = context()
     status = StatusTopics(ctx, shelf, shelf)
-    status.show_login(LoginStatus(since=0), "")
+    status.show_login(LoginStatus(since=0))
     english = shelf.values["wx/login/qr"]
     ctx.settings = settings(language="zh")
-    status.show_login(LoginStatus(since=0), "")
+    status.show_login(LoginStatus(since=0))
     assert shelf.values["wx/login/qr"] == placeholder_picture("zh", needed=False) != english
 
 

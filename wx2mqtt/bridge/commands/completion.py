@@ -91,7 +91,7 @@ class CommandCompletion:
         self._queues.remove(row)
         self._outcomes.record(row.command.kind, result)
         if row.held_reason:
-            self._ctx.signals.held_changed.emit()
+            self._ctx.signals.sending_changed.emit()
 
     async def finish_already_settled(self, rows: Sequence[CommandRow]) -> None:
         """Removes commands that have their result already, since the owner dropped them or came late.

@@ -280,7 +280,7 @@ class FilePreparation:
                 self._limits.conditions.slow_down(seconds)
             case LoggedOut():
                 self._limits.conditions.refuse_login()
-                self._ctx.signals.logged_out.emit(error)
+                self._ctx.login_requests.on_logged_out(error)
             case _:
                 log.warning("file not stored or uploaded yet", problem=str(error))
                 state.delay()

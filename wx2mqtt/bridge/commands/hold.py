@@ -136,7 +136,7 @@ class HoldQueue:
         self._ctx.signals.outbox_changed.emit(stored)
         for row in held:
             self._queues.reset_expiry(replace(row, replies=self._queues.current_row(row).replies))
-        self._ctx.signals.held_changed.emit()
+        self._ctx.signals.sending_changed.emit()
 
     def find_unholdable(self, queue: ChatQueue, window: ReplyWindow) -> CommandRow | None:
         """Returns a command with `hold: false`; None where the window soon opens by itself."""

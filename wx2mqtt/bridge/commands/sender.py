@@ -34,13 +34,7 @@ from wx2mqtt.bridge.commands.expiry import MAX_UNANSWERED_ATTEMPTS, ExpiryPolicy
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery, FallbackDue
 from wx2mqtt.bridge.commands.file_preparation import FilePreparation
 from wx2mqtt.bridge.commands.hold import HoldQueue
-from wx2mqtt.bridge.commands.next_step import (
-    HoldStep,
-    NextStepPolicy,
-    PrepareStep,
-    SendStep,
-    WaitStep,
-)
+from wx2mqtt.bridge.commands.next_step import HoldStep, NextStepPolicy, PrepareStep, SendStep, WaitStep
 from wx2mqtt.bridge.commands.outcomes import CommandOutcomes
 from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver, has_file
@@ -132,6 +126,13 @@ class CommandSender:
         """Commands are only sent while the account is online."""
         self.conditions.set_online(online)
         self.recheck()
+
+    def on_login_ended(self, reason: str) -> None:
+        """WeChat has ended the login, and no renewal follows; `reason` is a sentence."""
+        if self._ctx.backend.capabilities.sends_after_login_end:
+            self.conditions.try_after_login_end()
+            self.recheck()
+        self.fallback.report_login_end(reason)
 
     def resize_rate_limit(self) -> None:
         """Applies the rate limit of the settings; unused tokens are kept."""
@@ -313,7 +314,7 @@ class CommandSender:
             await self._apply_outcome(queue, members, outcome)
         except AlreadySettled:  # another owner came meanwhile
             await self._completion.finish_already_settled(members)
-        self._ctx.signals.send_attempted.emit()
+        self._ctx.signals.sending_changed.emit()
 
     async def _prepare(self, queue: ChatQueue, row: CommandRow) -> BackendRequest | None:
         """Returns the request of a command; None after an error, which ends the command or delays it."""
@@ -406,7 +407,7 @@ class CommandSender:
                 self.conditions.slow_down(seconds)
             case LoggedOut():
                 self.conditions.refuse_login()
-                self._ctx.signals.logged_out.emit(error)
+                self._ctx.login_requests.on_logged_out(error)
             case WindowClosed() if queue and self.hold_queue.closed_window(self._policy.next_row(queue)):
                 pass  # the next step of the queue is a HoldStep
             case _:

@@ -176,7 +176,7 @@ class MediaDownloader:
         except SizeLimitExceeded as much:
             await self._give_up(row, too_large_outcome(much.limit, self._language))
         except LoggedOut as gone:
-            self._ctx.signals.logged_out.emit(gone)
+            self._ctx.login_requests.on_logged_out(gone)
             self._pause(STORE_FULL_POLL_SECONDS)
         except Exception as error:  # noqa: BLE001 - one bad file never stops the others
             await self._on_failure(row, error)

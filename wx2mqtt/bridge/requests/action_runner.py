@@ -64,7 +64,7 @@ class ActionRunner:
     def __init__(self, ctx: AccountContext, session: LoginSession) -> None:
         self._backend = ctx.backend
         self._registry = ctx.registry
-        self._logged_out = ctx.signals.logged_out
+        self._login_requests = ctx.login_requests
         self._session = session
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._not_before: dict[str, float] = {}
@@ -243,7 +243,7 @@ class ActionRunner:
                 self._not_before[request_name] = loop_time() + seconds
                 return _too_often(seconds)
             case LoggedOut():
-                self._logged_out.emit(error)
+                self._login_requests.on_logged_out(error)
                 return _not_logged_in()
             case Rejected(code=code):
                 return BadCommand(code, "not_taken", why=str(error))

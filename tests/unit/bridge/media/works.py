@@ -146,7 +146,7 @@ class Works:
         self.beats: list[float | None] = []
         self.pump = Publisher(self.ctx, InflightWindow(self.link))
         self.room = MediaService(self.ctx, self.pump)
-        self.ctx.signals.logged_out.connect(self._log_out)
+        self.ctx.login_requests.on_logged_out = self._log_out  # type: ignore[method-assign, assignment]
         self.ctx.signals.outbox_changed.connect(self.pump.add)
         self.put(online=True)
 

@@ -41,7 +41,7 @@ class Desk:
         self.gone: list[LoggedOut] = []
         self.registry: Any = SimpleNamespace(login_id="first")
         ctx = context(backend=self.wechat, registry=self.registry)
-        ctx.signals.logged_out.connect(self.gone.append)
+        ctx.login_requests.on_logged_out = self.gone.append  # type: ignore[method-assign, assignment]
         self.session = session
         self.doer = ActionRunner(ctx, session)
 
