@@ -27,7 +27,7 @@ from wx2mqtt.errors import (
 )
 from wx2mqtt.model import Attachment, Blob, Cursor, Draft, Handle, Kind, ReplyWindow, SendKey
 from wx2mqtt.simulator.server import Simulator
-from wx2mqtt.wechat.backend import LoggedIn, QrExpired, Scanned, ShowQr
+from wx2mqtt.wechat.backend import BackendOptions, LoggedIn, QrExpired, Scanned, ShowQr
 from wx2mqtt.wechat.ilink.backend import ILinkBackend
 from wx2mqtt.wechat.ilink.protocol.reply_window import WINDOW_OPEN_MS
 
@@ -87,8 +87,8 @@ class Bot:
         self._keys = 0
 
     def again(self, **more: Any) -> ILinkBackend:
-        clock = PauseClock().clock
-        self.gateway = ILinkBackend(self.vault, endpoint=self._url, timeouts=QUICK, clock=clock, **more)
+        options = BackendOptions(credentials=self.vault, endpoint=self._url, clock=PauseClock().clock)
+        self.gateway = ILinkBackend(options, timeouts=QUICK, **more)
         return self.gateway
 
     async def log_in(self, *, resume: bool = False) -> LoggedIn:

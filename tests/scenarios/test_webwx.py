@@ -42,6 +42,7 @@ from wx2mqtt.simulator.message_kinds import all_kinds
 from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.wechat.backend import (
+    BackendOptions,
     Batch,
     ConfirmOnPhone,
     LoggedIn,
@@ -95,13 +96,10 @@ class Account:
 
     def fresh(self, language: Language = "en") -> WebWxBackend:
         """A gateway as after a start, on the same vault; the old one is left as a killed one would be."""
-        self.gateway = WebWxBackend(
-            self.vault,
-            endpoint=self.sim.url,
-            language=language,
-            timeouts=QUICK,
-            clock=self.pauses.clock,
+        options = BackendOptions(
+            credentials=self.vault, endpoint=self.sim.url, language=language, clock=self.pauses.clock
         )
+        self.gateway = WebWxBackend(options, timeouts=QUICK)
         self.gateways.append(self.gateway)
         return self.gateway
 
@@ -641,7 +639,9 @@ async def test_sends_go_on_beside_a_poll(online: Account) -> None:
 
 
 async def test_nothing_answers_where_nobody_listens(tmp_path: Path, unused_tcp_port: int) -> None:
-    gateway = WebWxBackend(Paper(), endpoint=f"http://127.0.0.1:{unused_tcp_port}")
+    gateway = WebWxBackend(
+        BackendOptions(credentials=Paper(), endpoint=f"http://127.0.0.1:{unused_tcp_port}")
+    )
     with pytest.raises(Unreachable, match="no connection"):
         async for _ in gateway.login(resume=True):
             pass
@@ -706,7 +706,7 @@ async def test_wechats_own_names_are_reached_through_the_environments_proxy_and_
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
         sim.wechat.settings.change({"autoscan": True})
-        gateway = WebWxBackend(Paper(), timeouts=QUICK)
+        gateway = WebWxBackend(BackendOptions(credentials=Paper()), timeouts=QUICK)
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             (*_, login) = [step async for step in gateway.login(resume=False)]
             assert isinstance(login, LoggedIn)

@@ -45,8 +45,15 @@ from wx2mqtt.settings.schema import Account as AccountConfig
 from wx2mqtt.store.records import ANSWER_CATEGORIES
 from wx2mqtt.store.restored import RestoreRules
 from wx2mqtt.web.options import WebOptions, listen_problem
-from wx2mqtt.wechat.backend import Backend, CallObserver, CredentialStore, MessageMarks, QuoteLookup
-from wx2mqtt.wechat.registry import BackendOptions, backend_entry
+from wx2mqtt.wechat.backend import (
+    Backend,
+    BackendOptions,
+    CallObserver,
+    CredentialStore,
+    MessageMarks,
+    QuoteLookup,
+)
+from wx2mqtt.wechat.registry import backend_entry
 
 if TYPE_CHECKING:
     from wx2mqtt.web.bridge_state import BridgeState

@@ -1,6 +1,7 @@
 """The interface between the bridge and WeChat, which hides the differences between the backends.
 
 It is pull-based: a backend does nothing unless the bridge calls it, so a slow bridge also receives slowly.
+A new backend derives from `Backend`, and has one entry in `registry.py`.
 
     async for step in backend.login(resume=True):  # the last step is LoggedIn, with the first cursor
         ...
@@ -20,8 +21,9 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import field
-from typing import Protocol
+from typing import Any, Protocol
 
+from wx2mqtt.clock import Clock
 from wx2mqtt.i18n import Language
 from wx2mqtt.model import (
     Action,
@@ -46,46 +48,48 @@ from wx2mqtt.values import frozen
 
 @frozen
 class MediaLimits:
-    """The files that can be sent as one kind: their size, and their MIME types (empty: any)."""
+    """The files that can be sent as one kind."""
 
     max_bytes: int
+    #: Empty: any.
     mime_types: frozenset[str] = frozenset()
 
 
 @frozen
 class Capabilities:
-    """What a backend can do, as data.
-
-    - `handles_change_at_login`: everybody gets a new handle at each login.
-    - `text_limit`: in bytes of UTF-8.
-    - `media`: the kinds that can be sent (image, video, file, sticker), and their limits.
-    - `actions`: those that `perform` supports.
-    - `recall_seconds`: how long a message can be recalled.
-    - `has_reply_window`: WeChat accepts messages only for some time after a person wrote
-      (`Backend.reply_window`), and at most `reply_quota` of them.
-    - `part_limit`: the number of characters above which a text must be split, or None.
-    - `login_seconds`: how long a login that can be renewed probably lasts (`Backend.renew`); else None.
-    - `sends_after_login_end`: WeChat may accept messages after a poll says that the login has ended.
-    - `product_name`: the model of the device in Home Assistant.
-    - `has_filehelper`: the chat `filehelper` always exists.
-    """
+    """What a backend can do, as data."""
 
     backend: str
     has_contacts: bool
     has_groups: bool
     can_start_chat: bool
+    #: Everybody gets a new handle at each login.
     handles_change_at_login: bool
+    #: In bytes of UTF-8.
     text_limit: int
+    #: The kinds that can be sent (image, video, file, sticker).
     media: Mapping[str, MediaLimits] = field(default_factory=dict)
+    #: Those that `perform` supports.
     actions: frozenset[type[Action]] = frozenset()
+    #: How long a message can be recalled.
     recall_seconds: float = 0.0
+    #: WeChat accepts messages only for some time after a person wrote (`Backend.reply_window`).
     has_reply_window: bool = False
+    #: How many messages it accepts in that time.
     reply_quota: int = 0
+    #: The number of characters above which a text must be split.
     part_limit: int | None = None
+    #: How long a login that can be renewed probably lasts (`Backend.renew`).
     login_seconds: float | None = None
+    #: WeChat may accept messages after a poll says that the login has ended.
     sends_after_login_end: bool = False
+    #: The model of the device in Home Assistant.
     product_name: str = "WeChat"
+    #: The chat `filehelper` always exists.
     has_filehelper: bool = False
+
+
+# The steps of a login
 
 
 @frozen
@@ -134,15 +138,14 @@ class PollRecovered:
 
 @frozen
 class LoggedIn:
-    """The login is complete.
-
-    `login_id` names this login: handles and cursors are valid only within it. `resumed` is true for a saved
-    login, whose handles stay valid. `cursor` is where a new login begins to receive.
-    """
+    """The login is complete."""
 
     owner: Owner
+    #: Names this login: handles and cursors are valid only within it.
     login_id: str
+    #: True for a saved login, whose handles stay valid.
     resumed: bool
+    #: Where a new login begins to receive.
     cursor: Cursor
 
 
@@ -161,33 +164,33 @@ class LoginAge:
 
 @frozen
 class Batch:
-    """The result of one `receive`, in WeChat's order, and the cursor after it.
+    """The result of one `receive`, in WeChat's order."""
 
-    `contacts` are new or changed and must be applied before the items; `removed` do not exist any more.
-    `unreadable_count` is the number of entries that could not be read and were skipped.
-    """
-
+    #: The position after this batch.
     cursor: Cursor
     items: tuple[Message | Event, ...] = ()
+    #: New or changed; they must be applied before the items.
     contacts: tuple[Contact, ...] = ()
+    #: Do not exist any more.
     removed: tuple[Handle, ...] = ()
+    #: Of entries that could not be read and were skipped.
     unreadable_count: int = 0
 
 
 @frozen
 class HostCheck:
-    """The result of a request that tests whether one of WeChat's hosts can be reached.
-
-    `outcome` is ok, no_name, no_connection, certificate, no_tls, no_answer or broken_answer; `detail` may
-    contain more. `seconds` is the duration. `clock_ahead_seconds` is how far the local clock is ahead of the
-    host's, None where the host sends no date.
-    """
+    """The result of a request that tests whether one of WeChat's hosts can be reached."""
 
     host: str
+    #: ok, no_name, no_connection, certificate, no_tls, no_answer or broken_answer.
     outcome: str
     seconds: float
     detail: str = ""
+    #: How far the local clock is ahead of the host's; None where the host sends no date.
     clock_ahead_seconds: float | None = None
+
+
+# What a backend needs of the bridge
 
 
 class CredentialStore(Protocol):
@@ -252,13 +255,40 @@ def any_login(_owner: Owner) -> bool:
     return True
 
 
+def _observe_nothing(_call: str, _outcome: str, _seconds: float) -> None:
+    """Ignores the exchange."""
+
+
+async def _know_no_quotes(_message_id: str, _chat: Handle) -> QuotedMessage | None:
+    return None
+
+
+@frozen
+class BackendOptions:
+    """What every backend is made of. The defaults are for tests."""
+
+    credentials: CredentialStore
+    observe: CallObserver = _observe_nothing
+    quote_lookup: QuoteLookup = _know_no_quotes
+    marks: MessageMarks = NoMarks()
+    #: A base URL that replaces all of WeChat's hosts, as a simulator does.
+    endpoint: str | None = None
+    language: Language = "en"
+    #: The backend's own section of the configuration as plain values; secrets are texts.
+    section: Mapping[str, Any] = field(default_factory=dict)
+    clock: Clock = Clock()
+
+
 class Backend(Protocol):
-    """The connection of one WeChat account."""
+    """The connection of one WeChat account.
+
+    A backend derives from this class. It need not have the methods with a body here, which say "not known" or
+    "not needed".
+    """
 
     capabilities: Capabilities
 
-    def set_language(self, language: Language) -> None:
-        """Sets the language of texts for people. The current login keeps the one it has at WeChat."""
+    # The login
 
     async def saved_owner(self) -> Owner | None:
         """Returns the account of the newest saved login, or None without one. Raises `StoreError`."""
@@ -266,11 +296,12 @@ class Backend(Protocol):
     def login(self, *, resume: bool, usable: LoginFilter = any_login) -> AsyncGenerator[LoginStep, None]:
         """Logs in; the last step is `LoggedIn`. The caller checks whether its account may stay.
 
-        With `resume` it tries a saved login first, and when WeChat refuses that one, a push login on the
-        phone. Then, and without `resume` at once, it shows QR codes, a new one whenever the last one expires.
-        This has no end: the caller stops the iteration. A backend that keeps several saved logins uses those
-        that are `usable`. Raises `LoginRefused`, or `Unreachable` when WeChat cannot be reached; then a saved
-        login stays saved.
+        1. With `resume` it tries a saved login. A backend that keeps several uses those that are `usable`.
+        2. When WeChat refuses the saved login, it tries a push login on the phone.
+        3. Then, and without `resume` at once, it shows QR codes, a new one whenever the last one expires.
+           This has no end: the caller stops the iteration.
+
+        Raises `LoginRefused`, or `Unreachable` when WeChat cannot be reached; then a saved login stays saved.
         """
 
     def renew(self, usable: LoginFilter, *, requested: bool) -> AsyncGenerator[LoginStep, None]:
@@ -283,9 +314,22 @@ class Backend(Protocol):
 
     def login_age(self) -> LoginAge | None:
         """Returns the age of the current login; None without one, or where it is not known."""
+        return None
 
-    def enter_verification_code(self, code: str) -> None:
+    def enter_verification_code(self, code: str) -> None:  # noqa: ARG002 - the signature is for backends
         """Passes on the number for `CodeRequired`. Ignored while no login waits for one."""
+        return
+
+    async def logout(self) -> None:
+        """Ends the login at WeChat and removes it here. Ignores what WeChat answers."""
+
+    async def close(self) -> None:
+        """Closes all connections. The login stays valid."""
+
+    def set_language(self, language: Language) -> None:
+        """Sets the language of texts for people. The current login keeps the one it has at WeChat."""
+
+    # Receiving
 
     def list_contacts(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:
         """Yields the whole address book of this login in pages, groups with their members."""
@@ -297,23 +341,6 @@ class Backend(Protocol):
         Raises `LoggedOut`, `Unreachable`, `Throttled`, `ProtocolViolation`.
         """
 
-    async def prepare(self, draft: Draft) -> None:
-        """Uploads the attachment of a draft, so that `send` is faster. Delivers nothing.
-
-        Does nothing without an attachment, or where it was uploaded recently. Raises the errors of `send`
-        except `OutcomeUnknown`.
-        """
-
-    async def send(self, draft: Draft, key: SendKey) -> Receipt:
-        """Sends a draft once, without retries. Raises any subclass of `BackendError`.
-
-        Uploads an attachment that was not prepared. An error before the end of the upload means that nothing
-        was delivered.
-        """
-
-    async def perform(self, action: Action, key: SendKey) -> ActionResult:
-        """Performs an action once, without retries. Raises any subclass of `BackendError`."""
-
     def download(self, media: MediaRef) -> AsyncGenerator[bytes, None]:
         """Yields the file of a message in chunks.
 
@@ -321,24 +348,39 @@ class Backend(Protocol):
         removed, `LoggedOut`, `Unreachable`, `Throttled`.
         """
 
-    async def list_members(self, group: Handle) -> tuple[Member, ...]:
+    def avatar(self, handle: Handle) -> MediaRef | None:  # noqa: ARG002 - the signature is for backends
+        """Returns the locator of the picture of a person or group, or None where it is not known."""
+        return None
+
+    async def list_members(self, group: Handle) -> tuple[Member, ...]:  # noqa: ARG002 - as above
         """Returns the current members of a group, with the owner; empty where WeChat does not list them.
 
         Raises `LoggedOut`, `Unreachable`, `Throttled`.
         """
+        return ()
 
-    def reply_window(self, handle: Handle) -> ReplyWindow | None:
+    # Sending: all raise any subclass of `BackendError`
+
+    async def prepare(self, draft: Draft) -> None:
+        """Uploads the attachment of a draft, so that `send` is faster. Delivers nothing.
+
+        Does nothing without an attachment, or where it was uploaded recently. Never raises `OutcomeUnknown`.
+        """
+
+    async def send(self, draft: Draft, key: SendKey) -> Receipt:
+        """Sends a draft once, without retries.
+
+        Uploads an attachment that was not prepared. An error before the end of the upload means that nothing
+        was delivered.
+        """
+
+    async def perform(self, action: Action, key: SendKey) -> ActionResult:
+        """Performs an action once, without retries."""
+
+    def reply_window(self, handle: Handle) -> ReplyWindow | None:  # noqa: ARG002 - as above
         """Returns whether WeChat would accept a message to this person, or None where it always does.
 
         This changes with time and with each message. It is an estimate: `send` may still raise
         `WindowClosed`.
         """
-
-    def avatar(self, handle: Handle) -> MediaRef | None:
-        """Returns the locator of the picture of a person or group, or None where it is not known."""
-
-    async def logout(self) -> None:
-        """Ends the login at WeChat and removes it here. Ignores what WeChat answers."""
-
-    async def close(self) -> None:
-        """Closes all connections. The login stays valid."""
+        return None

@@ -1,51 +1,23 @@
 """The table of backends, with all that the rest of the program needs to know about each.
 
-A new backend is a package beside this file, an entry here, and in `settings/schema.py` a section and a
-`BackendName`, with keys of `Pin` and `Expect` if it has its own; the demo names the two that the
-simulator speaks. Packages of this layer (settings, mqtt) must not import this file; they get what they
-need of an entry as parameters.
+To add one: a package beside this file with a class that derives from `Backend`, an entry in `BACKENDS`, and
+in `settings/schema.py` its name and its section (and keys of `Pin` and `Expect`, if it has its own).
+
+Settings and mqtt must not import this file; they get what they need of an entry as parameters.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from typing import Any
 
-from wx2mqtt.clock import Clock
 from wx2mqtt.errors import Problem, SettingsError
-from wx2mqtt.i18n import Language
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.backend import (
-    Backend,
-    CallObserver,
-    Capabilities,
-    CredentialStore,
-    MessageMarks,
-    QuoteLookup,
-)
+from wx2mqtt.wechat.backend import Backend, BackendOptions, Capabilities
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
 from wx2mqtt.wechat.ilink.protocol import session as ilink_session
 from wx2mqtt.wechat.webwx.protocol import endpoints as webwx_endpoints
 from wx2mqtt.wechat.webwx.protocol import session as webwx_session
-
-
-@frozen
-class BackendOptions:
-    """The parameters of a backend.
-
-    `endpoint` is a base URL that replaces all of WeChat's hosts, or None. `section` is the backend's own
-    section of the configuration as plain values; secrets are texts.
-    """
-
-    credentials: CredentialStore
-    observe: CallObserver
-    quote_lookup: QuoteLookup
-    marks: MessageMarks
-    endpoint: str | None
-    language: Language
-    section: Mapping[str, Any]
-    clock: Clock = Clock()
 
 
 class SetupContacts(StrEnum):
@@ -57,32 +29,31 @@ class SetupContacts(StrEnum):
 
 @frozen
 class BackendEntry:
-    """One backend.
+    """One backend."""
 
-    - `name`: the value of `accounts.<account>.backend`, and the name of its section of the configuration.
-    - `title`: its name in sentences.
-    - `create`: imports the backend, which loads its HTTP client.
-    - `host_origins`: returns the origins (scheme and host) that `wx2mqtt check --connect` requests with
-      `http_headers`; its parameters are the `endpoint` and the saved login.
-    - `pin_keys`: the keys below `contacts.<user>` that can match a contact; `foreign_pin` is the warning
-      about any other one, and may contain `{kind}`.
-    - `expect_keys`: the keys below `expect` that the backend can check.
-    - `setup_contacts`: the contacts for which `wx2mqtt setup` asks; `setup_choice` is its line there, in
-      English and Chinese.
-    - `is_saved_login`: returns whether a saved session is a login of this backend.
-    """
-
+    #: The value of `accounts.<account>.backend`, and the name of its section of the configuration.
     name: str
+    #: Its name in sentences.
     title: str
     capabilities: Capabilities
+    #: Imports the backend, which loads its HTTP client.
     create: Callable[[BackendOptions], Backend]
+    #: Returns the origins (scheme and host) that `wx2mqtt check --connect` requests, by the `endpoint` and
+    #: the saved login.
     host_origins: Callable[[str | None, Mapping[str, object]], Iterable[str]]
+    #: Of those requests.
     http_headers: Mapping[str, str]
+    #: The keys below `contacts.<user>` that can match a contact.
     pin_keys: frozenset[str]
+    #: The warning about any other key; `{kind}` in it becomes that key.
     foreign_pin: str
+    #: The keys below `expect` that the backend can check.
     expect_keys: frozenset[str]
+    #: The contacts for which `wx2mqtt setup` asks.
     setup_contacts: SetupContacts
+    #: Its line in `wx2mqtt setup`, in English and Chinese.
     setup_choice: tuple[str, str]
+    #: Returns whether a saved session is a login of this backend.
     is_saved_login: Callable[[Mapping[str, object]], bool]
 
     @property
@@ -100,37 +71,18 @@ def backend_entry(name: str, *, key: str = "backend") -> BackendEntry:
     return entry
 
 
+# Web WeChat
+
+
 def _create_webwx(options: BackendOptions) -> Backend:
     from wx2mqtt.wechat.webwx.backend import WebWxBackend  # noqa: PLC0415 - loads no other backend
     from wx2mqtt.wechat.webwx.protocol.requests import DesktopClient  # noqa: PLC0415
 
     desktop = options.section["desktop"]
     version, extspam = desktop["client_version"], desktop["extspam"]
-    return WebWxBackend(
-        options.credentials,
-        endpoint=options.endpoint,
-        desktop=DesktopClient(client_version=version, extspam=extspam) if version and extspam else None,
-        language=options.language,
-        observe=options.observe,
-        marks=options.marks,
-        clock=options.clock,
-    )
-
-
-def _create_ilink(options: BackendOptions) -> Backend:
-    from wx2mqtt.wechat.ilink.backend import ILinkBackend  # noqa: PLC0415 - loads no other backend
-
-    return ILinkBackend(
-        options.credentials,
-        endpoint=options.endpoint,
-        hosts=options.section["hosts"],
-        show_typing=options.section["typing"],
-        quote_lookup=options.quote_lookup,
-        marks=options.marks,
-        language=options.language,
-        observe=options.observe,
-        clock=options.clock,
-    )
+    is_desktop = version and extspam
+    client = DesktopClient(client_version=version, extspam=extspam) if is_desktop else None
+    return WebWxBackend(options, desktop=client)
 
 
 _WEBWX = BackendEntry(
@@ -147,6 +99,17 @@ _WEBWX = BackendEntry(
     setup_choice=("webwx: web WeChat, your own account", "webwx：网页版微信，你自己的账号"),
     is_saved_login=webwx_session.is_saved_login,
 )
+
+
+# iLink
+
+
+def _create_ilink(options: BackendOptions) -> Backend:
+    from wx2mqtt.wechat.ilink.backend import ILinkBackend  # noqa: PLC0415 - loads no other backend
+
+    section = options.section
+    return ILinkBackend(options, hosts=section["hosts"], show_typing=section["typing"])
+
 
 _ILINK = BackendEntry(
     name="ilink",

@@ -16,8 +16,8 @@ from wx2mqtt.model import Handle
 from wx2mqtt.schemas.status import status_definitions
 from wx2mqtt.settings.rules import rule_findings
 from wx2mqtt.settings.schema import Account, BackendName, Expect, Pin, Settings, WebWx
-from wx2mqtt.wechat.backend import Capabilities, NoMarks
-from wx2mqtt.wechat.registry import BACKENDS, BackendOptions, backend_entry
+from wx2mqtt.wechat.backend import BackendOptions, Capabilities, NoMarks
+from wx2mqtt.wechat.registry import BACKENDS, backend_entry
 
 
 class Vault:

@@ -13,12 +13,10 @@ from dataclasses import replace
 
 import structlog
 
-from wx2mqtt.clock import Clock
 from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, StoreError, Throttled
-from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import ilink_text
 from wx2mqtt.model import Handle, ReplyWindow
-from wx2mqtt.wechat.backend import CredentialStore
+from wx2mqtt.wechat.backend import BackendOptions
 from wx2mqtt.wechat.http import BadAnswer, read_json
 from wx2mqtt.wechat.ilink.protocol import endpoints, requests, responses, session
 from wx2mqtt.wechat.ilink.protocol.endpoints import ERR_LOGGED_OUT, ERR_TOO_OFTEN, Endpoint, TrustedHosts
@@ -56,19 +54,16 @@ class ApiClient:
     def __init__(
         self,
         transport: Transport,
-        credentials: CredentialStore,
-        *,
+        options: BackendOptions,
         hosts: TrustedHosts,
-        language: Language,
-        clock: Clock,
         server_clock: ServerClock,
     ) -> None:
         self.transport = transport
         self.hosts = hosts
-        self.language = language
-        self.clock = clock
+        self.language = options.language
+        self.clock = options.clock
         self.server_clock = server_clock
-        self._credentials = credentials
+        self._credentials = options.credentials
         self._bots: tuple[Bot, ...] = ()
         self._loaded = False
         self._current_id: str | None = None

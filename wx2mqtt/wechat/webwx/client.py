@@ -11,12 +11,10 @@ from dataclasses import replace
 
 import structlog
 
-from wx2mqtt.clock import Clock
 from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, Rejected, StoreError, Throttled
-from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import webwx_text
 from wx2mqtt.model import Owner
-from wx2mqtt.wechat.backend import CredentialStore
+from wx2mqtt.wechat.backend import BackendOptions
 from wx2mqtt.wechat.http import BadAnswer, read_json
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 from wx2mqtt.wechat.webwx.protocol import responses
@@ -56,21 +54,12 @@ class ApiClient:
     `push_tried_login_id` is the saved login for which a push login was tried, which is done once only.
     """
 
-    def __init__(
-        self,
-        transport: Transport,
-        credentials: CredentialStore,
-        *,
-        endpoint: str | None,
-        desktop: DesktopClient | None,
-        language: Language,
-        clock: Clock,
-    ) -> None:
+    def __init__(self, transport: Transport, options: BackendOptions, desktop: DesktopClient | None) -> None:
         self.transport = transport
-        self.language = language
-        self.clock = clock
-        self.endpoint = endpoint
-        self._credentials = credentials
+        self.language = options.language
+        self.clock = options.clock
+        self.endpoint = options.endpoint
+        self._credentials = options.credentials
         self._desktop = desktop
         self._session: Session | None = None
         self._saved: tuple[str, str, Cookies] | None = None

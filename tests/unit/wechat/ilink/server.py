@@ -17,7 +17,7 @@ from wx2mqtt.clock import Clock
 from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
 from wx2mqtt.model import Cursor, Handle, QuotedMessage
-from wx2mqtt.wechat.backend import LoggedIn
+from wx2mqtt.wechat.backend import BackendOptions, LoggedIn
 from wx2mqtt.wechat.ilink.backend import ILinkBackend
 
 ENDPOINT = "http://ilink.test/p"
@@ -181,27 +181,22 @@ class World:
         self.seen: list[tuple[str, str]] = []
         self.history: dict[str, QuotedMessage] = {}
         self.marks = PaperMarks()
-        self._options: dict[str, Any] = {
-            "endpoint": endpoint,
-            "hosts": hosts,
-            "show_typing": typing,
-            "language": language,
-            "timeouts": timeouts,
-        }
+        self._options = BackendOptions(
+            credentials=self.credentials,
+            observe=lambda call, outcome, _seconds: self.seen.append((call, outcome)),
+            quote_lookup=self._look_up_quote,
+            marks=self.marks,
+            endpoint=endpoint,
+            language=language,
+            clock=self.clock.as_clock(),
+        )
+        self._more: dict[str, Any] = {"hosts": hosts, "show_typing": typing, "timeouts": timeouts}
         self.gateway = self.restarted()
         self.me = Handle(ME)
 
     def restarted(self) -> ILinkBackend:
         """Returns a new backend with the same credential store and server."""
-        self.gateway = ILinkBackend(
-            self.credentials,
-            quote_lookup=self._look_up_quote,
-            clock=self.clock.as_clock(),
-            observe=lambda call, outcome, _seconds: self.seen.append((call, outcome)),
-            http_transport=self.http_transport,
-            marks=self.marks,
-            **self._options,
-        )
+        self.gateway = ILinkBackend(self._options, http_transport=self.http_transport, **self._more)
         return self.gateway
 
     async def _look_up_quote(self, message_id: str, chat: Handle) -> QuotedMessage | None:

@@ -16,6 +16,7 @@ from tests.unit.wechat.webwx.entries import ME, OWNER
 from wx2mqtt.clock import Clock
 from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
+from wx2mqtt.wechat.backend import BackendOptions
 from wx2mqtt.wechat.webwx.backend import WebWxBackend
 from wx2mqtt.wechat.webwx.protocol.requests import DesktopClient
 
@@ -203,22 +204,18 @@ class World:
         self.vault = MemoryVault()
         self.seen: list[tuple[str, str]] = []
         self.marks = PaperMarks()
-        self._options: dict[str, Any] = {
-            "endpoint": endpoint,
-            "desktop": desktop,
-            "language": language,
-            "timeouts": timeouts,
-        }
+        self._options = BackendOptions(
+            credentials=self.vault,
+            observe=lambda call, outcome, _seconds: self.seen.append((call, outcome)),
+            marks=self.marks,
+            endpoint=endpoint,
+            language=language,
+            clock=self.clock.as_clock(),
+        )
+        self._more: dict[str, Any] = {"desktop": desktop, "timeouts": timeouts}
         self.backend = self.restarted()
 
     def restarted(self) -> WebWxBackend:
         """A new backend on the same vault and server."""
-        self.backend = WebWxBackend(
-            self.vault,
-            clock=self.clock.as_clock(),
-            observe=lambda call, outcome, _seconds: self.seen.append((call, outcome)),
-            http_transport=self.http_transport,
-            marks=self.marks,
-            **self._options,
-        )
+        self.backend = WebWxBackend(self._options, http_transport=self.http_transport, **self._more)
         return self.backend

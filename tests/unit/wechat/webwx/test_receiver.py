@@ -348,9 +348,7 @@ async def test_what_is_remembered_of_the_unknown_is_bounded(world: World, cursor
         news(world, *strangers, at=batch + 2)
         cursor = (await world.backend.receive(cursor)).cursor
     assert len(world.server.asked("webwxbatchgetcontact")) == 45
-    people = world.backend._contact_list
-    assert people is not None
-    assert len(people._requested_at) == 2048
+    assert len(world.backend._login.contact_list._requested_at) == 2048
 
 
 async def test_many_unknown_chats_cost_one_call(world: World, cursor: Cursor) -> None:
