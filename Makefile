@@ -13,6 +13,7 @@ JOBS ?= 4
 # files go in their order: the long ones (crash, scenarios) come before the short ones.
 WORKERS ?= 8
 ROBUSTNESS := tests/chaos tests/cluster tests/fuzz tests/power_cut
+ELSEWHERE := $(ROBUSTNESS) tests/node_red
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # What was asked for, as a shell takes it: to be repeated after something was installed.
@@ -52,8 +53,8 @@ demo: .venv/ready  ## everything on this machine, with a simulated WeChat and no
 run: .venv/ready  ## the real bridge; without a configuration with an embedded broker on 127.0.0.1:1883
 	@$(BIN)/wx2mqtt run $(ARGS)
 
-test: .venv/ready  ## all tests but those of test-robustness; TESTS=path and ARGS=... narrow it down
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(if $(filter tests,$(TESTS)),$(ROBUSTNESS:%=--ignore=%)) $(TESTS) $(ARGS)
+test: .venv/ready  ## all tests but those with a word of their own; TESTS=path and ARGS=... narrow it down
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(if $(filter tests,$(TESTS)),$(ELSEWHERE:%=--ignore=%)) $(TESTS) $(ARGS)
 
 # Against origin/main, or against HEAD in a clone without it; BASE= names another commit. ARGS=--list only prints them.
 test-changed: .venv/ready  ## the unit tests that belong to what was changed; BASE=main ARGS=--list
@@ -101,9 +102,9 @@ fuzz-corpus: .venv/ready  ## grows and minimises tests/fuzz/corpus; CASES=… AR
 coverage: .venv/ready  ## all tests, and what they did not reach (a third slower)
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term $(TESTS) $(ARGS)
 
-test-node-red: .venv/ready  ## only deploy/node-red, in a real Node-RED (npm, once, into .cache); `make test` does it too
+test-node-red: .venv/ready  ## deploy/node-red in a real Node-RED (npm, once, into .cache)
 	@$(BIN)/python -m tests.node_red.installed
-	@$(BIN)/python -m pytest tests/node_red tests/unit/test_node_red.py $(ARGS)
+	@$(BIN)/python -m pytest -n 4 --dist loadfile tests/node_red $(ARGS)
 
 unit: .venv/ready  ## the tests that open no socket
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
@@ -233,7 +234,7 @@ add-on:  ## the add-on for Home Assistant with all that its image is built from,
 address: .venv/ready  ## writes where this repository is into every file that says it; URL=https://github.com/OWNER/NAME
 	@$(BIN)/python -m tests.release address $(URL)
 
-check: lint test test-robustness  ## what CI does
+check: lint test test-robustness test-node-red  ## what CI does
 
 # uv has an environment of its own: it is a program that resolves, and the project does not import it.
 UV := .venv-uv/bin/uv

@@ -88,13 +88,14 @@ def pytest_commands(make, *arguments):
     return [line.split() for line in lines if "-m pytest" in line]
 
 
-def test_the_tests_of_robustness_have_a_word_of_their_own_and_a_check_does_all(make):
+def test_the_tests_that_take_long_have_words_of_their_own_and_a_check_does_all(make):
     (everyday,), (robustness,) = pytest_commands(make, "test"), pytest_commands(make, "test-robustness")
+    (node_red,) = pytest_commands(make, "test-node-red")
     folders = {word.removeprefix("--ignore=") for word in everyday if word.startswith("--ignore=")}
-    assert folders == {"tests/chaos", "tests/cluster", "tests/fuzz", "tests/power_cut"}
-    assert folders <= {*robustness}
+    assert folders == {"tests/chaos", "tests/cluster", "tests/fuzz", "tests/power_cut", "tests/node_red"}
+    assert folders <= {*robustness, *node_red}
     assert "tests" in everyday
-    assert pytest_commands(make, "check") == [everyday, robustness]
+    assert pytest_commands(make, "check") == [everyday, robustness, node_red]
 
 
 def test_who_names_tests_gets_all_of_them(make):

@@ -280,7 +280,7 @@ def raw_deflate(data: bytes) -> bytes:
 
 
 PLAIN = bytes(range(256)) * 1000
-BOMB = gzip.compress(bytes(64 << 20))
+BOMB = gzip.compress(bytes(16 << 20))
 
 
 @pytest.mark.parametrize(
