@@ -262,13 +262,13 @@ async def _fill(path: Path, count: int) -> None:
         journal = Journal(database, "home")
         await journal.open()
         for start in range(0, count, 1_000):
-            outcome = await journal.record(
+            outcome = await journal.received.record(
                 [_stored_message(number) for number in range(start, min(count, start + 1_000))],
                 NO_CHANGES,
                 None,
                 "",
             )
-            await journal.mark_published([row.id for row in outcome.outbox.rows])
+            await journal.outbox.mark_published([row.id for row in outcome.outbox.rows])
     finally:
         await database.close()
 
@@ -281,7 +281,7 @@ async def _prune(path: Path, count: int) -> float:
         await journal.open()
         later = now_ms() + 400 * DAY_MS
         before = time.process_time()
-        outcome = await journal.prune(later, DAY_MS, DAY_MS)
+        outcome = await journal.retention.prune(later, DAY_MS, DAY_MS)
         used = time.process_time() - before
         assert outcome.messages >= count - 1  # the newest one stays
     finally:

@@ -87,20 +87,20 @@ def _new_key_on_repeat() -> None:
 def _attempt_not_marked() -> None:
     from wx2mqtt.store.commands import JournaledCommands
 
-    settle = JournaledCommands.settle
+    finish = JournaledCommands.finish
 
     async def nothing(*_: object) -> None:
         pass
 
-    async def settle_only(
+    async def finish_only(
         self: Any, row_id: int, result: Any, publications: Any, _next: Any = None, bundled: Any = ()
     ) -> Any:
         await asyncio.sleep(GAP_SECONDS)
-        return await settle(self, row_id, result, publications, None, bundled)
+        return await finish(self, row_id, result, publications, None, bundled)
 
     _put(JournaledCommands, "mark_started", nothing)
     _put(JournaledCommands, "mark_uncertain", nothing)
-    _put(JournaledCommands, "settle", settle_only)
+    _put(JournaledCommands, "finish", finish_only)
 
 
 def _repeat_without_flag() -> None:
@@ -258,7 +258,7 @@ def _settled_before_puback() -> None:
 
     def mark_first(self: Any, row: Any, *more: Any) -> None:
         async def mark_and_publish() -> None:
-            await self._marks._journal.mark_published([row.id])
+            await self._marks._journal.outbox.mark_published([row.id])
             await asyncio.sleep(GAP_SECONDS)
             publish(self, row, *more)
 
@@ -329,7 +329,7 @@ def _change_done_again() -> None:
     from wx2mqtt.store.records import JournaledRequest, RequestState
     from wx2mqtt.store.requests import JournaledRequests
 
-    finish = JournaledRequests.finish_request
+    finish = JournaledRequests.finish
 
     async def start(*_: object) -> JournaledRequest:
         return JournaledRequest(state=RequestState.FRESH)
@@ -338,8 +338,8 @@ def _change_done_again() -> None:
         await asyncio.sleep(1.0)
         return await finish(self, *arguments)
 
-    _put(JournaledRequests, "start_request", start)
-    _put(JournaledRequests, "finish_request", finish_late)
+    _put(JournaledRequests, "start", start)
+    _put(JournaledRequests, "finish", finish_late)
 
 
 def _refusal_kept() -> None:

@@ -107,7 +107,7 @@ async def commits(folder: Path) -> list[Row]:
 
 async def _record(journal: Journal, number: int) -> float:
     began = time.perf_counter()
-    await journal.record([message(f"{number}")], NO_CHANGES, None, "login")
+    await journal.received.record([message(f"{number}")], NO_CHANGES, None, "login")
     return time.perf_counter() - began
 
 

@@ -88,7 +88,7 @@ async def receive(journal: Journal) -> None:
             login_id="login",
             matched_by="new",
         )
-        recorded = await journal.record(
+        recorded = await journal.received.record(
             [*map(message, keys), happened], PeopleChanges(persons=(somebody,)), Cursor(str(number)), "login"
         )
         say("recorded", batch=number, seq=recorded.seq)
@@ -98,19 +98,19 @@ async def command(journal: Journal) -> None:
     """Two commands at a time: accepted, tried, the second one's attempt marked by the first one's end."""
     for number in range(0, ROUNDS, 2):
         names = [f"c{number}", f"c{number + 1}"]
-        accepted = await journal.accept([_command(name) for name in names])
+        accepted = await journal.commands.accept([_command(name) for name in names])
         say("accepted", names=names)
         first, second = (one.row for one in accepted)
         assert first is not None
         assert second is not None
-        await journal.mark_started(first.id)
+        await journal.commands.mark_started(first.id)
         say("begun", name=names[0])
         if number % 6 == 0:
-            await journal.mark_uncertain(first.id)
+            await journal.commands.mark_uncertain(first.id)
             say("doubted", name=names[0])
-        await journal.settle(first.id, _sent(names[0]), [told(names[0])], second.id)
+        await journal.commands.finish(first.id, _sent(names[0]), [told(names[0])], second.id)
         say("settled", name=names[0])
-        await journal.settle(second.id, _sent(names[1]), [told(names[1])])
+        await journal.commands.finish(second.id, _sent(names[1]), [told(names[1])])
         say("settled", name=names[1])
 
 
@@ -118,13 +118,13 @@ async def publish(journal: Journal) -> None:
     """The journal to the broker, and a message of its own now and then."""
     after = 0
     for number in itertools.count():
-        rows = await journal.list_waiting(after, 7)
+        rows = await journal.outbox.list_waiting(after, 7)
         if not rows or number % 5 == 0:
-            await journal.enqueue([told("by itself")])
+            await journal.outbox.add([told("by itself")])
             continue
         after = rows[-1].id
-        await journal.set_aside([rows[0].id], "for the test")
-        await journal.mark_published([row.id for row in rows[1:]])
+        await journal.outbox.mark_rejected([rows[0].id], "for the test")
+        await journal.outbox.mark_published([row.id for row in rows[1:]])
         say("published", rows=[row.id for row in rows[1:]])
 
 

@@ -89,27 +89,27 @@ class Life:
         number = 0
         while True:
             batch = [picture(number + index) for index in range(BATCH)]
-            await self.journal.record(batch, NO_CHANGES, Cursor(str(number)), "login")
+            await self.journal.received.record(batch, NO_CHANGES, Cursor(str(number)), "login")
             say("recorded", numbers=[number + index for index in range(BATCH)])
             number += BATCH
-            while row := await self.journal.next_media():
+            while row := await self.journal.media.next_download():
                 await self._fetch(int(row.id[1:]), row.attempts)
 
     async def _fetch(self, number: int, tries: int) -> None:
         media_id = f"m{number}"
         if number % 4 == 1 and not tries:
-            await self.journal.postpone_media(media_id, number, empty=1, why="nothing came")
+            await self.journal.media.postpone(media_id, number, empty=1, why="nothing came")
             say("postponed", number=number)
             return
         if number % 4 == 3:
-            await self.journal.mark_media_unavailable(media_id, MediaState.FAILED, "no", [told(media=number)])
+            await self.journal.media.mark_unavailable(media_id, MediaState.FAILED, "no", [told(media=number)])
             say("failed", number=number)
         else:
             blob = await self.blobs.store(data(number), SIZE)
-            await self.journal.mark_media_ready(media_id, blob, [told(media=number)])
+            await self.journal.media.mark_ready(media_id, blob, [told(media=number)])
             say("ready", number=number)
         if number % 2 == 0:
-            await self.journal.release_message(f"p{number}", {"state": "over"})
+            await self.journal.media.release_message(f"p{number}", {"state": "over"})
             say("released", number=number)
 
     async def send(self) -> None:
@@ -119,19 +119,19 @@ class Life:
             number += 1
             blob = await self.blobs.store(data(-number), SIZE)
             early = number % 2 == 0
-            (accepted,) = await self.journal.accept([_command(number, blob if early else None)])
+            (accepted,) = await self.journal.commands.accept([_command(number, blob if early else None)])
             assert accepted.row is not None
             if not early:
-                await self.journal.attach_file(accepted.row.id, blob)
+                await self.journal.commands.attach_file(accepted.row.id, blob)
             say("accepted", number=number)
             if number > 3:
                 await self._settle(number - 3)
 
     async def _settle(self, number: int) -> None:
-        row = await self.journal.get_command(f"c{number}")
+        row = await self.journal.commands.get(f"c{number}")
         assert row is not None
         result = Result(id=f"c{number}", user="wife", status=Status.SENT, code="ok", time=1)
-        await self.journal.settle(row.id, result, ())
+        await self.journal.commands.finish(row.id, result, ())
         say("settled", number=number)
 
     async def deeds(self) -> None:
@@ -139,9 +139,9 @@ class Life:
         number = 0
         while True:
             number += 1
-            await self.journal.start_request(mark(number))
+            await self.journal.requests.start(mark(number))
             say("begun", number=number)
-            await self.journal.finish_request(mark(number), [told(deed=number)])
+            await self.journal.requests.finish(mark(number), [told(deed=number)])
             say("ended", number=number)
 
     async def prune(self) -> None:

@@ -84,14 +84,14 @@ async def _left(folder: Path, told: Told) -> tuple[Left, set[Path]]:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         ids = [media_id for (media_id,) in connection.execute("SELECT id FROM media")]
         payloads = [json.loads(text) for (text,) in connection.execute("SELECT payload FROM publication")]
-    commands = await journal.list_commands(limit=100_000)
-    deeds = {number: (await journal.start_request(mark(number, dup=True))).state for number in told("begun")}
+    commands = await journal.commands.list_page(limit=100_000)
+    deeds = {number: (await journal.requests.start(mark(number, dup=True))).state for number in told("begun")}
     files = {file: file.read_bytes() for file in _files(folder)}
     left = Left(
-        rows={int(one[1:]): row for one in ids if (row := await journal.get_media(one))},
+        rows={int(one[1:]): row for one in ids if (row := await journal.media.get(one))},
         commands={int(row.command_id[1:]): row for row in commands},
         deeds=deeds,
-        held={int(key[1:]) for key, _, _ in await journal.held_messages()},
+        held={int(key[1:]) for key, _, _ in await journal.media.waiting_messages()},
         events=Counter(payload["media"] for payload in payloads if "media" in payload),
         answers=Counter(payload["deed"] for payload in payloads if "deed" in payload),
         files=files,

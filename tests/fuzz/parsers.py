@@ -116,10 +116,10 @@ EXCUSED_MODULES: Mapping[str, str] = {
     **{
         f"store.{name}": "reads rows of the database that the bridge has written; a foreign one comes through store.backup"
         for name in (
-            "account_state",
             "command_rows",
             "commands",
             "history",
+            "journal",
             "media",
             "migrations",
             "operation_queue",

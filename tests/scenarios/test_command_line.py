@@ -164,7 +164,7 @@ async def _store_urgent_command(folder: Path) -> None:
         journal = Journal(database, "home")
         await journal.open()
         new = make.command("smoke")
-        await journal.accept([replace(new, command=replace(new.command, urgent=True))])
+        await journal.commands.accept([replace(new, command=replace(new.command, urgent=True))])
     finally:
         await database.close()
 

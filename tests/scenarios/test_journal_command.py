@@ -139,15 +139,15 @@ async def test_a_message_that_was_set_aside_is_listed_and_published_again(home: 
     database = await SqliteDatabase.open(home.bridge.store / "wx2mqtt.db")
     journal = Journal(database, "home")
     await journal.open()
-    await journal.enqueue(
+    await journal.outbox.add(
         [
             NewPublication(
                 topic="wx/result/wife", payload=b'{"id": "aside"}', category="result", content_type=""
             )
         ]
     )
-    (row,) = await journal.list_waiting(0, 10)
-    await journal.set_aside([row.id], "larger than the broker takes")
+    (row,) = await journal.outbox.list_waiting(0, 10)
+    await journal.outbox.mark_rejected([row.id], "larger than the broker takes")
     await database.close()
     await home.restart()
     (aside,) = json.loads((await run("journal", "list", "--json")).out)["set_aside"]

@@ -394,7 +394,11 @@ def history_bytes(size: int, _: Path) -> bool:
         async def media(_: object) -> list[Any]:
             return []
 
-        journal: Any = SimpleNamespace(stream="s", find_messages=find, media_of_messages=media)
+        journal: Any = SimpleNamespace(
+            stream="s",
+            history=SimpleNamespace(find=find),
+            media=SimpleNamespace(of_messages=media),
+        )
         registry: Any = None
         answer: Any = await HistoryRequest(journal, registry, "").answer({}, None)
         assert len(encode(answer)) <= MAX_HISTORY_ANSWER_BYTES

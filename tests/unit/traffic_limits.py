@@ -251,7 +251,8 @@ def listed_commands(count: int, _: Path) -> bool:
         async def nothing(*_arguments: object, **_more: object) -> list[Any]:
             return []
 
-        journal = SimpleNamespace(list_commands=nothing, list_unsent=list_unsent, list_set_aside=nothing)
+        commands = SimpleNamespace(list_page=nothing, list_unsent=list_unsent)
+        journal = SimpleNamespace(commands=commands, outbox=SimpleNamespace(list_rejected=nothing))
         ctx = SimpleNamespace(journal=journal, registry=None)
         account: Any = SimpleNamespace(ctx=ctx, components=None)
         listed: Any = await AdminOperations(account)._list({})
@@ -265,7 +266,7 @@ def failing_users(count: int, _: Path) -> bool:
         async def list_failing_users(*_arguments: object) -> list[Any]:
             return []
 
-        journal = SimpleNamespace(list_failing_users=list_failing_users)
+        journal = SimpleNamespace(commands=SimpleNamespace(list_failing_users=list_failing_users))
         ctx: Any = SimpleNamespace(name="home", journal=journal, signals=AccountSignals())
         outcomes = CommandOutcomes(ctx)
         for number in range(count):

@@ -109,7 +109,7 @@ class AccountFactory:
             name_style=settings.accounts[name].topic_names,
             next_id=people.next_id,
         )
-        quotes = StoredQuotes(journal, registry)
+        quotes = StoredQuotes(journal.history, registry)
         fatal = [] if stores.shared_marks is None else await stores.shared_marks.fatal(name)
         sessions = stores.folder.path / SESSIONS_FOLDER
         marks = ProcessingMarks(sessions / f"{name}{MARKS_SUFFIX}", fatal)

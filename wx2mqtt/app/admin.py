@@ -57,11 +57,11 @@ class AdminOperations:
 
     async def _list(self, fields: Mapping[str, Json]) -> Json:
         """Lists commands that wait or were not sent (with `all` sent ones, too), and rows set aside."""
-        waiting = await self._journal.list_commands(CommandState.WAITING, limit=MAX_LISTED_COMMANDS)
+        waiting = await self._journal.commands.list_page(CommandState.WAITING, limit=MAX_LISTED_COMMANDS)
         if fields.get("all"):
-            settled = await self._journal.list_commands(CommandState.SETTLED, limit=MAX_LISTED_COMMANDS)
+            settled = await self._journal.commands.list_page(CommandState.SETTLED, limit=MAX_LISTED_COMMANDS)
         else:
-            settled = await self._journal.list_unsent(MAX_LISTED_COMMANDS)
+            settled = await self._journal.commands.list_unsent(MAX_LISTED_COMMANDS)
         set_aside: list[Json] = [
             {
                 "row": row.id,
@@ -70,7 +70,7 @@ class AdminOperations:
                 "since": rfc3339(row.created),
                 "why": reason,
             }
-            for row, reason in await self._journal.list_set_aside()
+            for row, reason in await self._journal.outbox.list_rejected()
         ]
         commands: list[Json] = [_command_body(row) for row in (*waiting, *settled)]
         return {"commands": commands, "set_aside": set_aside}
@@ -81,7 +81,7 @@ class AdminOperations:
 
     async def _retry(self, fields: Mapping[str, Json]) -> Json:
         if isinstance(row_id := fields.get("row"), int):
-            if not await self._journal.requeue_set_aside([row_id]):
+            if not await self._journal.outbox.requeue_rejected([row_id]):
                 raise BadCommand("bad_request", "row_unknown", row=row_id)
             self._components.publisher.on_connected()
             return {"row": row_id}
@@ -91,7 +91,7 @@ class AdminOperations:
         self._components.validator.check(row.command)
         if not await self._components.resolver.is_complete(row):
             raise BadCommand("bad_file", "file_lost")
-        queued = await self._journal.retry_command(row.command_id, now_ms(), new_key())
+        queued = await self._journal.commands.retry(row.command_id, now_ms(), new_key())
         self._components.sender.add(queued)
         return _command_body(queued)
 
@@ -108,14 +108,14 @@ class AdminOperations:
         )
         result = with_remarks(result, row.command, self._ctx.language)
         publications = self._components.results.publications(result, row.replies)
-        stored = await self._journal.drop_command(row.command_id, result, publications)
+        stored = await self._journal.commands.drop(row.command_id, result, publications)
         self._ctx.signals.outbox_changed.emit(stored)
         self._components.sender.remove(row, result)
         return {**_command_body(row), "status": str(result.status), "code": "dropped"}
 
     async def _require_row(self, fields: Mapping[str, Json]) -> CommandRow:
         command_id = str(fields.get("id", ""))
-        row = await self._journal.get_command(command_id)
+        row = await self._journal.commands.get(command_id)
         if row is None:
             raise BadCommand("bad_request", "command_unknown", id=command_id)
         return row

@@ -125,7 +125,7 @@ class StorageMaintenance:
             if limits is None:  # the account has moved to another instance meanwhile
                 continue
             await _log_store_error(
-                partial(journal.prune, now, _ms(limits.history_seconds), COMMAND_RETENTION_MS)
+                partial(journal.retention.prune, now, _ms(limits.history_seconds), COMMAND_RETENTION_MS)
             )
             await _log_store_error(
                 partial(self._media.prune, journal.account, now, _ms(limits.media_seconds))
@@ -144,12 +144,12 @@ class StorageMaintenance:
         for keep_ms in (REFUSED_RETENTION_MS, MIN_REFUSED_RETENTION_MS):
             for journal in self._limits_by_journal:
                 if self.size >= self._nearly_full_bytes:
-                    await _log_store_error(partial(journal.prune_refused, now_ms(), keep_ms))
+                    await _log_store_error(partial(journal.retention.prune_refused, now_ms(), keep_ms))
         if self.size >= self._nearly_full_bytes:
             await _log_store_error(partial(self._media.free_space, self.size - self._nearly_full_bytes))
         for journal in self._limits_by_journal:
             if self.size >= self._nearly_full_bytes:
-                await _log_store_error(partial(journal.prune_history, self._database_budget()))
+                await _log_store_error(partial(journal.retention.prune_history, self._database_budget()))
 
     def _log_when_full(self) -> None:
         is_full = self.size >= self.limit

@@ -17,7 +17,6 @@ from wx2mqtt.settings.formats import parse_login_keys
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.rules import install_command
 from wx2mqtt.settings.schema import Storage
-from wx2mqtt.store.account_state import SharedMarks
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database, OnCommitPoint, ignore_commit_point
 from wx2mqtt.store.files import file_error, make_folder
@@ -32,6 +31,7 @@ from wx2mqtt.store.folder import (
 from wx2mqtt.store.people_copy import PeopleCopy
 from wx2mqtt.store.saved_logins import SavedLoginFolder, SavedLogins
 from wx2mqtt.store.search_index import SearchIndex
+from wx2mqtt.store.shared_marks import SharedMarks
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 from wx2mqtt.values import frozen
 

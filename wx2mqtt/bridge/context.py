@@ -156,7 +156,7 @@ class AccountContext:
 
     async def publish(self, publications: Sequence[NewPublication]) -> None:
         """Stores publications and announces them. Raises `StoreError`."""
-        self.signals.outbox_changed.emit(await self.journal.enqueue(publications))
+        self.signals.outbox_changed.emit(await self.journal.outbox.add(publications))
 
     def publish_event(self, name: str, fields: Mapping[str, Json]) -> None:
         """Publishes an event of the bridge itself on `event/<name>`, as soon as it is stored."""

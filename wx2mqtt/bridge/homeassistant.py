@@ -94,7 +94,7 @@ class HomeAssistantDiscovery:
 
     async def run(self) -> None:
         """Publishes and clears announcements until cancelled."""
-        record = await retry_until_stored(self._journal.load_discovery)
+        record = await retry_until_stored(self._journal.discovery.load)
         own_topics = [topic for topic in record.topics if is_config_topic(self._account, topic)]
         self._record = replace(record, topics=tuple(own_topics))
         while True:
@@ -164,7 +164,7 @@ class HomeAssistantDiscovery:
         """Stores what is announced before it is published: an unknown announcement could not be withdrawn."""
         record = record if record.topics else DiscoveryRecord(ids=record.ids)
         if record != self._record:
-            await retry_until_stored(lambda: self._journal.save_discovery(record))
+            await retry_until_stored(lambda: self._journal.discovery.save(record))
             self._record = record
 
     def _clear_topic(self, topic: str) -> None:

@@ -135,7 +135,7 @@ class InboundMessages:
             if with_media:
                 self._media.expect(with_media)
             try:
-                recorded = await self._journal.record(
+                recorded = await self._journal.received.record(
                     [*people.events, *rows], people.changes, cursor, login_id
                 )
             except BaseException:
@@ -210,7 +210,9 @@ class InboundMessages:
     async def _is_echo(self, message: Message) -> bool:
         await self._echoes.wait_for_open_attempts(message)
         # The journal is asked before an unanswered send is matched: that accounts for one message only.
-        if not self._echoes.is_answered(message.id) and await self._journal.is_sent_message(message.id):
+        if not self._echoes.is_answered(message.id) and await self._journal.commands.is_sent_message(
+            message.id
+        ):
             return True
         return self._echoes.is_echo(message)
 

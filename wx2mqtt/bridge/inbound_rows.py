@@ -16,7 +16,7 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.model import ChatKind, Event, Handle, Json, Kind, Message, Owner, QuotedMessage
 from wx2mqtt.mqtt.payloads import event_body, message_body, plain_text
 from wx2mqtt.mqtt.topics import TEXT_TYPE
-from wx2mqtt.store.history import HistoryQueries
+from wx2mqtt.store.history import MessageHistory
 from wx2mqtt.store.records import NewEvent, NewMessage, NewPublication, Person
 
 log = structlog.get_logger(__name__)
@@ -32,8 +32,8 @@ class StoredQuotes:
     could vouch for words that its author never wrote.
     """
 
-    def __init__(self, journal: HistoryQueries, registry: PeopleRegistry) -> None:
-        self._journal = journal
+    def __init__(self, history: MessageHistory, registry: PeopleRegistry) -> None:
+        self._history = history
         self._registry = registry
 
     async def lookup(self, message_id: str, chat: Handle) -> QuotedMessage | None:
@@ -59,7 +59,7 @@ class StoredQuotes:
         return replace(message, detail={**claimed, **stored, **quoted.author()})
 
     async def _find(self, message_id: str, chat: Person) -> QuotedMessage | None:
-        quoted = await self._journal.quoted_message(message_id)
+        quoted = await self._history.quoted_message(message_id)
         person = None if quoted is None else self._registry.by_level(quoted.chat)
         if quoted is None or person is None or person.id != chat.id:
             return None
@@ -106,7 +106,7 @@ class SenderNames:
         return self._registry.level_or_name(event.actor, str(event.fields.get("by", "")))
 
     async def _author_of(self, message_id: str) -> Person | None:
-        return self._registry.by_level(await self._journal.message_author(message_id))
+        return self._registry.by_level(await self._journal.history.message_author(message_id))
 
 
 # The key in the private facts of an event for the id of the login in which it was received.
@@ -122,7 +122,7 @@ class MessageRows:
     def __init__(self, ctx: AccountContext, names: SenderNames, counts: Counter[str]) -> None:
         self._ctx = ctx
         self._names = names
-        self._quotes = StoredQuotes(ctx.journal, ctx.registry)
+        self._quotes = StoredQuotes(ctx.journal.history, ctx.registry)
         self._counts = counts
 
     def is_filtered(self, message: Message, person: Person) -> bool:

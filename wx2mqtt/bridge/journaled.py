@@ -55,7 +55,7 @@ class RequestAttempt:
     async def mark_started(self) -> None:
         """Stores that the attempt begins; a crash from now on leaves it in doubt."""
         if self._request is None:
-            self._request = await self._journal.start_request(self._mark)
+            self._request = await self._journal.requests.start(self._mark)
 
     async def stored_answer(self) -> tuple[NewPublication, ...]:
         """Returns the stored answer if the broker marks the delivery as repeated and it was answered."""
@@ -70,5 +70,5 @@ class RequestAttempt:
         if self._request is None:
             await self._ctx.publish(publications)
         else:
-            stored = await self._journal.finish_request(self._mark, publications)
+            stored = await self._journal.requests.finish(self._mark, publications)
             self._ctx.signals.outbox_changed.emit(stored)

@@ -185,8 +185,8 @@ class OutboxMarks:
         """
         earlier = self._puback_log.earlier
         if earlier:
-            stored = await self._journal.created_times(tuple(earlier))
-            await self._journal.mark_published(
+            stored = await self._journal.outbox.created_times(tuple(earlier))
+            await self._journal.outbox.mark_published(
                 [row_id for row_id in stored if stored[row_id] == earlier[row_id]]
             )
         self._puback_log.replace(())
@@ -200,21 +200,21 @@ class OutboxMarks:
     async def store(self) -> None:
         """Stores what the broker has answered. Raises `StoreError`; a repeat continues where it stopped."""
         for row_id, reason in tuple(self._to_set_aside.items()):
-            await self._journal.set_aside([row_id], reason)
+            await self._journal.outbox.mark_rejected([row_id], reason)
             self._outbox.discard(row_id)
             self._to_set_aside.pop(row_id, None)  # the owner may put it back into the queue
         for topic, reason in tuple(self._to_drop.items()):
-            count = await self._journal.drop_topic(topic, reason)
+            count = await self._journal.outbox.drop_topic(topic, reason)
             self._to_drop.pop(topic, None)
             if count:  # 0 if another refused row of the topic has dropped them already
                 dropped: dict[str, Json] = {"topic": topic, "count": count, "reason": reason}
                 self._ctx.publish_event("dropped", dropped)
         if expired := list(self._expired):
-            await self._journal.drop_expired(expired)
+            await self._journal.outbox.drop_expired(expired)
             self._expired.difference_update(expired)
         if row_ids := list(self._unmarked.acknowledged):
-            await self._journal.mark_published(row_ids)
+            await self._journal.outbox.mark_published(row_ids)
             if self._shared.exceeded_limit(for_commands=True):
-                await self._journal.delete_published(row_ids)
+                await self._journal.outbox.delete_published(row_ids)
             self._unmarked.on_marked(row_ids)
             self.stored.emit()

@@ -133,7 +133,7 @@ class OutboxReader:
 
     async def _read_skipped(self, skipped: SkippedRows) -> None:
         generation = self._generation
-        rows = await self._journal.list_waiting_in_topic(
+        rows = await self._journal.outbox.list_waiting_in_topic(
             skipped.topic, skipped.after_id, skipped.last_id, READ_BATCH_ROWS
         )
         if self._is_outdated(generation):
@@ -147,7 +147,7 @@ class OutboxReader:
         generation = self._generation
         self._coverage = Coverage.READING
         topics_to_skip = [*self._refused, *self._releases]
-        rows = await self._journal.list_waiting(self._last_id, READ_BATCH_ROWS, topics_to_skip)
+        rows = await self._journal.outbox.list_waiting(self._last_id, READ_BATCH_ROWS, topics_to_skip)
         if self._is_outdated(generation):
             return
         is_complete = self._coverage is Coverage.READING and len(rows) < READ_BATCH_ROWS

@@ -70,7 +70,7 @@ class AccountOwner:
             return
         owner = await self._ctx.backend.saved_owner()
         if owner is not None and self._id_of(owner) and not self._expected.mismatched_key(owner):
-            await self._ctx.journal.set_owner(self._backend_name, self._id_of(owner))
+            await self._ctx.journal.commands.set_owner(self._backend_name, self._id_of(owner))
             self._id = self._stored_id = self._id_of(owner)
 
     def may_resume(self, owner: Owner, *, new_owner: bool) -> bool:
@@ -109,7 +109,7 @@ class AccountOwner:
             )
         else:
             await retry_until_stored(
-                lambda: self._ctx.journal.set_owner(self._backend_name, owner_id), on_store_failure
+                lambda: self._ctx.journal.commands.set_owner(self._backend_name, owner_id), on_store_failure
             )
         self._stored_id = owner_id
 

@@ -79,7 +79,8 @@ class ReceiveLoop:
         if step.login_id == self.position.login_id:
             return
         await retry_until_stored(
-            lambda: self._ctx.journal.set_cursor(step.login_id, step.cursor), self._state.on_store_failure
+            lambda: self._ctx.journal.received.set_cursor(step.login_id, step.cursor),
+            self._state.on_store_failure,
         )
         self.position = ReceivePosition(login_id=step.login_id, cursor=step.cursor)
 

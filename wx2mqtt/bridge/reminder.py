@@ -149,10 +149,12 @@ class Reminders:
         ctx, person, now = self._ctx, reminder.person, now_ms()
         closes = reminder.window.until
         assert closes is not None
-        last = await retry_until_stored(lambda: ctx.journal.last_command_for(person.id, person.level))
+        last = await retry_until_stored(
+            lambda: ctx.journal.commands.last_command_for(person.id, person.level)
+        )
         if last is None or now - last > NEEDED_WITHIN_MS:
             return
-        if await retry_until_stored(lambda: ctx.journal.get_command(reminder.command_id)) is not None:
+        if await retry_until_stored(lambda: ctx.journal.commands.get(reminder.command_id)) is not None:
             return
         event = self._results.event_publication(
             "reminded", person.level, reminder.command_id, now, {"until": rfc3339(closes)}

@@ -141,7 +141,7 @@ class AccountView:
 
     async def recent_commands(self, limit: int) -> list[CommandRow]:
         """Returns the newest commands, the newest first. Raises `StoreError`."""
-        return await self._ctx.journal.list_commands(limit=limit)
+        return await self._ctx.journal.commands.list_page(limit=limit)
 
     def search_people(self, query: str, offset: int, limit: int) -> PeoplePage:
         """Returns people who match a query: those who need a decision first, removed ones last."""

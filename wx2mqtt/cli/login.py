@@ -205,7 +205,7 @@ async def _save_login(account: Account, step: LoggedIn, *, new_owner: bool) -> N
         await account.ctx.backend.logout()
         raise
     if not step.resumed:
-        await account.ctx.journal.set_cursor(step.login_id, step.cursor)
+        await account.ctx.journal.received.set_cursor(step.login_id, step.cursor)
 
 
 def _print(out: TextIO, sentence: str) -> None:

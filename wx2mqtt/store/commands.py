@@ -70,7 +70,7 @@ class JournaledCommands(JournalPart):
         accepted = await self._database.write("accept", lambda db: self._accept(db, new))
         for command in new:
             if command.blob is not None:
-                self._on_referenced(command.blob)
+                self._rows.on_referenced(command.blob)
         return accepted
 
     async def list_due(self, limit: int, skip: Collection[Recipient] = ()) -> list[CommandRow]:
@@ -118,7 +118,7 @@ class JournaledCommands(JournalPart):
         """Ends an attempt, also one at a bundle, whose request was written and got no answer."""
         await self._mark("doubt", _SQL["mark_uncertain"], row_id)
 
-    async def settle(
+    async def finish(
         self,
         row_id: int,
         result: Result,
@@ -142,7 +142,7 @@ class JournaledCommands(JournalPart):
 
         return await self._database.write("settle", job)
 
-    async def mark_held(
+    async def hold(
         self, rows: Sequence[tuple[int, str, int]], publications: Sequence[NewPublication]
     ) -> OutboxBatch:
         """Holds commands (row id, reason, expiry in ms) and enqueues publications, in one commit.
@@ -153,7 +153,7 @@ class JournaledCommands(JournalPart):
         def job(connection: Connection) -> OutboxBatch:
             values = ((self._account, row_id, why, expires) for row_id, why, expires in rows)
             connection.executemany(_SQL["hold"], values)
-            return self._enqueue(connection, publications)
+            return self._rows.enqueue(connection, publications)
 
         return await self._database.write("hold", job)
 
@@ -203,7 +203,7 @@ class JournaledCommands(JournalPart):
         await self._database.write(
             "attach", lambda db: self._change(db, _SQL["attach_file"], row_id, *values)
         )
-        self._on_referenced(blob)
+        self._rows.on_referenced(blob)
 
     async def recover_attempts(self) -> list[CommandRow]:
         """At start: makes interrupted attempts uncertain; returns all commands with an uncertain attempt."""
@@ -229,11 +229,11 @@ class JournaledCommands(JournalPart):
         """Returns the recipient's level and the time (ms) of an own message; None if it is unknown."""
         return await self._database.read(lambda db: self._sent_message_target(db, storable_text(message_id)))
 
-    async def get_command(self, command_id: str) -> CommandRow | None:
+    async def get(self, command_id: str) -> CommandRow | None:
         rows = await self._read(_SQL["by_id"], storable_text(command_id))
         return rows[0] if rows else None
 
-    async def list_commands(
+    async def list_page(
         self, state: CommandState | str | None = None, limit: int = 100, before: int = _MAX_ROW_ID
     ) -> list[CommandRow]:
         """Returns a page of commands, the newest first, with row ids below `before`; of one state, or all."""
@@ -253,7 +253,7 @@ class JournaledCommands(JournalPart):
         rows = await self._database.read(lambda db: db.execute(_SQL["failing_users"], arguments).fetchall())
         return [(str(user), int(failed_at)) for user, failed_at in rows]
 
-    async def retry_command(self, command_id: str, now: int, key: SendKey) -> CommandRow:
+    async def retry(self, command_id: str, now: int, key: SendKey) -> CommandRow:
         """Accepts once more a settled command that was not sent, as `<id>~1`, `~2`, …
 
         Its time to live starts again. The result is published on the result topic only: response topics got
@@ -261,7 +261,7 @@ class JournaledCommands(JournalPart):
         """
         return await self._database.write("retry", lambda db: self._retry(db, command_id, now, key))
 
-    async def drop_command(
+    async def drop(
         self, command_id: str, result: Result, publications: Sequence[NewPublication]
     ) -> OutboxBatch:
         """Settles a command by the owner's decision; returns the rows of the publications.
@@ -302,7 +302,7 @@ class JournaledCommands(JournalPart):
                 self._settle(connection, row.id, result, ())
                 publications += more
                 settled.append(replace(row, state=CommandState.SETTLED, result=result))
-            return settled, self._enqueue(connection, publications)
+            return settled, self._rows.enqueue(connection, publications)
 
         return await self._database.write("change_owner", job)
 
@@ -328,9 +328,9 @@ class JournaledCommands(JournalPart):
         result: Result,
         publications: Iterable[NewPublication],
     ) -> OutboxBatch:
-        values = (self._now(), str(result.status), result.message_id, result_text(result))
+        values = (self._rows.now(), str(result.status), result.message_id, result_text(result))
         self._change(connection, _SQL["settle"], row_id, *values)
-        return self._enqueue(connection, publications)
+        return self._rows.enqueue(connection, publications)
 
     def _sent_message_target(self, connection: Connection, message_id: str) -> tuple[str, int] | None:
         sent = connection.execute(_SQL["sent_command"], (self._account, message_id)).fetchone()
@@ -345,9 +345,9 @@ class JournaledCommands(JournalPart):
         return None
 
     def _accept(self, connection: Connection, new: Sequence[NewCommand]) -> list[AcceptResult]:
-        accepted = CommandAcceptance(connection, self._account, self._now()).accept(new)
+        accepted = CommandAcceptance(connection, self._account, self._rows.now()).accept(new)
         return [
-            replace(answer, outbox=self._enqueue(connection, command.publications))
+            replace(answer, outbox=self._rows.enqueue(connection, command.publications))
             if answer.outcome is AcceptOutcome.NEW and command.publications
             else answer
             for command, answer in zip(new, accepted, strict=True)

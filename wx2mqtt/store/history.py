@@ -15,9 +15,10 @@ from string import ascii_lowercase, ascii_uppercase
 
 from wx2mqtt.model import Kind, QuotedMessage, bundle_text, is_own_text
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.journal_part import JournalPart
+from wx2mqtt.store.journal_part import AccountRows, JournalPart
 from wx2mqtt.store.queries import json_list, load_queries, storable_text
 from wx2mqtt.store.records import HistoryQuery, HistoryRow
+from wx2mqtt.store.search_index import SearchIndex
 
 # Messages that one read searches for a kind or a text, so that other reads can run in between.
 SCAN_BATCH_ROWS = 2000
@@ -29,8 +30,14 @@ _SQL = load_queries("history")
 _ASCII_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)  # as `lower` of SQLite does it
 
 
-class HistoryQueries(JournalPart):
-    async def find_messages(self, query: HistoryQuery) -> tuple[list[HistoryRow], bool]:
+class MessageHistory(JournalPart):
+    """The stored messages and events. With a search index fewer messages are read to find a text."""
+
+    def __init__(self, rows: AccountRows, search_index: SearchIndex | None) -> None:
+        super().__init__(rows)
+        self._search_index = search_index
+
+    async def find(self, query: HistoryQuery) -> tuple[list[HistoryRow], bool]:
         """Returns matches, the oldest first, and whether there are more: newer with `since`, else older."""
         matches: list[HistoryRow] = []
         async for part in self._find(query):
@@ -113,6 +120,21 @@ class HistoryQueries(JournalPart):
         """Returns the content of a message, received or sent; None if it is unknown or was pruned."""
         values = self._account, storable_text(message_id)
         return await self._database.read(lambda db: _quoted_message(db, values))
+
+    async def private_event_fields(self, name: str, key: str) -> dict[str, str] | None:
+        """Returns what the backend needs to act on the event `name` with this key; None if there is none."""
+        values = (self._account, storable_text(key), name)
+        row = await self._database.read(
+            lambda db: db.execute(_SQL["private_event_fields"], values).fetchone()
+        )
+        return None if row is None else dict(json.loads(row[0] or "{}"))
+
+    async def message_author(self, key: str) -> str:
+        """Returns the sender's topic level at the time of the message; empty if the sender had none."""
+        values = (self._account, storable_text(key))
+        row = await self._database.read(lambda db: db.execute(_SQL["message_payload"], values).fetchone())
+        sender = json.loads(row[0]).get("sender", {}) if row else {}
+        return str(sender.get("user", ""))
 
     def _seq_range(self, connection: Connection, query: HistoryQuery) -> tuple[int, int]:
         """Returns the first and the last seq that may match; the first is larger if there are none."""

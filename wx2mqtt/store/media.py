@@ -37,14 +37,14 @@ MEDIA_SQL = load_queries("media")
 class MediaJobs(JournalPart):
     """The downloads of one account. Whether a file really exists is known by `Blobs`."""
 
-    async def next_media(self) -> MediaRow | None:
+    async def next_download(self) -> MediaRow | None:
         """Returns the row to download first; its `due` may be in the future."""
         return await self._media_row(MEDIA_SQL["next_due"])
 
-    async def get_media(self, media_id: str) -> MediaRow | None:
+    async def get(self, media_id: str) -> MediaRow | None:
         return await self._media_row(MEDIA_SQL["by_id"], storable_text(media_id))
 
-    async def media_of_messages(self, message_ids: Sequence[str]) -> list[MediaRow]:
+    async def of_messages(self, message_ids: Sequence[str]) -> list[MediaRow]:
         """Returns the rows of these messages, in their order; of each message the whole file first."""
         ids = json_list(storable_text(message_id) for message_id in dict.fromkeys(message_ids))
         return await self._database.read(
@@ -54,49 +54,49 @@ class MediaJobs(JournalPart):
     async def newest_avatar(self, user: str) -> MediaRow | None:
         return await self._media_row(MEDIA_SQL["newest_avatar"], storable_text(user))
 
-    async def add_media(self, new: NewMedia, user: str) -> MediaRow:
+    async def add(self, new: NewMedia, user: str) -> MediaRow:
         """Adds a download that belongs to no message."""
 
         def job(connection: Connection) -> MediaRow:
             values = media_values(
-                self._account, new, self._now(), message_id="", user=storable_text(user), seq=None
+                self._account, new, self._rows.now(), message_id="", user=storable_text(user), seq=None
             )
             connection.execute(MEDIA_SQL["add"], values)
             return _media_rows(connection, MEDIA_SQL["by_id"], self._account, new.id)[0]
 
         return await self._database.write("media_keep", job)
 
-    async def request_media(self, media_id: str, due: int) -> None:
+    async def request(self, media_id: str, due: int) -> None:
         """Schedules a download at `due` (ms) or earlier, also if it was given up."""
         await self._change_media("media_ask", MEDIA_SQL["request"], media_id, due)
 
-    async def unschedule_media(self, requested: Collection[str]) -> None:
+    async def unschedule(self, requested: Collection[str]) -> None:
         """Takes the time of the download from every pending row but these, and those with `due` 0."""
         arguments = (self._account, json_list(map(storable_text, requested)))
         await self._database.write(
             "media_unschedule", lambda db: db.execute(MEDIA_SQL["unschedule"], arguments)
         )
 
-    async def postpone_media(self, media_id: str, due: int | None, *, empty: int, why: str) -> None:
+    async def postpone(self, media_id: str, due: int | None, *, empty: int, why: str) -> None:
         """Stores a failed attempt; the next one is at `due` (ms), None: when a client requests it."""
         await self._change_media(
             "media_postpone", MEDIA_SQL["postpone"], media_id, due, empty, storable_text(why)
         )
 
-    async def mark_media_ready(
+    async def mark_ready(
         self, media_id: str, blob: Blob, publications: Sequence[NewPublication]
     ) -> OutboxBatch:
         """Stores the downloaded file and enqueues the publications, unless the row was ready before.
 
         Returns the rows of the publications.
         """
-        values = (self._now(), blob.sha256, blob.size, blob_to_text(blob))
+        values = (self._rows.now(), blob.sha256, blob.size, blob_to_text(blob))
         statement = MEDIA_SQL["mark_ready"]
         stored = await self._finish_media("media_ready", statement, media_id, values, publications)
-        self._on_referenced(blob)
+        self._rows.on_referenced(blob)
         return stored
 
-    async def mark_media_unavailable(
+    async def mark_unavailable(
         self, media_id: str, state: MediaState, why: str, publications: Sequence[NewPublication]
     ) -> OutboxBatch:
         """Stores why there is no file and enqueues the publications, unless the row was given up before.
@@ -107,11 +107,11 @@ class MediaJobs(JournalPart):
         statement = MEDIA_SQL["mark_unavailable"]
         return await self._finish_media("media_over", statement, media_id, values, publications)
 
-    async def mark_media_lost(self, media_id: str, due: int) -> None:
+    async def mark_lost(self, media_id: str, due: int) -> None:
         """Schedules a new download of a ready row whose file has vanished."""
         await self._change_media("media_lost", MEDIA_SQL["mark_lost"], media_id, due)
 
-    async def held_messages(self) -> list[tuple[str, str, int]]:
+    async def waiting_messages(self) -> list[tuple[str, str, int]]:
         """Returns key, topic and creation time (ms) of the messages that wait for their file."""
         return await self._database.read(
             lambda db: db.execute(MEDIA_SQL["held_messages"], (self._account,)).fetchall()
@@ -146,7 +146,7 @@ class MediaJobs(JournalPart):
 
         def job(connection: Connection) -> OutboxBatch:
             if connection.execute(statement, arguments).rowcount:
-                return self._enqueue(connection, publications)
+                return self._rows.enqueue(connection, publications)
             return NO_PUBLICATIONS
 
         return await self._database.write(commit_point, job)

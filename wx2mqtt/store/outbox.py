@@ -64,19 +64,19 @@ class Outbox(JournalPart):
             lambda db: dict(db.execute(_SQL["created_times"], (self._account, json_list(ids))))
         )
 
-    async def set_aside(self, ids: Sequence[int], why: str) -> None:
+    async def mark_rejected(self, ids: Sequence[int], why: str) -> None:
         """Keeps these rows, but out of the order, so that they do not block the rows behind them."""
         await self._database.write(
             "set_aside", lambda db: db.execute(_SQL["set_aside"], (self._account, json_list(ids), why))
         )
 
-    async def list_set_aside(self, limit: int = 100) -> list[tuple[OutboxRow, str]]:
+    async def list_rejected(self, limit: int = 100) -> list[tuple[OutboxRow, str]]:
         """Returns rows that were set aside with the reason, the oldest first."""
         return await self._database.read(
             lambda db: _rows_with_reason(db.execute(_SQL["list_set_aside"], (self._account, limit)))
         )
 
-    async def requeue_set_aside(self, ids: Sequence[int]) -> int:
+    async def requeue_rejected(self, ids: Sequence[int]) -> int:
         """Lets rows that were set aside wait again, at their old position; returns how many."""
         return await self._database.write(
             "bring_back",
@@ -99,24 +99,9 @@ class Outbox(JournalPart):
             "drop_expired", lambda db: db.execute(_SQL["drop_expired"], (self._account, json_list(ids)))
         )
 
-    async def private_event_fields(self, name: str, key: str) -> dict[str, str] | None:
-        """Returns what the backend needs to act on the event `name` with this key; None if there is none."""
-        values = (self._account, storable_text(key), name)
-        row = await self._database.read(
-            lambda db: db.execute(_SQL["private_event_fields"], values).fetchone()
-        )
-        return None if row is None else dict(json.loads(row[0] or "{}"))
-
-    async def message_author(self, key: str) -> str:
-        """Returns the sender's topic level at the time of the message; empty if the sender had none."""
-        values = (self._account, storable_text(key))
-        row = await self._database.read(lambda db: db.execute(_SQL["message_payload"], values).fetchone())
-        sender = json.loads(row[0]).get("sender", {}) if row else {}
-        return str(sender.get("user", ""))
-
-    async def enqueue(self, new: Sequence[NewPublication]) -> OutboxBatch:
+    async def add(self, new: Sequence[NewPublication]) -> OutboxBatch:
         """Adds publications behind all that wait; returns their rows."""
-        return await self._database.write("publish", lambda db: self._enqueue(db, new))
+        return await self._database.write("publish", lambda db: self._rows.enqueue(db, new))
 
 
 @frozen
@@ -134,7 +119,7 @@ class DiscoveryRecord:
 
 
 class DiscoveryState(JournalPart):
-    async def load_discovery(self) -> DiscoveryRecord:
+    async def load(self) -> DiscoveryRecord:
         """Returns the stored record; an empty one before the first time."""
         row = await self._database.read(
             lambda db: db.execute(_SQL["load_discovery"], (self._account,)).fetchone()
@@ -144,7 +129,7 @@ class DiscoveryState(JournalPart):
         fields = json.loads(row[0])
         return DiscoveryRecord(**{**fields, "topics": tuple(fields["topics"])})
 
-    async def save_discovery(self, record: DiscoveryRecord) -> None:
+    async def save(self, record: DiscoveryRecord) -> None:
         """Stores what is about to be published."""
         text = storable_text(json.dumps(asdict(record), ensure_ascii=False))
         await self._database.write(

@@ -20,8 +20,8 @@ from itertools import count
 from typing import NamedTuple
 
 from wx2mqtt.model import Cursor
-from wx2mqtt.store.account_state import AccountStateRow
 from wx2mqtt.store.database import Connection
+from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.media import MEDIA_SQL, media_values
 from wx2mqtt.store.people import apply_changes
 from wx2mqtt.store.queries import (
@@ -53,9 +53,7 @@ MESSAGE_SCHEMA_VERSION = 1
 Item = NewMessage | NewEvent
 
 
-class ReceivedMessages(AccountStateRow):
-    """Stores messages and events. `_enqueue` and `_outbox_batch` are those of `JournalPart`."""
-
+class ReceivedMessages(JournalPart):
     async def set_cursor(self, login_id: str, cursor: Cursor) -> None:
         """Stores a new login and its first cursor, as `record` does without items."""
         await self.record((), NO_CHANGES, cursor, login_id)
@@ -92,7 +90,7 @@ class ReceivedMessages(AccountStateRow):
         rows = self._publication_rows(new_items, stored_seq + 1)
         item_batch = self._insert_rows(connection, rows)
         insert_rows(connection, MEDIA_SQL["add"], self._media_rows(messages, stored_seq + 1))
-        text_batch = self._enqueue(connection, (message.plain for message in messages if message.plain))
+        text_batch = self._rows.enqueue(connection, (message.plain for message in messages if message.plain))
         connection.execute(_SQL["advance"], (newest_seq, cursor, login_id, self._account))
         payloads = [row.payload for row in rows if row.seq is not None]
         return RecordResult(
@@ -117,7 +115,7 @@ class ReceivedMessages(AccountStateRow):
         return [item for key, item in by_key.items() if key not in repeated]
 
     def _publication_rows(self, items: Sequence[Item], first_seq: int) -> list[_PublicationRow]:
-        now = self._now()
+        now = self._rows.now()
         seqs = count(first_seq)
         return [
             self._message_row(item, next(seqs), now)
@@ -144,7 +142,7 @@ class ReceivedMessages(AccountStateRow):
             private=None,
             text=storable_text(item.text),
             payload=encode_payload(
-                {"schema": MESSAGE_SCHEMA_VERSION, "stream": self.stream, "seq": seq, **item.body}
+                {"schema": MESSAGE_SCHEMA_VERSION, "stream": self._rows.stream, "seq": seq, **item.body}
             ),
         )
 
@@ -185,11 +183,11 @@ class ReceivedMessages(AccountStateRow):
                 held_topics.add(row.topic)
             if row.topic not in held_topics:
                 ready.append(row.outbox_row(row_id))
-        return self._outbox_batch(ids, ready)
+        return self._rows.outbox_batch(ids, ready)
 
     def _media_rows(self, messages: Sequence[NewMessage], first_seq: int) -> list[tuple[object, ...]]:
         """Returns a row for each file to download, with the seq of its message."""
-        now = self._now()
+        now = self._rows.now()
         return [
             media_values(
                 self._account, media, now, message_id=storable_text(message.id), user=message.user, seq=seq

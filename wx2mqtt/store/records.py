@@ -83,7 +83,7 @@ class NewMessage:
     """A message from WeChat. `body` is the published payload without `schema`, `stream` and `seq`.
 
     `media` are the files to download for it. A `held` message is not published before
-    `Journal.release_message`. `plain` is a second publication of the same commit, which is never held.
+    `MediaJobs.release_message`. `plain` is a second publication of the same commit, which is never held.
     """
 
     key: str
@@ -317,7 +317,7 @@ class CommandRow:
 
 
 class AcceptOutcome(StrEnum):
-    """The outcome of `Journal.accept` for a command; documented there."""
+    """The outcome of `JournaledCommands.accept` for a command; documented there."""
 
     NEW = "new"
     SAME_DELIVERY = "same_delivery"

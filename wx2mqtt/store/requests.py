@@ -19,7 +19,7 @@ _SQL = load_queries("requests")
 
 
 class JournaledRequests(JournalPart):
-    async def start_request(self, mark: DeliveryMark) -> JournaledRequest:
+    async def start(self, mark: DeliveryMark) -> JournaledRequest:
         """Marks an attempt, unless the broker redelivers a request that was started or answered before.
 
         `FRESH`: the mark is on the disk when this returns. `IN_DOUBT`: the request was started, by this
@@ -27,7 +27,7 @@ class JournaledRequests(JournalPart):
         """
         return await self._database.write("deed_begin", lambda db: self._start_request(db, mark))
 
-    async def finish_request(self, mark: DeliveryMark, publications: Sequence[NewPublication]) -> OutboxBatch:
+    async def finish(self, mark: DeliveryMark, publications: Sequence[NewPublication]) -> OutboxBatch:
         """Stores the answer for redeliveries and enqueues its publications, in one commit.
 
         Returns the rows of the publications.
@@ -35,7 +35,7 @@ class JournaledRequests(JournalPart):
 
         def job(connection: Connection) -> OutboxBatch:
             connection.execute(_SQL["finish"], (*self._key_of(mark), _answer_to_text(publications)))
-            return self._enqueue(connection, publications)
+            return self._rows.enqueue(connection, publications)
 
         return await self._database.write("deed_end", job)
 
@@ -43,7 +43,7 @@ class JournaledRequests(JournalPart):
         key = self._key_of(mark)
         known = connection.execute(_SQL["known"], key).fetchone() if mark.dup else None
         if known is None:
-            connection.execute(_SQL["start"], (*key, self._now()))
+            connection.execute(_SQL["start"], (*key, self._rows.now()))
             return JournaledRequest(state=RequestState.FRESH)
         (answer,) = known
         if answer is None:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import fields, replace
 from functools import partial
 from typing import NamedTuple
 
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import json_list, load_queries
-from wx2mqtt.store.records import JournalStats, PruneCounts
+from wx2mqtt.store.records import PruneCounts
 from wx2mqtt.values import frozen
 
 DAY_MS = 86_400_000
@@ -53,8 +52,6 @@ class _MessageAge(NamedTuple):
 
 
 _SQL = load_queries("retention")
-_MAX_TIME_DIGITS = 14  # of milliseconds since 1970
-_STATS_COLUMNS = tuple(item.name for item in fields(JournalStats) if item.name != "trouble")
 _REMOVE_STATEMENTS = (
     "remove_messages",
     "remove_publications",
@@ -77,7 +74,7 @@ def clock_has_passed(connection: Connection, now: int) -> bool:
 
 
 class JournalRetention(JournalPart):
-    """Age, size and figures of one account."""
+    """What is deleted of one account."""
 
     async def prune(self, now: int, history_keep_ms: int, command_keep_ms: int) -> PruneCounts:
         """Deletes settled rows that are older than they must be kept, then shrinks the file.
@@ -135,11 +132,6 @@ class JournalRetention(JournalPart):
         if free < before:
             await self._database.checkpoint()
 
-    async def stats(self) -> JournalStats:
-        """Returns the current figures; cheap enough for a call every few seconds."""
-        stats = await self._database.read(self._stats)
-        return replace(stats, trouble=self._database.last_error)
-
     async def _run_steps(self, step: PruneStep) -> int:
         total = 0
         more = True
@@ -196,17 +188,6 @@ class JournalRetention(JournalPart):
             return deleted, deleted == PRUNE_BATCH_ROWS
 
         return step
-
-    def _stats(self, connection: Connection) -> JournalStats:
-        row = connection.execute(_SQL["stats"], (self._account, self._now() - DAY_MS)).fetchone()
-        values = dict(zip(_STATS_COLUMNS, row, strict=True))
-        return JournalStats(**{**values, "last_backup": _time_of(values["last_backup"])})
-
-
-def _time_of(text: str | None) -> int | None:
-    """Returns a stored time in milliseconds; None for what is no time, as a forged backup may have."""
-    is_time = text is not None and text.isascii() and text.isdecimal() and len(text) <= _MAX_TIME_DIGITS
-    return int(text) if text is not None and is_time else None
 
 
 @frozen

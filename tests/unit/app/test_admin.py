@@ -177,7 +177,7 @@ async def test_dropping_what_may_have_arrived_says_uncertain(outgoing, do, monke
     await send(outgoing, "x", "a")
     await outgoing.sent(1)
     async with asyncio.timeout(MAX_WAIT_SECONDS):
-        while not (await outgoing.journal.get_command("a")).unanswered:
+        while not (await outgoing.journal.commands.get("a")).unanswered:
             pass
     await do("drop", id="a")
     result = await outgoing.result("a")

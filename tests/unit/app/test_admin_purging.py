@@ -54,8 +54,8 @@ async def store(tmp_path: Path):
         journal = await fill(database, account)
         (tmp_path / SESSIONS_FOLDER / f"{account}.json").write_text("{}")
         file = await store.blobs.store(f"%PDF of {account}".encode(), 1000)
-        await journal.add_media(media(f"k-{account}"), "wife")
-        await journal.mark_media_ready(f"k-{account}", file, [])
+        await journal.media.add(media(f"k-{account}"), "wife")
+        await journal.media.mark_ready(f"k-{account}", file, [])
         store.blobs.mark_referenced(file)
     await store.copy.write()
     yield store

@@ -29,7 +29,7 @@ from wx2mqtt.store.records import (
     NewPublication,
     PeopleChanges,
 )
-from wx2mqtt.store.retention import MIN_REFUSED_RETENTION_MS, REFUSED_RETENTION_MS
+from wx2mqtt.store.retention import MIN_REFUSED_RETENTION_MS, REFUSED_RETENTION_MS, JournalRetention
 from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
@@ -83,14 +83,18 @@ class Store:
     async def fetched(self, media_id: str, size: int) -> Blob:
         """A published message whose bytes were fetched."""
         number = int(media_id, 36)
-        await self.journal.record([message(number, picture(media_id))], PeopleChanges(), Cursor("c"), "l")
+        await self.journal.received.record(
+            [message(number, picture(media_id))], PeopleChanges(), Cursor("c"), "l"
+        )
         await self.published()
         blob = await self.blobs.store(media_id.encode().ljust(size, b"\0"), size)
-        await self.journal.mark_media_ready(media_id, blob, ())
+        await self.journal.media.mark_ready(media_id, blob, ())
         return blob
 
     async def published(self) -> None:
-        await self.journal.mark_published([row.id for row in await self.journal.list_waiting(0, 1000)])
+        await self.journal.outbox.mark_published(
+            [row.id for row in await self.journal.outbox.list_waiting(0, 1000)]
+        )
 
     async def messages(self) -> int:
         def job(connection: Connection) -> int:
@@ -99,7 +103,7 @@ class Store:
         return await self.database.read(job)
 
     async def states(self, *ids: str) -> list[MediaState]:
-        rows = [await self.journal.get_media(one) for one in ids]
+        rows = [await self.journal.media.get(one) for one in ids]
         return [row.state for row in rows if row]
 
 
@@ -130,10 +134,10 @@ async def test_an_account_that_comes_later_is_pruned_soon(
     """Several instances share the accounts: at its start an instance runs none."""
     pruned: asyncio.Queue[str] = asyncio.Queue()
 
-    async def prune(self: Journal, *_: object) -> None:
-        pruned.put_nowait(self.account)
+    async def prune(self: JournalRetention, *_: object) -> None:
+        pruned.put_nowait(self._account)
 
-    monkeypatch.setattr(Journal, "prune", prune)
+    monkeypatch.setattr(JournalRetention, "prune", prune)
     running = asyncio.create_task(store.upkeep.run())
     try:
         assert await asyncio.wait_for(pruned.get(), MAX_WAIT_SECONDS) == "home"
@@ -152,11 +156,11 @@ async def test_an_account_that_leaves_while_others_are_pruned_is_left_alone(
     others = [Journal(store.database, name) for name in ("first", "second")]
     pruned: list[str] = []
 
-    async def prune(self: Journal, *_: object) -> None:
-        pruned.append(self.account)
+    async def prune(self: JournalRetention, *_: object) -> None:
+        pruned.append(self._account)
         store.upkeep.set_limits({journal: FOREVER for journal in others if journal.account in pruned})
 
-    monkeypatch.setattr(Journal, "prune", prune)
+    monkeypatch.setattr(JournalRetention, "prune", prune)
     store.upkeep.set_limits(dict.fromkeys(others, FOREVER))
     assert await store.upkeep.check_size(prune_due=True)
     assert pruned == ["first"]
@@ -166,7 +170,7 @@ async def test_history_goes_when_other_files_fill_the_folder(store: Store) -> No
     """90 % is of everything below the folder: a small database must give way to other files."""
     (store.folder.path / "other").write_bytes(b"\0" * 900_000)
     items = [message(number) for number in range(100)]
-    await store.journal.record(items, PeopleChanges(), Cursor("c"), "l")
+    await store.journal.received.record(items, PeopleChanges(), Cursor("c"), "l")
     await store.published()
 
     assert await store.upkeep.check_size(prune_due=False)
@@ -200,9 +204,9 @@ async def test_refused_commands_and_their_results_go_before_messages_and_media(
 ) -> None:
     monkeypatch.setattr(maintenance, "now_ms", lambda: LONG_AGO + age_ms)
     items = [message(number) for number in range(1000, 1100)]
-    await store.journal.record(items, PeopleChanges(), Cursor("c"), "l")
-    await store.journal.accept([refused(number) for number in range(500)])
-    await store.journal.accept([replace(command(NOTHING), command_id="waits", blob=None)])
+    await store.journal.received.record(items, PeopleChanges(), Cursor("c"), "l")
+    await store.journal.commands.accept([refused(number) for number in range(500)])
+    await store.journal.commands.accept([replace(command(NOTHING), command_id="waits", blob=None)])
     await store.published()
     await store.fetched("a", 100_000)
     await store.database.checkpoint()
@@ -213,20 +217,20 @@ async def test_refused_commands_and_their_results_go_before_messages_and_media(
     assert store.upkeep.size < 0.9 * store.upkeep.limit
     assert await store.messages() == 101
     assert await store.states("a") == [MediaState.READY]
-    assert [row.command_id for row in await store.journal.list_commands(limit=1000)] == ["waits"]
+    assert [row.command_id for row in await store.journal.commands.list_page(limit=1000)] == ["waits"]
 
 
 async def test_what_was_refused_a_moment_ago_stays_for_a_broker_that_delivers_again(store: Store) -> None:
-    await store.journal.accept([refused(1)])
-    (row,) = await store.journal.list_commands()
-    assert await store.journal.prune_refused(LONG_AGO + REFUSED_RETENTION_MS) == 0
-    assert await store.journal.prune_refused(LONG_AGO + REFUSED_RETENTION_MS + 1) == 1
+    await store.journal.commands.accept([refused(1)])
+    (row,) = await store.journal.commands.list_page()
+    assert await store.journal.retention.prune_refused(LONG_AGO + REFUSED_RETENTION_MS) == 0
+    assert await store.journal.retention.prune_refused(LONG_AGO + REFUSED_RETENTION_MS + 1) == 1
     assert row.command_id == "1"
 
 
 async def test_media_go_before_history(store: Store) -> None:
     items = [message(number) for number in range(1000, 1100)]
-    await store.journal.record(items, PeopleChanges(), Cursor("c"), "l")
+    await store.journal.received.record(items, PeopleChanges(), Cursor("c"), "l")
     await store.published()
     ids = [chr(ord("a") + number) for number in range(8)]
     for one in ids:
@@ -240,14 +244,14 @@ async def test_media_go_before_history(store: Store) -> None:
     states = await store.states(*ids)
     assert states == sorted(states), "the oldest first"  # gone, then ready
     assert 1 <= states.count(MediaState.GONE) < 8
-    assert [row.reason for row in await store.journal.media_of_messages([str(int("a", 36))])] == [
+    assert [row.reason for row in await store.journal.media.of_messages([str(int("a", 36))])] == [
         REASON_STORE_FULL
     ]
 
 
 async def test_what_a_command_has_still_to_send_stays_whatever_the_room(store: Store) -> None:
     blob = await store.fetched("a", 1_000_000)
-    await store.journal.accept(
+    await store.journal.commands.accept(
         [command(await store.blobs.store(store.blobs.path_of(blob).read_bytes(), 10**6))]
     )
     other = await store.fetched("b", 100_000)
@@ -293,7 +297,7 @@ async def test_the_size_follows_database_and_media_between_two_looks(store: Stor
     before = store.upkeep.size
 
     items = [message(number) for number in range(200)]
-    await store.journal.record(items, PeopleChanges(), Cursor("c"), "l")
+    await store.journal.received.record(items, PeopleChanges(), Cursor("c"), "l")
     await store.blobs.store(b"\0" * 70_000, 70_000)
 
     assert store.upkeep.size > before + 270_000

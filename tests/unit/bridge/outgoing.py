@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -251,6 +252,8 @@ class Slow(Journal):
         super().__init__(database, "home", on_referenced=blobs.mark_referenced)
         self.before: dict[str, Callable[[], Awaitable[None]]] = {}
         self.after: dict[str, Callable[[], Awaitable[None]]] = {}
+        for name in ("accept", "list_due", "mark_started", "finish"):
+            setattr(self.commands, name, partial(self._around, name, getattr(self.commands, name)))
 
     async def _around(self, name: str, work: Callable[..., Awaitable[Any]], *args: Any) -> Any:
         if name in self.before:
@@ -259,18 +262,6 @@ class Slow(Journal):
         if name in self.after:
             await self.after.pop(name)()
         return done
-
-    async def accept(self, *args: Any) -> Any:
-        return await self._around("accept", super().accept, *args)
-
-    async def list_due(self, *args: Any) -> Any:
-        return await self._around("due", super().list_due, *args)
-
-    async def mark_started(self, *args: Any) -> Any:
-        return await self._around("begin", super().mark_started, *args)
-
-    async def settle(self, *args: Any) -> Any:
-        return await self._around("settle", super().settle, *args)
 
 
 @dataclass
@@ -375,7 +366,7 @@ class House:
 
     async def rows(self) -> list[CommandRow]:
         """All commands, oldest first."""
-        return (await self.journal.list_commands(limit=100_000))[::-1]
+        return (await self.journal.commands.list_page(limit=100_000))[::-1]
 
     def adopt(self, login_id: str, *names: str) -> None:
         """A new login in which these people are present, or nobody is known yet."""

@@ -168,7 +168,7 @@ class Room:
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             while True:
                 self._settled.clear()
-                row = await self.journal.get_command(command_id)
+                row = await self.journal.commands.get(command_id)
                 if row is not None and row.result is not None:
                     return row.result
                 await self._settled.wait()
@@ -181,14 +181,14 @@ class Room:
 
     async def unsettled(self) -> list[str]:
         """The ids of what waits, oldest first."""
-        return [row.command_id for row in await self.journal.list_due(1000)]
+        return [row.command_id for row in await self.journal.commands.list_due(1000)]
 
     async def events(self, name: str, count: int) -> list[dict[str, Any]]:
         """The events of a name, once there are so many."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             while True:
                 self._settled.clear()
-                rows = await self.journal.list_waiting(0, 10_000, ())
+                rows = await self.journal.outbox.list_waiting(0, 10_000, ())
                 found = [json.loads(row.payload) for row in rows if row.topic == f"wx/event/{name}"]
                 if len(found) >= count:
                     return found
@@ -269,7 +269,7 @@ class BotRoom(Room):
         return [await self.result(command_id) for command_id in ids]
 
     async def stored(self, command_id: str) -> CommandRow:
-        row = await self.journal.get_command(command_id)
+        row = await self.journal.commands.get(command_id)
         assert row is not None
         return row
 

@@ -181,7 +181,7 @@ class PaperGateway:
 
 
 class PaperJournal:
-    """Keeps what it is told, and fails as often as `troubles` says."""
+    """Keeps what it is told, and fails as often as `troubles` says. It is each of its parts."""
 
     stream = "paper1"
 
@@ -195,6 +195,7 @@ class PaperJournal:
         self.meanwhile: Callable[[], None] | None = None  # happens once, while messages are being stored
         self.seq = 0
         self.sent: dict[str, QuotedMessage] = {}
+        self.received = self.commands = self.history = self
 
     async def set_owner(self, backend: str, owner_id: str) -> None:
         if self.owner_troubles:
@@ -282,7 +283,7 @@ class PaperSender:
         self.ended.append(reason)
 
     async def change_owner(self, backend: str, owner_id: str) -> None:
-        await self._journal.set_owner(backend, owner_id)
+        await self._journal.commands.set_owner(backend, owner_id)
         self.owner_changes.append(owner_id)
 
 

@@ -135,7 +135,7 @@ class Stage:
     async def forgotten(self, topic: str) -> None:
         """The store knows no more that something stands there."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            while topic in (await self.journal.load_discovery()).topics:  # each look waits for the store
+            while topic in (await self.journal.discovery.load()).topics:  # each look waits for the store
                 pass
 
     def _on(self, topic: str) -> list[Sent]:
@@ -179,7 +179,7 @@ async def test_it_is_off_unless_the_owner_wants_it(stage: Stage) -> None:
 async def test_what_is_announced_is_written_down_before(stage: Stage) -> None:
     async with stage.runs():
         await stage.announced()
-        kept = await stage.journal.load_discovery()
+        kept = await stage.journal.discovery.load()
         assert kept.topics == (TOPIC,)
         assert kept.components["to_wife"] == "notify"
         assert kept.ids == {"filehelper": "filehelper", "wife": "wife", "张三": entity_id("张三")}
@@ -253,7 +253,7 @@ async def test_what_stands_where_nothing_is_announced_any_more_is_cleared(
 
 
 async def test_what_could_not_be_cleared_is_cleared_at_the_next_connect(stage: Stage) -> None:
-    await stage.journal.save_discovery(DiscoveryRecord(topics=(TOPIC,)))
+    await stage.journal.discovery.save(DiscoveryRecord(topics=(TOPIC,)))
     stage.link.takes = False
     async with stage.runs(HomeAssistantSettings()):
         await stage.announced()
@@ -263,7 +263,7 @@ async def test_what_could_not_be_cleared_is_cleared_at_the_next_connect(stage: S
         with capture_logs() as logs:
             stage.link.refuse(*stage.link.open)
         assert [one["event"] for one in logs] == ["broker refuses to take back"]
-        assert (await stage.journal.load_discovery()).topics == (TOPIC,)
+        assert (await stage.journal.discovery.load()).topics == (TOPIC,)
         stage.link.takes = True
         stage.hang_up()
         stage.connect()
@@ -272,7 +272,7 @@ async def test_what_could_not_be_cleared_is_cleared_at_the_next_connect(stage: S
 
 
 async def test_a_broker_that_keeps_nothing_is_not_asked_to_clear(stage: Stage) -> None:
-    await stage.journal.save_discovery(DiscoveryRecord(topics=("old/topic",)))
+    await stage.journal.discovery.save(DiscoveryRecord(topics=("old/topic",)))
     async with stage.runs(retain_available=False):
         sent = await stage.announced()
         assert not sent.publication.retain

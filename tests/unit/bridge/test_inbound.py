@@ -33,7 +33,7 @@ from wx2mqtt.model import (
     Message,
     QuotedMessage,
 )
-from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.history import MessageHistory
 from wx2mqtt.store.records import NewMessage, Person
 from wx2mqtt.store.unsynced_files import ProcessingMarks
 from wx2mqtt.wechat.backend import Batch, fatal_message_event
@@ -104,13 +104,13 @@ def test_no_message_is_marked_while_a_commit_runs(tmp_path: Path, monkeypatch: p
         path = tmp_path / "marks"
         house.talk.ctx.marks = ProcessingMarks(path)
         during: list[str] = []
-        record = house.journal.record
+        record = house.journal.received.record
 
         async def recorded(*args: Any) -> Any:
             during.append(path.read_text())
             return await record(*args)
 
-        monkeypatch.setattr(house.journal, "record", recorded)
+        monkeypatch.setattr(house.journal.received, "record", recorded)
         await house.take(message("1"), message("2"))
         assert [mark.startswith("- 0 ") for mark in during] == [True]
 
@@ -195,7 +195,7 @@ def test_a_store_that_cannot_be_read_skips_nobody(monkeypatch: pytest.MonkeyPatc
         raise StoreError("the disk has a bad sector")
 
     async def story(house: House) -> None:
-        monkeypatch.setattr(house.journal, "is_sent_message", broken)
+        monkeypatch.setattr(house.journal.commands, "is_sent_message", broken)
         note = message("1", chat=HELPER.handle, chat_kind=ChatKind.SELF, sender=OWNER.handle, from_self=True)
         with pytest.raises(StoreError):
             await house.take(note)
@@ -222,7 +222,7 @@ def test_the_echo_of_an_answered_send_is_not_taken_for_that_of_an_unanswered_one
         return message_id == "answered"
 
     async def story(house: House) -> None:
-        monkeypatch.setattr(house.journal, "is_sent_message", is_answered)
+        monkeypatch.setattr(house.journal.commands, "is_sent_message", is_answered)
         house.talk.echoes.add_unanswered(WIFE.handle, Kind.IMAGE, "", 0, 10**15)
         await house.take(message("answered", **picture), message("unanswered", **picture))
         assert house.journal.messages() == []
@@ -454,7 +454,7 @@ def test_a_quoted_file_without_a_name_has_no_words_of_whoever_quotes_it():
 def test_a_backend_that_looks_quotes_up_finds_those_of_the_same_chat():
     async def story(house: House) -> None:
         await house.take(message("8", text="关灯"))
-        quotes = StoredQuotes(cast(Journal, house.journal), house.talk.identity)
+        quotes = StoredQuotes(cast(MessageHistory, house.journal), house.talk.identity)
         found = await quotes.lookup("8", WIFE.handle)
         assert found == QuotedMessage(kind=Kind.TEXT, text="关灯", chat="wife", user="wife")
         assert await quotes.lookup("8", MOM.handle) is None

@@ -43,6 +43,16 @@ from wx2mqtt.store.unsynced_files import PubackLog
 WEEK = 7 * 86_400_000
 
 
+WATCHED = (
+    "list_waiting",
+    "list_waiting_in_topic",
+    "mark_published",
+    "mark_rejected",
+    "drop_topic",
+    "drop_expired",
+)
+
+
 class Watched(Journal):
     """A journal that tells when something was done; the test may act `before` it, or `after` it found
     something; `then`, before whoever asked for it knows.
@@ -56,18 +66,25 @@ class Watched(Journal):
         self.troubles: list[str] = []
         self.done = 0
         self._link = link
+        self._read = self.outbox.list_waiting
+        for name in WATCHED:
+            setattr(self.outbox, name, partial(self._do, name, getattr(self.outbox, name)))
+
+    async def nothing_waits(self) -> bool:
+        """Looks past what is watched."""
+        return not await self._read(0, 1)
 
     def more_than(self, done: int) -> bool:
         """Whether anything was done since so much was."""
         return self.done > done
 
-    async def _do(self, name: str, work: Callable[[], Awaitable[Any]]) -> Any:
+    async def _do(self, name: str, work: Callable[..., Awaitable[Any]], *arguments: Any) -> Any:
         if name in self.troubles:
             self.troubles.remove(name)
             raise StoreFull
         if name in self.before:
             await self.before.pop(name)()
-        done = await work()
+        done = await work(*arguments)
         if name in self.then:
             await self.then.pop(name)()
         if name in self.after and done != []:
@@ -75,24 +92,6 @@ class Watched(Journal):
         self.done += 1
         self._link.tell()
         return done
-
-    async def list_waiting(self, *args: Any) -> Any:
-        return await self._do("waiting", lambda: Journal.list_waiting(self, *args))
-
-    async def list_waiting_in_topic(self, *args: Any) -> Any:
-        return await self._do("waiting_in", lambda: Journal.list_waiting_in_topic(self, *args))
-
-    async def mark_published(self, *args: Any) -> Any:
-        return await self._do("published", lambda: Journal.mark_published(self, *args))
-
-    async def set_aside(self, *args: Any) -> Any:
-        return await self._do("set_aside", lambda: Journal.set_aside(self, *args))
-
-    async def drop_topic(self, *args: Any) -> Any:
-        return await self._do("drop_topic", lambda: Journal.drop_topic(self, *args))
-
-    async def drop_expired(self, *args: Any) -> Any:
-        return await self._do("drop_expired", lambda: Journal.drop_expired(self, *args))
 
 
 QUOTA_EXCEEDED = 0x97
@@ -143,12 +142,12 @@ class Works:
             body = f"{self._number}".encode() if payload is None else payload
             values = {"category": "state", "content_type": "application/json", **more}
             rows.append(NewPublication(topic=topic, payload=body, **values))
-        await self.journal.enqueue(rows)
+        await self.journal.outbox.add(rows)
         self.publisher.wake()
 
     async def message(self, key: str, text: str) -> None:
         """Commit a message from WeChat."""
-        await self.journal.record([message(key, text=text)], NO_CHANGES, Cursor(key), "login")
+        await self.journal.received.record([message(key, text=text)], NO_CHANGES, Cursor(key), "login")
         self.publisher.wake()
 
     async def until(self, holds: Callable[[], Awaitable[Any]]) -> Any:
@@ -161,11 +160,7 @@ class Works:
 
     async def all_settled(self) -> None:
         """Until nothing waits in the journal."""
-
-        async def nothing_waits() -> bool:
-            return not await Journal.list_waiting(self.journal, 0, 1)
-
-        await self.until(nothing_waits)
+        await self.until(self.journal.nothing_waits)
 
     async def count_dropped(self) -> int:
         return (await self.journal.stats()).dropped
@@ -178,12 +173,12 @@ class Works:
             held.set()
             await let_go.wait()
 
-        self.journal.before["published"] = hold
+        self.journal.before["mark_published"] = hold
         return held, let_go
 
     async def one_aside(self) -> tuple[OutboxRow, str]:
         """The one row that was set aside, and why."""
-        ((row, why),) = await self.until(self.journal.list_set_aside)
+        ((row, why),) = await self.until(self.journal.outbox.list_rejected)
         return row, why
 
     async def numbers(self, count: int) -> list[int]:
@@ -194,18 +189,18 @@ class Works:
         """Commit a message that is held."""
         text = message(key, user=user)
         picture = replace(text, held=True, kind="image", body={**text.body, "image": {"state": "pending"}})
-        await self.journal.record([picture], NO_CHANGES, Cursor(key), "login")
+        await self.journal.received.record([picture], NO_CHANGES, Cursor(key), "login")
         self.publisher.wake()
 
     async def said(self, *keys: str, user: str) -> None:
         """Commit messages from WeChat in one chat."""
         rows = [message(key, user=user) for key in keys]
-        await self.journal.record(rows, NO_CHANGES, Cursor(keys[-1]), "login")
+        await self.journal.received.record(rows, NO_CHANGES, Cursor(keys[-1]), "login")
         self.publisher.wake()
 
     async def release(self, key: str, user: str, **patch: Any) -> None:
         self.publisher.start_release(f"wx/in/{user}")
-        row = await self.journal.release_message(key, patch)
+        row = await self.journal.media.release_message(key, patch)
         assert row is not None
         self.publisher.finish_release(f"wx/in/{user}", row)
 
@@ -415,7 +410,7 @@ async def test_after_a_kill_only_messages_without_a_logged_puback_come_again(tmp
         async def killed() -> None:
             await never.wait()
 
-        works.journal.before["published"] = killed
+        works.journal.before["mark_published"] = killed
         works.connect()
         await works.said(*keys, user="wife")
         await works.link.came(len(keys))
@@ -434,7 +429,7 @@ async def test_a_puback_of_a_row_that_the_disk_has_lost_does_not_count_for_a_lat
     path = tmp_path / "pubacks"
     async with working(tmp_path) as works:
         await works.said("a", "b", user="wife")
-        rows = await works.journal.list_waiting(0, 10)
+        rows = await works.journal.outbox.list_waiting(0, 10)
     log = PubackLog(path, "stream")
     log.add(rows[0].id, rows[0].created)
     log.add(rows[1].id, rows[1].created - 5000)
@@ -486,13 +481,13 @@ async def test_a_whole_window_of_messages_is_marked_with_one_commit_as_soon_as_i
 ):
     monkeypatch.setattr(outbox_marks, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
     marked: list[int] = []
-    mark_published = works.journal.mark_published
+    mark_published = works.journal.outbox.mark_published
 
     async def counted(ids: list[int]) -> Any:
         marked.append(len(ids))
         return await mark_published(ids)
 
-    monkeypatch.setattr(works.journal, "mark_published", counted)
+    monkeypatch.setattr(works.journal.outbox, "mark_published", counted)
     works.connect()
     await works.said(*map(str, range(3 * MAX_REPEATED_MESSAGES)), user="wife")
     for window in range(1, 4):
@@ -509,7 +504,7 @@ async def test_what_is_acknowledged_during_a_commit_waits_for_the_rest_of_its_wi
 ):
     monkeypatch.setattr(outbox_marks, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
     held, let_go, marked = asyncio.Event(), asyncio.Event(), list[int]()
-    mark_published = works.journal.mark_published
+    mark_published = works.journal.outbox.mark_published
 
     async def counted(ids: list[int]) -> Any:
         marked.append(len(ids))
@@ -517,7 +512,7 @@ async def test_what_is_acknowledged_during_a_commit_waits_for_the_rest_of_its_wi
         await let_go.wait()
         return await mark_published(ids)
 
-    monkeypatch.setattr(works.journal, "mark_published", counted)
+    monkeypatch.setattr(works.journal.outbox, "mark_published", counted)
     works.link.takes = True
     works.connect()
     await works.said(*map(str, range(MAX_REPEATED_MESSAGES - 1)), user="wife")
@@ -526,7 +521,7 @@ async def test_what_is_acknowledged_during_a_commit_waits_for_the_rest_of_its_wi
     await works.said("during", user="wife")
     await works.link.came(MAX_REPEATED_MESSAGES)
     let_go.set()
-    await works.until(lambda: works.journal.list_waiting(0, 100))
+    await works.until(lambda: works.journal.outbox.list_waiting(0, 100))
     await works.said(*(f"b{number}" for number in range(MAX_REPEATED_MESSAGES - 1)), user="wife")
     await works.all_settled()
     assert marked == [MAX_REPEATED_MESSAGES - 1, MAX_REPEATED_MESSAGES]
@@ -562,7 +557,7 @@ async def test_what_is_settled_while_a_new_connection_begins_is_not_published_ag
     async def hold() -> None:
         await let_go.wait()
 
-    works.journal.before["published"] = hold
+    works.journal.before["mark_published"] = hold
     works.connect()
     await works.publish("a", "b")
     first, second = await works.link.came(2)
@@ -590,7 +585,7 @@ async def test_a_refused_topic_waits_and_the_others_go_on(works: Works):
     assert await works.numbers(4) == [1, 2, 4, 6]
     assert works.publisher.refused_topics == ("a",)
     works.link.take()
-    await works.journal.drop_topic("a", "for the test")
+    await works.journal.outbox.drop_topic("a", "for the test")
     await works.all_settled()
     assert works.dropped() == []
 
@@ -607,7 +602,7 @@ async def test_what_is_refused_on_a_response_topic_is_given_up(works: Works, cat
     assert await works.numbers(3) == [1, 2, 3]
     assert works.publisher.refused_topics == ("wx/result/wife",)
     works.link.take()
-    await works.journal.drop_topic("wx/result/wife", "for the test")
+    await works.journal.outbox.drop_topic("wx/result/wife", "for the test")
     await works.all_settled()
 
 
@@ -619,7 +614,7 @@ async def test_what_a_response_topic_cannot_get_now_waits(works: Works):
     assert await works.numbers(2) == [1, 2]
     assert works.publisher.refused_topics == ("their/topic",)
     works.link.take()
-    await works.journal.drop_topic("their/topic", "for the test")
+    await works.journal.outbox.drop_topic("their/topic", "for the test")
     await works.all_settled()
 
 
@@ -693,7 +688,9 @@ async def test_a_topic_that_may_go_again_while_the_next_rows_are_read_is_not_pas
     works.link.refuse(works.link.sent[0])
     await works.publish("b")
     await works.link.came(2)
-    works.journal.after["waiting"] = lambda: works.publisher._refused.retry("a")  # the read passed over `a`
+    works.journal.after["list_waiting"] = lambda: works.publisher._refused.retry(
+        "a"
+    )  # the read passed over `a`
     works.link.takes = True
     await works.publish("a", "b", "a")
     works.link.take()
@@ -701,7 +698,7 @@ async def test_a_topic_that_may_go_again_while_the_next_rows_are_read_is_not_pas
     assert on(works.link.sent[2:], "a") == [1, 3, 5]
 
 
-@pytest.mark.parametrize("statement", ["waiting", "waiting_in"])
+@pytest.mark.parametrize("statement", ["list_waiting", "list_waiting_in_topic"])
 async def test_a_connection_that_begins_while_rows_are_read_begins_anew(
     works: Works, statement: str, monkeypatch
 ):
@@ -719,7 +716,7 @@ async def test_a_connection_that_begins_while_rows_are_read_begins_anew(
     first, second = await works.link.came(2)
     works.link.refuse(first)
     works.journal.after[statement] = anew
-    if statement == "waiting_in":
+    if statement == "list_waiting_in_topic":
         works.publisher._refused.retry("a")
     works.link.take(second)
     await works.publish("b")
@@ -730,7 +727,7 @@ async def test_a_connection_that_begins_while_rows_are_read_begins_anew(
 
 async def test_a_store_that_fails_delays_and_passes_nothing_over(works: Works, monkeypatch):
     monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.01)
-    works.journal.troubles += ["waiting", "waiting_in", "published"]
+    works.journal.troubles += ["list_waiting", "list_waiting_in_topic", "mark_published"]
     works.connect()
     await works.publish("a", "a", "b")
     sent = list(await works.link.came(3))
@@ -745,7 +742,7 @@ async def test_a_store_that_fails_delays_and_passes_nothing_over(works: Works, m
 
 async def test_a_read_that_fails_is_tried_again_though_nothing_new_comes(works: Works):
     await works.publish("a", "b")
-    works.journal.troubles += ["waiting", "waiting"]
+    works.journal.troubles += ["list_waiting", "list_waiting"]
     works.link.takes = True
     works.connect()
     await works.all_settled()
@@ -822,7 +819,7 @@ async def test_what_was_set_aside_and_is_brought_back_is_published(works: Works)
     await works.publish("a", payload=b"1" * 2000)
     works.link.refuse(*await works.link.came(1), too_large=True)
     row, _ = await works.one_aside()
-    assert await works.journal.requeue_set_aside([row.id]) == 1
+    assert await works.journal.outbox.requeue_rejected([row.id]) == 1
     works.publisher.on_connected()
     await works.link.came(2)
     works.link.take()
@@ -863,7 +860,7 @@ async def test_a_message_on_which_the_broker_hangs_up_first_loses_the_bytes_in_i
     shown: dict[str, Json] = {"state": "ready", "sha256": "c1f0", "data": "QUJD" * 1000}
     picture = message("1", text="[图片]")
     picture = replace(picture, kind="image", body={**picture.body, "kind": "image", "image": shown})
-    await works.journal.record([picture], NO_CHANGES, Cursor("1"), "login")
+    await works.journal.received.record([picture], NO_CHANGES, Cursor("1"), "login")
     works.publisher.wake()
     for count in range(1, MAX_HEAD_DISCONNECTS + 1):
         works.connect()
@@ -886,7 +883,7 @@ async def test_a_message_on_which_the_broker_hangs_up_also_without_its_bytes_is_
     picture = message("1", text="[图片]")
     shown: dict[str, Json] = {"state": "ready", "data": "QUJD"}
     picture = replace(picture, kind="image", body={**picture.body, "kind": "image", "image": shown})
-    await works.journal.record([picture], NO_CHANGES, Cursor("1"), "login")
+    await works.journal.received.record([picture], NO_CHANGES, Cursor("1"), "login")
     works.publisher.wake()
     for count in range(1, 2 * MAX_HEAD_DISCONNECTS + 1):
         works.connect()
@@ -987,7 +984,7 @@ async def test_what_is_old_because_the_broker_was_away_or_the_clock_was_wrong_is
     await works.link.came(2)
     works.link.refuse(works.link.sent[0])
     assert works.publisher.refused_topics == ("a",)
-    assert len(await works.journal.list_waiting(0, 10)) == 2
+    assert len(await works.journal.outbox.list_waiting(0, 10)) == 2
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -1023,7 +1020,7 @@ async def test_whatever_the_broker_does_each_topic_keeps_its_order_and_nothing_i
     works.connect(receive_maximum=window)
     await works.all_settled()
     assert works.link.most_open <= window
-    aside = {int(row.payload) for row, _ in await works.journal.list_set_aside()}
+    aside = {int(row.payload) for row, _ in await works.journal.outbox.list_rejected()}
     for topic, numbers in committed.items():
         sent = on(works.link.sent, topic)
         assert first_of(sent) == [one for one in numbers if one in sent]
@@ -1128,7 +1125,7 @@ async def test_what_is_read_while_a_message_is_released_is_not_left_out(works: W
     await works.held("1", "wife")
     await works.said("2", user="wife")
     await works.said("3", user="mom")
-    works.journal.then["waiting"] = lambda: works.release("1", "wife")
+    works.journal.then["list_waiting"] = lambda: works.release("1", "wife")
     works.link.takes = True
     works.connect()
     ids = await works.ids(3)
@@ -1145,9 +1142,9 @@ async def test_nothing_overtakes_a_message_between_its_release_and_the_word_of_i
     await works.said("3", user="wife")
     works.publisher.start_release("wx/in/wife")
     works.publisher.start_release("wx/in/wife")
-    second = await works.journal.release_message("2", {})
+    second = await works.journal.media.release_message("2", {})
     works.publisher.finish_release("wx/in/wife", second)
-    first = await works.journal.release_message("1", {})
+    first = await works.journal.media.release_message("1", {})
     await works.said("4", user="wife")
     await works.said("5", user="mom")
     assert await works.ids(1) == ["5"]
@@ -1163,7 +1160,9 @@ async def test_the_end_of_a_message_that_was_not_held_any_more_lets_its_chat_go_
     await works.said("1", user="wife")
     await works.said("2", user="mom")
     assert await works.ids(1) == ["2"]
-    works.publisher.finish_release("wx/in/wife", await works.journal.release_message("nobody knows it", {}))
+    works.publisher.finish_release(
+        "wx/in/wife", await works.journal.media.release_message("nobody knows it", {})
+    )
     assert await works.ids(2) == ["2", "1"]
 
 
@@ -1186,7 +1185,7 @@ async def test_a_release_that_lasts_over_other_trouble_loses_nothing(works: Work
             while works.publisher.refused_topics:  # noqa: ASYNC110 - there is no event for the end of a pause
                 await asyncio.sleep(0.01)
     works.link.takes = True
-    works.publisher.finish_release("wx/in/wife", await works.journal.release_message("2", {}))
+    works.publisher.finish_release("wx/in/wife", await works.journal.media.release_message("2", {}))
     assert await works.ids(4) == ["1", "1", "2", "3"]
 
 
@@ -1236,7 +1235,7 @@ async def commit(works: Works, *topics: str, payload: bytes = b"0") -> OutboxBat
     rows = [
         NewPublication(topic=topic, payload=payload, category="state", content_type="") for topic in topics
     ]
-    return await works.journal.enqueue(rows)
+    return await works.journal.outbox.add(rows)
 
 
 async def caught_up(works: Works) -> None:
@@ -1250,7 +1249,7 @@ async def caught_up(works: Works) -> None:
 
 async def test_what_was_just_committed_goes_out_without_a_look_into_the_journal(works: Works):
     await caught_up(works)
-    works.journal.troubles = ["waiting", "waiting_in"]  # which a look would meet
+    works.journal.troubles = ["list_waiting", "list_waiting_in_topic"]  # which a look would meet
     for number in range(5):
         works.publisher.add(await commit(works, "a", "b", payload=str(number).encode()))
     sent = (await works.link.came(11))[1:]
@@ -1258,7 +1257,7 @@ async def test_what_was_just_committed_goes_out_without_a_look_into_the_journal(
         (topic, str(number).encode()) for number in range(5) for topic in ("a", "b")
     ]
     await works.all_settled()
-    assert works.journal.troubles == ["waiting", "waiting_in"]
+    assert works.journal.troubles == ["list_waiting", "list_waiting_in_topic"]
 
 
 async def test_rows_of_several_commits_are_left_to_the_one_write_of_the_turn(works: Works):
@@ -1287,14 +1286,16 @@ async def test_what_has_no_free_slot_is_published_when_there_is_one(works: Works
 
 async def test_messages_and_their_events_go_out_as_they_were_committed(works: Works):
     await caught_up(works)
-    works.journal.troubles = ["waiting"]
-    recorded = await works.journal.record([message("1"), message("2")], NO_CHANGES, Cursor("2"), "login")
+    works.journal.troubles = ["list_waiting"]
+    recorded = await works.journal.received.record(
+        [message("1"), message("2")], NO_CHANGES, Cursor("2"), "login"
+    )
     works.publisher.add(recorded.outbox)
     sent = (await works.link.came(3))[1:]
-    stored = await works.journal.list_set_aside()
+    stored = await works.journal.outbox.list_rejected()
     assert stored == []
     assert [json.loads(one.payload)["seq"] for one in sent] == [1, 2]
-    assert works.journal.troubles == ["waiting"]
+    assert works.journal.troubles == ["list_waiting"]
 
 
 async def test_a_batch_that_nobody_handed_over_is_found_in_the_journal_when_the_next_one_comes(works: Works):
@@ -1335,10 +1336,12 @@ async def test_what_is_committed_behind_a_held_message_waits_with_it(works: Work
     await caught_up(works)
     picture = replace(message("1", user="wife"), held=True, kind="image")
     batch = [message("0", user="wife"), picture, message("2", user="wife"), message("3", user="mom")]
-    recorded = await works.journal.record(batch, NO_CHANGES, Cursor("3"), "login")
+    recorded = await works.journal.received.record(batch, NO_CHANGES, Cursor("3"), "login")
     works.publisher.add(recorded.outbox)
     assert (await works.ids_behind(1, 2)) == ["0", "3"]
-    recorded = await works.journal.record([message("4", user="wife")], NO_CHANGES, Cursor("4"), "login")
+    recorded = await works.journal.received.record(
+        [message("4", user="wife")], NO_CHANGES, Cursor("4"), "login"
+    )
     works.publisher.add(recorded.outbox)
     await works.release("1", "wife")
     assert (await works.ids_behind(1, 5)) == ["0", "3", "1", "2", "4"]
@@ -1387,5 +1390,5 @@ async def test_a_row_goes_to_a_topic_of_the_bridge_or_not_at_all(tmp_path: Path,
         assert works.link.topics == ["wx/in/wife", "answers/of/mine"]
         works.link.take()
         await works.all_settled()
-        aside = [(row.topic, why) for row, why in await works.journal.list_set_aside(10)]
+        aside = [(row.topic, why) for row, why in await works.journal.outbox.list_rejected(10)]
         assert aside == [(topic, "its topic is not one of the bridge's") for topic in foreign]

@@ -75,7 +75,7 @@ def message(number: int, kind: str = "text", **body: Any) -> NewMessage:
 
 
 async def store(house: House, *messages: NewMessage) -> None:
-    await house.journal.record(messages, NO_CHANGES, Cursor("1"), "login")
+    await house.journal.received.record(messages, NO_CHANGES, Cursor("1"), "login")
 
 
 async def test_the_newest_messages_come_first(house, view):

@@ -58,11 +58,11 @@ class House:
     async def live(self) -> None:
         """Something of everything: messages, people, a login, a picture, commands that wait and are over."""
         await StoredPeople(self.database, "home").save(PeopleChanges(persons=(person(1, "wife"),)))
-        await self.journal.record([message("a"), picture("b", media("m"))], NO_CHANGES, C1, "login")
+        await self.journal.received.record([message("a"), picture("b", media("m"))], NO_CHANGES, C1, "login")
         blob = await self.blobs.store(b"\xff\xd8\xff a picture", 1000)
-        await self.journal.mark_media_ready("m", blob, [])
+        await self.journal.media.mark_ready("m", blob, [])
         unsent = await self.blobs.store(b"%PDF-1.4 a file", 1000)
-        await self.journal.accept(
+        await self.journal.commands.accept(
             [
                 command("waits", delivery=mark(7)),
                 replace(command("with-file"), blob=unsent),
@@ -122,11 +122,11 @@ def test_a_moved_store_goes_on_where_it_was(old: Path, tmp_path: Path) -> None:
     async def story(house: House) -> None:
         at = await house.journal.open()
         assert (at.cursor, at.login_id, at.seq) == (C1, "login", 2)
-        assert [row.topic for row in await house.journal.list_waiting(0, 10)] == ["wx/in/wife"] * 2
+        assert [row.topic for row in await house.journal.outbox.list_waiting(0, 10)] == ["wx/in/wife"] * 2
         people, levels = await StoredPeople(house.database, "home").load()
         assert ([one.level for one in people], levels) == (["wife"], {"wife": 1})
         assert await SavedLoginFile(house.path / SESSIONS_FOLDER / "home.json").load() == {"skey": "secret"}
-        found = await house.journal.get_media("m")
+        found = await house.journal.media.get("m")
         assert found is not None
         assert found.blob is not None
         assert house.blobs.exists(found.blob)
@@ -145,7 +145,8 @@ def test_what_waited_in_a_bridge_that_was_stopped_is_still_to_be_sent(old: Path,
 
     async def story(house: House) -> None:
         rows = {
-            row.command_id: row for row in await house.journal.list_commands(CommandState.WAITING, limit=10)
+            row.command_id: row
+            for row in await house.journal.commands.list_page(CommandState.WAITING, limit=10)
         }
         assert rows.keys() == {"waits", "with-file"}
         assert {(row.unanswered, row.attempts, row.duplicate_possible) for row in rows.values()} == {
@@ -154,7 +155,7 @@ def test_what_waited_in_a_bridge_that_was_stopped_is_still_to_be_sent(old: Path,
         blob = rows["with-file"].blob
         assert blob is not None
         assert house.blobs.exists(blob), "also without --media"
-        (again,) = await house.journal.accept([command("x", delivery=mark(7, dup=True))])
+        (again,) = await house.journal.commands.accept([command("x", delivery=mark(7, dup=True))])
         assert again.row is not None
         assert again.row.command_id == "waits"
 
@@ -173,14 +174,14 @@ def test_what_waited_in_a_bridge_that_went_on_is_not_sent_again(old: Path, tmp_p
     put(data.getvalue(), tmp_path / "new")
 
     async def story(house: House) -> None:
-        rows = await house.journal.list_commands(CommandState.WAITING, limit=10)
+        rows = await house.journal.commands.list_page(CommandState.WAITING, limit=10)
         assert {(row.unanswered, row.attempt_open, row.duplicate_possible) for row in rows} == {
             (2, False, True)
         }
         assert {row.command_id for row in rows} == {"waits", "with-file"}
-        settled = await house.journal.list_commands(CommandState.SETTLED, limit=10)
+        settled = await house.journal.commands.list_page(CommandState.SETTLED, limit=10)
         assert [row.command_id for row in settled] == ["over"]
-        assert len(await house.journal.list_unanswered(0)) == 2, "their echoes are expected"
+        assert len(await house.journal.commands.list_unanswered(0)) == 2, "their echoes are expected"
 
     opened(tmp_path / "new", story)
 
@@ -190,8 +191,8 @@ def test_numbers_that_are_given_again_have_another_stream(old: Path, tmp_path: P
     streams = set()
 
     async def lives_on(house: House) -> None:
-        await house.journal.record([message("c")], NO_CHANGES, C1, "login")
-        (newest,) = (await house.journal.find_messages(HistoryQuery(limit=1)))[0]
+        await house.journal.received.record([message("c")], NO_CHANGES, C1, "login")
+        (newest,) = (await house.journal.history.find(HistoryQuery(limit=1)))[0]
         body = json.loads(newest.payload)
         streams.add((body["stream"], body["seq"]))
 
@@ -206,7 +207,7 @@ def test_numbers_that_are_given_again_have_another_stream(old: Path, tmp_path: P
 async def _writing(house: House, stop: asyncio.Event) -> int:
     count = 0
     while not stop.is_set():
-        await house.journal.record(
+        await house.journal.received.record(
             [message(f"{count}-{number}") for number in range(5)], NO_CHANGES, Cursor(str(count)), "login"
         )
         count += 1

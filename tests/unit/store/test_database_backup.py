@@ -48,7 +48,7 @@ def _dump(connection: Connection) -> dict[str, list[dict[str, object]]]:
 
 async def _fill(database: Database) -> None:
     journal = await fill(database, "home", MANY)
-    await journal.record([message("nul\0", text="a\0b")], NO_CHANGES, Cursor("c\0"), "login")
+    await journal.received.record([message("nul\0", text="a\0b")], NO_CHANGES, Cursor("c\0"), "login")
     await fill(database, "other")
     await database.write("seen", lambda db: db.execute("INSERT INTO seen VALUES ('home', 'k', 1)"))
 
@@ -84,19 +84,19 @@ async def test_stream_seq_people_and_ids_go_on_where_they_were(
     await _fill(sqlite)
     journal = Journal(sqlite, "home")
     state = await journal.open()
-    rows = await journal.list_waiting(0, 10_000)
-    commands = await journal.list_commands()
+    rows = await journal.outbox.list_waiting(0, 10_000)
+    commands = await journal.commands.list_page()
     await copy_store(sqlite, postgresql)
     moved = Journal(postgresql, "home")
     assert await moved.open() == state
     assert moved.stream == journal.stream
-    assert await moved.list_waiting(0, 10_000) == rows
-    assert await moved.list_commands() == commands
+    assert await moved.outbox.list_waiting(0, 10_000) == rows
+    assert await moved.commands.list_page() == commands
     assert await StoredPeople(postgresql, "home").load() == await StoredPeople(sqlite, "home").load()
-    recorded = await moved.record([message("after")], NO_CHANGES, None, "")
+    recorded = await moved.received.record([message("after")], NO_CHANGES, None, "")
     assert recorded.seq == state.seq + 1
     assert recorded.outbox.last_id > rows[-1].id
-    (accepted,) = await moved.accept([command("after")])
+    (accepted,) = await moved.commands.accept([command("after")])
     assert accepted.row is not None
     assert accepted.row.id > max(row.id for row in commands)
 

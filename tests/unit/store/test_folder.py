@@ -262,7 +262,7 @@ async def test_the_accounts_with_urgent_commands_are_known_while_a_bridge_runs(t
             journal = Journal(database, account)
             await journal.open()
             new = command(f"{account}-1")
-            await journal.accept([replace(new, command=replace(new.command, urgent=is_urgent))])
+            await journal.commands.accept([replace(new, command=replace(new.command, urgent=is_urgent))])
         assert accounts_with_urgent_commands(tmp_path) == frozenset({"home"})
     finally:
         await database.close()

@@ -16,6 +16,7 @@ from tests.unit.store.conftest import Clock
 from tests.unit.store.make import event, message, on_sqlite, picture
 from wx2mqtt.store import history
 from wx2mqtt.store.database import Connection, Database
+from wx2mqtt.store.history import MessageHistory
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.queries import load_queries
 from wx2mqtt.store.records import NO_CHANGES, HistoryQuery, HistoryRow, NewMessage, NewPublication
@@ -23,11 +24,11 @@ from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 
 async def _record(journal: Journal, *items: NewMessage) -> None:
-    await journal.record(items, NO_CHANGES, None, "")
+    await journal.received.record(items, NO_CHANGES, None, "")
 
 
 async def _seqs(journal: Journal, **wanted: object) -> tuple[list[int], bool]:
-    kept, more = await journal.find_messages(HistoryQuery(**wanted))  # type: ignore[arg-type]
+    kept, more = await journal.history.find(HistoryQuery(**wanted))  # type: ignore[arg-type]
     return [one.seq for one in kept], more
 
 
@@ -35,19 +36,19 @@ async def _seqs(journal: Journal, **wanted: object) -> tuple[list[int], bool]:
 async def ten(journal: Journal) -> Journal:
     """Ten messages: odd ones of wife, even ones of mom; with an event in between."""
     items = [message(f"k{n}", user="wife" if n % 2 else "mom", text=f"text {n}") for n in range(1, 11)]
-    await journal.record([*items[:5], event("e"), *items[5:]], NO_CHANGES, None, "")
+    await journal.received.record([*items[:5], event("e"), *items[5:]], NO_CHANGES, None, "")
     return journal
 
 
 async def test_an_empty_store_has_no_history(journal: Journal) -> None:
-    assert await journal.find_messages(HistoryQuery()) == ([], False)
-    assert await journal.find_messages(HistoryQuery(since=0)) == ([], False)
+    assert await journal.history.find(HistoryQuery()) == ([], False)
+    assert await journal.history.find(HistoryQuery(since=0)) == ([], False)
 
 
 async def test_a_message_is_as_it_was_published(journal: Journal) -> None:
     await _record(journal, message("a"))
-    (row,) = await journal.list_waiting(0, 9)
-    assert await journal.find_messages(HistoryQuery()) == (
+    (row,) = await journal.outbox.list_waiting(0, 9)
+    assert await journal.history.find(HistoryQuery()) == (
         [HistoryRow(seq=1, message_id="id-a", payload=row.payload)],
         False,
     )
@@ -118,8 +119,10 @@ async def test_another_account_is_not_seen(database: Database, ten: Journal, clo
 async def test_what_was_given_up_or_is_held_is_history_too(journal: Journal) -> None:
     """History cures what a broker refused; the seq must have no gaps."""
     await _record(journal, message("a"), message("b", user="mom"), picture("c", held=True))
-    await journal.drop_topic("wx/in/wife", "refused")
-    await journal.set_aside([row.id for row in await journal.list_waiting(0, 9)], "too large")
+    await journal.outbox.drop_topic("wx/in/wife", "refused")
+    await journal.outbox.mark_rejected(
+        [row.id for row in await journal.outbox.list_waiting(0, 9)], "too large"
+    )
     assert await _seqs(journal, since=0) == ([1, 2, 3], False)
 
 
@@ -127,18 +130,18 @@ async def test_what_is_deleted_once_it_is_published_is_no_history(journal: Journ
     """Messages stay, and so does what has not been published."""
     result = NewPublication(topic="wx/result/wife", payload=b"{}", category="result", content_type="")
     await _record(journal, message("a"))
-    await journal.enqueue([result, result])
-    message_id, first, second = [row.id for row in await journal.list_waiting(0, 9)]
-    await journal.mark_published([message_id, first])
-    await journal.delete_published([message_id, first, second])
-    assert sorted(await journal.created_times([message_id, first, second])) == [message_id, second]
+    await journal.outbox.add([result, result])
+    message_id, first, second = [row.id for row in await journal.outbox.list_waiting(0, 9)]
+    await journal.outbox.mark_published([message_id, first])
+    await journal.outbox.delete_published([message_id, first, second])
+    assert sorted(await journal.outbox.created_times([message_id, first, second])) == [message_id, second]
     assert await _seqs(journal, since=0) == ([1], False)
 
 
 async def test_pruned_history_is_not_missed(ten: Journal, clock: Clock) -> None:
-    await ten.mark_published([row.id for row in await ten.list_waiting(0, 5)])
+    await ten.outbox.mark_published([row.id for row in await ten.outbox.list_waiting(0, 5)])
     clock.now += 10**10
-    await ten.prune(clock.now, 1, 1)
+    await ten.retention.prune(clock.now, 1, 1)
     assert await _seqs(ten, since=0, limit=2) == ([6, 7], True)
     assert await _seqs(ten, text="text", limit=5) == ([6, 7, 8, 9, 10], False)
 
@@ -150,13 +153,13 @@ async def test_a_search_through_many_lets_others_read_in_between(
     monkeypatch.setattr(history, "SCAN_BATCH_ROWS", 10)
     await _record(journal, *(message(f"k{n}", text="needle" if n in {4, 95} else "hay") for n in range(100)))
     reads = []
-    found = Journal._scan
+    found = MessageHistory._scan
 
-    def counted(journal: Journal, *arguments: object) -> list[HistoryRow]:
+    def counted(messages: MessageHistory, *arguments: object) -> list[HistoryRow]:
         reads.append(arguments)
-        return found(journal, *arguments)  # type: ignore[arg-type]
+        return found(messages, *arguments)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Journal, "_scan", counted)
+    monkeypatch.setattr(MessageHistory, "_scan", counted)
     assert await _seqs(journal, text="needle", since=since) == ([5, 96], False)
     assert len(reads) == 10
     reads.clear()
@@ -228,7 +231,7 @@ def test_it_finds_what_reading_all_would_find(
         ]
         await _record(journal, *items)
         for one in asked:
-            kept, more = await journal.find_messages(one)
+            kept, more = await journal.history.find(one)
             assert ([row.seq for row in kept], more) == _expected(stored, one)
         await database.close()
 

@@ -23,8 +23,8 @@ async def test_theirs_is_known_with_its_chat_and_its_author(journal: Journal) ->
         written_by(message("d", text="from the phone"), name="me", self=True),
         message("e", text="a system text"),
     ]
-    await journal.record(rows, NO_CHANGES, None, "")
-    assert [await journal.quoted_message(f"id-{key}") for key in "abcde"] == [
+    await journal.received.record(rows, NO_CHANGES, None, "")
+    assert [await journal.history.quoted_message(f"id-{key}") for key in "abcde"] == [
         QuotedMessage(kind=Kind.TEXT, text="door?", chat="wife", user="wife"),
         QuotedMessage(kind=Kind.IMAGE, text="[Image]", chat="family", user="mom"),
         QuotedMessage(kind=Kind.TEXT, text="开灯 ☀", chat="family"),
@@ -34,47 +34,47 @@ async def test_theirs_is_known_with_its_chat_and_its_author(journal: Journal) ->
 
 
 async def test_ours_is_known_with_its_command(journal: Journal) -> None:
-    rows = await journal.accept([command("alarm-7", text="door open"), command("alarm-8")])
+    rows = await journal.commands.accept([command("alarm-7", text="door open"), command("alarm-8")])
     assert rows[0].row is not None
-    await journal.mark_started(rows[0].row.id)
-    await journal.settle(rows[0].row.id, result("alarm-7", message_id="555"), ())
-    assert await journal.quoted_message("555") == QuotedMessage(
+    await journal.commands.mark_started(rows[0].row.id)
+    await journal.commands.finish(rows[0].row.id, result("alarm-7", message_id="555"), ())
+    assert await journal.history.quoted_message("555") == QuotedMessage(
         kind=Kind.TEXT, text="door open", chat="wife", from_self=True, command_id="alarm-7"
     )
 
 
 async def test_each_part_of_a_long_text_of_ours_is_known_with_its_command(journal: Journal) -> None:
-    (one,) = await journal.accept([command("long", text="a very long text")])
+    (one,) = await journal.commands.accept([command("long", text="a very long text")])
     assert one.row is not None
     for number in ("551", "", "552"):
-        await journal.mark_started(one.row.id)
-        await journal.mark_part_sent(one.row.id, number)
-    await journal.mark_started(one.row.id)
-    await journal.settle(one.row.id, result("long", message_id="553"), ())
+        await journal.commands.mark_started(one.row.id)
+        await journal.commands.mark_part_sent(one.row.id, number)
+    await journal.commands.mark_started(one.row.id)
+    await journal.commands.finish(one.row.id, result("long", message_id="553"), ())
     whole = QuotedMessage(
         kind=Kind.TEXT, text="a very long text", chat="wife", from_self=True, command_id="long"
     )
-    assert [await journal.quoted_message(number) for number in ("551", "552", "553")] == [whole] * 3
+    assert [await journal.history.quoted_message(number) for number in ("551", "552", "553")] == [whole] * 3
     for unknown in ("", " ", "55", "51", "1"):
-        assert await journal.quoted_message(unknown) is None
+        assert await journal.history.quoted_message(unknown) is None
 
 
 async def test_a_file_of_ours_is_known_by_its_name(journal: Journal) -> None:
     new = command("snap")
     sent = replace(new, command=replace(new.command, kind="image", text="", name="door.jpg"))
-    (row,) = await journal.accept([sent])
+    (row,) = await journal.commands.accept([sent])
     assert row.row is not None
-    await journal.mark_started(row.row.id)
-    await journal.settle(row.row.id, result("snap", message_id="556"), ())
-    assert await journal.quoted_message("556") == QuotedMessage(
+    await journal.commands.mark_started(row.row.id)
+    await journal.commands.finish(row.row.id, result("snap", message_id="556"), ())
+    assert await journal.history.quoted_message("556") == QuotedMessage(
         kind=Kind.IMAGE, text="door.jpg", chat="wife", from_self=True, command_id="snap"
     )
 
 
 async def test_what_is_not_known_is_none(journal: Journal) -> None:
-    await journal.record([message("a"), event("e")], NO_CHANGES, None, "")
+    await journal.received.record([message("a"), event("e")], NO_CHANGES, None, "")
     for unknown in ("", "id-x", "e", "id-a' OR 1", "\ud800"):
-        assert await journal.quoted_message(unknown) is None
+        assert await journal.history.quoted_message(unknown) is None
 
 
 @on_sqlite
@@ -91,14 +91,14 @@ async def test_a_message_is_looked_up_by_an_index_whatever_its_id(journal: Journ
 
 async def test_of_two_with_one_id_the_newer_counts(journal: Journal) -> None:
     first, second = message("a", text="old"), message("b", text="new")
-    await journal.record([first, replace(second, id=first.id)], NO_CHANGES, None, "")
-    said = await journal.quoted_message(first.id)
+    await journal.received.record([first, replace(second, id=first.id)], NO_CHANGES, None, "")
+    said = await journal.history.quoted_message(first.id)
     assert said is not None
     assert said.text == "new"
 
 
 async def test_another_account_s_is_not_known(journal: Journal) -> None:
-    await journal.record([message("a")], NO_CHANGES, None, "")
+    await journal.received.record([message("a")], NO_CHANGES, None, "")
     other = Journal(journal._database, "work")
     await other.open()
-    assert await other.quoted_message("id-a") is None
+    assert await other.history.quoted_message("id-a") is None

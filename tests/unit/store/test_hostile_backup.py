@@ -287,10 +287,12 @@ def test_a_row_of_a_forged_backup_opens_no_file_but_media_of_the_store(tmp_path:
     restore_store(store, io.BytesIO(data), force=False)
 
     async def look(house: House) -> None:
-        row = await house.journal.get_media("m")
+        row = await house.journal.media.get("m")
         assert row is not None
         assert (row.state, row.blob) == (MediaState.READY, None)
-        (waiting,) = [one for one in await house.journal.list_commands() if one.command_id == "with-file"]
+        (waiting,) = [
+            one for one in await house.journal.commands.list_page() if one.command_id == "with-file"
+        ]
         assert waiting.blob is None
 
     opened(store, look)

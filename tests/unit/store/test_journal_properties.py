@@ -93,7 +93,9 @@ class JournalMachine(RuleBasedStateMachine):
         """Keys that end alike are events, so that both kinds come and repeat in one batch."""
         items = [event(key) if events and key.endswith("7") else message(key) for key in batch]
         recorded = self.runner.run(
-            self.journal.record(items, NO_CHANGES, None if cursor is None else Cursor(cursor), "login")
+            self.journal.received.record(
+                items, NO_CHANGES, None if cursor is None else Cursor(cursor), "login"
+            )
         )
         for item, key in zip(items, batch, strict=True):
             if key in self.model.seen:
@@ -109,7 +111,9 @@ class JournalMachine(RuleBasedStateMachine):
 
     @rule(batch=st.lists(st.tuples(ids, texts), max_size=5))
     def accept(self, batch: list[tuple[str, str]]) -> None:
-        accepted = self.runner.run(self.journal.accept([command(name, text=text) for name, text in batch]))
+        accepted = self.runner.run(
+            self.journal.commands.accept([command(name, text=text) for name, text in batch])
+        )
         for (name, text), outcome in zip(batch, accepted, strict=True):
             known = self.model.commands.get(name)
             if known is None:
@@ -127,10 +131,12 @@ class JournalMachine(RuleBasedStateMachine):
         """Killed between commit and PUBACK, the broker delivers the same again: it is the same command."""
         if name in self.model.commands:
             return
-        self.runner.run(self.journal.accept([self._delivered(name, mid, dup=False)]))
+        self.runner.run(self.journal.commands.accept([self._delivered(name, mid, dup=False)]))
         self.model.commands[name] = Asked("on")
         self.crash()
-        (again,) = self.runner.run(self.journal.accept([self._delivered(f"{name} again", mid, dup=True)]))
+        (again,) = self.runner.run(
+            self.journal.commands.accept([self._delivered(f"{name} again", mid, dup=True)])
+        )
         assert again.outcome is AcceptOutcome.SAME_DELIVERY
         assert again.row is not None
         assert again.row.command_id == name
@@ -142,7 +148,7 @@ class JournalMachine(RuleBasedStateMachine):
         return names[place % len(names)]
 
     def _row(self, name: str) -> int:
-        row = self.runner.run(self.journal.get_command(name))
+        row = self.runner.run(self.journal.commands.get(name))
         assert row is not None
         return row.id
 
@@ -150,7 +156,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(place=places)
     def begin(self, place: int) -> None:
         name = self._pick(self.model.unsettled, place)
-        self.runner.run(self.journal.mark_started(self._row(name)))
+        self.runner.run(self.journal.commands.mark_started(self._row(name)))
         self.model.commands[name].open = True
         self.model.commands[name].attempts += 1
 
@@ -158,7 +164,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(place=places, lost=st.booleans())
     def end_attempt(self, place: int, lost: bool) -> None:
         name = self._pick(self.model.unsettled, place)
-        change = self.journal.mark_uncertain if lost else self.journal.mark_not_delivered
+        change = self.journal.commands.mark_uncertain if lost else self.journal.commands.mark_not_delivered
         self.runner.run(change(self._row(name)))
         self.model.commands[name].open = False
         self.model.commands[name].unknown += lost
@@ -170,7 +176,9 @@ class JournalMachine(RuleBasedStateMachine):
         others = [one for one in self.model.unsettled if one != name]
         begin = self._row(others[0]) if following and others else None
         self.runner.run(
-            self.journal.settle(self._row(name), result(name, status), [_result_publication(name)], begin)
+            self.journal.commands.finish(
+                self._row(name), result(name, status), [_result_publication(name)], begin
+            )
         )
         self.model.commands[name].status = status
         self.model.commands[name].open = False
@@ -185,15 +193,17 @@ class JournalMachine(RuleBasedStateMachine):
     def settle_again(self, place: int) -> None:
         name = self._pick(self.model.results, place)
         with pytest.raises(AlreadySettled):
-            self.runner.run(self.journal.settle(self._row(name), result(name), [_result_publication(name)]))
+            self.runner.run(
+                self.journal.commands.finish(self._row(name), result(name), [_result_publication(name)])
+            )
 
     @rule(start=places, count=st.integers(1, 5))
     def publish(self, start: int, count: int) -> None:
         """PUBACKs come in any order."""
         start %= len(self.model.waiting) or 1
         names = self.model.waiting[start : start + count]
-        rows = self.runner.run(self.journal.list_waiting(0, 1000))[start : start + count]
-        self.runner.run(self.journal.mark_published([row.id for row in rows]))
+        rows = self.runner.run(self.journal.outbox.list_waiting(0, 1000))[start : start + count]
+        self.runner.run(self.journal.outbox.mark_published([row.id for row in rows]))
         self.model.waiting = [name for name in self.model.waiting if name not in names]
 
     @rule(batch=keys, name=ids, wait=st.booleans())
@@ -202,13 +212,15 @@ class JournalMachine(RuleBasedStateMachine):
 
         async def together() -> None:
             await asyncio.gather(
-                self.other.record([message(key) for key in batch], NO_CHANGES, Cursor("x"), "other"),
-                self.other.accept([command(name)]),
+                self.other.received.record([message(key) for key in batch], NO_CHANGES, Cursor("x"), "other"),
+                self.other.commands.accept([command(name)]),
                 self.journal.stats(),
-                self.other.enqueue([publication("other")]),
+                self.other.outbox.add([publication("other")]),
             )
             if wait:
-                await self.other.mark_published([row.id for row in await self.other.list_waiting(0, 1000)])
+                await self.other.outbox.mark_published(
+                    [row.id for row in await self.other.outbox.list_waiting(0, 1000)]
+                )
 
         self.runner.run(together())
 
@@ -216,12 +228,12 @@ class JournalMachine(RuleBasedStateMachine):
     def prune_young(self) -> None:
         """Nothing is old enough; what was seen stays known."""
         self.clock.now += 1
-        self.runner.run(self.journal.prune(self.clock.now, 7 * DAY, 7 * DAY))
+        self.runner.run(self.journal.retention.prune(self.clock.now, 7 * DAY, 7 * DAY))
 
     @rule()
     def prune_history(self) -> None:
         """The text goes, the keys stay."""
-        self.runner.run(self.journal.prune_history(0))
+        self.runner.run(self.journal.retention.prune_history(0))
 
     @rule()
     def crash(self) -> None:
@@ -241,7 +253,7 @@ class JournalMachine(RuleBasedStateMachine):
         self._recover()
 
     def _recover(self) -> None:
-        doubtful = self.runner.run(self.journal.recover_attempts())
+        doubtful = self.runner.run(self.journal.commands.recover_attempts())
         for one in self.model.commands.values():
             if one.open:
                 one.open, one.unknown = False, one.unknown + 1
@@ -251,7 +263,7 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def what_waits_is_in_order_and_has_its_seq(self) -> None:
-        rows = self.runner.run(self.journal.list_waiting(0, 1000))
+        rows = self.runner.run(self.journal.outbox.list_waiting(0, 1000))
         assert [_name(row.payload) for row in rows] == self.model.waiting
         assert [row.id for row in rows] == sorted(row.id for row in rows)
         for row in rows:
@@ -261,9 +273,9 @@ class JournalMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_command_is_as_the_model_says(self) -> None:
-        due = self.runner.run(self.journal.list_due(1000))
+        due = self.runner.run(self.journal.commands.list_due(1000))
         assert [row.command_id for row in due] == self.model.unsettled
-        for row in self.runner.run(self.journal.list_commands(limit=1000)):
+        for row in self.runner.run(self.journal.commands.list_page(limit=1000)):
             known = self.model.commands[row.command_id]
             assert (row.attempt_open, row.unanswered, row.attempts) == (
                 known.open,

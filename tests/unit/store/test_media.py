@@ -17,22 +17,22 @@ from wx2mqtt.store.records import NO_CHANGES, MediaPart, MediaRow, MediaState, N
 
 
 async def _record(journal: Journal, *items: NewMessage | NewEvent) -> None:
-    await journal.record(items, NO_CHANGES, None, "")
+    await journal.received.record(items, NO_CHANGES, None, "")
 
 
 async def _row(journal: Journal, media_id: str) -> MediaRow:
-    row = await journal.get_media(media_id)
+    row = await journal.media.get(media_id)
     assert row is not None
     return row
 
 
 async def _waiting(journal: Journal) -> list[bytes]:
-    return [row.payload for row in await journal.list_waiting(0, 100)]
+    return [row.payload for row in await journal.outbox.list_waiting(0, 100)]
 
 
 async def test_a_job_is_stored_with_its_message(journal: Journal, clock: Clock) -> None:
     await _record(journal, picture("a", media("m", due=7)))
-    assert await journal.get_media("m") == MediaRow(
+    assert await journal.media.get("m") == MediaRow(
         id="m",
         part=MediaPart.WHOLE,
         kind="image",
@@ -53,14 +53,14 @@ async def test_a_job_is_stored_with_its_message(journal: Journal, clock: Clock) 
 async def test_a_message_that_comes_again_brings_no_second_job(journal: Journal) -> None:
     await _record(journal, picture("a", media("m")))
     await _record(journal, picture("a", media("n")))
-    assert [row.id for row in await journal.media_of_messages(["id-a"])] == ["m"]
+    assert [row.id for row in await journal.media.of_messages(["id-a"])] == ["m"]
 
 
 async def test_a_batch_that_fails_leaves_no_job(journal: Journal) -> None:
     await _record(journal, picture("a", media("m")))
     with pytest.raises(StoreError):
         await _record(journal, picture("b", media("n")), picture("c", media("m")))
-    assert await journal.get_media("n") is None
+    assert await journal.media.get("n") is None
     assert (await journal.open()).seq == 1
 
 
@@ -75,9 +75,9 @@ async def test_the_first_that_is_due_is_next(journal: Journal) -> None:
     await _record(journal, event("e"), picture("a", media("late", due=90), small), message("b"))
     await _record(journal, picture("c", media("early", due=50), media("never", due=None)))
     order = []
-    while row := await journal.next_media():
+    while row := await journal.media.next_download():
         order.append(row.id)
-        await journal.mark_media_unavailable(row.id, MediaState.FAILED, "no", ())
+        await journal.media.mark_unavailable(row.id, MediaState.FAILED, "no", ())
     assert order == ["early", "t", "late"]
 
 
@@ -85,10 +85,10 @@ async def test_an_account_sees_its_own(database: Database, journal: Journal, clo
     other = Journal(database, "work", clock)
     await other.open()
     await _record(journal, picture("a", media("m")))
-    assert await other.next_media() is None
-    assert await other.get_media("m") is None
-    assert await other.media_of_messages(["id-a"]) == []
-    await other.mark_media_ready("m", blob("x"), [publication()])
+    assert await other.media.next_download() is None
+    assert await other.media.get("m") is None
+    assert await other.media.of_messages(["id-a"]) == []
+    await other.media.mark_ready("m", blob("x"), [publication()])
     assert (await _row(journal, "m")).state is MediaState.PENDING
     assert await _waiting(other) == []
 
@@ -96,27 +96,27 @@ async def test_an_account_sees_its_own(database: Database, journal: Journal, clo
 async def test_bytes_are_found_by_message_the_thing_itself_first(journal: Journal) -> None:
     await _record(journal, picture("a", media("ta", part=MediaPart.THUMBNAIL), media("wa")))
     await _record(journal, picture("b", media("wb"), media("tb", part=MediaPart.THUMBNAIL)))
-    assert [row.id for row in await journal.media_of_messages(["id-b", "id-x", "id-a", "id-b"])] == [
+    assert [row.id for row in await journal.media.of_messages(["id-b", "id-x", "id-a", "id-b"])] == [
         "wb", "tb", "wa", "ta",
     ]  # fmt: skip
-    assert await journal.media_of_messages([]) == []
+    assert await journal.media.of_messages([]) == []
 
 
 async def test_an_avatar_is_found_by_its_person_the_newest(journal: Journal, clock: Clock) -> None:
-    assert await journal.newest_avatar("wife") is None
-    first = await journal.add_media(media("a1", part=MediaPart.AVATAR), "wife")
+    assert await journal.media.newest_avatar("wife") is None
+    first = await journal.media.add(media("a1", part=MediaPart.AVATAR), "wife")
     clock.now += 1
-    second = await journal.add_media(media("a2", part=MediaPart.AVATAR), "wife")
+    second = await journal.media.add(media("a2", part=MediaPart.AVATAR), "wife")
     assert (first.message_id, first.user, first.state) == ("", "wife", MediaState.PENDING)
-    assert await journal.newest_avatar("wife") == second
-    assert await journal.newest_avatar("mom") is None
-    assert await journal.media_of_messages([""]) == []
+    assert await journal.media.newest_avatar("wife") == second
+    assert await journal.media.newest_avatar("mom") is None
+    assert await journal.media.of_messages([""]) == []
 
 
 async def test_a_try_that_failed_is_counted_and_put_off(journal: Journal) -> None:
     await _record(journal, picture("a", media("m", due=10)))
-    await journal.postpone_media("m", 20, empty=1, why="nothing came")
-    await journal.postpone_media("m", 30, empty=0, why="WeChat does not answer")
+    await journal.media.postpone("m", 20, empty=1, why="nothing came")
+    await journal.media.postpone("m", 30, empty=0, why="WeChat does not answer")
     row = await _row(journal, "m")
     assert (row.attempts, row.empty_attempts, row.due, row.reason) == (2, 0, 30, "WeChat does not answer")
 
@@ -124,26 +124,26 @@ async def test_a_try_that_failed_is_counted_and_put_off(journal: Journal) -> Non
 async def test_who_waits_brings_it_forward_and_never_puts_it_off(journal: Journal) -> None:
     await _record(journal, picture("a", media("m", due=100), media("n", due=None)))
     for due, expected in [(200, 100), (50, 50), (60, 50)]:
-        await journal.request_media("m", due)
+        await journal.media.request("m", due)
         assert (await _row(journal, "m")).due == expected
-    await journal.request_media("n", 70)
+    await journal.media.request("n", 70)
     assert (await _row(journal, "n")).due == 70
 
 
 async def test_all_but_what_was_requested_can_wait_until_somebody_requests_it(journal: Journal) -> None:
     await _record(journal, picture("a", media("m", due=10), media("n", due=20), media("o", due=0)))
-    await journal.unschedule_media(["n"])
+    await journal.media.unschedule(["n"])
     assert [(await _row(journal, name)).due for name in "mno"] == [None, 20, 0]
     assert (await _row(journal, "m")).state is MediaState.PENDING
-    await journal.request_media("m", 0)
+    await journal.media.request("m", 0)
     assert (await _row(journal, "m")).due == 0
 
 
 async def test_a_download_that_was_given_up_is_tried_again_on_request(journal: Journal) -> None:
     await _record(journal, picture("a", media("m")))
-    await journal.postpone_media("m", 20, empty=3, why="nothing came")
-    await journal.mark_media_unavailable("m", MediaState.FAILED, "a day is over", ())
-    await journal.request_media("m", 500)
+    await journal.media.postpone("m", 20, empty=3, why="nothing came")
+    await journal.media.mark_unavailable("m", MediaState.FAILED, "a day is over", ())
+    await journal.media.request("m", 500)
     row = await _row(journal, "m")
     assert (row.state, row.due, row.attempts, row.empty_attempts) == (MediaState.PENDING, 500, 0, 0)
 
@@ -151,45 +151,45 @@ async def test_a_download_that_was_given_up_is_tried_again_on_request(journal: J
 @pytest.mark.parametrize("state", [MediaState.GONE, MediaState.TOO_LARGE])
 async def test_what_cannot_come_is_not_tried_again(journal: Journal, state: MediaState) -> None:
     await _record(journal, picture("a", media("m")))
-    await journal.mark_media_unavailable("m", state, "because", ())
-    await journal.request_media("m", 500)
+    await journal.media.mark_unavailable("m", state, "because", ())
+    await journal.media.request("m", 500)
     row = await _row(journal, "m")
     assert (row.state, row.due, row.reason) == (state, None, "because")
-    assert await journal.next_media() is None
+    assert await journal.media.next_download() is None
 
 
 async def test_ready_and_its_event_are_one_commit(journal: Journal, clock: Clock) -> None:
     await _record(journal, picture("a", media("m")))
-    await journal.postpone_media("m", 20, empty=1, why="nothing came")
+    await journal.media.postpone("m", 20, empty=1, why="nothing came")
     clock.now += 5
-    await journal.mark_media_ready("m", blob("x"), [publication(payload=b"ready")])
+    await journal.media.mark_ready("m", blob("x"), [publication(payload=b"ready")])
     row = await _row(journal, "m")
     assert (row.state, row.blob, row.fetched) == (MediaState.READY, blob("x"), clock.now)
     assert (row.due, row.reason) == (None, "")
     assert (await _waiting(journal))[1:] == [b"ready"]
-    assert await journal.next_media() is None
+    assert await journal.media.next_download() is None
 
 
 async def test_the_end_of_a_download_is_published_once(journal: Journal) -> None:
     await _record(journal, picture("a", media("m"), media("n")))
     for _ in range(2):
-        await journal.mark_media_ready("m", blob("x"), [publication(payload=b"ready")])
-        await journal.mark_media_unavailable("n", MediaState.GONE, "gone", [publication(payload=b"gone")])
+        await journal.media.mark_ready("m", blob("x"), [publication(payload=b"ready")])
+        await journal.media.mark_unavailable("n", MediaState.GONE, "gone", [publication(payload=b"gone")])
     assert (await _waiting(journal))[1:] == [b"ready", b"gone"]
 
 
 async def test_nothing_is_published_for_an_unknown_download(journal: Journal) -> None:
-    await journal.mark_media_ready("m", blob("x"), [publication()])
-    await journal.mark_media_unavailable("m", MediaState.GONE, "", [publication()])
+    await journal.media.mark_ready("m", blob("x"), [publication()])
+    await journal.media.mark_unavailable("m", MediaState.GONE, "", [publication()])
     assert await _waiting(journal) == []
 
 
 async def test_ready_bytes_whose_file_is_gone_are_fetched_again_or_are_over(journal: Journal) -> None:
     await _record(journal, picture("a", media("m"), media("n")))
     for one in ("m", "n"):
-        await journal.mark_media_ready(one, blob("x"), ())
-    await journal.mark_media_lost("m", 500)
-    await journal.mark_media_unavailable("n", MediaState.GONE, "the file is not there", ())
+        await journal.media.mark_ready(one, blob("x"), ())
+    await journal.media.mark_lost("m", 500)
+    await journal.media.mark_unavailable("n", MediaState.GONE, "the file is not there", ())
     m, n = await _row(journal, "m"), await _row(journal, "n")
     assert (m.state, m.due, m.blob) == (MediaState.PENDING, 500, None)
     assert (n.state, n.due, n.blob) == (MediaState.GONE, None, None)
@@ -200,11 +200,11 @@ async def test_who_keeps_the_files_hears_when_a_row_refers_to_one(database: Data
     journal = Journal(database, "home", clock, told.append)
     await journal.open()
     await _record(journal, picture("a", media("m")))
-    await journal.mark_media_ready("m", blob("x"), ())
+    await journal.media.mark_ready("m", blob("x"), ())
     assert told == [blob("x")]
     await database.close()
     with pytest.raises(StoreError):
-        await journal.mark_media_ready("m", blob("y"), ())
+        await journal.media.mark_ready("m", blob("y"), ())
     assert told == [blob("x")]
 
 
@@ -212,20 +212,20 @@ async def test_a_held_message_is_not_published_and_the_others_are(journal: Journ
     await _record(journal, message("a"), picture("b", media("m"), held=True), message("c", user="mom"))
     ids = [json.loads(payload)["id"] for payload in await _waiting(journal)]
     assert ids == ["id-a", "id-c"]
-    assert await journal.held_messages() == [("b", "wx/in/wife", clock.now)]
+    assert await journal.media.waiting_messages() == [("b", "wx/in/wife", clock.now)]
 
 
 async def test_what_lies_behind_a_held_message_of_its_chat_waits_with_it(journal: Journal) -> None:
     await _record(journal, message("a"), picture("b", held=True), message("c"))
     for rows in (
-        await journal.list_waiting(0, 9),
-        await journal.list_waiting_in_topic("wx/in/wife", 0, 99, 9),
+        await journal.outbox.list_waiting(0, 9),
+        await journal.outbox.list_waiting_in_topic("wx/in/wife", 0, 99, 9),
     ):
         assert [json.loads(row.payload)["id"] for row in rows] == ["id-a"]
-    await journal.release_message("b", {})
+    await journal.media.release_message("b", {})
     for rows in (
-        await journal.list_waiting(0, 9),
-        await journal.list_waiting_in_topic("wx/in/wife", 0, 99, 9),
+        await journal.outbox.list_waiting(0, 9),
+        await journal.outbox.list_waiting_in_topic("wx/in/wife", 0, 99, 9),
     ):
         assert [json.loads(row.payload)["id"] for row in rows] == ["id-a", "id-b", "id-c"]
 
@@ -237,32 +237,32 @@ async def test_a_held_message_has_its_seq_and_stands_in_the_history_of_last(jour
 
 async def test_a_message_is_let_go_with_what_came(journal: Journal) -> None:
     await _record(journal, picture("b", media("m"), held=True), message("c"))
-    await journal.release_message("b", {"state": "ready", "data": "aGk="})
-    first, _ = await journal.list_waiting(0, 100)
+    await journal.media.release_message("b", {"state": "ready", "data": "aGk="})
+    first, _ = await journal.outbox.list_waiting(0, 100)
     assert (first.id, first.topic) == (1, "wx/in/wife")
     body = json.loads(first.payload)
     assert body["image"] == {"state": "ready", "url": "/media/x", "data": "aGk="}
     assert list(body)[:3] == ["schema", "stream", "seq"]
-    assert await journal.held_messages() == []
+    assert await journal.media.waiting_messages() == []
 
 
 async def test_a_message_is_let_go_unchanged(journal: Journal) -> None:
     await _record(journal, picture("b", held=True), picture("c"))
-    await journal.release_message("b", {})
+    await journal.media.release_message("b", {})
     first, second = (json.loads(payload) for payload in await _waiting(journal))
     assert first["image"] == second["image"]
 
 
 async def test_what_is_not_held_is_not_touched(journal: Journal) -> None:
     await _record(journal, picture("b", held=True))
-    await journal.release_message("b", {"n": 1})
-    row = (await journal.list_waiting(0, 9))[0]
-    await journal.mark_published([row.id])
-    await journal.release_message("b", {"n": 2})
-    await journal.release_message("x", {"n": 2})
+    await journal.media.release_message("b", {"n": 1})
+    row = (await journal.outbox.list_waiting(0, 9))[0]
+    await journal.outbox.mark_published([row.id])
+    await journal.media.release_message("b", {"n": 2})
+    await journal.media.release_message("x", {"n": 2})
     assert await _waiting(journal) == []
     await _record(journal, message("z"))
-    await journal.release_message("z", {"n": 2})
+    await journal.media.release_message("z", {"n": 2})
     assert "text" not in {
         type(json.loads(payload).get("text")).__name__ for payload in await _waiting(journal)
     }
@@ -274,22 +274,22 @@ async def test_held_messages_are_held_by_the_next_life(database: Database, clock
     await _record(first, picture("b", media("m"), held=True))
     second = Journal(database, "home", clock)
     await second.open()
-    assert [key for key, _, _ in await second.held_messages()] == ["b"]
-    await second.release_message("b", {})
+    assert [key for key, _, _ in await second.media.waiting_messages()] == ["b"]
+    await second.media.release_message("b", {})
     assert len(await _waiting(second)) == 1
 
 
 async def test_a_held_message_is_not_pruned(journal: Journal, clock: Clock) -> None:
     await _record(journal, picture("b", held=True), message("c"))
-    await journal.mark_published([row.id for row in await journal.list_waiting(0, 9)])
+    await journal.outbox.mark_published([row.id for row in await journal.outbox.list_waiting(0, 9)])
     clock.now += 10**12
-    assert (await journal.prune(clock.now, 0, 0)).messages == 0
-    assert await journal.prune_history(0) == 0
-    assert len(await journal.held_messages()) == 1
+    assert (await journal.retention.prune(clock.now, 0, 0)).messages == 0
+    assert await journal.retention.prune_history(0) == 0
+    assert len(await journal.media.waiting_messages()) == 1
 
 
 async def test_what_is_to_be_fetched_is_counted(journal: Journal) -> None:
     await _record(journal, picture("a", media("m"), media("n"), media("o", due=None)))
     assert (await journal.stats()).pending_media == 2
-    await journal.mark_media_ready("m", blob("x"), ())
+    await journal.media.mark_ready("m", blob("x"), ())
     assert (await journal.stats()).pending_media == 1

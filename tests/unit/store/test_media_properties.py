@@ -78,7 +78,7 @@ class MediaMachine(RuleBasedStateMachine):
     def receive(self, number: int, held: bool) -> None:
         item = picture(str(number), media(f"m{number}"), held=held)
         self.clock.now += 1
-        recorded = self.runner.run(self.journal.record([item], NO_CHANGES, None, ""))
+        recorded = self.runner.run(self.journal.received.record([item], NO_CHANGES, None, ""))
         assert recorded.messages == (number not in self.model.jobs)
         if recorded.messages:
             self.model.jobs[number] = MediaState.PENDING
@@ -87,60 +87,60 @@ class MediaMachine(RuleBasedStateMachine):
     @rule(number=numbers, content=contents)
     def ready(self, number: int, content: bytes) -> None:
         taken = self._take(content)
-        self.runner.run(self.journal.mark_media_ready(f"m{number}", taken, [publication()]))
+        self.runner.run(self.journal.media.mark_ready(f"m{number}", taken, [publication()]))
         if self.model.jobs.get(number, MediaState.READY) is not MediaState.READY:
             self.model.jobs[number] = MediaState.READY
             self.model.told += 1
 
     @rule(number=numbers, state=st.sampled_from([MediaState.FAILED, MediaState.GONE, MediaState.TOO_LARGE]))
     def over(self, number: int, state: MediaState) -> None:
-        self.runner.run(self.journal.mark_media_unavailable(f"m{number}", state, "", [publication()]))
+        self.runner.run(self.journal.media.mark_unavailable(f"m{number}", state, "", [publication()]))
         if self.model.jobs.get(number) in {MediaState.PENDING, MediaState.READY}:
             self.model.jobs[number] = state
             self.model.told += 1
 
     @rule(number=numbers)
     def ask(self, number: int) -> None:
-        self.runner.run(self.journal.request_media(f"m{number}", 5))
+        self.runner.run(self.journal.media.request(f"m{number}", 5))
         if self.model.jobs.get(number) is MediaState.FAILED:
             self.model.jobs[number] = MediaState.PENDING
 
     @rule(number=numbers)
     def lose(self, number: int) -> None:
-        self.runner.run(self.journal.mark_media_lost(f"m{number}", 5))
+        self.runner.run(self.journal.media.mark_lost(f"m{number}", 5))
         if self.model.jobs.get(number) is MediaState.READY:
             self.model.jobs[number] = MediaState.PENDING
 
     @rule(number=numbers)
     def release(self, number: int) -> None:
-        self.runner.run(self.journal.release_message(str(number), {"n": 1}))
+        self.runner.run(self.journal.media.release_message(str(number), {"n": 1}))
         self.model.held.discard(number)
 
     @rule(number=numbers, content=st.none() | contents)
     def accept(self, number: int, content: bytes | None) -> None:
         blob = None if content is None else self._take(content)
-        (accepted,) = self.runner.run(self.journal.accept([command(f"c{number}", blob=blob)]))
+        (accepted,) = self.runner.run(self.journal.commands.accept([command(f"c{number}", blob=blob)]))
         if accepted.outcome is AcceptOutcome.NEW:
             self.model.waiting.add(number)
 
     @rule(number=numbers, content=contents)
     def attach(self, number: int, content: bytes) -> None:
-        row = self.runner.run(self.journal.get_command(f"c{number}"))
+        row = self.runner.run(self.journal.commands.get(f"c{number}"))
         if row is None:
             return
         blob = self._take(content)
         if number in self.model.waiting:
-            self.runner.run(self.journal.attach_file(row.id, blob))
+            self.runner.run(self.journal.commands.attach_file(row.id, blob))
         else:
             with pytest.raises(AlreadySettled):
-                self.runner.run(self.journal.attach_file(row.id, blob))
+                self.runner.run(self.journal.commands.attach_file(row.id, blob))
             self.blobs.mark_referenced(blob)
 
     @rule(number=numbers)
     def settle(self, number: int) -> None:
-        row = self.runner.run(self.journal.get_command(f"c{number}"))
+        row = self.runner.run(self.journal.commands.get(f"c{number}"))
         if row and row.state is CommandState.WAITING:
-            self.runner.run(self.journal.settle(row.id, result(f"c{number}"), ()))
+            self.runner.run(self.journal.commands.finish(row.id, result(f"c{number}"), ()))
             self.model.waiting.remove(number)
             self.model.settled.add(number)
 
@@ -169,7 +169,7 @@ class MediaMachine(RuleBasedStateMachine):
     def _note_gone(self) -> None:
         """What retention takes away was ready."""
         for number, state in self.model.jobs.items():
-            row = self.runner.run(self.journal.get_media(f"m{number}"))
+            row = self.runner.run(self.journal.media.get(f"m{number}"))
             assert row is not None
             if row.state is MediaState.GONE and state is MediaState.READY:
                 self.model.jobs[number] = MediaState.GONE
@@ -194,8 +194,8 @@ class MediaMachine(RuleBasedStateMachine):
         return [file for file in found if file.is_file()]
 
     def _needed(self) -> list[Blob]:
-        rows = [self.runner.run(self.journal.get_media(f"m{number}")) for number in self.model.jobs]
-        waiting = self.runner.run(self.journal.list_due(100))
+        rows = [self.runner.run(self.journal.media.get(f"m{number}")) for number in self.model.jobs]
+        waiting = self.runner.run(self.journal.commands.list_due(100))
         blobs = [*(row.blob for row in rows if row), *(row.blob for row in waiting)]
         return [blob for blob in blobs if blob]
 
@@ -213,12 +213,14 @@ class MediaMachine(RuleBasedStateMachine):
         if not hasattr(self, "database"):
             return
         for number, state in self.model.jobs.items():
-            row = self.runner.run(self.journal.get_media(f"m{number}"))
+            row = self.runner.run(self.journal.media.get(f"m{number}"))
             assert row is not None
             assert (row.state, row.blob is not None) == (state, state is MediaState.READY)
             assert (row.due is not None) == (state is MediaState.PENDING)
-        assert {int(key) for key, _, _ in self.runner.run(self.journal.held_messages())} == self.model.held
-        waiting = self.runner.run(self.journal.list_waiting(0, 10_000))
+        assert {
+            int(key) for key, _, _ in self.runner.run(self.journal.media.waiting_messages())
+        } == self.model.held
+        waiting = self.runner.run(self.journal.outbox.list_waiting(0, 10_000))
         assert sum(row.category == "result" for row in waiting) == self.model.told
 
 

@@ -52,9 +52,9 @@ def fetch(journal: Journal, blobs: Blobs, clock: Clock) -> Fetch:
 
     async def fetched(media_id: str, data: bytes = b"", of: Journal = journal) -> Blob:
         await _record(of, picture(media_id, media(media_id)))
-        await of.mark_published([row.id for row in await of.list_waiting(0, 1000)])
+        await of.outbox.mark_published([row.id for row in await of.outbox.list_waiting(0, 1000)])
         taken = await blobs.store(data or media_id.encode() * 10, MUCH)
-        await of.mark_media_ready(media_id, taken, ())
+        await of.media.mark_ready(media_id, taken, ())
         clock.now += 1
         return taken
 
@@ -62,11 +62,11 @@ def fetch(journal: Journal, blobs: Blobs, clock: Clock) -> Fetch:
 
 
 async def _record(journal: Journal, *items: NewMessage) -> None:
-    await journal.record(items, NO_CHANGES, None, "")
+    await journal.received.record(items, NO_CHANGES, None, "")
 
 
 async def _row(journal: Journal, media_id: str) -> MediaRow | None:
-    return await journal.get_media(media_id)
+    return await journal.media.get(media_id)
 
 
 async def _states(journal: Journal, *ids: str) -> list[str | None]:
@@ -134,14 +134,14 @@ async def test_a_file_that_a_command_has_still_to_send_stays(
 ) -> None:
     same = await fetch("a", b"same")
     again = await blobs.store(b"same", MUCH)
-    (accepted,) = await journal.accept([command("c", blob=again)])
+    (accepted,) = await journal.commands.accept([command("c", blob=again)])
     clock.now += 1
     assert await retention.prune("home", clock.now, 0) == 0
     assert await _states(journal, "a") == ["gone"]
     assert await retention.remove_orphans(0) == 0
     assert blobs.exists(same)
     assert accepted.row is not None
-    await journal.settle(accepted.row.id, result("c"), [])
+    await journal.commands.finish(accepted.row.id, result("c"), [])
     assert await retention.remove_orphans(0) == 4
 
 
@@ -177,7 +177,7 @@ async def test_no_limit_removes_a_file_that_a_command_needs(
     journal: Journal, retention: MediaRetention, blobs: Blobs, fetch: Fetch
 ) -> None:
     needed = await fetch("a", b"needed")
-    await journal.accept([command("c", blob=await blobs.store(b"needed", MUCH))])
+    await journal.commands.accept([command("c", blob=await blobs.store(b"needed", MUCH))])
     await fetch("b", b"other")
     assert await retention.enforce_limit("home", 0) == 5
     assert await retention.free_space(MUCH) == 0
@@ -210,7 +210,7 @@ async def test_what_is_just_being_taken_is_no_orphan(
 ) -> None:
     taken = await blobs.store(b"hello", MUCH)
     assert await retention.free_space(MUCH) == 0
-    await journal.accept([command("c", blob=taken)])
+    await journal.commands.accept([command("c", blob=taken)])
     assert await retention.free_space(MUCH) == 0
     assert blobs.exists(taken)
 
@@ -242,7 +242,7 @@ async def test_a_file_that_gets_a_row_while_it_is_swept_stays(
     async def late(name: str, job: Callable[[Connection], object]) -> object:
         if name == "media_remove":
             monkeypatch.setattr(database, "write", write)
-            await journal.accept([command("c", blob=await blobs.store(b"same", MUCH))])
+            await journal.commands.accept([command("c", blob=await blobs.store(b"same", MUCH))])
         return await write(name, job)
 
     monkeypatch.setattr(database, "write", late)
@@ -258,9 +258,9 @@ async def test_many_takers_and_a_busy_sweep_leave_every_row_its_file(
     async def taker(numbers: range) -> None:
         for number in numbers:
             taken = await blobs.store(b"%d" % (number % 5), MUCH)
-            await journal.mark_media_ready(f"m{number}", taken, ())
+            await journal.media.mark_ready(f"m{number}", taken, ())
             if number % 3 == 0:
-                await journal.mark_media_lost(f"m{number}", 0)
+                await journal.media.mark_lost(f"m{number}", 0)
 
     async def sweeper() -> None:
         while True:
@@ -280,16 +280,16 @@ async def test_a_row_goes_when_its_message_went_and_there_are_no_bytes(
     database: Database, journal: Journal, retention: MediaRetention, fetch: Fetch, clock: Clock
 ) -> None:
     await _record(journal, picture("f", media("failed")), picture("p", media("pending")))
-    await journal.mark_media_unavailable("failed", MediaState.FAILED, "", ())
+    await journal.media.mark_unavailable("failed", MediaState.FAILED, "", ())
     await fetch("ready")
     await _record(journal, picture("w", media("waits")), message("z"))
-    await journal.mark_media_unavailable("waits", MediaState.GONE, "", ())
+    await journal.media.mark_unavailable("waits", MediaState.GONE, "", ())
     clock.now += 10 * WEEK
-    await journal.prune(clock.now, WEEK, WEEK)
+    await journal.retention.prune(clock.now, WEEK, WEEK)
     await retention.prune("home", clock.now, 100 * WEEK)
     assert await _states(journal, "failed", "pending", "ready", "waits") == [None, "pending", "ready", "gone"]
     await retention.prune("home", clock.now, WEEK)
-    await journal.mark_media_unavailable("pending", MediaState.FAILED, "", ())
+    await journal.media.mark_unavailable("pending", MediaState.FAILED, "", ())
     await retention.prune("home", clock.now, WEEK)
     assert await _states(journal, "failed", "pending", "ready", "waits") == [None, None, None, "gone"]
 
@@ -297,9 +297,9 @@ async def test_a_row_goes_when_its_message_went_and_there_are_no_bytes(
 async def test_an_avatar_goes_after_its_time_and_is_forgotten(
     journal: Journal, retention: MediaRetention, blobs: Blobs, clock: Clock
 ) -> None:
-    await journal.add_media(media("av", part=MediaPart.AVATAR), "wife")
+    await journal.media.add(media("av", part=MediaPart.AVATAR), "wife")
     taken = await blobs.store(b"face", MUCH)
-    await journal.mark_media_ready("av", taken, ())
+    await journal.media.mark_ready("av", taken, ())
     assert await retention.prune("home", clock.now + WEEK, WEEK) == 0
     assert await retention.prune("home", clock.now + WEEK + 1, WEEK) == 4
     assert await _row(journal, "av") is None
@@ -317,7 +317,7 @@ async def test_more_than_fits_in_one_commit_goes_too(
     assert await _states(journal, *ids) == ["gone"] * 8 + ["ready"] * 3
     await _record(journal, message("z"))
     clock.now += 10 * WEEK
-    await journal.prune(clock.now, WEEK, WEEK)
+    await journal.retention.prune(clock.now, WEEK, WEEK)
     await retention.prune("home", clock.now, WEEK)
     assert await _states(journal, *ids) == [None] * 11
     assert retention.size == 0

@@ -46,15 +46,15 @@ async def test_a_store_of_version_1_keeps_all_that_is_in_it(journal: Journal) ->
     opened = await journal.open()
     assert (opened.cursor, opened.seq, opened.base_topic, opened.broker_session) == ("c1", 2, "wx", 3)
     assert json.loads(opened.last_payload or b"")["text"] == "二"
-    waiting = await journal.list_waiting(0, 9)
+    waiting = await journal.outbox.list_waiting(0, 9)
     assert [(row.id, row.category) for row in waiting] == [(3, "message"), (5, "result"), (6, "result")]
-    assert [row.id for row, _ in await journal.list_set_aside()] == [2]
-    assert [(row.command_id, row.attempt_open, row.blob) for row in await journal.list_due(9)] == [
+    assert [row.id for row, _ in await journal.outbox.list_rejected()] == [2]
+    assert [(row.command_id, row.attempt_open, row.blob) for row in await journal.commands.list_due(9)] == [
         ("w", False, None),
         ("o", True, None),
     ]
-    assert await journal.sent_message_target("77") == ("wife", 1_795_600_000_000)
-    kept, more = await journal.find_messages(HistoryQuery(since=0))
+    assert await journal.commands.sent_message_target("77") == ("wife", 1_795_600_000_000)
+    kept, more = await journal.history.find(HistoryQuery(since=0))
     assert ([one.seq for one in kept], more) == ([1, 2], False)
     persons, levels = await StoredPeople(journal._database, "home").load()
     assert ([one.level for one in persons], dict(levels)) == (["wife"], {"wife": 1})
@@ -62,16 +62,16 @@ async def test_a_store_of_version_1_keeps_all_that_is_in_it(journal: Journal) ->
 
 async def test_what_came_before_is_known_again_and_what_comes_is_stored(journal: Journal) -> None:
     await journal.open()
-    recorded = await journal.record(
+    recorded = await journal.received.record(
         [message("a"), picture("p", media("m"), held=True)], NO_CHANGES, None, "login"
     )
     assert (recorded.messages, recorded.repeated, recorded.seq) == (1, 1, 3)
-    again, new = await journal.accept([command("w"), command("n", blob=blob("x"))])
+    again, new = await journal.commands.accept([command("w"), command("n", blob=blob("x"))])
     assert (again.outcome, new.outcome) == (AcceptOutcome.REPEAT, AcceptOutcome.NEW)
     assert new.row is not None
     assert (new.row.id, new.row.blob) == (5, blob("x"))
-    assert (await journal.next_media()) == await journal.get_media("m")
-    assert (await journal.start_request(mark(1))).state is RequestState.FRESH
+    assert (await journal.media.next_download()) == await journal.media.get("m")
+    assert (await journal.requests.start(mark(1))).state is RequestState.FRESH
 
 
 async def test_an_old_store_is_as_a_new_one(path: Path, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ async def _written(path: Path) -> None:
     journal = Journal(database, "home")
     await journal.open()
     items = [message(f"k{number}", text="x" * 200) for number in range(MESSAGES)]
-    await journal.record(items, NO_CHANGES, None, "")
+    await journal.received.record(items, NO_CHANGES, None, "")
     await database.close()
 
 
@@ -42,7 +42,7 @@ async def _killed(path: Path) -> None:
     await journal.open()
     await database.checkpoint()
     items = [message(f"k{number}", text="x" * 200) for number in range(MESSAGES)]
-    await journal.record(items, NO_CHANGES, None, "")
+    await journal.received.record(items, NO_CHANGES, None, "")
     for file in other.iterdir():
         shutil.copy(file, path.parent)
     await database.close()
@@ -219,7 +219,7 @@ async def test_damage_that_a_running_bridge_meets_is_set_aside_at_the_next_start
     database = await SqliteDatabase.open(path)
     assert database.set_aside is None
     with pytest.raises(StoreError, match="the next start sets it aside"):
-        await Journal(database, "home").list_waiting(0, MESSAGES)
+        await Journal(database, "home").outbox.list_waiting(0, MESSAGES)
     await database.close()
     seq, database = await _messages(path)
     assert seq == 0

@@ -22,33 +22,33 @@ SAID = DiscoveryRecord(
 
 
 async def test_nothing_was_announced_before_the_first_time(journal: Journal) -> None:
-    assert await journal.load_discovery() == DiscoveryRecord()
+    assert await journal.discovery.load() == DiscoveryRecord()
 
 
 async def test_an_account_that_nobody_opened_announced_nothing(database: Database) -> None:
-    assert await Journal(database, "nobody").load_discovery() == DiscoveryRecord()
+    assert await Journal(database, "nobody").discovery.load() == DiscoveryRecord()
 
 
 async def test_what_was_announced_last_is_kept_for_each_account(database: Database, journal: Journal) -> None:
     other = Journal(database, "work")
     await other.open()
-    await journal.save_discovery(DiscoveryRecord(topics=("a",)))
-    await journal.save_discovery(SAID)
-    kept = await journal.load_discovery()
+    await journal.discovery.save(DiscoveryRecord(topics=("a",)))
+    await journal.discovery.save(SAID)
+    kept = await journal.discovery.load()
     assert (kept.topics, kept.components) == (SAID.topics, SAID.components)
     assert kept.ids["老婆"] == "lao_po_0123ab"
-    assert await other.load_discovery() == DiscoveryRecord()
+    assert await other.discovery.load() == DiscoveryRecord()
 
 
 async def _record(journal: Journal, *users: str) -> list[int]:
     """One message for each user; returns the rows."""
-    items = [message(f"{journal._now()}-{n}-{user}", user=user) for n, user in enumerate(users)]
-    await journal.record(items, NO_CHANGES, None, "")
-    return [row.id for row in await journal.list_waiting(0, 1000)][-len(users) :]
+    items = [message(f"{journal._rows.now()}-{n}-{user}", user=user) for n, user in enumerate(users)]
+    await journal.received.record(items, NO_CHANGES, None, "")
+    return [row.id for row in await journal.outbox.list_waiting(0, 1000)][-len(users) :]
 
 
 async def _waiting(journal: Journal) -> list[int]:
-    return [row.id for row in await journal.list_waiting(0, 1000)]
+    return [row.id for row in await journal.outbox.list_waiting(0, 1000)]
 
 
 async def test_a_publication_comes_back_as_it_was_given(journal: Journal, clock: Clock) -> None:
@@ -60,8 +60,8 @@ async def test_a_publication_comes_back_as_it_was_given(journal: Journal, clock:
         correlation=b"\0\xff",
         expiry=60,
     )
-    await journal.enqueue([new])
-    (row,) = await journal.list_waiting(0, 10)
+    await journal.outbox.add([new])
+    (row,) = await journal.outbox.list_waiting(0, 10)
     assert row == OutboxRow(
         id=row.id,
         topic="a/b",
@@ -78,7 +78,7 @@ async def test_a_publication_comes_back_as_it_was_given(journal: Journal, clock:
 async def test_rows_come_in_pages(journal: Journal) -> None:
     ids = await _record(journal, *["wife"] * 7)
     pages, after = [], 0
-    while rows := await journal.list_waiting(after, 3):
+    while rows := await journal.outbox.list_waiting(after, 3):
         pages.append([row.id for row in rows])
         after = rows[-1].id
     assert pages == [ids[:3], ids[3:6], ids[6:]]
@@ -86,24 +86,24 @@ async def test_rows_come_in_pages(journal: Journal) -> None:
 
 async def test_skipped_topics_do_not_hold_up_the_others(journal: Journal) -> None:
     first, second, _, fourth = await _record(journal, "wife", "bob", "wife", "eve")
-    rows = await journal.list_waiting(0, 10, {"wx/in/wife"})
+    rows = await journal.outbox.list_waiting(0, 10, {"wx/in/wife"})
     assert [row.id for row in rows] == [second, fourth]
-    assert (await journal.list_waiting(0, 10, []))[0].id == first
+    assert (await journal.outbox.list_waiting(0, 10, []))[0].id == first
 
 
 async def test_a_topic_that_may_go_again_is_read_up_to_where_the_publisher_is(journal: Journal) -> None:
     a, b, c, d = await _record(journal, "wife", "bob", "wife", "wife")
-    assert [row.id for row in await journal.list_waiting_in_topic("wx/in/wife", 0, c, 10)] == [a, c]
-    assert [row.id for row in await journal.list_waiting_in_topic("wx/in/wife", 0, d, 1)] == [a]
-    assert [row.id for row in await journal.list_waiting_in_topic("wx/in/wife", a, d, 1)] == [c]
-    assert [row.id for row in await journal.list_waiting_in_topic("wx/in/bob", 0, d, 10)] == [b]
+    assert [row.id for row in await journal.outbox.list_waiting_in_topic("wx/in/wife", 0, c, 10)] == [a, c]
+    assert [row.id for row in await journal.outbox.list_waiting_in_topic("wx/in/wife", 0, d, 1)] == [a]
+    assert [row.id for row in await journal.outbox.list_waiting_in_topic("wx/in/wife", a, d, 1)] == [c]
+    assert [row.id for row in await journal.outbox.list_waiting_in_topic("wx/in/bob", 0, d, 10)] == [b]
 
 
 async def test_what_is_published_waits_no_more(journal: Journal) -> None:
     a, b, c = await _record(journal, "wife", "bob", "eve")
-    await journal.mark_published([a, c])
+    await journal.outbox.mark_published([a, c])
     assert await _waiting(journal) == [b]
-    await journal.mark_published([a, 999_999])
+    await journal.outbox.mark_published([a, 999_999])
     assert await _waiting(journal) == [b]
 
 
@@ -111,42 +111,42 @@ async def test_another_accounts_rows_cannot_be_settled(database: Database, journ
     other = Journal(database, "work")
     await other.open()
     ids = await _record(journal, "wife")
-    await other.mark_published(ids)
-    await other.set_aside(ids, "no")
-    assert await other.drop_topic("wx/in/wife", "no") == 0
+    await other.outbox.mark_published(ids)
+    await other.outbox.mark_rejected(ids, "no")
+    assert await other.outbox.drop_topic("wx/in/wife", "no") == 0
     assert await _waiting(journal) == ids
 
 
 async def test_what_is_set_aside_is_out_of_the_way_and_can_be_brought_back(journal: Journal) -> None:
     a, b = await _record(journal, "wife", "bob")
-    await journal.set_aside([a], "too large")
+    await journal.outbox.mark_rejected([a], "too large")
     assert await _waiting(journal) == [b]
-    ((row, why),) = await journal.list_set_aside()
+    ((row, why),) = await journal.outbox.list_rejected()
     assert (row.id, row.topic, why) == (a, "wx/in/wife", "too large")
-    assert await journal.requeue_set_aside([a, b]) == 1
+    assert await journal.outbox.requeue_rejected([a, b]) == 1
     assert await _waiting(journal) == [a, b]
-    assert await journal.list_set_aside() == []
+    assert await journal.outbox.list_rejected() == []
 
 
 async def test_what_was_published_after_all_is_not_set_aside(journal: Journal) -> None:
     (a,) = await _record(journal, "wife")
-    await journal.mark_published([a])
-    await journal.set_aside([a], "too large")
-    assert await journal.list_set_aside() == []
+    await journal.outbox.mark_published([a])
+    await journal.outbox.mark_rejected([a], "too large")
+    assert await journal.outbox.list_rejected() == []
 
 
 async def test_a_late_acknowledgement_settles_what_was_set_aside(journal: Journal) -> None:
     (a,) = await _record(journal, "wife")
-    await journal.set_aside([a], "hung up")
-    await journal.mark_published([a])
-    assert await journal.list_set_aside() == []
+    await journal.outbox.mark_rejected([a], "hung up")
+    await journal.outbox.mark_published([a])
+    assert await journal.outbox.list_rejected() == []
     assert await _waiting(journal) == []
 
 
 async def test_a_dropped_topic_is_counted_for_ever(journal: Journal) -> None:
     _, b, _ = await _record(journal, "wife", "bob", "wife")
-    assert await journal.drop_topic("wx/in/wife", "refused") == 2
-    assert await journal.drop_topic("wx/in/wife", "refused") == 0
+    assert await journal.outbox.drop_topic("wx/in/wife", "refused") == 2
+    assert await journal.outbox.drop_topic("wx/in/wife", "refused") == 0
     assert await _waiting(journal) == [b]
     assert (await journal.stats()).dropped == 2
 
@@ -154,54 +154,56 @@ async def test_a_dropped_topic_is_counted_for_ever(journal: Journal) -> None:
 async def test_what_has_expired_is_no_loss_and_goes_like_what_was_published(
     journal: Journal, clock: Clock
 ) -> None:
-    await journal.enqueue([publication("a"), publication("b"), publication("c")])
+    await journal.outbox.add([publication("a"), publication("b"), publication("c")])
     a, b, c = await _waiting(journal)
-    await journal.mark_published([b])
+    await journal.outbox.mark_published([b])
     for _ in range(2):
-        await journal.drop_expired([a, b])
+        await journal.outbox.drop_expired([a, b])
         assert await _waiting(journal) == [c]
     stats = await journal.stats()
     assert (stats.dropped, stats.set_aside) == (0, 0)
     clock.now += 10 * 86_400_000
-    assert (await journal.prune(clock.now, 0, 0)).publications == 2
+    assert (await journal.retention.prune(clock.now, 0, 0)).publications == 2
 
 
 async def test_a_number_is_never_given_again(journal: Journal, clock: Clock) -> None:
     """The publisher continues behind the last row that it took."""
-    await journal.enqueue([publication()])
+    await journal.outbox.add([publication()])
     (old,) = await _waiting(journal)
-    await journal.mark_published([old])
+    await journal.outbox.mark_published([old])
     clock.now += 10 * 86_400_000
-    assert (await journal.prune(clock.now, 0, 0)).publications == 1
-    await journal.enqueue([publication()])
-    assert [row.id for row in await journal.list_waiting(old, 10)] == [old + 1]
+    assert (await journal.retention.prune(clock.now, 0, 0)).publications == 1
+    await journal.outbox.add([publication()])
+    assert [row.id for row in await journal.outbox.list_waiting(old, 10)] == [old + 1]
 
 
 @pytest.mark.parametrize("count", [0, 1, 200])
 async def test_many_are_published_at_once(journal: Journal, count: int) -> None:
-    await journal.enqueue([publication(f"t/{number}") for number in range(count)])
-    rows = await journal.list_waiting(0, 1000)
+    await journal.outbox.add([publication(f"t/{number}") for number in range(count)])
+    rows = await journal.outbox.list_waiting(0, 1000)
     assert [row.topic for row in rows] == [f"t/{number}" for number in range(count)]
-    await journal.mark_published([row.id for row in rows])
+    await journal.outbox.mark_published([row.id for row in rows])
     assert await _waiting(journal) == []
 
 
 async def test_what_an_event_keeps_for_the_backend_is_found_by_its_name_and_id(journal: Journal) -> None:
-    await journal.record([event("7", ticket="v2")], NO_CHANGES, None, "")
-    await journal.record([message("8"), event("9")], NO_CHANGES, None, "")
-    assert await journal.private_event_fields("recall", "7") == {"ticket": "v2"}
-    assert await journal.private_event_fields("recall", "9") == {}
+    await journal.received.record([event("7", ticket="v2")], NO_CHANGES, None, "")
+    await journal.received.record([message("8"), event("9")], NO_CHANGES, None, "")
+    assert await journal.history.private_event_fields("recall", "7") == {"ticket": "v2"}
+    assert await journal.history.private_event_fields("recall", "9") == {}
     for name, key in (("friend_request", "7"), ("recall", "8"), ("recall", "\ud800"), ("text", "8")):
-        assert await journal.private_event_fields(name, key) is None
+        assert await journal.history.private_event_fields(name, key) is None
 
 
 async def test_who_wrote_a_message_is_found_by_its_key(journal: Journal) -> None:
     senders: list[dict[str, Json]] = [{"user": "wife", "name": "老婆"}, {"name": "三姨"}]
     for number, sender in enumerate(senders):
         said = message(f"m{number}")
-        await journal.record([replace(said, body={**said.body, "sender": sender})], NO_CHANGES, None, "")
-    await journal.record([message("m2"), event("e1")], NO_CHANGES, None, "")
-    assert [await journal.message_author(key) for key in ("m0", "m1", "m2", "e1", "x", "\ud800")] == [
+        await journal.received.record(
+            [replace(said, body={**said.body, "sender": sender})], NO_CHANGES, None, ""
+        )
+    await journal.received.record([message("m2"), event("e1")], NO_CHANGES, None, "")
+    assert [await journal.history.message_author(key) for key in ("m0", "m1", "m2", "e1", "x", "\ud800")] == [
         "wife",
         *[""] * 5,
     ]

@@ -112,10 +112,10 @@ async def test_after_the_loss_of_the_connection_every_commit_fails_and_it_is_rep
     await _end_session(database, url)
     for _ in range(3):
         with pytest.raises(StoreError):
-            await journal.record([message("a")], NO_CHANGES, Cursor("c"), "login")
+            await journal.received.record([message("a")], NO_CHANGES, Cursor("c"), "login")
     assert losses.count == 1
     assert database.last_error
-    assert await journal.list_waiting(0, 9) == []
+    assert await journal.outbox.list_waiting(0, 9) == []
 
 
 async def test_a_session_lock_is_on_the_connection_that_commits(
@@ -187,15 +187,15 @@ async def test_ids_fit_their_rows_when_another_instance_writes_in_between(
     async def write(to: Journal) -> None:
         for number in range(20):
             keys = [f"{number}-{index}" for index in range(40)]
-            batch = (await to.record([message(key) for key in keys], NO_CHANGES, None, "")).outbox
-            stored = {row.id: row.payload for row in await to.list_waiting(batch.rows[0].id - 1, 40)}
+            batch = (await to.received.record([message(key) for key in keys], NO_CHANGES, None, "")).outbox
+            stored = {row.id: row.payload for row in await to.outbox.list_waiting(batch.rows[0].id - 1, 40)}
             assert [stored[row.id] for row in batch.rows] == [row.payload for row in batch.rows]
             assert batch.last_id == batch.rows[-1].id
-            await to.enqueue([publication()])
-            accepted = await to.accept([command(f"{number}-{index}") for index in range(3)])
+            await to.outbox.add([publication()])
+            accepted = await to.commands.accept([command(f"{number}-{index}") for index in range(3)])
             for answer in accepted:
                 assert answer.row is not None
-                assert await to.get_command(answer.row.command_id) == answer.row
+                assert await to.commands.get(answer.row.command_id) == answer.row
 
     await asyncio.gather(write(journal), write(other))
     await other_database.close()
@@ -205,8 +205,8 @@ async def test_a_long_key_from_wechat_is_stored_and_known_again(database: Postgr
     journal = Journal(database, "home")
     await journal.open()
     key = "".join(chr(0x4E00 + number * 7919 % 20000) for number in range(20_000))
-    await journal.record([message(key)], NO_CHANGES, None, "")
-    assert (await journal.record([message(key)], NO_CHANGES, None, "")).repeated == 1
+    await journal.received.record([message(key)], NO_CHANGES, None, "")
+    assert (await journal.received.record([message(key)], NO_CHANGES, None, "")).repeated == 1
 
 
 @pytest.mark.parametrize("text", ["a\0b", "\0", "\\u0000", "\\\0", "\\\\u0000\0", "x"])
@@ -224,10 +224,10 @@ async def test_a_text_with_a_nul_comes_back_whole(database: PostgresqlDatabase, 
 async def test_a_command_with_a_nul_does_not_stop_the_others(database: PostgresqlDatabase) -> None:
     journal = Journal(database, "home")
     await journal.open()
-    await journal.accept([command("a", text="x\0y\\u0000", person=None), command("b", person=None)])
-    assert [row.command.text for row in await journal.list_due(9)] == ["x\0y\\u0000", "你好"]
-    assert await journal.list_due(9, ["wife"]) == []
-    assert await journal.list_urgent() == []
+    await journal.commands.accept([command("a", text="x\0y\\u0000", person=None), command("b", person=None)])
+    assert [row.command.text for row in await journal.commands.list_due(9)] == ["x\0y\\u0000", "你好"]
+    assert await journal.commands.list_due(9, ["wife"]) == []
+    assert await journal.commands.list_urgent() == []
 
 
 def test_a_full_disk_of_the_server_is_a_full_store() -> None:

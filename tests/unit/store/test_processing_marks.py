@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.postgresql import empty_database
-from wx2mqtt.store.account_state import SharedMarks
 from wx2mqtt.store.encrypted_logins import EncryptedLogins
 from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.store.shared_marks import SharedMarks
 from wx2mqtt.store.unsynced_files import (
     MARKS_SUFFIX,
     MAX_FATAL_MESSAGES,

@@ -12,7 +12,7 @@ import pytest
 from tests.unit.store.make import message, names
 from wx2mqtt.store import search_index as search_index_module
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.history import HistoryQueries
+from wx2mqtt.store.history import MessageHistory
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import NO_CHANGES, HistoryQuery
 from wx2mqtt.store.search_index import SearchIndex, pairs
@@ -60,11 +60,11 @@ async def store(journal: Journal, texts: list[str], user: str = "") -> None:
         message(f"{number}-{place}", text=text, user=user or ("wife" if place % 2 else "bob"))
         for place, text in enumerate(texts)
     ]
-    await journal.record(items, NO_CHANGES, None, "")
+    await journal.received.record(items, NO_CHANGES, None, "")
 
 
 async def seqs(journal: Journal, **query: object) -> tuple[list[int], bool]:
-    rows, more = await journal.find_messages(HistoryQuery(**query))  # type: ignore[arg-type]
+    rows, more = await journal.history.find(HistoryQuery(**query))  # type: ignore[arg-type]
     return [row.seq for row in rows], more
 
 
@@ -104,8 +104,8 @@ async def test_a_text_that_nobody_wrote_costs_no_reading_of_messages(
     await store(journal, ["今天晚上回家吃饭吗"] * 100)
     await index.extend()
     scanned: list[object] = []
-    scan = HistoryQueries._scan
-    monkeypatch.setattr(HistoryQueries, "_scan", lambda *values: scanned.append(values) or scan(*values))  # type: ignore[func-returns-value]
+    scan = MessageHistory._scan
+    monkeypatch.setattr(MessageHistory, "_scan", lambda *values: scanned.append(values) or scan(*values))  # type: ignore[func-returns-value]
     assert await seqs(journal, text="没有人写过这个") == ([], False)
     assert scanned == []
 

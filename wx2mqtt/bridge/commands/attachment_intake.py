@@ -136,7 +136,7 @@ class AttachmentIntake:
         Its file at `path` may be gone since then.
         """
         known = (
-            await self._journal.get_command(new.command_id) if new.command.path and new.command.id else None
+            await self._journal.commands.get(new.command_id) if new.command.path and new.command.id else None
         )
         if known is not None and _path_identity(known.command) == _path_identity(new.command):
             return known.fingerprint

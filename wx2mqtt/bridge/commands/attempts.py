@@ -62,7 +62,7 @@ class SendAttempts:
     async def recover(self) -> None:
         """Restores `is_muted` from the stored results. Raises `StoreError`."""
         codes = (
-            await self._journal.last_result_codes(UNCONFIRMED_WARNING_COUNT)
+            await self._journal.commands.last_result_codes(UNCONFIRMED_WARNING_COUNT)
             if self._backend.capabilities.has_reply_window
             else []
         )
@@ -72,7 +72,7 @@ class SendAttempts:
 
     async def recover_echoes(self) -> None:
         """Expects the echoes of attempts without an answer of the previous process. Raises `StoreError`."""
-        for members in bundles_of(await self._journal.list_unanswered(now_ms() - ECHO_DEADLINE_MS)):
+        for members in bundles_of(await self._journal.commands.list_unanswered(now_ms() - ECHO_DEADLINE_MS)):
             # `unanswered` lacks the last attempt of an uncertain command
             for _ in range(members[0].attempts):
                 self.expect_late_echo(members)
@@ -150,10 +150,10 @@ class AttemptMarks:
         """Marks the begin of an attempt, before its request is written; returns the leading command."""
         row = plan.rows[0]
         if not plan.is_new_bundle:
-            await retry_until_stored(lambda: self._journal.mark_started(row.id))
+            await retry_until_stored(lambda: self._journal.commands.mark_started(row.id))
             return row
         row_ids = [row.id for row in plan.rows]
-        stored = await retry_until_stored(lambda: self._journal.start_bundle(row_ids, plan.heading))
+        stored = await retry_until_stored(lambda: self._journal.commands.start_bundle(row_ids, plan.heading))
         self._queues.set_bundle(stored)
         return stored[0]
 
@@ -161,13 +161,15 @@ class AttemptMarks:
         """Marks the end of an attempt that certainly delivered nothing."""
         is_given_up = row.bundle is not None and not row.unanswered
         has_heading = is_given_up and is_heading(row)
-        await retry_until_stored(lambda: self._journal.mark_not_delivered(row.id, is_heading=has_heading))
+        await retry_until_stored(
+            lambda: self._journal.commands.mark_not_delivered(row.id, is_heading=has_heading)
+        )
         if is_given_up:
             self._queues.release_bundle(queue.members_of(row))
 
     async def end_uncertain(self, queue: ChatQueue, row: CommandRow) -> None:
         """Marks the end of an attempt without an answer."""
-        await retry_until_stored(lambda: self._journal.mark_uncertain(row.id))
+        await retry_until_stored(lambda: self._journal.commands.mark_uncertain(row.id))
         for member in queue.members_of(row):
             current = self._queues.current_row(member)
             unanswered = row.unanswered + 1
@@ -175,7 +177,7 @@ class AttemptMarks:
 
     async def end_part_sent(self, row: CommandRow, message_id: str) -> None:
         """Marks the end of an attempt that delivered the next part of a long text."""
-        await retry_until_stored(lambda: self._journal.mark_part_sent(row.id, message_id))
+        await retry_until_stored(lambda: self._journal.commands.mark_part_sent(row.id, message_id))
         current = self._queues.current_row(row)
         self._queues.replace_row(replace(current, parts_sent=row.parts_sent + 1, unanswered=0))
 
@@ -206,14 +208,14 @@ class ImmediateStarts:
         """As `JournaledCommands.accept`; adds the commands whose attempt is marked to their queues."""
         selected = () if self._slots.locked() else self._select(new)
         if not any(command.starts for command in selected):
-            return await self._journal.accept(new)
+            return await self._journal.commands.accept(new)
         async with self._slots:  # a stop waits for it, and then knows the marks that it must remove
             return await self._accept(selected)
 
     async def _accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
         started: list[CommandRow] = []
         try:
-            accepted = await self._journal.accept(new)
+            accepted = await self._journal.commands.accept(new)
             rows = [result.row for result in accepted if result.outcome is AcceptOutcome.NEW]
             started += [row for row in rows if row is not None and row.attempt_open]
         finally:  # what repeats an earlier command is not sent, and what is not stored is selected again

@@ -99,7 +99,7 @@ class CommandCompletion:
         One without a result stays: another one of its bundle has one.
         """
         for command_id, row in {row.command_id: row for row in rows}.items():
-            stored = await retry_until_stored(partial(self._journal.get_command, command_id))
+            stored = await retry_until_stored(partial(self._journal.commands.get, command_id))
             if stored is not None and stored.result is None:
                 continue
             log.info("command has its result already", command=command_id)
@@ -120,7 +120,9 @@ class CommandCompletion:
         ]
         try:
             stored = await retry_until_stored(
-                lambda: self._journal.settle(leading.id, leading_result, publications, next_row_id, bundled)
+                lambda: self._journal.commands.finish(
+                    leading.id, leading_result, publications, next_row_id, bundled
+                )
             )
         except AlreadySettled:
             return False

@@ -116,7 +116,7 @@ class FallbackDelivery:
 
     async def recover(self) -> None:
         """Schedules the waiting urgent commands at the start of the process. Raises `StoreError`."""
-        for row in await self._journal.list_urgent():
+        for row in await self._journal.commands.list_urgent():
             self.schedule(row)
 
     def schedule(self, row: CommandRow) -> None:
@@ -211,7 +211,7 @@ class FallbackDelivery:
 
     async def deliver_due(self) -> None:
         """Sends all waiting urgent commands now; the caller settles them after that. Raises `StoreError`."""
-        rows = [row for row in await self._journal.list_urgent() if self.is_due(row)]
+        rows = [row for row in await self._journal.commands.list_urgent() if self.is_due(row)]
         self._due_at_end.update(row.id for row in rows)
         for row in rows:
             if timer := self._timers.pop(row.id, None):
@@ -274,7 +274,7 @@ class FallbackDelivery:
 
     async def _store_states(self, states: Mapping[int, str]) -> Mapping[int, str]:
         """Stores states by row id; returns those before, without those of commands that have their result."""
-        return await retry_until_stored(lambda: self._journal.set_fallback_states(states))
+        return await retry_until_stored(lambda: self._journal.commands.set_fallback_states(states))
 
     def _store_in_queue(self, row_id: int) -> None:
         row = self._queues.find(row_id)

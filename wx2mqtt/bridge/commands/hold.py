@@ -132,7 +132,7 @@ class HoldQueue:
         held = [replace(row, held_reason=window.reason, expires=self._expires_at(row)) for row in rows]
         marks = [(row.id, row.held_reason, row.expires or 0) for row in held]
         notices = [self._notification(row, window) for row in held]
-        stored = await retry_until_stored(lambda: self._journal.mark_held(marks, notices))
+        stored = await retry_until_stored(lambda: self._journal.commands.hold(marks, notices))
         self._ctx.signals.outbox_changed.emit(stored)
         for row in held:
             self._queues.reset_expiry(replace(row, replies=self._queues.current_row(row).replies))

@@ -193,7 +193,7 @@ class CommandIntake:
             message_id = (await read_command_request(delivery)).get("message_id")
         except BadCommand:
             return ""
-        target = await retry_until_stored(lambda: self._journal.sent_message_target(str(message_id)))
+        target = await retry_until_stored(lambda: self._journal.commands.sent_message_target(str(message_id)))
         return target[0] if target else ""
 
     async def _commit(self, new: list[NewCommand]) -> None:
@@ -225,7 +225,7 @@ class CommandIntake:
 
     async def _store_reused(self, rejected: NewCommand) -> None:
         """Stores the rejection of a command whose id has another row, under an id of its own."""
-        (accepted,) = await self._journal.accept([rejected])
+        (accepted,) = await self._journal.commands.accept([rejected])
         self._ctx.signals.outbox_changed.emit(accepted.outbox)
         await self._on_committed(rejected, accepted)
 

@@ -81,7 +81,7 @@ class CommandOutcomes:
         self._failure_log.end_period()
 
     async def _load(self) -> None:
-        stored = await self._ctx.journal.list_failing_users(now_ms() - DAY_MS, MAX_FAILING_USERS)
+        stored = await self._ctx.journal.commands.list_failing_users(now_ms() - DAY_MS, MAX_FAILING_USERS)
         sent_to, self._sent_to = self._sent_to or (), None
         loaded = {shortened(user): failed_at for user, failed_at in stored if user not in sent_to}
         self._failed_at = {**loaded, **self._failed_at}

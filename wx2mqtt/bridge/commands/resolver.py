@@ -123,7 +123,7 @@ class CommandResolver:
             log.exception("fetch failed", command=row.command_id)
             raise BadCommand("internal", "internal") from None
         try:
-            await retry_until_stored(lambda: self._journal.attach_file(row.id, blob))
+            await retry_until_stored(lambda: self._journal.commands.attach_file(row.id, blob))
         except AlreadySettled:
             await self._attachments.release(blob, never_referenced=True)
             raise
@@ -145,7 +145,7 @@ class CommandResolver:
         """Returns the recall of an own, recent message in this chat (webwx 2.15.2). Raises `BadCommand`."""
         message_id = row.command.message_id
         user = row.command.user
-        target = await retry_until_stored(lambda: self._journal.sent_message_target(message_id))
+        target = await retry_until_stored(lambda: self._journal.commands.sent_message_target(message_id))
         person = None if target is None else self._registry.by_level(target[0])
         if target is None or person is None or person != self._find_person(row):
             raise BadCommand("unknown_message", "unknown_message", user=user, message_id=message_id)

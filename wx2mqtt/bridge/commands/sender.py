@@ -183,7 +183,7 @@ class CommandSender:
         """
         while True:
             try:
-                settled, stored = await self._journal.change_owner(
+                settled, stored = await self._journal.commands.change_owner(
                     backend, owner_id, self._other_account_result
                 )
                 break
@@ -214,7 +214,7 @@ class CommandSender:
         async with asyncio.TaskGroup() as tasks:
             while True:
                 if self._queues.can_load:
-                    await retry_until_stored(lambda: self._queues.load(self._journal.list_due))
+                    await retry_until_stored(lambda: self._queues.load(self._journal.commands.list_due))
                     self.fallback.update_queues()
                 for queue in self._queues.take_new_queues():
                     tasks.create_task(self._run_queue(queue, tasks))
@@ -223,7 +223,7 @@ class CommandSender:
 
     async def _recover(self) -> None:
         """Makes attempts that the last run of the process left open uncertain, and expects their echoes."""
-        await self._journal.recover_attempts()
+        await self._journal.commands.recover_attempts()
         await self.attempts.recover_echoes()
         self._echoes.mark_recovered()
         await self.fallback.recover()
@@ -255,7 +255,7 @@ class CommandSender:
                 for row in queue.marked:
                     queue.clear_marked(row)
                     with suppress(AlreadySettled):
-                        await self._journal.mark_not_delivered(row.id)
+                        await self._journal.commands.mark_not_delivered(row.id)
         except StoreError as error:
             log.warning("attempts stay marked; they are in doubt at the next start", problem=str(error))
 

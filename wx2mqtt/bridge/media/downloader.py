@@ -126,7 +126,7 @@ class MediaDownloader:
 
     async def _step(self) -> float | None:
         """Downloads the next job if it is due. Returns the seconds until the next step, None: until woken."""
-        row = await retry_until_stored(self._journal.next_media, self.on_store_failure)
+        row = await retry_until_stored(self._journal.media.next_download, self.on_store_failure)
         if row is None or row.due is None:
             return None
         if not self._may_fetch(row):
@@ -156,7 +156,7 @@ class MediaDownloader:
     async def _unschedule(self) -> None:
         """Makes jobs that no client has requested not due, and releases the messages that wait for them."""
         await retry_until_stored(
-            lambda: self._journal.unschedule_media(self._library.requested_ids), self.on_store_failure
+            lambda: self._journal.media.unschedule(self._library.requested_ids), self.on_store_failure
         )
         self._inline_hold.release_all_but(self._library.requested_ids)
 
@@ -214,7 +214,7 @@ class MediaDownloader:
         await self._inline_hold.on_media_finished(known)  # the message is published before its event
         events = self._media_events(known)
         stored = await retry_until_stored(
-            lambda: self._journal.mark_media_ready(row.id, blob, events), self.on_store_failure
+            lambda: self._journal.media.mark_ready(row.id, blob, events), self.on_store_failure
         )
         self._ctx.signals.outbox_changed.emit(stored)
         self.fetched_bytes += blob.size
@@ -243,7 +243,7 @@ class MediaDownloader:
         pause = Backoff(cap=MAX_FAILURE_PAUSE_SECONDS, failures=max(0, self._failures - 1))
         self._pause(pause.wait(random.random()))
         await retry_until_stored(
-            lambda: self._journal.postpone_media(
+            lambda: self._journal.media.postpone(
                 row.id,
                 retry.due if self._may_fetch(row) else None,
                 empty=retry.empty_tries,
@@ -257,7 +257,7 @@ class MediaDownloader:
         await self._inline_hold.on_media_finished(known)
         events = self._media_events(known)
         stored = await retry_until_stored(
-            lambda: self._journal.mark_media_unavailable(row.id, outcome.state, outcome.reason, events),
+            lambda: self._journal.media.mark_unavailable(row.id, outcome.state, outcome.reason, events),
             self.on_store_failure,
         )
         self._ctx.signals.outbox_changed.emit(stored)

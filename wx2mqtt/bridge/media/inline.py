@@ -84,7 +84,7 @@ class InlineHold:
         Messages that were held before a restart are released at once: their time is over. Those that this
         process holds may be stored already, too, and wait.
         """
-        for key, topic, _ in await retry_until_stored(self._journal.held_messages):
+        for key, topic, _ in await retry_until_stored(self._journal.media.waiting_messages):
             if all(held.key != key for held in self._held.values()):
                 await self._release(key, topic, {})
         async with asyncio.TaskGroup() as tasks:
@@ -127,7 +127,7 @@ class InlineHold:
     async def _release(self, key: str, topic: str, patch: MediaPatch) -> None:
         self._publisher.start_release(topic)
         row = await retry_until_stored(
-            lambda: self._journal.release_message(key, patch), self.store_failed.emit
+            lambda: self._journal.media.release_message(key, patch), self.store_failed.emit
         )
         self._publisher.finish_release(topic, row)
 

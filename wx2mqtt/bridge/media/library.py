@@ -56,7 +56,7 @@ class MediaLibrary:
                     while row is not None and row.state is MediaState.PENDING:
                         await finished.wait()
                         finished.clear()  # perhaps an earlier attempt ended, not the requested one
-                        row = await self._journal.get_media(media_id)
+                        row = await self._journal.media.get(media_id)
             return row
         finally:
             waiters.remove(finished)
@@ -77,10 +77,10 @@ class MediaLibrary:
 
     async def _request(self, media_id: str) -> MediaRow | None:
         self.mark_requested(media_id)  # before the read: else the downloader could unschedule it meanwhile
-        row = await self._journal.get_media(media_id)
+        row = await self._journal.media.get(media_id)
         if row is not None and await self._request_download(row):
             self.download_requested.emit()
-            row = await self._journal.get_media(media_id)
+            row = await self._journal.media.get(media_id)
         if row is None or row.state is not MediaState.PENDING:
             self._requested_ids.discard(media_id)
         return row
@@ -89,11 +89,11 @@ class MediaLibrary:
         """Makes the download of a row due, also of a deleted file. Returns whether it did."""
         match row.state:
             case MediaState.READY if not await self._exists(row):
-                await self._journal.mark_media_lost(row.id, 0)
+                await self._journal.media.mark_lost(row.id, 0)
             case MediaState.PENDING | MediaState.FAILED if (
                 due := retry_time_when_requested(row, now_ms())
             ) is not None:
-                await self._journal.request_media(row.id, due)
+                await self._journal.media.request(row.id, due)
             case _:
                 return False
         return True

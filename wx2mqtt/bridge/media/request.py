@@ -85,7 +85,7 @@ class MediaRequest:
         return row
 
     async def _media_id_of(self, message_id: str, part: MediaPart) -> str:
-        for row in await self._journal.media_of_messages([message_id]):
+        for row in await self._journal.media.of_messages([message_id]):
             if row.part is part:
                 return row.id
         raise BadCommand("unknown_message", "media_unknown", id=message_id)
@@ -95,14 +95,14 @@ class MediaRequest:
         person = self._registry.by_level(user)
         if person is None:
             raise BadCommand("unknown_user", "media_nobody", user=user)
-        stored = await self._journal.newest_avatar(person.level)
+        stored = await self._journal.media.newest_avatar(person.level)
         if stored is not None and _is_fresh(stored, now_ms()):
             return await self._library.find(stored.id, MEDIA_WAIT_TIMEOUT_SECONDS) or stored
         ref = None if person.handle is None else self._backend.avatar(person.handle)
         row = stored
         if ref is not None:
             new = NewMedia(id=new_media_id(), part=MediaPart.AVATAR, kind="image", ref=ref, due=0)
-            added = await self._journal.add_media(new, person.level)
+            added = await self._journal.media.add(new, person.level)
             row = await self._library.find(added.id, MEDIA_WAIT_TIMEOUT_SECONDS)
         if stored is not None and (row is None or row.blob is None):
             row = await self._library.find(stored.id, 0)

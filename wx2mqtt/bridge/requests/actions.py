@@ -80,7 +80,7 @@ class ContactActions:
         read.reject_unknown_fields(fields, "id")
         event_id = read.read_text(fields, "id")
         self._target_resolver.require_unrestricted()
-        request = await self._journal.private_event_fields("friend_request", event_id)
+        request = await self._journal.history.private_event_fields("friend_request", event_id)
         if request is None:
             raise BadCommand("unknown_id", "unknown_request_id", id=event_id)
         login = request.pop(LOGIN_EVENT, "")

@@ -82,9 +82,7 @@ class HistoryRequest:
         more = True
         missing = query.limit
         while more and missing and not page.full:
-            rows, more = await self._journal.find_messages(
-                replace(query, limit=min(READ_BATCH_ROWS, missing))
-            )
+            rows, more = await self._journal.history.find(replace(query, limit=min(READ_BATCH_ROWS, missing)))
             if not rows:
                 return False
             await self._add_rows(page, rows if query.since is not None else rows[::-1])
@@ -95,7 +93,7 @@ class HistoryRequest:
     async def _add_rows(self, page: _HistoryPage, history_rows: Sequence[HistoryRow]) -> None:
         """Adds messages with the current state of their media."""
         media_rows: defaultdict[str, list[MediaRow]] = defaultdict(list)
-        for media_row in await self._journal.media_of_messages([row.message_id for row in history_rows]):
+        for media_row in await self._journal.media.of_messages([row.message_id for row in history_rows]):
             media_rows[media_row.message_id].append(media_row)
         for row in history_rows:
             if not page.full:

@@ -64,3 +64,11 @@ SELECT command_id, command FROM (
     SELECT command_id, command FROM command
     WHERE account = ?1 AND part_ids <> ' ' AND instr(part_ids, ' ' || ?2 || ' ') LIMIT 1
 );
+
+-- private_event_fields --
+-- What an event keeps for the backend; `kind` is the event's name.
+SELECT private FROM publication WHERE account = ? AND key = ? AND sort = 'event' AND kind = ?;
+
+-- message_payload --
+-- The payload of the message with this key.
+SELECT payload FROM publication WHERE account = ? AND key = ? AND seq IS NOT NULL;

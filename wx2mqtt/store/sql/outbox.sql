@@ -59,14 +59,6 @@ WHERE id IN (SELECT value FROM json_each(?2)) AND account = ?1 AND state = 0;
 -- count_dropped --
 UPDATE account SET dropped = dropped + ? WHERE name = ?;
 
--- private_event_fields --
--- What an event keeps for the backend; `kind` is the event's name.
-SELECT private FROM publication WHERE account = ? AND key = ? AND sort = 'event' AND kind = ?;
-
--- message_payload --
--- The payload of the message with this key.
-SELECT payload FROM publication WHERE account = ? AND key = ? AND seq IS NOT NULL;
-
 -- load_discovery --
 SELECT announced FROM account WHERE name = ?;
 

@@ -47,26 +47,6 @@ DELETE FROM deed WHERE (account, session, mid) IN (
     SELECT account, session, mid FROM deed WHERE account = ? AND created < ? LIMIT ?
 );
 
--- stats --
--- The columns are the fields of `JournalStats`, in their order. The commands that were not sent are counted in the index
--- `command_settled`, and those of the bridge itself, which do not count, in `command_known`: neither reads a row.
-SELECT
-    (SELECT count(*) FROM publication WHERE account = ?1 AND state = 0),
-    (SELECT created FROM publication WHERE account = ?1 AND state = 0 ORDER BY id LIMIT 1),
-    (SELECT count(*) FROM command WHERE account = ?1 AND status IS NULL),
-    (SELECT accepted FROM command WHERE account = ?1 AND status IS NULL ORDER BY id LIMIT 1),
-    (SELECT count(*) FROM publication WHERE account = ?1 AND state = 2),
-    dropped,
-    seq,
-    (SELECT count(*) FROM command
-     WHERE account = ?1 AND status IS NOT NULL AND settled > ?2 AND status <> 'sent')
-    - (SELECT count(*) FROM command
-       WHERE account = ?1 AND command_id >= 'wx2mqtt-' AND command_id < 'wx2mqtt.'
-          AND settled > ?2 AND status <> 'sent'),
-    (SELECT count(*) FROM media WHERE account = ?1 AND state = 'pending' AND due IS NOT NULL),
-    (SELECT value FROM meta WHERE name = 'last_backup')
-FROM account WHERE name = ?1;
-
 -- accounts --
 SELECT name FROM account ORDER BY name;
 

@@ -261,7 +261,7 @@ async def test_a_text_of_the_bridge_itself_may_use_the_reserve_and_has_no_result
         result = await here.result(new.command_id)
     assert result.status is Status.SENT
     assert new.command_id.startswith("wx2mqtt-digest-")
-    assert not await here.journal.list_waiting(0, 100, ())
+    assert not await here.journal.outbox.list_waiting(0, 100, ())
 
 
 # the last second of the window
@@ -306,8 +306,8 @@ async def test_more_than_half_of_the_quota_comes_free_as_one_digest_with_a_headi
         await here.hold_texts(*numbered(6))
         here.writes()
         results = await here.results(*(f"c{number}" for number in range(1, 7)))
-        commands = await here.journal.list_commands()
-        published = await here.journal.list_waiting(0, 100, ())
+        commands = await here.journal.commands.list_page()
+        published = await here.journal.outbox.list_waiting(0, 100, ())
     (draft,) = here.wire.drafts
     assert draft.text == "\n\n".join(["6 messages were waiting:", *numbered(6)])
     assert {outcome(result) for result in results} == {(Status.SENT, 6, False)}
@@ -389,7 +389,7 @@ async def test_a_bundle_that_a_crash_cut_off_is_repeated_as_it_was(here: BotRoom
         await here.accept_together("a", "b")
         await here.sends(1)
     here.wire.gate.set()
-    await here.journal.accept([here.asked("later")])
+    await here.journal.commands.accept([here.asked("later")])
     here.now += 1
     here.chat = here.chat.with_message(here.now, "token")  # she wrote meanwhile: ten messages are left
     async with here.running():
@@ -441,7 +441,7 @@ async def test_nobody_drops_a_single_text_of_a_bundle_in_doubt(here: BotRoom):
         here.wire.gate.set()
         row = await here.wait_until_in_doubt("c2")
         with pytest.raises(BadCommand):
-            await here.journal.drop_command("c2", _dropped(row), ())
+            await here.journal.commands.drop("c2", _dropped(row), ())
 
 
 def _dropped(row: CommandRow) -> Result:
@@ -473,11 +473,13 @@ async def test_a_bundle_in_doubt_ends_as_one_when_the_last_of_it_would(here: Bot
 async def test_a_bundle_in_doubt_is_not_looked_at_before_the_last_of_it_would_end(here: BotRoom):
     rows = [
         accepted.row
-        for accepted in await here.journal.accept([here.asked("a", ttl=0.0), here.asked("b", ttl=5000.0)])
+        for accepted in await here.journal.commands.accept(
+            [here.asked("a", ttl=0.0), here.asked("b", ttl=5000.0)]
+        )
         if accepted.row
     ]
-    leading, other = await here.journal.start_bundle([row.id for row in rows], None)
-    await here.journal.mark_uncertain(leading.id)
+    leading, other = await here.journal.commands.start_bundle([row.id for row in rows], None)
+    await here.journal.commands.mark_uncertain(leading.id)
     queue = ChatQueue("wife", by_priority=True)
     for row in (leading, other):
         queue.append(replace(row, unanswered=1))
@@ -564,7 +566,7 @@ async def test_a_quote_of_a_bundle_quotes_all_of_it_and_names_its_first_command(
         await here.hold_texts(*numbered(6))
         here.writes()
         await here.result("c6")
-    quoted = await here.journal.quoted_message("sent-1")
+    quoted = await here.journal.history.quoted_message("sent-1")
     assert quoted is not None
     assert quoted.text == here.wire.drafts[0].text
     assert quoted.command_id == "c1"

@@ -197,7 +197,7 @@ async def test_it_does_not_wait_for_a_server_that_hangs_and_the_status_stays_the
     async with here.running() as sender:
         await here.accept(asked(here))
         await here.sends(1)
-        row = await here.journal.get_command("c1")
+        row = await here.journal.commands.get("c1")
         assert row is not None
         sender.fallback._on_timer(row)
         await asyncio.wait_for(services.asked.wait(), MAX_WAIT_SECONDS)
@@ -257,12 +257,12 @@ async def test_what_nobody_wants_any_more_is_not_sent(here: Room, services: Serv
     here.fallback = FallbackRules(after_seconds=600, urls=(URL,))
     async with here.running(online=False) as sender:
         await here.accept(asked(here))
-        row = await here.journal.get_command("c1")
+        row = await here.journal.commands.get("c1")
         assert row is not None
         from wx2mqtt.bridge.commands.results import final_result
 
         dropped = final_result(row, Status.FAILED, "dropped", "")
-        await here.journal.drop_command("c1", dropped, [])
+        await here.journal.commands.drop("c1", dropped, [])
         sender.remove(row, dropped)
         sender.fallback._on_timer(row)
         await here.until(lambda: not sender.fallback.deliveries)
@@ -371,7 +371,7 @@ async def test_a_crash_in_a_summary_sends_it_again_and_says_that_nobody_knows(he
 
 async def change_owner(here: Room) -> None:
     await here.journal.open()
-    await here.journal.set_owner("webwx", "1")
+    await here.journal.commands.set_owner("webwx", "1")
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         await here.sender.change_owner("webwx", "2")
 
@@ -400,7 +400,7 @@ async def test_no_queue_ends_what_the_fallback_sends_for_another_owner(here: Roo
         await here.accept(asked(here))
         changing = asyncio.create_task(change_owner(here))
         await asyncio.wait_for(services.asked.wait(), MAX_WAIT_SECONDS)
-        (row,) = await here.journal.list_urgent()
+        (row,) = await here.journal.commands.list_urgent()
         assert not here.sender.fallback.replaces_wechat(replace(row, fallback="sent"))
         services.gate.set()
         await changing

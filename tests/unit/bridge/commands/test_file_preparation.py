@@ -137,7 +137,7 @@ async def test_what_was_fetched_for_a_command_that_was_dropped_does_not_stay(tmp
                 await asyncio.sleep(0)
         (row,) = await house.rows()
         result = replace(_rejected(row), code="dropped")
-        await house.journal.drop_command("a", result, ())
+        await house.journal.commands.drop("a", result, ())
         house.sender.remove(row, result)
         servers.gate.set()
         house.deliver("the next one")

@@ -114,7 +114,7 @@ async def test_it_waits_as_long_as_the_owner_lets_what_waits_wait_and_not_only_a
         new = here.asked("hi")
         await here.accept(new)
         await here.held(1)
-        row = await here.journal.get_command("c1")
+        row = await here.journal.commands.get("c1")
     assert row is not None
     assert row.expires == new.accepted + 2 * HOUR
     assert row.held_reason == "too_long_ago"
@@ -362,9 +362,9 @@ async def test_a_long_text_goes_out_in_parts_with_one_result(here: Windowed):
     assert (result.status, result.message_id) == (Status.SENT, "sent-3")
     assert (result.parts, result.parts_sent) == (3, 3)
     assert "it went out as 3 messages, each of which counts in the window" in result.message
-    (row,) = await here.journal.list_commands()
+    (row,) = await here.journal.commands.list_page()
     assert here.wire.keys == [f"{row.key}{n:02d}" for n in (1, 2, 3)]
-    answered = [await here.journal.quoted_message(f"sent-{n}") for n in (1, 2, 3)]
+    answered = [await here.journal.history.quoted_message(f"sent-{n}") for n in (1, 2, 3)]
     assert [one and one.command_id for one in answered] == ["c1"] * 3
 
 

@@ -53,12 +53,12 @@ async def test_a_command_in_calm_is_begun_with_its_acceptance(here: Room, monkey
         raise AssertionError
 
     async with in_calm(here):
-        monkeypatch.setattr(here.journal, "mark_started", no_commit_of_its_own)
+        monkeypatch.setattr(here.journal.commands, "mark_started", no_commit_of_its_own)
         here.wire.gate.clear()
         command = fresh(here, "wife")
         await here.accept(command)
         await here.sends(1)
-        row = await here.journal.get_command(command.command_id)
+        row = await here.journal.commands.get(command.command_id)
         assert row is not None
         assert (row.attempt_open, row.attempts) == (True, 1)
         here.wire.gate.set()
@@ -115,12 +115,12 @@ async def test_who_begins_counts_against_the_rate_limit(here: Room):
 async def test_what_is_not_stored_or_was_stored_before_gives_its_token_back(here: Room):
     here.per_minute, here.burst = 0.001, 2
     async with in_calm(here) as sender:
-        known = (await here.journal.list_commands())[0]
+        known = (await here.journal.commands.list_page())[0]
         again = replace(fresh(here, "wife"), command_id=known.command_id, fingerprint=known.fingerprint)
         (accepted,) = await sender.accept([again])
         assert accepted.outcome is AcceptOutcome.REPEAT
         with pytest.MonkeyPatch.context() as disk:
-            disk.setattr(here.journal, "accept", full)
+            disk.setattr(here.journal.commands, "accept", full)
             with pytest.raises(StoreFull):
                 await sender.accept([fresh(here, "wife")])
         assert sender.conditions.rate_limit_seconds == 0
@@ -135,7 +135,7 @@ async def full(_new: object) -> None:
 async def test_a_stop_waits_for_the_commit_and_leaves_nothing_in_doubt(
     here: Room, monkeypatch: pytest.MonkeyPatch
 ):
-    accept, committed, go_on = here.journal.accept, asyncio.Event(), asyncio.Event()
+    accept, committed, go_on = here.journal.commands.accept, asyncio.Event(), asyncio.Event()
 
     async def slowly(new: list[NewCommand]) -> object:
         accepted = await accept(new)
@@ -144,7 +144,7 @@ async def test_a_stop_waits_for_the_commit_and_leaves_nothing_in_doubt(
         return accepted
 
     async with in_calm(here) as sender:
-        monkeypatch.setattr(here.journal, "accept", slowly)
+        monkeypatch.setattr(here.journal.commands, "accept", slowly)
         command = fresh(here, "wife")
         accepting = asyncio.create_task(here.accept(command))
         await committed.wait()
@@ -154,5 +154,5 @@ async def test_a_stop_waits_for_the_commit_and_leaves_nothing_in_doubt(
         await accepting
         await stopping
         assert here.wire.drafts == []
-    assert await here.journal.recover_attempts() == []
+    assert await here.journal.commands.recover_attempts() == []
     assert await here.unsettled() == [command.command_id]

@@ -190,7 +190,7 @@ async def test_who_repeats_while_the_first_is_just_being_settled_is_answered_too
         again = house.deliver(body, response_topic="me/late", correlation=b"1")
         await house.acknowledged(again)
 
-    getattr(house.journal, when)["settle"] = repeat
+    getattr(house.journal, when)["finish"] = repeat
     house.deliver(body)
     (answer,) = await house.hear("me/late")
     assert (answer["id"], answer["status"]) == ("a", "sent")
@@ -420,7 +420,7 @@ async def test_a_text_of_the_bridge_is_a_command_without_a_result_topic(house):
     assert await house.sent(1) == ["from the bridge"]
     house.say(text="after it", id="a")
     await house.result("a")
-    row = await house.journal.get_command(new.command_id)
+    row = await house.journal.commands.get(new.command_id)
     assert row.result.status == "sent"
     assert new.command_id.startswith("wx2mqtt-")
     assert [result["id"] for result in house.heard("wx/result/wife")] == ["a"]

@@ -624,7 +624,7 @@ async def test_a_message_that_is_not_ours_or_went_to_somebody_else_is_not_withdr
 
 async def test_after_two_minutes_it_is_too_late_and_wechat_is_not_even_asked(house):
     message_id = await sent_text(house)
-    house.journal._now = lambda now=house.journal._now: now() - 121_000
+    house.journal._rows.now = lambda now=house.journal._rows.now: now() - 121_000
     later = await sent_old(house)
     house.say(kind="recall", message_id=later, id="r")
     result = await house.result("r")

@@ -107,12 +107,12 @@ async def test_a_command_with_an_id_that_was_used_is_a_failure_of_the_store_too(
     await house.acknowledged(delivery)
     assert [one["code"] for one in house.heard("wx/result/wife")] == ["ok", "id_reused"]
     assert (await house.journal.stats()).failed_today == 1
-    (row,) = await house.journal.list_unsent(10)
+    (row,) = await house.journal.commands.list_unsent(10)
     assert row.result is not None
     assert (row.result.id, row.result.code, row.command.text) == ("alarm", "id_reused", "")
     house.again(delivery)
     await house.acknowledged(house.say(text="third", id="c"))
-    assert len(await house.journal.list_unsent(10)) == 1, "the same delivery is the same row"
+    assert len(await house.journal.commands.list_unsent(10)) == 1, "the same delivery is the same row"
 
 
 async def test_texts_of_the_bridge_itself_make_nobody_failing(house: House):

@@ -146,7 +146,7 @@ async def test_after_a_start_a_stuck_chat_does_not_hold_up_another(here: Room):
     here.wire.stuck.add(here.phone.handle("wife"))
     many = [here.command("wife", accepted=now(here)) for _ in range(1200)]
     other = here.command("mom", accepted=now(here))
-    await here.journal.accept([*many, other])
+    await here.journal.commands.accept([*many, other])
     async with here.running():
         assert (await here.result(other.command_id)).status is Status.SENT
 
@@ -164,7 +164,7 @@ async def test_commands_that_come_while_those_of_the_last_life_are_read_are_sent
     here: Room,
 ):
     many = [here.command("wife", accepted=now(here)) for _ in range(300)]
-    await here.journal.accept(many[:200])
+    await here.journal.commands.accept(many[:200])
     async with here.running():
         for one in many[200:]:
             await here.accept(one)
@@ -174,7 +174,7 @@ async def test_commands_that_come_while_those_of_the_last_life_are_read_are_sent
 
 async def test_a_command_that_was_settled_before_the_sender_got_it_is_not_sent_again(here: Room):
     command = here.command("wife", accepted=now(here))
-    (accepted,) = await here.journal.accept([command])
+    (accepted,) = await here.journal.commands.accept([command])
     assert accepted.row is not None
     async with here.running() as sender:
         await here.result(command.command_id)
@@ -214,7 +214,7 @@ async def test_at_the_stop_what_waits_for_its_turn_is_not_begun(here: Room):
         here.wire.gate.set()
         await stopping
         assert len(here.wire.drafts) == sending.MAX_CONCURRENT_SENDS
-    assert not [row for row in await here.journal.recover_attempts() if row.unanswered]
+    assert not [row for row in await here.journal.commands.recover_attempts() if row.unanswered]
 
 
 async def test_at_the_stop_an_attempt_that_was_marked_ahead_and_not_begun_is_in_no_doubt(here: Room):
@@ -230,7 +230,7 @@ async def test_at_the_stop_an_attempt_that_was_marked_ahead_and_not_begun_is_in_
         assert (await here.result(first)).status is Status.SENT
         await here.sends(sending.MAX_CONCURRENT_SENDS + 1)
         await sender.drain(0.05)
-    doubtful = {row.command_id for row in await here.journal.recover_attempts()}
+    doubtful = {row.command_id for row in await here.journal.commands.recover_attempts()}
     assert second.command_id not in doubtful
     assert len(doubtful) == sending.MAX_CONCURRENT_SENDS
 
@@ -266,7 +266,7 @@ async def test_a_clock_that_is_set_back_does_not_lengthen_a_life(here: Room, mon
 async def test_a_clock_that_was_set_back_while_the_bridge_was_away_gives_no_more_than_a_whole_life(
     here: Room,
 ):
-    await here.journal.accept([here.command("wife", ttl=0.2, accepted=now(here, ahead=HOUR))])
+    await here.journal.commands.accept([here.command("wife", ttl=0.2, accepted=now(here, ahead=HOUR))])
     async with here.running(online=False):
         assert (await here.result("c1")).status is Status.EXPIRED
 
@@ -311,6 +311,6 @@ async def test_the_text_behind_another_is_marked_as_begun_in_the_commit_that_set
         await here.accept(here.command("mom", accepted=now(here)), second)
         here.wire.gate.set()  # the free slot goes to mom, so the second one of the wife cannot begin itself
         assert (await here.result(first)).status is Status.SENT
-        row = await here.journal.get_command(second.command_id)
+        row = await here.journal.commands.get(second.command_id)
     assert row is not None
     assert row.attempt_open

@@ -52,7 +52,7 @@ async def test_taken_without_a_number_is_sent_but_unconfirmed_and_its_echo_is_kn
     house.say(text="x", id="a")
     result = await house.result("a")
     assert (*outcome(result), result["message_id"]) == ("sent", "unconfirmed", False, None)
-    row = await house.journal.get_command("a")
+    row = await house.journal.commands.get("a")
     echo = own_message("unknown", "x", row.result.time)
     assert house.echoes.is_echo(echo)
 
@@ -372,15 +372,15 @@ def dropped(row):
 
 async def test_dropping_the_next_command_while_the_first_is_being_settled_loses_neither_result(house):
     async def drop_the_next():
-        row = await house.journal.get_command("b")
-        await house.journal.drop_command("b", dropped(row), ())
+        row = await house.journal.commands.get("b")
+        await house.journal.commands.drop("b", dropped(row), ())
         house.sender.remove(row, dropped(row))
 
     house.wechat.hold("x")
     house.say(text="x", id="a")
     last = house.say(text="y", id="b")
     await house.acknowledged(last)
-    house.journal.before["settle"] = drop_the_next
+    house.journal.before["finish"] = drop_the_next
     house.wechat.release("x")
     assert outcome(await house.result("a")) == ("sent", "ok", False)
     house.say(text="z", id="c")
@@ -392,13 +392,13 @@ async def test_dropping_the_next_command_while_the_first_is_being_settled_loses_
 
 async def test_dropping_a_command_just_before_its_attempt_is_marked_stops_nothing_else(house):
     async def drop_it():
-        row = await house.journal.get_command("a")
-        await house.journal.drop_command("a", dropped(row), ())
+        row = await house.journal.commands.get("a")
+        await house.journal.commands.drop("a", dropped(row), ())
 
     house.sender.set_online(online=False)  # else the attempt may be marked in the commit that accepts it
     house.say(text="x", id="a")
     await house.acknowledged(house.say(text="y", id="b"))
-    house.journal.before["begin"] = drop_it
+    house.journal.before["mark_started"] = drop_it
     house.sender.set_online(online=True)
     await house.result("b")
     assert house.wechat.texts() == ["y"]
@@ -409,8 +409,8 @@ async def test_dropping_a_command_that_waits_lets_the_next_one_go(house):
     house.say(text="x", id="a")
     last = house.say(text="y", id="b")
     await house.acknowledged(last)
-    row = await house.journal.get_command("a")
-    await house.journal.drop_command("a", dropped(row), ())
+    row = await house.journal.commands.get("a")
+    await house.journal.commands.drop("a", dropped(row), ())
     house.sender.remove(row, dropped(row))
     house.sender.set_online(online=True)
     await house.result("b")

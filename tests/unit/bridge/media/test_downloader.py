@@ -97,7 +97,7 @@ async def test_small_pictures_come_after_the_things_themselves_and_without_an_ev
     monkeypatch.setattr("wx2mqtt.bridge.media.payloads.THUMBNAIL_DELAY_MS", 50)
     await works.comes("1", "2", thumbnail=SMALL)
     assert await works.asked(4) == ["1", "2", "small", "small"]
-    whole, small = await works.journal.media_of_messages(["1"])
+    whole, small = await works.journal.media.of_messages(["1"])
     assert (whole.part, small.part) == (MediaPart.WHOLE, MediaPart.THUMBNAIL)
     await works.room.library.find(small.id, MAX_WAIT_SECONDS)
     await works.comes("3", kind=Kind.TEXT)
@@ -338,7 +338,7 @@ async def test_a_disk_that_refuses_one_file_delays_the_downloads_for_a_moment_on
     await works.is_in("1", READY)  # waits for 5 s at most
 
 
-@pytest.mark.parametrize("work", ["media_next", "media_ready"])
+@pytest.mark.parametrize("work", ["next_download", "mark_ready"])
 async def test_a_journal_that_fails_delays_what_it_has_to_store(works: Works, work: str):
     works.journal.troubles += [work, work]
     await works.comes("1")
@@ -376,7 +376,7 @@ async def test_after_a_restart_without_download_only_what_is_requested_is_fetche
         await works.when(lambda row: row.due is None, "1")
         assert (await works.find("2")).state is READY
         assert works.files.asked == ["2"]
-        assert [row.due for row in await works.journal.media_of_messages(["1"])] == [None, None]
+        assert [row.due for row in await works.journal.media.of_messages(["1"])] == [None, None]
 
 
 async def test_after_a_reload_without_download_only_what_is_requested_is_fetched(works: Works):
@@ -445,7 +445,7 @@ async def test_a_file_that_is_fetched_twice_has_one_event(works: Works):
     row = await works.is_in("1", READY)
     await works.published(2)
     assert row.blob is not None
-    await works.journal.mark_media_ready(row.id, row.blob, [])
+    await works.journal.media.mark_ready(row.id, row.blob, [])
     await works.comes("2", kind=Kind.TEXT)
     assert [json.loads(one.payload).get("event") for one in await works.link.came(3)] == [None, "media", None]
 

@@ -187,7 +187,7 @@ async def test_what_comes_before_the_messages_of_an_earlier_life_are_known_waits
 
 
 async def test_a_disk_that_fails_lets_the_message_go_later(works: Works):
-    works.journal.troubles += ["release", "release"]
+    works.journal.troubles += ["release_message", "release_message"]
     await works.comes("1")
     (_, body), _ = await works.published(2)
     assert "data" in body["image"]

@@ -93,14 +93,14 @@ async def test_what_was_given_up_is_tried_once_more_when_somebody_wants_it(works
 async def test_the_end_of_the_try_before_is_not_that_of_the_one_that_was_asked_for(
     works: Works, at_once: None, monkeypatch: pytest.MonkeyPatch
 ):
-    media_over, finding = works.journal.mark_media_unavailable, []
+    media_over, finding = works.journal.media.mark_unavailable, []
 
     async def over_and_asked_for(*given: Any) -> None:
         await media_over(*given)
         finding.append(asyncio.create_task(works.find("1")))
         await works.when(lambda row: row.state is PENDING, "1")
 
-    monkeypatch.setattr(works.journal, "mark_media_unavailable", over_and_asked_for)
+    monkeypatch.setattr(works.journal.media, "mark_unavailable", over_and_asked_for)
     works.files.answer("1", trouble(Rejected, "not now"), [PNG])
     await works.comes("1")
     await works.link.until(lambda: finding)

@@ -243,4 +243,4 @@ async def test_an_avatar_whose_server_is_away_is_not_ready(works: Works, monkeyp
     works.files.avatars[WIFE] = FACE
     works.files.answer("face", trouble(Unreachable))
     assert (await refused(works, avatar="wife")).code == "not_ready"
-    assert (await works.journal.newest_avatar("wife")).state is MediaState.PENDING  # type: ignore[union-attr]
+    assert (await works.journal.media.newest_avatar("wife")).state is MediaState.PENDING  # type: ignore[union-attr]

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,9 @@ class PaperFiles:
         return self.avatars.get(handle)
 
 
+WATCHED = ("next_download", "mark_ready", "mark_unavailable", "postpone", "release_message")
+
+
 class SlowToStore(Journal):
     """A journal that fails as often as `troubles` says, and tells when something was done.
 
@@ -91,34 +95,19 @@ class SlowToStore(Journal):
         self.troubles: list[str] = []
         self.before_known: dict[str, Callable[[], Awaitable[Any]]] = {}
         self._told = told
+        watched = [(self.received, "record"), *((self.media, name) for name in WATCHED)]
+        for part, name in watched:
+            setattr(part, name, partial(self._do, name, getattr(part, name)))
 
-    async def _do(self, name: str, work: Callable[[], Awaitable[Any]]) -> Any:
+    async def _do(self, name: str, work: Callable[..., Awaitable[Any]], *args: Any, **more: Any) -> Any:
         if name in self.troubles:
             self.troubles.remove(name)
             raise StoreFull
-        done = await work()
+        done = await work(*args, **more)
         self._told()
         if name in self.before_known:
             await self.before_known.pop(name)()
         return done
-
-    async def record(self, *args: Any) -> Any:
-        return await self._do("record", lambda: Journal.record(self, *args))
-
-    async def next_media(self) -> Any:
-        return await self._do("media_next", lambda: Journal.next_media(self))
-
-    async def mark_media_ready(self, *args: Any) -> Any:
-        return await self._do("media_ready", lambda: Journal.mark_media_ready(self, *args))
-
-    async def mark_media_unavailable(self, *args: Any) -> Any:
-        return await self._do("media_over", lambda: Journal.mark_media_unavailable(self, *args))
-
-    async def postpone_media(self, *args: Any, **more: Any) -> Any:
-        return await self._do("media_postpone", lambda: Journal.postpone_media(self, *args, **more))
-
-    async def release_message(self, *args: Any) -> Any:
-        return await self._do("release", lambda: Journal.release_message(self, *args))
 
 
 class Works:
@@ -186,7 +175,7 @@ class Works:
         """Messages come in, as `Inbound` stores them; each has bytes that are called like its key."""
         rows = [self._row(self._message(key, kind, **more), user) for key in keys]
         self.room.expect([row for row in rows if row.media])
-        await self.journal.record(rows, NO_CHANGES, Cursor(keys[-1]), "login")
+        await self.journal.received.record(rows, NO_CHANGES, Cursor(keys[-1]), "login")
         self.room.enqueue()
         self.pump.wake()
 
@@ -222,7 +211,7 @@ class Works:
     # what became of it
 
     async def row(self, key: str) -> MediaRow:
-        return (await self.journal.media_of_messages([key]))[0]
+        return (await self.journal.media.of_messages([key]))[0]
 
     async def is_in(self, key: str, *states: MediaState) -> MediaRow:
         """The row of a message's bytes, once it is in one of these states."""

@@ -152,7 +152,7 @@ class Room:
             body={},
             private={"ticket": "v2_x", "login": login},
         )
-        await self.house.journal.record([request], NO_CHANGES, None, "login")
+        await self.house.journal.received.record([request], NO_CHANGES, None, "login")
 
     def level(self, handle: str) -> str:
         """How the bridge calls somebody."""

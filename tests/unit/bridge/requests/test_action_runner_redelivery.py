@@ -72,7 +72,7 @@ async def test_the_same_words_in_another_packet_are_another_request(room):
 
 
 async def test_an_answer_that_cannot_be_stored_is_no_reason_to_do_it_again(room, monkeypatch):
-    deed_end, tries = room.house.journal.finish_request, []
+    deed_end, tries = room.house.journal.requests.finish, []
 
     async def full_at_first(*args):
         tries.append(list(room.house.broker.acknowledged))
@@ -80,14 +80,14 @@ async def test_an_answer_that_cannot_be_stored_is_no_reason_to_do_it_again(room,
             raise StoreFull
         return await deed_end(*args)
 
-    monkeypatch.setattr(room.house.journal, "finish_request", full_at_first)
+    monkeypatch.setattr(room.house.journal.requests, "finish", full_at_first)
     assert (await room.ask("mark_read", user="wife"))["status"] == "ok"
     assert tries == [[], []]
     assert len(room.wechat.done) == 1
 
 
 async def test_nothing_is_done_before_it_is_marked(room, monkeypatch):
-    deed_begin, tries = room.house.journal.start_request, []
+    deed_begin, tries = room.house.journal.requests.start, []
 
     async def full_at_first(*args):
         tries.append(len(room.wechat.done))
@@ -95,7 +95,7 @@ async def test_nothing_is_done_before_it_is_marked(room, monkeypatch):
             raise StoreFull
         return await deed_begin(*args)
 
-    monkeypatch.setattr(room.house.journal, "start_request", full_at_first)
+    monkeypatch.setattr(room.house.journal.requests, "start", full_at_first)
     assert (await room.ask("mark_read", user="wife"))["status"] == "ok"
     assert tries == [0, 0]
 

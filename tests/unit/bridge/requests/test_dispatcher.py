@@ -135,7 +135,7 @@ async def test_a_send_that_is_refused_is_answered_with_the_code(house):
 
 
 async def test_an_answer_that_cannot_be_stored_is_stored_again_before_the_puback(house, monkeypatch):
-    publish, tries = house.journal.enqueue, []
+    publish, tries = house.journal.outbox.add, []
 
     async def full_at_first(publications):
         tries.append(list(house.broker.acknowledged))
@@ -143,7 +143,7 @@ async def test_an_answer_that_cannot_be_stored_is_stored_again_before_the_puback
             raise StoreFull
         return await publish(publications)
 
-    monkeypatch.setattr(house.journal, "enqueue", full_at_first)
+    monkeypatch.setattr(house.journal.outbox, "add", full_at_first)
     assert (await ask(house, "echo"))["status"] == "ok"
     assert tries == [[], []]
 
@@ -191,8 +191,9 @@ class Pad:
 
     def __init__(self):
         self.taken = []
+        self.outbox = self
 
-    async def enqueue(self, publications):
+    async def add(self, publications):
         self.taken += publications
         return NO_PUBLICATIONS
 

@@ -35,7 +35,9 @@ class Past:
         self.count = 0
 
     async def say(self, user: str, *texts: str, **more: Any) -> None:
-        await self.journal.record([self.message(user, text, **more) for text in texts], NO_CHANGES, None, "")
+        await self.journal.received.record(
+            [self.message(user, text, **more) for text in texts], NO_CHANGES, None, ""
+        )
 
     def message(self, user: str, text: str, *, kind: str = "text", **more: Any) -> NewMessage:
         self.count += 1
@@ -201,7 +203,7 @@ async def test_media_have_their_current_state(past):
     await past.say("wife", "[image]", kind="image", media=(job,), body=shown)
     (before,) = (await past.ask())["messages"]
     assert before["image"] == {"state": "pending", "url": "/media/m1"}
-    await past.journal.mark_media_ready("m1", BLOB, [])
+    await past.journal.media.mark_ready("m1", BLOB, [])
     (after,) = (await past.ask())["messages"]
     assert after["image"]["state"] == "ready"
     assert after["image"]["sha256"] == BLOB.sha256
