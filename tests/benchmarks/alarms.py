@@ -22,11 +22,11 @@ from unittest.mock import patch
 from tests.benchmarks.measures import Row
 from tests.unit.bridge.sender_support import BotRoom, room
 from wx2mqtt import clock
-from wx2mqtt.bridge.account_settings import ReminderRules, ReplyWindowRules
 from wx2mqtt.bridge.commands import attempts, expiry, hold, own_texts, queues, results
 from wx2mqtt.bridge.commands.own_texts import OwnText, own_text
 from wx2mqtt.bridge.reminder import reminder_time
 from wx2mqtt.model import Status
+from wx2mqtt.settings.schema import ILink, Remind
 from wx2mqtt.store.records import NewCommand
 
 SEED = 12
@@ -36,7 +36,7 @@ ALARM_CHARACTERS = 80
 DAY_SECONDS = 86_400
 HOUR_SECONDS = 3_600
 ANSWERED_SHARE = 0.7
-REMINDERS = ReminderRules(before_seconds=2 * HOUR_SECONDS, quiet_minutes=(22 * 60, 7 * 60))
+REMINDERS = Remind(before=2 * HOUR_SECONDS)
 
 _CLOCKED: tuple[ModuleType, ...] = (attempts, expiry, hold, own_texts, queues, results)
 
@@ -98,10 +98,8 @@ async def alarms(folder: Path) -> list[Row]:
         for how, is_bundled, is_reminded in ways:
             store = folder / f"{days}-{is_bundled}-{is_reminded}"
             store.mkdir()
-            rules = ReplyWindowRules(
-                bundle=is_bundled, reminder=REMINDERS if is_reminded else ReminderRules()
-            )
-            outcome = await _outcome_of(store, month, rules)
+            ilink = ILink(bundle=is_bundled, remind=REMINDERS if is_reminded else Remind())
+            outcome = await _outcome_of(store, month, ilink)
             share = f"{len(outcome.delays):,} of {len(month.alarms):,}"
             rows.append(Row(f"{ALARMS_A_DAY} alarms a day, {who}, {how}: arrived", share, ""))
             hours = f"{statistics.median(outcome.delays) / HOUR_SECONDS:.1f}"
@@ -121,7 +119,7 @@ class Outcome:
     answered: int = 0
 
 
-async def _outcome_of(folder: Path, month: Month, rules: ReplyWindowRules) -> Outcome:
+async def _outcome_of(folder: Path, month: Month, ilink: ILink) -> Outcome:
     """Returns what became of the alarms of a month."""
     turned = TurnedClock()
     begins = timezone(
@@ -133,7 +131,7 @@ async def _outcome_of(folder: Path, month: Month, rules: ReplyWindowRules) -> Ou
     dice = random.Random(SEED)
     async with room(folder, "wife") as made:
         here = BotRoom(made)
-        here.reply_window = rules
+        here.ilink = ilink
         with turned.installed():
             async with here.running():
                 number = 0
@@ -146,14 +144,14 @@ async def _outcome_of(folder: Path, month: Month, rules: ReplyWindowRules) -> Ou
                             number += 1
                             await here.accept(_alarm(here, number, here.now))
                         case "remind":
-                            if await _remind(here, rules.reminder, begins):
+                            if await _remind(here, ilink.remind, begins):
                                 outcome.reminded += 1
                                 if dice.random() < ANSWERED_SHARE:
                                     outcome.answered += 1
                                     heapq.heappush(events, (at + dice.uniform(0, HOUR_SECONDS), "write"))
                         case _:
                             here.writes()
-                            if (due := _next_reminder(here, rules.reminder, begins)) is not None:
+                            if (due := _next_reminder(here, ilink.remind, begins)) is not None:
                                 heapq.heappush(events, (at + (due - here.now) / 1000, "remind"))
                     here.sender.recheck()
                     while _is_busy(here, turned):  # noqa: ASYNC110 - there is no event for it
@@ -164,12 +162,12 @@ async def _outcome_of(folder: Path, month: Month, rules: ReplyWindowRules) -> Ou
     return outcome
 
 
-def _next_reminder(here: BotRoom, rules: ReminderRules, zone: timezone) -> int | None:
+def _next_reminder(here: BotRoom, rules: Remind, zone: timezone) -> int | None:
     window = here.chat.reply_window(here.now)
     return None if window.until is None else reminder_time(window.until, here.now, rules, zone)
 
 
-async def _remind(here: BotRoom, rules: ReminderRules, zone: timezone) -> bool:
+async def _remind(here: BotRoom, rules: Remind, zone: timezone) -> bool:
     """Sends the reminder that is due, unless the window is shut or the person has written since."""
     due = _next_reminder(here, rules, zone)
     if due is None or due > here.now or not here.chat.is_open(here.now):

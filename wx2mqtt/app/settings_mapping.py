@@ -9,39 +9,22 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, SecretStr
 
 from wx2mqtt.app.configuration import missing_safeguards
-from wx2mqtt.bridge.account_settings import (
-    AccountSettings,
-    AttachmentSources,
-    ExpectedAccount,
-    FallbackRules,
-    HoldRules,
-    HomeAssistantSettings,
-    MediaRules,
-    ReceiveFilter,
-    ReminderRules,
-    ReplyWindowRules,
-    SendRules,
-)
+from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.media.library import MediaLibrary
-from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.clock import ENDLESS_LEASE, Clock, Lease
-from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Publication, Subscription
 from wx2mqtt.mqtt.discovery import birth_topic, is_config_topic
 from wx2mqtt.mqtt.embedded import PortInUse, available_port
 from wx2mqtt.mqtt.options import MqttOptions, ProtocolChoice, TlsFiles
 from wx2mqtt.mqtt.topics import TEXT_TYPE, Topics, response_topic_allowed
 from wx2mqtt.settings.addresses import split_listen_address
-from wx2mqtt.settings.formats import quiet_minutes
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import DEFAULT_BASE_TOPIC, Settings, Web
-from wx2mqtt.settings.schema import Account as AccountConfig
 from wx2mqtt.store.records import ANSWER_CATEGORIES
 from wx2mqtt.store.restored import RestoreRules
 from wx2mqtt.web.options import WebOptions, listen_problem
@@ -63,79 +46,19 @@ if TYPE_CHECKING:
 def account_settings(
     loaded: LoadedSettings, name: str, bases: tuple[str, ...], web: Web | None = None
 ) -> AccountSettings:
-    """Returns the settings of one account that a reload can change.
+    """Returns the settings of one account.
 
     `bases` are the base topics of all accounts. `web` are the settings with which the web server runs, if a
     reload has changed them in `loaded`.
     """
     settings = loaded.settings
-    account = settings.accounts[name]
     return AccountSettings(
-        send=send_rules(settings, account, bases),
-        receive=ReceiveFilter(
-            allow=account.receive.allow,
-            deny=account.receive.deny,
-            groups=account.receive.groups,
-            own=account.receive.own,
-        ),
-        media=MediaRules(
-            download=account.media.download,
-            max_size=account.media.max_size,
-            inline_below=account.media.inline_below,
-            base_url=media_base_url(web or settings.web),
-        ),
-        plain_text_max_age=account.plain.max_age,
-        per_minute=account.send.per_minute,
-        burst=account.send.burst,
-        pins=contact_pins(account),
-        named_users=frozenset(account.contacts) | frozenset(exposed_users(settings, name)),
-        language=settings.language,
-        expected_account=ExpectedAccount(
-            uin=account.expect.uin or "",
-            nickname=account.expect.nickname or "",
-            ilink=account.expect.ilink or "",
-        ),
-        home_assistant=home_assistant_settings(settings, name),
-        public_settings=public_settings(account),
-        warnings=tuple(map(str, loaded.warnings)),
-        hold=HoldRules(max_commands=account.hold.max, ttl=account.hold.ttl),
-        fallback=FallbackRules(
-            after_seconds=account.fallback.after,
-            urls=tuple(url.get_secret_value() for url in account.fallback.urls),
-        ),
-        reply_window=reply_window_rules(account),
-        missing_safeguards=missing_safeguards(account),
-    )
-
-
-def reply_window_rules(account: AccountConfig) -> ReplyWindowRules:
-    """Returns how the messages of a reply window are used."""
-    ilink = account.ilink
-    quiet = ilink.remind.quiet
-    return ReplyWindowRules(
-        bundle=ilink.bundle,
-        reserve=ilink.reserve,
-        reminder=ReminderRules(
-            before_seconds=ilink.remind.before,
-            quiet_minutes=None if quiet is None else quiet_minutes(quiet),
-            text=ilink.remind.text or "",
-        ),
-        renew_after_seconds=ilink.renew.after,
-    )
-
-
-def send_rules(settings: Settings, account: AccountConfig, bases: tuple[str, ...]) -> SendRules:
-    """Returns the rules for sending; `bases` are the base topics of all accounts."""
-    return SendRules(
-        allow=account.send.allow,
-        ttl=account.send.ttl,
+        whole=settings,
+        name=name,
         base_topics=bases,
-        discovery_prefix=settings.homeassistant.prefix,
-        response_topics=settings.mqtt.response_topics,
-        size_limit=f"{settings.storage.max_size / 1_000_000:g} MB",
-        attachment_sources=AttachmentSources(
-            send_from=account.media.send_from, allow_hosts=account.media.allow_hosts
-        ),
+        media_base_url=media_base_url(web or settings.web),
+        warnings=tuple(map(str, loaded.warnings)),
+        missing_safeguards=missing_safeguards(settings.accounts[name]),
     )
 
 
@@ -158,66 +81,6 @@ def restore_rules(settings: Settings) -> RestoreRules:
         may_publish=may_publish,
         is_discovery_topic=is_config_topic,
     )
-
-
-def home_assistant_settings(settings: Settings, name: str) -> HomeAssistantSettings:
-    """Returns the settings of one account for Home Assistant.
-
-    `url` of the web page is empty where it has no address from outside.
-    """
-    home_assistant = settings.homeassistant
-    web = settings.web
-    account = settings.accounts[name]
-    # With a reply window a message may wait for the person, and not only for the login.
-    has_window = backend_entry(account.backend).has_reply_window
-    max_wait_seconds = account.hold.ttl if has_window else account.send.ttl
-    return HomeAssistantSettings(
-        enabled=home_assistant.enabled,
-        prefix=home_assistant.prefix,
-        expose=exposed_users(settings, name),
-        url=web.url or "" if web.enabled else "",
-        expiry=max(1, int(max_wait_seconds)),
-    )
-
-
-def exposed_users(settings: Settings, name: str) -> tuple[str, ...]:
-    """Returns the names of the people of one account that are entities of Home Assistant.
-
-    An entry `account/user` applies to that account only, `user` to every account.
-    """
-    entries = (entry.rpartition("/") for entry in settings.homeassistant.expose)
-    return tuple(dict.fromkeys(user for account, _, user in entries if account in ("", name)))
-
-
-def contact_pins(account: AccountConfig) -> dict[str, ContactPin]:
-    """Returns the contacts in the configuration, by their topic level."""
-    return {
-        level: ContactPin(
-            remark=pin.remark or "",
-            alias=pin.alias or "",
-            nickname=pin.nickname or "",
-            group=pin.group or "",
-            ilink=pin.ilink or "",
-            owner=pin.owner,
-        )
-        for level, pin in account.contacts.items()
-    }
-
-
-PUBLIC_MEDIA_KEYS = {"download", "max_size", "keep", "max_total", "inline_below"}
-"""Not the folders and hosts from which files may be sent: they reveal internals of the network."""
-
-
-def public_settings(account: AccountConfig) -> dict[str, Json]:
-    """Returns the settings that `bridge/info` publishes. They contain no secrets."""
-    keys = {"backend", "topic_names", "receive", "send", "hold", "history"}
-    public: dict[str, Json] = account.model_dump(mode="json", include=keys)
-    max_age = account.plain.max_age
-    return {
-        **public,
-        "plain": False if max_age is None else {"max_age": max_age},
-        "media": account.media.model_dump(mode="json", include=PUBLIC_MEDIA_KEYS),
-    }
 
 
 def create_backend(
@@ -279,8 +142,7 @@ def mqtt_options(
     tls = mqtt.tls
     home = settings.homeassistant
     birth_topics = (birth_topic(home.prefix),) if home.enabled else ()
-    tls_files = (tls.ca_file, tls.cert_file, tls.key_file)
-    ca, cert, key = (None if file is None else Path(file) for file in tls_files)
+    tls_files = TlsFiles(ca_file=tls.ca_file, cert_file=tls.cert_file, key_file=tls.key_file)
     return MqttOptions(
         urls=mqtt.url if embedded is None else (embedded[0],),
         client_id=settings.client_ids()[name],
@@ -288,7 +150,7 @@ def mqtt_options(
         password=secret_value(mqtt.password),
         protocol=mqtt.protocol if embedded is None else embedded[1],
         keepalive=mqtt.keepalive,
-        tls=TlsFiles(ca_file=ca, cert_file=cert, key_file=key) if any(tls_files) else None,
+        tls=None if tls_files == TlsFiles() else tls_files,
         will=Publication(topic=topics.state, payload=b"offline", retain=True, content_type=TEXT_TYPE),
         subscriptions=tuple(
             Subscription(filter=topic_filter) for topic_filter in (*topics.subscriptions, *birth_topics)

@@ -9,7 +9,6 @@ from pathlib import PurePosixPath
 
 import structlog
 
-from wx2mqtt.bridge.account_settings import AttachmentSources
 from wx2mqtt.bridge.attachment_checks import (
     choose_filename,
     decode_base64,
@@ -26,6 +25,7 @@ from wx2mqtt.external.local_files import read_file
 from wx2mqtt.external.url_fetch import UrlFetcher, filename_in
 from wx2mqtt.message_kinds import attachment_kinds
 from wx2mqtt.model import Attachment, Blob, Command, Kind
+from wx2mqtt.settings.schema import Media
 from wx2mqtt.store.blobs import SizeLimitExceeded
 
 log = structlog.get_logger(__name__)
@@ -47,8 +47,8 @@ class Attachments:
         self._fetcher = fetcher
 
     @property
-    def _sources(self) -> AttachmentSources:
-        return self._ctx.settings.send.attachment_sources
+    def _sources(self) -> Media:
+        return self._ctx.settings.account.media
 
     async def store(self, command: Command, payload: bytes) -> Blob:
         """Stores the file at `path` or in `data` of the command, else its payload.

@@ -78,7 +78,7 @@ class HomeAssistantDiscovery:
         self._windows = windows
         self._birth_delay = birth_delay
         # A reload does not change these: the birth topic is already subscribed to.
-        settings = ctx.settings.home_assistant
+        settings = ctx.settings.whole.homeassistant
         self._config_topic = config_topic(settings.prefix, ctx.name) if settings.enabled else ""
         self.birth_topic = birth_topic(settings.prefix) if settings.enabled else ""
         self._record = DiscoveryRecord()
@@ -183,7 +183,10 @@ class HomeAssistantDiscovery:
         self._inflight.publish_first(Publication(topic=topic, payload=b"", retain=True), on_acknowledged)
 
     def _build_config(self) -> tuple[DiscoveryConfig, Mapping[str, str]]:
-        settings = self._ctx.settings.home_assistant
+        settings = self._ctx.settings
+        account = settings.account
+        # With a reply window a message may wait for the person, and not only for the login.
+        max_wait_seconds = account.hold.ttl if self._capabilities.has_reply_window else account.send.ttl
         people = self._exposed_people()
         ids = dict(self._record.ids)
         targets = self._notify_targets(people, ids)
@@ -198,8 +201,8 @@ class HomeAssistantDiscovery:
             targets=targets,
             has_login_age=self._capabilities.login_seconds is not None,
             windows=windows,
-            url=settings.url,
-            expiry=settings.expiry,
+            url=settings.page_url,
+            expiry=max(1, int(max_wait_seconds)),
             previous_components=self._record.components,
         )
         return discovery_config(device, self._inflight.payload_limit(self._config_topic)), ids
@@ -237,7 +240,7 @@ class HomeAssistantDiscovery:
         problems: dict[str, str] = {}
         if self._capabilities.has_filehelper:
             people[FILEHELPER] = _FILEHELPER_NAMES[self._ctx.language]
-        for name in self._ctx.settings.home_assistant.expose:
+        for name in self._ctx.settings.exposed_users:
             person = self._registry.by_level(name)
             if person is not None and not person.removed:
                 people.setdefault(person.level, person.remark or person.nickname)

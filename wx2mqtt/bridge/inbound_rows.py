@@ -128,7 +128,7 @@ class MessageRows:
     def is_filtered(self, message: Message, person: Person) -> bool:
         """Returns whether `receive` excludes a message in the chat with `person`, and counts it."""
         listed = bool(person.pin)
-        if self._ctx.settings.receive.allows_message(message, person.level, listed=listed):
+        if self._ctx.settings.publishes_message(message, person.level, listed=listed):
             return False
         self._counts["filtered"] += 1
         return True
@@ -139,9 +139,9 @@ class MessageRows:
 
     def row(self, message: Message, person: Person) -> NewMessage:
         """Returns the row of a message of the chat with `person`."""
-        rules = self._ctx.settings.media
+        settings = self._ctx.settings
         sender, trusted = self._names.sender(message, person)
-        jobs = media_jobs(message, rules, now_ms())
+        jobs = media_jobs(message, settings, now_ms())
         body = message_body(
             message,
             account=self._ctx.name,
@@ -149,7 +149,7 @@ class MessageRows:
             chat_name=person.remark or person.nickname or person.level,
             sender=sender,
             trusted=trusted,
-            media=media_in_message(message, jobs, rules),
+            media=media_in_message(message, jobs, settings),
         )
         return NewMessage(
             key=message.key,
@@ -162,7 +162,7 @@ class MessageRows:
             text=message.text,
             body=body,
             media=jobs,
-            held=is_held(jobs, rules),
+            held=is_held(jobs, settings),
             plain=self._plain_publication(message, person) if trusted else None,
         )
 
@@ -172,7 +172,7 @@ class MessageRows:
         Such a device can check neither `trusted` nor `time`: only trusted senders have one, and only a text
         that is young enough. A time far ahead shows that a clock is wrong, and that the age is not known.
         """
-        max_age = self._ctx.settings.plain_text_max_age
+        max_age = self._ctx.settings.account.plain.max_age
         if max_age is None or not message.text:
             return None
         age = (now_ms() - message.time) / 1000
@@ -231,7 +231,7 @@ class EventRows:
             yield self._new_event(event.name, key, event.user, now, event.fields, {})
 
     def _is_filtered(self, person: Person) -> bool:
-        if self._ctx.settings.receive.allows_chat(person.level, person.kind, listed=bool(person.pin)):
+        if self._ctx.settings.publishes_chat(person.level, person.kind, listed=bool(person.pin)):
             return False
         self._counts["filtered"] += 1
         return True

@@ -13,13 +13,21 @@ from typing import Protocol
 import structlog
 
 from wx2mqtt.aio import ignore_store_error, retry_until_stored
-from wx2mqtt.bridge.account_settings import ExpectedAccount, WrongAccount
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.errors import StoreError
+from wx2mqtt.errors import StoreError, Wx2MqttError
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Owner
+from wx2mqtt.settings.schema import Expect
 
 log = structlog.get_logger(__name__)
+
+
+class WrongAccount(Wx2MqttError):
+    """Another account than the owner's has logged in. `nickname` is its name; iLink sends none."""
+
+    def __init__(self, message: str, nickname: str) -> None:
+        super().__init__(message)
+        self.nickname = nickname
 
 
 class CommandsOfLogin(Protocol):
@@ -57,8 +65,8 @@ class AccountOwner:
         return bool(self._id)
 
     @property
-    def _expected(self) -> ExpectedAccount:
-        return self._ctx.settings.expected_account
+    def _expected(self) -> Expect:
+        return self._ctx.settings.account.expect
 
     async def adopt_saved_login(self) -> None:
         """Remembers the account of the saved login if none is remembered.
@@ -69,21 +77,21 @@ class AccountOwner:
         if self._id:
             return
         owner = await self._ctx.backend.saved_owner()
-        if owner is not None and self._id_of(owner) and not self._expected.mismatched_key(owner):
+        if owner is not None and self._id_of(owner) and not mismatched_key(self._expected, owner):
             await self._ctx.journal.commands.set_owner(self._backend_name, self._id_of(owner))
             self._id = self._stored_id = self._id_of(owner)
 
     def may_resume(self, owner: Owner, *, new_owner: bool) -> bool:
         """Returns whether a saved login of this account may be used; with `new_owner` not the owner's."""
-        if self._expected.mismatched_key(owner):
+        if mismatched_key(self._expected, owner):
             return False
-        if not self._id or self._expected.names(owner):
+        if not self._id or _names(self._expected, owner):
             return True
         return (self._id_of(owner) == self._id) is not new_owner
 
     def is_remembered(self, owner: Owner) -> bool:
         """Returns whether this is the remembered account, so that it may renew the login."""
-        return bool(self._id) and self._id_of(owner) == self._id and not self._expected.mismatched_key(owner)
+        return bool(self._id) and self._id_of(owner) == self._id and not mismatched_key(self._expected, owner)
 
     async def accept(
         self,
@@ -120,12 +128,12 @@ class AccountOwner:
     def _require_allowed(self, owner: Owner, *, new_owner: bool) -> None:
         language, name = self._ctx.language, owner.nickname
         expected = self._expected
-        if key := expected.mismatched_key(owner):
+        if key := mismatched_key(expected, owner):
             raise WrongAccount(bridge_text(language, "wrong_account", found=name or "?", key=key), name)
         owner_id = self._id_of(owner)
         if not owner_id:
             raise WrongAccount(bridge_text(language, "unknown_account"), name)
-        if self._id and owner_id != self._id and not (new_owner or expected.names(owner)):
+        if self._id and owner_id != self._id and not (new_owner or _names(expected, owner)):
             raise WrongAccount(bridge_text(language, "not_the_owner", found=name or "?"), name)
 
     def _id_of(self, owner: Owner) -> str:
@@ -133,3 +141,25 @@ class AccountOwner:
         if not self._ctx.backend.capabilities.handles_change_at_login:
             return owner.handle
         return owner.uin if owner.uin.strip("0") else ""
+
+
+def mismatched_key(expected: Expect, owner: Owner) -> str:
+    """Returns the first key of `expect` that does not match, or an empty string; null keys are not checked.
+
+    Only the key is for messages: its value identifies a person.
+    """
+    checks = (
+        ("uin", expected.uin, owner.uin),
+        ("nickname", expected.nickname, owner.nickname),
+        ("ilink", expected.ilink, owner.handle),
+    )
+    return next((key for key, allowed, actual in checks if allowed and allowed != actual), "")
+
+
+def _names(expected: Expect, owner: Owner) -> bool:
+    """Returns whether `expect` names this account, which becomes the owner without any further question.
+
+    A nickname names nobody: everybody can change their own.
+    """
+    has_uin = bool(expected.uin) and expected.uin == owner.uin
+    return has_uin or (bool(expected.ilink) and expected.ilink == owner.handle)

@@ -222,7 +222,7 @@ class Publisher:
         if row.category not in ANSWER_CATEGORIES:
             self._set_aside(row.id, "its topic is not one of the bridge's")
             return False
-        if self._ctx.settings.send.allows_response_topic(row.topic):
+        if self._ctx.settings.allows_response_topic(row.topic):
             return True
         log.warning("response topic is not allowed", topic=row.topic)
         self._unmarked.add(row)

@@ -34,7 +34,7 @@ class Recipients:
     def require_allowed(self, user: str, person: Person | None) -> None:
         """Raises `BadCommand` unless `send.allow` matches `user` or the topic level of the person."""
         names = {composed(user), *((person.level,) if person else ())}
-        if not any(matches_any(name, self._ctx.settings.send.allow) for name in names):
+        if not any(matches_any(name, self._ctx.settings.account.send.allow) for name in names):
             raise BadCommand("not_allowed", "not_allowed", user=user)
 
 

@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta, tzinfo
 
 from wx2mqtt.aio import retry_until_stored, wait_at_most
-from wx2mqtt.bridge.account_settings import ReminderRules
 from wx2mqtt.bridge.commands.intake import CommandIntake
 from wx2mqtt.bridge.commands.own_texts import OwnText, own_id, own_text
 from wx2mqtt.bridge.commands.results import ResultPublications
@@ -24,6 +23,8 @@ from wx2mqtt.bridge.reply_window import RECHECK_INTERVAL_SECONDS, ReplyWindowTop
 from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import ReplyWindow
+from wx2mqtt.settings.formats import parse_quiet_hours
+from wx2mqtt.settings.schema import Remind
 from wx2mqtt.store.records import Person
 from wx2mqtt.values import frozen
 
@@ -34,15 +35,15 @@ QUIET_MARGIN_MS = 15 * 60_000
 NEEDED_WITHIN_MS = 7 * 86_400_000
 
 
-def reminder_time(window_end: int, now: int, rules: ReminderRules, zone: tzinfo | None = None) -> int | None:
+def reminder_time(window_end: int, now: int, rules: Remind, zone: tzinfo | None = None) -> int | None:
     """Returns when a person is to be reminded, at `now` or later; None where that is not possible.
 
     All times are milliseconds since 1970; the hours are those of `zone`, None: of this machine. A reminder
     that is due in quiet hours comes after them if half of its notice is left then, else before they begin.
     """
-    if rules.before_seconds is None:
+    if rules.before is None:
         return None
-    notice = int(rules.before_seconds * 1000)
+    notice = int(rules.before * 1000)
     due = window_end - notice
     if span := _quiet_span(due, rules, zone):
         begin, end = span
@@ -53,24 +54,22 @@ def reminder_time(window_end: int, now: int, rules: ReminderRules, zone: tzinfo 
     return due if due < window_end else None
 
 
-def _quiet_span(at: int, rules: ReminderRules, zone: tzinfo | None) -> tuple[int, int] | None:
+def _quiet_span(at: int, rules: Remind, zone: tzinfo | None) -> tuple[int, int] | None:
     """Returns begin and end of the quiet hours in which a time lies, else None."""
-    if rules.quiet_minutes is None:
+    if rules.quiet is None:
         return None
+    hours = parse_quiet_hours(rules.quiet)
     today = datetime.fromtimestamp(at / 1000, zone).date()
-    spans = (_quiet_hours(day, rules.quiet_minutes, zone) for day in (today - timedelta(days=1), today))
+    spans = (_quiet_hours(day, hours, zone) for day in (today - timedelta(days=1), today))
     return next((span for span in spans if span[0] <= at < span[1]), None)
 
 
-def _quiet_hours(day: date, minutes: tuple[int, int], zone: tzinfo | None) -> tuple[int, int]:
+def _quiet_hours(day: date, hours: tuple[time, time], zone: tzinfo | None) -> tuple[int, int]:
     """Returns begin and end of the quiet hours that begin on a day, by the clock on the wall."""
-    begin, end = minutes
-    return _at(day, begin, zone), _at(day + timedelta(days=end <= begin), end, zone)
-
-
-def _at(day: date, minute: int, zone: tzinfo | None) -> int:
-    local = datetime.combine(day, time(minute // 60, minute % 60), zone)
-    return int(local.timestamp() * 1000)
+    begin, end = hours
+    last_day = day + timedelta(days=1) if end <= begin else day
+    begins, ends = datetime.combine(day, begin, zone), datetime.combine(last_day, end, zone)
+    return int(begins.timestamp() * 1000), int(ends.timestamp() * 1000)
 
 
 @frozen
@@ -104,8 +103,8 @@ class Reminders:
         self.reminded_count = 0
 
     @property
-    def _rules(self) -> ReminderRules:
-        return self._ctx.settings.reply_window.reminder
+    def _rules(self) -> Remind:
+        return self._ctx.settings.account.ilink.remind
 
     def recheck(self) -> None:
         """Looks at the windows again: one of them, or a setting, has changed."""
@@ -127,7 +126,7 @@ class Reminders:
 
     def _seconds_until_due(self) -> float | None:
         """Returns the seconds until the next reminder, at most `RECHECK_INTERVAL_SECONDS`; None: off."""
-        if self._rules.before_seconds is None:
+        if self._rules.before is None:
             return None
         now = now_ms()
         waits = [max(0.0, (reminder.due - now) / 1000) for reminder in self._planned(now)]

@@ -104,7 +104,7 @@ class LoginRenewal:
         await asyncio.Event().wait()
 
     def _is_due(self) -> bool:
-        after_seconds = self._ctx.settings.reply_window.renew_after_seconds
+        after_seconds = self._ctx.settings.account.ilink.renew.after
         age = self._ctx.backend.login_age()
         return after_seconds is not None and age is not None and is_renewal_due(age, after_seconds, now_ms())
 

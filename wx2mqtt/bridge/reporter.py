@@ -83,7 +83,7 @@ class StatusReporter:
             capabilities=self._ctx.backend.capabilities,
             broker=connection.protocol,
             started=self._counters.started,
-            settings=settings.public_settings,
+            settings=settings.public,
             warnings=settings.warnings,
             instance=self._ctx.shared.instance,
         )

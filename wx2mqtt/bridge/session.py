@@ -28,7 +28,6 @@ from typing import NoReturn
 
 from wx2mqtt.aio import cancel_and_wait
 from wx2mqtt.backoff import Backoff
-from wx2mqtt.bridge.account_settings import WrongAccount
 from wx2mqtt.bridge.contact_sync import ContactSync
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inbound import InboundMessages
@@ -43,7 +42,7 @@ from wx2mqtt.bridge.login import (
 )
 from wx2mqtt.bridge.login_requests import LoginRenewed, LoginRequested, LogoutRequested
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.owner import AccountOwner, CommandsOfLogin
+from wx2mqtt.bridge.owner import AccountOwner, CommandsOfLogin, WrongAccount
 from wx2mqtt.bridge.receive_loop import (
     POLL_WATCHDOG_SECONDS,
     RETRIED_ERRORS,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
 
@@ -15,6 +15,12 @@ from wx2mqtt.settings import addresses, formats
 from wx2mqtt.settings.formats import Duration
 
 MAX_CLIENT_ID_CHARACTERS = 200
+
+T = TypeVar("T")
+
+LIVE = "a reload changes it in the running program"
+Live = Annotated[T, LIVE]
+"""A key, or a whole section, that a reload changes in the running program; any other key needs a restart."""
 
 
 def _one_or_many(value: object) -> object:
@@ -74,6 +80,11 @@ def _encodable(value: SecretStr) -> SecretStr:
     return value
 
 
+def _quiet_hours(value: str) -> str:
+    formats.parse_quiet_hours(value)
+    return value
+
+
 def _login_key(value: SecretStr) -> SecretStr:
     formats.parse_login_keys(value.get_secret_value())
     return value
@@ -113,7 +124,7 @@ Count = Annotated[int, BeforeValidator(_whole_number), Field(ge=0)]
 Positive = Annotated[int, BeforeValidator(_whole_number), Field(ge=1)]
 Reserve = Annotated[int, BeforeValidator(_whole_number), Field(ge=0, le=9)]
 """Of the ten messages that a person's message allows at iLink."""
-QuietHours = Annotated[str, AfterValidator(formats.validate_quiet_hours)]
+QuietHours = Annotated[str, AfterValidator(_quiet_hours)]
 KeepaliveSeconds = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=65535)]
 """Whole seconds that fit into the 16 bits of MQTT's keep-alive."""
 Topic = Annotated[str, AfterValidator(_topic)]

@@ -10,6 +10,7 @@ import binascii
 import math
 import re
 import unicodedata
+from datetime import time
 from typing import Annotated
 
 from pydantic import BeforeValidator, WithJsonSchema
@@ -230,22 +231,19 @@ Duration = Annotated[
 """Seconds; a field of this type accepts the texts of `parse_duration`."""
 
 
-_QUIET_HOURS = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])-([01][0-9]|2[0-3]):([0-5][0-9])", re.ASCII)
+_CLOCK = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
+_QUIET_HOURS = re.compile(rf"({_CLOCK})-({_CLOCK})", re.ASCII)
 
 
-def validate_quiet_hours(value: str) -> str:
-    """Returns the text. Raises `ValueError` where it is none that `quiet_minutes` reads."""
+def parse_quiet_hours(value: str) -> tuple[time, time]:
+    """Returns begin and end of a text such as `22:00-07:00`; an end that is not later is on the next day.
+
+    Raises `ValueError` with a sentence.
+    """
     match = _QUIET_HOURS.fullmatch(value)
-    if match is None or match[1] + match[2] == match[3] + match[4]:
+    if match is None or match[1] == match[2]:
         raise ValueError('is no span of the day; write "22:00-07:00"')
-    return value
-
-
-def quiet_minutes(value: str) -> tuple[int, int]:
-    """Returns begin and end of quiet hours in minutes since midnight; the end may be on the next day."""
-    hours = value.split("-")
-    begin, end = (int(hour) * 60 + int(minute) for hour, _, minute in (part.partition(":") for part in hours))
-    return begin, end
+    return time.fromisoformat(match[1]), time.fromisoformat(match[2])
 
 
 LOGIN_KEY_BYTES = 32

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import SecretStr
 
 from wx2mqtt.limits import MAX_CONFIG_LEVELS
+from wx2mqtt.settings.field_types import LIVE
 from wx2mqtt.settings.formats import parse_duration, parse_size
 from wx2mqtt.settings.schema import Section, Settings
 from wx2mqtt.values import frozen
@@ -48,18 +49,19 @@ BRANCH_KINDS = frozenset({KeyKind.SECTION, KeyKind.MAP})
 
 @frozen
 class ConfigKey:
-    """One key of a section. `model` is the class of a section, or of the entries of a map.
-
-    `attribute` is its name in Python; it differs from `name` if that is a Python keyword.
-    """
+    """One key of a section."""
 
     name: str
+    #: Its name in Python, which differs from `name` if that is a Python keyword.
     attribute: str
     kind: KeyKind
     optional: bool
     description: str
     default: object
+    #: The class of a section, or of the entries of a map.
     model: type[Section] | None = None
+    #: Whether a reload changes it, and all below it, in the running program (`field_types.Live`).
+    is_live: bool = False
 
 
 @cache
@@ -79,6 +81,7 @@ def keys_of(model: type[Section]) -> dict[str, ConfigKey]:
             description=field.description or (inner.__doc__ if inner else "") or "",
             default=field.get_default(call_default_factory=True),
             model=inner,
+            is_live=LIVE in field.metadata,
         )
     return keys
 

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 
-from wx2mqtt.settings.key_tree import ConfigKey, KeyKind, keys_of
-from wx2mqtt.settings.schema import Section, Settings
+from wx2mqtt.settings.key_tree import KeyKind, keys_of
+from wx2mqtt.settings.schema import Pin, Plain, Section, Settings
+from wx2mqtt.values import frozen
 
-LIVE_KEYS: tuple[str, ...] = (
-    "accounts.*.contacts",
-    "accounts.*.send.*",
-    "accounts.*.hold.*",
-    "accounts.*.ilink.bundle",
-    "accounts.*.ilink.reserve",
-    "accounts.*.ilink.remind.*",
-    "accounts.*.ilink.renew.*",
-    "accounts.*.fallback.*",
-    "accounts.*.receive.*",
-    "accounts.*.media.*",
-    "accounts.*.history.keep",
-    "accounts.*.plain",
-    "mqtt.response_topics",
-    "homeassistant.expose",
-    "log.level",
-    "language",
-    "storage.max_size",
-    "storage.key",
-    "storage.key_file",
-)
-"""Patterns of keys that take effect at once; every other key needs a restart."""
+
+@frozen
+class _Value:
+    value: object
+    #: Whether a reload changes it in the running program.
+    is_live: bool
 
 
 def reload_diff(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
@@ -38,57 +22,36 @@ def reload_diff(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
     An account that was added or removed, or whose configured base topic or client id changed, is one entry,
     `accounts.<name>`. Its position in the file does not count: it keeps the base topic that it first used.
     """
-    changed = _changed_keys(old, new)
-    live = sorted(key for key in changed if _is_live(key))
-    return live, sorted(changed.difference(live))
+    before, after = dict(_values(old)), dict(_values(new))
+    changed = [key for key in {*before, *after} if before.get(key) != after.get(key)]
+    moved = [f"accounts.{name}" for name in {*old.accounts, *new.accounts} if _has_moved(old, new, name)]
+    changed = [key for key in changed if not key.startswith(tuple(f"{account}." for account in moved))]
+    live = {key for key in changed if (after.get(key) or before[key]).is_live}
+    return sorted(live), sorted({*changed, *moved} - live)
 
 
-def flatten(
-    section: Section, parent_path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], ConfigKey, object]]:
-    """Yields path, key and value of every key that is no section or map, also of those within."""
+def _has_moved(old: Settings, new: Settings, name: str) -> bool:
+    before, after = old.accounts.get(name), new.accounts.get(name)
+    if before is None or after is None or before.base_topic != after.base_topic:
+        return True
+    return old.client_ids()[name] != new.client_ids()[name]
+
+
+def _values(
+    section: Section, parent_path: str = "", *, is_live: bool = False
+) -> Iterator[tuple[str, _Value]]:
+    """Yields every key with its dotted path, also of the sections within.
+
+    `contacts` and `plain` of an account are one value each: most files have the short form of `plain`.
+    """
     for name, key in keys_of(type(section)).items():
         value = getattr(section, key.attribute)
-        path = (*parent_path, name)
-        if key.kind is KeyKind.SECTION:
-            yield from flatten(value, path)
-        elif key.kind is KeyKind.MAP:
+        path = f"{parent_path}{name}"
+        is_key_live = is_live or key.is_live
+        if key.model is None or key.model in {Pin, Plain}:
+            yield path, _Value(value=value, is_live=is_key_live)
+        elif key.kind is KeyKind.SECTION:
+            yield from _values(value, f"{path}.", is_live=is_key_live)
+        else:
             for entry, content in value.items():
-                yield from flatten(content, (*path, entry))
-        else:
-            yield path, key, value
-
-
-def _changed_keys(old: Settings, new: Settings) -> set[str]:
-    before, after = _values_by_key(old), _values_by_key(new)
-    moved_accounts = {
-        f"accounts.{name}"
-        for name in {*old.accounts, *new.accounts}
-        if _base(old, name) != _base(new, name) or old.client_ids().get(name) != new.client_ids().get(name)
-    }
-    differing = {key for key in {*before, *after} if before.get(key) != after.get(key)}
-    return moved_accounts | {
-        key for key in differing if not any(key.startswith(f"{account}.") for account in moved_accounts)
-    }
-
-
-def _base(settings: Settings, name: str) -> str | None:
-    account = settings.accounts.get(name)
-    return None if account is None else account.base_topic
-
-
-def _values_by_key(settings: Settings) -> dict[str, object]:
-    """Returns all values by dotted key; `contacts` and `plain` of an account are one value each."""
-    values: dict[str, object] = {}
-    for path, _, value in flatten(settings):
-        if path[0] == "accounts" and path[2] == "contacts":
-            values[f"accounts.{path[1]}.contacts"] = settings.accounts[path[1]].contacts
-        elif path[0] == "accounts" and path[2] == "plain":  # most files have its short form, true or false
-            values[f"accounts.{path[1]}.plain"] = value
-        else:
-            values[".".join(path)] = value
-    return values
-
-
-def _is_live(key: str) -> bool:
-    return any(fnmatchcase(key, pattern) for pattern in LIVE_KEYS)
+                yield from _values(content, f"{path}.{entry}.", is_live=is_key_live)

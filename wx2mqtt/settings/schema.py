@@ -1,7 +1,10 @@
 """The configuration as pydantic models: every key with its type, default and one-line description.
 
-The descriptions are published, in the JSON Schema and in the example file. `field_types` checks one value
-alone, `rules` keys against each other. Sizes are bytes, durations seconds. No `repr` shows a secret.
+The program reads these objects themselves. To add a key, add a field here, its Chinese description in
+`i18n/reference.py`, and read it where it counts; `Live` marks it if a reload changes it there.
+
+`field_types` checks one value alone, `rules` keys against each other. The descriptions are published, in the
+JSON Schema and in the example file. Sizes are bytes, durations seconds. No `repr` shows a secret.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from wx2mqtt.settings.field_types import (
     InstanceName,
     KeepaliveSeconds,
     Listen,
+    Live,
     LoginKey,
     Networks,
     PlainAge,
@@ -101,7 +105,7 @@ class Mqtt(Section):
         30, description="seconds without traffic after which the broker is pinged"
     )
     tls: Tls = Field(default_factory=Tls)
-    response_topics: TopicFilters = Field(
+    response_topics: Live[TopicFilters] = Field(
         ("#",),
         description="filters that a response topic must match; topics of the bridge never do",
     )
@@ -151,12 +155,12 @@ class ILink(Section):
 
     hosts: Hosts = Field((), description="further hosts to which WeChat may redirect the bridge")
     typing: bool = Field(default=False, description="show 'typing' before a message")
-    bundle: bool = Field(
+    bundle: Live[bool] = Field(
         default=True, description="several texts in one message where WeChat takes fewer than wait"
     )
-    reserve: Reserve = Field(1, description="messages of a window that are kept for urgent commands")
-    remind: Remind = Field(default_factory=Remind)
-    renew: Renew = Field(default_factory=Renew)
+    reserve: Live[Reserve] = Field(1, description="messages of a window that are kept for urgent commands")
+    remind: Live[Remind] = Field(default_factory=Remind)
+    renew: Live[Renew] = Field(default_factory=Renew)
 
 
 class Pin(Section):
@@ -280,19 +284,19 @@ class Account(Section):
     expect: Expect = Field(default_factory=Expect)
     webwx: WebWx = Field(default_factory=WebWx)
     ilink: ILink = Field(default_factory=ILink)
-    contacts: Mapping[str, Pin] = Field(
+    contacts: Live[Mapping[str, Pin]] = Field(
         default_factory=dict, description="the name (a topic level), and whom it means"
     )
     topic_names: Literal["unicode", "pinyin"] = Field(
         "unicode", description="unicode | pinyin, for all other contacts"
     )
-    receive: Receive = Field(default_factory=Receive)
-    send: Send = Field(default_factory=Send)
-    hold: Hold = Field(default_factory=Hold)
-    fallback: Fallback = Field(default_factory=Fallback)
-    media: Media = Field(default_factory=Media)
-    history: History = Field(default_factory=History)
-    plain: Annotated[Plain, BeforeValidator(_plain, json_schema_input_type=bool | Plain)] = Field(
+    receive: Live[Receive] = Field(default_factory=Receive)
+    send: Live[Send] = Field(default_factory=Send)
+    hold: Live[Hold] = Field(default_factory=Hold)
+    fallback: Live[Fallback] = Field(default_factory=Fallback)
+    media: Live[Media] = Field(default_factory=Media)
+    history: Live[History] = Field(default_factory=History)
+    plain: Live[Annotated[Plain, BeforeValidator(_plain, json_schema_input_type=bool | Plain)]] = Field(
         default_factory=Plain
     )
 
@@ -302,7 +306,7 @@ class HomeAssistant(Section):
 
     enabled: bool = Field(default=False, description="announce the accounts to Home Assistant")
     prefix: Topic = Field("homeassistant", description="its discovery prefix")
-    expose: Texts = Field(
+    expose: Live[Texts] = Field(
         (), description="names that become notify targets; with several accounts account/name"
     )
 
@@ -336,7 +340,7 @@ class Storage(Section):
     """The store"""
 
     path: FilePath | None = Field(None, description="null: $STATE_DIRECTORY, else the user's data folder")
-    max_size: Annotated[Size, Field(ge=100 * _KB)] = Field(
+    max_size: Live[Annotated[Size, Field(ge=100 * _KB)]] = Field(
         2 * _GB, description="limit for everything below path, or in the database"
     )
     url: DatabaseUrl | None = Field(
@@ -345,8 +349,8 @@ class Storage(Section):
     )
     password: Secret | None = Field(None, description="better in password_file")
     password_file: FilePath | None = Field(None, description="a file that holds the password of the database")
-    key: LoginKey | None = Field(None, description="better in key_file")
-    key_file: FilePath | None = Field(
+    key: Live[LoginKey | None] = Field(None, description="better in key_file")
+    key_file: Live[FilePath | None] = Field(
         None,
         description="a file with the key of saved logins (wx2mqtt cluster new-key); line 2 may have the one"
         " before it",
@@ -367,7 +371,7 @@ class Cluster(Section):
 class Log(Section):
     """The log"""
 
-    level: Literal["debug", "info", "warning", "error"] = Field(
+    level: Live[Literal["debug", "info", "warning", "error"]] = Field(
         "info", description="debug | info | warning | error"
     )
     format: Literal["auto", "console", "json"] = Field(
@@ -389,7 +393,7 @@ class Settings(Section):
     )
     homeassistant: HomeAssistant = Field(default_factory=HomeAssistant)
     web: Web = Field(default_factory=Web)
-    language: Literal["en", "zh"] = Field("en", description="en | zh: the language of texts for people")
+    language: Live[Literal["en", "zh"]] = Field("en", description="en | zh: the language of texts for people")
     storage: Storage = Field(default_factory=Storage)
     cluster: Cluster = Field(default_factory=Cluster)
     log: Log = Field(default_factory=Log)

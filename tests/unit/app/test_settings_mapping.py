@@ -9,8 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from wx2mqtt.app.settings_mapping import account_settings, media_base_url, running_web_server, web_options
+from wx2mqtt.app.settings_mapping import (
+    account_settings,
+    media_base_url,
+    mqtt_options,
+    running_web_server,
+    web_options,
+)
 from wx2mqtt.errors import SettingsError
+from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.loader import LoadedSettings, load
 from wx2mqtt.settings.schema import Settings, Web
 from wx2mqtt.wechat.registry import BACKENDS
@@ -67,7 +74,17 @@ def test_a_reload_does_not_name_an_address_that_is_not_served_yet():
     now = settings(url="https://old.example.org")
     changed = LoadedSettings(settings=settings(url="https://new.example.org"), path=None)
     account = account_settings(changed, "home", ("wx",), now.web)
-    assert account.media.url("a1") == "https://old.example.org/media/a1"
+    assert account.media_url("a1") == "https://old.example.org/media/a1"
+
+
+def test_the_birth_message_of_home_assistant_is_subscribed_only_where_it_is_enabled():
+    def filters(home_assistant: dict[str, object]) -> list[str]:
+        whole = Settings.model_validate({"homeassistant": home_assistant})
+        options = mqtt_options(whole, "home", Topics("wx"), None)
+        return [subscription.filter for subscription in options.subscriptions]
+
+    assert filters({}) == ["wx/out/#", "wx/bridge/request/#"]
+    assert filters({"enabled": True, "prefix": "ha"}) == ["wx/out/#", "wx/bridge/request/#", "ha/status"]
 
 
 async def test_where_it_is_not_wanted_there_is_none():

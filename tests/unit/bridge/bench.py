@@ -8,10 +8,9 @@ from collections.abc import Coroutine, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from tests.unit.bridge.contexts import RULES, PaperQuota, context, settings, shared
+from tests.unit.bridge.contexts import NO_LIMITS, PaperQuota, context, settings, shared
 from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE
 from wx2mqtt.aio import MAX_BYTES_ON_LOOP
-from wx2mqtt.bridge.account_settings import SendRules
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.validation import CommandValidator
 from wx2mqtt.bridge.people.evidence import ContactPin
@@ -22,6 +21,7 @@ from wx2mqtt.model import Result
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.payloads import RESULT_CODES
 from wx2mqtt.mqtt.topics import RequestTopic, Topics
+from wx2mqtt.settings.schema import Send
 from wx2mqtt.store.records import NewCommand, Person
 from wx2mqtt.wechat.backend import Capabilities
 
@@ -36,7 +36,7 @@ class Bench:
 
     def __init__(
         self,
-        rules: SendRules = RULES,
+        rules: Send = NO_LIMITS,
         people: Iterable[Person] = PEOPLE,
         pins: Mapping[str, ContactPin] | None = None,
         capabilities: Capabilities = CAPABILITIES,

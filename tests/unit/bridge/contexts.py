@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 from typing import Any
 
 from wx2mqtt.aio import ChangeNotifier
-from wx2mqtt.bridge.account_settings import (
-    AccountSettings,
-    ExpectedAccount,
-    HomeAssistantSettings,
-    MediaRules,
-    ReceiveFilter,
-    SendRules,
-)
+from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.context import AccountContext, SharedServices
 from wx2mqtt.bridge.health import CallStatistics
 from wx2mqtt.bridge.supervisor import Watchdog
 from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.settings.schema import Account, Send, Settings
 from wx2mqtt.store.records import AccountState
 
-RULES = SendRules(allow=("*",), ttl=600.0, base_topics=("wx", "other"), discovery_prefix="homeassistant")
+NO_LIMITS = Send(per_minute=0, burst=1)
 
 
 @dataclass
@@ -48,23 +42,20 @@ class PaperWatchdog(Watchdog):
         self.beats.append((name, None))
 
 
-def settings(**values: Any) -> AccountSettings:
-    """Settings of an account without limits."""
-    usual: dict[str, Any] = {
-        "send": RULES,
-        "receive": ReceiveFilter(),
-        "media": MediaRules(),
-        "plain_text_max_age": None,
-        "per_minute": 0.0,
-        "burst": 1,
-        "pins": {},
-        "named_users": frozenset(),
-        "language": "en",
-        "expected_account": ExpectedAccount(),
-        "home_assistant": HomeAssistantSettings(),
-        "public_settings": {},
-    }
-    return AccountSettings(**{**usual, **values})
+def settings(**sections: Any) -> AccountSettings:
+    """Settings of an account without limits; see `changed`."""
+    whole = Settings(accounts={"home": Account(send=NO_LIMITS)})
+    return changed(AccountSettings(whole=whole, name="home", base_topics=("wx", "other")), **sections)
+
+
+def changed(settings: AccountSettings, **sections: Any) -> AccountSettings:
+    """Other settings with these sections of the account or of the file, or these fields of `AccountSettings`."""
+    in_account = {key: value for key, value in sections.items() if key in Account.model_fields}
+    in_file = {key: value for key, value in sections.items() if key in Settings.model_fields}
+    others = {key: value for key, value in sections.items() if key not in in_account | in_file}
+    account = settings.account.model_copy(update=in_account)
+    whole = settings.whole.model_copy(update={"accounts": {settings.name: account}, **in_file})
+    return replace(settings, whole=whole, **others)
 
 
 def shared(**services: Any) -> SharedServices:

@@ -14,8 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.unit.bridge.contexts import RULES, PaperQuota, context, settings, shared
-from wx2mqtt.bridge.account_settings import SendRules
+from tests.unit.bridge.contexts import NO_LIMITS, PaperQuota, context, settings, shared
 from wx2mqtt.bridge.attachments import Attachments
 from wx2mqtt.bridge.commands.attachment_intake import AttachmentIntake
 from wx2mqtt.bridge.commands.intake import CommandIntake
@@ -59,6 +58,7 @@ from wx2mqtt.mqtt.broker import (
     PublishCallback,
 )
 from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.settings.schema import Media, Send
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
@@ -384,7 +384,8 @@ def make(
     *,
     people: Iterable[Person] = PEOPLE,
     pins: dict[str, ContactPin] | None = None,
-    rules: SendRules = RULES,
+    rules: Send = NO_LIMITS,
+    media: Media | None = None,
     per_minute: float = 0,
     burst: int = 5,
     protocol: ProtocolVersion = ProtocolVersion.MQTT_5,
@@ -405,7 +406,11 @@ def make(
         backend=wechat,
         journal=journal,
         registry=identity,
-        settings=settings(send=rules, per_minute=per_minute, burst=burst, language=language),
+        settings=settings(
+            send=rules.model_copy(update={"per_minute": per_minute, "burst": burst}),
+            media=media or Media(),
+            language=language,
+        ),
         shared=shared(blobs=blobs, media_retention=MediaRetention(database, blobs), quota=quota),
     )
     inflight, results, echoes = InflightWindow(broker), ResultPublications("home", topics), EchoFilter()

@@ -15,7 +15,6 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.contexts import context, settings
 from tests.unit.bridge.outgoing import CAPABILITIES
 from tests.unit.bridge.phone import Phone
-from wx2mqtt.bridge.account_settings import FallbackRules, HoldRules, ReplyWindowRules
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.sender import CommandSender
@@ -37,6 +36,7 @@ from wx2mqtt.model import (
     SendKey,
 )
 from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.settings.schema import Fallback, Hold, ILink, Send
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import CommandRow, NewCommand
@@ -98,9 +98,10 @@ class Room:
         self.journal = Journal(database, "home")
         self.wire = Wire()
         self.echoes = EchoFilter()
-        self.per_minute, self.burst = 0.0, 1
-        self.hold, self.fallback = HoldRules(), FallbackRules()
-        self.reply_window = ReplyWindowRules()
+        self.per_minute: float = 0
+        self.burst = 1
+        self.hold, self.fallback = Hold(), Fallback()
+        self.ilink = ILink()
         self.ctx: AccountContext
         self.sender: CommandSender
         self._settled = asyncio.Event()
@@ -115,11 +116,10 @@ class Room:
             backend=self.wire,
             registry=self.phone.identity,
             settings=settings(
-                per_minute=self.per_minute,
-                burst=self.burst,
+                send=Send().model_copy(update={"per_minute": self.per_minute, "burst": self.burst}),
                 hold=self.hold,
                 fallback=self.fallback,
-                reply_window=self.reply_window,
+                ilink=self.ilink,
             ),
         )
         ctx.signals.outbox_changed.connect(lambda _batch: self._settled.set())

@@ -12,7 +12,6 @@ from typing import Any
 
 from tests.support.hurry import hurry
 from tests.unit.bridge.contexts import PaperQuota, context, settings, shared
-from wx2mqtt.bridge.account_settings import ExpectedAccount, MediaRules, ReceiveFilter
 from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.login_state import LoginStatus
@@ -39,6 +38,7 @@ from wx2mqtt.model import (
     ReplyWindow,
     SendKey,
 )
+from wx2mqtt.settings.schema import Expect, Media, Plain, Receive
 from wx2mqtt.store.records import NewEvent, NewMessage, OutboxBatch, PeopleChanges, RecordResult
 from wx2mqtt.wechat.backend import (
     Batch,
@@ -302,10 +302,10 @@ class Talk:
 
     gateway: PaperGateway = field(default_factory=PaperGateway)
     journal: PaperJournal = field(default_factory=PaperJournal)
-    expected: ExpectedAccount = field(default_factory=ExpectedAccount)
+    expected: Expect = field(default_factory=Expect)
     identity: PeopleRegistry = field(default_factory=lambda: PeopleRegistry([], {}, {}))
-    filters: ReceiveFilter = field(default_factory=ReceiveFilter)
-    media: MediaRules = field(default_factory=MediaRules)
+    filters: Receive = field(default_factory=Receive)
+    media: Media = field(default_factory=Media)
     plain_max_age: float | None = None
 
     def __post_init__(self) -> None:
@@ -326,8 +326,8 @@ class Talk:
             settings=settings(
                 receive=self.filters,
                 media=self.media,
-                plain_text_max_age=self.plain_max_age,
-                expected_account=self.expected,
+                plain=Plain(max_age=self.plain_max_age),
+                expect=self.expected,
             ),
             shared=shared(watchdog=self, quota=self.quota),
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +12,15 @@ import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.paper_link import PaperLink
-from tests.unit.bridge.contexts import PaperWatchdog, context, settings, shared
+from tests.unit.bridge.contexts import PaperWatchdog, changed, context, settings, shared
 from tests.unit.bridge.talk import PaperGateway
 from wx2mqtt.bridge.account import Account, AccountFailed
-from wx2mqtt.bridge.account_settings import FallbackRules, ReceiveFilter, SendRules
 from wx2mqtt.bridge.inbound import PeopleBatch
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.i18n import Language
 from wx2mqtt.model import Kind, LoginState
 from wx2mqtt.mqtt.broker import Delivery, Disconnected
+from wx2mqtt.settings.schema import Fallback, Receive, Send
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
@@ -89,19 +88,17 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 async def test_a_reload_counts_at_once_for_every_component(stage: Stage):
     """There is one settings object, and no component keeps a copy of a value in it."""
-    send = SendRules(allow=("mom",), ttl=1.0, base_topics=("wx",), discovery_prefix="ha")
-    changed = settings(
+    send = Send(allow=("mom",), ttl=1.0, per_minute=7, burst=3)
+    reloaded = settings(
         send=send,
-        receive=ReceiveFilter(groups="none"),
+        receive=Receive(groups="none"),
         language="zh",
-        per_minute=7.0,
-        burst=3,
-        fallback=FallbackRules(after_seconds=5.0, urls=("mailto://a@example.org",)),
+        fallback=Fallback(after=5.0, urls=("mailto://a@example.org",)),
     )
     stage.connect()
-    await stage.account.apply_settings(changed)
+    await stage.account.apply_settings(reloaded)
     account = stage.account
-    assert account.ctx.settings is changed
+    assert account.ctx.settings is reloaded
     assert account.components.sender.fallback.after_seconds == 5.0
     bucket = account.components.sender.conditions.bucket
     assert (bucket.per_minute, bucket.burst) == (7.0, 3)
@@ -111,7 +108,7 @@ async def test_a_reload_counts_at_once_for_every_component(stage: Stage):
 
 async def test_the_backend_has_the_language_of_the_settings_of_now(stage: Stage):
     """It kept that of the start, although the reload said that the language was applied."""
-    await stage.account.apply_settings(replace(stage.ctx.settings, language="zh"))
+    await stage.account.apply_settings(changed(stage.ctx.settings, language="zh"))
     assert stage.gateway.languages == ["en", "zh"]
 
 

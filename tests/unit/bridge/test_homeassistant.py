@@ -19,10 +19,9 @@ from structlog.testing import capture_logs
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.discovery_rules import faults
 from tests.support.paper_link import PaperLink, Sent
-from tests.unit.bridge.contexts import context, settings
+from tests.unit.bridge.contexts import changed, context, settings
 from tests.unit.bridge.outgoing import OWNER, person
 from wx2mqtt.bridge import homeassistant
-from wx2mqtt.bridge.account_settings import HomeAssistantSettings
 from wx2mqtt.bridge.homeassistant import HomeAssistantDiscovery, birth_delay_seconds
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.people.evidence import ContactPin
@@ -31,6 +30,7 @@ from wx2mqtt.bridge.retained import RetainedPublisher
 from wx2mqtt.model import ChatKind, Contact, Handle, PersonId
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.discovery import entity_id
+from wx2mqtt.settings.schema import Hold, HomeAssistant, Send
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.outbox import DiscoveryRecord
 from wx2mqtt.store.records import Person
@@ -38,7 +38,7 @@ from wx2mqtt.store.sqlite_database import SqliteDatabase
 from wx2mqtt.wechat.registry import BACKENDS
 
 TOPIC = "homeassistant/device/wx2mqtt_home/config"
-ON = HomeAssistantSettings(enabled=True, expose=("wife", "张三"))
+ON = HomeAssistant(enabled=True, expose=("wife", "张三"))
 PEOPLE = (
     person(1, "wife", remark="老婆"),
     person(2, "张三", remark="张三"),
@@ -65,7 +65,7 @@ class Stage:
 
     @asynccontextmanager
     async def runs(
-        self, exposure: HomeAssistantSettings = ON, *, backend: str = "webwx", **broker: Any
+        self, exposure: HomeAssistant = ON, *, backend: str = "webwx", **broker: Any
     ) -> AsyncIterator[None]:
         inflight = InflightWindow(self.link)
         self.announcer = RetainedPublisher(inflight, "wx/bridge/state")
@@ -74,7 +74,7 @@ class Stage:
             backend=SimpleNamespace(capabilities=BACKENDS[backend].capabilities),
             journal=self.journal,
             registry=self.identity,
-            settings=settings(home_assistant=exposure),
+            settings=settings(homeassistant=exposure),
         )
         self.ctx.signals.health_changed.connect(partial(self.news.append, True))
         self.home = HomeAssistantDiscovery(
@@ -93,9 +93,9 @@ class Stage:
         self.home.on_connected(connection)
         self.announcer.on_connected(connection)
 
-    def apply(self, exposure: HomeAssistantSettings) -> None:
+    def apply(self, exposure: HomeAssistant) -> None:
         """The owner changes the settings."""
-        self.ctx.settings = replace(self.ctx.settings, home_assistant=exposure)
+        self.ctx.settings = changed(self.ctx.settings, homeassistant=exposure)
         self.home.refresh()
 
     def deliver(self, delivery: Delivery) -> None:
@@ -168,8 +168,19 @@ async def test_on_another_backend_there_is_no_file_helper(stage: Stage) -> None:
         assert set(await stage.people_shown()) == {"wx/out/wife", "wx/out/张三"}
 
 
+@pytest.mark.parametrize(("backend", "seconds"), [("webwx", 90), ("ilink", 7200)])
+async def test_a_message_waits_at_the_broker_as_long_as_a_command_waits_here(
+    stage: Stage, backend: str, seconds: int
+) -> None:
+    """With a reply window a command may wait for the person, and not only for the login."""
+    async with stage.runs(backend=backend):
+        stage.ctx.settings = changed(stage.ctx.settings, send=Send(ttl=90.0), hold=Hold(ttl=7200.0))
+        shown = await stage.components()
+        assert shown["to_wife"]["message_expiry_interval"] == seconds
+
+
 async def test_it_is_off_unless_the_owner_wants_it(stage: Stage) -> None:
-    async with stage.runs(HomeAssistantSettings()):
+    async with stage.runs(HomeAssistant()):
         stage.announcer.set("wx/last", b"x", "text/plain")
         await stage.link.came(1)
         assert stage.link.topics == ["wx/last"]
@@ -215,29 +226,29 @@ async def test_a_person_whose_topic_got_another_name_keeps_their_id(stage: Stage
 
 async def test_two_names_of_one_person_are_one_entity(stage: Stage) -> None:
     stage.identity = PeopleRegistry(PEOPLE, {"老婆": PEOPLE[0].id}, {})
-    async with stage.runs(replace(ON, expose=("wife", "老婆"))):
+    async with stage.runs(ON.model_copy(update={"expose": ("wife", "老婆")})):
         assert set(await stage.people_shown()) == {"wx/out/filehelper", "wx/out/wife"}
 
 
 async def test_what_is_no_longer_exposed_is_taken_back_at_once(stage: Stage) -> None:
     async with stage.runs():
         await stage.announced()
-        stage.apply(replace(ON, expose=("wife",)))
+        stage.apply(ON.model_copy(update={"expose": ("wife",)}))
         assert (await stage.components(2))[f"to_{entity_id('张三')}"] == {"platform": "notify"}
 
 
 async def test_what_was_dropped_while_the_bridge_was_down_is_taken_back(stage: Stage) -> None:
     async with stage.runs():
         await stage.announced()
-    async with stage.runs(replace(ON, expose=())):
+    async with stage.runs(ON.model_copy(update={"expose": ()})):
         assert (await stage.components(2))["to_wife"] == {"platform": "notify"}
     async with stage.runs(ON):
         assert (await stage.components(3))["to_wife"]["unique_id"] == "wx2mqtt_home_to_wife"
 
 
-@pytest.mark.parametrize("now", [HomeAssistantSettings(), replace(ON, prefix="ha")])
+@pytest.mark.parametrize("now", [HomeAssistant(), ON.model_copy(update={"prefix": "ha"})])
 async def test_what_stands_where_nothing_is_announced_any_more_is_cleared(
-    stage: Stage, now: HomeAssistantSettings
+    stage: Stage, now: HomeAssistant
 ) -> None:
     async with stage.runs():
         await stage.announced()
@@ -255,7 +266,7 @@ async def test_what_stands_where_nothing_is_announced_any_more_is_cleared(
 async def test_what_could_not_be_cleared_is_cleared_at_the_next_connect(stage: Stage) -> None:
     await stage.journal.discovery.save(DiscoveryRecord(topics=(TOPIC,)))
     stage.link.takes = False
-    async with stage.runs(HomeAssistantSettings()):
+    async with stage.runs(HomeAssistant()):
         await stage.announced()
         stage.hang_up()
         stage.connect()
@@ -347,7 +358,7 @@ async def test_a_name_that_nobody_has_is_reported_once_people_are_known_and_the_
 ) -> None:
     stage.identity = PeopleRegistry((), {}, {})
     with capture_logs() as logs:
-        async with stage.runs(replace(ON, expose=("wife", "nobody"))):
+        async with stage.runs(ON.model_copy(update={"expose": ("wife", "nobody")})):
             assert await stage.people_shown() == {"wx/out/filehelper": "File helper"}
             assert stage.home.health_fields()["homeassistant"]["problems"] == {}  # type: ignore[call-overload, index]
             login(stage.identity, contact(1, remark="wife"))
@@ -356,8 +367,8 @@ async def test_a_name_that_nobody_has_is_reported_once_people_are_known_and_the_
             assert stage.home.health_fields() == {
                 "homeassistant": {"exposed": 2, "problems": {"nobody": "unknown"}, "left_out": 0}
             }
-            stage.apply(replace(ON, expose=("nobody", "wife", "x")))
-            stage.apply(replace(ON, expose=("nobody",)))
+            stage.apply(ON.model_copy(update={"expose": ("nobody", "wife", "x")}))
+            stage.apply(ON.model_copy(update={"expose": ("nobody",)}))
             await stage.announced(3)
     assert [one["name"] for one in logs if one["log_level"] == "warning"] == ["nobody"]
     assert stage.news  # so that health tells at once
@@ -373,7 +384,7 @@ async def test_a_pin_that_fits_two_people_shows_none_and_says_why(stage: Stage) 
 
 
 async def test_who_is_no_longer_a_contact_is_taken_back_and_who_is_unsure_stays(stage: Stage) -> None:
-    async with stage.runs(replace(ON, expose=("wife", "gone", "lost", "filehelper"))):
+    async with stage.runs(ON.model_copy(update={"expose": ("wife", "gone", "lost", "filehelper")})):
         assert set(await stage.people_shown()) == {"wx/out/filehelper", "wx/out/wife", "wx/out/lost"}
         problems = stage.home.health_fields()["homeassistant"]["problems"]  # type: ignore[call-overload, index]
         assert problems == {"gone": "removed", "lost": "unresolved"}
@@ -400,7 +411,7 @@ async def test_as_many_as_the_broker_takes_are_announced_and_the_rest_is_reporte
     names = tuple(f"friend_{number}" for number in range(100))
     stage.identity = PeopleRegistry([person(number, name) for number, name in enumerate(names, 1)], {}, {})
     with capture_logs() as logs:
-        async with stage.runs(replace(ON, expose=names), packet_limit=20_000):
+        async with stage.runs(ON.model_copy(update={"expose": names}), packet_limit=20_000):
             sent = await stage.announced()
             assert len(sent.payload) + len(TOPIC) < 20_000
             assert stage.home.is_truncated
@@ -420,7 +431,7 @@ async def test_500_people_are_announced_in_one_message_in_less_than_a_second(sta
     names = tuple(f"好友{number}" for number in range(500))
     stage.identity = PeopleRegistry([person(number, name) for number, name in enumerate(names, 1)], {}, {})
     started_at = time.process_time()
-    async with stage.runs(replace(ON, expose=names)):
+    async with stage.runs(ON.model_copy(update={"expose": names})):
         assert len(await stage.people_shown()) == 501
         assert time.process_time() - started_at < allowed(1)
         assert stage.link.topics == [TOPIC]
@@ -429,7 +440,7 @@ async def test_500_people_are_announced_in_one_message_in_less_than_a_second(sta
 async def test_another_switch_or_prefix_counts_at_the_next_start_only(stage: Stage) -> None:
     async with stage.runs():
         await stage.announced()
-        stage.apply(HomeAssistantSettings(prefix="ha", expose=("wife",)))
+        stage.apply(HomeAssistant(prefix="ha", expose=("wife",)))
         assert set(await stage.people_shown(2)) == {"wx/out/filehelper", "wx/out/wife"}
 
 
@@ -438,7 +449,7 @@ async def test_the_health_is_published_anew_when_other_people_are_left_out_and_o
 ) -> None:
     names = tuple(f"friend_{number}" for number in range(100))
     stage.identity = PeopleRegistry([person(number, name) for number, name in enumerate(names, 1)], {}, {})
-    async with stage.runs(replace(ON, expose=names), packet_limit=20_000):
+    async with stage.runs(ON.model_copy(update={"expose": names}), packet_limit=20_000):
         await stage.announced()
         assert len(stage.news) == 1
         stage.home.refresh()

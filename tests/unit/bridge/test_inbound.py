@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -12,9 +11,9 @@ import pytest
 
 from tests.support.cost import is_in_proportion
 from tests.support.hurry import HurryLoop, hurry
+from tests.unit.bridge.contexts import changed
 from tests.unit.bridge.talk import OWNER, WIFE, PaperJournal, Talk, batch, message
 from wx2mqtt.bridge import inbound_rows
-from wx2mqtt.bridge.account_settings import MediaRules, ReceiveFilter
 from wx2mqtt.bridge.inbound import MAX_UNSTORED_SECONDS, InboundMessages
 from wx2mqtt.bridge.inbound_rows import MessageRows, StoredQuotes
 from wx2mqtt.bridge.people.evidence import ContactPin
@@ -33,6 +32,7 @@ from wx2mqtt.model import (
     Message,
     QuotedMessage,
 )
+from wx2mqtt.settings.schema import Media, Plain, Receive
 from wx2mqtt.store.history import MessageHistory
 from wx2mqtt.store.records import NewMessage, Person
 from wx2mqtt.store.unsynced_files import ProcessingMarks
@@ -53,8 +53,8 @@ IN_FAMILY: dict[str, Any] = {"chat": FAMILY.handle, "chat_kind": ChatKind.GROUP}
 class House:
     """An inbound whose people are known."""
 
-    def __init__(self, filters: ReceiveFilter | None = None) -> None:
-        self.talk = Talk(identity=PeopleRegistry([], {}, PINS), filters=filters or ReceiveFilter())
+    def __init__(self, filters: Receive | None = None) -> None:
+        self.talk = Talk(identity=PeopleRegistry([], {}, PINS), filters=filters or Receive())
         self.inbound: InboundMessages = self.talk.inbound
         self.inbound.set_owner(OWNER)
         self.journal: PaperJournal = self.talk.journal
@@ -75,7 +75,7 @@ class House:
         return dict(self.journal.items[-1].body)
 
 
-def at_home(story, filters: ReceiveFilter | None = None) -> None:
+def at_home(story, filters: Receive | None = None) -> None:
     async def whole() -> None:
         house = House(filters)
         await house.meet()
@@ -229,7 +229,7 @@ def test_the_echo_of_an_answered_send_is_not_taken_for_that_of_an_unanswered_one
         await house.take(message("from the phone", **picture))
         assert [item.key for item in house.journal.messages()] == ["from the phone"]
 
-    at_home(story, ReceiveFilter(own=True))
+    at_home(story, Receive(own=True))
 
 
 def test_a_message_that_makes_us_stumble_is_counted_and_the_others_go_on():
@@ -483,14 +483,14 @@ def test_what_is_needed_to_answer_a_friend_request_is_stored_and_not_published()
 @pytest.mark.parametrize(
     ("filters", "heard"),
     [
-        (ReceiveFilter(), 2),
-        (ReceiveFilter(deny=("wife",)), 1),
-        (ReceiveFilter(groups="none"), 1),
-        (ReceiveFilter(groups="listed"), 2),
-        (ReceiveFilter(allow=("mom",)), 0),
+        (Receive(), 2),
+        (Receive(deny=("wife",)), 1),
+        (Receive(groups="none"), 1),
+        (Receive(groups="listed"), 2),
+        (Receive(allow=("mom",)), 0),
     ],
 )
-def test_events_go_through_the_filters_as_messages_do(filters: ReceiveFilter, heard: int):
+def test_events_go_through_the_filters_as_messages_do(filters: Receive, heard: int):
     async def story(house: House) -> None:
         before = len(house.journal.items)
         await house.take(RECALL, IN_GROUP)
@@ -511,7 +511,7 @@ def test_a_filtered_person_causes_no_events_but_a_topic_that_changes_is():
         )
         assert [one.body["user"] for one in house.journal.events("topic_changed")] == ["mother"]
 
-    at_home(story, ReceiveFilter(deny=("妈妈", "mother")))
+    at_home(story, Receive(deny=("妈妈", "mother")))
 
 
 # bytes
@@ -536,18 +536,18 @@ def test_a_message_with_bytes_says_where_they_will_be_and_has_them_fetched():
 def test_what_is_filtered_or_not_stored_is_not_fetched():
     async def story(house: House) -> None:
         await house.take(message("7", **PICTURE))
-        house.talk.ctx.settings = replace(house.talk.ctx.settings, receive=ReceiveFilter())
+        house.talk.ctx.settings = changed(house.talk.ctx.settings, receive=Receive())
         house.journal.troubles.append(StoreFull())
         with pytest.raises(StoreFull):
             await house.take(message("8", **PICTURE))
         assert house.talk.to_fetch == []
 
-    at_home(story, ReceiveFilter(deny=("wife",)))
+    at_home(story, Receive(deny=("wife",)))
 
 
 def test_where_small_ones_stand_in_the_message_it_is_held():
     async def story(house: House) -> None:
-        house.talk.ctx.settings = replace(house.talk.ctx.settings, media=MediaRules(inline_below=1000))
+        house.talk.ctx.settings = changed(house.talk.ctx.settings, media=Media(inline_below=1000))
         await house.take(message("7", **PICTURE), message("8"))
         assert [one.held for one in house.journal.messages()] == [True, False]
 
@@ -565,7 +565,7 @@ def plains(house: House) -> list[tuple[str, str]]:
 
 def test_with_plain_what_trusted_people_write_goes_out_as_bare_text_too():
     async def story(house: House) -> None:
-        house.talk.ctx.settings = replace(house.talk.ctx.settings, plain_text_max_age=60.0)
+        house.talk.ctx.settings = changed(house.talk.ctx.settings, plain=Plain(max_age=60.0))
         note = message(
             "2",
             "开门",
@@ -612,7 +612,7 @@ def test_bare_text_goes_out_while_it_is_young_and_for_what_is_left_of_that(monke
     monkeypatch.setattr(inbound_rows, "now_ms", lambda: now)
 
     async def story(house: House) -> None:
-        house.talk.ctx.settings = replace(house.talk.ctx.settings, plain_text_max_age=60.0)
+        house.talk.ctx.settings = changed(house.talk.ctx.settings, plain=Plain(max_age=60.0))
         await house.take(message("1", time=now - round(age_seconds * 1000)))
         (row,) = house.journal.messages()
         assert (None if row.plain is None else row.plain.expiry) == expiry
@@ -622,7 +622,7 @@ def test_bare_text_goes_out_while_it_is_young_and_for_what_is_left_of_that(monke
 
 def test_nobody_else_gets_onto_the_topics_of_bare_text():
     async def story(house: House) -> None:
-        house.talk.ctx.settings = replace(house.talk.ctx.settings, plain_text_max_age=60.0)
+        house.talk.ctx.settings = changed(house.talk.ctx.settings, plain=Plain(max_age=60.0))
         await house.take(
             message("1", "on", chat=MOM.handle, sender=MOM.handle, time=now_ms()),
             message("2", "on", sender=Handle("@eve"), sender_name="老婆", time=now_ms(), **IN_FAMILY),

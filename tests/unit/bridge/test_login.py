@@ -9,14 +9,15 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.unit.bridge.talk import CODE, OWNER, Talk, Wait, code, logged_in, run_story
-from wx2mqtt.bridge.account_settings import ExpectedAccount
 from wx2mqtt.bridge.login import MAX_QR_CODES
 from wx2mqtt.bridge.login_state import required_of_person
+from wx2mqtt.bridge.owner import mismatched_key
 from wx2mqtt.bridge.requests.handlers import AccountRequests
 from wx2mqtt.errors import BadCommand, Unreachable
 from wx2mqtt.model import Handle, Needs, Owner
 from wx2mqtt.model import LoginState as S
 from wx2mqtt.mqtt import commands
+from wx2mqtt.settings.schema import Expect
 from wx2mqtt.wechat.backend import (
     CodeRequired,
     ConfirmOnPhone,
@@ -111,8 +112,8 @@ def test_only_the_account_that_the_file_names_may_log_in():
         assert "expect.ilink" in talk.shown[-1].login.reason
         assert "o9cq80" not in talk.shown[-1].login.reason
 
-    run_story(story, expected=ExpectedAccount(ilink="o9cq80other@im.wechat"))
-    assert ExpectedAccount(ilink="o9cq80me@im.wechat").mismatched_key(NAMELESS) == ""
+    run_story(story, expected=Expect(ilink="o9cq80other@im.wechat"))
+    assert mismatched_key(Expect(ilink="o9cq80me@im.wechat"), NAMELESS) == ""
 
 
 @pytest.mark.parametrize("code", ["", " ", "12a", "١٢", "1" * 13, -5, 1.5, True, None, [], {}])
@@ -262,7 +263,7 @@ def test_another_account_is_logged_out_again_and_its_number_is_not_published():
         for number in ("666", "211722515"):
             assert number not in str(login.body("home"))
 
-    run_story(story, expected=ExpectedAccount(uin="211722515"))
+    run_story(story, expected=Expect(uin="211722515"))
 
 
 def test_a_code_that_comes_in_the_same_millisecond_is_shown_as_well():

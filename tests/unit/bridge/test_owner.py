@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from tests.unit.bridge.contexts import changed
 from tests.unit.bridge.talk import CODE, OWNER, PaperGateway, Talk, logged_in, run_story
-from wx2mqtt.bridge.account_settings import ExpectedAccount
 from wx2mqtt.bridge.login_requests import LoginRequests
 from wx2mqtt.errors import LoggedOut, StoreError
 from wx2mqtt.model import Handle, Needs
 from wx2mqtt.model import LoginState as S
+from wx2mqtt.settings.schema import Expect
 
 OTHER = replace(OWNER, nickname=OWNER.nickname, uin="42")
 """Another account that took the owner's nickname."""
@@ -121,7 +122,7 @@ def test_the_account_of_a_saved_login_is_the_owner_where_none_is_remembered():
 
 def test_a_saved_login_that_the_file_does_not_expect_is_nobodys():
     async def story(talk: Talk) -> None:
-        talk.ctx.settings = replace(talk.ctx.settings, expected_account=ExpectedAccount(uin=OTHER.uin))
+        talk.ctx.settings = changed(talk.ctx.settings, expect=Expect(uin=OTHER.uin))
         scans(talk, OTHER)
         await talk.after(5)
         assert (talk.session.login.state, talk.journal.owners) == (S.ONLINE, [OTHER.uin])
@@ -134,15 +135,15 @@ def test_a_saved_login_that_the_file_does_not_expect_is_nobodys():
 @pytest.mark.parametrize(
     ("expected", "state"),
     [
-        (ExpectedAccount(uin=OTHER.uin), S.ONLINE),
-        (ExpectedAccount(nickname=OTHER.nickname), S.REFUSED),  # everybody can take a nickname
+        (Expect(uin=OTHER.uin), S.ONLINE),
+        (Expect(nickname=OTHER.nickname), S.REFUSED),  # everybody can take a nickname
     ],
 )
-def test_the_file_names_another_owner_by_a_number_and_not_by_a_nickname(expected: ExpectedAccount, state: S):
+def test_the_file_names_another_owner_by_a_number_and_not_by_a_nickname(expected: Expect, state: S):
     async def story(talk: Talk) -> None:
         scans(talk, OWNER, OTHER)
         await talk.after(5)
-        talk.ctx.settings = replace(talk.ctx.settings, expected_account=expected)
+        talk.ctx.settings = changed(talk.ctx.settings, expect=expected)
         talk.ctx.login_requests.on_logged_out(LoggedOut("over"))
         await talk.after(5)
         assert talk.session.login.state is state
@@ -177,7 +178,7 @@ def test_saved_logins_are_used_of_the_owner_only_or_of_anybody_else():
             for new_owner in (False, True)
         ]
         assert allowed == [True, False, False, True]
-        talk.ctx.settings = replace(talk.ctx.settings, expected_account=ExpectedAccount(uin=OTHER.uin))
+        talk.ctx.settings = changed(talk.ctx.settings, expect=Expect(uin=OTHER.uin))
         assert talk.owner.may_resume(OTHER, new_owner=False)
         assert not talk.owner.may_resume(OWNER, new_owner=False)
 

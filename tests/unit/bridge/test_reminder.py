@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
@@ -10,18 +9,19 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from tests.unit.bridge.contexts import changed
 from tests.unit.bridge.outgoing import House
 from wx2mqtt.bridge import reminder
-from wx2mqtt.bridge.account_settings import ReminderRules, ReplyWindowRules
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.reminder import NEEDED_WITHIN_MS, Reminders, reminder_time
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import ReplyWindow
+from wx2mqtt.settings.schema import ILink, Remind
 
 BERLIN = ZoneInfo("Europe/Berlin")
 HOUR = 3_600_000
-NIGHT = (22 * 60, 7 * 60)
-AFTERNOON = (13 * 60, 15 * 60)
+NIGHT = "22:00-07:00"
+AFTERNOON = "13:00-15:00"
 
 
 def at(text: str) -> int:
@@ -29,9 +29,9 @@ def at(text: str) -> int:
     return int(datetime.fromisoformat(text).replace(tzinfo=BERLIN).timestamp() * 1000)
 
 
-def reminded_at(end: str, *, now: str = "", quiet: tuple[int, int] | None = NIGHT, hours: float = 2) -> str:
+def reminded_at(end: str, *, now: str = "", quiet: str | None = NIGHT, hours: float = 2) -> str:
     """The time of the reminder of a window that ends at `end`, by the clocks of Berlin."""
-    rules = ReminderRules(before_seconds=hours * 3600, quiet_minutes=quiet)
+    rules = Remind(before=hours * 3600, quiet=quiet)
     known = at(now) if now else at(end) - 24 * HOUR
     due = reminder_time(at(end), known, rules, BERLIN)
     return "" if due is None else f"{datetime.fromtimestamp(due / 1000, BERLIN):%Y-%m-%dT%H:%M}"
@@ -107,7 +107,7 @@ def test_at_the_last_moment_of_the_window_it_is_too_late(now: str, due: str):
 
 
 def test_reminders_are_off_without_a_notice():
-    assert reminder_time(at("2026-05-10T18:00"), 0, ReminderRules(), BERLIN) is None
+    assert reminder_time(at("2026-05-10T18:00"), 0, Remind(), BERLIN) is None
 
 
 # The reminders of an account
@@ -128,8 +128,8 @@ class Watch:
         self.house = house
         self.clock = clock
         self.windows = SimpleNamespace(forecasts={})
-        reminders = ReminderRules(**{"before_seconds": 7200.0, **rules})
-        house.ctx.settings = replace(house.ctx.settings, reply_window=ReplyWindowRules(reminder=reminders))
+        reminders = Remind(**{"before": 7200.0, "quiet": None, **rules})
+        house.ctx.settings = changed(house.ctx.settings, ilink=ILink(remind=reminders))
         self.reminders = self.restarted()
 
     def restarted(self) -> Reminders:

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from tests.unit.bridge.contexts import changed
 from tests.unit.bridge.talk import CODE, Talk, Wait, batch, logged_in, message, online, run_story
-from wx2mqtt.bridge.account_settings import ReplyWindowRules
 from wx2mqtt.bridge.renewal import MAX_OFFERS, LoginRenewal, is_renewal_due
 from wx2mqtt.errors import LoggedOut, Unreachable
 from wx2mqtt.model import Handle, Needs, Owner
 from wx2mqtt.model import LoginState as S
+from wx2mqtt.settings.schema import ILink, Renew
 from wx2mqtt.wechat.backend import LoginAge, LoginFilter, LoginStep, QrExpired, Scanned, ShowQr
 
 DAY = 86_400_000
@@ -53,8 +54,7 @@ class Offers:
         gateway: Any = talk.gateway
         gateway.capabilities = replace(gateway.capabilities, login_seconds=30 * 86_400.0)
         gateway.renew, gateway.login_age = self.renew, lambda: self.age
-        rules = ReplyWindowRules(renew_after_seconds=AFTER)
-        talk.ctx.settings = replace(talk.ctx.settings, reply_window=rules)
+        talk.ctx.settings = changed(talk.ctx.settings, ilink=ILink(renew=Renew(after=AFTER)))
         absent: Any = None
         self.renewal = LoginRenewal(talk.ctx, talk.owner, talk.session, absent)
         talk.ctx.signals.login_changed.connect(self.renewal.on_login_changed)

@@ -5,6 +5,8 @@ Sizes and durations.
 
 from __future__ import annotations
 
+from datetime import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,9 +19,8 @@ from wx2mqtt.settings.formats import (
     format_duration,
     format_size,
     parse_duration,
+    parse_quiet_hours,
     parse_size,
-    quiet_minutes,
-    validate_quiet_hours,
 )
 
 
@@ -213,11 +214,15 @@ def test_this_is_no_filter_for_responses(name):
 
 
 @pytest.mark.parametrize(
-    ("written", "minutes"),
-    [("22:00-07:00", (1320, 420)), ("00:00-23:59", (0, 1439)), ("13:30-15:05", (810, 905))],
+    ("written", "span"),
+    [
+        ("22:00-07:00", (time(22, 0), time(7, 0))),
+        ("00:00-23:59", (time(0, 0), time(23, 59))),
+        ("13:30-15:05", (time(13, 30), time(15, 5))),
+    ],
 )
-def test_quiet_hours_are_two_times_of_the_day(written, minutes):
-    assert quiet_minutes(validate_quiet_hours(written)) == minutes
+def test_quiet_hours_are_two_times_of_the_day(written, span):
+    assert parse_quiet_hours(written) == span
 
 
 @pytest.mark.parametrize(
@@ -226,4 +231,4 @@ def test_quiet_hours_are_two_times_of_the_day(written, minutes):
 )
 def test_other_quiet_hours_are_refused(written):
     with pytest.raises(ValueError, match="22:00-07:00"):
-        validate_quiet_hours(written)
+        parse_quiet_hours(written)

@@ -71,7 +71,7 @@ class BundlePlanner:
         if row.bundle is not None:
             return AttemptPlan(rows=queue.members_of(row))
         alone = AttemptPlan(rows=(row,))
-        if not self._ctx.settings.reply_window.bundle or not self._is_bundlable(queue, row):
+        if not self._ctx.settings.account.ilink.bundle or not self._is_bundlable(queue, row):
             return alone
         return self._digest(queue, row) or self._last_message(queue, row) or alone
 
@@ -120,7 +120,7 @@ class BundlePlanner:
             row.command.user,
             row.person,
             text,
-            ttl=self._ctx.settings.hold.ttl,
+            ttl=self._ctx.settings.account.hold.ttl,
             priority="high" if is_important(row) else "normal",
         )
 

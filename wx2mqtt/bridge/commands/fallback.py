@@ -29,7 +29,6 @@ from dataclasses import replace
 import structlog
 
 from wx2mqtt.aio import ChangeNotifier, Signal, retry_until_stored
-from wx2mqtt.bridge.account_settings import FallbackRules
 from wx2mqtt.bridge.commands.alert_queue import AlertQueue, alert_text, summary_lines
 from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.commands.resolver import CommandResolver
@@ -39,6 +38,7 @@ from wx2mqtt.external.alerts import Alert, AlertOutcome, send_alert
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Result, Status
+from wx2mqtt.settings.schema import Fallback
 from wx2mqtt.store.records import CommandRow
 from wx2mqtt.values import frozen
 
@@ -106,13 +106,13 @@ class FallbackDelivery:
         self.delivered: Signal[[]] = Signal()
 
     @property
-    def _rules(self) -> FallbackRules:
-        return self._ctx.settings.fallback
+    def _rules(self) -> Fallback:
+        return self._ctx.settings.account.fallback
 
     @property
     def after_seconds(self) -> float:
         """Seconds after its acceptance when the fallback of a command starts."""
-        return self._rules.after_seconds
+        return self._rules.after
 
     async def recover(self) -> None:
         """Schedules the waiting urgent commands at the start of the process. Raises `StoreError`."""
@@ -283,7 +283,8 @@ class FallbackDelivery:
 
     async def _send(self, alert: Alert) -> AlertOutcome:
         await self._ctx.shared.lease.wait()  # without it another process sends the alert
-        return await send_alert(self._rules.urls, alert)
+        urls = tuple(url.get_secret_value() for url in self._rules.urls)
+        return await send_alert(urls, alert)
 
     async def _make_alert(self, rows: Sequence[CommandRow]) -> Alert:
         if len(rows) > 1:
@@ -313,7 +314,7 @@ def summary_alert(ctx: AccountContext, rows: Sequence[CommandRow]) -> Alert:
 
 def login_alert(ctx: AccountContext, reason: str) -> Alert:
     """Returns the alert that the login has ended."""
-    page = ctx.settings.home_assistant.url
+    page = ctx.settings.page_url
     message_key = "login_ended" if page else "login_ended_no_page"
     body = bridge_text(ctx.language, message_key, why=reason.removesuffix("."), page=page)
     return Alert(title=bridge_text(ctx.language, "login_ended_title", account=ctx.name), body=body)

@@ -102,7 +102,7 @@ class HoldQueue:
 
     def reserved(self, window: ReplyWindow) -> int:
         """Returns how many of the messages that are left are reserved."""
-        return min(self._ctx.settings.reply_window.reserve, window.remaining or 0)
+        return min(self._ctx.settings.account.ilink.reserve, window.remaining or 0)
 
     def is_reserved(self, row: CommandRow) -> bool:
         """Returns whether the rest of the window is reserved, and not for this command."""
@@ -112,7 +112,7 @@ class HoldQueue:
     @property
     def max_commands(self) -> int:
         """The largest number of held commands of one chat."""
-        return self._ctx.settings.hold.max_commands
+        return self._ctx.settings.account.hold.max
 
     @property
     def held_count(self) -> int:
@@ -155,7 +155,7 @@ class HoldQueue:
         """Returns when a held command expires, in ms: after its own ttl, else after `hold.ttl`."""
         if row.command.ttl is not None and row.expires is not None:
             return row.expires
-        return row.accepted + int(self._ctx.settings.hold.ttl * 1000)
+        return row.accepted + int(self._ctx.settings.account.hold.ttl * 1000)
 
     def _notification(self, row: CommandRow, window: ReplyWindow) -> NewPublication:
         fields: dict[str, Json] = {

@@ -91,8 +91,9 @@ class CommandSender:
         # What waits, and what keeps it from being sent
         self._queues = ChatQueues(resolver, by_priority=ctx.backend.capabilities.has_reply_window)
         self.hold_queue = HoldQueue(ctx, resolver, self._queues, results)
+        limits = ctx.settings.account.send
         self.conditions = SendConditions(
-            bucket=TokenBucket.full(ctx.settings.per_minute, ctx.settings.burst, loop_time())
+            bucket=TokenBucket.full(limits.per_minute, limits.burst, loop_time())
         )
         self._limits = SendLimits(conditions=self.conditions, resolver=resolver, hold_queue=self.hold_queue)
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_SENDS)
@@ -136,8 +137,8 @@ class CommandSender:
 
     def resize_rate_limit(self) -> None:
         """Applies the rate limit of the settings; unused tokens are kept."""
-        settings, bucket = self._ctx.settings, self.conditions.bucket
-        self.conditions.bucket = bucket.resized(settings.per_minute, settings.burst, loop_time())
+        limits, bucket = self._ctx.settings.account.send, self.conditions.bucket
+        self.conditions.bucket = bucket.resized(limits.per_minute, limits.burst, loop_time())
 
     @property
     def throttled_seconds(self) -> float:

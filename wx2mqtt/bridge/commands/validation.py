@@ -18,7 +18,6 @@ from functools import partial
 import structlog
 
 from wx2mqtt.aio import MAX_BYTES_ON_LOOP, run_by_size
-from wx2mqtt.bridge.account_settings import SendRules
 from wx2mqtt.bridge.attachment_checks import bytes_as_text_error, check_filename
 from wx2mqtt.bridge.attachments import FILE_KINDS
 from wx2mqtt.bridge.commands.results import ResultPublications, make_result, with_remarks
@@ -70,10 +69,6 @@ class CommandValidator:
         self._session = session
         self._recipients = recipients
         self._results = results
-
-    @property
-    def _rules(self) -> SendRules:
-        return self._ctx.settings.send
 
     async def validate_command(
         self, delivery: Delivery, topic: TextTopic | FileTopic | UnknownTopic, session: int
@@ -206,7 +201,7 @@ class CommandValidator:
 
     def _response_targets(self, delivery: Delivery) -> list[ReplyTarget]:
         topic = delivery.response_topic
-        if not topic or not self._rules.allows_response_topic(topic):
+        if not topic or not self._ctx.settings.allows_response_topic(topic):
             return []
         correlation = delivery.correlation
         return [ReplyTarget(topic=topic, correlation=correlation, shape="result", name="", transaction=None)]
@@ -216,7 +211,7 @@ class CommandValidator:
         remarks = []
         if delivery.cleared:
             remarks.append(Remark.RETAINED)
-        if topic and not self._rules.allows_response_topic(topic):
+        if topic and not self._ctx.settings.allows_response_topic(topic):
             remarks.append(Remark.BAD_RESPONSE_TOPIC)
         return tuple(remarks)
 
@@ -239,7 +234,7 @@ class CommandValidator:
             )
         limits = [seconds for seconds in (command.ttl, delivery.expiry) if seconds is not None]
         own_ttl = min(limits, default=None)
-        ttl = self._rules.ttl if own_ttl is None else own_ttl
+        ttl = self._ctx.settings.account.send.ttl if own_ttl is None else own_ttl
         return replace(
             new,
             command=replace(new.command, ttl=own_ttl),  # `HoldQueue` holds it no longer than its own ttl
@@ -263,7 +258,8 @@ class CommandValidator:
         self._recipients.require_allowed(command.user, person)
         self._require_valid_content(command, person)
         if self._ctx.shared.exceeded_limit(for_commands=True):
-            raise BadCommand("storage_full", "storage_full", limit=self._rules.size_limit)
+            limit = f"{self._ctx.settings.whole.storage.max_size / 1_000_000:g} MB"
+            raise BadCommand("storage_full", "storage_full", limit=limit)
         return person
 
     def _require_valid_content(self, command: Command, person: Person | None) -> None:
@@ -332,7 +328,7 @@ class CommandValidator:
             person=None,
             key=new_key(),
             accepted=now,
-            expires=now + int(self._rules.ttl * 1000),
+            expires=now + int(self._ctx.settings.account.send.ttl * 1000),
             replies=tuple(replies),
             delivery=delivery_mark(delivery, session)
             if len(delivery.payload) <= MAX_BYTES_ON_LOOP  # `AttachmentIntake` makes that of a larger one

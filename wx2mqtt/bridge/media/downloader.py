@@ -19,7 +19,6 @@ import structlog
 
 from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.backoff import Backoff
-from wx2mqtt.bridge.account_settings import MediaRules
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.media.inline import InlineHold
@@ -41,6 +40,7 @@ from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Blob, LoginState
 from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.mqtt.topics import JSON_TYPE
+from wx2mqtt.settings.schema import Media
 from wx2mqtt.store.blobs import SizeLimitExceeded
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewPublication
 
@@ -93,8 +93,8 @@ class MediaDownloader:
         self.fetched_bytes = 0
 
     @property
-    def _rules(self) -> MediaRules:
-        return self._ctx.settings.media
+    def _rules(self) -> Media:
+        return self._ctx.settings.account.media
 
     @property
     def _language(self) -> Language:
@@ -272,7 +272,7 @@ class MediaDownloader:
         """Returns the `event/media` of a message's file; thumbnails and avatars have no event."""
         if row.part is not MediaPart.WHOLE:
             return []
-        body = media_event(row, self._rules, self._account, now_ms())
+        body = media_event(row, self._ctx.settings, self._account, now_ms())
         return [
             NewPublication(topic=self._topic, payload=encode(body), category="event", content_type=JSON_TYPE)
         ]

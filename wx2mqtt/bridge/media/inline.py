@@ -105,7 +105,7 @@ class InlineHold:
         held = self._held.get(media_id)
         if (
             held is not None
-            and received_bytes >= self._ctx.settings.media.inline_below
+            and received_bytes >= self._ctx.settings.account.media.inline_below
             and not held.patch.done()
         ):
             held.patch.set_result({})
@@ -133,7 +133,7 @@ class InlineHold:
 
     async def _patch_for(self, row: MediaRow) -> MediaPatch:
         fields = media_fields(row)
-        if row.blob is not None and row.blob.size < self._ctx.settings.media.inline_below:
+        if row.blob is not None and row.blob.size < self._ctx.settings.account.media.inline_below:
             blob = row.blob
             await retry_until_stored(lambda: self._blobs.fetch(blob))
             with suppress(OSError):  # the file was deleted by hand: the message has only its path

@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from wx2mqtt.bridge.account_settings import MediaRules
+from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.model import Blob, Json, Kind, MediaRef, Message
 from wx2mqtt.mqtt.payloads import event_body
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMedia
@@ -30,7 +30,7 @@ def new_media_id() -> str:
     return secrets.token_hex(MEDIA_ID_BYTES)
 
 
-def media_jobs(message: Message, rules: MediaRules, now: int) -> tuple[NewMedia, ...]:
+def media_jobs(message: Message, settings: AccountSettings, now: int) -> tuple[NewMedia, ...]:
     """Returns the download jobs of a message: its file first, then its thumbnail; `now` in milliseconds.
 
     A text has none, since its JSON has no object for the state of a file. A job is not due (None) without
@@ -43,7 +43,7 @@ def media_jobs(message: Message, rules: MediaRules, now: int) -> tuple[NewMedia,
         (MediaPart.THUMBNAIL, message.thumbnail, now + THUMBNAIL_DELAY_MS),
     )
     return tuple(
-        _job(part, message, ref, due if rules.download else None)
+        _job(part, message, ref, due if settings.account.media.download else None)
         for part, ref, due in parts
         if ref is not None
     )
@@ -53,9 +53,10 @@ def _job(part: MediaPart, message: Message, ref: MediaRef, due: int | None) -> N
     return NewMedia(id=new_media_id(), part=part, kind=str(message.kind), ref=ref, due=due)
 
 
-def is_held(jobs: Iterable[NewMedia], rules: MediaRules) -> bool:
+def is_held(jobs: Iterable[NewMedia], settings: AccountSettings) -> bool:
     """Returns whether a message is held for its file (`inline.py`); an announced size does not count."""
-    return rules.inline_below > 0 and any(job.part is MediaPart.WHOLE and job.due is not None for job in jobs)
+    is_waited_for = any(job.part is MediaPart.WHOLE and job.due is not None for job in jobs)
+    return settings.account.media.inline_below > 0 and is_waited_for
 
 
 async def read_as_base64(file: Path) -> str:
@@ -67,14 +68,16 @@ def _to_base64(file: Path) -> str:
     return base64.b64encode(file.read_bytes()).decode("ascii")
 
 
-def media_in_message(message: Message, jobs: Iterable[NewMedia], rules: MediaRules) -> dict[str, Json]:
+def media_in_message(
+    message: Message, jobs: Iterable[NewMedia], settings: AccountSettings
+) -> dict[str, Json]:
     """Returns the media fields of a new message, before any download.
 
     WeChat has no file of some stickers (webwx 2.16.8): these are `gone`.
     """
     fields: dict[str, Json] = {}
     for job in jobs:
-        state: dict[str, Json] = {"state": str(MediaState.PENDING), **_url(job.id, rules)}
+        state: dict[str, Json] = {"state": str(MediaState.PENDING), **_url(job.id, settings)}
         if job.part is MediaPart.WHOLE:
             fields |= {**_announced_fields(job.ref), **state}
         else:
@@ -102,12 +105,12 @@ def media_fields(row: MediaRow) -> dict[str, Json]:
     return {"state": str(row.state), **(file_fields(row.blob) if row.blob is not None else {})}
 
 
-def media_event(row: MediaRow, rules: MediaRules, account: str, now: int) -> dict[str, Json]:
+def media_event(row: MediaRow, settings: AccountSettings, account: str, now: int) -> dict[str, Json]:
     """Returns the body of `event/media`, which announces that a download succeeded or was given up."""
     fields: dict[str, Json] = {
         "message_id": row.message_id,
         "media_id": row.id,
-        **_url(row.id, rules),
+        **_url(row.id, settings),
         **media_fields(row),
     }
     if row.reason:
@@ -116,10 +119,10 @@ def media_event(row: MediaRow, rules: MediaRules, account: str, now: int) -> dic
     return event_body(MEDIA_EVENT, event_id=event_id, account=account, time=now, user=row.user, fields=fields)
 
 
-def media_answer(row: MediaRow, blob: Blob, rules: MediaRules) -> dict[str, Json]:
+def media_answer(row: MediaRow, blob: Blob, settings: AccountSettings) -> dict[str, Json]:
     """Returns the answer of the request `media` for a stored file."""
     message = {"message_id": row.message_id} if row.message_id else {}
-    return {**_url(row.id, rules), **file_fields(blob), "media_id": row.id, **message}
+    return {**_url(row.id, settings), **file_fields(blob), "media_id": row.id, **message}
 
 
 def with_current_media(payload: bytes, rows: Sequence[MediaRow]) -> dict[str, Json]:
@@ -152,6 +155,6 @@ def _announced_fields(ref: MediaRef) -> dict[str, Json]:
     return {key: value for key, value in fields.items() if value not in {"", None}}
 
 
-def _url(media_id: str, rules: MediaRules) -> dict[str, Json]:
-    url = rules.url(media_id)
+def _url(media_id: str, settings: AccountSettings) -> dict[str, Json]:
+    url = settings.media_url(media_id)
     return {} if url is None else {"url": url}

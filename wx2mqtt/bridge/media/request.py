@@ -71,7 +71,7 @@ class MediaRequest:
         query = read_media_query(fields)
         row = await (self._find_avatar(query.avatar) if query.avatar else self._find_file(query))
         blob = _require_ready(row)
-        answer = media_answer(row, blob, self._ctx.settings.media)
+        answer = media_answer(row, blob, self._ctx.settings)
         if query.inline:
             _require_fitting(blob, answer, max_bytes)
             answer["data"] = await read_as_base64(self._library.file(row))

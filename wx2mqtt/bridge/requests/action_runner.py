@@ -319,5 +319,5 @@ class TargetResolver:
 
     def require_unrestricted(self) -> None:
         """Requires `send.allow` to permit everybody: a requesting friend has no name that it could list."""
-        if not matches_any("", self._ctx.settings.send.allow):
+        if not matches_any("", self._ctx.settings.account.send.allow):
             raise BadCommand("not_allowed", "nobody_allowed")

@@ -13,7 +13,6 @@ from contextlib import asynccontextmanager
 import structlog
 
 from wx2mqtt.aio import retry_until_stored
-from wx2mqtt.bridge.account_settings import SendRules
 from wx2mqtt.bridge.context import AccountContext, PlainHandler
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.journaled import RequestAttempt, delivery_mark
@@ -67,10 +66,6 @@ class RequestDispatcher:
         self._handlers: dict[str, Handler] = {}
         self._open_count = 0
         self._in_progress: dict[tuple[int, int, str, bytes], asyncio.Event] = {}
-
-    @property
-    def _rules(self) -> SendRules:
-        return self._ctx.settings.send
 
     def register(self, handlers: Mapping[str, Handler]) -> None:
         """Adds handlers by the name of their request."""
@@ -194,12 +189,12 @@ class RequestDispatcher:
         return handler
 
     def _check_response_topic(self, delivery: Delivery) -> None:
-        if delivery.response_topic and not self._rules.allows_response_topic(delivery.response_topic):
+        if delivery.response_topic and not self._ctx.settings.allows_response_topic(delivery.response_topic):
             raise BadCommand("bad_response_topic", "bad_response_topic")
 
     def _publications(self, name: str, delivery: Delivery, payload: bytes) -> tuple[NewPublication, ...]:
         topics: list[tuple[str, bytes | None]] = [(self._topics.response(name), None)]
-        if delivery.response_topic and self._rules.allows_response_topic(delivery.response_topic):
+        if delivery.response_topic and self._ctx.settings.allows_response_topic(delivery.response_topic):
             topics.append((delivery.response_topic, delivery.correlation))
         return tuple(
             NewPublication(

@@ -11,7 +11,6 @@ import pytest
 
 from tests.unit.bridge.conftest import PassTime
 from tests.unit.bridge.sender_support import BotRoom, room
-from wx2mqtt.bridge.account_settings import HoldRules, ReplyWindowRules
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.expiry import ExpiryPolicy
 from wx2mqtt.bridge.commands.own_texts import OwnText, own_text
@@ -19,6 +18,7 @@ from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.errors import BadCommand, LoggedOut, OutcomeUnknown, Rejected, Unreachable, WindowClosed
 from wx2mqtt.model import Draft, Receipt, Remark, Result, Status, is_own_text
+from wx2mqtt.settings.schema import Hold, ILink
 from wx2mqtt.store.records import CommandRow
 from wx2mqtt.wechat.ilink.protocol.reply_window import QUOTA_USED, WINDOW_OPEN_MS, ChatWindow
 
@@ -50,7 +50,7 @@ async def test_while_plenty_is_left_nothing_is_bundled(here: BotRoom):
 
 
 async def test_the_last_message_carries_what_more_waits_in_order_a_paragraph_each(here: BotRoom):
-    here.reply_window = ReplyWindowRules(reserve=0)
+    here.ilink = ILink(reserve=0)
     here.leave(2)
     async with here.running():
         await here.accept_together(*numbered(4))
@@ -76,7 +76,7 @@ async def test_no_attempt_at_the_last_message_is_marked_before_it_is_known_what_
 
 
 async def test_a_single_text_in_the_last_message_is_not_changed(here: BotRoom):
-    here.reply_window = ReplyWindowRules(reserve=0)
+    here.ilink = ILink(reserve=0)
     here.leave(1)
     async with here.running():
         await here.accept_together("alone")
@@ -94,7 +94,7 @@ async def test_the_reserve_makes_the_last_message_but_one_the_last_for_what_is_o
 
 
 async def test_without_bundling_each_text_is_a_message(here: BotRoom):
-    here.reply_window = ReplyWindowRules(bundle=False, reserve=0)
+    here.ilink = ILink(bundle=False, reserve=0)
     here.leave(2)
     async with here.running():
         await here.accept_together(*numbered(3))
@@ -104,7 +104,7 @@ async def test_without_bundling_each_text_is_a_message(here: BotRoom):
 
 
 async def test_in_a_bundle_too_the_more_important_comes_first_and_then_the_older(here: BotRoom):
-    here.reply_window = ReplyWindowRules(reserve=0)
+    here.ilink = ILink(reserve=0)
     here.leave(1)
     priorities = [("a", "low"), ("b", "normal"), ("c", "low"), ("d", "normal")]
     async with here.running():
@@ -116,7 +116,7 @@ async def test_in_a_bundle_too_the_more_important_comes_first_and_then_the_older
     ("important", "reserve"), [({"priority": "high"}, 0), ({"priority": "high"}, 1), ({"urgent": True}, 1)]
 )
 async def test_what_is_important_goes_alone_if_it_can(here: BotRoom, important: dict[str, Any], reserve: int):
-    here.reply_window = ReplyWindowRules(reserve=reserve)
+    here.ilink = ILink(reserve=reserve)
     here.leave(1)
     async with here.running():
         await here.accept(here.asked("a"), here.asked("b"), here.asked("alarm", **important))
@@ -151,7 +151,7 @@ async def test_in_the_reserve_the_alarms_come_before_what_rides_along(here: BotR
 
 
 async def test_many_urgent_texts_that_wait_for_the_reserve_are_a_digest_of_it(here: BotRoom):
-    here.reply_window = ReplyWindowRules(reserve=9)
+    here.ilink = ILink(reserve=9)
     async with here.running():
         await here.hold_texts("a" * 1990, "b" * 1990)
         await here.accept(*(here.asked(text, urgent=True) for text in numbered(6)))
@@ -166,7 +166,7 @@ async def test_many_urgent_texts_that_wait_for_the_reserve_are_a_digest_of_it(he
 
 
 async def test_a_bundle_has_at_most_as_many_characters_as_a_message_and_nothing_overtakes(here: BotRoom):
-    here.reply_window = ReplyWindowRules(reserve=0)
+    here.ilink = ILink(reserve=0)
     here.leave(1)
     exact = "b" * (2000 - 500 - 2)
     async with here.running():
@@ -183,7 +183,7 @@ async def test_a_bundle_has_at_most_as_many_characters_as_a_message_and_nothing_
 
 
 async def test_a_text_of_several_messages_is_never_bundled(here: BotRoom):
-    here.reply_window = ReplyWindowRules(reserve=0)
+    here.ilink = ILink(reserve=0)
     here.leave(1)
     async with here.running():
         await here.accept_together("a", "b. " * 1000, "c")
@@ -219,7 +219,7 @@ async def test_without_patience_the_reserve_answers_like_a_quota_that_is_used_up
 
 async def test_what_expires_before_the_reserve_says_what_kept_it(here: BotRoom):
     here.leave(1)
-    here.hold = HoldRules(ttl=0.1)
+    here.hold = Hold(ttl=0.1)
     async with here.running():
         await here.accept_together("waits")
         result = await here.result("c1")
@@ -228,7 +228,7 @@ async def test_what_expires_before_the_reserve_says_what_kept_it(here: BotRoom):
 
 @pytest.mark.parametrize(("reserve", "sent"), [(0, 10), (1, 9), (9, 1)])
 async def test_so_many_of_the_ten_are_kept(here: BotRoom, reserve: int, sent: int):
-    here.reply_window = ReplyWindowRules(bundle=False, reserve=reserve)
+    here.ilink = ILink(bundle=False, reserve=reserve)
     here.leave(10)
     async with here.running():
         await here.accept_together(*numbered(12))
@@ -268,7 +268,7 @@ async def test_a_text_of_the_bridge_itself_may_use_the_reserve_and_has_no_result
 
 
 async def test_each_text_of_a_bundle_has_its_own_remarks(here: BotRoom):
-    here.reply_window = ReplyWindowRules(reserve=0)
+    here.ilink = ILink(reserve=0)
     here.leave(1)
     async with here.running():
         await here.accept(here.asked("a", remarks=(Remark.BAD_RESPONSE_TOPIC,)), here.asked("b"))

@@ -12,7 +12,6 @@ import pytest
 from tests.support.cost import is_in_proportion
 from tests.unit.bridge.commands.test_queues import row
 from tests.unit.bridge.contexts import context, settings
-from wx2mqtt.bridge.account_settings import HoldRules
 from wx2mqtt.bridge.commands import chat_queue, expiry
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.expiry import ExpiryPolicy
@@ -20,6 +19,7 @@ from wx2mqtt.bridge.commands.hold import HoldQueue
 from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import PersonId, ReplyWindow
+from wx2mqtt.settings.schema import Hold
 
 SHUT = ReplyWindow(open=False, remaining=0, reason="quota_used")
 COUNT = 2000
@@ -37,7 +37,7 @@ class Flood:
                 replace(row(number), accepted=accepted, expires=expires, held_reason="quota_used")
             )
         absent: Any = None
-        ctx = context(settings=settings(hold=HoldRules(max_commands=count)))
+        ctx = context(settings=settings(hold=Hold(max=count)))
         queues: Any = SimpleNamespace(expires_at=self.queue.expires_at)
         self.holding = HoldQueue(ctx, absent, ChatQueues(absent), absent)
         nothing: Any = SimpleNamespace(
@@ -53,7 +53,7 @@ class Flood:
 
     def give_up_excess(self, most: int) -> None:
         """So many may be held."""
-        self.holding._ctx.settings = settings(hold=HoldRules(max_commands=most))
+        self.holding._ctx.settings = settings(hold=Hold(max=most))
         while (row := self.holding.find_excess(self.queue)) is not None:
             self.queue.remove(row)
 

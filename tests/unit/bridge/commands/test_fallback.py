@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.unit.bridge.contexts import changed
 from tests.unit.bridge.sender_support import Room, room
-from wx2mqtt.bridge.account_settings import FallbackRules, HomeAssistantSettings
 from wx2mqtt.bridge.commands import fallback
 from wx2mqtt.bridge.commands.alert_queue import MAX_ALERTS_PER_MINUTE
 from wx2mqtt.bridge.commands.fallback import MAX_CONCURRENT_ALERTS
@@ -21,6 +21,7 @@ from wx2mqtt.clock import Lease, boot_time, now_ms
 from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
 from wx2mqtt.external.alerts import Alert, AlertOutcome
 from wx2mqtt.model import ReplyWindow, Status
+from wx2mqtt.settings.schema import Fallback, Web
 from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES as BOT_CAPABILITIES
 
 SOON = 0.05
@@ -52,7 +53,7 @@ class Services:
 @pytest.fixture
 async def here(tmp_path: Path) -> AsyncIterator[Room]:
     async with room(tmp_path, "wife") as made:
-        made.fallback = FallbackRules(after_seconds=SOON, urls=(URL,))
+        made.fallback = Fallback(after=SOON, urls=(URL,))
         yield made
 
 
@@ -85,7 +86,7 @@ async def test_what_wechat_has_not_taken_in_time_goes_the_other_way_and_not_to_w
 
 
 async def test_what_wechat_takes_in_time_goes_no_other_way(here: Room, services: Services):
-    here.fallback = FallbackRules(after_seconds=600, urls=(URL,))
+    here.fallback = Fallback(after=600, urls=(URL,))
     async with here.running():
         await here.accept(asked(here))
         result = await here.result("c1")
@@ -110,7 +111,7 @@ async def test_only_what_is_urgent_does(here: Room, services: Services, more: di
 
 
 async def test_without_an_address_urgent_ones_wait_like_all(here: Room, services: Services):
-    here.fallback = FallbackRules(after_seconds=SOON)
+    here.fallback = Fallback(after=SOON)
     async with here.running(online=False) as sender:
         await here.accept(asked(here))
         sender.set_online(online=True)
@@ -129,7 +130,7 @@ async def test_the_result_says_what_became_of_it(here: Room, services: Services,
 
 
 async def test_a_row_that_is_older_than_its_delivery_starts_no_second_one(here: Room, services: Services):
-    here.fallback = FallbackRules(after_seconds=0, urls=(URL,))
+    here.fallback = Fallback(after=0, urls=(URL,))
     async with here.running(online=False) as sender:
         delivered = asyncio.Event()
         sender.fallback.delivered.connect(delivered.set)
@@ -172,7 +173,7 @@ async def test_a_window_that_is_shut_is_why(here: Room, services: Services):
 async def test_what_ends_earlier_without_having_been_taken_goes_the_other_way_then(
     here: Room, services: Services, deeds: list[Any], status: Status
 ):
-    here.fallback = FallbackRules(after_seconds=600, urls=(URL,))
+    here.fallback = Fallback(after=600, urls=(URL,))
     here.wire.deeds += deeds
     async with here.running():
         await here.accept(asked(here))
@@ -181,7 +182,7 @@ async def test_what_ends_earlier_without_having_been_taken_goes_the_other_way_th
 
 
 async def test_what_expires_earlier_does_too(here: Room, services: Services):
-    here.fallback = FallbackRules(after_seconds=600, urls=(URL,))
+    here.fallback = Fallback(after=600, urls=(URL,))
     async with here.running(online=False):
         new = asked(here)
         await here.accept(replace(new, expires=new.accepted + 50))
@@ -192,7 +193,7 @@ async def test_what_expires_earlier_does_too(here: Room, services: Services):
 async def test_it_does_not_wait_for_a_server_that_hangs_and_the_status_stays_the_truth(
     here: Room, services: Services
 ):
-    here.fallback = FallbackRules(after_seconds=600, urls=(URL,))
+    here.fallback = Fallback(after=600, urls=(URL,))
     here.wire.gate.clear()
     async with here.running() as sender:
         await here.accept(asked(here))
@@ -208,12 +209,12 @@ async def test_it_does_not_wait_for_a_server_that_hangs_and_the_status_stays_the
 
 
 async def test_its_time_counts_from_acceptance_also_over_a_restart(here: Room, services: Services):
-    here.fallback = FallbackRules(after_seconds=3600, urls=(URL,))
+    here.fallback = Fallback(after=3600, urls=(URL,))
     new = asked(here)
     async with here.running(online=False):
         await here.accept(replace(new, accepted=now_ms() - 1_800_000, expires=now_ms() + 10**6))
         assert not services.told
-    here.fallback = FallbackRules(after_seconds=1800, urls=(URL,))
+    here.fallback = Fallback(after=1800, urls=(URL,))
     async with here.running(online=False):
         assert (await here.result("c1")).fallback == "sent"
 
@@ -226,7 +227,7 @@ async def test_a_crash_in_the_attempt_sends_it_again_and_says_that_nobody_knows(
         await here.accept(asked(here))
         await services.asked.wait()
     services.gate.set()
-    here.fallback = FallbackRules(after_seconds=3600, urls=(URL,))
+    here.fallback = Fallback(after=3600, urls=(URL,))
     async with here.running(online=False):
         result = await here.result("c1")
     assert (result.status, result.fallback) == (Status.EXPIRED, "uncertain")
@@ -254,7 +255,7 @@ async def test_refusals_that_pass_do_not_hold_it_up(here: Room, services: Servic
 
 
 async def test_what_nobody_wants_any_more_is_not_sent(here: Room, services: Services):
-    here.fallback = FallbackRules(after_seconds=600, urls=(URL,))
+    here.fallback = Fallback(after=600, urls=(URL,))
     async with here.running(online=False) as sender:
         await here.accept(asked(here))
         row = await here.journal.commands.get("c1")
@@ -270,7 +271,7 @@ async def test_what_nobody_wants_any_more_is_not_sent(here: Room, services: Serv
 
 
 def test_its_addresses_show_nowhere():
-    assert "secret" not in repr(FallbackRules(urls=(URL,)))
+    assert "secret" not in repr(Fallback(urls=(URL,)))
 
 
 # many at once
@@ -280,7 +281,7 @@ async def test_a_flood_becomes_few_alerts_and_every_result_says_what_became_of_i
     here: Room, services: Services
 ):
     count = 300
-    here.fallback = FallbackRules(after_seconds=0, urls=(URL,))
+    here.fallback = Fallback(after=0, urls=(URL,))
     async with here.running(online=False):
         await here.accept(*(asked(here, f"flood {number}") for number in range(count)))
         results = [await here.result(f"c{number}") for number in range(1, count + 1)]
@@ -295,7 +296,7 @@ async def test_a_flood_becomes_few_alerts_and_every_result_says_what_became_of_i
 async def test_few_alerts_are_under_way_and_an_alarm_behind_a_flood_is_in_the_next_one(
     here: Room, services: Services
 ):
-    here.fallback = FallbackRules(after_seconds=0, urls=(URL,))
+    here.fallback = Fallback(after=0, urls=(URL,))
     services.gate.clear()  # the service hangs
     async with here.running(online=False):
         for number in range(MAX_CONCURRENT_ALERTS):
@@ -318,7 +319,7 @@ async def test_a_minute_has_so_many_alerts_and_what_comes_then_waits_for_the_nex
 ):
     clock = [1000.0]
     monkeypatch.setattr(fallback, "loop_time", lambda: clock[0])
-    here.fallback = FallbackRules(after_seconds=0, urls=(URL,))
+    here.fallback = Fallback(after=0, urls=(URL,))
     async with here.running(online=False) as sender:
         for number in range(MAX_ALERTS_PER_MINUTE):
             await here.accept(asked(here, f"{number}"))
@@ -333,7 +334,7 @@ async def test_a_minute_has_so_many_alerts_and_what_comes_then_waits_for_the_nex
 
 
 async def test_a_chat_goes_on_while_the_fallback_of_one_of_its_commands_hangs(here: Room, services: Services):
-    here.fallback = FallbackRules(after_seconds=600, urls=(URL,))
+    here.fallback = Fallback(after=600, urls=(URL,))
     here.wire.deeds.append(Rejected("no"))
     services.gate.clear()
     async with here.running():
@@ -353,7 +354,7 @@ async def test_a_chat_goes_on_while_the_fallback_of_one_of_its_commands_hangs(he
 
 
 async def test_a_crash_in_a_summary_sends_it_again_and_says_that_nobody_knows(here: Room, services: Services):
-    here.fallback = FallbackRules(after_seconds=0, urls=(URL,))
+    here.fallback = Fallback(after=0, urls=(URL,))
     services.gate.clear()
     async with here.running(online=False):
         await here.accept(*(asked(here, f"{number}") for number in range(30)))
@@ -379,7 +380,7 @@ async def change_owner(here: Room) -> None:
 async def test_an_urgent_command_of_the_previous_owner_goes_the_other_way_before_it_ends(
     here: Room, services: Services
 ):
-    here.fallback = FallbackRules(after_seconds=600, urls=(URL,))
+    here.fallback = Fallback(after=600, urls=(URL,))
     async with here.running(online=False):
         await here.accept(asked(here), asked(here, "news", urgent=False), asked(here, "fire"))
         await change_owner(here)
@@ -394,7 +395,7 @@ async def test_an_urgent_command_of_the_previous_owner_goes_the_other_way_before
 
 async def test_no_queue_ends_what_the_fallback_sends_for_another_owner(here: Room, services: Services):
     """A queue that is loaded meanwhile finds the command sent, and must leave its result to the new owner."""
-    here.fallback = FallbackRules(after_seconds=600, urls=(URL,))
+    here.fallback = Fallback(after=600, urls=(URL,))
     services.gate.clear()
     async with here.running(online=False):
         await here.accept(asked(here))
@@ -409,7 +410,7 @@ async def test_no_queue_ends_what_the_fallback_sends_for_another_owner(here: Roo
 
 
 async def test_an_urgent_command_that_comes_while_the_others_go_goes_too(here: Room, services: Services):
-    here.fallback = FallbackRules(after_seconds=600, urls=(URL,))
+    here.fallback = Fallback(after=600, urls=(URL,))
     services.gate.clear()
     async with here.running(online=False):
         await here.accept(asked(here))
@@ -437,7 +438,7 @@ async def test_what_went_the_other_way_already_does_not_go_again_for_another_own
 
 
 async def test_without_an_address_the_commands_of_the_previous_owner_just_end(here: Room, services: Services):
-    here.fallback = FallbackRules(after_seconds=SOON)
+    here.fallback = Fallback(after=SOON)
     async with here.running(online=False):
         await here.accept(asked(here))
         await change_owner(here)
@@ -453,22 +454,22 @@ async def test_the_end_of_a_login_is_an_alert_once_for_each_login_and_day(
     monkeypatch.setattr(fallback, "loop_time", lambda: clock[0])
     here.wire.capabilities = BOT_CAPABILITIES
     async with here.running(online=False) as sender:
-        pages = ("", "https://house.example/wx/")
+        pages = ("", "https://house.example/wx")
         for page, later in zip(pages, (0.0, fallback.LOGIN_ALERT_INTERVAL_SECONDS), strict=True):
             clock[0] += later
-            here.ctx.settings = replace(here.ctx.settings, home_assistant=HomeAssistantSettings(url=page))
+            here.ctx.settings = changed(here.ctx.settings, web=Web(url=page or None))
             for _ in range(3):
                 sender.fallback.report_login_end("the login has ended.")
             await asyncio.gather(*sender.fallback.deliveries)
     assert [one.body for one in services.told] == [
         "the login has ended; log in again on the page of the bridge",
-        "the login has ended; log in again: https://house.example/wx/",
+        "the login has ended; log in again: https://house.example/wx",
     ]
     assert {one.title for one in services.told} == {"wx2mqtt home: log in again"}
 
 
 async def test_without_services_the_end_of_a_login_is_no_alert(here: Room, services: Services):
-    here.fallback = FallbackRules()
+    here.fallback = Fallback()
     here.wire.capabilities = BOT_CAPABILITIES
     async with here.running(online=False) as sender:
         sender.fallback.report_login_end("the login has ended.")

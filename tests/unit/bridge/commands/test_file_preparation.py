@@ -9,9 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.unit.bridge.contexts import RULES
 from tests.unit.bridge.outgoing import person, running
-from wx2mqtt.bridge.account_settings import AttachmentSources
 from wx2mqtt.bridge.commands import file_preparation
 from wx2mqtt.bridge.commands.file_preparation import (
     FETCH_WAIT_SECONDS,
@@ -25,6 +23,7 @@ from wx2mqtt.bridge.commands.results import final_result
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.http import TemporarilyUnavailable, TransferBroken
 from wx2mqtt.model import Status
+from wx2mqtt.settings.schema import Media
 
 PNG = base64.b64decode(
     b"iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -52,8 +51,8 @@ class Servers:
 
 async def test_a_url_is_accepted_first_and_fetched_before_its_attempt(tmp_path):
     servers = Servers(**{"bell.png": [PNG]})
-    rules = replace(RULES, attachment_sources=AttachmentSources(allow_hosts=("h",)))
-    async with running(tmp_path, fetcher=servers, online=False, rules=rules) as house:
+    media = Media(allow_hosts=("h",))
+    async with running(tmp_path, fetcher=servers, online=False, media=media) as house:
         delivery = house.say(kind="image", url="http://h/bell.png", id="a")
         await house.acknowledged(delivery)
         assert (servers.asked, house.media) == ([], [])

@@ -18,7 +18,6 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.conftest import PassTime
 from tests.unit.bridge.contexts import context, settings
 from tests.unit.bridge.sender_support import Room, room
-from wx2mqtt.bridge.account_settings import HoldRules
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.expiry import ExpiryPolicy
 from wx2mqtt.bridge.commands.hold import HoldQueue
@@ -27,6 +26,7 @@ from wx2mqtt.bridge.text_split import split_text
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
 from wx2mqtt.model import Command, PersonId, Receipt, ReplyWindow, SendKey, Status
+from wx2mqtt.settings.schema import Hold
 from wx2mqtt.store.records import CommandRow, CommandState
 
 SHUT = ReplyWindow(open=False, remaining=0, reason="too_long_ago")
@@ -109,7 +109,7 @@ async def test_a_command_that_waits_says_so_once_and_what_the_person_must_do(her
 async def test_it_waits_as_long_as_the_owner_lets_what_waits_wait_and_not_only_as_long_as_others(
     here: Windowed,
 ):
-    here.hold = HoldRules(ttl=7200.0)
+    here.hold = Hold(ttl=7200.0)
     async with here.running():
         new = here.asked("hi")
         await here.accept(new)
@@ -141,7 +141,7 @@ async def test_a_time_of_its_own_counts_more(here: Windowed):
 )
 async def test_what_ends_unsent_says_what_kept_it(here: Windowed, window: ReplyWindow, code: str):
     here.window(window)
-    here.hold = HoldRules(ttl=0.1)
+    here.hold = Hold(ttl=0.1)
     async with here.running():
         await here.accept(here.asked("hi"))
         result = await here.result("c1")
@@ -149,7 +149,7 @@ async def test_what_ends_unsent_says_what_kept_it(here: Windowed, window: ReplyW
 
 
 async def test_what_waits_while_nobody_is_logged_in_says_that(here: Windowed, pass_time: PassTime):
-    here.hold = HoldRules(ttl=600.0)
+    here.hold = Hold(ttl=600.0)
     async with here.running() as sender:
         await here.accept(here.asked("hi"))
         await here.held(1)
@@ -276,7 +276,7 @@ async def test_as_many_go_out_as_wechat_takes_and_the_rest_waits_on(here: Window
 
 
 async def test_above_the_limit_the_oldest_of_the_least_important_give_way(here: Windowed):
-    here.hold = HoldRules(max_commands=3)
+    here.hold = Hold(max=3)
     priorities = ("low", "high", "normal", "low", "high", "normal", "high")
     async with here.running():
         for priority in priorities:
@@ -315,7 +315,7 @@ def test_whatever_comes_nothing_gives_way_to_what_is_less_important_or_older(
     for number, priority in enumerate(priorities, 1):
         lane.append(_row(number, priority))
     absent: Any = None
-    ctx = context(settings=settings(hold=HoldRules(max_commands=most)))
+    ctx = context(settings=settings(hold=Hold(max=most)))
     holding = HoldQueue(ctx, absent, ChatQueues(absent), absent)
     ranks = ("high", "normal", "low")
     while (gone := holding.find_excess(lane)) is not None:
@@ -428,7 +428,7 @@ async def test_not_all_parts_is_failed_or_uncertain(
 
 async def test_a_text_whose_last_parts_expire_has_failed(here: Windowed, pass_time: PassTime):
     here.window(OPEN)
-    here.hold = HoldRules(ttl=600.0)
+    here.hold = Hold(ttl=600.0)
     here.wire.deeds += [lambda _: here.window(USED)]
     async with here.running() as sender:
         await here.accept(here.asked(LONG))

@@ -9,14 +9,13 @@ from dataclasses import replace
 
 import pytest
 
-from tests.unit.bridge.contexts import RULES
 from tests.unit.bridge.outgoing import person, running
 from wx2mqtt.aio import MAX_BYTES_ON_LOOP
-from wx2mqtt.bridge.account_settings import AttachmentSources
 from wx2mqtt.bridge.commands import intake
 from wx2mqtt.errors import OutcomeUnknown, Rejected, StoreError, StoreFull, Unreachable
 from wx2mqtt.limits import DELIVERY_OVERHEAD_BYTES, MAX_COMMAND_STORE_SHARE
 from wx2mqtt.model import ChatKind, Draft, Handle, Kind, Member, Recall, Receipt
+from wx2mqtt.settings.schema import Media
 
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNkYAAAAAYAAjCB0C8AAAAASUVORK5CYII="
@@ -126,8 +125,8 @@ async def test_base64_in_a_command(house, blank):
 async def test_a_path_below_a_folder_of_the_owner(tmp_path):
     (tmp_path / "cam").mkdir()
     (tmp_path / "cam/snap.png").write_bytes(PNG)
-    rules = replace(RULES, attachment_sources=AttachmentSources(send_from=(tmp_path / "cam",)))
-    async with running(tmp_path, rules=rules) as house:
+    media = Media(send_from=(tmp_path / "cam",))
+    async with running(tmp_path, media=media) as house:
         house.say(kind="image", path=str(tmp_path / "cam/snap.png"))
         assert (await sent_draft(house)).attachment.name == "snap.png"
         assert house.wechat.files == [PNG]
@@ -367,9 +366,7 @@ async def test_bytes_that_another_command_needs_stay_when_a_refusal_has_the_same
 
 async def test_a_repeat_by_path_is_one_though_the_file_has_gone(tmp_path):
     (file := tmp_path / "cam.png").write_bytes(PNG)
-    async with running(
-        tmp_path, rules=replace(RULES, attachment_sources=AttachmentSources(send_from=(tmp_path,)))
-    ) as house:
+    async with running(tmp_path, media=Media(send_from=(tmp_path,))) as house:
         command = {"kind": "image", "path": str(file), "id": "a"}
         house.say(**command)
         first = await house.result("a")

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from tests.support.cost import is_in_proportion, repeated
 from tests.unit.bridge.bench import Bench
-from tests.unit.bridge.contexts import RULES
+from tests.unit.bridge.contexts import NO_LIMITS
 from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE, person
 from wx2mqtt.aio import MAX_BYTES_ON_LOOP
 from wx2mqtt.bridge import journaled
@@ -99,7 +99,7 @@ def test_before_the_first_login_only_pinned_names_are_accepted():
     ],
 )
 def test_send_allow_limits_the_recipients(allow, allowed):
-    bench = Bench(replace(RULES, allow=allow))
+    bench = Bench(NO_LIMITS.model_copy(update={"allow": allow}))
     assert (bench.new("hello").result is None) is allowed
     if not allowed:
         refused = bench.refused("hello")
@@ -109,13 +109,13 @@ def test_send_allow_limits_the_recipients(allow, allowed):
 
 @pytest.mark.parametrize(("allow", "user"), [("wife", "老婆"), ("老婆", "老婆"), ("wife", "wife")])
 def test_who_may_be_written_to_may_be_by_an_old_name(allow, user):
-    bench = Bench(replace(RULES, allow=(allow,)))
+    bench = Bench(NO_LIMITS.model_copy(update={"allow": (allow,)}))
     bench.ctx.registry = PeopleRegistry(PEOPLE, {"wife": PEOPLE[0].id, "老婆": PEOPLE[0].id}, {})
     assert bench.new("hello", f"wx/out/{user}").result is None
 
 
 def test_a_decomposed_name_is_allowed_by_its_composed_one():
-    bench = Bench(replace(RULES, allow=("\u00e9mile",)), people=(person(1, "\u00e9mile"),))
+    bench = Bench(NO_LIMITS.model_copy(update={"allow": ("\u00e9mile",)}), people=(person(1, "\u00e9mile"),))
     assert bench.new("hello", "wx/out/e\u0301mile").result is None
 
 
@@ -337,7 +337,7 @@ def test_a_delivery_with_no_life_left_is_expired_and_not_sent(bench):
 
 
 def test_without_a_life_of_its_own_it_has_the_one_that_the_owner_set():
-    new = Bench(replace(RULES, ttl=7.5)).new("hello")
+    new = Bench(NO_LIMITS.model_copy(update={"ttl": 7.5})).new("hello")
     assert new.expires == new.accepted + 7500
 
 

@@ -16,7 +16,6 @@ import pytest
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.media.rows import NOW, row
 from tests.unit.bridge.media.works import PNG, Works, trouble, working
-from wx2mqtt.bridge.account_settings import MediaRules
 from wx2mqtt.bridge.media import downloader as module
 from wx2mqtt.bridge.media.retries import (
     GIVE_UP_AFTER_MS,
@@ -39,6 +38,7 @@ from wx2mqtt.errors import (
     Unreachable,
 )
 from wx2mqtt.model import Blob, Kind, MediaRef
+from wx2mqtt.settings.schema import Media
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState
 
 GONE, READY, FAILED, PENDING = MediaState.GONE, MediaState.READY, MediaState.FAILED, MediaState.PENDING
@@ -222,7 +222,7 @@ async def test_what_wechat_says_is_gone_is_not_asked_for_again(works: Works):
 
 
 async def test_what_is_too_large_is_broken_off_by_counting_what_comes(tmp_path: Path):
-    async with working(tmp_path, MediaRules(max_size=1_000_000)) as works:
+    async with working(tmp_path, Media(max_size=1_000_000)) as works:
         endless = [b"x" * 100_000] * 10_000
         works.files.answer("1", endless)
         await works.comes("1", media=MediaRef(locator={"msgid": "1"}, size=5))
@@ -235,7 +235,7 @@ async def test_what_is_too_large_is_broken_off_by_counting_what_comes(tmp_path: 
 
 
 async def test_what_is_announced_as_too_large_and_is_not_is_there(tmp_path: Path):
-    async with working(tmp_path, MediaRules(max_size=1000)) as works:
+    async with working(tmp_path, Media(max_size=1000)) as works:
         await works.comes("1", media=MediaRef(locator={"msgid": "1"}, size=10**9))
         await works.is_in("1", READY)
 
@@ -361,7 +361,7 @@ async def test_a_restart_in_the_middle_of_a_download_loses_no_job_and_leaves_no_
 
 
 async def test_without_download_nothing_is_fetched_until_somebody_asks(tmp_path: Path):
-    async with working(tmp_path, MediaRules(download=False)) as works:
+    async with working(tmp_path, Media(download=False)) as works:
         await works.comes("1", "2")
         await works.published(2)
         assert works.files.asked == []
@@ -372,7 +372,7 @@ async def test_without_download_nothing_is_fetched_until_somebody_asks(tmp_path:
 async def test_after_a_restart_without_download_only_what_is_requested_is_fetched(tmp_path: Path):
     async with working(tmp_path, runs=False) as works:
         await works.comes("1", "2", thumbnail=SMALL)
-    async with working(tmp_path, MediaRules(download=False)) as works:
+    async with working(tmp_path, Media(download=False)) as works:
         await works.when(lambda row: row.due is None, "1")
         assert (await works.find("2")).state is READY
         assert works.files.asked == ["2"]
@@ -382,7 +382,7 @@ async def test_after_a_restart_without_download_only_what_is_requested_is_fetche
 async def test_after_a_reload_without_download_only_what_is_requested_is_fetched(works: Works):
     works.put(online=False)
     await works.comes("1", "2")
-    works.apply(MediaRules(download=False))
+    works.apply(Media(download=False))
     works.put(online=True)
     assert (await works.find("2")).state is READY
     assert works.files.asked == ["2"]
@@ -393,17 +393,17 @@ async def test_a_download_that_fails_after_such_a_reload_is_not_tried_again(work
     works.files.answer("1", [cut, Unreachable("cut")])
     await works.comes("1")
     await works.asked(1)
-    works.apply(MediaRules(download=False))
+    works.apply(Media(download=False))
     cut.set()
     assert (await works.when(lambda row: row.attempts == 1, "1")).due is None
 
 
 async def test_what_was_requested_without_download_is_tried_again_and_survives_a_restart(tmp_path: Path):
-    async with working(tmp_path, MediaRules(download=False)) as works:
+    async with working(tmp_path, Media(download=False)) as works:
         works.put(online=False)
         await works.comes("1")
         await works.find("1", 0)
-    async with working(tmp_path, MediaRules(download=False)) as works:
+    async with working(tmp_path, Media(download=False)) as works:
         works.files.answer("1", [Unreachable("cut")], [PNG])
         await works.is_in("1", READY)
         assert works.files.asked == ["1", "1"]
@@ -419,7 +419,7 @@ async def test_two_messages_with_the_same_bytes_share_a_file(works: Works):
 
 
 async def test_the_limit_that_counts_is_that_of_now(works: Works):
-    works.apply(MediaRules(max_size=10))
+    works.apply(Media(max_size=10))
     await works.comes("1")
     await works.is_in("1", MediaState.TOO_LARGE)
 

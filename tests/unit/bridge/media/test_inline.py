@@ -11,14 +11,14 @@ import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.media.works import PNG, Works, trouble, working
-from wx2mqtt.bridge.account_settings import MediaRules
 from wx2mqtt.bridge.media import inline as module
 from wx2mqtt.bridge.media.payloads import read_as_base64
 from wx2mqtt.errors import Rejected, StoreFull
 from wx2mqtt.model import Kind
+from wx2mqtt.settings.schema import Media
 from wx2mqtt.store.records import MediaRow, MediaState
 
-RULES = MediaRules(inline_below=1000)
+RULES = Media(inline_below=1000)
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ async def test_a_message_whose_commit_failed_is_held_when_it_comes_again_and_not
 
 
 async def test_what_is_not_smaller_does_not_stand_in_the_message(tmp_path: Path):
-    async with working(tmp_path, MediaRules(inline_below=34)) as works:
+    async with working(tmp_path, Media(inline_below=34)) as works:
         await works.comes("1")
         (_, body), _ = await works.published(2)
         assert body["image"].keys() == {"state", "url"}  # it was let go before the end was known
@@ -141,7 +141,7 @@ async def test_a_message_does_not_wait_for_bytes_that_a_reload_has_called_off(
     monkeypatch.setattr(module, "MAX_HOLD_SECONDS", 60.0)
     works.put(online=False)
     await works.comes("1")
-    works.apply(MediaRules(download=False, inline_below=1000))
+    works.apply(Media(download=False, inline_below=1000))
     ((topic, body),) = await works.published(1)
     assert (topic, body["image"]["state"]) == ("in/wife", "pending")
     assert works.files.asked == []

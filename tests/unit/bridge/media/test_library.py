@@ -11,9 +11,9 @@ import pytest
 
 from tests.unit.bridge.media.rows import row
 from tests.unit.bridge.media.works import PNG, Works, trouble, working
-from wx2mqtt.bridge.account_settings import MediaRules
 from wx2mqtt.bridge.media import retries
 from wx2mqtt.errors import NoContentYet, Rejected, Unreachable
+from wx2mqtt.settings.schema import Media
 from wx2mqtt.store.records import MediaState
 
 READY, PENDING, FAILED, GONE = MediaState.READY, MediaState.PENDING, MediaState.FAILED, MediaState.GONE
@@ -159,7 +159,7 @@ async def test_what_nobody_waits_for_any_more_is_forgotten(works: Works):
 
 
 async def test_without_download_the_first_who_wants_it_gets_it(tmp_path: Path):
-    async with working(tmp_path, MediaRules(download=False)) as works:
+    async with working(tmp_path, Media(download=False)) as works:
         await works.comes("1")
         assert (await works.row("1")).due is None
         assert (await works.find("1")).state is READY

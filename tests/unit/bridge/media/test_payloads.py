@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.unit.bridge.contexts import settings
 from tests.unit.bridge.media.rows import BLOB, NOW, REF, row
 from tests.unit.bridge.talk import message
-from wx2mqtt.bridge.account_settings import MediaRules
+from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.media.payloads import (
     THUMBNAIL_DELAY_MS,
     is_held,
@@ -21,14 +22,15 @@ from wx2mqtt.bridge.media.payloads import (
 )
 from wx2mqtt.model import Kind, MediaRef, Message
 from wx2mqtt.mqtt.payloads import encode
+from wx2mqtt.settings.schema import Media
 from wx2mqtt.store.records import MediaPart, MediaState
 
-RULES = MediaRules()
+SETTINGS = settings()
 SMALL = MediaRef(locator={"call": "thumbnail", "msgid": "77"})
 
 
-def shown(one: Message, rules: MediaRules = RULES) -> Any:
-    return media_in_message(one, media_jobs(one, rules, NOW), rules)
+def shown(one: Message, given: AccountSettings = SETTINGS) -> Any:
+    return media_in_message(one, media_jobs(one, given, NOW), given)
 
 
 def picture(**more: Any) -> Message:
@@ -37,8 +39,8 @@ def picture(**more: Any) -> Message:
 
 def test_a_picture_says_from_the_start_where_its_bytes_will_be():
     one = picture()
-    whole, small = media_jobs(one, RULES, NOW)
-    assert media_in_message(one, (whole, small), RULES) == {
+    whole, small = media_jobs(one, SETTINGS, NOW)
+    assert media_in_message(one, (whole, small), SETTINGS) == {
         "mime": "image/jpeg",
         "size": 5,
         "name": "a.jpg",
@@ -49,26 +51,29 @@ def test_a_picture_says_from_the_start_where_its_bytes_will_be():
 
 
 def test_ids_cannot_be_guessed_and_fit_into_a_url():
-    ids = {job.id for _ in range(100) for job in media_jobs(picture(), RULES, NOW)}
+    ids = {job.id for _ in range(100) for job in media_jobs(picture(), SETTINGS, NOW)}
     assert len(ids) == 200
     assert all(len(one) >= 20 and one.isalnum() for one in ids)
 
 
 def test_small_pictures_come_after_the_things_themselves():
-    whole, small = media_jobs(picture(), RULES, NOW)
+    whole, small = media_jobs(picture(), SETTINGS, NOW)
     assert (whole.part, whole.due, whole.kind) == (MediaPart.WHOLE, NOW, "image")
     assert (small.part, small.due) == (MediaPart.THUMBNAIL, NOW + THUMBNAIL_DELAY_MS)
 
 
 def test_where_nothing_is_to_be_downloaded_it_waits_to_be_asked_for():
-    assert [job.due for job in media_jobs(picture(), MediaRules(download=False), NOW)] == [None, None]
+    assert [job.due for job in media_jobs(picture(), settings(media=Media(download=False)), NOW)] == [
+        None,
+        None,
+    ]
 
 
 def test_the_url_is_whole_where_our_address_from_outside_is_known_and_absent_without_a_server():
-    assert shown(picture(), MediaRules(base_url="https://home.example/wx"))["url"].startswith(
+    assert shown(picture(), settings(media_base_url="https://home.example/wx"))["url"].startswith(
         "https://home.example/wx/media/"
     )
-    nowhere = shown(picture(), MediaRules(base_url=None))
+    nowhere = shown(picture(), settings(media_base_url=None))
     assert "url" not in nowhere
     assert nowhere["thumbnail"] == {"state": "pending"}
 
@@ -87,21 +92,22 @@ def test_a_sticker_without_any_bytes_has_no_url():
 
 def test_a_text_has_nothing_of_the_kind_whatever_a_backend_says():
     assert shown(message("1")) == {}
-    assert media_jobs(message("1", media=REF), RULES, NOW) == ()
+    assert media_jobs(message("1", media=REF), SETTINGS, NOW) == ()
 
 
 @pytest.mark.parametrize(
     ("rules", "media", "held"),
     [
-        (MediaRules(inline_below=100), REF, True),
-        (MediaRules(inline_below=1), replace(REF, size=10**9), True),  # what was announced is not looked at
-        (MediaRules(), REF, False),
-        (MediaRules(inline_below=100, download=False), REF, False),
-        (MediaRules(inline_below=100), None, False),
+        (Media(inline_below=100), REF, True),
+        (Media(inline_below=1), replace(REF, size=10**9), True),  # what was announced is not looked at
+        (Media(), REF, False),
+        (Media(inline_below=100, download=False), REF, False),
+        (Media(inline_below=100), None, False),
     ],
 )
 def test_a_message_is_held_only_where_small_ones_stand_in_it(rules, media, held):
-    assert is_held(media_jobs(picture(media=media), rules, NOW), rules) is held
+    given = settings(media=rules)
+    assert is_held(media_jobs(picture(media=media), given, NOW), given) is held
 
 
 # the event
@@ -109,7 +115,7 @@ def test_a_message_is_held_only_where_small_ones_stand_in_it(rules, media, held)
 
 def test_the_event_of_a_stored_file_has_all_its_facts():
     ready = row(state=MediaState.READY, blob=BLOB)
-    assert media_event(ready, RULES, "home", NOW) == {
+    assert media_event(ready, SETTINGS, "home", NOW) == {
         "schema": 1,
         "event": "media",
         "id": "media:m1",
@@ -130,7 +136,7 @@ def test_the_event_of_a_stored_file_has_all_its_facts():
 
 
 def test_the_event_of_a_failed_download_has_the_reason():
-    gone: Any = media_event(row(state=MediaState.GONE, reason="WeChat lost it"), RULES, "home", NOW)
+    gone: Any = media_event(row(state=MediaState.GONE, reason="WeChat lost it"), SETTINGS, "home", NOW)
     assert (gone["state"], gone["reason"], gone["url"]) == ("gone", "WeChat lost it", "/media/m1")
     assert not gone.keys() & {"path", "size", "sha256"}
 
@@ -140,7 +146,7 @@ def test_the_event_of_a_failed_download_has_the_reason():
 
 def test_an_answer_names_no_message_where_there_is_none():
     answer = media_answer(
-        row(message_id="", part=MediaPart.AVATAR), replace(BLOB, width=None, height=None), RULES
+        row(message_id="", part=MediaPart.AVATAR), replace(BLOB, width=None, height=None), SETTINGS
     )
     assert answer == {
         "url": "/media/m1",

@@ -10,14 +10,15 @@ from typing import Any
 
 import pytest
 
+from tests.unit.bridge.contexts import changed
 from tests.unit.bridge.media.works import PNG, Works, trouble, working
-from wx2mqtt.bridge.account_settings import MediaRules
 from wx2mqtt.bridge.media import request as module
 from wx2mqtt.bridge.media.request import AVATAR_REFRESH_MS
 from wx2mqtt.errors import BadCommand, Rejected, Unreachable
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.model import Handle, Kind, MediaRef
 from wx2mqtt.mqtt.payloads import REQUEST_CODES
+from wx2mqtt.settings.schema import Media
 from wx2mqtt.store.records import MediaState
 
 WIFE, FACE = Handle("@wife"), MediaRef(locator={"msgid": "face"})
@@ -137,7 +138,7 @@ async def test_what_failed_says_why(works: Works, monkeypatch: pytest.MonkeyPatc
 
 
 async def test_what_is_too_large_says_so(tmp_path: Path):
-    async with working(tmp_path, MediaRules(max_size=10)) as works:
+    async with working(tmp_path, Media(max_size=10)) as works:
         await works.comes("1")
         bad = await refused(works, message_id="1")
         assert bad.code == "too_large"
@@ -174,7 +175,8 @@ async def test_an_answer_has_a_megabyte_at_most(works: Works, room: int | None):
 
 
 async def test_without_a_server_the_path_is_the_cure(tmp_path: Path):
-    async with working(tmp_path, MediaRules(base_url=None)) as works:
+    async with working(tmp_path) as works:
+        works.ctx.settings = changed(works.ctx.settings, media_base_url=None)
         await works.comes("1")
         answer = await works.ask(message_id="1")
         assert "url" not in answer

@@ -6,18 +6,17 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.paper_link import PaperLink
-from tests.unit.bridge.contexts import PaperQuota, context, settings, shared
+from tests.unit.bridge.contexts import PaperQuota, changed, context, settings, shared
 from tests.unit.bridge.outgoing import PEOPLE
 from tests.unit.bridge.talk import message
 from tests.unit.store.conftest import Clock
-from wx2mqtt.bridge.account_settings import MediaRules
+from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.media.payloads import is_held, media_in_message, media_jobs
@@ -28,6 +27,7 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import LoggedOut, StoreFull, Wx2MqttError
 from wx2mqtt.model import Blob, Cursor, Handle, Kind, LoginState, MediaRef, Message
 from wx2mqtt.mqtt.payloads import message_body
+from wx2mqtt.settings.schema import Media
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
@@ -113,7 +113,7 @@ class SlowToStore(Journal):
 class Works:
     """The room, and the test as WeChat, the broker, the login and the disk around it."""
 
-    def __init__(self, folder: Path, database: Database, rules: MediaRules) -> None:
+    def __init__(self, folder: Path, database: Database, rules: Media) -> None:
         self.folder = folder
         self.link = PaperLink(takes=True)
         self.files = PaperFiles()
@@ -140,8 +140,8 @@ class Works:
         self.put(online=True)
 
     @property
-    def rules(self) -> MediaRules:
-        return self.ctx.settings.media
+    def settings(self) -> AccountSettings:
+        return self.ctx.settings
 
     def _log_out(self, gone: LoggedOut) -> None:
         self.put(online=False)
@@ -167,8 +167,8 @@ class Works:
             self.quota.size = self.quota.limit if full else 0
         self.room.wake()
 
-    def apply(self, rules: MediaRules) -> None:
-        self.ctx.settings = replace(self.ctx.settings, media=rules)
+    def apply(self, rules: Media) -> None:
+        self.ctx.settings = changed(self.ctx.settings, media=rules)
         self.room.wake()
 
     async def comes(self, *keys: str, user: str = "wife", kind: Kind = Kind.IMAGE, **more: Any) -> None:
@@ -184,7 +184,7 @@ class Works:
         return message(key, f"[{key}]", **{"kind": kind, "media": ref, **more})
 
     def _row(self, one: Message, user: str) -> NewMessage:
-        jobs = media_jobs(one, self.rules, self.clock.now)
+        jobs = media_jobs(one, self.settings, self.clock.now)
         body = message_body(
             one,
             account="home",
@@ -192,7 +192,7 @@ class Works:
             chat_name=user,
             sender=None,
             trusted=False,
-            media=media_in_message(one, jobs, self.rules),
+            media=media_in_message(one, jobs, self.settings),
         )
         return NewMessage(
             key=one.key,
@@ -205,7 +205,7 @@ class Works:
             text=one.text,
             body=body,
             media=jobs,
-            held=is_held(jobs, self.rules),
+            held=is_held(jobs, self.settings),
         )
 
     # what became of it
@@ -259,12 +259,10 @@ class Works:
 
 
 @asynccontextmanager
-async def working(
-    folder: Path, rules: MediaRules | None = None, *, runs: bool = True
-) -> AsyncIterator[Works]:
+async def working(folder: Path, rules: Media | None = None, *, runs: bool = True) -> AsyncIterator[Works]:
     """A room over the store in a folder; with `runs` false only the pump is at work."""
     database = await SqliteDatabase.open(folder / "wx2mqtt.db")
-    works = Works(folder, database, rules or MediaRules())
+    works = Works(folder, database, rules or Media())
     await works.journal.open()
     await works.blobs.open()
     works.link.connect()

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from tests.unit.bridge.contexts import RULES
+from tests.unit.bridge.contexts import NO_LIMITS
 from tests.unit.bridge.outgoing import CAPABILITIES, OWNER, House, News, person, running
 from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.bridge.recipients import Recipients
@@ -168,7 +168,7 @@ class Room:
 @asynccontextmanager
 async def open_room(folder: Path, *, allow: tuple[str, ...] = ("*",), **how: Any) -> AsyncIterator[Room]:
     """Everything runs, on the store in `folder`."""
-    rules = replace(RULES, allow=allow)
+    rules = NO_LIMITS.model_copy(update={"allow": allow})
     async with running(folder, people=PEOPLE, rules=rules, **how) as house:
         house.identity.apply_directory((), "login", OWNER, 0, complete=False)
         wechat = WeChat(house.news)
