@@ -106,7 +106,7 @@ MIN_UNPACKED_BYTES = 64 * MIB
 # a version that stored its content.
 STORED_JSON = JsonBounds(max_bytes=128 * MIB, max_depth=80, max_values=1_000_000)
 # An address book of 10,000 people has 300,000 values and 6 MB.
-PEOPLE_COPY_JSON = JsonBounds(max_bytes=128 * MIB, max_depth=16, max_values=3_000_000)
+PEOPLE_FILE_JSON = JsonBounds(max_bytes=128 * MIB, max_depth=16, max_values=3_000_000)
 SAVED_LOGIN_JSON = JsonBounds(max_bytes=4 * MIB, max_depth=16, max_values=100_000)
 # Of `storage.max_size`: above it commands are refused, so that messages have room, which come once.
 MAX_COMMAND_STORE_SHARE = 0.95

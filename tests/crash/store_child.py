@@ -18,9 +18,9 @@ from wx2mqtt.store import files
 from wx2mqtt.store.backup import create_backup, restore_store
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.files import atomic_writer
-from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDER, StoreFolder
+from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_FILE_NAME, SESSIONS_FOLDER, StoreFolder
 from wx2mqtt.store.media_retention import MediaRetention
-from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.store.people_file import PeopleFile
 from wx2mqtt.store.saved_logins import SavedLoginFolder
 from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.store.sqlite_database import SqliteDatabase
@@ -70,7 +70,7 @@ async def purge(path: Path, steps: Steps) -> None:
         SavedLoginFolder(path / SESSIONS_FOLDER),
         database,
         upkeep,
-        PeopleCopy(database, path / PEOPLE_COPY_NAME),
+        PeopleFile(database, path / PEOPLE_FILE_NAME),
         SearchIndex(database, path / "search.db"),
         {"home": "wx"},
     )

@@ -22,8 +22,8 @@ from tests.unit.store.test_backup import House
 from tests.unit.store.test_retention import fill
 from wx2mqtt.store.archive import read_archive
 from wx2mqtt.store.backup import create_backup
-from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDER, StoreFolder
-from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_FILE_NAME, SESSIONS_FOLDER, StoreFolder
+from wx2mqtt.store.people_file import PeopleFile
 from wx2mqtt.store.replacement import REPLACED_PREFIX
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
@@ -88,7 +88,7 @@ def state(path: Path) -> State:
     return {
         "login": login,
         "session": json.loads((path / SESSIONS_FOLDER / "home.json").read_bytes()),
-        "people": (path / PEOPLE_COPY_NAME).exists(),
+        "people": (path / PEOPLE_FILE_NAME).exists(),
         "media": media,
         "count": count,
     }
@@ -151,7 +151,7 @@ async def _two(path: Path) -> None:
         await fill(database, account, 600)
         (path / SESSIONS_FOLDER / f"{account}.json").write_text("{}")
     await house.blobs.store(b"%PDF nobody's", 1000)
-    await PeopleCopy(database, path / PEOPLE_COPY_NAME).write()
+    await PeopleFile(database, path / PEOPLE_FILE_NAME).write()
     await house.close()
 
 
@@ -182,7 +182,7 @@ def test_a_purge_that_is_killed_can_be_done_again_and_takes_nothing_of_others(tm
             assert not killed("purge", folder, 0, tmp_path / "-")
         assert rows(folder, "gone") == 0
         assert [file.name for file in (folder / SESSIONS_FOLDER).iterdir()] == ["home.json"]
-        assert json.loads((folder / PEOPLE_COPY_NAME).read_bytes())["accounts"].keys() == {"home"}
+        assert json.loads((folder / PEOPLE_FILE_NAME).read_bytes())["accounts"].keys() == {"home"}
         assert rows(folder, "home") == others
         shutil.rmtree(folder)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDER, StoreFolder
-from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_FILE_NAME, SESSIONS_FOLDER, StoreFolder
+from wx2mqtt.store.people_file import PeopleFile
 from wx2mqtt.store.queries import blob_from_text
 from wx2mqtt.store.saved_logins import SavedLoginFile
 from wx2mqtt.store.sqlite_database import SqliteDatabase
@@ -53,7 +53,7 @@ async def _inspect(store: Path) -> Inspection:
                 rows = content_of(connection)
             problems += [] if integrity == "ok" else [f"integrity_check: {integrity}"]
             problems += await _check_blobs(store, database)
-            await PeopleCopy(database, store / PEOPLE_COPY_NAME).restore(["somebody new"])
+            await PeopleFile(database, store / PEOPLE_FILE_NAME).restore(["somebody new"])
         finally:
             await database.close()
         for login in _logins(store):
@@ -74,7 +74,7 @@ def _set_aside(store: Path) -> list[str]:
 
 
 def _small_files(store: Path) -> dict[str, bytes]:
-    found = [file for file in (store / PEOPLE_COPY_NAME, *_logins(store)) if file.exists()]
+    found = [file for file in (store / PEOPLE_FILE_NAME, *_logins(store)) if file.exists()]
     return {str(file.relative_to(store)): file.read_bytes() for file in found}
 
 

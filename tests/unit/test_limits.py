@@ -40,7 +40,7 @@ from wx2mqtt.limits import (
     CONTROL_ANSWER_JSON,
     CONTROL_REQUEST_JSON,
     MAX_HISTORY_ANSWER_BYTES,
-    PEOPLE_COPY_JSON,
+    PEOPLE_FILE_JSON,
     REQUEST_JSON,
     SAVED_LOGIN_JSON,
     STORED_JSON,
@@ -57,7 +57,7 @@ from wx2mqtt.settings.problems import UnreadableError, read_text
 from wx2mqtt.settings.yaml_tree import parse
 from wx2mqtt.store.archive import BadBackup, _BoundedReader, _CountedReader, read_archive
 from wx2mqtt.store.backup import _is_within_bounds
-from wx2mqtt.store.people_copy import _read as read_people_copy
+from wx2mqtt.store.people_file import _read as read_people_file
 from wx2mqtt.store.saved_logins import SavedLoginFile
 from wx2mqtt.wechat.json_reader import UnreadableJson, parse_json
 from wx2mqtt.wechat.webwx.protocol.markup import parse_plain_xml
@@ -163,10 +163,10 @@ def accepts_saved_login(text: bytes, folder: Path) -> bool:
     return asyncio.run(SavedLoginFile(file).load()) is not None
 
 
-def accepts_people_copy(text: bytes, folder: Path) -> bool:
+def accepts_people_file(text: bytes, folder: Path) -> bool:
     file = folder / "people.json"
     file.write_bytes(text)
-    read_people_copy(file)
+    read_people_file(file)
     return file.exists()  # else it was set aside
 
 
@@ -186,7 +186,7 @@ JSON_KINDS: dict[str, tuple[JsonBounds, Callable[[bytes, Path], bool], str]] = {
         '"program": "wx2mqtt", "version": "1", "format": 1',
     ),
     "a row of a restored store": (STORED_JSON, accepts_row, ""),
-    "`people.json`": (PEOPLE_COPY_JSON, accepts_people_copy, '"accounts": {}'),
+    "`people.json`": (PEOPLE_FILE_JSON, accepts_people_file, '"accounts": {}'),
     "a saved login": (SAVED_LOGIN_JSON, accepts_saved_login, ""),
 }
 JSON_DRIVERS = {

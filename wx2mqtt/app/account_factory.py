@@ -126,7 +126,7 @@ class AccountFactory:
             puback_log=PubackLog(puback_path, journal.stream),
             calls=calls,
             journal=journal,
-            people_copy=stores.people_copy,
+            people_file=stores.people_file,
             registry=registry,
             saved_state=saved_state,
             settings=current_settings,

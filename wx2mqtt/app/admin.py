@@ -22,7 +22,7 @@ from wx2mqtt.mqtt.discovery import is_config_topic
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.media_retention import MediaRetention
-from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.store.people_file import PeopleFile
 from wx2mqtt.store.records import CommandRow, CommandState
 from wx2mqtt.store.retention import AccountRemoval
 from wx2mqtt.store.saved_logins import SavedLogins
@@ -171,14 +171,14 @@ class PurgeOperations:
         saved_logins: SavedLogins,
         database: Database,
         media: MediaRetention,
-        people_copy: PeopleCopy | None,
+        people_file: PeopleFile | None,
         search_index: SearchIndex | None,
         base_topics: Mapping[str, str],
     ) -> None:
         self._saved_logins = saved_logins
         self._removal = AccountRemoval(database)
         self._media = media
-        self._people_copy = people_copy
+        self._people_file = people_file
         self._search_index = search_index
         self._base_topics = base_topics
 
@@ -216,8 +216,8 @@ class PurgeOperations:
         await self._removal.delete_rows(account)
         if self._search_index is not None:
             await self._search_index.delete()
-        if self._people_copy is not None:
-            await self._people_copy.write()
+        if self._people_file is not None:
+            await self._people_file.write()
         await self._media.remove_orphans(0.0)
         await self._removal.delete_account(account)
         return {"account": account}

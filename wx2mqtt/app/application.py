@@ -136,7 +136,7 @@ class Application:
 
     @property
     def cluster(self) -> ClusterNode | None:
-        """The membership of this process, where instances share the accounts."""
+        """This process in the cluster, where instances share the accounts."""
         return self.operations.cluster
 
     @property
@@ -150,20 +150,20 @@ class Application:
 
         statistics = self._environment.cluster_statistics
         cluster = ClusterNode(self._loaded_at_start, self._stores, self.running, statistics)
-        cluster.membership.changed.connect(self.changes.notify)
+        cluster.sharing.changed.connect(self.changes.notify)
         self.operations.cluster = cluster
 
     async def open_accounts(self) -> None:
         """Builds every account of the settings, or joins a cluster. Raises `SettingsError`, `StoreError`."""
         names = self._factory.loaded.settings.accounts
-        if (people_copy := self._stores.people_copy) is not None:
-            for name, count in (await people_copy.restore(names)).items():
+        if (people_file := self._stores.people_file) is not None:
+            for name, count in (await people_file.restore(names)).items():
                 log.warning("people restored from their copy", account=name, count=count)
-            people_copy.request()  # a kill may have kept it from the last changes
+            people_file.request()  # a kill may have kept it from the last changes
         await self._stores.blobs.open()
         await self._factory.assign_base_topics()
         if self.cluster is not None:
-            await self.cluster.membership.join()
+            await self.cluster.sharing.join()
             return
         for name in names:
             await self.running.add(name)
@@ -177,7 +177,7 @@ class Application:
     async def close(self) -> None:
         """Closes all connections to WeChat."""
         if self.cluster is not None:
-            await self.cluster.membership.close()
+            await self.cluster.sharing.close()
         await self.running.close()
 
     def _shared_services(self) -> SharedServices:
@@ -236,8 +236,8 @@ class Application:
             if self.cluster is not None:
                 tasks.create_task(self._take_part(self.cluster))
             tasks.create_task(self.maintenance.run())
-            if self._stores.people_copy is not None:
-                tasks.create_task(self._stores.people_copy.run())
+            if self._stores.people_file is not None:
+                tasks.create_task(self._stores.people_file.run())
             if self._stores.database.is_elsewhere:
                 queue = OperationQueue(self._stores.database)
                 tasks.create_task(
@@ -256,7 +256,7 @@ class Application:
         """Returns what STATUS says besides the accounts."""
         language = self.loaded.settings.language
         notes = [self._environment.reload_status.sentence(language)]
-        if self.cluster is not None and not self.cluster.membership.has_lease:
+        if self.cluster is not None and not self.cluster.sharing.has_lease:
             notes.append(bridge_text(language, "database_silent"))
         if self.cluster is not None and self.cluster.is_drained:
             notes.append(bridge_text(language, "is_drained"))
@@ -267,7 +267,7 @@ class Application:
     async def _take_part(self, cluster: ClusterNode) -> None:
         """Runs accounts as the cluster decides. Commits that are refused are as bad as a lost connection."""
         try:
-            await cluster.membership.run()
+            await cluster.sharing.run()
         except* StoreError:
             self._on_store_lost()
 
@@ -280,9 +280,9 @@ class Application:
                     tasks.create_task(self.running.stop() if self.cluster is None else self.cluster.leave())
                     if self.web is not None:
                         tasks.create_task(self.web.stop())
-                if self._stores.people_copy is not None:
+                if self._stores.people_file is not None:
                     with suppress(StoreError):  # then the copy is older than the database
-                        await self._stores.people_copy.flush()
+                        await self._stores.people_file.flush()
         except TimeoutError:
             log.warning("the stop took too long; what was under way is in doubt at the next start")
         run_task.cancel()

@@ -13,7 +13,7 @@ from typing import cast
 from wx2mqtt import __version__
 from wx2mqtt.app.settings_mapping import secret_value, shared_settings
 from wx2mqtt.app.stores import NOT_SHARED, Stores, login_keys, open_database, wrong_key_error
-from wx2mqtt.cluster.membership import AccountHost, Membership
+from wx2mqtt.cluster.account_sharing import AccountHost, AccountSharing
 from wx2mqtt.cluster.observation import SILENT_SECONDS, ClusterStatistics, InstanceRow
 from wx2mqtt.cluster.tables import (
     CHANNEL,
@@ -133,7 +133,7 @@ def _instance_line(row: InstanceRow, owners: Mapping[str, str]) -> dict[str, Jso
 
 
 class ClusterNode:
-    """The membership of this process, and its figures. Raises `SettingsError` for names of accounts.
+    """This process in the cluster, and its figures. Raises `SettingsError` for names of accounts.
 
     `accounts` are begun and stopped as the cluster decides.
     """
@@ -144,7 +144,7 @@ class ClusterNode:
         keys = account_keys(tuple(loaded.settings.accounts), str(loaded.path or "the settings"))
         database = cast("PostgresqlDatabase", stores.database)
         self._logins = cast("EncryptedLogins", stores.saved_logins)
-        self.membership = Membership(
+        self.sharing = AccountSharing(
             database,
             instance_identity(loaded),
             keys,
@@ -165,12 +165,12 @@ class ClusterNode:
     async def reload(self, loaded: LoadedSettings) -> None:
         """Lets the others know the settings after a reload, as far as the database answers."""
         with suppress(StoreError):
-            await self.membership.update(instance_identity(loaded))
+            await self.sharing.update(instance_identity(loaded))
 
     async def leave(self) -> None:
         """Gives all accounts up in order, as far as the database answers."""
         with suppress(StoreError):
-            await self.membership.leave()
+            await self.sharing.leave()
 
     async def drain(self) -> Json:
         """Lets the other instances have all accounts until `end_drain`. Raises `Wx2MqttError` without any."""
@@ -178,12 +178,12 @@ class ClusterNode:
         others = [item.name for item in state.instances if not (item.is_here or item.is_draining)]
         if not others:
             raise Wx2MqttError("no other instance could take the accounts; start one first")
-        await self.membership.drain()
+        await self.sharing.drain()
         return {"draining": [*sorted(state.own_accounts)], "others": [*others]}
 
     async def end_drain(self) -> Json:
         """Takes accounts again."""
-        await self.membership.end_drain()
+        await self.sharing.end_drain()
         return {"draining": False}
 
     @property
@@ -193,35 +193,35 @@ class ClusterNode:
 
     def owner_of(self, account: str) -> str:
         """Returns the name of the instance that runs an account; empty if none does."""
-        key = self.membership.keys.get(account)
-        return "" if key is None else self.membership.snapshot.owner_of(key)
+        key = self.sharing.keys.get(account)
+        return "" if key is None else self.sharing.snapshot.owner_of(key)
 
     def state(self) -> ClusterState:
         """Returns what the page and the metrics show."""
-        membership, statistics = self.membership, self._statistics
+        sharing, statistics = self.sharing, self._statistics
         owners: dict[str, list[str]] = {}
-        for account, key in membership.keys.items():
-            owners.setdefault(membership.snapshot.owner_of(key), []).append(account)
+        for account, key in sharing.keys.items():
+            owners.setdefault(sharing.snapshot.owner_of(key), []).append(account)
         instances = tuple(
             InstanceState(
                 name=row.name,
                 url=row.url,
                 version=row.version,
                 accounts=tuple(owners.get(row.name, ())),
-                is_here=row.name == membership.identity.name,
+                is_here=row.name == sharing.identity.name,
                 is_draining=row.is_draining,
             )
-            for row in membership.snapshot.instances
+            for row in sharing.snapshot.instances
             if row.has_session
         )
         return ClusterState(
             instances=instances,
-            accounts=tuple(membership.keys),
+            accounts=tuple(sharing.keys),
             waiting=tuple(owners.get("", ())),
-            differences=membership.differences,
+            differences=sharing.differences,
             heartbeat_seconds=statistics.heartbeat_seconds,
             look_seconds=statistics.look_seconds,
             failovers=statistics.failovers,
             lost_connections=statistics.lost_connections,
-            has_lease=membership.has_lease,
+            has_lease=sharing.has_lease,
         )

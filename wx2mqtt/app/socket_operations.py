@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class SocketOperations:
-    """Runs operations by name. `cluster` is the membership of this process, None without one."""
+    """Runs operations by name. `cluster` is this process in its cluster, None without one."""
 
     def __init__(
         self, running: RunningAccounts, factory: AccountFactory, stores: Stores, media: MediaRetention
@@ -54,7 +54,7 @@ class SocketOperations:
             self._stores.saved_logins,
             self._stores.database,
             self._media,
-            self._stores.people_copy,
+            self._stores.people_file,
             self._stores.search_index,
             self._factory.base_topics,
         )

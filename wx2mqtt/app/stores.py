@@ -22,13 +22,13 @@ from wx2mqtt.store.database import Database, OnCommitPoint, ignore_commit_point
 from wx2mqtt.store.files import file_error, make_folder
 from wx2mqtt.store.folder import (
     DATABASE_NAME,
-    PEOPLE_COPY_NAME,
+    PEOPLE_FILE_NAME,
     SEARCH_INDEX_NAME,
     SESSIONS_FOLDER,
     StoreFolder,
     resolve_store_path,
 )
-from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.store.people_file import PeopleFile
 from wx2mqtt.store.saved_logins import SavedLoginFolder, SavedLogins
 from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.store.shared_marks import SharedMarks
@@ -60,7 +60,7 @@ class Stores:
     saved_logins: SavedLogins
     lost: Signal[[]]
     lease: Lease
-    people_copy: PeopleCopy | None = None
+    people_file: PeopleFile | None = None
     search_index: SearchIndex | None = None
     shared_marks: SharedMarks | None = None
 
@@ -105,7 +105,7 @@ async def _open_in_folder(folder: StoreFolder, on_commit_point: OnCommitPoint, l
         saved_logins=SavedLoginFolder(path / SESSIONS_FOLDER),
         lost=Signal(),
         lease=lease,
-        people_copy=PeopleCopy(database, path / PEOPLE_COPY_NAME),
+        people_file=PeopleFile(database, path / PEOPLE_FILE_NAME),
         search_index=SearchIndex(database, path / SEARCH_INDEX_NAME),
     )
 
@@ -129,7 +129,7 @@ async def _open_in_database(
     database = await open_database(loaded, on_commit_point, on_lost)
     logins = encrypted_logins(loaded, database)
     try:
-        await logins.settle_key()
+        await logins.check_keys()
     except WrongStoreKey:
         await database.close()
         raise wrong_key_error(loaded) from None

@@ -89,7 +89,7 @@ class Attachments:
         if never_referenced:
             self._blobs.mark_referenced(blob)
         try:
-            await self._ctx.shared.media_retention.remove_unneeded(blob)
+            await self._ctx.shared.media_retention.remove_unused(blob)
         except StoreError as error:  # the retention deletes it later
             log.warning("file of a refused command stays for now", problem=str(error))
 

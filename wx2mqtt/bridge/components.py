@@ -127,8 +127,8 @@ class AccountComponents:
             self.sender.recheck,
             self.windows.refresh,
         )
-        if self.ctx.people_copy is not None:
-            signals.people_changed.connect(self.ctx.people_copy.request_soon)
+        if self.ctx.people_file is not None:
+            signals.people_changed.connect(self.ctx.people_file.request_soon)
         signals.reply_windows_changed.connect(
             self.reporter.show_directory,
             self.home_assistant.refresh,

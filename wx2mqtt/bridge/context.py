@@ -31,7 +31,7 @@ from wx2mqtt.mqtt.topics import JSON_TYPE, Topics
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
-from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.store.people_file import PeopleFile
 from wx2mqtt.store.records import AccountState, NewPublication, OutboxBatch, RecordResult
 from wx2mqtt.store.unsynced_files import ProcessingMarks, PubackLog
 from wx2mqtt.values import frozen
@@ -131,7 +131,7 @@ class AccountContext:
     backend: Backend
     calls: CallStatistics
     journal: Journal
-    people_copy: PeopleCopy | None
+    people_file: PeopleFile | None
     registry: PeopleRegistry
     saved_state: AccountState
     settings: AccountSettings

@@ -158,8 +158,8 @@ class InboundMessages:
         self.counts_by_kind.update(recorded.kinds)
         if has_media:
             self._media.enqueue()
-        if people.changes != NO_CHANGES and ctx.people_copy is not None:
-            ctx.people_copy.request()
+        if people.changes != NO_CHANGES and ctx.people_file is not None:
+            ctx.people_file.request()
         if people.is_visible:
             ctx.signals.people_changed.emit()
 

@@ -237,7 +237,7 @@ async def _back_up_database(
 
     async with _opened_database(loaded) as (database, logins):
         try:
-            await logins.settle_key()
+            await logins.check_keys()
         except WrongStoreKey:
             raise wrong_key_error(loaded) from None
         return await back_up_database(database, logins, out, work_folder, media=media)

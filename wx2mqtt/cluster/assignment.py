@@ -41,20 +41,18 @@ class ClusterMember:
 
 @frozen
 class ClusterView:
-    """What one instance sees.
-
-    - `name`: its own; `accounts`: those of its configuration.
-    - `members`: the live instances, itself among them.
-    - `leaving`: own accounts that are being given up.
-    - `neglected`: accounts that have been free for so long that any instance takes them.
-    - `avoided`: accounts that this instance does not take for now, since they could not be begun.
-    """
+    """What the instance `name` sees."""
 
     name: str
+    #: Those of its configuration.
     accounts: Sequence[str]
+    #: The live instances, itself among them.
     members: Sequence[ClusterMember]
+    #: Its accounts that are being given up.
     leaving: frozenset[str] = frozenset()
+    #: Accounts that have been free for so long that any instance takes them.
     neglected: frozenset[str] = frozenset()
+    #: Accounts that this instance does not take for now, since they could not be started.
     avoided: frozenset[str] = frozenset()
 
     @property
@@ -80,11 +78,12 @@ def decide(view: ClusterView) -> Decision:
     if me.is_draining:
         return Decision(give_up=tuple(sorted(me.accounts - view.leaving)))
     targets = target_loads(len(view.accounts), view.members)
-    takers = _takers(view, me, targets)
-    take = tuple(
-        account for account, taker in takers.items() if taker == me.name and account not in view.avoided
-    )
-    return Decision(take=take, give_up=() if take else _accounts_to_give_up(view, me, targets, len(takers)))
+    takers = _assign_free(view, me, targets)
+    mine = [account for account, taker in takers.items() if taker == me.name]
+    take = tuple(account for account in mine if account not in view.avoided)
+    if take:
+        return Decision(take=take)
+    return Decision(give_up=_accounts_to_give_up(view, me, targets, len(takers)))
 
 
 def target_loads(count: int, members: Collection[ClusterMember]) -> Mapping[str, int]:
@@ -112,7 +111,7 @@ def _busiest_first(member: ClusterMember) -> tuple[int, str]:
     return -member.load, member.name
 
 
-def _takers(view: ClusterView, me: ClusterMember, targets: Mapping[str, int]) -> dict[str, str]:
+def _assign_free(view: ClusterView, me: ClusterMember, targets: Mapping[str, int]) -> dict[str, str]:
     """Returns which instance takes each free account, without those for which nobody has room."""
     loads = {member.name: member.load for member in view.members}
     limits = {member.name: _take_limit(view, member, targets) for member in view.members}

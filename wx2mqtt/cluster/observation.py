@@ -32,27 +32,25 @@ GONE_SECONDS = 600.0
 
 @frozen
 class InstanceRow:
-    """An instance as its row and its locks say.
-
-    - `pid`: the session on which it commits; `has_session`: that session holds the lock on its name.
-    - `heartbeat`: a text that changes with each heartbeat; `age`: seconds since, by the clock of the server.
-    - `is_of_this_server`: the row was written since the server has started, or was promoted.
-    - `url`: the address of its page, empty without one.
-    - `configuration`: a digest of what it has in common with the others.
-
-    Two rows are equal if only their heartbeats differ.
-    """
+    """An instance as its row and its locks say. Two rows are equal if only their heartbeats differ."""
 
     name: str
+    #: The session on which it commits.
     pid: int
+    #: That session holds the lock on its name: the instance is live.
     has_session: bool
+    #: A text that changes with each heartbeat.
     heartbeat: str = field(compare=False)
+    #: Seconds since the heartbeat, by the clock of the server.
     age: float = field(compare=False)
+    #: The row was written since the server has started, or was promoted.
     is_of_this_server: bool
     version: str
+    #: The address of its page, empty without one.
     url: str
     max_accounts: int | None
     is_draining: bool
+    #: A digest of what it has in common with the others.
     configuration: str
 
 
@@ -92,15 +90,17 @@ class Observer:
         self._heartbeats: dict[str, tuple[str, float]] = {}
         self._gone_since: dict[str, float] = {}
         self._free_since: dict[str, float] = {}
+        #: Live instances to end: their heartbeat does not change.
         self.silent: tuple[InstanceRow, ...] = ()
+        #: Rows to delete.
         self.forgotten: tuple[InstanceRow, ...] = ()
+        #: An instance that the server has lost with all its locks, at a restart or a promotion, may act until
+        #: its lease has ended: until then nobody takes an account.
         self.must_wait = False
 
     def update(self, snapshot: Snapshot, free: Sequence[str], now: float, *, has_lease: bool) -> None:
         """Compares a snapshot with the ones before; `free` are the accounts that nobody runs.
 
-        Sets `silent` (instances to end), `forgotten` (rows to delete), and `must_wait`: an instance that the
-        server has lost with all its locks, at a restart or a promotion, may act until its lease has ended.
         An observer whose own heartbeats are not stored, or that was stopped itself, ends nobody.
         """
         if not has_lease or (self._updated_at is not None and now - self._updated_at > MAX_GAP_SECONDS):
@@ -122,7 +122,7 @@ class Observer:
         return (heartbeat, since) if heartbeat == row.heartbeat else (row.heartbeat, now)
 
     def neglected(self, now: float) -> frozenset[str]:
-        """Returns the accounts that nobody has run for too long."""
+        """Returns the accounts that nobody has run for too long: any instance may take them."""
         return frozenset(
             account for account, since in self._free_since.items() if now - since >= NEGLECTED_SECONDS
         )

@@ -60,7 +60,7 @@ WECHAT_AND_STORE_LIMITS = (
         "above 64 MiB `restore` refuses it and changes nothing",
     ),
     *json_limits("a row of a restored store", limits.STORED_JSON, "`restore` refuses it and changes nothing"),
-    *json_limits("`people.json`", limits.PEOPLE_COPY_JSON, "counts as damaged and is set aside"),
+    *json_limits("`people.json`", limits.PEOPLE_FILE_JSON, "counts as damaged and is set aside"),
     *json_limits("a saved login", limits.SAVED_LOGIN_JSON, "counts as damaged and is set aside"),
     limit(
         "share of `storage.max_size` that commands may fill",

@@ -30,7 +30,7 @@ from wx2mqtt.store.archive import (
 )
 from wx2mqtt.store.blobs import MEDIA_FOLDER
 from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, PRIVATE_MODE, database_error, file_error, read_file
-from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDER, StoreFolder, new_stream_id
+from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_FILE_NAME, SESSIONS_FOLDER, StoreFolder, new_stream_id
 from wx2mqtt.store.migrations import has_own_schema, newest_version
 from wx2mqtt.store.queries import blob_from_text, load_queries
 from wx2mqtt.store.replacement import discard_replacement, replace_store, start_replacement, store_parts
@@ -151,7 +151,7 @@ def archive_header(
 def _copy_small_files(path: Path, target: Path) -> dict[str, Path]:
     """Copies `people.json` and the saved logins, since a running bridge may change them meanwhile."""
     sessions = sorted(f"{SESSIONS_FOLDER}/{file.name}" for file in (path / SESSIONS_FOLDER).glob("*.json"))
-    names = [PEOPLE_COPY_NAME, *filter(belongs_to_store, sessions)]
+    names = [PEOPLE_FILE_NAME, *filter(belongs_to_store, sessions)]
     (target / SESSIONS_FOLDER).mkdir(mode=PRIVATE_FOLDER_MODE)
     copies: dict[str, Path] = {}
     for name in names:

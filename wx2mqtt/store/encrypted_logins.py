@@ -65,7 +65,7 @@ class EncryptedLogins(SavedLogins):
         self.keys = tuple(keys)
         self.database = database
 
-    async def settle_key(self) -> None:
+    async def check_keys(self) -> None:
         """Compares the keys with the database, which learns the key at the first start.
 
         Raises `WrongStoreKey`, and other `StoreError`.
@@ -78,7 +78,7 @@ class EncryptedLogins(SavedLogins):
         Where the database does not answer they are compared when a login is saved or loaded.
         """
         try:
-            await EncryptedLogins(self.database, keys).settle_key()
+            await EncryptedLogins(self.database, keys).check_keys()
         except WrongStoreKey:
             raise
         except StoreError as error:

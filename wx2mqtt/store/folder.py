@@ -27,7 +27,7 @@ SYSTEM_CONFIG_FOLDER = Path("/etc") / PROGRAM_NAME  # where it is, the bridge is
 
 LOCK_NAME = "lock"
 DATABASE_NAME = "wx2mqtt.db"  # with its -wal and -shm
-PEOPLE_COPY_NAME = "people.json"
+PEOPLE_FILE_NAME = "people.json"
 SEARCH_INDEX_NAME = "search.db"  # with its -wal and -shm; it is made again where it is missing
 SESSIONS_FOLDER = "sessions"
 

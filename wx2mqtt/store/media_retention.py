@@ -1,7 +1,7 @@
 """Keeps the files of a store small: by age, by size, and when the disk space of the store runs out.
 
-First the row says that the file is gone, then the file is removed if no other row needs it. The thread that
-writes rows asks whether one does: no row can start to need the file between the question and the removal.
+First the row says that the file is gone, then the file is removed if no other row refers to it. The thread
+that writes rows asks whether one does: no row can start to refer to it between the question and the removal.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class _ReadyFile(NamedTuple):
 
 
 class MediaRetention:
-    """Removes rows and files of all accounts."""
+    """Removes rows and files of all accounts. What is removed is counted in bytes."""
 
     def __init__(self, database: Database, blobs: Blobs) -> None:
         self._database = database
@@ -59,8 +59,8 @@ class MediaRetention:
         if not await self._database.read(partial(clock_has_passed, now=now)):
             return 0
         freed = 0
-        while files := await self._downloaded_before(account, now - keep_ms):
-            freed += await self._expire(files, REASON_AGED)
+        while files := await self._read_ready(_SQL["downloaded_before"], account, now - keep_ms):
+            freed += await self._remove(files, REASON_AGED)
         await self._delete_finished(account, now - FINISHED_RETENTION_MS)
         return freed
 
@@ -68,10 +68,10 @@ class MediaRetention:
         """Removes the oldest files of an account until at most `max_bytes` remain; returns bytes removed."""
         freed = 0
         while (excess := await self._total_bytes(account) - max_bytes) > 0:
-            files = _oldest_with(excess, await self._oldest_of_account(account))
+            files = _oldest_with(excess, await self._read_ready(_SQL["oldest_of_account"], account))
             if not files:
                 break
-            freed += await self._expire(files, REASON_TOTAL_SIZE)
+            freed += await self._remove(files, REASON_TOTAL_SIZE)
         return freed
 
     async def free_space(self, wanted_bytes: int) -> int:
@@ -81,69 +81,64 @@ class MediaRetention:
         """
         freed = await self.remove_orphans(0.0)
         while freed < wanted_bytes:
-            files = _oldest_with(wanted_bytes - freed, await self._oldest())
+            files = _oldest_with(wanted_bytes - freed, await self._read_ready(_SQL["oldest"]))
             if not files:
                 break
-            freed += await self._expire(files, REASON_STORE_FULL)
+            freed += await self._remove(files, REASON_STORE_FULL)
         return freed
 
     async def remove_orphans(self, min_age_seconds: float = ORPHAN_AGE_SECONDS) -> int:
-        """Removes files of at least this age that no row needs; returns the bytes removed."""
-        paths = await self._blobs.older_than(min_age_seconds)
-        return sum([await self._remove_unneeded_files(chunk) for chunk in _chunks(paths, PRUNE_BATCH_ROWS)])
+        """Removes files of at least this age to which no row refers; returns the bytes removed."""
+        freed = 0
+        for paths in _chunks(await self._blobs.older_than(min_age_seconds), PRUNE_BATCH_ROWS):
+            freed += await self._remove_unused(paths)
+        return freed
 
-    async def remove_unneeded(self, blob: Blob) -> None:
-        """Removes a file that its taker does not want after all, unless a row needs it."""
-        await self._remove_unneeded_files([self._blobs.path_of(blob)])
+    async def remove_unused(self, blob: Blob) -> None:
+        """Removes a file that is not wanted after all, unless a row refers to it."""
+        await self._remove_unused([self._blobs.path_of(blob)])
 
-    async def _downloaded_before(self, account: str, before_ms: int) -> list[_ReadyFile]:
-        return await self._ready_files(_SQL["downloaded_before"], account, before_ms, PRUNE_BATCH_ROWS)
-
-    async def _oldest_of_account(self, account: str) -> list[_ReadyFile]:
-        return await self._ready_files(_SQL["oldest_of_account"], account, PRUNE_BATCH_ROWS)
-
-    async def _oldest(self) -> list[_ReadyFile]:
-        return await self._ready_files(_SQL["oldest"], PRUNE_BATCH_ROWS)
-
-    async def _ready_files(self, statement: str, *arguments: object) -> list[_ReadyFile]:
+    async def _read_ready(self, statement: str, *arguments: object) -> list[_ReadyFile]:
         def job(connection: Connection) -> list[_ReadyFile]:
-            rows = connection.execute(statement, arguments)
+            rows = connection.execute(statement, (*arguments, PRUNE_BATCH_ROWS))
             return [_ReadyFile(media_id, _readable_blob(text)) for media_id, _, text in rows]
 
         return await self._database.read(job)
 
     async def _total_bytes(self, account: str) -> int:
-        (total,) = await self._database.read(
-            lambda db: db.execute(_SQL["total_bytes"], (account,)).fetchone()
-        )
-        return int(total)
+        row = await self._database.read(lambda db: db.execute(_SQL["total_bytes"], (account,)).fetchone())
+        return int(row[0])
 
-    async def _expire(self, files: Sequence[_ReadyFile], why: str) -> int:
-        """Marks rows as gone and removes their files; the orphan of an unreadable row is removed later."""
-        await self._prune_rows(_SQL["mark_gone"], json_list(file.id for file in files), why)
-        return await self._remove_unneeded_files(
-            list({self._blobs.path_of(file.blob) for file in files if file.blob})
-        )
+    async def _remove(self, files: Sequence[_ReadyFile], why: str) -> int:
+        """Marks rows as gone, then removes their files; the orphan of an unreadable row is removed later."""
+        await self._change_rows(_SQL["mark_gone"], json_list(file.id for file in files), why)
+        paths = {self._blobs.path_of(file.blob) for file in files if file.blob}
+        return await self._remove_unused(list(paths))
 
-    async def _remove_unneeded_files(self, paths: Sequence[Path]) -> int:
-        """Removes files that no row needs; asks first in the thread that reads, which delays no commit."""
-        unneeded = await self._database.read(partial(_unneeded, paths))
-        return sum([await self._remove_now(chunk) for chunk in _chunks(unneeded, PRUNE_BATCH_FILES)])
+    async def _remove_unused(self, paths: Sequence[Path]) -> int:
+        """Removes files to which no row refers. Reads first, which delays no commit."""
+        freed = 0
+        for chunk in _chunks(await self._database.read(partial(_unused, paths)), PRUNE_BATCH_FILES):
+            freed += await self._database.write("media_remove", partial(self._remove_now, chunk))
+        return freed
 
-    async def _remove_now(self, paths: Sequence[Path]) -> int:
-        return await self._database.write(
-            "media_remove", lambda db: self._blobs.remove(_unneeded(paths, db), db)
-        )
+    def _remove_now(self, paths: Sequence[Path], connection: Connection) -> int:
+        # Asked again: a row may have come to refer to a file since.
+        return self._blobs.remove(_unused(paths, connection), connection)
 
     async def _delete_finished(self, account: str, before_ms: int) -> None:
+        def read_page(connection: Connection) -> list[tuple[str, bool]]:
+            values = (account, after_id, before_ms, PRUNE_BATCH_ROWS)
+            return connection.execute(_SQL["finished_page"], values).fetchall()
+
         after_id = ""
-        while page := await self._database.read(partial(_finished_page, account, after_id, before_ms)):
+        while page := await self._database.read(read_page):
             after_id = page[-1][0]
             finished = json_list(media_id for media_id, is_finished in page if is_finished)
-            await self._prune_rows(_SQL["delete_finished"], finished)
+            await self._change_rows(_SQL["delete_finished"], finished)
 
-    async def _prune_rows(self, statement: str, *arguments: object) -> None:
-        await self._database.write("media_prune", lambda db: db.execute(statement, arguments))
+    async def _change_rows(self, statement: str, *values: object) -> None:
+        await self._database.write("media_prune", lambda db: db.execute(statement, values))
 
 
 def _readable_blob(text: str | None) -> Blob | None:
@@ -153,17 +148,10 @@ def _readable_blob(text: str | None) -> Blob | None:
         return None
 
 
-def _finished_page(
-    account: str, after_id: str, before_ms: int, connection: Connection
-) -> list[tuple[str, bool]]:
-    arguments = (account, after_id, before_ms, PRUNE_BATCH_ROWS)
-    return connection.execute(_SQL["finished_page"], arguments).fetchall()
-
-
-def _unneeded(paths: Sequence[Path], connection: Connection) -> list[Path]:
+def _unused(paths: Sequence[Path], connection: Connection) -> list[Path]:
     hashes = json_list(sha256_of(path) for path in paths)
-    needed = {sha256 for (sha256,) in connection.execute(_SQL["needed"], (hashes,))}
-    return [path for path in paths if sha256_of(path) not in needed]
+    used = {sha256 for (sha256,) in connection.execute(_SQL["used"], (hashes,))}
+    return [path for path in paths if sha256_of(path) not in used]
 
 
 def _oldest_with(wanted_bytes: int, files: Sequence[_ReadyFile]) -> list[_ReadyFile]:

@@ -28,7 +28,7 @@ from tests.fuzz.target import Target
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind
 from wx2mqtt.simulator import samples
-from wx2mqtt.store import archive, file_type, people_copy
+from wx2mqtt.store import archive, file_type, people_file
 from wx2mqtt.store.archive import FORMAT_VERSION, HEADER_NAME, BadBackup
 from wx2mqtt.store.backup import restore_store
 from wx2mqtt.store.people import person_from_json
@@ -191,7 +191,7 @@ def _run_store_files(data: bytes) -> None:
     with tempfile.TemporaryDirectory(prefix="fuzz-") as name:
         path = Path(name) / "people.json"
         path.write_bytes(data)
-        for account, (next_id, changes) in people_copy._read(path).items():
+        for account, (next_id, changes) in people_file._read(path).items():
             assert isinstance(account, str)
             assert isinstance(next_id, int)
             assert all(person.kind in set(ChatKind) for person in changes.persons)

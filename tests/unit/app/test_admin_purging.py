@@ -13,9 +13,9 @@ from wx2mqtt.app.admin import PurgeOperations
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDER
+from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_FILE_NAME, SESSIONS_FOLDER
 from wx2mqtt.store.media_retention import MediaRetention
-from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.store.people_file import PeopleFile
 from wx2mqtt.store.saved_logins import SavedLoginFolder
 from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.store.sqlite_database import SqliteDatabase
@@ -29,7 +29,7 @@ class StoreOfTwoAccounts:
         self.database = database
         self.blobs = Blobs(path)
         self.bases = {"home": "base/home"}
-        self.copy = PeopleCopy(database, path / PEOPLE_COPY_NAME)
+        self.copy = PeopleFile(database, path / PEOPLE_FILE_NAME)
         purging = PurgeOperations(
             SavedLoginFolder(path / SESSIONS_FOLDER),
             database,
@@ -100,7 +100,7 @@ async def test_it_takes_all_of_the_account_and_nothing_of_another(store: StoreOf
     await store.run("purge", "gone")
 
     assert [file.name for file in (store.path / SESSIONS_FOLDER).iterdir()] == ["home.json"]
-    assert json.loads((store.path / PEOPLE_COPY_NAME).read_bytes())["accounts"].keys() == {"home"}
+    assert json.loads((store.path / PEOPLE_FILE_NAME).read_bytes())["accounts"].keys() == {"home"}
     assert [file.read_bytes() for file in (store.path / "media").glob("*/*")] == [b"%PDF of home"]
     with pytest.raises(BadCommand) as caught:
         await store.run("purge.look", "gone")

@@ -68,7 +68,7 @@ async def test_without_a_url_the_library_of_the_database_is_not_loaded(tmp_path,
     file = tmp_path / "wx2mqtt.yaml"
     file.write_text(f"storage: {{path: {tmp_path}/store}}")
     async with open_stores(load(file, {}, BACKENDS), {}, lambda _: None) as stores:
-        assert stores.people_copy is not None
+        assert stores.people_file is not None
     assert "wx2mqtt.store.postgresql" not in sys.modules
     with pytest.raises(StoreError):
         await stores.database.read(lambda _: None)

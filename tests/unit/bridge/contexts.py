@@ -79,7 +79,7 @@ def context(**parts: Any) -> AccountContext:
         "backend": None,
         "calls": CallStatistics(),
         "journal": None,
-        "people_copy": SimpleNamespace(request=lambda: None, request_soon=lambda: None),
+        "people_file": SimpleNamespace(request=lambda: None, request_soon=lambda: None),
         "registry": None,
         "saved_state": AccountState(cursor=None, login_id="", seq=0, last_payload=None, base_topic="wx"),
         "settings": parts.pop("settings", None) or settings(),

@@ -23,7 +23,7 @@ def test_a_context_holds_values_services_settings_queues_and_signals_and_no_comp
         "backend": "Backend",
         "calls": "CallStatistics",
         "journal": "Journal",
-        "people_copy": "wx2mqtt.store.people_copy.PeopleCopy | None",
+        "people_file": "wx2mqtt.store.people_file.PeopleFile | None",
         "registry": "PeopleRegistry",
         "saved_state": "AccountState",
         "settings": "AccountSettings",

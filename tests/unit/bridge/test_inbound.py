@@ -92,7 +92,7 @@ def test_what_was_stored_is_published_before_anybody_else_hears_of_it():
         inbound._status = SimpleNamespace(show_received=lambda _recorded: order.append("last"))
         house.talk.ctx.broker = cast("Any", SimpleNamespace(flush=lambda: order.append("written")))
         house.talk.ctx.signals.received.connect(lambda _recorded: order.append("received"))
-        house.talk.ctx.people_copy = cast("Any", SimpleNamespace(request=lambda: order.append("people")))
+        house.talk.ctx.people_file = cast("Any", SimpleNamespace(request=lambda: order.append("people")))
         await house.take(message("1"))
         assert order == ["published", "last", "written", "received", "people"]
 
@@ -293,7 +293,7 @@ def test_two_who_store_at_the_same_time_lose_nothing_of_each_other():
 def test_the_directory_is_published_for_changes_and_not_for_messages():
     async def story(house: House) -> None:
         stored: list[None] = []
-        house.talk.ctx.people_copy = cast("Any", SimpleNamespace(request=lambda: stored.append(None)))
+        house.talk.ctx.people_file = cast("Any", SimpleNamespace(request=lambda: stored.append(None)))
         before = house.talk.people_changes
         await house.take(message("1"))
         assert any(person.wrote for person in house.journal.people.persons)

@@ -21,11 +21,11 @@ from wx2mqtt.store.archive import BadBackup, measure_file
 from wx2mqtt.store.backup import create_backup, restore_store
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_COPY_NAME, SESSIONS_FOLDER, StoreFolder
+from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_FILE_NAME, SESSIONS_FOLDER, StoreFolder
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.migrations import newest_version
 from wx2mqtt.store.people import StoredPeople
-from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.store.people_file import PeopleFile
 from wx2mqtt.store.records import NO_CHANGES, CommandState, HistoryQuery, PeopleChanges
 from wx2mqtt.store.saved_logins import SavedLoginFile
 from wx2mqtt.store.sqlite_database import SqliteDatabase
@@ -69,7 +69,7 @@ class House:
                 command("over", settled=result("over")),
             ]
         )
-        await PeopleCopy(self.database, self.path / PEOPLE_COPY_NAME).write()
+        await PeopleFile(self.database, self.path / PEOPLE_FILE_NAME).write()
         (self.path / SESSIONS_FOLDER).mkdir(mode=0o700)
         await SavedLoginFile(self.path / SESSIONS_FOLDER / "home.json").save({"skey": "secret"})
 
@@ -130,7 +130,7 @@ def test_a_moved_store_goes_on_where_it_was(old: Path, tmp_path: Path) -> None:
         assert found is not None
         assert found.blob is not None
         assert house.blobs.exists(found.blob)
-        assert json.loads((house.path / PEOPLE_COPY_NAME).read_bytes())["accounts"].keys() == {"home"}
+        assert json.loads((house.path / PEOPLE_FILE_NAME).read_bytes())["accounts"].keys() == {"home"}
         assert house.journal.stream == stream
 
     opened(tmp_path / "new", story)

@@ -147,7 +147,7 @@ async def test_a_login_of_before_the_numbers_is_used_until_another_one_is_saved(
     old = sealed_by_version_7("home", KEY)
     await put_back(database, old)
     logins = EncryptedLogins(database, [KEY])
-    await logins.settle_key()
+    await logins.check_keys()
     assert await logins.of("home").load() == {"old": True}
     await logins.of("home").save(SESSION)
     await put_back(database, old)
@@ -157,12 +157,12 @@ async def test_a_login_of_before_the_numbers_is_used_until_another_one_is_saved(
 async def test_the_database_learns_the_key_of_the_first_start_and_refuses_others(
     database: PostgresqlDatabase,
 ) -> None:
-    await EncryptedLogins(database, [KEY]).settle_key()
-    await EncryptedLogins(database, [KEY]).settle_key()
-    await EncryptedLogins(database, [OTHER, KEY]).settle_key()
+    await EncryptedLogins(database, [KEY]).check_keys()
+    await EncryptedLogins(database, [KEY]).check_keys()
+    await EncryptedLogins(database, [OTHER, KEY]).check_keys()
     other = EncryptedLogins(database, [OTHER])
     with pytest.raises(WrongStoreKey):
-        await other.settle_key()
+        await other.check_keys()
     with pytest.raises(WrongStoreKey):
         await other.of("home").save(SESSION)
     assert await database.read(partial(key_fits, keys=[KEY]))
@@ -178,11 +178,11 @@ async def test_an_old_database_learns_the_key_that_opens_most_of_its_logins(
     await put_back(database, sealed_by_version_7("c", OTHER), "c")
     assert not await database.read(partial(key_fits, keys=[OTHER]))
     with pytest.raises(WrongStoreKey):
-        await EncryptedLogins(database, [OTHER]).settle_key()
+        await EncryptedLogins(database, [OTHER]).check_keys()
     with pytest.raises(WrongStoreKey):
         await EncryptedLogins(database, [OTHER]).of("a").load()
     assert await database.read(partial(key_fits, keys=[KEY]))
-    await EncryptedLogins(database, [KEY]).settle_key()
+    await EncryptedLogins(database, [KEY]).check_keys()
     assert not await database.read(partial(key_fits, keys=[OTHER]))
     assert await EncryptedLogins(database, [KEY]).of("b").load() == {"old": True}
 
@@ -232,7 +232,7 @@ async def test_a_lost_key_is_replaced_and_the_logins_are_deleted(database: Postg
     await EncryptedLogins(database, [KEY]).of("home").save(SESSION)
     assert await database.write("forget", partial(forget_logins, key=OTHER)) == ["home"]
     logins = EncryptedLogins(database, [OTHER])
-    await logins.settle_key()
+    await logins.check_keys()
     assert await logins.of("home").load() is None
 
 
@@ -270,12 +270,12 @@ async def test_a_database_of_version_7_is_migrated_and_learns_its_key_at_the_nex
     database = await PostgresqlDatabase.open(url)
     try:
         with pytest.raises(WrongStoreKey):
-            await EncryptedLogins(database, [OTHER]).settle_key()
+            await EncryptedLogins(database, [OTHER]).check_keys()
         logins = EncryptedLogins(database, [KEY])
-        await logins.settle_key()
+        await logins.check_keys()
         assert await logins.of("home").load() == {"old": True}
         with pytest.raises(WrongStoreKey):
-            await EncryptedLogins(database, [OTHER]).settle_key()
+            await EncryptedLogins(database, [OTHER]).check_keys()
     finally:
         await database.close()
 

@@ -397,9 +397,9 @@ async def test_bytes_that_nobody_wants_after_all_go_at_once_unless_somebody_need
     needed = await fetch("a")
     for one in (needed, await blobs.store(b"unwanted", MUCH)):
         blobs.mark_referenced(one)
-        await retention.remove_unneeded(one)
+        await retention.remove_unused(one)
     assert blobs.size == needed.size
 
 
 async def test_a_blob_without_a_file_is_no_trouble(retention: MediaRetention) -> None:
-    await retention.remove_unneeded(blob("never taken"))
+    await retention.remove_unused(blob("never taken"))

@@ -227,6 +227,15 @@ def test_every_statement_is_used(module: str) -> None:
         assert f'"{name}"' in CODE, f"{module}: {name}"
 
 
+def test_every_statement_that_is_named_exists() -> None:
+    """A typing error would show when the line runs only."""
+    for path in Path(store.__file__).parent.glob("*.py"):
+        code = path.read_text()
+        for variable, module in re.findall(r'^(\w+) = load_queries\("(\w+)"\)$', code, re.MULTILINE):
+            named = set(re.findall(rf'\b{variable}\["(\w+)"\]', code))
+            assert named <= load_queries(module).keys(), path.name
+
+
 FREQUENT = [
     ("outbox", "waiting"),
     ("outbox", "waiting_in_topic"),
@@ -262,7 +271,7 @@ FREQUENT = [
     ("media_retention", "oldest_of_account"),
     ("media_retention", "total_bytes"),
     ("media_retention", "mark_gone"),
-    ("media_retention", "needed"),
+    ("media_retention", "used"),
     ("media_retention", "finished_page"),
     ("history", "seq_range"),
     ("history", "oldest"),

@@ -26,8 +26,8 @@ SELECT coalesce(sum(size), 0) FROM (
 UPDATE media SET state = 'gone', why = ?2, sha256 = NULL, size = NULL, blob = NULL
 WHERE id IN (SELECT value FROM json_each(?1)) AND state = 'ready';
 
--- needed --
--- Which of these files are needed: by rows of media, and by commands that are not settled.
+-- used --
+-- Which of these files are used: by rows of media, and by commands that are not settled.
 SELECT value FROM json_each(?1) AS asked
 WHERE EXISTS (SELECT 1 FROM media WHERE media.sha256 = asked.value)
     OR EXISTS (SELECT 1 FROM command WHERE command.sha256 = asked.value AND status IS NULL);

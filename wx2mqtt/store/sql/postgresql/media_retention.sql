@@ -7,7 +7,7 @@ SELECT coalesce(sum(size), 0) FROM (
 UPDATE media SET state = 'gone', why = ?2, sha256 = NULL, size = NULL, blob = NULL
 WHERE id IN (SELECT jsonb_array_elements_text(?1::jsonb)) AND state = 'ready';
 
--- needed --
+-- used --
 SELECT value FROM jsonb_array_elements_text(?1::jsonb) AS asked (value)
 WHERE EXISTS (SELECT 1 FROM media WHERE media.sha256 = asked.value)
     OR EXISTS (SELECT 1 FROM command WHERE command.sha256 = asked.value AND status IS NULL);

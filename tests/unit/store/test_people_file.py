@@ -14,10 +14,10 @@ from tests.support.hurry import hurry
 from tests.unit.store.make import names, person
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import PersonId
-from wx2mqtt.store import people_copy as people_copy_module
+from wx2mqtt.store import people_file as people_file_module
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.people import StoredPeople
-from wx2mqtt.store.people_copy import PeopleCopy
+from wx2mqtt.store.people_file import PeopleFile
 from wx2mqtt.store.records import PeopleChanges
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
@@ -44,8 +44,8 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def copy(database: Database, path: Path) -> PeopleCopy:
-    return PeopleCopy(database, path)
+def copy(database: Database, path: Path) -> PeopleFile:
+    return PeopleFile(database, path)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def put(path: Path, content: bytes) -> None:
 
 
 async def test_it_is_for_its_owner_only_and_has_every_account(
-    home: StoredPeople, work: StoredPeople, copy: PeopleCopy, path: Path
+    home: StoredPeople, work: StoredPeople, copy: PeopleFile, path: Path
 ) -> None:
     await home.save(changes(WIFE, BOB, GONE))
     await home.save(PeopleChanges(removed=(GONE.id,)))
@@ -101,16 +101,16 @@ async def test_it_is_for_its_owner_only_and_has_every_account(
     assert [one["level"] for one in part["persons"]] == ["wife", "bob"]
 
 
-async def test_every_person_has_a_line(home: StoredPeople, copy: PeopleCopy, path: Path) -> None:
+async def test_every_person_has_a_line(home: StoredPeople, copy: PeopleFile, path: Path) -> None:
     await home.save(changes(WIFE, BOB))
     await copy.write()
     assert lines_of_people(path) == 2
 
 
 async def test_many_are_read_in_pages(
-    home: StoredPeople, copy: PeopleCopy, path: Path, monkeypatch: pytest.MonkeyPatch
+    home: StoredPeople, copy: PeopleFile, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(people_copy_module, "PERSONS_PER_READ", 3)
+    monkeypatch.setattr(people_file_module, "PERSONS_PER_READ", 3)
     await home.save(changes(*(person(number, f"p{number}") for number in range(1, 8))))
     await copy.write()
     part = read(path)["accounts"]["home"]
@@ -118,7 +118,7 @@ async def test_many_are_read_in_pages(
 
 
 async def test_a_copy_that_is_written_twice_at_once_is_the_newer_one(
-    home: StoredPeople, copy: PeopleCopy, path: Path
+    home: StoredPeople, copy: PeopleFile, path: Path
 ) -> None:
     await home.save(changes(WIFE))
 
@@ -131,20 +131,20 @@ async def test_a_copy_that_is_written_twice_at_once_is_the_newer_one(
 
 
 async def test_names_survive_a_lost_database(
-    home: StoredPeople, work: StoredPeople, copy: PeopleCopy, path: Path, fresh: Database
+    home: StoredPeople, work: StoredPeople, copy: PeopleFile, path: Path, fresh: Database
 ) -> None:
     await home.save(changes(WIFE, BOB, GONE))
     await home.save(PeopleChanges(removed=(GONE.id,)))
     await work.save(changes(person(1, "boss")))
     await copy.write()
-    assert await PeopleCopy(fresh, path).restore(["home"]) == {"home": 2, "work": 1}
+    assert await PeopleFile(fresh, path).restore(["home"]) == {"home": 2, "work": 1}
     for account, before in (("home", home), ("work", work)):
         restored = StoredPeople(fresh, account)
         assert await restored.load() == await before.load()
         assert restored.next_id == before.next_id
 
 
-async def test_a_copy_that_nobody_needs_is_not_read(home: StoredPeople, copy: PeopleCopy, path: Path) -> None:
+async def test_a_copy_that_nobody_needs_is_not_read(home: StoredPeople, copy: PeopleFile, path: Path) -> None:
     await home.save(changes(WIFE))
     put(path, b"nonsense")
     assert await copy.restore(["home"]) == {}
@@ -152,7 +152,7 @@ async def test_a_copy_that_nobody_needs_is_not_read(home: StoredPeople, copy: Pe
 
 
 async def test_who_is_there_is_never_overwritten(
-    home: StoredPeople, work: StoredPeople, copy: PeopleCopy
+    home: StoredPeople, work: StoredPeople, copy: PeopleFile
 ) -> None:
     await home.save(changes(WIFE))
     await copy.write()
@@ -162,18 +162,18 @@ async def test_who_is_there_is_never_overwritten(
 
 
 async def test_an_account_that_lost_its_people_gets_them_beside_one_that_has_some(
-    home: StoredPeople, work: StoredPeople, copy: PeopleCopy, path: Path, fresh: Database
+    home: StoredPeople, work: StoredPeople, copy: PeopleFile, path: Path, fresh: Database
 ) -> None:
     await home.save(changes(WIFE))
     await work.save(changes(person(1, "boss")))
     await copy.write()
     await StoredPeople(fresh, "work").save(changes(person(1, "other")))
-    assert await PeopleCopy(fresh, path).restore(["work"]) == {}, "nobody misses anybody"
-    assert await PeopleCopy(fresh, path).restore(["home", "work"]) == {"home": 1}
+    assert await PeopleFile(fresh, path).restore(["work"]) == {}, "nobody misses anybody"
+    assert await PeopleFile(fresh, path).restore(["home", "work"]) == {"home": 1}
     assert (await StoredPeople(fresh, "work").load())[1] == {"other": 1}
 
 
-async def test_nobody_at_all_is_copied_and_read(copy: PeopleCopy, path: Path) -> None:
+async def test_nobody_at_all_is_copied_and_read(copy: PeopleFile, path: Path) -> None:
     assert await copy.restore(["home"]) == {}
     await copy.write()
     assert read(path) == {"schema": 1, "accounts": {}}
@@ -190,7 +190,7 @@ async def test_nobody_at_all_is_copied_and_read(copy: PeopleCopy, path: Path) ->
     ],
 )
 async def test_a_damaged_copy_is_set_aside(
-    copy: PeopleCopy, path: Path, tmp_path: Path, content: bytes
+    copy: PeopleFile, path: Path, tmp_path: Path, content: bytes
 ) -> None:
     put(path, content)
     assert await copy.restore(["home"]) == {}
@@ -200,30 +200,30 @@ async def test_a_damaged_copy_is_set_aside(
 
 
 async def test_a_copy_of_a_newer_version_is_read_as_far_as_it_is_known(
-    home: StoredPeople, copy: PeopleCopy, path: Path, fresh: Database
+    home: StoredPeople, copy: PeopleFile, path: Path, fresh: Database
 ) -> None:
     await home.save(changes(BOB))
     await copy.write()
     whole = read(path)
     whole["accounts"]["home"]["persons"][0]["colour"] = "red"
     put(path, json.dumps(whole).encode())
-    assert await PeopleCopy(fresh, path).restore(["home"]) == {"home": 1}
+    assert await PeopleFile(fresh, path).restore(["home"]) == {"home": 1}
     assert (await StoredPeople(fresh, "home").load())[0] == [BOB]
 
 
 async def test_a_number_that_was_given_is_not_given_again_after_a_loss(
-    home: StoredPeople, copy: PeopleCopy, path: Path, fresh: Database
+    home: StoredPeople, copy: PeopleFile, path: Path, fresh: Database
 ) -> None:
     await home.save(changes(WIFE, BOB))
     await home.save(PeopleChanges(removed=(PersonId(2),)))
     await copy.write()
-    await PeopleCopy(fresh, path).restore(["home"])
+    await PeopleFile(fresh, path).restore(["home"])
     restored = StoredPeople(fresh, "home")
     await restored.load()
     assert restored.next_id == 3
 
 
-class TimedCopy(PeopleCopy):
+class TimedCopy(PeopleFile):
     """Notes when the copy was written."""
 
     def __init__(self, path: Path) -> None:
@@ -266,7 +266,7 @@ def test_an_orderly_end_writes_what_the_copy_lacks(path: Path) -> None:
     assert hurry(story()) == [0]
 
 
-async def test_a_copy_that_could_not_be_written_is_still_to_be_written(copy: PeopleCopy, path: Path) -> None:
+async def test_a_copy_that_could_not_be_written_is_still_to_be_written(copy: PeopleFile, path: Path) -> None:
     make_folder(path)
     copy.request()
     with pytest.raises(StoreError):

@@ -16,7 +16,7 @@ import structlog
 
 from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.bounded_json import load_json
-from wx2mqtt.limits import PEOPLE_COPY_JSON
+from wx2mqtt.limits import PEOPLE_FILE_JSON
 from wx2mqtt.model import Json, PersonId
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.files import AtomicFile, quarantine, read_file
@@ -46,7 +46,7 @@ GATHER_SECONDS = 1.0
 _SQL = load_queries("people")
 
 
-class PeopleCopy:
+class PeopleFile:
     """The copy beside the database: mode 0600, and either complete or absent."""
 
     def __init__(self, database: Database, path: Path) -> None:
@@ -159,7 +159,7 @@ def _read(path: Path) -> dict[str, CopiedPeople]:
     try:
         return {
             account: _people_of(part)
-            for account, part in load_json(data, PEOPLE_COPY_JSON)["accounts"].items()
+            for account, part in load_json(data, PEOPLE_FILE_JSON)["accounts"].items()
         }
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         log.error("copy of people damaged, set aside", set_aside=str(quarantine(path)))

@@ -1,13 +1,9 @@
-"""Keeps one instance in the cluster: its heartbeat, its locks, and the moves of accounts.
+"""Takes, starts and releases the accounts of one instance of the cluster.
 
-Two loops run until the database is lost (`run`):
+An account that nobody runs is taken: lock, row in `ownership`, start. One that another instance is to have is
+given up: stop, row, unlock, notification. `assignment.decide` says which.
 
-heartbeat   stores a heartbeat through the connection that holds the locks, which renews the lease
-watch       looks at the rows and locks of all instances, ends those that are silent, and takes accounts and
-            gives them up as `assignment.decide` says; a notification wakes it at once
-
-Taking an account: lock, row in `ownership`, start. Giving up: stop in order, row, unlock, notification. An
-account whose instance ended without an order has an open row; whoever takes it counts a failover.
+An account whose instance ended without an order has an open row; whoever takes it counts a failover.
 """
 
 from __future__ import annotations
@@ -64,13 +60,11 @@ class AccountHost(Protocol):
         """Stops an account in order; when it returns, nothing of it is under way."""
 
 
-class Membership:
+class AccountSharing:
     """One instance, from the connection to the database until that is lost or the instance leaves.
 
-    `changed` is emitted when `snapshot` or `has_lease` has changed. `lease` is renewed by each heartbeat.
-    `owned` are the accounts whose lock it holds, `differences` the keys in which the configuration of others
-    differs.
-    `check_key` raises in a write job if the key of saved logins is not the database's.
+    `join`, then `run` with two loops: one stores heartbeats, which renew the lease; one looks at all
+    instances. Then `leave`, which gives all accounts up, and `close`.
     """
 
     def __init__(
@@ -85,15 +79,21 @@ class Membership:
         check_key: Job[None],
     ) -> None:
         self.identity = identity
+        #: The key of the lock of each account of the configuration.
         self.keys = keys
+        #: What the last look saw.
         self.snapshot = Snapshot(lock_holders={})
+        #: Emitted when `snapshot` or `has_lease` has changed.
         self.changed: Signal[[]] = Signal()
+        #: The accounts whose lock this instance holds.
         self.owned: set[str] = set()
+        #: The keys in which the configuration of another instance differs, by its name.
         self.differences: Mapping[str, Sequence[str]] = {}
         self._database = database
         self._host = host
         self._lease = lease
         self._statistics = statistics
+        #: Raises in a write job if the key of saved logins is not the database's.
         self._check_key = check_key
         self._observer = Observer()
         self._leaving: dict[str, asyncio.Task[None]] = {}
@@ -150,7 +150,7 @@ class Membership:
         await cancel_and_wait([*self._starting.values(), *self._leaving.values()])
 
     async def leave(self) -> None:
-        """Gives all accounts up in order, at the same time, and ends the membership."""
+        """Gives all accounts up in order, at the same time, and deletes the row of the instance."""
         self._is_leaving = True
         await cancel_and_wait([*self._starting.values()])
         name = self.identity.name  # nobody leaves accounts to this instance from now on
@@ -216,16 +216,24 @@ class Membership:
             await listener.close()
 
     async def _look(self, listener: PostgresqlListener) -> None:
-        """Looks at the cluster once, and acts."""
+        """Looks at the cluster once, and acts:
+
+        1. has a heartbeat stored at once if the own session, which holds the locks, cannot be seen
+        2. ends silent instances, and deletes the rows of those that are long gone
+        3. warns of other configurations
+        4. takes accounts and gives them up, while the lease is valid
+        """
         started_at = boot_time()
         snapshot = await tables.read_snapshot(listener)
-        self._statistics.look_seconds = boot_time() - started_at
         now = boot_time()
-        view = view_of(snapshot, self.identity.name, self.keys, leaving=frozenset(self._leaving))
-        self._observer.update(snapshot, view.free, now, has_lease=self._lease.is_valid)
-        self._show(snapshot)
+        self._statistics.look_seconds = now - started_at
+        free = [name for name, key in self.keys.items() if key not in snapshot.lock_holders]
+        self._observer.update(snapshot, free, now, has_lease=self._lease.is_valid)
+        has_changed, self.snapshot = snapshot != self.snapshot, snapshot
+        if has_changed:
+            self.changed.emit()
         if not any(row.has_session and row.name == self.identity.name for row in snapshot.instances):
-            self._beat_due.set()  # the connection that holds the locks may be gone
+            self._beat_due.set()
         await self._end_silent(listener)
         await self._compare_configurations(listener)
         if self._is_leaving or self._observer.must_wait or not self._lease.is_valid:
@@ -244,12 +252,6 @@ class Membership:
         for name in decision.give_up:
             if name in self.owned:  # the snapshot may be older than the end of a move
                 self._begin_give_up(name)
-
-    def _show(self, snapshot: Snapshot) -> None:
-        has_changed = snapshot != self.snapshot
-        self.snapshot = snapshot
-        if has_changed:
-            self.changed.emit()
 
     async def _end_silent(self, listener: PostgresqlListener) -> None:
         for row in self._observer.silent:
