@@ -16,7 +16,7 @@ from tests.support.web_client import system_trust
 from wx2mqtt.model import Blob, MediaRef
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState
 from wx2mqtt.web.bridge_state import BridgeState
-from wx2mqtt.web.http_limits import LimitedConnection
+from wx2mqtt.web.http_limits import HttpConnection
 from wx2mqtt.web.options import WebOptions
 from wx2mqtt.web.routes import web_application
 from wx2mqtt.web.server import WebServer
@@ -143,6 +143,6 @@ def service(server: WebServer) -> HttpService:
     return server._service
 
 
-def open_connections(server: WebServer) -> list[LimitedConnection]:
+def open_connections(server: WebServer) -> list[HttpConnection]:
     """The connections that count for the limits."""
     return [*service(server)._limiter.connections]

@@ -26,7 +26,7 @@ from wx2mqtt.web.http_limits import MAX_CONNECTIONS, Admission, ConnectionLimite
 from wx2mqtt.web.page.handlers import _contacts_query
 from wx2mqtt.web.page.live import LiveUpdates
 from wx2mqtt.web.page.snapshot import PageOptions
-from wx2mqtt.web.request import MAX_HEAD_BYTES, FormTooLargeError, read_form
+from wx2mqtt.web.request import FormTooLargeError, read_form
 
 Driver = Callable[[Any, Path], bool]
 
@@ -38,17 +38,18 @@ def _run(story: Coroutine[Any, Any, bool]) -> bool:
 # The web server
 
 
-class _Transport:
+class _Transport(asyncio.Transport):
     """The client's side of a connection: what was written, and whether the connection is open."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.written = bytearray()
         self.closed = False
 
-    def get_extra_info(self, name: str) -> Any:
-        return ("192.0.2.1", 1) if "name" in name else None
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        return ("192.0.2.1", 1) if "name" in name else default
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Any) -> None:
         self.written += data
 
     def is_closing(self) -> bool:
@@ -60,23 +61,40 @@ class _Transport:
     abort = close
 
 
+def _sent(start: bytes, size: int, *, in_request: bool) -> bytes | None:
+    """Returns what is answered where so much ends the connection, None where it stays open."""
+
+    async def story() -> bytes | None:
+        config = Config(lambda: None, http="httptools", log_config=None)
+        config.load()
+        connection = HttpConnection(config, ServerState(), ConnectionLimiter(), "en")
+        transport = _Transport()
+        connection.connection_made(transport)
+        if in_request:
+            connection.begin_request()
+        rest = start.ljust(size, b"a")
+        while rest and not transport.closed:
+            piece = rest[: len(connection.get_buffer(-1))]
+            connection.get_buffer(-1)[: len(piece)] = piece
+            connection.buffer_updated(len(piece))
+            rest = rest[len(piece) :]
+            await asyncio.sleep(0)
+        answer = bytes(transport.written) if transport.closed else None
+        connection.connection_lost(None)
+        return answer
+
+    return asyncio.run(story())
+
+
 def request_head(size: int, _: Path) -> bool:
     """The beginning of a head that is not complete yet."""
+    answer = _sent(b"GET / HTTP/1.1\r\nhost: x\r\nx: ", size, in_request=False)
+    assert answer is None or answer.startswith(b"HTTP/1.1 431 ")
+    return answer is None
 
-    async def story() -> bool:
-        config = Config(lambda: None, h11_max_incomplete_event_size=MAX_HEAD_BYTES, log_config=None)
-        config.load()
-        connection: Any = HttpConnection(config, ServerState(), ConnectionLimiter())
-        transport: Any = _Transport()
-        connection.connection_made(transport)
-        start = b"GET / HTTP/1.1\r\nhost: x\r\nx: "
-        connection.data_received(start + b"a" * (size - len(start)))
-        refused = transport.closed
-        assert refused is transport.written.startswith(b"HTTP/1.1 400 ")
-        connection.connection_lost(None)
-        return not refused
 
-    return _run(story())
+def unread_bytes(size: int, _: Path) -> bool:
+    return _sent(b"GET / HTTP/1.1\r\nhost: x\r\nx: ", size, in_request=True) is None
 
 
 def _form(body: bytes) -> bool:
@@ -93,7 +111,7 @@ def _form(body: bytes) -> bool:
     return _run(story())
 
 
-class _Client:
+class _Client(HttpConnection):
     def __init__(self) -> None:
         self.dropped = False
 
@@ -206,6 +224,7 @@ def page_text(size: int, _: Path) -> bool:
 
 WEB_DRIVERS: dict[str, Driver] = {
     "the head of a request to the web server": request_head,
+    "what a client sends during a request besides the body that is read": unread_bytes,
     "the body of a request to the web server": lambda size, _: _form(b"x" * size),
     "fields of a form": lambda count, _: _form(b"&".join(b"%d=x" % number for number in range(count))),
     "connections to the web server at a time": all_connections,

@@ -1,48 +1,249 @@
-"""Limits on connections: how many there are, and how long a client may take.
+"""Limits on connections: how many there are, how long a client may take, how much it may send unasked.
 
-uvicorn limits neither the time until a request is complete nor the time until a response is taken.
+A browser connects, sends a request head and takes the answer. `HttpConnection` stands between its socket and
+uvicorn's HTTP protocol, which has none of these limits. `RequestWatch`, an ASGI layer, tells it when a
+request begins and ends. `ConnectionLimiter` decides which connection must go when there are too many.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import Enum, auto
-from typing import Protocol
+from http import HTTPStatus
+from typing import Any
 
-import h11
+from starlette.datastructures import Headers
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.config import Config
-from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
-from wx2mqtt.h11_patterns import replace_h11_patterns
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.web import server_text
 from wx2mqtt.web.hosts import client_network, is_in_networks
 from wx2mqtt.web.options import IpNetwork
+from wx2mqtt.web.request import MAX_HEAD_BYTES
 
 MAX_CONNECTIONS = 100  # each takes a file descriptor, of which a process usually has 1,024
 MAX_CONNECTIONS_PER_ADDRESS = 40  # a browser opens up to six, and `MAX_VIEWERS` pages stay open in all
 RESERVED_CONNECTIONS = 10  # beyond these limits, for `/livez` and `/healthz`
-HEALTH_ONLY_KEY = "wx2mqtt.health_only"  # in the state of the scope: it is a reserved connection
 HEAD_TIMEOUT_SECONDS = 10.0  # for a whole request head, from the connection or the last response on
 WRITE_STALL_SECONDS = 30.0  # in which a client must take 48 KiB: at that level asyncio resumes writing
+READ_BYTES = 1024  # a client that sends requests ahead is stopped after the first that comes whole in a piece
+MAX_UNREAD_BYTES = 128 * 1024  # during a request, besides the body that was read: chunk sizes, further heads
 
-_TOO_MANY_CONNECTIONS = (
-    b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 5\r\n"
-    b"content-type: text/plain; charset=utf-8\r\ncontent-length: 21\r\n\r\ntoo many connections\n"
-)
-
-replace_h11_patterns()
+HEALTH_ONLY_KEY = "wx2mqtt.health_only"  # in the state of the scope: it is a reserved connection
+_CONNECTION_KEY = "wx2mqtt.connection"  # in the state of the scope: its `HttpConnection`
 
 _silent_logger = logging.getLogger("wx2mqtt.web.uvicorn")  # uvicorn logs every malformed request of anybody
 _silent_logger.setLevel(logging.CRITICAL)
 
 
-class LimitedConnection(Protocol):
-    """A connection that the limiter can close."""
+class HttpConnection(asyncio.BufferedProtocol):
+    """One connection. The event loop and `RequestWatch` call its methods.
 
-    def abort(self) -> None: ...
+    - When the client connects, the limiter gives it a place, or it is answered 503 and closed.
+    - Until a request head is complete, it must hurry (`HEAD_TIMEOUT_SECONDS`, `MAX_HEAD_BYTES`).
+    - While a request is answered, it may take its time, but not send more than the application reads.
+    - When it takes nothing of an answer for `WRITE_STALL_SECONDS`, it is closed.
+    """
+
+    def __init__(
+        self, config: Config, state: ServerState, limiter: ConnectionLimiter, language: Language
+    ) -> None:
+        self._limiter = limiter
+        self._language = language
+        self._scope_state: dict[str, Any] = {_CONNECTION_KEY: self}  # uvicorn copies it into each scope
+        protocol_class: Any = config.http_protocol_class
+        self._http = protocol_class(config=config, server_state=state, app_state=self._scope_state)
+        self._http.logger = _silent_logger
+        self._buffer = bytearray(READ_BYTES)
+        self._unread_bytes = 0  # received for no request yet, or for this one and not read
+        self._is_new = True  # no request yet
+        self._is_lost = False
+        self._is_request_open = False
+        self._is_answer_begun = False
+        self.is_muted = False  # uvicorn may not write now
+        self._head_timer = _Timer(self._close_gracefully)
+        self._stall_timer = _Timer(self.abort)
+
+    # Called by the event loop
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        self._transport = transport
+        self._http.connection_made(_MutableTransport(transport, self))
+        peer = transport.get_extra_info("peername")
+        admission = self._limiter.add(self, str(peer[0]) if peer else "")
+        self._scope_state[HEALTH_ONLY_KEY] = admission is Admission.HEALTH
+        if admission is Admission.NOTHING:
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too_many_connections", "retry-after: 5")
+        else:
+            self._head_timer.start(HEAD_TIMEOUT_SECONDS)
+
+    def get_buffer(self, sizehint: int) -> bytearray:  # noqa: ARG002 - asyncio's name
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._unread_bytes += nbytes
+        self.is_muted = self._is_answer_begun  # a 400 for what is malformed must not stand amid an answer
+        self._http.data_received(bytes(self._buffer[:nbytes]))
+        self.is_muted = False
+        if self._unread_bytes > MAX_HEAD_BYTES:
+            asyncio.get_running_loop().call_soon(
+                self._check_unread
+            )  # after the start of a request that is complete now
+
+    def eof_received(self) -> None:
+        self._http.eof_received()
+
+    def pause_writing(self) -> None:
+        self._http.pause_writing()
+        self._stall_timer.start(WRITE_STALL_SECONDS)
+
+    def resume_writing(self) -> None:
+        self._http.resume_writing()
+        if not self._transport.is_closing():
+            self._stall_timer.cancel()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_lost = True
+        self._limiter.remove(self)
+        self._head_timer.cancel()
+        self._stall_timer.cancel()
+        self._http.connection_lost(exc)
+
+    # Called by `RequestWatch`
+
+    def begin_request(self) -> None:
+        self._is_request_open = True
+        self._is_new = False
+        self._unread_bytes = 0
+        self._limiter.mark_busy(self)
+        self._head_timer.cancel()
+
+    def take_body(self, size: int) -> None:
+        """Notes that the application has read a part of the body; chunk sizes may take as much again."""
+        self._unread_bytes = max(0, self._unread_bytes - 2 * size)
+
+    def begin_answer(self) -> None:
+        self._is_answer_begun = True
+
+    def end_request(self) -> None:
+        self._is_request_open = False
+        self._is_answer_begun = False
+        self._unread_bytes = 0
+        self._limiter.mark_idle(self)
+        if not self._is_lost:
+            self._head_timer.start(HEAD_TIMEOUT_SECONDS)
+
+    # Closing
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    def close_after_response(self) -> None:
+        """Closes the connection when the client has taken the response in progress, if there is one."""
+        self._http.shutdown()
+
+    def _check_unread(self) -> None:
+        if self._transport.is_closing():
+            return
+        if self._is_request_open:
+            if self._unread_bytes > MAX_UNREAD_BYTES:
+                self.abort()
+        elif self._unread_bytes > MAX_HEAD_BYTES:
+            if self._is_new:
+                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large")
+            else:  # perhaps the rest of a body that nobody read, behind its answer
+                self._close_gracefully()
+
+    def _refuse(self, status: HTTPStatus, message_key: str, *headers: str) -> None:
+        """Writes a whole response without the application, and closes the connection."""
+        body = f"{server_text(self._language, message_key)}\n".encode()
+        lines = (
+            f"HTTP/1.1 {status.value} {status.phrase}",
+            "connection: close",
+            "content-type: text/plain; charset=utf-8",
+            f"content-length: {len(body)}",
+            *headers,
+        )
+        self._transport.write("\r\n".join((*lines, "", "")).encode() + body)
+        self._close_gracefully()
+
+    def _close_gracefully(self) -> None:
+        """Closes the connection when the client has taken all data, at the latest after the stall time."""
+        self._transport.close()
+        self._stall_timer.start(WRITE_STALL_SECONDS)
+
+
+class _Timer:
+    """Calls a function after some seconds, unless it is cancelled before; a second start changes nothing."""
+
+    def __init__(self, function: Callable[[], None]) -> None:
+        self._function = function
+        self._handle: asyncio.TimerHandle | None = None
+
+    def start(self, seconds: float) -> None:
+        if self._handle is None:
+            self._handle = asyncio.get_running_loop().call_later(seconds, self._function)
+
+    def cancel(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+        self._handle = None
+
+
+class _MutableTransport:
+    """The transport for uvicorn's protocol: the real one, on which nothing is written while it is muted."""
+
+    def __init__(self, transport: asyncio.Transport, connection: HttpConnection) -> None:
+        self._transport = transport
+        self._connection = connection
+
+    def write(self, data: bytes) -> None:
+        if not self._connection.is_muted:
+            self._transport.write(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
+class RequestWatch:
+    """The outermost ASGI layer: tells the connection what becomes of each request, and requires one Host."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        connection: HttpConnection = scope["state"][_CONNECTION_KEY]
+
+        async def receive_body() -> Message:
+            message = await receive()
+            connection.take_body(len(message.get("body", b"")))
+            return message
+
+        async def send_answer(message: Message) -> None:
+            connection.begin_answer()
+            await send(message)
+
+        app: ASGIApp = self._app
+        if not _has_valid_host(scope):
+            headers = {"connection": "close"}
+            app = PlainTextResponse("Invalid HTTP request received.", HTTPStatus.BAD_REQUEST, headers)
+        connection.begin_request()
+        try:
+            await app(scope, receive_body, send_answer)
+        finally:
+            connection.end_request()
+
+
+def _has_valid_host(scope: Scope) -> bool:
+    """Returns whether there is exactly one Host (RFC 9112, 3.2); before HTTP/1.1 there may be none."""
+    count = len(Headers(scope=scope).getlist("host"))
+    return count == 1 or (count == 0 and scope["http_version"] != "1.1")
 
 
 class Admission(Enum):
@@ -54,9 +255,10 @@ class Admission(Enum):
 
 
 @dataclass(slots=True)
-class _Registration:
-    """A connection in the limiter: the network of its client, empty for a proxy, and what it may ask for."""
+class _Place:
+    """A connection in the limiter."""
 
+    #: The network of its client; empty for a proxy.
     network: str
     admission: Admission
 
@@ -79,44 +281,55 @@ class ConnectionLimiter:
         self._max_per_address = max_per_address
         self._reserved = reserved
         self._proxies = proxies
-        self._registrations: dict[LimitedConnection, _Registration] = {}
-        self._idle: dict[LimitedConnection, None] = {}  # in the order in which they became idle
+        self._places: dict[HttpConnection, _Place] = {}
+        self._idle: dict[HttpConnection, None] = {}  # in the order in which they became idle
         self.empty = asyncio.Event()
         self.empty.set()
 
     @property
-    def connections(self) -> list[LimitedConnection]:
-        return [*self._registrations]
+    def connections(self) -> list[HttpConnection]:
+        return [*self._places]
 
-    def add(self, connection: LimitedConnection, address: str) -> Admission:
+    def add(self, connection: HttpConnection, address: str) -> Admission:
         """Adds a connection, as idle, unless the result is `NOTHING`: it must be closed then."""
         network = "" if is_in_networks(address, self._proxies) else client_network(address)
         for admission in (Admission.EVERYTHING, Admission.HEALTH):
-            registration = _Registration(network, admission)
-            if self._make_room(registration):
-                self._registrations[connection] = registration
+            place = _Place(network, admission)
+            crowd = self._crowd(place)
+            if crowd is None or self._abort_longest_idle(crowd):
+                self._places[connection] = place
                 self._idle[connection] = None
                 self.empty.clear()
                 return admission
         return Admission.NOTHING
 
-    def _make_room(self, registration: _Registration) -> bool:
-        """Returns whether there is room for a connection; closes an idle connection for it if it must."""
-        same = [
-            other for other, its in self._registrations.items() if its.admission is registration.admission
-        ]
-        if registration.admission is Admission.HEALTH:
-            return len(same) < self._reserved or self._close_idle(same)
-        if registration.network:
-            neighbours = [
-                other for other in same if self._registrations[other].network == registration.network
-            ]
-            if len(neighbours) >= self._max_per_address:
-                return self._close_idle(neighbours)
-        return len(same) < self._max_connections or self._close_idle(same)
+    def mark_busy(self, connection: HttpConnection) -> None:
+        self._idle.pop(connection, None)
 
-    def _close_idle(self, connections: Collection[LimitedConnection]) -> bool:
-        """Closes the one of these that is idle for the longest time; returns whether there was one."""
+    def mark_idle(self, connection: HttpConnection) -> None:
+        """Puts it behind all that are idle; one that is idle already keeps its place in the order."""
+        if connection in self._places:
+            self._idle.setdefault(connection)
+
+    def remove(self, connection: HttpConnection) -> None:
+        self._idle.pop(connection, None)
+        self._places.pop(connection, None)
+        if not self._places:
+            self.empty.set()
+
+    def _crowd(self, place: _Place) -> list[HttpConnection] | None:
+        """Returns the connections of which one must go for a new one; None while there is room."""
+        same = [other for other, its in self._places.items() if its.admission is place.admission]
+        if place.admission is Admission.HEALTH:
+            return same if len(same) >= self._reserved else None
+        if place.network:
+            neighbours = [other for other in same if self._places[other].network == place.network]
+            if len(neighbours) >= self._max_per_address:
+                return neighbours
+        return same if len(same) >= self._max_connections else None
+
+    def _abort_longest_idle(self, connections: Collection[HttpConnection]) -> bool:
+        """Returns whether one of these was idle, so that it could be aborted."""
         candidates = set(connections)
         longest_idle = next((idle for idle in self._idle if idle in candidates), None)
         if longest_idle is None:
@@ -124,108 +337,3 @@ class ConnectionLimiter:
         self.remove(longest_idle)
         longest_idle.abort()
         return True
-
-    def mark_busy(self, connection: LimitedConnection) -> None:
-        self._idle.pop(connection, None)
-
-    def mark_idle(self, connection: LimitedConnection) -> None:
-        if connection in self._registrations:
-            self._idle.setdefault(connection)
-
-    def remove(self, connection: LimitedConnection) -> None:
-        self._idle.pop(connection, None)
-        self._registrations.pop(connection, None)
-        if not self._registrations:
-            self.empty.set()
-
-
-class HttpConnection(H11Protocol):
-    """uvicorn's HTTP/1.1 connection with the limiter and deadlines."""
-
-    def __init__(self, config: Config, state: ServerState, limiter: ConnectionLimiter) -> None:
-        super().__init__(config, state, {})
-        self.logger = _silent_logger
-        self._limiter = limiter
-        self._head_timer: asyncio.TimerHandle | None = None
-        self._stall_timer: asyncio.TimerHandle | None = None
-
-    def abort(self) -> None:
-        self.transport.abort()
-
-    def close_after_response(self) -> None:
-        """Closes the connection when the client has taken the response in progress, if there is one."""
-        if self._is_answering:
-            self.cycle.keep_alive = False
-        else:
-            self._close_gracefully()
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        admission = self._limiter.add(self, self.client[0] if self.client else "")
-        if admission is Admission.NOTHING:
-            transport.write(_TOO_MANY_CONNECTIONS)
-            self._close_gracefully()
-            return
-        self.app_state[HEALTH_ONLY_KEY] = admission is Admission.HEALTH
-        self._update_head_timer()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._limiter.remove(self)
-        self._cancel_head_timer()
-        self._cancel_stall_timer()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        super().data_received(data)
-        self._update_head_timer()
-
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._update_head_timer()
-
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        if self._stall_timer is None:
-            self._stall_timer = self.loop.call_later(WRITE_STALL_SECONDS, self.abort)
-
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        if not self.transport.is_closing():
-            self._cancel_stall_timer()
-
-    def send_400_response(self, msg: str) -> None:
-        """Answers malformed HTTP; after the start of a response only closing is left."""
-        try:
-            super().send_400_response(msg)
-        except h11.LocalProtocolError:
-            self.abort()
-
-    @property
-    def _is_answering(self) -> bool:
-        return self.cycle is not None and not self.cycle.response_complete
-
-    def _update_head_timer(self) -> None:
-        """Runs the timer for the next request head while no request is being answered."""
-        if self._is_answering:
-            self._limiter.mark_busy(self)
-            self._cancel_head_timer()
-        else:
-            self._limiter.mark_idle(self)
-            self._head_timer = self._head_timer or self.loop.call_later(
-                HEAD_TIMEOUT_SECONDS, self._close_gracefully
-            )
-
-    def _cancel_head_timer(self) -> None:
-        if self._head_timer is not None:
-            self._head_timer.cancel()
-            self._head_timer = None
-
-    def _cancel_stall_timer(self) -> None:
-        if self._stall_timer is not None:
-            self._stall_timer.cancel()
-            self._stall_timer = None
-
-    def _close_gracefully(self) -> None:
-        """Closes the connection when the client has taken all data, at the latest after the stall time."""
-        self.transport.close()
-        self._stall_timer = self._stall_timer or self.loop.call_later(WRITE_STALL_SECONDS, self.abort)

@@ -266,7 +266,7 @@ def _cookie(headers: Headers, cookie_name: str) -> str:
 
 
 def _head_bytes(scope: Scope) -> int:
-    """Returns the size of request line and headers; h11 checks it only if they come in several pieces."""
+    """Returns the size of request line and headers; `HttpConnection` refuses those that are far larger."""
     target = len(scope["raw_path"]) + len(scope["query_string"])
     return target + sum(len(name) + len(value) + _HEADER_OVERHEAD_BYTES for name, value in scope["headers"])
 

@@ -15,10 +15,9 @@ from uvicorn.server import ServerState
 
 from wx2mqtt.i18n import Language
 from wx2mqtt.web.bridge_state import BridgeState
-from wx2mqtt.web.http_limits import HEAD_TIMEOUT_SECONDS, ConnectionLimiter, HttpConnection
+from wx2mqtt.web.http_limits import HEAD_TIMEOUT_SECONDS, ConnectionLimiter, HttpConnection, RequestWatch
 from wx2mqtt.web.media import MediaSource
 from wx2mqtt.web.options import WebOptions
-from wx2mqtt.web.request import MAX_HEAD_BYTES
 from wx2mqtt.web.routes import web_application
 
 log = structlog.get_logger(__name__)
@@ -38,8 +37,8 @@ class HttpService:
         clock = asyncio.get_running_loop().time
         self._application = web_application(options, media_sources, self._closing, clock, bridge)
         self._config = Config(
-            self._application,
-            http="h11",
+            RequestWatch(self._application),
+            http="httptools",
             ws="none",
             lifespan="off",
             workers=1,
@@ -49,7 +48,6 @@ class HttpService:
             server_header=False,
             date_header=False,  # the middleware sets it; uvicorn would need a task for it
             timeout_keep_alive=int(HEAD_TIMEOUT_SECONDS),
-            h11_max_incomplete_event_size=MAX_HEAD_BYTES,
         )
         self._config.load()
 
@@ -58,13 +56,13 @@ class HttpService:
 
     def connection(self) -> HttpConnection:
         """Returns the protocol of a new connection."""
-        return HttpConnection(self._config, self._state, self._limiter)
+        language = self._application.default_language
+        return HttpConnection(self._config, self._state, self._limiter, language)
 
     async def finish_responses(self) -> None:
         """Closes connections when their responses finish, at most `STOP_GRACE_SECONDS` later."""
         self._closing.set()
         for connection in self._limiter.connections:
-            assert isinstance(connection, HttpConnection)
             connection.close_after_response()
         try:
             async with asyncio.timeout(STOP_GRACE_SECONDS):

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from ipaddress import ip_network
 
-from wx2mqtt.web.http_limits import Admission, ConnectionLimiter
+from wx2mqtt.web.http_limits import Admission, ConnectionLimiter, HttpConnection
 
 
-class Guest:
+class Guest(HttpConnection):
+    """A connection without a socket."""
+
     def __init__(self) -> None:
         self.dropped = False
 
