@@ -34,9 +34,8 @@ from wx2mqtt.errors import NotConnected, PublishRefused
 from wx2mqtt.mqtt import connection, topics, unacked
 from wx2mqtt.mqtt.broker import Connected
 from wx2mqtt.mqtt.client import MqttClient
+from wx2mqtt.mqtt.packet_reader import PacketReader
 from wx2mqtt.mqtt.packets import packet_ids
-from wx2mqtt.mqtt.paho_codec import PahoCodec
-from wx2mqtt.mqtt.sockets import BufferedSocket
 
 SERVER_KEEPALIVE_1 = b"\x13\0\1"
 MAXIMUM_QOS_0 = b"\x24\0"
@@ -868,17 +867,16 @@ async def test_no_fault_inside_ends_the_link(monkeypatch):
 
 async def test_an_exception_of_the_loop_s_own_reading_ends_the_connection_only(monkeypatch):
     failed = False
-    original = PahoCodec.loop_read
+    original = PacketReader.handle
 
-    def loop_read(self, max_packets=1):
+    def handle(self, *packet):
         nonlocal failed
         if not failed and told.link.connection is not None:
             failed = True
             raise IndexError("geheim")
-        return original(self, max_packets)
+        original(self, *packet)
 
-    monkeypatch.setattr(PahoCodec, "loop_read", loop_read)
-    monkeypatch.setattr(BufferedSocket, "take_pubacks", lambda _self: [])  # so that paho reads the PUBACK
+    monkeypatch.setattr(PacketReader, "handle", handle)
     async with scripted(stay) as broker, linked(broker.url) as told:
         await told.connection()
         assert isinstance(await told.published(message()), NotConnected)

@@ -30,11 +30,7 @@ EXEMPT: dict[str, frozenset[str]] = {
     "numbers that MQTT, SQLite, TCP, Linux or glibc give": frozenset(
         {
             *("mqtt.packets:MAX_PACKET_BYTES", "mqtt.packets:MAX_VARINT_BYTES"),
-            *(
-                "mqtt.packets:MAX_STRING_BYTES",
-                "mqtt.packets:MAX_PACKET_ID",
-                "mqtt.packets:MAX_SHORT_BODY_BYTES",
-            ),
+            *("mqtt.packets:MAX_STRING_BYTES", "mqtt.packets:MAX_PACKET_ID"),
             *("mqtt.paho_codec:MAX_RECEIVE_MAXIMUM", "store.queries:_MAX_SQLITE_INTEGER"),
             "store.owner:_MAX_LINKS",
             *("store.commands:_MAX_ROW_ID", "setup.questions:MAX_PORT", "external.http:MAX_PORT"),

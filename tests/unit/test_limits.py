@@ -17,7 +17,7 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.contexts import PaperQuota, shared
 from tests.unit.bridge.outgoing import running
 from tests.unit.bridge.rows import row_of
-from tests.unit.mqtt.test_paho_codec import Peer
+from tests.unit.mqtt.test_packet_reader import Peer
 from tests.unit.traffic_limits import TRAFFIC_DRIVERS
 from tests.unit.web_limits import WEB_DRIVERS
 from tests.unit.wechat_limits import WECHAT_DRIVERS

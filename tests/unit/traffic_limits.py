@@ -21,7 +21,7 @@ from tests.unit.bridge.bench import Bench
 from tests.unit.bridge.commands.test_queues import SimulatedJournal
 from tests.unit.bridge.commands.test_queues import row as command_row
 from tests.unit.bridge.outgoing import CAPABILITIES
-from tests.unit.mqtt.test_paho_codec import Peer
+from tests.unit.mqtt.test_packet_reader import Peer
 from tests.unit.mqtt.test_reconnect import ended
 from wx2mqtt.app import redaction
 from wx2mqtt.app.admin import AdminOperations

@@ -14,7 +14,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from wx2mqtt.errors import BrokerError, NotConnected
+from wx2mqtt.errors import BrokerError
 from wx2mqtt.i18n.broker import broker_text
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.connection import DISCONNECT_TIMEOUT_SECONDS
@@ -32,10 +32,8 @@ from wx2mqtt.mqtt.packets import (
     PUBREC,
     PubackPacket,
     PublishPacket,
-    check_topic,
-    pack_properties,
     packet_ids,
-    publish_header,
+    publish_head,
     short_packet,
 )
 from wx2mqtt.mqtt.paho_codec import ConnackLimits
@@ -139,14 +137,11 @@ class ProbeConnection:
 
     async def publish(self, topic: str, payload: bytes = b"", *, retain: bool = False) -> ProbeAnswer:
         """Publishes with QoS 1; returns the answer of the PUBACK, which on MQTT 3.1.1 is never a refusal."""
-        properties = b""
-        if self._target.is_mqtt_5:
-            properties = pack_properties(Publication(topic=topic, payload=payload))
-        encoded, qos = check_topic(topic), self._options.qos(topic)
+        publication = Publication(topic=topic, payload=payload)
+        qos, v5 = self._options.qos(topic), self._target.is_mqtt_5
 
         def send(mid: int) -> None:
-            header = publish_header(encoded, mid, properties, len(payload), qos=qos, retain=retain)
-            self._transport.publish(header, payload)
+            self._transport.send(publish_head(publication, mid, qos=qos, retain=retain, v5=v5), payload)
 
         return await self._request(send)
 
@@ -211,10 +206,7 @@ class ProbeConnection:
             raise self._closed.result()
         start = time.monotonic()
         mid = next(self._packet_ids)
-        try:
-            send(mid)
-        except NotConnected:
-            raise ProbeClosed(self._broken_reason(), EndReason.LOST) from None
+        send(mid)
         answer: asyncio.Future[PubackPacket] = self._loop.create_future()
         self._answers[mid] = answer
         await _wait_for_any(PROBE_ANSWER_TIMEOUT_SECONDS, answer, self._closed)
@@ -230,7 +222,7 @@ class ProbeConnection:
         reason = broker_text(self._options.language, "does_not_answer", endpoint=endpoint)
         return ProbeAnswer(TIMED_OUT_CODE, reason, seconds)
 
-    # packets from the broker (`paho_codec.PacketHandler`)
+    # packets from the broker (`packet_reader.PacketHandler`)
 
     def on_connack(self, limits: ConnackLimits) -> None:
         if not self._connack.done():

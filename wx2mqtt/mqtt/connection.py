@@ -52,10 +52,8 @@ from wx2mqtt.mqtt.packets import (
     PUBREC,
     PubackPacket,
     PublishPacket,
-    check_topic,
-    pack_properties,
     packet_ids,
-    publish_header,
+    publish_head,
     short_packet,
 )
 from wx2mqtt.mqtt.paho_codec import ConnackLimits
@@ -105,15 +103,16 @@ class ConnectionState(Enum):
 class MqttConnection:
     """One attempt, and the connection if it succeeds; `run` it once. A `PacketHandler` of its transport.
 
-    `progress_deadline` is the time, on the event loop's clock, by which the next step must be done or the
-    connection ends. `dropped_count` counts deliveries that could not be read; they were acknowledged.
+    Methods that are named like those of `BrokerClient` do the same on this connection.
     """
 
     def __init__(
         self, options: MqttOptions, target: ConnectTarget, connection_number: int, listener: BrokerListener
     ) -> None:
         handshake_seconds = CONNECT_TIMEOUT_SECONDS + 2 * HANDSHAKE_IDLE_SECONDS
+        #: When the next step must be done, on the event loop's clock; else the connection ends.
         self.progress_deadline = loop_time() + handshake_seconds + WATCHDOG_SLACK_SECONDS
+        #: Deliveries that could not be read; they were acknowledged.
         self.dropped_count = 0
         self._options = options
         self._language = options.language
@@ -172,29 +171,28 @@ class MqttConnection:
 
     def publish(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
         qos = self._options.qos(publication.topic)
+        mid = self._next_packet_id()
         try:
-            mid = self._send_publish(publication, qos)
+            head = self._pack_head(publication, mid, qos)
         except (PublishRefused, NotConnected) as error:
             notify(on_acknowledged, error)
             return
+        self._transport.send(head, publication.payload)
         if qos:
             self._unacked.add(mid, on_acknowledged, self._loop.time())
         else:
             notify(on_acknowledged, None)
 
     def flush(self) -> None:
-        """As `BrokerClient.flush`."""
         if self._state is ConnectionState.CONNECTED:
             self._transport.flush()
 
     def acknowledge(self, delivery: Delivery) -> None:
-        """As `BrokerClient.acknowledge`; at QoS 0 there is nothing to acknowledge."""
         is_current = delivery.connection_number == self._connection_number
-        if is_current and delivery.mid and self._state is not ConnectionState.ENDED:
+        if is_current and delivery.mid and self._state is not ConnectionState.ENDED:  # mid is 0 at QoS 0
             self._send_acknowledgement(delivery.mid)
 
     async def honours_retain_handling(self, topics: ProbeTopics) -> bool:
-        """As `BrokerClient.honours_retain_handling`."""
         if self._state is not ConnectionState.CONNECTED:
             return False
         if not self._target.is_mqtt_5 or not self._limits.retain_available:
@@ -204,7 +202,7 @@ class MqttConnection:
         return await asyncio.shield(self._retain_probe.verdict)
 
     def set_paused(self, *, paused: bool) -> None:
-        """As `BrokerClient.set_paused`; CONNACK and SUBACK are read all the same."""
+        # CONNACK and SUBACK are read all the same.
         self._paused = paused
         if self._state is ConnectionState.CONNECTED:
             self._transport.set_reading(enabled=not paused)
@@ -307,25 +305,24 @@ class MqttConnection:
 
     # publishing
 
-    def _send_publish(self, publication: Publication, qos: int) -> int:
-        """Returns the packet id. Raises NotConnected, or PublishRefused where the broker cannot accept it."""
+    def _pack_head(self, publication: Publication, mid: int, qos: int) -> bytes:
+        """Returns a PUBLISH up to its payload.
+
+        Raises NotConnected, or PublishRefused where the broker cannot accept it.
+        """
         if self._state is not ConnectionState.CONNECTED:
             raise NotConnected
-        mid = self._next_packet_id()
-        payload = publication.payload
         retain = publication.retain and self._limits.retain_available
         try:
-            topic = check_topic(publication.topic)
-            properties = pack_properties(publication) if self._target.is_mqtt_5 else b""
-            header = publish_header(topic, mid, properties, len(payload), qos=qos, retain=retain)
+            head = publish_head(publication, mid, qos=qos, retain=retain, v5=self._target.is_mqtt_5)
         except ValueError:
             raise PublishRefused("the topic cannot be published to", code=TOPIC_NAME_INVALID) from None
-        size, limit = len(header) + len(payload), self._limits.packet_limit or MAX_PACKET_BYTES
+        size = len(head) + len(publication.payload)
+        limit = self._limits.packet_limit or MAX_PACKET_BYTES
         if size > limit:
             reason = f"the message needs {size} bytes, the broker takes {limit}"
             raise PublishRefused(reason, code=PACKET_TOO_LARGE, too_large=True)
-        self._transport.publish(header, payload)
-        return mid
+        return head
 
     def _next_packet_id(self) -> int:
         for mid in self._packet_ids:

@@ -105,7 +105,7 @@ async def refuses_mqtt_5(address: BrokerAddress, tls: TlsFiles | None) -> bool:
             async with asyncio.timeout(VERSION_PROBE_TIMEOUT_SECONDS):
                 await shake_hands(stream)
                 stream.send(MINIMAL_CONNECT)
-                return (await receive_some(stream, 4)).startswith(VERSION_REFUSALS)
+                return (await receive_some(stream)).startswith(VERSION_REFUSALS)
         finally:
             stream.close()
     return False

@@ -24,7 +24,7 @@ from typing import NamedTuple
 from wx2mqtt.i18n import Language
 from wx2mqtt.model import Json, Kind, LoginState, Status
 from wx2mqtt.mqtt.payloads import encode
-from wx2mqtt.mqtt.topics import DEFAULT_QOS, Topics
+from wx2mqtt.mqtt.topics import DEFAULT_QOS, Topics, is_publishable
 from wx2mqtt.values import frozen
 
 ORIGIN_NAME = "wx2mqtt"
@@ -180,7 +180,7 @@ def config_topic(prefix: str, account: str) -> str:
 def is_config_topic(account: str, topic: str) -> bool:
     """Returns whether an account announces itself on this topic, with whatever prefix."""
     end = config_topic("", account)
-    return topic.endswith(end) and len(topic) > len(end) and not any(sign in topic for sign in "+#\0")
+    return topic.endswith(end) and len(topic) > len(end) and is_publishable(topic)
 
 
 def birth_topic(prefix: str) -> str:

@@ -23,10 +23,13 @@ from typing import NamedTuple
 
 from wx2mqtt.mqtt.broker import Delivery, Publication
 from wx2mqtt.mqtt.reason_codes import FIRST_FAILURE_CODE
+from wx2mqtt.mqtt.topics import is_publishable
 
 # First bytes of packets, with the flags that the standard fixes.
-PUBLISH, PUBACK, PUBREC, PUBCOMP, PINGREQ, DISCONNECT = 0x30, 0x40, 0x50, 0x70, 0xC0, 0xE0
-SUBSCRIBE, UNSUBSCRIBE = 0x82, 0xA2
+CONNECT, CONNACK, DISCONNECT = 0x10, 0x20, 0xE0
+PUBLISH, PUBACK, PUBREC, PUBREL, PUBCOMP = 0x30, 0x40, 0x50, 0x62, 0x70
+SUBSCRIBE, SUBACK, UNSUBSCRIBE, UNSUBACK = 0x82, 0x90, 0xA2, 0xB0
+PINGREQ, PINGRESP = 0xC0, 0xD0
 
 # The part of a first byte without the flags.
 PACKET_TYPE_MASK = 0xF0
@@ -41,9 +44,6 @@ INVALID_QOS = 3
 # Bytes of the largest packet that MQTT can carry: remaining length, first byte and four of the length.
 MAX_PACKET_BYTES = 268_435_455 + 5
 MAX_VARINT_BYTES = 4
-# Of a packet whose remaining length is one byte: the first byte and that one; and what follows at most.
-FIXED_HEADER_BYTES = 2
-MAX_SHORT_BODY_BYTES = 0x7F
 MAX_STRING_BYTES = 0xFFFF
 MAX_PACKET_ID = 0xFFFF
 MAX_EXPIRY_SECONDS = 0xFFFF_FFFF
@@ -190,16 +190,26 @@ def short_packet(first_byte: int, mid: int | None = None) -> bytes:
     return bytes((first_byte, 0)) if mid is None else bytes((first_byte, 2, mid >> 8, mid & 0xFF))
 
 
-def publish_header(
-    topic: bytes, mid: int, properties: bytes, payload_size: int, *, qos: int, retain: bool
-) -> bytes:
+def publish_head(publication: Publication, mid: int, *, qos: int, retain: bool, v5: bool) -> bytes:
     """Returns a PUBLISH up to its payload, which follows as it is: it may be a file, and is not copied here.
 
-    `properties` is empty for MQTT 3.1.1. At QoS 0 `mid` is not used.
+    At QoS 0 `mid` is not used. Raises ValueError for a topic that MQTT does not let anybody publish to, and
+    for what is too long.
     """
-    body = _counted(topic) + (mid.to_bytes(PACKET_ID_BYTES, "big") if qos else b"") + properties
+    body = _pack_topic(publication.topic)
+    if qos:
+        body += mid.to_bytes(PACKET_ID_BYTES, "big")
+    if v5:
+        body += pack_properties(publication)
     first_byte = PUBLISH | qos << QOS_SHIFT | (RETAIN_FLAG if retain else 0)
-    return bytes((first_byte,)) + pack_varint(len(body) + payload_size) + body
+    return bytes((first_byte,)) + pack_varint(len(body) + len(publication.payload)) + body
+
+
+@lru_cache(maxsize=256)
+def _pack_topic(topic: str) -> bytes:
+    if not is_publishable(topic):
+        raise ValueError("the topic cannot be published to")
+    return counted(topic.encode())
 
 
 def pack_properties(publication: Publication) -> bytes:
@@ -211,17 +221,8 @@ def pack_properties(publication: Publication) -> bytes:
         seconds = max(0, min(publication.expiry, MAX_EXPIRY_SECONDS))
         body += bytes((Property.MESSAGE_EXPIRY_INTERVAL,)) + seconds.to_bytes(EXPIRY_BYTES, "big")
     if publication.correlation is not None:
-        body += bytes((Property.CORRELATION_DATA,)) + _counted(publication.correlation)
+        body += bytes((Property.CORRELATION_DATA,)) + counted(publication.correlation)
     return pack_varint(len(body)) + body
-
-
-@lru_cache(maxsize=256)
-def check_topic(topic: str) -> bytes:
-    """Returns the topic as UTF-8. Raises ValueError for one that MQTT does not let anybody publish to."""
-    encoded = topic.encode()
-    if not encoded or len(encoded) > MAX_STRING_BYTES or any(sign in topic for sign in "+#\0"):
-        raise ValueError("the topic cannot be published to")
-    return encoded
 
 
 def subscribe_packet(
@@ -231,7 +232,7 @@ def subscribe_packet(
     options = options if v5 else 0
     no_properties = b"\0" if v5 else b""
     body = mid.to_bytes(PACKET_ID_BYTES, "big") + no_properties
-    body += b"".join(_counted(name.encode()) + bytes((options | qos,)) for name, qos in filters)
+    body += b"".join(counted(name.encode()) + bytes((options | qos,)) for name, qos in filters)
     return bytes((SUBSCRIBE,)) + pack_varint(len(body)) + body
 
 
@@ -239,7 +240,7 @@ def unsubscribe_packet(filters: Sequence[str], mid: int) -> bytes:
     """Returns an UNSUBSCRIBE of MQTT 5."""
     no_properties = b"\0"
     body = mid.to_bytes(PACKET_ID_BYTES, "big") + no_properties
-    body += b"".join(_counted(name.encode()) for name in filters)
+    body += b"".join(counted(name.encode()) for name in filters)
     return bytes((UNSUBSCRIBE,)) + pack_varint(len(body)) + body
 
 
@@ -269,11 +270,11 @@ def _content_properties(content_type: str) -> bytes:
     if not content_type:
         return b""
     is_utf8 = bytes((Property.PAYLOAD_FORMAT_INDICATOR, 1)) if is_text(content_type) else b""
-    return is_utf8 + bytes((Property.CONTENT_TYPE,)) + _counted(content_type.encode())
+    return is_utf8 + bytes((Property.CONTENT_TYPE,)) + counted(content_type.encode())
 
 
-def _counted(data: bytes) -> bytes:
-    """Returns text or binary data after its length."""
+def counted(data: bytes) -> bytes:
+    """Returns text or binary data after its length. Raises ValueError if it is too long."""
     if len(data) > MAX_STRING_BYTES:
         raise ValueError("a string of MQTT holds at most 65,535 bytes")
     return len(data).to_bytes(STRING_LENGTH_BYTES, "big") + data
@@ -291,7 +292,7 @@ def read_publish(first_byte: int, body: bytes | bytearray, *, v5: bool) -> Publi
     if qos == INVALID_QOS:
         raise MalformedPacket
     reader = _Reader(body)
-    topic = reader.read_counted()
+    topic = reader.readcounted()
     mid = reader.read_integer(PACKET_ID_BYTES) if qos else 0
     try:
         properties = reader.read_properties() if v5 else _NO_PROPERTIES
@@ -318,36 +319,17 @@ def read_puback(body: bytes | bytearray) -> PubackPacket:
 
     A reason string that cannot be read counts as none.
     """
+    if len(body) == PACKET_ID_BYTES:  # nearly every PUBACK
+        return PubackPacket(body[0] << 8 | body[1])
     reader = _Reader(body)
     mid = reader.read_integer(PACKET_ID_BYTES)
-    code = 0 if reader.at_end else reader.read_integer(1)
+    code = reader.read_integer(1)
     if code < FIRST_FAILURE_CODE or reader.at_end:
         return PubackPacket(mid, code)
     try:
         return PubackPacket(mid, code, reader.read_properties().text(Property.REASON_STRING))
     except MalformedPacket:
         return PubackPacket(mid, code)
-
-
-def read_pubacks(data: bytes, start: int) -> tuple[list[PubackPacket], int]:
-    """Reads the PUBACKs that are whole in `data` from `start` on, up to another packet.
-
-    Returns them, and where the first byte behind them is. One that breaks the standard is left to the caller,
-    too: it ends the connection.
-    """
-    pubacks: list[PubackPacket] = []
-    end = len(data)
-    while start + FIXED_HEADER_BYTES <= end and data[start] == PUBACK:
-        size = data[start + 1]
-        body_start, body_end = start + FIXED_HEADER_BYTES, start + FIXED_HEADER_BYTES + size
-        if not PACKET_ID_BYTES <= size <= MAX_SHORT_BODY_BYTES or body_end > end:
-            break
-        if size == PACKET_ID_BYTES:
-            pubacks.append(PubackPacket(data[body_start] << 8 | data[body_start + 1]))
-        else:
-            pubacks.append(read_puback(data[body_start:body_end]))
-        start = body_end
-    return pubacks, start
 
 
 def read_packet_id(body: bytes | bytearray) -> int:
@@ -397,7 +379,7 @@ class _Reader:
     def read_integer(self, size: int) -> int:
         return int.from_bytes(self.read_bytes(size), "big")
 
-    def read_counted(self) -> bytes:
+    def readcounted(self) -> bytes:
         return self.read_bytes(self.read_integer(STRING_LENGTH_BYTES))
 
     def read_varint(self) -> int:
@@ -424,14 +406,14 @@ class _Reader:
         if prop is None:
             raise MalformedPacket
         if prop is Property.USER_PROPERTY:
-            key, value = self.read_counted(), self.read_counted()
+            key, value = self.readcounted(), self.readcounted()
             properties.user.append((_text(key), _text(value)))
         elif prop is Property.SUBSCRIPTION_IDENTIFIER:
             self.read_varint()  # the bridge does not use it
         elif prop in FIXED_VALUE_BYTES:
             properties.single[prop] = self.read_bytes(FIXED_VALUE_BYTES[prop])
         else:
-            properties.single[prop] = self.read_counted()
+            properties.single[prop] = self.readcounted()
 
 
 def _topic(data: bytes) -> str | None:

@@ -1,8 +1,6 @@
-"""Opens the socket of an address, and buffers it in both directions.
+"""Opens the socket of an address.
 
-    open_stream (connects in a thread) -> shake_hands (`ws`, `wss`) -> MQTT through the `BufferedSocket`
-
-paho reads single bytes, and each packet is written alone; with the buffers many packets share a system call.
+open_stream (connects in a thread) -> shake_hands (`ws`, `wss`) -> MQTT through the `BufferedSocket`
 """
 
 from __future__ import annotations
@@ -16,11 +14,9 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from typing import Protocol, cast
 
 from wx2mqtt.aio import run_in_daemon_thread
 from wx2mqtt.mqtt.options import BrokerAddress, TlsFiles
-from wx2mqtt.mqtt.packets import PubackPacket, read_pubacks
 from wx2mqtt.mqtt.websocket import WebSocket
 
 # Seconds for each address of a name, and again for the TLS handshake.
@@ -51,8 +47,8 @@ async def open_stream(
         connected = open_socket(address, tls, unacknowledged_seconds)
         try:
             websocket = WebSocket(address) if address.websocket else None
-            stream = BufferedSocket(cast("RawSocket", connected), clock, websocket)
-            stream.setblocking(False)
+            stream = BufferedSocket(connected, clock, websocket)
+            connected.setblocking(False)
             stream.is_local = is_local_peer(connected)  # raises when the broker has closed the connection
         except BaseException:
             connected.close()
@@ -67,27 +63,39 @@ async def open_stream(
     return await run_in_daemon_thread(connect, on_abandoned=close)
 
 
-async def shake_hands(stream: BufferedSocket) -> None:
+async def shake_hands(stream: BufferedSocket) -> bytes:
     """Returns when the stream takes packets: at once, or when the server has accepted the WebSocket.
 
-    Raises OSError. It waits for as long as the server takes, so the caller sets a deadline and closes the
-    stream in any case.
+    Returns the bytes of MQTT that the server has sent already. Raises OSError. It waits for as long as the
+    server takes, so the caller sets a deadline and closes the stream in any case.
     """
+    data = b""
     while not stream.is_open:
-        stream.flush()
-        if not stream.fill() and not (stream.is_open or stream.ended):
-            await _wait_until_ready(stream)
+        data = await _exchange(stream)
         if stream.ended or stream.closed:
             raise stream.error or ConnectionResetError
+    return data
 
 
-async def receive_some(stream: BufferedSocket, size: int) -> bytes:
-    """Sends what waits, and returns the next 1 to `size` bytes, b"" at the end. Raises OSError."""
-    while not stream.readable:
-        stream.flush()
-        if not stream.fill() and not stream.readable:
-            await _wait_until_ready(stream)
-    return stream.recv(size)
+async def receive_some(stream: BufferedSocket) -> bytes:
+    """Sends what waits, and returns the next bytes, b"" at the end. Raises OSError."""
+    data = b""
+    while not data and not stream.ended:
+        data = await _exchange(stream)
+    if not data and stream.error is not None:
+        raise stream.error
+    return data
+
+
+async def _exchange(stream: BufferedSocket) -> bytes:
+    """Sends what waits and receives what has come; waits for the socket if nothing has."""
+    stream.flush()
+    was_open = stream.is_open
+    data = stream.receive()
+    is_progress = data or stream.has_more or stream.ended or stream.is_open is not was_open
+    if not is_progress:
+        await _wait_until_ready(stream)
+    return data
 
 
 async def _wait_until_ready(stream: BufferedSocket) -> None:
@@ -199,96 +207,41 @@ def wrap_tls(context: ssl.SSLContext, connected: socket.socket, host: str) -> ss
     return secured
 
 
-class RawSocket(Protocol):
-    """A non-blocking socket: TCP, unix or TLS."""
-
-    def recv(self, size: int, /) -> bytes: ...
-    def send(self, data: bytearray, /) -> int: ...
-    def close(self) -> None: ...
-    def fileno(self) -> int: ...
-    def setblocking(self, flag: bool, /) -> None: ...
-
-
 class BufferedSocket:
-    """A socket with a buffer in each direction: paho reads from it as from a socket, the event loop fills it.
+    """A socket on the event loop: what is sent waits in a buffer until `flush`, so that packets share a call.
 
-    With a `websocket` the buffers hold what is inside of its frames.
-
-    - `is_local`: the broker is on this machine or in a private network.
-    - `received_at`, `sent_at`: times of the last byte of MQTT in and out, on `clock`.
-    - `drained_at`: when the kernel last took bytes of a backlog: a large packet on a slow line proceeds.
-    - `ended`: the broker has closed the connection, or it broke; `error` is None in the first case.
-    - `closed`: `close` was called; `on_close` is called before the socket is closed.
+    With a `websocket` the bytes that are sent and received are what is inside of its frames.
     """
 
     def __init__(
         self,
-        raw: RawSocket,
+        raw: socket.socket,
         clock: Callable[[], float] = time.monotonic,
         websocket: WebSocket | None = None,
     ) -> None:
+        #: The broker is on this machine or in a private network.
         self.is_local = False
+        #: The broker has closed the connection, or it broke; then `error` is why.
         self.ended = False
         self.error: OSError | None = None
+        #: `close` was called; it calls `on_close` before it closes the socket.
         self.closed = False
         self.on_close: Callable[[], None] = _do_nothing
+        #: Another `receive` may return bytes at once.
+        self.has_more = False
+        #: Times of the last byte of MQTT in and out, on `clock`.
         self.received_at = clock()
         self.sent_at = self.received_at
+        #: When the kernel last took bytes of a backlog: a large packet on a slow line proceeds.
         self.drained_at = self.received_at
         self._raw = raw
         self._websocket = websocket
         self._chunk_bytes = READ_CHUNK_BYTES if websocket is None else WEBSOCKET_CHUNK_BYTES
         self._clock = clock
         self._acknowledge_now = _quick_acknowledgement(raw)
-        self._received = b""
-        self._position = 0
         self._unsent = bytearray()
         self._unsent_is_control = False  # a pong is not what the broker's keepalive waits for
         self._had_backlog = False
-
-    # called by paho and by the transport
-
-    def recv(self, size: int) -> bytes:
-        """Returns bytes that `fill` has read. After all of them b"" for the end, or raises the error."""
-        start = self._position
-        if start < len(self._received):
-            data = self._received[start : start + size]
-            self._position = start + len(data)
-            return data
-        if not (self.ended or self.closed):
-            raise BlockingIOError
-        if self.error is not None:
-            raise self.error
-        return b""
-
-    def take_pubacks(self) -> list[PubackPacket]:
-        """Returns the whole PUBACKs that come next, all at once; the position must be between two packets."""
-        pubacks, self._position = read_pubacks(self._received, self._position)
-        return pubacks
-
-    def send(self, data: bytes | bytearray) -> int:
-        """Stores all bytes for `flush`."""
-        if self._websocket is None:
-            self._unsent += data
-        else:
-            self._websocket.send(data)
-        return len(data)
-
-    def close(self) -> None:
-        """Closes the socket; bytes that were not read yet are discarded."""
-        if not self.closed:
-            self.on_close()
-        self.closed = True
-        self._received = b""
-        self._raw.close()
-
-    def fileno(self) -> int:
-        return self._raw.fileno()
-
-    def setblocking(self, flag: bool) -> None:
-        self._raw.setblocking(flag)
-
-    # called on the event loop
 
     @property
     def is_open(self) -> bool:
@@ -296,35 +249,38 @@ class BufferedSocket:
         return self._websocket is None or self._websocket.is_open
 
     @property
-    def readable(self) -> bool:
-        """Whether `recv` has bytes, the end or an error."""
-        return self._position < len(self._received) or self.ended
-
-    @property
     def has_backlog(self) -> bool:
         """Whether bytes wait that the kernel did not take yet."""
         return bool(self._unsent) or (self._websocket is not None and self._websocket.has_output)
 
-    def fill(self) -> bool:
-        """Reads a chunk; all bytes of the last one must have been read. Returns True if there may be more."""
+    def fileno(self) -> int:
+        return self._raw.fileno()
+
+    def receive(self) -> bytes:
+        """Returns a chunk of what the broker has sent, b"" if nothing has come. Sets `has_more`."""
         try:
             data = self._raw.recv(self._chunk_bytes)
         except WOULD_BLOCK:
-            return self._has_pending()
+            self.has_more = self._has_pending()
+            return b""
         except OSError as error:
             self.mark_ended(error)
-            return False
+            return b""
         if not data:
             self.mark_ended(None)
-            return False
+            return b""
         self._acknowledge_now()
-        may_have_more = len(data) == self._chunk_bytes or self._has_pending()
+        self.has_more = len(data) == self._chunk_bytes or self._has_pending()
         if self._websocket is not None:
             data = self._unframe(self._websocket, data)
         if data:
-            self._received, self._position = data, 0
             self.received_at = self._clock()
-        return may_have_more and not self.ended
+        return data
+
+    def _has_pending(self) -> bool:
+        """TLS may hold bytes that the kernel no longer shows (paho #131)."""
+        pending = getattr(self._raw, "pending", None)
+        return pending is not None and pending() > 0
 
     def _unframe(self, websocket: WebSocket, data: bytes) -> bytes:
         """Returns the bytes of MQTT in a chunk; a close frame or an error in it is the end behind them."""
@@ -334,8 +290,16 @@ class BufferedSocket:
             self.flush()  # the answer to a close frame
         return payload
 
+    def send(self, *parts: bytes) -> None:
+        """Stores bytes for `flush`."""
+        for part in parts:
+            if self._websocket is None:
+                self._unsent += part
+            else:
+                self._websocket.send(part)
+
     def flush(self) -> bool:
-        """Writes what waits. Returns True if nothing is left or the connection broke (then `readable`)."""
+        """Writes what waits. Returns True if nothing is left, or if the connection broke (then `ended`)."""
         sent_any = False
         try:
             while self._unsent or self._take_frame():
@@ -350,7 +314,9 @@ class BufferedSocket:
             self._unsent.clear()
             self.mark_ended(error)
         if sent_any:
-            self._record_sent()
+            self.sent_at = self._clock()
+            if self._had_backlog or self._unsent:
+                self.drained_at = self.sent_at
         self._had_backlog = bool(self._unsent)
         return not self._unsent
 
@@ -362,24 +328,22 @@ class BufferedSocket:
         self._unsent += self._websocket.take_frame()
         return bool(self._unsent)
 
-    def _record_sent(self) -> None:
-        self.sent_at = self._clock()
-        if self._had_backlog or self._unsent:
-            self.drained_at = self.sent_at
-
-    def _has_pending(self) -> bool:
-        """TLS may hold bytes that the kernel no longer shows (paho #131)."""
-        pending = getattr(self._raw, "pending", None)
-        return pending is not None and pending() > 0
-
     def mark_ended(self, error: OSError | None) -> None:
         """Records the end; `error` is why. Only the first call counts."""
+        self.has_more = False
         if not self.ended:
             self.ended = True
             self.error = error
 
+    def close(self) -> None:
+        """Closes the socket; bytes that were not read yet are discarded."""
+        if not self.closed:
+            self.on_close()
+        self.closed = True
+        self._raw.close()
 
-def _quick_acknowledgement(raw: RawSocket) -> Callable[[], object]:
+
+def _quick_acknowledgement(raw: socket.socket) -> Callable[[], object]:
     """Returns a function that makes the kernel acknowledge read bytes at once (Linux; it forgets each time).
 
     Otherwise a broker that collects small packets, as mosquitto does without `set_tcp_nodelay`, holds the

@@ -279,9 +279,9 @@ class Topics:
 
     def may_publish(self, topic: str) -> bool:
         """Returns whether the topic is one of those that the bridge publishes, and that are not retained."""
-        if not topic.startswith(f"{self.base}/") or any(sign in topic for sign in "+#\0"):
-            return False
-        return topic.removeprefix(f"{self.base}/").startswith(_PUBLISHED_PREFIXES)
+        prefix = f"{self.base}/"
+        is_below_base = topic.startswith(prefix) and is_publishable(topic)
+        return is_below_base and topic.removeprefix(prefix).startswith(_PUBLISHED_PREFIXES)
 
     def parse(self, topic: str) -> ParsedTopic | None:
         """Parses a topic on which people send to the bridge; None for any other topic.
@@ -321,6 +321,11 @@ def _qos(base: str, topic: str) -> QoS:
     return next((_QOS_BY_KEY[key] for key in keys if key in _QOS_BY_KEY), DEFAULT_QOS)
 
 
+def is_publishable(topic: str) -> bool:
+    """Returns whether a topic is not empty, and without wildcards and NUL (MQTT 5, 4.7.1 and 4.7.3)."""
+    return bool(topic) and not any(sign in topic for sign in "+#\0")
+
+
 def is_topic_level(name: str) -> bool:
     """Returns whether a name can be one level of a topic to publish to."""
     size = len(name.encode("utf-8", "replace"))
@@ -350,7 +355,7 @@ def response_topic_allowed(
     It must also match one of `filters`. Otherwise whoever may publish to `out` could use the bridge's access
     rights to write elsewhere.
     """
-    if not topic or topic.startswith("$") or any(sign in topic for sign in "+#\0"):
+    if topic.startswith("$") or not is_publishable(topic):
         return False
     if any(topic == base or topic.startswith(f"{base}/") for base in (*bases, discovery_prefix)):
         return False

@@ -77,9 +77,10 @@ class Ended:
 
 def test_an_end_without_a_reason_is_the_broker_s_or_that_of_something_else_than_mqtt():
     target = ConnectTarget(address=parse_broker_url("mqtts://broker"), protocol=V3)
-    stream = BufferedSocket(Ended())
+    raw: Any = Ended()
+    stream = BufferedSocket(raw)
     assert closed_text("en", stream, target, answered=False) == "broker:8883 sent something that is not MQTT"
-    stream.fill()
+    stream.receive()
     assert closed_text("en", stream, target, answered=True) == "broker:8883 closed the connection"
     assert (
         closed_text("en", stream, target, answered=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -50,63 +51,57 @@ class Raw:
         pass
 
 
-def read_all(stream, sizes):
-    out = b""
-    for size in sizes:
-        try:
-            out += stream.recv(size)
-        except BlockingIOError:
-            break
-    return out
+def buffered(raw: Any) -> BufferedSocket:
+    return BufferedSocket(raw)
 
 
-@given(st.binary(min_size=1), st.lists(st.integers(1, 5), min_size=1))
-def test_what_arrived_is_read_piece_by_piece(data, sizes):
-    stream = BufferedSocket(Raw([data]))
-    stream.fill()
-    assert read_all(stream, sizes * len(data)) == data
+@given(st.lists(st.binary(min_size=1), min_size=1, max_size=5))
+def test_what_arrived_is_returned_chunk_by_chunk(chunks):
+    stream = buffered(Raw(chunks))
+    assert [stream.receive() for _ in chunks] == chunks
+    assert not stream.ended
 
 
-def test_with_nothing_there_reading_would_block():
-    stream = BufferedSocket(Raw())
-    assert not stream.fill()
-    assert not stream.readable
-    with pytest.raises(BlockingIOError):
-        stream.recv(1)
+def test_with_nothing_there_nothing_is_returned():
+    stream = buffered(Raw())
+    assert (stream.receive(), stream.has_more, stream.ended) == (b"", False, False)
 
 
 def test_the_end_comes_after_what_was_sent_before_it():
-    stream = BufferedSocket(Raw([b"bye", b""]))
-    stream.fill()
-    assert stream.recv(3) == b"bye"
-    assert not stream.readable
-    stream.fill()
-    assert stream.readable
-    assert stream.recv(1) == b""
+    stream = buffered(Raw([b"bye", b""]))
+    assert (stream.receive(), stream.ended) == (b"bye", False)
+    assert (stream.receive(), stream.ended, stream.error) == (b"", True, None)
 
 
-def test_an_error_in_writing_leaves_what_the_broker_said_to_be_read():
-    stream = BufferedSocket(Raw([b"DISCONNECT"], takes=[BrokenPipeError()]))
-    stream.fill()
+def test_an_error_in_writing_is_the_end_and_the_first_one_counts():
+    stream = buffered(Raw([ConnectionResetError()], takes=[BrokenPipeError()]))
     stream.send(b"x")
     assert stream.flush()
-    assert stream.recv(20) == b"DISCONNECT"
-    with pytest.raises(BrokenPipeError):
-        stream.recv(1)
+    assert stream.receive() == b""
+    assert stream.ended
     assert isinstance(stream.error, BrokenPipeError)
 
 
-def test_a_full_chunk_or_bytes_inside_tls_mean_that_there_is_more():
-    assert BufferedSocket(Raw([b"x" * READ_CHUNK_BYTES])).fill()
-    assert not BufferedSocket(Raw([b"x"])).fill()
-    assert BufferedSocket(Raw([b"x"], pending=5)).fill()
-    assert BufferedSocket(Raw([ssl.SSLWantReadError()], pending=5)).fill()
+@pytest.mark.parametrize(
+    ("given_chunk", "pending", "has_more"),
+    [
+        (b"x" * READ_CHUNK_BYTES, 0, True),
+        (b"x", 0, False),
+        (b"x", 5, True),
+        (ssl.SSLWantReadError(), 5, True),
+        (ssl.SSLWantReadError(), 0, False),
+    ],
+)
+def test_a_full_chunk_or_bytes_inside_tls_mean_that_there_is_more(given_chunk, pending, has_more):
+    stream = buffered(Raw([given_chunk], pending=pending))
+    stream.receive()
+    assert stream.has_more is has_more
 
 
 @given(st.lists(st.binary(max_size=20), max_size=5), st.lists(st.integers(0, 7), max_size=30))
 def test_everything_is_written_in_order_whatever_the_socket_takes(packets, takes):
     raw = Raw(takes=takes)
-    stream = BufferedSocket(raw)
+    stream = buffered(raw)
     for packet in packets:
         stream.send(packet)
         stream.flush()
@@ -117,7 +112,7 @@ def test_everything_is_written_in_order_whatever_the_socket_takes(packets, takes
 
 def test_a_socket_that_takes_no_more_is_waited_for():
     raw = Raw(takes=[2, BlockingIOError()])
-    stream = BufferedSocket(raw)
+    stream = buffered(raw)
     stream.send(b"abcd")
     assert not stream.flush()
     assert stream.has_backlog
@@ -128,7 +123,7 @@ def test_a_socket_that_takes_no_more_is_waited_for():
 
 def test_only_a_backlog_that_moves_counts_as_draining():
     raw = Raw(takes=[1, 2, BlockingIOError()])
-    stream = BufferedSocket(raw)
+    stream = buffered(raw)
     stream.drained_at = stream.sent_at = 0.0
     stream.send(b"a")
     stream.flush()
@@ -138,13 +133,14 @@ def test_only_a_backlog_that_moves_counts_as_draining():
     assert stream.drained_at > 0
 
 
-def test_after_close_nothing_is_given_out():
-    raw = Raw([b"left"])
-    stream = BufferedSocket(raw)
-    stream.fill()
+def test_close_says_so_before_the_socket_is_closed():
+    raw = Raw()
+    stream = buffered(raw)
+    seen = []
+    stream.on_close = lambda: seen.append(raw.closed)
     stream.close()
-    assert raw.closed
-    assert stream.recv(4) == b""
+    stream.close()
+    assert (seen, raw.closed, stream.closed) == ([False], True, True)
 
 
 class Noted(socket.socket):
@@ -166,10 +162,9 @@ class Noted(socket.socket):
 def test_each_read_is_acknowledged_at_once() -> None:
     """Else mosquitto's small packets wait 40 ms for the kernel's delayed acknowledgement."""
     with Noted(socket.AF_INET, socket.SOCK_STREAM) as raw:
-        stream = BufferedSocket(raw)
+        stream = buffered(raw)
 
-        stream.fill()
-        stream.recv(1)
-        stream.fill()
+        stream.receive()
+        stream.receive()
 
         assert raw.options == [(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)] * 2

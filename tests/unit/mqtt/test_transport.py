@@ -14,7 +14,7 @@ from wx2mqtt.mqtt import connection, sockets, transport
 from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.client import MqttClient
 from wx2mqtt.mqtt.options import MqttOptions, parse_broker_url
-from wx2mqtt.mqtt.packets import PUBACK, PUBREC, PubackPacket, short_packet
+from wx2mqtt.mqtt.packets import PUBACK, PubackPacket, short_packet
 from wx2mqtt.mqtt.reconnect import ConnectTarget
 from wx2mqtt.mqtt.sockets import BufferedSocket
 
@@ -92,87 +92,93 @@ async def test_the_kernel_waits_for_acknowledgements_a_little_longer_than_a_keep
     assert opening.is_local
 
 
-class Silent:
-    """A socket on which nothing arrives; `read_count` says how often it was read."""
+class Chunks:
+    """A socket on which these chunks arrive; `read_count` says how often it was read."""
 
-    read_count = 0
+    def __init__(self, *chunks: bytes) -> None:
+        self.read_count = 0
+        self._chunks = list(chunks)
 
     def recv(self, _size: int) -> bytes:
         self.read_count += 1
-        raise BlockingIOError
-
-
-async def test_a_socket_on_which_nothing_arrives_is_read_once_and_not_again_until_it_is_readable() -> None:
-    silent: Any = Silent()
-    reading = transport.SocketTransport.__new__(transport.SocketTransport)
-    reading._socket, reading._reading, reading._read_scheduled = BufferedSocket(silent), True, False
-    reading._loop = asyncio.get_running_loop()
-
-    reading._on_readable()
-    await asyncio.sleep(0)
-
-    assert silent.read_count == 1
-
-
-class Pubacks:
-    """A codec and a packet handler: the packet ids of the PUBACKs that came, and the bytes that paho read."""
-
-    def __init__(self, data: bytes, *, is_between_packets: bool = True) -> None:
-        self.is_between_packets = is_between_packets
-        self.mids: list[int] = []
-        self.left_to_paho: list[bytes] = []
-        self._chunks = [data]
-        raw: Any = self
-        both: Any = self
-        self.transport = transport.SocketTransport.__new__(transport.SocketTransport)
-        self.transport._socket, self.transport._reading = BufferedSocket(raw), True
-        self.transport._loop, self.transport._read_scheduled = asyncio.get_running_loop(), False
-        self.transport._codec, self.transport._handler = both, both
-
-    def recv(self, _size: int) -> bytes:
         if not self._chunks:
             raise BlockingIOError
-        return self._chunks.pop()
+        return self._chunks.pop(0)
+
+    def close(self) -> None:
+        """Holds nothing."""
+
+
+class Peer:
+    """A transport whose socket has these chunks; `mids` are the packet ids of the PUBACKs that came."""
+
+    def __init__(self, *chunks: bytes) -> None:
+        self.mids: list[int] = []
+        self.end_count = 0
+        self.raw = Chunks(*chunks)
+        raw: Any = self.raw
+        handler: Any = self
+        target = ConnectTarget(address=parse_broker_url("mqtt://broker"), protocol=ProtocolVersion.MQTT_5)
+        options = MqttOptions(urls=("mqtt://broker",), client_id="c")
+        self.transport = transport.SocketTransport(options, target, handler)
+        self.transport._socket = BufferedSocket(raw)
 
     def on_puback(self, packet: PubackPacket) -> None:
         self.mids.append(packet.mid)
 
-    def loop_read(self) -> None:
-        self.left_to_paho.append(self.transport.socket.recv(4))  # one packet
-        self.is_between_packets = True
+    def on_closed(self, reason: object) -> None:
+        assert reason is None
+        self.end_count += 1
 
 
-PUBACKS = b"".join(short_packet(PUBACK, mid) for mid in range(1, 101))
-
-
-async def test_the_pubacks_of_a_burst_are_read_without_paho() -> None:
-    peer = Pubacks(PUBACKS)
+async def test_a_socket_on_which_nothing_arrives_is_read_once_and_not_again_until_it_is_readable() -> None:
+    peer = Peer()
     peer.transport._on_readable()
-    assert (peer.mids, peer.left_to_paho) == (list(range(1, 101)), [])
+    await asyncio.sleep(0)
+    assert peer.raw.read_count == 1
 
 
-async def test_the_rest_of_a_packet_that_paho_has_begun_is_left_to_it() -> None:
-    """The rest of a message may look like a PUBACK."""
-    peer = Pubacks(PUBACKS, is_between_packets=False)
+PUBACKS = [short_packet(PUBACK, mid) for mid in range(1, 4001)]
+
+
+async def test_the_packets_of_a_burst_are_handled_in_one_turn() -> None:
+    data = b"".join(PUBACKS[:100])
+    peer = Peer(data[:150], data[150:])
     peer.transport._on_readable()
-    assert (peer.mids, peer.left_to_paho) == (list(range(2, 101)), [short_packet(PUBACK, 1)])
-
-
-async def test_a_packet_between_pubacks_is_left_to_paho() -> None:
-    other = short_packet(PUBREC, 7)
-    peer = Pubacks(PUBACKS[:8] + other + PUBACKS[8:16])
     peer.transport._on_readable()
-    assert (peer.mids, peer.left_to_paho) == ([1, 2, 3, 4], [other])
+    assert peer.mids == list(range(1, 101))
+
+
+async def test_while_nobody_reads_what_has_come_waits() -> None:
+    peer = Peer(b"".join(PUBACKS[:3]))
+
+    def stop_reading(packet: PubackPacket) -> None:
+        peer.mids.append(packet.mid)
+        peer.transport._reading = False
+
+    peer.on_puback = stop_reading  # type: ignore[method-assign]
+    for turn in range(1, 4):
+        peer.transport._reading = True
+        peer.transport._on_readable()
+        assert peer.mids == list(range(1, turn + 1))
+
+
+async def test_the_packets_before_the_end_are_handled_and_the_end_is_told_once() -> None:
+    peer = Peer(PUBACKS[0], b"")
+    peer.transport._on_readable()
+    peer.transport._on_readable()
+    peer.transport._on_readable()
+    assert (peer.mids, peer.end_count) == ([1], 1)
 
 
 async def test_tiny_packets_without_end_leave_others_their_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also while the socket stays readable, which calls the transport in each turn of the event loop, too."""
     monkeypatch.setattr(transport, "MAX_UNBROKEN_SECONDS", 0.0)
-    peer = Pubacks(bytes(4 * 1000), is_between_packets=False)
+    peer = Peer(b"".join(PUBACKS))
     loop = asyncio.get_running_loop()
     for turn in range(1, 40):
         peer.transport._on_readable()
-        assert turn <= len(peer.left_to_paho) <= 2 * turn
+        assert turn - 1 <= len(peer.mids) <= 2 * turn
         next_turn = loop.create_future()
         loop.call_soon(next_turn.set_result, None)
         await next_turn
