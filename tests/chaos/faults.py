@@ -258,7 +258,7 @@ def _settled_before_puback() -> None:
 
     def mark_first(self: Any, row: Any, *more: Any) -> None:
         async def mark_and_publish() -> None:
-            await self._marks._journal.outbox.mark_published([row.id])
+            await self._rows._journal.mark_published([row.id])
             await asyncio.sleep(GAP_SECONDS)
             publish(self, row, *more)
 

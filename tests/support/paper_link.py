@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from wx2mqtt.errors import NotConnected, PublishRefused
+from wx2mqtt.errors import ConnectionDropped, NotConnected, PublishRefused
 from wx2mqtt.mqtt.broker import Connected, Delivery, ProbeTopics, Publication, PublishCallback
 
 
@@ -101,8 +101,10 @@ class PaperLink:
         """The connection is gone; every open publish is told so."""
         self.connection = None
         gone, self.open = self.open, []
+        error: NotConnected = ConnectionDropped()
         for one in gone:
-            one.acknowledged(NotConnected())
+            one.acknowledged(error)
+            error = NotConnected()
 
     def take(self, *sent: Sent) -> None:
         """PUBACK; all that is open without arguments."""

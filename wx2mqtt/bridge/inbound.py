@@ -171,12 +171,12 @@ class InboundMessages:
 
     async def _try_row(self, item: Message | Event) -> NewMessage | NewEvent | None:
         try:
-            if self._ctx.marks.is_fatal(_mark_key(item)):
+            if self._ctx.marks.is_fatal(item.key):
                 return self._skip(item)
             if isinstance(item, Event):
                 self.counts["unreadable"] += item.name == FATAL_MESSAGE_EVENT
                 actor = await self._names.actor(item)
-                with self._ctx.marks.processing(_mark_key(item)):
+                with self._ctx.marks.processing(item.key, is_last=True):
                     return self._event_rows.row(item, actor)
             return await self._message_row(item)
         except StoreError:  # the message is not at fault: the batch must be received again
@@ -204,7 +204,7 @@ class InboundMessages:
             self._add_unsaved(self._registry.mark_wrote(person))
         if message.kind is Kind.QUOTE:
             message = await self._message_rows.with_stored_quote(message, person)
-        with self._ctx.marks.processing(_mark_key(message)):
+        with self._ctx.marks.processing(message.key, is_last=True):
             return self._message_rows.row(message, person)
 
     async def _is_echo(self, message: Message) -> bool:
@@ -225,8 +225,3 @@ class InboundMessages:
         added = self._registry.by_handle(message.chat)
         assert added is not None
         return added
-
-
-def _mark_key(item: Message | Event) -> str:
-    """Returns the key of a message here. The backend marks it as well, with another one."""
-    return f"store:{item.key}"

@@ -10,7 +10,6 @@ import asyncio
 from collections import deque
 from collections.abc import Iterator
 from functools import partial
-from itertools import count
 
 import structlog
 
@@ -22,7 +21,8 @@ from wx2mqtt.mqtt.broker import BrokerClient, Connected, Publication, PublishCal
 log = structlog.get_logger(__name__)
 
 # Publishes that wait for a PUBACK; mosquitto queues 1000, and most brokers allow at least 100. How many
-# messages may be published twice after a kill is another limit: `MAX_REPEATED_MESSAGES` in `outbox_marks.py`.
+# messages may be published twice after a kill is another limit: `MAX_REPEATED_MESSAGES` in
+# `published_rows.py`.
 MAX_UNACKED_PUBLISHES = 100
 
 # The most that an MQTT 5 PUBLISH needs besides topic and payload.
@@ -106,16 +106,11 @@ class DisconnectSearch:
     def __init__(self) -> None:
         self._single_publishes_left = 0  # answers to await before the whole window is used again
         self._answers_since_disconnect = MAX_UNACKED_PUBLISHES
-        self._is_attributed = False  # a publish was found for the last disconnect
 
     @property
     def allows_only_one(self) -> bool:
         """Whether publishes go one by one."""
         return self._single_publishes_left > 0
-
-    def on_sent(self) -> None:
-        """Records that something was published since the last disconnect."""
-        self._is_attributed = False
 
     def on_answered(self) -> None:
         """Records an answer of the broker."""
@@ -123,31 +118,23 @@ class DisconnectSearch:
         if self._single_publishes_left:
             self._single_publishes_left -= 1
 
-    def is_suspect(self, unacknowledged_count: int, *, is_oldest: bool) -> bool:
-        """Returns whether a publish may have caused the disconnect that has ended it: the oldest one may."""
-        if self._is_attributed or not is_oldest:
-            return False
+    def on_disconnect(self, open_count: int) -> None:
+        """Records that a connection has ended with so many open publishes; the oldest may be the cause."""
         is_first_disconnect = self._answers_since_disconnect >= MAX_UNACKED_PUBLISHES
-        self._single_publishes_left = 1 if is_first_disconnect else unacknowledged_count
+        self._single_publishes_left = 1 if is_first_disconnect else open_count
         self._answers_since_disconnect = 0
-        self._is_attributed = True
-        return True
 
 
 class InflightWindow:
-    """The publishes of one account that wait for their PUBACK.
+    """Publishes for one account, and bounds how many publishes wait for their PUBACK.
 
     `capacity` is emitted when another publish is possible. Urgent publishes (`publish_first`) go before all
     others: the retained topics tell a reader whether the account is online at all.
-
-    At a disconnect the callback of the publish that may have caused it gets `ConnectionDropped`, that of each
-    other open publish `NotConnected`.
     """
 
     def __init__(self, broker: BrokerClient) -> None:
         self._broker = broker
-        self._numbers = count()
-        self._unacknowledged: dict[int, bool] = {}  # by number, the oldest first: whether the client sent it
+        self._open_count = 0  # publishes without an answer
         self._urgent: deque[tuple[Publication, PublishCallback]] = deque()
         self._is_publishing_urgent = False
         self._search = DisconnectSearch()
@@ -159,12 +146,7 @@ class InflightWindow:
         connection = self._broker.connection
         if connection is None:
             return 0
-        return max(0, self._limit(connection) - len(self._unacknowledged) - len(self._urgent))
-
-    @property
-    def unacknowledged_count(self) -> int:
-        """The number of publishes that wait for their PUBACK."""
-        return len(self._unacknowledged)
+        return max(0, self._limit(connection) - self._open_count - len(self._urgent))
 
     def payload_limit(self, topic: str) -> int | None:
         """Returns the largest payload in bytes that the broker accepts on a topic; None if not limited."""
@@ -175,12 +157,8 @@ class InflightWindow:
 
     def publish(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
         """Publishes now; the caller has checked `free_slots`."""
-        number = next(self._numbers)
-        self._unacknowledged[number] = False
-        self._broker.publish(publication, partial(self._on_answer, number, on_acknowledged))
-        if number in self._unacknowledged:  # without a connection the client answers within `publish`
-            self._unacknowledged[number] = True
-            self._search.on_sent()
+        self._open_count += 1
+        self._broker.publish(publication, partial(self._on_answer, on_acknowledged))
 
     def publish_first(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
         """Publishes as soon as the window has room, before everything else."""
@@ -191,28 +169,21 @@ class InflightWindow:
         if self._is_publishing_urgent:
             return  # `publish` was answered at once and called this again; the loop below goes on
         self._is_publishing_urgent = True
-        while self._urgent and len(self._unacknowledged) < self._limit(self._broker.connection):
+        while self._urgent and self._open_count < self._limit(self._broker.connection):
             self.publish(*self._urgent.popleft())
         self._is_publishing_urgent = False
 
-    def _on_answer(self, number: int, on_acknowledged: PublishCallback, error: Exception | None) -> None:
-        if self._unacknowledged[number]:
-            error = self._attribute_disconnect(number, error)
-        del self._unacknowledged[number]
+    def _on_answer(self, on_acknowledged: PublishCallback, error: Exception | None) -> None:
+        if isinstance(error, ConnectionDropped):  # the first answer of all that a disconnect ends
+            self._search.on_disconnect(self._open_count)
+        elif not isinstance(error, NotConnected):
+            self._search.on_answered()
+        self._open_count -= 1
         on_acknowledged(error)
         if self._urgent:
             self._publish_urgent()
         if self.free_slots:
             self.capacity.emit()
-
-    def _attribute_disconnect(self, number: int, error: Exception | None) -> Exception | None:
-        """Returns `ConnectionDropped` for the publish that may have caused a disconnect, else the error."""
-        if not isinstance(error, NotConnected):
-            self._search.on_answered()
-            return error
-        is_oldest = next(iter(self._unacknowledged)) == number
-        is_suspect = self._search.is_suspect(len(self._unacknowledged), is_oldest=is_oldest)
-        return ConnectionDropped() if is_suspect else error
 
     def _limit(self, connection: Connected | None) -> int:
         if connection is None:

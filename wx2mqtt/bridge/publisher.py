@@ -1,20 +1,13 @@
-"""Publishes the committed rows of the outbox and marks them in the journal once the broker has them.
+"""Publishes the committed rows of the outbox, in the order of each topic, until the broker has them.
 
-1. A row is handed over by `add` right after its commit, or read from the journal (`outbox_reader.py`).
-2. It is published when a slot of the window is free (`inflight.py`): in `add` itself if one is free then.
-   All that is published in a turn of the event loop is one write to the socket. A message also waits while
-   too many others would be published again if the process were killed now (`outbox_marks.py`). A row whose
-   expiry is over is dropped instead; only those of `text/<user>` have one.
-3. The broker answers. PUBACK: the row is acknowledged, which the PUBACK log records. Refused: its topic waits
-   `REFUSED_RETRY_SECONDS`, and other topics go on; what is not allowed on a response topic is given up.
-   Too large: it is published again, shorter. Disconnected: it is published again after the reconnect.
-4. Acknowledged rows are marked in the journal (`outbox_marks.py`), all of some milliseconds in one commit. A
-   start begins with those that a killed process has in its PUBACK log.
+A commit hands its rows to `add`, which publishes them at once; the PUBACK is stored some milliseconds later.
+What the broker does instead is answered so:
 
-Rows of one topic are published in the order of their ids. A row that the broker never takes is set aside: it
-stays in the journal, and no longer blocks the rows behind it. That is a row too large for the broker, or one
-on which it disconnects `MAX_HEAD_DISCONNECTS` times in a row. The QoS of each topic stands in
-`mqtt/topics.py`.
+- refused: the topic waits `REFUSED_RETRY_SECONDS`, and other topics go on,
+- too large: the row is published again, shorter,
+- disconnected: the row is published again after the reconnect,
+- a row that cannot be shortened, or on which the broker disconnects `MAX_HEAD_DISCONNECTS` times in a row, is
+  *rejected*: it stays in the journal, and blocks no other row.
 """
 
 from __future__ import annotations
@@ -28,8 +21,8 @@ import structlog
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inflight import MAX_HEAD_DISCONNECTS, InflightWindow, RefusedTopics
-from wx2mqtt.bridge.outbox_marks import OutboxMarks, UnmarkedRows
 from wx2mqtt.bridge.outbox_reader import OutboxReader
+from wx2mqtt.bridge.published_rows import PublishedRows
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import ConnectionDropped, PublishRefused
 from wx2mqtt.mqtt.broker import Publication
@@ -61,7 +54,10 @@ class SuspectRow:
 class Publisher:
     """Publishes the outbox of one account.
 
-    `published_count` counts rows with a PUBACK, `set_aside_count` rows that the broker does not accept.
+    1. A row is handed over by `add`, or read from the journal after a reconnect (`outbox_reader.py`).
+    2. It is published when a slot of the window is free (`inflight.py`). A message also waits while a kill
+       would repeat too many others (`published_rows.py`). A row whose expiry is over is dropped instead.
+    3. `_on_answer` takes the answer of the broker; `PublishedRows` stores it.
     """
 
     def __init__(self, ctx: AccountContext, inflight: InflightWindow) -> None:
@@ -70,17 +66,17 @@ class Publisher:
         self._inflight = inflight
         self._refused = RefusedTopics()
         self._outbox = OutboxReader(ctx.journal, self._refused)
-        self._unmarked = UnmarkedRows(ctx.puback_log)
-        self._marks = OutboxMarks(ctx, self._outbox, self._unmarked)
+        self._rows = PublishedRows(ctx, self._outbox)
         self._suspect: SuspectRow | None = None
         self._shortened: dict[int, bytes] = {}  # what is published instead of the payload of a row
         self._finishing = False
         self._publish_event = asyncio.Event()  # wakes `_publish_loop`
         self._answered = asyncio.Event()  # wakes `finish`
+        #: Rows with a PUBACK.
         self.published_count = 0
-        self.set_aside_count = 0
+        #: Rows that the broker does not take.
+        self.rejected_count = 0
         inflight.capacity.connect(self._wake_for_next_row)
-        self._marks.stored.connect(self._publish_available)
         self._refused.retry_due.connect(self._on_retry_due)
 
     @property
@@ -117,7 +113,7 @@ class Publisher:
     def on_connected(self) -> None:
         """Publishes all rows without PUBACK again, in their order."""
         self._outbox.restart()
-        self._unmarked.on_connected()
+        self._rows.on_connected()
         self._publish_event.set()
 
     def on_disconnected(self) -> None:
@@ -125,29 +121,34 @@ class Publisher:
         self._outbox.expect_rows()
         self._refused.on_disconnected()
         if self._suspect is not None and self._suspect.disconnects >= MAX_HEAD_DISCONNECTS:
-            self._shorten_or_set_aside(self._suspect.row)
+            self._shorten_or_reject(self._suspect.row)
             self._suspect = None
 
     async def run(self) -> None:
-        """Publishes rows and marks them until cancelled."""
+        """Publishes rows and stores the answers until cancelled."""
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._publish_loop())
-            tasks.create_task(self._marks.run())
+            tasks.create_task(self._store_loop())
 
     async def finish(self, seconds: float) -> None:
         """Publishes no more, and waits at most `seconds` for open PUBACKs. Raises `StoreError`."""
         self._finishing = True
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._unmarked.open:
+                while self._rows.open:
                     self._answered.clear()
                     await self._answered.wait()
-        await self._marks.store()
+        await self._rows.store()
 
     # Publishing
 
+    async def _store_loop(self) -> None:
+        while True:
+            await self._rows.store_due()
+            self._publish_available()  # rows may have waited for it
+
     async def _publish_loop(self) -> None:
-        await retry_until_stored(self._marks.store_earlier)
+        await retry_until_stored(self._rows.store_earlier)
         while True:
             await self._publish_event.wait()
             self._publish_event.clear()
@@ -169,23 +170,25 @@ class Publisher:
     def _wake_for_next_row(self) -> None:
         """Wakes `_publish_loop` unless it would publish nothing, which in a burst is so at most PUBACKs.
 
-        A next row that waits for marks is published when these are stored (`OutboxMarks.stored`).
+        A next row that must wait is published by `_store_loop`.
         """
         rows = self._outbox.rows
-        if not self._unmarked.must_wait(rows[0]) if rows else not self._outbox.is_exhausted:
+        if rows and self._rows.must_wait(rows[0]):
+            return
+        if rows or not self._outbox.is_exhausted:
             self._publish_event.set()
 
     def _publish_rows(self) -> None:
         """Publishes rows that are in memory until there is no other, or the next one must wait."""
         slots_left = self._free_slots
         while self._outbox.rows and slots_left > 0:
-            if self._unmarked.must_wait(self._outbox.rows[0]):
+            if self._rows.must_wait(self._outbox.rows[0]):
                 break
             row = self._outbox.rows.popleft()
-            if not self._is_due(row):
-                continue
-            if row.is_expired(now_ms()):
-                self._marks.drop_expired(row.id)
+            if row.topic in self._refused or row.id in self._rows:
+                continue  # much may have happened since it was read
+            if row.expiry is not None and row.is_expired(now_ms()):
+                self._rows.drop_expired(row.id)
                 continue
             if not self._is_permitted(row):
                 continue
@@ -201,16 +204,10 @@ class Publisher:
         """
         if self._finishing:
             return 0
-        window = self._unmarked.max_rows if self._suspect is None else 1
-        return min(self._inflight.free_slots, window - len(self._unmarked))
-
-    def _is_due(self, row: OutboxRow) -> bool:
-        """Returns whether a row still has to be published: much may have happened since it was read."""
-        return (
-            row.topic not in self._refused
-            and row.id not in self._unmarked
-            and not self._marks.is_set_aside(row.id)
-        )
+        free_rows = self._rows.free_rows
+        if self._suspect is not None:
+            free_rows = 1 - self._rows.count
+        return min(self._inflight.free_slots, free_rows)
 
     def _is_permitted(self, row: OutboxRow) -> bool:
         """Returns whether the bridge may publish a row on its topic; gives up a row that it may not.
@@ -220,23 +217,23 @@ class Publisher:
         if self._topics.may_publish(row.topic):
             return True
         if row.category not in ANSWER_CATEGORIES:
-            self._set_aside(row.id, "its topic is not one of the bridge's")
+            self._reject(row.id, "its topic is not one of the bridge's")
             return False
         if self._ctx.settings.allows_response_topic(row.topic):
             return True
         log.warning("response topic is not allowed", topic=row.topic)
-        self._unmarked.add(row)
+        self._rows.add(row)
         self._on_acknowledged(row)
         return False
 
     def _publish(self, row: OutboxRow, payload: bytes) -> None:
-        self._unmarked.add(row)
+        self._rows.add(row)
         publication = Publication(
             topic=row.topic,
             payload=payload,
             content_type=row.content_type,
             correlation=row.correlation,
-            expiry=row.remaining_expiry(now_ms()),
+            expiry=None if row.expiry is None else row.remaining_expiry(now_ms()),
         )
         self._inflight.publish(publication, partial(self._on_answer, row, len(payload)))
 
@@ -250,7 +247,7 @@ class Publisher:
         if error is None:
             self._on_acknowledged(row)
             return
-        self._unmarked.remove(row)
+        self._rows.remove(row)
         match error:
             case PublishRefused(too_large=True):
                 self._publish_truncated(row, payload_bytes)
@@ -270,18 +267,17 @@ class Publisher:
         return is_answer and is_forbidden
 
     def _on_acknowledged(self, row: OutboxRow) -> None:
-        self._unmarked.acknowledge(row)
+        self._rows.acknowledge(row)
         self._refused.forget(row.topic)
         self._shortened.pop(row.id, None)
         self._suspect = None
-        self.published_count += 1
-        self._marks.store_soon()  # `InflightWindow.capacity` follows, and wakes the loop
+        self.published_count += 1  # `InflightWindow.capacity` follows, and wakes the loop
 
     def _on_refused(self, row: OutboxRow, reason: str) -> None:
         """Pauses a topic, or drops its rows when it was refused for `REFUSED_GIVE_UP_SECONDS`."""
         if self._refused.seconds_refused(row.topic) > REFUSED_GIVE_UP_SECONDS:
             self._refused.forget(row.topic)  # rows that are committed later have the full time again
-            self._marks.drop_topic(row.topic, DROP_REASON)
+            self._rows.drop_topic(row.topic, DROP_REASON)
         else:
             self._refused.add(row.topic, reason)
         self._publish_event.set()
@@ -302,7 +298,7 @@ class Publisher:
         if truncated is not None and len(truncated) < refused_bytes:
             self._publish(row, truncated)
         else:
-            self._set_aside(row.id, "larger than the broker takes")
+            self._reject(row.id, "larger than the broker takes")
         self._publish_event.set()
 
     def _suspect_after_disconnect(self, row: OutboxRow) -> SuspectRow:
@@ -310,8 +306,8 @@ class Publisher:
         disconnects = suspect.disconnects if suspect is not None and suspect.row.id == row.id else 0
         return SuspectRow(row=row, disconnects=disconnects + 1)
 
-    def _shorten_or_set_aside(self, row: OutboxRow) -> None:
-        """Publishes a message without its inline bytes from now on, or sets the row aside.
+    def _shorten_or_reject(self, row: OutboxRow) -> None:
+        """Publishes a message without its inline bytes from now on, or rejects the row.
 
         A broker with MQTT 3.1.1 cannot refuse a message that is too large: it disconnects.
         """
@@ -321,10 +317,10 @@ class Publisher:
             log.warning("broker hangs up on a message with its bytes in it; sent without", row=row.id)
             self._shortened[row.id] = shorter
         else:
-            self._set_aside(row.id, f"the broker hung up on it {MAX_HEAD_DISCONNECTS} times in a row")
+            self._reject(row.id, f"the broker hung up on it {MAX_HEAD_DISCONNECTS} times in a row")
 
-    def _set_aside(self, row_id: int, reason: str) -> None:
+    def _reject(self, row_id: int, reason: str) -> None:
         log.error("message set aside", row=row_id, reason=reason)
-        self._marks.set_aside(row_id, reason)
+        self._rows.reject(row_id, reason)
         self._shortened.pop(row_id, None)
-        self.set_aside_count += 1
+        self.rejected_count += 1

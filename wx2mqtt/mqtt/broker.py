@@ -124,7 +124,8 @@ class Disconnected:
     code: str = ""
 
 
-# Called once per publish on the event loop: with None on success, `PublishRefused` or `NotConnected`.
+# Called once per publish on the event loop: with None on success, `PublishRefused` or `NotConnected`. The
+# oldest of those that a disconnect ends gets `ConnectionDropped`, before the others.
 PublishCallback = Callable[[Exception | None], None]
 
 

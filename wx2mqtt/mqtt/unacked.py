@@ -17,7 +17,7 @@ from typing import NamedTuple
 import structlog
 
 from wx2mqtt.aio import notify
-from wx2mqtt.errors import NotConnected, PublishRefused
+from wx2mqtt.errors import ConnectionDropped, NotConnected, PublishRefused
 from wx2mqtt.mqtt.broker import PublishCallback
 from wx2mqtt.mqtt.reason_codes import FIRST_FAILURE_CODE, reason_text
 
@@ -74,10 +74,12 @@ class UnackedPublishes:
         return len(self._overdue) <= self._max_overdue
 
     def close(self) -> None:
-        """Fails all that is pending with `NotConnected`, in the order of sending."""
+        """Fails all that is pending, in the order of sending: the oldest may be what ended the connection."""
         pending, self._pending = self._pending, {}
+        error: NotConnected = ConnectionDropped()
         for publish in pending.values():
-            notify(publish.on_acknowledged, NotConnected())
+            notify(publish.on_acknowledged, error)
+            error = NotConnected()
 
 
 class Subscriptions:

@@ -79,20 +79,25 @@ _FATAL_BYTES = MAX_FATAL_MESSAGES * (_MARK_CHARACTERS + 1)
 _MAX_READ_BYTES = 65_536
 
 
-class ProcessingMarks:
+class ProcessingMarks(AbstractContextManager[None]):
     """Marks the message that is being processed, in a file, so that one that ends the process is found.
 
-    The mark outlives the process, and is not synchronised: it costs microseconds, and a message that ends the
-    process does not end the machine. In a batch the mark of a message is replaced by that of the next one; it
-    is removed in the next turn of the event loop, or by `clear`. A file that cannot be written, or no `path`,
-    marks nothing. `progressed` is emitted about once a second while messages are processed. `fatal` are the
-    marks of messages that ended processes elsewhere (`SharedMarks`).
+    A message is read in one block of `processing` and stored in another. Its mark is replaced by that of the
+    next message, and removed in the next turn of the event loop, or by `clear`. It is not synchronised: that
+    costs microseconds, and a message that ends the process does not end the machine. A file that cannot be
+    written, or no `path`, marks nothing. `fatal` are the marks of messages that ended processes elsewhere
+    (`SharedMarks`).
     """
 
     def __init__(self, path: Path | None = None, fatal: Sequence[str] = ()) -> None:
+        #: Emitted about once a second while messages are processed.
         self.progressed: Signal[[]] = Signal()
         self._path = path
         self._file: MappedFile | None = None
+        self._key = ""  # of the last block
+        self._mark = _NO_MESSAGE
+        self._is_last_block = True
+        self._written = _NO_MESSAGE  # the mark that is in the file
         self._clearing: asyncio.Handle | None = None
         self._reported_at = 0.0
         self._suspect, kills, self._fatal = _NO_MESSAGE, 0, list[str]()
@@ -109,21 +114,26 @@ class ProcessingMarks:
         """Returns whether `MAX_KILLS` processes in a row were killed while they processed this message."""
         return bool(self._fatal) and _mark_of(key) in self._fatal
 
-    def processing(self, key: str) -> AbstractContextManager[None]:
-        """Marks a message in a block without `await`: of one process, one message is marked at a time."""
-        return _Processing(self, _mark_of(key))
+    def processing(self, key: str, *, is_last: bool = False) -> AbstractContextManager[None]:
+        """Marks a message in a block without `await`: of one process, one message is marked at a time.
 
-    def begin(self, mark: str) -> None:
-        """Marks the message of a block that begins."""
-        self._write_mark(mark, self._kills if mark == self._suspect else 0)
+        A message has been processed when its block with `is_last` ends without an error.
+        """
+        if key != self._key:
+            self._key, self._mark = key, _mark_of(key)
+        self._is_last_block = is_last
+        return self
 
-    def end(self, mark: str, *, has_failed: bool) -> None:
-        """Has the mark of a block that ends removed soon; a block with an error is no progress."""
+    def __enter__(self) -> None:
+        if self._written != self._mark:
+            self._write_mark(self._mark, self._kills if self._mark == self._suspect else 0)
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         if self._clearing is None:
             self._clear_soon()
-        if has_failed:
+        if kind is not None:
             return
-        if mark == self._suspect:
+        if self._is_last_block and self._mark == self._suspect:
             self._suspect, self._kills = _NO_MESSAGE, 0
         now = boot_time()
         if now - self._reported_at >= PROGRESS_INTERVAL_SECONDS:
@@ -151,6 +161,7 @@ class ProcessingMarks:
             self._write_mark(_NO_MESSAGE, 0)
 
     def _write_mark(self, mark: str, kills: int) -> None:
+        self._written = mark
         self._write(f"{mark} {kills}".ljust(_MARK_BYTES - 1) + "\n", 0)
 
     def _write(self, text: str, offset: int) -> None:
@@ -165,36 +176,15 @@ class ProcessingMarks:
             log.warning("messages are not marked while they are processed", error=error.strerror)
 
 
-class _Processing(AbstractContextManager[None]):
-    """The block of `ProcessingMarks.processing`; two for each message, cheaper than a generator."""
-
-    __slots__ = ("_mark", "_marks")
-
-    def __init__(self, marks: ProcessingMarks, mark: str) -> None:
-        self._marks = marks
-        self._mark = mark
-
-    def __enter__(self) -> None:
-        self._marks.begin(self._mark)
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self._marks.end(self._mark, has_failed=kind is not None)
-
-
 def take_marks(folder: Path) -> list[tuple[str, str]]:
     """Returns accounts whose process was killed at a message, with its mark; removes the files."""
-    taken = [
-        (path.name.removesuffix(MARKS_SUFFIX), _take_mark(path))
-        for path in sorted(folder.glob(f"*{MARKS_SUFFIX}"))
-    ]
-    return [(account, mark) for account, mark in taken if mark is not None]
-
-
-def _take_mark(path: Path) -> str | None:
-    """Returns the mark of the message at which the last process was killed, and removes the file."""
-    mark, kills, _ = _read_marks(path)
-    path.unlink(missing_ok=True)
-    return mark if kills else None
+    taken: list[tuple[str, str]] = []
+    for path in sorted(folder.glob(f"*{MARKS_SUFFIX}")):
+        mark, kills, _ = _read_marks(path)
+        path.unlink(missing_ok=True)
+        if kills:
+            taken.append((path.name.removesuffix(MARKS_SUFFIX), mark))
+    return taken
 
 
 def _read_marks(path: Path) -> tuple[str, int, list[str]]:
@@ -225,9 +215,8 @@ _PUBACK = struct.Struct(">Qq")
 _CHECKSUM_BYTES = 4
 _RECORD_BYTES = _PUBACK.size + _CHECKSUM_BYTES
 
-# The size of the file. The publisher never lets so many records wait for their commit
-# (`MAX_UNMARKED_ROWS` in `outbox_marks.py`).
-MAX_PUBACK_RECORDS = 1000
+# So many publications wait for their commit at most: a power cut may repeat them.
+MAX_PUBACK_RECORDS = 400
 PUBACK_LOG_BYTES = MAX_PUBACK_RECORDS * _RECORD_BYTES
 
 
@@ -258,10 +247,10 @@ class PubackLog:
 
     def add(self, row_id: int, created: int) -> bool:
         """Records the PUBACK of a row; returns whether a later process can read it."""
-        is_written = self._end < PUBACK_LOG_BYTES and self._write(self._record(row_id, created), self._end)
-        if is_written:
-            self._end += _RECORD_BYTES
-        return is_written
+        if self._end >= PUBACK_LOG_BYTES or not self._write(self._record(row_id, created), self._end):
+            return False
+        self._end += _RECORD_BYTES
+        return True
 
     def replace(self, rows: Iterable[tuple[int, int]]) -> None:
         """Records the PUBACKs of these rows (id, time) only: all others are marked in the journal."""

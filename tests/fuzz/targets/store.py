@@ -374,7 +374,10 @@ TARGETS = (
         name="store.processing_marks",
         run=_run_marks,
         parsers=_store(
-            *(f"unsynced_files:ProcessingMarks.{name}" for name in ("is_fatal", "processing", "begin", "end"))
+            *(
+                f"unsynced_files:ProcessingMarks.{name}"
+                for name in ("is_fatal", "processing", "__enter__", "__exit__")
+            )
         ),
         seeds=_MARKS,
         generate=mutated(_MARKS, ("\n", " ", "-", "0", "1", "2", "f" * 32)),

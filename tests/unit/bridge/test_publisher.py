@@ -21,13 +21,13 @@ from tests.support.paper_link import PaperLink, Sent
 from tests.unit.bridge.contexts import context
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import message
-from wx2mqtt.bridge import inflight, outbox_marks, outbox_reader, publisher
+from wx2mqtt.bridge import inflight, outbox_reader, published_rows, publisher
 from wx2mqtt.bridge.inflight import (
     MAX_HEAD_DISCONNECTS,
     MAX_UNACKED_PUBLISHES,
     InflightWindow,
 )
-from wx2mqtt.bridge.outbox_marks import MAX_REPEATED_MESSAGES, MAX_UNMARKED_ROWS
+from wx2mqtt.bridge.published_rows import MAX_REPEATED_MESSAGES
 from wx2mqtt.bridge.publisher import REFUSED_GIVE_UP_SECONDS, Publisher
 from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.errors import StoreFull
@@ -38,7 +38,7 @@ from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import NO_CHANGES, NewPublication, OutboxBatch, OutboxRow
 from wx2mqtt.store.sqlite_database import SqliteDatabase
-from wx2mqtt.store.unsynced_files import PubackLog
+from wx2mqtt.store.unsynced_files import MAX_PUBACK_RECORDS, PubackLog
 
 WEEK = 7 * 86_400_000
 
@@ -380,7 +380,7 @@ async def test_never_more_messages_would_repeat_after_a_kill_than_may(works: Wor
 
 async def test_logged_pubacks_let_messages_go_on_while_the_marks_are_being_stored(tmp_path: Path):
     """A kill would repeat what is open, of messages at most 20; what is acknowledged stands in the log."""
-    keys = [str(number) for number in range(2 * MAX_UNMARKED_ROWS)]
+    keys = [str(number) for number in range(2 * MAX_PUBACK_RECORDS)]
     async with working(tmp_path, PubackLog(tmp_path / "pubacks", "stream")) as works:
         held, let_go = works.hold_marks()
         works.connect()
@@ -392,9 +392,9 @@ async def test_logged_pubacks_let_messages_go_on_while_the_marks_are_being_store
         works.link.take()
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             await held.wait()
-        await works.link.came(MAX_UNMARKED_ROWS)
+        await works.link.came(MAX_PUBACK_RECORDS)
         await works.journal.stats()
-        assert len(works.link.sent) == MAX_UNMARKED_ROWS  # a power cut would repeat these
+        assert len(works.link.sent) == MAX_PUBACK_RECORDS  # a power cut would repeat these
         assert works.link.most_open <= MAX_REPEATED_MESSAGES
         let_go.set()
         await works.all_settled()
@@ -451,7 +451,7 @@ async def test_an_answer_wakes_nobody_while_the_next_message_waits_for_marks(
     works: Works, monkeypatch: pytest.MonkeyPatch
 ):
     """In a burst that is so at most answers, and each would cost a turn of the publishing loop."""
-    monkeypatch.setattr(outbox_marks, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
+    monkeypatch.setattr(published_rows, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
     looked = 0
     publish_waiting = works.publisher._publish_waiting
 
@@ -479,7 +479,7 @@ async def test_an_answer_wakes_nobody_while_the_next_message_waits_for_marks(
 async def test_a_whole_window_of_messages_is_marked_with_one_commit_as_soon_as_it_is_acknowledged(
     works: Works, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(outbox_marks, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
+    monkeypatch.setattr(published_rows, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
     marked: list[int] = []
     mark_published = works.journal.outbox.mark_published
 
@@ -502,7 +502,7 @@ async def test_a_whole_window_of_messages_is_marked_with_one_commit_as_soon_as_i
 async def test_what_is_acknowledged_during_a_commit_waits_for_the_rest_of_its_window(
     works: Works, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(outbox_marks, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
+    monkeypatch.setattr(published_rows, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
     held, let_go, marked = asyncio.Event(), asyncio.Event(), list[int]()
     mark_published = works.journal.outbox.mark_published
 
@@ -678,7 +678,7 @@ async def test_a_broker_that_hangs_up_after_each_refusal_gets_all_the_others(wor
     await works.link.until(lambda: works.link.topics[-3:] == ["a", "b", "a"] and not works.link.open)
     assert works.link.topics.count("forbidden") == 1
     assert works.publisher.refused_topics == ("forbidden",)
-    assert works.publisher.set_aside_count == 0
+    assert works.publisher.rejected_count == 0
 
 
 async def test_a_topic_that_may_go_again_while_the_next_rows_are_read_is_not_passed_over(works: Works):
@@ -780,7 +780,7 @@ async def test_what_was_cut_is_cut_anew_for_the_next_connection(works: Works):
         works.link.refuse(works.link.open[0], too_large=True)
         await works.link.came(count + 1)
         works.hang_up()
-    assert works.publisher.set_aside_count == 0
+    assert works.publisher.rejected_count == 0
     works.link.takes = True
     works.connect()
     await works.all_settled()
@@ -791,7 +791,7 @@ async def test_a_broker_that_refuses_everything_as_too_large_ends_in_setting_asi
     works.connect(packet_limit=700)
     await works.message("1", "x" * 3000)
     await works.link.came(1)
-    while not works.publisher.set_aside_count:
+    while not works.publisher.rejected_count:
         works.link.refuse(works.link.open[0], too_large=True)
         assert len(works.link.sent) < 20
     row, why = await works.one_aside()
@@ -810,7 +810,7 @@ async def test_what_cannot_be_cut_is_set_aside_and_its_topic_goes_on(works: Work
     await works.all_settled()
     row, why = await works.one_aside()
     assert (row.topic, why) == ("a", "larger than the broker takes")
-    assert works.publisher.set_aside_count == 1
+    assert works.publisher.rejected_count == 1
     assert works.publisher.refused_topics == ()
 
 
@@ -852,7 +852,7 @@ async def test_a_message_on_which_the_broker_hangs_up_three_times_is_set_aside_a
     row, why = await works.one_aside()
     assert (row.topic, why) == ("poison", "the broker hung up on it 3 times in a row")
     assert first_of(on(works.link.sent, "a")) == [1, 3, 4]
-    assert works.publisher.set_aside_count == 1
+    assert works.publisher.rejected_count == 1
 
 
 async def test_a_message_on_which_the_broker_hangs_up_first_loses_the_bytes_in_it(works: Works):
@@ -876,7 +876,7 @@ async def test_a_message_on_which_the_broker_hangs_up_first_loses_the_bytes_in_i
     }
     works.link.take()
     await works.all_settled()
-    assert works.publisher.set_aside_count == 0
+    assert works.publisher.rejected_count == 0
 
 
 async def test_a_message_on_which_the_broker_hangs_up_also_without_its_bytes_is_set_aside(works: Works):
@@ -925,7 +925,7 @@ async def test_disconnects_with_progress_between_set_nothing_aside(works: Works)
     works.link.takes = True
     works.connect()
     await works.all_settled()
-    assert works.publisher.set_aside_count == 0
+    assert works.publisher.rejected_count == 0
     assert first_of(on(works.link.sent, "a")) == list(range(1, 13))
 
 
@@ -939,7 +939,7 @@ async def test_connections_that_cannot_be_made_set_nothing_aside(works: Works):
     works.link.takes = True
     works.connect()
     await works.all_settled()
-    assert works.publisher.set_aside_count == 0
+    assert works.publisher.rejected_count == 0
 
 
 async def test_a_topic_that_was_refused_for_a_week_is_dropped_with_an_event(works: Works, monkeypatch):
@@ -1048,7 +1048,7 @@ async def test_a_retained_topic_on_which_the_broker_hangs_up_is_no_fault_of_a_me
         works.publisher.on_connected()
         await works.link.until(lambda: works.link.open)
         works.hang_up()
-    assert works.publisher.set_aside_count == 0
+    assert works.publisher.rejected_count == 0
 
 
 # messages that wait for their bytes

@@ -11,7 +11,7 @@ from tests.support.hurry import hurry
 from wx2mqtt.bridge.inflight import REFUSAL_DISCONNECT_SECONDS, REFUSED_RETRY_SECONDS, InflightWindow
 from wx2mqtt.bridge.retained import RetainedPublisher
 from wx2mqtt.clock import now_ms
-from wx2mqtt.errors import NotConnected, PublishRefused
+from wx2mqtt.errors import ConnectionDropped, NotConnected, PublishRefused
 from wx2mqtt.mqtt.broker import (
     BrokerListener,
     Connected,
@@ -90,12 +90,8 @@ class Stage:
     def hang_up(self) -> None:
         """The broker breaks off the connection, whatever it has got."""
         self.link.connection = None
-        while self.link.open:
-            self.link.open.popleft()[1](NotConnected())
-        self.announcer.on_disconnected()
-
-    def disconnect(self) -> None:
-        self.link.connection = None
+        if self.link.open:
+            self.link.open.popleft()[1](ConnectionDropped())
         self.link.answer(NotConnected())
         self.announcer.on_disconnected()
 
@@ -120,7 +116,7 @@ def test_all_is_published_at_every_connect_and_the_bridges_state_last():
         assert stage.link.topics == ["wx/login/qr", "wx/login/state", STATE]
         assert all(one.retain and one.content_type for one in stage.link.published)
         stage.link.answer()
-        stage.disconnect()
+        stage.hang_up()
         stage.say("wx/login/state", "other")
         stage.link.published.clear()
         stage.connect()
@@ -179,7 +175,7 @@ def test_a_broker_that_hangs_up_after_a_refusal_is_not_asked_again_at_once():
         stage.connect()
         stage.say("wx/last")
         stage.link.answer(PublishRefused("not authorized", code=0x87))
-        stage.disconnect()
+        stage.hang_up()
         stage.connect()
         assert stage.link.topics == ["wx/last"]
         await asyncio.sleep(REFUSED_RETRY_SECONDS + 1)
@@ -194,7 +190,7 @@ def test_a_new_connection_is_asked_at_once_for_what_the_last_one_refused_long_be
         stage.say("wx/last")
         stage.link.answer(PublishRefused("not authorized", code=0x87))
         await asyncio.sleep(REFUSAL_DISCONNECT_SECONDS + 1)
-        stage.disconnect()
+        stage.hang_up()
         stage.connect()
         assert stage.link.topics == ["wx/last", "wx/last"]
 
@@ -227,7 +223,7 @@ def test_the_last_words_are_waited_for_but_not_for_ever(answered: bool):
 def test_without_a_connection_nobody_waits_for_the_last_words():
     async def story(stage: Stage) -> None:
         stage.connect()
-        stage.disconnect()
+        stage.hang_up()
         stage.say(STATE, "offline")
         await stage.announcer.wait_until_settled(1.0)
         assert asyncio.get_running_loop().time() == 0.0
@@ -257,7 +253,7 @@ def test_a_topic_on_which_the_broker_hangs_up_three_times_waits_and_the_others_a
         assert stage.announcer.refused_topics == ("wx/contacts",)
         stage.say("wx/contacts", "another")
         assert not stage.link.open
-        stage.disconnect()
+        stage.hang_up()
         await asyncio.sleep(REFUSED_RETRY_SECONDS)
         assert not connect(), "it is tried again after a while, and once is enough then"
         assert connect()

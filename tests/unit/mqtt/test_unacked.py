@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from structlog.testing import capture_logs
 
-from wx2mqtt.errors import NotConnected, PublishRefused
+from wx2mqtt.errors import ConnectionDropped, NotConnected, PublishRefused
 from wx2mqtt.mqtt.unacked import (
     PUBACK_TIMEOUT_SECONDS,
     REFUSED_FILTER_RETRY_SECONDS,
@@ -54,7 +54,7 @@ def test_the_end_of_the_connection_fails_all_in_the_order_of_sending():
         unacked.add(mid, partial(callback, mid), 0.0)
     unacked.close()
     unacked.close()
-    assert order == [(3, NotConnected), (1, NotConnected), (2, NotConnected)]
+    assert order == [(3, ConnectionDropped), (1, NotConnected), (2, NotConnected)]
 
 
 @pytest.mark.parametrize(("broker", "size"), [(1, 1), (3, 3), (4, 3), (20, 18), (100, 92), (65535, 65527)])

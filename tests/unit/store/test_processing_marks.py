@@ -17,6 +17,7 @@ from wx2mqtt.store.shared_marks import SharedMarks
 from wx2mqtt.store.unsynced_files import (
     MARKS_SUFFIX,
     MAX_FATAL_MESSAGES,
+    MAX_KILLS,
     PROGRESS_INTERVAL_SECONDS,
     MappedFile,
     ProcessingMarks,
@@ -72,10 +73,36 @@ def test_a_kill_during_another_message_begins_anew(path: Path) -> None:
 
 def test_a_message_that_was_processed_at_the_second_attempt_is_not_suspect(path: Path) -> None:
     assert killed(path, "fatal-1")
-    with ProcessingMarks(path).processing("fatal-1"):
+    with ProcessingMarks(path).processing("fatal-1", is_last=True):
         pass
     assert killed(path, "fatal-1")
     assert not ProcessingMarks(path).is_fatal("fatal-1")
+
+
+def test_a_message_that_is_read_both_times_and_ends_the_process_when_it_is_stored_is_fatal(
+    path: Path,
+) -> None:
+    for _ in range(MAX_KILLS):
+        marks = ProcessingMarks(path)
+        with marks.processing("a"):
+            pass
+        with marks.processing("a", is_last=True):
+            left_behind = path.read_bytes()
+        path.write_bytes(left_behind)
+    assert ProcessingMarks(path).is_fatal("a")
+
+
+async def test_a_message_that_is_read_and_stored_in_one_turn_is_marked_once(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writes = count_writes(monkeypatch)
+    marks = ProcessingMarks(path)
+    with marks.processing("a"):
+        pass
+    with marks.processing("a", is_last=True):
+        assert is_marked(path)
+    marks.clear()
+    assert len(writes) == 2
 
 
 def test_an_error_is_no_kill(path: Path) -> None:
