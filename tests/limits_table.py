@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from wx2mqtt.diagnostics.limit_rows import Limit
-from wx2mqtt.diagnostics.limit_table import LIMITS
+from tests.docs.limit_rows import Limit
+from tests.docs.limit_table import LIMITS
+from tests.docs.limit_texts import LIMIT_TEXTS
 from wx2mqtt.i18n import Language, translation
-from wx2mqtt.i18n.limits import LIMIT_TEXTS
 
 HEADS: Mapping[Language, str] = {
     "en": "| what is bounded | at most | beyond |\n",
@@ -21,7 +21,7 @@ def said(english: str, language: Language) -> str:
     if not english:
         return ""
     if english not in LIMIT_TEXTS:
-        raise KeyError(f"wx2mqtt/i18n/limits.py has no Chinese for {english!r}")
+        raise KeyError(f"tests/docs/limit_texts.py has no Chinese for {english!r}")
     return translation((english, LIMIT_TEXTS[english]), language)
 
 

@@ -1,6 +1,6 @@
 """The limits of what is parsed, kept in memory and stored, as far as several modules need them.
 
-`wx2mqtt/diagnostics/limit_table.py` lists all limits, with what happens beyond; docs/en/limits.md shows it.
+`tests/docs/limit_table.py` lists all limits, with what happens beyond; docs/en/limits.md shows it.
 """
 
 from __future__ import annotations

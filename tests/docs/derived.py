@@ -16,12 +16,12 @@ import typer
 
 from tests import limits_table
 from tests.docs import tables
+from tests.docs.code_help import CODE_HELP
+from tests.docs.limit_texts import LIMIT_TEXTS
 from tests.docs.manual import MANUAL, manual_text
 from tests.docs.markdown import ROOT
 from tests.unit.test_limit_constants import limits_without_row
 from wx2mqtt.cli.main import app
-from wx2mqtt.i18n.codes import CODE_HELP
-from wx2mqtt.i18n.limits import LIMIT_TEXTS
 from wx2mqtt.i18n.reference import REFERENCE_TEXTS
 from wx2mqtt.mqtt.payloads import REQUEST_CODES
 from wx2mqtt.settings.example import example_text
@@ -48,9 +48,9 @@ def missing_parts() -> Iterator[str]:
     yield from _missing_texts()
     yield from _missing_descriptions()
     for name in sorted(limits_without_row()):
-        yield f"no row for the limit {name}: wx2mqtt/diagnostics/limit_table.py, or exempt it in tests/unit/test_limit_constants.py"
+        yield f"no row for the limit {name}: tests/docs/limit_table.py, or exempt it in tests/unit/test_limit_constants.py"
     for code in sorted(REQUEST_CODES - CODE_HELP.keys()):
-        yield f"no cause and cure of the code {code}: wx2mqtt/i18n/codes.py"
+        yield f"no cause and cure of the code {code}: tests/docs/code_help.py"
 
 
 def _missing_texts() -> Iterator[str]:

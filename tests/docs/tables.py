@@ -10,10 +10,10 @@ from typing import Any
 import typer
 
 from tests import architecture, limits_table
+from tests.docs.code_help import CODE_HELP
 from wx2mqtt.cli import operations
 from wx2mqtt.cli.main import app
 from wx2mqtt.i18n import Language, translation
-from wx2mqtt.i18n.codes import CODE_HELP
 from wx2mqtt.i18n.diagnostics import DIAGNOSTICS_MESSAGES
 from wx2mqtt.i18n.reference import REFERENCE_TEXTS
 from wx2mqtt.i18n.web import REMEDIES

@@ -11,10 +11,10 @@ import pytest
 
 from tests.docs import __main__ as command
 from tests.docs import derived, markdown
+from tests.docs.code_help import CODE_HELP
 from tests.docs.derived import derived_files, missing_parts, schema_text, write_files
+from tests.docs.limit_texts import LIMIT_TEXTS
 from tests.docs.markdown import ROOT
-from wx2mqtt.i18n.codes import CODE_HELP
-from wx2mqtt.i18n.limits import LIMIT_TEXTS
 from wx2mqtt.i18n.reference import REFERENCE_TEXTS
 from wx2mqtt.settings.key_tree import dotted, walk
 
@@ -59,13 +59,13 @@ def test_a_text_without_chinese_is_named_with_its_place(monkeypatch, texts, file
 
 def test_a_code_without_cause_and_cure_is_named(monkeypatch):
     monkeypatch.delitem(CODE_HELP, "too_late")
-    assert list(missing_parts()) == ["no cause and cure of the code too_late: wx2mqtt/i18n/codes.py"]
+    assert list(missing_parts()) == ["no cause and cure of the code too_late: tests/docs/code_help.py"]
 
 
 def test_a_limit_without_a_row_is_named(monkeypatch):
     monkeypatch.setattr(derived, "limits_without_row", lambda: {"web.new:MAX_GUESTS"})
     (part,) = missing_parts()
-    assert part.startswith("no row for the limit web.new:MAX_GUESTS: wx2mqtt/diagnostics/limit_table.py")
+    assert part.startswith("no row for the limit web.new:MAX_GUESTS: tests/docs/limit_table.py")
 
 
 def test_a_key_without_a_description_is_named(monkeypatch):

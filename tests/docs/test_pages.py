@@ -9,11 +9,11 @@ from urllib.parse import unquote
 import pytest
 from markdown_it import MarkdownIt
 
+from tests.docs.code_help import CODE_HELP
 from tests.docs.markdown import ROOT, anchor, anchors, blocks, links, pages, prose
 from tests.docs.tables import TABLE, TABLES, page_with_tables, said
 from tests.docs.tables import pages as pages_with_tables
 from tests.support.chinese import OTHER_WORDS, half_width_signs
-from wx2mqtt.i18n.codes import CODE_HELP
 from wx2mqtt.i18n.diagnostics import DIAGNOSTICS_MESSAGES
 from wx2mqtt.i18n.reference import REFERENCE_TEXTS
 from wx2mqtt.mqtt.payloads import REQUEST_CODES

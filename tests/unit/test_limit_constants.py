@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "wx2mqtt"
-TABLES = (PACKAGE / "diagnostics/limit_table.py", PACKAGE / "diagnostics/wechat_limits.py")
+TABLES = (ROOT / "tests/docs/limit_table.py", ROOT / "tests/docs/wechat_limits.py")
 
 _LIMIT = re.compile(r"_?(?:MAX_[A-Z0-9_]+|[A-Z_]+_CACHE_SIZE)")
 
@@ -171,7 +171,7 @@ def limits_without_row() -> set[str]:
 
 def test_each_constant_is_in_the_table_or_exempted():
     assert not limits_without_row(), (
-        "add a row to diagnostics/limit_table.py (docs/en/development/recipes.md, Add a limit)"
+        "add a row to tests/docs/limit_table.py (docs/en/development/recipes.md, Add a limit)"
     )
 
 

@@ -13,6 +13,9 @@ from typing import Any
 
 import pytest
 
+from tests.docs.limit_rows import Limit
+from tests.docs.limit_table import LIMITS
+from tests.docs.limit_texts import LIMIT_TEXTS
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.contexts import PaperQuota, shared
 from tests.unit.bridge.outgoing import running
@@ -28,12 +31,9 @@ from wx2mqtt.bridge.commands import file_preparation
 from wx2mqtt.bridge.commands.alert_queue import AlertQueue, summary_lines
 from wx2mqtt.bridge.media import request as media_request
 from wx2mqtt.bridge.requests.history import HistoryRequest
-from wx2mqtt.diagnostics.limit_rows import Limit
-from wx2mqtt.diagnostics.limit_table import LIMITS
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.external.url_fetch import MinimumRate, UrlFetcher
 from wx2mqtt.i18n.bridge import rejection_text
-from wx2mqtt.i18n.limits import LIMIT_TEXTS
 from wx2mqtt.limits import (
     BACKUP_HEAD_JSON,
     COMMAND_JSON,

@@ -1,6 +1,6 @@
 """Chinese for the table of limits: what is bounded, the units, and what happens beyond.
 
-The English text is the key, as it stands in `wx2mqtt/diagnostics/limit_table.py`. docs/zh/limits.md is made from
+The English text is the key, as it stands in `tests/docs/limit_table.py`. docs/zh/limits.md is made from
 these pairs; a test fails where one is missing or not used.
 """
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from wx2mqtt import limits
-from wx2mqtt.bridge.people import evidence
-from wx2mqtt.diagnostics.limit_rows import (
+from tests.docs.limit_rows import (
     LEFT_OUT,
     LOOKED_UP,
     OLDEST_FORGOTTEN,
@@ -12,6 +10,8 @@ from wx2mqtt.diagnostics.limit_rows import (
     json_limits,
     limit,
 )
+from wx2mqtt import limits
+from wx2mqtt.bridge.people import evidence
 from wx2mqtt.wechat import http_connection, json_reader
 from wx2mqtt.wechat.ilink import receiver as ilink_receiver
 from wx2mqtt.wechat.ilink.protocol import crypto, messages, quotes

@@ -7,12 +7,7 @@ beyond, and each constant `MAX_…` of the program is in a row or exempted with 
 
 from __future__ import annotations
 
-from wx2mqtt import bounded_json, limits
-from wx2mqtt.app import admin, redaction
-from wx2mqtt.bridge import inbound_rows, inflight, outbox_reader, retained, view
-from wx2mqtt.bridge.commands import alert_queue, file_preparation, outcomes, queues, validation
-from wx2mqtt.bridge.people import directory
-from wx2mqtt.diagnostics.limit_rows import (
+from tests.docs.limit_rows import (
     BAD_COMMAND,
     BAD_REQUEST,
     COUNTED,
@@ -27,7 +22,12 @@ from wx2mqtt.diagnostics.limit_rows import (
     json_limits,
     limit,
 )
-from wx2mqtt.diagnostics.wechat_limits import WECHAT_AND_STORE_LIMITS
+from tests.docs.wechat_limits import WECHAT_AND_STORE_LIMITS
+from wx2mqtt import bounded_json, limits
+from wx2mqtt.app import admin, redaction
+from wx2mqtt.bridge import inbound_rows, inflight, outbox_reader, retained, view
+from wx2mqtt.bridge.commands import alert_queue, file_preparation, outcomes, queues, validation
+from wx2mqtt.bridge.people import directory
 from wx2mqtt.external import local_files, url_fetch
 from wx2mqtt.mqtt import options as broker_options
 from wx2mqtt.mqtt import packets, reason_codes, reconnect
