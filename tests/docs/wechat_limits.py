@@ -21,11 +21,10 @@ from wx2mqtt.wechat.webwx import contact_list, download
 from wx2mqtt.wechat.webwx import receiver as webwx_receiver
 from wx2mqtt.wechat.webwx.protocol import (
     app_messages,
-    group_notices,
-    link_messages,
     markup,
-    money_messages,
-    system_messages,
+    membership_texts,
+    money_texts,
+    system_texts,
 )
 from wx2mqtt.wechat.webwx.protocol import contacts as webwx_contacts
 from wx2mqtt.wechat.webwx.protocol import responses as webwx_responses
@@ -70,23 +69,23 @@ WECHAT_AND_STORE_LIMITS = (
     ),
     limit(
         "a text that WeChat makes from a template",
-        system_messages.MAX_FILLED_CHARACTERS,
+        system_texts.MAX_FILLED_CHARACTERS,
         "characters",
         "is cut",
     ),
     limit(
         "a text of WeChat that may be the news of a group",
-        group_notices.MAX_NOTICE_CHARACTERS,
+        membership_texts.MAX_NOTICE_CHARACTERS,
         "characters",
         "is published as text only",
     ),
     limit(
         "a text of WeChat that may be about money",
-        money_messages.MAX_SENTENCE_CHARACTERS,
+        money_texts.MAX_SENTENCE_CHARACTERS,
         "characters",
         "is published as text only",
     ),
-    limit("articles of a message", link_messages.MAX_ARTICLES, "articles", LEFT_OUT),
+    limit("articles of a message", app_messages.MAX_ARTICLES, "articles", LEFT_OUT),
     limit("messages of a forwarded chat", app_messages.MAX_RECORD_ITEMS, "messages", LEFT_OUT),
     limit("a line that shows a message of another kind", markup.MAX_LINE_CHARACTERS, "characters", "is cut"),
     limit(

@@ -214,8 +214,8 @@ EXCUSED: Mapping[str, str] = {
     # web WeChat's requests: each is built and checked by `_check_requests` or takes values of the bridge
     "wechat.webwx.protocol.media_requests:mentioned_text": "joins names and a text of the bridge",
     "wechat.webwx.protocol.media_requests:upload_part_request": "encodes its form with multipart, which is fuzzed",
+    "wechat.webwx.protocol.group_members:GroupMembers.*": "stores contacts that were read",
     "wechat.webwx.protocol.content:avatar_locator": "holds a handle and a number that were read",
-    "wechat.webwx.protocol.messages:NameLookup.*": "an interface",
     # iLink's requests
     "wechat.ilink.protocol.requests:media_item": "holds the parameter of an upload; JSON writes it",
     "wechat.ilink.protocol.reply_window:ChatWindow.with_refusal": "takes a reason of its own table",

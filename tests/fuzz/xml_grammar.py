@@ -7,7 +7,7 @@ from random import Random
 
 from tests.fuzz.mutators import HOSTILE_TEXTS, grow_text
 from tests.fuzz.oracles import LARGE_BYTES
-from wx2mqtt.wechat.webwx.protocol.app_messages import AppType
+from wx2mqtt.wechat.webwx.protocol.codes import AppType
 
 CHILDREN: dict[str, tuple[str, ...]] = {
     "msg": ("appmsg", "img", "videomsg", "voicemsg", "emoji", "location", "appinfo", "gameext"),

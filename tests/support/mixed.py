@@ -13,8 +13,8 @@ from wx2mqtt.simulator.message_kinds import all_kinds, build
 from wx2mqtt.simulator.message_spec import MessageDetails
 from wx2mqtt.simulator.world import WorldPerson
 from wx2mqtt.wechat.json_reader import parse_json
-from wx2mqtt.wechat.webwx.groups import GroupMembers
 from wx2mqtt.wechat.webwx.protocol import messages, responses
+from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
 
 # Of a hundred messages; the rest are texts. The kinds are the simulator's.
 SHARES = {

@@ -19,8 +19,7 @@ from wx2mqtt.mqtt.commands import COMMAND_KINDS
 from wx2mqtt.schemas.messages import MEDIA_KEYS, kind_keys, message_definitions
 from wx2mqtt.wechat.ilink.protocol.messages import ITEM_READERS
 from wx2mqtt.wechat.registry import BACKENDS
-from wx2mqtt.wechat.webwx.protocol.app_entry import AppMessage
-from wx2mqtt.wechat.webwx.protocol.app_messages import APP_READERS, AppReader
+from wx2mqtt.wechat.webwx.protocol.app_messages import APP_READERS, AppMessage, AppReader
 from wx2mqtt.wechat.webwx.protocol.content import Content, content_facts
 from wx2mqtt.wechat.webwx.protocol.messages import MESSAGE_READERS, read_message
 

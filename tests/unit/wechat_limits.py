@@ -41,20 +41,18 @@ from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
 from wx2mqtt.wechat.ilink.receiver import Receiver as IlinkReceiver
 from wx2mqtt.wechat.webwx import download
 from wx2mqtt.wechat.webwx.contact_list import ContactList
-from wx2mqtt.wechat.webwx.protocol import contacts as webwx_contacts
 from wx2mqtt.wechat.webwx.protocol import (
-    group_notices,
-    link_messages,
+    app_messages,
     markup,
-    money_messages,
-    system_messages,
+    membership_texts,
+    money_texts,
+    system_texts,
 )
+from wx2mqtt.wechat.webwx.protocol import contacts as webwx_contacts
 from wx2mqtt.wechat.webwx.protocol import responses as webwx_responses
 from wx2mqtt.wechat.webwx.protocol import (
     session as webwx_session,
 )
-from wx2mqtt.wechat.webwx.protocol.app_entry import AppMessage
-from wx2mqtt.wechat.webwx.protocol.app_messages import chat_history_message
 from wx2mqtt.wechat.webwx.receiver import Receiver
 
 Driver = Callable[[Any, Path], bool]
@@ -100,29 +98,29 @@ def unread_answer(size: int, _: Path) -> bool:
 
 def filled_template(size: int, _: Path) -> bool:
     xml = markup.parse_xml("<x/>")
-    return len(system_messages._fill_template("$a$" + "x" * (size - 1), xml)) == size
+    return len(system_texts._fill_template("$a$" + "x" * (size - 1), xml)) == size
 
 
 def group_news(size: int, _: Path) -> bool:
     sentence = '"a" joined the group chat via the QR Code shared by "b"'
-    return group_notices.group_notice(sentence + " " * (size - len(sentence))) is not None
+    return membership_texts.group_notice(sentence + " " * (size - len(sentence))) is not None
 
 
 def money_news(size: int, _: Path) -> bool:
     sentence = "收到转账1.00元"
-    return money_messages.money_notice(sentence + " " * (size - len(sentence))) is not None
+    return money_texts.money_notice(sentence + " " * (size - len(sentence))) is not None
 
 
 def articles(count: int, _: Path) -> bool:
     source = f"<msg><appmsg><mmreader><category>{'<item><title>x</title></item>' * count}</category></mmreader></appmsg></msg>"
-    return len(link_messages._articles(AppMessage(entry(), source, "en"))) == count
+    return len(app_messages._articles(app_messages.read_app(entry(), source, "en"))) == count
 
 
 def forwarded_messages(count: int, _: Path) -> bool:
     items = "<dataitem><datadesc>x</datadesc></dataitem>" * count
     record = f"<recordinfo><datalist>{items}</datalist></recordinfo>"
     source = f"<msg><appmsg><recorditem><![CDATA[{record}]]></recorditem></appmsg></msg>"
-    content = chat_history_message(AppMessage(entry(), source, "en"))
+    content = app_messages.chat_history_message(app_messages.read_app(entry(), source, "en"))
     return len(content.detail["items"]) == count  # type: ignore[arg-type]
 
 

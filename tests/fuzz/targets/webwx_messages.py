@@ -32,27 +32,27 @@ from tests.unit.wechat.webwx.entries import OWNER, SESSION, WIFE, entry, roster
 from wx2mqtt.model import (
     Cursor,
     Event,
+    Handle,
     Kind,
     Message,
 )
 from wx2mqtt.mqtt.payloads import cut_payload, encode, event_body, last_body, message_body, without_attachment
 from wx2mqtt.simulator.system_texts import SYSTEM_TEXTS
 from wx2mqtt.wechat.json_reader import UnreadableJson, parse_json
-from wx2mqtt.wechat.webwx import groups
+from wx2mqtt.wechat.webwx import group_changes
 from wx2mqtt.wechat.webwx.protocol import (
+    app_messages,
     content,
-    group_notices,
-    link_messages,
+    events,
     markup,
     media_messages,
     media_requests,
+    membership_texts,
     messages,
-    money_messages,
+    money_texts,
     responses,
-    system_messages,
+    system_texts,
 )
-from wx2mqtt.wechat.webwx.protocol.app_entry import AppMessage
-from wx2mqtt.wechat.webwx.protocol.app_messages import app_message, chat_history_message, quote_message
 from wx2mqtt.wechat.webwx.protocol.codes import MsgType
 from wx2mqtt.wechat.webwx.protocol.content import Content
 
@@ -74,9 +74,10 @@ def _run_messages(data: bytes) -> None:
             items.append(messages.read_message(fields, members, "en", NOW_MS))
     for item in items:
         check_item(item)
-    notices = groups.notices_in([item for item in items if isinstance(item, Message)])
-    groups.groups_to_refresh(notices)
-    for event in groups.GroupChanges(members).events(Cursor("c"), notices, NOW_MS):
+    received = [item for item in items if isinstance(item, Message)]
+    notices = [(item, notice) for item in received if (notice := group_changes.notice_in(item))]
+    group_changes.groups_to_refresh(notices)
+    for event in group_changes.GroupChanges(members).events(Cursor("c"), notices, NOW_MS):
         check_item(event)
 
 
@@ -147,20 +148,20 @@ _READERS = (
     media_messages.sticker_message,
     content.card_message,
     content.text_message,
-    link_messages.reader_message,
-    system_messages.system_notice,
+    app_messages.reader_message,
+    system_texts.system_notice,
 )
 _APP_READERS = (
-    quote_message,
-    chat_history_message,
-    link_messages.link_message,
-    link_messages.music_message,
-    link_messages.coupon_message,
-    link_messages.channels_message,
-    link_messages.mini_program_message,
-    link_messages.articles_message,
-    money_messages.transfer_message,
-    money_messages.red_packet_message,
+    app_messages.quote_message,
+    app_messages.chat_history_message,
+    app_messages.link_message,
+    app_messages.music_message,
+    app_messages.coupon_message,
+    app_messages.channels_message,
+    app_messages.mini_program_message,
+    app_messages.articles_message,
+    app_messages.transfer_message,
+    app_messages.red_packet_message,
 )
 
 
@@ -169,18 +170,17 @@ def _run_content(data: bytes) -> None:
     fields = entry(MsgType=49, Content=source, OriContent=source[:2000], FileName=source[:100])
     for read in _READERS:
         _check_content(read(fields, source, "en"))
-    app = AppMessage(fields, source, "zh")
+    app = app_messages.read_app(fields, source, "zh")
     for read_app in _APP_READERS:
         _check_content(read_app(app))
-    _check_content(app_message(fields, source, "en"))
+    _check_content(app_messages.app_message(fields, source, "en"))
     _check_content(content.unsupported_message(fields, source, "en", app.title, app.type))
-    notice = system_messages.system_xml(source)
-    if isinstance(notice, system_messages.RecallNotice):
-        require_json(system_messages.recall_fields(notice, OWNER))
-    else:
-        _check_content(notice)
-    request = system_messages.friend_request(fields, source)
-    require_json(system_messages.request_fields(request))
+    sysmsg = system_texts.parse_system_xml(source)
+    recall = events.read_recall(sysmsg)
+    if recall is not None:
+        check_item(events.recall_event(recall, Handle(WIFE), None, OWNER, "1", NOW_MS))
+    _check_content(system_texts.system_xml_content(sysmsg))
+    check_item(events.friend_request_event(fields, source, "1", NOW_MS))
 
 
 def _check_content(result: Content | None) -> None:
@@ -223,12 +223,12 @@ def _run_markup(data: bytes) -> None:
 
 def _run_system_text(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
-    notice = group_notices.group_notice(text)
+    notice = membership_texts.group_notice(text)
     if notice is not None:
         people = (*notice.added, *notice.removed, notice.by)
-        assert all(len(name) <= group_notices.MAX_NOTICE_CHARACTERS for name in people)
-    _check_content(money_messages.money_notice(text))
-    _check_content(system_messages.system_notice(entry(), text, "zh"))
+        assert all(len(name) <= membership_texts.MAX_NOTICE_CHARACTERS for name in people)
+    _check_content(money_texts.money_notice(text))
+    _check_content(system_texts.system_notice(entry(), text, "zh"))
     messages.mentions(text, ("王小明", "Papa W"))
 
 
@@ -236,20 +236,20 @@ def _run_name_in_system_text(data: bytes) -> None:
     """Puts a name into each sentence of WeChat in which people stand; the sentence keeps its meaning."""
     name = data.decode("utf-8", "replace").replace("{", "(").strip() or "x"
     for sentence in _SENTENCES_OF_FRIENDS:
-        assert money_messages.money_notice(sentence.format(name=name)) is None, sentence
+        assert money_texts.money_notice(sentence.format(name=name)) is None, sentence
     for sentence in _SENTENCES_OF_GROUPS:
         text = sentence.format(name=name)
-        assert money_messages.money_notice(text) is None, text
-        notice = group_notices.group_notice(text)
-        if len(text) > group_notices.MAX_NOTICE_CHARACTERS:
+        assert money_texts.money_notice(text) is None, text
+        notice = membership_texts.group_notice(text)
+        if len(text) > membership_texts.MAX_NOTICE_CHARACTERS:
             continue
         if sentence in _SENTENCES_WITHOUT_CHANGE:
             assert notice is None or not (notice.added or notice.removed), text
         else:
             assert notice is not None, text
-            is_unclear = notice == group_notices.GroupNotice()
+            is_unclear = notice == membership_texts.GroupNotice()
             assert is_unclear or notice.renamed == (sentence in _RENAMING_SENTENCES), text
-            assert group_notices.OWNER_MARK not in notice.removed, text
+            assert membership_texts.OWNER_MARK not in notice.removed, text
 
 
 # Sentences of WeChat, none of which removes the owner or tells of money, with a name that somebody chose.
@@ -355,10 +355,11 @@ TARGETS = (
         parsers=(
             "wechat.json_reader:parse_json",
             *names("responses", "read_sync"),
-            *names("messages", "read_message", "read_frame", "recent_chats", "entry_key", "is_from_wechat"),
+            *names("messages", "read_message", "read_frame", "recent_chats", "entry_key"),
             *names("messages", "is_sentence_of_wechat"),
             *names("content", "read_message_id", "message_locator", "content_facts"),
-            *names("system_messages", "system_notice", "system_xml", "friend_request", "has_text_of_people"),
+            *names("system_texts", "system_notice", "system_xml_content", "has_text_of_people"),
+            *names("events", "read_recall", "recall_event", "friend_request_event", "call_event"),
             *("mqtt.payloads:message_body", "mqtt.payloads:event_body", "mqtt.payloads:encode"),
             *("mqtt.payloads:last_body", "mqtt.payloads:without_attachment", "mqtt.payloads:cut_payload"),
         ),
@@ -381,12 +382,13 @@ TARGETS = (
                 "parse_call",
                 "message_locator",
             ),
-            *names("link_messages", "reader_message", "link_message", "music_message", "coupon_message"),
-            *names("link_messages", "channels_message", "mini_program_message", "articles_message"),
-            *names("money_messages", "transfer_message", "red_packet_message"),
+            *names("app_messages", "reader_message", "link_message", "music_message", "coupon_message"),
+            *names("app_messages", "channels_message", "mini_program_message", "articles_message"),
+            *names("app_messages", "transfer_message", "red_packet_message"),
             *names("app_messages", "app_message", "quote_message", "chat_history_message"),
-            *names("app_entry", "AppMessage.__init__", "AppMessage.to_content"),
-            *names("system_messages", "system_xml", "friend_request"),
+            *names("app_messages", "read_app", "AppMessage.to_content"),
+            *names("system_texts", "parse_system_xml", "system_xml_content"),
+            *names("events", "read_recall", "recall_event", "friend_request_event"),
             *names("media_requests", "fetch_request"),
         ),
         seeds=_XML_SEEDS,
@@ -430,9 +432,9 @@ TARGETS = (
         name="webwx.system_texts",
         run=_run_system_text,
         parsers=(
-            *names("group_notices", "group_notice"),
-            *names("system_messages", "system_notice"),
-            *names("money_messages", "money_notice"),
+            *names("membership_texts", "group_notice"),
+            *names("system_texts", "system_notice"),
+            *names("money_texts", "money_notice", "transfer_detail", "read_amount"),
             *names("messages", "mentions"),
         ),
         seeds=_SYSTEM_TEXTS,
@@ -442,7 +444,7 @@ TARGETS = (
     Target(
         name="webwx.names_in_texts",
         run=_run_name_in_system_text,
-        parsers=(*names("group_notices", "group_notice"), *names("money_messages", "money_notice")),
+        parsers=(*names("membership_texts", "group_notice"), *names("money_texts", "money_notice")),
         seeds=('x"将你移出群聊'.encode(), "收到转账9999.00元".encode(), "修改群名为".encode()),
         generate=_system_small,
         grow=_system_large,

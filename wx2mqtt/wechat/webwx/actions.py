@@ -25,9 +25,9 @@ from wx2mqtt.model import (
 from wx2mqtt.wechat.json_reader import JsonObject, read_text
 from wx2mqtt.wechat.webwx.client import ApiClient, RetError
 from wx2mqtt.wechat.webwx.contact_list import ContactList
-from wx2mqtt.wechat.webwx.groups import GroupMembers
 from wx2mqtt.wechat.webwx.protocol import requests, responses
 from wx2mqtt.wechat.webwx.protocol.codes import INVITE_REQUIRED_MEMBERS, Ret
+from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
 from wx2mqtt.wechat.webwx.protocol.requests import Request
 
 # A new group has at least so many members besides the owner.

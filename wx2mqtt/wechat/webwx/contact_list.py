@@ -14,9 +14,9 @@ from wx2mqtt.wechat.backend import OnProgress
 from wx2mqtt.wechat.http import BadAnswer
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_text
 from wx2mqtt.wechat.webwx.client import ApiClient
-from wx2mqtt.wechat.webwx.groups import GroupMembers
 from wx2mqtt.wechat.webwx.protocol import requests, responses
 from wx2mqtt.wechat.webwx.protocol.contacts import file_helper_contact, is_group, owner_contact, read_contact
+from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
 from wx2mqtt.wechat.webwx.protocol.requests import MAX_NAMES_PER_CALL
 from wx2mqtt.wechat.webwx.protocol.responses import ContactPage
 

@@ -19,13 +19,7 @@ from wx2mqtt.wechat.backend import Batch, MessageMarks, fatal_message_event
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.contact_list import ContactList
-from wx2mqtt.wechat.webwx.groups import (
-    GroupChanges,
-    GroupMembers,
-    NoticedMessages,
-    groups_to_refresh,
-    notices_in,
-)
+from wx2mqtt.wechat.webwx.group_changes import GroupChanges, NoticedMessages, groups_to_refresh, notice_in
 from wx2mqtt.wechat.webwx.protocol import requests, responses
 from wx2mqtt.wechat.webwx.protocol.codes import Ret
 from wx2mqtt.wechat.webwx.protocol.contacts import (
@@ -36,6 +30,7 @@ from wx2mqtt.wechat.webwx.protocol.contacts import (
     read_contact,
 )
 from wx2mqtt.wechat.webwx.protocol.content import read_message_id
+from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
 from wx2mqtt.wechat.webwx.protocol.messages import (
     entry_key,
     is_sentence_of_wechat,
@@ -230,7 +225,9 @@ class Receiver:
         """Returns the message or event of an entry; adds a change of a group that it reports to `notices`."""
         item = read_message(entry, self._group_members, self._client.language, self._clock.now)
         if isinstance(item, Message) and is_sentence_of_wechat(entry):
-            notices += notices_in([item])
+            notice = notice_in(item)
+            if notice is not None:
+                notices.append((item, notice))
         return item
 
     def _unknown_chats(self, items: list[Message | Event]) -> Iterator[str]:

@@ -14,11 +14,11 @@ from wx2mqtt.wechat.http import BadAnswer
 from wx2mqtt.wechat.json_reader import JsonObject, read_text
 from wx2mqtt.wechat.webwx.client import ApiClient, RetError
 from wx2mqtt.wechat.webwx.contact_list import ContactList
-from wx2mqtt.wechat.webwx.groups import GroupMembers
 from wx2mqtt.wechat.webwx.protocol import media_requests
 from wx2mqtt.wechat.webwx.protocol.codes import Ret
 from wx2mqtt.wechat.webwx.protocol.contacts import is_group
 from wx2mqtt.wechat.webwx.protocol.endpoints import CAPABILITIES
+from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
 from wx2mqtt.wechat.webwx.upload import Uploader
 
 

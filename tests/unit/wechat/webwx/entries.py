@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from wx2mqtt.model import ChatKind, Contact, Handle, Member, Owner
-from wx2mqtt.wechat.webwx.groups import GroupMembers
 from wx2mqtt.wechat.webwx.protocol.app_messages import app_message
 from wx2mqtt.wechat.webwx.protocol.content import Content
+from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
 from wx2mqtt.wechat.webwx.protocol.session import Session
 
 ME = Handle("@" + "e" * 32)

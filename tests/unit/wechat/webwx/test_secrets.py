@@ -18,8 +18,7 @@ from tests.unit.wechat.webwx.server import World, answer
 from tests.unit.wechat.webwx.test_receiver import know, news
 from wx2mqtt.model import Cursor, Event, Message
 from wx2mqtt.wechat.webwx.protocol import messages
-from wx2mqtt.wechat.webwx.protocol.app_messages import AppType
-from wx2mqtt.wechat.webwx.protocol.codes import MsgType
+from wx2mqtt.wechat.webwx.protocol.codes import AppType, MsgType
 
 HANDLES = (ME, WIFE, BOB, FAMILY)
 SECRET = "@5ec2e7"  # every other name holds this

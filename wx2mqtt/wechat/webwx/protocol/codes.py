@@ -85,6 +85,40 @@ class MsgType(IntEnum):
     SYSTEM_XML = 10002
 
 
+class AppType(IntEnum):
+    """`type` inside the XML of a message 49 (webwx 3.6.3)."""
+
+    NOT_ON_WEB = 0
+    TEXT = 1
+    IMAGE = 2
+    MUSIC = 3
+    VIDEO_LINK = 4
+    LINK = 5
+    FILE = 6
+    OPEN_APP = 7
+    STICKER = 8
+    VOICE_REMINDER = 9
+    SCANNED_PRODUCT = 10
+    PRODUCT = 13
+    STICKER_SET = 15
+    COUPON = 16
+    LIVE_LOCATION = 17
+    CHAT_HISTORY = 19
+    NOTE = 24
+    MINI_PROGRAM = 33
+    MINI_PROGRAM_PAGE = 36
+    CHANNELS = 51
+    GROUP_NOTE = 53
+    QUOTE = 57
+    PAT = 62
+    CHANNELS_LIVE = 63
+    ANNOUNCEMENT = 87
+    GIFT = 115
+    TRANSFER = 2000
+    RED_PACKET = 2001
+    READER = 100001
+
+
 NEVER_SHOWN = frozenset(
     {
         MsgType.PUSH_MAIL,
@@ -98,9 +132,6 @@ NEVER_SHOWN = frozenset(
 )
 
 CALL_STATES = {MsgType.VOIP: "call", MsgType.VOIP_END: "ended", MsgType.VOIP_INVITE: "invited"}
-
-# Messages that WeChat itself writes. A member of a group can send any other one, whatever its text says.
-WECHAT_TYPES = frozenset({int(MsgType.SYSTEM_TEXT), int(MsgType.SYSTEM_XML)})
 
 # SubMsgType of a location in an entry of MsgType TEXT (webwx 3.8.1).
 LOCATION_SUBTYPE = 48

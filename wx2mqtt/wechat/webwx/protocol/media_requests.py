@@ -11,8 +11,7 @@ from xml.sax.saxutils import escape
 from wx2mqtt.model import Draft, Handle, Kind, SendKey
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.webwx.protocol import content, endpoints
-from wx2mqtt.wechat.webwx.protocol.app_messages import AppType
-from wx2mqtt.wechat.webwx.protocol.codes import MsgType
+from wx2mqtt.wechat.webwx.protocol.codes import AppType, MsgType
 from wx2mqtt.wechat.webwx.protocol.content import MediaCall
 from wx2mqtt.wechat.webwx.protocol.endpoints import MEGABYTE, Endpoint
 from wx2mqtt.wechat.webwx.protocol.multipart import FilePart, encode_form

@@ -1,7 +1,12 @@
 """Converts an entry of AddMsgList (the new messages of a sync) to a message or an event (webwx 3).
 
-Entries do not depend on each other. An entry that is not meant for people gives None. Names of group members
-come from a `NameLookup`.
+    {"MsgId": "76…", "FromUserName": "@@family", "ToUserName": "@me", "MsgType": 1, "Content": "@a:<br/>hi"}
+
+1. `read_frame` finds chat, sender and content.
+2. By MsgType `events.py` makes an event, or a reader of `MESSAGE_READERS` the content of a message.
+3. `_message` adds who it is from, and whether it mentions the owner.
+
+Entries do not depend on each other.
 """
 
 from __future__ import annotations
@@ -9,19 +14,20 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import NamedTuple, Protocol
+from dataclasses import replace
+from typing import NamedTuple
 
 from wx2mqtt.i18n import Language
-from wx2mqtt.model import ChatKind, Event, Handle, Kind, Message, Owner
+from wx2mqtt.model import ChatKind, Event, Handle, Kind, Message
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_text
-from wx2mqtt.wechat.webwx.protocol.app_messages import app_message
+from wx2mqtt.wechat.webwx.protocol import events
+from wx2mqtt.wechat.webwx.protocol.app_messages import app_message, reader_message
 from wx2mqtt.wechat.webwx.protocol.codes import (
     CALL_STATES,
     LOCATION_SUBTYPE,
     NEVER_SHOWN,
     SPECIAL_ACCOUNTS,
-    WECHAT_TYPES,
     MsgType,
     NotifyCode,
 )
@@ -34,7 +40,7 @@ from wx2mqtt.wechat.webwx.protocol.content import (
     text_message,
     unsupported_message,
 )
-from wx2mqtt.wechat.webwx.protocol.link_messages import reader_message
+from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
 from wx2mqtt.wechat.webwx.protocol.media_messages import (
     image_message,
     location_message,
@@ -42,14 +48,11 @@ from wx2mqtt.wechat.webwx.protocol.media_messages import (
     video_message,
     voice_message,
 )
-from wx2mqtt.wechat.webwx.protocol.system_messages import (
-    RecallNotice,
-    friend_request,
+from wx2mqtt.wechat.webwx.protocol.system_texts import (
     has_text_of_people,
-    recall_fields,
-    request_fields,
+    parse_system_xml,
     system_notice,
-    system_xml,
+    system_xml_content,
 )
 
 # `<sender>:<br/>` in front of the content of a group message. The sender may be a plain wxid (webwx 3.5.1).
@@ -68,35 +71,19 @@ _AFTER_MENTION = ("", "\u2005", "\u00a0", " ", "\n")
 _MAX_TIME_SECONDS = 10_000_000_000
 
 
-class NameLookup(Protocol):
-    """The names of the owner and of group members, as far as they are known."""
-
-    owner: Owner
-
-    def chat_kind(self, handle: str, /) -> ChatKind:
-        """Returns the kind of a chat."""
-
-    def member_name(self, group: str, member: str, /) -> str | None:
-        """Returns the name that a group shows for a member, or None when it is not known."""
-
-    def own_names(self, group: str, /) -> tuple[str, ...]:
-        """Returns the names by which a message in a group can mention the owner."""
-
-
 @frozen(kw_only=False)
 class MessageFrame:
-    """Chat, sender and content of an entry.
+    """Chat, sender and content of an entry."""
 
-    `sender` is None for a text of WeChat itself. `content` has no sender prefix.
-    """
-
-    chat: str
-    sender: str | None
+    chat: Handle
+    #: None for a text of WeChat itself.
+    sender: Handle | None
+    #: Without sender prefix.
     content: str
 
 
 def read_message(
-    entry: JsonObject, names: NameLookup, language: Language, now: int
+    entry: JsonObject, group_members: GroupMembers, language: Language, now: int
 ) -> Message | Event | None:
     """Returns the message or event of an entry, or None when the entry is not meant for people.
 
@@ -105,14 +92,27 @@ def read_message(
     msg_type = read_number(entry, "MsgType")
     if msg_type in NEVER_SHOWN:
         return None
-    frame = read_frame(entry, names.owner.handle)
+    frame = read_frame(entry, group_members.owner.handle)
     if not frame.chat:
         raise ValueError
-    read_event = _EVENT_READERS.get(msg_type)
-    if read_event is not None:
-        return read_event(entry, frame, names, language, now)
-    content = _content(entry, frame.content, msg_type, language)
-    return _message(entry, frame, content, names, now)
+    key = entry_key(entry)
+    time = _time_ms(entry, now)
+    if msg_type == MsgType.FRIEND_REQUEST:
+        return events.friend_request_event(entry, frame.content, key, time)
+    if msg_type in CALL_STATES:
+        return events.call_event(msg_type, frame.chat, frame.sender, key, time)
+    if msg_type == MsgType.SYSTEM_XML:
+        sysmsg = parse_system_xml(frame.content)
+        recall = events.read_recall(sysmsg)
+        if recall is not None:
+            return events.recall_event(recall, frame.chat, frame.sender, group_members.owner, key, time)
+        content = system_xml_content(sysmsg)
+        frame = replace(frame, sender=None)  # WeChat itself wrote it
+    else:
+        reader = MESSAGE_READERS.get(msg_type)
+        read_content = unsupported_message if reader is None else reader.read
+        content = read_content(entry, frame.content, language)
+    return None if content is None else _message(frame, content, group_members, key, time)
 
 
 def read_frame(entry: JsonObject, owner: Handle) -> MessageFrame:
@@ -120,46 +120,80 @@ def read_frame(entry: JsonObject, owner: Handle) -> MessageFrame:
 
     An empty FromUserName stands for the owner.
     """
-    from_handle = read_text(entry, "FromUserName")
-    to_handle = read_text(entry, "ToUserName")
+    from_handle = Handle(read_text(entry, "FromUserName"))
+    to_handle = Handle(read_text(entry, "ToUserName"))
     content = read_text(entry, "Content")
     is_own = not from_handle or from_handle == owner
     if read_number(entry, "MsgType") == MsgType.SYSTEM_TEXT:
         return MessageFrame(to_handle if is_own else from_handle, None, content)
     if is_own:
-        return MessageFrame(
-            to_handle, owner, _without_own_prefix(content, owner) if is_group(to_handle) else content
-        )
+        text = content.removeprefix(f"{owner}:<br/>") if is_group(to_handle) else content
+        return MessageFrame(to_handle, owner, text)
     if not is_group(from_handle):
         return MessageFrame(from_handle, from_handle, content)
     prefix = _PREFIX.match(content)
     # A special account writes in no group: whoever is called so there would be trusted as the file helper.
     if prefix is None or prefix[1] in SPECIAL_ACCOUNTS or _is_location_name(entry, prefix, content):
         return MessageFrame(from_handle, None, content)
-    return MessageFrame(from_handle, prefix[1], content[prefix.end() :])
+    return MessageFrame(from_handle, Handle(prefix[1]), content[prefix.end() :])
 
 
-def is_from_wechat(entry: JsonObject) -> bool:
-    """Returns whether WeChat itself wrote an entry, and no person."""
-    return read_number(entry, "MsgType") in WECHAT_TYPES
+def _is_location_name(entry: JsonObject, prefix: re.Match[str], content: str) -> bool:
+    """Returns whether a supposed sender prefix is the name of a location, which ends like a prefix.
+
+    A location has a sender prefix only when a second such end follows (webwx 3.8.4).
+    """
+    is_location = read_number(entry, "SubMsgType") == LOCATION_SUBTYPE
+    if not is_location or prefix[1].startswith("@"):
+        return False
+    return not _PREFIX.match(content, prefix.end()) and ":<br" not in content[prefix.end() :]
 
 
-def is_sentence_of_wechat(entry: JsonObject) -> bool:
-    """Returns whether WeChat itself worded the text of an entry; people chose the names in it."""
-    msg_type = read_number(entry, "MsgType")
-    if msg_type == MsgType.SYSTEM_XML:
-        return not has_text_of_people(read_text(entry, "Content"))
-    return msg_type == MsgType.SYSTEM_TEXT
+def _text_content(entry: JsonObject, content: str, language: Language) -> Content:
+    """Returns the content of an entry of MsgType 1: a text, a location or articles (webwx 3.6.4, 3.8.1)."""
+    if read_number(entry, "SubMsgType") == LOCATION_SUBTYPE:
+        return location_message(entry, content, language)
+    if "redirectforward?args=" in content and _REDIRECT_LOCATION.match(content):
+        return location_message(entry, content, language)
+    if "mmreader" in content:
+        return reader_message(entry, content, language) or text_message(entry, content, language)
+    return text_message(entry, content, language)
 
 
-def recent_chats(entry: JsonObject) -> tuple[str, ...]:
-    """Returns the handles in the phone's list of recent chats (webwx 3.9.2); empty for any other entry."""
-    if (
-        read_number(entry, "MsgType") != MsgType.STATUS_NOTIFY
-        or read_number(entry, "StatusNotifyCode") != NotifyCode.SYNC_CONV
-    ):
-        return ()
-    return tuple(filter(None, read_text(entry, "StatusNotifyUserName").split(",")))
+def _message(
+    frame: MessageFrame, content: Content, group_members: GroupMembers, key: str, time: int
+) -> Message:
+    chat_kind = ChatKind.GROUP if is_group(frame.chat) else group_members.chat_kind(frame.chat)
+    sender = frame.sender
+    from_self = sender is not None and sender == group_members.owner.handle
+    sender_name = ""
+    mentioned = False
+    if sender is not None and chat_kind is ChatKind.GROUP:
+        sender_name = group_members.member_name(frame.chat, sender) or ""
+        mentioned = not from_self and _mentions_owner(frame.chat, content, group_members)
+    return Message(
+        key=key,
+        id=key,
+        chat=frame.chat,
+        chat_kind=chat_kind,
+        sender=sender,
+        sender_name=sender_name,
+        from_self=from_self,
+        kind=content.kind,
+        text=content.text,
+        mentioned=mentioned,
+        time=time,
+        detail=content.detail,
+        media=content.media,
+        thumbnail=content.thumbnail,
+    )
+
+
+def _mentions_owner(group: str, content: Content, group_members: GroupMembers) -> bool:
+    # The names cost a look-up, so texts without `@` are sorted out first.
+    if "@" not in content.text or content.kind not in {Kind.TEXT, Kind.QUOTE}:
+        return False
+    return mentions(content.text, group_members.own_names(group))
 
 
 def mentions(text: str, names: tuple[str, ...]) -> bool:
@@ -180,74 +214,13 @@ def _has_mention(text: str, mention: str) -> bool:
     return False
 
 
-def _is_location_name(entry: JsonObject, prefix: re.Match[str], content: str) -> bool:
-    """Returns whether a supposed sender prefix is the name of a location, which ends like a prefix.
-
-    A location has a sender prefix only when a second such end follows (webwx 3.8.4).
-    """
-    is_location = read_number(entry, "SubMsgType") == LOCATION_SUBTYPE
-    if not is_location or prefix[1].startswith("@"):
-        return False
-    return not _PREFIX.match(content, prefix.end()) and ":<br" not in content[prefix.end() :]
+def _time_ms(entry: JsonObject, now: int) -> int:
+    """Returns CreateTime in milliseconds, or `now` for a time that cannot be right."""
+    seconds = read_number(entry, "CreateTime")
+    return seconds * 1000 if 0 < seconds < _MAX_TIME_SECONDS else now
 
 
-def _without_own_prefix(content: str, owner: Handle) -> str:
-    return content.removeprefix(f"{owner}:<br/>")
-
-
-def _content(entry: JsonObject, content: str, msg_type: int, language: Language) -> Content:
-    if msg_type == MsgType.TEXT:
-        return _text_content(entry, content, language)
-    reader = MESSAGE_READERS.get(msg_type)
-    return reader.read(entry, content, language) if reader else unsupported_message(entry, content, language)
-
-
-def _text_content(entry: JsonObject, content: str, language: Language) -> Content:
-    """Returns the content of an entry of MsgType 1: a text, a location or articles (webwx 3.6.4, 3.8.1)."""
-    if read_number(entry, "SubMsgType") == LOCATION_SUBTYPE:
-        return location_message(entry, content, language)
-    if "redirectforward?args=" in content and _REDIRECT_LOCATION.match(content):
-        return location_message(entry, content, language)
-    if "mmreader" in content:
-        return reader_message(entry, content, language) or text_message(entry, content, language)
-    return text_message(entry, content, language)
-
-
-def _message(
-    entry: JsonObject, frame: MessageFrame, content: Content, names: NameLookup, now: int
-) -> Message:
-    chat_kind = ChatKind.GROUP if is_group(frame.chat) else names.chat_kind(frame.chat)
-    sender = None if is_from_wechat(entry) else frame.sender
-    from_self = sender is not None and sender == names.owner.handle
-    sender_name = ""
-    mentioned = False
-    if sender is not None and chat_kind is ChatKind.GROUP:
-        sender_name = names.member_name(frame.chat, sender) or ""
-        mentioned = not from_self and _mentions_owner(frame.chat, content, names)
-    key = entry_key(entry)
-    return Message(
-        key=key,
-        id=key,
-        chat=Handle(frame.chat),
-        chat_kind=chat_kind,
-        sender=None if sender is None else Handle(sender),
-        sender_name=sender_name,
-        from_self=from_self,
-        kind=content.kind,
-        text=content.text,
-        mentioned=mentioned,
-        time=_time_ms(entry, now),
-        detail=content.detail,
-        media=content.media,
-        thumbnail=content.thumbnail,
-    )
-
-
-def _mentions_owner(group: str, content: Content, names: NameLookup) -> bool:
-    # The names cost a look-up, so texts without `@` are sorted out first.
-    if "@" not in content.text or content.kind not in {Kind.TEXT, Kind.QUOTE}:
-        return False
-    return mentions(content.text, names.own_names(group))
+# What the receiver asks of an entry besides its message
 
 
 def entry_key(entry: JsonObject) -> str:
@@ -262,71 +235,25 @@ def entry_key(entry: JsonObject) -> str:
     return f"x{hashlib.blake2b(serialized.encode(), digest_size=12).hexdigest()}"
 
 
-def _time_ms(entry: JsonObject, now: int) -> int:
-    """Returns CreateTime in milliseconds, or `now` for a time that cannot be right."""
-    seconds = read_number(entry, "CreateTime")
-    return seconds * 1000 if 0 < seconds < _MAX_TIME_SECONDS else now
+def is_sentence_of_wechat(entry: JsonObject) -> bool:
+    """Returns whether WeChat itself worded the text of an entry; people chose the names in it."""
+    msg_type = read_number(entry, "MsgType")
+    if msg_type == MsgType.SYSTEM_XML:
+        return not has_text_of_people(read_text(entry, "Content"))
+    return msg_type == MsgType.SYSTEM_TEXT
 
 
-def _friend_request(
-    entry: JsonObject, frame: MessageFrame, _names: NameLookup, _language: Language, now: int
-) -> Event:
-    request = friend_request(entry, frame.content)
-    return Event(
-        key=entry_key(entry),
-        name="friend_request",
-        time=_time_ms(entry, now),
-        fields={"id": entry_key(entry), **request_fields(request)},
-        private={"ticket": request.ticket, "username": request.username},
-    )
+def recent_chats(entry: JsonObject) -> tuple[str, ...]:
+    """Returns the handles in the phone's list of recent chats (webwx 3.9.2); empty for any other entry."""
+    if (
+        read_number(entry, "MsgType") != MsgType.STATUS_NOTIFY
+        or read_number(entry, "StatusNotifyCode") != NotifyCode.SYNC_CONV
+    ):
+        return ()
+    return tuple(filter(None, read_text(entry, "StatusNotifyUserName").split(",")))
 
 
-def _call(entry: JsonObject, frame: MessageFrame, _names: NameLookup, _language: Language, now: int) -> Event:
-    return Event(
-        key=entry_key(entry),
-        name="call",
-        time=_time_ms(entry, now),
-        chat=Handle(frame.chat),
-        actor=None if frame.sender is None else Handle(frame.sender),
-        fields={"state": CALL_STATES[MsgType(read_number(entry, "MsgType"))]},
-    )
-
-
-def _system_xml(
-    entry: JsonObject, frame: MessageFrame, names: NameLookup, _language: Language, now: int
-) -> Message | Event | None:
-    notice = system_xml(frame.content)
-    if notice is None:
-        return None
-    if isinstance(notice, Content):
-        return _message(entry, frame, notice, names, now)
-    return Event(
-        key=entry_key(entry),
-        name="recall",
-        time=_time_ms(entry, now),
-        chat=Handle(frame.chat),
-        actor=_revoker(notice, frame, names.owner),
-        fields=recall_fields(notice, names.owner),
-    )
-
-
-def _revoker(recall: RecallNotice, frame: MessageFrame, owner: Owner) -> Handle | None:
-    """Returns who withdrew the message.
-
-    A recall by the owner's phone may look as if the peer had sent it, so the text decides (webwx 3.11.3).
-    """
-    if recall.own:
-        return owner.handle
-    return None if frame.sender is None else Handle(frame.sender)
-
-
-_EVENT_READERS = {
-    int(MsgType.FRIEND_REQUEST): _friend_request,
-    int(MsgType.VOIP): _call,
-    int(MsgType.VOIP_END): _call,
-    int(MsgType.VOIP_INVITE): _call,
-    int(MsgType.SYSTEM_XML): _system_xml,
-}
+# The table of types
 
 
 class MessageReader(NamedTuple):
@@ -337,6 +264,7 @@ class MessageReader(NamedTuple):
 
 
 MESSAGE_READERS: dict[int, MessageReader] = {
+    MsgType.TEXT: MessageReader(Kind.TEXT, _text_content),
     MsgType.HTML: MessageReader(Kind.TEXT, text_message),
     MsgType.IMAGE: MessageReader(Kind.IMAGE, image_message),
     MsgType.PRIVATE_TEXT: MessageReader(Kind.TEXT, text_message),

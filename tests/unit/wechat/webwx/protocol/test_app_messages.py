@@ -9,7 +9,8 @@ import pytest
 from tests.unit.wechat.webwx.entries import app, app_of_type, bare_app, entry, escaped
 from tests.unit.wechat.webwx.protocol.test_markup import BOMB
 from wx2mqtt.model import Json, Kind
-from wx2mqtt.wechat.webwx.protocol.app_messages import MAX_RECORD_ITEMS, AppType, app_message
+from wx2mqtt.wechat.webwx.protocol.app_messages import MAX_RECORD_ITEMS, app_message
+from wx2mqtt.wechat.webwx.protocol.codes import AppType
 from wx2mqtt.wechat.webwx.protocol.content import Content
 
 KINDS = {

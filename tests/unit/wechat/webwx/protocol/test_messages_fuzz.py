@@ -14,13 +14,12 @@ from tests.unit.wechat.test_json_reader import ANYTHING
 from tests.unit.wechat.webwx.entries import FAMILY, ME, SESSION, WIFE, entry, escaped, roster
 from tests.unit.wechat.webwx.protocol.test_media_requests import SITE
 from wx2mqtt.model import Event, Message
-from wx2mqtt.wechat.webwx import download, groups
+from wx2mqtt.wechat.webwx import download, group_changes
 from wx2mqtt.wechat.webwx.protocol import content, markup, messages
-from wx2mqtt.wechat.webwx.protocol.app_messages import AppType
-from wx2mqtt.wechat.webwx.protocol.codes import MsgType
+from wx2mqtt.wechat.webwx.protocol.codes import AppType, MsgType
 from wx2mqtt.wechat.webwx.protocol.content import Content
 from wx2mqtt.wechat.webwx.protocol.media_requests import fetch_request
-from wx2mqtt.wechat.webwx.protocol.money_messages import money_notice
+from wx2mqtt.wechat.webwx.protocol.money_texts import money_notice
 
 # What readers look for, in any order and nesting.
 TAGS = (
@@ -136,7 +135,7 @@ def test_no_entry_makes_a_reader_fail(
     found = messages.read_message(sample, roster(), "en", 1)
     must_be_writable(found)
     if isinstance(found, Message):
-        groups.notices_in([found])
+        group_changes.notice_in(found)
 
 
 @given(st.binary(max_size=200) | st.sampled_from([b'{"BaseResponse": {"Ret": 1e400}}', b"{" * 5000, b"<"]))

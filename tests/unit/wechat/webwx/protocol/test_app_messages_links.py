@@ -6,8 +6,8 @@ import pytest
 
 from tests.unit.wechat.webwx.entries import app, app_of_type, bare_app, entry, escaped
 from wx2mqtt.model import Kind
+from wx2mqtt.wechat.webwx.protocol.app_messages import MAX_ARTICLES, reader_message
 from wx2mqtt.wechat.webwx.protocol.content import Content
-from wx2mqtt.wechat.webwx.protocol.link_messages import MAX_ARTICLES, reader_message
 
 
 def test_a_link() -> None:

@@ -9,7 +9,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tests.support.cost import NOTICEABLE_SECONDS, cpu_seconds, is_in_proportion, repeated
-from wx2mqtt.wechat.webwx.protocol.group_notices import (
+from wx2mqtt.wechat.webwx.protocol.membership_texts import (
     MAX_NOTICE_CHARACTERS,
     OWNER_MARK,
     GroupNotice,

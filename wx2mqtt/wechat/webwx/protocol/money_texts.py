@@ -1,21 +1,14 @@
-"""Reads transfers and red packets, from app messages and from system texts (webwx 3.6.7, 3.10).
+"""Reads transfers, red packets and amounts from sentences such as `收到转账1.00元` (webwx 3.6.7, 3.10).
 
-The web client gets no red packet itself, and of a transfer little more than its existence. System texts about
-money are known in simplified Chinese, traditional Chinese and English.
+Known in simplified Chinese, traditional Chinese and English.
 """
 
 from __future__ import annotations
 
 import re
 
-from wx2mqtt.i18n.wechat import webwx_placeholder
 from wx2mqtt.model import Json, Kind
-from wx2mqtt.wechat.webwx.protocol.app_entry import AppMessage
-from wx2mqtt.wechat.webwx.protocol.content import Content, content_facts
-from wx2mqtt.wechat.webwx.protocol.markup import clean_line
-
-# `paysubtype` as far as clients agree; no complete list is known (webwx 3.6.7). Other values give no state.
-_TRANSFER_STATES = {"1": "pending", "3": "accepted", "4": "returned", "8": "accepted", "9": "returned"}
+from wx2mqtt.wechat.webwx.protocol.content import Content
 
 _CURRENCIES = {
     "": "CNY",
@@ -66,48 +59,26 @@ _TRANSFER = re.compile(
 )
 
 
-def transfer_message(app: AppMessage) -> Content:
-    """Returns a transfer. Without `feedesc` the amount is searched in description and title (webwx 3.6.7)."""
-    pay_info = app.xml.find("wcpayinfo")
-    fee = pay_info.text("feedesc")
-    state = _TRANSFER_STATES.get(pay_info.text("paysubtype"), "")
-    amount = _amount(fee) or _transfer_detail(app.description) or _transfer_detail(app.title) or {}
-    detail = amount | content_facts(note=pay_info.text("pay_memo"), state=state)
-    return _money_content(app, Kind.TRANSFER, fee or app.title or app.description, detail)
-
-
-def red_packet_message(app: AppMessage) -> Content:
-    """Returns a red packet. Its amount is in no field."""
-    pay_info = app.xml.find("wcpayinfo")
-    note = pay_info.text("sendertitle") or pay_info.text("receivertitle") or app.title
-    return _money_content(app, Kind.RED_PACKET, note, content_facts(note=note))
-
-
 def money_notice(text: str) -> Content | None:
     """Returns the red packet or transfer that a system text announces, or None when it announces neither."""
     if len(text) > MAX_SENTENCE_CHARACTERS:
         return None
     if _RED_PACKET.fullmatch(text.strip()):
         return Content(kind=Kind.RED_PACKET, text=text)
-    detail = _transfer_detail(text)
+    detail = transfer_detail(text)
     return None if detail is None else Content(kind=Kind.TRANSFER, text=text, detail=detail)
 
 
-def _money_content(app: AppMessage, kind: Kind, label: str, detail: dict[str, Json]) -> Content:
-    # Without thumbnail, which is the same picture of an envelope or a coin in every message.
-    return Content(kind=kind, text=webwx_placeholder(app.language, kind, clean_line(label)), detail=detail)
-
-
-def _transfer_detail(text: str) -> dict[str, Json] | None:
+def transfer_detail(text: str) -> dict[str, Json] | None:
     """Returns the amount in a sentence such as `收到转账1.00元`; empty without one, None for another text."""
     match = _TRANSFER.fullmatch(text.strip()) if len(text) <= MAX_SENTENCE_CHARACTERS else None
     if match is None:
         return None
     amount_text = match["chinese_amount"] or match["english_amount"] or ""
-    return _amount(amount_text) or (None if amount_text else {})
+    return read_amount(amount_text) or (None if amount_text else {})
 
 
-def _amount(text: str) -> dict[str, Json]:
+def read_amount(text: str) -> dict[str, Json]:
     """Returns `amount` as a decimal string and `currency`; empty when the text is no amount."""
     match = _AMOUNT.fullmatch(text.strip())
     if match is None:

@@ -7,12 +7,16 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, WIFE, appmsg, entry, escaped
+from tests.support.cost import is_in_proportion
+from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, OWNER, WIFE, appmsg, entry, escaped
 from tests.unit.wechat.webwx.server import World, answer, check
 from tests.unit.wechat.webwx.test_receiver import know, news
 from wx2mqtt.errors import LoggedOut
-from wx2mqtt.model import Cursor, Event, Handle, Member, Message
+from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Kind, Member, Message
 from wx2mqtt.wechat.backend import Batch
+from wx2mqtt.wechat.webwx.group_changes import GroupChanges
+from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
+from wx2mqtt.wechat.webwx.protocol.membership_texts import GroupNotice
 
 
 def group(*members: tuple[str, str], count: int | None = None) -> dict[str, Any]:
@@ -337,3 +341,32 @@ async def test_news_in_system_xml_is_news(world: World, cursor: Cursor) -> None:
     (event,) = events(batch)
     assert event.fields["by"] == "梅"
     assert [item.sender for item in batch.items if isinstance(item, Message)] == [None]
+
+
+def text_in(group: Handle) -> Message:
+    return Message(
+        key=f"k{group}",
+        id="1",
+        chat=group,
+        chat_kind=ChatKind.GROUP,
+        sender=None,
+        kind=Kind.SYSTEM,
+        text="t",
+        time=1,
+    )
+
+
+def test_changes_of_many_groups_with_a_notice_each_cost_no_more_than_in_proportion() -> None:
+    def change(count: int) -> None:
+        known = GroupMembers(OWNER)
+        groups = [Handle(f"@@{number}") for number in range(count)]
+        for name in ("Bob", "Eve"):
+            members = (Member(handle=Handle(f"@{name}"), nickname=name),)
+            known.update(
+                Contact(handle=group, kind=ChatKind.GROUP, nickname="g", members=members) for group in groups
+            )
+        notices = [(text_in(group), GroupNotice(added=("Eve",), by="Ann")) for group in groups]
+        events = GroupChanges(known).events(Cursor("c"), notices, 1)
+        assert [event.fields["by"] for event in events] == ["Ann"] * count
+
+    assert is_in_proportion(change, 3000)

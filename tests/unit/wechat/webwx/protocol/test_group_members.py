@@ -7,9 +7,8 @@ import tracemalloc
 
 from tests.support.cost import is_in_proportion
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, NEWS, OWNER, WIFE, roster
-from wx2mqtt.model import ChatKind, Contact, Cursor, Handle, Kind, Member, Message
-from wx2mqtt.wechat.webwx.groups import MEMBER_CACHE_SIZE, GroupChanges, GroupMembers
-from wx2mqtt.wechat.webwx.protocol.group_notices import GroupNotice
+from wx2mqtt.model import ChatKind, Contact, Handle, Member
+from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
 
 
 def test_members_have_the_name_that_the_group_shows() -> None:
@@ -60,14 +59,6 @@ def test_the_owner_may_be_mentioned_by_two_names() -> None:
     assert roster().own_names("@@unknown") == ("王小明",)
 
 
-def test_names_used_lately_are_bounded() -> None:
-    known = GroupMembers(OWNER)
-    members = tuple(Member(handle=Handle(f"@{n}"), nickname=f"n{n}") for n in range(MEMBER_CACHE_SIZE + 10))
-    known.update([Contact(handle=FAMILY, kind=ChatKind.GROUP, members=members)])
-    assert all(known.member_name(FAMILY, f"@{n}") == f"n{n}" for n in range(MEMBER_CACHE_SIZE + 10))
-    assert len(known._recent_names) == MEMBER_CACHE_SIZE
-
-
 def test_the_name_of_a_member_costs_the_same_however_many_there_are() -> None:
     def ask(count: int) -> None:
         members = tuple(Member(handle=Handle(f"@{n}"), nickname=f"n{n}") for n in range(count))
@@ -93,32 +84,3 @@ def test_large_groups_cost_little() -> None:
     finally:
         tracemalloc.stop()
     assert size < 1_000_000, sys.getsizeof(known)
-
-
-def text_in(group: Handle) -> Message:
-    return Message(
-        key=f"k{group}",
-        id="1",
-        chat=group,
-        chat_kind=ChatKind.GROUP,
-        sender=None,
-        kind=Kind.SYSTEM,
-        text="t",
-        time=1,
-    )
-
-
-def test_changes_of_many_groups_with_a_notice_each_cost_no_more_than_in_proportion() -> None:
-    def change(count: int) -> None:
-        known = GroupMembers(OWNER)
-        groups = [Handle(f"@@{number}") for number in range(count)]
-        for name in ("Bob", "Eve"):
-            members = (Member(handle=Handle(f"@{name}"), nickname=name),)
-            known.update(
-                Contact(handle=group, kind=ChatKind.GROUP, nickname="g", members=members) for group in groups
-            )
-        notices = [(text_in(group), GroupNotice(added=("Eve",), by="Ann")) for group in groups]
-        events = GroupChanges(known).events(Cursor("c"), notices, 1)
-        assert [event.fields["by"] for event in events] == ["Ann"] * count
-
-    assert is_in_proportion(change, 3000)

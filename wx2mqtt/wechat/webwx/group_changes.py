@@ -1,0 +1,116 @@
+"""Events about members who joined or left a group (webwx 2.11.9, 3.10.3).
+
+Member lists show who joined or left. System texts show who made the change, and are the only source for a
+group without a list. A change that is in both becomes one event.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+
+from wx2mqtt.model import ChatKind, Cursor, Event, Handle, Kind, Member, Message
+from wx2mqtt.wechat.webwx.protocol.content import content_facts
+from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers, MemberChange
+from wx2mqtt.wechat.webwx.protocol.membership_texts import OWNER_MARK, GroupNotice, group_notice
+
+# System texts, each with the change of the group that it reports.
+NoticedMessages = list[tuple[Message, GroupNotice]]
+
+
+def notice_in(message: Message) -> GroupNotice | None:
+    """Returns the change of its group that a message reports, or None.
+
+    WeChat itself must have worded it (`is_sentence_of_wechat`): a member can send the same words.
+    """
+    if message.kind is not Kind.SYSTEM or message.chat_kind is not ChatKind.GROUP:
+        return None
+    return group_notice(message.text)
+
+
+def groups_to_refresh(notices: NoticedMessages) -> set[Handle]:
+    """Returns the groups to look up after such texts; not those that the owner was removed from."""
+    return {message.chat for message, notice in notices if OWNER_MARK not in notice.removed}
+
+
+class GroupChanges:
+    """Creates events from changes of member lists and from system texts.
+
+    The events of the last cursor are kept, so that a repeated `receive` with that cursor returns them again.
+    """
+
+    def __init__(self, group_members: GroupMembers) -> None:
+        self._group_members = group_members
+        self._kept: tuple[Cursor, tuple[Event, ...]] = Cursor(""), ()
+
+    def events(self, cursor: Cursor, notices: NoticedMessages, now: int) -> tuple[Event, ...]:
+        """Returns the events of the batch at `cursor`, which holds `notices`. `now` is in milliseconds."""
+        kept_cursor, kept_events = self._kept
+        earlier_events = kept_events if kept_cursor == cursor else ()
+        changes = self._group_members.pop_changes()
+        notices_of: defaultdict[Handle, list[GroupNotice]] = defaultdict(list)
+        for message, notice in notices:
+            notices_of[message.chat].append(notice)
+        new_events = [
+            *(self._event_of_change(change, cursor, notices_of[change.group], now) for change in changes),
+            *self._events_of_notices({change.group for change in changes}, notices),
+        ]
+        earlier_keys = {event.key for event in earlier_events}
+        events = (*earlier_events, *(event for event in new_events if event.key not in earlier_keys))
+        self._kept = cursor, events
+        return events
+
+    def _event_of_change(
+        self, change: MemberChange, cursor: Cursor, notices: Iterable[GroupNotice], now: int
+    ) -> Event:
+        """Returns the event of a change of a group, which `notices` may explain.
+
+        Its key is equal for the same change at the same cursor.
+        """
+        names = [member.shown_name for member in (*change.added, *change.removed)]
+        digest = hashlib.blake2b(f"{cursor}{change.group}{names}".encode(), digest_size=12).hexdigest()
+        actors = {
+            notice.by
+            for notice in notices
+            if (notice.added and change.added) or (notice.removed and change.removed)
+        }
+        by = actors.pop() if len(actors) == 1 else ""
+        return self._event(f"members:{digest}", change, by, now)
+
+    def _events_of_notices(self, changed_groups: set[Handle], notices: NoticedMessages) -> Iterator[Event]:
+        """Returns events of texts without a change of a list: about the owner, or of a group without list."""
+        for message, notice in notices:
+            has_list = self._group_members.member_count(message.chat) > 0
+            if message.chat in changed_groups or (has_list and not notice.concerns_owner):
+                continue
+            if OWNER_MARK in notice.removed:
+                # Else the next list of this group, after a new invitation, would be compared with the old
+                # one.
+                self._group_members.remove(message.chat)
+            if notice.added or notice.removed:
+                added, removed = self._members(notice.added), self._members(notice.removed)
+                change = MemberChange(message.chat, added, removed)
+                yield self._event(f"members:{message.key}", change, notice.by, message.time)
+
+    def _event(self, key: str, change: MemberChange, by: str, time: int) -> Event:
+        count = self._group_members.member_count(change.group)
+        owner = self._group_members.owner
+        return Event(
+            key=key,
+            name="group_members",
+            time=time,
+            chat=change.group,
+            actor=owner.handle if by == OWNER_MARK else None,
+            fields=content_facts(count=count or None, by=owner.nickname if by == OWNER_MARK else by),
+            people={"added": change.added, "removed": change.removed},
+        )
+
+    def _members(self, names: Sequence[str]) -> tuple[Member, ...]:
+        owner = self._group_members.owner
+        return tuple(
+            Member(handle=owner.handle, nickname=owner.nickname)
+            if name == OWNER_MARK
+            else Member(handle=Handle(""), display_name=name)
+            for name in names
+        )

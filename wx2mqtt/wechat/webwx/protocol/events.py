@@ -1,0 +1,118 @@
+"""Reads the entries that become events: a recall, a friend request, a call (webwx 3.10, 3.11).
+
+`messages.py` calls these functions with what it has read of every entry: its content without sender prefix,
+the `key` of the event, and its `time` in milliseconds.
+"""
+
+from __future__ import annotations
+
+import re
+
+from wx2mqtt.model import Event, Handle, Owner
+from wx2mqtt.values import frozen
+from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_text
+from wx2mqtt.wechat.webwx.protocol.codes import CALL_STATES, MsgType
+from wx2mqtt.wechat.webwx.protocol.content import content_facts
+from wx2mqtt.wechat.webwx.protocol.markup import (
+    CLOSING_QUOTES,
+    MAX_LINE_CHARACTERS,
+    NO_NODE,
+    OPENING_QUOTES,
+    XmlNode,
+    clean_line,
+    clean_name,
+    parse_xml,
+    system_text,
+)
+
+_RECALLED_WORDS = "已?[撤收]回|(?:has )?(?:recalled|withdrew|unsent)"
+_RECALLED = re.compile(_RECALLED_WORDS)
+_OWNER_RECALLED = re.compile(rf"(?:[你您]|You(?: have|'ve)?) ?(?:{_RECALLED_WORDS})", re.IGNORECASE)
+
+# Source of a friend request by its Scene, as far as clients agree (webwx 2.17.5).
+_REQUEST_SOURCES = {3: "search", 14: "group", 15: "phone_number", 17: "card", 30: "qr_code"}
+
+
+@frozen
+class RecallNotice:
+    """A withdrawn message."""
+
+    message_id: str
+    #: The sentence that WeChat shows in its place.
+    text: str
+    #: The name in the text, which identifies nobody; empty where the owner withdrew it.
+    by: str
+    #: The owner withdrew it.
+    own: bool
+
+
+def recall_event(
+    recall: RecallNotice, chat: Handle, sender: Handle | None, owner: Owner, key: str, time: int
+) -> Event:
+    """Returns the event of a recall.
+
+    A recall by the owner's phone may look as if the peer had sent it, so the text decides (webwx 3.11.3).
+    """
+    by = owner.nickname if recall.own else recall.by
+    return Event(
+        key=key,
+        name="recall",
+        time=time,
+        chat=chat,
+        actor=owner.handle if recall.own else sender,
+        fields=content_facts(id=recall.message_id, message_id=recall.message_id, by=by, text=recall.text),
+    )
+
+
+def read_recall(sysmsg: XmlNode) -> RecallNotice | None:
+    """Returns the recall that a system XML reports, or None when it reports none."""
+    if sysmsg.attribute("type") != "revokemsg":
+        return None
+    xml = sysmsg.find("revokemsg")
+    text = system_text(xml.text("replacemsg"))
+    own = bool(_OWNER_RECALLED.match(text.strip()))
+    by = "" if own else clean_name(_recalling_name(text[:MAX_LINE_CHARACTERS]))
+    ids = (xml.text(tag) for tag in ("msgid", "newmsgid"))
+    message_id = next((id_ for id_ in ids if id_.isascii() and id_.isdigit() and id_.strip("0")), "")
+    return RecallNotice(message_id=message_id, text=text, by=by, own=own)
+
+
+def _recalling_name(text: str) -> str:
+    """Returns the quoted name of who withdrew a message, up to its last quote; or an empty text."""
+    for words in reversed(list(_RECALLED.finditer(text))):
+        name = text[: words.start()].strip()
+        if name.startswith(OPENING_QUOTES) and name.endswith(CLOSING_QUOTES):
+            return name[1:-1]
+    return ""
+
+
+def friend_request_event(entry: JsonObject, content: str, key: str, time: int) -> Event:
+    """Returns the event of a friend request: each field from RecommendInfo, or else from the XML.
+
+    `private` has what is needed to accept it, which must stay secret.
+    """
+    info = read_object(entry, "RecommendInfo")
+    xml = parse_xml(content) if content else NO_NODE
+    scene = read_number(info, "Scene") or _short_number(xml.attribute("scene"))
+    fields = content_facts(
+        id=key,
+        name=clean_name(read_text(info, "NickName")) or xml.attribute("fromnickname"),
+        text=clean_line(clean_name(read_text(info, "Content")) or xml.attribute("content")),
+        source=_REQUEST_SOURCES.get(scene, str(scene) if scene else ""),
+    )
+    private = {
+        "ticket": read_text(info, "Ticket") or xml.attribute("ticket"),
+        "username": read_text(info, "UserName") or xml.attribute("encryptusername"),
+    }
+    return Event(key=key, name="friend_request", time=time, fields=fields, private=private)
+
+
+def _short_number(text: str) -> int:
+    """Returns a number of at most five digits, or 0 for any other text."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
+
+
+def call_event(msg_type: int, chat: Handle, sender: Handle | None, key: str, time: int) -> Event:
+    """Returns the event of a call, whose `msg_type` is one of `CALL_STATES`."""
+    state = CALL_STATES[MsgType(msg_type)]
+    return Event(key=key, name="call", time=time, chat=chat, actor=sender, fields={"state": state})

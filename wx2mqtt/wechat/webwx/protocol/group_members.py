@@ -1,0 +1,160 @@
+"""Who is known in this login: people, groups, and the names that each group shows for its members.
+
+`member_name` names the sender of a message, and `update` notices who joined or left between two member lists.
+
+A handle has up to 66 characters and an account may have 150,000 group members. To save memory, names are
+looked up by the hash of the handle, and the names of a group are stored as one `bytes` object.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable
+from itertools import accumulate
+
+from wx2mqtt.model import ChatKind, Contact, Handle, Member, Owner
+from wx2mqtt.values import frozen
+from wx2mqtt.wechat.webwx.protocol.contacts import chat_kind_of
+
+
+@frozen(kw_only=False)
+class MemberChange:
+    """The members who joined and left a group between two member lists."""
+
+    group: Handle
+    added: tuple[Member, ...]
+    #: Who is not a contact has a name but an empty handle.
+    removed: tuple[Member, ...]
+
+
+class GroupMembers:
+    """The people and groups that this login has received so far, and the names of group members."""
+
+    def __init__(self, owner: Owner) -> None:
+        self.owner = owner
+        self._people: dict[int, Handle] = {}
+        self._accounts: set[int] = set()
+        self._avatars: dict[int, int] = {}
+        self._groups: dict[str, _Group] = {}
+        self._changes: list[MemberChange] = []
+
+    def update(self, contacts: Iterable[Contact]) -> None:
+        """Stores new or changed contacts, and records changes of members for `pop_changes`."""
+        for contact in contacts:
+            if contact.kind is ChatKind.GROUP:
+                self._update_group(contact.handle, contact.members)
+            else:
+                self._people[hash(contact.handle)] = contact.handle
+            if contact.kind is ChatKind.OFFICIAL:
+                self._accounts.add(hash(contact.handle))
+            if contact.avatar.isdecimal():
+                self._avatars[hash(contact.handle)] = int(contact.avatar)
+
+    def _update_group(self, group: Handle, members: tuple[Member, ...] | None) -> None:
+        if members is None:
+            return
+        before = self._groups.get(group)
+        if before is not None:
+            self._record_change(group, before, members)
+        self._groups[group] = _Group(members, self.owner.handle)
+
+    def _record_change(self, group: Handle, before: _Group, members: tuple[Member, ...]) -> None:
+        old_names = before.names_by_hash()
+        new_members = {hash(member.handle): member for member in members}
+        added = tuple(member for handle_hash, member in new_members.items() if handle_hash not in old_names)
+        removed = tuple(
+            Member(handle=self._handle_of(handle_hash), display_name=name)
+            for handle_hash, name in old_names.items()
+            if handle_hash not in new_members
+        )
+        if added or removed:
+            self._changes.append(MemberChange(group, added, removed))
+
+    def _handle_of(self, handle_hash: int) -> Handle:
+        """Returns the handle of the owner or of a contact; empty for anybody else."""
+        fallback = self.owner.handle if handle_hash == hash(self.owner.handle) else Handle("")
+        return self._people.get(handle_hash, fallback)
+
+    def pop_changes(self) -> list[MemberChange]:
+        """Returns the changes of known groups since the last call, and forgets them."""
+        changes, self._changes = self._changes, []
+        return changes
+
+    def remove(self, handle: Handle) -> None:
+        """Forgets a deleted person or group."""
+        self._people.pop(hash(handle), None)
+        self._avatars.pop(hash(handle), None)
+        self._groups.pop(handle, None)
+
+    def contains(self, handle: str) -> bool:
+        """Returns whether the other side of a chat is known; a group is known when its members are."""
+        if handle in self._groups or hash(handle) in self._people:
+            return True
+        kind = chat_kind_of(handle, self.owner.handle)
+        return kind is not None and kind is not ChatKind.GROUP
+
+    def chat_kind(self, handle: str) -> ChatKind:
+        """Returns the kind of a chat."""
+        kind = chat_kind_of(handle, self.owner.handle)
+        if kind is not None:
+            return kind
+        official = hash(handle) in self._accounts or handle.startswith("gh_")
+        return ChatKind.OFFICIAL if official else ChatKind.FRIEND
+
+    def avatar_seq(self, handle: str) -> str | None:
+        """Returns the version of an avatar, empty if it is unknown, or None for an unknown handle."""
+        seq = self._avatars.get(hash(handle))
+        if seq is not None:
+            return str(seq)
+        return "" if self.contains(handle) else None
+
+    def member_name(self, group: str, member: str) -> str | None:
+        """Returns the name that a group shows for a member, or None when it is not known."""
+        known_group = self._groups.get(group)
+        return None if known_group is None else known_group.name(member)
+
+    def member_count(self, group: str) -> int:
+        """Returns the number of members of a group; 0 while it is not known."""
+        known_group = self._groups.get(group)
+        return 0 if known_group is None else len(known_group)
+
+    def own_names(self, group: str) -> tuple[str, ...]:
+        """Returns the names by which a message in a group can mention the owner."""
+        known_group = self._groups.get(group)
+        names = (known_group.own_name if known_group else "", self.owner.nickname)
+        return tuple(dict.fromkeys(filter(None, names)))
+
+
+class _Group:
+    """The names of the members of one group, sorted by the hash of their handles."""
+
+    __slots__ = ("_ends", "_hashes", "_names", "own_name")
+
+    def __init__(self, members: Iterable[Member], owner: Handle) -> None:
+        rows = sorted(
+            (hash(member.handle), member.shown_name.replace("\n", " ").encode()) for member in members
+        )
+        self._hashes = array("q", (handle_hash for handle_hash, _ in rows))
+        self._names = b"".join(name for _, name in rows)
+        self._ends = array("I", accumulate(len(name) for _, name in rows))  # of each name in `_names`
+        self.own_name = self.name(owner) or ""
+
+    def __len__(self) -> int:
+        return len(self._hashes)
+
+    def names_by_hash(self) -> dict[int, str]:
+        """Returns the names of all members by the hash of their handles."""
+        return {handle_hash: self._name_at(index) for index, handle_hash in enumerate(self._hashes)}
+
+    def name(self, member: str) -> str | None:
+        """Returns the name that the group shows for a member, or None when the group has no such member."""
+        member_hash = hash(member)
+        index = bisect_left(self._hashes, member_hash)
+        if index == len(self._hashes) or self._hashes[index] != member_hash:
+            return None
+        return self._name_at(index)
+
+    def _name_at(self, index: int) -> str:
+        start = self._ends[index - 1] if index else 0
+        return self._names[start : self._ends[index]].decode()

@@ -1,0 +1,102 @@
+"""Reads the texts that WeChat itself writes into a chat, as plain text or as XML (webwx 3.2, 3.10, 3.11).
+
+They hold display names, which do not identify anybody. What the sentences mean is read elsewhere: money in
+`money_texts.py`, who joined or left in `membership_texts.py`, recalls in `events.py`.
+"""
+
+from __future__ import annotations
+
+import re
+
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.wechat import webwx_placeholder
+from wx2mqtt.model import Kind
+from wx2mqtt.wechat.json_reader import JsonObject
+from wx2mqtt.wechat.webwx.protocol.content import Content
+from wx2mqtt.wechat.webwx.protocol.markup import (
+    OPENING_QUOTES,
+    OWNER_WORDS,
+    XmlNode,
+    parse_xml,
+    system_text,
+)
+from wx2mqtt.wechat.webwx.protocol.money_texts import money_notice
+
+_SYSMSG = re.compile(r"(?:<|&lt;)sysmsg\b")
+_VARIABLE = re.compile(r"\$\{[^{}]*\}|\$(\w+)\$")
+
+# Of a system text made from a template. Those of WeChat list the members of a group at most.
+MAX_FILLED_CHARACTERS = 10_000
+
+
+def system_notice(_entry: JsonObject, content: str, language: Language) -> Content:
+    """Returns the content of a system text: a red packet, a transfer, or the text itself."""
+    text = system_text(content)
+    return money_notice(text) or Content(
+        kind=Kind.SYSTEM, text=text or webwx_placeholder(language, Kind.SYSTEM)
+    )
+
+
+def parse_system_xml(content: str) -> XmlNode:
+    """Returns the element `sysmsg` of the content of a MsgType 10002, or `NO_NODE`."""
+    # Text that is no sender prefix may precede the XML.
+    start = _SYSMSG.search(content)
+    return parse_xml(content[start.start() :] if start else content)
+
+
+def system_xml_content(sysmsg: XmlNode) -> Content | None:
+    """Returns the text in a system XML, or None when it has no text for people."""
+    body = sysmsg.find("*")
+    text = system_text(_sentence(body) or _text_of_people(body))
+    return Content(kind=Kind.SYSTEM, text=text) if text else None
+
+
+def has_text_of_people(content: str) -> bool:
+    """Returns whether people wrote the text in a system XML, so that it reports nothing as WeChat."""
+    return not _sentence(parse_system_xml(content).find("*"))
+
+
+def _sentence(xml: XmlNode) -> str:
+    """Returns the sentence of WeChat in a system XML of any kind: a plain text, or a filled-in template."""
+    for node in (xml, xml.find("content_template")):
+        text = node.text("plain") or node.text("text") or _fill_template(node.text("template"), node)
+        if text:
+            return text
+    return ""
+
+
+def _text_of_people(xml: XmlNode) -> str:
+    """Returns what a member of the group wrote in a system XML: the title of a to-do, or an announcement."""
+    # In XML that is no announcement, `content` is not meant for people.
+    return xml.text("title") or (xml.text("content") if "announ" in xml.tag else "")
+
+
+def _fill_template(template: str, xml: XmlNode) -> str:
+    """Returns a template with nicknames from its link list in place of `$variables$` (webwx 3.11.4).
+
+    The text is cut: variables that repeat long names could make it thousands of times as long as the XML.
+    """
+    names = {link.attribute("name"): _link_names(link) for link in xml.find_all("link_list/link")}
+    parts: list[str] = []
+    missing = MAX_FILLED_CHARACTERS
+    end = 0
+    for variable in _VARIABLE.finditer(template):
+        if missing <= 0:
+            break
+        words = template[end : variable.start()]
+        part = words + _quoted_if_owner_word(names.get(variable[1] or "") or "?", words)
+        parts.append(part[:missing])
+        missing -= len(part)
+        end = variable.end()
+    return "".join([*parts, template[end : end + max(missing, 0)]])
+
+
+def _quoted_if_owner_word(name: str, words_before: str) -> str:
+    """Returns a name, in quotes where it would be read as the owner: somebody may be called 你."""
+    is_quoted = words_before.endswith(OPENING_QUOTES)
+    return f'"{name}"' if name in OWNER_WORDS and not is_quoted else name
+
+
+def _link_names(link: XmlNode) -> str:
+    members = [member.text("nickname") for member in link.find_all("memberlist/member")]
+    return "、".join(filter(None, members)) or link.text("plain") or link.text("title")
