@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from wx2mqtt.app.admin import PurgeOperations
+from wx2mqtt.app.operations import PurgeOperations
 from wx2mqtt.store import files
 from wx2mqtt.store.backup import create_backup, restore_store
 from wx2mqtt.store.blobs import Blobs
@@ -74,7 +74,7 @@ async def purge(path: Path, steps: Steps) -> None:
         SearchIndex(database, path / "search.db"),
         {"home": "wx"},
     )
-    await purging.operations()["purge"]({"account": "gone"})
+    await purging.purge({"account": "gone"})
     await database.close()
     folder.close()
 

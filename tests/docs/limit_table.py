@@ -24,7 +24,7 @@ from tests.docs.limit_rows import (
 )
 from tests.docs.wechat_limits import WECHAT_AND_STORE_LIMITS
 from wx2mqtt import bounded_json, limits
-from wx2mqtt.app import admin, redaction
+from wx2mqtt.app import operations, redaction
 from wx2mqtt.bridge import inbound_rows, inflight, outbox_reader, retained, view
 from wx2mqtt.bridge.commands import alert_queue, file_preparation, outcomes, queues, validation
 from wx2mqtt.bridge.people import directory
@@ -224,7 +224,10 @@ _BRIDGE_LIMITS = (
     ),
     limit("the reason that a broker states", reason_codes.MAX_REASON_CHARACTERS, "characters", "is cut"),
     limit(
-        "each list of `wx2mqtt journal list`", admin.MAX_LISTED_COMMANDS, "commands", "the newest are shown"
+        "each list of `wx2mqtt journal list`",
+        operations.MAX_LISTED_COMMANDS,
+        "commands",
+        "the newest are shown",
     ),
     limit("cleared topics in memory (MQTT 3.1.1)", retained.MAX_PENDING_CLEARS, "topics", OLDEST_FORGOTTEN),
     limit("users in health who got nothing", outcomes.MAX_FAILING_USERS, "users", OLDEST_FORGOTTEN),

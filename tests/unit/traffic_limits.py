@@ -24,7 +24,7 @@ from tests.unit.bridge.outgoing import CAPABILITIES
 from tests.unit.mqtt.test_packet_reader import Peer
 from tests.unit.mqtt.test_reconnect import ended
 from wx2mqtt.app import redaction
-from wx2mqtt.app.admin import AdminOperations
+from wx2mqtt.app.operations import AccountOperations
 from wx2mqtt.bridge.attachment_checks import _check_size
 from wx2mqtt.bridge.commands.outcomes import CommandOutcomes, FailureLog
 from wx2mqtt.bridge.commands.queues import ChatQueues
@@ -255,7 +255,7 @@ def listed_commands(count: int, _: Path) -> bool:
         journal = SimpleNamespace(commands=commands, outbox=SimpleNamespace(list_rejected=nothing))
         ctx = SimpleNamespace(journal=journal, registry=None)
         account: Any = SimpleNamespace(ctx=ctx, components=None)
-        listed: Any = await AdminOperations(account)._list({})
+        listed: Any = await AccountOperations(account).by_name["journal.list"]({})
         return len(listed["commands"]) == count
 
     return _run(story())

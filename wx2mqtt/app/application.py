@@ -15,19 +15,19 @@ import structlog
 from wx2mqtt.aio import ChangeNotifier, cancel_and_wait
 from wx2mqtt.app import control_socket, logs
 from wx2mqtt.app.account_factory import AccountFactory
+from wx2mqtt.app.accounts import Accounts
 from wx2mqtt.app.configuration import load_configuration
 from wx2mqtt.app.maintenance import StorageMaintenance
-from wx2mqtt.app.running_accounts import RunningAccounts
+from wx2mqtt.app.operations import Operations
 from wx2mqtt.app.settings_mapping import find_listen_problem, running_web_server
-from wx2mqtt.app.socket_operations import SocketOperations
 from wx2mqtt.app.stores import StoreLost, Stores, open_stores
 from wx2mqtt.app.systemd import SystemdNotifier, SystemdWatchdog
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.context import PlainHandler, SharedServices
 from wx2mqtt.bridge.health import ReloadStatus
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.supervisor import Watchdog
 from wx2mqtt.bridge.view import AccountView
+from wx2mqtt.bridge.watchdog import Watchdog
 from wx2mqtt.clock import Lease
 from wx2mqtt.cluster.observation import LEASE_SECONDS, ClusterStatistics
 from wx2mqtt.errors import BadCommand, SettingsError, StoreError
@@ -47,7 +47,7 @@ from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.wechat.backend import OnProgress
 
 if TYPE_CHECKING:
-    from wx2mqtt.app.instance import ClusterNode
+    from wx2mqtt.app.cluster_node import ClusterNode
     from wx2mqtt.web.server import WebServer
 
 log = structlog.get_logger(__name__)
@@ -124,9 +124,9 @@ class Application:
         )
         self._shared = self._shared_services()
         self._factory = AccountFactory(loaded, self._stores, self._shared, embedded)
-        self.running = RunningAccounts(self._factory, self.watchdog)
+        self.running = Accounts(self._factory, self.watchdog)
         self.running.changed.connect(self._update_retention, self.changes.notify)
-        self.operations = SocketOperations(self.running, self._factory, stores, self._media)
+        self.operations = Operations(self.running, self._factory, stores, self._media)
         self.web: WebServer | None = None
 
     @property
@@ -146,7 +146,7 @@ class Application:
 
     def join_cluster(self) -> None:
         """Lets the instances that share the database decide which accounts run here."""
-        from wx2mqtt.app.instance import ClusterNode  # noqa: PLC0415 - it needs psycopg
+        from wx2mqtt.app.cluster_node import ClusterNode  # noqa: PLC0415 - it needs psycopg
 
         statistics = self._environment.cluster_statistics
         cluster = ClusterNode(self._loaded_at_start, self._stores, self.running, statistics)
@@ -199,7 +199,7 @@ class Application:
     def _instance_name(self) -> str:
         if self._loaded_at_start.settings.storage.url is None:
             return ""
-        from wx2mqtt.app.instance import instance_name  # noqa: PLC0415 - it needs psycopg
+        from wx2mqtt.app.cluster_node import instance_name  # noqa: PLC0415 - it needs psycopg
 
         return instance_name(self._loaded_at_start.settings)
 
@@ -246,7 +246,7 @@ class Application:
             systemd = SystemdWatchdog(
                 self._environment.notifier,
                 self.watchdog,
-                self.running.runners,
+                self.running,
                 self.changes,
                 self._process_notes,
             )
@@ -365,7 +365,10 @@ class Application:
         self.changes.notify()
 
     def _update_retention(self) -> None:
-        self.maintenance.set_limits(self.running.retention_limits())
+        """Tells what each account keeps, without accounts that a reload has removed."""
+        sections = self.loaded.settings.accounts
+        running = [account for account in self.accounts if account.name in sections]
+        self.maintenance.set_limits({account.ctx.journal: sections[account.name] for account in running})
 
     async def on_sighup(self) -> None:
         """Handles SIGHUP: reloads, and lets accounts that are logged out try to log in again."""

@@ -13,6 +13,7 @@ from wx2mqtt.aio import wait_at_most
 from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.memory import return_free_memory
+from wx2mqtt.settings.schema import Account
 from wx2mqtt.store.blobs import MEDIA_FOLDER
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.folder import StoreFolder
@@ -20,7 +21,6 @@ from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.retention import MIN_REFUSED_RETENTION_MS, REFUSED_RETENTION_MS
 from wx2mqtt.store.search_index import SearchIndex
-from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
@@ -32,15 +32,6 @@ COMMAND_RETENTION_MS = 7 * 86_400_000
 
 # Above this part of the limit media are removed, then history.
 NEARLY_FULL_RATIO = 0.9
-
-
-@frozen
-class RetentionLimits:
-    """How long one account keeps messages and media (seconds), and how many bytes of media."""
-
-    history_seconds: float
-    media_seconds: float
-    media_bytes: int
 
 
 class StorageMaintenance:
@@ -61,12 +52,15 @@ class StorageMaintenance:
         self.limit = limit
         self._other_files_size = self._measure_other_files()
         self._was_full = False
-        self._limits_by_journal: Mapping[Journal, RetentionLimits] = {}
+        self._limits_by_journal: Mapping[Journal, Account] = {}
         self._unpruned: set[Journal] = set()
         self._added = asyncio.Event()
 
-    def set_limits(self, limits_by_journal: Mapping[Journal, RetentionLimits]) -> None:
-        """Applies the limits of the accounts that run here; those that are new are pruned soon."""
+    def set_limits(self, limits_by_journal: Mapping[Journal, Account]) -> None:
+        """Applies `history.keep`, `media.keep` and `media.max_total` of the accounts that run here.
+
+        Accounts that are new are pruned soon.
+        """
         added = limits_by_journal.keys() - self._limits_by_journal
         self._unpruned = (self._unpruned | added) & limits_by_journal.keys()
         self._limits_by_journal = limits_by_journal
@@ -125,18 +119,16 @@ class StorageMaintenance:
             if limits is None:  # the account has moved to another instance meanwhile
                 continue
             await _log_store_error(
-                partial(journal.retention.prune, now, _ms(limits.history_seconds), COMMAND_RETENTION_MS)
+                partial(journal.retention.prune, now, _ms(limits.history.keep), COMMAND_RETENTION_MS)
             )
-            await _log_store_error(
-                partial(self._media.prune, journal.account, now, _ms(limits.media_seconds))
-            )
+            await _log_store_error(partial(self._media.prune, journal.account, now, _ms(limits.media.keep)))
         await _log_store_error(self._media.remove_orphans)
 
     async def _limit_media(self) -> None:
         for journal, limits in self._limits_by_journal.items():
-            if self._media.size > limits.media_bytes:  # else no account exceeds its limit
+            if self._media.size > limits.media.max_total:  # else no account exceeds its limit
                 await _log_store_error(
-                    partial(self._media.enforce_limit, journal.account, limits.media_bytes)
+                    partial(self._media.enforce_limit, journal.account, limits.media.max_total)
                 )
 
     async def _free_space(self) -> None:

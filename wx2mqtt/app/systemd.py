@@ -16,9 +16,9 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from wx2mqtt.aio import ChangeNotifier
-from wx2mqtt.app.account_runner import AccountRunner
+from wx2mqtt.app.accounts import Accounts
 from wx2mqtt.bridge.account import Account
-from wx2mqtt.bridge.supervisor import Watchdog
+from wx2mqtt.bridge.watchdog import Watchdog
 
 log = structlog.get_logger(__name__)
 
@@ -107,19 +107,15 @@ class SystemdWatchdog:
         self,
         notifier: SystemdNotifier,
         watchdog: Watchdog,
-        runners: Sequence[AccountRunner],
+        accounts: Accounts,
         changes: ChangeNotifier,
         notes: Callable[[], list[str]] = list,
     ) -> None:
         self._notifier = notifier
         self._watchdog = watchdog
-        self._runners = runners
+        self._accounts = accounts
         self._changes = changes
         self._notes = notes
-
-    @property
-    def _accounts(self) -> list[Account]:
-        return [runner.account for runner in self._runners]
 
     async def run(self) -> None:
         """Reports READY, then feeds the watchdog until cancelled."""
@@ -133,7 +129,7 @@ class SystemdWatchdog:
 
     async def _report_ready(self) -> None:
         """Reports READY after the first connection attempt of every account."""
-        for account in self._accounts:
+        for account in self._accounts.accounts:
             await account.connect_attempted.wait()
         self._notifier.ready()
 
@@ -150,7 +146,7 @@ class SystemdWatchdog:
     async def _update_status(self) -> None:
         shown, seen_changes = "", self._changes.count
         while True:
-            if (status := status_line(self._accounts, self._notes())) != shown:
+            if (status := status_line(self._accounts.accounts, self._notes())) != shown:
                 shown = status
                 self._notifier.status(status)
             await asyncio.sleep(STATUS_INTERVAL_SECONDS)

@@ -21,7 +21,7 @@ from wx2mqtt.bridge.components import AccountComponents
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.media.library import MediaLibrary
-from wx2mqtt.bridge.supervisor import TaskSupervisor
+from wx2mqtt.bridge.watchdog import AccountTasks
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Json
@@ -80,7 +80,7 @@ class Account:
 
         Raises `AccountFailed` after an internal error in one component, when all have been stopped in order.
         """
-        tasks = TaskSupervisor(self.ctx.shared.watchdog, self.name)
+        tasks = AccountTasks(self.ctx.shared.watchdog, self.name)
         try:
             self._start_components(tasks)
             fault = await tasks.wait_for_fault()
@@ -92,7 +92,7 @@ class Account:
             await tasks.cancel_all()
         raise AccountFailed from fault
 
-    def _start_components(self, tasks: TaskSupervisor) -> None:
+    def _start_components(self, tasks: AccountTasks) -> None:
         components, broker = self.components, self.ctx.broker
         self.ctx.shared.watchdog.watch(f"broker:{self.name}", lambda: broker.progress_deadline)
         for component in (

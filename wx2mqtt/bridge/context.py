@@ -20,7 +20,7 @@ from wx2mqtt.bridge.health import CallStatistics, ReloadStatus
 from wx2mqtt.bridge.login_requests import LoginRequests
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.registry import PeopleRegistry
-from wx2mqtt.bridge.supervisor import Watchdog
+from wx2mqtt.bridge.watchdog import Watchdog
 from wx2mqtt.clock import ENDLESS_LEASE, Lease, now_ms
 from wx2mqtt.i18n import Language
 from wx2mqtt.limits import MAX_COMMAND_STORE_SHARE

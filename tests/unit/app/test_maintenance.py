@@ -12,9 +12,10 @@ import structlog
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.app import maintenance
-from wx2mqtt.app.maintenance import RetentionLimits, StorageMaintenance
+from wx2mqtt.app.maintenance import StorageMaintenance
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import Blob, Command, Cursor, MediaRef, Result, SendKey, Status
+from wx2mqtt.settings.schema import Account, History, Media
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.folder import DATABASE_NAME, StoreFolder
@@ -34,7 +35,16 @@ from wx2mqtt.store.search_index import SearchIndex
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 LONG_AGO = 1_000
-FOREVER = RetentionLimits(history_seconds=1e11, media_seconds=1e11, media_bytes=10**12)
+A_CENTURY = 3e9
+
+
+def limits(*, media_seconds: float = A_CENTURY, media_bytes: int = 10**12) -> Account:
+    """An account that keeps its history for ever."""
+    media = Media(keep=media_seconds, max_total=media_bytes)
+    return Account(history=History(keep=A_CENTURY), media=media)
+
+
+FOREVER = limits()
 
 
 def message(number: int, *media: NewMedia, text: str = "x" * 1000) -> NewMessage:
@@ -264,7 +274,7 @@ async def test_what_a_command_has_still_to_send_stays_whatever_the_room(store: S
 
 
 async def test_more_media_than_an_account_may_have_go_at_the_next_look(store: Store) -> None:
-    store.upkeep.set_limits({store.journal: replace(FOREVER, media_bytes=250)})
+    store.upkeep.set_limits({store.journal: limits(media_bytes=250)})
     ids = ["a", "b", "c", "d"]
     for one in ids:
         await store.fetched(one, 100)
@@ -277,13 +287,11 @@ async def test_more_media_than_an_account_may_have_go_at_the_next_look(store: St
 
 async def test_media_go_when_they_were_kept_long_enough(store: Store) -> None:
     blob = await store.fetched("a", 100)
-    store.upkeep.set_limits(
-        {store.journal: replace(FOREVER, media_seconds=(now_ms() - LONG_AGO) / 1000 + 60)}
-    )
+    store.upkeep.set_limits({store.journal: limits(media_seconds=(now_ms() - LONG_AGO) / 1000 + 60)})
     await store.upkeep.check_size(prune_due=True)
     assert store.blobs.exists(blob)
 
-    store.upkeep.set_limits({store.journal: replace(FOREVER, media_seconds=60.0)})
+    store.upkeep.set_limits({store.journal: limits(media_seconds=60.0)})
     await store.upkeep.check_size(prune_due=True)
 
     assert not store.blobs.exists(blob)

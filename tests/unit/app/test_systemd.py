@@ -15,7 +15,7 @@ import pytest
 from tests.support.hurry import hurry
 from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.app.systemd import SystemdNotifier, SystemdWatchdog, status_line
-from wx2mqtt.bridge.supervisor import Watchdog
+from wx2mqtt.bridge.watchdog import Watchdog
 
 
 class PaperManager:
@@ -65,9 +65,9 @@ class Stage:
         self.manager = PaperManager(interval)
         self.pulse = Watchdog(asyncio.get_running_loop().time)
         self.accounts: Any = list(accounts)
-        runners: Any = [SimpleNamespace(account=account) for account in self.accounts]
+        running: Any = SimpleNamespace(accounts=self.accounts)
         self.changes = ChangeNotifier()
-        self.watch = SystemdWatchdog(self.manager, self.pulse, runners, self.changes)  # type: ignore[arg-type]
+        self.watch = SystemdWatchdog(self.manager, self.pulse, running, self.changes)  # type: ignore[arg-type]
 
     async def run(self, seconds: float) -> None:
         task = asyncio.create_task(self.watch.run())

@@ -10,7 +10,7 @@ from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.context import AccountContext, SharedServices
 from wx2mqtt.bridge.health import CallStatistics
-from wx2mqtt.bridge.supervisor import Watchdog
+from wx2mqtt.bridge.watchdog import Watchdog
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.schema import Account, Send, Settings
 from wx2mqtt.store.records import AccountState

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.outgoing import running
-from wx2mqtt.app.admin import AdminOperations
+from wx2mqtt.app.operations import AccountOperations
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.errors import BadCommand, OutcomeUnknown, Rejected
 from wx2mqtt.i18n.bridge import rejection_text
@@ -42,10 +42,10 @@ def do(outgoing):
             publisher=outgoing.pump,
         ),
     )
-    admin = AdminOperations(account)
+    operations = AccountOperations(account)
 
     async def do(name, **fields):
-        return await admin.operations()[f"journal.{name}"](fields)
+        return await operations.by_name[f"journal.{name}"](fields)
 
     return do
 
@@ -82,7 +82,7 @@ async def test_what_waits_or_was_not_sent_is_listed_and_what_was_sent_only_if_as
 
 
 async def test_a_command_that_waits_is_listed_however_many_came_after_it(outgoing, do, monkeypatch):
-    monkeypatch.setattr("wx2mqtt.app.admin.MAX_LISTED_COMMANDS", 5)
+    monkeypatch.setattr("wx2mqtt.app.operations.MAX_LISTED_COMMANDS", 5)
     outgoing.sender.set_online(online=False)
     await send(outgoing, "first", "first")
     for number in range(6):

@@ -1,51 +1,146 @@
-"""The operations of the commands `journal`, `people` and `purge`.
+"""What the command line asks of a running bridge, and does itself where none runs: operations by name.
 
-Each takes fields and returns JSON. They are called through the control socket of a running bridge, or by the
-command line without one. `purge` must remove the retained topics at the broker before it calls "purge": their
-names are found through the store.
+`wx2mqtt journal list` is the operation "journal.list" with its fields, through the control socket. Each takes
+fields and returns JSON, and raises `Wx2MqttError` with a sentence. An account that another instance runs is
+asked for there, through the database (`OperationQueue`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import TYPE_CHECKING
 
+from wx2mqtt.app.account_factory import AccountFactory
+from wx2mqtt.app.accounts import Accounts
+from wx2mqtt.app.stores import NOT_SHARED, Stores
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.commands.results import with_remarks
 from wx2mqtt.bridge.journaled import new_key
 from wx2mqtt.bridge.people.directory import entry_body
 from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.clock import now_ms, rfc3339
-from wx2mqtt.errors import BadCommand
-from wx2mqtt.i18n.bridge import bridge_text
+from wx2mqtt.errors import BadCommand, Wx2MqttError
+from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.model import Json, Result, Status
 from wx2mqtt.mqtt.discovery import is_config_topic
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.media_retention import MediaRetention
+from wx2mqtt.store.operation_queue import OperationQueue
 from wx2mqtt.store.people_file import PeopleFile
 from wx2mqtt.store.records import CommandRow, CommandState
 from wx2mqtt.store.retention import AccountRemoval
 from wx2mqtt.store.saved_logins import SavedLogins
 from wx2mqtt.store.search_index import SearchIndex
 
+if TYPE_CHECKING:
+    from wx2mqtt.app.cluster_node import ClusterNode
+
 # How many commands without and with a result are listed, the newest ones.
 MAX_LISTED_COMMANDS = 1000
 
-AdminOperation = Callable[[Mapping[str, Json]], Awaitable[Json]]
+
+class Operations:
+    """The operations of this process.
+
+    1. Those of the whole process: `accounts`, `cluster.…` and `purge…`.
+    2. Those of an account that another instance runs are asked for there.
+    3. Those of an account that runs here; the field `account` names it, by default the first one.
+    """
+
+    def __init__(
+        self, running: Accounts, factory: AccountFactory, stores: Stores, media: MediaRetention
+    ) -> None:
+        #: This process in its cluster.
+        self.cluster: ClusterNode | None = None
+        self._running = running
+        self._factory = factory
+        self._stores = stores
+        self._media = media
+
+    async def run(self, name: str, fields: Mapping[str, Json]) -> Json:
+        """Runs an operation and returns its answer."""
+        try:
+            match name:
+                case "accounts":
+                    return [account.name for account in self._running.accounts]
+                case "cluster.drain" | "cluster.undrain":
+                    cluster = self._require_cluster()
+                    return await (cluster.drain() if name == "cluster.drain" else cluster.end_drain())
+                case "purge.look" | "purge":
+                    purge = self._purge_operations()
+                    return await (purge.inspect(fields) if name == "purge.look" else purge.purge(fields))
+                case _:
+                    return await self._run_on_account(str(fields.get("account") or ""), name, fields)
+        except BadCommand as error:
+            raise Wx2MqttError(rejection_text(self._factory.loaded.settings.language, error)) from None
+
+    async def _run_on_account(self, requested: str, name: str, fields: Mapping[str, Json]) -> Json:
+        if owner := self._other_owner(requested):
+            return await self._ask_instance(owner, requested, name, fields)
+        account = self.account_named(requested)
+        operation = AccountOperations(account).by_name.get(name)
+        if operation is None:
+            raise Wx2MqttError(f"this bridge does not know '{name}'; is it another version?")
+        with account.ctx.in_log():
+            return await operation(fields)
+
+    def account_named(self, name: str | None) -> Account:
+        """Returns the account with this name, the first one without a name. Raises `Wx2MqttError`."""
+        known = list(self._factory.base_topics)
+        for account in self._running.accounts:
+            if account.name == (name or known[0]):
+                return account
+        if not name or name in known:
+            raise Wx2MqttError(f"no instance runs the account {name or known[0]} now; try again later")
+        raise Wx2MqttError(f"there is no account '{name}'; the configuration has {', '.join(known)}")
+
+    def _require_cluster(self) -> ClusterNode:
+        if self.cluster is not None:
+            return self.cluster
+        is_shared = self._factory.loaded.settings.storage.url is not None
+        raise Wx2MqttError("no bridge runs on this machine" if is_shared else NOT_SHARED)
+
+    def _purge_operations(self) -> PurgeOperations:
+        stores = self._stores
+        return PurgeOperations(
+            stores.saved_logins,
+            stores.database,
+            self._media,
+            stores.people_file,
+            stores.search_index,
+            self._factory.base_topics,
+        )
+
+    def _other_owner(self, account: str) -> str:
+        """Returns which other instance runs an account, by default the first one; empty if none does."""
+        name = account or next(iter(self._factory.base_topics))
+        if self.cluster is None or any(running.name == name for running in self._running.accounts):
+            return ""
+        return self.cluster.owner_of(name)
+
+    async def _ask_instance(self, owner: str, account: str, name: str, fields: Mapping[str, Json]) -> Json:
+        account = account or next(iter(self._factory.base_topics))
+        answer = await OperationQueue(self._stores.database).ask(account, name, fields)
+        if answer is None:
+            raise Wx2MqttError(f"the account {account} moves; it was on {owner}: try again")
+        return answer[0]
 
 
-class AdminOperations:
-    """The operations on the journal and the people of one account. They raise `BadCommand`."""
+class AccountOperations:
+    """The operations on one account: its login, its health, its journal and its people."""
 
     def __init__(self, account: Account) -> None:
+        self._account = account
         self._ctx = account.ctx
         self._components = account.components
         self._journal = account.ctx.journal
         self._registry = account.ctx.registry
-
-    def operations(self) -> dict[str, AdminOperation]:
-        """By name, as the control socket offers them."""
-        return {
+        self.by_name: dict[str, Callable[[Mapping[str, Json]], Awaitable[Json]]] = {
+            "health": self._report_health,
+            "login": self._log_in,
+            "login.code": self._enter_code,
+            "login.state": self._report_login,
             "journal.list": self._list,
             "journal.show": self._show,
             "journal.retry": self._retry,
@@ -54,6 +149,20 @@ class AdminOperations:
             "people.assign": self._assign,
             "people.merge": self._merge,
         }
+
+    async def _report_health(self, _fields: Mapping[str, Json]) -> Json:
+        return await self._account.health()
+
+    async def _log_in(self, fields: Mapping[str, Json]) -> Json:
+        self._components.session.request_login(new_owner=fields.get("new_owner") is True)
+        return self._account.login_details()
+
+    async def _enter_code(self, fields: Mapping[str, Json]) -> Json:
+        self._components.session.enter_verification_code(str(fields.get("code") or ""))
+        return self._account.login_details()
+
+    async def _report_login(self, _fields: Mapping[str, Json]) -> Json:
+        return self._account.login_details()
 
     async def _list(self, fields: Mapping[str, Json]) -> Json:
         """Lists commands that wait or were not sent (with `all` sent ones, too), and rows set aside."""
@@ -121,18 +230,19 @@ class AdminOperations:
         return row
 
     async def _list_people(self, _fields: Mapping[str, Json]) -> Json:
-        people: list[Json] = [entry_body(entry) for entry in self._registry.directory()]
-        return {"people": people}
+        return {"people": [entry_body(entry) for entry in self._registry.directory()]}
 
     async def _assign(self, fields: Mapping[str, Json]) -> Json:
-        changes = self._registry.assign(str(fields.get("user", "")), str(fields.get("to", "")), now_ms())
-        await self._components.inbound.apply_people(changes)
-        return _changed(changes)
+        user, to = str(fields.get("user", "")), str(fields.get("to", ""))
+        return await self._change_people(self._registry.assign(user, to, now_ms()))
 
     async def _merge(self, fields: Mapping[str, Json]) -> Json:
-        changes = self._registry.merge(str(fields.get("user", "")), str(fields.get("other", "")), now_ms())
+        user, other = str(fields.get("user", "")), str(fields.get("other", ""))
+        return await self._change_people(self._registry.merge(user, other, now_ms()))
+
+    async def _change_people(self, changes: PeopleUpdate) -> Json:
         await self._components.inbound.apply_people(changes)
-        return _changed(changes)
+        return {"changed": [person.level for person in changes.people.persons]}
 
 
 def _has_content(row: CommandRow) -> bool:
@@ -155,15 +265,11 @@ def _command_body(row: CommandRow) -> dict[str, Json]:
     return body
 
 
-def _changed(changes: PeopleUpdate) -> Json:
-    people: list[Json] = [person.level for person in changes.people.persons]
-    return {"changed": people}
-
-
 class PurgeOperations:
-    """The operations that show and remove the data of accounts that are no longer configured.
+    """Shows and removes the data of accounts that are no longer configured.
 
-    `base_topics` are those of the configured accounts.
+    `base_topics` are those of the configured accounts. `wx2mqtt purge` takes the retained topics away at the
+    broker before it calls `purge`: their names are found through the store.
     """
 
     def __init__(
@@ -182,11 +288,7 @@ class PurgeOperations:
         self._search_index = search_index
         self._base_topics = base_topics
 
-    def operations(self) -> dict[str, AdminOperation]:
-        """By name, as the control socket offers them."""
-        return {"purge.look": self._inspect, "purge": self._purge}
-
-    async def _inspect(self, fields: Mapping[str, Json]) -> Json:
+    async def inspect(self, fields: Mapping[str, Json]) -> Json:
         """Returns the stored data of an account, and the topics that may still be retained at the broker.
 
         `taken_by` is the account that uses its base topic now. In this case no topic may be removed.
@@ -209,7 +311,7 @@ class PurgeOperations:
             "login": account in await self._saved_logins.accounts(),
         }
 
-    async def _purge(self, fields: Mapping[str, Json]) -> Json:
+    async def purge(self, fields: Mapping[str, Json]) -> Json:
         """Removes all data of an account, the secrets first. Can be repeated after a crash."""
         account = await self._account_name(fields)
         await self._saved_logins.delete(account)

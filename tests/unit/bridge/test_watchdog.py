@@ -11,8 +11,7 @@ from functools import partial
 import pytest
 
 from tests.support.hurry import hurry
-from wx2mqtt.bridge import supervisor
-from wx2mqtt.bridge.supervisor import TasksStalled, TaskSupervisor, Watchdog
+from wx2mqtt.bridge.watchdog import AccountTasks, TasksStalled, Watchdog
 
 
 async def for_ever():
@@ -30,7 +29,7 @@ async def in_groups(error):
 
 
 def crew():
-    return TaskSupervisor(Watchdog(asyncio.get_running_loop().time), "home")
+    return AccountTasks(Watchdog(asyncio.get_running_loop().time), "home")
 
 
 async def test_the_fault_of_one_is_returned_out_of_all_groups_and_the_others_still_run():
@@ -57,7 +56,7 @@ async def test_one_that_returns_or_is_cancelled_is_no_fault():
 def test_loops_that_do_not_move_are_a_fault():
     async def story():
         watchdog = Watchdog(asyncio.get_running_loop().time)
-        here = TaskSupervisor(watchdog, "home")
+        here = AccountTasks(watchdog, "home")
         watchdog.heartbeat("store:home", 1)  # which another life would not move either
         watchdog.heartbeat("receive:other", 1)
         watchdog.heartbeat("receive:home", 90)
@@ -161,10 +160,10 @@ async def test_a_process_that_was_stopped_lets_its_loops_move_before_it_calls_th
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     times = iter((0.0, 20.0, 20.0, 25.0))  # before and after each check
-    monkeypatch.setattr(supervisor, "STALL_CHECK_INTERVAL_SECONDS", 0)
-    monkeypatch.setattr(supervisor, "loop_time", lambda: next(times))
+    monkeypatch.setattr("wx2mqtt.bridge.watchdog.STALL_CHECK_INTERVAL_SECONDS", 0)
+    monkeypatch.setattr("wx2mqtt.bridge.watchdog.loop_time", lambda: next(times))
     watchdog = Watchdog(asyncio.get_running_loop().time)
-    here = TaskSupervisor(watchdog, "home")
+    here = AccountTasks(watchdog, "home")
     watchdog.heartbeat("receive:home", -1)
     here.start(for_ever())
     assert isinstance(await here.wait_for_fault(), TasksStalled)

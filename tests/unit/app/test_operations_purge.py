@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.store.make import media
 from tests.unit.store.test_retention import fill
-from wx2mqtt.app.admin import PurgeOperations
+from wx2mqtt.app.operations import PurgeOperations
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
@@ -30,7 +30,7 @@ class StoreOfTwoAccounts:
         self.blobs = Blobs(path)
         self.bases = {"home": "base/home"}
         self.copy = PeopleFile(database, path / PEOPLE_FILE_NAME)
-        purging = PurgeOperations(
+        self.purging = PurgeOperations(
             SavedLoginFolder(path / SESSIONS_FOLDER),
             database,
             MediaRetention(database, self.blobs),
@@ -38,10 +38,10 @@ class StoreOfTwoAccounts:
             SearchIndex(database, path / "search.db"),
             self.bases,
         )
-        self.operations = purging.operations()
 
     async def run(self, name: str, account: str) -> object:
-        return await self.operations[name]({"account": account})
+        operation = self.purging.inspect if name == "purge.look" else self.purging.purge
+        return await operation({"account": account})
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ class TasksStalled(Exception):
     """Loops of the account are past their deadline; the message has their names."""
 
 
-class TaskSupervisor:
+class AccountTasks:
     """Runs the tasks of one account."""
 
     def __init__(self, watchdog: Watchdog, account: str) -> None:

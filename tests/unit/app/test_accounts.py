@@ -1,4 +1,7 @@
-"""An account that a bug has ended is restarted, after a longer delay each time, and raises nothing."""
+"""An account that a bug has ended is restarted, after a longer delay each time, and raises nothing.
+
+Accounts begin and end one by one, also while the process ends.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,16 @@ from types import SimpleNamespace
 from typing import Any
 
 from tests.support.hurry import hurry
-from wx2mqtt.app import account_runner
-from wx2mqtt.app.account_runner import (
+from wx2mqtt.app import accounts
+from wx2mqtt.app.accounts import (
     MAX_RESTART_DELAY_SECONDS,
     STABLE_RUN_SECONDS,
     STORE_OPEN_TIMEOUT_SECONDS,
-    AccountRunner,
+    Accounts,
 )
 from wx2mqtt.app.application import STOP_TIMEOUT_SECONDS
 from wx2mqtt.bridge.account import DRAIN_TIMEOUT_SECONDS, OFFLINE_PUBLISH_TIMEOUT_SECONDS, AccountFailed
-from wx2mqtt.bridge.supervisor import Watchdog
+from wx2mqtt.bridge.watchdog import Watchdog
 from wx2mqtt.wechat.ilink.protocol.endpoints import NOTIFY_STOP
 
 
@@ -28,6 +31,7 @@ class PaperAccount:
     life: float
     name: str = "home"
     closed: bool = False
+    media_library: None = None
     counters: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(faults=0))
 
     async def run(self):
@@ -44,19 +48,18 @@ class Stage:
 
     def __init__(self, monkeypatch, *lives):
         self.loop = asyncio.get_running_loop()
-        monkeypatch.setattr(account_runner, "boot_time", self.loop.time)
+        monkeypatch.setattr(accounts, "boot_time", self.loop.time)
         self.lives = list(lives)
         self.began: list[float] = []
         self.accounts: list[Any] = []
         self.pulse = Watchdog(self.loop.time)
         self.last = asyncio.Event()
-        first: Any = PaperAccount(self.lives.pop(0))
-        self.first = first
-        factory: Any = SimpleNamespace(create=self.begin)
-        self.living = AccountRunner(first, factory, self.pulse)
-        self.living.replaced.connect(self.accounts.append)
+        factory: Any = SimpleNamespace(create=self.build, base_topics={"home": "wx"})
+        self.factory = factory
+        self.living = Accounts(factory, self.pulse)
+        self.living.changed.connect(lambda: self.accounts.extend(self.living.accounts))
 
-    async def begin(self, name) -> Any:
+    async def build(self, name) -> Any:
         self.began.append(self.loop.time())
         life = self.lives.pop(0)
         if not self.lives:
@@ -66,12 +69,14 @@ class Stage:
         return PaperAccount(life, name)
 
     async def play(self):
+        """Returns when accounts were begun again."""
+        await self.living.add("home")
         running = asyncio.create_task(self.living.run())
         await self.last.wait()
         running.cancel()
         await asyncio.wait({running})
         assert running.cancelled()
-        return self.began
+        return self.began[1:]
 
 
 def test_the_pauses_grow_up_to_five_minutes_and_faults_are_counted_on(monkeypatch):
@@ -84,8 +89,8 @@ def test_the_pauses_grow_up_to_five_minutes_and_faults_are_counted_on(monkeypatc
         assert all(
             MAX_RESTART_DELAY_SECONDS / 2 <= pause <= MAX_RESTART_DELAY_SECONDS for pause in pauses[9:]
         )
-        assert [one.counters.faults for one in stage.accounts[:3]] == [2, 3, 4]
-        assert stage.first.closed
+        assert [one.counters.faults for one in stage.accounts[1:4]] == [2, 3, 4]
+        assert stage.accounts[0].closed
 
     hurry(story())
 
@@ -102,8 +107,8 @@ def test_an_account_that_cannot_be_built_is_tried_again(monkeypatch):
     async def story():
         stage = Stage(monkeypatch, 0.0, -1.0, -1.0, 1e6)
         assert len(await stage.play()) == 3
-        assert [one.life for one in stage.accounts] == [1e6]
-        assert stage.living.account is stage.accounts[0]
+        assert [one.life for one in stage.accounts] == [0.0, 1e6]
+        assert stage.living.accounts == stage.accounts[1:]
 
     hurry(story())
 
@@ -112,8 +117,8 @@ def test_a_beginning_that_hangs_starves_the_watchdog(monkeypatch):
     async def story():
         stage = Stage(monkeypatch, 0.0, 0.0)
         never: Any = asyncio.Event().wait
-        hangs: Any = SimpleNamespace(create=lambda _: never())
-        stage.living._factory = hangs
+        await stage.living.add("home")
+        stage.factory.create = lambda _: never()
         running = asyncio.create_task(stage.living.run())
         await asyncio.sleep(1.0)
         assert stage.pulse.overdue() == ()
@@ -130,3 +135,35 @@ def test_a_stop_at_which_nobody_answers_is_within_its_time():
         DRAIN_TIMEOUT_SECONDS + 2 * OFFLINE_PUBLISH_TIMEOUT_SECONDS + NOTIFY_STOP.timeout
         <= STOP_TIMEOUT_SECONDS
     )
+
+
+class PaperFactory:
+    """Builds an account once `may_create` is set; `runs` counts the accounts that ran."""
+
+    def __init__(self) -> None:
+        self.base_topics = {"home": "wx"}
+        self.runs = 0
+        self.is_creating = asyncio.Event()
+        self.may_create = asyncio.Event()
+
+    async def create(self, name: str) -> Any:
+        self.is_creating.set()
+        await self.may_create.wait()
+        return SimpleNamespace(name=name, media_library=None, run=self._run)
+
+    async def _run(self) -> None:
+        self.runs += 1
+        await asyncio.Event().wait()
+
+
+async def test_an_account_that_is_built_when_all_have_ended_does_not_run() -> None:
+    factory: Any = PaperFactory()
+    starts = Accounts(factory, Watchdog(asyncio.get_running_loop().time))
+    running = asyncio.create_task(starts.run())
+    starting = asyncio.create_task(starts.start_account("home"))
+    await factory.is_creating.wait()
+    running.cancel()
+    await asyncio.wait({running})
+    factory.may_create.set()
+    await starting
+    assert factory.runs == 0

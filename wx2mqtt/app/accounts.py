@@ -1,0 +1,185 @@
+"""The accounts that this process runs: all of the configuration, or those that it has in a cluster now.
+
+An account that fails is built and run again, after a longer pause each time; the others do not notice. In a
+cluster `start_account` and `stop_account` follow its decisions, while the others go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import structlog
+from structlog.contextvars import bound_contextvars
+
+from wx2mqtt.aio import Signal, cancel_and_wait
+from wx2mqtt.app.account_factory import AccountFactory
+from wx2mqtt.backoff import Backoff
+from wx2mqtt.bridge.account import Account, AccountFailed
+from wx2mqtt.bridge.media.library import MediaLibrary
+from wx2mqtt.bridge.watchdog import Watchdog
+from wx2mqtt.clock import boot_time
+
+log = structlog.get_logger(__name__)
+
+FIRST_RESTART_DELAY_SECONDS = 1.0
+MAX_RESTART_DELAY_SECONDS = 300.0
+
+# A run of this length resets the delay of the next restart.
+STABLE_RUN_SECONDS = 600.0
+
+# If reading the store takes longer during a restart, the watchdog is not fed.
+STORE_OPEN_TIMEOUT_SECONDS = 60.0
+
+# The key of the reason in `login/state` after an account was given up.
+GIVEN_UP_REASON = "given_up"
+
+_FIRST_DELAY = Backoff(first=FIRST_RESTART_DELAY_SECONDS, cap=MAX_RESTART_DELAY_SECONDS)
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """One account of `Accounts`."""
+
+    #: A failed account is replaced by the one that was built after it.
+    account: Account
+    backoff: Backoff = _FIRST_DELAY
+    #: None until the accounts run.
+    task: asyncio.Task[None] | None = None
+
+
+class Accounts:
+    """Builds accounts, runs them and stops them one by one.
+
+    1. `add` builds an account from its state in the store.
+    2. `run` runs what was added, and what `start_account` adds later. It raises no failure of an account.
+    3. `stop` stops all in order, and `close` closes the connections to WeChat; `run` is cancelled between.
+    """
+
+    def __init__(self, factory: AccountFactory, watchdog: Watchdog) -> None:
+        #: Emitted after each change of `accounts`.
+        self.changed: Signal[[]] = Signal()
+        #: In the order of the configuration; changes in place.
+        self.media_libraries: list[MediaLibrary] = []
+        self._entries: list[_Entry] = []
+        self._factory = factory
+        self._watchdog = watchdog
+        self._group: asyncio.TaskGroup | None = None
+
+    @property
+    def accounts(self) -> list[Account]:
+        """The current accounts, in the order of the configuration."""
+        return [entry.account for entry in self._entries]
+
+    async def add(self, name: str) -> None:
+        """Builds an account; raises `StoreError`."""
+        with bound_contextvars(account=name):
+            account = await self._factory.create(name)
+        order = list(self._factory.base_topics)
+        self._entries.append(_Entry(account))
+        self._entries.sort(key=lambda entry: order.index(entry.account.name))
+        self._on_change()
+
+    async def run(self) -> None:
+        """Runs the accounts until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                for entry in self._entries:
+                    entry.task = group.create_task(self._run_again_and_again(entry))
+                await asyncio.Event().wait()
+        finally:
+            self._group = None
+
+    async def start_account(self, name: str) -> None:
+        """Builds an account and runs it; raises `StoreError`."""
+        await self.add(name)
+        if self._group is not None:  # else the process ends, and it is not run any more
+            entry = self._find(name)
+            assert entry is not None
+            entry.task = self._group.create_task(self._run_again_and_again(entry))
+
+    async def stop_account(self, name: str) -> None:
+        """Stops an account in order and forgets it. Does nothing where it does not run."""
+        entry = self._find(name)
+        if entry is None:
+            return
+        try:
+            await self._stop([entry], GIVEN_UP_REASON)
+        except Exception:  # whatever fails, another process is to run the account
+            log.exception("account did not stop in order", account=name)
+        if entry.task is not None:
+            await cancel_and_wait([entry.task])
+        self._entries.remove(entry)
+        self._on_change()
+        await self._close([entry])
+        self._watchdog.remove(name)
+
+    async def stop(self) -> None:
+        """Stops all accounts in order, at the same time."""
+        await self._stop(self._entries, "stopped")
+
+    def abort(self) -> None:
+        """Publishes nothing more: another process may run the accounts."""
+        for account in self.accounts:
+            with account.ctx.in_log():
+                account.abort()
+
+    async def close(self) -> None:
+        """Closes all connections to WeChat."""
+        await self._close(self._entries)
+
+    async def _run_again_and_again(self, entry: _Entry) -> None:
+        """Runs one account until cancelled, with its name in each line of the log of all its tasks."""
+        name = entry.account.name
+        with bound_contextvars(account=name):
+            while True:
+                started_at = boot_time()
+                try:
+                    await entry.account.run()
+                except AccountFailed:
+                    if boot_time() - started_at >= STABLE_RUN_SECONDS:
+                        entry.backoff = _FIRST_DELAY
+                await entry.account.close()
+                await self._replace(entry)
+
+    async def _replace(self, entry: _Entry) -> None:
+        """Builds the account of an entry again, after a pause; tries as often as it takes."""
+        name, faults = entry.account.name, entry.account.counters.faults
+        account: Account | None = None
+        while account is None:
+            entry.backoff = entry.backoff.after_failure()
+            pause = entry.backoff.wait(random.random())
+            self._watchdog.remove(name)
+            self._watchdog.heartbeat(f"begin:{name}", pause + STORE_OPEN_TIMEOUT_SECONDS)
+            log.info("account is begun again", account=name, retry_in=round(pause, 1))
+            await asyncio.sleep(pause)
+            try:
+                account = await self._factory.create(name)
+            except Exception:  # a failure of one account must not end the others
+                log.exception("account cannot be begun", account=name)
+        account.counters.faults = faults
+        entry.account = account
+        self._on_change()
+        self._watchdog.idle(f"begin:{name}")
+
+    async def _stop(self, entries: Iterable[_Entry], reason_key: str) -> None:
+        """Stops accounts in order; at once where one has just failed."""
+        async with asyncio.TaskGroup() as tasks:
+            for entry in entries:
+                with bound_contextvars(account=entry.account.name):  # the task keeps it
+                    tasks.create_task(entry.account.stop(reason_key))
+
+    async def _close(self, entries: Iterable[_Entry]) -> None:
+        for entry in entries:
+            with bound_contextvars(account=entry.account.name):
+                await entry.account.close()
+
+    def _find(self, name: str) -> _Entry | None:
+        return next((entry for entry in self._entries if entry.account.name == name), None)
+
+    def _on_change(self) -> None:
+        self.media_libraries[:] = [account.media_library for account in self.accounts]
+        self.changed.emit()
