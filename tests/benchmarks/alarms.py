@@ -27,7 +27,7 @@ from wx2mqtt.bridge.commands.own_texts import OwnText, own_text
 from wx2mqtt.bridge.reminder import reminder_time
 from wx2mqtt.model import Status
 from wx2mqtt.settings.schema import ILink, Remind
-from wx2mqtt.store.records import NewCommand
+from wx2mqtt.store.command_records import NewCommand
 
 SEED = 12
 DAYS = 30

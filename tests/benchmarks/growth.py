@@ -20,7 +20,8 @@ from tests.support.home import Home
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import Json, Kind
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.records import NO_CHANGES, NewMessage
+from wx2mqtt.store.person_records import NO_CHANGES
+from wx2mqtt.store.records import NewMessage
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 LARGE = False

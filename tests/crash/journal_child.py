@@ -14,18 +14,12 @@ import signal
 from pathlib import Path
 
 from wx2mqtt.model import ChatKind, Command, Cursor, PersonId, Result, SendKey, Status
+from wx2mqtt.store.command_records import NewCommand, ReplyTarget
 from wx2mqtt.store.database import Database, OnCommitPoint, ignore_commit_point
 from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.person_records import PeopleChanges, Person
 from wx2mqtt.store.postgresql import PostgresqlDatabase
-from wx2mqtt.store.records import (
-    NewCommand,
-    NewEvent,
-    NewMessage,
-    NewPublication,
-    PeopleChanges,
-    Person,
-    ReplyTarget,
-)
+from wx2mqtt.store.records import NewEvent, NewMessage, NewPublication
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 ROUNDS = 2000

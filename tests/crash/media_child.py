@@ -18,15 +18,14 @@ from tests.crash.journal_child import TOO_LONG, Killer, say
 from wx2mqtt.model import Blob, Command, Cursor, MediaRef, Result, SendKey, Status
 from wx2mqtt.store import blobs as blobs_module
 from wx2mqtt.store.blobs import Blobs
+from wx2mqtt.store.command_records import DeliveryMark, NewCommand
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
+from wx2mqtt.store.person_records import NO_CHANGES
 from wx2mqtt.store.records import (
-    NO_CHANGES,
-    DeliveryMark,
     MediaPart,
     MediaState,
-    NewCommand,
     NewMedia,
     NewMessage,
     NewPublication,

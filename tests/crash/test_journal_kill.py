@@ -20,9 +20,10 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.effort import chaos, effort
 from tests.support.forks import ForkedProgram
 from tests.support.postgresql import empty_database, wait_until_unused
+from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
-from wx2mqtt.store.records import AccountState, CommandRow
+from wx2mqtt.store.records import AccountState
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 POINTS = ["record", "accept", "begin", "doubt", "settle", "published", "publish", "set_aside"]

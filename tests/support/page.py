@@ -16,7 +16,8 @@ from wx2mqtt.bridge.view import FoundMessages, MessageLine, PeoplePage
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, Command, LoginState, Needs, Result, SendKey, Status
 from wx2mqtt.mqtt.topics import Topics
-from wx2mqtt.store.records import CommandRow, CommandState, JournalStats
+from wx2mqtt.store.command_records import CommandRow, CommandState
+from wx2mqtt.store.records import JournalStats
 from wx2mqtt.web.bridge_state import BridgeState
 
 NOW = 1_795_600_800_000  # 2026-11-25T10:00:00Z

@@ -24,11 +24,11 @@ from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.model import Json, Result, Status
 from wx2mqtt.mqtt.discovery import is_config_topic
 from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.store.command_records import CommandRow, CommandState
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.operation_queue import OperationQueue
 from wx2mqtt.store.people_file import PeopleFile
-from wx2mqtt.store.records import CommandRow, CommandState
 from wx2mqtt.store.retention import AccountRemoval
 from wx2mqtt.store.saved_logins import SavedLogins
 from wx2mqtt.store.search_index import SearchIndex

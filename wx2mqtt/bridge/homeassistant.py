@@ -36,7 +36,7 @@ from wx2mqtt.mqtt.discovery import (
 )
 from wx2mqtt.mqtt.topics import JSON_TYPE
 from wx2mqtt.store.outbox import DiscoveryRecord
-from wx2mqtt.store.records import Person
+from wx2mqtt.store.person_records import Person
 
 log = structlog.get_logger(__name__)
 

@@ -28,7 +28,8 @@ from wx2mqtt.bridge.status_topics import StatusTopics
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Cursor, Event, Kind, Message, Owner
-from wx2mqtt.store.records import NO_CHANGES, NewEvent, NewMessage, PeopleChanges, Person, RecordResult
+from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges, Person
+from wx2mqtt.store.records import NewEvent, NewMessage, RecordResult
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import FATAL_MESSAGE_EVENT, Batch, fatal_message_event
 

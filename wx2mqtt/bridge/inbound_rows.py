@@ -17,7 +17,8 @@ from wx2mqtt.model import ChatKind, Event, Handle, Json, Kind, Message, Owner, Q
 from wx2mqtt.mqtt.payloads import event_body, message_body, plain_text
 from wx2mqtt.mqtt.topics import TEXT_TYPE
 from wx2mqtt.store.history import MessageHistory
-from wx2mqtt.store.records import NewEvent, NewMessage, NewPublication, Person
+from wx2mqtt.store.person_records import Person
+from wx2mqtt.store.records import NewEvent, NewMessage, NewPublication
 
 log = structlog.get_logger(__name__)
 

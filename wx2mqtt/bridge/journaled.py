@@ -15,7 +15,8 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import SendKey
 from wx2mqtt.mqtt.broker import Delivery
-from wx2mqtt.store.records import DeliveryMark, JournaledRequest, NewPublication, RequestState
+from wx2mqtt.store.command_records import DeliveryMark, JournaledRequest, RequestState
+from wx2mqtt.store.records import NewPublication
 
 # The last digits of the keys. They count, since random ones would be equal for some of the commands that are
 # accepted in the same millisecond, and WeChat drops the second message with a key.

@@ -11,7 +11,7 @@ from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Handle, Member
 from wx2mqtt.names import composed
-from wx2mqtt.store.records import Person
+from wx2mqtt.store.person_records import Person
 
 
 class Recipients:

@@ -25,7 +25,7 @@ from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import ReplyWindow
 from wx2mqtt.settings.formats import parse_quiet_hours
 from wx2mqtt.settings.schema import Remind
-from wx2mqtt.store.records import Person
+from wx2mqtt.store.person_records import Person
 from wx2mqtt.values import frozen
 
 # A reminder before the quiet hours comes so long before they begin, so that the person can answer it.

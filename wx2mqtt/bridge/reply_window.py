@@ -22,7 +22,7 @@ from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.model import ChatKind, Json, LoginState, PersonId, ReplyWindow
 from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.mqtt.topics import JSON_TYPE
-from wx2mqtt.store.records import Person
+from wx2mqtt.store.person_records import Person
 from wx2mqtt.values import frozen
 
 # Windows are computed at least this often: the system clock may have been set.

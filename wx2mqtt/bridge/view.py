@@ -20,7 +20,8 @@ from wx2mqtt.model import FILEHELPER, ChatKind, Json
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.mqtt.topics import JSON_TYPE, TextTopic
-from wx2mqtt.store.records import CommandRow, MediaState
+from wx2mqtt.store.command_records import CommandRow
+from wx2mqtt.store.records import MediaState
 from wx2mqtt.values import frozen
 
 MAX_PREVIEW_BYTES = 2_000_000

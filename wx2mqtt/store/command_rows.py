@@ -8,9 +8,9 @@ from dataclasses import fields
 from typing import Any
 
 from wx2mqtt.model import Command, Json, Remark, Result, Status
+from wx2mqtt.store.command_records import CommandRow, CommandState, NewCommand, ReplyTarget
 from wx2mqtt.store.database import NamedRow
 from wx2mqtt.store.queries import blob_from_text, blob_to_text, compact, storable_text
-from wx2mqtt.store.records import CommandRow, CommandState, NewCommand, ReplyTarget
 
 _COMMAND_FIELDS = tuple(item.name for item in fields(Command))
 _REMARKS = frozenset(Remark)
@@ -20,10 +20,8 @@ _RESULT_FIELDS = tuple(item.name for item in fields(Result))
 def command_values(new: NewCommand, now: int) -> tuple[object, ...]:
     """Returns the columns of a new row after id and account, in the order of the statement `add`."""
     result, mark = new.result, new.delivery
-    settled = (now, str(result.status), result.message_id) if result else (None, None, None)
-    delivery = (
-        (mark.broker_session, mark.packet_id, mark.topic, mark.digest) if mark else (None, None, None, None)
-    )
+    finished = (now, str(result.status), result.message_id) if result else (None,) * 3
+    delivery = (mark.broker_session, mark.packet_id, mark.topic, mark.digest) if mark else (None,) * 4
     return (
         storable_text(new.command_id),
         new.fingerprint,
@@ -34,7 +32,7 @@ def command_values(new: NewCommand, now: int) -> tuple[object, ...]:
         new.starts,
         int(new.starts),
         new.duplicate_possible,
-        *settled,
+        *finished,
         *delivery,
         new.blob.sha256 if new.blob else None,
         blob_to_text(new.blob),

@@ -13,6 +13,16 @@ from itertools import count
 
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.model import Blob, PersonId, Result, SendKey, Status
+from wx2mqtt.store.command_records import (
+    AcceptOutcome,
+    AcceptResult,
+    CommandRow,
+    CommandState,
+    DeliveryMark,
+    NewCommand,
+    Recipient,
+    ReplyTarget,
+)
 from wx2mqtt.store.command_rows import command_row, command_values, new_row, replies_text, result_text
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.journal_part import JournalPart
@@ -24,18 +34,7 @@ from wx2mqtt.store.queries import (
     load_queries,
     storable_text,
 )
-from wx2mqtt.store.records import (
-    AcceptOutcome,
-    AcceptResult,
-    CommandRow,
-    CommandState,
-    DeliveryMark,
-    NewCommand,
-    NewPublication,
-    OutboxBatch,
-    Recipient,
-    ReplyTarget,
-)
+from wx2mqtt.store.records import NewPublication, OutboxBatch
 
 _SQL = load_queries("commands")
 _MAX_ROW_ID = 2**63 - 1

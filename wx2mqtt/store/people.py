@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, Json, PersonId
 from wx2mqtt.store.database import Connection, Database
+from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges, Person, shared_profile
 from wx2mqtt.store.queries import compact, insert_rows, json_list, load_queries, storable_text
-from wx2mqtt.store.records import NO_CHANGES, PeopleChanges, Person, shared_profile
 
 T = TypeVar("T")
 

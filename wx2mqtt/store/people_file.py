@@ -28,8 +28,8 @@ from wx2mqtt.store.people import (
     person_from_row,
     person_to_json,
 )
+from wx2mqtt.store.person_records import PeopleChanges
 from wx2mqtt.store.queries import encode_payload, load_queries
-from wx2mqtt.store.records import PeopleChanges
 
 log = structlog.get_logger(__name__)
 

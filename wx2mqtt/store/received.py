@@ -24,6 +24,7 @@ from wx2mqtt.store.database import Connection
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.media import MEDIA_SQL, media_values
 from wx2mqtt.store.people import apply_changes
+from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges
 from wx2mqtt.store.queries import (
     bounded_integer,
     compact,
@@ -34,13 +35,11 @@ from wx2mqtt.store.queries import (
     storable_text,
 )
 from wx2mqtt.store.records import (
-    NO_CHANGES,
     NO_PUBLICATIONS,
     NewEvent,
     NewMessage,
     OutboxBatch,
     OutboxRow,
-    PeopleChanges,
     PublicationState,
     RecordResult,
 )

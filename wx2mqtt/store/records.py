@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import field
 from enum import IntEnum, StrEnum
 
-from wx2mqtt.model import Blob, ChatKind, Command, Cursor, Handle, Json, MediaRef, PersonId, Result, SendKey
+from wx2mqtt.model import Blob, Cursor, Json, MediaRef
 from wx2mqtt.values import frozen
 
 
@@ -218,142 +217,6 @@ class RecordResult:
 
 
 @frozen
-class ReplyTarget:
-    """A topic that gets the result of a command. `shape` is `result`, or `response` to the request `name`."""
-
-    topic: str
-    correlation: bytes | None
-    shape: str
-    name: str
-    transaction: Json
-
-
-@frozen
-class DeliveryMark:
-    """The delivery of a command or request by the broker, to recognise the same delivery again.
-
-    `packet_id` is the MQTT packet id, `digest` the SHA-256 of the content, `dup` the DUP flag.
-    """
-
-    broker_session: int
-    packet_id: int
-    topic: str
-    digest: bytes
-    dup: bool
-
-
-@frozen
-class NewCommand:
-    """A command to accept. With a `result` it is settled at once, and `publications` are enqueued with it.
-
-    `blob` is the file to send; None if there is none, or if it is still to be fetched from its `url`. With
-    `starts` its commit marks the first attempt, too. Without `keeps_replies` the row has none of `replies`.
-    """
-
-    command: Command
-    command_id: str
-    fingerprint: str
-    person: PersonId | None
-    key: SendKey
-    accepted: int
-    expires: int | None
-    replies: tuple[ReplyTarget, ...]
-    delivery: DeliveryMark | None = None
-    duplicate_possible: bool = False
-    result: Result | None = None
-    publications: tuple[NewPublication, ...] = ()
-    blob: Blob | None = None
-    starts: bool = False
-    keeps_replies: bool = True
-
-
-class CommandState(StrEnum):
-    WAITING = "waiting"
-    SETTLED = "settled"
-
-
-# For whom a command was accepted: a person, or the user on the topic where no person was known at that time.
-Recipient = PersonId | str
-
-
-@frozen
-class CommandRow:
-    """A stored command.
-
-    `attempt_open` is true from the start of an attempt until its outcome is known; `unanswered` counts
-    attempts without an answer, `attempts` counts all. `held_reason` says why WeChat accepted no message
-    when the command was due, empty if it was never held. `parts_sent` counts the sent parts of a long
-    text; `unanswered` then counts attempts at the next part. `fallback` is begun, sent, failed or
-    uncertain; empty if none was needed. `bundle` is the row id of the command that leads the bundle in which
-    this one is attempted, None outside of one; `bundle_position` is its place in the text, 0 for the leader.
-    """
-
-    id: int
-    command: Command
-    command_id: str
-    fingerprint: str
-    person: PersonId | None
-    key: SendKey
-    accepted: int
-    expires: int | None
-    replies: tuple[ReplyTarget, ...]
-    attempt_open: bool
-    unanswered: int
-    attempts: int
-    duplicate_possible: bool
-    state: CommandState
-    result: Result | None
-    blob: Blob | None = None
-    held_reason: str = ""
-    parts_sent: int = 0
-    fallback: str = ""
-    bundle: int | None = None
-    bundle_position: int = 0
-
-    @property
-    def recipient(self) -> Recipient:
-        """The recipient as stored, which does not change when the user becomes a known person."""
-        return self.command.user if self.person is None else self.person
-
-
-class AcceptOutcome(StrEnum):
-    """The outcome of `JournaledCommands.accept` for a command; documented there."""
-
-    NEW = "new"
-    SAME_DELIVERY = "same_delivery"
-    REPEAT = "repeat"
-    REUSED = "reused"
-
-
-@frozen
-class AcceptResult:
-    """`row` is the command's own row, or the earlier row that it repeats or collides with.
-
-    `outbox` are the publications of a new command that was settled at once.
-    """
-
-    outcome: AcceptOutcome
-    row: CommandRow | None
-    outbox: OutboxBatch = NO_PUBLICATIONS
-
-
-class RequestState(StrEnum):
-    """The state of a delivered request that changes something at WeChat."""
-
-    FRESH = "fresh"
-    IN_DOUBT = "in_doubt"
-    ANSWERED = "answered"
-
-
-@frozen
-class JournaledRequest:
-    """A delivered request. `answer` holds the publications of a request that was answered before."""
-
-    state: RequestState
-    answer: tuple[NewPublication, ...] = ()
-
-
-@frozen
 class HistoryQuery:
     """Selects messages with `since` < seq < `before`, of these users, of this kind, with this text in them.
 
@@ -404,67 +267,3 @@ class JournalStats:
     pending_media: int = 0
     last_backup: int | None = None
     trouble: str = ""
-
-
-@frozen
-class Person:
-    """A person or group that the account knows. `id` is never given again.
-
-    `level` is the topic level. `handle` is valid within the login `login_id` only. `members` are the sorted
-    4-byte CRC-32 values of the nicknames of a group's members. `wrote` says that a message of this chat was
-    published before. A `stranger` is no contact of the owner: a member of a group, or a recent chat.
-    """
-
-    id: PersonId
-    level: str
-    kind: ChatKind
-    handle: Handle | None
-    login_id: str
-    matched_by: str
-    pin: str = ""
-    trusted: bool = False
-    permanent_id: str = ""
-    alias: str = ""
-    remark: str = ""
-    nickname: str = ""
-    avatar: str = ""
-    profile: Mapping[str, str] = field(default_factory=dict)
-    members: bytes = b""
-    closed: bool = False
-    removed: bool = False
-    stranger: bool = False
-    wrote: bool = False
-    created: int = 0
-    seen: int = 0
-
-
-NO_PROFILE: Mapping[str, str] = {}
-
-
-def shared_profile(items: Iterable[tuple[str, str]]) -> Mapping[str, str]:
-    """Returns a profile of strings that all persons share: thousands live in the same few places."""
-    return {sys.intern(key): sys.intern(value) for key, value in items} or NO_PROFILE
-
-
-@frozen
-class PeopleChanges:
-    """Changes to store: persons with their new values, levels with their owners, ids of deleted persons."""
-
-    persons: tuple[Person, ...] = ()
-    levels: tuple[tuple[str, PersonId], ...] = ()
-    removed: tuple[PersonId, ...] = ()
-
-    @classmethod
-    def merged(cls, changes: Iterable[PeopleChanges]) -> PeopleChanges:
-        """Returns several as one change, of which each is applied after those before it."""
-        persons, levels, removed = dict[PersonId, Person](), dict[str, PersonId](), dict[PersonId, None]()
-        for change in changes:
-            persons |= {person.id: person for person in change.persons}
-            for person_id in change.removed:
-                persons.pop(person_id, None)
-                removed[person_id] = None
-            levels |= dict(change.levels)
-        return cls(persons=tuple(persons.values()), levels=tuple(levels.items()), removed=tuple(removed))
-
-
-NO_CHANGES = PeopleChanges()

@@ -10,10 +10,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from wx2mqtt.store.command_records import DeliveryMark, JournaledRequest, RequestState
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import compact, load_queries, storable_text
-from wx2mqtt.store.records import DeliveryMark, JournaledRequest, NewPublication, OutboxBatch, RequestState
+from wx2mqtt.store.records import NewPublication, OutboxBatch
 
 _SQL = load_queries("requests")
 

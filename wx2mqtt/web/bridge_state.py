@@ -13,7 +13,7 @@ from wx2mqtt.bridge.reply_window import WindowForecast
 from wx2mqtt.bridge.view import FoundMessages, MessageLine, PeoplePage
 from wx2mqtt.errors import Problem
 from wx2mqtt.mqtt.topics import Topics
-from wx2mqtt.store.records import CommandRow
+from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.values import frozen
 
 

@@ -17,18 +17,18 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.model import Blob, Command, Cursor, MediaRef, Result, SendKey, Status
 from wx2mqtt.settings.schema import Account, History, Media
 from wx2mqtt.store.blobs import Blobs
+from wx2mqtt.store.command_records import NewCommand
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.folder import DATABASE_NAME, StoreFolder
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import REASON_STORE_FULL, MediaRetention
+from wx2mqtt.store.person_records import PeopleChanges
 from wx2mqtt.store.records import (
     MediaPart,
     MediaState,
-    NewCommand,
     NewMedia,
     NewMessage,
     NewPublication,
-    PeopleChanges,
 )
 from wx2mqtt.store.retention import MIN_REFUSED_RETENTION_MS, REFUSED_RETENTION_MS, JournalRetention
 from wx2mqtt.store.search_index import SearchIndex

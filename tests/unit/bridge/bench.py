@@ -22,7 +22,8 @@ from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.payloads import RESULT_CODES
 from wx2mqtt.mqtt.topics import RequestTopic, Topics
 from wx2mqtt.settings.schema import Send
-from wx2mqtt.store.records import NewCommand, Person
+from wx2mqtt.store.command_records import NewCommand
+from wx2mqtt.store.person_records import Person
 from wx2mqtt.wechat.backend import Capabilities
 
 TOPICS = Topics("wx")

@@ -60,10 +60,11 @@ from wx2mqtt.mqtt.broker import (
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.schema import Media, Send
 from wx2mqtt.store.blobs import Blobs
+from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
-from wx2mqtt.store.records import CommandRow, Person
+from wx2mqtt.store.person_records import Person
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 from wx2mqtt.wechat.backend import Capabilities, MediaLimits
 

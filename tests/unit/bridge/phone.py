@@ -11,7 +11,7 @@ from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.model import ChatKind, Contact, Handle, Member, Owner, PersonId
-from wx2mqtt.store.records import Person
+from wx2mqtt.store.person_records import Person
 
 DAY = 24 * 3600 * 1000
 

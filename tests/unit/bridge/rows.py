@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from wx2mqtt.bridge.journaled import new_key
 from wx2mqtt.model import Command
+from wx2mqtt.store.command_records import CommandRow, NewCommand
 from wx2mqtt.store.command_rows import new_row
-from wx2mqtt.store.records import CommandRow, NewCommand
 
 
 def row_of(row_id: int, user: str, text: str) -> CommandRow:

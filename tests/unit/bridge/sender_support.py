@@ -37,9 +37,9 @@ from wx2mqtt.model import (
 )
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.schema import Fallback, Hold, ILink, Send
+from wx2mqtt.store.command_records import CommandRow, NewCommand
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.records import CommandRow, NewCommand
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES as BOT_CAPABILITIES
 from wx2mqtt.wechat.ilink.protocol.endpoints import MAX_REPLIES_PER_MESSAGE

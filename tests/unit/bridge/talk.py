@@ -39,7 +39,8 @@ from wx2mqtt.model import (
     SendKey,
 )
 from wx2mqtt.settings.schema import Expect, Media, Plain, Receive
-from wx2mqtt.store.records import NewEvent, NewMessage, OutboxBatch, PeopleChanges, RecordResult
+from wx2mqtt.store.person_records import PeopleChanges
+from wx2mqtt.store.records import NewEvent, NewMessage, OutboxBatch, RecordResult
 from wx2mqtt.wechat.backend import (
     Batch,
     Capabilities,

@@ -24,7 +24,8 @@ from wx2mqtt.settings.schema import Fallback, Receive, Send
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.records import NO_CHANGES, NewMessage
+from wx2mqtt.store.person_records import NO_CHANGES
+from wx2mqtt.store.records import NewMessage
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 

@@ -33,7 +33,7 @@ from wx2mqtt.mqtt.discovery import entity_id
 from wx2mqtt.settings.schema import Hold, HomeAssistant, Send
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.outbox import DiscoveryRecord
-from wx2mqtt.store.records import Person
+from wx2mqtt.store.person_records import Person
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 from wx2mqtt.wechat.registry import BACKENDS
 

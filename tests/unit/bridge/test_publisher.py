@@ -36,7 +36,8 @@ from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.records import NO_CHANGES, NewPublication, OutboxBatch, OutboxRow
+from wx2mqtt.store.person_records import NO_CHANGES
+from wx2mqtt.store.records import NewPublication, OutboxBatch, OutboxRow
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 from wx2mqtt.store.unsynced_files import MAX_PUBACK_RECORDS, PubackLog
 

@@ -13,7 +13,8 @@ from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import matching_entries
 from wx2mqtt.bridge.view import MAX_PREVIEW_BYTES, AccountView
 from wx2mqtt.model import ChatKind, Contact, Cursor, Handle, Owner
-from wx2mqtt.store.records import NO_CHANGES, NewMessage
+from wx2mqtt.store.person_records import NO_CHANGES
+from wx2mqtt.store.records import NewMessage
 
 
 class Session:

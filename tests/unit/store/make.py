@@ -8,16 +8,14 @@ from pathlib import Path
 import pytest
 
 from wx2mqtt.model import Blob, ChatKind, Command, Handle, Json, MediaRef, PersonId, Result, SendKey, Status
+from wx2mqtt.store.command_records import DeliveryMark, NewCommand, ReplyTarget
+from wx2mqtt.store.person_records import Person
 from wx2mqtt.store.records import (
-    DeliveryMark,
     MediaPart,
-    NewCommand,
     NewEvent,
     NewMedia,
     NewMessage,
     NewPublication,
-    Person,
-    ReplyTarget,
 )
 
 

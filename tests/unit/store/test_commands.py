@@ -10,18 +10,12 @@ from tests.unit.store.conftest import Clock
 from tests.unit.store.make import blob, command, mark, message, picture, publication, reply, result
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.model import Blob, PersonId, Result, SendKey, Status
+from wx2mqtt.store.command_records import AcceptOutcome, CommandRow, CommandState, NewCommand, Recipient
 from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.records import (
-    NO_CHANGES,
-    AcceptOutcome,
-    CommandRow,
-    CommandState,
-    NewCommand,
-    NewPublication,
-    Recipient,
-)
+from wx2mqtt.store.person_records import NO_CHANGES
+from wx2mqtt.store.records import NewPublication
 from wx2mqtt.store.retention import AccountRemoval
 
 

@@ -17,8 +17,8 @@ from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.database_backup import TABLES, copy_store
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
+from wx2mqtt.store.person_records import NO_CHANGES
 from wx2mqtt.store.postgresql import PostgresqlDatabase
-from wx2mqtt.store.records import NO_CHANGES
 from wx2mqtt.store.retention import AccountRemoval
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 

@@ -18,8 +18,9 @@ from wx2mqtt.store import history
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.history import MessageHistory
 from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.person_records import NO_CHANGES
 from wx2mqtt.store.queries import load_queries
-from wx2mqtt.store.records import NO_CHANGES, HistoryQuery, HistoryRow, NewMessage, NewPublication
+from wx2mqtt.store.records import HistoryQuery, HistoryRow, NewMessage, NewPublication
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 

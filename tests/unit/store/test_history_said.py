@@ -7,8 +7,9 @@ from dataclasses import replace
 from tests.unit.store.make import command, event, message, on_sqlite, picture, result
 from wx2mqtt.model import Json, Kind, QuotedMessage
 from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.person_records import NO_CHANGES
 from wx2mqtt.store.queries import load_queries
-from wx2mqtt.store.records import NO_CHANGES, NewMessage
+from wx2mqtt.store.records import NewMessage
 
 
 def written_by(new: NewMessage, **sender: Json) -> NewMessage:

@@ -18,9 +18,11 @@ from tests.support.effort import effort
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import command, event, mark, message, publication, result
 from wx2mqtt.model import Cursor, Status
+from wx2mqtt.store.command_records import AcceptOutcome, NewCommand
 from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.records import NO_CHANGES, AcceptOutcome, NewCommand, NewPublication
+from wx2mqtt.store.person_records import NO_CHANGES
+from wx2mqtt.store.records import NewPublication
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 DAY = 86_400_000

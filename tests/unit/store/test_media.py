@@ -13,7 +13,14 @@ from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Blob
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.records import NO_CHANGES, MediaPart, MediaRow, MediaState, NewEvent, NewMessage
+from wx2mqtt.store.person_records import NO_CHANGES
+from wx2mqtt.store.records import (
+    MediaPart,
+    MediaRow,
+    MediaState,
+    NewEvent,
+    NewMessage,
+)
 
 
 async def _record(journal: Journal, *items: NewMessage | NewEvent) -> None:

@@ -19,10 +19,12 @@ from tests.unit.store.conftest import Clock
 from tests.unit.store.make import command, media, picture, publication, result
 from wx2mqtt.model import Blob
 from wx2mqtt.store.blobs import Blobs
+from wx2mqtt.store.command_records import AcceptOutcome, CommandState
 from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
-from wx2mqtt.store.records import NO_CHANGES, AcceptOutcome, CommandState, MediaState
+from wx2mqtt.store.person_records import NO_CHANGES
+from wx2mqtt.store.records import MediaState
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 DAY = 86_400_000

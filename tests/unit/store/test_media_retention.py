@@ -17,7 +17,8 @@ from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import REASON_AGED, REASON_STORE_FULL, REASON_TOTAL_SIZE, MediaRetention
-from wx2mqtt.store.records import NO_CHANGES, MediaPart, MediaRow, MediaState, NewMessage
+from wx2mqtt.store.person_records import NO_CHANGES
+from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMessage
 
 MUCH = 10**9
 DAY = 86_400_000

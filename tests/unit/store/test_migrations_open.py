@@ -17,7 +17,7 @@ from wx2mqtt.errors import StoreError, StoreTooNew
 from wx2mqtt.store import migrations
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.records import NO_CHANGES
+from wx2mqtt.store.person_records import NO_CHANGES
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 MESSAGES = 300

@@ -12,7 +12,8 @@ from wx2mqtt.model import Json
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.outbox import DiscoveryRecord
-from wx2mqtt.store.records import NO_CHANGES, NewPublication, OutboxRow
+from wx2mqtt.store.person_records import NO_CHANGES
+from wx2mqtt.store.records import NewPublication, OutboxRow
 
 SAID = DiscoveryRecord(
     topics=("homeassistant/device/wx2mqtt_home/config", "ha/device/wx2mqtt_home/config"),

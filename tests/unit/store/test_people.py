@@ -14,7 +14,7 @@ from wx2mqtt.model import ChatKind, PersonId
 from wx2mqtt.store import people as people_module
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.people import PERSON_FIELDS, StoredPeople
-from wx2mqtt.store.records import NO_CHANGES, PeopleChanges
+from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges
 
 WIFE = person(
     1,

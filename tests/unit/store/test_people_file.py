@@ -18,7 +18,7 @@ from wx2mqtt.store import people_file as people_file_module
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.people_file import PeopleFile
-from wx2mqtt.store.records import PeopleChanges
+from wx2mqtt.store.person_records import PeopleChanges
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 WIFE, BOB, GONE = person(1, "wife", remark="老婆"), person(2, "bob"), person(3, "gone", wrote=True)

@@ -16,6 +16,7 @@ from wx2mqtt.errors import StoreError, StoreFull, StoreTooNew
 from wx2mqtt.model import Cursor
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.person_records import NO_CHANGES
 from wx2mqtt.store.postgresql import (
     LOCK_NAMESPACE,
     PostgresqlDatabase,
@@ -23,7 +24,6 @@ from wx2mqtt.store.postgresql import (
     postgresql_error,
 )
 from wx2mqtt.store.queries import json_list
-from wx2mqtt.store.records import NO_CHANGES
 
 
 class Losses:

@@ -16,13 +16,12 @@ from wx2mqtt.store import received
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
+from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges
 from wx2mqtt.store.records import (
-    NO_CHANGES,
     NO_PUBLICATIONS,
     AccountState,
     HistoryQuery,
     NewPublication,
-    PeopleChanges,
     RecordResult,
 )
 from wx2mqtt.store.sqlite_database import SqliteDatabase

@@ -31,7 +31,8 @@ from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.outbox import DiscoveryRecord
 from wx2mqtt.store.people import StoredPeople
-from wx2mqtt.store.records import NO_CHANGES, JournalStats, NewEvent, NewMessage, PeopleChanges, PruneCounts
+from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges
+from wx2mqtt.store.records import JournalStats, NewEvent, NewMessage, PruneCounts
 from wx2mqtt.store.retention import AccountRemoval, StoredData
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 

@@ -14,7 +14,8 @@ from wx2mqtt.store import search_index as search_index_module
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.history import MessageHistory
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.records import NO_CHANGES, HistoryQuery
+from wx2mqtt.store.person_records import NO_CHANGES
+from wx2mqtt.store.records import HistoryQuery
 from wx2mqtt.store.search_index import SearchIndex, pairs
 
 ALPHABET = "你好吗aB-. é\U0001f600\x00\ud800"

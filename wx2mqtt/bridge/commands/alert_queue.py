@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 
-from wx2mqtt.store.records import CommandRow, Recipient
+from wx2mqtt.store.command_records import CommandRow, Recipient
 
 # A text message may cost money, and a phone that does not stop ringing is put away.
 MAX_ALERTS_PER_MINUTE = 10

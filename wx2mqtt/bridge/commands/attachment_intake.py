@@ -19,8 +19,8 @@ from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Command
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.names import composed
+from wx2mqtt.store.command_records import AcceptOutcome, AcceptResult, NewCommand
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.records import AcceptOutcome, AcceptResult, NewCommand
 
 AcceptKey = tuple[str, object]
 """What two commands have in common that must keep their order: user, person or command id."""

@@ -27,8 +27,8 @@ from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BackendError, OutcomeUnknown
 from wx2mqtt.model import ActionResult, Draft, Kind, Recall, Receipt, bundle_text
+from wx2mqtt.store.command_records import AcceptOutcome, AcceptResult, CommandRow, NewCommand
 from wx2mqtt.store.command_rows import new_row
-from wx2mqtt.store.records import AcceptOutcome, AcceptResult, CommandRow, NewCommand
 
 log = structlog.get_logger(__name__)
 

@@ -36,7 +36,7 @@ from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import BUNDLE_SEPARATOR, Draft, bundle_text
-from wx2mqtt.store.records import CommandRow, NewCommand
+from wx2mqtt.store.command_records import CommandRow, NewCommand
 from wx2mqtt.values import frozen
 
 

@@ -24,7 +24,7 @@ from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.commands.resolver import ChatKey, has_file, needs_fetch
 from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.model import Result, is_own_text
-from wx2mqtt.store.records import CommandRow, Recipient
+from wx2mqtt.store.command_records import CommandRow, Recipient
 from wx2mqtt.values import frozen
 
 # Lower ranks are sent first.

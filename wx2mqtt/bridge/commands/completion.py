@@ -22,8 +22,9 @@ from wx2mqtt.bridge.commands.results import (
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Result, Status
+from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.store.commands import AlreadySettled
-from wx2mqtt.store.records import CommandRow, NewPublication
+from wx2mqtt.store.records import NewPublication
 
 log = structlog.get_logger(__name__)
 

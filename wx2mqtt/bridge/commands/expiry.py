@@ -34,7 +34,7 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.clock import boot_time
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.model import ReplyWindow, Result, Status
-from wx2mqtt.store.records import CommandRow
+from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.values import frozen
 
 # A command whose attempt got no answer is sent once more; then its result is `uncertain`.

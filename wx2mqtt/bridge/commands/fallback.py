@@ -39,7 +39,7 @@ from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Result, Status
 from wx2mqtt.settings.schema import Fallback
-from wx2mqtt.store.records import CommandRow
+from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)

@@ -37,8 +37,8 @@ from wx2mqtt.external.http import TemporarilyUnavailable, TransferBroken
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.limits import transfer_seconds
 from wx2mqtt.model import Handle
+from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.store.commands import AlreadySettled
-from wx2mqtt.store.records import CommandRow
 
 log = structlog.get_logger(__name__)
 

@@ -27,7 +27,8 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json, PersonId, ReplyWindow
-from wx2mqtt.store.records import CommandRow, NewPublication
+from wx2mqtt.store.command_records import CommandRow
+from wx2mqtt.store.records import NewPublication
 from wx2mqtt.values import frozen
 
 # The only reason for which a window opens without a message of the recipient.

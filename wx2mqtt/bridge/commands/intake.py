@@ -24,7 +24,7 @@ from wx2mqtt.errors import BadCommand
 from wx2mqtt.limits import MAX_PENDING_BYTES
 from wx2mqtt.mqtt.broker import Connected, Delivery
 from wx2mqtt.mqtt.topics import ParsedTopic, RequestTopic, TextTopic
-from wx2mqtt.store.records import AcceptOutcome, AcceptResult, CommandState, NewCommand
+from wx2mqtt.store.command_records import AcceptOutcome, AcceptResult, CommandState, NewCommand
 
 MAX_ACCEPT_BATCH = 100
 """The largest number of deliveries that are accepted in one commit."""

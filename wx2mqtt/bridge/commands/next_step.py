@@ -20,7 +20,7 @@ from wx2mqtt.bridge.commands.hold import HoldQueue
 from wx2mqtt.bridge.commands.send_limits import FOREVER, SendLimits
 from wx2mqtt.clock import boot_time
 from wx2mqtt.model import ReplyWindow
-from wx2mqtt.store.records import CommandRow
+from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.values import frozen
 
 

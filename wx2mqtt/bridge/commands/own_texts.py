@@ -13,7 +13,7 @@ from enum import StrEnum
 from wx2mqtt.bridge.journaled import new_key
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import OWN_TEXT_ID_PREFIX, Command, Kind, PersonId
-from wx2mqtt.store.records import NewCommand
+from wx2mqtt.store.command_records import NewCommand
 
 # Random bytes of the id of an own text.
 _ID_BYTES = 8

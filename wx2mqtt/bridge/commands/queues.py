@@ -21,7 +21,7 @@ from enum import Enum, auto
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_heading
 from wx2mqtt.bridge.commands.resolver import ChatKey, CommandResolver, needs_fetch
 from wx2mqtt.model import PersonId, is_own_text
-from wx2mqtt.store.records import CommandRow, Recipient, ReplyTarget
+from wx2mqtt.store.command_records import CommandRow, Recipient, ReplyTarget
 
 # The largest number of commands of one chat in memory.
 MAX_COMMANDS_PER_CHAT = 50

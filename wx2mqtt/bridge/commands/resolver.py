@@ -19,8 +19,9 @@ from wx2mqtt.bridge.text_split import split_text
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.model import Draft, Handle, Kind, PersonId, Recall, SendKey
+from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.store.commands import AlreadySettled
-from wx2mqtt.store.records import CommandRow, Person
+from wx2mqtt.store.person_records import Person
 
 log = structlog.get_logger(__name__)
 

@@ -14,7 +14,7 @@ from wx2mqtt.bridge.commands.hold import HoldQueue
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.model import ReplyWindow
-from wx2mqtt.store.records import CommandRow
+from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.values import frozen
 
 # The shortest wait for a reply window to open: its time may be over while it is still closed.

@@ -62,8 +62,9 @@ from wx2mqtt.errors import (
 )
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import ActionResult, Receipt, Result, Status
+from wx2mqtt.store.command_records import AcceptResult, CommandRow, NewCommand
 from wx2mqtt.store.commands import AlreadySettled
-from wx2mqtt.store.records import AcceptResult, CommandRow, NewCommand, NewPublication
+from wx2mqtt.store.records import NewPublication
 
 log = structlog.get_logger(__name__)
 

@@ -45,7 +45,8 @@ from wx2mqtt.mqtt.commands import (
 )
 from wx2mqtt.mqtt.topics import FileTopic, TextTopic, UnknownTopic, is_topic_level
 from wx2mqtt.names import composed
-from wx2mqtt.store.records import NewCommand, Person, ReplyTarget
+from wx2mqtt.store.command_records import NewCommand, ReplyTarget
+from wx2mqtt.store.person_records import Person
 
 log = structlog.get_logger(__name__)
 

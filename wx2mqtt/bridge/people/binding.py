@@ -11,7 +11,7 @@ from wx2mqtt.bridge.people.matching import MatchedContact, match_contacts
 from wx2mqtt.bridge.people.pins import PinResolver
 from wx2mqtt.bridge.people.table import PeopleTable
 from wx2mqtt.model import ChatKind, Contact, Handle, Json, Owner, PersonId
-from wx2mqtt.store.records import Person
+from wx2mqtt.store.person_records import Person
 
 # A complete directory has all of these, but only the groups saved to the address book (webwx 2.8.6).
 _LISTED_KINDS = frozenset({ChatKind.FRIEND, ChatKind.OFFICIAL})

@@ -16,7 +16,7 @@ from zlib import crc32
 
 from wx2mqtt.model import FILEHELPER, ChatKind, Contact, Handle, Member
 from wx2mqtt.names import composed
-from wx2mqtt.store.records import shared_profile
+from wx2mqtt.store.person_records import shared_profile
 from wx2mqtt.values import frozen
 
 # People of the same name that an event names: more are no help to the owner who decides. Each of thousands of

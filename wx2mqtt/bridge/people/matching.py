@@ -17,7 +17,7 @@ from wx2mqtt.bridge.people.evidence import MAX_CANDIDATES, ContactFacts, Matched
 from wx2mqtt.bridge.people.pins import PinResolver
 from wx2mqtt.bridge.people.table import PeopleTable
 from wx2mqtt.model import ChatKind, Handle, PersonId
-from wx2mqtt.store.records import Person
+from wx2mqtt.store.person_records import Person
 from wx2mqtt.values import frozen
 
 TraitKey = Callable[[Traits], Hashable]

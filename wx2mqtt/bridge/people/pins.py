@@ -14,7 +14,7 @@ from wx2mqtt.bridge.people.evidence import MAX_CANDIDATES, ContactPin, Traits, n
 from wx2mqtt.bridge.people.table import PeopleTable
 from wx2mqtt.model import FILEHELPER, ChatKind, Handle, PersonId
 from wx2mqtt.names import composed
-from wx2mqtt.store.records import Person
+from wx2mqtt.store.person_records import Person
 from wx2mqtt.values import frozen
 
 REASON_FITS_SEVERAL = "pin_fits_several"

@@ -27,7 +27,7 @@ from wx2mqtt.bridge.people.topic_names import NameStyle, level_for
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import FILEHELPER, ChatKind, Contact, Handle, Json, Owner, PersonId
 from wx2mqtt.names import composed
-from wx2mqtt.store.records import Person
+from wx2mqtt.store.person_records import Person
 from wx2mqtt.values import frozen
 
 OWNER_LEVEL = "owner"  # the level of the account's owner when they have no name

@@ -11,7 +11,7 @@ from typing import Any
 
 from wx2mqtt.model import Handle, Json, PersonId
 from wx2mqtt.names import composed
-from wx2mqtt.store.records import NO_CHANGES, PeopleChanges, Person
+from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges, Person
 from wx2mqtt.values import frozen
 
 

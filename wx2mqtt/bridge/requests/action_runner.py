@@ -34,7 +34,7 @@ from wx2mqtt.errors import (
     Unreachable,
 )
 from wx2mqtt.model import Action, ActionResult, ChatKind, Handle, LoginState, SendKey
-from wx2mqtt.store.records import Person
+from wx2mqtt.store.person_records import Person
 from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)

@@ -15,7 +15,7 @@ from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.i18n.settings import sentence_text
 from wx2mqtt.i18n.web import remedy_for
 from wx2mqtt.model import LoginState, Needs, Status
-from wx2mqtt.store.records import CommandRow
+from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.values import frozen
 from wx2mqtt.web.bridge_state import BridgeState, ClusterState, DatabaseOutage, InstanceState
 from wx2mqtt.web.html import Html, PageText, isolated, join_html, kind_label, tag, time_tag

@@ -15,7 +15,7 @@ from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.view import MessageLine
 from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
-from wx2mqtt.store.records import CommandRow
+from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.values import frozen
 from wx2mqtt.web.bridge_state import AccountReader
 

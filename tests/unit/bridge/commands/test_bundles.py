@@ -19,7 +19,7 @@ from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.errors import BadCommand, LoggedOut, OutcomeUnknown, Rejected, Unreachable, WindowClosed
 from wx2mqtt.model import Draft, Receipt, Remark, Result, Status, is_own_text
 from wx2mqtt.settings.schema import Hold, ILink
-from wx2mqtt.store.records import CommandRow
+from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.wechat.ilink.protocol.reply_window import QUOTA_USED, WINDOW_OPEN_MS, ChatWindow
 
 

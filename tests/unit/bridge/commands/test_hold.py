@@ -27,7 +27,7 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
 from wx2mqtt.model import Command, PersonId, Receipt, ReplyWindow, SendKey, Status
 from wx2mqtt.settings.schema import Hold
-from wx2mqtt.store.records import CommandRow, CommandState
+from wx2mqtt.store.command_records import CommandRow, CommandState
 
 SHUT = ReplyWindow(open=False, remaining=0, reason="too_long_ago")
 USED = ReplyWindow(open=False, remaining=0, reason="quota_used")

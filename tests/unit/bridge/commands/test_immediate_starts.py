@@ -16,7 +16,7 @@ from wx2mqtt.bridge.commands.sender import CommandSender
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreFull
 from wx2mqtt.model import Status
-from wx2mqtt.store.records import AcceptOutcome, DeliveryMark, NewCommand
+from wx2mqtt.store.command_records import AcceptOutcome, DeliveryMark, NewCommand
 
 FRIENDS = [f"friend{n}" for n in range(sending.MAX_CONCURRENT_SENDS + 1)]
 

@@ -21,7 +21,7 @@ from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.commands.resolver import ChatKey
 from wx2mqtt.model import Command, PersonId, SendKey
-from wx2mqtt.store.records import CommandRow, CommandState, Recipient
+from wx2mqtt.store.command_records import CommandRow, CommandState, Recipient
 
 USERS = ("wife", "mom", "boss")
 

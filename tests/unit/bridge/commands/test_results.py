@@ -9,7 +9,7 @@ import pytest
 from wx2mqtt.bridge.commands.results import ResultPublications, make_result, with_remarks
 from wx2mqtt.model import Command, Remark, Result, Status
 from wx2mqtt.mqtt.topics import Topics
-from wx2mqtt.store.records import ReplyTarget
+from wx2mqtt.store.command_records import ReplyTarget
 
 RESULTS = ResultPublications("home", Topics("wx"))
 

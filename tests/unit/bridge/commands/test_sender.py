@@ -17,7 +17,7 @@ from wx2mqtt.bridge.commands.expiry import expiry_grace_seconds
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
 from wx2mqtt.model import Command, SendKey, Status
-from wx2mqtt.store.records import CommandRow, CommandState
+from wx2mqtt.store.command_records import CommandRow, CommandState
 
 HOUR = 3_600_000
 

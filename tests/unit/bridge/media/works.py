@@ -31,7 +31,8 @@ from wx2mqtt.settings.schema import Media
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.records import NO_CHANGES, MediaRow, MediaState, NewMessage
+from wx2mqtt.store.person_records import NO_CHANGES
+from wx2mqtt.store.records import MediaRow, MediaState, NewMessage
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000020000000308020000006ef8d1b1")

@@ -16,7 +16,7 @@ from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.model import ChatKind
 from wx2mqtt.store.people import StoredPeople
-from wx2mqtt.store.records import PeopleChanges
+from wx2mqtt.store.person_records import PeopleChanges
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 NAMES = ["Ann", "Bob", "Lily", "wife", "家"]

@@ -6,7 +6,7 @@ from typing import Any
 
 from wx2mqtt.bridge.people.table import NO_UPDATE, PeopleTable
 from wx2mqtt.model import ChatKind, Handle, PersonId
-from wx2mqtt.store.records import Person
+from wx2mqtt.store.person_records import Person
 
 
 def person(number: int, **values: Any) -> Person:

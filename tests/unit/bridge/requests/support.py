@@ -38,7 +38,8 @@ from wx2mqtt.model import (
 )
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.payloads import REQUEST_CODES
-from wx2mqtt.store.records import NO_CHANGES, NewEvent
+from wx2mqtt.store.person_records import NO_CHANGES
+from wx2mqtt.store.records import NewEvent
 
 ALL = frozenset({MarkRead, SetRemark, AcceptFriend, CreateGroup, AddMembers, RemoveMembers, RenameGroup})
 FAMILY = person(6, "family", kind=ChatKind.GROUP, handle=Handle("@@family"), remark="", nickname="一家人")

@@ -18,7 +18,8 @@ from wx2mqtt.model import Blob, MediaRef, PersonId
 from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.records import NO_CHANGES, MediaPart, NewMedia, NewMessage
+from wx2mqtt.store.person_records import NO_CHANGES
+from wx2mqtt.store.records import MediaPart, NewMedia, NewMessage
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 PEOPLE = (person(1, "wife"), person(2, "mother"), person(3, "lost", handle=None, closed=True))
