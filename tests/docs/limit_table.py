@@ -25,7 +25,7 @@ from tests.docs.limit_rows import (
 from tests.docs.wechat_limits import WECHAT_AND_STORE_LIMITS
 from wx2mqtt import bounded_json, limits
 from wx2mqtt.app import operations, redaction
-from wx2mqtt.bridge import inbound_rows, inflight, outbox_reader, retained, view
+from wx2mqtt.bridge import inbound_rows, inflight, outbox_reader, retained_commands, view
 from wx2mqtt.bridge.commands import alert_queue, file_preparation, outcomes, queues, validation
 from wx2mqtt.bridge.people import directory
 from wx2mqtt.external import local_files, url_fetch
@@ -229,7 +229,12 @@ _BRIDGE_LIMITS = (
         "commands",
         "the newest are shown",
     ),
-    limit("cleared topics in memory (MQTT 3.1.1)", retained.MAX_PENDING_CLEARS, "topics", OLDEST_FORGOTTEN),
+    limit(
+        "cleared topics in memory (MQTT 3.1.1)",
+        retained_commands.MAX_PENDING_CLEARS,
+        "topics",
+        OLDEST_FORGOTTEN,
+    ),
     limit("users in health who got nothing", outcomes.MAX_FAILING_USERS, "users", OLDEST_FORGOTTEN),
     limit("commands that were not sent, in the log of a minute", outcomes.MAX_LOG_LINES, "lines", COUNTED),
     limit("a text in a line of the log", redaction.MAX_TEXT_CHARACTERS, "characters", "is cut"),

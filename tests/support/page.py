@@ -11,8 +11,8 @@ from typing import Any
 from wx2mqtt.bridge.health import BrokerCounters, CallStatistics, HealthSnapshot
 from wx2mqtt.bridge.login_state import NEEDS, LoginStatus
 from wx2mqtt.bridge.people.registry import DirectoryEntry
-from wx2mqtt.bridge.reply_window import WindowForecast
 from wx2mqtt.bridge.view import FoundMessages, MessageLine, PeoplePage
+from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import ChatKind, Command, LoginState, Needs, Result, SendKey, Status
 from wx2mqtt.mqtt.topics import Topics

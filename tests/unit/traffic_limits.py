@@ -34,7 +34,8 @@ from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.outbox_reader import Coverage, OutboxReader
 from wx2mqtt.bridge.people.directory import MAX_DIRECTORY_BYTES, directory_payload
 from wx2mqtt.bridge.people.registry import DirectoryEntry
-from wx2mqtt.bridge.retained import RetainedCommands, RetainedPublisher
+from wx2mqtt.bridge.retained_commands import RetainedCommands
+from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.local_files import open_file
 from wx2mqtt.external.url_fetch import UrlFetcher

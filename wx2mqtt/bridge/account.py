@@ -156,7 +156,7 @@ class Account:
         if self.counters.failed:  # after an orderly stop the last health stays as it is
             with suppress(StoreError):
                 components.status.show_health(await self.health())
-        await components.retained.wait_until_settled(OFFLINE_PUBLISH_TIMEOUT_SECONDS)
+        await components.retained.wait_until_acknowledged(OFFLINE_PUBLISH_TIMEOUT_SECONDS)
 
         # The last PUBACKs are awaited and stored.
         with suppress(StoreError):  # the next start repeats these messages then, with the same id and seq

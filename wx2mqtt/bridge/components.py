@@ -30,14 +30,15 @@ from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.reminder import Reminders
 from wx2mqtt.bridge.renewal import LoginRenewal
-from wx2mqtt.bridge.reply_window import ReplyWindowTopics
 from wx2mqtt.bridge.reporter import StatusReporter
 from wx2mqtt.bridge.requests.actions import ActionRequests
 from wx2mqtt.bridge.requests.dispatcher import Handler, RequestDispatcher, SizedHandler
 from wx2mqtt.bridge.requests.handlers import AccountRequests
-from wx2mqtt.bridge.retained import RetainedCommands, RetainedPublisher
+from wx2mqtt.bridge.retained_commands import RetainedCommands
+from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.bridge.status_topics import StatusTopics
+from wx2mqtt.bridge.window_topics import ReplyWindowTopics
 from wx2mqtt.clock import now_ms
 from wx2mqtt.external.url_fetch import UrlFetcher
 from wx2mqtt.store.records import OutboxBatch, RecordResult

@@ -20,9 +20,9 @@ import structlog
 from wx2mqtt.aio import ignore_store_error, retry_until_stored, yield_after_long_work
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
-from wx2mqtt.bridge.inbound_rows import EventRows, MessageRows, SenderNames
+from wx2mqtt.bridge.inbound_rows import EventRows, MessageRows, SenderNames, StoredQuotes
 from wx2mqtt.bridge.media.service import MediaService
-from wx2mqtt.bridge.people.table import PeopleUpdate
+from wx2mqtt.bridge.people.table import NO_UPDATE, PeopleUpdate
 from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.bridge.status_topics import StatusTopics
 from wx2mqtt.clock import now_ms
@@ -57,6 +57,9 @@ class PeopleBatch:
         )
 
 
+NO_PEOPLE = PeopleBatch()
+
+
 class InboundMessages:
     """Stores what one account receives.
 
@@ -82,6 +85,7 @@ class InboundMessages:
         self.counts: Counter[str] = Counter()
         self.counts_by_kind: Counter[str] = Counter()
         self._names = SenderNames(ctx)
+        self._quotes = StoredQuotes(ctx.journal.history, ctx.registry)
         self._message_rows = MessageRows(ctx, self._names, self.counts)
         self._event_rows = EventRows(ctx, self.counts)
         self._unsaved: list[PeopleBatch] = []  # changes that the registry has, and the database not yet
@@ -129,8 +133,9 @@ class InboundMessages:
         self._ctx.marks.clear()  # a commit that ends the process is not the fault of the last message
         async with self._commit_lock:
             # Merged here only: to merge with each message would copy all changes of the batch each time.
-            people, self._unsaved = PeopleBatch.merged(self._unsaved), []
-            if not rows and cursor is None and people == PeopleBatch():
+            people = PeopleBatch.merged(self._unsaved) if self._unsaved else NO_PEOPLE
+            self._unsaved = []
+            if not rows and cursor is None and people == NO_PEOPLE:
                 return
             with_media = [row for row in rows if isinstance(row, NewMessage) and row.media]
             if with_media:
@@ -152,7 +157,8 @@ class InboundMessages:
         """
         ctx = self._ctx
         self._publisher.add(recorded.outbox)
-        self._status.show_received(recorded)
+        if recorded.last_payload is not None:
+            self._status.show_last(recorded.last_payload)
         ctx.broker.flush()
         ctx.signals.received.emit(recorded)
         self.counts["repeated"] += recorded.repeated
@@ -166,6 +172,8 @@ class InboundMessages:
 
     def _add_unsaved(self, update: PeopleUpdate) -> None:
         """Queues changes; call it right after the registry has made them, so that they stay in order."""
+        if update is NO_UPDATE:
+            return
         events = tuple(self._event_rows.people_rows(update))
         is_visible = update.is_visible and update.people != NO_CHANGES
         self._unsaved.append(PeopleBatch(update.people, events, is_visible))
@@ -204,7 +212,7 @@ class InboundMessages:
         if not person.wrote:
             self._add_unsaved(self._registry.mark_wrote(person))
         if message.kind is Kind.QUOTE:
-            message = await self._message_rows.with_stored_quote(message, person)
+            message = await self._quotes.with_stored_quote(message, person)
         with self._ctx.marks.processing(message.key, is_last=True):
             return self._message_rows.row(message, person)
 

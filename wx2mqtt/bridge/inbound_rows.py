@@ -123,7 +123,6 @@ class MessageRows:
     def __init__(self, ctx: AccountContext, names: SenderNames, counts: Counter[str]) -> None:
         self._ctx = ctx
         self._names = names
-        self._quotes = StoredQuotes(ctx.journal.history, ctx.registry)
         self._counts = counts
 
     def is_filtered(self, message: Message, person: Person) -> bool:
@@ -133,10 +132,6 @@ class MessageRows:
             return False
         self._counts["filtered"] += 1
         return True
-
-    async def with_stored_quote(self, message: Message, person: Person) -> Message:
-        """As `StoredQuotes.with_stored_quote`."""
-        return await self._quotes.with_stored_quote(message, person)
 
     def row(self, message: Message, person: Person) -> NewMessage:
         """Returns the row of a message of the chat with `person`."""

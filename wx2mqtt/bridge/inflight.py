@@ -1,7 +1,7 @@
 """Limits the publishes that wait for a PUBACK, and pauses the topics that the broker refuses.
 
 paho ignores Receive Maximum, and a broker may drop messages that are queued all at once although it
-acknowledges them (mqtt 0.1, 0.2). `publisher.py` and `retained.py` publish through one `InflightWindow`.
+acknowledges them (mqtt 0.1, 0.2). All publishers of an account share one `InflightWindow`.
 """
 
 from __future__ import annotations
@@ -104,24 +104,20 @@ class DisconnectSearch:
     """
 
     def __init__(self) -> None:
-        self._single_publishes_left = 0  # answers to await before the whole window is used again
+        #: While this is not 0, publishes go one by one; it counts the answers to await.
+        self.single_publishes_left = 0
         self._answers_since_disconnect = MAX_UNACKED_PUBLISHES
-
-    @property
-    def allows_only_one(self) -> bool:
-        """Whether publishes go one by one."""
-        return self._single_publishes_left > 0
 
     def on_answered(self) -> None:
         """Records an answer of the broker."""
         self._answers_since_disconnect += 1
-        if self._single_publishes_left:
-            self._single_publishes_left -= 1
+        if self.single_publishes_left:
+            self.single_publishes_left -= 1
 
     def on_disconnect(self, open_count: int) -> None:
         """Records that a connection has ended with so many open publishes; the oldest may be the cause."""
         is_first_disconnect = self._answers_since_disconnect >= MAX_UNACKED_PUBLISHES
-        self._single_publishes_left = 1 if is_first_disconnect else open_count
+        self.single_publishes_left = 1 if is_first_disconnect else open_count
         self._answers_since_disconnect = 0
 
 
@@ -188,4 +184,8 @@ class InflightWindow:
     def _limit(self, connection: Connected | None) -> int:
         if connection is None:
             return MAX_UNACKED_PUBLISHES
-        return 1 if self._search.allows_only_one else min(MAX_UNACKED_PUBLISHES, connection.receive_maximum)
+        return (
+            1
+            if self._search.single_publishes_left
+            else min(MAX_UNACKED_PUBLISHES, connection.receive_maximum)
+        )

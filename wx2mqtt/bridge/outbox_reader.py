@@ -75,9 +75,13 @@ class OutboxReader:
     def add(self, batch: OutboxBatch) -> None:
         """Takes the rows of one commit, or records that the journal must be read for them."""
         fits = len(self.rows) + len(batch.rows) <= MAX_ROWS_IN_MEMORY
-        if self.is_exhausted and fits and self._follows(batch):
+        # No other row lies between the last known one and this batch.
+        follows = batch.after_id is not None and batch.after_id <= self._last_id < batch.last_id
+        if self.is_exhausted and fits and follows:
             self._last_id = batch.last_id
-            self.rows.extend(row for row in batch.rows if not self._is_paused(row.topic))
+            for row in batch.rows:
+                if row.topic not in self._refused and row.topic not in self._releases:
+                    self.rows.append(row)
         elif batch.last_id > self._last_id:
             self.expect_rows()
 
@@ -177,10 +181,3 @@ class OutboxReader:
             return self._last_id
         self._skipped.remove(skipped)
         return skipped.after_id
-
-    def _follows(self, batch: OutboxBatch) -> bool:
-        """Returns whether no other row lies between the last known one and this batch."""
-        return batch.after_id is not None and batch.after_id <= self._last_id < batch.last_id
-
-    def _is_paused(self, topic: str) -> bool:
-        return topic in self._refused or topic in self._releases

@@ -19,7 +19,7 @@ from wx2mqtt.bridge.commands.intake import CommandIntake
 from wx2mqtt.bridge.commands.own_texts import OwnText, own_id, own_text
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.reply_window import RECHECK_INTERVAL_SECONDS, ReplyWindowTopics
+from wx2mqtt.bridge.window_topics import RECHECK_INTERVAL_SECONDS, ReplyWindowTopics
 from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import ReplyWindow

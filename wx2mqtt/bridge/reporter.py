@@ -17,8 +17,8 @@ from wx2mqtt.bridge.health import (
     health_body,
     info_body,
 )
-from wx2mqtt.bridge.reply_window import ReplyWindowTopics
 from wx2mqtt.bridge.status_topics import StatusTopics
+from wx2mqtt.bridge.window_topics import ReplyWindowTopics
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Json
 

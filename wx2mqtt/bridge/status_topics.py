@@ -11,12 +11,11 @@ from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import MAX_DIRECTORY_BYTES, directory_payload, may_fit
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.qr_image import placeholder_picture, qr_picture
-from wx2mqtt.bridge.retained import RetainedPublisher
+from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.model import Json, LoginState
 from wx2mqtt.mqtt.broker import Connected
 from wx2mqtt.mqtt.payloads import cut_payload, encode, last_body
 from wx2mqtt.mqtt.topics import JSON_TYPE, PNG_TYPE, TEXT_TYPE
-from wx2mqtt.store.records import RecordResult
 
 # When `bridge/state` is repeated after another instance may have had the account.
 STATE_REPEAT_SECONDS = 3.0
@@ -56,11 +55,6 @@ class StatusTopics:
         self._retained.set(self._topics.login_qr, png, PNG_TYPE, expires)
         self._retained.set(self._topics.login_url, url.encode(), TEXT_TYPE, expires)
         self._retained.set(self._topics.login_state, encode(login.body(self._account)), JSON_TYPE)
-
-    def show_received(self, recorded: RecordResult) -> None:
-        """Publishes the newest message of a stored batch on `last`."""
-        if recorded.last_payload is not None:
-            self.show_last(recorded.last_payload)
 
     def show_last(self, payload: bytes) -> None:
         """Publishes a message on `last`, cut to what the broker accepts."""

@@ -14,8 +14,8 @@ from wx2mqtt.bridge.health import HealthSnapshot
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import matching_entries
 from wx2mqtt.bridge.people.registry import DirectoryEntry
-from wx2mqtt.bridge.reply_window import WindowForecast
 from wx2mqtt.bridge.requests.history import HistoryRequest
+from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.model import FILEHELPER, ChatKind, Json
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.payloads import encode

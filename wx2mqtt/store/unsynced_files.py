@@ -233,17 +233,14 @@ class PubackLog:
     """
 
     def __init__(self, path: Path | None = None, stream: str = "") -> None:
+        #: Whether PUBACKs are recorded.
+        self.is_usable = path is not None
         self._path = path
         self._seed = zlib.crc32(stream.encode())
         self._file: MappedFile | None = None
         records = b"" if path is None else _read_records(path)
         self._end = len(records)  # where the next one begins
         self.earlier = dict(self._valid_records(records))
-
-    @property
-    def is_usable(self) -> bool:
-        """Whether PUBACKs are recorded."""
-        return self._path is not None
 
     def add(self, row_id: int, created: int) -> bool:
         """Records the PUBACK of a row; returns whether a later process can read it."""
@@ -262,7 +259,7 @@ class PubackLog:
 
     def close(self) -> None:
         """Closes the file; nothing is recorded any more."""
-        self._path = None
+        self.is_usable = False
         if self._file is not None:
             self._file.close()
 
@@ -277,14 +274,14 @@ class PubackLog:
         return record + zlib.crc32(record, self._seed).to_bytes(_CHECKSUM_BYTES)
 
     def _write(self, data: bytes, position: int) -> bool:
-        if self._path is None:
+        if self._path is None or not self.is_usable:
             return False
         try:
             if self._file is None:
                 self._file = MappedFile(self._path, PUBACK_LOG_BYTES)
             self._file.write(data, position)
         except OSError as error:
-            self._path = None
+            self.is_usable = False
             log.warning("acknowledgements of the broker are not recorded", error=error.strerror)
             return False
         return True

@@ -9,8 +9,8 @@ from typing import Protocol
 from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.bridge.health import CallStatistics, HealthSnapshot
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.reply_window import WindowForecast
 from wx2mqtt.bridge.view import FoundMessages, MessageLine, PeoplePage
+from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.errors import Problem
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.command_records import CommandRow

@@ -30,7 +30,8 @@ from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.requests.dispatcher import Handler, RequestDispatcher
-from wx2mqtt.bridge.retained import RetainedCommands, RetainedPublisher
+from wx2mqtt.bridge.retained_commands import RetainedCommands
+from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.errors import LoggedOut, NotConnected
 from wx2mqtt.external.url_fetch import UrlFetcher
 from wx2mqtt.i18n import Language

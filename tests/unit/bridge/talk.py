@@ -338,7 +338,7 @@ class Talk:
         signals.login_changed.connect(self._show)
         self.echoes = EchoFilter()
         publisher: Any = SimpleNamespace(add=self.published.append)
-        status: Any = SimpleNamespace(show_received=lambda _recorded: None)
+        status: Any = SimpleNamespace(show_last=lambda _payload: None)
         media: Any = SimpleNamespace(
             expect=self._expect, enqueue=lambda: self.to_fetch.extend(self._expected)
         )

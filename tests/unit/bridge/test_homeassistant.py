@@ -26,7 +26,7 @@ from wx2mqtt.bridge.homeassistant import HomeAssistantDiscovery, birth_delay_sec
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.registry import PeopleRegistry
-from wx2mqtt.bridge.retained import RetainedPublisher
+from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.model import ChatKind, Contact, Handle, PersonId
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.discovery import entity_id

@@ -90,7 +90,7 @@ def test_what_was_stored_is_published_before_anybody_else_hears_of_it():
         order: list[str] = []
         inbound: Any = house.inbound
         inbound._publisher = SimpleNamespace(add=lambda _batch: order.append("published"))
-        inbound._status = SimpleNamespace(show_received=lambda _recorded: order.append("last"))
+        inbound._status = SimpleNamespace(show_last=lambda _payload: order.append("last"))
         house.talk.ctx.broker = cast("Any", SimpleNamespace(flush=lambda: order.append("written")))
         house.talk.ctx.signals.received.connect(lambda _recorded: order.append("received"))
         house.talk.ctx.people_file = cast("Any", SimpleNamespace(request=lambda: order.append("people")))

@@ -19,7 +19,7 @@ from wx2mqtt.bridge.commands.sender import CommandSender
 from wx2mqtt.bridge.commands.validation import CommandValidator, read_command_request
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.requests.dispatcher import COMMAND_REQUESTS, RequestDispatcher
-from wx2mqtt.bridge.retained import RetainedCommands
+from wx2mqtt.bridge.retained_commands import RetainedCommands
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.limits import MAX_PENDING_BYTES
 from wx2mqtt.mqtt.broker import Connected, Delivery

@@ -194,9 +194,11 @@ class PeopleRegistry:
         return self._collect_update()
 
     def apply_update(
-        self, contacts: Iterable[Contact], removed: Collection[Handle], now: int
+        self, contacts: Collection[Contact], removed: Collection[Handle], now: int
     ) -> PeopleUpdate:
         """Applies the contacts of a batch; an empty value is unknown, not cleared (webwx 2.11.5)."""
+        if not contacts and not removed and not self._table.is_dirty:
+            return NO_UPDATE
         binder = self._binder
         facts = binder.merge_by_handle(contacts)
         binder.apply_contacts(facts.values(), now, full=False)

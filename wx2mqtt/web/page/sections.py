@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from wx2mqtt.bridge.health import SHOWN_FAILING_USERS, HealthSnapshot, active_problems
-from wx2mqtt.bridge.reply_window import WindowForecast
+from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.errors import Problem
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text

@@ -11,7 +11,7 @@ import pytest
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.outgoing import PEOPLE, person, running
 from wx2mqtt.bridge.commands.own_texts import OwnText, own_text
-from wx2mqtt.bridge.retained import MAX_PENDING_CLEARS
+from wx2mqtt.bridge.retained_commands import MAX_PENDING_CLEARS
 from wx2mqtt.errors import StoreFull
 from wx2mqtt.model import Receipt
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.page import NOW, Elements, PaperView, bridge, command, line, login, result, seen
 from wx2mqtt.bridge.health import BrokerCounters
-from wx2mqtt.bridge.reply_window import WindowForecast
+from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.errors import Problem
 from wx2mqtt.i18n.bridge import bridge_text as bridge_says
 from wx2mqtt.model import Command, LoginState, Needs, ReplyWindow, Status

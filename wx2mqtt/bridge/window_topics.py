@@ -16,7 +16,7 @@ from typing import Protocol
 from wx2mqtt.aio import wait_at_most
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.people.registry import DirectoryEntry
-from wx2mqtt.bridge.retained import RetainedPublisher
+from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.model import ChatKind, Json, LoginState, PersonId, ReplyWindow

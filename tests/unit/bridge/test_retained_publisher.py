@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.hurry import hurry
 from wx2mqtt.bridge.inflight import REFUSAL_DISCONNECT_SECONDS, REFUSED_RETRY_SECONDS, InflightWindow
-from wx2mqtt.bridge.retained import RetainedPublisher
+from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import ConnectionDropped, NotConnected, PublishRefused
 from wx2mqtt.mqtt.broker import (
@@ -163,7 +163,7 @@ def test_a_refused_topic_waits_and_is_tried_again_with_what_stands_by_then():
         assert [one.payload for one in stage.link.published] == [b"old", b"new"]
         stage.link.answer()
         assert not stage.announcer.refused_topics
-        assert stage.announcer.settled
+        assert all(one.acknowledged for one in stage.announcer._topics.values())
 
     played(story)
 
@@ -214,7 +214,7 @@ def test_the_last_words_are_waited_for_but_not_for_ever(answered: bool):
         loop = asyncio.get_running_loop()
         if answered:
             loop.call_later(0.1, stage.link.answer)
-        await stage.announcer.wait_until_settled(1.0)
+        await stage.announcer.wait_until_acknowledged(1.0)
         assert loop.time() == pytest.approx(0.1 if answered else 1.0)
 
     played(story)
@@ -225,7 +225,7 @@ def test_without_a_connection_nobody_waits_for_the_last_words():
         stage.connect()
         stage.hang_up()
         stage.say(STATE, "offline")
-        await stage.announcer.wait_until_settled(1.0)
+        await stage.announcer.wait_until_acknowledged(1.0)
         assert asyncio.get_running_loop().time() == 0.0
 
     played(story)

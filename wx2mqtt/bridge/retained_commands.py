@@ -1,0 +1,100 @@
+"""Commands and requests that somebody has published with the retain flag.
+
+The broker delivers such a command at once, and its copy again at every start of the bridge. Only the first
+delivery is live: `judge` tells it from a later one, and clears the copy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.inflight import InflightWindow
+from wx2mqtt.bridge.retained_publisher import RetainedPublisher
+from wx2mqtt.mqtt.broker import Connected, Delivery, ProbeTopics, ProtocolVersion, Publication
+
+# Seconds for the broker to acknowledge the retained topics of the bridge, before it is probed with them.
+OWN_TOPICS_TIMEOUT_SECONDS = 2.0
+
+# Topics whose own clear is expected back (MQTT 3.1.1). The broker need not deliver what it was given.
+MAX_PENDING_CLEARS = 1000
+
+
+class RetainedCommands:
+    """Judges commands and requests with the retain flag, and clears the copies that the broker keeps of them.
+
+    - MQTT 5: such a command was published just now, and is live, if the broker has shown on this connection
+      that it redelivers nothing retained (`BrokerClient.honours_retain_handling`).
+    - Otherwise it may come from the broker's store: it is refused. On MQTT 3.1.1 what is live has no flag.
+
+    Each is cleared by an empty retained payload. A broker with MQTT 3.1.1 delivers that to the bridge as
+    well, which subscribes to these topics: `is_own_clear` recognizes it. A failed clear is not repeated.
+    """
+
+    def __init__(self, ctx: AccountContext, inflight: InflightWindow, retained: RetainedPublisher) -> None:
+        self._broker = ctx.broker
+        self._probe_topics = ProbeTopics(probed=ctx.topics.state, control=ctx.topics.info)
+        self._inflight = inflight
+        self._retained = retained
+        self._pending_clears: dict[str, int] = {}  # by topic, the oldest first
+        self._receives_own_publishes = False
+
+    def on_session_start(self) -> None:
+        """Expects no payloads from an earlier session: the broker does not deliver them any more."""
+        self._pending_clears.clear()
+
+    def on_connected(self, connection: Connected) -> None:
+        """Records whether the broker delivers own publishes: MQTT 3.1.1 has no No Local."""
+        self._receives_own_publishes = connection.protocol != ProtocolVersion.MQTT_5
+
+    async def judge(self, delivery: Delivery) -> Delivery:
+        """Returns a delivery with the retain flag, without the flag and `cleared` where it is live.
+
+        Clears its topic in any case, unless it is empty: then it is somebody's clear, which no broker keeps.
+        """
+        if not delivery.payload:
+            return replace(delivery, retain=False)
+        is_live = await self._is_live(delivery)
+        self._clear(delivery.topic)
+        return replace(delivery, retain=False, cleared=True) if is_live else delivery
+
+    def is_own_clear(self, delivery: Delivery) -> bool:
+        """Returns whether a delivery is an own clear; each clear accounts for one delivery."""
+        if delivery.payload or delivery.topic not in self._pending_clears:
+            return False
+        self._forget_clear(delivery.topic)
+        return True
+
+    async def _is_live(self, delivery: Delivery) -> bool:
+        if self._receives_own_publishes:
+            return False
+        await self._retained.wait_until_acknowledged(
+            OWN_TOPICS_TIMEOUT_SECONDS
+        )  # the probe needs two of them
+        is_shown = await self._broker.honours_retain_handling(self._probe_topics)
+        connection = self._broker.connection
+        is_current = connection is not None and connection.connection_number == delivery.connection_number
+        return is_shown and is_current
+
+    def _clear(self, topic: str) -> None:
+        is_expected = self._receives_own_publishes
+        if is_expected:
+            self._expect_clear(topic)
+        clear = Publication(topic=topic, payload=b"", retain=True)
+        self._inflight.publish_first(clear, partial(self._on_cleared, topic, is_expected=is_expected))
+
+    def _on_cleared(self, topic: str, error: Exception | None, *, is_expected: bool) -> None:
+        if error is not None and is_expected:
+            self._forget_clear(topic)
+
+    def _expect_clear(self, topic: str) -> None:
+        """Of too many the oldest is forgotten: its empty payload is then taken for one of a user."""
+        self._pending_clears[topic] = self._pending_clears.pop(topic, 0) + 1
+        if len(self._pending_clears) > MAX_PENDING_CLEARS:
+            del self._pending_clears[next(iter(self._pending_clears))]
+
+    def _forget_clear(self, topic: str) -> None:
+        count = self._pending_clears.pop(topic, 0) - 1
+        if count > 0:
+            self._pending_clears[topic] = count
