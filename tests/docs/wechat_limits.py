@@ -12,7 +12,7 @@ from tests.docs.limit_rows import (
 )
 from wx2mqtt import limits
 from wx2mqtt.bridge.people import evidence
-from wx2mqtt.wechat import http_connection, json_reader
+from wx2mqtt.wechat import aiohttp_transport, json_reader
 from wx2mqtt.wechat.ilink import receiver as ilink_receiver
 from wx2mqtt.wechat.ilink.protocol import crypto, messages, quotes
 from wx2mqtt.wechat.ilink.protocol import responses as ilink_responses
@@ -31,10 +31,21 @@ from wx2mqtt.wechat.webwx.protocol import responses as webwx_responses
 from wx2mqtt.wechat.webwx.protocol import session as webwx_session
 
 WECHAT_AND_STORE_LIMITS = (
-    limit("the head of an answer of WeChat", http_connection.MAX_HEAD_BYTES, "bytes", "counts as no answer"),
+    limit(
+        "a line in the head of an answer of WeChat",
+        aiohttp_transport.MAX_HEAD_LINE_BYTES,
+        "bytes",
+        "counts as no answer",
+    ),
+    limit(
+        "lines in the head of an answer of WeChat",
+        aiohttp_transport.MAX_HEAD_LINES,
+        "lines",
+        "counts as no answer",
+    ),
     limit(
         "an answer of WeChat that is not read yet, for each connection",
-        http_connection.MAX_BUFFERED_BYTES,
+        aiohttp_transport.MAX_UNREAD_BYTES,
         "bytes",
         READING_PAUSES,
     ),

@@ -29,6 +29,7 @@ from wx2mqtt.model import Attachment, Blob, Cursor, Draft, Handle, Kind, ReplyWi
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.wechat.backend import BackendOptions, LoggedIn, QrExpired, Scanned, ShowQr
 from wx2mqtt.wechat.ilink.backend import ILinkBackend
+from wx2mqtt.wechat.ilink.ilink_http import ILinkHttp
 from wx2mqtt.wechat.ilink.protocol.reply_window import WINDOW_OPEN_MS
 
 QUICK = {
@@ -88,7 +89,7 @@ class Bot:
 
     def again(self, **more: Any) -> ILinkBackend:
         options = BackendOptions(credentials=self.vault, endpoint=self._url, clock=PauseClock().clock)
-        self.gateway = ILinkBackend(options, timeouts=QUICK, **more)
+        self.gateway = ILinkBackend(options, ILinkHttp(options, timeouts=QUICK), **more)
         return self.gateway
 
     async def log_in(self, *, resume: bool = False) -> LoggedIn:

@@ -55,6 +55,7 @@ from wx2mqtt.wechat.backend import (
 )
 from wx2mqtt.wechat.webwx.backend import WebWxBackend
 from wx2mqtt.wechat.webwx.protocol.sync import MIN_POLL_INTERVAL_SECONDS
+from wx2mqtt.wechat.webwx.webwx_http import WebWxHttp
 
 IN_BETWEEN = (
     QrExpired,
@@ -99,7 +100,7 @@ class Account:
         options = BackendOptions(
             credentials=self.vault, endpoint=self.sim.url, language=language, clock=self.pauses.clock
         )
-        self.gateway = WebWxBackend(options, timeouts=QUICK)
+        self.gateway = WebWxBackend(options, WebWxHttp(options, timeouts=QUICK))
         self.gateways.append(self.gateway)
         return self.gateway
 
@@ -639,9 +640,8 @@ async def test_sends_go_on_beside_a_poll(online: Account) -> None:
 
 
 async def test_nothing_answers_where_nobody_listens(tmp_path: Path, unused_tcp_port: int) -> None:
-    gateway = WebWxBackend(
-        BackendOptions(credentials=Paper(), endpoint=f"http://127.0.0.1:{unused_tcp_port}")
-    )
+    options = BackendOptions(credentials=Paper(), endpoint=f"http://127.0.0.1:{unused_tcp_port}")
+    gateway = WebWxBackend(options, WebWxHttp(options))
     with pytest.raises(Unreachable, match="no connection"):
         async for _ in gateway.login(resume=True):
             pass
@@ -706,7 +706,8 @@ async def test_wechats_own_names_are_reached_through_the_environments_proxy_and_
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
         sim.wechat.settings.change({"autoscan": True})
-        gateway = WebWxBackend(BackendOptions(credentials=Paper()), timeouts=QUICK)
+        options = BackendOptions(credentials=Paper())
+        gateway = WebWxBackend(options, WebWxHttp(options, timeouts=QUICK))
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             (*_, login) = [step async for step in gateway.login(resume=False)]
             assert isinstance(login, LoggedIn)

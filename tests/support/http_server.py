@@ -1,4 +1,4 @@
-"""A scripted HTTP server, byte by byte, for what no real one does on demand; and the two transports that meet it."""
+"""A scripted HTTP server, byte by byte, for what no real one does on demand; and the transport that meets it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import trustme
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.clock import Lease
-from wx2mqtt.wechat.http_transport import Http11Transport, OccasionalTransport
+from wx2mqtt.wechat.aiohttp_transport import AiohttpTransport
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 ANSWER = HEAD + b"Content-Length: 2\r\n\r\nok"
@@ -145,40 +145,21 @@ def says(*pieces: bytes) -> Script:
     return script
 
 
-def own(
+def make_transport(
     context: ssl.SSLContext | None = None,
     *,
     connections: int = 20,
     keep_alive: float = 60.0,
     lease: Lease | None = None,
-) -> Http11Transport:
-    return Http11Transport(
+    uses_proxies: bool = False,
+) -> AiohttpTransport:
+    return AiohttpTransport(
         context or ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),
         lease or Lease(),
+        uses_proxies=uses_proxies,
         max_connections=connections,
         keep_alive_seconds=keep_alive,
     )
-
-
-def of_httpx(
-    context: ssl.SSLContext | None = None, *, connections: int = 20, keep_alive: float = 60.0
-) -> httpx.AsyncHTTPTransport:
-    limits = httpx.Limits(
-        max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=keep_alive
-    )
-    return httpx.AsyncHTTPTransport(verify=context or True, limits=limits, trust_env=False)
-
-
-def occasional(
-    context: ssl.SSLContext | None = None, *, connections: int = 20, keep_alive: float = 60.0
-) -> OccasionalTransport:
-    return OccasionalTransport(
-        lambda: of_httpx(context, connections=connections, keep_alive=keep_alive), idle_seconds=keep_alive
-    )
-
-
-Make = Callable[..., httpx.AsyncBaseTransport]
-TRANSPORTS: dict[str, Make] = {"own": own, "httpx": occasional}
 
 
 @asynccontextmanager

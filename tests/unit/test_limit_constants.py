@@ -73,7 +73,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("bridge.commands.fallback:MAX_CONCURRENT_ALERTS", "external.alerts:MAX_THREADS_PER_SERVICE"),
             *(
                 "bridge.commands.attachment_intake:MAX_CONCURRENT_FILE_WRITES",
-                "wechat.transport_factory:MAX_CONNECTIONS",
+                "wechat.aiohttp_transport:MAX_CONNECTIONS",
             ),
             *(
                 "bridge.commands.sender:MAX_CONCURRENT_SENDS",
@@ -91,7 +91,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("mqtt.sockets:MAX_UNSENT_BYTES", "wechat.ilink.protocol.messages:MAX_TIME_MS"),
             *(
                 "wechat.ilink.protocol.responses:MAX_ERROR_CHARACTERS_READ",
-                "wechat.http_connection:MAX_PIECE_BYTES",
+                "wechat.aiohttp_transport:MAX_PIECE_BYTES",
             ),
         }
     ),

@@ -13,17 +13,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import httpx
 import pytest
+from aiohttp.client_proto import ResponseHandler
 
-from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.phone import Phone
-from tests.unit.wechat.test_http_connection import connected, post
 from tests.unit.wechat.webwx.entries import entry
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.model import Handle, Owner
 from wx2mqtt.setup import discover
-from wx2mqtt.wechat import json_reader
+from wx2mqtt.wechat import aiohttp_transport, json_reader
 from wx2mqtt.wechat.ilink.protocol import (
     crypto,
     quotes,
@@ -65,35 +63,46 @@ def _run(story: Coroutine[Any, Any, bool]) -> bool:
 # WeChat
 
 
-def answer_head(size: int, _: Path) -> bool:
-    """The beginning of a head that is not complete yet."""
+class PausingTransport(asyncio.Transport):
+    """A transport that only notes whether reading was paused."""
 
-    async def story() -> bool:
-        connection, _transport = connected()
-        await connection.send(post(), b"{}", seconds=MAX_WAIT_SECONDS)
-        connection.data_received(b"HTTP/1.1 200 OK\r\nX: ".ljust(size, b"x"))
-        head = asyncio.create_task(connection.receive_head(seconds=MAX_WAIT_SECONDS))
-        for _turn in range(10):
-            await asyncio.sleep(0)
-        if head.done():
-            assert isinstance(head.exception(), httpx.RemoteProtocolError)
-            return False
-        head.cancel()
-        return True
+    is_paused = False
 
-    return _run(story())
+    def pause_reading(self) -> None:
+        self.is_paused = True
+
+    def close(self) -> None:
+        pass
+
+
+def received(answer: bytes) -> tuple[ResponseHandler, PausingTransport]:
+    """Returns what aiohttp makes of an answer with the settings of `AiohttpTransport`."""
+
+    async def story() -> tuple[ResponseHandler, PausingTransport]:
+        handler, transport = ResponseHandler(asyncio.get_running_loop()), PausingTransport()
+        handler.connection_made(transport)
+        handler.set_response_params(
+            read_bufsize=aiohttp_transport.MAX_UNREAD_BYTES // 2,
+            max_field_size=aiohttp_transport.MAX_HEAD_LINE_BYTES,
+            max_headers=aiohttp_transport.MAX_HEAD_LINES,
+        )
+        handler.data_received(b"HTTP/1.1 200 OK\r\n" + answer)
+        return handler, transport
+
+    return asyncio.run(story())
+
+
+def answer_head_line(size: int, _: Path) -> bool:
+    return received(b"X:".ljust(size + 1, b"x") + b"\r\n\r\n")[0].exception() is None
+
+
+def answer_head_lines(count: int, _: Path) -> bool:
+    return received(b"X: x\r\n" * count + b"\r\n")[0].exception() is None
 
 
 def unread_answer(size: int, _: Path) -> bool:
-    async def story() -> bool:
-        connection, transport = connected()
-        pauses: list[int] = []
-        transport.pause_reading = lambda: pauses.append(size)  # type: ignore[method-assign]
-        await connection.send(post(), b"{}", seconds=MAX_WAIT_SECONDS)
-        connection.data_received(b"x" * size)
-        return not pauses
-
-    return _run(story())
+    head = b"Content-Length: %d\r\n\r\n" % (2 * size)
+    return not received(head + b"x" * size)[1].is_paused
 
 
 def filled_template(size: int, _: Path) -> bool:
@@ -249,7 +258,8 @@ def qr_content(size: int, _: Path) -> bool:
 
 
 WECHAT_DRIVERS: dict[str, Driver] = {
-    "the head of an answer of WeChat": answer_head,
+    "a line in the head of an answer of WeChat": answer_head_line,
+    "lines in the head of an answer of WeChat": answer_head_lines,
     "an answer of WeChat that is not read yet, for each connection": unread_answer,
     "a text that WeChat makes from a template": filled_template,
     "a text of WeChat that may be the news of a group": group_news,

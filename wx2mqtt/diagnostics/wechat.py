@@ -17,9 +17,9 @@ from wx2mqtt.clock import parse_http_date
 from wx2mqtt.diagnostics.report import CheckReport
 from wx2mqtt.diagnostics.target import AccountTarget, DiagnosticTarget
 from wx2mqtt.i18n.diagnostics import diagnostics_text
+from wx2mqtt.wechat.aiohttp_transport import tls_context
 from wx2mqtt.wechat.backend import HostCheck
 from wx2mqtt.wechat.registry import backend_entry
-from wx2mqtt.wechat.transport_factory import tls_context
 
 HOST_CHECK_TIMEOUT_SECONDS = 10.0
 """Time for one host, with name resolution and TLS."""

@@ -77,12 +77,13 @@ def backend_entry(name: str, *, key: str = "backend") -> BackendEntry:
 def _create_webwx(options: BackendOptions) -> Backend:
     from wx2mqtt.wechat.webwx.backend import WebWxBackend  # noqa: PLC0415 - loads no other backend
     from wx2mqtt.wechat.webwx.protocol.requests import DesktopClient  # noqa: PLC0415
+    from wx2mqtt.wechat.webwx.webwx_http import WebWxHttp  # noqa: PLC0415
 
     desktop = options.section["desktop"]
     version, extspam = desktop["client_version"], desktop["extspam"]
     is_desktop = version and extspam
     client = DesktopClient(client_version=version, extspam=extspam) if is_desktop else None
-    return WebWxBackend(options, desktop=client)
+    return WebWxBackend(options, WebWxHttp(options), desktop=client)
 
 
 _WEBWX = BackendEntry(
@@ -106,9 +107,11 @@ _WEBWX = BackendEntry(
 
 def _create_ilink(options: BackendOptions) -> Backend:
     from wx2mqtt.wechat.ilink.backend import ILinkBackend  # noqa: PLC0415 - loads no other backend
+    from wx2mqtt.wechat.ilink.ilink_http import ILinkHttp  # noqa: PLC0415
 
     section = options.section
-    return ILinkBackend(options, hosts=section["hosts"], show_typing=section["typing"])
+    http = ILinkHttp(options)
+    return ILinkBackend(options, http, hosts=section["hosts"], show_typing=section["typing"])
 
 
 _ILINK = BackendEntry(

@@ -6,10 +6,9 @@ The saved logins, with the state of each chat, are in `ApiClient`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing, suppress
 
-import httpx
 from typing_extensions import override
 
 from wx2mqtt.errors import LoggedOut, Rejected
@@ -40,21 +39,18 @@ from wx2mqtt.wechat.backend import (
 )
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.download import download
+from wx2mqtt.wechat.ilink.ilink_http import ILinkHttp
 from wx2mqtt.wechat.ilink.login_flow import LoginFlow
 from wx2mqtt.wechat.ilink.protocol.endpoints import CAPABILITIES, TrustedHosts
 from wx2mqtt.wechat.ilink.qr_poll import VerificationCode
 from wx2mqtt.wechat.ilink.receiver import Receiver, contact_of
 from wx2mqtt.wechat.ilink.sender import Sender, TypingIndicator
-from wx2mqtt.wechat.ilink.transport import ServerClock, Transport
 
 
 class ILinkBackend(Backend):
     """The bot of one person.
 
     `hosts` are trusted besides Tencent's. `show_typing` enables the typing indicator.
-
-    For tests: `timeouts` replace those of `protocol/endpoints.py`, in seconds by the name of the call;
-    `http_transport` replaces the network.
     """
 
     capabilities = CAPABILITIES
@@ -62,24 +58,14 @@ class ILinkBackend(Backend):
     def __init__(
         self,
         options: BackendOptions,
+        http: ILinkHttp,
         *,
         hosts: tuple[str, ...] = (),
         show_typing: bool = False,
-        timeouts: Mapping[str, float] | None = None,
-        http_transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        server_clock = ServerClock(options.clock)
-        self._transport = Transport(
-            endpoint=options.endpoint,
-            language=options.language,
-            clock=options.clock,
-            server_clock=server_clock,
-            observe=options.observe,
-            timeouts=timeouts or {},
-            transport=http_transport,
-        )
         trusted_hosts = TrustedHosts(endpoint=options.endpoint, extra=hosts)
-        self._client = ApiClient(self._transport, options, trusted_hosts, server_clock)
+        self._http = http
+        self._client = ApiClient(self._http, options, trusted_hosts)
         self._options = options
         self._typing_indicator = TypingIndicator(self._client, enabled=show_typing)
         self._verification_code = VerificationCode()
@@ -146,12 +132,12 @@ class ILinkBackend(Backend):
                 await self._client.notify_stop()
             await self._client.save_if_possible()
         finally:
-            await self._transport.close()
+            await self._http.close()
 
     @override
     def set_language(self, language: Language) -> None:
         self._client.language = language
-        self._transport.language = language
+        self._http.language = language
 
     @override
     async def list_contacts(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:

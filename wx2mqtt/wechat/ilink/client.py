@@ -17,13 +17,13 @@ from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, StoreError, 
 from wx2mqtt.i18n.wechat import ilink_text
 from wx2mqtt.model import Handle, ReplyWindow
 from wx2mqtt.wechat.backend import BackendOptions
-from wx2mqtt.wechat.http import BadAnswer, read_json
+from wx2mqtt.wechat.http_client import BadAnswer, read_json
+from wx2mqtt.wechat.ilink.ilink_http import HttpStatusError, ILinkHttp
 from wx2mqtt.wechat.ilink.protocol import endpoints, requests, responses, session
 from wx2mqtt.wechat.ilink.protocol.endpoints import ERR_LOGGED_OUT, ERR_TOO_OFTEN, Endpoint, TrustedHosts
 from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow, chat_after_rebinding
 from wx2mqtt.wechat.ilink.protocol.requests import JsonBody, Request
 from wx2mqtt.wechat.ilink.protocol.session import Bot
-from wx2mqtt.wechat.ilink.transport import HttpStatusError, ServerClock, Transport
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 
 log = structlog.get_logger(__name__)
@@ -53,16 +53,15 @@ class ApiClient:
 
     def __init__(
         self,
-        transport: Transport,
+        http: ILinkHttp,
         options: BackendOptions,
         hosts: TrustedHosts,
-        server_clock: ServerClock,
     ) -> None:
-        self.transport = transport
+        self.http = http
         self.hosts = hosts
         self.language = options.language
         self.clock = options.clock
-        self.server_clock = server_clock
+        self.server_clock = http.server_clock
         self._credentials = options.credentials
         self._bots: tuple[Bot, ...] = ()
         self._loaded = False
@@ -226,7 +225,7 @@ class ApiClient:
 
     async def call_json(self, request: Request, *, limit: float | None = None) -> JsonObject:
         """Returns the JSON object of an answer, `{}` for the empty answer to a delivery (ilink 6.2.1)."""
-        body = await self.transport.call(request, limit=limit)
+        body = await self.http.call(request, limit=limit)
         if request.endpoint.is_delivery and not body.strip():
             return {}
         try:

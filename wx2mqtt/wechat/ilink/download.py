@@ -10,7 +10,7 @@ import structlog
 
 from wx2mqtt.errors import BackendError, NoContentYet, Rejected
 from wx2mqtt.model import MediaRef
-from wx2mqtt.wechat.http import BadAnswer, StreamedResponse
+from wx2mqtt.wechat.http_client import BadAnswer, StreamedResponse
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.protocol import requests
 from wx2mqtt.wechat.ilink.protocol.crypto import (
@@ -36,7 +36,7 @@ async def download(client: ApiClient, media: MediaRef) -> AsyncGenerator[bytes, 
     if location is None or not urls:
         raise Rejected(client.text("no_locator"), code="gone")
     for url in urls:
-        async with client.transport.download(url) as answer:
+        async with client.http.download(url) as answer:
             if answer.status != 200 and url is not urls[-1]:
                 log.info("whole address of bytes not good", status=answer.status)
                 continue

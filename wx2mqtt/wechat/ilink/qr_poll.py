@@ -25,10 +25,10 @@ from wx2mqtt.errors import LoginRefused, Unreachable
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import CodeRequired, PollFailing, PollRecovered, Scanned
 from wx2mqtt.wechat.ilink.client import ApiClient
+from wx2mqtt.wechat.ilink.ilink_http import HttpStatusError
 from wx2mqtt.wechat.ilink.protocol import requests, responses
 from wx2mqtt.wechat.ilink.protocol.endpoints import ScanStatus, host_of
 from wx2mqtt.wechat.ilink.protocol.responses import ScanAnswer
-from wx2mqtt.wechat.ilink.transport import HttpStatusError
 from wx2mqtt.wechat.qr_login import (
     CONFIRM_TIMEOUT_SECONDS,
     MAX_POLL_BACKOFF_SECONDS,

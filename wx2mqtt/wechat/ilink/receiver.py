@@ -21,6 +21,7 @@ from wx2mqtt.errors import Throttled
 from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Json, Message
 from wx2mqtt.wechat.backend import Batch, MessageMarks, QuoteLookup, fatal_message_event
 from wx2mqtt.wechat.ilink.client import ApiClient, ChatUpdate
+from wx2mqtt.wechat.ilink.ilink_http import HttpStatusError
 from wx2mqtt.wechat.ilink.protocol import requests, responses
 from wx2mqtt.wechat.ilink.protocol.endpoints import GET_UPDATES, POLL_GRACE_SECONDS, POLL_HOLD_SECONDS
 from wx2mqtt.wechat.ilink.protocol.identity import hash_entry, read_id
@@ -29,7 +30,6 @@ from wx2mqtt.wechat.ilink.protocol.quotes import Quote
 from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
 from wx2mqtt.wechat.ilink.protocol.requests import JsonBody
 from wx2mqtt.wechat.ilink.protocol.responses import SyncCursor, Updates
-from wx2mqtt.wechat.ilink.transport import HttpStatusError
 from wx2mqtt.wechat.json_reader import JsonObject
 
 log = structlog.get_logger(__name__)

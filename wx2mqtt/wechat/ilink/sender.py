@@ -18,7 +18,7 @@ from wx2mqtt.errors import BackendError, LoggedOut, Rejected, Throttled, WindowC
 from wx2mqtt.model import Draft, Handle, Kind, Receipt, SendKey
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.attachments import require_attachment
-from wx2mqtt.wechat.http import BadAnswer
+from wx2mqtt.wechat.http_client import BadAnswer
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.protocol import requests, responses
 from wx2mqtt.wechat.ilink.protocol.endpoints import (

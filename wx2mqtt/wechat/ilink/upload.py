@@ -16,7 +16,7 @@ from wx2mqtt.errors import BackendError, Rejected, Unreachable
 from wx2mqtt.model import Draft, Handle, Kind
 from wx2mqtt.wechat import attachments
 from wx2mqtt.wechat.attachments import UploadCache
-from wx2mqtt.wechat.http import BadAnswer
+from wx2mqtt.wechat.http_client import BadAnswer
 from wx2mqtt.wechat.ilink.client import ApiClient
 from wx2mqtt.wechat.ilink.protocol import requests, responses
 from wx2mqtt.wechat.ilink.protocol.crypto import Encryptor
@@ -133,9 +133,7 @@ class Uploader:
 
     async def _send_once(self, upload: Upload, file: Path, url: str) -> str:
         client = self._client
-        answer = await client.transport.upload(
-            url, self._encrypted_chunks(upload, file), upload.encrypted_size
-        )
+        answer = await client.http.upload(url, self._encrypted_chunks(upload, file), upload.encrypted_size)
         if 400 <= answer.status < 500:
             raise self._rejected(answer.status, responses.printable_error(answer.errmsg))
         if answer.status != 200 or not answer.param:

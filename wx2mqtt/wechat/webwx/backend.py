@@ -6,10 +6,9 @@ send and know the contacts; every method that needs a login calls one of them.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
-import httpx
 import structlog
 from typing_extensions import override
 
@@ -53,7 +52,7 @@ from wx2mqtt.wechat.webwx.protocol.requests import DesktopClient
 from wx2mqtt.wechat.webwx.receiver import Receiver
 from wx2mqtt.wechat.webwx.sender import Sender
 from wx2mqtt.wechat.webwx.session_setup import SessionSetup
-from wx2mqtt.wechat.webwx.transport import Transport
+from wx2mqtt.wechat.webwx.webwx_http import WebWxHttp
 
 log = structlog.get_logger(__name__)
 
@@ -72,31 +71,19 @@ class _Login:
 
 
 class WebWxBackend(Backend):
-    """One account on web WeChat.
-
-    For tests: `timeouts` replace those of `protocol/endpoints.py`, in seconds by the name of the call;
-    `http_transport` replaces the network.
-    """
+    """One account on web WeChat."""
 
     capabilities = CAPABILITIES
 
     def __init__(
         self,
         options: BackendOptions,
+        http: WebWxHttp,
         *,
         desktop: DesktopClient | None = None,
-        timeouts: Mapping[str, float] | None = None,
-        http_transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self._transport = Transport(
-            endpoint=options.endpoint,
-            language=options.language,
-            clock=options.clock,
-            observe=options.observe,
-            timeouts=timeouts or {},
-            transport=http_transport,
-        )
-        self._client = ApiClient(self._transport, options, desktop)
+        self._http = http
+        self._client = ApiClient(self._http, options, desktop)
         self._marks = options.marks
         self._current: _Login | None = None
 
@@ -135,7 +122,7 @@ class WebWxBackend(Backend):
     async def logout(self) -> None:
         client = self._client
         try:
-            await client.transport.call(requests.logout_request(client.profile, client.session))
+            await client.http.call(requests.logout_request(client.profile, client.session))
         except BackendError as error:
             log.info("logout not confirmed", reason=str(error))
         self._current = None
@@ -146,12 +133,12 @@ class WebWxBackend(Backend):
         try:
             await self._client.save_if_possible()
         finally:
-            await self._transport.close()
+            await self._http.close()
 
     @override
     def set_language(self, language: Language) -> None:
         self._client.language = language
-        self._transport.language = language
+        self._http.language = language
 
     @override
     async def list_contacts(self, on_progress: OnProgress) -> AsyncGenerator[tuple[Contact, ...], None]:

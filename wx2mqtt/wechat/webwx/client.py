@@ -15,7 +15,7 @@ from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, Rejected, St
 from wx2mqtt.i18n.wechat import webwx_text
 from wx2mqtt.model import Owner
 from wx2mqtt.wechat.backend import BackendOptions
-from wx2mqtt.wechat.http import BadAnswer, read_json
+from wx2mqtt.wechat.http_client import BadAnswer, read_json
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 from wx2mqtt.wechat.webwx.protocol import responses
 from wx2mqtt.wechat.webwx.protocol.codes import RETRY_LATER_CODES, SESSION_ENDED, Ret
@@ -28,7 +28,7 @@ from wx2mqtt.wechat.webwx.protocol.session import (
     session_from_saved,
     session_to_saved,
 )
-from wx2mqtt.wechat.webwx.transport import Transport
+from wx2mqtt.wechat.webwx.webwx_http import WebWxHttp
 
 log = structlog.get_logger(__name__)
 
@@ -54,8 +54,8 @@ class ApiClient:
     `push_tried_login_id` is the saved login for which a push login was tried, which is done once only.
     """
 
-    def __init__(self, transport: Transport, options: BackendOptions, desktop: DesktopClient | None) -> None:
-        self.transport = transport
+    def __init__(self, http: WebWxHttp, options: BackendOptions, desktop: DesktopClient | None) -> None:
+        self.http = http
         self.language = options.language
         self.clock = options.clock
         self.endpoint = options.endpoint
@@ -104,7 +104,7 @@ class ApiClient:
         Raises `BadAnswer` for an answer that cannot be read, or `OutcomeUnknown` after a delivery.
         """
         skey = self._skey
-        reply = await self.transport.call(request)
+        reply = await self.http.call(request)
         try:
             answer = await read_json(reply.body, request.endpoint.kept_keys)
             ret = responses.read_ret(answer)
@@ -174,7 +174,7 @@ class ApiClient:
     def reset_session(self) -> None:
         """Forgets the login and its cookies before another one begins. The saved login stays."""
         self._session = None
-        self.transport.start_login(Cookies.empty(any_host=self.endpoint is not None))
+        self.http.start_login(Cookies.empty(any_host=self.endpoint is not None))
         self.set_base(FIRST_BASE)
 
     def set_base(self, base: str) -> None:
@@ -184,7 +184,7 @@ class ApiClient:
 
     def cookies(self) -> dict[str, str]:
         """Returns the cookies for the base host."""
-        return self.transport.cookies.for_host(host_of(self.profile.hosts.base))
+        return self.http.cookies.for_host(host_of(self.profile.hosts.base))
 
     def set_session(self, session: Session) -> None:
         """Sets the current login."""
@@ -211,7 +211,7 @@ class ApiClient:
             return None
         session, cookies = restored
         self.set_base(session.base)
-        self.transport.start_login(cookies)
+        self.http.start_login(cookies)
         self.set_session(session)
         self._saved = self._persistent_state(session)
         return session
@@ -228,7 +228,7 @@ class ApiClient:
         if session is None or self._persistent_state(session) == self._saved:
             return
         state = self._persistent_state(session)
-        await self._credentials.save(session_to_saved(session, self.transport.cookies, self.endpoint))
+        await self._credentials.save(session_to_saved(session, self.http.cookies, self.endpoint))
         self._saved = state
 
     async def save_if_possible(self) -> None:
@@ -249,7 +249,7 @@ class ApiClient:
             log.error("saved login not removed", reason=str(error))
 
     def _persistent_state(self, session: Session) -> tuple[str, str, Cookies]:
-        return session.login_id, session.skey, self.transport.cookies
+        return session.login_id, session.skey, self.http.cookies
 
     def _build_profile(self) -> ClientProfile:
         hosts = hosts_of(self.base) if self.endpoint is None else hosts_at_endpoint(self.endpoint)

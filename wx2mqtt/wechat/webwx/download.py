@@ -12,7 +12,7 @@ from contextlib import aclosing
 from wx2mqtt.errors import BackendError, NoContentYet, Rejected
 from wx2mqtt.model import MediaRef
 from wx2mqtt.wechat import json_reader
-from wx2mqtt.wechat.http import BadAnswer
+from wx2mqtt.wechat.http_client import BadAnswer
 from wx2mqtt.wechat.json_reader import UnreadableJson
 from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.protocol import responses
@@ -20,7 +20,7 @@ from wx2mqtt.wechat.webwx.protocol.codes import RETRY_LATER_CODES, SESSION_ENDED
 from wx2mqtt.wechat.webwx.protocol.content import MediaCall, parse_call
 from wx2mqtt.wechat.webwx.protocol.media_requests import fetch_request
 from wx2mqtt.wechat.webwx.protocol.requests import Request
-from wx2mqtt.wechat.webwx.transport import StreamedAnswer
+from wx2mqtt.wechat.webwx.webwx_http import StreamedAnswer
 
 # A longer body is no error.
 MAX_ERROR_BODY_BYTES = 64 << 10
@@ -40,9 +40,9 @@ async def download(client: ApiClient, media: MediaRef) -> AsyncGenerator[bytes, 
     if call is None or (call is MediaCall.FILE and not media.locator.get("mediaid")):
         raise Rejected(client.text("no_locator"), code="gone")
     session = client.session
-    ticket = client.transport.cookies.value("webwx_data_ticket")
+    ticket = client.http.cookies.value("webwx_data_ticket")
     request = fetch_request(client.profile, session, call, media.locator, ticket)
-    async with client.transport.stream(request) as answer:
+    async with client.http.stream(request) as answer:
         check = _DownloadCheck(client, request, call, answer, session.skey)
         check.check_status()
         async with aclosing(answer.iter_bytes()) as pieces:

@@ -115,7 +115,7 @@ class LoginFlow:
         client = self._client
         try:
             request = requests.push_login_request(client.profile, session, client.cookies())
-            answer = await client.transport.call(request)
+            answer = await client.http.call(request)
             return responses.read_push_login(answer.body)
         except (Unreachable, UnreadableJson) as error:
             log.info("push login not offered", reason=str(error))
@@ -124,7 +124,7 @@ class LoginFlow:
     async def fetch_code(self) -> LoginCode:
         """As `QrLogin.fetch_code`."""
         request = requests.jslogin_request(self._client.profile, self._clock.now)
-        code = responses.read_qr_code((await self._client.transport.call(request)).body)
+        code = responses.read_qr_code((await self._client.http.call(request)).body)
         if code.code not in {200, None} or not code.uuid:
             raise Unreachable(self._client.text("no_code", code=code.code or "-"))
         return LoginCode(
@@ -189,7 +189,7 @@ class LoginFlow:
     async def _poll(self, uuid: str, *, first: bool) -> responses.ScanAnswer | Unreachable:
         request = requests.scan_poll_request(self._client.profile, uuid, first=first, now=self._clock.now)
         try:
-            return responses.read_scan_answer((await self._client.transport.call(request)).body)
+            return responses.read_scan_answer((await self._client.http.call(request)).body)
         except Unreachable as error:
             log.info("login poll failed", reason=str(error))
             return error

@@ -123,7 +123,7 @@ class Receiver:
         self._poll_pacing = self._poll_pacing.after_poll(self._clock.monotonic())
         client = self._client
         request = requests.sync_check_request(client.profile, client.session, position, self._clock.now)
-        reply = await client.transport.call(request)
+        reply = await client.http.call(request)
         try:
             check = responses.read_sync_check(reply.body)
         except UnreadableJson:

@@ -80,7 +80,7 @@ class SessionSetup:
 
     async def _exchange(self, redirect: str) -> NewLogin:
         request = requests.new_login_request(self._client.profile, redirect)
-        answer = responses.read_new_login((await self._client.transport.call(request)).body)
+        answer = responses.read_new_login((await self._client.http.call(request)).body)
         if not (answer.skey or answer.ret or answer.page or answer.redirect):
             raise self._client.unreadable_error(request.endpoint)
         return answer
@@ -89,7 +89,7 @@ class SessionSetup:
         client = self._client
         return session_from_answer(
             answer,
-            client.transport.cookies,
+            client.http.cookies,
             base=client.base,
             login_id=secrets.token_hex(8),
             device_id=f"e{int(client.clock.chance() * 10**15):015d}",

@@ -14,7 +14,7 @@ import structlog
 from wx2mqtt.model import Draft, Kind
 from wx2mqtt.wechat import attachments
 from wx2mqtt.wechat.attachments import UploadCache
-from wx2mqtt.wechat.http import BadAnswer
+from wx2mqtt.wechat.http_client import BadAnswer
 from wx2mqtt.wechat.json_reader import JsonObject, read_text
 from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.protocol import content, media_requests
@@ -128,7 +128,7 @@ class Uploader:
         )
         content = await attachments.read_attachment(part, client.text("bad_file"))
         session = client.require_login(self._login_id)
-        ticket = client.transport.cookies.value("webwx_data_ticket")
+        ticket = client.http.cookies.value("webwx_data_ticket")
         request = media_requests.upload_part_request(client.profile, session, upload, index, content, ticket)
         return await client.call_or_reject(request, "not_uploaded")
 

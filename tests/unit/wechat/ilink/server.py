@@ -19,6 +19,7 @@ from wx2mqtt.i18n import Language
 from wx2mqtt.model import Cursor, Handle, QuotedMessage
 from wx2mqtt.wechat.backend import BackendOptions, LoggedIn
 from wx2mqtt.wechat.ilink.backend import ILinkBackend
+from wx2mqtt.wechat.ilink.ilink_http import ILinkHttp
 
 ENDPOINT = "http://ilink.test/p"
 Answer = httpx.Response | Exception | Callable[[httpx.Request], Any]
@@ -190,13 +191,18 @@ class World:
             language=language,
             clock=self.clock.as_clock(),
         )
-        self._more: dict[str, Any] = {"hosts": hosts, "show_typing": typing, "timeouts": timeouts}
+        self._more: dict[str, Any] = {"hosts": hosts, "show_typing": typing}
+        self._timeouts = timeouts
         self.gateway = self.restarted()
         self.me = Handle(ME)
 
     def restarted(self) -> ILinkBackend:
         """Returns a new backend with the same credential store and server."""
-        self.gateway = ILinkBackend(self._options, http_transport=self.http_transport, **self._more)
+        self.gateway = ILinkBackend(
+            self._options,
+            ILinkHttp(self._options, timeouts=self._timeouts, transport=self.http_transport),
+            **self._more,
+        )
         return self.gateway
 
     async def _look_up_quote(self, message_id: str, chat: Handle) -> QuotedMessage | None:

@@ -17,7 +17,7 @@ from tests.unit.wechat.ilink.files import sealed
 from tests.unit.wechat.ilink.server import ENDPOINT, World, raw
 from wx2mqtt.errors import BackendError, NoContentYet, Rejected, Unreachable
 from wx2mqtt.model import MediaRef
-from wx2mqtt.wechat.http import BadAnswer
+from wx2mqtt.wechat.http_client import BadAnswer
 
 PLAIN = b"hello " * 50_000
 FULL = "https://novac2c.cdn.weixin.qq.com/c2c/download?taskid=1"

@@ -17,7 +17,7 @@ from tests.unit.wechat.ilink.entries import ME, OTHER, WROTE, entry, image, text
 from tests.unit.wechat.ilink.server import DEAD, World, answer, raw
 from wx2mqtt.errors import LoggedOut, Throttled, Unreachable
 from wx2mqtt.model import Cursor, Event, Handle, Kind, Message, QuotedMessage, ReplyWindow
-from wx2mqtt.wechat.http import BadAnswer
+from wx2mqtt.wechat.http_client import BadAnswer
 from wx2mqtt.wechat.ilink.protocol import session
 from wx2mqtt.wechat.ilink.protocol.identity import hash_entry
 from wx2mqtt.wechat.ilink.protocol.messages import MAX_ITEMS

@@ -15,7 +15,7 @@ from tests.unit.wechat.ilink.files import draft, opened
 from tests.unit.wechat.ilink.server import DEAD, ENDPOINT, World, answer, query, raw
 from wx2mqtt.errors import BackendError, LoggedOut, Rejected, Throttled, Unreachable
 from wx2mqtt.model import Cursor, Kind, SendKey
-from wx2mqtt.wechat.http import BadAnswer
+from wx2mqtt.wechat.http_client import BadAnswer
 
 pytestmark = pytest.mark.usefixtures("cursor")
 TAKEN = raw(b"", x_encrypted_param="PARAM=")

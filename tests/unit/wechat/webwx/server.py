@@ -19,6 +19,7 @@ from wx2mqtt.i18n import Language
 from wx2mqtt.wechat.backend import BackendOptions
 from wx2mqtt.wechat.webwx.backend import WebWxBackend
 from wx2mqtt.wechat.webwx.protocol.requests import DesktopClient
+from wx2mqtt.wechat.webwx.webwx_http import WebWxHttp
 
 ENDPOINT = "http://wechat.test/p"
 Answer = httpx.Response | Exception | Callable[[httpx.Request], Any]
@@ -212,10 +213,14 @@ class World:
             language=language,
             clock=self.clock.as_clock(),
         )
-        self._more: dict[str, Any] = {"desktop": desktop, "timeouts": timeouts}
+        self._desktop, self._timeouts = desktop, timeouts
         self.backend = self.restarted()
 
     def restarted(self) -> WebWxBackend:
         """A new backend on the same vault and server."""
-        self.backend = WebWxBackend(self._options, http_transport=self.http_transport, **self._more)
+        self.backend = WebWxBackend(
+            self._options,
+            WebWxHttp(self._options, timeouts=self._timeouts, transport=self.http_transport),
+            desktop=self._desktop,
+        )
         return self.backend

@@ -130,8 +130,7 @@ class Endpoint:
 
     `timeout` is in seconds for the whole exchange; for uploads and downloads it is the longest pause without
     a byte. `limit` is the maximum size of the answer in bytes. After an `is_delivery` call a lost answer
-    leaves the outcome unknown. The server holds an `is_long_poll` call until there is news. An `is_regular`
-    call is made at every login, poll or message.
+    leaves the outcome unknown. The server holds an `is_long_poll` call until there is news.
     """
 
     name: str
@@ -140,12 +139,11 @@ class Endpoint:
     limit: int = MEGABYTE
     is_delivery: bool = False
     is_long_poll: bool = False
-    is_regular: bool = False
 
 
 def _bot_endpoint(name: str, path: str = "", timeout: float = 10.0, limit: int = MEGABYTE) -> Endpoint:
     path = f"/ilink/bot/{path or name}"
-    return Endpoint(name=name, path=path, timeout=timeout, limit=limit, is_regular=True)
+    return Endpoint(name=name, path=path, timeout=timeout, limit=limit)
 
 
 GET_QR = _bot_endpoint("get_bot_qrcode", "get_bot_qrcode?bot_type=3", timeout=15)
@@ -155,7 +153,6 @@ GET_STATUS = Endpoint(
     path="/ilink/bot/get_qrcode_status",
     timeout=POLL_HOLD_SECONDS + POLL_GRACE_SECONDS,
     is_long_poll=True,
-    is_regular=True,
 )
 
 NOTIFY_START = _bot_endpoint("notifystart", "msg/notifystart")
@@ -168,12 +165,9 @@ GET_UPDATES = Endpoint(
     timeout=POLL_HOLD_SECONDS + POLL_GRACE_SECONDS,
     limit=32 * MEGABYTE,
     is_long_poll=True,
-    is_regular=True,
 )
 
-SEND = Endpoint(
-    name="sendmessage", path="/ilink/bot/sendmessage", timeout=15, is_delivery=True, is_regular=True
-)
+SEND = Endpoint(name="sendmessage", path="/ilink/bot/sendmessage", timeout=15, is_delivery=True)
 
 GET_CONFIG = _bot_endpoint("getconfig", timeout=5)
 

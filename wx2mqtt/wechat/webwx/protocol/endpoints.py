@@ -87,11 +87,10 @@ class Role(StrEnum):
 class Endpoint:
     """One call: `timeout` bounds the whole exchange, in seconds, and `limit` its answer, in bytes.
 
-    For a download (`Transport.stream`) `timeout` bounds the time without a byte, and there is no limit. After
+    For a download (`WebWxHttp.stream`) `timeout` bounds the time without a byte, and there is no limit. After
     an `is_delivery` call a lost answer leaves the outcome unknown. The server delays the answer of an
-    `is_long_poll` call. An `is_regular` call is made at every login, poll or message. With `allows_redirect`
-    the answer may have a redirect status, which is never followed. Of the objects in the answer only members
-    in `kept_keys` are kept, unless it is None.
+    `is_long_poll` call. With `allows_redirect` the answer may have a redirect status, which is never
+    followed. Of the objects in the answer only members in `kept_keys` are kept, unless it is None.
     """
 
     name: str
@@ -101,27 +100,23 @@ class Endpoint:
     limit: int = 4 * MEGABYTE
     is_delivery: bool = False
     is_long_poll: bool = False
-    is_regular: bool = False
     allows_redirect: bool = False
     kept_keys: frozenset[str] | None = None
 
 
-JSLOGIN = Endpoint(name="jslogin", role=Role.LOGIN, path="/jslogin", timeout=10, is_regular=True)
-LOGIN = Endpoint(
-    name="login", role=Role.LOGIN, path="/cgi-bin/mmwebwx-bin/login", timeout=35, is_regular=True
-)
+JSLOGIN = Endpoint(name="jslogin", role=Role.LOGIN, path="/jslogin", timeout=10)
+LOGIN = Endpoint(name="login", role=Role.LOGIN, path="/cgi-bin/mmwebwx-bin/login", timeout=35)
 
 NEW_LOGIN = Endpoint(
     name="webwxnewloginpage",
     role=Role.BASE,
     path=f"{PREFIX}/webwxnewloginpage",
     timeout=10,
-    is_regular=True,
     allows_redirect=True,
 )
 
 PUSH_LOGIN = Endpoint(
-    name="webwxpushloginurl", role=Role.BASE, path=f"{PREFIX}/webwxpushloginurl", timeout=10, is_regular=True
+    name="webwxpushloginurl", role=Role.BASE, path=f"{PREFIX}/webwxpushloginurl", timeout=10
 )
 
 INIT = Endpoint(
@@ -130,11 +125,10 @@ INIT = Endpoint(
     path=f"{PREFIX}/webwxinit",
     timeout=30,
     limit=32 * MEGABYTE,
-    is_regular=True,
 )
 
 STATUS_NOTIFY = Endpoint(
-    name="webwxstatusnotify", role=Role.BASE, path=f"{PREFIX}/webwxstatusnotify", timeout=15, is_regular=True
+    name="webwxstatusnotify", role=Role.BASE, path=f"{PREFIX}/webwxstatusnotify", timeout=15
 )
 
 # What is read of an answer with contacts: of the answer itself, and of the entries in it.
@@ -147,7 +141,6 @@ GET_CONTACT = Endpoint(
     path=f"{PREFIX}/webwxgetcontact",
     timeout=180,
     limit=64 * MEGABYTE,
-    is_regular=True,
     kept_keys=CONTACT_ANSWER_KEYS,
 )
 
@@ -157,7 +150,6 @@ BATCH_GET = Endpoint(
     path=f"{PREFIX}/webwxbatchgetcontact",
     timeout=60,
     limit=64 * MEGABYTE,
-    is_regular=True,
     kept_keys=CONTACT_ANSWER_KEYS,
 )
 
@@ -168,7 +160,6 @@ SYNC_CHECK = Endpoint(
     path=f"{PREFIX}/synccheck",
     timeout=35,
     is_long_poll=True,
-    is_regular=True,
 )
 
 SYNC = Endpoint(
@@ -177,7 +168,6 @@ SYNC = Endpoint(
     path=f"{PREFIX}/webwxsync",
     timeout=15,
     limit=64 * MEGABYTE,
-    is_regular=True,
 )
 
 SEND_TEXT = Endpoint(
@@ -186,7 +176,6 @@ SEND_TEXT = Endpoint(
     path=f"{PREFIX}/webwxsendmsg",
     timeout=15,
     is_delivery=True,
-    is_regular=True,
 )
 
 CHECK_UPLOAD = Endpoint(

@@ -26,12 +26,12 @@ from typing import Protocol, cast
 import httpx
 
 from wx2mqtt.aio import run_by_size, yield_after_long_work
-from wx2mqtt.clock import Clock, loop_time
+from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.backend import CallObserver
+from wx2mqtt.wechat.aiohttp_transport import AiohttpTransport, tls_context
+from wx2mqtt.wechat.backend import BackendOptions
 from wx2mqtt.wechat.json_reader import JsonObject, parse_json
-from wx2mqtt.wechat.transport_factory import Transports, create_transports
 
 CONNECT_TIMEOUT_SECONDS = 10.0
 
@@ -48,8 +48,7 @@ class CallSpec(Protocol):
     """The properties of a call that decide its transport, and the error of a failed exchange.
 
     After an `is_delivery` call a lost answer leaves the outcome unknown. The server holds an `is_long_poll`
-    call until there is news. An `is_regular` call is made at every login, poll or message, and so takes the
-    transport that costs least.
+    call until there is news.
     """
 
     @property
@@ -58,8 +57,6 @@ class CallSpec(Protocol):
     def is_delivery(self) -> bool: ...
     @property
     def is_long_poll(self) -> bool: ...
-    @property
-    def is_regular(self) -> bool: ...
 
 
 @frozen
@@ -159,32 +156,24 @@ class ExchangeOutcome:
 class HttpClient:
     """Makes the exchanges of one account with WeChat.
 
-    `endpoint` is a base URL that replaces all hosts, or None. `headers` go with every request. `observe` is
-    called after every exchange with the name of the call, the outcome and the seconds. `text` returns the
-    sentence for people about a failure: it takes an `ExchangeFailure` and the name of the call. `transport`
-    replaces the network. Without a valid lease of `clock` each exchange ends as one without a connection.
+    `headers` go with every request. `text` returns the sentence for people about a failure: it takes an
+    `ExchangeFailure` and the name of the call. `transport` replaces the network.
     """
 
     def __init__(
         self,
-        *,
-        endpoint: str | None,
+        options: BackendOptions,
         headers: Mapping[str, str],
-        clock: Clock,
-        observe: CallObserver,
         text: Callable[[str, str], str],
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self._headers = headers
-        self._clock = clock
-        self._observe = observe
+        self._clock = options.clock
+        self._observe = options.observe
         self._text = text
-        self._transports = (
-            create_transports(endpoint, clock.lease)
-            if transport is None
-            else Transports(regular=transport, other=transport)
+        self._transport = transport or AiohttpTransport(
+            tls_context(options.endpoint), options.clock.lease, uses_proxies=options.endpoint is None
         )
-        self._parsed_urls: dict[str, tuple[str, httpx.URL]] = {}
 
     @asynccontextmanager
     async def exchange(
@@ -192,6 +181,7 @@ class HttpClient:
     ) -> AsyncIterator[StreamedResponse]:
         """Sends a request, a POST where it has a body, and yields the answer when its head has arrived.
 
+        Without a valid lease it ends as one without a connection. `options.observe` is told of the end.
         Raises a `BackendError` where sending fails; reading the body from the answer raises one as well.
         """
         outcome = ExchangeOutcome(call, self._text)
@@ -201,10 +191,9 @@ class HttpClient:
             if not self._clock.lease.is_valid:
                 raise outcome.failed(ExchangeFailure.NO_CONNECTION)
             with outcome.network_errors():
-                request = self._build_request(call, url, {**self._headers, **headers}, body, limits.idle)
-                transport = self._transports.regular if call.is_regular else self._transports.other
+                request = self._build_request(url, {**self._headers, **headers}, body, limits.idle)
                 async with asyncio.timeout(limits.head):
-                    response = await transport.handle_async_request(request)
+                    response = await self._transport.handle_async_request(request)
             outcome.value = str(response.status_code)
             try:
                 yield StreamedResponse(response, outcome, idle_seconds=limits.idle, deadline=deadline)
@@ -216,7 +205,7 @@ class HttpClient:
             self._observe(call.name, outcome.value, self._clock.monotonic() - started_at)
 
     def _build_request(
-        self, call: CallSpec, url: str, headers: Mapping[str, str], body: RequestBody, idle_seconds: float
+        self, url: str, headers: Mapping[str, str], body: RequestBody, idle_seconds: float
     ) -> httpx.Request:
         timeout = {
             "connect": min(CONNECT_TIMEOUT_SECONDS, idle_seconds),
@@ -224,31 +213,17 @@ class HttpClient:
             "write": idle_seconds,
             "pool": idle_seconds,
         }
-        address, target = self._parse_url(call, url) if call.is_regular else (url, None)
         return httpx.Request(
             "GET" if body is None else "POST",
-            address,
+            url,
             content=body,
             headers=headers,
-            extensions={"timeout": timeout} if target is None else {"timeout": timeout, "target": target},
+            extensions={"timeout": timeout},
         )
-
-    def _parse_url(self, call: CallSpec, url: str) -> tuple[httpx.URL, bytes | None]:
-        """Returns the parsed URL, and the target of the request where the URL does not have it.
-
-        That of the last request of a call is kept, without its query where the transport takes a target: most
-        calls change nothing else, and httpx looks at each character of a URL.
-        """
-        base, mark, query = url.partition("?") if self._transports.takes_target else (url, "", "")
-        known, parsed = self._parsed_urls.get(call.name, ("", None))
-        if parsed is None or known != base:
-            parsed = httpx.URL(base)
-            self._parsed_urls[call.name] = base, parsed
-        return parsed, parsed.raw_path + f"?{query}".encode() if mark else None
 
     async def close(self) -> None:
         """Closes all connections."""
-        await self._transports.close()
+        await self._transport.aclose()
 
 
 class StreamedResponse:

@@ -1,4 +1,4 @@
-"""Sends requests to web WeChat, returns whole answers, and keeps the cookies."""
+"""`WebWxHttp`: sends requests to web WeChat, returns whole answers, and keeps the cookies."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ from dataclasses import field
 
 import httpx
 
-from wx2mqtt.clock import Clock, parse_http_date
-from wx2mqtt.i18n import Language
+from wx2mqtt.clock import parse_http_date
 from wx2mqtt.i18n.wechat import webwx_text
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.backend import CallObserver
-from wx2mqtt.wechat.http import BadAnswer, HttpClient, StreamedResponse, TimeLimits
+from wx2mqtt.wechat.backend import BackendOptions
+from wx2mqtt.wechat.http_client import BadAnswer, HttpClient, StreamedResponse, TimeLimits
 from wx2mqtt.wechat.webwx.protocol.endpoints import WEBWX_HEADERS, Endpoint, host_of
 from wx2mqtt.wechat.webwx.protocol.requests import Request
 from wx2mqtt.wechat.webwx.protocol.session import Cookies
@@ -45,32 +44,26 @@ class StreamedAnswer:
         return self._response.iter_bytes()
 
 
-class Transport:
-    """The connections of one account. `cookies` are those of the current login; its answers renew them."""
+class WebWxHttp:
+    """The calls of one account. `cookies` are those of the current login; its answers renew them.
+
+    For tests: `timeouts` replace those of `protocol/endpoints.py`, in seconds by the name of the call;
+    `transport` replaces the network.
+    """
 
     def __init__(
         self,
+        options: BackendOptions,
         *,
-        endpoint: str | None,
-        language: Language,
-        clock: Clock,
-        observe: CallObserver,
-        timeouts: Mapping[str, float],
+        timeouts: Mapping[str, float] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.cookies = Cookies.empty(any_host=endpoint is not None)
+        self.cookies = Cookies.empty(any_host=options.endpoint is not None)
         self._login_number = 0
-        self.language = language
-        self._clock = clock
-        self._timeouts = timeouts
-        self._http = HttpClient(
-            endpoint=endpoint,
-            headers=WEBWX_HEADERS,
-            clock=clock,
-            observe=observe,
-            text=lambda message_key, call: webwx_text(self.language, message_key, call=call),
-            transport=transport,
-        )
+        self.language = options.language
+        self._clock = options.clock
+        self._timeouts = timeouts or {}
+        self._http = HttpClient(options, WEBWX_HEADERS, self._failure_text, transport)
 
     def start_login(self, cookies: Cookies) -> None:
         """Replaces the cookies by those of another login, which answers to earlier calls do not renew."""
@@ -98,6 +91,9 @@ class Transport:
     async def close(self) -> None:
         """Closes all connections."""
         await self._http.close()
+
+    def _failure_text(self, failure: str, call: str) -> str:
+        return webwx_text(self.language, failure, call=call)
 
     def _timeout_for(self, endpoint: Endpoint) -> float:
         return self._timeouts.get(endpoint.name, endpoint.timeout)

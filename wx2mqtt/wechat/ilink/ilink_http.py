@@ -1,8 +1,4 @@
-"""Sends requests to iLink and returns whole answers; also keeps WeChat's time.
-
-The reply window depends on WeChat's clock, and the local one may be wrong or jump. Each answer contains the
-time in whole seconds (`ServerClock`).
-"""
+"""`ILinkHttp`: sends requests to iLink, and sets the `ServerClock` by each answer."""
 
 from __future__ import annotations
 
@@ -12,73 +8,16 @@ from dataclasses import field
 
 import httpx
 
-from wx2mqtt.clock import Clock, parse_http_date
-from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.wechat import ilink_text
 from wx2mqtt.limits import transfer_seconds
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.backend import CallObserver
-from wx2mqtt.wechat.http import BadAnswer, HttpClient, StreamedResponse, TimeLimits
+from wx2mqtt.wechat.backend import BackendOptions
+from wx2mqtt.wechat.http_client import BadAnswer, HttpClient, StreamedResponse, TimeLimits
 from wx2mqtt.wechat.ilink.protocol.endpoints import DOWNLOAD, ILINK_HEADERS, UPLOAD, Endpoint
 from wx2mqtt.wechat.ilink.protocol.requests import Request
-
-# A difference below this is no change of a clock: answers take time, and their seconds are rounded down.
-CLOCK_TOLERANCE_MS = 2_000
+from wx2mqtt.wechat.ilink.server_clock import ServerClock
 
 UNCOMPRESSED = {"Accept-Encoding": "identity"}  # encrypted bytes cannot be compressed
-
-
-class ServerClock:
-    """WeChat's clock, in milliseconds since 1970. Before the first answer it is the local clock.
-
-    An answer with the second D left WeChat between D and D + 1, after its request and before its receipt. So
-    it bounds how far WeChat's clock is ahead of the local one that never jumps, and each further answer
-    narrows these bounds.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._ahead: tuple[float, float] | None = None  # at least and at most, of `boot_time`, in ms
-        self._local_offset = 0
-
-    def update(self, date: str, requested_at: float) -> None:
-        """Narrows the bounds by the `Date` header of an answer; ignores an empty or unreadable one.
-
-        `requested_at` is the `boot_time` of its request. What contradicts the bounds replaces them: a clock
-        was set, or runs a little faster.
-        """
-        seconds = parse_http_date(date)
-        if seconds is None:
-            return
-        least = (seconds - self._clock.boot_time()) * 1000
-        most = (seconds + 1 - requested_at) * 1000
-        if self._ahead is not None:
-            known_least, known_most = self._ahead
-            if max(least, known_least) <= min(most, known_most):
-                least, most = max(least, known_least), min(most, known_most)
-        self._ahead = least, most
-
-    def now(self) -> int:
-        """Returns WeChat's current time, as far as it is known."""
-        if self._ahead is None:
-            return self._clock.now
-        return int(self._clock.boot_time() * 1000 + sum(self._ahead) / 2)
-
-    def earliest_now(self) -> int:
-        """Returns the earliest that WeChat's current time can be."""
-        if self._ahead is None:
-            return self._clock.now
-        return int(self._clock.boot_time() * 1000 + self._ahead[0])
-
-    def to_local(self, time: int) -> int:
-        """Converts a time of WeChat's clock to the local one.
-
-        The result for a time is constant as long as neither clock is set.
-        """
-        offset = self._clock.now - self.now()
-        if abs(offset - self._local_offset) > CLOCK_TOLERANCE_MS:
-            self._local_offset = offset
-        return time + self._local_offset
 
 
 class HttpStatusError(BadAnswer):
@@ -98,32 +37,25 @@ class Uploaded:
     errmsg: str = ""
 
 
-class Transport:
-    """The connections of one account. Every answer sets the `server_clock`."""
+class ILinkHttp:
+    """The calls of one account.
+
+    For tests: `timeouts` replace those of `protocol/endpoints.py`, in seconds by the name of the call;
+    `transport` replaces the network.
+    """
 
     def __init__(
         self,
+        options: BackendOptions,
         *,
-        endpoint: str | None,
-        language: Language,
-        clock: Clock,
-        server_clock: ServerClock,
-        observe: CallObserver,
-        timeouts: Mapping[str, float],
+        timeouts: Mapping[str, float] | None = None,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
-        self.language = language
-        self._clock = clock
-        self._server_clock = server_clock
-        self._timeouts = timeouts
-        self._http = HttpClient(
-            endpoint=endpoint,
-            headers=ILINK_HEADERS,
-            clock=clock,
-            observe=observe,
-            text=lambda key, call: ilink_text(self.language, key, call=call),
-            transport=transport,
-        )
+        self.language = options.language
+        self.server_clock = ServerClock(options.clock)
+        self._clock = options.clock
+        self._timeouts = timeouts or {}
+        self._http = HttpClient(options, ILINK_HEADERS, self._failure_text, transport)
 
     async def call(self, request: Request, *, limit: float | None = None) -> bytes:
         """Makes one exchange within `limit` seconds, by default the timeout of the endpoint.
@@ -137,7 +69,7 @@ class Transport:
             request.endpoint, request.url, headers=request.headers, body=request.body, limits=limits
         ) as response:
             body = await response.read(request.endpoint.limit)
-        self._server_clock.update(response.header("date"), requested_at)
+        self.server_clock.update(response.header("date"), requested_at)
         self._check_status(request.endpoint, response.status)
         return body
 
@@ -167,6 +99,9 @@ class Transport:
     async def close(self) -> None:
         """Closes all connections."""
         await self._http.close()
+
+    def _failure_text(self, failure: str, call: str) -> str:
+        return ilink_text(self.language, failure, call=call)
 
     def _timeout_for(self, endpoint: Endpoint, requested: float | None = None) -> float:
         return self._timeouts.get(endpoint.name, requested or endpoint.timeout)

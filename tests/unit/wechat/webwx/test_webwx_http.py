@@ -10,20 +10,21 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.unit.wechat.webwx.server import ENDPOINT, ManualClock, text
+from tests.unit.wechat.webwx.server import ENDPOINT, ManualClock, MemoryVault, text
 from wx2mqtt.errors import OutcomeUnknown, Unreachable
+from wx2mqtt.wechat.backend import BackendOptions
 from wx2mqtt.wechat.webwx.protocol import endpoints
 from wx2mqtt.wechat.webwx.protocol.endpoints import Endpoint
 from wx2mqtt.wechat.webwx.protocol.requests import Request
 from wx2mqtt.wechat.webwx.protocol.session import Cookies
-from wx2mqtt.wechat.webwx.transport import Transport
+from wx2mqtt.wechat.webwx.webwx_http import WebWxHttp
 
 SEEN: list[tuple[str, str]] = []
 
 
-def transport_with(
+def http_with(
     answer: httpx.Response | Exception | Any, *, endpoint: str | None = ENDPOINT, **timeouts: float
-) -> Transport:
+) -> WebWxHttp:
     async def handle(request: httpx.Request) -> httpx.Response:
         if isinstance(answer, Exception):
             raise answer
@@ -34,14 +35,13 @@ def transport_with(
         return response
 
     SEEN.clear()
-    return Transport(
+    options = BackendOptions(
+        credentials=MemoryVault(),
         endpoint=endpoint,
-        language="en",
         clock=ManualClock().as_clock(),
         observe=lambda call, outcome, _: SEEN.append((call, outcome)),
-        timeouts=timeouts,
-        transport=httpx.MockTransport(handle),
     )
+    return WebWxHttp(options, timeouts=timeouts, transport=httpx.MockTransport(handle))
 
 
 def request(
@@ -72,42 +72,42 @@ WRITTEN = [
 @pytest.mark.parametrize("endpoint", [endpoints.SEND_TEXT, endpoints.SYNC])
 async def test_what_was_not_written_was_not_delivered(trouble: Exception, endpoint: Endpoint) -> None:
     with pytest.raises(Unreachable, match="no connection"):
-        await transport_with(trouble).call(request(endpoint))
+        await http_with(trouble).call(request(endpoint))
     assert [(endpoint.name, "no_connection")] == SEEN
 
 
 @pytest.mark.parametrize("trouble", WRITTEN, ids=lambda trouble: type(trouble).__name__)
 async def test_what_was_written_may_have_been_delivered(trouble: Exception) -> None:
     with pytest.raises(OutcomeUnknown):
-        await transport_with(trouble).call(request(endpoints.SEND_TEXT))
+        await http_with(trouble).call(request(endpoints.SEND_TEXT))
     with pytest.raises(Unreachable):
-        await transport_with(trouble).call(request(endpoints.SYNC))
+        await http_with(trouble).call(request(endpoints.SYNC))
 
 
 @pytest.mark.parametrize("status", [400, 404, 429, 500, 502, 503, 302])
 async def test_an_error_status_means_that_nothing_was_done(status: int) -> None:
     with pytest.raises(Unreachable, match=str(status)):
-        await transport_with(text("<html>", status)).call(request(endpoints.SEND_TEXT))
+        await http_with(text("<html>", status)).call(request(endpoints.SEND_TEXT))
     assert [("webwxsendmsg", str(status))] == SEEN
 
 
 @pytest.mark.parametrize("status", [103, 199, 400])
 async def test_only_success_and_redirects_are_answers_where_redirects_are(status: int) -> None:
     with pytest.raises(Unreachable, match=str(status)):
-        await transport_with(text("", status)).call(request(endpoints.NEW_LOGIN))
+        await http_with(text("", status)).call(request(endpoints.NEW_LOGIN))
 
 
 async def test_redirects_are_answers_where_the_protocol_has_them_and_never_followed() -> None:
     moved = httpx.Response(301, content=b"xml", headers={"Location": "http://evil.example/"})
-    assert (await transport_with(moved).call(request(endpoints.NEW_LOGIN))).body == b"xml"
+    assert (await http_with(moved).call(request(endpoints.NEW_LOGIN))).body == b"xml"
 
 
 async def test_a_poll_that_is_cut_says_that_it_hung() -> None:
     with pytest.raises(Unreachable) as cut:
-        await transport_with(httpx.ReadTimeout("x")).call(request(endpoints.SYNC_CHECK))
+        await http_with(httpx.ReadTimeout("x")).call(request(endpoints.SYNC_CHECK))
     assert cut.value.poll_timed_out
     with pytest.raises(Unreachable) as reset:
-        await transport_with(httpx.ReadError("x")).call(request(endpoints.SYNC_CHECK))
+        await http_with(httpx.ReadError("x")).call(request(endpoints.SYNC_CHECK))
     assert not reset.value.poll_timed_out
 
 
@@ -127,26 +127,26 @@ class Drip(httpx.AsyncByteStream):
 
 async def test_the_whole_exchange_is_bounded() -> None:
     with pytest.raises(Unreachable) as cut:
-        await transport_with(never, synccheck=0.01).call(request(endpoints.SYNC_CHECK))
+        await http_with(never, synccheck=0.01).call(request(endpoints.SYNC_CHECK))
     assert cut.value.poll_timed_out
 
     async def dripping(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, stream=Drip())
 
     with pytest.raises(OutcomeUnknown):
-        await transport_with(dripping, webwxsendmsg=0.01).call(request(endpoints.SEND_TEXT))
+        await http_with(dripping, webwxsendmsg=0.01).call(request(endpoints.SEND_TEXT))
 
 
 async def test_an_answer_has_a_limit() -> None:
     small = Endpoint(name="small", role=endpoints.Role.BASE, path="/", timeout=5, limit=100)
-    assert len((await transport_with(text(b"x" * 100)).call(request(small))).body) == 100
+    assert len((await http_with(text(b"x" * 100)).call(request(small))).body) == 100
     with pytest.raises(Unreachable, match="too large"):
-        await transport_with(text(b"x" * 101)).call(request(small))
+        await http_with(text(b"x" * 101)).call(request(small))
 
 
 async def test_an_address_that_is_none_is_not_called() -> None:
     with pytest.raises(Unreachable):
-        await transport_with(text("")).call(request(endpoints.SYNC, url="http://host\x00/"))
+        await http_with(text("")).call(request(endpoints.SYNC, url="http://host\x00/"))
 
 
 async def test_cookies_are_renewed_by_every_answer_and_sent_once() -> None:
@@ -156,34 +156,34 @@ async def test_cookies_are_renewed_by_every_answer_and_sent_once() -> None:
         sent.append(asked.headers.get("cookie", ""))
         return text("", cookies=(f"a={len(sent)}; Domain=.qq.com", "b=2"))
 
-    transport = transport_with(handle)
+    http = http_with(handle)
     for _ in range(2):
-        await transport.call(request(endpoints.SYNC))
-    await transport.call(Request(endpoint=endpoints.SYNC, url=ENDPOINT, cookies={"a": "mine"}))
+        await http.call(request(endpoints.SYNC))
+    await http.call(Request(endpoint=endpoints.SYNC, url=ENDPOINT, cookies={"a": "mine"}))
     assert sent == ["", "a=1; b=2", "a=mine; b=2"]
 
 
 async def test_the_next_login_gets_no_cookie_of_a_call_that_was_made_before() -> None:
     async def answer(_asked: httpx.Request) -> httpx.Response:
-        transport.start_login(new)
+        http.start_login(new)
         return text("", cookies=("a=old",))
 
     new = Cookies.empty(any_host=True).with_response(httpx.URL(ENDPOINT).host, ["a=new"], 0)
-    transport = transport_with(answer)
-    await transport.call(request(endpoints.SYNC))
-    assert transport.cookies.value("a") == "new"
+    http = http_with(answer)
+    await http.call(request(endpoints.SYNC))
+    assert http.cookies.value("a") == "new"
 
 
 async def test_the_age_of_cookies_is_judged_by_the_answers_date() -> None:
     answer = text("", cookies=("a=1; Expires=Tue, 14-Nov-2023 22:13:00 GMT",))
     answer.headers["Date"] = "Tue, 14 Nov 2023 20:00:00 GMT"
-    transport = transport_with(answer)
-    await transport.call(request(endpoints.SYNC))
-    assert transport.cookies.value("a") == "1"
+    http = http_with(answer)
+    await http.call(request(endpoints.SYNC))
+    assert http.cookies.value("a") == "1"
     answer.headers["Date"] = "nonsense"
-    transport = transport_with(answer)
-    await transport.call(request(endpoints.SYNC))
-    assert transport.cookies.value("a") == ""
+    http = http_with(answer)
+    await http.call(request(endpoints.SYNC))
+    assert http.cookies.value("a") == ""
 
 
 async def test_what_is_sent_looks_like_a_browser() -> None:
@@ -193,20 +193,20 @@ async def test_what_is_sent_looks_like_a_browser() -> None:
         received.append(http_request)
         return text("ok")
 
-    transport = transport_with(handle)
-    await transport.call(request(endpoints.SYNC))
-    await transport.call(request(endpoints.SYNC, body=None))
+    http = http_with(handle)
+    await http.call(request(endpoints.SYNC))
+    await http.call(request(endpoints.SYNC, body=None))
     assert [http_request.method for http_request in received] == ["POST", "GET"]
     assert received[0].headers["User-Agent"].startswith("Mozilla/5.0")
     assert received[0].content == b"{}"
-    await transport.close()
+    await http.close()
 
 
 async def test_no_address_and_no_key_gets_into_a_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
-    await transport_with(text("ok", cookies=("a=SECRET",))).call(request(endpoints.SYNC))
+    await http_with(text("ok", cookies=("a=SECRET",))).call(request(endpoints.SYNC))
     with pytest.raises(Unreachable) as failure:
-        await transport_with(httpx.ConnectError("SECRET")).call(request(endpoints.SYNC))
+        await http_with(httpx.ConnectError("SECRET")).call(request(endpoints.SYNC))
     assert "SECRET" not in caplog.text
     assert "SECRET" not in str(failure.value)
     assert "SECRET" not in repr(failure.value)

@@ -1,0 +1,292 @@
+"""The network of `HttpClient`: a transport of httpx over the client of aiohttp.
+
+In goes a request of httpx, out comes its answer as soon as the head is there. A failure raises `ConnectError`
+as long as nothing of the request was written, and later `WriteTimeout`, `ReadTimeout` or a protocol error. A
+request is written once at most, and only while the lease is valid.
+
+httpx-aiohttp takes a connection that broke after the request for one that could not be made, and respells
+URLs. So it is not used.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import select
+import ssl
+from collections.abc import AsyncGenerator, AsyncIterator
+from functools import lru_cache
+from types import SimpleNamespace
+from urllib.request import getproxies, proxy_bypass
+from weakref import WeakSet
+
+import aiohttp
+import httpx
+from aiohttp.client_middlewares import ClientHandlerType
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
+from typing_extensions import override
+from yarl import URL
+
+from wx2mqtt.clock import Lease, loop_time
+
+MAX_CONNECTIONS = 20
+
+# Servers usually close an idle connection after 5 s. The client closes it first, so that no request is sent
+# on a closed connection.
+KEEP_ALIVE_SECONDS = 4.0
+
+# The longest line in the head of an answer, and how many lines it may have.
+MAX_HEAD_LINE_BYTES = 16 * 1024
+MAX_HEAD_LINES = 128
+
+# The largest piece of a body that is handed on at once.
+MAX_PIECE_BYTES = 64 * 1024
+
+# Reading pauses while so much was received and not yet asked for.
+MAX_UNREAD_BYTES = 128 * 1024
+
+# The backends name all headers; aiohttp would add these.
+_UNWANTED_HEADERS = ("Accept", "Accept-Encoding", "Content-Type", "User-Agent")
+
+# Its warnings may quote cookies.
+logging.getLogger("aiohttp").setLevel(logging.CRITICAL)
+
+
+class AiohttpTransport(httpx.AsyncBaseTransport):
+    """The connections of one account: each idle one is kept for `keep_alive_seconds`.
+
+    With `uses_proxies` the environment names the proxy of each server.
+    """
+
+    def __init__(
+        self,
+        context: ssl.SSLContext,
+        lease: Lease,
+        *,
+        uses_proxies: bool,
+        max_connections: int = MAX_CONNECTIONS,
+        keep_alive_seconds: float = KEEP_ALIVE_SECONDS,
+    ) -> None:
+        self._context = context
+        self._lease = lease
+        self._uses_proxies = uses_proxies
+        self._max_connections = max_connections
+        self._keep_alive_seconds = keep_alive_seconds
+        self._session: aiohttp.ClientSession | None = None
+
+    @override
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Sends a request, whose extension `timeout` has all four times of httpx."""
+        if self._session is None:
+            self._session = self._create_session()
+        sending = _Sending(request, self._lease)
+        try:
+            response = await sending.send_by(self._session, self._proxy_for(request.url))
+        except (aiohttp.ClientError, httpx.HTTPError, OSError, ValueError) as error:
+            raise sending.error_for(error) from error
+        if response.status == 101:
+            response.close()
+            raise httpx.RemoteProtocolError("the server wants another protocol")
+        return httpx.Response(response.status, headers=response.raw_headers, stream=_ReceivedBody(response))
+
+    @override
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            await asyncio.sleep(0)  # asyncio closes the sockets in the next turn of the loop
+
+    def _create_session(self) -> aiohttp.ClientSession:
+        tracing = aiohttp.TraceConfig()
+        tracing.on_request_headers_sent.append(_before_head)
+        return aiohttp.ClientSession(
+            connector=_Connector(
+                ssl=self._context, limit=self._max_connections, keepalive_timeout=self._keep_alive_seconds
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),  # the backends keep the cookies
+            skip_auto_headers=_UNWANTED_HEADERS,
+            auto_decompress=False,
+            max_line_size=MAX_HEAD_LINE_BYTES,
+            max_field_size=MAX_HEAD_LINE_BYTES,
+            max_headers=MAX_HEAD_LINES,
+            read_bufsize=MAX_UNREAD_BYTES // 2,  # aiohttp pauses at twice as much
+            middlewares=[_send_once],
+            trace_configs=[tracing],
+        )
+
+    def _proxy_for(self, url: httpx.URL) -> str | None:
+        if not self._uses_proxies:
+            return None
+        proxies = getproxies()
+        proxy = proxies.get(url.scheme) or proxies.get("all")
+        if not proxy or proxy_bypass(url.host):
+            return None
+        return proxy if "://" in proxy else f"http://{proxy}"
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Keeps the idle connections, and gives no one out to which something happened since its last answer.
+
+    aiohttp itself would take bytes that nobody asked for as the answer to the next request.
+    """
+
+    def __init__(self, *, ssl: ssl.SSLContext, limit: int, keepalive_timeout: float) -> None:
+        super().__init__(ssl=ssl, limit=limit, keepalive_timeout=keepalive_timeout)
+        self._used = WeakSet[ResponseHandler]()
+
+    @override
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            assert connection.protocol is not None
+            if connection.protocol not in self._used:
+                self._used.add(connection.protocol)
+                return connection
+            if not connection.protocol.should_close and not _has_input(connection):
+                return connection
+            connection.close()
+
+
+def _has_input(connection: Connection) -> bool:
+    """Returns whether bytes or an end have arrived; the system knows it before the event loop does."""
+    assert connection.transport is not None
+    poll = select.poll()
+    poll.register(connection.transport.get_extra_info("socket").fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+class _Sending:
+    """One request on its way. As long as it `is_written` is False, nothing of it was sent."""
+
+    def __init__(self, request: httpx.Request, lease: Lease) -> None:
+        self._request = request
+        self._lease = lease
+        self._timeouts = request.extensions["timeout"]
+        self._write_timeout: asyncio.Timeout | None = None
+        self.is_written = False
+
+    async def send_by(self, session: aiohttp.ClientSession, proxy: str | None) -> aiohttp.ClientResponse:
+        """Returns the answer when its head is there. A body is written meanwhile, by a task of aiohttp."""
+        request, timeouts = self._request, self._timeouts
+        headers = [(name.decode("ascii"), value.decode()) for name, value in request.headers.raw]
+        try:
+            async with asyncio.timeout(None) as self._write_timeout:
+                return await session.request(
+                    request.method,
+                    URL(str(request.url), encoded=True),
+                    headers=headers,
+                    data=None if request.method == "GET" else self._body(),
+                    allow_redirects=False,
+                    proxy=proxy,
+                    timeout=aiohttp.ClientTimeout(
+                        connect=timeouts["pool"], sock_connect=timeouts["connect"], sock_read=timeouts["read"]
+                    ),
+                    trace_request_ctx=self,
+                )
+        finally:
+            self._write_timeout = None
+
+    async def _body(self) -> AsyncGenerator[bytes, None]:
+        """Yields the body; aiohttp writes each piece at once, and asks for the next when it is taken."""
+        assert isinstance(self._request.stream, httpx.AsyncByteStream)
+        rest = int(self._request.headers["Content-Length"])
+        async for piece in self._request.stream:
+            rest -= len(piece)
+            if rest < 0:
+                break
+            self.begin_writing()
+            self._limit_writing(loop_time() + self._timeouts["write"])
+            yield piece
+        if rest:
+            raise httpx.LocalProtocolError("a body of another length than its header says")
+        self._limit_writing(None)
+
+    def begin_writing(self) -> None:
+        """Is called right before each write. Without a lease the first one raises `httpx.ConnectError`."""
+        if not self.is_written and not self._lease.is_valid:
+            raise httpx.ConnectError("another process may have the account")
+        self.is_written = True
+
+    def _limit_writing(self, deadline: float | None) -> None:
+        if self._write_timeout is not None:
+            self._write_timeout.reschedule(deadline)
+
+    def error_for(self, error: Exception) -> httpx.HTTPError:
+        """Returns what a failure before the head of the answer means."""
+        if not self.is_written:
+            return httpx.ConnectError(type(error).__name__)
+        if isinstance(error, TimeoutError):
+            return httpx.ReadTimeout("no byte in time")
+        return httpx.RemoteProtocolError(type(error).__name__)
+
+
+async def _before_head(
+    _session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestHeadersSentParams
+) -> None:
+    """Is called by aiohttp right before the head is written. That of a POST waits for its body."""
+    if params.method == "GET":
+        context.trace_request_ctx.begin_writing()
+
+
+async def _send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType) -> aiohttp.ClientResponse:
+    """Replaces the two errors after which aiohttp repeats a GET."""
+    try:
+        return await handler(request)
+    except (aiohttp.ClientOSError, aiohttp.ServerDisconnectedError) as error:
+        raise httpx.ReadError(type(error).__name__) from error
+
+
+class _ReceivedBody(httpx.AsyncByteStream):
+    """The body of an answer. One that was not read to its end closes the connection."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+
+    @override
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        connection = self._response.connection
+        protocol = None if connection is None else connection.protocol
+        try:
+            async for piece in self._response.content.iter_chunked(MAX_PIECE_BYTES):
+                yield piece
+            # A body without a length ends with its connection, for aiohttp also with a broken one.
+            if protocol is not None and isinstance(protocol.exception(), OSError):
+                raise httpx.ReadError("the connection broke")
+        except TimeoutError as error:
+            raise httpx.ReadTimeout("no byte in time") from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise httpx.ReadError(type(error).__name__) from error
+        finally:
+            self._response.close()
+
+    @override
+    async def aclose(self) -> None:
+        self._response.close()
+
+
+def tls_context(endpoint: str | None) -> ssl.SSLContext:
+    """Returns a TLS context with the certificates of the environment, else those of httpx.
+
+    It has none for an endpoint without TLS. All accounts share one context, since it takes a megabyte.
+    """
+    if endpoint is not None and endpoint.startswith("http:"):
+        return _empty_context()
+    return _context_with(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@lru_cache(maxsize=1)
+def _empty_context() -> ssl.SSLContext:
+    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+@lru_cache(maxsize=1)
+def _context_with(cert_file: str | None, cert_folder: str | None) -> ssl.SSLContext:
+    if cert_file:
+        return ssl.create_default_context(cafile=cert_file)
+    if cert_folder:
+        return ssl.create_default_context(capath=cert_folder)
+    return httpx.create_ssl_context(trust_env=False)
