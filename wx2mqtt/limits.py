@@ -34,7 +34,7 @@ MAX_TTL_SECONDS = 10 * 365 * 86_400
 # The largest integer of SQLite; a larger `limit`, `since`, … counts as this one.
 MAX_REQUEST_INTEGER = 2**63 - 1
 # A level of a topic; names that the bridge makes have at most 64.
-MAX_TOPIC_LEVEL_BYTES = 1024
+MAX_TOPIC_NAME_BYTES = 1024
 # File systems take 255, and the other side may append to a name.
 MAX_FILENAME_BYTES = 240
 # On one letter of a name. No language has more than a few; UAX #15 bounds them at so many, too.

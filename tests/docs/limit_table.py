@@ -72,7 +72,7 @@ _BRIDGE_LIMITS = (
     limit("a remark or the name of a group", limits.MAX_NAME_CHARACTERS, "characters", BAD_REQUEST),
     limit("the `code` of a login", limits.MAX_CODE_DIGITS, "digits", BAD_REQUEST),
     limit("an integer in a request", limits.MAX_REQUEST_INTEGER, "", "counts as the limit"),
-    limit("the name of a topic level in a request", limits.MAX_TOPIC_LEVEL_BYTES, "bytes", BAD_REQUEST),
+    limit("the name of a topic level in a request", limits.MAX_TOPIC_NAME_BYTES, "bytes", BAD_REQUEST),
     limit("the name of a file", limits.MAX_FILENAME_BYTES, "bytes", BAD_COMMAND),
     limit("marks in a row in a long name", limits.MAX_MARKS_IN_A_ROW, "marks", LEFT_OUT),
     limit(

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from wx2mqtt.mqtt.broker import Connected, Delivery, Disconnected, Publication, Subscription
+from wx2mqtt.mqtt.broker import Connected, Delivery, Disconnected, Publication
 from wx2mqtt.mqtt.client import MqttClient
 from wx2mqtt.mqtt.options import MqttOptions
 
@@ -69,7 +69,7 @@ def options(*urls: str, filters: tuple[str, ...] = ("wx/out/#",), **more: Any) -
     wanted: dict[str, Any] = {
         "client_id": "wx2mqtt-test",
         "will": WILL,
-        "subscriptions": tuple(Subscription(filter=name) for name in filters),
+        "subscriptions": filters,
     } | more
     return MqttOptions(urls=urls, **wanted)
 

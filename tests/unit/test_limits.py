@@ -514,7 +514,7 @@ OTHER_DRIVERS: dict[str, Driver] = {
     ),
     "an integer in a request": lambda value, _: commands.read_integer({"limit": value}, "limit") == value,
     "the name of a topic level in a request": lambda size, _: (
-        not refuses(lambda: commands.read_level({"user": "x" * size}, "user"), BadCommand)
+        not refuses(lambda: commands.read_topic_name({"user": "x" * size}, "user"), BadCommand)
     ),
     "the name of a file": lambda size, _: not refuses(lambda: check_filename("x" * size), BadCommand),
     "marks in a row in a long name": lambda count, _: (

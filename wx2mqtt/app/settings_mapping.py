@@ -17,7 +17,7 @@ from wx2mqtt.app.configuration import missing_safeguards
 from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.media.library import MediaLibrary
 from wx2mqtt.clock import ENDLESS_LEASE, Clock, Lease
-from wx2mqtt.mqtt.broker import Publication, Subscription
+from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.discovery import birth_topic, is_config_topic
 from wx2mqtt.mqtt.embedded import PortInUse, available_port
 from wx2mqtt.mqtt.options import MqttOptions, ProtocolChoice, TlsFiles
@@ -152,9 +152,7 @@ def mqtt_options(
         keepalive=mqtt.keepalive,
         tls=None if tls_files == TlsFiles() else tls_files,
         will=Publication(topic=topics.state, payload=b"offline", retain=True, content_type=TEXT_TYPE),
-        subscriptions=tuple(
-            Subscription(filter=topic_filter) for topic_filter in (*topics.subscriptions, *birth_topics)
-        ),
+        subscriptions=(*topics.subscriptions, *birth_topics),
         topics=topics,
         language=settings.language,
         lease=lease,

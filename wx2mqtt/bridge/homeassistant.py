@@ -208,7 +208,7 @@ class HomeAssistantDiscovery:
         return discovery_config(device, self._inflight.payload_limit(self._config_topic)), ids
 
     def _notify_targets(self, people: Mapping[str, str], ids: dict[str, str]) -> list[NotifyTarget]:
-        """Returns the entities of people, given their names by topic level; adds new ids to `ids`."""
+        """Returns the entities of people, given their names by topic name; adds new ids to `ids`."""
         return [
             NotifyTarget(user=user, id=self._entity_id(user, ids), name=name)
             for user, name in display_names(people).items()
@@ -221,7 +221,7 @@ class HomeAssistantDiscovery:
     def _entity_id(self, user: str, ids: dict[str, str]) -> str:
         """Returns the id of a person's entity; adds a new one to `ids`.
 
-        A person whose topic level has changed keeps the id of an earlier level.
+        A person whose topic name has changed keeps the id of an earlier level.
         """
         if user not in ids:
             person = self._registry.by_level(user) if ids else None
@@ -235,7 +235,7 @@ class HomeAssistantDiscovery:
     # Exposed people
 
     def _exposed_people(self) -> dict[str, str]:
-        """Returns the names of the people to whom Home Assistant may send, by topic level."""
+        """Returns the names of the people to whom Home Assistant may send, by topic name."""
         people: dict[str, str] = {}
         problems: dict[str, str] = {}
         if self._capabilities.has_filehelper:

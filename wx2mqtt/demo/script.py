@@ -9,7 +9,7 @@ import httpx
 
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.model import Json
-from wx2mqtt.mqtt.broker import Connected, Delivery, Disconnected, Publication, Subscription
+from wx2mqtt.mqtt.broker import Connected, Delivery, Disconnected, Publication
 from wx2mqtt.mqtt.client import MqttClient
 from wx2mqtt.mqtt.options import MqttOptions
 
@@ -27,7 +27,7 @@ class ScriptListener:
             urls=(broker,),
             client_id="wx2mqtt-demo-audience",
             will=Publication(topic="demo/audience", payload=b"gone"),
-            subscriptions=(Subscription(filter="wx/#"),),
+            subscriptions=("wx/#",),
         )
         self.client = MqttClient(options)
         self.connected_event = asyncio.Event()

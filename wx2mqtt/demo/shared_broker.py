@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from wx2mqtt.aio import wait_at_most
 from wx2mqtt.errors import NotConnected, Wx2MqttError
-from wx2mqtt.mqtt.broker import Connected, Delivery, Disconnected, Subscription
+from wx2mqtt.mqtt.broker import Connected, Delivery, Disconnected
 from wx2mqtt.mqtt.cleanup import FATAL_REASONS, clear_client
 from wx2mqtt.mqtt.client import MqttClient
 from wx2mqtt.mqtt.options import MqttOptions
@@ -80,7 +80,7 @@ class BridgeStateReader:
 
 async def refuse_second_bridge(options: MqttOptions, base: str) -> None:
     """Raises `Wx2MqttError` if the broker cannot be used, or a bridge with these topics is online there."""
-    state = Subscription(filter=f"{base}/bridge/state")
+    state = f"{base}/bridge/state"
     # Of MQTT 5 the client asks for no retained messages.
     reading = replace(options, protocol="3.1.1", clean=True, session_expiry=0, will=None)
     client = MqttClient(replace(reading, subscriptions=(state,)))

@@ -15,15 +15,12 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from wx2mqtt.errors import BrokerError
-from wx2mqtt.i18n.broker import broker_text
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.connection import DISCONNECT_TIMEOUT_SECONDS
 from wx2mqtt.mqtt.connection_errors import (
     VERSION_PROBE_DELAY_SECONDS,
-    closed_text,
+    ConnectionTexts,
     refuses_mqtt_5,
-    silent_text,
-    unreachable_text,
 )
 from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.packets import (
@@ -41,8 +38,6 @@ from wx2mqtt.mqtt.reason_codes import (
     FIRST_FAILURE_CODE,
     UNSUPPORTED_VERSION,
     BrokerReason,
-    reason_text,
-    scrub_reason,
 )
 from wx2mqtt.mqtt.reconnect import ConnectTarget, EndReason, end_reason
 from wx2mqtt.mqtt.transport import SocketTransport
@@ -100,6 +95,7 @@ class ProbeConnection:
         self.received: list[PublishPacket] = []
         self._options = options
         self._target = target
+        self._texts = ConnectionTexts(options, target)
         self._loop = asyncio.get_running_loop()
         self._connack: asyncio.Future[ConnackLimits] = self._loop.create_future()
         self._closed: asyncio.Future[ProbeClosed] = self._loop.create_future()
@@ -174,8 +170,7 @@ class ProbeConnection:
         try:
             await asyncio.wait_for(self._transport.open(), PROBE_CONNECT_TIMEOUT_SECONDS)
         except OSError as error:  # TimeoutError is one
-            reason = unreachable_text(self._options.language, error, self._target.address)
-            raise ProbeClosed(reason, EndReason.UNREACHABLE) from None
+            raise ProbeClosed(self._texts.unreachable(error), EndReason.UNREACHABLE) from None
         self.limits = await self._wait_unless_closed(self._connack, PROBE_ANSWER_TIMEOUT_SECONDS)
 
     async def _wait_unless_closed(self, awaited: asyncio.Future[T], seconds: float) -> T:
@@ -189,7 +184,7 @@ class ProbeConnection:
             return awaited.result()
         if self._closed.done():
             raise self._closed.result()
-        silence = silent_text(self._options.language, self._target, answered=self._connack.done())
+        silence = self._texts.silent(answered=self._connack.done())
         raise ProbeClosed(silence, EndReason.UNREACHABLE, TIMED_OUT_CODE)
 
     async def _probe_version(self) -> None:
@@ -198,7 +193,7 @@ class ProbeConnection:
             return
         await asyncio.sleep(VERSION_PROBE_DELAY_SECONDS)
         if await refuses_mqtt_5(self._target.address, self._options.tls):
-            reason = reason_text(self._options.language, UNSUPPORTED_VERSION)
+            reason = self._texts.refused(UNSUPPORTED_VERSION)
             self._close_with(ProbeClosed(reason, EndReason.VERSION, UNSUPPORTED_VERSION))
 
     async def _request(self, send: Callable[[int], None]) -> ProbeAnswer:
@@ -213,14 +208,12 @@ class ProbeConnection:
         seconds = time.monotonic() - start
         if answer.done():
             code, reason_string = answer.result().code, answer.result().reason_string
-            reason = self._reason_text(code, reason_string) if code >= FIRST_FAILURE_CODE else ""
+            reason = self._texts.refused(code, reason_string) if code >= FIRST_FAILURE_CODE else ""
             return ProbeAnswer(code, reason, seconds)
         del self._answers[mid]
         if self._closed.done():
             raise self._closed.result()
-        endpoint = self._target.address.endpoint
-        reason = broker_text(self._options.language, "does_not_answer", endpoint=endpoint)
-        return ProbeAnswer(TIMED_OUT_CODE, reason, seconds)
+        return ProbeAnswer(TIMED_OUT_CODE, self._texts.text("does_not_answer"), seconds)
 
     # packets from the broker (`packet_reader.PacketHandler`)
 
@@ -250,30 +243,17 @@ class ProbeConnection:
         was_connected = self._connack.done()
         if reason is not None:
             end = end_reason(reason.code, was_connected=was_connected)
-            text = self._reason_text(reason.code, reason.reason_string)
+            text = self._texts.refused(reason.code, reason.reason_string)
             self._close_with(ProbeClosed(text, end, reason.code))
         else:
             end = EndReason.LOST if was_connected else EndReason.UNREACHABLE
-            self._close_with(ProbeClosed(self._broken_reason(), end))
+            text = self._texts.closed(self._transport.socket, answered=was_connected)
+            self._close_with(ProbeClosed(text, end))
 
     def _close_with(self, closed: ProbeClosed) -> None:
         if not self._closed.done():
             self._closed.set_result(closed)
         self._received_event.set()
-
-    # reasons as text
-
-    def _reason_text(self, code: int, reason_string: str) -> str:
-        text = reason_text(self._options.language, code, reason_string)
-        return scrub_reason(text, self._options.password, self._target.address.password)
-
-    def _broken_reason(self) -> str:
-        return closed_text(
-            self._options.language,
-            self._transport.socket,
-            self._target,
-            answered=self._connack.done(),
-        )
 
 
 async def _wait_for_any(seconds: float, *futures: asyncio.Future[Any]) -> None:

@@ -69,13 +69,6 @@ class Delivery:
 
 
 @frozen
-class Subscription:
-    """A topic filter; on MQTT 5 with No Local, Retain As Published and Retain Handling 2."""
-
-    filter: str
-
-
-@frozen
 class ProbeTopics:
     """Two retained topics that the client itself has published on this connection, for `RetainProbe`."""
 

@@ -35,7 +35,7 @@ from wx2mqtt.limits import (
 )
 from wx2mqtt.message_kinds import attachment_kinds
 from wx2mqtt.model import Command, Json
-from wx2mqtt.mqtt.topics import is_topic_level
+from wx2mqtt.mqtt.topics import is_topic_name
 
 Fields = Mapping[str, Json]
 
@@ -287,9 +287,9 @@ def read_text(fields: Fields, key: str, default: str | None = None) -> str:
     return value
 
 
-def read_level(fields: Fields, key: str) -> str:
+def read_topic_name(fields: Fields, key: str) -> str:
     value = fields.get(key)
-    if not isinstance(value, str) or not is_topic_level(value):
+    if not isinstance(value, str) or not is_topic_name(value):
         raise _bad_field(key, "a topic level")
     return value
 
@@ -333,7 +333,7 @@ def read_digits(fields: Fields, key: str) -> str:
 
 
 def read_names(fields: Fields, key: str) -> tuple[str, ...]:
-    """Returns at least one topic level or name of a person, each once."""
+    """Returns at least one topic name or name of a person, each once."""
     value = fields.get(key)
     if not isinstance(value, list) or not value or not all(isinstance(name, str) and name for name in value):
         raise _bad_field(key, "a list of names")

@@ -26,7 +26,6 @@ import structlog
 from wx2mqtt.aio import notify, raised_at
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import NotConnected, PublishRefused
-from wx2mqtt.i18n.broker import broker_text
 from wx2mqtt.limits import MAX_PENDING_BYTES
 from wx2mqtt.mqtt.broker import (
     BrokerListener,
@@ -38,11 +37,8 @@ from wx2mqtt.mqtt.broker import (
 )
 from wx2mqtt.mqtt.connection_errors import (
     VERSION_PROBE_DELAY_SECONDS,
-    broken_text,
-    closed_text,
+    ConnectionTexts,
     refuses_mqtt_5,
-    silent_text,
-    unreachable_text,
 )
 from wx2mqtt.mqtt.keepalive import KeepAlive, KeepAliveAction
 from wx2mqtt.mqtt.options import MqttOptions, parse_server_references
@@ -66,8 +62,6 @@ from wx2mqtt.mqtt.reason_codes import (
     TOPIC_NAME_INVALID,
     UNSUPPORTED_VERSION,
     BrokerReason,
-    reason_text,
-    scrub_reason,
 )
 from wx2mqtt.mqtt.reconnect import ConnectionEnd, ConnectTarget, EndReason, end_reason
 from wx2mqtt.mqtt.retain_probe import RetainProbe
@@ -115,8 +109,8 @@ class MqttConnection:
         #: Deliveries that could not be read; they were acknowledged.
         self.dropped_count = 0
         self._options = options
-        self._language = options.language
         self._target = target
+        self._texts = ConnectionTexts(options, target)
         self._connection_number = connection_number
         self._listener = listener
         self._state = ConnectionState.OPENING
@@ -161,7 +155,7 @@ class MqttConnection:
             self._check()
             return await asyncio.shield(self._ended)
         except OSError as error:
-            reason = unreachable_text(self._language, error, self._target.address)
+            reason = self._texts.unreachable(error)
             return ConnectionEnd(end=EndReason.UNREACHABLE, reason=reason, is_local=self._transport.is_local)
         except asyncio.CancelledError:
             await self._disconnect()
@@ -193,9 +187,8 @@ class MqttConnection:
             self._send_acknowledgement(delivery.mid)
 
     async def honours_retain_handling(self, topics: ProbeTopics) -> bool:
-        if self._state is not ConnectionState.CONNECTED:
-            return False
-        if not self._target.is_mqtt_5 or not self._limits.retain_available:
+        may_ask = self._target.is_mqtt_5 and self._limits.retain_available
+        if not may_ask or self._state is not ConnectionState.CONNECTED:
             return False
         if self._retain_probe is None:
             self._retain_probe = RetainProbe(topics, self._transport.send, self._next_packet_id)
@@ -217,11 +210,11 @@ class MqttConnection:
         if self._state is not ConnectionState.OPENING:
             return
         if await refuses_mqtt_5(self._target.address, self._options.tls):
-            self._finish(EndReason.VERSION, reason_text(self._language, UNSUPPORTED_VERSION))
+            self._finish(EndReason.VERSION, self._texts.refused(UNSUPPORTED_VERSION))
 
     def on_connack(self, limits: ConnackLimits) -> None:
         if limits.maximum_qos < 1:
-            self._finish(EndReason.UNFIT, reason_text(self._language, QOS_UNSUPPORTED))
+            self._finish(EndReason.UNFIT, self._texts.refused(QOS_UNSUPPORTED))
             return
         self._state = ConnectionState.SUBSCRIBING
         self._limits = limits
@@ -244,9 +237,8 @@ class MqttConnection:
             self._subscribe_all()
 
     def _subscribe_all(self) -> None:
-        filters = tuple(subscription.filter for subscription in self._options.subscriptions)
-        if filters:
-            self._subscribe(filters)
+        if self._options.subscriptions:
+            self._subscribe(self._options.subscriptions)
         else:
             self._complete_handshake()
 
@@ -334,7 +326,7 @@ class MqttConnection:
         if packet.code < FIRST_FAILURE_CODE:
             self._unacked.settle(packet.mid, None)
             return
-        reason = self._reason_text(packet.code, packet.reason_string)
+        reason = self._texts.refused(packet.code, packet.reason_string)
         too_large = packet.code == PACKET_TOO_LARGE
         self._unacked.settle(packet.mid, PublishRefused(reason, code=packet.code, too_large=too_large))
 
@@ -346,7 +338,7 @@ class MqttConnection:
         if packet.qos == 2:  # only in a session that another program has left behind
             self._qos_2_mids.add(packet.mid)
         if packet.topic is None:
-            self._drop(packet.mid, "impossible topic")
+            self.on_malformed_publish(packet.mid, "impossible topic")
             return
         if self._retain_probe is not None and self._retain_probe.takes(packet):
             if packet.mid:  # a broker that raises the QoS
@@ -356,19 +348,12 @@ class MqttConnection:
         if self._state is ConnectionState.CONNECTED:
             notify(self._listener.on_delivery, delivery)
         else:
-            self._hold_until_suback(delivery)
-
-    def _hold_until_suback(self, delivery: Delivery) -> None:
-        """Beyond the limit the SUBACK is not awaited: the listener may then pause the broker."""
-        self._early_deliveries.append(delivery)
-        self._early_bytes += delivery.held_bytes
-        if self._early_bytes > MAX_PENDING_BYTES:
-            self._complete_handshake()
+            self._early_deliveries.append(delivery)
+            self._early_bytes += delivery.held_bytes
+            if self._early_bytes > MAX_PENDING_BYTES:
+                self._complete_handshake()  # without the SUBACK: the listener may then pause the broker
 
     def on_malformed_publish(self, mid: int, why: str) -> None:
-        self._drop(mid, why)
-
-    def _drop(self, mid: int, why: str) -> None:
         """Acknowledges a message that cannot be read: else the broker would deliver it again for ever."""
         log.warning("message dropped", why=why)
         self.dropped_count += 1
@@ -394,7 +379,8 @@ class MqttConnection:
         self._schedule_check()
         now = loop_time()
         if self._state is not ConnectionState.CONNECTED:
-            self._check_handshake(now)
+            if now - self._transport.socket.received_at >= HANDSHAKE_IDLE_SECONDS:
+                self._finish(EndReason.UNREACHABLE, self._texts.silent(answered=self._is_answered))
             return
         self._set_deadline(now)
         self._check_keepalive(now)
@@ -403,20 +389,11 @@ class MqttConnection:
         if self._paused:
             return  # PUBACKs may wait in the kernel
         if not self._transport.socket.has_backlog and not self._unacked.fail_overdue(now):
-            reason = broker_text(
-                self._language, "acknowledges_nothing", endpoint=self._target.address.endpoint
-            )
-            self._finish(EndReason.LOST, reason)
+            self._finish(EndReason.LOST, self._texts.text("acknowledges_nothing"))
 
     def _set_deadline(self, now: float) -> None:
         dead_at = self._transport.socket.received_at + self._keepalive.timeout
         self.progress_deadline = max(now, dead_at) + WATCHDOG_SLACK_SECONDS
-
-    def _check_handshake(self, now: float) -> None:
-        if now - self._transport.socket.received_at >= HANDSHAKE_IDLE_SECONDS:
-            self._finish(
-                EndReason.UNREACHABLE, silent_text(self._language, self._target, answered=self._is_answered)
-            )
 
     def _check_keepalive(self, now: float) -> None:
         stream = self._transport.socket
@@ -430,37 +407,36 @@ class MqttConnection:
         if action is KeepAliveAction.PING:
             self._transport.ping()
         elif action is KeepAliveAction.DEAD:
-            self._finish(EndReason.LOST, broken_text(self._language, TimeoutError(), self._target.address))
+            self._finish(EndReason.LOST, self._texts.broken(TimeoutError()))
 
     # the end
 
     def on_closed(self, reason: BrokerReason | None) -> None:
+        was_connected = self.was_connected
         if reason is not None:
-            end = end_reason(reason.code, was_connected=self.was_connected)
-            self._finish(end, self._reason_text(reason.code, reason.reason_string), reason)
+            text = self._texts.refused(reason.code, reason.reason_string)
+            self._finish(end_reason(reason.code, was_connected=was_connected), text, reason)
             return
-        end = EndReason.LOST if self.was_connected else EndReason.UNREACHABLE
-        self._finish(
-            end, closed_text(self._language, self._transport.socket, self._target, answered=self._is_answered)
-        )
+        text = self._texts.closed(self._transport.socket, answered=self._is_answered)
+        self._finish(EndReason.LOST if was_connected else EndReason.UNREACHABLE, text)
 
-    def _finish(self, end: EndReason, reason: str, broker_reason: BrokerReason | None = None) -> None:
+    def _finish(self, end: EndReason, text: str, broker_reason: BrokerReason | None = None) -> None:
         """Ends the connection; only the first call has an effect."""
         if self._state is ConnectionState.ENDED:
             return
         is_connected = self._state is ConnectionState.CONNECTED
-        code = None if broker_reason is None else broker_reason.code
-        reference = "" if broker_reason is None else broker_reason.reference
-        connection_end = ConnectionEnd(
-            end=end,
-            reason=reason,
-            connected_seconds=loop_time() - self._established_at if is_connected else 0.0,
-            is_local=self._transport.is_local,
-            server_leaving=code in SERVER_LEAVING_CODES,
-            references=parse_server_references(reference, self._target.address),
-            permanent=code == SERVER_MOVED,
+        connected_seconds = loop_time() - self._established_at if is_connected else 0.0
+        ended = ConnectionEnd(
+            end=end, reason=text, connected_seconds=connected_seconds, is_local=self._transport.is_local
         )
-        self._ended.set_result(connection_end)
+        if broker_reason is not None:
+            ended = replace(
+                ended,
+                server_leaving=broker_reason.code in SERVER_LEAVING_CODES,
+                references=parse_server_references(broker_reason.reference, self._target.address),
+                permanent=broker_reason.code == SERVER_MOVED,
+            )
+        self._ended.set_result(ended)
         self._stop()
 
     async def _disconnect(self) -> None:
@@ -482,7 +458,3 @@ class MqttConnection:
             self._retain_probe.close()
         self._transport.close()
         self._unacked.close()
-
-    def _reason_text(self, code: int, reason_string: str) -> str:
-        secrets = (self._options.password, self._target.address.password)
-        return scrub_reason(reason_text(self._language, code, reason_string), *secrets)

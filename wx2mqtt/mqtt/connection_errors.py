@@ -1,4 +1,4 @@
-"""Why a connection could not be opened or broke, as a sentence for the owner, without secrets.
+"""Why a connection could not be opened or ended, as a sentence for the owner, without secrets.
 
 `refuses_mqtt_5` asks a broker that does not answer CONNECT whether it speaks MQTT 5.
 """
@@ -10,9 +10,9 @@ import contextlib
 import socket
 import ssl
 
-from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.broker import broker_text
-from wx2mqtt.mqtt.options import BrokerAddress, TlsFiles
+from wx2mqtt.mqtt.options import BrokerAddress, MqttOptions, TlsFiles
+from wx2mqtt.mqtt.reason_codes import reason_text, scrub_reason
 from wx2mqtt.mqtt.reconnect import ConnectTarget
 from wx2mqtt.mqtt.sockets import BufferedSocket, open_stream, receive_some, shake_hands
 from wx2mqtt.mqtt.websocket import WebSocketClosed, WebSocketError, WebSocketRefused, WebSocketWithoutMqtt
@@ -29,67 +29,97 @@ MINIMAL_CONNECT = b"\x10\x0d\x00\x04MQTT\x05\x02\x00\x0a\x00\x00\x00"
 VERSION_REFUSALS = (b"\x20\x02\x00\x01", b"\x20\x03\x00\x84")
 
 
-def unreachable_text(language: Language, error: BaseException, address: BrokerAddress) -> str:
-    """Returns why no connection could be opened."""
-    endpoint = address.endpoint
-    match error:
-        case ssl.SSLError():
-            return _tls_text(language, error, endpoint)
-        case socket.gaierror():
-            return broker_text(language, "no_name", host=address.host)
-        case ConnectionRefusedError():
-            return broker_text(language, "nobody", endpoint=endpoint)
-        case TimeoutError():
-            return broker_text(language, "no_answer", endpoint=endpoint)
-        case WebSocketError():
-            return _websocket_text(language, error, endpoint)
-    return _system_error_text(language, error, address)
+class ConnectionTexts:
+    """The sentences about one attempt to connect, and about the connection, in the language of the owner."""
+
+    def __init__(self, options: MqttOptions, target: ConnectTarget) -> None:
+        self._language = options.language
+        self._secrets = (options.password, target.address.password)
+        self._address = target.address
+        self._target = target
+
+    def text(self, message_key: str, /, **facts: object) -> str:
+        """Returns a sentence of `i18n/broker.py`; it may name the `endpoint`."""
+        return broker_text(self._language, message_key, endpoint=self._address.endpoint, **facts)
+
+    def refused(self, code: int, reason_string: str = "") -> str:
+        """Returns what a reason code of the broker means; a broker may repeat a password in its reason."""
+        return scrub_reason(reason_text(self._language, code, reason_string), *self._secrets)
+
+    def unreachable(self, error: OSError) -> str:
+        """Returns why no connection could be opened."""
+        match error:
+            case ssl.SSLError():
+                return self._tls_failed(error)
+            case socket.gaierror():
+                return self.text("no_name", host=self._address.host)
+            case ConnectionRefusedError():
+                return self.text("nobody")
+            case TimeoutError():
+                return self.text("no_answer")
+            case WebSocketError():
+                return self._websocket_failed(error)
+        return self._system_failed(error)
+
+    def _system_failed(self, error: OSError) -> str:
+        if isinstance(error.filename, str):
+            return self.text("no_file", file=error.filename, why=_system_text(error))
+        is_no_tls_port = self._address.tls and isinstance(error, ConnectionResetError)
+        return self.text("no_tls_port" if is_no_tls_port else "no_connection", why=_system_text(error))
+
+    def silent(self, *, answered: bool) -> str:
+        """Returns that the broker sends nothing. `answered`: it has answered CONNECT before."""
+        text = self.text("silent")
+        return text if answered else self._with_hint(text)
+
+    def closed(self, stream: BufferedSocket, *, answered: bool) -> str:
+        """Returns why a connection ended without a reason code. `answered`: as of `silent`."""
+        if not stream.ended:  # the bridge closed it, since it could not read a packet
+            return self.text("no_mqtt")
+        text = self.broken(stream.error)
+        return text if answered else self._with_hint(text)
+
+    def broken(self, error: OSError | None) -> str:
+        """Returns why an established connection ended without a reason code. None: the broker closed it."""
+        match error:
+            case None:
+                return self.text("closed")
+            case TimeoutError():
+                return self.text("answers_no_more")
+            case WebSocketError():
+                return self._websocket_failed(error)
+        return self.text("broke", why=_system_text(error))
+
+    def _with_hint(self, text: str) -> str:
+        """Adds what may help to a sentence about a broker that has not answered CONNECT."""
+        is_without_tls = not (self._address.tls or self._address.unix)
+        key = {
+            (True, True): "may_want_both",
+            (True, False): "may_want_tls",
+            (False, True): "may_want_3_1_1",
+            (False, False): "unanswered",
+        }[is_without_tls, self._target.is_mqtt_5]
+        return self.text(key, text=text)
+
+    def _tls_failed(self, error: ssl.SSLError) -> str:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return self.text("bad_certificate", why=error.verify_message)
+        reason = getattr(error, "reason", None) or "no TLS there"
+        return self.text("no_tls", why=reason.replace("_", " ").lower())
+
+    def _websocket_failed(self, error: WebSocketError) -> str:
+        match error:
+            case WebSocketRefused(status=status):
+                return self.text("no_websocket", status=status)
+            case WebSocketWithoutMqtt():
+                return self.text("websocket_without_mqtt")
+            case WebSocketClosed(code=code):
+                return self.text("websocket_closed", code=code)
+        return self.text("bad_websocket")
 
 
-def _system_error_text(language: Language, error: BaseException, address: BrokerAddress) -> str:
-    endpoint = address.endpoint
-    if isinstance(error, OSError) and isinstance(error.filename, str):
-        return broker_text(language, "no_file", file=error.filename, why=_system_text(error))
-    is_no_tls_port = address.tls and isinstance(error, ConnectionResetError)
-    key = "no_tls_port" if is_no_tls_port else "no_connection"
-    return broker_text(language, key, endpoint=endpoint, why=_system_text(error))
-
-
-def silent_text(language: Language, target: ConnectTarget, *, answered: bool) -> str:
-    """Returns that the broker sends nothing. `answered`: it has answered CONNECT before."""
-    text = broker_text(language, "silent", endpoint=target.address.endpoint)
-    return text if answered else _unanswered_text(language, text, target)
-
-
-def closed_text(language: Language, stream: BufferedSocket, target: ConnectTarget, *, answered: bool) -> str:
-    """Returns why a connection ended without a reason code. `answered`: the broker has answered CONNECT."""
-    if not stream.ended:  # the bridge closed it, since it could not read a packet
-        return broker_text(language, "no_mqtt", endpoint=target.address.endpoint)
-    text = broken_text(language, stream.error, target.address)
-    return text if answered else _unanswered_text(language, text, target)
-
-
-def _unanswered_text(language: Language, text: str, target: ConnectTarget) -> str:
-    """Adds what may help to a sentence about a broker that has not answered CONNECT."""
-    is_without_tls = not (target.address.tls or target.address.unix)
-    key = {
-        (True, True): "may_want_both",
-        (True, False): "may_want_tls",
-        (False, True): "may_want_3_1_1",
-        (False, False): "unanswered",
-    }[is_without_tls, target.is_mqtt_5]
-    return broker_text(language, key, text=text)
-
-
-def broken_text(language: Language, error: OSError | None, address: BrokerAddress) -> str:
-    """Returns why an established connection ended without a reason code. None: the broker closed it."""
-    if error is None:
-        return broker_text(language, "closed", endpoint=address.endpoint)
-    if isinstance(error, TimeoutError):
-        return broker_text(language, "answers_no_more", endpoint=address.endpoint)
-    if isinstance(error, WebSocketError):
-        return _websocket_text(language, error, address.endpoint)
-    return broker_text(language, "broke", endpoint=address.endpoint, why=_system_text(error))
+def _system_text(error: OSError) -> str:
+    return (error.strerror or type(error).__name__).lower()
 
 
 async def refuses_mqtt_5(address: BrokerAddress, tls: TlsFiles | None) -> bool:
@@ -109,26 +139,3 @@ async def refuses_mqtt_5(address: BrokerAddress, tls: TlsFiles | None) -> bool:
         finally:
             stream.close()
     return False
-
-
-def _websocket_text(language: Language, error: WebSocketError, endpoint: str) -> str:
-    match error:
-        case WebSocketRefused(status=status):
-            return broker_text(language, "no_websocket", endpoint=endpoint, status=status)
-        case WebSocketWithoutMqtt():
-            return broker_text(language, "websocket_without_mqtt", endpoint=endpoint)
-        case WebSocketClosed(code=code):
-            return broker_text(language, "websocket_closed", endpoint=endpoint, code=code)
-    return broker_text(language, "bad_websocket", endpoint=endpoint)
-
-
-def _tls_text(language: Language, error: ssl.SSLError, endpoint: str) -> str:
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return broker_text(language, "bad_certificate", endpoint=endpoint, why=error.verify_message)
-    reason = (getattr(error, "reason", None) or "no TLS there").replace("_", " ").lower()
-    return broker_text(language, "no_tls", endpoint=endpoint, why=reason)
-
-
-def _system_text(error: BaseException) -> str:
-    text = error.strerror if isinstance(error, OSError) else None
-    return (text or type(error).__name__).lower()

@@ -6,7 +6,7 @@
 
 `discovery_config` gathers the components (entities) of a `Device`: those of every account, three for each
 reply window, and one for each person to whom Home Assistant may send. If the payload is too large, people are
-left out. The id of an entity comes from the topic level, which means the same person for ever; names may
+left out. The id of an entity comes from the topic name, which means the same person for ever; names may
 change. Only keys are used that Home Assistant 2024.11 and every later version accept without a warning.
 """
 
@@ -41,7 +41,7 @@ DEFAULT_EXPIRY_SECONDS = 600
 
 MAX_DISPLAY_NAME_CHARACTERS = 100
 
-# Characters of a topic level in Latin letters, without its digest.
+# Characters of a topic name in Latin letters, without its digest.
 MAX_ENTITY_ID_CHARACTERS = 40
 
 DIGEST_CHARACTERS = 8
@@ -123,7 +123,7 @@ class Component(NamedTuple):
 
 @frozen
 class NotifyTarget:
-    """A recipient of messages from Home Assistant: topic level, id at Home Assistant, displayed name."""
+    """A recipient of messages from Home Assistant: topic name, id at Home Assistant, displayed name."""
 
     user: str
     id: str

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from wx2mqtt.clock import ENDLESS_LEASE, Lease
 from wx2mqtt.i18n import Language
 from wx2mqtt.limits import MAX_INCOMING_PACKET_BYTES
-from wx2mqtt.mqtt.broker import Publication, Subscription
+from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.topics import DEFAULT_QOS, QoS, Topics
 from wx2mqtt.values import frozen
 
@@ -152,6 +152,7 @@ class MqttOptions:
 
     - `urls`: tried in turn; each may hold `user:password@`, but `username` and `password` take precedence.
     - `keepalive`, `session_expiry`: seconds.
+    - `subscriptions`: topic filters (`packets.UNLESS_RETAINED` says with which options of MQTT 5).
     - `receive_maximum`: how many deliveries the broker may leave unacknowledged (MQTT 5).
     - `packet_limit`: bytes of the largest packet that the broker may send (MQTT 5).
     - `clean`: the broker discards the session that it has kept for this client.
@@ -169,7 +170,7 @@ class MqttOptions:
     tls: TlsFiles | None = None
     session_expiry: int = SECONDS_PER_WEEK
     will: Publication | None = None
-    subscriptions: tuple[Subscription, ...] = ()
+    subscriptions: tuple[str, ...] = ()
     receive_maximum: int = 200
     packet_limit: int = MAX_INCOMING_PACKET_BYTES
     clean: bool = False

@@ -44,7 +44,7 @@ def message_body(
 ) -> dict[str, Json]:
     """Builds a message without `schema`, `stream` and `seq`, which the journal adds at the commit.
 
-    `user` is the topic level. `sender` is None in a chat with one person. `media` are the fields of an
+    `user` is the topic name. `sender` is None in a chat with one person. `media` are the fields of an
     attachment (`url`, `size`, `data`).
     """
     body: dict[str, Json] = {

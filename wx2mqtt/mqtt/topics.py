@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal
 
-from wx2mqtt.limits import MAX_TOPIC_LEVEL_BYTES
+from wx2mqtt.limits import MAX_TOPIC_NAME_BYTES
 from wx2mqtt.values import frozen
 
 # At QoS 0 a message may get lost without anybody knowing. QoS 2 is not offered: it would add two packets a
@@ -20,144 +20,53 @@ JSON_TYPE = "application/json"
 TEXT_TYPE = "text/plain"
 PNG_TYPE = "image/png"
 
-# First levels below a base topic; an account cannot have such a name.
-RESERVED_LEVELS = frozenset(
-    {"in", "out", "result", "event", "login", "contacts", "window", "last", "text", "bridge"}
-)
 
-
-@frozen
+@frozen(kw_only=False)
 class Topic:
-    """One class of topics below the base; `by_bridge` says that the bridge publishes it, else people do.
-
-    `qos` is the QoS with which the bridge publishes it, or subscribes to it. It must be 1 for all that the
-    docs/en/promises.md promises to deliver.
-    """
+    """One kind of topics below the base topic of an account."""
 
     pattern: str
-    by_bridge: bool
-    retained: bool
     content_type: str
     meaning: str
+    #: The bridge publishes it; else people do.
+    by_bridge: bool = True
+    retained: bool = False
+    #: With which the bridge publishes it or subscribes to it; 1 for all that docs/en/promises.md promises.
     qos: QoS = DEFAULT_QOS
 
 
 TOPIC_TABLE: tuple[Topic, ...] = (
+    Topic("in/<user>", JSON_TYPE, "a message that came in"),
+    Topic("out/<user>", TEXT_TYPE, "a text to send as it is, or a JSON object (a command)", by_bridge=False),
+    Topic("result/<user>", JSON_TYPE, "the one result of each command"),
+    Topic("event/<kind>", JSON_TYPE, "what happened and is no message"),
+    Topic("text/<user>", TEXT_TYPE, "with plain: what somebody trusted wrote just now, as bare text"),
+    Topic("login/state", JSON_TYPE, "the login, and what a person must do", retained=True),
+    Topic("login/qr", PNG_TYPE, "the QR code to scan, else a placeholder", retained=True),
+    Topic("login/url", TEXT_TYPE, "the text in the QR code", retained=True),
+    Topic("contacts", JSON_TYPE, "the directory of topic names", retained=True),
     Topic(
-        pattern="in/<user>",
-        by_bridge=True,
-        retained=False,
-        content_type=JSON_TYPE,
-        meaning="a message that came in",
-    ),
-    Topic(
-        pattern="out/<user>",
-        by_bridge=False,
-        retained=False,
-        content_type=TEXT_TYPE,
-        meaning="a text to send as it is, or a JSON object (a command)",
-    ),
-    Topic(
-        pattern="result/<user>",
-        by_bridge=True,
-        retained=False,
-        content_type=JSON_TYPE,
-        meaning="the one result of each command",
-    ),
-    Topic(
-        pattern="event/<kind>",
-        by_bridge=True,
-        retained=False,
-        content_type=JSON_TYPE,
-        meaning="what happened and is no message",
-    ),
-    Topic(
-        pattern="text/<user>",
-        by_bridge=True,
-        retained=False,
-        content_type=TEXT_TYPE,
-        meaning="with plain: what somebody trusted wrote just now, as bare text",
-    ),
-    Topic(
-        pattern="login/state",
-        by_bridge=True,
+        "window/<user>",
+        JSON_TYPE,
+        "iLink: whether WeChat would take a message to them now",
         retained=True,
-        content_type=JSON_TYPE,
-        meaning="the login, and what a person must do",
     ),
-    Topic(
-        pattern="login/qr",
-        by_bridge=True,
-        retained=True,
-        content_type=PNG_TYPE,
-        meaning="the QR code to scan, else a placeholder",
-    ),
-    Topic(
-        pattern="login/url",
-        by_bridge=True,
-        retained=True,
-        content_type=TEXT_TYPE,
-        meaning="the text in the QR code",
-    ),
-    Topic(
-        pattern="contacts",
-        by_bridge=True,
-        retained=True,
-        content_type=JSON_TYPE,
-        meaning="the directory of topic names",
-    ),
-    Topic(
-        pattern="window/<user>",
-        by_bridge=True,
-        retained=True,
-        content_type=JSON_TYPE,
-        meaning="iLink: whether WeChat would take a message to them now",
-    ),
-    Topic(
-        pattern="last", by_bridge=True, retained=True, content_type=JSON_TYPE, meaning="the newest message"
-    ),
-    Topic(
-        pattern="bridge/state",
-        by_bridge=True,
-        retained=True,
-        content_type=TEXT_TYPE,
-        meaning="online or offline (will)",
-    ),
-    Topic(
-        pattern="bridge/info",
-        by_bridge=True,
-        retained=True,
-        content_type=JSON_TYPE,
-        meaning="versions, stream, settings without secrets",
-    ),
-    Topic(
-        pattern="bridge/health",
-        by_bridge=True,
-        retained=True,
-        content_type=JSON_TYPE,
-        meaning="counters, queues, ages",
-    ),
-    Topic(
-        pattern="bridge/request/<name>",
-        by_bridge=False,
-        retained=False,
-        content_type=JSON_TYPE,
-        meaning="a request to the bridge",
-    ),
-    Topic(
-        pattern="bridge/response/<name>",
-        by_bridge=True,
-        retained=False,
-        content_type=JSON_TYPE,
-        meaning="its answer",
-    ),
+    Topic("last", JSON_TYPE, "the newest message", retained=True),
+    Topic("bridge/state", TEXT_TYPE, "online or offline (will)", retained=True),
+    Topic("bridge/info", JSON_TYPE, "versions, stream, settings without secrets", retained=True),
+    Topic("bridge/health", JSON_TYPE, "counters, queues, ages", retained=True),
+    Topic("bridge/request/<name>", JSON_TYPE, "a request to the bridge", by_bridge=False),
+    Topic("bridge/response/<name>", JSON_TYPE, "its answer"),
 )
+
+# What stands directly below a base topic; an account cannot have such a name.
+RESERVED_LEVELS = frozenset(topic.pattern.partition("/")[0] for topic in TOPIC_TABLE)
 
 _PUBLISHED_PREFIXES = tuple(
     topic.pattern.partition("<")[0] for topic in TOPIC_TABLE if topic.by_bridge and not topic.retained
 )
 
-# By the pattern up to its variable level: `in/`, `bridge/request/`, `last`.
+# By the pattern up to `<`: `in/`, `bridge/request/`, `last`.
 _QOS_BY_KEY: dict[str, QoS] = {topic.pattern.partition("<")[0]: topic.qos for topic in TOPIC_TABLE}
 
 
@@ -262,11 +171,10 @@ class Topics:
         return f"{self.base}/bridge/health"
 
     def retained(self, users: Iterable[str]) -> tuple[str, ...]:
-        """Returns every topic that may be retained; `users` are all topic levels that were ever in use."""
-        patterns = [f"{self.base}/{topic.pattern}" for topic in TOPIC_TABLE if topic.retained]
-        user_patterns = [pattern for pattern in patterns if "<user>" in pattern]
-        fixed = [pattern for pattern in patterns if "<" not in pattern]
-        return (*fixed, *(pattern.replace("<user>", user) for user in users for pattern in user_patterns))
+        """Returns every topic that may be retained; `users` are all topic names that were ever in use."""
+        retained = [topic.pattern for topic in TOPIC_TABLE if topic.retained]
+        fixed = [f"{self.base}/{pattern}" for pattern in retained if "<" not in pattern]
+        return (*fixed, *(self.window(user) for user in users))
 
     @property
     def subscriptions(self) -> tuple[str, str]:
@@ -326,10 +234,10 @@ def is_publishable(topic: str) -> bool:
     return bool(topic) and not any(sign in topic for sign in "+#\0")
 
 
-def is_topic_level(name: str) -> bool:
+def is_topic_name(name: str) -> bool:
     """Returns whether a name can be one level of a topic to publish to."""
     size = len(name.encode("utf-8", "replace"))
-    return 0 < size <= MAX_TOPIC_LEVEL_BYTES and not any(
+    return 0 < size <= MAX_TOPIC_NAME_BYTES and not any(
         sign in "/+#\0" or "\ud800" <= sign <= "\udfff" for sign in name
     )
 

@@ -293,7 +293,7 @@ def _run_requests(data: bytes) -> None:
     for key in (*list(fields)[:5], "name", "limit"):
         for read in (
             lambda key: commands.read_text(fields, key),
-            lambda key: commands.read_level(fields, key),
+            lambda key: commands.read_topic_name(fields, key),
             lambda key: commands.read_name(fields, key, allow_empty=True),
             lambda key: commands.read_integer(fields, key, 0),
             lambda key: commands.read_flag(fields, key),
@@ -358,7 +358,7 @@ def _run_topics(data: bytes) -> None:
     if isinstance(parsed, topics.RequestTopic):
         assert table.request(parsed.name) == text
     assert table.qos(text) in {0, 1}
-    if topics.is_topic_level(text):
+    if topics.is_topic_name(text):
         assert "/" not in text
         _pack_topic(table.message(text))
         for topic in (
@@ -372,6 +372,7 @@ def _run_topics(data: bytes) -> None:
         for topic in table.commands_to(text):
             assert table.parse(topic) is not None
         assert table.retained([text])
+    assert topics.is_publishable(text) or not table.may_publish(text)
     if table.may_publish(text):
         assert text.startswith("wx/")
         assert table.parse(text) is None
@@ -554,7 +555,7 @@ TARGETS = (
                 "read_request",
                 "reject_unknown_fields",
                 "read_text",
-                "read_level",
+                "read_topic_name",
                 "read_name",
                 "read_integer",
             ),
@@ -575,7 +576,7 @@ TARGETS = (
             *("Topics.text", "Topics.request", "Topics.response", "Topics.window", "Topics.retained"),
             "Topics.commands_to",
             "Topics.may_publish",
-            *("is_topic_level", "response_topic_allowed", "matches_filter"),
+            *("is_topic_name", "is_publishable", "response_topic_allowed", "matches_filter"),
         )
         + _names("discovery", "is_config_topic"),
         seeds=_TOPICS,

@@ -9,12 +9,20 @@ from typing import Any
 import pytest
 
 from wx2mqtt.mqtt.broker import ProtocolVersion
-from wx2mqtt.mqtt.connection_errors import broken_text, closed_text, silent_text, unreachable_text
-from wx2mqtt.mqtt.options import parse_broker_url
+from wx2mqtt.mqtt.connection_errors import ConnectionTexts
+from wx2mqtt.mqtt.options import MqttOptions, parse_broker_url
 from wx2mqtt.mqtt.reconnect import ConnectTarget
 from wx2mqtt.mqtt.sockets import BufferedSocket
 
-AT = parse_broker_url("mqtt://user:geheim@broker:1883")
+V5, V3 = ProtocolVersion.MQTT_5, ProtocolVersion.MQTT_3_1_1
+
+
+def texts(url: str, protocol: ProtocolVersion = V5) -> ConnectionTexts:
+    target = ConnectTarget(address=parse_broker_url(url), protocol=protocol)
+    return ConnectionTexts(MqttOptions(urls=(url,), client_id="c", password="auchgeheim"), target)
+
+
+AT = texts("mqtt://user:geheim@broker:1883")
 
 CERTIFICATE = ssl.SSLCertVerificationError(1, "x")
 CERTIFICATE.verify_message = "self-signed certificate"
@@ -37,17 +45,14 @@ CERTIFICATE.verify_message = "self-signed certificate"
     ],
 )
 def test_an_error_of_the_network_is_a_sentence(error, sentence):
-    assert unreachable_text("en", error, AT).lower() == sentence.lower()
+    assert AT.unreachable(error).lower() == sentence.lower()
 
 
 def test_a_lost_connection_says_who_ended_it():
-    assert broken_text("en", None, AT) == "broker:1883 closed the connection"
-    assert broken_text("en", TimeoutError(), AT) == "broker:1883 does not answer any more"
+    assert AT.broken(None) == "broker:1883 closed the connection"
+    assert AT.broken(TimeoutError()) == "broker:1883 does not answer any more"
     reset = ConnectionResetError(104, "Connection reset by peer")
-    assert broken_text("en", reset, AT) == "the connection to broker:1883 broke: connection reset by peer"
-
-
-V5, V3 = ProtocolVersion.MQTT_5, ProtocolVersion.MQTT_3_1_1
+    assert AT.broken(reset) == "the connection to broker:1883 broke: connection reset by peer"
 
 
 @pytest.mark.parametrize(
@@ -61,10 +66,9 @@ V5, V3 = ProtocolVersion.MQTT_5, ProtocolVersion.MQTT_3_1_1
     ],
 )
 def test_a_broker_that_does_not_answer_connect_gets_a_hint_and_no_other(url, protocol, hint):
-    target = ConnectTarget(address=parse_broker_url(url), protocol=protocol)
-    text = f"{target.address.endpoint} took the connection and said nothing"
-    assert silent_text("en", target, answered=False) == f"{text} without an answer{hint}"
-    assert silent_text("en", target, answered=True) == text
+    text = f"{parse_broker_url(url).endpoint} took the connection and said nothing"
+    assert texts(url, protocol).silent(answered=False) == f"{text} without an answer{hint}"
+    assert texts(url, protocol).silent(answered=True) == text
 
 
 class Ended:
@@ -76,13 +80,14 @@ class Ended:
 
 
 def test_an_end_without_a_reason_is_the_broker_s_or_that_of_something_else_than_mqtt():
-    target = ConnectTarget(address=parse_broker_url("mqtts://broker"), protocol=V3)
+    at = texts("mqtts://broker", V3)
     raw: Any = Ended()
     stream = BufferedSocket(raw)
-    assert closed_text("en", stream, target, answered=False) == "broker:8883 sent something that is not MQTT"
+    assert at.closed(stream, answered=False) == "broker:8883 sent something that is not MQTT"
     stream.receive()
-    assert closed_text("en", stream, target, answered=True) == "broker:8883 closed the connection"
-    assert (
-        closed_text("en", stream, target, answered=False)
-        == "broker:8883 closed the connection without an answer"
-    )
+    assert at.closed(stream, answered=True) == "broker:8883 closed the connection"
+    assert at.closed(stream, answered=False) == "broker:8883 closed the connection without an answer"
+
+
+def test_a_reason_of_the_broker_has_no_password_in_it():
+    assert AT.refused(0x97, "geheim, auchgeheim") == "the broker has reached a quota (***, ***)"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.limits import MAX_TOPIC_LEVEL_BYTES
+from wx2mqtt.limits import MAX_TOPIC_NAME_BYTES
 from wx2mqtt.mqtt import topics
 from wx2mqtt.mqtt.topics import (
     RESERVED_LEVELS,
@@ -16,7 +16,7 @@ from wx2mqtt.mqtt.topics import (
     TextTopic,
     Topics,
     UnknownTopic,
-    is_topic_level,
+    is_topic_name,
     response_topic_allowed,
 )
 
@@ -114,12 +114,12 @@ def test_no_topic_of_anybody_is_a_fault(base, topic):
 
 @given(LEVELS)
 def test_a_name_of_a_level_is_one_unless_it_is_too_long(name):
-    assert is_topic_level(name) is (len(name.encode()) <= MAX_TOPIC_LEVEL_BYTES)
+    assert is_topic_name(name) is (len(name.encode()) <= MAX_TOPIC_NAME_BYTES)
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "+", "a#", "\0", "\ud83d", "x" * (MAX_TOPIC_LEVEL_BYTES + 1)])
+@pytest.mark.parametrize("name", ["", "a/b", "+", "a#", "\0", "\ud83d", "x" * (MAX_TOPIC_NAME_BYTES + 1)])
 def test_what_can_be_no_level(name):
-    assert not is_topic_level(name)
+    assert not is_topic_name(name)
 
 
 # response topics

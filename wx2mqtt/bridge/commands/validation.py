@@ -43,7 +43,7 @@ from wx2mqtt.mqtt.commands import (
     reject_unknown_fields,
     transaction_echo,
 )
-from wx2mqtt.mqtt.topics import FileTopic, TextTopic, UnknownTopic, is_topic_level
+from wx2mqtt.mqtt.topics import FileTopic, TextTopic, UnknownTopic, is_topic_name
 from wx2mqtt.names import composed
 from wx2mqtt.store.command_records import NewCommand, ReplyTarget
 from wx2mqtt.store.person_records import Person
@@ -157,7 +157,7 @@ class CommandValidator:
                 raise BadCommand(
                     "unknown_message", "unknown_message_anywhere", message_id=fields["message_id"]
                 )
-        if not isinstance(user, str) or not is_topic_level(user):
+        if not isinstance(user, str) or not is_topic_name(user):
             raise BadCommand("bad_command", "bad_value", key="user", expected="a topic level")
         return user
 

@@ -55,7 +55,7 @@ class ContactActions:
         """`mark_read`: marks the chat with `user` as read."""
         read.reject_unknown_fields(fields, "user")
         login = self._registry.login_id
-        target = self._target_resolver.allowed_target(read.read_level(fields, "user"))
+        target = self._target_resolver.allowed_target(read.read_topic_name(fields, "user"))
         action = MarkRead(chat=target.handle)
         await self._runner.run_action("mark_read", action, attempt, login_id=login, repeatable=True)
         return {"user": target.level}
@@ -64,7 +64,7 @@ class ContactActions:
         """`set_remark`: sets the remark of `user`, here too: WeChat may not report the change."""
         read.reject_unknown_fields(fields, "user", "remark")
         login = self._registry.login_id
-        target = self._target_resolver.contact_target(read.read_level(fields, "user"))
+        target = self._target_resolver.contact_target(read.read_topic_name(fields, "user"))
         remark = read.read_name(fields, "remark", allow_empty=True)
         action = SetRemark(person=target.handle, remark=remark)
         await self._runner.run_action("set_remark", action, attempt, login_id=login, repeatable=True)
@@ -138,7 +138,7 @@ class GroupActions:
 
     async def _members(self, fields: dict[str, Json], _attempt: RequestAttempt) -> Json:
         read.reject_unknown_fields(fields, "user", "action", "limit", "offset")
-        user = read.read_level(fields, "user")
+        user = read.read_topic_name(fields, "user")
         limit = read.read_integer(fields, "limit")
         offset = read.read_integer(fields, "offset", 0) or 0
         login = self._registry.login_id
@@ -169,7 +169,7 @@ class GroupActions:
     async def _add(self, fields: dict[str, Json], attempt: RequestAttempt) -> Json:
         read.reject_unknown_fields(fields, "user", "action", "members")
         login = self._registry.login_id
-        group = self._target_resolver.group_target(read.read_level(fields, "user"))
+        group = self._target_resolver.group_target(read.read_topic_name(fields, "user"))
         people = [self._target_resolver.contact_target(user) for user in read.read_names(fields, "members")]
         action = AddMembers(group=group.handle, members=tuple(target.handle for target in people))
         result = await self._runner.run_action(
@@ -182,7 +182,7 @@ class GroupActions:
     async def _remove(self, fields: dict[str, Json], attempt: RequestAttempt) -> Json:
         read.reject_unknown_fields(fields, "user", "action", "members")
         login = self._registry.login_id
-        group = self._target_resolver.group_target(read.read_level(fields, "user"))
+        group = self._target_resolver.group_target(read.read_topic_name(fields, "user"))
         names = read.read_names(fields, "members")
         deadline = self._runner.deadline()
         members = GroupMemberIndex(self._registry, await self._members_of(group, login, deadline))
@@ -196,7 +196,7 @@ class GroupActions:
     async def _rename(self, fields: dict[str, Json], attempt: RequestAttempt) -> Json:
         read.reject_unknown_fields(fields, "user", "action", "name")
         login = self._registry.login_id
-        group = self._target_resolver.group_target(read.read_level(fields, "user"))
+        group = self._target_resolver.group_target(read.read_topic_name(fields, "user"))
         name = read.read_name(fields, "name")
         action = RenameGroup(group=group.handle, name=name)
         await self._runner.run_action(GROUP_REQUEST, action, attempt, login_id=login, repeatable=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from wx2mqtt.bridge.people.registry import DirectoryEntry
-from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_LEVEL_BYTES
+from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_NAME_BYTES
 from wx2mqtt.web.bridge_state import AccountReader
 from wx2mqtt.web.html import Html, PageText, join_html, tag
 
@@ -46,7 +46,7 @@ def send_form(
         type="text",
         value=recipient or view.test_recipient,
         list=f"{name}-send-people",
-        maxlength=MAX_TOPIC_LEVEL_BYTES,
+        maxlength=MAX_TOPIC_NAME_BYTES,
         required=True,
         autocomplete="off",
     )

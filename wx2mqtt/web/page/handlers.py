@@ -20,8 +20,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
-from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_LEVEL_BYTES
-from wx2mqtt.mqtt.topics import PNG_TYPE, is_topic_level
+from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_NAME_BYTES
+from wx2mqtt.mqtt.topics import PNG_TYPE, is_topic_name
 from wx2mqtt.web.auth import Authenticator
 from wx2mqtt.web.bridge_state import AccountReader, BridgeState
 from wx2mqtt.web.html import LANGUAGE_TAGS, Assets, Html, PageText
@@ -266,7 +266,7 @@ async def _page_account(
         contacts=_people(view, query, offset, page_text, can_send=can_send),
         query=query,
         search=await _message_search(request, view) if is_chosen else None,
-        recipient=request.query_params.get("to", "")[:MAX_TOPIC_LEVEL_BYTES] if is_chosen else "",
+        recipient=request.query_params.get("to", "")[:MAX_TOPIC_NAME_BYTES] if is_chosen else "",
         suggestions=_suggestions(view) if can_send else (),
     )
 
@@ -300,7 +300,7 @@ async def _send_text(request: Request, view: AccountReader, recipient: str = "")
     try:
         fields = await read_form(request)
         user = recipient or fields.get("user", "").strip()
-        if not is_topic_level(user):
+        if not is_topic_name(user):
             return _redirect_to_page("no_recipient", view.name, "send")
         text = fields.get("text", "")[:MAX_FORM_TEXT_CHARACTERS].replace("\r\n", "\n")
         command_id = _command_id(fields.get("token", ""), f"{user}:{text}")
