@@ -23,17 +23,15 @@ from wx2mqtt.mqtt.topics import TOPIC_TABLE
 from wx2mqtt.settings.example import default_text
 from wx2mqtt.settings.key_tree import BRANCH_KINDS, ConfigKey, keys_of, walk
 from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, Settings
-from wx2mqtt.web.metrics_exposition import metric_families
 from wx2mqtt.web.metrics_table import (
     ACCOUNT_METRICS,
+    CALL_METRICS,
     CLUSTER_METRICS,
-    INFO_METRIC,
+    INFO_METRICS,
     PROCESS_METRICS,
     SHARED_METRICS,
     STORE_ANSWERS_METRIC,
-    STUCK_METRIC,
     Metric,
-    MetricsSnapshot,
 )
 
 ROOT = Path(__file__).parents[2]
@@ -176,13 +174,13 @@ def exit_codes(language: Language) -> str:
     )
 
 
-def all_metrics() -> Iterator[tuple[Metric, tuple[str, ...]]]:
+def all_metrics() -> Iterator[tuple[Metric[Any], tuple[str, ...]]]:
     """Yields every metric with all of its labels."""
     yield from ((metric, ("account", *metric.labels)) for metric in ACCOUNT_METRICS)
-    yield from ((metric, metric.labels) for metric in SHARED_METRICS)
-    yield from ((metric, metric.labels) for metric in PROCESS_METRICS)
-    yield from ((metric, metric.labels) for metric in CLUSTER_METRICS)
-    yield from ((metric, metric.labels) for metric in (INFO_METRIC, STUCK_METRIC, STORE_ANSWERS_METRIC))
+    for table in (SHARED_METRICS, PROCESS_METRICS, CLUSTER_METRICS, INFO_METRICS, (STORE_ANSWERS_METRIC,)):
+        whole: tuple[Metric[Any], ...] = table
+        yield from ((metric, metric.labels) for metric in whole)
+    yield from ((metric, ("account", *metric.labels)) for metric in CALL_METRICS)
 
 
 def metrics(language: Language) -> str:
@@ -195,14 +193,6 @@ def metrics(language: Language) -> str:
         )
         for metric, labels in all_metrics()
     ]
-    for family in metric_families(MetricsSnapshot(samples=(), calls=())):
-        if family.name.startswith("wx2mqtt_"):
-            total = "_total" if family.type == "counter" else ""
-            labels = getattr(family, "_labelnames", ())
-            described = " ".join(f"`{label}`" for label in labels)
-            rows.append(
-                (f"`{family.name}{total}`", family.type, described, said(family.documentation, language))
-            )
     return table("metrics", rows, language)
 
 

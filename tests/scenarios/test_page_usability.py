@@ -13,7 +13,7 @@ from tests.support import usability
 from tests.support.chromium import MISSING, Chromium
 from tests.support.page import NOW, PaperView, bridge, command, entry, line, login, result, seen
 from tests.support.web import PNG, PaperShelf, served
-from wx2mqtt.bridge.health import BrokerCounters
+from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.errors import Problem
 from wx2mqtt.model import LoginState, Needs, Status
 from wx2mqtt.web.bridge_state import BridgeState
@@ -49,7 +49,7 @@ def troubled() -> BridgeState:
     """Everything is wrong at once, on two accounts, and the changed file, too."""
     view = PaperView()
     view.login = login(LoginState.REFUSED, reason=LONG)
-    counters = BrokerCounters(started=NOW, broker_reason=LONG, standby=True, connects=3)
+    counters = AccountCounters(started=NOW, broker_reason=LONG, standby=True, connects=3)
     bad = {"trouble": LONG, "set_aside": 1, "waiting_publications": 3, "oldest_publication": NOW}
     view.facts = seen(broker="", counters=counters, stuck=("receive:home",), unresolved=2, stats=bad)
     other = PaperView("office", "wx/office")

@@ -8,7 +8,8 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
-from wx2mqtt.bridge.health import BrokerCounters, CallStatistics, HealthSnapshot
+from wx2mqtt.bridge.counters import AccountCounters, CallStatistics
+from wx2mqtt.bridge.health import HealthSnapshot
 from wx2mqtt.bridge.login_state import NEEDS, LoginStatus
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.view import FoundMessages, MessageLine, PeoplePage
@@ -39,11 +40,7 @@ def seen(**more: Any) -> HealthSnapshot:
         "now": NOW,
         "login": login(),
         "last_answer": NOW - 1500,
-        "counters": BrokerCounters(started=NOW - 60_000, connects=1),
-        "excluded": {},
-        "published": 7,
-        "results": {},
-        "commands": 3,
+        "counters": AccountCounters(started=NOW - 60_000, connects=1, published=7, commands=3),
         "throttled": 0.0,
         "refused": (),
         "broker": "5",

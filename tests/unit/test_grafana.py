@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import subprocess
+from collections import Counter
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,9 +16,10 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.page import PaperView, bridge, seen
+from tests.support.page import NOW, PaperView, bridge, seen
 from tests.unit.web.test_cluster import STATE
 from wx2mqtt import REPOSITORY
+from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.bridge.health import health_problems
 from wx2mqtt.model import LoginState, Status
 from wx2mqtt.web.metrics import read_metrics
@@ -46,8 +48,9 @@ async def exposition() -> str:
     view.calls.observe("webwxsync", "200", 0.1)
     view.facts = seen(
         stats={"last_backup": 1},
-        results={("sent", "ok"): 1},
-        excluded={"echoes": 1},
+        counters=AccountCounters(
+            started=NOW, results=Counter([("sent", "ok")]), left_out=Counter(["echoes"])
+        ),
         login_age=86_400.0,
         login_seconds_left=86_400.0,
     )

@@ -9,9 +9,10 @@ from wx2mqtt.app.stores import Stores
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.context import AccountContext, SharedServices
-from wx2mqtt.bridge.health import CallStatistics
+from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.bridge.inbound_rows import StoredQuotes
 from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.mqtt.client import MqttClient
 from wx2mqtt.mqtt.options import ProtocolChoice
@@ -100,7 +101,7 @@ class AccountFactory:
         people = StoredPeople(stores.database, name)
         persons, levels = await people.load()
         current_settings = self._current_settings(name)
-        calls = CallStatistics()
+        counters = AccountCounters(started=now_ms())
         saved_login = stores.saved_logins.of(name)
         registry = PeopleRegistry(
             persons,
@@ -120,11 +121,11 @@ class AccountFactory:
             topics=topics,
             broker=MqttClient(mqtt_options(settings, name, topics, self._embedded, stores.lease)),
             backend=create_backend(
-                settings, name, saved_login, calls.observe, quotes.lookup, marks, lease=stores.lease
+                settings, name, saved_login, counters.calls.observe, quotes.lookup, marks, lease=stores.lease
             ),
             marks=marks,
             puback_log=PubackLog(puback_path, journal.stream),
-            calls=calls,
+            counters=counters,
             journal=journal,
             people_file=stores.people_file,
             registry=registry,

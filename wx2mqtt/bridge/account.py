@@ -56,7 +56,7 @@ class Account:
         self.ctx = ctx
         self.name = ctx.name
         self.components = AccountComponents(ctx)
-        self.counters = self.components.counters
+        self.counters = ctx.counters
         self.connect_attempted = asyncio.Event()
         self._receiving_tasks: list[asyncio.Task[None]] = []
         self._stop_begun = False

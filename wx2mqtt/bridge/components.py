@@ -19,7 +19,7 @@ from wx2mqtt.bridge.commands.sender import CommandSender
 from wx2mqtt.bridge.commands.validation import CommandValidator
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
-from wx2mqtt.bridge.health import BrokerCounters, HealthSnapshot
+from wx2mqtt.bridge.health import HealthSnapshot
 from wx2mqtt.bridge.homeassistant import HomeAssistantDiscovery
 from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.inflight import InflightWindow
@@ -53,7 +53,6 @@ class AccountComponents:
 
     def __init__(self, ctx: AccountContext) -> None:
         self.ctx = ctx
-        self.counters = BrokerCounters(started=now_ms())
 
         # To MQTT
         inflight = InflightWindow(ctx.broker)  # bounds how many publications wait for their PUBACK
@@ -77,7 +76,7 @@ class AccountComponents:
         # Retained topics that are made from several components
         self.windows = ReplyWindowTopics(ctx, self.retained, self.session, self.sender.hold_queue)
         self.home_assistant = HomeAssistantDiscovery(ctx, self.retained, inflight, self.windows)
-        self.reporter = StatusReporter(ctx, self.counters, self.status, self.windows, self)
+        self.reporter = StatusReporter(ctx, self.status, self.windows, self)
 
         # From MQTT
         recipients = Recipients(ctx)
@@ -183,12 +182,8 @@ class AccountComponents:
             login=self.session.login,
             last_answer=self.session.last_answer,
             stats=stats,
-            counters=self.counters,
-            excluded=self.inbound.counts,
-            published=self.publisher.published_count,
-            results=self.sender.outcomes.counts,
+            counters=self.ctx.counters,
             failing=await self.sender.outcomes.failing_users(),
-            commands=self.intake.command_count,
             throttled=round(self.sender.throttled_seconds, 1),
             refused=(
                 *self.retained.refused_topics,
@@ -201,18 +196,13 @@ class AccountComponents:
             stuck=shared.watchdog.overdue(self.ctx.name),
             unresolved=self.ctx.registry.closed_count,
             discovery_cut=self.home_assistant.is_truncated,
-            kinds=self._message_counts(),
-            media=self.media.counts_by_state,
-            media_bytes=self.media.fetched_bytes,
             media_stored=self.media.stored_bytes,
             muted=self.sender.is_muted,
             held=self.sender.held_count,
             login_age=login_age,
             login_seconds_left=login_seconds_left,
-            reminded=self.reminders.reminded_count,
             reload_refused=shared.reload_status.is_refused,
             extra={
-                "media": self.media.health_fields(stats.pending_media),
                 **self.home_assistant.health_fields(),
                 **({"instance": shared.instance} if shared.instance else {}),
             },
@@ -226,9 +216,3 @@ class AccountComponents:
             return None, None
         seconds = max(0, now - age.made) / 1000
         return seconds, max(0.0, lasts_seconds - seconds)
-
-    def _message_counts(self) -> dict[tuple[str, str], int]:
-        """Returns how many messages were stored (`in`) and sent (`out`), by direction and kind."""
-        stored = {("in", kind): count for kind, count in self.inbound.counts_by_kind.items()}
-        sent = {("out", kind): count for kind, count in self.sender.outcomes.sent_counts.items()}
-        return stored | sent

@@ -16,7 +16,8 @@ from structlog.contextvars import bound_contextvars
 
 from wx2mqtt.aio import ChangeNotifier, Signal
 from wx2mqtt.bridge.account_settings import AccountSettings
-from wx2mqtt.bridge.health import CallStatistics, ReloadStatus
+from wx2mqtt.bridge.counters import AccountCounters
+from wx2mqtt.bridge.health import ReloadStatus
 from wx2mqtt.bridge.login_requests import LoginRequests
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.registry import PeopleRegistry
@@ -129,7 +130,7 @@ class AccountContext:
     topics: Topics
     broker: BrokerClient
     backend: Backend
-    calls: CallStatistics
+    counters: AccountCounters
     journal: Journal
     people_file: PeopleFile | None
     registry: PeopleRegistry

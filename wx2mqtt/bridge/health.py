@@ -1,27 +1,25 @@
-"""The payloads of `bridge/health` and `bridge/info`, and the counters that they are made of.
+"""The payloads of `bridge/health` and `bridge/info`.
 
-`AccountComponents.snapshot` collects the figures, and `schemas/status.py` describes each.
+`AccountComponents.snapshot` collects the facts, `counters.py` has what is counted, and `schemas/status.py`
+describes each key.
 """
 
 from __future__ import annotations
 
 import platform
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
-from http import HTTPStatus
+from dataclasses import field
 
 from wx2mqtt import __version__
+from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.errors import Problem
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json, LoginState
-from wx2mqtt.mqtt.broker import Disconnected
-from wx2mqtt.mqtt.reconnect import EndReason
-from wx2mqtt.store.records import JournalStats, MediaState
+from wx2mqtt.store.records import JournalStats
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import Capabilities
 
@@ -38,81 +36,49 @@ RELOAD_REFUSED = "reload_refused"
 SHOWN_FAILING_USERS = 20
 
 
-@dataclass(slots=True, kw_only=True)
-class BrokerCounters:
-    """Counts what has happened to the account and its connection since the start of the process.
-
-    `started` is in milliseconds. `standby` is true while another client uses the client id.
-    `faults` counts internal errors; each has ended the account, which was started again. `failed` is true
-    between such an error and the restart.
-    """
-
-    started: int
-    connects: int = 0
-    disconnects: int = 0
-    sessions_lost: int = 0
-    broker_reason: str = ""
-    standby: bool = False
-    faults: int = 0
-    failed: bool = False
-
-    def record_connect(self) -> None:
-        """Records that a connection to the broker is established."""
-        self.connects += 1
-        self.standby = False
-        self.broker_reason = ""
-
-    def record_disconnect(self, disconnect: Disconnected) -> None:
-        """Records that a connection ended, or could not be opened, and why."""
-        self.disconnects += disconnect.code == EndReason.LOST
-        self.standby = disconnect.standby
-        self.broker_reason = disconnect.reason
-
-
 @frozen
 class HealthSnapshot:
     """All facts about the health of an account at one time, as `AccountComponents.snapshot` collects them.
 
-    Times are in milliseconds, sizes in bytes. Counters count since the start. `excluded` counts what was
-    received and not published, by reason (`InboundMessages.counts`, `filtered` for one), `results` by status
-    and error code, `kinds` by direction (`in`, `out`) and kind, `media` fetched files by state. `media_bytes`
-    were fetched by this account; `media_stored` are on the disk, of all accounts. `refused` are topics and
-    filters that the broker refuses, `stuck` loops past their deadline. `muted` is true when WeChat accepts
-    messages but may not deliver them. `held` is the number of commands that wait for a reply window, None for
-    a backend without them. `login_age` are the seconds since the login was made, `login_seconds_left` those
-    until it probably ends; None where that is not known. `reminded` counts reminders. `extra` is added to the
-    payload as it is. `failing` are the users whose last command of this day was not sent, the latest last.
-    `reload_refused` says that the configuration file was refused at the last reload.
+    Times are in milliseconds, sizes in bytes.
     """
 
     now: int
     login: LoginStatus
+    #: When WeChat last answered; None before the first time.
     last_answer: int | None
     stats: JournalStats
-    counters: BrokerCounters
-    excluded: Mapping[str, int]
-    published: int
-    results: Mapping[tuple[str, str], int]
-    commands: int
+    counters: AccountCounters
+    #: For how many seconds WeChat wants not to be asked.
     throttled: float
+    #: Topics and filters that the broker refuses.
     refused: tuple[str, ...]
+    #: The version of MQTT that is spoken; empty without a connection.
     broker: str = ""
     store_size: int = 0
+    #: 0 for no limit.
     store_limit: int = 0
-    stuck: tuple[str, ...] = ()
-    unresolved: int = 0
-    discovery_cut: bool = False
-    kinds: Mapping[tuple[str, str], int] = field(default_factory=dict)
-    media: Mapping[MediaState, int] = field(default_factory=dict)
-    media_bytes: int = 0
+    #: Stored files of all accounts.
     media_stored: int = 0
+    #: Loops past their deadline.
+    stuck: tuple[str, ...] = ()
+    #: People of whom it is not certain who they are.
+    unresolved: int = 0
+    #: Whether the discovery for Home Assistant was cut.
+    discovery_cut: bool = False
+    #: Whether WeChat accepts messages but may not deliver them.
     muted: bool = False
+    #: Commands that wait for a reply window; None for a backend without windows.
     held: int | None = None
+    #: Seconds since the login was made; None where that is not known.
     login_age: float | None = None
+    #: Seconds until it probably ends; None where that is not known.
     login_seconds_left: float | None = None
-    reminded: int = 0
+    #: Users whose last command of this day was not sent, the latest last.
     failing: tuple[str, ...] = ()
+    #: Whether the configuration file was refused at the last reload.
     reload_refused: bool = False
+    #: Added to the payload as it is.
     extra: Mapping[str, Json] = field(default_factory=dict)
 
 
@@ -151,6 +117,7 @@ def operational_problems(problems: Iterable[str]) -> list[str]:
 
 def health_body(snapshot: HealthSnapshot, account: str) -> dict[str, Json]:
     """Returns the payload of `bridge/health`."""
+    counters, stats = snapshot.counters, snapshot.stats
     problems = active_problems(snapshot)
     return {
         "schema": 1,
@@ -160,30 +127,35 @@ def health_body(snapshot: HealthSnapshot, account: str) -> dict[str, Json]:
         "healthy": not problems,
         "problems": list(problems),
         "state": str(snapshot.login.state),
-        "uptime": _age(snapshot.now, snapshot.counters.started),
-        "faults": snapshot.counters.faults,
+        "uptime": _age(snapshot.now, counters.started),
+        "faults": counters.faults,
         "wechat": _known(
             {"last_answer_age": _age(snapshot.now, snapshot.last_answer), "throttled": snapshot.throttled}
         ),
         "broker": _broker(snapshot),
         "queues": _queues(snapshot),
-        "messages": _counts(snapshot.excluded),
+        "messages": _counts(counters.left_out),
         "commands": {
-            "accepted": snapshot.commands,
-            "results": _results(snapshot.results),
-            "failed_today": snapshot.stats.failed_today,
+            "accepted": counters.commands,
+            "results": _results(counters.results),
+            "failed_today": stats.failed_today,
             "failing": list(snapshot.failing[-SHOWN_FAILING_USERS:]),
         },
         "store": _known(
             {
                 "size": snapshot.store_size,
                 "limit": snapshot.store_limit,
-                "trouble": snapshot.stats.trouble or None,
+                "trouble": stats.trouble or None,
             }
         ),
         "stuck": list(snapshot.stuck),
         "unresolved_people": snapshot.unresolved,
         **_login(snapshot),
+        "media": {
+            "pending": stats.pending_media,
+            **{str(state): count for state, count in sorted(counters.media.items())},
+            "size": snapshot.media_stored,
+        },
         **snapshot.extra,
     }
 
@@ -197,7 +169,7 @@ def _broker(snapshot: HealthSnapshot) -> dict[str, Json]:
             "connects": counters.connects,
             "disconnects": counters.disconnects,
             "sessions_lost": counters.sessions_lost,
-            "published": snapshot.published,
+            "published": counters.published,
             "standby": counters.standby,
             "reason": counters.broker_reason or None,
             "refused_topics": list(snapshot.refused),
@@ -209,7 +181,9 @@ def _login(snapshot: HealthSnapshot) -> dict[str, Json]:
     if snapshot.login_age is None or snapshot.login_seconds_left is None:
         return {}
     days_left = round(snapshot.login_seconds_left / 86_400, 1)
-    return {"login": {"age": snapshot.login_age, "days_left": days_left, "reminded": snapshot.reminded}}
+    return {
+        "login": {"age": snapshot.login_age, "days_left": days_left, "reminded": snapshot.counters.reminders}
+    }
 
 
 def _queues(snapshot: HealthSnapshot) -> dict[str, Json]:
@@ -315,42 +289,3 @@ class ReloadStatus:
         return bridge_text(
             language, "reload_refused", count=len(self.problems), place=position, key=first.key
         )
-
-
-# Statistics of the calls to WeChat, for the metrics
-
-# The upper bounds of the histogram; a long poll without messages takes 25 s (webwx 2.10.3).
-BUCKET_BOUNDS_SECONDS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
-
-_HTTP_STATUSES = frozenset(str(int(status)) for status in HTTPStatus)
-
-
-@dataclass(slots=True)
-class LatencyHistogram:
-    """How long the exchanges of one call took.
-
-    `bucket_counts` has the number of exchanges up to each of `BUCKET_BOUNDS_SECONDS`, and of those above.
-    """
-
-    bucket_counts: list[int] = field(default_factory=lambda: [0] * (len(BUCKET_BOUNDS_SECONDS) + 1))
-    total_seconds: float = 0.0
-
-
-class CallStatistics:
-    """The calls of one account to WeChat.
-
-    `outcome_counts` counts exchanges by call and outcome, which is an HTTP status or the name of an error.
-    """
-
-    def __init__(self) -> None:
-        self.outcome_counts: Counter[tuple[str, str]] = Counter()
-        self.latencies: dict[str, LatencyHistogram] = {}
-
-    def observe(self, call: str, outcome: str, seconds: float) -> None:
-        """Counts an exchange that has ended."""
-        if outcome.isdecimal() and outcome not in _HTTP_STATUSES:
-            outcome = "other_status"  # bounds the number of time series, whatever the server sends
-        self.outcome_counts[call, outcome] += 1
-        histogram = self.latencies.setdefault(call, LatencyHistogram())
-        histogram.bucket_counts[bisect_left(BUCKET_BOUNDS_SECONDS, seconds)] += 1
-        histogram.total_seconds += seconds

@@ -12,7 +12,6 @@ For each batch:
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -61,11 +60,7 @@ NO_PEOPLE = PeopleBatch()
 
 
 class InboundMessages:
-    """Stores what one account receives.
-
-    `counts` counts messages and events that are not published, by reason: `unread`, `unreadable`, `echoes`,
-    `filtered`, `repeated`. `counts_by_kind` counts stored messages by kind.
-    """
+    """Stores what one account receives."""
 
     def __init__(
         self,
@@ -82,12 +77,11 @@ class InboundMessages:
         self._journal = ctx.journal
         self._registry = ctx.registry
         self._echoes = echoes
-        self.counts: Counter[str] = Counter()
-        self.counts_by_kind: Counter[str] = Counter()
+        self._left_out = ctx.counters.left_out
         self._names = SenderNames(ctx)
         self._quotes = StoredQuotes(ctx.journal.history, ctx.registry)
-        self._message_rows = MessageRows(ctx, self._names, self.counts)
-        self._event_rows = EventRows(ctx, self.counts)
+        self._message_rows = MessageRows(ctx, self._names, self._left_out)
+        self._event_rows = EventRows(ctx, self._left_out)
         self._unsaved: list[PeopleBatch] = []  # changes that the registry has, and the database not yet
         self._commit_lock = asyncio.Lock()
 
@@ -112,7 +106,7 @@ class InboundMessages:
 
     async def store(self, batch: Batch, login_id: str) -> None:
         """Stores a batch and its cursor. Raises `StoreError`; the same batch must be received again then."""
-        self.counts["unread"] += batch.unreadable_count
+        self._left_out["unread"] += batch.unreadable_count
         self._add_unsaved(self._registry.apply_update(batch.contacts, batch.removed, now_ms()))
         rows: list[NewMessage | NewEvent] = []
         loop_clock = asyncio.get_running_loop().time
@@ -161,8 +155,8 @@ class InboundMessages:
             self._status.show_last(recorded.last_payload)
         ctx.broker.flush()
         ctx.signals.received.emit(recorded)
-        self.counts["repeated"] += recorded.repeated
-        self.counts_by_kind.update(recorded.kinds)
+        self._left_out["repeated"] += recorded.repeated
+        self._ctx.counters.received.update(recorded.kinds)
         if has_media:
             self._media.enqueue()
         if people.changes != NO_CHANGES and ctx.people_file is not None:
@@ -183,7 +177,7 @@ class InboundMessages:
             if self._ctx.marks.is_fatal(item.key):
                 return self._skip(item)
             if isinstance(item, Event):
-                self.counts["unreadable"] += item.name == FATAL_MESSAGE_EVENT
+                self._left_out["unreadable"] += item.name == FATAL_MESSAGE_EVENT
                 actor = await self._names.actor(item)
                 with self._ctx.marks.processing(item.key, is_last=True):
                     return self._event_rows.row(item, actor)
@@ -191,20 +185,20 @@ class InboundMessages:
         except StoreError:  # the message is not at fault: the batch must be received again
             raise
         except Exception:  # a message that cannot be processed must not stop the others
-            self.counts["unreadable"] += 1
+            self._left_out["unreadable"] += 1
             log.exception("message skipped", kind=getattr(item, "kind", "event"))
             return None
 
     def _skip(self, item: Message | Event) -> NewEvent | None:
         """Counts a message that has ended the process twice; returns the event that reports it."""
-        self.counts["unreadable"] += 1
+        self._left_out["unreadable"] += 1
         message_id = item.id if isinstance(item, Message) else ""
         log.error("message skipped: the process ended twice while it was stored", message_id=message_id)
         return self._event_rows.row(fatal_message_event(item.key, message_id, now_ms()), "")
 
     async def _message_row(self, message: Message) -> NewMessage | None:
         if message.from_self and await self._is_echo(message):
-            self.counts["echoes"] += 1
+            self._left_out["echoes"] += 1
             return None
         person = self._chat_person(message)
         if self._message_rows.is_filtered(message, person):

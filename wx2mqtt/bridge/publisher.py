@@ -73,7 +73,6 @@ class Publisher:
         self._publish_event = asyncio.Event()  # wakes `_publish_loop`
         self._answered = asyncio.Event()  # wakes `finish`
         #: Rows with a PUBACK.
-        self.published_count = 0
         #: Rows that the broker does not take.
         self.rejected_count = 0
         inflight.capacity.connect(self._wake_for_next_row)
@@ -271,7 +270,7 @@ class Publisher:
         self._refused.forget(row.topic)
         self._shortened.pop(row.id, None)
         self._suspect = None
-        self.published_count += 1  # `InflightWindow.capacity` follows, and wakes the loop
+        self._ctx.counters.published += 1  # `InflightWindow.capacity` follows, and wakes the loop
 
     def _on_refused(self, row: OutboxRow, reason: str) -> None:
         """Pauses a topic, or drops its rows when it was refused for `REFUSED_GIVE_UP_SECONDS`."""

@@ -83,7 +83,7 @@ class DueReminder:
 
 
 class Reminders:
-    """The reminders of one account. `reminded_count` counts them."""
+    """The reminders of one account."""
 
     def __init__(
         self,
@@ -100,7 +100,6 @@ class Reminders:
         self._zone = zone
         self._wake_event = asyncio.Event()
         self._finished: set[str] = set()  # the ids of windows that need no further look
-        self.reminded_count = 0
 
     @property
     def _rules(self) -> Remind:
@@ -169,7 +168,7 @@ class Reminders:
             command_id=reminder.command_id,
         )
         await retry_until_stored(lambda: self._intake.accept_own_text(reminding))
-        self.reminded_count += 1
+        self._ctx.counters.reminders += 1
         ctx.signals.health_changed.emit()
 
     def _text(self, closes: int) -> str:

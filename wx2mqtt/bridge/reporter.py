@@ -12,7 +12,6 @@ from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.health import (
     HEALTH_INTERVAL_SECONDS,
-    BrokerCounters,
     HealthSnapshot,
     health_body,
     info_body,
@@ -44,7 +43,6 @@ class StatusReporter:
     def __init__(
         self,
         ctx: AccountContext,
-        counters: BrokerCounters,
         status: StatusTopics,
         windows: ReplyWindowTopics,
         source: SnapshotSource,
@@ -53,7 +51,6 @@ class StatusReporter:
         self._status = status
         self._windows = windows
         self._source = source
-        self._counters = counters
         self._directory_changed = asyncio.Event()
         self._health_changed = asyncio.Event()
 
@@ -82,7 +79,7 @@ class StatusReporter:
             stream=self._ctx.journal.stream,
             capabilities=self._ctx.backend.capabilities,
             broker=connection.protocol,
-            started=self._counters.started,
+            started=self._ctx.counters.started,
             settings=settings.public,
             warnings=settings.warnings,
             instance=self._ctx.shared.instance,

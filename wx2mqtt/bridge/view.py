@@ -76,7 +76,7 @@ class AccountView:
         ctx = account.ctx
         self.name = ctx.name
         self.topics = ctx.topics
-        self.calls = ctx.calls
+        self.calls = ctx.counters.calls
         self._ctx = ctx
         self._components = account.components
         self._session = account.components.session

@@ -7,7 +7,8 @@ from dataclasses import field
 from typing import Protocol
 
 from wx2mqtt.aio import ChangeNotifier
-from wx2mqtt.bridge.health import CallStatistics, HealthSnapshot
+from wx2mqtt.bridge.counters import CallStatistics
+from wx2mqtt.bridge.health import HealthSnapshot
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.view import FoundMessages, MessageLine, PeoplePage
 from wx2mqtt.bridge.window_topics import WindowForecast

@@ -9,7 +9,7 @@ from typing import Any
 from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.context import AccountContext, SharedServices
-from wx2mqtt.bridge.health import CallStatistics
+from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.bridge.watchdog import Watchdog
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.schema import Account, Send, Settings
@@ -77,7 +77,7 @@ def context(**parts: Any) -> AccountContext:
         "topics": Topics("wx"),
         "broker": None,
         "backend": None,
-        "calls": CallStatistics(),
+        "counters": AccountCounters(started=0),
         "journal": None,
         "people_file": SimpleNamespace(request=lambda: None, request_soon=lambda: None),
         "registry": None,

@@ -21,7 +21,7 @@ def test_a_context_holds_values_services_settings_queues_and_signals_and_no_comp
         "topics": "Topics",
         "broker": "BrokerClient",
         "backend": "Backend",
-        "calls": "CallStatistics",
+        "counters": "AccountCounters",
         "journal": "Journal",
         "people_file": "wx2mqtt.store.people_file.PeopleFile | None",
         "registry": "PeopleRegistry",

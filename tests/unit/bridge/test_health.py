@@ -6,6 +6,7 @@ What `bridge/health` and `bridge/info` say: the truth, in words for machines.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -15,10 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import wx2mqtt
+from wx2mqtt.bridge.counters import BUCKET_BOUNDS_SECONDS, AccountCounters, CallStatistics
 from wx2mqtt.bridge.health import (
-    BUCKET_BOUNDS_SECONDS,
-    BrokerCounters,
-    CallStatistics,
     HealthSnapshot,
     active_problems,
     health_body,
@@ -28,7 +27,7 @@ from wx2mqtt.bridge.health import (
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.model import LoginState
 from wx2mqtt.mqtt.payloads import encode
-from wx2mqtt.store.records import JournalStats
+from wx2mqtt.store.records import JournalStats, MediaState
 from wx2mqtt.wechat.backend import Capabilities
 
 
@@ -84,11 +83,7 @@ def seen(**more: Any) -> HealthSnapshot:
         "login": LoginStatus(state=LoginState.ONLINE, since=1),
         "last_answer": NOW - 1500,
         "stats": STATS,
-        "counters": BrokerCounters(started=NOW - 60_000, connects=2, disconnects=1),
-        "excluded": {},
-        "published": 7,
-        "results": {},
-        "commands": 3,
+        "counters": AccountCounters(started=NOW - 60_000, connects=2, disconnects=1, published=7, commands=3),
         "throttled": 0.0,
         "refused": (),
         "broker": "5",
@@ -126,7 +121,7 @@ def test_a_login_that_does_not_stand_is_a_problem(state: LoginState):
     [
         ({"broker": ""}, "broker_away"),
         ({"refused": ("wx/last",)}, "broker_refuses_topics"),
-        ({"counters": BrokerCounters(started=NOW, standby=True)}, "standby"),
+        ({"counters": AccountCounters(started=NOW, standby=True)}, "standby"),
         ({"store_size": 100}, "store_full"),
         ({"store_size": 1, "store_limit": 1}, "store_full"),
         ({"stats": replace(STATS, trouble="there is no room on the disk")}, "store_trouble"),
@@ -174,9 +169,21 @@ def test_queues_say_how_much_waits_and_since_when():
     }
 
 
+def test_what_became_of_files_stands_beside_what_is_still_to_be_fetched():
+    counters = AccountCounters(started=NOW, media=Counter({MediaState.READY: 2, MediaState.GONE: 1}))
+    body = health_body(
+        seen(stats=replace(STATS, pending_media=3), counters=counters, media_stored=34), "home"
+    )
+    assert body["media"] == {"pending": 3, "gone": 1, "ready": 2, "size": 34}
+
+
 def test_results_are_counted_by_status_and_what_never_happened_is_left_out():
-    results = {("sent", "ok"): 5, ("sent", "unconfirmed"): 1, ("rejected", "empty"): 2, ("failed", "x"): 0}
-    body: dict[str, Any] = health_body(seen(results=results, excluded={"echoes": 3, "filtered": 0}), "home")
+    results = Counter(
+        {("sent", "ok"): 5, ("sent", "unconfirmed"): 1, ("rejected", "empty"): 2, ("failed", "x"): 0}
+    )
+    left_out = Counter(echoes=3, filtered=0)
+    counters = AccountCounters(started=NOW, commands=3, results=results, left_out=left_out)
+    body: dict[str, Any] = health_body(seen(counters=counters), "home")
     assert body["commands"] == {
         "accepted": 3,
         "results": {"rejected": 2, "sent": 6},
@@ -188,13 +195,13 @@ def test_results_are_counted_by_status_and_what_never_happened_is_left_out():
 
 def test_what_is_not_known_is_absent_and_no_age_is_below_nothing():
     body: dict[str, Any] = health_body(
-        seen(broker="", last_answer=None, counters=BrokerCounters(started=NOW + 5000)), "home"
+        seen(broker="", last_answer=None, counters=AccountCounters(started=NOW + 5000)), "home"
     )
     assert "last_answer_age" not in body["wechat"]
     assert "protocol" not in body["broker"]
     assert "reason" not in body["broker"]
     assert body["uptime"] == 0.0
-    reason = BrokerCounters(started=NOW, broker_reason="connection refused")
+    reason = AccountCounters(started=NOW, broker_reason="connection refused")
     away: dict[str, Any] = health_body(seen(broker="", counters=reason), "home")
     assert away["broker"]["reason"] == "connection refused"
 

@@ -250,7 +250,7 @@ async def test_what_is_committed_goes_out_in_its_order_and_is_settled(works: Wor
     assert await works.numbers(5) == [1, 2, 3, 4, 5]
     works.link.take(*reversed(works.link.sent))
     await works.all_settled()
-    assert works.publisher.published_count == 5
+    assert works.publisher._ctx.counters.published == 5
     assert len(works.link.sent) == 5
 
 
@@ -546,7 +546,7 @@ async def test_after_a_reconnect_all_that_was_not_acknowledged_goes_out_again_in
     await works.all_settled()
     assert on(works.link.sent[5:], "a") == [3, 5]
     assert on(works.link.sent[5:], "b") == [2]
-    assert works.publisher.published_count == 5
+    assert works.publisher._ctx.counters.published == 5
 
 
 async def test_what_is_settled_while_a_new_connection_begins_is_not_published_again(

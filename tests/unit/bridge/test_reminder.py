@@ -178,7 +178,7 @@ async def test_one_reminder_comes_in_a_window_and_says_until_when(house: House, 
     assert "for example 1" in text
     (event,) = await house.hear("wx/event/reminded")
     assert (event["user"], event["until"][-1]) == ("wife", "Z")
-    assert watch.reminders.reminded_count == 1
+    assert watch.reminders._ctx.counters.reminders == 1
     assert not [one for one in house.heard("wx/result/wife") if one["id"].startswith("wx2mqtt-")]
 
 
@@ -189,7 +189,7 @@ async def test_after_a_restart_the_window_has_had_its_reminder(house: House, clo
     await watch.reminders.remind_due()
     await watch.restarted().remind_due()
     assert len(await watch.sends()) == 1
-    assert watch.reminders.reminded_count == 0
+    assert watch.reminders._ctx.counters.reminders == 1
 
 
 async def test_the_next_window_has_its_own(house: House, clock: Clock):
@@ -212,7 +212,7 @@ async def test_nobody_is_reminded_to_whom_nothing_was_sent_in_seven_days(
     watch.writes(hours_left=1.0)
     await watch.reminders.remind_due()
     assert await watch.sends() == ["write!"] * count
-    assert watch.reminders.reminded_count == count
+    assert watch.reminders._ctx.counters.reminders == count
 
 
 async def test_the_bridge_own_texts_are_nothing_that_was_sent_to_them(house: House, clock: Clock):
@@ -223,7 +223,7 @@ async def test_the_bridge_own_texts_are_nothing_that_was_sent_to_them(house: Hou
     clock.now += NEEDED_WITHIN_MS + HOUR
     watch.writes(hours_left=1.0)
     await watch.reminders.remind_due()
-    assert watch.reminders.reminded_count == 1
+    assert watch.reminders._ctx.counters.reminders == 1
 
 
 @pytest.mark.parametrize(

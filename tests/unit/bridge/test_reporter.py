@@ -9,7 +9,7 @@ from typing import Any
 from tests.support.hurry import hurry
 from tests.unit.bridge.contexts import context
 from tests.unit.bridge.test_health import seen
-from wx2mqtt.bridge.health import BrokerCounters, HealthSnapshot
+from wx2mqtt.bridge.health import HealthSnapshot
 from wx2mqtt.bridge.reporter import StatusReporter
 from wx2mqtt.model import Json
 
@@ -32,7 +32,7 @@ def test_requests_that_come_close_together_lead_to_one_publication_of_the_health
         health = HealthTimes()
         status: Any = health
         windows: Any = None
-        reporter = StatusReporter(context(), BrokerCounters(started=0), status, windows, health)
+        reporter = StatusReporter(context(), status, windows, health)
         running = asyncio.create_task(reporter.run())
         await asyncio.sleep(1)
         for _ in range(3):

@@ -166,20 +166,20 @@ async def test_what_is_not_allowed_is_refused_in_words_and_counted(house: House,
     await view.send("nobody-at-all", "hi", "page-1")
     result = await house.result("page-1", "nobody-at-all")
     assert (result["status"], result["code"]) == ("rejected", "unknown_user")
-    assert house.sender.outcomes.counts == {("rejected", "unknown_user"): 1}
+    assert house.ctx.counters.results == {("rejected", "unknown_user"): 1}
 
 
 async def test_an_id_of_another_command_is_refused_and_counted(house: House, view: AccountView):
     await view.send("wife", "one", "page-1")
     await view.send("wife", "two", "page-1")
     await house.news.until(lambda: len(house.heard("wx/result/wife")) == 2)
-    assert house.sender.outcomes.counts["rejected", "id_reused"] == 1
+    assert house.ctx.counters.results["rejected", "id_reused"] == 1
 
 
 async def test_what_was_sent_is_counted_by_kind(house: House, view: AccountView):
     await view.send("wife", "one", "page-1")
     await house.result("page-1")
-    assert house.sender.outcomes.sent_counts == {"text": 1}
+    assert house.ctx.counters.sent == {"text": 1}
 
 
 async def test_the_login_is_asked_for_and_ended_as_by_request(view: AccountView):
@@ -194,7 +194,7 @@ async def test_the_login_is_asked_for_and_ended_as_by_request(view: AccountView)
     inbound: Any = view._components.inbound
     inbound.owner = Owner(handle=Handle("@me"), uin="1", nickname="王小明")
     assert view.owner_name == "王小明"
-    assert (await view.snapshot()).commands == 3
+    assert (await view.snapshot()).counters.commands == 3
 
 
 def crowd(house: House) -> None:

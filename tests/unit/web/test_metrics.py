@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from collections import Counter
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_open
@@ -16,7 +17,7 @@ from tests.support.deadlines import allowed
 from tests.support.page import NOW, PaperView, bridge, entry, line, login, never, seen
 from tests.support.web import on_paper
 from wx2mqtt import __version__
-from wx2mqtt.bridge.health import BrokerCounters
+from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.model import Kind, LoginState
 from wx2mqtt.store.records import MediaState
 from wx2mqtt.web import metrics as module
@@ -53,15 +54,21 @@ async def test_the_login_is_one_of_its_states():
 async def test_all_counts_are_in_the_exposition():
     view = PaperView()
     view.facts = seen(
-        counters=BrokerCounters(started=NOW, connects=4, disconnects=3, sessions_lost=1),
-        excluded={"filtered": 5, "echoes": 2},
-        kinds={("in", "image"): 7, ("out", "text"): 8},
-        results={("sent", "ok"): 8, ("rejected", "empty"): 1},
-        media={MediaState.READY: 6, MediaState.GONE: 1},
-        media_bytes=4711,
+        counters=AccountCounters(
+            started=NOW,
+            connects=4,
+            disconnects=3,
+            sessions_lost=1,
+            left_out=Counter({"filtered": 5, "echoes": 2}),
+            received=Counter({"image": 7}),
+            sent=Counter({"text": 8}),
+            results=Counter({("sent", "ok"): 8, ("rejected", "empty"): 1}),
+            media=Counter({MediaState.READY: 6, MediaState.GONE: 1}),
+            media_bytes=4711,
+            commands=9,
+            published=17,
+        ),
         media_stored=4000,
-        commands=9,
-        published=17,
         throttled=30.0,
         unresolved=2,
         stats={
@@ -162,7 +169,7 @@ async def test_nobodys_name_and_text_is_in_it():
     view = PaperView()
     view.messages = [line(text="geheimer Text")]
     view.everybody = [entry("wife", name="老婆", remark="老婆")]
-    view.facts = seen(refused=("wx/in/wife",), counters=BrokerCounters(started=NOW, broker_reason="geheim"))
+    view.facts = seen(refused=("wx/in/wife",), counters=AccountCounters(started=NOW, broker_reason="geheim"))
     async with on_paper([], bridge=bridge(view)) as http:
         text = (await http.get("/metrics")).text
     assert not re.search("geheim|老婆|wife|王小明", text)
@@ -190,9 +197,7 @@ def test_the_age_of_a_login_is_shown_where_it_is_known():
 
 def test_the_labels_of_a_metric_are_as_many_as_its_values():
     whole = seen(
-        results={("sent", "ok"): 1},
-        excluded={"echoes": 1},
-        kinds={("in", "text"): 1},
+        counters=AccountCounters(started=NOW, results=Counter([("rejected", "empty")])),
         stats={"last_backup": 1},
         **LOGIN,
     )
@@ -222,7 +227,7 @@ async def test_a_scrape_of_everything_takes_no_time(monkeypatch):
     for endpoint in endpoints:
         for outcome in ("200", "302", "no_answer", "no_connection"):
             view.calls.observe(endpoint, outcome, 0.3)
-    view.facts = seen(kinds={("in", str(kind)): 1 for kind in Kind})
+    view.facts = seen(counters=AccountCounters(started=NOW, received=Counter(map(str, Kind))))
     async with on_paper([], bridge=bridge(view)) as http:
         await http.get("/metrics")
         began = time.process_time()

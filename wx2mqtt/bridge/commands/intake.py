@@ -46,10 +46,7 @@ class PendingDelivery:
 
 
 class CommandIntake:
-    """Accepts the commands of one account and dispatches its requests.
-
-    `command_count` counts commands.
-    """
+    """Accepts the commands of one account and dispatches its requests."""
 
     def __init__(
         self,
@@ -79,7 +76,6 @@ class CommandIntake:
         self._session = 0
         self._session_is_new = False
         self._bytes_in_memory = 0
-        self.command_count = 0
 
     def start_session(self) -> None:
         """The broker started a new session: the packet ids of the old one are reused from now on."""
@@ -198,7 +194,7 @@ class CommandIntake:
 
     async def _commit(self, new: list[NewCommand]) -> None:
         await self.store_session()
-        self.command_count += len(new)
+        self._ctx.counters.commands += len(new)
         commands = [_without_data(command) for command in new]
         results = await self._sender.accept(commands)
         for accepted in results:

@@ -14,7 +14,6 @@ counts rows. Texts of the bridge's own are counted and logged, and make nobody f
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 
 import structlog
 
@@ -35,16 +34,10 @@ LOG_PERIOD_SECONDS = 60.0
 
 
 class CommandOutcomes:
-    """The ends of the commands of one account.
-
-    Attributes:
-        counts: results since the start, by status and code.
-        sent_counts: sent commands since the start, by kind.
-    """
+    """The ends of the commands of one account."""
 
     def __init__(self, ctx: AccountContext) -> None:
-        self.counts: Counter[tuple[str, str]] = Counter()
-        self.sent_counts: Counter[str] = Counter()
+        self._counters = ctx.counters
         self._ctx = ctx
         self._failure_log = FailureLog(ctx.name)
         self._failed_at: dict[str, int] = {}  # in ms, by user; who failed last is last
@@ -52,9 +45,9 @@ class CommandOutcomes:
 
     def record(self, kind: str, result: Result) -> None:
         """Records that a command of this kind has ended, right after its result was stored."""
-        self.counts[str(result.status), result.code] += 1
+        self._counters.results[str(result.status), result.code] += 1
         if result.status is Status.SENT:
-            self.sent_counts[kind] += 1
+            self._counters.sent[kind] += 1
         else:
             self._failure_log.write(result)
         if is_own_text(result.id):

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections import Counter
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -63,11 +62,7 @@ WATCHDOG_LIMIT_SECONDS = 120.0
 
 
 class MediaDownloader:
-    """Downloads the due jobs of one account, one at a time.
-
-    `counts_by_state` counts finished jobs by their final state, `fetched_bytes` the bytes of the successful
-    ones, both since the start.
-    """
+    """Downloads the due jobs of one account, one at a time."""
 
     def __init__(
         self,
@@ -89,8 +84,6 @@ class MediaDownloader:
         self._not_before = 0.0
         self._failures = 0  # failed downloads in a row, of any job
         self._disk_failures = 0  # files in a row that the disk refused
-        self.counts_by_state: Counter[MediaState] = Counter()
-        self.fetched_bytes = 0
 
     @property
     def _rules(self) -> Media:
@@ -217,7 +210,7 @@ class MediaDownloader:
             lambda: self._journal.media.mark_ready(row.id, blob, events), self.on_store_failure
         )
         self._ctx.signals.outbox_changed.emit(stored)
-        self.fetched_bytes += blob.size
+        self._ctx.counters.media_bytes += blob.size
         self._notify_finished(known)
 
     async def _on_failure(self, row: MediaRow, error: Exception) -> None:
@@ -265,7 +258,7 @@ class MediaDownloader:
 
     def _notify_finished(self, row: MediaRow) -> None:
         self._failures = 0
-        self.counts_by_state[row.state] += 1
+        self._ctx.counters.media[row.state] += 1
         self._library.on_media_finished(row.id)
 
     def _media_events(self, row: MediaRow) -> list[NewPublication]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.login_state import LoginStatus
@@ -12,8 +12,7 @@ from wx2mqtt.bridge.media.inline import InlineHold
 from wx2mqtt.bridge.media.library import MediaLibrary
 from wx2mqtt.bridge.media.request import MediaRequest
 from wx2mqtt.bridge.publisher import Publisher
-from wx2mqtt.model import Json
-from wx2mqtt.store.records import MediaState, NewMessage
+from wx2mqtt.store.records import NewMessage
 
 
 class MediaService:
@@ -51,21 +50,6 @@ class MediaService:
         self._downloader.wake()
 
     @property
-    def counts_by_state(self) -> Mapping[MediaState, int]:
-        """Number of finished downloads since the start, by their final state."""
-        return self._downloader.counts_by_state
-
-    @property
-    def fetched_bytes(self) -> int:
-        """Downloaded bytes since the start."""
-        return self._downloader.fetched_bytes
-
-    @property
     def stored_bytes(self) -> int:
         """Bytes of all stored files of all accounts."""
         return self._blobs.size
-
-    def health_fields(self, pending: int) -> dict[str, Json]:
-        """Returns the `media` object of the health: pending and finished downloads, and the stored bytes."""
-        finished = {str(state): count for state, count in sorted(self._downloader.counts_by_state.items())}
-        return {"pending": pending, **finished, "size": self._blobs.size}

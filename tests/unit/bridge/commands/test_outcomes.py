@@ -43,7 +43,7 @@ async def test_expired_and_rejected_commands_are_failures_and_in_the_log_without
             assert (await house.result(f"bad-{number}"))["status"] == "rejected"
     assert (await house.journal.stats()).failed_today == 25
     assert await house.sender.outcomes.failing_users() == ("wife",)
-    assert house.sender.outcomes.counts == {("expired", "expired"): 5, ("rejected", "bad_command"): 20}
+    assert house.ctx.counters.results == {("expired", "expired"): 5, ("rejected", "bad_command"): 20}
     logged = unsent(lines)
     assert [line["id"] for line in logged] == [
         *(f"late-{number}" for number in range(5)),

@@ -161,7 +161,7 @@ async def test_garbage_instead_of_a_picture_is_asked_for_again(works: Works):
     assert row.blob is not None
     assert row.blob.mime == "image/png"
     await works.published(2)
-    assert works.room.counts_by_state == {READY: 1}
+    assert works.ctx.counters.media == {READY: 1}
 
 
 async def test_a_format_that_no_library_knows_is_kept_after_two_more_attempts(works: Works):
@@ -424,12 +424,13 @@ async def test_the_limit_that_counts_is_that_of_now(works: Works):
     await works.is_in("1", MediaState.TOO_LARGE)
 
 
-async def test_the_health_says_what_is_to_be_fetched_and_what_became_of_the_rest(works: Works):
+async def test_it_is_counted_what_became_of_each_file(works: Works):
     works.files.answer("2", trouble(Rejected, code="gone"))
     await works.comes("1", "2")
     await works.is_in("2", GONE)
     await works.published(4)
-    assert works.room.health_fields(3) == {"pending": 3, "ready": 1, "gone": 1, "size": 34}
+    assert works.ctx.counters.media == {READY: 1, GONE: 1}
+    assert works.room.stored_bytes == 34
 
 
 async def test_the_watchdog_gets_heartbeats_and_expects_none_while_the_downloader_is_idle(works: Works):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.page import NOW, Elements, PaperView, bridge, command, line, login, result, seen
-from wx2mqtt.bridge.health import BrokerCounters
+from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.errors import Problem
 from wx2mqtt.i18n.bridge import bridge_text as bridge_says
@@ -116,7 +116,7 @@ def test_nothing_wrong_is_said_too():
 def test_each_problem_stands_there_with_what_is_known_and_its_cure():
     bad = seen(
         broker="",
-        counters=BrokerCounters(started=NOW, broker_reason="refused <by> nobody", standby=True),
+        counters=AccountCounters(started=NOW, broker_reason="refused <by> nobody", standby=True),
         refused=("wx/last", "wx/contacts"),
         stuck=("receive:home",),
         unresolved=2,
@@ -166,7 +166,7 @@ def rows(made):
 
 def test_figures_say_how_much_waits_and_since_when():
     busy = seen(
-        counters=BrokerCounters(started=NOW, connects=3),
+        counters=AccountCounters(started=NOW, connects=3),
         stats={
             "waiting_publications": 12,
             "oldest_publication": NOW - 60_000,
@@ -198,7 +198,7 @@ def test_figures_say_how_many_messages_can_still_go_to_whom():
 
 
 def test_figures_before_anything_has_happened():
-    told = rows(shown(health=seen(broker="", last_answer=None, counters=BrokerCounters(started=NOW))))
+    told = rows(shown(health=seen(broker="", last_answer=None, counters=AccountCounters(started=NOW))))
     assert (told["Broker"], told["Last answer of WeChat"]) == ("not connected", "none yet")
 
 
@@ -302,7 +302,7 @@ def steps(made):
 
 def test_until_the_first_message_the_next_step_is_named():
     waits = login(LoginState.WAITING_FOR_SCAN)
-    away = seen(**NEW, broker="", counters=BrokerCounters(started=NOW, broker_reason="no <route>"))
+    away = seen(**NEW, broker="", counters=AccountCounters(started=NOW, broker_reason="no <route>"))
     first, broker, scan, message = steps(shown(health=away, login=waits))
     assert first == ("A configuration done", None)
     assert broker[0].startswith("The MQTT broker nextno <route>See that it runs")
