@@ -178,7 +178,7 @@ def error_body(size: int, _: Path) -> bool:
 
 def cookie_date(size: int, _: Path) -> bool:
     date = "Thu, 01-Jan-1970 00:00:10 GMT"
-    return webwx_session._seconds(date[:5] + " " * (size - len(date)) + date[5:]) == 10
+    return webwx_session._is_expired({"expires": date[:5] + " " * (size - len(date)) + date[5:]}, 10)
 
 
 def file_parameter(size: int, _: Path) -> bool:

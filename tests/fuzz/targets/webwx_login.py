@@ -36,7 +36,7 @@ from wx2mqtt.model import (
     SendKey,
     SetRemark,
 )
-from wx2mqtt.wechat.json_reader import UnreadableJson, parse_json
+from wx2mqtt.wechat.json_reader import UnreadableJson, parse_json, read_objects
 from wx2mqtt.wechat.webwx.protocol import (
     contacts,
     content,
@@ -86,7 +86,7 @@ def _run_answer(data: bytes) -> None:
     owner = Owner(handle=handle, nickname=nickname, uin=uin)
     contacts.owner_contact(owner)
     page = responses.read_contact_page(answer)
-    batch, _ = responses.read_contact_list(answer)
+    batch, _ = read_objects(answer, "ContactList")
     update = responses.read_sync(answer)
     contacts.new_nickname(update.profile)
     for fields in (*init.contacts, *page.contacts, *batch, *update.changed):
@@ -164,13 +164,13 @@ def _run_cookies(data: bytes) -> None:
     lines = data.decode("latin-1").split("\n")
     for any_host in (False, True):
         cookies = Cookies.empty(any_host=any_host).with_response("wx2.qq.com", lines, 1.7e9)
-        header = cookies.header_for("wx2.qq.com")
+        header = "; ".join(f"{name}={value}" for name, value in cookies.for_host("wx2.qq.com").items())
         assert header.isascii()
         assert not header or header.isprintable()
         assert Cookies.from_saved(json.loads(json.dumps(cookies.to_saved())), any_host=any_host) == cookies
         cookies.value("wxuin")
         if not any_host:
-            assert not cookies.header_for("evil.example")
+            assert not cookies.for_host("evil.example")
 
 
 def _run_address(data: bytes) -> None:
@@ -225,7 +225,7 @@ TARGETS = (
         run=_run_answer,
         parsers=(
             *names("responses", "read_ret", "read_error_message", "read_init", "read_contact_page"),
-            *names("responses", "read_contact_list", "read_refused_members", "read_sync"),
+            *names("responses", "read_refused_members", "read_sync"),
             *names(
                 "contacts",
                 "read_owner",
@@ -279,9 +279,7 @@ TARGETS = (
     Target(
         name="webwx.cookies",
         run=_run_cookies,
-        parsers=names(
-            "session", "Cookies.with_response", "Cookies.header_for", "Cookies.for_host", "Cookies.value"
-        ),
+        parsers=names("session", "Cookies.with_response", "Cookies.for_host", "Cookies.value"),
         seeds=(
             b"wxuin=211722515; Domain=wx2.qq.com; Path=/; Expires=Fri, 27-Nov-2026 12:00:00 GMT",
             b"webwx_data_ticket=gSf; Domain=.qq.com; Path=/; Secure; Max-Age=43200\nwxsid=; Expires=Thu, 01 Jan 1970 00:00:00 GMT",

@@ -33,8 +33,6 @@ from wx2mqtt.wechat.webwx.protocol.requests import Request
 # A new group has at least so many members besides the owner.
 MIN_OTHER_MEMBERS = 2
 
-GroupAction = CreateGroup | AddMembers | RemoveMembers | RenameGroup
-
 
 class Actions:
     """Performs the actions of one login."""
@@ -46,12 +44,18 @@ class Actions:
         self._contact_list = contact_list
 
     async def perform(self, action: Action, key: SendKey) -> ActionResult:
-        """As `Backend.perform`."""
+        """Performs an action once."""
+        self._check(action)
         try:
             request = self._build_request(action, key)
         except UnicodeEncodeError:
             raise Rejected(self._client.text("bad_characters"), code="bad_command") from None
-        answer = await self._call(action, request)
+        try:
+            answer = await self._client.call_or_reject(request, "not_done")
+        except RetError as error:
+            if isinstance(action, AcceptFriend) and error.ret == Ret.TICKET_ERROR:
+                raise self._expired_request_error() from None
+            raise
         match action:
             case CreateGroup():
                 group = await self._new_group(answer, action.name)
@@ -61,13 +65,13 @@ class Actions:
             case _:
                 return ActionResult()
 
-    async def _call(self, action: Action, request: Request) -> JsonObject:
-        try:
-            return await self._client.call_or_reject(request, "not_done")
-        except RetError as error:
-            if isinstance(action, AcceptFriend) and error.ret == Ret.TICKET_ERROR:
-                raise self._expired_request_error() from None
-            raise
+    def _check(self, action: Action) -> None:
+        """Raises `Rejected` for what WeChat is known to refuse."""
+        if isinstance(action, AcceptFriend):
+            if not action.request.get("username") or not action.request.get("ticket"):
+                raise self._expired_request_error()
+        elif isinstance(action, CreateGroup) and len(action.members) < MIN_OTHER_MEMBERS:
+            raise Rejected(self._client.text("few_members"), code="bad_command")
 
     def _build_request(self, action: Action, key: SendKey) -> Request:
         client = self._client
@@ -80,36 +84,15 @@ class Actions:
             case SetRemark():
                 return requests.set_remark_request(profile, session, action)
             case AcceptFriend():
-                self._check_answerable(action)
                 return requests.accept_friend_request(profile, session, action, client.clock.now)
-            case _:
-                return self._build_group_request(action)
-
-    def _build_group_request(self, action: GroupAction) -> Request:
-        client = self._client
-        profile, session = client.profile, client.require_login(self._login_id)
-        match action:
             case CreateGroup():
-                self._check_member_count(action)
                 return requests.create_group_request(profile, session, action, client.clock.now)
-            case AddMembers():
+            case AddMembers() | RemoveMembers() | RenameGroup():
                 invite = self._group_members.member_count(action.group) >= INVITE_REQUIRED_MEMBERS
-                return requests.add_members_request(profile, session, action, invite=invite)
-            case RemoveMembers():
-                return requests.remove_members_request(profile, session, action)
-            case RenameGroup():
-                return requests.rename_group_request(profile, session, action)
-
-    def _check_answerable(self, action: AcceptFriend) -> None:
-        if not action.request.get("username") or not action.request.get("ticket"):
-            raise self._expired_request_error()
+                return requests.change_group_request(profile, session, action, invite=invite)
 
     def _expired_request_error(self) -> Rejected:
         return Rejected(self._client.text("old_request"), code="unknown_id")
-
-    def _check_member_count(self, action: CreateGroup) -> None:
-        if len(action.members) < MIN_OTHER_MEMBERS:
-            raise Rejected(self._client.text("few_members"), code="bad_command")
 
     async def _new_group(self, answer: JsonObject, name: str) -> Contact:
         """Returns the new group, with its members if a look-up finds them."""

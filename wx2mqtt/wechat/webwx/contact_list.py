@@ -12,7 +12,7 @@ from wx2mqtt.errors import BackendError
 from wx2mqtt.model import FILEHELPER, Contact, Handle, Member
 from wx2mqtt.wechat.backend import OnProgress
 from wx2mqtt.wechat.http_client import BadAnswer
-from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_text
+from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_objects, read_text
 from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.protocol import requests, responses
 from wx2mqtt.wechat.webwx.protocol.contacts import file_helper_contact, is_group, owner_contact, read_contact
@@ -210,7 +210,7 @@ class ContactList:
     async def _request_contacts(self, handles: Sequence[str]) -> list[Contact]:
         client = self._client
         request = requests.batch_get_request(client.profile, client.session, handles, self._clock.now)
-        entries, unreadable_count = responses.read_contact_list(await client.call(request))
+        entries, unreadable_count = read_objects(await client.call(request), "ContactList")
         self._unreadable_count += unreadable_count
         return await self._parse(entries)
 

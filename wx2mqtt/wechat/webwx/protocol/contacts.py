@@ -55,10 +55,12 @@ def read_contact(entry: JsonObject, owner: Handle) -> Contact | None:
     handle = read_text(entry, "UserName")
     if not handle or handle.endswith(HIDDEN_SUFFIXES):
         return None
+    is_official = read_number(entry, "VerifyFlag") & VerifyFlag.OFFICIAL or handle.startswith("gh_")
+    is_listed = bool(read_number(entry, "ContactFlag") & ContactFlag.LISTED)
     avatar = _SEQ.search(read_text(entry, "HeadImgUrl"))
     return Contact(
         handle=Handle(handle),
-        kind=chat_kind_of(handle, owner) or _friend_or_official(entry),
+        kind=chat_kind_of(handle, owner) or (ChatKind.OFFICIAL if is_official else ChatKind.FRIEND),
         nickname=_name(entry, "NickName"),
         remark=_name(entry, "RemarkName"),
         alias=_name(entry, "Alias"),
@@ -66,7 +68,7 @@ def read_contact(entry: JsonObject, owner: Handle) -> Contact | None:
         avatar=avatar[1] if avatar and avatar[1].strip("0") else "",
         profile=_profile(entry),
         members=_members(entry) if is_group(handle) else None,
-        listed=_is_listed(entry),
+        listed=None if entry.get("ContactFlag") is None else is_listed,
     )
 
 
@@ -104,17 +106,6 @@ def handles_in(entries: list[JsonObject]) -> tuple[Handle, ...]:
 
 def _name(entry: JsonObject, key: str) -> str:
     return clean_name(read_text(entry, key))[:MAX_CONTACT_NAME_CHARACTERS]
-
-
-def _friend_or_official(entry: JsonObject) -> ChatKind:
-    has_flag = read_number(entry, "VerifyFlag") & VerifyFlag.OFFICIAL
-    has_prefix = read_text(entry, "UserName").startswith("gh_")
-    return ChatKind.OFFICIAL if has_flag or has_prefix else ChatKind.FRIEND
-
-
-def _is_listed(entry: JsonObject) -> bool | None:
-    flags = entry.get("ContactFlag")
-    return None if flags is None else bool(read_number(entry, "ContactFlag") & ContactFlag.LISTED)
 
 
 def _profile(entry: JsonObject) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from functools import lru_cache
+from typing import Any
 from urllib.parse import urlsplit
 
 from wx2mqtt.model import (
@@ -85,189 +86,79 @@ class Role(StrEnum):
 
 @frozen
 class Endpoint:
-    """One call: `timeout` bounds the whole exchange, in seconds, and `limit` its answer, in bytes.
-
-    For a download (`WebWxHttp.stream`) `timeout` bounds the time without a byte, and there is no limit. After
-    an `is_delivery` call a lost answer leaves the outcome unknown. The server delays the answer of an
-    `is_long_poll` call. With `allows_redirect` the answer may have a redirect status, which is never
-    followed. Of the objects in the answer only members in `kept_keys` are kept, unless it is None.
-    """
+    """One call."""
 
     name: str
     role: Role
     path: str
+    #: Of the whole exchange, in seconds; of a download (`WebWxHttp.stream`) the time without a byte.
     timeout: float
+    #: Of the answer, in bytes. A download has none.
     limit: int = 4 * MEGABYTE
+    #: A lost answer leaves the outcome unknown.
     is_delivery: bool = False
+    #: The server delays the answer.
     is_long_poll: bool = False
+    #: The answer may have a redirect status, which is never followed.
     allows_redirect: bool = False
+    #: Of the objects in the answer only these members are kept; None: all.
     kept_keys: frozenset[str] | None = None
 
 
+def _call(name: str, timeout: float, *, role: Role = Role.BASE, **properties: Any) -> Endpoint:
+    return Endpoint(name=name, role=role, path=f"{PREFIX}/{name}", timeout=timeout, **properties)
+
+
+# Login
+
 JSLOGIN = Endpoint(name="jslogin", role=Role.LOGIN, path="/jslogin", timeout=10)
-LOGIN = Endpoint(name="login", role=Role.LOGIN, path="/cgi-bin/mmwebwx-bin/login", timeout=35)
+LOGIN = _call("login", 35, role=Role.LOGIN)
+NEW_LOGIN = _call("webwxnewloginpage", 10, allows_redirect=True)
+PUSH_LOGIN = _call("webwxpushloginurl", 10)
+INIT = _call("webwxinit", 30, limit=32 * MEGABYTE)
+STATUS_NOTIFY = _call("webwxstatusnotify", 15)
+LOGOUT = _call("webwxlogout", 10, allows_redirect=True)
 
-NEW_LOGIN = Endpoint(
-    name="webwxnewloginpage",
-    role=Role.BASE,
-    path=f"{PREFIX}/webwxnewloginpage",
-    timeout=10,
-    allows_redirect=True,
-)
-
-PUSH_LOGIN = Endpoint(
-    name="webwxpushloginurl", role=Role.BASE, path=f"{PREFIX}/webwxpushloginurl", timeout=10
-)
-
-INIT = Endpoint(
-    name="webwxinit",
-    role=Role.BASE,
-    path=f"{PREFIX}/webwxinit",
-    timeout=30,
-    limit=32 * MEGABYTE,
-)
-
-STATUS_NOTIFY = Endpoint(
-    name="webwxstatusnotify", role=Role.BASE, path=f"{PREFIX}/webwxstatusnotify", timeout=15
-)
-
-# What is read of an answer with contacts: of the answer itself, and of the entries in it.
+# Contacts: what is read of the answer itself, and of the entries in it.
 CONTACT_ANSWER_KEYS = CONTACT_KEYS | {"BaseResponse", "Ret", "ErrMsg", "Str", "ContactList", "Seq"}
+_CONTACT_ANSWER: dict[str, Any] = {
+    "limit": 64 * MEGABYTE,
+    "kept_keys": CONTACT_ANSWER_KEYS,
+}
 
-# Slow for large accounts (webwx 2.8.4).
-GET_CONTACT = Endpoint(
-    name="webwxgetcontact",
-    role=Role.BASE,
-    path=f"{PREFIX}/webwxgetcontact",
-    timeout=180,
-    limit=64 * MEGABYTE,
-    kept_keys=CONTACT_ANSWER_KEYS,
-)
+GET_CONTACT = _call("webwxgetcontact", 180, **_CONTACT_ANSWER)  # slow for large accounts (webwx 2.8.4)
+BATCH_GET = _call("webwxbatchgetcontact", 60, **_CONTACT_ANSWER)
 
-BATCH_GET = Endpoint(
-    name="webwxbatchgetcontact",
-    role=Role.BASE,
-    path=f"{PREFIX}/webwxbatchgetcontact",
-    timeout=60,
-    limit=64 * MEGABYTE,
-    kept_keys=CONTACT_ANSWER_KEYS,
-)
+# Receiving. The server answers a synccheck after 25 s at the latest; the official client waits 35 s
+# (webwx 2.10.3).
+SYNC_CHECK = _call("synccheck", 35, role=Role.PUSH, is_long_poll=True)
+SYNC = _call("webwxsync", 15, limit=64 * MEGABYTE)
 
-# The server answers after 25 s at the latest; the official client waits 35 s (webwx 2.10.3).
-SYNC_CHECK = Endpoint(
-    name="synccheck",
-    role=Role.PUSH,
-    path=f"{PREFIX}/synccheck",
-    timeout=35,
-    is_long_poll=True,
-)
+# Sending. Each UPLOAD sends half a megabyte; the whole file may take any time (webwx 2.14.5).
+SEND_TEXT = _call("webwxsendmsg", 15, is_delivery=True)
+SEND_IMAGE = _call("webwxsendmsgimg", 30, is_delivery=True)
+SEND_VIDEO = _call("webwxsendvideomsg", 30, is_delivery=True)
+SEND_FILE = _call("webwxsendappmsg", 30, is_delivery=True)
+SEND_STICKER = _call("webwxsendemoticon", 30, is_delivery=True)
+CHECK_UPLOAD = _call("webwxcheckupload", 30)
+UPLOAD = _call("webwxuploadmedia", 120, role=Role.FILE)
 
-SYNC = Endpoint(
-    name="webwxsync",
-    role=Role.BASE,
-    path=f"{PREFIX}/webwxsync",
-    timeout=15,
-    limit=64 * MEGABYTE,
-)
+# Actions. MARK_READ is the same call as STATUS_NOTIFY, but made for a command, so a lost answer matters.
+REVOKE = _call("webwxrevokemsg", 15, is_delivery=True)
+MARK_READ = _call("webwxstatusnotify", 15, is_delivery=True)
+OP_LOG = _call("webwxoplog", 15, is_delivery=True)
+VERIFY_USER = _call("webwxverifyuser", 15, is_delivery=True)
+CREATE_GROUP = _call("webwxcreatechatroom", 30, is_delivery=True)
+UPDATE_GROUP = _call("webwxupdatechatroom", 30, is_delivery=True)
 
-SEND_TEXT = Endpoint(
-    name="webwxsendmsg",
-    role=Role.BASE,
-    path=f"{PREFIX}/webwxsendmsg",
-    timeout=15,
-    is_delivery=True,
-)
-
-CHECK_UPLOAD = Endpoint(
-    name="webwxcheckupload", role=Role.BASE, path=f"{PREFIX}/webwxcheckupload", timeout=30
-)
-
-# Each call uploads one part of half a megabyte; the whole file may take any time (webwx 2.14.5).
-UPLOAD = Endpoint(name="webwxuploadmedia", role=Role.FILE, path=f"{PREFIX}/webwxuploadmedia", timeout=120)
-
-SEND_IMAGE = Endpoint(
-    name="webwxsendmsgimg", role=Role.BASE, path=f"{PREFIX}/webwxsendmsgimg", timeout=30, is_delivery=True
-)
-
-SEND_VIDEO = Endpoint(
-    name="webwxsendvideomsg", role=Role.BASE, path=f"{PREFIX}/webwxsendvideomsg", timeout=30, is_delivery=True
-)
-
-SEND_FILE = Endpoint(
-    name="webwxsendappmsg", role=Role.BASE, path=f"{PREFIX}/webwxsendappmsg", timeout=30, is_delivery=True
-)
-
-SEND_STICKER = Endpoint(
-    name="webwxsendemoticon", role=Role.BASE, path=f"{PREFIX}/webwxsendemoticon", timeout=30, is_delivery=True
-)
-
-REVOKE = Endpoint(
-    name="webwxrevokemsg", role=Role.BASE, path=f"{PREFIX}/webwxrevokemsg", timeout=15, is_delivery=True
-)
-
-# The same call as STATUS_NOTIFY, but made for a command, so a lost answer matters.
-MARK_READ = Endpoint(
-    name="webwxstatusnotify", role=Role.BASE, path=f"{PREFIX}/webwxstatusnotify", timeout=15, is_delivery=True
-)
-
-OP_LOG = Endpoint(
-    name="webwxoplog", role=Role.BASE, path=f"{PREFIX}/webwxoplog", timeout=15, is_delivery=True
-)
-
-VERIFY_USER = Endpoint(
-    name="webwxverifyuser", role=Role.BASE, path=f"{PREFIX}/webwxverifyuser", timeout=15, is_delivery=True
-)
-
-CREATE_GROUP = Endpoint(
-    name="webwxcreatechatroom",
-    role=Role.BASE,
-    path=f"{PREFIX}/webwxcreatechatroom",
-    timeout=30,
-    is_delivery=True,
-)
-
-UPDATE_GROUP = Endpoint(
-    name="webwxupdatechatroom",
-    role=Role.BASE,
-    path=f"{PREFIX}/webwxupdatechatroom",
-    timeout=30,
-    is_delivery=True,
-)
-
-GET_IMAGE = Endpoint(
-    name="webwxgetmsgimg", role=Role.BASE, path=f"{PREFIX}/webwxgetmsgimg", timeout=TRANSFER_IDLE_SECONDS
-)
-
-GET_VOICE = Endpoint(
-    name="webwxgetvoice", role=Role.BASE, path=f"{PREFIX}/webwxgetvoice", timeout=TRANSFER_IDLE_SECONDS
-)
-
-GET_VIDEO = Endpoint(
-    name="webwxgetvideo", role=Role.BASE, path=f"{PREFIX}/webwxgetvideo", timeout=TRANSFER_IDLE_SECONDS
-)
-
-GET_FILE = Endpoint(
-    name="webwxgetmedia", role=Role.FILE, path=f"{PREFIX}/webwxgetmedia", timeout=TRANSFER_IDLE_SECONDS
-)
-
-GET_MAP = Endpoint(
-    name="webwxgetpubliclinkimg",
-    role=Role.BASE,
-    path=f"{PREFIX}/webwxgetpubliclinkimg",
-    timeout=TRANSFER_IDLE_SECONDS,
-)
-
-GET_AVATAR = Endpoint(
-    name="webwxgeticon", role=Role.BASE, path=f"{PREFIX}/webwxgeticon", timeout=TRANSFER_IDLE_SECONDS
-)
-
-GET_GROUP_AVATAR = Endpoint(
-    name="webwxgetheadimg", role=Role.BASE, path=f"{PREFIX}/webwxgetheadimg", timeout=TRANSFER_IDLE_SECONDS
-)
-
-LOGOUT = Endpoint(
-    name="webwxlogout", role=Role.BASE, path=f"{PREFIX}/webwxlogout", timeout=10, allows_redirect=True
-)
+# Downloads
+GET_IMAGE = _call("webwxgetmsgimg", TRANSFER_IDLE_SECONDS)
+GET_VOICE = _call("webwxgetvoice", TRANSFER_IDLE_SECONDS)
+GET_VIDEO = _call("webwxgetvideo", TRANSFER_IDLE_SECONDS)
+GET_FILE = _call("webwxgetmedia", TRANSFER_IDLE_SECONDS, role=Role.FILE)
+GET_MAP = _call("webwxgetpubliclinkimg", TRANSFER_IDLE_SECONDS)
+GET_AVATAR = _call("webwxgeticon", TRANSFER_IDLE_SECONDS)
+GET_GROUP_AVATAR = _call("webwxgetheadimg", TRANSFER_IDLE_SECONDS)
 
 
 @frozen
@@ -298,19 +189,13 @@ _WECHAT_DOMAINS = ("qq.com", "wechat.com")
 
 def hosts_of(base: str) -> ClusterHosts:
     """Returns the hosts that belong to a base host such as `wx2.qq.com`."""
-    for part, cluster in _CLUSTERS:
-        if part in base:
-            return ClusterHosts(
-                base=f"https://{base}",
-                login=f"https://login.{cluster}",
-                push=f"https://webpush.{cluster}",
-                file=f"https://file.{cluster}",
-            )
+    cluster = next((cluster for part, cluster in _CLUSTERS if part in base), None)
+    if cluster is None:
+        login, push, file = "login.weixin.qq.com", "webpush.weixin.qq.com", "file.wx.qq.com"
+    else:
+        login, push, file = f"login.{cluster}", f"webpush.{cluster}", f"file.{cluster}"
     return ClusterHosts(
-        base=f"https://{base}",
-        login="https://login.weixin.qq.com",
-        push="https://webpush.weixin.qq.com",
-        file="https://file.wx.qq.com",
+        base=f"https://{base}", login=f"https://{login}", push=f"https://{push}", file=f"https://{file}"
     )
 
 
@@ -342,9 +227,7 @@ def host_of(url: str) -> str:
     return _host_of_base(url.partition("?")[0])
 
 
-@lru_cache(
-    maxsize=32
-)  # each request asks for its host, and the requests of a call differ behind the `?` only
+@lru_cache(maxsize=32)  # each request asks, and requests of one call differ behind the `?` only
 def _host_of_base(base: str) -> str:
     try:
         return urlsplit(base).hostname or ""

@@ -28,7 +28,8 @@ _COMMON_ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'
 # Markup of system texts; anything else between angle brackets was typed by a person.
 _MARKUP = re.compile(r"</?(?:a|img|_wc_custom_link_)\b[^<>]*>", re.IGNORECASE)
 
-_BLANKS = re.compile(r"\s*")
+# A DTD, behind nothing but a byte order mark, blanks, instructions and comments. None of these is read twice.
+_DTD = re.compile(r"\ufeff?\s*(?>(?:<\?.*?\?>|<!--.*?-->)\s*)*+<!DOCTYPE", re.DOTALL)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 _BARE_AMPERSAND = re.compile(r"&(?!#?\w{1,10};)")
 _NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
@@ -106,7 +107,7 @@ def undo_breaks(content: str) -> str:
 
 def undo_emoji(content: str) -> str:
     """Replaces emoji spans by characters."""
-    return _EMOJI.sub(lambda span: _characters(span[1]), content) if "<span" in content else content
+    return _EMOJI.sub(_emoji_of, content) if "<span" in content else content
 
 
 def undo_entities(content: str) -> str:
@@ -120,8 +121,8 @@ def undo_entities(content: str) -> str:
     return decoded.replace("&amp;", "&")
 
 
-def _characters(digits: str) -> str:
-    return "".join(_character(part) for part in _code_points(digits.lower()))
+def _emoji_of(span: re.Match[str]) -> str:
+    return "".join(_character(digits) for digits in _code_points(span[1].lower()))
 
 
 def _code_points(digits: str) -> list[str]:
@@ -196,35 +197,10 @@ def parse_plain_xml(source: str) -> XmlNode:
 
 
 def _try_parse(source: str) -> XmlNode:
-    if "<!DOCTYPE" in source and _begins_with_dtd(source):
+    if "<!DOCTYPE" in source and _DTD.match(source):
         return NO_NODE
     try:
         return XmlNode(fromstring(source))  # noqa: S314
     # `ValueError` is for characters that cannot be encoded.
     except (ParseError, ValueError):
         return NO_NODE
-
-
-def _begins_with_dtd(source: str) -> bool:
-    """Returns whether nothing but a byte order mark, blanks, instructions and comments precedes a DTD."""
-    begin = 1 if source.startswith("\ufeff") else 0
-    while begin >= 0:
-        begin = _skip_blanks(source, begin)
-        if source.startswith("<?", begin):
-            begin = _index_after(source, "?>", begin + 2)
-        elif source.startswith("<!--", begin):
-            begin = _index_after(source, "-->", begin + 4)
-        else:
-            return source.startswith("<!DOCTYPE", begin)
-    return False
-
-
-def _skip_blanks(source: str, begin: int) -> int:
-    match = _BLANKS.match(source, begin)
-    return match.end() if match else begin
-
-
-def _index_after(source: str, mark: str, begin: int) -> int:
-    """Returns the index behind the first `mark` from `begin` on, or -1 without it."""
-    index = source.find(mark, begin)
-    return -1 if index < 0 else index + len(mark)

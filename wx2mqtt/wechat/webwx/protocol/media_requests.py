@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote, unquote, urlencode
@@ -62,64 +62,52 @@ def fetch_request(
 
     `data_ticket` is the cookie `webwx_data_ticket`, which webwxgetmedia requires in its query too.
     """
-    endpoint, build_query = _DOWNLOADS[call]
+    endpoint = _DOWNLOADS[call]
     headers = {"Referer": f"{profile.hosts.base}/", "Accept-Encoding": NO_COMPRESSION}
     if call is MediaCall.VIDEO:
         headers["Range"] = "bytes=0-"  # Without it the answer is empty.
-    query = build_query(locator, session, data_ticket)
+    query = _download_query(session, call, locator, data_ticket)
     return Request(endpoint=endpoint, url=f"{profile.hosts.url(endpoint)}?{query}", headers=headers)
 
 
-# Builds the query of a download from its locator, the session and `data_ticket`.
-_QueryBuilder = Callable[[Locator, Session, str], str]
-
-
-def _image_query(size: str) -> _QueryBuilder:
-    """`size` is "slave" for a thumbnail, "big" for a sticker, and empty for a picture."""
-
-    def build_query(locator: Locator, session: Session, _data_ticket: str) -> str:
-        fields = {"MsgID": locator.get("msgid", ""), "skey": session.skey}
-        return urlencode(fields | {"type": size} if size else fields)
-
-    return build_query
-
-
-def _recording_query(locator: Locator, session: Session, _data_ticket: str) -> str:
-    return urlencode({"msgid": locator.get("msgid", ""), "skey": session.skey})
-
-
-def _file_query(locator: Locator, session: Session, data_ticket: str) -> str:
-    file_fields = {key: locator.get(key, "") for key in ("sender", "mediaid", "encryfilename")}
-    session_fields = {
-        "fromuser": session.uin,
-        "pass_ticket": session.pass_ticket,
-        "webwx_data_ticket": data_ticket,
-    }
-    # Values that are already percent-encoded by the server are sent back unchanged (webwx 1.2.6, 2.16.5).
-    fields = file_fields | session_fields
-    return "&".join(f"{key}={quote(value, '%', errors='replace')}" for key, value in fields.items())
-
-
-def _map_query(locator: Locator, _session: Session, _data_ticket: str) -> str:
-    return urlencode({"url": "xxx", "msgid": locator.get("msgid", ""), "pictype": "location"})
-
-
-def _avatar_query(locator: Locator, session: Session, _data_ticket: str) -> str:
-    fields = {"seq": locator.get("seq", ""), "username": locator.get("username", "")}
-    return urlencode({**fields, "skey": session.skey})
-
-
-_DOWNLOADS: dict[MediaCall, tuple[Endpoint, _QueryBuilder]] = {
-    MediaCall.IMAGE: (endpoints.GET_IMAGE, _image_query("")),
-    MediaCall.THUMBNAIL: (endpoints.GET_IMAGE, _image_query("slave")),
-    MediaCall.STICKER: (endpoints.GET_IMAGE, _image_query("big")),
-    MediaCall.VOICE: (endpoints.GET_VOICE, _recording_query),
-    MediaCall.VIDEO: (endpoints.GET_VIDEO, _recording_query),
-    MediaCall.FILE: (endpoints.GET_FILE, _file_query),
-    MediaCall.MAP: (endpoints.GET_MAP, _map_query),
-    MediaCall.AVATAR: (endpoints.GET_AVATAR, _avatar_query),
-    MediaCall.GROUP_AVATAR: (endpoints.GET_GROUP_AVATAR, _avatar_query),
+_DOWNLOADS: dict[MediaCall, Endpoint] = {
+    MediaCall.IMAGE: endpoints.GET_IMAGE,
+    MediaCall.THUMBNAIL: endpoints.GET_IMAGE,
+    MediaCall.STICKER: endpoints.GET_IMAGE,
+    MediaCall.VOICE: endpoints.GET_VOICE,
+    MediaCall.VIDEO: endpoints.GET_VIDEO,
+    MediaCall.FILE: endpoints.GET_FILE,
+    MediaCall.MAP: endpoints.GET_MAP,
+    MediaCall.AVATAR: endpoints.GET_AVATAR,
+    MediaCall.GROUP_AVATAR: endpoints.GET_GROUP_AVATAR,
 }
+
+# `type` of webwxgetmsgimg; a picture has none.
+_IMAGE_SIZES = {MediaCall.THUMBNAIL: "slave", MediaCall.STICKER: "big"}
+
+
+def _download_query(session: Session, call: MediaCall, locator: Locator, data_ticket: str) -> str:
+    message_id = locator.get("msgid", "")
+    match call:
+        case MediaCall.IMAGE | MediaCall.THUMBNAIL | MediaCall.STICKER:
+            size = {"type": _IMAGE_SIZES[call]} if call in _IMAGE_SIZES else {}
+            return urlencode({"MsgID": message_id, "skey": session.skey} | size)
+        case MediaCall.VOICE | MediaCall.VIDEO:
+            return urlencode({"msgid": message_id, "skey": session.skey})
+        case MediaCall.MAP:
+            return urlencode({"url": "xxx", "msgid": message_id, "pictype": "location"})
+        case MediaCall.AVATAR | MediaCall.GROUP_AVATAR:
+            picture = {"seq": locator.get("seq", ""), "username": locator.get("username", "")}
+            return urlencode(picture | {"skey": session.skey})
+        case MediaCall.FILE:
+            fields = {
+                **{key: locator.get(key, "") for key in ("sender", "mediaid", "encryfilename")},
+                "fromuser": session.uin,
+                "pass_ticket": session.pass_ticket,
+                "webwx_data_ticket": data_ticket,
+            }
+            # Values that the server percent-encoded are sent back unchanged (webwx 1.2.6, 2.16.5).
+            return "&".join(f"{key}={quote(value, '%', errors='replace')}" for key, value in fields.items())
 
 
 @frozen(repr=False)

@@ -15,7 +15,6 @@ from wx2mqtt.model import (
     AcceptFriend,
     AddMembers,
     CreateGroup,
-    Handle,
     MarkRead,
     Recall,
     RemoveMembers,
@@ -44,6 +43,9 @@ _ACCEPT_FRIEND_CODE = 3
 
 # Scene of webwxverifyuser: accepted in web WeChat.
 _WEB_SCENE = 33
+
+
+GroupChange = AddMembers | RemoveMembers | RenameGroup
 
 
 @frozen
@@ -286,35 +288,21 @@ def create_group_request(profile: ClientProfile, session: Session, action: Creat
     return signed_request(profile, session, endpoints.CREATE_GROUP, rest, f"r={now}")
 
 
-def add_members_request(
-    profile: ClientProfile, session: Session, action: AddMembers, *, invite: bool
+def change_group_request(
+    profile: ClientProfile, session: Session, action: GroupChange, *, invite: bool = False
 ) -> Request:
-    """Adds members to a group, or invites them if the group is large (webwx 2.19.2, 2.19.3)."""
-    fun, key = ("invitemember", "InviteMemberList") if invite else ("addmember", "AddMemberList")
-    return _update_group_request(profile, session, action.group, fun, {key: _join_handles(action.members)})
-
-
-def remove_members_request(profile: ClientProfile, session: Session, action: RemoveMembers) -> Request:
-    """Removes members from a group that the owner leads (webwx 2.19.2)."""
-    return _update_group_request(
-        profile, session, action.group, "delmember", {"DelMemberList": _join_handles(action.members)}
-    )
-
-
-def rename_group_request(profile: ClientProfile, session: Session, action: RenameGroup) -> Request:
-    """Renames a group (webwx 2.19.2)."""
-    return _update_group_request(profile, session, action.group, "modtopic", {"NewTopic": action.name})
-
-
-def _update_group_request(
-    profile: ClientProfile, session: Session, group: Handle, fun: str, change: dict[str, str]
-) -> Request:
-    rest = {**change, "ChatRoomName": group}
+    """Changes a group (webwx 2.19.2). To a large group people are invited, and must agree (webwx 2.19.3)."""
+    match action:
+        case AddMembers(members=members) if invite:
+            fun, change = "invitemember", {"InviteMemberList": ",".join(members)}
+        case AddMembers(members=members):
+            fun, change = "addmember", {"AddMemberList": ",".join(members)}
+        case RemoveMembers(members=members):
+            fun, change = "delmember", {"DelMemberList": ",".join(members)}
+        case RenameGroup(name=name):
+            fun, change = "modtopic", {"NewTopic": name}
+    rest = {**change, "ChatRoomName": action.group}
     return signed_request(profile, session, endpoints.UPDATE_GROUP, rest, f"fun={fun}")
-
-
-def _join_handles(handles: Sequence[Handle]) -> str:
-    return ",".join(handles)
 
 
 def _ticket_query(profile: ClientProfile, session: Session) -> str:

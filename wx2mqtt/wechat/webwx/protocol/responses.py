@@ -218,11 +218,6 @@ def read_contact_page(answer: JsonObject) -> ContactPage:
     )
 
 
-def read_contact_list(answer: JsonObject) -> tuple[list[JsonObject], int]:
-    """Returns the entries of webwxbatchgetcontact, and how many of its elements are no JSON objects."""
-    return read_objects(answer, "ContactList")
-
-
 def read_refused_members(answer: JsonObject) -> tuple[Handle, ...]:
     """Returns whom a group did not add (webwx 2.19.4): people who deleted or blocked the owner."""
     members, _ = read_objects(answer, "MemberList")

@@ -14,7 +14,7 @@ from wx2mqtt.clock import parse_http_date
 from wx2mqtt.model import Cursor, Handle, Owner
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_objects
-from wx2mqtt.wechat.webwx.protocol.endpoints import FIRST_HOSTS, ClusterHosts, hosts_at_endpoint, hosts_of
+from wx2mqtt.wechat.webwx.protocol.endpoints import FIRST_HOSTS, hosts_at_endpoint, hosts_of
 
 # The domain of cookies when one address serves all hosts.
 ANY_DOMAIN = ""
@@ -32,13 +32,11 @@ _CookieKey = tuple[str, str]
 
 @frozen(kw_only=False, repr=False)
 class Cookies:
-    """Immutable cookie values by domain and name.
+    """Immutable cookie values by domain and name."""
 
-    A domain that begins with a dot includes all hosts below it.
-    With `any_host`, for an endpoint that serves all hosts, the domain of a cookie is ignored.
-    """
-
+    #: A domain that begins with a dot includes all hosts below it.
     values: Mapping[_CookieKey, str]
+    #: The domain of a cookie is ignored: one endpoint serves all hosts.
     any_host: bool = False
 
     @classmethod
@@ -52,10 +50,6 @@ class Cookies:
         for line in set_cookie_lines:
             self._apply(values, host, line, now)
         return self if values == self.values else Cookies(values, self.any_host)
-
-    def header_for(self, host: str) -> str:
-        """Returns the Cookie header for `host`; empty when there is no cookie."""
-        return "; ".join(f"{name}={value}" for name, value in self.for_host(host).items())
 
     def for_host(self, host: str) -> dict[str, str]:
         """Returns names and values for `host`; of several with the same name the longest domain wins."""
@@ -74,13 +68,19 @@ class Cookies:
     @classmethod
     def from_saved(cls, rows: object, *, any_host: bool) -> Cookies:
         """Reads the rows of `to_saved`; rows of another form are left out."""
-        valid_rows = [row for row in rows if _is_row(row)] if isinstance(rows, list) else []
-        return cls({(domain, name): value for domain, name, value in valid_rows}, any_host)
+        values = {}
+        for row in rows if isinstance(rows, list) else ():
+            if isinstance(row, list) and len(row) == 3 and all(isinstance(part, str) for part in row):
+                domain, name, value = row
+                values[domain, name] = value
+        return cls(values, any_host)
 
     def _apply(self, values: dict[_CookieKey, str], host: str, line: str, now: float) -> None:
         pair, *attributes = line.split(";")
         name, equals, value = (part.strip() for part in pair.partition("="))
-        if not equals or not name or len(pair) > MAX_COOKIE_CHARACTERS or not _sendable(name + value):
+        sent = name + value
+        is_sendable = sent.isascii() and sent.isprintable()
+        if not equals or not name or len(pair) > MAX_COOKIE_CHARACTERS or not is_sendable:
             return
         facts = {key.strip().lower(): fact.strip() for key, _, fact in (a.partition("=") for a in attributes)}
         domain = ANY_DOMAIN if self.any_host else _domain(host, facts.get("domain", ""))
@@ -110,21 +110,8 @@ def _is_expired(facts: Mapping[str, str], now: float) -> bool:
     if age.lstrip("-").isdigit():
         return age.startswith("-") or age.strip("0") == ""
     expires = facts.get("expires", "")
-    return bool(expires) and _seconds(expires) <= now
-
-
-def _seconds(date: str) -> float:
-    """Returns an HTTP date in seconds since 1970, or infinity when it cannot be read."""
-    seconds = None if len(date) > MAX_DATE_CHARACTERS else parse_http_date(date)
-    return float("inf") if seconds is None else seconds
-
-
-def _sendable(part: str) -> bool:
-    return part.isascii() and part.isprintable()
-
-
-def _is_row(row: object) -> bool:
-    return isinstance(row, list) and len(row) == 3 and all(isinstance(part, str) for part in row)
+    seconds = parse_http_date(expires) if len(expires) <= MAX_DATE_CHARACTERS else None
+    return seconds is not None and seconds <= now
 
 
 SyncKeys = tuple[tuple[int, int], ...]
@@ -133,13 +120,13 @@ SyncKeys = tuple[tuple[int, int], ...]
 
 @frozen
 class SyncCursor:
-    """A position in the stream of messages: `sync` for webwxsync, `check` for synccheck.
+    """A position in the stream of messages."""
 
-    `more` is true when the server holds more messages that the last answer left out.
-    """
-
+    #: For webwxsync.
     sync: SyncKeys = ()
+    #: For synccheck.
     check: SyncKeys = ()
+    #: The server holds more messages, which the last answer left out.
     more: bool = False
 
     def to_cursor(self) -> Cursor:
@@ -182,22 +169,21 @@ SESSION_FORMAT_VERSION = 1
 
 @frozen
 class Session:
-    """One login. All fields but `nickname` are secret.
-
-    `base` is the host of the cluster that serves the login. `pass_ticket` is percent-encoded, as received.
-    `chats` are the phone's recent chats; groups that the owner did not save are in no other list (webwx 4.5).
-    """
+    """One login. All fields but `nickname` are secret."""
 
     login_id: str
+    #: The host of the cluster that serves the login.
     base: str
     uin: str = field(repr=False)
     sid: str = field(repr=False)
     skey: str = field(repr=False)
+    #: Percent-encoded, as received.
     pass_ticket: str = field(repr=False)
     device_id: str = field(repr=False)
     handle: Handle = field(default=Handle(""), repr=False)
     nickname: str = ""
     position: SyncCursor = field(default_factory=SyncCursor, repr=False)
+    #: The phone's recent chats; groups that the owner did not save are in no other list (webwx 4.5).
     chats: tuple[str, ...] = field(default=(), repr=False)
 
     @property
@@ -258,15 +244,11 @@ def host_origins(endpoint: str | None, saved: Mapping[str, object]) -> tuple[str
 
     With an `endpoint`, that is the only origin.
     """
-    hosts = _hosts(endpoint, saved)
-    return hosts.login, hosts.base, hosts.push, hosts.file
-
-
-def _hosts(endpoint: str | None, saved: Mapping[str, object]) -> ClusterHosts:
-    if endpoint is not None:
-        return hosts_at_endpoint(endpoint)
     restored = session_from_saved(saved, None)
-    if restored is None:
-        return FIRST_HOSTS
-    session, _ = restored
-    return hosts_of(session.base)
+    if endpoint is not None:
+        hosts = hosts_at_endpoint(endpoint)
+    elif restored is not None:
+        hosts = hosts_of(restored[0].base)
+    else:
+        hosts = FIRST_HOSTS
+    return hosts.login, hosts.base, hosts.push, hosts.file

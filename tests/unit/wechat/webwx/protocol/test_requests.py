@@ -107,19 +107,21 @@ def test_create_group() -> None:
 def test_members_are_added_to_a_small_group_and_invited_into_a_large_one(
     invite: bool, fun: str, key: str
 ) -> None:
-    request = requests.add_members_request(SITE, SESSION, AddMembers(group=GROUP, members=TWO), invite=invite)
+    request = requests.change_group_request(
+        SITE, SESSION, AddMembers(group=GROUP, members=TWO), invite=invite
+    )
     assert (base_url(request), query(request)) == (f"{B}/webwxupdatechatroom", {**SIGNED, "fun": fun})
     assert rest(request) == {key: "@mom,@bob", "ChatRoomName": GROUP}
 
 
 def test_remove_members() -> None:
-    request = requests.remove_members_request(SITE, SESSION, RemoveMembers(group=GROUP, members=TWO))
+    request = requests.change_group_request(SITE, SESSION, RemoveMembers(group=GROUP, members=TWO))
     assert (base_url(request), query(request)) == (f"{B}/webwxupdatechatroom", {**SIGNED, "fun": "delmember"})
     assert rest(request) == {"DelMemberList": "@mom,@bob", "ChatRoomName": GROUP}
 
 
 def test_rename_group() -> None:
-    request = requests.rename_group_request(SITE, SESSION, RenameGroup(group=GROUP, name="相亲相爱"))
+    request = requests.change_group_request(SITE, SESSION, RenameGroup(group=GROUP, name="相亲相爱"))
     assert (base_url(request), query(request)) == (f"{B}/webwxupdatechatroom", {**SIGNED, "fun": "modtopic"})
     assert rest(request) == {"NewTopic": "相亲相爱", "ChatRoomName": GROUP}
 
@@ -131,7 +133,7 @@ def test_each_may_have_been_done_when_its_answer_is_lost() -> None:
         requests.set_remark_request(SITE, SESSION, SetRemark(person=Handle("@mom"), remark="")),
         requests.accept_friend_request(SITE, SESSION, AcceptFriend(request={}), NOW),
         requests.create_group_request(SITE, SESSION, CreateGroup(members=TWO), NOW),
-        requests.rename_group_request(SITE, SESSION, RenameGroup(group=GROUP, name="x")),
+        requests.change_group_request(SITE, SESSION, RenameGroup(group=GROUP, name="x")),
     ]
     assert all(request.endpoint.is_delivery for request in made)
 

@@ -196,7 +196,6 @@ def test_init() -> None:
 def test_contact_page() -> None:
     page = responses.read_contact_page({"MemberList": [{"UserName": "a"}, None], "Seq": "688"})
     assert (page.contacts, page.next_seq, page.unreadable_count) == ([{"UserName": "a"}], 688, 1)
-    assert responses.read_contact_list({"ContactList": [{}]}) == ([{}], 0)
 
 
 def test_synced() -> None:
@@ -276,7 +275,6 @@ def test_no_shape_makes_a_reader_fail(answer: dict[str, object]) -> None:
     responses.read_init(found)
     responses.read_sync(found)
     responses.read_contact_page(found)
-    responses.read_contact_list(found)
     responses.read_error_message(found)
 
 

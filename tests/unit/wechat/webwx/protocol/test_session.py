@@ -100,7 +100,7 @@ def test_lines_that_could_not_be_sent_are_left_out(line: str) -> None:
 
 
 def test_values_stay_as_they_are() -> None:
-    assert jar('a="x=y"; HttpOnly', "b=").header_for("wx2.qq.com") == 'a="x=y"; b='
+    assert jar('a="x=y"; HttpOnly', "b=").for_host("wx2.qq.com") == {"a": '"x=y"', "b": ""}
 
 
 def test_one_address_for_all_hosts_takes_any_domain() -> None:
