@@ -29,10 +29,13 @@ FIRST_QR_PAUSE_SECONDS = 1.0
 
 @frozen
 class LoginCode:
-    """A QR code of WeChat: its id in polls, its content, and how long it is probably valid."""
+    """A QR code of WeChat."""
 
+    #: Its id in polls.
     handle: str
+    #: Its content.
     url: str
+    #: How long it is probably valid.
     lifetime_seconds: float
 
 
@@ -42,7 +45,7 @@ class QrLogin(Protocol):
     async def fetch_code(self) -> LoginCode:
         """Asks WeChat for a new code. Raises `Unreachable`."""
 
-    def poll_code(self, code: LoginCode) -> AsyncGenerator[LoginStep, None]:
+    def poll_code(self, handle: str) -> AsyncGenerator[LoginStep, None]:
         """Polls the state of a code. The last step is `LoggedIn`, unless the code expires."""
 
 
@@ -53,7 +56,7 @@ async def qr_login_steps(login: QrLogin, clock: Clock) -> AsyncGenerator[LoginSt
         started_at = clock.monotonic()
         code = await login.fetch_code()
         yield ShowQr(url=code.url, lifetime=code.lifetime_seconds)
-        async with aclosing(login.poll_code(code)) as steps:
+        async with aclosing(login.poll_code(code.handle)) as steps:
             async for step in steps:
                 yield step
                 if isinstance(step, LoggedIn):

@@ -129,9 +129,9 @@ class LoginFlow:
             raise Unreachable(client.text("no_code", ret=code.ret))
         return LoginCode(handle=code.handle, url=code.content, lifetime_seconds=QR_LIFETIME_SECONDS)
 
-    async def poll_code(self, code: LoginCode) -> AsyncGenerator[LoginStep, None]:
+    async def poll_code(self, handle: str) -> AsyncGenerator[LoginStep, None]:
         """As `QrLogin.poll_code`; between two polls an old login may become valid again."""
-        async with aclosing(QrPoll(self._client, code.handle, self._verification_code).steps()) as steps:
+        async with aclosing(QrPoll(self._client, handle, self._verification_code).steps()) as steps:
             async for step in steps:
                 match step:
                     case Confirmed(answer):

@@ -51,7 +51,6 @@ from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
 from wx2mqtt.wechat.webwx.protocol.requests import DesktopClient
 from wx2mqtt.wechat.webwx.receiver import Receiver
 from wx2mqtt.wechat.webwx.sender import Sender
-from wx2mqtt.wechat.webwx.session_setup import SessionSetup
 from wx2mqtt.wechat.webwx.webwx_http import WebWxHttp
 
 log = structlog.get_logger(__name__)
@@ -106,11 +105,11 @@ class WebWxBackend(Backend):
         usable: LoginFilter = any_login,
     ) -> AsyncGenerator[LoginStep, None]:
         """Also raises `LoggedOut`, where WeChat ends a new login at once (webwx 5.1.1)."""
-        session_setup = SessionSetup(self._client)
-        async with aclosing(LoginFlow(self._client, session_setup).steps(resume=resume)) as steps:
+        login_flow = LoginFlow(self._client)
+        async with aclosing(login_flow.steps(resume=resume)) as steps:
             async for step in steps:
                 if isinstance(step, LoggedIn):
-                    contacts = session_setup.initial_contacts
+                    contacts = login_flow.initial_contacts
                     self._current = _Login(self._client, step.owner, contacts, self._marks)
                 yield step
 

@@ -15,7 +15,7 @@ from wx2mqtt.wechat.http_client import BadAnswer
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_objects, read_text
 from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.protocol import requests, responses
-from wx2mqtt.wechat.webwx.protocol.contacts import file_helper_contact, is_group, owner_contact, read_contact
+from wx2mqtt.wechat.webwx.protocol.contacts import file_helper_contact, is_group, owner_contact, read_contacts
 from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
 from wx2mqtt.wechat.webwx.protocol.requests import MAX_NAMES_PER_CALL
 from wx2mqtt.wechat.webwx.protocol.responses import ContactPage
@@ -70,7 +70,7 @@ class ContactList:
         self._group_sizes: dict[str, int] = {}
         self._refreshes_left: dict[str, int] = {}
         self._note_entries(initial)
-        self._initial = _read_contacts(initial, client.session.handle)
+        self._initial = read_contacts(initial, client.session.handle)
 
     def pop_unreadable_count(self) -> int:
         """Returns how many entries could not be read since the last call."""
@@ -82,16 +82,25 @@ class ContactList:
         seen: set[Handle] = set()
         groups: OrderedDict[str, Contact | None] = OrderedDict()
         async for listed in self._listed_pages():
-            page = self._unseen(listed, seen)
-            groups.update((contact.handle, contact) for contact in page if is_group(contact.handle))
-            yield self._store([contact for contact in page if not is_group(contact.handle)])
+            people = []
+            for contact in listed:
+                if contact.handle in seen:
+                    continue
+                seen.add(contact.handle)
+                if is_group(contact.handle):
+                    groups[contact.handle] = contact
+                else:
+                    people.append(contact)
+            yield self._store(people)
             on_progress(len(seen))
         for handle in self._client.session.chats:
             if is_group(handle) and handle not in seen:
                 groups.setdefault(handle, None)
                 seen.add(Handle(handle))
-        async for page in self._with_members(groups):
-            yield self._store(page)
+        for handles in self._batches(groups):
+            fetched = {contact.handle: contact for contact in await self._fetch_batch(handles)}
+            with_members = [fetched.get(Handle(handle)) or groups[handle] for handle in handles]
+            yield self._store([contact for contact in with_members if contact is not None])
             on_progress(len(seen))
 
     def mark_stale(self, groups: Iterable[str]) -> None:
@@ -104,8 +113,7 @@ class ContactList:
         Skips handles that were requested recently. Returns nothing when the call fails.
         """
         now = self._clock.monotonic()
-        candidates = dict.fromkeys([*self._refreshes_left, *handles])
-        due = [handle for handle in candidates if self._may_request(handle, now)]
+        due = self._due_handles(handles, now)
         if not due:
             return ()
         requested = due[:MAX_NAMES_PER_CALL]
@@ -122,15 +130,35 @@ class ContactList:
             self._refreshes_left.pop(contact.handle, None)
         return self._store(contacts)
 
+    def _due_handles(self, handles: Iterable[str], now: float) -> list[str]:
+        """Returns these handles and the stale groups, without those that were requested recently."""
+        due = []
+        for handle in dict.fromkeys([*self._refreshes_left, *handles]):
+            interval = GROUP_REFRESH_SECONDS if handle in self._refreshes_left else UNKNOWN_RETRY_SECONDS
+            requested_at = self._requested_at.get(handle, float("-inf"))
+            if handle != FILEHELPER and now - requested_at >= interval:
+                due.append(handle)
+        return due
+
+    def _record_request(self, handle: str, now: float) -> None:
+        self._requested_at.pop(handle, None)
+        self._requested_at[handle] = now
+        if len(self._requested_at) > LOOKUP_CACHE_SIZE:
+            self._requested_at.popitem(last=False)
+        if handle in self._refreshes_left:
+            self._refreshes_left[handle] -= 1
+            if not self._refreshes_left[handle]:
+                del self._refreshes_left[handle]
+
     async def list_members(self, group: Handle) -> tuple[Member, ...]:
         """Fetches the members of a group; empty when the answer lacks them.
 
         They are not stored, so that the next sync still shows the difference to the stored list.
         """
-        contacts = await self._request_contacts([group])
-        return next(
-            (contact.members for contact in contacts if contact.handle == group and contact.members), ()
-        )
+        for contact in await self._request_contacts([group]):
+            if contact.handle == group and contact.members:
+                return contact.members
+        return ()
 
     async def _listed_pages(self) -> AsyncIterator[list[Contact]]:
         """Yields the pages of the address book, and then contacts that only webwxinit listed."""
@@ -147,23 +175,14 @@ class ContactList:
         yield [*self._initial, owner_contact(self._client.session.owner), file_helper_contact()]
 
     async def _fetch_page(self, seq: int) -> ContactPage:
-        for _ in range(MAX_EMPTY_ATTEMPTS - 1):
-            page = await self._request_page(seq)
-            if page.contacts or seq:
-                return page
-            await self._clock.sleep(EMPTY_RETRY_SECONDS)
-        return await self._request_page(seq)
-
-    async def _request_page(self, seq: int) -> ContactPage:
         client = self._client
-        request = requests.get_contact_request(client.profile, client.session, seq, self._clock.now)
-        return responses.read_contact_page(await client.call(request))
-
-    async def _with_members(self, groups: OrderedDict[str, Contact | None]) -> AsyncIterator[list[Contact]]:
-        for handles in self._batches(groups):
-            fetched = {contact.handle: contact for contact in await self._fetch_batch(handles)}
-            contacts = (fetched.get(Handle(handle)) or groups[handle] for handle in handles)
-            yield [contact for contact in contacts if contact is not None]
+        for attempt in range(1, MAX_EMPTY_ATTEMPTS + 1):
+            request = requests.get_contact_request(client.profile, client.session, seq, self._clock.now)
+            page = responses.read_contact_page(await client.call(request))
+            if page.contacts or seq or attempt == MAX_EMPTY_ATTEMPTS:
+                break
+            await self._clock.sleep(EMPTY_RETRY_SECONDS)
+        return page
 
     def _batches(self, handles: Iterable[str]) -> Iterator[list[str]]:
         """Splits groups into batches that bound the number of groups and, for memory, of their members."""
@@ -195,17 +214,14 @@ class ContactList:
                 failures += 1
                 if failures >= MAX_CONSECUTIVE_FAILURES:
                     raise
-                waiting += self._split(batch)
+                if len(batch) == 1:
+                    self._unreadable_count += 1
+                    log.warning("group cannot be read")
+                    continue
+                size = next(size for size in BATCH_SIZES if size < len(batch))
+                smaller = [batch[start : start + size] for start in range(0, len(batch), size)]
+                waiting += reversed(smaller)  # the first one is taken next
         return contacts
-
-    def _split(self, batch: list[str]) -> list[list[str]]:
-        """Returns smaller batches, the first one last; none for a single group."""
-        if len(batch) == 1:
-            self._unreadable_count += 1
-            log.warning("group cannot be read")
-            return []
-        size = next(size for size in BATCH_SIZES if size < len(batch))
-        return list(_slices(batch, size))[::-1]
 
     async def _request_contacts(self, handles: Sequence[str]) -> list[Contact]:
         client = self._client
@@ -217,7 +233,7 @@ class ContactList:
     async def _parse(self, entries: Sequence[JsonObject]) -> list[Contact]:
         """Returns the contacts of an answer, read in a thread: it may list 100,000 members of groups."""
         self._note_entries(entries)
-        return await asyncio.to_thread(_read_contacts, entries, self._client.session.handle)
+        return await asyncio.to_thread(read_contacts, entries, self._client.session.handle)
 
     def _note_entries(self, entries: Sequence[JsonObject]) -> None:
         self._unreadable_count += sum(not read_text(entry, "UserName") for entry in entries)
@@ -225,37 +241,6 @@ class ContactList:
             if is_group(read_text(entry, "UserName")):
                 self._group_sizes[read_text(entry, "UserName")] = read_number(entry, "MemberCount")
 
-    def _unseen(self, contacts: list[Contact], seen: set[Handle]) -> list[Contact]:
-        unseen = []
-        for contact in contacts:
-            if contact.handle not in seen:
-                seen.add(contact.handle)
-                unseen.append(contact)
-        return unseen
-
     def _store(self, contacts: list[Contact]) -> tuple[Contact, ...]:
         self._group_members.update(contacts)
         return tuple(contacts)
-
-    def _may_request(self, handle: str, now: float) -> bool:
-        requested_at = self._requested_at.get(handle)
-        interval = GROUP_REFRESH_SECONDS if handle in self._refreshes_left else UNKNOWN_RETRY_SECONDS
-        return handle != FILEHELPER and (requested_at is None or now - requested_at >= interval)
-
-    def _record_request(self, handle: str, now: float) -> None:
-        self._requested_at.pop(handle, None)
-        self._requested_at[handle] = now
-        if len(self._requested_at) > LOOKUP_CACHE_SIZE:
-            self._requested_at.popitem(last=False)
-        if handle in self._refreshes_left:
-            self._refreshes_left[handle] -= 1
-            if not self._refreshes_left[handle]:
-                del self._refreshes_left[handle]
-
-
-def _read_contacts(entries: Sequence[JsonObject], owner: Handle) -> list[Contact]:
-    return [contact for entry in entries if (contact := read_contact(entry, owner)) is not None]
-
-
-def _slices(handles: list[str], size: int) -> Iterator[list[str]]:
-    return (handles[start : start + size] for start in range(0, len(handles), size))

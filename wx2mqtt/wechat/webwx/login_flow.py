@@ -6,20 +6,22 @@
 | push login | WeChat asks on the phone of the saved account; its owner confirms |
 | QR code | somebody scans the code with the phone, and confirms |
 
-A push login and a QR code both have a uuid, whose state is polled (`_poll_uuid`) until it is confirmed or has
-ended. `session_setup.py` then makes the session.
+A push login and a QR code both have a uuid, whose state `poll_code` polls until it is confirmed or has ended.
+`_start_session` then makes the session.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import secrets
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import replace
+from typing import TypeVar
 
 import structlog
 
 from wx2mqtt.backoff import Backoff
-from wx2mqtt.errors import Unreachable
-from wx2mqtt.values import frozen
+from wx2mqtt.errors import BackendError, LoginRefused, Unreachable
 from wx2mqtt.wechat.backend import (
     ConfirmOnPhone,
     LoggedIn,
@@ -28,7 +30,7 @@ from wx2mqtt.wechat.backend import (
     PollRecovered,
     Scanned,
 )
-from wx2mqtt.wechat.json_reader import UnreadableJson
+from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 from wx2mqtt.wechat.qr_login import (
     CONFIRM_TIMEOUT_SECONDS,
     MAX_POLL_BACKOFF_SECONDS,
@@ -40,35 +42,32 @@ from wx2mqtt.wechat.qr_login import (
 from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.protocol import endpoints, requests, responses
 from wx2mqtt.wechat.webwx.protocol.codes import SESSION_ENDED, Ret, ScanStatus
-from wx2mqtt.wechat.webwx.protocol.session import Session
-from wx2mqtt.wechat.webwx.session_setup import SessionSetup
+from wx2mqtt.wechat.webwx.protocol.contacts import read_owner
+from wx2mqtt.wechat.webwx.protocol.responses import InitAnswer, NewLogin, session_from_answer
+from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 # So many answers in a row without a scan status end a QR code.
 MAX_STRANGE_ANSWERS = 3
 
-
-@frozen(kw_only=False, repr=False)
-class Confirmed:
-    """The login was confirmed on the phone; `redirect` holds a ticket."""
-
-    redirect: str
-
-
-PollStep = Scanned | PollFailing | PollRecovered | Confirmed
+# As in the official client (webwx 2.4.3.3).
+MAX_SETUP_ATTEMPTS = 3
+SETUP_RETRY_SECONDS = 1.0
 
 
 class LoginFlow:
-    """Runs a login: by the saved session, else by push login, else by QR code."""
+    """Runs one login."""
 
-    def __init__(self, client: ApiClient, session_setup: SessionSetup) -> None:
+    def __init__(self, client: ApiClient) -> None:
         self._client = client
-        self._session_setup = session_setup
         self._clock = client.clock
+        #: The contact entries of webwxinit, some of which are in no other list.
+        self.initial_contacts: list[JsonObject] = []
 
     async def steps(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
-        """As `Backend.login`."""
+        """Yields the steps of `Backend.login`."""
         session = await self._client.load() if resume else None
         if session is not None:
             if await self._is_still_valid(session):
@@ -100,29 +99,26 @@ class LoginFlow:
 
     async def _login_by_push(self, session: Session) -> AsyncGenerator[LoginStep, None]:
         """Tries a push login; yields no `LoggedIn` when it is not offered, not answered or declined."""
-        if self._client.push_tried_login_id == session.login_id:
-            return
-        self._client.push_tried_login_id = session.login_id
-        uuid = await self._request_push_login(session)
-        if not uuid:
-            return
-        yield ConfirmOnPhone()
-        async with aclosing(self._poll_until_login(uuid)) as steps:
-            async for step in steps:
-                yield step
-
-    async def _request_push_login(self, session: Session) -> str:
         client = self._client
+        if client.push_tried_login_id == session.login_id:
+            return
+        client.push_tried_login_id = session.login_id
         try:
             request = requests.push_login_request(client.profile, session, client.cookies())
-            answer = await client.http.call(request)
-            return responses.read_push_login(answer.body)
+            uuid = responses.read_push_login((await client.http.call(request)).body)
         except (Unreachable, UnreadableJson) as error:
             log.info("push login not offered", reason=str(error))
-            return ""
+            return
+        if uuid:
+            yield ConfirmOnPhone()
+            async with aclosing(self.poll_code(uuid)) as steps:
+                async for step in steps:
+                    yield step
+
+    # The code
 
     async def fetch_code(self) -> LoginCode:
-        """As `QrLogin.fetch_code`."""
+        """Asks WeChat for a new code. Raises `Unreachable`."""
         request = requests.jslogin_request(self._client.profile, self._clock.now)
         code = responses.read_qr_code((await self._client.http.call(request)).body)
         if code.code not in {200, None} or not code.uuid:
@@ -133,20 +129,11 @@ class LoginFlow:
             lifetime_seconds=endpoints.QR_LIFETIME_SECONDS,
         )
 
-    async def poll_code(self, code: LoginCode) -> AsyncGenerator[LoginStep, None]:
-        """As `QrLogin.poll_code`."""
-        async with aclosing(self._poll_until_login(code.handle)) as steps:
-            async for step in steps:
-                yield step
+    async def poll_code(self, handle: str) -> AsyncGenerator[LoginStep, None]:
+        """Polls until the phone has answered; yields no `LoggedIn` when the code has ended.
 
-    async def _poll_until_login(self, uuid: str) -> AsyncGenerator[LoginStep, None]:
-        """Polls until the phone has answered; yields no `LoggedIn` when the code has ended."""
-        async with aclosing(self._poll_uuid(uuid)) as steps:
-            async for step in steps:
-                yield await self._complete_login(step.redirect) if isinstance(step, Confirmed) else step
-
-    async def _poll_uuid(self, uuid: str) -> AsyncGenerator[PollStep, None]:
-        """Polls until the code is confirmed, which is the last step, or has ended. Repeats failed polls."""
+        Repeats failed polls.
+        """
         now = self._clock.monotonic
         deadline = now() + endpoints.QR_LIFETIME_SECONDS
         outage = OutageDetector(now())
@@ -154,12 +141,12 @@ class LoginFlow:
         first = True
         scanned = False
         while (started_at := now()) < deadline:
-            answer = await self._poll(uuid, first=first)
+            answer = await self._poll(handle, first=first)
             if isinstance(answer, Unreachable):
                 if outage.record_failure(now()):
                     yield PollFailing(reason=str(answer))
                 backoff = backoff.after_failure()
-                await self._wait(backoff)
+                await self._clock.sleep(backoff.wait(self._clock.chance()))
                 continue
             if outage.record_success(now()):
                 yield PollRecovered()
@@ -167,12 +154,12 @@ class LoginFlow:
                 backoff = backoff.after_failure()
                 if backoff.failures >= MAX_STRANGE_ANSWERS:
                     return
-                await self._wait(backoff)
+                await self._clock.sleep(backoff.wait(self._clock.chance()))
                 continue
             backoff = backoff.reset()
             first = False
             if answer.scan is ScanStatus.CONFIRMED and answer.redirect:
-                yield Confirmed(answer.redirect)
+                yield _logged_in(await self._start_session(answer.redirect), resumed=False)
                 return
             if answer.scan in {ScanStatus.OVER, ScanStatus.CONFIRMED}:
                 return
@@ -183,9 +170,6 @@ class LoginFlow:
             else:
                 await self._clock.sleep(max(0.0, started_at + MIN_POLL_INTERVAL_SECONDS - now()))
 
-    async def _wait(self, backoff: Backoff) -> None:
-        await self._clock.sleep(backoff.wait(self._clock.chance()))
-
     async def _poll(self, uuid: str, *, first: bool) -> responses.ScanAnswer | Unreachable:
         request = requests.scan_poll_request(self._client.profile, uuid, first=first, now=self._clock.now)
         try:
@@ -194,8 +178,94 @@ class LoginFlow:
             log.info("login poll failed", reason=str(error))
             return error
 
-    async def _complete_login(self, redirect: str) -> LoggedIn:
-        return _logged_in(await self._session_setup.establish(redirect), resumed=False)
+    # The session of a confirmed login
+
+    async def _start_session(self, redirect: str) -> Session:
+        """Makes the calls of every new login, and saves it.
+
+        1. webwxnewloginpage exchanges the ticket in the redirect for the keys of the session.
+        2. webwxinit returns the owner, the first position of receiving and some of the contacts.
+        3. webwxstatusnotify tells the phone; it may fail.
+
+        Raises `LoginRefused` when WeChat refuses it, or the error of a failed call.
+        """
+        client = self._client
+        answer = await self._exchange_ticket(redirect)
+        # The server may send the client to another cluster (webwx 2.4.3.5).
+        if not answer.skey and answer.redirect:
+            answer = await self._exchange_ticket(answer.redirect)
+        session = session_from_answer(
+            answer,
+            client.http.cookies,
+            base=client.base,
+            login_id=secrets.token_hex(8),
+            device_id=f"e{int(client.clock.chance() * 10**15):015d}",
+            language=client.language,
+        )
+        init = await self._with_retries(lambda: self._initialize(session))
+        self.initial_contacts = init.contacts
+        handle, nickname, uin = read_owner(init.user)
+        session = replace(
+            session,
+            skey=init.skey or session.skey,
+            handle=handle,
+            nickname=nickname,
+            uin=session.uin or uin,
+            position=SyncCursor(sync=init.keys, check=init.keys),
+            chats=init.chats,
+        )
+        client.set_session(session)
+        await self._notify_phone(session)
+        await client.save_if_possible()
+        return session
+
+    async def _exchange_ticket(self, redirect: str) -> NewLogin:
+        client = self._client
+        if client.endpoint is None and not endpoints.is_wechat(redirect):
+            raise LoginRefused(client.text("foreign_host"))
+        client.set_base(endpoints.host_of(redirect))
+        attempts = 0
+
+        async def exchange() -> NewLogin:
+            nonlocal attempts
+            attempts += 1
+            request = requests.new_login_request(client.profile, redirect)
+            answer = responses.read_new_login((await client.http.call(request)).body)
+            if not (answer.skey or answer.ret or answer.page or answer.redirect):
+                raise client.unreadable_error(request.endpoint)
+            return answer
+
+        answer = await self._with_retries(exchange)
+        if attempts > 1 and answer.ret not in {Ret.OK, Ret.LOGIN_REFUSED}:
+            # An attempt whose answer was lost may have used up the ticket, so this does not refuse the
+            # account.
+            raise client.unreadable_error(endpoints.NEW_LOGIN)
+        return answer
+
+    async def _initialize(self, session: Session) -> InitAnswer:
+        request = requests.init_request(self._client.profile, session, self._clock.now)
+        init = responses.read_init(await self._client.call(request))
+        handle, _, _ = read_owner(init.user)
+        if not handle:
+            raise self._client.unreadable_error(request.endpoint)
+        return init
+
+    async def _notify_phone(self, session: Session) -> None:
+        """Informs the phone of the login; a failure does not end the session (webwx 2.7.3)."""
+        request = requests.status_notify_request(self._client.profile, session, self._clock.now)
+        try:
+            await self._client.call(request)
+        except BackendError as error:
+            log.info("status notify failed", reason=str(error))
+
+    async def _with_retries(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        for _ in range(MAX_SETUP_ATTEMPTS - 1):
+            try:
+                return await attempt()
+            except Unreachable as error:
+                log.info("trying again", reason=str(error))
+                await self._clock.sleep(SETUP_RETRY_SECONDS)
+        return await attempt()
 
 
 def _logged_in(session: Session, *, resumed: bool) -> LoggedIn:

@@ -27,7 +27,7 @@ from wx2mqtt.wechat.webwx.protocol.contacts import (
     is_group,
     new_nickname,
     owner_contact,
-    read_contact,
+    read_contacts,
 )
 from wx2mqtt.wechat.webwx.protocol.content import read_message_id
 from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
@@ -165,7 +165,12 @@ class Receiver:
         removed = handles_in(answer.deleted)
         for handle in removed:
             self._group_members.remove(handle)
-        contacts = [*self._changed_owner(answer.profile), *self._changed_contacts(answer.changed)]
+        contacts = read_contacts(answer.changed, self._client.session.handle)
+        nickname = new_nickname(answer.profile)
+        if nickname:
+            self._client.update_session(lambda session: replace(session, nickname=nickname))
+            self._group_members.owner = self._client.session.owner
+            contacts.insert(0, owner_contact(self._group_members.owner))
         self._group_members.update(contacts)
         self._record_recent(answer.messages)
         result = await self._read(answer.messages, keys)
@@ -184,17 +189,6 @@ class Receiver:
             + answer.unreadable_count
             + self._contact_list.pop_unreadable_count(),
         )
-
-    def _changed_owner(self, profile: JsonObject) -> Iterator[Contact]:
-        nickname = new_nickname(profile)
-        if nickname:
-            self._client.update_session(lambda session: replace(session, nickname=nickname))
-            self._group_members.owner = self._client.session.owner
-            yield owner_contact(self._group_members.owner)
-
-    def _changed_contacts(self, entries: list[JsonObject]) -> list[Contact]:
-        owner = self._client.session.handle
-        return [contact for entry in entries if (contact := read_contact(entry, owner)) is not None]
 
     async def _read(self, entries: Iterable[JsonObject], keys: Iterable[str]) -> _ReadResult:
         items: list[Message | Event] = []

@@ -6,6 +6,7 @@ Names of the fields of an entry are used in this module only.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from wx2mqtt.model import FILEHELPER, ChatKind, Contact, Handle, Member, Owner
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_objects, read_text
@@ -70,6 +71,12 @@ def read_contact(entry: JsonObject, owner: Handle) -> Contact | None:
         members=_members(entry) if is_group(handle) else None,
         listed=None if entry.get("ContactFlag") is None else is_listed,
     )
+
+
+def read_contacts(entries: Iterable[JsonObject], owner: Handle) -> list[Contact]:
+    """Returns the contacts of all entries that are to be shown."""
+    contacts = (read_contact(entry, owner) for entry in entries)
+    return [contact for contact in contacts if contact is not None]
 
 
 def file_helper_contact() -> Contact:
