@@ -162,7 +162,7 @@ def recent_chats(count: int, _: Path) -> bool:
     receiver = object.__new__(Receiver)
     receiver._client, receiver._group_members, receiver._pending_chats = client, members, {}
     names = ",".join(f"@{number}" for number in range(count))
-    receiver._record_recent([entry(MsgType=51, StatusNotifyCode=4, StatusNotifyUserName=names)])
+    receiver._record_recent_chats([entry(MsgType=51, StatusNotifyCode=4, StatusNotifyUserName=names)])
     return len(receiver._pending_chats) == count
 
 

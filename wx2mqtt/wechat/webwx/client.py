@@ -6,8 +6,8 @@ Login flow, contact list, receiver and sender make their calls through it.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import structlog
 
@@ -24,7 +24,6 @@ from wx2mqtt.wechat.webwx.protocol.requests import ClientProfile, DesktopClient,
 from wx2mqtt.wechat.webwx.protocol.session import (
     Cookies,
     Session,
-    SyncCursor,
     session_from_saved,
     session_to_saved,
 )
@@ -48,11 +47,7 @@ class RetError(Rejected):
 
 
 class ApiClient:
-    """Makes the calls of one account and holds its login.
-
-    `base` is the host of the cluster that serves the login, and `profile` follows from it.
-    `push_tried_login_id` is the saved login for which a push login was tried, which is done once only.
-    """
+    """Makes the calls of one account and holds its login."""
 
     def __init__(self, http: WebWxHttp, options: BackendOptions, desktop: DesktopClient | None) -> None:
         self.http = http
@@ -64,9 +59,9 @@ class ApiClient:
         self._session: Session | None = None
         self._saved: tuple[str, str, Cookies] | None = None
         self._throttle_counts: Counter[str] = Counter()
+        #: The saved login for which a push login was tried, which is done once only.
         self.push_tried_login_id = ""
-        self.base = FIRST_BASE
-        self.profile = self._build_profile()
+        self.set_base(FIRST_BASE)
 
     @property
     def session(self) -> Session:
@@ -160,10 +155,8 @@ class ApiClient:
         if ret in SESSION_ENDED:
             return LoggedOut(self.text(str(ret)))
         if ret == Ret.TOO_OFTEN:
-            pause = min(
-                MAX_RATE_LIMIT_SECONDS,
-                FIRST_RATE_LIMIT_SECONDS * 2.0 ** min(self._throttle_counts[endpoint.name], 10),
-            )
+            doublings = min(self._throttle_counts[endpoint.name], 10)
+            pause = min(MAX_RATE_LIMIT_SECONDS, FIRST_RATE_LIMIT_SECONDS * 2.0**doublings)
             self._throttle_counts[endpoint.name] += 1
             return Throttled(self.text("too_often", ret=ret, call=endpoint.name), retry_after=pause)
         message_key = "later" if ret in RETRY_LATER_CODES else "failed"
@@ -180,7 +173,9 @@ class ApiClient:
     def set_base(self, base: str) -> None:
         """Makes further calls to the cluster of this base host."""
         self.base = base or FIRST_BASE
-        self.profile = self._build_profile()
+        hosts = hosts_of(self.base) if self.endpoint is None else hosts_at_endpoint(self.endpoint)
+        lang = "zh_CN" if self.language == "zh" else "en_US"
+        self.profile = ClientProfile(hosts=hosts, lang=lang, desktop=self._desktop)
 
     def cookies(self) -> dict[str, str]:
         """Returns the cookies for the base host."""
@@ -190,23 +185,13 @@ class ApiClient:
         """Sets the current login."""
         self._session = session
 
-    def update_session(self, update: Callable[[Session], Session]) -> None:
-        """Replaces the current login by the result of `update`."""
-        self._session = update(self.session)
-
-    def set_skey(self, skey: str) -> None:
-        """Replaces the skey; an empty one changes nothing (webwx 2.6.4, 2.11.3)."""
-        if skey:
-            self.update_session(lambda session: replace(session, skey=skey))
-
-    def set_position(self, position: SyncCursor) -> None:
-        """Stores the position in the stream with the login, for a resume at the next start."""
-        self.update_session(lambda session: replace(session, position=position))
+    def update_session(self, **changes: Any) -> None:
+        """Replaces fields of the current login."""
+        self._session = replace(self.session, **changes)
 
     async def load(self) -> Session | None:
         """Loads the saved login with its cookies; returns None when there is none for this endpoint."""
-        saved = await self._credentials.load()
-        restored = session_from_saved(saved, self.endpoint) if saved is not None else None
+        restored = await self._load_saved()
         if restored is None:
             return None
         session, cookies = restored
@@ -218,9 +203,12 @@ class ApiClient:
 
     async def saved_owner(self) -> Owner | None:
         """Returns the account of the saved login, None when there is none for this endpoint."""
-        saved = await self._credentials.load()
-        restored = session_from_saved(saved, self.endpoint) if saved is not None else None
+        restored = await self._load_saved()
         return None if restored is None else restored[0].owner
+
+    async def _load_saved(self) -> tuple[Session, Cookies] | None:
+        saved = await self._credentials.load()
+        return None if saved is None else session_from_saved(saved, self.endpoint)
 
     async def save(self) -> None:
         """Saves the login if keys or cookies have changed since the last save."""
@@ -250,8 +238,3 @@ class ApiClient:
 
     def _persistent_state(self, session: Session) -> tuple[str, str, Cookies]:
         return session.login_id, session.skey, self.http.cookies
-
-    def _build_profile(self) -> ClientProfile:
-        hosts = hosts_of(self.base) if self.endpoint is None else hosts_at_endpoint(self.endpoint)
-        lang = "zh_CN" if self.language == "zh" else "en_US"
-        return ClientProfile(hosts=hosts, lang=lang, desktop=self._desktop)

@@ -49,14 +49,13 @@ MAX_PENDING_NAMES = 1000
 
 @frozen(kw_only=False)
 class _ReadResult:
-    """The messages and events of one sync answer, and the chats in them that must be looked up.
-
-    `notices` are those messages of WeChat itself that report a change of a group.
-    """
+    """What one sync answer holds."""
 
     items: tuple[Message | Event, ...]
+    #: The messages of WeChat itself that report a change of a group.
     notices: NoticedMessages
     unreadable_count: int
+    #: The chats that must be looked up.
     unknown_chats: tuple[str, ...]
 
 
@@ -82,7 +81,13 @@ class Receiver:
         self._group_changes = GroupChanges(group_members)
 
     async def receive(self, cursor: Cursor) -> Batch:
-        """As `Backend.receive`."""
+        """Waits for news after `cursor`, in this order:
+
+        1. When recent chats of the phone wait for their names: looks some up, and returns only these.
+        2. Makes a long poll, unless the last sync said that there is more. Without news it ends here.
+        3. Fetches the news, reads them and looks up who is not known yet (`_batch`).
+        4. Saves the login, which a sync renews.
+        """
         recent_contacts = await self._look_up_recent_chats()
         if recent_contacts:
             events = self._group_changes.events(cursor, [], self._clock.now)
@@ -109,12 +114,14 @@ class Receiver:
         if answer.is_empty and not is_polled:
             after = replace(after, more=False)  # the next poll says when there is more
         keys = await _keys_of(answer.messages)
-        # Without a poll that promised news, an empty answer is no sign of a server that is stuck.
-        self._poll_pacing = self._poll_pacing.after_sync(
-            position, after, fruitless=(answer.is_empty and is_polled) or self._is_repeat(keys)
-        )
+        # A server that is stuck promises news and has none, or sends the same messages again and again.
+        is_fruitless = answer.is_empty and is_polled
+        if not is_fruitless:
+            is_fruitless = bool(keys) and keys == self._latest_keys
+            self._latest_keys = keys
+        self._poll_pacing = self._poll_pacing.after_sync(position, after, fruitless=is_fruitless)
         batch = await self._batch(cursor, answer, keys, after)
-        self._client.set_position(after)
+        self._client.update_session(position=after)  # for a resume at the next start
         await self._client.save()
         return batch
 
@@ -147,20 +154,19 @@ class Receiver:
             raise client.error_for(ret, request.endpoint)
         self._sync_failed = False
         synced = responses.read_sync(answer)
-        client.set_skey(synced.skey)
+        if synced.skey:  # an empty one changes nothing (webwx 2.11.3)
+            client.update_session(skey=synced.skey)
         return synced
-
-    def _is_repeat(self, keys: tuple[str, ...]) -> bool:
-        """Returns whether an answer has exactly the messages of the previous one, as from a stuck server."""
-        previous_keys, self._latest_keys = self._latest_keys, keys
-        return bool(previous_keys) and previous_keys == keys
 
     async def _batch(
         self, cursor: Cursor, answer: SyncAnswer, keys: tuple[str, ...], after: SyncCursor
     ) -> Batch:
-        """Builds the batch; contacts are stored first, since messages need their names (webwx 2.11.6).
+        """Builds the batch; `keys` are those of its messages.
 
-        `keys` are those of the messages.
+        1. Contacts are stored first, since messages need their names (webwx 2.11.6).
+        2. The messages are read.
+        3. Chats and senders that nobody knows, and groups that a text says have changed, are looked up.
+        4. When that found somebody, the messages are read once more, now with the names.
         """
         removed = handles_in(answer.deleted)
         for handle in removed:
@@ -168,11 +174,11 @@ class Receiver:
         contacts = read_contacts(answer.changed, self._client.session.handle)
         nickname = new_nickname(answer.profile)
         if nickname:
-            self._client.update_session(lambda session: replace(session, nickname=nickname))
+            self._client.update_session(nickname=nickname)
             self._group_members.owner = self._client.session.owner
             contacts.insert(0, owner_contact(self._group_members.owner))
         self._group_members.update(contacts)
-        self._record_recent(answer.messages)
+        self._record_recent_chats(answer.messages)
         result = await self._read(answer.messages, keys)
         notices = result.notices
         refreshed_groups = {contact.handle for contact in contacts if contact.members is not None}
@@ -204,7 +210,11 @@ class Receiver:
                     items.append(fatal_message_event(key, read_message_id(entry), self._clock.now))
                     continue
                 with self._marks.processing(key):
-                    item = self._read_entry(entry, notices)
+                    item = read_message(entry, self._group_members, self._client.language, self._clock.now)
+                    if isinstance(item, Message) and is_sentence_of_wechat(entry):
+                        notice = notice_in(item)
+                        if notice is not None:
+                            notices.append((item, notice))
             except Exception:  # noqa: BLE001 - an entry with unexpected data must not stop the others
                 unreadable.append(entry)
                 continue
@@ -215,38 +225,23 @@ class Receiver:
             log.warning("message cannot be read", type=type_of_first, count=len(unreadable))
         return _ReadResult(tuple(items), notices, len(unreadable), tuple(self._unknown_chats(items)))
 
-    def _read_entry(self, entry: JsonObject, notices: NoticedMessages) -> Message | Event | None:
-        """Returns the message or event of an entry; adds a change of a group that it reports to `notices`."""
-        item = read_message(entry, self._group_members, self._client.language, self._clock.now)
-        if isinstance(item, Message) and is_sentence_of_wechat(entry):
-            notice = notice_in(item)
-            if notice is not None:
-                notices.append((item, notice))
-        return item
-
     def _unknown_chats(self, items: list[Message | Event]) -> Iterator[str]:
         """Returns the unknown chats, and the groups with an unknown sender (webwx 3.5.4)."""
+        known = self._group_members
         for item in items:
             if not isinstance(item, Message):
                 continue
-            if not self._group_members.contains(item.chat) or self._is_unknown_sender(item):
+            is_unknown = not known.contains(item.chat)
+            if item.sender is not None and not item.sender_name and is_group(item.chat):
+                # The group's list, which may be old, lacks the sender.
+                is_unknown = is_unknown or known.member_name(item.chat, item.sender) is None
+            if is_unknown:
                 yield item.chat
 
-    def _is_unknown_sender(self, message: Message) -> bool:
-        """Returns whether the sender is missing in the group's list, which may be old (webwx 3.5.4)."""
-        sender = message.sender
-        return (
-            sender is not None
-            and not message.sender_name
-            and is_group(message.chat)
-            and self._group_members.member_name(message.chat, sender) is None
-        )
-
-    def _record_recent(self, entries: list[JsonObject]) -> None:
-        for entry in entries:
-            for handle in recent_chats(entry):
-                if len(self._pending_chats) < MAX_PENDING_NAMES and not self._group_members.contains(handle):
-                    self._pending_chats[handle] = None
+    def _record_recent_chats(self, entries: list[JsonObject]) -> None:
+        for handle in (handle for entry in entries for handle in recent_chats(entry)):
+            if len(self._pending_chats) < MAX_PENDING_NAMES and not self._group_members.contains(handle):
+                self._pending_chats[handle] = None
 
     async def _look_up_recent_chats(self) -> tuple[Contact, ...]:
         """Looks up some of the phone's recent chats that no list held (webwx 3.9.2), and stale groups.
