@@ -24,18 +24,41 @@ from tests.unit.test_limit_constants import limits_without_row
 from wx2mqtt.cli.main import app
 from wx2mqtt.i18n.reference import REFERENCE_TEXTS
 from wx2mqtt.mqtt.payloads import REQUEST_CODES
-from wx2mqtt.settings.example import example_text
-from wx2mqtt.settings.key_tree import dotted, walk
-from wx2mqtt.settings.schema import json_schema
+from wx2mqtt.settings.key_tree import KeyPath, dotted, walk
+from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, FIRST_BACKEND, SCHEMA_URL, json_schema
+from wx2mqtt.settings.writer import compose
 
 EXAMPLE = ROOT / "config" / "wx2mqtt.yaml"
 SCHEMA = ROOT / "config" / "wx2mqtt.schema.json"
+
+# An editor with the YAML language server checks the file while it is written, and completes keys.
+EXAMPLE_HEADER = f"""\
+# yaml-language-server: $schema={SCHEMA_URL}
+#
+# The configuration of wx2mqtt: every key with its default, and iLink as the backend, which a file must name.
+# Keep that and what you change, and delete the rest.
+# Without any file there is one account, home, and an embedded broker on 127.0.0.1:1883 (mqtt.url: embedded).
+#
+# Any key can also come from the environment: mqtt.url is WX2MQTT_MQTT__URL. A secret can stand in a file
+# (password_file), in the environment, or be a systemd credential of its name (mqtt.password).
+# Sizes: 256kB, 25MB, 1GiB. Durations: 30s, 10m, 24h, 7d. `wx2mqtt check` finds every problem at once.
+"""
 
 
 def derived_files() -> Mapping[Path, Callable[[], str]]:
     """Returns each file that is written, with the function that makes its content."""
     pages = {path: partial(tables.page_with_tables, path) for path in tables.pages()}
     return {**pages, MANUAL: manual_text, EXAMPLE: example_text, SCHEMA: schema_text}
+
+
+def example_text() -> str:
+    """Returns the example file with every key; loading it gives the defaults, and iLink as the backend."""
+    paths = {tuple(name.replace("*", DEFAULT_ACCOUNT) for name in path): key for path, key in walk()}
+    values: dict[KeyPath, object] = {
+        path: key.default for path, key in paths.items() if "contacts" not in path[:-1]
+    }
+    values["accounts", DEFAULT_ACCOUNT, "backend"] = FIRST_BACKEND
+    return compose(values, EXAMPLE_HEADER, "en")
 
 
 def schema_text() -> str:

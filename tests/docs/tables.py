@@ -20,9 +20,9 @@ from wx2mqtt.i18n.web import REMEDIES
 from wx2mqtt.message_kinds import MESSAGE_KINDS
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, RESULT_CODES
 from wx2mqtt.mqtt.topics import TOPIC_TABLE
-from wx2mqtt.settings.example import default_text
 from wx2mqtt.settings.key_tree import BRANCH_KINDS, ConfigKey, keys_of, walk
 from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, Settings
+from wx2mqtt.settings.writer import default_text
 from wx2mqtt.web.metrics_table import (
     ACCOUNT_METRICS,
     CALL_METRICS,

@@ -119,7 +119,7 @@ EXCUSED_MODULES: Mapping[str, str] = {
     "mqtt.embedded": "the embedded broker, whose packets amqtt reads",
     "mqtt.sockets": "moves bytes; packets reads them",
     "app.settings_mapping": "maps settings that were checked",
-    "settings.example": "writes the example file",
+    "settings.writer": "writes configuration files",
     "settings.rules": "reads settings that were checked",
     **{
         f"store.{name}": "reads rows of the database that the bridge has written; a foreign one comes through store.backup"
@@ -151,7 +151,6 @@ EXCUSED: Mapping[str, str] = {
     "store.owner:run_as_owner": "reads what the same program has written",
     "store.owner:create_for_service": "takes a folder of the settings",
     "store.owner:listed_user": "looks a name of the settings up",
-    "settings.loader:load_storage_settings": "reads the environment; the same reader as load_valid_settings",
     "bridge.commands.validation:read_command_request": "calls read_request, which is fuzzed, perhaps in a thread",
     "mqtt.packets:unsubscribe_packet": "writes the filters of the bridge",
     "mqtt.discovery:config_topic": "joins a prefix and a name of the settings",

@@ -17,7 +17,7 @@ from typing import get_args
 from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
-from wx2mqtt.settings.loader import LoadedSettings, load, load_storage_settings
+from wx2mqtt.settings.loader import LoadedSettings, load, load_valid_settings
 from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, Account, BackendName, Settings
 from wx2mqtt.store.folder import SESSIONS_FOLDER, resolve_store_path
 from wx2mqtt.store.owner import run_as_owner
@@ -44,7 +44,7 @@ def load_configuration(
 
 def _backend_of_saved_login(env: Mapping[str, str]) -> BackendName | None:
     """Returns the backend whose login the store has for the account of a run without a file, or None."""
-    storage = load_storage_settings(env, BACKENDS)
+    storage = load_valid_settings(None, env, BACKENDS).settings.storage
     folder, _ = resolve_store_path(storage.path, env)
     names: tuple[BackendName, ...] = get_args(BackendName)
 

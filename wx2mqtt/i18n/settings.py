@@ -99,7 +99,6 @@ PROBLEM_TEXTS: Mapping[str, str] = {
     "user name and password do not belong into the URL; put them into mqtt.username and mqtt.password_file": (
         "用户名和密码不写在网址中；请写入 mqtt.username 和 mqtt.password_file"
     ),
-    "a broker's URL ends with its path: remove ? or # and what follows": "代理服务器的网址以路径结尾：请去掉 ? 或 # 及其后的内容",
     "mqtt and mqtts have no path; for MQTT over WebSocket write ws or wss": "mqtt 和 mqtts 没有路径；MQTT over WebSocket 请写 ws 或 wss",
     "must begin with http:// or https://": "必须以 http:// 或 https:// 开头",
     "user name and password do not belong into this URL; remove them": "用户名和密码不写在这个网址中；请去掉",
@@ -183,9 +182,6 @@ PROBLEM_TEXTS: Mapping[str, str] = {
     "there is no file {file}; create it, or correct the path": "没有文件 {file}；请创建它，或更正路径",
     "{file} may not be read by user {user}; change its owner or mode (under systemd, hand secrets over with LoadCredential)": (
         "用户 {user} 不能读取 {file}；请更改其所有者或权限（在 systemd 下用 LoadCredential 交给它）"
-    ),
-    "{file} cannot be read: {why}; correct the path, or the file's owner and mode": (
-        "无法读取 {file}：{why}；请更正路径，或文件的所有者和权限"
     ),
     "{file} cannot be read: {why}; correct the path": "无法读取 {file}：{why}；请更正路径",
     "{file} cannot be the name of a file; correct the path": "{file} 不能是文件的名字；请更正路径",

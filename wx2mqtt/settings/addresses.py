@@ -35,10 +35,11 @@ def validate_broker_url(url: str) -> str:
             "user name and password do not belong into the URL;"
             " put them into mqtt.username and mqtt.password_file"
         )
-    if parts.query or parts.fragment:
-        raise ValueError("a broker's URL ends with its path: remove ? or # and what follows")
+    _refuse_query(parts)
     if parts.scheme == "unix":
-        return _unix_url(parts)
+        if parts.netloc or not parts.path.startswith("/") or parts.path == "/":
+            raise ValueError("write the absolute path of the socket: unix:///run/mosquitto/mosquitto.sock")
+        return f"unix://{parts.path}"
     _check_host_and_port(parts)
     if parts.scheme in {"mqtt", "mqtts"} and parts.path not in {"", "/"}:
         raise ValueError("mqtt and mqtts have no path; for MQTT over WebSocket write ws or wss")
@@ -52,8 +53,7 @@ def validate_base_url(url: str) -> str:
         raise ValueError("must begin with http:// or https://")
     if parts.username is not None or parts.password is not None:
         raise ValueError("user name and password do not belong into this URL; remove them")
-    if parts.query or parts.fragment:
-        raise ValueError("must end with its path: remove ? or # and what follows")
+    _refuse_query(parts)
     _check_host_and_port(parts)
     return url.rstrip("/")
 
@@ -95,24 +95,20 @@ def validate_address(text: str) -> str:
 
 def validate_listen_address(text: str) -> str:
     """Checks `host:port`, where the host is an IP address or localhost. Port 0 is any that is free."""
-    host, port = split_listen_address(text)
-    if host != "localhost" and not _is_address(host):
-        raise ValueError("must be an address and a port, such as 127.0.0.1:8099 or [::1]:8099")
-    if port > 65535:
-        raise ValueError("a port is a number up to 65535")
+    split_listen_address(text)
     return text
 
 
 def split_listen_address(text: str) -> tuple[str, int]:
     """Splits `host:port` into host (without brackets) and port; raises ValueError with a sentence."""
-    host, _, port = text.rpartition(":")
-    if (
-        not host
-        or not re.fullmatch("[0-9]{1,5}", port, re.ASCII)
-        or (":" in host and not host.startswith("["))
-    ):
+    written_host, _, port = text.rpartition(":")
+    host = _without_brackets(written_host)
+    is_host = host == "localhost" or (_is_address(host) and (":" not in host or host != written_host))
+    if not is_host or not re.fullmatch("[0-9]{1,5}", port, re.ASCII):
         raise ValueError("must be an address and a port, such as 127.0.0.1:8099 or [::1]:8099")
-    return _without_brackets(host), int(port)
+    if int(port) > 65535:
+        raise ValueError("a port is a number up to 65535")
+    return host, int(port)
 
 
 def is_loopback(host: str) -> bool:
@@ -136,23 +132,22 @@ def _split(url: str) -> SplitResult:
         raise ValueError("is no URL; write an IPv6 address in [ ]") from None
 
 
+def _refuse_query(parts: SplitResult) -> None:
+    if parts.query or parts.fragment:
+        raise ValueError("must end with its path: remove ? or # and what follows")
+
+
 def _check_host_and_port(parts: SplitResult) -> None:
     try:
-        port = parts.port
-    except ValueError:
-        raise ValueError("the port must be a number from 1 to 65535") from None
-    if port == 0 or parts.netloc.endswith(":"):
+        is_port = parts.port != 0 and not parts.netloc.endswith(":")
+    except ValueError:  # a text, or a number above 65535
+        is_port = False
+    if not is_port:
         raise ValueError("the port must be a number from 1 to 65535")
     if not parts.hostname:
         raise ValueError("has no host")
     if not _is_address(parts.hostname) and not _HOST.fullmatch(parts.hostname):
         raise ValueError("the host is no valid name or address")
-
-
-def _unix_url(parts: SplitResult) -> str:
-    if parts.netloc or not parts.path.startswith("/") or parts.path == "/":
-        raise ValueError("write the absolute path of the socket: unix:///run/mosquitto/mosquitto.sock")
-    return f"unix://{parts.path}"
 
 
 def _without_brackets(host: str) -> str:

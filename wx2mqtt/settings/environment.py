@@ -66,19 +66,18 @@ def add_environment(tree: YamlTree, env: Mapping[str, str], report: SettingsRepo
         is_text = is_encodable(name)  # no key has a name with other bytes
         located = _locate_variable(tree, name.removeprefix(ENVIRONMENT_PREFIX)) if is_text else None
         if located is not None:
-            report.problems += _set(tree, name, *located, env[name])
+            path, key = located
+            try:
+                value = _parse_variable(key, env[name])
+            except ValueError as error:
+                report.problems.append(
+                    Problem(FROM_ENVIRONMENT, 0, f"{name} ({dotted(path)})", str(error), path=path)
+                )
+            else:
+                _override(tree, path, value, SourcePosition(FROM_ENVIRONMENT, 0, name=name))
         else:  # without __ it may be another program's, such as the names that container links make
-            problem = _unknown_variable(name) if is_text else _unreadable_variable(name)
-            (report.problems if "__" in name else report.warnings).append(problem)
-
-
-def _set(tree: YamlTree, name: str, path: tuple[str, ...], key: ConfigKey, text: str) -> list[Problem]:
-    try:
-        value = _parse_variable(key, text)
-    except ValueError as error:
-        return [Problem(FROM_ENVIRONMENT, 0, f"{name} ({dotted(path)})", str(error), path=path)]
-    _override(tree, path, value, SourcePosition(FROM_ENVIRONMENT, 0, name=name))
-    return []
+            list_of_report = report.problems if "__" in name else report.warnings
+            list_of_report.append(_unknown_variable(name, is_text=is_text))
 
 
 def _parse_variable(key: ConfigKey, text: str) -> YamlValue:
@@ -99,7 +98,9 @@ def _override(tree: YamlTree, path: tuple[str, ...], value: YamlValue, position:
 
     The other key of `password` is `password_file`, and the reverse.
     """
-    other_path = _other_secret_path(path)
+    last = path[-1]
+    other = last.removesuffix(FILE_SUFFIX) if last.endswith(FILE_SUFFIX) else last + FILE_SUFFIX
+    other_path = (*path[:-1], other)
     other_value = tree.get(other_path)
     if other_value is not None and tree.position_of(other_path).file != position.file:
         tree.remove(other_path)
@@ -108,12 +109,6 @@ def _override(tree: YamlTree, path: tuple[str, ...], value: YamlValue, position:
     if section is not None and section.model is Plain and not isinstance(tree.get(path[:-1]), dict):
         tree.remove(path[:-1])  # the short form of the section
     tree.set(path, value, position)
-
-
-def _other_secret_path(path: tuple[str, ...]) -> tuple[str, ...]:
-    last = path[-1]
-    other = last.removesuffix(FILE_SUFFIX) if last.endswith(FILE_SUFFIX) else last + FILE_SUFFIX
-    return (*path[:-1], other)
 
 
 def _locate_variable(tree: YamlTree, rest: str) -> tuple[tuple[str, ...], ConfigKey] | None:
@@ -147,14 +142,15 @@ def _split_name(known_names: Mapping[str, object], rest: str) -> tuple[str, str]
     return name.lower(), rest
 
 
-def _unknown_variable(name: str) -> Problem:
+def _unknown_variable(name: str, *, is_text: bool) -> Problem:
+    """Returns the problem of a name that no key has.
+
+    A name that is no text has bytes that are not UTF-8, which Python reads as surrogates.
+    """
+    if not is_text:
+        message = "the name has bytes that are not UTF-8, and no key has such a name; remove it"
+        return Problem(FROM_ENVIRONMENT, 0, printable(name), message)
     path = tuple(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))
     guesses = [f"{ENVIRONMENT_PREFIX}{'__'.join(map(str, guess)).upper()}" for guess in suggest(path)]
     hint = f"did you mean {' or '.join(guesses)}?" if guesses else "remove it"
     return Problem(FROM_ENVIRONMENT, 0, name, f"no key of the configuration has this name; {hint}")
-
-
-def _unreadable_variable(name: str) -> Problem:
-    """Returns the problem of a name with bytes that are not UTF-8, which Python reads as surrogates."""
-    message = "the name has bytes that are not UTF-8, and no key has such a name; remove it"
-    return Problem(FROM_ENVIRONMENT, 0, printable(name), message)

@@ -18,7 +18,7 @@ MAX_CLIENT_ID_CHARACTERS = 200
 
 T = TypeVar("T")
 
-LIVE = "a reload changes it in the running program"
+LIVE = "live"
 Live = Annotated[T, LIVE]
 """A key, or a whole section, that a reload changes in the running program; any other key needs a restart."""
 
@@ -39,16 +39,15 @@ def _whole_number(value: object) -> object:
     return value
 
 
-def _topic(value: str) -> str:
-    if fault := formats.topic_fault(value):
-        raise ValueError(fault)
-    return value
+def _matching(pattern: str, fault: str) -> AfterValidator:
+    """Returns the check that a whole text matches a pattern; `fault` is the sentence about any other."""
 
+    def check(value: str) -> str:
+        if not re.fullmatch(pattern, value, re.ASCII):
+            raise ValueError(fault)
+        return value
 
-def _topic_filter(value: str) -> str:
-    if fault := formats.topic_filter_fault(value):
-        raise ValueError(fault)
-    return value
+    return AfterValidator(check)
 
 
 def _client_id(value: str) -> str:
@@ -57,17 +56,11 @@ def _client_id(value: str) -> str:
     return value
 
 
-def _digits(value: str) -> str:
-    if not re.fullmatch(r"[0-9]{1,20}", value, re.ASCII):
-        raise ValueError("is a number that WeChat gives; write its digits")
-    return value
-
-
 def _filled(value: str) -> str:
     if not value.strip():
         raise ValueError("is empty; write a text, or leave the key out")
     if any(formats.unprintable(mark) for mark in value):
-        raise ValueError("holds control characters; take them out")
+        raise ValueError(formats.HAS_CONTROL_CHARACTERS)
     return value
 
 
@@ -97,12 +90,6 @@ def _plain_age(seconds: float) -> float:
     return seconds
 
 
-def _instance(value: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value, re.ASCII):
-        raise ValueError("must have 1 to 64 characters of A-Z, a-z, 0-9, dot, _ and -")
-    return value
-
-
 def _path(value: object) -> object:
     """Refuses an empty path: it would mean the working folder."""
     if value == "":
@@ -127,11 +114,15 @@ Reserve = Annotated[int, BeforeValidator(_whole_number), Field(ge=0, le=9)]
 QuietHours = Annotated[str, AfterValidator(_quiet_hours)]
 KeepaliveSeconds = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=65535)]
 """Whole seconds that fit into the 16 bits of MQTT's keep-alive."""
-Topic = Annotated[str, AfterValidator(_topic)]
-_TopicFilter = Annotated[str, AfterValidator(_topic_filter)]
+Topic = Annotated[str, AfterValidator(formats.validate_topic)]
+_TopicFilter = Annotated[str, AfterValidator(formats.validate_topic_filter)]
 TopicFilters = Annotated[tuple[_TopicFilter, ...], BeforeValidator(_one_or_many), _TEXTS]
 ClientId = Annotated[str, AfterValidator(_client_id)]
-Digits = Annotated[str, AfterValidator(_digits), WithJsonSchema({"type": ["string", "integer"]})]
+Digits = Annotated[
+    str,
+    _matching("[0-9]{1,20}", "is a number that WeChat gives; write its digits"),
+    WithJsonSchema({"type": ["string", "integer"]}),
+]
 BaseUrl = Annotated[str, AfterValidator(addresses.validate_base_url)]
 Listen = Annotated[str, AfterValidator(addresses.validate_listen_address)]
 UrlPath = Annotated[str, AfterValidator(addresses.validate_url_path)]
@@ -139,7 +130,9 @@ Address = Annotated[str, AfterValidator(addresses.validate_address)]
 DatabaseUrl = Annotated[str, AfterValidator(addresses.validate_database_url)]
 LoginKey = Annotated[SecretStr, AfterValidator(_login_key)]
 PlainAge = Annotated[Duration, AfterValidator(_plain_age)]
-InstanceName = Annotated[str, AfterValidator(_instance)]
+InstanceName = Annotated[
+    str, _matching("[A-Za-z0-9._-]{1,64}", "must have 1 to 64 characters of A-Z, a-z, 0-9, dot, _ and -")
+]
 _Host = Annotated[str, AfterValidator(addresses.validate_host_name)]
 _Network = Annotated[str, AfterValidator(addresses.validate_network)]
 _Broker = Annotated[str, AfterValidator(addresses.validate_broker_url)]

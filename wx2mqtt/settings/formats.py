@@ -1,6 +1,7 @@
-"""Text formats of the configuration: account names, topics, topic levels, sizes and durations. Pure.
+"""Text formats of the configuration: names, topics, sizes, durations, quiet hours, keys. Pure.
 
 A `..._fault` function returns a sentence that says what is wrong and what to write, or the empty text.
+`validate_...` and `parse_...` return the value, or raise ValueError with such a sentence.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ RESERVED_ACCOUNTS = frozenset(
     {"in", "out", "result", "event", "login", "contacts", "window", "last", "text", "bridge"}
 )
 """First levels below a base topic: the default base `wx/<account>` would collide with them."""
+HAS_CONTROL_CHARACTERS = "holds control characters; take them out"
 MAX_LEVEL_BYTES = 64
 MAX_TOPIC_BYTES = 200
 MAX_FILTER_BYTES = 1000
@@ -51,13 +53,15 @@ def level_fault(name: str) -> str:
             f"a topic level cannot hold white space or control characters; write '{_repaired_level(name)}'",
         ),
         (unicodedata.normalize("NFC", name) != name, "write it in composed form (Unicode NFC)"),
-        (len(_utf8(name)) > MAX_LEVEL_BYTES, f"is longer than {MAX_LEVEL_BYTES} bytes of UTF-8"),
+        _length_check(name, MAX_LEVEL_BYTES),
     )
 
 
-def topic_fault(topic: str) -> str:
+def validate_topic(topic: str) -> str:
     """Checks a topic below which the bridge publishes."""
-    return _first_fault(
+    return _checked(
+        topic,
+        MAX_TOPIC_BYTES,
         (not topic, "is empty; leave the key out for the default"),
         (topic.startswith("$"), "topics that begin with $ belong to the broker; choose another"),
         ("+" in topic or "#" in topic, "holds a wildcard (+ or #); a topic for publishing must be concrete"),
@@ -65,15 +69,15 @@ def topic_fault(topic: str) -> str:
             any(not level for level in topic.split("/")),
             "has an empty level; remove the / at the start or at the end, or one of two in a row",
         ),
-        (any(map(unprintable, topic)), "holds control characters; take them out"),
-        (len(_utf8(topic)) > MAX_TOPIC_BYTES, f"is longer than {MAX_TOPIC_BYTES} bytes of UTF-8"),
     )
 
 
-def topic_filter_fault(topic_filter: str) -> str:
+def validate_topic_filter(topic_filter: str) -> str:
     """Checks a filter that a topic for publishing must match."""
     levels = topic_filter.split("/")
-    return _first_fault(
+    return _checked(
+        topic_filter,
+        MAX_FILTER_BYTES,
         (not topic_filter, "is empty; write # for every topic, or an empty list [] for none"),
         (topic_filter.startswith("$"), "matches nothing: no response may go to a topic that begins with $"),
         (
@@ -84,8 +88,6 @@ def topic_filter_fault(topic_filter: str) -> str:
             any("+" in level and level != "+" for level in levels),
             "has a + beside other characters; it is a whole level",
         ),
-        (any(map(unprintable, topic_filter)), "holds control characters; take them out"),
-        (len(_utf8(topic_filter)) > MAX_FILTER_BYTES, f"is longer than {MAX_FILTER_BYTES} bytes of UTF-8"),
     )
 
 
@@ -114,8 +116,17 @@ def _first_fault(*checks: tuple[bool, str]) -> str:
     return next((message for is_wrong, message in checks if is_wrong), "")
 
 
-def _utf8(text: str) -> bytes:
-    return text.encode("utf-8", "surrogatepass")
+def _checked(text: str, max_bytes: int, *checks: tuple[bool, str]) -> str:
+    if fault := _first_fault(
+        *checks, (any(map(unprintable, text)), HAS_CONTROL_CHARACTERS), _length_check(text, max_bytes)
+    ):
+        raise ValueError(fault)
+    return text
+
+
+def _length_check(text: str, max_bytes: int) -> tuple[bool, str]:
+    is_too_long = len(text.encode("utf-8", "surrogatepass")) > max_bytes
+    return is_too_long, f"is longer than {max_bytes} bytes of UTF-8"
 
 
 def _repaired_level(name: str) -> str:

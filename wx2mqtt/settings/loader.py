@@ -42,7 +42,6 @@ from wx2mqtt.settings.schema import (
     FIRST_BACKEND,
     BackendName,
     Settings,
-    Storage,
 )
 from wx2mqtt.settings.validation import validate
 from wx2mqtt.settings.yaml_tree import SourcePosition, YamlTree, YamlValue, key_text, parse
@@ -104,11 +103,7 @@ def load_web_settings(path: Path | None, env: Mapping[str, str], backends: Backe
     None if no page can be shown: `web` or `language` has a problem itself, or the page is disabled. A file
     that cannot be read at all gives the defaults, which listen on loopback.
     """
-    report = SettingsReport()
-    try:
-        settings = _gather(path, env, backends, report)
-    except SettingsError:
-        settings = Settings()
+    settings, report = _gather_usable(path, env, backends)
     is_page_faulty = any(problem.path and problem.path[0] in _PAGE_SECTIONS for problem in report.problems)
     return None if is_page_faulty or not settings.web.enabled else settings
 
@@ -118,16 +113,19 @@ def load_valid_settings(path: Path | None, env: Mapping[str, str], backends: Bac
 
     For what only asks a running bridge, which may have refused this file.
     """
-    try:
-        settings = _gather(path, env, backends, SettingsReport())
-    except SettingsError:
-        settings = Settings()
+    settings, _ = _gather_usable(path, env, backends)
     return LoadedSettings(settings=settings, path=path)
 
 
-def load_storage_settings(env: Mapping[str, str], backends: BackendRules) -> Storage:
-    """Returns where the store of a run without a file is; a value that has a problem is left out."""
-    return _gather(None, env, backends, SettingsReport()).storage
+def _gather_usable(
+    path: Path | None, env: Mapping[str, str], backends: BackendRules
+) -> tuple[Settings, SettingsReport]:
+    """Merges all sources; the defaults for a file that cannot be read at all."""
+    report = SettingsReport()
+    try:
+        return _gather(path, env, backends, report), report
+    except SettingsError:
+        return Settings(), report
 
 
 def _gather(
@@ -138,7 +136,11 @@ def _gather(
     usual_backends: Mapping[str, BackendName] = _NO_BACKENDS,
 ) -> Settings:
     """Merges all sources; values that have a problem are left out, so that the rest can be checked too."""
-    tree = _defaults() if path is None else _read_config(path, report)
+    if path is None:
+        tree = YamlTree(_DEFAULTS_SOURCE.file, first_line=0)
+        tree.set(("mqtt", "url"), EMBEDDED, _DEFAULTS_SOURCE)
+    else:
+        tree = _read_config(path, report)
     if folder := env.get("CREDENTIALS_DIRECTORY"):
         add_credentials(tree, Path(folder))
     add_environment(tree, env, report)
@@ -173,12 +175,6 @@ def _is_certain(finding: SettingsFinding, incomplete: set[KeyPath]) -> bool:
 def _section_of(path: KeyPath) -> KeyPath:
     """Returns the section of a key: the first name of its path, for an account with the account's name."""
     return path[:2] if path[:1] == ("accounts",) else path[:1]
-
-
-def _defaults() -> YamlTree:
-    tree = YamlTree(_DEFAULTS_SOURCE.file, first_line=0)
-    tree.set(("mqtt", "url"), EMBEDDED, _DEFAULTS_SOURCE)
-    return tree
 
 
 def _add_default_backends(tree: YamlTree, usual_backends: Mapping[str, BackendName]) -> None:
@@ -239,24 +235,17 @@ def _read_secrets(tree: YamlTree, report: SettingsReport) -> None:
         if tree.get(path) is not None:
             message = f"is given here and in {file_path[-1]}; remove one of the two"
             report.problems.append(tree.problem(path, message))
-        else:
-            _read_secret_file(tree, path, file_path, Path(file_name), report)
-
-
-def _read_secret_file(
-    tree: YamlTree, path: tuple[str, ...], file_path: tuple[str, ...], file: Path, report: SettingsReport
-) -> None:
-    position = tree.position_of(file_path)
-    try:
-        secret = _secret_in(path, file)
-    except UnreadableError as error:
-        report.problems.append(tree.problem(file_path, str(error)))
-        return
-    tree.set(path, secret, SourcePosition(position.file, position.line, name=position.name))
-    if is_world_readable(file) and position.file != FROM_CREDENTIAL:
-        quoted = shlex.quote(str(file))
-        advice = f"every user of this machine may read {file}: chmod o-r {quoted}"
-        report.warnings.append(tree.problem(file_path, advice))
+            continue
+        file, position = Path(file_name), tree.position_of(file_path)
+        try:
+            secret = _secret_in(path, file)
+        except UnreadableError as error:
+            report.problems.append(tree.problem(file_path, str(error)))
+            continue
+        tree.set(path, secret, SourcePosition(position.file, position.line, name=position.name))
+        if is_world_readable(file) and position.file != FROM_CREDENTIAL:
+            advice = f"every user of this machine may read {file}: chmod o-r {shlex.quote(file_name)}"
+            report.warnings.append(tree.problem(file_path, advice))
 
 
 def _secret_in(path: tuple[str, ...], file: Path) -> YamlValue:

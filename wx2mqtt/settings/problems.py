@@ -37,17 +37,8 @@ def read_text(path: Path, limit: int) -> str:
     """Returns the text of a regular UTF-8 file of at most `limit` bytes; raises `UnreadableError`."""
     try:
         return _decode(path, limit)
-    except FileNotFoundError:
-        raise UnreadableError(f"there is no file {path}; create it, or correct the path") from None
-    except PermissionError:
-        raise UnreadableError(
-            f"{path} may not be read by user {os.geteuid()}; change its owner or mode"
-            " (under systemd, hand secrets over with LoadCredential)"
-        ) from None
-    except OSError as error:
-        raise UnreadableError(f"{path} cannot be read: {error.strerror}; correct the path") from None
-    except ValueError:
-        raise UnreadableError(f"{path} cannot be the name of a file; correct the path") from None
+    except (OSError, ValueError) as error:
+        raise UnreadableError(_open_fault(path, error)) from None
 
 
 def check_readable(path: Path) -> str:
@@ -55,20 +46,22 @@ def check_readable(path: Path) -> str:
     try:
         with path.open("rb"):
             return ""
-    except FileNotFoundError:
-        return f"there is no file {path}; create it, or correct the path"
-    except OSError as error:
-        return f"{path} cannot be read: {error.strerror}; correct the path, or the file's owner and mode"
-    except ValueError:
-        return f"{path} cannot be the name of a file; correct the path"
+    except (OSError, ValueError) as error:
+        return _open_fault(path, error)
 
 
-def is_world_readable(path: Path) -> bool:
-    """Returns whether every user of this machine may read the file."""
-    try:
-        return bool(path.stat().st_mode & stat.S_IROTH)
-    except OSError:
-        return False
+def _open_fault(path: Path, error: OSError | ValueError) -> str:
+    match error:
+        case FileNotFoundError():
+            return f"there is no file {path}; create it, or correct the path"
+        case PermissionError():
+            return (
+                f"{path} may not be read by user {os.geteuid()}; change its owner or mode"
+                " (under systemd, hand secrets over with LoadCredential)"
+            )
+        case OSError():
+            return f"{path} cannot be read: {error.strerror}; correct the path"
+    return f"{path} cannot be the name of a file; correct the path"
 
 
 def _decode(path: Path, limit: int) -> str:
@@ -86,3 +79,11 @@ def _decode(path: Path, limit: int) -> str:
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         raise UnreadableError(f"{path} is not UTF-8 (line {line}); save it as UTF-8") from None
+
+
+def is_world_readable(path: Path) -> bool:
+    """Returns whether every user of this machine may read the file."""
+    try:
+        return bool(path.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False

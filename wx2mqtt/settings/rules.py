@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from pydantic import SecretStr
-
 from wx2mqtt.settings import formats
 from wx2mqtt.settings.addresses import EMBEDDED, TLS_SCHEMES, is_loopback, split_listen_address
 from wx2mqtt.settings.problems import SettingsFinding, check_readable
@@ -38,20 +36,24 @@ class KnownKeys(Protocol):
     def has_reply_window(self) -> bool: ...
 
 
-def install_command(extra: str) -> str:
-    """Returns the command that installs the libraries of an extra as they are locked, from a clone.
-
-    It installs into the environment of this program, whatever `pip` the shell would find.
-    """
-    python = shlex.quote(sys.executable)
-    return f"{python} -m pip install --no-deps --only-binary=:all: --require-hashes -r deploy/{extra}.lock"
-
-
 BackendRules = Mapping[str, KnownKeys]
 """By the name of the backend, which is also that of its section."""
 
 
-def account_findings(name: str, account: Account, backends: BackendRules) -> Iterator[SettingsFinding]:
+def rule_findings(settings: Settings, backends: BackendRules) -> Iterator[SettingsFinding]:
+    """Yields every broken rule, and a warning for every key that has no effect."""
+    yield from _broker_findings(settings.mqtt)
+    yield from _tls_findings(settings.mqtt)
+    for name, account in settings.accounts.items():
+        yield from _account_findings(name, account, backends)
+    yield from _base_topic_findings(settings)
+    yield from _web_findings(settings.web)
+    yield from _storage_findings(settings)
+    if settings.homeassistant.enabled:
+        yield from _exposed_findings(settings)
+
+
+def _account_findings(name: str, account: Account, backends: BackendRules) -> Iterator[SettingsFinding]:
     """Checks one account: its name, its contacts, and keys that its backend does not use."""
     path = ("accounts", name)
     if fault := formats.account_fault(name):
@@ -73,7 +75,7 @@ def account_findings(name: str, account: Account, backends: BackendRules) -> Ite
         )
 
 
-def base_topic_findings(settings: Settings) -> Iterator[SettingsFinding]:
+def _base_topic_findings(settings: Settings) -> Iterator[SettingsFinding]:
     """Checks that the topics of no account overlap with another's or with Home Assistant's."""
     bases = settings.base_topics()
     prefix = settings.homeassistant.prefix
@@ -129,19 +131,6 @@ def _foreign_keys(
             )
 
 
-def rule_findings(settings: Settings, backends: BackendRules) -> Iterator[SettingsFinding]:
-    """Yields every broken rule, and a warning for every key that has no effect."""
-    yield from _broker_findings(settings.mqtt)
-    yield from _tls_findings(settings.mqtt)
-    for name, account in settings.accounts.items():
-        yield from account_findings(name, account, backends)
-    yield from base_topic_findings(settings)
-    yield from _web_findings(settings.web)
-    yield from _storage_findings(settings)
-    if settings.homeassistant.enabled:
-        yield from _exposed_findings(settings)
-
-
 def _broker_findings(mqtt: Mqtt) -> Iterator[SettingsFinding]:
     path = ("mqtt", "url")
     if EMBEDDED in mqtt.url and len(mqtt.url) > 1:
@@ -177,7 +166,8 @@ def _web_findings(web: Web) -> Iterator[SettingsFinding]:
     if not web.enabled:
         return
     host, _ = split_listen_address(web.listen)
-    has_password = _is_set(web.password) or web.password_file is not None
+    has_typed_password = web.password is not None and bool(web.password.get_secret_value())
+    has_password = has_typed_password or web.password_file is not None
     if not is_loopback(host) and not has_password and web.ingress is None:
         yield SettingsFinding(
             ("web", "listen"),
@@ -237,5 +227,10 @@ def _exposed_findings(settings: Settings) -> Iterator[SettingsFinding]:
             yield SettingsFinding(path, message, is_warning=True)
 
 
-def _is_set(secret: SecretStr | None) -> bool:
-    return secret is not None and bool(secret.get_secret_value())
+def install_command(extra: str) -> str:
+    """Returns the command that installs the libraries of an extra as they are locked, from a clone.
+
+    It installs into the environment of this program, whatever `pip` the shell would find.
+    """
+    python = shlex.quote(sys.executable)
+    return f"{python} -m pip install --no-deps --only-binary=:all: --require-hashes -r deploy/{extra}.lock"

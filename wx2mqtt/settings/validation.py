@@ -73,24 +73,18 @@ def _remove_faulty(tree: YamlTree, paths: list[KeyPath]) -> None:
     """Removes the faulty values; for a faulty item of a list the whole list."""
     removed = [path for path in paths if tree.remove(_without_indexes(path))]
     assert removed, f"no faulty value is in the tree: {paths}"  # each round of `validate` must remove some
-    for path in removed:
-        _remove_if_empty(tree, path[:-1])
+    for *parents, _ in removed:
+        # A pin or a map that is empty only because of that would be reported as well.
+        parent = tuple(parents)
+        key = locate(parent) if parent else None
+        if key is not None and (key.model is Pin or key.kind is KeyKind.MAP) and tree.get(parent) == {}:
+            tree.remove(parent)
 
 
 def _without_indexes(path: KeyPath) -> KeyPath:
     while isinstance(path[-1], int):
         path = path[:-1]
     return path
-
-
-def _remove_if_empty(tree: YamlTree, path: KeyPath) -> None:
-    """Removes a pin or a map that is empty only because its faulty values were removed.
-
-    Otherwise the empty one would be reported as well.
-    """
-    key = locate(path) if path else None
-    if key is not None and (key.model is Pin or key.kind is KeyKind.MAP) and tree.get(path) == {}:
-        tree.remove(path)
 
 
 # What YAML leaves open.
@@ -125,7 +119,8 @@ def _normalize_null(tree: YamlTree, path: KeyPath, key: ConfigKey) -> list[Probl
         if not children(path[:-1]) and key.kind is KeyKind.SECTION:  # an entry of a map: it exists
             tree.set(tuple(map(str, path)), {}, position)
         return []
-    return [tree.problem(path, _null_fault(key))]
+    advice = "write [] for none" if key.kind in LIST_KINDS else "give one"
+    return [tree.problem(path, f"has no value; {advice}, or remove the key for the default")]
 
 
 def _flag_problems(tree: YamlTree, path: KeyPath, value: YamlValue) -> list[Problem]:
@@ -134,7 +129,11 @@ def _flag_problems(tree: YamlTree, path: KeyPath, value: YamlValue) -> list[Prob
     for index, item in items:
         item_path = path if index is None else (*path, index)
         if tree.position_of(item_path).tag == "bool" and isinstance(item, str):
-            problems.append(tree.problem(item_path, _flag_fault(item)))
+            message = (
+                f"YAML reads {item} as a truth value and a text belongs here; write "
+                f'"{item}" in quotes if it is meant'
+            )
+            problems.append(tree.problem(item_path, message))
     if problems:
         tree.remove(path)
     return problems
@@ -201,15 +200,3 @@ _SENTENCES: dict[str, _SentenceBuilder] = {
     "less_than_equal": lambda limit: f"must be at most {limit['le']}",
     "too_short": lambda limit: f"must have at least {limit['min_length']} entry",
 }
-
-
-def _null_fault(key: ConfigKey) -> str:
-    advice = "write [] for none" if key.kind in LIST_KINDS else "give one"
-    return f"has no value; {advice}, or remove the key for the default"
-
-
-def _flag_fault(text: str) -> str:
-    """Returns the sentence for `yes` and the like in a text field, where YAML reads a truth value."""
-    return (
-        f'YAML reads {text} as a truth value and a text belongs here; write "{text}" in quotes if it is meant'
-    )

@@ -21,9 +21,9 @@ from pathlib import Path
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.settings.addresses import EMBEDDED
-from wx2mqtt.settings.example import compose
 from wx2mqtt.settings.key_tree import KeyPath
 from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, PROGRAM, BackendName
+from wx2mqtt.settings.writer import compose
 from wx2mqtt.store.owner import ROOT, listed_user
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.registry import BACKENDS, SetupContacts

@@ -24,7 +24,7 @@ from wx2mqtt.mqtt.discovery import is_config_topic
 from wx2mqtt.mqtt.packets import FIXED_VALUE_BYTES, MalformedPacket, Property
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, encode
 from wx2mqtt.mqtt.websocket import WebSocket
-from wx2mqtt.settings.formats import topic_filter_fault
+from wx2mqtt.settings.formats import validate_topic_filter
 
 # Packets
 
@@ -394,7 +394,9 @@ _MAX_PAHO_LEVELS = 200
 
 def _check_filter(topic: str, topic_filter: str) -> None:
     """Fails unless a topic that a filter of the settings allows is one that paho matches as well."""
-    if topic_filter_fault(topic_filter):
+    try:
+        validate_topic_filter(topic_filter)
+    except ValueError:
         return
     allowed = topics.response_topic_allowed(topic, ("wx",), "homeassistant", (topic_filter,))
     matches = topics.matches_filter(topic, topic_filter)

@@ -144,14 +144,14 @@ def _run_values(data: bytes) -> None:
     for check in (
         formats.account_fault,
         formats.level_fault,
-        formats.topic_fault,
-        formats.topic_filter_fault,
     ):
         assert isinstance(check(text), str)
     assert formats.printable(text).isprintable() or not text
     formats.is_within(text, "wx")
     assert not any(map(formats.unprintable, formats.printable(text)))
     for parse in (
+        formats.validate_topic,
+        formats.validate_topic_filter,
         formats.parse_size,
         formats.parse_duration,
         addresses.validate_broker_url,
@@ -227,8 +227,8 @@ TARGETS = (
                     "account_fault",
                     "unprintable",
                     "level_fault",
-                    "topic_fault",
-                    "topic_filter_fault",
+                    "validate_topic",
+                    "validate_topic_filter",
                     "is_within",
                     "printable",
                     "parse_size",

@@ -11,11 +11,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.docs.derived import example_text
 from wx2mqtt.bridge.people import registry
-from wx2mqtt.settings.example import LINE_WIDTH, compose, example_text
 from wx2mqtt.settings.formats import level_fault
 from wx2mqtt.settings.loader import load
 from wx2mqtt.settings.schema import Settings
+from wx2mqtt.settings.writer import LINE_WIDTH, compose
 from wx2mqtt.setup.output import (
     FALLBACK_FILE_NAME,
     PASSWORD_FILE_NAME,

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
-from wx2mqtt.settings.example import LINE_WIDTH, example_text
+from tests.docs.derived import EXAMPLE, example_text
 from wx2mqtt.settings.key_tree import walk
 from wx2mqtt.settings.loader import load
 from wx2mqtt.settings.schema import Settings, json_schema
+from wx2mqtt.settings.writer import LINE_WIDTH
 from wx2mqtt.wechat.registry import BACKENDS
 
-SHIPPED = Path(__file__).parents[3] / "config" / "wx2mqtt.yaml"
+SHIPPED = EXAMPLE
 
 
 def test_the_shipped_example_is_what_the_schema_says():

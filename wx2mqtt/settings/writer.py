@@ -1,0 +1,153 @@
+"""Writes a configuration file: chosen keys with their values, all others as comments with their defaults.
+
+    mqtt:                                  # the broker
+      url: mqtt://192.168.1.10:1883        # a chosen key
+      # username: null                     # one with its default
+
+Each key has its description from the schema as a comment behind it, or above it where the line would be long.
+"""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Mapping
+
+import yaml
+
+from wx2mqtt.i18n import Language
+from wx2mqtt.i18n.reference import REFERENCE_TEXTS
+from wx2mqtt.settings.formats import format_duration, format_size
+from wx2mqtt.settings.key_tree import LIST_KINDS, ConfigKey, KeyKind, KeyPath, keys_of
+from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, Pin, Section, Settings
+
+LINE_WIDTH = 110
+COMMENT_COLUMN = 40
+
+_EXAMPLE_CONTACTS = {
+    "remark": ("wife", "老婆"),
+    "alias": ("neighbour", "wangwei_88"),
+    "nickname": ("anna", "Anna"),
+    "group": ("family", "相亲相爱一家人"),
+    "ilink": ("friend", "o9cq8…@im.wechat"),
+    "owner": ("me", "true"),
+}
+
+
+def compose(chosen_values: Mapping[KeyPath, object], header: str, language: Language) -> str:
+    """Returns the text of the file; loading it gives just the chosen values.
+
+    `header` is the comment at the top, `language` that of the other comments.
+    """
+    writer = _Writer(chosen_values, language)
+    writer.add_section(Settings, (), 0)
+    return header + "\n".join(writer.lines) + "\n"
+
+
+class _Writer:
+    """Collects the lines of the file; `depth` is the indentation in steps."""
+
+    def __init__(self, chosen_values: Mapping[KeyPath, object], language: Language) -> None:
+        self.lines: list[str] = []
+        self._chosen_values = chosen_values
+        self._language = language
+
+    def add_section(self, model: type[Section], parent_path: KeyPath, depth: int) -> None:
+        for key in keys_of(model).values():
+            path = (*parent_path, key.name)
+            comment = self._translated(key.description)
+            if not parent_path:
+                self.lines.append("")
+            if key.model is None:
+                self._add_key(path, f"{key.name}: {self._value_text(path, key)}", comment, depth)
+            elif key.kind is KeyKind.SECTION:
+                self._add_key(path, f"{key.name}:", comment, depth)
+                self.add_section(key.model, path, depth + 1)
+            elif key.model is Pin:
+                self._add_contacts(path, key, depth)
+            else:
+                self._add_key(path, f"{key.name}:", "", depth)
+                self._add_key(path, f"{DEFAULT_ACCOUNT}:", comment, depth + 1)
+                self.add_section(key.model, (*path, DEFAULT_ACCOUNT), depth + 2)
+
+    def _add_contacts(self, path: KeyPath, key: ConfigKey, depth: int) -> None:
+        """Adds the chosen contacts, and an example of each kind as a comment."""
+        comment = self._translated(key.description)
+        introduction = f"{comment}，例如：" if self._language == "zh" else f"{comment}, as in:"
+        self._add_key(path, f"{key.name}:", introduction, depth)
+        for chosen, value in self._chosen_values.items():
+            if chosen[:-2] == path:
+                name, kind = chosen[-2:]
+                self._add_line(f"{_scalar_text(name)}: {_flow_text({kind: value})}", "", depth + 1)
+        for pin in keys_of(Pin).values():
+            name, value = _EXAMPLE_CONTACTS[pin.name]
+            comment = self._translated(pin.description)
+            self._add_line(f"# {name}: {{{pin.name}: {value}}}", comment, depth + 1)
+
+    def _add_key(self, path: KeyPath, text: str, comment: str, depth: int) -> None:
+        """Adds a key, as a comment unless it is chosen, or is a section that holds a chosen key."""
+        is_chosen = any(chosen[: len(path)] == path for chosen in self._chosen_values)
+        self._add_line(text if is_chosen else f"# {text}", comment, depth)
+
+    def _add_line(self, text: str, comment: str, depth: int) -> None:
+        indent = "  " * depth
+        column = COMMENT_COLUMN - _count_wide(text)
+        line = f"{indent}{text} ".ljust(column) + f"# {comment}"
+        if not comment:
+            self.lines.append(f"{indent}{text}")
+        elif len(line) + _count_wide(line) <= LINE_WIDTH:
+            self.lines.append(line)
+        else:
+            self.lines += [f"{indent}# {comment}", f"{indent}{text}"]
+
+    def _translated(self, comment: str) -> str:
+        return REFERENCE_TEXTS[comment] if comment and self._language == "zh" else comment
+
+    def _value_text(self, path: KeyPath, key: ConfigKey) -> str:
+        value = self._chosen_values.get(path, key.default)
+        if value == key.default:
+            return default_text(key)
+        return _flow_text(value) if isinstance(value, (list, tuple)) else _scalar_text(value)
+
+
+def _count_wide(text: str) -> int:
+    """Returns the number of characters that take two columns."""
+    return sum(unicodedata.east_asian_width(character) in {"W", "F"} for character in text)
+
+
+def default_text(key: ConfigKey) -> str:
+    """Returns the default of a key as it is written in the file."""
+    value = key.default
+    if isinstance(value, tuple) and key.kind in LIST_KINDS:
+        return _scalar_text(value[0]) if len(value) == 1 and value[0] != "*" else json.dumps(value)
+    if key.kind is KeyKind.SIZE and isinstance(value, int):
+        return format_size(value)
+    if key.kind is KeyKind.DURATION and isinstance(value, float):
+        return format_duration(value)
+    return _scalar_text(value)
+
+
+def _scalar_text(value: object) -> str:
+    if isinstance(value, str) and _is_plain(value, value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _flow_text(value: object) -> str:
+    """Returns a list or mapping as YAML on one line."""
+    if isinstance(value, Mapping):
+        entries = (f"{_flow_text(key)}: {_flow_text(content)}" for key, content in value.items())
+        return "{" + ", ".join(entries) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_flow_text, value)) + "]"
+    if isinstance(value, str) and _is_plain(f"[{value}]", [value]) and _is_plain(value, value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _is_plain(text: str, value: object) -> bool:
+    """Returns whether YAML reads the text, which has no quotes, as this value."""
+    try:
+        return bool(yaml.safe_load(text) == value)
+    except yaml.YAMLError:
+        return False
