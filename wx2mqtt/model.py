@@ -174,8 +174,8 @@ class QuotedMessage:
 
     `chat` is the topic level of the chat that it is in, `user` that of its sender; it is empty where the
     sender has none. `from_self` is true for a message of the owner or of the bridge; `command_id` is the id
-    of the command that sent it (of a bundle the first one), empty for a message that the owner wrote on the
-    phone and for a text of the bridge's own.
+    of the command that sent it (of a combined message the first one), empty for a message that the owner
+    wrote on the phone and for a text of the bridge's own.
     """
 
     kind: Kind
@@ -364,16 +364,16 @@ class Command:
     remarks: tuple[Remark, ...] = ()
 
 
-# Between the texts of a bundle: a paragraph each.
-BUNDLE_SEPARATOR = "\n\n"
+# Between the texts of a combined message: a paragraph each.
+COMBINED_TEXT_SEPARATOR = "\n\n"
 
 # How the ids of the bridge's own texts begin. They have no result topic.
 OWN_TEXT_ID_PREFIX = "wx2mqtt-"
 
 
-def bundle_text(texts: Iterable[str]) -> str:
+def combined_text(texts: Iterable[str]) -> str:
     """Returns the text of one message that carries these texts."""
-    return BUNDLE_SEPARATOR.join(texts)
+    return COMBINED_TEXT_SEPARATOR.join(texts)
 
 
 def is_own_text(command_id: str) -> bool:

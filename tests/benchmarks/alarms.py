@@ -22,7 +22,8 @@ from unittest.mock import patch
 from tests.benchmarks.measures import Row
 from tests.unit.bridge.sender_support import BotRoom, room
 from wx2mqtt import clock
-from wx2mqtt.bridge.commands import attempts, expiry, hold, own_texts, queues, results
+from wx2mqtt.bridge.commands import attempts, chat_queue, next_step, own_texts, results, window_wait
+from wx2mqtt.bridge.commands.chat_queue import stays_first
 from wx2mqtt.bridge.commands.own_texts import OwnText, own_text
 from wx2mqtt.bridge.reminder import reminder_time
 from wx2mqtt.model import Status
@@ -38,7 +39,7 @@ HOUR_SECONDS = 3_600
 ANSWERED_SHARE = 0.7
 REMINDERS = Remind(before=2 * HOUR_SECONDS)
 
-_CLOCKED: tuple[ModuleType, ...] = (attempts, expiry, hold, own_texts, queues, results)
+_CLOCKED: tuple[ModuleType, ...] = (attempts, chat_queue, next_step, own_texts, results, window_wait)
 
 
 @dataclass
@@ -184,9 +185,9 @@ def _alarm(here: BotRoom, number: int, now: int) -> NewCommand:
 
 def _is_busy(here: BotRoom, turned: TurnedClock) -> bool:
     """Whether the sender still does something before the next event."""
-    held, policy = here.sender.hold_queue, here.sender._policy
-    for queue in here.sender._queues.all_queues():
-        if queue and (queue.is_begun(queue.first) or held.closed_window(policy.next_row(queue)) is None):
+    waits, policy = here.sender.window_wait, here.sender._policy
+    for queue in here.sender._waiting.queues():
+        if queue and (stays_first(queue.first) or waits.closed_window(policy.next_row(queue)) is None):
             return True
         if any(not row.held_reason or queue.expires_at(row) <= turned.boot_time() for row in queue):
             return True

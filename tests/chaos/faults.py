@@ -104,7 +104,7 @@ def _attempt_not_marked() -> None:
 
 
 def _repeat_without_flag() -> None:
-    from wx2mqtt.bridge.commands import expiry, results, sender
+    from wx2mqtt.bridge.commands import next_step, results, sender
     from wx2mqtt.model import Status
 
     final = results.final_result
@@ -115,7 +115,7 @@ def _repeat_without_flag() -> None:
     def certain(row: Any, *_: object) -> Any:
         return unflagged(row, Status.SENT, "ok", "")
 
-    for module in (results, sender, expiry):
+    for module in (results, sender, next_step):
         for name, function in (("final_result", unflagged), ("uncertain_result", certain)):
             if hasattr(module, name):
                 setattr(module, name, function)
@@ -140,20 +140,20 @@ def _early_result() -> None:
 
 
 def _second_result() -> None:
-    from wx2mqtt.bridge.commands.completion import CommandCompletion
+    from wx2mqtt.bridge.commands.progress import CommandProgress
     from wx2mqtt.model import Status
 
-    store = CommandCompletion._store_results
+    store = CommandProgress._store_results
 
-    async def store_and_tell(self: Any, results: Any, next_row_id: Any) -> bool:
-        stored = await store(self, results, next_row_id)
+    async def store_and_tell(self: Any, results: Any, next_row: Any) -> bool:
+        stored = await store(self, results, next_row)
         row, result = results[0]
         if stored and row.id % 5 == 0:
             other = replace(result, status=Status.FAILED, code="internal")
             await self._ctx.publish(self._results.publications(other, row.replies))
         return stored
 
-    _put(CommandCompletion, "_store_results", store_and_tell)
+    _put(CommandProgress, "_store_results", store_and_tell)
 
 
 def _forgotten_result() -> None:
@@ -181,17 +181,17 @@ def _repeat_after_answer() -> None:
 
 
 def _commands_swapped() -> None:
-    from wx2mqtt.bridge.commands.sender import CommandSender
+    from wx2mqtt.bridge.commands.acceptance import Acceptance
 
-    add = CommandSender.add
+    add = Acceptance.add
 
-    def add_some_later(self: Any, row: Any) -> None:
+    def add_some_later(self: Any, row: Any, *, is_begun: bool = False) -> None:
         if row.id % 4:
-            add(self, row)
+            add(self, row, is_begun=is_begun)
         else:
             asyncio.get_running_loop().call_later(5 * GAP_SECONDS, add, self, row)
 
-    _put(CommandSender, "add", add_some_later)
+    _put(Acceptance, "add", add_some_later)
 
 
 # WeChat to MQTT

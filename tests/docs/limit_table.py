@@ -26,7 +26,7 @@ from tests.docs.wechat_limits import WECHAT_AND_STORE_LIMITS
 from wx2mqtt import bounded_json, limits
 from wx2mqtt.app import operations, redaction
 from wx2mqtt.bridge import inbound_rows, inflight, outbox_reader, retained_commands, view
-from wx2mqtt.bridge.commands import alert_queue, file_preparation, outcomes, queues, validation
+from wx2mqtt.bridge.commands import alert_queue, file_preparation, outcomes, validation, waiting_commands
 from wx2mqtt.bridge.people import directory
 from wx2mqtt.external import local_files, url_fetch
 from wx2mqtt.mqtt import options as broker_options
@@ -163,11 +163,11 @@ _BRIDGE_LIMITS = (
         WAITS,
     ),
     limit("publishes in memory that are due", outbox_reader.MAX_ROWS_IN_MEMORY, "publishes", WAITS),
-    limit("commands for one chat in memory", queues.MAX_COMMANDS_PER_CHAT, "commands", WAITS),
-    limit("commands in memory", queues.MAX_COMMANDS_IN_MEMORY, "commands", WAITS),
+    limit("commands for one chat in memory", waiting_commands.MAX_COMMANDS_PER_CHAT, "commands", WAITS),
+    limit("commands in memory", waiting_commands.MAX_COMMANDS_IN_MEMORY, "commands", WAITS),
     limit(
         "commands in memory (iLink, where the most important goes first)",
-        queues.MAX_SCANNED_ROWS,
+        waiting_commands.MAX_SCANNED_ROWS,
         "commands",
         WAITS,
     ),

@@ -18,8 +18,8 @@ from structlog.testing import capture_logs
 
 from tests.support.paper_link import PaperLink
 from tests.unit.bridge.bench import Bench
-from tests.unit.bridge.commands.test_queues import SimulatedJournal
-from tests.unit.bridge.commands.test_queues import row as command_row
+from tests.unit.bridge.commands.test_waiting_commands import SimulatedJournal
+from tests.unit.bridge.commands.test_waiting_commands import row as command_row
 from tests.unit.bridge.outgoing import CAPABILITIES
 from tests.unit.mqtt.test_packet_reader import Peer
 from tests.unit.mqtt.test_reconnect import ended
@@ -27,7 +27,7 @@ from wx2mqtt.app import redaction
 from wx2mqtt.app.operations import AccountOperations
 from wx2mqtt.bridge.attachment_checks import _check_size
 from wx2mqtt.bridge.commands.outcomes import CommandOutcomes, FailureLog
-from wx2mqtt.bridge.commands.queues import ChatQueues
+from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
 from wx2mqtt.bridge.context import AccountSignals
 from wx2mqtt.bridge.inbound_rows import StoredQuotes
 from wx2mqtt.bridge.inflight import InflightWindow
@@ -86,17 +86,17 @@ def rows_in_memory(count: int, _: Path) -> bool:
     return _run(story())
 
 
-def _queues(counts: Iterable[int], *, by_priority: bool = False) -> ChatQueues:
+def _queues(counts: Iterable[int], *, by_priority: bool = False) -> WaitingCommands:
     """Loads so many commands for each of some users from the journal."""
 
-    async def story() -> ChatQueues:
+    async def story() -> WaitingCommands:
         journal = SimulatedJournal()
         for user, count in enumerate(counts):
             for _ in range(count):
                 number = len(journal.rows) + 1
                 journal.rows[number] = command_row(number, f"user{user}")
-        resolver: Any = SimpleNamespace(queue_key=lambda row: row.command.user)
-        loaded = ChatQueues(resolver)
+        resolver: Any = SimpleNamespace(chat_key=lambda row: row.command.user)
+        loaded = WaitingCommands(resolver)
         loaded.by_priority = by_priority
         await loaded.load(journal.list_due)
         return loaded
@@ -105,15 +105,15 @@ def _queues(counts: Iterable[int], *, by_priority: bool = False) -> ChatQueues:
 
 
 def commands_of_chat(count: int, _: Path) -> bool:
-    return _queues([count]).waiting_count == count
+    return _queues([count]).count == count
 
 
 def commands_in_memory(count: int, _: Path) -> bool:
-    return _queues([1] * count).waiting_count == count
+    return _queues([1] * count).count == count
 
 
 def commands_by_priority(count: int, _: Path) -> bool:
-    return _queues([count], by_priority=True).waiting_count == count
+    return _queues([count], by_priority=True).count == count
 
 
 def _fits(size: int, kind: Kind, limits: Any) -> bool:

@@ -15,9 +15,9 @@ from wx2mqtt.app.accounts import Accounts
 from wx2mqtt.app.stores import NOT_SHARED, Stores
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.commands.results import with_remarks
-from wx2mqtt.bridge.journaled import new_key
 from wx2mqtt.bridge.people.directory import entry_body
 from wx2mqtt.bridge.people.table import PeopleUpdate
+from wx2mqtt.bridge.wechat_calls import new_key
 from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
@@ -201,7 +201,7 @@ class AccountOperations:
         if not await self._components.resolver.is_complete(row):
             raise BadCommand("bad_file", "file_lost")
         queued = await self._journal.commands.retry(row.command_id, now_ms(), new_key())
-        self._components.sender.add(queued)
+        self._components.sender.acceptance.add(queued)
         return _command_body(queued)
 
     async def _drop(self, fields: Mapping[str, Json]) -> Json:

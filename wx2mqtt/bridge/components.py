@@ -38,6 +38,7 @@ from wx2mqtt.bridge.retained_commands import RetainedCommands
 from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.bridge.status_topics import StatusTopics
+from wx2mqtt.bridge.wechat_calls import WeChatCalls
 from wx2mqtt.bridge.window_topics import ReplyWindowTopics
 from wx2mqtt.clock import now_ms
 from wx2mqtt.external.url_fetch import UrlFetcher
@@ -65,7 +66,8 @@ class AccountComponents:
         attachments = Attachments(ctx, UrlFetcher())
         self.results = ResultPublications(ctx.name, ctx.topics)
         self.resolver = CommandResolver(ctx, attachments)
-        self.sender = CommandSender(ctx, self.resolver, echoes, self.results)
+        self.calls = WeChatCalls(ctx)
+        self.sender = CommandSender(ctx, self.calls, self.resolver, echoes, self.results)
 
         # From WeChat
         self.media = MediaService(ctx, self.publisher)
@@ -74,7 +76,7 @@ class AccountComponents:
         self.session = LoginSession(ctx, self.inbound, self.owner, self.sender)
 
         # Retained topics that are made from several components
-        self.windows = ReplyWindowTopics(ctx, self.retained, self.session, self.sender.hold_queue)
+        self.windows = ReplyWindowTopics(ctx, self.retained, self.session, self.sender.window_wait)
         self.home_assistant = HomeAssistantDiscovery(ctx, self.retained, inflight, self.windows)
         self.reporter = StatusReporter(ctx, self.status, self.windows, self)
 
@@ -82,7 +84,7 @@ class AccountComponents:
         recipients = Recipients(ctx)
         retained_commands = RetainedCommands(ctx, inflight, self.retained)
         self.validator = CommandValidator(ctx, self.session, recipients, self.results)
-        self.actions = ActionRequests(ctx, self.session, recipients, self.inbound)
+        self.actions = ActionRequests(ctx, self.calls, self.session, recipients, self.inbound)
         requests = RequestDispatcher(ctx, inflight)
         requests.register(self.request_handlers())
         self.intake = CommandIntake(
@@ -162,7 +164,7 @@ class AccountComponents:
         """Lets the components follow settings that a reload has replaced."""
         self.ctx.backend.set_language(self.ctx.language)
         self.media.wake()
-        self.sender.resize_rate_limit()
+        self.sender.limits.resize()
         self.sender.recheck()
         self.windows.refresh()
         self.reminders.recheck()
@@ -184,7 +186,7 @@ class AccountComponents:
             stats=stats,
             counters=self.ctx.counters,
             failing=await self.sender.outcomes.failing_users(),
-            throttled=round(self.sender.throttled_seconds, 1),
+            throttled=round(self.calls.throttled_seconds, 1),
             refused=(
                 *self.retained.refused_topics,
                 *self.publisher.refused_topics,
@@ -197,8 +199,8 @@ class AccountComponents:
             unresolved=self.ctx.registry.closed_count,
             discovery_cut=self.home_assistant.is_truncated,
             media_stored=self.media.stored_bytes,
-            muted=self.sender.is_muted,
-            held=self.sender.held_count,
+            muted=self.sender.attempts.is_muted,
+            held=self.sender.window_wait.count,
             login_age=login_age,
             login_seconds_left=login_seconds_left,
             reload_refused=shared.reload_status.is_refused,

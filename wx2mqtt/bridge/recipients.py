@@ -1,4 +1,7 @@
-"""Finds whom a command or request means: its recipient, or members of a group; checks `send.allow`."""
+"""Finds whom a command or request means: its recipient, or members of a group; checks `send.allow`.
+
+All functions raise `BadCommand` where nobody is meant, or it is not allowed.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,23 @@ from wx2mqtt.bridge.account_settings import matches_any
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.model import Handle, Member
+from wx2mqtt.model import ChatKind, Handle, Member
 from wx2mqtt.names import composed
 from wx2mqtt.store.person_records import Person
+from wx2mqtt.values import frozen
+
+
+@frozen
+class ActionTarget:
+    """A person or group with their handle in this login."""
+
+    person: Person
+    handle: Handle
+
+    @property
+    def level(self) -> str:
+        """The topic level."""
+        return self.person.level
 
 
 class Recipients:
@@ -36,6 +53,40 @@ class Recipients:
         names = {composed(user), *((person.level,) if person else ())}
         if not any(matches_any(name, self._ctx.settings.account.send.allow) for name in names):
             raise BadCommand("not_allowed", "not_allowed", user=user)
+
+    # On whom a request acts
+
+    def known_target(self, user: str) -> ActionTarget:
+        """Returns a known person or group, on which `send.allow` need not permit actions."""
+        person = self.find(user)
+        if person.handle is None:
+            raise BadCommand("unresolved_user", "unresolved_user", user=user)
+        return ActionTarget(person=person, handle=person.handle)
+
+    def allowed_target(self, user: str) -> ActionTarget:
+        """Returns a person or group on which `send.allow` permits actions."""
+        target = self.known_target(user)
+        self.require_allowed(user, target.person)
+        return target
+
+    def contact_target(self, user: str) -> ActionTarget:
+        """Returns a friend on whom `send.allow` permits actions."""
+        target = self.allowed_target(user)
+        if target.person.kind is not ChatKind.FRIEND or target.person.stranger:
+            raise BadCommand("bad_request", "no_friend", user=user)
+        return target
+
+    def group_target(self, user: str, *, must_be_allowed: bool = True) -> ActionTarget:
+        """Returns a group on which `send.allow` permits actions."""
+        target = self.allowed_target(user) if must_be_allowed else self.known_target(user)
+        if target.person.kind is not ChatKind.GROUP:
+            raise BadCommand("bad_request", "no_group", user=user)
+        return target
+
+    def require_unrestricted(self) -> None:
+        """Requires `send.allow` to permit everybody: a requesting friend has no name that it could list."""
+        if not matches_any("", self._ctx.settings.account.send.allow):
+            raise BadCommand("not_allowed", "nobody_allowed")
 
 
 class GroupMemberIndex:

@@ -17,9 +17,6 @@ from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.requests.history import HistoryRequest
 from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.model import FILEHELPER, ChatKind, Json
-from wx2mqtt.mqtt.broker import Delivery
-from wx2mqtt.mqtt.payloads import encode
-from wx2mqtt.mqtt.topics import JSON_TYPE, TextTopic
 from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.store.records import MediaState
 from wx2mqtt.values import frozen
@@ -151,18 +148,8 @@ class AccountView:
 
     async def send(self, user: str, text: str, command_id: str) -> None:
         """Sends a text like a command on `out/<user>`, with the same result topics. Raises `StoreError`."""
-        payload = encode({"text": text, "id": command_id})
-        delivery = Delivery(
-            topic=self.topics.out(user),
-            payload=payload,
-            mid=0,
-            dup=False,
-            retain=False,
-            connection_number=0,
-            content_type=JSON_TYPE,
-        )
         with self._ctx.in_log():
-            await self._components.intake.accept(delivery, TextTopic(user))
+            await self._components.intake.accept(user, {"text": text, "id": command_id})
 
     @property
     def has_owner(self) -> bool:

@@ -45,13 +45,13 @@ _UNDECIDED_STATES = frozenset({LoginState.STARTING, LoginState.STOPPED})
 
 
 class HeldCommands(Protocol):
-    """The commands that wait for a reply window (`commands/hold.py`)."""
+    """The commands that wait for a reply window (`commands/window_wait.py`)."""
 
     def reserved(self, window: ReplyWindow) -> int:
         """Returns how many of the messages that are left are reserved."""
 
-    def held_count_of(self, person: PersonId) -> int:
-        """Returns the number of held commands for one person."""
+    def count_of(self, person: PersonId) -> int:
+        """Returns the number of commands for one person that wait."""
 
 
 @frozen
@@ -180,7 +180,7 @@ class ReplyWindowTopics:
         return WindowForecast(
             window=window,
             reserved=None if window.remaining is None else self._held_commands.reserved(window),
-            waiting=self._held_commands.held_count_of(person.id),
+            waiting=self._held_commands.count_of(person.id),
         )
 
     def _publish(self, user: str, forecast: WindowForecast) -> None:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
 from string import ascii_lowercase, ascii_uppercase
 
-from wx2mqtt.model import Kind, QuotedMessage, bundle_text, is_own_text
+from wx2mqtt.model import Kind, QuotedMessage, combined_text, is_own_text
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.journal_part import AccountRows, JournalPart
 from wx2mqtt.store.queries import json_list, load_queries, storable_text
@@ -170,7 +170,7 @@ def _quoted_message(connection: Connection, values: tuple[str, str]) -> QuotedMe
         command_ids = [command_id for command_id, _ in sent if not is_own_text(command_id)]
         return QuotedMessage(
             kind=Kind(commands[0]["kind"]),
-            text=bundle_text(str(command.get("text") or command.get("name") or "") for command in commands),
+            text=combined_text(str(command.get("text") or command.get("name") or "") for command in commands),
             chat=str(commands[0]["user"]),
             from_self=True,
             command_id=command_ids[0] if command_ids else "",

@@ -53,6 +53,7 @@ class Bench:
             backend=SimpleNamespace(capabilities=capabilities),
             settings=settings(send=rules, language=language),
             shared=shared(quota=self.quota),
+            journal=SimpleNamespace(commands=SimpleNamespace(sent_message_target=self._sent_message_target)),
         )
         session: Any = self  # of the session only `contacts_known` counts
         self.judge = CommandValidator(
@@ -67,8 +68,11 @@ class Bench:
         incoming = TOPICS.parse(topic)
         assert incoming is not None
         if isinstance(incoming, RequestTopic):
-            return _result_of(self.judge.validate_request(incoming.name, delivery, 1, self.chat), len(data))
+            return _result_of(self.judge.validate_request(incoming.name, delivery, 1), len(data))
         return _result_of(self.judge.validate_command(delivery, incoming, 1), len(data))
+
+    async def _sent_message_target(self, _message_id: str) -> tuple[str, int] | None:
+        return (self.chat, 0) if self.chat else None
 
     def refused(self, payload: str | bytes, topic: str = "wx/out/wife", **more: Any) -> Result:
         """The result of a refusal, as it is published."""

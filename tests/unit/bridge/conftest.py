@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.unit.bridge.outgoing import House, running
+from wx2mqtt.bridge import wechat_calls
 from wx2mqtt.bridge.commands import (
     chat_queue,
-    expiry,
     file_preparation,
     next_step,
     send_limits,
@@ -37,7 +37,7 @@ def pass_time(monkeypatch: pytest.MonkeyPatch) -> PassTime:
         nonlocal ahead
         ahead += seconds
 
-    for module in (chat_queue, expiry, file_preparation, next_step, send_limits, sender):
+    for module in (chat_queue, file_preparation, next_step, send_limits, sender, wechat_calls):
         for clock in (loop_time, boot_time):
             if hasattr(module, clock.__name__):
                 monkeypatch.setattr(module, clock.__name__, lambda clock=clock: clock() + ahead)

@@ -32,6 +32,7 @@ from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.requests.dispatcher import Handler, RequestDispatcher
 from wx2mqtt.bridge.retained_commands import RetainedCommands
 from wx2mqtt.bridge.retained_publisher import RetainedPublisher
+from wx2mqtt.bridge.wechat_calls import WeChatCalls
 from wx2mqtt.errors import LoggedOut, NotConnected
 from wx2mqtt.external.url_fetch import UrlFetcher
 from wx2mqtt.i18n import Language
@@ -282,6 +283,7 @@ class House:
     judge: CommandValidator
     errands: CommandResolver
     outbound: CommandIntake
+    calls: WeChatCalls
     sender: CommandSender
     pump: Publisher
     news: News
@@ -419,7 +421,8 @@ def make(
     pump = Publisher(ctx, inflight)
     files = Attachments(ctx, fetcher or UrlFetcher())
     errands = CommandResolver(ctx, files)
-    sender = CommandSender(ctx, errands, echoes, results)
+    calls = WeChatCalls(ctx)
+    sender = CommandSender(ctx, calls, errands, echoes, results)
     session: Any = SimpleNamespace(contacts_known=True)
     judge = CommandValidator(ctx, session, Recipients(ctx), results)
     clearing = RetainedCommands(ctx, inflight, RetainedPublisher(inflight, topics.state))
@@ -448,6 +451,7 @@ def make(
         judge=judge,
         errands=errands,
         outbound=outbound,
+        calls=calls,
         sender=sender,
         pump=pump,
         news=news,

@@ -20,7 +20,7 @@ from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.sender import CommandSender
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
-from wx2mqtt.bridge.journaled import new_key
+from wx2mqtt.bridge.wechat_calls import WeChatCalls, new_key
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BackendError, WindowClosed
 from wx2mqtt.model import (
@@ -104,6 +104,7 @@ class Room:
         self.ilink = ILink()
         self.ctx: AccountContext
         self.sender: CommandSender
+        self.calls: WeChatCalls
         self._settled = asyncio.Event()
         self._numbers = 0
 
@@ -127,7 +128,9 @@ class Room:
         self.ctx = ctx
         attachments: Any = None  # nothing is sent here but text
         resolver = CommandResolver(ctx, attachments)
-        self.sender = CommandSender(ctx, resolver, self.echoes, ResultPublications("home", Topics("wx")))
+        self.calls = WeChatCalls(ctx)
+        results = ResultPublications("home", Topics("wx"))
+        self.sender = CommandSender(ctx, self.calls, resolver, self.echoes, results)
         self.sender.set_online(online=online)
         running = asyncio.create_task(self.sender.run())
         try:
@@ -159,9 +162,7 @@ class Room:
 
     async def accept(self, *commands: NewCommand) -> None:
         """As `CommandIntake` does it."""
-        for accepted in await self.sender.accept(commands):
-            assert accepted.row is not None
-            self.sender.add(accepted.row)
+        await self.sender.acceptance.accept(commands)
 
     async def result(self, command_id: str) -> Result:
         """The result, once there is one."""
@@ -285,7 +286,7 @@ class BotRoom(Room):
         return await self.until_stored(command_id, lambda row: row.unanswered > 0)
 
     async def wait_until_held(self, count: int) -> None:
-        await self.until(lambda: self.sender.held_count == count)
+        await self.until(lambda: self.sender.window_wait.count == count)
 
     async def hold_texts(self, *texts: str, **more: Any) -> None:
         """She has not written yet: these wait."""

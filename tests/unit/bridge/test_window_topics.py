@@ -41,8 +41,8 @@ class Desk:
         session: Any = SimpleNamespace(login=SimpleNamespace(state=LoginState.ONLINE))
         self.session = session
         self.held: dict[PersonId, int] = {}
-        hold_queue: Any = self
-        self.windows = ReplyWindowTopics(ctx, retained, session, hold_queue)
+        window_wait: Any = self
+        self.windows = ReplyWindowTopics(ctx, retained, session, window_wait)
 
     def reply_window(self, _handle: Handle) -> ReplyWindow:
         return self.now
@@ -50,7 +50,7 @@ class Desk:
     def reserved(self, window: ReplyWindow) -> int:
         return min(1, window.remaining or 0)
 
-    def held_count_of(self, person: PersonId) -> int:
+    def count_of(self, person: PersonId) -> int:
         return self.held.get(person, 0)
 
     def set(self, topic: str, payload: bytes, _content_type: str) -> None:

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 
 from wx2mqtt.bridge.attachments import Attachments
 from wx2mqtt.bridge.commands.validation import CommandValidator, brings_file, payload_fingerprint
-from wx2mqtt.bridge.journaled import delivery_mark
+from wx2mqtt.bridge.requests.request import delivery_mark
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.model import Command
+from wx2mqtt.model import Blob, Command
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.names import composed
-from wx2mqtt.store.command_records import AcceptOutcome, AcceptResult, NewCommand
+from wx2mqtt.store.command_records import NewCommand
 from wx2mqtt.store.journal import Journal
 
 AcceptKey = tuple[str, object]
@@ -51,7 +51,7 @@ class AcceptOrder:
 
     def must_wait(self, new: NewCommand) -> bool:
         """Returns whether an earlier command of the same chat or id is not accepted yet."""
-        return any(key in self._last_tickets for key in _keys(new))
+        return bool(self._last_tickets) and any(key in self._last_tickets for key in _keys(new))
 
     def enqueue(self, new: NewCommand, batch_finished: asyncio.Event) -> AcceptTicket:
         """Returns a ticket behind all earlier commands of the same chat or id.
@@ -125,10 +125,9 @@ class AttachmentIntake:
         except BadCommand as error:  # the store is full
             return self._validator.reject(new, error, "")
 
-    async def on_accepted(self, new: NewCommand, accepted: AcceptResult) -> None:
+    async def release(self, blob: Blob) -> None:
         """Releases the file of a command that repeats another one or was rejected."""
-        if new.blob is not None and accepted.outcome is not AcceptOutcome.NEW:
-            await self._attachments.release(new.blob)
+        await self._attachments.release(blob)
 
     async def _stored_fingerprint(self, new: NewCommand) -> str:
         """Returns the fingerprint of the stored command that this one repeats, else an empty text.

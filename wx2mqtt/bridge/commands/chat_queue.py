@@ -1,11 +1,7 @@
 """The commands of one chat that wait in memory, in the order in which they are sent.
 
-The order is that of acceptance, or with `by_priority` the priority. A command that is *begun* stays first:
-
-- marked: its attempt is marked in the journal, but not made yet. It is not given up meanwhile.
-- unanswered: its last attempt got no answer.
-- in a bundle (`bundles.py`), whose commands stand in the order of their text.
-- a long text of which parts are sent.
+The order is that of acceptance; with `by_priority` the most important one is first. A command *stays first*
+if its last attempt got no answer, it is in a combined message, or parts of its long text are sent.
 
 A command that is *ending* has its result already, and waits for its fallback before that is stored. It is in
 the queue and no more in the order.
@@ -18,13 +14,13 @@ from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import takewhile
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.commands.resolver import ChatKey, has_file, needs_fetch
 from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.model import Result, is_own_text
-from wx2mqtt.store.command_records import CommandRow, Recipient
+from wx2mqtt.store.command_records import CommandRow, NewCommand, Recipient
 from wx2mqtt.values import frozen
 
 # Lower ranks are sent first.
@@ -36,15 +32,15 @@ Rank = tuple[bool, int, int, int]
 
 @frozen
 class QueuedCommand:
-    """A command in its queue. `expires_at` is in seconds of `boot_time`."""
+    """A command in its queue."""
 
     row: CommandRow
     rank: Rank
+    #: In seconds of `boot_time`.
     expires_at: float
 
 
-def _rank_of(command: QueuedCommand) -> Rank:
-    return command.rank
+_rank_of = attrgetter("rank")
 
 
 @frozen
@@ -58,33 +54,41 @@ class Ending:
 class ChatQueue:
     """The commands of one chat; iterating gives the rows of those that wait, the next one to send first.
 
-    `len` counts those that end as well.
-
-    `paused_until` is a time of the loop's clock, in seconds. `recipients` are those of all commands that came
-    for this chat. `has_backlog`: the journal has further commands of this chat, behind these. No command
-    expires before `next_expiry`, in seconds of `boot_time`. `wake` is set at each change of what the next
-    step of this chat may depend on. `with_file` are the row ids of commands with a file, `unfetched` of those
-    whose `url` is not fetched yet.
+    `len` counts those that are ending as well.
     """
 
     def __init__(self, key: ChatKey, *, by_priority: bool = False) -> None:
         self.key = key
         self._by_priority = by_priority
-        self._commands: list[QueuedCommand] = []  # those that wait, sorted by rank
-        self._by_expiry: list[tuple[float, int]] = []  # the same: expiry and row id, sorted
-        self._may_end_early: dict[int, None] = {}  # of these the row ids that `expiry.py` has to look at
-        self._by_importance: list[tuple[bool, int, int]] = []  # the held ones, the first to give up first
-        self._not_held_ids: set[int] = set()  # of these
-        self._never_held_ids: set[int] = set()  # of these, with `hold: false`
-        self._by_id: dict[int, QueuedCommand] = {}  # the same by row id, and those that end
-        self._endings: dict[int, Ending] = {}  # by the row id of each command
-        self._marked_ids: set[int] = set()
+        # Those that wait, sorted by rank, and sorted by expiry
+        self._commands: list[QueuedCommand] = []
+        self._by_expiry: list[tuple[float, int]] = []
+        # Of these, by row id: those that may end before they expire, wait for no window, and must not wait
+        # for one
+        self._may_end_early: dict[int, None] = {}
+        self._no_window_ids: set[int] = set()
+        self._impatient_ids: set[int] = set()
+        # Of these, those that wait for the reply window: the first to give up is first
+        self._by_importance: list[tuple[bool, int, int]] = []
+        # By row id: those that wait and those that are ending
+        self._by_id: dict[int, QueuedCommand] = {}
+        self._endings: dict[int, Ending] = {}
+
+        #: The row id of the command whose attempt has begun in the journal, and is not made yet. It is sent
+        #: next.
+        self.begun_id: int | None = None
         self.backoff = Backoff()
+        #: A time of the loop's clock, before which nothing is sent.
         self.paused_until = 0.0
+        #: Those of all commands that came for this chat.
         self.recipients: set[Recipient] = set()
+        #: The journal has further commands of this chat, behind these.
         self.has_backlog = False
+        #: No command expires before, in seconds of `boot_time`.
         self.next_expiry = float("inf")
+        #: Is set at each change of what the next step of this chat may depend on.
         self.wake = asyncio.Event()
+        #: The row ids of commands with a file, and of those whose `url` is not fetched yet.
         self.with_file: set[int] = set()
         self.unfetched: set[int] = set()
 
@@ -101,7 +105,7 @@ class ChatQueue:
 
     @property
     def waiting_count(self) -> int:
-        """Number of commands that wait, without those that end."""
+        """Number of commands that wait, without those that are ending."""
         return len(self._commands)
 
     @property
@@ -114,51 +118,55 @@ class ChatQueue:
         command = self._by_id.get(row_id)
         return None if command is None else command.row
 
-    def current_row(self, row: CommandRow) -> CommandRow:
-        """Returns the current row of a command of this queue."""
-        return self._by_id[row.id].row
-
     def is_current(self, row: CommandRow) -> bool:
         """Returns whether a command waits in this queue and its row has not changed."""
-        command = self._by_id.get(row.id)
-        return command is not None and command.row == row and row.id not in self._endings
+        return self.find(row.id) == row and row.id not in self._endings
 
     def members_of(self, row: CommandRow) -> tuple[CommandRow, ...]:
-        """Returns the commands of the bundle of this command, in order; only itself if it is in none."""
+        """Returns the commands of the combined message of this one, in order; else only itself."""
         if row.bundle is None:
             return (row,)
         if (ending := self._endings.get(row.id)) is not None:
             return tuple(self._by_id[member.id].row for member in ending.rows if member.id in self._by_id)
-        return tuple(member for member in self.begun if member.bundle == row.bundle)
+        return tuple(member for member in self.kept_first if member.bundle == row.bundle)
 
     @property
-    def held_count(self) -> int:
-        """Number of held commands that wait."""
-        return len(self._commands) - len(self._not_held_ids)
+    def begun_row(self) -> CommandRow | None:
+        """The command whose attempt has begun in the journal and is not made yet."""
+        return None if self.begun_id is None else self.find(self.begun_id)
 
     @property
-    def held(self) -> Iterator[CommandRow]:
-        """The held commands that wait, the least important first, and of these the oldest."""
+    def kept_first(self) -> Iterator[CommandRow]:
+        """The commands that stay first, in order (with `by_priority`)."""
+        return takewhile(stays_first, self)
+
+    # Commands that wait for the reply window
+
+    @property
+    def window_count(self) -> int:
+        """Number of commands that wait for the reply window."""
+        return len(self._by_importance)
+
+    @property
+    def least_important(self) -> Iterator[CommandRow]:
+        """The commands that wait for the window, the least important first, and of these the oldest."""
         return (self._by_id[row_id].row for *_, row_id in self._by_importance)
 
     @property
-    def begun(self) -> Iterator[CommandRow]:
-        """The commands that are begun, in order (with `by_priority`)."""
-        return takewhile(self.is_begun, self)
+    def without_window(self) -> list[CommandRow]:
+        """The commands that do not wait for the window, in order."""
+        return self._ordered(self._no_window_ids)
 
     @property
-    def not_held(self) -> list[CommandRow]:
-        """The commands that wait and are not held, in order."""
-        return self._ordered(self._not_held_ids)
-
-    @property
-    def never_held(self) -> list[CommandRow]:
-        """The commands that wait and must not be held, in order."""
-        return self._ordered(self._never_held_ids)
+    def impatient(self) -> list[CommandRow]:
+        """The commands that must not wait for the window (`hold: false`), in order."""
+        return self._ordered(self._impatient_ids)
 
     def _ordered(self, row_ids: Iterable[int]) -> list[CommandRow]:
         commands = sorted((self._by_id[row_id] for row_id in row_ids), key=_rank_of)
         return [command.row for command in commands]
+
+    # Expiry
 
     def may_have_ended(self, now: float) -> Iterator[CommandRow]:
         """Returns the commands that may end at `now`, in seconds of `boot_time`, the earliest expiry first.
@@ -187,9 +195,17 @@ class ChatQueue:
         """
         return self._by_id[row.id].expires_at
 
+    # Changes
+
     def append(self, row: CommandRow) -> None:
-        """Adds a command."""
-        self._insert(row, boot_time() + _seconds_to_live(row, now_ms()))
+        """Adds a command.
+
+        By the system clock, which survives a restart, it expires in so many seconds. They are never more than
+        its ttl, also if the clock was set back since the command was accepted.
+        """
+        expires = row.accepted if row.expires is None else row.expires
+        seconds = min(expires - now_ms(), expires - row.accepted) / 1000
+        self._insert(row, boot_time() + seconds)
 
     def replace_row(self, row: CommandRow) -> None:
         """Replaces the row of a command, which may change its position."""
@@ -197,11 +213,23 @@ class ChatQueue:
             self._by_id[row.id] = replace(self._by_id[row.id], row=row)
             self.wake.set()
         else:
-            self._insert(row, self._take_out(row).expires_at)
+            self._insert(row, self._take_out(row.id).expires_at)
+
+    def reset_expiry(self, row: CommandRow) -> None:
+        """Replaces the row of a command whose `expires` changed."""
+        self._take_out(row.id)
+        self.append(row)
+
+    def remove(self, row_id: int) -> None:
+        """Removes a command."""
+        self._take_out(row_id)
+        self._endings.pop(row_id, None)
+        if self.begun_id == row_id:
+            self.begun_id = None
 
     @property
     def endings(self) -> list[Ending]:
-        """The commands that end."""
+        """The commands that are ending."""
         return [ending for row_id, ending in self._endings.items() if row_id == ending.rows[0].id]
 
     def set_ending(self, rows: Sequence[CommandRow], result: Result) -> None:
@@ -213,41 +241,6 @@ class ChatQueue:
                 self.unfetched.discard(row.id)
             self._endings[row.id] = ending
 
-    def reset_expiry(self, row: CommandRow) -> None:
-        """Replaces the row of a command whose `expires` changed."""
-        self._take_out(row)
-        self.append(row)
-
-    def remove(self, row: CommandRow) -> None:
-        """Removes a command."""
-        self._take_out(row)
-        self._marked_ids.discard(row.id)
-        self._endings.pop(row.id, None)
-
-    @property
-    def marked(self) -> list[CommandRow]:
-        """The marked commands."""
-        return [self._by_id[row_id].row for row_id in self._marked_ids]
-
-    def is_marked(self, row: CommandRow) -> bool:
-        """Returns whether a command is marked."""
-        return row.id in self._marked_ids
-
-    def set_marked(self, row: CommandRow) -> None:
-        """Records that the attempt of a command is marked in advance."""
-        self._marked_ids.add(row.id)
-        self.replace_row(self.current_row(row))
-
-    def clear_marked(self, row: CommandRow) -> None:
-        """Records that the marked attempt of a command is being made, or that its mark is removed."""
-        if self.is_marked(row):
-            self._marked_ids.discard(row.id)
-            self.replace_row(self.current_row(row))
-
-    def is_begun(self, row: CommandRow) -> bool:
-        """Returns whether a command stays first, for one of the reasons above."""
-        return row.bundle is not None or bool(row.unanswered or row.parts_sent) or self.is_marked(row)
-
     def _insert(self, row: CommandRow, expires_at: float) -> None:
         command = QueuedCommand(row=row, rank=self._rank(row), expires_at=expires_at)
         insort(self._commands, command, key=_rank_of)
@@ -255,26 +248,26 @@ class ChatQueue:
         self._by_id[row.id] = command
         if has_file(row):
             self.with_file.add(row.id)
-        if needs_fetch(row):
-            self.unfetched.add(row.id)
-        may_end_early = row.unanswered or row.fallback  # `expiry.py` decides
+            if needs_fetch(row):
+                self.unfetched.add(row.id)
+        may_end_early = row.unanswered or row.fallback  # `next_step.py` decides
         if may_end_early:
             self._may_end_early[row.id] = None
         if row.held_reason:
             insort(self._by_importance, _importance(row))
         else:
-            self._not_held_ids.add(row.id)
+            self._no_window_ids.add(row.id)
         if not row.command.hold:
-            self._never_held_ids.add(row.id)
+            self._impatient_ids.add(row.id)
         self.next_expiry = min(self.next_expiry, float("-inf") if may_end_early else expires_at)
         self.wake.set()
 
-    def _take_out(self, row: CommandRow) -> QueuedCommand:
+    def _take_out(self, row_id: int) -> QueuedCommand:
         self.wake.set()
-        command = self._by_id.pop(row.id)
-        self.with_file.discard(row.id)
-        self.unfetched.discard(row.id)
-        if row.id not in self._endings:
+        command = self._by_id.pop(row_id)
+        self.with_file.discard(row_id)
+        self.unfetched.discard(row_id)
+        if row_id not in self._endings:
             self._take_from_order(command)
         return command
 
@@ -285,15 +278,15 @@ class ChatQueue:
         if command.row.held_reason:
             del self._by_importance[bisect_left(self._by_importance, _importance(command.row))]
         self._may_end_early.pop(row_id, None)
-        self._not_held_ids.discard(row_id)
-        self._never_held_ids.discard(row_id)
+        self._no_window_ids.discard(row_id)
+        self._impatient_ids.discard(row_id)
 
     def _rank(self, row: CommandRow) -> Rank:
-        """Begun commands are first, then those of high priority."""
+        """Those that stay first are first, then those of high priority."""
         if not self._by_priority:
             return False, 0, 0, row.id
         priority = PRIORITY_RANKS.get(row.command.priority, 1)
-        return not self.is_begun(row), row.bundle_position, priority, row.id
+        return not stays_first(row), row.bundle_position, priority, row.id
 
 
 def _importance(row: CommandRow) -> tuple[bool, int, int]:
@@ -301,20 +294,16 @@ def _importance(row: CommandRow) -> tuple[bool, int, int]:
     return is_begun, -PRIORITY_RANKS.get(row.command.priority, 1), row.id
 
 
+def stays_first(row: CommandRow) -> bool:
+    """Returns whether a command goes before others, for one of the reasons above."""
+    return row.bundle is not None or bool(row.unanswered or row.parts_sent)
+
+
 def is_heading(row: CommandRow) -> bool:
-    """Returns whether a command is the bridge's own heading of a bundle."""
+    """Returns whether a command is the bridge's own heading of a combined message."""
     return row.bundle == row.id and is_own_text(row.command_id)
 
 
-def is_important(row: CommandRow) -> bool:
+def is_important(row: CommandRow | NewCommand) -> bool:
     """Returns whether a command may use the messages of a reply window that are reserved."""
     return row.command.urgent or row.command.priority == "high"
-
-
-def _seconds_to_live(row: CommandRow, now: int) -> float:
-    """Returns the seconds until a command expires, by the system clock, which survives a restart.
-
-    They are never more than the ttl, also if the clock was set back since the command was accepted.
-    """
-    expires = row.accepted if row.expires is None else row.expires
-    return min(expires - now, expires - row.accepted) / 1000

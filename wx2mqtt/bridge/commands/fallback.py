@@ -30,8 +30,8 @@ import structlog
 
 from wx2mqtt.aio import ChangeNotifier, Signal, retry_until_stored
 from wx2mqtt.bridge.commands.alert_queue import AlertQueue, alert_text, summary_lines
-from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.commands.resolver import CommandResolver
+from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.external.alerts import Alert, AlertOutcome, send_alert
@@ -87,11 +87,11 @@ class FallbackDue(Exception):
 class FallbackDelivery:
     """The fallback of one account. `delivered` is emitted after each alert, whatever its outcome."""
 
-    def __init__(self, ctx: AccountContext, resolver: CommandResolver, queues: ChatQueues) -> None:
+    def __init__(self, ctx: AccountContext, resolver: CommandResolver, waiting: WaitingCommands) -> None:
         self._ctx = ctx
         self._journal = ctx.journal
         self._resolver = resolver
-        self._queues = queues
+        self._waiting = waiting
         self._timers: dict[int, asyncio.TimerHandle] = {}  # by row id
         self._due = AlertQueue()
         self._alerts: set[asyncio.Task[None]] = set()
@@ -195,7 +195,7 @@ class FallbackDelivery:
         """
         if not row.command.urgent:
             return False
-        row = self._queues.current_row(row)
+        row = self._waiting.find(row.id) or row
         if timer := self._timers.pop(row.id, None):
             timer.cancel()
         if result.status is Status.SENT:
@@ -207,7 +207,8 @@ class FallbackDelivery:
     def complete_result(self, row: CommandRow, result: Result) -> Result:
         """Returns the result of a command that ends now, with the outcome of its fallback."""
         self._ended.pop(row.id, None)
-        return with_fallback(result, self._queues.current_row(row).fallback, self._ctx.language)
+        current = self._waiting.find(row.id) or row
+        return with_fallback(result, current.fallback, self._ctx.language)
 
     async def deliver_due(self) -> None:
         """Sends all waiting urgent commands now; the caller settles them after that. Raises `StoreError`."""
@@ -226,7 +227,7 @@ class FallbackDelivery:
 
     def _on_timer(self, row: CommandRow) -> None:
         self._timers.pop(row.id, None)
-        self._add_due(self._queues.current_row(row))
+        self._add_due(self._waiting.find(row.id) or row)
 
     def _add_due(self, row: CommandRow) -> None:
         self._due.add(row)
@@ -277,9 +278,9 @@ class FallbackDelivery:
         return await retry_until_stored(lambda: self._journal.commands.set_fallback_states(states))
 
     def _store_in_queue(self, row_id: int) -> None:
-        row = self._queues.find(row_id)
+        row = self._waiting.find(row_id)
         if row is not None and row.fallback != self._ended[row_id]:
-            self._queues.replace_row(replace(row, fallback=self._ended[row_id]))
+            self._waiting.replace_row(replace(row, fallback=self._ended[row_id]))
 
     async def _send(self, alert: Alert) -> AlertOutcome:
         await self._ctx.shared.lease.wait()  # without it another process sends the alert

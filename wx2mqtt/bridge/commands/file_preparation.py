@@ -17,26 +17,24 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from weakref import WeakKeyDictionary
 
 import structlog
 
 from wx2mqtt.backoff import Backoff
-from wx2mqtt.bridge.commands.attempts import SendAttempts
-from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_important
-from wx2mqtt.bridge.commands.completion import CommandCompletion
-from wx2mqtt.bridge.commands.queues import ChatQueues
+from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_important, stays_first
+from wx2mqtt.bridge.commands.progress import CommandProgress
 from wx2mqtt.bridge.commands.resolver import CommandResolver, has_file, needs_fetch
 from wx2mqtt.bridge.commands.send_limits import SendLimits
 from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.wechat_calls import WeChatCalls
 from wx2mqtt.clock import boot_time, loop_time
 from wx2mqtt.errors import BackendError, BadCommand, LoggedOut, Rejected, StoreError, Throttled, Unreachable
 from wx2mqtt.external.http import TemporarilyUnavailable, TransferBroken
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.limits import transfer_seconds
-from wx2mqtt.model import Handle
+from wx2mqtt.model import Draft, Handle
 from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.store.commands import AlreadySettled
 
@@ -71,18 +69,17 @@ READY_SECONDS = 300.0
 
 @dataclass(slots=True, kw_only=True)
 class FileState:
-    """How far the file of one command is. `retry_at` and `ready_until` are times of the loop's clock.
-
-    `error` is why its url could not be fetched, `failed` why it never can be prepared. It is ready for the
-    recipient `ready_for`, who has another handle in each login.
-    """
+    """How far the file of one command is. Times are of the loop's clock."""
 
     task: asyncio.Task[None] | None = None
     backoff: Backoff = field(default_factory=Backoff)
     retry_at: float = 0.0
     transfer_failures: int = 0
+    #: Why its url could not be fetched.
     error: TemporarilyUnavailable | None = None
+    #: Why it never can be prepared.
     failed: BadCommand | Rejected | None = None
+    #: The recipient for whom it is uploaded, who has another handle in each login.
     ready_for: Handle | None = None
     ready_until: float = 0.0
 
@@ -97,13 +94,13 @@ class FileState:
 
 @dataclass(slots=True)
 class ChatFiles:
-    """The files of one chat, by row id. Times are of the loop's clock.
+    """The files of one chat. Times are of the loop's clock."""
 
-    `blocked_since` is when a command began to wait for one of them. None is started before `paused_until`.
-    """
-
+    #: By row id.
     states: dict[int, FileState] = field(default_factory=dict)
+    #: When a command began to wait for one of them.
     blocked_since: float | None = None
+    #: None is started before.
     paused_until: float = 0.0
 
 
@@ -114,17 +111,15 @@ class FilePreparation:
         self,
         ctx: AccountContext,
         resolver: CommandResolver,
-        queues: ChatQueues,
+        calls: WeChatCalls,
         limits: SendLimits,
-        attempts: SendAttempts,
-        completion: CommandCompletion,
+        progress: CommandProgress,
     ) -> None:
         self._ctx = ctx
         self._resolver = resolver
-        self._queues = queues
         self._limits = limits
-        self._attempts = attempts
-        self._completion = completion
+        self._calls = calls
+        self._progress = progress
         self._fetch_places = asyncio.Semaphore(MAX_CONCURRENT_FETCHES)
         self._upload_places = asyncio.Semaphore(MAX_CONCURRENT_UPLOADS)
         self._chats: WeakKeyDictionary[ChatQueue, ChatFiles] = WeakKeyDictionary()
@@ -140,22 +135,43 @@ class FilePreparation:
 
     def find_startable(self, queue: ChatQueue) -> CommandRow | None:
         """Returns the command whose file is to be prepared next; None where none may be, or enough are."""
-        files = self._files_of(queue)
-        if not queue.with_file or loop_time() < files.paused_until:
+        if not queue.with_file or loop_time() < self._files_of(queue).paused_until:
             return None
         active = [
-            row for row in map(queue.find, files.states) if row is not None and self._is_active(files, row)
+            row
+            for row_id, state in self._files_of(queue).states.items()
+            if (row := queue.find(row_id)) is not None and self._is_active(state, row)
         ]
         important_count = sum(map(is_important, active))
         row = None
         if important_count < MAX_PREPARED_FILES:
-            row = self._first_startable(queue, is_important)
+            row = self._first_startable(queue, important_only=True)
         if row is None and len(active) < MAX_PREPARED_FILES:
-            row = self._first_startable(queue, lambda _: True)
+            row = self._first_startable(queue, important_only=False)
         return row
+
+    def _first_startable(self, queue: ChatQueue, *, important_only: bool) -> CommandRow | None:
+        """Returns the first command whose file is not prepared, and that could be sent then."""
+        states = self._files_of(queue).states
+        for row in queue:
+            if not has_file(row) or (important_only and not is_important(row)):
+                continue
+            state = states.get(row.id)
+            if state is not None and self._is_active(state, row):
+                continue
+            is_paused = state is not None and (state.failed is not None or state.retry_at > loop_time())
+            if not is_paused and self._limits.seconds_until_allowed(row) <= 0:
+                return row
+        return None
+
+    def _is_active(self, state: FileState, row: CommandRow) -> bool:
+        """Returns whether the file of a command is being prepared, or is ready."""
+        return state.task is not None or state.is_ready_for(self._resolver.chat_of(row))
 
     def find_failed(self, queue: ChatQueue) -> tuple[CommandRow, BadCommand | Rejected] | None:
         """Returns a command whose file can never be prepared, or is one too many, and why."""
+        if not queue.with_file:
+            return None
         if len(queue.unfetched) > MAX_UNFETCHED_COMMANDS:
             newest = queue.find(max(queue.unfetched))
             assert newest is not None
@@ -182,23 +198,25 @@ class FilePreparation:
         A chat waits once, until its first command is ready again: a hundred slow files delay the texts behind
         them no longer than one.
         """
+        if not queue.with_file and queue not in self._chats:
+            return 0.0
         files, first = self._files_of(queue), queue.first
-        if row == first or self.is_ready(queue, first):
+        if row.id == first.id or self.is_ready(queue, first):
             files.blocked_since = None
             return 0.0
-        if is_important(row) or queue.is_begun(row):
+        if is_important(row) or stays_first(row) or row.id == queue.begun_id:
             return 0.0
         if files.blocked_since is None:
             files.blocked_since = loop_time()
         wait = FETCH_WAIT_SECONDS if needs_fetch(first) else UPLOAD_WAIT_SECONDS
         return files.blocked_since + wait - loop_time()
 
-    def error_of(self, row: CommandRow) -> TemporarilyUnavailable | None:
+    def error_of(self, queue: ChatQueue, row: CommandRow) -> TemporarilyUnavailable | None:
         """Returns why the last fetch of a command's url failed, None if it did not."""
-        if row.blob is not None:
+        if not needs_fetch(row):
             return None
-        states = (files.states.get(row.id) for files in self._chats.values())
-        return next((state.error for state in states if state is not None), None)
+        state = self._files_of(queue).states.get(row.id)
+        return None if state is None else state.error
 
     # What `sender.py` does
 
@@ -217,11 +235,16 @@ class FilePreparation:
 
     def cancel_removed(self, queue: ChatQueue) -> None:
         """Ends the preparation for commands that are in this queue no more."""
+        if queue not in self._chats:
+            return
         states = self._files_of(queue).states
         for row_id in [row_id for row_id in states if queue.find(row_id) is None]:
             task = states.pop(row_id).task
             if task is not None:
                 task.cancel()
+
+    def _files_of(self, queue: ChatQueue) -> ChatFiles:
+        return self._chats.setdefault(queue, ChatFiles())
 
     # One file
 
@@ -229,11 +252,11 @@ class FilePreparation:
         """Fetches and uploads a file, or records in `state` why not."""
         try:
             if needs_fetch(row):
-                row = await self._fetch(row)
+                row = await self._fetch(queue, row)
                 state.backoff, state.error = state.backoff.reset(), None
             await self._upload(row, state)
         except AlreadySettled:
-            await self._completion.finish_already_settled([row])
+            await self._progress.drop_finished([row])
         except (BadCommand, StoreError, BackendError) as error:
             self._files_of(queue).paused_until = loop_time() + FAILURE_PAUSE_SECONDS
             self._on_failure(state, error)
@@ -241,31 +264,31 @@ class FilePreparation:
             state.task = None
             queue.wake.set()
 
-    async def _fetch(self, row: CommandRow) -> CommandRow:
+    async def _fetch(self, queue: ChatQueue, row: CommandRow) -> CommandRow:
         """Fetches the url of a command; returns its row with the file. Raises as `CommandResolver.fetch`."""
         async with self._fetch_places:
-            fetched = await self._resolver.fetch(row, self._queues.expires_at(row) - boot_time())
-        self._queues.set_blob(fetched)
+            fetched = await self._resolver.fetch(row, queue.expires_at(row) - boot_time())
+        if (current := queue.find(row.id)) is not None:
+            queue.replace_row(replace(current, blob=fetched.blob))
         return fetched
 
     async def _upload(self, row: CommandRow, state: FileState) -> None:
-        """Uploads the file of a command. Raises `BadCommand`, `BackendError`."""
-        chat = self._resolver.chat_of(row)
-        if chat is None:
-            raise BadCommand("unresolved_user", "unresolved_user", user=row.command.user)
-        request = await self._resolver.resolve(row, chat)
+        """Uploads the file of a command, which delivers nothing yet. Raises `BadCommand`, `BackendError`."""
+        chat = self._resolver.require_chat(row)
+        draft = await self._resolver.resolve(row, chat)
+        assert isinstance(draft, Draft)
         size = 0 if row.blob is None else row.blob.size
         async with self._upload_places:
             try:
                 async with asyncio.timeout(transfer_seconds(size)):
-                    await self._attempts.prepare(request)
+                    await self._ctx.backend.prepare(draft)
             except TimeoutError:
                 raise Unreachable(bridge_text(self._ctx.language, "upload_slow")) from None
         state.backoff = state.backoff.reset()
         state.ready_for, state.ready_until = chat, loop_time() + READY_SECONDS
 
     def _on_failure(self, state: FileState, error: BadCommand | StoreError | BackendError) -> None:
-        """Records a failure; throttling and a logout stop the whole account."""
+        """Records a failure; a throttling or a logout stops the whole account."""
         match error:
             case TransferBroken() if state.transfer_failures + 1 >= MAX_TRANSFER_ATTEMPTS:
                 state.failed = error
@@ -276,35 +299,8 @@ class FilePreparation:
                 state.delay()
             case BadCommand() | Rejected():
                 state.failed = error
-            case Throttled(retry_after=seconds):
-                self._limits.conditions.slow_down(seconds)
-            case LoggedOut():
-                self._limits.conditions.refuse_login()
-                self._ctx.login_requests.on_logged_out(error)
+            case Throttled() | LoggedOut():
+                self._calls.hold_back(error)
             case _:
                 log.warning("file not stored or uploaded yet", problem=str(error))
                 state.delay()
-
-    def _files_of(self, queue: ChatQueue) -> ChatFiles:
-        return self._chats.setdefault(queue, ChatFiles())
-
-    def _first_startable(
-        self, queue: ChatQueue, is_wanted: Callable[[CommandRow], bool]
-    ) -> CommandRow | None:
-        """Returns the first command of these whose file is not prepared, and that could be sent then."""
-        files = self._files_of(queue)
-        for row in queue:
-            if not has_file(row) or not is_wanted(row) or self._is_active(files, row):
-                continue
-            state = files.states.get(row.id)
-            is_paused = state is not None and (state.failed is not None or state.retry_at > loop_time())
-            if not is_paused and self._limits.seconds_until_allowed(row) <= 0:
-                return row
-        return None
-
-    def _is_active(self, files: ChatFiles, row: CommandRow) -> bool:
-        """Returns whether the file of a command is being prepared, or is ready."""
-        state = files.states.get(row.id)
-        if state is None:
-            return False
-        return state.task is not None or state.is_ready_for(self._resolver.chat_of(row))

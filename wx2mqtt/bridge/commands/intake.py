@@ -1,8 +1,10 @@
 """From a delivery of the broker to an accepted command: validates it, stores it, then acknowledges it.
 
+    out/wife "home at six"   ->  one commit  ->  PUBACK  ->  `sender.py` does everything that follows
+
 The PUBACK is sent only after the command is committed to the journal, in the order of receipt. Deliveries
 without a file are committed in batches; a command with a file is completed beside them
-(`attachment_intake.py`). `sender.py` does everything that follows.
+(`attachment_intake.py`). Requests that are no commands go to `requests/dispatcher.py`.
 """
 
 from __future__ import annotations
@@ -10,38 +12,38 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from wx2mqtt.aio import retry_until_stored, yield_after_long_work
 from wx2mqtt.bridge.commands.attachment_intake import AcceptOrder, AcceptTicket, AttachmentIntake
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.sender import CommandSender
-from wx2mqtt.bridge.commands.validation import CommandValidator, read_command_request
+from wx2mqtt.bridge.commands.validation import CommandValidator
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.requests.dispatcher import COMMAND_REQUESTS, RequestDispatcher
 from wx2mqtt.bridge.retained_commands import RetainedCommands
-from wx2mqtt.errors import BadCommand
 from wx2mqtt.limits import MAX_PENDING_BYTES
+from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Connected, Delivery
-from wx2mqtt.mqtt.topics import ParsedTopic, RequestTopic, TextTopic
-from wx2mqtt.store.command_records import AcceptOutcome, AcceptResult, CommandState, NewCommand
+from wx2mqtt.mqtt.topics import RequestTopic
+from wx2mqtt.store.command_records import AcceptOutcome, AcceptResult, NewCommand
 
+# The largest number of deliveries that are accepted in one commit.
 MAX_ACCEPT_BATCH = 100
-"""The largest number of deliveries that are accepted in one commit."""
 
+# The length of a random session id; it fits into an integer of SQLite.
 SESSION_ID_BITS = 52
-"""The length of a random session id; it fits into an integer of SQLite."""
 
 
 @dataclass(slots=True)
 class PendingDelivery:
-    """A delivery without a PUBACK; `done` when it may get one, in the order of receipt (MQTT 5, 4.6).
-
-    `in_order` says that it needs one, and on this connection.
-    """
+    """A delivery without a PUBACK. PUBACKs are sent in the order of receipt (MQTT 5, 4.6)."""
 
     delivery: Delivery
+    #: It needs a PUBACK, and on this connection.
     in_order: bool
+    #: It may get one.
     done: bool = False
 
 
@@ -110,10 +112,9 @@ class CommandIntake:
         self._queue.append(pending)
         self._wake_event.set()
 
-    async def accept(self, delivery: Delivery, incoming: TextTopic) -> None:
+    async def accept(self, user: str, fields: Mapping[str, Json]) -> None:
         """Accepts a command that did not come from the broker. Raises `StoreError`."""
-        new = await self._validator.validate_command(delivery, incoming, self._session)
-        await self._commit([replace(new, delivery=None)])
+        await self._commit([self._validator.validate_fields(user, fields)])
 
     async def accept_own_text(self, new: NewCommand, picture: bytes = b"") -> None:
         """Accepts a text or a picture of the bridge's own (`own_texts.py`). Raises `StoreError`."""
@@ -138,21 +139,24 @@ class CommandIntake:
         resumed_at = now()
         for pending in batch:
             resumed_at = await yield_after_long_work(resumed_at, now)
-            topic = self._parse_topic(pending.delivery)
-            if topic is not None and pending.delivery.retain:
+            topic = self._topics.parse(pending.delivery.topic)
+            if topic is None or self._retained_commands.is_own_clear(pending.delivery):
+                self._acknowledge(pending)
+                continue
+            if pending.delivery.retain:
                 pending.delivery = await self._retained_commands.judge(pending.delivery)
-            match topic:
-                case None:
-                    self._acknowledge(pending)
-                case RequestTopic(name) if name not in COMMAND_REQUESTS:
-                    tasks.create_task(self._answer_request(name, pending))
-                case _:
-                    new = await self._to_command(pending.delivery, topic)
-                    if self._attachment_intake.is_needed(new) or self._accept_order.must_wait(new):
-                        ticket = self._accept_order.enqueue(new, batch_finished)
-                        tasks.create_task(self._accept_later(pending, new, ticket, self._session))
-                    else:
-                        ready.append((pending, new))
+            if isinstance(topic, RequestTopic) and topic.name not in COMMAND_REQUESTS:
+                tasks.create_task(self._answer_request(topic.name, pending))
+                continue
+            if isinstance(topic, RequestTopic):
+                new = await self._validator.validate_request(topic.name, pending.delivery, self._session)
+            else:
+                new = await self._validator.validate_command(pending.delivery, topic, self._session)
+            if self._attachment_intake.is_needed(new) or self._accept_order.must_wait(new):
+                ticket = self._accept_order.enqueue(new, batch_finished)
+                tasks.create_task(self._accept_later(pending, new, ticket, self._session))
+            else:
+                ready.append((pending, new))
         if ready:
             await retry_until_stored(lambda: self._commit([new for _, new in ready]))
             for pending, _ in ready:
@@ -171,59 +175,34 @@ class CommandIntake:
             await retry_until_stored(lambda: self._commit([new]))
         self._acknowledge(pending)
 
-    def _parse_topic(self, delivery: Delivery) -> ParsedTopic | None:
-        """Returns the parsed topic; None for the empty message by which the bridge clears a retained one."""
-        if self._retained_commands.is_own_clear(delivery):
-            return None
-        return self._topics.parse(delivery.topic)
-
-    async def _to_command(self, delivery: Delivery, topic: ParsedTopic) -> NewCommand:
-        if not isinstance(topic, RequestTopic):
-            return await self._validator.validate_command(delivery, topic, self._session)
-        chat = await self._chat_of_recall(delivery) if topic.name == "recall" else ""
-        return await self._validator.validate_request(topic.name, delivery, self._session, chat)
-
-    async def _chat_of_recall(self, delivery: Delivery) -> str:
-        """Returns the user to whom the message to recall was sent; empty if it is not known."""
-        try:
-            message_id = (await read_command_request(delivery)).get("message_id")
-        except BadCommand:
-            return ""
-        target = await retry_until_stored(lambda: self._journal.commands.sent_message_target(str(message_id)))
-        return target[0] if target else ""
-
     async def _commit(self, new: list[NewCommand]) -> None:
+        """Stores commands and hands them to the sender. Raises `StoreError`."""
         await self.store_session()
         self._ctx.counters.commands += len(new)
         commands = [_without_data(command) for command in new]
-        results = await self._sender.accept(commands)
+        results = await self._sender.acceptance.accept(commands)
         for accepted in results:
             self._ctx.signals.outbox_changed.emit(accepted.outbox)
         for command, accepted in zip(commands, results, strict=True):
             await self._on_committed(command, accepted)
-            await self._attachment_intake.on_accepted(command, accepted)
+            if command.blob is not None and accepted.outcome is not AcceptOutcome.NEW:
+                await self._attachment_intake.release(command.blob)
 
     async def _on_committed(self, new: NewCommand, accepted: AcceptResult) -> None:
+        """Does what a command needs that is not sent: it has its result, or its id is in use."""
         row = accepted.row
         match accepted.outcome:
             case AcceptOutcome.NEW if new.result is not None:
                 self._sender.outcomes.record(new.command.kind, new.result)
-            case AcceptOutcome.NEW | AcceptOutcome.REPEAT if (
-                row is not None and row.state is CommandState.WAITING
-            ):
-                self._sender.add(row)
             case AcceptOutcome.REPEAT if row is not None and row.result is not None:
                 await self._ctx.publish(self._results.publications(row.result, new.replies))
-            case AcceptOutcome.REUSED:
-                await self._store_reused(self._validator.reject_reused_id(new))
+            case AcceptOutcome.REUSED:  # the rejection gets an id of its own
+                rejected = self._validator.reject_reused_id(new)
+                (stored,) = await self._journal.commands.accept([rejected])
+                self._ctx.signals.outbox_changed.emit(stored.outbox)
+                await self._on_committed(rejected, stored)
             case _:
-                pass  # the same delivery again
-
-    async def _store_reused(self, rejected: NewCommand) -> None:
-        """Stores the rejection of a command whose id has another row, under an id of its own."""
-        (accepted,) = await self._journal.commands.accept([rejected])
-        self._ctx.signals.outbox_changed.emit(accepted.outbox)
-        await self._on_committed(rejected, accepted)
+                pass  # the sender has it, or the same delivery came again
 
     async def _answer_request(self, name: str, pending: PendingDelivery) -> None:
         await retry_until_stored(self.store_session)

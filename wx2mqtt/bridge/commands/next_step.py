@@ -1,31 +1,66 @@
-"""Decides what must happen next to the queue of a chat.
+"""Decides what must happen next to the commands of a chat. `sender.py` does it.
 
-    Settlement   a command ends without being sent: it expired, or must not wait (`expiry.py`)
-    HoldStep     the reply window is closed: hold what is not held yet (`hold.py`)
+    EndStep      a command ends without being sent: the table below
+    WindowStep   the reply window is closed: let commands wait for it that do not yet (`window_wait.py`)
     PrepareStep  start to fetch and upload a file, beside the queue (`file_preparation.py`)
     WaitStep     nothing may be sent yet (login, window, limits, file): wait, at most until a change
     SendStep     send a command, if a slot is free
 
-`sender.py` does it.
+| a command ends | result |
+|---|---|
+| its time is over (`ttl`) | `expired`, with the cause: `_expiry_cause` |
+| the fallback has sent it in place of WeChat | `expired` |
+| one of these, after an attempt without an answer | `uncertain` |
+| two attempts without an answer | `uncertain` |
+| its file can never be fetched, or uploaded | `rejected`, or `failed` |
+| the reply window is closed, and the command has `hold: false` | `failed` |
+| more commands wait for the window than `hold.max_commands` | `expired`, code `displaced` |
+
+The commands of a combined message end together, `uncertain`, when the last one would. An attempt without an
+answer may still be repeated for some time after the ttl (`expiry_grace_seconds`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_important
-from wx2mqtt.bridge.commands.expiry import ExpiryPolicy, Settlement
+from wx2mqtt.bridge.commands.fallback import FallbackDelivery
 from wx2mqtt.bridge.commands.file_preparation import FilePreparation
-from wx2mqtt.bridge.commands.hold import HoldQueue
+from wx2mqtt.bridge.commands.results import (
+    ExpiryCause,
+    expired_result,
+    final_result,
+    rejected_result,
+    uncertain_result,
+)
 from wx2mqtt.bridge.commands.send_limits import FOREVER, SendLimits
+from wx2mqtt.bridge.commands.window_wait import RESERVED, WINDOW_REASONS, WindowWait
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.wechat_calls import WeChatCalls
 from wx2mqtt.clock import boot_time
-from wx2mqtt.model import ReplyWindow
+from wx2mqtt.i18n.bridge import bridge_text, rejection_text
+from wx2mqtt.model import ReplyWindow, Result, Status
 from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.values import frozen
 
+# A command whose attempt got no answer is sent once more; then its result is `uncertain`.
+MAX_UNANSWERED_ATTEMPTS = 2
+
+# An unanswered attempt may be repeated after the ttl, for as long as the ttl was, within these limits: a
+# command with a short ttl is not wanted much later, but WeChat gets time to be reachable again.
+MIN_EXPIRY_GRACE_SECONDS = 60.0
+MAX_EXPIRY_GRACE_SECONDS = 600.0
+
 
 @frozen
-class HoldStep:
+class EndStep:
+    """A command that ends, or the leading one of a combined message, and its result."""
+
+    row: CommandRow
+    result: Result
+
+
+@frozen
+class WindowStep:
     rows: list[CommandRow]
     window: ReplyWindow
 
@@ -45,61 +80,175 @@ class SendStep:
     row: CommandRow
 
 
-NextStep = Settlement | HoldStep | PrepareStep | WaitStep | SendStep
+NextStep = EndStep | WindowStep | PrepareStep | WaitStep | SendStep
 
 
 class NextStepPolicy:
     """Decides the next step of each chat of one account; changes nothing."""
 
     def __init__(
-        self, hold_queue: HoldQueue, limits: SendLimits, expiry: ExpiryPolicy, files: FilePreparation
+        self,
+        ctx: AccountContext,
+        calls: WeChatCalls,
+        limits: SendLimits,
+        window_wait: WindowWait,
+        fallback: FallbackDelivery,
+        files: FilePreparation,
     ) -> None:
-        self._hold_queue = hold_queue
+        self._ctx = ctx
         self._limits = limits
-        self._expiry = expiry
+        self._calls = calls
+        self._window_wait = window_wait
+        self._fallback = fallback
         self._files = files
 
     def next_step(self, queue: ChatQueue) -> NextStep:
-        """Returns the next step of a queue that is not empty."""
-        expiry = self._expiry
-        ended = expiry.find_ended(queue) or expiry.find_expired(queue) or expiry.find_failed(queue)
+        """Returns the next step of a queue that is not empty.
+
+        1. A command that ends, anywhere in the queue: its fallback has ended, it expired, its file failed.
+        2. Where the window is closed: what must not wait for it ends, and the others wait.
+        3. A file that may be prepared.
+        4. The next command is sent, or waits until it may be.
+        """
+        ended = self._find_ended(queue) or self.find_expired(queue) or self._find_failed(queue)
         if ended is not None:
             return ended
-        return self._step_to_send(queue) if queue.waiting_count else WaitStep(seconds=FOREVER)
-
-    def _step_to_send(self, queue: ChatQueue) -> NextStep:
+        if not queue.waiting_count:
+            return WaitStep(seconds=FOREVER)
         row = self.next_row(queue)
-        window = self._hold_queue.closed_window(row) if self._limits.conditions.allow_sending else None
-        if window is not None:
-            if (unsendable := self._expiry.find_unsendable(queue, window)) is not None:
-                return unsendable
-            if not_held := self._hold_queue.find_not_held(queue):
-                return HoldStep(rows=not_held, window=window)
+        window = self._window_wait.closed_window(row) if self._calls.may_send else None
+        if window is not None and (step := self._step_while_closed(queue, window)) is not None:
+            return step
         if (unprepared := self._files.find_startable(queue)) is not None:
             return PrepareStep(row=unprepared)
-        if (seconds := self._seconds_until_sendable(queue, row)) > 0:
-            latest = min(queue.next_expiry - boot_time(), self._files.seconds_until_retry(queue))
-            return WaitStep(seconds=min(seconds, latest))
-        return SendStep(row=row)
+        seconds = self._seconds_until_sendable(queue, row)
+        if seconds <= 0:
+            return SendStep(row=row)
+        latest = min(queue.next_expiry - boot_time(), self._files.seconds_until_retry(queue))
+        return WaitStep(seconds=min(seconds, latest))
+
+    # What is sent next
 
     def next_row(self, queue: ChatQueue) -> CommandRow:
-        """Returns the command to send next: the first one whose file, if it has one, is ready.
+        """Returns the command to send next: that whose attempt has begun, else the first whose file is ready.
 
         Where the rest of the window is reserved, or it would wait for a file before it, an important one.
         """
-        row = self._first_ready(queue, lambda _: True) or queue.first
-        if queue.is_marked(row) or is_important(row):
+        if (begun := queue.begun_row) is not None:
+            return begun
+        row = self._first_ready(queue, important_only=False) or queue.first
+        if is_important(row):
             return row
-        if self._hold_queue.is_reserved(row) or row != queue.first:
-            return self._first_ready(queue, is_important) or row
+        window = self._window_wait.closed_window(row)
+        is_reserved = window is not None and window.reason == RESERVED
+        if is_reserved or row.id != queue.first.id:
+            return self._first_ready(queue, important_only=True) or row
         return row
 
-    def _first_ready(self, queue: ChatQueue, is_wanted: Callable[[CommandRow], bool]) -> CommandRow | None:
-        rows = (row for row in queue if is_wanted(row))
-        return next((row for row in rows if self._files.is_ready(queue, row)), None)
+    def _first_ready(self, queue: ChatQueue, *, important_only: bool) -> CommandRow | None:
+        for row in queue:
+            if (is_important(row) or not important_only) and self._files.is_ready(queue, row):
+                return row
+        return None
 
     def _seconds_until_sendable(self, queue: ChatQueue, row: CommandRow) -> float:
         if not self._files.is_ready(queue, row):
             return FOREVER
         seconds = self._limits.seconds_until_sendable(queue, row)
         return seconds if seconds > 0 else self._files.seconds_until_overtaking(queue, row)
+
+    # What ends without being sent
+
+    def _find_ended(self, queue: ChatQueue) -> EndStep | None:
+        """Returns a command that waited for its fallback, which has ended."""
+        for ending in queue.endings:
+            if not any(self._fallback.is_pending(row.id) for row in ending.rows):
+                return EndStep(row=queue.find(ending.rows[0].id) or ending.rows[0], result=ending.result)
+        return None
+
+    def find_expired(self, queue: ChatQueue) -> EndStep | None:
+        """Returns a command, anywhere in the queue, that must not be sent any more.
+
+        Most calls find `queue.next_expiry` in the future and look at no command. The others look at those
+        that may have ended, and not at the rest of a long queue.
+        """
+        now = boot_time()
+        if now < queue.next_expiry:
+            return None
+        not_ended: list[float] = []
+        for row in queue.may_have_ended(now):
+            if row.bundle_position:
+                continue  # its message ends with the leading command
+            members = queue.members_of(row)
+            results = [self.result_if_expired(queue, member) for member in members]
+            leading_result = results[0]
+            if row.id != queue.begun_id and leading_result is not None and None not in results:
+                return EndStep(row=row, result=leading_result)
+            not_ended.append(max(_expires_at(queue, member) for member in members))
+        queue.set_next_expiry(now, not_ended)
+        return None
+
+    def result_if_expired(self, queue: ChatQueue, row: CommandRow) -> Result | None:
+        """Returns the result of a command that must not be sent any more, None while it may be sent."""
+        if row.unanswered >= MAX_UNANSWERED_ATTEMPTS:  # only after a crash: else `sender.py` has ended it
+            return uncertain_result(row, self._ctx.language)
+        is_replaced = self._fallback.replaces_wechat(row)
+        if not is_replaced and _expires_at(queue, row) > boot_time():
+            return None
+        if row.unanswered:
+            return uncertain_result(row, self._ctx.language)
+        lifetime = self._fallback.after_seconds if is_replaced else None
+        return expired_result(row, self._ctx.language, self._expiry_cause(queue, row), lifetime)
+
+    def _expiry_cause(self, queue: ChatQueue, row: CommandRow) -> ExpiryCause:
+        """Returns what has kept a command from being sent."""
+        if (error := self._files.error_of(queue, row)) is not None:
+            facts = {"why": rejection_text(self._ctx.language, error)}
+            return ExpiryCause(code=error.code, message_key="expired_fetch", facts=facts)
+        if (seconds := self._calls.throttled_seconds) > 0:
+            return ExpiryCause(code="rate_limited", message_key="expired_rate_limited", retry_after=seconds)
+        if not self._calls.online and not self._calls.stopping:
+            return ExpiryCause(code="logged_out", message_key="expired_logged_out")
+        if (window := self._window_wait.closed_window(row)) is not None:
+            facts = {"why": self._window_reason(row, window)}
+            code = WINDOW_REASONS[window.reason].code
+            return ExpiryCause(code=code, message_key="expired_shut", facts=facts)
+        if (seconds := self._limits.rate_limit_seconds) > 0:
+            return ExpiryCause(code="rate_limited", message_key="expired_own_limit", retry_after=seconds)
+        return ExpiryCause(code="expired", message_key="expired")
+
+    def _find_failed(self, queue: ChatQueue) -> EndStep | None:
+        """Returns a command whose file can never be sent."""
+        failed = self._files.find_failed(queue)
+        if failed is None:
+            return None
+        row, error = failed
+        return EndStep(row=row, result=rejected_result(row, error, self._ctx.language))
+
+    def _step_while_closed(self, queue: ChatQueue, window: ReplyWindow) -> EndStep | WindowStep | None:
+        """Returns what must happen before commands wait for this window; None when all do."""
+        if (row := self._window_wait.find_impatient(queue, window)) is not None:
+            code, text = WINDOW_REASONS[window.reason].code, self._window_reason(row, window)
+            return EndStep(row=row, result=final_result(row, Status.FAILED, code, text))
+        if (row := self._window_wait.find_excess(queue)) is not None:
+            facts = {"most": self._window_wait.max_commands}
+            cause = ExpiryCause(code="displaced", message_key="displaced", facts=facts)
+            return EndStep(row=row, result=expired_result(row, self._ctx.language, cause))
+        new = self._window_wait.find_new(queue)
+        return WindowStep(rows=new, window=window) if new else None
+
+    def _window_reason(self, row: CommandRow, window: ReplyWindow) -> str:
+        text_key = WINDOW_REASONS[window.reason].text_key
+        return bridge_text(self._ctx.language, text_key, user=row.command.user)
+
+
+def _expires_at(queue: ChatQueue, row: CommandRow) -> float:
+    """Returns until when an attempt may start, in seconds of `boot_time`."""
+    grace_seconds = expiry_grace_seconds(row) if row.unanswered else 0.0
+    return queue.expires_at(row) + grace_seconds
+
+
+def expiry_grace_seconds(row: CommandRow) -> float:
+    """Returns the seconds after its ttl in which an unanswered attempt may be repeated."""
+    ttl = ((row.expires or row.accepted) - row.accepted) / 1000
+    return min(MAX_EXPIRY_GRACE_SECONDS, max(MIN_EXPIRY_GRACE_SECONDS, ttl))

@@ -1,8 +1,8 @@
 """Makes the bridge's own texts: commands that no person gave.
 
-They are stored, sent, repeated and settled like every other command, and survive a crash like one. Their
+They are stored, sent, repeated and finished like every other command, and survive a crash like one. Their
 ids begin with `OWN_TEXT_ID_PREFIX`, and their results are published nowhere. `CommandIntake.accept_own_text`
-accepts one that is a message of its own; the heading of a digest is stored together with its bundle.
+accepts one that is a message of its own; the heading of a digest is stored together with its message.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import secrets
 from enum import StrEnum
 
-from wx2mqtt.bridge.journaled import new_key
+from wx2mqtt.bridge.wechat_calls import new_key
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import OWN_TEXT_ID_PREFIX, Command, Kind, PersonId
 from wx2mqtt.store.command_records import NewCommand

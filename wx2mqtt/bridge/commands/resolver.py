@@ -19,7 +19,7 @@ from wx2mqtt.bridge.text_split import split_text
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.model import Draft, Handle, Kind, PersonId, Recall, SendKey
-from wx2mqtt.store.command_records import CommandRow
+from wx2mqtt.store.command_records import CommandRow, NewCommand
 from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.person_records import Person
 
@@ -27,8 +27,11 @@ log = structlog.get_logger(__name__)
 
 BackendRequest = Draft | Recall
 
-# The key of a queue: a person, or the user on the topic while the person is not known.
+# The key of a chat: a person, or the user on the topic while the person is not known.
 ChatKey = PersonId | str
+
+# A command that is stored, or about to be.
+AnyCommand = CommandRow | NewCommand
 
 
 class CommandResolver:
@@ -42,37 +45,36 @@ class CommandResolver:
 
     # The recipient of a command
 
-    def queue_key(self, row: CommandRow) -> ChatKey:
-        """Returns the key of the queue of a command; all names of a person lead to the same one."""
-        person = self._find_person(row)
-        return row.command.user if person is None else person.id
+    def chat_key(self, command: AnyCommand) -> ChatKey:
+        """Returns the key of the chat of a command; all names of a person lead to the same one."""
+        person = self._find_person(command)
+        return command.command.user if person is None else person.id
 
-    def is_person_pending(self, row: CommandRow) -> bool:
+    def is_person_pending(self, command: AnyCommand) -> bool:
         """Returns whether the recipient may be among the contacts that are not loaded yet."""
-        person = self._find_person(row)
-        is_resolved = person is not None and (person.closed or person.handle is not None)
-        return not is_resolved and not self._registry.is_complete
+        if self._registry.is_complete:
+            return False
+        person = self._find_person(command)
+        return person is None or not (person.closed or person.handle is not None)
 
-    def chat_of(self, row: CommandRow) -> Handle | None:
+    def chat_of(self, command: AnyCommand) -> Handle | None:
         """Returns the handle of the recipient, None if the recipient is not known for certain."""
-        person = self._find_person(row)
+        person = self._find_person(command)
         return None if person is None or person.closed else person.handle
 
-    def _find_person(self, row: CommandRow) -> Person | None:
+    def require_chat(self, command: AnyCommand) -> Handle:
+        """As `chat_of`, but raises `BadCommand` in place of None."""
+        chat = self.chat_of(command)
+        if chat is None:
+            raise BadCommand("unresolved_user", "unresolved_user", user=command.command.user)
+        return chat
+
+    def _find_person(self, command: AnyCommand) -> Person | None:
         """Returns the recipient; None for a pinned name that no login has brought yet."""
-        person = None if row.person is None else self._registry.get(row.person)
-        return person or self._registry.by_level(row.command.user)
+        person = None if command.person is None else self._registry.get(command.person)
+        return person or self._registry.by_level(command.command.user)
 
     # The content of a command
-
-    @staticmethod
-    def is_simple(row: CommandRow) -> bool:
-        """Returns whether `resolve` needs neither WeChat nor the journal for this command."""
-        return row.command.kind == "text" and not row.command.mention
-
-    @staticmethod
-    def is_recall(row: CommandRow) -> bool:
-        return row.command.kind == "recall"
 
     async def is_complete(self, row: CommandRow) -> bool:
         """Returns whether its file, if it has one, is stored or can be fetched."""
@@ -84,7 +86,7 @@ class CommandResolver:
 
     def expected_echo(self, row: CommandRow) -> tuple[Kind, str] | None:
         """Returns kind and text of the echo of this command; None for a command without an echo."""
-        if self.is_recall(row) or needs_fetch(row):
+        if is_recall(row) or needs_fetch(row):
             return None
         if row.blob is None:
             return Kind.TEXT, row.command.text
@@ -102,7 +104,7 @@ class CommandResolver:
 
     async def resolve(self, row: CommandRow, chat: Handle) -> BackendRequest:
         """Returns the request for the backend. Raises `BadCommand`; `BackendError` for a mention."""
-        if self.is_recall(row):
+        if is_recall(row):
             return await self._recall_action(row, chat)
         if has_file(row):
             return await self._attachment_draft(row, chat)
@@ -167,6 +169,15 @@ class CommandResolver:
                 raise BadCommand("bad_command", message_key, name=name, user=row.command.user)
             handles[matches[0]] = None
         return tuple(handles)
+
+
+def is_simple(command: AnyCommand) -> bool:
+    """Returns whether `CommandResolver.resolve` needs neither WeChat nor the journal for this command."""
+    return command.command.kind == "text" and not command.command.mention
+
+
+def is_recall(command: AnyCommand) -> bool:
+    return command.command.kind == "recall"
 
 
 def has_file(row: CommandRow) -> bool:

@@ -29,14 +29,13 @@ REMARK_TEXTS = {
 
 @frozen
 class ExpiryCause:
-    """Why a command was not sent in its time; `retry_after` is in seconds.
-
-    `message_key` and `facts` make the text of the result.
-    """
+    """Why a command was not sent in its time."""
 
     code: str
+    #: With `facts` it makes the text of the result.
     message_key: str
     facts: Mapping[str, object] = field(default_factory=dict)
+    #: In seconds.
     retry_after: float | None = None
 
 
@@ -67,23 +66,21 @@ class ResultPublications:
         )
 
     def _publication(self, result: Result, reply: ReplyTarget) -> NewPublication:
+        """Returns a result; for a request its answer, which is an error if the command was rejected."""
         is_response = reply.shape == "response"
+        if is_response and result.status is Status.REJECTED:
+            payload = answer_error(result.code, result.message, reply.transaction)
+        elif is_response:
+            payload = answer_ok(result_body(result, self.account), reply.transaction)
+        else:
+            payload = encode(result_body(result, self.account))
         return NewPublication(
             topic=reply.topic,
-            payload=self._answer_payload(result, reply) if is_response else self._result_payload(result),
+            payload=payload,
             category="response" if is_response else "result",
             content_type=JSON_TYPE,
             correlation=reply.correlation,
         )
-
-    def _result_payload(self, result: Result) -> bytes:
-        return encode(result_body(result, self.account))
-
-    def _answer_payload(self, result: Result, reply: ReplyTarget) -> bytes:
-        """Returns the answer of a request: an error for a rejected command, else its result."""
-        if result.status is Status.REJECTED:
-            return answer_error(result.code, result.message, reply.transaction)
-        return answer_ok(result_body(result, self.account), reply.transaction)
 
 
 def make_result(command: Command, command_id: str, status: Status, code: str, message: str) -> Result:
@@ -144,10 +141,10 @@ def result_of_parts(row: CommandRow, result: Result, parts: int) -> Result:
     return replace(result, status=status, parts=parts, parts_sent=sent)
 
 
-def results_of_bundle(members: Sequence[CommandRow], result: Result) -> list[tuple[CommandRow, Result]]:
-    """Returns each command of a bundle with its result; `result` is that of the leading one.
+def results_of_members(members: Sequence[CommandRow], result: Result) -> list[tuple[CommandRow, Result]]:
+    """Returns each command of a combined message with its result; `result` is that of the leading one.
 
-    A command that is in no bundle is its only member.
+    A command that is in none is the only member.
     """
     if len(members) == 1:
         return [(members[0], result)]

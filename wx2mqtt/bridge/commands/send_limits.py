@@ -1,19 +1,20 @@
-"""What limits the sending of one account: the rate limit of the settings, throttling by WeChat, the login
-(`SendConditions`), and with them the reply window and the pause of a chat (`SendLimits`).
+"""When a command may be sent: the login and a throttling by WeChat (`wechat_calls.py`), the rate limit of the
+settings, the reply window (`window_wait.py`), and the pause of a chat after a failure.
 
-Times are seconds of the loop's clock. `back_off` pauses a single chat after a failure.
+Times are seconds of the loop's clock.
 """
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
-from wx2mqtt.bridge.commands.hold import HoldQueue
-from wx2mqtt.bridge.commands.resolver import CommandResolver
+from wx2mqtt.bridge.commands.resolver import AnyCommand, CommandResolver, is_recall
+from wx2mqtt.bridge.commands.window_wait import WindowWait
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.wechat_calls import WeChatCalls
 from wx2mqtt.clock import loop_time, now_ms
-from wx2mqtt.model import ReplyWindow
 from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.values import frozen
 
@@ -66,96 +67,60 @@ class TokenBucket:
         return min(float(self.burst), self.tokens + max(0.0, now - self.updated_at) * self.per_minute / 60.0)
 
 
-@dataclass(slots=True, kw_only=True)
-class SendConditions:
-    """The current conditions of one account: nothing is sent while offline, stopping or throttled.
+class SendLimits:
+    """The limits of one account."""
 
-    `login_refused` is true when WeChat has answered a send with the end of the login.
-    """
-
-    bucket: TokenBucket
-    online: bool = False
-    stopping: bool = False
-    throttled_until: float = 0.0
-    login_refused: bool = False
-
-    def set_online(self, online: bool) -> None:
-        """Records that there is a login, or none any more."""
-        self.online = online
-        self.login_refused = self.login_refused and not online
-
-    def refuse_login(self) -> None:
-        """Records that WeChat has answered a send with the end of the login."""
-        self.online, self.login_refused = False, True
-
-    def try_after_login_end(self) -> None:
-        """Allows sends after polls were refused, until a send is refused as well."""
-        self.online = not self.login_refused
-
-    @property
-    def allow_sending(self) -> bool:
-        """Whether anything may be sent, now or after a wait."""
-        return self.online and not self.stopping
-
-    @property
-    def throttled_seconds(self) -> float:
-        """Seconds until the throttling by WeChat ends; 0 without one."""
-        return max(0.0, self.throttled_until - loop_time())
-
-    def slow_down(self, seconds: float) -> None:
-        """Applies a throttling by WeChat: nothing is sent for `seconds`."""
-        self.throttled_until = max(self.throttled_until, loop_time() + seconds)
+    def __init__(
+        self, ctx: AccountContext, calls: WeChatCalls, resolver: CommandResolver, window_wait: WindowWait
+    ) -> None:
+        self._ctx = ctx
+        self._calls = calls
+        self._resolver = resolver
+        self._window_wait = window_wait
+        send = ctx.settings.account.send
+        self._bucket = TokenBucket.full(send.per_minute, send.burst, loop_time())
 
     @property
     def rate_limit_seconds(self) -> float:
         """Seconds until the rate limit of the settings allows the next message."""
-        return self.bucket.seconds_until_token(loop_time())
+        return self._bucket.seconds_until_token(loop_time())
 
     def consume_token(self) -> None:
         """Counts a message against the rate limit."""
-        self.bucket = self.bucket.consume(loop_time())
+        self._bucket = self._bucket.consume(loop_time())
 
     def return_tokens(self, tokens: int) -> None:
         """Takes back what `consume_token` counted for messages that are not sent."""
-        self.bucket = self.bucket.with_returned(tokens)
+        self._bucket = self._bucket.with_returned(tokens)
 
-
-@frozen
-class SendLimits:
-    """When a command may be sent."""
-
-    conditions: SendConditions
-    resolver: CommandResolver
-    hold_queue: HoldQueue
+    def resize(self) -> None:
+        """Applies the rate limit of the settings; unused tokens are kept."""
+        send = self._ctx.settings.account.send
+        self._bucket = self._bucket.resized(send.per_minute, send.burst, loop_time())
 
     def seconds_until_sendable(self, queue: ChatQueue, row: CommandRow) -> float:
         """Returns the seconds until a command of a queue may be sent.
 
         0 means now, `FOREVER` that only a change of the conditions helps.
         """
-        if queue.is_marked(row) and not self.conditions.stopping:
+        if row.id == queue.begun_id and not self._calls.stopping:
             return 0.0
         return max(self.seconds_until_allowed(row), queue.paused_until - loop_time())
 
-    def seconds_until_allowed(self, row: CommandRow) -> float:
+    def seconds_until_allowed(self, command: AnyCommand) -> float:
         """As `seconds_until_sendable`, without the pause of a chat: of a command that is in no queue yet.
 
         Each attempt asks this first, whether it starts from a queue or with the acceptance of its command.
         """
-        conditions = self.conditions
-        if not conditions.allow_sending or self.resolver.is_person_pending(row):
+        if not self._calls.may_send or self._resolver.is_person_pending(command):
             return FOREVER
-        if (window := self.hold_queue.closed_window(row)) is not None:
-            return _seconds_until_open(window)
-        rate_limit_seconds = 0.0 if self.resolver.is_recall(row) else conditions.rate_limit_seconds
-        return max(conditions.throttled_seconds, rate_limit_seconds)
-
-
-def _seconds_until_open(window: ReplyWindow) -> float:
-    """Returns the seconds until a closed window may open; `FOREVER` if only the person can open it."""
-    if window.until is None:
-        return FOREVER
-    return max(MIN_WINDOW_WAIT_SECONDS, (window.until - now_ms()) / 1000)
+        window = self._window_wait.closed_window(command)
+        if window is not None:
+            if window.until is None:
+                return FOREVER  # only the person can open it
+            return max(MIN_WINDOW_WAIT_SECONDS, (window.until - now_ms()) / 1000)
+        rate_limit_seconds = 0.0 if is_recall(command) else self.rate_limit_seconds
+        return max(self._calls.throttled_seconds, rate_limit_seconds)
 
 
 def back_off(queue: ChatQueue) -> None:

@@ -1,19 +1,20 @@
-"""Sends accepted commands to WeChat until each has its result: the loop over the queues of the chats.
+"""Sends accepted commands to WeChat until each has its result: the loop over the chats.
 
-Before an attempt is made it is marked in the journal. After a crash the mark says that WeChat may have the
-message already; a command without a mark was certainly not sent.
+The begin of an attempt is stored before its request is written. After a crash it says that WeChat may have
+the message already; a command without it was certainly not sent.
 
 Chats are sent to in parallel, each by one task (`_run_queue`), which repeats: it asks `next_step.py` what
 must happen to its queue now, and does that. To send a command takes four steps (`_send`):
 
-1. Decide which texts go with it (`bundles.py`): the *members* of the attempt, the leading one first.
-2. Make the request. It may fail, which settles the command.
-3. Mark the attempt in the journal, if the members still may be sent.
-4. Make the attempt (`attempts.py`), and settle the members or keep them for the next attempt.
+1. Decide which texts go with it (`combined_messages.py`): the *members* of the attempt, the leading one
+   first.
+2. Make the request. It may fail, which ends the command.
+3. Store the begin of the attempt, if the members still may be sent.
+4. Make the attempt (`attempts.py`), and finish the members or keep them for the next attempt.
 
-The mark of an attempt is often a part of the commit that accepts the command (`ImmediateStarts`), or of the
-one that settles the command before (`_take_next`): the command is then *marked*, and only its attempt is
-missing. A stop removes the marks that are left.
+Step 3 is often a part of the commit that accepts the command (`acceptance.py`), or of the one that finishes
+the command before (`_take_next`). Only its attempt is missing then (`ChatQueue.begun_id`); a stop takes the
+begin back.
 """
 
 from __future__ import annotations
@@ -26,29 +27,44 @@ from dataclasses import replace
 import structlog
 
 from wx2mqtt.aio import retry_until_stored, wait_at_most
-from wx2mqtt.bridge.commands.attempts import AttemptMarks, ImmediateStarts, SendAttempts
-from wx2mqtt.bridge.commands.bundles import AttemptPlan, BundlePlanner, with_texts_of
+from wx2mqtt.bridge.commands.acceptance import MAX_CONCURRENT_SENDS, Acceptance
+from wx2mqtt.bridge.commands.attempts import SendAttempts
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
-from wx2mqtt.bridge.commands.completion import CommandCompletion
-from wx2mqtt.bridge.commands.expiry import MAX_UNANSWERED_ATTEMPTS, ExpiryPolicy, Settlement
+from wx2mqtt.bridge.commands.combined_messages import AttemptPlan, CombinedMessages, with_texts_of
 from wx2mqtt.bridge.commands.fallback import FallbackDelivery, FallbackDue
 from wx2mqtt.bridge.commands.file_preparation import FilePreparation
-from wx2mqtt.bridge.commands.hold import HoldQueue
-from wx2mqtt.bridge.commands.next_step import HoldStep, NextStepPolicy, PrepareStep, SendStep, WaitStep
+from wx2mqtt.bridge.commands.next_step import (
+    MAX_UNANSWERED_ATTEMPTS,
+    EndStep,
+    NextStepPolicy,
+    PrepareStep,
+    SendStep,
+    WaitStep,
+    WindowStep,
+)
 from wx2mqtt.bridge.commands.outcomes import CommandOutcomes
-from wx2mqtt.bridge.commands.queues import ChatQueues
-from wx2mqtt.bridge.commands.resolver import BackendRequest, CommandResolver, has_file
+from wx2mqtt.bridge.commands.progress import CommandProgress
+from wx2mqtt.bridge.commands.resolver import (
+    BackendRequest,
+    CommandResolver,
+    has_file,
+    is_recall,
+    is_simple,
+)
 from wx2mqtt.bridge.commands.results import (
     ResultPublications,
     final_result,
     rejected_result,
-    results_of_bundle,
+    results_of_members,
     uncertain_result,
 )
-from wx2mqtt.bridge.commands.send_limits import SendConditions, SendLimits, TokenBucket, back_off
+from wx2mqtt.bridge.commands.send_limits import SendLimits, back_off
+from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
+from wx2mqtt.bridge.commands.window_wait import WindowWait
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
-from wx2mqtt.clock import boot_time, loop_time
+from wx2mqtt.bridge.wechat_calls import WeChatCalls
+from wx2mqtt.clock import boot_time
 from wx2mqtt.errors import (
     BackendError,
     BadCommand,
@@ -62,16 +78,14 @@ from wx2mqtt.errors import (
 )
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import ActionResult, Receipt, Result, Status
-from wx2mqtt.store.command_records import AcceptResult, CommandRow, NewCommand
+from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.store.commands import AlreadySettled
 from wx2mqtt.store.records import NewPublication
 
 log = structlog.get_logger(__name__)
 
-# The largest number of chats to which texts are sent in parallel.
-MAX_CONCURRENT_SENDS = 4
-
-# The same for files, counted separately: an attempt repeats an upload that WeChat has dropped.
+# The largest number of chats to which files are sent in parallel. They are counted separately: an attempt
+# repeats an upload that WeChat has dropped.
 MAX_CONCURRENT_FILE_SENDS = 3
 
 
@@ -82,146 +96,107 @@ class CommandSender:
     """
 
     def __init__(
-        self, ctx: AccountContext, resolver: CommandResolver, echoes: EchoFilter, results: ResultPublications
+        self,
+        ctx: AccountContext,
+        calls: WeChatCalls,
+        resolver: CommandResolver,
+        echoes: EchoFilter,
+        results: ResultPublications,
     ) -> None:
         self._ctx = ctx
         self._journal = ctx.journal
+        self._calls = calls
         self._resolver = resolver
         self._echoes = echoes
 
         # What waits, and what keeps it from being sent
-        self._queues = ChatQueues(resolver, by_priority=ctx.backend.capabilities.has_reply_window)
-        self.hold_queue = HoldQueue(ctx, resolver, self._queues, results)
-        limits = ctx.settings.account.send
-        self.conditions = SendConditions(
-            bucket=TokenBucket.full(limits.per_minute, limits.burst, loop_time())
-        )
-        self._limits = SendLimits(conditions=self.conditions, resolver=resolver, hold_queue=self.hold_queue)
-        self._slots = asyncio.Semaphore(MAX_CONCURRENT_SENDS)
+        self._waiting = WaitingCommands(resolver, by_priority=ctx.backend.capabilities.has_reply_window)
+        self.window_wait = WindowWait(ctx, resolver, self._waiting, results)
+        self.limits = SendLimits(ctx, calls, resolver, self.window_wait)
         self._file_slots = asyncio.Semaphore(MAX_CONCURRENT_FILE_SENDS)
 
-        # What ends a command
+        # What becomes of a command
         self.outcomes = CommandOutcomes(ctx)
-        self._completion = CommandCompletion(ctx, resolver, self._queues, results, self.outcomes)
-        self.fallback = FallbackDelivery(ctx, resolver, self._queues)
-        self.attempts = SendAttempts(ctx, resolver, echoes)
-        self._files = FilePreparation(
-            ctx, resolver, self._queues, self._limits, self.attempts, self._completion
-        )
-        self._expiry = ExpiryPolicy(
-            ctx, self._queues, self.conditions, self.hold_queue, self.fallback, self._files
-        )
+        self._progress = CommandProgress(ctx, resolver, self._waiting, results, self.outcomes)
+        self.fallback = FallbackDelivery(ctx, resolver, self._waiting)
+        self.attempts = SendAttempts(ctx, calls, resolver, echoes)
+        self._files = FilePreparation(ctx, resolver, calls, self.limits, self._progress)
+        self._policy = NextStepPolicy(ctx, calls, self.limits, self.window_wait, self.fallback, self._files)
+        self._messages = CombinedMessages(ctx, self.window_wait)
 
-        # The steps of a chat
-        self._policy = NextStepPolicy(self.hold_queue, self._limits, self._expiry, self._files)
-        self._bundles = BundlePlanner(ctx, resolver, self.hold_queue)
-        self._marks = AttemptMarks(ctx, self._queues)
-        self._immediate = ImmediateStarts(
-            ctx, self._queues, self._limits, self._slots, max_chats=MAX_CONCURRENT_SENDS
+        self.acceptance = Acceptance(
+            ctx.journal, resolver, self._waiting, self.window_wait, self.limits, self.fallback
         )
-
-        self._wake_event = asyncio.Event()
+        self._slots, self._wake_event = self.acceptance.slots, self.acceptance.added
         self.fallback.delivered.connect(self.recheck)
         echoes.require_recovery()
 
+    # Called by other components
+
     def set_online(self, online: bool) -> None:
         """Commands are only sent while the account is online."""
-        self.conditions.set_online(online)
+        self._calls.set_online(online)
         self.recheck()
 
     def on_login_ended(self, reason: str) -> None:
         """WeChat has ended the login, and no renewal follows; `reason` is a sentence."""
         if self._ctx.backend.capabilities.sends_after_login_end:
-            self.conditions.try_after_login_end()
+            self._calls.try_after_login_end()
             self.recheck()
         self.fallback.report_login_end(reason)
 
-    def resize_rate_limit(self) -> None:
-        """Applies the rate limit of the settings; unused tokens are kept."""
-        limits, bucket = self._ctx.settings.account.send, self.conditions.bucket
-        self.conditions.bucket = bucket.resized(limits.per_minute, limits.burst, loop_time())
-
-    @property
-    def throttled_seconds(self) -> float:
-        """Seconds until the throttling by WeChat ends; 0 without one."""
-        return self.conditions.throttled_seconds
-
-    @property
-    def is_muted(self) -> bool:
-        """Whether WeChat accepts messages that the recipients may not see."""
-        return self.attempts.is_muted
-
-    @property
-    def held_count(self) -> int | None:
-        """Number of commands that wait for a reply window; None for a backend without them."""
-        return self.hold_queue.held_count if self._ctx.backend.capabilities.has_reply_window else None
-
     def recheck(self) -> None:
         """Makes all queues check again whether their first command may be sent."""
-        self._queues.rekey()
-        self._queues.wake_all()
-
-    async def accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
-        """Stores new commands, as `JournaledCommands.accept`; `add` must follow for each that waits."""
-        return await self._immediate.accept(new)
-
-    def add(self, row: CommandRow) -> None:
-        """Adds an accepted command; a command that is in a queue already gets its new reply targets."""
-        self._queues.add(row)
-        self.fallback.schedule(row)
-        self._wake_event.set()
-        if self._queues.by_priority:  # it may overtake others, or must be held too
-            self.recheck()
+        self._waiting.recheck()
 
     def remove(self, row: CommandRow, result: Result) -> None:
         """Removes a command that the owner dropped; the journal has its result and has no open attempt."""
-        self._completion.remove_settled(row, result)
+        self._progress.forget(row, result)
         self.recheck()
 
     async def change_owner(self, backend: str, owner_id: str) -> None:
-        """As `OwnerChange.change_owner`: the new owner sends none of the commands that wait.
+        """Stores the new owner of the store, who sends none of the commands that wait.
 
         Urgent ones go out by the fallback before, which takes seconds: one may be accepted meanwhile.
         """
         while True:
             try:
-                settled, stored = await self._journal.commands.change_owner(
+                finished, stored = await self._journal.commands.change_owner(
                     backend, owner_id, self._other_account_result
                 )
                 break
             except FallbackDue:
                 await self.fallback.deliver_due()
         self._ctx.signals.outbox_changed.emit(stored)
-        for row in settled:
+        for row in finished:
             assert row.result is not None
-            self._completion.remove_settled(row, row.result)
+            self._progress.forget(row, row.result)
         self.recheck()
 
     def _other_account_result(self, row: CommandRow) -> tuple[Result, tuple[NewPublication, ...]]:
         """Returns what ends a command of the previous owner. Raises `FallbackDue`. In the writer thread."""
         if self.fallback.is_due(row):
             raise FallbackDue
-        return self._completion.other_account_result(row)
+        return self._progress.other_account_result(row)
+
+    # The life of the sender
 
     async def run(self) -> None:
         """Sends commands until cancelled."""
         try:
             await retry_until_stored(self._recover)
-            await self._serve()
+            async with asyncio.TaskGroup() as tasks:
+                while True:
+                    if self._waiting.can_load:
+                        await retry_until_stored(lambda: self._waiting.load(self._journal.commands.list_due))
+                        self.fallback.update_queues()
+                    for queue in self._waiting.take_new_queues():
+                        tasks.create_task(self._run_queue(queue, tasks))
+                    await self._wake_event.wait()
+                    self._wake_event.clear()
         finally:
             self.fallback.close()
             self.outcomes.close()
-
-    async def _serve(self) -> None:
-        async with asyncio.TaskGroup() as tasks:
-            while True:
-                if self._queues.can_load:
-                    await retry_until_stored(lambda: self._queues.load(self._journal.commands.list_due))
-                    self.fallback.update_queues()
-                for queue in self._queues.take_new_queues():
-                    tasks.create_task(self._run_queue(queue, tasks))
-                await self._wake_event.wait()
-                self._wake_event.clear()
 
     async def _recover(self) -> None:
         """Makes attempts that the last run of the process left open uncertain, and expects their echoes."""
@@ -233,33 +208,31 @@ class CommandSender:
 
     async def drain(self, seconds: float) -> None:
         """Starts no further attempt, and gives those under way `seconds` to end."""
-        self.conditions.stopping = True
+        self._calls.stopping = True
         self.fallback.stop()
         self.recheck()
         try:
             async with asyncio.timeout(seconds):
                 if self.fallback.deliveries:
                     await asyncio.wait(self.fallback.deliveries)
-                for slots, count in (
-                    (self._slots, MAX_CONCURRENT_SENDS),
-                    (self._file_slots, MAX_CONCURRENT_FILE_SENDS),
-                ):
-                    for _ in range(count):
-                        await slots.acquire()
+                for _ in range(MAX_CONCURRENT_SENDS):
+                    await self._slots.acquire()
+                for _ in range(MAX_CONCURRENT_FILE_SENDS):
+                    await self._file_slots.acquire()
         except TimeoutError:
             log.warning("attempts were under way at the stop; they are in doubt at the next start")
-        await self._remove_marks()
-
-    async def _remove_marks(self) -> None:
-        """Removes the marks of attempts that were marked in advance and not made."""
         try:
-            for queue in self._queues.all_queues():
-                for row in queue.marked:
-                    queue.clear_marked(row)
-                    with suppress(AlreadySettled):
-                        await self._journal.commands.mark_not_delivered(row.id)
+            await self._take_back_begun()
         except StoreError as error:
-            log.warning("attempts stay marked; they are in doubt at the next start", problem=str(error))
+            log.warning("attempts stay open; they are in doubt at the next start", problem=str(error))
+
+    async def _take_back_begun(self) -> None:
+        """Takes the begin of attempts back that were not made. Raises `StoreError`."""
+        for queue in self._waiting.queues():
+            row_id, queue.begun_id = queue.begun_id, None
+            if row_id is not None:
+                with suppress(AlreadySettled):
+                    await self._journal.commands.mark_not_delivered(row_id)
 
     # One chat
 
@@ -269,86 +242,84 @@ class CommandSender:
             queue.wake.clear()
             self._files.cancel_removed(queue)
             match self._policy.next_step(queue):
-                case Settlement(row=row, result=result):
-                    await self._settle(queue, row, result)
-                case HoldStep(rows=rows, window=window):
-                    await self.hold_queue.hold(rows, window)
+                case EndStep(row=row, result=result):
+                    await self._finish(queue, row, result)
+                case WindowStep(rows=rows, window=window):
+                    await self.window_wait.begin(queue, rows, window)
                 case PrepareStep(row=row):
                     self._files.start(queue, row, tasks)
                 case WaitStep(seconds=seconds):
                     await wait_at_most(queue.wake, seconds)
                 case SendStep(row=row):
-                    slots = self._file_slots if has_file(row) else self._slots
-                    await self._send_in_slot(queue, slots)
+                    await self._send_in_slot(queue, row)
         self._files.cancel_removed(queue)
-        self._queues.remove_empty(queue)
+        self._waiting.remove_empty(queue)
         self._wake_event.set()
 
-    async def _send_in_slot(self, queue: ChatQueue, slots: asyncio.Semaphore) -> None:
-        """Waits for a slot, and sends the next command if that is still the next step then.
+    async def _send_in_slot(self, queue: ChatQueue, row: CommandRow) -> None:
+        """Sends a command, in a free slot. After a wait for one the next step is decided again.
 
         It waits no longer than until a command of the chat expires.
         """
+        slots = self._file_slots if has_file(row) else self._slots
+        must_wait = slots.locked()
         try:
             async with asyncio.timeout(queue.next_expiry - boot_time()):
                 await slots.acquire()
         except TimeoutError:
             return
         try:
-            step = self._policy.next_step(queue) if queue else None
-            if isinstance(step, SendStep):
-                await self._send(queue, step.row)
+            if must_wait:
+                step = self._policy.next_step(queue) if queue else None
+                if not isinstance(step, SendStep):
+                    return
+                row = step.row
+            await self._send(queue, row)
         finally:
             slots.release()
 
     async def _send(self, queue: ChatQueue, row: CommandRow) -> None:
-        plan = self._bundles.plan(queue, row)
-        request = await self._prepare(queue, row)
+        plan = self._messages.plan(queue, row)
+        request = await self._make_request(queue, row)
         if request is None:
             return
-        members = await self._mark_attempt(queue, plan)
+        members = await self._begin_attempt(queue, plan)
         if not members:
             return
         outcome: Receipt | ActionResult | BackendError = Unreachable()
-        if self._is_of_this_login(request, members[0]):
+        # The recipient has the same handle in the login that there is now
+        if self._calls.online and self._resolver.chat_of(members[0]) == request.chat:
             outcome = await self.attempts.attempt(with_texts_of(request, members), members[0])
         try:
             await self._apply_outcome(queue, members, outcome)
         except AlreadySettled:  # another owner came meanwhile
-            await self._completion.finish_already_settled(members)
+            await self._progress.drop_finished(members)
         self._ctx.signals.sending_changed.emit()
 
-    async def _prepare(self, queue: ChatQueue, row: CommandRow) -> BackendRequest | None:
+    async def _make_request(self, queue: ChatQueue, row: CommandRow) -> BackendRequest | None:
         """Returns the request of a command; None after an error, which ends the command or delays it."""
         try:
-            chat = self._resolver.chat_of(row)
-            if chat is None:
-                raise BadCommand("unresolved_user", "unresolved_user", user=row.command.user)
-            return await self._resolver.resolve(row, chat)
+            return await self._resolver.resolve(row, self._resolver.require_chat(row))
         except (BadCommand, Rejected) as error:
-            await self._settle(queue, row, rejected_result(row, error, self._ctx.language))
+            await self._finish(queue, row, rejected_result(row, error, self._ctx.language))
         except BackendError as error:
-            self._on_not_delivered(queue, error)
+            self._on_undelivered(queue, error)
         return None
 
-    def _is_of_this_login(self, request: BackendRequest, row: CommandRow) -> bool:
-        """Returns whether the recipient of a request has the same handle in the login that there is now."""
-        return self.conditions.online and self._resolver.chat_of(row) == request.chat
-
-    async def _mark_attempt(self, queue: ChatQueue, plan: AttemptPlan) -> tuple[CommandRow, ...]:
-        """Marks the attempt; returns its members, none where they may not be sent any more."""
+    async def _begin_attempt(self, queue: ChatQueue, plan: AttemptPlan) -> tuple[CommandRow, ...]:
+        """Stores the begin of the attempt; returns its members, none where they may not be sent any more."""
         row = plan.rows[0]
-        if queue.is_marked(row):
-            queue.clear_marked(row)
+        if row.id == queue.begun_id:
+            queue.begun_id = None
             return (row,)
-        if not all(map(queue.is_current, plan.rows)) or self._limits.seconds_until_sendable(queue, row) > 0:
-            return ()  # the conditions changed while the request was prepared
-        if not self._resolver.is_recall(row):
-            self.conditions.consume_token()
+        if not all(map(queue.is_current, plan.rows)) or self.limits.seconds_until_sendable(queue, row) > 0:
+            return ()  # the conditions changed while the request was made
+        if not is_recall(row):
+            self.limits.consume_token()
         try:
-            leading = await self._marks.start(plan)
+            leading = await self._progress.begin(plan)
         except AlreadySettled:
-            await self._completion.finish_already_settled(plan.rows)
+            await self._progress.drop_finished(plan.rows)
             return ()
         return queue.members_of(leading)
 
@@ -366,25 +337,25 @@ class CommandSender:
             case ActionResult():
                 queue.backoff = queue.backoff.reset()
                 recalled = bridge_text(self._ctx.language, "recalled")
-                await self._settle(queue, row, final_result(row, Status.SENT, "ok", recalled))
+                await self._finish(queue, row, final_result(row, Status.SENT, "ok", recalled))
             case Receipt(message_id=message_id):
                 await self._on_receipt(queue, row, message_id)
             case Rejected() if row.bundle is not None and not row.unanswered:
-                log.warning("a bundle was refused; its texts go one by one", problem=str(outcome))
-                self._bundles.on_refused(queue, members)
-                await self._marks.end_not_delivered(queue, row)
+                log.warning("a combined message was refused; its texts go one by one", problem=str(outcome))
+                self._messages.on_refused(queue, members)
+                await self._progress.end_undelivered(queue, row)
             case Rejected(code=code):
-                await self._settle(queue, row, final_result(row, Status.FAILED, code, str(outcome)))
+                await self._finish(queue, row, final_result(row, Status.FAILED, code, str(outcome)))
             case OutcomeUnknown() if row.unanswered + 1 >= MAX_UNANSWERED_ATTEMPTS:
-                await self._settle(queue, row, uncertain_result(row, self._ctx.language))
+                await self._finish(queue, row, uncertain_result(row, self._ctx.language))
             case OutcomeUnknown():
                 self._files.require_again(queue, row)
-                await self._marks.end_uncertain(queue, row)
+                await self._progress.end_unanswered(queue, row)
                 back_off(queue)
             case _:
                 self._files.require_again(queue, row)
-                await self._marks.end_not_delivered(queue, row)
-                self._on_not_delivered(queue, outcome)
+                await self._progress.end_undelivered(queue, row)
+                self._on_undelivered(queue, outcome)
 
     async def _on_receipt(self, queue: ChatQueue, row: CommandRow, message_id: str) -> None:
         """WeChat accepted a message: the whole command, or the next part of a long text.
@@ -393,59 +364,52 @@ class CommandSender:
         """
         queue.backoff = queue.backoff.reset()
         if row.parts_sent + 1 < len(self._resolver.parts_of(row)):
-            await self._marks.end_part_sent(row, message_id)
+            await self._progress.end_part_sent(queue, row, message_id)
             return
         code = "ok" if message_id else "unconfirmed"
         sent = final_result(row, Status.SENT, code, bridge_text(self._ctx.language, code))
-        await self._settle(queue, row, replace(sent, message_id=message_id or None))
+        await self._finish(queue, row, replace(sent, message_id=message_id or None))
 
-    def _on_not_delivered(self, queue: ChatQueue, error: BackendError) -> None:
+    def _on_undelivered(self, queue: ChatQueue, error: BackendError) -> None:
         """Applies an error of an attempt that certainly delivered nothing: the command stays in its queue.
 
         Throttling and a logout stop the whole account, a closed window or another error only this chat.
         """
         match error:
-            case Throttled(retry_after=seconds):
-                self.conditions.slow_down(seconds)
-            case LoggedOut():
-                self.conditions.refuse_login()
-                self._ctx.login_requests.on_logged_out(error)
-            case WindowClosed() if queue and self.hold_queue.closed_window(self._policy.next_row(queue)):
-                pass  # the next step of the queue is a HoldStep
+            case Throttled() | LoggedOut():
+                self._calls.hold_back(error)
+            case WindowClosed() if queue and self.window_wait.closed_window(self._policy.next_row(queue)):
+                pass  # the next step of the queue is a WindowStep
             case _:
                 back_off(queue)
 
-    async def _settle(self, queue: ChatQueue, row: CommandRow, result: Result) -> None:
-        """Ends a command, or the bundle that it leads, with this result."""
+    async def _finish(self, queue: ChatQueue, row: CommandRow, result: Result) -> None:
+        """Ends a command, or the combined message that it leads, with this result.
+
+        Where the fallback of one is due or under way, the result is stored when that has ended.
+        """
         members = queue.members_of(row)
-        results = results_of_bundle(members, result)
+        results = results_of_members(members, result)
         waits = [self.fallback.must_wait_for(row, result) for row, result in results]
         if any(waits):
-            queue.set_ending(members, result)  # they are settled when their fallback has ended
+            queue.set_ending(members, result)
             return
         results = [(row, self.fallback.complete_result(row, result)) for row, result in results]
         next_row = self._take_next(queue, row) if result.status is Status.SENT else None
-        if await self._completion.settle(results, next_row) and next_row is not None:
-            self._queues.set_marked(next_row)
+        await self._progress.finish(queue, results, next_row)
 
-    def _take_next(self, queue: ChatQueue, settled: CommandRow) -> CommandRow | None:
-        """Returns the command behind `settled` if it may be sent now, and takes its token of the rate limit.
+    def _take_next(self, queue: ChatQueue, finished: CommandRow) -> CommandRow | None:
+        """Returns the command behind `finished` if it may be sent now, and takes its token of the rate limit.
 
-        Its attempt is then marked in the commit that settles the other one, which saves a commit. With a
-        reply window it is decided at each attempt which commands go together.
+        Its attempt begins in the commit that finishes the other one, which saves a commit. With a reply
+        window it is decided at each attempt which commands go together.
         """
-        if self._queues.by_priority:
+        if self._waiting.by_priority or queue.waiting_count < 2:
             return None
-        row = next((row for row in queue if row.id != settled.id), None)
-        if row is None or not self._is_sendable_at_once(queue, row):
+        row = next(row for row in queue if row.id != finished.id)
+        if self.limits.seconds_until_sendable(queue, row) > 0 or not is_simple(row):
             return None
-        self.conditions.consume_token()
+        if self._resolver.chat_of(row) is None or self._policy.result_if_expired(queue, row) is not None:
+            return None
+        self.limits.consume_token()
         return row
-
-    def _is_sendable_at_once(self, queue: ChatQueue, row: CommandRow) -> bool:
-        return (
-            self._limits.seconds_until_sendable(queue, row) <= 0
-            and self._resolver.is_simple(row)
-            and self._resolver.chat_of(row) is not None
-            and self._expiry.result_if_expired(row) is None
-        )

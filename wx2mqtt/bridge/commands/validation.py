@@ -1,8 +1,12 @@
-"""Validates commands: turns a delivery on `out/…`, `request/send` or `request/recall` into a `NewCommand`.
+"""Validates commands: returns a `NewCommand` for each, however it came in.
+
+    out/wife                       home at six                 `validate_command`
+    bridge/request/send            {"user": "wife", "text": …} `validate_request`, `recall` as well
+    no MQTT, as from the page      {"text": …}                 `validate_fields`
 
 A command that must not be sent becomes a `NewCommand` that has its result already (`rejected`, `expired`).
-Stores nothing; `intake.py` does. A large payload is parsed in a thread. `mqtt/commands.py` reads the fields
-of a payload, `send_limits.py` decides when a command may be sent.
+Stores nothing; `intake.py` does. `mqtt/commands.py` reads the fields, `send_limits.py` decides when it is
+sent.
 """
 
 from __future__ import annotations
@@ -10,22 +14,22 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from functools import partial
 
 import structlog
 
-from wx2mqtt.aio import MAX_BYTES_ON_LOOP, run_by_size
+from wx2mqtt.aio import MAX_BYTES_ON_LOOP, retry_until_stored, run_by_size
 from wx2mqtt.bridge.attachment_checks import bytes_as_text_error, check_filename
 from wx2mqtt.bridge.attachments import FILE_KINDS
 from wx2mqtt.bridge.commands.results import ResultPublications, make_result, with_remarks
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.journaled import delivery_mark, new_key
 from wx2mqtt.bridge.recipients import Recipients
+from wx2mqtt.bridge.requests.request import delivery_mark
 from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.bridge.text_split import split_text
+from wx2mqtt.bridge.wechat_calls import new_key
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.url_fetch import check_url
@@ -43,18 +47,34 @@ from wx2mqtt.mqtt.commands import (
     reject_unknown_fields,
     transaction_echo,
 )
+from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.mqtt.topics import FileTopic, TextTopic, UnknownTopic, is_topic_name
 from wx2mqtt.names import composed
-from wx2mqtt.store.command_records import NewCommand, ReplyTarget
+from wx2mqtt.store.command_records import DeliveryMark, NewCommand, ReplyTarget
 from wx2mqtt.store.person_records import Person
+from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
+# The largest number of messages for one long text: `CommandResolver.send_key` appends two digits.
 MAX_TEXT_PARTS = 99
-"""The largest number of messages for one long text: `CommandResolver.send_key` appends two digits."""
 
+# Random bytes of the id of a command that brings none.
 COMMAND_ID_BYTES = 8
-"""Random bytes of the id of a command that brings none."""
+
+
+@frozen
+class CommandSource:
+    """How a command came in, and who gets its result."""
+
+    replies: tuple[ReplyTarget, ...]
+    remarks: tuple[Remark, ...] = ()
+    #: The seconds that its publisher gives it; None without a limit.
+    expiry: float | None = None
+    #: None where the broker cannot repeat it; of a large delivery `AttachmentIntake` makes it.
+    delivery: DeliveryMark | None = None
+    #: What came, for the fingerprint of a command that cannot be read.
+    payload: bytes = b""
 
 
 class CommandValidator:
@@ -76,18 +96,15 @@ class CommandValidator:
     ) -> NewCommand:
         """Returns the command of a delivery on `out/…`, accepted or rejected.
 
-        `session` is the bridge's id of the broker session.
+        `session` is the bridge's id of the broker session. A large payload is parsed in a thread.
         """
-        replies = [self._results.result_topic_reply(topic.user), *self._response_targets(delivery)]
+        source = self._source_of(delivery, session, self._results.result_topic_reply(topic.user))
         command = Command(user=topic.user)
         try:
-            self._require_not_retained(delivery)
+            _require_not_retained(delivery)
             match topic:
                 case TextTopic(user):
-                    read = partial(
-                        read_command, user, delivery.payload, delivery.content_type, self._require_supported
-                    )
-                    command = await self._read_text_topic(read, user, delivery.payload)
+                    command = await self._read_text_topic(user, delivery)
                 case FileTopic(user, kind, name):
                     command = Command(user=user, kind=kind, name=name)
                     if not delivery.payload:
@@ -95,44 +112,104 @@ class CommandValidator:
                 case UnknownTopic(user):
                     known = ", ".join(self._topics.commands_to(user or "<user>"))
                     raise BadCommand("bad_command", "unsupported_topic", known=known)
-            return self._validated_command(command, delivery, replies, session)
         except Exception as error:  # noqa: BLE001 - see `_rejection_of`
-            return self._rejected_command(command, _rejection_of(error), delivery, replies, session)
+            return self._rejected(command, source, error)
+        return self._validated(command, source)
 
-    async def _read_text_topic(self, read: Callable[[], Command], user: str, payload: bytes) -> Command:
+    async def _read_text_topic(self, user: str, delivery: Delivery) -> Command:
+        payload = delivery.payload
         try:
-            return await run_by_size(len(payload), read)
+            return await run_by_size(
+                len(payload),
+                lambda: read_command(user, payload, delivery.content_type, self._require_supported),
+            )
         except BadCommand as bad:
             if bad.message_key == "not_utf8":
                 raise bytes_as_text_error(payload, self._topics.commands_to(user)) from None
             raise
 
-    async def validate_request(
-        self, name: str, delivery: Delivery, session: int, chat: str = ""
-    ) -> NewCommand:
-        """Returns the command of a `bridge/request/send` or `…/recall`; its result is also the answer.
-
-        `chat` is the user to whom the message to recall was sent, for a request without `user`.
-        """
+    async def validate_request(self, name: str, delivery: Delivery, session: int) -> NewCommand:
+        """Returns the command of a `bridge/request/send` or `…/recall`; its result is also the answer."""
         command = Command(user="")
         transaction: Json = None
-        result_replies: list[ReplyTarget] = []
+        result_replies: tuple[ReplyTarget, ...] = ()
+        failure: Exception | None = None
         try:
-            self._require_not_retained(delivery)
+            _require_not_retained(delivery)
             fields = await read_command_request(delivery)
             transaction = transaction_echo(fields)
             pop_transaction(fields)
             self._require_supported({**fields, "kind": name} if name == "recall" else fields)
             _reject_unknown_keys(fields)
-            user = self._pop_user(fields, name, chat)
+            user = await self._pop_recalled_user(fields) if name == "recall" else fields.pop("user", "")
+            if not isinstance(user, str) or not is_topic_name(user):
+                raise BadCommand("bad_command", "bad_value", key="user", expected="a topic level")
             command = Command(user=user)
-            result_replies = [self._results.result_topic_reply(user)]
+            result_replies = (self._results.result_topic_reply(user),)
             command = command_from_fields(user, fields)
-            replies = [*result_replies, *self._answer_targets(delivery, name, transaction)]
-            return self._validated_command(command, delivery, replies, session)
         except Exception as error:  # noqa: BLE001 - see `_rejection_of`
-            replies = [*result_replies, *self._answer_targets(delivery, name, transaction)]
-            return self._rejected_command(command, _rejection_of(error), delivery, replies, session)
+            failure = error
+        answer = ReplyTarget(
+            topic=self._topics.response(name),
+            correlation=None,
+            shape="response",
+            name=name,
+            transaction=transaction,
+        )
+        source = self._source_of(delivery, session, answer)
+        source = replace(source, replies=(*result_replies, *source.replies))
+        return (
+            self._validated(command, source) if failure is None else self._rejected(command, source, failure)
+        )
+
+    def validate_fields(self, user: str, fields: Mapping[str, Json]) -> NewCommand:
+        """Returns the command that came with these fields in another way than MQTT, accepted or rejected."""
+        source = CommandSource(replies=(self._results.result_topic_reply(user),))
+        try:
+            command = command_from_fields(user, fields, self._require_supported)
+        except Exception as error:  # noqa: BLE001 - see `_rejection_of`
+            return self._rejected(Command(user=user), replace(source, payload=encode(fields)), error)
+        return self._validated(command, source)
+
+    def _source_of(self, delivery: Delivery, session: int, reply: ReplyTarget) -> CommandSource:
+        """Returns what a delivery says besides its command; the response topic gets the same as `reply`."""
+        replies, remarks = [reply], []
+        if delivery.cleared:
+            remarks.append(Remark.RETAINED)
+        topic = delivery.response_topic
+        if topic and self._ctx.settings.allows_response_topic(topic):
+            replies.append(replace(reply, topic=topic, correlation=delivery.correlation))
+        elif topic:
+            remarks.append(Remark.BAD_RESPONSE_TOPIC)
+        is_small = len(delivery.payload) <= MAX_BYTES_ON_LOOP
+        return CommandSource(
+            replies=tuple(replies),
+            remarks=tuple(remarks),
+            expiry=delivery.expiry,
+            delivery=delivery_mark(delivery, session) if is_small else None,
+            payload=delivery.payload,
+        )
+
+    async def _pop_recalled_user(self, fields: dict[str, Json]) -> Json:
+        """Returns the `user` of a recall, else to whom the message was sent; sets its kind.
+
+        Raises `BadCommand`.
+        """
+        kind = fields.setdefault("kind", "recall")
+        message_id = fields.get("message_id")
+        if "user" in fields:
+            user = fields.pop("user")
+        else:
+            journal = self._ctx.journal
+            target = await retry_until_stored(lambda: journal.commands.sent_message_target(str(message_id)))
+            user = target[0] if target else ""
+        if not isinstance(kind, str):
+            raise BadCommand("bad_command", "bad_value", key="kind", expected="a text")
+        if kind != "recall":
+            raise BadCommand("bad_command", "unknown_kind", kind=kind, known="recall")
+        if not user and isinstance(message_id, str):
+            raise BadCommand("unknown_message", "unknown_message_anywhere", message_id=message_id)
+        return user
 
     def _require_supported(self, fields: Mapping[str, Json]) -> None:
         """Raises `BadCommand` `unsupported` for a kind that this backend lacks, before any other check."""
@@ -144,22 +221,111 @@ class CommandValidator:
         if "mention" in fields and not able.has_groups:
             raise BadCommand("unsupported", "unsupported_action", name="mention")
 
-    def _pop_user(self, fields: dict[str, Json], name: str, chat: str) -> str:
-        """Removes `user` from the fields and returns it; sets the kind of a recall. Raises `BadCommand`."""
-        user = fields.pop("user", chat)
-        if name == "recall":
-            kind = fields.setdefault("kind", name)
-            if not isinstance(kind, str):
-                raise BadCommand("bad_command", "bad_value", key="kind", expected="a text")
-            if kind != name:
-                raise BadCommand("bad_command", "unknown_kind", kind=kind, known=name)
-            if not user and isinstance(fields.get("message_id"), str):
-                raise BadCommand(
-                    "unknown_message", "unknown_message_anywhere", message_id=fields["message_id"]
-                )
-        if not isinstance(user, str) or not is_topic_name(user):
-            raise BadCommand("bad_command", "bad_value", key="user", expected="a topic level")
-        return user
+    # The command that was read
+
+    def _validated(self, command: Command, source: CommandSource) -> NewCommand:
+        """Returns a command that was read, accepted or rejected."""
+        try:
+            person = self.check(command)
+        except Exception as error:  # noqa: BLE001 - see `_rejection_of`
+            return self._rejected(command, source, error)
+        new = self._new_command(command, source)
+        if source.expiry == 0:
+            sentence = bridge_text(self._ctx.language, "expired_delivery")
+            return self._with_result(new, Status.EXPIRED, "expired", sentence)
+        limits = [seconds for seconds in (command.ttl, source.expiry) if seconds is not None]
+        own_ttl = min(limits, default=None)
+        ttl = self._ctx.settings.account.send.ttl if own_ttl is None else own_ttl
+        return replace(
+            new,
+            command=replace(new.command, ttl=own_ttl),  # it waits for a window no longer than its own ttl
+            person=None if person is None else person.id,
+            expires=new.accepted + int(ttl * 1000),
+        )
+
+    def check(self, command: Command) -> Person | None:
+        """Returns the recipient of a command, None where that is known only after the first login.
+
+        Raises `BadCommand` for a command that must not be sent.
+        """
+        user = command.user
+        is_expected = not self._session.contacts_known and (
+            user == FILEHELPER or self._registry.is_pinned(user)
+        )
+        is_missing = is_expected and self._registry.by_level(user) is None
+        person = None if is_missing else self._recipients.find(user)
+        self._recipients.require_allowed(command.user, person)
+        self._require_valid_content(command, person)
+        if self._ctx.shared.exceeded_limit(for_commands=True):
+            limit = f"{self._ctx.settings.whole.storage.max_size / 1_000_000:g} MB"
+            raise BadCommand("storage_full", "storage_full", limit=limit)
+        return person
+
+    def _require_valid_content(self, command: Command, person: Person | None) -> None:
+        able = self._capabilities
+        if command.kind == "text":
+            self._require_valid_text(command, person)
+        elif command.kind in FILE_KINDS and command.kind in able.media:
+            if command.name:
+                check_filename(command.name)
+            if command.url:
+                check_url(command.url)
+        elif command.kind != "recall" or Recall not in able.actions:
+            raise BadCommand("unsupported", "unsupported_kind", kind=command.kind)
+
+    def _require_valid_text(self, command: Command, person: Person | None) -> None:
+        text, able = command.text, self._capabilities
+        if not text.strip():
+            raise BadCommand("empty", "empty")
+        size, limit, fits = len(text.encode()), able.text_limit, False
+        if able.part_limit is not None:  # the backend splits it
+            limit = MAX_TEXT_PARTS * able.part_limit
+            fits = len(text) <= limit and len(split_text(text, able.part_limit)) <= MAX_TEXT_PARTS
+        if size > limit and not fits:
+            raise BadCommand("too_long", "too_long", size=size, limit=limit)
+        if command.mention and person is not None and person.kind is not ChatKind.GROUP:
+            raise BadCommand("bad_command", "mention_no_group", user=command.user)
+
+    def _rejected(self, command: Command, source: CommandSource, error: Exception) -> NewCommand:
+        """Returns a command with the result `rejected`."""
+        bad = _rejection_of(error)
+        new = self._new_command(replace(command, id=bad.command_id or command.id), source)
+        if bad.command_id and not command.id:  # the payload could not be parsed: compare all its bytes
+            is_small = len(source.payload) <= MAX_BYTES_ON_LOOP
+            new = replace(new, fingerprint=payload_fingerprint(source.payload) if is_small else "")
+        return self._with_result(new, Status.REJECTED, bad.code, rejection_text(self._ctx.language, bad))
+
+    def _new_command(self, command: Command, source: CommandSource) -> NewCommand:
+        now = now_ms()
+        return NewCommand(
+            command=replace(command, remarks=source.remarks),
+            command_id=command.id or secrets.token_hex(COMMAND_ID_BYTES),
+            fingerprint=fingerprint(command),
+            person=None,
+            key=new_key(),
+            accepted=now,
+            expires=now + int(self._ctx.settings.account.send.ttl * 1000),
+            replies=source.replies,
+            delivery=source.delivery,
+        )
+
+    def _with_result(self, new: NewCommand, status: Status, code: str, message: str) -> NewCommand:
+        """Returns the command finished with a result, without an attempt to send it.
+
+        Of a rejected one only what the result needs is stored: whoever may publish could fill the store else.
+        Where commands have no room left, its response topics are not stored either; a repeat names its own.
+        """
+        result = make_result(new.command, new.command_id, status, code, message)
+        result = with_remarks(result, new.command, self._ctx.language)
+        publications = self._results.publications(result, new.replies)
+        finished = replace(new, result=result, publications=publications)
+        if status is not Status.REJECTED:
+            return finished
+        command = Command(user=new.command.user, kind=new.command.kind, id=new.command.id)
+        has_room = not self._ctx.shared.exceeded_limit(for_commands=True)
+        return replace(finished, command=command, keeps_replies=has_room)
+
+    # Rejections after the validation
 
     def with_file(self, new: NewCommand, blob: Blob) -> NewCommand:
         """Returns the command with its stored file, whose content is part of the fingerprint."""
@@ -184,160 +350,10 @@ class CommandValidator:
         row_id = f"{new.command_id}~reused-{secrets.token_hex(COMMAND_ID_BYTES)}"
         return replace(rejected, command_id=row_id, blob=None)
 
-    def _answer_targets(self, delivery: Delivery, name: str, transaction: Json) -> list[ReplyTarget]:
-        answer = ReplyTarget(
-            topic=self._topics.response(name),
-            correlation=None,
-            shape="response",
-            name=name,
-            transaction=transaction,
-        )
-        return [
-            answer,
-            *(
-                replace(answer, topic=target.topic, correlation=target.correlation)
-                for target in self._response_targets(delivery)
-            ),
-        ]
 
-    def _response_targets(self, delivery: Delivery) -> list[ReplyTarget]:
-        topic = delivery.response_topic
-        if not topic or not self._ctx.settings.allows_response_topic(topic):
-            return []
-        correlation = delivery.correlation
-        return [ReplyTarget(topic=topic, correlation=correlation, shape="result", name="", transaction=None)]
-
-    def _remarks_on(self, delivery: Delivery) -> tuple[Remark, ...]:
-        topic = delivery.response_topic
-        remarks = []
-        if delivery.cleared:
-            remarks.append(Remark.RETAINED)
-        if topic and not self._ctx.settings.allows_response_topic(topic):
-            remarks.append(Remark.BAD_RESPONSE_TOPIC)
-        return tuple(remarks)
-
-    def _require_not_retained(self, delivery: Delivery) -> None:
-        if delivery.retain:
-            raise BadCommand("retained", "retained")
-
-    def _validated_command(
-        self, command: Command, delivery: Delivery, replies: list[ReplyTarget], session: int
-    ) -> NewCommand:
-        try:
-            person = self.check(command)
-        except BadCommand as bad:
-            bad.command_id = command.id
-            raise
-        new = self._new_command(command, delivery, replies, session)
-        if delivery.expiry == 0:
-            return self._with_result(
-                new, Status.EXPIRED, "expired", bridge_text(self._ctx.language, "expired_delivery")
-            )
-        limits = [seconds for seconds in (command.ttl, delivery.expiry) if seconds is not None]
-        own_ttl = min(limits, default=None)
-        ttl = self._ctx.settings.account.send.ttl if own_ttl is None else own_ttl
-        return replace(
-            new,
-            command=replace(new.command, ttl=own_ttl),  # `HoldQueue` holds it no longer than its own ttl
-            person=None if person is None else person.id,
-            expires=new.accepted + int(ttl * 1000),
-        )
-
-    def _find_person(self, user: str) -> Person | None:
-        """Returns the recipient, None for a pinned name before the first login. Raises `BadCommand`."""
-        is_expected = user == FILEHELPER or self._registry.is_pinned(user)
-        if is_expected and not self._session.contacts_known and self._registry.by_level(user) is None:
-            return None
-        return self._recipients.find(user)
-
-    def check(self, command: Command) -> Person | None:
-        """Returns the recipient of a command, None where that is known only after the first login.
-
-        Raises `BadCommand` for a command that must not be sent.
-        """
-        person = self._find_person(command.user)
-        self._recipients.require_allowed(command.user, person)
-        self._require_valid_content(command, person)
-        if self._ctx.shared.exceeded_limit(for_commands=True):
-            limit = f"{self._ctx.settings.whole.storage.max_size / 1_000_000:g} MB"
-            raise BadCommand("storage_full", "storage_full", limit=limit)
-        return person
-
-    def _require_valid_content(self, command: Command, person: Person | None) -> None:
-        able = self._capabilities
-        if command.kind == "text":
-            self._require_valid_text(command, person)
-        elif command.kind in FILE_KINDS and command.kind in able.media:
-            if command.name:
-                check_filename(command.name)
-            if command.url:
-                check_url(command.url)
-        elif command.kind != "recall" or Recall not in able.actions:
-            raise BadCommand("unsupported", "unsupported_kind", kind=command.kind)
-
-    def _require_valid_text(self, command: Command, person: Person | None) -> None:
-        if not command.text.strip():
-            raise BadCommand("empty", "empty")
-        size, limit = len(command.text.encode()), self._max_text_bytes(command.text)
-        if size > limit:
-            raise BadCommand("too_long", "too_long", size=size, limit=limit)
-        if command.mention and person is not None and person.kind is not ChatKind.GROUP:
-            raise BadCommand("bad_command", "mention_no_group", user=command.user)
-
-    def _max_text_bytes(self, text: str) -> int:
-        """Returns how many bytes this text may have, where the backend splits long texts: in all parts."""
-        able = self._capabilities
-        if able.part_limit is None:
-            return able.text_limit
-        most = MAX_TEXT_PARTS * able.part_limit
-        fits = len(text) <= most and len(split_text(text, able.part_limit)) <= MAX_TEXT_PARTS
-        return len(text.encode()) if fits else most
-
-    def _rejected_command(
-        self, command: Command, bad: BadCommand, delivery: Delivery, replies: list[ReplyTarget], session: int
-    ) -> NewCommand:
-        new = self._new_command(replace(command, id=bad.command_id or command.id), delivery, replies, session)
-        if bad.command_id and not command.id:  # the payload could not be parsed: compare all its bytes
-            is_small = len(delivery.payload) <= MAX_BYTES_ON_LOOP
-            new = replace(new, fingerprint=payload_fingerprint(delivery.payload) if is_small else "")
-        return self._with_result(new, Status.REJECTED, bad.code, rejection_text(self._ctx.language, bad))
-
-    def _with_result(self, new: NewCommand, status: Status, code: str, message: str) -> NewCommand:
-        """Returns the command settled with a result, without an attempt to send it.
-
-        Of a rejected one only what the result needs is stored: whoever may publish could fill the store else.
-        Where commands have no room left, its response topics are not stored either; a repeat names its own.
-        """
-        result = make_result(new.command, new.command_id, status, code, message)
-        result = with_remarks(result, new.command, self._ctx.language)
-        publications = self._results.publications(result, new.replies)
-        settled = replace(new, result=result, publications=publications)
-        if status is not Status.REJECTED:
-            return settled
-        command = Command(user=new.command.user, kind=new.command.kind, id=new.command.id)
-        has_room = not self._ctx.shared.exceeded_limit(for_commands=True)
-        return replace(settled, command=command, keeps_replies=has_room)
-
-    def _new_command(
-        self, command: Command, delivery: Delivery, replies: list[ReplyTarget], session: int
-    ) -> NewCommand:
-        now = now_ms()
-        return NewCommand(
-            command=replace(command, remarks=self._remarks_on(delivery)),
-            command_id=command.id or secrets.token_hex(COMMAND_ID_BYTES),
-            fingerprint=fingerprint(command),
-            person=None,
-            key=new_key(),
-            accepted=now,
-            expires=now + int(self._ctx.settings.account.send.ttl * 1000),
-            replies=tuple(replies),
-            delivery=delivery_mark(delivery, session)
-            if len(delivery.payload) <= MAX_BYTES_ON_LOOP  # `AttachmentIntake` makes that of a larger one
-            else None,
-            duplicate_possible=False,
-            result=None,
-            publications=(),
-        )
+def _require_not_retained(delivery: Delivery) -> None:
+    if delivery.retain:
+        raise BadCommand("retained", "retained")
 
 
 def _reject_unknown_keys(fields: Mapping[str, Json]) -> None:

@@ -1,5 +1,7 @@
 """Dispatches `bridge/request/<name>` to its handler, and stores the answer for `bridge/response/<name>`.
 
+    bridge/request/health  {}   ->   bridge/response/health  {"status": "ok", "data": {…}}
+
 Handlers are in `handlers.py`, `actions.py`, `bridge/media/request.py` and, for the whole program,
 `app/application.py`. `send` and `recall` are commands and do not come here.
 """
@@ -15,25 +17,21 @@ import structlog
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.context import AccountContext, PlainHandler
 from wx2mqtt.bridge.inflight import InflightWindow
-from wx2mqtt.bridge.journaled import RequestAttempt, delivery_mark
+from wx2mqtt.bridge.requests.request import Request, delivery_mark
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.limits import MAX_OPEN_REQUESTS, REQUEST_JSON
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.broker import Delivery
-from wx2mqtt.mqtt.commands import pop_transaction, read_request, transaction_echo
-from wx2mqtt.mqtt.payloads import answer_error, answer_ok
-from wx2mqtt.mqtt.topics import JSON_TYPE
-from wx2mqtt.store.records import NewPublication
 from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
+# Requests that are commands (`bridge/commands`): they are queued, and have a result.
 COMMAND_REQUESTS = frozenset({"send", "recall"})
-"""Requests that are commands (`bridge/commands`): they are queued, and have a result."""
 
+# When to ask again where too many requests are open.
 REFUSED_RETRY_SECONDS = 5.0
-"""When to ask again where too many requests are open."""
 
 
 @frozen(kw_only=False)
@@ -45,23 +43,21 @@ class SizedHandler:
 
 @frozen(kw_only=False)
 class ActionHandler:
-    """A request that changes something at WeChat: `work` marks the attempt as started right before that."""
+    """A request that changes something at WeChat: `work` stores the begin of the attempt before that."""
 
-    work: Callable[[dict[str, Json], RequestAttempt], Awaitable[Json]]
+    work: Callable[[Request], Awaitable[Json]]
+    #: Whether the backend can do it; else it is refused before its fields are checked.
+    is_offered: bool = True
 
 
 Handler = PlainHandler | SizedHandler | ActionHandler
 
 
 class RequestDispatcher:
-    """Answers the requests of one account.
-
-    A redelivered request that was answered before gets its stored answer and is not carried out again.
-    """
+    """Answers the requests of one account."""
 
     def __init__(self, ctx: AccountContext, inflight: InflightWindow) -> None:
         self._ctx = ctx
-        self._topics = ctx.topics
         self._inflight = inflight
         self._handlers: dict[str, Handler] = {}
         self._open_count = 0
@@ -74,31 +70,30 @@ class RequestDispatcher:
     async def dispatch(self, name: str, delivery: Delivery, session: int) -> None:
         """Carries out one request and stores its answer. Raises only `StoreError`.
 
+        1. It waits until an earlier run of the same delivery ends.
+        2. A redelivered action that was answered before gets its stored answer, and is not carried out again.
+        3. Its handler makes the answer, which is stored.
+
         `session` is the bridge's number of the broker session that delivered it.
         """
         if len(delivery.payload) <= REQUEST_JSON.max_bytes:
             mark = delivery_mark(delivery, session)
         else:  # it is refused, but its hash takes longer than the loop may be kept from other work
             mark = await asyncio.to_thread(delivery_mark, delivery, session)
-        attempt = RequestAttempt(self._ctx, mark)
         self._open_count += 1
+        is_refused = self._open_count > MAX_OPEN_REQUESTS
         try:
-            await self._carry_out(name, delivery, session, attempt)
+            async with self._exclusive(delivery, session):
+                request = Request(self._ctx, self._inflight, name, delivery, mark)
+                if isinstance(self._handlers.get(name), ActionHandler):
+                    answered = await request.stored_answer()
+                    if answered:  # the broker did not get the PUBACK of the first delivery
+                        await self._ctx.publish(answered)
+                        return
+                payload = await self._answer(request, is_refused=is_refused)
+                await retry_until_stored(lambda: request.finish(payload))
         finally:
             self._open_count -= 1
-
-    async def _carry_out(self, name: str, delivery: Delivery, session: int, attempt: RequestAttempt) -> None:
-        is_refused = self._open_count > MAX_OPEN_REQUESTS
-        async with self._exclusive(delivery, session):
-            answered = (
-                await attempt.stored_answer() if isinstance(self._handlers.get(name), ActionHandler) else ()
-            )
-            if answered:  # the broker did not get the PUBACK of the first delivery
-                await self._ctx.publish(answered)
-                return
-            payload = await self._answer_payload(name, delivery, attempt, is_refused=is_refused)
-            publications = self._publications(name, delivery, payload)
-            await retry_until_stored(lambda: attempt.finish(publications))
 
     @asynccontextmanager
     async def _exclusive(self, delivery: Delivery, session: int) -> AsyncIterator[None]:
@@ -119,17 +114,9 @@ class RequestDispatcher:
             del self._in_progress[key]
             ended.set()
 
-    async def _answer_payload(
-        self, name: str, delivery: Delivery, attempt: RequestAttempt, *, is_refused: bool
-    ) -> bytes:
-        transaction: Json = None
+    async def _answer(self, request: Request, *, is_refused: bool) -> bytes:
         try:
-            if delivery.retain:
-                raise BadCommand("retained", "request_retained")
-            fields = read_request(delivery.payload)
-            transaction = transaction_echo(fields)
-            pop_transaction(fields)
-            self._check_response_topic(delivery)
+            request.read()
             if is_refused:
                 raise BadCommand(
                     "rate_limited",
@@ -137,72 +124,26 @@ class RequestDispatcher:
                     most=MAX_OPEN_REQUESTS,
                     retry_after=REFUSED_RETRY_SECONDS,
                 )
-            max_bytes = self._max_data_bytes(name, delivery, transaction)
-            payload = answer_ok(await self._answer_data(name, fields, max_bytes, attempt), transaction)
+            return request.ok(await self._data(request))
         except BadCommand as bad:
             words, later = rejection_text(self._ctx.language, bad), bad.facts.get("retry_after")
-            payload = answer_error(bad.code, words, transaction, later if isinstance(later, float) else None)
+            return request.error(bad.code, words, later if isinstance(later, float) else None)
         except StoreError:
             raise
         except Exception:  # a bug in the bridge must not leave the caller without an answer
-            log.exception("request failed", name=name)
-            sentence = bridge_text(self._ctx.language, "request_failed")
-            payload = answer_error("internal", sentence, transaction)
-        return self._fit_payload(name, delivery, payload, transaction)
+            log.exception("request failed", name=request.name)
+            return request.error("internal", bridge_text(self._ctx.language, "request_failed"))
 
-    async def _answer_data(
-        self, name: str, fields: dict[str, Json], max_bytes: int | None, attempt: RequestAttempt
-    ) -> Json:
-        match self._find_handler(name):
+    async def _data(self, request: Request) -> Json:
+        match self._handlers.get(request.name):
+            case None:
+                known = ", ".join(sorted({*self._handlers, *COMMAND_REQUESTS}))
+                raise BadCommand("unknown_request", "unknown_request", name=request.name, known=known)
             case SizedHandler(work):
-                return await work(fields, max_bytes)
-            case ActionHandler(work):
-                return await work(fields, attempt)
+                return await work(request.fields, request.max_data_bytes)
+            case ActionHandler(work, is_offered):
+                if not is_offered:
+                    raise BadCommand("unsupported", "unsupported_action", name=request.name)
+                return await work(request)
             case handler:
-                return await handler(fields)
-
-    def _max_data_bytes(self, name: str, delivery: Delivery, transaction: Json) -> int | None:
-        """Returns how many bytes the data of an answer may have; None without a limit."""
-        limit = self._payload_limit_of(name, delivery)
-        return None if limit is None else limit - len(answer_ok("", transaction))
-
-    def _payload_limit_of(self, name: str, delivery: Delivery) -> int | None:
-        limit = self._inflight.payload_limit(
-            max(self._topics.response(name), delivery.response_topic, key=len)
-        )
-        return None if limit is None else limit - len(delivery.correlation or b"")
-
-    def _fit_payload(self, name: str, delivery: Delivery, payload: bytes, transaction: Json) -> bytes:
-        """Returns the payload, or the error `too_large` where the broker would refuse the payload."""
-        limit = self._payload_limit_of(name, delivery)
-        if limit is None or len(payload) <= limit:
-            return payload
-        sentence = bridge_text(self._ctx.language, "answer_too_large", size=len(payload), limit=limit)
-        smaller = answer_error("too_large", sentence, transaction)
-        return smaller if len(smaller) <= limit else answer_error("too_large", sentence, None)
-
-    def _find_handler(self, name: str) -> Handler:
-        handler = self._handlers.get(name)
-        if handler is None:
-            known = ", ".join(sorted({*self._handlers, *COMMAND_REQUESTS}))
-            raise BadCommand("unknown_request", "unknown_request", name=name, known=known)
-        return handler
-
-    def _check_response_topic(self, delivery: Delivery) -> None:
-        if delivery.response_topic and not self._ctx.settings.allows_response_topic(delivery.response_topic):
-            raise BadCommand("bad_response_topic", "bad_response_topic")
-
-    def _publications(self, name: str, delivery: Delivery, payload: bytes) -> tuple[NewPublication, ...]:
-        topics: list[tuple[str, bytes | None]] = [(self._topics.response(name), None)]
-        if delivery.response_topic and self._ctx.settings.allows_response_topic(delivery.response_topic):
-            topics.append((delivery.response_topic, delivery.correlation))
-        return tuple(
-            NewPublication(
-                topic=topic,
-                payload=payload,
-                category="response",
-                content_type=JSON_TYPE,
-                correlation=correlation,
-            )
-            for topic, correlation in topics
-        )
+                return await handler(request.fields)

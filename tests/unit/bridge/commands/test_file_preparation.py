@@ -151,7 +151,7 @@ def _rejected(row):
 async def loaded(house):
     """Waits until the sender has read the journal: from then on each command goes straight into its queue."""
     async with asyncio.timeout(MAX_WAIT_SECONDS):
-        while house.sender._queues.can_load:  # noqa: ASYNC110 - nothing else tells
+        while house.sender._waiting.can_load:  # noqa: ASYNC110 - nothing else tells
             await asyncio.sleep(0)
 
 
@@ -236,7 +236,7 @@ async def test_more_slow_files_than_a_chat_has_in_memory_do_not_hold_what_is_beh
         assert await house.sent(1) == ["alarm"]
         results = await house.hear("wx/result/wife", 21)
         assert sorted(result["code"] for result in results) == ["ok", *["rate_limited"] * 20]
-        assert len(house.sender._queues.all_queues()[0]) == MAX_UNFETCHED_COMMANDS
+        assert len(house.sender._waiting.queues()[0]) == MAX_UNFETCHED_COMMANDS
 
 
 async def test_a_command_expires_while_its_file_is_fetched_and_while_one_before_it_is(tmp_path, pass_time):
@@ -373,7 +373,7 @@ async def test_a_file_that_was_uploaded_long_ago_is_offered_again_before_its_att
         house.deliver("quick", "mom")
         await house.hear("wx/result/mom")
         house.wechat.uploads.set()
-        (queue,) = house.sender._queues.all_queues()
+        (queue,) = house.sender._waiting.queues()
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             while not house.sender._files.is_ready(queue, queue.first):  # noqa: ASYNC110 - nothing else tells
                 await asyncio.sleep(0)

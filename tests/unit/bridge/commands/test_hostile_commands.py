@@ -23,6 +23,7 @@ from wx2mqtt.limits import (
 )
 from wx2mqtt.model import Command
 from wx2mqtt.mqtt.broker import Delivery
+from wx2mqtt.mqtt.topics import RequestTopic
 
 MEGABYTE = 1_000_000
 
@@ -242,7 +243,12 @@ async def test_other_tasks_get_their_turns_while_a_large_command_is_parsed(house
     )
     incoming = house.ctx.topics.parse(topic)
     assert incoming is not None
-    new, turns = await turns_during(house.outbound._to_command(delivery, incoming))
+    validating = (
+        house.judge.validate_request(incoming.name, delivery, 1)
+        if isinstance(incoming, RequestTopic)
+        else house.judge.validate_command(delivery, incoming, 1)
+    )
+    new, turns = await turns_during(validating)
     assert new.result is not None
     assert turns > 20
 

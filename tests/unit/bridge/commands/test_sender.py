@@ -12,8 +12,8 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.conftest import PassTime
 from tests.unit.bridge.sender_support import Room, room
 from wx2mqtt.bridge.commands import attempts, chat_queue
-from wx2mqtt.bridge.commands import sender as sending
-from wx2mqtt.bridge.commands.expiry import expiry_grace_seconds
+from wx2mqtt.bridge.commands.acceptance import MAX_CONCURRENT_SENDS
+from wx2mqtt.bridge.commands.next_step import expiry_grace_seconds
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
 from wx2mqtt.model import Command, SendKey, Status
@@ -178,7 +178,7 @@ async def test_a_command_that_was_settled_before_the_sender_got_it_is_not_sent_a
     assert accepted.row is not None
     async with here.running() as sender:
         await here.result(command.command_id)
-        sender.add(accepted.row)
+        sender.acceptance.add(accepted.row)
         other = here.command("wife", accepted=now(here))
         await here.accept(other)
         assert (await here.result(other.command_id)).status is Status.SENT
@@ -186,11 +186,11 @@ async def test_a_command_that_was_settled_before_the_sender_got_it_is_not_sent_a
 
 
 async def test_a_command_that_expires_while_it_waits_for_a_slot_is_not_sent(here: Room, pass_time: PassTime):
-    friends = [f"friend{n}" for n in range(sending.MAX_CONCURRENT_SENDS)]
+    friends = [f"friend{n}" for n in range(MAX_CONCURRENT_SENDS)]
     here.wire.gate.clear()
     async with here.running() as sender:
         await here.accept(*(here.command(name, accepted=now(here)) for name in friends))
-        await here.sends(sending.MAX_CONCURRENT_SENDS)
+        await here.sends(MAX_CONCURRENT_SENDS)
         last = here.command("wife", "dinner", accepted=now(here), ttl=600.0)
         await here.accept(last)
         await here.until(lambda: sender._slots._waiters)
@@ -208,31 +208,31 @@ async def test_at_the_stop_what_waits_for_its_turn_is_not_begun(here: Room):
     commands = [here.command(f"friend{n}", accepted=now(here)) for n in range(10)]
     async with here.running() as sender:
         await here.accept(*commands)
-        await here.sends(sending.MAX_CONCURRENT_SENDS)
+        await here.sends(MAX_CONCURRENT_SENDS)
         stopping = asyncio.create_task(sender.drain(5.0))
         await asyncio.sleep(0)
         here.wire.gate.set()
         await stopping
-        assert len(here.wire.drafts) == sending.MAX_CONCURRENT_SENDS
+        assert len(here.wire.drafts) == MAX_CONCURRENT_SENDS
     assert not [row for row in await here.journal.commands.recover_attempts() if row.unanswered]
 
 
 async def test_at_the_stop_an_attempt_that_was_marked_ahead_and_not_begun_is_in_no_doubt(here: Room):
-    friends = [f"friend{n}" for n in range(sending.MAX_CONCURRENT_SENDS - 1)]
+    friends = [f"friend{n}" for n in range(MAX_CONCURRENT_SENDS - 1)]
     here.wire.stuck |= {here.phone.handle(name) for name in (*friends, "mom")}
     here.wire.gate.clear()
     async with here.running() as sender:
         await here.accept(*(here.command(name, accepted=now(here)) for name in (*friends, "wife")))
-        await here.sends(sending.MAX_CONCURRENT_SENDS)
-        first, second = f"c{sending.MAX_CONCURRENT_SENDS}", here.command("wife", accepted=now(here))
+        await here.sends(MAX_CONCURRENT_SENDS)
+        first, second = f"c{MAX_CONCURRENT_SENDS}", here.command("wife", accepted=now(here))
         await here.accept(here.command("mom", accepted=now(here)), second)
         here.wire.gate.set()  # the second one of the wife is marked with the result of the first, and has no place
         assert (await here.result(first)).status is Status.SENT
-        await here.sends(sending.MAX_CONCURRENT_SENDS + 1)
+        await here.sends(MAX_CONCURRENT_SENDS + 1)
         await sender.drain(0.05)
     doubtful = {row.command_id for row in await here.journal.commands.recover_attempts()}
     assert second.command_id not in doubtful
-    assert len(doubtful) == sending.MAX_CONCURRENT_SENDS
+    assert len(doubtful) == MAX_CONCURRENT_SENDS
 
 
 # clocks
@@ -301,13 +301,13 @@ def test_an_unanswered_attempt_may_be_repeated_for_as_long_as_its_command_was_go
 
 
 async def test_the_text_behind_another_is_marked_as_begun_in_the_commit_that_settles_that_one(here: Room):
-    friends = [f"friend{n}" for n in range(sending.MAX_CONCURRENT_SENDS - 1)]
+    friends = [f"friend{n}" for n in range(MAX_CONCURRENT_SENDS - 1)]
     here.wire.stuck |= {here.phone.handle(name) for name in (*friends, "mom")}
     here.wire.gate.clear()
     async with here.running():
         await here.accept(*(here.command(name, accepted=now(here)) for name in (*friends, "wife")))
-        await here.sends(sending.MAX_CONCURRENT_SENDS)
-        first, second = f"c{sending.MAX_CONCURRENT_SENDS}", here.command("wife", accepted=now(here))
+        await here.sends(MAX_CONCURRENT_SENDS)
+        first, second = f"c{MAX_CONCURRENT_SENDS}", here.command("wife", accepted=now(here))
         await here.accept(here.command("mom", accepted=now(here)), second)
         here.wire.gate.set()  # the free slot goes to mom, so the second one of the wife cannot begin itself
         assert (await here.result(first)).status is Status.SENT

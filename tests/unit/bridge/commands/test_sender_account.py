@@ -154,7 +154,7 @@ async def test_an_error_of_our_own_in_the_gateway_counts_as_no_answer(house):
 async def test_too_often_slows_all_chats_down_and_then_all_is_sent(house, pass_time):
     house.wechat.answer("x", Throttled(retry_after=300))
     house.say(text="x", id="a")
-    await eventually(lambda: house.sender.conditions.throttled_seconds > 0)
+    await eventually(lambda: house.calls.throttled_seconds > 0)
     house.say("mom", text="y", id="b")
     house.say("filehelper", text="z", id="c", ttl=0.05)
     late = await house.result("c", "filehelper")

@@ -15,11 +15,11 @@ from tests.unit.bridge.bench import Bench
 from tests.unit.bridge.contexts import NO_LIMITS
 from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE, person
 from wx2mqtt.aio import MAX_BYTES_ON_LOOP
-from wx2mqtt.bridge import journaled
+from wx2mqtt.bridge import wechat_calls
 from wx2mqtt.bridge.commands.validation import fingerprint
-from wx2mqtt.bridge.journaled import new_key
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.registry import PeopleRegistry
+from wx2mqtt.bridge.wechat_calls import new_key
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import ChatKind, Command, PersonId, Remark, Status
 from wx2mqtt.mqtt.payloads import RESULT_CODES
@@ -413,7 +413,7 @@ def test_the_fingerprint_depends_on_content_and_recipient():
 
 
 def test_a_key_is_digits_and_unlike_others(monkeypatch):
-    monkeypatch.setattr(journaled, "now_ms", lambda: 1_795_600_800_000)  # many are accepted in one moment
+    monkeypatch.setattr(wechat_calls, "now_ms", lambda: 1_795_600_800_000)  # many are accepted in one moment
     keys = {new_key() for _ in range(5000)}
     assert all(key.isdigit() and 10 <= len(key) <= 20 for key in keys)
     assert len(keys) == 5000
@@ -424,10 +424,10 @@ def test_a_key_is_digits_and_unlike_others(monkeypatch):
 
 @pytest.mark.parametrize("topic", ["wx/out/wife", "wx/bridge/request/send"])
 def test_a_bug_in_the_bridge_rejects_this_command_and_is_logged(bench, topic, monkeypatch):
-    def falls_over(_user):
+    def falls_over(_command):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(bench.judge, "_find_person", falls_over)
+    monkeypatch.setattr(bench.judge, "check", falls_over)
     with capture_logs() as logs:
         result = bench.refused(
             '{"user": "wife", "text": "x"}' if "request" in topic else "secret words", topic

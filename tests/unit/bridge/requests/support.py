@@ -27,10 +27,12 @@ from wx2mqtt.model import (
     ChatKind,
     Contact,
     CreateGroup,
+    Draft,
     Handle,
     LoginState,
     MarkRead,
     Member,
+    Receipt,
     RemoveMembers,
     RenameGroup,
     SendKey,
@@ -71,13 +73,14 @@ class WeChat:
     def __init__(self, news: News) -> None:
         self.capabilities = replace(CAPABILITIES, actions=ALL)
         self.done: list[tuple[Action, SendKey]] = []
-        self.answers: dict[type[Action], deque[Outcome]] = {}
+        self.sent: list[str] = []
+        self.answers: dict[type[Action | Draft], deque[Outcome]] = {}
         self.who: tuple[Member, ...] | Exception = MEMBERS
         self.held: asyncio.Event | None = None
         self.at_once = self.at_most = 0
         self._news = news
 
-    def answer(self, action: type[Action], *outcomes: Outcome) -> None:
+    def answer(self, action: type[Action | Draft], *outcomes: Outcome) -> None:
         self.answers.setdefault(action, deque()).extend(outcomes)
 
     @property
@@ -99,6 +102,14 @@ class WeChat:
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
+
+    async def send(self, draft: Draft, _key: SendKey) -> Receipt:
+        self.sent.append(draft.text)
+        self._news.tell()
+        script = self.answers.get(type(draft))
+        if script and isinstance(outcome := script.popleft(), Exception):
+            raise outcome
+        return Receipt(message_id=f"m{len(self.sent)}")
 
     async def list_members(self, _group: Handle) -> tuple[Member, ...]:
         if isinstance(self.who, Exception):
@@ -177,7 +188,7 @@ async def open_room(folder: Path, *, allow: tuple[str, ...] = ("*",), **how: Any
         ctx.backend = wechat  # type: ignore[assignment]
         people: Any = SimpleNamespace()
         session: Any = SimpleNamespace(logged_in=True, login=SimpleNamespace(state=LoginState.ONLINE))
-        deeds = ActionRequests(ctx, session, Recipients(ctx), people)
+        deeds = ActionRequests(ctx, house.calls, session, Recipients(ctx), people)
         house.requests.register(deeds.handlers())
         room = Room(house, wechat, deeds.runner, session)
         people.apply_people = room.save

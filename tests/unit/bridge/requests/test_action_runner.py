@@ -18,7 +18,7 @@ from wx2mqtt.errors import (
     Throttled,
     Unreachable,
 )
-from wx2mqtt.model import ActionResult, LoginState, MarkRead, RemoveMembers, SetRemark
+from wx2mqtt.model import ActionResult, Draft, LoginState, MarkRead, RemoveMembers, SetRemark
 
 
 @pytest.fixture
@@ -56,7 +56,38 @@ async def test_too_often_says_how_long_and_wechat_is_not_asked_before(room):
     assert again["code"] == "rate_limited"
     assert 80 < again["retry_after"] <= 90
     assert len(room.wechat.done) == 1, "not asked again"
-    assert (await room.ask("set_remark", user="wife", remark="x"))["status"] == "ok", "that is another limit"
+    other = await room.ask("set_remark", user="wife", remark="x")
+    assert other["code"] == "rate_limited", "it is the account that WeChat throttles"
+    assert len(room.wechat.done) == 1
+
+
+async def test_a_throttling_that_a_request_meets_holds_back_the_commands(room, pass_time):
+    room.wechat.answer(MarkRead, Throttled("slow down", retry_after=90))
+    assert (await mark_read(room))["code"] == "rate_limited"
+    room.house.say(text="late", id="a", ttl=0.05)
+    late = await room.house.result("a")
+    assert (late["status"], late["code"]) == ("expired", "rate_limited")
+    assert 80 < late["retry_after"] <= 90
+    room.house.say(text="later", id="b")
+    assert room.wechat.sent == []
+    pass_time(91)
+    room.house.sender.recheck()
+    assert (await room.house.result("b"))["status"] == "sent"
+    assert room.wechat.sent == ["later"]
+
+
+async def test_a_throttling_that_a_command_meets_holds_back_the_requests(room):
+    room.wechat.answer(Draft, Throttled("slow down", retry_after=90))
+    room.house.say(text="hello", id="a")
+    async with asyncio.timeout(MAX_WAIT_SECONDS):
+        while not room.house.calls.throttled_seconds:  # noqa: ASYNC110 - nothing else tells
+            await asyncio.sleep(0)
+    answer = await mark_read(room)
+    assert answer["code"] == "rate_limited"
+    assert 80 < answer["retry_after"] <= 90
+    members = await room.ask("group", user="family")
+    assert members["code"] == "rate_limited"
+    assert room.wechat.done == []
 
 
 async def test_afterwards_it_may_be_asked_again(room):

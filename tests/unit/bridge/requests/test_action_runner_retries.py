@@ -13,7 +13,9 @@ from tests.support.hurry import hurry
 from tests.unit.bridge.contexts import context
 from tests.unit.bridge.outgoing import News
 from tests.unit.bridge.requests.support import WeChat
-from wx2mqtt.bridge.requests.action_runner import ACTION_TIMEOUT_SECONDS, ActionRunner
+from wx2mqtt.bridge.requests.action_runner import ActionRunner
+from wx2mqtt.bridge.requests.request import ACTION_TIMEOUT_SECONDS
+from wx2mqtt.bridge.wechat_calls import WeChatCalls
 from wx2mqtt.errors import BadCommand, LoggedOut, OutcomeUnknown, Throttled, Unreachable
 from wx2mqtt.model import ActionResult, CreateGroup, Handle, LoginState, MarkRead
 
@@ -21,15 +23,18 @@ READ = MarkRead(chat=Handle("@wife"))
 CREATE = CreateGroup(members=(Handle("@a"), Handle("@b")))
 
 
-class PaperAttempt:
+class PaperRequest:
     """Of which the journal says that it is in doubt, or not."""
+
+    name = "a"
 
     def __init__(self, *, in_doubt: bool = False) -> None:
         self.in_doubt = in_doubt
-        self.started_count = 0
+        self.begun_count = 0
+        self.deadline = clock() + ACTION_TIMEOUT_SECONDS
 
-    async def mark_started(self) -> None:
-        self.started_count += 1
+    async def begin(self) -> None:
+        self.begun_count += 1
 
 
 class Desk:
@@ -43,14 +48,14 @@ class Desk:
         ctx = context(backend=self.wechat, registry=self.registry)
         ctx.login_requests.on_logged_out = self.gone.append  # type: ignore[method-assign, assignment]
         self.session = session
-        self.doer = ActionRunner(ctx, session)
+        self.doer = ActionRunner(ctx, WeChatCalls(ctx), session)
 
-    async def do(self, action: Any = READ, attempt: PaperAttempt | None = None, *, again: bool = True) -> str:
+    async def do(self, action: Any = READ, request: PaperRequest | None = None, *, again: bool = True) -> str:
         """`ok` or the code, and what is said to the person."""
         try:
-            mark: Any = attempt or PaperAttempt()
+            asked: Any = request or PaperRequest()
             login = self.registry.login_id
-            await self.doer.run_action("a", action, mark, login_id=login, repeatable=again)
+            await self.doer.run(asked, action, login_id=login, repeatable=again)
         except BadCommand as bad:
             return f"{bad.code} {bad.message_key}"
         return "ok"
@@ -72,6 +77,11 @@ def play(story: Coroutine[Any, Any, None]) -> None:
 
 def clock() -> float:
     return asyncio.get_running_loop().time()
+
+
+def asked() -> Any:
+    """A request that comes now."""
+    return PaperRequest()
 
 
 def test_a_call_that_hangs_is_cut_and_may_have_been_done():
@@ -108,10 +118,10 @@ def test_whoever_waits_for_a_turn_in_vain_was_certainly_not_served():
     async def story() -> None:
         desk = Desk()
         desk.wechat.held = asyncio.Event()
-        second = PaperAttempt()
-        answers = await asyncio.gather(desk.do(), desk.do(attempt=second))
+        second = PaperRequest()
+        answers = await asyncio.gather(desk.do(), desk.do(request=second))
         assert list(answers) == ["no_answer perhaps_done", "no_answer not_done"]
-        assert second.started_count == 0, "no mark, so it is in no doubt"
+        assert second.begun_count == 0, "no begin, so it is in no doubt"
         assert clock() == pytest.approx(ACTION_TIMEOUT_SECONDS)
 
     play(story())
@@ -136,7 +146,7 @@ def test_what_a_crash_cut_off_may_have_been_done_in_the_login_before():
     async def story() -> None:
         desk = Desk()
         desk.log_in(now=False, state=LoginState.STARTING)
-        asking = asyncio.create_task(desk.do(attempt=PaperAttempt(in_doubt=True)))
+        asking = asyncio.create_task(desk.do(request=PaperRequest(in_doubt=True)))
         await asyncio.sleep(1)
         desk.registry.login_id = "second"
         desk.log_in(now=True)
@@ -158,7 +168,7 @@ def test_what_failed_is_not_tried_again_in_the_next_login(error, in_doubt, answe
     async def story() -> None:
         desk = Desk()
         desk.wechat.answer(MarkRead, error())
-        asking = asyncio.create_task(desk.do(attempt=PaperAttempt(in_doubt=in_doubt)))
+        asking = asyncio.create_task(desk.do(request=PaperRequest(in_doubt=in_doubt)))
         await asyncio.sleep(0)
         desk.registry.login_id = "second"
         assert await asking == answer
@@ -216,7 +226,7 @@ def test_what_comes_at_the_start_waits_until_it_is_known_whether_the_saved_login
 def test_what_a_crash_cut_off_is_repeated_where_that_is_harmless():
     async def story() -> None:
         desk = Desk()
-        assert await desk.do(attempt=PaperAttempt(in_doubt=True)) == "ok"
+        assert await desk.do(request=PaperRequest(in_doubt=True)) == "ok"
         assert len(desk.wechat.done) == 1
 
     play(story())
@@ -225,7 +235,7 @@ def test_what_a_crash_cut_off_is_repeated_where_that_is_harmless():
 def test_what_a_crash_cut_off_is_never_repeated_where_it_may_be_twice():
     async def story() -> None:
         desk = Desk()
-        attempt = PaperAttempt(in_doubt=True)
+        attempt = PaperRequest(in_doubt=True)
         assert await desk.do(CREATE, attempt, again=False) == "no_answer perhaps_done"
         assert desk.wechat.done == []
 
@@ -236,7 +246,7 @@ def test_what_a_crash_cut_off_waits_for_the_login_that_comes_back():
     async def story() -> None:
         desk = Desk()
         desk.log_in(now=False, state=LoginState.STARTING)
-        asking = asyncio.ensure_future(desk.do(attempt=PaperAttempt(in_doubt=True)))
+        asking = asyncio.ensure_future(desk.do(request=PaperRequest(in_doubt=True)))
         await asyncio.sleep(5)
         desk.log_in(now=False, state=LoginState.INTERRUPTED)
         await asyncio.sleep(5)
@@ -252,7 +262,7 @@ def test_it_does_not_wait_for_a_login_that_needs_a_person(state):
     async def story() -> None:
         desk = Desk()
         desk.log_in(now=False, state=state)
-        assert await desk.do(attempt=PaperAttempt(in_doubt=True)) == "no_answer perhaps_done"
+        assert await desk.do(request=PaperRequest(in_doubt=True)) == "no_answer perhaps_done"
         assert clock() == 0
 
     play(story())
@@ -262,7 +272,7 @@ def test_nor_longer_than_a_request_may_take():
     async def story() -> None:
         desk = Desk()
         desk.log_in(now=False, state=LoginState.STARTING)
-        assert await desk.do(attempt=PaperAttempt(in_doubt=True)) == "no_answer perhaps_done"
+        assert await desk.do(request=PaperRequest(in_doubt=True)) == "no_answer perhaps_done"
         assert clock() == pytest.approx(ACTION_TIMEOUT_SECONDS)
 
     play(story())
@@ -320,14 +330,14 @@ def test_what_only_asks_is_bounded_too():
             return 7
 
         with pytest.raises(BadCommand, match="no_answer"):
-            await desk.doer.query("group", hang, login_id="first")
+            await desk.doer.query(asked(), hang, login_id="first")
         assert clock() == pytest.approx(ACTION_TIMEOUT_SECONDS)
         with pytest.raises(BadCommand, match="no_answer"):
-            await desk.doer.query("group", away, login_id="first")
-        assert await desk.doer.query("group", fine, login_id="first") == 7
+            await desk.doer.query(asked(), away, login_id="first")
+        assert await desk.doer.query(asked(), fine, login_id="first") == 7
         desk.log_in(now=False)
         with pytest.raises(BadCommand, match="logged_out"):
-            await desk.doer.query("group", fine, login_id="first")
+            await desk.doer.query(asked(), fine, login_id="first")
 
     play(story())
 
@@ -337,7 +347,7 @@ def test_done_is_handed_on():
         desk = Desk()
         done = ActionResult(refused_members=(Handle("@a"),))
         desk.wechat.answer(CreateGroup, done)
-        attempt: Any = PaperAttempt()
-        assert await desk.doer.run_action("a", CREATE, attempt, login_id="first", repeatable=False) is done
+        request: Any = PaperRequest()
+        assert await desk.doer.run(request, CREATE, login_id="first", repeatable=False) is done
 
     play(story())

@@ -144,7 +144,7 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
         )
     )
     runner: Any = account.components.actions.runner  # WeChat does all that passes the checks
-    runner.run_action = AsyncMock(return_value=ActionResult())
+    runner.run = AsyncMock(return_value=ActionResult())
     runner.query = AsyncMock(return_value=())
     account.on_connected(link.connect())
     tasks = [

@@ -86,8 +86,8 @@ async def call(handler: Handler, fields: dict[str, Json]) -> Json:
         case SizedHandler(work):
             return await work(fields, None)
         case ActionHandler(work):
-            attempt: Any = SimpleNamespace(in_doubt=False)
-            return await work(fields, attempt)
+            request: Any = SimpleNamespace(fields=fields, in_doubt=False)
+            return await work(request)
         case plain:
             return await plain(fields)
 

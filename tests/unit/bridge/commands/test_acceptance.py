@@ -1,4 +1,4 @@
-"""The attempt of a command that can be sent at once is marked in the commit that accepts it, and no other."""
+"""The attempt of a command that can be sent at once begins in the commit that accepts it, and no other."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.unit.bridge.sender_support import Room, room
-from wx2mqtt.bridge.commands import sender as sending
+from wx2mqtt.bridge.commands.acceptance import MAX_CONCURRENT_SENDS
 from wx2mqtt.bridge.commands.sender import CommandSender
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreFull
 from wx2mqtt.model import Status
 from wx2mqtt.store.command_records import AcceptOutcome, DeliveryMark, NewCommand
 
-FRIENDS = [f"friend{n}" for n in range(sending.MAX_CONCURRENT_SENDS + 1)]
+FRIENDS = [f"friend{n}" for n in range(MAX_CONCURRENT_SENDS + 1)]
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def fresh(here: Room, user: str) -> NewCommand:
 
 async def started(sender: CommandSender, *commands: NewCommand) -> list[str]:
     """The users whose command was marked as begun with its acceptance; nothing is sent."""
-    accepted = [one.row for one in await sender.accept(commands)]
+    accepted = [one.row for one in await sender.acceptance.accept(commands)]
     return [row.command.user for row in accepted if row is not None and row.attempt_open]
 
 
@@ -69,7 +69,7 @@ async def test_a_command_in_calm_is_begun_with_its_acceptance(here: Room, monkey
 async def test_only_the_first_of_a_chat_is_begun_and_no_more_chats_than_are_sent_to(here: Room):
     async with in_calm(here) as sender:
         commands = [fresh(here, user) for user in (*FRIENDS, *FRIENDS)]
-        assert await started(sender, *commands) == FRIENDS[: sending.MAX_CONCURRENT_SENDS]
+        assert await started(sender, *commands) == FRIENDS[:MAX_CONCURRENT_SENDS]
 
 
 async def test_what_waits_behind_another_of_its_chat_is_not_begun(here: Room):
@@ -117,15 +117,15 @@ async def test_what_is_not_stored_or_was_stored_before_gives_its_token_back(here
     async with in_calm(here) as sender:
         known = (await here.journal.commands.list_page())[0]
         again = replace(fresh(here, "wife"), command_id=known.command_id, fingerprint=known.fingerprint)
-        (accepted,) = await sender.accept([again])
+        (accepted,) = await sender.acceptance.accept([again])
         assert accepted.outcome is AcceptOutcome.REPEAT
         with pytest.MonkeyPatch.context() as disk:
             disk.setattr(here.journal.commands, "accept", full)
             with pytest.raises(StoreFull):
-                await sender.accept([fresh(here, "wife")])
-        assert sender.conditions.rate_limit_seconds == 0
+                await sender.acceptance.accept([fresh(here, "wife")])
+        assert sender.limits.rate_limit_seconds == 0
         assert await started(sender, fresh(here, "wife")) == ["wife"]
-        assert sender.conditions.rate_limit_seconds > 0
+        assert sender.limits.rate_limit_seconds > 0
 
 
 async def full(_new: object) -> None:

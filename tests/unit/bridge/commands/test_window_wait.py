@@ -19,9 +19,9 @@ from tests.unit.bridge.conftest import PassTime
 from tests.unit.bridge.contexts import context, settings
 from tests.unit.bridge.sender_support import Room, room
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
-from wx2mqtt.bridge.commands.expiry import ExpiryPolicy
-from wx2mqtt.bridge.commands.hold import HoldQueue
-from wx2mqtt.bridge.commands.queues import ChatQueues
+from wx2mqtt.bridge.commands.next_step import NextStepPolicy
+from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
+from wx2mqtt.bridge.commands.window_wait import WindowWait
 from wx2mqtt.bridge.text_split import split_text
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import OutcomeUnknown, Rejected, Unreachable
@@ -66,7 +66,7 @@ class Windowed(Room):
     async def waits(self) -> None:
         """Waits until the sender, too, knows that a command is held, which the journal knows a moment earlier."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            while not self.sender.held_count:  # noqa: ASYNC110 - there is no event for it
+            while not self.sender.window_wait.count:  # noqa: ASYNC110 - there is no event for it
                 await asyncio.sleep(0)
 
 
@@ -316,10 +316,10 @@ def test_whatever_comes_nothing_gives_way_to_what_is_less_important_or_older(
         lane.append(_row(number, priority))
     absent: Any = None
     ctx = context(settings=settings(hold=Hold(max=most)))
-    holding = HoldQueue(ctx, absent, ChatQueues(absent), absent)
+    holding = WindowWait(ctx, absent, WaitingCommands(absent), absent)
     ranks = ("high", "normal", "low")
     while (gone := holding.find_excess(lane)) is not None:
-        lane.remove(gone)
+        lane.remove(gone.id)
         for kept in lane:
             assert ranks.index(kept.command.priority) <= ranks.index(gone.command.priority)
             assert kept.command.priority != gone.command.priority or kept.id > gone.id
@@ -331,13 +331,13 @@ async def test_a_command_that_comes_does_not_make_all_that_wait_be_looked_at(
     here: Windowed, monkeypatch: pytest.MonkeyPatch
 ):
     looks: list[int] = []
-    result_if_expired = ExpiryPolicy.result_if_expired
+    result_if_expired = NextStepPolicy.result_if_expired
 
-    def counted(self: ExpiryPolicy, row: CommandRow) -> Any:
+    def counted(self: NextStepPolicy, queue: ChatQueue, row: CommandRow) -> Any:
         looks.append(row.id)
-        return result_if_expired(self, row)
+        return result_if_expired(self, queue, row)
 
-    monkeypatch.setattr(ExpiryPolicy, "result_if_expired", counted)
+    monkeypatch.setattr(NextStepPolicy, "result_if_expired", counted)
     async with here.running(online=False) as sender:
         for _ in range(60):
             await here.accept(here.asked())

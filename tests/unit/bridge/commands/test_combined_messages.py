@@ -12,9 +12,7 @@ import pytest
 from tests.unit.bridge.conftest import PassTime
 from tests.unit.bridge.sender_support import BotRoom, room
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
-from wx2mqtt.bridge.commands.expiry import ExpiryPolicy
 from wx2mqtt.bridge.commands.own_texts import OwnText, own_text
-from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.clock import boot_time, now_ms
 from wx2mqtt.errors import BadCommand, LoggedOut, OutcomeUnknown, Rejected, Unreachable, WindowClosed
 from wx2mqtt.model import Draft, Receipt, Remark, Result, Status, is_own_text
@@ -63,14 +61,12 @@ async def test_the_last_message_carries_what_more_waits_in_order_a_paragraph_eac
     assert {result.id for result in results} == {"c1", "c2", "c3", "c4"}
 
 
-async def test_no_attempt_at_the_last_message_is_marked_before_it_is_known_what_shares_it(here: BotRoom):
+async def test_no_attempt_at_the_last_message_begins_before_it_is_known_what_shares_it(here: BotRoom):
     here.leave(2)
     async with here.running() as sender:
         await here.accept(here.command("mom", accepted=now_ms()))
         await here.result("c1")  # so all that waits is in memory
-        for accepted in await sender.accept([here.asked("a"), here.asked("b")]):
-            assert accepted.row is not None
-            sender.add(accepted.row)
+        await sender.acceptance.accept([here.asked("a"), here.asked("b")])
         await here.results("c2", "c3")
     assert [draft.text for draft in here.wire.drafts] == ["c1", "a\n\nb"]
 
@@ -484,12 +480,7 @@ async def test_a_bundle_in_doubt_is_not_looked_at_before_the_last_of_it_would_en
     for row in (leading, other):
         queue.append(replace(row, unanswered=1))
     async with here.running() as sender:
-        queues = ChatQueues(sender._resolver, by_priority=True)
-        queues._queues_by_row.update(dict.fromkeys((leading.id, other.id), queue))
-        policy = ExpiryPolicy(
-            here.ctx, queues, sender.conditions, sender.hold_queue, sender.fallback, sender._files
-        )
-        assert policy.find_expired(queue) is None
+        assert sender._policy.find_expired(queue) is None
     assert queue.next_expiry > boot_time() + 4000
 
 
@@ -551,14 +542,14 @@ async def test_a_bundle_without_a_message_id_is_one_message_that_nobody_may_see(
     async with here.running() as sender:
         await here.accept_together("a", "b", "c")
         results = await here.results("c1", "c2", "c3")
-        assert not sender.is_muted
+        assert not sender.attempts.is_muted
     assert {result.code for result in results} == {"unconfirmed"}
     here.leave(10)
     here.wire.gate.clear()
     async with here.running() as sender:
         await here.accept_together("d")
         await here.sends(2)
-        assert not sender.is_muted
+        assert not sender.attempts.is_muted
 
 
 async def test_a_quote_of_a_bundle_quotes_all_of_it_and_names_its_first_command(here: BotRoom):
@@ -579,14 +570,14 @@ async def test_after_the_end_of_the_login_sends_go_on_until_wechat_refuses_one(h
     here.leave(10)
     async with here.running() as sender:
         sender.set_online(online=False)  # a poll was answered with the end of the login
-        sender.conditions.try_after_login_end()
+        here.calls.try_after_login_end()
         await here.accept(here.asked("smoke"))
         (result,) = await here.results("c1")
         assert result.status is Status.SENT
         here.wire.deeds.append(LoggedOut("over"))
         await here.accept(here.asked("fire"))
         assert await here.sends(2) == ["smoke", "fire"]
-        sender.conditions.try_after_login_end()  # the session hears of it last
+        here.calls.try_after_login_end()  # the session hears of it last
         await here.accept(here.asked("flood", ttl=0.2))
         (result,) = await here.results("c3")
         assert (result.status, result.code) == (Status.EXPIRED, "logged_out")

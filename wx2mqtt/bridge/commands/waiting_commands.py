@@ -1,4 +1,4 @@
-"""The queues of the commands in memory, one for each chat; further commands wait in the journal.
+"""The commands that wait in memory, in a queue for each chat; further commands wait in the journal.
 
 - A chat to which nothing can be sent fills only its own queue (`chat_queue.py`), up to
   `MAX_COMMANDS_PER_CHAT`. Its further commands stay in the journal until the queue is empty. Those whose file
@@ -21,7 +21,7 @@ from enum import Enum, auto
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_heading
 from wx2mqtt.bridge.commands.resolver import ChatKey, CommandResolver, needs_fetch
 from wx2mqtt.model import PersonId, is_own_text
-from wx2mqtt.store.command_records import CommandRow, Recipient, ReplyTarget
+from wx2mqtt.store.command_records import CommandRow, Recipient
 
 # The largest number of commands of one chat in memory.
 MAX_COMMANDS_PER_CHAT = 50
@@ -47,8 +47,8 @@ class LoadState(Enum):
     COMPLETE = auto()  # there are none
 
 
-class ChatQueues:
-    """The queues of one account, by `CommandResolver.queue_key`, which may change while a command waits.
+class WaitingCommands:
+    """The commands of one account that wait, by the chat (`CommandResolver.chat_key`).
 
     With `by_priority` the most important command of a chat is first, and all commands are in memory.
     """
@@ -63,7 +63,8 @@ class ChatQueues:
 
     # Queues
 
-    def all_queues(self) -> list[ChatQueue]:
+    def queues(self) -> list[ChatQueue]:
+        """Returns all queues."""
         return [*self._queues.values()]
 
     def take_new_queues(self) -> list[ChatQueue]:
@@ -77,18 +78,24 @@ class ChatQueues:
         if queue.has_backlog:
             self._leave_in_journal()
 
-    def rekey(self) -> None:
+    def recheck(self) -> None:
+        """Makes all chats look for their next step, under their current key."""
+        self.update_keys()
+        for queue in self.queues():
+            queue.wake.set()
+
+    def update_keys(self) -> None:
         """Moves queues to their current key: a user of a command may have become a known person."""
-        for queue in self.all_queues():
-            new_key = self._resolver.queue_key(queue.any_row) if queue else queue.key
+        for queue in self.queues():
+            new_key = self._resolver.chat_key(queue.any_row) if queue else queue.key
             if new_key != queue.key and new_key not in self._queues:
                 self._queues[new_key] = self._queues.pop(queue.key)
                 queue.key = new_key
 
-    def held_count_of(self, person: PersonId) -> int:
-        """Returns the number of held commands for one person."""
+    def window_count_of(self, person: PersonId) -> int:
+        """Returns how many commands for one person wait for the reply window."""
         queue = self._queues.get(person)
-        return 0 if queue is None else queue.held_count
+        return 0 if queue is None else queue.window_count
 
     # Commands
 
@@ -98,93 +105,73 @@ class ChatQueues:
         return len(self._queues)
 
     @property
-    def waiting_count(self) -> int:
+    def count(self) -> int:
         """Number of commands in memory."""
         return len(self._queues_by_row)
 
-    def would_be_first(self, row: CommandRow) -> bool:
+    def would_be_first(self, key: ChatKey) -> bool:
         """Returns whether a command that is accepted now has no other of its chat before it."""
-        return self._load_state is LoadState.COMPLETE and self._find_queue(row) is None
+        return self._load_state is LoadState.COMPLETE and self._find_queue(key) is None
 
-    def add(self, row: CommandRow) -> None:
-        """Adds an accepted command; one that is in a queue already gets its new reply targets."""
-        if row.id in self._queues_by_row:
-            self.replace_row(replace(self.current_row(row), replies=row.replies))
-        elif (queue := self._find_queue(row)) is not None:
-            self._append(queue, row)
-        elif self.by_priority or self._load_state is LoadState.COMPLETE:
-            self._append(self._add_queue(row), row)
-        else:
+    def add(self, row: CommandRow, *, is_begun: bool = False) -> None:
+        """Adds an accepted command; one that is in a queue already gets its new reply targets.
+
+        `is_begun` says that its attempt has begun with its acceptance.
+        """
+        known = self.find(row.id)
+        if known is not None:
+            self.replace_row(replace(known, replies=row.replies))
+            return
+        key = self._resolver.chat_key(row)
+        queue = self._find_queue(key)
+        if queue is None and self._load_state is not LoadState.COMPLETE and not self.by_priority:
             self._leave_in_journal()  # it is loaded after the commands before it
+            return
+        if queue is None:
+            queue = self._add_queue(key)
+        self._append(queue, row)
+        if is_begun and queue.find(row.id) is not None:
+            queue.begun_id = row.id
 
     def find(self, row_id: int) -> CommandRow | None:
-        """Returns the current row of a command in memory."""
+        """Returns the current row of a command; None where it is not in memory."""
         queue = self._queues_by_row.get(row_id)
         return None if queue is None else queue.find(row_id)
 
-    def current_row(self, row: CommandRow) -> CommandRow:
-        """Returns the current row of a command in memory, else the row itself."""
-        queue = self._queues_by_row.get(row.id)
-        return row if queue is None else queue.current_row(row)
-
-    def replies_to(self, row: CommandRow) -> tuple[ReplyTarget, ...]:
-        """Returns the current reply targets of a command in memory, else none."""
-        queue = self._queues_by_row.get(row.id)
-        return () if queue is None else queue.current_row(row).replies
-
-    def set_bundle(self, stored: Iterable[CommandRow]) -> None:
-        """Records that these commands are a bundle; a heading of the bridge's own is new."""
-        for row in stored:
-            if row.id in self._queues_by_row:
-                bundle, position = row.bundle, row.bundle_position
-                self.replace_row(replace(self.current_row(row), bundle=bundle, bundle_position=position))
-            elif is_own_text(row.command_id):
-                self.add(row)
-
-    def release_bundle(self, members: Iterable[CommandRow]) -> None:
-        """Records that these commands wait on their own again; a heading of the bridge's own is removed."""
-        for row in members:
-            if is_heading(row):
-                self.remove(row)
-            else:
-                self.replace_row(replace(self.current_row(row), bundle=None, bundle_position=0))
-
-    def set_blob(self, row: CommandRow) -> None:
-        """Records the file of a command, which this row has."""
-        self.replace_row(replace(self.current_row(row), blob=row.blob))
-
-    def wake_all(self) -> None:
-        """Makes all chats look for their next step."""
-        for queue in self.all_queues():
-            queue.wake.set()
-
-    # The same as in `ChatQueue`, on the queue that has the command; without effect where none has it
-
     def replace_row(self, row: CommandRow) -> None:
+        """Replaces the row of a command; without effect where it is not in memory."""
         if (queue := self._queues_by_row.get(row.id)) is not None:
             queue.replace_row(row)
 
-    def reset_expiry(self, row: CommandRow) -> None:
-        if (queue := self._queues_by_row.get(row.id)) is not None:
-            queue.reset_expiry(row)
+    def remove(self, row_id: int) -> None:
+        """Removes a command, if it is in memory."""
+        if (queue := self._queues_by_row.pop(row_id, None)) is not None:
+            queue.remove(row_id)
 
-    def set_marked(self, row: CommandRow) -> None:
-        if (queue := self._queues_by_row.get(row.id)) is not None:
-            queue.set_marked(row)
+    # Combined messages
 
-    def remove(self, row: CommandRow) -> None:
-        if (queue := self._queues_by_row.pop(row.id, None)) is not None:
-            queue.remove(row)
+    def combine(self, stored: Iterable[CommandRow]) -> None:
+        """Records that these commands are one message; a heading of the bridge's own is new."""
+        for row in stored:
+            if (known := self.find(row.id)) is not None:
+                self.replace_row(replace(known, bundle=row.bundle, bundle_position=row.bundle_position))
+            elif is_own_text(row.command_id):
+                self.add(row)
 
-    def expires_at(self, row: CommandRow) -> float:
-        return self._queues_by_row[row.id].expires_at(row)
+    def separate(self, members: Iterable[CommandRow]) -> None:
+        """Records that these commands wait on their own again; a heading of the bridge's own is removed."""
+        for row in members:
+            if is_heading(row):
+                self.remove(row.id)
+            elif (known := self.find(row.id)) is not None:
+                self.replace_row(replace(known, bundle=None, bundle_position=0))
 
     # Loading from the journal
 
     @property
     def can_load(self) -> bool:
         """Whether the journal may have commands for which there is room in memory."""
-        has_room = self.by_priority or self.waiting_count < MAX_COMMANDS_IN_MEMORY
+        has_room = self.by_priority or self.count < MAX_COMMANDS_IN_MEMORY
         return has_room and self._load_state is not LoadState.COMPLETE
 
     async def load(self, load_due: LoadDueCommands) -> None:
@@ -205,8 +192,8 @@ class ChatQueues:
 
         Returns whether each chat with commands in the journal has a queue now.
         """
-        while self.waiting_count < MAX_COMMANDS_IN_MEMORY:
-            recipients = {recipient for queue in self.all_queues() for recipient in queue.recipients}
+        while self.count < MAX_COMMANDS_IN_MEMORY:
+            recipients = {recipient for queue in self.queues() for recipient in queue.recipients}
             rows = await load_due(READ_BATCH_ROWS, recipients)
             self._append_rows(rows)
             is_last = len(rows) < READ_BATCH_ROWS
@@ -225,8 +212,9 @@ class ChatQueues:
     def _append_rows(self, rows: Iterable[CommandRow]) -> None:
         for row in rows:
             if row.id not in self._queues_by_row:
-                queue = self._find_queue(row)
-                self._append(self._add_queue(row) if queue is None else queue, row)
+                key = self._resolver.chat_key(row)
+                queue = self._find_queue(key)
+                self._append(self._add_queue(key) if queue is None else queue, row)
 
     def _append(self, queue: ChatQueue, row: CommandRow) -> None:
         """Adds a command to a queue, or leaves it in the journal behind the others of its chat."""
@@ -234,22 +222,17 @@ class ChatQueues:
         is_full = queue.waiting_count - len(queue.unfetched) >= MAX_COMMANDS_PER_CHAT
         if not self.by_priority and (queue.has_backlog or (is_full and not needs_fetch(row))):
             queue.has_backlog = True
-        else:
-            queue.append(row)
-            self._queues_by_row[row.id] = queue
+            return
+        queue.append(row)
+        self._queues_by_row[row.id] = queue
 
-    def _find_queue(self, row: CommandRow) -> ChatQueue | None:
-        """Returns the queue of a command's chat.
-
-        Where no queue has its key, all queues get their current key first.
-        """
-        key = self._resolver.queue_key(row)
+    def _find_queue(self, key: ChatKey) -> ChatQueue | None:
+        """Returns the queue of a chat. Where no queue has its key, all queues get their current key first."""
         if key not in self._queues:
-            self.rekey()
+            self.update_keys()
         return self._queues.get(key)
 
-    def _add_queue(self, row: CommandRow) -> ChatQueue:
-        queue = ChatQueue(self._resolver.queue_key(row), by_priority=self.by_priority)
-        self._queues[queue.key] = queue
+    def _add_queue(self, key: ChatKey) -> ChatQueue:
+        queue = self._queues[key] = ChatQueue(key, by_priority=self.by_priority)
         self._new_queues.append(queue)
         return queue

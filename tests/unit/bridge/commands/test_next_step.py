@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from tests.support.cost import is_in_proportion
-from tests.unit.bridge.commands.test_queues import row
+from tests.unit.bridge.commands.test_waiting_commands import row
 from tests.unit.bridge.contexts import context, settings
-from wx2mqtt.bridge.commands import chat_queue, expiry
+from wx2mqtt.bridge.commands import chat_queue, next_step
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
-from wx2mqtt.bridge.commands.expiry import ExpiryPolicy
-from wx2mqtt.bridge.commands.hold import HoldQueue
-from wx2mqtt.bridge.commands.queues import ChatQueues
+from wx2mqtt.bridge.commands.next_step import NextStepPolicy
+from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
+from wx2mqtt.bridge.commands.window_wait import WindowWait
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import PersonId, ReplyWindow
 from wx2mqtt.settings.schema import Hold
@@ -38,40 +38,39 @@ class Flood:
             )
         absent: Any = None
         ctx = context(settings=settings(hold=Hold(max=count)))
-        queues: Any = SimpleNamespace(expires_at=self.queue.expires_at)
-        self.holding = HoldQueue(ctx, absent, ChatQueues(absent), absent)
+        self.holding = WindowWait(ctx, absent, WaitingCommands(absent), absent)
         nothing: Any = SimpleNamespace(
             replaces_wechat=lambda _: False,
-            error_of=lambda _: None,
+            error_of=lambda *_: None,
             closed_window=lambda _: None,
             throttled_seconds=0.0,
             rate_limit_seconds=0.0,
             online=True,
             stopping=False,
         )
-        self.policy = ExpiryPolicy(ctx, queues, nothing, nothing, nothing, nothing)
+        self.policy = NextStepPolicy(ctx, nothing, nothing, nothing, nothing, nothing)
 
     def give_up_excess(self, most: int) -> None:
         """So many may be held."""
         self.holding._ctx.settings = settings(hold=Hold(max=most))
         while (row := self.holding.find_excess(self.queue)) is not None:
-            self.queue.remove(row)
+            self.queue.remove(row.id)
 
     def end_expired(self) -> None:
         """What has expired ends, as `NextStepPolicy` finds it."""
         while (ended := self.policy.find_expired(self.queue)) is not None:
-            self.queue.remove(ended.row)
+            self.queue.remove(ended.row.id)
         if self.queue:
-            assert self.holding.find_unholdable(self.queue, SHUT) is None
+            assert self.holding.find_impatient(self.queue, SHUT) is None
             assert self.holding.find_excess(self.queue) is None
-            assert self.holding.find_not_held(self.queue) == []
+            assert self.holding.find_new(self.queue) == []
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
     """The time that the queue and the policy read."""
     clock = {"now": 0.0}
-    for module in (chat_queue, expiry):
+    for module in (chat_queue, next_step):
         monkeypatch.setattr(module, "boot_time", lambda: clock["now"])
     return clock
 

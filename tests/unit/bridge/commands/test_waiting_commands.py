@@ -16,10 +16,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.effort import effort
-from wx2mqtt.bridge.commands import queues
+from wx2mqtt.bridge.commands import waiting_commands
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
-from wx2mqtt.bridge.commands.queues import ChatQueues
 from wx2mqtt.bridge.commands.resolver import ChatKey
+from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
 from wx2mqtt.model import Command, PersonId, SendKey
 from wx2mqtt.store.command_records import CommandRow, CommandState, Recipient
 
@@ -87,11 +87,11 @@ class SimulatedAccount:
         self.restart()
 
     def restart(self) -> None:
-        resolver: Any = SimpleNamespace(queue_key=self._queue_key)
-        self._queues = ChatQueues(resolver)
+        resolver: Any = SimpleNamespace(chat_key=self._chat_key)
+        self._queues = WaitingCommands(resolver)
         self._served: list[ChatQueue] = []
 
-    def _queue_key(self, row: CommandRow) -> ChatKey:
+    def _chat_key(self, row: CommandRow) -> ChatKey:
         user = row.command.user
         return self._persons.get(user, user) if row.person is None else row.person
 
@@ -110,7 +110,7 @@ class SimulatedAccount:
 
     def login(self) -> None:
         self._persons = PERSONS
-        self._queues.rekey()
+        self._queues.recheck()
 
     async def load(self, meanwhile: Iterable[Step] = ()) -> None:
         """Loads; the journal returns what it had before the steps that are taken meanwhile."""
@@ -130,7 +130,7 @@ class SimulatedAccount:
             return False
         self.sent.append(queue.first)
         del self.journal.rows[queue.first.id]
-        self._queues.remove(queue.first)
+        self._queues.remove(queue.first.id)
         if not queue:
             self._served.remove(queue)
             self._queues.remove_empty(queue)
@@ -173,7 +173,7 @@ def test_whatever_comes_when_each_chat_keeps_its_order_and_none_waits_for_anothe
 
     with pytest.MonkeyPatch.context() as patch:
         for name, limit in SMALL_LIMITS.items():
-            patch.setattr(queues, name, limit)
+            patch.setattr(waiting_commands, name, limit)
         account = asyncio.run(run())
     for user in USERS:
         accepted = [row.id for row in account.accepted if row.command.user == user]
@@ -207,10 +207,10 @@ async def test_a_command_costs_the_journal_the_same_however_many_wait_in_another
     assert few.rows_read <= 400 + 200 * is_backlog
 
 
-def by_priority(count: int) -> ChatQueues:
+def by_priority(count: int) -> WaitingCommands:
     """Queues with so many commands to one person, each with a priority at random."""
-    resolver: Any = SimpleNamespace(queue_key=lambda row: row.command.user)
-    lanes, dice = ChatQueues(resolver, by_priority=True), random.Random(count)
+    resolver: Any = SimpleNamespace(chat_key=lambda row: row.command.user)
+    lanes, dice = WaitingCommands(resolver, by_priority=True), random.Random(count)
     for number in range(count):
         command = row(number)
         priority = dice.choice(["high", "normal", "low"])
@@ -228,25 +228,43 @@ def test_the_most_important_is_first_and_of_these_the_oldest():
 
 def test_what_has_begun_stays_first_whatever_comes_and_is_one_of_many_when_it_did_not_go():
     lanes = by_priority(0)
-    lanes.add(row(1))
+    lanes.add(replace(row(1), unanswered=1))
     (lane,) = lanes.take_new_queues()
-    lanes.set_marked(row(1))
     urgent = row(2)
     lanes.add(replace(urgent, command=replace(urgent.command, priority="high")))
     assert [one.id for one in lane] == [1, 2]
-    lane.clear_marked(row(1))
+    lane.replace_row(row(1))
     assert [one.id for one in lane] == [2, 1]
 
 
-def test_a_command_that_is_dropped_after_its_mark_leaves_the_others_alone():
+def test_a_command_that_is_dropped_after_the_begin_of_its_attempt_leaves_the_others_alone():
     lanes = by_priority(3)
     (lane,) = lanes.take_new_queues()
     first, *others = lane
-    lanes.set_marked(first)
-    lanes.remove(first)
-    assert lane.marked == []
-    lane.clear_marked(first)
+    lane.begun_id = first.id
+    lanes.remove(first.id)
+    assert lane.begun_id is None
+    assert lane.begun_row is None
     assert list(lane) == others
+
+
+async def test_an_attempt_that_began_with_the_acceptance_is_made_once():
+    lanes = by_priority(0)
+    lanes.add(row(1), is_begun=True)
+    (lane,) = lanes.take_new_queues()
+    assert lane.begun_row == row(1)
+    lane.begun_id = None  # it is made
+    lanes.add(row(1), is_begun=True)
+    assert lane.begun_id is None
+
+
+async def test_what_was_read_from_the_journal_meanwhile_is_begun_again():
+    lanes, journal = by_priority(0), SimulatedJournal()
+    journal.rows[1] = row(1)
+    await lanes.load(journal.list_due)
+    lanes.add(row(1), is_begun=True)
+    (lane,) = lanes.take_new_queues()
+    assert lane.begun_id is None
 
 
 def test_a_command_costs_the_same_however_many_wait_with_it():
@@ -256,7 +274,7 @@ def test_a_command_costs_the_same_however_many_wait_with_it():
         (lane,) = lanes.take_new_queues()
         while lane:
             lanes.replace_row(replace(lane.first, parts_sent=1))
-            lanes.remove(lane.first)
+            lanes.remove(lane.first.id)
         return (time.process_time() - begun) / count
 
     few = min(seconds_per_command(500) for _ in range(3))

@@ -1,0 +1,199 @@
+"""Stores what becomes of commands: the begin and the end of each attempt, and their results.
+
+    begin             before the request is written: after a crash the attempt is in doubt
+    end_…             the command is not finished: it was not delivered, not answered, or a part of it was
+    sent finish            it has its result, which is published
+
+Each is one commit, and brings the queue of the chat up to date. `sender.py` decides which one it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+
+import structlog
+
+from wx2mqtt.aio import retry_until_stored
+from wx2mqtt.bridge.commands.chat_queue import ChatQueue, is_heading
+from wx2mqtt.bridge.commands.combined_messages import AttemptPlan
+from wx2mqtt.bridge.commands.fallback import with_fallback
+from wx2mqtt.bridge.commands.outcomes import CommandOutcomes
+from wx2mqtt.bridge.commands.resolver import CommandResolver
+from wx2mqtt.bridge.commands.results import (
+    ResultPublications,
+    final_result,
+    result_of_parts,
+    with_remarks,
+)
+from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
+from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.i18n.bridge import bridge_text
+from wx2mqtt.model import Result, Status
+from wx2mqtt.store.command_records import CommandRow
+from wx2mqtt.store.commands import AlreadySettled
+from wx2mqtt.store.records import NewPublication
+
+log = structlog.get_logger(__name__)
+
+
+class CommandProgress:
+    """Stores the attempts and the results of one account's commands.
+
+    The row that a method takes is that of a command, or of the leading one of a combined message.
+    """
+
+    def __init__(
+        self,
+        ctx: AccountContext,
+        resolver: CommandResolver,
+        waiting: WaitingCommands,
+        results: ResultPublications,
+        outcomes: CommandOutcomes,
+    ) -> None:
+        self._journal = ctx.journal
+        self._ctx = ctx
+        self._resolver = resolver
+        self._waiting = waiting
+        self._results = results
+        self._outcomes = outcomes
+
+    # Attempts. All these raise `AlreadySettled`.
+
+    async def begin(self, plan: AttemptPlan) -> CommandRow:
+        """Stores the begin of an attempt, before its request is written; returns the leading command."""
+        row = plan.rows[0]
+        if not plan.is_new_message:
+            await retry_until_stored(lambda: self._journal.commands.mark_started(row.id))
+            return row
+        row_ids = [row.id for row in plan.rows]
+        stored = await retry_until_stored(lambda: self._journal.commands.start_bundle(row_ids, plan.heading))
+        self._waiting.combine(stored)
+        return stored[0]
+
+    async def end_undelivered(self, queue: ChatQueue, row: CommandRow) -> None:
+        """Stores the end of an attempt that certainly delivered nothing."""
+        is_given_up = row.bundle is not None and not row.unanswered
+        has_heading = is_given_up and is_heading(row)
+        await retry_until_stored(
+            lambda: self._journal.commands.mark_not_delivered(row.id, is_heading=has_heading)
+        )
+        if is_given_up:
+            self._waiting.separate(queue.members_of(row))
+
+    async def end_unanswered(self, queue: ChatQueue, row: CommandRow) -> None:
+        """Stores the end of an attempt without an answer."""
+        await retry_until_stored(lambda: self._journal.commands.mark_uncertain(row.id))
+        for member in queue.members_of(row):
+            if (current := queue.find(member.id)) is not None:
+                unanswered = row.unanswered + 1
+                queue.replace_row(replace(current, unanswered=unanswered, duplicate_possible=True))
+
+    async def end_part_sent(self, queue: ChatQueue, row: CommandRow, message_id: str) -> None:
+        """Stores the end of an attempt that delivered the next part of a long text."""
+        await retry_until_stored(lambda: self._journal.commands.mark_part_sent(row.id, message_id))
+        if (current := queue.find(row.id)) is not None:
+            queue.replace_row(replace(current, parts_sent=row.parts_sent + 1, unanswered=0))
+
+    # Results
+
+    async def finish(
+        self, queue: ChatQueue, results: Sequence[tuple[CommandRow, Result]], next_row: CommandRow | None
+    ) -> None:
+        """Stores the result of a command, or those of a combined message, and begins the next attempt.
+
+        1. One commit holds the results, their publications and the begin of the attempt at `next_row`.
+        2. Where the owner has dropped that command meanwhile, it holds the results alone.
+        3. Where these commands have their results already, nothing is stored.
+        """
+        finished = [self._with_current_replies(row, result) for row, result in results]
+        is_stored = await self._store_results(finished, next_row)
+        if not is_stored and next_row is not None:
+            next_row = None
+            is_stored = await self._store_results(finished, None)
+        if not is_stored:
+            await self.drop_finished([row for row, _ in finished])
+            return
+        if next_row is not None and queue.find(next_row.id) is not None:
+            queue.begun_id = next_row.id
+        for row, result in finished:
+            await self._publish_late_answers(row, result)
+            self.forget(row, result)
+
+    async def _store_results(
+        self, results: Sequence[tuple[CommandRow, Result]], next_row: CommandRow | None
+    ) -> bool:
+        """Returns False where one of these commands or the next one has its result already."""
+        (leading, leading_result), *others = results
+        other_results = [(row.id, result) for row, result in others]
+        next_id = None if next_row is None else next_row.id
+        publications = [
+            publication
+            for row, result in results
+            for publication in self._results.publications(result, row.replies)
+        ]
+        try:
+            stored = await retry_until_stored(
+                lambda: self._journal.commands.finish(
+                    leading.id, leading_result, publications, next_id, other_results
+                )
+            )
+        except AlreadySettled:
+            return False
+        self._ctx.signals.outbox_changed.emit(stored)
+        return True
+
+    def _with_current_replies(self, row: CommandRow, result: Result) -> tuple[CommandRow, Result]:
+        """Returns a command with the reply targets that were added meanwhile, and its whole result."""
+        row = replace(row, replies=(self._waiting.find(row.id) or row).replies)
+        return row, self._whole_result(row, result)
+
+    def _whole_result(self, row: CommandRow, result: Result) -> Result:
+        result = result_of_parts(row, result, len(self._resolver.parts_of(row)))
+        has_window = self._ctx.backend.capabilities.has_reply_window
+        return with_remarks(result, row.command, self._ctx.language, has_window=has_window)
+
+    def other_account_result(self, row: CommandRow) -> tuple[Result, tuple[NewPublication, ...]]:
+        """Returns the result of a command that waited for another owner, and its publications.
+
+        It is `uncertain` where an attempt for that owner got no answer.
+        """
+        is_uncertain = row.attempt_open or row.unanswered > 0
+        status = Status.UNCERTAIN if is_uncertain else Status.FAILED
+        sentence = bridge_text(self._ctx.language, "other_account")
+        result = final_result(row, status, "other_account", sentence)
+        if is_uncertain:
+            result = replace(result, duplicate_possible=True)
+        result = self._whole_result(row, with_fallback(result, row.fallback, self._ctx.language))
+        return result, self._results.publications(result, row.replies)
+
+    def forget(self, row: CommandRow, result: Result) -> None:
+        """Removes a command whose result is stored, and records its end."""
+        self._waiting.remove(row.id)
+        self._outcomes.record(row.command.kind, result)
+        if row.held_reason:
+            self._ctx.signals.sending_changed.emit()
+
+    async def drop_finished(self, rows: Sequence[CommandRow]) -> None:
+        """Removes commands that have their result already, since the owner dropped them or came late.
+
+        One without a result stays: another one of its combined message has one.
+        """
+        for command_id, row in {row.command_id: row for row in rows}.items():
+            stored = await retry_until_stored(partial(self._journal.commands.get, command_id))
+            if stored is not None and stored.result is None:
+                continue
+            log.info("command has its result already", command=command_id)
+            if stored is not None and stored.result is not None:
+                await self._publish_late_answers(replace(row, replies=()), stored.result)
+            self._waiting.remove(row.id)
+
+    async def _publish_late_answers(self, row: CommandRow, result: Result) -> None:
+        """Publishes the result to reply targets that were added while it was stored: those not in `row`."""
+        current = self._waiting.find(row.id)
+        if current is None or current.replies == row.replies:
+            return
+        late = [reply for reply in current.replies if reply not in row.replies]
+        publications = self._results.publications(result, late)
+        await retry_until_stored(lambda: self._ctx.publish(publications))
