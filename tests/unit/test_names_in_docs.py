@@ -67,6 +67,6 @@ def test_each_method_that_is_named_exists(path: Path) -> None:
 
 
 def test_a_method_that_is_gone_is_noticed() -> None:
-    assert missing_in("`CommandSender.seconds_of_yesterday` and `CommandSender.accept`") == [
+    assert missing_in("`CommandSender.seconds_of_yesterday` and `CommandSender.recheck`") == [
         "CommandSender.seconds_of_yesterday"
     ]

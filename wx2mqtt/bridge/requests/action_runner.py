@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.requests.request import Request
+from wx2mqtt.bridge.requests.request import BridgeRequest
 from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.bridge.wechat_calls import WeChatCalls, new_key
 from wx2mqtt.clock import loop_time
@@ -76,7 +76,9 @@ class ActionRunner:
                     async with lock:
                         pass
 
-    async def run(self, request: Request, action: Action, *, login_id: str, repeatable: bool) -> ActionResult:
+    async def run(
+        self, request: BridgeRequest, action: Action, *, login_id: str, repeatable: bool
+    ) -> ActionResult:
         """Carries out an action; `repeatable` if doing it twice has the same effect as doing it once.
 
         1. Waits for the login, for its turn, and refuses it during a throttling.
@@ -94,7 +96,7 @@ class ActionRunner:
             await request.begin()
             return await self._attempt_until_done(request, action, login_id=login_id, repeatable=repeatable)
 
-    async def query(self, request: Request, work: Callable[[], Awaitable[T]], *, login_id: str) -> T:
+    async def query(self, request: BridgeRequest, work: Callable[[], Awaitable[T]], *, login_id: str) -> T:
         """Carries out a query with handles of that login; it changes nothing. Raises `BadCommand`."""
         await self._require_login(request, in_doubt=False)
         async with self._exclusive(request):
@@ -108,7 +110,7 @@ class ActionRunner:
             except TimeoutError:
                 raise BadCommand("no_answer", "not_done") from None
 
-    async def _require_login(self, request: Request, *, in_doubt: bool) -> None:
+    async def _require_login(self, request: BridgeRequest, *, in_doubt: bool) -> None:
         """Raises `BadCommand` when the account is not logged in.
 
         Waits while a saved login is checked, and for an attempt in doubt also while the login may be resumed.
@@ -129,7 +131,7 @@ class ActionRunner:
         return self._registry.login_id != login_id or not may_go_on
 
     @asynccontextmanager
-    async def _exclusive(self, request: Request) -> AsyncIterator[None]:
+    async def _exclusive(self, request: BridgeRequest) -> AsyncIterator[None]:
         """Waits for earlier actions of the same request name; raises `BadCommand` during a throttling."""
         lock = self._locks[request.name]
         try:
@@ -148,7 +150,7 @@ class ActionRunner:
             lock.release()
 
     async def _attempt_until_done(
-        self, request: Request, action: Action, *, login_id: str, repeatable: bool
+        self, request: BridgeRequest, action: Action, *, login_id: str, repeatable: bool
     ) -> ActionResult:
         key = new_key()
         backoff = Backoff(first=FIRST_RETRY_SECONDS, cap=MAX_RETRY_SECONDS)

@@ -14,7 +14,7 @@ from wx2mqtt.bridge.inbound_rows import LOGIN_EVENT
 from wx2mqtt.bridge.recipients import ActionTarget, GroupMemberIndex, Recipients
 from wx2mqtt.bridge.requests.action_runner import ActionRunner
 from wx2mqtt.bridge.requests.dispatcher import ActionHandler
-from wx2mqtt.bridge.requests.request import Request
+from wx2mqtt.bridge.requests.request import BridgeRequest
 from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.bridge.wechat_calls import WeChatCalls
 from wx2mqtt.clock import now_ms
@@ -71,7 +71,7 @@ class ActionRequests:
 
     # Contacts
 
-    async def _mark_read(self, request: Request) -> Json:
+    async def _mark_read(self, request: BridgeRequest) -> Json:
         """`mark_read`: marks the chat with `user` as read."""
         read.reject_unknown_fields(request.fields, "user")
         login = self._registry.login_id
@@ -80,7 +80,7 @@ class ActionRequests:
         await self.runner.run(request, action, login_id=login, repeatable=True)
         return {"user": target.level}
 
-    async def _set_remark(self, request: Request) -> Json:
+    async def _set_remark(self, request: BridgeRequest) -> Json:
         """`set_remark`: sets the remark of `user`."""
         read.reject_unknown_fields(request.fields, "user", "remark")
         login = self._registry.login_id
@@ -93,7 +93,7 @@ class ActionRequests:
             await self._inbound.apply_people(renamed)
         return {"user": self._current_level(target), "remark": remark}
 
-    async def _accept_friend(self, request: Request) -> Json:
+    async def _accept_friend(self, request: BridgeRequest) -> Json:
         """`accept_friend`: accepts the request of the event `id`; `event/contact_added` has the topic."""
         read.reject_unknown_fields(request.fields, "id")
         event_id = read.read_text(request.fields, "id")
@@ -110,9 +110,9 @@ class ActionRequests:
 
     # Groups
 
-    async def _group(self, request: Request) -> Json:
+    async def _group(self, request: BridgeRequest) -> Json:
         """`group`: carries out the `action` of the request; without one, lists the members."""
-        actions: dict[str, Callable[[Request], Awaitable[Json]]] = {
+        actions: dict[str, Callable[[BridgeRequest], Awaitable[Json]]] = {
             "members": self._list_members,
             "create": self._create,
             "add": self._add,
@@ -128,7 +128,7 @@ class ActionRequests:
             raise BadCommand("no_answer", "perhaps_done")
         return await action(request)
 
-    async def _list_members(self, request: Request) -> Json:
+    async def _list_members(self, request: BridgeRequest) -> Json:
         fields = request.fields
         read.reject_unknown_fields(fields, "user", "action", "limit", "offset")
         user = read.read_topic_name(fields, "user")
@@ -141,7 +141,7 @@ class ActionRequests:
         shown: list[Json] = [self._member_body(member) for member in members[offset:end]]
         return {"user": group.level, "count": len(members), "members": shown}
 
-    async def _create(self, request: Request) -> Json:
+    async def _create(self, request: BridgeRequest) -> Json:
         fields = request.fields
         read.reject_unknown_fields(fields, "action", "members", "name")
         login = self._registry.login_id
@@ -159,7 +159,7 @@ class ActionRequests:
         person = self._registry.by_handle(result.group.handle)
         return {"user": "" if person is None else person.level, **body}
 
-    async def _add(self, request: Request) -> Json:
+    async def _add(self, request: BridgeRequest) -> Json:
         read.reject_unknown_fields(request.fields, "user", "action", "members")
         login = self._registry.login_id
         group = self._recipients.group_target(read.read_topic_name(request.fields, "user"))
@@ -170,7 +170,7 @@ class ActionRequests:
         added: list[Json] = [target.level for target in people if target.level not in refused]
         return {"user": group.level, "added": added, "refused": refused}
 
-    async def _remove(self, request: Request) -> Json:
+    async def _remove(self, request: BridgeRequest) -> Json:
         read.reject_unknown_fields(request.fields, "user", "action", "members")
         login = self._registry.login_id
         group = self._recipients.group_target(read.read_topic_name(request.fields, "user"))
@@ -181,7 +181,7 @@ class ActionRequests:
         await self.runner.run(request, action, login_id=login, repeatable=False)
         return {"user": group.level, "removed": list(names)}
 
-    async def _rename(self, request: Request) -> Json:
+    async def _rename(self, request: BridgeRequest) -> Json:
         read.reject_unknown_fields(request.fields, "user", "action", "name")
         login = self._registry.login_id
         group = self._recipients.group_target(read.read_topic_name(request.fields, "user"))
@@ -193,7 +193,9 @@ class ActionRequests:
             await self._inbound.apply_people(renamed)
         return {"user": self._current_level(group), "name": name}
 
-    async def _members_of(self, request: Request, group: ActionTarget, login: str) -> tuple[Member, ...]:
+    async def _members_of(
+        self, request: BridgeRequest, group: ActionTarget, login: str
+    ) -> tuple[Member, ...]:
         members = await self.runner.query(
             request, lambda: self._backend.list_members(group.handle), login_id=login
         )

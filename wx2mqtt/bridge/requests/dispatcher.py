@@ -17,7 +17,7 @@ import structlog
 from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.context import AccountContext, PlainHandler
 from wx2mqtt.bridge.inflight import InflightWindow
-from wx2mqtt.bridge.requests.request import Request, delivery_mark
+from wx2mqtt.bridge.requests.request import BridgeRequest, delivery_mark
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
 from wx2mqtt.limits import MAX_OPEN_REQUESTS, REQUEST_JSON
@@ -45,7 +45,7 @@ class SizedHandler:
 class ActionHandler:
     """A request that changes something at WeChat: `work` stores the begin of the attempt before that."""
 
-    work: Callable[[Request], Awaitable[Json]]
+    work: Callable[[BridgeRequest], Awaitable[Json]]
     #: Whether the backend can do it; else it is refused before its fields are checked.
     is_offered: bool = True
 
@@ -84,7 +84,7 @@ class RequestDispatcher:
         is_refused = self._open_count > MAX_OPEN_REQUESTS
         try:
             async with self._exclusive(delivery, session):
-                request = Request(self._ctx, self._inflight, name, delivery, mark)
+                request = BridgeRequest(self._ctx, self._inflight, name, delivery, mark)
                 if isinstance(self._handlers.get(name), ActionHandler):
                     answered = await request.stored_answer()
                     if answered:  # the broker did not get the PUBACK of the first delivery
@@ -114,7 +114,7 @@ class RequestDispatcher:
             del self._in_progress[key]
             ended.set()
 
-    async def _answer(self, request: Request, *, is_refused: bool) -> bytes:
+    async def _answer(self, request: BridgeRequest, *, is_refused: bool) -> bytes:
         try:
             request.read()
             if is_refused:
@@ -134,7 +134,7 @@ class RequestDispatcher:
             log.exception("request failed", name=request.name)
             return request.error("internal", bridge_text(self._ctx.language, "request_failed"))
 
-    async def _data(self, request: Request) -> Json:
+    async def _data(self, request: BridgeRequest) -> Json:
         match self._handlers.get(request.name):
             case None:
                 known = ", ".join(sorted({*self._handlers, *COMMAND_REQUESTS}))

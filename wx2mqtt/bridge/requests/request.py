@@ -27,7 +27,7 @@ from wx2mqtt.store.records import NewPublication
 ACTION_TIMEOUT_SECONDS = 20.0
 
 
-class Request:
+class BridgeRequest:
     """One delivery of a request, from when it is its turn."""
 
     def __init__(
