@@ -24,7 +24,7 @@ from wx2mqtt.bridge.homeassistant import HomeAssistantDiscovery
 from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.media.service import MediaService
+from wx2mqtt.bridge.media.downloader import MediaDownloader
 from wx2mqtt.bridge.owner import AccountOwner
 from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.bridge.recipients import Recipients
@@ -70,7 +70,7 @@ class AccountComponents:
         self.sender = CommandSender(ctx, self.calls, self.resolver, echoes, self.results)
 
         # From WeChat
-        self.media = MediaService(ctx, self.publisher)
+        self.media = MediaDownloader(ctx, self.publisher)
         self.inbound = InboundMessages(ctx, echoes, self.publisher, self.status, self.media)
         self.owner = AccountOwner(ctx, self.sender)
         self.session = LoginSession(ctx, self.inbound, self.owner, self.sender)

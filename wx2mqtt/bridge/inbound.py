@@ -19,8 +19,8 @@ import structlog
 from wx2mqtt.aio import ignore_store_error, retry_until_stored, yield_after_long_work
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.echo import EchoFilter
-from wx2mqtt.bridge.inbound_rows import EventRows, MessageRows, SenderNames, StoredQuotes
-from wx2mqtt.bridge.media.service import MediaService
+from wx2mqtt.bridge.inbound_rows import EventRows, MessageRows, StoredQuotes
+from wx2mqtt.bridge.media.downloader import MediaDownloader
 from wx2mqtt.bridge.people.table import NO_UPDATE, PeopleUpdate
 from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.bridge.status_topics import StatusTopics
@@ -60,7 +60,7 @@ NO_PEOPLE = PeopleBatch()
 
 
 class InboundMessages:
-    """Stores what one account receives."""
+    """Stores and publishes what one account receives (`store`)."""
 
     def __init__(
         self,
@@ -68,31 +68,23 @@ class InboundMessages:
         echoes: EchoFilter,
         publisher: Publisher,
         status: StatusTopics,
-        media: MediaService,
+        media: MediaDownloader,
     ) -> None:
         self._ctx = ctx
+        self._echoes = echoes
         self._publisher = publisher
         self._status = status
         self._media = media
         self._journal = ctx.journal
         self._registry = ctx.registry
-        self._echoes = echoes
+        #: The owner of the current login; None before the first.
+        self.owner: Owner | None = None
         self._left_out = ctx.counters.left_out
-        self._names = SenderNames(ctx)
         self._quotes = StoredQuotes(ctx.journal.history, ctx.registry)
-        self._message_rows = MessageRows(ctx, self._names, self._left_out)
+        self._message_rows = MessageRows(ctx)
         self._event_rows = EventRows(ctx, self._left_out)
         self._unsaved: list[PeopleBatch] = []  # changes that the registry has, and the database not yet
         self._commit_lock = asyncio.Lock()
-
-    @property
-    def owner(self) -> Owner | None:
-        """The owner of the current login."""
-        return self._names.owner
-
-    def set_owner(self, owner: Owner) -> None:
-        """Sets the owner at the beginning of a login."""
-        self._names.owner = owner
 
     async def apply_people(
         self, changes: PeopleUpdate, on_failure: Callable[[StoreError], None] = ignore_store_error
@@ -112,7 +104,7 @@ class InboundMessages:
         loop_clock = asyncio.get_running_loop().time
         started_at = stored_at = loop_clock()
         for item in batch.items:
-            row = await self._try_row(item)
+            row = await self._row_of(item)
             if row is not None:
                 rows.append(row)
             started_at = await yield_after_long_work(started_at, loop_clock)
@@ -122,6 +114,71 @@ class InboundMessages:
                 rows = []
                 stored_at = loop_clock()
         await self._commit(rows, batch.cursor, login_id)
+
+    # From an item to its row
+
+    async def _row_of(self, item: Message | Event) -> NewMessage | NewEvent | None:
+        """Returns the row of an item; None for one that is not published. Raises only `StoreError`."""
+        try:
+            if self._ctx.marks.is_fatal(item.key):
+                return self._row_of_fatal(item)
+            if isinstance(item, Message):
+                return await self._row_of_message(item)
+            return await self._row_of_event(item)
+        except StoreError:  # the message is not at fault: the batch must be received again
+            raise
+        except Exception:  # a message that cannot be processed must not stop the others
+            self._left_out["unreadable"] += 1
+            log.exception("message skipped", kind=getattr(item, "kind", "event"))
+            return None
+
+    def _row_of_fatal(self, item: Message | Event) -> NewEvent | None:
+        """Counts a message that has ended the process twice; returns the event that reports it."""
+        self._left_out["unreadable"] += 1
+        message_id = item.id if isinstance(item, Message) else ""
+        log.error("message skipped: the process ended twice while it was stored", message_id=message_id)
+        return self._event_rows.row(fatal_message_event(item.key, message_id, now_ms()), "")
+
+    async def _row_of_event(self, event: Event) -> NewEvent | None:
+        if event.name == FATAL_MESSAGE_EVENT:
+            self._left_out["unreadable"] += 1
+        actor = await self._event_rows.actor(event)
+        with self._ctx.marks.processing(event.key, is_last=True):
+            return self._event_rows.row(event, actor)
+
+    async def _row_of_message(self, message: Message) -> NewMessage | None:
+        if message.from_self and await self._is_echo(message):
+            self._left_out["echoes"] += 1
+            return None
+        person = self._registry.by_handle(message.chat)
+        if person is None:
+            person = self._add_person(message)
+        if not self._ctx.settings.publishes_message(message, person.level, listed=bool(person.pin)):
+            self._left_out["filtered"] += 1
+            return None
+        if not person.wrote:
+            self._add_unsaved(self._registry.mark_wrote(person))
+        if message.kind is Kind.QUOTE:
+            message = await self._quotes.with_stored_quote(message, person)
+        with self._ctx.marks.processing(message.key, is_last=True):
+            return self._message_rows.row(message, person, self.owner)
+
+    async def _is_echo(self, message: Message) -> bool:
+        await self._echoes.wait_for_open_attempts(message)
+        # The journal is asked before an unanswered send is matched: that accounts for one message only.
+        is_answered = self._echoes.is_answered(message.id)
+        if not is_answered and await self._journal.commands.is_sent_message(message.id):
+            return True
+        return self._echoes.is_echo(message)
+
+    def _add_person(self, message: Message) -> Person:
+        """Adds the person or group of a chat that is not among the contacts."""
+        self._add_unsaved(self._registry.add_unlisted(message.chat, message.chat_kind, "", now_ms()))
+        added = self._registry.by_handle(message.chat)
+        assert added is not None
+        return added
+
+    # The commit, and what follows from it
 
     async def _commit(self, rows: list[NewMessage | NewEvent], cursor: Cursor | None, login_id: str) -> None:
         self._ctx.marks.clear()  # a commit that ends the process is not the fault of the last message
@@ -156,7 +213,7 @@ class InboundMessages:
         ctx.broker.flush()
         ctx.signals.received.emit(recorded)
         self._left_out["repeated"] += recorded.repeated
-        self._ctx.counters.received.update(recorded.kinds)
+        ctx.counters.received.update(recorded.kinds)
         if has_media:
             self._media.enqueue()
         if people.changes != NO_CHANGES and ctx.people_file is not None:
@@ -171,60 +228,3 @@ class InboundMessages:
         events = tuple(self._event_rows.people_rows(update))
         is_visible = update.is_visible and update.people != NO_CHANGES
         self._unsaved.append(PeopleBatch(update.people, events, is_visible))
-
-    async def _try_row(self, item: Message | Event) -> NewMessage | NewEvent | None:
-        try:
-            if self._ctx.marks.is_fatal(item.key):
-                return self._skip(item)
-            if isinstance(item, Event):
-                self._left_out["unreadable"] += item.name == FATAL_MESSAGE_EVENT
-                actor = await self._names.actor(item)
-                with self._ctx.marks.processing(item.key, is_last=True):
-                    return self._event_rows.row(item, actor)
-            return await self._message_row(item)
-        except StoreError:  # the message is not at fault: the batch must be received again
-            raise
-        except Exception:  # a message that cannot be processed must not stop the others
-            self._left_out["unreadable"] += 1
-            log.exception("message skipped", kind=getattr(item, "kind", "event"))
-            return None
-
-    def _skip(self, item: Message | Event) -> NewEvent | None:
-        """Counts a message that has ended the process twice; returns the event that reports it."""
-        self._left_out["unreadable"] += 1
-        message_id = item.id if isinstance(item, Message) else ""
-        log.error("message skipped: the process ended twice while it was stored", message_id=message_id)
-        return self._event_rows.row(fatal_message_event(item.key, message_id, now_ms()), "")
-
-    async def _message_row(self, message: Message) -> NewMessage | None:
-        if message.from_self and await self._is_echo(message):
-            self._left_out["echoes"] += 1
-            return None
-        person = self._chat_person(message)
-        if self._message_rows.is_filtered(message, person):
-            return None
-        if not person.wrote:
-            self._add_unsaved(self._registry.mark_wrote(person))
-        if message.kind is Kind.QUOTE:
-            message = await self._quotes.with_stored_quote(message, person)
-        with self._ctx.marks.processing(message.key, is_last=True):
-            return self._message_rows.row(message, person)
-
-    async def _is_echo(self, message: Message) -> bool:
-        await self._echoes.wait_for_open_attempts(message)
-        # The journal is asked before an unanswered send is matched: that accounts for one message only.
-        if not self._echoes.is_answered(message.id) and await self._journal.commands.is_sent_message(
-            message.id
-        ):
-            return True
-        return self._echoes.is_echo(message)
-
-    def _chat_person(self, message: Message) -> Person:
-        """Returns the person or group of the chat; adds one that is not among the contacts."""
-        known = self._registry.by_handle(message.chat)
-        if known is not None:
-            return known
-        self._add_unsaved(self._registry.add_unlisted(message.chat, message.chat_kind, "", now_ms()))
-        added = self._registry.by_handle(message.chat)
-        assert added is not None
-        return added

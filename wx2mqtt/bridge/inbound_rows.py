@@ -68,48 +68,6 @@ class StoredQuotes:
         return replace(quoted, user="" if author is None else author.level)
 
 
-class SenderNames:
-    """Names the senders of one account. `owner` is the owner of the current login, None before the first."""
-
-    def __init__(self, ctx: AccountContext) -> None:
-        self._journal = ctx.journal
-        self._registry = ctx.registry
-        self.owner: Owner | None = None
-
-    def sender(self, message: Message, chat: Person) -> tuple[dict[str, Json] | None, bool]:
-        """Returns the `sender` object of a message, None for system texts, and whether it is trusted.
-
-        `chat` is the person or group whose chat the message is in.
-        """
-        if message.from_self:
-            return {"name": self.owner.nickname if self.owner else "", "self": True}, True
-        if message.sender is None:
-            return None, False
-        in_group = message.chat_kind is ChatKind.GROUP
-        person = self._registry.by_handle(message.sender) if in_group else chat
-        if person is None:
-            known: dict[str, Json] = {"name": message.sender_name} if message.sender_name else {}
-            return {**known, "self": False}, False
-        name = person.remark or message.sender_name or person.nickname or person.level  # (webwx 4.4.1)
-        return {"user": person.level, "name": name, "self": False}, person.trusted
-
-    async def actor(self, event: Event) -> str:
-        """Returns the topic level of the person who caused an event, else their name, else an empty string.
-
-        For a message withdrawn in a group WeChat gives only a name; the author of the message is looked up
-        instead, since nobody else can withdraw it.
-        """
-        withdrawn_id = str(event.fields.get("message_id", "")) if event.name == "recall" else ""
-        if event.actor is None and withdrawn_id:
-            author = await self._author_of(withdrawn_id)
-            if author is not None:
-                return author.level
-        return self._registry.level_or_name(event.actor, str(event.fields.get("by", "")))
-
-    async def _author_of(self, message_id: str) -> Person | None:
-        return self._registry.by_level(await self._journal.history.message_author(message_id))
-
-
 # The key in the private facts of an event for the id of the login in which it was received.
 LOGIN_EVENT = "login"
 
@@ -118,25 +76,15 @@ TOPIC_EVENTS = frozenset({"topic_changed", "unresolved"})
 
 
 class MessageRows:
-    """Converts messages to rows. Counts filtered messages in `counts`."""
+    """Converts messages to rows."""
 
-    def __init__(self, ctx: AccountContext, names: SenderNames, counts: Counter[str]) -> None:
+    def __init__(self, ctx: AccountContext) -> None:
         self._ctx = ctx
-        self._names = names
-        self._counts = counts
 
-    def is_filtered(self, message: Message, person: Person) -> bool:
-        """Returns whether `receive` excludes a message in the chat with `person`, and counts it."""
-        listed = bool(person.pin)
-        if self._ctx.settings.publishes_message(message, person.level, listed=listed):
-            return False
-        self._counts["filtered"] += 1
-        return True
-
-    def row(self, message: Message, person: Person) -> NewMessage:
-        """Returns the row of a message of the chat with `person`."""
+    def row(self, message: Message, person: Person, owner: Owner | None) -> NewMessage:
+        """Returns the row of a message of the chat with `person`; `owner` is that of the login."""
         settings = self._ctx.settings
-        sender, trusted = self._names.sender(message, person)
+        sender, trusted = self._sender(message, person, owner)
         jobs = media_jobs(message, settings, now_ms())
         body = message_body(
             message,
@@ -161,6 +109,22 @@ class MessageRows:
             held=is_held(jobs, settings),
             plain=self._plain_publication(message, person) if trusted else None,
         )
+
+    def _sender(
+        self, message: Message, chat: Person, owner: Owner | None
+    ) -> tuple[dict[str, Json] | None, bool]:
+        """Returns the `sender` object of a message, None for system texts, and whether it is trusted."""
+        if message.from_self:
+            return {"name": owner.nickname if owner else "", "self": True}, True
+        if message.sender is None:
+            return None, False
+        in_group = message.chat_kind is ChatKind.GROUP
+        person = self._ctx.registry.by_handle(message.sender) if in_group else chat
+        if person is None:
+            known: dict[str, Json] = {"name": message.sender_name} if message.sender_name else {}
+            return {**known, "self": False}, False
+        name = person.remark or message.sender_name or person.nickname or person.level  # (webwx 4.4.1)
+        return {"user": person.level, "name": name, "self": False}, person.trusted
 
     def _plain_publication(self, message: Message, person: Person) -> NewPublication | None:
         """Returns the publication of the bare text, for devices that read no JSON; None where there is none.
@@ -198,6 +162,19 @@ class EventRows:
         self._registry = ctx.registry
         self._counts = counts
 
+    async def actor(self, event: Event) -> str:
+        """Returns the topic name of the person who caused an event, else their name, else an empty string.
+
+        For a message withdrawn in a group WeChat gives only a name; the author of the message is looked up
+        instead, since nobody else can withdraw it. Raises `StoreError`.
+        """
+        withdrawn_id = str(event.fields.get("message_id", "")) if event.name == "recall" else ""
+        if event.actor is None and withdrawn_id:
+            author = self._registry.by_level(await self._ctx.journal.history.message_author(withdrawn_id))
+            if author is not None:
+                return author.level
+        return self._registry.level_or_name(event.actor, str(event.fields.get("by", "")))
+
     def row(self, event: Event, by: str) -> NewEvent | None:
         """Returns the row of an event, or None if it is filtered.
 
@@ -214,7 +191,10 @@ class EventRows:
             ]
         if by:
             fields["by"] = by
-        return self._new_event(event.name, event.key, user, event.time, fields, self._private_facts(event))
+        private: Mapping[str, str] = {}
+        if event.private:  # only the backend needs it, and only in the login in which it is valid
+            private = {**event.private, LOGIN_EVENT: self._registry.login_id}
+        return self._new_event(event.name, event.key, user, event.time, fields, private)
 
     def people_rows(self, changes: PeopleUpdate) -> Iterable[NewEvent]:
         """Yields the rows of the events about changes of people."""
@@ -231,10 +211,6 @@ class EventRows:
             return False
         self._counts["filtered"] += 1
         return True
-
-    def _private_facts(self, event: Event) -> Mapping[str, str]:
-        """Returns facts that only the backend needs, with the id of the login in which they are valid."""
-        return {**event.private, LOGIN_EVENT: self._registry.login_id} if event.private else {}
 
     def _new_event(
         self,

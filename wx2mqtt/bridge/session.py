@@ -153,7 +153,7 @@ class LoginSession:
         self._requests.login_accepted = True  # from now on only a new owner's login request ends it
         contact_update: asyncio.Task[None] | None = None
         try:
-            self._inbound.set_owner(accepted.owner)
+            self._inbound.owner = accepted.owner
             contact_update = await self._load_contacts(accepted)
             self._requests.logged_in = True
             await self._receive_loop.run(accepted.owner)

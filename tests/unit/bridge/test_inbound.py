@@ -30,6 +30,7 @@ from wx2mqtt.model import (
     MediaRef,
     Member,
     Message,
+    Owner,
     QuotedMessage,
 )
 from wx2mqtt.settings.schema import Media, Plain, Receive
@@ -57,7 +58,7 @@ class House:
     def __init__(self, filters: Receive | None = None) -> None:
         self.talk = Talk(identity=PeopleRegistry([], {}, PINS), filters=filters or Receive())
         self.inbound: InboundMessages = self.talk.inbound
-        self.inbound.set_owner(OWNER)
+        self.inbound.owner = OWNER
         self.journal: PaperJournal = self.talk.journal
 
     async def meet(self, *contacts: Contact) -> None:
@@ -655,10 +656,10 @@ def test_a_message_that_ends_the_process_twice_is_skipped_and_reported(tmp_path,
     path = tmp_path / "home.json.processing"
     row = MessageRows.row
 
-    def kill(rows: MessageRows, message: Message, person: Person) -> NewMessage:
+    def kill(rows: MessageRows, message: Message, person: Person, owner: Owner | None) -> NewMessage:
         if message.key == "2":
             raise Killed(path.read_bytes())
-        return row(rows, message, person)
+        return row(rows, message, person, owner)
 
     monkeypatch.setattr(MessageRows, "row", kill)
 
@@ -694,14 +695,14 @@ def test_a_message_that_the_backend_has_skipped_is_counted():
 
 def test_a_batch_that_takes_long_is_stored_in_parts(monkeypatch):
     async def story(house: House) -> None:
-        is_filtered = MessageRows.is_filtered
+        row = MessageRows.row
 
-        def slowly(rows: MessageRows, message: Message, person: Person) -> bool:
+        def slowly(rows: MessageRows, message: Message, person: Person, owner: Owner | None) -> NewMessage:
             loop = cast(HurryLoop, asyncio.get_running_loop())
             loop.skip(MAX_UNSTORED_SECONDS * 0.6)
-            return is_filtered(rows, message, person)
+            return row(rows, message, person, owner)
 
-        monkeypatch.setattr(MessageRows, "is_filtered", slowly)
+        monkeypatch.setattr(MessageRows, "row", slowly)
         await house.take(*(message(str(number)) for number in range(5)))
         assert [one.id for one in house.journal.messages()] == ["0", "1", "2", "3", "4"]
         assert [result.messages for result in house.talk.stored if result.messages] == [2, 2, 1]

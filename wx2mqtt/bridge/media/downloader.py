@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -20,10 +21,12 @@ from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.media.inline import InlineHold
+from wx2mqtt.bridge.media.inline import WATCHDOG_LIMIT_SECONDS, InlineHold
 from wx2mqtt.bridge.media.library import MediaLibrary
 from wx2mqtt.bridge.media.payloads import MEDIA_EVENT, media_event
+from wx2mqtt.bridge.media.request import MediaRequest
 from wx2mqtt.bridge.media.retries import GiveUp, RetryAt, is_wrong_content, next_attempt, too_large_outcome
+from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.errors import (
     LoggedOut,
@@ -34,14 +37,12 @@ from wx2mqtt.errors import (
     Unreachable,
     Wx2MqttError,
 )
-from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
-from wx2mqtt.model import Blob, LoginState
+from wx2mqtt.model import LoginState
 from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.mqtt.topics import JSON_TYPE
-from wx2mqtt.settings.schema import Media
 from wx2mqtt.store.blobs import SizeLimitExceeded
-from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewPublication
+from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMessage, NewPublication
 
 log = structlog.get_logger(__name__)
 
@@ -57,41 +58,39 @@ MAX_DISK_PAUSE_SECONDS = 30.0
 MAX_FAILURE_PAUSE_SECONDS = 60.0
 # The longest sleep until the next due time is computed again: the system clock may have been set.
 MAX_SLEEP_SECONDS = 60.0
-# The watchdog expects a heartbeat of the loop within this time.
-WATCHDOG_LIMIT_SECONDS = 120.0
 
 
 class MediaDownloader:
-    """Downloads the due jobs of one account, one at a time."""
+    """The files, thumbnails and avatars of one account: downloads the due jobs, one at a time (`_step`)."""
 
-    def __init__(
-        self,
-        ctx: AccountContext,
-        inline_hold: InlineHold,
-        library: MediaLibrary,
-    ) -> None:
+    def __init__(self, ctx: AccountContext, publisher: Publisher) -> None:
         self._ctx = ctx
-        self._account = ctx.name
-        self._topic = ctx.topics.event(MEDIA_EVENT)
-        self._journal = ctx.journal
-        self._backend = ctx.backend
+        self._jobs = ctx.journal.media
         self._blobs = ctx.shared.blobs
-        self._inline_hold = inline_hold
-        self._library = library
-        library.download_requested.connect(self.wake)
+        self._inline_hold = InlineHold(ctx, publisher)
+        #: Finds stored files, and requests a download.
+        self.library = MediaLibrary(ctx)
+        #: Answers the request `media`.
+        self.request = MediaRequest(ctx, self.library)
         self._is_online = False
-        self._wake_event = asyncio.Event()
+        self._wake_event = self.library.download_requested
         self._not_before = 0.0
         self._failures = 0  # failed downloads in a row, of any job
         self._disk_failures = 0  # files in a row that the disk refused
 
     @property
-    def _rules(self) -> Media:
-        return self._ctx.settings.account.media
+    def stored_bytes(self) -> int:
+        """Bytes of all stored files of all accounts."""
+        return self._blobs.size
 
-    @property
-    def _language(self) -> Language:
-        return self._ctx.language
+    def expect(self, messages: Sequence[NewMessage]) -> None:
+        """Prepares for messages with files, which are about to be stored; `enqueue` follows."""
+        self._inline_hold.expect(messages)
+
+    def enqueue(self) -> None:
+        """Starts the downloads of the expected messages, and holds those that wait for their file."""
+        self._inline_hold.hold()
+        self.wake()
 
     def on_login_changed(self, login: LoginStatus) -> None:
         """Downloads only run while the account is online."""
@@ -103,7 +102,12 @@ class MediaDownloader:
         self._wake_event.set()
 
     async def run(self) -> None:
-        """Downloads due jobs until cancelled."""
+        """Downloads media and releases held messages until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._inline_hold.run())
+            tasks.create_task(self._download_due())
+
+    async def _download_due(self) -> None:
         while True:
             self._wake_event.clear()
             self._ctx.heartbeat("media", WATCHDOG_LIMIT_SECONDS)
@@ -113,24 +117,27 @@ class MediaDownloader:
             if pause != 0:
                 await wait_at_most(self._wake_event, pause)
 
-    def on_store_failure(self, _trouble: StoreError) -> None:
+    def _on_store_failure(self, _error: StoreError) -> None:
         """Sends a heartbeat: a loop that waits for the disk is not stuck."""
         self._ctx.heartbeat("media", WATCHDOG_LIMIT_SECONDS)
 
     async def _step(self) -> float | None:
         """Downloads the next job if it is due. Returns the seconds until the next step, None: until woken."""
-        row = await retry_until_stored(self._journal.media.next_download, self.on_store_failure)
+        row = await retry_until_stored(self._jobs.next_download, self._on_store_failure)
         if row is None or row.due is None:
             return None
         if not self._may_fetch(row):
-            await self._unschedule()
+            # Only what a client has requested is due; messages that wait for other files are released.
+            requested = self.library.requested_ids
+            await retry_until_stored(lambda: self._jobs.unschedule(requested), self._on_store_failure)
+            self._inline_hold.release_all_but(requested)
             return 0
         if not self._is_online:
             return None
         if (pause := self._seconds_until(row.due)) > 0:
             return pause
         if row.due == 0:
-            self._library.mark_requested(row.id)
+            self.library.mark_requested(row.id)
         await self._fetch(row)
         return 0
 
@@ -144,22 +151,15 @@ class MediaDownloader:
 
     def _may_fetch(self, row: MediaRow) -> bool:
         """Returns whether a job may be downloaded: without `media.download` only if a client requested it."""
-        return self._rules.download or self._library.is_requested(row)
-
-    async def _unschedule(self) -> None:
-        """Makes jobs that no client has requested not due, and releases the messages that wait for them."""
-        await retry_until_stored(
-            lambda: self._journal.media.unschedule(self._library.requested_ids), self.on_store_failure
-        )
-        self._inline_hold.release_all_but(self._library.requested_ids)
+        return self._ctx.settings.account.media.download or self.library.is_requested(row)
 
     async def _fetch(self, row: MediaRow) -> None:
         try:
             async with aclosing(self._download(row)) as pieces:
-                blob = await self._blobs.store(pieces, self._rules.max_size)
+                blob = await self._blobs.store(pieces, self._ctx.settings.account.media.max_size)
             if is_wrong_content(row, blob):
                 raise ProtocolViolation(
-                    bridge_text(self._language, "media_wrong", size=blob.size, announced=row.ref.size)
+                    bridge_text(self._ctx.language, "media_wrong", size=blob.size, announced=row.ref.size)
                 )
         except StoreError as error:  # not a failure of this download: it waits for the disk
             log.error("media cannot be stored", problem=str(error))
@@ -167,22 +167,26 @@ class MediaDownloader:
             backoff = Backoff(cap=MAX_DISK_PAUSE_SECONDS, failures=self._disk_failures)
             self._pause(backoff.wait(random.random()))
         except SizeLimitExceeded as much:
-            await self._give_up(row, too_large_outcome(much.limit, self._language))
+            outcome = too_large_outcome(much.limit, self._ctx.language)
+            await self._finish(replace(row, state=outcome.state, reason=outcome.reason))
         except LoggedOut as gone:
             self._ctx.login_requests.on_logged_out(gone)
             self._pause(STORE_FULL_POLL_SECONDS)
         except Exception as error:  # noqa: BLE001 - one bad file never stops the others
             await self._on_failure(row, error)
         else:
-            await self._store_ready(row, blob)
+            log.debug("media fetched", media=row.id, kind=row.kind, size=blob.size, mime=blob.mime)
+            self._disk_failures = 0
+            await self._finish(replace(row, state=MediaState.READY, blob=blob, reason=""))
+            self._ctx.counters.media_bytes += blob.size
 
     async def _download(self, row: MediaRow) -> AsyncGenerator[bytes, None]:
         """Yields the pieces of a download. Raises `Unreachable` on a timeout, `NoContentYet` for no byte."""
         count, ends = 0, loop_time() + DOWNLOAD_TIMEOUT_SECONDS
-        async with aclosing(self._backend.download(row.ref)) as pieces:
+        async with aclosing(self._ctx.backend.download(row.ref)) as pieces:
             while (piece := await self._next_piece(pieces)) is not None:
                 if loop_time() > ends:
-                    raise Unreachable(bridge_text(self._language, "media_slow"))
+                    raise Unreachable(bridge_text(self._ctx.language, "media_slow"))
                 count += len(piece)
                 self._ctx.heartbeat("media", WATCHDOG_LIMIT_SECONDS)
                 self._inline_hold.on_progress(row.id, count)
@@ -197,21 +201,8 @@ class MediaDownloader:
                 return await anext(pieces, None)
         except TimeoutError:
             raise Unreachable(
-                bridge_text(self._language, "media_silent", limit=f"{DOWNLOAD_IDLE_TIMEOUT_SECONDS:g}")
+                bridge_text(self._ctx.language, "media_silent", limit=f"{DOWNLOAD_IDLE_TIMEOUT_SECONDS:g}")
             ) from None
-
-    async def _store_ready(self, row: MediaRow, blob: Blob) -> None:
-        self._disk_failures = 0
-        log.debug("media fetched", media=row.id, kind=row.kind, size=blob.size, mime=blob.mime)
-        known = replace(row, state=MediaState.READY, blob=blob, reason="")
-        await self._inline_hold.on_media_finished(known)  # the message is published before its event
-        events = self._media_events(known)
-        stored = await retry_until_stored(
-            lambda: self._journal.media.mark_ready(row.id, blob, events), self.on_store_failure
-        )
-        self._ctx.signals.outbox_changed.emit(stored)
-        self._ctx.counters.media_bytes += blob.size
-        self._notify_finished(known)
 
     async def _on_failure(self, row: MediaRow, error: Exception) -> None:
         if isinstance(error, Throttled):
@@ -220,7 +211,7 @@ class MediaDownloader:
             log.error("media download failed", media=row.id, kind=row.kind, exc_info=error)
         if not self._is_online:
             return  # the login ended meanwhile: not counted as an attempt of this job
-        what = next_attempt(row, error, now=now_ms(), chance=random.random(), language=self._language)
+        what = next_attempt(row, error, now=now_ms(), chance=random.random(), language=self._ctx.language)
         log.info(
             "media not fetched", media=row.id, kind=row.kind, why=what.reason, again=isinstance(what, RetryAt)
         )
@@ -228,7 +219,7 @@ class MediaDownloader:
             case RetryAt():
                 await self._postpone(row, what)
             case GiveUp():
-                await self._give_up(row, what)
+                await self._finish(replace(row, state=what.state, reason=what.reason))
 
     async def _postpone(self, row: MediaRow, retry: RetryAt) -> None:
         """Stores the next due time of a job; after failures in a row the pause of all downloads grows."""
@@ -236,39 +227,34 @@ class MediaDownloader:
         pause = Backoff(cap=MAX_FAILURE_PAUSE_SECONDS, failures=max(0, self._failures - 1))
         self._pause(pause.wait(random.random()))
         await retry_until_stored(
-            lambda: self._journal.media.postpone(
+            lambda: self._jobs.postpone(
                 row.id,
                 retry.due if self._may_fetch(row) else None,
                 empty=retry.empty_tries,
                 why=retry.reason,
             ),
-            self.on_store_failure,
+            self._on_store_failure,
         )
 
-    async def _give_up(self, row: MediaRow, outcome: GiveUp) -> None:
-        known = replace(row, state=outcome.state, reason=outcome.reason)
-        await self._inline_hold.on_media_finished(known)
-        events = self._media_events(known)
-        stored = await retry_until_stored(
-            lambda: self._journal.media.mark_unavailable(row.id, outcome.state, outcome.reason, events),
-            self.on_store_failure,
-        )
+    async def _finish(self, row: MediaRow) -> None:
+        """Stores that a job has ended, and announces it: thumbnails and avatars have no event."""
+        await self._inline_hold.on_media_finished(row)  # the message is published before its event
+        events = [self._event_of(row)] if row.part is MediaPart.WHOLE else []
+        jobs = self._jobs
+        if row.blob is not None and row.state is MediaState.READY:
+            work = partial(jobs.mark_ready, row.id, row.blob, events)
+        else:
+            work = partial(jobs.mark_unavailable, row.id, row.state, row.reason, events)
+        stored = await retry_until_stored(work, self._on_store_failure)
         self._ctx.signals.outbox_changed.emit(stored)
-        self._notify_finished(known)
-
-    def _notify_finished(self, row: MediaRow) -> None:
         self._failures = 0
         self._ctx.counters.media[row.state] += 1
-        self._library.on_media_finished(row.id)
+        self.library.on_media_finished(row.id)
 
-    def _media_events(self, row: MediaRow) -> list[NewPublication]:
-        """Returns the `event/media` of a message's file; thumbnails and avatars have no event."""
-        if row.part is not MediaPart.WHOLE:
-            return []
-        body = media_event(row, self._ctx.settings, self._account, now_ms())
-        return [
-            NewPublication(topic=self._topic, payload=encode(body), category="event", content_type=JSON_TYPE)
-        ]
+    def _event_of(self, row: MediaRow) -> NewPublication:
+        body = media_event(row, self._ctx.settings, self._ctx.name, now_ms())
+        topic = self._ctx.topics.event(MEDIA_EVENT)
+        return NewPublication(topic=topic, payload=encode(body), category="event", content_type=JSON_TYPE)
 
     def _pause(self, seconds: float) -> None:
         self._not_before = max(self._not_before, loop_time() + seconds)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import field
 
-from wx2mqtt.aio import Signal, retry_until_stored
+from wx2mqtt.aio import retry_until_stored
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.media.payloads import media_fields, read_as_base64
 from wx2mqtt.bridge.publisher import Publisher
@@ -21,8 +21,11 @@ from wx2mqtt.model import Json
 from wx2mqtt.store.records import MediaPart, MediaRow, NewMessage
 from wx2mqtt.values import frozen
 
+# A message waits no longer than this for its file.
 MAX_HOLD_SECONDS = 5.0
-"""A message waits no longer than this for its file."""
+
+# The watchdog expects a heartbeat of the downloader within this time.
+WATCHDOG_LIMIT_SECONDS = 120.0
 
 MediaPatch = Mapping[str, Json]
 """Fields that replace those of the media object of the message; empty: nothing is replaced."""
@@ -42,14 +45,13 @@ class HeldMessage:
 
 
 class InlineHold:
-    """The held messages of one account; `store_failed` is emitted when the store takes no release."""
+    """The held messages of one account."""
 
     def __init__(self, ctx: AccountContext, publisher: Publisher) -> None:
         self._ctx = ctx
         self._journal = ctx.journal
         self._blobs = ctx.shared.blobs
         self._publisher = publisher
-        self.store_failed: Signal[[StoreError]] = Signal()
         self._held: dict[str, HeldMessage] = {}  # by media id
         self._expected: list[str] = []  # media ids of the commit that is under way
         self._added: asyncio.Queue[tuple[str, float]] = asyncio.Queue()  # media ids, and until when they wait
@@ -127,9 +129,13 @@ class InlineHold:
     async def _release(self, key: str, topic: str, patch: MediaPatch) -> None:
         self._publisher.start_release(topic)
         row = await retry_until_stored(
-            lambda: self._journal.media.release_message(key, patch), self.store_failed.emit
+            lambda: self._journal.media.release_message(key, patch), self._on_store_failure
         )
         self._publisher.finish_release(topic, row)
+
+    def _on_store_failure(self, _error: StoreError) -> None:
+        """Sends a heartbeat: a downloader that waits for the disk is not stuck."""
+        self._ctx.heartbeat("media", WATCHDOG_LIMIT_SECONDS)
 
     async def _patch_for(self, row: MediaRow) -> MediaPatch:
         fields = media_fields(row)

@@ -10,7 +10,6 @@ from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
-from wx2mqtt.aio import Signal
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.media.retries import retry_time_when_requested
 from wx2mqtt.clock import now_ms
@@ -18,12 +17,13 @@ from wx2mqtt.store.records import MediaRow, MediaState
 
 
 class MediaLibrary:
-    """The media of one account. `download_requested` is emitted when a caller waits for a download."""
+    """The media of one account."""
 
     def __init__(self, ctx: AccountContext) -> None:
         self._journal = ctx.journal
         self._blobs = ctx.shared.blobs
-        self.download_requested: Signal[[]] = Signal()
+        #: Set when a caller waits for a download.
+        self.download_requested = asyncio.Event()
         self._waiters: dict[str, list[asyncio.Event]] = {}
         self._requested_ids: set[str] = set()
 
@@ -79,7 +79,7 @@ class MediaLibrary:
         self.mark_requested(media_id)  # before the read: else the downloader could unschedule it meanwhile
         row = await self._journal.media.get(media_id)
         if row is not None and await self._request_download(row):
-            self.download_requested.emit()
+            self.download_requested.set()
             row = await self._journal.media.get(media_id)
         if row is None or row.state is not MediaState.PENDING:
             self._requested_ids.discard(media_id)

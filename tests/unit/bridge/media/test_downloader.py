@@ -17,6 +17,7 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.media.rows import NOW, row
 from tests.unit.bridge.media.works import PNG, Works, trouble, working
 from wx2mqtt.bridge.media import downloader as module
+from wx2mqtt.bridge.media import inline
 from wx2mqtt.bridge.media.retries import (
     GIVE_UP_AFTER_MS,
     GiveUp,
@@ -438,7 +439,7 @@ async def test_the_watchdog_gets_heartbeats_and_expects_none_while_the_downloade
     works.files.answer("1", [PNG, b"x", b"y"])
     await works.comes("1")
     await works.is_in("1", READY)
-    assert works.beats.count(module.WATCHDOG_LIMIT_SECONDS) >= 5
+    assert works.beats.count(inline.WATCHDOG_LIMIT_SECONDS) >= 5
 
 
 async def test_a_file_that_is_fetched_twice_has_one_event(works: Works):

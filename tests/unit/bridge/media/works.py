@@ -19,8 +19,8 @@ from tests.unit.store.conftest import Clock
 from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.login_state import LoginStatus
+from wx2mqtt.bridge.media.downloader import MediaDownloader
 from wx2mqtt.bridge.media.payloads import is_held, media_in_message, media_jobs
-from wx2mqtt.bridge.media.service import MediaService
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.clock import now_ms
@@ -135,7 +135,7 @@ class Works:
         )
         self.beats: list[float | None] = []
         self.pump = Publisher(self.ctx, InflightWindow(self.link))
-        self.room = MediaService(self.ctx, self.pump)
+        self.room = MediaDownloader(self.ctx, self.pump)
         self.ctx.login_requests.on_logged_out = self._log_out  # type: ignore[method-assign, assignment]
         self.ctx.signals.outbox_changed.connect(self.pump.add)
         self.put(online=True)
