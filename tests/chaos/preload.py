@@ -16,7 +16,6 @@ from wx2mqtt import clock
 from wx2mqtt.app import logs
 from wx2mqtt.app.application import RunEnvironment
 from wx2mqtt.app.process import run
-from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.cli.operations import exit_code
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.settings.loader import LoadedSettings, load
@@ -52,7 +51,7 @@ def run_bridge(config: Path, on_commit_point: Callable[[str], None]) -> None:
     loaded = load(config, {}, BACKENDS)
     log = loaded.settings.log
     logs.configure(level=log.level, format=log.format, stream=sys.stderr, message_text=False)
-    environment = RunEnvironment(env={}, notifier=SystemdNotifier({}), on_commit_point=on_commit_point)
+    environment = RunEnvironment(env={}, on_commit_point=on_commit_point)
     try:
         asyncio.run(_run_observed(loaded, environment))
     except Wx2MqttError as error:

@@ -17,7 +17,6 @@ from tests.support import loop_watch
 from wx2mqtt.app import logs
 from wx2mqtt.app.application import RunEnvironment
 from wx2mqtt.app.process import run
-from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.settings.loader import LoadedSettings, load
 from wx2mqtt.wechat.registry import BACKENDS
 
@@ -50,7 +49,7 @@ def live(config: Path, env: Mapping[str, str]) -> None:
 
 
 async def _bridge(loaded: LoadedSettings, env: Mapping[str, str]) -> None:
-    await run(loaded, RunEnvironment(env={}, notifier=SystemdNotifier({}), on_commit_point=deadly(env)))
+    await run(loaded, RunEnvironment(env={}, on_commit_point=deadly(env)))
 
 
 if __name__ == "__main__":

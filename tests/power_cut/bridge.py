@@ -19,7 +19,6 @@ from tests.soak.bridge import shorten_retention
 from wx2mqtt.app import logs, maintenance
 from wx2mqtt.app.application import RunEnvironment
 from wx2mqtt.app.process import run
-from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.settings.loader import load
 from wx2mqtt.store import blobs, files, migrations, retention
 from wx2mqtt.wechat.registry import BACKENDS
@@ -97,7 +96,7 @@ def main() -> None:
     if fault := os.environ.get(FAULT):
         FAULTS[fault]()
     logs.configure(level="warning", format="json", stream=sys.stderr, message_text=False)
-    environment = RunEnvironment(env={}, notifier=SystemdNotifier({}), on_commit_point=on_commit_point)
+    environment = RunEnvironment(env={}, on_commit_point=on_commit_point)
     asyncio.run(run(loaded, environment))
 
 

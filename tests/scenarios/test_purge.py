@@ -20,7 +20,6 @@ from tests.support.home import Home, at_home
 from tests.unit.store.test_retention import fill
 from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import RunEnvironment, open_application
-from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.cli.purge import purge_account
 from wx2mqtt.mqtt.embedded import EmbeddedBroker
 from wx2mqtt.settings.loader import load
@@ -201,7 +200,7 @@ def test_the_embedded_broker_is_cleared_whether_it_runs_or_not(tmp_path, running
         f"mqtt: {{url: embedded}}\nstorage: {{path: {store}}}\naccounts: {{new: {{}}}}\n"
     )
     loaded = load(tmp_path / "wx2mqtt.yaml", {}, BACKENDS)
-    around = RunEnvironment(env={}, notifier=SystemdNotifier({}), embedded_port=port)
+    around = RunEnvironment(env={}, embedded_port=port)
 
     def take_away(_: int = 0) -> None:
         purge_account(loaded, around, "old", yes=True, include_broker=True)

@@ -10,7 +10,6 @@ from tests.support import loop_watch
 from wx2mqtt.app import logs
 from wx2mqtt.app.application import RunEnvironment
 from wx2mqtt.app.process import run
-from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.settings.loader import load
 from wx2mqtt.wechat.backend import Batch
@@ -39,7 +38,7 @@ def main(config: Path) -> None:
     logs.configure(level=log.level, format=log.format, stream=sys.stderr, message_text=False)
     poison()
     loop_watch.start_from_environment()
-    asyncio.run(run(loaded, RunEnvironment(env={}, notifier=SystemdNotifier({}))))
+    asyncio.run(run(loaded, RunEnvironment(env={})))
 
 
 if __name__ == "__main__":

@@ -80,7 +80,7 @@ class RunEnvironment:
     """
 
     env: Mapping[str, str]
-    notifier: SystemdNotifier
+    notifier: SystemdNotifier = field(default_factory=lambda: SystemdNotifier({}))
     on_progress: OnProgress = _ignore_progress
     on_login_status: Callable[[str, LoginStatus, str], None] = _ignore_login_status
     on_commit_point: Callable[[str], None] = _ignore_commit_point

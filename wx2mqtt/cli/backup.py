@@ -1,25 +1,25 @@
-"""The commands that work on the whole store: `wx2mqtt backup`, `restore` and `purge`."""
+"""`wx2mqtt backup`: writes the whole store into one file, also while the bridge runs."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
+import secrets
 import signal
+import stat
 import sys
 import tempfile
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Annotated
+from typing import IO, TYPE_CHECKING
 
-import typer
-
-from wx2mqtt.app.redaction import one_line
-from wx2mqtt.app.settings_mapping import restore_rules
 from wx2mqtt.app.stores import encrypted_logins, open_database, wrong_key_error
-from wx2mqtt.cli.backup_file import STANDARD_STREAM, backup_file, open_backup_file
-from wx2mqtt.cli.operations import enter_store, exit_code, store_path
+from wx2mqtt.cli.operations import exit_code, store_path
+from wx2mqtt.cli.terminal import complain
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError, WrongStoreKey, Wx2MqttError
 from wx2mqtt.i18n import Language
@@ -28,79 +28,19 @@ from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.store import backup
 from wx2mqtt.store.archive import BadBackup
-from wx2mqtt.store.folder import PROGRAM_NAME, SYSTEM_FOLDER, StoreFolder, data_folder
-from wx2mqtt.store.owner import ROOT, create_for_service, run_as_owner
-from wx2mqtt.store.replacement import store_parts
+from wx2mqtt.store.files import PRIVATE_MODE
+from wx2mqtt.store.owner import run_as_owner
+from wx2mqtt.values import frozen
 
 if TYPE_CHECKING:
     from wx2mqtt.store.encrypted_logins import EncryptedLogins
     from wx2mqtt.store.postgresql import PostgresqlDatabase
 
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        help="The configuration file; by default ./wx2mqtt.yaml, else /etc/wx2mqtt/wx2mqtt.yaml.",
-    ),
-]
-BackupFileArgument = Annotated[
-    Path,
-    typer.Argument(help="The file to write; a folder, for a file with a dated name; - for standard output."),
-]
-KeepOption = Annotated[
-    int | None, typer.Option(min=1, help="In a folder: keep so many backups of this store, the newest ones.")
-]
-RestoreFileArgument = Annotated[Path, typer.Argument(help="The backup to read; - for standard input.")]
-PurgedAccountArgument = Annotated[
-    str, typer.Argument(help="An account that is no longer in the configuration.")
-]
-MediaOption = Annotated[bool, typer.Option("--media", help="Include all media files of messages.")]
-OverwriteOption = Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")]
-ReplaceOption = Annotated[
-    bool,
-    typer.Option("--force", help="Replace an existing store; the old one is kept in a folder within it."),
-]
-YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
-NoBrokerOption = Annotated[
-    bool,
-    typer.Option("--no-broker", help="Delete only the data in the store, as for a broker that is gone."),
-]
+STANDARD_STREAM = Path("-")
+"""Means standard output for a backup and standard input for a restore."""
 
-
-def add_commands(app: typer.Typer, load: Callable[[Path | None], LoadedSettings]) -> None:
-    """Adds the commands to `app`; `load` reads the settings."""
-
-    @app.command()
-    def backup(
-        file: BackupFileArgument,
-        config: ConfigOption = None,
-        media: MediaOption = False,
-        force: OverwriteOption = False,
-        keep: KeepOption = None,
-    ) -> None:
-        """Write the store into one file, also while the bridge runs. It holds the saved login: a secret."""
-        write_backup(load(config), os.environ, file, media=media, force=force, keep=keep)
-
-    @app.command()
-    def restore(file: RestoreFileArgument, config: ConfigOption = None, force: ReplaceOption = False) -> None:
-        """Make a backup the store. The bridge must not run."""
-        restore_backup(load(config), os.environ, file, force=force)
-
-    @app.command()
-    def purge(
-        account: PurgedAccountArgument,
-        config: ConfigOption = None,
-        yes: YesOption = False,
-        no_broker: NoBrokerOption = False,
-    ) -> None:
-        """Delete a removed account: retained topics, discovery, broker session, stored data, login, media."""
-        from wx2mqtt.app.application import RunEnvironment  # noqa: PLC0415
-        from wx2mqtt.app.systemd import SystemdNotifier  # noqa: PLC0415
-        from wx2mqtt.cli.purge import purge_account  # noqa: PLC0415
-
-        environment = RunEnvironment(env=os.environ, notifier=SystemdNotifier({}))
-        purge_account(load(config), environment, account, yes=yes, include_broker=not no_broker)
+BACKUP_SUFFIX = ".tar.gz"
+_STAMP = re.compile(r"(?P<time>\d{8}T\d{6}Z)(-(?P<number>\d{1,9}))?", re.ASCII)
 
 
 def write_backup(
@@ -115,18 +55,18 @@ def write_backup(
     """
     language = loaded.settings.language
     store = store_path(loaded, env)
-    with _translated_errors(language), _cleanup_on_signal():
+    with translated_errors(language), clean_up_on_signal():
         target = backup_file(file, store.name, keep=keep, force=force)
         made = now_ms()
         with _written_errors(target.path, language), open_backup_file(target) as out:
             summary = _write_store(loaded, store, out, target.path, media=media)
         _run_on_store(loaded, store, partial(_record_backup, loaded, store, made))
-    _print_to_stderr(
+    complain(
         bridge_text(
             language,
             "backup_done",
             file=target.path,
-            store=_store_name(loaded, store),
+            store=store if loaded.settings.storage.url is None else "storage.url",
             accounts=summary["accounts"],
             messages=summary["messages"],
             media=summary["media"],
@@ -140,7 +80,7 @@ def _write_store(
     """Writes the store to `out`; returns what `backup_done` says of it."""
 
     def work() -> Json:
-        with _translated_errors(loaded.settings.language), _written_errors(file, loaded.settings.language):
+        with translated_errors(loaded.settings.language), _written_errors(file, loaded.settings.language):
             folder = _work_folder(file)
             if loaded.settings.storage.url is None:
                 summary = backup.create_backup(store, out, folder, media=media)
@@ -160,7 +100,7 @@ def _run_on_store(loaded: LoadedSettings, store: Path, work: Callable[[], Json])
     if loaded.settings.storage.url is not None:
         return work()
     language = loaded.settings.language
-    return run_as_owner(store, work, lambda error: exit_code(error, _print_to_stderr, language))
+    return run_as_owner(store, work, lambda error: exit_code(error, complain, language))
 
 
 def _record_backup(loaded: LoadedSettings, store: Path, made: int) -> None:
@@ -171,19 +111,14 @@ def _record_backup(loaded: LoadedSettings, store: Path, made: int) -> None:
         else:
             asyncio.run(_record_in_database(loaded, made))
     except StoreError as error:
-        _print_to_stderr(bridge_text(loaded.settings.language, "backup_not_recorded", why=error))
+        complain(bridge_text(loaded.settings.language, "backup_not_recorded", why=error))
 
 
 async def _record_in_database(loaded: LoadedSettings, made: int) -> None:
     from wx2mqtt.store.database_backup import record_database_backup  # noqa: PLC0415 - needs psycopg
 
-    async with _opened_database(loaded) as (database, _):
+    async with opened_database(loaded) as (database, _):
         await record_database_backup(database, made)
-
-
-def _store_name(loaded: LoadedSettings, store: Path) -> str:
-    """Returns the store as a message names it: its folder, or the key that names the database."""
-    return str(store) if loaded.settings.storage.url is None else "storage.url"
 
 
 def _work_folder(file: Path) -> Path:
@@ -196,46 +131,12 @@ def _work_folder(file: Path) -> Path:
     return large if is_usable else Path(tempfile.gettempdir())
 
 
-def restore_backup(loaded: LoadedSettings, env: Mapping[str, str], file: Path, *, force: bool) -> None:
-    """Replaces the store with the one in `file`. Raises `Wx2MqttError`; then nothing was changed."""
-    language = loaded.settings.language
-    _refuse_data_folder_of_root(loaded, env)
-    with _translated_errors(language), _cleanup_on_signal(), _open_for_reading(file, language) as source:
-        if store_path(loaded, env) == SYSTEM_FOLDER:
-            create_for_service(SYSTEM_FOLDER, PROGRAM_NAME)
-        store = enter_store(loaded, env)
-        if loaded.settings.storage.url is None:
-            summary = backup.restore_store(store, source, force=force, rules=restore_rules(loaded.settings))
-            done = "restore_done"
-        else:
-            summary = asyncio.run(_restore_database(loaded, store, source, force=force))
-            done = "restore_database_done"
-    head = summary.head
-    _print_to_stderr(bridge_text(language, done, folder=store, made=head.made, stream=summary.stream))
-    if head.running:
-        _print_to_stderr(bridge_text(language, "restore_doubt"))
-    if summary.dropped:
-        _print_to_stderr(bridge_text(language, "restore_dropped", count=summary.dropped))
-    if summary.replaced is not None:
-        _print_to_stderr(bridge_text(language, "restore_aside", replaced=summary.replaced))
-    if os.geteuid() == ROOT and loaded.settings.storage.url is None:
-        _print_to_stderr(bridge_text(language, "restore_root", folder=store))
-
-
-def _refuse_data_folder_of_root(loaded: LoadedSettings, env: Mapping[str, str]) -> None:
-    """Raises `Wx2MqttError` where root would begin a store that no service of this machine finds."""
-    store = store_path(loaded, env)
-    is_chosen = loaded.settings.storage.path is not None or store != data_folder(env)
-    if os.geteuid() == ROOT and not is_chosen and not store_parts(store):
-        raise Wx2MqttError(bridge_text(loaded.settings.language, "restore_whose", folder=store))
-
-
 async def _back_up_database(
     loaded: LoadedSettings, out: IO[bytes], work_folder: Path, *, media: bool
 ) -> backup.BackupSummary:
     from wx2mqtt.store.database_backup import back_up_database  # noqa: PLC0415 - needs psycopg
 
-    async with _opened_database(loaded) as (database, logins):
+    async with opened_database(loaded) as (database, logins):
         try:
             await logins.check_keys()
         except WrongStoreKey:
@@ -243,24 +144,11 @@ async def _back_up_database(
         return await back_up_database(database, logins, out, work_folder, media=media)
 
 
-async def _restore_database(
-    loaded: LoadedSettings, store: Path, source: IO[bytes], *, force: bool
-) -> backup.RestoreSummary:
-    from wx2mqtt.store.database_backup import restore_database  # noqa: PLC0415 - needs psycopg
-
-    folder = StoreFolder.open(store)
-    try:
-        async with _opened_database(loaded) as (database, logins):
-            rules = restore_rules(loaded.settings)
-            return await restore_database(database, logins, store, source, force=force, rules=rules)
-    finally:
-        folder.close()
-
-
 @asynccontextmanager
-async def _opened_database(
+async def opened_database(
     loaded: LoadedSettings,
 ) -> AsyncGenerator[tuple[PostgresqlDatabase, EncryptedLogins], None]:
+    """Opens the database of `storage.url`; the keys of saved logins are not compared with it yet."""
     database = await open_database(loaded)
     try:
         yield database, encrypted_logins(loaded, database)
@@ -269,7 +157,7 @@ async def _opened_database(
 
 
 @contextmanager
-def _translated_errors(language: Language) -> Iterator[None]:
+def translated_errors(language: Language) -> Iterator[None]:
     """Turns `BadBackup` into a `Wx2MqttError` with its sentence in `language`."""
     try:
         yield
@@ -278,7 +166,7 @@ def _translated_errors(language: Language) -> Iterator[None]:
 
 
 @contextmanager
-def _cleanup_on_signal() -> Iterator[None]:
+def clean_up_on_signal() -> Iterator[None]:
     """Turns SIGTERM and SIGHUP into `SystemExit`, so that no copy of the store with its secrets is left."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     for number, handler in handlers.items():
@@ -301,20 +189,98 @@ def _written_errors(file: Path, language: Language) -> Iterator[None]:
         raise Wx2MqttError(bridge_text(language, "backup_not_written", file=file, why=why)) from error
 
 
+# The file: a name, a dated name in a folder, or standard output. It is opened before the store is, by the
+# user who runs the command, and appears under its name when it is complete.
+
+
+@frozen
+class BackupFile:
+    """Where a backup goes. With `keep` it has a dated name, of which the folder keeps that many."""
+
+    path: Path
+    store_name: str = ""
+    keep: int | None = None
+
+
+def backup_file(path: Path, store_name: str, *, keep: int | None, force: bool) -> BackupFile:
+    """Returns the file to write: in a folder one with a dated name. Raises `BadBackup`.
+
+    `store_name` begins the dated names, so that two stores may share a folder.
+    """
+    if path == STANDARD_STREAM:
+        if sys.stdout.isatty():
+            raise BadBackup("backup_terminal")
+        return BackupFile(path=path)
+    if path.is_dir():
+        return BackupFile(path=_dated_path(path, store_name), store_name=store_name, keep=keep)
+    if keep is not None:
+        raise BadBackup("backup_keep_folder", file=path)
+    if path.exists() and not force:
+        raise BadBackup("backup_exists", file=path, folder=path.absolute().parent)
+    return BackupFile(path=path)
+
+
+def _dated_path(folder: Path, store_name: str) -> Path:
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    path = folder / f"{store_name}-{stamp}{BACKUP_SUFFIX}"
+    number = 1
+    while path.exists():
+        number += 1
+        path = folder / f"{store_name}-{stamp}-{number}{BACKUP_SUFFIX}"
+    return path
+
+
 @contextmanager
-def _open_for_reading(file: Path, language: Language) -> Iterator[IO[bytes]]:
-    if file == STANDARD_STREAM:
-        yield sys.stdin.buffer
+def open_backup_file(file: BackupFile) -> Iterator[IO[bytes]]:
+    """Yields what to write to. At the end the file is durable and has its name; after an error it is gone.
+
+    Then deletes the oldest files of the same store in the folder, but for `keep`. Raises `OSError`.
+    """
+    if file.path == STANDARD_STREAM:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
         return
+    # All names count from this handle: whoever may exchange the folder gets nothing written elsewhere.
+    folder = os.open(file.path.absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        source = file.open("rb")
-    except OSError as error:
-        why = error.strerror or type(error).__name__
-        raise Wx2MqttError(bridge_text(language, "backup_not_read", file=file, why=why)) from error
-    with source:
-        yield source
+        with _new_file(folder, file.path.name) as out:
+            yield out
+        os.fsync(folder)
+        if file.keep is not None:
+            _delete_oldest(folder, file)
+    finally:
+        os.close(folder)
 
 
-def _print_to_stderr(sentence: str) -> None:
-    """Leaves standard output alone: the backup itself may go there."""
-    print(one_line(sentence), file=sys.stderr, flush=True)
+@contextmanager
+def _new_file(folder: int, name: str) -> Iterator[IO[bytes]]:
+    temporary_name = f".{name}.{secrets.token_hex(8)}"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    handle = os.open(temporary_name, flags, PRIVATE_MODE, dir_fd=folder)
+    try:
+        with os.fdopen(handle, "wb") as out:
+            yield out
+            out.flush()
+            os.fsync(out.fileno())
+        os.replace(temporary_name, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        with suppress(FileNotFoundError):
+            os.unlink(temporary_name, dir_fd=folder)
+        raise
+
+
+def _delete_oldest(folder: int, file: BackupFile) -> None:
+    ages = {name: age for name in os.listdir(folder) if (age := _age(name, file.store_name)) is not None}
+    assert file.keep is not None
+    for name in sorted(ages, key=ages.__getitem__, reverse=True)[file.keep :]:
+        if stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            os.unlink(name, dir_fd=folder)
+    os.fsync(folder)
+
+
+def _age(name: str, store_name: str) -> tuple[str, int] | None:
+    """Returns what sorts the backups of a store by time: the second, and the number within it."""
+    stamp = _STAMP.fullmatch(name.removeprefix(f"{store_name}-").removesuffix(BACKUP_SUFFIX))
+    if stamp is None or name != f"{store_name}-{stamp[0]}{BACKUP_SUFFIX}":
+        return None
+    return stamp["time"], int(stamp["number"] or 1)

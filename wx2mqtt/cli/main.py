@@ -3,55 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
-import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
-import structlog
 import typer
 
 from wx2mqtt import __version__
 from wx2mqtt.app import logs
-from wx2mqtt.app.redaction import one_line
-from wx2mqtt.app.stores import NOT_SHARED
-from wx2mqtt.cli import backup, run
-from wx2mqtt.cli.backup import ConfigOption
+from wx2mqtt.app.application import RunEnvironment
+from wx2mqtt.app.control_socket import BridgeNotRunning
+from wx2mqtt.cli import run
+from wx2mqtt.cli.groups import FIRST_ACCOUNT_HELP, ConfigOption, cluster, journal, people
 from wx2mqtt.cli.help import TranslatedGroup, translate_help
-from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, exit_code
+from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, exit_code, health_report
 from wx2mqtt.cli.setup import setup
-from wx2mqtt.cli.terminal import command_language, preferred_language, print_answer
+from wx2mqtt.cli.terminal import command_language, complain, preferred_language, show
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.i18n.bridge import bridge_text
-from wx2mqtt.model import Json
-
-log = structlog.get_logger(__name__)
 
 app = typer.Typer(
     help="A bridge between a personal WeChat account and MQTT.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    cls=TranslatedGroup,
-)
-journal = typer.Typer(
-    help="Show and settle commands that wait, failed or are uncertain.",
-    no_args_is_help=True,
-    cls=TranslatedGroup,
-)
-people = typer.Typer(
-    help="Show who has which topic; settle matches that the bridge does not guess.",
-    no_args_is_help=True,
-    cls=TranslatedGroup,
-)
-cluster = typer.Typer(
-    help="Show the instances that share one database, and where each account runs.",
-    invoke_without_command=True,
     cls=TranslatedGroup,
 )
 schema = typer.Typer(help="Print machine-readable schemas.", no_args_is_help=True, cls=TranslatedGroup)
@@ -61,28 +40,10 @@ app.add_typer(people, name="people")
 app.add_typer(cluster, name="cluster")
 app.add_typer(schema, name="schema")
 
-TlsFolderOption = Annotated[
-    Path | None,
-    typer.Option(help="Serve HTTPS, with a CA and certificates in this folder."),
-]
-FIRST_ACCOUNT_HELP = "The account; by default the first of the configuration."
-AccountOption = Annotated[str, typer.Option("--account", help=FIRST_ACCOUNT_HELP)]
-HealthAccountOption = Annotated[
-    str, typer.Option("--account", help="Check only this account; by default all are checked.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ExplainOption = Annotated[
     bool,
     typer.Option(
         "--explain", help="If the file has problems, show them on the web page until they are fixed."
-    ),
-]
-DemoBrokerOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="URL",
-        help="A broker that runs already, such as mqtt://name:password@192.168.1.10:1883, in place of the"
-        " embedded one. Whoever may use it sees the demo and may write to it.",
     ),
 ]
 
@@ -94,7 +55,7 @@ def run_command_line(arguments: Sequence[str]) -> int:
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else EXIT_UNEXPECTED
     except Wx2MqttError as error:
-        return exit_code(error, run.complain, command_language(_config_of(arguments), os.environ))
+        return exit_code(error, complain, command_language(_config_of(arguments), os.environ))
     return EXIT_OK
 
 
@@ -104,18 +65,6 @@ def _config_of(arguments: Sequence[str]) -> Path | None:
         if option in {"-c", "--config"}:
             return Path(value)
     return None
-
-
-def _run_operation(config: Path | None, operation: str, fields: Mapping[str, Json], account: str) -> Json:
-    """Runs one operation of the running bridge, or on the store if none runs; drops empty fields."""
-    from wx2mqtt.app.application import RunEnvironment  # noqa: PLC0415
-    from wx2mqtt.app.systemd import SystemdNotifier  # noqa: PLC0415
-    from wx2mqtt.cli.operations import run_operation  # noqa: PLC0415
-
-    loaded = run.load_settings(config, log_to_terminal=True)
-    given = {key: value for key, value in {**fields, "account": account}.items() if value != ""}
-    environment = RunEnvironment(env=os.environ, notifier=SystemdNotifier({}))
-    return asyncio.run(run_operation(loaded, environment, operation, given))
 
 
 def _print_version(requested: bool) -> None:
@@ -192,14 +141,10 @@ def login(
     ] = False,
 ) -> None:
     """Log in at the terminal, save the session and exit."""
-    from wx2mqtt.app.application import RunEnvironment  # noqa: PLC0415
-    from wx2mqtt.app.systemd import SystemdNotifier  # noqa: PLC0415
     from wx2mqtt.cli.login import login as log_in  # noqa: PLC0415
 
     loaded = run.load_settings(config, log_to_terminal=True)
-
-    environment = RunEnvironment(env=os.environ, notifier=SystemdNotifier({}))
-    asyncio.run(log_in(loaded, environment, account, new_owner=new_owner))
+    asyncio.run(log_in(loaded, RunEnvironment(env=os.environ), account, new_owner=new_owner))
 
 
 @app.command()
@@ -209,12 +154,11 @@ def healthcheck(
         bool,
         typer.Option("--live", help="Only check that the bridge is alive; it may wait for a scan."),
     ] = False,
-    account: HealthAccountOption = "",
+    account: Annotated[
+        str, typer.Option("--account", help="Check only this account; by default all are checked.")
+    ] = "",
 ) -> None:
     """Exit with 0 if the running bridge is well, else print its problems and exit with 1."""
-    from wx2mqtt.app.control_socket import BridgeNotRunning  # noqa: PLC0415
-    from wx2mqtt.cli.operations import health_report  # noqa: PLC0415
-
     loaded, settings_error = run.load_for_running_bridge(config)
     try:
         is_well, text = asyncio.run(health_report(loaded, os.environ, live=live, account=account))
@@ -222,7 +166,7 @@ def healthcheck(
         if settings_error is not None:
             raise settings_error from None
         is_well, text = False, str(error)
-    print(one_line(text) or "well")
+    show(text or "well")
     raise typer.Exit(EXIT_OK if is_well else EXIT_UNEXPECTED)
 
 
@@ -251,7 +195,14 @@ def demo(
     backend: Annotated[
         Literal["ilink", "webwx"], typer.Option(help="iLink: a bot of one's own; or web WeChat.")
     ] = "ilink",
-    broker: DemoBrokerOption = None,
+    broker: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="A broker that runs already, such as mqtt://name:password@192.168.1.10:1883, in place of the"
+            " embedded one. Whoever may use it sees the demo and may write to it.",
+        ),
+    ] = None,
 ) -> None:
     """Try everything on this machine without an account: simulated WeChat, broker and bridge."""
     from wx2mqtt.demo.environment import DemoOptions, run_demo  # noqa: PLC0415
@@ -279,7 +230,10 @@ def simulate(
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="The port to listen on; 0 finds a free port.")
     ] = 8070,
-    tls: TlsFolderOption = None,
+    tls: Annotated[
+        Path | None,
+        typer.Option(help="Serve HTTPS, with a CA and certificates in this folder."),
+    ] = None,
     friends: Annotated[int, typer.Option(help="The number of additional friends.")] = 0,
     autoscan: Annotated[
         bool, typer.Option("--autoscan", help="Scan and confirm every QR code automatically.")
@@ -291,132 +245,6 @@ def simulate(
     logs.configure(level="warning", format="auto", stream=sys.stderr, message_text=False)
     options = SimulatorOptions(host=host, port=port, tls=tls, friends=friends, autoscan=autoscan)
     raise typer.Exit(run_simulator(options))
-
-
-@journal.command("list")
-def journal_list(
-    config: ConfigOption = None,
-    account: AccountOption = "",
-    show_all: Annotated[bool, typer.Option("--all", help="Also list commands that were sent.")] = False,
-    as_json: JsonOption = False,
-) -> None:
-    """List commands that wait or were not sent, and messages that were set aside."""
-    answer = _run_operation(config, "journal.list", {"all": show_all}, account)
-    print_answer(
-        answer,
-        as_json,
-        {
-            "commands": ("id", "user", "state", "code", "accepted", "attempts", "message"),
-            "set_aside": ("row", "topic", "sort", "since", "why"),
-        },
-    )
-
-
-@journal.command("show")
-def journal_show(command_id: str, config: ConfigOption = None, account: AccountOption = "") -> None:
-    """Show one command with all its details, its text included."""
-    print_answer(_run_operation(config, "journal.show", {"id": command_id}, account), True, {})
-
-
-@journal.command("retry")
-def journal_retry(
-    command_id: Annotated[
-        str,
-        typer.Argument(help="The id of a command; with --row the row of a message that was set aside."),
-    ],
-    config: ConfigOption = None,
-    account: AccountOption = "",
-    row: Annotated[
-        bool, typer.Option("--row", help="The argument is the row of a message that was set aside.")
-    ] = False,
-) -> None:
-    """Send a command again, with the id <id>~1; or publish a message that was set aside."""
-    if row and not command_id.isdecimal():
-        raise typer.BadParameter("a row is a number; 'wx2mqtt journal list' shows it")
-    fields: dict[str, Json] = {"row": int(command_id)} if row else {"id": command_id}
-    print_answer(_run_operation(config, "journal.retry", fields, account), True, {})
-
-
-@journal.command("drop")
-def journal_drop(command_id: str, config: ConfigOption = None, account: AccountOption = "") -> None:
-    """Cancel a waiting command; its result says `dropped`."""
-    print_answer(_run_operation(config, "journal.drop", {"id": command_id}, account), True, {})
-
-
-@people.command("list")
-def people_list(
-    config: ConfigOption = None,
-    account: AccountOption = "",
-    as_json: JsonOption = False,
-) -> None:
-    """List who has which topic, and how each was matched."""
-    columns = ("user", "kind", "name", "matched_by", "trusted", "removed", "unresolved")
-    print_answer(_run_operation(config, "people.list", {}, account), as_json, {"people": columns})
-
-
-@people.command("assign")
-def people_assign(user: str, to: str, config: ConfigOption = None, account: AccountOption = "") -> None:
-    """Declare that USER, who could not be found again, is the contact who has the name TO now."""
-    print_answer(_run_operation(config, "people.assign", {"user": user, "to": to}, account), True, {})
-
-
-@people.command("merge")
-def people_merge(user: str, other: str, config: ConfigOption = None, account: AccountOption = "") -> None:
-    """Declare that USER and OTHER are one person; both names lead to USER from now on."""
-    print_answer(_run_operation(config, "people.merge", {"user": user, "other": other}, account), True, {})
-
-
-@cluster.callback()
-def cluster_show(context: typer.Context, config: ConfigOption = None, as_json: JsonOption = False) -> None:
-    """Show the instances that share one database, and where each account runs."""
-    if context.invoked_subcommand is not None:
-        return
-    loaded = run.load_settings(config, log_to_terminal=True)
-    if loaded.settings.storage.url is None:
-        raise Wx2MqttError(NOT_SHARED)
-    from wx2mqtt.app.cluster_node import cluster_report  # noqa: PLC0415 - it needs psycopg
-
-    columns = ("instance", "state", "accounts", "max_accounts", "lag", "version", "url")
-    answer = asyncio.run(cluster_report(loaded))
-    print_answer(answer, as_json, {"instances": columns, "accounts": ("account", "instance")})
-
-
-@cluster.command("drain")
-def cluster_drain(config: ConfigOption = None) -> None:
-    """Let the other instances have all accounts of this one, until 'cluster undrain', also over restarts."""
-    print_answer(_run_operation(config, "cluster.drain", {}, ""), True, {})
-
-
-@cluster.command("undrain")
-def cluster_undrain(config: ConfigOption = None) -> None:
-    """Let this instance take accounts again."""
-    print_answer(_run_operation(config, "cluster.undrain", {}, ""), True, {})
-
-
-@cluster.command("new-key")
-def cluster_new_key() -> None:
-    """Print a new key for `storage.key_file`: all instances have the same one."""
-    from wx2mqtt.settings.formats import LOGIN_KEY_BYTES  # noqa: PLC0415
-
-    print(base64.b64encode(secrets.token_bytes(LOGIN_KEY_BYTES)).decode())
-
-
-@cluster.command("rotate-key")
-def cluster_rotate_key(
-    config: ConfigOption = None,
-    forget: Annotated[
-        bool,
-        typer.Option(
-            "--forget-logins",
-            help="The old key is lost: delete the saved logins. Every account is scanned again.",
-        ),
-    ] = False,
-) -> None:
-    """Encrypt the saved logins with the first key of `storage.key_file`; the second line has the old one."""
-    from wx2mqtt.app.cluster_node import replace_key  # noqa: PLC0415 - it needs psycopg
-
-    loaded = run.load_settings(config, log_to_terminal=True)
-    print(asyncio.run(replace_key(loaded, forget=forget)))
 
 
 @schema.command("config")
@@ -443,5 +271,59 @@ def schema_topics() -> None:
     print(json.dumps(topics_document(), ensure_ascii=False, indent=2))
 
 
-backup.add_commands(app, lambda config: run.load_settings(config, log_to_terminal=True))
+@app.command()
+def backup(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="The file to write; a folder, for a file with a dated name; - for standard output."
+        ),
+    ],
+    config: ConfigOption = None,
+    media: Annotated[bool, typer.Option("--media", help="Include all media files of messages.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    keep: Annotated[
+        int | None,
+        typer.Option(min=1, help="In a folder: keep so many backups of this store, the newest ones."),
+    ] = None,
+) -> None:
+    """Write the store into one file, also while the bridge runs. It holds the saved login: a secret."""
+    from wx2mqtt.cli.backup import write_backup  # noqa: PLC0415
+
+    loaded = run.load_settings(config, log_to_terminal=True)
+    write_backup(loaded, os.environ, file, media=media, force=force, keep=keep)
+
+
+@app.command()
+def restore(
+    file: Annotated[Path, typer.Argument(help="The backup to read; - for standard input.")],
+    config: ConfigOption = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Replace an existing store; the old one is kept in a folder within it."),
+    ] = False,
+) -> None:
+    """Make a backup the store. The bridge must not run."""
+    from wx2mqtt.cli.restore import restore_backup  # noqa: PLC0415
+
+    restore_backup(run.load_settings(config, log_to_terminal=True), os.environ, file, force=force)
+
+
+@app.command()
+def purge(
+    account: Annotated[str, typer.Argument(help="An account that is no longer in the configuration.")],
+    config: ConfigOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    no_broker: Annotated[
+        bool,
+        typer.Option("--no-broker", help="Delete only the data in the store, as for a broker that is gone."),
+    ] = False,
+) -> None:
+    """Delete a removed account: retained topics, discovery, broker session, stored data, login, media."""
+    from wx2mqtt.cli.purge import purge_account  # noqa: PLC0415
+
+    loaded = run.load_settings(config, log_to_terminal=True)
+    purge_account(loaded, RunEnvironment(env=os.environ), account, yes=yes, include_broker=not no_broker)
+
+
 translate_help(app, journal, people, cluster, schema)

@@ -12,9 +12,9 @@ import typer
 
 from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import RunEnvironment
-from wx2mqtt.app.redaction import one_line
 from wx2mqtt.app.settings_mapping import mqtt_options
 from wx2mqtt.cli.operations import enter_store, run_operation
+from wx2mqtt.cli.terminal import show
 from wx2mqtt.errors import NotConnected, Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
@@ -52,13 +52,13 @@ def purge_account(
         raise Wx2MqttError(bridge_text(language, "purge_configured", account=account))
     plan = asyncio.run(_make_plan(loaded, environment, account))
     for line in describe_plan(plan, language, include_broker=include_broker):
-        print(one_line(line), flush=True)
+        show(line)
     if not yes:
         _require_confirmation(language)
     asyncio.run(_execute(loaded, environment, plan, include_broker=include_broker))
-    print(one_line(bridge_text(language, "purge_done", account=account)), flush=True)
+    show(bridge_text(language, "purge_done", account=account))
     for folder in sorted(enter_store(loaded, environment.env).glob(f"{REPLACED_PREFIX}*")):
-        print(one_line(bridge_text(language, "purge_aside", folder=folder)), flush=True)
+        show(bridge_text(language, "purge_aside", folder=folder))
 
 
 def former_clients(settings: Settings, account: str) -> tuple[str, ...]:

@@ -18,10 +18,9 @@ from wx2mqtt.app import logs
 from wx2mqtt.app.application import RunEnvironment
 from wx2mqtt.app.configuration import load_configuration, safeguards_line
 from wx2mqtt.app.process import run
-from wx2mqtt.app.redaction import one_line
 from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.cli.operations import EXIT_OK, EXIT_UNEXPECTED, SETUP_COMMAND, enter_store, exit_code
-from wx2mqtt.cli.terminal import command_language, contacts_progress, show_login
+from wx2mqtt.cli.terminal import command_language, complain, contacts_progress, show_login
 from wx2mqtt.errors import Problem, SettingsError, Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
@@ -144,10 +143,6 @@ def load_with_warnings(
         loaded = load_settings(config, log_to_terminal=log_to_terminal)
     print_warnings(loaded.warnings, loaded.settings.language)
     return loaded
-
-
-def complain(line: str) -> None:
-    print(one_line(line), file=sys.stderr)
 
 
 def print_warnings(warnings: Iterable[Problem], language: Language) -> None:

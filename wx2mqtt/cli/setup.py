@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from wx2mqtt.app.redaction import one_line
-from wx2mqtt.cli.terminal import preferred_language
+from wx2mqtt.cli.terminal import preferred_language, show
 from wx2mqtt.i18n import Language
+from wx2mqtt.settings.addresses import validate_host_name
+from wx2mqtt.settings.formats import level_fault
 from wx2mqtt.settings.loader import LOCAL_CONFIG, SYSTEM_CONFIG
+from wx2mqtt.settings.problems import check_readable
 from wx2mqtt.settings.schema import BackendName
 from wx2mqtt.wechat.registry import BACKENDS, SetupContacts
 
@@ -24,114 +26,99 @@ if TYPE_CHECKING:
 
 STDIN_PATH = Path("-")
 
-ConfigPathOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", "-c", help=f"The file to write; by default ./{LOCAL_CONFIG}, as root {SYSTEM_CONFIG}."
-    ),
-]
-HostOption = Annotated[str | None, typer.Option(help="The broker's host name or address.")]
-PortOption = Annotated[
-    int | None,
-    typer.Option(min=1, max=65535, help="The broker's port; by default 1883, with --tls 8883."),
-]
-TlsOption = Annotated[bool, typer.Option("--tls", help="Connect to the broker with TLS.")]
-CaFileOption = Annotated[
-    Path | None,
-    typer.Option(help="The certificate of the authority that signed the broker's certificate."),
-]
-UserOption = Annotated[str | None, typer.Option(help="The user name at the broker.")]
-PasswordFileOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="A file with the password; it stays where it is. With - the password is read from standard"
-        " input and written into a file."
-    ),
-]
-EmbeddedOption = Annotated[
-    bool, typer.Option("--embedded", help="Use the broker that comes with the bridge, not one of yours.")
-]
-HomeAssistantOption = Annotated[
-    bool | None,
-    typer.Option("--home-assistant/--no-home-assistant", help="Show the account in Home Assistant."),
-]
-BackendOption = Annotated[
-    BackendName | None,
-    typer.Option(help="ilink: Tencent's bot API, yourself alone; webwx: web WeChat, everybody."),
-]
-OwnerOption = Annotated[
-    str | None, typer.Option(help="ilink: the topic name for yourself; if empty, it is 'owner'.")
-]
-PersonOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--person",
-        help="webwx: NAME=REMARK, a topic name for the contact with this remark. May be repeated.",
-    ),
-]
-RemindOption = Annotated[
-    bool | None,
-    typer.Option("--remind/--no-remind", help="ilink: remind the owner 2 hours before the window closes."),
-]
-RenewOption = Annotated[
-    bool | None,
-    typer.Option(
-        "--renew/--no-renew", help="ilink: show the code of the next login when this one is 25 days old."
-    ),
-]
-FallbackFileOption = Annotated[
-    Path | None,
-    typer.Option(help="A file with apprise URLs, one a line, for urgent commands that WeChat does not take."),
-]
-AllowHostOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--allow-host",
-        help="A host of your network from which pictures may be sent by url; by default Home Assistant's, if"
-        " the account is shown there. May be repeated.",
-    ),
-]
-LanguageOption = Annotated[
-    Literal["en", "zh"] | None,
-    typer.Option(help="The language of messages for people, else that of the terminal."),
-]
-UnitOption = Annotated[
-    Path | None, typer.Option(help="Write the systemd service to this file, without asking.")
-]
-NoUnitOption = Annotated[bool, typer.Option("--no-unit", help="Write no systemd service.")]
-NoTryOption = Annotated[
-    bool, typer.Option("--no-try", help="Write the configuration without testing the broker.")
-]
-OverwriteOption = Annotated[
-    bool,
-    typer.Option("--overwrite", help="Replace existing files; the old configuration is kept beside the new."),
-]
-YesOption = Annotated[bool, typer.Option("--yes", help="Ask nothing: use what is found, else the defaults.")]
-
 
 def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
-    config: ConfigPathOption = None,
-    host: HostOption = None,
-    port: PortOption = None,
-    tls: TlsOption = False,
-    ca_file: CaFileOption = None,
-    user: UserOption = None,
-    password_file: PasswordFileOption = None,
-    embedded: EmbeddedOption = False,
-    home_assistant: HomeAssistantOption = None,
-    backend: BackendOption = None,
-    person: PersonOption = None,
-    owner: OwnerOption = None,
-    remind: RemindOption = None,
-    renew: RenewOption = None,
-    fallback_file: FallbackFileOption = None,
-    allow_host: AllowHostOption = None,
-    language: LanguageOption = None,
-    unit: UnitOption = None,
-    no_unit: NoUnitOption = False,
-    no_try: NoTryOption = False,
-    overwrite: OverwriteOption = False,
-    yes: YesOption = False,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", "-c", help=f"The file to write; by default ./{LOCAL_CONFIG}, as root {SYSTEM_CONFIG}."
+        ),
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="The broker's host name or address.")] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(min=1, max=65535, help="The broker's port; by default 1883, with --tls 8883."),
+    ] = None,
+    tls: Annotated[bool, typer.Option("--tls", help="Connect to the broker with TLS.")] = False,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(help="The certificate of the authority that signed the broker's certificate."),
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="The user name at the broker.")] = None,
+    password_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file with the password; it stays where it is. With - the password is read from standard"
+            " input and written into a file."
+        ),
+    ] = None,
+    embedded: Annotated[
+        bool, typer.Option("--embedded", help="Use the broker that comes with the bridge, not one of yours.")
+    ] = False,
+    home_assistant: Annotated[
+        bool | None,
+        typer.Option("--home-assistant/--no-home-assistant", help="Show the account in Home Assistant."),
+    ] = None,
+    backend: Annotated[
+        BackendName | None,
+        typer.Option(help="ilink: Tencent's bot API, yourself alone; webwx: web WeChat, everybody."),
+    ] = None,
+    person: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--person",
+            help="webwx: NAME=REMARK, a topic name for the contact with this remark. May be repeated.",
+        ),
+    ] = None,
+    owner: Annotated[
+        str | None, typer.Option(help="ilink: the topic name for yourself; if empty, it is 'owner'.")
+    ] = None,
+    remind: Annotated[
+        bool | None,
+        typer.Option(
+            "--remind/--no-remind", help="ilink: remind the owner 2 hours before the window closes."
+        ),
+    ] = None,
+    renew: Annotated[
+        bool | None,
+        typer.Option(
+            "--renew/--no-renew", help="ilink: show the code of the next login when this one is 25 days old."
+        ),
+    ] = None,
+    fallback_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file with apprise URLs, one a line, for urgent commands that WeChat does not take."
+        ),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allow-host",
+            help="A host of your network from which pictures may be sent by url; by default Home"
+            " Assistant's, if the account is shown there. May be repeated.",
+        ),
+    ] = None,
+    language: Annotated[
+        Literal["en", "zh"] | None,
+        typer.Option(help="The language of messages for people, else that of the terminal."),
+    ] = None,
+    unit: Annotated[
+        Path | None, typer.Option(help="Write the systemd service to this file, without asking.")
+    ] = None,
+    no_unit: Annotated[bool, typer.Option("--no-unit", help="Write no systemd service.")] = False,
+    no_try: Annotated[
+        bool, typer.Option("--no-try", help="Write the configuration without testing the broker.")
+    ] = False,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite", help="Replace existing files; the old configuration is kept beside the new."
+        ),
+    ] = False,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="Ask nothing: use what is found, else the defaults.")
+    ] = False,
 ) -> None:
     """Write a first configuration: backend, broker (found and tested), people and systemd service."""
     from wx2mqtt.setup.questions import SetupOptions  # noqa: PLC0415
@@ -163,11 +150,14 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
 
 def _paths(config: Path | None, unit: Path | None, *, no_unit: bool, overwrite: bool) -> SetupPaths:
     """Returns the files to write."""
+    from wx2mqtt.setup.output import SYSTEMD_RUNTIME, UNIT_PATH  # noqa: PLC0415
     from wx2mqtt.setup.wizard import SetupPaths  # noqa: PLC0415
 
+    is_root = os.geteuid() == 0
+    usual_unit = UNIT_PATH if is_root and SYSTEMD_RUNTIME.is_dir() else None
     return SetupPaths(
-        config=(config or _default_config()).absolute(),
-        unit=None if no_unit else unit or _default_unit(),
+        config=(config or (SYSTEM_CONFIG if is_root else LOCAL_CONFIG)).absolute(),
+        unit=None if no_unit else unit or usual_unit,
         overwrite=overwrite,
         ask_before_unit=unit is None,
     )
@@ -193,8 +183,6 @@ def parse_people(pairs: Sequence[str]) -> dict[str, str] | None:
 
     Raises `typer.BadParameter`.
     """
-    from wx2mqtt.settings.formats import level_fault  # noqa: PLC0415
-
     people = {}
     for pair in pairs:
         name, _, remark = pair.partition("=")
@@ -231,8 +219,6 @@ def _check_options(
 
 
 def _checked_owner(name: str) -> str:
-    from wx2mqtt.settings.formats import level_fault  # noqa: PLC0415
-
     if name and (fault := level_fault(name)):
         raise typer.BadParameter(f"--owner {name!r}: {fault}")
     return name
@@ -240,8 +226,6 @@ def _checked_owner(name: str) -> str:
 
 def _checked_host(host: str) -> str:
     """Returns the host without brackets; raises `typer.BadParameter` if it is none."""
-    from wx2mqtt.settings.addresses import validate_host_name  # noqa: PLC0415
-
     try:
         return validate_host_name(host).strip("[]")
     except ValueError as fault:
@@ -249,8 +233,6 @@ def _checked_host(host: str) -> str:
 
 
 def _checked_allowed_host(host: str) -> str:
-    from wx2mqtt.settings.addresses import validate_host_name  # noqa: PLC0415
-
     try:
         return validate_host_name(host)
     except ValueError as fault:
@@ -259,8 +241,6 @@ def _checked_allowed_host(host: str) -> str:
 
 def _readable_file(option: str, path: Path | None) -> Path | None:
     """Returns the absolute path; raises `typer.BadParameter` if the file cannot be read."""
-    from wx2mqtt.settings.problems import check_readable  # noqa: PLC0415
-
     if path is None:
         return None
     if fault := check_readable(path):
@@ -287,21 +267,7 @@ def _prompt(options: SetupOptions, *, yes: bool, language: Language) -> Prompt:
         return TerminalPrompt()
     if options.missing_options and not yes:
         raise typer.BadParameter(setup_text(language, "missing", options=", ".join(options.missing_options)))
-    return NonInteractive(_print)
-
-
-def _default_config() -> Path:
-    return SYSTEM_CONFIG if os.geteuid() == 0 else LOCAL_CONFIG
-
-
-def _default_unit() -> Path | None:
-    from wx2mqtt.setup.output import SYSTEMD_RUNTIME, UNIT_PATH  # noqa: PLC0415
-
-    return UNIT_PATH if os.geteuid() == 0 and SYSTEMD_RUNTIME.is_dir() else None
-
-
-def _print(line: str) -> None:
-    print(one_line(line), flush=True)
+    return NonInteractive(show)
 
 
 class TerminalPrompt:
@@ -313,7 +279,7 @@ class TerminalPrompt:
             fault = validate(answer)
             if not fault:
                 return answer
-            _print(f"  {fault}")
+            show(f"  {fault}")
 
     def ask_secret(self, question: str) -> str:
         return str(typer.prompt(question, hide_input=True, default="", show_default=False))
@@ -323,7 +289,7 @@ class TerminalPrompt:
 
     def choose(self, question: str, choices: Sequence[str]) -> int:
         for number, choice in enumerate(choices, 1):
-            _print(f"  {number}. {choice}")
+            show(f"  {number}. {choice}")
         numbers = [str(number) for number in range(1, len(choices) + 1)]
 
         def fault(answer: str) -> str:
@@ -332,4 +298,4 @@ class TerminalPrompt:
         return int(self.ask_text(question, "1", fault)) - 1
 
     def show_line(self, line: str) -> None:
-        _print(line)
+        show(line)

@@ -28,6 +28,16 @@ _LANGUAGE_LINE = re.compile(r"^language:\s*[\"']?(en|zh)\b", re.MULTILINE)
 _CONTROL = re.compile("[\x7f-\x9f]")  # JSON escapes the lower control characters by itself
 
 
+def show(line: str) -> None:
+    """Prints a line of the answer."""
+    print(one_line(line), flush=True)
+
+
+def complain(line: str) -> None:
+    """Prints a line beside the answer: standard output may be a file or a program."""
+    print(one_line(line), file=sys.stderr, flush=True)
+
+
 def draw_qr(url: str, stream: TextIO) -> bool:
     """Draws the QR code in half blocks, dark on light whatever the terminal's colours.
 
@@ -52,7 +62,7 @@ def show_login(account: str, login: LoginStatus, url: str) -> None:
         return
     if url:
         draw_qr(url, sys.stderr)
-    print(one_line(f"{account}: {login.state}: {login.reason}"), file=sys.stderr, flush=True)
+    complain(f"{account}: {login.state}: {login.reason}")
 
 
 async def read_line() -> str:
@@ -153,9 +163,9 @@ def _language_of_file(path: Path | None) -> str:
     return line[1] if line else ""
 
 
-def print_answer(answer: Json, as_json: bool, tables: Mapping[str, Sequence[str]]) -> None:
+def print_answer(answer: Json, tables: Mapping[str, Sequence[str]] | None = None) -> None:
     """Prints an answer as JSON, or the lists that `tables` names as tables with these columns."""
-    if as_json or not isinstance(answer, dict):
+    if tables is None or not isinstance(answer, dict):
         print(format_json(answer))
         return
     for name, columns in tables.items():

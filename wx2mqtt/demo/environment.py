@@ -22,7 +22,6 @@ from pydantic import SecretStr
 
 from wx2mqtt.app.application import Application, RunEnvironment, open_application
 from wx2mqtt.app.settings_mapping import mqtt_options
-from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.demo.script import play_script
 from wx2mqtt.demo.shared_broker import BrokerLogin, clear_demo, refuse_second_bridge
 from wx2mqtt.errors import BrokerError, Wx2MqttError
@@ -170,9 +169,7 @@ async def open_environment(options: DemoOptions, folder: Path) -> AsyncGenerator
             embedded = await _start_broker(stack, folder / "broker", options)
             broker, speaks_mqtt_5 = BrokerLogin(url=embedded.url), embedded.protocol == "5"
         web_address = f"127.0.0.1:{available_port('127.0.0.1', options.web_port)}"
-        run_environment = RunEnvironment(
-            env=_process_environment(), notifier=SystemdNotifier({}), stop_requested=stop_requested
-        )
+        run_environment = RunEnvironment(env=_process_environment(), stop_requested=stop_requested)
         loaded = _demo_settings(options, simulator.url, broker, web_address, folder)
         if options.broker is not None:
             client = mqtt_options(loaded.settings, DEMO_ACCOUNT, Topics(DEMO_BASE), None)

@@ -18,7 +18,6 @@ from tests.unit.bridge.outgoing import PEOPLE
 from tests.unit.bridge.requests.support import ALL
 from tests.unit.bridge.talk import PaperGateway
 from wx2mqtt.app.application import RunEnvironment, open_application
-from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.requests.dispatcher import ActionHandler, Handler, SizedHandler
@@ -125,7 +124,7 @@ async def test_a_request_to_the_process_refuses_an_unknown_key(
     file = tmp_path / "wx2mqtt.yaml"
     file.write_text(f"mqtt: {{url: mqtt://127.0.0.1}}\nstorage: {{path: {tmp_path / 'store'}}}\n")
     loaded = load(file, {}, BACKENDS)
-    environment = RunEnvironment(env={}, notifier=SystemdNotifier({}))
+    environment = RunEnvironment(env={})
     async with open_application(loaded, environment, serve=False) as app:
         requests = app.process_requests()
         assert requests.keys() == PROCESS_REQUESTS.keys()

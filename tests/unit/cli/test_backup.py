@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wx2mqtt.cli.backup_file import BackupFile, backup_file, open_backup_file
+from wx2mqtt.cli.backup import BackupFile, backup_file, open_backup_file
 from wx2mqtt.store.archive import BadBackup
 
 
