@@ -189,6 +189,6 @@ def _is_busy(here: BotRoom, turned: TurnedClock) -> bool:
     for queue in here.sender._waiting.queues():
         if queue and (stays_first(queue.first) or waits.closed_window(policy.next_row(queue)) is None):
             return True
-        if any(not row.held_reason or queue.expires_at(row) <= turned.boot_time() for row in queue):
+        if any(not row.window_reason or queue.expires_at(row) <= turned.boot_time() for row in queue):
             return True
     return False

@@ -98,8 +98,8 @@ def _attempt_not_marked() -> None:
         await asyncio.sleep(GAP_SECONDS)
         return await finish(self, row_id, result, publications, None, bundled)
 
-    _put(JournaledCommands, "mark_started", nothing)
-    _put(JournaledCommands, "mark_uncertain", nothing)
+    _put(JournaledCommands, "begin_attempt", nothing)
+    _put(JournaledCommands, "end_unanswered", nothing)
     _put(JournaledCommands, "finish", finish_only)
 
 

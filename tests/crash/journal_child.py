@@ -97,10 +97,10 @@ async def command(journal: Journal) -> None:
         first, second = (one.row for one in accepted)
         assert first is not None
         assert second is not None
-        await journal.commands.mark_started(first.id)
+        await journal.commands.begin_attempt(first.id)
         say("begun", name=names[0])
         if number % 6 == 0:
-            await journal.commands.mark_uncertain(first.id)
+            await journal.commands.end_unanswered(first.id)
             say("doubted", name=names[0])
         await journal.commands.finish(first.id, _sent(names[0]), [told(names[0])], second.id)
         say("settled", name=names[0])

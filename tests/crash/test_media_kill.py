@@ -156,7 +156,7 @@ def _check_commands(told: Told, left: Left) -> None:
         assert blob is not None
         assert blob.sha256 == hashlib.sha256(data(-number)).hexdigest()
     for number in told("settled"):
-        assert left.commands[number].state is CommandState.SETTLED
+        assert left.commands[number].state is CommandState.FINISHED
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

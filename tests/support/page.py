@@ -72,7 +72,7 @@ def command(result: Result | None = None, text: str = "Dinner is ready", **more:
         "id": 1, "command": Command(user="wife", text=text), "command_id": "c1", "fingerprint": "", "person": None,
         "key": SendKey("1"), "accepted": NOW - 5000, "expires": None, "replies": (), "attempt_open": False, "unanswered": 0,
         "attempts": 0, "duplicate_possible": False, "result": result,
-        "state": CommandState.WAITING if result is None else CommandState.SETTLED,
+        "state": CommandState.WAITING if result is None else CommandState.FINISHED,
     }  # fmt: skip
     return CommandRow(**{**values, **more})
 

@@ -168,9 +168,11 @@ class AccountOperations:
         """Lists commands that wait or were not sent (with `all` sent ones, too), and rows set aside."""
         waiting = await self._journal.commands.list_page(CommandState.WAITING, limit=MAX_LISTED_COMMANDS)
         if fields.get("all"):
-            settled = await self._journal.commands.list_page(CommandState.SETTLED, limit=MAX_LISTED_COMMANDS)
+            finished = await self._journal.commands.list_page(
+                CommandState.FINISHED, limit=MAX_LISTED_COMMANDS
+            )
         else:
-            settled = await self._journal.commands.list_unsent(MAX_LISTED_COMMANDS)
+            finished = await self._journal.commands.list_unsent(MAX_LISTED_COMMANDS)
         set_aside: list[Json] = [
             {
                 "row": row.id,
@@ -181,7 +183,7 @@ class AccountOperations:
             }
             for row, reason in await self._journal.outbox.list_rejected()
         ]
-        commands: list[Json] = [_command_body(row) for row in (*waiting, *settled)]
+        commands: list[Json] = [_command_body(row) for row in (*waiting, *finished)]
         return {"commands": commands, "set_aside": set_aside}
 
     async def _show(self, fields: Mapping[str, Json]) -> Json:

@@ -43,7 +43,7 @@ class CommandsOfLogin(Protocol):
         """WeChat has ended the login, and no renewal follows; `reason` is a sentence."""
 
     async def change_owner(self, backend: str, owner_id: str) -> None:
-        """Stores another owner, and settles the commands that waited for the previous one, in one commit.
+        """Stores another owner, and finishes the commands that waited for the previous one, in one commit.
 
         Raises `StoreError`; then nothing is changed.
         """

@@ -62,7 +62,7 @@ class NewCommand:
 
 class CommandState(StrEnum):
     WAITING = "waiting"
-    SETTLED = "settled"
+    FINISHED = "settled"
 
 
 # For whom a command was accepted: a person, or the user on the topic where no person was known at that time.
@@ -93,15 +93,15 @@ class CommandRow:
     result: Result | None
     blob: Blob | None = None
     #: Why WeChat accepted no message when the command was due; empty if it was never held.
-    held_reason: str = ""
+    window_reason: str = ""
     #: The sent parts of a long text.
     parts_sent: int = 0
     #: Begun, sent, failed or uncertain; empty if no fallback was needed.
     fallback: str = ""
-    #: The row id of the command that leads the bundle in which this one is attempted; None outside of one.
-    bundle: int | None = None
-    #: The place in the text of the bundle, 0 for the leader.
-    bundle_position: int = 0
+    #: The row id of the command that leads the combined message in which this one is; None outside of one.
+    leader: int | None = None
+    #: The place in the text of the combined message, 0 for the leader.
+    combined_position: int = 0
 
     @property
     def recipient(self) -> Recipient:

@@ -77,14 +77,14 @@ def command_row(row: NamedRow) -> CommandRow:
         unanswered=row["unknown"],
         attempts=row["attempts"],
         duplicate_possible=bool(row["duplicate_possible"]),
-        state=CommandState.WAITING if row["status"] is None else CommandState.SETTLED,
+        state=CommandState.WAITING if row["status"] is None else CommandState.FINISHED,
         result=None if row["result"] is None else _result(row["result"]),
         blob=blob_from_text(row["blob"]),
-        held_reason=row["held"],
+        window_reason=row["held"],
         parts_sent=row["parts_sent"],
         fallback=row["fallback"],
-        bundle=row["bundle"],
-        bundle_position=row["bundle_position"],
+        leader=row["bundle"],
+        combined_position=row["bundle_position"],
     )
 
 
@@ -104,7 +104,7 @@ def new_row(row_id: int, new: NewCommand) -> CommandRow:
         unanswered=0,
         attempts=int(new.starts),
         duplicate_possible=new.duplicate_possible,
-        state=CommandState.SETTLED if new.result else CommandState.WAITING,
+        state=CommandState.FINISHED if new.result else CommandState.WAITING,
         result=new.result,
         blob=new.blob,
     )

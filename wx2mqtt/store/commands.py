@@ -1,7 +1,7 @@
-"""MQTT to WeChat: commands are accepted, attempted and settled.
+"""MQTT to WeChat: commands are accepted, attempted and finished.
 
-Every accepted command ends in exactly one result. An attempt is marked before its request is written; a mark
-that is still open at start means that the outcome of the attempt is unknown.
+Every accepted command ends in exactly one result. The begin of an attempt is stored before its request is
+written; one that is still open at start means that the outcome of the attempt is unknown.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ _MAX_ROW_ID = 2**63 - 1
 _PAGE_STATEMENTS: Mapping[CommandState | None, str] = {
     None: _SQL["newest"],
     CommandState.WAITING: _SQL["newest_waiting"],
-    CommandState.SETTLED: _SQL["newest_settled"],
+    CommandState.FINISHED: _SQL["newest_settled"],
 }
 
 
 # Returns the result of a waiting command that is not to be sent, and the publications of that.
-SettleWaiting = Callable[[CommandRow], tuple[Result, Sequence[NewPublication]]]
+FinishWaiting = Callable[[CommandRow], tuple[Result, Sequence[NewPublication]]]
 
 
-class AlreadySettled(Wx2MqttError):
+class AlreadyFinished(Wx2MqttError):
     """This command has its result already, or was never accepted.
 
     This is no `StoreError`: the store works, and a retry would fail again.
@@ -61,10 +61,10 @@ class JournaledCommands(JournalPart):
         """Stores new commands, in order and in one commit; afterwards the deliveries may be acknowledged.
 
         `SAME_DELIVERY`: the broker redelivered a stored command. `REPEAT`: same id, same content;
-        the reply targets of an unsettled command are extended. `REUSED`: same id, other content; nothing is
+        the reply targets of a waiting command are extended. `REUSED`: same id, other content; nothing is
         stored, the caller rejects it.
 
-        Marks the start of the first attempt at a new command with `starts`, as `mark_started` does.
+        Begins the first attempt at a new command with `starts`, as `begin_attempt` does.
         """
         accepted = await self._database.write("accept", lambda db: self._accept(db, new))
         for command in new:
@@ -73,21 +73,21 @@ class JournaledCommands(JournalPart):
         return accepted
 
     async def list_due(self, limit: int, skip: Collection[Recipient] = ()) -> list[CommandRow]:
-        """Returns unsettled commands in order, without those to the recipients `skip`."""
+        """Returns waiting commands in order, without those to the recipients `skip`."""
         return await self._read(_SQL["due"], json_list(skip), limit)
 
-    async def mark_started(self, row_id: int) -> None:
-        """Marks the start of an attempt at a command, or at the bundle that it leads.
+    async def begin_attempt(self, row_id: int) -> None:
+        """Begins an attempt at a command, or at the combined message that it leads.
 
         Call this before the request is written.
         """
-        await self._mark("begin", _SQL["start_attempt"], row_id)
+        await self._begin_or_end("begin", _SQL["start_attempt"], row_id)
 
-    async def start_bundle(self, row_ids: Sequence[int], heading: NewCommand | None) -> list[CommandRow]:
-        """Makes a bundle of commands and marks the start of an attempt at it, in one commit.
+    async def begin_combined(self, row_ids: Sequence[int], heading: NewCommand | None) -> list[CommandRow]:
+        """Makes one message of several commands and begins an attempt at it, in one commit.
 
         The heading is stored with it and leads it; without one the first command does. Returns the rows of
-        the bundle in the order of its text. Raises `AlreadySettled`, and then nothing is changed.
+        the message in the order of its text. Raises `AlreadyFinished`, and then nothing is changed.
         """
 
         def job(connection: Connection) -> list[CommandRow]:
@@ -100,10 +100,10 @@ class JournaledCommands(JournalPart):
 
         return await self._database.write("bundle", job)
 
-    async def mark_not_delivered(self, row_id: int, *, is_heading: bool = False) -> None:
-        """Ends an attempt that certainly did not arrive. Gives up its bundle if no attempt is in doubt.
+    async def end_undelivered(self, row_id: int, *, is_heading: bool = False) -> None:
+        """Ends an attempt that certainly did not arrive.
 
-        A heading is then removed with its bundle.
+        Its combined message is given up if no attempt is in doubt; a heading is then removed with it.
         """
 
         def job(connection: Connection) -> None:
@@ -113,9 +113,9 @@ class JournaledCommands(JournalPart):
 
         await self._database.write("not_delivered", job)
 
-    async def mark_uncertain(self, row_id: int) -> None:
-        """Ends an attempt, also one at a bundle, whose request was written and got no answer."""
-        await self._mark("doubt", _SQL["mark_uncertain"], row_id)
+    async def end_unanswered(self, row_id: int) -> None:
+        """Ends an attempt, also one at a combined message, whose request was written and got no answer."""
+        await self._begin_or_end("doubt", _SQL["mark_uncertain"], row_id)
 
     async def finish(
         self,
@@ -123,18 +123,18 @@ class JournaledCommands(JournalPart):
         result: Result,
         publications: Sequence[NewPublication],
         next_row_id: int | None = None,
-        bundled: Sequence[tuple[int, Result]] = (),
+        others: Sequence[tuple[int, Result]] = (),
     ) -> OutboxBatch:
         """Stores the result of a command and enqueues its publications, in one commit; returns their rows.
 
-        `bundled` are the other commands of its bundle with their results. The same commit marks the start of
-        an attempt at the command `next_row_id`. Raises `AlreadySettled`, and then nothing is changed.
+        `others` are the other commands of its combined message with their results. The same commit begins an
+        attempt at the command `next_row_id`. Raises `AlreadyFinished`, and then nothing is changed.
         """
 
         def job(connection: Connection) -> OutboxBatch:
-            for other_id, other_result in bundled:
-                self._settle(connection, other_id, other_result, ())
-            stored = self._settle(connection, row_id, result, publications)
+            for other_id, other_result in others:
+                self._finish(connection, other_id, other_result, ())
+            stored = self._finish(connection, row_id, result, publications)
             if next_row_id is not None:
                 self._change(connection, _SQL["start_attempt"], next_row_id)
             return stored
@@ -144,7 +144,8 @@ class JournaledCommands(JournalPart):
     async def hold(
         self, rows: Sequence[tuple[int, str, int]], publications: Sequence[NewPublication]
     ) -> OutboxBatch:
-        """Holds commands (row id, reason, expiry in ms) and enqueues publications, in one commit.
+        """Lets commands wait for the window (row id, reason, expiry in ms) and enqueues publications, in one
+        commit.
 
         Returns the rows of the publications.
         """
@@ -156,8 +157,8 @@ class JournaledCommands(JournalPart):
 
         return await self._database.write("hold", job)
 
-    async def mark_part_sent(self, row_id: int, message_id: str) -> None:
-        """Stores that the next part of a long text was sent; the id may be empty. Raises `AlreadySettled`."""
+    async def end_part_sent(self, row_id: int, message_id: str) -> None:
+        """Stores that the next part of a long text was sent, with an id or none. Raises `AlreadyFinished`."""
         part_id = f"{message_id} " if message_id else ""
         await self._database.write(
             "part_sent", lambda db: self._change(db, _SQL["mark_part_sent"], row_id, part_id)
@@ -180,7 +181,7 @@ class JournaledCommands(JournalPart):
         return await self._database.write("fallback", job)
 
     async def list_urgent(self) -> list[CommandRow]:
-        """Returns unsettled commands that may go out by the fallback service."""
+        """Returns waiting commands that may go out by the fallback service."""
         return await self._read(_SQL["urgent"])
 
     async def last_command_for(self, person: PersonId, level: str) -> int | None:
@@ -197,7 +198,7 @@ class JournaledCommands(JournalPart):
         return [str(json.loads(text)["code"]) for (text,) in rows]
 
     async def attach_file(self, row_id: int, blob: Blob) -> None:
-        """Attaches the file that a command had to fetch by URL. Raises `AlreadySettled`."""
+        """Attaches the file that a command had to fetch by URL. Raises `AlreadyFinished`."""
         values = (blob.sha256, blob_to_text(blob))
         await self._database.write(
             "attach", lambda db: self._change(db, _SQL["attach_file"], row_id, *values)
@@ -214,7 +215,7 @@ class JournaledCommands(JournalPart):
         return await self._database.write("recover", job)
 
     async def list_unanswered(self, since: int) -> list[CommandRow]:
-        """Returns commands with an unanswered attempt: unsettled, or settled after `since` (ms)."""
+        """Returns commands with an unanswered attempt: waiting, or finished after `since` (ms)."""
         return await self._read(_SQL["unanswered"], since)
 
     async def is_sent_message(self, message_id: str) -> bool:
@@ -244,7 +245,7 @@ class JournaledCommands(JournalPart):
         return await self._read(_SQL["newest_unsent"], limit)
 
     async def list_failing_users(self, since: int, limit: int) -> list[tuple[str, int]]:
-        """Returns the users whose last command that was settled after `since` (ms) was not sent, and when.
+        """Returns the users whose last command that ended after `since` (ms) was not sent, and when.
 
         Those that failed last, in this order. Texts of the bridge's own do not count.
         """
@@ -253,7 +254,7 @@ class JournaledCommands(JournalPart):
         return [(str(user), int(failed_at)) for user, failed_at in rows]
 
     async def retry(self, command_id: str, now: int, key: SendKey) -> CommandRow:
-        """Accepts once more a settled command that was not sent, as `<id>~1`, `~2`, …
+        """Accepts once more a finished command that was not sent, as `<id>~1`, `~2`, …
 
         Its time to live starts again. The result is published on the result topic only: response topics got
         theirs. Raises `BadCommand`.
@@ -270,11 +271,11 @@ class JournaledCommands(JournalPart):
 
         def job(connection: Connection) -> OutboxBatch:
             row = self._require_command(connection, command_id)
-            if row.state is CommandState.SETTLED:
+            if row.state is CommandState.FINISHED:
                 raise BadCommand("bad_request", "command_settled", id=command_id)
-            if row.attempt_open or row.bundle is not None:  # a bundle is repeated as it was
+            if row.attempt_open or row.leader is not None:  # a combined message is repeated as it was
                 raise BadCommand("bad_request", "command_in_flight", id=command_id)
-            return self._settle(connection, row.id, result, publications)
+            return self._finish(connection, row.id, result, publications)
 
         return await self._database.write("drop", job)
 
@@ -283,25 +284,25 @@ class JournaledCommands(JournalPart):
         await self._database.write("owner", lambda db: self._set_owner(db, backend, owner_id))
 
     async def change_owner(
-        self, backend: str, owner_id: str, settle: SettleWaiting
+        self, backend: str, owner_id: str, finish: FinishWaiting
     ) -> tuple[list[CommandRow], OutboxBatch]:
-        """Stores another account in place of the previous one, and settles all waiting commands.
+        """Stores another account in place of the previous one, and finishes all waiting commands.
 
-        Both are one commit: no command of the previous owner is left for the new one. `settle` runs in the
-        writer thread. Returns the settled commands and the rows of their publications.
+        Both are one commit: no command of the previous owner is left for the new one. `finish` runs in the
+        writer thread. Returns the finished commands and the rows of their publications.
         """
 
         def job(connection: Connection) -> tuple[list[CommandRow], OutboxBatch]:
             self._set_owner(connection, backend, owner_id)
-            settled: list[CommandRow] = []
+            finished: list[CommandRow] = []
             publications: list[NewPublication] = []
             for (row_id,) in connection.execute(_SQL["waiting_ids"], (self._account,)).fetchall():
                 (row,) = _rows(connection, _SQL["by_row_id"], self._account, row_id)
-                result, more = settle(row)
-                self._settle(connection, row.id, result, ())
+                result, more = finish(row)
+                self._finish(connection, row.id, result, ())
                 publications += more
-                settled.append(replace(row, state=CommandState.SETTLED, result=result))
-            return settled, self._rows.enqueue(connection, publications)
+                finished.append(replace(row, state=CommandState.FINISHED, result=result))
+            return finished, self._rows.enqueue(connection, publications)
 
         return await self._database.write("change_owner", job)
 
@@ -313,14 +314,14 @@ class JournaledCommands(JournalPart):
     async def _read(self, statement: str, *arguments: object) -> list[CommandRow]:
         return await self._database.read(lambda db: _rows(db, statement, self._account, *arguments))
 
-    async def _mark(self, commit_point: str, statement: str, row_id: int) -> None:
+    async def _begin_or_end(self, commit_point: str, statement: str, row_id: int) -> None:
         await self._database.write(commit_point, lambda db: self._change(db, statement, row_id))
 
     def _change(self, connection: Connection, statement: str, row_id: int, *arguments: object) -> None:
         if not connection.execute(statement, (self._account, row_id, *arguments)).rowcount:
-            raise AlreadySettled
+            raise AlreadyFinished
 
-    def _settle(
+    def _finish(
         self,
         connection: Connection,
         row_id: int,

@@ -255,7 +255,7 @@ class Slow(Journal):
         super().__init__(database, "home", on_referenced=blobs.mark_referenced)
         self.before: dict[str, Callable[[], Awaitable[None]]] = {}
         self.after: dict[str, Callable[[], Awaitable[None]]] = {}
-        for name in ("accept", "list_due", "mark_started", "finish"):
+        for name in ("accept", "list_due", "begin_attempt", "finish"):
             setattr(self.commands, name, partial(self._around, name, getattr(self.commands, name)))
 
     async def _around(self, name: str, work: Callable[..., Awaitable[Any]], *args: Any) -> Any:

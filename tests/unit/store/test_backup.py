@@ -181,7 +181,7 @@ def test_what_waited_in_a_bridge_that_went_on_is_not_sent_again(old: Path, tmp_p
             (2, False, True)
         }
         assert {row.command_id for row in rows} == {"waits", "with-file"}
-        settled = await house.journal.commands.list_page(CommandState.SETTLED, limit=10)
+        settled = await house.journal.commands.list_page(CommandState.FINISHED, limit=10)
         assert [row.command_id for row in settled] == ["over"]
         assert len(await house.journal.commands.list_unanswered(0)) == 2, "their echoes are expected"
 

@@ -63,7 +63,7 @@ def test_what_is_read_is_what_was_written(asked: Command, wait: tuple[ReplyTarge
 def test_a_command_that_is_settled_at_once_is_settled() -> None:
     new = command("a", settled=result("a", Status.REJECTED))
     row = command_row(_read(new))
-    assert row.state is CommandState.SETTLED
+    assert row.state is CommandState.FINISHED
     assert row.result == result("a", Status.REJECTED)
     assert row == new_row(1, new)
 

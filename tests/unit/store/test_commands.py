@@ -11,7 +11,7 @@ from tests.unit.store.make import blob, command, mark, message, picture, publica
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.model import Blob, PersonId, Result, SendKey, Status
 from wx2mqtt.store.command_records import AcceptOutcome, CommandRow, CommandState, NewCommand, Recipient
-from wx2mqtt.store.commands import AlreadySettled
+from wx2mqtt.store.commands import AlreadyFinished
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.person_records import NO_CHANGES
@@ -113,14 +113,14 @@ async def test_two_accounts_may_use_the_same_id(database: Database, journal: Jou
     assert accepted.outcome is AcceptOutcome.NEW
     assert len(await journal.commands.list_due(10)) == len(await other.commands.list_due(10)) == 1
     assert accepted.row is not None
-    with pytest.raises(AlreadySettled):
+    with pytest.raises(AlreadyFinished):
         await journal.commands.finish(accepted.row.id, result("a"), [])
 
 
 async def test_a_command_that_is_settled_at_once_brings_its_publications(journal: Journal) -> None:
     rejected = result("a", Status.REJECTED)
     (row,) = await _accept(journal, command("a", settled=rejected, publications=(publication("r"),)))
-    assert row.state is CommandState.SETTLED
+    assert row.state is CommandState.FINISHED
     assert row.result == rejected
     assert await journal.commands.list_due(10) == []
     assert await _topics(journal) == ["r"]
@@ -217,24 +217,24 @@ async def test_what_is_due_comes_in_order_without_the_recipients_to_skip(journal
 
 async def test_an_attempt_is_marked_and_its_end_too(journal: Journal) -> None:
     (row,) = await _accept(journal, command("a"))
-    await journal.commands.mark_started(row.id)
+    await journal.commands.begin_attempt(row.id)
     row = await _row(journal, "a")
     assert (row.attempt_open, row.attempts, row.unanswered) == (True, 1, 0)
-    await journal.commands.mark_not_delivered(row.id)
+    await journal.commands.end_undelivered(row.id)
     row = await _row(journal, "a")
     assert (row.attempt_open, row.attempts, row.unanswered, row.duplicate_possible) == (False, 1, 0, False)
-    await journal.commands.mark_started(row.id)
-    await journal.commands.mark_uncertain(row.id)
+    await journal.commands.begin_attempt(row.id)
+    await journal.commands.end_unanswered(row.id)
     row = await _row(journal, "a")
     assert (row.attempt_open, row.attempts, row.unanswered, row.duplicate_possible) == (False, 2, 1, True)
 
 
 async def test_a_settled_command_has_its_result_and_its_publications(journal: Journal) -> None:
     (row,) = await _accept(journal, command("a"))
-    await journal.commands.mark_started(row.id)
+    await journal.commands.begin_attempt(row.id)
     await journal.commands.finish(row.id, result("a", message_id="77"), [publication("r"), publication("s")])
     row = await _row(journal, "a")
-    assert row.state is CommandState.SETTLED
+    assert row.state is CommandState.FINISHED
     assert row.result == result("a", message_id="77")
     assert not row.attempt_open
     assert await journal.commands.list_due(10) == []
@@ -250,7 +250,7 @@ async def test_settling_may_mark_the_next_attempt_in_the_same_commit(journal: Jo
 async def test_settling_twice_changes_nothing(journal: Journal) -> None:
     a, b = await _accept(journal, command("a"), command("b"))
     await journal.commands.finish(a.id, result("a", message_id="1"), [publication("r")])
-    with pytest.raises(AlreadySettled):
+    with pytest.raises(AlreadyFinished):
         await journal.commands.finish(a.id, result("a", Status.FAILED), [publication("s")], next_row_id=b.id)
     assert (await _row(journal, "a")).result == result("a", message_id="1")
     assert not (await _row(journal, "b")).attempt_open
@@ -260,18 +260,18 @@ async def test_settling_twice_changes_nothing(journal: Journal) -> None:
 async def test_a_settling_whose_next_attempt_is_settled_already_changes_nothing(journal: Journal) -> None:
     a, b = await _accept(journal, command("a"), command("b"))
     await journal.commands.finish(b.id, result("b"), [])
-    with pytest.raises(AlreadySettled):
+    with pytest.raises(AlreadyFinished):
         await journal.commands.finish(a.id, result("a"), [publication("r")], next_row_id=b.id)
     assert (await _row(journal, "a")).state is CommandState.WAITING
     assert await _topics(journal) == []
 
 
-@pytest.mark.parametrize("change", ["mark_started", "mark_not_delivered", "mark_uncertain"])
+@pytest.mark.parametrize("change", ["begin_attempt", "end_undelivered", "end_unanswered"])
 async def test_a_settled_command_has_no_more_attempts(journal: Journal, change: str) -> None:
     (row,) = await _accept(journal, command("a"))
     await journal.commands.finish(row.id, result("a"), [])
     before = await _row(journal, "a")
-    with pytest.raises(AlreadySettled) as caught:
+    with pytest.raises(AlreadyFinished) as caught:
         await getattr(journal.commands, change)(row.id)
     assert not isinstance(caught.value, StoreError)  # trying again would be no use
     assert await _row(journal, "a") == before
@@ -280,11 +280,11 @@ async def test_a_settled_command_has_no_more_attempts(journal: Journal, change: 
 async def test_a_start_after_a_crash_finds_what_is_in_doubt(journal: Journal) -> None:
     rows = await _accept(journal, *(command(name) for name in "abcd"))
     a, b, c, _ = (row.id for row in rows)
-    await journal.commands.mark_started(a)
-    await journal.commands.mark_started(b)
-    await journal.commands.mark_uncertain(b)
-    await journal.commands.mark_started(c)
-    await journal.commands.mark_not_delivered(c)
+    await journal.commands.begin_attempt(a)
+    await journal.commands.begin_attempt(b)
+    await journal.commands.end_unanswered(b)
+    await journal.commands.begin_attempt(c)
+    await journal.commands.end_undelivered(c)
     found = {
         row.command_id: (row.unanswered, row.attempt_open, row.duplicate_possible)
         for row in await journal.commands.recover_attempts()
@@ -299,8 +299,8 @@ async def test_what_nobody_answered_is_known_for_a_while_after_its_end(
 ) -> None:
     waiting, settled, _ = await _accept(journal, *(command(name) for name in "abc"))
     for row in (waiting, settled):
-        await journal.commands.mark_started(row.id)
-        await journal.commands.mark_uncertain(row.id)
+        await journal.commands.begin_attempt(row.id)
+        await journal.commands.end_unanswered(row.id)
     await journal.commands.finish(settled.id, result("b", Status.UNCERTAIN), [])
     assert [row.command_id for row in await journal.commands.list_unanswered(clock.now - 1)] == ["a", "b"]
     assert [row.command_id for row in await journal.commands.list_unanswered(clock.now)] == ["a"]
@@ -308,9 +308,9 @@ async def test_what_nobody_answered_is_known_for_a_while_after_its_end(
 
 async def test_a_second_unanswered_attempt_is_counted(journal: Journal) -> None:
     (row,) = await _accept(journal, command("a"))
-    await journal.commands.mark_started(row.id)
+    await journal.commands.begin_attempt(row.id)
     await journal.commands.recover_attempts()
-    await journal.commands.mark_started(row.id)
+    await journal.commands.begin_attempt(row.id)
     (row,) = await journal.commands.recover_attempts()
     assert (row.unanswered, row.attempts) == (2, 2)
 
@@ -334,7 +334,7 @@ async def test_commands_are_listed_newest_first_and_in_pages(journal: Journal) -
     await journal.commands.finish(rows[1].id, result("b"), [])
     assert [row.command_id for row in await journal.commands.list_page()] == list("dcba")
     assert [row.command_id for row in await journal.commands.list_page("waiting")] == list("dca")
-    assert [row.command_id for row in await journal.commands.list_page(CommandState.SETTLED)] == ["b"]
+    assert [row.command_id for row in await journal.commands.list_page(CommandState.FINISHED)] == ["b"]
     page = await journal.commands.list_page(limit=3)
     assert [row.command_id for row in page] == list("dcb")
     assert [row.command_id for row in await journal.commands.list_page(before=page[-1].id)] == ["a"]
@@ -419,7 +419,7 @@ async def test_a_dropped_command_has_the_given_result(journal: Journal) -> None:
 async def test_only_what_waits_can_be_dropped(journal: Journal) -> None:
     settled, sending = await _accept(journal, command("settled"), command("sending"))
     await journal.commands.finish(settled.id, result("settled"), [])
-    await journal.commands.mark_started(sending.id)
+    await journal.commands.begin_attempt(sending.id)
     for name, why in [
         ("settled", "command_settled"),
         ("sending", "command_in_flight"),
@@ -458,7 +458,7 @@ async def test_a_file_that_was_fetched_later_is_attached(journal: Journal) -> No
     await journal.commands.attach_file(row.id, blob("x"))
     assert (await _row(journal, "a")).blob == blob("x")
     await journal.commands.finish(row.id, result("a"), [])
-    with pytest.raises(AlreadySettled):
+    with pytest.raises(AlreadyFinished):
         await journal.commands.attach_file(row.id, blob("y"))
     assert (await _row(journal, "a")).blob == blob("x")
 
@@ -568,12 +568,12 @@ async def test_each_backend_has_an_owner_and_a_removed_account_none(
 
 async def test_a_bundle_and_its_mark_are_one_commit_with_its_heading(journal: Journal) -> None:
     rows = await _accept(journal, command("a"), command("b"), command("c"))
-    bundle = await journal.commands.start_bundle(
+    bundle = await journal.commands.begin_combined(
         [rows[2].id, rows[0].id], command("wx2mqtt-digest-1", replies=())
     )
     assert [row.command_id for row in bundle] == ["wx2mqtt-digest-1", "c", "a"]
-    assert {row.bundle for row in bundle} == {bundle[0].id}
-    assert [row.bundle_position for row in bundle] == [0, 1, 2]
+    assert {row.leader for row in bundle} == {bundle[0].id}
+    assert [row.combined_position for row in bundle] == [0, 1, 2]
     assert {(row.attempt_open, row.attempts) for row in bundle} == {(True, 1)}
     assert not (await _row(journal, "b")).attempt_open
 
@@ -581,39 +581,39 @@ async def test_a_bundle_and_its_mark_are_one_commit_with_its_heading(journal: Jo
 async def test_of_a_bundle_with_a_settled_command_nothing_is_stored(journal: Journal) -> None:
     first, second = await _accept(journal, command("a"), command("b"))
     await journal.commands.finish(second.id, result("b"), ())
-    with pytest.raises(AlreadySettled):
-        await journal.commands.start_bundle([first.id, second.id], command("wx2mqtt-digest-1"))
+    with pytest.raises(AlreadyFinished):
+        await journal.commands.begin_combined([first.id, second.id], command("wx2mqtt-digest-1"))
     row = await _row(journal, "a")
-    assert (row.bundle, row.attempt_open, row.attempts) == (None, False, 0)
+    assert (row.leader, row.attempt_open, row.attempts) == (None, False, 0)
     assert await journal.commands.get("wx2mqtt-digest-1") is None
 
 
 async def test_a_command_is_in_one_bundle_only(journal: Journal) -> None:
     rows = await _accept(journal, command("a"), command("b"), command("c"))
-    await journal.commands.start_bundle([rows[0].id, rows[1].id], None)
-    with pytest.raises(AlreadySettled):
-        await journal.commands.start_bundle([rows[2].id, rows[1].id], None)
-    assert (await _row(journal, "c")).bundle is None
+    await journal.commands.begin_combined([rows[0].id, rows[1].id], None)
+    with pytest.raises(AlreadyFinished):
+        await journal.commands.begin_combined([rows[2].id, rows[1].id], None)
+    assert (await _row(journal, "c")).leader is None
 
 
 async def test_a_bundle_that_was_not_delivered_is_given_up_with_its_heading(journal: Journal) -> None:
     rows = await _accept(journal, command("a"), command("b"))
-    heading, *_ = await journal.commands.start_bundle([row.id for row in rows], command("wx2mqtt-digest-1"))
-    await journal.commands.mark_not_delivered(heading.id, is_heading=True)
+    heading, *_ = await journal.commands.begin_combined([row.id for row in rows], command("wx2mqtt-digest-1"))
+    await journal.commands.end_undelivered(heading.id, is_heading=True)
     assert await journal.commands.get("wx2mqtt-digest-1") is None
     for row in [await _row(journal, "a"), await _row(journal, "b")]:
-        assert (row.bundle, row.bundle_position, row.attempt_open) == (None, 0, False)
+        assert (row.leader, row.combined_position, row.attempt_open) == (None, 0, False)
         assert (row.attempts, row.unanswered) == (1, 0)
 
 
 async def test_a_bundle_in_doubt_stays_one_and_none_of_it_is_dropped(journal: Journal) -> None:
     rows = await _accept(journal, command("a"), command("b"))
-    leading, _ = await journal.commands.start_bundle([row.id for row in rows], None)
-    await journal.commands.mark_uncertain(leading.id)
-    await journal.commands.mark_started(leading.id)
-    await journal.commands.mark_not_delivered(leading.id)
+    leading, _ = await journal.commands.begin_combined([row.id for row in rows], None)
+    await journal.commands.end_unanswered(leading.id)
+    await journal.commands.begin_attempt(leading.id)
+    await journal.commands.end_undelivered(leading.id)
     for row in [await _row(journal, "a"), await _row(journal, "b")]:
-        assert (row.bundle, row.unanswered, row.attempts, row.attempt_open) == (leading.id, 1, 2, False)
+        assert (row.leader, row.unanswered, row.attempts, row.attempt_open) == (leading.id, 1, 2, False)
         assert row.duplicate_possible
     with pytest.raises(BadCommand):
         await journal.commands.drop("b", result("b", Status.FAILED), ())
@@ -621,26 +621,26 @@ async def test_a_bundle_in_doubt_stays_one_and_none_of_it_is_dropped(journal: Jo
 
 async def test_at_start_an_open_bundle_is_in_doubt_as_a_whole(journal: Journal) -> None:
     rows = await _accept(journal, command("a"), command("b"), command("c"))
-    await journal.commands.start_bundle([rows[0].id, rows[1].id], None)
+    await journal.commands.begin_combined([rows[0].id, rows[1].id], None)
     assert [row.command_id for row in await journal.commands.recover_attempts()] == ["a", "b"]
 
 
 async def test_all_results_of_a_bundle_are_one_commit(journal: Journal) -> None:
     first, second = await _accept(journal, command("a"), command("b"))
-    await journal.commands.start_bundle([first.id, second.id], None)
+    await journal.commands.begin_combined([first.id, second.id], None)
     told = [publication("wx/result/a"), publication("wx/result/b")]
     sent = [result("a", message_id="77"), result("b", message_id="77")]
-    await journal.commands.finish(first.id, sent[0], told, bundled=[(second.id, sent[1])])
+    await journal.commands.finish(first.id, sent[0], told, others=[(second.id, sent[1])])
     assert [(await _row(journal, name)).result for name in "ab"] == sent
     assert await _topics(journal) == ["wx/result/a", "wx/result/b"]
-    with pytest.raises(AlreadySettled):
-        await journal.commands.finish(first.id, sent[0], told, bundled=[(second.id, sent[1])])
+    with pytest.raises(AlreadyFinished):
+        await journal.commands.finish(first.id, sent[0], told, others=[(second.id, sent[1])])
 
 
 async def test_a_message_of_a_bundle_counts_once_among_the_last_codes(journal: Journal) -> None:
     rows = await _accept(journal, command("a"), command("b"), command("c"))
-    await journal.commands.start_bundle([rows[0].id, rows[1].id], None)
+    await journal.commands.begin_combined([rows[0].id, rows[1].id], None)
     unseen = [replace(result(name, message_id=None), code="unconfirmed") for name in "ab"]
-    await journal.commands.finish(rows[0].id, unseen[0], (), bundled=[(rows[1].id, unseen[1])])
+    await journal.commands.finish(rows[0].id, unseen[0], (), others=[(rows[1].id, unseen[1])])
     await journal.commands.finish(rows[2].id, result("c"), ())
     assert sorted(await journal.commands.last_result_codes(10)) == ["ok", "unconfirmed"]

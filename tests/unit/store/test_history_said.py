@@ -37,7 +37,7 @@ async def test_theirs_is_known_with_its_chat_and_its_author(journal: Journal) ->
 async def test_ours_is_known_with_its_command(journal: Journal) -> None:
     rows = await journal.commands.accept([command("alarm-7", text="door open"), command("alarm-8")])
     assert rows[0].row is not None
-    await journal.commands.mark_started(rows[0].row.id)
+    await journal.commands.begin_attempt(rows[0].row.id)
     await journal.commands.finish(rows[0].row.id, result("alarm-7", message_id="555"), ())
     assert await journal.history.quoted_message("555") == QuotedMessage(
         kind=Kind.TEXT, text="door open", chat="wife", from_self=True, command_id="alarm-7"
@@ -48,9 +48,9 @@ async def test_each_part_of_a_long_text_of_ours_is_known_with_its_command(journa
     (one,) = await journal.commands.accept([command("long", text="a very long text")])
     assert one.row is not None
     for number in ("551", "", "552"):
-        await journal.commands.mark_started(one.row.id)
-        await journal.commands.mark_part_sent(one.row.id, number)
-    await journal.commands.mark_started(one.row.id)
+        await journal.commands.begin_attempt(one.row.id)
+        await journal.commands.end_part_sent(one.row.id, number)
+    await journal.commands.begin_attempt(one.row.id)
     await journal.commands.finish(one.row.id, result("long", message_id="553"), ())
     whole = QuotedMessage(
         kind=Kind.TEXT, text="a very long text", chat="wife", from_self=True, command_id="long"
@@ -65,7 +65,7 @@ async def test_a_file_of_ours_is_known_by_its_name(journal: Journal) -> None:
     sent = replace(new, command=replace(new.command, kind="image", text="", name="door.jpg"))
     (row,) = await journal.commands.accept([sent])
     assert row.row is not None
-    await journal.commands.mark_started(row.row.id)
+    await journal.commands.begin_attempt(row.row.id)
     await journal.commands.finish(row.row.id, result("snap", message_id="556"), ())
     assert await journal.history.quoted_message("556") == QuotedMessage(
         kind=Kind.IMAGE, text="door.jpg", chat="wife", from_self=True, command_id="snap"

@@ -19,7 +19,7 @@ from tests.unit.store.conftest import Clock
 from tests.unit.store.make import command, event, mark, message, publication, result
 from wx2mqtt.model import Cursor, Status
 from wx2mqtt.store.command_records import AcceptOutcome, NewCommand
-from wx2mqtt.store.commands import AlreadySettled
+from wx2mqtt.store.commands import AlreadyFinished
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.person_records import NO_CHANGES
 from wx2mqtt.store.records import NewPublication
@@ -158,7 +158,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(place=places)
     def begin(self, place: int) -> None:
         name = self._pick(self.model.unsettled, place)
-        self.runner.run(self.journal.commands.mark_started(self._row(name)))
+        self.runner.run(self.journal.commands.begin_attempt(self._row(name)))
         self.model.commands[name].open = True
         self.model.commands[name].attempts += 1
 
@@ -166,7 +166,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(place=places, lost=st.booleans())
     def end_attempt(self, place: int, lost: bool) -> None:
         name = self._pick(self.model.unsettled, place)
-        change = self.journal.commands.mark_uncertain if lost else self.journal.commands.mark_not_delivered
+        change = self.journal.commands.end_unanswered if lost else self.journal.commands.end_undelivered
         self.runner.run(change(self._row(name)))
         self.model.commands[name].open = False
         self.model.commands[name].unknown += lost
@@ -194,7 +194,7 @@ class JournalMachine(RuleBasedStateMachine):
     @rule(place=places)
     def settle_again(self, place: int) -> None:
         name = self._pick(self.model.results, place)
-        with pytest.raises(AlreadySettled):
+        with pytest.raises(AlreadyFinished):
             self.runner.run(
                 self.journal.commands.finish(self._row(name), result(name), [_result_publication(name)])
             )

@@ -20,7 +20,7 @@ from tests.unit.store.make import command, media, picture, publication, result
 from wx2mqtt.model import Blob
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.command_records import AcceptOutcome, CommandState
-from wx2mqtt.store.commands import AlreadySettled
+from wx2mqtt.store.commands import AlreadyFinished
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.person_records import NO_CHANGES
@@ -134,7 +134,7 @@ class MediaMachine(RuleBasedStateMachine):
         if number in self.model.waiting:
             self.runner.run(self.journal.commands.attach_file(row.id, blob))
         else:
-            with pytest.raises(AlreadySettled):
+            with pytest.raises(AlreadyFinished):
                 self.runner.run(self.journal.commands.attach_file(row.id, blob))
             self.blobs.mark_referenced(blob)
 

@@ -124,11 +124,11 @@ class ChatQueue:
 
     def members_of(self, row: CommandRow) -> tuple[CommandRow, ...]:
         """Returns the commands of the combined message of this one, in order; else only itself."""
-        if row.bundle is None:
+        if row.leader is None:
             return (row,)
         if (ending := self._endings.get(row.id)) is not None:
             return tuple(self._by_id[member.id].row for member in ending.rows if member.id in self._by_id)
-        return tuple(member for member in self.kept_first if member.bundle == row.bundle)
+        return tuple(member for member in self.kept_first if member.leader == row.leader)
 
     @property
     def begun_row(self) -> CommandRow | None:
@@ -253,7 +253,7 @@ class ChatQueue:
         may_end_early = row.unanswered or row.fallback  # `next_step.py` decides
         if may_end_early:
             self._may_end_early[row.id] = None
-        if row.held_reason:
+        if row.window_reason:
             insort(self._by_importance, _importance(row))
         else:
             self._no_window_ids.add(row.id)
@@ -275,7 +275,7 @@ class ChatQueue:
         row_id = command.row.id
         del self._commands[bisect_left(self._commands, command.rank, key=_rank_of)]
         del self._by_expiry[bisect_left(self._by_expiry, (command.expires_at, row_id))]
-        if command.row.held_reason:
+        if command.row.window_reason:
             del self._by_importance[bisect_left(self._by_importance, _importance(command.row))]
         self._may_end_early.pop(row_id, None)
         self._no_window_ids.discard(row_id)
@@ -286,7 +286,7 @@ class ChatQueue:
         if not self._by_priority:
             return False, 0, 0, row.id
         priority = PRIORITY_RANKS.get(row.command.priority, 1)
-        return not stays_first(row), row.bundle_position, priority, row.id
+        return not stays_first(row), row.combined_position, priority, row.id
 
 
 def _importance(row: CommandRow) -> tuple[bool, int, int]:
@@ -296,12 +296,12 @@ def _importance(row: CommandRow) -> tuple[bool, int, int]:
 
 def stays_first(row: CommandRow) -> bool:
     """Returns whether a command goes before others, for one of the reasons above."""
-    return row.bundle is not None or bool(row.unanswered or row.parts_sent)
+    return row.leader is not None or bool(row.unanswered or row.parts_sent)
 
 
 def is_heading(row: CommandRow) -> bool:
     """Returns whether a command is the bridge's own heading of a combined message."""
-    return row.bundle == row.id and is_own_text(row.command_id)
+    return row.leader == row.id and is_own_text(row.command_id)
 
 
 def is_important(row: CommandRow | NewCommand) -> bool:

@@ -53,7 +53,7 @@ class AttemptPlan:
     @property
     def is_new_message(self) -> bool:
         """Whether the commands are no combined message in the journal yet."""
-        return len(self.rows) > 1 and self.rows[0].bundle is None
+        return len(self.rows) > 1 and self.rows[0].leader is None
 
 
 class CombinedMessages:
@@ -70,7 +70,7 @@ class CombinedMessages:
 
     def plan(self, queue: ChatQueue, row: CommandRow) -> AttemptPlan:
         """Returns what the next attempt sends, if it sends the command `row`: alone or with others."""
-        if row.bundle is not None:
+        if row.leader is not None:
             return AttemptPlan(rows=queue.members_of(row))
         alone = AttemptPlan(rows=(row,))
         if not self._capabilities.has_reply_window or not self._ctx.settings.account.ilink.bundle:
@@ -98,9 +98,9 @@ class CombinedMessages:
     def _digest(self, queue: ChatQueue, row: CommandRow) -> AttemptPlan | None:
         """Returns the plan of a digest, if many texts waited for the window or their digest has begun."""
         window = self._window_wait.window_of(row)
-        if window is None or not row.held_reason:
+        if window is None or not row.window_reason:
             return None
-        texts = [row for row in self._combinable(queue) if row.held_reason]
+        texts = [row for row in self._combinable(queue) if row.window_reason]
         if texts[0] != row:  # only important ones may go
             texts.sort(key=is_important, reverse=True)
         count = sum(map(is_important, texts)) if is_important(row) else len(texts)
@@ -160,8 +160,8 @@ def _plan_of(rows: Iterable[CommandRow], max_characters: int) -> AttemptPlan | N
 def by_message(rows: Iterable[CommandRow]) -> list[list[CommandRow]]:
     """Returns the rows by combined message, in the order of its text; a row that is in none stands alone."""
     by_leader: dict[int, list[CommandRow]] = {}
-    for row in sorted(rows, key=lambda row: row.bundle_position):
-        by_leader.setdefault(row.id if row.bundle is None else row.bundle, []).append(row)
+    for row in sorted(rows, key=lambda row: row.combined_position):
+        by_leader.setdefault(row.id if row.leader is None else row.leader, []).append(row)
     return [*by_leader.values()]
 
 

@@ -101,7 +101,7 @@ class FallbackDelivery:
         self._is_stopped = False
         self._login_alerts: set[asyncio.Task[AlertOutcome]] = set()
         self._alerted_logins: dict[str, float] = {}  # by login id, when on the loop's clock
-        self._due_at_end: set[int] = set()  # row ids: `deliver_due` sends these, and its caller settles them
+        self._due_at_end: set[int] = set()  # row ids: `deliver_due` sends these, and its caller finishes them
         self._progress = ChangeNotifier()
         self.delivered: Signal[[]] = Signal()
 
@@ -211,7 +211,7 @@ class FallbackDelivery:
         return with_fallback(result, current.fallback, self._ctx.language)
 
     async def deliver_due(self) -> None:
-        """Sends all waiting urgent commands now; the caller settles them after that. Raises `StoreError`."""
+        """Sends all waiting urgent commands now; the caller finishes them after that. Raises `StoreError`."""
         rows = [row for row in await self._journal.commands.list_urgent() if self.is_due(row)]
         self._due_at_end.update(row.id for row in rows)
         for row in rows:

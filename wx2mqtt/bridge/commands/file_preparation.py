@@ -36,7 +36,7 @@ from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.limits import transfer_seconds
 from wx2mqtt.model import Draft, Handle
 from wx2mqtt.store.command_records import CommandRow
-from wx2mqtt.store.commands import AlreadySettled
+from wx2mqtt.store.commands import AlreadyFinished
 
 log = structlog.get_logger(__name__)
 
@@ -255,7 +255,7 @@ class FilePreparation:
                 row = await self._fetch(queue, row)
                 state.backoff, state.error = state.backoff.reset(), None
             await self._upload(row, state)
-        except AlreadySettled:
+        except AlreadyFinished:
             await self._progress.drop_finished([row])
         except (BadCommand, StoreError, BackendError) as error:
             self._files_of(queue).paused_until = loop_time() + FAILURE_PAUSE_SECONDS

@@ -177,7 +177,7 @@ class NextStepPolicy:
             return None
         not_ended: list[float] = []
         for row in queue.may_have_ended(now):
-            if row.bundle_position:
+            if row.combined_position:
                 continue  # its message ends with the leading command
             members = queue.members_of(row)
             results = [self.result_if_expired(queue, member) for member in members]

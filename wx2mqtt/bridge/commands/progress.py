@@ -32,7 +32,7 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Result, Status
 from wx2mqtt.store.command_records import CommandRow
-from wx2mqtt.store.commands import AlreadySettled
+from wx2mqtt.store.commands import AlreadyFinished
 from wx2mqtt.store.records import NewPublication
 
 log = structlog.get_logger(__name__)
@@ -59,32 +59,34 @@ class CommandProgress:
         self._results = results
         self._outcomes = outcomes
 
-    # Attempts. All these raise `AlreadySettled`.
+    # Attempts. All these raise `AlreadyFinished`.
 
     async def begin(self, plan: AttemptPlan) -> CommandRow:
         """Stores the begin of an attempt, before its request is written; returns the leading command."""
         row = plan.rows[0]
         if not plan.is_new_message:
-            await retry_until_stored(lambda: self._journal.commands.mark_started(row.id))
+            await retry_until_stored(lambda: self._journal.commands.begin_attempt(row.id))
             return row
         row_ids = [row.id for row in plan.rows]
-        stored = await retry_until_stored(lambda: self._journal.commands.start_bundle(row_ids, plan.heading))
+        stored = await retry_until_stored(
+            lambda: self._journal.commands.begin_combined(row_ids, plan.heading)
+        )
         self._waiting.combine(stored)
         return stored[0]
 
     async def end_undelivered(self, queue: ChatQueue, row: CommandRow) -> None:
         """Stores the end of an attempt that certainly delivered nothing."""
-        is_given_up = row.bundle is not None and not row.unanswered
+        is_given_up = row.leader is not None and not row.unanswered
         has_heading = is_given_up and is_heading(row)
         await retry_until_stored(
-            lambda: self._journal.commands.mark_not_delivered(row.id, is_heading=has_heading)
+            lambda: self._journal.commands.end_undelivered(row.id, is_heading=has_heading)
         )
         if is_given_up:
             self._waiting.separate(queue.members_of(row))
 
     async def end_unanswered(self, queue: ChatQueue, row: CommandRow) -> None:
         """Stores the end of an attempt without an answer."""
-        await retry_until_stored(lambda: self._journal.commands.mark_uncertain(row.id))
+        await retry_until_stored(lambda: self._journal.commands.end_unanswered(row.id))
         for member in queue.members_of(row):
             if (current := queue.find(member.id)) is not None:
                 unanswered = row.unanswered + 1
@@ -92,7 +94,7 @@ class CommandProgress:
 
     async def end_part_sent(self, queue: ChatQueue, row: CommandRow, message_id: str) -> None:
         """Stores the end of an attempt that delivered the next part of a long text."""
-        await retry_until_stored(lambda: self._journal.commands.mark_part_sent(row.id, message_id))
+        await retry_until_stored(lambda: self._journal.commands.end_part_sent(row.id, message_id))
         if (current := queue.find(row.id)) is not None:
             queue.replace_row(replace(current, parts_sent=row.parts_sent + 1, unanswered=0))
 
@@ -139,7 +141,7 @@ class CommandProgress:
                     leading.id, leading_result, publications, next_id, other_results
                 )
             )
-        except AlreadySettled:
+        except AlreadyFinished:
             return False
         self._ctx.signals.outbox_changed.emit(stored)
         return True
@@ -172,7 +174,7 @@ class CommandProgress:
         """Removes a command whose result is stored, and records its end."""
         self._waiting.remove(row.id)
         self._outcomes.record(row.command.kind, result)
-        if row.held_reason:
+        if row.window_reason:
             self._ctx.signals.sending_changed.emit()
 
     async def drop_finished(self, rows: Sequence[CommandRow]) -> None:

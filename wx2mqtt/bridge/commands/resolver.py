@@ -20,7 +20,7 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, StoreError
 from wx2mqtt.model import Draft, Handle, Kind, PersonId, Recall, SendKey
 from wx2mqtt.store.command_records import CommandRow, NewCommand
-from wx2mqtt.store.commands import AlreadySettled
+from wx2mqtt.store.commands import AlreadyFinished
 from wx2mqtt.store.person_records import Person
 
 log = structlog.get_logger(__name__)
@@ -116,7 +116,7 @@ class CommandResolver:
     async def fetch(self, row: CommandRow, seconds: float) -> CommandRow:
         """Fetches the url of a command and returns its row with the file.
 
-        Raises `BadCommand`, `StoreError` and `AlreadySettled`.
+        Raises `BadCommand`, `StoreError` and `AlreadyFinished`.
         """
         try:
             blob = await self._attachments.fetch(row.command, seconds)
@@ -127,7 +127,7 @@ class CommandResolver:
             raise BadCommand("internal", "internal") from None
         try:
             await retry_until_stored(lambda: self._journal.commands.attach_file(row.id, blob))
-        except AlreadySettled:
+        except AlreadyFinished:
             await self._attachments.release(blob, never_referenced=True)
             raise
         return replace(row, blob=blob)

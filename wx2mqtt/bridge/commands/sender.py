@@ -79,7 +79,7 @@ from wx2mqtt.errors import (
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import ActionResult, Receipt, Result, Status
 from wx2mqtt.store.command_records import CommandRow
-from wx2mqtt.store.commands import AlreadySettled
+from wx2mqtt.store.commands import AlreadyFinished
 from wx2mqtt.store.records import NewPublication
 
 log = structlog.get_logger(__name__)
@@ -231,8 +231,8 @@ class CommandSender:
         for queue in self._waiting.queues():
             row_id, queue.begun_id = queue.begun_id, None
             if row_id is not None:
-                with suppress(AlreadySettled):
-                    await self._journal.commands.mark_not_delivered(row_id)
+                with suppress(AlreadyFinished):
+                    await self._journal.commands.end_undelivered(row_id)
 
     # One chat
 
@@ -292,7 +292,7 @@ class CommandSender:
             outcome = await self.attempts.attempt(with_texts_of(request, members), members[0])
         try:
             await self._apply_outcome(queue, members, outcome)
-        except AlreadySettled:  # another owner came meanwhile
+        except AlreadyFinished:  # another owner came meanwhile
             await self._progress.drop_finished(members)
         self._ctx.signals.sending_changed.emit()
 
@@ -318,7 +318,7 @@ class CommandSender:
             self.limits.consume_token()
         try:
             leading = await self._progress.begin(plan)
-        except AlreadySettled:
+        except AlreadyFinished:
             await self._progress.drop_finished(plan.rows)
             return ()
         return queue.members_of(leading)
@@ -331,7 +331,7 @@ class CommandSender:
         members: Sequence[CommandRow],
         outcome: Receipt | ActionResult | BackendError,
     ) -> None:
-        """Applies the outcome of an attempt. Raises `AlreadySettled`."""
+        """Applies the outcome of an attempt. Raises `AlreadyFinished`."""
         row = members[0]
         match outcome:
             case ActionResult():
@@ -340,7 +340,7 @@ class CommandSender:
                 await self._finish(queue, row, final_result(row, Status.SENT, "ok", recalled))
             case Receipt(message_id=message_id):
                 await self._on_receipt(queue, row, message_id)
-            case Rejected() if row.bundle is not None and not row.unanswered:
+            case Rejected() if row.leader is not None and not row.unanswered:
                 log.warning("a combined message was refused; its texts go one by one", problem=str(outcome))
                 self._messages.on_refused(queue, members)
                 await self._progress.end_undelivered(queue, row)

@@ -154,7 +154,7 @@ class WaitingCommands:
         """Records that these commands are one message; a heading of the bridge's own is new."""
         for row in stored:
             if (known := self.find(row.id)) is not None:
-                self.replace_row(replace(known, bundle=row.bundle, bundle_position=row.bundle_position))
+                self.replace_row(replace(known, leader=row.leader, combined_position=row.combined_position))
             elif is_own_text(row.command_id):
                 self.add(row)
 
@@ -164,7 +164,7 @@ class WaitingCommands:
             if is_heading(row):
                 self.remove(row.id)
             elif (known := self.find(row.id)) is not None:
-                self.replace_row(replace(known, bundle=None, bundle_position=0))
+                self.replace_row(replace(known, leader=None, combined_position=0))
 
     # Loading from the journal
 

@@ -128,8 +128,8 @@ class WindowWait:
 
     async def begin(self, queue: ChatQueue, rows: Sequence[CommandRow], window: ReplyWindow) -> None:
         """Lets these commands wait until the window opens."""
-        rows = [replace(row, held_reason=window.reason, expires=self._expires_at(row)) for row in rows]
-        changes = [(row.id, row.held_reason, row.expires or 0) for row in rows]
+        rows = [replace(row, window_reason=window.reason, expires=self._expires_at(row)) for row in rows]
+        changes = [(row.id, row.window_reason, row.expires or 0) for row in rows]
         notices = [self._notification(row, window) for row in rows]
         stored = await retry_until_stored(lambda: self._ctx.journal.commands.hold(changes, notices))
         self._ctx.signals.outbox_changed.emit(stored)
@@ -146,7 +146,7 @@ class WindowWait:
 
     def find_excess(self, queue: ChatQueue) -> CommandRow | None:
         """Returns a command to give up where too many wait: the oldest of the lowest priority."""
-        stay = sum(bool(row.held_reason) and not _may_end(queue, row) for row in queue.kept_first)
+        stay = sum(bool(row.window_reason) and not _may_end(queue, row) for row in queue.kept_first)
         if queue.window_count - stay <= self.max_commands:
             return None
         return next(row for row in queue.least_important if _may_end(queue, row))
@@ -172,4 +172,4 @@ class WindowWait:
 
 def _may_end(queue: ChatQueue, row: CommandRow) -> bool:
     """Returns whether a command may be given up on its own."""
-    return row.bundle is None and row.id != queue.begun_id
+    return row.leader is None and row.id != queue.begun_id

@@ -53,7 +53,7 @@ async def test_a_command_in_calm_is_begun_with_its_acceptance(here: Room, monkey
         raise AssertionError
 
     async with in_calm(here):
-        monkeypatch.setattr(here.journal.commands, "mark_started", no_commit_of_its_own)
+        monkeypatch.setattr(here.journal.commands, "begin_attempt", no_commit_of_its_own)
         here.wire.gate.clear()
         command = fresh(here, "wife")
         await here.accept(command)

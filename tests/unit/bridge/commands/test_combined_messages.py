@@ -474,8 +474,8 @@ async def test_a_bundle_in_doubt_is_not_looked_at_before_the_last_of_it_would_en
         )
         if accepted.row
     ]
-    leading, other = await here.journal.commands.start_bundle([row.id for row in rows], None)
-    await here.journal.commands.mark_uncertain(leading.id)
+    leading, other = await here.journal.commands.begin_combined([row.id for row in rows], None)
+    await here.journal.commands.end_unanswered(leading.id)
     queue = ChatQueue("wife", by_priority=True)
     for row in (leading, other):
         queue.append(replace(row, unanswered=1))
@@ -511,7 +511,7 @@ async def test_a_digest_that_did_not_arrive_leaves_no_heading_behind(here: BotRo
         await here.hold_texts(*numbered(6))
         here.writes()
         await here.sends(1)
-        await here.until_stored("c3", lambda row: row.bundle is None)
+        await here.until_stored("c3", lambda row: row.leader is None)
         assert await here.unsettled() == [f"c{number}" for number in range(1, 7)]
         here.writes()
         await here.results("c1", "c6")

@@ -34,7 +34,7 @@ class Flood:
         for number in range(1, count + 1):
             expires = accepted + number * 1000
             self.queue.append(
-                replace(row(number), accepted=accepted, expires=expires, held_reason="quota_used")
+                replace(row(number), accepted=accepted, expires=expires, window_reason="quota_used")
             )
         absent: Any = None
         ctx = context(settings=settings(hold=Hold(max=count)))

@@ -398,7 +398,7 @@ async def test_dropping_a_command_just_before_its_attempt_is_marked_stops_nothin
     house.sender.set_online(online=False)  # else the attempt may be marked in the commit that accepts it
     house.say(text="x", id="a")
     await house.acknowledged(house.say(text="y", id="b"))
-    house.journal.before["mark_started"] = drop_it
+    house.journal.before["begin_attempt"] = drop_it
     house.sender.set_online(online=True)
     await house.result("b")
     assert house.wechat.texts() == ["y"]

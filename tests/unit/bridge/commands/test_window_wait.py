@@ -117,7 +117,7 @@ async def test_it_waits_as_long_as_the_owner_lets_what_waits_wait_and_not_only_a
         row = await here.journal.commands.get("c1")
     assert row is not None
     assert row.expires == new.accepted + 2 * HOUR
-    assert row.held_reason == "too_long_ago"
+    assert row.window_reason == "too_long_ago"
 
 
 async def test_a_time_of_its_own_counts_more(here: Windowed):
@@ -303,7 +303,7 @@ def _row(number: int, priority: str) -> CommandRow:
         duplicate_possible=False,
         state=CommandState.WAITING,
         result=None,
-        held_reason="too_long_ago",
+        window_reason="too_long_ago",
     )
 
 
