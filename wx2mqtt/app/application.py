@@ -377,7 +377,7 @@ class Application:
         except BadCommand:
             return  # logged already; nothing was changed
         for account in self.accounts:
-            account.components.session.request_login_if_idle()
+            account.ctx.login_requests.request_login_if_idle()
 
 
 async def _wait_until_ended(task: asyncio.Task[None]) -> None:

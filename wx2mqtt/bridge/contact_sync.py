@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
 from contextlib import aclosing
 
 import structlog
@@ -22,9 +23,6 @@ log = structlog.get_logger(__name__)
 # After so many failures the login goes on with the stored contacts.
 MAX_FETCH_ATTEMPTS = 3
 
-# The contacts are fetched again after this time if WeChat did not hand them over.
-RETRY_SECONDS = 300.0
-
 
 class ContactSync:
     """Fetches and stores the contacts of a login. `state` shows how WeChat and the store answer."""
@@ -38,8 +36,7 @@ class ContactSync:
 
     async def start_login(self, step: LoggedIn) -> None:
         """Stores that the handles of earlier logins are invalid."""
-        changes = self._registry.apply_directory((), step.login_id, step.owner, now_ms(), complete=False)
-        await self._inbound.apply_people(changes, self._state.on_store_failure)
+        await self._store((), step, complete=False)
 
     async def fetch(self, step: LoggedIn) -> bool:
         """Fetches and stores all contacts; returns False if WeChat refuses them. Raises `LoggedOut`."""
@@ -52,14 +49,11 @@ class ContactSync:
                 backoff = backoff.after_failure()
                 await asyncio.sleep(backoff.wait(random.random()))
             else:
-                await self._store_contacts(contacts, step)
+                await self._store(contacts, step, complete=True)
+                stale = self._registry.remove_stale(now_ms())
+                await self._inbound.apply_people(stale, self._state.on_store_failure)
                 return True
         return False
-
-    async def fetch_until_stored(self, step: LoggedIn) -> None:
-        """Repeats `fetch` until WeChat hands the contacts over. Raises `LoggedOut`."""
-        while not await self.fetch(step):  # noqa: ASYNC110 - no event says when to retry
-            await asyncio.sleep(RETRY_SECONDS)
 
     async def _fetch_contacts(self) -> list[Contact]:
         contacts: list[Contact] = []
@@ -69,8 +63,8 @@ class ContactSync:
                 self._state.on_answer()
         return contacts
 
-    async def _store_contacts(self, contacts: list[Contact], step: LoggedIn) -> None:
-        changes = self._registry.apply_directory(contacts, step.login_id, step.owner, now_ms(), complete=True)
+    async def _store(self, contacts: Sequence[Contact], step: LoggedIn, *, complete: bool) -> None:
+        changes = self._registry.apply_directory(
+            contacts, step.login_id, step.owner, now_ms(), complete=complete
+        )
         await self._inbound.apply_people(changes, self._state.on_store_failure)
-        stale = self._registry.remove_stale(now_ms())
-        await self._inbound.apply_people(stale, self._state.on_store_failure)

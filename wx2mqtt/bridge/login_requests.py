@@ -62,7 +62,7 @@ class LoginRequests:
             self._queue.put_nowait(LoginRequested(new_owner=new_owner))
 
     def request_login_if_idle(self) -> None:
-        """Asks for a new QR code if the session is idle."""
+        """Asks for a new QR code if the session is idle: after a logout, a refusal or too many codes."""
         if self._idle.is_set():
             self.request_login()
 

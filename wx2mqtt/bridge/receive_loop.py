@@ -36,11 +36,6 @@ STORE_FULL_POLL_SECONDS = 5.0
 RETRIED_ERRORS = (Unreachable, Throttled, ProtocolViolation, StoreError)
 
 
-def is_reportable(error: Exception) -> bool:
-    """Returns whether an error is reported at once: of the store, or a long poll that ran into its limit."""
-    return isinstance(error, StoreError) or (isinstance(error, Unreachable) and error.poll_timed_out)
-
-
 def retry_delay(error: Exception, backoff: Backoff, chance: float) -> float:
     """Returns the seconds until the next attempt: the back-off, or what WeChat demands if that is longer.
 
@@ -101,7 +96,9 @@ class ReceiveLoop:
                 backoff = backoff.after_failure()
                 pause = retry_delay(error, backoff, random.random())
                 outage_seconds = max(pause, loop_time() - failing_since)
-                if is_reportable(error) or outage_seconds >= INTERRUPTED_AFTER_SECONDS:
+                # A full store is no single lost answer, and a long poll that ran into its limit has lasted.
+                is_certain = isinstance(error, StoreError) or getattr(error, "poll_timed_out", False)
+                if is_certain or outage_seconds >= INTERRUPTED_AFTER_SECONDS:
                     self._state.set_interrupted(error)
                 await self._pause(pause)
             else:

@@ -112,7 +112,8 @@ class LoginRenewal:
     async def _offer(self, *, requested: bool) -> None:
         """Offers one code, and lets the session go on with the new login when the owner has confirmed it."""
         confirmed = False
-        self._session.begin_renewal()
+        requests = self._ctx.login_requests
+        requests.begin_renewal()
         renewal = self._ctx.backend.renew(self._owner.is_remembered, requested=requested)
         try:
             async with aclosing(renewal) as steps:
@@ -121,7 +122,8 @@ class LoginRenewal:
         except (BackendError, StoreError) as error:
             log.warning("no code for the renewal of the login", problem=str(error))
         finally:
-            self._session.end_renewal(confirmed=confirmed)
+            self._session.show_renewal(None)
+            requests.end_renewal(confirmed=confirmed)
 
     async def _show(self, step: LoginStep) -> bool:
         """Shows a step of the new login; returns whether it is the owner's and complete."""

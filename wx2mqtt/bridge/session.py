@@ -65,6 +65,9 @@ LOGIN_ENDS = (
     TooManyQrCodes,
 )
 
+# The contacts are fetched again after this time if WeChat did not hand them over.
+CONTACTS_RETRY_SECONDS = 300.0
+
 # A confirmed renewal ends the old login at once. So long the session waits for the answer that says why.
 RENEWAL_GRACE_SECONDS = 15.0
 
@@ -240,8 +243,10 @@ class LoginSession:
         )
 
     async def _update_contacts(self, accepted: LoggedIn) -> None:
+        """Fetches the contacts until WeChat hands them over."""
         try:
-            await self._contact_sync.fetch_until_stored(accepted)
+            while not await self._contact_sync.fetch(accepted):  # noqa: ASYNC110 - no event says when to retry
+                await asyncio.sleep(CONTACTS_RETRY_SECONDS)
         except LoggedOut as error:
             self._requests.on_logged_out(error)
         else:
@@ -260,10 +265,6 @@ class LoginSession:
         """
         self._requests.request_login(new_owner=new_owner)
 
-    def request_login_if_idle(self) -> None:
-        """Shows a new QR code if the session is idle: after a logout, a refusal or too many codes."""
-        self._requests.request_login_if_idle()
-
     def enter_verification_code(self, code: str) -> bool:
         """Passes on the number that the phone shows; returns False when WeChat has not asked for one."""
         if self.login.needs is not Needs.CODE:
@@ -275,18 +276,9 @@ class LoginSession:
         """Says in the state whether the configuration file is refused."""
         self._state.refresh()
 
-    def begin_renewal(self) -> None:
-        """A code for the next login is requested while this one goes on."""
-        self._requests.begin_renewal()
-
-    def show_renewal(self, offer: RenewalOffer) -> None:
-        """Shows the code, or what the person must do next."""
+    def show_renewal(self, offer: RenewalOffer | None) -> None:
+        """Shows the code of the next login, or what the person must do next; None ends it."""
         self._state.set_renewal(offer)
-
-    def end_renewal(self, *, confirmed: bool) -> None:
-        """Shows no code any more; goes on with the new login if the owner has confirmed it."""
-        self._state.set_renewal(None)
-        self._requests.end_renewal(confirmed=confirmed)
 
     async def log_out(self) -> None:
         """Ends the login at WeChat; returns when that is done and the session is idle."""

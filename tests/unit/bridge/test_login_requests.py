@@ -253,7 +253,7 @@ def test_whatever_is_asked_for_whenever_the_session_goes_on_and_every_logout_is_
                 case 2:
                     talk.ctx.login_requests.on_logged_out(LoggedOut("answer to a send"))
                 case 3:
-                    talk.session.request_login_if_idle()
+                    talk.ctx.login_requests.request_login_if_idle()
                 case _:
                     pass
             await talk.after(dice.choice([0, 0.001, dice.random() * 10, dice.random() * 500]))

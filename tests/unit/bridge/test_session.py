@@ -153,7 +153,7 @@ def test_asked_to_log_out_it_rests_until_it_is_asked_to_log_in():
         await talk.after(24 * 3600)
         assert talk.gateway.asked == [True]
         await talk.session.log_out()  # once more: there is nothing to end, and it returns
-        talk.session.request_login_if_idle()
+        talk.ctx.login_requests.request_login_if_idle()
         await talk.after(1)
         assert talk.state == S.WAITING_FOR_SCAN
 

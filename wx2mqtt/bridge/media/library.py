@@ -88,7 +88,7 @@ class MediaLibrary:
     async def _request_download(self, row: MediaRow) -> bool:
         """Makes the download of a row due, also of a deleted file. Returns whether it did."""
         match row.state:
-            case MediaState.READY if not await self._exists(row):
+            case MediaState.READY if row.blob is None or not await self._blobs.fetch(row.blob):
                 await self._journal.media.mark_lost(row.id, 0)
             case MediaState.PENDING | MediaState.FAILED if (
                 due := retry_time_when_requested(row, now_ms())
@@ -97,6 +97,3 @@ class MediaLibrary:
             case _:
                 return False
         return True
-
-    async def _exists(self, row: MediaRow) -> bool:
-        return row.blob is not None and await self._blobs.fetch(row.blob)

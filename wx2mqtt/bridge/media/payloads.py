@@ -43,14 +43,16 @@ def media_jobs(message: Message, settings: AccountSettings, now: int) -> tuple[N
         (MediaPart.THUMBNAIL, message.thumbnail, now + THUMBNAIL_DELAY_MS),
     )
     return tuple(
-        _job(part, message, ref, due if settings.account.media.download else None)
+        NewMedia(
+            id=new_media_id(),
+            part=part,
+            kind=str(message.kind),
+            ref=ref,
+            due=due if settings.account.media.download else None,
+        )
         for part, ref, due in parts
         if ref is not None
     )
-
-
-def _job(part: MediaPart, message: Message, ref: MediaRef, due: int | None) -> NewMedia:
-    return NewMedia(id=new_media_id(), part=part, kind=str(message.kind), ref=ref, due=due)
 
 
 def is_held(jobs: Iterable[NewMedia], settings: AccountSettings) -> bool:
@@ -61,11 +63,7 @@ def is_held(jobs: Iterable[NewMedia], settings: AccountSettings) -> bool:
 
 async def read_as_base64(file: Path) -> str:
     """Returns a whole file as base64; the caller has checked its size. Raises `OSError`."""
-    return await asyncio.to_thread(_to_base64, file)
-
-
-def _to_base64(file: Path) -> str:
-    return base64.b64encode(file.read_bytes()).decode("ascii")
+    return base64.b64encode(await asyncio.to_thread(file.read_bytes)).decode("ascii")
 
 
 def media_in_message(

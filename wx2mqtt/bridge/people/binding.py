@@ -184,17 +184,15 @@ class ContactBinder:
         Friends are removed; groups may only be inactive (webwx 4.5.2).
         """
         for person in list(self._table.persons.values()):
-            if person.handle in present or person.permanent_id or self._is_unlisted(person):
+            if person.handle in present or person.permanent_id:
                 continue
+            if person.stranger or person.matched_by == MatchedBy.MESSAGE:
+                continue  # they were never in a directory
             if person.closed and person.login_id == self.login_id:
                 continue
             self._table.change(person.id, closed=False)
             if person.kind in _LISTED_KINDS:
                 self.mark_removed(self._table.persons[person.id])
-
-    def _is_unlisted(self, person: Person) -> bool:
-        """Returns whether the person was never in a directory."""
-        return person.stranger or person.matched_by == MatchedBy.MESSAGE
 
     def mark_removed(self, person: Person) -> None:
         if not person.removed:

@@ -193,19 +193,18 @@ class _Matcher:
         ours, theirs = self._contacts[contact], self._persons[person]
         if theirs.remark or person in self._query.removed_persons or _aliases_differ(ours, theirs):
             return False
-        if ours.profile != theirs.profile or not _is_profile_informative(ours.profile):
+        if ours.profile != theirs.profile:
             return False
+        if len(ours.profile) < 2:
+            return False  # a single fact proves nothing: every second person shares the sex
         if self._avatar_belongs_to_another(ours, theirs):
             return False
         is_copyable = "attributes" not in ours.profile
         if ours.avatar and theirs.avatar:
-            return not is_copyable and not rivals and self._is_profile_unique(ours)
+            contacts, persons = self._profile_counts  # unique on both sides, since the pictures differ
+            is_unique = contacts[_profile(ours)] == persons[_profile(ours)] == 1
+            return not is_copyable and not rivals and is_unique
         return not rivals if is_copyable else _profile(ours) not in rivals
-
-    def _is_profile_unique(self, ours: Traits) -> bool:
-        """Returns whether the profile is unique on both sides; required when the pictures differ."""
-        contacts, persons = self._profile_counts
-        return contacts[_profile(ours)] == persons[_profile(ours)] == 1
 
     def _avatar_belongs_to_another(self, contact: Traits, person: Traits) -> bool:
         return contact.avatar != person.avatar and (
@@ -257,7 +256,8 @@ class _Matcher:
                 self._units_left -= _COMPARISON_UNITS + len(theirs) // 16
                 if self._units_left <= 0:
                     return []
-                if _enough_in_common(members, theirs):
+                common = len(members.intersection(memoryview(theirs).cast("I")))
+                if common >= max(MIN_COMMON_MEMBERS, RENAMED_GROUP_OVERLAP * max(size, len(theirs)) / 4):
                     similar.append(index)
         return similar
 
@@ -288,12 +288,6 @@ class _Matcher:
         keys = list(map(_avatar_and_nickname, self._persons))
         counts = Counter(keys)
         return {key: index for index, key in enumerate(keys) if counts[key] == 1}
-
-
-def _enough_in_common(members: frozenset[int], other_members: bytes) -> bool:
-    theirs = memoryview(other_members).cast("I")
-    common = len(members.intersection(theirs))
-    return common >= MIN_COMMON_MEMBERS and common >= RENAMED_GROUP_OVERLAP * max(len(members), len(theirs))
 
 
 def _alias(traits: Traits) -> Hashable:
@@ -332,11 +326,6 @@ def _aliases_differ(traits: Traits, other_traits: Traits) -> bool:
     return bool(traits.alias and other_traits.alias and traits.alias != other_traits.alias)
 
 
-def _is_profile_informative(profile: Mapping[str, str]) -> bool:
-    """Returns whether the profile has two facts, not only the sex, which every second person shares."""
-    return len(profile) >= 2 and bool(profile.keys() - {"sex"})
-
-
 @frozen(kw_only=False)
 class MatchedContact:
     """By the index of an unknown contact: the person and the rule, or else the candidates."""
@@ -358,7 +347,10 @@ def match_contacts(
 
     `pending` are further unmatched contacts; `is_complete` says that no contact is missing.
     """
-    if not any(_is_recognizable(contact) or pin_resolver.may_match(contact, owner) for contact in unknown):
+    if not any(
+        contact.alias or contact.remark or contact.nickname or contact.avatar or contact.members
+        for contact in unknown
+    ) and not any(pin_resolver.may_match(contact, owner) for contact in unknown):
         return MatchedContact()  # who writes first and is on no list: to look at all people is in vain
     handles = {contact.handle for contact in unknown}
     persons = [
@@ -393,11 +385,6 @@ def match_contacts(
             for contact, indexes in result.candidates.items()
         },
     )
-
-
-def _is_recognizable(traits: Traits) -> bool:
-    """Returns whether a rule can match this contact: it has a fact that a rule looks at first."""
-    return bool(traits.alias or traits.remark or traits.nickname or traits.avatar or traits.members)
 
 
 def _claims(

@@ -85,7 +85,9 @@ class PinResolver:
         fitting = self.matches_by_pin(present, owner)
         if owner is None:  # between start and login: the stored owner stays
             trusted = [person for person in present if person.pin and person.trusted]
-            fitting |= {person.pin: [person] for person in trusted if self._is_owner_pin(person.pin)}
+            for person in trusted:
+                if person.pin in self.pins and self.pins[person.pin].owner:
+                    fitting[person.pin] = [person]
         chosen: dict[str, PersonId] = {}
         problems: dict[str, PinProblem] = {}
         for key in self.pins:
@@ -97,11 +99,11 @@ class PinResolver:
                 problems[key] = PinProblem(reason, people[:MAX_CANDIDATES])
             else:
                 chosen[key] = people[0]
-        self._record_problems(table, problems)
+        for key, problem in problems.items():
+            if self.problems.get(key) != problem:
+                table.add_event("unresolved", key, {"reason": problem.reason, "pin": key}, problem.people)
+        self.problems = problems
         return chosen
-
-    def _is_owner_pin(self, key: str) -> bool:
-        return key in self.pins and self.pins[key].owner
 
     def _problem_reason(
         self, table: PeopleTable, key: str, people: tuple[PersonId, ...], chosen: Mapping[str, PersonId]
@@ -113,12 +115,6 @@ class PinResolver:
         if not self.pins[key].is_strong and table.levels.get(key, people[0]) != people[0]:
             return REASON_BELONGS_TO_ANOTHER
         return ""
-
-    def _record_problems(self, table: PeopleTable, problems: dict[str, PinProblem]) -> None:
-        for key, problem in problems.items():
-            if self.problems.get(key) != problem:
-                table.add_event("unresolved", key, {"reason": problem.reason, "pin": key}, problem.people)
-        self.problems = problems
 
     def _assign_level(
         self, table: PeopleTable, key: str, person: PersonId, make_level: Callable[[Person], str]

@@ -189,13 +189,11 @@ class PeopleTable:
             fields["candidates"] = [
                 person.level for person in map(self.get, pending.candidates) if person is not None
             ]
-        return PeopleEvent(name=pending.name, user=self._level_of(pending.user), fields=fields)
-
-    def _level_of(self, user: PersonId | str) -> str:
-        if isinstance(user, str):
-            return user
-        person = self.get(user)
-        return "" if person is None else person.level
+        user = pending.user
+        if not isinstance(user, str):
+            person = self.get(user)
+            user = "" if person is None else person.level
+        return PeopleEvent(name=pending.name, user=user, fields=fields)
 
     def _link(self, new: Person, old: Person | None) -> None:
         if old is not None and (old.handle, old.permanent_id) != (new.handle, new.permanent_id):

@@ -134,7 +134,7 @@ def _visible(name: str) -> Iterator[str]:
         if mark in _BLANK or mark.isspace():
             is_after_emoji = False
             yield " "
-        elif mark == _JOINER or _is_variation(mark):
+        elif mark == _JOINER or "\ufe00" <= mark <= "\ufe0f" or "\U000e0100" <= mark <= "\U000e01ef":
             if is_after_emoji and (mark != _JOINER or _is_picture(name[index + 1 : index + 2])):
                 yield mark
         elif unicodedata.category(mark) not in _INVISIBLE:
@@ -144,10 +144,6 @@ def _visible(name: str) -> Iterator[str]:
 
 def _is_picture(mark: str) -> bool:
     return bool(mark) and mark not in _REPLACED and unicodedata.category(mark) in {"So", "Sk", "Sm"}
-
-
-def _is_variation(mark: str) -> bool:
-    return "\ufe00" <= mark <= "\ufe0f" or "\U000e0100" <= mark <= "\U000e01ef"
 
 
 def _clusters(text: str) -> Iterator[str]:
