@@ -37,28 +37,25 @@ class Publication:
 
 @frozen
 class Delivery:
-    """A message from the broker. The receiver acknowledges it once it is on disk.
-
-    `mid` is the packet id, 0 at QoS 0. `dup` says that the broker may have delivered the message before.
-    `expiry` is the time that remains, in seconds. `connection_number` counts the connections of this client:
-    an acknowledgement of an earlier connection is dropped, since the packet id may belong to another message
-    by now (mqtt 0.5.2).
-
-    `retain` is the retain flag: the message was published with it just now, or comes from the broker's store
-    (`BrokerClient.honours_retain_handling`). `cleared` says that it was the former, and that the bridge
-    clears the copy in the store.
-    """
+    """A message from the broker. The receiver acknowledges it once it is on disk."""
 
     topic: str
     payload: bytes
+    #: The packet id, 0 at QoS 0.
     mid: int
+    #: The broker may have delivered the message before.
     dup: bool
+    #: Published with the retain flag just now, or from the broker's store (`honours_retain_handling`).
     retain: bool
+    #: Of this client. An acknowledgement of an earlier connection is dropped, since the packet id may belong
+    #: to another message by now (mqtt 0.5.2).
     connection_number: int
     content_type: str = ""
     response_topic: str = ""
     correlation: bytes | None = None
+    #: Seconds that remain.
     expiry: int | None = None
+    #: Published with the retain flag just now; the bridge clears the copy in the broker's store.
     cleared: bool = False
 
     @property
@@ -78,27 +75,24 @@ class ProbeTopics:
 
 @frozen
 class Connected:
-    """An established connection.
+    """An established connection."""
 
-    - `url`: the broker, without user name and password.
-    - `session_present`: the broker has kept the session with its undelivered messages.
-    - `receive_maximum`: how many publishes may be unacknowledged at a time.
-    - `packet_limit`: bytes of the largest packet that the broker accepts; None without a limit.
-    - `retain_available`: False if the broker keeps no retained messages.
-    - `connection_number`: 1 for the first connection of this client.
-    - `refused_filters`: filters that the broker did not grant; they are tried again every 5 minutes.
-    - `session_expiry`: seconds for which the broker keeps the session after a disconnect; None if unknown
-      (3.1.1).
-    """
-
+    #: The broker, without user name and password.
     url: str
     protocol: ProtocolVersion
+    #: The broker has kept the session with its undelivered messages.
     session_present: bool
+    #: How many publishes may be unacknowledged at a time.
     receive_maximum: int
+    #: Bytes of the largest packet that the broker accepts; None without a limit.
     packet_limit: int | None
+    #: False if the broker keeps no retained messages.
     retain_available: bool
+    #: 1 for the first connection of this client.
     connection_number: int
+    #: Filters that the broker did not grant; they are tried again every 5 minutes.
     refused_filters: tuple[str, ...] = ()
+    #: Seconds for which the broker keeps the session after a disconnect; None if unknown (3.1.1).
     session_expiry: int | None = None
 
 
@@ -106,13 +100,15 @@ class Connected:
 class Disconnected:
     """A connection ended or could not be opened.
 
-    `reason` is a sentence without secrets. `retry_in` is in seconds. `standby` is true when another client
-    took over this client id twice within a minute. `code` is a value of `reconnect.EndReason`: unreachable,
-    lost, version, credentials, unfit, retain, taken_over or moved.
+    `code` is a value of `reconnect.EndReason`: unreachable, lost, version, credentials, unfit, retain,
+    taken_over or moved.
     """
 
+    #: A sentence without secrets.
     reason: str
+    #: Seconds.
     retry_in: float
+    #: Another client took over this client id twice within a minute.
     standby: bool = False
     code: str = ""
 

@@ -26,7 +26,7 @@ class _ConnectionWaiter:
     """A `BrokerListener` that waits for a connection and expects no messages."""
 
     def __init__(self) -> None:
-        self._settled = asyncio.Event()
+        self._decided = asyncio.Event()
         self._reason = ""
         self._refused = False
 
@@ -35,28 +35,28 @@ class _ConnectionWaiter:
 
     def on_connected(self, _connection: Connected) -> None:
         self._reason = ""
-        self._settled.set()
+        self._decided.set()
 
     def on_disconnected(self, gone: Disconnected) -> None:
         self._reason = gone.reason
         self._refused = gone.code in FATAL_REASONS
         if self._refused:
-            self._settled.set()
+            self._decided.set()
         else:
-            self._settled.clear()
+            self._decided.clear()
 
     def on_delivery(self, _delivery: Delivery) -> None:
         """Never called: nothing is subscribed."""
 
     def reset(self) -> None:
         """Waits for the next connection, not for the last one."""
-        self._settled.clear()
+        self._decided.clear()
 
     async def wait_connected(self) -> None:
         """Waits for a connection. Raises NotConnected with the reason."""
         try:
             async with asyncio.timeout(CLEANUP_TIMEOUT_SECONDS):
-                await self._settled.wait()
+                await self._decided.wait()
         except TimeoutError:
             raise NotConnected(self._reason or "the broker does not answer") from None
         if self._refused:

@@ -15,6 +15,7 @@ import json
 import unicodedata
 from codecs import BOM_UTF8
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from wx2mqtt.bounded_json import JsonBounds, JsonDecimal, JsonOutOfBounds, is_encodable, load_json
 from wx2mqtt.errors import BadCommand
@@ -58,15 +59,11 @@ _NOT_IN_A_LINE = frozenset({"Cc", "Zl", "Zp", "Cs"})
 FieldsCheck = Callable[[Fields], None]
 
 
-def accept_any_fields(_fields: Fields) -> None:
-    """The check for an account that supports every command."""
-
-
 # --- commands ---
 
 
 def read_command(
-    user: str, payload: bytes, content_type: str, check_fields: FieldsCheck = accept_any_fields
+    user: str, payload: bytes, content_type: str, check_fields: FieldsCheck | None = None
 ) -> Command:
     """Parses a payload on `out/<user>`: a JSON object, or a text that is sent as it is.
 
@@ -83,17 +80,21 @@ def read_command(
 def _text_command(user: str, payload: bytes) -> Command:
     if len(payload) > MAX_TEXT_PAYLOAD_BYTES:
         raise BadCommand("too_long", "too_large", size=len(payload), limit=MAX_TEXT_PAYLOAD_BYTES)
-    text = _decode(payload)
+    try:
+        text = payload.decode("utf-8")
+    except UnicodeDecodeError:
+        raise BadCommand("bad_command", "not_utf8") from None
     if not text.strip():
         raise BadCommand("empty", "empty")
     return Command(user=user, text=text)
 
 
-def command_from_fields(user: str, fields: Fields, check_fields: FieldsCheck = accept_any_fields) -> Command:
+def command_from_fields(user: str, fields: Fields, check_fields: FieldsCheck | None = None) -> Command:
     """Builds a command from the fields of a JSON object, also of the request `send`. Raises BadCommand."""
     command_id = read_command_id(fields)
     try:
-        check_fields(fields)
+        if check_fields is not None:
+            check_fields(fields)
         return _build(user, command_id, fields)
     except BadCommand as bad:
         bad.command_id = command_id
@@ -112,23 +113,8 @@ def _build(user: str, command_id: str, fields: Fields) -> Command:
     if kind not in COMMAND_KINDS:
         raise BadCommand("bad_command", "unknown_kind", kind=kind, known=", ".join(COMMAND_KINDS))
     _check_completeness(kind, fields)
-    return Command(
-        user=user,
-        kind=kind,
-        id=command_id,
-        text=_read_text(fields),
-        path=_read_short_string(fields, "path"),
-        url=_read_short_string(fields, "url"),
-        data=_read_string(fields, "data"),
-        name=_read_short_string(fields, "name"),
-        message_id=_read_short_string(fields, "message_id"),
-        mention=_read_mention(fields),
-        ttl=_read_ttl(fields),
-        hold=_read_switch(fields, "hold", default=True),
-        priority=_read_priority(fields),
-        urgent=_read_switch(fields, "urgent", default=False),
-        also_wechat=_read_switch(fields, "also_wechat", default=False),
-    )
+    values = {key: read(fields, key) for key, read in _READERS.items() if key in fields}
+    return Command(user=user, kind=kind, id=command_id, **values)
 
 
 def _check_completeness(kind: str, fields: Fields) -> None:
@@ -141,7 +127,7 @@ def _check_completeness(kind: str, fields: Fields) -> None:
             raise BadCommand("empty", "empty")
     elif _read_string(fields, "text"):
         raise BadCommand("bad_command", "text_and_kind", kind=kind)
-    elif _read_mention(fields):
+    elif _read_mention(fields, "mention"):
         raise BadCommand("bad_command", "mention_without_text")
     elif kind in FILE_KINDS:
         _check_file_source(kind, sources, fields)
@@ -183,8 +169,8 @@ def _read_string(fields: Fields, key: str) -> str:
     return value
 
 
-def _read_text(fields: Fields) -> str:
-    text = _read_string(fields, "text")
+def _read_text(fields: Fields, key: str) -> str:
+    text = _read_string(fields, key)
     if len(text) > MAX_TEXT_PAYLOAD_BYTES:
         raise BadCommand("too_long", "too_large", size=len(text), limit=MAX_TEXT_PAYLOAD_BYTES)
     return text
@@ -197,45 +183,61 @@ def _read_short_string(fields: Fields, key: str) -> str:
     return value
 
 
-def _read_switch(fields: Fields, key: str, *, default: bool) -> bool:
-    value = fields.get(key, default)
+def _read_switch(fields: Fields, key: str) -> bool:
+    value = fields[key]
     if not isinstance(value, bool):
         raise _bad_value(key, "true or false")
     return value
 
 
-def _read_ttl(fields: Fields) -> float | None:
-    value = fields.get("ttl")
-    if value is None and "ttl" not in fields:
-        return None
+def _read_ttl(fields: Fields, key: str) -> float:
+    value = fields[key]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise _bad_value("ttl", "a number of seconds above 0")
+        raise _bad_value(key, "a number of seconds above 0")
     return float(min(value, MAX_TTL_SECONDS))
 
 
-def _read_mention(fields: Fields) -> tuple[str, ...]:
-    value = fields.get("mention", [])
+def _read_mention(fields: Fields, key: str) -> tuple[str, ...]:
+    value = fields.get(key, [])
     if not isinstance(value, list):
-        raise _bad_value("mention", "a list of names")
+        raise _bad_value(key, "a list of names")
     names = tuple(name for name in value if isinstance(name, str) and is_encodable(name))
     if len(names) != len(value):
-        raise _bad_value("mention", "a list of names")
+        raise _bad_value(key, "a list of names")
     if len(names) > MAX_MENTIONS:
-        raise BadCommand("bad_command", "too_many_values", key="mention", limit=MAX_MENTIONS)
+        raise BadCommand("bad_command", "too_many_values", key=key, limit=MAX_MENTIONS)
     if any(len(name) > MAX_MENTION_CHARACTERS for name in names):
-        raise BadCommand("bad_command", "value_too_long", key="mention", limit=MAX_MENTION_CHARACTERS)
+        raise BadCommand("bad_command", "value_too_long", key=key, limit=MAX_MENTION_CHARACTERS)
     return names
 
 
-def _read_priority(fields: Fields) -> str:
-    value = fields.get("priority", "normal")
+def _read_priority(fields: Fields, key: str) -> str:
+    value = fields[key]
     if value not in PRIORITIES:
-        raise _bad_value("priority", "high, normal or low")
+        raise _bad_value(key, "high, normal or low")
     return str(value)
 
 
-def _bad_value(key: str, expected: str) -> BadCommand:
-    return BadCommand("bad_command", "bad_value", key=key, expected=expected)
+# Of the fields of a command that are present, in the order in which they are checked.
+_READERS: Mapping[str, Callable[[Fields, str], Any]] = {
+    "text": _read_text,
+    "path": _read_short_string,
+    "url": _read_short_string,
+    "data": _read_string,
+    "name": _read_short_string,
+    "message_id": _read_short_string,
+    "mention": _read_mention,
+    "ttl": _read_ttl,
+    "hold": _read_switch,
+    "priority": _read_priority,
+    "urgent": _read_switch,
+    "also_wechat": _read_switch,
+}
+
+
+def _bad_value(key: str, expected: str, code: str = "bad_command") -> BadCommand:
+    """`expected` is a key of the translations (`i18n/results.py`), hence a literal."""
+    return BadCommand(code, "bad_value", key=key, expected=expected)
 
 
 # --- fields of requests ---
@@ -283,25 +285,24 @@ def read_text(fields: Fields, key: str, default: str | None = None) -> str:
     """Returns a text; without a `default` the key is required and the text not empty."""
     value = fields.get(key, default)
     if not isinstance(value, str) or (not value and default is None):
-        raise _bad_field(key, "a text")
+        raise _bad_value(key, "a text", "bad_request")
     return value
 
 
 def read_topic_name(fields: Fields, key: str) -> str:
     value = fields.get(key)
     if not isinstance(value, str) or not is_topic_name(value):
-        raise _bad_field(key, "a topic level")
+        raise _bad_value(key, "a topic level", "bad_request")
     return value
 
 
 def read_name(fields: Fields, key: str, *, allow_empty: bool = False) -> str:
     """Returns a remark or a name of a group: one line, which may be empty with `allow_empty`."""
     value = fields.get(key)
-    if not isinstance(value, str) or not (value.strip() or allow_empty) or len(value) > MAX_NAME_CHARACTERS:
-        raise _bad_field(key, "one line of at most 100 characters")
-    if any(unicodedata.category(sign) in _NOT_IN_A_LINE for sign in value):
-        raise _bad_field(key, "one line of at most 100 characters")
-    return value.strip()
+    is_name = isinstance(value, str) and (value.strip() or allow_empty) and len(value) <= MAX_NAME_CHARACTERS
+    if not is_name or any(unicodedata.category(sign) in _NOT_IN_A_LINE for sign in str(value)):
+        raise _bad_value(key, "one line of at most 100 characters", "bad_request")
+    return str(value).strip()
 
 
 def read_integer(fields: Fields, key: str, default: int | None = None, *, minimum: int = 0) -> int | None:
@@ -318,7 +319,7 @@ def read_flag(fields: Fields, key: str) -> bool:
     """Returns true or false; false without the key."""
     value = fields.get(key, False)
     if not isinstance(value, bool):
-        raise _bad_field(key, "true or false")
+        raise _bad_value(key, "true or false", "bad_request")
     return value
 
 
@@ -328,7 +329,7 @@ def read_digits(fields: Fields, key: str) -> str:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     digits = text.strip() if isinstance(text, str) else ""
     if not (digits.isascii() and digits.isdigit() and len(digits) <= MAX_CODE_DIGITS):
-        raise _bad_field(key, "1 to 12 digits")
+        raise _bad_value(key, "1 to 12 digits", "bad_request")
     return digits
 
 
@@ -336,13 +337,8 @@ def read_names(fields: Fields, key: str) -> tuple[str, ...]:
     """Returns at least one topic name or name of a person, each once."""
     value = fields.get(key)
     if not isinstance(value, list) or not value or not all(isinstance(name, str) and name for name in value):
-        raise _bad_field(key, "a list of names")
+        raise _bad_value(key, "a list of names", "bad_request")
     return tuple(dict.fromkeys(map(str, value)))
-
-
-def _bad_field(key: str, expected: str) -> BadCommand:
-    """`expected` is a key of the translations (`i18n/bridge.py`), hence a literal."""
-    return BadCommand("bad_request", "bad_value", key=key, expected=expected)
 
 
 # --- JSON ---
@@ -364,10 +360,3 @@ def _read_object(payload: bytes, error_code: str, bounds: JsonBounds) -> dict[st
     if not isinstance(value, dict):
         raise BadCommand(code, error_code, problem=f"it is a {type(value).__name__}")
     return value
-
-
-def _decode(payload: bytes) -> str:
-    try:
-        return payload.decode("utf-8")
-    except UnicodeDecodeError:
-        raise BadCommand("bad_command", "not_utf8") from None

@@ -174,7 +174,7 @@ class MosquittoProcess:
         try:
             await self._run()
         except BrokerNotStarted:
-            if not self._set_database_aside():
+            if not self._move_damaged_database():
                 raise
             await self._run()
         self._watch_task = asyncio.create_task(self._watch())
@@ -270,7 +270,7 @@ class MosquittoProcess:
         finally:
             await reader_task
 
-    def _set_database_aside(self) -> bool:
+    def _move_damaged_database(self) -> bool:
         """Renames a database that mosquitto cannot read, so that it starts without; never deletes it."""
         database = self._folder / "broker.db"
         if "database" not in self._last_error or not database.exists():

@@ -148,19 +148,9 @@ class TlsFiles:
 
 @frozen
 class MqttOptions:
-    """One client of one broker or cluster.
+    """One client of one broker or cluster. Times are in seconds."""
 
-    - `urls`: tried in turn; each may hold `user:password@`, but `username` and `password` take precedence.
-    - `keepalive`, `session_expiry`: seconds.
-    - `subscriptions`: topic filters (`packets.UNLESS_RETAINED` says with which options of MQTT 5).
-    - `receive_maximum`: how many deliveries the broker may leave unacknowledged (MQTT 5).
-    - `packet_limit`: bytes of the largest packet that the broker may send (MQTT 5).
-    - `clean`: the broker discards the session that it has kept for this client.
-    - `topics`: the account's topics, whose table gives the QoS; without them every QoS is 1.
-    - `language`: of the sentences about the broker; a reload does not change it.
-    - `lease`: when it is over, the client is offline: another process may use its client id.
-    """
-
+    #: Tried in turn. Each may hold `user:password@`, but `username` and `password` take precedence.
     urls: tuple[str, ...] = field(repr=False)
     client_id: str
     username: str | None = None
@@ -170,12 +160,19 @@ class MqttOptions:
     tls: TlsFiles | None = None
     session_expiry: int = SECONDS_PER_WEEK
     will: Publication | None = None
+    #: Topic filters; `packets.UNLESS_RETAINED` has their options of MQTT 5.
     subscriptions: tuple[str, ...] = ()
+    #: Deliveries that the broker may leave unacknowledged (MQTT 5).
     receive_maximum: int = 200
+    #: Bytes of the largest packet that the broker may send (MQTT 5).
     packet_limit: int = MAX_INCOMING_PACKET_BYTES
+    #: The broker discards the session that it has kept for this client.
     clean: bool = False
+    #: The account's topics, whose table gives the QoS; without them every QoS is 1.
     topics: Topics | None = None
+    #: Of the sentences about the broker; a reload does not change it.
     language: Language = "en"
+    #: When it is over, the client is offline: another process may use its client id.
     lease: Lease = ENDLESS_LEASE
 
     def qos(self, topic: str) -> QoS:

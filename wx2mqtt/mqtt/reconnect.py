@@ -86,20 +86,18 @@ def end_reason(code: int, *, was_connected: bool) -> EndReason:
 
 @frozen
 class ConnectionEnd:
-    """The end of an attempt or of a connection.
-
-    - `reason`: a sentence for the owner, without secrets.
-    - `connected_seconds`: for how long the connection was established; 0 if it never was.
-    - `is_local`: the broker is on this machine or in a private network.
-    - `server_leaving`: this server shuts down, another one of the list may not.
-    - `references`: the servers that the broker names instead; `permanent` says that it has moved permanently.
-    """
+    """The end of an attempt or of a connection."""
 
     end: EndReason
+    #: A sentence for the owner, without secrets.
     reason: str
+    #: For how long the connection was established; 0 if it never was.
     connected_seconds: float = 0.0
+    #: The broker is on this machine or in a private network.
     is_local: bool = False
+    #: This server shuts down; another one of the list may not.
     server_leaving: bool = False
+    #: The servers that the broker names instead; it has moved there for good if `permanent`.
     references: tuple[BrokerAddress, ...] = ()
     permanent: bool = False
 
@@ -132,24 +130,24 @@ class ConnectTarget:
 
 @frozen
 class ReconnectPolicy:
-    """The state of the policy: the addresses, the failures so far, and the next attempt.
-
-    - `index`: the position in `addresses`, `failed_count` how many of them failed since the last delay.
-    - `redirects`: servers that a broker has named, tried first; `redirect_count` counts them in a row.
-    - `mqtt_3_addresses` speak only MQTT 3.1.1, `no_retain_addresses` keep no retained messages.
-    - `takeovers`: times of takeovers of the client id by another client.
-    - `quick`, `slow`: the back-off for failures that end by themselves and for those that a person mends.
-    """
+    """The state of the policy: the addresses, the failures so far, and the next attempt."""
 
     addresses: tuple[BrokerAddress, ...]
     protocol: ProtocolChoice = "auto"
+    #: The position in `addresses`.
     index: int = 0
+    #: Addresses that failed since the last delay.
     failed_count: int = 0
+    #: Servers that a broker has named, which are tried first; how many times in a row.
     redirects: tuple[BrokerAddress, ...] = ()
     redirect_count: int = 0
+    #: These speak only MQTT 3.1.1.
     mqtt_3_addresses: frozenset[BrokerAddress] = frozenset()
+    #: These keep no retained messages.
     no_retain_addresses: frozenset[BrokerAddress] = frozenset()
+    #: Times at which another client took over the client id.
     takeovers: tuple[float, ...] = ()
+    #: For failures that end by themselves, and for those that a person mends.
     quick: Backoff = QUICK_BACKOFF
     slow: Backoff = SLOW_BACKOFF
 

@@ -76,17 +76,15 @@ class WebSocketClosed(WebSocketError):
 
 
 class WebSocket:
-    """The client's side of one connection.
-
-    - `is_open`: the server has accepted the request; before that, `receive` returns nothing.
-    - `is_closed`: nothing more is received or sent, apart from the answer to a close frame.
-    - `error`: why it is closed; None for a plain close frame.
-    """
+    """The client's side of one connection."""
 
     def __init__(self, address: BrokerAddress) -> None:
         """Raises ValueError for a host name that cannot be written in a request."""
+        #: The server has accepted the request; before that, `receive` returns nothing.
         self.is_open = False
+        #: Nothing more is received or sent, apart from the answer to a close frame.
         self.is_closed = False
+        #: Why it is closed; None for a plain close frame.
         self.error: WebSocketError | None = None
         self._connection = WSConnection(ConnectionType.CLIENT)
         self._control_bytes = self._connection.send(_request(address))

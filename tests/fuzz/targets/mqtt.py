@@ -538,9 +538,7 @@ TARGETS = (
         name="mqtt.commands",
         run=_run_commands,
         parsers=(
-            *_names(
-                "commands", "read_command", "command_from_fields", "read_command_id", "accept_any_fields"
-            ),
+            *_names("commands", "read_command", "command_from_fields", "read_command_id"),
             "bridge.commands.validation:fingerprint",
         ),
         seeds=(*_COMMANDS, *_TEXTS),
