@@ -9,13 +9,14 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 import structlog
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from wx2mqtt.i18n.web import server_text
 from wx2mqtt.web.auth import SESSION_SECONDS, AuthDecision, Authenticator, AuthResult
 from wx2mqtt.web.hosts import client_network
-from wx2mqtt.web.html import Assets, Html, html_document, join_html, tag
+from wx2mqtt.web.html import Assets, html_document, join_html, tag
 from wx2mqtt.web.middleware import LOGIN_PATH
 from wx2mqtt.web.request import (
     FORM_TIMEOUT_SECONDS,
@@ -115,7 +116,7 @@ class LoginPage:
     def _render(
         self,
         context: RequestContext,
-        content: Html | None = None,
+        content: Markup | None = None,
         status: int = HTTPStatus.OK,
         *,
         message_key: str = "",
@@ -132,7 +133,7 @@ class LoginPage:
         return HTMLResponse(document, status, PAGE_HEADERS)
 
 
-def _login_form(context: RequestContext, next_path: str) -> Html:
+def _login_form(context: RequestContext, next_path: str) -> Markup:
     return tag(
         "form",
         tag("input", type="hidden", name="next", value=next_path),
@@ -154,7 +155,7 @@ def _login_form(context: RequestContext, next_path: str) -> Html:
     )
 
 
-def _logout_form(context: RequestContext) -> Html:
+def _logout_form(context: RequestContext) -> Markup:
     button = tag("button", server_text(context.language, "log_out"))
     form = tag("form", button, method="post", action="logout")
     return join_html([tag("p", tag("a", server_text(context.language, "to_page"), href="./")), form])

@@ -12,9 +12,10 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from markupsafe import Markup
 
 from tests.support.web import on_paper
-from wx2mqtt.web.html import ASSET_TYPES, Assets, Html, join_html, tag
+from wx2mqtt.web.html import ASSET_TYPES, Assets, join_html, tag
 
 ASSETS = Assets()
 
@@ -56,12 +57,12 @@ def test_elements_stand_in_one_another():
 
 def test_what_has_no_inside_has_no_end():
     assert tag("input", name="q", value='"<', required=True, hidden=False, maxlength=5, id=None) == (
-        '<input name="q" value="&quot;&lt;" required maxlength="5">'
+        '<input name="q" value="&#34;&lt;" required maxlength="5">'
     )
 
 
 def test_what_is_html_goes_in_as_it_is_and_all_else_is_escaped():
-    assert join_html([Html("<i>"), "<i>", None]) == "<i>&lt;i&gt;"
+    assert join_html([Markup("<i>"), "<i>", None]) == "<i>&lt;i&gt;"
 
 
 class Read(HTMLParser):

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlencode
 
+from markupsafe import Markup
+
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.view import PeoplePage
 from wx2mqtt.model import ChatKind
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.values import frozen
-from wx2mqtt.web.html import Html, PageText, join_html, tag
+from wx2mqtt.web.html import PageText, join_html, tag
 
 PEOPLE_PER_PAGE = 20
 MAX_QUERY_CHARACTERS = 100
@@ -32,7 +34,7 @@ PIN_PROBLEM_MARKS: Mapping[str, str] = {
 """Keys of `PAGE_MESSAGES` by problem of a pin, as the topic `contacts` names it."""
 
 
-def contacts_card(account: str, query: str, people: Html, page_text: PageText) -> Html:
+def contacts_card(account: str, query: str, people: Markup, page_text: PageText) -> Markup:
     """Returns the section with the search form and `people`, the result of `people_section`."""
     card_id = f"{account}-contacts"
     return tag(
@@ -48,7 +50,7 @@ def contacts_card(account: str, query: str, people: Html, page_text: PageText) -
     )
 
 
-def _search_form(account: str, query: str, card_id: str, page_text: PageText) -> Html:
+def _search_form(account: str, query: str, card_id: str, page_text: PageText) -> Markup:
     field_id = f"{card_id}-q"
     field = tag(
         "input",
@@ -85,7 +87,7 @@ class PeopleSearch:
     can_send: bool = False
 
 
-def people_section(people_page: PeoplePage, search: PeopleSearch, page_text: PageText) -> Html:
+def people_section(people_page: PeoplePage, search: PeopleSearch, page_text: PageText) -> Markup:
     """Returns one page of the people found, and links to the others."""
     query, offset = search.query, search.offset
     if not people_page.entries:
@@ -95,7 +97,7 @@ def people_section(people_page: PeoplePage, search: PeopleSearch, page_text: Pag
     items = tag(
         "ul", *(_person_item(entry, search, page_text) for entry in people_page.entries), class_="people"
     )
-    links: list[Html] = []
+    links: list[Markup] = []
     if offset:
         links.append(
             _page_link("earlier", max(0, offset - PEOPLE_PER_PAGE), query, search.account, page_text)
@@ -105,7 +107,7 @@ def people_section(people_page: PeoplePage, search: PeopleSearch, page_text: Pag
     return join_html([count, items, tag("p", *links, class_="pages") if links else None])
 
 
-def _page_link(message_key: str, offset: int, query: str, account: str, page_text: PageText) -> Html:
+def _page_link(message_key: str, offset: int, query: str, account: str, page_text: PageText) -> Markup:
     parameters = urlencode({"account": account, "q": query, "from": offset})
     return tag(
         "a",
@@ -116,12 +118,12 @@ def _page_link(message_key: str, offset: int, query: str, account: str, page_tex
     )
 
 
-def _person_item(entry: DirectoryEntry, search: PeopleSearch, page_text: PageText) -> Html:
+def _person_item(entry: DirectoryEntry, search: PeopleSearch, page_text: PageText) -> Markup:
     marks = tag("span", *_marks(entry, page_text), class_="marks")
     return tag("li", tag("bdi", entry.name), marks, _topics_line(entry, search, page_text))
 
 
-def _topics_line(entry: DirectoryEntry, search: PeopleSearch, page_text: PageText) -> Html:
+def _topics_line(entry: DirectoryEntry, search: PeopleSearch, page_text: PageText) -> Markup:
     if entry.closed or entry.removed:
         return tag("p", tag("code", entry.user))
     receive = join_html([page_text("reads_from"), " ", tag("code", search.topics.message(entry.user))])
@@ -130,7 +132,7 @@ def _topics_line(entry: DirectoryEntry, search: PeopleSearch, page_text: PageTex
     return tag("p", receive, " · ", send, link)
 
 
-def _write_link(entry: DirectoryEntry, search: PeopleSearch, page_text: PageText) -> Html:
+def _write_link(entry: DirectoryEntry, search: PeopleSearch, page_text: PageText) -> Markup:
     parameters = urlencode({"account": search.account, "to": entry.user})
     return tag(
         "a",
@@ -141,8 +143,8 @@ def _write_link(entry: DirectoryEntry, search: PeopleSearch, page_text: PageText
     )
 
 
-def _marks(entry: DirectoryEntry, page_text: PageText) -> list[Html]:
-    marks: list[Html] = []
+def _marks(entry: DirectoryEntry, page_text: PageText) -> list[Markup]:
+    marks: list[Markup] = []
     if entry.trusted:
         marks.append(_mark(page_text("is_trusted"), "good"))
     if key := CHAT_KIND_MARKS.get(entry.kind):
@@ -159,5 +161,5 @@ def _marks(entry: DirectoryEntry, page_text: PageText) -> list[Html]:
     return marks
 
 
-def _mark(label: str, style: str) -> Html:
+def _mark(label: str, style: str) -> Markup:
     return tag("span", label, class_=f"mark {style}")

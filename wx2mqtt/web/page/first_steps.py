@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from markupsafe import Markup
+
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.i18n.web import remedy_for
 from wx2mqtt.model import LoginState, Needs
 from wx2mqtt.values import frozen
 from wx2mqtt.web.bridge_state import AccountReader
-from wx2mqtt.web.html import Html, PageText, isolated, join_html, tag
+from wx2mqtt.web.html import PageText, isolated, join_html, tag
 from wx2mqtt.web.page.snapshot import AccountSnapshot
 
 
@@ -19,14 +21,14 @@ class FirstStep:
 
     title: str
     is_done: bool
-    hint: Html | None = None
+    hint: Markup | None = None
 
 
-def steps_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
+def steps_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     """Returns what is done and what is next; empty once the first message of the account was published."""
     health = snapshot.health
     if health is None or health.stats.messages:
-        return Html()
+        return Markup()
     view = snapshot.view
     steps = (
         _configuration_step(snapshot.setup_command, page_text),
@@ -45,7 +47,7 @@ def steps_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
     return _steps_card(steps, f"{view.name}-steps", "h3", page_text, _safeguards_remark(view, page_text))
 
 
-def no_configuration_section(setup_command: str, page_text: PageText) -> Html:
+def no_configuration_section(setup_command: str, page_text: PageText) -> Markup:
     """Returns the steps of a bridge that does not run, because there is no configuration file yet."""
     configuration = tag("p", page_text.html("step_configuration_now", command=tag("code", setup_command)))
     steps = (
@@ -57,7 +59,7 @@ def no_configuration_section(setup_command: str, page_text: PageText) -> Html:
     return _steps_card(steps, "steps", "h2", page_text)
 
 
-def no_messages_hint(snapshot: AccountSnapshot, page_text: PageText) -> Html:
+def no_messages_hint(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     """Returns that no message has come, and what makes one come."""
     if snapshot.login.state is LoginState.ONLINE:
         next_step = _message_hint(snapshot.view, page_text)
@@ -66,7 +68,7 @@ def no_messages_hint(snapshot: AccountSnapshot, page_text: PageText) -> Html:
     return join_html([tag("p", page_text("no_messages"), class_="soft"), next_step])
 
 
-def no_commands_hint(view: AccountReader, page_text: PageText) -> Html:
+def no_commands_hint(view: AccountReader, page_text: PageText) -> Markup:
     """Returns that no command has come, and how one is given."""
     nothing_yet = tag("p", page_text("no_commands"), class_="soft")
     if not view.test_recipient:
@@ -83,24 +85,24 @@ def _configuration_step(setup_command: str, page_text: PageText) -> FirstStep:
     return FirstStep(title="step_configuration", is_done=True, hint=hint)
 
 
-def _broker_hint(reason: str, page_text: PageText) -> Html:
+def _broker_hint(reason: str, page_text: PageText) -> Markup:
     _, remedy = remedy_for("broker_away", page_text.language)
     return join_html([tag("p", isolated(reason), class_="soft") if reason else None, tag("p", remedy)])
 
 
-def _login_hint(snapshot: AccountSnapshot, page_text: PageText) -> Html:
+def _login_hint(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     if snapshot.login.needs is Needs.CODE:
         return tag("p", page_text("number_todo"))
     _, remedy = remedy_for(f"login_{snapshot.login.state}", page_text.language)
     return tag("p", remedy)
 
 
-def _message_hint(view: AccountReader, page_text: PageText) -> Html:
+def _message_hint(view: AccountReader, page_text: PageText) -> Markup:
     hint = "step_message_contacts" if view.has_contacts else "step_message_bot"
     return tag("p", page_text.html(hint, topic=tag("code", view.topics.message("+"))))
 
 
-def _safeguards_remark(view: AccountReader, page_text: PageText) -> Html | None:
+def _safeguards_remark(view: AccountReader, page_text: PageText) -> Markup | None:
     """Returns what it means that nothing helps while WeChat takes no message; None where something does."""
     if not view.missing_safeguards:
         return None
@@ -108,8 +110,8 @@ def _safeguards_remark(view: AccountReader, page_text: PageText) -> Html | None:
 
 
 def _steps_card(
-    steps: Sequence[FirstStep], card_id: str, heading: str, page_text: PageText, remark: Html | None = None
-) -> Html:
+    steps: Sequence[FirstStep], card_id: str, heading: str, page_text: PageText, remark: Markup | None = None
+) -> Markup:
     current = next((step for step in steps if not step.is_done), None)
     items = (_step_item(step, page_text, is_current=step is current) for step in steps)
     title = tag(heading, page_text("steps_title"), id=f"{card_id}-title")
@@ -124,7 +126,7 @@ def _steps_card(
     )
 
 
-def _step_item(step: FirstStep, page_text: PageText, *, is_current: bool) -> Html:
+def _step_item(step: FirstStep, page_text: PageText, *, is_current: bool) -> Markup:
     """Returns one step; only the next one, and what is worth knowing about a finished one, has its hint."""
     if step.is_done:
         state, style = "step_done", "good"

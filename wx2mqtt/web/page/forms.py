@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from markupsafe import Markup
+
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_NAME_BYTES
 from wx2mqtt.web.bridge_state import AccountReader
-from wx2mqtt.web.html import Html, PageText, join_html, tag
+from wx2mqtt.web.html import PageText, join_html, tag
 
 # Of the text of a form. Each Chinese character takes nine bytes of the body, which has `MAX_BODY_BYTES`.
 MAX_FORM_TEXT_CHARACTERS = 1500
@@ -35,7 +37,7 @@ def send_form(
     token: str,
     suggestions: Iterable[DirectoryEntry],
     page_text: PageText,
-) -> Html:
+) -> Markup:
     """Returns the form that sends a text to anybody; `recipient` is chosen already, or empty."""
     name = view.name
     options = (tag("option", entry.name, value=entry.user) for entry in suggestions)
@@ -74,10 +76,10 @@ def send_form(
     )
 
 
-def test_form(view: AccountReader, token: str, page_text: PageText) -> Html:
+def test_form(view: AccountReader, token: str, page_text: PageText) -> Markup:
     """Returns the form that sends a test; empty while no recipient is known."""
     if not view.test_recipient:
-        return Html()
+        return Markup()
     field_id = f"{view.name}-test"
     field = tag(
         "input",
@@ -100,7 +102,7 @@ def test_form(view: AccountReader, token: str, page_text: PageText) -> Html:
     )
 
 
-def verification_code_form(account: str, page_text: PageText) -> Html:
+def verification_code_form(account: str, page_text: PageText) -> Markup:
     field_id = f"{account}-number"
     field = tag(
         "input",
@@ -122,7 +124,7 @@ def verification_code_form(account: str, page_text: PageText) -> Html:
     )
 
 
-def send_card(account: str, form: Html, page_text: PageText) -> Html:
+def send_card(account: str, form: Markup, page_text: PageText) -> Markup:
     """Returns the section with the form that sends a text."""
     card_id = f"{account}-send"
     return tag(

@@ -14,6 +14,7 @@ from functools import partial
 from http import HTTPStatus
 
 import structlog
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
@@ -24,7 +25,7 @@ from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_NAME_BYTES
 from wx2mqtt.mqtt.topics import PNG_TYPE, is_topic_name
 from wx2mqtt.web.auth import Authenticator
 from wx2mqtt.web.bridge_state import AccountReader, BridgeState
-from wx2mqtt.web.html import LANGUAGE_TAGS, Assets, Html, PageText
+from wx2mqtt.web.html import LANGUAGE_TAGS, Assets, PageText
 from wx2mqtt.web.page.contacts import (
     MAX_OFFSET,
     MAX_QUERY_CHARACTERS,
@@ -327,7 +328,7 @@ def _contacts_query(request: Request, account: str, default_account: str = "") -
     return parameters.get("q", "")[:MAX_QUERY_CHARACTERS].strip(), min(offset, MAX_OFFSET)
 
 
-def _people(view: AccountReader, query: str, offset: int, page_text: PageText, *, can_send: bool) -> Html:
+def _people(view: AccountReader, query: str, offset: int, page_text: PageText, *, can_send: bool) -> Markup:
     people_page = view.search_people(query, offset, PEOPLE_PER_PAGE)
     if offset and not people_page.entries:  # there are fewer people than when the link was made
         offset = 0

@@ -11,13 +11,14 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
+from markupsafe import Markup
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from wx2mqtt.clock import loop_time
 from wx2mqtt.values import frozen
 from wx2mqtt.web.bridge_state import BridgeState
-from wx2mqtt.web.html import Html, PageText
+from wx2mqtt.web.html import PageText
 from wx2mqtt.web.page.sections import cluster_section, file_section, live_sections
 from wx2mqtt.web.page.snapshot import PageOptions, account_snapshot
 from wx2mqtt.web.responses import NO_STORE, WaitInterrupted, disconnected, run_unless
@@ -67,7 +68,7 @@ class _Rendering:
 
     change_count: int
     time: float
-    sections: Mapping[str, Html]
+    sections: Mapping[str, Markup]
 
 
 class LiveUpdates:
@@ -98,7 +99,7 @@ class LiveUpdates:
         finally:
             self._remove_viewer(options)
 
-    async def sections(self, options: PageOptions) -> tuple[int, Mapping[str, Html]]:
+    async def sections(self, options: PageOptions) -> tuple[int, Mapping[str, Markup]]:
         """Returns the sections by `<account>.<section>`, and the change count that they are as new as."""
         changes = self._bridge.changes
         async with self._render_locks.setdefault(options, asyncio.Lock()):
@@ -117,7 +118,7 @@ class LiveUpdates:
         self, options: PageOptions, is_allowed: Callable[[], bool]
     ) -> AsyncGenerator[bytes, None]:
         deadline = loop_time() + MAX_STREAM_SECONDS
-        sent: dict[str, Html] = {}
+        sent: dict[str, Markup] = {}
         yield f"retry: {RECONNECT_DELAY_MS}\n\n".encode()
         while loop_time() < deadline and is_allowed():
             change_count, sections = await self.sections(options)
@@ -142,7 +143,7 @@ class LiveUpdates:
             else:
                 return
 
-    async def _render(self, options: PageOptions) -> dict[str, Html]:
+    async def _render(self, options: PageOptions) -> dict[str, Markup]:
         bridge = self._bridge
         page_text = PageText(options.language)
         sections = {"file": file_section(bridge, page_text)}
@@ -162,5 +163,5 @@ class LiveUpdates:
             self._render_locks.pop(options, None)
 
 
-def _encode_event(sections: Mapping[str, Html]) -> bytes:
+def _encode_event(sections: Mapping[str, Markup]) -> bytes:
     return f"data: {json.dumps(sections, ensure_ascii=False)}\n\n".encode("utf-8", "replace")

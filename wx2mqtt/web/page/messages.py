@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import urlencode
 
+from markupsafe import Markup
+
 from wx2mqtt.bridge.view import FoundMessages, MessageLine
 from wx2mqtt.values import frozen
-from wx2mqtt.web.html import Html, PageText, isolated, join_html, kind_label, tag, timestamp_tag
+from wx2mqtt.web.html import PageText, isolated, join_html, kind_label, tag, timestamp_tag
 from wx2mqtt.web.page.contacts import MAX_QUERY_CHARACTERS
 from wx2mqtt.web.page.first_steps import no_messages_hint
 from wx2mqtt.web.page.snapshot import AccountSnapshot
@@ -28,7 +30,7 @@ class MessageSearch:
     matches: FoundMessages | None = None
 
 
-def messages_section(snapshot: AccountSnapshot, page_text: PageText, *, show_texts: bool) -> Html:
+def messages_section(snapshot: AccountSnapshot, page_text: PageText, *, show_texts: bool) -> Markup:
     """Returns the last messages, the newest first; their texts and files only with `show_texts`."""
     if snapshot.messages is None:
         return tag("p", page_text("not_known"), class_="soft")
@@ -38,7 +40,7 @@ def messages_section(snapshot: AccountSnapshot, page_text: PageText, *, show_tex
     return tag("ol", *items, class_="lines")
 
 
-def search_form(account: str, search: MessageSearch | None, page_text: PageText) -> Html:
+def search_form(account: str, search: MessageSearch | None, page_text: PageText) -> Markup:
     """Returns the form that searches; who searches asks to see the texts."""
     field_id = f"{account}-find"
     field = tag(
@@ -65,7 +67,7 @@ def search_form(account: str, search: MessageSearch | None, page_text: PageText)
     )
 
 
-def found_section(account: str, search: MessageSearch, page_text: PageText) -> Html:
+def found_section(account: str, search: MessageSearch, page_text: PageText) -> Markup:
     """Returns what was found, the newest first, and links to older messages and out of the search."""
     back = tag("a", page_text("end_search"), href=f"./?texts=1#{account}-last_messages", class_="button")
     links = [back]
@@ -84,12 +86,12 @@ def found_section(account: str, search: MessageSearch, page_text: PageText) -> H
     return tag("div", *content, tag("p", *links, class_="pages"), id=f"{account}-found", class_="after")
 
 
-def _older_link(account: str, query: str, before: int, page_text: PageText) -> Html:
+def _older_link(account: str, query: str, before: int, page_text: PageText) -> Markup:
     parameters = urlencode({"texts": 1, "account": account, "find": query, "before": before})
     return tag("a", page_text("older"), href=f"./?{parameters}#{account}-found", class_="button")
 
 
-def _message_item(line: MessageLine, page_text: PageText, *, show_texts: bool) -> Html:
+def _message_item(line: MessageLine, page_text: PageText, *, show_texts: bool) -> Markup:
     chat = line.chat or line.user
     sender = isolated(page_text("me") if line.own else line.sender or chat)
     if line.group and line.sender:
@@ -104,7 +106,7 @@ def _message_item(line: MessageLine, page_text: PageText, *, show_texts: bool) -
     )
 
 
-def _file_link(line: MessageLine, page_text: PageText) -> Html:
+def _file_link(line: MessageLine, page_text: PageText) -> Markup:
     """Returns the link to the file, with a small picture of it where there is one.
 
     A picture that is pruned meanwhile is not waited for: a browser has few connections to one server.

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import field
 
+from markupsafe import Markup
+
 from wx2mqtt import __version__
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.values import frozen
-from wx2mqtt.web.html import LANGUAGE_TAGS, Assets, Html, PageText, html_document, tag
+from wx2mqtt.web.html import LANGUAGE_TAGS, Assets, PageText, html_document, tag
 from wx2mqtt.web.page.contacts import contacts_card
 from wx2mqtt.web.page.forms import send_card, send_form, test_form
 from wx2mqtt.web.page.messages import MessageSearch, found_section, search_form
@@ -37,7 +39,7 @@ class PageAccount:
     """
 
     snapshot: AccountSnapshot
-    contacts: Html
+    contacts: Markup
     query: str = ""
     search: MessageSearch | None = None
     recipient: str = ""
@@ -60,8 +62,8 @@ class PageQuery:
     command_id: str = ""
     can_log_out: bool = False
     can_send: bool = False
-    file_problems: Html = field(default_factory=Html)
-    cluster: Html | None = None
+    file_problems: Markup = field(default_factory=Markup)
+    cluster: Markup | None = None
 
 
 def render_page(accounts: Sequence[PageAccount], page_query: PageQuery, assets: Assets) -> bytes:
@@ -118,7 +120,7 @@ def render_question(question: Question, account: str, page_text: PageText, asset
     return html_document(body, title, page_text.language, assets, root="../../")
 
 
-def _notice(page_query: PageQuery, page_text: PageText) -> Html | None:
+def _notice(page_query: PageQuery, page_text: PageText) -> Markup | None:
     """Returns what a form did; None without a form, or where the address was written by somebody else."""
     key = NOTICES.get(page_query.notice)
     if key is None or (page_query.notice == "sent" and not page_query.command_id):
@@ -127,7 +129,7 @@ def _notice(page_query: PageQuery, page_text: PageText) -> Html | None:
     return tag("p", sentence, class_="notice", role="status")
 
 
-def _header(page_text: PageText, *, can_log_out: bool) -> Html:
+def _header(page_text: PageText, *, can_log_out: bool) -> Markup:
     leave = tag(
         "form", tag("button", page_text("log_out_here"), class_="quiet"), method="post", action="logout"
     )
@@ -139,18 +141,18 @@ def _header(page_text: PageText, *, can_log_out: bool) -> Html:
     )
 
 
-def _language_button(page_text: PageText) -> Html:
+def _language_button(page_text: PageText) -> Markup:
     if page_text.language == "zh":
         return tag("button", "English", name="language", value="en", lang=LANGUAGE_TAGS["en"], class_="quiet")
     return tag("button", "中文", name="language", value="zh", lang=LANGUAGE_TAGS["zh"], class_="quiet")
 
 
-def _account_section(account: PageAccount, page_query: PageQuery, page_text: PageText) -> Html:
+def _account_section(account: PageAccount, page_query: PageQuery, page_text: PageText) -> Markup:
     view = account.snapshot.view
     name = view.name
     sections = live_sections(account.snapshot, page_query.options)
 
-    def live(section: str, **attributes: str) -> Html:
+    def live(section: str, **attributes: str) -> Markup:
         return tag("div", sections[section], data_part=f"{name}.{section}", **attributes)
 
     send = _send_card(account, page_query, page_text) if page_query.can_send else None
@@ -172,8 +174,8 @@ def _account_section(account: PageAccount, page_query: PageQuery, page_text: Pag
 
 
 def _messages_card(
-    account: PageAccount, last_messages: Html, page_query: PageQuery, page_text: PageText
-) -> Html:
+    account: PageAccount, last_messages: Markup, page_query: PageQuery, page_text: PageText
+) -> Markup:
     name, search = account.snapshot.view.name, account.search
     return _card(
         name,
@@ -186,7 +188,7 @@ def _messages_card(
     )
 
 
-def _send_card(account: PageAccount, page_query: PageQuery, page_text: PageText) -> Html | None:
+def _send_card(account: PageAccount, page_query: PageQuery, page_text: PageText) -> Markup | None:
     """Returns the card that sends a text; None while nobody is known."""
     view = account.snapshot.view
     if not (account.suggestions or view.test_recipient):
@@ -196,8 +198,8 @@ def _send_card(account: PageAccount, page_query: PageQuery, page_text: PageText)
 
 
 def _card(
-    account: str, message_key: str, page_text: PageText, *content: Html | None, style: str = ""
-) -> Html:
+    account: str, message_key: str, page_text: PageText, *content: Markup | None, style: str = ""
+) -> Markup:
     card_id = f"{account}-{message_key}"
     return tag(
         "section",
@@ -209,7 +211,7 @@ def _card(
     )
 
 
-def _texts_link(account: str, page_query: PageQuery, page_text: PageText) -> Html:
+def _texts_link(account: str, page_query: PageQuery, page_text: PageText) -> Markup:
     """Returns the link that shows or hides texts. Texts are only in a page that was requested with them."""
     options = page_query.options
     toggled = PageOptions(options.language, not options.show_texts)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from markupsafe import Markup
+
 from wx2mqtt.bridge.health import SHOWN_FAILING_USERS, HealthSnapshot, active_problems
 from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.errors import Problem
@@ -18,7 +20,7 @@ from wx2mqtt.model import LoginState, Needs, Status
 from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.values import frozen
 from wx2mqtt.web.bridge_state import BridgeState, ClusterState, DatabaseOutage, InstanceState
-from wx2mqtt.web.html import Html, PageText, isolated, join_html, kind_label, tag, time_tag
+from wx2mqtt.web.html import PageText, isolated, join_html, kind_label, tag, time_tag
 from wx2mqtt.web.page.first_steps import no_commands_hint, no_configuration_section, steps_section
 from wx2mqtt.web.page.forms import verification_code_form
 from wx2mqtt.web.page.messages import messages_section
@@ -97,7 +99,7 @@ _OMITTED_REASONS = {
 """Reasons of the login that the remedy already gives, in the language of the viewer."""
 
 
-def live_sections(snapshot: AccountSnapshot, options: PageOptions) -> dict[str, Html]:
+def live_sections(snapshot: AccountSnapshot, options: PageOptions) -> dict[str, Markup]:
     """Returns the sections by name, in the order of the page."""
     page_text = PageText(options.language)
     return {
@@ -112,7 +114,7 @@ def live_sections(snapshot: AccountSnapshot, options: PageOptions) -> dict[str, 
     }
 
 
-def state_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
+def state_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     """Returns the login state, and what a person must do now."""
     login = snapshot.login
     state = LOGIN_STATES[login.state]
@@ -135,10 +137,10 @@ def state_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
     return join_html([title, tag("p", problem, separator, remedy), reason, since])
 
 
-def qr_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
+def qr_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     """Returns the QR code to scan and until when it is valid; empty without one."""
     if not snapshot.has_qr_code:
-        return Html()
+        return Markup()
     login = snapshot.login
     # The query is another one for each code, so that a browser does not show the one before.
     source = f"accounts/{snapshot.view.name}/{QR_IMAGE_NAME}?{login.qr_expires or login.since}"
@@ -152,7 +154,7 @@ def qr_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
     )
 
 
-def action_buttons(snapshot: AccountSnapshot, page_text: PageText) -> Html:
+def action_buttons(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     """Returns the form or link that is of use in the login state; empty without one."""
     account = snapshot.view.name
     state = LOGIN_STATES[snapshot.login.state]
@@ -165,14 +167,14 @@ def action_buttons(snapshot: AccountSnapshot, page_text: PageText) -> Html:
         return join_html([form, _new_owner_link(account, page_text)]) if snapshot.view.has_owner else form
     if state.can_log_out:
         return tag("a", page_text("log_out"), href=f"accounts/{account}/logout", class_="button")
-    return Html()
+    return Markup()
 
 
-def _new_owner_link(account: str, page_text: PageText) -> Html:
+def _new_owner_link(account: str, page_text: PageText) -> Markup:
     return tag("p", tag("a", page_text("new_owner"), href=f"accounts/{account}/{NEW_OWNER_PATH}"))
 
 
-def problems_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
+def problems_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     """Returns the problems besides the login, with their remedies."""
     health = snapshot.health
     if health is None:
@@ -187,14 +189,14 @@ def problems_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
     return _problem_list(problems, page_text)
 
 
-def _problem_list(problems: Sequence[tuple[str, str]], page_text: PageText) -> Html:
+def _problem_list(problems: Sequence[tuple[str, str]], page_text: PageText) -> Markup:
     if not problems:
         return tag("p", page_text("none_wrong"), class_="soft")
     items = (_problem_item(problem, detail, page_text) for problem, detail in problems)
     return tag("ul", *items, class_="wrong")
 
 
-def _problem_item(problem: str, detail: str, page_text: PageText) -> Html:
+def _problem_item(problem: str, detail: str, page_text: PageText) -> Markup:
     sentence, remedy = remedy_for(problem, page_text.language)
     detail_line = tag("p", isolated(detail), class_="soft") if detail else None
     return tag("li", tag("strong", sentence), detail_line, tag("p", remedy))
@@ -215,7 +217,7 @@ def _problem_detail(problem: str, health: HealthSnapshot) -> str:
     return ""
 
 
-def figures_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
+def figures_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     """Returns queues, connections and sizes."""
     health = snapshot.health
     if health is None:
@@ -244,7 +246,7 @@ def figures_section(snapshot: AccountSnapshot, page_text: PageText) -> Html:
     return tag("dl", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in named))
 
 
-def _window_value(forecast: WindowForecast, page_text: PageText) -> Html:
+def _window_value(forecast: WindowForecast, page_text: PageText) -> Markup:
     """Returns how many messages WeChat still takes for a person, until when, and how many wait."""
     window, facts = forecast.window, []
     if window.open and window.remaining is not None and window.until is not None:
@@ -264,7 +266,7 @@ def _queue_value(depth: int, oldest: int | None, page_text: PageText) -> str:
     return page_text.html("waiting", count=f"{depth}", time=time_tag(oldest))
 
 
-def commands_section(snapshot: AccountSnapshot, page_text: PageText, *, show_texts: bool) -> Html:
+def commands_section(snapshot: AccountSnapshot, page_text: PageText, *, show_texts: bool) -> Markup:
     """Returns the last commands with their results, the newest first; their texts only with `show_texts`."""
     if snapshot.commands is None:
         return tag("p", page_text("not_known"), class_="soft")
@@ -274,7 +276,7 @@ def commands_section(snapshot: AccountSnapshot, page_text: PageText, *, show_tex
     return tag("ol", *items, class_="lines")
 
 
-def _command_item(row: CommandRow, page_text: PageText, *, show_texts: bool) -> Html:
+def _command_item(row: CommandRow, page_text: PageText, *, show_texts: bool) -> Markup:
     command = row.command
     recipient = tag("span", page_text.html("to_whom", user=isolated(command.user)), class_="who")
     content = tag("p", tag("bdi", command.text), class_="text") if show_texts and command.text else None
@@ -290,7 +292,7 @@ def _command_item(row: CommandRow, page_text: PageText, *, show_texts: bool) -> 
     )
 
 
-def _status_label(row: CommandRow, page_text: PageText) -> Html:
+def _status_label(row: CommandRow, page_text: PageText) -> Markup:
     if row.result is not None:
         key, style = RESULT_STATUSES[row.result.status]
     else:
@@ -298,20 +300,20 @@ def _status_label(row: CommandRow, page_text: PageText) -> Html:
     return tag("span", page_text(key), class_=f"state {style}")
 
 
-def _result_line(row: CommandRow) -> Html | None:
+def _result_line(row: CommandRow) -> Markup | None:
     if row.result is None:
         return None
     return tag("p", tag("code", row.result.code), " ", isolated(row.result.message), class_="soft")
 
 
-def file_section(bridge: BridgeState, page_text: PageText) -> Html:
+def file_section(bridge: BridgeState, page_text: PageText) -> Markup:
     """Returns what is wrong with the whole process: with the database, and with the configuration file."""
     return join_html([_outage_section(bridge.outage(), page_text), _file_problems(bridge, page_text)])
 
 
-def _outage_section(outage: DatabaseOutage | None, page_text: PageText) -> Html:
+def _outage_section(outage: DatabaseOutage | None, page_text: PageText) -> Markup:
     if outage is None:
-        return Html()
+        return Markup()
     return tag(
         "section",
         tag("h2", page_text("outage_title")),
@@ -322,11 +324,11 @@ def _outage_section(outage: DatabaseOutage | None, page_text: PageText) -> Html:
     )
 
 
-def _file_problems(bridge: BridgeState, page_text: PageText) -> Html:
+def _file_problems(bridge: BridgeState, page_text: PageText) -> Markup:
     """Returns why the configuration file cannot be used, or how to get one; empty if it can be used."""
     items = [_file_problem_item(problem, page_text.language) for problem in bridge.problems()]
     if not items:
-        return Html()
+        return Markup()
     if bridge.setup_command() and not bridge.is_running:
         return no_configuration_section(bridge.setup_command(), page_text)
     title, explanation = ("reload_title", "reload_text") if bridge.is_running else ("file_title", "file_text")
@@ -339,7 +341,7 @@ def _file_problems(bridge: BridgeState, page_text: PageText) -> Html:
     )
 
 
-def cluster_section(state: ClusterState, page_text: PageText) -> Html:
+def cluster_section(state: ClusterState, page_text: PageText) -> Markup:
     """Returns where each account runs, with links to the pages of other instances."""
     return tag(
         "section",
@@ -351,7 +353,7 @@ def cluster_section(state: ClusterState, page_text: PageText) -> Html:
     )
 
 
-def _instance_item(instance: InstanceState, page_text: PageText) -> Html:
+def _instance_item(instance: InstanceState, page_text: PageText) -> Markup:
     name = tag("strong", instance.name)
     has_link = instance.url.startswith(("http://", "https://")) and not instance.is_here
     parts: list[str] = [tag("a", name, href=instance.url) if has_link else name]
@@ -363,20 +365,20 @@ def _instance_item(instance: InstanceState, page_text: PageText) -> Html:
     return tag("li", join_html(parts), ": ", accounts, " ", tag("small", instance.version, class_="soft"))
 
 
-def _waiting(state: ClusterState, page_text: PageText) -> Html | None:
+def _waiting(state: ClusterState, page_text: PageText) -> Markup | None:
     if not state.waiting:
         return None
     return tag("p", page_text("cluster_waiting", accounts=", ".join(state.waiting)), class_="wrong")
 
 
-def _differences(state: ClusterState, page_text: PageText) -> Iterable[Html]:
+def _differences(state: ClusterState, page_text: PageText) -> Iterable[Markup]:
     for name, keys in state.differences.items():
         if keys:
             sentence = page_text("cluster_differs", instance=name, keys=", ".join(keys[:SHOWN_KEYS]))
             yield tag("p", sentence, class_="wrong")
 
 
-def _file_problem_item(problem: Problem, language: Language) -> Html:
+def _file_problem_item(problem: Problem, language: Language) -> Markup:
     position = f"{problem.file}:{problem.line}" if problem.line else problem.file
     sentence = sentence_text(problem.message, language)
     return tag(
