@@ -16,7 +16,7 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.web import PNG, PaperShelf, open_connections, options, served, service
 from wx2mqtt.store.records import MediaState
 from wx2mqtt.web import http_limits
-from wx2mqtt.web import service as service_module
+from wx2mqtt.web import routes as service_module
 from wx2mqtt.web.auth import FREE_ATTEMPTS
 from wx2mqtt.web.http_limits import MAX_CONNECTIONS, MAX_CONNECTIONS_PER_ADDRESS, RESERVED_CONNECTIONS
 from wx2mqtt.web.login_page import MAX_OPEN_FORMS

@@ -18,9 +18,8 @@ from wx2mqtt.store.records import MediaPart, MediaRow, MediaState
 from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.http_limits import HttpConnection
 from wx2mqtt.web.options import WebOptions
-from wx2mqtt.web.routes import web_application
+from wx2mqtt.web.routes import HttpService, web_application
 from wx2mqtt.web.server import WebServer
-from wx2mqtt.web.service import HttpService
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
 FETCHED = 1_795_600_800_000  # 2026-11-25T10:00:00Z

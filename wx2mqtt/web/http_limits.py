@@ -255,7 +255,7 @@ class Admission(Enum):
 
 
 @dataclass(slots=True)
-class _Place:
+class _Registration:
     """A connection in the limiter."""
 
     #: The network of its client; empty for a proxy.
@@ -281,23 +281,23 @@ class ConnectionLimiter:
         self._max_per_address = max_per_address
         self._reserved = reserved
         self._proxies = proxies
-        self._places: dict[HttpConnection, _Place] = {}
+        self._registrations: dict[HttpConnection, _Registration] = {}
         self._idle: dict[HttpConnection, None] = {}  # in the order in which they became idle
         self.empty = asyncio.Event()
         self.empty.set()
 
     @property
     def connections(self) -> list[HttpConnection]:
-        return [*self._places]
+        return [*self._registrations]
 
     def add(self, connection: HttpConnection, address: str) -> Admission:
         """Adds a connection, as idle, unless the result is `NOTHING`: it must be closed then."""
         network = "" if is_in_networks(address, self._proxies) else client_network(address)
         for admission in (Admission.EVERYTHING, Admission.HEALTH):
-            place = _Place(network, admission)
-            crowd = self._crowd(place)
+            registration = _Registration(network, admission)
+            crowd = self._crowd(registration)
             if crowd is None or self._abort_longest_idle(crowd):
-                self._places[connection] = place
+                self._registrations[connection] = registration
                 self._idle[connection] = None
                 self.empty.clear()
                 return admission
@@ -308,22 +308,26 @@ class ConnectionLimiter:
 
     def mark_idle(self, connection: HttpConnection) -> None:
         """Puts it behind all that are idle; one that is idle already keeps its place in the order."""
-        if connection in self._places:
+        if connection in self._registrations:
             self._idle.setdefault(connection)
 
     def remove(self, connection: HttpConnection) -> None:
         self._idle.pop(connection, None)
-        self._places.pop(connection, None)
-        if not self._places:
+        self._registrations.pop(connection, None)
+        if not self._registrations:
             self.empty.set()
 
-    def _crowd(self, place: _Place) -> list[HttpConnection] | None:
+    def _crowd(self, registration: _Registration) -> list[HttpConnection] | None:
         """Returns the connections of which one must go for a new one; None while there is room."""
-        same = [other for other, its in self._places.items() if its.admission is place.admission]
-        if place.admission is Admission.HEALTH:
+        same = [
+            other for other, its in self._registrations.items() if its.admission is registration.admission
+        ]
+        if registration.admission is Admission.HEALTH:
             return same if len(same) >= self._reserved else None
-        if place.network:
-            neighbours = [other for other in same if self._places[other].network == place.network]
+        if registration.network:
+            neighbours = [
+                other for other in same if self._registrations[other].network == registration.network
+            ]
             if len(neighbours) >= self._max_per_address:
                 return neighbours
         return same if len(same) >= self._max_connections else None

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from email.utils import formatdate
 from http import HTTPStatus
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 import structlog
 from starlette.requests import Request
 from starlette.responses import Response
 
+from wx2mqtt.bridge.media.library import MediaLibrary
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import Blob
@@ -62,22 +63,10 @@ _WAIT_SECONDS = re.compile(r"[0-9]{1,6}(?:\.[0-9]{1,6})?", re.ASCII)
 _PREFER_WAIT = re.compile(r"(?:^|,)\s*wait\s*=\s*\"?([0-9.]{1,12})\"?\s*(?:$|[,;])", re.ASCII | re.IGNORECASE)
 
 
-class MediaSource(Protocol):
-    """The media of one account (`bridge/media/library.py`)."""
-
-    async def find(self, media_id: str, wait: float) -> MediaRow | None:
-        """Returns the row, None if the id is unknown. Waits up to `wait` seconds while it is pending."""
-        ...
-
-    def file(self, row: MediaRow) -> Path:
-        """Returns the path of the file of a row that is ready."""
-        ...
-
-
 class MediaEndpoint:
     """The endpoint /media/<id>. When `closing` is set, requests stop to wait."""
 
-    def __init__(self, media_sources: Sequence[MediaSource], closing: asyncio.Event) -> None:
+    def __init__(self, media_sources: Sequence[MediaLibrary], closing: asyncio.Event) -> None:
         self._media_sources = media_sources
         self._closing = closing
 
@@ -103,7 +92,7 @@ class MediaEndpoint:
             return _open_file(request, row, row.blob, source.file(row))
         return _unavailable_response(request, row)
 
-    async def _find(self, media_id: str, wait: float) -> tuple[MediaSource, MediaRow] | None:
+    async def _find(self, media_id: str, wait: float) -> tuple[MediaLibrary, MediaRow] | None:
         for source in self._media_sources:
             if (row := await source.find(media_id, wait)) is not None:
                 return source, row

@@ -10,8 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from wx2mqtt.bridge.health import HealthSnapshot
+from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.errors import StoreError
-from wx2mqtt.web.bridge_state import AccountReader, BridgeState
+from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.metrics_table import (
     ACCOUNT_METRICS,
     CALL_METRICS,
@@ -73,7 +74,7 @@ async def read_metrics(bridge: BridgeState) -> list[MetricSamples]:
     ]
 
 
-async def _read_account(view: AccountReader) -> tuple[str, HealthSnapshot | None]:
+async def _read_account(view: AccountView) -> tuple[str, HealthSnapshot | None]:
     try:
         async with asyncio.timeout(READ_TIMEOUT_SECONDS):
             return view.name, await view.snapshot()

@@ -1,7 +1,8 @@
 """The security middleware: checks that every request must pass, and headers that every response carries.
 
-The checks in their order: size, Host header or Ingress, origin of a form, authentication. An exception
-behind them ends one request and is logged; it never reaches the bridge.
+The checks in their order: size, Host header or Ingress, origin of a form, authentication, the database. What
+a path needs stands in `PATH_RULES`. An exception behind the checks ends one request and is logged; it never
+reaches the bridge.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from wx2mqtt.i18n import Language
+from wx2mqtt.values import frozen
 from wx2mqtt.web.auth import AuthDecision, Authenticator, AuthResult
+from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.hosts import AllowedHosts, parse_address
 from wx2mqtt.web.http_limits import HEALTH_ONLY_KEY
 from wx2mqtt.web.options import WebOptions
@@ -33,7 +36,7 @@ from wx2mqtt.web.request import (
     preferred_language,
     store_context,
 )
-from wx2mqtt.web.responses import AUTHENTICATE_HEADERS, text_response
+from wx2mqtt.web.responses import AUTHENTICATE_HEADERS, OUTAGE_HEADERS, text_response
 
 log = structlog.get_logger(__name__)
 
@@ -42,19 +45,50 @@ STATIC_PATH = "/static/"
 LIVENESS_PATH = "/livez"
 HEALTH_PATH = "/healthz"
 METRICS_PATH = "/metrics"
+MEDIA_PATH = "/media/"
+
+
+@frozen
+class PathRule:
+    """What is different for one path; `*` at the end stands for all paths that begin so."""
+
+    path: str
+    #: Everybody may ask for it.
+    is_public: bool = False
+    #: The bearer token opens it, too, for GET and HEAD.
+    takes_token: bool = False
+    #: It is served while the database is away.
+    needs_no_account: bool = False
+    #: Reserved connections may ask for it, and the Supervisor of Home Assistant without a person behind it.
+    is_health: bool = False
+
+
+# A path without a row needs the session of a browser. It needs an account, too: it is refused while the
+# database is away.
+PATH_RULES = (
+    PathRule(path=LIVENESS_PATH, is_public=True, needs_no_account=True, is_health=True),
+    PathRule(path=HEALTH_PATH, is_public=True, takes_token=True, needs_no_account=True, is_health=True),
+    PathRule(path=METRICS_PATH, takes_token=True, needs_no_account=True),
+    PathRule(path=f"{MEDIA_PATH}*", takes_token=True),
+    PathRule(path=f"{STATIC_PATH}*", is_public=True, needs_no_account=True),
+    PathRule(path=LOGIN_PATH, is_public=True, needs_no_account=True),
+    PathRule(path="/logout", needs_no_account=True),
+    PathRule(path="/language", needs_no_account=True),
+    # The page itself says that the database is away.
+    PathRule(path="/", needs_no_account=True),
+    PathRule(path="/events", needs_no_account=True),
+)
+
+
+def rule_of(path: str) -> PathRule:
+    """Returns the rule of a path; the strictest one where there is none."""
+    for rule in PATH_RULES:
+        if rule.path == path or (rule.path.endswith("*") and path.startswith(rule.path[:-1])):
+            return rule
+    return PathRule(path=path)
+
 
 RETRY_AFTER_SECONDS = 5  # for a client on a reserved connection
-
-HEALTH_PATHS = (LIVENESS_PATH, HEALTH_PATH)  # on reserved connections
-
-# In these tables a path that ends with "/" stands for all paths below it.
-TOKEN_PATHS = ("/media/", HEALTH_PATH, METRICS_PATH)  # for GET and HEAD with the bearer token
-PUBLIC_PATHS = (
-    LOGIN_PATH,
-    STATIC_PATH,
-    LIVENESS_PATH,
-    HEALTH_PATH,
-)  # for everybody; /healthz without details
 
 _READING_METHODS = frozenset({"GET", "HEAD"})
 _SAFE_METHODS = _READING_METHODS | {"OPTIONS"}  # RFC 9110, 9.2.1: they change nothing here
@@ -73,12 +107,13 @@ class SecurityMiddleware:
     """The outermost ASGI application. `app` gets the requests that pass, their paths without our prefix."""
 
     def __init__(
-        self, app: ASGIApp, options: WebOptions, hosts: AllowedHosts, authenticator: Authenticator
+        self, app: ASGIApp, options: WebOptions, authenticator: Authenticator, bridge: BridgeState
     ) -> None:
         self._app = app
+        self._bridge = bridge
         self._options = options
         self.default_language = options.language  # a reload can change it
-        self._hosts = hosts
+        self._hosts = AllowedHosts(options)
         self._authenticator = authenticator
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -112,6 +147,7 @@ class SecurityMiddleware:
             context = replace(context, is_allowed=auth_result.decision is AuthDecision.ALLOWED)
             refusal = _check_access(inner_scope, context, auth_result)
             refusal = refusal or _redirect_to_slash(scope["path"], inner_scope)
+            refusal = refusal or self._check_outage(inner_scope, context)
         store_context(inner_scope, context)
         app = self._app if refusal is None else refusal
         await app(inner_scope, receive, send)
@@ -145,7 +181,7 @@ class SecurityMiddleware:
     def _check_request(self, scope: Scope, context: RequestContext) -> Response | None:
         """Returns the refusal of a request that is refused whoever sent it."""
         headers = Headers(scope=scope)
-        if scope.get("state", {}).get(HEALTH_ONLY_KEY) and not _matches(scope["path"], HEALTH_PATHS):
+        if scope.get("state", {}).get(HEALTH_ONLY_KEY) and not rule_of(scope["path"]).is_health:
             busy_headers = {"retry-after": str(RETRY_AFTER_SECONDS), "connection": "close"}
             return text_response(
                 context, HTTPStatus.SERVICE_UNAVAILABLE, "too_many_connections", busy_headers
@@ -177,7 +213,7 @@ class SecurityMiddleware:
         peer = scope.get("client")
         if not peer or parse_address(peer[0]) != parse_address(self._options.ingress):
             return False
-        return has_ingress_path(headers) or _matches(scope["path"], HEALTH_PATHS)
+        return has_ingress_path(headers) or rule_of(scope["path"]).is_health
 
     def _authenticate(self, scope: Scope, context: RequestContext) -> AuthResult:
         return self._authenticator.authenticate(
@@ -185,6 +221,12 @@ class SecurityMiddleware:
             token=_bearer_token(scope, Headers(scope=scope)),
             address=context.client.address,
         )
+
+    def _check_outage(self, scope: Scope, context: RequestContext) -> Response | None:
+        """Refuses what needs an account while the database is away."""
+        if self._bridge.outage() is None or rule_of(scope["path"]).needs_no_account:
+            return None
+        return text_response(context, HTTPStatus.SERVICE_UNAVAILABLE, "database_away", OUTAGE_HEADERS)
 
     def _is_same_origin(self, headers: Headers) -> bool:
         """Returns false if a page of another site sent the request.
@@ -208,7 +250,7 @@ def _check_access(scope: Scope, context: RequestContext, auth_result: AuthResult
         case AuthDecision.WRONG_SECRET:
             return text_response(context, HTTPStatus.UNAUTHORIZED, "wrong_token", AUTHENTICATE_HEADERS)
         case _:
-            return None if _matches(scope["path"], PUBLIC_PATHS) else _login_required(scope, context)
+            return None if rule_of(scope["path"]).is_public else _login_required(scope, context)
 
 
 def _throttled_response(context: RequestContext, wait_seconds: float) -> Response:
@@ -246,14 +288,10 @@ def _is_navigation(scope: Scope, headers: Headers) -> bool:
 
 def _bearer_token(scope: Scope, headers: Headers) -> str | None:
     """Returns the token of the Authorization header; None without one, or where tokens are not accepted."""
-    if scope["method"] not in _READING_METHODS or not _matches(scope["path"], TOKEN_PATHS):
+    if scope["method"] not in _READING_METHODS or not rule_of(scope["path"]).takes_token:
         return None
     scheme, _, token = headers.get("authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
-
-
-def _matches(path: str, patterns: tuple[str, ...]) -> bool:
-    return any(path.startswith(pattern) if pattern.endswith("/") else path == pattern for pattern in patterns)
 
 
 def _cookie(headers: Headers, cookie_name: str) -> str:

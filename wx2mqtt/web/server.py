@@ -15,13 +15,13 @@ from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.options import CannotListen, WebOptions, listen_problem
 
 if TYPE_CHECKING:
+    from wx2mqtt.bridge.media.library import MediaLibrary
     from wx2mqtt.web.http_limits import HttpConnection
-    from wx2mqtt.web.media import MediaSource
-    from wx2mqtt.web.service import HttpService
+    from wx2mqtt.web.routes import HttpService
 
 log = structlog.get_logger(__name__)
 
-SERVICE_MODULE = "wx2mqtt.web.service"
+SERVICE_MODULE = "wx2mqtt.web.routes"
 MAX_ACCEPTS_PER_TURN = 64  # connections accepted in one iteration of the event loop
 LISTEN_BACKLOG = 512  # connections that the kernel queues; they cost no file descriptor
 
@@ -36,7 +36,7 @@ class WebServer:
     """
 
     def __init__(
-        self, options: WebOptions, media_sources: Sequence[MediaSource], bridge: BridgeState | None = None
+        self, options: WebOptions, media_sources: Sequence[MediaLibrary], bridge: BridgeState | None = None
     ) -> None:
         self._options = options
         self._media_sources = media_sources

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from ipaddress import ip_network
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -275,7 +276,7 @@ def test_whatever_path_is_asked_for_only_an_id_is_looked_up(tmp_path_factory, pa
     shelf = PaperShelf(tmp_path_factory.getbasetemp())
 
     async def ask():
-        app = web_application(options(prefix="/wechat"), [shelf], asyncio.Event(), Hand())
+        app = web_application(options(prefix="/wechat"), cast("Any", [shelf]), asyncio.Event(), Hand())
         return await asked(app, path)
 
     assert asyncio.run(ask()) in {200, 307, 404, 405}
@@ -289,7 +290,7 @@ def test_whatever_path_is_asked_for_a_stranger_gets_only_the_form(tmp_path_facto
     shelf = PaperShelf(tmp_path_factory.getbasetemp())
 
     async def ask():
-        app = web_application(GUARDED, [shelf], asyncio.Event(), Hand())
+        app = web_application(GUARDED, cast("Any", [shelf]), asyncio.Event(), Hand())
         return await asked(app, path)
 
     assert asyncio.run(ask()) == (200 if path == "/login" else 404 if path.startswith("/static/") else 401)
@@ -329,7 +330,7 @@ async def test_a_missing_page_is_reported_in_the_language_of_the_client(shelf):
 
 
 async def test_the_default_language_can_change_while_the_server_runs(shelf):
-    app = web_application(options(), [shelf], asyncio.Event(), lambda: 0.0)
+    app = web_application(options(), cast("Any", [shelf]), asyncio.Event(), lambda: 0.0)
     transport = httpx.ASGITransport(app=app)
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8099") as http:
         before = await http.get("/nowhere")

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from markupsafe import Markup
 
+from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.i18n.web import remedy_for
 from wx2mqtt.model import LoginState, Needs
 from wx2mqtt.values import frozen
-from wx2mqtt.web.bridge_state import AccountReader
 from wx2mqtt.web.html import PageText, isolated, join_html, tag
 from wx2mqtt.web.page.snapshot import AccountSnapshot
 
@@ -68,7 +68,7 @@ def no_messages_hint(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     return join_html([tag("p", page_text("no_messages"), class_="soft"), next_step])
 
 
-def no_commands_hint(view: AccountReader, page_text: PageText) -> Markup:
+def no_commands_hint(view: AccountView, page_text: PageText) -> Markup:
     """Returns that no command has come, and how one is given."""
     nothing_yet = tag("p", page_text("no_commands"), class_="soft")
     if not view.test_recipient:
@@ -97,12 +97,12 @@ def _login_hint(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     return tag("p", remedy)
 
 
-def _message_hint(view: AccountReader, page_text: PageText) -> Markup:
+def _message_hint(view: AccountView, page_text: PageText) -> Markup:
     hint = "step_message_contacts" if view.has_contacts else "step_message_bot"
     return tag("p", page_text.html(hint, topic=tag("code", view.topics.message("+"))))
 
 
-def _safeguards_remark(view: AccountReader, page_text: PageText) -> Markup | None:
+def _safeguards_remark(view: AccountView, page_text: PageText) -> Markup | None:
     """Returns what it means that nothing helps while WeChat takes no message; None where something does."""
     if not view.missing_safeguards:
         return None

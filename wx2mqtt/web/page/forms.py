@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from markupsafe import Markup
 
 from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_NAME_BYTES
-from wx2mqtt.web.bridge_state import AccountReader
 from wx2mqtt.web.html import PageText, join_html, tag
 
 # Of the text of a form. Each Chinese character takes nine bytes of the body, which has `MAX_BODY_BYTES`.
@@ -32,7 +32,7 @@ def may_send_to_anybody(*, requires_password: bool, is_local: bool) -> bool:
 
 
 def send_form(
-    view: AccountReader,
+    view: AccountView,
     recipient: str,
     token: str,
     suggestions: Iterable[DirectoryEntry],
@@ -76,7 +76,7 @@ def send_form(
     )
 
 
-def test_form(view: AccountReader, token: str, page_text: PageText) -> Markup:
+def test_form(view: AccountView, token: str, page_text: PageText) -> Markup:
     """Returns the form that sends a test; empty while no recipient is known."""
     if not view.test_recipient:
         return Markup()

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import re
 import secrets
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -19,12 +20,13 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_NAME_BYTES
 from wx2mqtt.mqtt.topics import PNG_TYPE, is_topic_name
 from wx2mqtt.web.auth import Authenticator
-from wx2mqtt.web.bridge_state import AccountReader, BridgeState
+from wx2mqtt.web.bridge_state import BridgeState
 from wx2mqtt.web.html import LANGUAGE_TAGS, Assets, PageText
 from wx2mqtt.web.page.contacts import (
     MAX_OFFSET,
@@ -41,8 +43,6 @@ from wx2mqtt.web.page.forms import (
 from wx2mqtt.web.page.live import EventStreamResponse, LiveUpdates
 from wx2mqtt.web.page.messages import MESSAGES_PER_PAGE, MessageSearch
 from wx2mqtt.web.page.page import (
-    LOGOUT_QUESTION,
-    NEW_OWNER_QUESTION,
     PageAccount,
     PageQuery,
     Question,
@@ -73,6 +73,8 @@ SEARCH_TIMEOUT_SECONDS = 10.0  # of the messages that the search index does not 
 
 _PAGE_COMMAND_ID = re.compile(rf"page-[0-9a-f]{{{COMMAND_ID_HASH_CHARACTERS}}}", re.ASCII)
 
+AccountHandler = Callable[[Request, AccountView], Awaitable[Response]]
+
 IMMUTABLE_HEADERS = {"cache-control": "public, max-age=31536000, immutable"}
 
 
@@ -87,6 +89,17 @@ class PageHandlers:
         self._assets = assets
         self._closing = closing
         self._live_updates = LiveUpdates(bridge)
+
+    def of_account(self, handler: AccountHandler) -> Callable[[Request], Awaitable[Response]]:
+        """Returns the endpoint that calls a handler with the account in the path."""
+
+        async def handle(request: Request) -> Response:
+            view = self._bridge.by_name.get(request.path_params["account"])
+            if view is None:
+                return text_response(context_of(request.scope), HTTPStatus.NOT_FOUND, "unknown_account")
+            return await handler(request, view)
+
+        return handle
 
     async def show(self, request: Request) -> Response:
         options = _page_options(request)
@@ -132,10 +145,8 @@ class PageHandlers:
             self._live_updates.stream(_page_options(request), is_allowed), self._closing
         )
 
-    async def contacts(self, request: Request) -> Response:
+    async def contacts(self, request: Request, view: AccountView) -> Response:
         """GET /accounts/<account>/contacts: one page of the people found, as a fragment of HTML."""
-        if (view := self._account_of(request)) is None:
-            return _unknown_account(request)
         query, offset = _contacts_query(request, view.name, default_account=view.name)
         page_text = PageText(context_of(request.scope).language)
         people = _people(view, query, offset, page_text, can_send=self._can_send(request))
@@ -143,77 +154,61 @@ class PageHandlers:
 
     async def qr_image(self, request: Request) -> Response:
         """GET /accounts/<account>/qr.png: the QR code to scan."""
-        view = self._account_of(request)
+        view = self._bridge.by_name.get(request.path_params["account"])
         if view is None or not view.qr_image:
             return text_response(context_of(request.scope), HTTPStatus.NOT_FOUND, "no_code")
         return Response(view.qr_image, media_type=PNG_TYPE, headers=PRIVATE_HEADERS)
 
-    async def request_login(self, request: Request) -> Response:
-        if (view := self._account_of(request)) is None:
-            return _unknown_account(request)
+    async def request_login(self, _request: Request, view: AccountView) -> Response:
         log.info("login asked for on the page", account=view.name)
         view.request_login()
         return _redirect_to_page("login", view.name, "wechat")
 
-    async def enter_verification_code(self, request: Request) -> Response:
+    async def enter_verification_code(self, request: Request, view: AccountView) -> Response:
         """POST /accounts/<account>/number with `number`, the verification code that the phone shows."""
-        if (view := self._account_of(request)) is None:
-            return _unknown_account(request)
         try:
             number = (await read_form(request)).get("number", "").strip()
         except (FormTooLargeError, FormTooSlowError):
             number = ""
-        is_code = number.isascii() and number.isdecimal() and len(number) <= MAX_CODE_DIGITS
-        is_entered = is_code and view.enter_verification_code(number)
-        return _redirect_to_page("number" if is_entered else "no_number", view.name, "wechat")
+        if _number(number, MAX_CODE_DIGITS) is None or not view.enter_verification_code(number):
+            return _redirect_to_page("no_number", view.name, "wechat")
+        return _redirect_to_page("number", view.name, "wechat")
 
-    async def confirm_logout(self, request: Request) -> Response:
-        """GET /accounts/<account>/logout: asks whether to log out."""
-        return self._ask(request, LOGOUT_QUESTION)
-
-    async def confirm_new_owner(self, request: Request) -> Response:
-        """GET /accounts/<account>/new-owner: asks whether another WeChat account is to take over."""
-        return self._ask(request, NEW_OWNER_QUESTION)
-
-    async def request_new_owner(self, request: Request) -> Response:
-        if (view := self._account_of(request)) is None:
-            return _unknown_account(request)
+    async def request_new_owner(self, _request: Request, view: AccountView) -> Response:
         log.info("login of a new owner asked for on the page", account=view.name)
         view.request_login(new_owner=True)
         return _redirect_to_page("new_owner", view.name, "wechat")
 
-    def _ask(self, request: Request, question: Question) -> Response:
-        if (view := self._account_of(request)) is None:
-            return _unknown_account(request)
-        page_text = PageText(context_of(request.scope).language)
-        document = render_question(question, view.name, page_text, self._assets)
-        return HTMLResponse(document, headers=PAGE_HEADERS)
+    def ask(self, question: Question) -> AccountHandler:
+        """Returns the handler that asks before something that cannot be undone."""
 
-    async def log_out(self, request: Request) -> Response:
-        if (view := self._account_of(request)) is None:
-            return _unknown_account(request)
+        async def handle(request: Request, view: AccountView) -> Response:
+            page_text = PageText(context_of(request.scope).language)
+            document = render_question(question, view.name, page_text, self._assets)
+            return HTMLResponse(document, headers=PAGE_HEADERS)
+
+        return handle
+
+    async def log_out(self, _request: Request, view: AccountView) -> Response:
         log.info("logout asked for on the page", account=view.name)
         with suppress(TimeoutError):
             async with asyncio.timeout(LOGOUT_WAIT_SECONDS):
                 await view.log_out()
         return _redirect_to_page("logout", view.name, "wechat")
 
-    async def send_test(self, request: Request) -> Response:
+    async def send_test(self, request: Request, view: AccountView) -> Response:
         """POST /accounts/<account>/test with `text`, and with the `token` of the page (`PageQuery`).
 
         The text goes to the chat with oneself.
         """
-        view = self._account_of(request)
-        if view is None or not view.test_recipient:
-            return _unknown_account(request)
+        if not view.test_recipient:
+            return text_response(context_of(request.scope), HTTPStatus.NOT_FOUND, "unknown_account")
         return await _send_text(request, view, view.test_recipient)
 
-    async def send(self, request: Request) -> Response:
+    async def send(self, request: Request, view: AccountView) -> Response:
         """POST /accounts/<account>/send with `user`, `text` and `token`: sends a text to anybody."""
         if not self._can_send(request):
             return text_response(context_of(request.scope), HTTPStatus.FORBIDDEN, "sending_off")
-        if (view := self._account_of(request)) is None:
-            return _unknown_account(request)
         return await _send_text(request, view)
 
     def _can_send(self, request: Request) -> bool:
@@ -247,9 +242,6 @@ class PageHandlers:
             return text_response(context_of(request.scope), HTTPStatus.NOT_FOUND, "nothing_here")
         return Response(asset.data, headers={**IMMUTABLE_HEADERS, "content-type": asset.content_type})
 
-    def _account_of(self, request: Request) -> AccountReader | None:
-        return self._bridge.by_name.get(request.path_params["account"])
-
 
 def _page_options(request: Request) -> PageOptions:
     language = context_of(request.scope).language
@@ -272,26 +264,24 @@ async def _page_account(
     )
 
 
-def _suggestions(view: AccountReader) -> list[DirectoryEntry]:
+def _suggestions(view: AccountView) -> list[DirectoryEntry]:
     entries = view.search_people("", 0, SUGGESTED_PEOPLE).entries
     return [entry for entry in entries if not (entry.closed or entry.removed)]
 
 
-async def _message_search(request: Request, view: AccountReader) -> MessageSearch | None:
+async def _message_search(request: Request, view: AccountView) -> MessageSearch | None:
     """Returns the result of a search; None without one, or for a viewer who has not asked for texts."""
     text = request.query_params.get("find", "")[:MAX_QUERY_CHARACTERS].strip()
     if not text or not _page_options(request).show_texts:
         return None
-    digits = request.query_params.get("before", "")
-    is_seq = digits.isascii() and digits.isdecimal() and len(digits) <= MAX_SEQ_DIGITS
-    before = int(digits) if is_seq else None
+    before = _number(request.query_params.get("before", ""), MAX_SEQ_DIGITS)
     matches = await value_or_none(
         partial(view.search_messages, text, before, MESSAGES_PER_PAGE), SEARCH_TIMEOUT_SECONDS
     )
     return MessageSearch(text=text, before=before, matches=matches)
 
 
-async def _send_text(request: Request, view: AccountReader, recipient: str = "") -> Response:
+async def _send_text(request: Request, view: AccountView, recipient: str = "") -> Response:
     """Stores a command with the `text` of the form, for `recipient` or else for its `user`.
 
     The bridge refuses a user whom it does not know, as in every command, with a result. Only what is no level
@@ -322,13 +312,16 @@ def _contacts_query(request: Request, account: str, default_account: str = "") -
     parameters = request.query_params
     if parameters.get("account", default_account) != account:
         return "", 0
-    digits = parameters.get("from", "")
-    is_number = digits.isascii() and digits.isdecimal() and len(digits) <= MAX_OFFSET_DIGITS
-    offset = int(digits) if is_number else 0
-    return parameters.get("q", "")[:MAX_QUERY_CHARACTERS].strip(), min(offset, MAX_OFFSET)
+    offset = min(_number(parameters.get("from", ""), MAX_OFFSET_DIGITS) or 0, MAX_OFFSET)
+    return parameters.get("q", "")[:MAX_QUERY_CHARACTERS].strip(), offset
 
 
-def _people(view: AccountReader, query: str, offset: int, page_text: PageText, *, can_send: bool) -> Markup:
+def _number(digits: str, max_digits: int) -> int | None:
+    is_number = digits.isascii() and digits.isdecimal() and len(digits) <= max_digits
+    return int(digits) if is_number else None
+
+
+def _people(view: AccountView, query: str, offset: int, page_text: PageText, *, can_send: bool) -> Markup:
     people_page = view.search_people(query, offset, PEOPLE_PER_PAGE)
     if offset and not people_page.entries:  # there are fewer people than when the link was made
         offset = 0
@@ -354,7 +347,3 @@ def _shown_command_id(request: Request) -> str:
 def _redirect_to_page(notice: str, account: str, card: str) -> Response:
     """Redirects to the card that shows the outcome. The path is relative: a proxy may add a prefix."""
     return RedirectResponse(f"../../?said={notice}#{account}-{card}", HTTPStatus.SEE_OTHER)
-
-
-def _unknown_account(request: Request) -> Response:
-    return text_response(context_of(request.scope), HTTPStatus.NOT_FOUND, "unknown_account")

@@ -12,12 +12,11 @@ from structlog.contextvars import bound_contextvars
 
 from wx2mqtt.bridge.health import HealthSnapshot
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.view import MessageLine
+from wx2mqtt.bridge.view import AccountView, MessageLine
 from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
 from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.values import frozen
-from wx2mqtt.web.bridge_state import AccountReader
 
 log = structlog.get_logger(__name__)
 
@@ -43,7 +42,7 @@ class AccountSnapshot:
     `setup_command` as in `BridgeState`.
     """
 
-    view: AccountReader
+    view: AccountView
     login: LoginStatus
     has_qr_code: bool
     health: HealthSnapshot | None
@@ -52,7 +51,7 @@ class AccountSnapshot:
     setup_command: str = ""
 
 
-async def account_snapshot(view: AccountReader, setup_command: str = "") -> AccountSnapshot:
+async def account_snapshot(view: AccountView, setup_command: str = "") -> AccountSnapshot:
     """Returns the account as it is now. Errors of the store are logged, not raised."""
     with bound_contextvars(account=view.name):
         health, messages, commands = await asyncio.gather(

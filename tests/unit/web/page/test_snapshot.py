@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import warnings
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from wx2mqtt.web.page.snapshot import account_snapshot
 
 
 async def test_a_viewer_who_leaves_before_the_store_was_asked_leaves_no_read_behind():
-    view = PaperView()
+    view: Any = PaperView()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         reading = asyncio.create_task(account_snapshot(view))

@@ -8,7 +8,7 @@ from tests.support.page import PaperView, bridge, login, never, seen
 from tests.support.web import on_paper, options
 from wx2mqtt.errors import Problem
 from wx2mqtt.model import LoginState
-from wx2mqtt.web import routes as module
+from wx2mqtt.web import health as module
 
 GUARDED = options(host="0.0.0.0", password="geheim", token="t0ken")
 BEARER = {"authorization": "Bearer t0ken"}
