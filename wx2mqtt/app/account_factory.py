@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from wx2mqtt.app.settings_mapping import account_settings, create_backend, mqtt_options
+from wx2mqtt.app.settings_mapping import account_settings, backend_section, mqtt_options
 from wx2mqtt.app.stores import Stores
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_settings import AccountSettings
@@ -12,7 +12,7 @@ from wx2mqtt.bridge.context import AccountContext, SharedServices
 from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.bridge.inbound_rows import StoredQuotes
 from wx2mqtt.bridge.people.registry import PeopleRegistry
-from wx2mqtt.clock import now_ms
+from wx2mqtt.clock import Clock, now_ms
 from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.mqtt.client import MqttClient
 from wx2mqtt.mqtt.options import ProtocolChoice
@@ -24,6 +24,124 @@ from wx2mqtt.store.folder import SESSIONS_FOLDER
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.unsynced_files import MARKS_SUFFIX, PUBACK_LOG_SUFFIX, ProcessingMarks, PubackLog
+from wx2mqtt.wechat.backend import Backend, BackendOptions
+from wx2mqtt.wechat.registry import backend_entry
+
+
+class AccountFactory:
+    """Builds the accounts of the settings at the start.
+
+    `loaded` are the current settings, which a reload replaces. `embedded` is the URL and protocol of the
+    embedded broker, or None.
+    """
+
+    def __init__(
+        self,
+        loaded_at_start: LoadedSettings,
+        stores: Stores,
+        shared: SharedServices,
+        embedded: tuple[str, ProtocolChoice] | None,
+    ) -> None:
+        self._loaded_at_start = loaded_at_start
+        self.loaded = loaded_at_start
+        self._stores = stores
+        self._shared = shared
+        self._embedded = embedded
+        self.base_topics: Mapping[str, str] = {}
+
+    async def assign_base_topics(self) -> None:
+        """Assigns the base topic of each account. Raises `SettingsError`, `StoreError`."""
+        accounts = self._loaded_at_start.settings.accounts
+        journals = {name: self._open_journal(name) for name in accounts}
+        stored = {name: (await journal.open()).base_topic for name, journal in journals.items()}
+        file = str(self._loaded_at_start.path or "the settings")
+        self.base_topics = resolve_base_topics(self._loaded_at_start.settings, stored, file)
+
+    async def create(self, name: str) -> Account:
+        """Builds an account with the state in its journal, and stores its base topic. Raises `StoreError`."""
+        settings, stores = self._loaded_at_start.settings, self._stores
+        topics = Topics(self.base_topics[name])
+        journal = self._open_journal(name)
+        saved_state = await journal.open()
+        if saved_state.base_topic != topics.base:
+            await journal.set_base_topic(topics.base)
+        current_settings = self._current_settings(name)
+        people = StoredPeople(stores.database, name)
+        persons, levels = await people.load()
+        registry = PeopleRegistry(
+            persons,
+            levels,
+            current_settings.pins,
+            name_style=settings.accounts[name].topic_names,
+            next_id=people.next_id,
+        )
+        sessions = stores.folder.path / SESSIONS_FOLDER
+        fatal = [] if stores.shared_marks is None else await stores.shared_marks.fatal(name)
+        marks = ProcessingMarks(sessions / f"{name}{MARKS_SUFFIX}", fatal)
+        # Another machine, which may run the account next, would not see the file.
+        puback_path = None if stores.database.is_elsewhere else sessions / f"{name}{PUBACK_LOG_SUFFIX}"
+        counters = AccountCounters(started=now_ms())
+        quotes = StoredQuotes(journal.history, registry)
+        ctx = AccountContext(
+            name=name,
+            topics=topics,
+            broker=MqttClient(mqtt_options(settings, name, topics, self._embedded, stores.lease)),
+            backend=self._create_backend(name, counters, quotes, marks),
+            marks=marks,
+            puback_log=PubackLog(puback_path, journal.stream),
+            counters=counters,
+            journal=journal,
+            people_file=stores.people_file,
+            registry=registry,
+            saved_state=saved_state,
+            settings=current_settings,
+            shared=self._shared,
+        )
+        account = Account(ctx)
+        account.restore()
+        return account
+
+    def _create_backend(
+        self, name: str, counters: AccountCounters, quotes: StoredQuotes, marks: ProcessingMarks
+    ) -> Backend:
+        """Imports and creates the backend of an account. Without a valid lease it sends nothing."""
+        settings = self._loaded_at_start.settings
+        account = settings.accounts[name]
+        entry = backend_entry(account.backend, key=f"accounts.{name}.backend")
+        options = BackendOptions(
+            credentials=self._stores.saved_logins.of(name),
+            observe=counters.calls.observe,
+            quote_lookup=quotes.lookup,
+            marks=marks,
+            endpoint=account.endpoint,
+            language=settings.language,
+            section=backend_section(account),
+            clock=Clock(lease=self._stores.lease),
+        )
+        return entry.create(options)
+
+    def settings_of(self, name: str) -> AccountSettings:
+        """Returns the settings of an account that the current configuration contains."""
+        web = self._loaded_at_start.settings.web
+        return account_settings(self.loaded, name, tuple(self.base_topics.values()), web)
+
+    def _current_settings(self, name: str) -> AccountSettings:
+        """Returns the current settings, or those at the start for an account that a reload has removed.
+
+        Such an account runs until the next start.
+        """
+        if name in self.loaded.settings.accounts:
+            return self.settings_of(name)
+        return account_settings(self._loaded_at_start, name, tuple(self.base_topics.values()))
+
+    def _open_journal(self, name: str) -> Journal:
+        stores = self._stores
+        return Journal(
+            stores.database,
+            name,
+            on_referenced=stores.blobs.mark_referenced,
+            search_index=stores.search_index,
+        )
 
 
 def resolve_base_topics(settings: Settings, stored: Mapping[str, str | None], file: str) -> dict[str, str]:
@@ -58,104 +176,3 @@ def _overlap_problems(base_topics: Mapping[str, str], file: str) -> Iterator[Pro
 
 def _overlap(base: str, other_base: str) -> bool:
     return is_within(base, other_base) or is_within(other_base, base)
-
-
-class AccountFactory:
-    """Builds the accounts of the settings at the start.
-
-    `loaded` are the current settings, which a reload replaces. `embedded` is the URL and protocol of the
-    embedded broker, or None.
-    """
-
-    def __init__(
-        self,
-        loaded_at_start: LoadedSettings,
-        stores: Stores,
-        shared: SharedServices,
-        embedded: tuple[str, ProtocolChoice] | None,
-    ) -> None:
-        self._loaded_at_start = loaded_at_start
-        self.loaded = loaded_at_start
-        self._stores = stores
-        self._shared = shared
-        self._embedded = embedded
-        self.base_topics: Mapping[str, str] = {}
-
-    async def assign_base_topics(self) -> None:
-        """Assigns the base topic of each account. Raises `SettingsError`, `StoreError`."""
-        accounts = self._loaded_at_start.settings.accounts
-        journals = {name: self._open_journal(name) for name in accounts}
-        stored = {name: (await journal.open()).base_topic for name, journal in journals.items()}
-        file = str(self._loaded_at_start.path or "the settings")
-        self.base_topics = resolve_base_topics(self._loaded_at_start.settings, stored, file)
-
-    async def create(self, name: str) -> Account:
-        """Builds an account with the state in its journal, and stores its base topic. Raises `StoreError`."""
-        settings = self._loaded_at_start.settings
-        stores = self._stores
-        topics = Topics(self.base_topics[name])
-        journal = self._open_journal(name)
-        saved_state = await journal.open()
-        if saved_state.base_topic != topics.base:
-            await journal.set_base_topic(topics.base)
-        people = StoredPeople(stores.database, name)
-        persons, levels = await people.load()
-        current_settings = self._current_settings(name)
-        counters = AccountCounters(started=now_ms())
-        saved_login = stores.saved_logins.of(name)
-        registry = PeopleRegistry(
-            persons,
-            levels,
-            current_settings.pins,
-            name_style=settings.accounts[name].topic_names,
-            next_id=people.next_id,
-        )
-        quotes = StoredQuotes(journal.history, registry)
-        fatal = [] if stores.shared_marks is None else await stores.shared_marks.fatal(name)
-        sessions = stores.folder.path / SESSIONS_FOLDER
-        marks = ProcessingMarks(sessions / f"{name}{MARKS_SUFFIX}", fatal)
-        # Another machine, which may run the account next, would not see the file.
-        puback_path = None if stores.database.is_elsewhere else sessions / f"{name}{PUBACK_LOG_SUFFIX}"
-        ctx = AccountContext(
-            name=name,
-            topics=topics,
-            broker=MqttClient(mqtt_options(settings, name, topics, self._embedded, stores.lease)),
-            backend=create_backend(
-                settings, name, saved_login, counters.calls.observe, quotes.lookup, marks, lease=stores.lease
-            ),
-            marks=marks,
-            puback_log=PubackLog(puback_path, journal.stream),
-            counters=counters,
-            journal=journal,
-            people_file=stores.people_file,
-            registry=registry,
-            saved_state=saved_state,
-            settings=current_settings,
-            shared=self._shared,
-        )
-        account = Account(ctx)
-        account.restore()
-        return account
-
-    def settings_of(self, name: str) -> AccountSettings:
-        """Returns the settings of an account that the current configuration contains."""
-        web = self._loaded_at_start.settings.web
-        return account_settings(self.loaded, name, tuple(self.base_topics.values()), web)
-
-    def _current_settings(self, name: str) -> AccountSettings:
-        """Returns the current settings, or those at the start for an account that a reload has removed.
-
-        Such an account runs until the next start.
-        """
-        if name in self.loaded.settings.accounts:
-            return self.settings_of(name)
-        return account_settings(self._loaded_at_start, name, tuple(self.base_topics.values()))
-
-    def _open_journal(self, name: str) -> Journal:
-        stores = self._stores
-        return Journal(
-            stores.database,
-            name,
-            on_referenced=stores.blobs.mark_referenced,
-            search_index=stores.search_index,
-        )

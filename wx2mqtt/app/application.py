@@ -41,6 +41,7 @@ from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.reload import reload_diff
 from wx2mqtt.settings.schema import Settings
+from wx2mqtt.store.database import ignore_commit_point
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.operation_queue import OperationQueue
 from wx2mqtt.web.bridge_state import BridgeState
@@ -59,43 +60,37 @@ STOP_TIMEOUT_SECONDS = 5.0
 STOP_RESERVE_SECONDS = 0.5
 
 
-def _ignore_commit_point(_name: str) -> None:
-    """Does nothing; crash tests replace it."""
-
-
-def _ignore_progress(_count: int) -> None:
-    """Does nothing."""
-
-
-def _ignore_login_status(_account: str, _login: LoginStatus, _url: str) -> None:
-    """Does nothing."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class RunEnvironment:
-    """The parameters of a run besides its settings; tests and the demo set their own.
-
-    `setup_command` as in `BridgeState`. `reload_requested` is set by a SIGHUP that comes while no bridge is
-    open: the next one reloads.
-    """
+    """The parameters of a run besides its settings; tests and the demo set their own."""
 
     env: Mapping[str, str]
     notifier: SystemdNotifier = field(default_factory=lambda: SystemdNotifier({}))
-    on_progress: OnProgress = _ignore_progress
-    on_login_status: Callable[[str, LoginStatus, str], None] = _ignore_login_status
-    on_commit_point: Callable[[str], None] = _ignore_commit_point
+    #: Called with the number of contacts fetched so far, 0 at the end.
+    on_progress: OnProgress = lambda _count: None
+    #: Called with account, login and the text of the QR code.
+    on_login_status: Callable[[str, LoginStatus, str], None] = lambda _account, _login, _url: None
+    #: Crash tests kill the process here.
+    on_commit_point: Callable[[str], None] = ignore_commit_point
     embedded_port: int = EMBEDDED_PORT
+    #: The command that the page names for want of a configuration; empty with one.
     setup_command: str = ""
     stop_requested: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Set by a SIGHUP that comes while no bridge is open: the next one reloads.
     reload_requested: asyncio.Event = field(default_factory=asyncio.Event)
     cluster_statistics: ClusterStatistics = field(default_factory=ClusterStatistics)
     reload_status: ReloadStatus = field(default_factory=ReloadStatus)
 
 
 class Application:
-    """A bridge with all its accounts.
+    """A bridge with all its accounts. `open_application` makes one, in this order:
 
-    `open_accounts` must be called before `run`.
+    1. `join_cluster`, where instances share the database
+    2. `open_accounts` builds the accounts; in a cluster those come that it decides
+    3. `run` runs them until they are to stop, or the store is lost
+    4. `close`
+
+    `reload` applies a changed file meanwhile, at SIGHUP or when it is asked for.
     """
 
     def __init__(
@@ -115,15 +110,11 @@ class Application:
         self.watchdog = Watchdog(asyncio.get_running_loop().time)
         self.changes = ChangeNotifier()
         self._media = MediaRetention(stores.database, stores.blobs)
+        max_size = loaded.settings.storage.max_size
         self.maintenance = StorageMaintenance(
-            stores.folder,
-            stores.database,
-            self._media,
-            stores.search_index,
-            loaded.settings.storage.max_size,
+            stores.folder, stores.database, self._media, stores.search_index, max_size
         )
-        self._shared = self._shared_services()
-        self._factory = AccountFactory(loaded, self._stores, self._shared, embedded)
+        self._factory = AccountFactory(loaded, self._stores, self._shared_services(), embedded)
         self.running = Accounts(self._factory, self.watchdog)
         self.running.changed.connect(self._update_retention, self.changes.notify)
         self.operations = Operations(self.running, self._factory, stores, self._media)
@@ -181,6 +172,12 @@ class Application:
         await self.running.close()
 
     def _shared_services(self) -> SharedServices:
+        settings, environment = self._loaded_at_start.settings, self._environment
+        instance = ""
+        if settings.storage.url is not None:
+            from wx2mqtt.app.cluster_node import instance_name  # noqa: PLC0415 - it needs psycopg
+
+            instance = instance_name(settings)
         shared = SharedServices(
             watchdog=self.watchdog,
             changes=self.changes,
@@ -188,20 +185,13 @@ class Application:
             media_retention=self._media,
             quota=self.maintenance,
             process_requests=self.process_requests(),
-            instance=self._instance_name(),
+            instance=instance,
             lease=self._stores.lease,
-            reload_status=self._environment.reload_status,
+            reload_status=environment.reload_status,
         )
-        shared.contacts_fetched.connect(self._environment.on_progress)
-        shared.login_reported.connect(self._environment.on_login_status)
+        shared.contacts_fetched.connect(environment.on_progress)
+        shared.login_reported.connect(environment.on_login_status)
         return shared
-
-    def _instance_name(self) -> str:
-        if self._loaded_at_start.settings.storage.url is None:
-            return ""
-        from wx2mqtt.app.cluster_node import instance_name  # noqa: PLC0415 - it needs psycopg
-
-        return instance_name(self._loaded_at_start.settings)
 
     def process_requests(self) -> dict[str, PlainHandler]:
         """Returns the requests that concern the whole process, by name."""
@@ -243,12 +233,9 @@ class Application:
                 tasks.create_task(
                     queue.serve(lambda: [account.name for account in self.accounts], self.operations.run)
                 )
+            notifier = self._environment.notifier
             systemd = SystemdWatchdog(
-                self._environment.notifier,
-                self.watchdog,
-                self.running,
-                self.changes,
-                self._process_notes,
+                notifier, self.watchdog, self.running, self.changes, self._process_notes
             )
             tasks.create_task(systemd.run())
 

@@ -16,7 +16,7 @@ from pydantic import BaseModel, SecretStr
 from wx2mqtt.app.configuration import missing_safeguards
 from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.media.library import MediaLibrary
-from wx2mqtt.clock import ENDLESS_LEASE, Clock, Lease
+from wx2mqtt.clock import ENDLESS_LEASE, Lease
 from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.discovery import birth_topic, is_config_topic
 from wx2mqtt.mqtt.embedded import PortInUse, available_port
@@ -24,19 +24,10 @@ from wx2mqtt.mqtt.options import MqttOptions, ProtocolChoice, TlsFiles
 from wx2mqtt.mqtt.topics import TEXT_TYPE, Topics, response_topic_allowed
 from wx2mqtt.settings.addresses import split_listen_address
 from wx2mqtt.settings.loader import LoadedSettings
-from wx2mqtt.settings.schema import DEFAULT_BASE_TOPIC, Settings, Web
+from wx2mqtt.settings.schema import DEFAULT_BASE_TOPIC, Account, Settings, Web
 from wx2mqtt.store.records import ANSWER_CATEGORIES
 from wx2mqtt.store.restored import RestoreRules
 from wx2mqtt.web.options import WebOptions, listen_problem
-from wx2mqtt.wechat.backend import (
-    Backend,
-    BackendOptions,
-    CallObserver,
-    CredentialStore,
-    MessageMarks,
-    QuoteLookup,
-)
-from wx2mqtt.wechat.registry import backend_entry
 
 if TYPE_CHECKING:
     from wx2mqtt.web.bridge_state import BridgeState
@@ -83,45 +74,15 @@ def restore_rules(settings: Settings) -> RestoreRules:
     )
 
 
-def create_backend(
-    settings: Settings,
-    name: str,
-    credentials: CredentialStore,
-    observe: CallObserver,
-    quote_lookup: QuoteLookup,
-    marks: MessageMarks,
-    *,
-    lease: Lease = ENDLESS_LEASE,
-) -> Backend:
-    """Imports and creates the backend of one account. Raises `SettingsError` for an unknown one.
-
-    Without a valid `lease` it sends nothing.
-    """
-    account = settings.accounts[name]
-    entry = backend_entry(account.backend, key=f"accounts.{name}.backend")
-    section: BaseModel = getattr(account, entry.name)
-    return entry.create(
-        BackendOptions(
-            credentials=credentials,
-            observe=observe,
-            quote_lookup=quote_lookup,
-            marks=marks,
-            endpoint=account.endpoint,
-            language=settings.language,
-            section=_with_plain_secrets(section.model_dump()),
-            clock=Clock(lease=lease),
-        )
-    )
+def backend_section(account: Account) -> dict[str, Any]:
+    """Returns the section of the account's backend as plain values, its secrets as texts."""
+    section: BaseModel = getattr(account, account.backend)
+    return {key: _plain_value(value) for key, value in section.model_dump().items()}
 
 
-def _with_plain_secrets(section: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns a copy with its secrets as texts."""
-    return {key: _plain_value(value) for key, value in section.items()}
-
-
-def _plain_value(value: object) -> object:
+def _plain_value(value: object) -> Any:
     if isinstance(value, Mapping):
-        return _with_plain_secrets(value)
+        return {key: _plain_value(content) for key, content in value.items()}
     if isinstance(value, tuple):
         return tuple(map(_plain_value, value))
     return value.get_secret_value() if isinstance(value, SecretStr) else value
@@ -165,7 +126,7 @@ def shared_settings(settings: Settings) -> dict[str, Any]:
         include={"accounts": True, "homeassistant": True, "mqtt": {"client_id", "response_topics"}},
         exclude_defaults=True,
     )
-    return _with_plain_secrets(shared)
+    return {key: _plain_value(value) for key, value in shared.items()}
 
 
 def media_base_url(web: Web) -> str | None:

@@ -7,7 +7,8 @@ from typing import Any, get_args
 
 import pytest
 
-from wx2mqtt.app.settings_mapping import create_backend
+from wx2mqtt.app.settings_mapping import backend_section
+from wx2mqtt.clock import Clock
 from wx2mqtt.diagnostics import wechat
 from wx2mqtt.diagnostics.report import CheckReport
 from wx2mqtt.diagnostics.target import diagnostic_target
@@ -34,7 +35,19 @@ async def nothing_said(_id: str, _chat: Handle) -> None:
 
 
 def create(settings: Settings) -> Any:
-    return create_backend(settings, "main", Vault(), lambda *_: None, nothing_said, NoMarks())
+    account = settings.accounts["main"]
+    entry = backend_entry(account.backend, key="accounts.main.backend")
+    options = BackendOptions(
+        credentials=Vault(),
+        observe=lambda *_: None,
+        quote_lookup=nothing_said,
+        marks=NoMarks(),
+        endpoint=account.endpoint,
+        language=settings.language,
+        section=backend_section(account),
+        clock=Clock(),
+    )
+    return entry.create(options)
 
 
 def configured(model: type[Account] = Account, /, **account: Any) -> Settings:
