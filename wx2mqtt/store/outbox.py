@@ -67,13 +67,13 @@ class Outbox(JournalPart):
     async def mark_rejected(self, ids: Sequence[int], why: str) -> None:
         """Keeps these rows, but out of the order, so that they do not block the rows behind them."""
         await self._database.write(
-            "set_aside", lambda db: db.execute(_SQL["set_aside"], (self._account, json_list(ids), why))
+            "set_aside", lambda db: db.execute(_SQL["mark_rejected"], (self._account, json_list(ids), why))
         )
 
     async def list_rejected(self, limit: int = 100) -> list[tuple[OutboxRow, str]]:
         """Returns rows that were set aside with the reason, the oldest first."""
         return await self._database.read(
-            lambda db: _rows_with_reason(db.execute(_SQL["list_set_aside"], (self._account, limit)))
+            lambda db: _rows_with_reason(db.execute(_SQL["list_rejected"], (self._account, limit)))
         )
 
     async def requeue_rejected(self, ids: Sequence[int]) -> int:

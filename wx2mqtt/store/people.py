@@ -27,6 +27,7 @@ CHUNK_ROWS = 250
 PERSON_FIELDS = tuple(item.name for item in fields(Person))
 
 _SQL = load_queries("people")
+_ALL_PERSONS = 2**31
 _BOOLEAN_FIELDS = ("trusted", "closed", "removed", "stranger", "wrote")
 
 
@@ -50,7 +51,7 @@ class StoredPeople:
         apply_changes(connection, self._account, changes)
 
     def _load(self, connection: Connection) -> tuple[list[Person], dict[str, PersonId], PersonId]:
-        rows = connection.execute(_SQL["persons"], (self._account, 0, -1))
+        rows = connection.execute(_SQL["persons"], (self._account, 0, _ALL_PERSONS))
         persons = [person_from_row(row) for row in rows]
         return persons, levels_of(connection, self._account), next_id_of(connection, self._account)
 

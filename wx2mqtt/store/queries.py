@@ -1,7 +1,7 @@
 """Helpers for SQL: named statements from `sql/*.sql`, inserts of many rows, values as text for columns.
 
 In `sql/*.sql` each statement starts with `-- name --`, mostly followed by a comment that describes it. These
-are the statements of SQLite. PostgreSQL gets the same, with `$1` for `?1` and a few other words
+are the statements of SQLite. PostgreSQL gets the same, with `$1` for `?1` and some other words
 (`for_postgresql`); where that is not enough, `sql/postgresql/*.sql` has a statement of the same name.
 """
 
@@ -31,6 +31,17 @@ _PLACEHOLDER = re.compile(r"\?(\d*)")
 _USER = re.compile(r'(?<!")\buser\b(?!")')
 _ONE_ROW = re.compile(r"VALUES (\([?, ]+\))")
 _INSERT_OR_IGNORE = "INSERT OR IGNORE"
+# Functions of SQLite, and those of PostgreSQL that return the same.
+_FUNCTIONS = (
+    (
+        re.compile(r"CAST\(value AS INTEGER\) FROM json_each\((\?\d)\)"),
+        r"value::bigint FROM jsonb_array_elements_text(\1::jsonb) AS value",
+    ),
+    (re.compile(r"value FROM json_each\((\?\d)\)"), r"value FROM jsonb_array_elements_text(\1::jsonb) AS value"),
+    (re.compile(r"\binstr\("), "strpos("),
+    # Before a column, keeps SQLite from using its index.
+    (re.compile(r"(?<=[ (])\+(?=[a-z])"), ""),
+)
 _MIME_TYPE = re.compile(r"[\w!#$&^.+-]{1,100}/[\w!#$&^.+-]{1,100}", re.ASCII)
 _MAX_SQLITE_INTEGER = 2**63 - 1
 _BLOB_FIELDS = tuple(item.name for item in fields(Blob))
@@ -84,7 +95,10 @@ def for_postgresql(text: str) -> str:
     numbers = count(1)
     pieces = _LITERAL.split(text)
     for index in range(0, len(pieces), 2):  # every second one is a literal
-        piece = _PLACEHOLDER.sub(lambda match: f"${match[1] or next(numbers)}", pieces[index])
+        piece = pieces[index]
+        for function, replacement in _FUNCTIONS:
+            piece = function.sub(replacement, piece)
+        piece = _PLACEHOLDER.sub(lambda match: f"${match[1] or next(numbers)}", piece)
         pieces[index] = _USER.sub('"user"', piece)
     changed = "".join(pieces)
     if changed.startswith(_INSERT_OR_IGNORE):

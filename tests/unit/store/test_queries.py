@@ -242,7 +242,7 @@ FREQUENT = [
     ("outbox", "mark_published"),
     ("outbox", "drop_topic"),
     ("outbox", "drop_expired"),
-    ("outbox", "list_set_aside"),
+    ("outbox", "list_rejected"),
     ("received", "known_keys"),
     ("journal", "newest_payload"),
     ("commands", "by_ids"),

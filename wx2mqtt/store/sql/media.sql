@@ -22,7 +22,7 @@ SELECT * FROM media WHERE account = ? AND part = 'avatar' AND user = ? ORDER BY 
 -- request --
 -- Schedules a download that a client waits for; one that was given up starts anew.
 UPDATE media SET
-    due = CASE WHEN state = 'pending' THEN min(coalesce(due, ?3), ?3) ELSE ?3 END,
+    due = CASE WHEN state = 'pending' AND due < ?3 THEN due ELSE ?3 END,
     tries = CASE WHEN state = 'pending' THEN tries ELSE 0 END,
     empty = CASE WHEN state = 'pending' THEN empty ELSE 0 END,
     state = 'pending'

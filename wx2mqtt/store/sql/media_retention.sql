@@ -20,7 +20,7 @@ ORDER BY fetched LIMIT ?1;
 -- The size of all files of one account; several rows may share a file.
 SELECT coalesce(sum(size), 0) FROM (
     SELECT max(size) AS size FROM media WHERE account = ? AND state = 'ready' GROUP BY sha256
-);
+) AS subquery;
 
 -- mark_gone --
 UPDATE media SET state = 'gone', why = ?2, sha256 = NULL, size = NULL, blob = NULL
@@ -28,9 +28,9 @@ WHERE id IN (SELECT value FROM json_each(?1)) AND state = 'ready';
 
 -- used --
 -- Which of these files are used: by rows of media, and by commands that are not settled.
-SELECT value FROM json_each(?1) AS asked
-WHERE EXISTS (SELECT 1 FROM media WHERE media.sha256 = asked.value)
-    OR EXISTS (SELECT 1 FROM command WHERE command.sha256 = asked.value AND status IS NULL);
+SELECT value FROM json_each(?1)
+WHERE EXISTS (SELECT 1 FROM media WHERE media.sha256 = value)
+    OR EXISTS (SELECT 1 FROM command WHERE command.sha256 = value AND status IS NULL);
 
 -- finished_page --
 -- The next rows after the id ?2, and whether each is finished: it has no file, will get none, and its message has been

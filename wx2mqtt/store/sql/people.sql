@@ -17,15 +17,22 @@ SELECT name FROM account WHERE next_person > 1 ORDER BY name;
 SELECT next_person FROM account WHERE name = ? AND next_person > 1;
 
 -- put_person --
--- Stores a person; REPLACE, since all columns are given.
-INSERT OR REPLACE INTO person
+INSERT INTO person
     (account, id, level, kind, handle, login_id, matched_by, pin, trusted, permanent_id, alias, remark, nickname,
      avatar, profile, members, closed, removed, stranger, wrote, created, seen)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (account, id) DO UPDATE SET
+    (level, kind, handle, login_id, matched_by, pin, trusted, permanent_id, alias, remark, nickname,
+     avatar, profile, members, closed, removed, stranger, wrote, created, seen)
+    = (excluded.level, excluded.kind, excluded.handle, excluded.login_id, excluded.matched_by, excluded.pin,
+       excluded.trusted, excluded.permanent_id, excluded.alias, excluded.remark, excluded.nickname,
+       excluded.avatar, excluded.profile, excluded.members, excluded.closed, excluded.removed,
+       excluded.stranger, excluded.wrote, excluded.created, excluded.seen);
 
 -- put_level --
 -- Gives a level to a person, or moves it when the owner joins two persons.
-INSERT OR REPLACE INTO level (account, level, person) VALUES (?, ?, ?);
+INSERT INTO level (account, level, person) VALUES (?, ?, ?)
+ON CONFLICT (account, level) DO UPDATE SET person = excluded.person;
 
 -- put_own_level --
 -- Gives a person their current level, unless another person has it (`level_conflict` finds that).
@@ -42,7 +49,8 @@ DELETE FROM person WHERE account = ? AND id = ?;
 -- raise_next_id --
 -- Stores the highest id that was given plus one.
 INSERT INTO account (name, next_person) VALUES (?1, ?2)
-ON CONFLICT (name) DO UPDATE SET next_person = max(next_person, excluded.next_person);
+ON CONFLICT (name) DO UPDATE SET next_person = excluded.next_person
+WHERE account.next_person < excluded.next_person;
 
 -- level_conflict --
 -- A person whose level belongs to another person, among the levels that have just changed.

@@ -1,10 +1,10 @@
 -- newest_created --
 -- When the newest row of any account was created: all accounts share one clock, and both tables grow at their end.
 SELECT max(created) FROM (
-    SELECT created FROM (SELECT created FROM publication ORDER BY id DESC LIMIT 1)
+    SELECT created FROM (SELECT created FROM publication ORDER BY id DESC LIMIT 1) AS published
     UNION ALL
-    SELECT accepted FROM (SELECT accepted FROM command ORDER BY id DESC LIMIT 1)
-);
+    SELECT accepted FROM (SELECT accepted FROM command ORDER BY id DESC LIMIT 1) AS accepted
+) AS newest;
 
 -- oldest_messages --
 -- The next messages after seq ?2: seq, row id, whether it may be deleted, when it was created. The newest message stays.
@@ -23,10 +23,10 @@ LIMIT ?4;
 -- account by their index instead of these rows.
 INSERT OR IGNORE INTO seen (account, key, created)
 SELECT account, key, created FROM publication
-WHERE id IN (SELECT value FROM json_each(?2)) AND +account = ?1 AND +key IS NOT NULL;
+WHERE id IN (SELECT CAST(value AS INTEGER) FROM json_each(?2)) AND +account = ?1 AND +key IS NOT NULL;
 
 -- delete_publications --
-DELETE FROM publication WHERE id IN (SELECT value FROM json_each(?2)) AND account = ?1;
+DELETE FROM publication WHERE id IN (SELECT CAST(value AS INTEGER) FROM json_each(?2)) AND account = ?1;
 
 -- delete_commands --
 DELETE FROM command WHERE id IN (

@@ -1,9 +1,6 @@
 -- new_ids --
 SELECT nextval(pg_get_serial_sequence('command', 'id')) FROM generate_series(1, ?1);
 
--- by_ids --
-SELECT * FROM command WHERE account = ?1 AND command_id IN (SELECT jsonb_array_elements_text(?2::jsonb));
-
 -- due --
 -- A recipient is a number or a text. The text of a command may have a NUL, which no text of PostgreSQL has.
 SELECT * FROM command
