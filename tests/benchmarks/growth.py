@@ -306,7 +306,6 @@ def _stored_message(number: int) -> NewMessage:
         topic="wx/in/wife",
         user="wife",
         kind=Kind.TEXT,
-        sender="wife",
         time=now_ms(),
         text=text,
         body=body,

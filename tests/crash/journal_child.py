@@ -53,7 +53,6 @@ def message(key: str) -> NewMessage:
         topic="wx/in/wife",
         user="wife",
         kind="text",
-        sender="wife",
         time=1,
         text="x" * 300,
         body={"id": key, "text": "x" * 300},

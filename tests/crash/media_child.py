@@ -62,7 +62,6 @@ def picture(number: int) -> NewMessage:
         topic=f"wx/in/{number}",
         user=f"{number}",
         kind="image",
-        sender="wife",
         time=1,
         text="[Image]",
         body={"id": f"p{number}", "image": {"state": "pending"}},

@@ -101,7 +101,6 @@ class MessageRows:
             topic=self._ctx.topics.message(person.level),
             user=person.level,
             kind=str(message.kind),
-            sender="" if sender is None else str(sender.get("user") or sender.get("name") or ""),
             time=message.time,
             text=message.text,
             body=body,

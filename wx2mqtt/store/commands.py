@@ -7,29 +7,27 @@ written; one that is still open at start means that the outcome of the attempt i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.model import Blob, PersonId, Result, SendKey, Status
+from wx2mqtt.store.command_acceptance import CommandAcceptance
 from wx2mqtt.store.command_records import (
-    AcceptOutcome,
     AcceptResult,
     CommandRow,
     CommandState,
-    DeliveryMark,
     NewCommand,
     Recipient,
     ReplyTarget,
 )
-from wx2mqtt.store.command_rows import command_row, command_values, new_row, replies_text, result_text
+from wx2mqtt.store.command_rows import command_row, result_text
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.queries import (
     blob_to_text,
     compact,
-    insert_rows,
     json_list,
     load_queries,
     storable_text,
@@ -60,13 +58,11 @@ class JournaledCommands(JournalPart):
     async def accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
         """Stores new commands, in order and in one commit; afterwards the deliveries may be acknowledged.
 
-        `SAME_DELIVERY`: the broker redelivered a stored command. `REPEAT`: same id, same content;
-        the reply targets of a waiting command are extended. `REUSED`: same id, other content; nothing is
-        stored, the caller rejects it.
-
-        Begins the first attempt at a new command with `starts`, as `begin_attempt` does.
+        `AcceptOutcome` says what becomes of each. A new command with `starts` begins as by `begin_attempt`.
         """
-        accepted = await self._database.write("accept", lambda db: self._accept(db, new))
+        accepted = await self._database.write(
+            "accept", lambda db: CommandAcceptance(db, self._rows).accept(new)
+        )
         for command in new:
             if command.blob is not None:
                 self._rows.on_referenced(command.blob)
@@ -81,7 +77,7 @@ class JournaledCommands(JournalPart):
 
         Call this before the request is written.
         """
-        await self._begin_or_end("begin", _SQL["start_attempt"], row_id)
+        await self._change("begin", _SQL["start_attempt"], row_id)
 
     async def begin_combined(self, row_ids: Sequence[int], heading: NewCommand | None) -> list[CommandRow]:
         """Makes one message of several commands and begins an attempt at it, in one commit.
@@ -91,11 +87,14 @@ class JournaledCommands(JournalPart):
         """
 
         def job(connection: Connection) -> list[CommandRow]:
-            headings = [] if heading is None else self._accept(connection, [heading])
-            members = [*(accepted.row.id for accepted in headings if accepted.row), *row_ids]
+            members = [*row_ids]
+            if heading is not None:
+                (accepted,) = CommandAcceptance(connection, self._rows).accept([heading])
+                assert accepted.row is not None
+                members.insert(0, accepted.row.id)
             for position, row_id in enumerate(members):
-                self._change(connection, _SQL["add_to_bundle"], row_id, members[0], position)
-            self._change(connection, _SQL["start_attempt"], members[0])
+                self._change_row(connection, _SQL["add_to_bundle"], row_id, members[0], position)
+            self._change_row(connection, _SQL["start_attempt"], members[0])
             return _rows(connection, _SQL["bundle"], self._account, members[0])
 
         return await self._database.write("bundle", job)
@@ -107,7 +106,7 @@ class JournaledCommands(JournalPart):
         """
 
         def job(connection: Connection) -> None:
-            self._change(connection, _SQL["mark_not_delivered"], row_id)
+            self._change_row(connection, _SQL["mark_not_delivered"], row_id)
             if is_heading:
                 connection.execute(_SQL["remove_heading"], (self._account, row_id))
 
@@ -115,7 +114,7 @@ class JournaledCommands(JournalPart):
 
     async def end_unanswered(self, row_id: int) -> None:
         """Ends an attempt, also one at a combined message, whose request was written and got no answer."""
-        await self._begin_or_end("doubt", _SQL["mark_uncertain"], row_id)
+        await self._change("doubt", _SQL["mark_uncertain"], row_id)
 
     async def finish(
         self,
@@ -136,7 +135,7 @@ class JournaledCommands(JournalPart):
                 self._finish(connection, other_id, other_result, ())
             stored = self._finish(connection, row_id, result, publications)
             if next_row_id is not None:
-                self._change(connection, _SQL["start_attempt"], next_row_id)
+                self._change_row(connection, _SQL["start_attempt"], next_row_id)
             return stored
 
         return await self._database.write("settle", job)
@@ -160,9 +159,7 @@ class JournaledCommands(JournalPart):
     async def end_part_sent(self, row_id: int, message_id: str) -> None:
         """Stores that the next part of a long text was sent, with an id or none. Raises `AlreadyFinished`."""
         part_id = f"{message_id} " if message_id else ""
-        await self._database.write(
-            "part_sent", lambda db: self._change(db, _SQL["mark_part_sent"], row_id, part_id)
-        )
+        await self._change("part_sent", _SQL["mark_part_sent"], row_id, part_id)
 
     async def set_fallback_states(self, states: Mapping[int, str]) -> dict[int, str]:
         """Stores states of the fallback by row id, `begun` before anything is sent; one that has ended stays.
@@ -185,24 +182,18 @@ class JournaledCommands(JournalPart):
         return await self._read(_SQL["urgent"])
 
     async def last_command_for(self, person: PersonId, level: str) -> int | None:
-        """Returns when somebody's last command to a person was accepted; `level` is their topic level."""
-        values = self._account, person, storable_text(level)
-        row = await self._database.read(lambda db: db.execute(_SQL["last_for"], values).fetchone())
-        return int(row[0]) if row else None
+        """Returns when somebody's last command to a person was accepted; `level` is their topic name."""
+        rows = await self._fetch(_SQL["last_for"], person, storable_text(level))
+        return int(rows[0][0]) if rows else None
 
     async def last_result_codes(self, count: int) -> list[str]:
         """Returns the result codes of the commands that were sent last, the newest first."""
-        rows = await self._database.read(
-            lambda db: db.execute(_SQL["newest_results"], (self._account, count)).fetchall()
-        )
+        rows = await self._fetch(_SQL["newest_results"], count)
         return [str(json.loads(text)["code"]) for (text,) in rows]
 
     async def attach_file(self, row_id: int, blob: Blob) -> None:
         """Attaches the file that a command had to fetch by URL. Raises `AlreadyFinished`."""
-        values = (blob.sha256, blob_to_text(blob))
-        await self._database.write(
-            "attach", lambda db: self._change(db, _SQL["attach_file"], row_id, *values)
-        )
+        await self._change("attach", _SQL["attach_file"], row_id, blob.sha256, blob_to_text(blob))
         self._rows.on_referenced(blob)
 
     async def recover_attempts(self) -> list[CommandRow]:
@@ -220,14 +211,18 @@ class JournaledCommands(JournalPart):
 
     async def is_sent_message(self, message_id: str) -> bool:
         """Returns whether WeChat gave this id to the message of a command."""
-        row = await self._database.read(
-            lambda db: db.execute(_SQL["is_sent_message"], (self._account, message_id)).fetchone()
-        )
-        return row is not None
+        return bool(await self._fetch(_SQL["is_sent_message"], message_id))
 
     async def sent_message_target(self, message_id: str) -> tuple[str, int] | None:
-        """Returns the recipient's level and the time (ms) of an own message; None if it is unknown."""
-        return await self._database.read(lambda db: self._sent_message_target(db, storable_text(message_id)))
+        """Returns the recipient's topic name and the time (ms) of an own message; None if it is unknown."""
+        sent = await self._fetch(_SQL["sent_command"], storable_text(message_id))
+        if sent:
+            command, settled = sent[0]
+            return str(json.loads(command)["user"]), int(settled)
+        for user, time, payload in await self._fetch(_SQL["message_by_key"], storable_text(message_id)):
+            if (json.loads(payload).get("sender") or {}).get("self"):
+                return str(user), int(time)
+        return None
 
     async def get(self, command_id: str) -> CommandRow | None:
         rows = await self._read(_SQL["by_id"], storable_text(command_id))
@@ -249,8 +244,7 @@ class JournaledCommands(JournalPart):
 
         Those that failed last, in this order. Texts of the bridge's own do not count.
         """
-        arguments = (self._account, since, limit)
-        rows = await self._database.read(lambda db: db.execute(_SQL["failing_users"], arguments).fetchall())
+        rows = await self._fetch(_SQL["failing_users"], since, limit)
         return [(str(user), int(failed_at)) for user, failed_at in rows]
 
     async def retry(self, command_id: str, now: int, key: SendKey) -> CommandRow:
@@ -309,16 +303,17 @@ class JournaledCommands(JournalPart):
     def _set_owner(self, connection: Connection, backend: str, owner_id: str) -> None:
         (stored,) = connection.execute(_SQL["owner"], (self._account,)).fetchone()
         owner_ids = compact({**json.loads(stored), backend: owner_id})
-        connection.execute(_SQL["set_owner"], (storable_text(owner_ids), self._account))
+        connection.execute(_SQL["set_owner"], (self._account, storable_text(owner_ids)))
 
     async def _read(self, statement: str, *arguments: object) -> list[CommandRow]:
         return await self._database.read(lambda db: _rows(db, statement, self._account, *arguments))
 
-    async def _begin_or_end(self, commit_point: str, statement: str, row_id: int) -> None:
-        await self._database.write(commit_point, lambda db: self._change(db, statement, row_id))
+    async def _change(self, commit_point: str, statement: str, row_id: int, *values: object) -> None:
+        """Changes a waiting command in a commit of its own. Raises `AlreadyFinished`."""
+        await self._database.write(commit_point, lambda db: self._change_row(db, statement, row_id, *values))
 
-    def _change(self, connection: Connection, statement: str, row_id: int, *arguments: object) -> None:
-        if not connection.execute(statement, (self._account, row_id, *arguments)).rowcount:
+    def _change_row(self, connection: Connection, statement: str, row_id: int, *values: object) -> None:
+        if not connection.execute(statement, (self._account, row_id, *values)).rowcount:
             raise AlreadyFinished
 
     def _finish(
@@ -329,35 +324,17 @@ class JournaledCommands(JournalPart):
         publications: Iterable[NewPublication],
     ) -> OutboxBatch:
         values = (self._rows.now(), str(result.status), result.message_id, result_text(result))
-        self._change(connection, _SQL["settle"], row_id, *values)
+        self._change_row(connection, _SQL["finish"], row_id, *values)
         return self._rows.enqueue(connection, publications)
 
-    def _sent_message_target(self, connection: Connection, message_id: str) -> tuple[str, int] | None:
-        sent = connection.execute(_SQL["sent_command"], (self._account, message_id)).fetchone()
-        if sent:
-            command, settled = sent
-            return str(json.loads(command)["user"]), int(settled)
-        received = connection.execute(_SQL["message_by_key"], (self._account, message_id)).fetchone()
-        if received:
-            user, time, payload = received
-            if (json.loads(payload).get("sender") or {}).get("self"):
-                return str(user), int(time)
-        return None
-
-    def _accept(self, connection: Connection, new: Sequence[NewCommand]) -> list[AcceptResult]:
-        accepted = CommandAcceptance(connection, self._account, self._rows.now()).accept(new)
-        return [
-            replace(answer, outbox=self._rows.enqueue(connection, command.publications))
-            if answer.outcome is AcceptOutcome.NEW and command.publications
-            else answer
-            for command, answer in zip(new, accepted, strict=True)
-        ]
-
     def _require_command(self, connection: Connection, command_id: str) -> CommandRow:
-        rows = _rows(connection, _SQL["by_id"], self._account, storable_text(command_id))
+        rows = self._find(connection, command_id)
         if not rows:
             raise BadCommand("bad_request", "command_unknown", id=command_id)
         return rows[0]
+
+    def _find(self, connection: Connection, command_id: str) -> list[CommandRow]:
+        return _rows(connection, _SQL["by_id"], self._account, storable_text(command_id))
 
     def _retry(self, connection: Connection, command_id: str, now: int, key: SendKey) -> CommandRow:
         row = self._require_command(connection, command_id)
@@ -365,89 +342,12 @@ class JournaledCommands(JournalPart):
             raise BadCommand("bad_request", "command_waits", id=command_id)
         if row.result.status is Status.SENT:
             raise BadCommand("bad_request", "command_sent", id=command_id)
-        new = _retry_of(row, self._free_id(connection, command_id), now, key)
-        (accepted,) = self._accept(connection, [new])
+        candidates = (f"{command_id}~{number}" for number in count(1))
+        new_id = next(name for name in candidates if not self._find(connection, name))
+        new = _retry_of(row, new_id, now, key)
+        (accepted,) = CommandAcceptance(connection, self._rows).accept([new])
         assert accepted.row is not None
         return accepted.row
-
-    def _free_id(self, connection: Connection, command_id: str) -> str:
-        candidates = (f"{command_id}~{retry}" for retry in count(1))
-        return next(
-            candidate
-            for candidate in candidates
-            if not _rows(connection, _SQL["by_id"], self._account, storable_text(candidate))
-        )
-
-
-class CommandAcceptance:
-    """Decides for the commands of one commit which are new. Runs inside of a write job.
-
-    New rows are collected and inserted together: at the end, or before a statement that must see them.
-    """
-
-    def __init__(self, connection: Connection, account: str, now: int) -> None:
-        self._connection = connection
-        self._account = account
-        self._now = now
-        self._new_ids: Iterator[int] = iter(())
-        self._known: dict[str, CommandRow] = {}
-        self._collected: list[tuple[object, ...]] = []
-
-    def accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
-        """Returns the outcome of each command; all rows are inserted when this returns."""
-        self._new_ids = (
-            row_id for (row_id,) in self._connection.execute(_SQL["new_ids"], (len(new),)).fetchall()
-        )
-        ids = json_list(storable_text(command.command_id) for command in new)
-        self._known.update((row.command_id, row) for row in self._rows(_SQL["by_ids"], ids))
-        accepted = [self._accept_one(command) for command in new]
-        self._insert_collected()
-        return accepted
-
-    def _accept_one(self, new: NewCommand) -> AcceptResult:
-        redelivery = new.delivery if new.delivery and new.delivery.dup else None
-        same = self._same_delivery(redelivery) if redelivery else None
-        if same:
-            return AcceptResult(outcome=AcceptOutcome.SAME_DELIVERY, row=same)
-        known = self._known.get(storable_text(new.command_id))
-        if known:
-            return self._accept_repeat(known, new)
-        if redelivery and self._similar_delivery(redelivery):
-            new = replace(new, duplicate_possible=True)
-        return AcceptResult(outcome=AcceptOutcome.NEW, row=self._add(new))
-
-    def _same_delivery(self, mark: DeliveryMark) -> CommandRow | None:
-        self._insert_collected()
-        rows = self._rows(_SQL["same_delivery"], mark.broker_session, mark.digest, mark.topic, mark.packet_id)
-        return rows[0] if rows else None
-
-    def _similar_delivery(self, mark: DeliveryMark) -> bool:
-        return bool(self._rows(_SQL["similar_delivery"], mark.broker_session, mark.digest, mark.topic))
-
-    def _accept_repeat(self, row: CommandRow, new: NewCommand) -> AcceptResult:
-        if row.fingerprint != new.fingerprint:
-            return AcceptResult(outcome=AcceptOutcome.REUSED, row=row)
-        more = tuple(reply for reply in new.replies if reply not in row.replies)
-        if more and row.state is CommandState.WAITING:
-            self._insert_collected()
-            row = self._known[row.command_id] = replace(row, replies=row.replies + more)
-            values = (self._account, row.id, replies_text(row.replies))
-            self._connection.execute(_SQL["set_replies"], values)
-        return AcceptResult(outcome=AcceptOutcome.REPEAT, row=row)
-
-    def _add(self, new: NewCommand) -> CommandRow:
-        new = new if new.keeps_replies else replace(new, replies=())
-        row = new_row(next(self._new_ids), new)
-        self._known[row.command_id] = row
-        self._collected.append((row.id, self._account, *command_values(new, self._now)))
-        return row
-
-    def _insert_collected(self) -> None:
-        insert_rows(self._connection, _SQL["add"], self._collected)
-        self._collected.clear()
-
-    def _rows(self, statement: str, *arguments: object) -> list[CommandRow]:
-        return _rows(self._connection, statement, self._account, *arguments)
 
 
 def _retry_of(row: CommandRow, command_id: str, now: int, key: SendKey) -> NewCommand:

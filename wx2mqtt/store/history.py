@@ -123,17 +123,13 @@ class MessageHistory(JournalPart):
 
     async def private_event_fields(self, name: str, key: str) -> dict[str, str] | None:
         """Returns what the backend needs to act on the event `name` with this key; None if there is none."""
-        values = (self._account, storable_text(key), name)
-        row = await self._database.read(
-            lambda db: db.execute(_SQL["private_event_fields"], values).fetchone()
-        )
-        return None if row is None else dict(json.loads(row[0] or "{}"))
+        rows = await self._fetch(_SQL["private_event_fields"], storable_text(key), name)
+        return dict(json.loads(rows[0][0] or "{}")) if rows else None
 
     async def message_author(self, key: str) -> str:
-        """Returns the sender's topic level at the time of the message; empty if the sender had none."""
-        values = (self._account, storable_text(key))
-        row = await self._database.read(lambda db: db.execute(_SQL["message_payload"], values).fetchone())
-        sender = json.loads(row[0]).get("sender", {}) if row else {}
+        """Returns the sender's topic name at the time of the message; empty if the sender had none."""
+        rows = await self._fetch(_SQL["message_payload"], storable_text(key))
+        sender = json.loads(rows[0][0]).get("sender", {}) if rows else {}
         return str(sender.get("user", ""))
 
     def _seq_range(self, connection: Connection, query: HistoryQuery) -> tuple[int, int]:

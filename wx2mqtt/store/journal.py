@@ -94,7 +94,7 @@ class Journal:
 
     async def set_broker_session(self, session: int) -> None:
         """Stores the number of the MQTT session; packet ids are compared within one session only."""
-        values = (session, self.account)
+        values = (self.account, session)
         await self._database.write("session", lambda db: db.execute(_SQL["set_broker_session"], values))
 
     async def stats(self) -> JournalStats:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 from wx2mqtt.model import Blob
 from wx2mqtt.store.database import Connection, Database
@@ -76,7 +77,19 @@ class AccountRows:
 
 
 class JournalPart:
+    """Statements of the parts have the account as their first value."""
+
     def __init__(self, rows: AccountRows) -> None:
         self._rows = rows
         self._database = rows.database
         self._account = rows.account
+
+    async def _fetch(self, statement: str, *values: object) -> list[Any]:
+        """Returns the rows of a statement."""
+        arguments = (self._account, *values)
+        return await self._database.read(lambda db: db.execute(statement, arguments).fetchall())
+
+    async def _execute(self, commit_point: str, statement: str, *values: object) -> int:
+        """Runs a statement in a commit of its own; returns how many rows it changed."""
+        arguments = (self._account, *values)
+        return await self._database.write(commit_point, lambda db: db.execute(statement, arguments).rowcount)

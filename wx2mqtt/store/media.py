@@ -68,20 +68,17 @@ class MediaJobs(JournalPart):
 
     async def request(self, media_id: str, due: int) -> None:
         """Schedules a download at `due` (ms) or earlier, also if it was given up."""
-        await self._change_media("media_ask", MEDIA_SQL["request"], media_id, due)
+        await self._execute("media_ask", MEDIA_SQL["request"], storable_text(media_id), due)
 
     async def unschedule(self, requested: Collection[str]) -> None:
         """Takes the time of the download from every pending row but these, and those with `due` 0."""
-        arguments = (self._account, json_list(map(storable_text, requested)))
-        await self._database.write(
-            "media_unschedule", lambda db: db.execute(MEDIA_SQL["unschedule"], arguments)
-        )
+        ids = json_list(map(storable_text, requested))
+        await self._execute("media_unschedule", MEDIA_SQL["unschedule"], ids)
 
     async def postpone(self, media_id: str, due: int | None, *, empty: int, why: str) -> None:
         """Stores a failed attempt; the next one is at `due` (ms), None: when a client requests it."""
-        await self._change_media(
-            "media_postpone", MEDIA_SQL["postpone"], media_id, due, empty, storable_text(why)
-        )
+        values = (storable_text(media_id), due, empty, storable_text(why))
+        await self._execute("media_postpone", MEDIA_SQL["postpone"], *values)
 
     async def mark_ready(
         self, media_id: str, blob: Blob, publications: Sequence[NewPublication]
@@ -109,30 +106,36 @@ class MediaJobs(JournalPart):
 
     async def mark_lost(self, media_id: str, due: int) -> None:
         """Schedules a new download of a ready row whose file has vanished."""
-        await self._change_media("media_lost", MEDIA_SQL["mark_lost"], media_id, due)
+        await self._execute("media_lost", MEDIA_SQL["mark_lost"], storable_text(media_id), due)
 
     async def waiting_messages(self) -> list[tuple[str, str, int]]:
         """Returns key, topic and creation time (ms) of the messages that wait for their file."""
-        return await self._database.read(
-            lambda db: db.execute(MEDIA_SQL["held_messages"], (self._account,)).fetchall()
-        )
+        return await self._fetch(MEDIA_SQL["held_messages"])
 
     async def release_message(self, message_key: str, patch: Mapping[str, Json]) -> int | None:
         """Lets a held message be published; `patch` is merged into the payload's object named after its kind.
 
         Returns its row id, None if it was not held.
         """
-        return await self._database.write(
-            "release", lambda db: self._release_message(db, storable_text(message_key), patch)
-        )
+        key = storable_text(message_key)
+
+        def job(connection: Connection) -> int | None:
+            row = connection.execute(MEDIA_SQL["held_message"], (self._account, key)).fetchone()
+            if row is None:
+                return None
+            row_id, kind, payload = row
+            if patch:
+                body: dict[str, Any] = json.loads(payload)
+                body[kind] = {**body.get(kind, {}), **patch}
+                payload = encode_payload(body)
+            connection.execute(MEDIA_SQL["release_message"], (self._account, row_id, payload))
+            return int(row_id)
+
+        return await self._database.write("release", job)
 
     async def _media_row(self, statement: str, *arguments: object) -> MediaRow | None:
         rows = await self._database.read(lambda db: _media_rows(db, statement, self._account, *arguments))
         return rows[0] if rows else None
-
-    async def _change_media(self, commit_point: str, statement: str, media_id: str, *values: object) -> None:
-        arguments = (self._account, storable_text(media_id), *values)
-        await self._database.write(commit_point, lambda db: db.execute(statement, arguments))
 
     async def _finish_media(
         self,
@@ -151,28 +154,19 @@ class MediaJobs(JournalPart):
 
         return await self._database.write(commit_point, job)
 
-    def _release_message(self, connection: Connection, key: str, patch: Mapping[str, Json]) -> int | None:
-        row: tuple[int, str, bytes] | None
-        row = connection.execute(MEDIA_SQL["held_message"], (self._account, key)).fetchone()
-        if row is None:
-            return None
-        row_id, kind, payload = row
-        patched = _patched(payload, kind, patch)
-        connection.execute(MEDIA_SQL["release_message"], (self._account, row_id, patched))
-        return row_id
-
 
 def media_values(
     account: str, new: NewMedia, now: int, *, message_id: str, user: str, seq: int | None
 ) -> tuple[object, ...]:
     """Returns the columns of a new row, in the order of the statement `add`."""
+    ref = {
+        "locator": dict(new.ref.locator),
+        "mime": new.ref.mime,
+        "size": new.ref.size,
+        "name": new.ref.name,
+    }
     head = (new.id, account, str(new.part), new.kind, message_id, seq, user)
-    return (*head, _ref_to_text(new.ref), str(MediaState.PENDING), new.due, now)
-
-
-def _ref_to_text(ref: MediaRef) -> str:
-    fields = {"locator": dict(ref.locator), "mime": ref.mime, "size": ref.size, "name": ref.name}
-    return storable_text(compact(fields))
+    return (*head, storable_text(compact(ref)), str(MediaState.PENDING), new.due, now)
 
 
 def _media_rows(connection: Connection, statement: str, *arguments: object) -> list[MediaRow]:
@@ -196,11 +190,3 @@ def _media_row(row: NamedRow) -> MediaRow:
         blob=blob_from_text(row["blob"]),
         fetched=row["fetched"],
     )
-
-
-def _patched(payload: bytes, kind: str, patch: Mapping[str, Json]) -> bytes:
-    if not patch:
-        return payload
-    body: dict[str, Any] = json.loads(payload)
-    body[kind] = {**body.get(kind, {}), **patch}
-    return encode_payload(body)

@@ -1,11 +1,11 @@
 """The way to the broker: publications in the order in which they were stored, and what became of them.
 
     state       method              next state (`PublicationState`)
-    -           record, enqueue     WAITING, or HELD for a message whose file is downloaded first
+    -           record, add         WAITING, or HELD for a message whose file is downloaded first
     HELD        release_message     WAITING
     WAITING     mark_published      PUBLISHED: the broker has acknowledged it
-    WAITING     set_aside           SET_ASIDE: the broker refused it, and the rows behind it go on
-    SET_ASIDE   requeue_set_aside   WAITING
+    WAITING     mark_rejected       REJECTED: the broker refused it, and the rows behind it go on
+    REJECTED    requeue_rejected    WAITING
     WAITING     drop_topic          DROPPED
     WAITING     drop_expired        DROPPED
 
@@ -34,70 +34,51 @@ _ROW_FIELDS = tuple(item.name for item in fields(OutboxRow))
 class Outbox(JournalPart):
     async def list_waiting(self, after: int, limit: int, skip: Collection[str] = ()) -> list[OutboxRow]:
         """Returns the next rows after the id `after`, in order of id, without the topics `skip`."""
-        topics = json_list(skip)
-        return await self._database.read(
-            lambda db: _rows(db.execute(_SQL["waiting"], (self._account, after, topics, limit)))
-        )
+        return [_row(row) for row in await self._fetch(_SQL["waiting"], after, json_list(skip), limit)]
 
     async def list_waiting_in_topic(self, topic: str, after: int, upto: int, limit: int) -> list[OutboxRow]:
         """Returns the next rows of one topic after the id `after`, up to and including the id `upto`."""
-        return await self._database.read(
-            lambda db: _rows(db.execute(_SQL["waiting_in_topic"], (self._account, after, upto, topic, limit)))
-        )
+        rows = await self._fetch(_SQL["waiting_in_topic"], after, upto, topic, limit)
+        return [_row(row) for row in rows]
 
     async def mark_published(self, ids: Sequence[int]) -> None:
         """Stores that the broker acknowledged these rows."""
-        await self._database.write(
-            "published", lambda db: db.execute(_SQL["mark_published"], (self._account, json_list(ids)))
-        )
+        await self._execute("published", _SQL["mark_published"], json_list(ids))
 
     async def delete_published(self, ids: Sequence[int]) -> None:
         """Deletes those of these rows that nothing needs after they were published: results and answers."""
-        await self._database.write(
-            "delete_published",
-            lambda db: db.execute(_SQL["delete_published"], (self._account, json_list(ids))),
-        )
+        await self._execute("delete_published", _SQL["delete_published"], json_list(ids))
 
     async def created_times(self, ids: Sequence[int]) -> dict[int, int]:
         """Returns when those of these rows were created that there are, in milliseconds, by id."""
-        return await self._database.read(
-            lambda db: dict(db.execute(_SQL["created_times"], (self._account, json_list(ids))))
-        )
+        return dict(await self._fetch(_SQL["created_times"], json_list(ids)))
 
     async def mark_rejected(self, ids: Sequence[int], why: str) -> None:
         """Keeps these rows, but out of the order, so that they do not block the rows behind them."""
-        await self._database.write(
-            "set_aside", lambda db: db.execute(_SQL["mark_rejected"], (self._account, json_list(ids), why))
-        )
+        await self._execute("set_aside", _SQL["mark_rejected"], json_list(ids), why)
 
     async def list_rejected(self, limit: int = 100) -> list[tuple[OutboxRow, str]]:
-        """Returns rows that were set aside with the reason, the oldest first."""
-        return await self._database.read(
-            lambda db: _rows_with_reason(db.execute(_SQL["list_rejected"], (self._account, limit)))
-        )
+        """Returns rows that the broker rejected with the reason, the oldest first."""
+        rows = await self._fetch(_SQL["list_rejected"], limit)
+        return [(_row(values), str(why)) for *values, why in rows]
 
     async def requeue_rejected(self, ids: Sequence[int]) -> int:
-        """Lets rows that were set aside wait again, at their old position; returns how many."""
-        return await self._database.write(
-            "bring_back",
-            lambda db: db.execute(_SQL["requeue"], (self._account, json_list(ids))).rowcount,
-        )
+        """Lets rows that were rejected wait again, at their old position; returns how many."""
+        return await self._execute("bring_back", _SQL["requeue"], json_list(ids))
 
     async def drop_topic(self, topic: str, why: str) -> int:
         """Gives up all waiting rows of a topic; returns how many. Messages stay in the history."""
 
         def job(connection: Connection) -> int:
             dropped = connection.execute(_SQL["drop_topic"], (self._account, topic, why)).rowcount
-            connection.execute(_SQL["count_dropped"], (dropped, self._account))
+            connection.execute(_SQL["count_dropped"], (self._account, dropped))
             return dropped
 
         return await self._database.write("drop_topic", job)
 
     async def drop_expired(self, ids: Sequence[int]) -> None:
         """Gives up waiting rows whose expiry is over. That is no loss, so they are not counted."""
-        await self._database.write(
-            "drop_expired", lambda db: db.execute(_SQL["drop_expired"], (self._account, json_list(ids)))
-        )
+        await self._execute("drop_expired", _SQL["drop_expired"], json_list(ids))
 
     async def add(self, new: Sequence[NewPublication]) -> OutboxBatch:
         """Adds publications behind all that wait; returns their rows."""
@@ -106,43 +87,30 @@ class Outbox(JournalPart):
 
 @frozen
 class DiscoveryRecord:
-    """The topics and components that Home Assistant discovery may have published for one account.
+    """What Home Assistant discovery may have published for one account."""
 
-    `topics` are the retained topics. `components` is the platform of each entity by its key, with entities
-    that were removed. `ids` is the id of each person by the level under which it was first exposed; entries
-    stay for ever, so that a person who comes back gets the same entity.
-    """
-
+    #: The retained topics.
     topics: tuple[str, ...] = ()
+    #: The platform of each entity by its key, with entities that were removed.
     components: Mapping[str, str] = field(default_factory=dict)
+    #: The id of each person by the topic name under which it was first exposed. Entries stay, so that
+    #: a person who comes back gets the same entity.
     ids: Mapping[str, str] = field(default_factory=dict)
 
 
 class DiscoveryState(JournalPart):
     async def load(self) -> DiscoveryRecord:
         """Returns the stored record; an empty one before the first time."""
-        row = await self._database.read(
-            lambda db: db.execute(_SQL["load_discovery"], (self._account,)).fetchone()
-        )
-        if row is None or not row[0]:
+        rows = await self._fetch(_SQL["load_discovery"])
+        if not rows or not rows[0][0]:
             return DiscoveryRecord()
-        fields = json.loads(row[0])
+        fields = json.loads(rows[0][0])
         return DiscoveryRecord(**{**fields, "topics": tuple(fields["topics"])})
 
     async def save(self, record: DiscoveryRecord) -> None:
         """Stores what is about to be published."""
         text = storable_text(json.dumps(asdict(record), ensure_ascii=False))
-        await self._database.write(
-            "announce", lambda db: db.execute(_SQL["save_discovery"], (text, self._account))
-        )
-
-
-def _rows(rows: Iterable[tuple[Any, ...]]) -> list[OutboxRow]:
-    return [_row(values) for values in rows]
-
-
-def _rows_with_reason(rows: Iterable[tuple[Any, ...]]) -> list[tuple[OutboxRow, str]]:
-    return [(_row(values), str(why)) for *values, why in rows]
+        await self._execute("announce", _SQL["save_discovery"], text)
 
 
 def _row(values: Iterable[Any]) -> OutboxRow:

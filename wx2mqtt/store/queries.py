@@ -37,7 +37,10 @@ _FUNCTIONS = (
         re.compile(r"CAST\(value AS INTEGER\) FROM json_each\((\?\d)\)"),
         r"value::bigint FROM jsonb_array_elements_text(\1::jsonb) AS value",
     ),
-    (re.compile(r"value FROM json_each\((\?\d)\)"), r"value FROM jsonb_array_elements_text(\1::jsonb) AS value"),
+    (
+        re.compile(r"value FROM json_each\((\?\d)\)"),
+        r"value FROM jsonb_array_elements_text(\1::jsonb) AS value",
+    ),
     (re.compile(r"\binstr\("), "strpos("),
     # Before a column, keeps SQLite from using its index.
     (re.compile(r"(?<=[ (])\+(?=[a-z])"), ""),

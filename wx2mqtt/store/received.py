@@ -137,7 +137,6 @@ class ReceivedMessages(JournalPart):
             message_id=storable_text(item.id),
             kind=item.kind,
             time=bounded_integer(item.time),
-            sender=storable_text(item.sender),
             private=None,
             text=storable_text(item.text),
             payload=encode_payload(
@@ -159,7 +158,6 @@ class ReceivedMessages(JournalPart):
             message_id=None,
             kind=item.name,
             time=bounded_integer(item.time),
-            sender=None,
             private=storable_text(compact(dict(item.private))) if item.private else None,
             text=None,
             payload=encode_payload(item.body),
@@ -214,7 +212,6 @@ class _PublicationRow(NamedTuple):
     message_id: str | None
     kind: str
     time: int
-    sender: str | None
     private: str | None
     text: str | None
     payload: bytes

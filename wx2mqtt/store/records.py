@@ -33,7 +33,7 @@ class PublicationState(IntEnum):
 
     WAITING = 0
     PUBLISHED = 1
-    SET_ASIDE = 2
+    REJECTED = 2
     DROPPED = 3
     HELD = 4
 
@@ -90,7 +90,6 @@ class NewMessage:
     topic: str
     user: str
     kind: str
-    sender: str
     time: int
     text: str
     body: Mapping[str, Json]

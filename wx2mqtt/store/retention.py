@@ -1,4 +1,4 @@
-"""Deletes rows: settled rows by age and size, and everything of an account that is removed.
+"""Deletes rows: finished rows by age and size, and everything of an account that is removed.
 
 A step (`PruneStep`) deletes one batch in one commit, and is repeated while it finds rows: so messages and
 commands are stored in between. Nothing that waits is pruned. The key of a deleted message is remembered for
@@ -43,11 +43,11 @@ PruneStep = Callable[[Connection], tuple[int, bool]]
 
 
 class _MessageAge(NamedTuple):
-    """A row of the statement `oldest_messages`. Only a settled message may be deleted."""
+    """A row of the statement `oldest_messages`. Only a finished message may be deleted."""
 
     seq: int
     id: int
-    is_settled: bool
+    is_finished: bool
     created: int
 
 
@@ -77,24 +77,24 @@ class JournalRetention(JournalPart):
     """What is deleted of one account."""
 
     async def prune(self, now: int, history_keep_ms: int, command_keep_ms: int) -> PruneCounts:
-        """Deletes settled rows that are older than they must be kept, then shrinks the file.
+        """Deletes finished rows that are older than they must be kept, then shrinks the file.
 
         The newest message always stays. Does nothing while the clock is behind the newest row.
         """
         if not await self._database.read(lambda db: clock_has_passed(db, now)):
             return PruneCounts()
-        counts = PruneCounts(
-            messages=await self._prune_messages(now - history_keep_ms),
-            publications=await self._run_steps(
-                self._delete_transient_step(now - TRANSIENT_RETENTION_MS, now - MIN_KEY_RETENTION_MS)
-            ),
-            commands=await self._run_steps(self._delete_step(_SQL["delete_commands"], now - command_keep_ms)),
-        )
-        keys_before = now - max(MIN_KEY_RETENTION_MS, history_keep_ms)
-        await self._run_steps(self._delete_step(_SQL["delete_keys"], keys_before))
-        await self._run_steps(self._delete_step(_SQL["delete_requests"], now - REQUEST_RETENTION_MS))
+        messages = 0
+        after_seq: int | None = 0
+        while after_seq is not None:
+            deleted, after_seq = await self._prune_messages(after_seq, now - history_keep_ms)
+            messages += deleted
+        transient = (now - TRANSIENT_RETENTION_MS, now - MIN_KEY_RETENTION_MS)
+        publications = await self._run_steps(partial(self._delete_transient, transient))
+        commands = await self._delete_before(_SQL["delete_commands"], now - command_keep_ms)
+        await self._delete_before(_SQL["delete_keys"], now - max(MIN_KEY_RETENTION_MS, history_keep_ms))
+        await self._delete_before(_SQL["delete_requests"], now - REQUEST_RETENTION_MS)
         await self.shrink(MIN_FREE_PAGES)
-        return counts
+        return PruneCounts(messages=messages, publications=publications, commands=commands)
 
     async def prune_refused(self, now: int, keep_ms: int = REFUSED_RETENTION_MS) -> int:
         """Deletes refused commands and published results before their time; returns how many commands.
@@ -104,23 +104,21 @@ class JournalRetention(JournalPart):
         """
         if not await self._database.read(lambda db: clock_has_passed(db, now)):
             return 0
-        before = now - keep_ms
-        deleted = await self._run_steps(self._delete_step(_SQL["delete_refused"], before))
-        await self._run_steps(self._delete_transient_step(before, now - MIN_KEY_RETENTION_MS))
+        deleted = await self._delete_before(_SQL["delete_refused"], now - keep_ms)
+        transient = (now - keep_ms, now - MIN_KEY_RETENTION_MS)
+        await self._run_steps(partial(self._delete_transient, transient))
         await self.shrink(0)
         return deleted
 
     async def prune_history(self, target_bytes: int) -> int:
         """Deletes the oldest published messages until the database needs at most this; returns how many."""
-        deleted = 0
-        after_seq = 0
-        while await self._database.used_bytes() > target_bytes:
-            count, after_seq = await self._database.write("prune", self._prune_messages_step(after_seq, None))
-            deleted += count
-            if not after_seq:
-                break
+        total = 0
+        after_seq: int | None = 0
+        while after_seq is not None and await self._database.used_bytes() > target_bytes:
+            deleted, after_seq = await self._prune_messages(after_seq, None)
+            total += deleted
         await self.shrink(0)
-        return deleted
+        return total
 
     async def shrink(self, spare_pages: int) -> None:
         """Returns free pages of the database to the file system, all but `spare_pages`."""
@@ -132,6 +130,30 @@ class JournalRetention(JournalPart):
         if free < before:
             await self._database.checkpoint()
 
+    async def _prune_messages(self, after_seq: int, before: int | None) -> tuple[int, int | None]:
+        """Deletes messages of the next batch, with `before` (ms) only older ones.
+
+        Returns how many it deleted, and the seq after which to go on, None at the end.
+        """
+
+        def job(connection: Connection) -> tuple[int, int | None]:
+            arguments = (self._account, after_seq, PRUNE_BATCH_ROWS)
+            batch = [_MessageAge(*row) for row in connection.execute(_SQL["oldest_messages"], arguments)]
+            old = [row for row in batch if before is None or row.created < before]
+            deleted = self._delete_rows(connection, [row.id for row in old if row.is_finished])
+            return deleted, batch[-1].seq if old and len(batch) == PRUNE_BATCH_ROWS else None
+
+        return await self._database.write("prune", job)
+
+    async def _delete_before(self, statement: str, before: int) -> int:
+        """Deletes rows from before a time (ms); returns how many."""
+
+        def delete_batch(connection: Connection) -> tuple[int, bool]:
+            deleted = connection.execute(statement, (self._account, before, PRUNE_BATCH_ROWS)).rowcount
+            return deleted, deleted == PRUNE_BATCH_ROWS
+
+        return await self._run_steps(delete_batch)
+
     async def _run_steps(self, step: PruneStep) -> int:
         total = 0
         more = True
@@ -140,41 +162,11 @@ class JournalRetention(JournalPart):
             total += deleted
         return total
 
-    async def _prune_messages(self, before: int) -> int:
-        deleted, after_seq = await self._database.write("prune", self._prune_messages_step(0, before))
-        while after_seq:
-            count, after_seq = await self._database.write(
-                "prune", self._prune_messages_step(after_seq, before)
-            )
-            deleted += count
-        return deleted
-
-    def _prune_messages_step(
-        self, after_seq: int, before: int | None
-    ) -> Callable[[Connection], tuple[int, int]]:
-        """Returns a step that deletes messages of the next batch, with `before` (ms) only older ones.
-
-        The step returns how many it deleted, and the seq after which to go on, 0 at the end.
-        """
-
-        def step(connection: Connection) -> tuple[int, int]:
-            arguments = (self._account, after_seq, PRUNE_BATCH_ROWS)
-            batch = [_MessageAge(*row) for row in connection.execute(_SQL["oldest_messages"], arguments)]
-            old = [row for row in batch if before is None or row.created < before]
-            deleted = self._delete_rows(connection, [row.id for row in old if row.is_settled])
-            return deleted, batch[-1].seq if old and len(batch) == PRUNE_BATCH_ROWS else 0
-
-        return step
-
-    def _delete_transient_step(self, *limits: int) -> PruneStep:
+    def _delete_transient(self, limits: tuple[int, int], connection: Connection) -> tuple[int, bool]:
         """`limits` are times (ms): older rows go, those without and those with fields for a later request."""
-
-        def step(connection: Connection) -> tuple[int, bool]:
-            rows = connection.execute(_SQL["finished_transient"], (self._account, *limits, PRUNE_BATCH_ROWS))
-            ids = [row_id for (row_id,) in rows]
-            return self._delete_rows(connection, ids), len(ids) == PRUNE_BATCH_ROWS
-
-        return step
+        rows = connection.execute(_SQL["finished_transient"], (self._account, *limits, PRUNE_BATCH_ROWS))
+        ids = [row_id for (row_id,) in rows]
+        return self._delete_rows(connection, ids), len(ids) == PRUNE_BATCH_ROWS
 
     def _delete_rows(self, connection: Connection, ids: list[int]) -> int:
         """Deletes publications, but remembers their keys."""
@@ -182,23 +174,16 @@ class JournalRetention(JournalPart):
         connection.execute(_SQL["keep_keys"], arguments)
         return connection.execute(_SQL["delete_publications"], arguments).rowcount
 
-    def _delete_step(self, statement: str, before: int) -> PruneStep:
-        def step(connection: Connection) -> tuple[int, bool]:
-            deleted = connection.execute(statement, (self._account, before, PRUNE_BATCH_ROWS)).rowcount
-            return deleted, deleted == PRUNE_BATCH_ROWS
-
-        return step
-
 
 @frozen
 class StoredData:
-    """The stored data of an account. `base` is empty if the account never published.
+    """The stored data of an account."""
 
-    `announced` are the topics of Home Assistant discovery, `levels` the topic levels of its people.
-    """
-
+    #: The base topic; empty if the account never published.
     base: str = ""
+    #: The topics of Home Assistant discovery.
     announced: tuple[str, ...] = ()
+    #: The topic names of its people.
     levels: tuple[str, ...] = ()
     messages: int = 0
     commands: int = 0
@@ -228,14 +213,16 @@ class AccountRemoval:
     async def delete_rows(self, account: str) -> None:
         """Deletes all rows of an account but its own. The caller removes files and `people.json` entries."""
         for name in _REMOVE_STATEMENTS:
-            remove_batch = partial(_remove_batch, _SQL[name], account)
-            while await self._database.write("purge", remove_batch) == PRUNE_BATCH_ROWS:
+            while await self._remove(name, account, PRUNE_BATCH_ROWS) == PRUNE_BATCH_ROWS:
                 pass
-        await self._database.write("purge", lambda db: db.execute(_SQL["forget_people"], (account,)))
+        await self._remove("forget_people", account)
 
     async def delete_account(self, account: str) -> None:
         """Deletes the row of the account: the last step of a removal."""
-        await self._database.write("purge", lambda db: db.execute(_SQL["remove_account"], (account,)))
+        await self._remove("remove_account", account)
+
+    async def _remove(self, name: str, *values: object) -> int:
+        return await self._database.write("purge", lambda db: db.execute(_SQL[name], values).rowcount)
 
 
 def _stored_data(account: str, connection: Connection) -> StoredData:
@@ -250,7 +237,3 @@ def _stored_data(account: str, connection: Connection) -> StoredData:
         people=people,
         media=media,
     )
-
-
-def _remove_batch(statement: str, account: str, connection: Connection) -> int:
-    return connection.execute(statement, (account, PRUNE_BATCH_ROWS)).rowcount

@@ -54,7 +54,6 @@ def message(number: int, *media: NewMedia, text: str = "x" * 1000) -> NewMessage
         topic="wx/in/wife",
         user="wife",
         kind="text",
-        sender="wife",
         time=LONG_AGO,
         text=text,
         body={"text": text},

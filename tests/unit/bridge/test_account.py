@@ -71,7 +71,6 @@ def text_message(key: str) -> NewMessage:
         topic="wx/in/wife",
         user="wife",
         kind=Kind.TEXT,
-        sender="wife",
         time=0,
         text=key,
         body={"kind": "text", "text": key},

@@ -68,7 +68,6 @@ def message(number: int, kind: str = "text", **body: Any) -> NewMessage:
         topic="wx/in/wife",
         user="wife",
         kind=kind,
-        sender="wife",
         time=number,
         text=f"{number}",
         body=whole,

@@ -311,7 +311,7 @@ async def test_rows_that_are_named_by_id_are_found_by_it(database: Database, mod
 
 
 @on_sqlite
-@pytest.mark.parametrize("name", ["start_attempt", "mark_not_delivered", "mark_uncertain", "settle"])
+@pytest.mark.parametrize("name", ["start_attempt", "mark_not_delivered", "mark_uncertain", "finish"])
 async def test_an_attempt_is_marked_without_reading_what_waits(database: Database, name: str) -> None:
     """Each command of 10,000 that waited took twice the CPU: all of them were read for each mark."""
     plan = await database.read(partial(_plan, statement=load_queries("commands")[name]))

@@ -214,7 +214,7 @@ async def test_a_commit_that_failed_took_no_seq(database: Database, journal: Jou
 
 
 async def test_one_message_that_no_encoding_can_hold_does_not_stop_the_batch(journal: Journal) -> None:
-    hostile = replace(message("k\ud83d", text="half \ud83d a pair"), sender="\udfff", id="i\ud800")
+    hostile = replace(message("k\ud83d", text="half \ud83d a pair"), id="i\ud800")
     recorded = await journal.received.record([message("a"), hostile, message("b")], NO_CHANGES, C1, "login")
     assert recorded.messages == 3
     again = await journal.received.record([hostile], NO_CHANGES, C2, "login")

@@ -62,7 +62,7 @@ SELECT * FROM command WHERE account = ? AND id = ?;
 SELECT owner FROM account WHERE name = ?;
 
 -- set_owner --
-UPDATE account SET owner = ? WHERE name = ?;
+UPDATE account SET owner = ?2 WHERE name = ?1;
 
 -- urgent --
 -- Unsettled commands that may go out by the fallback service.
@@ -123,7 +123,7 @@ WHERE account = ?1 AND id = ?2 AND status IS NULL;
 -- Attaches the file that the command had to fetch by URL.
 UPDATE command SET sha256 = ?3, blob = ?4 WHERE account = ?1 AND id = ?2 AND status IS NULL;
 
--- settle --
+-- finish --
 UPDATE command SET open = 0, settled = ?3, status = ?4, message_id = ?5, result = ?6
 WHERE account = ?1 AND id = ?2 AND status IS NULL;
 

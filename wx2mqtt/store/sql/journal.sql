@@ -24,7 +24,7 @@ UPDATE publication SET topic = CAST(? AS TEXT) || substr(topic, CAST(? AS INTEGE
 WHERE account = ? AND state IN (0, 2, 4) AND substr(topic, 1, CAST(? AS INTEGER)) = ?;
 
 -- set_broker_session --
-UPDATE account SET session = ? WHERE name = ?;
+UPDATE account SET session = ?2 WHERE name = ?1;
 
 -- newest_payload --
 -- The payload of the newest message, which is never pruned.

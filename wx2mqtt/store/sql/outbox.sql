@@ -57,10 +57,10 @@ UPDATE publication SET state = 3, why = 'expired'
 WHERE id IN (SELECT CAST(value AS INTEGER) FROM json_each(?2)) AND account = ?1 AND state = 0;
 
 -- count_dropped --
-UPDATE account SET dropped = dropped + ? WHERE name = ?;
+UPDATE account SET dropped = dropped + ?2 WHERE name = ?1;
 
 -- load_discovery --
 SELECT announced FROM account WHERE name = ?;
 
 -- save_discovery --
-UPDATE account SET announced = ? WHERE name = ?;
+UPDATE account SET announced = ?2 WHERE name = ?1;

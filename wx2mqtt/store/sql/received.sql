@@ -12,11 +12,12 @@ SELECT key FROM seen WHERE account = ?1 AND key IN (SELECT value FROM json_each(
 SELECT DISTINCT topic FROM publication WHERE account = ? AND state = 4;
 
 -- add --
--- Adds a message or an event, waiting for the broker or held. `sort` is its category.
+-- Adds a message or an event, waiting for the broker or held. `sort` is its category; the column `sender` has no use any
+-- more.
 INSERT INTO publication
-    (account, state, sort, topic, created, user, content_type, key, seq, message_id, kind, time, sender, private,
+    (account, state, sort, topic, created, user, content_type, key, seq, message_id, kind, time, private,
      text, payload)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- advance --
 -- Stores the newest seq and the cursor; without a cursor, cursor and login stay as they are.

@@ -201,7 +201,6 @@ class Works:
             topic=f"wx/in/{user}",
             user=user,
             kind=str(one.kind),
-            sender=user,
             time=one.time,
             text=one.text,
             body=body,

@@ -44,7 +44,7 @@ class Past:
         self.count += 1
         key = str(self.count)
         body = {"id": key, "user": user, "kind": kind, "text": text, **more.pop("body", {})}
-        values: dict[str, Any] = {"sender": user, "time": 1, "topic": f"wx/in/{user}"}
+        values: dict[str, Any] = {"time": 1, "topic": f"wx/in/{user}"}
         return NewMessage(key=key, id=key, user=user, kind=kind, text=text, body=body, **{**values, **more})
 
     async def ask(self, *, room: int | None = None, **fields: Any) -> dict[str, Any]:
