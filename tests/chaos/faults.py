@@ -313,15 +313,21 @@ def _stale_names() -> None:
     """A new login keeps the names of the one before: handles are given to whoever comes next."""
     from wx2mqtt.bridge.people.registry import PeopleRegistry
 
-    by_handle = PeopleRegistry.by_handle
+    init = PeopleRegistry.__init__
 
-    def confused(self: Any, handle: Any) -> Any:
-        found = by_handle(self, handle)
-        wrong = {"wife": "mom", "mom": "wife"}
-        other = wrong.get(found.level) if found is not None else None
-        return self.by_level(other) if other else found
+    def confusing(self: Any, *arguments: Any, **more: Any) -> None:
+        init(self, *arguments, **more)
+        by_handle = self.by_handle
 
-    _put(PeopleRegistry, "by_handle", confused)
+        def confused(handle: Any) -> Any:
+            found = by_handle(handle)
+            wrong = {"wife": "mom", "mom": "wife"}
+            other = wrong.get(found.level) if found is not None else None
+            return self.by_level(other) if other else found
+
+        self.by_handle = confused
+
+    _put(PeopleRegistry, "__init__", confusing)
 
 
 def _change_done_again() -> None:

@@ -13,7 +13,7 @@ import yaml
 from tests.home.conftest import BLUEPRINTS, Scene, automation
 from tests.home.test_entities import complaints
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from wx2mqtt.bridge.qr_image import placeholder_picture
+from wx2mqtt.bridge.status_topics import placeholder_picture
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

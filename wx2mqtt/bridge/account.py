@@ -236,14 +236,6 @@ class Account:
         """Returns the body of `bridge/health` as of now. Raises `StoreError`."""
         return await self.components.reporter.health()
 
-    def request_login(self, *, new_owner: bool) -> None:
-        """As `LoginSession.request_login`."""
-        self.components.session.request_login(new_owner=new_owner)
-
-    def enter_verification_code(self, code: str) -> None:
-        """As `LoginSession.enter_verification_code`."""
-        self.components.session.enter_verification_code(code)
-
     def login_details(self) -> Json:
         """Returns the body of `login/state` with the text of the QR code and the topic of its picture."""
         body = self.login.body(self.name)

@@ -25,8 +25,8 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.login import RenewalOffer
 from wx2mqtt.bridge.login_state import LoginStatus, required_of_person
 from wx2mqtt.bridge.owner import AccountOwner
-from wx2mqtt.bridge.qr_image import qr_picture
 from wx2mqtt.bridge.session import LoginSession
+from wx2mqtt.bridge.status_topics import qr_picture
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BackendError, StoreError
 from wx2mqtt.i18n.bridge import bridge_text

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import MAX_DIRECTORY_BYTES, directory_payload, may_fit
 from wx2mqtt.bridge.people.registry import DirectoryEntry
-from wx2mqtt.bridge.qr_image import placeholder_picture, qr_picture
 from wx2mqtt.bridge.retained_publisher import RetainedPublisher
+from wx2mqtt.i18n import Language
+from wx2mqtt.memory import block_imports
 from wx2mqtt.model import Json, LoginState
 from wx2mqtt.mqtt.broker import Connected
 from wx2mqtt.mqtt.payloads import cut_payload, encode, last_body
 from wx2mqtt.mqtt.topics import JSON_TYPE, PNG_TYPE, TEXT_TYPE
+
+PICTURES_FOLDER = Path(__file__).with_name("pictures")
 
 # When `bridge/state` is repeated after another instance may have had the account.
 STATE_REPEAT_SECONDS = 3.0
@@ -102,3 +107,26 @@ class StatusTopics:
         """
         loop = asyncio.get_running_loop()
         loop.call_later(STATE_REPEAT_SECONDS, self._retained.republish, self._topics.state)
+
+
+# The pictures on `login/qr`. Their type is `PNG_TYPE`; it also stands in the discovery
+# (`mqtt/discovery.py`), and in the name of the picture on the page (`web/page/sections.py`).
+
+
+def qr_picture(url: str) -> bytes:
+    """Returns a PNG of the QR code of `url`: black on white with quiet zone, 10 pixels per module."""
+    with block_imports("PIL"):  # qrcode loads PIL if it is installed, needs it for styles only: 4 MB
+        import qrcode  # noqa: PLC0415 - a bridge with a saved login never needs it
+        from qrcode.image.pure import PyPNGImage  # noqa: PLC0415
+
+    code = qrcode.QRCode(box_size=10, border=4, image_factory=PyPNGImage)
+    code.add_data(url)
+    stream = io.BytesIO()
+    code.make_image().save(stream)
+    return stream.getvalue()
+
+
+def placeholder_picture(language: Language, *, needed: bool) -> bytes:
+    """Returns a PNG with the text that no QR code is needed, or (`needed`) that one must be requested."""
+    name = f"qr-{'ask' if needed else 'none'}-{language}.png"
+    return (PICTURES_FOLDER / name).read_bytes()

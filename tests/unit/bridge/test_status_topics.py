@@ -13,8 +13,7 @@ from tests.support.scanner import codes_in
 from tests.unit.bridge.contexts import context, settings
 from wx2mqtt.bridge import status_topics
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.qr_image import placeholder_picture, qr_picture
-from wx2mqtt.bridge.status_topics import StatusTopics
+from wx2mqtt.bridge.status_topics import StatusTopics, placeholder_picture, qr_picture
 from wx2mqtt.model import LoginState
 
 

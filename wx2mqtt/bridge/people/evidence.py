@@ -11,12 +11,11 @@ from array import array
 from collections.abc import Mapping
 from dataclasses import field
 from enum import StrEnum
-from typing import Protocol
 from zlib import crc32
 
 from wx2mqtt.model import FILEHELPER, ChatKind, Contact, Handle, Member
 from wx2mqtt.names import composed
-from wx2mqtt.store.person_records import shared_profile
+from wx2mqtt.store.person_records import Person, shared_profile
 from wx2mqtt.values import frozen
 
 # People of the same name that an event names: more are no help to the owner who decides. Each of thousands of
@@ -41,29 +40,6 @@ class MatchedBy(StrEnum):
     NEW = "new"
     UNSURE = "unsure"  # new, but perhaps a closed person
     MESSAGE = "wrote"  # known only from a message
-
-
-class Traits(Protocol):
-    """The properties that contacts and persons have in common; matching compares only these."""
-
-    @property
-    def handle(self) -> Handle | None: ...
-    @property
-    def kind(self) -> ChatKind: ...
-    @property
-    def permanent_id(self) -> str: ...
-    @property
-    def alias(self) -> str: ...
-    @property
-    def remark(self) -> str: ...
-    @property
-    def nickname(self) -> str: ...
-    @property
-    def avatar(self) -> str: ...
-    @property
-    def profile(self) -> Mapping[str, str]: ...
-    @property
-    def members(self) -> bytes: ...
 
 
 @frozen
@@ -95,6 +71,10 @@ class ContactFacts:
             members=later.members or self.members,
             listed=self.listed if later.listed is None else later.listed,
         )
+
+
+# The properties that contacts and persons have in common; matching compares only these.
+Traits = ContactFacts | Person
 
 
 @frozen

@@ -78,21 +78,17 @@ class PeopleRegistry:
         self._binder = ContactBinder(self._table, self._pin_resolver)
         self._name_style = name_style
         self._level_hints: dict[str, int] = {}
+        #: Returns the person who has this handle in the current login.
+        self.by_handle = self._table.by_handle
+        #: Returns the person who has or had this topic name: old names stay valid.
+        self.by_level = self._table.by_level
+        #: Returns every topic name that leads to a person.
+        self.levels_of = self._table.levels_of
+        #: Returns a person by id; for a merged person, the one that remains.
+        self.get = self._table.get
         self._resolve_pins()
 
     # Look-ups
-
-    def by_handle(self, handle: Handle) -> Person | None:
-        """Returns the person who has this handle in the current login."""
-        return self._table.by_handle(handle)
-
-    def by_level(self, level: str) -> Person | None:
-        """Returns the person who has or had this level: old names stay valid."""
-        return self._table.by_level(level)
-
-    def levels_of(self, person: PersonId) -> tuple[str, ...]:
-        """Returns every level that leads to the person."""
-        return tuple(self._table.levels_of(person))
 
     @property
     def login_id(self) -> str:
@@ -113,10 +109,6 @@ class PeopleRegistry:
         while person is None and self._table.by_level(name) is not None:
             name = f"“{name}”"
         return name if person is None else person.level
-
-    def get(self, person: PersonId) -> Person | None:
-        """Returns a person by id; for a merged person, the one that remains."""
-        return self._table.get(person)
 
     def is_current_login(self, login_id: str) -> bool:
         """Returns whether the known handles belong to this login."""

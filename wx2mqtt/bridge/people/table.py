@@ -129,9 +129,9 @@ class PeopleTable:
         if self.levels.get(level) != person:
             self.levels[level] = self._assigned_levels[level] = person
 
-    def levels_of(self, person: PersonId) -> list[str]:
+    def levels_of(self, person: PersonId) -> tuple[str, ...]:
         """Returns every level that leads to the person."""
-        return [level for level, owner in self.levels.items() if owner == person]
+        return tuple(level for level, owner in self.levels.items() if owner == person)
 
     def merge(self, removed: PersonId, into: PersonId) -> None:
         """Merges two people: all levels of `removed` lead to `into`."""
