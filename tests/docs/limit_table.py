@@ -31,7 +31,7 @@ from wx2mqtt.bridge.people import directory
 from wx2mqtt.external import local_files, url_fetch
 from wx2mqtt.mqtt import options as broker_options
 from wx2mqtt.mqtt import packets, reason_codes, reconnect
-from wx2mqtt.store import unsynced_files
+from wx2mqtt.store import mapped_files
 from wx2mqtt.web import auth, file_response, http_limits, login_page
 from wx2mqtt.web import request as web_request
 from wx2mqtt.web.page import contacts, forms, live
@@ -195,7 +195,7 @@ _BRIDGE_LIMITS = (
     ),
     limit(
         "the last messages that died twice with the process",
-        unsynced_files.MAX_FATAL_MESSAGES,
+        mapped_files.MAX_FATAL_MESSAGES,
         "messages",
         "the oldest is forgotten",
     ),

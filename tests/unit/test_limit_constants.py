@@ -97,7 +97,7 @@ EXEMPT: dict[str, frozenset[str]] = {
     ),
     "how often something happens before the bridge does something else": frozenset(
         {
-            *("backoff:MAX_DOUBLINGS", "web.auth:_MAX_BACKOFF_EXPONENT", "store.unsynced_files:MAX_KILLS"),
+            *("backoff:MAX_DOUBLINGS", "web.auth:_MAX_BACKOFF_EXPONENT", "store.mapped_files:MAX_KILLS"),
             *("bridge.inflight:MAX_HEAD_DISCONNECTS", "mqtt.cleanup:MAX_ATTEMPTS_PER_TOPIC"),
             *("diagnostics.probe:MAX_CONNECTION_LOSSES", "diagnostics.probe:MAX_UNANSWERED_REQUESTS"),
             *("wechat.ilink.receiver:MAX_EMPTY_POLLS", "wechat.webwx.protocol.sync:MAX_EMPTY_SYNCS"),
@@ -111,8 +111,8 @@ EXEMPT: dict[str, frozenset[str]] = {
     ),
     "of a file that the bridge alone writes": frozenset(
         {
-            "store.unsynced_files:_MAX_READ_BYTES",
-            *("store.folder:_MAX_LOCK_FILE_BYTES", "store.unsynced_files:MAX_PUBACK_RECORDS"),
+            "store.mapped_files:_MAX_READ_BYTES",
+            *("store.folder:_MAX_LOCK_FILE_BYTES", "store.mapped_files:MAX_PUBACK_RECORDS"),
             "wechat.ilink.client:MAX_RECORDED_OFFERS",
         }
     ),

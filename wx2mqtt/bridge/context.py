@@ -31,10 +31,10 @@ from wx2mqtt.mqtt.payloads import encode, event_body
 from wx2mqtt.mqtt.topics import JSON_TYPE, Topics
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.mapped_files import ProcessingMarks, PubackLog
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_file import PeopleFile
 from wx2mqtt.store.records import AccountState, NewPublication, OutboxBatch, RecordResult
-from wx2mqtt.store.unsynced_files import ProcessingMarks, PubackLog
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.backend import Backend
 

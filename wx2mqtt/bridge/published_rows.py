@@ -3,7 +3,7 @@
     published -> open -> PUBACK -> acknowledged -> commit -> published in the journal, and no longer here
 
 A kill now would repeat the open rows. It would not repeat an acknowledged one: its PUBACK is in the PUBACK
-log (`store/unsynced_files.py`), which a power cut may destroy. Where there is no log, since the store is not
+log (`store/mapped_files.py`), which a power cut may destroy. Where there is no log, since the store is not
 on this machine, acknowledged rows would be repeated too, and are stored sooner.
 """
 
@@ -16,8 +16,8 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inflight import MAX_UNACKED_PUBLISHES
 from wx2mqtt.bridge.outbox_reader import OutboxReader
 from wx2mqtt.model import Json
+from wx2mqtt.store.mapped_files import MAX_PUBACK_RECORDS
 from wx2mqtt.store.records import OutboxRow
-from wx2mqtt.store.unsynced_files import MAX_PUBACK_RECORDS
 
 # PUBACKs that arrive within this time are stored with one commit, unless publishing waits for it.
 ACK_GATHER_SECONDS = 0.05

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from wx2mqtt.store.database import Connection, Database
-from wx2mqtt.store.unsynced_files import MAX_FATAL_MESSAGES, MAX_KILLS, take_marks
+from wx2mqtt.store.mapped_files import MAX_FATAL_MESSAGES, MAX_KILLS, take_marks
 
 
 class SharedMarks:

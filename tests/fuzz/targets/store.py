@@ -31,10 +31,10 @@ from wx2mqtt.simulator import samples
 from wx2mqtt.store import archive, file_type, people_file
 from wx2mqtt.store.archive import FORMAT_VERSION, HEADER_NAME, BadBackup
 from wx2mqtt.store.backup import restore_store
+from wx2mqtt.store.mapped_files import MAX_KILLS, PUBACK_LOG_BYTES, ProcessingMarks, PubackLog
 from wx2mqtt.store.people import person_from_json
 from wx2mqtt.store.queries import blob_from_text, storable_text
 from wx2mqtt.store.saved_logins import SavedLoginFile, read_saved_login
-from wx2mqtt.store.unsynced_files import MAX_KILLS, PUBACK_LOG_BYTES, ProcessingMarks, PubackLog
 
 # Backups
 
@@ -375,7 +375,7 @@ TARGETS = (
         run=_run_marks,
         parsers=_store(
             *(
-                f"unsynced_files:ProcessingMarks.{name}"
+                f"mapped_files:ProcessingMarks.{name}"
                 for name in ("is_fatal", "processing", "__enter__", "__exit__")
             )
         ),

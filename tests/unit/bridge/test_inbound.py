@@ -35,9 +35,9 @@ from wx2mqtt.model import (
 )
 from wx2mqtt.settings.schema import Media, Plain, Receive
 from wx2mqtt.store.history import MessageHistory
+from wx2mqtt.store.mapped_files import ProcessingMarks
 from wx2mqtt.store.person_records import Person
 from wx2mqtt.store.records import NewMessage
-from wx2mqtt.store.unsynced_files import ProcessingMarks
 from wx2mqtt.wechat.backend import Batch, fatal_message_event
 
 MOM = Contact(handle=Handle("@mom"), kind=ChatKind.FRIEND, nickname="平安是福", remark="妈妈")

@@ -36,10 +36,10 @@ from wx2mqtt.mqtt.broker import Publication
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.journal import Journal
+from wx2mqtt.store.mapped_files import MAX_PUBACK_RECORDS, PubackLog
 from wx2mqtt.store.person_records import NO_CHANGES
 from wx2mqtt.store.records import NewPublication, OutboxBatch, OutboxRow
 from wx2mqtt.store.sqlite_database import SqliteDatabase
-from wx2mqtt.store.unsynced_files import MAX_PUBACK_RECORDS, PubackLog
 
 WEEK = 7 * 86_400_000
 

@@ -11,7 +11,7 @@ import psutil
 import pytest
 from structlog.testing import capture_logs
 
-from wx2mqtt.store.unsynced_files import MAX_PUBACK_RECORDS, PUBACK_LOG_BYTES, PubackLog
+from wx2mqtt.store.mapped_files import MAX_PUBACK_RECORDS, PUBACK_LOG_BYTES, PubackLog
 
 STREAM = "stream-1"
 TIME = 1_795_000_000_000
@@ -19,7 +19,7 @@ TIME = 1_795_000_000_000
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from wx2mqtt.store.unsynced_files import PubackLog
+from wx2mqtt.store.mapped_files import PubackLog
 
 log = PubackLog(Path(sys.argv[1]), sys.argv[2])
 assert all(log.add(int(row_id), 1) for row_id in sys.argv[3:])

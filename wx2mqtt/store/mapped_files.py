@@ -1,4 +1,4 @@
-"""Files that are written without `fsync`: they outlive a killed process, but not a power cut.
+"""Two small files that are mapped into memory: they outlive a killed process, but not a power cut.
 
 A change is no system call, so that it can be made for each message. `ProcessingMarks` says which message a
 process was killed at, `PubackLog` which publications the broker had acknowledged.
