@@ -117,7 +117,7 @@ def _run_updates(data: bytes) -> None:
     position = responses.SyncCursor(buf=updates.buf, chats={Handle(ME): window})
     again = responses.SyncCursor.from_cursor(position.to_cursor())
     assert again.buf == position.buf
-    requests.call_request("https://a", GET_UPDATES, requests.updates_request(updates.buf), TOKEN, 1)
+    requests.call_request("https://a", GET_UPDATES, {"get_updates_buf": updates.buf}, TOKEN, 1)
 
 
 _ANSWERS = [
@@ -165,7 +165,7 @@ def _run_answers(data: bytes) -> None:
                 _check_trusted(url, hosts)
                 _check_url(requests.status_request(url, code.handle, "123456").url)
     address, param = responses.read_upload_url(answer)
-    _check_url(requests.upload_request(CDN, param[:4096], "f"))
+    _check_url(requests.upload_url(CDN, param[:4096], "f"))
     assert isinstance(responses.read_message_id(answer) + responses.read_typing_ticket(answer) + address, str)
     reply_window.meaning_of_refusal(
         responses.error_code(answer), responses.error_text(answer), reply_window.ChatWindow(),
@@ -214,7 +214,7 @@ def _run_addresses(data: bytes) -> None:
     shown = host_of(url)
     assert len(shown) <= 253
     assert shown.isprintable()
-    _check_url(requests.download_request(CDN, url[:4096]))
+    _check_url(requests.download_url(CDN, url[:4096]))
 
 
 _SAVED_BOTS = [
@@ -336,7 +336,7 @@ TARGETS = (
                 "key_from_base64",
             ),
             *_names("reply_window", "ChatWindow.with_message"),
-            *_names("requests", "updates_request", "call_request"),
+            *_names("requests", "call_request"),
         ),
         seeds=_UPDATES,
         generate=mutated_json(_UPDATES, _WORDS),
@@ -355,7 +355,7 @@ TARGETS = (
             *_names(
                 "requests",
                 "status_request",
-                "upload_request",
+                "upload_url",
                 "text_item",
                 "message_request",
                 "qr_code_request",
@@ -378,7 +378,7 @@ TARGETS = (
                 "TrustedHosts.media_url",
                 "host_of",
             ),
-            *_names("requests", "download_request"),
+            *_names("requests", "download_url"),
         ),
         seeds=_URLS,
         generate=mutated(_URLS, _URL_WORDS),

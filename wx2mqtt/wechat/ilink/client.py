@@ -39,17 +39,12 @@ MAX_RECORDED_OFFERS = 10
 
 HTTP_SERVER_ERROR = 500
 
+# Returns the new state of a chat.
 ChatUpdate = Callable[[ChatWindow], ChatWindow]
-"""Returns the new state of a chat."""
 
 
 class ApiClient:
-    """Holds the logins of the account and the states of their chats.
-
-    `bot` is the current login. `logged_out_at` is when WeChat last answered that a login has ended, or when
-    this was last checked, on the monotonic clock. `polls_refused` is true from an answer to a poll that the
-    login has ended until the next announcement.
-    """
+    """Holds the logins of the account and the states of their chats."""
 
     def __init__(
         self,
@@ -66,7 +61,9 @@ class ApiClient:
         self._bots: tuple[Bot, ...] = ()
         self._loaded = False
         self._current_id: str | None = None
+        #: When WeChat last answered that a login has ended, or this was last checked; monotonic.
         self.logged_out_at = float("-inf")
+        #: True from an answer to a poll that the login has ended until the next announcement.
         self.polls_refused = False
         self._unsaved = False
         self._saved_at = float("-inf")
@@ -74,10 +71,6 @@ class ApiClient:
     def text(self, message_key: str, /, **facts: object) -> str:
         """Returns a sentence in the current language."""
         return ilink_text(self.language, message_key, **facts)
-
-    def random_uint32(self) -> int:
-        """Returns a new random number below 2^32."""
-        return secrets.randbits(32)
 
     @property
     def bot(self) -> Bot:
@@ -208,19 +201,15 @@ class ApiClient:
         return answer
 
     async def call_unchecked(
-        self, endpoint: Endpoint, fields: JsonBody, *, limit: float | None = None
+        self, endpoint: Endpoint, fields: JsonBody, *, limit: float | None = None, bot: Bot | None = None
     ) -> JsonObject:
-        """Makes a call and returns its answer, whatever its error code.
+        """Makes a call of `bot`, or of the current login; returns its answer, whatever its error code.
 
         Raises the errors of `Transport.call`; `BadAnswer` where the answer cannot be read, after a delivery
         `OutcomeUnknown`; `UnicodeEncodeError` for text that UTF-8 cannot represent.
         """
-        return await self._call_as(self.bot, endpoint, fields, limit)
-
-    async def _call_as(
-        self, bot: Bot, endpoint: Endpoint, fields: JsonBody, limit: float | None
-    ) -> JsonObject:
-        request = requests.call_request(bot.base, endpoint, fields, bot.token, self.random_uint32())
+        bot = bot or self.bot
+        request = requests.call_request(bot.base, endpoint, fields, bot.token, secrets.randbits(32))
         return await self.call_json(request, limit=limit)
 
     async def call_json(self, request: Request, *, limit: float | None = None) -> JsonObject:
@@ -239,7 +228,7 @@ class ApiClient:
         Only the code "logged out" means that it does not (ilink 4.7.3). Raises `Unreachable`.
         """
         try:
-            ret = responses.error_code(await self._call_as(bot, endpoints.NOTIFY_START, {}, None))
+            ret = responses.error_code(await self.call_unchecked(endpoints.NOTIFY_START, {}, bot=bot))
         except HttpStatusError as why:
             if why.status >= HTTP_SERVER_ERROR:
                 raise

@@ -8,7 +8,7 @@ from contextlib import aclosing
 
 import structlog
 
-from wx2mqtt.errors import BackendError, NoContentYet, Rejected
+from wx2mqtt.errors import NoContentYet, Rejected
 from wx2mqtt.model import MediaRef
 from wx2mqtt.wechat.http_client import BadAnswer, StreamedResponse
 from wx2mqtt.wechat.ilink.client import ApiClient
@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 
 
 async def download(client: ApiClient, media: MediaRef) -> AsyncGenerator[bytes, None]:
-    """As `Backend.download`.
+    """Yields the file in chunks (`Backend.download`).
 
     The whole address contains more than the one made from a parameter, so it is tried first.
     """
@@ -53,7 +53,7 @@ def _candidate_urls(location: MediaLocation, hosts: TrustedHosts) -> Iterator[st
     if full_url is not None:
         yield full_url
     if location.param:
-        yield requests.download_request(hosts.cdn, location.param)
+        yield requests.download_url(hosts.cdn, location.param)
 
 
 def _check_status(client: ApiClient, response: StreamedResponse) -> None:
@@ -79,56 +79,40 @@ async def _decrypted_chunks(
 
     Raises `BadAnswer` at the end where they do not match the facts in `location`.
     """
-    check = _IntegrityCheck(location)
+    received = _Digest(with_md5=bool(location.md5))
+    decrypted = _Digest(with_md5=bool(location.md5))
     cipher = None if location.key is None else Decryptor(location.key)
     async with aclosing(answer.iter_bytes()) as received_chunks:
-        async for received in received_chunks:
-            check.add_received(received)
-            decrypted = received if cipher is None else cipher.update(received)
-            if decrypted:
-                check.add_decrypted(decrypted)
-                yield decrypted
+        async for chunk in received_chunks:
+            received.update(chunk)
+            plain_chunk = chunk if cipher is None else cipher.update(chunk)
+            if plain_chunk:
+                decrypted.update(plain_chunk)
+                yield plain_chunk
     try:
         last_chunk = b"" if cipher is None else cipher.finish()
     except TruncatedCiphertext:
         raise BadAnswer(client.text("broken_answer", call=DOWNLOAD.name)) from None
     except WrongKey:  # a body that ends early after a whole block looks the same, so a retry may help
         raise BadAnswer(client.text("wrong_key")) from None
-    check.add_decrypted(last_chunk)
-    if (error := check.error(client)) is not None:
-        raise error
+    decrypted.update(last_chunk)
+    _check_integrity(client, location, received, decrypted)
     if last_chunk:
         yield last_chunk
 
 
-class _IntegrityCheck:
-    """Compares a file with the size and hash in its message.
+def _check_integrity(
+    client: ApiClient, location: MediaLocation, received: _Digest, decrypted: _Digest
+) -> None:
+    """Raises `BadAnswer` for a file without the size and hash that its message says.
 
     The protocol does not say whether these are of the encrypted or the decrypted bytes, so both are accepted.
     """
-
-    def __init__(self, location: MediaLocation) -> None:
-        self._location = location
-        self._received = _Digest(with_md5=bool(location.md5))
-        self._decrypted = _Digest(with_md5=bool(location.md5))
-
-    def add_received(self, chunk: bytes) -> None:
-        """Adds bytes as they were received."""
-        self._received.update(chunk)
-
-    def add_decrypted(self, chunk: bytes) -> None:
-        """Adds bytes of the decrypted file."""
-        self._decrypted.update(chunk)
-
-    def error(self, client: ApiClient) -> BackendError | None:
-        """Returns the error of a complete file that does not match, else None."""
-        expected_size, size = self._location.size, self._decrypted.size
-        if expected_size and expected_size not in {self._received.size, size, padded_size(size)}:
-            return BadAnswer(client.text("wrong_size", size=size, announced=expected_size))
-        expected_md5 = self._location.md5
-        if expected_md5 and expected_md5 not in {self._received.md5(), self._decrypted.md5()}:
-            return BadAnswer(client.text("wrong_hash"))
-        return None
+    sizes = {received.size, decrypted.size, padded_size(decrypted.size)}
+    if location.size and location.size not in sizes:
+        raise BadAnswer(client.text("wrong_size", size=decrypted.size, announced=location.size))
+    if location.md5 and location.md5 not in {received.md5(), decrypted.md5()}:
+        raise BadAnswer(client.text("wrong_hash"))
 
 
 class _Digest:

@@ -11,6 +11,7 @@ login, so that WeChat answers with a new one. The earlier login stays saved unti
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -63,7 +64,7 @@ class LoginFlow:
         self._refused_ids: set[str] = set()
 
     async def steps(self, *, resume: bool) -> AsyncGenerator[LoginStep, None]:
-        """As `Backend.login`."""
+        """Yields the steps of `Backend.login`."""
         client = self._client
         await client.load()
         for saved in self._resumable_bots() if resume else ():
@@ -76,7 +77,7 @@ class LoginFlow:
                 yield step
 
     async def renewal_steps(self, *, requested: bool) -> AsyncGenerator[LoginStep, None]:
-        """As `Backend.renew`."""
+        """Yields the steps of `Backend.renew`."""
         client = self._client
         code = await self._fetch_code(())
         if not requested:
@@ -96,15 +97,13 @@ class LoginFlow:
                         yield step
         yield QrExpired()
 
-    def _resumable_bot(self) -> Bot | None:
-        """Returns the newest saved login from which nobody has logged out."""
-        return next((bot for bot in self._usable_bots() if not bot.over), None)
-
     def _resumable_bots(self) -> list[Bot]:
-        """Returns the newest saved login, and after a renewal the earlier one of the same person."""
-        newest = self._resumable_bot()
+        """Returns the newest saved login, and after a renewal the earlier one of the same person.
+
+        Nobody has logged out from them.
+        """
         bots = [bot for bot in self._usable_bots() if not bot.over]
-        return [bot for bot in bots if newest is not None and bot.user == newest.user]
+        return [bot for bot in bots if bot.user == bots[0].user]
 
     def _usable_bots(self) -> list[Bot]:
         return [bot for bot in self._client.saved_bots() if self._usable(bot.owner)]
@@ -114,7 +113,7 @@ class LoginFlow:
         return [bot for bot in self._usable_bots() if bot.id not in self._refused_ids]
 
     async def fetch_code(self) -> LoginCode:
-        """As `QrLogin.fetch_code`.
+        """Asks WeChat for a new code.
 
         The request contains the tokens of saved logins: WeChat may answer that one of them is still valid
         (ilink 3.1.2).
@@ -123,14 +122,14 @@ class LoginFlow:
 
     async def _fetch_code(self, tokens: tuple[str, ...]) -> LoginCode:
         client = self._client
-        request = requests.qr_code_request(client.hosts.login, tokens, client.random_uint32())
+        request = requests.qr_code_request(client.hosts.login, tokens, secrets.randbits(32))
         code = responses.read_qr_code(await client.call_json(request))
         if not code.handle:
             raise Unreachable(client.text("no_code", ret=code.ret))
         return LoginCode(handle=code.handle, url=code.content, lifetime_seconds=QR_LIFETIME_SECONDS)
 
     async def poll_code(self, handle: str) -> AsyncGenerator[LoginStep, None]:
-        """As `QrLogin.poll_code`; between two polls an old login may become valid again."""
+        """Polls the state of a code; between two polls an old login may become valid again."""
         async with aclosing(QrPoll(self._client, handle, self._verification_code).steps()) as steps:
             async for step in steps:
                 match step:
@@ -204,15 +203,16 @@ class LoginFlow:
 
         Asks WeChat at most every `LOGIN_PROBE_INTERVAL_SECONDS`.
         """
-        saved = self._resumable_bot()
+        bots = self._resumable_bots()
         now = self._clock.monotonic()
-        if saved is None or now - self._client.logged_out_at < LOGIN_PROBE_INTERVAL_SECONDS:
+        if not bots or now - self._client.logged_out_at < LOGIN_PROBE_INTERVAL_SECONDS:
             return None
         self._client.logged_out_at = now
         try:
-            return await self._resume(saved) if await self._client.is_login_valid(saved) else None
+            is_valid = await self._client.is_login_valid(bots[0])
         except Unreachable:
             return None
+        return await self._resume(bots[0]) if is_valid else None
 
     async def _resume(self, bot: Bot) -> LoggedIn:
         self._client.set_current(bot)

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing
 from dataclasses import field
 from typing import TypeVar
 
@@ -129,36 +128,32 @@ class QrPoll:
 
     async def steps(self) -> AsyncGenerator[PollStep, None]:
         """Polls until the code is over; `Confirmed` and `AlreadyBound` are the last steps."""
-        try:
-            async with aclosing(self._poll_until_over()) as steps:
-                async for step in steps:
-                    yield step
-        finally:
-            self._verification_code.cancel()
-
-    async def _poll_until_over(self) -> AsyncGenerator[PollStep, None]:
         now = self._clock.monotonic
         outage = OutageDetector(now(), OUTAGE_AFTER_SECONDS)
         backoff = Backoff(first=MIN_POLL_INTERVAL_SECONDS, cap=MAX_POLL_BACKOFF_SECONDS)
-        while (started_at := now()) < self._deadline:
-            answer = await self._unless_number_entered(self._poll)
-            if answer is None:
-                continue
-            if isinstance(answer, Unreachable):
-                if not _is_poll_timeout(answer) and outage.record_failure(now()):
-                    yield PollFailing(reason=str(answer))
-                backoff = backoff.after_failure()
-                await self._pause(0 if answer.poll_timed_out else backoff.wait(self._clock.chance()))
-                continue
-            backoff = backoff.reset()
-            if outage.record_success(now()):
-                yield PollRecovered()
-            step = self._step_for(answer)
-            if answer.scan not in _FINAL_STATUSES or step is not None:
-                yield step
-            if answer.scan in _FINAL_STATUSES:
-                return
-            await self._pause(max(0.0, started_at + MIN_POLL_INTERVAL_SECONDS - now()))
+        try:
+            while (started_at := now()) < self._deadline:
+                answer = await self._unless_number_entered(self._poll)
+                if answer is None:
+                    continue
+                if isinstance(answer, Unreachable):
+                    if not _is_poll_timeout(answer) and outage.record_failure(now()):
+                        yield PollFailing(reason=str(answer))
+                    backoff = backoff.after_failure()
+                    await self._pause(0 if answer.poll_timed_out else backoff.wait(self._clock.chance()))
+                    continue
+                backoff = backoff.reset()
+                if outage.record_success(now()):
+                    yield PollRecovered()
+                step = self._step_for(answer)
+                is_final = answer.scan in _FINAL_STATUSES
+                if step is not None or not is_final:
+                    yield step
+                if is_final:
+                    return
+                await self._pause(max(0.0, started_at + MIN_POLL_INTERVAL_SECONDS - now()))
+        finally:
+            self._verification_code.cancel()
 
     async def _pause(self, seconds: float) -> None:
         await self._unless_number_entered(lambda: self._clock.sleep(seconds))
@@ -211,7 +206,11 @@ class QrPoll:
         The polls move to another host where the account belongs to one.
         """
         if answer.scan is ScanStatus.REDIRECT and answer.host:
-            self._base = self._redirect_base(answer.host)
+            base = self._client.hosts.polling_url(answer.host)
+            if base is None:
+                shown_host = host_of(f"https://{answer.host}") or "?"
+                raise LoginRefused(self._client.text("foreign_host", host=shown_host))
+            self._base = base
         is_news = not self._is_scanned or bool(self._number) or self._verification_code.is_expected
         self._is_scanned = True
         self._number = ""
@@ -219,13 +218,6 @@ class QrPoll:
         if is_news:
             self._extend_deadline()
         return is_news
-
-    def _redirect_base(self, host: str) -> str:
-        base = self._client.hosts.polling_url(host)
-        if base is None:
-            shown_host = host_of(f"https://{host}") or "?"
-            raise LoginRefused(self._client.text("foreign_host", host=shown_host))
-        return base
 
     def _extend_deadline(self) -> None:
         self._deadline = max(self._deadline, self._clock.monotonic() + CONFIRM_TIMEOUT_SECONDS)

@@ -22,7 +22,7 @@ from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Json, Messag
 from wx2mqtt.wechat.backend import Batch, MessageMarks, QuoteLookup, fatal_message_event
 from wx2mqtt.wechat.ilink.client import ApiClient, ChatUpdate
 from wx2mqtt.wechat.ilink.ilink_http import HttpStatusError
-from wx2mqtt.wechat.ilink.protocol import requests, responses
+from wx2mqtt.wechat.ilink.protocol import responses
 from wx2mqtt.wechat.ilink.protocol.endpoints import GET_UPDATES, POLL_GRACE_SECONDS, POLL_HOLD_SECONDS
 from wx2mqtt.wechat.ilink.protocol.identity import hash_entry, read_id
 from wx2mqtt.wechat.ilink.protocol.messages import ReceivedItem, ReceivedMessage, read_message
@@ -80,7 +80,13 @@ class Receiver:
         self._has_received = False
 
     async def receive(self, cursor: Cursor) -> Batch:
-        """As `Backend.receive`."""
+        """Waits for news after `cursor`, in this order:
+
+        1. Records what the cursor says: the bridge has stored all messages before it.
+        2. Makes one poll, and reads its messages.
+        3. Opens the reply windows of those who wrote.
+        4. Looks up the messages that they quote.
+        """
         client = self._client
         position = SyncCursor.from_cursor(cursor)
         client.update_chats(
@@ -123,9 +129,9 @@ class Receiver:
         return list(items.values())
 
     async def _poll(self, position: SyncCursor) -> Updates:
-        fields = requests.updates_request(position.buf)
         limit = self._hold_seconds + POLL_GRACE_SECONDS
-        updates = responses.read_updates(await self._fetch_updates(fields, limit))
+        answer = await self._fetch_updates({"get_updates_buf": position.buf}, limit)
+        updates = responses.read_updates(answer)
         # Not every answer contains the time that the server will hold the next poll.
         self._hold_seconds = updates.hold_seconds or max(POLL_HOLD_SECONDS, self._hold_seconds)
         return updates

@@ -1,16 +1,19 @@
 """Sends drafts; an error says whether the message may have been delivered (ilink 6, 10).
 
-An attachment is uploaded first, by `prepare` or by `send`. The message carries the person's newest context
-token. Where WeChat refuses it, `meaning_of_refusal` says whether to try once more without a token, and else
-which error it is. Meanwhile the phone shows "typing" where this is enabled (ilink 7); its failures do not
-affect sending.
+1. An attachment is uploaded, by `prepare` or by `send`.
+2. The message is sent with the person's newest context token.
+3. When WeChat refuses it, `meaning_of_refusal` says whether to try once more without a token, and else which
+   error it is.
+
+Meanwhile the phone shows "typing" where this is enabled (ilink 7); its failures do not affect sending.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import structlog
 
@@ -54,12 +57,145 @@ FAILURE_PAUSE_SECONDS = 300.0
 MAX_SEND_DELAY_SECONDS = 2.0
 
 
+class Sender:
+    """Sends for one login, the current one at the time of its creation.
+
+    After its end it goes on sending: WeChat may still accept that. As soon as another login is the current
+    one, each method raises `LoggedOut`.
+    """
+
+    def __init__(self, client: ApiClient, typing_indicator: TypingIndicator) -> None:
+        self._client = client
+        self._bot_id = client.bot.id
+        self._typing_indicator = typing_indicator
+        self._uploader = Uploader(client)
+
+    async def prepare(self, draft: Draft) -> None:
+        """Uploads the attachment of a draft."""
+        self._require_own_login()
+        await self._client.announce_after_end()
+        if draft.attachment is not None:
+            require_attachment(draft, CAPABILITIES, self._client)
+            await self._uploader.ensure_uploaded(draft)
+
+    async def send(self, draft: Draft, key: SendKey) -> Receipt:
+        """Sends a draft once."""
+        self._require_own_login()
+        await self._client.announce_after_end()
+        if draft.kind is Kind.TEXT:
+            self._check_text(draft.text)
+            async with self._typing_indicator.typing(draft.chat):
+                return await self._send_item(draft.chat, requests.text_item(draft.text), key)
+        require_attachment(draft, CAPABILITIES, self._client)
+        async with self._typing_indicator.typing(draft.chat):
+            item = await self._uploader.ensure_uploaded(draft)
+            try:
+                return await self._send_item(draft.chat, item, key, has_file=True)
+            except Rejected:
+                self._uploader.invalidate(draft)  # the cause may be that WeChat has removed the upload
+                raise
+
+    def _check_text(self, text: str) -> None:
+        size = len(text.encode("utf-8", "replace"))
+        if not text:
+            raise self._rejected("empty", "empty_text")
+        if size > CAPABILITIES.text_limit:
+            raise self._rejected("too_long", "text_too_long", size=size, limit=CAPABILITIES.text_limit)
+
+    async def _send_item(
+        self, user: Handle, item: JsonBody, key: SendKey, *, has_file: bool = False
+    ) -> Receipt:
+        """Sends one item with the newest token, and again without it where WeChat may refuse the token."""
+        client = self._client
+        chat = client.chat(user)
+        tokens = [chat.token, ""] if chat.token else [""]
+        for token in tokens:
+            sent_at = max(client.server_clock.earliest_now(), chat.last_wrote + 1)
+            answer = await self._post_message(requests.message_request(user, item, key, token))
+            ret = responses.error_code(answer)
+            errmsg = responses.error_text(answer)
+            if not ret:
+                self._record_sent(user, sent_at, token_is_stale=token != chat.token)
+                return Receipt(message_id=responses.read_message_id(answer))
+            now = client.server_clock.now()
+            meaning = meaning_of_refusal(ret, errmsg, chat, now, with_token=bool(token), has_file=has_file)
+            log.info("message refused", ret=ret, errmsg=errmsg, means=str(meaning))
+            if meaning is not RefusalMeaning.AGAIN:
+                break
+        raise self._error_for(user, chat, meaning, ret, errmsg)
+
+    def _require_own_login(self) -> None:
+        if not self._client.is_current(self._bot_id):
+            raise LoggedOut(self._client.text("no_login"))
+
+    async def _post_message(self, message: JsonBody) -> dict[str, object]:
+        self._require_own_login()  # somebody may have scanned meanwhile
+        try:
+            return dict(await self._client.call_unchecked(SEND, message))
+        except UnicodeEncodeError:
+            raise self._rejected("bad_command", "bad_characters") from None
+
+    def _record_sent(self, user: Handle, sent_at: int, *, token_is_stale: bool) -> None:
+        """Counts a reply to the reply window in which it was sent.
+
+        `sent_at` is the earliest time at which WeChat can have taken it, behind the message of the person
+        that was known then. So a later message, which opens a window with a whole quota, does not count it.
+        """
+        if not self._client.is_current(self._bot_id):
+            return  # the login has ended before the answer; the message is sent nevertheless
+
+        def update(chat: ChatWindow) -> ChatWindow:
+            # A stale token is one with which WeChat refuses replies that it accepts without it.
+            return (replace(chat, token="") if token_is_stale else chat).with_sent(sent_at)
+
+        self._client.update_chat(user, update)
+
+    def _error_for(
+        self, user: Handle, chat_at_send: ChatWindow, meaning: RefusalMeaning, ret: int, errmsg: str
+    ) -> BackendError:
+        """Records a refusal in the chat and returns its exception.
+
+        `chat_at_send` is the state of the chat before the call.
+        """
+        client = self._client
+        match meaning:
+            case RefusalMeaning.LOGGED_OUT:
+                return client.error_for(ret, SEND)
+            case RefusalMeaning.WINDOW:
+                self._close_window(user, chat_at_send, TOO_LONG_AGO)
+                return WindowClosed(client.text("window_closed"), code="window_closed")
+            case RefusalMeaning.QUOTA:
+                self._close_window(user, chat_at_send, QUOTA_USED)
+                return WindowClosed(client.text("quota_used"), code="quota_used")
+            case RefusalMeaning.OFTEN:
+                now = client.server_clock.now()
+                client.update_chat(user, lambda chat: chat.with_throttling(now))
+                pause = (client.chat(user).throttled_until - now) / 1000
+                return Throttled(client.text("rate_limited"), retry_after=pause)
+            case RefusalMeaning.LATER:
+                return BadAnswer(client.text("failed", ret=ret, call=SEND.name))
+        message = client.text("not_taken", ret=ret)
+        return Rejected(f"{message}: {errmsg}" if errmsg else message)
+
+    def _close_window(self, user: Handle, chat_at_send: ChatWindow, reason: str) -> None:
+        """Records that WeChat refuses replies until the person writes, unless that has happened since."""
+        if self._client.chat(user).last_wrote == chat_at_send.last_wrote:
+            self._client.update_chat(user, lambda chat: chat.with_refusal(reason))
+
+    def _rejected(self, code: str, message_key: str, /, **facts: object) -> Rejected:
+        return Rejected(self._client.text(message_key, **facts), code=code)
+
+
+# The typing indicator
+
+
 @frozen
 class TypingTicket:
-    """Allows one bot to show the indicator to one person, until a time of the monotonic clock."""
+    """Allows one bot to show the indicator to one person."""
 
     bot_id: str
     value: str
+    #: By the monotonic clock.
     until: float
 
 
@@ -138,134 +274,3 @@ class TypingIndicator:
             log.debug("typing not shown", reason=str(why))
             return False
         return True
-
-
-class Sender:
-    """Sends for one login, the current one at the time of its creation.
-
-    After its end it goes on sending: WeChat may still accept that. As soon as another login is the current
-    one, each method raises `LoggedOut`.
-    """
-
-    def __init__(self, client: ApiClient, typing_indicator: TypingIndicator) -> None:
-        self._client = client
-        self._bot_id = client.bot.id
-        self._typing_indicator = typing_indicator
-        self._uploader = Uploader(client)
-
-    async def prepare(self, draft: Draft) -> None:
-        """As `Backend.prepare`."""
-        self._require_own_login()
-        await self._client.announce_after_end()
-        if draft.attachment is not None:
-            require_attachment(draft, CAPABILITIES, self._client)
-            await self._uploader.ensure_uploaded(draft)
-
-    async def send(self, draft: Draft, key: SendKey) -> Receipt:
-        """As `Backend.send`."""
-        self._require_own_login()
-        await self._client.announce_after_end()
-        if draft.kind is Kind.TEXT:
-            item = self._text_item(draft)
-            async with self._typing_indicator.typing(draft.chat):
-                return await self._send_item(draft.chat, item, key)
-        require_attachment(draft, CAPABILITIES, self._client)
-        async with self._typing_indicator.typing(draft.chat):
-            item = await self._uploader.ensure_uploaded(draft)
-            try:
-                return await self._send_item(draft.chat, item, key, has_file=True)
-            except Rejected:
-                self._uploader.invalidate(draft)  # the cause may be that WeChat has removed the upload
-                raise
-
-    def _text_item(self, draft: Draft) -> JsonBody:
-        size = len(draft.text.encode("utf-8", "replace"))
-        if not draft.text:
-            raise self._rejected("empty", "empty_text")
-        if size > CAPABILITIES.text_limit:
-            raise self._rejected("too_long", "text_too_long", size=size, limit=CAPABILITIES.text_limit)
-        return requests.text_item(draft.text)
-
-    async def _send_item(
-        self, user: Handle, item: JsonBody, key: SendKey, *, has_file: bool = False
-    ) -> Receipt:
-        """Sends one item with the newest token, and again without it where WeChat may refuse the token."""
-        client = self._client
-        chat = client.chat(user)
-        tokens = [chat.token, ""] if chat.token else [""]
-        for token in tokens:
-            sent_at = max(client.server_clock.earliest_now(), chat.last_wrote + 1)
-            answer = await self._post_message(requests.message_request(user, item, key, token))
-            ret = responses.error_code(answer)
-            errmsg = responses.error_text(answer)
-            if not ret:
-                self._record_sent(user, sent_at, token_is_stale=token != chat.token)
-                return Receipt(message_id=responses.read_message_id(answer))
-            now = client.server_clock.now()
-            meaning = meaning_of_refusal(ret, errmsg, chat, now, with_token=bool(token), has_file=has_file)
-            log.info("message refused", ret=ret, errmsg=errmsg, means=str(meaning))
-            if meaning is not RefusalMeaning.AGAIN:
-                break
-        raise self._error_for(user, chat, meaning, ret, errmsg)
-
-    def _require_own_login(self) -> None:
-        if not self._client.is_current(self._bot_id):
-            raise LoggedOut(self._client.text("no_login"))
-
-    async def _post_message(self, message: JsonBody) -> dict[str, object]:
-        self._require_own_login()  # somebody may have scanned meanwhile
-        try:
-            return dict(await self._client.call_unchecked(SEND, message))
-        except UnicodeEncodeError:
-            raise self._rejected("bad_command", "bad_characters") from None
-
-    def _record_sent(self, user: Handle, sent_at: int, *, token_is_stale: bool) -> None:
-        """Counts a reply to the reply window in which it was sent.
-
-        `sent_at` is the earliest time at which WeChat can have taken it, behind the message of the person
-        that was known then. So a later message, which opens a window with a whole quota, does not count it.
-        """
-        if not self._client.is_current(self._bot_id):
-            return  # the login has ended before the answer; the message is sent nevertheless
-
-        def update(chat: ChatWindow) -> ChatWindow:
-            return (chat.without_token() if token_is_stale else chat).with_sent(sent_at)
-
-        self._client.update_chat(user, update)
-
-    def _error_for(
-        self, user: Handle, chat_at_send: ChatWindow, meaning: RefusalMeaning, ret: int, errmsg: str
-    ) -> BackendError:
-        """Records a refusal in the chat and returns its exception.
-
-        `chat_at_send` is the state of the chat before the call.
-        """
-        client = self._client
-        match meaning:
-            case RefusalMeaning.LOGGED_OUT:
-                return client.error_for(ret, SEND)
-            case RefusalMeaning.WINDOW:
-                self._update_unless_newer(user, chat_at_send, lambda chat: chat.with_refusal(TOO_LONG_AGO))
-                return WindowClosed(client.text("window_closed"), code="window_closed")
-            case RefusalMeaning.QUOTA:
-                self._update_unless_newer(user, chat_at_send, lambda chat: chat.with_refusal(QUOTA_USED))
-                return WindowClosed(client.text("quota_used"), code="quota_used")
-            case RefusalMeaning.OFTEN:
-                now = client.server_clock.now()
-                client.update_chat(user, lambda chat: chat.with_throttling(now))
-                pause = (client.chat(user).throttled_until - now) / 1000
-                return Throttled(client.text("rate_limited"), retry_after=pause)
-            case RefusalMeaning.LATER:
-                return BadAnswer(client.text("failed", ret=ret, call=SEND.name))
-        message = client.text("not_taken", ret=ret)
-        return Rejected(f"{message}: {errmsg}" if errmsg else message)
-
-    def _update_unless_newer(
-        self, user: Handle, chat_at_send: ChatWindow, update: Callable[[ChatWindow], ChatWindow]
-    ) -> None:
-        """Updates the chat, unless the person has written since the call."""
-        if self._client.chat(user).last_wrote == chat_at_send.last_wrote:
-            self._client.update_chat(user, update)
-
-    def _rejected(self, code: str, message_key: str, /, **facts: object) -> Rejected:
-        return Rejected(self._client.text(message_key, **facts), code=code)

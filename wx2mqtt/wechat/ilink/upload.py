@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from wx2mqtt.errors import BackendError, Rejected, Unreachable
+from wx2mqtt.errors import Rejected, Unreachable
 from wx2mqtt.model import Draft, Handle, Kind
 from wx2mqtt.wechat import attachments
 from wx2mqtt.wechat.attachments import UploadCache
@@ -72,29 +72,24 @@ class Uploader:
         self._cache.invalidate(_key(draft))
 
     async def _upload(self, draft: Draft) -> JsonBody:
-        upload = await self._prepare_upload(draft)
-        file = _file(draft)
-        started_at = self._client.clock.monotonic()
-        url = await self._request_upload_url(upload)
-        param = await self._send_with_retries(upload, file, url)
-        seconds = round(self._client.clock.monotonic() - started_at, 1)
-        log.info("file uploaded", kind=str(upload.kind), size=upload.size, seconds=seconds)
-        return requests.media_item(upload, param)
-
-    async def _prepare_upload(self, draft: Draft) -> Upload:
         attachment = draft.attachment
         assert attachment is not None
-        return Upload(
+        md5 = partial(attachments.file_md5, attachment.file)
+        upload = Upload(
             kind=draft.kind,
             to=draft.chat,
             name=attachment.name,
             size=attachment.blob.size,
-            md5=await attachments.read_attachment(
-                partial(attachments.file_md5, attachment.file), self._client.text("bad_file")
-            ),
+            md5=await attachments.read_attachment(md5, self._client.text("bad_file")),
             key=secrets.token_bytes(16),
             filekey=secrets.token_hex(16),
         )
+        started_at = self._client.clock.monotonic()
+        url = await self._request_upload_url(upload)
+        param = await self._send_with_retries(upload, attachment.file, url)
+        seconds = round(self._client.clock.monotonic() - started_at, 1)
+        log.info("file uploaded", kind=str(upload.kind), size=upload.size, seconds=seconds)
+        return requests.media_item(upload, param)
 
     async def _request_upload_url(self, upload: Upload) -> str:
         """Asks WeChat for the address of an upload.
@@ -105,17 +100,14 @@ class Uploader:
         answer = await client.call_unchecked(GET_UPLOAD_URL, requests.upload_url_request(upload))
         ret = responses.error_code(answer)
         if ret:
-            raise self._error_for(ret, responses.error_text(answer))
+            if ret in {ERR_LOGGED_OUT, ERR_TOO_OFTEN, ERR_BUSY}:
+                raise client.error_for(ret, GET_UPLOAD_URL)
+            raise self._rejected(ret, responses.error_text(answer))
         full_url, param = responses.read_upload_url(answer)
         trusted_url = client.hosts.media_url(full_url) if full_url else None
         if trusted_url is None and not param:
             raise BadAnswer(client.text("no_address"))
-        return trusted_url or requests.upload_request(client.hosts.cdn, param, upload.filekey)
-
-    def _error_for(self, ret: int, errmsg: str) -> BackendError:
-        if ret in {ERR_LOGGED_OUT, ERR_TOO_OFTEN, ERR_BUSY}:
-            return self._client.error_for(ret, GET_UPLOAD_URL)
-        return self._rejected(ret, errmsg)
+        return trusted_url or requests.upload_url(client.hosts.cdn, param, upload.filekey)
 
     def _rejected(self, ret: int, errmsg: str) -> Rejected:
         message = self._client.text("not_uploaded", ret=ret)
@@ -158,8 +150,3 @@ class Uploader:
 def _key(draft: Draft) -> _UploadKey:
     assert draft.attachment is not None
     return draft.attachment.blob.sha256, draft.kind, draft.chat, draft.attachment.name
-
-
-def _file(draft: Draft) -> Path:
-    assert draft.attachment is not None
-    return draft.attachment.file

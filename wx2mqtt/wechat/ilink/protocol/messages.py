@@ -47,14 +47,12 @@ class ReceivedItem:
 
 @frozen
 class ReceivedMessage:
-    """One message of iLink.
-
-    `token` is the context token, which a reply must carry. `time` is in milliseconds since 1970 by WeChat's
-    clock, 0 where the message has none.
-    """
+    """One message of iLink."""
 
     sender: Handle
+    #: The context token, which a reply must carry.
     token: str = field(default="", repr=False)
+    #: In milliseconds since 1970 by WeChat's clock, 0 where the message has none.
     time: int = 0
     items: tuple[ReceivedItem, ...] = ()
 
@@ -78,11 +76,14 @@ def read_message(entry: JsonObject, bot: str, language: Language, now: int) -> R
     one. Raises `ValueError` for a message without a sender.
     """
     sender = Handle(read_text(entry, "from_user_id"))
-    if sender == bot or not _is_from_person(entry):
+    is_from_person = "message_type" not in entry or read_number(entry, "message_type") == SenderType.USER
+    if sender == bot or not is_from_person:
         return None
     if not sender:
         raise ValueError
-    time = _read_time(entry)
+    time = read_number(entry, "create_time_ms")
+    if not 0 < time < MAX_TIME_MS:
+        time = 0
     entries = read_objects(entry, "item_list")[0][:MAX_ITEMS]
     identity = MessageIdentity(entry, entries, sender, time)
     items: list[ReceivedItem] = []
@@ -104,15 +105,6 @@ def read_message(entry: JsonObject, bot: str, language: Language, now: int) -> R
         items.append(ReceivedItem(message=message, quote=content.quote))
     token = read_text(entry, "context_token")
     return ReceivedMessage(sender=sender, token=token, time=time, items=tuple(items))
-
-
-def _is_from_person(entry: JsonObject) -> bool:
-    return "message_type" not in entry or read_number(entry, "message_type") == SenderType.USER
-
-
-def _read_time(entry: JsonObject) -> int:
-    time = read_number(entry, "create_time_ms")
-    return time if 0 < time < MAX_TIME_MS else 0
 
 
 def _read_content(item: JsonObject, language: Language) -> ItemContent:

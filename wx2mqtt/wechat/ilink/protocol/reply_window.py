@@ -39,20 +39,21 @@ RATE_LIMITED = "rate_limited"
 
 @frozen
 class ChatWindow:
-    """The state of the chat between the bot and one person.
+    """The state of the chat between the bot and one person."""
 
-    `token` is the context token that each reply carries. `last_wrote` is when the person wrote last (0:
-    never), `sent` when WeChat accepted each reply since then. `refused_reason` is why the server refuses
-    replies, or empty. `throttle_count` counts refusals "too often" in a row; no reply is accepted before
-    `throttled_until`. `wrote_to_earlier_bot` is true where the person wrote to an earlier login.
-    """
-
+    #: The context token that each reply carries.
     token: str = field(default="", repr=False)
+    #: When the person wrote last; 0: never.
     last_wrote: int = 0
+    #: When WeChat accepted each reply since then.
     sent: tuple[int, ...] = ()
+    #: Why the server refuses replies, or empty.
     refused_reason: str = ""
+    #: Refusals "too often" in a row.
     throttle_count: int = 0
+    #: No reply is accepted before this.
     throttled_until: int = 0
+    #: The person wrote to an earlier login.
     wrote_to_earlier_bot: bool = False
 
     def with_message(self, time: int, token: str) -> ChatWindow:
@@ -78,10 +79,6 @@ class ChatWindow:
             throttle_count=0,
             throttled_until=0,
         )
-
-    def without_token(self) -> ChatWindow:
-        """Removes a token with which WeChat refuses replies that it accepts without it."""
-        return replace(self, token="")
 
     def with_refusal(self, reason: str) -> ChatWindow:
         """Records that WeChat refuses replies until the person writes."""

@@ -87,11 +87,6 @@ def _post(base: str, endpoint: Endpoint, body: JsonBody, headers: Mapping[str, s
     )
 
 
-def updates_request(buf: str) -> JsonBody:
-    """Builds the body of the receiving poll. `buf` is the server's cursor."""
-    return {"get_updates_buf": buf}
-
-
 def text_item(text: str) -> JsonBody:
     """Builds the item of a text message."""
     return {"type": int(ItemType.TEXT), "text_item": {"text": text}}
@@ -162,11 +157,11 @@ def media_item(upload: Upload, param: str) -> JsonBody:
     return {"type": int(ITEM_OF_KIND[upload.kind]), name: content}
 
 
-def upload_request(cdn: str, param: str, filekey: str) -> str:
+def upload_url(cdn: str, param: str, filekey: str) -> str:
     """Returns the address of an upload for which WeChat sent no whole address."""
     return f"{cdn}/upload?encrypted_query_param={quote(param, safe='')}&filekey={quote(filekey, safe='')}"
 
 
-def download_request(cdn: str, param: str) -> str:
+def download_url(cdn: str, param: str) -> str:
     """Returns the address of a file for which WeChat sent no whole address."""
     return f"{cdn}/download?encrypted_query_param={quote(param, safe='')}"

@@ -36,24 +36,24 @@ _REFUSED_REASONS = {TOO_LONG_AGO, QUOTA_USED, NEVER_WROTE}
 
 @frozen
 class Bot:
-    """One login: a bot that belongs to the person who scanned the QR code.
-
-    `base` is the base URL of its calls. `endpoint` is the configured endpoint through which the login was
-    made, or None; its token is sent to no other one. `over` is true after a logout. `cursor` is the position
-    up to which received messages are stored. `made` is when the login was made, `offers` are the times when
-    codes for its renewal were offered, in milliseconds. `keeps_earlier` is true from a renewal until the bot
-    has received a message: so long the earlier login of the person is saved, too.
-    """
+    """One login: a bot that belongs to the person who scanned the QR code."""
 
     id: str
     token: str = field(repr=False)
     user: Handle
+    #: The base URL of its calls.
     base: str
+    #: The configured endpoint through which the login was made; its token is sent to no other one.
     endpoint: str | None = None
+    #: True after a logout.
     over: bool = False
+    #: The position up to which received messages are stored.
     cursor: str = field(default="", repr=False)
+    #: When the login was made, in milliseconds.
     made: int = 0
+    #: When codes for its renewal were offered, in milliseconds.
     offers: tuple[int, ...] = ()
+    #: True from a renewal until the bot has received a message: the earlier login stays saved so long.
     keeps_earlier: bool = False
     chats: Mapping[Handle, ChatWindow] = field(default_factory=dict, repr=False)
 

@@ -176,10 +176,6 @@ def test_a_new_bot_waits_until_they_write_to_it() -> None:
     assert chat_after_rebinding(AFTER_MESSAGE).with_message(T + 5, "new").reply_window(T + 5).open
 
 
-def test_a_token_that_is_refused_is_forgotten() -> None:
-    assert AFTER_MESSAGE.without_token().token == ""
-
-
 def test_it_is_fresh_for_a_while_after_something_went_well() -> None:
     assert AFTER_MESSAGE.is_fresh(T + 599_999)
     assert not AFTER_MESSAGE.is_fresh(T + 600_000)

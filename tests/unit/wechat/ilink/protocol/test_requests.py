@@ -127,12 +127,10 @@ def test_a_file_is_named_exactly_as_it_must(kind: Kind, item: dict[str, Any]) ->
 def test_an_address_says_whatever_it_must(param: str, filekey: str) -> None:
     param, filekey = param.encode("utf-8", "replace").decode(), filekey.encode("utf-8", "replace").decode()
     query = parse_qs(
-        urlsplit(requests.upload_request("https://c/c2c", param, filekey)).query, keep_blank_values=True
+        urlsplit(requests.upload_url("https://c/c2c", param, filekey)).query, keep_blank_values=True
     )
     assert query == {"encrypted_query_param": [param], "filekey": [filekey]}
-    query = parse_qs(
-        urlsplit(requests.download_request("https://c/c2c", param)).query, keep_blank_values=True
-    )
+    query = parse_qs(urlsplit(requests.download_url("https://c/c2c", param)).query, keep_blank_values=True)
     assert query == {"encrypted_query_param": [param]}
 
 
