@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from errno import EIO
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 from weakref import WeakValueDictionary
 
 import structlog
@@ -24,27 +24,23 @@ Key = TypeVar("Key", bound=Hashable)
 Item = TypeVar("Item")
 
 
-class Texts(Protocol):
-    """The sentences of a backend."""
+def require_attachment(draft: Draft, capabilities: Capabilities, text: Callable[..., str]) -> Attachment:
+    """Returns the attachment of a draft. Raises `Rejected` where WeChat is known to refuse it.
 
-    def text(self, message_key: str, /, **facts: object) -> str:
-        """Returns the sentence for a key in the configured language."""
-
-
-def require_attachment(draft: Draft, capabilities: Capabilities, texts: Texts) -> Attachment:
-    """Returns the attachment of a draft. Raises `Rejected` where WeChat is known to refuse it."""
+    `text` returns the sentence for a key and facts.
+    """
     attachment = draft.attachment
     limits = capabilities.media.get(draft.kind)
     if limits is None or attachment is None:
-        raise Rejected(texts.text("kind_unsupported", kind=draft.kind), code="unsupported")
+        raise Rejected(text("kind_unsupported", kind=draft.kind), code="unsupported")
     blob = attachment.blob
     if not blob.size:
-        raise Rejected(texts.text("empty_file"), code="empty")
+        raise Rejected(text("empty_file"), code="empty")
     if blob.size > limits.max_bytes:
-        message = texts.text("file_too_large", size=blob.size, limit=limits.max_bytes, kind=draft.kind)
+        message = text("file_too_large", size=blob.size, limit=limits.max_bytes, kind=draft.kind)
         raise Rejected(message, code="too_large")
     if limits.mime_types and blob.mime not in limits.mime_types:
-        message = texts.text("file_unsupported", mime=blob.mime, kind=draft.kind)
+        message = text("file_unsupported", mime=blob.mime, kind=draft.kind)
         raise Rejected(message, code="unsupported")
     return attachment
 
@@ -89,27 +85,37 @@ class UploadCache(Generic[Key, Item]):
         self._items.pop(key, None)
 
 
-async def read_attachment(reader: Callable[[], Result], error_text: str) -> Result:
-    """Runs `reader` in a thread. Raises `Rejected` with code `bad_file` for its `OSError`."""
+async def read_md5(file: Path, error_text: str) -> str:
+    """Returns the MD5 of a file in hex. Raises `Rejected` with code `bad_file` where it cannot be read."""
+
+    def read() -> str:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+
+    return await _in_thread(read, error_text)
+
+
+async def read_piece(file: Path, start: int, size: int, max_bytes: int, error_text: str) -> bytes:
+    """Returns at most `max_bytes` from `start` of a file of `size` bytes.
+
+    Raises `Rejected` with code `bad_file` where it cannot be read, or is shorter.
+    """
+
+    def read() -> bytes:
+        expected = min(max_bytes, size - start)
+        with file.open("rb") as opened:
+            opened.seek(start)
+            content = opened.read(expected)
+        if len(content) != expected:
+            raise OSError(EIO, "it is shorter than it was")
+        return content
+
+    return await _in_thread(read, error_text)
+
+
+async def _in_thread(read: Callable[[], Result], error_text: str) -> Result:
     try:
-        return await asyncio.to_thread(reader)
+        return await asyncio.to_thread(read)
     except OSError as why:
         log.error("file cannot be read", reason=why.strerror)
         raise Rejected(error_text, code="bad_file") from None
-
-
-def file_md5(file: Path) -> str:
-    """Returns the MD5 of a file in hex. Raises `OSError`."""
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-
-
-def read_piece(file: Path, start: int, size: int, max_bytes: int) -> bytes:
-    """Returns at most `max_bytes` from `start` of a file of `size` bytes; `OSError` if it is shorter."""
-    expected = min(max_bytes, size - start)
-    with file.open("rb") as opened:
-        opened.seek(start)
-        content = opened.read(expected)
-    if len(content) != expected:
-        raise OSError(EIO, "it is shorter than it was")
-    return content

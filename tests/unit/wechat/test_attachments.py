@@ -13,9 +13,8 @@ from wx2mqtt.wechat.attachments import UploadCache, read_piece, require_attachme
 from wx2mqtt.wechat.registry import BACKENDS
 
 
-class Texts:
-    def text(self, message_key: str, /, **_facts: object) -> str:
-        return message_key
+def text(message_key: str, /, **_facts: object) -> str:
+    return message_key
 
 
 def draft(kind: Kind = Kind.IMAGE, *, size: int = 1, mime: str = "image/png") -> Draft:
@@ -38,13 +37,13 @@ def draft(kind: Kind = Kind.IMAGE, *, size: int = 1, mime: str = "image/png") ->
 )
 def test_what_wechat_refuses_is_not_uploaded(backend: str, refused: Draft, code: str) -> None:
     with pytest.raises(Rejected) as rejected:
-        require_attachment(refused, BACKENDS[backend].capabilities, Texts())
+        require_attachment(refused, BACKENDS[backend].capabilities, text)
     assert rejected.value.code == code
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_what_wechat_takes_is_taken(backend: str) -> None:
-    assert require_attachment(draft(), BACKENDS[backend].capabilities, Texts()).name == "x.png"
+    assert require_attachment(draft(), BACKENDS[backend].capabilities, text).name == "x.png"
 
 
 class Uploads:
@@ -83,9 +82,9 @@ async def test_what_is_stale_or_forgotten_is_uploaded_again() -> None:
     assert await uploads.get("a") == "a3"
 
 
-def test_a_file_that_shrank_is_an_error(tmp_path: Path) -> None:
+async def test_a_file_that_shrank_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "a"
     file.write_bytes(b"12345")
-    assert read_piece(file, 3, 5, 100) == b"45"
-    with pytest.raises(OSError, match="shorter"):
-        read_piece(file, 3, 6, 100)
+    assert await read_piece(file, 3, 5, 100, "cannot be read") == b"45"
+    with pytest.raises(Rejected, match="cannot be read"):
+        await read_piece(file, 3, 6, 100, "cannot be read")

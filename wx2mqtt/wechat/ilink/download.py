@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import structlog
@@ -21,7 +21,7 @@ from wx2mqtt.wechat.ilink.protocol.crypto import (
     padded_size,
     parse_locator,
 )
-from wx2mqtt.wechat.ilink.protocol.endpoints import DOWNLOAD, TrustedHosts
+from wx2mqtt.wechat.ilink.protocol.endpoints import DOWNLOAD
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +32,11 @@ async def download(client: ApiClient, media: MediaRef) -> AsyncGenerator[bytes, 
     The whole address contains more than the one made from a parameter, so it is tried first.
     """
     location = parse_locator(media.locator)
-    urls = [] if location is None else list(dict.fromkeys(_candidate_urls(location, client.hosts)))
+    urls = []
+    if location is not None:
+        full_url = client.hosts.media_url(location.url) if location.url else None
+        made_url = requests.download_url(client.hosts.cdn, location.param) if location.param else None
+        urls = [url for url in dict.fromkeys((full_url, made_url)) if url is not None]
     if location is None or not urls:
         raise Rejected(client.text("no_locator"), code="gone")
     for url in urls:
@@ -45,15 +49,6 @@ async def download(client: ApiClient, media: MediaRef) -> AsyncGenerator[bytes, 
                 async for chunk in chunks:
                     yield chunk
             return
-
-
-def _candidate_urls(location: MediaLocation, hosts: TrustedHosts) -> Iterator[str]:
-    """Yields the addresses at trusted hosts where the file may be, best first."""
-    full_url = hosts.media_url(location.url) if location.url else None
-    if full_url is not None:
-        yield full_url
-    if location.param:
-        yield requests.download_url(hosts.cdn, location.param)
 
 
 def _check_status(client: ApiClient, response: StreamedResponse) -> None:

@@ -18,7 +18,7 @@ import structlog
 from wx2mqtt.aio import yield_after_long_work
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.errors import Throttled
-from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Json, Message
+from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Message
 from wx2mqtt.wechat.backend import Batch, MessageMarks, QuoteLookup, fatal_message_event
 from wx2mqtt.wechat.ilink.client import ApiClient, ChatUpdate
 from wx2mqtt.wechat.ilink.ilink_http import HttpStatusError
@@ -26,7 +26,6 @@ from wx2mqtt.wechat.ilink.protocol import responses
 from wx2mqtt.wechat.ilink.protocol.endpoints import GET_UPDATES, POLL_GRACE_SECONDS, POLL_HOLD_SECONDS
 from wx2mqtt.wechat.ilink.protocol.identity import hash_entry, read_id
 from wx2mqtt.wechat.ilink.protocol.messages import ReceivedItem, ReceivedMessage, read_message
-from wx2mqtt.wechat.ilink.protocol.quotes import Quote
 from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
 from wx2mqtt.wechat.ilink.protocol.requests import JsonBody
 from wx2mqtt.wechat.ilink.protocol.responses import SyncCursor, Updates
@@ -225,23 +224,19 @@ class Receiver:
                 yield contact_of(received.sender)
 
     async def _with_quote(self, item: ReceivedItem) -> Message:
-        """Returns the message of an item, with the details of the message that it quotes."""
+        """Returns the message of an item, with the details of the message that it quotes.
+
+        Newer phones send only the id of the quoted one, so it is looked up in the store (ilink 5.4.1). Its
+        text there counts, too, where the phone sends one: whoever quotes could change it.
+        """
         if item.quote is None:
             return item.message
-        detail = await self._quote_detail(item.quote, item.message.chat)
-        return replace(item.message, detail=detail)
-
-    async def _quote_detail(self, quote: Quote, chat: Handle) -> dict[str, Json]:
-        """Returns the fields of a quote for the payload.
-
-        Newer phones send only its id, so the message is looked up in the store (ilink 5.4.1). Its text there
-        counts, too, where the phone sends one: whoever quotes could change it.
-        """
-        quoted = await self._quote_lookup(quote.id, chat) if quote.id else None
+        quote = item.quote
+        quoted = await self._quote_lookup(quote.id, item.message.chat) if quote.id else None
         if quoted is None:
-            return quote.detail()
+            return replace(item.message, detail=quote.detail())
         stored = replace(quote, kind=quoted.kind, text=quoted.text)
-        return {**stored.detail(), **quoted.author()}
+        return replace(item.message, detail={**stored.detail(), **quoted.author()})
 
 
 def contact_of(user: Handle) -> Contact:

@@ -75,7 +75,7 @@ class Sender:
         self._require_own_login()
         await self._client.announce_after_end()
         if draft.attachment is not None:
-            require_attachment(draft, CAPABILITIES, self._client)
+            require_attachment(draft, CAPABILITIES, self._client.text)
             await self._uploader.ensure_uploaded(draft)
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
@@ -86,7 +86,7 @@ class Sender:
             self._check_text(draft.text)
             async with self._typing_indicator.typing(draft.chat):
                 return await self._send_item(draft.chat, requests.text_item(draft.text), key)
-        require_attachment(draft, CAPABILITIES, self._client)
+        require_attachment(draft, CAPABILITIES, self._client.text)
         async with self._typing_indicator.typing(draft.chat):
             item = await self._uploader.ensure_uploaded(draft)
             try:
@@ -111,7 +111,11 @@ class Sender:
         tokens = [chat.token, ""] if chat.token else [""]
         for token in tokens:
             sent_at = max(client.server_clock.earliest_now(), chat.last_wrote + 1)
-            answer = await self._post_message(requests.message_request(user, item, key, token))
+            self._require_own_login()  # somebody may have scanned meanwhile
+            try:
+                answer = await client.call_unchecked(SEND, requests.message_request(user, item, key, token))
+            except UnicodeEncodeError:
+                raise self._rejected("bad_command", "bad_characters") from None
             ret = responses.error_code(answer)
             errmsg = responses.error_text(answer)
             if not ret:
@@ -127,13 +131,6 @@ class Sender:
     def _require_own_login(self) -> None:
         if not self._client.is_current(self._bot_id):
             raise LoggedOut(self._client.text("no_login"))
-
-    async def _post_message(self, message: JsonBody) -> dict[str, object]:
-        self._require_own_login()  # somebody may have scanned meanwhile
-        try:
-            return dict(await self._client.call_unchecked(SEND, message))
-        except UnicodeEncodeError:
-            raise self._rejected("bad_command", "bad_characters") from None
 
     def _record_sent(self, user: Handle, sent_at: int, *, token_is_stale: bool) -> None:
         """Counts a reply to the reply window in which it was sent.

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import AsyncIterator
-from functools import partial
 from pathlib import Path
 
 import structlog
@@ -74,13 +73,12 @@ class Uploader:
     async def _upload(self, draft: Draft) -> JsonBody:
         attachment = draft.attachment
         assert attachment is not None
-        md5 = partial(attachments.file_md5, attachment.file)
         upload = Upload(
             kind=draft.kind,
             to=draft.chat,
             name=attachment.name,
             size=attachment.blob.size,
-            md5=await attachments.read_attachment(md5, self._client.text("bad_file")),
+            md5=await attachments.read_md5(attachment.file, self._client.text("bad_file")),
             key=secrets.token_bytes(16),
             filekey=secrets.token_hex(16),
         )
@@ -138,9 +136,8 @@ class Uploader:
         cipher = Encryptor(upload.key)
         position = 0
         while position < upload.size:
-            chunk = await attachments.read_attachment(
-                partial(attachments.read_piece, file, position, upload.size, READ_CHUNK_BYTES),
-                self._client.text("bad_file"),
+            chunk = await attachments.read_piece(
+                file, position, upload.size, READ_CHUNK_BYTES, self._client.text("bad_file")
             )
             position += len(chunk)
             yield cipher.update(chunk)

@@ -9,7 +9,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 
-from wx2mqtt.errors import BackendError, NoContentYet, Rejected
+from wx2mqtt.errors import NoContentYet, Rejected
 from wx2mqtt.model import MediaRef
 from wx2mqtt.wechat import json_reader
 from wx2mqtt.wechat.http_client import BadAnswer
@@ -35,7 +35,12 @@ _RANGE = re.compile(r"bytes 0-(\d{1,18})/(\d{1,18})", re.ASCII)
 
 
 async def download(client: ApiClient, media: MediaRef) -> AsyncGenerator[bytes, None]:
-    """As `Backend.download`."""
+    """Yields the file of a message in chunks (`Backend.download`).
+
+    1. The status says whether there may be a file.
+    2. A body that begins like JSON or a web page is read on, since it may be an error.
+    3. Everything else is the file.
+    """
     call = parse_call(media.locator)
     if call is None or (call is MediaCall.FILE and not media.locator.get("mediaid")):
         raise Rejected(client.text("no_locator"), code="gone")
@@ -47,7 +52,10 @@ async def download(client: ApiClient, media: MediaRef) -> AsyncGenerator[bytes, 
         check.check_status()
         async with aclosing(answer.iter_bytes()) as pieces:
             head = await anext(pieces, b"")
-            if check.may_be_error_body(head):
+            if not head:
+                raise check.no_content_error()
+            is_attachment = call is MediaCall.FILE and answer.header("Content-Disposition")
+            if not is_attachment and head.lstrip(_BLANK)[:1] in {b"{", b"<"}:
                 head = await _read_error_body(head, pieces)
                 check.check_error_body(head, media.name)
             client.reset_throttle(request.endpoint)
@@ -78,25 +86,17 @@ class _DownloadCheck:
     def check_status(self) -> None:
         """Raises the error for a status without content, which includes redirects: they lead to web pages."""
         status = self._answer.status
-        if status == 200 or (status == 206 and self._is_whole()):
+        content_range = _RANGE.match(self._answer.header("Content-Range"))
+        is_whole = content_range is None or int(content_range[1]) + 1 == int(content_range[2])
+        if status == 200 or (status == 206 and is_whole):
             return
         # Other media may follow later; a missing file or avatar never does.
         is_final = self._call in {MediaCall.FILE, MediaCall.AVATAR, MediaCall.GROUP_AVATAR}
         if status == 410 or (status == 404 and is_final):
-            raise self._gone_error()
+            raise Rejected(self._text("gone"), code="gone")
         if status in {204, 404, 416}:
-            raise self._no_content_error()
+            raise self.no_content_error()
         raise BadAnswer(self._text("status", status=status))
-
-    def may_be_error_body(self, head: bytes) -> bool:
-        """Returns whether a body begins like JSON or HTML and no header declares it a file.
-
-        Raises `NoContentYet` for an empty body.
-        """
-        if not head:
-            raise self._no_content_error()
-        is_attachment = self._call is MediaCall.FILE and self._answer.header("Content-Disposition")
-        return not is_attachment and head.lstrip(_BLANK)[:1] in {b"{", b"<"}
 
     def check_error_body(self, head: bytes, name: str) -> None:
         """Raises the error in a body that begins like JSON or HTML, unless it is the content of a file."""
@@ -107,21 +107,15 @@ class _DownloadCheck:
             stale = self._answer.stale or self._skey != self._client.session.skey
             self._client.check_keys_current(ret, self._endpoint, stale=stale)
             raise self._client.error_for(ret, self._endpoint)
-        raise self._gone_error()
-
-    def _is_whole(self) -> bool:
-        content_range = _RANGE.match(self._answer.header("Content-Range"))
-        return content_range is None or int(content_range[1]) + 1 == int(content_range[2])
+        raise Rejected(self._text("gone"), code="gone")
 
     def _is_page(self, head: bytes, name: str) -> bool:
         if not self._answer.header("Content-Type").lower().startswith("text/html"):
             return False
         return not name.lower().endswith(_HTML_EXTENSIONS) and _HTML.match(head.lstrip(_BLANK)) is not None
 
-    def _gone_error(self) -> BackendError:
-        return Rejected(self._text("gone"), code="gone")
-
-    def _no_content_error(self) -> BackendError:
+    def no_content_error(self) -> NoContentYet:
+        """Returns the error for bytes that WeChat does not have (yet)."""
         return NoContentYet(self._text("nothing_yet"))
 
     def _text(self, message_key: str, **facts: object) -> str:

@@ -8,10 +8,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from wx2mqtt.errors import Rejected
-from wx2mqtt.model import Draft, Handle, Kind, Receipt, SendKey
+from wx2mqtt.model import Draft, Kind, Receipt, SendKey
 from wx2mqtt.wechat.attachments import require_attachment
 from wx2mqtt.wechat.http_client import BadAnswer
-from wx2mqtt.wechat.json_reader import JsonObject, read_text
+from wx2mqtt.wechat.json_reader import read_text
 from wx2mqtt.wechat.webwx.client import ApiClient, RetError
 from wx2mqtt.wechat.webwx.contact_list import ContactList
 from wx2mqtt.wechat.webwx.protocol import media_requests
@@ -33,16 +33,16 @@ class Sender:
         self._uploader = Uploader(client)
 
     async def prepare(self, draft: Draft) -> None:
-        """As `Backend.prepare`."""
+        """Uploads the attachment of a draft."""
         if draft.attachment is not None:
-            require_attachment(draft, CAPABILITIES, self._client)
+            require_attachment(draft, CAPABILITIES, self._client.text)
             await self._uploader.prepare(draft)
 
     async def send(self, draft: Draft, key: SendKey) -> Receipt:
-        """As `Backend.send`."""
+        """Sends a draft once."""
         if draft.kind is Kind.TEXT:
             return await self._send_text(draft, key)
-        require_attachment(draft, CAPABILITIES, self._client)
+        require_attachment(draft, CAPABILITIES, self._client.text)
         return await self._send_media(draft, key)
 
     async def _send_text(self, draft: Draft, key: SendKey) -> Receipt:
@@ -55,14 +55,19 @@ class Sender:
             )
         except UnicodeEncodeError:
             raise self._rejected("bad_command", "bad_characters") from None
-        return _receipt(await client.call_or_reject(request, "not_taken"))
+        answer = await client.call_or_reject(request, "not_taken")
+        return Receipt(message_id=read_text(answer, "MsgID"))  # which WeChat may leave out
 
     async def _with_mentions(self, draft: Draft) -> Draft:
         """Returns the draft with the names of the mentioned members in front of its text."""
         if not is_group(draft.chat):
             raise self._rejected("bad_command", "no_mention")
         members = tuple(dict.fromkeys(draft.mention))
-        names = await self._member_names(draft.chat, members)
+        names = [self._group_members.member_name(draft.chat, member) or "" for member in members]
+        if not all(names):  # the stored list may be old (webwx 3.5.4)
+            current_members = await self._contact_list.list_members(draft.chat)
+            current_names = {member.handle: member.shown_name for member in current_members}
+            names = [current_names.get(member, "") for member in members]
         if not all(names):
             raise self._rejected("bad_command", "no_member")
         text = media_requests.mentioned_text(names, draft.text)
@@ -70,23 +75,13 @@ class Sender:
             raise self._rejected("too_long", "text_too_long", limit=CAPABILITIES.text_limit)
         return replace(draft, text=text, mention=members)
 
-    async def _member_names(self, group: Handle, members: tuple[Handle, ...]) -> list[str]:
-        """Returns the names that the group shows; empty for a handle that is not in the group."""
-        names = [self._group_members.member_name(group, member) or "" for member in members]
-        if all(names):
-            return names
-        # The stored list may be old (webwx 3.5.4).
-        current_members = await self._contact_list.list_members(group)
-        current_names = {member.handle: member.shown_name for member in current_members}
-        return [current_names.get(member, "") for member in members]
-
     async def _send_media(self, draft: Draft, key: SendKey) -> Receipt:
         uploaded = await self._uploader.ensure_uploaded(draft)
         client = self._client
         session = client.require_login(self._login_id)
         request = media_requests.send_media_request(client.profile, session, draft, key, uploaded)
         try:
-            return _receipt(await client.call_or_reject(request, "not_taken"))
+            answer = await client.call_or_reject(request, "not_taken")
         except RetError as error:
             if error.ret == Ret.NOT_A_FRIEND:
                 raise  # The upload is not at fault.
@@ -96,11 +91,7 @@ class Sender:
             # Nothing was delivered, and the old upload may be invalid. The next attempt uploads the file
             # again.
             raise BadAnswer(client.text("media_forgotten", why=error)) from None
+        return Receipt(message_id=read_text(answer, "MsgID"))
 
     def _rejected(self, code: str, message_key: str, /, **facts: object) -> Rejected:
         return Rejected(self._client.text(message_key, **facts), code=code)
-
-
-def _receipt(answer: JsonObject) -> Receipt:
-    """Returns the receipt; WeChat may leave out the message id."""
-    return Receipt(message_id=read_text(answer, "MsgID"))

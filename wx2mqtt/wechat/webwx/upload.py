@@ -6,7 +6,6 @@ When an upload fails, nothing was delivered: nobody sees an uploaded file before
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from itertools import count
 
 import structlog
@@ -65,7 +64,10 @@ class Uploader:
     async def _upload(self, draft: Draft) -> Uploaded:
         upload = await self._prepare_upload(draft)
         if upload.size > UPLOAD_CHECK_BYTES:
-            answer = await self._check_upload(upload)
+            client = self._client
+            session = client.require_login(self._login_id)
+            request = media_requests.check_upload_request(client.profile, session, upload)
+            answer = await client.call_or_reject(request, "not_uploaded")
             upload = replace(
                 upload, aes_key=read_text(answer, "AESKey"), signature=read_text(answer, "Signature")
             )
@@ -78,29 +80,18 @@ class Uploader:
         attachment = draft.attachment
         assert attachment is not None
         blob = attachment.blob
+        # WeChat identifies the parts of an upload by its time, so this is unique.
+        self._last_started_ms = max(self._client.clock.now, self._last_started_ms + 1)
         return Upload(
             number=next(self._upload_numbers),
-            started_ms=self._unique_start_ms(),
+            started_ms=self._last_started_ms,
             kind=draft.kind,
             name=content.upload_filename(attachment.name, draft.kind, blob.mime),
             mime=blob.mime,
             size=blob.size,
-            md5=await attachments.read_attachment(
-                partial(attachments.file_md5, attachment.file), self._client.text("bad_file")
-            ),
+            md5=await attachments.read_md5(attachment.file, self._client.text("bad_file")),
             to=draft.chat,
         )
-
-    def _unique_start_ms(self) -> int:
-        """Returns a unique time in milliseconds, by which WeChat identifies the parts of an upload."""
-        self._last_started_ms = max(self._client.clock.now, self._last_started_ms + 1)
-        return self._last_started_ms
-
-    async def _check_upload(self, upload: Upload) -> JsonObject:
-        client = self._client
-        session = client.require_login(self._login_id)
-        request = media_requests.check_upload_request(client.profile, session, upload)
-        return await client.call_or_reject(request, "not_uploaded")
 
     async def _send_parts(self, draft: Draft, upload: Upload) -> Uploaded:
         """Uploads all parts in order; the answer to the last one holds the media id."""
@@ -119,14 +110,10 @@ class Uploader:
         """Uploads one part with the current keys, which a sync may have renewed since the previous part."""
         assert draft.attachment is not None
         client = self._client
-        part = partial(
-            attachments.read_piece,
-            draft.attachment.file,
-            index * UPLOAD_PART_BYTES,
-            upload.size,
-            UPLOAD_PART_BYTES,
+        start = index * UPLOAD_PART_BYTES
+        content = await attachments.read_piece(
+            draft.attachment.file, start, upload.size, UPLOAD_PART_BYTES, client.text("bad_file")
         )
-        content = await attachments.read_attachment(part, client.text("bad_file"))
         session = client.require_login(self._login_id)
         ticket = client.http.cookies.value("webwx_data_ticket")
         request = media_requests.upload_part_request(client.profile, session, upload, index, content, ticket)

@@ -66,7 +66,6 @@ class ItemContent:
     detail: Mapping[str, Json] = field(default_factory=dict)
     media: MediaRef | None = None
     thumbnail: MediaRef | None = None
-    quote: Quote | None = None
 
 
 def read_message(entry: JsonObject, bot: str, language: Language, now: int) -> ReceivedMessage | None:
@@ -88,7 +87,10 @@ def read_message(entry: JsonObject, bot: str, language: Language, now: int) -> R
     identity = MessageIdentity(entry, entries, sender, time)
     items: list[ReceivedItem] = []
     for index, item in enumerate(entries or [{}]):  # a message without items is published, too
-        content = _read_content(item, language)
+        content = _read_item(item, language)
+        quote = read_quote(item, language) if content.kind is Kind.TEXT else None
+        if quote is not None:
+            content = replace(content, kind=Kind.QUOTE, detail=quote.detail())
         message = Message(
             key=identity.item_key(index),
             id=identity.item_id(index),
@@ -102,18 +104,9 @@ def read_message(entry: JsonObject, bot: str, language: Language, now: int) -> R
             media=content.media,
             thumbnail=content.thumbnail,
         )
-        items.append(ReceivedItem(message=message, quote=content.quote))
+        items.append(ReceivedItem(message=message, quote=quote))
     token = read_text(entry, "context_token")
     return ReceivedMessage(sender=sender, token=token, time=time, items=tuple(items))
-
-
-def _read_content(item: JsonObject, language: Language) -> ItemContent:
-    """Reads an item, and the message that a text quotes."""
-    content = _read_item(item, language)
-    quote = read_quote(item, language) if content.kind is Kind.TEXT else None
-    if quote is None:
-        return content
-    return replace(content, kind=Kind.QUOTE, detail=quote.detail(), quote=quote)
 
 
 # Items: one function for each type.
@@ -183,25 +176,21 @@ def _video_content(item: JsonObject, language: Language) -> ItemContent:
     return ItemContent(
         kind=Kind.VIDEO,
         text=ilink_placeholder(language, Kind.VIDEO),
-        detail=_video_duration(video),
+        detail=_duration(video, "play_length", MIN_PLAY_LENGTH_MS),
         media=crypto.file_locator(video, declared),
         thumbnail=crypto.picture_locator(video, "thumb_media"),
     )
 
 
-def _video_duration(video: JsonObject) -> dict[str, Json]:
-    """Returns the duration of a video, in seconds, as a field of the payload.
+def _duration(entry: JsonObject, key: str, min_ms: int = 0) -> dict[str, Json]:
+    """Returns a duration, in seconds, as a field of the payload.
 
-    The protocol does not define the unit. No video is shorter than a second, so a number below 1000 is in
-    seconds, any other one in milliseconds (ilink 5.3.3).
+    It is given in milliseconds. The protocol does not define the unit for a video; no video is shorter than a
+    second, so a number below `min_ms` is in seconds (ilink 5.3.3).
     """
-    length = read_number(video, "play_length")
-    return {"duration": float(length)} if 0 < length < MIN_PLAY_LENGTH_MS else _duration(video, "play_length")
-
-
-def _duration(entry: JsonObject, key: str) -> dict[str, Json]:
-    """Returns a duration that is given in milliseconds, in seconds, as a field of the payload."""
     length = read_number(entry, key)
+    if 0 < length < min_ms:
+        return {"duration": float(length)}
     return {"duration": length / 1000} if 0 < length < MAX_TIME_MS else {}
 
 

@@ -10,7 +10,7 @@ import re
 
 from wx2mqtt.model import Event, Handle, Owner
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_text
+from wx2mqtt.wechat.json_reader import JsonObject, read_integer, read_number, read_object, read_text
 from wx2mqtt.wechat.webwx.protocol.codes import CALL_STATES, MsgType
 from wx2mqtt.wechat.webwx.protocol.content import content_facts
 from wx2mqtt.wechat.webwx.protocol.markup import (
@@ -93,7 +93,10 @@ def friend_request_event(entry: JsonObject, content: str, key: str, time: int) -
     """
     info = read_object(entry, "RecommendInfo")
     xml = parse_xml(content) if content else NO_NODE
-    scene = read_number(info, "Scene") or _short_number(xml.attribute("scene"))
+    xml_scene = xml.attribute("scene")
+    scene = read_number(info, "Scene") or (
+        read_integer(xml_scene) if xml_scene.isdigit() and len(xml_scene) < 6 else 0
+    )
     fields = content_facts(
         id=key,
         name=clean_name(read_text(info, "NickName")) or xml.attribute("fromnickname"),
@@ -105,11 +108,6 @@ def friend_request_event(entry: JsonObject, content: str, key: str, time: int) -
         "username": read_text(info, "UserName") or xml.attribute("encryptusername"),
     }
     return Event(key=key, name="friend_request", time=time, fields=fields, private=private)
-
-
-def _short_number(text: str) -> int:
-    """Returns a number of at most five digits, or 0 for any other text."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 6 else 0
 
 
 def call_event(msg_type: int, chat: Handle, sender: Handle | None, key: str, time: int) -> Event:

@@ -55,26 +55,22 @@ class GroupMembers:
         if members is None:
             return
         before = self._groups.get(group)
-        if before is not None:
-            self._record_change(group, before, members)
         self._groups[group] = _Group(members, self.owner.handle)
-
-    def _record_change(self, group: Handle, before: _Group, members: tuple[Member, ...]) -> None:
+        if before is None:
+            return
         old_names = before.names_by_hash()
         new_members = {hash(member.handle): member for member in members}
-        added = tuple(member for handle_hash, member in new_members.items() if handle_hash not in old_names)
+        added = tuple(member for key, member in new_members.items() if key not in old_names)
+        owner = self.owner.handle
         removed = tuple(
-            Member(handle=self._handle_of(handle_hash), display_name=name)
-            for handle_hash, name in old_names.items()
-            if handle_hash not in new_members
+            Member(
+                handle=self._people.get(key, owner if key == hash(owner) else Handle("")), display_name=name
+            )
+            for key, name in old_names.items()
+            if key not in new_members
         )
         if added or removed:
             self._changes.append(MemberChange(group, added, removed))
-
-    def _handle_of(self, handle_hash: int) -> Handle:
-        """Returns the handle of the owner or of a contact; empty for anybody else."""
-        fallback = self.owner.handle if handle_hash == hash(self.owner.handle) else Handle("")
-        return self._people.get(handle_hash, fallback)
 
     def pop_changes(self) -> list[MemberChange]:
         """Returns the changes of known groups since the last call, and forgets them."""

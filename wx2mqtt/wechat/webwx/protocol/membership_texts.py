@@ -22,19 +22,20 @@ _QUOTES = frozenset((*OPENING_QUOTES, *CLOSING_QUOTES))
 _VARIABLE = re.compile(r"\$\w+\$?")
 _COMMA = re.compile("、|, ")
 
+# The names in a sentence by their role.
 _Names = dict[str, str]
-"""The names in a sentence by their role."""
 
 
 @frozen
 class GroupNotice:
-    """A change of a group, read from a system text; `by` is empty when the text does not say who made it.
+    """A change of a group, read from a system text.
 
     Without names the group should be looked up: it was renamed, or the text can be read in two ways.
     """
 
     added: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
+    #: Who made it; empty when the text does not say that.
     by: str = ""
     renamed: bool = False
 
@@ -55,13 +56,16 @@ def group_notice(text: str) -> GroupNotice | None:
     text = _without_ending(text)
     readings = [names for sentence in _SENTENCES if (names := sentence.names_in(text))]
     # Names without quotes are the usual case. Where there are such, any other reading is a coincidence.
-    plain_readings = [names for names in readings if not any(map(_has_quote_inside, names.values()))]
+    plain_readings = [
+        names for names in readings if not any(_QUOTES.intersection(name[1:-1]) for name in names.values())
+    ]
     notices = [_notice(names) for names in plain_readings or readings]
     if not notices:
         return None
-    if len(notices) == 1 or all(map(_is_about_others, notices)):
-        return notices[0]
-    return _UNCLEAR_CHANGE
+    are_about_others = all(
+        notice is not None and not notice.renamed and not notice.concerns_owner for notice in notices
+    )
+    return notices[0] if len(notices) == 1 or are_about_others else _UNCLEAR_CHANGE
 
 
 def _without_ending(text: str) -> str:
@@ -82,11 +86,6 @@ def _without_ending(text: str) -> str:
 
 
 _OTHER_MEMBERS = ("，群聊参与人还有", "，群組參與人還有", "，群组参与人还有", " with ")
-
-
-def _is_about_others(notice: GroupNotice | None) -> bool:
-    """Returns whether other people than the owner joined or left."""
-    return notice is not None and not notice.renamed and not notice.concerns_owner
 
 
 class _Sentence:
@@ -140,10 +139,6 @@ def _is_name(text: str) -> bool:
     if text.startswith(OPENING_QUOTES):
         return len(text) > 2 and text.endswith(CLOSING_QUOTES)
     return bool(text) and not _QUOTES.intersection(text)
-
-
-def _has_quote_inside(name: str) -> bool:
-    return bool(_QUOTES.intersection(name[1:-1]))
 
 
 _GROUP = "(?:群聊|群組|群组)"

@@ -96,7 +96,8 @@ def read_message(
     if not frame.chat:
         raise ValueError
     key = entry_key(entry)
-    time = _time_ms(entry, now)
+    seconds = read_number(entry, "CreateTime")
+    time = seconds * 1000 if 0 < seconds < _MAX_TIME_SECONDS else now
     if msg_type == MsgType.FRIEND_REQUEST:
         return events.friend_request_event(entry, frame.content, key, time)
     if msg_type in CALL_STATES:
@@ -212,12 +213,6 @@ def _has_mention(text: str, mention: str) -> bool:
             return True
         start = text.find(mention, end)
     return False
-
-
-def _time_ms(entry: JsonObject, now: int) -> int:
-    """Returns CreateTime in milliseconds, or `now` for a time that cannot be right."""
-    seconds = read_number(entry, "CreateTime")
-    return seconds * 1000 if 0 < seconds < _MAX_TIME_SECONDS else now
 
 
 # What the receiver asks of an entry besides its message

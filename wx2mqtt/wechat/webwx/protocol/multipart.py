@@ -39,8 +39,11 @@ def encode_form(fields: Sequence[FormField], file: FilePart, seed: str) -> Multi
     Raises `UnicodeEncodeError` for a text with lone surrogates.
     """
     parts = [_disposition(name) + b"\r\n\r\n" + value.encode() for name, value in fields]
-    head = _file_head(file)
-    boundary = _boundary(seed, [*parts, head, file.content])
+    filename = f'; filename="{_escape(file.name)}"\r\nContent-Type: {file.mime}'
+    head = _disposition(file.key) + filename.encode()
+    boundary = f"----WebKitFormBoundary{seed}".encode()
+    while any(boundary in content for content in (*parts, head, file.content)):
+        boundary += b"0"
     line = b"--" + boundary
     before = b"".join(line + b"\r\n" + part + b"\r\n" for part in parts)
     body = b"".join((before, line, b"\r\n", head, b"\r\n\r\n", file.content, b"\r\n", line, b"--\r\n"))
@@ -51,18 +54,6 @@ def _disposition(name: str) -> bytes:
     return f'Content-Disposition: form-data; name="{_escape(name)}"'.encode()
 
 
-def _file_head(file: FilePart) -> bytes:
-    filename = f'; filename="{_escape(file.name)}"'.encode()
-    return _disposition(file.key) + filename + f"\r\nContent-Type: {file.mime}".encode()
-
-
 def _escape(text: str) -> str:
     """Encodes the characters that would end a quoted text, as browsers do (HTML, multipart form data)."""
     return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _boundary(seed: str, contents: Sequence[bytes]) -> bytes:
-    boundary = f"----WebKitFormBoundary{seed}".encode()
-    while any(boundary in content for content in contents):
-        boundary += b"0"
-    return boundary

@@ -47,7 +47,10 @@ def parse_system_xml(content: str) -> XmlNode:
 def system_xml_content(sysmsg: XmlNode) -> Content | None:
     """Returns the text in a system XML, or None when it has no text for people."""
     body = sysmsg.find("*")
-    text = system_text(_sentence(body) or _text_of_people(body))
+    # What a member of the group wrote: the title of a to-do, or an announcement. In XML that is no
+    # announcement, `content` is not meant for people.
+    text_of_people = body.text("title") or (body.text("content") if "announ" in body.tag else "")
+    text = system_text(_sentence(body) or text_of_people)
     return Content(kind=Kind.SYSTEM, text=text) if text else None
 
 
@@ -65,12 +68,6 @@ def _sentence(xml: XmlNode) -> str:
     return ""
 
 
-def _text_of_people(xml: XmlNode) -> str:
-    """Returns what a member of the group wrote in a system XML: the title of a to-do, or an announcement."""
-    # In XML that is no announcement, `content` is not meant for people.
-    return xml.text("title") or (xml.text("content") if "announ" in xml.tag else "")
-
-
 def _fill_template(template: str, xml: XmlNode) -> str:
     """Returns a template with nicknames from its link list in place of `$variables$` (webwx 3.11.4).
 
@@ -84,17 +81,14 @@ def _fill_template(template: str, xml: XmlNode) -> str:
         if missing <= 0:
             break
         words = template[end : variable.start()]
-        part = words + _quoted_if_owner_word(names.get(variable[1] or "") or "?", words)
+        name = names.get(variable[1] or "") or "?"
+        if name in OWNER_WORDS and not words.endswith(OPENING_QUOTES):
+            name = f'"{name}"'  # else it would be read as the owner: somebody may be called 你
+        part = words + name
         parts.append(part[:missing])
         missing -= len(part)
         end = variable.end()
     return "".join([*parts, template[end : end + max(missing, 0)]])
-
-
-def _quoted_if_owner_word(name: str, words_before: str) -> str:
-    """Returns a name, in quotes where it would be read as the owner: somebody may be called 你."""
-    is_quoted = words_before.endswith(OPENING_QUOTES)
-    return f'"{name}"' if name in OWNER_WORDS and not is_quoted else name
 
 
 def _link_names(link: XmlNode) -> str:
