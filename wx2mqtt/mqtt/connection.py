@@ -110,6 +110,7 @@ class MqttConnection:
         self.dropped_count = 0
         self._options = options
         self._target = target
+        self._v5 = target.is_mqtt_5
         self._texts = ConnectionTexts(options, target)
         self._connection_number = connection_number
         self._listener = listener
@@ -187,7 +188,7 @@ class MqttConnection:
             self._send_acknowledgement(delivery.mid)
 
     async def honours_retain_handling(self, topics: ProbeTopics) -> bool:
-        may_ask = self._target.is_mqtt_5 and self._limits.retain_available
+        may_ask = self._v5 and self._limits.retain_available
         if not may_ask or self._state is not ConnectionState.CONNECTED:
             return False
         if self._retain_probe is None:
@@ -204,7 +205,7 @@ class MqttConnection:
 
     async def _probe_version(self) -> None:
         """Asks a broker that does not answer CONNECT whether it refuses MQTT 5."""
-        if self._options.protocol != "auto" or not self._target.is_mqtt_5:
+        if self._options.protocol != "auto" or not self._v5:
             return
         await asyncio.sleep(VERSION_PROBE_DELAY_SECONDS)
         if self._state is not ConnectionState.OPENING:
@@ -292,7 +293,7 @@ class MqttConnection:
             retain_available=limits.retain_available,
             connection_number=self._connection_number,
             refused_filters=self._subscriptions.refused_filters,
-            session_expiry=session_expiry if self._target.is_mqtt_5 else None,
+            session_expiry=session_expiry if self._v5 else None,
         )
 
     # publishing
@@ -306,7 +307,7 @@ class MqttConnection:
             raise NotConnected
         retain = publication.retain and self._limits.retain_available
         try:
-            head = publish_head(publication, mid, qos=qos, retain=retain, v5=self._target.is_mqtt_5)
+            head = publish_head(publication, mid, qos=qos, retain=retain, v5=self._v5)
         except ValueError:
             raise PublishRefused("the topic cannot be published to", code=TOPIC_NAME_INVALID) from None
         size = len(head) + len(publication.payload)

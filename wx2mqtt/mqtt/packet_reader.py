@@ -106,9 +106,9 @@ class PacketReader:
                     return
                 body_start, body_size = header
                 first_byte, body_end = data[start], body_start + body_size
-                is_cut = body_size > self._max_control_bytes and self._is_too_large(
-                    first_byte, body_end - start
-                )
+                is_cut = False
+                if body_size > self._max_control_bytes:
+                    is_cut = self._is_too_large(first_byte, body_end - start)
                 if body_end <= len(data) and not is_cut:
                     yield first_byte, data[body_start:body_end], False
                     start = body_end

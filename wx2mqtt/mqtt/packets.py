@@ -292,7 +292,7 @@ def read_publish(first_byte: int, body: bytes | bytearray, *, v5: bool) -> Publi
     if qos == INVALID_QOS:
         raise MalformedPacket
     reader = _Reader(body)
-    topic = reader.readcounted()
+    topic = reader.read_counted()
     mid = reader.read_integer(PACKET_ID_BYTES) if qos else 0
     try:
         properties = reader.read_properties() if v5 else _NO_PROPERTIES
@@ -347,7 +347,7 @@ class _Properties:
         self.user: list[tuple[str, str]] = []
 
     def text(self, identifier: Property) -> str:
-        return _text(self.single.get(identifier, b""))
+        return _text(self.single[identifier]) if identifier in self.single else ""
 
 
 _NO_PROPERTIES = _Properties()
@@ -379,7 +379,7 @@ class _Reader:
     def read_integer(self, size: int) -> int:
         return int.from_bytes(self.read_bytes(size), "big")
 
-    def readcounted(self) -> bytes:
+    def read_counted(self) -> bytes:
         return self.read_bytes(self.read_integer(STRING_LENGTH_BYTES))
 
     def read_varint(self) -> int:
@@ -392,8 +392,11 @@ class _Reader:
         raise MalformedPacket
 
     def read_properties(self) -> _Properties:
+        data = self.read_bytes(self.read_varint())
+        if not data:
+            return _NO_PROPERTIES
         properties = _Properties()
-        reader = _Reader(self.read_bytes(self.read_varint()))
+        reader = _Reader(data)
         for _ in range(MAX_PROPERTIES):
             if reader.at_end:
                 break
@@ -406,14 +409,14 @@ class _Reader:
         if prop is None:
             raise MalformedPacket
         if prop is Property.USER_PROPERTY:
-            key, value = self.readcounted(), self.readcounted()
+            key, value = self.read_counted(), self.read_counted()
             properties.user.append((_text(key), _text(value)))
         elif prop is Property.SUBSCRIPTION_IDENTIFIER:
             self.read_varint()  # the bridge does not use it
         elif prop in FIXED_VALUE_BYTES:
             properties.single[prop] = self.read_bytes(FIXED_VALUE_BYTES[prop])
         else:
-            properties.single[prop] = self.readcounted()
+            properties.single[prop] = self.read_counted()
 
 
 def _topic(data: bytes) -> str | None:

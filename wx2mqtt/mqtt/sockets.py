@@ -302,7 +302,7 @@ class BufferedSocket:
         """Writes what waits. Returns True if nothing is left, or if the connection broke (then `ended`)."""
         sent_any = False
         try:
-            while self._unsent or self._take_frame():
+            while self._unsent or (self._websocket is not None and self._take_frame(self._websocket)):
                 sent_count = self._raw.send(self._unsent)
                 if not sent_count:
                     break
@@ -320,12 +320,10 @@ class BufferedSocket:
         self._had_backlog = bool(self._unsent)
         return not self._unsent
 
-    def _take_frame(self) -> bool:
-        """Takes the next frame of a WebSocket, one at a time: of many pings only the newest is answered."""
-        if self._websocket is None:
-            return False
-        self._unsent_is_control = self._websocket.has_control
-        self._unsent += self._websocket.take_frame()
+    def _take_frame(self, websocket: WebSocket) -> bool:
+        """Takes the next frame, one at a time: of many pings only the newest is answered."""
+        self._unsent_is_control = websocket.has_control
+        self._unsent += websocket.take_frame()
         return bool(self._unsent)
 
     def mark_ended(self, error: OSError | None) -> None:

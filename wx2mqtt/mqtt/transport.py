@@ -104,9 +104,10 @@ class SocketTransport:
 
     def send(self, *parts: bytes) -> None:
         """Sends a packet, in one or more parts, in this turn of the event loop; not on a closed socket."""
-        if self.socket.closed:
+        stream = self.socket
+        if stream.closed:
             return
-        self.socket.send(*parts)
+        stream.send(*parts)
         if not self._flush_scheduled:
             self._schedule_flush()
 

@@ -151,12 +151,10 @@ async def read_request(scope: Scope, receive: Receive) -> Request | None:
 
 async def wait_for_disconnect(receive: Receive, seconds: float | None = None) -> None:
     """Waits until the client disconnects, at most `seconds`."""
-    try:
+    with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(seconds):
             while (await receive())["type"] != "http.disconnect":
-                """The default `on_done`."""
-    except TimeoutError:
-        """The default `on_done`."""
+                continue
 
 
 async def write_answer(
