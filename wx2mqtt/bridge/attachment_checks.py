@@ -20,11 +20,11 @@ from wx2mqtt.wechat.backend import MediaLimits
 BASE64_CHUNK_CHARACTERS = 512 * 1024
 BASE64_HEAD_CHARACTERS = 4096
 
+# The extension of a file of unknown type. It is not appended to a name.
 UNKNOWN_EXTENSION = ".bin"
-"""The extension of a file of unknown type. It is not appended to a name."""
 
+# The files that the backend accepts, by kind.
 LimitsByKind = Mapping[str, MediaLimits]
-"""The files that the backend accepts, by kind."""
 
 
 # Base64
@@ -39,23 +39,17 @@ def decode_base64(data: str) -> Iterator[bytes]:
         whole = len(characters) // 4 * 4
         chunk, rest = characters[:whole], characters[whole:]
         if is_padded and characters:
-            raise _base64_error()
+            raise BadCommand("bad_command", "bad_base64")
         is_padded = chunk.endswith("=")
-        if chunk:
-            yield _decode_chunk(chunk)
+        if not chunk:
+            continue
+        try:
+            decoded = binascii.a2b_base64(chunk, strict_mode=True)
+        except ValueError:  # also for characters that are not ASCII
+            raise BadCommand("bad_command", "bad_base64") from None
+        yield decoded
     if rest:
-        raise _base64_error()
-
-
-def _decode_chunk(chunk: str) -> bytes:
-    try:
-        return binascii.a2b_base64(chunk, strict_mode=True)
-    except ValueError:  # also for characters that are not ASCII
-        raise _base64_error() from None
-
-
-def _base64_error() -> BadCommand:
-    return BadCommand("bad_command", "bad_base64")
+        raise BadCommand("bad_command", "bad_base64")
 
 
 # Bytes on the topic of texts, and the other way round
@@ -181,8 +175,7 @@ async def screen_content(
 
     Nothing is yielded before the type of the file is known. Raises `full_error` for more than `free_bytes`.
     """
-    head = b""
-    size = 0
+    head, size = b"", 0
     kind: Kind | None = None
     async for chunk in chunks:
         size += len(chunk)

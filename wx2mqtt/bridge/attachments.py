@@ -1,4 +1,10 @@
-"""Stores the files of commands, from wherever they come, and hands them to the backend."""
+"""Stores the files of commands, from wherever they come, and hands them to the backend.
+
+    store     what came with the command: at `path`, in `data`, or as the payload
+    fetch     what its `url` names
+
+Each file is checked while it is stored (`attachment_checks.py`): a refused one leaves nothing.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ carried out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import cast
 
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.health import HealthSnapshot
@@ -21,8 +20,8 @@ from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.store.records import MediaState
 from wx2mqtt.values import frozen
 
+# A larger picture is shown only when somebody opens it: a list of messages may have many.
 MAX_PREVIEW_BYTES = 2_000_000
-"""A larger picture is shown only when somebody opens it: a list of messages may have many."""
 
 PREVIEW_TYPES = frozenset(f"image/{subtype}" for subtype in ("png", "jpeg", "gif", "webp", "bmp"))
 
@@ -31,12 +30,9 @@ _MEDIA_PATH = "/media/"
 
 @frozen
 class MessageLine:
-    """A received message. `time` is in RFC 3339; `media` is the id of its file, empty without one.
+    """A received message."""
 
-    `preview` is the id of a picture for a list: the thumbnail that WeChat made, else the picture itself;
-    empty where neither is stored or small enough. `seq` is 0 where it is not known.
-    """
-
+    #: In RFC 3339.
     time: str
     user: str
     chat: str
@@ -45,23 +41,30 @@ class MessageLine:
     own: bool
     kind: str
     text: str
+    #: The id of its file, empty without one.
     media: str
+    #: The id of a picture for a list: the thumbnail that WeChat made, else the picture itself; empty where
+    #: neither is stored or small enough.
     preview: str = ""
+    #: 0 where it is not known.
     seq: int = 0
 
 
 @frozen
 class FoundMessages:
-    """Messages that a search found, the newest first; `has_more` when there are older ones."""
+    """Messages that a search found."""
 
+    #: The newest first.
     lines: Sequence[MessageLine]
+    #: There are older ones.
     has_more: bool
 
 
 @frozen
 class PeoplePage:
-    """A part of a search result; `count` is the size of the whole."""
+    """A part of a search result."""
 
+    #: The size of the whole.
     count: int
     entries: Sequence[DirectoryEntry]
 
@@ -133,9 +136,8 @@ class AccountView:
         return await self._find_messages({"text": text, "limit": limit, **older})
 
     async def _find_messages(self, fields: dict[str, Json]) -> FoundMessages:
-        answer = cast("Mapping[str, list[dict[str, Json]]]", await self._history.answer(fields, None))
-        lines = [_line(body) for body in reversed(answer["messages"])]
-        return FoundMessages(lines=lines, has_more=bool(answer["more"]))
+        bodies, has_more = await self._history.find(fields)
+        return FoundMessages(lines=[_line(body) for body in reversed(bodies)], has_more=has_more)
 
     async def recent_commands(self, limit: int) -> list[CommandRow]:
         """Returns the newest commands, the newest first. Raises `StoreError`."""

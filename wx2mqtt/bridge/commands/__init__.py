@@ -1,15 +1,20 @@
 """Commands: messages that clients ask the bridge to send, from the MQTT delivery to the published result.
 
-Intake: `intake.py` accepts a delivery, `validation.py` checks it, `attachment_intake.py` stores its file
-and keeps the order. Sending: `sender.py` is the loop over the `queues.py` and asks `next_step.py` what to do,
-`resolver.py` finds recipient and content, `file_preparation.py` fetches and uploads files, `attempts.py` asks
-WeChat. The end:
-`completion.py`, `results.py`.
+Intake: `intake.py` accepts a delivery, `validation.py` checks it, `attachment_intake.py` stores its file and
+keeps the order, `acceptance.py` stores the command. Sending: `sender.py` is the loop over the chats and asks
+`next_step.py` what to do, `resolver.py` finds recipient and content, `file_preparation.py` fetches and
+uploads files, `attempts.py` asks WeChat. The end: `progress.py` stores it, `results.py` makes the results.
 
-When a command may be sent is decided in `send_limits.py`, for every way in which it goes out: by
-`SendLimits.seconds_until_allowed` (login, rate limit, with iLink the reply window of `hold.py`) and, behind
-others of its chat, by the pause of the chat. `expiry.py` gives it up, `fallback.py` sends an urgent one by
-another service. Commands of a chat keep their order (`chat_queue.py`).
+When a command may be sent is decided in `send_limits.py`. With iLink it may wait for the reply window
+(`window_wait.py`), and share a message (`combined_messages.py`). `fallback.py` sends an urgent one by another
+service. Commands of a chat keep their order (`chat_queue.py`, `waiting_commands.py`).
+
+Words that all files use:
+- *row*: a command as it is stored (`CommandRow`).
+- *attempt*: one call of WeChat for a command. Its *begin* is stored before; without an outcome it is *in
+  doubt*.
+- *reply target*: a topic that gets the result.
+- *begun*: the begin of the next attempt is stored already, its call is not made yet.
 
 The fields of a command are those of `model.Command`; `mqtt/commands.py` reads them from a payload.
 """

@@ -49,21 +49,34 @@ class Acceptance:
 
     async def accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
         """Stores new commands, as `JournaledCommands.accept`, and queues those that wait."""
-        selected = [] if self.slots.locked() else self._begin_at_once(new)
-        if not selected:
+        begun_count = 0
+        if not self.slots.locked():
+            new, begun_count = self._begin_at_once(new)
+        if not begun_count:
             accepted = await self._journal.commands.accept(new)
             self._add_waiting(accepted)
             return accepted
         async with self.slots:  # a stop waits for it, and then knows the attempts that have begun
-            begun_count = 0
             try:
-                accepted = await self._journal.commands.accept(selected)
-                begun_count = sum(_is_begun(result) for result in accepted)
+                accepted = await self._journal.commands.accept(new)
+                begun_count -= self._add_waiting(accepted)
             finally:  # what repeats an earlier command is not sent, and what is not stored is selected again
-                taken_count = sum(command.starts for command in selected)
-                self._limits.return_tokens(taken_count - begun_count)
-            self._add_waiting(accepted)
+                self._limits.return_tokens(begun_count)
         return accepted
+
+    def _add_waiting(self, accepted: Sequence[AcceptResult]) -> int:
+        """Queues the commands that wait; returns at how many the attempt has begun in this commit."""
+        begun_count = 0
+        for result in accepted:
+            row = result.row
+            is_new = result.outcome is AcceptOutcome.NEW
+            is_kept = is_new or result.outcome is AcceptOutcome.REPEAT
+            if row is not None and is_kept and row.state is CommandState.WAITING:
+                is_begun = is_new and row.attempt_open
+                self.add(row, is_begun=is_begun)
+                if is_begun:
+                    begun_count += 1
+        return begun_count
 
     def add(self, row: CommandRow, *, is_begun: bool = False) -> None:
         """Queues an accepted command, as `WaitingCommands.add`."""
@@ -74,15 +87,8 @@ class Acceptance:
         if self._waiting.by_priority:  # it may overtake others, or must wait for the window too
             self._waiting.recheck()
 
-    def _add_waiting(self, accepted: Sequence[AcceptResult]) -> None:
-        for result in accepted:
-            row = result.row
-            is_kept = result.outcome in (AcceptOutcome.NEW, AcceptOutcome.REPEAT)
-            if row is not None and is_kept and row.state is CommandState.WAITING:
-                self.add(row, is_begun=_is_begun(result))
-
-    def _begin_at_once(self, new: Sequence[NewCommand]) -> list[NewCommand]:
-        """Returns the commands, some with `starts`, and takes their tokens; nothing if none can be sent."""
+    def _begin_at_once(self, new: Sequence[NewCommand]) -> tuple[Sequence[NewCommand], int]:
+        """Returns the commands, some with `starts`, and how many; takes their tokens."""
         chats: set[ChatKey] = set()
         selected = list(new)
         free_slots = MAX_CONCURRENT_SENDS - self._waiting.chat_count
@@ -98,7 +104,7 @@ class Acceptance:
                 selected[index] = replace(command, starts=True)
                 begun_count += 1
             chats.add(chat)
-        return selected if begun_count else []
+        return selected, begun_count
 
     def _can_begin_at_once(self, new: NewCommand, chat: ChatKey) -> bool:
         is_repeat = new.delivery is not None and new.delivery.dup
@@ -112,9 +118,3 @@ class Acceptance:
             and self._limits.seconds_until_allowed(new) <= 0
             and self._window_wait.messages_left(new) != 1  # others may have to share the last message
         )
-
-
-def _is_begun(result: AcceptResult) -> bool:
-    """Returns whether the attempt of a command has begun in the commit that accepted it."""
-    row = result.row
-    return result.outcome is AcceptOutcome.NEW and row is not None and row.attempt_open

@@ -16,24 +16,24 @@ from wx2mqtt.bridge.attachments import Attachments
 from wx2mqtt.bridge.commands.validation import CommandValidator, brings_file, payload_fingerprint
 from wx2mqtt.bridge.requests.request import delivery_mark
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.model import Blob, Command
+from wx2mqtt.model import Command
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.names import composed
 from wx2mqtt.store.command_records import NewCommand
 from wx2mqtt.store.journal import Journal
 
+MAX_CONCURRENT_FILE_WRITES = 4
+
+# What two commands have in common that must keep their order: user, person or command id.
 AcceptKey = tuple[str, object]
-"""What two commands have in common that must keep their order: user, person or command id."""
 
 
 @dataclass(eq=False)
 class AcceptTicket:
-    """The position of a command that is not accepted yet: `earlier` must be finished before it.
-
-    These are the last ones with its keys, which wait for those before them.
-    """
+    """The position of a command that is not accepted yet."""
 
     keys: frozenset[AcceptKey]
+    #: What must be finished before it: the last ones with its keys, which wait for those before them.
     earlier: list[asyncio.Event]
     finished: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -81,15 +81,12 @@ def _keys(new: NewCommand) -> frozenset[AcceptKey]:
     return frozenset({("user", user), ("person", new.person or user), ("id", new.command_id)})
 
 
-MAX_CONCURRENT_FILE_WRITES = 4
-
-
 class AttachmentIntake:
     """Does the slow part of the intake of a command: its file, and the checksum of a large delivery."""
 
     def __init__(self, validator: CommandValidator, attachments: Attachments, journal: Journal) -> None:
         self._validator = validator
-        self._attachments = attachments
+        self.attachments = attachments
         self._journal = journal
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_FILE_WRITES)
 
@@ -111,7 +108,7 @@ class AttachmentIntake:
             return new
         try:
             async with self._slots:
-                blob = await self._attachments.store(new.command, delivery.payload)
+                blob = await self.attachments.store(new.command, delivery.payload)
         except Exception as error:  # noqa: BLE001 - a bug in the bridge rejects only this command
             content = await asyncio.to_thread(_checksum, new.command, delivery.payload)
             rejected = self._validator.reject(new, error, content)
@@ -121,22 +118,18 @@ class AttachmentIntake:
     async def with_own_file(self, new: NewCommand, content: bytes) -> NewCommand:
         """Returns a command of the bridge's own with its stored file, or rejected; raises nothing."""
         try:
-            return replace(new, blob=await self._attachments.store(new.command, content))
+            return replace(new, blob=await self.attachments.store(new.command, content))
         except BadCommand as error:  # the store is full
             return self._validator.reject(new, error, "")
-
-    async def release(self, blob: Blob) -> None:
-        """Releases the file of a command that repeats another one or was rejected."""
-        await self._attachments.release(blob)
 
     async def _stored_fingerprint(self, new: NewCommand) -> str:
         """Returns the fingerprint of the stored command that this one repeats, else an empty text.
 
         Its file at `path` may be gone since then.
         """
-        known = (
-            await self._journal.commands.get(new.command_id) if new.command.path and new.command.id else None
-        )
+        if not (new.command.path and new.command.id):
+            return ""
+        known = await self._journal.commands.get(new.command_id)
         if known is not None and _path_identity(known.command) == _path_identity(new.command):
             return known.fingerprint
         return ""

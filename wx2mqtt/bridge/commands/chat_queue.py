@@ -131,11 +131,6 @@ class ChatQueue:
         return tuple(member for member in self.kept_first if member.leader == row.leader)
 
     @property
-    def begun_row(self) -> CommandRow | None:
-        """The command whose attempt has begun in the journal and is not made yet."""
-        return None if self.begun_id is None else self.find(self.begun_id)
-
-    @property
     def kept_first(self) -> Iterator[CommandRow]:
         """The commands that stay first, in order (with `by_priority`)."""
         return takewhile(stays_first, self)
@@ -208,17 +203,16 @@ class ChatQueue:
         self._insert(row, boot_time() + seconds)
 
     def replace_row(self, row: CommandRow) -> None:
-        """Replaces the row of a command, which may change its position."""
+        """Replaces the row of a command, which may change its position and its expiry."""
         if row.id in self._endings:
             self._by_id[row.id] = replace(self._by_id[row.id], row=row)
             self.wake.set()
+            return
+        old = self._take_out(row.id)
+        if row.expires == old.row.expires:
+            self._insert(row, old.expires_at)
         else:
-            self._insert(row, self._take_out(row.id).expires_at)
-
-    def reset_expiry(self, row: CommandRow) -> None:
-        """Replaces the row of a command whose `expires` changed."""
-        self._take_out(row.id)
-        self.append(row)
+            self.append(row)
 
     def remove(self, row_id: int) -> None:
         """Removes a command."""

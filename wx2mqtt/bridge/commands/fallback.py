@@ -62,9 +62,10 @@ _MESSAGE_KEYS = {
 
 @frozen(kw_only=False)
 class FallbackState:
-    """How a fallback stands, as it is stored; `summarized` is the number of commands of its summary."""
+    """How a fallback stands, as it is stored."""
 
     outcome: str
+    #: The number of commands of its summary.
     summarized: int | None = None
 
     @classmethod
@@ -196,8 +197,7 @@ class FallbackDelivery:
         if not row.command.urgent:
             return False
         row = self._waiting.find(row.id) or row
-        if timer := self._timers.pop(row.id, None):
-            timer.cancel()
+        self._stop_timer(row)
         if result.status is Status.SENT:
             self._due.discard(row.id)
         elif self.is_due(row) and not self.is_pending(row.id):
@@ -206,6 +206,8 @@ class FallbackDelivery:
 
     def complete_result(self, row: CommandRow, result: Result) -> Result:
         """Returns the result of a command that ends now, with the outcome of its fallback."""
+        if not row.command.urgent:
+            return result
         self._ended.pop(row.id, None)
         current = self._waiting.find(row.id) or row
         return with_fallback(result, current.fallback, self._ctx.language)
@@ -215,8 +217,7 @@ class FallbackDelivery:
         rows = [row for row in await self._journal.commands.list_urgent() if self.is_due(row)]
         self._due_at_end.update(row.id for row in rows)
         for row in rows:
-            if timer := self._timers.pop(row.id, None):
-                timer.cancel()
+            self._stop_timer(row)
             if not self.is_pending(row.id):
                 self._add_due(row)
         seen_count = self._progress.count
@@ -224,6 +225,11 @@ class FallbackDelivery:
             seen_count = await self._progress.wait(seen_count)
 
     # Alerts
+
+    def _stop_timer(self, row: CommandRow) -> None:
+        timer = self._timers.pop(row.id, None)
+        if timer is not None:
+            timer.cancel()
 
     def _on_timer(self, row: CommandRow) -> None:
         self._timers.pop(row.id, None)
@@ -251,27 +257,40 @@ class FallbackDelivery:
             task.add_done_callback(self._alerts.discard)
 
     async def _deliver(self, rows: Sequence[CommandRow]) -> None:
-        """Sends the alert for these commands, a summary for several, and stores its outcome."""
+        """Sends the alert for these commands, a summary for several, and stores its begin and its outcome."""
         try:
-            await self._deliver_marked(rows)
+            before = await self._store_states({row.id: FALLBACK_STARTED for row in rows})
+            self._ended |= {row.id: before.get(row.id, "") for row in rows}
+            # A row may be older than the end of its fallback, or of its command
+            current = [row for row in rows if before.get(row.id, "gone") in ("", FALLBACK_STARTED)]
+            if current:
+                await self._send_alert(current, before)
+            self.update_queues()
         finally:
             self._running.difference_update(row.id for row in rows)
             self._progress.notify()
             asyncio.get_running_loop().call_soon(self._start_alerts)
         self.delivered.emit()
 
-    async def _deliver_marked(self, rows: Sequence[CommandRow]) -> None:
-        before = await self._store_states({row.id: FALLBACK_STARTED for row in rows})
-        self._ended |= {row.id: before.get(row.id, "") for row in rows}
-        # A row may be older than the end of its fallback, or of its command
-        rows = [row for row in rows if before.get(row.id, "gone") in ("", FALLBACK_STARTED)]
-        if rows:
-            outcome = await self._send(await self._make_alert(rows))
-            states = {row.id: _state_after(before[row.id], outcome, len(rows)) for row in rows}
-            log.info("fallback used", commands=len(rows), command=rows[0].command_id, outcome=str(outcome))
-            stored = await self._store_states(states)
-            self._ended |= {row_id: state for row_id, state in states.items() if row_id in stored}
-        self.update_queues()
+    async def _send_alert(self, rows: Sequence[CommandRow], before: Mapping[int, str]) -> None:
+        """Sends the alert, and stores its outcome; `before` are the states of the commands."""
+        if len(rows) > 1:
+            alert = summary_alert(self._ctx, rows)
+        else:
+            (row,) = rows
+            user = row.command.user
+            title = bridge_text(self._ctx.language, "fallback_title", account=self._ctx.name, user=user)
+            alert = Alert(title=title, body=alert_text(row), file=await self._resolver.file_of(row))
+        outcome = await self._send(alert)
+        log.info("fallback used", commands=len(rows), command=rows[0].command_id, outcome=str(outcome))
+        summarized = len(rows) if len(rows) > 1 else None
+        states = {}
+        for row in rows:
+            is_repeated = before[row.id] == FALLBACK_STARTED  # by an earlier process, with an unknown outcome
+            known = AlertOutcome.UNCERTAIN if is_repeated else outcome
+            states[row.id] = str(FallbackState(str(known), summarized))
+        stored = await self._store_states(states)
+        self._ended |= {row_id: state for row_id, state in states.items() if row_id in stored}
 
     async def _store_states(self, states: Mapping[int, str]) -> Mapping[int, str]:
         """Stores states by row id; returns those before, without those of commands that have their result."""
@@ -286,22 +305,6 @@ class FallbackDelivery:
         await self._ctx.shared.lease.wait()  # without it another process sends the alert
         urls = tuple(url.get_secret_value() for url in self._rules.urls)
         return await send_alert(urls, alert)
-
-    async def _make_alert(self, rows: Sequence[CommandRow]) -> Alert:
-        if len(rows) > 1:
-            return summary_alert(self._ctx, rows)
-        (row,) = rows
-        title = self._text("fallback_title", user=row.command.user)
-        return Alert(title=title, body=alert_text(row), file=await self._resolver.file_of(row))
-
-    def _text(self, message_key: str, **facts: object) -> str:
-        return bridge_text(self._ctx.language, message_key, account=self._ctx.name, **facts)
-
-
-def _state_after(before: str, outcome: AlertOutcome, count: int) -> str:
-    """Returns the state of a command whose alert, or the summary of `count` commands, has ended so."""
-    known = AlertOutcome.UNCERTAIN if before == FALLBACK_STARTED else outcome
-    return str(FallbackState(str(known), count if count > 1 else None))
 
 
 def summary_alert(ctx: AccountContext, rows: Sequence[CommandRow]) -> Alert:

@@ -126,6 +126,10 @@ class FilePreparation:
 
     # What the next step of a chat depends on
 
+    def has_waited(self, queue: ChatQueue) -> bool:
+        """Returns whether the chat has, or had, a file."""
+        return queue in self._chats
+
     def is_ready(self, queue: ChatQueue, row: CommandRow) -> bool:
         """Returns whether a command has no file, or one that is stored and uploaded."""
         if not has_file(row):
@@ -135,7 +139,7 @@ class FilePreparation:
 
     def find_startable(self, queue: ChatQueue) -> CommandRow | None:
         """Returns the command whose file is to be prepared next; None where none may be, or enough are."""
-        if not queue.with_file or loop_time() < self._files_of(queue).paused_until:
+        if loop_time() < self._files_of(queue).paused_until:
             return None
         active = [
             row
@@ -170,8 +174,6 @@ class FilePreparation:
 
     def find_failed(self, queue: ChatQueue) -> tuple[CommandRow, BadCommand | Rejected] | None:
         """Returns a command whose file can never be prepared, or is one too many, and why."""
-        if not queue.with_file:
-            return None
         if len(queue.unfetched) > MAX_UNFETCHED_COMMANDS:
             newest = queue.find(max(queue.unfetched))
             assert newest is not None
@@ -184,6 +186,8 @@ class FilePreparation:
 
     def seconds_until_retry(self, queue: ChatQueue) -> float:
         """Returns the seconds until a file of this chat may be prepared again."""
+        if queue not in self._chats:
+            return float("inf")
         files = self._files_of(queue)
         idle = [state for state in files.states.values() if state.task is None]
         times = [
@@ -198,8 +202,6 @@ class FilePreparation:
         A chat waits once, until its first command is ready again: a hundred slow files delay the texts behind
         them no longer than one.
         """
-        if not queue.with_file and queue not in self._chats:
-            return 0.0
         files, first = self._files_of(queue), queue.first
         if row.id == first.id or self.is_ready(queue, first):
             files.blocked_since = None

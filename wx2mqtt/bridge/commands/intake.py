@@ -169,7 +169,6 @@ class CommandIntake:
         """Completes a command, waits for its turn, then commits it; other chats overtake it meanwhile."""
         with self._accept_order.finish_after(ticket):
             new = await self._attachment_intake.complete(new, pending.delivery, session)
-            new = _without_data(new)
             self._release_payload(pending)  # the wait may be long
             await ticket.wait()
             await retry_until_stored(lambda: self._commit([new]))
@@ -179,14 +178,13 @@ class CommandIntake:
         """Stores commands and hands them to the sender. Raises `StoreError`."""
         await self.store_session()
         self._ctx.counters.commands += len(new)
-        commands = [_without_data(command) for command in new]
-        results = await self._sender.acceptance.accept(commands)
+        results = await self._sender.acceptance.accept(new)
         for accepted in results:
             self._ctx.signals.outbox_changed.emit(accepted.outbox)
-        for command, accepted in zip(commands, results, strict=True):
+        for command, accepted in zip(new, results, strict=True):
             await self._on_committed(command, accepted)
             if command.blob is not None and accepted.outcome is not AcceptOutcome.NEW:
-                await self._attachment_intake.release(command.blob)
+                await self._attachment_intake.attachments.release(command.blob)
 
     async def _on_committed(self, new: NewCommand, accepted: AcceptResult) -> None:
         """Does what a command needs that is not sent: it has its result, or its id is in use."""
@@ -230,8 +228,3 @@ class CommandIntake:
             delivery = self._unacknowledged.popleft().delivery
             self._track_memory(-delivery.held_bytes)
             self._broker.acknowledge(delivery)
-
-
-def _without_data(new: NewCommand) -> NewCommand:
-    """Drops the inline `data`: the bytes are in the stored file."""
-    return replace(new, command=replace(new.command, data="")) if new.command.data else new

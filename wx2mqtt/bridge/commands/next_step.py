@@ -119,9 +119,14 @@ class NextStepPolicy:
         window = self._window_wait.closed_window(row) if self._calls.may_send else None
         if window is not None and (step := self._step_while_closed(queue, window)) is not None:
             return step
-        if (unprepared := self._files.find_startable(queue)) is not None:
-            return PrepareStep(row=unprepared)
-        seconds = self._seconds_until_sendable(queue, row)
+        seconds = self._limits.seconds_until_sendable(queue, row)
+        if queue.with_file or self._files.has_waited(queue):
+            if (unprepared := self._files.find_startable(queue)) is not None:
+                return PrepareStep(row=unprepared)
+            if not self._files.is_ready(queue, row):
+                seconds = FOREVER
+            elif seconds <= 0:
+                seconds = self._files.seconds_until_overtaking(queue, row)
         if seconds <= 0:
             return SendStep(row=row)
         latest = min(queue.next_expiry - boot_time(), self._files.seconds_until_retry(queue))
@@ -134,7 +139,8 @@ class NextStepPolicy:
 
         Where the rest of the window is reserved, or it would wait for a file before it, an important one.
         """
-        if (begun := queue.begun_row) is not None:
+        begun = None if queue.begun_id is None else queue.find(queue.begun_id)
+        if begun is not None:
             return begun
         row = self._first_ready(queue, important_only=False) or queue.first
         if is_important(row):
@@ -150,12 +156,6 @@ class NextStepPolicy:
             if (is_important(row) or not important_only) and self._files.is_ready(queue, row):
                 return row
         return None
-
-    def _seconds_until_sendable(self, queue: ChatQueue, row: CommandRow) -> float:
-        if not self._files.is_ready(queue, row):
-            return FOREVER
-        seconds = self._limits.seconds_until_sendable(queue, row)
-        return seconds if seconds > 0 else self._files.seconds_until_overtaking(queue, row)
 
     # What ends without being sent
 
@@ -219,7 +219,7 @@ class NextStepPolicy:
 
     def _find_failed(self, queue: ChatQueue) -> EndStep | None:
         """Returns a command whose file can never be sent."""
-        failed = self._files.find_failed(queue)
+        failed = self._files.find_failed(queue) if queue.with_file else None
         if failed is None:
             return None
         row, error = failed

@@ -109,7 +109,10 @@ class CommandProgress:
         2. Where the owner has dropped that command meanwhile, it holds the results alone.
         3. Where these commands have their results already, nothing is stored.
         """
-        finished = [self._with_current_replies(row, result) for row, result in results]
+        finished = []
+        for row, result in results:
+            current = self._waiting.find(row.id) or row  # it may have more reply targets
+            finished.append((replace(row, replies=current.replies), self._whole_result(row, result)))
         is_stored = await self._store_results(finished, next_row)
         if not is_stored and next_row is not None:
             next_row = None
@@ -145,11 +148,6 @@ class CommandProgress:
             return False
         self._ctx.signals.outbox_changed.emit(stored)
         return True
-
-    def _with_current_replies(self, row: CommandRow, result: Result) -> tuple[CommandRow, Result]:
-        """Returns a command with the reply targets that were added meanwhile, and its whole result."""
-        row = replace(row, replies=(self._waiting.find(row.id) or row).replies)
-        return row, self._whole_result(row, result)
 
     def _whole_result(self, row: CommandRow, result: Result) -> Result:
         result = result_of_parts(row, result, len(self._resolver.parts_of(row)))

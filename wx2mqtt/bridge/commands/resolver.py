@@ -107,7 +107,11 @@ class CommandResolver:
         if is_recall(row):
             return await self._recall_action(row, chat)
         if has_file(row):
-            return await self._attachment_draft(row, chat)
+            if row.blob is None or not await self.is_complete(row):
+                raise BadCommand("bad_file", "file_lost")
+            attachment = self._attachments.attachment_for(row.command, row.blob)
+            kind = self._attachments.kind_of(row.command, row.blob)
+            return Draft(chat=chat, kind=kind, attachment=attachment)
         mention = await self._mentioned_members(row, chat) if row.command.mention else ()
         parts = self.parts_of(row)
         text = parts[min(row.parts_sent, len(parts) - 1)]
@@ -137,12 +141,6 @@ class CommandResolver:
         if row.blob is None or not await self.is_complete(row):
             return None
         return self._attachments.attachment_for(row.command, row.blob).file
-
-    async def _attachment_draft(self, row: CommandRow, chat: Handle) -> Draft:
-        if row.blob is None or not await self.is_complete(row):
-            raise BadCommand("bad_file", "file_lost")
-        attachment = self._attachments.attachment_for(row.command, row.blob)
-        return Draft(chat=chat, kind=self._attachments.kind_of(row.command, row.blob), attachment=attachment)
 
     async def _recall_action(self, row: CommandRow, chat: Handle) -> Recall:
         """Returns the recall of an own, recent message in this chat (webwx 2.15.2). Raises `BadCommand`."""

@@ -229,10 +229,11 @@ class CommandValidator:
             person = self.check(command)
         except Exception as error:  # noqa: BLE001 - see `_rejection_of`
             return self._rejected(command, source, error)
-        new = self._new_command(command, source)
         if source.expiry == 0:
+            new = self._new_command(replace(command, data=""), source)
             sentence = bridge_text(self._ctx.language, "expired_delivery")
             return self._with_result(new, Status.EXPIRED, "expired", sentence)
+        new = self._new_command(command, source)
         limits = [seconds for seconds in (command.ttl, source.expiry) if seconds is not None]
         own_ttl = min(limits, default=None)
         ttl = self._ctx.settings.account.send.ttl if own_ttl is None else own_ttl
@@ -328,8 +329,9 @@ class CommandValidator:
     # Rejections after the validation
 
     def with_file(self, new: NewCommand, blob: Blob) -> NewCommand:
-        """Returns the command with its stored file, whose content is part of the fingerprint."""
-        return replace(new, blob=blob, fingerprint=fingerprint(new.command, blob.sha256))
+        """Returns the command with its stored file in place of `data`; it is part of the fingerprint."""
+        command = replace(new.command, data="")
+        return replace(new, command=command, blob=blob, fingerprint=fingerprint(command, blob.sha256))
 
     def reject(self, new: NewCommand, error: Exception, content: str) -> NewCommand:
         """Returns the command rejected because its file cannot be stored.

@@ -1,5 +1,8 @@
 """The commands that wait in memory, in a queue for each chat; further commands wait in the journal.
 
+A command comes: it is added to the queue of its chat (`add`). The process starts, or a queue was full and is
+empty: the journal is read (`load`).
+
 - A chat to which nothing can be sent fills only its own queue (`chat_queue.py`), up to
   `MAX_COMMANDS_PER_CHAT`. Its further commands stay in the journal until the queue is empty. Those whose file
   must be fetched first do not count: what stands behind them must not wait for them (`file_preparation.py`).

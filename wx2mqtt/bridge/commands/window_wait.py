@@ -135,7 +135,7 @@ class WindowWait:
         self._ctx.signals.outbox_changed.emit(stored)
         for row in rows:
             if (current := queue.find(row.id)) is not None:
-                queue.reset_expiry(replace(row, replies=current.replies))
+                queue.replace_row(replace(row, replies=current.replies))
         self._ctx.signals.sending_changed.emit()
 
     def find_impatient(self, queue: ChatQueue, window: ReplyWindow) -> CommandRow | None:

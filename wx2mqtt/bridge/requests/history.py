@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from wx2mqtt.bridge.media.payloads import with_current_media
 from wx2mqtt.bridge.people.registry import PeopleRegistry
@@ -22,32 +22,36 @@ from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import HistoryQuery, HistoryRow, MediaRow
 
 DEFAULT_HISTORY_MESSAGES = 100
+
+# Messages that are read at a time: each may contain a file as base64.
 READ_BATCH_ROWS = 50
-"""Messages that are read at a time: each may contain a file as base64."""
 
 MessageBody = dict[str, Json]
 
 
 @dataclass(slots=True)
 class _HistoryPage:
-    """The messages of an answer; `full` when a further one did not fit into `free_bytes`."""
+    """The messages of an answer."""
 
     free_bytes: int
-    bodies: list[MessageBody]
+    #: Whether the bytes of the JSON count as they are sent; else those that are stored.
+    is_exact: bool
+    bodies: list[MessageBody] = field(default_factory=list)
+    #: A further message did not fit.
     full: bool = False
 
-    def add(self, body: MessageBody) -> None:
-        size = len(encode(body)) + 1
-        if (
-            size > self.free_bytes and not self.bodies
-        ):  # the first one is shortened: the next page must get past it
+    def add(self, body: MessageBody, stored_bytes: int) -> None:
+        """Adds a message if it fits. The first one always does: the next page must get past it."""
+        size = len(encode(body)) + 1 if self.is_exact else stored_bytes
+        if size > self.free_bytes and self.bodies:
+            self.full = True
+            return
+        if size > self.free_bytes and self.is_exact:
             shorter = cut_payload(encode(body), self.free_bytes - 1)
             body = body if shorter is None else json.loads(shorter)
             size = len(encode(body)) + 1
-        self.full = size > self.free_bytes and bool(self.bodies)
-        if not self.full:
-            self.bodies.append(body)
-            self.free_bytes -= size
+        self.bodies.append(body)
+        self.free_bytes -= size
 
 
 class HistoryRequest:
@@ -63,32 +67,40 @@ class HistoryRequest:
 
         Raises `BadCommand` and `StoreError`.
         """
-        query = self._parse_query(fields)
         stream = self._journal.stream
         limit = MAX_HISTORY_ANSWER_BYTES if max_bytes is None else min(MAX_HISTORY_ANSWER_BYTES, max_bytes)
         frame_bytes = len(encode({"messages": [], "more": False, "stream": stream}))
-        page = _HistoryPage(limit - frame_bytes, [])
-        more = await self._fill(page, query)
-        if query.since is None:
-            page.bodies.reverse()
+        page = _HistoryPage(limit - frame_bytes, is_exact=True)
+        more = await self._fill(page, self._parse_query(fields))
         messages: list[Json] = list(page.bodies)
         return {"messages": messages, "more": more, "stream": stream}
+
+    async def find(self, fields: dict[str, Json]) -> tuple[list[MessageBody], bool]:
+        """Returns the same messages for the page, and whether there are further ones."""
+        page = _HistoryPage(MAX_HISTORY_ANSWER_BYTES, is_exact=False)
+        more = await self._fill(page, self._parse_query(fields))
+        return page.bodies, more
 
     async def _fill(self, page: _HistoryPage, query: HistoryQuery) -> bool:
         """Adds messages up to the limits of query and page; returns whether there are further ones.
 
-        With `since` the oldest are added first, else the newest, so that the oldest ones are left out.
+        With `since` the oldest are added first, else the newest, so that the oldest ones are left out. The
+        page has them in the order of `seq`.
         """
         more = True
         missing = query.limit
+        rows: Sequence[HistoryRow] = ()
+        is_forward = query.since is not None
         while more and missing and not page.full:
             rows, more = await self._journal.history.find(replace(query, limit=min(READ_BATCH_ROWS, missing)))
             if not rows:
-                return False
-            await self._add_rows(page, rows if query.since is not None else rows[::-1])
+                break
+            await self._add_rows(page, rows if is_forward else rows[::-1])
             missing -= len(rows)
-            query = _continued(query, rows)
-        return more or page.full
+            query = replace(query, since=rows[-1].seq) if is_forward else replace(query, before=rows[0].seq)
+        if not is_forward:
+            page.bodies.reverse()
+        return bool(rows) and (more or page.full)
 
     async def _add_rows(self, page: _HistoryPage, history_rows: Sequence[HistoryRow]) -> None:
         """Adds messages with the current state of their media."""
@@ -97,12 +109,14 @@ class HistoryRequest:
             media_rows[media_row.message_id].append(media_row)
         for row in history_rows:
             if not page.full:
-                page.add(with_current_media(row.payload, media_rows[row.message_id]))
+                page.add(with_current_media(row.payload, media_rows[row.message_id]), len(row.payload))
 
     def _parse_query(self, fields: dict[str, Json]) -> HistoryQuery:
         read.reject_unknown_fields(fields, "since", "before", "user", "kind", "text", "limit", "stream")
         since = read.read_integer(fields, "since")
-        self._require_current_stream(read.read_text(fields, "stream", ""))
+        stream = read.read_text(fields, "stream", "")
+        if stream and stream != self._journal.stream:
+            raise BadCommand("stream_changed", "stream_changed", stream=self._journal.stream)
         kind = read.read_text(fields, "kind", "")
         if kind and kind not in list(Kind):
             raise BadCommand("bad_request", "unknown_kind", kind=kind, known=", ".join(Kind))
@@ -119,10 +133,6 @@ class HistoryRequest:
             ),
         )
 
-    def _require_current_stream(self, stream: str) -> None:
-        if stream and stream != self._journal.stream:
-            raise BadCommand("stream_changed", "stream_changed", stream=self._journal.stream)
-
     def _all_levels(self, user: str) -> tuple[str, ...]:
         """Returns all topic levels that a person had: a message is stored with the level of its time."""
         if not user:
@@ -131,9 +141,3 @@ class HistoryRequest:
         if person is None:
             raise BadCommand("unknown_user", "unknown_user", user=user, contacts=self._contacts_topic)
         return self._registry.levels_of(person.id)
-
-
-def _continued(query: HistoryQuery, rows: Sequence[HistoryRow]) -> HistoryQuery:
-    if query.since is not None:
-        return replace(query, since=rows[-1].seq)
-    return replace(query, before=rows[0].seq)

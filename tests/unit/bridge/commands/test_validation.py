@@ -464,3 +464,8 @@ def test_every_delivery_becomes_a_row_with_at_most_one_result(request, level, pa
 def test_a_topic_of_nothing_but_marks_costs_no_more_than_in_proportion():
     bench = Bench()
     assert is_in_proportion(lambda size: bench.new("hi", "wx/out/" + repeated("\u0301\u0327", size)), 20_000)
+
+
+def test_of_a_command_that_came_too_late_the_bytes_are_not_kept(bench):
+    late = bench.new('{"kind": "image", "data": "AAAA", "id": "a"}', expiry=0)
+    assert (late.result.status, late.command.data) == (Status.EXPIRED, "")

@@ -244,7 +244,6 @@ def test_a_command_that_is_dropped_after_the_begin_of_its_attempt_leaves_the_oth
     lane.begun_id = first.id
     lanes.remove(first.id)
     assert lane.begun_id is None
-    assert lane.begun_row is None
     assert list(lane) == others
 
 
@@ -252,7 +251,7 @@ async def test_an_attempt_that_began_with_the_acceptance_is_made_once():
     lanes = by_priority(0)
     lanes.add(row(1), is_begun=True)
     (lane,) = lanes.take_new_queues()
-    assert lane.begun_row == row(1)
+    assert lane.begun_id == 1
     lane.begun_id = None  # it is made
     lanes.add(row(1), is_begun=True)
     assert lane.begun_id is None
