@@ -134,8 +134,8 @@ class WindowWait:
         stored = await retry_until_stored(lambda: self._ctx.journal.commands.hold(changes, notices))
         self._ctx.signals.outbox_changed.emit(stored)
         for row in rows:
-            if (current := queue.find(row.id)) is not None:
-                queue.replace_row(replace(row, replies=current.replies))
+            if (current := queue.find(row.id)) is not None:  # its replies or its fallback may have changed
+                queue.replace_row(replace(current, window_reason=row.window_reason, expires=row.expires))
         self._ctx.signals.sending_changed.emit()
 
     def find_impatient(self, queue: ChatQueue, window: ReplyWindow) -> CommandRow | None:

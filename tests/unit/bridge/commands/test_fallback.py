@@ -166,6 +166,25 @@ async def test_a_window_that_is_shut_is_why(here: Room, services: Services):
     assert (result.status, result.code, result.fallback) == (Status.EXPIRED, "quota_used", "sent")
 
 
+async def test_an_alert_that_ends_while_its_command_begins_to_wait_for_the_window_counts(
+    here: Room, services: Services, monkeypatch: pytest.MonkeyPatch
+):
+    here.wire.capabilities = replace(here.wire.capabilities, has_reply_window=True)
+    here.wire.windows[here.phone.handle("wife")] = ReplyWindow(open=False, reason="quota_used")
+    async with here.running() as sender:
+        delivered, hold = asyncio.Event(), here.journal.commands.hold
+        sender.fallback.delivered.connect(delivered.set)
+
+        async def slowly(*arguments: Any) -> Any:
+            await delivered.wait()
+            return await hold(*arguments)
+
+        monkeypatch.setattr(here.journal.commands, "hold", slowly)
+        await here.accept(asked(here))
+        result = await here.result("c1")
+    assert (result.status, result.code, result.fallback) == (Status.EXPIRED, "quota_used", "sent")
+
+
 @pytest.mark.parametrize(
     ("deeds", "status"),
     [([Rejected("no")], Status.FAILED), ([OutcomeUnknown(), OutcomeUnknown()], Status.UNCERTAIN)],
