@@ -145,19 +145,6 @@ async def test_where_groups_are_switched_off_wechats_no_is_told(shared_home: Hom
         await shared_home.phone.post("settings", allow_groups=True)
 
 
-async def test_too_often_says_when_and_wechat_is_not_asked_before(shared_home: Home):
-    await shared_home.phone.post("fault", endpoint="webwxoplog", kind="ret", value=1205)
-    answer = await ask(shared_home, "set_remark", user="妈妈", remark="老妈")
-    assert answer["code"] == "rate_limited"
-    assert answer["retry_after"] >= 30
-    before = await calls(shared_home, "webwxoplog")
-    again = await ask(shared_home, "set_remark", user="妈妈", remark="老妈")
-    assert again["code"] == "rate_limited"
-    assert again["retry_after"] <= answer["retry_after"]
-    assert await calls(shared_home, "webwxoplog") == before
-    assert (await ask(shared_home, "mark_read", user="妈妈"))["status"] == "ok"
-
-
 @pytest.mark.parametrize(
     "fault",
     [{"kind": "status", "value": 502}, {"kind": "drop_answer"}, {"kind": "reset"}, {"kind": "garbage"}],

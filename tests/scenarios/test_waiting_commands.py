@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.scenarios.signing_in import calls
 from tests.support.ear import Ear
 from tests.support.home import Home
 
@@ -118,11 +119,30 @@ async def test_too_often_slows_everything_down_and_says_for_how_long(home: Home)
     health = (await home.ask("health"))["data"]
     assert health["wechat"]["throttled"] > 30
     assert health["queues"]["to_wechat"]["depth"] == 1
+    assert (await home.ask("mark_read", {"user": "妈妈"}))["code"] == "rate_limited", (
+        "a request waits as well"
+    )
     assert (await home.phone.get("state"))["calls"]["webwxsendmsg"] == 1, "nobody was asked again meanwhile"
     await home.hear(home.bridge.stop)
     await home.restart()
     assert outcome(await home.body("wx/result/wife", id="patient")) == ("sent", "ok", False)
     assert await sent(home) == [("wife", "patient")]
+
+
+async def test_a_request_that_comes_too_often_says_when_and_wechat_is_not_asked_before(home: Home):
+    await home.log_in()
+    await home.phone.post("fault", endpoint="webwxoplog", kind="ret", value=1205)
+    asked = {"user": "妈妈", "remark": "老妈"}
+    answer = await home.ask("set_remark", asked)
+    assert answer["code"] == "rate_limited"
+    assert answer["retry_after"] >= 30
+    again = await home.ask("set_remark", asked)
+    assert again["code"] == "rate_limited"
+    assert again["retry_after"] <= answer["retry_after"]
+    assert await calls(home, "webwxoplog") == 1
+    late = await home.tell("wife", {"text": "impatient", "id": "impatient", "ttl": 0.3})
+    assert outcome(late) == ("expired", "rate_limited", False)
+    assert await sent(home) == []
 
 
 async def test_results_wait_for_a_broker_that_dies_and_nothing_is_sent_twice(home: Home):
