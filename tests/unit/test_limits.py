@@ -46,7 +46,7 @@ from wx2mqtt.limits import (
     STORED_JSON,
     WECHAT_JSON,
 )
-from wx2mqtt.model import Blob
+from wx2mqtt.model import Blob, Json
 from wx2mqtt.mqtt import commands
 from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.options import MqttOptions
@@ -112,7 +112,10 @@ def accepts_request(text: bytes, _: Path) -> bool:
 
 
 def accepts_control_request(text: bytes, _: Path) -> bool:
-    return not refuses(lambda: control_socket._read_fields(text), Wx2MqttError)
+    async def done(_name: str, _fields: object) -> Json:
+        return "done"
+
+    return b"done" in asyncio.run(control_socket._answer(text, done))
 
 
 def accepts_control_answer(text: bytes, folder: Path) -> bool:

@@ -77,38 +77,30 @@ async def _serve(
                 line = await reader.readuntil(b"\n")
             answer = await _answer(line.removesuffix(b"\n"), run_operation)
         except asyncio.LimitOverrunError:
-            answer = _error(f"The request has more than {CONTROL_REQUEST_JSON.max_bytes} bytes.")
+            limit = CONTROL_REQUEST_JSON.max_bytes
+            answer = _encode({"error": f"The request has more than {limit} bytes."})
         writer.write(answer + b"\n")
         await writer.drain()
 
 
-def _read_fields(line: bytes) -> dict[str, Json]:
+async def _answer(line: bytes, run_operation: RunOperation) -> bytes:
     try:
         fields = load_json(line, CONTROL_REQUEST_JSON)
     except ValueError as error:
-        raise Wx2MqttError(f"The request cannot be read: {error}.") from None
+        return _encode({"error": f"The request cannot be read: {error}."})
     if not isinstance(fields, dict):
-        raise Wx2MqttError("The request is no JSON object.")
-    return fields
-
-
-def _error(sentence: str) -> bytes:
-    return _encode({"error": sentence})
-
-
-def _encode(answer: Json) -> bytes:
-    return json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace")
-
-
-async def _answer(line: bytes, run_operation: RunOperation) -> bytes:
+        return _encode({"error": "The request is no JSON object."})
     try:
-        fields = _read_fields(line)
         return _encode({"ok": await run_operation(str(fields.pop("do", "")), fields)})
     except Wx2MqttError as error:
-        return _error(str(error))
+        return _encode({"error": str(error)})
     except Exception:  # a bug must not end the bridge or leave the caller without an answer
         log.exception("operation failed")
-        return _error("the bridge could not do it; its log says why")
+        return _encode({"error": "the bridge could not do it; its log says why"})
+
+
+def _encode(answer: dict[str, Json]) -> bytes:
+    return json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace")
 
 
 async def ask_bridge(folder: Path, name: str, fields: Mapping[str, Json] | None = None) -> Json:

@@ -12,7 +12,6 @@ import signal
 from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 import structlog
 
@@ -176,25 +175,20 @@ class DatabaseWait:
             alive = asyncio.create_task(self._stay_alive())
             stack.push_async_callback(cancel_and_wait, [alive])
             try:
-                page = running_web_server(self._loaded.settings, [], self._bridge_state())
-                await stack.enter_async_context(page)
-                folder = StoreFolder.open(self._store_path())
+                status = self._environment.reload_status
+                state = BridgeState(
+                    problems=lambda: status.problems,
+                    reload_accepted=lambda: status.accepted,
+                    outage=lambda: self.outage,
+                )
+                await stack.enter_async_context(running_web_server(self._loaded.settings, [], state))
+                path, _ = resolve_store_path(self._loaded.settings.storage.path, self._environment.env)
+                folder = StoreFolder.open(path)
                 stack.callback(folder.close)
                 await stack.enter_async_context(control_socket.serve_operations(folder.path, self._answer))
             except (CannotListen, StoreError) as error:
                 log.warning("outage is not shown everywhere", problem=str(error))
             yield
-
-    def _bridge_state(self) -> BridgeState:
-        status = self._environment.reload_status
-        return BridgeState(
-            problems=lambda: status.problems,
-            reload_accepted=lambda: status.accepted,
-            outage=lambda: self.outage,
-        )
-
-    def _store_path(self) -> Path:
-        return resolve_store_path(self._loaded.settings.storage.path, self._environment.env)[0]
 
     async def _answer(self, name: str, _fields: Mapping[str, Json]) -> Json:
         """Answers what `healthcheck` asks first; raises `Wx2MqttError` with the sentence for all else."""

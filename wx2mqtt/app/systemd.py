@@ -35,18 +35,13 @@ class SystemdNotifier:
     """Sends messages to the service manager. Logs failures and raises none."""
 
     def __init__(self, env: Mapping[str, str]) -> None:
-        self._address = _socket_address(env.get("NOTIFY_SOCKET", ""))
-        self._interval = _watchdog_interval(env)
-
-    @property
-    def is_listening(self) -> bool:
-        """Whether a service manager reads the messages."""
-        return bool(self._address)
-
-    @property
-    def watchdog_interval(self) -> float | None:
-        """Seconds between two calls of `watchdog`: half of the unit's limit; None without a watchdog."""
-        return self._interval
+        address = env.get("NOTIFY_SOCKET", "")
+        # A path, or a name in the abstract namespace after an @.
+        self._address = f"\0{address[1:]}" if address.startswith("@") else address
+        #: Whether a service manager reads the messages.
+        self.is_listening = address.startswith(("@", "/"))
+        #: Seconds between two calls of `watchdog`: half of the unit's limit; None without a watchdog.
+        self.watchdog_interval = _watchdog_interval(env)
 
     def ready(self) -> None:
         """Reports that the start or a reload is complete."""
@@ -69,7 +64,7 @@ class SystemdNotifier:
         self._send("WATCHDOG=1")
 
     def _send(self, *assignments: str) -> None:
-        if not self._address:
+        if not self.is_listening:
             return
         try:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as notify_socket:
@@ -77,13 +72,6 @@ class SystemdNotifier:
                 notify_socket.sendto("\n".join(assignments).encode("utf-8", "replace"), self._address)
         except OSError as error:
             log.warning("service manager not reached", error=error.strerror)
-
-
-def _socket_address(value: str) -> str:
-    """Returns the address for NOTIFY_SOCKET: a path, or a name in the abstract namespace after an @."""
-    if value.startswith("@"):
-        return f"\0{value[1:]}"
-    return value if value.startswith("/") else ""
 
 
 def _watchdog_interval(env: Mapping[str, str]) -> float | None:
@@ -119,19 +107,15 @@ class SystemdWatchdog:
 
     async def run(self) -> None:
         """Reports READY, then feeds the watchdog until cancelled."""
-        await self._report_ready()
+        for account in self._accounts.accounts:  # after the first attempt of each to reach the broker
+            await account.connect_attempted.wait()
+        self._notifier.ready()
         if not self._notifier.is_listening:
             return
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._update_status())
             if self._notifier.watchdog_interval is not None:
                 tasks.create_task(self._feed_watchdog(self._notifier.watchdog_interval))
-
-    async def _report_ready(self) -> None:
-        """Reports READY after the first connection attempt of every account."""
-        for account in self._accounts.accounts:
-            await account.connect_attempted.wait()
-        self._notifier.ready()
 
     async def _feed_watchdog(self, interval: float) -> None:
         """Feeds the watchdog, unless a loop is overdue; then checks each second whether it moves again."""
@@ -155,13 +139,12 @@ class SystemdWatchdog:
 
 def status_line(accounts: list[Account], notes: Sequence[str] = ()) -> str:
     """Returns the line for `systemctl status`: notes, and the login and the broker of each account."""
-    return "; ".join([*notes, *(_account_status(account, notes) for account in accounts)])
-
-
-def _account_status(account: Account, notes: Sequence[str]) -> str:
-    status = f"{account.name}: {account.login.state}"
-    if account.login.reason and account.login.reason not in notes:
-        status += f" ({account.login.reason})"
-    if not account.broker_connected:
-        status += f", no broker ({account.counters.broker_reason or 'connecting'})"
-    return status
+    parts = [*notes]
+    for account in accounts:
+        status = f"{account.name}: {account.login.state}"
+        if account.login.reason and account.login.reason not in notes:
+            status += f" ({account.login.reason})"
+        if not account.broker_connected:
+            status += f", no broker ({account.counters.broker_reason or 'connecting'})"
+        parts.append(status)
+    return "; ".join(parts)

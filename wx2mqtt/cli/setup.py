@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from wx2mqtt.cli.terminal import preferred_language, show
-from wx2mqtt.i18n import Language
 from wx2mqtt.settings.addresses import validate_host_name
 from wx2mqtt.settings.formats import level_fault
 from wx2mqtt.settings.loader import LOCAL_CONFIG, SYSTEM_CONFIG
@@ -21,7 +20,7 @@ from wx2mqtt.settings.schema import BackendName
 from wx2mqtt.wechat.registry import BACKENDS, SetupContacts
 
 if TYPE_CHECKING:
-    from wx2mqtt.setup.questions import Prompt, SetupOptions
+    from wx2mqtt.setup.questions import SetupOptions
     from wx2mqtt.setup.wizard import SetupPaths
 
 STDIN_PATH = Path("-")
@@ -126,7 +125,9 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     _check_options(host, backend, person or (), owner, embedded=embedded, wants_window=bool(remind or renew))
     is_from_stdin = password_file == STDIN_PATH
     options = SetupOptions(
-        host=None if host is None else _checked_host(host),
+        host=None
+        if host is None
+        else _checked_host("--host", host, "; the port goes into --port").strip("[]"),
         port=port,
         tls=tls,
         ca_file=_readable_file("--ca-file", ca_file),
@@ -137,11 +138,11 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
         home_assistant=home_assistant,
         backend=backend,
         people=parse_people(person or ()),
-        owner=None if owner is None else _checked_owner(owner),
+        owner=owner,
         remind=remind,
         renew=renew,
         fallback_file=_readable_file("--fallback-file", fallback_file),
-        allow_hosts=None if not allow_host else tuple(map(_checked_allowed_host, allow_host)),
+        allow_hosts=tuple(_checked_host("--allow-host", one) for one in allow_host) if allow_host else None,
         language=language,
         try_broker=not no_try,
     )
@@ -164,14 +165,24 @@ def _paths(config: Path | None, unit: Path | None, *, no_unit: bool, overwrite: 
 
 
 def _run_wizard(options: SetupOptions, paths: SetupPaths, *, yes: bool) -> None:
+    """Asks a person at a terminal, else takes every default.
+
+    Raises `typer.BadParameter` if a question has no answer and cannot be asked.
+    """
     from wx2mqtt.app import logs  # noqa: PLC0415
     from wx2mqtt.i18n.setup import setup_text  # noqa: PLC0415
     from wx2mqtt.setup.discover import find_brokers  # noqa: PLC0415
+    from wx2mqtt.setup.questions import Prompt, TerminalPrompt  # noqa: PLC0415
     from wx2mqtt.setup.wizard import SetupWizard  # noqa: PLC0415
 
     logs.configure(level="error", format="auto", stream=sys.stderr, message_text=False)
     language = options.language or preferred_language(os.environ)
-    prompt = _prompt(options, yes=yes, language=language)
+    prompt = Prompt(show)
+    if sys.stdin.isatty() and sys.stdout.isatty() and not yes:
+        prompt = TerminalPrompt(show)
+    elif options.missing_options and not yes:
+        missing = ", ".join(options.missing_options)
+        raise typer.BadParameter(setup_text(language, "missing", options=missing))
     found_brokers = asyncio.run(find_brokers(os.environ))
     if yes and options.host is None and not options.embedded and not found_brokers:
         raise typer.BadParameter(setup_text(language, "no_broker_found"))
@@ -214,29 +225,17 @@ def _check_options(
     if owner is not None and contacts is SetupContacts.PEOPLE:
         raise typer.BadParameter("--owner needs the backend ilink: on webwx name people by --person")
     has_window = not people if backend is None else BACKENDS[backend].has_reply_window
+    if owner and (fault := level_fault(owner)):
+        raise typer.BadParameter(f"--owner {owner!r}: {fault}")
     if wants_window and not has_window:
         raise typer.BadParameter("--remind and --renew need the backend ilink: web WeChat has no window")
 
 
-def _checked_owner(name: str) -> str:
-    if name and (fault := level_fault(name)):
-        raise typer.BadParameter(f"--owner {name!r}: {fault}")
-    return name
-
-
-def _checked_host(host: str) -> str:
-    """Returns the host without brackets; raises `typer.BadParameter` if it is none."""
-    try:
-        return validate_host_name(host).strip("[]")
-    except ValueError as fault:
-        raise typer.BadParameter(f"--host: {host!r} {fault}; the port goes into --port") from None
-
-
-def _checked_allowed_host(host: str) -> str:
+def _checked_host(option: str, host: str, cure: str = "") -> str:
     try:
         return validate_host_name(host)
     except ValueError as fault:
-        raise typer.BadParameter(f"--allow-host: {host!r} {fault}") from None
+        raise typer.BadParameter(f"{option}: {host!r} {fault}{cure}") from None
 
 
 def _readable_file(option: str, path: Path | None) -> Path | None:
@@ -253,49 +252,3 @@ def _password_from_stdin() -> str:
     if not password:
         raise typer.BadParameter("--password-file -: standard input is empty; pass the password through it")
     return password
-
-
-def _prompt(options: SetupOptions, *, yes: bool, language: Language) -> Prompt:
-    """Returns the prompt for a person at a terminal, or the one that takes every default.
-
-    Raises `typer.BadParameter` if a question has no answer and cannot be asked.
-    """
-    from wx2mqtt.i18n.setup import setup_text  # noqa: PLC0415
-    from wx2mqtt.setup.questions import NonInteractive  # noqa: PLC0415
-
-    if sys.stdin.isatty() and sys.stdout.isatty() and not yes:
-        return TerminalPrompt()
-    if options.missing_options and not yes:
-        raise typer.BadParameter(setup_text(language, "missing", options=", ".join(options.missing_options)))
-    return NonInteractive(show)
-
-
-class TerminalPrompt:
-    """Asks a person at a terminal; repeats a question until its answer is valid."""
-
-    def ask_text(self, question: str, default: str, validate: Callable[[str], str] = lambda _: "") -> str:
-        while True:
-            answer = str(typer.prompt(question, default=default, show_default=bool(default))).strip()
-            fault = validate(answer)
-            if not fault:
-                return answer
-            show(f"  {fault}")
-
-    def ask_secret(self, question: str) -> str:
-        return str(typer.prompt(question, hide_input=True, default="", show_default=False))
-
-    def confirm(self, question: str, *, default: bool) -> bool:
-        return typer.confirm(question, default=default)
-
-    def choose(self, question: str, choices: Sequence[str]) -> int:
-        for number, choice in enumerate(choices, 1):
-            show(f"  {number}. {choice}")
-        numbers = [str(number) for number in range(1, len(choices) + 1)]
-
-        def fault(answer: str) -> str:
-            return "" if answer in numbers else ", ".join(numbers)
-
-        return int(self.ask_text(question, "1", fault)) - 1
-
-    def show_line(self, line: str) -> None:
-        show(line)

@@ -166,10 +166,17 @@ async def open_environment(options: DemoOptions, folder: Path) -> AsyncGenerator
             raise DemoPortsInUse({"--simulator-port": options.simulator_port}, options.language) from error
         broker, speaks_mqtt_5 = options.broker, True
         if broker is None:
-            embedded = await _start_broker(stack, folder / "broker", options)
+            try:
+                embedded = await stack.enter_async_context(
+                    EmbeddedBroker(folder / "broker", port=options.mqtt_port)
+                )
+            except PortInUse as error:
+                raise DemoPortsInUse({"--mqtt-port": options.mqtt_port}, options.language) from error
             broker, speaks_mqtt_5 = BrokerLogin(url=embedded.url), embedded.protocol == "5"
         web_address = f"127.0.0.1:{available_port('127.0.0.1', options.web_port)}"
-        run_environment = RunEnvironment(env=_process_environment(), stop_requested=stop_requested)
+        # without the owner's settings: the demo has its own
+        env = {name: value for name, value in os.environ.items() if not name.startswith("WX2MQTT_")}
+        run_environment = RunEnvironment(env=env, stop_requested=stop_requested)
         loaded = _demo_settings(options, simulator.url, broker, web_address, folder)
         if options.broker is not None:
             client = mqtt_options(loaded.settings, DEMO_ACCOUNT, Topics(DEMO_BASE), None)
@@ -194,25 +201,14 @@ def _check_ports(options: DemoOptions) -> None:
     ports = {"--simulator-port": options.simulator_port, "--web-port": options.web_port}
     if options.broker is None:
         ports["--mqtt-port"] = options.mqtt_port
-    busy_ports = {option: port for option, port in ports.items() if not _can_open(port)}
+    busy_ports = {}
+    for option, port in ports.items():
+        try:
+            available_port("127.0.0.1", port)
+        except PortInUse:
+            busy_ports[option] = port
     if busy_ports:
         raise DemoPortsInUse(busy_ports, options.language)
-
-
-def _can_open(port: int) -> bool:
-    try:
-        available_port("127.0.0.1", port)
-    except PortInUse:
-        return False
-    return True
-
-
-async def _start_broker(stack: AsyncExitStack, folder: Path, options: DemoOptions) -> EmbeddedBroker:
-    port = options.mqtt_port
-    try:
-        return await stack.enter_async_context(EmbeddedBroker(folder, port=port))
-    except PortInUse as error:
-        raise DemoPortsInUse({"--mqtt-port": port}, options.language) from error
 
 
 def _retained_topics(settings: Settings) -> tuple[str, ...]:
@@ -222,11 +218,6 @@ def _retained_topics(settings: Settings) -> tuple[str, ...]:
         *Topics(DEMO_BASE).retained(levels),
         config_topic(settings.homeassistant.prefix, DEMO_ACCOUNT),
     )
-
-
-def _process_environment() -> dict[str, str]:
-    """Returns the environment without the owner's settings: the demo has its own."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("WX2MQTT_")}
 
 
 def _demo_settings(

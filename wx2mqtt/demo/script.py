@@ -15,6 +15,8 @@ from wx2mqtt.mqtt.options import MqttOptions
 
 CONVERSATION_TIMEOUT_SECONDS = 9.0
 """Time for the whole conversation."""
+QUESTION, ANSWER = "我快到家了，开灯 ☀", "灯已打开。欢迎回家！"
+
 SENT_POLL_SECONDS = 5
 """Seconds that the simulator waits for a sent message before it answers."""
 
@@ -92,23 +94,18 @@ async def play_script(simulator: str, broker: str, backend: str) -> None:
 
 async def _log_in(listener: ScriptListener, phone: httpx.AsyncClient, control_prefix: str = "") -> None:
     """Scans and confirms; `control_prefix` is the path of the backend in the simulator's control API."""
-    state = await listener.wait_for_message("wx/login/state", state="waiting_for_scan")
-    _print_message("bridge", "wx/login/state", state)
-    await _post(phone, f"{control_prefix}scan")
-    state = await listener.wait_for_message("wx/login/state", state="waiting_for_confirm")
-    _print_message("bridge", "wx/login/state", state)
-    await _post(phone, f"{control_prefix}confirm")
-    state = await listener.wait_for_message("wx/login/state", state="online")
-    _print_message("bridge", "wx/login/state", state)
+    steps = (("waiting_for_scan", "scan"), ("waiting_for_confirm", "confirm"), ("online", ""))
+    for state, action in steps:
+        message = await listener.wait_for_message("wx/login/state", state=state)
+        _print_message("bridge", "wx/login/state", message)
+        if action:
+            await _post(phone, f"{control_prefix}{action}")
 
 
 async def _converse(listener: ScriptListener, phone: httpx.AsyncClient) -> None:
     await _log_in(listener, phone)
-    await _post(phone, "say", {"from": "wife", "to": "me", "text": "我快到家了，开灯 ☀"})
-    _print_message("WeChat", "wx/in/wife", await listener.wait_for_message("wx/in/wife"))
-    await listener.publish("wx/out/wife", "灯已打开。欢迎回家！")
-    print("you     →  wx/out/wife      灯已打开。欢迎回家！")
-    _print_message("bridge", "wx/result/wife", await listener.wait_for_message("wx/result/wife"))
+    await _post(phone, "say", {"from": "wife", "to": "me", "text": QUESTION})
+    await _answer(listener, "wife")
     sent = (await phone.get("/sim/sent", params={"after": 0, "wait": SENT_POLL_SECONDS})).json()
     print(f"phone   ←  from the owner:  {sent[-1]['text']}", flush=True)
 
@@ -116,13 +113,18 @@ async def _converse(listener: ScriptListener, phone: httpx.AsyncClient) -> None:
 async def _converse_with_bot(listener: ScriptListener, phone: httpx.AsyncClient) -> None:
     """Lets the owner write first: before that iLink does not let the bot send (ilink 10.1.1)."""
     await _log_in(listener, phone, "ilink/")
-    await _post(phone, "ilink/say", {"from": "me", "text": "我快到家了，开灯 ☀"})
-    _print_message("WeChat", "wx/in/me", await listener.wait_for_message("wx/in/me"))
-    await listener.publish("wx/out/me", "灯已打开。欢迎回家！")
-    print("you     →  wx/out/me        灯已打开。欢迎回家！")
-    _print_message("bridge", "wx/result/me", await listener.wait_for_message("wx/result/me"))
+    await _post(phone, "ilink/say", {"from": "me", "text": QUESTION})
+    await _answer(listener, "me")
     sent = (await phone.get("/sim/ilink/sent", params={"after": 0, "wait": SENT_POLL_SECONDS})).json()
     print(f"phone   ←  from the bot:    {sent[-1]['text']}", flush=True)
+
+
+async def _answer(listener: ScriptListener, user: str) -> None:
+    """Waits for the message of a person, answers it, and waits for the result."""
+    _print_message("WeChat", f"wx/in/{user}", await listener.wait_for_message(f"wx/in/{user}"))
+    await listener.publish(f"wx/out/{user}", ANSWER)
+    print(f"you     →  {f'wx/out/{user}':<15}  {ANSWER}")
+    _print_message("bridge", f"wx/result/{user}", await listener.wait_for_message(f"wx/result/{user}"))
 
 
 async def _post(phone: httpx.AsyncClient, action: str, body: dict[str, str] | None = None) -> None:

@@ -133,51 +133,28 @@ def config_text(answers: SetupAnswers) -> str:
 
 
 def _chosen_values(answers: SetupAnswers) -> dict[KeyPath, object]:
-    chosen: dict[KeyPath, object] = {
-        ("mqtt", *path): value for path, value in _chosen_broker_values(answers).items()
+    """Returns the values of the keys that the answers set."""
+    broker, account = answers.broker, ("accounts", DEFAULT_ACCOUNT)
+    typed_password_file = PASSWORD_FILE_NAME if broker.password else None
+    typed_fallback_file = FALLBACK_FILE_NAME if answers.fallback_url else None
+    values: dict[KeyPath, object] = {
+        ("mqtt", "url"): broker.url,
+        ("mqtt", "username"): broker.username or None,
+        ("mqtt", "password_file"): answers.password_file or typed_password_file,
+        ("mqtt", "tls", "ca_file"): broker.ca_file if broker.tls else None,
+        ("language",): answers.language,
+        (*account, "backend"): answers.backend,
+        **{(*account, "contacts", name, "remark"): remark for name, remark in answers.people.items()},
+        (*account, "contacts", answers.owner, "owner"): True if answers.owner else None,
+        (*account, "ilink", "remind", "before"): REMIND_BEFORE if answers.remind else None,
+        (*account, "ilink", "renew", "after"): RENEW_AFTER if answers.renew else None,
+        (*account, "fallback", "urls_file"): answers.fallback_file or typed_fallback_file,
+        (*account, "media", "allow_hosts"): answers.allow_hosts or None,
+        ("homeassistant", "enabled"): answers.home_assistant,
+        ("homeassistant", "expose"): (answers.known_names or None) if answers.home_assistant else None,
     }
-    chosen["language",] = answers.language
-    for path, value in _chosen_account_values(answers).items():
-        chosen["accounts", DEFAULT_ACCOUNT, *path] = value
-    chosen["homeassistant", "enabled"] = answers.home_assistant
-    if answers.home_assistant and answers.known_names:
-        chosen["homeassistant", "expose"] = answers.known_names
-    return chosen
-
-
-def _chosen_broker_values(answers: SetupAnswers) -> dict[KeyPath, object]:
-    """Returns the values below `mqtt`."""
-    broker = answers.broker
-    chosen: dict[KeyPath, object] = {("url",): broker.url}
-    if broker.username:
-        chosen["username",] = broker.username
-    if answers.password_file is not None:
-        chosen["password_file",] = str(answers.password_file)
-    elif broker.password:
-        chosen["password_file",] = PASSWORD_FILE_NAME
-    if broker.tls and broker.ca_file is not None:
-        chosen["tls", "ca_file"] = str(broker.ca_file)
-    return chosen
-
-
-def _chosen_account_values(answers: SetupAnswers) -> dict[KeyPath, object]:
-    """Returns the values below the account."""
-    chosen: dict[KeyPath, object] = {("backend",): answers.backend}
-    for name, remark in answers.people.items():
-        chosen["contacts", name, "remark"] = remark
-    if answers.owner:
-        chosen["contacts", answers.owner, "owner"] = True
-    if answers.remind:
-        chosen["ilink", "remind", "before"] = REMIND_BEFORE
-    if answers.renew:
-        chosen["ilink", "renew", "after"] = RENEW_AFTER
-    if answers.fallback_file is not None:
-        chosen["fallback", "urls_file"] = str(answers.fallback_file)
-    elif answers.fallback_url:
-        chosen["fallback", "urls_file"] = FALLBACK_FILE_NAME
-    if answers.allow_hosts:
-        chosen["media", "allow_hosts"] = answers.allow_hosts
-    return chosen
+    texts = {path: str(value) if isinstance(value, Path) else value for path, value in values.items()}
+    return {path: value for path, value in texts.items() if value is not None}
 
 
 class CannotWrite(Wx2MqttError):
@@ -269,8 +246,5 @@ def printed_program() -> str:
 
 def hidden_path(*paths: Path) -> Path | None:
     """Returns the first path that the sandbox of the service hides, or None."""
-    return next((path for path in paths if _is_hidden(path)), None)
-
-
-def _is_hidden(path: Path) -> bool:
-    return any(f"{path}/".startswith(f"{folder}/") for folder in HIDDEN_FOLDERS)
+    folders = tuple(f"{folder}/" for folder in HIDDEN_FOLDERS)
+    return next((path for path in paths if f"{path}/".startswith(folders)), None)

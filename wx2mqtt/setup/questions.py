@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field, replace
 from pathlib import Path
-from typing import Protocol, get_args
+from typing import get_args
+
+import typer
+from typing_extensions import override
 
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.settings import sentence_text
@@ -36,42 +39,56 @@ TryBroker = Callable[[SetupAnswers], bool]
 """Tests the broker of these answers and shows the results; returns whether setup can go on with it."""
 
 
-class Prompt(Protocol):
-    """Asks questions; each has a default. `validate` returns what is wrong with an answer, or empty text."""
-
-    def ask_text(self, question: str, default: str, validate: Callable[[str], str] = lambda _: "") -> str:
-        """Returns one line, which may be empty if `validate` allows it."""
-
-    def ask_secret(self, question: str) -> str:
-        """Returns one line that is not shown while it is typed."""
-
-    def confirm(self, question: str, *, default: bool) -> bool:
-        """Asks for yes or no."""
-
-    def choose(self, question: str, choices: Sequence[str]) -> int:
-        """Returns the index of the chosen one; the first is the default."""
-
-    def show_line(self, line: str) -> None:
-        """Shows information."""
-
-
-class NonInteractive:
-    """Answers every question with its default, and shows information only."""
+class Prompt:
+    """Answers every question with its default. A subclass asks a person."""
 
     def __init__(self, show_line: Callable[[str], None]) -> None:
         self.show_line = show_line
 
     def ask_text(self, question: str, default: str, validate: Callable[[str], str] = lambda _: "") -> str:  # noqa: ARG002
+        """Returns one line; `validate` returns what is wrong with an answer, or the empty text."""
         return default
 
     def ask_secret(self, question: str) -> str:  # noqa: ARG002
+        """Returns one line that is not shown while it is typed."""
         return ""
 
     def confirm(self, question: str, *, default: bool) -> bool:  # noqa: ARG002
+        """Asks for yes or no."""
         return default
 
     def choose(self, question: str, choices: Sequence[str]) -> int:  # noqa: ARG002
+        """Returns the index of the chosen one; the first is the default."""
         return 0
+
+
+class TerminalPrompt(Prompt):
+    """Asks a person at a terminal; repeats a question until its answer is valid."""
+
+    @override
+    def ask_text(self, question: str, default: str, validate: Callable[[str], str] = lambda _: "") -> str:
+        while True:
+            answer = str(typer.prompt(question, default=default, show_default=bool(default))).strip()
+            fault = validate(answer)
+            if not fault:
+                return answer
+            self.show_line(f"  {fault}")
+
+    @override
+    def ask_secret(self, question: str) -> str:
+        return str(typer.prompt(question, hide_input=True, default="", show_default=False))
+
+    @override
+    def confirm(self, question: str, *, default: bool) -> bool:
+        return typer.confirm(question, default=default)
+
+    @override
+    def choose(self, question: str, choices: Sequence[str]) -> int:
+        for number, choice in enumerate(choices, 1):
+            self.show_line(f"  {number}. {choice}")
+        numbers = [str(number) for number in range(1, len(choices) + 1)]
+        fault = ", ".join(numbers)
+        return int(self.ask_text(question, "1", lambda answer: "" if answer in numbers else fault)) - 1
 
 
 @frozen
@@ -102,9 +119,11 @@ class SetupOptions:
         """The backend of `--backend`, or the one that the other options are for."""
         if self.backend is not None:
             return self.backend
-        if self.people is not None:
-            return _first_asking_for(SetupContacts.PEOPLE)
-        return None if self.owner is None else _first_asking_for(SetupContacts.OWNER)
+        if self.people is None and self.owner is None:
+            return None
+        contacts = SetupContacts.OWNER if self.people is None else SetupContacts.PEOPLE
+        names: tuple[BackendName, ...] = get_args(BackendName)
+        return next(name for name in names if BACKENDS[name].setup_contacts is contacts)
 
     @property
     def missing_options(self) -> list[str]:
@@ -116,11 +135,6 @@ class SetupOptions:
             "--language": self.language is None,
         }
         return [option for option, missing in is_missing.items() if missing]
-
-
-def _first_asking_for(contacts: SetupContacts) -> BackendName:
-    names: tuple[BackendName, ...] = get_args(BackendName)
-    return next(name for name in names if BACKENDS[name].setup_contacts is contacts)
 
 
 class Questions:
@@ -154,11 +168,18 @@ class Questions:
         while self._options.try_broker and answers.broker.host and not self._try_broker(answers):
             if not self._prompt.confirm(self._text("again"), default=False):
                 return None
-            answers = replace(answers, broker=self._correct_broker(answers.broker))
-        answers = replace(answers, home_assistant=self._ask_home_assistant(answers.broker))
+            self._options = replace(self._options, username=None)  # the option may be what was wrong
+            answers = replace(answers, broker=self._ask_broker(answers.broker))
+        home_assistant = self._ask_option(
+            "home_assistant", self._options.home_assistant, default=self._is_supervisors(answers.broker)
+        )
+        answers = replace(answers, home_assistant=home_assistant)
         answers = replace(answers, allow_hosts=self._ask_allow_hosts(answers))
         if BACKENDS[backend].setup_contacts is SetupContacts.OWNER:
-            answers = replace(answers, owner=self._ask_owner())
+            owner = self._options.owner
+            if owner is None:
+                owner = self._prompt.ask_text(self._text("owner"), DEFAULT_OWNER_NAME, self._name_fault)
+            answers = replace(answers, owner=owner)
         else:
             answers = replace(answers, people=self._ask_people())
         if BACKENDS[backend].has_reply_window:
@@ -191,9 +212,15 @@ class Questions:
         if options.embedded:
             return BrokerAnswers()
         if options.host is not None:
-            return self._broker_from_options(options.host)
+            port = options.port or (DEFAULT_TLS_PORT if options.tls else DEFAULT_PORT)
+            return self._with_credentials(
+                BrokerAnswers(host=options.host, port=port, tls=options.tls, ca_file=options.ca_file)
+            )
         found_brokers = [candidate.broker for candidate in self._found_brokers]
-        labels = [self._broker_label(candidate) for candidate in self._found_brokers]
+        labels = [
+            self._text(f"found_{found.source}", host=found.broker.host, port=found.broker.port)
+            for found in self._found_brokers
+        ]
         index = self._prompt.choose(
             self._text("which_broker"), [*labels, self._text("other_broker"), self._text("no_broker")]
         )
@@ -204,19 +231,6 @@ class Questions:
         if index == len(found_brokers):
             return self._ask_broker(BrokerAnswers(host="localhost"))
         return BrokerAnswers()
-
-    def _broker_label(self, found_broker: FoundBroker) -> str:
-        return self._text(
-            f"found_{found_broker.source}", host=found_broker.broker.host, port=found_broker.broker.port
-        )
-
-    def _broker_from_options(self, host: str) -> BrokerAnswers:
-        """Builds the broker from options and their defaults; asks only for a missing login."""
-        options = self._options
-        port = options.port or (DEFAULT_TLS_PORT if options.tls else DEFAULT_PORT)
-        return self._with_credentials(
-            BrokerAnswers(host=host, port=port, tls=options.tls, ca_file=options.ca_file)
-        )
 
     def _ask_broker(self, defaults: BrokerAnswers) -> BrokerAnswers:
         prompt = self._prompt
@@ -241,14 +255,9 @@ class Questions:
             return replace(broker, username="", password="")
         return replace(broker, username=username, password=self._prompt.ask_secret(self._text("password")))
 
-    def _correct_broker(self, broker: BrokerAnswers) -> BrokerAnswers:
-        self._options = replace(self._options, username=None)  # the option may be what was wrong
-        return self._ask_broker(broker)
-
     def _host_fault(self, host: str) -> str:
         try:
-            validate_host_name(host)
-            validate_broker_url(BrokerAnswers(host=host).url)
+            validate_broker_url(BrokerAnswers(host=validate_host_name(host)).url)
         except ValueError:
             return self._text("no_host")
         return ""
@@ -258,11 +267,6 @@ class Questions:
         return "" if is_valid else self._text("no_port")
 
     # Home Assistant, pictures and people
-
-    def _ask_home_assistant(self, broker: BrokerAnswers) -> bool:
-        if self._options.home_assistant is not None:
-            return self._options.home_assistant
-        return self._prompt.confirm(self._text("home_assistant"), default=self._is_supervisors(broker))
 
     def _is_supervisors(self, broker: BrokerAnswers) -> bool:
         """Returns whether Home Assistant's Supervisor named this broker."""
@@ -298,15 +302,9 @@ class Questions:
                     return self._text("no_host")
         return ""
 
-    def _ask_owner(self) -> str:
-        """Returns the topic name of the owner, the only contact on iLink."""
-        if self._options.owner is not None:
-            return self._options.owner
-        return self._prompt.ask_text(self._text("owner"), DEFAULT_OWNER_NAME, self._name_fault)
-
-    def _ask_option(self, message_key: str, given: bool | None) -> bool:
+    def _ask_option(self, message_key: str, given: bool | None, *, default: bool = False) -> bool:
         """Returns what the option of the command line says, else the answer to the question."""
-        return self._prompt.confirm(self._text(message_key), default=False) if given is None else given
+        return self._prompt.confirm(self._text(message_key), default=default) if given is None else given
 
     def _ask_fallback(self) -> str:
         """Returns the address of another service for urgent commands; empty if none is wanted."""

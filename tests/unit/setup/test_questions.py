@@ -11,7 +11,7 @@ import pytest
 from wx2mqtt.i18n.setup import SETUP_MESSAGES, setup_text
 from wx2mqtt.setup.discover import FoundBroker
 from wx2mqtt.setup.output import BrokerAnswers, SetupAnswers
-from wx2mqtt.setup.questions import NonInteractive, Questions, SetupOptions
+from wx2mqtt.setup.questions import Prompt, Questions, SetupOptions
 
 SUPERVISOR = FoundBroker(
     source="supervisor", broker=BrokerAnswers(host="core-mosquitto", username="addons", password="geheim")
@@ -192,7 +192,7 @@ def test_another_way_for_urgent_alarms_is_asked_for_on_every_backend(backend):
     ],
 )
 def test_hosts_of_home_assistant_are_proposed_for_pictures(found, given, hosts):
-    answers = talk(NonInteractive(print), *found, **given)
+    answers = talk(Prompt(print), *found, **given)
     assert answers is not None
     assert answers.allow_hosts == hosts
 
@@ -280,14 +280,14 @@ def test_a_wrong_user_of_an_option_can_be_corrected():
 
 
 def test_a_password_file_is_kept_where_it_is():
-    found = talk(NonInteractive(print), host="b", username="me", password_file=Path("/etc/secret"))
+    found = talk(Prompt(print), host="b", username="me", password_file=Path("/etc/secret"))
     assert found is not None
     assert (found.password_file, found.broker.password) == (Path("/etc/secret"), "")
 
 
 def test_nobody_takes_what_is_found_and_what_is_usual():
     told: list[str] = []
-    found = talk(NonInteractive(told.append), SUPERVISOR, HERE)
+    found = talk(Prompt(told.append), SUPERVISOR, HERE)
     assert found == SetupAnswers(
         broker=SUPERVISOR.broker,
         language="en",
@@ -296,7 +296,7 @@ def test_nobody_takes_what_is_found_and_what_is_usual():
         owner="me",
         allow_hosts=("homeassistant", "homeassistant.local"),
     )
-    assert talk(NonInteractive(told.append), SUPERVISOR, tries=(False,)) is None
+    assert talk(Prompt(told.append), SUPERVISOR, tries=(False,)) is None
 
 
 def test_it_is_written_untried_where_that_is_wanted():
@@ -304,7 +304,7 @@ def test_it_is_written_untried_where_that_is_wanted():
         pytest.fail("it was tried")
 
     given = SetupOptions(host="away", try_broker=False)
-    found = Questions(given, NonInteractive(print), "en", (), never).ask_all()
+    found = Questions(given, Prompt(print), "en", (), never).ask_all()
     assert found is not None
     assert found.broker.host == "away"
 
