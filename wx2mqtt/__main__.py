@@ -8,8 +8,8 @@ from contextlib import nullcontext
 
 from wx2mqtt.memory import block_imports, pause_collection
 
+# Optional imports of structlog (coloured tracebacks) and httpx (its command).
 TERMINAL_ONLY_MODULES = ("rich", "pygments")
-"""Optional imports of structlog (coloured tracebacks) and httpx (its command): 10 MB."""
 
 
 def main() -> None:
