@@ -84,6 +84,18 @@ class BadCommand(Wx2MqttError):
         self.facts = facts
 
 
+class TemporarilyUnavailable(BadCommand):
+    """The file of a command cannot be had now; a later attempt may succeed."""
+
+
+class TransferBroken(TemporarilyUnavailable):
+    """A later attempt may succeed, but more likely none does; a few attempts are enough."""
+
+
+class DeclaredSizeTooLarge(Wx2MqttError):
+    """A file is announced to be larger than it may be."""
+
+
 class BackendError(Wx2MqttError):
     """WeChat did not do what was asked."""
 

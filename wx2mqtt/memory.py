@@ -6,6 +6,7 @@ Each function says what it saves, as it was measured on Linux with Python 3.11.
 from __future__ import annotations
 
 import gc
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,23 @@ def block_imports(*names: str) -> Iterator[None]:
     finally:
         for name in hidden:
             sys.modules.pop(name, None)
+
+
+@contextmanager
+def hide_certificates() -> Iterator[None]:
+    """Hides the system's certificates from modules that load them when they are imported, as aiohttp does.
+
+    A process is 2 MB smaller. What connects must bring a TLS context of its own: any other trusts nobody.
+    """
+    names = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+    before = {name: os.environ[name] for name in names if name in os.environ}
+    os.environ.update(dict.fromkeys(names, os.devnull))
+    try:
+        yield
+    finally:
+        for name in names:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 @contextmanager

@@ -12,14 +12,9 @@ import trustme
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.file_server import leads, ok, says, server
-from wx2mqtt.errors import BadCommand
+from wx2mqtt.errors import BadCommand, DeclaredSizeTooLarge, TemporarilyUnavailable, TransferBroken
 from wx2mqtt.external import url_fetch
-from wx2mqtt.external.http import (
-    DeclaredSizeTooLarge,
-    PinnedHttpClient,
-    TemporarilyUnavailable,
-    TransferBroken,
-)
+from wx2mqtt.external.pinned_http import PinnedHttpClient
 from wx2mqtt.external.url_fetch import (
     GATHERED_BYTES,
     MAX_REDIRECTS,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import gc
+import os
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 from unittest.mock import patch
 
+import certifi
 import pytest
 
 from wx2mqtt.__main__ import _load_command
-from wx2mqtt.memory import block_imports, pause_collection, return_free_memory, tune_malloc
+from wx2mqtt.memory import block_imports, hide_certificates, pause_collection, return_free_memory, tune_malloc
 
 
 def test_what_is_hidden_cannot_be_imported_within_and_can_after() -> None:
@@ -64,6 +67,15 @@ def test_the_bridge_runs_without_the_library_of_the_command_line(
 )
 def test_whatever_needs_it_loads_it(arguments: list[str]) -> None:
     assert _load_command(arguments).__name__ == "run_command_line"
+
+
+def test_certificates_are_hidden_and_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", certifi.where())
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    with hide_certificates():
+        assert not ssl.create_default_context().get_ca_certs()
+    assert ssl.create_default_context().get_ca_certs()
+    assert "SSL_CERT_DIR" not in os.environ
 
 
 def test_what_was_created_while_the_collection_was_paused_is_never_visited_again() -> None:

@@ -1,4 +1,4 @@
-"""`frozen` makes what `dataclass(frozen=True, slots=True, kw_only=True)` makes."""
+"""`frozen` makes what `dataclass(frozen=True, slots=True, kw_only=True)` makes, without compiling every method."""
 
 from __future__ import annotations
 
@@ -93,3 +93,8 @@ def test_an_instance_cannot_be_changed_and_has_slots_only() -> None:
     with pytest.raises((AttributeError, TypeError)):
         Point(x=1).other = 1  # type: ignore[attr-defined]
     assert not hasattr(Point3(x=1), "__dict__")
+
+
+def test_only_the_initialiser_is_compiled_for_each_class() -> None:
+    for name in ("__eq__", "__hash__", "__repr__", "__setattr__", "__delattr__"):
+        assert getattr(Point, name) is getattr(Pair, name)

@@ -25,8 +25,7 @@ from wx2mqtt.bridge.attachment_checks import (
     screen_content,
 )
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.errors import BadCommand, StoreError, StoreFull
-from wx2mqtt.external.http import DeclaredSizeTooLarge
+from wx2mqtt.errors import BadCommand, DeclaredSizeTooLarge, StoreError, StoreFull
 from wx2mqtt.external.local_files import read_file
 from wx2mqtt.external.url_fetch import UrlFetcher, filename_in
 from wx2mqtt.message_kinds import attachment_kinds

@@ -13,11 +13,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import httpx
 
-from wx2mqtt.clock import parse_http_date
+from wx2mqtt.clock import Lease, parse_http_date
 from wx2mqtt.diagnostics.report import CheckReport
 from wx2mqtt.diagnostics.target import AccountTarget, DiagnosticTarget
 from wx2mqtt.i18n.diagnostics import diagnostics_text
-from wx2mqtt.wechat.aiohttp_transport import tls_context
+from wx2mqtt.wechat.aiohttp_transport import AiohttpTransport, tls_context
 from wx2mqtt.wechat.backend import HostCheck
 from wx2mqtt.wechat.registry import backend_entry
 
@@ -35,9 +35,8 @@ async def check_hosts(
     `endpoint` is the owner's own server if the origins belong to it, else None.
     """
     # as the bridge does: the environment's proxies are used, but not for an endpoint of the owner
-    async with httpx.AsyncClient(
-        verify=tls_context(endpoint), trust_env=endpoint is None, headers=headers
-    ) as client:
+    transport = AiohttpTransport(tls_context(endpoint), Lease(), uses_proxies=endpoint is None)
+    async with httpx.AsyncClient(transport=transport, headers=headers) as client:
         checks = (_check_host(client, origin) for origin in dict.fromkeys(origins))
         return tuple(await asyncio.gather(*checks))
 

@@ -13,8 +13,7 @@ from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
 from wx2mqtt.aio import run_in_daemon_thread
-from wx2mqtt.errors import BadCommand
-from wx2mqtt.external.http import DeclaredSizeTooLarge
+from wx2mqtt.errors import BadCommand, DeclaredSizeTooLarge
 
 READ_CHUNK_BYTES = 256 * 1024
 MAX_PATH_BYTES = 4096

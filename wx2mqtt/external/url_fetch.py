@@ -14,24 +14,19 @@ from dataclasses import replace
 
 from wx2mqtt.aio import run_in_daemon_thread, yield_after_long_work
 from wx2mqtt.clock import loop_time
-from wx2mqtt.errors import BadCommand
-from wx2mqtt.external.http import (
+from wx2mqtt.errors import BadCommand, DeclaredSizeTooLarge, TemporarilyUnavailable, TransferBroken
+from wx2mqtt.external.addresses import ReadNetworks, is_local, is_public, read_local_networks, same_host
+from wx2mqtt.external.pinned_http import (
     BadCertificate,
     ConnectFailed,
-    DeclaredSizeTooLarge,
     HttpResponse,
     InvalidHost,
     InvalidUrl,
     PinnedHttpClient,
     ReadTimedOut,
     ResponseTruncated,
-    TemporarilyUnavailable,
-    TransferBroken,
     UrlParts,
-    is_public,
-    same_host,
 )
-from wx2mqtt.external.local_networks import ReadNetworks, is_local, read_local_networks
 from wx2mqtt.limits import transfer_seconds
 from wx2mqtt.values import frozen
 

@@ -21,16 +21,19 @@ from types import SimpleNamespace
 from urllib.request import getproxies, proxy_bypass
 from weakref import WeakSet
 
-import aiohttp
 import httpx
-from aiohttp.client_middlewares import ClientHandlerType
-from aiohttp.client_proto import ResponseHandler
-from aiohttp.connector import Connection
-from aiohttp.tracing import Trace
 from typing_extensions import override
 from yarl import URL
 
 from wx2mqtt.clock import Lease, loop_time
+from wx2mqtt.memory import hide_certificates
+
+with hide_certificates():
+    import aiohttp
+    from aiohttp.client_middlewares import ClientHandlerType
+    from aiohttp.client_proto import ResponseHandler
+    from aiohttp.connector import Connection
+    from aiohttp.tracing import Trace
 
 MAX_CONNECTIONS = 20
 

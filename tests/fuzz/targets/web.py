@@ -14,8 +14,8 @@ from tests.fuzz.targets.mqtt import check_refusal
 from tests.support.web import options
 from wx2mqtt.clock import parse_http_date
 from wx2mqtt.errors import BadCommand
-from wx2mqtt.external.http import InvalidUrl, UrlParts, is_public, plain_address, same_host
-from wx2mqtt.external.local_networks import is_local
+from wx2mqtt.external.addresses import is_local, is_public, plain_address, same_host
+from wx2mqtt.external.pinned_http import InvalidUrl, UrlParts
 from wx2mqtt.external.url_fetch import check_url, filename_in
 from wx2mqtt.web import file_response, hosts, request
 from wx2mqtt.web.auth import Authenticator
@@ -307,10 +307,10 @@ TARGETS = (
         run=_run_url,
         parsers=(
             *("external.url_fetch:check_url", "external.url_fetch:filename_in"),
-            "external.local_networks:is_local",
+            *("external.pinned_http:UrlParts.parse", "external.pinned_http:UrlParts.join"),
             *(
-                f"external.http:{name}"
-                for name in ("UrlParts.parse", "UrlParts.join", "is_public", "plain_address", "same_host")
+                f"external.addresses:{name}"
+                for name in ("is_local", "is_public", "plain_address", "same_host")
             ),
         ),
         seeds=_URLS,

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from wx2mqtt.errors import BadCommand
+from wx2mqtt.errors import BadCommand, DeclaredSizeTooLarge
 from wx2mqtt.external import local_files
-from wx2mqtt.external.http import DeclaredSizeTooLarge
 from wx2mqtt.external.local_files import READ_CHUNK_BYTES, read_file
 from wx2mqtt.i18n.bridge import rejection_text
 

@@ -30,8 +30,17 @@ from wx2mqtt.bridge.commands.send_limits import SendLimits
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.wechat_calls import WeChatCalls
 from wx2mqtt.clock import boot_time, loop_time
-from wx2mqtt.errors import BackendError, BadCommand, LoggedOut, Rejected, StoreError, Throttled, Unreachable
-from wx2mqtt.external.http import TemporarilyUnavailable, TransferBroken
+from wx2mqtt.errors import (
+    BackendError,
+    BadCommand,
+    LoggedOut,
+    Rejected,
+    StoreError,
+    TemporarilyUnavailable,
+    Throttled,
+    TransferBroken,
+    Unreachable,
+)
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.limits import transfer_seconds
 from wx2mqtt.model import Draft, Handle

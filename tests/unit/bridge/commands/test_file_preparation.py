@@ -20,8 +20,7 @@ from wx2mqtt.bridge.commands.file_preparation import (
     UPLOAD_WAIT_SECONDS,
 )
 from wx2mqtt.bridge.commands.results import final_result
-from wx2mqtt.errors import BadCommand
-from wx2mqtt.external.http import TemporarilyUnavailable, TransferBroken
+from wx2mqtt.errors import BadCommand, TemporarilyUnavailable, TransferBroken
 from wx2mqtt.model import Status
 from wx2mqtt.settings.schema import Media
 
