@@ -54,6 +54,26 @@ def join_html(children: Iterable[str | None]) -> Markup:
     return Markup().join(child for child in children if child is not None)
 
 
+def card(
+    card_id: str,
+    title: str,
+    *content: str | None,
+    heading: str = "h3",
+    style: str = "",
+    **attributes: Attribute,
+) -> Markup:
+    """Returns a section of the page, which its title names for those who hear it."""
+    return tag(
+        "section",
+        tag(heading, title, id=f"{card_id}-title"),
+        *content,
+        id=card_id,
+        class_=f"card {style}".rstrip(),
+        aria_labelledby=f"{card_id}-title",
+        **attributes,
+    )
+
+
 class PageText:
     """The sentences of the page in one language."""
 
@@ -117,6 +137,45 @@ class Assets:
     def served_name(self, file_name: str) -> str:
         """Returns the name with the hash: for `page.css` it is `page.<hash>.css`."""
         return self._served_names[file_name]
+
+
+MAX_QUERY_CHARACTERS = 100
+
+
+@frozen
+class SearchField:
+    """What somebody types into a form that searches."""
+
+    field_id: str
+    name: str
+    value: str
+    label: str
+    is_required: bool = False
+
+
+def search_form(
+    search: SearchField, page_text: PageText, hidden: Mapping[str, str], **attributes: Attribute
+) -> Markup:
+    """Returns a form that searches; `hidden` are further values that it sends."""
+    field = tag(
+        "input",
+        id=search.field_id,
+        name=search.name,
+        type="search",
+        value=search.value,
+        maxlength=MAX_QUERY_CHARACTERS,
+        required=search.is_required,
+        autocomplete="off",
+    )
+    return tag(
+        "form",
+        tag("label", search.label, for_=search.field_id),
+        *(tag("input", type="hidden", name=name, value=value) for name, value in hidden.items()),
+        tag("div", field, tag("button", page_text("search")), class_="row"),
+        method="get",
+        role="search",
+        **attributes,
+    )
 
 
 def html_document(

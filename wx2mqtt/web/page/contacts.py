@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import urlencode
 
 from markupsafe import Markup
@@ -12,10 +12,9 @@ from wx2mqtt.bridge.view import PeoplePage
 from wx2mqtt.model import ChatKind
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.values import frozen
-from wx2mqtt.web.html import PageText, join_html, tag
+from wx2mqtt.web.html import PageText, SearchField, card, join_html, search_form, tag
 
 PEOPLE_PER_PAGE = 20
-MAX_QUERY_CHARACTERS = 100
 MAX_OFFSET = 1_000_000
 
 CHAT_KIND_MARKS: Mapping[ChatKind, str] = {
@@ -37,39 +36,21 @@ PIN_PROBLEM_MARKS: Mapping[str, str] = {
 def contacts_card(account: str, query: str, people: Markup, page_text: PageText) -> Markup:
     """Returns the section with the search form and `people`, the result of `people_section`."""
     card_id = f"{account}-contacts"
-    return tag(
-        "section",
-        tag("h3", page_text("contacts"), id=f"{card_id}-title"),
-        _search_form(account, query, card_id, page_text),
+    form = search_form(
+        SearchField(field_id=f"{card_id}-q", name="q", value=query, label=page_text("search_label")),
+        page_text,
+        hidden={"account": account},
+        action=f"./#{card_id}",
+        aria_labelledby=f"{card_id}-title",
+    )
+    return card(
+        card_id,
+        page_text("contacts"),
+        form,
         tag("p", role="status", class_="unseen"),
         tag("div", people, class_="found after", tabindex=-1),
-        id=card_id,
-        class_="card wide contacts",
+        style="wide contacts",
         data_account=account,
-        aria_labelledby=f"{card_id}-title",
-    )
-
-
-def _search_form(account: str, query: str, card_id: str, page_text: PageText) -> Markup:
-    field_id = f"{card_id}-q"
-    field = tag(
-        "input",
-        id=field_id,
-        name="q",
-        type="search",
-        value=query,
-        maxlength=MAX_QUERY_CHARACTERS,
-        autocomplete="off",
-    )
-    return tag(
-        "form",
-        tag("label", page_text("search_label"), for_=field_id),
-        tag("input", type="hidden", name="account", value=account),
-        tag("div", field, tag("button", page_text("search")), class_="row"),
-        method="get",
-        action=f"./#{card_id}",
-        role="search",
-        aria_labelledby=f"{card_id}-title",
     )
 
 
@@ -120,46 +101,35 @@ def _page_link(message_key: str, offset: int, query: str, account: str, page_tex
 
 def _person_item(entry: DirectoryEntry, search: PeopleSearch, page_text: PageText) -> Markup:
     marks = tag("span", *_marks(entry, page_text), class_="marks")
-    return tag("li", tag("bdi", entry.name), marks, _topics_line(entry, search, page_text))
-
-
-def _topics_line(entry: DirectoryEntry, search: PeopleSearch, page_text: PageText) -> Markup:
     if entry.closed or entry.removed:
-        return tag("p", tag("code", entry.user))
-    receive = join_html([page_text("reads_from"), " ", tag("code", search.topics.message(entry.user))])
-    send = join_html([page_text("write_to"), " ", tag("code", search.topics.out(entry.user))])
-    link = join_html([" · ", _write_link(entry, search, page_text)]) if search.can_send else None
-    return tag("p", receive, " · ", send, link)
+        return tag("li", tag("bdi", entry.name), marks, tag("p", tag("code", entry.user)))
+    write_link = None
+    if search.can_send:
+        link = tag(
+            "a",
+            page_text("write"),
+            href=f"./?{urlencode({'account': search.account, 'to': entry.user})}#{search.account}-send",
+            data_to=entry.user,
+            aria_label=page_text("write_to_person", name=entry.name),
+        )
+        write_link = join_html([" · ", link])
+    reads_from = join_html([page_text("reads_from"), " ", tag("code", search.topics.message(entry.user))])
+    write_to = join_html([page_text("write_to"), " ", tag("code", search.topics.out(entry.user))])
+    return tag("li", tag("bdi", entry.name), marks, tag("p", reads_from, " · ", write_to, write_link))
 
 
-def _write_link(entry: DirectoryEntry, search: PeopleSearch, page_text: PageText) -> Markup:
-    parameters = urlencode({"account": search.account, "to": entry.user})
-    return tag(
-        "a",
-        page_text("write"),
-        href=f"./?{parameters}#{search.account}-send",
-        data_to=entry.user,
-        aria_label=page_text("write_to_person", name=entry.name),
+def _marks(entry: DirectoryEntry, page_text: PageText) -> Iterator[Markup]:
+    """Yields what is special about a person."""
+    kind_key = CHAT_KIND_MARKS.get(entry.kind)
+    pin_key = PIN_PROBLEM_MARKS.get(entry.problem)
+    labels = (
+        (entry.trusted, page_text("is_trusted"), "good"),
+        (kind_key, page_text(kind_key) if kind_key else "", "soft"),
+        (entry.stranger, page_text("is_stranger"), "soft"),
+        (entry.removed, page_text("is_removed"), "bad"),
+        (entry.closed, page_text("is_closed"), "bad"),
+        (entry.problem, page_text(pin_key) if pin_key else entry.problem, "bad"),
     )
-
-
-def _marks(entry: DirectoryEntry, page_text: PageText) -> list[Markup]:
-    marks: list[Markup] = []
-    if entry.trusted:
-        marks.append(_mark(page_text("is_trusted"), "good"))
-    if key := CHAT_KIND_MARKS.get(entry.kind):
-        marks.append(_mark(page_text(key), "soft"))
-    if entry.stranger:
-        marks.append(_mark(page_text("is_stranger"), "soft"))
-    if entry.removed:
-        marks.append(_mark(page_text("is_removed"), "bad"))
-    if entry.closed:
-        marks.append(_mark(page_text("is_closed"), "bad"))
-    if entry.problem:
-        key = PIN_PROBLEM_MARKS.get(entry.problem)
-        marks.append(_mark(entry.problem if key is None else page_text(key), "bad"))
-    return marks
-
-
-def _mark(label: str, style: str) -> Markup:
-    return tag("span", label, class_=f"mark {style}")
+    for is_shown, label, style in labels:
+        if is_shown:
+            yield tag("span", label, class_=f"mark {style}")

@@ -11,7 +11,7 @@ from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.i18n.web import remedy_for
 from wx2mqtt.model import LoginState, Needs
 from wx2mqtt.values import frozen
-from wx2mqtt.web.html import PageText, isolated, join_html, tag
+from wx2mqtt.web.html import PageText, card, isolated, join_html, tag
 from wx2mqtt.web.page.snapshot import AccountSnapshot
 
 
@@ -29,14 +29,23 @@ def steps_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     health = snapshot.health
     if health is None or health.stats.messages:
         return Markup()
-    view = snapshot.view
+    view, reason = snapshot.view, health.counters.broker_reason
+    configuration_hint = remark = None
+    if command := snapshot.setup_command:  # without a file it has the settings that need none
+        configuration_hint = tag(
+            "p", page_text.html("step_configuration_default", command=tag("code", command))
+        )
+    if view.missing_safeguards:  # nothing helps while WeChat takes no message
+        remark = tag("p", bridge_text(page_text.language, view.missing_safeguards), class_="soft")
+    broker_hint = join_html(
+        [
+            tag("p", isolated(reason), class_="soft") if reason else None,
+            tag("p", remedy_for("broker_away", page_text.language)[1]),
+        ]
+    )
     steps = (
-        _configuration_step(snapshot.setup_command, page_text),
-        FirstStep(
-            title="step_broker",
-            is_done=bool(health.broker),
-            hint=_broker_hint(health.counters.broker_reason, page_text),
-        ),
+        FirstStep(title="step_configuration", is_done=True, hint=configuration_hint),
+        FirstStep(title="step_broker", is_done=bool(health.broker), hint=broker_hint),
         FirstStep(
             title="step_login",
             is_done=snapshot.login.state is LoginState.ONLINE,
@@ -44,7 +53,7 @@ def steps_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
         ),
         FirstStep(title="step_message", is_done=False, hint=_message_hint(view, page_text)),
     )
-    return _steps_card(steps, f"{view.name}-steps", "h3", page_text, _safeguards_remark(view, page_text))
+    return _steps_card(steps, f"{view.name}-steps", "h3", page_text, remark)
 
 
 def no_configuration_section(setup_command: str, page_text: PageText) -> Markup:
@@ -77,19 +86,6 @@ def no_commands_hint(view: AccountView, page_text: PageText) -> Markup:
     return join_html([nothing_yet, tag("p", page_text.html("how_to_send", command=tag("code", command)))])
 
 
-def _configuration_step(setup_command: str, page_text: PageText) -> FirstStep:
-    """Returns the step of a bridge that runs: without a file it has the settings that need none."""
-    hint = None
-    if setup_command:
-        hint = tag("p", page_text.html("step_configuration_default", command=tag("code", setup_command)))
-    return FirstStep(title="step_configuration", is_done=True, hint=hint)
-
-
-def _broker_hint(reason: str, page_text: PageText) -> Markup:
-    _, remedy = remedy_for("broker_away", page_text.language)
-    return join_html([tag("p", isolated(reason), class_="soft") if reason else None, tag("p", remedy)])
-
-
 def _login_hint(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
     if snapshot.login.needs is Needs.CODE:
         return tag("p", page_text("number_todo"))
@@ -102,28 +98,13 @@ def _message_hint(view: AccountView, page_text: PageText) -> Markup:
     return tag("p", page_text.html(hint, topic=tag("code", view.topics.message("+"))))
 
 
-def _safeguards_remark(view: AccountView, page_text: PageText) -> Markup | None:
-    """Returns what it means that nothing helps while WeChat takes no message; None where something does."""
-    if not view.missing_safeguards:
-        return None
-    return tag("p", bridge_text(page_text.language, view.missing_safeguards), class_="soft")
-
-
 def _steps_card(
     steps: Sequence[FirstStep], card_id: str, heading: str, page_text: PageText, remark: Markup | None = None
 ) -> Markup:
     current = next((step for step in steps if not step.is_done), None)
     items = (_step_item(step, page_text, is_current=step is current) for step in steps)
-    title = tag(heading, page_text("steps_title"), id=f"{card_id}-title")
-    return tag(
-        "section",
-        title,
-        tag("ol", *items, class_="steps"),
-        remark,
-        id=card_id,
-        class_="card first",
-        aria_labelledby=f"{card_id}-title",
-    )
+    ordered = tag("ol", *items, class_="steps")
+    return card(card_id, page_text("steps_title"), ordered, remark, heading=heading, style="first")
 
 
 def _step_item(step: FirstStep, page_text: PageText, *, is_current: bool) -> Markup:

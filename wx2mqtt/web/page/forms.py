@@ -13,7 +13,7 @@ from markupsafe import Markup
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_NAME_BYTES
-from wx2mqtt.web.html import PageText, join_html, tag
+from wx2mqtt.web.html import PageText, tag
 
 # Of the text of a form. Each Chinese character takes nine bytes of the body, which has `MAX_BODY_BYTES`.
 MAX_FORM_TEXT_CHARACTERS = 1500
@@ -121,17 +121,4 @@ def verification_code_form(account: str, page_text: PageText) -> Markup:
         tag("div", field, tag("button", page_text("send"), class_="main"), class_="row"),
         method="post",
         action=f"accounts/{account}/number",
-    )
-
-
-def send_card(account: str, form: Markup, page_text: PageText) -> Markup:
-    """Returns the section with the form that sends a text."""
-    card_id = f"{account}-send"
-    return tag(
-        "section",
-        tag("h3", page_text("send_title"), id=f"{card_id}-title"),
-        join_html([tag("p", page_text("send_note"), class_="soft"), form]),
-        id=card_id,
-        class_="card",
-        aria_labelledby=f"{card_id}-title",
     )

@@ -19,7 +19,6 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
@@ -27,10 +26,9 @@ from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_NAME_BYTES
 from wx2mqtt.mqtt.topics import PNG_TYPE, is_topic_name
 from wx2mqtt.web.auth import Authenticator
 from wx2mqtt.web.bridge_state import BridgeState
-from wx2mqtt.web.html import LANGUAGE_TAGS, Assets, PageText
+from wx2mqtt.web.html import LANGUAGE_TAGS, MAX_QUERY_CHARACTERS, Assets, PageText
 from wx2mqtt.web.page.contacts import (
     MAX_OFFSET,
-    MAX_QUERY_CHARACTERS,
     PEOPLE_PER_PAGE,
     PeopleSearch,
     people_section,
@@ -107,12 +105,13 @@ class PageHandlers:
         bridge = self._bridge
         setup_command, cluster = bridge.setup_command(), bridge.cluster()
         snapshots = await asyncio.gather(*(account_snapshot(view, setup_command) for view in bridge.views))
+        command_id = request.query_params.get("id", "")  # that a form has stored
         page_query = PageQuery(
             options=options,
             now=now_ms(),
             token=secrets.token_hex(8),
             notice=request.query_params.get("said", ""),
-            command_id=_shown_command_id(request),
+            command_id=command_id if _PAGE_COMMAND_ID.fullmatch(command_id) else "",
             can_log_out=self._authenticator.requires_password,
             can_send=self._can_send(request),
             file_problems=file_section(bridge, page_text),
@@ -254,19 +253,15 @@ async def _page_account(
     view = snapshot.view
     query, offset = _contacts_query(request, view.name)
     is_chosen = request.query_params.get("account") == view.name
+    people = view.search_people("", 0, SUGGESTED_PEOPLE).entries if can_send else ()
     return PageAccount(
         snapshot=snapshot,
         contacts=_people(view, query, offset, page_text, can_send=can_send),
         query=query,
         search=await _message_search(request, view) if is_chosen else None,
         recipient=request.query_params.get("to", "")[:MAX_TOPIC_NAME_BYTES] if is_chosen else "",
-        suggestions=_suggestions(view) if can_send else (),
+        suggestions=[entry for entry in people if not (entry.closed or entry.removed)],
     )
-
-
-def _suggestions(view: AccountView) -> list[DirectoryEntry]:
-    entries = view.search_people("", 0, SUGGESTED_PEOPLE).entries
-    return [entry for entry in entries if not (entry.closed or entry.removed)]
 
 
 async def _message_search(request: Request, view: AccountView) -> MessageSearch | None:
@@ -336,12 +331,6 @@ def _command_id(token: str, text: str) -> str:
     """Returns the same id for a form that is sent twice, and another one for another text."""
     digest = hashlib.sha256(f"{token}:{text}".encode("utf-8", "replace")).hexdigest()
     return f"page-{digest[:COMMAND_ID_HASH_CHARACTERS]}"
-
-
-def _shown_command_id(request: Request) -> str:
-    """Returns the id of the command that a form has stored; empty if the address has no such id."""
-    command_id = request.query_params.get("id", "")
-    return command_id if _PAGE_COMMAND_ID.fullmatch(command_id) else ""
 
 
 def _redirect_to_page(notice: str, account: str, card: str) -> Response:

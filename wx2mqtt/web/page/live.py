@@ -125,7 +125,7 @@ class LiveUpdates:
             if not is_allowed():  # rendering takes time, in which the viewer may have logged out
                 return
             if changed := {name: html for name, html in sections.items() if sent.get(name) != html}:
-                yield _encode_event(changed)
+                yield f"data: {json.dumps(changed, ensure_ascii=False)}\n\n".encode("utf-8", "replace")
             sent = dict(sections)
             async for heartbeat in self._heartbeats_until_change(change_count, deadline, is_allowed):
                 yield heartbeat
@@ -161,7 +161,3 @@ class LiveUpdates:
             del self._viewers[options]
             self._renderings.pop(options, None)
             self._render_locks.pop(options, None)
-
-
-def _encode_event(sections: Mapping[str, Markup]) -> bytes:
-    return f"data: {json.dumps(sections, ensure_ascii=False)}\n\n".encode("utf-8", "replace")

@@ -8,8 +8,16 @@ from markupsafe import Markup
 
 from wx2mqtt.bridge.view import FoundMessages, MessageLine
 from wx2mqtt.values import frozen
-from wx2mqtt.web.html import PageText, isolated, join_html, kind_label, tag, timestamp_tag
-from wx2mqtt.web.page.contacts import MAX_QUERY_CHARACTERS
+from wx2mqtt.web.html import (
+    PageText,
+    SearchField,
+    isolated,
+    join_html,
+    kind_label,
+    search_form,
+    tag,
+    timestamp_tag,
+)
 from wx2mqtt.web.page.first_steps import no_messages_hint
 from wx2mqtt.web.page.snapshot import AccountSnapshot
 
@@ -40,28 +48,19 @@ def messages_section(snapshot: AccountSnapshot, page_text: PageText, *, show_tex
     return tag("ol", *items, class_="lines")
 
 
-def search_form(account: str, search: MessageSearch | None, page_text: PageText) -> Markup:
+def message_search_form(account: str, search: MessageSearch | None, page_text: PageText) -> Markup:
     """Returns the form that searches; who searches asks to see the texts."""
-    field_id = f"{account}-find"
-    field = tag(
-        "input",
-        id=field_id,
-        name="find",
-        type="search",
-        value=search.text if search else "",
-        maxlength=MAX_QUERY_CHARACTERS,
-        required=True,
-        autocomplete="off",
-    )
-    return tag(
-        "form",
-        tag("label", page_text("find_label"), for_=field_id),
-        tag("input", type="hidden", name="account", value=account),
-        tag("input", type="hidden", name="texts", value="1"),
-        tag("div", field, tag("button", page_text("search")), class_="row"),
-        method="get",
+    return search_form(
+        SearchField(
+            field_id=f"{account}-find",
+            name="find",
+            value=search.text if search else "",
+            label=page_text("find_label"),
+            is_required=True,
+        ),
+        page_text,
+        hidden={"account": account, "texts": "1"},
         action=f"./#{account}-found",
-        role="search",
         aria_labelledby=f"{account}-last_messages-title",
         class_="after",
     )
@@ -82,13 +81,10 @@ def found_section(account: str, search: MessageSearch, page_text: PageText) -> M
         items = (_message_item(line, page_text, show_texts=True) for line in lines)
         content = [count, tag("ol", *items, class_="lines")] if lines else [count]
         if search.matches.has_more and lines:
-            links.insert(0, _older_link(account, search.text, lines[-1].seq, page_text))
+            query = {"texts": 1, "account": account, "find": search.text, "before": lines[-1].seq}
+            href = f"./?{urlencode(query)}#{account}-found"
+            links.insert(0, tag("a", page_text("older"), href=href, class_="button"))
     return tag("div", *content, tag("p", *links, class_="pages"), id=f"{account}-found", class_="after")
-
-
-def _older_link(account: str, query: str, before: int, page_text: PageText) -> Markup:
-    parameters = urlencode({"texts": 1, "account": account, "find": query, "before": before})
-    return tag("a", page_text("older"), href=f"./?{parameters}#{account}-found", class_="button")
 
 
 def _message_item(line: MessageLine, page_text: PageText, *, show_texts: bool) -> Markup:

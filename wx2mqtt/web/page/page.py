@@ -9,11 +9,12 @@ from markupsafe import Markup
 
 from wx2mqtt import __version__
 from wx2mqtt.bridge.people.registry import DirectoryEntry
+from wx2mqtt.i18n import Language
 from wx2mqtt.values import frozen
-from wx2mqtt.web.html import LANGUAGE_TAGS, Assets, PageText, html_document, tag
+from wx2mqtt.web.html import LANGUAGE_TAGS, Assets, PageText, card, html_document, tag
 from wx2mqtt.web.page.contacts import contacts_card
-from wx2mqtt.web.page.forms import send_card, send_form, test_form
-from wx2mqtt.web.page.messages import MessageSearch, found_section, search_form
+from wx2mqtt.web.page.forms import send_form, test_form
+from wx2mqtt.web.page.messages import MessageSearch, found_section, message_search_form
 from wx2mqtt.web.page.sections import live_sections
 from wx2mqtt.web.page.snapshot import AccountSnapshot, PageOptions
 
@@ -130,21 +131,16 @@ def _notice(page_query: PageQuery, page_text: PageText) -> Markup | None:
 
 
 def _header(page_text: PageText, *, can_log_out: bool) -> Markup:
-    leave = tag(
-        "form", tag("button", page_text("log_out_here"), class_="quiet"), method="post", action="logout"
-    )
+    other: Language
+    other, label = ("en", "English") if page_text.language == "zh" else ("zh", "中文")
+    switch = tag("button", label, name="language", value=other, lang=LANGUAGE_TAGS[other], class_="quiet")
+    leave = tag("button", page_text("log_out_here"), class_="quiet")
     return tag(
         "header",
         tag("h1", "wx2mqtt ", tag("small", __version__)),
-        tag("form", _language_button(page_text), method="post", action="language"),
-        leave if can_log_out else None,
+        tag("form", switch, method="post", action="language"),
+        tag("form", leave, method="post", action="logout") if can_log_out else None,
     )
-
-
-def _language_button(page_text: PageText) -> Markup:
-    if page_text.language == "zh":
-        return tag("button", "English", name="language", value="en", lang=LANGUAGE_TAGS["en"], class_="quiet")
-    return tag("button", "中文", name="language", value="zh", lang=LANGUAGE_TAGS["zh"], class_="quiet")
 
 
 def _account_section(account: PageAccount, page_query: PageQuery, page_text: PageText) -> Markup:
@@ -155,60 +151,34 @@ def _account_section(account: PageAccount, page_query: PageQuery, page_text: Pag
     def live(section: str, **attributes: str) -> Markup:
         return tag("div", sections[section], data_part=f"{name}.{section}", **attributes)
 
-    send = _send_card(account, page_query, page_text) if page_query.can_send else None
-    test = None if page_query.can_send else test_form(view, page_query.token, page_text)
-    commands = _card(name, "last_commands", page_text, live("commands"), test)
+    def live_card(key: str, *content: Markup | None, style: str = "") -> Markup:
+        return card(f"{name}-{key}", page_text(key), *content, style=style)
+
+    send = test = None
+    if not page_query.can_send:
+        test = test_form(view, page_query.token, page_text)
+    elif account.suggestions or view.test_recipient:  # else nobody is known
+        form = send_form(view, account.recipient, page_query.token, account.suggestions, page_text)
+        note = tag("p", page_text("send_note"), class_="soft")
+        send = card(f"{name}-send", page_text("send_title"), note, form)
+    search = account.search
     cards = (
-        _card(
-            name, "wechat", page_text, live("state", role="status"), live("code"), live("acts"), style="login"
+        live_card("wechat", live("state", role="status"), live("code"), live("acts"), style="login"),
+        live_card("problems", live("problems", role="status")),
+        live_card("figures", live("figures"), style="figures"),
+        live_card(
+            "last_messages",
+            live("messages"),
+            _texts_link(name, page_query, page_text),
+            message_search_form(name, search, page_text),
+            None if search is None else found_section(name, search, page_text),
         ),
-        _card(name, "problems", page_text, live("problems", role="status")),
-        _card(name, "figures", page_text, live("figures"), style="figures"),
-        _messages_card(account, live("messages"), page_query, page_text),
-        tag("div", send, commands, class_="column"),
+        tag("div", send, live_card("last_commands", live("commands"), test), class_="column"),
         contacts_card(name, account.query, account.contacts, page_text),
     )
     heading = tag("h2", name, id=f"{name}-title")
     grid = tag("div", *cards, class_="cards")
     return tag("section", heading, live("steps"), grid, aria_labelledby=f"{name}-title")
-
-
-def _messages_card(
-    account: PageAccount, last_messages: Markup, page_query: PageQuery, page_text: PageText
-) -> Markup:
-    name, search = account.snapshot.view.name, account.search
-    return _card(
-        name,
-        "last_messages",
-        page_text,
-        last_messages,
-        _texts_link(name, page_query, page_text),
-        search_form(name, search, page_text),
-        None if search is None else found_section(name, search, page_text),
-    )
-
-
-def _send_card(account: PageAccount, page_query: PageQuery, page_text: PageText) -> Markup | None:
-    """Returns the card that sends a text; None while nobody is known."""
-    view = account.snapshot.view
-    if not (account.suggestions or view.test_recipient):
-        return None
-    form = send_form(view, account.recipient, page_query.token, account.suggestions, page_text)
-    return send_card(view.name, form, page_text)
-
-
-def _card(
-    account: str, message_key: str, page_text: PageText, *content: Markup | None, style: str = ""
-) -> Markup:
-    card_id = f"{account}-{message_key}"
-    return tag(
-        "section",
-        tag("h3", page_text(message_key), id=f"{card_id}-title"),
-        *content,
-        id=card_id,
-        class_=f"card {style}".rstrip(),
-        aria_labelledby=f"{card_id}-title",
-    )
 
 
 def _texts_link(account: str, page_query: PageQuery, page_text: PageText) -> Markup:

@@ -5,21 +5,20 @@ A section renders to the same text as long as nothing that it shows has changed:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
 from wx2mqtt.bridge.health import SHOWN_FAILING_USERS, HealthSnapshot, active_problems
 from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.errors import Problem
-from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.i18n.settings import sentence_text
 from wx2mqtt.i18n.web import remedy_for
 from wx2mqtt.model import LoginState, Needs, Status
 from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.values import frozen
-from wx2mqtt.web.bridge_state import BridgeState, ClusterState, DatabaseOutage, InstanceState
+from wx2mqtt.web.bridge_state import BridgeState, ClusterState, InstanceState
 from wx2mqtt.web.html import PageText, isolated, join_html, kind_label, tag, time_tag
 from wx2mqtt.web.page.first_steps import no_commands_hint, no_configuration_section, steps_section
 from wx2mqtt.web.page.forms import verification_code_form
@@ -164,14 +163,13 @@ def action_buttons(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
         style = "main" if state.login_button == "log_in" else None
         button = tag("button", page_text(state.login_button), class_=style)
         form = tag("form", button, method="post", action=f"accounts/{account}/login")
-        return join_html([form, _new_owner_link(account, page_text)]) if snapshot.view.has_owner else form
+        if not snapshot.view.has_owner:
+            return form
+        new_owner = tag("a", page_text("new_owner"), href=f"accounts/{account}/{NEW_OWNER_PATH}")
+        return join_html([form, tag("p", new_owner)])
     if state.can_log_out:
         return tag("a", page_text("log_out"), href=f"accounts/{account}/logout", class_="button")
     return Markup()
-
-
-def _new_owner_link(account: str, page_text: PageText) -> Markup:
-    return tag("p", tag("a", page_text("new_owner"), href=f"accounts/{account}/{NEW_OWNER_PATH}"))
 
 
 def problems_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
@@ -190,16 +188,15 @@ def problems_section(snapshot: AccountSnapshot, page_text: PageText) -> Markup:
 
 
 def _problem_list(problems: Sequence[tuple[str, str]], page_text: PageText) -> Markup:
+    """Returns each problem, its detail and its remedy."""
     if not problems:
         return tag("p", page_text("none_wrong"), class_="soft")
-    items = (_problem_item(problem, detail, page_text) for problem, detail in problems)
+    items: list[Markup] = []
+    for problem, detail in problems:
+        sentence, remedy = remedy_for(problem, page_text.language)
+        detail_line = tag("p", isolated(detail), class_="soft") if detail else None
+        items.append(tag("li", tag("strong", sentence), detail_line, tag("p", remedy)))
     return tag("ul", *items, class_="wrong")
-
-
-def _problem_item(problem: str, detail: str, page_text: PageText) -> Markup:
-    sentence, remedy = remedy_for(problem, page_text.language)
-    detail_line = tag("p", isolated(detail), class_="soft") if detail else None
-    return tag("li", tag("strong", sentence), detail_line, tag("p", remedy))
 
 
 def _problem_detail(problem: str, health: HealthSnapshot) -> str:
@@ -277,78 +274,76 @@ def commands_section(snapshot: AccountSnapshot, page_text: PageText, *, show_tex
 
 
 def _command_item(row: CommandRow, page_text: PageText, *, show_texts: bool) -> Markup:
-    command = row.command
-    recipient = tag("span", page_text.html("to_whom", user=isolated(command.user)), class_="who")
-    content = tag("p", tag("bdi", command.text), class_="text") if show_texts and command.text else None
+    command, result = row.command, row.result
+    result_line = None
+    if result is not None:
+        key, style = RESULT_STATUSES[result.status]
+        result_line = tag("p", tag("code", result.code), " ", isolated(result.message), class_="soft")
+    else:
+        key, style = "status_sending" if row.attempt_open else "status_waiting", STYLE_WAITING
     return tag(
         "li",
-        recipient,
+        tag("span", page_text.html("to_whom", user=isolated(command.user)), class_="who"),
         kind_label(command.kind, page_text),
         time_tag(row.accepted),
-        _status_label(row, page_text),
-        content,
-        _result_line(row),
+        tag("span", page_text(key), class_=f"state {style}"),
+        tag("p", tag("bdi", command.text), class_="text") if show_texts and command.text else None,
+        result_line,
         tag("p", page_text.html("command_id", id=tag("code", row.command_id)), class_="soft id"),
     )
 
 
-def _status_label(row: CommandRow, page_text: PageText) -> Markup:
-    if row.result is not None:
-        key, style = RESULT_STATUSES[row.result.status]
-    else:
-        key, style = "status_sending" if row.attempt_open else "status_waiting", STYLE_WAITING
-    return tag("span", page_text(key), class_=f"state {style}")
-
-
-def _result_line(row: CommandRow) -> Markup | None:
-    if row.result is None:
-        return None
-    return tag("p", tag("code", row.result.code), " ", isolated(row.result.message), class_="soft")
-
-
 def file_section(bridge: BridgeState, page_text: PageText) -> Markup:
     """Returns what is wrong with the whole process: with the database, and with the configuration file."""
-    return join_html([_outage_section(bridge.outage(), page_text), _file_problems(bridge, page_text)])
+    outage, problems = bridge.outage(), bridge.problems()
+    sections: list[Markup] = []
+    if outage is not None:
+        sections.append(
+            tag(
+                "section",
+                tag("h2", page_text("outage_title")),
+                tag("p", page_text.html("outage_text", time=time_tag(outage.since))),
+                tag("p", isolated(outage.reason), class_="soft"),
+                class_="card file",
+                role="alert",
+            )
+        )
+    if problems and bridge.setup_command() and not bridge.is_running:
+        sections.append(no_configuration_section(bridge.setup_command(), page_text))
+    elif problems:
+        kind = "reload" if bridge.is_running else "file"
+        sections.append(
+            tag(
+                "section",
+                tag("h2", page_text(f"{kind}_title")),
+                tag("p", page_text(f"{kind}_text")),
+                tag("ul", *(_file_problem(problem, page_text) for problem in problems), class_="wrong"),
+                class_="card file",
+            )
+        )
+    return join_html(sections)
 
 
-def _outage_section(outage: DatabaseOutage | None, page_text: PageText) -> Markup:
-    if outage is None:
-        return Markup()
-    return tag(
-        "section",
-        tag("h2", page_text("outage_title")),
-        tag("p", page_text.html("outage_text", time=time_tag(outage.since))),
-        tag("p", isolated(outage.reason), class_="soft"),
-        class_="card file",
-        role="alert",
-    )
-
-
-def _file_problems(bridge: BridgeState, page_text: PageText) -> Markup:
-    """Returns why the configuration file cannot be used, or how to get one; empty if it can be used."""
-    items = [_file_problem_item(problem, page_text.language) for problem in bridge.problems()]
-    if not items:
-        return Markup()
-    if bridge.setup_command() and not bridge.is_running:
-        return no_configuration_section(bridge.setup_command(), page_text)
-    title, explanation = ("reload_title", "reload_text") if bridge.is_running else ("file_title", "file_text")
-    return tag(
-        "section",
-        tag("h2", page_text(title)),
-        tag("p", page_text(explanation)),
-        tag("ul", *items, class_="wrong"),
-        class_="card file",
-    )
+def _file_problem(problem: Problem, page_text: PageText) -> Markup:
+    position = f"{problem.file}:{problem.line}" if problem.line else problem.file
+    sentence = sentence_text(problem.message, page_text.language)
+    key = tag("strong", tag("code", problem.key))
+    return tag("li", key, " ", sentence, tag("p", position, class_="soft"))
 
 
 def cluster_section(state: ClusterState, page_text: PageText) -> Markup:
     """Returns where each account runs, with links to the pages of other instances."""
+    warnings: list[str] = []
+    if state.waiting:
+        warnings.append(page_text("cluster_waiting", accounts=", ".join(state.waiting)))
+    for name, keys in state.differences.items():
+        if keys:
+            warnings.append(page_text("cluster_differs", instance=name, keys=", ".join(keys[:SHOWN_KEYS])))
     return tag(
         "section",
         tag("h2", page_text("cluster")),
         tag("ul", *(_instance_item(instance, page_text) for instance in state.instances)),
-        _waiting(state, page_text),
-        *_differences(state, page_text),
+        *(tag("p", warning, class_="wrong") for warning in warnings),
         class_="card cluster",
     )
 
@@ -363,27 +358,6 @@ def _instance_item(instance: InstanceState, page_text: PageText) -> Markup:
         parts.append(page_text("cluster_drains"))
     accounts = ", ".join(instance.accounts) or page_text("cluster_none")
     return tag("li", join_html(parts), ": ", accounts, " ", tag("small", instance.version, class_="soft"))
-
-
-def _waiting(state: ClusterState, page_text: PageText) -> Markup | None:
-    if not state.waiting:
-        return None
-    return tag("p", page_text("cluster_waiting", accounts=", ".join(state.waiting)), class_="wrong")
-
-
-def _differences(state: ClusterState, page_text: PageText) -> Iterable[Markup]:
-    for name, keys in state.differences.items():
-        if keys:
-            sentence = page_text("cluster_differs", instance=name, keys=", ".join(keys[:SHOWN_KEYS]))
-            yield tag("p", sentence, class_="wrong")
-
-
-def _file_problem_item(problem: Problem, language: Language) -> Markup:
-    position = f"{problem.file}:{problem.line}" if problem.line else problem.file
-    sentence = sentence_text(problem.message, language)
-    return tag(
-        "li", tag("strong", tag("code", problem.key)), " ", sentence, tag("p", position, class_="soft")
-    )
 
 
 def _size(size_bytes: float) -> str:
