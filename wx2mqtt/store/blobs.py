@@ -12,7 +12,7 @@ import os
 import tempfile
 import threading
 import time
-from collections.abc import AsyncIterable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
@@ -106,7 +106,9 @@ class Blobs:
 
     async def older_than(self, seconds: float) -> list[Path]:
         """Returns all files that were stored longer ago than that; corrects `size`."""
-        return await asyncio.to_thread(self._older_than, seconds)
+        before = time.time() - seconds
+        measured = await asyncio.to_thread(self._measure)
+        return [path for path, modified in measured if modified <= before]
 
     async def _write_chunks(
         self, partial_file: PartialFile, chunks: AsyncIterable[bytes], limit: int
@@ -163,30 +165,21 @@ class Blobs:
             raise file_error(error, self._media) from error
         self._measure()
 
-    def _older_than(self, seconds: float) -> list[Path]:
-        before = time.time() - seconds
-        return [path for path, modified in self._measure() if modified <= before]
-
     def _measure(self) -> list[tuple[Path, float]]:
         """Corrects `size`; returns every complete file and when it was written (Unix time)."""
         size_before = self._folder_bytes  # files that are written meanwhile are added to it
         measured = 0
         complete: list[tuple[Path, float]] = []
-        for path, size, modified in self._files():
-            measured += size
-            if not path.name.startswith(PARTIAL_FILE_PREFIX):
-                complete.append((path, modified))
-        self._add_size(measured - size_before)
-        return complete
-
-    def _files(self) -> Iterator[tuple[Path, int, float]]:
-        """Yields every file with its size and the time of its last change."""
         for folder, _, names in os.walk(self._media):
             for name in names:
                 path = Path(folder) / name
                 with suppress(OSError):  # deleted meanwhile
                     status = path.lstat()
-                    yield path, status.st_size, status.st_mtime
+                    measured += status.st_size
+                    if not name.startswith(PARTIAL_FILE_PREFIX):
+                        complete.append((path, status.st_mtime))
+        self._add_size(measured - size_before)
+        return complete
 
     def _unlink(self, path: Path) -> int:
         with self._lock:

@@ -210,6 +210,14 @@ class Database(ABC):
         self._check_open()
         return await self._reader.submit("read", job)
 
+    async def execute(self, name: str, statement: str, values: Sequence[object] = ()) -> int:
+        """Runs one statement as `write` does; returns how many rows it changed."""
+        return await self.write(name, lambda connection: connection.execute(statement, values).rowcount)
+
+    async def fetch(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
+        """Returns the rows of one statement, as `read` does."""
+        return await self.read(lambda connection: connection.execute(statement, values).fetchall())
+
     async def read_snapshot(self, job: Job[T]) -> T:
         """Runs `job` like `read`, but all its statements see the rows of the same moment."""
 

@@ -72,7 +72,10 @@ async def back_up_database(
         snapshot = await _copy_rows(database, folder)
         # The saved logins are copied after the rows: a login is never older than its cursor.
         files = {DATABASE_NAME: folder / DATABASE_NAME, **await _copy_logins(logins, folder)}
-        blobs = await database.read(_all_blobs) if media else list(snapshot.unsent)
+        blobs = list(snapshot.unsent)
+        if media:
+            stored = await database.fetch("SELECT sha256, path, size FROM media_file ORDER BY path")
+            blobs = [Blob(sha256=sha256, path=path, size=size, mime="") for sha256, path, size in stored]
         head = archive_header(snapshot, files, media=media, running=is_running)
         fetched = _fetch_each(database, blobs, folder, asyncio.get_running_loop())
         count = await asyncio.to_thread(write_archive, out, head, files, fetched)
@@ -81,8 +84,7 @@ async def back_up_database(
 
 async def record_database_backup(database: PostgresqlDatabase, made: int) -> None:
     """Stores when the last backup of the store was made (ms). Raises `StoreError`."""
-    statement = _SQL["set_last_backup"]
-    await database.write("backup", lambda db: db.execute(statement, (str(made),)))
+    await database.execute("backup", _SQL["set_last_backup"], (str(made),))
 
 
 async def _copy_rows(database: PostgresqlDatabase, folder: Path) -> StoreSnapshot:
@@ -122,11 +124,6 @@ def _fetch_each(
             files.path_of(blob).unlink()
 
 
-def _all_blobs(connection: Connection) -> list[Blob]:
-    rows = connection.execute("SELECT sha256, path, size FROM media_file ORDER BY path")
-    return [Blob(sha256=sha256, path=path, size=size, mime="") for sha256, path, size in rows]
-
-
 async def restore_database(
     database: PostgresqlDatabase,
     logins: EncryptedLogins,
@@ -143,7 +140,7 @@ async def restore_database(
     """
     if await database.other_sessions():
         raise StoreLocked("The database is in use by an instance of wx2mqtt; stop all of them first.")
-    if not force and await database.read(_has_accounts):
+    if not force and await database.fetch("SELECT 1 FROM account LIMIT 1"):
         raise BadBackup("restore_database_not_empty")
     gathered = start_replacement(folder)
     try:
@@ -173,10 +170,6 @@ async def _upload_media(database: PostgresqlDatabase, gathered: Path) -> None:
         sha256 = sha256_in_media_name(name)
         assert sha256 is not None
         await files.upload(Blob(sha256=sha256, path=name, size=path.stat().st_size, mime=""))
-
-
-def _has_accounts(connection: Connection) -> bool:
-    return connection.execute("SELECT 1 FROM account LIMIT 1").fetchone() is not None
 
 
 # The rows, which are the same in both kinds of database

@@ -12,7 +12,6 @@ import os
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable
 from contextlib import aclosing, suppress
-from functools import partial
 from pathlib import Path
 
 from wx2mqtt.model import Blob
@@ -29,6 +28,22 @@ NEW_FILE_SECONDS = 60.0
 COPY_SECONDS = 86_400.0
 
 _OLD = "stored <= now() - make_interval(secs => ?)"
+_TOTAL_BYTES = "SELECT coalesce(sum(size), 0)::bigint FROM media_file"
+_IS_STORED = "SELECT 1 FROM media_file WHERE sha256 = ? AND size = ?"
+_PIECE = "SELECT content FROM media_piece WHERE sha256 = ? AND number = ?"
+_PATHS_BEFORE = f"SELECT path FROM media_file WHERE {_OLD}"  # noqa: S608
+# A file that is stored already counts as new.
+_RENEW = "UPDATE media_file SET stored = now() WHERE sha256 = ?"
+_PUT_PIECE = (
+    "INSERT INTO media_piece (sha256, number, content) VALUES (?, ?, ?)"
+    " ON CONFLICT (sha256, number) DO UPDATE SET content = excluded.content, stored = now()"
+)
+_PUT_FILE = "INSERT INTO media_file (sha256, path, size) VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_DELETE_FILE = f"DELETE FROM media_file WHERE sha256 = ? AND {_OLD} RETURNING size"  # noqa: S608
+_DELETE_LOST_PIECES = (
+    f"DELETE FROM media_piece WHERE {_OLD}"  # noqa: S608
+    " AND NOT EXISTS (SELECT 1 FROM media_file WHERE media_file.sha256 = media_piece.sha256)"
+)
 
 
 class DatabaseBlobs(Blobs):
@@ -46,7 +61,7 @@ class DatabaseBlobs(Blobs):
     async def open(self) -> None:
         """Deletes partial files of earlier processes and measures the stored ones. Raises `StoreError`."""
         await super().open()
-        self._stored_bytes = await self._database.read(_total_bytes)
+        await self._measure_stored()
 
     async def store(self, chunks: AsyncIterable[bytes] | bytes, limit: int) -> Blob:
         """Stores at most `limit` bytes as a file, like `Blobs.store`."""
@@ -63,7 +78,7 @@ class DatabaseBlobs(Blobs):
         if await super().fetch(blob):
             await asyncio.to_thread(self._keep_copy, blob)
             return True
-        if not await self._database.read(partial(_is_stored, blob)):
+        if not await self._database.fetch(_IS_STORED, (blob.sha256, blob.size)):
             return False
         try:
             async with aclosing(self._pieces(blob)) as pieces:
@@ -87,31 +102,36 @@ class DatabaseBlobs(Blobs):
         Also deletes old copies, and the pieces of files that were never completed.
         """
         await asyncio.to_thread(self._delete_old_copies)
-        await self._database.write("media_piece", _delete_lost_pieces)
-        self._stored_bytes = await self._database.read(_total_bytes)
-        names = await self._database.read(partial(_paths_before, max(seconds, NEW_FILE_SECONDS)))
-        return [self._folder / name for name in names]
+        await self._database.execute("media_piece", _DELETE_LOST_PIECES, (CLAIM_SECONDS,))
+        await self._measure_stored()
+        old = await self._database.fetch(_PATHS_BEFORE, (max(seconds, NEW_FILE_SECONDS),))
+        return [self._folder / path for (path,) in old]
 
     async def upload(self, blob: Blob) -> None:
         """Stores a file of the folder in the database, if it is not there. Raises `StoreError`."""
-        if await self._database.write("media_piece", partial(_renew, blob)):
+        if await self._database.execute("media_piece", _RENEW, (blob.sha256,)):
             return
         path = self.path_of(blob)
         for number, start in enumerate(range(0, blob.size, PIECE_BYTES)):
             piece = await asyncio.to_thread(_read_piece, path, start)
-            await self._database.write("media_piece", partial(_put_piece, blob, number, piece))
-        self._stored_bytes += await self._database.write("media_file", partial(_put_file, blob))
+            await self._database.execute("media_piece", _PUT_PIECE, (blob.sha256, number, piece))
+        # 0 if another instance was faster
+        added = await self._database.execute("media_file", _PUT_FILE, (blob.sha256, blob.path, blob.size))
+        self._stored_bytes += blob.size * added
 
     async def _pieces(self, blob: Blob) -> AsyncGenerator[bytes, None]:
         for number in range(-(-blob.size // PIECE_BYTES)):
-            yield await self._database.read(partial(_piece, blob, number))
+            rows = await self._database.fetch(_PIECE, (blob.sha256, number))
+            yield bytes(rows[0][0]) if rows else b""
+
+    async def _measure_stored(self) -> None:
+        ((self._stored_bytes,),) = await self._database.fetch(_TOTAL_BYTES)
 
     def _delete(self, connection: Connection, sha256: str) -> int:
         with self._lock:
             if self._pending.contains(sha256):
                 return 0
-        statement = f"DELETE FROM media_file WHERE sha256 = ? AND {_OLD} RETURNING size"  # noqa: S608
-        row = connection.execute(statement, (sha256, NEW_FILE_SECONDS)).fetchone()
+        row = connection.execute(_DELETE_FILE, (sha256, NEW_FILE_SECONDS)).fetchone()
         if row is None:
             return 0
         connection.execute("DELETE FROM media_piece WHERE sha256 = ?", (sha256,))
@@ -134,55 +154,3 @@ def _read_piece(path: Path, start: int) -> bytes:
     with open_to_read(path) as file:
         file.seek(start)
         return file.read(PIECE_BYTES)
-
-
-def _renew(blob: Blob, connection: Connection) -> bool:
-    """Returns whether the file is stored; then it counts as new."""
-    statement = "UPDATE media_file SET stored = now() WHERE sha256 = ?"
-    return connection.execute(statement, (blob.sha256,)).rowcount == 1
-
-
-def _put_piece(blob: Blob, number: int, content: bytes, connection: Connection) -> None:
-    connection.execute(
-        "INSERT INTO media_piece (sha256, number, content) VALUES (?, ?, ?)"
-        " ON CONFLICT (sha256, number) DO UPDATE SET content = excluded.content, stored = now()",
-        (blob.sha256, number, content),
-    )
-
-
-def _put_file(blob: Blob, connection: Connection) -> int:
-    """Completes a file; returns how many bytes that added: 0 if another instance was faster."""
-    added = connection.execute(
-        "INSERT INTO media_file (sha256, path, size) VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-        (blob.sha256, blob.path, blob.size),
-    ).rowcount
-    return blob.size * added
-
-
-def _piece(blob: Blob, number: int, connection: Connection) -> bytes:
-    row = connection.execute(
-        "SELECT content FROM media_piece WHERE sha256 = ? AND number = ?", (blob.sha256, number)
-    ).fetchone()
-    return bytes(row[0]) if row else b""
-
-
-def _is_stored(blob: Blob, connection: Connection) -> bool:
-    statement = "SELECT 1 FROM media_file WHERE sha256 = ? AND size = ?"
-    return connection.execute(statement, (blob.sha256, blob.size)).fetchone() is not None
-
-
-def _paths_before(seconds: float, connection: Connection) -> list[str]:
-    statement = f"SELECT path FROM media_file WHERE {_OLD}"  # noqa: S608
-    return [path for (path,) in connection.execute(statement, (seconds,))]
-
-
-def _delete_lost_pieces(connection: Connection) -> None:
-    connection.execute(
-        f"DELETE FROM media_piece WHERE {_OLD}"  # noqa: S608
-        " AND NOT EXISTS (SELECT 1 FROM media_file WHERE media_file.sha256 = media_piece.sha256)",
-        (CLAIM_SECONDS,),
-    )
-
-
-def _total_bytes(connection: Connection) -> int:
-    return int(connection.execute("SELECT coalesce(sum(size), 0) FROM media_file").fetchone()[0])

@@ -93,8 +93,7 @@ class EncryptedLogins(SavedLogins):
         return EncryptedLogin(self, account)
 
     async def accounts(self) -> set[str]:
-        rows = await self.database.read(lambda db: db.execute("SELECT account FROM login").fetchall())
-        return {account for (account,) in rows}
+        return {account for (account,) in await self.database.fetch("SELECT account FROM login")}
 
     async def delete(self, account: str) -> None:
         await self.database.write("purge", partial(_delete_all_of, account=account))

@@ -208,23 +208,15 @@ def quarantine(path: Path, *companions: str) -> Path:
     `companions` are suffixes of files that belong to it (`-wal`). They are renamed first: after a crash in
     between, the damaged file is found damaged again, and there is never a new file beside an old companion.
     """
-    aside = _unused_path(path)
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    names = (f"{path.name}.damaged-{stamp}{'' if number == 1 else f'-{number}'}" for number in count(1))
+    aside = next(new for name in names if not (new := path.with_name(name)).exists())
     for suffix in companions:
         companion = path.with_name(path.name + suffix)
         if companion.exists():
             companion.rename(aside.with_name(aside.name + suffix))
     path.rename(aside)
     sync_folder(path.parent)
-    return aside
-
-
-def _unused_path(path: Path) -> Path:
-    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
-    aside = path.with_name(f"{path.name}.damaged-{stamp}")
-    copy_number = 1
-    while aside.exists():
-        copy_number += 1
-        aside = path.with_name(f"{path.name}.damaged-{stamp}-{copy_number}")
     return aside
 
 
@@ -238,11 +230,11 @@ def file_error(error: OSError, path: Path) -> StoreError:
 
 def database_error(error: sqlite3.Error, path: Path) -> StoreError:
     """Returns the error of SQLite as a `StoreError` with a remedy."""
-    known = _known(error)
+    code = _code(error)
+    known = _BY_SQLITE_CODE.get(code) or _BY_SQLITE_CODE.get(code & _PRIMARY_CODE_MASK)
     if known is None:
-        return StoreError(
-            f"{path} refused a change ({getattr(error, 'sqlite_errorname', type(error).__name__)})."
-        )
+        name = getattr(error, "sqlite_errorname", type(error).__name__)
+        return StoreError(f"{path} refused a change ({name}).")
     error_class, remedy = known
     return error_class(f"{path} cannot be used: {remedy}.")
 
@@ -250,11 +242,6 @@ def database_error(error: sqlite3.Error, path: Path) -> StoreError:
 def is_damage(error: sqlite3.Error) -> bool:
     """Returns whether the database file itself is damaged, not only out of reach."""
     return _code(error) & _PRIMARY_CODE_MASK in _DAMAGE_CODES
-
-
-def _known(error: sqlite3.Error) -> tuple[type[StoreError], str] | None:
-    code = _code(error)
-    return _BY_SQLITE_CODE.get(code) or _BY_SQLITE_CODE.get(code & _PRIMARY_CODE_MASK)
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -12,8 +12,8 @@ import sqlite3
 import string
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Mapping
+from contextlib import closing, suppress
 from pathlib import Path
 
 from wx2mqtt.errors import StoreError, StoreLocked
@@ -118,7 +118,11 @@ class StoreFolder:
             raise file_error(error, path) from error
         try:
             _acquire(lock, path)
-            _finish_restore(path)
+            _write_holder(lock)
+            finish_replacement(path)
+        except OSError as error:
+            os.close(lock)
+            raise file_error(error, path) from error
         except BaseException:
             os.close(lock)
             raise
@@ -126,7 +130,14 @@ class StoreFolder:
 
     def size_bytes(self, excluded: str = "") -> int:
         """Returns the size of all files in the folder, without the subfolder `excluded`."""
-        return sum(_size_of(file) for file in _files_in(self.path, excluded))
+        size = 0
+        for folder, subfolders, names in os.walk(self.path):
+            if Path(folder) == self.path and excluded in subfolders:
+                subfolders.remove(excluded)
+            for name in names:
+                with suppress(OSError):  # deleted meanwhile
+                    size += (Path(folder) / name).lstat().st_size
+        return size
 
     def free_bytes(self) -> int:
         """Returns the space on the disk that this user may still use."""
@@ -148,42 +159,18 @@ def _acquire(lock: int, path: Path) -> None:
         except OSError as error:
             raise StoreError(f"{path} cannot be locked; set storage.path to a local disk.") from error
         else:
-            return _write_holder(lock, path)
+            return
     process, command = _read_holder(lock)
     raise StoreLocked(f"{path} is in use by process {process or 'unknown'} ({command}); stop it first.")
 
 
-def _finish_restore(path: Path) -> None:
-    try:
-        finish_replacement(path)
-    except OSError as error:
-        raise file_error(error, path) from error
-
-
-def _write_holder(lock: int, path: Path) -> None:
+def _write_holder(lock: int) -> None:
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])
-    try:
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n{command}\n".encode("utf-8", "replace"), 0)
-    except OSError as error:
-        raise file_error(error, path) from error
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n{command}\n".encode("utf-8", "replace"), 0)
 
 
 def _read_holder(lock: int) -> tuple[int | None, str]:
     text = os.pread(lock, _MAX_LOCK_FILE_BYTES, 0).decode("utf-8", "replace")
     process, _, command = text.partition("\n")
     return int(process) if process.isdigit() else None, command.strip() or "starting"
-
-
-def _files_in(path: Path, excluded: str) -> Iterator[Path]:
-    for folder, subfolders, names in os.walk(path):
-        if Path(folder) == path and excluded in subfolders:
-            subfolders.remove(excluded)
-        yield from (Path(folder) / name for name in names)
-
-
-def _size_of(file: Path) -> int:
-    try:
-        return file.lstat().st_size
-    except OSError:  # deleted meanwhile
-        return 0

@@ -94,8 +94,7 @@ class Journal:
 
     async def set_broker_session(self, session: int) -> None:
         """Stores the number of the MQTT session; packet ids are compared within one session only."""
-        values = (self.account, session)
-        await self._database.write("session", lambda db: db.execute(_SQL["set_broker_session"], values))
+        await self._database.execute("session", _SQL["set_broker_session"], (self.account, session))
 
     async def stats(self) -> JournalStats:
         """Returns the current figures; cheap enough for a call every few seconds."""

@@ -86,10 +86,8 @@ class JournalPart:
 
     async def _fetch(self, statement: str, *values: object) -> list[Any]:
         """Returns the rows of a statement."""
-        arguments = (self._account, *values)
-        return await self._database.read(lambda db: db.execute(statement, arguments).fetchall())
+        return await self._database.fetch(statement, (self._account, *values))
 
     async def _execute(self, commit_point: str, statement: str, *values: object) -> int:
         """Runs a statement in a commit of its own; returns how many rows it changed."""
-        arguments = (self._account, *values)
-        return await self._database.write(commit_point, lambda db: db.execute(statement, arguments).rowcount)
+        return await self._database.execute(commit_point, statement, (self._account, *values))

@@ -99,19 +99,17 @@ class MediaRetention:
         await self._remove_unused([self._blobs.path_of(blob)])
 
     async def _read_ready(self, statement: str, *arguments: object) -> list[_ReadyFile]:
-        def job(connection: Connection) -> list[_ReadyFile]:
-            rows = connection.execute(statement, (*arguments, PRUNE_BATCH_ROWS))
-            return [_ReadyFile(media_id, _readable_blob(text)) for media_id, _, text in rows]
-
-        return await self._database.read(job)
+        rows = await self._database.fetch(statement, (*arguments, PRUNE_BATCH_ROWS))
+        return [_ReadyFile(media_id, _readable_blob(text)) for media_id, _, text in rows]
 
     async def _total_bytes(self, account: str) -> int:
-        row = await self._database.read(lambda db: db.execute(_SQL["total_bytes"], (account,)).fetchone())
-        return int(row[0])
+        ((total,),) = await self._database.fetch(_SQL["total_bytes"], (account,))
+        return int(total)
 
     async def _remove(self, files: Sequence[_ReadyFile], why: str) -> int:
         """Marks rows as gone, then removes their files; the orphan of an unreadable row is removed later."""
-        await self._change_rows(_SQL["mark_gone"], json_list(file.id for file in files), why)
+        ids = json_list(file.id for file in files)
+        await self._database.execute("media_prune", _SQL["mark_gone"], (ids, why))
         paths = {self._blobs.path_of(file.blob) for file in files if file.blob}
         return await self._remove_unused(list(paths))
 
@@ -127,18 +125,11 @@ class MediaRetention:
         return self._blobs.remove(_unused(paths, connection), connection)
 
     async def _delete_finished(self, account: str, before_ms: int) -> None:
-        def read_page(connection: Connection) -> list[tuple[str, bool]]:
-            values = (account, after_id, before_ms, PRUNE_BATCH_ROWS)
-            return connection.execute(_SQL["finished_page"], values).fetchall()
-
-        after_id = ""
-        while page := await self._database.read(read_page):
+        statement, after_id = _SQL["finished_page"], ""
+        while page := await self._database.fetch(statement, (account, after_id, before_ms, PRUNE_BATCH_ROWS)):
             after_id = page[-1][0]
             finished = json_list(media_id for media_id, is_finished in page if is_finished)
-            await self._change_rows(_SQL["delete_finished"], finished)
-
-    async def _change_rows(self, statement: str, *values: object) -> None:
-        await self._database.write("media_prune", lambda db: db.execute(statement, values))
+            await self._database.execute("media_prune", _SQL["delete_finished"], (finished,))
 
 
 def _readable_blob(text: str | None) -> Blob | None:

@@ -32,9 +32,8 @@ log = structlog.get_logger(__name__)
 WAL_SUFFIXES = ("-wal", "-shm")
 SUSPECT_SUFFIX = ".suspect"  # of the mark file that a running bridge leaves when it meets damage
 QUICK_CHECK_MAX_BYTES = 4 * 1024 * 1024  # up to here a check of the whole file takes less than 0.1 s
-FULL_CHECK_MAX_BYTES = (
-    64 * 1024 * 1024
-)  # up to here it takes about a second, which a start after a kill may take
+# Up to here it takes about a second, which a start after a kill may take.
+FULL_CHECK_MAX_BYTES = 64 * 1024 * 1024
 BUSY_TIMEOUT_SECONDS = 10.0  # of waiting for a lock of another connection
 WAL_CHECKPOINT_PAGES = 1000  # in the write-ahead log before SQLite moves them into the file
 WAL_LIMIT_BYTES = 8 * 1024 * 1024  # size of the write-ahead log after that
@@ -67,14 +66,11 @@ class SqliteConnection(sqlite3.Connection):
 
 @frozen
 class OpenDatabase:
-    """The writing and the reading connection, and the new path of a damaged file.
-
-    `fresh` is true if there was no file before, or none that could be read.
-    """
-
     writer: SqliteConnection
     reader: SqliteConnection
+    #: The new path of a damaged file.
     set_aside: Path | None
+    #: There was no file before, or none that could be read.
     fresh: bool
 
 
@@ -167,16 +163,11 @@ def _configure_and_check(connection: sqlite3.Connection, path: Path, *, must_che
     """Configures the connection and checks the file; returns False if it is damaged."""
     try:
         _configure(connection, path)
-        return not must_check or _is_intact(connection)
+        return not must_check or connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
     except sqlite3.Error as error:
         if is_damage(error):
             return False
         raise
-
-
-def _is_intact(connection: sqlite3.Connection) -> bool:
-    result: tuple[str] = connection.execute("PRAGMA quick_check(1)").fetchone()
-    return result == ("ok",)
 
 
 def _configure(connection: sqlite3.Connection, path: Path) -> None:
@@ -194,7 +185,15 @@ def _configure(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def _open_writer(path: Path) -> SqliteConnection:
-    _make_private(path)
+    """Opens the files with mode 0600. SQLite creates `-wal` and `-shm` with the mode of the database file.
+
+    Refuses links: SQLite would follow them.
+    """
+    make_private_file(path)
+    for suffix in WAL_SUFFIXES:
+        file = path.with_name(path.name + suffix)
+        if os.path.lexists(file):
+            make_private_file(file)
     return _connect(path)
 
 
@@ -214,18 +213,6 @@ def _connect(path: Path) -> SqliteConnection:
         check_same_thread=False,
         factory=SqliteConnection,
     )
-
-
-def _make_private(path: Path) -> None:
-    """Sets mode 0600. SQLite creates `-wal` and `-shm` with the mode of the database file.
-
-    Refuses links: SQLite would follow them.
-    """
-    make_private_file(path)
-    for suffix in WAL_SUFFIXES:
-        file = path.with_name(path.name + suffix)
-        if os.path.lexists(file):
-            make_private_file(file)
 
 
 def _suspect_mark(path: Path) -> Path:

@@ -40,6 +40,16 @@ FORGOTTEN_AFTER_SECONDS = 600.0
 _FREE = "taken = 0 AND asked > now() - make_interval(secs => ?2)"
 _OF_ACCOUNTS = "account IN (SELECT jsonb_array_elements_text(?1::jsonb))"
 
+_ADD = "INSERT INTO operation (account, name, fields) VALUES (?, ?, ?) RETURNING id"
+_STATE = "SELECT taken, answer FROM operation WHERE id = ?"
+_DELETE_FREE = "DELETE FROM operation WHERE id = ? AND taken = 0"
+_FIND_FREE = f"SELECT 1 FROM operation WHERE {_FREE} AND {_OF_ACCOUNTS} LIMIT 1"  # noqa: S608
+_TAKE_FREE = (
+    f"UPDATE operation SET taken = 1 WHERE {_FREE} AND {_OF_ACCOUNTS}"  # noqa: S608
+    " RETURNING id, name, fields"
+)
+_SET_ANSWER = "UPDATE operation SET answer = ? WHERE id = ?"
+
 RunOperation = Callable[[str, Mapping[str, Json]], Awaitable[Json]]
 
 
@@ -63,7 +73,9 @@ class OperationQueue:
         Raises `Wx2MqttError` with the sentence of the other instance, and `StoreError`.
         """
         values = (account, name, json.dumps({**fields, "account": account}))
-        operation_id = await self._database.write("operation_ask", partial(_add, values))
+        operation_id = await self._database.write(
+            "operation_ask", lambda db: int(db.execute(_ADD, values).fetchone()[0])
+        )
         try:
             answer = await self._wait(operation_id)
         finally:
@@ -79,12 +91,13 @@ class OperationQueue:
         asked_at = loop_time()
         is_taken = False
         while loop_time() - asked_at < ANSWERED_WITHIN_SECONDS:
-            taken, answer = await self._database.read(partial(_state, operation_id))
+            rows = await self._database.fetch(_STATE, (operation_id,))
+            taken, answer = rows[0] if rows else (0, None)
             if answer is not None:
                 return str(answer)
             is_taken = is_taken or bool(taken)
             if not is_taken and loop_time() - asked_at > TAKEN_WITHIN_SECONDS:
-                if await self._database.write("operation_end", partial(_delete_free, operation_id)):
+                if await self._database.execute("operation_end", _DELETE_FREE, (operation_id,)):
                     return None
                 is_taken = True
             await asyncio.sleep(ANSWER_POLL_SECONDS)
@@ -96,16 +109,19 @@ class OperationQueue:
             try:
                 for operation in await self._take(accounts()):
                     answer = await _answer(operation, run)
-                    await self._database.write("operation_answer", partial(_set_answer, operation.id, answer))
+                    await self._database.execute("operation_answer", _SET_ANSWER, (answer, operation.id))
             except StoreError as error:
                 log.warning("operations of other instances wait", problem=str(error))
             await asyncio.sleep(QUEUE_POLL_SECONDS)
 
     async def _take(self, accounts: Sequence[str]) -> list[QueuedOperation]:
-        names = json_list(list(accounts))
-        if not await self._database.read(partial(_has_free, names)):
+        values = (json_list(accounts), TAKEN_WITHIN_SECONDS)
+        if not await self._database.fetch(_FIND_FREE, values):
             return []
-        return await self._database.write("operation_take", partial(_take_free, names))
+        rows = await self._database.write(
+            "operation_take", lambda db: db.execute(_TAKE_FREE, values).fetchall()
+        )
+        return sorted(QueuedOperation(*row) for row in rows)
 
 
 async def _answer(operation: QueuedOperation, run: RunOperation) -> str:
@@ -119,39 +135,8 @@ async def _answer(operation: QueuedOperation, run: RunOperation) -> str:
     return json.dumps(outcome)
 
 
-def _add(values: tuple[str, str, str], connection: Connection) -> int:
-    statement = "INSERT INTO operation (account, name, fields) VALUES (?, ?, ?) RETURNING id"
-    return int(connection.execute(statement, values).fetchone()[0])
-
-
 def _delete(operation_id: int, connection: Connection) -> None:
     connection.execute("DELETE FROM operation WHERE id = ?", (operation_id,))
     connection.execute(
         "DELETE FROM operation WHERE asked < now() - make_interval(secs => ?)", (FORGOTTEN_AFTER_SECONDS,)
     )
-
-
-def _delete_free(operation_id: int, connection: Connection) -> bool:
-    """Deletes a row that nobody has taken; returns whether it did."""
-    statement = "DELETE FROM operation WHERE id = ? AND taken = 0"
-    return connection.execute(statement, (operation_id,)).rowcount == 1
-
-
-def _state(operation_id: int, connection: Connection) -> tuple[int, str | None]:
-    row = connection.execute("SELECT taken, answer FROM operation WHERE id = ?", (operation_id,)).fetchone()
-    return row or (0, None)
-
-
-def _has_free(names: str, connection: Connection) -> bool:
-    statement = f"SELECT 1 FROM operation WHERE {_FREE} AND {_OF_ACCOUNTS} LIMIT 1"  # noqa: S608
-    return connection.execute(statement, (names, TAKEN_WITHIN_SECONDS)).fetchone() is not None
-
-
-def _take_free(names: str, connection: Connection) -> list[QueuedOperation]:
-    statement = f"UPDATE operation SET taken = 1 WHERE {_FREE} AND {_OF_ACCOUNTS} RETURNING id, name, fields"  # noqa: S608
-    rows = connection.execute(statement, (names, TAKEN_WITHIN_SECONDS))
-    return sorted(QueuedOperation(*row) for row in rows)
-
-
-def _set_answer(operation_id: int, answer: str, connection: Connection) -> None:
-    connection.execute("UPDATE operation SET answer = ? WHERE id = ?", (answer, operation_id))

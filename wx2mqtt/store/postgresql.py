@@ -242,8 +242,10 @@ class PostgresqlDatabase(Database):
 
     async def other_sessions(self) -> int:
         """Returns how many other connections of wx2mqtt use the database."""
-        own = await self.on_write_connection(_own_pid), await self.read(_own_pid)
-        (count,) = await self.read(lambda db: db.execute(_OTHER_SESSIONS, own).fetchone())
+        statement = "SELECT pg_backend_pid()"
+        (writer,) = await self.on_write_connection(lambda db: db.execute(statement).fetchone())
+        ((reader,),) = await self.fetch(statement)
+        ((count,),) = await self.fetch(_OTHER_SESSIONS, (writer, reader))
         return int(count)
 
     def _write_connection(self) -> Connection:
@@ -399,11 +401,6 @@ def _allocated_bytes(connection: Connection) -> int:
         "SELECT sum(pg_total_relation_size(name)) FROM unnest($1::regclass[]) AS name", (_BIG_TABLES,)
     ).fetchone()
     return int(size)
-
-
-def _own_pid(connection: Connection) -> int:
-    (pid,) = connection.execute("SELECT pg_backend_pid()").fetchone()
-    return int(pid)
 
 
 _OTHER_SESSIONS = (

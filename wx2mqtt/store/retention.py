@@ -202,9 +202,7 @@ class AccountRemoval:
         self._database = database
 
     async def list_accounts(self) -> list[str]:
-        return await self._database.read(
-            lambda db: [name for (name,) in db.execute(_SQL["accounts"]).fetchall()]
-        )
+        return [name for (name,) in await self._database.fetch(_SQL["accounts"])]
 
     async def stored_data(self, account: str) -> StoredData:
         """Returns what the store has of an account; zeros if the account is unknown."""
@@ -213,16 +211,14 @@ class AccountRemoval:
     async def delete_rows(self, account: str) -> None:
         """Deletes all rows of an account but its own. The caller removes files and `people.json` entries."""
         for name in _REMOVE_STATEMENTS:
-            while await self._remove(name, account, PRUNE_BATCH_ROWS) == PRUNE_BATCH_ROWS:
-                pass
-        await self._remove("forget_people", account)
+            deleted = PRUNE_BATCH_ROWS
+            while deleted == PRUNE_BATCH_ROWS:
+                deleted = await self._database.execute("purge", _SQL[name], (account, PRUNE_BATCH_ROWS))
+        await self._database.execute("purge", _SQL["forget_people"], (account,))
 
     async def delete_account(self, account: str) -> None:
         """Deletes the row of the account: the last step of a removal."""
-        await self._remove("remove_account", account)
-
-    async def _remove(self, name: str, *values: object) -> int:
-        return await self._database.write("purge", lambda db: db.execute(_SQL[name], values).rowcount)
+        await self._database.execute("purge", _SQL["remove_account"], (account,))
 
 
 def _stored_data(account: str, connection: Connection) -> StoredData:

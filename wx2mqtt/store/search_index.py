@@ -22,7 +22,7 @@ from typing import TypeVar
 
 import structlog
 
-from wx2mqtt.store.database import Connection, Database
+from wx2mqtt.store.database import Database
 from wx2mqtt.store.files import make_private_file
 from wx2mqtt.store.migrations import WAL_SUFFIXES
 from wx2mqtt.store.queries import load_queries
@@ -64,15 +64,16 @@ class SearchIndex:
         """Adds the messages that are not in it yet, if there are enough of them. Raises `StoreError`."""
         if self._is_broken:
             return
-        oldest, newest = await self._database.read(_stored_ids)
+        ((oldest, newest),) = await self._database.fetch(_SQL["stored_ids"], (OLD_ROWS,))
+        oldest, newest = oldest or newest or 0, newest or 0
         if newest - self.indexed_id < MIN_NEW_ROWS:
             return
         if self._connection is None:
-            stream = await self._database.read(_stream)
-            await self._run(lambda: self._open_file(stream))
+            ids = await self._database.fetch(_SQL["stream"])
+            await self._run(partial(self._open_file, str(ids[0][0]) if ids else ""))
         if oldest > (self._first_id + self.indexed_id) // 2:  # most of it is of messages that were deleted
             await self._run(self._begin_anew)
-        while rows := await self._database.read(lambda db: _new_rows(db, self.indexed_id)):
+        while rows := await self._database.fetch(_SQL["new_rows"], (self.indexed_id, ROWS_PER_STEP)):
             if not await self._run(partial(self._add, rows)):
                 return
         self.indexed_id = max(self.indexed_id, newest)  # the last ones have no text
@@ -184,18 +185,3 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
-
-
-def _stored_ids(connection: Connection) -> tuple[int, int]:
-    """Returns the ids of the oldest publication behind `OLD_ROWS`, and of the newest; 0 if there are none."""
-    oldest, newest = connection.execute(_SQL["stored_ids"], (OLD_ROWS,)).fetchone()
-    return oldest or newest or 0, newest or 0
-
-
-def _new_rows(connection: Connection, after_id: int) -> list[tuple[int, str]]:
-    return connection.execute(_SQL["new_rows"], (after_id, ROWS_PER_STEP)).fetchall()
-
-
-def _stream(connection: Connection) -> str:
-    row = connection.execute(_SQL["stream"]).fetchone()
-    return str(row[0]) if row else ""

@@ -28,7 +28,10 @@ class SharedMarks:
 
     async def fatal(self, account: str) -> list[str]:
         """Returns the marks of messages that have ended `MAX_KILLS` processes. Raises `StoreError`."""
-        return await self._database.read(partial(_fatal_marks, account))
+        rows = await self._database.fetch(
+            "SELECT mark FROM mark WHERE account = ? AND kills >= ? ORDER BY counted", (account, MAX_KILLS)
+        )
+        return [mark for (mark,) in rows]
 
 
 def _count_mark(account: str, mark: str, connection: Connection) -> None:
@@ -42,10 +45,3 @@ def _count_mark(account: str, mark: str, connection: Connection) -> None:
         " (SELECT mark FROM mark WHERE account = ?1 ORDER BY counted DESC LIMIT ?2)",
         (account, MAX_FATAL_MESSAGES),
     )
-
-
-def _fatal_marks(account: str, connection: Connection) -> list[str]:
-    rows = connection.execute(
-        "SELECT mark FROM mark WHERE account = ? AND kills >= ? ORDER BY counted", (account, MAX_KILLS)
-    )
-    return [mark for (mark,) in rows]

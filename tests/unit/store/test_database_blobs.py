@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -165,10 +166,14 @@ async def test_an_upload_that_was_interrupted_is_no_file_and_its_pieces_go(
 async def test_an_upload_that_fails_gives_no_file(
     here: DatabaseBlobs, database: PostgresqlDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fails(*_: object) -> None:
-        raise StoreError("no room")
+    execute = database.execute
 
-    monkeypatch.setattr(database_blobs, "_put_file", fails)
+    async def full(name: str, *values: Any) -> int:
+        if name == "media_file":
+            raise StoreError("no room")
+        return await execute(name, *values)
+
+    monkeypatch.setattr(database, "execute", full)
     with pytest.raises(StoreError, match="no room"):
         await here.store(PNG, LIMIT)
     monkeypatch.undo()

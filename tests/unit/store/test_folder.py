@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.store.conftest import unprivileged
 from tests.unit.store.make import command
-from wx2mqtt.errors import StoreError, StoreLocked
+from wx2mqtt.errors import StoreError, StoreFull, StoreLocked
 from wx2mqtt.store import folder as folder_module
 from wx2mqtt.store.folder import (
     DATABASE_NAME,
@@ -239,16 +240,26 @@ def test_a_disk_that_knows_no_locks_is_said(tmp_path: Path) -> None:
         folder_module._acquire(lock, tmp_path)
 
 
-def test_a_lock_that_cannot_be_signed_is_a_store_error(tmp_path: Path) -> None:
-    (tmp_path / "lock").touch()
-    read_only = os.open(tmp_path / "lock", os.O_RDONLY)
-    with pytest.raises(StoreError):
-        folder_module._acquire(read_only, tmp_path)
-    os.close(read_only)
+def test_a_lock_that_cannot_be_signed_is_a_store_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as disk, pytest.raises(StoreFull):
+        disk.setattr(os, "ftruncate", full)
+        StoreFolder.open(tmp_path)
+    StoreFolder.open(tmp_path).close()  # it is free again
 
 
-def test_a_file_that_goes_while_it_is_counted_counts_nothing(tmp_path: Path) -> None:
-    assert folder_module._size_of(tmp_path / "gone") == 0
+def test_a_file_that_goes_while_it_is_counted_counts_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = StoreFolder.open(tmp_path)
+    size = folder.size_bytes()
+    monkeypatch.setattr(os, "walk", lambda _: [(str(tmp_path), [], ["lock", "gone"])])
+    assert folder.size_bytes() == size
+    folder.close()
 
 
 async def test_the_accounts_with_urgent_commands_are_known_while_a_bridge_runs(tmp_path: Path) -> None:

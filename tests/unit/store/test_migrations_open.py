@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -241,17 +242,17 @@ async def test_a_larger_file_is_checked_after_a_kill_only(
 ) -> None:
     path = tmp_path / "wx2mqtt.db"
     await (_written if end == "stopped" else _killed)(path)
-    checked: list[bool] = []
+    statements: list[str] = []
 
-    def is_intact(connection: sqlite3.Connection) -> bool:
-        checked.append(True)
-        return True
+    def execute(connection: sqlite3.Connection, statement: str, *values: Any) -> sqlite3.Cursor:
+        statements.append(statement)
+        return sqlite3.Connection.execute(connection, statement, *values)
 
     monkeypatch.setattr(migrations, limit, 0)
-    monkeypatch.setattr(migrations, "_is_intact", is_intact)
+    monkeypatch.setattr(migrations.SqliteConnection, "execute", execute)
     database = await SqliteDatabase.open(path)
     await database.close()
-    assert bool(checked) is is_found
+    assert ("PRAGMA quick_check(1)" in statements) is is_found
 
 
 async def test_a_newer_file_is_left_untouched(tmp_path: Path) -> None:
