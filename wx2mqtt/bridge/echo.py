@@ -37,9 +37,6 @@ class _UnansweredSend:
     content: str
     times: range
 
-    def may_be(self, message: Message, content: str) -> bool:
-        return message.time in self.times and (not self.content or not content or self.content == content)
-
 
 class EchoFilter:
     """Knows the recent sends of one account: answered ones by message id, open ones, and unanswered ones."""
@@ -110,12 +107,13 @@ class EchoFilter:
         size = None if message.media is None else message.media.size
         content = _echo_content(message.kind, message.text, size)
         unanswered = self._unanswered.get((message.chat, message.kind), [])
-        matching = next((send for send in unanswered if send.may_be(message, content)), None)
-        if matching is None:
-            return False
-        unanswered.remove(matching)
-        self._add_sent_id(message.id)  # WeChat may deliver it again
-        return True
+        for send in unanswered:
+            is_same = not send.content or not content or send.content == content
+            if is_same and message.time in send.times:
+                unanswered.remove(send)
+                self._add_sent_id(message.id)  # WeChat may deliver it again
+                return True
+        return False
 
     def _add_sent_id(self, message_id: str) -> None:
         self._sent_ids[message_id] = None

@@ -19,7 +19,7 @@ from functools import partial
 import structlog
 
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.login_state import LoginStatus, PhoneStep, required_of_person
+from wx2mqtt.bridge.login_state import LoginStatus, required_of_person
 from wx2mqtt.bridge.owner import AccountOwner
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import ProtocolViolation, StoreError
@@ -178,9 +178,13 @@ class AccountLogin:
                     case ShowQr(url=url, lifetime=lifetime):
                         self._show_qr(url, lifetime, attempt.previous_reason)
                     case ConfirmOnPhone() | Scanned() | CodeRequired():
-                        self._wait_for_person(step)
+                        if isinstance(step, ConfirmOnPhone):
+                            self.phone_asked = True
+                        key, needs = required_of_person(step)
+                        self._state.set(LoginState.WAITING_FOR_CONFIRM, self._state.text(key), needs=needs)
                     case QrExpired():
-                        self._withdraw_qr()
+                        self._require_code_left()  # before a code is requested that nobody is to see
+                        self._state.set(LoginState.STARTING, self._state.text("code_over"))
                     case PollFailing(reason=cause):
                         before_outage = self._state.status
                         self._show_outage(cause)
@@ -196,8 +200,7 @@ class AccountLogin:
         self._qr_codes_shown = 0
 
     def _show_qr(self, url: str, lifetime: float, previous_reason: str) -> None:
-        if self._qr_codes_shown >= MAX_QR_CODES:
-            raise TooManyQrCodes
+        self._require_code_left()
         self._qr_codes_shown += 1
         text = self._state.text
         if self._state.status.state is LoginState.ONLINE:  # WeChat has refused the login after a renewal
@@ -206,17 +209,9 @@ class AccountLogin:
         expires = now_ms() + int(lifetime * 1000)
         self._state.set(LoginState.WAITING_FOR_SCAN, reason, qr_expires=expires, qr_url=url)
 
-    def _wait_for_person(self, step: PhoneStep) -> None:
-        if isinstance(step, ConfirmOnPhone):
-            self.phone_asked = True
-        message_key, needs = required_of_person(step)
-        self._state.set(LoginState.WAITING_FOR_CONFIRM, self._state.text(message_key), needs=needs)
-
-    def _withdraw_qr(self) -> None:
-        """Clears an expired code at once. Raises `TooManyQrCodes` instead of requesting one code too many."""
+    def _require_code_left(self) -> None:
         if self._qr_codes_shown >= MAX_QR_CODES:
             raise TooManyQrCodes
-        self._state.set(LoginState.STARTING, self._state.text("code_over"))
 
     def _show_outage(self, cause: str) -> None:
         """Sets the state `interrupted` and keeps the QR code, which may still be valid."""

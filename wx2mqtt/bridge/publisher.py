@@ -253,7 +253,9 @@ class Publisher:
             case PublishRefused():
                 self._on_refused(row, str(error))
             case ConnectionDropped():  # the other open rows get `NotConnected`
-                self._suspect = self._suspect_after_disconnect(row)
+                earlier = self._suspect
+                disconnects = earlier.disconnects if earlier is not None and earlier.row.id == row.id else 0
+                self._suspect = SuspectRow(row=row, disconnects=disconnects + 1)
 
     def _is_refused_for_good(self, row: OutboxRow, refusal: PublishRefused) -> bool:
         """Returns whether a row is given up: the topic that only its publisher has named is not allowed.
@@ -299,11 +301,6 @@ class Publisher:
         else:
             self._reject(row.id, "larger than the broker takes")
         self._publish_event.set()
-
-    def _suspect_after_disconnect(self, row: OutboxRow) -> SuspectRow:
-        suspect = self._suspect
-        disconnects = suspect.disconnects if suspect is not None and suspect.row.id == row.id else 0
-        return SuspectRow(row=row, disconnects=disconnects + 1)
 
     def _shorten_or_reject(self, row: OutboxRow) -> None:
         """Publishes a message without its inline bytes from now on, or rejects the row.

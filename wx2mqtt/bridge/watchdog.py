@@ -44,28 +44,24 @@ class AccountTasks:
                 self._tasks, timeout=STALL_CHECK_INTERVAL_SECONDS, return_when=asyncio.FIRST_EXCEPTION
             )
             for task in done:
-                if not task.cancelled() and (error := task.exception()) is not None:
-                    return _without_groups(error)
+                if task.cancelled() or (error := task.exception()) is None:
+                    continue
+                while isinstance(error, BaseExceptionGroup):
+                    error = error.exceptions[0]
+                return error
             self._tasks -= done
             if loop_time() - looked_at > MAX_STALL_CHECK_SECONDS:
                 continue  # the whole process stood still: its loops could not move
-            if overdue := self._overdue():
+            # Without the store's: all accounts share it, so a restart would not help.
+            overdue = [
+                loop for loop in self._watchdog.overdue(self._account) if not loop.startswith("store:")
+            ]
+            if overdue:
                 return TasksStalled(", ".join(overdue))
-
-    def _overdue(self) -> tuple[str, ...]:
-        """Returns the overdue loops but the store's: all accounts share it, so a restart would not help."""
-        overdue = self._watchdog.overdue(self._account)
-        return tuple(loop for loop in overdue if not loop.startswith("store:"))
 
     async def cancel_all(self) -> None:
         """Cancels all tasks and waits until they have ended. Only the first fault is reported."""
         await cancel_and_wait(self._tasks)
-
-
-def _without_groups(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 class Watchdog:

@@ -143,7 +143,11 @@ class ReplyWindowTopics:
         self._backend_loaded |= state is LoginState.ONLINE
         if not self.supported or not self._is_decided(state):
             return
-        windows = {person.level: self._forecast_of(person, state) for person in self._friends()}
+        windows = {
+            person.level: self._forecast_of(person, state)
+            for person in self._registry.reachable()
+            if person.kind is ChatKind.FRIEND and not person.removed
+        }
         if windows == self._published:
             return
         for user, window in windows.items():
@@ -162,21 +166,12 @@ class ReplyWindowTopics:
             return bool(self._registry.login_id)
         return self._backend_loaded  # `interrupted` may come before the backend has loaded its windows
 
-    def _friends(self) -> list[Person]:
-        return [
-            person
-            for person in self._registry.reachable()
-            if person.kind is ChatKind.FRIEND and not person.removed
-        ]
-
-    def _window_of(self, person: Person, state: LoginState) -> ReplyWindow:
+    def _forecast_of(self, person: Person, state: LoginState) -> WindowForecast:
         window = None
         if person.handle and state in _LOGGED_IN_STATES:
             window = self._backend.reply_window(person.handle)
-        return LOGGED_OUT_WINDOW if window is None else window
-
-    def _forecast_of(self, person: Person, state: LoginState) -> WindowForecast:
-        window = self._window_of(person, state)
+        if window is None:
+            window = LOGGED_OUT_WINDOW
         return WindowForecast(
             window=window,
             reserved=None if window.remaining is None else self._held_commands.reserved(window),

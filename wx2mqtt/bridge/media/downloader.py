@@ -137,7 +137,7 @@ class MediaDownloader:
         if (pause := self._seconds_until(row.due)) > 0:
             return pause
         if row.due == 0:
-            self.library.mark_requested(row.id)
+            self.library.requested_ids.add(row.id)
         await self._fetch(row)
         return 0
 
@@ -151,7 +151,9 @@ class MediaDownloader:
 
     def _may_fetch(self, row: MediaRow) -> bool:
         """Returns whether a job may be downloaded: without `media.download` only if a client requested it."""
-        return self._ctx.settings.account.media.download or self.library.is_requested(row)
+        # A job that is due at 0 was requested, perhaps before the start, and not tried since.
+        is_requested = row.due == 0 or row.id in self.library.requested_ids
+        return self._ctx.settings.account.media.download or is_requested
 
     async def _fetch(self, row: MediaRow) -> None:
         try:

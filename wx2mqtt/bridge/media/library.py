@@ -6,7 +6,6 @@ The HTTP server and the request `media` read files through it; `downloader.py` d
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,20 +24,8 @@ class MediaLibrary:
         #: Set when a caller waits for a download.
         self.download_requested = asyncio.Event()
         self._waiters: dict[str, list[asyncio.Event]] = {}
-        self._requested_ids: set[str] = set()
-
-    @property
-    def requested_ids(self) -> Collection[str]:
-        """The ids of pending files that a client has requested since the start."""
-        return self._requested_ids
-
-    def is_requested(self, row: MediaRow) -> bool:
-        """Returns whether a client has requested this file: since the start, or before without a try."""
-        return row.due == 0 or row.id in self._requested_ids
-
-    def mark_requested(self, media_id: str) -> None:
-        """Remembers that a client has requested a file until its download has ended."""
-        self._requested_ids.add(media_id)
+        #: The ids of files that a client has requested since the start, and whose download has not ended.
+        self.requested_ids: set[str] = set()
 
     async def find(self, media_id: str, wait: float) -> MediaRow | None:
         """Returns the row of an id, None if it is unknown.
@@ -71,18 +58,18 @@ class MediaLibrary:
 
     def on_media_finished(self, media_id: str) -> None:
         """Wakes the callers that wait for a download: it succeeded or was given up."""
-        self._requested_ids.discard(media_id)
+        self.requested_ids.discard(media_id)
         for waiter in self._waiters.get(media_id, ()):
             waiter.set()
 
     async def _request(self, media_id: str) -> MediaRow | None:
-        self.mark_requested(media_id)  # before the read: else the downloader could unschedule it meanwhile
+        self.requested_ids.add(media_id)  # before the read: else the downloader could unschedule it meanwhile
         row = await self._journal.media.get(media_id)
         if row is not None and await self._request_download(row):
             self.download_requested.set()
             row = await self._journal.media.get(media_id)
         if row is None or row.state is not MediaState.PENDING:
-            self._requested_ids.discard(media_id)
+            self.requested_ids.discard(media_id)
         return row
 
     async def _request_download(self, row: MediaRow) -> bool:

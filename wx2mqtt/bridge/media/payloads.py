@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from wx2mqtt.bridge.account_settings import AccountSettings
-from wx2mqtt.model import Blob, Json, Kind, MediaRef, Message
+from wx2mqtt.model import Blob, Json, Kind, Message
 from wx2mqtt.mqtt.payloads import event_body
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMedia
 
@@ -77,7 +77,9 @@ def media_in_message(
     for job in jobs:
         state: dict[str, Json] = {"state": str(MediaState.PENDING), **_url(job.id, settings)}
         if job.part is MediaPart.WHOLE:
-            fields |= {**_announced_fields(job.ref), **state}
+            announced: dict[str, Json] = {"mime": job.ref.mime, "size": job.ref.size, "name": job.ref.name}
+            fields |= {key: value for key, value in announced.items() if value not in {"", None}}
+            fields |= state
         else:
             fields["thumbnail"] = state
     if message.kind in KINDS_WITH_MEDIA and message.media is None:
@@ -146,11 +148,6 @@ def _updated_object(media_object: Mapping[str, Json], rows: Sequence[MediaRow]) 
 def _with_current_fields(published: Mapping[str, Json], row: MediaRow) -> dict[str, Json]:
     """Returns the published fields with those of the row; `path` is dropped if the file was deleted."""
     return {**{key: value for key, value in published.items() if key != "path"}, **media_fields(row)}
-
-
-def _announced_fields(ref: MediaRef) -> dict[str, Json]:
-    fields: dict[str, Json] = {"mime": ref.mime, "size": ref.size, "name": ref.name}
-    return {key: value for key, value in fields.items() if value not in {"", None}}
 
 
 def _url(media_id: str, settings: AccountSettings) -> dict[str, Json]:

@@ -14,7 +14,7 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.limits import MAX_INLINE_FILE_BYTES
 from wx2mqtt.model import Blob, Json
-from wx2mqtt.mqtt.commands import reject_unknown_fields
+from wx2mqtt.mqtt.commands import read_flag, reject_unknown_fields
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMedia
 from wx2mqtt.values import frozen
 
@@ -96,8 +96,10 @@ class MediaRequest:
         if person is None:
             raise BadCommand("unknown_user", "media_nobody", user=user)
         stored = await self._journal.media.newest_avatar(person.level)
-        if stored is not None and _is_fresh(stored, now_ms()):
-            return await self._library.find(stored.id, MEDIA_WAIT_TIMEOUT_SECONDS) or stored
+        if stored is not None:
+            max_age = AVATAR_REFRESH_MS if stored.state is MediaState.READY else AVATAR_RETRY_MS
+            if 0 <= now_ms() - stored.created < max_age:
+                return await self._library.find(stored.id, MEDIA_WAIT_TIMEOUT_SECONDS) or stored
         ref = None if person.handle is None else self._backend.avatar(person.handle)
         row = stored
         if ref is not None:
@@ -121,8 +123,8 @@ def read_media_query(fields: Mapping[str, Json]) -> MediaQuery:
         message_id=values["message_id"],
         media_id=values["id"],
         avatar=values["avatar"],
-        part=MediaPart.THUMBNAIL if _flag(fields, "thumbnail") else MediaPart.WHOLE,
-        inline=_flag(fields, "inline"),
+        part=MediaPart.THUMBNAIL if read_flag(fields, "thumbnail") else MediaPart.WHOLE,
+        inline=read_flag(fields, "inline"),
     )
 
 
@@ -133,18 +135,6 @@ def _text(fields: Mapping[str, Json], key: str) -> str:
     if not isinstance(value, str):
         raise BadCommand("bad_request", "bad_value", key=key, expected="a text")
     return value
-
-
-def _flag(fields: Mapping[str, Json], key: str) -> bool:
-    value = fields.get(key, False)
-    if not isinstance(value, bool):
-        raise BadCommand("bad_request", "bad_value", key=key, expected="true or false")
-    return value
-
-
-def _is_fresh(row: MediaRow, now: int) -> bool:
-    max_age_ms = AVATAR_REFRESH_MS if row.state is MediaState.READY else AVATAR_RETRY_MS
-    return 0 <= now - row.created < max_age_ms
 
 
 def _require_ready(row: MediaRow) -> Blob:

@@ -103,7 +103,11 @@ class ContactBinder:
                 for candidate in candidates:
                     doubts[candidate].append(newcomer)
         for candidate, newcomers in doubts.items():
-            self._close_person(candidate, newcomers[:MAX_CANDIDATES])
+            # Closed, with several or unproven matches: no messages until the owner decides.
+            if not self._table.persons[candidate].closed:
+                people = newcomers[:MAX_CANDIDATES]
+                self._table.add_event("unresolved", candidate, {"reason": "not_certain"}, people)
+            self._table.change(candidate, closed=True, login_id=self.login_id)
 
     def recognize(self, contacts: Sequence[ContactFacts]) -> MatchedContact:
         return match_contacts(
@@ -171,12 +175,6 @@ class ContactBinder:
             created=now,
             seen=now,
         )
-
-    def _close_person(self, person: PersonId, newcomers: Sequence[PersonId]) -> None:
-        """Closes a person with several or unproven matches: no messages until the owner decides."""
-        if not self._table.persons[person].closed:
-            self._table.add_event("unresolved", person, {"reason": "not_certain"}, newcomers)
-        self._table.change(person, closed=True, login_id=self.login_id)
 
     def mark_missing(self, present: Collection[Handle]) -> None:
         """Handles people missing in a complete directory.
