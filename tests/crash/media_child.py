@@ -1,4 +1,4 @@
-"""Fetches, sends, prunes and does deeds until it is killed, and says what it was told is on the disk.
+"""Fetches, sends, prunes and does requests until it is killed, and says what it was told is on the disk.
 
 `run([FOLDER, POINT, COUNT])`, as in `journal_child`. Besides the points around each
 commit there are `before:` and `after:` `write`, `fsync`, `rename` and `folder` of a file of bytes.
@@ -132,14 +132,14 @@ class Life:
         await self.journal.commands.finish(row.id, result, ())
         say("settled", number=number)
 
-    async def deeds(self) -> None:
+    async def requests(self) -> None:
         """Requests that change something."""
         number = 0
         while True:
             number += 1
             await self.journal.requests.start(mark(number))
             say("begun", number=number)
-            await self.journal.requests.finish(mark(number), [told(deed=number)])
+            await self.journal.requests.finish(mark(number), [told(request=number)])
             say("ended", number=number)
 
     async def prune(self) -> None:
@@ -191,7 +191,7 @@ async def main(folder: Path, point: str, count: int) -> None:
     await life.blobs.open()
     await life.journal.open()
     say("open")
-    await asyncio.gather(life.receive(), life.send(), life.deeds(), life.prune())
+    await asyncio.gather(life.receive(), life.send(), life.requests(), life.prune())
 
 
 def run(arguments: list[str]) -> None:

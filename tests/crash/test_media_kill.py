@@ -1,4 +1,4 @@
-"""SIGKILL around every commit of media and deeds, and at every step of a file: no job lost, no file by half."""
+"""SIGKILL around every commit of media and requests, and at every step of a file: no job lost, no file by half."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Left:
 
     rows: dict[int, MediaRow]
     commands: dict[int, CommandRow]
-    deeds: dict[int, RequestState]
+    requests: dict[int, RequestState]
     held: set[int]
     events: Counter[int]
     answers: Counter[int]
@@ -86,15 +86,17 @@ async def _left(folder: Path, told: Told) -> tuple[Left, set[Path]]:
         ids = [media_id for (media_id,) in connection.execute("SELECT id FROM media")]
         payloads = [json.loads(text) for (text,) in connection.execute("SELECT payload FROM publication")]
     commands = await journal.commands.list_page(limit=100_000)
-    deeds = {number: (await journal.requests.start(mark(number, dup=True))).state for number in told("begun")}
+    requests = {
+        number: (await journal.requests.start(mark(number, dup=True))).state for number in told("begun")
+    }
     files = {file: file.read_bytes() for file in _files(folder)}
     left = Left(
         rows={int(one[1:]): row for one in ids if (row := await journal.media.get(one))},
         commands={int(row.command_id[1:]): row for row in commands},
-        deeds=deeds,
+        requests=requests,
         held={int(key[1:]) for key, _, _ in await journal.media.waiting_messages()},
         events=Counter(payload["media"] for payload in payloads if "media" in payload),
-        answers=Counter(payload["deed"] for payload in payloads if "deed" in payload),
+        answers=Counter(payload["request"] for payload in payloads if "request" in payload),
         files=files,
         blobs=blobs,
     )
@@ -113,8 +115,8 @@ def _check(folder: Path, told: Told) -> None:
     _check_jobs(told, left)
     _check_commands(told, left)
     for number in told("begun"):
-        answered = left.deeds[number] is RequestState.ANSWERED
-        assert left.deeds[number] is not RequestState.FRESH
+        answered = left.requests[number] is RequestState.ANSWERED
+        assert left.requests[number] is not RequestState.FRESH
         assert left.answers[number] == answered
         assert answered or number not in told("ended")
 

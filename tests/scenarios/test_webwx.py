@@ -193,10 +193,10 @@ async def online(account: Account) -> Account:
 
 
 async def steps_while(
-    login: AsyncGenerator[LoginStep, None], phone: Phone, *deeds: str
+    login: AsyncGenerator[LoginStep, None], phone: Phone, *acts: str
 ) -> AsyncGenerator[LoginStep, None]:
-    """The steps of a login; before the next one is waited for, the phone does the next deed."""
-    waiting = list(deeds)
+    """The steps of a login; before the next one is waited for, the phone does the next act."""
+    waiting = list(acts)
     async with aclosing(login) as steps:
         async for step in steps:
             if isinstance(step, IN_BETWEEN):
@@ -206,10 +206,10 @@ async def steps_while(
                 await phone.post(waiting.pop(0))
 
 
-async def kinds_of(account: Account, *deeds: str) -> list[type[LoginStep]]:
+async def kinds_of(account: Account, *acts: str) -> list[type[LoginStep]]:
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         found = [
-            step async for step in steps_while(account.gateway.login(resume=False), account.phone, *deeds)
+            step async for step in steps_while(account.gateway.login(resume=False), account.phone, *acts)
         ]
     account.taken(found[-1])
     return [type(step) for step in found]

@@ -1,4 +1,4 @@
-"""Files, mentions and deeds of the web WeChat backend over real HTTP, on a simulator that forgives nothing."""
+"""Files, mentions and actions of the web WeChat backend over real HTTP, on a simulator that forgives nothing."""
 
 from __future__ import annotations
 
@@ -291,7 +291,7 @@ async def test_somebody_who_is_not_in_the_group_is_not_mentioned(online: Account
     assert await online.phone.get("sent") == []
 
 
-# deeds
+# actions
 
 
 def key(number: int = 9) -> SendKey:

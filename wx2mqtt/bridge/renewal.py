@@ -5,7 +5,7 @@
 2. The code goes into the chat as a picture with a line what to do, and to `login/qr`. The state of the login
    stays `online`, with `needs: renew`.
 3. When the owner has confirmed it, `LoginSession` goes on with the new login: the backend has saved it. The
-   commands that wait are held until the owner writes to the new login for the first time.
+   commands wait until the owner writes to the new login for the first time.
 4. A code that nobody confirms expires. It is offered again a day later, at most `MAX_OFFERS` times.
 
 Another account that scans the code changes nothing: only the remembered owner renews a login.

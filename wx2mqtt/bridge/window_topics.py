@@ -44,7 +44,7 @@ _LOGGED_IN_STATES = frozenset({LoginState.ONLINE, LoginState.INTERRUPTED})
 _UNDECIDED_STATES = frozenset({LoginState.STARTING, LoginState.STOPPED})
 
 
-class HeldCommands(Protocol):
+class WaitingForWindow(Protocol):
     """The commands that wait for a reply window (`commands/window_wait.py`)."""
 
     def reserved(self, window: ReplyWindow) -> int:
@@ -59,7 +59,7 @@ class WindowForecast:
     """The reply window of one person, and what can be sent in it.
 
     `reserved` is the number of messages that only important commands may use, None where the number of those
-    that are left is unknown. `waiting` is the number of held commands.
+    that are left is unknown. `waiting` is the number of commands that wait for it.
     """
 
     window: ReplyWindow
@@ -85,7 +85,7 @@ class ReplyWindowTopics:
         ctx: AccountContext,
         retained: RetainedPublisher,
         session: LoginSession,
-        held_commands: HeldCommands,
+        waiting_commands: WaitingForWindow,
     ) -> None:
         self._account = ctx.name
         self._topics = ctx.topics
@@ -94,7 +94,7 @@ class ReplyWindowTopics:
         self._changed = ctx.signals.reply_windows_changed
         self._retained = retained
         self._session = session
-        self._held_commands = held_commands
+        self._waiting_commands = waiting_commands
         self._published: dict[str, WindowForecast] = {}
         self._backend_loaded = False
         self._refresh_event = asyncio.Event()
@@ -115,7 +115,7 @@ class ReplyWindowTopics:
         return self._published
 
     def refresh(self) -> None:
-        """Computes the windows soon: a message was received, sent or held, or the login has changed."""
+        """Computes the windows soon: a message was received or sent, a command waits, the login changed."""
         if self.supported:
             self._refresh_event.set()
 
@@ -174,8 +174,8 @@ class ReplyWindowTopics:
             window = LOGGED_OUT_WINDOW
         return WindowForecast(
             window=window,
-            reserved=None if window.remaining is None else self._held_commands.reserved(window),
-            waiting=self._held_commands.count_of(person.id),
+            reserved=None if window.remaining is None else self._waiting_commands.reserved(window),
+            waiting=self._waiting_commands.count_of(person.id),
         )
 
     def _publish(self, user: str, forecast: WindowForecast) -> None:

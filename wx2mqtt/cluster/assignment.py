@@ -78,12 +78,12 @@ def decide(view: ClusterView) -> Decision:
     if me.is_draining:
         return Decision(give_up=tuple(sorted(me.accounts - view.leaving)))
     targets = target_loads(len(view.accounts), view.members)
-    takers = _assign_free(view, me, targets)
-    mine = [account for account, taker in takers.items() if taker == me.name]
+    assigned = _assign_free(view, me, targets)
+    mine = [account for account, instance in assigned.items() if instance == me.name]
     take = tuple(account for account in mine if account not in view.avoided)
     if take:
         return Decision(take=take)
-    return Decision(give_up=_accounts_to_give_up(view, me, targets, len(takers)))
+    return Decision(give_up=_accounts_to_give_up(view, me, targets, len(assigned)))
 
 
 def target_loads(count: int, members: Collection[ClusterMember]) -> Mapping[str, int]:
@@ -115,16 +115,16 @@ def _assign_free(view: ClusterView, me: ClusterMember, targets: Mapping[str, int
     """Returns which instance takes each free account, without those for which nobody has room."""
     loads = {member.name: member.load for member in view.members}
     limits = {member.name: _take_limit(view, member, targets) for member in view.members}
-    takers: dict[str, str] = {}
+    assigned: dict[str, str] = {}
     for account in view.free:
         candidates = [name for name in loads if loads[name] < limits[name]]
         if not candidates:
             break
         is_mine = account in view.neglected and me.name in candidates
-        taker = me.name if is_mine else min(candidates, key=lambda name: (loads[name], name))
-        loads[taker] += 1
-        takers[account] = taker
-    return takers
+        instance = me.name if is_mine else min(candidates, key=lambda name: (loads[name], name))
+        loads[instance] += 1
+        assigned[account] = instance
+    return assigned
 
 
 def _take_limit(view: ClusterView, member: ClusterMember, targets: Mapping[str, int]) -> int:

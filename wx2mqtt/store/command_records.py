@@ -92,7 +92,7 @@ class CommandRow:
     state: CommandState
     result: Result | None
     blob: Blob | None = None
-    #: Why WeChat accepted no message when the command was due; empty if it was never held.
+    #: Why WeChat accepted no message when the command was due; empty if it never waited for the window.
     window_reason: str = ""
     #: The sent parts of a long text.
     parts_sent: int = 0

@@ -140,7 +140,7 @@ class JournaledCommands(JournalPart):
 
         return await self._database.write("settle", job)
 
-    async def hold(
+    async def wait_for_window(
         self, rows: Sequence[tuple[int, str, int]], publications: Sequence[NewPublication]
     ) -> OutboxBatch:
         """Lets commands wait for the window (row id, reason, expiry in ms) and enqueues publications, in one

@@ -47,17 +47,17 @@ from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
 
 NOW = 1_795_600_000_000
 
-Deed = BackendError | Callable[[Draft], None] | None
+SendOutcome = BackendError | Callable[[Draft], None] | None
 """What a send does: raises, or something and then a receipt, or just a receipt."""
 
 
 class Wire:
-    """A gateway that can only send. `deeds` come in turn; `gate` holds every send while it is cleared."""
+    """A gateway that can only send. `outcomes` come in turn; `gate` holds every send while it is cleared."""
 
     capabilities = CAPABILITIES
 
     def __init__(self) -> None:
-        self.deeds: deque[Deed] = deque()
+        self.outcomes: deque[SendOutcome] = deque()
         self.receipts: deque[Receipt] = deque()
         self.windows: dict[Handle, ReplyWindow] = {}
         self.drafts: list[Draft] = []
@@ -79,11 +79,11 @@ class Wire:
         if draft.chat in self.stuck:
             await asyncio.Event().wait()
         await self.gate.wait()
-        deed = self.deeds.popleft() if self.deeds else None
-        if isinstance(deed, BackendError):
-            raise deed
-        if deed is not None:
-            deed(draft)
+        outcome = self.outcomes.popleft() if self.outcomes else None
+        if isinstance(outcome, BackendError):
+            raise outcome
+        if outcome is not None:
+            outcome(draft)
         return self.receipts.popleft() if self.receipts else Receipt(message_id=f"sent-{len(self.drafts)}")
 
     def reply_window(self, handle: Handle) -> ReplyWindow | None:

@@ -131,7 +131,9 @@ class WindowWait:
         rows = [replace(row, window_reason=window.reason, expires=self._expires_at(row)) for row in rows]
         changes = [(row.id, row.window_reason, row.expires or 0) for row in rows]
         notices = [self._notification(row, window) for row in rows]
-        stored = await retry_until_stored(lambda: self._ctx.journal.commands.hold(changes, notices))
+        stored = await retry_until_stored(
+            lambda: self._ctx.journal.commands.wait_for_window(changes, notices)
+        )
         self._ctx.signals.outbox_changed.emit(stored)
         for row in rows:
             if (current := queue.find(row.id)) is not None:  # its replies or its fallback may have changed

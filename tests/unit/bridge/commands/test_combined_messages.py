@@ -354,7 +354,7 @@ async def test_many_held_alarms_are_a_digest_with_what_else_waits_behind(here: B
 
 async def test_in_doubt_the_same_bundle_is_repeated_with_the_same_key(here: BotRoom):
     here.leave(2)
-    here.wire.deeds.append(OutcomeUnknown())
+    here.wire.outcomes.append(OutcomeUnknown())
     here.wire.gate.clear()
     async with here.running():
         await here.accept_together("a", "b")
@@ -370,7 +370,7 @@ async def test_in_doubt_the_same_bundle_is_repeated_with_the_same_key(here: BotR
 
 async def test_two_attempts_without_an_answer_make_all_of_it_uncertain(here: BotRoom):
     here.leave(2)
-    here.wire.deeds += [OutcomeUnknown(), OutcomeUnknown()]
+    here.wire.outcomes += [OutcomeUnknown(), OutcomeUnknown()]
     async with here.running():
         await here.accept_together("a", "b")
         results = await here.results("c1", "c2")
@@ -415,7 +415,7 @@ async def test_a_digest_that_a_crash_cut_off_is_repeated_with_its_heading(here: 
 
 async def test_what_the_person_writes_between_mark_and_send_changes_no_bundle(here: BotRoom):
     here.leave(2)
-    here.wire.deeds.append(OutcomeUnknown())
+    here.wire.outcomes.append(OutcomeUnknown())
     here.wire.gate.clear()
     async with here.running():
         await here.accept_together("a", "b")
@@ -428,7 +428,7 @@ async def test_what_the_person_writes_between_mark_and_send_changes_no_bundle(he
 
 async def test_nobody_drops_a_single_text_of_a_bundle_in_doubt(here: BotRoom):
     here.leave(2)
-    here.wire.deeds.append(OutcomeUnknown())
+    here.wire.outcomes.append(OutcomeUnknown())
     async with here.running() as sender:
         here.wire.gate.clear()
         await here.accept_together("a", "b")
@@ -446,7 +446,7 @@ def _dropped(row: CommandRow) -> Result:
 
 async def test_a_bundle_in_doubt_ends_as_one_when_the_last_of_it_would(here: BotRoom, pass_time: PassTime):
     here.leave(2)
-    here.wire.deeds.append(OutcomeUnknown())
+    here.wire.outcomes.append(OutcomeUnknown())
     async with here.running() as sender:
         here.wire.gate.clear()
         await here.accept(here.asked("a", ttl=100.0), here.asked("b", ttl=5000.0))
@@ -489,7 +489,7 @@ async def test_a_bundle_in_doubt_is_not_looked_at_before_the_last_of_it_would_en
 
 async def test_what_did_not_arrive_is_planned_anew_with_what_came_meanwhile(here: BotRoom):
     here.leave(2)
-    here.wire.deeds.append(Unreachable())
+    here.wire.outcomes.append(Unreachable())
     here.wire.gate.clear()
     async with here.running():
         await here.accept_together("a", "b")
@@ -506,7 +506,7 @@ async def test_a_digest_that_did_not_arrive_leaves_no_heading_behind(here: BotRo
         here.chat = here.chat.with_refusal(QUOTA_USED)
         raise WindowClosed(code="quota_used")
 
-    here.wire.deeds.append(refuse)
+    here.wire.outcomes.append(refuse)
     async with here.running():
         await here.hold_texts(*numbered(6))
         here.writes()
@@ -521,7 +521,7 @@ async def test_a_digest_that_did_not_arrive_leaves_no_heading_behind(here: BotRo
 
 async def test_after_a_refusal_the_texts_of_a_bundle_go_one_by_one(here: BotRoom):
     here.leave(10)
-    here.wire.deeds += [Rejected("no"), None, Rejected("bad text"), None]
+    here.wire.outcomes += [Rejected("no"), None, Rejected("bad text"), None]
     here.chat = ChatWindow()
     async with here.running():
         await here.hold_texts(*numbered(6))
@@ -574,7 +574,7 @@ async def test_after_the_end_of_the_login_sends_go_on_until_wechat_refuses_one(h
         await here.accept(here.asked("smoke"))
         (result,) = await here.results("c1")
         assert result.status is Status.SENT
-        here.wire.deeds.append(LoggedOut("over"))
+        here.wire.outcomes.append(LoggedOut("over"))
         await here.accept(here.asked("fire"))
         assert await here.sends(2) == ["smoke", "fire"]
         here.calls.try_after_login_end()  # the session hears of it last

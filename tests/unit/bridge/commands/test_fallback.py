@@ -172,28 +172,28 @@ async def test_an_alert_that_ends_while_its_command_begins_to_wait_for_the_windo
     here.wire.capabilities = replace(here.wire.capabilities, has_reply_window=True)
     here.wire.windows[here.phone.handle("wife")] = ReplyWindow(open=False, reason="quota_used")
     async with here.running() as sender:
-        delivered, hold = asyncio.Event(), here.journal.commands.hold
+        delivered, hold = asyncio.Event(), here.journal.commands.wait_for_window
         sender.fallback.delivered.connect(delivered.set)
 
         async def slowly(*arguments: Any) -> Any:
             await delivered.wait()
             return await hold(*arguments)
 
-        monkeypatch.setattr(here.journal.commands, "hold", slowly)
+        monkeypatch.setattr(here.journal.commands, "wait_for_window", slowly)
         await here.accept(asked(here))
         result = await here.result("c1")
     assert (result.status, result.code, result.fallback) == (Status.EXPIRED, "quota_used", "sent")
 
 
 @pytest.mark.parametrize(
-    ("deeds", "status"),
+    ("outcomes", "status"),
     [([Rejected("no")], Status.FAILED), ([OutcomeUnknown(), OutcomeUnknown()], Status.UNCERTAIN)],
 )
 async def test_what_ends_earlier_without_having_been_taken_goes_the_other_way_then(
-    here: Room, services: Services, deeds: list[Any], status: Status
+    here: Room, services: Services, outcomes: list[Any], status: Status
 ):
     here.fallback = Fallback(after=600, urls=(URL,))
-    here.wire.deeds += deeds
+    here.wire.outcomes += outcomes
     async with here.running():
         await here.accept(asked(here))
         result = await here.result("c1")
@@ -265,7 +265,7 @@ async def test_a_crash_between_its_end_and_the_result_sends_nothing_again(here: 
 
 
 async def test_refusals_that_pass_do_not_hold_it_up(here: Room, services: Services):
-    here.wire.deeds += [Unreachable()] * 50
+    here.wire.outcomes += [Unreachable()] * 50
     async with here.running():
         await here.accept(asked(here))
         result = await here.result("c1")
@@ -354,7 +354,7 @@ async def test_a_minute_has_so_many_alerts_and_what_comes_then_waits_for_the_nex
 
 async def test_a_chat_goes_on_while_the_fallback_of_one_of_its_commands_hangs(here: Room, services: Services):
     here.fallback = Fallback(after=600, urls=(URL,))
-    here.wire.deeds.append(Rejected("no"))
+    here.wire.outcomes.append(Rejected("no"))
     services.gate.clear()
     async with here.running():
         await here.accept(asked(here))

@@ -87,7 +87,7 @@ async def test_the_echo_of_an_attempt_that_a_crash_cut_off_is_known_after_its_co
 
 
 async def test_what_the_owner_writes_long_after_an_unanswered_attempt_is_no_echo(here: Room):
-    here.wire.deeds += [OutcomeUnknown(), OutcomeUnknown()]
+    here.wire.outcomes += [OutcomeUnknown(), OutcomeUnknown()]
     async with here.running():
         await here.accept(here.command("wife", "hi", accepted=now(here)))
         assert (await here.result("c1")).status is Status.UNCERTAIN
@@ -95,7 +95,7 @@ async def test_what_the_owner_writes_long_after_an_unanswered_attempt_is_no_echo
 
 
 async def test_what_the_owner_wrote_between_acceptance_and_an_unanswered_attempt_is_no_echo(here: Room):
-    here.wire.deeds += [OutcomeUnknown(), OutcomeUnknown()]
+    here.wire.outcomes += [OutcomeUnknown(), OutcomeUnknown()]
     accepted = now_ms() - HOUR
     async with here.running():
         await here.accept(here.command("wife", "hi", accepted=accepted, ttl=86_400.0))
@@ -105,7 +105,7 @@ async def test_what_the_owner_wrote_between_acceptance_and_an_unanswered_attempt
 
 
 async def test_both_attempts_of_an_uncertain_command_may_echo(here: Room):
-    here.wire.deeds += [OutcomeUnknown(), OutcomeUnknown()]
+    here.wire.outcomes += [OutcomeUnknown(), OutcomeUnknown()]
     async with here.running():
         await here.accept(here.command("wife", "hi", accepted=now(here)))
         assert (await here.result("c1")).status is Status.UNCERTAIN
@@ -275,7 +275,7 @@ async def test_a_clock_that_was_set_back_while_the_bridge_was_away_gives_no_more
 
 
 async def test_what_did_not_arrive_is_sent_again_and_no_duplicate_is_possible(here: Room):
-    here.wire.deeds += [Unreachable()]
+    here.wire.outcomes += [Unreachable()]
     async with here.running():
         await here.accept(here.command("wife", accepted=now(here)))
         result = await here.result("c1")
@@ -285,7 +285,7 @@ async def test_what_did_not_arrive_is_sent_again_and_no_duplicate_is_possible(he
 
 @pytest.mark.parametrize("outcome", [Unreachable(), OutcomeUnknown()])
 async def test_the_next_attempt_comes_after_a_pause(here: Room, outcome: BackendError):
-    here.wire.deeds += [outcome]
+    here.wire.outcomes += [outcome]
     async with here.running():
         await here.accept(here.command("wife", accepted=now(here)))
         await here.result("c1")

@@ -182,7 +182,7 @@ async def test_a_held_command_survives_a_restart_and_is_announced_once(here: Win
 
 async def test_a_refusal_for_the_window_is_no_attempt_and_waits(here: Windowed):
     here.window(OPEN)
-    here.wire.deeds.append(lambda _: here.refuse(USED, "quota_used"))
+    here.wire.outcomes.append(lambda _: here.refuse(USED, "quota_used"))
     async with here.running():
         await here.accept(here.asked("hi"))
         (event,) = await here.held(1)
@@ -231,7 +231,7 @@ async def test_the_order_is_the_same_after_a_restart(here: Windowed):
 
 async def test_what_is_in_doubt_is_brought_to_its_end_before_an_alarm(here: Windowed):
     here.window(OPEN)
-    here.wire.deeds.append(OutcomeUnknown())
+    here.wire.outcomes.append(OutcomeUnknown())
     here.wire.gate.clear()
     async with here.running():
         await here.accept(here.asked("first"))
@@ -260,7 +260,7 @@ async def test_as_many_go_out_as_wechat_takes_and_the_rest_waits_on(here: Window
         if taken == 2:
             here.window(USED)
 
-    here.wire.deeds += [take] * 3
+    here.wire.outcomes += [take] * 3
     async with here.running():
         await here.accept(*(here.asked(f"{n}") for n in range(5)))
         await here.held(5)
@@ -379,7 +379,7 @@ async def test_a_short_text_says_nothing_of_parts(here: Windowed):
 
 async def test_a_crash_between_two_parts_goes_on_with_the_next(here: Windowed):
     here.window(OPEN)
-    here.wire.deeds += [None, lambda _: here.window(USED)]
+    here.wire.outcomes += [None, lambda _: here.window(USED)]
     async with here.running():
         await here.accept(here.asked(LONG))
         await here.held(1)
@@ -392,7 +392,7 @@ async def test_a_crash_between_two_parts_goes_on_with_the_next(here: Windowed):
 
 async def test_a_crash_within_a_part_repeats_that_part_under_its_key(here: Windowed):
     here.window(OPEN)
-    here.wire.deeds += [None, None]
+    here.wire.outcomes += [None, None]
     async with here.running():
         await here.accept(here.asked(LONG))
         await here.sends(1)
@@ -407,7 +407,7 @@ async def test_a_crash_within_a_part_repeats_that_part_under_its_key(here: Windo
 
 
 @pytest.mark.parametrize(
-    ("deeds", "status", "code", "sent"),
+    ("outcomes", "status", "code", "sent"),
     [
         ([None, Rejected("no")], Status.FAILED, "refused_by_wechat", 1),
         ([None, OutcomeUnknown(), OutcomeUnknown()], Status.UNCERTAIN, "no_answer", 1),
@@ -416,10 +416,10 @@ async def test_a_crash_within_a_part_repeats_that_part_under_its_key(here: Windo
     ],
 )
 async def test_not_all_parts_is_failed_or_uncertain(
-    here: Windowed, deeds: list[Any], status: Status, code: str, sent: int
+    here: Windowed, outcomes: list[Any], status: Status, code: str, sent: int
 ):
     here.window(OPEN)
-    here.wire.deeds += deeds
+    here.wire.outcomes += outcomes
     async with here.running():
         await here.accept(here.asked(LONG))
         result = await here.result("c1")
@@ -429,7 +429,7 @@ async def test_not_all_parts_is_failed_or_uncertain(
 async def test_a_text_whose_last_parts_expire_has_failed(here: Windowed, pass_time: PassTime):
     here.window(OPEN)
     here.hold = Hold(ttl=600.0)
-    here.wire.deeds += [lambda _: here.window(USED)]
+    here.wire.outcomes += [lambda _: here.window(USED)]
     async with here.running() as sender:
         await here.accept(here.asked(LONG))
         await here.held(1)
@@ -442,7 +442,7 @@ async def test_a_text_whose_last_parts_expire_has_failed(here: Windowed, pass_ti
 
 async def test_a_doubt_about_one_part_is_over_when_the_next_one_begins(here: Windowed):
     here.window(OPEN)
-    here.wire.deeds += [OutcomeUnknown(), None, OutcomeUnknown(), Unreachable()]
+    here.wire.outcomes += [OutcomeUnknown(), None, OutcomeUnknown(), Unreachable()]
     async with here.running():
         await here.accept(here.asked(LONG))
         result = await here.result("c1")

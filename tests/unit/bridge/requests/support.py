@@ -188,9 +188,9 @@ async def open_room(folder: Path, *, allow: tuple[str, ...] = ("*",), **how: Any
         ctx.backend = wechat  # type: ignore[assignment]
         people: Any = SimpleNamespace()
         session: Any = SimpleNamespace(logged_in=True, login=SimpleNamespace(state=LoginState.ONLINE))
-        deeds = ActionRequests(ctx, house.calls, session, Recipients(ctx), people)
-        house.requests.register(deeds.handlers())
-        room = Room(house, wechat, deeds.runner, session)
+        actions = ActionRequests(ctx, house.calls, session, Recipients(ctx), people)
+        house.requests.register(actions.handlers())
+        room = Room(house, wechat, actions.runner, session)
         people.apply_people = room.save
         yield room
 
