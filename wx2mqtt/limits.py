@@ -33,8 +33,10 @@ MAX_CODE_DIGITS = 12
 MAX_TTL_SECONDS = 10 * 365 * 86_400
 # The largest integer of SQLite; a larger `limit`, `since`, … counts as this one.
 MAX_REQUEST_INTEGER = 2**63 - 1
-# A level of a topic; names that the bridge makes have at most 64.
+# A level of a topic.
 MAX_TOPIC_NAME_BYTES = 1024
+# Of a name that the owner gives, or the bridge makes, for a person.
+MAX_CHOSEN_TOPIC_NAME_BYTES = 64
 # File systems take 255, and the other side may append to a name.
 MAX_FILENAME_BYTES = 240
 # On one letter of a name. No language has more than a few; UAX #15 bounds them at so many, too.
@@ -50,6 +52,8 @@ MAX_OPEN_REQUESTS = 2000
 # Of each value that a sentence quotes: a result repeats what was wrong, not all of it.
 MAX_FACT_CHARACTERS = 300
 
+# For a connection over HTTP: name, TCP and TLS.
+HTTP_CONNECT_SECONDS = 10.0
 # A transfer of a file takes no longer than this and the time of its bytes at the rate below.
 MAX_TRANSFER_SECONDS = 120
 MIN_TRANSFER_BYTES_PER_SECOND = 100_000

@@ -25,6 +25,9 @@ SendKey = NewType("SendKey", str)
 PersonId = NewType("PersonId", int)
 """The id of a person or group in the store. It never changes."""
 
+JSON_TYPE = "application/json"
+"""The content type of most of what is published."""
+
 FILEHELPER = "filehelper"
 """The handle and the topic name of the chat with oneself that every account of web WeChat has."""
 

@@ -170,7 +170,7 @@ EXCUSED: Mapping[str, str] = {
     "bridge.people.evidence:contact_facts": "takes a contact that was read; fuzzed with webwx.contacts",
     "bridge.people.evidence:member_set": "reads bytes that the registry has written",
     "external.pinned_http:HttpResponse.header": "looks a header up",
-    "external.pinned_http:PinnedHttpClient.get": "sends a request; aiohttp reads the answer",
+    "external.pinned_http:PinnedHttpClient.get": "sends a request; httpx reads the answer",
     "external.addresses:ipv*_networks": "reads tables that the kernel writes",
     "external.local_files:read_file": "opens with open_file and hands the bytes on",
     "external.url_fetch:resolve_host": "asks the system",

@@ -42,7 +42,7 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("app.systemd:MAX_STATUS_CHARACTERS", "mqtt.discovery:MAX_ATTRIBUTE_CHARACTERS"),
             *("mqtt.discovery:MAX_DISPLAY_NAME_CHARACTERS", "mqtt.discovery:MAX_ENTITY_ID_CHARACTERS"),
             *("mqtt.discovery:MAX_RECENT_RESULTS", "mqtt.discovery:MAX_RESULT_CHARACTERS"),
-            *("bridge.people.topic_names:MAX_LEVEL_BYTES", "names:MAX_EXTENSION_CHARACTERS"),
+            *("limits:MAX_CHOSEN_TOPIC_NAME_BYTES", "names:MAX_EXTENSION_CHARACTERS"),
             *("store.archive:_MAX_SHOWN_CHARACTERS", "web.file_response:MAX_SUFFIX_BYTES"),
             *("web.page.snapshot:MAX_MESSAGES_SHOWN", "web.page.snapshot:MAX_COMMANDS_SHOWN"),
             "web.page.sections:MAX_WINDOWS_SHOWN",
@@ -52,7 +52,7 @@ EXEMPT: dict[str, frozenset[str]] = {
     ),
     "of the configuration, which the owner writes; its own limits are in the table": frozenset(
         {
-            *("settings.formats:MAX_LEVEL_BYTES", "settings.formats:MAX_TOPIC_BYTES"),
+            "settings.formats:MAX_TOPIC_BYTES",
             "settings.formats:MAX_LOGIN_KEYS",
             *("settings.formats:MAX_FILTER_BYTES", "settings.formats:MAX_SIZE_BYTES"),
             *("settings.field_types:MAX_CLIENT_ID_CHARACTERS", "settings.key_tree:MAX_SUGGESTIONS"),

@@ -25,10 +25,10 @@ from wx2mqtt.bridge.watchdog import Watchdog
 from wx2mqtt.clock import ENDLESS_LEASE, Lease, now_ms
 from wx2mqtt.i18n import Language
 from wx2mqtt.limits import MAX_COMMAND_STORE_SHARE
-from wx2mqtt.model import Json
+from wx2mqtt.model import JSON_TYPE, Json
 from wx2mqtt.mqtt.broker import BrokerClient
 from wx2mqtt.mqtt.payloads import encode, event_body
-from wx2mqtt.mqtt.topics import JSON_TYPE, Topics
+from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.mapped_files import ProcessingMarks, PubackLog

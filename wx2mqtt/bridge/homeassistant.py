@@ -21,7 +21,7 @@ from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.bridge.window_topics import ReplyWindowTopics
 from wx2mqtt.errors import NotConnected
 from wx2mqtt.i18n import Language
-from wx2mqtt.model import FILEHELPER, Json
+from wx2mqtt.model import FILEHELPER, JSON_TYPE, Json
 from wx2mqtt.mqtt.broker import Connected, Publication
 from wx2mqtt.mqtt.discovery import (
     Device,
@@ -34,7 +34,6 @@ from wx2mqtt.mqtt.discovery import (
     entity_id,
     is_config_topic,
 )
-from wx2mqtt.mqtt.topics import JSON_TYPE
 from wx2mqtt.store.outbox import DiscoveryRecord
 from wx2mqtt.store.person_records import Person
 

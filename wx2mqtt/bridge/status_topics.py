@@ -15,10 +15,10 @@ from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.i18n import Language
 from wx2mqtt.memory import block_imports
-from wx2mqtt.model import Json, LoginState
+from wx2mqtt.model import JSON_TYPE, Json, LoginState
 from wx2mqtt.mqtt.broker import Connected
 from wx2mqtt.mqtt.payloads import cut_payload, encode, last_body
-from wx2mqtt.mqtt.topics import JSON_TYPE, PNG_TYPE, TEXT_TYPE
+from wx2mqtt.mqtt.topics import PNG_TYPE, TEXT_TYPE
 
 PICTURES_FOLDER = Path(__file__).with_name("pictures")
 

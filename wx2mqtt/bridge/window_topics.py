@@ -19,9 +19,8 @@ from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.clock import now_ms, rfc3339
-from wx2mqtt.model import ChatKind, Json, LoginState, PersonId, ReplyWindow
+from wx2mqtt.model import JSON_TYPE, ChatKind, Json, LoginState, PersonId, ReplyWindow
 from wx2mqtt.mqtt.payloads import encode
-from wx2mqtt.mqtt.topics import JSON_TYPE
 from wx2mqtt.store.person_records import Person
 from wx2mqtt.values import frozen
 

@@ -16,6 +16,7 @@ import httpx
 
 from wx2mqtt import __version__
 from wx2mqtt.h11_patterns import replace_h11_patterns
+from wx2mqtt.limits import HTTP_CONNECT_SECONDS
 from wx2mqtt.values import frozen
 
 replace_h11_patterns()
@@ -23,8 +24,6 @@ replace_h11_patterns()
 # httpx and httpcore log whole URLs, with the passwords that people put into them.
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
-
-CONNECT_TIMEOUT_SECONDS = 10.0
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -140,10 +139,10 @@ class PinnedHttpClient:
 
     def _request(self, url: UrlParts, address: str) -> httpx.Request:
         timeout = {
-            "connect": CONNECT_TIMEOUT_SECONDS,
+            "connect": HTTP_CONNECT_SECONDS,
             "read": self._idle_timeout,
             "write": self._idle_timeout,
-            "pool": CONNECT_TIMEOUT_SECONDS,
+            "pool": HTTP_CONNECT_SECONDS,
         }
         headers = {**_HEADERS, "Host": url.url.netloc.decode("ascii")}
         if url.url.userinfo:

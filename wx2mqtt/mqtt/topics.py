@@ -7,6 +7,7 @@ from functools import lru_cache
 from typing import Literal
 
 from wx2mqtt.limits import MAX_TOPIC_NAME_BYTES
+from wx2mqtt.model import JSON_TYPE
 from wx2mqtt.values import frozen
 
 # At QoS 0 a message may get lost without anybody knowing. QoS 2 is not offered: it would add two packets a
@@ -16,7 +17,6 @@ QoS = Literal[0, 1]
 # For topics outside of the table, such as those of Home Assistant's discovery.
 DEFAULT_QOS: QoS = 1
 
-JSON_TYPE = "application/json"
 TEXT_TYPE = "text/plain"
 PNG_TYPE = "image/png"
 

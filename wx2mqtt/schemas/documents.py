@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from wx2mqtt import REPOSITORY, __version__
 from wx2mqtt.json_schema import DIALECT, Schema, ref
-from wx2mqtt.model import Json
-from wx2mqtt.mqtt.topics import JSON_TYPE, TOPIC_TABLE, Topic
+from wx2mqtt.model import JSON_TYPE, Json
+from wx2mqtt.mqtt.topics import TOPIC_TABLE, Topic
 from wx2mqtt.schemas import messages, requests, status
 from wx2mqtt.schemas.examples import EXAMPLES, with_examples
 

@@ -16,6 +16,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, WithJsonSchema
 
+from wx2mqtt.limits import MAX_CHOSEN_TOPIC_NAME_BYTES
 from wx2mqtt.model import FILEHELPER
 
 RESERVED_ACCOUNTS = frozenset(
@@ -23,7 +24,6 @@ RESERVED_ACCOUNTS = frozenset(
 )
 """First levels below a base topic: the default base `wx/<account>` would collide with them."""
 HAS_CONTROL_CHARACTERS = "holds control characters; take them out"
-MAX_LEVEL_BYTES = 64
 MAX_TOPIC_BYTES = 200
 MAX_FILTER_BYTES = 1000
 
@@ -53,7 +53,7 @@ def level_fault(name: str) -> str:
             f"a topic level cannot hold white space or control characters; write '{_repaired_level(name)}'",
         ),
         (unicodedata.normalize("NFC", name) != name, "write it in composed form (Unicode NFC)"),
-        _length_check(name, MAX_LEVEL_BYTES),
+        _length_check(name, MAX_CHOSEN_TOPIC_NAME_BYTES),
     )
 
 

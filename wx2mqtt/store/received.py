@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from itertools import count
 from typing import NamedTuple
 
-from wx2mqtt.model import Cursor
+from wx2mqtt.model import JSON_TYPE, Cursor
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.journal_part import JournalPart
 from wx2mqtt.store.media import MEDIA_SQL, media_values
@@ -46,7 +46,6 @@ from wx2mqtt.store.records import (
 
 _SQL = load_queries("received")
 
-JSON_TYPE = "application/json"
 MESSAGE_SCHEMA_VERSION = 1
 
 Item = NewMessage | NewEvent

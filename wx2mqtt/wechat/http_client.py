@@ -28,12 +28,11 @@ import httpx
 from wx2mqtt.aio import run_by_size, yield_after_long_work
 from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import BackendError, OutcomeUnknown, Unreachable
+from wx2mqtt.limits import HTTP_CONNECT_SECONDS
 from wx2mqtt.values import frozen
 from wx2mqtt.wechat.aiohttp_transport import AiohttpTransport, tls_context
 from wx2mqtt.wechat.backend import BackendOptions
 from wx2mqtt.wechat.json_reader import JsonObject, parse_json
-
-CONNECT_TIMEOUT_SECONDS = 10.0
 
 # What is decompressed at once: a kilobyte may become a megabyte.
 DECOMPRESSED_PIECE_BYTES = 1 << 16
@@ -208,7 +207,7 @@ class HttpClient:
         self, url: str, headers: Mapping[str, str], body: RequestBody, idle_seconds: float
     ) -> httpx.Request:
         timeout = {
-            "connect": min(CONNECT_TIMEOUT_SECONDS, idle_seconds),
+            "connect": min(HTTP_CONNECT_SECONDS, idle_seconds),
             "read": idle_seconds,
             "write": idle_seconds,
             "pool": idle_seconds,

@@ -18,8 +18,8 @@ from wx2mqtt.bridge.requests.actions import ActionRequests
 from wx2mqtt.bridge.requests.dispatcher import COMMAND_REQUESTS
 from wx2mqtt.json_schema import strict
 from wx2mqtt.message_kinds import MESSAGE_KINDS
-from wx2mqtt.model import Kind
-from wx2mqtt.mqtt.topics import JSON_TYPE, TOPIC_TABLE, FileTopic, Topics
+from wx2mqtt.model import JSON_TYPE, Kind
+from wx2mqtt.mqtt.topics import TOPIC_TABLE, FileTopic, Topics
 from wx2mqtt.schemas.documents import (
     FILE_TOPICS,
     TOPIC_SCHEMAS,

@@ -13,9 +13,9 @@ from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand, Rejected
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text, rejection_text
-from wx2mqtt.model import Command, Json, Remark, Result, Status, is_own_text
+from wx2mqtt.model import JSON_TYPE, Command, Json, Remark, Result, Status, is_own_text
 from wx2mqtt.mqtt.payloads import answer_error, answer_ok, encode, event_body, result_body
-from wx2mqtt.mqtt.topics import JSON_TYPE, Topics
+from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.command_records import CommandRow, ReplyTarget
 from wx2mqtt.store.records import NewPublication
 from wx2mqtt.values import frozen

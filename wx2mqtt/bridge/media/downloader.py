@@ -38,9 +38,8 @@ from wx2mqtt.errors import (
     Wx2MqttError,
 )
 from wx2mqtt.i18n.bridge import bridge_text
-from wx2mqtt.model import LoginState
+from wx2mqtt.model import JSON_TYPE, LoginState
 from wx2mqtt.mqtt.payloads import encode
-from wx2mqtt.mqtt.topics import JSON_TYPE
 from wx2mqtt.store.blobs import SizeLimitExceeded
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMessage, NewPublication
 

@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import Literal
 
+from wx2mqtt.limits import MAX_CHOSEN_TOPIC_NAME_BYTES
 from wx2mqtt.model import FILEHELPER, ChatKind
 from wx2mqtt.names import composed
 
 NameStyle = Literal["unicode", "pinyin"]
 
-MAX_LEVEL_BYTES = 64
 
 _REPLACED = frozenset("/+#.*>$")  # some brokers and bridges interpret these
 _INVISIBLE = frozenset({"Cc", "Cf", "Cs", "Cn"})  # controls, direction marks, surrogates, unassigned
@@ -89,7 +89,7 @@ def level_for(
 def base_level(names: Iterable[str], kind: ChatKind, style: NameStyle) -> str:
     """Returns the level before a number makes it unique; never empty."""
     make = _in_pinyin if style == "pinyin" else clean_level
-    return cut_level(next(filter(None, map(make, names)), _FALLBACK[kind]), MAX_LEVEL_BYTES)
+    return cut_level(next(filter(None, map(make, names)), _FALLBACK[kind]), MAX_CHOSEN_TOPIC_NAME_BYTES)
 
 
 def numbered_level(base: str, number: int) -> str:
@@ -100,7 +100,7 @@ def numbered_level(base: str, number: int) -> str:
     if base == FILEHELPER:
         number += 1
     suffix = "" if number == 1 else f"-{number}"
-    return cut_level(base, MAX_LEVEL_BYTES - len(suffix)) + suffix
+    return cut_level(base, MAX_CHOSEN_TOPIC_NAME_BYTES - len(suffix)) + suffix
 
 
 def clean_level(name: str) -> str:

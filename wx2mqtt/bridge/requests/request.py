@@ -15,11 +15,10 @@ from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.i18n.bridge import bridge_text
-from wx2mqtt.model import Json
+from wx2mqtt.model import JSON_TYPE, Json
 from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.commands import pop_transaction, read_request, transaction_echo
 from wx2mqtt.mqtt.payloads import answer_error, answer_ok
-from wx2mqtt.mqtt.topics import JSON_TYPE
 from wx2mqtt.store.command_records import DeliveryMark, JournaledRequest, RequestState
 from wx2mqtt.store.records import NewPublication
 

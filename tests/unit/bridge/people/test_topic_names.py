@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.bridge.people.topic_names import MAX_LEVEL_BYTES, base_level, clean_level, cut_level, level_for
+from wx2mqtt.bridge.people.topic_names import base_level, clean_level, cut_level, level_for
+from wx2mqtt.limits import MAX_CHOSEN_TOPIC_NAME_BYTES
 from wx2mqtt.model import ChatKind
 
 FAMILY = "👨\u200d👩\u200d👧\u200d👦"
@@ -144,7 +145,7 @@ def test_a_long_name_leaves_room_for_its_number() -> None:
 
 def test_a_character_longer_than_the_limit_is_cut_nevertheless() -> None:
     zalgo = "a" + "\u0335" * 200
-    assert 0 < len(level(zalgo).encode()) <= MAX_LEVEL_BYTES
+    assert 0 < len(level(zalgo).encode()) <= MAX_CHOSEN_TOPIC_NAME_BYTES
 
 
 def test_cutting_to_the_limit_leaves_what_fits_alone() -> None:
@@ -158,7 +159,7 @@ def test_whatever_the_name_the_level_is_one_that_a_broker_takes(
     made = level(name, kind=kind, taken=taken)
     assert made
     assert made not in taken
-    assert len(made.encode()) <= MAX_LEVEL_BYTES
+    assert len(made.encode()) <= MAX_CHOSEN_TOPIC_NAME_BYTES
     assert not set(made) & set("/+#.*>$")
     assert not any(mark.isspace() or unicodedata.category(mark) in {"Cc", "Cs", "Cn"} for mark in made)
     assert unicodedata.normalize("NFC", made) == made
