@@ -186,10 +186,13 @@ class HomeAssistantDiscovery:
         account = settings.account
         # With a reply window a message may wait for the person, and not only for the login.
         max_wait_seconds = account.hold.ttl if self._capabilities.has_reply_window else account.send.ttl
-        people = self._exposed_people()
         ids = dict(self._record.ids)
-        targets = self._notify_targets(people, ids)
-        windows = self._notify_targets({user: self._name_of(user) for user in self._windows.users}, ids)
+        targets = self._notify_targets(self._exposed_people(), ids)
+        window_names: dict[str, str] = {}
+        for user in self._windows.users:
+            person = self._registry.by_level(user)
+            window_names[user] = "" if person is None else person.remark or person.nickname
+        windows = self._notify_targets(window_names, ids)
         self._exposed_count = len(targets)
         device = Device(
             account=self._account,
@@ -213,22 +216,19 @@ class HomeAssistantDiscovery:
             for user, name in display_names(people).items()
         ]
 
-    def _name_of(self, user: str) -> str:
-        person = self._registry.by_level(user)
-        return "" if person is None else person.remark or person.nickname
-
     def _entity_id(self, user: str, ids: dict[str, str]) -> str:
         """Returns the id of a person's entity; adds a new one to `ids`.
 
-        A person whose topic name has changed keeps the id of an earlier level.
+        A person whose topic name has changed keeps the id of an earlier one.
         """
-        if user not in ids:
-            person = self._registry.by_level(user) if ids else None
-            levels = () if person is None else self._registry.levels_of(person.id)
-            known = next((ids[level] for level in levels if level in ids), None)
-            if known is not None:
-                return known
-            ids[user] = entity_id(user, ids.values())
+        if user in ids:
+            return ids[user]
+        person = self._registry.by_level(user) if ids else None
+        names = () if person is None else self._registry.levels_of(person.id)
+        for name in names:
+            if name in ids:
+                return ids[name]
+        ids[user] = entity_id(user, ids.values())
         return ids[user]
 
     # Exposed people
@@ -243,17 +243,14 @@ class HomeAssistantDiscovery:
             person = self._registry.by_level(name)
             if person is not None and not person.removed:
                 people.setdefault(person.level, person.remark or person.nickname)
-            elif person is None and self._may_reappear(name):
+            elif person is None and name in self._record.ids and not self._registry.is_complete:
+                # Announced before, and perhaps still to be found in this login.
                 people.setdefault(unicodedata.normalize("NFC", name), "")
             problem = self._problem_of(name, person)
             if problem:
                 problems[name] = problem
         self._report_problems(problems)
         return people
-
-    def _may_reappear(self, name: str) -> bool:
-        """Returns whether a person was announced before and may still be found in this login."""
-        return name in self._record.ids and not self._registry.is_complete
 
     def _problem_of(self, name: str, person: Person | None) -> str:
         """Returns the key of the problem with a name in `homeassistant.expose`; empty without one."""

@@ -40,7 +40,6 @@ from wx2mqtt.mqtt.connection_errors import (
     ConnectionTexts,
     refuses_mqtt_5,
 )
-from wx2mqtt.mqtt.keepalive import KeepAlive, KeepAliveAction
 from wx2mqtt.mqtt.options import MqttOptions, parse_server_references
 from wx2mqtt.mqtt.packets import (
     MAX_PACKET_BYTES,
@@ -65,7 +64,7 @@ from wx2mqtt.mqtt.reason_codes import (
 )
 from wx2mqtt.mqtt.reconnect import ConnectionEnd, ConnectTarget, EndReason, end_reason
 from wx2mqtt.mqtt.retain_probe import RetainProbe
-from wx2mqtt.mqtt.transport import SocketTransport
+from wx2mqtt.mqtt.transport import KeepAlive, SocketTransport
 from wx2mqtt.mqtt.unacked import Subscriptions, UnackedPublishes
 
 log = structlog.get_logger(__name__)
@@ -108,6 +107,9 @@ class MqttConnection:
         self.progress_deadline = loop_time() + handshake_seconds + WATCHDOG_SLACK_SECONDS
         #: Deliveries that could not be read; they were acknowledged.
         self.dropped_count = 0
+        #: What the broker has granted, while the connection is established.
+        self.connection: Connected | None = None
+        self.was_connected = False
         self._options = options
         self._target = target
         self._v5 = target.is_mqtt_5
@@ -120,7 +122,6 @@ class MqttConnection:
         self._ended: asyncio.Future[ConnectionEnd] = self._loop.create_future()
         self._transport = SocketTransport(options, target, self)
         self._limits = ConnackLimits(session_present=False)  # of the CONNACK, once there is one
-        self._granted: Connected | None = None  # from CONNECTED on
         self._established_at = 0.0
         self._packet_ids: Iterator[int] = packet_ids()
         self._unacked = UnackedPublishes(0)
@@ -132,20 +133,6 @@ class MqttConnection:
         self._keepalive = KeepAlive(options.keepalive or HANDSHAKE_IDLE_SECONDS)
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: list[asyncio.Task[None]] = []
-
-    @property
-    def connection(self) -> Connected | None:
-        """What the broker has granted, while the connection is established."""
-        return self._granted if self._state is ConnectionState.CONNECTED else None
-
-    @property
-    def was_connected(self) -> bool:
-        """Whether the connection is or was established."""
-        return self._granted is not None
-
-    @property
-    def _is_answered(self) -> bool:
-        return self._state is not ConnectionState.OPENING
 
     async def run(self) -> ConnectionEnd:
         """Connects and returns how the attempt or the connection ended. Cancelled, it sends DISCONNECT."""
@@ -253,15 +240,16 @@ class MqttConnection:
             return
         if self._state is ConnectionState.SUBSCRIBING:
             self._complete_handshake()
-        elif self._granted is not None:
-            self._granted = replace(self._granted, refused_filters=self._subscriptions.refused_filters)
+        elif self.connection is not None:
+            self.connection = replace(self.connection, refused_filters=self._subscriptions.refused_filters)
 
     def _complete_handshake(self) -> None:
         if self._state is not ConnectionState.SUBSCRIBING:
             return  # so many deliveries came that the SUBACK was not awaited
         self._state = ConnectionState.CONNECTED
         self._established_at = loop_time()
-        self._granted = granted = self._read_grant()
+        self.connection = granted = self._read_grant()
+        self.was_connected = True
         self._set_deadline(self._established_at)
         log.info(
             "connected to the broker",
@@ -381,10 +369,13 @@ class MqttConnection:
         now = loop_time()
         if self._state is not ConnectionState.CONNECTED:
             if now - self._transport.socket.received_at >= HANDSHAKE_IDLE_SECONDS:
-                self._finish(EndReason.UNREACHABLE, self._texts.silent(answered=self._is_answered))
+                is_answered = self._state is not ConnectionState.OPENING
+                self._finish(EndReason.UNREACHABLE, self._texts.silent(answered=is_answered))
             return
         self._set_deadline(now)
-        self._check_keepalive(now)
+        if not self._transport.keep_alive(self._keepalive, now):
+            self._finish(EndReason.LOST, self._texts.broken(TimeoutError()))
+            return
         if filters := self._subscriptions.filters_to_retry(now):
             self._subscribe(filters)
         if self._paused:
@@ -396,30 +387,16 @@ class MqttConnection:
         dead_at = self._transport.socket.received_at + self._keepalive.timeout
         self.progress_deadline = max(now, dead_at) + WATCHDOG_SLACK_SECONDS
 
-    def _check_keepalive(self, now: float) -> None:
-        stream = self._transport.socket
-        action = self._keepalive.check(
-            now,
-            received=now if self._paused else stream.received_at,  # while nothing is read no broker is dead
-            sent=stream.sent_at,
-            drained=stream.drained_at,
-            pinged=self._transport.pinged_at,
-        )
-        if action is KeepAliveAction.PING:
-            self._transport.ping()
-        elif action is KeepAliveAction.DEAD:
-            self._finish(EndReason.LOST, self._texts.broken(TimeoutError()))
-
     # the end
 
     def on_closed(self, reason: BrokerReason | None) -> None:
-        was_connected = self.was_connected
         if reason is not None:
             text = self._texts.refused(reason.code, reason.reason_string)
-            self._finish(end_reason(reason.code, was_connected=was_connected), text, reason)
+            self._finish(end_reason(reason.code, was_connected=self.was_connected), text, reason)
             return
-        text = self._texts.closed(self._transport.socket, answered=self._is_answered)
-        self._finish(EndReason.LOST if was_connected else EndReason.UNREACHABLE, text)
+        is_answered = self._state is not ConnectionState.OPENING
+        text = self._texts.closed(self._transport.socket, answered=is_answered)
+        self._finish(EndReason.LOST if self.was_connected else EndReason.UNREACHABLE, text)
 
     def _finish(self, end: EndReason, text: str, broker_reason: BrokerReason | None = None) -> None:
         """Ends the connection; only the first call has an effect."""
@@ -445,12 +422,14 @@ class MqttConnection:
         if self._state not in {ConnectionState.SUBSCRIBING, ConnectionState.CONNECTED}:
             return
         self._state = ConnectionState.CLOSING
+        self.connection = None
         self._transport.send_disconnect()
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._ended), DISCONNECT_TIMEOUT_SECONDS)
 
     def _stop(self) -> None:
         self._state = ConnectionState.ENDED
+        self.connection = None
         if self._timer is not None:
             self._timer.cancel()
         for task in self._tasks:

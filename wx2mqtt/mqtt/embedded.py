@@ -156,17 +156,13 @@ class MosquittoProcess:
     def __init__(self, program: str, folder: Path, host: str, port: int) -> None:
         self._program = program
         self._folder = folder.resolve()
+        self._config = self._folder / "broker.conf"
         self._host = host
         self._port = port
         self._last_error = ""
         self._process: asyncio.subprocess.Process | None = None
         self._reader_task: asyncio.Task[None] | None = None
         self._watch_task: asyncio.Task[None] | None = None
-
-    @property
-    def pid(self) -> int | None:
-        """The process id, or None while no process runs."""
-        return self._process.pid if self._process is not None and self._process.returncode is None else None
 
     async def start(self) -> None:
         """Starts mosquitto and waits until it accepts connections. Raises BrokerNotStarted with its error."""
@@ -195,14 +191,13 @@ class MosquittoProcess:
             text += f"user {pwd.getpwuid(0).pw_name}\n"
         self._config.write_text(text)
 
-    @property
-    def _config(self) -> Path:
-        return self._folder / "broker.conf"
-
     async def _run(self) -> None:
         self._last_error = ""
+        command = [self._program, "-c", str(self._config)]
+        if sys.platform == "linux":
+            command = [sys.executable, "-I", "-S", "-c", PARENT_DEATH_WRAPPER, str(os.getpid()), *command]
         self._process = await asyncio.create_subprocess_exec(
-            *_with_parent_death([self._program, "-c", str(self._config)]),
+            *command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
@@ -279,12 +274,6 @@ class MosquittoProcess:
         database.rename(aside)
         log.error("database of the embedded broker is damaged; it begins with an empty one", aside=str(aside))
         return True
-
-
-def _with_parent_death(command: list[str]) -> list[str]:
-    if sys.platform != "linux":
-        return command
-    return [sys.executable, "-I", "-S", "-c", PARENT_DEATH_WRAPPER, str(os.getpid()), *command]
 
 
 def find_mosquitto() -> str | None:

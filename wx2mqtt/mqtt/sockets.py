@@ -13,7 +13,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 
 from wx2mqtt.aio import run_in_daemon_thread
 from wx2mqtt.mqtt.options import BrokerAddress, TlsFiles
@@ -136,7 +135,24 @@ def open_socket(address: BrokerAddress, tls: TlsFiles | None, timeout: float) ->
 
 def connect_socket(address: BrokerAddress, timeout: float = ADDRESS_CONNECT_TIMEOUT_SECONDS) -> socket.socket:
     """Returns a connected socket without TLS. Blocks. Raises OSError."""
-    return _connect_unix(address) if address.unix else _connect_tcp(address, timeout)
+    if address.unix:
+        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connected.settimeout(ADDRESS_CONNECT_TIMEOUT_SECONDS)
+            connected.connect(address.path)
+        except BaseException:
+            connected.close()
+            raise
+        return connected
+    endpoint = (address.host, address.port)
+    connected = socket.create_connection(endpoint, timeout=ADDRESS_CONNECT_TIMEOUT_SECONDS)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if sys.platform == "linux":
+        with suppress(OSError):  # without these options the keepalive of MQTT still finds a dead broker
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(timeout * 1000))
+            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
+    return connected
 
 
 def tls_context(files: TlsFiles | None) -> ssl.SSLContext:
@@ -172,29 +188,6 @@ def _is_private(sockaddr: tuple[object, ...]) -> bool:
     return ipaddress.ip_address(str(sockaddr[0]).partition("%")[0]).is_private
 
 
-def _connect_unix(address: BrokerAddress) -> socket.socket:
-    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        connected.settimeout(ADDRESS_CONNECT_TIMEOUT_SECONDS)
-        connected.connect(address.path)
-    except BaseException:
-        connected.close()
-        raise
-    return connected
-
-
-def _connect_tcp(address: BrokerAddress, timeout: float) -> socket.socket:
-    endpoint = (address.host, address.port)
-    connected = socket.create_connection(endpoint, timeout=ADDRESS_CONNECT_TIMEOUT_SECONDS)
-    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if sys.platform == "linux":
-        with suppress(OSError):  # without these options the keepalive of MQTT still finds a dead broker
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(timeout * 1000))
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, MAX_UNSENT_BYTES)
-    return connected
-
-
 def wrap_tls(context: ssl.SSLContext, connected: socket.socket, host: str) -> ssl.SSLSocket:
     """Makes the TLS handshake on a connected socket; closes it on failure. Raises OSError (those of ssl)."""
     secured = context.wrap_socket(connected, server_hostname=host, do_handshake_on_connect=False)
@@ -226,7 +219,7 @@ class BufferedSocket:
         self.error: OSError | None = None
         #: `close` was called; it calls `on_close` before it closes the socket.
         self.closed = False
-        self.on_close: Callable[[], None] = _do_nothing
+        self.on_close: Callable[[], object] = lambda: None
         #: Another `receive` may return bytes at once.
         self.has_more = False
         #: Times of the last byte of MQTT in and out, on `clock`.
@@ -238,7 +231,7 @@ class BufferedSocket:
         self._websocket = websocket
         self._chunk_bytes = READ_CHUNK_BYTES if websocket is None else WEBSOCKET_CHUNK_BYTES
         self._clock = clock
-        self._acknowledge_now = _quick_acknowledgement(raw)
+        self._is_tcp = isinstance(raw, socket.socket) and raw.family in (socket.AF_INET, socket.AF_INET6)
         self._unsent = bytearray()
         self._unsent_is_control = False  # a pong is not what the broker's keepalive waits for
         self._had_backlog = False
@@ -269,13 +262,25 @@ class BufferedSocket:
         if not data:
             self.mark_ended(None)
             return b""
-        self._acknowledge_now()
+        if self._is_tcp:
+            self._acknowledge_now()
         self.has_more = len(data) == self._chunk_bytes or self._has_pending()
         if self._websocket is not None:
             data = self._unframe(self._websocket, data)
         if data:
             self.received_at = self._clock()
         return data
+
+    def _acknowledge_now(self) -> None:
+        """Makes the kernel acknowledge what was read at once (Linux; it forgets each time).
+
+        Otherwise a broker that collects small packets, as mosquitto does without `set_tcp_nodelay`, holds the
+        next command back for about 40 ms, until the kernel acknowledges the packet before it (mqtt 6.1.6).
+        """
+        option = getattr(socket, "TCP_QUICKACK", None)
+        if option is not None:
+            with suppress(OSError):  # the connection broke; the next read reports it
+                self._raw.setsockopt(socket.IPPROTO_TCP, option, 1)
 
     def _has_pending(self) -> bool:
         """TLS may hold bytes that the kernel no longer shows (paho #131)."""
@@ -339,24 +344,3 @@ class BufferedSocket:
             self.on_close()
         self.closed = True
         self._raw.close()
-
-
-def _quick_acknowledgement(raw: socket.socket) -> Callable[[], object]:
-    """Returns a function that makes the kernel acknowledge read bytes at once (Linux; it forgets each time).
-
-    Otherwise a broker that collects small packets, as mosquitto does without `set_tcp_nodelay`, holds the
-    next command back for about 40 ms, until the kernel acknowledges the packet before it (mqtt 6.1.6).
-    """
-    if not isinstance(raw, socket.socket) or raw.family not in (socket.AF_INET, socket.AF_INET6):
-        return _do_nothing
-    option = getattr(socket, "TCP_QUICKACK", None)
-    return _do_nothing if option is None else partial(_set_tcp_option, raw, option)
-
-
-def _set_tcp_option(raw: socket.socket, option: int) -> None:
-    with suppress(OSError):  # the connection broke; the next read reports it
-        raw.setsockopt(socket.IPPROTO_TCP, option, 1)
-
-
-def _do_nothing() -> None:
-    """Stands for a callback or an option of the system that there is not."""

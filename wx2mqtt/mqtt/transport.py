@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from enum import Enum, auto
 from functools import partial
 from time import monotonic
 
@@ -34,6 +35,7 @@ from wx2mqtt.mqtt.paho_codec import connect_packet
 from wx2mqtt.mqtt.reason_codes import BrokerReason
 from wx2mqtt.mqtt.reconnect import ConnectTarget
 from wx2mqtt.mqtt.sockets import BufferedSocket, is_local_address, open_stream, shake_hands
+from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
@@ -44,14 +46,22 @@ MAX_CHUNKS_PER_TURN = 8
 UNACKNOWLEDGED_AFTER_KEEPALIVES = 1.25
 
 
+# Parts of the keepalive. The broker is found dead before 1.5 of it, with the interval of the checks.
+PING_AFTER_KEEPALIVES = 0.5
+DEAD_AFTER_KEEPALIVES = 1.25
+
+# Each check wakes an idle process up: it is no more often than the deadlines need.
+MAX_CHECK_INTERVAL_SECONDS = 5.0
+CHECKS_PER_KEEPALIVE = 8
+
+
 class SocketTransport:
     """`open` it once. Packets and the end go to `handler`. All but the connecting runs on the event loop."""
 
     def __init__(self, options: MqttOptions, target: ConnectTarget, handler: PacketHandler) -> None:
         #: The broker is on this machine or in a private network.
         self.is_local = False
-        #: When the last PINGREQ was sent, on the event loop's clock.
-        self.pinged_at = 0.0
+        self._pinged_at = 0.0  # when the last PINGREQ was sent
         self._options = options
         self._target = target
         self._handler = handler
@@ -116,9 +126,17 @@ class SocketTransport:
         with_qos = [(name, self._options.qos(name)) for name in filters]
         self.send(subscribe_packet(with_qos, mid, v5=self._target.is_mqtt_5, options=options))
 
-    def ping(self) -> None:
-        self.pinged_at = loop_time()
-        self.send(short_packet(PINGREQ))
+    def keep_alive(self, keepalive: KeepAlive, now: float) -> bool:
+        """Sends PINGREQ where it is time. Returns False if the broker counts as dead."""
+        stream = self.socket
+        received = stream.received_at if self._reading else now  # while nothing is read no broker is dead
+        action = keepalive.check(
+            now, received=received, sent=stream.sent_at, drained=stream.drained_at, pinged=self._pinged_at
+        )
+        if action is KeepAliveAction.PING:
+            self._pinged_at = loop_time()
+            self.send(short_packet(PINGREQ))
+        return action is not KeepAliveAction.DEAD
 
     def send_disconnect(self) -> None:
         """Sends DISCONNECT: the session stays, the will is dropped; then the broker closes the connection."""
@@ -236,3 +254,50 @@ class SocketTransport:
     def _end_with_fault(self, error: Exception) -> None:
         log.error("connection to the broker failed", error=type(error).__name__, at=raised_at(error))
         self._end()
+
+
+class KeepAliveAction(Enum):
+    WAIT = auto()
+    PING = auto()
+    DEAD = auto()
+
+
+@frozen(kw_only=False)
+class KeepAlive:
+    """When to send PINGREQ, and when the broker counts as dead; all times are of one monotonic clock.
+
+    With a keepalive of 30 s, in seconds since the last byte from the broker:
+
+        15    PINGREQ; also 15 s after the last byte to the broker, which expects one within 45 s
+        37.5  dead: no answer to it has come, and the kernel has not taken anything of a large packet either
+
+    paho's own keepalive needs up to twice the interval to notice a dead broker, and takes a broker for dead
+    that is only busy with a large packet (mqtt 7.1.2).
+    """
+
+    #: Seconds.
+    keepalive: float
+
+    @property
+    def interval(self) -> float:
+        """Seconds between two checks."""
+        return min(MAX_CHECK_INTERVAL_SECONDS, self.keepalive / CHECKS_PER_KEEPALIVE)
+
+    @property
+    def timeout(self) -> float:
+        """Seconds without a byte from the broker after which it is dead."""
+        return self.keepalive * DEAD_AFTER_KEEPALIVES
+
+    def check(
+        self, now: float, *, received: float, sent: float, drained: float, pinged: float
+    ) -> KeepAliveAction:
+        """Decides from the times of the last byte received and sent, and of the last PINGREQ.
+
+        `drained` is when the kernel last took bytes of a backlog: a large packet on a slow line proceeds.
+        """
+        if now - max(received, drained) >= self.timeout:
+            return KeepAliveAction.DEAD
+        ping_pending = pinged > received
+        if not ping_pending and now - min(received, sent) >= self.keepalive * PING_AFTER_KEEPALIVES:
+            return KeepAliveAction.PING
+        return KeepAliveAction.WAIT

@@ -1,4 +1,4 @@
-"""A connection attempt that fails leaves no open socket."""
+"""A failed attempt leaves no open socket, packets are read in turns, and a dead broker is noticed in time."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from wx2mqtt.mqtt.options import MqttOptions, parse_broker_url
 from wx2mqtt.mqtt.packets import PUBACK, PubackPacket, short_packet
 from wx2mqtt.mqtt.reconnect import ConnectTarget
 from wx2mqtt.mqtt.sockets import BufferedSocket
+from wx2mqtt.mqtt.transport import KeepAlive, KeepAliveAction
 
 
 class Plain:
@@ -219,3 +220,55 @@ async def test_a_stop_in_the_moment_in_which_the_socket_opens_is_a_stop(
     asyncio.get_running_loop().call_soon(running.cancel)
     await asyncio.wait([running], timeout=MAX_WAIT_SECONDS)
     assert running.cancelled()
+
+
+# when the broker is asked for a sign of life, and when it is dead
+
+
+def check(
+    keepalive: KeepAlive,
+    now: float,
+    *,
+    received: float = 0.0,
+    sent: float = 0.0,
+    drained: float = 0.0,
+    pinged: float = -1.0,
+) -> KeepAliveAction:
+    return keepalive.check(now, received=received, sent=sent, drained=drained, pinged=pinged)
+
+
+def test_a_broker_that_spoke_lately_is_left_in_peace() -> None:
+    assert check(KeepAlive(30), 14.9) is KeepAliveAction.WAIT
+
+
+def test_silence_for_half_the_keepalive_asks_once() -> None:
+    assert check(KeepAlive(30), 15) is KeepAliveAction.PING
+    assert check(KeepAlive(30), 16, pinged=15.0) is KeepAliveAction.WAIT
+
+
+def test_who_only_listens_speaks_before_the_broker_loses_patience() -> None:
+    """A stream of deliveries at QoS 0 is no packet of ours; the broker counts those."""
+    assert check(KeepAlive(30), 100, received=99.9, sent=85.0) is KeepAliveAction.PING
+
+
+def test_an_answer_ends_the_question() -> None:
+    assert check(KeepAlive(30), 17, received=16, pinged=15.0, sent=15.0) is KeepAliveAction.WAIT
+    assert check(KeepAlive(30), 31, received=16, pinged=15.0, sent=15.0) is KeepAliveAction.PING
+
+
+@pytest.mark.parametrize("keepalive", [1, 2, 5, 10, 30, 60, 600])
+def test_a_dead_broker_is_seen_within_one_and_a_half_keepalives(keepalive: float) -> None:
+    values = KeepAlive(keepalive)
+    now = 0.0
+    pinged = -1.0
+    while (action := check(values, now, pinged=pinged, sent=max(pinged, 0.0))) is not KeepAliveAction.DEAD:
+        pinged = now if action is KeepAliveAction.PING else pinged
+        now += values.interval
+    assert pinged > 0
+    assert now - pinged > keepalive * 0.5
+    assert now <= keepalive * 1.5
+
+
+def test_a_large_packet_on_a_slow_line_is_a_sign_of_life() -> None:
+    assert check(KeepAlive(30), 200, received=0, drained=190, pinged=15.0) is KeepAliveAction.WAIT
+    assert check(KeepAlive(30), 230, received=0, drained=190, pinged=15.0) is KeepAliveAction.DEAD
