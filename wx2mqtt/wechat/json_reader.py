@@ -90,10 +90,6 @@ def well_formed_text(text: str) -> str:
     return text if text.isascii() else _SURROGATE.sub("\ufffd", text)
 
 
-def _ignore_constant(_: str) -> None:
-    """Reads NaN and Infinity as null."""
-
-
 def _read_float(text: str) -> float | None:
     """Reads a number that is too large as null."""
     try:
@@ -113,7 +109,7 @@ def _decoder(kept_keys: frozenset[str] | None) -> json.JSONDecoder:
     return json.JSONDecoder(
         strict=False,
         parse_float=_read_float,
-        parse_constant=_ignore_constant,
+        parse_constant=lambda _: None,  # NaN and Infinity
         object_pairs_hook=None if kept_keys is None else keep,
     )
 

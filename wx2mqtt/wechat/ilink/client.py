@@ -155,7 +155,7 @@ class ApiClient:
         self.update_chats([(user, update)])
 
     def update_chats(self, updates: Iterable[tuple[Handle, ChatUpdate]]) -> None:
-        """As `update_chat`, for several at once; too many new chats displace the oldest ones."""
+        """Replaces the states of several chats; too many new chats displace the oldest ones."""
         bot = self.bot
         chats = dict(bot.chats)
         for user, update in updates:

@@ -137,7 +137,10 @@ class QrPoll:
                 if answer is None:
                     continue
                 if isinstance(answer, Unreachable):
-                    if not _is_poll_timeout(answer) and outage.record_failure(now()):
+                    # A timeout only means that there was no news for a long time (ilink 3.2.3).
+                    status = answer.status if isinstance(answer, HttpStatusError) else None
+                    is_timeout = answer.poll_timed_out or status in GATEWAY_TIMEOUTS
+                    if not is_timeout and outage.record_failure(now()):
                         yield PollFailing(reason=str(answer))
                     backoff = backoff.after_failure()
                     await self._pause(0 if answer.poll_timed_out else backoff.wait(self._clock.chance()))
@@ -229,8 +232,3 @@ class QrPoll:
         except Unreachable as why:
             log.info("login poll failed", reason=str(why))
             return why
-
-
-def _is_poll_timeout(error: Unreachable) -> bool:
-    """Whether a failed poll only means that there was no news for a long time (ilink 3.2.3)."""
-    return error.poll_timed_out or (isinstance(error, HttpStatusError) and error.status in GATEWAY_TIMEOUTS)

@@ -89,7 +89,7 @@ class Receiver:
         client = self._client
         position = SyncCursor.from_cursor(cursor)
         client.update_chats(
-            (user, partial(_with_message, wrote=chat.last_wrote, token=chat.token))
+            (user, partial(ChatWindow.with_message, time=chat.last_wrote, token=chat.token))
             for user, chat in position.chats.items()
         )
         client.store_cursor(cursor)
@@ -141,7 +141,9 @@ class Receiver:
         updates: list[tuple[Handle, ChatUpdate]] = []
         for received in received_messages:
             wrote = received.time if 0 < received.time < now + CLOCK_TOLERANCE_MS else now
-            updates.append((received.sender, partial(_with_message, wrote=wrote, token=received.token)))
+            updates.append(
+                (received.sender, partial(ChatWindow.with_message, time=wrote, token=received.token))
+            )
         self._client.update_chats(updates)
 
     async def _fetch_updates(self, fields: JsonBody, limit: float) -> JsonObject:
@@ -242,7 +244,3 @@ class Receiver:
 def contact_of(user: Handle) -> Contact:
     """Returns a person as a contact: iLink has an id that is the same in all logins, and no name."""
     return Contact(handle=user, kind=ChatKind.FRIEND, permanent_id=user)
-
-
-def _with_message(chat: ChatWindow, *, wrote: int, token: str) -> ChatWindow:
-    return chat.with_message(wrote, token)

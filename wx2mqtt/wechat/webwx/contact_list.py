@@ -15,7 +15,7 @@ from wx2mqtt.wechat.http_client import BadAnswer
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_objects, read_text
 from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.protocol import requests, responses
-from wx2mqtt.wechat.webwx.protocol.contacts import file_helper_contact, is_group, owner_contact, read_contacts
+from wx2mqtt.wechat.webwx.protocol.contacts import FILE_HELPER_CONTACT, is_group, owner_contact, read_contacts
 from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
 from wx2mqtt.wechat.webwx.protocol.requests import MAX_NAMES_PER_CALL
 from wx2mqtt.wechat.webwx.protocol.responses import ContactPage
@@ -172,7 +172,7 @@ class ContactList:
             if seq in fetched:
                 break
             fetched.add(seq)
-        yield [*self._initial, owner_contact(self._client.session.owner), file_helper_contact()]
+        yield [*self._initial, owner_contact(self._client.session.owner), FILE_HELPER_CONTACT]
 
     async def _fetch_page(self, seq: int) -> ContactPage:
         client = self._client

@@ -116,15 +116,15 @@ def _cipher(key: bytes) -> Cipher[ECB]:
 
 @frozen
 class MediaLocation:
-    """Where a file is, and how to check it. Without `key` it is not encrypted.
-
-    `size` 0 and an empty `md5` mean that WeChat did not send them.
-    """
+    """Where a file is, and how to check it."""
 
     url: str = field(default="", repr=False)
     param: str = field(default="", repr=False)
+    #: None: the file is not encrypted.
     key: bytes | None = field(default=None, repr=False)
+    #: 0: WeChat did not send it.
     size: int = 0
+    #: Empty: WeChat did not send it.
     md5: str = ""
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from enum import IntEnum, StrEnum
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from wx2mqtt import __version__
@@ -126,57 +127,41 @@ POLL_GRACE_SECONDS = 8.0
 
 @frozen
 class Endpoint:
-    """One call of the API.
-
-    `timeout` is in seconds for the whole exchange; for uploads and downloads it is the longest pause without
-    a byte. `limit` is the maximum size of the answer in bytes. After an `is_delivery` call a lost answer
-    leaves the outcome unknown. The server holds an `is_long_poll` call until there is news.
-    """
+    """One call of the API."""
 
     name: str
     path: str
+    #: In seconds for the whole exchange; of uploads and downloads the longest pause without a byte.
     timeout: float
+    #: Of the answer, in bytes.
     limit: int = MEGABYTE
+    #: A lost answer leaves the outcome unknown.
     is_delivery: bool = False
+    #: The server holds it until there is news.
     is_long_poll: bool = False
 
 
-def _bot_endpoint(name: str, path: str = "", timeout: float = 10.0, limit: int = MEGABYTE) -> Endpoint:
-    path = f"/ilink/bot/{path or name}"
-    return Endpoint(name=name, path=path, timeout=timeout, limit=limit)
+def _call(name: str, path: str = "", timeout: float = 10.0, **properties: Any) -> Endpoint:
+    return Endpoint(name=name, path=f"/ilink/bot/{path or name}", timeout=timeout, **properties)
 
 
-GET_QR = _bot_endpoint("get_bot_qrcode", "get_bot_qrcode?bot_type=3", timeout=15)
+_POLL_SECONDS = POLL_HOLD_SECONDS + POLL_GRACE_SECONDS
 
-GET_STATUS = Endpoint(
-    name="get_qrcode_status",
-    path="/ilink/bot/get_qrcode_status",
-    timeout=POLL_HOLD_SECONDS + POLL_GRACE_SECONDS,
-    is_long_poll=True,
-)
+# Login. A goodbye must not delay the shutdown.
+GET_QR = _call("get_bot_qrcode", "get_bot_qrcode?bot_type=3", timeout=15)
+GET_STATUS = _call("get_qrcode_status", timeout=_POLL_SECONDS, is_long_poll=True)
+NOTIFY_START = _call("notifystart", "msg/notifystart")
+NOTIFY_STOP = _call("notifystop", "msg/notifystop", timeout=1)
 
-NOTIFY_START = _bot_endpoint("notifystart", "msg/notifystart")
+# Messages
+GET_UPDATES = _call("getupdates", timeout=_POLL_SECONDS, limit=32 * MEGABYTE, is_long_poll=True)
+SEND = _call("sendmessage", timeout=15, is_delivery=True)
+GET_CONFIG = _call("getconfig", timeout=5)
+SEND_TYPING = _call("sendtyping", timeout=5)
 
-NOTIFY_STOP = _bot_endpoint("notifystop", "msg/notifystop", timeout=1)  # must not delay the shutdown
-
-GET_UPDATES = Endpoint(
-    name="getupdates",
-    path="/ilink/bot/getupdates",
-    timeout=POLL_HOLD_SECONDS + POLL_GRACE_SECONDS,
-    limit=32 * MEGABYTE,
-    is_long_poll=True,
-)
-
-SEND = Endpoint(name="sendmessage", path="/ilink/bot/sendmessage", timeout=15, is_delivery=True)
-
-GET_CONFIG = _bot_endpoint("getconfig", timeout=5)
-
-SEND_TYPING = _bot_endpoint("sendtyping", timeout=5)
-
-GET_UPLOAD_URL = _bot_endpoint("getuploadurl", timeout=15)
-
+# Files
+GET_UPLOAD_URL = _call("getuploadurl", timeout=15)
 UPLOAD = Endpoint(name="upload", path="/upload", timeout=60, limit=64 << 10)
-
 DOWNLOAD = Endpoint(name="download", path="/download", timeout=TRANSFER_IDLE_SECONDS)
 
 LOGIN_ORIGIN = "https://ilinkai.weixin.qq.com"

@@ -39,9 +39,10 @@ MIN_PLAY_LENGTH_MS = 1000
 
 @frozen
 class ReceivedItem:
-    """One item of a message. `quote` is what the message quotes, whose details its receiver completes."""
+    """One item of a message."""
 
     message: Message
+    #: What the message quotes, whose details the receiver completes.
     quote: Quote | None = None
 
 

@@ -26,9 +26,10 @@ MAX_OCCURRENCES = 1000
 
 @frozen
 class Quote:
-    """The message that another one quotes. `kind` is None and `text` empty where only its id is known."""
+    """The message that another one quotes."""
 
     id: str = ""
+    #: None, and `text` is empty, where only the id is known.
     kind: Kind | None = None
     text: str = ""
     part: QuotePart | None = None
@@ -46,16 +47,15 @@ class Quote:
 
 @frozen
 class QuotePart:
-    """The quoted part of a text: from one occurrence of `start` to the end of one of `end`.
-
-    `start_index` and `end_index` say which occurrence, counted from 0. `md5` is the hash of the part, in hex,
-    or empty.
-    """
+    """The quoted part of a text: from one occurrence of `start` to the end of one of `end`."""
 
     start: str
     end: str
+    #: Which occurrence of `start`, counted from 0.
     start_index: int
+    #: Which one of `end`.
     end_index: int
+    #: Of the part, in hex, or empty.
     md5: str = ""
 
 

@@ -110,12 +110,14 @@ def message_request(to: str, item: JsonBody, key: SendKey, token: str) -> JsonBo
 
 @frozen
 class Upload:
-    """One upload to the CDN. `size` (bytes) and `md5` (hex) are those of the file before encryption."""
+    """One upload to the CDN."""
 
     kind: Kind
     to: str
     name: str
+    #: In bytes, before encryption.
     size: int
+    #: In hex, before encryption.
     md5: str
     key: bytes = field(repr=False)
     filekey: str = field(repr=False)

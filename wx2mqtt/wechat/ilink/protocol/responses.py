@@ -21,13 +21,11 @@ from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, rea
 
 @frozen
 class SyncCursor:
-    """A position in the stream of messages.
+    """A position in the stream of messages."""
 
-    `buf` is the server's own cursor, empty at the beginning. `chats` are the states of the chats at this
-    position.
-    """
-
+    #: The server's own cursor, empty at the beginning.
     buf: str = field(default="", repr=False)
+    #: The states of the chats at this position.
     chats: Mapping[Handle, ChatWindow] = field(default_factory=dict, repr=False)
 
     def to_cursor(self) -> Cursor:
@@ -66,17 +64,20 @@ _SCANS = {str(scan): scan for scan in ScanStatus}
 
 @frozen
 class QrCode:
-    """A new QR code: polls name its `handle`, the image shows its `content`; both empty after an error."""
+    """A new QR code; both texts are empty after an error."""
 
+    #: Polls name it.
     handle: str = field(repr=False)
+    #: The image shows it.
     content: str = field(repr=False)
     ret: int
 
 
 @frozen
 class ScanAnswer:
-    """An answer of the login poll. `scan` is None for an unknown status, whose name is in `status`."""
+    """An answer of the login poll."""
 
+    #: None for an unknown status, whose name is in `status`.
     scan: ScanStatus | None
     status: str = ""
     host: str = ""
@@ -88,14 +89,12 @@ class ScanAnswer:
 
 @frozen
 class Updates:
-    """An answer of the receiving poll.
-
-    Where `buf` is empty the cursor does not move. `hold_seconds` is how long the server will hold the next
-    poll, None where the answer does not contain it.
-    """
+    """An answer of the receiving poll."""
 
     messages: list[JsonObject]
+    #: Where it is empty the cursor does not move.
     buf: str = field(repr=False)
+    #: How long the server will hold the next poll, None where the answer does not contain it.
     hold_seconds: float | None
     unreadable_count: int
 

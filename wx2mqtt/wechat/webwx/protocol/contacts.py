@@ -29,6 +29,9 @@ CONTACT_KEYS = frozenset(
 # WeChat's own limit is about 32. Names stand in each message of their chat, in the store and on topics.
 MAX_CONTACT_NAME_CHARACTERS = 500
 
+# Every account has the file helper, even when no list contains it.
+FILE_HELPER_CONTACT = Contact(handle=Handle(FILEHELPER), kind=ChatKind.SELF, permanent_id=FILEHELPER)
+
 _SEQ = re.compile(r"[?&]seq=([0-9]{1,20})")
 
 
@@ -77,11 +80,6 @@ def read_contacts(entries: Iterable[JsonObject], owner: Handle) -> list[Contact]
     """Returns the contacts of all entries that are to be shown."""
     contacts = (read_contact(entry, owner) for entry in entries)
     return [contact for contact in contacts if contact is not None]
-
-
-def file_helper_contact() -> Contact:
-    """Returns the contact of the file helper, which every account has even when no list contains it."""
-    return Contact(handle=Handle(FILEHELPER), kind=ChatKind.SELF, permanent_id=FILEHELPER)
 
 
 def read_owner(user: JsonObject) -> tuple[Handle, str, str]:

@@ -94,11 +94,6 @@ def extract_xml(content: str) -> str:
     return stripped if stripped.startswith("<") else undo_entities(stripped)
 
 
-def repair_xml(source: str) -> str:
-    """Returns XML with its common errors repaired: bare ampersands and control characters."""
-    return _BARE_AMPERSAND.sub("&amp;", _NOT_XML.sub("", source))
-
-
 def undo_breaks(content: str) -> str:
     """Replaces `<br/>` by a line break."""
     content = content.replace("<br/>", "\n")
@@ -193,7 +188,8 @@ def parse_plain_xml(source: str) -> XmlNode:
     """Returns the root of XML that is not escaped, or `NO_NODE` when it cannot be parsed."""
     if len(source) > MAX_XML_CHARACTERS or not 0 < source.count("<") <= 2 * MAX_XML_ELEMENTS:
         return NO_NODE
-    return _try_parse(source) or _try_parse(repair_xml(source))
+    # Its common errors are bare ampersands and control characters.
+    return _try_parse(source) or _try_parse(_BARE_AMPERSAND.sub("&amp;", _NOT_XML.sub("", source)))
 
 
 def _try_parse(source: str) -> XmlNode:

@@ -112,11 +112,9 @@ def _download_query(session: Session, call: MediaCall, locator: Locator, data_ti
 
 @frozen(repr=False)
 class Upload:
-    """A file to upload. `number` counts the uploads of a login.
+    """A file to upload."""
 
-    `aes_key` and `signature` are in WeChat's answer to the announcement of a large file.
-    """
-
+    #: Counts the uploads of a login.
     number: int
     started_ms: int
     kind: Kind
@@ -125,6 +123,7 @@ class Upload:
     size: int
     md5: str
     to: Handle
+    #: This and `signature` are in WeChat's answer to the announcement of a large file.
     aes_key: str = ""
     signature: str = ""
 
@@ -136,10 +135,11 @@ class Upload:
 
 @frozen
 class Uploaded:
-    """An uploaded file, valid for this login. `reused`: it was uploaded for an earlier draft."""
+    """An uploaded file, valid for this login."""
 
     media_id: str = field(repr=False)
     signature: str = field(default="", repr=False)
+    #: It was uploaded for an earlier draft.
     reused: bool = False
 
 

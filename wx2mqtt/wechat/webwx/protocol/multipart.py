@@ -16,9 +16,11 @@ FormField = tuple[str, str]
 
 @frozen
 class FilePart:
-    """The part of a form that holds a file. `key` is the name of its field, `name` the file name."""
+    """The part of a form that holds a file."""
 
+    #: The name of its field.
     key: str
+    #: The file name.
     name: str
     mime: str
     content: bytes = field(repr=False)

@@ -67,7 +67,7 @@ class ClientProfile:
 
 @frozen(repr=False)
 class Request:
-    """An HTTP request: a POST when it has a body, else a GET. `cookies` replace those of the login.
+    """An HTTP request: a POST when it has a body, else a GET.
 
     Every field may hold secrets, so it has no repr.
     """
@@ -76,6 +76,7 @@ class Request:
     url: str
     body: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    #: They replace those of the login.
     cookies: Mapping[str, str] = field(default_factory=dict)
 
 

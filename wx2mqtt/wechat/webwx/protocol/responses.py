@@ -35,16 +35,19 @@ MAX_AVATAR_CHARACTERS = 1 << 20
 
 @frozen
 class QrCode:
-    """The answer of jslogin. `code` is 200 on success; `uuid` is case-sensitive."""
+    """The answer of jslogin."""
 
+    #: 200 on success.
     code: int | None
+    #: Case-sensitive.
     uuid: str = field(repr=False)
 
 
 @frozen
 class ScanAnswer:
-    """The answer of a login poll. `scan` is None when the body has no code."""
+    """The answer of a login poll."""
 
+    #: None when the body has no code.
     scan: ScanStatus | None
     redirect: str = field(default="", repr=False)
     avatar: bytes = field(default=b"", repr=False)
@@ -52,7 +55,7 @@ class ScanAnswer:
 
 @frozen
 class NewLogin:
-    """The answer of webwxnewloginpage. `page` is true when it was a web page in place of XML."""
+    """The answer of webwxnewloginpage."""
 
     ret: int
     message: str
@@ -61,6 +64,7 @@ class NewLogin:
     uin: str = field(repr=False)
     pass_ticket: str = field(repr=False)
     redirect: str = field(repr=False)
+    #: It was a web page in place of XML.
     page: bool = False
 
 
@@ -85,24 +89,24 @@ class InitAnswer:
 
 @frozen
 class ContactPage:
-    """One page of the address book; `next_seq` is 0 on the last page.
-
-    `unreadable_count` counts elements that are no JSON objects.
-    """
+    """One page of the address book."""
 
     contacts: list[JsonObject]
+    #: 0 on the last page.
     next_seq: int
+    #: Of elements that are no JSON objects.
     unreadable_count: int
 
 
 @frozen
 class SyncAnswer:
-    """The answer of webwxsync. Empty keys mean that the previous ones stay valid."""
+    """The answer of webwxsync."""
 
     messages: list[JsonObject]
     changed: list[JsonObject]
     deleted: list[JsonObject]
     profile: JsonObject
+    #: Of this and `check` empty ones mean that the previous ones stay valid.
     sync: SyncKeys
     check: SyncKeys
     skey: str = field(repr=False)

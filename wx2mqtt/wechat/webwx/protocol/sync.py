@@ -64,14 +64,12 @@ def advanced_cursor(position: SyncCursor, answer: SyncAnswer) -> SyncCursor:
 
 @frozen(kw_only=False)
 class PollPacing:
-    """Decides when the next poll may start: at once while there is news, else after a pause.
+    """Decides when the next poll may start: at once while there is news, else after a pause."""
 
-    `started_at` is the monotonic time of the last poll in seconds. `useless_syncs` counts the syncs in a row
-    without news and without new keys.
-    """
-
+    #: The monotonic time of the last poll in seconds.
     started_at: float = float("-inf")
     quiet: bool = False
+    #: Syncs in a row without news and without new keys.
     useless_syncs: int = 0
 
     def pause(self, now: float) -> float:

@@ -130,7 +130,7 @@ def test_a_new_name_of_the_owner() -> None:
 
 
 def test_the_file_helper_is_the_chat_with_oneself() -> None:
-    assert (contacts.file_helper_contact().kind, contacts.file_helper_contact().permanent_id) == (
+    assert (contacts.FILE_HELPER_CONTACT.kind, contacts.FILE_HELPER_CONTACT.permanent_id) == (
         ChatKind.SELF,
         "filehelper",
     )
