@@ -1,11 +1,16 @@
-"""Keeps the store below its maximum size: measures it, and removes old data."""
+"""Keeps the store below its maximum size: measures it, and removes old data.
+
+Every 15 s the size is measured. Once an hour, and when the store is nearly full, what is older than the
+settings allow is removed. When that is not enough, refused commands go, then media, then history; nothing
+unpublished does.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 
 import structlog
 
@@ -87,21 +92,25 @@ class StorageMaintenance:
         while True:
             self._added.clear()
             is_due = loop_time() - pruned_at >= PRUNE_INTERVAL_SECONDS
-            if has_pruned := await self.check_size(prune_due=is_due):
+            has_pruned = await self.check_size(prune_due=is_due)
+            if has_pruned:
                 pruned_at = loop_time()
             elif self._unpruned:
                 await self._prune_old(self._unpruned)
             if self._search_index is not None:
-                await _log_store_error(self._search_index.extend)
+                with _store_errors_logged():
+                    await self._search_index.extend()
             await wait_at_most(self._added, SIZE_CHECK_INTERVAL_SECONDS)
             if has_pruned:
-                await _log_store_error(self._database.release_memory)
+                with _store_errors_logged():
+                    await self._database.release_memory()
                 return_free_memory()
 
     async def check_size(self, *, prune_due: bool) -> bool:
         """Measures the folder, and prunes where `prune_due` or nearly full; returns whether it pruned."""
         self._other_files_size = await asyncio.to_thread(self._measure_other_files)
-        await _log_store_error(partial(self._database.measure, self._nearly_full_bytes))
+        with _store_errors_logged():
+            await self._database.measure(self._nearly_full_bytes)
         prune_due = prune_due or self.size >= self._nearly_full_bytes
         if prune_due:
             await self._prune_old(self._limits_by_journal)
@@ -118,30 +127,33 @@ class StorageMaintenance:
             limits = self._limits_by_journal.get(journal)
             if limits is None:  # the account has moved to another instance meanwhile
                 continue
-            await _log_store_error(
-                partial(journal.retention.prune, now, _ms(limits.history.keep), COMMAND_RETENTION_MS)
-            )
-            await _log_store_error(partial(self._media.prune, journal.account, now, _ms(limits.media.keep)))
-        await _log_store_error(self._media.remove_orphans)
+            with _store_errors_logged():
+                await journal.retention.prune(now, _ms(limits.history.keep), COMMAND_RETENTION_MS)
+            with _store_errors_logged():
+                await self._media.prune(journal.account, now, _ms(limits.media.keep))
+        with _store_errors_logged():
+            await self._media.remove_orphans()
 
     async def _limit_media(self) -> None:
         for journal, limits in self._limits_by_journal.items():
             if self._media.size > limits.media.max_total:  # else no account exceeds its limit
-                await _log_store_error(
-                    partial(self._media.enforce_limit, journal.account, limits.media.max_total)
-                )
+                with _store_errors_logged():
+                    await self._media.enforce_limit(journal.account, limits.media.max_total)
 
     async def _free_space(self) -> None:
         """Removes refused commands, the old ones first, then media, then history."""
         for keep_ms in (REFUSED_RETENTION_MS, MIN_REFUSED_RETENTION_MS):
             for journal in self._limits_by_journal:
                 if self.size >= self._nearly_full_bytes:
-                    await _log_store_error(partial(journal.retention.prune_refused, now_ms(), keep_ms))
+                    with _store_errors_logged():
+                        await journal.retention.prune_refused(now_ms(), keep_ms)
         if self.size >= self._nearly_full_bytes:
-            await _log_store_error(partial(self._media.free_space, self.size - self._nearly_full_bytes))
+            with _store_errors_logged():
+                await self._media.free_space(self.size - self._nearly_full_bytes)
         for journal in self._limits_by_journal:
             if self.size >= self._nearly_full_bytes:
-                await _log_store_error(partial(journal.retention.prune_history, self._database_budget()))
+                with _store_errors_logged():
+                    await journal.retention.prune_history(self._database_budget())
 
     def _log_when_full(self) -> None:
         is_full = self.size >= self.limit
@@ -162,9 +174,10 @@ def _ms(seconds: float) -> int:
     return int(seconds * 1000)
 
 
-async def _log_store_error(work: Callable[[], Awaitable[object]]) -> None:
-    """Runs `work`; logs a `StoreError`, after which the next check tries again."""
+@contextmanager
+def _store_errors_logged() -> Iterator[None]:
+    """Logs a `StoreError` of the block, after which the next check tries again."""
     try:
-        await work()
+        yield
     except StoreError as error:
         log.error("store cannot be pruned", problem=str(error))

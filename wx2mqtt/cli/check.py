@@ -42,7 +42,11 @@ def check_connections(loaded: LoadedSettings, env: Mapping[str, str], *, as_json
         rows: list[Json] = [result.body() for result in report.results]
         print(format_json({"ok": report.is_passed, "file": str(loaded.path or ""), "rows": rows}))
     elif is_terminal:
-        _print_table(report)
+        from rich.console import Console  # noqa: PLC0415 - 8 MB, only where a person watches
+
+        console = Console(highlight=False)
+        console.print(report_table(report))
+        console.print(report_summary(report))
     else:
         print("\n".join(report_lines(report)))
     return report.is_passed
@@ -74,14 +78,6 @@ async def _run_with_progress(loaded: LoadedSettings, env: Mapping[str, str]) -> 
         )
 
 
-def _print_table(report: CheckReport) -> None:
-    from rich.console import Console  # noqa: PLC0415 - 8 MB, only where a person watches
-
-    console = Console(highlight=False)
-    console.print(report_table(report))
-    console.print(report_summary(report))
-
-
 FILE_POLL_INTERVAL_SECONDS = 2.0
 
 
@@ -102,7 +98,7 @@ def wait_until_usable(path: Path | None, error: SettingsError, write_line: Calla
         write_line(bridge_text(language, "check_shown", url=url))
 
     try:
-        is_usable = asyncio.run(_serve_until_signal(path, error, on_url))
+        is_usable = asyncio.run(_serve_problems(path, error, on_url))
     except CannotListen as failure:
         write_line(str(failure))
         raise error from None
@@ -112,31 +108,21 @@ def wait_until_usable(path: Path | None, error: SettingsError, write_line: Calla
         raise SystemExit(EXIT_CONFIGURATION)
 
 
-async def _serve_until_signal(path: Path | None, error: SettingsError, on_url: Callable[[str], None]) -> bool:
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return await _serve_problems(path, os.environ, error.problems, on_url, stop)
-
-
-async def _serve_problems(
-    path: Path | None,
-    env: Mapping[str, str],
-    problems_at_start: tuple[Problem, ...],
-    on_url: Callable[[str], None],
-    stop: asyncio.Event,
-) -> bool:
+async def _serve_problems(path: Path | None, error: SettingsError, on_url: Callable[[str], None]) -> bool:
     """Serves the page with the problems, as the file changes; returns True when there are none left.
 
-    Returns False when `stop` is set, and at once if the settings of the page itself have a problem. Calls
+    Returns False at SIGTERM and SIGINT, and at once if the settings of the page itself have a problem. Calls
     `on_url` with the page's URL. Notifies a service manager that it is ready and alive, but that no bridge
     runs. Raises `CannotListen`.
     """
+    stop, env = asyncio.Event(), os.environ
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     is_missing = _is_missing(path)
     settings = load_web_settings(None if is_missing else path, env, BACKENDS)
     if settings is None:
         return False
-    problems = problems_at_start
+    problems = error.problems
     changes = ChangeNotifier()
     notifier = SystemdNotifier(env)
     poll_interval = min(FILE_POLL_INTERVAL_SECONDS, notifier.watchdog_interval or FILE_POLL_INTERVAL_SECONDS)
@@ -152,7 +138,8 @@ async def _serve_problems(
         while problems:
             notifier.status(f"the file has {len(problems)} problems; no bridge runs: see {server.url}/")
             notifier.watchdog()
-            if await _is_set_within(stop, poll_interval):
+            await wait_at_most(stop, poll_interval)
+            if stop.is_set():
                 return False
             current_problems = await asyncio.to_thread(_problems_of_file, path, env)
             if current_problems != problems:
@@ -160,11 +147,6 @@ async def _serve_problems(
                 changes.notify()
         await server.stop()
     return True
-
-
-async def _is_set_within(event: asyncio.Event, seconds: float) -> bool:
-    await wait_at_most(event, seconds)
-    return event.is_set()
 
 
 def _is_missing(path: Path | None) -> bool:

@@ -35,14 +35,14 @@ _PLAIN_TAGS = frozenset({"str", "int", "float", "bool", "null", "timestamp", "se
 
 @frozen(kw_only=False)
 class SourcePosition:
-    """The position of a value in a file. A value from a variable has line 0 and its name in `name`.
-
-    `tag` is the type that YAML gives the value: `bool`, `int`, `str` and so on.
-    """
+    """Where a value comes from."""
 
     file: str
+    #: 0 for a value from a variable.
     line: int
+    #: The type that YAML gives the value: `bool`, `int`, `str` and so on.
     tag: str = "str"
+    #: The name of the variable or credential; empty for a value of the file.
     name: str = ""
 
 
@@ -97,19 +97,21 @@ class YamlTree:
 
     def remove(self, path: KeyPath) -> bool:
         """Removes a value; returns False if there is none."""
-        *parents, last = path
-        container: YamlValue = self.data
-        for name in parents:
-            container = _child(container, name)
-        if isinstance(container, dict) and isinstance(last, str) and last in container:
-            del container[last]
-            return True
-        return False
+        section, last = self.get(path[:-1]), path[-1]
+        if not isinstance(section, dict) or last not in section:
+            return False
+        del section[str(last)]
+        return True
 
     def remove_positions(self, path: KeyPath, value: YamlValue) -> None:
         """Forgets the position of the value at `path`, which is replaced, and of everything below it."""
         self.positions.pop(path, None)
-        for name, child in _children(value):
+        children: Iterable[tuple[str | int, YamlValue]] = ()
+        if isinstance(value, dict):
+            children = value.items()
+        elif isinstance(value, list):
+            children = enumerate(value)
+        for name, child in children:
             self.remove_positions((*path, name), child)
 
 
@@ -118,27 +120,13 @@ def key_text(path: KeyPath) -> str:
 
     Each problem repeats its whole path, so long names are cut.
     """
-    return printable(dotted(tuple(map(_shown_name, path)))) or "file"
-
-
-def _shown_name(name: str | int) -> str | int:
-    if isinstance(name, int) or len(name) <= MAX_SHOWN_NAME_CHARACTERS:
-        return name
-    return f"{name[:MAX_SHOWN_NAME_CHARACTERS]}…"
-
-
-def _children(value: YamlValue) -> Iterable[tuple[str | int, YamlValue]]:
-    if isinstance(value, dict):
-        return value.items()
-    return enumerate(value) if isinstance(value, list) else ()
-
-
-def _child(container: YamlValue, name: str | int) -> YamlValue:
-    if isinstance(container, dict) and isinstance(name, str):
-        return container.get(name)
-    if isinstance(container, list) and isinstance(name, int) and name < len(container):
-        return container[name]
-    return None
+    shown = tuple(
+        f"{name[:MAX_SHOWN_NAME_CHARACTERS]}…"
+        if isinstance(name, str) and len(name) > MAX_SHOWN_NAME_CHARACTERS
+        else name
+        for name in path
+    )
+    return printable(dotted(shown)) or "file"
 
 
 def parse(text: str, file: str) -> tuple[YamlTree, list[Problem]]:
@@ -247,13 +235,12 @@ class _YamlReader:
                 first_lines[key.value] = _line(key)
                 if key.value in values:
                     self.tree.remove_positions((*path, key.value), values[key.value])
-                values[key.value] = self.read_entry(key, value, (*path, key.value))
+                # Its position is the key's line, not that of an anchor it refers to.
+                tag = value.tag.removeprefix(_TAG)
+                position = SourcePosition(self.tree.file, _line(key), tag)
+                self.tree.positions[*path, key.value] = position
+                values[key.value] = self.read_value(value, (*path, key.value))
         return values
-
-    def read_entry(self, key: yaml.ScalarNode, value: yaml.Node, path: KeyPath) -> YamlValue:
-        """Reads the value of a key. Its position is the key's line, not that of an anchor it refers to."""
-        self.tree.positions[path] = SourcePosition(self.tree.file, _line(key), value.tag.removeprefix(_TAG))
-        return self.read_value(value, path)
 
     def read_merged(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, YamlValue]:
         """Returns what `<<: *name` merges in; the mapping's own keys will override it."""
