@@ -88,7 +88,7 @@ class PermissionCheck:
         for probe in probes:
             self._report_publish(probe, is_returned=probe.topic in returned)
         all_returned = all(probe.topic in returned for probe in probes)
-        rejects_subscriptions = await self._rejects_subscriptions()
+        rejects_subscriptions = await self._subscribe_to_forbidden()
         for topic_filter in self._account.topics.subscriptions:
             await self._check_subscription(topic_filter, is_conclusive=all_returned or rejects_subscriptions)
         if self._target.discovery_prefix:
@@ -154,9 +154,8 @@ class PermissionCheck:
         facts = {"why": answer.reason, "rule": topic_class.acl_topic}
         if answer.timed_out:
             self._report.failed("publish", topic_class.acl_topic, "no_answer", "no_answer_cure", **facts)
-        elif (
-            topic_class.exact_topics
-        ):  # the probe was a topic below, which a rule for the topic itself does not allow
+        elif topic_class.exact_topics:
+            # The probe was a topic below, which a rule for the topic itself does not allow.
             self._report.not_known(
                 "publish", topic_class.acl_topic, "publish_below", "publish_below_cure", **facts
             )
@@ -165,10 +164,10 @@ class PermissionCheck:
 
     # receiving
 
-    async def _rejects_subscriptions(self) -> bool:
-        """Returns whether the broker refuses subscriptions at all; mosquitto grants all and filters messages.
+    async def _subscribe_to_forbidden(self) -> bool:
+        """Returns whether the broker refuses a topic that only a user without any limits may receive.
 
-        Subscribes to a topic that only a user without any limits may receive.
+        mosquitto grants every subscription, and filters the messages.
         """
         if self._client.given_up:
             return False
@@ -181,7 +180,9 @@ class PermissionCheck:
         `is_conclusive`: a granted subscription means that messages come, as the broker is known to refuse
         subscriptions or to deliver everything else.
         """
-        report = self._report
+        report, status = self._report, self._bridge_status
+        has_received_commands = status is not None and status.command_count > 0
+        has_bridge_received = has_received_commands and topic_filter == self._account.topics.out("#")
         if self._client.given_up:
             report.not_known("receive", topic_filter, "given_up", "given_up_cure")
             return
@@ -191,15 +192,10 @@ class PermissionCheck:
         elif not answer.is_success:
             facts = {"why": answer.reason, "rule": topic_filter}
             report.failed("receive", topic_filter, "receive_no", "receive_cure", **facts)
-        elif self._has_bridge_received(topic_filter):
+        elif has_bridge_received:
             report.ok("receive", topic_filter, "receive_bridge")
         elif is_conclusive:
             report.ok("receive", topic_filter, "receive_ok")
         else:
             facts = {"rule": topic_filter}
             report.not_known("receive", topic_filter, "receive_filtered", "receive_filtered_cure", **facts)
-
-    def _has_bridge_received(self, topic_filter: str) -> bool:
-        status = self._bridge_status
-        is_command_filter = topic_filter == self._account.topics.out("#")
-        return is_command_filter and status is not None and status.command_count > 0

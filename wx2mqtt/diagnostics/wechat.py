@@ -9,13 +9,13 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 import httpx
 
 from wx2mqtt.clock import Lease, parse_http_date
 from wx2mqtt.diagnostics.report import CheckReport
-from wx2mqtt.diagnostics.target import AccountTarget, DiagnosticTarget
+from wx2mqtt.diagnostics.target import DiagnosticTarget
 from wx2mqtt.i18n.diagnostics import diagnostics_text
 from wx2mqtt.wechat.aiohttp_transport import AiohttpTransport, tls_context
 from wx2mqtt.wechat.backend import HostCheck
@@ -76,7 +76,8 @@ async def _request_clock_offset(client: httpx.AsyncClient, origin: str) -> float
 
 def _classify_failure(error: Exception) -> tuple[str, str]:
     """Returns the outcome of a failed request, and a detail, which may be empty."""
-    for cause in _causes(error):
+    cause: BaseException | None = error
+    while cause is not None:
         match cause:
             case socket.gaierror():
                 return "no_name", ""
@@ -84,18 +85,13 @@ def _classify_failure(error: Exception) -> tuple[str, str]:
                 return "certificate", cause.verify_message
             case ssl.SSLError():
                 return "no_tls", (cause.reason or "").replace("_", " ").lower()
+        cause = cause.__cause__ or cause.__context__
     match error:
         case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.ProxyError():
             return "no_connection", ""
         case httpx.TimeoutException() | TimeoutError():
             return "no_answer", ""
     return "broken_answer", ""
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 CLOCK_TOLERANCE_SECONDS = 5.0
@@ -109,18 +105,14 @@ async def check_wechat(target: DiagnosticTarget, report: CheckReport) -> None:
     """Adds a result for each host, once even if several accounts use it, and one for the clock."""
     checks_by_host: dict[str, HostCheck] = {}
     for account in target.accounts:
-        for host_check in await _check_account(account):
+        backend = backend_entry(account.backend)
+        origins = backend.host_origins(account.endpoint, account.saved_login or {})
+        for host_check in await check_hosts(origins, endpoint=account.endpoint, headers=backend.http_headers):
             checks_by_host.setdefault(host_check.host, host_check)
     for host_check in checks_by_host.values():
         _report_host(host_check, report)
     if checks_by_host:
         _report_clock(checks_by_host.values(), report)
-
-
-async def _check_account(account: AccountTarget) -> Sequence[HostCheck]:
-    backend = backend_entry(account.backend)
-    origins = backend.host_origins(account.endpoint, account.saved_login or {})
-    return await check_hosts(origins, endpoint=account.endpoint, headers=backend.http_headers)
 
 
 def _report_host(host_check: HostCheck, report: CheckReport) -> None:

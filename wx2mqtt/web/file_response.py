@@ -114,11 +114,18 @@ def requested_range(headers: Mapping[str, str], size: int, etag: str, modified: 
     lower case; `size` is that of the file in bytes, `modified` in seconds since 1970.
     """
     match = _RANGE.fullmatch(headers.get("range", ""))
-    if match is None or not _is_unchanged(headers.get("if-range"), etag, modified):
+    if match is None:
         return None
+    if_range = headers.get("if-range")
+    if if_range is not None and if_range.strip() != etag and _http_date_seconds(if_range) != modified:
+        return None  # the client has a part of another version
     first, last = match[1], match[2]
-    if not first:
-        return _last_bytes(int(last), size) if last else None
+    if not first and not last:
+        return None
+    if not first:  # the last bytes of the file
+        if not int(last) or not size:
+            raise RangeNotSatisfiable
+        return ByteRange(max(0, size - int(last)), size)
     start = int(first)
     if last and int(last) < start:
         return None
@@ -135,16 +142,6 @@ def is_not_modified(headers: Mapping[str, str], etag: str, modified: int) -> boo
         return etag in known_etags or "*" in known_etags
     since = _http_date_seconds(headers.get("if-modified-since", ""))
     return since is not None and modified <= since
-
-
-def _last_bytes(count: int, size: int) -> ByteRange:
-    if not count or not size:
-        raise RangeNotSatisfiable
-    return ByteRange(max(0, size - count), size)
-
-
-def _is_unchanged(if_range: str | None, etag: str, modified: int) -> bool:
-    return if_range is None or if_range.strip() == etag or _http_date_seconds(if_range) == modified
 
 
 def _http_date_seconds(date: str) -> int | None:

@@ -50,7 +50,10 @@ class LoginPage:
         if not self._authenticator.requires_password:
             return self._render(context, message_key="no_password")
         if context.is_allowed:
-            return self._render(context, _logout_form(context), message_key="logged_in")
+            to_page = tag("p", tag("a", server_text(context.language, "to_page"), href="./"))
+            leave = tag("button", server_text(context.language, "log_out"))
+            form = tag("form", leave, method="post", action="logout")
+            return self._render(context, join_html([to_page, form]), message_key="logged_in")
         next_path = _local_path(request.query_params.get("next", ""))
         return self._render(context, _login_form(context, next_path))
 
@@ -153,12 +156,6 @@ def _login_form(context: RequestContext, next_path: str) -> Markup:
         method="post",
         action="login",
     )
-
-
-def _logout_form(context: RequestContext) -> Markup:
-    button = tag("button", server_text(context.language, "log_out"))
-    form = tag("form", button, method="post", action="logout")
-    return join_html([tag("p", tag("a", server_text(context.language, "to_page"), href="./")), form])
 
 
 def _local_path(path: str) -> str:

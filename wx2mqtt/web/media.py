@@ -111,16 +111,15 @@ def _requested_wait(request: Request) -> float:
 
 def _unavailable_response(request: Request, row: MediaRow) -> Response:
     reason = f" ({row.reason})" if row.reason else ""
-    headers = _retry_after(_seconds_until_retry(row)) if row.state is MediaState.PENDING else {}
+    headers: dict[str, str] = {}
+    if row.state is MediaState.PENDING:
+        seconds = RETRY_AFTER_SECONDS
+        if row.due is not None:
+            seconds = max(1, min(MAX_RETRY_AFTER_SECONDS, math.ceil((row.due - now_ms()) / 1000)))
+        headers = _retry_after(seconds)
     return text_response(
         context_of(request.scope), STATUS_BY_STATE[row.state], str(row.state), headers, why=reason
     )
-
-
-def _seconds_until_retry(row: MediaRow) -> int:
-    if row.due is None:
-        return RETRY_AFTER_SECONDS
-    return max(1, min(MAX_RETRY_AFTER_SECONDS, math.ceil((row.due - now_ms()) / 1000)))
 
 
 def _retry_after(seconds: int) -> dict[str, str]:

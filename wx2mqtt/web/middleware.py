@@ -124,7 +124,10 @@ class SecurityMiddleware:
             nonlocal response_started
             if message["type"] == "http.response.start":
                 response_started = True
-                _add_headers(message)
+                headers = MutableHeaders(scope=message)
+                for name, value in _DEFAULT_HEADERS.items():
+                    headers.setdefault(name, value)
+                headers["date"] = formatdate(usegmt=True)
             await send(message)
 
         try:
@@ -143,7 +146,11 @@ class SecurityMiddleware:
         inner_scope = {**scope, "path": self._path_without_prefix(scope["path"], context), "root_path": ""}
         refusal = self._check_request(inner_scope, context)
         if refusal is None:
-            auth_result = self._authenticate(inner_scope, context)
+            auth_result = self._authenticator.authenticate(
+                session_key=context.session_key,
+                token=_bearer_token(inner_scope, Headers(scope=inner_scope)),
+                address=context.client.address,
+            )
             context = replace(context, is_allowed=auth_result.decision is AuthDecision.ALLOWED)
             refusal = _check_access(inner_scope, context, auth_result)
             refusal = refusal or _redirect_to_slash(scope["path"], inner_scope)
@@ -215,13 +222,6 @@ class SecurityMiddleware:
             return False
         return has_ingress_path(headers) or rule_of(scope["path"]).is_health
 
-    def _authenticate(self, scope: Scope, context: RequestContext) -> AuthResult:
-        return self._authenticator.authenticate(
-            session_key=context.session_key,
-            token=_bearer_token(scope, Headers(scope=scope)),
-            address=context.client.address,
-        )
-
     def _check_outage(self, scope: Scope, context: RequestContext) -> Response | None:
         """Refuses what needs an account while the database is away."""
         if self._bridge.outage() is None or rule_of(scope["path"]).needs_no_account:
@@ -246,17 +246,13 @@ def _check_access(scope: Scope, context: RequestContext, auth_result: AuthResult
         return None
     match auth_result.decision:
         case AuthDecision.THROTTLED:
-            return _throttled_response(context, auth_result.wait_seconds)
+            seconds = math.ceil(auth_result.wait_seconds)
+            headers = {"retry-after": str(seconds)}
+            return text_response(context, HTTPStatus.TOO_MANY_REQUESTS, "too_often", headers, seconds=seconds)
         case AuthDecision.WRONG_SECRET:
             return text_response(context, HTTPStatus.UNAUTHORIZED, "wrong_token", AUTHENTICATE_HEADERS)
         case _:
             return None if rule_of(scope["path"]).is_public else _login_required(scope, context)
-
-
-def _throttled_response(context: RequestContext, wait_seconds: float) -> Response:
-    seconds = math.ceil(wait_seconds)
-    headers = {"retry-after": str(seconds)}
-    return text_response(context, HTTPStatus.TOO_MANY_REQUESTS, "too_often", headers, seconds=seconds)
 
 
 def _login_required(scope: Scope, context: RequestContext) -> Response:
@@ -314,10 +310,3 @@ def _is_body_too_large(content_length: str) -> bool:
     if not content_length.isdecimal() or len(content_length) > _MAX_LENGTH_DIGITS:
         return True
     return int(content_length) > MAX_BODY_BYTES
-
-
-def _add_headers(message: Message) -> None:
-    headers = MutableHeaders(scope=message)
-    for name, value in _DEFAULT_HEADERS.items():
-        headers.setdefault(name, value)
-    headers["date"] = formatdate(usegmt=True)

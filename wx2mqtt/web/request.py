@@ -83,9 +83,13 @@ class FormTooLargeError(Exception):
 
 async def read_form(request: Request) -> dict[str, str]:
     """Returns the fields, of each name the first. Raises `FormTooLargeError` and `FormTooSlowError`."""
+    body = b""
     try:
         async with asyncio.timeout(FORM_TIMEOUT_SECONDS):
-            body = await _read_body(request)
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > MAX_BODY_BYTES:
+                    raise FormTooLargeError
     except (TimeoutError, ClientDisconnect):
         raise FormTooSlowError from None
     try:
@@ -95,15 +99,6 @@ async def read_form(request: Request) -> dict[str, str]:
     except ValueError:
         raise FormTooLargeError from None
     return {name: values[0] for name, values in fields.items()}
-
-
-async def _read_body(request: Request) -> bytes:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise FormTooLargeError
-    return body
 
 
 def client_info(peer: str, headers: Mapping[str, str], options: WebOptions) -> ClientInfo:

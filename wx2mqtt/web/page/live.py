@@ -97,7 +97,11 @@ class LiveUpdates:
             async for event in self._events(options, is_allowed):
                 yield event
         finally:
-            self._remove_viewer(options)
+            self._viewers[options] -= 1
+            if self._viewers[options] <= 0:  # without viewers nothing is kept
+                del self._viewers[options]
+                self._renderings.pop(options, None)
+                self._render_locks.pop(options, None)
 
     async def sections(self, options: PageOptions) -> tuple[int, Mapping[str, Markup]]:
         """Returns the sections by `<account>.<section>`, and the change count that they are as new as."""
@@ -154,10 +158,3 @@ class LiveUpdates:
             for name, html in live_sections(snapshot, options).items():
                 sections[f"{view.name}.{name}"] = html
         return sections
-
-    def _remove_viewer(self, options: PageOptions) -> None:
-        self._viewers[options] -= 1
-        if self._viewers[options] <= 0:  # without viewers nothing is kept
-            del self._viewers[options]
-            self._renderings.pop(options, None)
-            self._render_locks.pop(options, None)
