@@ -28,15 +28,15 @@ class CheckStatus(StrEnum):
 
 @frozen
 class CheckResult:
-    """The result of one check. `check` is its key for programs; `subject` a broker, a topic or a host.
+    """The result of one check, with sentences in the owner's language."""
 
-    `finding` and `remedy` are sentences in the owner's language; `remedy` is empty if nothing is to be fixed.
-    """
-
+    #: Its key for programs.
     check: str
+    #: A broker, a topic or a host.
     subject: str
     status: CheckStatus
     finding: str
+    #: Empty if nothing is to be fixed.
     remedy: str = ""
 
     def body(self) -> dict[str, Json]:

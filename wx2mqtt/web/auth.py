@@ -38,10 +38,12 @@ class AuthDecision(Enum):
 
 @frozen
 class AuthResult:
-    """`wait_seconds` is set for THROTTLED, `session_key` for an allowed login."""
+    """How a request or a login was judged."""
 
     decision: AuthDecision
+    #: Set for THROTTLED.
     wait_seconds: float = 0.0
+    #: Set for an allowed login.
     session_key: str = ""
 
 

@@ -19,25 +19,25 @@ class CannotListen(Wx2MqttError):
 
 @frozen
 class WebOptions:
-    """Values that the settings have checked.
-
-    `url` is the address from outside, empty if unknown. `hosts` are further names in the Host header that
-    mean this server. `prefix` is the path below which a reverse proxy serves it: empty, or `/wechat`. Without
-    a `password` every client may read; without a `token` no bearer token is accepted. Headers about the
-    client count if `proxies` send them. `ingress` is the address of Home Assistant's Supervisor,
-    or empty: it alone is served then, under any name, since it lets only users of Home Assistant through.
-    `language` is for clients that ask for none that is available.
-    """
+    """Values that the settings have checked."""
 
     host: str
     port: int
+    #: The address from outside; empty if unknown.
     url: str = ""
+    #: Further names in the Host header that mean this server.
     hosts: tuple[str, ...] = ()
+    #: The path below which a reverse proxy serves it: empty, or `/wechat`.
     prefix: str = ""
+    #: Without one every client may read.
     password: str = field(default="", repr=False)
+    #: Without one no bearer token is accepted.
     token: str = field(default="", repr=False)
+    #: Headers about the client count if one of these sends them.
     proxies: tuple[IpNetwork, ...] = ()
+    #: The address of Home Assistant's Supervisor, which lets only its users through; it alone is served then.
     ingress: str = ""
+    #: For clients that ask for none that is available.
     language: Language = "en"
 
 

@@ -37,27 +37,25 @@ _MAX_ACCEPT_LANGUAGE_CHARACTERS = 500
 
 @frozen
 class ClientInfo:
-    """The client as the server sees it, behind trusted proxies.
+    """The client as the server sees it, behind trusted proxies."""
 
-    `address` is empty if unknown. `is_https`: the client itself uses https. `prefix` as in `WebOptions`.
-    """
-
+    #: Empty if unknown.
     address: str
+    #: Whether the client itself uses https.
     is_https: bool
+    #: As in `WebOptions`, or what a proxy says.
     prefix: str
 
 
 @frozen
 class RequestContext:
-    """The results of the middleware's checks of a request.
-
-    `session_key` is that of the browser's cookie, empty without one. `is_allowed` is false for a client that
-    has not authenticated; it is served the public paths only, and few details.
-    """
+    """What the middleware's checks of a request have found."""
 
     client: ClientInfo
     language: Language
+    #: That of the browser's cookie; empty without one.
     session_key: str
+    #: False for a client that has not authenticated: it gets public paths only, and few details.
     is_allowed: bool = False
 
 

@@ -56,15 +56,14 @@ def contacts_card(account: str, query: str, people: Markup, page_text: PageText)
 
 @frozen
 class PeopleSearch:
-    """A search among the contacts of `account`: people after the first `offset` who match `query`.
-
-    With `can_send` each has a link to the form that sends them a text.
-    """
+    """A search among the contacts of `account`."""
 
     account: str
     topics: Topics
     query: str = ""
+    #: How many of the people who match `query` come before.
     offset: int = 0
+    #: Whether each has a link to the form that sends them a text.
     can_send: bool = False
 
 

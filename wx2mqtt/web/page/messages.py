@@ -27,14 +27,12 @@ THUMBNAIL_PIXELS = 96
 
 @frozen
 class MessageSearch:
-    """A search in the messages of one account.
-
-    `before` is the seq before which messages are older, None for the newest ones. `matches` is None if the
-    store did not answer in time.
-    """
+    """A search in the messages of one account."""
 
     text: str
+    #: The seq before which messages are older; None for the newest ones.
     before: int | None = None
+    #: None if the store did not answer in time.
     matches: FoundMessages | None = None
 
 

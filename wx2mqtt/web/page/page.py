@@ -33,35 +33,36 @@ NOTICES: Mapping[str, str] = {
 
 @frozen
 class PageAccount:
-    """One account: its snapshot, the people found among its contacts, and the query that found them.
-
-    `search` is None without a search in its messages. `recipient` was chosen for the form that sends, and
-    `suggestions` are offered there.
-    """
+    """One account on the page."""
 
     snapshot: AccountSnapshot
+    #: The people found among its contacts.
     contacts: Markup
+    #: The query that found them.
     query: str = ""
+    #: None without a search in its messages.
     search: MessageSearch | None = None
+    #: Chosen for the form that sends; empty for nobody.
     recipient: str = ""
+    #: People who are offered there.
     suggestions: Sequence[DirectoryEntry] = ()
 
 
 @frozen
 class PageQuery:
-    """The parts of the page besides the accounts.
-
-    `now` in milliseconds since 1970. `token` is another one on each page: the test form sends it, so that a
-    form that is sent twice is recognized. `notice` is a key of `NOTICES`, or anything else for none;
-    `command_id` is the id of the command that it is about. With `can_send` texts may be sent to anybody.
-    """
+    """The parts of the page besides the accounts."""
 
     options: PageOptions
+    #: In milliseconds since 1970.
     now: int
+    #: Another one on each page, so that a form that is sent twice is recognized.
     token: str
+    #: A key of `NOTICES`, or anything else for none.
     notice: str = ""
+    #: The command that the notice is about.
     command_id: str = ""
     can_log_out: bool = False
+    #: Whether texts may be sent to anybody.
     can_send: bool = False
     file_problems: Markup = field(default_factory=Markup)
     cluster: Markup | None = None

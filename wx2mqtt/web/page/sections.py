@@ -46,15 +46,14 @@ _SIZE_UNITS = ("B", "kB", "MB")
 
 @frozen
 class LoginStateView:
-    """The appearance of a login state on the page.
+    """The appearance of a login state on the page."""
 
-    `title` and `login_button` are keys of `PAGE_MESSAGES`, `remedy` is a key of `REMEDIES`. Without a
-    `login_button` no login can be requested.
-    """
-
+    #: A key of `PAGE_MESSAGES`.
     title: str
+    #: A key of `REMEDIES`.
     remedy: str
     style: str
+    #: A key of `PAGE_MESSAGES`; empty where no login can be requested.
     login_button: str = ""
     can_log_out: bool = False
 

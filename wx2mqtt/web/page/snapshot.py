@@ -29,18 +29,16 @@ T = TypeVar("T")
 
 @frozen(kw_only=False)
 class PageOptions:
-    """The choices of a viewer; with `show_texts` it has the texts of messages and commands."""
+    """The choices of a viewer."""
 
     language: Language
+    #: Whether the texts of messages and commands are shown.
     show_texts: bool = False
 
 
 @frozen
 class AccountSnapshot:
-    """One account. `health`, `messages` and `commands` are None if the store did not return them.
-
-    `setup_command` as in `BridgeState`.
-    """
+    """One account. What the store did not return in time is None."""
 
     view: AccountView
     login: LoginStatus
@@ -48,6 +46,7 @@ class AccountSnapshot:
     health: HealthSnapshot | None
     messages: Sequence[MessageLine] | None
     commands: Sequence[CommandRow] | None
+    #: As in `BridgeState`.
     setup_command: str = ""
 
 
