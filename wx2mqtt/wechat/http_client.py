@@ -1,7 +1,7 @@
-"""HTTP for every backend: one exchange, with its limits of size and time, and the error for each failure.
+"""HTTP for every backend: one exchange with WeChat, its limits of size and time, and the error for a failure.
 
-A backend makes each exchange in `HttpClient.exchange`, which sends the request, waits for the head of the
-answer, lets the backend read the body, closes the answer, and reports the outcome:
+`HttpClient.exchange` sends the request, waits for the head of the answer, lets the backend read the body,
+closes the answer, and reports the outcome:
 
     outcome        why                                    error           of a call that delivers a message
     no_connection  the request was certainly not sent     Unreachable     Unreachable
@@ -11,7 +11,7 @@ answer, lets the backend read the body, closes the answer, and reports the outco
     a status       of HTTP; the backend judges the answer
     cancelled      the caller gave up before there was a status
 
-The only module that sends requests through httpx. Follows no redirect; puts no secret into a log or an error.
+It follows no redirect, and puts no secret into a log or an error. The network is `aiohttp_transport.py`.
 """
 
 from __future__ import annotations
@@ -41,115 +41,6 @@ DECOMPRESSED_PIECE_BYTES = 1 << 16
 _COMPRESSIONS = frozenset({"gzip", "deflate"})
 
 RequestBody = bytes | AsyncIterable[bytes] | None
-
-
-class CallSpec(Protocol):
-    """The properties of a call that decide its transport, and the error of a failed exchange.
-
-    After an `is_delivery` call a lost answer leaves the outcome unknown. The server holds an `is_long_poll`
-    call until there is news.
-    """
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def is_delivery(self) -> bool: ...
-    @property
-    def is_long_poll(self) -> bool: ...
-
-
-@frozen
-class TimeLimits:
-    """The seconds that an exchange may take.
-
-    idle   between two chunks of the request or of the answer
-    head   until the head of the answer has arrived
-    whole  until the body has been read; None where only the other two count
-    """
-
-    idle: float
-    head: float
-    whole: float | None = None
-
-    @classmethod
-    def for_whole(cls, seconds: float) -> TimeLimits:
-        """Returns the limits of an exchange that ends within `seconds`.
-
-        A server that sends a byte now and then never exceeds `idle`.
-        """
-        return cls(idle=seconds, head=seconds, whole=seconds)
-
-
-# Failures
-
-
-class BadAnswer(Unreachable):
-    """WeChat answered, but the answer cannot be used."""
-
-
-class ExchangeFailure(StrEnum):
-    """The outcome of an exchange without a usable answer, and the key of its sentence."""
-
-    NO_CONNECTION = "no_connection"
-    NO_ANSWER = "no_answer"
-    BROKEN_ANSWER = "broken_answer"
-    TOO_LARGE = "too_large"
-
-
-# Only after these errors it is certain that no byte of the request was sent.
-_NOT_SENT_ERRORS = (
-    httpx.ConnectError,
-    httpx.ConnectTimeout,
-    httpx.PoolTimeout,
-    httpx.ProxyError,
-    httpx.UnsupportedProtocol,
-    httpx.LocalProtocolError,
-    httpx.InvalidURL,
-)
-
-
-def _failure_of(error: Exception) -> ExchangeFailure:
-    if isinstance(error, _NOT_SENT_ERRORS):
-        return ExchangeFailure.NO_CONNECTION
-    if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout | TimeoutError):
-        return ExchangeFailure.NO_ANSWER
-    return ExchangeFailure.BROKEN_ANSWER
-
-
-class ExchangeOutcome:
-    """The outcome of one exchange so far, as `value`; makes the error for a failure.
-
-    `text` is that of `HttpClient`.
-    """
-
-    def __init__(self, call: CallSpec, text: Callable[[str, str], str]) -> None:
-        self._call = call
-        self._text = text
-        self.value = "cancelled"
-
-    @contextmanager
-    def network_errors(self) -> Iterator[None]:
-        """Turns the errors of httpx, and of a time limit, into `BackendError`s.
-
-        Stands around the steps of the exchange only: an error of the caller between them is not WeChat's.
-        """
-        try:
-            yield
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            raise self.failed(_failure_of(error)) from None
-
-    def failed(self, failure: ExchangeFailure) -> BackendError:
-        """Records a failure, and returns its error."""
-        self.value = failure
-        call, message = self._call, self._text(failure, self._call.name)
-        if call.is_delivery and failure is not ExchangeFailure.NO_CONNECTION:
-            return OutcomeUnknown(message)
-        if failure is ExchangeFailure.TOO_LARGE:
-            return BadAnswer(message)
-        return Unreachable(message, poll_timed_out=call.is_long_poll and failure is ExchangeFailure.NO_ANSWER)
-
-
-# The exchange
 
 
 class HttpClient:
@@ -339,3 +230,112 @@ async def read_json(body: bytes, kept_keys: frozenset[str] | None = None) -> Jso
     Raises `UnreadableJson`.
     """
     return await run_by_size(len(body), lambda: parse_json(body, kept_keys))
+
+
+# What an exchange needs
+
+
+class CallSpec(Protocol):
+    """What `exchange` must know of a call.
+
+    After an `is_delivery` call a lost answer leaves the outcome unknown. The server holds an `is_long_poll`
+    call until there is news.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def is_delivery(self) -> bool: ...
+    @property
+    def is_long_poll(self) -> bool: ...
+
+
+@frozen
+class TimeLimits:
+    """The seconds that an exchange may take.
+
+    idle   between two chunks of the request or of the answer
+    head   until the head of the answer has arrived
+    whole  until the body has been read; None where only the other two count
+    """
+
+    idle: float
+    head: float
+    whole: float | None = None
+
+    @classmethod
+    def for_whole(cls, seconds: float) -> TimeLimits:
+        """Returns the limits of an exchange that ends within `seconds`.
+
+        A server that sends a byte now and then never exceeds `idle`.
+        """
+        return cls(idle=seconds, head=seconds, whole=seconds)
+
+
+# Failures
+
+
+class BadAnswer(Unreachable):
+    """WeChat answered, but the answer cannot be used."""
+
+
+class ExchangeFailure(StrEnum):
+    """The outcome of an exchange without a usable answer, and the key of its sentence."""
+
+    NO_CONNECTION = "no_connection"
+    NO_ANSWER = "no_answer"
+    BROKEN_ANSWER = "broken_answer"
+    TOO_LARGE = "too_large"
+
+
+# Only after these errors it is certain that no byte of the request was sent.
+_NOT_SENT_ERRORS = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+    httpx.LocalProtocolError,
+    httpx.InvalidURL,
+)
+
+
+def _failure_of(error: Exception) -> ExchangeFailure:
+    if isinstance(error, _NOT_SENT_ERRORS):
+        return ExchangeFailure.NO_CONNECTION
+    if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout | TimeoutError):
+        return ExchangeFailure.NO_ANSWER
+    return ExchangeFailure.BROKEN_ANSWER
+
+
+class ExchangeOutcome:
+    """The outcome of one exchange so far, as `value`; makes the error for a failure.
+
+    `text` is that of `HttpClient`.
+    """
+
+    def __init__(self, call: CallSpec, text: Callable[[str, str], str]) -> None:
+        self._call = call
+        self._text = text
+        self.value = "cancelled"
+
+    @contextmanager
+    def network_errors(self) -> Iterator[None]:
+        """Turns the errors of httpx, and of a time limit, into `BackendError`s.
+
+        Stands around the steps of the exchange only: an error of the caller between them is not WeChat's.
+        """
+        try:
+            yield
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            raise self.failed(_failure_of(error)) from None
+
+    def failed(self, failure: ExchangeFailure) -> BackendError:
+        """Records a failure, and returns its error."""
+        self.value = failure
+        call, message = self._call, self._text(failure, self._call.name)
+        if call.is_delivery and failure is not ExchangeFailure.NO_CONNECTION:
+            return OutcomeUnknown(message)
+        if failure is ExchangeFailure.TOO_LARGE:
+            return BadAnswer(message)
+        return Unreachable(message, poll_timed_out=call.is_long_poll and failure is ExchangeFailure.NO_ANSWER)
