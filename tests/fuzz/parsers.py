@@ -151,7 +151,6 @@ EXCUSED: Mapping[str, str] = {
     "store.owner:run_as_owner": "reads what the same program has written",
     "store.owner:create_for_service": "takes a folder of the settings",
     "store.owner:listed_user": "looks a name of the settings up",
-    "bridge.commands.validation:read_command_request": "calls read_request, which is fuzzed, perhaps in a thread",
     "mqtt.packets:unsubscribe_packet": "writes the filters of the bridge",
     "mqtt.discovery:config_topic": "joins a prefix and a name of the settings",
     "mqtt.discovery:birth_topic": "joins a prefix of the settings",

@@ -23,8 +23,9 @@ from wx2mqtt.bridge.people import directory, evidence, topic_names
 from wx2mqtt.bridge.text_split import split_text
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.external.local_files import open_file
-from wx2mqtt.limits import MAX_FILENAME_BYTES
+from wx2mqtt.limits import COMMAND_JSON, MAX_FILENAME_BYTES
 from wx2mqtt.model import ChatKind, Json, Status
+from wx2mqtt.mqtt.commands import read_request
 from wx2mqtt.mqtt.discovery import display_names, entity_id
 from wx2mqtt.mqtt.payloads import REQUEST_CODES, encode, plain_text, result_body
 from wx2mqtt.mqtt.topics import Topics
@@ -44,8 +45,11 @@ _BENCH = Bench()
 
 
 def _run_validation(data: bytes) -> None:
-    for topic in ("wx/out/wife", "wx/out/wife/image", "wx/bridge/request/send", "wx/bridge/request/recall"):
-        new = _BENCH.new(data, topic, response_topic="answers/x", correlation=data[:8])
+    topics = ("wx/out/wife", "wx/out/wife/image", "wx/bridge/request/send", "wx/bridge/request/recall")
+    found = [_BENCH.new(data, topic, response_topic="answers/x", correlation=data[:8]) for topic in topics]
+    with suppress(BadCommand):
+        found.append(_BENCH.judge.validate_fields("wife", read_request(data, COMMAND_JSON)))
+    for new in found:
         assert new.command_id
         assert replies_text(new.replies)
         for publication in new.publications:
@@ -336,6 +340,7 @@ TARGETS = (
         parsers=(
             "bridge.commands.validation:CommandValidator.validate_command",
             "bridge.commands.validation:CommandValidator.validate_request",
+            "bridge.commands.validation:CommandValidator.validate_fields",
             "bridge.commands.validation:payload_fingerprint",
             "mqtt.commands:pop_transaction",
             "mqtt.commands:transaction_echo",

@@ -135,8 +135,8 @@ class FilePreparation:
 
     # What the next step of a chat depends on
 
-    def has_waited(self, queue: ChatQueue) -> bool:
-        """Returns whether the chat has, or had, a file."""
+    def knows(self, queue: ChatQueue) -> bool:
+        """Returns whether the chat has, or had, a file that was prepared."""
         return queue in self._chats
 
     def is_ready(self, queue: ChatQueue, row: CommandRow) -> bool:

@@ -120,7 +120,7 @@ class NextStepPolicy:
         if window is not None and (step := self._step_while_closed(queue, window)) is not None:
             return step
         seconds = self._limits.seconds_until_sendable(queue, row)
-        if queue.with_file or self._files.has_waited(queue):
+        if queue.with_file or self._files.knows(queue):
             if (unprepared := self._files.find_startable(queue)) is not None:
                 return PrepareStep(row=unprepared)
             if not self._files.is_ready(queue, row):

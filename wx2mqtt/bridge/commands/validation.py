@@ -136,7 +136,8 @@ class CommandValidator:
         failure: Exception | None = None
         try:
             _require_not_retained(delivery)
-            fields = await read_command_request(delivery)
+            payload = delivery.payload
+            fields = await run_by_size(len(payload), lambda: read_request(payload, COMMAND_JSON))
             transaction = transaction_echo(fields)
             pop_transaction(fields)
             self._require_supported({**fields, "kind": name} if name == "recall" else fields)
@@ -380,11 +381,6 @@ def _rejection_of(error: Exception) -> BadCommand:
         return error
     log.error("command cannot be judged", exc_info=error)
     return BadCommand("internal", "internal")
-
-
-async def read_command_request(delivery: Delivery) -> dict[str, Json]:
-    """Returns the fields of a `request/send` or `request/recall`. Raises `BadCommand`."""
-    return await run_by_size(len(delivery.payload), lambda: read_request(delivery.payload, COMMAND_JSON))
 
 
 def brings_file(command: Command) -> bool:

@@ -169,7 +169,10 @@ class ActionRunner:
             if isinstance(outcome, ActionResult):
                 return outcome
             is_unknown = isinstance(outcome, OutcomeUnknown)
-            is_temporary = _is_temporary(outcome)
+            # It was certainly not done, and may soon succeed.
+            is_temporary = not isinstance(
+                outcome, (Throttled, LoggedOut, LoginRefused, Rejected, OutcomeUnknown)
+            )
             backoff = backoff.after_failure()
             pause = backoff.wait(random.random())
             may_retry = repeatable and not was_unknown if is_unknown else is_temporary
@@ -192,11 +195,6 @@ class ActionRunner:
                 return BadCommand("no_answer", "perhaps_done")
             case _:
                 return BadCommand("no_answer", "not_done")
-
-
-def _is_temporary(error: BackendError) -> bool:
-    """Returns whether the action was certainly not done and a retry may soon succeed."""
-    return not isinstance(error, (Throttled, LoggedOut, LoginRefused, Rejected, OutcomeUnknown))
 
 
 def _too_often(seconds: float) -> BadCommand:
