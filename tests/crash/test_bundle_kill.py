@@ -42,8 +42,8 @@ def delivered_texts(sent: list[dict[str, Any]]) -> list[str]:
     [
         ("before:bundle", {}),
         ("after:bundle", {}),
-        ("before:settle", {}),
-        ("after:settle", {}),
+        ("before:finish", {}),
+        ("after:finish", {}),
         ("before:doubt", {"kind": "drop_answer"}),
         ("after:doubt", {"kind": "drop_answer"}),
         ("before:begin", {"kind": "drop_answer"}),
@@ -78,7 +78,7 @@ async def test_killed_at_a_commit_of_a_digest(
         assert not [one for one in home.ear.on("wx/result/me") if one.body["id"] not in TEXTS]
 
 
-@pytest.mark.parametrize("point", ["before:bundle", "after:bundle", "before:settle", "after:settle"])
+@pytest.mark.parametrize("point", ["before:bundle", "after:bundle", "before:finish", "after:finish"])
 async def test_killed_at_the_last_message_of_a_window(tmp_path: Path, with_mosquitto: None, point: str):
     singles, bundle = TEXTS[:3], TEXTS[3:]
     async with house(tmp_path, **NO_LIMIT, ilink={"reserve": 6}) as (home, lives):
@@ -106,7 +106,7 @@ async def test_what_is_accepted_between_a_kill_and_the_repeat_is_not_in_the_bund
         for text in TEXTS:
             await home.body("wx/event/held", command_id=text)
         lives.kill()
-        lives.start("before:settle")
+        lives.start("before:finish")
         await home.bot.write("hello")
         assert await lives.dies()
         await publish(home, "later")

@@ -24,7 +24,7 @@ from tests.support.process import BridgeProcess
 from tests.support.seed import SEED, seeded
 from tests.support.traffic import WRITERS, all_through
 
-OFTEN = ("record", "accept", "settle", "published")
+OFTEN = ("record", "accept", "finish", "published")
 SELDOM = ("begin", "open", "recover", "prune", "doubt", "not_delivered", "publish")
 """Every commit that a life may make after the first one."""
 FIRST = (
@@ -37,7 +37,7 @@ FIRST = (
     "accept",
     "begin",
     "published",
-    "settle",
+    "finish",
 )
 """Every commit of a first life."""
 ROUNDS = 4  # `make test` goes on only with the commits that no life has reached yet

@@ -96,7 +96,7 @@ async def test_killed_at_every_commit_of_a_file(make_arena: MakeArena, when: str
     async with arena_with_folder(make_arena, 1) as arena, server(numbered) as house:
         asked = await first_life(arena)
         reached = set()
-        for job in ("accept", "attach", "begin", "settle", "published", "accept", "settle"):
+        for job in ("accept", "attach", "begin", "finish", "published", "accept", "finish"):
             arena.lives.start(f"{when}:{job}")
             for user, way in zip((*USERS, "family"), ("data", "path", "url", "url"), strict=True):
                 await asked.ask(user, way, PDF if way != "url" else b"", house.url)
@@ -104,7 +104,7 @@ async def test_killed_at_every_commit_of_a_file(make_arena: MakeArena, when: str
                 reached.add(job)
             else:
                 arena.lives.kill()
-        assert reached == {"accept", "attach", "begin", "settle", "published"}
+        assert reached == {"accept", "attach", "begin", "finish", "published"}
         await arena.begin()
         await asked.all_ended()
         await arena.lives.stop()

@@ -60,7 +60,7 @@ async def test_killed_when_something_is_held(tmp_path: Path, with_mosquitto: Non
 
 
 @pytest.mark.parametrize(
-    "point", ["before:part_sent", "after:part_sent", "before:settle", "after:accept", "after:begin"]
+    "point", ["before:part_sent", "after:part_sent", "before:finish", "after:accept", "after:begin"]
 )
 async def test_killed_between_the_parts_of_a_text(tmp_path: Path, with_mosquitto: None, point: str):
     async with house(tmp_path) as (home, lives):

@@ -26,7 +26,7 @@ from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.records import AccountState
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
-POINTS = ["record", "accept", "begin", "doubt", "settle", "published", "publish", "set_aside"]
+POINTS = ["record", "accept", "begin", "doubt", "finish", "published", "publish", "reject"]
 
 
 @dataclass

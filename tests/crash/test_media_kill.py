@@ -28,8 +28,8 @@ from wx2mqtt.store.records import MediaRow, MediaState
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 COMMITS = [
-    "record", "media_postpone", "media_over", "media_ready", "release", "accept", "attach", "settle",
-    "deed_begin", "deed_end", "media_prune", "media_remove",
+    "record", "media_postpone", "media_over", "media_ready", "release", "accept", "attach", "finish",
+    "request_begin", "request_end", "media_prune", "media_remove",
 ]  # fmt: skip
 STEPS = ["write", "fsync", "rename", "folder"]
 

@@ -10,22 +10,22 @@ from tests.crash.arena import Arena
 from tests.crash.conftest import MakeArena
 from tests.support.seed import SEED
 
-POINTS = ("before:deed_begin", "after:deed_begin", "before:deed_end", "after:deed_end")
+POINTS = ("before:request_begin", "after:request_begin", "before:request_end", "after:request_end")
 NEVER, ONCE, TWICE = 0, 1, 2
 
 HARMLESS = {
-    "before:deed_begin": ("ok", ONCE),
-    "after:deed_begin": ("ok", ONCE),
-    "before:deed_end": ("ok", TWICE),
-    "after:deed_end": ("ok", ONCE),
+    "before:request_begin": ("ok", ONCE),
+    "after:request_begin": ("ok", ONCE),
+    "before:request_end": ("ok", TWICE),
+    "after:request_end": ("ok", ONCE),
 }
 """What is told in the end, and how often WeChat was asked, where twice is as once."""
 
 MAKES = {
-    "before:deed_begin": ("ok", ONCE),
-    "after:deed_begin": ("no_answer", NEVER),
-    "before:deed_end": ("no_answer", ONCE),
-    "after:deed_end": ("ok", ONCE),
+    "before:request_begin": ("ok", ONCE),
+    "after:request_begin": ("no_answer", NEVER),
+    "before:request_end": ("no_answer", ONCE),
+    "after:request_end": ("ok", ONCE),
 }
 """The same where it must not be done twice."""
 

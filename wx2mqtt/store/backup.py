@@ -75,7 +75,7 @@ class RestoreSummary:
 
 @frozen
 class StoreSnapshot:
-    """The content of a database copy. `unsent` are the files that unsettled commands need."""
+    """The content of a database copy. `unsent` are the files that waiting commands need."""
 
     version: int
     stream: str
@@ -285,7 +285,7 @@ def start_new_stream(path: Path, *, other_store_active: bool) -> str:
         copy.execute("BEGIN IMMEDIATE")
         copy.execute(_SQL["set_stream"], (stream,))
         if other_store_active:
-            copy.execute(_SQL["mark_unsettled_uncertain"])
+            copy.execute(_SQL["mark_waiting_uncertain"])
     return stream
 
 

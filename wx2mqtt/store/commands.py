@@ -39,7 +39,7 @@ _MAX_ROW_ID = 2**63 - 1
 _PAGE_STATEMENTS: Mapping[CommandState | None, str] = {
     None: _SQL["newest"],
     CommandState.WAITING: _SQL["newest_waiting"],
-    CommandState.FINISHED: _SQL["newest_settled"],
+    CommandState.FINISHED: _SQL["newest_finished"],
 }
 
 
@@ -138,7 +138,7 @@ class JournaledCommands(JournalPart):
                 self._change_row(connection, _SQL["start_attempt"], next_row_id)
             return stored
 
-        return await self._database.write("settle", job)
+        return await self._database.write("finish", job)
 
     async def wait_for_window(
         self, rows: Sequence[tuple[int, str, int]], publications: Sequence[NewPublication]

@@ -55,7 +55,7 @@ class Outbox(JournalPart):
 
     async def mark_rejected(self, ids: Sequence[int], why: str) -> None:
         """Keeps these rows, but out of the order, so that they do not block the rows behind them."""
-        await self._execute("set_aside", _SQL["mark_rejected"], json_list(ids), why)
+        await self._execute("reject", _SQL["mark_rejected"], json_list(ids), why)
 
     async def list_rejected(self, limit: int = 100) -> list[tuple[OutboxRow, str]]:
         """Returns rows that the broker rejected with the reason, the oldest first."""
@@ -64,7 +64,7 @@ class Outbox(JournalPart):
 
     async def requeue_rejected(self, ids: Sequence[int]) -> int:
         """Lets rows that were rejected wait again, at their old position; returns how many."""
-        return await self._execute("bring_back", _SQL["requeue"], json_list(ids))
+        return await self._execute("requeue", _SQL["requeue"], json_list(ids))
 
     async def drop_topic(self, topic: str, why: str) -> int:
         """Gives up all waiting rows of a topic; returns how many. Messages stay in the history."""

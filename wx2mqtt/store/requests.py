@@ -26,7 +26,7 @@ class JournaledRequests(JournalPart):
         `FRESH`: the mark is on the disk when this returns. `IN_DOUBT`: the request was started, by this
         process or an earlier one, and has no answer. `ANSWERED`: with the stored answer.
         """
-        return await self._database.write("deed_begin", lambda db: self._start_request(db, mark))
+        return await self._database.write("request_begin", lambda db: self._start_request(db, mark))
 
     async def finish(self, mark: DeliveryMark, publications: Sequence[NewPublication]) -> OutboxBatch:
         """Stores the answer for redeliveries and enqueues its publications, in one commit.
@@ -38,7 +38,7 @@ class JournaledRequests(JournalPart):
             connection.execute(_SQL["finish"], (*self._key_of(mark), _answer_to_text(publications)))
             return self._rows.enqueue(connection, publications)
 
-        return await self._database.write("deed_end", job)
+        return await self._database.write("request_end", job)
 
     def _start_request(self, connection: Connection, mark: DeliveryMark) -> JournaledRequest:
         key = self._key_of(mark)

@@ -15,7 +15,7 @@ SELECT DISTINCT blob FROM command WHERE status IS NULL AND blob IS NOT NULL;
 -- Replaces the stream id: the store may give a seq again that consumers saw on messages which it does not contain.
 INSERT INTO meta (name, value) VALUES ('stream', ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value;
 
--- mark_unsettled_uncertain --
+-- mark_waiting_uncertain --
 -- The bridge that ran on after the backup may have sent these commands; to send twice is worse than to ask the owner.
 -- Two unanswered attempts end a command. Its echo may still arrive, so one attempt is counted as made.
 UPDATE command SET open = 0, unknown = CASE WHEN unknown > 2 THEN unknown ELSE 2 END, attempts = attempts + 1,

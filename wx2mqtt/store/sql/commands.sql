@@ -26,7 +26,7 @@ ORDER BY id DESC LIMIT 1;
 SELECT * FROM command WHERE account = ? AND session = ? AND digest = ? AND topic = ? LIMIT 1;
 
 -- set_replies --
--- Replaces the topics that get the result of a command that is not settled.
+-- Replaces the topics that get the result of a command that waits.
 UPDATE command SET replies = ?3 WHERE account = ?1 AND id = ?2 AND status IS NULL;
 
 -- add --
@@ -39,7 +39,7 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 SELECT * FROM command WHERE account = ? AND command_id = ?;
 
 -- due --
--- The next unsettled commands, without those to the recipients ?2: a person, or the user where no person is stored.
+-- The next waiting commands, without those to the recipients ?2: a person, or the user where no person is stored.
 SELECT * FROM command
 WHERE account = ?1 AND status IS NULL
     AND coalesce(person, json_extract(command, '$.user')) NOT IN (SELECT value FROM json_each(?2))
@@ -65,7 +65,7 @@ SELECT owner FROM account WHERE name = ?;
 UPDATE account SET owner = ?2 WHERE name = ?1;
 
 -- urgent --
--- Unsettled commands that may go out by the fallback service.
+-- Waiting commands that may go out by the fallback service.
 SELECT * FROM command
 WHERE account = ? AND status IS NULL AND json_extract(command, '$.urgent') ORDER BY id;
 
@@ -136,7 +136,7 @@ WHERE account = ? AND open = 1 AND status IS NULL;
 SELECT * FROM command WHERE account = ? AND status IS NULL AND unknown > 0 ORDER BY id;
 
 -- unanswered --
--- Commands with an unanswered attempt that are not settled, or were settled after ?2.
+-- Commands with an unanswered attempt that wait, or were finished after ?2.
 SELECT * FROM command
 WHERE account = ?1 AND unknown > 0 AND (status IS NULL OR settled > ?2) ORDER BY id;
 
@@ -168,7 +168,7 @@ SELECT * FROM command
 WHERE account = ? AND status IS NOT NULL AND status <> 'sent' ORDER BY settled DESC LIMIT ?;
 
 -- failing_users --
--- The users to whom no command was sent since another one, settled after ?2, was not: the last ?3, the oldest first.
+-- The users to whom no command was sent since another one, finished after ?2, was not: the last ?3, the oldest first.
 SELECT user, failed FROM (
     SELECT json_extract(command, '$.user') AS user,
         max(settled) FILTER (WHERE status <> 'sent') AS failed
@@ -180,5 +180,5 @@ SELECT user, failed FROM (
     ORDER BY failed DESC LIMIT ?3
 ) AS failing ORDER BY failed;
 
--- newest_settled --
+-- newest_finished --
 SELECT * FROM command WHERE account = ?1 AND id < ?2 AND status IS NOT NULL ORDER BY id DESC LIMIT ?3;

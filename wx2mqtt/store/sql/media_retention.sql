@@ -27,7 +27,7 @@ UPDATE media SET state = 'gone', why = ?2, sha256 = NULL, size = NULL, blob = NU
 WHERE id IN (SELECT value FROM json_each(?1)) AND state = 'ready';
 
 -- used --
--- Which of these files are used: by rows of media, and by commands that are not settled.
+-- Which of these files are used: by rows of media, and by commands that wait.
 SELECT value FROM json_each(?1)
 WHERE EXISTS (SELECT 1 FROM media WHERE media.sha256 = value)
     OR EXISTS (SELECT 1 FROM command WHERE command.sha256 = value AND status IS NULL);
