@@ -53,24 +53,24 @@ class StorageQuota(Protocol):
 
 @frozen
 class SharedServices:
-    """The services of the process, which all accounts share.
-
-    `process_requests` are the requests that concern the whole process, by name. `contacts_fetched` is emitted
-    with the number of contacts fetched so far, `login_reported` with account, login and text of the QR code.
-    `reload_status` says whether the configuration file is refused. `instance` is the name of this process
-    among those that share a database, empty without one. Nothing goes out without a valid `lease`.
-    """
+    """The services of the process, which all accounts share."""
 
     watchdog: Watchdog
     changes: ChangeNotifier
     blobs: Blobs
     media_retention: MediaRetention
     quota: StorageQuota
+    #: The requests that concern the whole process, by name.
     process_requests: Mapping[str, PlainHandler] = field(default_factory=dict)
+    #: The name of this process among those that share a database, empty without one.
     instance: str = ""
+    #: Nothing goes out without it.
     lease: Lease = ENDLESS_LEASE
+    #: Whether the configuration file is refused.
     reload_status: ReloadStatus = field(default_factory=ReloadStatus)
+    #: The number of contacts fetched so far.
     contacts_fetched: Signal[[int]] = field(default_factory=Signal)
+    #: Account, login and text of the QR code.
     login_reported: Signal[[str, LoginStatus, str]] = field(default_factory=Signal)
 
     @property

@@ -71,7 +71,7 @@ class StoredQuotes:
 # The key in the private facts of an event for the id of the login in which it was received.
 LOGIN_EVENT = "login"
 
-# Events about topic levels, which matter for sending too: the `receive` filter does not apply to them.
+# Events about topic names, which matter for sending too: the `receive` filter does not apply to them.
 TOPIC_EVENTS = frozenset({"topic_changed", "unresolved"})
 
 
@@ -177,7 +177,7 @@ class EventRows:
     def row(self, event: Event, by: str) -> NewEvent | None:
         """Returns the row of an event, or None if it is filtered.
 
-        `by` is the topic level or name of the person who caused it, empty if not known.
+        `by` is the topic name or name of the person who caused it, empty if not known.
         """
         person = None if event.chat is None else self._registry.by_handle(event.chat)
         user = None if person is None else person.level

@@ -39,18 +39,18 @@ NEEDS: dict[LoginState, Needs] = {
 
 @frozen
 class LoginStatus:
-    """The state of a login.
-
-    `reason` is a sentence for people. `since` is when the state began, and `qr_expires` when the QR code
-    expires, in milliseconds; None without a code. `qr_url` is the text of the code, empty without one: who
-    has it can log in, so it is no part of `body`.
-    """
+    """The state of a login. Times are in milliseconds."""
 
     state: LoginState = LoginState.STARTING
+    #: What a person must do next.
     needs: Needs = Needs.NOTHING
+    #: A sentence for people.
     reason: str = ""
+    #: When the state began.
     since: int
+    #: When the QR code expires; None without a code.
     qr_expires: int | None = None
+    #: The text of the code, empty without one. Who has it can log in, so it is no part of `body`.
     qr_url: str = ""
 
     def transition(

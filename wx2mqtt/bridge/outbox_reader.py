@@ -90,7 +90,7 @@ class OutboxReader:
         self._coverage = Coverage.BEHIND
 
     def restart(self) -> None:
-        """Begins again with the oldest row that is not marked as published."""
+        """Begins again with the oldest row that is not published."""
         self._generation += 1
         self._last_id = 0
         self._coverage = Coverage.BEHIND
@@ -123,7 +123,7 @@ class OutboxReader:
             self._reread(topic, 0)
 
     def discard(self, row_id: int) -> None:
-        """Removes a row that was set aside; rows of its topic that waited behind it may be due now."""
+        """Removes a row that the broker rejects; rows of its topic that waited behind it may be due now."""
         self._generation += 1
         self._coverage = Coverage.BEHIND
         self.rows = deque(row for row in self.rows if row.id != row_id)

@@ -27,7 +27,7 @@ class ActionTarget:
 
     @property
     def level(self) -> str:
-        """The topic level."""
+        """The topic name."""
         return self.person.level
 
 
@@ -38,7 +38,7 @@ class Recipients:
         self._ctx = ctx
 
     def find(self, user: str) -> Person:
-        """Returns the person or group of a topic level. Raises `BadCommand` if there is none."""
+        """Returns the person or group of a topic name. Raises `BadCommand` if there is none."""
         person = self._ctx.registry.by_level(user)
         if person is None:
             raise BadCommand("unknown_user", "unknown_user", user=user, contacts=self._ctx.topics.contacts)
@@ -49,7 +49,7 @@ class Recipients:
         return person
 
     def require_allowed(self, user: str, person: Person | None) -> None:
-        """Raises `BadCommand` unless `send.allow` matches `user` or the topic level of the person."""
+        """Raises `BadCommand` unless `send.allow` matches `user` or the topic name of the person."""
         names = {composed(user), *((person.level,) if person else ())}
         if not any(matches_any(name, self._ctx.settings.account.send.allow) for name in names):
             raise BadCommand("not_allowed", "not_allowed", user=user)

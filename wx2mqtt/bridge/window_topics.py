@@ -55,14 +55,12 @@ class WaitingForWindow(Protocol):
 
 @frozen
 class WindowForecast:
-    """The reply window of one person, and what can be sent in it.
-
-    `reserved` is the number of messages that only important commands may use, None where the number of those
-    that are left is unknown. `waiting` is the number of commands that wait for it.
-    """
+    """The reply window of one person, and what can be sent in it."""
 
     window: ReplyWindow
+    #: Messages that only important commands may use; None where it is unknown how many are left.
     reserved: int | None
+    #: Commands that wait for the window.
     waiting: int
 
     def body(self) -> Mapping[str, Json]:
@@ -110,7 +108,7 @@ class ReplyWindowTopics:
 
     @property
     def forecasts(self) -> Mapping[str, WindowForecast]:
-        """What is published, by the topic level of the person."""
+        """What is published, by the topic name of the person."""
         return self._published
 
     def refresh(self) -> None:

@@ -44,7 +44,7 @@ ERROR_CODES = {
 
 @frozen
 class MediaQuery:
-    """The fields of a request: `message_id` with `part`, or `media_id`, or the topic level `avatar`."""
+    """The fields of a request: `message_id` with `part`, or `media_id`, or the topic name `avatar`."""
 
     message_id: str
     media_id: str

@@ -1,1 +1,1 @@
-"""Recognises people across logins, so that a topic level always stands for the same person."""
+"""Recognises people across logins, so that a topic name always stands for the same person."""

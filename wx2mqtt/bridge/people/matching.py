@@ -43,19 +43,17 @@ _BUDGET_UNITS = 1_000_000
 
 @frozen
 class MatchQuery:
-    """All contacts and people; `open_contacts` and `open_persons` are the indexes of the unmatched ones.
-
-    `claims` are the owner's pins: contact index to the index of the person with the pin's name. `is_complete`
-    says that no contact is missing, so that a unique nickname proves something. `removed_persons` are the
-    indexes of removed people.
-    """
+    """All contacts and people. A number is an index in one of the first two."""
 
     contacts: Sequence[Traits]
     persons: Sequence[Traits]
+    #: The contacts and people that have no match yet.
     open_contacts: Iterable[int]
     open_persons: Iterable[int]
+    #: The owner's pins: by contact, the person with the pin's name.
     claims: Mapping[int, int] = field(default_factory=dict)
     removed_persons: Collection[int] = ()
+    #: No contact is missing, so that a unique nickname proves something.
     is_complete: bool = True
 
 

@@ -1,7 +1,7 @@
-"""The registry of people: a person or group keeps one topic level, though handles change with every login.
+"""The registry of people: a person or group keeps one topic name, though handles change with every login.
 
     handle     WeChat's id of a contact; web WeChat gives a new one at each login
-    level      the topic level of a person: `wife` in `in/wife`. A former level still leads to the person.
+    level      the topic name of a person: `wife` in `in/wife`. A former level still leads to the person.
     facts      what WeChat says about a contact, in normalised form (`evidence.py`)
     pin        a name in the configuration, and how to recognise the person who gets it (`pins.py`)
     newcomer   a person made from a contact that matches nobody who is known
@@ -38,10 +38,7 @@ _KINDS_WITH_PERMANENT_NAMES = frozenset({ChatKind.SYSTEM, ChatKind.SELF})
 
 @frozen
 class DirectoryEntry:
-    """One entry of the directory. `problem` is the problem of a pin that may stand for this person.
-
-    `window` is the published reply window; empty for people who can always be written to.
-    """
+    """One entry of the directory."""
 
     user: str
     kind: ChatKind
@@ -53,7 +50,9 @@ class DirectoryEntry:
     removed: bool
     closed: bool
     stranger: bool = False
+    #: The problem of a pin that may stand for this person.
     problem: str = ""
+    #: The published reply window; empty for people who can always be written to.
     window: Mapping[str, Json] = field(default_factory=dict)
 
 

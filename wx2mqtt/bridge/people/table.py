@@ -17,7 +17,7 @@ from wx2mqtt.values import frozen
 
 @frozen
 class PeopleEvent:
-    """A change among the people, published on `event/<name>`; `user` is a topic level."""
+    """A change among the people, published on `event/<name>`; `user` is a topic name."""
 
     name: str
     user: str

@@ -1,4 +1,4 @@
-"""Makes topic levels from names that people chose. The registry decides whose a level is.
+"""Makes topic names from names that people chose. The registry decides whose a level is.
 
 A name may be anything: empty, `$SYS/#`, emoji, characters that reverse the writing direction, 200 characters.
 """
@@ -104,7 +104,7 @@ def numbered_level(base: str, number: int) -> str:
 
 
 def clean_level(name: str) -> str:
-    """Returns `name` as one topic level in NFC, without a limit of length; empty when nothing is left."""
+    """Returns `name` as one topic name in NFC, without a limit of length; empty when nothing is left."""
     visible = "".join(_visible(composed(name)))
     # Removing marks may put an accent next to its letter, so the text is normalised again.
     visible = composed(visible).strip()
