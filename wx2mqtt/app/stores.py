@@ -47,19 +47,19 @@ NOT_SHARED = "this bridge shares its accounts with no other one: storage.url is 
 
 @frozen
 class Stores:
-    """The parts of the store that all accounts share.
+    """The parts of the store that all accounts share."""
 
-    `folder` holds the control socket and scratch files, and without `storage.url` everything. A database of
-    `storage.url` has no copy of people and no search index. `lost` is emitted once, when the connection on
-    which it commits is lost: another process may run the accounts from then on. The `lease` has ended then.
-    """
-
+    #: Holds the control socket and scratch files, and without `storage.url` everything.
     folder: StoreFolder
     database: Database
     blobs: Blobs
     saved_logins: SavedLogins
+    #: Emitted once, when the connection on which a database commits is lost: another process may run the
+    #: accounts from then on.
     lost: Signal[[]]
+    #: Has ended when `lost` is emitted.
     lease: Lease
+    # A database of `storage.url` has neither of these two, and a folder has no shared marks.
     people_file: PeopleFile | None = None
     search_index: SearchIndex | None = None
     shared_marks: SharedMarks | None = None

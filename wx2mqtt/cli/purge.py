@@ -32,14 +32,15 @@ from wx2mqtt.values import frozen
 
 @frozen
 class PurgePlan:
-    """The data to delete: retained topics and client sessions at the broker, and the `stored_data`.
+    """What is to be deleted at the broker and in the store."""
 
-    `topics` includes `discovery_topics`, which Home Assistant reads.
-    """
-
+    #: Retained topics, also the `discovery_topics`.
     topics: tuple[str, ...]
+    #: Those that Home Assistant reads.
     discovery_topics: tuple[str, ...]
+    #: Clients whose sessions end.
     client_ids: tuple[str, ...]
+    #: What `purge.look` answers.
     stored_data: dict[str, Json]
 
 

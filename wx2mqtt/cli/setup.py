@@ -13,7 +13,7 @@ import typer
 
 from wx2mqtt.cli.terminal import preferred_language, show
 from wx2mqtt.settings.addresses import validate_host_name
-from wx2mqtt.settings.formats import level_fault
+from wx2mqtt.settings.formats import topic_name_fault
 from wx2mqtt.settings.loader import LOCAL_CONFIG, SYSTEM_CONFIG
 from wx2mqtt.settings.problems import check_readable
 from wx2mqtt.settings.schema import BackendName
@@ -199,7 +199,7 @@ def parse_people(pairs: Sequence[str]) -> dict[str, str] | None:
         name, _, remark = pair.partition("=")
         if not remark.strip():
             raise typer.BadParameter(f"{pair!r}: write NAME=REMARK, such as --person wife=老婆")
-        if fault := level_fault(name):
+        if fault := topic_name_fault(name):
             raise typer.BadParameter(f"{pair!r}: {fault}")
         if name in people:
             raise typer.BadParameter(f"{pair!r}: {name} is given twice; keep one of the two")
@@ -225,7 +225,7 @@ def _check_options(
     if owner is not None and contacts is SetupContacts.PEOPLE:
         raise typer.BadParameter("--owner needs the backend ilink: on webwx name people by --person")
     has_window = not people if backend is None else BACKENDS[backend].has_reply_window
-    if owner and (fault := level_fault(owner)):
+    if owner and (fault := topic_name_fault(owner)):
         raise typer.BadParameter(f"--owner {owner!r}: {fault}")
     if wants_window and not has_window:
         raise typer.BadParameter("--remind and --renew need the backend ilink: web WeChat has no window")

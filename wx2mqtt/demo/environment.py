@@ -89,18 +89,17 @@ class DemoOptions:
 
 @frozen
 class DemoAddresses:
-    """Where the parts of a demo are.
-
-    `is_shared`: others use the broker, too. `speaks_mqtt_5` is not known of their broker, and true. `user` is
-    the topic name to which the printed command sends.
-    """
+    """Where the parts of a demo are."""
 
     phone: str
     page: str
     broker: BrokerLogin
+    #: Whether others use the broker, too.
     is_shared: bool
+    #: Not known of a broker that others use, and true then.
     speaks_mqtt_5: bool
     backend: str
+    #: The topic name to which the printed command sends.
     user: str
 
 

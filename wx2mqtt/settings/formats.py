@@ -28,7 +28,7 @@ MAX_TOPIC_BYTES = 200
 MAX_FILTER_BYTES = 1000
 
 _ACCOUNT = re.compile(r"[a-z0-9_]{1,32}", re.ASCII)
-_FORBIDDEN_IN_LEVEL = "/+#.*>$"
+_FORBIDDEN_IN_TOPIC_NAME = "/+#.*>$"
 _UNPRINTABLE_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
 
 
@@ -41,16 +41,17 @@ def account_fault(name: str) -> str:
     return ""
 
 
-def level_fault(name: str) -> str:
+def topic_name_fault(name: str) -> str:
     """Checks a name that the owner gives to a contact; it becomes one topic level."""
-    forbidden = " ".join(character for character in _FORBIDDEN_IN_LEVEL if character in name)
+    repaired = _repaired_topic_name(name)
+    forbidden = " ".join(character for character in _FORBIDDEN_IN_TOPIC_NAME if character in name)
     return _first_fault(
         (not name, "the name is empty"),
         (name == FILEHELPER, "filehelper belongs to WeChat's file helper; choose another name"),
-        (bool(forbidden), f"a topic level cannot hold {forbidden}; write '{_repaired_level(name)}'"),
+        (bool(forbidden), f"a topic level cannot hold {forbidden}; write '{repaired}'"),
         (
             any(character.isspace() or unprintable(character) for character in name),
-            f"a topic level cannot hold white space or control characters; write '{_repaired_level(name)}'",
+            f"a topic level cannot hold white space or control characters; write '{repaired}'",
         ),
         (unicodedata.normalize("NFC", name) != name, "write it in composed form (Unicode NFC)"),
         _length_check(name, MAX_CHOSEN_TOPIC_NAME_BYTES),
@@ -129,11 +130,11 @@ def _length_check(text: str, max_bytes: int) -> tuple[bool, str]:
     return is_too_long, f"is longer than {max_bytes} bytes of UTF-8"
 
 
-def _repaired_level(name: str) -> str:
+def _repaired_topic_name(name: str) -> str:
     """Returns a valid topic level that resembles the name."""
     return "".join(
         "_"
-        if character in _FORBIDDEN_IN_LEVEL or character.isspace() or unprintable(character)
+        if character in _FORBIDDEN_IN_TOPIC_NAME or character.isspace() or unprintable(character)
         else character
         for character in unicodedata.normalize("NFC", name)
     )

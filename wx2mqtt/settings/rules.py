@@ -96,7 +96,7 @@ def _contact_findings(
     names_by_fact: dict[tuple[str, str], str] = {}
     for name, pin in account.contacts.items():
         pin_path = (*path, name)
-        if fault := formats.level_fault(name):
+        if fault := formats.topic_name_fault(name):
             yield SettingsFinding(pin_path, fault)
         if len(pin.facts) != 1:
             yield SettingsFinding(pin_path, f"needs exactly one of {PIN_KIND_NAMES}; it has {len(pin.facts)}")

@@ -34,7 +34,7 @@ REMIND_BEFORE = "2h"
 RENEW_AFTER = "25d"
 """The age at which a login is renewed of an owner who wants that."""
 
-DEFAULT_OWNER_LEVEL = "owner"
+DEFAULT_OWNER_TOPIC_NAME = "owner"
 """The topic name of an owner who chose none."""
 
 PASSWORD_FILE_NAME = "mqtt.password"  # noqa: S105 - the name of a file
@@ -98,24 +98,25 @@ class BrokerAnswers:
 
 @frozen
 class SetupAnswers:
-    """All answers. `password_file` and `fallback_file` are files that exist already.
-
-    For web WeChat there are `people`, remarks by topic name; for iLink an `owner`, a topic name or empty,
-    whether they are reminded before the window closes, and whether a login is renewed before it ends.
-    `fallback_url` is a secret that goes into a file. `allow_hosts` are hosts of the own network from which
-    files may be sent by `url`.
-    """
+    """All answers."""
 
     broker: BrokerAnswers
     language: Language
     home_assistant: bool
     backend: BackendName
+    #: For web WeChat: remarks by topic name.
     people: Mapping[str, str] = field(default_factory=dict)
+    #: For iLink: the topic name of the owner; empty for the usual one.
     owner: str = ""
+    #: For iLink: whether the owner is reminded before the window closes.
     remind: bool = False
+    #: For iLink: whether a login is renewed before it ends.
     renew: bool = False
+    #: A secret, which goes into a file.
     fallback_url: str = field(default="", repr=False)
+    #: A file that exists already; so is `password_file`.
     fallback_file: Path | None = None
+    #: Hosts of the own network from which files may be sent by `url`.
     allow_hosts: Sequence[str] = ()
     password_file: Path | None = None
 
@@ -123,7 +124,7 @@ class SetupAnswers:
     def known_names(self) -> list[str]:
         """The topic names of contacts that are known before the first login."""
         if BACKENDS[self.backend].setup_contacts is SetupContacts.OWNER:
-            return [self.owner or DEFAULT_OWNER_LEVEL]
+            return [self.owner or DEFAULT_OWNER_TOPIC_NAME]
         return [*self.people]
 
 

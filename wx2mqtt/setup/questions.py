@@ -14,7 +14,7 @@ from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.settings import sentence_text
 from wx2mqtt.i18n.setup import setup_text
 from wx2mqtt.settings.addresses import is_loopback, validate_broker_url, validate_host_name
-from wx2mqtt.settings.formats import level_fault
+from wx2mqtt.settings.formats import topic_name_fault
 from wx2mqtt.settings.problems import check_readable
 from wx2mqtt.settings.schema import FIRST_BACKEND, BackendName
 from wx2mqtt.setup.discover import FoundBroker
@@ -325,7 +325,7 @@ class Questions:
 
     def _name_fault(self, name: str) -> str:
         """An empty name is no fault: it ends the questions or means the default."""
-        return sentence_text(level_fault(name), self._language) if name else ""
+        return sentence_text(topic_name_fault(name), self._language) if name else ""
 
     def _file_fault(self, path: str) -> str:
         return sentence_text(check_readable(Path(path)), self._language) if path else ""

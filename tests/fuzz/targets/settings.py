@@ -143,7 +143,7 @@ def _run_values(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
     for check in (
         formats.account_fault,
-        formats.level_fault,
+        formats.topic_name_fault,
     ):
         assert isinstance(check(text), str)
     assert formats.printable(text).isprintable() or not text
@@ -226,7 +226,7 @@ TARGETS = (
                 for name in (
                     "account_fault",
                     "unprintable",
-                    "level_fault",
+                    "topic_name_fault",
                     "validate_topic",
                     "validate_topic_filter",
                     "is_within",

@@ -42,7 +42,7 @@ def test_the_reserved_names_are_the_levels_that_the_topics_use():
 
 @pytest.mark.parametrize("name", ["wife", "老婆", "👨‍👩‍👧", "a-b", "é", "x" * 64, "Öl", "a:b", "a@b"])
 def test_a_contact_may_have_this_name(name):
-    assert formats.level_fault(name) == ""
+    assert formats.topic_name_fault(name) == ""
 
 
 @pytest.mark.parametrize(
@@ -64,12 +64,12 @@ def test_a_contact_may_have_this_name(name):
     ],
 )
 def test_a_contact_may_not_have_this_name_and_the_error_says_why(name, words):
-    assert words in formats.level_fault(name)
+    assert words in formats.topic_name_fault(name)
 
 
 @given(st.text(min_size=1))
 def test_a_name_that_passes_is_one_clean_topic_level(name):
-    if formats.level_fault(name) == "":
+    if formats.topic_name_fault(name) == "":
         assert len(name.encode()) <= 64
         assert not set(name) & set("/+#.*>$\x00 ")
 

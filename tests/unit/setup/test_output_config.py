@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.docs.derived import example_text
 from wx2mqtt.bridge.people import registry
-from wx2mqtt.settings.formats import level_fault
+from wx2mqtt.settings.formats import topic_name_fault
 from wx2mqtt.settings.loader import load
 from wx2mqtt.settings.schema import Settings
 from wx2mqtt.settings.writer import LINE_WIDTH, compose
@@ -170,7 +170,7 @@ LINES = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), min_
 
 
 @given(
-    name=LINES.filter(lambda name: not level_fault(name)),
+    name=LINES.filter(lambda name: not topic_name_fault(name)),
     remark=LINES.filter(lambda text: bool(text.strip())),
     user=LINES.filter(lambda text: bool(text.strip())),
 )
