@@ -26,7 +26,7 @@ class _ConnectionWaiter:
     """A `BrokerListener` that waits for a connection and expects no messages."""
 
     def __init__(self) -> None:
-        self._decided = asyncio.Event()
+        self._decided = asyncio.Event()  # there is a connection, or there can be none
         self._reason = ""
         self._refused = False
 

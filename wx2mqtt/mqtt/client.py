@@ -32,14 +32,16 @@ log = structlog.get_logger(__name__)
 
 
 class MqttClient:
-    """`BrokerClient` over MQTT. Raises ValueError for an URL that cannot be parsed.
+    """`BrokerClient` over MQTT: when a connection has ended, `run` waits and makes the next one.
 
-    `disconnect_count` counts ends of established connections, `dropped_count` messages that could not be
-    read. `chance` returns numbers in [0, 1) for the jitter.
+    `chance` returns numbers in [0, 1) for the jitter.
     """
 
     def __init__(self, options: MqttOptions, chance: Callable[[], float] = random.random) -> None:
+        """Raises ValueError for an URL that cannot be parsed."""
+        #: Ends of established connections.
         self.disconnect_count = 0
+        #: Messages that could not be read.
         self.dropped_count = 0
         self._options = options
         self._chance = chance
@@ -54,8 +56,9 @@ class MqttClient:
     @property
     def connect_count(self) -> int:
         """Connections that were ever established."""
-        is_open = self._connection is not None and self._connection.was_connected
-        return self.disconnect_count + is_open
+        if self._connection is not None and self._connection.was_connected:
+            return self.disconnect_count + 1
+        return self.disconnect_count
 
     @property
     def connection(self) -> Connected | None:
@@ -76,7 +79,7 @@ class MqttClient:
             self._retry_at = loop_time() + delay.seconds
             self._report_end(ended, delay, listener)
             await asyncio.sleep(delay.seconds)
-        await asyncio.Event().wait()
+        await asyncio.Event().wait()  # aborted: nothing more happens until it is cancelled
 
     def publish(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
         if self._connection is None:
