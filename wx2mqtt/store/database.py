@@ -174,20 +174,19 @@ def _resolve(outcomes: list[JobOutcome]) -> None:
 
 
 class Database(ABC):
-    """An open database. All methods are called on the event loop on which it was opened.
-
-    `set_aside` is the new path of a damaged file that was found at start, `is_new` says that there was no
-    readable store, `is_elsewhere` that it is not in the folder of the store.
-    `last_error` is why the last commit failed; empty if it did not.
-    """
+    """An open database. All methods are called on the event loop on which it was opened."""
 
     _begin_snapshot = "BEGIN"
 
+    #: The new path of a damaged file that was found at start.
     set_aside: Path | None = None
+    #: There was no readable store.
     is_new = False
+    #: It is not in the folder of the store.
     is_elsewhere = False
 
     def __init__(self, on_commit_point: OnCommitPoint) -> None:
+        #: Why the last commit failed; empty if it did not.
         self.last_error = ""
         self._on_commit_point = on_commit_point
         self._closed = False

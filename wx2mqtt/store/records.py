@@ -40,50 +40,47 @@ class PublicationState(IntEnum):
 
 @frozen
 class NewMedia:
-    """A file to download. `id` is the topic and URL level in `/media/<id>`: random, unique in the store.
+    """A file to download."""
 
-    `kind` is the kind of the message. `due` is when to download first; None means on request only.
-    """
-
+    #: Its name in the topic and URL `/media/<id>`: random, unique in the store.
     id: str
     part: MediaPart
+    #: The kind of the message.
     kind: str
     ref: MediaRef
+    #: When to download first; None: on request only.
     due: int | None
 
 
 @frozen
 class MediaRow:
-    """A stored media job. `message_id` is empty for an avatar.
-
-    `attempts` counts all attempts, `empty_attempts` the latest attempts in a row that brought no bytes.
-    `due` is when the next attempt may start; None if none is planned. `reason` says in English why there
-    is no file. `fetched` is when the download ended.
-    """
+    """A stored download."""
 
     id: str
     part: MediaPart
     kind: str
+    #: Empty for an avatar.
     message_id: str
     user: str
     ref: MediaRef
     state: MediaState
+    #: All attempts.
     attempts: int
+    #: The latest attempts in a row that brought no bytes.
     empty_attempts: int
+    #: When the next attempt may start; None if none is planned.
     due: int | None
     created: int
+    #: Why there is no file, in English.
     reason: str
     blob: Blob | None
+    #: When the download ended.
     fetched: int | None
 
 
 @frozen
 class NewMessage:
-    """A message from WeChat. `body` is the published payload without `schema`, `stream` and `seq`.
-
-    `media` are the files to download for it. A `held` message is not published before
-    `MediaJobs.release_message`. `plain` is a second publication of the same commit, which is never held.
-    """
+    """A message from WeChat."""
 
     key: str
     id: str
@@ -92,37 +89,41 @@ class NewMessage:
     kind: str
     time: int
     text: str
+    #: The published payload without `schema`, `stream` and `seq`.
     body: Mapping[str, Json]
+    #: The files to download for it.
     media: tuple[NewMedia, ...] = ()
+    #: It is not published before `MediaJobs.release_message`: it waits for its file.
     held: bool = False
+    #: A second publication of the same commit, which never waits for a file.
     plain: NewPublication | None = None
 
 
 @frozen
 class NewEvent:
-    """An event from WeChat. `body` is the payload; `private` is kept for the backend, never published."""
+    """An event from WeChat."""
 
     key: str
     topic: str
     user: str
     name: str
     time: int
+    #: The payload.
     body: Mapping[str, Json]
+    #: Kept for the backend, never published.
     private: Mapping[str, str] = field(default_factory=dict)
 
 
 @frozen
 class NewPublication:
-    """A publication that is neither a message nor an event from WeChat.
-
-    It may be published within `expiry` seconds after its commit; None: always.
-    """
+    """A publication that is neither a message nor an event from WeChat."""
 
     topic: str
     payload: bytes
     category: str
     content_type: str
     correlation: bytes | None = None
+    #: It may be published within so many seconds after its commit; None: always.
     expiry: int | None = None
 
 
@@ -160,12 +161,12 @@ class OutboxRow:
 class OutboxBatch:
     """The publications of one commit that may go out at once, in order of their ids.
 
-    `after_id` is the id of the account's publication before them, None where it is not known: a reader that
-    knows all rows up to `after_id` knows with this batch all rows up to `last_id`, except those that wait
-    behind a held message of their topic.
+    A reader that knows all rows up to `after_id` knows with this batch all rows up to `last_id`, except those
+    that wait behind a message of their topic that waits for its file.
     """
 
     rows: tuple[OutboxRow, ...] = ()
+    #: The id of the account's publication before them, None where it is not known.
     after_id: int | None = None
     last_id: int = 0
 
@@ -184,34 +185,34 @@ NO_PUBLICATIONS = OutboxBatch()
 
 @frozen
 class AccountState:
-    """The stored state of an account at start. `last_payload` is the payload of its newest message.
-
-    `broker_session` numbers the MQTT session that was used last; 0 if there was none. `owner_ids` has the id
-    of the WeChat account to which the store belongs, by backend.
-    """
+    """The stored state of an account at start."""
 
     cursor: Cursor | None
     login_id: str
     seq: int
+    #: The payload of its newest message.
     last_payload: bytes | None
     base_topic: str | None
+    #: The number of the MQTT session that was used last; 0 if there was none.
     broker_session: int = 0
+    #: The id of the WeChat account to which the store belongs, by backend.
     owner_ids: Mapping[str, str] = field(default_factory=dict)
 
 
 @frozen
 class RecordResult:
-    """The result of a commit of received items. `last_payload` is the payload of its newest message, if any.
-
-    `repeated` counts items that were stored before, `kinds` the new messages. `outbox` has the publications.
-    """
+    """The result of a commit of received items."""
 
     messages: int
     events: int
+    #: Items that were stored before.
     repeated: int
+    #: The payload of its newest message, if any.
     last_payload: bytes | None
     seq: int
+    #: The new messages by kind.
     kinds: Mapping[str, int] = field(default_factory=dict)
+    #: The publications.
     outbox: OutboxBatch = NO_PUBLICATIONS
 
 
@@ -250,9 +251,7 @@ class PruneCounts:
 class JournalStats:
     """The figures of one account. The `oldest_...` are creation times, None if nothing waits.
 
-    `messages` and `dropped` never fall. `pending_media` counts files that are still to be downloaded.
-    `last_backup` is when the store was written into a backup (ms), None before the first time. `trouble` is
-    why the last commit failed; empty if it did not.
+    `messages` and `dropped` never fall.
     """
 
     waiting_publications: int
@@ -263,6 +262,9 @@ class JournalStats:
     dropped: int
     messages: int
     failed_today: int
+    #: Files that are still to be downloaded.
     pending_media: int = 0
+    #: When the store was written into a backup (ms), None before the first time.
     last_backup: int | None = None
+    #: Why the last commit failed; empty if it did not.
     trouble: str = ""
