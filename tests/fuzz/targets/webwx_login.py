@@ -89,8 +89,7 @@ def _run_answer(data: bytes) -> None:
     batch, _ = read_objects(answer, "ContactList")
     update = responses.read_sync(answer)
     contacts.new_nickname(update.profile)
-    for fields in (*init.contacts, *page.contacts, *batch, *update.changed):
-        contacts.read_contact(fields, owner.handle)
+    contacts.read_contacts((*init.contacts, *page.contacts, *batch, *update.changed), owner.handle)
     contacts.handles_in(update.deleted)
     responses.read_refused_members(answer)
     _check_position(sync.advanced_cursor(SyncCursor(), update))
@@ -230,6 +229,7 @@ TARGETS = (
                 "contacts",
                 "read_owner",
                 "read_contact",
+                "read_contacts",
                 "new_nickname",
                 "handles_in",
                 "chat_kind_of",
