@@ -20,6 +20,7 @@ from tests.support.paper_link import PaperLink
 from tests.unit.bridge.bench import Bench
 from tests.unit.bridge.commands.test_waiting_commands import SimulatedJournal
 from tests.unit.bridge.commands.test_waiting_commands import row as command_row
+from tests.unit.bridge.contexts import context
 from tests.unit.bridge.outgoing import CAPABILITIES
 from tests.unit.mqtt.test_packet_reader import Peer
 from tests.unit.mqtt.test_reconnect import ended
@@ -28,7 +29,6 @@ from wx2mqtt.app.operations import AccountOperations
 from wx2mqtt.bridge.attachment_checks import _check_size
 from wx2mqtt.bridge.commands.outcomes import CommandOutcomes, FailureLog
 from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
-from wx2mqtt.bridge.context import AccountSignals
 from wx2mqtt.bridge.inbound_rows import StoredQuotes
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.outbox_reader import Coverage, OutboxReader
@@ -268,8 +268,7 @@ def failing_users(count: int, _: Path) -> bool:
             return []
 
         journal = SimpleNamespace(commands=SimpleNamespace(list_failing_users=list_failing_users))
-        ctx: Any = SimpleNamespace(name="home", journal=journal, signals=AccountSignals())
-        outcomes = CommandOutcomes(ctx)
+        outcomes = CommandOutcomes(context(journal=journal))
         for number in range(count):
             outcomes.record("text", _expired(f"{number}"))
         outcomes.close()
