@@ -359,12 +359,9 @@ def match_contacts(
     ]
     if not open_persons:
         return MatchedContact()
-    present = (person for person in persons if person.handle is not None)
-    contacts: list[Traits] = [
-        *unknown,
-        *(contact for contact in pending if contact.handle not in handles),
-        *present,
-    ]
+    contacts: list[Traits] = [*unknown]
+    contacts += [contact for contact in pending if contact.handle not in handles]
+    contacts += [person for person in persons if person.handle is not None]
     result = match(
         MatchQuery(
             contacts=contacts,
