@@ -141,7 +141,7 @@ class Application:
 
         statistics = self._environment.cluster_statistics
         cluster = ClusterNode(self._loaded_at_start, self._stores, self.running, statistics)
-        cluster.sharing.changed.connect(self.changes.notify)
+        cluster.takeover.changed.connect(self.changes.notify)
         self.operations.cluster = cluster
 
     async def open_accounts(self) -> None:
@@ -154,7 +154,7 @@ class Application:
         await self._stores.blobs.open()
         await self._factory.assign_base_topics()
         if self.cluster is not None:
-            await self.cluster.sharing.join()
+            await self.cluster.takeover.join()
             return
         for name in names:
             await self.running.add(name)
@@ -168,7 +168,7 @@ class Application:
     async def close(self) -> None:
         """Closes all connections to WeChat."""
         if self.cluster is not None:
-            await self.cluster.sharing.close()
+            await self.cluster.takeover.close()
         await self.running.close()
 
     def _shared_services(self) -> SharedServices:
@@ -243,7 +243,7 @@ class Application:
         """Returns what STATUS says besides the accounts."""
         language = self.loaded.settings.language
         notes = [self._environment.reload_status.sentence(language)]
-        if self.cluster is not None and not self.cluster.sharing.has_lease:
+        if self.cluster is not None and not self.cluster.takeover.has_lease:
             notes.append(bridge_text(language, "database_silent"))
         if self.cluster is not None and self.cluster.is_drained:
             notes.append(bridge_text(language, "is_drained"))
@@ -254,7 +254,7 @@ class Application:
     async def _take_part(self, cluster: ClusterNode) -> None:
         """Runs accounts as the cluster decides. Commits that are refused are as bad as a lost connection."""
         try:
-            await cluster.sharing.run()
+            await cluster.takeover.run()
         except* StoreError:
             self._on_store_lost()
 

@@ -13,7 +13,7 @@ from typing import cast
 from wx2mqtt import __version__
 from wx2mqtt.app.settings_mapping import secret_value, shared_settings
 from wx2mqtt.app.stores import NOT_SHARED, Stores, login_keys, open_database, wrong_key_error
-from wx2mqtt.cluster.account_sharing import AccountHost, AccountSharing
+from wx2mqtt.cluster.account_takeover import AccountHost, AccountTakeover
 from wx2mqtt.cluster.observation import SILENT_SECONDS, ClusterStatistics, InstanceRow
 from wx2mqtt.cluster.tables import (
     CHANNEL,
@@ -144,7 +144,7 @@ class ClusterNode:
         keys = account_keys(tuple(loaded.settings.accounts), str(loaded.path or "the settings"))
         database = cast("PostgresqlDatabase", stores.database)
         self._logins = cast("EncryptedLogins", stores.saved_logins)
-        self.sharing = AccountSharing(
+        self.takeover = AccountTakeover(
             database,
             instance_identity(loaded),
             keys,
@@ -165,12 +165,12 @@ class ClusterNode:
     async def reload(self, loaded: LoadedSettings) -> None:
         """Lets the others know the settings after a reload, as far as the database answers."""
         with suppress(StoreError):
-            await self.sharing.update(instance_identity(loaded))
+            await self.takeover.update(instance_identity(loaded))
 
     async def leave(self) -> None:
         """Gives all accounts up in order, as far as the database answers."""
         with suppress(StoreError):
-            await self.sharing.leave()
+            await self.takeover.leave()
 
     async def drain(self) -> Json:
         """Lets the other instances have all accounts until `end_drain`. Raises `Wx2MqttError` without any."""
@@ -178,12 +178,12 @@ class ClusterNode:
         others = [item.name for item in state.instances if not (item.is_here or item.is_draining)]
         if not others:
             raise Wx2MqttError("no other instance could take the accounts; start one first")
-        await self.sharing.drain()
+        await self.takeover.drain()
         return {"draining": [*sorted(state.own_accounts)], "others": [*others]}
 
     async def end_drain(self) -> Json:
         """Takes accounts again."""
-        await self.sharing.end_drain()
+        await self.takeover.end_drain()
         return {"draining": False}
 
     @property
@@ -193,35 +193,35 @@ class ClusterNode:
 
     def owner_of(self, account: str) -> str:
         """Returns the name of the instance that runs an account; empty if none does."""
-        key = self.sharing.keys.get(account)
-        return "" if key is None else self.sharing.snapshot.owner_of(key)
+        key = self.takeover.keys.get(account)
+        return "" if key is None else self.takeover.snapshot.owner_of(key)
 
     def state(self) -> ClusterState:
         """Returns what the page and the metrics show."""
-        sharing, statistics = self.sharing, self._statistics
+        takeover, statistics = self.takeover, self._statistics
         owners: dict[str, list[str]] = {}
-        for account, key in sharing.keys.items():
-            owners.setdefault(sharing.snapshot.owner_of(key), []).append(account)
+        for account, key in takeover.keys.items():
+            owners.setdefault(takeover.snapshot.owner_of(key), []).append(account)
         instances = tuple(
             InstanceState(
                 name=row.name,
                 url=row.url,
                 version=row.version,
                 accounts=tuple(owners.get(row.name, ())),
-                is_here=row.name == sharing.identity.name,
+                is_here=row.name == takeover.identity.name,
                 is_draining=row.is_draining,
             )
-            for row in sharing.snapshot.instances
+            for row in takeover.snapshot.instances
             if row.has_session
         )
         return ClusterState(
             instances=instances,
-            accounts=tuple(sharing.keys),
+            accounts=tuple(takeover.keys),
             waiting=tuple(owners.get("", ())),
-            differences=sharing.differences,
+            differences=takeover.differences,
             heartbeat_seconds=statistics.heartbeat_seconds,
             look_seconds=statistics.look_seconds,
             failovers=statistics.failovers,
             lost_connections=statistics.lost_connections,
-            has_lease=sharing.has_lease,
+            has_lease=takeover.has_lease,
         )

@@ -5,5 +5,5 @@ connection on which it commits, so that whoever can commit holds the lock.
 
 assignment       which accounts an instance takes and gives up: a function of what it sees
 tables           the rows and locks of the instances, and the SQL for them
-account_sharing  takes, starts and releases the accounts of one instance, which it keeps alive
+account_takeover takes, starts and releases the accounts of one instance, which it keeps alive
 """

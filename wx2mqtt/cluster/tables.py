@@ -6,7 +6,7 @@ ownership    one row for each account: who ran it last, since when, and whether 
 drained      the instances that take no accounts until somebody tells them otherwise
 
 An advisory lock has two keys of 32 bits. The first one is `LOCK_NAMESPACE` for an account and one more for
-the name of an instance; the second one is `lock_key` of the name. `AccountSharing` runs the jobs
+the name of an instance; the second one is `lock_key` of the name. `AccountTakeover` runs the jobs
 below on the connection that writes.
 
 Each instance stores a digest of every setting that must be the same in all of them. It is made with the key

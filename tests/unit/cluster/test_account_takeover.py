@@ -14,8 +14,8 @@ from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.postgresql import empty_database
 from wx2mqtt.aio import cancel_and_wait
 from wx2mqtt.clock import Lease
-from wx2mqtt.cluster import account_sharing, observation
-from wx2mqtt.cluster.account_sharing import AccountSharing
+from wx2mqtt.cluster import account_takeover, observation
+from wx2mqtt.cluster.account_takeover import AccountTakeover
 from wx2mqtt.cluster.observation import LEASE_SECONDS, ClusterStatistics
 from wx2mqtt.cluster.tables import InstanceIdentity, account_keys
 from wx2mqtt.errors import StoreError, StoreLocked, WrongStoreKey
@@ -59,7 +59,7 @@ class Instance:
             settings=settings,
         )
         keys = account_keys(ACCOUNTS, "test")
-        self.sharing = AccountSharing(
+        self.takeover = AccountTakeover(
             self.database, identity, keys, self, self.lease, self.statistics, check_key=self._check_key
         )
 
@@ -70,8 +70,8 @@ class Instance:
 
     async def join(self, *, limit: int | None = None, configuration: str = "", settings: str = "{}") -> None:
         await self.open(limit=limit, configuration=configuration, settings=settings)
-        await self.sharing.join()
-        self._task = asyncio.create_task(self.sharing.run())
+        await self.takeover.join()
+        self._task = asyncio.create_task(self.takeover.run())
 
     async def start_account(self, name: str) -> None:
         await self.may_start.wait()
@@ -86,7 +86,7 @@ class Instance:
         """Ends all that the instance does; its connections stay."""
         if self._task is not None:
             await cancel_and_wait([self._task])
-        await self.sharing.close()
+        await self.takeover.close()
 
     async def close(self) -> None:
         await self.stop_tasks()
@@ -102,12 +102,12 @@ class Instance:
 @pytest.fixture
 async def cluster(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Callable[[str], Instance]]:
     """Makes instances of one database. They look often, and find others silent early."""
-    monkeypatch.setattr(account_sharing, "LOOK_SECONDS", 0.05)
-    monkeypatch.setattr(account_sharing, "HEARTBEAT_SECONDS", 0.1)
+    monkeypatch.setattr(account_takeover, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(account_takeover, "HEARTBEAT_SECONDS", 0.1)
     monkeypatch.setattr(observation, "SILENT_SECONDS", 1.0)
     monkeypatch.setattr(observation, "NEGLECTED_SECONDS", 0.3)
-    monkeypatch.setattr(account_sharing, "NAME_WAIT_SECONDS", 0.2)
-    monkeypatch.setattr(account_sharing, "NAME_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(account_takeover, "NAME_WAIT_SECONDS", 0.2)
+    monkeypatch.setattr(account_takeover, "NAME_RETRY_SECONDS", 0.05)
     url = empty_database()
     instances: list[Instance] = []
 
@@ -153,7 +153,7 @@ async def test_an_account_never_runs_twice_while_it_moves(cluster):
     await one.join()
     await two.join()
     await until(lambda: len(one.running) == 2 and shared_out(one, two))
-    await one.sharing.leave()
+    await one.takeover.leave()
     await until(lambda: two.running == set(ACCOUNTS))
     assert seen_twice == []
 
@@ -163,11 +163,11 @@ async def test_an_instance_that_leaves_gives_its_accounts_up_in_order(cluster):
     await one.join()
     await two.join()
     await until(lambda: shared_out(one, two) and len(two.running) == 2)
-    await one.sharing.leave()
+    await one.takeover.leave()
     await one.close()
     await until(lambda: two.running == set(ACCOUNTS))
     assert two.statistics.failovers == 0
-    assert [row.name for row in two.sharing.snapshot.instances] in (["two"], ["one", "two"])
+    assert [row.name for row in two.takeover.snapshot.instances] in (["two"], ["one", "two"])
 
 
 async def test_a_lost_connection_revokes_the_lease_and_another_instance_goes_on(cluster):
@@ -203,11 +203,11 @@ async def test_an_account_that_is_still_being_begun_is_given_up_only_after_that(
     one, two = cluster("one"), cluster("two")
     one.may_start.clear()
     await one.join()
-    await until(lambda: one.sharing.owned == set(ACCOUNTS))
+    await until(lambda: one.takeover.owned == set(ACCOUNTS))
     await two.join()
-    await until(lambda: len(two.sharing.snapshot.instances) == 2)
-    await one.sharing.drain()
-    await until(lambda: any(row.is_draining for row in one.sharing.snapshot.instances))
+    await until(lambda: len(two.takeover.snapshot.instances) == 2)
+    await one.takeover.drain()
+    await until(lambda: any(row.is_draining for row in one.takeover.snapshot.instances))
     assert two.running == set()
     one.may_start.set()
     await until(lambda: two.running == set(ACCOUNTS))
@@ -219,10 +219,10 @@ async def test_a_drained_instance_runs_nothing_and_takes_nothing(cluster):
     await one.join()
     await two.join()
     await until(lambda: shared_out(one, two) and len(two.running) == 2)
-    await one.sharing.drain()
+    await one.takeover.drain()
     await until(lambda: two.running == set(ACCOUNTS))
     assert one.running == set()
-    drained = {row.name: row.is_draining for row in two.sharing.snapshot.instances}
+    drained = {row.name: row.is_draining for row in two.takeover.snapshot.instances}
     assert drained == {"one": True, "two": False}
 
 
@@ -256,8 +256,8 @@ async def test_a_difference_of_the_configuration_is_named(cluster):
     settings = {"accounts.a.backend": "1", "accounts.a.plain": "2"}
     await one.join(configuration="x", settings=json.dumps(settings))
     await two.join(configuration="y", settings=json.dumps({**settings, "accounts.a.plain": "3"}))
-    await until(lambda: one.sharing.differences.get("two") == ("accounts.a.plain",))
-    await until(lambda: two.sharing.differences.get("one") == ("accounts.a.plain",))
+    await until(lambda: one.takeover.differences.get("two") == ("accounts.a.plain",))
+    await until(lambda: two.takeover.differences.get("one") == ("accounts.a.plain",))
 
 
 async def test_a_row_that_somebody_deleted_comes_again(cluster):
@@ -265,4 +265,4 @@ async def test_a_row_that_somebody_deleted_comes_again(cluster):
     await one.join()
     with psycopg.connect(one.url, autocommit=True) as connection:
         connection.execute("DELETE FROM instance")
-    await until(lambda: bool(one.sharing.snapshot.instances) and one.running == set(ACCOUNTS))
+    await until(lambda: bool(one.takeover.snapshot.instances) and one.running == set(ACCOUNTS))

@@ -60,7 +60,7 @@ class AccountHost(Protocol):
         """Stops an account in order; when it returns, nothing of it is under way."""
 
 
-class AccountSharing:
+class AccountTakeover:
     """One instance, from the connection to the database until that is lost or the instance leaves.
 
     `join`, then `run` with two loops: one stores heartbeats, which renew the lease; one looks at all
