@@ -9,7 +9,8 @@ import asyncio
 import sys
 from contextlib import aclosing
 from functools import partial
-from typing import Protocol, Self, TextIO
+from pathlib import Path
+from typing import Self, TextIO
 
 from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import RunEnvironment, open_application
@@ -47,12 +48,6 @@ LoginReport = dict[str, Json]
 """
 
 
-class AskBridge(Protocol):
-    """Lets the running bridge do one operation, with these fields, and returns its answer."""
-
-    async def __call__(self, operation: str, **fields: Json) -> LoginReport: ...
-
-
 async def login(
     loaded: LoadedSettings,
     environment: RunEnvironment,
@@ -66,9 +61,9 @@ async def login(
     With `new_owner` another WeChat account may become the owner.
     """
     language = loaded.settings.language
-    ask_bridge = _bridge_client(loaded, environment, name)
+    bridge = _RunningBridge(enter_store(loaded, environment.env), name)
     try:
-        state_before = await ask_bridge("login.state")
+        state_before = await bridge.ask("login.state")
     except control_socket.BridgeNotRunning:
         if await ask_other_instance(loaded, "health", {} if name is None else {"account": name}) is not None:
             raise Wx2MqttError(bridge_text(language, "login_elsewhere")) from None
@@ -77,7 +72,7 @@ async def login(
     else:
         try:
             async with asyncio.timeout(LOGIN_TIMEOUT_SECONDS):
-                await _log_in_by_bridge(ask_bridge, state_before, out, language, new_owner=new_owner)
+                await _log_in_by_bridge(bridge, state_before, out, language, new_owner=new_owner)
         except TimeoutError:
             raise Wx2MqttError(bridge_text(language, "nobody_came")) from None
     accounts = loaded.settings.accounts
@@ -86,29 +81,31 @@ async def login(
         _print(out, safeguards_line(account, language))
 
 
-def _bridge_client(loaded: LoadedSettings, environment: RunEnvironment, name: str | None) -> AskBridge:
-    folder = enter_store(loaded, environment.env)
-    account: dict[str, Json] = {} if name is None else {"account": name}
+class _RunningBridge:
+    """The bridge that runs on this store, asked for one account."""
 
-    async def ask(operation: str, **fields: Json) -> LoginReport:
-        answer = await control_socket.ask_bridge(folder, operation, {**account, **fields})
+    def __init__(self, folder: Path, account: str | None) -> None:
+        self._folder = folder
+        self._account: dict[str, Json] = {} if account is None else {"account": account}
+
+    async def ask(self, operation: str, **fields: Json) -> LoginReport:
+        """Lets it do one operation, and returns its answer."""
+        answer = await control_socket.ask_bridge(self._folder, operation, {**self._account, **fields})
         assert isinstance(answer, dict)
         return answer
 
-    return ask
-
 
 async def _log_in_by_bridge(
-    ask_bridge: AskBridge, state_before: LoginReport, out: TextIO, language: Language, *, new_owner: bool
+    bridge: _RunningBridge, state_before: LoginReport, out: TextIO, language: Language, *, new_owner: bool
 ) -> None:
     """Lets the running bridge log in and prints each change of its state after `state_before`."""
-    await ask_bridge("login", new_owner=new_owner)
+    await bridge.ask("login", new_owner=new_owner)
     previous = state_before
     old_login_since = state_before["since"] if new_owner and state_before["state"] == "online" else None
     was_code_shown = not new_owner  # a login of the present owner ends first, which is no failure
-    async with _VerificationCodeInput(ask_bridge) as code_input:
+    async with _VerificationCodeInput(bridge) as code_input:
         while True:
-            current = await ask_bridge("login.state")
+            current = await bridge.ask("login.state")
             url, reason, state = current["url"], current["reason"], current["state"]
             is_old_login = state == "online" and current["since"] == old_login_since
             was_code_shown = was_code_shown or bool(url)
@@ -131,8 +128,8 @@ async def _log_in_by_bridge(
 class _VerificationCodeInput:
     """Reads the verification code from the terminal while one is needed; it may be entered elsewhere, too."""
 
-    def __init__(self, ask_bridge: AskBridge) -> None:
-        self._ask_bridge = ask_bridge
+    def __init__(self, bridge: _RunningBridge) -> None:
+        self._bridge = bridge
         self._read_task: asyncio.Task[str] | None = None
 
     async def __aenter__(self) -> Self:
@@ -146,7 +143,7 @@ class _VerificationCodeInput:
         read_task = self._read_task
         if read_task is not None and read_task.done():
             self._read_task = None
-            await self._ask_bridge("login.code", code=read_task.result())
+            await self._bridge.ask("login.code", code=read_task.result())
         elif read_task is not None and not is_code_required:
             self._read_task = None
             read_task.cancel()
