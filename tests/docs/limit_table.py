@@ -32,7 +32,7 @@ from wx2mqtt.external import local_files, url_fetch
 from wx2mqtt.mqtt import options as broker_options
 from wx2mqtt.mqtt import packets, reason_codes, reconnect
 from wx2mqtt.store import mapped_files
-from wx2mqtt.web import auth, file_response, html, http_limits, login_page
+from wx2mqtt.web import auth, file_response, http_limits, login_page
 from wx2mqtt.web import request as web_request
 from wx2mqtt.web.page import contacts, forms, live
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
@@ -302,7 +302,7 @@ _WEB_LIMITS = (
     limit(
         "login forms of one address that are read at a time", login_page.MAX_OPEN_FORMS, "forms", "status 429"
     ),
-    limit("a search on the page", html.MAX_QUERY_CHARACTERS, "characters", "is cut"),
+    limit("a search on the page", forms.MAX_QUERY_CHARACTERS, "characters", "is cut"),
     limit("the first contact that the page shows", contacts.MAX_OFFSET, "contacts", "counts as the limit"),
     limit("a message from the page", forms.MAX_FORM_TEXT_CHARACTERS, "characters", "is cut"),
     limit("a picture in a list of the page", view.MAX_PREVIEW_BYTES, "bytes", "is not shown there"),

@@ -139,45 +139,6 @@ class Assets:
         return self._served_names[file_name]
 
 
-MAX_QUERY_CHARACTERS = 100
-
-
-@frozen
-class SearchField:
-    """What somebody types into a form that searches."""
-
-    field_id: str
-    name: str
-    value: str
-    label: str
-    is_required: bool = False
-
-
-def search_form(
-    search: SearchField, page_text: PageText, hidden: Mapping[str, str], **attributes: Attribute
-) -> Markup:
-    """Returns a form that searches; `hidden` are further values that it sends."""
-    field = tag(
-        "input",
-        id=search.field_id,
-        name=search.name,
-        type="search",
-        value=search.value,
-        maxlength=MAX_QUERY_CHARACTERS,
-        required=search.is_required,
-        autocomplete="off",
-    )
-    return tag(
-        "form",
-        tag("label", search.label, for_=search.field_id),
-        *(tag("input", type="hidden", name=name, value=value) for name, value in hidden.items()),
-        tag("div", field, tag("button", page_text("search")), class_="row"),
-        method="get",
-        role="search",
-        **attributes,
-    )
-
-
 def html_document(
     body: Markup, title: str, language: Language, assets: Assets, *, root: str = "", script: bool = False
 ) -> bytes:

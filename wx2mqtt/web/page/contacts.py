@@ -12,7 +12,8 @@ from wx2mqtt.bridge.view import PeoplePage
 from wx2mqtt.model import ChatKind
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.values import frozen
-from wx2mqtt.web.html import PageText, SearchField, card, join_html, search_form, tag
+from wx2mqtt.web.html import PageText, card, join_html, tag
+from wx2mqtt.web.page.forms import SearchField, search_form
 
 PEOPLE_PER_PAGE = 20
 MAX_OFFSET = 1_000_000

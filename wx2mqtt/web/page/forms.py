@@ -6,17 +6,21 @@ anybody (`may_send_to_anybody`). Every other viewer can send a test to the owner
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from markupsafe import Markup
 
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_NAME_BYTES
-from wx2mqtt.web.html import PageText, tag
+from wx2mqtt.values import frozen
+from wx2mqtt.web.html import Attribute, PageText, tag
 
 # Of the text of a form. Each Chinese character takes nine bytes of the body, which has `MAX_BODY_BYTES`.
 MAX_FORM_TEXT_CHARACTERS = 1500
+
+# A search in contacts or messages.
+MAX_QUERY_CHARACTERS = 100
 
 # People who are offered while somebody types a recipient; every other name can be typed, too.
 SUGGESTED_PEOPLE = 20
@@ -121,4 +125,40 @@ def verification_code_form(account: str, page_text: PageText) -> Markup:
         tag("div", field, tag("button", page_text("send"), class_="main"), class_="row"),
         method="post",
         action=f"accounts/{account}/number",
+    )
+
+
+@frozen
+class SearchField:
+    """What somebody types into a form that searches."""
+
+    field_id: str
+    name: str
+    value: str
+    label: str
+    is_required: bool = False
+
+
+def search_form(
+    search: SearchField, page_text: PageText, hidden: Mapping[str, str], **attributes: Attribute
+) -> Markup:
+    """Returns a form that searches; `hidden` are further values that it sends."""
+    field = tag(
+        "input",
+        id=search.field_id,
+        name=search.name,
+        type="search",
+        value=search.value,
+        maxlength=MAX_QUERY_CHARACTERS,
+        required=search.is_required,
+        autocomplete="off",
+    )
+    return tag(
+        "form",
+        tag("label", search.label, for_=search.field_id),
+        *(tag("input", type="hidden", name=name, value=value) for name, value in hidden.items()),
+        tag("div", field, tag("button", page_text("search")), class_="row"),
+        method="get",
+        role="search",
+        **attributes,
     )

@@ -26,7 +26,7 @@ from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_NAME_BYTES
 from wx2mqtt.mqtt.topics import PNG_TYPE, is_topic_name
 from wx2mqtt.web.auth import Authenticator
 from wx2mqtt.web.bridge_state import BridgeState
-from wx2mqtt.web.html import LANGUAGE_TAGS, MAX_QUERY_CHARACTERS, Assets, PageText
+from wx2mqtt.web.html import LANGUAGE_TAGS, Assets, PageText
 from wx2mqtt.web.page.contacts import (
     MAX_OFFSET,
     PEOPLE_PER_PAGE,
@@ -35,6 +35,7 @@ from wx2mqtt.web.page.contacts import (
 )
 from wx2mqtt.web.page.forms import (
     MAX_FORM_TEXT_CHARACTERS,
+    MAX_QUERY_CHARACTERS,
     SUGGESTED_PEOPLE,
     may_send_to_anybody,
 )

@@ -310,12 +310,14 @@ def file_section(bridge: BridgeState, page_text: PageText) -> Markup:
     if problems and bridge.setup_command() and not bridge.is_running:
         sections.append(no_configuration_section(bridge.setup_command(), page_text))
     elif problems:
-        kind = "reload" if bridge.is_running else "file"
+        title, explanation = "file_title", "file_text"
+        if bridge.is_running:
+            title, explanation = "reload_title", "reload_text"
         sections.append(
             tag(
                 "section",
-                tag("h2", page_text(f"{kind}_title")),
-                tag("p", page_text(f"{kind}_text")),
+                tag("h2", page_text(title)),
+                tag("p", page_text(explanation)),
                 tag("ul", *(_file_problem(problem, page_text) for problem in problems), class_="wrong"),
                 class_="card file",
             )
