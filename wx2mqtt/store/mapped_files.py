@@ -83,10 +83,12 @@ class ProcessingMarks(AbstractContextManager[None]):
     """Marks the message that is being processed, in a file, so that one that ends the process is found.
 
     A message is read in one block of `processing` and stored in another. Its mark is replaced by that of the
-    next message, and removed in the next turn of the event loop, or by `clear`. It is not synchronised: that
-    costs microseconds, and a message that ends the process does not end the machine. A file that cannot be
-    written, or no `path`, marks nothing. `fatal` are the marks of messages that ended processes elsewhere
-    (`SharedMarks`).
+    next message, and removed in the next turn of the event loop, or by `clear`. Where the last process was
+    killed at the message, its mark is removed with its block, since a second kill is decisive.
+
+    The file is not synchronised: that costs microseconds, and a message that ends the process does not end
+    the machine. A file that cannot be written, or no `path`, marks nothing. `fatal` are the marks of messages
+    that ended processes elsewhere (`SharedMarks`).
     """
 
     def __init__(self, path: Path | None = None, fatal: Sequence[str] = ()) -> None:
@@ -129,6 +131,8 @@ class ProcessingMarks(AbstractContextManager[None]):
             self._write_mark(self._mark, self._kills if self._mark == self._suspect else 0)
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
+        if self._mark == self._suspect:  # a kill right after its block is not its fault
+            self._write_mark(_NO_MESSAGE, 0)
         if self._clearing is None:
             self._clear_soon()
         if kind is not None:

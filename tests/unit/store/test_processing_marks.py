@@ -105,6 +105,16 @@ async def test_a_message_that_is_read_and_stored_in_one_turn_is_marked_once(
     assert len(writes) == 2
 
 
+async def test_a_process_that_is_killed_right_after_the_message_of_the_last_kill_does_not_make_it_fatal(
+    path: Path,
+) -> None:
+    assert killed(path, "fatal-1")
+    marks = ProcessingMarks(path)
+    with marks.processing("fatal-1", is_last=True):
+        assert is_marked(path)
+    assert not is_marked(path)
+
+
 def test_an_error_is_no_kill(path: Path) -> None:
     for _ in range(3):
         marks = ProcessingMarks(path)
