@@ -26,98 +26,114 @@ if TYPE_CHECKING:
 STDIN_PATH = Path("-")
 
 
+ConfigPathOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", "-c", help=f"The file to write; by default ./{LOCAL_CONFIG}, as root {SYSTEM_CONFIG}."
+    ),
+]
+HostOption = Annotated[str | None, typer.Option(help="The broker's host name or address.")]
+PortOption = Annotated[
+    int | None,
+    typer.Option(min=1, max=65535, help="The broker's port; by default 1883, with --tls 8883."),
+]
+TlsOption = Annotated[bool, typer.Option("--tls", help="Connect to the broker with TLS.")]
+CaFileOption = Annotated[
+    Path | None,
+    typer.Option(help="The certificate of the authority that signed the broker's certificate."),
+]
+UserOption = Annotated[str | None, typer.Option(help="The user name at the broker.")]
+PasswordFileOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="A file with the password; it stays where it is. With - the password is read from standard"
+        " input and written into a file."
+    ),
+]
+EmbeddedOption = Annotated[
+    bool, typer.Option("--embedded", help="Use the broker that comes with the bridge, not one of yours.")
+]
+HomeAssistantOption = Annotated[
+    bool | None,
+    typer.Option("--home-assistant/--no-home-assistant", help="Show the account in Home Assistant."),
+]
+BackendOption = Annotated[
+    BackendName | None,
+    typer.Option(help="ilink: Tencent's bot API, yourself alone; webwx: web WeChat, everybody."),
+]
+OwnerOption = Annotated[
+    str | None, typer.Option(help="ilink: the topic name for yourself; if empty, it is 'owner'.")
+]
+PersonOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--person",
+        help="webwx: NAME=REMARK, a topic name for the contact with this remark. May be repeated.",
+    ),
+]
+RemindOption = Annotated[
+    bool | None,
+    typer.Option("--remind/--no-remind", help="ilink: remind the owner 2 hours before the window closes."),
+]
+RenewOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--renew/--no-renew", help="ilink: show the code of the next login when this one is 25 days old."
+    ),
+]
+FallbackFileOption = Annotated[
+    Path | None,
+    typer.Option(help="A file with apprise URLs, one a line, for urgent commands that WeChat does not take."),
+]
+AllowHostOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allow-host",
+        help="A host of your network from which pictures may be sent by url; by default Home Assistant's, if"
+        " the account is shown there. May be repeated.",
+    ),
+]
+LanguageOption = Annotated[
+    Literal["en", "zh"] | None,
+    typer.Option(help="The language of messages for people, else that of the terminal."),
+]
+UnitOption = Annotated[
+    Path | None, typer.Option(help="Write the systemd service to this file, without asking.")
+]
+NoUnitOption = Annotated[bool, typer.Option("--no-unit", help="Write no systemd service.")]
+NoTryOption = Annotated[
+    bool, typer.Option("--no-try", help="Write the configuration without testing the broker.")
+]
+OverwriteOption = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace existing files; the old configuration is kept beside the new."),
+]
+YesOption = Annotated[bool, typer.Option("--yes", help="Ask nothing: use what is found, else the defaults.")]
+
+
 def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            "--config", "-c", help=f"The file to write; by default ./{LOCAL_CONFIG}, as root {SYSTEM_CONFIG}."
-        ),
-    ] = None,
-    host: Annotated[str | None, typer.Option(help="The broker's host name or address.")] = None,
-    port: Annotated[
-        int | None,
-        typer.Option(min=1, max=65535, help="The broker's port; by default 1883, with --tls 8883."),
-    ] = None,
-    tls: Annotated[bool, typer.Option("--tls", help="Connect to the broker with TLS.")] = False,
-    ca_file: Annotated[
-        Path | None,
-        typer.Option(help="The certificate of the authority that signed the broker's certificate."),
-    ] = None,
-    user: Annotated[str | None, typer.Option(help="The user name at the broker.")] = None,
-    password_file: Annotated[
-        Path | None,
-        typer.Option(
-            help="A file with the password; it stays where it is. With - the password is read from standard"
-            " input and written into a file."
-        ),
-    ] = None,
-    embedded: Annotated[
-        bool, typer.Option("--embedded", help="Use the broker that comes with the bridge, not one of yours.")
-    ] = False,
-    home_assistant: Annotated[
-        bool | None,
-        typer.Option("--home-assistant/--no-home-assistant", help="Show the account in Home Assistant."),
-    ] = None,
-    backend: Annotated[
-        BackendName | None,
-        typer.Option(help="ilink: Tencent's bot API, yourself alone; webwx: web WeChat, everybody."),
-    ] = None,
-    person: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--person",
-            help="webwx: NAME=REMARK, a topic name for the contact with this remark. May be repeated.",
-        ),
-    ] = None,
-    owner: Annotated[
-        str | None, typer.Option(help="ilink: the topic name for yourself; if empty, it is 'owner'.")
-    ] = None,
-    remind: Annotated[
-        bool | None,
-        typer.Option(
-            "--remind/--no-remind", help="ilink: remind the owner 2 hours before the window closes."
-        ),
-    ] = None,
-    renew: Annotated[
-        bool | None,
-        typer.Option(
-            "--renew/--no-renew", help="ilink: show the code of the next login when this one is 25 days old."
-        ),
-    ] = None,
-    fallback_file: Annotated[
-        Path | None,
-        typer.Option(
-            help="A file with apprise URLs, one a line, for urgent commands that WeChat does not take."
-        ),
-    ] = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allow-host",
-            help="A host of your network from which pictures may be sent by url; by default Home"
-            " Assistant's, if the account is shown there. May be repeated.",
-        ),
-    ] = None,
-    language: Annotated[
-        Literal["en", "zh"] | None,
-        typer.Option(help="The language of messages for people, else that of the terminal."),
-    ] = None,
-    unit: Annotated[
-        Path | None, typer.Option(help="Write the systemd service to this file, without asking.")
-    ] = None,
-    no_unit: Annotated[bool, typer.Option("--no-unit", help="Write no systemd service.")] = False,
-    no_try: Annotated[
-        bool, typer.Option("--no-try", help="Write the configuration without testing the broker.")
-    ] = False,
-    overwrite: Annotated[
-        bool,
-        typer.Option(
-            "--overwrite", help="Replace existing files; the old configuration is kept beside the new."
-        ),
-    ] = False,
-    yes: Annotated[
-        bool, typer.Option("--yes", help="Ask nothing: use what is found, else the defaults.")
-    ] = False,
+    config: ConfigPathOption = None,
+    host: HostOption = None,
+    port: PortOption = None,
+    tls: TlsOption = False,
+    ca_file: CaFileOption = None,
+    user: UserOption = None,
+    password_file: PasswordFileOption = None,
+    embedded: EmbeddedOption = False,
+    home_assistant: HomeAssistantOption = None,
+    backend: BackendOption = None,
+    person: PersonOption = None,
+    owner: OwnerOption = None,
+    remind: RemindOption = None,
+    renew: RenewOption = None,
+    fallback_file: FallbackFileOption = None,
+    allow_host: AllowHostOption = None,
+    language: LanguageOption = None,
+    unit: UnitOption = None,
+    no_unit: NoUnitOption = False,
+    no_try: NoTryOption = False,
+    overwrite: OverwriteOption = False,
+    yes: YesOption = False,
 ) -> None:
     """Write a first configuration: backend, broker (found and tested), people and systemd service."""
     from wx2mqtt.setup.questions import SetupOptions  # noqa: PLC0415
@@ -125,9 +141,7 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
     _check_options(host, backend, person or (), owner, embedded=embedded, wants_window=bool(remind or renew))
     is_from_stdin = password_file == STDIN_PATH
     options = SetupOptions(
-        host=None
-        if host is None
-        else _checked_host("--host", host, "; the port goes into --port").strip("[]"),
+        host=_bare_host(host),
         port=port,
         tls=tls,
         ca_file=_readable_file("--ca-file", ca_file),
@@ -142,7 +156,7 @@ def setup(  # noqa: PLR0913, PLR0917 - each is an option of the command line
         remind=remind,
         renew=renew,
         fallback_file=_readable_file("--fallback-file", fallback_file),
-        allow_hosts=tuple(_checked_host("--allow-host", one) for one in allow_host) if allow_host else None,
+        allow_hosts=tuple(_checked_host("--allow-host", name) for name in allow_host) if allow_host else None,
         language=language,
         try_broker=not no_try,
     )
@@ -236,6 +250,11 @@ def _checked_host(option: str, host: str, cure: str = "") -> str:
         return validate_host_name(host)
     except ValueError as fault:
         raise typer.BadParameter(f"{option}: {host!r} {fault}{cure}") from None
+
+
+def _bare_host(host: str | None) -> str | None:
+    """Returns the host without brackets; raises `typer.BadParameter` if it is none."""
+    return None if host is None else _checked_host("--host", host, "; the port goes into --port").strip("[]")
 
 
 def _readable_file(option: str, path: Path | None) -> Path | None:

@@ -218,8 +218,8 @@ class Questions:
             )
         found_brokers = [candidate.broker for candidate in self._found_brokers]
         labels = [
-            self._text(f"found_{found.source}", host=found.broker.host, port=found.broker.port)
-            for found in self._found_brokers
+            self._text(f"found_{each.source}", host=each.broker.host, port=each.broker.port)
+            for each in self._found_brokers
         ]
         index = self._prompt.choose(
             self._text("which_broker"), [*labels, self._text("other_broker"), self._text("no_broker")]
