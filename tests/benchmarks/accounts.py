@@ -21,8 +21,8 @@ from tests.benchmarks.measures import (
     spread,
 )
 from tests.support.broker import mosquitto
-from tests.support.ear import Ear
 from tests.support.home import PEOPLE, Home, Phone
+from tests.support.subscriber import Subscriber
 
 MANY = 20
 COMMANDS = 100
@@ -52,10 +52,10 @@ async def _beside_a_burst(folder: Path) -> list[Row]:
         with Publisher(here.broker) as publisher:
 
             async def command() -> float:
-                topic, since, began = f"{here.bases['b']}/{{}}/wife", here.ear.count, time.monotonic()
+                topic, since, began = f"{here.bases['b']}/{{}}/wife", here.subscriber.count, time.monotonic()
                 publisher.client.publish(topic.format("out"), f"{began}", qos=1)
-                heard = await here.hear(here.ear.wait, topic.format("result"), since=since)
-                return heard.at - began
+                received = await here.in_thread(here.subscriber.wait, topic.format("result"), since=since)
+                return received.at - began
 
             calm = [await command() for _ in range(COMMANDS)]
             with Counter(here.broker, BURST) as counter:
@@ -88,8 +88,8 @@ async def _street(folder: Path, names: list[str]) -> AsyncIterator[tuple[Street,
             mosquitto(folder / "broker", PLAIN, log="information\nlog_type notice\nlog_type subscribe")
         )
         filters = ("+/login/state", "+/+/login/state", "+/result/#", "+/+/result/#")
-        ear = stack.enter_context(Ear(broker.port, *filters))
-        here = Street(folder, simulators[0], broker, ear)  # type: ignore[arg-type]
+        subscriber = stack.enter_context(Subscriber(broker.port, *filters))
+        here = Street(folder, simulators[0], broker, subscriber)  # type: ignore[arg-type]
         stack.push_async_callback(here.close)
         phones = {name: Phone(one.url) for name, one in zip(names, simulators, strict=True)}
         for phone in phones.values():
@@ -105,6 +105,8 @@ async def _street(folder: Path, names: list[str]) -> AsyncIterator[tuple[Street,
         here.bridge.configure({**settings, "log": {"level": "warning", "format": "json"}})
         here.bridge.start()
         for name in names:
-            await here.hear(ear.wait_body, f"{here.bases[name]}/login/state", state="online", timeout=60)
+            await here.in_thread(
+                subscriber.wait_body, f"{here.bases[name]}/login/state", state="online", timeout=60
+            )
             await phones[name].wait("polling")
         yield here, phones

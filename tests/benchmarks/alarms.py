@@ -20,7 +20,7 @@ from types import ModuleType
 from unittest.mock import patch
 
 from tests.benchmarks.measures import Row
-from tests.unit.bridge.sender_support import BotRoom, room
+from tests.unit.bridge.sender_support import ILinkSenderHarness, sender_harness
 from wx2mqtt import clock
 from wx2mqtt.bridge.commands import attempts, chat_queue, next_step, own_texts, results, window_wait
 from wx2mqtt.bridge.commands.chat_queue import stays_first
@@ -130,8 +130,8 @@ async def _outcome_of(folder: Path, month: Month, ilink: ILink) -> Outcome:
     events = [*((at, "alarm") for at in month.alarms), *((at, "write") for at in month.writes)]
     heapq.heapify(events)
     dice = random.Random(SEED)
-    async with room(folder, "wife") as made:
-        here = BotRoom(made)
+    async with sender_harness(folder, "wife") as made:
+        here = ILinkSenderHarness(made)
         here.ilink = ilink
         with turned.installed():
             async with here.running():
@@ -163,27 +163,27 @@ async def _outcome_of(folder: Path, month: Month, ilink: ILink) -> Outcome:
     return outcome
 
 
-def _next_reminder(here: BotRoom, rules: Remind, zone: timezone) -> int | None:
+def _next_reminder(here: ILinkSenderHarness, rules: Remind, zone: timezone) -> int | None:
     window = here.chat.reply_window(here.now)
     return None if window.until is None else reminder_time(window.until, here.now, rules, zone)
 
 
-async def _remind(here: BotRoom, rules: Remind, zone: timezone) -> bool:
+async def _remind(here: ILinkSenderHarness, rules: Remind, zone: timezone) -> bool:
     """Sends the reminder that is due, unless the window is shut or the person has written since."""
     due = _next_reminder(here, rules, zone)
     if due is None or due > here.now or not here.chat.is_open(here.now):
         return False
-    person = here.phone.identity.by_level("wife")
+    person = here.address_book.identity.by_level("wife")
     assert person is not None
     await here.accept(own_text(OwnText.REMINDER, "wife", person.id, "Write anything.", ttl=HOUR_SECONDS))
     return True
 
 
-def _alarm(here: BotRoom, number: int, now: int) -> NewCommand:
+def _alarm(here: ILinkSenderHarness, number: int, now: int) -> NewCommand:
     return here.command("wife", f"Alarm {number}: ".ljust(ALARM_CHARACTERS, "x"), accepted=now)
 
 
-def _is_busy(here: BotRoom, turned: TurnedClock) -> bool:
+def _is_busy(here: ILinkSenderHarness, turned: TurnedClock) -> bool:
     """Whether the sender still does something before the next event."""
     waits, policy = here.sender.window_wait, here.sender._policy
     for queue in here.sender._waiting.queues():

@@ -17,8 +17,8 @@ from pathlib import Path
 import psutil
 
 from tests.benchmarks.measures import BURST, STARTED_PROGRAM, Counter, Publisher, home
-from tests.support.ear import Ear
 from tests.support.home import Home
+from tests.support.subscriber import Subscriber
 
 PY_SPY = Path(".venv-profile/bin/py-spy")
 SAMPLES_PER_SECOND = 250
@@ -26,34 +26,34 @@ MESSAGES = 300
 COMMANDS = 2_000
 CONTACTS = 5_000
 
-Work = Callable[[Home, Ear], Awaitable[None]]
+Work = Callable[[Home, Subscriber], Awaitable[None]]
 
 
-async def burst(here: Home, _: Ear) -> None:
+async def burst(here: Home, _: Subscriber) -> None:
     """Many texts at once, to the last one at a subscriber."""
     with Counter(here.broker, BURST) as counter:
         await here.phone.post("say", **{"from": "wife", "text": "{n} 消息", "count": BURST})
         await asyncio.to_thread(counter.wait)
 
 
-async def messages(here: Home, ear: Ear) -> None:
+async def messages(here: Home, subscriber: Subscriber) -> None:
     """One text after the other."""
     for number in range(MESSAGES):
-        since = ear.count
+        since = subscriber.count
         await here.phone.wait("polling")
         await here.phone.post("say", **{"from": "wife", "text": f"{number}"})
-        await here.hear(ear.wait, "wx/in/wife", since=since)
+        await here.in_thread(subscriber.wait, "wx/in/wife", since=since)
 
 
-async def commands(here: Home, ear: Ear) -> None:
+async def commands(here: Home, subscriber: Subscriber) -> None:
     """Many commands at once to one chat, to the last result."""
     with Publisher(here.broker) as publisher:
         for number in range(COMMANDS):
             publisher.client.publish("wx/out/wife", f"{number}", qos=1)
-        await here.hear(ear.wait_count, "wx/result/wife", COMMANDS, timeout=300)
+        await here.in_thread(subscriber.wait_count, "wx/result/wife", COMMANDS, timeout=300)
 
 
-async def start(_: Home, __: Ear) -> None:
+async def start(_: Home, __: Subscriber) -> None:
     """Only what a start does, with many contacts."""
 
 
@@ -63,15 +63,15 @@ WORK: dict[str, Work] = {"burst": burst, "messages": messages, "commands": comma
 async def record(name: str, output: Path) -> None:
     """Lets the bridge work under py-spy, and writes the flame graph."""
     with tempfile.TemporaryDirectory(prefix="wx2mqtt-profile-") as folder:
-        async with home(Path(folder), "wx/login/#", "wx/in/#", "wx/result/#") as (here, ear):
+        async with home(Path(folder), "wx/login/#", "wx/in/#", "wx/result/#") as (here, subscriber):
             here.bridge.program = [
                 *(str(PY_SPY), "record", "--output", str(output), "--rate", str(SAMPLES_PER_SECOND)),
                 *("--format", "flamegraph", "--threads", "--", *STARTED_PROGRAM),
             ]
             await here.phone.post("people", friends=CONTACTS if name == "start" else 500)
             await here.log_in()
-            await WORK[name](here, ear)
-            await here.hear(_end, here.bridge.pid)
+            await WORK[name](here, subscriber)
+            await here.in_thread(_end, here.bridge.pid)
 
 
 def _end(sampler_pid: int) -> None:

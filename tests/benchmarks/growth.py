@@ -15,8 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 
 from tests.benchmarks.measures import Counter, Publisher, Row, furnished, home, process_seconds, rss
-from tests.support.ear import Ear, Heard
 from tests.support.home import Home
+from tests.support.subscriber import ReceivedMessage, Subscriber
 from wx2mqtt.clock import now_ms
 from wx2mqtt.model import Json, Kind
 from wx2mqtt.store.journal import Journal
@@ -49,14 +49,16 @@ async def _contacts(folder: Path) -> list[Row]:
     first: dict[int, float] = {}
     again: dict[int, float] = {}
     for count in sizes(500, 5_000, 50_000):
-        async with home(folder / str(count), "wx/login/#", "wx/in/#") as (here, ear):
+        async with home(folder / str(count), "wx/login/#", "wx/in/#") as (here, subscriber):
             await here.phone.post("people", friends=count)
             await here.log_in()
             await _settle(here)
             start[count] = process_seconds(here.bridge.pid)
             memory[count] = rss(here.bridge.pid)
-            first[count] = await _messages(here, ear, [f"friend{n}" for n in range(1, FIRST_MESSAGES + 1)])
-            again[count] = await _messages(here, ear, ["friend1"] * FIRST_MESSAGES)
+            first[count] = await _messages(
+                here, subscriber, [f"friend{n}" for n in range(1, FIRST_MESSAGES + 1)]
+            )
+            again[count] = await _messages(here, subscriber, ["friend1"] * FIRST_MESSAGES)
     return [
         _per_item("cold start and login, CPU by contacts", start, "s"),
         _per_item("resident right after the login, by contacts", memory, "MB"),
@@ -74,18 +76,21 @@ async def _journal(folder: Path) -> list[Row]:
     disk: dict[int, float] = {}
     pruned: dict[int, float] = {}
     for count in sizes(10_000, 100_000, 1_000_000):
-        async with home(folder / str(count), "wx/login/#", "wx/in/#", "wx/bridge/response/#") as (here, ear):
+        async with home(folder / str(count), "wx/login/#", "wx/in/#", "wx/bridge/response/#") as (
+            here,
+            subscriber,
+        ):
             await here.log_in()
-            await here.hear(here.bridge.stop)
+            await here.in_thread(here.bridge.stop)
             await _fill(here.bridge.store / "wx2mqtt.db", count)
             disk[count] = (here.bridge.store / "wx2mqtt.db").stat().st_size / count
             await here.restart()
             start[count] = process_seconds(here.bridge.pid)
             await _settle(here)
-            message[count] = await _messages(here, ear, ["wife"] * FIRST_MESSAGES)
+            message[count] = await _messages(here, subscriber, ["wife"] * FIRST_MESSAGES)
             page[count] = await _requests(here, {"limit": 20})
             search[count] = await _requests(here, {"text": "没有人写过这个"})
-            await here.hear(here.bridge.stop)
+            await here.in_thread(here.bridge.stop)
             pruned[count] = await _prune(here.bridge.store / "wx2mqtt.db", count)
     return [
         _flat("restart to online, CPU, by stored messages", start, "s"),
@@ -103,20 +108,20 @@ async def _waiting_commands(folder: Path) -> list[Row]:
     memory: dict[int, float] = {}
     sent: dict[int, float] = {}
     for count in sizes(100, 1_000, 10_000, 100_000):
-        async with home(folder / str(count), "wx/login/#", "wx/result/#") as (here, ear):
+        async with home(folder / str(count), "wx/login/#", "wx/result/#") as (here, subscriber):
             await here.log_in()
-            await here.hear(here.bridge.stop)
-            since = ear.count
+            await here.in_thread(here.bridge.stop)
+            since = subscriber.count
             await here.phone.post("logout")
             here.bridge.start()
-            await here.hear(ear.wait, "wx/login/state", _is_waiting, since=since)
+            await here.in_thread(subscriber.wait, "wx/login/state", _is_waiting, since=since)
             before = process_seconds(here.bridge.pid)
             await asyncio.to_thread(_publish_commands, here, count)
             taken[count] = (process_seconds(here.bridge.pid) - before) / count * 1e6
             memory[count] = rss(here.bridge.pid)
             before = process_seconds(here.bridge.pid)
             await here.phone.post("confirm")  # the phone knows the bridge, and asks without a code
-            await here.hear(ear.wait_count, "wx/result/wife", count, timeout=PATIENCE)
+            await here.in_thread(subscriber.wait_count, "wx/result/wife", count, timeout=PATIENCE)
             sent[count] = (process_seconds(here.bridge.pid) - before) / count * 1e3
     return [
         _flat("a command is taken in, CPU, by waiting commands", taken, "us"),
@@ -144,14 +149,14 @@ async def _accounts(folder: Path) -> list[Row]:
     idle: dict[int, float] = {}
     took: dict[int, float] = {}
     for count in sizes(1, 20, 200):
-        async with _many_accounts(folder / str(count), count) as (here, ear):
+        async with _many_accounts(folder / str(count), count) as (here, subscriber):
             await _settle(here)
             memory[count] = rss(here.bridge.pid)
             before, began = process_seconds(here.bridge.pid), time.monotonic()
             await asyncio.sleep(IDLE_SECONDS)
             used = process_seconds(here.bridge.pid) - before
             idle[count] = used * 60 / (time.monotonic() - began)
-            took[count] = await _slowest_message(here, ear)
+            took[count] = await _slowest_message(here, subscriber)
     return [
         _per_item("resident, by accounts on iLink", memory, "MB"),
         _per_item("CPU of an idle minute, by accounts on iLink", idle, "s"),
@@ -174,12 +179,14 @@ async def _media(folder: Path) -> list[Row]:
     """How much the process grows while a file of this size comes in."""
     extra: dict[int, float] = {}
     media = {"max_size": "200MB"}
-    async with home(folder, "wx/login/#", "wx/event/media", media=media) as (here, ear):
+    async with home(folder, "wx/login/#", "wx/event/media", media=media) as (here, subscriber):
         await here.log_in()
         for size in (1_000, 100_000, 10_000_000, 100_000_000):
-            before, since = rss(here.bridge.pid), ear.count
+            before, since = rss(here.bridge.pid), subscriber.count
             await here.phone.post("say", **{"from": "mom", "kind": "video", "bytes_of": size})
-            coming = asyncio.create_task(here.hear(ear.wait, "wx/event/media", since=since, timeout=PATIENCE))
+            coming = asyncio.create_task(
+                here.in_thread(subscriber.wait, "wx/event/media", since=since, timeout=PATIENCE)
+            )
             most = before
             while not coming.done():
                 most = max(most, rss(here.bridge.pid))
@@ -199,28 +206,28 @@ async def _settle(here: Home) -> None:
             return
 
 
-async def _messages(here: Home, ear: Ear, senders: Sequence[str]) -> float:
+async def _messages(here: Home, subscriber: Subscriber, senders: Sequence[str]) -> float:
     """Returns the milliseconds of CPU for a message of each of these people, one after the other."""
     await here.phone.wait("polling")
     before = process_seconds(here.bridge.pid)
     for number, sender in enumerate(senders):
-        since = ear.count
+        since = subscriber.count
         await here.phone.post("say", **{"from": sender, "text": f"{number}"})
-        await here.hear(ear.wait, "wx/in/#", since=since)
+        await here.in_thread(subscriber.wait, "wx/in/#", since=since)
         await here.phone.wait("polling")
     await _settle(here)
     return (process_seconds(here.bridge.pid) - before) / len(senders) * 1e3
 
 
-async def _slowest_message(here: Home, ear: Ear) -> float:
+async def _slowest_message(here: Home, subscriber: Subscriber) -> float:
     """Returns the milliseconds from the phone to a subscriber that one in a hundred messages exceeds."""
     took: list[float] = []
     for number in range(ACCOUNT_MESSAGES):
         await here.phone.wait("polling")
-        since, began = ear.count, time.monotonic()
+        since, began = subscriber.count, time.monotonic()
         await here.phone.post("say", **{"from": "wife", "text": f"{number}"})
-        heard = await here.hear(ear.wait, "wx/in/wife", since=since)
-        took.append(heard.at - began)
+        arrived = await here.in_thread(subscriber.wait, "wx/in/wife", since=since)
+        took.append(arrived.at - began)
     return sorted(took)[ACCOUNT_MESSAGES * 99 // 100 - 1] * 1e3
 
 
@@ -243,8 +250,8 @@ async def _cost_of_burst(here: Home, message: dict[str, str], count: int) -> flo
     return (process_seconds(here.bridge.pid) - before) / count * 1e6
 
 
-def _is_waiting(heard: Heard) -> bool:
-    return bool(heard.body["state"] == "waiting_for_confirm")
+def _is_waiting(arrived: ReceivedMessage) -> bool:
+    return bool(arrived.body["state"] == "waiting_for_confirm")
 
 
 def _publish_commands(here: Home, count: int) -> None:
@@ -313,10 +320,13 @@ def _stored_message(number: int) -> NewMessage:
 
 
 @asynccontextmanager
-async def _many_accounts(folder: Path, count: int) -> AsyncIterator[tuple[Home, Ear]]:
+async def _many_accounts(folder: Path, count: int) -> AsyncIterator[tuple[Home, Subscriber]]:
     """A bridge with an account that is online, and so many on iLink, of which each shows its code."""
     names = [f"a{number}" for number in range(count)]
-    async with furnished(Home, folder, ("wx/login/state", "+/+/login/state", "wx/in/#"), {}) as (here, ear):
+    async with furnished(Home, folder, ("wx/login/state", "+/+/login/state", "wx/in/#"), {}) as (
+        here,
+        subscriber,
+    ):
         account = {"backend": "ilink", "endpoint": here.simulator.url}
         others = {name: {**account, "base_topic": f"wx/{name}"} for name in names}
         settings = here.settings(log={"level": "warning", "format": "json"})
@@ -324,8 +334,8 @@ async def _many_accounts(folder: Path, count: int) -> AsyncIterator[tuple[Home, 
         await here.log_in()
         for name in names:
             topic = f"wx/{name}/login/state"
-            await here.hear(ear.wait_body, topic, state="waiting_for_scan", timeout=PATIENCE)
-        yield here, ear
+            await here.in_thread(subscriber.wait_body, topic, state="waiting_for_scan", timeout=PATIENCE)
+        yield here, subscriber
 
 
 def _flat(what: str, costs: dict[int, float], unit: str) -> Row:

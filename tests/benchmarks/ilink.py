@@ -21,8 +21,8 @@ from tests.benchmarks.measures import (
     rss,
     spread,
 )
-from tests.support.ear import Ear, Heard
 from tests.support.ilink_home import ILinkHome
+from tests.support.subscriber import ReceivedMessage, Subscriber
 
 BURST = 5000
 VIDEO = 50_000_000  # bytes
@@ -42,28 +42,28 @@ async def ilink(folder: Path) -> list[Row]:
 
 
 @asynccontextmanager
-async def _home(folder: Path, *filters: str, **account: Any) -> AsyncIterator[tuple[ILinkHome, Ear]]:
+async def _home(folder: Path, *filters: str, **account: Any) -> AsyncIterator[tuple[ILinkHome, Subscriber]]:
     """A home that is online."""
-    async with furnished(ILinkHome, folder, filters, account) as (here, ear):
+    async with furnished(ILinkHome, folder, filters, account) as (here, subscriber):
         await here.bot.post("ilink/settings", quota=ALL_SENT)
         await here.log_in()
-        yield here, ear
+        yield here, subscriber
 
 
 async def _one_by_one(folder: Path) -> list[Row]:
     """In turn: each message of the person opens the window for the command that follows it."""
     came: list[float] = []
     went: list[float] = []
-    async with _home(folder, "wx/login/#", "wx/in/#", "wx/result/#") as (here, ear):
+    async with _home(folder, "wx/login/#", "wx/in/#", "wx/result/#") as (here, subscriber):
         with Publisher(here.broker) as publisher:
             for number in range(ONE_BY_ONE):
                 await here.bot.wait("polling")
-                since, began = ear.count, time.monotonic()
+                since, began = subscriber.count, time.monotonic()
                 await here.bot.write(f"{number}")
-                came.append((await here.hear(ear.wait, "wx/in/me", since=since)).at - began)
-                since, began = ear.count, time.monotonic()
+                came.append((await here.in_thread(subscriber.wait, "wx/in/me", since=since)).at - began)
+                since, began = subscriber.count, time.monotonic()
                 publisher.client.publish("wx/out/me", f"{number}", qos=1)
-                told = await here.hear(ear.wait, "wx/result/me", _is_over, since=since)
+                told = await here.in_thread(subscriber.wait, "wx/result/me", _is_over, since=since)
                 assert told.body["status"] == "sent"
                 went.append(told.at - began)
     return [
@@ -72,7 +72,7 @@ async def _one_by_one(folder: Path) -> list[Row]:
     ]
 
 
-def _is_over(told: Heard) -> bool:
+def _is_over(told: ReceivedMessage) -> bool:
     return bool(told.body["status"] != "held")
 
 
@@ -99,24 +99,27 @@ async def _burst(folder: Path) -> list[Row]:
 
 async def _start(folder: Path) -> list[Row]:
     """From the start of the process with a saved session to online."""
-    async with _home(folder) as (here, ear):
-        await here.hear(here.bridge.stop)
-        since, began = ear.count, time.monotonic()
+    async with _home(folder) as (here, subscriber):
+        await here.in_thread(here.bridge.stop)
+        since, began = subscriber.count, time.monotonic()
         here.bridge.start()
-        online = await here.hear(
-            ear.wait, "wx/login/state", lambda one: one.body["state"] == "online", since=since
+        online = await here.in_thread(
+            subscriber.wait, "wx/login/state", lambda one: one.body["state"] == "online", since=since
         )
     return [Row("iLink: start with a saved session, to online", f"{online.at - began:.2f} s", "1 s")]
 
 
 async def _video_in(folder: Path) -> list[Row]:
     """Decrypted on its way to the disk, never whole in memory."""
-    async with _home(folder, "wx/login/#", "wx/event/media", media={"max_size": "200MB"}) as (here, ear):
+    async with _home(folder, "wx/login/#", "wx/event/media", media={"max_size": "200MB"}) as (
+        here,
+        subscriber,
+    ):
         began = time.monotonic()
 
-        async def came() -> Heard:
+        async def came() -> ReceivedMessage:
             await here.bot.write(kind="video", bytes_of=VIDEO)
-            return await here.hear(ear.wait, "wx/event/media", timeout=PATIENCE)
+            return await here.in_thread(subscriber.wait, "wx/event/media", timeout=PATIENCE)
 
         event, extra = await _most(here, came())
     assert (event.body["state"], event.body["size"]) == ("ready", VIDEO)
@@ -128,14 +131,14 @@ async def _video_out(folder: Path) -> list[Row]:
     (shown := folder / "shown").mkdir(parents=True)
     _film(video := shown / "video.mp4")
     media = {"max_size": "200MB", "send_from": [str(shown)]}
-    async with _home(folder, "wx/login/#", "wx/in/#", "wx/result/#", media=media) as (here, ear):
+    async with _home(folder, "wx/login/#", "wx/in/#", "wx/result/#", media=media) as (here, subscriber):
         await here.bot.write("hello")
-        await here.hear(ear.wait, "wx/in/me")
+        await here.in_thread(subscriber.wait, "wx/in/me")
         began = time.monotonic()
 
-        async def went() -> Heard:
+        async def went() -> ReceivedMessage:
             await here.publish("wx/out/me", {"kind": "video", "path": str(video)})
-            return await here.hear(ear.wait, "wx/result/me", _is_over, timeout=PATIENCE)
+            return await here.in_thread(subscriber.wait, "wx/result/me", _is_over, timeout=PATIENCE)
 
         told, extra = await _most(here, went())
         (sent,) = await here.bot.bot_sent(1)
@@ -159,7 +162,7 @@ def _film(path: Path) -> None:
         file.truncate(VIDEO)
 
 
-async def _most(here: ILinkHome, work: Awaitable[Heard]) -> tuple[Heard, float]:
+async def _most(here: ILinkHome, work: Awaitable[ReceivedMessage]) -> tuple[ReceivedMessage, float]:
     """What the work returns, and by how many megabytes the bridge grew meanwhile at most."""
     before = most = rss(here.bridge.pid)
     working = asyncio.ensure_future(work)

@@ -19,8 +19,8 @@ import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.support.broker import Mosquitto, mosquitto
-from tests.support.ear import Ear, Heard
 from tests.support.home import Home
+from tests.support.subscriber import ReceivedMessage, Subscriber
 
 BURST = 10_000
 ONE_BY_ONE = 300
@@ -66,16 +66,16 @@ class RemoteSimulator:
 
 
 @asynccontextmanager
-async def home(folder: Path, *filters: str, **account: Any) -> AsyncIterator[tuple[Home, Ear]]:
+async def home(folder: Path, *filters: str, **account: Any) -> AsyncIterator[tuple[Home, Subscriber]]:
     """A home on web WeChat; see `furnished`."""
-    async with furnished(Home, folder, filters, account) as (here, ear):
-        yield here, ear
+    async with furnished(Home, folder, filters, account) as (here, subscriber):
+        yield here, subscriber
 
 
 @asynccontextmanager
 async def furnished(
     kind: Callable[..., H], folder: Path, filters: Sequence[str], account: Mapping[str, Any]
-) -> AsyncIterator[tuple[H, Ear]]:
+) -> AsyncIterator[tuple[H, Subscriber]]:
     """A home whose bridge does not run yet and logs warnings only, with a broker that drops nothing."""
     simulator = RemoteSimulator()
     try:
@@ -83,14 +83,14 @@ async def furnished(
             mosquitto(
                 folder / "broker", PLAIN, log="information\nlog_type notice\nlog_type subscribe"
             ) as broker,
-            Ear(broker.port, *(filters or ("wx/login/#", "wx/result/#"))) as ear,
+            Subscriber(broker.port, *(filters or ("wx/login/#", "wx/result/#"))) as subscriber,
         ):
-            here = kind(folder, simulator, broker, ear)
+            here = kind(folder, simulator, broker, subscriber)
             settings = here.settings(dict(account), log={"level": "warning", "format": "json"})
             here.bridge.configure(settings)
             here.bridge.program = STARTED_PROGRAM
             try:
-                yield here, ear
+                yield here, subscriber
             finally:
                 await here.close()
     finally:
@@ -118,15 +118,15 @@ async def burst(folder: Path) -> list[Row]:
 
 async def latency(folder: Path) -> list[Row]:
     """One message at a time: from the phone's writing to the subscriber, two requests to WeChat included."""
-    async with home(folder, "wx/login/#", "wx/in/#") as (here, ear):
+    async with home(folder, "wx/login/#", "wx/in/#") as (here, subscriber):
         await here.log_in()
         took: list[float] = []
         for number in range(ONE_BY_ONE):
             await here.phone.wait("polling")
-            since, began = ear.count, time.monotonic()
+            since, began = subscriber.count, time.monotonic()
             await here.phone.post("say", **{"from": "wife", "text": f"{number}"})
-            heard = await here.hear(ear.wait, "wx/in/wife", since=since)
-            took.append(heard.at - began)
+            received = await here.in_thread(subscriber.wait, "wx/in/wife", since=since)
+            took.append(received.at - began)
     return [
         Row("one message, phone to MQTT subscriber (two polls in it)", spread(took), "p50 5 ms, p99 15 ms")
     ]
@@ -135,18 +135,18 @@ async def latency(folder: Path) -> list[Row]:
 async def command_burst(folder: Path) -> list[Row]:
     """Commands at once to one chat and to several, to WeChat's acceptance with all results."""
     rows: list[Row] = []
-    async with home(folder) as (here, ear):
+    async with home(folder) as (here, subscriber):
         await here.phone.post("people", friends=20)
         await here.log_in()
         friends = [f"friend{number}" for number in range(1, CHATS + 1)]
         for what, users in (("to one chat", ["wife"]), (f"to {CHATS} chats", friends)):
             names = await _names(here, users)
-            done = len(ear.on("wx/result/#"))
+            done = len(subscriber.on("wx/result/#"))
             began = time.monotonic()
             await asyncio.to_thread(
                 _publish_all, here.broker, [names[n % len(names)] for n in range(COMMANDS)]
             )
-            results = await here.hear(ear.wait_count, "wx/result/#", done + COMMANDS, timeout=60)
+            results = await here.in_thread(subscriber.wait_count, "wx/result/#", done + COMMANDS, timeout=60)
             assert all(one.body["status"] == "sent" for one in results[done:])
             rate = COMMANDS / (results[-1].at - began)
             rows.append(Row(f"{COMMANDS} commands at once {what}, with results", f"{rate:,.0f}/s", "400/s"))
@@ -157,17 +157,17 @@ async def calm_command(folder: Path) -> list[Row]:
     """A command when nothing else goes on: from publish to WeChat, and to its result."""
     sent: list[float] = []
     done: list[float] = []
-    async with home(folder) as (here, ear):
+    async with home(folder) as (here, subscriber):
         await here.log_in()
         with Publisher(here.broker) as publisher:
             for number in range(ONE_BY_ONE):
-                since, began = ear.count, time.monotonic()
+                since, began = subscriber.count, time.monotonic()
                 arriving = asyncio.create_task(here.phone.get("sent", after=number, wait=60))
                 publisher.client.publish("wx/out/wife", f"{number}", qos=1)
                 await arriving
                 sent.append(time.monotonic() - began)
-                heard = await here.hear(ear.wait, "wx/result/wife", since=since)
-                done.append(heard.at - began)
+                received = await here.in_thread(subscriber.wait, "wx/result/wife", since=since)
+                done.append(received.at - began)
     return [
         Row("a command, calm, publish to WeChat", spread(sent), ""),
         Row("  to its result", spread(done), "p50 5 ms"),
@@ -178,28 +178,28 @@ async def start(folder: Path) -> list[Row]:
     """From the start of the process to online: with a login that is confirmed at once, and with a saved one."""
     rows: list[Row] = []
     for friends, aim in ((500, "0.5 s"), (5000, "0.8 s")):
-        async with home(folder / str(friends)) as (here, ear):
+        async with home(folder / str(friends)) as (here, subscriber):
             await here.phone.post("settings", autoscan=True)
             await here.phone.post("people", friends=friends)
-            cold = await _start(here, ear)
-            await here.hear(here.bridge.stop)
-            resumed = await _start(here, ear)
+            cold = await _start(here, subscriber)
+            await here.in_thread(here.bridge.stop)
+            resumed = await _start(here, subscriber)
         rows.append(Row(f"cold start to online with {friends} contacts", cold, aim))
         rows.append(Row(f"start with a saved session and {friends} contacts", resumed, "0.5 s"))
     return rows
 
 
-async def _start(here: Home, ear: Ear) -> str:
-    since, began = ear.count, time.monotonic()
+async def _start(here: Home, subscriber: Subscriber) -> str:
+    since, began = subscriber.count, time.monotonic()
     here.bridge.start()
-    online = await here.hear(ear.wait, "wx/login/state", _is_online, since=since)
+    online = await here.in_thread(subscriber.wait, "wx/login/state", _is_online, since=since)
     cpu = process_seconds(here.bridge.pid)
     await here.phone.wait("polling")
     return f"{online.at - began:.2f} s, CPU {cpu:.2f} s"
 
 
-def _is_online(heard: Heard) -> bool:
-    return bool(heard.body["state"] == "online")
+def _is_online(received: ReceivedMessage) -> bool:
+    return bool(received.body["state"] == "online")
 
 
 async def idle(folder: Path) -> list[Row]:
@@ -221,17 +221,17 @@ async def idle(folder: Path) -> list[Row]:
 async def killed(folder: Path) -> list[Row]:
     """SIGKILL in the middle of 2,000 messages: what is lost, what comes again."""
     count = 2000
-    async with home(folder, "wx/login/#", "wx/in/#") as (here, ear):
+    async with home(folder, "wx/login/#", "wx/in/#") as (here, subscriber):
         await here.log_in()
         await here.phone.post("say", **{"from": "wife", "text": "{n}", "count": count})
-        await here.hear(ear.wait_count, "wx/in/wife", count // 3)
-        await here.hear(here.bridge.kill)
+        await here.in_thread(subscriber.wait_count, "wx/in/wife", count // 3)
+        await here.in_thread(here.bridge.kill)
         await here.restart()
-        await here.hear(ear.wait, "wx/in/wife", lambda one: one.body["seq"] == count, timeout=30)
-        heard = [(one.body["seq"], one.body["id"]) for one in ear.on("wx/in/wife")]
-    lost = count - len({seq for seq, _ in heard})
-    again = len(heard) - len(set(heard))
-    strange = len(set(heard)) - len({seq for seq, _ in heard})
+        await here.in_thread(subscriber.wait, "wx/in/wife", lambda one: one.body["seq"] == count, timeout=30)
+        received = [(one.body["seq"], one.body["id"]) for one in subscriber.on("wx/in/wife")]
+    lost = count - len({seq for seq, _ in received})
+    again = len(received) - len(set(received))
+    strange = len(set(received)) - len({seq for seq, _ in received})
     return [
         Row("kill -9 in the middle of 2,000: lost", str(lost), "0"),
         Row(

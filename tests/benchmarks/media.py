@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.benchmarks.measures import Row, home, rss, spread
-from tests.support.ear import Ear
 from tests.support.home import Home
+from tests.support.subscriber import Subscriber
 
 PICTURES = 1000
 SIZE = 100_000  # bytes of each
@@ -19,14 +19,16 @@ VIDEO = 100_000_000  # bytes
 
 async def pictures(folder: Path) -> list[Row]:
     """Texts from one chat while pictures from another come, all at once."""
-    async with home(folder, "wx/login/#", "wx/in/#", "wx/event/media") as (here, ear):
+    async with home(folder, "wx/login/#", "wx/in/#", "wx/event/media") as (here, subscriber):
         await here.log_in()
         began = time.monotonic()
         await here.phone.post("say", **{"from": "mom", "kind": "image", "count": PICTURES, "bytes_of": SIZE})
-        fetched = asyncio.create_task(here.hear(ear.wait_count, "wx/event/media", PICTURES, timeout=300))
+        fetched = asyncio.create_task(
+            here.in_thread(subscriber.wait_count, "wx/event/media", PICTURES, timeout=300)
+        )
         took: list[float] = []
         while not fetched.done():
-            took.append(await _text(here, ear, len(took)))
+            took.append(await _text(here, subscriber, len(took)))
             await asyncio.sleep(TEXTS_EVERY)
         events = await fetched
         assert all(one.body["state"] == "ready" for one in events)
@@ -37,21 +39,21 @@ async def pictures(folder: Path) -> list[Row]:
     ]
 
 
-async def _text(here: Home, ear: Ear, number: int) -> float:
-    since, began = ear.count, time.monotonic()
+async def _text(here: Home, subscriber: Subscriber, number: int) -> float:
+    since, began = subscriber.count, time.monotonic()
     await here.phone.post("say", **{"from": "wife", "text": f"{number}"})
-    heard = await here.hear(ear.wait, "wx/in/wife", since=since)
-    return heard.at - began
+    received = await here.in_thread(subscriber.wait, "wx/in/wife", since=since)
+    return received.at - began
 
 
 async def video(folder: Path) -> list[Row]:
     """One large file: how fast, and how much memory it takes at most."""
     media: dict[str, Any] = {"max_size": "200MB"}
-    async with home(folder, "wx/login/#", "wx/in/#", "wx/event/media", media=media) as (here, ear):
+    async with home(folder, "wx/login/#", "wx/in/#", "wx/event/media", media=media) as (here, subscriber):
         await here.log_in()
         before, began = rss(here.bridge.pid), time.monotonic()
         await here.phone.post("say", **{"from": "mom", "kind": "video", "bytes_of": VIDEO})
-        told = asyncio.create_task(here.hear(ear.wait, "wx/event/media", timeout=300))
+        told = asyncio.create_task(here.in_thread(subscriber.wait, "wx/event/media", timeout=300))
         most = before
         while not told.done():
             most = max(most, rss(here.bridge.pid))

@@ -32,10 +32,10 @@ from tests.benchmarks.measures import (
 )
 from tests.support.broker import Mosquitto, mosquitto
 from tests.support.clients import CLIENTS
-from tests.support.ear import Ear
 from tests.support.home import PEOPLE, Phone
 from tests.support.process import BridgeProcess
 from tests.support.story import PROGRAMS
+from tests.support.subscriber import Subscriber
 
 PRODUCT = "wx2mqtt"
 PEERS = ("itchat-uos", "itchat")
@@ -82,13 +82,13 @@ async def burst_cpu(runner: Runner) -> float:
 async def one_message(runner: Runner) -> float:
     """Returns how often a second a text could go from the phone to a subscriber, one by one (median)."""
     took: list[float] = []
-    with Ear(runner.broker.port, runner.incoming) as ear:
+    with Subscriber(runner.broker.port, runner.incoming) as subscriber:
         for number in range(ONE_BY_ONE):
             await runner.phone.wait("polling")
-            since, began = ear.count, time.monotonic()
+            since, began = subscriber.count, time.monotonic()
             await runner.phone.post("say", **{"from": "wife", "text": f"{number}"})
-            heard = await asyncio.to_thread(ear.wait, runner.incoming, since=since)
-            took.append(heard.at - began)
+            received = await asyncio.to_thread(subscriber.wait, runner.incoming, since=since)
+            took.append(received.at - began)
     return 1 / statistics.median(took)
 
 
@@ -148,14 +148,14 @@ async def _running(name: str, folder: Path) -> AsyncIterator[Runner]:
     try:
         with (
             mosquitto(folder / "broker", PLAIN, log=SUBSCRIPTIONS_LOG) as broker,
-            Ear(broker.port, "wx/login/#", "peer/state") as ear,
+            Subscriber(broker.port, "wx/login/#", "peer/state") as subscriber,
         ):
             await phone.post("settings", autoscan=True)
             await phone.post("people", friends=FRIENDS)
             start = _product if is_product else _peer
             with start(name, folder, simulator, broker) as pid:
                 state = "wx/login/state" if is_product else "peer/state"
-                await asyncio.to_thread(ear.wait_body, state, state="online", timeout=PATIENCE)
+                await asyncio.to_thread(subscriber.wait_body, state, state="online", timeout=PATIENCE)
                 await phone.wait("polling")
                 yield Runner(
                     pid=pid,

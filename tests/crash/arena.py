@@ -11,12 +11,12 @@ from typing import Any
 
 from tests.crash.lives import Lives
 from tests.support.broker import DURABLE, mosquitto
-from tests.support.ear import Ear
 from tests.support.home import Home
+from tests.support.subscriber import Subscriber
 from tests.support.traffic import CONTACTS, Traffic, all_through
 from wx2mqtt.simulator.server import Simulator
 
-KEPT = 3600  # seconds for which the broker keeps what the ear misses
+KEPT = 3600  # seconds for which the broker keeps what the subscriber misses
 
 
 class Arena(Home):
@@ -35,7 +35,7 @@ class Arena(Home):
 
     async def begin(self) -> None:
         """Start a life; returns when it is online and polls."""
-        since = self.ear.count
+        since = self.subscriber.count
         self.lives.start()
         await self.body("wx/login/state", state="online", since=since)
         await self.phone.wait("polling")
@@ -47,7 +47,7 @@ class Arena(Home):
 
     async def ends_well(self) -> None:
         """Wait until everything has come out, end this life in order, and find nothing wrong."""
-        problems = await all_through(self.traffic.ledger, self.ear, self.phone)
+        problems = await all_through(self.traffic.ledger, self.subscriber, self.phone)
         problems += [f"violation: {one}" for one in await self.phone.get("violations")]
         await self.lives.stop()
         log = self.lives.log.read_text()
@@ -69,9 +69,11 @@ async def arena(
     async with Simulator(seed=seed) as simulator:
         with contextlib.ExitStack() as stack:
             broker = stack.enter_context(mosquitto(folder / "mosquitto", broker_config))
-            ear = stack.enter_context(Ear(broker.port, "wx/#", client_id="ear", keeps=KEPT))
-            ways = [stack.enter_context(Ear(broker.port, "none")) for _ in range(publishers)]
-            home = Arena(folder, simulator, broker, ear)
+            subscriber = stack.enter_context(
+                Subscriber(broker.port, "wx/#", client_id="subscriber", keeps=KEPT)
+            )
+            ways = [stack.enter_context(Subscriber(broker.port, "none")) for _ in range(publishers)]
+            home = Arena(folder, simulator, broker, subscriber)
             home.account = {"contacts": CONTACTS, "receive": {"own": True}, **settings}
             home.reach(broker.url)
             home.lives = Lives(home.bridge.config, folder / "log")

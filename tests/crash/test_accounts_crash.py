@@ -13,7 +13,7 @@ from tests.support.broker import DURABLE, PROGRAM
 from tests.support.effort import chaos, effort
 from tests.support.ledger import Asked, Ledger
 from tests.support.seed import SEED
-from tests.support.town import BASES, WEB, Town, in_town
+from tests.support.town import BASES, WEB, Town, running_town
 
 KILLS = effort(2, 4)
 EACH = 30  # messages and commands of one account between two kills
@@ -23,7 +23,7 @@ EACH = 30  # messages and commands of one account between two kills
 async def town(tmp_path: Path) -> AsyncIterator[Town]:
     if PROGRAM is None:
         pytest.skip("mosquitto is not installed (Debian: apt-get install mosquitto)")
-    async with in_town(tmp_path, DURABLE) as town:
+    async with running_town(tmp_path, DURABLE) as town:
         yield town
 
 
@@ -51,7 +51,7 @@ async def test_killed_under_the_traffic_of_all(town: Town):
                 flowing.create_task(traffic(town, name, life))
             flowing.create_task(to_the_bot(town, life))
             await asyncio.sleep(dice.uniform(0.1, 0.6))  # the moment of the kill
-            await town.hear(town.bridge.kill)
+            await town.in_thread(town.bridge.kill)
             town.bridge.start()
     count = KILLS * EACH
     await asyncio.gather(*(everything_came(town, name, count) for name in BASES))
@@ -62,19 +62,19 @@ async def everything_came(town: Town, name: str, count: int) -> None:
     """Each message under one seq, in order, below its own base, and none of another account."""
     user = "me" if name == "bot" else "wife"
     topic = f"{BASES[name]}/in/{user}"
-    await town.hear(town.ear.wait_body, topic, text=f"{name} {count - 1}")
-    heard = [one.body for one in town.ear.on(topic)]
-    by_seq = {body["seq"]: body for body in heard}
+    await town.in_thread(town.subscriber.wait_body, topic, text=f"{name} {count - 1}")
+    received = [one.body for one in town.subscriber.on(topic)]
+    by_seq = {body["seq"]: body for body in received}
     assert [by_seq[seq]["text"] for seq in sorted(by_seq)] == [f"{name} {number}" for number in range(count)]
-    assert {body["account"] for body in heard} == {name}
-    assert len({(body["seq"], body["id"]) for body in heard}) == count
+    assert {body["account"] for body in received} == {name}
+    assert len({(body["seq"], body["id"]) for body in received}) == count
 
 
 async def everything_went(town: Town, name: str, count: int) -> None:
     """Each command has one result that is true: see `Ledger.wrong_commands`."""
     base = BASES[name]
     for number in range(count):
-        await town.hear(town.ear.wait_body, f"{base}/result/wife", id=f"{number}")
+        await town.in_thread(town.subscriber.wait_body, f"{base}/result/wife", id=f"{number}")
     asked = {f"{number}": Asked(name, "wife", f"to {name} {number}") for number in range(count)}
     sent = await town.phones[name].get("sent")
-    assert list(Ledger(base=base, asked=asked).wrong_commands(town.ear.heard, sent)) == []
+    assert list(Ledger(base=base, asked=asked).wrong_commands(town.subscriber.received, sent)) == []

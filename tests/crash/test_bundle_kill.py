@@ -75,7 +75,7 @@ async def test_killed_at_a_commit_of_a_digest(
         assert len({result["message_id"] for result in settled}) == 1
         sent = await messages(home)
         assert delivered_texts(sent) == [*TEXTS]
-        assert not [one for one in home.ear.on("wx/result/me") if one.body["id"] not in TEXTS]
+        assert not [one for one in home.subscriber.on("wx/result/me") if one.body["id"] not in TEXTS]
 
 
 @pytest.mark.parametrize("point", ["before:bundle", "after:bundle", "before:finish", "after:finish"])

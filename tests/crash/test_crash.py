@@ -73,7 +73,7 @@ async def trouble(arena: Arena) -> AsyncIterator[None]:
                 next_faults[endpoint] = count + 2
                 await arena.phone.post("fault", **fault)
             await arena.phone.post("people", rename={"id": "hanmeimei", "nickname": f"Han {number}"})
-            await arena.hear(arena.ear.say, "wx/bridge/request/health", {"transaction": number})
+            await arena.in_thread(arena.subscriber.say, "wx/bridge/request/health", {"transaction": number})
 
     making = asyncio.create_task(make())
     try:
@@ -152,7 +152,7 @@ async def test_killed_as_people_start_it(make_arena: MakeArena):
         )
         async with arena.traffic.flowing():
             bridge.start(**{runner.POINT: "after:accept", runner.AT: "2"})
-            assert await arena.hear(bridge.wait) == KILLED
+            assert await arena.in_thread(bridge.wait) == KILLED
         await arena.last_life()
 
 
@@ -179,7 +179,7 @@ async def test_killed_in_the_first_life(make_arena: MakeArena, point: str):
 
 
 async def _everything_works(arena: Arena) -> None:
-    await arena.hear(arena.ear.wait, "wx/bridge/state", lambda one: one.payload == b"online")
+    await arena.in_thread(arena.subscriber.wait, "wx/bridge/state", lambda one: one.payload == b"online")
     await arena.phone.wait("online")
 
 
@@ -193,14 +193,15 @@ async def test_killed_in_the_middle_of_two_thousand_no_more_than_a_window_comes_
         for chat in ("wife", "mom"):
             await arena.traffic.flood(chat, 1000)
         for kill in range(1, KILLS + 1):
-            before = len(arena.ear.on("wx/in/#"))
+            before = len(arena.subscriber.on("wx/in/#"))
             arena.lives.start()
-            wanted = dice.randint(1, 250)
-            await arena.hear(arena.ear.wait_until, lambda heard: len(heard) >= before + wanted)  # noqa: B023
+            enough = before + dice.randint(1, 250)
+            has_enough = lambda received: len(received) >= enough  # noqa: B023, E731
+            await arena.in_thread(arena.subscriber.wait_until, has_enough)
             arena.lives.kill()
-            assert repeats(arena.ear.heard) <= (kill - 1) * WINDOW
+            assert repeats(arena.subscriber.received) <= (kill - 1) * WINDOW
         await arena.last_life()
-        assert repeats(arena.ear.heard) <= KILLS * WINDOW
+        assert repeats(arena.subscriber.received) <= KILLS * WINDOW
 
 
 @seeded
@@ -215,9 +216,9 @@ async def test_killed_before_acknowledged_messages_are_marked_no_more_than_a_win
         for kill in range(1, KILLS + 1):
             arena.lives.start("before:published", 2)
             assert await arena.lives.dies()
-            assert repeats(arena.ear.heard) <= kill * WINDOW
+            assert repeats(arena.subscriber.received) <= kill * WINDOW
         await arena.last_life()
-        assert repeats(arena.ear.heard) <= KILLS * WINDOW
+        assert repeats(arena.subscriber.received) <= KILLS * WINDOW
 
 
 @seeded
@@ -235,8 +236,8 @@ async def test_an_orderly_stop_leaves_nothing_in_doubt_and_nothing_to_repeat(
                 async with asyncio.timeout(MAX_WAIT_SECONDS):
                     await arena.lives.stop()
         await arena.last_life()
-        assert not [one for one in arena.ear.on("wx/result/#") if one.body["duplicate_possible"]]
-        assert repeats(arena.ear.heard) == 0
+        assert not [one for one in arena.subscriber.on("wx/result/#") if one.body["duplicate_possible"]]
+        assert repeats(arena.subscriber.received) == 0
 
 
 # places that are no commits
@@ -265,7 +266,7 @@ async def test_killed_between_a_send_and_its_answer(make_arena: MakeArena, kind:
         await first_life(arena)
         for _ in range(3):
             await arena.begin()
-            assert not await all_through(arena.traffic.ledger, arena.ear, arena.phone)
+            assert not await all_through(arena.traffic.ledger, arena.subscriber, arena.phone)
             sends = (await arena.phone.get("state"))["calls"].get("webwxsendmsg", 0)
             await arena.phone.post("fault", endpoint="webwxsendmsg", kind=kind, value=10.0, times=4)
             for publisher, user in enumerate(("wife", "mom", "family")):
@@ -275,7 +276,7 @@ async def test_killed_between_a_send_and_its_answer(make_arena: MakeArena, kind:
             arena.lives.kill()
             await arena.phone.post("fault/clear")
         await arena.last_life()
-        told = [one.body for one in arena.ear.on("wx/result/#") if one.body["duplicate_possible"]]
+        told = [one.body for one in arena.subscriber.on("wx/result/#") if one.body["duplicate_possible"]]
         assert {one["status"] for one in told} == {"sent"}
         assert len({one["id"] for one in told}) == 9, "the first of each chat in each life, and no other"
 
@@ -298,8 +299,8 @@ async def test_a_command_of_a_new_session_is_not_taken_for_one_of_an_old_session
     """Packet ids begin anew in each session of the broker: the same one with the same text is another command."""
     async with make_arena(SEED) as arena:
         await arena.begin()
-        await arena.hear(arena.ear.publish, "wx/out/wife", "on")
-        await arena.hear(arena.ear.wait_count, "wx/result/wife", 1)
+        await arena.in_thread(arena.subscriber.publish, "wx/out/wife", "on")
+        await arena.in_thread(arena.subscriber.wait_count, "wx/result/wife", 1)
         arena.lives.kill()
         arena.broker.forget()
         since = len(arena.broker.log)
@@ -309,11 +310,11 @@ async def test_a_command_of_a_new_session_is_not_taken_for_one_of_an_old_session
         await asyncio.wait({dying, subscribing}, return_when=asyncio.FIRST_COMPLETED)
         died = dying.done()
         if not died:  # it was let in before it had written the session down
-            await arena.hear(arena.ear.publish, "wx/out/wife", "on")
+            await arena.in_thread(arena.subscriber.publish, "wx/out/wife", "on")
         assert await dying
         await arena.begin()
         if died:
-            await arena.hear(arena.ear.publish, "wx/out/wife", "on")
+            await arena.in_thread(arena.subscriber.publish, "wx/out/wife", "on")
         await subscribing
-        await arena.hear(arena.ear.wait_count, "wx/result/wife", 2)
+        await arena.in_thread(arena.subscriber.wait_count, "wx/result/wife", 2)
         await arena.lives.stop()

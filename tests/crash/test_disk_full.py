@@ -42,7 +42,7 @@ async def test_a_disk_that_is_full_for_a_while_delays_and_loses_nothing(make_are
     async with make_arena(1) as arena:
         await arena.begin()
         await burst(arena)
-        seen = arena.ear.count
+        seen = arena.subscriber.count
         with no_room(arena):
             await burst(arena)
             state = await arena.body("wx/login/state", state="interrupted", since=seen)
@@ -60,7 +60,7 @@ async def test_killed_while_the_disk_is_full(make_arena: MakeArena):
     async with make_arena(2) as arena:
         await arena.begin()
         await burst(arena)
-        seen = arena.ear.count
+        seen = arena.subscriber.count
         with no_room(arena):
             await burst(arena)
             await arena.body("wx/login/state", state="interrupted", since=seen)
@@ -72,7 +72,7 @@ async def test_killed_while_the_disk_is_full(make_arena: MakeArena):
 async def test_a_disk_that_takes_no_commands_is_told_though_nothing_comes_in(make_arena: MakeArena):
     async with make_arena(3) as arena:
         await arena.begin()
-        assert not await all_through(arena.traffic.ledger, arena.ear, arena.phone)
+        assert not await all_through(arena.traffic.ledger, arena.subscriber, arena.phone)
         with no_room(arena):
             await arena.traffic.command(0, "wife")
             async with asyncio.timeout(MAX_WAIT_SECONDS):

@@ -45,14 +45,14 @@ class Asked:
             body["path"] = str(file)
         elif way == "url":
             body["url"] = f"{url}/{number}"
-        await self.arena.hear(self.arena.ear.publish, f"wx/out/{user}", json.dumps(body))
+        await self.arena.in_thread(self.arena.subscriber.publish, f"wx/out/{user}", json.dumps(body))
 
     async def all_ended(self) -> None:
         """Each has one result that is true, and nothing of a file is left by half."""
         for command_id in self.files:
-            await self.arena.hear(self._result, command_id)
+            await self.arena.in_thread(self._result, command_id)
         results: dict[str, list[dict[str, Any]]] = {}
-        for one in self.arena.ear.on("wx/result/#"):
+        for one in self.arena.subscriber.on("wx/result/#"):
             results.setdefault(one.body["id"], []).append(one.body)
         delivered = Counter(one["sha256"] for one in await self.arena.phone.get("sent") if one["delivered"])
         for command_id, sha256 in self.files.items():
@@ -67,10 +67,10 @@ class Asked:
 
     def _result(self, command_id: str) -> None:
         """Wait for the first one."""
-        ear = self.arena.ear
-        assert ear.wait_until(
-            lambda heard: any(
-                one.topic.startswith("wx/result/") and one.body["id"] == command_id for one in heard
+        subscriber = self.arena.subscriber
+        assert subscriber.wait_until(
+            lambda received: any(
+                one.topic.startswith("wx/result/") and one.body["id"] == command_id for one in received
             )
         ), command_id
 
@@ -134,7 +134,7 @@ async def test_killed_in_the_middle_of_an_upload_and_between_upload_and_send(
         await arena.begin()
         await asked.all_ended()
         await arena.lives.stop()
-        ends = {one.body["status"] for one in arena.ear.on("wx/result/#")}
+        ends = {one.body["status"] for one in arena.subscriber.on("wx/result/#")}
         assert endpoint != "webwxuploadmedia" or ends == {"sent"}, "an upload delivers nothing"
 
 

@@ -28,7 +28,7 @@ async def house(folder: Path, **account: Any) -> AsyncIterator[tuple[ILinkHome, 
 
 
 async def live(home: ILinkHome, lives: Lives) -> None:
-    since = home.ear.count
+    since = home.subscriber.count
     lives.start()
     await home.body("wx/login/state", state="online", since=since)
     await home.bot.wait("polling")
@@ -36,7 +36,7 @@ async def live(home: ILinkHome, lives: Lives) -> None:
 
 async def dies_with(home: ILinkHome, lives: Lives, point: str, command: dict[str, Any]) -> None:
     """A life gets the command and ends at this point."""
-    since = home.ear.count
+    since = home.subscriber.count
     lives.start(point)
     await home.body("wx/login/state", state="online", since=since)
     await home.bot.wait("polling")
@@ -55,7 +55,7 @@ async def test_killed_when_something_is_held(tmp_path: Path, with_mosquitto: Non
         await home.bot.write("hello")
         assert (await home.body("wx/result/me", id="a"))["status"] == "sent"
         assert [one["text"] for one in await home.bot.bot_sent(1)] == ["waits"]
-        ids = {one.body["id"] for one in home.ear.on("wx/event/held")}
+        ids = {one.body["id"] for one in home.subscriber.on("wx/event/held")}
         assert len(ids) == 1
 
 

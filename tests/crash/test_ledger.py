@@ -7,20 +7,20 @@ from typing import Any
 
 import pytest
 
-from tests.support.ear import Heard
 from tests.support.ledger import Asked, Ledger, repeats
+from tests.support.subscriber import ReceivedMessage
 
 
-def heard(topic: str, **body: Any) -> Heard:
-    return Heard(f"wx/{topic}", json.dumps(body).encode(), False, 0.0)
+def received(topic: str, **body: Any) -> ReceivedMessage:
+    return ReceivedMessage(f"wx/{topic}", json.dumps(body).encode(), False, 0.0)
 
 
-def published(seq: int, text: str, *, user: str = "wife", ident: str = "") -> Heard:
-    return heard(f"in/{user}", seq=seq, id=ident or f"id-{seq}", text=text)
+def published(seq: int, text: str, *, user: str = "wife", ident: str = "") -> ReceivedMessage:
+    return received(f"in/{user}", seq=seq, id=ident or f"id-{seq}", text=text)
 
 
-def result(ident: str, status: str = "sent", *, duplicate: bool = False, code: str = "ok") -> Heard:
-    return heard("result/wife", id=ident, status=status, code=code, duplicate_possible=duplicate)
+def result(ident: str, status: str = "sent", *, duplicate: bool = False, code: str = "ok") -> ReceivedMessage:
+    return received("result/wife", id=ident, status=status, code=code, duplicate_possible=duplicate)
 
 
 def sent(*texts: str) -> list[dict[str, Any]]:
@@ -60,7 +60,7 @@ def test_it_finds_nothing_where_nothing_is_wrong():
         ([*WIFE, published(2, "mom/1", user="mom", ident="id-1")], "id: under two numbers"),
     ],
 )
-def test_it_finds_what_is_wrong_with_messages(messages: list[Heard], found: str):
+def test_it_finds_what_is_wrong_with_messages(messages: list[ReceivedMessage], found: str):
     problems = ledger().problems([*messages, *ANSWERED], sent("to a", "to b"))
     assert [one for one in problems if found in one], problems
 
@@ -78,11 +78,11 @@ def test_it_finds_what_is_wrong_with_messages(messages: list[Heard], found: str)
         (ANSWERED, ["to a", "to b", "hm"], "WeChat got what nobody asked for"),
     ],
 )
-def test_it_finds_what_is_wrong_with_commands(results: list[Heard], arrived: list[str], found: str):
+def test_it_finds_what_is_wrong_with_commands(results: list[ReceivedMessage], arrived: list[str], found: str):
     problems = ledger().problems([*WIFE, *MOM, *results], sent(*arrived))
     assert [one for one in problems if found in one], problems
 
 
 @pytest.mark.parametrize("honest", [result("b", duplicate=True), result("b", "uncertain")])
-def test_two_attempts_that_are_told_are_no_problem(honest: Heard):
+def test_two_attempts_that_are_told_are_no_problem(honest: ReceivedMessage):
     assert ledger().problems([*WIFE, *MOM, result("a"), honest], sent("to a", "to b", "to b")) == []

@@ -52,7 +52,7 @@ async def ends_well(arena: Arena) -> None:
 
 def told_of(arena: Arena) -> set[str]:
     """Messages whose bytes an event told of."""
-    return {one.body["message_id"] for one in arena.ear.heard if one.topic == "wx/event/media"}
+    return {one.body["message_id"] for one in arena.subscriber.received if one.topic == "wx/event/media"}
 
 
 def files(arena: Arena) -> list[Path]:
@@ -91,7 +91,7 @@ async def test_killed_in_the_middle_of_downloads(make_arena: MakeArena):
             await arena.phone.post("fault", endpoint="webwxgetmsgimg", kind="stall", value=SIZE - 1000)
         came = await pictures(arena, 3)
         for _ in range(3):
-            half = await arena.hear(half_a_file, arena)
+            half = await arena.in_thread(half_a_file, arena)
             arena.lives.kill()
             await arena.begin()
             assert not half.exists()
@@ -116,7 +116,7 @@ async def test_a_disk_that_is_full_for_a_while_delays_pictures_and_loses_none(ma
         await arena.begin()
         came = await pictures(arena, 2)
         await all_told(arena, came)
-        seen = arena.ear.count
+        seen = arena.subscriber.count
         with no_room(arena):
             came |= await pictures(arena, 3)
             await arena.body("wx/login/state", state="interrupted", since=seen)

@@ -16,14 +16,14 @@ from tests.support.ilink_home import ILinkHome
 async def offer(home: ILinkHome, lives: Lives, point: str = "") -> None:
     """A life offers a code for the next login; it ends at this point, after the commit of one message."""
     await home.phone.post("ilink/settings", autoscan="me")
-    since = home.ear.count
+    since = home.subscriber.count
     lives.start(point, at=2)
     await home.body(STATE, state="online", since=since)
     await home.bot.wait("polling")
     await home.phone.post("ilink/settings", autoscan="")
     await home.bot.write("hello")
     await home.body("wx/in/me", text="hello", since=since)
-    since = home.ear.count
+    since = home.subscriber.count
     await home.ask("login", {"renew": True})
     await offered(home, since)
     await home.bot.bot_sent(2)
@@ -41,10 +41,10 @@ async def test_killed_at_the_commit_that_moves_to_the_next_login(
         assert await lives.dies()
         await live(home, lives)
         assert (await home.body("wx/window/me", why="new_binding"))["open"] is False
-        since = home.ear.count
+        since = home.subscriber.count
         await home.bot.write("hello again")
         await home.body("wx/in/me", text="hello again", since=since)
-        assert len(home.ear.on("wx/in/me")) == 2
+        assert len(home.subscriber.on("wx/in/me")) == 2
 
 
 @pytest.mark.in_folder
@@ -53,7 +53,7 @@ async def test_killed_while_a_code_is_offered_the_login_goes_on(tmp_path: Path, 
         await offer(home, lives)
         lives.kill()
         await live(home, lives)
-        since = home.ear.count
+        since = home.subscriber.count
         await home.bot.write("hello again")
         await home.body("wx/in/me", text="hello again", since=since)
         assert len(saved_bots(home)) == 1

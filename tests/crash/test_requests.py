@@ -34,16 +34,16 @@ async def cut_off(arena: Arena, point: str, name: str, fields: dict[str, Any]) -
     """Ask in a life that ends at `point`; what is told of it then and in the next life."""
     await arena.begin()
     arena.lives.kill()
-    since = arena.ear.count
+    since = arena.subscriber.count
     arena.lives.start(point)
     await arena.body("wx/login/state", state="online", since=since)
     await arena.publish(f"wx/bridge/request/{name}", {**fields, "transaction": point})
     assert await arena.lives.dies()
-    since = arena.ear.count
+    since = arena.subscriber.count
     await arena.begin()
     await arena.body(f"wx/bridge/response/{name}", since=since, transaction=point)
     await arena.lives.stop()
-    answers = [one.body for one in arena.ear.on(f"wx/bridge/response/{name}")]
+    answers = [one.body for one in arena.subscriber.on(f"wx/bridge/response/{name}")]
     return {str(one.get("code", one["status"])) for one in answers}
 
 

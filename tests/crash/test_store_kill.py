@@ -18,7 +18,7 @@ from tests.crash.store_child import main
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.effort import effort
 from tests.support.forks import CONTEXT
-from tests.unit.store.test_backup import House
+from tests.unit.store.test_backup import OpenStore
 from tests.unit.store.test_retention import fill
 from wx2mqtt.store.archive import read_archive
 from wx2mqtt.store.backup import create_backup
@@ -60,11 +60,11 @@ def some(count: int) -> list[int]:
 
 
 async def _live(path: Path, text: str) -> None:
-    house = await House.open(path)
-    await house.live()
-    await house.database.write("mark", lambda db: db.execute("UPDATE account SET login_id = ?", (text,)))
+    open_store = await OpenStore.open(path)
+    await open_store.live()
+    await open_store.database.write("mark", lambda db: db.execute("UPDATE account SET login_id = ?", (text,)))
     (path / SESSIONS_FOLDER / "home.json").write_text(json.dumps({"skey": text}))
-    await house.close()
+    await open_store.close()
 
 
 def living(path: Path, text: str) -> Path:
@@ -144,15 +144,15 @@ def test_a_backup_that_is_killed_leaves_a_whole_file_or_none_and_the_store_as_it
 async def _two(path: Path) -> None:
     folder = StoreFolder.open(path)
     database = await SqliteDatabase.open(path / DATABASE_NAME)
-    house = House(path, folder, database)
-    await house.blobs.open()
+    open_store = OpenStore(path, folder, database)
+    await open_store.blobs.open()
     (path / SESSIONS_FOLDER).mkdir(mode=0o700)
     for account in ("gone", "home"):
         await fill(database, account, 600)
         (path / SESSIONS_FOLDER / f"{account}.json").write_text("{}")
-    await house.blobs.store(b"%PDF nobody's", 1000)
+    await open_store.blobs.store(b"%PDF nobody's", 1000)
     await PeopleFile(database, path / PEOPLE_FILE_NAME).write()
-    await house.close()
+    await open_store.close()
 
 
 def rows(path: Path, account: str) -> int:

@@ -61,7 +61,7 @@ def test_esphome_takes_the_device(page, tmp_path):
         {}
     ] * 4
     assert mqtt["clean_session"]
-    assert {heard["topic"] for heard in mqtt["on_message"]} == {"wx/text/me"}
+    assert {received["topic"] for received in mqtt["on_message"]} == {"wx/text/me"}
     (sensor,) = taken["binary_sensor"]
     (action,) = sensor["on_press"][0]["then"]
     published = action["mqtt.publish"]

@@ -119,7 +119,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ILi
 @pytest_asyncio.fixture(loop_scope="module")
 async def home(running: ILinkHome) -> ILinkHome:
     """The home, where WeChat takes ten messages again."""
-    since = running.ear.count
+    since = running.subscriber.count
     await running.bot.write("hello")
     await running.body("wx/in/me", since=since, text="hello")
     return running
@@ -199,7 +199,7 @@ async def test_the_line_of_the_crontab(home):
     command = command.replace("\\%", "%").replace("-h 192.168.1.10", f"-h 127.0.0.1 -p {home.broker.port}")
     since = await sent_count(home)
     for _ in range(2):  # on one day
-        known = home.ear.count
+        known = home.subscriber.count
         await done("sh", "-c", command)
         assert (await home.body("wx/result/me", since=known))["status"] == "sent"
     await home.publish("wx/out/me", "end of the day")
@@ -242,7 +242,9 @@ async def line_of(output: asyncio.StreamReader) -> str:
 async def test_a_script_asks_and_opens_for_its_own_answer_only(home, language):
     garage = Garage(home, language)
     async with garage.asking() as (output, number):
-        question = await home.hear(home.ear.wait, "wx/out/me", lambda one: number.encode() in one.payload)
+        question = await home.in_thread(
+            home.subscriber.wait, "wx/out/me", lambda one: number.encode() in one.payload
+        )
         assert question.body["ttl"] == 30
         assert question.properties["MessageExpiryInterval"] <= 30
         await home.bot.write("hello")
@@ -364,9 +366,9 @@ async def test_a_tasmota_device_sends_and_hears(home, language):
     device = Tasmota(home.broker.port)
     device.console(sends.text)
     device.console(hears.text)
-    heard = len(home.broker.log)
+    received = len(home.broker.log)
     with device:
-        await home.broker.logged("wx/text/me (QoS 0)", since=heard)
+        await home.broker.logged("wx/text/me (QoS 0)", since=received)
         since = await sent_count(home)
         device.happens("Switch1#State", "1")
         wanted = re.search(r"Publish wx/out/me (.+?) ENDON", sends.text)
@@ -411,7 +413,7 @@ async def test_the_contact_point_of_grafana(home, language):
         {"Status": "resolved", "Labels": {"alertname": "Net"}, "Annotations": {"summary": "it is back"}},
     ]
     command = GoTemplate({"Status": "firing", "Alerts": alerts}).render(settings["message"])
-    since, heard = await sent_count(home), home.ear.count
+    since, received = await sent_count(home), home.subscriber.count
     await asyncio.to_thread(
         publish.single,
         settings["topic"],
@@ -425,7 +427,7 @@ async def test_the_contact_point_of_grafana(home, language):
     firing, over = {"en": ("Alert", "Over"), "zh": ("告警", "恢复")}[language]
     text = f'{firing}: Disk "C:"\n5 %\n剩余 🔥\n{over}: Net\nit is back'
     await arrives(home, since, lambda line: line["text"].strip() == text)
-    body = (await home.hear(home.ear.wait, "wx/out/me", since=heard)).body
+    body = (await home.in_thread(home.subscriber.wait, "wx/out/me", since=received)).body
     assert (body["urgent"], body["priority"]) == (True, "high")
     resolved = {"Status": "resolved", "Alerts": alerts[1:]}
     assert json.loads(GoTemplate(resolved).render(settings["message"]))["urgent"] is False
@@ -528,7 +530,7 @@ async def test_frigate_sees_somebody(home):
             await home.publish("frigate/events", frigate_event("update", label="cat"))
             await home.publish("frigate/events", frigate_event("update"))
             await arrives(home, since, is_picture)
-            known = home.ear.count
+            known = home.subscriber.count
             await home.publish("frigate/events", frigate_event("end"))
             result = await home.body("wx/result/me", since=known, id="frigate-1607123955.475377-mxklsc")
             assert result["status"] == "sent"

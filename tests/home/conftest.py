@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from tests.home.house import HouseProcess
+from tests.home.home_assistant import HomeAssistantProcess
 from tests.support.broker import DURABLE, PROGRAM, free_port
 from tests.support.home import Home, at_home
 from tests.support.ilink_home import at_ilink_home
@@ -27,12 +27,12 @@ WEB = {"listen": "127.0.0.1:0", "url": "http://wechat.example:8099"}
 collect_ignore_glob = [] if PYTHON else ["test_*.py"]  # this is `make test-home`, not `make test`
 
 
-class Scene:
+class HomeAssistantEnvironment:
     """The home, and Home Assistant in it; blocking calls of the latter go through `do`, `until`, `call`."""
 
-    def __init__(self, home: Home, house: HouseProcess) -> None:
+    def __init__(self, home: Home, home_assistant: HomeAssistantProcess) -> None:
         self.home = home
-        self.house = house
+        self.home_assistant = home_assistant
 
     def settings(
         self, *expose: str, enabled: bool = True, account: dict[str, Any] | None = None, **more: Any
@@ -44,11 +44,11 @@ class Scene:
 
     async def do(self, order: str, **fields: Any) -> Any:
         """An order of the driver."""
-        return await asyncio.to_thread(self.house.do, order, **fields)
+        return await asyncio.to_thread(self.home_assistant.do, order, **fields)
 
     async def until(self, template: str) -> None:
         """Wait until a template is true."""
-        await asyncio.to_thread(self.house.until, template)
+        await asyncio.to_thread(self.home_assistant.until, template)
 
     async def lives(self, entity: str) -> None:
         """Wait until it is there and available; a state that nobody has is `unknown` as well."""
@@ -56,7 +56,7 @@ class Scene:
 
     async def call(self, action: str, data: dict[str, Any] | None = None, **target: Any) -> None:
         """Call an action."""
-        await asyncio.to_thread(self.house.call, action, data, **target)
+        await asyncio.to_thread(self.home_assistant.call, action, data, **target)
 
     async def state(self, entity: str) -> dict[str, Any]:
         """State and attributes."""
@@ -93,18 +93,18 @@ class Scene:
 
 
 @asynccontextmanager
-async def scene_in(home: Home, *expose: str) -> AsyncIterator[Scene]:
+async def environment_in(home: Home, *expose: str) -> AsyncIterator[HomeAssistantEnvironment]:
     """Everything runs, and the phone is logged in."""
-    house = HouseProcess(PYTHON, home.folder / "house", port=free_port())
-    scene = Scene(home, house)
-    shutil.copytree(BLUEPRINTS, house.folder / "blueprints/automation/wx2mqtt")
-    home.bridge.configure(scene.settings(*expose))
-    await asyncio.gather(asyncio.to_thread(house.start), home.log_in())
+    home_assistant = HomeAssistantProcess(PYTHON, home.folder / "house", port=free_port())
+    environment = HomeAssistantEnvironment(home, home_assistant)
+    shutil.copytree(BLUEPRINTS, home_assistant.folder / "blueprints/automation/wx2mqtt")
+    home.bridge.configure(environment.settings(*expose))
+    await asyncio.gather(asyncio.to_thread(home_assistant.start), home.log_in())
     try:
-        await scene.join()
-        yield scene
+        await environment.join()
+        yield environment
     finally:
-        await asyncio.to_thread(house.stop)
+        await asyncio.to_thread(home_assistant.stop)
 
 
 def automation(blueprint: str, name: str = "", **chosen: Any) -> dict[str, Any]:
@@ -114,21 +114,23 @@ def automation(blueprint: str, name: str = "", **chosen: Any) -> dict[str, Any]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
+async def environment(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[HomeAssistantEnvironment]:
     """One for all tests of a module, which run in order."""
     assert PROGRAM is not None, "mosquitto is not installed (Debian: apt-get install mosquitto)"
     async with at_home(tmp_path_factory.mktemp("house"), DURABLE) as home:
         await home.phone.post("people", friends=500)
-        async with scene_in(home, "wife", "妈妈") as scene:
-            yield scene
+        async with environment_in(home, "wife", "妈妈") as environment:
+            yield environment
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def bot_scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene]:
-    """As `scene`, with a bot on iLink, to whom nobody has written yet."""
+async def ilink_environment(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[HomeAssistantEnvironment]:
+    """As `environment`, with a bot on iLink, to whom nobody has written yet."""
     assert PROGRAM is not None, "mosquitto is not installed (Debian: apt-get install mosquitto)"
     async with (
         at_ilink_home(tmp_path_factory.mktemp("house"), DURABLE) as home,
-        scene_in(home, "me") as scene,
+        environment_in(home, "me") as environment,
     ):
-        yield scene
+        yield environment

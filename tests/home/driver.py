@@ -37,7 +37,7 @@ OUT = os.dup(1)
 os.dup2(2, 1)  # whatever prints must not stand between the answers
 
 
-class Told(logging.Handler):
+class LogForwarder(logging.Handler):
     """Hands log lines to the test."""
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -46,7 +46,7 @@ class Told(logging.Handler):
         say(log={"level": record.levelname, "name": record.name, "text": record.getMessage(), "trace": trace})
 
 
-class House:
+class HomeAssistantOrders:
     """Home Assistant, and the orders it understands. Each method is an order."""
 
     def __init__(self, hass: core.HomeAssistant) -> None:
@@ -186,19 +186,19 @@ async def no_descriptions(_hass: core.HomeAssistant) -> dict[str, Any]:
     return {}
 
 
-async def serve(house: House) -> None:
+async def serve(orders: HomeAssistantOrders) -> None:
     """Carry out orders, several at once, until the input ends."""
     reader = asyncio.StreamReader()
-    await house.hass.loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await orders.hass.loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
     running: set[asyncio.Task[None]] = set()
     while line := await reader.readline():
-        task = asyncio.create_task(_carry_out(house, json.loads(line)))
+        task = asyncio.create_task(_carry_out(orders, json.loads(line)))
         running.add(task)
         task.add_done_callback(running.discard)
 
 
-async def _carry_out(house: House, order: dict[str, Any]) -> None:
-    do: Callable[[dict[str, Any]], Any] = getattr(house, order["do"])
+async def _carry_out(orders: HomeAssistantOrders, order: dict[str, Any]) -> None:
+    do: Callable[[dict[str, Any]], Any] = getattr(orders, order["do"])
     try:
         say(id=order["id"], answer=await do(order))
     except Exception as error:  # noqa: BLE001 - the test is told, whatever it is
@@ -214,11 +214,11 @@ async def main(folder: str) -> None:
     assert await bootstrap.async_from_config_dict(wanted, hass) is hass
     await hass.async_start()
     say(ready=True)
-    await serve(House(hass))
+    await serve(HomeAssistantOrders(hass))
     await hass.async_stop(force=True)
 
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr)
-    logging.getLogger().addHandler(Told(level=logging.WARNING))
+    logging.getLogger().addHandler(LogForwarder(level=logging.WARNING))
     asyncio.run(main(sys.argv[1]))

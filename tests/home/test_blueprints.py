@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
-from tests.home.conftest import BLUEPRINTS, Scene, automation
+from tests.home.conftest import BLUEPRINTS, HomeAssistantEnvironment, automation
 from tests.home.test_entities import complaints
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from wx2mqtt.bridge.status_topics import placeholder_picture
@@ -36,7 +36,7 @@ THINGS: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture(scope="module")
-def automations(scene: Scene) -> list[dict[str, Any]]:
+def automations(environment: HomeAssistantEnvironment) -> list[dict[str, Any]]:
     """All of them, in a house with a doorbell, a camera, a water sensor, a siren and a lamp."""
     lamp = {"target": {"entity_id": "switch.house_lamp"}}
     question: dict[str, Any] = {
@@ -56,7 +56,7 @@ def automations(scene: Scene) -> list[dict[str, Any]]:
             camera="camera.house_door",
             people=["wife", "filehelper"],
             text="Ding 叮",
-            house=scene.house.url,
+            home_assistant=environment.home_assistant.url,
             quiet=0,
         ),
         automation(
@@ -74,7 +74,7 @@ def automations(scene: Scene) -> list[dict[str, Any]]:
             "login-qr",
             login="sensor.wechat_home_login_state",
             qr="image.wechat_home_login_qr",
-            file=str(scene.house.folder / "media/login.png"),
+            file=str(environment.home_assistant.folder / "media/login.png"),
             actions=[
                 {
                     "action": "mqtt.publish",
@@ -113,67 +113,67 @@ def automations(scene: Scene) -> list[dict[str, Any]]:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module", autouse=True)
-async def in_use(scene: Scene, automations: list[dict[str, Any]]) -> None:
+async def in_use(environment: HomeAssistantEnvironment, automations: list[dict[str, Any]]) -> None:
     """The things are found, the automations loaded, and nobody waits for anything yet."""
     for place, thing in THINGS.items():
         unique = f"house_{place.replace('/', '_')}"
-        await scene.publish(
+        await environment.publish(
             f"homeassistant/{place}/config", {**thing, **HOUSE, "unique_id": unique, "qos": 1}
         )
     for topic in ("house/bell", "house/camera", "house/water", "house/siren", "house/lamp", "house/home"):
-        await scene.listens(topic)
+        await environment.listens(topic)
     for topic, state in (
         ("house/water", "OFF"),
         ("house/siren", "OFF"),
         ("house/lamp", "OFF"),
         ("house/home", "ON"),
     ):
-        await scene.publish(topic, state)
-    (scene.house.folder / "media").mkdir()
-    await scene.do("automations", automations=automations)
+        await environment.publish(topic, state)
+    (environment.home_assistant.folder / "media").mkdir()
+    await environment.do("automations", automations=automations)
     for one in automations:
-        await scene.until(f"states('automation.{one['alias'].replace('-', '_')}') == 'on'")
+        await environment.until(f"states('automation.{one['alias'].replace('-', '_')}') == 'on'")
 
 
-async def sent(scene: Scene, count: int, before: int) -> list[tuple[str, str]]:
+async def sent(environment: HomeAssistantEnvironment, count: int, before: int) -> list[tuple[str, str]]:
     """What reached WeChat since: to whom, and the text without the time of day."""
-    lines = (await scene.home.phone.sent(before + count))[before:]
+    lines = (await environment.home.phone.sent(before + count))[before:]
     return [(one["to"], re.sub(r" \(\d\d:\d\d\)", "", one["text"])) for one in lines]
 
 
-async def reached(scene: Scene, to: str, text: str, before: int) -> None:
+async def reached(environment: HomeAssistantEnvironment, to: str, text: str, before: int) -> None:
     """This reached WeChat, among whatever else did."""
     lines: list[dict[str, Any]] = []
     while (to, text) not in [(one["to"], one["text"]) for one in lines[before:]]:
-        lines = await scene.home.phone.sent(max(before, len(lines)) + 1)
+        lines = await environment.home.phone.sent(max(before, len(lines)) + 1)
 
 
-async def so_far(scene: Scene) -> int:
-    return len(await scene.home.phone.get("sent"))
+async def so_far(environment: HomeAssistantEnvironment) -> int:
+    return len(await environment.home.phone.get("sent"))
 
 
-async def ended(scene: Scene, name: str, runs: int) -> list[dict[str, Any]]:
+async def ended(environment: HomeAssistantEnvironment, name: str, runs: int) -> list[dict[str, Any]]:
     """The runs of an automation, once so many are over; none failed."""
     entity = f"automation.{name.replace('-', '_')}"
-    await scene.until(
+    await environment.until(
         f"state_attr('{entity}', 'current') == 0 and state_attr('{entity}', 'last_triggered') is not none"
     )
-    found: list[dict[str, Any]] = (await scene.do("traces")).get(entity, [])
+    found: list[dict[str, Any]] = (await environment.do("traces")).get(entity, [])
     assert [one.get("error") for one in found if one.get("error")] == []
     finished = [one for one in found if one["script_execution"] == "finished"]
     assert len(finished) >= runs, found
     return finished
 
 
-async def test_each_of_them_is_loaded(scene: Scene) -> None:
-    loaded = await scene.do("blueprints")
+async def test_each_of_them_is_loaded(environment: HomeAssistantEnvironment) -> None:
+    loaded = await environment.do("blueprints")
     names = {
         f"wx2mqtt/{path.name}": yaml.load(path.read_text(), Loader=Loose)["blueprint"]["name"]
         for path in BLUEPRINTS.glob("*.yaml")
     }
     assert loaded == names
     assert len(names) == 7
-    assert complaints(scene) == []
+    assert complaints(environment) == []
 
 
 class Loose(yaml.SafeLoader):
@@ -183,13 +183,13 @@ class Loose(yaml.SafeLoader):
 Loose.add_multi_constructor("!", lambda loader, _suffix, node: loader.construct_scalar(node))
 
 
-async def test_who_rings_is_seen_in_wechat(scene: Scene) -> None:
+async def test_who_rings_is_seen_in_wechat(environment: HomeAssistantEnvironment) -> None:
     picture = placeholder_picture("en", needed=False)
-    await scene.publish("house/camera", picture, retain=False)
-    await scene.until("state_attr('camera.house_door', 'entity_picture') is not none")
-    before = await so_far(scene)
-    await scene.publish("house/bell", {"event_type": "ring"}, retain=False)
-    lines = (await scene.home.phone.sent(before + 4))[before:]
+    await environment.publish("house/camera", picture, retain=False)
+    await environment.until("state_attr('camera.house_door', 'entity_picture') is not none")
+    before = await so_far(environment)
+    await environment.publish("house/bell", {"event_type": "ring"}, retain=False)
+    lines = (await environment.home.phone.sent(before + 4))[before:]
     assert {(one["to"], one["kind"]) for one in lines} == {
         ("wife", "text"),
         ("wife", "image"),
@@ -199,150 +199,166 @@ async def test_who_rings_is_seen_in_wechat(scene: Scene) -> None:
     assert {one["text"] for one in lines if one["kind"] == "text"} == {"Ding 叮"}
     image = next(one for one in lines if one["kind"] == "image")
     async with httpx.AsyncClient(trust_env=False, timeout=MAX_WAIT_SECONDS) as client:
-        seen = await client.get(f"{scene.home.simulator.url}/sim/media/{image['msg_id']}")
+        seen = await client.get(f"{environment.home.simulator.url}/sim/media/{image['msg_id']}")
     assert seen.content == picture
-    await ended(scene, "doorbell", 1)
+    await ended(environment, "doorbell", 1)
 
 
-async def test_an_old_ring_that_comes_back_with_a_restart_is_none(scene: Scene) -> None:
-    before = await so_far(scene)
-    await scene.do("reload", domain="mqtt")
-    await scene.until("states('event.house_bell') not in ('unknown', 'unavailable')")
-    await scene.until("states('sensor.wechat_home_login_state') == 'online'")
-    await scene.until(f"states('{MESSAGE}') != 'unavailable'")
-    await scene.listens("wx/in/+")
-    assert await so_far(scene) == before
+async def test_an_old_ring_that_comes_back_with_a_restart_is_none(
+    environment: HomeAssistantEnvironment,
+) -> None:
+    before = await so_far(environment)
+    await environment.do("reload", domain="mqtt")
+    await environment.until("states('event.house_bell') not in ('unknown', 'unavailable')")
+    await environment.until("states('sensor.wechat_home_login_state') == 'online'")
+    await environment.until(f"states('{MESSAGE}') != 'unavailable'")
+    await environment.listens("wx/in/+")
+    assert await so_far(environment) == before
 
 
-async def test_water_is_told_until_somebody_says_good(scene: Scene) -> None:
-    before = await so_far(scene)
+async def test_water_is_told_until_somebody_says_good(environment: HomeAssistantEnvironment) -> None:
+    before = await so_far(environment)
     alarm = "Water! House Water → 好 / ok"
-    await scene.publish("house/water", "ON")
-    await scene.until("states('switch.house_siren') == 'on'")
-    assert await sent(scene, 4, before) == [("wife", alarm), ("family", alarm)] * 2
-    await scene.home.phone.say("lilei", "好")  # trusted is not enough: nobody asked him
-    await scene.home.phone.say("wife", "什么?")
-    await scene.until(f"state_attr('{MESSAGE}', 'text') == '什么?'")
-    assert (await scene.state("switch.house_siren"))["state"] == "on"
-    await scene.home.phone.say("wife", " 好 ")
-    await scene.until("states('switch.house_siren') == 'off'")
+    await environment.publish("house/water", "ON")
+    await environment.until("states('switch.house_siren') == 'on'")
+    assert await sent(environment, 4, before) == [("wife", alarm), ("family", alarm)] * 2
+    await environment.home.phone.say("lilei", "好")  # trusted is not enough: nobody asked him
+    await environment.home.phone.say("wife", "什么?")
+    await environment.until(f"state_attr('{MESSAGE}', 'text') == '什么?'")
+    assert (await environment.state("switch.house_siren"))["state"] == "on"
+    await environment.home.phone.say("wife", " 好 ")
+    await environment.until("states('switch.house_siren') == 'off'")
     for who in ("wife", "family"):
-        await reached(scene, who, "Silenced by 老婆. 已由老婆解除。", before)
-    await ended(scene, "water-alarm", 1)
+        await reached(environment, who, "Silenced by 老婆. 已由老婆解除。", before)
+    await ended(environment, "water-alarm", 1)
 
 
-async def test_the_answer_to_the_last_alarm_does_not_silence_the_next(scene: Scene) -> None:
-    await scene.publish("house/water", "OFF")
-    await scene.until("states('binary_sensor.house_water') == 'off'")
-    before = await so_far(scene)
-    await scene.publish("house/water", "ON")
-    await scene.until("states('switch.house_siren') == 'on'")
-    lines = await sent(scene, 8, before)  # three times to two people, and then nobody had answered
+async def test_the_answer_to_the_last_alarm_does_not_silence_the_next(
+    environment: HomeAssistantEnvironment,
+) -> None:
+    await environment.publish("house/water", "OFF")
+    await environment.until("states('binary_sensor.house_water') == 'off'")
+    before = await so_far(environment)
+    await environment.publish("house/water", "ON")
+    await environment.until("states('switch.house_siren') == 'on'")
+    lines = await sent(environment, 8, before)  # three times to two people, and then nobody had answered
     assert [text for _, text in lines].count("Water! House Water → 好 / ok") == 6
     assert lines[-1][1].startswith("Nobody answered")
-    note = await scene.do("note", note="wechat_water_alarm", seconds=MAX_WAIT_SECONDS)
+    note = await environment.do("note", note="wechat_water_alarm", seconds=MAX_WAIT_SECONDS)
     assert note.endswith(" – nobody has answered 无人回复")
-    assert (await scene.state("switch.house_siren"))["state"] == "on"
-    await ended(scene, "water-alarm", 2)
+    assert (await environment.state("switch.house_siren"))["state"] == "on"
+    await ended(environment, "water-alarm", 2)
 
 
-async def test_when_it_is_dry_again_the_alarm_ends(scene: Scene) -> None:
-    await scene.publish("house/water", "OFF")
-    await scene.until("states('binary_sensor.house_water') == 'off'")
-    before = await so_far(scene)
-    await scene.publish("house/water", "ON")
-    await scene.until("state_attr('automation.water_alarm', 'current') == 1")
-    await scene.publish("house/water", "OFF")
-    await scene.until("states('switch.house_siren') == 'off'")
+async def test_when_it_is_dry_again_the_alarm_ends(environment: HomeAssistantEnvironment) -> None:
+    await environment.publish("house/water", "OFF")
+    await environment.until("states('binary_sensor.house_water') == 'off'")
+    before = await so_far(environment)
+    await environment.publish("house/water", "ON")
+    await environment.until("state_attr('automation.water_alarm', 'current') == 1")
+    await environment.publish("house/water", "OFF")
+    await environment.until("states('switch.house_siren') == 'off'")
     for who in ("wife", "family"):
-        await reached(scene, who, "It is dry again. 水已消失。", before)
-    await ended(scene, "water-alarm", 3)
+        await reached(environment, who, "It is dry again. 水已消失。", before)
+    await ended(environment, "water-alarm", 3)
 
 
 @pytest.mark.parametrize(("answer", "lamp"), [("否", "on"), ("YES", "off")])
-async def test_a_question_is_asked_and_the_answer_is_done(scene: Scene, answer: str, lamp: str) -> None:
-    await scene.publish("house/home", "ON")
-    await scene.until("states('binary_sensor.house_somebody') == 'on'")
-    before = await so_far(scene)
-    await scene.publish("house/home", "OFF")
-    assert await sent(scene, 1, before) == [("wife", "Off?")]
-    await scene.until("state_attr('automation.presence_question', 'current') == 1")
-    await scene.home.phone.say("wife", answer)
-    await scene.until(f"states('switch.house_lamp') == '{lamp}'")
-    await ended(scene, "presence-question", 1)
+async def test_a_question_is_asked_and_the_answer_is_done(
+    environment: HomeAssistantEnvironment, answer: str, lamp: str
+) -> None:
+    await environment.publish("house/home", "ON")
+    await environment.until("states('binary_sensor.house_somebody') == 'on'")
+    before = await so_far(environment)
+    await environment.publish("house/home", "OFF")
+    assert await sent(environment, 1, before) == [("wife", "Off?")]
+    await environment.until("state_attr('automation.presence_question', 'current') == 1")
+    await environment.home.phone.say("wife", answer)
+    await environment.until(f"states('switch.house_lamp') == '{lamp}'")
+    await ended(environment, "presence-question", 1)
 
 
-async def test_only_a_trusted_person_switches_the_light(scene: Scene) -> None:
-    before = await so_far(scene)
-    await scene.home.phone.say("hanmeimei", "开灯")  # nobody whom the owner named
-    await scene.until(
+async def test_only_a_trusted_person_switches_the_light(environment: HomeAssistantEnvironment) -> None:
+    before = await so_far(environment)
+    await environment.home.phone.say("hanmeimei", "开灯")  # nobody whom the owner named
+    await environment.until(
         f"state_attr('{MESSAGE}', 'text') == '开灯' and state_attr('{MESSAGE}', 'trusted') == false"
     )
-    await scene.home.phone.say("mom", "开灯", to="family")  # trusted, but groups do not count
-    await scene.until(f"state_attr('{MESSAGE}', 'chat') == 'group'")
-    assert (await scene.state("switch.house_lamp"))["state"] == "off"
-    assert await so_far(scene) == before
-    await scene.home.phone.say("wife", "light ")
-    await scene.until("states('switch.house_lamp') == 'on'")
-    assert await sent(scene, 1, before) == [("wife", "Done. 已完成。")]
-    await ended(scene, "trusted-command", 1)
+    await environment.home.phone.say("mom", "开灯", to="family")  # trusted, but groups do not count
+    await environment.until(f"state_attr('{MESSAGE}', 'chat') == 'group'")
+    assert (await environment.state("switch.house_lamp"))["state"] == "off"
+    assert await so_far(environment) == before
+    await environment.home.phone.say("wife", "light ")
+    await environment.until("states('switch.house_lamp') == 'on'")
+    assert await sent(environment, 1, before) == [("wife", "Done. 已完成。")]
+    await ended(environment, "trusted-command", 1)
 
 
-async def test_what_the_owner_writes_to_the_file_helper_is_a_command(scene: Scene) -> None:
-    await scene.publish("house/lamp", "OFF")
-    await scene.until("states('switch.house_lamp') == 'off'")
-    before = await so_far(scene)
-    await scene.home.phone.say("me", "开灯", to="filehelper")
-    await scene.until("states('switch.house_lamp') == 'on'")
-    assert await sent(scene, 1, before) == [("filehelper", "Done. 已完成。")]
+async def test_what_the_owner_writes_to_the_file_helper_is_a_command(
+    environment: HomeAssistantEnvironment,
+) -> None:
+    await environment.publish("house/lamp", "OFF")
+    await environment.until("states('switch.house_lamp') == 'off'")
+    before = await so_far(environment)
+    await environment.home.phone.say("me", "开灯", to="filehelper")
+    await environment.until("states('switch.house_lamp') == 'on'")
+    assert await sent(environment, 1, before) == [("filehelper", "Done. 已完成。")]
 
 
-async def test_a_message_that_is_published_again_is_one_command(scene: Scene) -> None:
+async def test_a_message_that_is_published_again_is_one_command(
+    environment: HomeAssistantEnvironment,
+) -> None:
     """After a crash the broker may get a message twice, with the same id and seq."""
-    again = scene.home.ear.on("wx/in/filehelper")[-1].payload
-    await scene.publish("house/lamp", "OFF")
-    await scene.until("states('switch.house_lamp') == 'off'")
-    stamp = (await scene.state(MESSAGE))["state"]
-    await scene.publish("wx/in/filehelper", again, retain=False)
-    await scene.until(f"states('{MESSAGE}') != '{stamp}'")
-    assert (await scene.state("switch.house_lamp"))["state"] == "off"
+    again = environment.home.subscriber.on("wx/in/filehelper")[-1].payload
+    await environment.publish("house/lamp", "OFF")
+    await environment.until("states('switch.house_lamp') == 'off'")
+    stamp = (await environment.state(MESSAGE))["state"]
+    await environment.publish("wx/in/filehelper", again, retain=False)
+    await environment.until(f"states('{MESSAGE}') != '{stamp}'")
+    assert (await environment.state("switch.house_lamp"))["state"] == "off"
 
 
-async def test_the_qr_code_comes_by_another_notifier(scene: Scene) -> None:
-    said = scene.home.ear.count
-    await scene.home.ask("logout")
-    await scene.home.hear(
-        scene.home.ear.wait, "other/notifier", lambda one: "logged out" in one.body["text"], since=said
+async def test_the_qr_code_comes_by_another_notifier(environment: HomeAssistantEnvironment) -> None:
+    said = environment.home.subscriber.count
+    await environment.home.ask("logout")
+    await environment.home.in_thread(
+        environment.home.subscriber.wait,
+        "other/notifier",
+        lambda one: "logged out" in one.body["text"],
+        since=said,
     )
-    await scene.home.ask("login")
-    heard = await scene.home.hear(
-        scene.home.ear.wait, "other/notifier", lambda one: "scan this code" in one.body["text"], since=said
+    await environment.home.ask("login")
+    received = await environment.home.in_thread(
+        environment.home.subscriber.wait,
+        "other/notifier",
+        lambda one: "scan this code" in one.body["text"],
+        since=said,
     )
-    code = scene.home.ear.on("wx/login/qr")[-1].payload
+    code = environment.home.subscriber.on("wx/login/qr")[-1].payload
     async with httpx.AsyncClient(
         trust_env=False, timeout=MAX_WAIT_SECONDS
     ) as client:  # with the token in it: no login is needed
-        shown = await client.get(f"{scene.house.url}{heard.body['picture']}")
+        shown = await client.get(f"{environment.home_assistant.url}{received.body['picture']}")
     assert shown.content == code
-    assert (scene.house.folder / "media/login.png").read_bytes() == code
-    await ended(scene, "login-qr", 2)
-    await ended(scene, "by_default", 2)
-    note = (await scene.do("notes"))["wechat_login"]
+    assert (environment.home_assistant.folder / "media/login.png").read_bytes() == code
+    await ended(environment, "login-qr", 2)
+    await ended(environment, "by_default", 2)
+    note = (await environment.do("notes"))["wechat_login"]
     assert "![QR](/api/image_proxy/image.wechat_home_login_qr?token=" in note
-    await scene.home.phone.post("scan")
-    await scene.home.phone.post("confirm")
-    await scene.until("states('sensor.wechat_home_login_state') == 'online'")
+    await environment.home.phone.post("scan")
+    await environment.home.phone.post("confirm")
+    await environment.until("states('sensor.wechat_home_login_state') == 'online'")
 
 
-async def test_the_card_shows_only_what_there_is(scene: Scene) -> None:
-    states = await scene.do("states")
+async def test_the_card_shows_only_what_there_is(environment: HomeAssistantEnvironment) -> None:
+    states = await environment.do("states")
     *cards, window = yaml.safe_load(CARD.read_text())["cards"]
     assert named(cards) <= states.keys()
     assert window["type"] == "conditional"  # and hidden: web WeChat has no window
     assert window["conditions"][0]["entity"] not in states
     for text in texts(yaml.safe_load(CARD.read_text())):
-        assert await scene.do("render", template=text)
-    assert complaints(scene) == []
+        assert await environment.do("render", template=text)
+    assert complaints(environment) == []
 
 
 def named(card: Any) -> set[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.home.conftest import DISCOVERY, Scene
+from tests.home.conftest import DISCOVERY, HomeAssistantEnvironment
 from tests.support.discovery_rules import faults
 from wx2mqtt.bridge.homeassistant import GATHER_SECONDS
 from wx2mqtt.mqtt.discovery import MAX_RECENT_RESULTS
@@ -25,21 +25,21 @@ MOM = "notify.wechat_home_ma_ma"
 NOT_OURS = ("aiohttp_fast_zlib", "libturbojpeg")
 
 
-def complaints(scene: Scene) -> list[str]:
+def complaints(environment: HomeAssistantEnvironment) -> list[str]:
     """What Home Assistant logged at warning or above, but for what every bare installation does."""
-    return [line for line in scene.house.said() if not any(name in line for name in NOT_OURS)]
+    return [line for line in environment.home_assistant.said() if not any(name in line for name in NOT_OURS)]
 
 
-async def entities(scene: Scene) -> dict[str, dict[str, Any]]:
+async def entities(environment: HomeAssistantEnvironment) -> dict[str, dict[str, Any]]:
     """Our entities in the registry, by unique id."""
-    found: dict[str, dict[str, Any]] = await scene.do("entities")
+    found: dict[str, dict[str, Any]] = await environment.do("entities")
     return {key: one for key, one in found.items() if key.startswith("wx2mqtt_")}
 
 
-async def test_every_entity_is_there_with_the_right_state(scene: Scene) -> None:
-    await scene.lives(MOM)
-    await scene.until("states('binary_sensor.wechat_home_problem') == 'off'")
-    states = await scene.do("states")
+async def test_every_entity_is_there_with_the_right_state(environment: HomeAssistantEnvironment) -> None:
+    await environment.lives(MOM)
+    await environment.until("states('binary_sensor.wechat_home_problem') == 'off'")
+    states = await environment.do("states")
     now = {entity: one["state"] for entity, one in states.items() if "wechat_home" in entity}
     picture = now.pop("image.wechat_home_login_qr")
     assert picture.startswith("20")
@@ -60,11 +60,13 @@ async def test_every_entity_is_there_with_the_right_state(scene: Scene) -> None:
     }
     assert states["sensor.wechat_home_login_state"]["attributes"]["needs"] == "nothing"
     assert states[MOM]["attributes"]["friendly_name"] == "WeChat home 妈妈"
-    assert complaints(scene) == []
+    assert complaints(environment) == []
 
 
-async def test_the_account_is_one_device_that_leads_to_the_page(scene: Scene) -> None:
-    devices = [one for one in await scene.do("devices") if one["manufacturer"] == "wx2mqtt"]
+async def test_the_account_is_one_device_that_leads_to_the_page(
+    environment: HomeAssistantEnvironment,
+) -> None:
+    devices = [one for one in await environment.do("devices") if one["manufacturer"] == "wx2mqtt"]
     assert len(devices) == 1
     (device,) = devices
     assert device["identifiers"] == [["mqtt", "wx2mqtt_home"]]
@@ -72,23 +74,27 @@ async def test_the_account_is_one_device_that_leads_to_the_page(scene: Scene) ->
     assert device["configuration_url"] == "http://wechat.example:8099"
 
 
-async def test_what_was_announced_keeps_the_rules_and_was_one_message_at_a_time(scene: Scene) -> None:
-    for one in scene.home.ear.on(DISCOVERY):
+async def test_what_was_announced_keeps_the_rules_and_was_one_message_at_a_time(
+    environment: HomeAssistantEnvironment,
+) -> None:
+    for one in environment.home.subscriber.on(DISCOVERY):
         assert faults(DISCOVERY, one.payload) == []
 
 
-async def test_a_message_is_an_event_with_all_that_automations_need(scene: Scene) -> None:
-    await scene.home.phone.say("wife", '开灯 ☀ "now" {{ 1 }}')
-    await scene.until(f"state_attr('{MESSAGE}', 'user') == 'wife'")
-    said = (await scene.state(MESSAGE))["attributes"]
-    heard = await scene.home.body("wx/in/wife")
+async def test_a_message_is_an_event_with_all_that_automations_need(
+    environment: HomeAssistantEnvironment,
+) -> None:
+    await environment.home.phone.say("wife", '开灯 ☀ "now" {{ 1 }}')
+    await environment.until(f"state_attr('{MESSAGE}', 'user') == 'wife'")
+    said = (await environment.state(MESSAGE))["attributes"]
+    received = await environment.home.body("wx/in/wife")
     assert said["event_type"] == said["kind"] == "text"
-    assert (said["user"], said["sender"], said["name"]) == ("wife", "wife", heard["sender"]["name"])
+    assert (said["user"], said["sender"], said["name"]) == ("wife", "wife", received["sender"]["name"])
     assert said["text"] == '开灯 ☀ "now" {{ 1 }}'
     assert (said["trusted"], said["self"], said["chat"]) == (True, False, "friend")
-    assert (said["id"], said["seq"], said["url"]) == (heard["id"], heard["seq"], None)
-    assert said["time"] == heard["time"]
-    last = await scene.state("sensor.wechat_home_last_message")
+    assert (said["id"], said["seq"], said["url"]) == (received["id"], received["seq"], None)
+    assert said["time"] == received["time"]
+    last = await environment.state("sensor.wechat_home_last_message")
     assert (last["attributes"]["text"], last["attributes"]["seq"]) == (said["text"], said["seq"])
 
 
@@ -103,19 +109,21 @@ async def test_a_message_is_an_event_with_all_that_automations_need(scene: Scene
         ("quote", "wife"),
     ],
 )
-async def test_every_kind_is_taken_without_a_word(scene: Scene, kind: str, who: str) -> None:
-    seq = (await scene.state(MESSAGE))["attributes"].get("seq", 0)
+async def test_every_kind_is_taken_without_a_word(
+    environment: HomeAssistantEnvironment, kind: str, who: str
+) -> None:
+    seq = (await environment.state(MESSAGE))["attributes"].get("seq", 0)
     sender = "mom" if who == "family" else who
-    await scene.home.phone.say(
+    await environment.home.phone.say(
         sender, "" if kind == "image" else "看", to=who if who == "family" else "me", kind=kind
     )
-    await scene.until(f"state_attr('{MESSAGE}', 'seq') > {seq}")
-    said = (await scene.state(MESSAGE))["attributes"]
+    await environment.until(f"state_attr('{MESSAGE}', 'seq') > {seq}")
+    said = (await environment.state(MESSAGE))["attributes"]
     assert said["kind"] == kind
     assert said["chat"] == ("group" if who == "family" else "friend")
     if kind == "image":
         assert said["url"].startswith("http://wechat.example:8099/media/")
-    assert complaints(scene) == []
+    assert complaints(environment) == []
 
 
 @pytest.mark.parametrize(
@@ -126,94 +134,98 @@ async def test_every_kind_is_taken_without_a_word(scene: Scene, kind: str, who: 
         ("notify.wechat_home_filehelper", "filehelper", "0123"),
     ],
 )
-async def test_a_notification_reaches_the_phone(scene: Scene, entity: str, to: str, text: str) -> None:
-    before = len(await scene.home.phone.get("sent"))
-    await scene.call("notify.send_message", {"message": text, "title": "left out"}, entity_id=entity)
-    line = (await scene.home.phone.sent(before + 1))[before]
+async def test_a_notification_reaches_the_phone(
+    environment: HomeAssistantEnvironment, entity: str, to: str, text: str
+) -> None:
+    before = len(await environment.home.phone.get("sent"))
+    await environment.call("notify.send_message", {"message": text, "title": "left out"}, entity_id=entity)
+    line = (await environment.home.phone.sent(before + 1))[before]
     assert (line["to"], line["text"]) == (to, text)
 
 
-async def test_a_result_is_an_event_with_its_words(scene: Scene) -> None:
-    await scene.publish("wx/out/wife", {"text": "?", "kind": "smoke", "id": "smoke"}, retain=False)
-    await scene.until(f"state_attr('{RESULT}', 'id') == 'smoke'")
-    said = (await scene.state(RESULT))["attributes"]
-    heard = await scene.home.body("wx/result/wife", id="smoke")
+async def test_a_result_is_an_event_with_its_words(environment: HomeAssistantEnvironment) -> None:
+    await environment.publish("wx/out/wife", {"text": "?", "kind": "smoke", "id": "smoke"}, retain=False)
+    await environment.until(f"state_attr('{RESULT}', 'id') == 'smoke'")
+    said = (await environment.state(RESULT))["attributes"]
+    received = await environment.home.body("wx/result/wife", id="smoke")
     assert said["event_type"] == said["status"] == "rejected"
-    assert (said["user"], said["code"], said["message"]) == ("wife", heard["code"], heard["message"])
+    assert (said["user"], said["code"], said["message"]) == ("wife", received["code"], received["message"])
     assert said["fallback"] is None
 
 
-async def test_the_newest_results_are_remembered_each_once(scene: Scene) -> None:
+async def test_the_newest_results_are_remembered_each_once(environment: HomeAssistantEnvironment) -> None:
     """An automation that waits for several results sees only the state after the last of them."""
     body = {"schema": 1, "account": "home", "user": "wife", "code": "ok", "message": "m" * 1000}
     for number in range(MAX_RECENT_RESULTS + 4):
-        await scene.publish(
+        await environment.publish(
             "wx/result/wife", {**body, "id": f"many-{number}", "status": "sent"}, retain=False
         )
-    await scene.publish("wx/result/wife", {**body, "id": "many-9", "status": "uncertain"}, retain=False)
-    await scene.until(f"state_attr('{RESULT}', 'status') == 'uncertain'")
-    recent = (await scene.state(RESULT))["attributes"]["recent"]
+    await environment.publish("wx/result/wife", {**body, "id": "many-9", "status": "uncertain"}, retain=False)
+    await environment.until(f"state_attr('{RESULT}', 'status') == 'uncertain'")
+    recent = (await environment.state(RESULT))["attributes"]["recent"]
     others = [number for number in reversed(range(4, MAX_RECENT_RESULTS + 4)) if number != 9]
     assert [one["id"] for one in recent] == [f"many-{number}" for number in (9, *others)]
     assert len(json.dumps(recent)) < 16_384  # the recorder drops more
 
 
-async def test_a_problem_of_the_bridge_is_shown_with_its_name(scene: Scene) -> None:
-    await scene.publish("wx/out/wife", {"kind": "smoke", "text": "?"}, retain=False)
-    await scene.until(f"state_attr('{PROBLEM}', 'problems') == ['commands_failed']")
-    assert (await scene.state(PROBLEM))["attributes"]["failing"] == ["wife"]
-    await scene.until("states('sensor.wechat_home_failures_today') | int > 0")
-    await scene.publish("wx/out/wife", {"text": "better"}, retain=False)
-    await scene.until(f"states('{PROBLEM}') == 'off'")
-    await scene.call("button.press", entity_id="button.wechat_home_log_out")
-    await scene.until(f"states('{PROBLEM}') == 'on'")
-    assert (await scene.state(PROBLEM))["attributes"]["problems"] == ["login_logged_out"]
-    await scene.home.ask("login")
-    await scene.home.phone.wait("code")
-    await scene.home.phone.post("scan")
-    await scene.home.phone.post("confirm")
-    await scene.until(f"states('{PROBLEM}') == 'off'")
+async def test_a_problem_of_the_bridge_is_shown_with_its_name(environment: HomeAssistantEnvironment) -> None:
+    await environment.publish("wx/out/wife", {"kind": "smoke", "text": "?"}, retain=False)
+    await environment.until(f"state_attr('{PROBLEM}', 'problems') == ['commands_failed']")
+    assert (await environment.state(PROBLEM))["attributes"]["failing"] == ["wife"]
+    await environment.until("states('sensor.wechat_home_failures_today') | int > 0")
+    await environment.publish("wx/out/wife", {"text": "better"}, retain=False)
+    await environment.until(f"states('{PROBLEM}') == 'off'")
+    await environment.call("button.press", entity_id="button.wechat_home_log_out")
+    await environment.until(f"states('{PROBLEM}') == 'on'")
+    assert (await environment.state(PROBLEM))["attributes"]["problems"] == ["login_logged_out"]
+    await environment.home.ask("login")
+    await environment.home.phone.wait("code")
+    await environment.home.phone.post("scan")
+    await environment.home.phone.post("confirm")
+    await environment.until(f"states('{PROBLEM}') == 'off'")
 
 
-async def test_the_buttons_log_out_and_in_and_the_code_is_a_picture(scene: Scene) -> None:
-    await scene.call("button.press", entity_id="button.wechat_home_log_out")
-    await scene.until("states('sensor.wechat_home_login_state') == 'logged_out'")
-    await scene.until("states('notify.wechat_home_wife') == 'unavailable'")
-    await scene.until("states('button.wechat_home_log_out') == 'unavailable'")
-    assert (await scene.state("binary_sensor.wechat_home_connected"))["state"] == "off"
-    await scene.call("button.press", entity_id="button.wechat_home_log_in")
-    await scene.until("states('sensor.wechat_home_login_state') == 'waiting_for_scan'")
-    assert (await scene.state("sensor.wechat_home_login_state"))["attributes"]["needs"] == "scan"
-    shown = await scene.do("picture", entity="image.wechat_home_login_qr")
+async def test_the_buttons_log_out_and_in_and_the_code_is_a_picture(
+    environment: HomeAssistantEnvironment,
+) -> None:
+    await environment.call("button.press", entity_id="button.wechat_home_log_out")
+    await environment.until("states('sensor.wechat_home_login_state') == 'logged_out'")
+    await environment.until("states('notify.wechat_home_wife') == 'unavailable'")
+    await environment.until("states('button.wechat_home_log_out') == 'unavailable'")
+    assert (await environment.state("binary_sensor.wechat_home_connected"))["state"] == "off"
+    await environment.call("button.press", entity_id="button.wechat_home_log_in")
+    await environment.until("states('sensor.wechat_home_login_state') == 'waiting_for_scan'")
+    assert (await environment.state("sensor.wechat_home_login_state"))["attributes"]["needs"] == "scan"
+    shown = await environment.do("picture", entity="image.wechat_home_login_qr")
     assert shown["type"] == "image/png"
-    assert base64.b64decode(shown["bytes"]) == scene.home.ear.on("wx/login/qr")[-1].payload
-    await scene.home.phone.post("scan")
-    await scene.home.phone.post("confirm")
-    await scene.until("states('sensor.wechat_home_login_state') == 'online'")
-    await scene.lives("notify.wechat_home_wife")
-    await scene.home.phone.wait("polling")
+    assert base64.b64decode(shown["bytes"]) == environment.home.subscriber.on("wx/login/qr")[-1].payload
+    await environment.home.phone.post("scan")
+    await environment.home.phone.post("confirm")
+    await environment.until("states('sensor.wechat_home_login_state') == 'online'")
+    await environment.lives("notify.wechat_home_wife")
+    await environment.home.phone.wait("polling")
 
 
-async def test_another_name_changes_no_id(scene: Scene) -> None:
-    before = await entities(scene)
-    await scene.home.phone.post("people", remark={"id": "mom", "remark": "老妈"})
-    await scene.until(f"state_attr('{MOM}', 'friendly_name') == 'WeChat home 老妈'")
-    after = await entities(scene)
+async def test_another_name_changes_no_id(environment: HomeAssistantEnvironment) -> None:
+    before = await entities(environment)
+    await environment.home.phone.post("people", remark={"id": "mom", "remark": "老妈"})
+    await environment.until(f"state_attr('{MOM}', 'friendly_name') == 'WeChat home 老妈'")
+    after = await entities(environment)
     assert {key: one["entity"] for key, one in after.items()} == {
         key: one["entity"] for key, one in before.items()
     }
-    await scene.home.phone.post("people", remark={"id": "mom", "remark": "妈妈"})
-    await scene.until(f"state_attr('{MOM}', 'friendly_name') == 'WeChat home 妈妈'")
+    await environment.home.phone.post("people", remark={"id": "mom", "remark": "妈妈"})
+    await environment.until(f"state_attr('{MOM}', 'friendly_name') == 'WeChat home 妈妈'")
 
 
-async def test_who_is_no_longer_shown_goes_and_who_is_comes(scene: Scene) -> None:
-    await scene.reload("wife", "李雷")
-    await scene.lives("notify.wechat_home_li_lei")
-    await scene.until(
+async def test_who_is_no_longer_shown_goes_and_who_is_comes(environment: HomeAssistantEnvironment) -> None:
+    await environment.reload("wife", "李雷")
+    await environment.lives("notify.wechat_home_li_lei")
+    await environment.until(
         f"states.notify | map(attribute='entity_id') | select('eq', '{MOM}') | list | count == 0"
     )
     assert {
-        one["entity"] for one in (await entities(scene)).values() if one["entity"].startswith("notify")
+        one["entity"] for one in (await entities(environment)).values() if one["entity"].startswith("notify")
     } == {
         "notify.wechat_home_filehelper",
         "notify.wechat_home_wife",
@@ -221,104 +233,127 @@ async def test_who_is_no_longer_shown_goes_and_who_is_comes(scene: Scene) -> Non
     }
 
 
-async def test_who_is_dropped_while_the_bridge_is_down_goes_as_well(scene: Scene) -> None:
-    await asyncio.to_thread(scene.home.bridge.stop)
-    await scene.until("states('notify.wechat_home_wife') == 'unavailable'")
-    await scene.until("states('sensor.wechat_home_login_state') == 'unavailable'")
-    scene.home.bridge.configure(scene.settings("wife"))
-    await scene.home.restart()
-    await scene.lives("notify.wechat_home_wife")
-    await scene.until("states.notify | count == 2")
-    assert "notify.wechat_home_li_lei" not in {one["entity"] for one in (await entities(scene)).values()}
+async def test_who_is_dropped_while_the_bridge_is_down_goes_as_well(
+    environment: HomeAssistantEnvironment,
+) -> None:
+    await asyncio.to_thread(environment.home.bridge.stop)
+    await environment.until("states('notify.wechat_home_wife') == 'unavailable'")
+    await environment.until("states('sensor.wechat_home_login_state') == 'unavailable'")
+    environment.home.bridge.configure(environment.settings("wife"))
+    await environment.home.restart()
+    await environment.lives("notify.wechat_home_wife")
+    await environment.until("states.notify | count == 2")
+    assert "notify.wechat_home_li_lei" not in {
+        one["entity"] for one in (await entities(environment)).values()
+    }
 
 
-async def test_who_comes_back_has_the_id_of_before(scene: Scene) -> None:
-    await scene.reload("wife", "妈妈")
-    await scene.lives(MOM)
+async def test_who_comes_back_has_the_id_of_before(environment: HomeAssistantEnvironment) -> None:
+    await environment.reload("wife", "妈妈")
+    await environment.lives(MOM)
 
 
-async def test_a_name_that_nobody_has_is_told_and_the_rest_works(scene: Scene) -> None:
-    since = len(scene.home.bridge.log)
-    await scene.reload("wife", "妈妈", "nobody")
-    line = await scene.home.hear(scene.home.bridge.wait_for_log, "who cannot be shown", since=since)
+async def test_a_name_that_nobody_has_is_told_and_the_rest_works(
+    environment: HomeAssistantEnvironment,
+) -> None:
+    since = len(environment.home.bridge.log)
+    await environment.reload("wife", "妈妈", "nobody")
+    line = await environment.home.in_thread(
+        environment.home.bridge.wait_for_log, "who cannot be shown", since=since
+    )
     assert "nobody" in line
-    health = await scene.home.ask("health")
+    health = await environment.home.ask("health")
     assert health["data"]["homeassistant"] == {"exposed": 3, "problems": {"nobody": "unknown"}, "left_out": 0}
-    await scene.call("notify.send_message", {"message": "still here"}, entity_id="notify.wechat_home_wife")
+    await environment.call(
+        "notify.send_message", {"message": "still here"}, entity_id="notify.wechat_home_wife"
+    )
 
 
-async def test_what_is_off_by_default_works_when_it_is_wanted(scene: Scene) -> None:
+async def test_what_is_off_by_default_works_when_it_is_wanted(environment: HomeAssistantEnvironment) -> None:
     age = "sensor.wechat_home_last_answer_of_wechat"
-    assert (await entities(scene))["wx2mqtt_home_age"]["disabled"] == "integration"
-    await scene.do("enable", entity=age)
-    await scene.do("reload", domain="mqtt")
-    await scene.until(f"has_value('{age}')")
-    assert float((await scene.state(age))["state"]) < 120
+    assert (await entities(environment))["wx2mqtt_home_age"]["disabled"] == "integration"
+    await environment.do("enable", entity=age)
+    await environment.do("reload", domain="mqtt")
+    await environment.until(f"has_value('{age}')")
+    assert float((await environment.state(age))["state"]) < 120
 
 
 async def test_after_a_restart_of_home_assistant_all_is_as_before_and_its_birth_is_answered(
-    scene: Scene,
+    environment: HomeAssistantEnvironment,
 ) -> None:
-    await scene.do("rename", entity="notify.wechat_home_wife", to="notify.darling")
-    await scene.home.phone.say("wife", "before the restart")
-    await scene.until(f"state_attr('{MESSAGE}', 'text') == 'before the restart'")
-    before = await entities(scene)
-    said, lines = scene.home.ear.count, len(scene.home.broker.log)
-    await asyncio.to_thread(scene.house.restart)
-    await scene.until("states('sensor.wechat_home_login_state') == 'online'")
-    await scene.lives("notify.darling")
-    assert await entities(scene) == before
-    born = await scene.home.hear(
-        scene.home.ear.wait, "homeassistant/status", lambda one: one.payload == b"online", since=said
+    await environment.do("rename", entity="notify.wechat_home_wife", to="notify.darling")
+    await environment.home.phone.say("wife", "before the restart")
+    await environment.until(f"state_attr('{MESSAGE}', 'text') == 'before the restart'")
+    before = await entities(environment)
+    said, lines = environment.home.subscriber.count, len(environment.home.broker.log)
+    await asyncio.to_thread(environment.home_assistant.restart)
+    await environment.until("states('sensor.wechat_home_login_state') == 'online'")
+    await environment.lives("notify.darling")
+    assert await entities(environment) == before
+    born = await environment.home.in_thread(
+        environment.home.subscriber.wait,
+        "homeassistant/status",
+        lambda one: one.payload == b"online",
+        since=said,
     )
-    again = await scene.home.hear(scene.home.ear.wait, DISCOVERY, lambda one: one.at > born.at, since=said)
+    again = await environment.home.in_thread(
+        environment.home.subscriber.wait, DISCOVERY, lambda one: one.at > born.at, since=said
+    )
     assert 0.9 < again.at - born.at < 11
-    await scene.listens("wx/in/+", since=lines)
-    await scene.home.phone.say("wife", "after the restart")
-    await scene.until(f"state_attr('{MESSAGE}', 'text') == 'after the restart'")
-    assert complaints(scene) == []
+    await environment.listens("wx/in/+", since=lines)
+    await environment.home.phone.say("wife", "after the restart")
+    await environment.until(f"state_attr('{MESSAGE}', 'text') == 'after the restart'")
+    assert complaints(environment) == []
 
 
-async def test_in_chinese_the_names_are_chinese_and_the_ids_are_not(scene: Scene) -> None:
-    before = await entities(scene)
-    scene.home.bridge.configure(scene.settings("wife", "妈妈", language="zh"))
-    assert (await scene.home.ask("reload"))["status"] == "ok"
-    await scene.until("state_attr('sensor.wechat_home_login_state', 'friendly_name') == '微信 home 登录状态'")
-    after = await entities(scene)
+async def test_in_chinese_the_names_are_chinese_and_the_ids_are_not(
+    environment: HomeAssistantEnvironment,
+) -> None:
+    before = await entities(environment)
+    environment.home.bridge.configure(environment.settings("wife", "妈妈", language="zh"))
+    assert (await environment.home.ask("reload"))["status"] == "ok"
+    await environment.until(
+        "state_attr('sensor.wechat_home_login_state', 'friendly_name') == '微信 home 登录状态'"
+    )
+    after = await entities(environment)
     assert {key: one["entity"] for key, one in after.items()} == {
         key: one["entity"] for key, one in before.items()
     }
     assert after["wx2mqtt_home_to_filehelper"]["name"] == "文件传输助手"
 
 
-async def test_with_500_people_it_is_one_message_and_home_assistant_takes_it(scene: Scene) -> None:
-    await scene.home.phone.post("people", friends=500)
-    await scene.home.hear(scene.home.ear.wait, "wx/contacts", lambda one: len(one.body["contacts"]) > 500)
+async def test_with_500_people_it_is_one_message_and_home_assistant_takes_it(
+    environment: HomeAssistantEnvironment,
+) -> None:
+    await environment.home.phone.post("people", friends=500)
+    await environment.home.in_thread(
+        environment.home.subscriber.wait, "wx/contacts", lambda one: len(one.body["contacts"]) > 500
+    )
     names = [
         one["user"]
-        for one in scene.home.ear.on("wx/contacts")[-1].body["contacts"]
+        for one in environment.home.subscriber.on("wx/contacts")[-1].body["contacts"]
         if one["kind"] == "friend"
     ]
-    said = scene.home.ear.count
-    await scene.reload("wife", *names)
+    said = environment.home.subscriber.count
+    await environment.reload("wife", *names)
     begun = asyncio.get_running_loop().time()
-    await scene.until(f"states.notify | count >= {len(names)}")
+    await environment.until(f"states.notify | count >= {len(names)}")
     assert len(names) > 500
     assert asyncio.get_running_loop().time() - begun < GATHER_SECONDS + 15
-    announced = [one for one in scene.home.ear.heard[said:] if one.topic == DISCOVERY]
+    announced = [one for one in environment.home.subscriber.received[said:] if one.topic == DISCOVERY]
     assert len(announced) == 1
     assert faults(DISCOVERY, announced[0].payload) == []
-    await scene.reload("wife")
-    await scene.until("states.notify | count == 2")
-    assert complaints(scene) == []
+    await environment.reload("wife")
+    await environment.until("states.notify | count == 2")
+    assert complaints(environment) == []
 
 
-async def test_switched_off_the_device_is_gone(scene: Scene) -> None:
-    await asyncio.to_thread(scene.home.bridge.stop)
-    scene.home.bridge.configure(scene.settings("wife", enabled=False))
-    await scene.home.restart()
-    await scene.until("states.notify | count == 0 and states.sensor | count == 0")
-    assert await entities(scene) == {}
-    assert [one for one in await scene.do("devices") if one["manufacturer"] == "wx2mqtt"] == []
-    assert complaints(scene) == []
-    assert json.dumps(scene.house.log).count("components.mqtt") == 0
+async def test_switched_off_the_device_is_gone(environment: HomeAssistantEnvironment) -> None:
+    await asyncio.to_thread(environment.home.bridge.stop)
+    environment.home.bridge.configure(environment.settings("wife", enabled=False))
+    await environment.home.restart()
+    await environment.until("states.notify | count == 0 and states.sensor | count == 0")
+    assert await entities(environment) == {}
+    assert [one for one in await environment.do("devices") if one["manufacturer"] == "wx2mqtt"] == []
+    assert complaints(environment) == []
+    assert json.dumps(environment.home_assistant.log).count("components.mqtt") == 0

@@ -16,7 +16,7 @@ import httpx
 import pytest
 
 from tests.home.conftest import BLUEPRINTS, PYTHON
-from tests.home.house import HouseProcess
+from tests.home.home_assistant import HomeAssistantProcess
 from tests.support.broker import free_port, mosquitto
 from tests.support.deadlines import MAX_WAIT_SECONDS
 
@@ -54,33 +54,33 @@ def pub(line: str, broker: int) -> None:
 def test_from_the_demo_to_a_picture_of_the_doorbell_in_wechat(tmp_path: Path, demo: tuple[str, int]) -> None:
     phone, broker = demo
     with (
-        HouseProcess(PYTHON, tmp_path / "house", port=free_port()) as house,
+        HomeAssistantProcess(PYTHON, tmp_path / "house", port=free_port()) as home_assistant,
         httpx.Client(base_url=phone, trust_env=False, timeout=MAX_WAIT_SECONDS) as http,
     ):
-        added = house.do("flow", domain="mqtt", input={"broker": "127.0.0.1", "port": broker})
+        added = home_assistant.do("flow", domain="mqtt", input={"broker": "127.0.0.1", "port": broker})
         assert added["type"] == "create_entry"
-        house.until("states('sensor.wechat_home_login_state') == 'waiting_for_scan'")
-        assert house.do("picture", entity="image.wechat_home_login_qr")["type"] == "image/png"
+        home_assistant.until("states('sensor.wechat_home_login_state') == 'waiting_for_scan'")
+        assert home_assistant.do("picture", entity="image.wechat_home_login_qr")["type"] == "image/png"
         for step in ("scan", "confirm"):
             assert http.post(f"/sim/ilink/{step}", json={}).status_code == 200
-        house.until("states('sensor.wechat_home_login_state') == 'online'")
-        house.until("expand('notify.wechat_home_me') | count == 1")
+        home_assistant.until("states('sensor.wechat_home_login_state') == 'online'")
+        home_assistant.until("expand('notify.wechat_home_me') | count == 1")
         assert http.post("/sim/ilink/say", json={"from": "me", "text": "hello"}).status_code == 200
-        house.until("state_attr('event.wechat_home_message', 'text') == 'hello'")
-        shutil.copytree(BLUEPRINTS, house.folder / "blueprints/automation/wx2mqtt")
+        home_assistant.until("state_attr('event.wechat_home_message', 'text') == 'hello'")
+        shutil.copytree(BLUEPRINTS, home_assistant.folder / "blueprints/automation/wx2mqtt")
         block = re.search(r"<!-- doorbell.*?-->(.*?)<!-- /doorbell -->", README, re.DOTALL)
         assert block is not None
         for line in re.findall(r"mosquitto_pub .*", block[1]):
             pub(line, broker)
-        house.until("expand('event.demo_bell', 'camera.demo_door') | count == 2")
+        home_assistant.until("expand('event.demo_bell', 'camera.demo_door') | count == 2")
         chosen: dict[str, Any] = {
             "doorbell": "event.demo_bell",
             "camera": "camera.demo_door",
-            "house": house.url,
+            "house": home_assistant.url,
         }
         use = {"path": "wx2mqtt/doorbell.yaml", "input": chosen}
-        house.do("automations", automations=[{"id": "door", "alias": "door", "use_blueprint": use}])
-        house.until("states('automation.door') == 'on'")
+        home_assistant.do("automations", automations=[{"id": "door", "alias": "door", "use_blueprint": use}])
+        home_assistant.until("states('automation.door') == 'on'")
         ring = re.search(r"`(mosquitto_pub -t demo/bell .*?)`", README)
         assert ring is not None
         lines: list[dict[str, Any]] = []
@@ -96,16 +96,16 @@ def test_from_the_demo_to_a_picture_of_the_doorbell_in_wechat(tmp_path: Path, de
 def test_where_home_assistant_has_mqtt_already_the_demo_comes_to_its_broker(tmp_path: Path) -> None:
     with (
         mosquitto(tmp_path / "mosquitto") as broker,
-        HouseProcess(PYTHON, tmp_path / "house", port=free_port()) as house,
+        HomeAssistantProcess(PYTHON, tmp_path / "house", port=free_port()) as home_assistant,
     ):
         own = {"broker": "127.0.0.1", "port": broker.port}
-        assert house.do("flow", domain="mqtt", input=own)["type"] == "create_entry"
-        second = house.do("flow", domain="mqtt", input={"broker": "127.0.0.1", "port": 1883})
+        assert home_assistant.do("flow", domain="mqtt", input=own)["type"] == "create_entry"
+        second = home_assistant.do("flow", domain="mqtt", input={"broker": "127.0.0.1", "port": 1883})
         assert second == {"type": "abort", "errors": "single_instance_allowed"}
         asked = re.search(r"make demo ARGS=\"(--broker \S+)\"", README)
         assert asked is not None
         option, address = asked[1].split()
         assert address == "mqtt://name:password@192.168.1.10:1883"
         with run_demo(option, broker.url):
-            house.until("states('sensor.wechat_home_login_state') == 'waiting_for_scan'")
-            assert house.do("picture", entity="image.wechat_home_login_qr")["type"] == "image/png"
+            home_assistant.until("states('sensor.wechat_home_login_state') == 'waiting_for_scan'")
+            assert home_assistant.do("picture", entity="image.wechat_home_login_qr")["type"] == "image/png"

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.node_red.house import House, at_house
+from tests.node_red.environment import NodeRedEnvironment, at_house
 from tests.node_red.installed import install
 from tests.support.broker import PROGRAM
 
@@ -22,11 +22,13 @@ def node_red() -> None:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(node_red: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+async def environment(
+    node_red: None, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[NodeRedEnvironment]:
     """One house for all tests of a module. They need the loop of the module:
     `pytestmark = pytest.mark.asyncio(loop_scope="module")`. Each loads its own flows and leaves the rest as it
     was. At the end Node-RED must have complained of nothing.
     """
-    async with at_house(tmp_path_factory.mktemp("house")) as house:
-        yield house
-        assert house.red.complaints() == []
+    async with at_house(tmp_path_factory.mktemp("house")) as environment:
+        yield environment
+        assert environment.red.complaints() == []

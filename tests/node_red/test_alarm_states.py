@@ -10,7 +10,14 @@ from contextlib import asynccontextmanager
 import pytest
 import pytest_asyncio
 
-from tests.node_red.house import NAMES, House, ILinkHouse, at_ilink_house, patience, read
+from tests.node_red.environment import (
+    NAMES,
+    ILinkNodeRedEnvironment,
+    NodeRedEnvironment,
+    at_ilink_house,
+    patience,
+    read,
+)
 from tests.support.deadlines import allowed
 from tests.support.ilink_home import ILinkHome
 from tests.support.receiver import Receiver
@@ -23,27 +30,29 @@ TEXT = "💧 Water in the cellar! 地下室漏水！\nAnswer 好 (or ok) if you 
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def ilink(node_red: None, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[ILinkHouse]:
+async def ilink(
+    node_red: None, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[ILinkNodeRedEnvironment]:
     async with at_ilink_house(tmp_path_factory.mktemp("ilink")) as ilink:
         yield ilink
-        assert ilink.house.red.complaints() == []
+        assert ilink.environment.red.complaints() == []
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def house(ilink: ILinkHouse) -> AsyncIterator[House]:
+async def environment(ilink: ILinkNodeRedEnvironment) -> AsyncIterator[NodeRedEnvironment]:
     """The house, where WeChat takes ten messages; afterwards no alarm is left, and no fallback."""
     for wanted in ({"waiting": 0}, {"left": 10}):  # what an earlier test left to wait goes out first
-        since = ilink.home.ear.count
+        since = ilink.home.subscriber.count
         await ilink.home.bot.write("hello")
         await ilink.home.body("wx/window/me", since=since, **wanted)
-    yield ilink.house
+    yield ilink.environment
     await ilink.home.publish("home/water/alarm", "OFF")
-    await ilink.house.settled()
-    await ilink.house.load()
+    await ilink.environment.settled()
+    await ilink.environment.load()
 
 
 @pytest.fixture
-def home(ilink: ILinkHouse) -> ILinkHome:
+def home(ilink: ILinkNodeRedEnvironment) -> ILinkHome:
     return ilink.home
 
 
@@ -95,203 +104,232 @@ async def test_it_ships_with_times_that_keep_within_a_minute():
     assert within + int(tick["repeat"]) < 60
 
 
-async def test_an_alarm_has_the_reserve_goes_first_and_is_heard_of(house: House, home: ILinkHome):
+async def test_an_alarm_has_the_reserve_goes_first_and_is_heard_of(
+    environment: NodeRedEnvironment, home: ILinkHome
+):
     """Twelve texts of others wait or went before it."""
-    await house.load("alarm")
+    await environment.load("alarm")
     await use_up(home)
-    since, sent = len(house.red.told), await sent_count(home)
+    since, sent = len(environment.red.told), await sent_count(home)
     for number in range(3):
         await home.publish("wx/out/me", {"text": f"waits {number}", "ttl": 600})
     await home.body("wx/event/held", why="reserved")
-    await house.press("try it")
-    assert await within_a_minute(house.shown("told", since=since)) == "me was told"
+    await environment.press("try it")
+    assert await within_a_minute(environment.shown("told", since=since)) == "me was told"
     assert (await home.bot.get("ilink/sent"))[sent]["text"] == TEXT
-    assert house.red.all_shown("not reached", since=since) == []
+    assert environment.red.all_shown("not reached", since=since) == []
 
 
-async def test_with_the_quota_used_it_says_so_at_once(house: House, home: ILinkHome):
-    await house.load("alarm")
+async def test_with_the_quota_used_it_says_so_at_once(environment: NodeRedEnvironment, home: ILinkHome):
+    await environment.load("alarm")
     await use_up(home)
-    since = len(house.red.told)
-    await house.press("try it")
-    assert await house.shown("told", since=since) == "me was told"
+    since = len(environment.red.told)
+    await environment.press("try it")
+    assert await environment.shown("told", since=since) == "me was told"
     await home.publish("home/water/alarm", "OFF")
-    await house.settled()
-    await house.press("try it")
-    text = await within_a_minute(house.shown("not reached", since=since))
+    await environment.settled()
+    await environment.press("try it")
+    text = await within_a_minute(environment.shown("not reached", since=since))
     assert text.startswith("me was not told: ")
     assert text.endswith(" (quota_used)")
 
 
-async def test_of_twelve_alarms_in_a_row_each_is_told_or_said_not_to_be(house: House, home: ILinkHome):
-    await house.load("alarm")
-    since = len(house.red.told)
+async def test_of_twelve_alarms_in_a_row_each_is_told_or_said_not_to_be(
+    environment: NodeRedEnvironment, home: ILinkHome
+):
+    await environment.load("alarm")
+    since = len(environment.red.told)
     for number in range(1, 13):
-        await house.press("try it")
-        await home.hear(
-            house.red.wait,
+        await environment.press("try it")
+        await home.in_thread(
+            environment.red.wait,
             lambda _, number=number: (
-                len(house.red.all_shown("told", since=since))
-                + len(house.red.all_shown("not reached", since=since))
+                len(environment.red.all_shown("told", since=since))
+                + len(environment.red.all_shown("not reached", since=since))
                 == number
             ),
             since=since,
         )
         await home.publish("home/water/alarm", "OFF")
-        await house.settled()
-    assert len(house.red.all_shown("told", since=since)) >= 5  # each is followed by the news that it is over
-    assert all(text.endswith("(quota_used)") for text in house.red.all_shown("not reached", since=since))
+        await environment.settled()
+    assert (
+        len(environment.red.all_shown("told", since=since)) >= 5
+    )  # each is followed by the news that it is over
+    assert all(
+        text.endswith("(quota_used)") for text in environment.red.all_shown("not reached", since=since)
+    )
 
 
-async def test_with_the_window_shut_it_says_so_at_once(house: House, home: ILinkHome):
-    await house.load("alarm", LANGUAGE="zh")
-    since = len(house.red.told)
+async def test_with_the_window_shut_it_says_so_at_once(environment: NodeRedEnvironment, home: ILinkHome):
+    await environment.load("alarm", LANGUAGE="zh")
+    since = len(environment.red.told)
     await home.bot.post("ilink/window", ago=25 * 3600)
-    await house.press("try it")
-    text = await within_a_minute(house.shown("not reached", since=since))
+    await environment.press("try it")
+    text = await within_a_minute(environment.shown("not reached", since=since))
     assert text.startswith("没有通知到 me：")
     assert text.endswith("（window_closed）")
 
 
-async def test_with_the_window_shut_and_a_fallback_the_fallback_tells_at_once(house: House, home: ILinkHome):
-    await house.load("alarm")
+async def test_with_the_window_shut_and_a_fallback_the_fallback_tells_at_once(
+    environment: NodeRedEnvironment, home: ILinkHome
+):
+    await environment.load("alarm")
     async with with_fallback(home) as service:
-        since = len(house.red.told)
+        since = len(environment.red.told)
         await home.bot.post("ilink/window", ago=25 * 3600)
-        await house.press("try it")
-        text = await within_a_minute(house.shown("told", since=since))
+        await environment.press("try it")
+        text = await within_a_minute(environment.shown("told", since=since))
         assert text.startswith("me was told by the fallback: ")
-        (alert, *_) = await home.hear(service.wait, 1)
+        (alert, *_) = await home.in_thread(service.wait, 1)
         assert alert["message"] == TEXT
-        assert house.red.all_shown("not reached", since=since) == []
+        assert environment.red.all_shown("not reached", since=since) == []
 
 
-async def test_a_fallback_that_fails_is_no_reason_to_be_silent(house: House, home: ILinkHome):
-    await house.load("alarm")
+async def test_a_fallback_that_fails_is_no_reason_to_be_silent(
+    environment: NodeRedEnvironment, home: ILinkHome
+):
+    await environment.load("alarm")
     async with with_fallback(home) as service:
         service.status = 500
-        since = len(house.red.told)
+        since = len(environment.red.told)
         await home.bot.post("ilink/window", ago=25 * 3600)
-        await house.press("try it")
-        assert "(window_closed)" in await within_a_minute(house.shown("not reached", since=since))
-        assert house.red.all_shown("told", since=since) == []
+        await environment.press("try it")
+        assert "(window_closed)" in await within_a_minute(environment.shown("not reached", since=since))
+        assert environment.red.all_shown("told", since=since) == []
 
 
 async def test_logged_out_it_says_so_at_once_and_the_fallback_tells_within_a_minute(
-    house: House, home: ILinkHome
+    environment: NodeRedEnvironment, home: ILinkHome
 ):
-    await house.load("alarm")
+    await environment.load("alarm")
     async with with_fallback(home) as service:
-        ear = home.ear.count
+        subscriber = home.subscriber.count
         await home.bot.post("ilink/kill")
-        await home.hear(
-            home.ear.wait,
+        await home.in_thread(
+            home.subscriber.wait,
             "wx/login/state",
             lambda one: one.body["state"] in {"logged_out", "waiting_for_scan"},
-            since=ear,
+            since=subscriber,
         )
-        await home.hear(service.wait, 1)  # that the login has ended
-        await house.settled()
-        since = len(house.red.told)
-        await house.press("try it")
-        text = await house.shown("not reached", since=since)
+        await home.in_thread(service.wait, 1)  # that the login has ended
+        await environment.settled()
+        since = len(environment.red.told)
+        await environment.press("try it")
+        text = await environment.shown("not reached", since=since)
         assert text.startswith("me was not told: WeChat is not logged in (")
-        text = await within_a_minute(house.shown("told", since=since))
+        text = await within_a_minute(environment.shown("told", since=since))
         assert text.startswith("me was told by the fallback: ")
         assert text.endswith("(logged_out)")
-    ear = home.ear.count
+    subscriber = home.subscriber.count
     await home.scan()
-    await home.body("wx/login/state", state="online", since=ear)
+    await home.body("wx/login/state", state="online", since=subscriber)
     await home.bot.wait("polling")
 
 
-async def test_what_wechat_takes_without_a_number_is_said_to_be_in_doubt(house: House, home: ILinkHome):
-    await house.load("alarm")
-    since = len(house.red.told)
+async def test_what_wechat_takes_without_a_number_is_said_to_be_in_doubt(
+    environment: NodeRedEnvironment, home: ILinkHome
+):
+    await environment.load("alarm")
+    since = len(environment.red.told)
     await home.bot.post("ilink/mute")
     try:
-        await house.press("try it")
-        text = await within_a_minute(house.shown("told", since=since))
+        await environment.press("try it")
+        text = await within_a_minute(environment.shown("told", since=since))
         assert text.startswith("me was told: ")
         assert text.endswith("(unconfirmed)")
     finally:
         await home.bot.post("ilink/mute", on=False)
 
 
-async def test_with_the_bridge_away_it_says_so_soon(house: House, home: ILinkHome):
-    await house.load("alarm")
-    ear = home.ear.count
-    await home.hear(home.bridge.kill)
-    await home.hear(home.ear.wait, "wx/bridge/state", lambda one: one.payload == b"offline", since=ear)
-    await house.settled()
-    since = len(house.red.told)
-    await house.press("try it")
-    assert await within_a_minute(house.shown("not reached", since=since)) == NO_ANSWER
+async def test_with_the_bridge_away_it_says_so_soon(environment: NodeRedEnvironment, home: ILinkHome):
+    await environment.load("alarm")
+    subscriber = home.subscriber.count
+    await home.in_thread(home.bridge.kill)
+    await home.in_thread(
+        home.subscriber.wait, "wx/bridge/state", lambda one: one.payload == b"offline", since=subscriber
+    )
+    await environment.settled()
+    since = len(environment.red.told)
+    await environment.press("try it")
+    assert await within_a_minute(environment.shown("not reached", since=since)) == NO_ANSWER
     sent = await sent_count(home)
     await home.restart()
     await arrives(home, TEXT, sent)  # it is published again while it is worth it
-    assert await house.shown("told", since=since) == "me was told"
+    assert await environment.shown("told", since=since) == "me was told"
 
 
-async def test_with_a_bridge_that_hangs_it_says_that_there_is_no_result(house: House, home: ILinkHome):
-    await house.load("alarm", WITHIN=patience(2), every=0.3)
-    await house.settled()
+async def test_with_a_bridge_that_hangs_it_says_that_there_is_no_result(
+    environment: NodeRedEnvironment, home: ILinkHome
+):
+    await environment.load("alarm", WITHIN=patience(2), every=0.3)
+    await environment.settled()
     os.kill(home.bridge.pid, signal.SIGSTOP)
     try:
-        since = len(house.red.told)
-        await house.press("try it")
-        text = await within_a_minute(house.shown("not reached", "no result", since=since))
+        since = len(environment.red.told)
+        await environment.press("try it")
+        text = await within_a_minute(environment.shown("not reached", "no result", since=since))
         assert text == "me was not told: no result. Do the bridge and the broker run?"
     finally:
         os.kill(home.bridge.pid, signal.SIGCONT)
 
 
-async def test_with_the_broker_away_it_says_so_soon_and_tells_when_it_is_back(house: House, home: ILinkHome):
-    await house.load("alarm", every=0.5)
-    since = len(house.red.told)
-    await home.hear(home.broker.kill)
-    await home.hear(house.red.wait, lambda one: one["text"].startswith("Disconnected"), since=since)
+async def test_with_the_broker_away_it_says_so_soon_and_tells_when_it_is_back(
+    environment: NodeRedEnvironment, home: ILinkHome
+):
+    await environment.load("alarm", every=0.5)
+    since = len(environment.red.told)
+    await home.in_thread(home.broker.kill)
+    await home.in_thread(
+        environment.red.wait, lambda one: one["text"].startswith("Disconnected"), since=since
+    )
     sent = await sent_count(home)
-    await house.press("try it")
-    text = await within_a_minute(house.shown("not reached", since=since))
+    await environment.press("try it")
+    text = await within_a_minute(environment.shown("not reached", since=since))
     assert text == NO_ANSWER
-    ear = home.ear.count
-    await home.hear(home.broker.start)
+    subscriber = home.subscriber.count
+    await home.in_thread(home.broker.start)
     await arrives(home, TEXT, sent)
-    await home.hear(home.ear.wait, "wx/bridge/state", since=ear)  # for those who come after
+    await home.in_thread(
+        home.subscriber.wait, "wx/bridge/state", since=subscriber
+    )  # for those who come after
 
 
 async def test_what_its_tab_says_is_checked_and_an_unknown_second_person_is_named(
-    house: House, home: ILinkHome
+    environment: NodeRedEnvironment, home: ILinkHome
 ):
-    since = len(house.red.told)
-    await house.load("alarm", SECOND="family", ROUNDS=0)
-    text = await house.shown("check the settings", "family", since=since)
+    since = len(environment.red.told)
+    await environment.load("alarm", SECOND="family", ROUNDS=0)
+    text = await environment.shown("check the settings", "family", since=since)
     assert text == "nobody is called family; the bridge knows me"
-    assert await house.shown("check the settings", "ROUNDS", since=since) == "ROUNDS must be a number above 0"
-    await house.load("alarm", SECOND="family", LANGUAGE="zh")
-    await house.shown("check the settings", "没有人叫 family；桥接程序认识 me", since=since)
+    assert (
+        await environment.shown("check the settings", "ROUNDS", since=since)
+        == "ROUNDS must be a number above 0"
+    )
+    await environment.load("alarm", SECOND="family", LANGUAGE="zh")
+    await environment.shown("check the settings", "没有人叫 family；桥接程序认识 me", since=since)
 
 
-async def test_an_unknown_second_person_is_told_of_when_the_alarm_wants_them(house: House, home: ILinkHome):
-    await house.load("alarm", FIRST="mom", SECOND="family")
-    since = len(house.red.told)
-    await house.press("try it")
+async def test_an_unknown_second_person_is_told_of_when_the_alarm_wants_them(
+    environment: NodeRedEnvironment, home: ILinkHome
+):
+    await environment.load("alarm", FIRST="mom", SECOND="family")
+    since = len(environment.red.told)
+    await environment.press("try it")
     for name in ("mom", "family"):
-        text = await within_a_minute(house.shown("not reached", f"{name} was not told: ", since=since))
+        text = await within_a_minute(environment.shown("not reached", f"{name} was not told: ", since=since))
         assert text.endswith("(unknown_user)")
 
 
 async def test_beside_all_other_flows_an_answer_to_the_alarm_is_answered_by_the_alarm_alone(
-    house: House, home: ILinkHome
+    environment: NodeRedEnvironment, home: ILinkHome
 ):
-    await house.load(*NAMES)
-    sent, since = await sent_count(home), len(house.red.told)
+    await environment.load(*NAMES)
+    sent, since = await sent_count(home), len(environment.red.told)
     await home.publish("home/water/alarm", "ON")
     await arrives(home, TEXT, sent)
     sent = await sent_count(home)
     await home.bot.write("ok")
-    assert (await house.shown("answered", since=since)).endswith("sees to it")
+    assert (await environment.shown("answered", since=since)).endswith("sees to it")
     await home.bot.write("light on")
     await arrives(home, "OK, light on", sent)
     await arrives(home, "You wrote: light on", sent)
@@ -301,9 +339,11 @@ async def test_beside_all_other_flows_an_answer_to_the_alarm_is_answered_by_the_
 
 
 @pytest.mark.parametrize("name", ["echo", "remote-control"])
-async def test_an_answer_that_wechat_does_not_take_is_told(house: House, home: ILinkHome, name: str):
-    await house.load(name, PERSON="nobody", PEOPLE="nobody", FRESH=3600)
-    since = len(house.red.told)
+async def test_an_answer_that_wechat_does_not_take_is_told(
+    environment: NodeRedEnvironment, home: ILinkHome, name: str
+):
+    await environment.load(name, PERSON="nobody", PEOPLE="nobody", FRESH=3600)
+    since = len(environment.red.told)
     message = {**await home.body("wx/in/me"), "user": "nobody", "text": "status"}
     await home.publish("wx/in/nobody", message)
-    assert "(unknown_user)" in await house.shown("not sent", "nobody", since=since)
+    assert "(unknown_user)" in await environment.shown("not sent", "nobody", since=since)

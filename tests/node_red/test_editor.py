@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.node_red.house import FLOWS, NAMES, read
+from tests.node_red.environment import FLOWS, NAMES, read
 from tests.node_red.red import NodeRed
 from tests.support.chromium import MISSING, Chromium
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import pytest
 
-from tests.node_red.house import House
+from tests.node_red.environment import NodeRedEnvironment
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 NAME = "each once, in order"
 
 
-async def came(house: House, last: str, since: int) -> list[dict[str, Any]]:
+async def came(environment: NodeRedEnvironment, last: str, since: int) -> list[dict[str, Any]]:
     """The messages that came out of the flow, up to the one with this text."""
-    await house.shown(NAME, f'"text":"{last}"', since=since)
-    return [json.loads(text) for text in house.red.all_shown(NAME, since=since)]
+    await environment.shown(NAME, f'"text":"{last}"', since=since)
+    return [json.loads(text) for text in environment.red.all_shown(NAME, since=since)]
 
 
 def texts(messages: list[dict[str, Any]]) -> list[str]:
@@ -31,117 +31,125 @@ def numbered(messages: list[dict[str, Any]]) -> bool:
     return [message["seq"] for message in messages] == list(range(first, first + len(messages)))
 
 
-async def test_the_first_time_it_begins_with_now(house: House):
-    home, since = house.home, len(house.red.told)
+async def test_the_first_time_it_begins_with_now(environment: NodeRedEnvironment):
+    home, since = environment.home, len(environment.red.told)
     await home.phone.say("wife", "of before {n}", count=3)
     await home.body("wx/in/wife", text="of before 3")
-    await house.load("history")
+    await environment.load("history")
     await home.body("wx/bridge/response/history")
     await home.phone.say("wife", "new")
-    assert texts(await came(house, "new", since)) == ["new"]
+    assert texts(await came(environment, "new", since)) == ["new"]
 
 
-async def test_what_came_while_node_red_was_away_comes_once_and_in_order(house: House):
-    home, since = house.home, len(house.red.told)
-    await house.load("history")
+async def test_what_came_while_node_red_was_away_comes_once_and_in_order(environment: NodeRedEnvironment):
+    home, since = environment.home, len(environment.red.told)
+    await environment.load("history")
     await home.phone.say("wife", "a {n}", count=3)
-    await came(house, "a 3", since)
-    await home.hear(house.red.stop)
+    await came(environment, "a 3", since)
+    await home.in_thread(environment.red.stop)
     await home.phone.say("mom", "b {n}", count=3)
     await home.phone.say("wife", "c {n}", count=3)
     await home.body("wx/in/wife", text="c 3")
-    await house.start()
+    await environment.start()
     await home.phone.say("wife", "d {n}", count=3)
-    messages = await came(house, "d 3", since)
+    messages = await came(environment, "d 3", since)
     assert sorted(texts(messages)) == sorted(f"{word} {n}" for word in "abcd" for n in (1, 2, 3))
     assert numbered(messages)
 
 
-async def test_more_than_one_answer_holds(house: House):
-    home, since, heard = house.home, len(house.red.told), house.home.ear.count
-    await house.load("history")
+async def test_more_than_one_answer_holds(environment: NodeRedEnvironment):
+    home, since, received = environment.home, len(environment.red.told), environment.home.subscriber.count
+    await environment.load("history")
     await home.phone.say("wife", "before")
-    await came(house, "before", since)
-    await home.hear(house.red.stop)
+    await came(environment, "before", since)
+    await home.in_thread(environment.red.stop)
     await home.phone.say("wife", "many {n}", count=700)
     await home.body("wx/in/wife", text="many 700")
-    await house.start()
-    messages = await came(house, "many 700", since)
+    await environment.start()
+    messages = await came(environment, "many 700", since)
     assert texts(messages) == ["before", *(f"many {n}" for n in range(1, 701))]
-    asked = [one.body for one in home.ear.heard[heard:] if one.topic == "wx/bridge/request/history"]
+    asked = [
+        one.body for one in home.subscriber.received[received:] if one.topic == "wx/bridge/request/history"
+    ]
     assert len(asked) > 2
 
 
-async def test_deploys_while_messages_come_lose_none_and_double_none(house: House):
-    home, since = house.home, len(house.red.told)
-    await house.load("history")
+async def test_deploys_while_messages_come_lose_none_and_double_none(environment: NodeRedEnvironment):
+    home, since = environment.home, len(environment.red.told)
+    await environment.load("history")
     for round_ in range(5):
         await home.phone.say("wife", f"deploy {round_} {{n}}", count=20)
-        await house.load("history", "echo")
+        await environment.load("history", "echo")
     await home.phone.say("mom", "after")
-    messages = await came(house, "after", since)
+    messages = await came(environment, "after", since)
     assert len(messages) == 101
     assert numbered(messages)
 
 
-async def test_what_is_published_again_or_answered_to_somebody_else_does_not_come_twice(house: House):
-    home, since = house.home, len(house.red.told)
-    await house.load("history")
+async def test_what_is_published_again_or_answered_to_somebody_else_does_not_come_twice(
+    environment: NodeRedEnvironment,
+):
+    home, since = environment.home, len(environment.red.told)
+    await environment.load("history")
     await home.phone.say("wife", "first")
-    await came(house, "first", since)
-    published = await home.hear(home.ear.wait, "wx/in/wife", lambda one: one.body["text"] == "first")
-    await house.settled()
-    heard = home.ear.count
+    await came(environment, "first", since)
+    published = await home.in_thread(
+        home.subscriber.wait, "wx/in/wife", lambda one: one.body["text"] == "first"
+    )
+    await environment.settled()
+    received = home.subscriber.count
     await home.publish("wx/in/wife", published.payload)
     assert (await home.ask("history", {"since": 0}))["status"] == "ok"
     await home.phone.say("wife", "second")
-    assert texts(await came(house, "second", since)) == ["first", "second"]
-    asked = [one for one in home.ear.heard[heard:] if one.topic == "wx/bridge/request/history"]
+    assert texts(await came(environment, "second", since)) == ["first", "second"]
+    asked = [one for one in home.subscriber.received[received:] if one.topic == "wx/bridge/request/history"]
     assert len(asked) == 1, "only by us: what is published again is no reason to ask"
 
 
-async def test_what_was_lost_while_the_bridge_was_away_as_well_comes_before_what_followed(house: House):
-    home, since, heard = house.home, len(house.red.told), house.home.ear.count
-    await house.load("history")
+async def test_what_was_lost_while_the_bridge_was_away_as_well_comes_before_what_followed(
+    environment: NodeRedEnvironment,
+):
+    home, since, received = environment.home, len(environment.red.told), environment.home.subscriber.count
+    await environment.load("history")
     await home.phone.say("wife", "first")
-    (first,) = await came(house, "first", since)
-    await home.hear(house.red.stop)
+    (first,) = await came(environment, "first", since)
+    await home.in_thread(environment.red.stop)
     await home.phone.say("wife", "lost by a broker")
-    await home.body("wx/in/wife", text="lost by a broker", since=heard)
-    await home.hear(home.bridge.stop)  # so that nobody answers when Node-RED starts
-    await house.start()
+    await home.body("wx/in/wife", text="lost by a broker", since=received)
+    await home.in_thread(home.bridge.stop)  # so that nobody answers when Node-RED starts
+    await environment.start()
     later = {**first, "seq": first["seq"] + 2, "text": "later"}
     await home.publish("wx/in/wife", json.dumps(later))
     await home.restart()
     await home.phone.say("wife", "last")
-    assert texts(await came(house, "last", since)) == ["first", "lost by a broker", "last"]
+    assert texts(await came(environment, "last", since)) == ["first", "lost by a broker", "last"]
 
 
-async def test_a_number_that_is_missing_is_asked_for(house: House):
+async def test_a_number_that_is_missing_is_asked_for(environment: NodeRedEnvironment):
     """As when a broker with a full queue drops one: what follows shows it."""
-    home, since, heard = house.home, len(house.red.told), house.home.ear.count
-    await house.load("history")
+    home, since, received = environment.home, len(environment.red.told), environment.home.subscriber.count
+    await environment.load("history")
     await home.phone.say("wife", "one")
-    (one,) = await came(house, "one", since)
-    await home.hear(home.ear.wait, "wx/bridge/response/history", since=heard)
-    asked = home.ear.count
+    (one,) = await came(environment, "one", since)
+    await home.in_thread(home.subscriber.wait, "wx/bridge/response/history", since=received)
+    asked = home.subscriber.count
     await home.publish("wx/in/wife", json.dumps({**one, "seq": one["seq"] + 5}))
-    await home.hear(home.ear.wait, "wx/bridge/response/history", since=asked)
+    await home.in_thread(home.subscriber.wait, "wx/bridge/response/history", since=asked)
     await home.phone.say("wife", "two")
-    assert texts(await came(house, "two", since)) == ["one", "two"]
+    assert texts(await came(environment, "two", since)) == ["one", "two"]
 
 
-async def test_another_store_begins_anew_and_all_of_it_is_new(house: House):
+async def test_another_store_begins_anew_and_all_of_it_is_new(environment: NodeRedEnvironment):
     """Also when the old one took with it the answer to what was asked last."""
-    home, since = house.home, len(house.red.told)
-    await house.load("history", every=2)
+    home, since = environment.home, len(environment.red.told)
+    await environment.load("history", every=2)
     await home.phone.say("wife", "of the old store")
-    (old,) = await came(house, "of the old store", since)
-    await home.hear(home.bridge.stop)
+    (old,) = await came(environment, "of the old store", since)
+    await home.in_thread(home.bridge.stop)
     shutil.rmtree(home.bridge.store)
     await home.log_in()
     await home.phone.say("wife", "of the new store {n}", count=3)
-    messages = await came(house, "of the new store 3", since)
+    messages = await came(environment, "of the new store 3", since)
     assert texts(messages) == ["of the old store", *(f"of the new store {n}" for n in (1, 2, 3))]
     assert messages[-1]["stream"] != old["stream"]
     assert messages[-1]["seq"] == 3

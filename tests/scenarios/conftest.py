@@ -9,19 +9,19 @@ import pytest
 import pytest_asyncio
 
 from tests.support.broker import DURABLE, PROGRAM, Mosquitto
-from tests.support.ear import EARS
 from tests.support.home import Home, at_home
 from tests.support.postgresql import TESTED_STORE
+from tests.support.subscriber import SUBSCRIBERS
 
 StartMosquitto = Callable[..., Mosquitto]
 
 
 @pytest.fixture(autouse=True)
 def _as_the_schemas_say() -> Iterator[None]:
-    """Whatever an ear hears of a bridge in any scenario has the form that `wx2mqtt schema messages` tells."""
+    """Whatever a subscriber hears of a bridge in any scenario has the form that `wx2mqtt schema messages` tells."""
     yield
-    if EARS:
-        from tests.support.conform import faults_since_last_time  # many scenarios have no ear
+    if SUBSCRIBERS:
+        from tests.support.conform import faults_since_last_time  # many scenarios have no subscriber
 
         assert faults_since_last_time() == []
 

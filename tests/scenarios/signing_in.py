@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.ear import Ear, Heard
 from tests.support.home import Home
+from tests.support.subscriber import ReceivedMessage, Subscriber
 
 STATE, QR, URL = "wx/login/state", "wx/login/qr", "wx/login/url"
 
@@ -16,19 +16,19 @@ async def calls(home: Home, endpoint: str) -> int:
 
 
 async def url_after(home: Home, since: int) -> str:
-    heard = await home.hear(home.ear.wait, URL, lambda one: bool(one.payload), since=since)
-    return str(heard.payload.decode())
+    received = await home.in_thread(home.subscriber.wait, URL, lambda one: bool(one.payload), since=since)
+    return str(received.payload.decode())
 
 
 async def ask(home: Home, name: str, **fields: Any) -> dict[str, Any]:
     """The answer to a request."""
-    since = home.ear.count
-    await home.hear(home.ear.say, f"wx/bridge/request/{name}", fields)
+    since = home.subscriber.count
+    await home.in_thread(home.subscriber.say, f"wx/bridge/request/{name}", fields)
     return await home.body(f"wx/bridge/response/{name}", since=since)
 
 
 async def states_since(home: Home, since: int) -> list[str]:
-    found = [one.body["state"] for one in home.ear.heard[since:] if one.topic == STATE]
+    found = [one.body["state"] for one in home.subscriber.received[since:] if one.topic == STATE]
     return [state for at, state in enumerate(found) if not at or found[at - 1] != state]
 
 
@@ -39,14 +39,14 @@ async def nobody_calls(home: Home, endpoint: str, seconds: float = 2.5) -> None:
     assert not ready["ready"], f"{endpoint} was called again"
 
 
-async def retained(home: Home) -> dict[str, Heard]:
+async def retained(home: Home) -> dict[str, ReceivedMessage]:
     """What somebody who comes now is told."""
 
-    def look() -> dict[str, Heard]:
-        with Ear(home.broker.port, "wx/#") as newcomer:
+    def look() -> dict[str, ReceivedMessage]:
+        with Subscriber(home.broker.port, "wx/#") as newcomer:
             newcomer.wait("wx/bridge/state")
             newcomer.wait(STATE)
             newcomer.wait(QR)
-            return {one.topic: one for one in newcomer.heard}
+            return {one.topic: one for one in newcomer.received}
 
-    return await home.hear(look)
+    return await home.in_thread(look)

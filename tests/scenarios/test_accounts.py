@@ -12,7 +12,7 @@ from tests.scenarios.test_backup import wx2mqtt
 from tests.support.faulty import POISON
 from tests.support.process import BridgeProcess
 from tests.support.terminal import Terminal
-from tests.support.town import BASES, FAULTY, Town, in_town
+from tests.support.town import BASES, FAULTY, Town, running_town
 
 REFUSES_OFFICE = """
 allow_anonymous true
@@ -27,7 +27,7 @@ topic deny wx/office/result/#
 
 @pytest.fixture
 async def town(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[Town]:
-    async with in_town(tmp_path) as town:
+    async with running_town(tmp_path) as town:
         yield town
 
 
@@ -40,13 +40,13 @@ async def test_each_has_its_topics_its_login_its_health_and_all_come_back_withou
     for name, base in BASES.items():
         assert (await town.body(f"{base}/bridge/info"))["account"] == name
         assert (await town.body(f"{base}/login/state", state="online"))["account"] == name
-    since = town.ear.count
-    assert await town.hear(town.bridge.stop) == 0
+    since = town.subscriber.count
+    assert await town.in_thread(town.bridge.stop) == 0
     for base in BASES.values():
-        await town.hear(
-            town.ear.wait, f"{base}/bridge/state", lambda one: one.payload == b"offline", since=since
+        await town.in_thread(
+            town.subscriber.wait, f"{base}/bridge/state", lambda one: one.payload == b"offline", since=since
         )
-    since = town.ear.count
+    since = town.subscriber.count
     town.bridge.start()
     await town.all_online(since)
     await town.is_well("home", "two")
@@ -58,16 +58,16 @@ async def test_a_fault_of_ours_ends_one_account_alone_which_says_so_and_begins_a
     town.bridge = BridgeProcess(town.folder / "bridge", town.of(*BASES), program=FAULTY)
     await town.log_in()
     await town.is_well("home", "before")
-    since = town.ear.count
+    since = town.subscriber.count
     await town.office.say("wife", POISON)
-    gone = await town.hear(
-        town.ear.wait, "wx/office/bridge/state", lambda one: one.payload == b"offline", since=since
+    gone = await town.in_thread(
+        town.subscriber.wait, "wx/office/bridge/state", lambda one: one.payload == b"offline", since=since
     )
     assert gone.retain is False
     said = await town.body("wx/office/login/state", state="stopped", since=since)
     assert "fault" in said["reason"]
-    health = await town.hear(
-        town.ear.wait,
+    health = await town.in_thread(
+        town.subscriber.wait,
         "wx/office/bridge/health",
         lambda one: "account_failed" in one.body["problems"],
         since=since,
@@ -88,7 +88,7 @@ async def test_a_fault_of_ours_ends_one_account_alone_which_says_so_and_begins_a
 async def test_what_was_accepted_before_the_fault_is_sent_after_it_once(town: Town):
     town.bridge = BridgeProcess(town.folder / "bridge", town.of(*BASES), program=FAULTY)
     await town.log_in()
-    since = town.ear.count
+    since = town.subscriber.count
     await town.office.post("fault", endpoint="webwxsendmsg", kind="status", value=503)
     await town.publish("wx/office/out/wife", {"text": "it waits", "id": "w"})
     await town.office.wait("calls:webwxsendmsg:1")
@@ -101,19 +101,19 @@ async def test_what_was_accepted_before_the_fault_is_sent_after_it_once(town: To
 async def test_a_stop_while_one_account_is_down_is_in_order(town: Town):
     town.bridge = BridgeProcess(town.folder / "bridge", town.of(*BASES), program=FAULTY)
     await town.log_in()
-    since = town.ear.count
+    since = town.subscriber.count
     await town.office.say("wife", POISON)
-    await town.hear(town.bridge.wait_for_log, "account is begun again")
-    assert await town.hear(town.bridge.stop) == 0
+    await town.in_thread(town.bridge.wait_for_log, "account is begun again")
+    assert await town.in_thread(town.bridge.stop) == 0
     for base in BASES.values():
-        await town.hear(
-            town.ear.wait, f"{base}/bridge/state", lambda one: one.payload == b"offline", since=since
+        await town.in_thread(
+            town.subscriber.wait, f"{base}/bridge/state", lambda one: one.payload == b"offline", since=since
         )
 
 
 async def test_a_login_that_is_refused_is_nobody_elses(town: Town):
     await town.office.post("settings", refuse_login="refused")
-    since = town.ear.count
+    since = town.subscriber.count
     town.bridge.start()
     await town.scan_all()
     await town.body("wx/office/login/state", state="refused", since=since)
@@ -133,7 +133,7 @@ async def test_a_login_that_is_refused_is_nobody_elses(town: Town):
 )
 async def test_servers_in_trouble_are_those_of_one_account(town: Town, fault: dict[str, object]):
     await town.log_in()
-    since = town.ear.count
+    since = town.subscriber.count
     await town.office.post("fault", times=0, **fault)
     await town.publish("wx/office/out/wife", {"text": "it waits", "id": "w"})
     for number in range(3):
@@ -147,7 +147,7 @@ async def test_a_quota_that_is_used_up_is_that_of_one_account(town: Town):
     await town.log_in()
     await town.bot.write("hello")
     await town.body("wx/bot/in/me", text="hello")
-    since = town.ear.count
+    since = town.subscriber.count
     for number in range(5):
         await town.publish("wx/bot/out/me", f"{number}")
     assert len(await town.bot.bot_sent(2)) == 2
@@ -161,13 +161,13 @@ async def test_a_broker_that_refuses_the_topics_of_one_takes_those_of_the_others
 ):
     (tmp_path / "mosquitto").mkdir()
     (tmp_path / "mosquitto" / "acl").write_text(ACL)
-    async with in_town(tmp_path, REFUSES_OFFICE) as town:
+    async with running_town(tmp_path, REFUSES_OFFICE) as town:
         await town.log_in()
         await town.office.say("wife", "nobody hears it")
         for number in range(3):
             await town.is_well("home", f"well {number}")
-        health = await town.hear(
-            town.ear.wait,
+        health = await town.in_thread(
+            town.subscriber.wait,
             "wx/office/bridge/health",
             lambda one: "broker_refuses_topics" in one.body["problems"],
         )
@@ -176,7 +176,7 @@ async def test_a_broker_that_refuses_the_topics_of_one_takes_those_of_the_others
 
 async def test_who_is_added_moves_nobody_and_a_reload_says_what_needs_a_restart(town: Town):
     town.bridge.configure(town.of("home"))
-    since = town.ear.count
+    since = town.subscriber.count
     town.bridge.start()
     await town.phone.wait("code")
     await town.phone.post("scan")
@@ -185,8 +185,8 @@ async def test_who_is_added_moves_nobody_and_a_reload_says_what_needs_a_restart(
     town.bridge.configure(town.of("office", "home"))
     assert await town.asked("home", "reload") == {"applied": [], "needs_restart": ["accounts.office"]}
     await town.is_well("home", "one")
-    await town.hear(town.bridge.stop)
-    since = town.ear.count
+    await town.in_thread(town.bridge.stop)
+    since = town.subscriber.count
     town.bridge.start()
     await town.office.wait("code")
     await town.body("wx/office/login/state", state="waiting_for_scan", account="office", since=since)
@@ -197,7 +197,7 @@ async def test_who_is_added_moves_nobody_and_a_reload_says_what_needs_a_restart(
     assert await town.asked("office", "reload") == {"applied": ["language"], "needs_restart": []}
     town.bridge.configure(town.of("home"))
     assert (await town.asked("office", "reload"))["needs_restart"] == ["accounts.office"]
-    assert json.loads(town.ear.on("wx/bridge/info")[-1].payload)["account"] == "home"
+    assert json.loads(town.subscriber.on("wx/bridge/info")[-1].payload)["account"] == "home"
 
 
 async def test_the_command_line_reaches_each_account_beside_the_bridge_and_without_it(
@@ -208,7 +208,7 @@ async def test_the_command_line_reaches_each_account_beside_the_bridge_and_witho
     terminal = Terminal(folder)
 
     async def run(*arguments: str, code: int = 0) -> str:
-        done = await town.hear(terminal.run, *arguments, "-c", str(town.bridge.config))
+        done = await town.in_thread(terminal.run, *arguments, "-c", str(town.bridge.config))
         assert done.code == code, done
         return str(done.out) + str(done.err)
 
@@ -231,22 +231,22 @@ async def test_the_command_line_reaches_each_account_beside_the_bridge_and_witho
             assert "office: login_waiting_for_scan" in await run("healthcheck", code=1)
             await run("healthcheck", "--account", "home")
             await run("healthcheck", "--live")
-            await town.hear(town.bridge.stop)
+            await town.in_thread(town.bridge.stop)
 
 
 async def test_one_that_was_taken_out_is_purged_and_the_others_stay(town: Town, tmp_path: Path):
     folder = tmp_path / "terminal"
     folder.mkdir()
     await town.log_in()
-    await town.hear(town.bridge.stop)
+    await town.in_thread(town.bridge.stop)
     town.bridge.configure(town.of("home", "bot"))
-    since = town.ear.count
+    since = town.subscriber.count
     town.bridge.start()
     await town.all_online(since, "home", "bot")
-    since = town.ear.count
+    since = town.subscriber.count
     command = ("purge", "office", "--yes", "-c", str(town.bridge.config))
-    assert (await town.hear(Terminal(folder).run, *command)).code == 0
-    cleared = {one.topic for one in town.ear.heard[since:] if not one.payload}
+    assert (await town.in_thread(Terminal(folder).run, *command)).code == 0
+    cleared = {one.topic for one in town.subscriber.received[since:] if not one.payload}
     assert "wx/office/bridge/state" in cleared
     assert all(topic.startswith("wx/office/") for topic in cleared)
     await town.is_well("home", "still")
@@ -267,10 +267,10 @@ async def test_each_line_of_the_log_about_an_account_names_it(town: Town):
     await town.asked("office", "reload")
     code, _, said = await wx2mqtt(town.bridge, "journal", "retry", "n", "--account", "office")
     assert code == 1, said
-    seen = town.ear.count
+    seen = town.subscriber.count
     await town.office.post("logout")
     await town.body("wx/office/login/state", needs="scan", since=seen)
-    assert await town.hear(town.bridge.stop) == 0
+    assert await town.in_thread(town.bridge.stop) == 0
     lines = [json.loads(line) for line in town.bridge.log if line.startswith("{")]
     without = {
         (line["logger"], line["event"])

@@ -35,15 +35,15 @@ async def entry(home: Home, user: str, *, since: int, **wanted: Any) -> dict[str
     def fits(line: dict[str, Any]) -> bool:
         return line["user"] == user and all(line.get(key) == value for key, value in wanted.items())
 
-    heard = await home.hear(
-        home.ear.wait, "wx/contacts", lambda one: any(map(fits, one.body["contacts"])), since=since
+    received = await home.in_thread(
+        home.subscriber.wait, "wx/contacts", lambda one: any(map(fits, one.body["contacts"])), since=since
     )
-    return next(line for line in heard.body["contacts"] if fits(line))
+    return next(line for line in received.body["contacts"] if fits(line))
 
 
 async def friend_request(home: Home, who: str) -> str:
     """A stranger asks; the id of the event."""
-    since = home.ear.count
+    since = home.subscriber.count
     await home.phone.say(who, "我是隔壁老王", kind="friend_request")
     return str((await home.body("wx/event/friend_request", since=since))["id"])
 
@@ -56,7 +56,7 @@ async def test_a_chat_is_read_on_the_phone_too(shared_home: Home):
 
 
 async def test_a_remark_is_set_and_told_once(shared_home: Home):
-    since = shared_home.ear.count
+    since = shared_home.subscriber.count
     assert await done(shared_home, "set_remark", user="李雷", remark="李先生") == {
         "user": "李雷",
         "remark": "李先生",
@@ -67,15 +67,17 @@ async def test_a_remark_is_set_and_told_once(shared_home: Home):
     assert (await entry(shared_home, "李雷", since=since, remark="李先生"))["name"] == "李先生"
     await done(shared_home, "set_remark", user="李雷", remark="")
     assert "remark" not in await entry(shared_home, "李雷", since=since, name="李雷")
-    heard = [one for one in shared_home.ear.heard[since:] if one.topic == "wx/event/contact_renamed"]
-    assert [one.body["to"] for one in heard] == ["李先生", "李雷"], (
+    received = [
+        one for one in shared_home.subscriber.received[since:] if one.topic == "wx/event/contact_renamed"
+    ]
+    assert [one.body["to"] for one in received] == ["李先生", "李雷"], (
         "WeChat tells of it, too, and that is no news"
     )
 
 
 async def test_a_stranger_becomes_a_friend_by_the_id_of_the_event(shared_home: Home):
     event = await friend_request(shared_home, "uncle")
-    since = shared_home.ear.count
+    since = shared_home.subscriber.count
     assert await done(shared_home, "accept_friend", id=event) == {"id": event}
     added = await shared_home.body("wx/event/contact_added", since=since)
     assert (added["user"], added["name"]) == ("Uncle_Bob", "Uncle Bob")
@@ -118,15 +120,15 @@ async def test_a_group_is_made_filled_emptied_and_renamed(shared_home: Home):
     made = await done(home, "group", action="create", members=["wife", "妈妈"], name="周末")
     assert made == {"user": "周末", "name": "周末", "refused": []}
     assert (await home.tell("周末", "大家好"))["status"] == "sent"
-    since = home.ear.count
+    since = home.subscriber.count
     assert (await done(home, "group", action="add", user="周末", members=["李雷"]))["added"] == ["李雷"]
     came = await home.body("wx/event/group_members", since=since, user="周末")
     assert (came["added"], came["removed"], came["count"]) == (["李雷"], [], 4)
-    since = home.ear.count
+    since = home.subscriber.count
     assert (await done(home, "group", action="remove", user="周末", members=["妈妈"]))["removed"] == ["妈妈"]
     gone = await home.body("wx/event/group_members", since=since, user="周末")
     assert (gone["added"], gone["removed"], gone["count"]) == ([], ["妈妈"], 3)
-    since = home.ear.count
+    since = home.subscriber.count
     assert await done(home, "group", action="rename", user="周末", name="下周末") == {
         "user": "周末",
         "name": "下周末",
@@ -167,13 +169,13 @@ async def test_what_may_have_been_done_and_must_not_be_done_twice_is_not_repeate
 
 
 async def test_a_slow_request_holds_no_message_up(shared_home: Home):
-    home, since = shared_home, shared_home.ear.count
+    home, since = shared_home, shared_home.subscriber.count
     await home.phone.post("fault", endpoint="webwxstatusnotify", kind="delay", value=2.0)
     await home.publish("wx/bridge/request/mark_read", {"user": "wife", "transaction": "slow"})
     assert (await home.tell("wife", {"text": "meanwhile", "id": "meanwhile"}))["status"] == "sent"
     await home.phone.say("wife", "in between")
     await home.body("wx/in/wife", text="in between", since=since)
-    assert not any(one.topic == "wx/bridge/response/mark_read" for one in home.ear.heard[since:])
+    assert not any(one.topic == "wx/bridge/response/mark_read" for one in home.subscriber.received[since:])
     await home.body("wx/bridge/response/mark_read", since=since, transaction="slow")
 
 
@@ -199,9 +201,9 @@ async def test_no_username_and_no_ticket_is_on_any_topic(shared_home: Home):
     names = await shared_home.phone.get("names")
     secrets = [b"@stranger", b"v2_", b"v1_", *(one.encode() for one in names.values() if one.startswith("@"))]
     assert len(secrets) > 10
-    for heard in shared_home.ear.heard:
-        found = [secret for secret in secrets if secret in heard.payload]
-        assert not found, (heard.topic, heard.payload)
+    for received in shared_home.subscriber.received:
+        found = [secret for secret in secrets if secret in received.payload]
+        assert not found, (received.topic, received.payload)
 
 
 # last, since they log out
@@ -210,7 +212,7 @@ async def test_no_username_and_no_ticket_is_on_any_topic(shared_home: Home):
 async def test_a_request_of_an_earlier_login_is_void(shared_home: Home):
     home = shared_home
     event = await friend_request(home, "aunt")
-    since = home.ear.count
+    since = home.subscriber.count
     await home.ask("logout")
     answer = await ask(home, "accept_friend", id=event)
     assert answer["code"] == "logged_out"

@@ -43,14 +43,14 @@ async def home(tmp_path):
         yield home
 
 
-async def hear(home: Home, text: str) -> dict[str, Any]:
+async def in_thread(home: Home, text: str) -> dict[str, Any]:
     await home.phone.say("wife", text)
     return await home.body("wx/in/wife", text=text)
 
 
 async def test_a_bridge_moves_to_another_machine_with_its_login_and_its_people(home, tmp_path):
     await home.log_in()
-    before = await hear(home, "one")
+    before = await in_thread(home, "one")
     await home.tell("wife", {"text": "hello", "id": "a"})
     assert home.bridge.stop() == 0
     code, _, said = await wx2mqtt(home.bridge, "backup", str(tmp_path / "store.tar.gz"))
@@ -62,7 +62,7 @@ async def test_a_bridge_moves_to_another_machine_with_its_login_and_its_people(h
     code, _, said = await wx2mqtt(home.bridge, "restore", str(tmp_path / "store.tar.gz"))
     assert (code, "uncertain" in said) == (0, False)
     await home.restart()  # online at once: no new scan
-    after = await hear(home, "two")
+    after = await in_thread(home, "two")
     assert (after["seq"], after["user"]) == (before["seq"] + 1, "wife")
     assert after["stream"] != before["stream"]
     again = await home.tell("wife", {"text": "hello", "id": "a"})
@@ -73,16 +73,16 @@ async def test_a_bridge_moves_to_another_machine_with_its_login_and_its_people(h
 @pytest.mark.in_folder
 async def test_consumers_notice_and_catch_up(home, tmp_path):
     await home.log_in()
-    one = await hear(home, "one")
+    one = await in_thread(home, "one")
     code, *_ = await wx2mqtt(home.bridge, "backup", str(tmp_path / "b"))
     assert code == 0
-    lost = await hear(home, "two, and lost")
+    lost = await in_thread(home, "two, and lost")
     home.bridge.kill()
     code, _, said = await wx2mqtt(home.bridge, "restore", "--force", str(tmp_path / "b"))
     assert code == 0
     assert "replaced-" in said
     await home.restart()
-    await hear(home, "three")
+    await in_thread(home, "three")
     answer = await home.ask("history", {"since": lost["seq"], "stream": one["stream"]})
     assert answer["code"] == "stream_changed"
     whole = await home.ask("history", {})
@@ -99,7 +99,7 @@ async def test_what_was_sent_after_the_backup_is_not_sent_again(home, tmp_path):
     await home.log_in()
     await home.wechat_goes()
     await home.publish("wx/out/wife", {"text": "only once", "id": "x", "ttl": 600})
-    await home.hear(home.bridge.wait_for_log, "interrupted")
+    await home.in_thread(home.bridge.wait_for_log, "interrupted")
     code, *_ = await wx2mqtt(home.bridge, "backup", str(tmp_path / "b"))
     assert code == 0
     await home.wechat_returns()
@@ -108,7 +108,7 @@ async def test_what_was_sent_after_the_backup_is_not_sent_again(home, tmp_path):
     code, _, said = await wx2mqtt(home.bridge, "restore", "--force", str(tmp_path / "b"))
     assert code == 0
     assert "uncertain" in said
-    since = home.ear.count
+    since = home.subscriber.count
     await home.restart()
     result = await home.body("wx/result/wife", id="x", since=since)
     assert (result["status"], result["duplicate_possible"]) == ("uncertain", True)
@@ -122,14 +122,14 @@ async def test_what_waits_when_a_stopped_bridge_moves_is_sent_once(home, tmp_pat
     await home.log_in()
     await home.wechat_goes()
     await home.publish("wx/out/wife", {"text": "later", "id": "y", "ttl": 600})
-    await home.hear(home.bridge.wait_for_log, "interrupted")
+    await home.in_thread(home.bridge.wait_for_log, "interrupted")
     home.bridge.stop()
     await wx2mqtt(home.bridge, "backup", str(tmp_path / "b"))
     await home.wechat_returns()
     home.bridge = BridgeProcess(tmp_path / "other", home.settings())
     code, *_ = await wx2mqtt(home.bridge, "restore", str(tmp_path / "b"))
     assert code == 0
-    since = home.ear.count
+    since = home.subscriber.count
     home.bridge.start()
     result = await home.body("wx/result/wife", id="y", since=since)
     assert (result["status"], result["duplicate_possible"]) == ("sent", False)
@@ -138,7 +138,7 @@ async def test_what_waits_when_a_stopped_bridge_moves_is_sent_once(home, tmp_pat
 
 async def test_through_a_pipe_as_in_a_container(home, tmp_path):
     await home.log_in()
-    await hear(home, "one")
+    await in_thread(home, "one")
     code, data, said = await wx2mqtt(home.bridge, "backup", "-", "--media")
     assert code == 0
     assert "like a password" in said
@@ -193,7 +193,7 @@ async def test_the_bridge_counts_the_time_of_the_last_backup(home, tmp_path):
 
 
 async def metrics(home: Home) -> str:
-    line = await home.hear(home.bridge.wait_for_log, "web server runs")
+    line = await home.in_thread(home.bridge.wait_for_log, "web server runs")
     (url,) = re.findall(r"http://127\.0\.0\.1:\d+", line)
     async with httpx.AsyncClient(trust_env=False) as client:
         answer = await client.get(f"{url}/metrics")
@@ -222,12 +222,12 @@ async def test_a_forged_backup_publishes_nothing_in_the_name_of_the_bridge(home,
     home.bridge = BridgeProcess(tmp_path / "other machine", home.settings())
     code, _, said = await wx2mqtt(home.bridge, "restore", str(tmp_path / "b"))
     assert (code, "3 publications" in said) == (0, True)
-    since = home.ear.count
+    since = home.subscriber.count
     await home.restart()
     message = await home.body("wx/in/wife", text="open", since=since)
     assert message["trusted"] is False
-    await hear(home, "after it")
-    topics = [heard.topic for heard in home.ear.heard[since:]]
+    await in_thread(home, "after it")
+    topics = [received.topic for received in home.subscriber.received[since:]]
     assert [topic for topic in topics if topic in foreign or topic == "zigbee2mqtt/kept"] == []
 
 
@@ -238,7 +238,7 @@ async def test_a_running_bridge_is_never_restored_over(home, tmp_path):
         code, _, said = await wx2mqtt(home.bridge, *arguments, str(tmp_path / "b"))
         assert code == 75
         assert "in use by process" in said
-    await hear(home, "still here")
+    await in_thread(home, "still here")
 
 
 @pytest.mark.in_folder

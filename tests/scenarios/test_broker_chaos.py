@@ -16,11 +16,11 @@ import pytest
 from tests.crash.arena import KEEPALIVE, KEPT, Arena, arena
 from tests.support.broker import DURABLE, PROGRAM
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
-from tests.support.ear import Ear
 from tests.support.effort import effort
 from tests.support.ledger import repeats
 from tests.support.proxy import proxy
 from tests.support.seed import seeded
+from tests.support.subscriber import Subscriber
 from tests.support.traffic import WRITERS, all_through
 from wx2mqtt.app.control_socket import ask_bridge
 from wx2mqtt.bridge.inflight import REFUSAL_DISCONNECT_SECONDS
@@ -44,8 +44,10 @@ async def waits(arena: Arena, since: int = 0, **wanted: Any) -> dict[str, Any]:
 
 async def health(arena: Arena, fits: Callable[[dict[str, Any]], bool], since: int = 0) -> dict[str, Any]:
     """The first health that fits, at or after message number `since`."""
-    heard = await arena.hear(arena.ear.wait, "wx/bridge/health", lambda one: fits(one.body), since=since)
-    return heard.body
+    received = await arena.in_thread(
+        arena.subscriber.wait, "wx/bridge/health", lambda one: fits(one.body), since=since
+    )
+    return received.body
 
 
 # a broker that keeps what it acknowledged
@@ -56,14 +58,14 @@ async def test_a_broker_that_keeps_everything_may_restart_at_any_moment(tmp_path
         await home.begin()
         async with home.traffic.flowing():
             for _ in range(4):
-                seen = home.ear.count
-                await home.hear(home.broker.restart)
-                await home.hear(
-                    home.ear.wait, "wx/bridge/state", lambda one: one.payload == b"online", since=seen
+                seen = home.subscriber.count
+                await home.in_thread(home.broker.restart)
+                await home.in_thread(
+                    home.subscriber.wait, "wx/bridge/state", lambda one: one.payload == b"online", since=seen
                 )
         await home.ends_well()
-        assert repeats(home.ear.heard) <= 4 * WINDOW
-        assert not home.ear.on("wx/event/session_lost")
+        assert repeats(home.subscriber.received) <= 4 * WINDOW
+        assert not home.subscriber.on("wx/event/session_lost")
 
 
 async def test_a_broker_that_keeps_everything_may_be_killed(tmp_path: Path):
@@ -74,13 +76,13 @@ async def test_a_broker_that_keeps_everything_may_be_killed(tmp_path: Path):
                 await home.traffic.say(chat, 3)
             for publisher in range(3):
                 await home.traffic.command(publisher, "wife")
-            assert not await all_through(home.traffic.ledger, home.ear, home.phone)
-            await home.hear(home.broker.kill)
+            assert not await all_through(home.traffic.ledger, home.subscriber, home.phone)
+            await home.in_thread(home.broker.kill)
             for chat in WRITERS:
                 await home.traffic.say(chat, 3)
-            await home.hear(home.broker.start)
+            await home.in_thread(home.broker.start)
         await home.ends_well()
-        assert not home.ear.on("wx/event/session_lost")
+        assert not home.subscriber.on("wx/event/session_lost")
 
 
 @seeded
@@ -95,14 +97,16 @@ async def test_the_line_to_the_broker_breaks_at_any_byte(tmp_path: Path, seed: i
         await home.begin()
         async with home.traffic.flowing(), asyncio.timeout(MAX_WAIT_SECONDS):
             while line.cuts < effort(4, 8):
-                await home.hear(
-                    home.ear.wait_until, lambda heard, seen=home.ear.count: len(heard) > seen + 20, 1.0
+                await home.in_thread(
+                    home.subscriber.wait_until,
+                    lambda received, seen=home.subscriber.count: len(received) > seen + 20,
+                    1.0,
                 )
         home.lives.kill()
         home.reach(home.broker.url)
         await home.last_life()
-        assert repeats(home.ear.heard) <= (line.cuts + 1) * WINDOW
-        assert not home.ear.on("wx/event/session_lost")
+        assert repeats(home.subscriber.received) <= (line.cuts + 1) * WINDOW
+        assert not home.subscriber.on("wx/event/session_lost")
 
 
 # a broker that forgets
@@ -115,16 +119,18 @@ async def test_a_broker_that_forgets_everything_is_told_again_and_nothing_else_i
         await home.begin()
         async with home.traffic.flowing():
             for number in range(1, 4):
-                await home.hear(home.ear.wait_count, "wx/in/wife", len(home.ear.on("wx/in/wife")) + 5)
-                seen = home.ear.count
-                await home.hear(home.broker.forget)
+                await home.in_thread(
+                    home.subscriber.wait_count, "wx/in/wife", len(home.subscriber.on("wx/in/wife")) + 5
+                )
+                seen = home.subscriber.count
+                await home.in_thread(home.broker.forget)
                 back = await waits(home, seen, connected=True, sessions_lost=number)
                 assert back["queues"]["dropped"] == 0
-                with Ear(home.broker.port, "wx/#") as newcomer:
-                    await home.hear(
-                        newcomer.wait_until, lambda heard: {one.topic for one in heard} >= RETAINED
+                with Subscriber(home.broker.port, "wx/#") as newcomer:
+                    await home.in_thread(
+                        newcomer.wait_until, lambda received: {one.topic for one in received} >= RETAINED
                     )
-                    there = {one.topic for one in newcomer.heard if one.retain}
+                    there = {one.topic for one in newcomer.received if one.retain}
                     assert there >= RETAINED
         await settled(home)
         assert journal(home, "SELECT count(*) FROM publication WHERE topic = 'wx/event/session_lost'") == [
@@ -145,7 +151,7 @@ async def test_a_broker_that_forgets_everything_is_told_again_and_nothing_else_i
 async def settled(home: Arena) -> None:
     """Wait until all that was said was heard or acknowledged, and nothing waits for the broker any more.
 
-    The answer to `health` is published last: with it the ear has all that was acknowledged before.
+    The answer to `health` is published last: with it the subscriber has all that was acknowledged before.
     """
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(MAX_WAIT_SECONDS):
@@ -158,7 +164,7 @@ async def settled(home: Arena) -> None:
 
 def unheard(home: Arena) -> set[str]:
     said = {text for texts in home.traffic.ledger.said.values() for text in texts}
-    return said - {one.body["text"] for one in home.ear.on("wx/in/#")}
+    return said - {one.body["text"] for one in home.subscriber.on("wx/in/#")}
 
 
 def acknowledged(home: Arena) -> set[str]:
@@ -178,7 +184,7 @@ def disorder(home: Arena) -> list[str]:
     lost = unheard(home)
     for texts in home.traffic.ledger.said.values():
         texts[:] = [text for text in texts if text not in lost]
-    return [one for one in home.traffic.ledger.wrong_messages(home.ear.heard) if "gaps" not in one]
+    return [one for one in home.traffic.ledger.wrong_messages(home.subscriber.received) if "gaps" not in one]
 
 
 # a broker that is away, or frozen
@@ -187,13 +193,13 @@ def disorder(home: Arena) -> list[str]:
 async def test_what_comes_while_the_broker_is_away_waits_and_is_seen_to_wait(tmp_path: Path):
     async with arena(tmp_path, 4) as home:
         await home.begin()
-        await home.hear(home.broker.stop)
+        await home.in_thread(home.broker.stop)
         for _ in range(10):
             for chat in WRITERS:
                 await home.traffic.say(chat, 10)
         await home.phone.wait("polling")
-        seen = home.ear.count
-        await home.hear(home.broker.start)
+        seen = home.subscriber.count
+        await home.in_thread(home.broker.start)
         body = await health(home, lambda body: body["queues"]["to_mqtt"]["depth"] > 0, seen)
         assert body["queues"]["to_mqtt"]["oldest_age"] > 0
         assert body["broker"]["connected"]
@@ -203,11 +209,11 @@ async def test_what_comes_while_the_broker_is_away_waits_and_is_seen_to_wait(tmp
 async def test_a_broker_that_hangs_is_found_out_in_time(tmp_path: Path):
     async with arena(tmp_path, 5) as home:
         await home.begin()
-        assert not await all_through(home.traffic.ledger, home.ear, home.phone)
+        assert not await all_through(home.traffic.ledger, home.subscriber, home.phone)
         home.broker.pause()
         began = time.monotonic()
         await home.traffic.say("wife", 3)
-        await home.hear(
+        await home.in_thread(
             home.lives.wait_for_log, "does not answer any more", timeout=allowed(1.5 * KEEPALIVE + 1)
         )
         assert time.monotonic() - began < allowed(1.5 * KEEPALIVE + 1)
@@ -231,10 +237,12 @@ def allow(home: Arena, *denied: str) -> None:
 
 async def interrupt(home: Arena) -> None:
     """Throw the bridge out: somebody else connects with its client id for a moment."""
-    seen = home.ear.count
-    with Ear(home.broker.port, "none", client_id="wx2mqtt-home", keeps=KEPT):
+    seen = home.subscriber.count
+    with Subscriber(home.broker.port, "none", client_id="wx2mqtt-home", keeps=KEPT):
         pass
-    await home.hear(home.ear.wait, "wx/bridge/state", lambda one: one.payload == b"online", since=seen)
+    await home.in_thread(
+        home.subscriber.wait, "wx/bridge/state", lambda one: one.payload == b"online", since=seen
+    )
 
 
 async def test_a_chat_that_is_refused_waits_while_the_others_go_on(tmp_path: Path):
@@ -249,25 +257,27 @@ async def test_a_chat_that_is_refused_waits_while_the_others_go_on(tmp_path: Pat
                 home, lambda body: {"wx/in/wife", "wx/contacts"} <= {*body["broker"]["refused_topics"]}
             )
             assert "broker_refuses_topics" in body["problems"]
-            await home.hear(home.ear.wait_count, "wx/in/mom", 5)
+            await home.in_thread(home.subscriber.wait_count, "wx/in/mom", 5)
             await asyncio.sleep(
                 REFUSAL_DISCONNECT_SECONDS
             )  # what was refused just now is not asked for at the next connection
-        assert not home.ear.on("wx/in/wife")
+        assert not home.subscriber.on("wx/in/wife")
         allow(home)
-        seen = home.ear.count
+        seen = home.subscriber.count
         home.broker.reload()
         await interrupt(home)  # a new connection tries at once
         await health(home, lambda body: not body["broker"]["refused_topics"], seen)
-        await home.hear(home.ear.wait, "wx/contacts", since=seen)
+        await home.in_thread(home.subscriber.wait, "wx/contacts", since=seen)
         await home.ends_well()
 
 
 async def test_a_second_program_with_our_client_id_makes_us_stand_by_and_say_so(tmp_path: Path):
     async with arena(tmp_path, 8) as home:
         await home.begin()
-        with Ear(home.broker.port, "none", client_id="wx2mqtt-home", keeps=KEPT):  # comes back after a second
-            await home.hear(home.lives.wait_for_log, "standing by")
+        with Subscriber(
+            home.broker.port, "none", client_id="wx2mqtt-home", keeps=KEPT
+        ):  # comes back after a second
+            await home.in_thread(home.lives.wait_for_log, "standing by")
             body: Any = await ask_bridge(home.bridge.store, "health")
         assert body["broker"]["standby"] is True
         assert "is the bridge running twice?" in body["broker"]["reason"]
@@ -283,6 +293,6 @@ async def test_a_message_that_is_too_large_comes_cut(tmp_path: Path):
         await home.traffic.say("mom", 2)
         body = await home.body("wx/in/wife", truncated=True)
         assert long.startswith(body["text"].rstrip("…"))
-        assert len(home.ear.on("wx/in/wife")[-1].payload) > 1000
+        assert len(home.subscriber.on("wx/in/wife")[-1].payload) > 1000
         home.traffic.ledger.said["wife"] = [body["text"]]
         await home.ends_well()

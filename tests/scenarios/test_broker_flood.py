@@ -48,7 +48,7 @@ async def flood(home: Home) -> None:
     client.loop_start()
     try:
         refused = json.dumps({"text": "x" * COMMAND_BYTES, "no_such_key": 1})
-        since = home.ear.count
+        since = home.subscriber.count
         for _ in range(COMMANDS):
             client.publish("wx/out/wife", refused, 1)
         client.publish("wx/out/wife", json.dumps({"text": "alarm", "id": "alarm"}), 1)
@@ -76,7 +76,7 @@ async def test_a_command_with_an_id_that_a_forgetful_broker_delivers_again_is_no
     """The broker is killed before it has saved that the bridge took what waited."""
     async with at_home(tmp_path, kept(SHIPPED)) as home:
         await home.log_in()
-        await home.hear(home.bridge.stop)
+        await home.in_thread(home.bridge.stop)
         await home.publish("wx/out/wife", {"text": "once", "id": "once"})
         database = home.broker.folder / "mosquitto.db"
         await asyncio.to_thread(wait_until_saved, database, b'"once"')
@@ -85,9 +85,9 @@ async def test_a_command_with_an_id_that_a_forgetful_broker_delivers_again_is_no
         await home.phone.sent(1)
         home.broker.kill()
         database.write_bytes(waiting)
-        lines, since = len(home.broker.log), home.ear.count
+        lines, since = len(home.broker.log), home.subscriber.count
         home.broker.start()
-        await home.body("wx/bridge/info", since=since)  # bridge and ear are connected again
+        await home.body("wx/bridge/info", since=since)  # bridge and subscriber are connected again
         line = await home.broker.logged("'wx/out/wife'", since=lines)
         assert line.startswith("Sending PUBLISH to wx2mqtt-home")
         await home.tell("wife", "later")

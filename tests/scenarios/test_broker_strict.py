@@ -77,7 +77,7 @@ class Node:
             dict.fromkeys(json.loads(payload)["text"] for on, payload in self.published if on == topic)
         )
 
-    async def heard(self, chat: str, texts: list[str]) -> None:
+    async def received(self, chat: str, texts: list[str]) -> None:
         """Wait until these were published for a chat, in this order."""
         await self.until(lambda: self.texts(f"wx/in/{chat}") == texts)
 
@@ -183,7 +183,7 @@ async def test_a_broker_never_gets_more_at_once_than_it_takes(tmp_path: Path, ma
         for chat in ("wife", "mom", "lilei"):
             await place.say(chat, *said)
         for chat in ("wife", "mom", "lilei"):
-            await node.heard(chat, said)
+            await node.received(chat, said)
         assert 0 < node.most <= maximum
         assert node.connections == 1
 
@@ -198,7 +198,7 @@ async def test_a_message_on_which_the_broker_hangs_up_is_set_aside_and_can_be_br
         for chat in ("mom", "lilei"):
             await place.say(chat, "after")
         for chat in ("wife", "mom", "lilei"):
-            await node.heard(chat, ["before", "after"])
+            await node.received(chat, ["before", "after"])
         assert 4 <= node.connections <= 5  # one more if its neighbours were under way with it
         (aside,) = (await place.command_line("journal", "list", "--json"))["set_aside"]
         assert (aside["topic"], aside["sort"]) == ("wx/in/wife", "message")
@@ -218,7 +218,7 @@ async def test_a_retained_topic_on_which_the_broker_hangs_up_stops_nothing(tmp_p
         for chat in ("wife", "mom", "lilei"):
             await place.say(chat, "one", "two")
         for chat in ("wife", "mom", "lilei"):
-            await node.heard(chat, ["one", "two"])
+            await node.received(chat, ["one", "two"])
         body = await place.health()
         assert body["queues"]["set_aside"] == 0
         assert body["broker"]["refused_topics"] == ["wx/contacts"]

@@ -23,11 +23,11 @@ import pytest_asyncio
 from tests.scenarios.test_backup import wx2mqtt
 from tests.support.broker import DURABLE, mosquitto
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.ear import Ear, Heard
 from tests.support.home import Home
 from tests.support.ilink_home import PEOPLE, BotPhone
 from tests.support.postgresql import LOGIN_KEY, address, new_database
 from tests.support.process import BridgeProcess
+from tests.support.subscriber import ReceivedMessage, Subscriber
 from wx2mqtt.cli.operations import EXIT_CONFIGURATION
 from wx2mqtt.simulator.server import Simulator
 
@@ -38,9 +38,11 @@ BASES = {"one": "wx", "two": "wx/two"}
 class SharedHome(Home):
     """Two accounts on iLink, and the bridges `east` and `west` on one database; `phones` by account."""
 
-    def __init__(self, folder: Path, simulators: dict[str, Simulator], broker: Any, ear: Ear) -> None:
+    def __init__(
+        self, folder: Path, simulators: dict[str, Simulator], broker: Any, subscriber: Subscriber
+    ) -> None:
         self.simulators = simulators
-        super().__init__(folder, simulators["one"], broker, ear)
+        super().__init__(folder, simulators["one"], broker, subscriber)
         self.url = new_database()
         self.phones = {name: BotPhone(simulator.url) for name, simulator in simulators.items()}
         self.east, self.west = (self._bridge(name) for name in ("east", "west"))
@@ -69,7 +71,7 @@ class SharedHome(Home):
 
     async def log_in(self) -> None:
         """Starts `east` alone, and scans for both accounts."""
-        since = self.ear.count
+        since = self.subscriber.count
         self.east.start()
         for phone in self.phones.values():
             await phone.wait("code")
@@ -83,8 +85,11 @@ class SharedHome(Home):
         base = BASES[account]
         await self.body(f"{base}/bridge/info", instance=instance, since=since)
         await self.body(f"{base}/login/state", state="online", since=since)
-        await self.hear(
-            self.ear.wait, f"{base}/bridge/state", lambda heard: heard.payload == b"online", since=since
+        await self.in_thread(
+            self.subscriber.wait,
+            f"{base}/bridge/state",
+            lambda received: received.payload == b"online",
+            since=since,
         )
 
     async def works(self, account: str, word: str) -> None:
@@ -95,8 +100,8 @@ class SharedHome(Home):
         await self.publish(f"{base}/out/me", {"text": f"{word} out", "id": word})
         await self.body(f"{base}/result/me", id=word, status="sent")
 
-    def heard_of(self, topic: str, since: int = 0) -> list[Heard]:
-        return [heard for heard in self.ear.heard[since:] if heard.topic == topic]
+    def heard_of(self, topic: str, since: int = 0) -> list[ReceivedMessage]:
+        return [received for received in self.subscriber.received[since:] if received.topic == topic]
 
     def owners(self) -> dict[str, str]:
         """Which instance each account runs on, by what it said last."""
@@ -106,10 +111,12 @@ class SharedHome(Home):
 
     async def spread(self, since: int, instance: str = "west") -> str:
         """Waits until each instance runs one account; returns the account of `instance`, which had none."""
-        moved = await self.hear(
-            self.ear.wait,
+        moved = await self.in_thread(
+            self.subscriber.wait,
             "#",
-            lambda heard: heard.topic.endswith("/bridge/info") and heard.body["instance"] == instance,
+            lambda received: (
+                received.topic.endswith("/bridge/info") and received.body["instance"] == instance
+            ),
             since=since,
         )
         account = next(name for name, base in BASES.items() if moved.topic == f"{base}/bridge/info")
@@ -119,14 +126,14 @@ class SharedHome(Home):
     def no_scan(self, since: int) -> None:
         """Nobody was asked to scan; each message has its number, and each command one result."""
         for base in BASES.values():
-            states = {heard.body["state"] for heard in self.heard_of(f"{base}/login/state", since)}
+            states = {received.body["state"] for received in self.heard_of(f"{base}/login/state", since)}
             assert not states & {"waiting_for_scan", "logged_out", "refused"}, states
             # What a killed instance published last may come again, and is the same then.
             messages = dict.fromkeys(
-                (heard.body["seq"], heard.body["id"]) for heard in self.heard_of(f"{base}/in/me")
+                (received.body["seq"], received.body["id"]) for received in self.heard_of(f"{base}/in/me")
             )
             assert [seq for seq, _ in messages] == list(range(1, len(messages) + 1))
-            results = {heard.payload for heard in self.heard_of(f"{base}/result/me")}
+            results = {received.payload for received in self.heard_of(f"{base}/result/me")}
             assert len(results) == len({json.loads(payload)["id"] for payload in results})
             assert self.heard_of(f"{base}/bridge/state")[-1].payload == b"online"
 
@@ -143,7 +150,7 @@ async def home(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[SharedHome
     async with AsyncExitStack() as stack:
         simulators = {name: await stack.enter_async_context(Simulator()) for name in BASES}
         broker = stack.enter_context(mosquitto(tmp_path / "mosquitto", DURABLE))
-        home = SharedHome(tmp_path, simulators, broker, stack.enter_context(Ear(broker.port)))
+        home = SharedHome(tmp_path, simulators, broker, stack.enter_context(Subscriber(broker.port)))
         stack.push_async_callback(home.close)
         for phone in home.phones.values():
             await phone.post("settings", strict=True)
@@ -164,7 +171,7 @@ async def test_accounts_move_to_an_instance_that_joins_and_back_from_one_that_le
     await home.log_in()
     for name in BASES:
         await home.works(name, f"{name} alone")
-    since = home.ear.count
+    since = home.subscriber.count
     home.west.start()
     moved = await home.spread(since)
     for name in BASES:
@@ -183,12 +190,12 @@ async def test_accounts_move_to_an_instance_that_joins_and_back_from_one_that_le
         for name in BASES:
             code, out, said = await wx2mqtt(bridge, "journal", "list", "--all", "--json", "--account", name)
             assert (code, f"{name} shared" in out.decode()) == (0, True), said
-    back = home.ear.count
+    back = home.subscriber.count
     assert home.west.stop() == 0
     await home.runs(moved, "east", back)
     await home.works(moved, f"{moved} back")
     home.no_scan(since)
-    offline = [heard.payload for heard in home.heard_of(f"{BASES[moved]}/bridge/state", back)]
+    offline = [received.payload for received in home.heard_of(f"{BASES[moved]}/bridge/state", back)]
     assert offline[:2] == [b"offline", b"online"]
 
 
@@ -196,10 +203,10 @@ async def test_a_drained_instance_gives_its_accounts_to_the_others(home: SharedH
     await home.log_in()
     alone = await wx2mqtt(home.east, "cluster", "drain")
     assert (alone[0], "no other instance" in alone[2]) == (1, True)
-    since = home.ear.count
+    since = home.subscriber.count
     home.west.start()
     moved = await home.spread(since)
-    drained = home.ear.count
+    drained = home.subscriber.count
     code, _, said = await wx2mqtt(home.east, "cluster", "drain")
     assert code == 0, said
     (stayed,) = BASES.keys() - {moved}
@@ -215,12 +222,12 @@ async def test_a_drained_instance_gives_its_accounts_to_the_others(home: SharedH
         connection.execute(
             "SELECT pg_terminate_backend(instance.pid) FROM instance WHERE name = 'east'",
         )
-    await home.hear(home.east.wait_for_log, "connection to the database lost", since=lines)
+    await home.in_thread(home.east.wait_for_log, "connection to the database lost", since=lines)
     await drained_state(home, "east")
     assert home.east.stop() == 0
     home.east.start()
     await drained_state(home, "east")
-    back = home.ear.count
+    back = home.subscriber.count
     code, _, said = await wx2mqtt(home.east, "cluster", "undrain")
     assert code == 0, said
     await home.spread(back, "east")
@@ -242,11 +249,11 @@ async def drained_state(home: SharedHome, instance: str) -> None:
 
 async def test_the_accounts_of_a_killed_instance_run_elsewhere(home: SharedHome) -> None:
     await home.log_in()
-    since = home.ear.count
+    since = home.subscriber.count
     home.west.start()
     moved = await home.spread(since)
     await home.works(moved, "before")
-    killed = home.ear.count
+    killed = home.subscriber.count
     home.west.kill()
     await home.phones[moved].write("meanwhile")
     await home.runs(moved, "east", killed)
@@ -258,35 +265,35 @@ async def test_the_accounts_of_a_killed_instance_run_elsewhere(home: SharedHome)
 
 async def test_a_stopped_instance_is_replaced_and_does_nothing_when_it_goes_on(home: SharedHome) -> None:
     await home.log_in()
-    since = home.ear.count
+    since = home.subscriber.count
     home.west.start()
     moved = await home.spread(since)
     await home.works(moved, "before")
-    stopped = home.ear.count
+    stopped = home.subscriber.count
     os.kill(home.west.pid, signal.SIGSTOP)
     try:
         await home.runs(moved, "east", stopped)
         await home.phones[moved].write("meanwhile")
         await home.body(f"{BASES[moved]}/in/me", text="meanwhile", since=stopped)
-        going_on = home.ear.count
+        going_on = home.subscriber.count
     finally:
         os.kill(home.west.pid, signal.SIGCONT)
-    await home.hear(home.west.wait_for_log, "connection to the database lost")
+    await home.in_thread(home.west.wait_for_log, "connection to the database lost")
     again = await home.spread(going_on)  # it takes part anew
     for name in BASES:
         await home.works(name, f"{name} after")
     home.no_scan(since)
-    owners = [heard.body["instance"] for heard in home.heard_of(f"{BASES[moved]}/bridge/info", stopped)]
+    owners = [received.body["instance"] for received in home.heard_of(f"{BASES[moved]}/bridge/info", stopped)]
     assert owners[0] == "east"
     assert again in BASES
 
 
 async def test_all_go_on_after_the_database_was_away(home: SharedHome) -> None:
     await home.log_in()
-    since = home.ear.count
+    since = home.subscriber.count
     home.west.start()
     await home.spread(since)
-    lost = home.ear.count
+    lost = home.subscriber.count
     name = psycopg.conninfo.conninfo_to_dict(home.url)["dbname"]
     with psycopg.connect(address("postgres"), autocommit=True) as connection:
         connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
@@ -294,14 +301,20 @@ async def test_all_go_on_after_the_database_was_away(home: SharedHome) -> None:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
         )
         for bridge in (home.east, home.west):
-            await home.hear(bridge.wait_for_log, "database cannot be opened yet")
+            await home.in_thread(bridge.wait_for_log, "database cannot be opened yet")
         connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     for base in BASES.values():
-        await home.hear(
-            home.ear.wait, f"{base}/bridge/state", lambda heard: heard.payload == b"offline", since=lost
+        await home.in_thread(
+            home.subscriber.wait,
+            f"{base}/bridge/state",
+            lambda received: received.payload == b"offline",
+            since=lost,
         )
-        await home.hear(
-            home.ear.wait, f"{base}/bridge/state", lambda heard: heard.payload == b"online", since=lost
+        await home.in_thread(
+            home.subscriber.wait,
+            f"{base}/bridge/state",
+            lambda received: received.payload == b"online",
+            since=lost,
         )
     for name in BASES:
         await home.works(name, f"{name} after")
@@ -315,7 +328,7 @@ OTHER_KEY = base64.b64encode(bytes(range(1, 33))).decode()
 async def test_an_instance_with_another_key_takes_no_account_and_ends_with_78(home: SharedHome) -> None:
     """A good instance that is idle does not make a difference: the key is compared with the database's own."""
     await home.log_in()
-    since = home.ear.count
+    since = home.subscriber.count
     home.west.configure(home.settings_of("west", key=OTHER_KEY))
     home.west.start()
     code = await asyncio.to_thread(home.west.wait)
@@ -339,10 +352,10 @@ async def test_a_reload_with_a_key_that_is_not_the_databases_ends_the_instance_w
 ) -> None:
     """In order: the other instance has its accounts at once, without a scan."""
     await home.log_in()
-    since = home.ear.count
+    since = home.subscriber.count
     home.west.start()
     moved = await home.spread(since)
-    reloaded = home.ear.count
+    reloaded = home.subscriber.count
     home.west.configure(home.settings_of("west", key=OTHER_KEY))
     home.west.hangup()
     assert await asyncio.to_thread(home.west.wait) == EXIT_CONFIGURATION
@@ -362,17 +375,17 @@ async def test_the_key_is_replaced_by_the_steps_of_the_page(home: SharedHome) ->
         file.write_text(LOGIN_KEY)
         bridge.configure(with_key_file(home.settings_of(name), file))
     await home.log_in()
-    since = home.ear.count
+    since = home.subscriber.count
     home.west.start()
     await home.spread(since)
 
     async def run(script: str, bridge: BridgeProcess) -> tuple[int, str]:
-        restarted, seen = home.ear.count, len(bridge.log)
+        restarted, seen = home.subscriber.count, len(bridge.log)
         done = await asyncio.to_thread(run_script, script, bridge.folder)
         if "systemctl restart wx2mqtt" in script:
             assert bridge.stop() == 0
             bridge.start()
-            await home.hear(bridge.wait_for_log, "account taken", since=seen)
+            await home.in_thread(bridge.wait_for_log, "account taken", since=seen)
             for base in BASES.values():
                 await home.body(f"{base}/bridge/health", state="online", since=restarted)
         return done.returncode, done.stdout + done.stderr
@@ -404,7 +417,7 @@ async def test_a_lost_key_is_replaced_and_every_account_is_scanned_again(home: S
     assert (code, "encrypted with another key" in said) == (EXIT_CONFIGURATION, True), said
     code, out, said = await wx2mqtt(home.west, "cluster", "rotate-key", "--forget-logins")
     assert (code, "saved logins deleted: 2 (one, two)" in out.decode()) == (0, True), said
-    since = home.ear.count
+    since = home.subscriber.count
     home.west.start()
     for base in BASES.values():
         await home.body(f"{base}/login/state", state="waiting_for_scan", since=since)
@@ -414,7 +427,7 @@ async def test_a_reload_takes_over_a_second_key(home: SharedHome) -> None:
     await home.log_in()
     home.east.configure(home.settings_of("east", key=f"{OTHER_KEY}\n{LOGIN_KEY}"))
     home.east.hangup()
-    line = await home.hear(home.east.wait_for_log, '"reloaded"')
+    line = await home.in_thread(home.east.wait_for_log, '"reloaded"')
     assert (json.loads(line)["applied"], json.loads(line)["needs_restart"]) == (["storage.key"], [])
     code, out, said = await wx2mqtt(home.east, "cluster", "rotate-key")
     assert (code, "encrypted with it: 2 (one, two)" in out.decode()) == (0, True), said

@@ -28,7 +28,7 @@ from jsonschema import Draft202012Validator
 import wx2mqtt
 from tests.support.broker import free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
-from tests.support.ear import Ear
+from tests.support.subscriber import Subscriber
 from tests.support.terminal import REAL, Done, Running, Terminal
 from tests.unit.store import make
 from wx2mqtt.cli.main import app
@@ -492,8 +492,8 @@ def test_the_demo_serves_a_phone_and_a_broker_and_leaves_nothing_behind(
             httpx.get(phone, trust_env=False, timeout=MAX_WAIT_SECONDS, follow_redirects=True).status_code
             == 200
         )
-        with Ear(int(broker[1]), "wx/login/url") as ear:
-            ear.wait("wx/login/url", lambda url: bool(url.payload))
+        with Subscriber(int(broker[1]), "wx/login/url") as subscriber:
+            subscriber.wait("wx/login/url", lambda url: bool(url.payload))
         page = re.search(r"http://\S+/", demo.until("the page"))
         assert page
         assert "Scan the code" in httpx.get(page[0], trust_env=False, timeout=MAX_WAIT_SECONDS).text

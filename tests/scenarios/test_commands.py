@@ -66,10 +66,10 @@ async def test_a_result_has_all_keys_of_the_contract_and_null_where_nothing_is_k
 
 async def test_a_result_is_json_not_retained_and_says_so(shared_home):
     await shared_home.tell("wife", "hello there")
-    heard = shared_home.ear.on("wx/result/wife")[-1]
-    assert heard.properties["ContentType"] == "application/json"
-    assert heard.properties["PayloadFormatIndicator"] == 1
-    assert not heard.retain
+    received = shared_home.subscriber.on("wx/result/wife")[-1]
+    assert received.properties["ContentType"] == "application/json"
+    assert received.properties["PayloadFormatIndicator"] == 1
+    assert not received.retain
 
 
 async def test_a_json_object_is_a_command(shared_home):
@@ -142,7 +142,7 @@ async def test_what_cannot_be_sent_gets_one_result_with_code_and_hint_and_nothin
     after = await shared_home.tell("wife", "the others go on")
     assert outcome(after) == ("sent", "ok")
     assert len(await shared_home.phone.get("sent")) == before + 1
-    assert [one.body["id"] for one in shared_home.ear.on("wx/result/wife")].count(result["id"]) == 1
+    assert [one.body["id"] for one in shared_home.subscriber.on("wx/result/wife")].count(result["id"]) == 1
 
 
 @pytest.mark.parametrize("user", ["nobody", "Wife", "wife ", "e\u0301", "$SYS", "老公"])
@@ -175,11 +175,11 @@ async def test_what_lies_below_a_user_is_answered_on_the_users_result_topic(shar
 
 
 async def test_somebody_who_is_gone_is_said_to_be_gone(shared_home):
-    since = shared_home.ear.count
+    since = shared_home.subscriber.count
     await shared_home.phone.post("people", add={"id": "leaver", "nickname": "Leaver"})
     await shared_home.body("wx/event/contact_added", since=since)
     assert outcome(await shared_home.tell("Leaver", "hello")) == ("sent", "ok")
-    since = shared_home.ear.count
+    since = shared_home.subscriber.count
     await shared_home.phone.post("people", remove={"id": "leaver"})
     await shared_home.body("wx/event/contact_removed", since=since)
     result = await shared_home.tell("Leaver", "are you there")
@@ -199,7 +199,7 @@ async def test_the_same_id_and_content_again_is_not_sent_and_its_result_comes_ag
     assert again == first
     answer = await shared_home.body("me/again", id="idem")
     assert answer == first
-    assert shared_home.ear.on("me/again")[0].properties["CorrelationData"] == "0001"
+    assert shared_home.subscriber.on("me/again")[0].properties["CorrelationData"] == "0001"
     assert len(await taken(shared_home, "only once")) == 1
 
 
@@ -232,9 +232,9 @@ async def test_the_result_goes_to_the_response_topic_too_with_its_correlation_da
         "wife", "answer me", ResponseTopic="me/answer", CorrelationData=b"\xff\0\x07"
     )
     assert await shared_home.body("me/answer") == result
-    heard = shared_home.ear.on("me/answer")[0]
-    assert heard.properties["CorrelationData"] == "ff0007"
-    assert heard.properties["ContentType"] == "application/json"
+    received = shared_home.subscriber.on("me/answer")[0]
+    assert received.properties["CorrelationData"] == "ff0007"
+    assert received.properties["ContentType"] == "application/json"
 
 
 async def test_a_refusal_goes_there_too(shared_home):
@@ -249,14 +249,16 @@ async def test_a_refusal_goes_there_too(shared_home):
 async def test_where_the_bridge_must_not_be_led_to_write_nothing_is_written_and_the_text_is_sent(
     shared_home, topic
 ):
-    since = shared_home.ear.count
+    since = shared_home.subscriber.count
     text = f"lead me to {topic}"
     result = await shared_home.tell("wife", text, ResponseTopic=topic)
     assert outcome(result) == ("sent", "bad_response_topic")
     assert "WeChat took the message; the result comes on this topic only" in result["message"]
     await shared_home.tell("wife", "the next one")
     assert [
-        one for one in shared_home.ear.heard[since:] if one.topic == topic and b"lead" in one.payload
+        one
+        for one in shared_home.subscriber.received[since:]
+        if one.topic == topic and b"lead" in one.payload
     ] == []
     assert len(await taken(shared_home, text)) == 1
 
@@ -297,7 +299,7 @@ async def test_what_is_published_on_a_wrong_topic_is_told_the_right_one(shared_h
     picture = await shared_home.tell("wife", b"\x89PNG\r\n\x1a\n\xff")
     assert "publish them on wx/out/wife/image" in picture["message"]
     for topic, user in (("wx/out/wife/picture", "wife"), ("wx/out/wife/file", "wife"), ("wx/out", "")):
-        since = shared_home.ear.count
+        since = shared_home.subscriber.count
         await shared_home.publish(topic, "x")
         result = await shared_home.body(f"wx/result/{user}", since=since)
         assert (result["status"], result["code"]) == ("rejected", "bad_command")

@@ -16,7 +16,7 @@ import yaml
 from tests.support.broker import Mosquitto, free_port
 from tests.support.guest import Guest
 from tests.support.process import BridgeProcess
-from tests.support.web import on_paper
+from tests.support.web import faked
 from wx2mqtt.app.settings_mapping import web_options
 from wx2mqtt.settings.loader import load
 from wx2mqtt.wechat.registry import BACKENDS
@@ -242,7 +242,7 @@ async def test_prometheus_gets_in_by_the_name_of_the_container_with_the_token_an
     bearer = {"authorization": f"Bearer {token}"}
     answers = []
     for host, headers in ((target, bearer), (target, {}), ("evil.example:8099", bearer)):
-        async with on_paper([], options, client="172.18.0.4", headers={"host": host, **headers}) as http:
+        async with faked([], options, client="172.18.0.4", headers={"host": host, **headers}) as http:
             answers.append((await http.get("/metrics")).status_code)
     assert answers == [200, 401, 403]
 

@@ -82,13 +82,13 @@ async def test_everybody_is_told_the_truth_while_the_database_is_away(
     home: Home, server: DatabaseServer
 ) -> None:
     with ServiceManager(home.folder, watchdog=2) as manager:
-        since = home.ear.count
+        since = home.subscriber.count
         home.bridge.start(**manager.env)
         await home.phone.wait("code")
         await home.phone.post("scan")
         await home.phone.post("confirm")
         await home.body("wx/login/state", state="online", since=since)
-        await home.hear(manager.wait, "STATUS", "home: online")
+        await home.in_thread(manager.wait, "STATUS", "home: online")
         client = httpx.AsyncClient(
             base_url=page_of(home),
             trust_env=False,
@@ -97,12 +97,15 @@ async def test_everybody_is_told_the_truth_while_the_database_is_away(
         )
         assert "wx2mqtt_database_up 1.0" in (await answer_of(client, "/metrics", 200)).text
 
-        since, said = home.ear.count, len(manager.heard)
+        since, said = home.subscriber.count, len(manager.received)
         await asyncio.to_thread(server.stop)
-        await home.hear(
-            home.ear.wait, "wx/bridge/state", lambda heard: heard.payload == b"offline", since=since
+        await home.in_thread(
+            home.subscriber.wait,
+            "wx/bridge/state",
+            lambda received: received.payload == b"offline",
+            since=since,
         )
-        status = await home.hear(manager.wait, "STATUS", AWAY, since=said)
+        status = await home.in_thread(manager.wait, "STATUS", AWAY, since=said)
         assert "no account runs here" in status
 
         page = await answer_of(client, "/", 503)
@@ -123,26 +126,26 @@ async def test_everybody_is_told_the_truth_while_the_database_is_away(
         code, _, text = await wx2mqtt(home.bridge, "journal", "list")
         assert (code, AWAY in text) == (1, True), text
         fed = len(manager.times("WATCHDOG"))
-        await home.hear(manager.wait, "WATCHDOG", since=len(manager.heard))
+        await home.in_thread(manager.wait, "WATCHDOG", since=len(manager.received))
         assert len(manager.times("WATCHDOG")) > fed
 
         home.bridge.hangup()  # is not lost: the file is read when the bridge is open again
-        since, said = home.ear.count, len(manager.heard)
+        since, said = home.subscriber.count, len(manager.received)
         await asyncio.to_thread(server.start)
         await home.body("wx/login/state", state="online", since=since)
-        await home.hear(manager.wait, "STATUS", "home: online", since=said)
-        await home.hear(home.bridge.wait_for_log, '"reloaded"')
+        await home.in_thread(manager.wait, "STATUS", "home: online", since=said)
+        await home.in_thread(home.bridge.wait_for_log, '"reloaded"')
         assert (await answer_of(client, "/", 200)).text.count("The database cannot be used") == 0
         await home.phone.say("wife", "back")
         await home.body("wx/in/wife", text="back")
         assert len([line for line in home.bridge.log if "database cannot be opened yet" in line]) == 1
         await client.aclose()
 
-        said = len(manager.heard)
+        said = len(manager.received)
         await asyncio.to_thread(server.stop)
-        await home.hear(manager.wait, "STATUS", AWAY, since=said)
+        await home.in_thread(manager.wait, "STATUS", AWAY, since=said)
         began = time.monotonic()
-        assert await home.hear(home.bridge.stop) == 0
+        assert await home.in_thread(home.bridge.stop) == 0
         assert time.monotonic() - began < allowed(5)
         assert manager.names[-1] != "READY"
         assert "STOPPING" in manager.names
@@ -153,19 +156,19 @@ async def test_a_database_that_stands_still_is_said_in_status_and_health(
 ) -> None:
     """Its connections stay open, so that nothing is lost, and nothing goes out."""
     with ServiceManager(home.folder) as manager:
-        await home.hear(home.bridge.start, **manager.env)
-        await home.hear(manager.wait, "STATUS", "home: waiting_for_scan")
-        said = len(manager.heard)
+        await home.in_thread(home.bridge.start, **manager.env)
+        await home.in_thread(manager.wait, "STATUS", "home: waiting_for_scan")
+        said = len(manager.received)
         async with httpx.AsyncClient(base_url=page_of(home), trust_env=False) as client:
             with server.connect(NAME) as blocking:
                 blocking.execute("BEGIN; LOCK TABLE instance")
-                await home.hear(manager.wait, "STATUS", "the database does not answer", since=said)
+                await home.in_thread(manager.wait, "STATUS", "the database does not answer", since=said)
                 assert (await client.get("/livez")).status_code == 200
                 assert (await answer_of(client, "/healthz", 503)).json()["reasons"][0] == "database_away"
                 assert "wx2mqtt_database_up 0.0" in (await client.get("/metrics")).text
-                said = len(manager.heard)
+                said = len(manager.received)
                 blocking.execute("ROLLBACK")
-                await home.hear(manager.wait, "STATUS", "home: waiting_for_scan", since=said)
+                await home.in_thread(manager.wait, "STATUS", "home: waiting_for_scan", since=said)
             assert len([line for line in home.bridge.log if "database does not answer" in line]) == 1
         assert home.bridge.stop() == 0
 
@@ -175,17 +178,17 @@ async def test_a_server_that_accepts_and_says_nothing_keeps_no_stop_waiting(
 ) -> None:
     """Libpq waits for ten seconds then."""
     with ServiceManager(home.folder) as manager, socket.socket() as silent:
-        await home.hear(home.bridge.start, **manager.env)
-        await home.hear(manager.wait, "STATUS", "home: waiting_for_scan")
-        said = len(manager.heard)
+        await home.in_thread(home.bridge.start, **manager.env)
+        await home.in_thread(manager.wait, "STATUS", "home: waiting_for_scan")
+        said = len(manager.received)
         await asyncio.to_thread(server.stop)
         silent.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         silent.bind(("127.0.0.1", server.port))
         silent.listen()
-        await home.hear(manager.wait, "STATUS", AWAY, since=said)
+        await home.in_thread(manager.wait, "STATUS", AWAY, since=said)
         silent.settimeout(MAX_WAIT_SECONDS)
         connection, _ = await asyncio.to_thread(silent.accept)
         began = time.monotonic()
-        assert await home.hear(home.bridge.stop) == 0
+        assert await home.in_thread(home.bridge.stop) == 0
         assert time.monotonic() - began < allowed(5)
         connection.close()

@@ -139,22 +139,22 @@ def _commands_work(
         shell(f"exec stdbuf -oL {shown['mosquitto_sub']}") as listening,
         httpx.Client(base_url=shown["phone"], trust_env=False, timeout=MAX_WAIT_SECONDS) as phone,
     ):
-        heard = Heard(listening)
-        heard.until("wx/login/state", "waiting_for_scan")
+        received = ReceivedMessage(listening)
+        received.until("wx/login/state", "waiting_for_scan")
         for step in ("scan", "confirm"):
             phone.post(f"/sim/{prefix}{step}", json={}).raise_for_status()
-        heard.until("wx/login/state", '"online"')
+        received.until("wx/login/state", '"online"')
         phone.post(f"/sim/{prefix}say", json=message).raise_for_status()
-        heard.until(f"wx/in/{user}", "开灯")
+        received.until(f"wx/in/{user}", "开灯")
         with shell(shown["mosquitto_pub"]) as publishing:
             assert publishing.wait(MAX_WAIT_SECONDS) == 0
-        heard.until(f"wx/out/{user}")
-        heard.until(f"wx/result/{user}", '"sent"')
+        received.until(f"wx/out/{user}")
+        received.until(f"wx/result/{user}", '"sent"')
         listening.terminate()
-    assert not heard.text_of("wx/login/qr")
+    assert not received.text_of("wx/login/qr")
 
 
-class Heard:
+class ReceivedMessage:
     """The lines of a `mosquitto_sub`, as far as they were waited for. All of them must be text."""
 
     def __init__(self, process: subprocess.Popen[bytes]) -> None:

@@ -20,12 +20,12 @@ from tests.scenarios.test_mosquitto_rights import broker as shipped
 from tests.scenarios.test_mosquitto_rights import password
 from tests.support.broker import Mosquitto, free_port
 from tests.support.deadlines import allowed
-from tests.support.ear import Ear
 from tests.support.home import Home
 from tests.support.odd import Odd, odd_broker
 from tests.support.patient import examined, hanging, row, verdicts, wechat
 from tests.support.process import BridgeProcess
 from tests.support.scripted import Peer, packet_limit, receive_maximum, scripted
+from tests.support.subscriber import Subscriber
 from tests.support.terminal import Terminal
 from wx2mqtt.diagnostics import connection
 from wx2mqtt.mqtt.topics import TOPIC_TABLE
@@ -82,18 +82,18 @@ async def test_every_class_of_topics_is_tried(mosquitto: Mosquitto, tmp_path):
 async def test_others_hear_nothing_but_empty_messages_that_are_nobodys_and_nothing_stays(
     mosquitto: Mosquitto, tmp_path
 ):
-    with Ear(mosquitto.port) as ear:
+    with Subscriber(mosquitto.port) as subscriber:
         async with wechat() as endpoint:
             await examined(tmp_path, mosquitto.url, endpoint)
-        ear.publish("the/end", b"")
-        ear.wait("the/end")
-        nonce = ear.heard[0].topic.split("/")[3]
-        for heard in ear.on("wx/#"):
-            assert f"/wx2mqtt-probe/{nonce}" in heard.topic
-            assert not heard.topic.startswith("wx/out/")
-            own = heard.topic.startswith(f"wx/in/wx2mqtt-probe/{nonce}/")
-            assert heard.payload == b"" or (own and heard.payload == b"{}")
-    with Ear(mosquitto.port) as later:
+        subscriber.publish("the/end", b"")
+        subscriber.wait("the/end")
+        nonce = subscriber.received[0].topic.split("/")[3]
+        for received in subscriber.on("wx/#"):
+            assert f"/wx2mqtt-probe/{nonce}" in received.topic
+            assert not received.topic.startswith("wx/out/")
+            own = received.topic.startswith(f"wx/in/wx2mqtt-probe/{nonce}/")
+            assert received.payload == b"" or (own and received.payload == b"{}")
+    with Subscriber(mosquitto.port) as later:
         later.publish("the/end", b"")
         assert later.wait("#").topic == "the/end", "nothing is retained"
     for ending in ("", "-2"):
@@ -115,12 +115,16 @@ def has_session(port: int, client_id: str) -> bool:
 
 
 async def test_one_publish_for_each_class(mosquitto: Mosquitto, tmp_path):
-    with Ear(mosquitto.port) as ear:
+    with Subscriber(mosquitto.port) as subscriber:
         async with wechat() as endpoint:
             await examined(tmp_path, mosquitto.url, endpoint)
-        ear.publish("the/end", b"")
-        ear.wait("the/end")
-    outside = [heard.topic for heard in ear.heard if not heard.topic.startswith(("wx/in/", "the/"))]
+        subscriber.publish("the/end", b"")
+        subscriber.wait("the/end")
+    outside = [
+        received.topic
+        for received in subscriber.received
+        if not received.topic.startswith(("wx/in/", "the/"))
+    ]
     assert len(outside) == len(set(outside))
 
 
@@ -168,7 +172,7 @@ async def test_a_running_bridge_is_not_disturbed_and_tells_what_it_knows(home: H
     await home.tell("wife", "hello")
     before = await home.ask("health")
     terminal = Terminal(home.folder)
-    done = await home.hear(terminal.run, "check", "-c", home.bridge.config, "--connect", "--json")
+    done = await home.in_thread(terminal.run, "check", "-c", home.bridge.config, "--connect", "--json")
     found = json.loads(done.out)
     assert done.code == 0, done.out
     after = await home.ask("health")
@@ -176,7 +180,9 @@ async def test_a_running_bridge_is_not_disturbed_and_tells_what_it_knows(home: H
     assert after["data"]["commands"] == before["data"]["commands"]
     assert after["data"]["healthy"]
     ours = ("wx/result/", "wx/event/", "wx/bridge/response/", "wx/login/state", "wx/bridge/state")
-    topics = [delivery.topic for delivery in home.ear.heard if "wx2mqtt-probe" not in delivery.topic]
+    topics = [
+        delivery.topic for delivery in home.subscriber.received if "wx2mqtt-probe" not in delivery.topic
+    ]
     first, *_, last = (n for n, topic in enumerate(topics) if topic == "wx/bridge/response/health")
     assert [topic for topic in topics[first + 1 : last] if topic.startswith(ours)] == []
     said = {(one["check"], one["subject"]): one["found"] for one in found["rows"]}

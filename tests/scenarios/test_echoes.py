@@ -36,10 +36,10 @@ async def shared_home(with_mosquitto: None, tmp_path_factory: pytest.TempPathFac
 
 async def published(home: Home, user: str) -> list[str]:
     """What was published of a chat, once everything that came before now is through."""
-    text = f"a mark {home.ear.count}"
+    text = f"a mark {home.subscriber.count}"
     await home.phone.post("say", **{"from": "me", "to": user, "text": text})
     await home.body(f"wx/in/{user}", text=text)
-    return [one.body["text"] for one in home.ear.on(f"wx/in/{user}")]
+    return [one.body["text"] for one in home.subscriber.on(f"wx/in/{user}")]
 
 
 @pytest.mark.parametrize("user", ["wife", "filehelper", "family"])
@@ -57,7 +57,9 @@ async def test_an_echo_that_comes_before_the_answer_is_no_message(shared_home, u
     syncs = (await shared_home.phone.get("state"))["calls"].get("webwxsync", 0)
     await shared_home.publish(f"wx/out/{user}", {"text": "the echo is quicker", "id": f"quicker-{user}"})
     await shared_home.phone.wait(f"calls:webwxsync:{syncs + 1}")
-    assert [one for one in shared_home.ear.on("wx/result/#") if one.body["id"] == f"quicker-{user}"] == []
+    assert [
+        one for one in shared_home.subscriber.on("wx/result/#") if one.body["id"] == f"quicker-{user}"
+    ] == []
     await shared_home.body(f"wx/result/{user}", id=f"quicker-{user}", status="sent")
     assert "the echo is quicker" not in await published(shared_home, user)
 
@@ -84,8 +86,8 @@ async def test_what_the_owner_writes_on_the_phone_is_a_message_though_it_is_equa
     text = f"equal words for {user}"
     await shared_home.tell(user, text)
     await shared_home.phone.post("say", **{"from": "me", "to": user, "text": text})
-    heard = await shared_home.body(f"wx/in/{user}", text=text)
-    assert heard["sender"]["self"] is True
+    received = await shared_home.body(f"wx/in/{user}", text=text)
+    assert received["sender"]["self"] is True
     assert (await published(shared_home, user)).count(text) == 1
 
 
@@ -94,7 +96,7 @@ async def test_an_echo_that_comes_after_a_restart_is_no_message(shared_home):
     await shared_home.phone.post("fault", endpoint="webwxsync", kind="stuck", times=0)
     result = await shared_home.tell("filehelper", "echoed to the next life")
     assert result["status"] == "sent"
-    await shared_home.hear(shared_home.bridge.kill)
+    await shared_home.in_thread(shared_home.bridge.kill)
     await shared_home.phone.post("fault/clear")
     await shared_home.restart()
     assert "echoed to the next life" not in await published(shared_home, "filehelper")

@@ -42,7 +42,7 @@ async def test_a_recall_names_the_message_the_chat_and_who_did_it(
 ):
     (message,) = await shared_home.phone.say(who, f"{who} takes this back", to=to)
     await shared_home.body(f"wx/in/{user}", id=message)
-    since = shared_home.ear.count
+    since = shared_home.subscriber.count
     await shared_home.phone.say(who, to=to, kind="recall", detail={"msg_id": message})
     body = await event(shared_home, "recall", since=since)
     assert (body["id"], body["message_id"], body["user"], body["by"]) == (message, message, user, by)
@@ -52,7 +52,7 @@ async def test_a_recall_names_the_message_the_chat_and_who_did_it(
 async def test_the_owner_takes_back_what_they_wrote_on_the_phone(shared_home: Home):
     (message,) = await shared_home.phone.say("me", "oh no", to="filehelper")
     await shared_home.body("wx/in/filehelper", id=message)
-    since = shared_home.ear.count
+    since = shared_home.subscriber.count
     await shared_home.phone.say("me", to="filehelper", kind="recall", detail={"msg_id": message})
     body = await event(shared_home, "recall", since=since)
     assert (body["message_id"], body["user"]) == (message, "filehelper")
@@ -62,7 +62,7 @@ async def test_the_owner_takes_back_what_they_wrote_on_the_phone(shared_home: Ho
 
 
 async def test_a_friend_request_says_who_what_and_from_where(shared_home: Home):
-    since = shared_home.ear.count
+    since = shared_home.subscriber.count
     await shared_home.phone.say("uncle", "我是隔壁老王", kind="friend_request")
     body = await event(shared_home, "friend_request", since=since)
     assert body.keys() == {*COMMON, "name", "text", "source"}
@@ -74,7 +74,7 @@ async def test_a_friend_request_says_who_what_and_from_where(shared_home: Home):
     ("said", "state"), [("call", "call"), ("call_end", "ended"), ("call_invite", "invited")]
 )
 async def test_a_call_says_from_whom(shared_home: Home, said: str, state: str):
-    since = shared_home.ear.count
+    since = shared_home.subscriber.count
     await shared_home.phone.say("wife", kind=said)
     body = await event(shared_home, "call", since=since)
     assert (body["user"], body["state"]) == ("wife", state)
@@ -84,7 +84,7 @@ async def test_a_call_says_from_whom(shared_home: Home, said: str, state: str):
 
 
 async def test_people_come_change_and_go(shared_home: Home):
-    home, since = shared_home, shared_home.ear.count
+    home, since = shared_home, shared_home.subscriber.count
     await home.phone.post("people", add={"id": "zoe", "nickname": "Zoe"})
     added = await event(home, "contact_added", since=since)
     assert (added["user"], added["kind"], added["name"]) == ("Zoe", "friend", "Zoe")
@@ -94,8 +94,10 @@ async def test_people_come_change_and_go(shared_home: Home):
     await home.phone.post("people", remove={"id": "zoe"})
     removed = await event(home, "contact_removed", since=since)
     assert (removed["user"], removed["name"]) == ("Zoe", "邻居")
-    heard = await home.hear(home.ear.wait, "wx/contacts", lambda one: _line(one.body, "Zoe").get("removed"))
-    assert _line(heard.body, "Zoe") == {
+    received = await home.in_thread(
+        home.subscriber.wait, "wx/contacts", lambda one: _line(one.body, "Zoe").get("removed")
+    )
+    assert _line(received.body, "Zoe") == {
         "user": "Zoe",
         "kind": "friend",
         "name": "邻居",
@@ -114,18 +116,18 @@ def _line(body: dict[str, Any], user: str) -> dict[str, Any]:
 
 
 async def test_a_group_says_who_came_and_who_went_by_topic_or_name(shared_home: Home):
-    home, since = shared_home, shared_home.ear.count
+    home, since = shared_home, shared_home.subscriber.count
     await home.phone.post("people", join={"group": "family", "id": "uncle"})
     came = await event(home, "group_members", since=since, count=5)
     assert (came["user"], came["added"], came["removed"]) == ("family", ["Uncle Bob"], [])
-    since = home.ear.count
+    since = home.subscriber.count
     await home.phone.post("people", leave={"group": "family", "id": "mom"})
     left = await event(home, "group_members", since=since, count=4)
     assert (left["added"], left["removed"]) == ([], ["妈妈"])
 
 
 async def test_nobody_in_a_group_is_taken_for_a_topic_by_their_nickname(shared_home: Home):
-    home, since = shared_home, shared_home.ear.count
+    home, since = shared_home, shared_home.subscriber.count
     await home.phone.post(
         "people", add={"id": "eve", "nickname": "wife", "kind": "stranger", "contact_flag": 0}
     )
@@ -136,7 +138,7 @@ async def test_nobody_in_a_group_is_taken_for_a_topic_by_their_nickname(shared_h
 
 
 async def test_a_group_with_another_name_is_told(shared_home: Home):
-    home, since = shared_home, shared_home.ear.count
+    home, since = shared_home, shared_home.subscriber.count
     await home.phone.post("people", rename={"id": "family", "nickname": "一家子"})
     body = await event(home, "contact_renamed", since=since)
     assert (body["user"], body["from"], body["to"]) == ("family", "相亲相爱一家人", "一家子")
@@ -144,19 +146,21 @@ async def test_a_group_with_another_name_is_told(shared_home: Home):
 
 async def test_many_changes_at_once_are_one_directory(shared_home: Home):
     """Published once per change of the whole, not per contact."""
-    home, since = shared_home, shared_home.ear.count
+    home, since = shared_home, shared_home.subscriber.count
     many = [{"id": f"many{n}", "nickname": f"Many {n}"} for n in range(200)]
     await home.phone.post("people", add=many)
-    heard = await home.hear(
-        home.ear.wait, "wx/contacts", lambda one: _line(one.body, "Many_199") != {}, since=since
+    received = await home.in_thread(
+        home.subscriber.wait, "wx/contacts", lambda one: _line(one.body, "Many_199") != {}, since=since
     )
-    assert sum(one["user"].startswith("Many_") for one in heard.body["contacts"]) == 200
-    directories = [one for one in home.ear.heard[since:] if one.topic == "wx/contacts"]
+    assert sum(one["user"].startswith("Many_") for one in received.body["contacts"]) == 200
+    directories = [one for one in home.subscriber.received[since:] if one.topic == "wx/contacts"]
     assert len(directories) <= 5
     # What is retained goes first, so the last of the events may still be on its way.
-    last = home.ear.wait
-    await home.hear(last, "wx/event/contact_added", lambda one: one.body["user"] == "Many_199", since=since)
-    told = [one for one in home.ear.heard[since:] if one.topic == "wx/event/contact_added"]
+    last = home.subscriber.wait
+    await home.in_thread(
+        last, "wx/event/contact_added", lambda one: one.body["user"] == "Many_199", since=since
+    )
+    told = [one for one in home.subscriber.received[since:] if one.topic == "wx/event/contact_added"]
     assert len(told) == len({one.body["id"] for one in told}) == 200
 
 
@@ -164,9 +168,9 @@ async def test_no_username_and_no_ticket_is_on_any_topic(shared_home: Home):
     names = (await shared_home.phone.get("names")).values()
     secrets = [one.encode() for one in names if one.startswith("@")]
     assert len(secrets) > 200
-    for heard in shared_home.ear.heard:
-        assert not USER_NAME.search(heard.payload), heard.topic
-        assert not USER_NAME.search(heard.topic.encode()), heard.topic
-        assert b"v2_" not in heard.payload
-    everything = b"".join(heard.payload for heard in shared_home.ear.heard)
+    for received in shared_home.subscriber.received:
+        assert not USER_NAME.search(received.payload), received.topic
+        assert not USER_NAME.search(received.topic.encode()), received.topic
+        assert b"v2_" not in received.payload
+    everything = b"".join(received.payload for received in shared_home.subscriber.received)
     assert not any(secret in everything for secret in secrets)

@@ -139,8 +139,8 @@ def test_a_service_manager_hears_that_it_lives_and_is_no_bridge(terminal: Termin
             url = page_of(running)
             assert manager.wait("STATUS") == f"the file has 2 problems; no bridge runs: see {url}"
             for _ in range(2):
-                manager.wait("WATCHDOG", since=len(manager.heard))
-            since = len(manager.heard)
+                manager.wait("WATCHDOG", since=len(manager.received))
+            since = len(manager.received)
             file.write_text(GOOD)
             assert "home: " in manager.wait("STATUS", "home: ", since=since)
             assert running.end(signal.SIGTERM) == 0

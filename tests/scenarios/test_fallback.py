@@ -40,18 +40,18 @@ def wanted(service: Receiver) -> dict[str, Any]:
 
 
 def nothing_leaked(home: Home) -> bool:
-    told = b"".join(one.topic.encode() + one.payload for one in home.ear.heard)
+    told = b"".join(one.topic.encode() + one.payload for one in home.subscriber.received)
     return b"s3cr3t" not in told and "s3cr3t" not in "\n".join(home.bridge.log)
 
 
 async def test_an_alarm_that_web_wechat_cannot_take_goes_the_other_way(home: Home, service: Receiver):
     await home.log_in()
-    since = home.ear.count
+    since = home.subscriber.count
     await home.phone.post("logout")
     await home.body("wx/login/state", state="waiting_for_scan", since=since)
     result = await home.tell("wife", {"text": "smoke in the kitchen", "id": "a", "urgent": True})
     assert (result["status"], result["code"], result["fallback"]) == ("expired", "logged_out", "sent")
-    (got,) = await home.hear(service.wait, 1)
+    (got,) = await home.in_thread(service.wait, 1)
     assert got["message"] == "smoke in the kitchen"
     assert got["title"] == "wx2mqtt home: to wife"
     assert nothing_leaked(home)
@@ -68,7 +68,7 @@ async def test_what_wechat_takes_goes_there_alone(home: Home, service: Receiver)
 async def test_a_service_that_refuses_is_told_and_its_address_is_not(home: Home, service: Receiver):
     service.status = 500
     await home.log_in()
-    since = home.ear.count
+    since = home.subscriber.count
     await home.phone.post("logout")
     await home.body("wx/login/state", state="waiting_for_scan", since=since)
     result = await home.tell("wife", {"text": "smoke", "id": "a", "urgent": True})
@@ -90,7 +90,7 @@ async def test_and_to_wechat_as_well_where_that_is_wanted(ilink: ILinkHome, serv
     await ilink.log_in()
     command = {"text": "smoke", "id": "a", "urgent": True, "also_wechat": True}
     await ilink.publish("wx/out/me", command)
-    await ilink.hear(service.wait, 1)
+    await ilink.in_thread(service.wait, 1)
     await ilink.bot.write("hello")
     result = await ilink.body("wx/result/me", id="a")
     assert (result["status"], result["fallback"]) == ("sent", "sent")
@@ -103,13 +103,13 @@ async def test_a_kill_in_the_attempt_sends_it_again_and_says_that_nobody_knows(
     await ilink.log_in()
     service.gate.clear()
     await ilink.publish("wx/out/me", {"text": "smoke", "id": "a", "urgent": True})
-    await ilink.hear(service.wait, 1)
-    await ilink.hear(ilink.bridge.kill)
+    await ilink.in_thread(service.wait, 1)
+    await ilink.in_thread(ilink.bridge.kill)
     service.gate.set()
     await ilink.restart()
     result = await ilink.body("wx/result/me", id="a")
     assert result["fallback"] == "uncertain"
-    assert len(await ilink.hear(service.wait, 2)) == 2
+    assert len(await ilink.in_thread(service.wait, 2)) == 2
 
 
 # A login that ended
@@ -123,15 +123,15 @@ async def test_a_login_that_ended_is_told_once_with_the_page_and_without_the_cod
     await ilink.log_in()
     await ilink.bot.write("hello")
     await ilink.body("wx/window/me", open=True)
-    since = ilink.ear.count
+    since = ilink.subscriber.count
     await ilink.bot.post("ilink/kill")
     ended = await ilink.body("wx/login/state", state="logged_out", since=since)
     assert ended["needs"] == "relogin"
     await ilink.body("wx/login/state", state="waiting_for_scan", since=since)
-    (told,) = await ilink.hear(service.wait, 1)
+    (told,) = await ilink.in_thread(service.wait, 1)
     assert told["title"] == "wx2mqtt home: log in again"
     assert page in told["message"]
-    codes = {one.payload.decode() for one in ilink.ear.on("wx/login/url")} - {""}
+    codes = {one.payload.decode() for one in ilink.subscriber.on("wx/login/url")} - {""}
     assert codes
     assert not [code for code in codes if code in told["message"]]
     await ilink.publish("wx/out/me", {"text": "waits", "id": "a"})
@@ -148,10 +148,10 @@ async def test_where_wechat_refuses_polls_only_messages_still_go(ilink: ILinkHom
     await ilink.log_in()
     await ilink.bot.write("hello")
     await ilink.body("wx/window/me", open=True)
-    since = ilink.ear.count
+    since = ilink.subscriber.count
     await ilink.bot.post("ilink/settings", refuse_polls=True)
     await ilink.body("wx/login/state", state="waiting_for_scan", since=since)
-    await ilink.hear(service.wait, 1)
+    await ilink.in_thread(service.wait, 1)
     for text in ("smoke", "fire"):
         result = await ilink.tell("me", {"text": text, "id": text})
         assert result["status"] == "sent"

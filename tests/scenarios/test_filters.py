@@ -35,15 +35,15 @@ async def filtered(home: Home) -> int:
 
 async def passes(home: Home, *said: tuple[str, str, str], **more: Any) -> list[str]:
     """Which of these (who, to, text) are published; of the others is no trace but a number."""
-    since, before = home.ear.count, await filtered(home)
+    since, before = home.subscriber.count, await filtered(home)
     for who, to, text in (*said, ("me", "filehelper", f"end {since}")):
         await home.phone.say(who, text, to=to, **more)
     last = await home.body("wx/in/filehelper", text=f"end {since}", since=since)
-    heard = [one.body for one in home.ear.heard[since:] if one.topic.startswith("wx/in/")]
-    texts = [body["text"] for body in heard]
-    assert [body["seq"] for body in heard] == list(range(last["seq"] - len(heard) + 1, last["seq"] + 1))
-    assert await filtered(home) - before == len(said) + 1 - len(heard)
-    history = (await home.ask("history", {"since": last["seq"] - len(heard)}))["data"]["messages"]
+    received = [one.body for one in home.subscriber.received[since:] if one.topic.startswith("wx/in/")]
+    texts = [body["text"] for body in received]
+    assert [body["seq"] for body in received] == list(range(last["seq"] - len(received) + 1, last["seq"] + 1))
+    assert await filtered(home) - before == len(said) + 1 - len(received)
+    history = (await home.ask("history", {"since": last["seq"] - len(received)}))["data"]["messages"]
     assert [body["text"] for body in history] == texts
     return texts[:-1]
 
@@ -86,10 +86,10 @@ async def test_everybody_is_heard_unless_the_owner_says_otherwise(shared_home: H
     ids=str,
 )
 async def test_names_and_globs_and_groups_choose(
-    shared_home: Home, receive: dict[str, Any], heard: list[str]
+    shared_home: Home, receive: dict[str, Any], received: list[str]
 ):
     async with receiving(shared_home, **receive):
-        assert await passes(shared_home, *EVERYBODY) == heard
+        assert await passes(shared_home, *EVERYBODY) == received
 
 
 async def test_with_mentions_only_what_speaks_to_the_owner_is_heard_in_groups(shared_home: Home):
@@ -122,7 +122,7 @@ async def test_what_the_owner_writes_on_the_phone_is_heard_when_asked_for(shared
     own = (("me", "wife", "own to wife"), ("me", "family", "own to family"))
     assert await passes(shared_home, *own) == []
     async with receiving(shared_home, own=True):
-        since = shared_home.ear.count
+        since = shared_home.subscriber.count
         assert await passes(shared_home, *own) == ["own to wife", "own to family"]
         body = await shared_home.body("wx/in/wife", since=since)
         assert (body["sender"]["self"], body["trusted"]) == (True, True)
@@ -140,29 +140,29 @@ async def test_of_what_is_filtered_no_bytes_are_fetched(shared_home: Home):
     home = shared_home
     async with receiving(home, deny=["妈妈"]):
         before = await calls(home, "webwxgetmsgimg")
-        since = home.ear.count
+        since = home.subscriber.count
         await home.phone.say("mom", kind="image")
         await home.phone.say("mom", kind="link")
         await home.phone.say("wife", kind="image")
         picture = await home.body("wx/in/wife", since=since, kind="image")
         await home.body("wx/event/media", since=since, message_id=picture["id"], state="ready")
-        assert {one.body["user"] for one in home.ear.heard[since:] if one.topic == "wx/event/media"} == {
-            "wife"
-        }
+        assert {
+            one.body["user"] for one in home.subscriber.received[since:] if one.topic == "wx/event/media"
+        } == {"wife"}
         assert 1 <= await calls(home, "webwxgetmsgimg") - before <= 2, "the picture and a small one of it"
 
 
 async def test_events_are_filtered_too_but_never_those_about_topics(shared_home: Home):
     home = shared_home
     async with receiving(home, deny=["妈妈", "family", "李雷"]):
-        since, before = home.ear.count, await filtered(home)
+        since, before = home.subscriber.count, await filtered(home)
         await home.phone.say("mom", kind="call")
         await home.phone.post("people", join={"group": "family", "id": "uncle"})
         await home.phone.post("people", remark={"id": "lilei", "remark": "李先生"})
         await home.phone.say("wife", kind="call")
         call = await home.body("wx/event/call", since=since)
         assert call["user"] == "wife"
-        told = {one.topic for one in home.ear.heard[since:] if one.topic.startswith("wx/event/")}
+        told = {one.topic for one in home.subscriber.received[since:] if one.topic.startswith("wx/event/")}
         assert told == {"wx/event/call"}
         assert await filtered(home) - before >= 3
         pins = {**PEOPLE, "lilei": {"remark": "李先生"}}

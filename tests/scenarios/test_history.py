@@ -35,16 +35,18 @@ async def test_a_client_that_remembers_its_last_seq_gets_what_it_missed_also_aft
     last = await home.body("wx/in/wife", text="first 10")
     await home.phone.say("mom", "second {n}", count=10)
     await home.body("wx/in/妈妈", text="second 10")
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     await home.phone.say("wife", "third {n}", count=700)
     await home.restart()
     await home.body("wx/in/wife", text="third 700")
-    heard = [one async for page in pages(home, last["seq"], stream=last["stream"], limit=500) for one in page]
+    received = [
+        one async for page in pages(home, last["seq"], stream=last["stream"], limit=500) for one in page
+    ]
     wanted = [*(f"second {n}" for n in range(1, 11)), *(f"third {n}" for n in range(1, 701))]
-    assert [one["text"] for one in heard] == wanted
-    assert [one["seq"] for one in heard] == list(range(last["seq"] + 1, last["seq"] + 711))
-    published = {one.body["seq"]: one.body for one in home.ear.on("wx/in/#")}
-    assert all(published[one["seq"]] == one for one in heard), "as they were published"
+    assert [one["text"] for one in received] == wanted
+    assert [one["seq"] for one in received] == list(range(last["seq"] + 1, last["seq"] + 711))
+    published = {one.body["seq"]: one.body for one in home.subscriber.on("wx/in/#")}
+    assert all(published[one["seq"]] == one for one in received), "as they were published"
 
 
 async def test_killed_in_between_it_is_still_each_once(home: Home):
@@ -55,9 +57,9 @@ async def test_killed_in_between_it_is_still_each_once(home: Home):
     await home.restart()
     await home.phone.say("wife", "b {n}", count=50)
     await home.body("wx/in/wife", text="b 50")
-    heard = [one async for page in pages(home, 0, limit=7) for one in page]
-    assert [one["seq"] for one in heard] == list(range(1, len(heard) + 1))
-    assert [one["text"] for one in heard] == [f"{word} {n}" for word in "ab" for n in range(1, 51)]
+    received = [one async for page in pages(home, 0, limit=7) for one in page]
+    assert [one["seq"] for one in received] == list(range(1, len(received) + 1))
+    assert [one["text"] for one in received] == [f"{word} {n}" for word in "ab" for n in range(1, 51)]
 
 
 async def test_people_kinds_and_texts_choose_and_old_names_still_find(home: Home):
@@ -102,7 +104,7 @@ async def test_no_more_than_the_broker_takes_in_one_packet(with_mosquitto: None,
         sizes = [len(page) async for page in pages(home, 0, limit=500)]
         assert sum(sizes) == 60
         assert len(sizes) > 4
-        assert max(len(one.payload) for one in home.ear.on("wx/bridge/response/history")) <= 20_000
+        assert max(len(one.payload) for one in home.subscriber.on("wx/bridge/response/history")) <= 20_000
         backwards = await history(home, limit=500)
         assert backwards["more"] is True
         assert backwards["messages"][-1]["seq"] == 60

@@ -31,11 +31,14 @@ async def announced(
         sizes = ((len(components.get(key, {})), there) for key, there in wanted.items())
         return all(size > 1 if there else size == 1 for size, there in sizes)
 
-    heard = await home.hear(
-        home.ear.wait, topic, lambda one: bool(one.payload) and fits(one.body["components"]), since=since
+    received = await home.in_thread(
+        home.subscriber.wait,
+        topic,
+        lambda one: bool(one.payload) and fits(one.body["components"]),
+        since=since,
     )
-    assert faults(topic, heard.payload) == []
-    found: dict[str, Any] = heard.body["components"]
+    assert faults(topic, received.payload) == []
+    found: dict[str, Any] = received.body["components"]
     return found
 
 
@@ -44,14 +47,14 @@ async def test_what_is_shown_follows_the_file_and_what_is_not_any_more_is_taken_
     await home.log_in()
     mom = f"to_{entity_id('妈妈')}"
     await announced(home, {"to_wife": True, mom: True})
-    line = await home.hear(home.bridge.wait_for_log, "who cannot be shown")
+    line = await home.in_thread(home.bridge.wait_for_log, "who cannot be shown")
     assert "nobody" in line
-    said = home.ear.count
+    said = home.subscriber.count
     home.bridge.configure(shown(home, "妈妈"))
     assert (await home.ask("reload"))["data"]["applied"] == ["homeassistant.expose"]
     await announced(home, {"to_wife": False, mom: True}, said)
-    said = home.ear.count
-    await home.hear(home.bridge.stop)
+    said = home.subscriber.count
+    await home.in_thread(home.bridge.stop)
     home.bridge.configure(shown(home, "wife"))  # while it is down
     await home.restart()
     await announced(home, {"to_wife": True, mom: False}, said)
@@ -65,11 +68,11 @@ async def test_what_stood_where_nothing_is_announced_any_more_is_cleared(home: H
     home.bridge.configure(shown(home, "wife"))
     await home.log_in()
     await announced(home, {"to_wife": True})
-    await home.hear(home.bridge.stop)
-    said = home.ear.count
+    await home.in_thread(home.bridge.stop)
+    said = home.subscriber.count
     home.bridge.configure(shown(home, "wife", **now))
     await home.restart()
-    await home.hear(home.ear.wait, TOPIC, lambda one: not one.payload, since=said)
+    await home.in_thread(home.subscriber.wait, TOPIC, lambda one: not one.payload, since=said)
     if "prefix" in now:
         await announced(home, {"to_wife": True}, said, f"ha/{TOPIC.partition('/')[2]}")
 
@@ -78,7 +81,7 @@ async def test_the_birth_of_home_assistant_is_answered(home: Home):
     home.bridge.configure(shown(home, "wife"))
     await home.log_in()
     await announced(home, {"to_wife": True})
-    said = home.ear.count
+    said = home.subscriber.count
     await home.publish("homeassistant/status", "online", qos=0)
     await announced(home, {"to_wife": True}, said)
 
@@ -93,7 +96,7 @@ async def test_a_broker_that_refuses_it_stops_the_announcing_and_not_the_bridge(
     async with at_home(tmp_path, f"acl_file {rules}\n{how}") as home:
         home.bridge.configure(shown(home, "wife"))
         await home.log_in()
-        await home.hear(home.bridge.wait_for_log, "broker refuses topic")
+        await home.in_thread(home.bridge.wait_for_log, "broker refuses topic")
         assert (await home.tell("wife", {"text": "all the same", "id": "1"}))["status"] == "sent"
         await home.phone.say("wife", "ebenso")
         await home.body("wx/in/wife", text="ebenso")
@@ -116,8 +119,8 @@ async def test_at_a_broker_that_takes_little_as_many_are_shown_as_fit(small: Hom
     assert 12 < len(components) < 40
     health = await small.body("wx/bridge/health", problems=["discovery_too_large"])
     assert health["homeassistant"]["left_out"] > 0
-    assert "wx/bridge/health" in {one.topic for one in small.ear.heard}
-    await small.hear(small.bridge.wait_for_log, "fewer people are shown")
+    assert "wx/bridge/health" in {one.topic for one in small.subscriber.received}
+    await small.in_thread(small.bridge.wait_for_log, "fewer people are shown")
 
 
 async def test_two_accounts_are_two_devices_with_their_own_people(home: Home):

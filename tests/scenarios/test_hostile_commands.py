@@ -63,7 +63,7 @@ async def test_refused_commands_do_not_fill_the_store(home):
     for number in range(3):
         result = await home.tell("wife", {"text": "x" * (15 * MEGABYTE), "id": str(number)})
         assert (result["status"], result["code"]) == ("rejected", "too_long")
-    since = home.ear.count
+    since = home.subscriber.count
     await home.phone.say("wife", "still there")
     await home.body("wx/in/wife", text="still there", since=since)
     assert sum(file.stat().st_size for file in home.bridge.store.rglob("*") if file.is_file()) < 5 * MEGABYTE
@@ -85,11 +85,13 @@ async def test_a_large_transaction_and_key_are_not_echoed(home):
 @pytest.mark.parametrize("qos", [0, 1])
 async def test_properties_without_end_neither_end_the_connection_nor_lose_the_command(home, qos):
     await home.log_in()
-    since = home.ear.count
+    since = home.subscriber.count
     result = await home.tell("wife", {"text": "x", "id": "a"}, qos=qos, UserProperty=[("a", "b")] * 1_001)
     assert result["status"] == "sent"
     assert (await home.tell("wife", {"text": "on", "id": "next"}))["status"] == "sent"
-    assert not [heard for heard in home.ear.heard[since:] if heard.topic == "wx/bridge/state"]
+    assert not [
+        received for received in home.subscriber.received[since:] if received.topic == "wx/bridge/state"
+    ]
 
 
 async def test_refused_commands_with_large_properties_do_not_fill_the_store(home):
@@ -98,9 +100,9 @@ async def test_refused_commands_with_large_properties_do_not_fill_the_store(home
     topics = [f"r/{'x' * 60_000}/{number}" for number in range(400)]
     for topic in topics:
         await home.publish("wx/out/nobody", b"x", ResponseTopic=topic, CorrelationData=bytes(60_000))
-    await home.hear(home.ear.wait, topics[-1])
+    await home.in_thread(home.subscriber.wait, topics[-1])
     # Without a bound these are 120 MB. What is under way, and the log of the database, come on top of the limit.
     assert sum(file.stat().st_size for file in home.bridge.store.rglob("*") if file.is_file()) < 50 * MEGABYTE
-    since = home.ear.count
+    since = home.subscriber.count
     await home.phone.say("wife", "still there")
     await home.body("wx/in/wife", text="still there", since=since)

@@ -50,9 +50,13 @@ async def test_a_login_from_the_code_to_the_first_message(home: ILinkHome):
     state = await login(home, state="waiting_for_scan")
     assert state["needs"] == "scan"
     assert "qr_expires" in state
-    shown = await home.hear(home.ear.wait, "wx/login/url", lambda delivery: delivery.payload != b"")
+    shown = await home.in_thread(
+        home.subscriber.wait, "wx/login/url", lambda delivery: delivery.payload != b""
+    )
     url = shown.payload.decode()
-    picture = await home.hear(home.ear.wait, "wx/login/qr", lambda one: codes_in(one.payload) == [url])
+    picture = await home.in_thread(
+        home.subscriber.wait, "wx/login/qr", lambda one: codes_in(one.payload) == [url]
+    )
     assert url.startswith("https://liteapp.weixin.qq.com/q/")
     assert picture
     await home.bot.wait("code")
@@ -112,7 +116,7 @@ async def test_a_restart_needs_no_scan_and_loses_nothing(home: ILinkHome):
     await home.log_in()
     await home.bot.write("before")
     await home.body("wx/in/me", text="before")
-    await home.hear(home.bridge.kill)
+    await home.in_thread(home.bridge.kill)
     await home.bot.write("while away")
     await home.restart()
     assert (await home.body("wx/in/me", text="while away"))["seq"] == 2
@@ -124,7 +128,7 @@ async def test_a_login_that_ends_says_why_and_a_new_one_keeps_the_topic(home: IL
     await home.log_in()
     await home.bot.write("one")
     await home.body("wx/in/me", text="one")
-    since = home.ear.count
+    since = home.subscriber.count
     await home.bot.post("ilink/kill")
     state = await login(home, state="logged_out", since=since)
     assert state["needs"] == "relogin"
@@ -141,7 +145,7 @@ async def test_whoever_logs_out_and_scans_again_needs_no_new_bot(home: ILinkHome
     await home.log_in()
     assert (await home.ask("logout"))["status"] == "ok"
     await login(home, state="logged_out")
-    since = home.ear.count
+    since = home.subscriber.count
     await home.ask("login")
     await home.scan()
     await login(home, state="online", since=since)  # it was bound to us all the time
@@ -155,8 +159,8 @@ async def test_a_message_that_comes_again_under_a_new_id_is_dropped(home: ILinkH
     again = await home.bot.post("ilink/redeliver")
     await home.bot.write("after")
     assert (await home.body("wx/in/me", text="after"))["seq"] == 2
-    heard = [json.loads(one.payload) for one in home.ear.heard if one.topic == "wx/in/me"]
-    assert again["msg_id"] not in {one["id"] for one in heard}
+    received = [json.loads(one.payload) for one in home.subscriber.received if one.topic == "wx/in/me"]
+    assert again["msg_id"] not in {one["id"] for one in received}
 
 
 # what comes in
@@ -206,7 +210,7 @@ async def test_a_picture_that_does_not_decrypt_is_pending_and_fetched_again(shar
     answer = await shared.ask("history", {"limit": 1})
     (body,) = answer["data"]["messages"]
     assert (body["id"], body["image"]["state"]) == (message_id, "pending")
-    assert not [one for one in shared.ear.on("wx/event/media") if one.body["message_id"] == message_id]
+    assert not [one for one in shared.subscriber.on("wx/event/media") if one.body["message_id"] == message_id]
 
 
 @of_module
@@ -271,10 +275,10 @@ async def test_no_secret_gets_out(shared: ILinkHome):
         bot["token"].partition(":")[2],
         *(chat["token"] for chat in bot["chats"].values()),
     }
-    heard = b"".join(one.topic.encode() + one.payload for one in shared.ear.heard)
+    received = b"".join(one.topic.encode() + one.payload for one in shared.subscriber.received)
     log = "\n".join(shared.bridge.log)
     for secret in secrets - {""}:
-        assert secret.encode() not in heard
+        assert secret.encode() not in received
         assert secret not in log
-    assert b"encrypted_query_param" not in heard
+    assert b"encrypted_query_param" not in received
     assert "encrypted_query_param=" not in log.replace("encrypted_query_param=***", "")

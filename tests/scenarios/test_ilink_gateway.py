@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.hurry import PauseClock
 from tests.support.ilink_home import BotPhone
+from tests.support.pauseless_loop import PauseClock
 from wx2mqtt.errors import (
     BackendError,
     LoggedOut,
@@ -54,7 +54,7 @@ LOST = [
 ]
 
 
-class Paper:
+class MemoryCredentials:
     """A vault on one sheet of JSON."""
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class Bot:
 
     def __init__(self, sim: Simulator) -> None:
         self.phone = BotPhone(sim.url)
-        self.vault = Paper()
+        self.vault = MemoryCredentials()
         self._url = sim.url
         self.gateway = self.again()
         self.cursor = Cursor("")
@@ -104,7 +104,7 @@ class Bot:
                     return step
         raise AssertionError
 
-    async def hear(self) -> Any:
+    async def in_thread(self) -> Any:
         """The next batch with something in it; the cursor moves."""
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             while not (batch := await self.gateway.receive(self.cursor)).items:
@@ -115,7 +115,7 @@ class Bot:
     async def said(self, text: str = "hello", **more: Any) -> Any:
         """The person writes, and we hear it."""
         await self.phone.write(text, **more)
-        return await self.hear()
+        return await self.in_thread()
 
     async def send(self, text: str = "ok", key: str = "") -> Any:
         self._keys += 1
@@ -227,7 +227,7 @@ async def test_whatever_happens_to_an_answer_the_message_comes(bot: Bot, kind: s
     await bot.fault("getupdates", kind)
     with pytest.raises(Unreachable):
         await bot.gateway.receive(bot.cursor)
-    batch = await bot.hear()
+    batch = await bot.in_thread()
     assert [one.text for one in batch.items] == ["hello"]
 
 
@@ -246,7 +246,7 @@ async def test_a_redelivery_has_the_key_of_the_first_delivery(bot: Bot):
     await bot.log_in()
     batch = await bot.said("toggle")
     await bot.phone.post("ilink/redeliver")
-    again = await bot.hear()
+    again = await bot.in_thread()
     (first,), (second,) = batch.items, again.items
     assert first.key == second.key
     assert first.id != second.id

@@ -54,13 +54,13 @@ async def test_a_killed_bridge_still_knows_what_waits(home: ILinkHome):
     await home.log_in()
     await send(home, text="waits", id="a")
     await home.body("wx/event/held", command_id="a")
-    await home.hear(home.bridge.kill)
-    since = home.ear.count
+    await home.in_thread(home.bridge.kill)
+    since = home.subscriber.count
     await home.restart()
     await home.bot.write("hello")
     assert await texts(home, 1) == ["waits"]
     assert (await home.body("wx/result/me", id="a", since=since))["status"] == "sent"
-    assert {one.body["id"] for one in home.ear.on("wx/event/held")} == {"held:a"}
+    assert {one.body["id"] for one in home.subscriber.on("wx/event/held")} == {"held:a"}
 
 
 async def test_the_quota_is_counted_by_parts_and_what_it_does_not_let_through_waits(home: ILinkHome):
@@ -104,7 +104,9 @@ async def test_what_waited_comes_as_one_message_and_the_window_says_what_is_left
     assert (state["open"], state["reserved"]) == (True, 1)
     commands = (await home.ask("health"))["data"]
     assert commands["queues"]["held"] == 0
-    assert {heard.body["id"] for heard in home.ear.on("wx/result/me")} == {f"n{n}" for n in range(7)}
+    assert {received.body["id"] for received in home.subscriber.on("wx/result/me")} == {
+        f"n{n}" for n in range(7)
+    }
 
 
 async def test_without_patience_the_answer_comes_at_once(home: ILinkHome):
@@ -129,7 +131,7 @@ async def test_after_a_new_binding_commands_wait_for_the_person(home: ILinkHome)
     await home.log_in()
     await home.bot.write("hello")
     await window(home, open=True)
-    since = home.ear.count
+    since = home.subscriber.count
     await home.bot.post("ilink/kill")
     await home.body("wx/login/state", state="waiting_for_scan", since=since)
     assert (await window(home, open=False, since=since))["why"] == "logged_out"
@@ -156,11 +158,11 @@ async def test_the_directory_and_health_know_it(home: ILinkHome):
     assert entry["window"]["open"] is True
     assert entry["window"]["left"] == 9
 
-    def told(heard: Any) -> bool:
-        people = json.loads(heard.payload or b"{}").get("contacts", [])
+    def told(received: Any) -> bool:
+        people = json.loads(received.payload or b"{}").get("contacts", [])
         return bool(people) and people[0].get("window", {}).get("left") == 9
 
-    await home.hear(home.ear.wait, "wx/contacts", told)
+    await home.in_thread(home.subscriber.wait, "wx/contacts", told)
 
 
 async def test_three_messages_without_a_number_make_the_owner_suspicious(home: ILinkHome):
@@ -209,16 +211,16 @@ async def test_a_window_that_closes_is_announced_once_to_who_gets_messages(home:
     await window(home, open=True)
     await send(home, text="alarm", id="a")
     await home.body("wx/result/me", id="a")
-    since = home.ear.count
+    since = home.subscriber.count
     await home.bot.write("hello")
     event = await home.body("wx/event/reminded", since=since)
     assert event["user"] == "me"
     assert await texts(home, 2) == ["alarm", "write anything"]
     health = (await home.ask("health"))["data"]
     assert health["login"]["reminded"] == 1
-    await home.hear(home.bridge.kill)
+    await home.in_thread(home.bridge.kill)
     await home.restart()
     await send(home, text="after it", id="b")
     await home.body("wx/result/me", id="b")
     assert await texts(home, 3) == ["alarm", "write anything", "after it"]
-    assert {one.body["id"] for one in home.ear.on("wx/result/me")} == {"a", "b"}
+    assert {one.body["id"] for one in home.subscriber.on("wx/result/me")} == {"a", "b"}

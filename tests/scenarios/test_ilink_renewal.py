@@ -41,7 +41,7 @@ async def test_the_code_comes_into_the_chat_and_the_next_login_follows_without_a
     await home.log_in()
     await home.bot.write("hello")
     await home.body("wx/window/me", open=True)
-    since = home.ear.count
+    since = home.subscriber.count
     answer = await home.ask("login", {"renew": True})
     assert answer["data"]["state"] == "online"
     state = await offered(home, since)
@@ -62,15 +62,15 @@ async def test_the_code_comes_into_the_chat_and_the_next_login_follows_without_a
     await home.bot.write("hello again")
     assert (await home.body("wx/result/me", id="a"))["status"] == "sent"
     assert set(await states_since(home, since)) == {"online"}
-    assert [heard.body["text"] for heard in home.ear.on("wx/in/me")] == ["hello", "hello again"]
-    assert not [one for one in home.ear.on("wx/result/me") if one.body["id"] != "a"]
+    assert [received.body["text"] for received in home.subscriber.on("wx/in/me")] == ["hello", "hello again"]
+    assert not [one for one in home.subscriber.on("wx/result/me") if one.body["id"] != "a"]
 
 
 async def test_somebody_else_who_scans_changes_nothing(home: ILinkHome):
     await home.log_in()
     await home.bot.write("hello")
     await home.body("wx/window/me", open=True)
-    since = home.ear.count
+    since = home.subscriber.count
     await home.ask("login", {"renew": True})
     await offered(home, since)
     await confirm(home, "wife")
@@ -86,7 +86,7 @@ async def test_somebody_else_who_scans_changes_nothing(home: ILinkHome):
 async def test_a_login_of_the_configured_age_is_renewed_when_the_person_writes(home: ILinkHome):
     home.bridge.configure(home.settings({"ilink": {"renew": {"after": "1ms"}}}))
     await home.log_in()
-    since = home.ear.count
+    since = home.subscriber.count
     await home.bot.write("hello")
     await offered(home, since)
     await home.bot.bot_sent(2)

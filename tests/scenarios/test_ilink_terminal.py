@@ -23,12 +23,12 @@ async def home(with_mosquitto: None, tmp_path: Path) -> AsyncIterator[ILinkHome]
 async def at_a_screen(home: ILinkHome, story: Callable[[Screen], Awaitable[None]]) -> int:
     """Run `wx2mqtt login`, let the story happen, and give the exit code."""
     screen = Screen([sys.executable, "-m", "wx2mqtt", "login", "-c", str(home.bridge.config)])
-    await home.hear(screen.__enter__)
+    await home.in_thread(screen.__enter__)
     try:
         await story(screen)
-        return await home.hear(screen.wait)
+        return await home.in_thread(screen.wait)
     finally:
-        await home.hear(screen.__exit__, None, None, None)
+        await home.in_thread(screen.__exit__, None, None, None)
 
 
 async def number(home: ILinkHome) -> str:
@@ -40,17 +40,17 @@ async def test_the_number_is_typed_where_the_code_was_scanned(home: ILinkHome):
     await home.phone.post("ilink/settings", verify_code=True)
 
     async def story(screen: Screen) -> None:
-        (url,) = await home.hear(screen.scan)
+        (url,) = await home.in_thread(screen.scan)
         assert url.startswith("https://liteapp.weixin.qq.com/q/")
         await home.bot.post("ilink/scan")
-        await home.hear(screen.until, "type the number")
+        await home.in_thread(screen.until, "type the number")
         right = await number(home)
-        await home.hear(screen.type, "000000" if right != "000000" else "111111")
-        await home.hear(screen.until, "that was not the number")
-        await home.hear(screen.type, right)
-        await home.hear(screen.until, "confirm the login")
+        await home.in_thread(screen.type, "000000" if right != "000000" else "111111")
+        await home.in_thread(screen.until, "that was not the number")
+        await home.in_thread(screen.type, right)
+        await home.in_thread(screen.until, "confirm the login")
         await home.bot.post("ilink/confirm")
-        await home.hear(screen.until, "logged in")
+        await home.in_thread(screen.until, "logged in")
 
     assert await at_a_screen(home, story) == 0
     await home.bot.write("before the bridge")
@@ -64,14 +64,14 @@ async def test_beside_the_running_bridge_the_number_goes_to_the_bridge(home: ILi
     await home.bot.wait("code")
 
     async def story(screen: Screen) -> None:
-        await home.hear(screen.scan)
+        await home.in_thread(screen.scan)
         await home.bot.wait("code")
         await home.bot.post("ilink/scan")
-        await home.hear(screen.until, "type the number")
-        await home.hear(screen.type, await number(home))
-        await home.hear(screen.until, "confirm the login")
+        await home.in_thread(screen.until, "type the number")
+        await home.in_thread(screen.type, await number(home))
+        await home.in_thread(screen.until, "confirm the login")
         await home.bot.post("ilink/confirm")
-        await home.hear(screen.until, "logged in")
+        await home.in_thread(screen.until, "logged in")
 
     assert await at_a_screen(home, story) == 0
     await home.body("wx/login/state", state="online")
@@ -86,10 +86,10 @@ async def test_after_the_login_it_says_in_one_line_that_nothing_helps_alarms(hom
         home.bridge.start()
 
     async def story(screen: Screen) -> None:
-        await home.hear(screen.scan)
+        await home.in_thread(screen.scan)
         await home.bot.post("ilink/scan")
         await home.bot.post("ilink/confirm")
-        await home.hear(screen.until, OFF)
+        await home.in_thread(screen.until, OFF)
         assert screen.text.index("logged in") < screen.text.index(OFF)
 
     assert await at_a_screen(home, story) == 0
@@ -99,10 +99,10 @@ async def test_with_one_of_them_nothing_is_said(home: ILinkHome):
     home.bridge.configure(home.settings({"ilink": {"remind": {"before": "2h"}}}))
 
     async def story(screen: Screen) -> None:
-        await home.hear(screen.scan)
+        await home.in_thread(screen.scan)
         await home.bot.post("ilink/scan")
         await home.bot.post("ilink/confirm")
-        assert await home.hear(screen.wait) == 0
+        assert await home.in_thread(screen.wait) == 0
         assert "logged in" in screen.text
         assert OFF not in screen.text
 

@@ -77,10 +77,10 @@ async def next_message(
     home: Home, act: Callable[[], Awaitable[Any]], topic: str = "wx/in/wife"
 ) -> dict[str, Any]:
     """The first message on a topic after what is done."""
-    since = home.ear.count
+    since = home.subscriber.count
     await act()
-    heard = await home.hear(home.ear.wait, topic, since=since)
-    return dict(heard.body)
+    received = await home.in_thread(home.subscriber.wait, topic, since=since)
+    return dict(received.body)
 
 
 def readable(text: str) -> bool:
@@ -113,7 +113,7 @@ async def test_what_is_not_for_people_is_not_published(shared_home: Home, said: 
 
 @pytest.mark.parametrize(("said", "state"), CALLS)
 async def test_a_call_is_an_event(shared_home: Home, said: str, state: str):
-    since = shared_home.ear.count
+    since = shared_home.subscriber.count
     await shared_home.phone.say("wife", kind=said)
     call = await shared_home.body("wx/event/call", since=since)
     assert (call["event"], call["user"], call["state"], call["by"]) == ("call", "wife", state, "wife")
@@ -122,8 +122,10 @@ async def test_a_call_is_an_event(shared_home: Home, said: str, state: str):
 
 async def test_a_message_has_the_keys_of_the_contract(shared_home: Home):
     (msg_id,) = await shared_home.phone.say("wife", "开灯 ☀")
-    heard = await shared_home.hear(shared_home.ear.wait, "wx/in/wife", lambda one: one.body["id"] == msg_id)
-    body = heard.body
+    received = await shared_home.in_thread(
+        shared_home.subscriber.wait, "wx/in/wife", lambda one: one.body["id"] == msg_id
+    )
+    body = received.body
     assert list(body)[:3] == ["schema", "stream", "seq"]
     assert (body["schema"], body["account"], body["user"], body["kind"]) == (1, "home", "wife", "text")
     assert body["chat"] == {"kind": "friend", "name": "老婆"}
@@ -131,9 +133,9 @@ async def test_a_message_has_the_keys_of_the_contract(shared_home: Home):
     assert (body["text"], body["trusted"], body["mentioned"]) == ("开灯 ☀", True, False)
     assert body["time"].endswith("Z")
     assert len(body["time"]) == len("2026-11-25T08:00:00.000Z")
-    assert heard.properties["ContentType"] == "application/json"
-    assert heard.properties["PayloadFormatIndicator"] == 1
-    assert not heard.retain
+    assert received.properties["ContentType"] == "application/json"
+    assert received.properties["PayloadFormatIndicator"] == 1
+    assert not received.retain
     last = await shared_home.body("wx/last", id=msg_id)
     assert last == body
 
@@ -298,7 +300,7 @@ async def test_what_the_owner_writes_elsewhere_is_kept_private(shared_home: Home
 async def test_a_recall_is_an_event_that_names_the_message(shared_home: Home):
     (msg_id,) = await shared_home.phone.say("wife", "算了")
     await shared_home.body("wx/in/wife", id=msg_id)
-    since = shared_home.ear.count
+    since = shared_home.subscriber.count
     await shared_home.phone.say("wife", kind="recall", detail={"msg_id": msg_id})
     recall = await shared_home.body("wx/event/recall", since=since)
     assert (recall["user"], recall["message_id"], recall["account"]) == ("wife", msg_id, "home")
@@ -307,15 +309,15 @@ async def test_a_recall_is_an_event_that_names_the_message(shared_home: Home):
 
 
 async def test_a_friend_request_tells_who_and_what_and_never_the_ticket(shared_home: Home):
-    since = shared_home.ear.count
+    since = shared_home.subscriber.count
     await shared_home.phone.say("uncle", "我是隔壁老王", kind="friend_request")
     request = await shared_home.body("wx/event/friend_request", since=since)
     assert (request["name"], request["text"]) == ("Uncle Bob", "我是隔壁老王")
     assert request["id"]
     names = await shared_home.phone.get("names")
     secrets = [b"@stranger", b"v2_", *(name.encode() for name in names.values() if name.startswith("@"))]
-    for heard in shared_home.ear.heard:
-        assert not any(secret in heard.payload for secret in secrets), heard.topic
+    for received in shared_home.subscriber.received:
+        assert not any(secret in received.payload for secret in secrets), received.topic
 
 
 # what is hostile
@@ -358,16 +360,16 @@ async def test_what_cannot_be_read_stops_nobody(shared_home: Home):
     for number, bad in enumerate(HOSTILE):
         entries += [bad, {**good, "MsgId": f"10000{number}", "Content": f"good {number}"}]
     strange = [[], 7, None, "text"]
-    since = home.ear.count
+    since = home.subscriber.count
     await home.phone.post(
         "raw", AddMsgList=[*strange, *entries, {**good, "MsgId": "99", "Content": "the end"}]
     )
-    await home.hear(home.ear.wait_body, "wx/in/wife", since=since, text="the end")
-    heard = [one.body["text"] for one in home.ear.heard[since:] if one.topic == "wx/in/wife"]
-    assert heard == [*(f"good {number}" for number in range(len(HOSTILE))), "the end"]
+    await home.in_thread(home.subscriber.wait_body, "wx/in/wife", since=since, text="the end")
+    received = [one.body["text"] for one in home.subscriber.received[since:] if one.topic == "wx/in/wife"]
+    assert received == [*(f"good {number}" for number in range(len(HOSTILE))), "the end"]
     assert home.bridge.running
     counted = lambda one: one.body["messages"].get("unread", 0) >= 1  # noqa: E731 - said where it is used
-    await home.hear(home.ear.wait, "wx/bridge/health", counted, since=since)
+    await home.in_thread(home.subscriber.wait, "wx/bridge/health", counted, since=since)
 
 
 async def test_people_who_cannot_be_read_stop_nobody(shared_home: Home):
@@ -381,7 +383,7 @@ async def test_people_who_cannot_be_read_stop_nobody(shared_home: Home):
         9,
         None,
     ]
-    since = home.ear.count
+    since = home.subscriber.count
     changed = [*bad, {"UserName": names["mom"], "NickName": "平安", "RemarkName": "老妈妈"}]
     await home.phone.post("raw", ModContactList=changed, DelContactList=[{}, None, {"UserName": []}])
     renamed = await home.body("wx/event/contact_renamed", since=since, user="妈妈")
@@ -397,12 +399,12 @@ async def test_a_name_from_a_stranger_never_makes_a_topic_of_several_levels(shar
         await home.phone.post("people", add={"id": f"odd{number}", "nickname": nickname})
         await home.phone.say(f"odd{number}", f"I am {nickname}")
     for nickname in names:
-        heard = await home.hear(
-            home.ear.wait, "wx/in/#", lambda one, n=nickname: one.body["text"] == f"I am {n}"
+        received = await home.in_thread(
+            home.subscriber.wait, "wx/in/#", lambda one, n=nickname: one.body["text"] == f"I am {n}"
         )
-        level = heard.topic.removeprefix("wx/in/")
+        level = received.topic.removeprefix("wx/in/")
         assert "/" not in level
-        assert level == heard.body["user"]
+        assert level == received.body["user"]
         assert level != "filehelper"
 
 
@@ -425,14 +427,14 @@ async def test_what_wechat_hands_over_again_is_not_published_again(shared_home: 
     await home.phone.post("raw", AddMsgList=[entry])
     body = await next_message(home, lambda: home.phone.say("wife", "after"))
     assert body["text"] == "after"
-    assert [one.body["text"] for one in home.ear.on("wx/in/wife")].count("once") == 1
+    assert [one.body["text"] for one in home.subscriber.on("wx/in/wife")].count("once") == 1
 
 
 async def test_seq_has_no_gap_and_ids_are_unique(shared_home: Home):
     home = shared_home
     await home.phone.say("wife", "burst {n}", count=120)
     await home.body("wx/in/wife", text="burst 120")
-    messages = [one.body for one in home.ear.on("wx/in/#")]
+    messages = [one.body for one in home.subscriber.on("wx/in/#")]
     by_id = {body["id"]: body for body in messages}
     assert len(by_id) == len(messages)
     seqs = sorted(body["seq"] for body in messages)
@@ -443,7 +445,7 @@ async def test_seq_has_no_gap_and_ids_are_unique(shared_home: Home):
 
 
 async def test_nothing_on_any_topic_is_no_utf8_or_no_json(shared_home: Home):
-    for heard in shared_home.ear.heard:
-        if heard.payload and heard.properties.get("ContentType") == "application/json":
-            body = json.loads(heard.payload.decode())
-            assert "null" not in heard.payload.decode() or heard.topic.startswith("wx/result"), body
+    for received in shared_home.subscriber.received:
+        if received.payload and received.properties.get("ContentType") == "application/json":
+            body = json.loads(received.payload.decode())
+            assert "null" not in received.payload.decode() or received.topic.startswith("wx/result"), body

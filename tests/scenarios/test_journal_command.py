@@ -30,7 +30,7 @@ def run(home: Home, terminal: Terminal):
     """`await run("journal", "list")` on the configuration of the home."""
 
     async def run(*arguments: str, code: int = 0) -> Done:
-        done: Done = await home.hear(terminal.run, *arguments, "-c", str(home.bridge.config))
+        done: Done = await home.in_thread(terminal.run, *arguments, "-c", str(home.bridge.config))
         assert done.code == code, done
         assert "Traceback" not in done.err
         return done
@@ -68,7 +68,7 @@ async def test_what_waits_failed_or_is_uncertain_is_listed_shown_dropped_and_sen
     await home.log_in()
     await one_of_each(home)
     if not beside:
-        await home.hear(home.bridge.stop)
+        await home.in_thread(home.bridge.stop)
 
     assert await listed(run) == BAD
     assert await listed(run, "--all") == {**BAD, "sent": "sent"}
@@ -79,7 +79,7 @@ async def test_what_waits_failed_or_is_uncertain_is_listed_shown_dropped_and_sen
     shown = json.loads((await run("journal", "show", "waiting")).out)
     assert (shown["text"], shown["state"], shown["user"]) == ("秘密 waiting", "waiting", "wife")
 
-    since = home.ear.count
+    since = home.subscriber.count
     dropped = json.loads((await run("journal", "drop", "waiting")).out)
     assert dropped["code"] == "dropped"
     again = json.loads((await run("journal", "retry", "failed")).out)
@@ -91,7 +91,7 @@ async def test_what_waits_failed_or_is_uncertain_is_listed_shown_dropped_and_sen
     result = await home.body("wx/result/wife", id="waiting", since=since)
     assert (result["status"], result["code"]) == ("rejected", "dropped")
     if beside:  # WeChat's patience is tried by now; at a new start it is asked again
-        await home.hear(home.bridge.stop)
+        await home.in_thread(home.bridge.stop)
         await home.restart()
     assert (await home.body("wx/result/wife", id="failed~1", since=since))["status"] == "sent"
     texts = [one["text"] for one in await home.phone.get("sent")]
@@ -116,7 +116,7 @@ async def test_what_cannot_be_done_is_said_in_one_line(home: Home, run: Any):
     )
     for line, why in beside:
         await refused(run, line, why)
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     for line, why in without:
         await refused(run, line, why)
 
@@ -135,7 +135,7 @@ async def test_a_row_that_is_no_number_is_a_line_that_cannot_be_meant(home: Home
 @pytest.mark.in_folder
 async def test_a_message_that_was_set_aside_is_listed_and_published_again(home: Home, run: Any):
     await home.log_in()
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     database = await SqliteDatabase.open(home.bridge.store / "wx2mqtt.db")
     journal = Journal(database, "home")
     await journal.open()
@@ -157,7 +157,7 @@ async def test_a_message_that_was_set_aside_is_listed_and_published_again(home: 
         "larger than the broker takes",
     )
     assert "messages_set_aside" in (await run("healthcheck", code=1)).out
-    assert home.ear.on("wx/result/wife") == []
+    assert home.subscriber.on("wx/result/wife") == []
     await run("journal", "retry", str(row.id), "--row")
     await home.body("wx/result/wife", id="aside")
     assert (await run("healthcheck")).out.strip() == "well"
@@ -167,14 +167,14 @@ async def test_the_socket_is_the_owners_alone_and_goes_with_the_bridge(home: Hom
     await home.log_in()
     socket = home.bridge.store / "control.sock"
     assert stat.S_IMODE(socket.stat().st_mode) == 0o600
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     assert not socket.exists()
 
 
 async def test_a_socket_that_a_killed_bridge_left_behind_is_no_bridge(home: Home, run: Any):
     await home.log_in()
     await home.tell("wife", {"text": "sent", "id": "sent"})
-    await home.hear(home.bridge.kill)
+    await home.in_thread(home.bridge.kill)
     assert (home.bridge.store / "control.sock").exists()
     assert await listed(run, "--all") == {"sent": "sent"}
     await home.restart()
@@ -199,7 +199,7 @@ async def test_the_health_of_a_bridge_is_an_exit_code(home: Home, run: Any):
     await home.body("wx/login/state", state="waiting_for_scan")
     assert (await run("healthcheck", code=1)).out.strip() == "home: login_waiting_for_scan"
     assert (await run("healthcheck", "--live")).out.strip() == "well"
-    since = home.ear.count
+    since = home.subscriber.count
     await home.phone.post("scan")
     await home.phone.post("confirm")
     await home.body("wx/login/state", state="online", since=since)
@@ -236,11 +236,11 @@ async def test_commands_that_were_not_sent_are_in_health_page_log_and_journal_an
         assert [(await http.get(path)).status_code for path in ("/livez", "/healthz")] == [200, 200]
     assert (await run("healthcheck")).out.strip() == "well"
 
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     await home.restart()
     health = (await home.ask("health"))["data"]
     assert (health["problems"], health["commands"]["failed_today"]) == (["commands_failed"], 25)
-    since = home.ear.count
+    since = home.subscriber.count
     assert (await home.tell("wife", {"text": "hello", "id": "good"}))["status"] == "sent"
     health = await home.body("wx/bridge/health", problems=[], since=since)
     assert (health["healthy"], health["commands"]["failed_today"]) == (True, 25)
@@ -249,8 +249,8 @@ async def test_commands_that_were_not_sent_are_in_health_page_log_and_journal_an
 async def test_without_its_broker_it_lives_and_is_not_well(home: Home, run: Any):
     await home.log_in()
     seen = len(home.bridge.log)
-    await home.hear(home.broker.kill)
-    await home.hear(home.bridge.wait_for_log, "broker", since=seen)
+    await home.in_thread(home.broker.kill)
+    await home.in_thread(home.bridge.wait_for_log, "broker", since=seen)
     assert "home: broker_away" in (await run("healthcheck", code=1)).out
     assert (await run("healthcheck", "--live")).out.strip() == "well"
-    await home.hear(home.broker.start)
+    await home.in_thread(home.broker.start)

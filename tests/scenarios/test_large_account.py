@@ -36,7 +36,7 @@ async def test_a_large_account_is_known_whole(home: Home):
         assert (f"备注{number}" if number % 2 else f"好友{number}") in levels
     groups = [one for one in people if one["kind"] == "group"]
     assert len(groups) == GROUPS + 2
-    directory = home.ear.on("wx/contacts")[-1].body
+    directory = home.subscriber.on("wx/contacts")[-1].body
     assert (directory["complete"], {one["user"] for one in directory["contacts"]}) == (
         False,
         {"wife", "family"},
@@ -51,20 +51,23 @@ async def test_a_large_account_is_known_whole(home: Home):
     page = (await home.ask("group", {"user": "群聊7", "limit": 10, "offset": 495}))["data"]
     assert page["members"] == members["members"][495:]
 
-    since = home.ear.count
+    since = home.subscriber.count
     renamed = [{"id": f"friend{number}", "nickname": f"改名{number}"} for number in range(2, 402, 2)]
     await home.phone.post("people", rename=renamed)
     await home.body("wx/event/contact_renamed", since=since, to="改名400")
-    assert len([one for one in home.ear.heard[since:] if one.topic == "wx/event/contact_renamed"]) == 200
-    assert len([one for one in home.ear.heard[since:] if one.topic == "wx/contacts"]) <= 2
+    assert (
+        len([one for one in home.subscriber.received[since:] if one.topic == "wx/event/contact_renamed"])
+        == 200
+    )
+    assert len([one for one in home.subscriber.received[since:] if one.topic == "wx/contacts"]) <= 2
     found = (await home.ask("contacts", {"query": "改名"}))["data"]
     assert found["count"] == 200
     await home.phone.say("friend1", "hello")
-    heard = await home.body("wx/in/备注1", text="hello")
-    assert heard["sender"]["user"] == "备注1"
+    received = await home.body("wx/in/备注1", text="hello")
+    assert received["sender"]["user"] == "备注1"
 
-    for one in home.ear.heard:
+    for one in home.subscriber.received:
         assert not USER_NAME.search(one.payload), one.topic
-    await home.hear(home.bridge.stop)  # which writes the copy; a running bridge does so once a minute
+    await home.in_thread(home.bridge.stop)  # which writes the copy; a running bridge does so once a minute
     stored = (home.bridge.store / "people.json").read_bytes()
     assert json.loads(stored)["schema"] == 1

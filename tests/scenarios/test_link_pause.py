@@ -8,8 +8,8 @@ import pytest
 
 from tests.scenarios.conftest import StartMosquitto
 from tests.support.broker import Mosquitto
-from tests.support.ear import Ear
 from tests.support.linked import linked, message
+from tests.support.subscriber import Subscriber
 
 MEGABYTE = 1 << 20
 
@@ -27,7 +27,7 @@ async def test_nothing_comes_while_it_pauses_and_all_of_it_afterwards_in_order(
     broker = start_mosquitto("log_type all\nmax_queued_messages 0\n")
     async with linked(broker.url, keepalive=2, protocol=protocol) as told:
         await told.connection()
-        with Ear(broker.port, "none") as way:
+        with Subscriber(broker.port, "none") as way:
             told.link.set_paused(paused=True)
             for number in range(20):
                 await asyncio.to_thread(way.publish, "wx/out/wife", b"%d" % number + bytes(MEGABYTE))
@@ -47,7 +47,7 @@ async def test_a_pause_in_the_middle_of_a_packet_loses_nothing(start_mosquitto: 
     broker = start_mosquitto("max_queued_messages 0\n")
     async with linked(broker.url) as told:
         await told.connection()
-        with Ear(broker.port, "none") as way:
+        with Subscriber(broker.port, "none") as way:
             large = asyncio.create_task(asyncio.to_thread(way.publish, "wx/out/wife", b"x" * (30 * MEGABYTE)))
             for _ in range(50):
                 told.link.set_paused(paused=True)
@@ -67,7 +67,7 @@ async def test_it_pauses_on_the_next_connection_too_and_hears_its_greeting(start
         told.link.set_paused(paused=True)
         broker.start()
         await told.connection()
-        with Ear(broker.port, "none") as way:
+        with Subscriber(broker.port, "none") as way:
             await asyncio.to_thread(way.publish, "wx/out/wife", b"later")
         assert told._delivered.empty()
         told.link.set_paused(paused=False)
@@ -78,7 +78,7 @@ async def test_a_hundred_megabytes_come_through(start_mosquitto: StartMosquitto)
     broker = start_mosquitto()
     async with linked(broker.url, filters=("wx/out/#",)) as told:
         await told.connection()
-        with Ear(broker.port, "none") as way:
+        with Subscriber(broker.port, "none") as way:
             data = b"x" * (100 * MEGABYTE)
             await asyncio.to_thread(way.publish, "wx/out/wife/file/" + "n" * 240, data)
             delivery = await told.delivery()

@@ -23,13 +23,13 @@ async def test_the_code_is_on_the_broker_for_as_long_as_it_is_good(home: Home):
     home.bridge.start()
     state = await home.body(STATE, state="waiting_for_scan")
     assert (state["needs"], state["account"], state["schema"]) == ("scan", "home", 1)
-    url, png = [one for one in home.ear.heard[before_state(home) :] if one.topic in (QR, URL)][::-1]
+    url, png = [one for one in home.subscriber.received[before_state(home) :] if one.topic in (QR, URL)][::-1]
     assert url.payload.decode().startswith("https://login.weixin.qq.com/l/")
     assert codes_in(png.payload) == [url.payload.decode()]
     assert png.properties["ContentType"] == "image/png"
-    for heard in (url, png):
-        assert 290 <= heard.properties["MessageExpiryInterval"] <= 300
-    assert "MessageExpiryInterval" not in home.ear.on(STATE)[-1].properties
+    for received in (url, png):
+        assert 290 <= received.properties["MessageExpiryInterval"] <= 300
+    assert "MessageExpiryInterval" not in home.subscriber.on(STATE)[-1].properties
     assert state["since"] < state["qr_expires"]
     there = await retained(home)
     assert there[URL].payload == url.payload
@@ -38,28 +38,28 @@ async def test_the_code_is_on_the_broker_for_as_long_as_it_is_good(home: Home):
 
 def before_state(home: Home) -> int:
     """Where the code of the present state stands: it comes before the state that asks for it."""
-    at = max(i for i, one in enumerate(home.ear.heard) if one.topic == STATE)
-    assert [one.topic for one in home.ear.heard[at - 2 : at]] == [QR, URL]
+    at = max(i for i, one in enumerate(home.subscriber.received) if one.topic == STATE)
+    assert [one.topic for one in home.subscriber.received[at - 2 : at]] == [QR, URL]
     return at - 2
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
 async def test_where_no_code_is_needed_stands_a_picture_that_says_so(home: Home, language: str):
     home.bridge.configure(home.settings(language=language))
-    since = home.ear.count
+    since = home.subscriber.count
     home.bridge.start()
     old = await url_after(home, since)  # it is never published if the scan comes before
     await home.phone.post("scan")
     await home.phone.post("confirm")
     await home.body(STATE, state="online", since=since)
-    online = home.ear.on(STATE)[-1].body
+    online = home.subscriber.on(STATE)[-1].body
     assert online["reason"] == ("logged in as 王小明" if language == "en" else "已登录：王小明")
     assert "qr_expires" not in online
     there = await retained(home)
     assert URL not in there, "an empty topic is no retained message"
     assert codes_in(there[QR].payload) == []
     assert "MessageExpiryInterval" not in there[QR].properties
-    pictures = {one.payload for one in home.ear.on(QR) if not codes_in(one.payload)}
+    pictures = {one.payload for one in home.subscriber.on(QR) if not codes_in(one.payload)}
     assert there[QR].payload in pictures
     assert not any(old.encode() in one.payload for one in there.values())
 
@@ -68,11 +68,13 @@ async def test_scanned_is_not_yet_confirmed(home: Home):
     home.bridge.start()
     await home.body(STATE, state="waiting_for_scan")
     await home.phone.wait("code")
-    since = home.ear.count
+    since = home.subscriber.count
     await home.phone.post("scan")
     state = await home.body(STATE, state="waiting_for_confirm", since=since)
     assert state["needs"] == "confirm"
-    assert codes_in(home.ear.on(QR)[-1].payload) == [], "a code that was scanned is of no use to anybody"
+    assert codes_in(home.subscriber.on(QR)[-1].payload) == [], (
+        "a code that was scanned is of no use to anybody"
+    )
     await home.phone.post("confirm")
     await home.body(STATE, state="online", needs="nothing")
     states = [state for state in await states_since(home, 0) if state != "starting"]
@@ -84,7 +86,7 @@ async def test_a_code_that_is_over_is_followed_by_a_new_one(home: Home, act: str
     home.bridge.start()
     old = await url_after(home, 0)
     await home.phone.wait("code")
-    since = home.ear.count
+    since = home.subscriber.count
     if act == "cancel":
         await home.phone.post("scan")
     await home.phone.post(act)
@@ -120,9 +122,9 @@ async def test_a_refused_account_rests_with_wechats_own_words_and_asks_for_anoth
     assert reason in state["reason"]
     await nobody_calls(home, "jslogin")
     assert await calls(home, "webwxnewloginpage") == 1
-    assert codes_in(home.ear.on(QR)[-1].payload) == []
+    assert codes_in(home.subscriber.on(QR)[-1].payload) == []
     await home.phone.post("settings", refuse_login="")
-    since = home.ear.count
+    since = home.subscriber.count
     assert (await ask(home, "login"))["status"] == "ok"
     await url_after(home, since)
 
@@ -154,29 +156,31 @@ async def test_whoever_is_not_expected_is_logged_out_again(home: Home, expect: d
     assert await calls(home, "webwxlogout") == 1
     assert not (home.bridge.store / "sessions" / "home.json").exists()
     assert "online" not in await states_since(home, 0)
-    assert home.ear.on("wx/contacts")[-1].body["count"] == 0, "a stranger's people are nobody's business"
+    assert home.subscriber.on("wx/contacts")[-1].body["count"] == 0, (
+        "a stranger's people are nobody's business"
+    )
 
 
 async def test_a_restart_needs_no_scan_and_misses_nothing(home: Home):
     await home.log_in()
     await home.phone.say("wife", "before")
     await home.body("wx/in/wife", text="before")
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     await home.phone.say("wife", "meanwhile {n}", count=70)
     await home.restart()
     await home.body("wx/in/wife", text="meanwhile 70")
-    texts = [one.body["text"] for one in home.ear.on("wx/in/wife")]
+    texts = [one.body["text"] for one in home.subscriber.on("wx/in/wife")]
     assert texts == ["before", *(f"meanwhile {n}" for n in range(1, 71))]
-    assert [one.body["seq"] for one in home.ear.on("wx/in/wife")] == list(range(1, 72))
+    assert [one.body["seq"] for one in home.subscriber.on("wx/in/wife")] == list(range(1, 72))
     assert await calls(home, "jslogin") == 1
     assert await calls(home, "webwxpushloginurl") == 0
 
 
 async def test_a_saved_login_that_is_refused_at_the_start_asks_the_phone_once(home: Home):
     await home.log_in()
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     await home.phone.post("logout", retcode=1101)
-    since = home.ear.count
+    since = home.subscriber.count
     home.bridge.start()
     await home.body(STATE, state="waiting_for_confirm", needs="confirm", since=since)
     await home.phone.post("confirm")
@@ -187,9 +191,9 @@ async def test_a_saved_login_that_is_refused_at_the_start_asks_the_phone_once(ho
 
 async def test_a_phone_that_declines_leads_to_a_code(home: Home):
     await home.log_in()
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     await home.phone.post("logout", retcode=1101)
-    since = home.ear.count
+    since = home.subscriber.count
     home.bridge.start()
     await home.body(STATE, state="waiting_for_confirm", since=since)
     await home.phone.post("cancel")
@@ -202,9 +206,9 @@ async def test_a_phone_that_declines_leads_to_a_code(home: Home):
 async def test_where_wechat_does_not_ask_the_phone_there_is_a_code_at_once(home: Home, answer: str):
     await home.phone.post("settings", push_login=answer)
     await home.log_in()
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     await home.phone.post("logout", retcode=1102)
-    since = home.ear.count
+    since = home.subscriber.count
     home.bridge.start()
     await url_after(home, since)
     assert await calls(home, "webwxpushloginurl") == 1
@@ -212,9 +216,9 @@ async def test_where_wechat_does_not_ask_the_phone_there_is_a_code_at_once(home:
 
 async def test_a_saved_login_that_cannot_be_checked_waits_for_wechat(home: Home):
     await home.log_in()
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     await home.wechat_goes()
-    since = home.ear.count
+    since = home.subscriber.count
     home.bridge.start()
     state = await home.body(STATE, state="interrupted", since=since)
     assert state["needs"] == "nothing"

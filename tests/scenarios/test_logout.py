@@ -11,7 +11,7 @@ from tests.support.home import Home
 @pytest.mark.parametrize("retcode", [1100, 1101, 1102])
 async def test_a_logout_while_running_is_said_and_leads_to_a_code(home: Home, retcode: int):
     await home.log_in()
-    since = home.ear.count
+    since = home.subscriber.count
     await home.phone.post("logout", retcode=retcode)
     gone = await home.body(STATE, state="logged_out", since=since)
     assert gone["needs"] == "relogin"
@@ -30,9 +30,9 @@ async def test_a_logout_while_running_is_said_and_leads_to_a_code(home: Home, re
 
 async def test_a_logout_that_a_send_is_told_first_is_said_as_well(home: Home):
     await home.log_in()
-    since = home.ear.count
+    since = home.subscriber.count
     await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1101)
-    await home.hear(home.ear.publish, "wx/out/wife", "are you there?")
+    await home.in_thread(home.subscriber.publish, "wx/out/wife", "are you there?")
     await home.body(STATE, state="logged_out", since=since)
     await home.body(STATE, state="waiting_for_scan", since=since)
 
@@ -40,7 +40,7 @@ async def test_a_logout_that_a_send_is_told_first_is_said_as_well(home: Home):
 @pytest.mark.in_folder
 async def test_asked_to_log_out_it_rests_until_it_is_asked_to_log_in(home: Home):
     await home.log_in()
-    since = home.ear.count
+    since = home.subscriber.count
     answer = await ask(home, "logout", transaction=7)
     assert (answer["status"], answer["transaction"]) == ("ok", 7)
     assert (answer["data"]["state"], answer["data"]["needs"]) == ("logged_out", "relogin")
@@ -55,14 +55,14 @@ async def test_asked_to_log_out_it_rests_until_it_is_asked_to_log_in(home: Home)
 async def test_a_hangup_gives_a_code_to_whoever_rests(home: Home):
     await home.log_in()
     await ask(home, "logout")
-    since = home.ear.count
+    since = home.subscriber.count
     home.bridge.hangup()
     await url_after(home, since)
 
 
 async def test_a_request_to_log_in_is_answered_with_the_state_while_online(home: Home):
     await home.log_in()
-    since = home.ear.count
+    since = home.subscriber.count
     answer = await ask(home, "login")
     assert (answer["status"], answer["data"]["state"]) == ("ok", "online")
     assert await states_since(home, since) == []
@@ -72,6 +72,6 @@ async def test_a_request_to_log_in_is_answered_with_the_state_while_online(home:
 async def test_a_request_to_log_in_gives_a_new_code_while_one_is_shown(home: Home):
     home.bridge.start()
     old = await url_after(home, 0)
-    since = home.ear.count
+    since = home.subscriber.count
     await ask(home, "login")
     assert await url_after(home, since) != old

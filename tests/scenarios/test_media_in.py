@@ -167,8 +167,10 @@ async def test_texts_pass_a_download_that_hangs(shared_home: Home):
         for who, user in (("wife", "wife"), ("mom", "妈妈")):
             texts = await home.phone.say(who, "text {n}", count=200)
             await message(home, texts[-1], user)
-            assert [one.body["id"] for one in home.ear.on(f"wx/in/{user}")][-200:] == texts
-        assert not [one for one in home.ear.on("wx/event/media") if one.body["message_id"] == message_id]
+            assert [one.body["id"] for one in home.subscriber.on(f"wx/in/{user}")][-200:] == texts
+        assert not [
+            one for one in home.subscriber.on("wx/event/media") if one.body["message_id"] == message_id
+        ]
 
 
 @shared
@@ -205,7 +207,7 @@ async def test_without_download_nothing_is_fetched_but_what_is_asked_for(home: H
     answer = await home.ask("media", {"message_id": second})
     assert stored(home, answer["data"]) == await home.phone.content(second)
     assert len(files(home)) == 1
-    assert not [one for one in home.ear.on("wx/event/media") if one.body["message_id"] == first]
+    assert not [one for one in home.subscriber.on("wx/event/media") if one.body["message_id"] == first]
 
 
 async def test_small_pictures_stand_in_the_message_and_only_their_chat_waits(home: Home):
@@ -225,13 +227,13 @@ async def test_small_pictures_stand_in_the_message_and_only_their_chat_waits(hom
         behind = (await home.phone.say("wife", "behind it"))[0]
         (beside,) = await home.phone.say("mom", "beside it")
         await message(home, beside, "妈妈")
-        assert not [one for one in home.ear.on("wx/in/wife") if one.body["id"] in {hanging, behind}]
+        assert not [one for one in home.subscriber.on("wx/in/wife") if one.body["id"] in {hanging, behind}]
         await message(home, behind)
         took = asyncio.get_running_loop().time() - began
     assert 4.5 < took < allowed(8)
-    ids = [one.body["id"] for one in home.ear.on("wx/in/wife")]
+    ids = [one.body["id"] for one in home.subscriber.on("wx/in/wife")]
     assert ids == [message_id, large, hanging, behind]
-    assert [one.body["seq"] for one in home.ear.on("wx/in/#")].count(4) == 1
+    assert [one.body["seq"] for one in home.subscriber.on("wx/in/#")].count(4) == 1
 
 
 async def test_killed_in_the_middle_of_a_download_no_job_is_lost_and_no_half_file_stays(home: Home):
@@ -242,13 +244,13 @@ async def test_killed_in_the_middle_of_a_download_no_job_is_lost_and_no_half_fil
     behind = await say(home)
     await message(home, message_id)
     await home.phone.wait("calls:webwxgetmedia:1")
-    await home.hear(home.bridge.kill)
+    await home.in_thread(home.bridge.kill)
     await home.restart()
     for one in (message_id, behind):
         assert stored(home, await told(home, one)) == await home.phone.content(one)
     await home.ask("media", {"message_id": behind, "thumbnail": True})
     assert not [file for file in files(home) if file.name.startswith(".")]
-    assert len({one.body["seq"] for one in home.ear.on("wx/in/wife")}) == 2
+    assert len({one.body["seq"] for one in home.subscriber.on("wx/in/wife")}) == 2
 
 
 async def test_a_stop_does_not_wait_for_a_download_and_the_next_start_begins_it_anew(home: Home):
@@ -258,7 +260,7 @@ async def test_a_stop_does_not_wait_for_a_download_and_the_next_start_begins_it_
     await message(home, message_id)
     await home.phone.wait(f"calls:{PICTURE}:1")
     began = asyncio.get_running_loop().time()
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     assert asyncio.get_running_loop().time() - began < allowed(4)
     assert files(home) == []
     await home.restart()
@@ -270,7 +272,7 @@ async def test_pictures_that_came_while_nobody_could_fetch_them_come_after_the_n
     await home.phone.post("fault", endpoint=PICTURE, kind="status", value=502, times=0)
     ids = [await say(home) for _ in range(3)]
     await message(home, ids[-1])
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     await home.phone.post("fault/clear")
     await home.restart()
     for one in ids:
@@ -282,14 +284,14 @@ async def test_after_a_restart_without_download_only_what_is_requested_is_fetche
     await home.phone.post("fault", endpoint=PICTURE, kind="status", value=502, times=0)
     ids = [await say(home) for _ in range(3)]
     await message(home, ids[-1])
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     await home.phone.post("fault/clear")
     before = (await home.phone.get("state"))["calls"][PICTURE]
     with_media(home, download=False)
     await home.restart()
     answer = await home.ask("media", {"message_id": ids[1]})
     assert stored(home, answer["data"]) == await home.phone.content(ids[1])
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     assert (await home.phone.get("state"))["calls"][PICTURE] == before + 1
 
 

@@ -145,7 +145,7 @@ async def test_texts_to_others_pass_a_long_upload(shared_home):
     await shared_home.publish("wx/out/wife", {"kind": "file", "data": data, "id": "long"})
     await shared_home.phone.wait(f"calls:webwxuploadmedia:{uploads + 1}")
     await shared_home.tell("family", "quick")
-    assert [one for one in shared_home.ear.on("wx/result/wife") if one.body["id"] == "long"] == []
+    assert [one for one in shared_home.subscriber.on("wx/result/wife") if one.body["id"] == "long"] == []
     await shared_home.phone.post("fault/clear")
     assert (await shared_home.body("wx/result/wife", id="long"))["status"] == "sent"
 
@@ -173,13 +173,15 @@ async def gone(home: Home, before: set[Path]) -> None:
 @pytest.mark.parametrize("sub", ["image", "video", "file/a.pdf"])
 async def test_what_the_bridge_sent_does_not_come_back_as_a_message(shared_home, sub):
     data = {"image": PNG, "video": MP4, "file/a.pdf": PDF}[sub]
-    since = shared_home.ear.count
+    since = shared_home.subscriber.count
     await arrived(shared_home, await shared_home.tell(f"filehelper/{sub}", data))
     mark = f"mark {since}"
     await shared_home.phone.say("me", mark, to="filehelper")
     await shared_home.body("wx/in/filehelper", text=mark, since=since)
-    heard = [one.body["text"] for one in shared_home.ear.heard[since:] if one.topic == "wx/in/filehelper"]
-    assert heard == [mark]
+    received = [
+        one.body["text"] for one in shared_home.subscriber.received[since:] if one.topic == "wx/in/filehelper"
+    ]
+    assert received == [mark]
 
 
 SENDS = {"image": "webwxsendmsgimg", "video": "webwxsendvideomsg", "file/a.pdf": "webwxsendappmsg"}
@@ -188,23 +190,25 @@ SENDS = {"image": "webwxsendmsgimg", "video": "webwxsendvideomsg", "file/a.pdf":
 @pytest.mark.parametrize("sub", SENDS)
 async def test_nor_does_what_was_never_answered(shared_home, sub):
     data = {"image": PNG, "video": MP4, "file/a.pdf": PDF}[sub]
-    since = shared_home.ear.count
+    since = shared_home.subscriber.count
     await shared_home.phone.post("fault", endpoint=SENDS[sub], kind="drop_answer")
     result = await shared_home.tell(f"filehelper/{sub}", data)
     assert (result["status"], result["duplicate_possible"]) == ("sent", True)
     mark = f"mark {since}"
     await shared_home.phone.say("me", mark, to="filehelper")
     await shared_home.body("wx/in/filehelper", text=mark, since=since)
-    heard = [one.body["text"] for one in shared_home.ear.heard[since:] if one.topic == "wx/in/filehelper"]
-    assert heard == [mark]
+    received = [
+        one.body["text"] for one in shared_home.subscriber.received[since:] if one.topic == "wx/in/filehelper"
+    ]
+    assert received == [mark]
 
 
 async def test_a_picture_that_the_owner_sends_from_the_phone_is_a_message(shared_home):
     await arrived(shared_home, await shared_home.tell("filehelper/image", PNG))
-    since = shared_home.ear.count
+    since = shared_home.subscriber.count
     (message_id,) = await shared_home.phone.say("me", to="filehelper", kind="image")
-    heard = await shared_home.body("wx/in/filehelper", id=message_id, since=since)
-    assert (heard["kind"], heard["sender"]["self"]) == ("image", True)
+    received = await shared_home.body("wx/in/filehelper", id=message_id, since=since)
+    assert (received["kind"], received["sender"]["self"]) == ("image", True)
 
 
 # recall and mention
@@ -408,10 +412,10 @@ async def test_bad_input_gets_one_result_with_code_and_cure_and_nothing_is_sent_
     payload = filled(payload, gaps)
     if isinstance(payload, dict):
         payload["id"] = hashlib.sha256(json.dumps([to, payload]).encode()).hexdigest()[:16]
-    since = shared_home.ear.count
+    since = shared_home.subscriber.count
     await shared_home.publish(f"wx/out/{to}", payload)
     user = to.partition("/")[0]
-    result = await shared_home.hear(shared_home.ear.wait_body, f"wx/result/{user}", since=since)
+    result = await shared_home.in_thread(shared_home.subscriber.wait_body, f"wx/result/{user}", since=since)
     assert (result["status"], result["code"]) == ("rejected", code), result
     assert len(result["message"]) > 20
     assert any(sign in result["message"] for sign in (";", "must", "needs")) or code == "empty", result[
@@ -420,7 +424,9 @@ async def test_bad_input_gets_one_result_with_code_and_cure_and_nothing_is_sent_
     assert "secret" not in result["message"].replace("closed/secret", "").replace("linked/secret", "")
     assert len(await shared_home.phone.get("sent")) == sent
     await gone(shared_home, files)
-    assert len([one for one in shared_home.ear.heard[since:] if one.topic == f"wx/result/{user}"]) == 1
+    assert (
+        len([one for one in shared_home.subscriber.received[since:] if one.topic == f"wx/result/{user}"]) == 1
+    )
 
 
 async def test_the_bridge_goes_on_as_if_nothing_had_been(shared_home):

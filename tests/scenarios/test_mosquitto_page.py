@@ -166,7 +166,7 @@ def bridge_settings(home: Home, machine: Machine, password: str) -> dict[str, ob
 
 async def checked(home: Home) -> str:
     """What `wx2mqtt check --connect` says about the broker."""
-    done = await home.hear(
+    done = await home.in_thread(
         subprocess.run,
         [sys.executable, "-m", "wx2mqtt", "check", "--connect", "-c", str(home.bridge.config)],
         capture_output=True,
@@ -193,10 +193,10 @@ async def test_the_bridge_connects_by_tls_and_the_port_without_it_can_be_closed(
         with Guest(int(machine.ports["1883"]), "homeassistant", "secret of homeassistant") as ha:
             ha.subscribe("wx/in/+", "wx/result/+")
             await home.phone.wait("polling")
-            assert await home.hear(ha.publish, "wx/out/wife", "over TLS") in {0, 16}
+            assert await home.in_thread(ha.publish, "wx/out/wife", "over TLS") in {0, 16}
             [sent] = await home.phone.sent(1)
             assert sent["text"] == "over TLS"
-        await home.hear(home.bridge.stop)
+        await home.in_thread(home.bridge.stop)
     listeners = (machine.folder / "etc" / "mosquitto" / "conf.d" / "wx2mqtt.conf").read_text()
     assert f"listener {machine.ports['1883']} 127.0.0.1\n" in listeners
 
@@ -216,7 +216,7 @@ def test_a_renewed_certificate_is_shown_after_a_reload_and_connections_stay(mach
 def wait_for_text(guest: Guest, text: str) -> None:
     with guest._more:
         found = guest._more.wait_for(
-            lambda: any(text.encode() in payload for _, payload, _ in guest.heard), MAX_WAIT_SECONDS
+            lambda: any(text.encode() in payload for _, payload, _ in guest.received), MAX_WAIT_SECONDS
         )
     assert found, f"{text} did not come"
 
@@ -228,19 +228,19 @@ async def test_a_new_password_takes_effect_and_nothing_is_lost_meanwhile(machine
         home.bridge.start()
         await home.phone.wait("polling")
         bridge_settings(home, machine, "another secret")  # the file, as the page says, before the broker
-        asked = await home.hear(machine.run, block(NEW_PASSWORD), NEW_PASSWORD="another secret")
+        asked = await home.in_thread(machine.run, block(NEW_PASSWORD), NEW_PASSWORD="another secret")
         assert asked == ["restart mosquitto", "restart wx2mqtt"]
-        await home.hear(machine.broker.restart)
+        await home.in_thread(machine.broker.restart)
         with Guest(int(machine.ports["1883"]), "homeassistant", "secret of homeassistant") as ha:
             ha.subscribe("wx/in/+")
             await home.phone.say("wife", "meanwhile")
-            assert await home.hear(ha.publish, "wx/out/wife", "waits") in {0, 16}
-            await home.hear(home.bridge.stop)
+            assert await home.in_thread(ha.publish, "wx/out/wife", "waits") in {0, 16}
+            await home.in_thread(home.bridge.stop)
             home.bridge.start()
             [sent] = await home.phone.sent(1)
             assert sent["text"] == "waits"
-            await home.hear(wait_for_text, ha, "meanwhile")
-        await home.hear(home.bridge.stop)
+            await home.in_thread(wait_for_text, ha, "meanwhile")
+        await home.in_thread(home.bridge.stop)
     with Guest(int(machine.ports["1883"]), "bridge", "secret of bridge") as old:
         assert old.refusal
 

@@ -116,7 +116,7 @@ def guest(running: Mosquitto, user: str, **more: object) -> Guest:
     return Guest(running.port, user, password(user), **more)  # type: ignore[arg-type]
 
 
-def heard(running: Mosquitto, user: str, filters: list[str], wanted: list[str]) -> set[str]:
+def received(running: Mosquitto, user: str, filters: list[str], wanted: list[str]) -> set[str]:
     """On which of the wanted topics this user hears what somebody publishes who may publish everywhere."""
     own = OF_HOUSE if user in {"homeassistant", "node-red"} else "wx/in/end"
     with guest(running, user) as listener:
@@ -132,7 +132,7 @@ def heard(running: Mosquitto, user: str, filters: list[str], wanted: list[str]) 
             listener.subscribe(own)  # it may read nothing: what mosquitto sent it came before this answer
         else:
             listener.wait(own, b"end of all")
-        return {topic for topic, payload, _ in listener.heard if payload != b"end of all"}
+        return {topic for topic, payload, _ in listener.received if payload != b"end of all"}
 
 
 @pytest.mark.parametrize("user", USERS)
@@ -150,7 +150,7 @@ def test_each_hears_what_is_meant_for_them_and_nothing_else_however_they_ask(run
     """Mosquitto grants every subscription; what counts is what comes."""
     by_pattern = topics("wx")
     wanted = [*by_pattern.values(), *(topic for topic, (writers, _) in ELSEWHERE.items() if writers)]
-    found = heard(running, user, ["#"] if filters == "all" else wanted, wanted)
+    found = received(running, user, ["#"] if filters == "all" else wanted, wanted)
     readers = {topic for topic, (writers, may) in ELSEWHERE.items() if writers and user in may}
     assert found - {OF_HOUSE} == {by_pattern[pattern] for pattern in MAY_READ[user]} | readers - {OF_HOUSE}
 
@@ -173,7 +173,9 @@ def test_files_can_be_sent(running, topic):
 def test_a_device_that_is_to_hear_needs_the_line_that_is_commented_out(tmp_path):
     running = broker(tmp_path, uncommented="topic read @BASE@/text/me").start()
     try:
-        assert heard(running, "device", ["#"], ["wx/text/me", "wx/text/wife", "wx/in/me"]) == {"wx/text/me"}
+        assert received(running, "device", ["#"], ["wx/text/me", "wx/text/wife", "wx/in/me"]) == {
+            "wx/text/me"
+        }
     finally:
         running.stop()
 
@@ -192,7 +194,7 @@ def test_retained_messages_are_as_hidden_as_others(running):
     with guest(running, "reader") as one:
         one.subscribe("wx/#")
         one.wait("wx/login/state", b"wx/login/state")
-        assert {topic for topic, *_ in one.heard if topic.startswith("wx/login/")} == {"wx/login/state"}
+        assert {topic for topic, *_ in one.received if topic.startswith("wx/login/")} == {"wx/login/state"}
 
 
 def test_another_base_and_prefix_take_the_place_of_the_placeholders(tmp_path):
@@ -233,7 +235,7 @@ def test_the_topics_of_the_flows_are_allowed_to_node_red(running):
             if node["type"] == "mqtt out":
                 assert one.publish(topic) != NOT_AUTHORIZED, topic
     read = [node["topic"].replace("+", "wife") for node in nodes if node["type"] == "mqtt in"]
-    assert set(read) <= heard(running, "node-red", read, read) | {OF_HOUSE}
+    assert set(read) <= received(running, "node-red", read, read) | {OF_HOUSE}
 
 
 def test_what_was_acknowledged_two_seconds_ago_survives_a_power_cut(tmp_path):
@@ -251,7 +253,7 @@ def test_what_was_acknowledged_two_seconds_ago_survives_a_power_cut(tmp_path):
         with guest(running, "homeassistant", client_id="ha", stays=True) as one:
             assert one.session_present
             one.wait("wx/in/wife", b"1499")
-            assert [int(payload) for topic, payload, _ in one.heard if topic == "wx/in/wife"] == list(
+            assert [int(payload) for topic, payload, _ in one.received if topic == "wx/in/wife"] == list(
                 range(1500)
             )
             one.subscribe("wx/last")
@@ -308,15 +310,15 @@ async def test_the_bridge_needs_no_more_than_its_rights(tmp_path):
                 home.bridge.start()
                 await home.phone.wait("polling")
                 await home.phone.say("wife", "开灯")
-                await home.hear(reader.wait, "wx/text/wife", "开灯".encode())
-                assert await home.hear(ha.publish, "wx/out/wife", "好") in {0, 16}
+                await home.in_thread(reader.wait, "wx/text/wife", "开灯".encode())
+                assert await home.in_thread(ha.publish, "wx/out/wife", "好") in {0, 16}
                 await home.phone.sent(1)
-                assert await home.hear(ha.publish, "wx/out/wife", "with -r", retain=True) in {0, 16}
+                assert await home.in_thread(ha.publish, "wx/out/wife", "with -r", retain=True) in {0, 16}
                 await home.phone.sent(2)
                 assert not any("retained" in line for line in home.bridge.log)
-                topics_heard = {topic for topic, *_ in ha.heard}
+                topics_heard = {topic for topic, *_ in ha.received}
                 assert {"wx/in/wife", "wx/login/qr", "wx/contacts", DISCOVERY} <= topics_heard
-            await home.hear(home.bridge.stop)
+            await home.in_thread(home.bridge.stop)
             assert not [line for line in home.bridge.log if "refuse" in line.lower()]
     finally:
         shipped.stop()

@@ -16,11 +16,11 @@ from tests.scenarios.signing_in import STATE, states_since, url_after
 from tests.scenarios.test_backup import wx2mqtt
 from tests.scenarios.test_terminal_login import with_a_screen
 from tests.support.broker import DURABLE
-from tests.support.ear import Heard
 from tests.support.home import Home, at_home
 from tests.support.ilink_home import ILinkHome, at_ilink_home
 from tests.support.process import BridgeProcess
 from tests.support.screen import Screen
+from tests.support.subscriber import ReceivedMessage
 
 OTHER_UIN = 999_888_777
 OTHER_NAME = "Mallory"
@@ -113,7 +113,7 @@ async def is_refused(scans: WebScans, since: int) -> dict[str, Any]:
     event = await home.body(EVENT, since=since)
     assert event.get("name") == scans.name
     assert event["account"] == "home"
-    published = b"".join(one.payload for one in home.ear.heard[since:])
+    published = b"".join(one.payload for one in home.subscriber.received[since:])
     assert scans.other_id.encode() not in published
     assert "online" not in await states_since(home, since)
     return state
@@ -121,29 +121,29 @@ async def is_refused(scans: WebScans, since: int) -> dict[str, Any]:
 
 async def ask_for_code(home: Home, fields: dict[str, Any] | str = "") -> None:
     """Asks for a login, and waits for its code: the answer may come before it, while an older code can be scanned."""
-    since = home.ear.count
+    since = home.subscriber.count
     assert (await home.ask("login", fields))["status"] == "ok"
     await url_after(home, since)
 
 
 def trust(home: Home) -> dict[str, bool]:
     """Who is in the newest directory, and whether they are trusted."""
-    return trusted_in(home.ear.on("wx/contacts")[-1])
+    return trusted_in(home.subscriber.on("wx/contacts")[-1])
 
 
-def trusted_in(directory: Heard) -> dict[str, bool]:
+def trusted_in(directory: ReceivedMessage) -> dict[str, bool]:
     return {one["user"]: one["trusted"] for one in directory.body["contacts"]}
 
 
 async def log_in_and_out(scans: WebScans) -> int:
-    """The owner has logged in and WeChat has ended that login; returns the count of the ear before the end."""
+    """The owner has logged in and WeChat has ended that login; returns the count of the subscriber before the end."""
     await scans.home.log_in()
     await scans.owner_writes()
     # The directory follows the login and the first message a moment later.
-    await scans.home.hear(
-        scans.home.ear.wait, "wx/contacts", lambda directory: scans.user in trusted_in(directory)
+    await scans.home.in_thread(
+        scans.home.subscriber.wait, "wx/contacts", lambda directory: scans.user in trusted_in(directory)
     )
-    since = scans.home.ear.count
+    since = scans.home.subscriber.count
     await scans.end_login()
     await scans.home.body(STATE, state="waiting_for_scan", since=since)
     return since
@@ -160,7 +160,7 @@ async def test_another_account_that_scans_gets_nothing(scans: WebScans):
     assert trust(home) == people
     assert await scans.sent() == []
 
-    since = home.ear.count
+    since = home.subscriber.count
     await ask_for_code(home)
     await scans.owner()
     await home.body(STATE, state="online", since=since)
@@ -173,15 +173,15 @@ async def test_after_a_logout_the_owner_can_log_in_although_another_account_scan
     home = scans.home
     await home.log_in()
     await home.ask("logout")
-    since = home.ear.count
+    since = home.subscriber.count
     await ask_for_code(home)
     await scans.other()
     await is_refused(scans, since)
-    since = home.ear.count
+    since = home.subscriber.count
     await ask_for_code(home)
     await scans.owner()
     await home.body(STATE, state="online", since=since)
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     await home.restart()
 
 
@@ -196,14 +196,14 @@ async def test_another_account_takes_over_when_it_is_asked_for(scans: WebScans):
     result = await home.body(f"wx/result/{scans.user}", id="waits")
     assert (result["status"], result["code"]) == ("failed", "other_account")
     assert await scans.sent() == []
-    assert home.ear.on(EVENT) == []
+    assert home.subscriber.on(EVENT) == []
 
-    await home.hear(home.bridge.stop)
-    since = home.ear.count
+    await home.in_thread(home.bridge.stop)
+    since = home.subscriber.count
     home.bridge.start()
     await home.body(STATE, state="online", since=since)
     await home.ask("logout")
-    since = home.ear.count
+    since = home.subscriber.count
     await ask_for_code(home)
     await scans.owner()
     state = await home.body(STATE, state="refused", since=since)
@@ -213,7 +213,7 @@ async def test_another_account_takes_over_when_it_is_asked_for(scans: WebScans):
 async def test_a_new_owner_ends_the_login_that_stands(scans: WebScans):
     home = scans.home
     await home.log_in()
-    since = home.ear.count
+    since = home.subscriber.count
     await ask_for_code(home, {"new_owner": True})
     await scans.other()
     await home.body(STATE, state="online", since=since)
@@ -233,9 +233,9 @@ async def test_the_permission_for_a_new_owner_ends_with_the_next_request(scans: 
 async def test_the_file_can_name_another_owner(scans: WebScans):
     home = scans.home
     await home.log_in()
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     home.bridge.configure(home.settings({"expect": await scans.expect_other()}))
-    since = home.ear.count
+    since = home.subscriber.count
     home.bridge.start()
     state = await home.body(STATE, state="refused", since=since) if scans.backend == "webwx" else None
     assert state is None or "expect.uin" in state["reason"]
@@ -250,12 +250,12 @@ async def test_the_saved_login_of_an_earlier_version_names_the_owner(scans: WebS
     """So does that of a bridge that was killed after its first login, before the store knew of it."""
     home = scans.home
     await home.log_in()
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     with closing(sqlite3.connect(home.bridge.store / "wx2mqtt.db")) as database, database:
         database.execute("UPDATE account SET owner = '{}'")
     await scans.end_login()
     await home.phone.post("settings", push_login="args")
-    since = home.ear.count
+    since = home.subscriber.count
     home.bridge.start()
     await home.body(STATE, state="waiting_for_scan", since=since)
     await scans.other()
@@ -270,15 +270,15 @@ async def test_a_kill_before_the_refusal_gives_nothing_to_another_account(scans:
     home.bridge.kill()
     await home.phone.post("settings", push_login="args")
     elsewhere = BridgeProcess(home.folder / "elsewhere", home.settings({"base_topic": "elsewhere"}))
-    since = home.ear.count
+    since = home.subscriber.count
     with elsewhere:
         await home.body("elsewhere/login/state", state="waiting_for_scan", since=since)
         await scans.other()
         await home.body("elsewhere/login/state", state="online", since=since)
-        await home.hear(elsewhere.stop)
+        await home.in_thread(elsewhere.stop)
     saved = elsewhere.store / "sessions" / "home.json"
     (home.bridge.store / "sessions" / "home.json").write_bytes(saved.read_bytes())
-    since = home.ear.count
+    since = home.subscriber.count
     home.bridge.start()
     if scans.backend == "webwx":
         await home.body(STATE, state="refused", needs="relogin", since=since)
@@ -295,7 +295,7 @@ async def test_a_kill_around_the_commit_that_remembers_the_owner(scans: WebScans
     await scans.owner()
     assert await lives.dies(15)
     await home.restart()
-    since = home.ear.count
+    since = home.subscriber.count
     await scans.end_login()
     await scans.other()
     await is_refused(scans, since)
@@ -306,17 +306,17 @@ async def test_a_kill_around_the_commit_of_another_owner(scans: WebScans, point:
     """Either it is the owner and nothing waits any more, or neither."""
     home = scans.home
     await log_in_and_out(scans)
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     await home.phone.post("settings", push_login="args")
     lives = Lives(home.bridge.config, home.folder / "lives.log")
-    since = home.ear.count
+    since = home.subscriber.count
     lives.start(point)
     await home.body(STATE, state="waiting_for_scan", since=since)
     await home.publish(f"wx/out/{scans.user}", {"text": "for the owner's people", "id": "waits", "ttl": 600})
     await ask_for_code(home, {"new_owner": True})
     await scans.other()
     assert await lives.dies(15)
-    since = home.ear.count
+    since = home.subscriber.count
     home.bridge.start()
     if owned:
         await home.body(STATE, state="online", since=since)
@@ -334,12 +334,12 @@ async def test_a_kill_around_the_commit_of_another_owner(scans: WebScans, point:
 
 async def test_at_the_terminal_another_account_is_refused_unless_it_is_to_take_over(home: Home):
     await home.log_in()
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     await home.phone.post("settings", push_login="args")
     await home.phone.post("logout", retcode=1101)
 
     async def scan(screen: Screen) -> None:
-        (url,) = await home.hear(screen.scan)
+        (url,) = await home.in_thread(screen.scan)
         uuid = url.rpartition("/")[2]
         await home.phone.post("scan", uuid=uuid, uin=OTHER_UIN, nickname=OTHER_NAME)
         await home.phone.post("confirm", uuid=uuid)
@@ -347,18 +347,18 @@ async def test_at_the_terminal_another_account_is_refused_unless_it_is_to_take_o
     assert await with_a_screen(home, scan) != 0
     assert await with_a_screen(home, scan, "--new-owner") == 0
     await home.restart()
-    assert home.ear.on(STATE)[-1].body["reason"] == f"logged in as {OTHER_NAME}"
+    assert home.subscriber.on(STATE)[-1].body["reason"] == f"logged in as {OTHER_NAME}"
 
 
 async def test_the_terminal_lets_the_running_bridge_change_the_owner(home: Home):
     await home.log_in()
 
     async def scan(screen: Screen) -> None:
-        (url,) = await home.hear(screen.scan)
+        (url,) = await home.in_thread(screen.scan)
         uuid = url.rpartition("/")[2]
         await home.phone.post("scan", uuid=uuid, uin=OTHER_UIN, nickname=OTHER_NAME)
         await home.phone.post("confirm", uuid=uuid)
-        await home.hear(screen.until, f"logged in as {OTHER_NAME}")
+        await home.in_thread(screen.until, f"logged in as {OTHER_NAME}")
 
     assert await with_a_screen(home, scan, "--new-owner") == 0
 
@@ -367,11 +367,11 @@ async def test_the_terminal_lets_the_running_bridge_change_the_owner(home: Home)
 async def test_a_restored_store_has_its_owner(home: Home, tmp_path: Path):
     await home.log_in()
     assert (await wx2mqtt(home.bridge, "backup", str(tmp_path / "b")))[0] == 0
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     assert (await wx2mqtt(home.bridge, "restore", "--force", str(tmp_path / "b")))[0] == 0
     (home.bridge.store / "sessions" / "home.json").unlink()
     scans = WebScans(home)
-    since = home.ear.count
+    since = home.subscriber.count
     home.bridge.start()
     await home.body(STATE, state="waiting_for_scan", since=since)
     await scans.other()
@@ -382,11 +382,11 @@ async def test_a_purged_account_has_no_owner_any_more(home: Home):
     one = home.settings()["accounts"]["home"]
     home.bridge.configure({**home.settings(), "accounts": {"old": {**one, "base_topic": "wx"}}})
     await home.log_in()
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     home.bridge.configure({**home.settings(), "accounts": {"new": {**one, "base_topic": "new"}}})
     assert (await wx2mqtt(home.bridge, "purge", "old", "--yes"))[0] == 0
     home.bridge.configure({**home.settings(), "accounts": {"old": {**one, "base_topic": "wx"}}})
-    since = home.ear.count
+    since = home.subscriber.count
     home.bridge.start()
     await home.body(STATE, state="waiting_for_scan", since=since)
     await WebScans(home).other()

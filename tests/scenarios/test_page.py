@@ -57,7 +57,7 @@ WORDS = {
 
 async def address(home: Home) -> str:
     """Where the page is."""
-    line = await home.hear(home.bridge.wait_for_log, "web server runs")
+    line = await home.in_thread(home.bridge.wait_for_log, "web server runs")
     return str(json.loads(line)["url"])
 
 
@@ -303,9 +303,9 @@ async def test_a_page_that_stays_open_outlives_the_bridge(home: Home):
     try:
         await do(page.open, f"http://127.0.0.1:{port}/")
         await has(page, "Online")
-        await home.hear(home.bridge.stop)
+        await home.in_thread(home.bridge.stop)
         await do(page.until, GONE)
-        since = home.ear.count
+        since = home.subscriber.count
         home.bridge.start()
         await home.body("wx/login/state", state="online", since=since)
         await do(page.until, BACK, 20)
@@ -355,7 +355,7 @@ async def machine(home: Home, **more: Any) -> AsyncIterator[httpx.AsyncClient]:
 
 async def test_health_follows_what_happens(home: Home):
     await started(home)
-    await home.hear(home.ear.wait, "wx/bridge/state")
+    await home.in_thread(home.subscriber.wait, "wx/bridge/state")
     async with machine(home) as http:
         waits = await http.get("/healthz")
         assert (waits.status_code, waits.json()["reasons"]) == (503, ["home: login_waiting_for_scan"])
@@ -366,7 +366,7 @@ async def test_health_follows_what_happens(home: Home):
         assert (await http.get("/healthz")).status_code == 200
         since = len(home.bridge.log)
         home.broker.kill()
-        await home.hear(lambda: home.bridge.wait_for_log("no connection to the broker", since=since))
+        await home.in_thread(lambda: home.bridge.wait_for_log("no connection to the broker", since=since))
         away = await http.get("/healthz")
         assert (away.status_code, away.json()["reasons"]) == (503, ["home: broker_away"])
         assert (await http.get("/livez")).status_code == 200
@@ -434,7 +434,7 @@ async def test_the_end_of_the_bridge_waits_for_nobody_who_looks_on(home: Home):
         pieces = answer.aiter_raw()
         await anext(pieces)
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            assert await home.hear(home.bridge.stop) == 0
+            assert await home.in_thread(home.bridge.stop) == 0
             rest = [piece async for piece in pieces]
     assert rest is not None
 
@@ -465,12 +465,12 @@ async def test_a_reload_of_a_bad_file_is_shown_until_a_good_one_comes(home: Home
         settings["accounts"]["home"]["send"]["per_minute"] = "viele"
         home.bridge.config.write_text(yaml.safe_dump(settings))
         home.bridge.hangup()
-        await home.hear(home.bridge.wait_for_log, "reload refused")
+        await home.in_thread(home.bridge.wait_for_log, "reload refused")
         page = (await http.get("/")).text
         assert "accounts.home.send.per_minute" in page
         assert "settings of before" in page
         assert (await http.get("/healthz")).status_code == 200
         home.bridge.config.write_text(good)
         home.bridge.hangup()
-        await home.hear(home.bridge.wait_for_log, '"reloaded"')
+        await home.in_thread(home.bridge.wait_for_log, '"reloaded"')
         assert "per_minute" not in (await http.get("/")).text

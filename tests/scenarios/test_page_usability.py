@@ -11,8 +11,8 @@ import pytest
 
 from tests.support import usability
 from tests.support.chromium import MISSING, Chromium
-from tests.support.page import NOW, PaperView, bridge, command, entry, line, login, result, seen
-from tests.support.web import PNG, PaperShelf, served
+from tests.support.page import NOW, FakeView, bridge, command, entry, line, login, result, seen
+from tests.support.web import PNG, FakeShelf, served
 from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.errors import Problem
 from wx2mqtt.model import LoginState, Needs, Status
@@ -29,7 +29,7 @@ LONG = "一个非常长的名字" * 12 + "Donaudampfschifffahrtsgesellschaftskap
 
 def busy() -> BridgeState:
     """Online, with everything on the page that there can be."""
-    view = PaperView()
+    view = FakeView()
     view.messages = [
         line(text=LONG), line(kind="image", media="p1", preview="p1"), line(group=True, chat=LONG, sender=LONG, own=False),
     ]  # fmt: skip
@@ -47,12 +47,12 @@ def busy() -> BridgeState:
 
 def troubled() -> BridgeState:
     """Everything is wrong at once, on two accounts, and the changed file, too."""
-    view = PaperView()
+    view = FakeView()
     view.login = login(LoginState.REFUSED, reason=LONG)
     counters = AccountCounters(started=NOW, broker_reason=LONG, standby=True, connects=3)
     bad = {"trouble": LONG, "set_aside": 1, "waiting_publications": 3, "oldest_publication": NOW}
     view.facts = seen(broker="", counters=counters, stuck=("receive:home",), unresolved=2, stats=bad)
-    other = PaperView("office", "wx/office")
+    other = FakeView("office", "wx/office")
     other.facts = RuntimeError("never read")
     other.breaks()
     problem = Problem("/etc/wx2mqtt/wx2mqtt.yaml", 12, f"accounts.{'x' * 90}.send", "must be a whole number")
@@ -61,7 +61,7 @@ def troubled() -> BridgeState:
 
 def beginning(state: LoginState = LoginState.WAITING_FOR_SCAN, **more: Any) -> BridgeState:
     """Nobody has written yet."""
-    view = PaperView()
+    view = FakeView()
     view.login = login(state, qr_expires=None, **more)
     view.qr_image = PNG if state is LoginState.WAITING_FOR_SCAN else b""
     view.facts = seen(stats={"messages": 0})
@@ -99,7 +99,7 @@ STATES: dict[str, tuple[Callable[[], BridgeState], str, dict[str, Any]]] = {
 @pytest.mark.parametrize("state", STATES)
 async def test_everybody_can_read_and_use_it(tmp_path: Path, state: str, language: str):
     make, path, web = STATES[state]
-    shelf = PaperShelf(tmp_path)
+    shelf = FakeShelf(tmp_path)
     shelf.put("p1", PNG)
     async with served(shelf, make(), **web) as (server, _):
         url = f"http://127.0.0.1:{server.port}{path}"

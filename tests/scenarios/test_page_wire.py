@@ -12,7 +12,7 @@ import pytest
 
 from tests.scenarios.test_web_wire import HOST, drained, line
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
-from tests.support.page import PaperView, bridge, entry, login
+from tests.support.page import FakeView, bridge, entry, login
 from tests.support.page import line as message
 from tests.support.web import open_connections, served
 from wx2mqtt.aio import ChangeNotifier
@@ -24,7 +24,7 @@ from wx2mqtt.web.page.live import MAX_VIEWERS
 
 @pytest.fixture
 def view():
-    return PaperView()
+    return FakeView()
 
 
 @pytest.fixture

@@ -18,17 +18,19 @@ CONTACTS = "wx/contacts"
 async def directory(home: Home, **wanted: Any) -> dict[str, Any]:
     """The directory once it has somebody with what is wanted."""
 
-    def fits(heard: Any) -> bool:
-        people = heard.body["contacts"]
+    def fits(received: Any) -> bool:
+        people = received.body["contacts"]
         return any(all(one.get(key) == value for key, value in wanted.items()) for one in people)
 
-    heard = await home.hear(home.ear.wait, CONTACTS, lambda one: bool(one.payload) and fits(one))
-    return {one["user"]: one for one in heard.body["contacts"]}
+    received = await home.in_thread(
+        home.subscriber.wait, CONTACTS, lambda one: bool(one.payload) and fits(one)
+    )
+    return {one["user"]: one for one in received.body["contacts"]}
 
 
 async def log_in_again(home: Home, *, meanwhile: Any = None) -> None:
     """The phone ends the login; everybody has another UserName in the next one."""
-    since = home.ear.count
+    since = home.subscriber.count
     await home.phone.post("logout", retcode=1101)
     await home.body(STATE, state="waiting_for_scan", since=since)
     if meanwhile is not None:
@@ -43,14 +45,14 @@ async def log_in_again(home: Home, *, meanwhile: Any = None) -> None:
 async def level_of(home: Home, who: str, text: str) -> str:
     """On which topic arrives what somebody says."""
     await home.phone.say(who, text)
-    heard = await home.hear(home.ear.wait, "wx/in/#", lambda one: one.body["text"] == text)
-    return str(heard.topic.removeprefix("wx/in/"))
+    received = await home.in_thread(home.subscriber.wait, "wx/in/#", lambda one: one.body["text"] == text)
+    return str(received.topic.removeprefix("wx/in/"))
 
 
 async def test_the_directory_says_who_has_which_topic_and_why(home: Home):
     await home.log_in()
     people = await directory(home, user="wife")
-    whole = home.ear.on(CONTACTS)[-1].body
+    whole = home.subscriber.on(CONTACTS)[-1].body
     assert (whole["schema"], whole["complete"], whole["count"]) == (1, True, len(whole["contacts"]))
     assert people["wife"] == {
         "user": "wife",
@@ -71,7 +73,7 @@ async def test_the_directory_says_who_has_which_topic_and_why(home: Home):
     assert answer["data"]["count"] == 2
     every = await ask(home, "contacts")
     assert {one["user"] for one in every["data"]["contacts"]} == set(people)
-    assert home.ear.on("wx/event/contact_added") == [], "nobody becomes a contact by a login"
+    assert home.subscriber.on("wx/event/contact_added") == [], "nobody becomes a contact by a login"
 
 
 async def test_people_come_go_and_change_their_names(home: Home):
@@ -93,7 +95,7 @@ async def test_who_joins_and_who_leaves_a_group_is_told(home: Home):
     await home.phone.post("people", join={"group": "family", "id": "lilei"})
     came = await home.body("wx/event/group_members", user="family")
     assert (came["added"], came["removed"], came["count"]) == (["李雷"], [], 5)
-    since = home.ear.count
+    since = home.subscriber.count
     await home.phone.post("people", leave={"group": "family", "id": "mom"})
     left = await home.body("wx/event/group_members", since=since)
     assert (left["added"], left["removed"], left["count"]) == ([], ["妈妈"], 4)
@@ -108,7 +110,7 @@ async def test_a_stranger_in_a_group_is_no_contact_until_they_are(home: Home):
     )
     people = await directory(home, user="三姨")
     assert people["三姨"]["stranger"] is True
-    assert home.ear.on("wx/event/contact_added") == []
+    assert home.subscriber.on("wx/event/contact_added") == []
     await home.phone.post("people", set={"id": "aunt", "contact_flag": 3, "kind": "friend"})
     await home.body("wx/event/contact_added", user="三姨")
 
@@ -155,13 +157,13 @@ async def test_a_name_cannot_be_taken_over(home: Home):
     assert await level_of(home, "mom", "still me too") == mom
     for eve in ("eve", "eva", "evi", "evo"):
         await home.phone.say(eve, f"I am {eve}")
-        heard = await home.hear(
-            home.ear.wait, "wx/in/#", lambda one, who=eve: one.body["text"] == f"I am {who}"
+        received = await home.in_thread(
+            home.subscriber.wait, "wx/in/#", lambda one, who=eve: one.body["text"] == f"I am {who}"
         )
-        assert heard.topic not in ("wx/in/wife", f"wx/in/{mom}", "wx/in/filehelper")
-        assert heard.body["trusted"] is False
-    since = home.ear.count
-    await home.hear(home.ear.publish, "wx/out/wife", "only for you")
+        assert received.topic not in ("wx/in/wife", f"wx/in/{mom}", "wx/in/filehelper")
+        assert received.body["trusted"] is False
+    since = home.subscriber.count
+    await home.in_thread(home.subscriber.publish, "wx/out/wife", "only for you")
     await home.body("wx/result/wife", since=since, status="sent")
     assert [(one["to"], one["text"]) for one in await home.phone.sent(1)] == [("wife", "only for you")]
 
@@ -178,7 +180,7 @@ async def test_a_name_given_by_reload_moves_the_topic_and_the_old_one_still_work
     people = await directory(home, user="mother", trusted=True)
     assert people["mother"]["matched_by"] == "pin"
     for name in ("妈妈", "mother"):
-        await home.hear(home.ear.publish, f"wx/out/{name}", f"to {name}")
+        await home.in_thread(home.subscriber.publish, f"wx/out/{name}", f"to {name}")
         await home.body(f"wx/result/{name}", status="sent")
     assert [one["to"] for one in await home.phone.sent(2)] == ["mom", "mom"]
     await home.phone.post("people", add={"id": "other", "nickname": "妈妈"})
@@ -208,7 +210,7 @@ async def test_names_and_people_survive_a_lost_database(home: Home):
     levels = {who: await level_of(home, who, f"1 {who}") for who in ("wife", "mom", "twin1", "twin2")}
     copy = home.bridge.store / "people.json"
     await directory(home, user=levels["twin2"])
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     assert mode(copy) == 0o600
     people = read(copy)["accounts"]["home"]
     assert set(levels.values()) <= set(people["levels"])
@@ -217,7 +219,7 @@ async def test_names_and_people_survive_a_lost_database(home: Home):
     for who, level in levels.items():
         assert await level_of(home, who, f"2 {who}") == level
     assert any("people restored from their copy" in line for line in home.bridge.log)
-    streams = {one.body["stream"] for one in home.ear.on("wx/in/#")}
+    streams = {one.body["stream"] for one in home.subscriber.on("wx/in/#")}
     assert len(streams) == 2, "another store counts anew and says so"
 
 
@@ -245,9 +247,9 @@ async def test_a_directory_that_is_too_large_has_those_whom_the_owner_named(
     home.bridge.configure(home.settings(homeassistant={"expose": ["friend_1", "妈妈"]}))
     await home.log_in()
     await directory(home, user="wife")
-    heard = home.ear.on(CONTACTS)[-1]
-    assert heard.body["complete"] is False
-    assert {one["user"] for one in heard.body["contacts"]} == {"wife", "family", "妈妈"}
+    received = home.subscriber.on(CONTACTS)[-1]
+    assert received.body["complete"] is False
+    assert {one["user"] for one in received.body["contacts"]} == {"wife", "family", "妈妈"}
     if not limit:
         answer = await ask(home, "contacts")
         assert answer["data"]["count"] > friends
@@ -256,7 +258,7 @@ async def test_a_directory_that_is_too_large_has_those_whom_the_owner_named(
 async def test_everybody_has_a_name_of_their_own_with_5_000_friends(home: Home):
     await home.phone.post("people", friends=5000, groups=20, members=100)
     await home.log_in()
-    await home.hear(home.ear.wait, CONTACTS, lambda one: one.body["complete"] is False)
+    await home.in_thread(home.subscriber.wait, CONTACTS, lambda one: one.body["complete"] is False)
     answer = await ask(home, "contacts")
     users = [one["user"] for one in answer["data"]["contacts"]]
     assert len(users) == len(set(users)) > 5000

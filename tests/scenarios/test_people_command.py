@@ -22,7 +22,7 @@ def run(home: Home, tmp_path: Path) -> Run:
     terminal = Terminal(folder)
 
     async def run(*arguments: str) -> Done:
-        return await home.hear(terminal.run, "people", *arguments, "-c", str(home.bridge.config))
+        return await home.in_thread(terminal.run, "people", *arguments, "-c", str(home.bridge.config))
 
     return run
 
@@ -38,7 +38,7 @@ async def topics(run: Run) -> dict[str, dict[str, object]]:
 async def test_everybody_is_listed_with_how_they_were_found(home: Home, run: Run, runs: bool):
     await home.log_in()
     if not runs:
-        await home.hear(home.bridge.stop)
+        await home.in_thread(home.bridge.stop)
     people = await topics(run)
     assert people["wife"]["matched_by"] == "pin"
     assert people["wife"]["trusted"] is True
@@ -62,7 +62,7 @@ async def test_who_came_back_as_somebody_else_gets_the_old_topic_and_both_lead_t
     await home.phone.post("people", add={"id": "lilei2", "nickname": "Li Lei, new phone"})
     newcomer = (await home.body("wx/event/contact_added", name="Li Lei, new phone"))["user"]
     if not runs:
-        await home.hear(home.bridge.stop)
+        await home.in_thread(home.bridge.stop)
     done = await run(command, "李雷", newcomer)
     assert (done.code, done.err) == (0, "")
     people = await topics(run)
@@ -71,7 +71,7 @@ async def test_who_came_back_as_somebody_else_gets_the_old_topic_and_both_lead_t
     if not runs:
         await home.restart()
     for topic in ("李雷", newcomer):
-        home.ear.say(f"wx/out/{topic}", {"text": f"to {topic}"})
+        home.subscriber.say(f"wx/out/{topic}", {"text": f"to {topic}"})
     sent = await home.phone.sent(2)
     assert [(one["to"], one["text"]) for one in sent] == [
         ("lilei2", "to 李雷"),
@@ -91,7 +91,7 @@ async def test_what_cannot_be_decided_is_refused_in_one_line_and_changes_nothing
     await home.log_in()
     before = await topics(run)
     if not runs:
-        await home.hear(home.bridge.stop)
+        await home.in_thread(home.bridge.stop)
     done = await run(*line)
     assert (done.code, done.out) == (1, "")
     (complaint,) = done.complaints

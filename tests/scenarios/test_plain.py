@@ -6,9 +6,9 @@ import asyncio
 import time
 
 from tests.support.broker import DURABLE
-from tests.support.ear import Ear
 from tests.support.home import at_home
 from tests.support.ilink_home import at_ilink_home
+from tests.support.subscriber import Subscriber
 
 
 async def test_a_small_device_hears_trusted_people_in_bare_text_and_nobody_else(tmp_path) -> None:
@@ -19,8 +19,10 @@ async def test_a_small_device_hears_trusted_people_in_bare_text_and_nobody_else(
         await home.phone.say("wife", "灯" * 100)
         await home.phone.say("wife", "关灯")
 
-        last = await home.hear(home.ear.wait, "wx/text/wife", lambda one: one.payload == "关灯".encode())
-        texts = home.ear.on("wx/text/#")
+        last = await home.in_thread(
+            home.subscriber.wait, "wx/text/wife", lambda one: one.payload == "关灯".encode()
+        )
+        texts = home.subscriber.on("wx/text/#")
         assert [one.payload.decode() for one in texts] == [
             "灯" * 66,
             "关灯",
@@ -29,7 +31,7 @@ async def test_a_small_device_hears_trusted_people_in_bare_text_and_nobody_else(
         assert last.properties["ContentType"] == "text/plain"
         assert last.properties["PayloadFormatIndicator"] == 1
         assert 1 <= last.properties["MessageExpiryInterval"] <= 60
-        messages = await home.hear(home.ear.wait_count, "wx/in/#", 3)
+        messages = await home.in_thread(home.subscriber.wait_count, "wx/in/#", 3)
         assert sorted(one.body["trusted"] for one in messages) == [False, True, True]
 
 
@@ -42,25 +44,25 @@ async def test_it_can_be_switched_on_while_the_bridge_runs(tmp_path) -> None:
         answer = await home.ask("reload")
         assert answer["data"]["applied"] == ["accounts.home.plain"]
         await home.phone.say("wife", "two")
-        await home.hear(home.ear.wait, "wx/text/wife")
-        assert [one.payload for one in home.ear.on("wx/text/#")] == [b"two"]
+        await home.in_thread(home.subscriber.wait, "wx/text/wife")
+        assert [one.payload for one in home.subscriber.on("wx/text/#")] == [b"two"]
 
 
 async def test_a_word_that_was_written_while_the_bridge_was_down_is_no_bare_text(tmp_path) -> None:
     async with at_ilink_home(tmp_path) as home:
         home.bridge.configure(home.settings({"plain": True}))
         await home.log_in()
-        await home.hear(home.bridge.stop)
+        await home.in_thread(home.bridge.stop)
         now = time.time_ns() // 1_000_000
         await home.bot.write("open", raw={"create_time_ms": now - 61_000})
         await home.bot.write("close", raw={"create_time_ms": now - 5_000})
         await home.restart()
 
-        text = await home.hear(home.ear.wait, "wx/text/me")
+        text = await home.in_thread(home.subscriber.wait, "wx/text/me")
         assert text.payload == b"close"
         assert 1 <= text.properties["MessageExpiryInterval"] <= 55
         await home.body("wx/in/me", text="open")  # it is not lost
-        assert len(home.ear.on("wx/text/#")) == 1
+        assert len(home.subscriber.on("wx/text/#")) == 1
 
 
 async def test_a_word_that_the_broker_was_away_for_is_no_bare_text_after_it(tmp_path) -> None:
@@ -68,15 +70,15 @@ async def test_a_word_that_the_broker_was_away_for_is_no_bare_text_after_it(tmp_
     async with at_ilink_home(tmp_path, DURABLE) as home:
         home.bridge.configure(home.settings({"plain": {"max_age": "20s"}}))
         await home.log_in()
-        with Ear(home.broker.port, "wx/in/me", "wx/text/me", client_id="device", keeps=3600) as device:
-            await home.hear(home.broker.stop)
+        with Subscriber(home.broker.port, "wx/in/me", "wx/text/me", client_id="device", keeps=3600) as device:
+            await home.in_thread(home.broker.stop)
             written = time.time() - 18
             await home.bot.write("open", raw={"create_time_ms": round(written * 1000)})
             await home.bot.wait("polling")  # again: the message is stored
             await asyncio.sleep(max(0.0, written + 20 - time.time()))  # only the time of day tells its age
-            await home.hear(home.broker.start)
-            await home.hear(device.wait_body, "wx/in/me", text="open")
+            await home.in_thread(home.broker.start)
+            await home.in_thread(device.wait_body, "wx/in/me", text="open")
             await home.bot.write("close")
-            await home.hear(device.wait, "wx/text/me")
-            await home.hear(device.wait_body, "wx/in/me", text="close")
+            await home.in_thread(device.wait, "wx/text/me")
+            await home.in_thread(device.wait_body, "wx/in/me", text="close")
             assert [text.payload for text in device.on("wx/text/me")] == [b"close"]

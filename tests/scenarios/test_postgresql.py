@@ -64,13 +64,17 @@ async def test_a_bridge_whose_connection_is_lost_stops_at_once(home: Home) -> No
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
-    since = home.ear.count
+    since = home.subscriber.count
     await home.phone.say("wife", "lost for now")
     await home.body("wx/in/wife", text="lost for now", since=since)
     await home.body("wx/login/state", state="online", since=since)
-    states = [heard.payload for heard in home.ear.heard[since:] if heard.topic == "wx/bridge/state"]
+    states = [
+        received.payload
+        for received in home.subscriber.received[since:]
+        if received.topic == "wx/bridge/state"
+    ]
     assert states[:2] == [b"offline", b"online"]
-    first = next(heard.topic for heard in home.ear.heard[since:])
+    first = next(received.topic for received in home.subscriber.received[since:])
     assert first == "wx/bridge/state", "nothing goes out between the loss and the will"
     assert not [line for line in home.bridge.log if "Traceback" in line or '"exception"' in line]
     assert home.bridge.stop() == 0

@@ -14,9 +14,9 @@ import pytest
 
 from tests.scenarios.test_backup import wx2mqtt
 from tests.support.broker import DURABLE, free_port
-from tests.support.ear import Ear
 from tests.support.guest import Guest, session_present
 from tests.support.home import Home, at_home
+from tests.support.subscriber import Subscriber
 from tests.unit.store.test_retention import fill
 from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import RunEnvironment, open_application
@@ -45,10 +45,10 @@ def settings(home: Home, *names: str) -> dict[str, Any]:
 
 async def run(home: Home, name: str) -> None:
     """Start the bridge, in which this account has its login or gets one."""
-    since = home.ear.count
+    since = home.subscriber.count
     home.bridge.start()
     await home.body(f"{name}/login/state", state="online", since=since)
-    await home.hear(home.ear.wait, f"{name}/contacts", since=since)
+    await home.in_thread(home.subscriber.wait, f"{name}/contacts", since=since)
 
 
 async def leave(home: Home) -> None:
@@ -57,16 +57,16 @@ async def leave(home: Home) -> None:
     for name in ("old", "new"):
         home.bridge.configure(settings(home, name))
         await run(home, name)
-        await home.hear(home.ear.wait, DEVICE.replace("old", name))
+        await home.in_thread(home.subscriber.wait, DEVICE.replace("old", name))
         home.bridge.stop()
 
 
 def retained(home: Home) -> set[str]:
     """What a client that comes now is told by the broker at once."""
-    with Ear(home.broker.port, "#", "sentinel") as ear:
-        ear.publish("sentinel", "all of it has come")
-        ear.wait("sentinel")
-        topics = {one.topic for one in ear.heard if one.retain}
+    with Subscriber(home.broker.port, "#", "sentinel") as subscriber:
+        subscriber.publish("sentinel", "all of it has come")
+        subscriber.wait("sentinel")
+        topics = {one.topic for one in subscriber.received if one.retain}
         return {topic for topic in topics if not topic.endswith("/health")}  # taken back at each connect
 
 
@@ -80,18 +80,18 @@ def rows(home: Home, account: str) -> int:
 @pytest.mark.parametrize("running", [True, False])
 async def test_nothing_of_the_account_stays_and_all_of_the_other(home, running):
     await leave(home)
-    before = await home.hear(retained, home)
+    before = await home.in_thread(retained, home)
     assert {"old/bridge/state", "old/login/qr", "old/contacts", DEVICE, "new/bridge/state"} <= before
-    assert await home.hear(session_present, home.broker.port, "wx2mqtt-old")
+    assert await home.in_thread(session_present, home.broker.port, "wx2mqtt-old")
     if running:
         await run(home, "new")
     code, out, said = await wx2mqtt(home.bridge, "purge", "old", "--yes")
     assert (code, said) == (0, "")
     assert b"wx2mqtt-old" in out
 
-    after = await home.hear(retained, home)
+    after = await home.in_thread(retained, home)
     assert after == {topic for topic in before if not topic.startswith("old/") and topic != DEVICE}
-    assert not await home.hear(session_present, home.broker.port, "wx2mqtt-old")
+    assert not await home.in_thread(session_present, home.broker.port, "wx2mqtt-old")
     assert rows(home, "old") == 0 < rows(home, "new")
     sessions = {file.name for file in (home.bridge.store / "sessions").iterdir()}
     assert sessions - {"new.json.processing"} == {"new.json"}  # which message is being processed
@@ -105,14 +105,14 @@ async def test_nothing_of_the_account_stays_and_all_of_the_other(home, running):
 @pytest.mark.in_folder
 async def test_nothing_goes_unasked_and_nothing_goes_half(home):
     await leave(home)
-    before = await home.hear(retained, home)
+    before = await home.in_thread(retained, home)
     code, _, said = await wx2mqtt(home.bridge, "purge", "old")
     assert (code, "--yes" in said) == (1, True)
     home.broker.stop()
     code, _, said = await wx2mqtt(home.bridge, "purge", "old", "--yes")
     assert (code, "--no-broker" in said) == (1, True)
     home.broker.start()
-    assert await home.hear(retained, home) == before
+    assert await home.in_thread(retained, home) == before
     assert rows(home, "old") > 0
 
 
@@ -162,8 +162,8 @@ async def test_topics_that_another_account_has_by_now_stay(home):
     home.bridge.configure({**home.settings(), "accounts": accounts})
     code, out, _ = await wx2mqtt(home.bridge, "purge", "home", "--yes")
     assert (code, b"those of account 'renamed' now" in out) == (0, True)
-    assert "wx/bridge/state" in await home.hear(retained, home)
-    assert not await home.hear(session_present, home.broker.port, "wx2mqtt-home")
+    assert "wx/bridge/state" in await home.in_thread(retained, home)
+    assert not await home.in_thread(session_present, home.broker.port, "wx2mqtt-home")
 
 
 async def _fill(store: Path) -> None:
@@ -223,7 +223,7 @@ def test_the_embedded_broker_is_cleared_whether_it_runs_or_not(tmp_path, running
             one.subscribe("base/old/#", "end")
             one.publish("end", b"")
             one.wait("end", b"")
-            topics = [topic for topic, *_ in one.heard if topic != "end"]
+            topics = [topic for topic, *_ in one.received if topic != "end"]
         return topics, session_present(port, "wx2mqtt-old")
 
     assert embedded(store, port, left) == ([], False)

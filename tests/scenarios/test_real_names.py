@@ -16,9 +16,9 @@ import pytest
 
 from tests.support.broker import mosquitto
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.ear import Ear
 from tests.support.home import Home
 from tests.support.ilink_home import ILinkHome
+from tests.support.subscriber import Subscriber
 from tests.support.tunnel import Tunnel, tunnel
 from wx2mqtt.simulator.server import Simulator
 
@@ -40,8 +40,8 @@ async def far_away(
     """
     tls = folder / "tls"
     async with Simulator(tls=tls) as simulator, tunnel(simulator.port) as proxy:
-        with mosquitto(folder / "mosquitto") as broker, Ear(broker.port) as ear:
-            home = kind(folder, simulator, broker, ear)
+        with mosquitto(folder / "mosquitto") as broker, Subscriber(broker.port) as subscriber:
+            home = kind(folder, simulator, broker, subscriber)
             for phone in (home.phone, getattr(home, "bot", None)):
                 if phone is not None:
                     await phone.close()

@@ -14,13 +14,13 @@ from tests.support.process import BridgeProcess
 
 async def heard_after(home: Home, *said: tuple[str, str, str]) -> list[tuple[str, str]]:
     """Who says what to whom; what arrives of it, up to a last word to the file helper."""
-    since = home.ear.count
+    since = home.subscriber.count
     for who, to, text in said:
         await home.phone.say(who, text, to=to)
     (end,) = await home.phone.say("me", "that is all", to="filehelper")
-    await home.hear(home.ear.wait_body, "wx/in/filehelper", since=since, id=end)
-    heard = [one.body for one in home.ear.heard[since:] if one.topic.startswith("wx/in/")]
-    return [(body["user"], body["text"]) for body in heard[:-1]]
+    await home.in_thread(home.subscriber.wait_body, "wx/in/filehelper", since=since, id=end)
+    received = [one.body for one in home.subscriber.received[since:] if one.topic.startswith("wx/in/")]
+    return [(body["user"], body["text"]) for body in received[:-1]]
 
 
 ALL = [
@@ -57,7 +57,7 @@ async def test_the_owner_chooses_whom_to_hear(home: Home):
     assert await with_receive(home, groups="none", own=True, allow=["wife"]) == [
         *("from the wife", "from me to her"),
     ]
-    seqs = [one.body["seq"] for one in home.ear.on("wx/in/#")]
+    seqs = [one.body["seq"] for one in home.subscriber.on("wx/in/#")]
     assert seqs == list(range(1, len(seqs) + 1)), "what is not heard is not counted"
 
 
@@ -69,12 +69,12 @@ async def test_what_the_owner_writes_is_marked_as_the_owners(home: Home):
     assert own["sender"] == {"name": "王小明", "self": True}
     assert own["trusted"] is True
     await home.phone.post("settings", echo=True)
-    since = home.ear.count
-    await home.hear(home.ear.publish, "wx/out/wife", "the bridge wrote this")
+    since = home.subscriber.count
+    await home.in_thread(home.subscriber.publish, "wx/out/wife", "the bridge wrote this")
     await home.body("wx/result/wife", status="sent")
     await home.phone.say("me", "and this I wrote", to="wife")
-    heard = await home.hear(home.ear.wait, "wx/in/wife", since=since)
-    assert heard.body["text"] == "and this I wrote", "what the bridge sent is never a message"
+    received = await home.in_thread(home.subscriber.wait, "wx/in/wife", since=since)
+    assert received.body["text"] == "and this I wrote", "what the bridge sent is never a message"
 
 
 async def test_events_of_whom_nobody_wants_to_hear_are_not_told(home: Home):
@@ -89,7 +89,7 @@ async def test_events_of_whom_nobody_wants_to_hear_are_not_told(home: Home):
     await home.phone.say("wife", kind="recall", detail={"msg_id": his})
     recall = await home.body("wx/event/recall")
     assert recall["message_id"] == his
-    assert home.ear.on("wx/event/contact_renamed") == []
+    assert home.subscriber.on("wx/event/contact_renamed") == []
 
 
 KILLED = """
@@ -122,20 +122,20 @@ async def test_a_message_that_kills_the_bridge_twice_is_skipped_and_all_others_c
     )
     await home.log_in()
     (fatal,) = await home.phone.say("wife", "fatal")
-    assert await home.hear(home.bridge.wait) == -signal.SIGKILL
+    assert await home.in_thread(home.bridge.wait) == -signal.SIGKILL
     await home.phone.say("mom", "after")
     home.bridge.start()
-    assert await home.hear(home.bridge.wait) == -signal.SIGKILL
+    assert await home.in_thread(home.bridge.wait) == -signal.SIGKILL
     home.bridge.start()
     event = await home.body("wx/event/unreadable")
     assert event["message_id"] == fatal
     await home.body("wx/in/妈妈", text="after")
     assert (await home.ask("health"))["data"]["messages"]["unreadable"] == 1
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     await home.restart()
     await home.phone.say("wife", "the next")
     await home.body("wx/in/wife", text="the next")
-    assert [one.body["text"] for one in home.ear.heard if one.topic.startswith("wx/in/")] == [
+    assert [one.body["text"] for one in home.subscriber.received if one.topic.startswith("wx/in/")] == [
         "after",
         "the next",
     ]

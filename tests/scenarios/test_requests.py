@@ -64,7 +64,7 @@ async def test_no_other_loudness(shared_home, level):
 
 
 async def test_a_send_is_answered_with_its_result(shared_home):
-    since = shared_home.ear.count
+    since = shared_home.subscriber.count
     answer = await shared_home.ask(
         "send", {"user": "wife", "text": "by request", "id": "req-1", "transaction": [1]}
     )
@@ -137,7 +137,7 @@ async def test_the_answer_goes_to_the_response_topic_too(shared_home):
         "log_level", {"level": "debug"}, ResponseTopic="me/level", CorrelationData=b"\1"
     )
     assert await shared_home.body("me/level") == answer
-    assert shared_home.ear.on("me/level")[0].properties["CorrelationData"] == "01"
+    assert shared_home.subscriber.on("me/level")[0].properties["CorrelationData"] == "01"
 
 
 @pytest.mark.parametrize("topic", ["wx/bridge/state", "homeassistant/x", "$SYS/x"])
@@ -195,7 +195,7 @@ async def test_a_hangup_does_the_same(shared_home):
     try:
         configure(shared_home, {"send": {"allow": ["wife"], "per_minute": 0}})
         shared_home.bridge.hangup()
-        await shared_home.hear(shared_home.bridge.wait_for_log, '"reloaded"', since=since)
+        await shared_home.in_thread(shared_home.bridge.wait_for_log, '"reloaded"', since=since)
         assert (await shared_home.tell("filehelper", "not by hangup"))["code"] == "not_allowed"
     finally:
         configure(shared_home)
@@ -235,7 +235,7 @@ async def test_a_full_store_takes_no_command_until_there_is_room(shared_home):
 
 
 async def test_logout_rests_and_login_gives_a_code(shared_home):
-    since = shared_home.ear.count
+    since = shared_home.subscriber.count
     answer = await shared_home.ask("logout")
     assert (answer["status"], answer["data"]["state"], answer["data"]["needs"]) == (
         "ok",

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from tests.support.ear import Ear
 from tests.support.old_habits import redelivering_broker
+from tests.support.subscriber import Subscriber
 
 OLD = MQTTProtocolVersion.MQTTv311
 NEW = MQTTProtocolVersion.MQTTv5
@@ -14,20 +14,20 @@ NEW = MQTTProtocolVersion.MQTTv5
 
 def kept(home, *filters):
     """What the broker keeps on these topics."""
-    with Ear(home.broker.port, *filters) as ear:
-        ear.publish("a/mark", b"x", retain=False)
-        ear.wait("a/mark") if "#" in filters else None
-        return [(one.topic, one.payload) for one in ear.heard if one.retain]
+    with Subscriber(home.broker.port, *filters) as subscriber:
+        subscriber.publish("a/mark", b"x", retain=False)
+        subscriber.wait("a/mark") if "#" in filters else None
+        return [(one.topic, one.payload) for one in subscriber.received if one.retain]
 
 
 async def stored(home, topic):
     """Whether the broker keeps something on this topic; asked by a client of its own."""
-    found = await home.hear(kept, home, "#")
+    found = await home.in_thread(kept, home, "#")
     return [payload for name, payload in found if name == topic]
 
 
 def retain(home, topic, payload, protocol):
-    with Ear(home.broker.port, "nothing", protocol=protocol) as publisher:
+    with Subscriber(home.broker.port, "nothing", protocol=protocol) as publisher:
         publisher.publish(topic, payload, retain=True)
 
 
@@ -42,9 +42,9 @@ async def texts(home):
 @pytest.mark.parametrize("publisher", [OLD, NEW])
 async def test_before_the_start_on_3_1_1_it_is_refused_told_once_and_cleared(home, publisher):
     speak(home, "3.1.1")
-    await home.hear(retain, home, "wx/out/wife", '{"text": "old", "id": "old"}', publisher)
-    await home.hear(retain, home, "wx/out/family/image", b"\x89PNG", publisher)
-    await home.hear(retain, home, "wx/bridge/request/logout", "{}", publisher)
+    await home.in_thread(retain, home, "wx/out/wife", '{"text": "old", "id": "old"}', publisher)
+    await home.in_thread(retain, home, "wx/out/family/image", b"\x89PNG", publisher)
+    await home.in_thread(retain, home, "wx/bridge/request/logout", "{}", publisher)
     await home.log_in()
     refused = await home.body("wx/result/wife")
     assert (refused["status"], refused["code"]) == ("rejected", "retained")
@@ -52,28 +52,32 @@ async def test_before_the_start_on_3_1_1_it_is_refused_told_once_and_cleared(hom
     assert (await home.body("wx/result/family"))["code"] == "retained"
     assert (await home.body("wx/bridge/response/logout"))["code"] == "retained"
     for topic in ("wx/out/wife", "wx/out/family/image", "wx/bridge/request/logout"):
-        await home.hear(home.ear.wait, topic, lambda one: not one.payload)
+        await home.in_thread(home.subscriber.wait, topic, lambda one: not one.payload)
         assert await stored(home, topic) == []
     assert (await home.tell("wife", {"text": "live", "id": "old"}))["status"] == "sent"
-    assert await home.hear(home.bridge.stop) == 0
+    assert await home.in_thread(home.bridge.stop) == 0
     await home.restart()
     await home.tell("wife", {"text": "after the restart", "id": "z"})
-    assert [one.body["code"] for one in home.ear.on("wx/result/wife")] == ["retained", "ok", "ok"]
+    assert [one.body["code"] for one in home.subscriber.on("wx/result/wife")] == ["retained", "ok", "ok"]
     assert await texts(home) == ["live", "after the restart"]
 
 
 async def test_on_3_1_1_our_own_clearing_is_ignored_and_an_empty_payload_of_a_user_is_empty(home):
     speak(home, "3.1.1")
-    await home.hear(retain, home, "wx/out/wife", "old", OLD)
+    await home.in_thread(retain, home, "wx/out/wife", "old", OLD)
     await home.log_in()
-    await home.hear(home.ear.wait, "wx/out/wife", lambda one: not one.payload)
+    await home.in_thread(home.subscriber.wait, "wx/out/wife", lambda one: not one.payload)
     assert (await home.tell("wife", ""))["code"] == "empty"
     assert (await home.tell("wife", "", retain=True))["code"] == "empty"
-    assert [one.body["code"] for one in home.ear.on("wx/result/wife")] == ["retained", "empty", "empty"]
+    assert [one.body["code"] for one in home.subscriber.on("wx/result/wife")] == [
+        "retained",
+        "empty",
+        "empty",
+    ]
 
 
 async def test_on_mqtt_5_what_was_retained_before_the_start_does_not_even_come(home):
-    await home.hear(retain, home, "wx/out/wife", "old", NEW)
+    await home.in_thread(retain, home, "wx/out/wife", "old", NEW)
     await home.log_in()
     assert (await home.tell("wife", "live"))["status"] == "sent"
     assert (await home.tell("wife", ""))["code"] == "empty"
@@ -91,13 +95,13 @@ async def test_on_mqtt_5_a_live_one_is_sent_once_its_copy_is_cleared_and_the_res
     assert "was cleared" in answer["data"]["message"]
     assert (await home.ask("health", "{}", retain=True))["status"] == "ok"
     for topic in ("wx/out/wife", "wx/bridge/request/send", "wx/bridge/request/health"):
-        await home.hear(home.ear.wait, topic, lambda one: not one.payload)
+        await home.in_thread(home.subscriber.wait, topic, lambda one: not one.payload)
         assert await stored(home, topic) == []
-    assert await home.hear(home.bridge.stop) == 0
+    assert await home.in_thread(home.bridge.stop) == 0
     await home.restart()
     assert "cleared" not in (await home.tell("wife", {"text": "afterwards", "id": "z"}))["message"]
     assert await texts(home) == ["live and retained", "as it is", "by request", "afterwards"]
-    assert {one.body["code"] for one in home.ear.on("wx/result/wife")} == {"ok"}
+    assert {one.body["code"] for one in home.subscriber.on("wx/result/wife")} == {"ok"}
 
 
 async def test_on_3_1_1_a_live_one_is_sent_and_its_copy_is_refused_and_cleared_at_the_next_start(home):
@@ -106,26 +110,26 @@ async def test_on_3_1_1_a_live_one_is_sent_and_its_copy_is_refused_and_cleared_a
     result = await home.tell("wife", {"text": "live and retained", "id": "a"}, retain=True)
     assert (result["status"], result["message"]) == ("sent", "WeChat took the message")
     assert await stored(home, "wx/out/wife") != []
-    assert await home.hear(home.bridge.stop) == 0
+    assert await home.in_thread(home.bridge.stop) == 0
     await home.restart()
     await home.tell("wife", {"text": "afterwards", "id": "z"})
     assert await texts(home) == ["live and retained", "afterwards"]
-    assert [one.body["code"] for one in home.ear.on("wx/result/wife")] == ["ok", "retained", "ok"]
+    assert [one.body["code"] for one in home.subscriber.on("wx/result/wife")] == ["ok", "retained", "ok"]
     assert await stored(home, "wx/out/wife") == []
 
 
 async def test_a_broker_that_redelivers_in_spite_of_retain_handling_gets_nothing_retained_sent(home):
     async with redelivering_broker(home.broker.port) as broker:
         home.bridge.configure(home.settings(mqtt={"url": broker.url, "protocol": "5"}))
-        await home.hear(retain, home, "wx/out/wife", "old", NEW)
+        await home.in_thread(retain, home, "wx/out/wife", "old", NEW)
         await home.log_in()
         assert (await home.body("wx/result/wife"))["code"] == "retained"
         assert (await home.tell("wife", "live", retain=True))["code"] == "retained", "nobody can tell"
-        await home.hear(home.ear.wait, "wx/out/wife", lambda one: not one.payload)
+        await home.in_thread(home.subscriber.wait, "wx/out/wife", lambda one: not one.payload)
         assert await stored(home, "wx/out/wife") == []
         assert (await home.tell("wife", "not retained"))["status"] == "sent"
         assert await texts(home) == ["not retained"]
-        assert await home.hear(home.bridge.stop) == 0
+        assert await home.in_thread(home.bridge.stop) == 0
 
 
 @pytest.mark.parametrize("protocol", ["3.1.1", "5"])
@@ -133,7 +137,7 @@ async def test_what_is_published_retained_while_the_bridge_is_away_is_live_when_
     """The broker queues it for our session; only on MQTT 5 it comes with its flag."""
     speak(home, protocol)
     await home.log_in()
-    assert await home.hear(home.bridge.stop) == 0
+    assert await home.in_thread(home.bridge.stop) == 0
     await home.publish("wx/out/wife", "while away", retain=True)
     await home.restart()
     result = await home.body("wx/result/wife", status="sent")

@@ -13,8 +13,8 @@ import pytest_asyncio
 
 from tests.support.broker import Mosquitto
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.ear import Ear
 from tests.support.screen import Screen
+from tests.support.subscriber import Subscriber
 from tests.support.terminal import REAL, Terminal
 from wx2mqtt.simulator.server import Simulator
 
@@ -43,25 +43,25 @@ def terminal(tmp_path: Path, mosquitto: Mosquitto, phone: str) -> Terminal:
 
 def log_in(terminal: Terminal, phone: str, port: int, backend: str) -> None:
     """Runs the bridge until the account is online, by a scan with the phone of this backend."""
-    with Ear(port, "wx/#") as ear, terminal.running("run") as bridge:
+    with Subscriber(port, "wx/#") as subscriber, terminal.running("run") as bridge:
         is_ilink = backend == "ilink"
         bridge.until("remind, renew and fallback are off" if is_ilink else "fallback is off")
-        ear.wait(STATE, lambda heard: heard.body["state"] == "waiting_for_scan")
+        subscriber.wait(STATE, lambda received: received.body["state"] == "waiting_for_scan")
         for step in ("scan", "confirm"):
             answer = httpx.post(
                 f"{phone}{PHONE[backend]}/{step}", json={}, trust_env=False, timeout=MAX_WAIT_SECONDS
             )
             answer.raise_for_status()
-        ear.wait(STATE, lambda heard: heard.body["state"] == "online")
+        subscriber.wait(STATE, lambda received: received.body["state"] == "online")
         assert bridge.end(signal.SIGTERM) == 0
 
 
 def goes_on(terminal: Terminal, port: int) -> None:
     """Runs the bridge, which is online without a scan."""
-    with Ear(port, "wx/#") as ear, terminal.running("run") as bridge:
-        since = ear.count
-        first = ear.wait(
-            STATE, lambda heard: heard.body["state"] in {"online", "waiting_for_scan"}, since=since
+    with Subscriber(port, "wx/#") as subscriber, terminal.running("run") as bridge:
+        since = subscriber.count
+        first = subscriber.wait(
+            STATE, lambda received: received.body["state"] in {"online", "waiting_for_scan"}, since=since
         )
         assert first.body["state"] == "online"
         bridge.end(signal.SIGTERM)

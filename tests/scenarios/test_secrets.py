@@ -109,13 +109,13 @@ async def the_story(home: Home) -> str:
     await home.body("wx/event/friend_request")
     for fault in ("garbage", "html", "truncate", "status", "reset", "bad_status_line"):
         await home.phone.post("fault", endpoint="webwxsendmsg", kind=fault)
-        await home.hear(home.ear.say, "wx/out/wife", {"text": WRITTEN, "id": fault})
+        await home.in_thread(home.subscriber.say, "wx/out/wife", {"text": WRITTEN, "id": fault})
         await home.body("wx/result/wife", id=fault)
     await fetched_files(home)
-    await home.hear(home.ear.publish, "wx/out/wife", f'{{"text": "{WRITTEN}", "nonsense": 1}}')
+    await home.in_thread(home.subscriber.publish, "wx/out/wife", f'{{"text": "{WRITTEN}", "nonsense": 1}}')
     for name in ("contacts", "health", "reload"):
         await ask(home, name)
-    said = await home.hear(commands, home)
+    said = await home.in_thread(commands, home)
     for fault in ("garbage", "html", "truncate"):
         await home.phone.post("fault", endpoint="webwxsync", kind=fault)
         await home.phone.say("wife", f"after {fault}")
@@ -135,7 +135,7 @@ async def fetched_files(home: Home) -> None:
 
 
 async def refused_logins(home: Home) -> None:
-    since = home.ear.count
+    since = home.subscriber.count
     await home.phone.post("logout", retcode=1102)
     await url_after(home, since)
     await home.phone.post("fault", endpoint="webwxnewloginpage", kind="html")
@@ -148,11 +148,11 @@ async def refused_logins(home: Home) -> None:
     await home.phone.post("fault", endpoint="webwxinit", kind="garbage")
     await home.phone.post("scan")
     await home.phone.post("confirm")
-    await home.body(STATE, state="online", since=home.ear.count - 1)
+    await home.body(STATE, state="online", since=home.subscriber.count - 1)
     await home.phone.wait("polling")
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     await home.phone.post("logout", retcode=1101)
-    since = home.ear.count
+    since = home.subscriber.count
     home.bridge.start()
     await home.body(STATE, state="waiting_for_confirm", since=since)
     await home.phone.post("cancel")
@@ -180,21 +180,21 @@ async def test_no_secret_gets_out(home: Home):
     assert found_in(said.encode(), secrets) == []
 
     codes = {name for name in secrets if name.startswith("code")}
-    for heard in home.ear.heard:
-        found = found_in(heard.topic.encode() + b" " + heard.payload, secrets)
-        allowed = codes if heard.topic in MAY_SHOW_CODES else set()
-        assert set(found) <= allowed, heard.topic
-    for picture in home.ear.on("wx/login/qr"):
+    for received in home.subscriber.received:
+        found = found_in(received.topic.encode() + b" " + received.payload, secrets)
+        allowed = codes if received.topic in MAY_SHOW_CODES else set()
+        assert set(found) <= allowed, received.topic
+    for picture in home.subscriber.on("wx/login/qr"):
         found = [name for text in codes_in(picture.payload) for name in found_in(text.encode(), secrets)]
         assert set(found) <= codes
 
     names = user_names(home)
     assert len(names) > 20
-    for heard in home.ear.heard:
-        assert not any(name.encode() in heard.payload for name in names), heard.topic
-        assert b"@stranger" not in heard.payload, "the ticket of a friend request is not published"
+    for received in home.subscriber.received:
+        assert not any(name.encode() in received.payload for name in names), received.topic
+        assert b"@stranger" not in received.payload, "the ticket of a friend request is not published"
 
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     for name, data in files_of(home.bridge.store):
         # The owner's number is what makes the owner's own row findable for ever; it opens no door by itself.
         left = [one for one in found_in(data, secrets) if not one.endswith(": uin")]

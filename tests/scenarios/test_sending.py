@@ -124,12 +124,12 @@ async def test_a_refusal_is_failed_with_the_number_that_wechat_gave(shared_home,
 
 async def test_who_has_left_a_group_cannot_write_to_it(shared_home):
     await shared_home.phone.post("say", **{"from": "lilei", "to": "work", "text": "are you all there"})
-    heard = await shared_home.hear(
-        shared_home.ear.wait, "wx/in/#", lambda one: one.body["text"] == "are you all there"
+    received = await shared_home.in_thread(
+        shared_home.subscriber.wait, "wx/in/#", lambda one: one.body["text"] == "are you all there"
     )
-    assert outcome(await shared_home.tell(heard.body["user"], "I am"))[0] == "sent"
+    assert outcome(await shared_home.tell(received.body["user"], "I am"))[0] == "sent"
     await shared_home.phone.post("people", leave={"group": "work", "id": "me"})
-    result = await shared_home.tell(heard.body["user"], "am I still")
+    result = await shared_home.tell(received.body["user"], "am I still")
     assert outcome(result) in (("failed", "refused_by_wechat", False), ("rejected", "unknown_user", False))
     assert await taken(shared_home, "am I still") == []
 
@@ -145,7 +145,7 @@ async def test_a_chat_in_trouble_does_not_hold_the_others_up_and_keeps_its_order
     await shared_home.phone.wait(f"calls:webwxsendmsg:{await sends(shared_home)}")
     others = await shared_home.tell("妈妈", "goes on meanwhile")
     assert outcome(others) == ("sent", "ok", False)
-    assert [one for one in shared_home.ear.on("wx/result/wife") if one.body["id"] in texts] == []
+    assert [one for one in shared_home.subscriber.on("wx/result/wife") if one.body["id"] in texts] == []
     await shared_home.body("wx/result/wife", id=texts[-1])
     order = [
         one["text"]
@@ -159,7 +159,7 @@ async def test_a_chat_in_trouble_does_not_hold_the_others_up_and_keeps_its_order
 
 
 async def test_a_send_that_ends_the_login_waits_for_the_next_one_and_is_sent_once(shared_home):
-    since = shared_home.ear.count
+    since = shared_home.subscriber.count
     await fault(shared_home, "ret", value=1101)
     await shared_home.publish("wx/out/wife", {"text": "across two logins", "id": "across"})
     await shared_home.publish("wx/out/妈妈", {"text": "across two logins too", "id": "across-too"})

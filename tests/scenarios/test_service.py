@@ -34,7 +34,7 @@ def rfc3339(text: str) -> float:
 async def stopped(home: Home) -> tuple[int, float]:
     """The exit code of an orderly stop, and how long it took."""
     began = time.monotonic()
-    code = await home.hear(home.bridge.stop)
+    code = await home.in_thread(home.bridge.stop)
     return code, time.monotonic() - began
 
 
@@ -44,20 +44,20 @@ async def stopped(home: Home) -> tuple[int, float]:
 async def test_systemd_is_told_everything_from_ready_to_stopping(home: Home):
     with ServiceManager(home.folder, watchdog=2) as manager:
         home.bridge.start(**manager.env)
-        await home.hear(manager.wait, "READY", "1")
-        await home.hear(manager.wait, "STATUS", "home: waiting_for_scan")
+        await home.in_thread(manager.wait, "READY", "1")
+        await home.in_thread(manager.wait, "STATUS", "home: waiting_for_scan")
         await home.phone.wait("code")
         await home.phone.post("scan")
         await home.phone.post("confirm")
-        status = await home.hear(manager.wait, "STATUS", "home: online")
+        status = await home.in_thread(manager.wait, "STATUS", "home: online")
         assert "王小明" in status
         assert "no broker" not in status
-        since = len(manager.heard)
+        since = len(manager.received)
         home.bridge.hangup()
-        await home.hear(manager.wait, "RELOADING", "1", since=since)
-        assert int(await home.hear(manager.wait, "MONOTONIC_USEC", since=since)) > 0
-        await home.hear(manager.wait, "READY", "1", since=since)
-        assert await home.hear(home.bridge.stop) == 0
+        await home.in_thread(manager.wait, "RELOADING", "1", since=since)
+        assert int(await home.in_thread(manager.wait, "MONOTONIC_USEC", since=since)) > 0
+        await home.in_thread(manager.wait, "READY", "1", since=since)
+        assert await home.in_thread(home.bridge.stop) == 0
         assert "STOPPING" in manager.names
         assert manager.names.index("READY") < manager.names.index("STOPPING")
 
@@ -65,24 +65,24 @@ async def test_systemd_is_told_everything_from_ready_to_stopping(home: Home):
 async def test_the_watchdog_is_fed_at_half_its_time(home: Home):
     with ServiceManager(home.folder, watchdog=1) as manager:
         home.bridge.start(**manager.env)
-        await home.hear(manager.wait, "READY", "1")
+        await home.in_thread(manager.wait, "READY", "1")
         for _ in range(6):
-            await home.hear(manager.wait, "WATCHDOG", since=len(manager.heard), timeout=allowed(2))
+            await home.in_thread(manager.wait, "WATCHDOG", since=len(manager.received), timeout=allowed(2))
         times = manager.times("WATCHDOG")
         assert max(b - a for a, b in pairwise(times)) < allowed(0.95)
-        assert await home.hear(home.bridge.stop) == 0
+        assert await home.in_thread(home.bridge.stop) == 0
 
 
 async def test_a_broker_that_is_away_does_not_keep_the_service_from_being_ready(home: Home):
     home.broker.stop()
     with ServiceManager(home.folder, watchdog=2) as manager:
         home.bridge.start(**manager.env)
-        await home.hear(manager.wait, "READY", "1")
-        await home.hear(manager.wait, "STATUS", "no broker")
-        since = len(manager.heard)
-        await home.hear(manager.wait, "WATCHDOG", since=since)
+        await home.in_thread(manager.wait, "READY", "1")
+        await home.in_thread(manager.wait, "STATUS", "no broker")
+        since = len(manager.received)
+        await home.in_thread(manager.wait, "WATCHDOG", since=since)
         home.broker.start()
-        await home.hear(manager.wait, "STATUS", "waiting_for_scan (scan the QR code", since=since)
+        await home.in_thread(manager.wait, "STATUS", "waiting_for_scan (scan the QR code", since=since)
         code, took = await stopped(home)
         assert (code, took < allowed(STOPS_WITHIN)) == (0, True)
 
@@ -92,13 +92,15 @@ async def test_a_broker_that_is_away_does_not_keep_the_service_from_being_ready(
 
 async def test_a_stop_is_said_in_order_and_takes_no_time(home: Home):
     await home.log_in()
-    since = home.ear.count
+    since = home.subscriber.count
     code, took = await stopped(home)
     assert code == 0
     assert took < allowed(2)
-    said = [(one.topic, one.payload) for one in home.ear.heard[since:] if one.topic in (STATE, BRIDGE)]
+    said = [
+        (one.topic, one.payload) for one in home.subscriber.received[since:] if one.topic in (STATE, BRIDGE)
+    ]
     assert [topic for topic, _ in said] == [STATE, BRIDGE]
-    assert home.ear.on(STATE)[-1].body["state"] == "stopped"
+    assert home.subscriber.on(STATE)[-1].body["state"] == "stopped"
     assert said[-1] == (BRIDGE, b"offline")
 
 
@@ -106,7 +108,7 @@ async def test_a_stop_is_over_in_time_whatever_hangs(home: Home):
     await home.log_in()
     for endpoint in ("webwxsendmsg", "synccheck", "webwxlogout"):
         await home.phone.post("fault", endpoint=endpoint, kind="hang", times=0)
-    await home.hear(home.ear.publish, "wx/out/wife", "never answered")
+    await home.in_thread(home.subscriber.publish, "wx/out/wife", "never answered")
     await home.phone.wait("calls:webwxsendmsg:1")
     home.broker.pause()
     try:
@@ -129,7 +131,7 @@ async def test_a_stop_at_an_awkward_moment_is_in_order(home: Home, when: str):
     if when == "with a code":
         await home.phone.wait("code")
     else:
-        await home.hear(home.bridge.wait_for_log, "The store is")
+        await home.in_thread(home.bridge.wait_for_log, "The store is")
     code, took = await stopped(home)
     assert (code, took < allowed(STOPS_WITHIN)) == (0, True)
     if when == "broker away":
@@ -138,25 +140,27 @@ async def test_a_stop_at_an_awkward_moment_is_in_order(home: Home, when: str):
 
 async def test_a_kill_is_told_by_the_broker(home: Home):
     await home.log_in()
-    await home.hear(home.ear.wait, BRIDGE, lambda one: one.payload == b"online")
-    since = home.ear.count
+    await home.in_thread(home.subscriber.wait, BRIDGE, lambda one: one.payload == b"online")
+    since = home.subscriber.count
     home.bridge.kill()
-    will = await home.hear(home.ear.wait, BRIDGE, since=since)
+    will = await home.in_thread(home.subscriber.wait, BRIDGE, since=since)
     assert will.payload == b"offline"
     await home.restart()
-    await home.hear(home.ear.wait, BRIDGE, lambda one: one.payload == b"online", since=since)
+    await home.in_thread(home.subscriber.wait, BRIDGE, lambda one: one.payload == b"online", since=since)
 
 
 async def test_what_is_said_of_the_login_counts_only_while_online_so_that_comes_last(home: Home):
     await home.log_in()
-    await home.hear(home.bridge.stop)
-    since = home.ear.count
+    await home.in_thread(home.bridge.stop)
+    since = home.subscriber.count
     home.bridge.start()
-    await home.hear(home.ear.wait, BRIDGE, lambda one: one.payload == b"online", since=since)
-    topics = [one.topic for one in home.ear.heard[since:]]
+    await home.in_thread(home.subscriber.wait, BRIDGE, lambda one: one.payload == b"online", since=since)
+    topics = [one.topic for one in home.subscriber.received[since:]]
     first = topics[: topics.index(BRIDGE)]
     assert {STATE, "wx/login/qr", "wx/contacts", INFO} <= set(first)
-    await home.hear(home.ear.wait, HEALTH, lambda one: one.body["broker"]["connected"], since=since)
+    await home.in_thread(
+        home.subscriber.wait, HEALTH, lambda one: one.body["broker"]["connected"], since=since
+    )
 
 
 # health and info
@@ -175,9 +179,9 @@ async def test_health_says_how_it_goes_and_when_it_will_say_so_again(home: Home)
     assert health["wechat"]["last_answer_age"] >= 0
     answer = await ask(home, "health")
     assert answer["data"]["state"] == "online"
-    since = home.ear.count
-    again = await home.hear(home.ear.wait_body, HEALTH, since=since)
-    assert rfc3339(again["time"]) <= rfc3339(home.ear.on(HEALTH)[-2].body["next_before"])
+    since = home.subscriber.count
+    again = await home.in_thread(home.subscriber.wait_body, HEALTH, since=since)
+    assert rfc3339(again["time"]) <= rfc3339(home.subscriber.on(HEALTH)[-2].body["next_before"])
 
 
 async def test_health_names_what_is_wrong(home: Home):
@@ -190,7 +194,7 @@ async def test_a_container_is_told_whether_the_bridge_is_well_or_at_least_lives(
     pipe = Terminal(home.folder)
 
     async def code(*options: str) -> int:
-        done = await home.hear(pipe.run, "healthcheck", "-c", home.bridge.config, *options)
+        done = await home.in_thread(pipe.run, "healthcheck", "-c", home.bridge.config, *options)
         assert "Traceback" not in done.err
         return done.code
 
@@ -204,7 +208,7 @@ async def test_a_container_is_told_whether_the_bridge_is_well_or_at_least_lives(
     await home.body(STATE, state="online")
     assert [await code(), await code("--live")] == [0, 0]
     home.broker.stop()
-    await home.hear(home.bridge.wait_for_log, "no connection to the broker")
+    await home.in_thread(home.bridge.wait_for_log, "no connection to the broker")
     assert [await code(), await code("--live")] == [1, 0]
     home.broker.start()
 
@@ -256,28 +260,28 @@ async def test_a_full_store_receives_nothing_rejects_commands_and_goes_on_when_t
     await home.log_in()
     await home.phone.say("wife", "before")
     await home.body("wx/in/wife", text="before")
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     big = fill(home.bridge.store, 8_000_000)
     home.bridge.configure(settings_of_a_small_store(home, "8MB"))
-    since = home.ear.count
+    since = home.subscriber.count
     home.bridge.start()
     state = await home.body(STATE, state="interrupted", since=since)
     assert "8 MB" in state["reason"]
     assert state["needs"] == "nothing"
     await home.phone.say("wife", "while it was full")
-    await home.hear(home.ear.say, "wx/out/wife", {"text": "no room", "id": "c1"})
+    await home.in_thread(home.subscriber.say, "wx/out/wife", {"text": "no room", "id": "c1"})
     result = await home.body("wx/result/wife", since=since)
     assert (result["status"], result["code"], result["id"]) == ("rejected", "storage_full", "c1")
     health = await home.body(HEALTH, since=since, state="interrupted")
     assert "store_full" in health["problems"]
-    with_room = home.ear.count
+    with_room = home.subscriber.count
     big.unlink()
     home.bridge.configure(settings_of_a_small_store(home, "80MB"))
     home.bridge.hangup()
     await home.body("wx/in/wife", text="while it was full")
     await home.body(STATE, state="online", since=with_room)  # it may follow the message
     assert (await states_since(home, since))[-1] == "online"
-    assert [one.body["seq"] for one in home.ear.on("wx/in/wife")] == [1, 2]
+    assert [one.body["seq"] for one in home.subscriber.on("wx/in/wife")] == [1, 2]
 
 
 # a file that is refused
@@ -296,13 +300,13 @@ async def test_a_refused_reload_is_said_everywhere_until_a_good_one(home: Home):
         await home.body(STATE, state="online")
         before = await metrics_after_reload(address, successful=1.0)
 
-        since, said = home.ear.count, len(manager.heard)
+        since, said = home.subscriber.count, len(manager.received)
         faulty = copy.deepcopy(settings)
         faulty["accounts"]["home"]["sned"] = {}
         home.bridge.configure(faulty)
         home.bridge.hangup()
         text = "the configuration file was refused at the last reload"
-        status = await home.hear(manager.wait, "STATUS", text, since=said)
+        status = await home.in_thread(manager.wait, "STATUS", text, since=said)
         assert status.count(text) == 1
         assert "home: online" in status
         state = await home.body(STATE, state="online", since=since)
@@ -322,12 +326,12 @@ async def test_a_refused_reload_is_said_everywhere_until_a_good_one(home: Home):
             code, out, complaint = await wx2mqtt(home.bridge, "healthcheck", *option)
             assert (code, out.decode()) == (0, "well\n"), complaint
 
-        since, said = home.ear.count, len(manager.heard)
+        since, said = home.subscriber.count, len(manager.received)
         home.bridge.configure(settings)
         assert (await ask(home, "reload"))["status"] == "ok"
         assert text not in (await home.body(STATE, state="online", since=since))["reason"]
         await home.body(HEALTH, problems=[], healthy=True, since=since)
-        await home.hear(manager.wait, "STATUS", "home: online", since=said)
+        await home.in_thread(manager.wait, "STATUS", "home: online", since=said)
         accepted = await metrics_after_reload(address, successful=1.0)
         assert accepted[key] > before[key]
         assert home.bridge.stop() == 0

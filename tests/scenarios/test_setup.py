@@ -21,9 +21,9 @@ import yaml
 from tests.scenarios.conftest import StartMosquitto
 from tests.support.broker import Mosquitto, free_port
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.ear import Ear
 from tests.support.patient import hanging
 from tests.support.screen import Screen
+from tests.support.subscriber import Subscriber
 from tests.support.terminal import REAL, Done, Terminal
 from wx2mqtt.settings.loader import load
 from wx2mqtt.setup.discover import FoundBroker, find_brokers
@@ -225,15 +225,17 @@ def _set_up_and_ring(folder: Path, broker: Mosquitto, phone: str, url: str) -> N
     line = f"setup --host 127.0.0.1 --port {broker.port} --user= --home-assistant --allow-host 127.0.0.1 --yes --no-unit"
     assert here.run(*line.split(), "-c", "wx2mqtt.yaml").code == 0
     here.env |= {"WX2MQTT_ACCOUNTS__HOME__ENDPOINT": phone, "WX2MQTT_STORAGE__PATH": str(folder / "store")}
-    with Ear(broker.port, "wx/#") as ear, here.running("run") as bridge:
-        ear.wait("wx/login/state", lambda heard: heard.body["state"] == "waiting_for_scan")
+    with Subscriber(broker.port, "wx/#") as subscriber, here.running("run") as bridge:
+        subscriber.wait("wx/login/state", lambda received: received.body["state"] == "waiting_for_scan")
         for step, body in (("scan", {}), ("confirm", {}), ("say", {"text": "hello"})):
             if step == "say":
-                ear.wait("wx/login/state", lambda heard: heard.body["state"] == "online")
+                subscriber.wait("wx/login/state", lambda received: received.body["state"] == "online")
             httpx.post(f"{phone}/sim/ilink/{step}", json=body, trust_env=False).raise_for_status()
-        ear.wait("wx/window/me", lambda heard: heard.body["open"])
-        ear.publish("wx/out/me", json.dumps({"kind": "image", "url": url, "name": "door.jpg", "ttl": 120}))
-        assert ear.wait("wx/result/me").body["code"] == "ok"
+        subscriber.wait("wx/window/me", lambda received: received.body["open"])
+        subscriber.publish(
+            "wx/out/me", json.dumps({"kind": "image", "url": url, "name": "door.jpg", "ttl": 120})
+        )
+        assert subscriber.wait("wx/result/me").body["code"] == "ok"
         bridge.end(signal.SIGTERM)
 
 
@@ -259,10 +261,10 @@ def _copy_from_the_screen(folder: Path, broker: Mosquitto, phone: str, language:
     }
     here.env |= {"WX2MQTT_ACCOUNTS__HOME__ENDPOINT": phone, "WX2MQTT_STORAGE__PATH": str(folder / "store")}
     with (
-        Ear(broker.port, "wx/#") as ear,
+        Subscriber(broker.port, "wx/#") as subscriber,
         _shell(here, printed["run"], subprocess.DEVNULL),
     ):
-        ear.wait("wx/login/state", lambda heard: heard.body["state"] == "waiting_for_scan")
+        subscriber.wait("wx/login/state", lambda received: received.body["state"] == "waiting_for_scan")
         with _shell(here, printed["login"], subprocess.PIPE) as login:
             assert login.stdout
             login.stdout.readline()  # it has asked for a code of its own, which ends the one before

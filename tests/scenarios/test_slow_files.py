@@ -76,7 +76,7 @@ async def test_a_server_that_drips_holds_neither_its_chat_nor_the_files_of_other
             "late": "expired",
         }.items():
             assert (await home.body("wx/result/me", id=command_id))["status"] == status
-        results = [one.body["id"] for one in home.ear.on("wx/result/#")]
+        results = [one.body["id"] for one in home.subscriber.on("wx/result/#")]
         assert not any(command_id.startswith("slow") for command_id in results)
         slow.gate.set()
 
@@ -88,7 +88,7 @@ async def test_a_bridge_that_is_killed_during_a_fetch_loses_nothing_and_doubles_
         await slow.asked.wait()
         await send(home, text="overtakes", id="text", priority="high")
         assert (await home.body("wx/result/me", id="text"))["status"] == "sent"
-        await home.hear(home.bridge.kill)
+        await home.in_thread(home.bridge.kill)
         slow.gate.set()
         await home.restart()
         result = await home.body("wx/result/me", id="slow")

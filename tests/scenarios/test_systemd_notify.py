@@ -25,7 +25,7 @@ def manager(request, tmp_path):
         yield listening, name
 
 
-def heard(listening):
+def received(listening):
     return dict(line.split("=", 1) for line in listening.recv(4096).decode().split("\n"))
 
 
@@ -40,9 +40,9 @@ def test_every_word_arrives_as_systemd_expects_it(manager):
         (lambda: notifier.status("home: online; 等待扫码"), {"STATUS": "home: online; 等待扫码"}),
     ):
         say()
-        assert heard(listening) == expected
+        assert received(listening) == expected
     notifier.reloading()
-    said = heard(listening)
+    said = received(listening)
     assert said.keys() == {"RELOADING", "MONOTONIC_USEC"}
     assert before <= int(said["MONOTONIC_USEC"]) <= time.monotonic_ns() // 1000
 
@@ -50,7 +50,7 @@ def test_every_word_arrives_as_systemd_expects_it(manager):
 def test_a_status_of_several_lines_cannot_say_anything_else(manager):
     listening, name = manager
     SystemdNotifier({"NOTIFY_SOCKET": name}).status("a\nWATCHDOG=1\nREADY=1 " + "x" * 1000)
-    said = heard(listening)
+    said = received(listening)
     assert said.keys() == {"STATUS"}
     assert len(said["STATUS"]) == 300
 

@@ -21,16 +21,16 @@ def login_at(home: Home, *arguments: str) -> Screen:
 async def with_a_screen(home: Home, story: Callable[[Screen], Any], *arguments: str) -> int:
     """Run `wx2mqtt login`, let the story happen, and give the exit code."""
     screen = login_at(home, *arguments)
-    await home.hear(screen.__enter__)
+    await home.in_thread(screen.__enter__)
     try:
         await story(screen)
-        return await home.hear(screen.wait)
+        return await home.in_thread(screen.wait)
     finally:
-        await home.hear(screen.__exit__, None, None, None)
+        await home.in_thread(screen.__exit__, None, None, None)
 
 
 async def scan_and_confirm(home: Home, screen: Screen) -> None:
-    (url,) = await home.hear(screen.scan)
+    (url,) = await home.in_thread(screen.scan)
     uuid = url.rpartition("/")[2]
     await home.phone.post("scan", uuid=uuid)
     await home.phone.post("confirm", uuid=uuid)
@@ -39,7 +39,7 @@ async def scan_and_confirm(home: Home, screen: Screen) -> None:
 async def test_a_scan_of_the_screen_saves_a_session_with_which_the_bridge_begins(home: Home):
     async def story(screen: Screen) -> None:
         await scan_and_confirm(home, screen)
-        await home.hear(screen.until, "logged in as 王小明")
+        await home.in_thread(screen.until, "logged in as 王小明")
         assert "login.weixin" not in screen.text
 
     assert await with_a_screen(home, story) == 0
@@ -51,10 +51,10 @@ async def test_a_scan_of_the_screen_saves_a_session_with_which_the_bridge_begins
 
 async def test_a_login_that_stands_needs_no_scan(home: Home):
     await home.log_in()
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
 
     async def story(screen: Screen) -> None:
-        await home.hear(screen.until, "logged in as 王小明")
+        await home.in_thread(screen.until, "logged in as 王小明")
         assert screen.codes == []
 
     assert await with_a_screen(home, story, "home") == 0
@@ -69,11 +69,11 @@ async def test_beside_the_running_bridge_it_is_the_bridge_that_logs_in(home: Hom
 
     async def story(screen: Screen) -> None:
         await scan_and_confirm(home, screen)
-        await home.hear(screen.until, "logged in as 王小明")
+        await home.in_thread(screen.until, "logged in as 王小明")
 
     assert await with_a_screen(home, story) == 0
     await home.body(STATE, state="online")
-    assert await with_a_screen(home, lambda screen: home.hear(screen.until, "logged in as")) == 0
+    assert await with_a_screen(home, lambda screen: home.in_thread(screen.until, "logged in as")) == 0
     assert await calls(home, "jslogin") == 2
 
 
@@ -87,7 +87,7 @@ async def test_beside_a_bridge_that_was_refused_it_asks_anew(home: Home):
 
     async def refused_again(screen: Screen) -> None:
         await scan_and_confirm(home, screen)
-        await home.hear(screen.until, "环境异常")
+        await home.in_thread(screen.until, "环境异常")
 
     assert await with_a_screen(home, refused_again) == 1
     await home.phone.post("settings", refuse_login="")
@@ -99,7 +99,7 @@ async def test_a_refusal_ends_it_with_wechats_words(home: Home):
 
     async def story(screen: Screen) -> None:
         await scan_and_confirm(home, screen)
-        await home.hear(screen.until, "环境异常")
+        await home.in_thread(screen.until, "环境异常")
         assert "Traceback" not in screen.text
 
     assert await with_a_screen(home, story) == 1
@@ -112,7 +112,7 @@ async def test_whoever_is_not_expected_is_logged_out_and_not_kept(home: Home):
 
     async def story(screen: Screen) -> None:
         await scan_and_confirm(home, screen)
-        await home.hear(screen.until, "expect.nickname")
+        await home.in_thread(screen.until, "expect.nickname")
 
     assert await with_a_screen(home, story) == 1
     await home.phone.wait("offline")
@@ -120,7 +120,10 @@ async def test_whoever_is_not_expected_is_logged_out_and_not_kept(home: Home):
 
 
 async def test_an_account_that_is_not_configured_is_said_to_be_none(home: Home):
-    assert await with_a_screen(home, lambda screen: home.hear(screen.until, "no account 'work'"), "work") == 1
+    assert (
+        await with_a_screen(home, lambda screen: home.in_thread(screen.until, "no account 'work'"), "work")
+        == 1
+    )
 
 
 def no_secret(said: str, uuid: str = "login.weixin") -> bool:
@@ -129,19 +132,19 @@ def no_secret(said: str, uuid: str = "login.weixin") -> bool:
 
 async def test_what_is_no_terminal_is_shown_no_code_and_told_where_there_is_one(home: Home):
     pipe = Terminal(home.folder)
-    done = await home.hear(pipe.run, "login", "-c", home.bridge.config)
+    done = await home.in_thread(pipe.run, "login", "-c", home.bridge.config)
     assert done.code == 1
     assert "terminal" in done.err
     assert no_secret(done.out + done.err)
     home.bridge.start()
     await url_after(home, 0)
-    since = home.ear.count
+    since = home.subscriber.count
     with pipe.running("login", "-c", home.bridge.config) as login:
-        await home.hear(login.until, "wx/login/qr")
+        await home.in_thread(login.until, "wx/login/qr")
         uuid = (await url_after(home, since)).rpartition("/")[2]
         await home.phone.post("scan", uuid=uuid)
         await home.phone.post("confirm", uuid=uuid)
-        assert await home.hear(login.end) == 0
+        assert await home.in_thread(login.end) == 0
     assert no_secret("\n".join(login.said), uuid)
 
 
@@ -149,10 +152,10 @@ async def test_the_bridge_draws_its_code_on_a_terminal_and_never_into_its_log(ho
     settings = home.settings(log={"level": "debug", "format": "auto"})
     home.bridge.configure(settings)
     screen = Screen([sys.executable, "-m", "wx2mqtt", "run", "-c", str(home.bridge.config)])
-    await home.hear(screen.__enter__)
+    await home.in_thread(screen.__enter__)
     try:
         await scan_and_confirm(home, screen)
-        await home.hear(screen.until, "online")
+        await home.in_thread(screen.until, "online")
         assert "login.weixin" not in screen.text
     finally:
-        await home.hear(screen.__exit__, None, None, None)
+        await home.in_thread(screen.__exit__, None, None, None)

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from tests.scenarios.signing_in import calls
-from tests.support.ear import Ear
 from tests.support.home import Home
+from tests.support.subscriber import Subscriber
 
 
 def outcome(result: dict[str, Any]) -> tuple[str, str, bool]:
@@ -21,7 +21,7 @@ async def sent(home: Home) -> list[tuple[str, str]]:
 
 async def scan(home: Home) -> None:
     """Scan and confirm; returns when the bridge is online."""
-    since = home.ear.count
+    since = home.subscriber.count
     await home.phone.post("scan")
     await home.phone.post("confirm")
     await home.body("wx/login/state", state="online", since=since)
@@ -30,7 +30,7 @@ async def scan(home: Home) -> None:
 async def test_before_the_first_login_whom_the_owner_named_can_be_written_to_and_nobody_else(home: Home):
     home.bridge.start()
     await home.phone.wait("code")
-    await home.hear(home.ear.wait, "wx/bridge/state", lambda one: one.payload == b"online")
+    await home.in_thread(home.subscriber.wait, "wx/bridge/state", lambda one: one.payload == b"online")
     assert (await home.tell("妈妈", "nobody knows you yet"))["code"] == "unknown_user"
     late = await home.tell("wife", {"text": "too late", "id": "late", "ttl": 0.05})
     assert outcome(late) == ("expired", "logged_out", False)
@@ -52,7 +52,7 @@ async def test_whom_the_owner_named_and_wechat_does_not_know_is_told_so_after_th
     home.bridge.configure(home.settings({"contacts": {"ghost": {"remark": "nobody has this remark"}}}))
     home.bridge.start()
     await home.phone.wait("code")
-    await home.hear(home.ear.wait, "wx/bridge/state", lambda one: one.payload == b"online")
+    await home.in_thread(home.subscriber.wait, "wx/bridge/state", lambda one: one.payload == b"online")
     await home.publish("wx/out/ghost", {"text": "boo", "id": "boo"})
     await scan(home)
     result = await home.body("wx/result/ghost", id="boo")
@@ -66,14 +66,14 @@ async def test_what_waits_for_a_login_waits_through_restarts_and_logins_and_is_s
 ):
     await home.log_in()
     await home.phone.post("logout", retcode=1101)
-    await home.body("wx/login/state", state="waiting_for_scan", since=home.ear.count)
+    await home.body("wx/login/state", state="waiting_for_scan", since=home.subscriber.count)
     for number in range(4):
         await home.publish(
             f"wx/out/{('wife', '妈妈')[number % 2]}", {"text": f"later {number}", "id": f"l{number}"}
         )
     await home.ask("health")
-    await home.hear(home.bridge.kill if kill else home.bridge.stop)
-    since = home.ear.count
+    await home.in_thread(home.bridge.kill if kill else home.bridge.stop)
+    since = home.subscriber.count
     home.bridge.start()
     await home.body("wx/login/state", state="waiting_for_confirm", since=since)
     await home.phone.post("confirm")
@@ -94,10 +94,10 @@ async def test_a_life_that_ends_while_the_bridge_is_away_is_told_at_the_next_sta
     await home.publish("wx/out/wife", {"text": "short", "id": "short", "ttl": 1.5})
     await home.publish("wx/out/wife", {"text": "long", "id": "long"})
     await home.phone.wait("calls:webwxsendmsg:1")
-    await home.hear(home.bridge.kill)
+    await home.in_thread(home.bridge.kill)
     await home.phone.post("fault/clear")
-    since = home.ear.count
-    await home.hear(home.ear.wait, "wx/bridge/state", lambda one: one.payload == b"offline")
+    since = home.subscriber.count
+    await home.in_thread(home.subscriber.wait, "wx/bridge/state", lambda one: one.payload == b"offline")
     await home.restart()
     long = await home.body("wx/result/wife", id="long", since=since)
     assert long["status"] == "sent"
@@ -110,8 +110,10 @@ async def test_too_often_slows_everything_down_and_says_for_how_long(home: Home)
     await home.log_in()
     await home.phone.post("fault", endpoint="webwxsendmsg", kind="ret", value=1205)
     await home.publish("wx/out/wife", {"text": "patient", "id": "patient"})
-    await home.hear(  # the call alone does not say that its answer has arrived
-        home.ear.wait, "wx/bridge/health", lambda health: health.body["wechat"].get("throttled", 0) > 30
+    await home.in_thread(  # the call alone does not say that its answer has arrived
+        home.subscriber.wait,
+        "wx/bridge/health",
+        lambda health: health.body["wechat"].get("throttled", 0) > 30,
     )
     late = await home.tell("妈妈", {"text": "impatient", "id": "impatient", "ttl": 0.3})
     assert outcome(late) == ("expired", "rate_limited", False)
@@ -123,7 +125,7 @@ async def test_too_often_slows_everything_down_and_says_for_how_long(home: Home)
         "a request waits as well"
     )
     assert (await home.phone.get("state"))["calls"]["webwxsendmsg"] == 1, "nobody was asked again meanwhile"
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     await home.restart()
     assert outcome(await home.body("wx/result/wife", id="patient")) == ("sent", "ok", False)
     assert await sent(home) == [("wife", "patient")]
@@ -146,7 +148,7 @@ async def test_a_request_that_comes_too_often_says_when_and_wechat_is_not_asked_
 
 
 async def test_results_wait_for_a_broker_that_dies_and_nothing_is_sent_twice(home: Home):
-    with Ear(home.broker.port, "wx/result/#", client_id="patient-ear", keeps=600) as ear:
+    with Subscriber(home.broker.port, "wx/result/#", client_id="patient-subscriber", keeps=600) as subscriber:
         await home.log_in()
         await home.phone.post("fault", endpoint="webwxsendmsg", kind="late", value=0.5, times=2)
         for number in range(6):
@@ -154,35 +156,35 @@ async def test_results_wait_for_a_broker_that_dies_and_nothing_is_sent_twice(hom
                 f"wx/out/{('wife', '妈妈')[number % 2]}", {"text": f"held {number}", "id": f"h{number}"}
             )
         await home.phone.wait("calls:webwxsendmsg:2")
-        await home.hear(home.broker.kill)
+        await home.in_thread(home.broker.kill)
         assert len(await home.phone.sent(6)) == 6
-        await home.hear(home.broker.start)
+        await home.in_thread(home.broker.start)
         for number in range(6):
             topic = f"wx/result/{('wife', '妈妈')[number % 2]}"
-            result = await home.hear(ear.wait_body, topic, id=f"h{number}")
+            result = await home.in_thread(subscriber.wait_body, topic, id=f"h{number}")
             assert outcome(result) == ("sent", "ok", False)
     assert len(await sent(home)) == 6
 
 
 async def test_what_the_broker_kept_while_the_bridge_was_away_is_sent_in_order(home: Home):
     await home.log_in()
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     for number in range(20):
         await home.publish("wx/out/wife", f"kept {number}")
     await home.publish("wx/out/wife", "{")
     await home.restart()
-    results = await home.hear(home.ear.wait_count, "wx/result/wife", 21)
+    results = await home.in_thread(home.subscriber.wait_count, "wx/result/wife", 21)
     assert [one.body["status"] for one in results].count("sent") == 20
     assert [text for _, text in await sent(home)] == [f"kept {number}" for number in range(20)]
 
 
 async def test_what_had_expired_at_the_broker_is_not_sent(home: Home):
     await home.log_in()
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     await home.publish("wx/out/wife", {"text": "for a second", "id": "x"}, MessageExpiryInterval=1)
     await home.publish("wx/out/wife", {"text": "for long", "id": "y"}, MessageExpiryInterval=600)
     await home.publish("tick", "for two seconds", MessageExpiryInterval=2, retain=True)
-    while await home.hear(is_kept, home, "tick"):
+    while await home.in_thread(is_kept, home, "tick"):
         pass
     await home.restart()
     assert outcome(await home.body("wx/result/wife", id="y")) == ("sent", "ok", False)
@@ -191,10 +193,10 @@ async def test_what_had_expired_at_the_broker_is_not_sent(home: Home):
 
 def is_kept(home: Home, topic: str) -> bool:
     """Whether the broker still keeps what was retained there."""
-    with Ear(home.broker.port, topic, "mark") as ear:
-        ear.publish("mark", b"")
-        ear.wait("mark")
-        return bool(ear.on(topic))
+    with Subscriber(home.broker.port, topic, "mark") as subscriber:
+        subscriber.publish("mark", b"")
+        subscriber.wait("mark")
+        return bool(subscriber.on(topic))
 
 
 async def test_two_accounts_take_their_own_commands_and_are_not_led_into_each_others_topics(home: Home):
@@ -202,7 +204,7 @@ async def test_two_accounts_take_their_own_commands_and_are_not_led_into_each_ot
     home.bridge.configure({**home.settings(), "accounts": {**home.settings()["accounts"], "office": office}})
     home.bridge.start()
     await home.body("office/login/state", state="waiting_for_scan")
-    code = await home.hear(home.ear.wait, "wx/login/url", lambda one: bool(one.payload))
+    code = await home.in_thread(home.subscriber.wait, "wx/login/url", lambda one: bool(one.payload))
     for act in ("scan", "confirm"):
         await home.phone.post(act, uuid=code.payload.decode().rpartition("/")[2])
     await home.body("wx/login/state", state="online")
@@ -231,7 +233,7 @@ async def test_results_and_refusals_are_in_chinese_where_that_was_chosen(home: H
 async def test_nobody_is_written_to_while_it_is_not_certain_who_it_is_and_the_owner_decides(home: Home):
     await home.log_in()
     assert (await home.tell("小明", "are you the one"))["status"] == "sent"
-    since = home.ear.count
+    since = home.subscriber.count
     await home.phone.post("logout", retcode=1101)
     await home.body("wx/login/state", state="waiting_for_scan", since=since)
     for twin in ("twin1", "twin2"):
@@ -261,7 +263,7 @@ async def test_a_result_goes_only_to_a_response_topic_that_the_file_allows(home:
 
     configure("reply/#")
     await home.log_in()
-    since = home.ear.count
+    since = home.subscriber.count
     told = await home.tell("wife", {"text": "x", "id": "1"}, ResponseTopic="zigbee2mqtt/door/set")
     assert (told["status"], told["code"]) == ("sent", "bad_response_topic")
     assert (await home.ask("health", ResponseTopic="zigbee2mqtt/door/set"))["code"] == "bad_response_topic"
@@ -272,4 +274,6 @@ async def test_a_result_goes_only_to_a_response_topic_that_the_file_allows(home:
     assert answer["data"] == {"applied": ["mqtt.response_topics"], "needs_restart": []}
     await home.tell("wife", {"text": "z", "id": "3"}, ResponseTopic="zigbee2mqtt/door/set")
     assert (await home.body("zigbee2mqtt/door/set", id="3"))["status"] == "sent"
-    assert [one.body["id"] for one in home.ear.heard[since:] if one.topic.startswith("zigbee2mqtt")] == ["3"]
+    assert [
+        one.body["id"] for one in home.subscriber.received[since:] if one.topic.startswith("zigbee2mqtt")
+    ] == ["3"]

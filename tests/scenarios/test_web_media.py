@@ -30,7 +30,7 @@ DOWNLOAD = "webwxgetmsgimg"
 
 async def address(home: Home) -> str:
     """Where the web server of the bridge is: it takes a free port."""
-    line = await home.hear(home.bridge.wait_for_log, "web server runs")
+    line = await home.in_thread(home.bridge.wait_for_log, "web server runs")
     return str(json.loads(line)["url"])
 
 
@@ -44,7 +44,7 @@ async def visitor(home: Home, **more: Any) -> AsyncIterator[httpx.AsyncClient]:
 
 async def said(home: Home, kind: str, **more: Any) -> dict[str, Any]:
     """Somebody sends something; the message as it is published."""
-    since = home.ear.count
+    since = home.subscriber.count
     await home.phone.say("wife", kind=kind, **more)
     return await home.body("wx/in/wife", kind=kind, since=since)
 
@@ -118,7 +118,7 @@ async def test_a_real_browser_shows_pictures_and_video_and_does_not_run_a_page_t
             browser.open(f"{url}{video}")
             return width, title, browser.until("document.querySelector('video').videoWidth")
 
-    width, title, played = await home.hear(look)
+    width, title, played = await home.in_thread(look)
     assert width > 1
     assert title.startswith("image/jpeg")
     assert "it ran" not in title
@@ -188,7 +188,7 @@ async def test_where_others_can_come_only_who_knows_a_secret_gets_in_and_no_log_
         await http.post("/logout")
         http.cookies.set("wx2mqtt", session)
         assert (await http.get(url)).status_code == 401
-    await home.hear(home.bridge.stop)
+    await home.in_thread(home.bridge.stop)
     log = "\n".join(home.bridge.log)
     assert "wrong password for the page" in log
     for secret in (PASSWORD, TOKEN, session, "5ca1ab1e"):
@@ -230,7 +230,7 @@ async def test_a_person_logs_in_with_a_real_browser(home: Home, language: str, b
             width = browser.until("document.images.length && document.images[0].naturalWidth")
             return text, width, complaints
 
-    text, width, complaints = await home.hear(log_in)
+    text, width, complaints = await home.in_thread(log_in)
     assert text == button
     assert width > 1
     assert complaints == []
@@ -244,7 +244,7 @@ async def test_ten_thousand_connections_that_are_opened_and_left_do_not_touch_th
         bridge = psutil.Process(home.bridge.pid)
         before = bridge.memory_info().rss
         with ExitStack() as stack:
-            opened = await home.hear(crowd, stack, (url.host, url.port))
+            opened = await home.in_thread(crowd, stack, (url.host, url.port))
             began = time.monotonic()
             await home.tell("wife", {"text": "still there?", "id": "in the crowd"})
             await said(home, "text", text="yes")
@@ -287,7 +287,7 @@ async def test_the_bridge_stops_in_time_while_somebody_takes_a_file_slowly(home:
     writer.write(f"GET {url} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
     await reader.readuntil(b"\r\n\r\n")
     began = time.monotonic()
-    assert await home.hear(home.bridge.stop) == 0
+    assert await home.in_thread(home.bridge.stop) == 0
     assert time.monotonic() - began < allowed(5)
     writer.transport.abort()
 
@@ -297,7 +297,7 @@ async def test_a_restart_finds_its_media_again(home: Home, tmp_path: Path):
     url = (await said(home, "image"))["image"]["url"]
     async with visitor(home) as http:
         picture = (await http.get(url)).content
-    await home.hear(home.bridge.kill)
+    await home.in_thread(home.bridge.kill)
     home.bridge.log.clear()
     await home.restart()
     async with visitor(home) as http:

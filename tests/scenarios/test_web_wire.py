@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.web import PNG, PaperShelf, open_connections, options, served, service
+from tests.support.web import PNG, FakeShelf, open_connections, options, served, service
 from wx2mqtt.store.records import MediaState
 from wx2mqtt.web import http_limits
 from wx2mqtt.web import routes as service_module
@@ -32,7 +32,7 @@ PASSWORD = "sesame"
 
 @pytest.fixture
 def shelf(tmp_path):
-    shelf = PaperShelf(tmp_path)
+    shelf = FakeShelf(tmp_path)
     shelf.put("a1", PNG)
     return shelf
 
@@ -410,7 +410,7 @@ async def test_who_comes_when_all_places_are_taken_by_idle_ones_is_served(shelf)
         assert len(open_connections(server)) <= MAX_CONNECTIONS_PER_ADDRESS
 
 
-async def crowd(server: WebServer, stack: contextlib.AsyncExitStack, shelf: PaperShelf) -> Line:
+async def crowd(server: WebServer, stack: contextlib.AsyncExitStack, shelf: FakeShelf) -> Line:
     """Takes all places, from several addresses; returns one of the connections."""
     shelf.without("p1", MediaState.PENDING)
     for number in range(MAX_CONNECTIONS):

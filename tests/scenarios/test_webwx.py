@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.home import Phone
-from tests.support.hurry import PauseClock
+from tests.support.pauseless_loop import PauseClock
 from wx2mqtt.errors import (
     BackendError,
     LoggedOut,
@@ -66,7 +66,7 @@ TO_MYSELF = Draft(chat=Handle("filehelper"), kind=Kind.TEXT, text="too late")
 QUICK = {"login": 3.0, "synccheck": 3.0, "webwxsync": 1.0, "webwxsendmsg": 1.0, "webwxbatchgetcontact": 3.0}
 
 
-class Paper:
+class MemoryCredentials:
     """A vault on one sheet of JSON."""
 
     def __init__(self) -> None:
@@ -88,7 +88,7 @@ class Account:
     def __init__(self, sim: Simulator, phone: Phone) -> None:
         self.sim = sim
         self.phone = phone
-        self.vault = Paper()
+        self.vault = MemoryCredentials()
         self.cursor = Cursor("")
         self.login: LoggedIn | None = None
         self.gateways: list[WebWxBackend] = []
@@ -640,7 +640,7 @@ async def test_sends_go_on_beside_a_poll(online: Account) -> None:
 
 
 async def test_nothing_answers_where_nobody_listens(tmp_path: Path, unused_tcp_port: int) -> None:
-    options = BackendOptions(credentials=Paper(), endpoint=f"http://127.0.0.1:{unused_tcp_port}")
+    options = BackendOptions(credentials=MemoryCredentials(), endpoint=f"http://127.0.0.1:{unused_tcp_port}")
     gateway = WebWxBackend(options, WebWxHttp(options))
     with pytest.raises(Unreachable, match="no connection"):
         async for _ in gateway.login(resume=True):
@@ -706,7 +706,7 @@ async def test_wechats_own_names_are_reached_through_the_environments_proxy_and_
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
         sim.wechat.settings.change({"autoscan": True})
-        options = BackendOptions(credentials=Paper())
+        options = BackendOptions(credentials=MemoryCredentials())
         gateway = WebWxBackend(options, WebWxHttp(options, timeouts=QUICK))
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             (*_, login) = [step async for step in gateway.login(resume=False)]

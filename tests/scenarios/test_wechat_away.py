@@ -16,14 +16,14 @@ pytestmark = pytest.mark.usefixtures("with_mosquitto")
 
 async def test_wechat_gone_and_back(tmp_path: Path):
     async with home_of(tmp_path, "gone") as home:
-        since = home.ear.count
+        since = home.subscriber.count
         await home.wechat_goes()
-        await home.hear(
-            home.ear.wait_body, STATE, since=since, state="interrupted", timeout=allowed(SAID_WITHIN)
+        await home.in_thread(
+            home.subscriber.wait_body, STATE, since=since, state="interrupted", timeout=allowed(SAID_WITHIN)
         )
         await home.wechat_returns()
         await home.phone.say("wife", "said after")
-        await home.hear(home.ear.wait_body, STATE, since=since, state="online")
+        await home.in_thread(home.subscriber.wait_body, STATE, since=since, state="online")
         await heard_once_and_in_order(home, "said after")
 
 
@@ -39,7 +39,7 @@ SHORT: list[dict[str, Any]] = [
 
 async def test_one_lost_answer_is_no_news_and_brings_nothing_twice(tmp_path: Path):
     async with home_of(tmp_path, "short") as home:
-        since = home.ear.count
+        since = home.subscriber.count
         texts = []
         for number, fault in enumerate(SHORT):
             await home.phone.post("fault", **fault)
@@ -48,7 +48,7 @@ async def test_one_lost_answer_is_no_news_and_brings_nothing_twice(tmp_path: Pat
             await home.body("wx/in/wife", text=texts[-1])
             await home.phone.wait("polling")
         await heard_once_and_in_order(home, *texts)
-        assert [one for one in home.ear.heard[since:] if one.topic == STATE] == []
+        assert [one for one in home.subscriber.received[since:] if one.topic == STATE] == []
 
 
 @pytest.mark.parametrize("setting", [{"check_key": False}, {"continue_flag": True, "sync_batch": 7}])
@@ -57,7 +57,7 @@ async def test_the_keys_are_followed_as_they_come(tmp_path: Path, setting: dict[
         await home.phone.post("settings", sync_skey=True, rotate_tickets=True, **setting)
         await home.phone.say("wife", "many {n}", count=100)
         await heard_once_and_in_order(home, *(f"many {n}" for n in range(1, 101)))
-        await home.hear(home.bridge.stop)
+        await home.in_thread(home.bridge.stop)
         await home.phone.say("wife", "with the newest keys")
         await home.restart()
         await home.body("wx/in/wife", text="with the newest keys")
@@ -72,4 +72,4 @@ async def test_a_selector_that_sticks_is_no_busy_loop_and_no_reason_to_log_out(t
         await home.phone.post("fault/clear")
         await home.phone.say("wife", "unstuck")
         await heard_once_and_in_order(home, "unstuck")
-        assert home.ear.on(STATE)[-1].body["state"] == "online"
+        assert home.subscriber.on(STATE)[-1].body["state"] == "online"

@@ -15,18 +15,22 @@ from tests.support.deadlines import allowed
 async def falls_silent(folder: Path, name: str, **fault: Any) -> None:
     """A fault that stays until it is mended."""
     async with home_of(folder, name) as home:
-        since, began = home.ear.count, time.monotonic()
+        since, began = home.subscriber.count, time.monotonic()
         await home.phone.post("fault", **{"times": 0, **fault})
         await home.phone.say("wife", "said meanwhile")
-        state = await home.hear(
-            home.ear.wait_body, STATE, since=since, state="interrupted", timeout=allowed(SAID_WITHIN + 5)
+        state = await home.in_thread(
+            home.subscriber.wait_body,
+            STATE,
+            since=since,
+            state="interrupted",
+            timeout=allowed(SAID_WITHIN + 5),
         )
         assert time.monotonic() - began < allowed(SAID_WITHIN + 5)
         assert state["needs"] == "nothing"
         assert state["reason"]
         assert "<" not in state["reason"]
         await home.phone.post("fault/clear")
-        await home.hear(home.ear.wait_body, STATE, since=since, state="online")
+        await home.in_thread(home.subscriber.wait_body, STATE, since=since, state="online")
         await home.phone.say("wife", "said after")
         await heard_once_and_in_order(home, "said meanwhile", "said after")
         assert (await home.phone.get("state"))["calls"]["jslogin"] == 1

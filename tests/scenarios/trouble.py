@@ -26,7 +26,7 @@ async def home_of(folder: Path, name: str) -> AsyncIterator[Home]:
 
 async def heard_once_and_in_order(home: Home, *texts: str) -> None:
     await home.body("wx/in/wife", text=texts[-1])
-    messages = [one.body for one in home.ear.on("wx/in/wife")]
+    messages = [one.body for one in home.subscriber.on("wx/in/wife")]
     assert [body["text"] for body in messages] == ["before", *texts]
     assert [body["seq"] for body in messages] == list(range(1, len(messages) + 1))
     assert len({body["id"] for body in messages}) == len(messages)

@@ -16,7 +16,7 @@ from tests.screenshots.image import save, taken
 from tests.support.broker import free_port
 from tests.support.chromium import Chromium
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.ear import Ear
+from tests.support.subscriber import Subscriber
 
 PICTURES = ("steps-en.png", "steps-zh.png", "page-light.png", "page-dark.png", "page-zh.png", "phone.png")
 LANGUAGES = {"en": "en", "zh": "zh-CN"}
@@ -46,23 +46,23 @@ class Demo:
         with urllib.request.urlopen(request) as answer:
             answer.read()
 
-    def log_in(self, ear: Ear) -> None:
-        ear.wait("wx/login/state", lambda one: one.body["state"] == "waiting_for_scan")
+    def log_in(self, subscriber: Subscriber) -> None:
+        subscriber.wait("wx/login/state", lambda one: one.body["state"] == "waiting_for_scan")
         self.order("scan")
         self.order("confirm")
-        ear.wait("wx/login/state", lambda one: one.body["state"] == "online")
+        subscriber.wait("wx/login/state", lambda one: one.body["state"] == "online")
 
-    def play(self, ear: Ear) -> None:
+    def play(self, subscriber: Subscriber) -> None:
         """What the owner writes, and what is sent to them."""
         for act, what in STORY:
-            since = ear.count
+            since = subscriber.count
             if isinstance(what, dict):
                 self.order(act, **what)
-                ear.wait("wx/in/me", since=since)
+                subscriber.wait("wx/in/me", since=since)
             else:
-                ear.publish(*what)
-                ear.wait("wx/result/me", since=since)
-        ear.wait("wx/event/media", lambda one: one.body["state"] == "ready")
+                subscriber.publish(*what)
+                subscriber.wait("wx/result/me", since=since)
+        subscriber.wait("wx/event/media", lambda one: one.body["state"] == "ready")
 
 
 @contextmanager
@@ -83,14 +83,14 @@ def running() -> Iterator[Demo]:
 
 def make(folder: Path) -> None:
     """Plays the story, and saves what page and phone show."""
-    with running() as demo, Ear(demo.broker, "wx/#") as ear:
+    with running() as demo, Subscriber(demo.broker, "wx/#") as subscriber:
         for name, language in LANGUAGES.items():
             with Chromium(NARROW, 900, language) as browser:
                 browser.open(demo.page)
                 browser.until("document.querySelector('.login img')?.naturalWidth > 0")
                 save(taken(browser), folder / f"steps-{name}.png")
-        demo.log_in(ear)
-        demo.play(ear)
+        demo.log_in(subscriber)
+        demo.play(subscriber)
         for name, language, scheme in (
             ("page-light", "en", "light"), ("page-dark", "en", "dark"), ("page-zh", "zh-CN", "light"),
         ):  # fmt: skip

@@ -10,13 +10,13 @@ import os
 import tempfile
 from pathlib import Path
 
-from tests.home.house import CONFIGURATION, HouseProcess
+from tests.home.home_assistant import CONFIGURATION, HomeAssistantProcess
 from tests.screenshots import image
 from tests.screenshots.demo import running
 from tests.screenshots.image import save, taken
 from tests.support.broker import free_port
 from tests.support.chromium import Chromium
-from tests.support.ear import Ear
+from tests.support.subscriber import Subscriber
 
 PICTURES = ("home-assistant.png",)
 PYTHON = os.environ.get("HOME_ASSISTANT_PYTHON", "")
@@ -50,25 +50,33 @@ def missing() -> str:
 
 def make(folder: Path) -> None:
     """Adds the demo's broker to Home Assistant, and saves the page of the device."""
-    with running() as demo, Ear(demo.broker, "wx/#") as ear, tempfile.TemporaryDirectory() as place:
-        demo.log_in(ear)
+    with (
+        running() as demo,
+        Subscriber(demo.broker, "wx/#") as subscriber,
+        tempfile.TemporaryDirectory() as place,
+    ):
+        demo.log_in(subscriber)
         (storage := Path(place) / ".storage").mkdir()
         (storage / "onboarding").write_text(json.dumps(ONBOARDED))
         os.environ["PYTHONPATH"] = str(FRONTEND)
         try:
-            house = HouseProcess(PYTHON, Path(place), port=free_port(), configuration=WITH_PAGE).start()
+            home_assistant = HomeAssistantProcess(
+                PYTHON, Path(place), port=free_port(), configuration=WITH_PAGE
+            ).start()
         finally:
             del os.environ["PYTHONPATH"]
         try:
-            house.do("owner", name="Owner")
-            house.do("flow", domain="mqtt", input={"broker": "127.0.0.1", "port": demo.broker})
-            house.until("states('sensor.wechat_home_login_state') == 'online'")
-            (device,) = [one["id"] for one in house.do("devices") if one["name"] == "WeChat home"]
-            demo.play(ear)
-            house.until("states('sensor.wechat_home_last_message') not in ['unknown', 'unavailable']")
+            home_assistant.do("owner", name="Owner")
+            home_assistant.do("flow", domain="mqtt", input={"broker": "127.0.0.1", "port": demo.broker})
+            home_assistant.until("states('sensor.wechat_home_login_state') == 'online'")
+            (device,) = [one["id"] for one in home_assistant.do("devices") if one["name"] == "WeChat home"]
+            demo.play(subscriber)
+            home_assistant.until(
+                "states('sensor.wechat_home_last_message') not in ['unknown', 'unavailable']"
+            )
             with Chromium(1180, 860) as browser:
-                browser.open(f"{house.url}/config/devices/device/{device}")
+                browser.open(f"{home_assistant.url}/config/devices/device/{device}")
                 browser.until(f"{TEXT}.includes('Login state')", 60)
                 save(taken(browser), folder / PICTURES[0])
         finally:
-            house.stop()
+            home_assistant.stop()

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.node_red.house import FLOWS, read
+from tests.node_red.environment import FLOWS, read
 from tests.node_red.installed import install
 from tests.node_red.red import NodeRed, Nodes
 from tests.screenshots import image
 from tests.screenshots.demo import phone, running
 from tests.screenshots.image import beside, save, taken
 from tests.support.chromium import Chromium
-from tests.support.ear import Ear
+from tests.support.subscriber import Subscriber
 
 NAMES = tuple(sorted(file.stem for file in FLOWS.glob("*.json")))
 PICTURES = tuple(f"node-red-{name}.png" for name in NAMES)
@@ -27,10 +27,14 @@ def missing() -> str:
 
 def make(folder: Path) -> None:
     """Deploys one flow after the other against the demo's broker."""
-    with running() as demo, Ear(demo.broker, "wx/#") as ear, tempfile.TemporaryDirectory() as place:
-        demo.log_in(ear)
+    with (
+        running() as demo,
+        Subscriber(demo.broker, "wx/#") as subscriber,
+        tempfile.TemporaryDirectory() as place,
+    ):
+        demo.log_in(subscriber)
         demo.order("say", text="你好")
-        ear.wait("wx/in/me")
+        subscriber.wait("wx/in/me")
         with NodeRed(Path(place), editor=True) as red:
             for name in NAMES:
                 nodes = [

@@ -1,4 +1,4 @@
-"""Does what the bridge publishes have the form that its schemas promise? Asked of everything that an ear hears."""
+"""Does what the bridge publishes have the form that its schemas promise? Asked of everything that a subscriber hears."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from weakref import WeakSet
 
 from jsonschema import Draft202012Validator
 
-from tests.support.ear import EARS, Ear, Heard
+from tests.support.subscriber import SUBSCRIBERS, ReceivedMessage, Subscriber
 from wx2mqtt.json_schema import strict
 from wx2mqtt.mqtt.topics import TOPIC_TABLE, Topic
 from wx2mqtt.schemas.documents import TOPIC_SCHEMAS, all_definitions
@@ -27,33 +27,33 @@ _PATTERNS = [  # the longest first: bridge/response/contacts is not contacts
 ]
 
 
-def faults_since_last_time(ears: WeakSet[Ear] = EARS) -> list[str]:
+def faults_since_last_time(subscribers: WeakSet[Subscriber] = SUBSCRIBERS) -> list[str]:
     """What is wrong with what ears heard since this was asked last; at most ten of it."""
     found: list[str] = []
-    for ear in list(ears):
-        fresh = ear.heard[ear.looked_at :]
-        ear.looked_at += len(fresh)
+    for subscriber in list(subscribers):
+        fresh = subscriber.received[subscriber.looked_at :]
+        subscriber.looked_at += len(fresh)
         seen: Counter[str] = Counter()
-        asked: dict[str, list[Heard]] = {}
-        for heard in fresh:
-            topic = row(heard)
+        asked: dict[str, list[ReceivedMessage]] = {}
+        for received in fresh:
+            topic = row(received)
             if topic is None:
-                _ask(heard, asked)
+                _ask(received, asked)
                 continue
             seen[topic.pattern] += 1
             if seen[topic.pattern] <= MOST:
-                found += [f"{heard.topic}: {fault}" for fault in faults(topic, heard)]
-                found += [f"{heard.topic}: {fault}" for fault in _of_request(heard, asked)]
+                found += [f"{received.topic}: {fault}" for fault in faults(topic, received)]
+                found += [f"{received.topic}: {fault}" for fault in _of_request(received, asked)]
     return found[:10]
 
 
-def _ask(heard: Heard, asked: dict[str, list[Heard]]) -> None:
-    base, sign, name = heard.topic.rpartition("/bridge/request/")
+def _ask(received: ReceivedMessage, asked: dict[str, list[ReceivedMessage]]) -> None:
+    base, sign, name = received.topic.rpartition("/bridge/request/")
     if sign:
-        asked.setdefault(f"{base}/bridge/response/{name}", []).append(heard)
+        asked.setdefault(f"{base}/bridge/response/{name}", []).append(received)
 
 
-def _of_request(answer: Heard, asked: dict[str, list[Heard]]) -> list[str]:
+def _of_request(answer: ReceivedMessage, asked: dict[str, list[ReceivedMessage]]) -> list[str]:
     """A request that was carried out is one that its schema allows; of several at once nobody knows whose it is."""
     requests = asked.pop(answer.topic, [])
     if len(requests) != 1 or answer.body.get("status") != "ok":
@@ -63,29 +63,29 @@ def _of_request(answer: Heard, asked: dict[str, list[Heard]]) -> list[str]:
     return [f"the request before: {fault}" for fault in of(name, fields)]
 
 
-def row(heard: Heard) -> Topic | None:
+def row(received: ReceivedMessage) -> Topic | None:
     """The row of the table to which it belongs; None for what no bridge published: ours says what it is."""
-    if "ContentType" not in heard.properties:
+    if "ContentType" not in received.properties:
         return None
-    return next((topic for topic, pattern in _PATTERNS if pattern.fullmatch(heard.topic)), None)
+    return next((topic for topic, pattern in _PATTERNS if pattern.fullmatch(received.topic)), None)
 
 
-def faults(topic: Topic, heard: Heard) -> list[str]:
+def faults(topic: Topic, received: ReceivedMessage) -> list[str]:
     """What is wrong with one payload."""
-    if heard.properties["ContentType"] != topic.content_type:
-        return [f"content type {heard.properties['ContentType']}, not {topic.content_type}"]
-    if not heard.payload:
+    if received.properties["ContentType"] != topic.content_type:
+        return [f"content type {received.properties['ContentType']}, not {topic.content_type}"]
+    if not received.payload:
         return []  # a retained one that was taken away
     if topic.content_type == "image/png":
-        return [] if heard.payload.startswith(PNG) else ["is no PNG"]
+        return [] if received.payload.startswith(PNG) else ["is no PNG"]
     try:
-        said = heard.payload.decode()
+        said = received.payload.decode()
     except UnicodeDecodeError:
         return ["is not UTF-8"]
     if topic.content_type == "text/plain":
         name = TOPIC_SCHEMAS.get(topic.pattern)
         return of(name, said) if name else []
-    return of(_name(topic, heard.topic, body := json.loads(said)), _less(body))
+    return of(_name(topic, received.topic, body := json.loads(said)), _less(body))
 
 
 def _name(topic: Topic, written: str, body: Any) -> str:

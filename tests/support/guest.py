@@ -29,7 +29,7 @@ class Guest:
     ) -> None:
         self.refusal = ""
         self.session_present = False
-        self.heard: list[tuple[str, bytes, bool]] = []  # topic, payload, retained
+        self.received: list[tuple[str, bytes, bool]] = []  # topic, payload, retained
         self._more = threading.Condition()
         self._port = port
         self._stays = stays
@@ -77,7 +77,7 @@ class Guest:
         """Wait until this has come; all that was delivered before it has come by then, too."""
         with self._more:
             found = self._more.wait_for(
-                lambda: any(one[:2] == (topic, payload) for one in self.heard), MAX_WAIT_SECONDS
+                lambda: any(one[:2] == (topic, payload) for one in self.received), MAX_WAIT_SECONDS
             )
         assert found, f"{payload!r} did not come on {topic}"
 
@@ -97,7 +97,7 @@ class Guest:
 
     def _came(self, _c: object, _d: object, message: paho.MQTTMessage) -> None:
         with self._more:
-            self.heard.append((message.topic, bytes(message.payload), message.retain))
+            self.received.append((message.topic, bytes(message.payload), message.retain))
             self._more.notify_all()
 
     def _answered(self, _c: object, _d: object, mid: int, code: ReasonCode, _p: object) -> None:

@@ -1,4 +1,4 @@
-"""A home with everything in it: simulated WeChat, a real mosquitto, the bridge, and an ear at the broker."""
+"""A home with everything in it: simulated WeChat, a real mosquitto, the bridge, and a subscriber at the broker."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ import httpx
 
 from tests.support.broker import Mosquitto, mosquitto
 from tests.support.deadlines import MAX_REQUEST_SECONDS, MAX_WAIT_SECONDS
-from tests.support.ear import Ear
 from tests.support.process import BridgeProcess
+from tests.support.subscriber import Subscriber
 from tests.support.web_client import system_trust
 from wx2mqtt.simulator.server import Simulator
 
@@ -81,11 +81,11 @@ class Phone:
 class Home:
     """See the module. `settings` are merged over what makes a bridge of the account `home`."""
 
-    def __init__(self, folder: Path, simulator: Simulator, broker: Mosquitto, ear: Ear) -> None:
+    def __init__(self, folder: Path, simulator: Simulator, broker: Mosquitto, subscriber: Subscriber) -> None:
         self.folder = folder
         self.simulator = simulator
         self.broker = broker
-        self.ear = ear
+        self.subscriber = subscriber
         self.phone = Phone(simulator.url)
         self.bridge = BridgeProcess(folder / "bridge", self.settings())
 
@@ -94,35 +94,35 @@ class Home:
         usual = {"endpoint": self.simulator.url, "contacts": PEOPLE, "send": {"per_minute": 0}}
         return {"mqtt": {"url": self.broker.url}, "accounts": {"home": {**usual, **(account or {})}}, **top}
 
-    async def hear(self, what: Callable[..., T], *args: Any, **kwargs: Any) -> T:
-        """A blocking call of the ear or the process, beside the simulator that runs in this loop."""
+    async def in_thread(self, what: Callable[..., T], *args: Any, **kwargs: Any) -> T:
+        """A blocking call of the subscriber or the process, beside the simulator that runs in this loop."""
         return await asyncio.to_thread(what, *args, **kwargs)
 
     async def body(self, topic: str, **wanted: Any) -> dict[str, Any]:
         """The first JSON object on `topic` with what is wanted."""
-        return await self.hear(self.ear.wait_body, topic, **wanted)
+        return await self.in_thread(self.subscriber.wait_body, topic, **wanted)
 
     async def tell(self, user: str, payload: Any, **properties: Any) -> dict[str, Any]:
         """Publish on `wx/out/<user>`, an object as JSON; the next result there, of its id if it has one."""
-        since = self.ear.count
+        since = self.subscriber.count
         await self.publish(f"wx/out/{user}", payload, **properties)
         wanted = {"id": payload["id"]} if isinstance(payload, dict) and "id" in payload else {}
         return await self.body(f"wx/result/{user.partition('/')[0]}", since=since, **wanted)
 
     async def ask(self, name: str, payload: Any = "", **properties: Any) -> dict[str, Any]:
         """Publish on `wx/bridge/request/<name>` (an object as JSON); the next answer."""
-        since = self.ear.count
+        since = self.subscriber.count
         await self.publish(f"wx/bridge/request/{name}", payload, **properties)
         return await self.body(f"wx/bridge/response/{name}", since=since)
 
     async def publish(self, topic: str, payload: Any, **properties: Any) -> None:
-        """Publish as the ear, an object as JSON; `properties` as `Ear.publish` takes them."""
+        """Publish as the subscriber, an object as JSON; `properties` as `Subscriber.publish` takes them."""
         data = json.dumps(payload) if isinstance(payload, dict) else payload
-        await self.hear(self.ear.publish, topic, data, **properties)
+        await self.in_thread(self.subscriber.publish, topic, data, **properties)
 
     async def log_in(self) -> None:
         """Start the bridge, scan and confirm; returns when it is online and polls."""
-        since = self.ear.count
+        since = self.subscriber.count
         self.bridge.start()
         await self.phone.wait("code")
         await self.phone.post("scan")
@@ -132,7 +132,7 @@ class Home:
 
     async def restart(self) -> None:
         """Start the bridge again on its store; returns when it is online."""
-        since = self.ear.count
+        since = self.subscriber.count
         self.bridge.start()
         await self.body("wx/login/state", state="online", since=since)
         await self.phone.wait("polling")
@@ -147,7 +147,7 @@ class Home:
         await self.simulator.__aenter__()
 
     async def close(self) -> None:
-        await self.hear(self.bridge.close)
+        await self.in_thread(self.bridge.close)
         await self.phone.close()
 
 
@@ -155,8 +155,8 @@ class Home:
 async def at_home(folder: Path, broker_config: str = "") -> AsyncIterator[Home]:
     """A home whose bridge does not run yet; WeChat is strict, and must have seen nothing wrong at the end."""
     async with Simulator() as simulator:
-        with mosquitto(folder / "mosquitto", broker_config) as broker, Ear(broker.port) as ear:
-            home = Home(folder, simulator, broker, ear)
+        with mosquitto(folder / "mosquitto", broker_config) as broker, Subscriber(broker.port) as subscriber:
+            home = Home(folder, simulator, broker, subscriber)
             await home.phone.post("settings", strict=True)
             try:
                 yield home

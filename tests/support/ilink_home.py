@@ -1,4 +1,4 @@
-"""A home whose account is a bot on iLink: its simulated servers, a real mosquitto, the bridge, an ear."""
+"""A home whose account is a bot on iLink: its simulated servers, a real mosquitto, the bridge, a subscriber."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 
 from tests.support.broker import mosquitto
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.ear import Ear
 from tests.support.home import Home, Phone
+from tests.support.subscriber import Subscriber
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.simulator.world import OWNER
 
@@ -43,8 +43,8 @@ class BotPhone(Phone):
 class ILinkHome(Home):
     """See the module; the account is `home`, the person who scans is `me`."""
 
-    def __init__(self, folder: Path, simulator: Simulator, broker: Any, ear: Ear) -> None:
-        super().__init__(folder, simulator, broker, ear)
+    def __init__(self, folder: Path, simulator: Simulator, broker: Any, subscriber: Subscriber) -> None:
+        super().__init__(folder, simulator, broker, subscriber)
         self.bot = BotPhone(simulator.url)
 
     def settings(self, account: dict[str, Any] | None = None, **top: Any) -> dict[str, Any]:
@@ -63,7 +63,7 @@ class ILinkHome(Home):
 
     async def log_in(self) -> None:
         """Start the bridge, scan and confirm; returns when it is online and polls."""
-        since = self.ear.count
+        since = self.subscriber.count
         self.bridge.start()
         await self.scan()
         await self.body("wx/login/state", state="online", since=since)
@@ -71,7 +71,7 @@ class ILinkHome(Home):
 
     async def restart(self) -> None:
         """Start the bridge again on its store; returns when it is online."""
-        since = self.ear.count
+        since = self.subscriber.count
         self.bridge.start()
         await self.body("wx/login/state", state="online", since=since)
         await self.bot.wait("polling")
@@ -85,8 +85,8 @@ class ILinkHome(Home):
 async def at_ilink_home(folder: Path, broker_config: str = "") -> AsyncIterator[ILinkHome]:
     """A home whose bridge does not run yet; WeChat is strict, and must have seen nothing wrong at the end."""
     async with Simulator() as simulator:
-        with mosquitto(folder / "mosquitto", broker_config) as broker, Ear(broker.port) as ear:
-            home = ILinkHome(folder, simulator, broker, ear)
+        with mosquitto(folder / "mosquitto", broker_config) as broker, Subscriber(broker.port) as subscriber:
+            home = ILinkHome(folder, simulator, broker, subscriber)
             await home.phone.post("settings", strict=True)
             await home.phone.post("ilink/settings", hold_updates=5.0, hold_status=5.0)
             try:

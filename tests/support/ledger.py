@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from tests.support.ear import Heard
+from tests.support.subscriber import ReceivedMessage
 
 Sent = Mapping[str, Any]
 """One line of `/sim/sent`."""
@@ -39,35 +39,35 @@ class Ledger:
     asked: dict[str, Asked] = field(default_factory=dict)
     people: dict[str, str] = field(default_factory=dict)
 
-    def missing(self, heard: Sequence[Heard]) -> int:
+    def missing(self, received: Sequence[ReceivedMessage]) -> int:
         """How much has not come out yet, either way."""
         said = {text for texts in self.said.values() for text in texts}
-        published = {one.body["text"] for one in self._on(heard, "in/")}
-        answered = {one.body["id"] for one in self._on(heard, "result/")}
+        published = {one.body["text"] for one in self._on(received, "in/")}
+        answered = {one.body["id"] for one in self._on(received, "result/")}
         return len(said - published) + len(self.asked.keys() - answered)
 
-    def problems(self, heard: Sequence[Heard], sent: Sequence[Sent]) -> list[str]:
+    def problems(self, received: Sequence[ReceivedMessage], sent: Sequence[Sent]) -> list[str]:
         """Everything that is wrong."""
-        return [*self.wrong_messages(heard), *self.wrong_commands(heard, sent)]
+        return [*self.wrong_messages(received), *self.wrong_commands(received, sent)]
 
     # WeChat to MQTT
 
-    def wrong_messages(self, heard: Sequence[Heard]) -> Iterator[str]:
+    def wrong_messages(self, received: Sequence[ReceivedMessage]) -> Iterator[str]:
         """Yields messages that are lost, out of order in their chat, or repeated with another id or seq."""
-        firsts: dict[int, Heard] = {}
-        for one in self._on(heard, "in/"):
+        firsts: dict[int, ReceivedMessage] = {}
+        for one in self._on(received, "in/"):
             first = firsts.setdefault(one.body["seq"], one)
             if (first.topic, first.payload) != (one.topic, one.payload):
                 yield f"seq {one.body['seq']} was published again as something else"
         yield from self._gaps(firsts)
         yield from _repeated("id", (one.body["id"] for one in firsts.values()))
-        by_chat: dict[str, list[Heard]] = {level: [] for level in self.said}
+        by_chat: dict[str, list[ReceivedMessage]] = {level: [] for level in self.said}
         for one in firsts.values():
             by_chat.setdefault(self._level(one, "in/"), []).append(one)
         for level, ones in by_chat.items():
             yield from self._wrong_chat(level, ones)
 
-    def _wrong_chat(self, level: str, ones: Sequence[Heard]) -> Iterator[str]:
+    def _wrong_chat(self, level: str, ones: Sequence[ReceivedMessage]) -> Iterator[str]:
         said = self.said.get(level, [])
         texts = [one.body["text"] for one in ones]
         yield from _unlike(f"chat {level}", said, texts)
@@ -75,17 +75,17 @@ class Ledger:
         if seqs != sorted(seqs):
             yield f"chat {level}: seq does not rise in the order of first publications"
 
-    def _gaps(self, firsts: Mapping[int, Heard]) -> Iterator[str]:
+    def _gaps(self, firsts: Mapping[int, ReceivedMessage]) -> Iterator[str]:
         wanted = set(range(1, max(firsts, default=0) + 1))
         if wanted != firsts.keys():
             yield f"seq has gaps: {sorted(wanted - firsts.keys())[:10]}"
 
     # MQTT to WeChat
 
-    def wrong_commands(self, heard: Sequence[Heard], sent: Sequence[Sent]) -> Iterator[str]:
+    def wrong_commands(self, received: Sequence[ReceivedMessage], sent: Sequence[Sent]) -> Iterator[str]:
         """Yields commands without one result, sent twice without saying so, or out of order."""
         results: dict[str, dict[str, Any]] = {}
-        for one in self._on(heard, "result/"):
+        for one in self._on(received, "result/"):
             first = results.setdefault(one.body["id"], one.body)
             if first != one.body:
                 yield f"command {one.body['id']} has two results: {first} and {one.body}"
@@ -119,17 +119,17 @@ class Ledger:
             if late:
                 yield f"commands of {lane}: arrived after what was commanded later: {late[:5]}"
 
-    def _on(self, heard: Iterable[Heard], below: str) -> Iterator[Heard]:
+    def _on(self, received: Iterable[ReceivedMessage], below: str) -> Iterator[ReceivedMessage]:
         start = f"{self.base}/{below}"
-        return (one for one in heard if one.topic.startswith(start))
+        return (one for one in received if one.topic.startswith(start))
 
-    def _level(self, one: Heard, below: str) -> str:
+    def _level(self, one: ReceivedMessage, below: str) -> str:
         return one.topic.removeprefix(f"{self.base}/{below}")
 
 
-def repeats(heard: Iterable[Heard], base: str = "wx") -> int:
+def repeats(received: Iterable[ReceivedMessage], base: str = "wx") -> int:
     """How many messages were published that had been before."""
-    seqs = [one.body["seq"] for one in heard if one.topic.startswith(f"{base}/in/")]
+    seqs = [one.body["seq"] for one in received if one.topic.startswith(f"{base}/in/")]
     return len(seqs) - len(set(seqs))
 
 

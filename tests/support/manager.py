@@ -1,4 +1,4 @@
-"""A service manager's ear: hears what a process says with sd_notify(3)."""
+"""A service manager's subscriber: hears what a process says with sd_notify(3)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ServiceManager:
         self.env = {"NOTIFY_SOCKET": str(path)}
         if watchdog is not None:
             self.env["WATCHDOG_USEC"] = str(int(watchdog * 1_000_000))
-        self.heard: list[tuple[float, str, str]] = []  # when, name, value
+        self.received: list[tuple[float, str, str]] = []  # when, name, value
         self._more = threading.Condition()
         self._line = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._line.bind(str(path))
@@ -41,24 +41,24 @@ class ServiceManager:
         """The first value of `name` with a text in it, at or after number `since`."""
         with self._more:
             found = self._more.wait_for(lambda: self._find(name, holds, since), timeout)
-        assert found, f"no {name} with {holds!r}: {self.heard[-10:]}"
+        assert found, f"no {name} with {holds!r}: {self.received[-10:]}"
         return found[0]
 
     def times(self, name: str) -> list[float]:
         """When `name` was said."""
-        return [at for at, one, _ in self.heard if one == name]
+        return [at for at, one, _ in self.received if one == name]
 
     @property
     def names(self) -> list[str]:
         """What was said, in order, without the values."""
-        return [name for _, name, _ in self.heard]
+        return [name for _, name, _ in self.received]
 
     def _find(self, name: str, holds: str, since: int) -> list[str]:
-        return [value for _, one, value in self.heard[since:] if one == name and holds in value][:1]
+        return [value for _, one, value in self.received[since:] if one == name and holds in value][:1]
 
     def _read(self) -> None:
         while datagram := self._line.recv(65536):
             said = [line.partition("=") for line in datagram.decode().split("\n")]
             with self._more:
-                self.heard += [(time.monotonic(), name, value) for name, _, value in said]
+                self.received += [(time.monotonic(), name, value) for name, _, value in said]
                 self._more.notify_all()

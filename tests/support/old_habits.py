@@ -22,7 +22,7 @@ class RedeliveringBroker:
     def url(self) -> str:
         return f"mqtt://127.0.0.1:{self.port}"
 
-    def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -68,7 +68,7 @@ def _without_retain_handling(body: bytes) -> bytes:
 async def redelivering_broker(broker: int) -> AsyncIterator[RedeliveringBroker]:
     """The proxy in front of a broker on this port."""
     proxy = RedeliveringBroker(broker)
-    server = await asyncio.start_server(proxy.meet, "127.0.0.1", 0)
+    server = await asyncio.start_server(proxy.handle_connection, "127.0.0.1", 0)
     proxy.port = server.sockets[0].getsockname()[1]
     try:
         yield proxy

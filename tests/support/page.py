@@ -1,4 +1,4 @@
-"""The bridge as the page sees it, on paper: a test says what stands there, and reads what was done."""
+"""The bridge as the page sees it, faked: a test says what stands there, and reads what was done."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def entry(user: str = "wife", **more: Any) -> DirectoryEntry:
     return DirectoryEntry(**{**values, **more})
 
 
-class PaperView:
+class FakeView:
     """A `View` that knows what a test says. `done` is what it was asked to do."""
 
     def __init__(self, name: str = "home", base: str = "wx") -> None:
@@ -169,7 +169,7 @@ class PaperView:
         self.broken = StoreError("the disk is away")
 
 
-def bridge(*views: PaperView, **more: Any) -> BridgeState:
+def bridge(*views: FakeView, **more: Any) -> BridgeState:
     """A bridge of these accounts."""
     accounts: Any = views
     return BridgeState(accounts=lambda: accounts, **more)

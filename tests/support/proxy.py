@@ -29,7 +29,7 @@ class Proxy:
         """Where clients connect."""
         return f"mqtt://127.0.0.1:{self.port}"
 
-    def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One more connection."""
         self._writers.append(writer)
         if self._ended:
@@ -83,7 +83,7 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 async def proxy(broker: int, life: Callable[[], float]) -> AsyncIterator[Proxy]:
     """A running proxy before the broker on this port."""
     line = Proxy(broker, life)
-    server = await asyncio.start_server(line.meet, "127.0.0.1", 0)
+    server = await asyncio.start_server(line.handle_connection, "127.0.0.1", 0)
     line.port = server.sockets[0].getsockname()[1]
     try:
         yield line

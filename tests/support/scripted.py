@@ -170,7 +170,7 @@ class Scripted:
         """Where it listens."""
         return f"mqtt://127.0.0.1:{self.port}"
 
-    def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """A connection plays the next script, the last one for all that follow."""
         if self._ended:
             writer.transport.abort()
@@ -218,7 +218,7 @@ class Scripted:
 async def scripted(*scripts: Script, port: int = 0) -> AsyncIterator[Scripted]:
     """A broker that plays these scripts, one for each connection, the last for all further ones."""
     broker = Scripted(list(scripts))
-    server = await asyncio.start_server(broker.meet, "127.0.0.1", port)
+    server = await asyncio.start_server(broker.handle_connection, "127.0.0.1", port)
     broker.port = server.sockets[0].getsockname()[1]
     try:
         yield broker

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.broker import mosquitto
-from tests.support.ear import Ear
 from tests.support.home import PEOPLE, Home, Phone
 from tests.support.ilink_home import BotPhone
+from tests.support.subscriber import Subscriber
 from wx2mqtt.simulator.server import Simulator
 
 FAULTY = [sys.executable, "-m", "tests.support.faulty"]
@@ -22,9 +22,11 @@ BASES = {**WEB, "bot": "wx/bot"}
 class Town(Home):
     """`phone` is that of `home`; `simulator` and what `Home` does with it are home's too."""
 
-    def __init__(self, folder: Path, simulators: dict[str, Simulator], broker: Any, ear: Ear) -> None:
+    def __init__(
+        self, folder: Path, simulators: dict[str, Simulator], broker: Any, subscriber: Subscriber
+    ) -> None:
         self.simulators = simulators
-        super().__init__(folder, simulators["home"], broker, ear)
+        super().__init__(folder, simulators["home"], broker, subscriber)
         self.office = Phone(simulators["office"].url)
         self.bot = BotPhone(simulators["bot"].url)
         self.phones = {"home": self.phone, "office": self.office}
@@ -58,14 +60,14 @@ class Town(Home):
 
     async def log_in(self) -> None:
         """Start the bridge and scan for all accounts; returns when all are online and poll."""
-        since = self.ear.count
+        since = self.subscriber.count
         self.bridge.start()
         await self.scan_all()
         await self.all_online(since)
 
     async def is_well(self, name: str, word: str) -> None:
         """One of web WeChat takes a message in, sends one, and has no problem."""
-        base, since = BASES[name], self.ear.count
+        base, since = BASES[name], self.subscriber.count
         await self.phones[name].say("wife", f"{word} in")
         await self.body(f"{base}/in/wife", text=f"{word} in", account=name, since=since)
         await self.publish(f"{base}/out/wife", {"text": f"{word} out", "id": word})
@@ -75,7 +77,7 @@ class Town(Home):
 
     async def asked(self, name: str, request: str, fields: dict[str, Any] | None = None) -> dict[str, Any]:
         """What an account answers to a request."""
-        since = self.ear.count
+        since = self.subscriber.count
         await self.publish(f"{BASES[name]}/bridge/request/{request}", fields or {})
         answer = await self.body(f"{BASES[name]}/bridge/response/{request}", since=since)
         assert answer["status"] == "ok", answer
@@ -84,7 +86,7 @@ class Town(Home):
 
     def states(self, name: str, since: int) -> list[str]:
         """What an account said of its login since."""
-        told = self.ear.heard[since:]
+        told = self.subscriber.received[since:]
         return [one.body["state"] for one in told if one.topic == f"{BASES[name]}/login/state"]
 
     async def close(self) -> None:
@@ -94,12 +96,12 @@ class Town(Home):
 
 
 @asynccontextmanager
-async def in_town(folder: Path, broker_config: str = "") -> AsyncIterator[Town]:
+async def running_town(folder: Path, broker_config: str = "") -> AsyncIterator[Town]:
     """A town whose bridge does not run yet; WeChat is strict, and must have seen nothing wrong at the end."""
     async with AsyncExitStack() as stack:
         simulators = {name: await stack.enter_async_context(Simulator()) for name in BASES}
         broker = stack.enter_context(mosquitto(folder / "mosquitto", broker_config))
-        town = Town(folder, simulators, broker, stack.enter_context(Ear(broker.port)))
+        town = Town(folder, simulators, broker, stack.enter_context(Subscriber(broker.port)))
         stack.push_async_callback(town.close)
         for phone in (*town.phones.values(), town.bot):
             await phone.post("settings", strict=True)

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
-from tests.support.ear import Ear
 from tests.support.home import Home, Phone
 from tests.support.ledger import Asked, Ledger
+from tests.support.subscriber import Subscriber
 
 CONTACTS = {
     "wife": {"remark": "老婆"},
@@ -51,7 +51,7 @@ class Traffic:
     """Writes into chats and commands through publishers; the ledger knows all of it."""
 
     def __init__(
-        self, home: Home, publishers: Sequence[Ear], dice: random.Random, pace: Pace = Pace()
+        self, home: Home, publishers: Sequence[Subscriber], dice: random.Random, pace: Pace = Pace()
     ) -> None:
         self.ledger = Ledger()
         self._phone = home.phone
@@ -117,7 +117,7 @@ class Traffic:
         return stop.is_set()
 
 
-def _published(way: Ear, topic: str, body: str) -> bool:
+def _published(way: Subscriber, topic: str, body: str) -> bool:
     try:
         way.publish(topic, body)
     except RuntimeError:  # paho's word for a connection that is not there
@@ -132,17 +132,17 @@ def _speech(chat: str, text: str) -> dict[str, Any]:
 
 
 async def all_through(
-    ledger: Ledger, ear: Ear, phone: Phone, patience: float = MAX_WAIT_SECONDS
+    ledger: Ledger, subscriber: Subscriber, phone: Phone, patience: float = MAX_WAIT_SECONDS
 ) -> list[str]:
     """Wait until everything has come out or nothing does for so many seconds, then say what is wrong."""
-    least = ledger.missing(ear.heard)
+    least = ledger.missing(subscriber.received)
     loop = asyncio.get_running_loop()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(patience) as deadline:
-            while missing := ledger.missing(ear.heard):
+            while missing := ledger.missing(subscriber.received):
                 if missing < least:
                     least = missing
                     deadline.reschedule(loop.time() + patience)
-                enough = ear.count + missing
-                await asyncio.to_thread(ear.wait_until, lambda heard: len(heard) >= enough, 1.0)  # noqa: B023
-    return ledger.problems(ear.heard, await phone.get("sent"))
+                enough = subscriber.count + missing
+                await asyncio.to_thread(subscriber.wait_until, lambda received: len(received) >= enough, 1.0)  # noqa: B023
+    return ledger.problems(subscriber.received, await phone.get("sent"))

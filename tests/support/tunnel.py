@@ -16,7 +16,7 @@ class Tunnel:
         self._port = port
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def meet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def handle_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One more client."""
         task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
@@ -55,7 +55,7 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 async def tunnel(port: int) -> AsyncIterator[Tunnel]:
     """A proxy that leads to `port`."""
     made = Tunnel(port)
-    server = await asyncio.start_server(made.meet, "127.0.0.1", 0)
+    server = await asyncio.start_server(made.handle_connection, "127.0.0.1", 0)
     made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:
         yield made

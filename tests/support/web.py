@@ -25,7 +25,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
 FETCHED = 1_795_600_800_000  # 2026-11-25T10:00:00Z
 
 
-class PaperShelf:
+class FakeShelf:
     """A `Shelf` whose rows a test writes; whoever wants a pending one waits, and `waiting` counts them."""
 
     def __init__(self, folder: Path) -> None:
@@ -103,8 +103,8 @@ def options(**more: Any) -> WebOptions:
     return WebOptions(**{"host": "127.0.0.1", "port": 0, **more})
 
 
-def on_paper(
-    shelf: PaperShelf | list[PaperShelf],
+def faked(
+    shelf: FakeShelf | list[FakeShelf],
     wanted: WebOptions | None = None,
     *,
     client: str = "127.0.0.1",
@@ -123,7 +123,7 @@ def on_paper(
 
 @asynccontextmanager
 async def served(
-    shelf: PaperShelf | None = None, bridge: BridgeState | None = None, **more: Any
+    shelf: FakeShelf | None = None, bridge: BridgeState | None = None, **more: Any
 ) -> AsyncIterator[tuple[WebServer, httpx.AsyncClient]]:
     """A running server, and a client of it."""
     shelves: list[Any] = [] if shelf is None else [shelf]

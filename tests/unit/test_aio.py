@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from structlog.contextvars import bound_contextvars, get_contextvars
 
-from tests.support.hurry import hurry
+from tests.support.pauseless_loop import run_without_pauses
 from wx2mqtt import aio
 from wx2mqtt.aio import (
     ChangeNotifier,
@@ -59,13 +59,13 @@ def failing(times: int, error: Exception, attempts: list[float]):
 
 def test_what_the_store_takes_at_once_is_done_once():
     attempts: list[float] = []
-    assert hurry(retry_until_stored(failing(0, StoreFull(), attempts))) == "done"
+    assert run_without_pauses(retry_until_stored(failing(0, StoreFull(), attempts))) == "done"
     assert attempts == [0.0]
 
 
 def test_what_it_does_not_take_is_tried_ever_more_rarely_and_at_least_twice_a_minute():
     attempts: list[float] = []
-    assert hurry(retry_until_stored(failing(30, StoreFull(), attempts))) == "done"
+    assert run_without_pauses(retry_until_stored(failing(30, StoreFull(), attempts))) == "done"
     pauses = [later - earlier for earlier, later in pairwise(attempts)]
     assert len(pauses) == 30
     assert 0.1 <= pauses[0] <= 0.2
@@ -75,7 +75,7 @@ def test_what_it_does_not_take_is_tried_ever_more_rarely_and_at_least_twice_a_mi
 def test_any_other_error_is_not_the_stores():
     attempts: list[float] = []
     with pytest.raises(KeyError):
-        hurry(retry_until_stored(failing(1, KeyError("x"), attempts)))
+        run_without_pauses(retry_until_stored(failing(1, KeyError("x"), attempts)))
     assert len(attempts) == 1
 
 
@@ -87,7 +87,7 @@ def test_whoever_waits_for_the_store_can_be_stopped():
         with pytest.raises(asyncio.CancelledError):
             await task
 
-    hurry(story())
+    run_without_pauses(story())
 
 
 def test_a_signal_calls_its_receivers_at_once_in_the_order_in_which_they_were_connected():

@@ -16,7 +16,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.page import NOW, PaperView, bridge, seen
+from tests.support.page import NOW, FakeView, bridge, seen
 from tests.unit.web.test_cluster import STATE
 from wx2mqtt import REPOSITORY
 from wx2mqtt.bridge.counters import AccountCounters
@@ -44,7 +44,7 @@ needs_promtool = pytest.mark.skipif(
 
 async def exposition() -> str:
     """What `/metrics` says of a bridge to which everything has happened once."""
-    view = PaperView()
+    view = FakeView()
     view.calls.observe("webwxsync", "200", 0.1)
     view.facts = seen(
         stats={"last_backup": 1},

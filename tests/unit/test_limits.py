@@ -17,7 +17,7 @@ from tests.docs.limit_rows import Limit
 from tests.docs.limit_table import LIMITS
 from tests.docs.limit_texts import LIMIT_TEXTS
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.unit.bridge.contexts import PaperQuota, shared
+from tests.unit.bridge.contexts import FakeQuota, shared
 from tests.unit.bridge.outgoing import running
 from tests.unit.bridge.rows import row_of
 from tests.unit.mqtt.test_packet_reader import Peer
@@ -304,11 +304,11 @@ def unfetched_commands(count: int, folder: Path) -> bool:
                 house.say(kind="file", url="http://h/x", id=f"{number}")
             house.deliver("last")
             house.deliver("other", "mom")
-            await house.hear("wx/result/mom")
+            await house.in_thread("wx/result/mom")
             async with asyncio.timeout(MAX_WAIT_SECONDS):
                 while len(house.sender._waiting.queues()[0]) > limit + 1:  # noqa: ASYNC110 - nothing tells
                     await asyncio.sleep(0)
-            refused = house.heard("wx/result/wife")
+            refused = house.received("wx/result/wife")
             assert {result["code"] for result in refused} <= {"rate_limited"}
             return not refused
 
@@ -346,9 +346,9 @@ def open_requests(count: int, folder: Path) -> bool:
                 house.deliver("", topic="wx/bridge/request/wait", mid=0)
             house.deliver('{"transaction": "last"}', topic="wx/bridge/request/wait", mid=0)
             house.deliver("", topic="wx/bridge/request/none", mid=0)
-            await house.hear("wx/bridge/response/none")
+            await house.in_thread("wx/bridge/response/none")
             gate.set()
-            answers = await house.hear("wx/bridge/response/wait", count)
+            answers = await house.in_thread("wx/bridge/response/wait", count)
             last = next(answer for answer in answers if answer.get("transaction") == "last")
             assert last["status"] == "ok" or last["code"] == "rate_limited"
             return bool(last["status"] == "ok")
@@ -457,7 +457,7 @@ def unpacked_backup(ratio: int, folder: Path) -> bool:
 
 
 def store_share(share: float, _: Path) -> bool:
-    services = shared(quota=PaperQuota(size=int(share * 1_000_000) - 1, limit=1_000_000))
+    services = shared(quota=FakeQuota(size=int(share * 1_000_000) - 1, limit=1_000_000))
     assert services.exceeded_limit() == ""
     return not services.exceeded_limit(for_commands=True)
 

@@ -132,10 +132,10 @@ def test_what_can_be_set_on_the_tab_is_used_and_what_is_used_can_be_set(flow):
 
 
 def test_topics_are_those_of_the_bridge():
-    heard = {node["topic"] for node in of_type(NODES, "mqtt in")}
+    received = {node["topic"] for node in of_type(NODES, "mqtt in")}
     said = {topic for node in FUNCTIONS for topic in re.findall(r"[`'](wx/[^`']+)[`']", node["func"])}
     assert len(said) > 5
-    assert [topic for topic in heard | said if topic.startswith("wx/") and not is_known(topic)] == []
+    assert [topic for topic in received | said if topic.startswith("wx/") and not is_known(topic)] == []
 
 
 def test_the_rights_in_deploy_mosquitto_are_enough_for_all_of_them():

@@ -16,12 +16,12 @@ from typing import Any
 
 from structlog.testing import capture_logs
 
-from tests.support.paper_link import PaperLink
-from tests.unit.bridge.bench import Bench
+from tests.support.fake_link import FakeLink
 from tests.unit.bridge.commands.test_waiting_commands import SimulatedJournal
 from tests.unit.bridge.commands.test_waiting_commands import row as command_row
 from tests.unit.bridge.contexts import context
 from tests.unit.bridge.outgoing import CAPABILITIES
+from tests.unit.bridge.validation_harness import ValidationHarness
 from tests.unit.mqtt.test_packet_reader import Peer
 from tests.unit.mqtt.test_reconnect import ended
 from wx2mqtt.app import redaction
@@ -65,7 +65,7 @@ async def _nothing() -> None:
 
 
 def unacknowledged(count: int, _: Path) -> bool:
-    link = PaperLink()
+    link = FakeLink()
     link.connect(receive_maximum=65_535)
     window = InflightWindow(link)
     for number in range(count - 1):
@@ -133,7 +133,7 @@ def picture_or_video(size: int, _: Path) -> bool:
 def text_parts(count: int, _: Path) -> bool:
     """A text without a blank, where it could be split earlier."""
     able = replace(CAPABILITIES, part_limit=20, text_limit=10**9)
-    result = Bench(capabilities=able).new("x" * 20 * count).result
+    result = ValidationHarness(capabilities=able).new("x" * 20 * count).result
     assert result is None or result.code == "too_long"
     return result is None
 
@@ -279,7 +279,7 @@ def failing_users(count: int, _: Path) -> bool:
 
 def cleared_topics(count: int, _: Path) -> bool:
     async def story() -> bool:
-        link = PaperLink(takes=True)
+        link = FakeLink(takes=True)
         connection = link.connect(protocol="3.1.1", receive_maximum=65_535)
         ctx: Any = SimpleNamespace(broker=link, topics=Topics("wx"))
         inflight = InflightWindow(link)

@@ -16,8 +16,8 @@ from starlette.requests import Request
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from tests.support.page import PaperView, bridge
-from tests.support.web import PaperShelf, on_paper, options
+from tests.support.page import FakeView, bridge
+from tests.support.web import FakeShelf, faked, options
 from wx2mqtt.bridge.view import _preview_id
 from wx2mqtt.model import Json
 from wx2mqtt.web import file_response
@@ -181,8 +181,8 @@ def login_forms(count: int, folder: Path) -> bool:
     """All but the last form are never complete."""
 
     async def story() -> bool:
-        shelf = PaperShelf(folder)
-        async with on_paper(shelf, options(host="0.0.0.0", password="x")) as http:
+        shelf = FakeShelf(folder)
+        async with faked(shelf, options(host="0.0.0.0", password="x")) as http:
 
             async def slow() -> AsyncIterator[bytes]:
                 yield b"password="
@@ -213,8 +213,8 @@ def page_picture(size: int, _: Path) -> bool:
 
 def page_text(size: int, _: Path) -> bool:
     async def story() -> bool:
-        view = PaperView()
-        async with on_paper([], bridge=bridge(view)) as http:
+        view = FakeView()
+        async with faked([], bridge=bridge(view)) as http:
             await http.post("/accounts/home/test", data={"text": "x" * size})
         ((_done, _user, text, _id),) = view.done
         return len(text) == size

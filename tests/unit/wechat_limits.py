@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from aiohttp.client_proto import ResponseHandler
 
-from tests.unit.bridge.phone import Phone
+from tests.unit.bridge.address_book import AddressBook
 from tests.unit.wechat.webwx.entries import entry
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.model import Handle, Owner
@@ -207,7 +207,7 @@ def items_of_message(count: int, _: Path) -> bool:
 
 
 def candidates(count: int, _: Path) -> bool:
-    phone = Phone({"bob": ContactPin(nickname="Bob")})
+    phone = AddressBook({"bob": ContactPin(nickname="Bob")})
     for number in range(count):
         phone.friend(f"bob{number}", "Bob")
     (event,) = (event for event in phone.log_in().events if event.name == "unresolved")

@@ -16,7 +16,7 @@ from tests.fuzz.mutators import either, grown, grown_json, mutated, mutated_json
 from tests.fuzz.oracles import LARGE_BYTES, require_json, require_safe_level
 from tests.fuzz.target import Target
 from tests.fuzz.targets.mqtt import _COMMANDS, _KEYS, _TEXTS, _large_command, check_refusal
-from tests.unit.bridge.bench import Bench
+from tests.unit.bridge.validation_harness import ValidationHarness
 from wx2mqtt.app import control_socket, redaction
 from wx2mqtt.bridge import attachment_checks
 from wx2mqtt.bridge.people import directory, evidence, topic_names
@@ -39,7 +39,7 @@ from wx2mqtt.names import (
 from wx2mqtt.store.command_rows import replies_text, result_text
 
 _LOOP = asyncio.new_event_loop()
-_BENCH = Bench()
+_BENCH = ValidationHarness()
 
 # Deliveries
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from tests.support.hurry import hurry
+from tests.support.pauseless_loop import run_without_pauses
 from wx2mqtt.app import accounts
 from wx2mqtt.app.accounts import (
     MAX_RESTART_DELAY_SECONDS,
@@ -25,7 +25,7 @@ from wx2mqtt.wechat.ilink.protocol.endpoints import NOTIFY_STOP
 
 
 @dataclass
-class PaperAccount:
+class FakeAccount:
     """Lives for `life` seconds."""
 
     life: float
@@ -66,7 +66,7 @@ class Stage:
             self.last.set()
         if life < 0:
             raise RuntimeError("ours")
-        return PaperAccount(life, name)
+        return FakeAccount(life, name)
 
     async def play(self):
         """Returns when accounts were begun again."""
@@ -92,7 +92,7 @@ def test_the_pauses_grow_up_to_five_minutes_and_faults_are_counted_on(monkeypatc
         assert [one.counters.faults for one in stage.accounts[1:4]] == [2, 3, 4]
         assert stage.accounts[0].closed
 
-    hurry(story())
+    run_without_pauses(story())
 
 
 def test_after_a_long_run_it_is_restarted_soon(monkeypatch):
@@ -100,7 +100,7 @@ def test_after_a_long_run_it_is_restarted_soon(monkeypatch):
         *_, last_but_one, last = await Stage(monkeypatch, 0, 0, 0, 0, 0, STABLE_RUN_SECONDS, 1e6).play()
         assert last - last_but_one - STABLE_RUN_SECONDS <= 1.0
 
-    hurry(story())
+    run_without_pauses(story())
 
 
 def test_an_account_that_cannot_be_built_is_tried_again(monkeypatch):
@@ -110,7 +110,7 @@ def test_an_account_that_cannot_be_built_is_tried_again(monkeypatch):
         assert [one.life for one in stage.accounts] == [0.0, 1e6]
         assert stage.living.accounts == stage.accounts[1:]
 
-    hurry(story())
+    run_without_pauses(story())
 
 
 def test_a_beginning_that_hangs_starves_the_watchdog(monkeypatch):
@@ -126,7 +126,7 @@ def test_a_beginning_that_hangs_starves_the_watchdog(monkeypatch):
         assert stage.pulse.overdue() == ("begin:home",)
         running.cancel()
 
-    hurry(story())
+    run_without_pauses(story())
 
 
 def test_a_stop_at_which_nobody_answers_is_within_its_time():
@@ -137,7 +137,7 @@ def test_a_stop_at_which_nobody_answers_is_within_its_time():
     )
 
 
-class PaperFactory:
+class FakeFactory:
     """Builds an account once `may_create` is set; `runs` counts the accounts that ran."""
 
     def __init__(self) -> None:
@@ -157,7 +157,7 @@ class PaperFactory:
 
 
 async def test_an_account_that_is_built_when_all_have_ended_does_not_run() -> None:
-    factory: Any = PaperFactory()
+    factory: Any = FakeFactory()
     starts = Accounts(factory, Watchdog(asyncio.get_running_loop().time))
     running = asyncio.create_task(starts.run())
     starting = asyncio.create_task(starts.start_account("home"))

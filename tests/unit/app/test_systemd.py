@@ -12,13 +12,13 @@ from unittest.mock import patch
 
 import pytest
 
-from tests.support.hurry import hurry
+from tests.support.pauseless_loop import run_without_pauses
 from wx2mqtt.aio import ChangeNotifier
 from wx2mqtt.app.systemd import SystemdNotifier, SystemdWatchdog, status_line
 from wx2mqtt.bridge.watchdog import Watchdog
 
 
-class PaperManager:
+class FakeManager:
     """Notes when what was said."""
 
     def __init__(self, interval: float | None) -> None:
@@ -43,7 +43,7 @@ class PaperManager:
 
 
 @dataclass
-class PaperAccount:
+class FakeAccount:
     name: str = "home"
     state: str = "online"
     reason: str = ""
@@ -61,8 +61,8 @@ class PaperAccount:
 
 
 class Stage:
-    def __init__(self, interval: float | None, *accounts: PaperAccount) -> None:
-        self.manager = PaperManager(interval)
+    def __init__(self, interval: float | None, *accounts: FakeAccount) -> None:
+        self.manager = FakeManager(interval)
         self.pulse = Watchdog(asyncio.get_running_loop().time)
         self.accounts: Any = list(accounts)
         running: Any = SimpleNamespace(accounts=self.accounts)
@@ -78,18 +78,18 @@ class Stage:
 
 
 def played(story: Any) -> None:
-    hurry(story())
+    run_without_pauses(story())
 
 
-def tried(**more: Any) -> PaperAccount:
-    account = PaperAccount(**more)
+def tried(**more: Any) -> FakeAccount:
+    account = FakeAccount(**more)
     account.connect_attempted.set()
     return account
 
 
 def test_ready_waits_for_the_first_attempt_of_every_account():
     async def story() -> None:
-        late = PaperAccount(name="late")
+        late = FakeAccount(name="late")
         stage = Stage(None, tried(), late)
         asyncio.get_running_loop().call_later(7, late.connect_attempted.set)
         await stage.run(20)
@@ -170,8 +170,8 @@ def test_nothing_runs_while_nothing_changes():
 
 def test_the_status_line_names_each_account_and_a_broker_that_is_away():
     async def story() -> None:
-        home = PaperAccount(broker_connected=False, broker_reason="connection refused")
-        work = PaperAccount(name="work", state="logged_out", reason="scan again", broker_connected=False)
+        home = FakeAccount(broker_connected=False, broker_reason="connection refused")
+        work = FakeAccount(name="work", state="logged_out", reason="scan again", broker_connected=False)
         accounts: Any = [home, work]
         assert status_line(accounts) == (
             "home: online, no broker (connection refused); "

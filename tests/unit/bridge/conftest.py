@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.bridge.outgoing import House, running
+from tests.unit.bridge.outgoing import CommandsHarness, running
 from wx2mqtt.bridge import wechat_calls
 from wx2mqtt.bridge.commands import (
     chat_queue,
@@ -22,10 +22,10 @@ PassTime = Callable[[float], None]
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> AsyncIterator[House]:
+async def harness(tmp_path: Path) -> AsyncIterator[CommandsHarness]:
     """The way out, running, connected and logged in."""
-    async with running(tmp_path) as house:
-        yield house
+    async with running(tmp_path) as harness:
+        yield harness
 
 
 @pytest.fixture

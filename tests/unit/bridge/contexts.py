@@ -19,14 +19,14 @@ NO_LIMITS = Send(per_minute=0, burst=1)
 
 
 @dataclass
-class PaperQuota:
+class FakeQuota:
     """A store of which the test says how large it is."""
 
     size: int = 0
     limit: int = 10**9
 
 
-class PaperWatchdog(Watchdog):
+class FakeWatchdog(Watchdog):
     """Notes the beats of all loops besides."""
 
     def __init__(self) -> None:
@@ -61,11 +61,11 @@ def changed(settings: AccountSettings, **sections: Any) -> AccountSettings:
 def shared(**services: Any) -> SharedServices:
     """Services of a process; those that are not given are absent."""
     usual: dict[str, Any] = {
-        "watchdog": PaperWatchdog(),
+        "watchdog": FakeWatchdog(),
         "changes": ChangeNotifier(),
         "blobs": None,
         "media_retention": None,
-        "quota": PaperQuota(),
+        "quota": FakeQuota(),
     }
     return SharedServices(**{**usual, **services})
 

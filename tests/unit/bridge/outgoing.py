@@ -14,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.unit.bridge.contexts import NO_LIMITS, PaperQuota, context, settings, shared
+from tests.unit.bridge.contexts import NO_LIMITS, FakeQuota, context, settings, shared
 from wx2mqtt.bridge.attachments import Attachments
 from wx2mqtt.bridge.commands.attachment_intake import AttachmentIntake
 from wx2mqtt.bridge.commands.intake import CommandIntake
@@ -268,11 +268,11 @@ class Slow(Journal):
 
 
 @dataclass
-class House:
+class CommandsHarness:
     """The rooms, running."""
 
     ctx: AccountContext
-    quota: PaperQuota
+    quota: FakeQuota
     session: Any
     requests: RequestDispatcher
     journal: Slow
@@ -339,20 +339,20 @@ class House:
         """A command as JSON."""
         return self.deliver(json.dumps(body), user)
 
-    def heard(self, topic: str) -> list[dict[str, Any]]:
+    def received(self, topic: str) -> list[dict[str, Any]]:
         """What was published on a topic so far."""
         return [json.loads(one.payload) for one in self.broker.published if one.topic == topic]
 
-    async def hear(self, topic: str, count: int = 1) -> list[dict[str, Any]]:
+    async def in_thread(self, topic: str, count: int = 1) -> list[dict[str, Any]]:
         """The first `count` bodies on a topic."""
-        await self.news.until(lambda: len(self.heard(topic)) >= count)
-        return self.heard(topic)
+        await self.news.until(lambda: len(self.received(topic)) >= count)
+        return self.received(topic)
 
     async def result(self, command_id: str, user: str = "wife") -> dict[str, Any]:
         """The first result of a command."""
         topic = f"wx/result/{user}"
-        await self.news.until(lambda: [one for one in self.heard(topic) if one["id"] == command_id])
-        return next(one for one in self.heard(topic) if one["id"] == command_id)
+        await self.news.until(lambda: [one for one in self.received(topic) if one["id"] == command_id])
+        return next(one for one in self.received(topic) if one["id"] == command_id)
 
     async def acknowledged(self, delivery: Delivery) -> None:
         """Until the broker has its PUBACK."""
@@ -396,14 +396,14 @@ def make(
     language: Language = "en",
     handlers: Mapping[str, Handler] | None = None,
     fetcher: UrlFetcher | None = None,
-) -> House:
+) -> CommandsHarness:
     """The rooms wired as `bridge/components.py` wires them."""
     blobs = Blobs(folder)
     news, journal, topics = News(), Slow(database, blobs), Topics("wx")
     broker, wechat = Broker(news, protocol), WeChat(news)
     persons = tuple(people)
     identity = PeopleRegistry(persons, {one.level: one.id for one in persons}, pins or {})
-    quota = PaperQuota()
+    quota = FakeQuota()
     ctx = context(
         topics=topics,
         broker=broker,
@@ -438,7 +438,7 @@ def make(
         results=results,
     )
     ctx.signals.outbox_changed.connect(pump.add)
-    house = House(
+    harness = CommandsHarness(
         ctx=ctx,
         quota=quota,
         session=session,
@@ -458,23 +458,23 @@ def make(
         blobs=blobs,
         folder=folder,
     )
-    ctx.login_requests.on_logged_out = house.logged_out.append  # type: ignore[method-assign, assignment]
-    return house
+    ctx.login_requests.on_logged_out = harness.logged_out.append  # type: ignore[method-assign, assignment]
+    return harness
 
 
 @asynccontextmanager
-async def running(folder: Path, *, online: bool = True, **how: Any) -> AsyncIterator[House]:
+async def running(folder: Path, *, online: bool = True, **how: Any) -> AsyncIterator[CommandsHarness]:
     """A house in which everything runs, on the store in `folder`; connected, and logged in if `online`."""
     database = await SqliteDatabase.open(folder / "wx2mqtt.db")
-    house = make(database, folder, **how)
-    opened = await house.journal.open()
-    house.session_number = opened.broker_session
-    house.connect(session_present=bool(opened.broker_session))
-    house.sender.set_online(online=online)
-    rooms = (house.pump, house.outbound, house.sender)
-    tasks = [asyncio.create_task(room.run()) for room in rooms]
+    harness = make(database, folder, **how)
+    opened = await harness.journal.open()
+    harness.session_number = opened.broker_session
+    harness.connect(session_present=bool(opened.broker_session))
+    harness.sender.set_online(online=online)
+    rooms = (harness.pump, harness.outbound, harness.sender)
+    tasks = [asyncio.create_task(sender_harness.run()) for sender_harness in rooms]
     try:
-        yield house
+        yield harness
         for task in tasks:
             if task.done():
                 task.result()

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.unit.bridge.address_book import AddressBook
 from tests.unit.bridge.contexts import context, settings
 from tests.unit.bridge.outgoing import CAPABILITIES
-from tests.unit.bridge.phone import Phone
 from wx2mqtt.bridge.commands.resolver import CommandResolver
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.commands.sender import CommandSender
@@ -51,7 +51,7 @@ SendOutcome = BackendError | Callable[[Draft], None] | None
 """What a send does: raises, or something and then a receipt, or just a receipt."""
 
 
-class Wire:
+class FakeGateway:
     """A gateway that can only send. `outcomes` come in turn; `gate` holds every send while it is cleared."""
 
     capabilities = CAPABILITIES
@@ -90,13 +90,13 @@ class Wire:
         return self.windows.get(handle)
 
 
-class Room:
+class SenderHarness:
     """The sender of one account and what it needs."""
 
-    def __init__(self, database: Database, phone: Phone) -> None:
-        self.phone = phone
+    def __init__(self, database: Database, address_book: AddressBook) -> None:
+        self.address_book = address_book
         self.journal = Journal(database, "home")
-        self.wire = Wire()
+        self.wire = FakeGateway()
         self.echoes = EchoFilter()
         self.per_minute: float = 0
         self.burst = 1
@@ -115,7 +115,7 @@ class Room:
         ctx = context(
             journal=self.journal,
             backend=self.wire,
-            registry=self.phone.identity,
+            registry=self.address_book.identity,
             settings=settings(
                 send=Send().model_copy(update={"per_minute": self.per_minute, "burst": self.burst}),
                 hold=self.hold,
@@ -143,7 +143,7 @@ class Room:
     def command(self, user: str, text: str = "", *, ttl: float = 600.0, accepted: int = NOW) -> NewCommand:
         self._numbers += 1
         ident = f"c{self._numbers}"
-        person = self.phone.identity.by_level(user)
+        person = self.address_book.identity.by_level(user)
         assert person is not None
         return NewCommand(
             command=Command(user=user, text=text or ident, id=ident),
@@ -210,7 +210,7 @@ class Room:
 
     def own(self, user: str, text: str, message_id: str, time: int) -> Message:
         """A message of the owner as WeChat hands it over: written on the phone, or an echo of ours."""
-        person = self.phone.identity.by_level(user)
+        person = self.address_book.identity.by_level(user)
         assert person is not None
         assert person.handle is not None
         return Message(
@@ -226,10 +226,10 @@ class Room:
         )
 
 
-class BotRoom(Room):
+class ILinkSenderHarness(SenderHarness):
     """A room whose account is a bot, with its real reply window to the wife; `now` is the clock of WeChat."""
 
-    def __init__(self, made: Room) -> None:
+    def __init__(self, made: SenderHarness) -> None:
         self.__dict__.update(made.__dict__)
         self.wire.capabilities = BOT_CAPABILITIES
         self.wire.send = self._send  # type: ignore[method-assign]
@@ -238,11 +238,11 @@ class BotRoom(Room):
         self.now = now_ms()
 
     def _window(self, handle: Handle) -> ReplyWindow | None:
-        return self.chat.reply_window(self.now) if handle == self.phone.handle("wife") else None
+        return self.chat.reply_window(self.now) if handle == self.address_book.handle("wife") else None
 
     async def _send(self, draft: Draft, key: Any) -> Receipt:
         receipt = await type(self.wire).send(self.wire, draft, key)
-        if draft.chat == self.phone.handle("wife"):
+        if draft.chat == self.address_book.handle("wife"):
             self.chat = self.chat.with_sent(self.now + 1)
         return receipt
 
@@ -295,15 +295,15 @@ class BotRoom(Room):
 
 
 @contextlib.asynccontextmanager
-async def room(folder: Path, *friends: str) -> AsyncIterator[Room]:
+async def sender_harness(folder: Path, *friends: str) -> AsyncIterator[SenderHarness]:
     """A room with these friends known to it."""
-    phone = Phone()
+    address_book = AddressBook()
     for friend in friends:
-        phone.friend(friend, friend)
-    phone.log_in()
+        address_book.friend(friend, friend)
+    address_book.log_in()
     database = await SqliteDatabase.open(folder / "wx2mqtt.db")
     try:
-        made = Room(database, phone)
+        made = SenderHarness(database, address_book)
         await made.journal.open()
         yield made
     finally:

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.paper_link import PaperLink
-from tests.unit.bridge.contexts import PaperWatchdog, changed, context, settings, shared
-from tests.unit.bridge.talk import PaperGateway
+from tests.support.fake_link import FakeLink
+from tests.unit.bridge.contexts import FakeWatchdog, changed, context, settings, shared
+from tests.unit.bridge.session_harness import FakeGateway
 from wx2mqtt.bridge.account import Account, AccountFailed
 from wx2mqtt.bridge.inbound import PeopleBatch
 from wx2mqtt.bridge.people.registry import PeopleRegistry
@@ -29,7 +29,7 @@ from wx2mqtt.store.records import NewMessage
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 
-class Gateway(PaperGateway):
+class Gateway(FakeGateway):
     """Notes the languages that it is given."""
 
     def __init__(self) -> None:
@@ -44,10 +44,10 @@ class Stage:
     """An account that does not run; what it publishes goes to `link`."""
 
     def __init__(self, folder: Path, database: Database) -> None:
-        self.link = PaperLink(takes=True)
+        self.link = FakeLink(takes=True)
         self.gateway = Gateway()
         self.journal = Journal(database, "home")
-        self.watchdog = PaperWatchdog()
+        self.watchdog = FakeWatchdog()
         self.ctx = context(
             broker=self.link,
             backend=self.gateway,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.bridge.contexts import settings
-from tests.unit.bridge.talk import message
+from tests.unit.bridge.session_harness import message
 from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.model import ChatKind, Handle

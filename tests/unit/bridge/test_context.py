@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import typing
 
-from tests.unit.bridge.contexts import PaperQuota, shared
+from tests.unit.bridge.contexts import FakeQuota, shared
 from wx2mqtt.bridge import context as module
 from wx2mqtt.bridge.context import AccountContext, AccountSignals, SharedServices
 
@@ -76,7 +76,7 @@ def test_the_process_shares_services_and_each_signal_of_an_account_is_its_own():
 
 
 def test_a_store_is_full_at_its_limit_and_never_without_one():
-    quota = PaperQuota(size=4_999_999, limit=5_000_000)
+    quota = FakeQuota(size=4_999_999, limit=5_000_000)
     services = shared(quota=quota)
     assert services.exceeded_limit() == ""
     quota.size = 5_000_000
@@ -86,7 +86,7 @@ def test_a_store_is_full_at_its_limit_and_never_without_one():
 
 
 def test_the_last_part_of_a_store_is_kept_for_messages():
-    quota = PaperQuota(size=4_749_999, limit=5_000_000)
+    quota = FakeQuota(size=4_749_999, limit=5_000_000)
     services = shared(quota=quota)
     assert (services.exceeded_limit(for_commands=True), services.free_bytes_for_commands) == ("", 1)
     quota.size = 4_750_000

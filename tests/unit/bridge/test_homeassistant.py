@@ -18,7 +18,7 @@ from structlog.testing import capture_logs
 
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.discovery_rules import faults
-from tests.support.paper_link import PaperLink, Sent
+from tests.support.fake_link import FakeLink, Sent
 from tests.unit.bridge.contexts import changed, context, settings
 from tests.unit.bridge.outgoing import OWNER, person
 from wx2mqtt.bridge import homeassistant
@@ -54,11 +54,11 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Stage:
-    """An account on a paper broker; `runs` is one life of the bridge on the same store."""
+    """An account on a fake broker; `runs` is one life of the bridge on the same store."""
 
     def __init__(self, journal: Journal) -> None:
         self.journal = journal
-        self.link = PaperLink(takes=True)
+        self.link = FakeLink(takes=True)
         self.identity = PeopleRegistry(PEOPLE, {}, {})
         self.home: HomeAssistantDiscovery
         self.news: list[bool] = []

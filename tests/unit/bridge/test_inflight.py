@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from tests.support.paper_link import PaperLink
+from tests.support.fake_link import FakeLink
 from wx2mqtt.bridge.inflight import MAX_UNACKED_PUBLISHES, InflightWindow
 from wx2mqtt.errors import ConnectionDropped, NotConnected
 from wx2mqtt.mqtt.broker import Publication
@@ -21,21 +21,21 @@ def nothing(_error: Exception | None) -> None:
 
 
 async def test_there_is_no_room_without_a_connection():
-    assert InflightWindow(PaperLink()).free_slots == 0
+    assert InflightWindow(FakeLink()).free_slots == 0
 
 
 @pytest.mark.parametrize(
     ("maximum", "room"),
     [(1, 1), (20, 20), (MAX_UNACKED_PUBLISHES, MAX_UNACKED_PUBLISHES), (65535, MAX_UNACKED_PUBLISHES)],
 )
-async def test_the_window_is_ours_or_the_brokers_whichever_is_smaller(maximum, room):
-    link = PaperLink()
+async def test_the_window_is_ours_or_the_brokers_whichever_is_smaller(maximum, sender_harness):
+    link = FakeLink()
     link.connect(receive_maximum=maximum)
-    assert InflightWindow(link).free_slots == room
+    assert InflightWindow(link).free_slots == sender_harness
 
 
 async def test_what_is_open_takes_room_until_it_is_answered_in_whatever_way():
-    link = PaperLink()
+    link = FakeLink()
     window = InflightWindow(link)
     link.connect(receive_maximum=10)
     errors: list[Exception | None] = []
@@ -57,7 +57,7 @@ async def test_what_is_open_takes_room_until_it_is_answered_in_whatever_way():
 
 
 async def test_what_is_urgent_waits_for_room_and_leaves_none_to_others():
-    link = PaperLink()
+    link = FakeLink()
     window = InflightWindow(link)
     link.connect(receive_maximum=2)
     window.publish(publication(1), nothing)
@@ -75,7 +75,7 @@ async def test_what_is_urgent_waits_for_room_and_leaves_none_to_others():
 
 
 async def test_what_is_urgent_fails_when_the_connection_goes_before_its_turn():
-    link = PaperLink()
+    link = FakeLink()
     window = InflightWindow(link)
     link.connect(receive_maximum=1)
     errors: list[Exception | None] = []
@@ -93,7 +93,7 @@ async def test_what_is_urgent_fails_when_the_connection_goes_before_its_turn():
 
 
 async def test_an_answer_that_comes_at_once_is_counted_as_well():
-    link = PaperLink(takes=True)
+    link = FakeLink(takes=True)
     window = InflightWindow(link)
     link.connect()
     for number in range(300):
@@ -104,7 +104,7 @@ async def test_an_answer_that_comes_at_once_is_counted_as_well():
 
 async def test_capacity_is_emitted_when_what_is_urgent_has_made_some():
     """Else a broker that takes one at a time would get the retained topics and nothing more."""
-    link = PaperLink()
+    link = FakeLink()
     window = InflightWindow(link)
     notified: list[int] = []
     window.capacity.connect(lambda: notified.append(window.free_slots))
@@ -119,28 +119,28 @@ async def test_capacity_is_emitted_when_what_is_urgent_has_made_some():
 
 
 async def test_only_the_oldest_gets_the_error_that_the_broker_disconnected_on_it():
-    link = PaperLink()
+    link = FakeLink()
     window = InflightWindow(link)
     errors: list[tuple[int, Exception | None]] = []
 
-    def hear(number: int, error: Exception | None) -> None:
+    def in_thread(number: int, error: Exception | None) -> None:
         errors.append((number, error))
 
     for _ in range(2):
         link.connect()
         errors.clear()
         for number in (1, 2, 3):
-            window.publish_first(publication(number), partial(hear, number))
+            window.publish_first(publication(number), partial(in_thread, number))
         link.hang_up()
         assert [number for number, error in errors if isinstance(error, ConnectionDropped)] == [1]
         assert [number for number, _ in errors] == [1, 2, 3]
-    window.publish(publication(4), partial(hear, 4))
+    window.publish(publication(4), partial(in_thread, 4))
     assert type(errors[-1][1]) is NotConnected, "it was never sent"
 
 
 async def test_after_a_broker_hung_up_twice_all_that_was_open_goes_one_by_one():
     """Then we know on which one it hangs up: its answers to the others may go down with the connection."""
-    link = PaperLink()
+    link = FakeLink()
     window = InflightWindow(link)
 
     def connect() -> None:

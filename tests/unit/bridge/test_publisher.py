@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.paper_link import PaperLink, Sent
+from tests.support.fake_link import FakeLink, Sent
 from tests.unit.bridge.contexts import context
 from tests.unit.store.conftest import Clock
 from tests.unit.store.make import message
@@ -59,7 +59,7 @@ class Watched(Journal):
     something; `then`, before whoever asked for it knows.
     """
 
-    def __init__(self, database: Database, link: PaperLink, clock: Clock) -> None:
+    def __init__(self, database: Database, link: FakeLink, clock: Clock) -> None:
         super().__init__(database, "home", clock)
         self.before: dict[str, Callable[[], Awaitable[None]]] = {}
         self.after: dict[str, Callable[[], None]] = {}
@@ -105,13 +105,13 @@ class AnyTopics(Topics):
         return True
 
 
-class Works:
-    """A publisher between a real journal and a broker on paper."""
+class PublisherHarness:
+    """A publisher between a real journal and a fake broker."""
 
     topics: Topics = AnyTopics("wx")
 
     def __init__(self, database: Database, puback_log: PubackLog) -> None:
-        self.link = PaperLink()
+        self.link = FakeLink()
         self.clock = Clock(now_ms())
         self.journal = Watched(database, self.link, self.clock)
         self.inflight = InflightWindow(self.link)
@@ -216,13 +216,13 @@ class Works:
 
 
 @asynccontextmanager
-async def working(folder: Path, puback_log: PubackLog | None = None) -> AsyncIterator[Works]:
+async def working(folder: Path, puback_log: PubackLog | None = None) -> AsyncIterator[PublisherHarness]:
     database = await SqliteDatabase.open(folder / "wx2mqtt.db")
-    works = Works(database, puback_log or PubackLog())
-    await works.journal.open()
-    running = asyncio.create_task(works.publisher.run())
+    harness = PublisherHarness(database, puback_log or PubackLog())
+    await harness.journal.open()
+    running = asyncio.create_task(harness.publisher.run())
     try:
-        yield works
+        yield harness
         assert not running.done(), running.exception()
     finally:
         running.cancel()
@@ -231,9 +231,9 @@ async def working(folder: Path, puback_log: PubackLog | None = None) -> AsyncIte
 
 
 @pytest.fixture
-async def works(tmp_path: Path) -> AsyncIterator[Works]:
-    async with working(tmp_path) as works:
-        yield works
+async def harness(tmp_path: Path) -> AsyncIterator[PublisherHarness]:
+    async with working(tmp_path) as harness:
+        yield harness
 
 
 def on(sent: list[Sent], topic: str) -> list[int]:
@@ -244,268 +244,268 @@ def first_of(numbers: list[int]) -> list[int]:
     return list(dict.fromkeys(numbers))
 
 
-async def test_what_is_committed_goes_out_in_its_order_and_is_settled(works: Works):
-    works.connect()
-    await works.publish("a", "b", "a", "c", "a")
-    assert await works.numbers(5) == [1, 2, 3, 4, 5]
-    works.link.take(*reversed(works.link.sent))
-    await works.all_settled()
-    assert works.publisher._ctx.counters.published == 5
-    assert len(works.link.sent) == 5
+async def test_what_is_committed_goes_out_in_its_order_and_is_settled(harness: PublisherHarness):
+    harness.connect()
+    await harness.publish("a", "b", "a", "c", "a")
+    assert await harness.numbers(5) == [1, 2, 3, 4, 5]
+    harness.link.take(*reversed(harness.link.sent))
+    await harness.all_settled()
+    assert harness.publisher._ctx.counters.published == 5
+    assert len(harness.link.sent) == 5
 
 
-async def test_a_publication_goes_out_with_all_that_belongs_to_it(works: Works):
-    works.connect()
-    await works.publish("t", payload=b"{}", correlation=b"\0c", expiry=60, content_type="text/plain")
-    (sent,) = await works.link.came(1)
+async def test_a_publication_goes_out_with_all_that_belongs_to_it(harness: PublisherHarness):
+    harness.connect()
+    await harness.publish("t", payload=b"{}", correlation=b"\0c", expiry=60, content_type="text/plain")
+    (sent,) = await harness.link.came(1)
     publication = sent.publication
     assert (publication.topic, publication.payload, publication.retain) == ("t", b"{}", False)
     assert (publication.correlation, publication.expiry) == (b"\0c", 60)
     assert publication.content_type == "text/plain"
 
 
-async def test_what_waited_goes_out_with_what_is_left_of_its_expiry(works: Works):
-    works.clock.now -= 45_500
-    await works.publish("t", expiry=60)
-    works.clock.now += 3_600_000  # the time of day was put back since
-    await works.publish("t", expiry=60)
-    works.connect()
-    waited, put_back = (sent.publication.expiry for sent in await works.link.came(2))
+async def test_what_waited_goes_out_with_what_is_left_of_its_expiry(harness: PublisherHarness):
+    harness.clock.now -= 45_500
+    await harness.publish("t", expiry=60)
+    harness.clock.now += 3_600_000  # the time of day was put back since
+    await harness.publish("t", expiry=60)
+    harness.connect()
+    waited, put_back = (sent.publication.expiry for sent in await harness.link.came(2))
     assert waited is not None
     assert 1 <= waited <= 15
     assert put_back == 60
 
 
-async def test_what_waited_for_longer_than_its_expiry_is_dropped_and_nothing_else(works: Works):
-    works.clock.now -= 61_000
-    await works.publish("a", "b", "a")  # 1 to 3
-    await works.publish("t", "t", expiry=60)  # 4 and 5
-    works.clock.now += 61_000
-    await works.publish("t", expiry=60)  # 6
-    await works.publish("a")  # 7
-    works.link.takes = True
-    works.connect()
-    assert await works.numbers(5) == [1, 2, 3, 6, 7]
-    await works.all_settled()
-    assert len(works.link.sent) == 5
-    stats = await works.journal.stats()
+async def test_what_waited_for_longer_than_its_expiry_is_dropped_and_nothing_else(harness: PublisherHarness):
+    harness.clock.now -= 61_000
+    await harness.publish("a", "b", "a")  # 1 to 3
+    await harness.publish("t", "t", expiry=60)  # 4 and 5
+    harness.clock.now += 61_000
+    await harness.publish("t", expiry=60)  # 6
+    await harness.publish("a")  # 7
+    harness.link.takes = True
+    harness.connect()
+    assert await harness.numbers(5) == [1, 2, 3, 6, 7]
+    await harness.all_settled()
+    assert len(harness.link.sent) == 5
+    stats = await harness.journal.stats()
     assert (stats.dropped, stats.set_aside) == (0, 0)  # neither is a loss that somebody must hear of
 
 
 async def test_what_the_broker_did_not_acknowledge_is_not_published_again_when_it_is_too_old(
-    works: Works, monkeypatch: pytest.MonkeyPatch
+    harness: PublisherHarness, monkeypatch: pytest.MonkeyPatch
 ):
-    works.connect()
-    await works.publish("t", expiry=60)
-    await works.publish("a")
-    await works.link.came(2)
-    monkeypatch.setattr(publisher, "now_ms", lambda: works.clock.now + 60_000)
-    works.link.takes = True
-    works.hang_up()
-    works.connect()
-    assert await works.numbers(3) == [1, 2, 2]
-    await works.all_settled()
+    harness.connect()
+    await harness.publish("t", expiry=60)
+    await harness.publish("a")
+    await harness.link.came(2)
+    monkeypatch.setattr(publisher, "now_ms", lambda: harness.clock.now + 60_000)
+    harness.link.takes = True
+    harness.hang_up()
+    harness.connect()
+    assert await harness.numbers(3) == [1, 2, 2]
+    await harness.all_settled()
 
 
 async def test_more_expired_rows_than_memory_holds_keep_nothing_back(
-    works: Works, monkeypatch: pytest.MonkeyPatch
+    harness: PublisherHarness, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(outbox_reader, "READ_BATCH_ROWS", 7)
-    works.clock.now -= 61_000
-    await works.publish(*["t"] * 100, expiry=60)
-    await works.publish("a")
-    works.link.takes = True
-    works.connect()
-    assert await works.numbers(1) == [101]
-    await works.all_settled()
+    harness.clock.now -= 61_000
+    await harness.publish(*["t"] * 100, expiry=60)
+    await harness.publish("a")
+    harness.link.takes = True
+    harness.connect()
+    assert await harness.numbers(1) == [101]
+    await harness.all_settled()
 
 
-async def test_nothing_goes_out_before_there_is_a_connection(works: Works):
-    await works.publish("a")
-    works.connect()
-    assert await works.numbers(1) == [1]
+async def test_nothing_goes_out_before_there_is_a_connection(harness: PublisherHarness):
+    await harness.publish("a")
+    harness.connect()
+    assert await harness.numbers(1) == [1]
 
 
-async def test_never_more_is_open_than_the_broker_allows(works: Works):
-    works.connect(receive_maximum=3)
-    await works.publish(*["a"] * 30)
+async def test_never_more_is_open_than_the_broker_allows(harness: PublisherHarness):
+    harness.connect(receive_maximum=3)
+    await harness.publish(*["a"] * 30)
     for count in range(3, 31):
-        await works.link.came(count)
-        works.link.take(works.link.open[0])
-    assert works.link.most_open == 3
-    works.link.take()
-    await works.all_settled()
-    assert on(works.link.sent, "a") == list(range(1, 31))
+        await harness.link.came(count)
+        harness.link.take(harness.link.open[0])
+    assert harness.link.most_open == 3
+    harness.link.take()
+    await harness.all_settled()
+    assert on(harness.link.sent, "a") == list(range(1, 31))
 
 
-async def test_never_more_is_open_or_unsettled_than_the_window(works: Works):
+async def test_never_more_is_open_or_unsettled_than_the_window(harness: PublisherHarness):
     """What the broker has and the journal does not know comes again after a crash: at most a window of it."""
-    held, let_go = works.hold_marks()
-    works.link.takes = True
-    works.connect()
-    await works.publish(*["a"] * (3 * MAX_UNACKED_PUBLISHES))
+    held, let_go = harness.hold_marks()
+    harness.link.takes = True
+    harness.connect()
+    await harness.publish(*["a"] * (3 * MAX_UNACKED_PUBLISHES))
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         await held.wait()
-    await works.link.came(MAX_UNACKED_PUBLISHES)
-    await works.journal.stats()
-    assert len(works.link.sent) == MAX_UNACKED_PUBLISHES
+    await harness.link.came(MAX_UNACKED_PUBLISHES)
+    await harness.journal.stats()
+    assert len(harness.link.sent) == MAX_UNACKED_PUBLISHES
     let_go.set()
-    await works.all_settled()
-    assert on(works.link.sent, "a") == list(range(1, 3 * MAX_UNACKED_PUBLISHES + 1))
+    await harness.all_settled()
+    assert on(harness.link.sent, "a") == list(range(1, 3 * MAX_UNACKED_PUBLISHES + 1))
 
 
-async def messages_wait_for_marks(works: Works) -> None:
+async def messages_wait_for_marks(harness: PublisherHarness) -> None:
     """At most 20 messages go out before the commit of marks, and all of them in the end."""
     keys = [str(number) for number in range(3 * MAX_REPEATED_MESSAGES)]
-    held, let_go = works.hold_marks()
-    works.connect()
-    await works.said(*keys, user="wife")
-    await works.link.came(MAX_REPEATED_MESSAGES)
-    works.link.takes = True
-    works.link.take()
+    held, let_go = harness.hold_marks()
+    harness.connect()
+    await harness.said(*keys, user="wife")
+    await harness.link.came(MAX_REPEATED_MESSAGES)
+    harness.link.takes = True
+    harness.link.take()
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         await held.wait()
-    await works.journal.stats()
-    assert len(works.link.sent) == MAX_REPEATED_MESSAGES == 20  # acknowledged, and not marked yet
+    await harness.journal.stats()
+    assert len(harness.link.sent) == MAX_REPEATED_MESSAGES == 20  # acknowledged, and not marked yet
     let_go.set()
-    await works.all_settled()
-    assert await works.ids(len(keys)) == keys
+    await harness.all_settled()
+    assert await harness.ids(len(keys)) == keys
 
 
-async def test_never_more_messages_would_repeat_after_a_kill_than_may(works: Works):
+async def test_never_more_messages_would_repeat_after_a_kill_than_may(harness: PublisherHarness):
     """A kill repeats what the broker may have and the journal does not know of: at most 20, however wide
     the window of publishes in flight is.
     """
-    await messages_wait_for_marks(works)
+    await messages_wait_for_marks(harness)
 
 
 async def test_logged_pubacks_let_messages_go_on_while_the_marks_are_being_stored(tmp_path: Path):
     """A kill would repeat what is open, of messages at most 20; what is acknowledged stands in the log."""
     keys = [str(number) for number in range(2 * MAX_PUBACK_RECORDS)]
-    async with working(tmp_path, PubackLog(tmp_path / "pubacks", "stream")) as works:
-        held, let_go = works.hold_marks()
-        works.connect()
-        await works.said(*keys, user="wife")
-        await works.link.came(MAX_REPEATED_MESSAGES)
-        await works.journal.stats()
-        assert len(works.link.sent) == MAX_REPEATED_MESSAGES
-        works.link.takes = True
-        works.link.take()
+    async with working(tmp_path, PubackLog(tmp_path / "pubacks", "stream")) as harness:
+        held, let_go = harness.hold_marks()
+        harness.connect()
+        await harness.said(*keys, user="wife")
+        await harness.link.came(MAX_REPEATED_MESSAGES)
+        await harness.journal.stats()
+        assert len(harness.link.sent) == MAX_REPEATED_MESSAGES
+        harness.link.takes = True
+        harness.link.take()
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             await held.wait()
-        await works.link.came(MAX_PUBACK_RECORDS)
-        await works.journal.stats()
-        assert len(works.link.sent) == MAX_PUBACK_RECORDS  # a power cut would repeat these
-        assert works.link.most_open <= MAX_REPEATED_MESSAGES
+        await harness.link.came(MAX_PUBACK_RECORDS)
+        await harness.journal.stats()
+        assert len(harness.link.sent) == MAX_PUBACK_RECORDS  # a power cut would repeat these
+        assert harness.link.most_open <= MAX_REPEATED_MESSAGES
         let_go.set()
-        await works.all_settled()
-        assert await works.ids(len(keys)) == keys
+        await harness.all_settled()
+        assert await harness.ids(len(keys)) == keys
 
 
 async def test_after_a_kill_only_messages_without_a_logged_puback_come_again(tmp_path: Path):
     never = asyncio.Event()
     path = tmp_path / "pubacks"
     keys = [str(number) for number in range(5)]
-    async with working(tmp_path, PubackLog(path, "stream")) as works:
+    async with working(tmp_path, PubackLog(path, "stream")) as harness:
 
         async def killed() -> None:
             await never.wait()
 
-        works.journal.before["mark_published"] = killed
-        works.connect()
-        await works.said(*keys, user="wife")
-        await works.link.came(len(keys))
-        works.link.take(*works.link.open[1:4])
-    async with working(tmp_path, PubackLog(path, "stream")) as works:
-        works.link.takes = True
-        works.connect()
-        await works.all_settled()
-        assert await works.ids(2) == ["0", "4"]
-        assert len(works.link.sent) == 2
+        harness.journal.before["mark_published"] = killed
+        harness.connect()
+        await harness.said(*keys, user="wife")
+        await harness.link.came(len(keys))
+        harness.link.take(*harness.link.open[1:4])
+    async with working(tmp_path, PubackLog(path, "stream")) as harness:
+        harness.link.takes = True
+        harness.connect()
+        await harness.all_settled()
+        assert await harness.ids(2) == ["0", "4"]
+        assert len(harness.link.sent) == 2
     assert not PubackLog(path, "stream").earlier
 
 
 async def test_a_puback_of_a_row_that_the_disk_has_lost_does_not_count_for_a_later_row(tmp_path: Path):
     """In a power cut, some disks lose commits that they had reported as written; the ids are given again."""
     path = tmp_path / "pubacks"
-    async with working(tmp_path) as works:
-        await works.said("a", "b", user="wife")
-        rows = await works.journal.outbox.list_waiting(0, 10)
+    async with working(tmp_path) as harness:
+        await harness.said("a", "b", user="wife")
+        rows = await harness.journal.outbox.list_waiting(0, 10)
     log = PubackLog(path, "stream")
     log.add(rows[0].id, rows[0].created)
     log.add(rows[1].id, rows[1].created - 5000)
     log.add(rows[1].id + 1, rows[1].created)
-    async with working(tmp_path, PubackLog(path, "stream")) as works:
-        works.link.takes = True
-        works.connect()
-        await works.all_settled()
-        assert await works.ids(1) == ["b"]
-        assert len(works.link.sent) == 1
+    async with working(tmp_path, PubackLog(path, "stream")) as harness:
+        harness.link.takes = True
+        harness.connect()
+        await harness.all_settled()
+        assert await harness.ids(1) == ["b"]
+        assert len(harness.link.sent) == 1
 
 
 async def test_a_log_that_fails_makes_messages_wait_for_the_marks_again(tmp_path: Path):
-    async with working(tmp_path, PubackLog(tmp_path / "missing" / "pubacks", "stream")) as works:
-        await messages_wait_for_marks(works)
+    async with working(tmp_path, PubackLog(tmp_path / "missing" / "pubacks", "stream")) as harness:
+        await messages_wait_for_marks(harness)
 
 
 async def test_an_answer_wakes_nobody_while_the_next_message_waits_for_marks(
-    works: Works, monkeypatch: pytest.MonkeyPatch
+    harness: PublisherHarness, monkeypatch: pytest.MonkeyPatch
 ):
     """In a burst that is so at most answers, and each would cost a turn of the publishing loop."""
     monkeypatch.setattr(published_rows, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
     looked = 0
-    publish_waiting = works.publisher._publish_waiting
+    publish_waiting = harness.publisher._publish_waiting
 
     async def counted() -> None:
         nonlocal looked
         looked += 1
         await publish_waiting()
 
-    monkeypatch.setattr(works.publisher, "_publish_waiting", counted)
-    works.connect()
-    await works.said(*map(str, range(2 * MAX_REPEATED_MESSAGES)), user="wife")
-    await works.link.came(MAX_REPEATED_MESSAGES)
+    monkeypatch.setattr(harness.publisher, "_publish_waiting", counted)
+    harness.connect()
+    await harness.said(*map(str, range(2 * MAX_REPEATED_MESSAGES)), user="wife")
+    await harness.link.came(MAX_REPEATED_MESSAGES)
     before = looked
-    for one in tuple(works.link.open)[:-1]:
-        works.link.take(one)
+    for one in tuple(harness.link.open)[:-1]:
+        harness.link.take(one)
         for _ in range(3):
             await asyncio.sleep(0)
     assert (before > 0, looked - before) == (True, 0)
-    works.link.takes = True
-    works.link.take()
-    await works.all_settled()
-    assert await works.ids(2 * MAX_REPEATED_MESSAGES) == list(map(str, range(2 * MAX_REPEATED_MESSAGES)))
+    harness.link.takes = True
+    harness.link.take()
+    await harness.all_settled()
+    assert await harness.ids(2 * MAX_REPEATED_MESSAGES) == list(map(str, range(2 * MAX_REPEATED_MESSAGES)))
 
 
 async def test_a_whole_window_of_messages_is_marked_with_one_commit_as_soon_as_it_is_acknowledged(
-    works: Works, monkeypatch: pytest.MonkeyPatch
+    harness: PublisherHarness, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(published_rows, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
     marked: list[int] = []
-    mark_published = works.journal.outbox.mark_published
+    mark_published = harness.journal.outbox.mark_published
 
     async def counted(ids: list[int]) -> Any:
         marked.append(len(ids))
         return await mark_published(ids)
 
-    monkeypatch.setattr(works.journal.outbox, "mark_published", counted)
-    works.connect()
-    await works.said(*map(str, range(3 * MAX_REPEATED_MESSAGES)), user="wife")
+    monkeypatch.setattr(harness.journal.outbox, "mark_published", counted)
+    harness.connect()
+    await harness.said(*map(str, range(3 * MAX_REPEATED_MESSAGES)), user="wife")
     for window in range(1, 4):
-        await works.link.came(window * MAX_REPEATED_MESSAGES)
-        for one in tuple(works.link.open):
-            works.link.take(one)
+        await harness.link.came(window * MAX_REPEATED_MESSAGES)
+        for one in tuple(harness.link.open):
+            harness.link.take(one)
             await asyncio.sleep(0)
-    await works.all_settled()
+    await harness.all_settled()
     assert marked == [MAX_REPEATED_MESSAGES] * 3
 
 
 async def test_what_is_acknowledged_during_a_commit_waits_for_the_rest_of_its_window(
-    works: Works, monkeypatch: pytest.MonkeyPatch
+    harness: PublisherHarness, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(published_rows, "ACK_GATHER_SECONDS", 1000 * MAX_WAIT_SECONDS)
     held, let_go, marked = asyncio.Event(), asyncio.Event(), list[int]()
-    mark_published = works.journal.outbox.mark_published
+    mark_published = harness.journal.outbox.mark_published
 
     async def counted(ids: list[int]) -> Any:
         marked.append(len(ids))
@@ -513,44 +513,46 @@ async def test_what_is_acknowledged_during_a_commit_waits_for_the_rest_of_its_wi
         await let_go.wait()
         return await mark_published(ids)
 
-    monkeypatch.setattr(works.journal.outbox, "mark_published", counted)
-    works.link.takes = True
-    works.connect()
-    await works.said(*map(str, range(MAX_REPEATED_MESSAGES - 1)), user="wife")
+    monkeypatch.setattr(harness.journal.outbox, "mark_published", counted)
+    harness.link.takes = True
+    harness.connect()
+    await harness.said(*map(str, range(MAX_REPEATED_MESSAGES - 1)), user="wife")
     async with asyncio.timeout(MAX_WAIT_SECONDS):
         await held.wait()
-    await works.said("during", user="wife")
-    await works.link.came(MAX_REPEATED_MESSAGES)
+    await harness.said("during", user="wife")
+    await harness.link.came(MAX_REPEATED_MESSAGES)
     let_go.set()
-    await works.until(lambda: works.journal.outbox.list_waiting(0, 100))
-    await works.said(*(f"b{number}" for number in range(MAX_REPEATED_MESSAGES - 1)), user="wife")
-    await works.all_settled()
+    await harness.until(lambda: harness.journal.outbox.list_waiting(0, 100))
+    await harness.said(*(f"b{number}" for number in range(MAX_REPEATED_MESSAGES - 1)), user="wife")
+    await harness.all_settled()
     assert marked == [MAX_REPEATED_MESSAGES - 1, MAX_REPEATED_MESSAGES]
 
 
-async def test_results_do_not_count_among_the_messages_that_may_repeat(works: Works):
-    works.connect()
-    await works.said(*[f"m{number}" for number in range(10)], user="wife")
-    await works.publish(*["a"] * 60)
-    assert len(await works.link.came(70)) == 70
+async def test_results_do_not_count_among_the_messages_that_may_repeat(harness: PublisherHarness):
+    harness.connect()
+    await harness.said(*[f"m{number}" for number in range(10)], user="wife")
+    await harness.publish(*["a"] * 60)
+    assert len(await harness.link.came(70)) == 70
 
 
-async def test_after_a_reconnect_all_that_was_not_acknowledged_goes_out_again_in_order(works: Works):
-    works.connect()
-    await works.publish("a", "b", "a", "b", "a")
-    await works.link.came(5)
-    works.link.take(works.link.sent[0], works.link.sent[3])
-    works.hang_up()
-    works.link.takes = True
-    works.connect()
-    await works.all_settled()
-    assert on(works.link.sent[5:], "a") == [3, 5]
-    assert on(works.link.sent[5:], "b") == [2]
-    assert works.publisher._ctx.counters.published == 5
+async def test_after_a_reconnect_all_that_was_not_acknowledged_goes_out_again_in_order(
+    harness: PublisherHarness,
+):
+    harness.connect()
+    await harness.publish("a", "b", "a", "b", "a")
+    await harness.link.came(5)
+    harness.link.take(harness.link.sent[0], harness.link.sent[3])
+    harness.hang_up()
+    harness.link.takes = True
+    harness.connect()
+    await harness.all_settled()
+    assert on(harness.link.sent[5:], "a") == [3, 5]
+    assert on(harness.link.sent[5:], "b") == [2]
+    assert harness.publisher._ctx.counters.published == 5
 
 
 async def test_what_is_settled_while_a_new_connection_begins_is_not_published_again(
-    works: Works, monkeypatch
+    harness: PublisherHarness, monkeypatch
 ):
     monkeypatch.setattr(inflight, "REFUSAL_DISCONNECT_SECONDS", 0.0)
     let_go = asyncio.Event()
@@ -558,439 +560,451 @@ async def test_what_is_settled_while_a_new_connection_begins_is_not_published_ag
     async def hold() -> None:
         await let_go.wait()
 
-    works.journal.before["mark_published"] = hold
-    works.connect()
-    await works.publish("a", "b")
-    first, second = await works.link.came(2)
-    works.link.refuse(first)
-    works.link.take(second)
-    works.hang_up()
-    works.connect(receive_maximum=1)
-    await works.link.came(3)  # both were read, and the second one waits for room
+    harness.journal.before["mark_published"] = hold
+    harness.connect()
+    await harness.publish("a", "b")
+    first, second = await harness.link.came(2)
+    harness.link.refuse(first)
+    harness.link.take(second)
+    harness.hang_up()
+    harness.connect(receive_maximum=1)
+    await harness.link.came(3)  # both were read, and the second one waits for room
     let_go.set()
-    settled = works.journal.done
-    await works.link.until(lambda: works.journal.done > settled)
-    works.link.takes = True
-    works.link.take()
-    await works.all_settled()
-    assert works.link.topics == ["a", "b", "a"]
+    settled = harness.journal.done
+    await harness.link.until(lambda: harness.journal.done > settled)
+    harness.link.takes = True
+    harness.link.take()
+    await harness.all_settled()
+    assert harness.link.topics == ["a", "b", "a"]
 
 
-async def test_a_refused_topic_waits_and_the_others_go_on(works: Works):
-    works.connect()
-    await works.publish("a", "b")
-    first, second = await works.link.came(2)
-    works.link.refuse(first)
-    works.link.take(second)
-    await works.publish("a", "b", "a", "b")
-    assert await works.numbers(4) == [1, 2, 4, 6]
-    assert works.publisher.refused_topics == ("a",)
-    works.link.take()
-    await works.journal.outbox.drop_topic("a", "for the test")
-    await works.all_settled()
-    assert works.dropped() == []
+async def test_a_refused_topic_waits_and_the_others_go_on(harness: PublisherHarness):
+    harness.connect()
+    await harness.publish("a", "b")
+    first, second = await harness.link.came(2)
+    harness.link.refuse(first)
+    harness.link.take(second)
+    await harness.publish("a", "b", "a", "b")
+    assert await harness.numbers(4) == [1, 2, 4, 6]
+    assert harness.publisher.refused_topics == ("a",)
+    harness.link.take()
+    await harness.journal.outbox.drop_topic("a", "for the test")
+    await harness.all_settled()
+    assert harness.dropped() == []
 
 
 @pytest.mark.parametrize("category", ["result", "response"])
-async def test_what_is_refused_on_a_response_topic_is_given_up(works: Works, category: str):
+async def test_what_is_refused_on_a_response_topic_is_given_up(harness: PublisherHarness, category: str):
     """Whoever may publish can name any number of topics that the broker refuses."""
-    works.connect()
-    await works.publish("their/topic", "wx/result/wife", category=category)
-    first, second = await works.link.came(2)
-    works.link.refuse(first)
-    works.link.refuse(second)
-    await works.publish("their/topic", category=category)
-    assert await works.numbers(3) == [1, 2, 3]
-    assert works.publisher.refused_topics == ("wx/result/wife",)
-    works.link.take()
-    await works.journal.outbox.drop_topic("wx/result/wife", "for the test")
-    await works.all_settled()
+    harness.connect()
+    await harness.publish("their/topic", "wx/result/wife", category=category)
+    first, second = await harness.link.came(2)
+    harness.link.refuse(first)
+    harness.link.refuse(second)
+    await harness.publish("their/topic", category=category)
+    assert await harness.numbers(3) == [1, 2, 3]
+    assert harness.publisher.refused_topics == ("wx/result/wife",)
+    harness.link.take()
+    await harness.journal.outbox.drop_topic("wx/result/wife", "for the test")
+    await harness.all_settled()
 
 
-async def test_what_a_response_topic_cannot_get_now_waits(works: Works):
-    works.connect()
-    await works.publish("their/topic", category="result")
-    works.link.refuse(*await works.link.came(1), code=QUOTA_EXCEEDED)
-    await works.publish("wx/in/wife")
-    assert await works.numbers(2) == [1, 2]
-    assert works.publisher.refused_topics == ("their/topic",)
-    works.link.take()
-    await works.journal.outbox.drop_topic("their/topic", "for the test")
-    await works.all_settled()
+async def test_what_a_response_topic_cannot_get_now_waits(harness: PublisherHarness):
+    harness.connect()
+    await harness.publish("their/topic", category="result")
+    harness.link.refuse(*await harness.link.came(1), code=QUOTA_EXCEEDED)
+    await harness.publish("wx/in/wife")
+    assert await harness.numbers(2) == [1, 2]
+    assert harness.publisher.refused_topics == ("their/topic",)
+    harness.link.take()
+    await harness.journal.outbox.drop_topic("their/topic", "for the test")
+    await harness.all_settled()
 
 
-async def test_a_topic_that_is_taken_again_catches_up_in_order(works: Works, monkeypatch):
+async def test_a_topic_that_is_taken_again_catches_up_in_order(harness: PublisherHarness, monkeypatch):
     monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.02)
-    works.connect()
-    await works.publish(*["a", "b"] * 3)
-    sent = list(await works.link.came(6))
-    works.link.refuse(*sent[0::2])
-    works.link.takes = True
-    works.link.take()
-    await works.publish("b", "a", "b", "a")
-    await works.all_settled()
-    assert on(works.link.sent[6:], "a") == [1, 3, 5, 8, 10]
-    assert on(works.link.sent, "b") == [2, 4, 6, 7, 9]
-    assert works.publisher.refused_topics == ()
+    harness.connect()
+    await harness.publish(*["a", "b"] * 3)
+    sent = list(await harness.link.came(6))
+    harness.link.refuse(*sent[0::2])
+    harness.link.takes = True
+    harness.link.take()
+    await harness.publish("b", "a", "b", "a")
+    await harness.all_settled()
+    assert on(harness.link.sent[6:], "a") == [1, 3, 5, 8, 10]
+    assert on(harness.link.sent, "b") == [2, 4, 6, 7, 9]
+    assert harness.publisher.refused_topics == ()
 
 
-async def test_a_topic_that_is_refused_again_and_again_still_catches_up_in_order(works: Works, monkeypatch):
+async def test_a_topic_that_is_refused_again_and_again_still_catches_up_in_order(
+    harness: PublisherHarness, monkeypatch
+):
     monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.01)
-    works.connect(receive_maximum=1)
-    await works.publish(*["a"] * 5)
+    harness.connect(receive_maximum=1)
+    await harness.publish(*["a"] * 5)
     for count in range(1, 4):
-        await works.link.came(count)
-        works.link.refuse(works.link.open[0])
-        await works.publish("a")
-    works.link.takes = True
-    await works.link.came(4)
-    works.link.take(*works.link.open)
-    await works.all_settled()
-    assert on(works.link.sent, "a") == [1, 1, 1, 1, *range(2, 9)]
+        await harness.link.came(count)
+        harness.link.refuse(harness.link.open[0])
+        await harness.publish("a")
+    harness.link.takes = True
+    await harness.link.came(4)
+    harness.link.take(*harness.link.open)
+    await harness.all_settled()
+    assert on(harness.link.sent, "a") == [1, 1, 1, 1, *range(2, 9)]
 
 
-async def test_a_reconnect_tries_at_once_what_was_refused_long_before(works: Works, monkeypatch):
+async def test_a_reconnect_tries_at_once_what_was_refused_long_before(harness: PublisherHarness, monkeypatch):
     monkeypatch.setattr(inflight, "REFUSAL_DISCONNECT_SECONDS", 0.0)
-    works.connect()
-    await works.publish("a")
-    await works.link.came(1)
-    works.link.refuse(works.link.sent[0])
-    works.hang_up()
-    works.link.takes = True
-    works.connect()
-    await works.all_settled()
-    assert works.publisher.refused_topics == ()
+    harness.connect()
+    await harness.publish("a")
+    await harness.link.came(1)
+    harness.link.refuse(harness.link.sent[0])
+    harness.hang_up()
+    harness.link.takes = True
+    harness.connect()
+    await harness.all_settled()
+    assert harness.publisher.refused_topics == ()
 
 
-async def test_a_broker_that_hangs_up_after_each_refusal_gets_all_the_others(works: Works):
+async def test_a_broker_that_hangs_up_after_each_refusal_gets_all_the_others(harness: PublisherHarness):
     """As mosquitto does with `max_queued_messages 0`; once the innocent ones were set aside for it."""
-    await works.publish("forbidden", "a", "b", "a")
+    await harness.publish("forbidden", "a", "b", "a")
     for life in range(4):
-        works.connect()
-        await works.link.until(lambda: works.link.open)
-        first = works.link.open[0]
+        harness.connect()
+        await harness.link.until(lambda: harness.link.open)
+        first = harness.link.open[0]
         if first.topic != "forbidden":
             break
         assert life == 0
-        works.link.refuse(first)
-        works.hang_up()
-    works.link.takes = True
-    works.link.take()
-    await works.link.until(lambda: works.link.topics[-3:] == ["a", "b", "a"] and not works.link.open)
-    assert works.link.topics.count("forbidden") == 1
-    assert works.publisher.refused_topics == ("forbidden",)
-    assert works.publisher.rejected_count == 0
+        harness.link.refuse(first)
+        harness.hang_up()
+    harness.link.takes = True
+    harness.link.take()
+    await harness.link.until(lambda: harness.link.topics[-3:] == ["a", "b", "a"] and not harness.link.open)
+    assert harness.link.topics.count("forbidden") == 1
+    assert harness.publisher.refused_topics == ("forbidden",)
+    assert harness.publisher.rejected_count == 0
 
 
-async def test_a_topic_that_may_go_again_while_the_next_rows_are_read_is_not_passed_over(works: Works):
-    works.connect()
-    await works.publish("a")
-    await works.link.came(1)
-    works.link.refuse(works.link.sent[0])
-    await works.publish("b")
-    await works.link.came(2)
-    works.journal.after["list_waiting"] = lambda: works.publisher._refused.retry(
+async def test_a_topic_that_may_go_again_while_the_next_rows_are_read_is_not_passed_over(
+    harness: PublisherHarness,
+):
+    harness.connect()
+    await harness.publish("a")
+    await harness.link.came(1)
+    harness.link.refuse(harness.link.sent[0])
+    await harness.publish("b")
+    await harness.link.came(2)
+    harness.journal.after["list_waiting"] = lambda: harness.publisher._refused.retry(
         "a"
     )  # the read passed over `a`
-    works.link.takes = True
-    await works.publish("a", "b", "a")
-    works.link.take()
-    await works.all_settled()
-    assert on(works.link.sent[2:], "a") == [1, 3, 5]
+    harness.link.takes = True
+    await harness.publish("a", "b", "a")
+    harness.link.take()
+    await harness.all_settled()
+    assert on(harness.link.sent[2:], "a") == [1, 3, 5]
 
 
 @pytest.mark.parametrize("statement", ["list_waiting", "list_waiting_in_topic"])
 async def test_a_connection_that_begins_while_rows_are_read_begins_anew(
-    works: Works, statement: str, monkeypatch
+    harness: PublisherHarness, statement: str, monkeypatch
 ):
     monkeypatch.setattr(inflight, "REFUSAL_DISCONNECT_SECONDS", 0.0)
     begun = asyncio.Event()
 
     def anew() -> None:
-        works.hang_up()
-        works.link.takes = True
-        works.connect()
+        harness.hang_up()
+        harness.link.takes = True
+        harness.connect()
         begun.set()
 
-    works.connect(receive_maximum=2)
-    await works.publish("a", "b", "a", "a")
-    first, second = await works.link.came(2)
-    works.link.refuse(first)
-    works.journal.after[statement] = anew
+    harness.connect(receive_maximum=2)
+    await harness.publish("a", "b", "a", "a")
+    first, second = await harness.link.came(2)
+    harness.link.refuse(first)
+    harness.journal.after[statement] = anew
     if statement == "list_waiting_in_topic":
-        works.publisher._refused.retry("a")
-    works.link.take(second)
-    await works.publish("b")
-    await works.all_settled()
+        harness.publisher._refused.retry("a")
+    harness.link.take(second)
+    await harness.publish("b")
+    await harness.all_settled()
     assert begun.is_set()
-    assert first_of(on(works.link.sent, "a")) == [1, 3, 4]
+    assert first_of(on(harness.link.sent, "a")) == [1, 3, 4]
 
 
-async def test_a_store_that_fails_delays_and_passes_nothing_over(works: Works, monkeypatch):
+async def test_a_store_that_fails_delays_and_passes_nothing_over(harness: PublisherHarness, monkeypatch):
     monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.01)
-    works.journal.troubles += ["list_waiting", "list_waiting_in_topic", "mark_published"]
-    works.connect()
-    await works.publish("a", "a", "b")
-    sent = list(await works.link.came(3))
-    works.link.takes = True
-    works.link.refuse(*sent[:2])
-    works.link.take()
-    await works.all_settled()
-    assert on(works.link.sent[3:], "a") == [1, 2]
-    assert on(works.link.sent, "b") == [3]
-    assert works.journal.troubles == []
+    harness.journal.troubles += ["list_waiting", "list_waiting_in_topic", "mark_published"]
+    harness.connect()
+    await harness.publish("a", "a", "b")
+    sent = list(await harness.link.came(3))
+    harness.link.takes = True
+    harness.link.refuse(*sent[:2])
+    harness.link.take()
+    await harness.all_settled()
+    assert on(harness.link.sent[3:], "a") == [1, 2]
+    assert on(harness.link.sent, "b") == [3]
+    assert harness.journal.troubles == []
 
 
-async def test_a_read_that_fails_is_tried_again_though_nothing_new_comes(works: Works):
-    await works.publish("a", "b")
-    works.journal.troubles += ["list_waiting", "list_waiting"]
-    works.link.takes = True
-    works.connect()
-    await works.all_settled()
-    assert works.link.topics == ["a", "b"]
+async def test_a_read_that_fails_is_tried_again_though_nothing_new_comes(harness: PublisherHarness):
+    await harness.publish("a", "b")
+    harness.journal.troubles += ["list_waiting", "list_waiting"]
+    harness.link.takes = True
+    harness.connect()
+    await harness.all_settled()
+    assert harness.link.topics == ["a", "b"]
 
 
 @pytest.mark.parametrize("limit", [700, None], ids=["a limit that is said", "a limit that is not said"])
-async def test_a_message_that_is_too_large_is_cut_and_its_chat_goes_on(works: Works, limit: int | None):
-    works.connect(packet_limit=limit)
-    await works.message("1", "长" * 3000)
-    await works.message("2", "short")
-    large, small = await works.link.came(2)
+async def test_a_message_that_is_too_large_is_cut_and_its_chat_goes_on(
+    harness: PublisherHarness, limit: int | None
+):
+    harness.connect(packet_limit=limit)
+    await harness.message("1", "长" * 3000)
+    await harness.message("2", "short")
+    large, small = await harness.link.came(2)
     for _ in range(10):
-        works.link.refuse(large, too_large=True)
-        await works.link.until(lambda: len(works.link.open) == 2)
-        large = works.link.open[-1]
+        harness.link.refuse(large, too_large=True)
+        await harness.link.until(lambda: len(harness.link.open) == 2)
+        large = harness.link.open[-1]
         if len(large.payload) <= 700:
             break
     body = json.loads(large.payload)
-    whole = json.loads(works.link.sent[0].payload)
+    whole = json.loads(harness.link.sent[0].payload)
     assert len(large.payload) <= 700
     assert body["truncated"] is True
     assert whole["text"].startswith(body["text"])
     assert len(body["text"]) > 50
     assert (body["id"], body["seq"], body["user"]) == (whole["id"], whole["seq"], whole["user"])
-    works.link.take(large, small)
-    await works.all_settled()
+    harness.link.take(large, small)
+    await harness.all_settled()
 
 
-async def test_what_was_cut_is_cut_anew_for_the_next_connection(works: Works):
-    await works.message("1", "x" * 3000)
+async def test_what_was_cut_is_cut_anew_for_the_next_connection(harness: PublisherHarness):
+    await harness.message("1", "x" * 3000)
     for count in (1, 3):
-        works.connect(packet_limit=1000)
-        await works.link.came(count)
-        works.link.refuse(works.link.open[0], too_large=True)
-        await works.link.came(count + 1)
-        works.hang_up()
-    assert works.publisher.rejected_count == 0
-    works.link.takes = True
-    works.connect()
-    await works.all_settled()
-    assert len(works.link.sent[-1].payload) == len(works.link.sent[0].payload)
+        harness.connect(packet_limit=1000)
+        await harness.link.came(count)
+        harness.link.refuse(harness.link.open[0], too_large=True)
+        await harness.link.came(count + 1)
+        harness.hang_up()
+    assert harness.publisher.rejected_count == 0
+    harness.link.takes = True
+    harness.connect()
+    await harness.all_settled()
+    assert len(harness.link.sent[-1].payload) == len(harness.link.sent[0].payload)
 
 
-async def test_a_broker_that_refuses_everything_as_too_large_ends_in_setting_aside(works: Works):
-    works.connect(packet_limit=700)
-    await works.message("1", "x" * 3000)
-    await works.link.came(1)
-    while not works.publisher.rejected_count:
-        works.link.refuse(works.link.open[0], too_large=True)
-        assert len(works.link.sent) < 20
-    row, why = await works.one_aside()
+async def test_a_broker_that_refuses_everything_as_too_large_ends_in_setting_aside(harness: PublisherHarness):
+    harness.connect(packet_limit=700)
+    await harness.message("1", "x" * 3000)
+    await harness.link.came(1)
+    while not harness.publisher.rejected_count:
+        harness.link.refuse(harness.link.open[0], too_large=True)
+        assert len(harness.link.sent) < 20
+    row, why = await harness.one_aside()
     assert why == "larger than the broker takes"
     assert row.user == "wife"
 
 
 @pytest.mark.parametrize("sort", ["result", "response", "event"])
-async def test_what_cannot_be_cut_is_set_aside_and_its_topic_goes_on(works: Works, sort: str):
-    works.connect(packet_limit=1000)
-    await works.publish("a", payload=b"x" * 2000, category=sort)
-    await works.publish("a")
-    large, small = await works.link.came(2)
-    works.link.refuse(large, too_large=True)
-    works.link.take(small)
-    await works.all_settled()
-    row, why = await works.one_aside()
+async def test_what_cannot_be_cut_is_set_aside_and_its_topic_goes_on(harness: PublisherHarness, sort: str):
+    harness.connect(packet_limit=1000)
+    await harness.publish("a", payload=b"x" * 2000, category=sort)
+    await harness.publish("a")
+    large, small = await harness.link.came(2)
+    harness.link.refuse(large, too_large=True)
+    harness.link.take(small)
+    await harness.all_settled()
+    row, why = await harness.one_aside()
     assert (row.topic, why) == ("a", "larger than the broker takes")
-    assert works.publisher.rejected_count == 1
-    assert works.publisher.refused_topics == ()
+    assert harness.publisher.rejected_count == 1
+    assert harness.publisher.refused_topics == ()
 
 
-async def test_what_was_set_aside_and_is_brought_back_is_published(works: Works):
-    works.connect()
-    await works.publish("a", payload=b"1" * 2000)
-    works.link.refuse(*await works.link.came(1), too_large=True)
-    row, _ = await works.one_aside()
-    assert await works.journal.outbox.requeue_rejected([row.id]) == 1
-    works.publisher.on_connected()
-    await works.link.came(2)
-    works.link.take()
-    await works.all_settled()
+async def test_what_was_set_aside_and_is_brought_back_is_published(harness: PublisherHarness):
+    harness.connect()
+    await harness.publish("a", payload=b"1" * 2000)
+    harness.link.refuse(*await harness.link.came(1), too_large=True)
+    row, _ = await harness.one_aside()
+    assert await harness.journal.outbox.requeue_rejected([row.id]) == 1
+    harness.publisher.on_connected()
+    await harness.link.came(2)
+    harness.link.take()
+    await harness.all_settled()
 
 
 async def test_a_message_on_which_the_broker_hangs_up_three_times_is_set_aside_and_the_others_go(
-    works: Works,
+    harness: PublisherHarness,
 ):
-    await works.publish("a", "poison", "a", "a")
+    await harness.publish("a", "poison", "a", "a")
 
     async def serve() -> bool:
         """A broker that dies of the poison; true when all is well."""
-        works.connect()
-        seen = len(works.link.sent)
+        harness.connect()
+        seen = len(harness.link.sent)
         while True:
-            await works.link.until(lambda: works.link.open)
-            one = works.link.open[0]
+            await harness.link.until(lambda: harness.link.open)
+            one = harness.link.open[0]
             if one.topic == "poison":
-                works.hang_up()
+                harness.hang_up()
                 return False
-            works.link.take(one)
-            if len(on(works.link.sent[seen:], "a")) and int(one.payload) == 4:
+            harness.link.take(one)
+            if len(on(harness.link.sent[seen:], "a")) and int(one.payload) == 4:
                 return True
 
     for _ in range(MAX_HEAD_DISCONNECTS):
         assert not await serve()
     assert await serve()
-    await works.all_settled()
-    row, why = await works.one_aside()
+    await harness.all_settled()
+    row, why = await harness.one_aside()
     assert (row.topic, why) == ("poison", "the broker hung up on it 3 times in a row")
-    assert first_of(on(works.link.sent, "a")) == [1, 3, 4]
-    assert works.publisher.rejected_count == 1
+    assert first_of(on(harness.link.sent, "a")) == [1, 3, 4]
+    assert harness.publisher.rejected_count == 1
 
 
-async def test_a_message_on_which_the_broker_hangs_up_first_loses_the_bytes_in_it(works: Works):
+async def test_a_message_on_which_the_broker_hangs_up_first_loses_the_bytes_in_it(harness: PublisherHarness):
     """With MQTT 3.1.1 a broker cannot say that a message is too large; once it was set aside for that."""
     shown: dict[str, Json] = {"state": "ready", "sha256": "c1f0", "data": "QUJD" * 1000}
     picture = message("1", text="[图片]")
     picture = replace(picture, kind="image", body={**picture.body, "kind": "image", "image": shown})
-    await works.journal.received.record([picture], NO_CHANGES, Cursor("1"), "login")
-    works.publisher.wake()
+    await harness.journal.received.record([picture], NO_CHANGES, Cursor("1"), "login")
+    harness.publisher.wake()
     for count in range(1, MAX_HEAD_DISCONNECTS + 1):
-        works.connect()
-        await works.link.came(count)
-        works.hang_up()
-    works.connect()
-    (*_, whole, bare) = await works.link.came(MAX_HEAD_DISCONNECTS + 1)
+        harness.connect()
+        await harness.link.came(count)
+        harness.hang_up()
+    harness.connect()
+    (*_, whole, bare) = await harness.link.came(MAX_HEAD_DISCONNECTS + 1)
     body = json.loads(whole.payload)
     assert json.loads(bare.payload) == {
         **body,
         "image": {"state": "ready", "sha256": "c1f0"},
         "truncated": True,
     }
-    works.link.take()
-    await works.all_settled()
-    assert works.publisher.rejected_count == 0
+    harness.link.take()
+    await harness.all_settled()
+    assert harness.publisher.rejected_count == 0
 
 
-async def test_a_message_on_which_the_broker_hangs_up_also_without_its_bytes_is_set_aside(works: Works):
+async def test_a_message_on_which_the_broker_hangs_up_also_without_its_bytes_is_set_aside(
+    harness: PublisherHarness,
+):
     picture = message("1", text="[图片]")
     shown: dict[str, Json] = {"state": "ready", "data": "QUJD"}
     picture = replace(picture, kind="image", body={**picture.body, "kind": "image", "image": shown})
-    await works.journal.received.record([picture], NO_CHANGES, Cursor("1"), "login")
-    works.publisher.wake()
+    await harness.journal.received.record([picture], NO_CHANGES, Cursor("1"), "login")
+    harness.publisher.wake()
     for count in range(1, 2 * MAX_HEAD_DISCONNECTS + 1):
-        works.connect()
-        await works.link.came(count)
-        works.hang_up()
-    row, why = await works.one_aside()
+        harness.connect()
+        await harness.link.came(count)
+        harness.hang_up()
+    row, why = await harness.one_aside()
     assert (row.topic, why) == ("wx/in/wife", "the broker hung up on it 3 times in a row")
 
 
 async def test_after_a_disconnect_the_first_one_goes_alone_so_that_no_innocent_one_is_taken_for_it(
-    works: Works,
+    harness: PublisherHarness,
 ):
     """A broker that hangs up on the second one takes the PUBACK of the first down with it."""
-    await works.publish("a", "poison", "b")
+    await harness.publish("a", "poison", "b")
     for _ in range(5):
-        works.connect()
-        await works.link.until(lambda: works.link.open)
-        if len(works.link.open) == 1 and works.link.open[0].topic == "a":
-            works.link.take()
-            await works.link.until(lambda: works.link.open)
-        if works.link.open[0].topic == "b":
+        harness.connect()
+        await harness.link.until(lambda: harness.link.open)
+        if len(harness.link.open) == 1 and harness.link.open[0].topic == "a":
+            harness.link.take()
+            await harness.link.until(lambda: harness.link.open)
+        if harness.link.open[0].topic == "b":
             break
-        works.hang_up()
-        await works.journal.stats()
-    works.link.take()
-    await works.all_settled()
-    row, _ = await works.one_aside()
+        harness.hang_up()
+        await harness.journal.stats()
+    harness.link.take()
+    await harness.all_settled()
+    row, _ = await harness.one_aside()
     assert row.topic == "poison"
 
 
-async def test_disconnects_with_progress_between_set_nothing_aside(works: Works):
-    await works.publish(*["a"] * 12)
+async def test_disconnects_with_progress_between_set_nothing_aside(harness: PublisherHarness):
+    await harness.publish(*["a"] * 12)
     for _ in range(10):
-        works.connect()
-        await works.link.until(lambda: works.link.open)
-        works.link.take(works.link.open[0])
-        await works.link.until(lambda: works.link.open)
-        works.hang_up()
-    works.link.takes = True
-    works.connect()
-    await works.all_settled()
-    assert works.publisher.rejected_count == 0
-    assert first_of(on(works.link.sent, "a")) == list(range(1, 13))
+        harness.connect()
+        await harness.link.until(lambda: harness.link.open)
+        harness.link.take(harness.link.open[0])
+        await harness.link.until(lambda: harness.link.open)
+        harness.hang_up()
+    harness.link.takes = True
+    harness.connect()
+    await harness.all_settled()
+    assert harness.publisher.rejected_count == 0
+    assert first_of(on(harness.link.sent, "a")) == list(range(1, 13))
 
 
-async def test_connections_that_cannot_be_made_set_nothing_aside(works: Works):
-    await works.publish("a")
-    works.connect()
-    await works.link.came(1)
-    works.hang_up()
+async def test_connections_that_cannot_be_made_set_nothing_aside(harness: PublisherHarness):
+    await harness.publish("a")
+    harness.connect()
+    await harness.link.came(1)
+    harness.hang_up()
     for _ in range(10):
-        works.publisher.on_disconnected()
-    works.link.takes = True
-    works.connect()
-    await works.all_settled()
-    assert works.publisher.rejected_count == 0
+        harness.publisher.on_disconnected()
+    harness.link.takes = True
+    harness.connect()
+    await harness.all_settled()
+    assert harness.publisher.rejected_count == 0
 
 
-async def test_a_topic_that_was_refused_for_a_week_is_dropped_with_an_event(works: Works, monkeypatch):
+async def test_a_topic_that_was_refused_for_a_week_is_dropped_with_an_event(
+    harness: PublisherHarness, monkeypatch
+):
     monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.01)
-    await works.publish("a", "a")
-    works.connect()
-    sent = list(await works.link.came(2))
-    works.link.refuse(*sent)
+    await harness.publish("a", "a")
+    harness.connect()
+    sent = list(await harness.link.came(2))
+    harness.link.refuse(*sent)
     later = boot_time() + REFUSED_GIVE_UP_SECONDS + 1
     monkeypatch.setattr(inflight, "boot_time", lambda: later)
-    await works.publish("b", "a")
-    await works.link.until(lambda: len(works.link.open) > 1)
-    for one in list(works.link.open):
-        works.link.refuse(one) if one.topic == "a" else works.link.take(one)
-    await works.until(works.count_dropped)
-    works.link.takes = True
-    works.link.take()
-    await works.all_settled()
-    assert works.dropped() == [("a", 3)]
+    await harness.publish("b", "a")
+    await harness.link.until(lambda: len(harness.link.open) > 1)
+    for one in list(harness.link.open):
+        harness.link.refuse(one) if one.topic == "a" else harness.link.take(one)
+    await harness.until(harness.count_dropped)
+    harness.link.takes = True
+    harness.link.take()
+    await harness.all_settled()
+    assert harness.dropped() == [("a", 3)]
 
 
-async def test_a_topic_that_was_taken_between_begins_its_week_anew(works: Works, monkeypatch):
+async def test_a_topic_that_was_taken_between_begins_its_week_anew(harness: PublisherHarness, monkeypatch):
     monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.01)
-    await works.publish("a", "a")
-    works.connect()
-    sent = list(await works.link.came(2))
-    works.link.refuse(sent[0])
-    works.link.take(sent[1])
+    await harness.publish("a", "a")
+    harness.connect()
+    sent = list(await harness.link.came(2))
+    harness.link.refuse(sent[0])
+    harness.link.take(sent[1])
     later = boot_time() + REFUSED_GIVE_UP_SECONDS + 1
     monkeypatch.setattr(inflight, "boot_time", lambda: later)
-    works.link.refuse((await works.link.came(3))[2])
-    await works.link.came(4)
-    works.link.take()
-    await works.all_settled()
-    assert not works.dropped()
+    harness.link.refuse((await harness.link.came(3))[2])
+    await harness.link.came(4)
+    harness.link.take()
+    await harness.all_settled()
+    assert not harness.dropped()
 
 
-async def test_what_is_old_because_the_broker_was_away_or_the_clock_was_wrong_is_not_dropped(works: Works):
-    works.clock.now -= 100 * WEEK
-    await works.publish("a", "a")
-    works.connect()
-    await works.link.came(2)
-    works.link.refuse(works.link.sent[0])
-    assert works.publisher.refused_topics == ("a",)
-    assert len(await works.journal.outbox.list_waiting(0, 10)) == 2
+async def test_what_is_old_because_the_broker_was_away_or_the_clock_was_wrong_is_not_dropped(
+    harness: PublisherHarness,
+):
+    harness.clock.now -= 100 * WEEK
+    await harness.publish("a", "a")
+    harness.connect()
+    await harness.link.came(2)
+    harness.link.refuse(harness.link.sent[0])
+    assert harness.publisher.refused_topics == ("a",)
+    assert len(await harness.journal.outbox.list_waiting(0, 10)) == 2
 
 
 @pytest.mark.parametrize("seed", range(12))
 async def test_whatever_the_broker_does_each_topic_keeps_its_order_and_nothing_is_lost(
-    works: Works, monkeypatch, seed: int
+    harness: PublisherHarness, monkeypatch, seed: int
 ):
     monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.002)
     dice = random.Random(seed)
@@ -1004,392 +1018,404 @@ async def test_whatever_the_broker_does_each_topic_keeps_its_order_and_nothing_i
                 for topic in topics:
                     number += 1
                     committed[topic].append(number)
-                await works.publish(*topics)
-            case "take" if works.link.open:
-                works.link.take(dice.choice(works.link.open))
-            case "refuse" if works.link.open:
-                works.link.refuse(dice.choice(works.link.open))
+                await harness.publish(*topics)
+            case "take" if harness.link.open:
+                harness.link.take(dice.choice(harness.link.open))
+            case "refuse" if harness.link.open:
+                harness.link.refuse(dice.choice(harness.link.open))
             case "flap" if dice.random() < 0.3:
-                if works.link.connection is not None:
-                    works.hang_up()
+                if harness.link.connection is not None:
+                    harness.hang_up()
                 else:
-                    works.connect(receive_maximum=window)
+                    harness.connect(receive_maximum=window)
             case _:
-                await works.journal.stats()
-    works.hang_up()
-    works.link.takes = True
-    works.connect(receive_maximum=window)
-    await works.all_settled()
-    assert works.link.most_open <= window
-    aside = {int(row.payload) for row, _ in await works.journal.outbox.list_rejected()}
+                await harness.journal.stats()
+    harness.hang_up()
+    harness.link.takes = True
+    harness.connect(receive_maximum=window)
+    await harness.all_settled()
+    assert harness.link.most_open <= window
+    aside = {int(row.payload) for row, _ in await harness.journal.outbox.list_rejected()}
     for topic, numbers in committed.items():
-        sent = on(works.link.sent, topic)
+        sent = on(harness.link.sent, topic)
         assert first_of(sent) == [one for one in numbers if one in sent]
         assert set(sent) | aside == set(numbers) | aside
 
 
-async def test_what_waits_goes_out_when_the_retained_topics_have_made_room(works: Works):
-    works.link.connect(receive_maximum=1)
-    works.inflight.publish_first(Publication(topic="wx/last", payload=b"0", retain=True), lambda _: None)
-    works.publisher.on_connected()
-    await works.publish("a")
-    await works.journal.stats()
-    await works.link.came(1)
-    works.link.take()
-    assert await works.numbers(2) == [0, 1]
+async def test_what_waits_goes_out_when_the_retained_topics_have_made_room(harness: PublisherHarness):
+    harness.link.connect(receive_maximum=1)
+    harness.inflight.publish_first(Publication(topic="wx/last", payload=b"0", retain=True), lambda _: None)
+    harness.publisher.on_connected()
+    await harness.publish("a")
+    await harness.journal.stats()
+    await harness.link.came(1)
+    harness.link.take()
+    assert await harness.numbers(2) == [0, 1]
 
 
-async def test_a_retained_topic_on_which_the_broker_hangs_up_is_no_fault_of_a_message(works: Works):
-    await works.publish("a", "b")
+async def test_a_retained_topic_on_which_the_broker_hangs_up_is_no_fault_of_a_message(
+    harness: PublisherHarness,
+):
+    await harness.publish("a", "b")
     for _ in range(10):
-        works.link.connect()
-        works.inflight.publish_first(
+        harness.link.connect()
+        harness.inflight.publish_first(
             Publication(topic="wx/contacts", payload=b"", retain=True), lambda _: None
         )
-        works.publisher.on_connected()
-        await works.link.until(lambda: works.link.open)
-        works.hang_up()
-    assert works.publisher.rejected_count == 0
+        harness.publisher.on_connected()
+        await harness.link.until(lambda: harness.link.open)
+        harness.hang_up()
+    assert harness.publisher.rejected_count == 0
 
 
 # messages that wait for their bytes
 
 
-async def test_only_the_chat_of_a_held_message_waits_and_keeps_its_order(works: Works):
-    works.connect()
-    works.link.takes = True
-    await works.said("1", user="wife")
-    await works.held("2", "wife")
-    await works.said("3", "4", user="wife")
-    await works.said("5", user="mom")
-    assert await works.ids(2) == ["1", "5"]
-    await works.release("2", "wife", state="ready")
-    assert await works.ids(5) == ["1", "5", "2", "3", "4"]
-    await works.said("6", user="wife")
-    assert await works.ids(6) == ["1", "5", "2", "3", "4", "6"]
-    await works.all_settled()
-    assert len(works.link.sent) == 6
+async def test_only_the_chat_of_a_held_message_waits_and_keeps_its_order(harness: PublisherHarness):
+    harness.connect()
+    harness.link.takes = True
+    await harness.said("1", user="wife")
+    await harness.held("2", "wife")
+    await harness.said("3", "4", user="wife")
+    await harness.said("5", user="mom")
+    assert await harness.ids(2) == ["1", "5"]
+    await harness.release("2", "wife", state="ready")
+    assert await harness.ids(5) == ["1", "5", "2", "3", "4"]
+    await harness.said("6", user="wife")
+    assert await harness.ids(6) == ["1", "5", "2", "3", "4", "6"]
+    await harness.all_settled()
+    assert len(harness.link.sent) == 6
 
 
-async def test_what_is_known_by_then_stands_in_the_message(works: Works):
-    works.connect()
-    await works.held("1", "wife")
-    await works.release("1", "wife", state="ready", data="QUJD")
-    (sent,) = await works.link.came(1)
+async def test_what_is_known_by_then_stands_in_the_message(harness: PublisherHarness):
+    harness.connect()
+    await harness.held("1", "wife")
+    await harness.release("1", "wife", state="ready", data="QUJD")
+    (sent,) = await harness.link.came(1)
     assert json.loads(sent.payload)["image"] == {"state": "ready", "data": "QUJD"}
 
 
-async def test_a_chat_goes_on_up_to_the_next_message_that_is_held(works: Works):
-    works.connect()
-    works.link.takes = True
+async def test_a_chat_goes_on_up_to_the_next_message_that_is_held(harness: PublisherHarness):
+    harness.connect()
+    harness.link.takes = True
     for held, said in (("1", "2"), ("3", "4"), ("5", "6")):
-        await works.held(held, "wife")
-        await works.said(said, user="wife")
-    await works.said("x", user="mom")
-    assert await works.ids(1) == ["x"]
-    await works.release("1", "wife")
-    assert await works.ids(3) == ["x", "1", "2"]
-    await works.release("5", "wife")
-    await works.said("y", user="mom")
-    assert await works.ids(4) == ["x", "1", "2", "y"]
-    await works.release("3", "wife")
-    assert await works.ids(8) == ["x", "1", "2", "y", "3", "4", "5", "6"]
-    await works.all_settled()
-    assert len(works.link.sent) == 8
+        await harness.held(held, "wife")
+        await harness.said(said, user="wife")
+    await harness.said("x", user="mom")
+    assert await harness.ids(1) == ["x"]
+    await harness.release("1", "wife")
+    assert await harness.ids(3) == ["x", "1", "2"]
+    await harness.release("5", "wife")
+    await harness.said("y", user="mom")
+    assert await harness.ids(4) == ["x", "1", "2", "y"]
+    await harness.release("3", "wife")
+    assert await harness.ids(8) == ["x", "1", "2", "y", "3", "4", "5", "6"]
+    await harness.all_settled()
+    assert len(harness.link.sent) == 8
 
 
-async def test_what_is_held_stays_so_over_a_reconnect(works: Works):
-    works.connect()
-    await works.held("1", "wife")
-    await works.said("2", user="wife")
-    await works.said("3", user="mom")
-    assert await works.ids(1) == ["3"]
-    works.hang_up()
-    works.link.takes = True
-    works.connect()
-    assert await works.ids(2) == ["3", "3"]
-    await works.release("1", "wife")
-    assert (await works.ids(4))[2:] == ["1", "2"]
+async def test_what_is_held_stays_so_over_a_reconnect(harness: PublisherHarness):
+    harness.connect()
+    await harness.held("1", "wife")
+    await harness.said("2", user="wife")
+    await harness.said("3", user="mom")
+    assert await harness.ids(1) == ["3"]
+    harness.hang_up()
+    harness.link.takes = True
+    harness.connect()
+    assert await harness.ids(2) == ["3", "3"]
+    await harness.release("1", "wife")
+    assert (await harness.ids(4))[2:] == ["1", "2"]
 
 
-async def test_what_was_released_while_the_broker_was_away_goes_out_in_its_order(works: Works):
-    await works.held("1", "wife")
-    await works.said("2", user="wife")
-    await works.release("1", "wife")
-    works.link.takes = True
-    works.connect()
-    assert await works.ids(2) == ["1", "2"]
+async def test_what_was_released_while_the_broker_was_away_goes_out_in_its_order(harness: PublisherHarness):
+    await harness.held("1", "wife")
+    await harness.said("2", user="wife")
+    await harness.release("1", "wife")
+    harness.link.takes = True
+    harness.connect()
+    assert await harness.ids(2) == ["1", "2"]
 
 
-async def test_what_is_read_while_a_message_is_released_is_not_left_out(works: Works):
+async def test_what_is_read_while_a_message_is_released_is_not_left_out(harness: PublisherHarness):
     """It was still held for the read, and is not any more when the read returns."""
-    await works.held("1", "wife")
-    await works.said("2", user="wife")
-    await works.said("3", user="mom")
-    works.journal.then["list_waiting"] = lambda: works.release("1", "wife")
-    works.link.takes = True
-    works.connect()
-    ids = await works.ids(3)
+    await harness.held("1", "wife")
+    await harness.said("2", user="wife")
+    await harness.said("3", user="mom")
+    harness.journal.then["list_waiting"] = lambda: harness.release("1", "wife")
+    harness.link.takes = True
+    harness.connect()
+    ids = await harness.ids(3)
     assert [one for one in ids if one != "3"] == ["1", "2"]
-    await works.all_settled()
-    assert len(works.link.sent) == 3
+    await harness.all_settled()
+    assert len(harness.link.sent) == 3
 
 
-async def test_nothing_overtakes_a_message_between_its_release_and_the_word_of_it(works: Works):
-    works.connect()
-    works.link.takes = True
-    await works.held("1", "wife")
-    await works.held("2", "wife")
-    await works.said("3", user="wife")
-    works.publisher.start_release("wx/in/wife")
-    works.publisher.start_release("wx/in/wife")
-    second = await works.journal.media.release_message("2", {})
-    works.publisher.finish_release("wx/in/wife", second)
-    first = await works.journal.media.release_message("1", {})
-    await works.said("4", user="wife")
-    await works.said("5", user="mom")
-    assert await works.ids(1) == ["5"]
-    works.publisher.finish_release("wx/in/wife", first)
-    assert await works.ids(5) == ["5", "1", "2", "3", "4"]
-    await works.all_settled()
+async def test_nothing_overtakes_a_message_between_its_release_and_the_word_of_it(harness: PublisherHarness):
+    harness.connect()
+    harness.link.takes = True
+    await harness.held("1", "wife")
+    await harness.held("2", "wife")
+    await harness.said("3", user="wife")
+    harness.publisher.start_release("wx/in/wife")
+    harness.publisher.start_release("wx/in/wife")
+    second = await harness.journal.media.release_message("2", {})
+    harness.publisher.finish_release("wx/in/wife", second)
+    first = await harness.journal.media.release_message("1", {})
+    await harness.said("4", user="wife")
+    await harness.said("5", user="mom")
+    assert await harness.ids(1) == ["5"]
+    harness.publisher.finish_release("wx/in/wife", first)
+    assert await harness.ids(5) == ["5", "1", "2", "3", "4"]
+    await harness.all_settled()
 
 
-async def test_the_end_of_a_message_that_was_not_held_any_more_lets_its_chat_go_on(works: Works):
-    works.connect()
-    works.link.takes = True
-    works.publisher.start_release("wx/in/wife")
-    await works.said("1", user="wife")
-    await works.said("2", user="mom")
-    assert await works.ids(1) == ["2"]
-    works.publisher.finish_release(
-        "wx/in/wife", await works.journal.media.release_message("nobody knows it", {})
+async def test_the_end_of_a_message_that_was_not_held_any_more_lets_its_chat_go_on(harness: PublisherHarness):
+    harness.connect()
+    harness.link.takes = True
+    harness.publisher.start_release("wx/in/wife")
+    await harness.said("1", user="wife")
+    await harness.said("2", user="mom")
+    assert await harness.ids(1) == ["2"]
+    harness.publisher.finish_release(
+        "wx/in/wife", await harness.journal.media.release_message("nobody knows it", {})
     )
-    assert await works.ids(2) == ["2", "1"]
+    assert await harness.ids(2) == ["2", "1"]
 
 
 @pytest.mark.parametrize("end", ["reconnect", "refusal"])
-async def test_a_release_that_lasts_over_other_trouble_loses_nothing(works: Works, monkeypatch, end: str):
+async def test_a_release_that_lasts_over_other_trouble_loses_nothing(
+    harness: PublisherHarness, monkeypatch, end: str
+):
     monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.05)
-    works.connect()
-    await works.said("1", user="wife")
-    await works.held("2", "wife")
-    await works.said("3", user="wife")
-    (first,) = await works.link.came(1)
-    works.publisher.start_release("wx/in/wife")
+    harness.connect()
+    await harness.said("1", user="wife")
+    await harness.held("2", "wife")
+    await harness.said("3", user="wife")
+    (first,) = await harness.link.came(1)
+    harness.publisher.start_release("wx/in/wife")
     if end == "reconnect":
-        works.hang_up()
-        works.connect()
+        harness.hang_up()
+        harness.connect()
     else:
-        works.link.refuse(first)
-        await works.link.until(lambda: works.publisher.refused_topics)
+        harness.link.refuse(first)
+        await harness.link.until(lambda: harness.publisher.refused_topics)
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            while works.publisher.refused_topics:  # noqa: ASYNC110 - there is no event for the end of a pause
+            while harness.publisher.refused_topics:  # noqa: ASYNC110 - there is no event for the end of a pause
                 await asyncio.sleep(0.01)
-    works.link.takes = True
-    works.publisher.finish_release("wx/in/wife", await works.journal.media.release_message("2", {}))
-    assert await works.ids(4) == ["1", "1", "2", "3"]
+    harness.link.takes = True
+    harness.publisher.finish_release("wx/in/wife", await harness.journal.media.release_message("2", {}))
+    assert await harness.ids(4) == ["1", "1", "2", "3"]
 
 
-async def test_a_refused_chat_stays_refused_when_its_message_is_released(works: Works, monkeypatch):
+async def test_a_refused_chat_stays_refused_when_its_message_is_released(
+    harness: PublisherHarness, monkeypatch
+):
     monkeypatch.setattr(inflight, "REFUSED_RETRY_SECONDS", 0.05)
-    works.connect()
-    await works.said("1", user="wife")
-    await works.held("2", "wife")
-    await works.said("3", user="wife")
-    (refused,) = await works.link.came(1)
-    works.link.refuse(refused)
-    await works.release("2", "wife")
-    works.link.takes = True
-    assert await works.ids(4) == ["1", "1", "2", "3"]
+    harness.connect()
+    await harness.said("1", user="wife")
+    await harness.held("2", "wife")
+    await harness.said("3", user="wife")
+    (refused,) = await harness.link.came(1)
+    harness.link.refuse(refused)
+    await harness.release("2", "wife")
+    harness.link.takes = True
+    assert await harness.ids(4) == ["1", "1", "2", "3"]
 
 
-async def test_many_chats_with_many_held_messages_all_come_out_once_and_in_order(works: Works):
+async def test_many_chats_with_many_held_messages_all_come_out_once_and_in_order(harness: PublisherHarness):
     dice = random.Random(7)
-    works.connect()
-    works.link.takes = True
+    harness.connect()
+    harness.link.takes = True
     order: dict[str, list[str]] = defaultdict(list)
     held: list[tuple[str, str]] = []
     for number in range(300):
         user, key = dice.choice(["wife", "mom", "bob"]), f"{number}"
         order[user].append(key)
         if dice.random() < 0.4:
-            await works.held(key, user)
+            await harness.held(key, user)
             held.append((key, user))
         else:
-            await works.said(key, user=user)
+            await harness.said(key, user=user)
         while held and dice.random() < 0.45:
-            await works.release(*held.pop(dice.randrange(len(held))))
+            await harness.release(*held.pop(dice.randrange(len(held))))
     dice.shuffle(held)
-    await asyncio.gather(*(works.release(*one) for one in held))
-    await works.link.came(300)
-    await works.all_settled()
+    await asyncio.gather(*(harness.release(*one) for one in held))
+    await harness.link.came(300)
+    await harness.all_settled()
     for user, keys in order.items():
-        came = [one for one in works.link.sent if one.topic == f"wx/in/{user}"]
+        came = [one for one in harness.link.sent if one.topic == f"wx/in/{user}"]
         assert [json.loads(one.payload)["id"] for one in came] == [f"id-{key}" for key in keys]
 
 
 # what was just committed, handed over in memory
 
 
-async def commit(works: Works, *topics: str, payload: bytes = b"0") -> OutboxBatch:
+async def commit(harness: PublisherHarness, *topics: str, payload: bytes = b"0") -> OutboxBatch:
     """Commit one row for each topic; nobody is told."""
     rows = [
         NewPublication(topic=topic, payload=payload, category="state", content_type="") for topic in topics
     ]
-    return await works.journal.outbox.add(rows)
+    return await harness.journal.outbox.add(rows)
 
 
-async def caught_up(works: Works) -> None:
+async def caught_up(harness: PublisherHarness) -> None:
     """Until the publisher knows all that is in the journal."""
-    works.link.takes = True
-    works.connect()
-    works.publisher.add(await commit(works, "begin"))
-    await works.all_settled()
-    await works.link.until(lambda: works.publisher._outbox.is_exhausted)
+    harness.link.takes = True
+    harness.connect()
+    harness.publisher.add(await commit(harness, "begin"))
+    await harness.all_settled()
+    await harness.link.until(lambda: harness.publisher._outbox.is_exhausted)
 
 
-async def test_what_was_just_committed_goes_out_without_a_look_into_the_journal(works: Works):
-    await caught_up(works)
-    works.journal.troubles = ["list_waiting", "list_waiting_in_topic"]  # which a look would meet
+async def test_what_was_just_committed_goes_out_without_a_look_into_the_journal(harness: PublisherHarness):
+    await caught_up(harness)
+    harness.journal.troubles = ["list_waiting", "list_waiting_in_topic"]  # which a look would meet
     for number in range(5):
-        works.publisher.add(await commit(works, "a", "b", payload=str(number).encode()))
-    sent = (await works.link.came(11))[1:]
+        harness.publisher.add(await commit(harness, "a", "b", payload=str(number).encode()))
+    sent = (await harness.link.came(11))[1:]
     assert [(one.topic, one.payload) for one in sent] == [
         (topic, str(number).encode()) for number in range(5) for topic in ("a", "b")
     ]
-    await works.all_settled()
-    assert works.journal.troubles == ["list_waiting", "list_waiting_in_topic"]
+    await harness.all_settled()
+    assert harness.journal.troubles == ["list_waiting", "list_waiting_in_topic"]
 
 
-async def test_rows_of_several_commits_are_left_to_the_one_write_of_the_turn(works: Works):
+async def test_rows_of_several_commits_are_left_to_the_one_write_of_the_turn(harness: PublisherHarness):
     """Results of ten chats took ten writes."""
-    await caught_up(works)
-    works.link.flushed.clear()
-    batches = [await commit(works, "a", "b"), await commit(works, "c")]
+    await caught_up(harness)
+    harness.link.flushed.clear()
+    batches = [await commit(harness, "a", "b"), await commit(harness, "c")]
     for batch in batches:
-        works.publisher.add(batch)
-    assert works.link.topics[1:] == ["a", "b", "c"]
-    assert works.link.flushed == []
+        harness.publisher.add(batch)
+    assert harness.link.topics[1:] == ["a", "b", "c"]
+    assert harness.link.flushed == []
 
 
-async def test_what_has_no_free_slot_is_published_when_there_is_one(works: Works):
-    await caught_up(works)
-    works.link.takes = False
-    works.publisher.add(await commit(works, *(f"{number}" for number in range(MAX_UNACKED_PUBLISHES + 5))))
-    assert len(works.link.sent) == 1 + MAX_UNACKED_PUBLISHES
-    works.link.take(*works.link.open[:5])
-    await works.link.came(1 + MAX_UNACKED_PUBLISHES)
-    works.link.takes = True
-    works.link.take()
-    await works.all_settled()
-    assert works.link.topics[1:] == [f"{number}" for number in range(MAX_UNACKED_PUBLISHES + 5)]
+async def test_what_has_no_free_slot_is_published_when_there_is_one(harness: PublisherHarness):
+    await caught_up(harness)
+    harness.link.takes = False
+    harness.publisher.add(
+        await commit(harness, *(f"{number}" for number in range(MAX_UNACKED_PUBLISHES + 5)))
+    )
+    assert len(harness.link.sent) == 1 + MAX_UNACKED_PUBLISHES
+    harness.link.take(*harness.link.open[:5])
+    await harness.link.came(1 + MAX_UNACKED_PUBLISHES)
+    harness.link.takes = True
+    harness.link.take()
+    await harness.all_settled()
+    assert harness.link.topics[1:] == [f"{number}" for number in range(MAX_UNACKED_PUBLISHES + 5)]
 
 
-async def test_messages_and_their_events_go_out_as_they_were_committed(works: Works):
-    await caught_up(works)
-    works.journal.troubles = ["list_waiting"]
-    recorded = await works.journal.received.record(
+async def test_messages_and_their_events_go_out_as_they_were_committed(harness: PublisherHarness):
+    await caught_up(harness)
+    harness.journal.troubles = ["list_waiting"]
+    recorded = await harness.journal.received.record(
         [message("1"), message("2")], NO_CHANGES, Cursor("2"), "login"
     )
-    works.publisher.add(recorded.outbox)
-    sent = (await works.link.came(3))[1:]
-    stored = await works.journal.outbox.list_rejected()
+    harness.publisher.add(recorded.outbox)
+    sent = (await harness.link.came(3))[1:]
+    stored = await harness.journal.outbox.list_rejected()
     assert stored == []
     assert [json.loads(one.payload)["seq"] for one in sent] == [1, 2]
-    assert works.journal.troubles == ["list_waiting"]
+    assert harness.journal.troubles == ["list_waiting"]
 
 
-async def test_a_batch_that_nobody_handed_over_is_found_in_the_journal_when_the_next_one_comes(works: Works):
+async def test_a_batch_that_nobody_handed_over_is_found_in_the_journal_when_the_next_one_comes(
+    harness: PublisherHarness,
+):
     """Its task was cancelled between commit and hand-over."""
-    await caught_up(works)
-    await commit(works, "a", payload=b"1")
-    works.publisher.add(await commit(works, "a", payload=b"2"))
-    assert [one.payload for one in (await works.link.came(3))[1:]] == [b"1", b"2"]
-    await works.all_settled()
+    await caught_up(harness)
+    await commit(harness, "a", payload=b"1")
+    harness.publisher.add(await commit(harness, "a", payload=b"2"))
+    assert [one.payload for one in (await harness.link.came(3))[1:]] == [b"1", b"2"]
+    await harness.all_settled()
 
 
-async def test_batches_that_come_in_the_wrong_order_go_out_in_that_of_their_commits(works: Works):
-    await caught_up(works)
-    first, second = await commit(works, "a", payload=b"1"), await commit(works, "a", payload=b"2")
-    works.publisher.add(second)
-    works.publisher.add(first)
-    await works.all_settled()
-    assert [one.payload for one in works.link.sent[1:]] == [b"1", b"2"]
+async def test_batches_that_come_in_the_wrong_order_go_out_in_that_of_their_commits(
+    harness: PublisherHarness,
+):
+    await caught_up(harness)
+    first, second = await commit(harness, "a", payload=b"1"), await commit(harness, "a", payload=b"2")
+    harness.publisher.add(second)
+    harness.publisher.add(first)
+    await harness.all_settled()
+    assert [one.payload for one in harness.link.sent[1:]] == [b"1", b"2"]
 
 
-async def test_more_than_memory_should_hold_waits_in_the_journal(works: Works, monkeypatch):
+async def test_more_than_memory_should_hold_waits_in_the_journal(harness: PublisherHarness, monkeypatch):
     monkeypatch.setattr(outbox_reader, "MAX_ROWS_IN_MEMORY", 3)
-    await caught_up(works)
-    works.link.takes = False
-    assert works.link.connection is not None
-    works.link.connection = replace(works.link.connection, receive_maximum=1)
+    await caught_up(harness)
+    harness.link.takes = False
+    assert harness.link.connection is not None
+    harness.link.connection = replace(harness.link.connection, receive_maximum=1)
     for number in range(9):
-        works.publisher.add(await commit(works, "a", payload=str(number).encode()))
-    await works.link.came(2)
-    assert len(works.publisher._outbox.rows) <= 3
-    works.link.takes = True
-    works.link.take()
-    await works.all_settled()
-    assert [int(one.payload) for one in works.link.sent[1:]] == [*range(9)]
+        harness.publisher.add(await commit(harness, "a", payload=str(number).encode()))
+    await harness.link.came(2)
+    assert len(harness.publisher._outbox.rows) <= 3
+    harness.link.takes = True
+    harness.link.take()
+    await harness.all_settled()
+    assert [int(one.payload) for one in harness.link.sent[1:]] == [*range(9)]
 
 
-async def test_what_is_committed_behind_a_held_message_waits_with_it(works: Works):
-    await caught_up(works)
+async def test_what_is_committed_behind_a_held_message_waits_with_it(harness: PublisherHarness):
+    await caught_up(harness)
     picture = replace(message("1", user="wife"), held=True, kind="image")
     batch = [message("0", user="wife"), picture, message("2", user="wife"), message("3", user="mom")]
-    recorded = await works.journal.received.record(batch, NO_CHANGES, Cursor("3"), "login")
-    works.publisher.add(recorded.outbox)
-    assert (await works.ids_behind(1, 2)) == ["0", "3"]
-    recorded = await works.journal.received.record(
+    recorded = await harness.journal.received.record(batch, NO_CHANGES, Cursor("3"), "login")
+    harness.publisher.add(recorded.outbox)
+    assert (await harness.ids_behind(1, 2)) == ["0", "3"]
+    recorded = await harness.journal.received.record(
         [message("4", user="wife")], NO_CHANGES, Cursor("4"), "login"
     )
-    works.publisher.add(recorded.outbox)
-    await works.release("1", "wife")
-    assert (await works.ids_behind(1, 5)) == ["0", "3", "1", "2", "4"]
-    await works.all_settled()
+    harness.publisher.add(recorded.outbox)
+    await harness.release("1", "wife")
+    assert (await harness.ids_behind(1, 5)) == ["0", "3", "1", "2", "4"]
+    await harness.all_settled()
 
 
-async def test_a_refused_topic_is_not_handed_over_and_catches_up(works: Works, monkeypatch):
-    await caught_up(works)
-    works.link.takes = False
-    works.publisher.add(await commit(works, "a", payload=b"1"))
-    works.link.refuse((await works.link.came(2))[1])
-    works.publisher.add(await commit(works, "a", "b", payload=b"2"))
-    await works.link.came(3)
-    works.link.takes = True
-    works.link.take()
-    works.publisher._refused.retry("a")
-    await works.all_settled()
-    assert [(one.topic, one.payload) for one in works.link.sent[2:]] == [
+async def test_a_refused_topic_is_not_handed_over_and_catches_up(harness: PublisherHarness, monkeypatch):
+    await caught_up(harness)
+    harness.link.takes = False
+    harness.publisher.add(await commit(harness, "a", payload=b"1"))
+    harness.link.refuse((await harness.link.came(2))[1])
+    harness.publisher.add(await commit(harness, "a", "b", payload=b"2"))
+    await harness.link.came(3)
+    harness.link.takes = True
+    harness.link.take()
+    harness.publisher._refused.retry("a")
+    await harness.all_settled()
+    assert [(one.topic, one.payload) for one in harness.link.sent[2:]] == [
         ("b", b"2"),
         ("a", b"1"),
         ("a", b"2"),
     ]
 
 
-class StrictWorks(Works):
+class StrictPublisherHarness(PublisherHarness):
     topics = Topics("wx")
 
 
 async def test_a_row_goes_to_a_topic_of_the_bridge_or_not_at_all(tmp_path: Path, monkeypatch):
     """Rows of a restored backup may name any topic; they would be published with the rights of the bridge."""
-    monkeypatch.setattr(sys.modules[__name__], "Works", StrictWorks)
-    async with working(tmp_path) as works:
-        works.connect()
+    monkeypatch.setattr(sys.modules[__name__], "Works", StrictPublisherHarness)
+    async with working(tmp_path) as harness:
+        harness.connect()
         foreign = [
             "zigbee2mqtt/front_door/set",
             "wx/out/wife",
             "wx/bridge/state",
             "homeassistant/lock/x/config",
         ]
-        await works.publish(*foreign, category="message")
-        await works.publish("wx/bridge/request/logout", category="result")
-        await works.publish("homeassistant/lock/x/config", "other/in/wife", category="response")
-        await works.publish("wx/in/wife", category="message")
-        await works.publish("answers/of/mine", category="result")
-        await works.link.until(lambda: len(works.link.sent) == 2)
-        assert works.link.topics == ["wx/in/wife", "answers/of/mine"]
-        works.link.take()
-        await works.all_settled()
-        aside = [(row.topic, why) for row, why in await works.journal.outbox.list_rejected(10)]
+        await harness.publish(*foreign, category="message")
+        await harness.publish("wx/bridge/request/logout", category="result")
+        await harness.publish("homeassistant/lock/x/config", "other/in/wife", category="response")
+        await harness.publish("wx/in/wife", category="message")
+        await harness.publish("answers/of/mine", category="result")
+        await harness.link.until(lambda: len(harness.link.sent) == 2)
+        assert harness.link.topics == ["wx/in/wife", "answers/of/mine"]
+        harness.link.take()
+        await harness.all_settled()
+        aside = [(row.topic, why) for row, why in await harness.journal.outbox.list_rejected(10)]
         assert aside == [(topic, "its topic is not one of the bridge's") for topic in foreign]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.unit.bridge.talk import (
+from tests.unit.bridge.session_harness import (
     CODE,
-    Talk,
+    SessionHarness,
     Wait,
     batch,
     logged_in,
@@ -30,112 +30,114 @@ from wx2mqtt.model import Needs
     ids=repr,
 )
 def test_answers_that_fail_are_published_within_45_seconds_and_an_answer_ends_it(trouble: Exception):
-    async def story(talk: Talk) -> None:
-        online(talk)
+    async def story(session_harness: SessionHarness) -> None:
+        online(session_harness)
         takes = 35.0 if getattr(trouble, "hung", False) else 0.05
         for _ in range(8):
-            talk.gateway.answers += [Wait(takes), trouble]
-        talk.gateway.answers.append(batch(1, message("1")))
-        await talk.after(30)
-        await talk.after(900)
-        interrupted = talk.first(S.INTERRUPTED)
+            session_harness.gateway.answers += [Wait(takes), trouble]
+        session_harness.gateway.answers.append(batch(1, message("1")))
+        await session_harness.after(30)
+        await session_harness.after(900)
+        interrupted = session_harness.first(S.INTERRUPTED)
         assert interrupted.at <= 45
         assert interrupted.login.needs is Needs.NOTHING
-        assert talk.state == S.ONLINE
-        assert [one.id for one in talk.journal.messages()] == ["1"]
-        assert talk.silence(930) == [] or talk.silence(930)[0][0] > 120
+        assert session_harness.state == S.ONLINE
+        assert [one.id for one in session_harness.journal.messages()] == ["1"]
+        assert session_harness.silence(930) == [] or session_harness.silence(930)[0][0] > 120
 
     run_story(story)
 
 
 def test_one_answer_that_fails_is_no_news():
-    async def story(talk: Talk) -> None:
-        online(talk)
-        talk.gateway.answers += [Unreachable("503"), batch(1, message("1"))]
-        await talk.after(20)
-        assert "interrupted" not in talk.states
+    async def story(session_harness: SessionHarness) -> None:
+        online(session_harness)
+        session_harness.gateway.answers += [Unreachable("503"), batch(1, message("1"))]
+        await session_harness.after(20)
+        assert "interrupted" not in session_harness.states
 
     run_story(story)
 
 
 def test_a_store_that_takes_nothing_is_published_and_the_same_cursor_is_received_again():
-    async def story(talk: Talk) -> None:
-        online(talk)
-        talk.gateway.answers += [Wait(5), *[batch(1, message("1"))] * 3]
-        await talk.after(3)
-        talk.journal.troubles += [StoreFull("no room left"), StoreFull("no room left")]
-        await talk.after(60)
-        assert "no room left" in talk.first(S.INTERRUPTED).login.reason
-        assert talk.gateway.cursors == ["login-1:0", "login-1:0", "login-1:0", "login-1:1"]
-        assert [one.id for one in talk.journal.messages()] == ["1"]
-        assert talk.state == S.ONLINE
+    async def story(session_harness: SessionHarness) -> None:
+        online(session_harness)
+        session_harness.gateway.answers += [Wait(5), *[batch(1, message("1"))] * 3]
+        await session_harness.after(3)
+        session_harness.journal.troubles += [StoreFull("no room left"), StoreFull("no room left")]
+        await session_harness.after(60)
+        assert "no room left" in session_harness.first(S.INTERRUPTED).login.reason
+        assert session_harness.gateway.cursors == ["login-1:0", "login-1:0", "login-1:0", "login-1:1"]
+        assert [one.id for one in session_harness.journal.messages()] == ["1"]
+        assert session_harness.state == S.ONLINE
 
     run_story(story)
 
 
 def test_nothing_is_received_while_the_store_is_full():
-    async def story(talk: Talk) -> None:
-        online(talk)
-        talk.quota.size = talk.quota.limit
-        talk.gateway.answers.append(batch(1, message("1")))
-        await talk.after(300)
-        assert talk.state == S.INTERRUPTED
-        assert "5 MB" in talk.session.login.reason
-        assert talk.gateway.cursors == []
-        assert talk.silence(300) == []
-        talk.quota.size = 0
-        await talk.after(30)
-        assert talk.state == S.ONLINE
-        assert [one.id for one in talk.journal.messages()] == ["1"]
+    async def story(session_harness: SessionHarness) -> None:
+        online(session_harness)
+        session_harness.quota.size = session_harness.quota.limit
+        session_harness.gateway.answers.append(batch(1, message("1")))
+        await session_harness.after(300)
+        assert session_harness.state == S.INTERRUPTED
+        assert "5 MB" in session_harness.session.login.reason
+        assert session_harness.gateway.cursors == []
+        assert session_harness.silence(300) == []
+        session_harness.quota.size = 0
+        await session_harness.after(30)
+        assert session_harness.state == S.ONLINE
+        assert [one.id for one in session_harness.journal.messages()] == ["1"]
 
     run_story(story)
 
 
 def test_what_is_fetched_beside_receiving_does_not_vouch_for_receiving():
-    async def story(talk: Talk) -> None:
-        online(talk)
-        talk.gateway.directory += [Unreachable()] * 300
-        talk.gateway.answers.append(Wait(10**9))  # receiving hangs, against its word
-        await talk.after(3600)
-        assert talk.silence(3600) != []
+    async def story(session_harness: SessionHarness) -> None:
+        online(session_harness)
+        session_harness.gateway.directory += [Unreachable()] * 300
+        session_harness.gateway.answers.append(Wait(10**9))  # receiving hangs, against its word
+        await session_harness.after(3600)
+        assert session_harness.silence(3600) != []
 
     run_story(story)
 
 
 def test_a_batch_that_takes_long_vouches_for_receiving_with_each_of_its_messages():
-    async def story(talk: Talk) -> None:
-        online(talk)
-        talk.gateway.answers.append(Wait(10**9))
-        talk.session.on_message_processed()  # before the login this says nothing
-        assert talk.beats == []
+    async def story(session_harness: SessionHarness) -> None:
+        online(session_harness)
+        session_harness.gateway.answers.append(Wait(10**9))
+        session_harness.session.on_message_processed()  # before the login this says nothing
+        assert session_harness.beats == []
         for _ in range(60):
-            await talk.after(60)
-            talk.session.on_message_processed()
-        assert talk.silence(3600) == []
+            await session_harness.after(60)
+            session_harness.session.on_message_processed()
+        assert session_harness.silence(3600) == []
 
     run_story(story)
 
 
 def test_a_resumed_login_keeps_its_cursor_and_a_new_one_begins_anew():
-    async def story(talk: Talk) -> None:
-        online(talk)
-        talk.gateway.answers += [batch(1, message("1")), LoggedOut("over")]
-        talk.gateway.logins.append([CODE, logged_in("login-2")])
-        await talk.after(60)
-        assert talk.gateway.cursors == ["login-1:0", "login-1:1", "login-2:0"]
-        assert talk.journal.cursors[0] == ("login-1", "login-1:0")
+    async def story(session_harness: SessionHarness) -> None:
+        online(session_harness)
+        session_harness.gateway.answers += [batch(1, message("1")), LoggedOut("over")]
+        session_harness.gateway.logins.append([CODE, logged_in("login-2")])
+        await session_harness.after(60)
+        assert session_harness.gateway.cursors == ["login-1:0", "login-1:1", "login-2:0"]
+        assert session_harness.journal.cursors[0] == ("login-1", "login-1:0")
 
     run_story(story)
 
 
 def test_a_batch_that_is_being_stored_when_the_login_ends_is_published_all_the_same():
-    async def story(talk: Talk) -> None:
-        online(talk)
-        talk.gateway.answers += [Wait(5), batch(1, message("1"))]
-        talk.journal.meanwhile = lambda: talk.ctx.login_requests.on_logged_out(LoggedOut("over"))
-        await talk.after(60)
-        assert "logged_out" in talk.states
-        assert [one.id for one in talk.journal.messages()] == ["1"]
-        assert [one.messages for one in talk.stored if one.messages] == [1]
+    async def story(session_harness: SessionHarness) -> None:
+        online(session_harness)
+        session_harness.gateway.answers += [Wait(5), batch(1, message("1"))]
+        session_harness.journal.meanwhile = lambda: session_harness.ctx.login_requests.on_logged_out(
+            LoggedOut("over")
+        )
+        await session_harness.after(60)
+        assert "logged_out" in session_harness.states
+        assert [one.id for one in session_harness.journal.messages()] == ["1"]
+        assert [one.messages for one in session_harness.stored if one.messages] == [1]
 
     run_story(story)

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.unit.bridge.contexts import changed
-from tests.unit.bridge.outgoing import House
+from tests.unit.bridge.outgoing import CommandsHarness
 from wx2mqtt.bridge import reminder
 from wx2mqtt.bridge.commands.results import ResultPublications
 from wx2mqtt.bridge.reminder import NEEDED_WITHIN_MS, Reminders, reminder_time
@@ -124,19 +124,19 @@ class Clock:
 class Watch:
     """The reminders of a house whose wife has a window."""
 
-    def __init__(self, house: House, clock: Clock, **rules: Any) -> None:
-        self.house = house
+    def __init__(self, harness: CommandsHarness, clock: Clock, **rules: Any) -> None:
+        self.harness = harness
         self.clock = clock
         self.windows = SimpleNamespace(forecasts={})
         reminders = Remind(**{"before": 7200.0, "quiet": None, **rules})
-        house.ctx.settings = changed(house.ctx.settings, ilink=ILink(remind=reminders))
+        harness.ctx.settings = changed(harness.ctx.settings, ilink=ILink(remind=reminders))
         self.reminders = self.restarted()
 
     def restarted(self) -> Reminders:
         """The reminders of the next run of the process."""
         windows: Any = self.windows
-        results = ResultPublications(self.house.ctx.name, self.house.ctx.topics)
-        self.reminders = Reminders(self.house.ctx, windows, self.house.outbound, results)
+        results = ResultPublications(self.harness.ctx.name, self.harness.ctx.topics)
+        self.reminders = Reminders(self.harness.ctx, windows, self.harness.outbound, results)
         return self.reminders
 
     def writes(self, hours_left: float = 24.0) -> None:
@@ -148,9 +148,9 @@ class Watch:
     async def sends(self) -> list[str]:
         """The texts that were sent, once what the bridge has accepted is sent."""
         last = f"after-{self.clock.now}"
-        self.house.say(text="last", id=last)
-        await self.house.result(last)
-        return [text for text in self.house.wechat.texts() if text != "last"]
+        self.harness.say(text="last", id=last)
+        await self.harness.result(last)
+        return [text for text in self.harness.wechat.texts() if text != "last"]
 
 
 @pytest.fixture
@@ -158,15 +158,15 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return Clock(monkeypatch)
 
 
-async def used(house: House) -> None:
+async def used(harness: CommandsHarness) -> None:
     """Somebody sends her something."""
-    house.say(text="last", id="first")
-    await house.result("first")
+    harness.say(text="last", id="first")
+    await harness.result("first")
 
 
-async def test_one_reminder_comes_in_a_window_and_says_until_when(house: House, clock: Clock):
-    await used(house)
-    watch = Watch(house, clock)
+async def test_one_reminder_comes_in_a_window_and_says_until_when(harness: CommandsHarness, clock: Clock):
+    await used(harness)
+    watch = Watch(harness, clock)
     watch.writes()
     clock.now += 22 * HOUR - 1
     await watch.reminders.remind_due()
@@ -176,15 +176,15 @@ async def test_one_reminder_comes_in_a_window_and_says_until_when(house: House, 
         await watch.reminders.remind_due()
     (text,) = await watch.sends()
     assert "for example 1" in text
-    (event,) = await house.hear("wx/event/reminded")
+    (event,) = await harness.in_thread("wx/event/reminded")
     assert (event["user"], event["until"][-1]) == ("wife", "Z")
     assert watch.reminders._ctx.counters.reminders == 1
-    assert not [one for one in house.heard("wx/result/wife") if one["id"].startswith("wx2mqtt-")]
+    assert not [one for one in harness.received("wx/result/wife") if one["id"].startswith("wx2mqtt-")]
 
 
-async def test_after_a_restart_the_window_has_had_its_reminder(house: House, clock: Clock):
-    await used(house)
-    watch = Watch(house, clock)
+async def test_after_a_restart_the_window_has_had_its_reminder(harness: CommandsHarness, clock: Clock):
+    await used(harness)
+    watch = Watch(harness, clock)
     watch.writes(hours_left=1.0)
     await watch.reminders.remind_due()
     await watch.restarted().remind_due()
@@ -192,9 +192,9 @@ async def test_after_a_restart_the_window_has_had_its_reminder(house: House, clo
     assert watch.reminders._ctx.counters.reminders == 1
 
 
-async def test_the_next_window_has_its_own(house: House, clock: Clock):
-    await used(house)
-    watch = Watch(house, clock, text="write!")
+async def test_the_next_window_has_its_own(harness: CommandsHarness, clock: Clock):
+    await used(harness)
+    watch = Watch(harness, clock, text="write!")
     for _ in range(2):
         watch.writes(hours_left=1.0)
         await watch.reminders.remind_due()
@@ -204,20 +204,20 @@ async def test_the_next_window_has_its_own(house: House, clock: Clock):
 
 @pytest.mark.parametrize(("silence", "count"), [(NEEDED_WITHIN_MS - HOUR, 1), (NEEDED_WITHIN_MS + HOUR, 0)])
 async def test_nobody_is_reminded_to_whom_nothing_was_sent_in_seven_days(
-    house: House, clock: Clock, silence: int, count: int
+    harness: CommandsHarness, clock: Clock, silence: int, count: int
 ):
-    await used(house)
+    await used(harness)
     clock.now += silence
-    watch = Watch(house, clock, text="write!")
+    watch = Watch(harness, clock, text="write!")
     watch.writes(hours_left=1.0)
     await watch.reminders.remind_due()
     assert await watch.sends() == ["write!"] * count
     assert watch.reminders._ctx.counters.reminders == count
 
 
-async def test_the_bridge_own_texts_are_nothing_that_was_sent_to_them(house: House, clock: Clock):
-    await used(house)
-    watch = Watch(house, clock, text="write!")
+async def test_the_bridge_own_texts_are_nothing_that_was_sent_to_them(harness: CommandsHarness, clock: Clock):
+    await used(harness)
+    watch = Watch(harness, clock, text="write!")
     watch.writes(hours_left=1.0)
     await watch.reminders.remind_due()
     clock.now += NEEDED_WITHIN_MS + HOUR
@@ -233,9 +233,9 @@ async def test_the_bridge_own_texts_are_nothing_that_was_sent_to_them(house: Hou
         ReplyWindow(open=False, remaining=3, reason="rate_limited", until=now_ms() + HOUR),
     ],
 )
-async def test_a_closed_window_has_none(house: House, clock: Clock, window: ReplyWindow):
-    await used(house)
-    watch = Watch(house, clock)
+async def test_a_closed_window_has_none(harness: CommandsHarness, clock: Clock, window: ReplyWindow):
+    await used(harness)
+    watch = Watch(harness, clock)
     watch.windows.forecasts = {"wife": SimpleNamespace(window=window)}
     await watch.reminders.remind_due()
     assert await watch.sends() == []

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from tests.support.hurry import hurry
+from tests.support.pauseless_loop import run_without_pauses
 from tests.unit.bridge.contexts import context
 from tests.unit.bridge.test_health import seen
 from wx2mqtt.bridge.health import HealthSnapshot
@@ -43,4 +43,4 @@ def test_requests_that_come_close_together_lead_to_one_publication_of_the_health
         await asyncio.wait({running})
         return health.times
 
-    assert [round(time, 3) for time in hurry(story())] == [0.0, 1.2]
+    assert [round(time, 3) for time in run_without_pauses(story())] == [0.0, 1.2]

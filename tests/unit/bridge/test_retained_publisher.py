@@ -7,7 +7,7 @@ from collections import deque
 
 import pytest
 
-from tests.support.hurry import hurry
+from tests.support.pauseless_loop import run_without_pauses
 from wx2mqtt.bridge.inflight import REFUSAL_DISCONNECT_SECONDS, REFUSED_RETRY_SECONDS, InflightWindow
 from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.clock import now_ms
@@ -25,7 +25,7 @@ from wx2mqtt.mqtt.broker import (
 STATE = "wx/bridge/state"
 
 
-class PaperLink:
+class FakeLink:
     """Keeps what is published; `answer` settles it: None is a PUBACK."""
 
     progress_deadline = 0.0
@@ -71,7 +71,7 @@ class PaperLink:
 
 class Stage:
     def __init__(self) -> None:
-        self.link = PaperLink()
+        self.link = FakeLink()
         self.announcer = RetainedPublisher(InflightWindow(self.link), STATE)
 
     def connect(self, *, retain: bool = True) -> None:
@@ -103,7 +103,7 @@ def played(story) -> None:
     async def whole() -> None:
         await story(Stage())
 
-    hurry(whole())
+    run_without_pauses(whole())
 
 
 def test_all_is_published_at_every_connect_and_the_bridges_state_last():

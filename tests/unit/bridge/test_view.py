@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.bridge.outgoing import House
+from tests.unit.bridge.outgoing import CommandsHarness
 from tests.unit.bridge.test_health import seen
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import matching_entries
@@ -37,19 +37,19 @@ class Session:
 
 
 @pytest.fixture
-def view(house: House) -> AccountView:
+def view(harness: CommandsHarness) -> AccountView:
     async def snapshot():
         return seen()
 
     account: Any = SimpleNamespace(
         name="home",
-        ctx=house.ctx,
+        ctx=harness.ctx,
         components=SimpleNamespace(
             session=Session(),
             inbound=SimpleNamespace(owner=None),
             status=SimpleNamespace(qr_image=b"png"),
-            windows=SimpleNamespace(directory_entries=house.identity.directory),
-            intake=house.outbound,
+            windows=SimpleNamespace(directory_entries=harness.identity.directory),
+            intake=harness.outbound,
             snapshot=snapshot,
         ),
     )
@@ -74,18 +74,18 @@ def message(number: int, kind: str = "text", **body: Any) -> NewMessage:
     )
 
 
-async def store(house: House, *messages: NewMessage) -> None:
-    await house.journal.received.record(messages, NO_CHANGES, Cursor("1"), "login")
+async def store(harness: CommandsHarness, *messages: NewMessage) -> None:
+    await harness.journal.received.record(messages, NO_CHANGES, Cursor("1"), "login")
 
 
-async def test_the_newest_messages_come_first(house, view):
-    await store(house, *(message(number) for number in range(1, 6)))
+async def test_the_newest_messages_come_first(harness, view):
+    await store(harness, *(message(number) for number in range(1, 6)))
     assert [line.text for line in await view.recent_messages(3)] == ["5", "4", "3"]
 
 
-async def test_a_line_says_who_wrote_what_where(house, view):
+async def test_a_line_says_who_wrote_what_where(harness, view):
     group: dict[str, Any] = {"chat": {"kind": "group", "name": "家"}, "sender": {"name": "我", "self": True}}
-    await store(house, message(1), message(2, **group), message(3, "system", sender=None, chat=None))
+    await store(harness, message(1), message(2, **group), message(3, "system", sender=None, chat=None))
     system, own, friend = await view.recent_messages(10)
     assert (friend.user, friend.chat, friend.sender, friend.group, friend.own) == (
         "wife", "老婆", "老婆", False, False,
@@ -103,14 +103,14 @@ async def test_a_line_says_who_wrote_what_where(house, view):
         ({}, ""),
     ],
 )
-async def test_of_a_picture_it_says_where_its_bytes_are(house, view, shown, media):
-    await store(house, message(1, "image", image=shown))
+async def test_of_a_picture_it_says_where_its_bytes_are(harness, view, shown, media):
+    await store(harness, message(1, "image", image=shown))
     (line,) = await view.recent_messages(10)
     assert (line.kind, line.media) == ("image", media)
 
 
-async def test_the_address_of_an_article_is_no_file_of_ours(house, view):
-    await store(house, message(1, "link", link={"url": "https://example.com/read"}))
+async def test_the_address_of_an_article_is_no_file_of_ours(harness, view):
+    await store(harness, message(1, "link", link={"url": "https://example.com/read"}))
     (line,) = await view.recent_messages(10)
     assert line.media == ""
 
@@ -131,54 +131,58 @@ READY = {"state": "ready", "mime": "image/jpeg", "size": 5000}
         ({**READY}, ""),
     ],
 )
-async def test_of_a_picture_it_says_what_can_be_shown_in_a_list(house, view, shown, preview):
-    await store(house, message(1, "image", image=shown))
+async def test_of_a_picture_it_says_what_can_be_shown_in_a_list(harness, view, shown, preview):
+    await store(harness, message(1, "image", image=shown))
     (line,) = await view.recent_messages(10)
     assert line.preview == preview
 
 
-async def test_messages_are_found_by_their_text_page_after_page(house, view):
-    await store(house, *(message(number) for number in range(1, 12)))
+async def test_messages_are_found_by_their_text_page_after_page(harness, view):
+    await store(harness, *(message(number) for number in range(1, 12)))
     first = await view.search_messages("1", None, 2)
     assert ([line.text for line in first.lines], first.has_more) == (["11", "10"], True)
     rest = await view.search_messages("1", first.lines[-1].seq, 2)
     assert ([line.text for line in rest.lines], rest.has_more) == (["1"], False)
 
 
-async def test_a_text_goes_the_way_of_every_command_and_has_its_one_result(house: House, view: AccountView):
+async def test_a_text_goes_the_way_of_every_command_and_has_its_one_result(
+    harness: CommandsHarness, view: AccountView
+):
     await view.send("wife", "开灯", "page-1")
-    result = await house.result("page-1")
+    result = await harness.result("page-1")
     assert (result["status"], result["code"]) == ("sent", "ok")
-    assert await house.sent(1) == ["开灯"]
+    assert await harness.sent(1) == ["开灯"]
     (row,) = await view.recent_commands(10)
     assert (row.command_id, row.command.user, row.command.text) == ("page-1", "wife", "开灯")
 
 
-async def test_the_same_form_sent_twice_is_sent_once(house: House, view: AccountView):
+async def test_the_same_form_sent_twice_is_sent_once(harness: CommandsHarness, view: AccountView):
     for _ in range(2):
         await view.send("wife", "开灯", "page-1")
     await view.send("wife", "the last", "page-2")
-    assert await house.sent(2) == ["开灯", "the last"]
+    assert await harness.sent(2) == ["开灯", "the last"]
 
 
-async def test_what_is_not_allowed_is_refused_in_words_and_counted(house: House, view: AccountView):
+async def test_what_is_not_allowed_is_refused_in_words_and_counted(
+    harness: CommandsHarness, view: AccountView
+):
     await view.send("nobody-at-all", "hi", "page-1")
-    result = await house.result("page-1", "nobody-at-all")
+    result = await harness.result("page-1", "nobody-at-all")
     assert (result["status"], result["code"]) == ("rejected", "unknown_user")
-    assert house.ctx.counters.results == {("rejected", "unknown_user"): 1}
+    assert harness.ctx.counters.results == {("rejected", "unknown_user"): 1}
 
 
-async def test_an_id_of_another_command_is_refused_and_counted(house: House, view: AccountView):
+async def test_an_id_of_another_command_is_refused_and_counted(harness: CommandsHarness, view: AccountView):
     await view.send("wife", "one", "page-1")
     await view.send("wife", "two", "page-1")
-    await house.news.until(lambda: len(house.heard("wx/result/wife")) == 2)
-    assert house.ctx.counters.results["rejected", "id_reused"] == 1
+    await harness.news.until(lambda: len(harness.received("wx/result/wife")) == 2)
+    assert harness.ctx.counters.results["rejected", "id_reused"] == 1
 
 
-async def test_what_was_sent_is_counted_by_kind(house: House, view: AccountView):
+async def test_what_was_sent_is_counted_by_kind(harness: CommandsHarness, view: AccountView):
     await view.send("wife", "one", "page-1")
-    await house.result("page-1")
-    assert house.ctx.counters.sent == {"text": 1}
+    await harness.result("page-1")
+    assert harness.ctx.counters.sent == {"text": 1}
 
 
 async def test_the_login_is_asked_for_and_ended_as_by_request(view: AccountView):
@@ -196,28 +200,30 @@ async def test_the_login_is_asked_for_and_ended_as_by_request(view: AccountView)
     assert (await view.snapshot()).counters.commands == 3
 
 
-def crowd(house: House) -> None:
+def crowd(harness: CommandsHarness) -> None:
     contacts = [
         Contact(handle=Handle(f"@{number}"), kind=ChatKind.FRIEND, nickname=f"Friend {number:02}")
         for number in range(30)
     ]
-    house.identity.apply_directory(
+    harness.identity.apply_directory(
         contacts, "login-2", Owner(handle=Handle("@me"), uin="1", nickname="me"), 0
     )
 
 
-async def test_a_test_goes_to_oneself_or_to_who_owns_the_bot(house: House, view: AccountView):
+async def test_a_test_goes_to_oneself_or_to_who_owns_the_bot(harness: CommandsHarness, view: AccountView):
     assert view.test_recipient == "filehelper"
     ilink: Any = SimpleNamespace(capabilities=SimpleNamespace(has_contacts=False))
     view._ctx.backend = ilink
     assert view.test_recipient == ""
-    crowd(house)
-    house.identity.add_unlisted(Handle("@me"), ChatKind.FRIEND, "王小明", 0)
+    crowd(harness)
+    harness.identity.add_unlisted(Handle("@me"), ChatKind.FRIEND, "王小明", 0)
     assert view.test_recipient == "王小明"
 
 
-async def test_people_are_found_by_any_of_their_names_page_by_page(house: House, view: AccountView):
-    crowd(house)
+async def test_people_are_found_by_any_of_their_names_page_by_page(
+    harness: CommandsHarness, view: AccountView
+):
+    crowd(harness)
     found = view.search_people("friend 1", 0, 4)
     assert found.count == 10
     assert [one.nickname for one in found.entries] == ["Friend 10", "Friend 11", "Friend 12", "Friend 13"]
@@ -229,11 +235,11 @@ async def test_people_are_found_by_any_of_their_names_page_by_page(house: House,
     assert view.search_people("friend", 10**9, 4).entries == []
 
 
-async def test_who_needs_a_decision_comes_first(house: House, view: AccountView):
-    crowd(house)
+async def test_who_needs_a_decision_comes_first(harness: CommandsHarness, view: AccountView):
+    crowd(harness)
     everybody = view.search_people("", 0, 1000).entries
     assert {one.user for one in everybody} == {
-        one.user for one in matching_entries(house.identity.directory(), "")
+        one.user for one in matching_entries(harness.identity.directory(), "")
     }
     ranks = [one.closed or bool(one.problem) for one in everybody]
     assert ranks == sorted(ranks, reverse=True)

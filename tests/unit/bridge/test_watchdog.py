@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from tests.support.hurry import hurry
+from tests.support.pauseless_loop import run_without_pauses
 from wx2mqtt.bridge.watchdog import AccountTasks, TasksStalled, Watchdog
 
 
@@ -69,7 +69,7 @@ def test_loops_that_do_not_move_are_a_fault():
         assert str(fault) == "receive:home"
         await here.cancel_all()
 
-    hurry(story())
+    run_without_pauses(story())
 
 
 async def test_the_end_waits_for_who_takes_its_time_and_hides_no_cancelling_of_its_own():

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.unit.bridge.address_book import AddressBook
 from tests.unit.bridge.contexts import context
 from tests.unit.bridge.outgoing import CAPABILITIES
-from tests.unit.bridge.phone import Phone
 from wx2mqtt.bridge.requests.dispatcher import ActionHandler, SizedHandler
 from wx2mqtt.bridge.requests.handlers import AccountRequests
 from wx2mqtt.bridge.window_topics import ReplyWindowTopics
@@ -29,14 +29,14 @@ class Desk:
     capabilities = replace(CAPABILITIES, has_reply_window=True)
 
     def __init__(self) -> None:
-        self.phone = Phone()
-        self.phone.friend("wife", "wife")
-        self.phone.log_in()
+        self.address_book = AddressBook()
+        self.address_book.friend("wife", "wife")
+        self.address_book.log_in()
         self.now = OPEN
         self.said: list[tuple[str, bytes]] = []
         self.told = asyncio.Event()
         retained: Any = self
-        self.ctx = ctx = context(backend=self, registry=self.phone.identity)
+        self.ctx = ctx = context(backend=self, registry=self.address_book.identity)
         ctx.signals.reply_windows_changed.connect(self.told.set)
         session: Any = SimpleNamespace(login=SimpleNamespace(state=LoginState.ONLINE))
         self.session = session
@@ -78,7 +78,7 @@ async def test_it_is_published_once_until_it_changes(desk: Desk):
 
 async def test_it_says_what_is_kept_and_how_many_wait(desk: Desk):
     desk.windows.publish_changes()
-    person = desk.phone.identity.by_level("wife")
+    person = desk.address_book.identity.by_level("wife")
     assert person is not None
     desk.held[person.id] = 3
     desk.windows.publish_changes()
@@ -90,7 +90,7 @@ async def test_it_says_what_is_kept_and_how_many_wait(desk: Desk):
 
 async def test_the_window_of_who_is_gone_is_taken_back(desk: Desk):
     desk.windows.publish_changes()
-    desk.phone.drop("wife")
+    desk.address_book.drop("wife")
     desk.windows.publish_changes()
     assert [payload for topic, payload in desk.said if topic == "wx/window/wife"][1:] == [b""]
 
@@ -157,4 +157,4 @@ async def test_where_a_backend_has_none_there_is_none(desk: Desk):
     desk.capabilities = CAPABILITIES
     desk.windows.publish_changes()
     assert not desk.said
-    assert desk.windows.directory_entries() == desk.phone.identity.directory()
+    assert desk.windows.directory_entries() == desk.address_book.identity.directory()

@@ -35,7 +35,7 @@ from wx2mqtt.store.sqlite_database import SqliteDatabase
 C1 = Cursor("cursor 1")
 
 
-class House:
+class OpenStore:
     """A store, open as a bridge has it."""
 
     def __init__(self, path: Path, folder: StoreFolder, database: Database) -> None:
@@ -46,12 +46,12 @@ class House:
         self.journal = Journal(database, "home", on_referenced=self.blobs.mark_referenced)
 
     @classmethod
-    async def open(cls, path: Path) -> House:
+    async def open(cls, path: Path) -> OpenStore:
         folder = StoreFolder.open(path)
-        house = cls(path, folder, await SqliteDatabase.open(path / DATABASE_NAME))
-        await house.journal.open()
-        await house.blobs.open()
-        return house
+        open_store = cls(path, folder, await SqliteDatabase.open(path / DATABASE_NAME))
+        await open_store.journal.open()
+        await open_store.blobs.open()
+        return open_store
 
     async def close(self) -> None:
         await self.database.close()
@@ -76,27 +76,27 @@ class House:
         await SavedLoginFile(self.path / SESSIONS_FOLDER / "home.json").save({"skey": "secret"})
 
 
-Story = Callable[[House], Awaitable[None]]
+Story = Callable[[OpenStore], Awaitable[None]]
 
 
 def living(path: Path) -> None:
     """A store in which a bridge has lived, and which is closed."""
 
     async def story() -> None:
-        house = await House.open(path)
-        await house.live()
-        await house.close()
+        open_store = await OpenStore.open(path)
+        await open_store.live()
+        await open_store.close()
 
     asyncio.run(story())
 
 
 def opened(path: Path, story: Story) -> None:
     async def whole() -> None:
-        house = await House.open(path)
+        open_store = await OpenStore.open(path)
         try:
-            await story(house)
+            await story(open_store)
         finally:
-            await house.close()
+            await open_store.close()
 
     asyncio.run(whole())
 
@@ -121,19 +121,23 @@ def test_a_moved_store_goes_on_where_it_was(old: Path, tmp_path: Path) -> None:
     data = packed(old, media=True)
     stream = put(data, tmp_path / "new")
 
-    async def story(house: House) -> None:
-        at = await house.journal.open()
+    async def story(open_store: OpenStore) -> None:
+        at = await open_store.journal.open()
         assert (at.cursor, at.login_id, at.seq) == (C1, "login", 2)
-        assert [row.topic for row in await house.journal.outbox.list_waiting(0, 10)] == ["wx/in/wife"] * 2
-        people, levels = await StoredPeople(house.database, "home").load()
+        assert [row.topic for row in await open_store.journal.outbox.list_waiting(0, 10)] == [
+            "wx/in/wife"
+        ] * 2
+        people, levels = await StoredPeople(open_store.database, "home").load()
         assert ([one.level for one in people], levels) == (["wife"], {"wife": 1})
-        assert await SavedLoginFile(house.path / SESSIONS_FOLDER / "home.json").load() == {"skey": "secret"}
-        found = await house.journal.media.get("m")
+        assert await SavedLoginFile(open_store.path / SESSIONS_FOLDER / "home.json").load() == {
+            "skey": "secret"
+        }
+        found = await open_store.journal.media.get("m")
         assert found is not None
         assert found.blob is not None
-        assert house.blobs.exists(found.blob)
-        assert json.loads((house.path / PEOPLE_FILE_NAME).read_bytes())["accounts"].keys() == {"home"}
-        assert house.journal.stream == stream
+        assert open_store.blobs.exists(found.blob)
+        assert json.loads((open_store.path / PEOPLE_FILE_NAME).read_bytes())["accounts"].keys() == {"home"}
+        assert open_store.journal.stream == stream
 
     opened(tmp_path / "new", story)
     assert {file.stat().st_mode & 0o777 for file in (tmp_path / "new").rglob("*") if file.is_file()} == {
@@ -145,10 +149,10 @@ def test_what_waited_in_a_bridge_that_was_stopped_is_still_to_be_sent(old: Path,
     """Nothing else can have sent it: the very same row, which the broker may also deliver again."""
     put(packed(old), tmp_path / "new")
 
-    async def story(house: House) -> None:
+    async def story(open_store: OpenStore) -> None:
         rows = {
             row.command_id: row
-            for row in await house.journal.commands.list_page(CommandState.WAITING, limit=10)
+            for row in await open_store.journal.commands.list_page(CommandState.WAITING, limit=10)
         }
         assert rows.keys() == {"waits", "with-file"}
         assert {(row.unanswered, row.attempts, row.duplicate_possible) for row in rows.values()} == {
@@ -156,8 +160,8 @@ def test_what_waited_in_a_bridge_that_was_stopped_is_still_to_be_sent(old: Path,
         }
         blob = rows["with-file"].blob
         assert blob is not None
-        assert house.blobs.exists(blob), "also without --media"
-        (again,) = await house.journal.commands.accept([command("x", delivery=mark(7, dup=True))])
+        assert open_store.blobs.exists(blob), "also without --media"
+        (again,) = await open_store.journal.commands.accept([command("x", delivery=mark(7, dup=True))])
         assert again.row is not None
         assert again.row.command_id == "waits"
 
@@ -168,22 +172,22 @@ def test_what_waited_in_a_bridge_that_went_on_is_not_sent_again(old: Path, tmp_p
     """It may have sent them since; the sender ends what has two unknown attempts with `uncertain`."""
     data = io.BytesIO()
 
-    async def beside(house: House) -> None:
-        made = await asyncio.to_thread(create_backup, house.path, data, tmp_path, media=False)
+    async def beside(open_store: OpenStore) -> None:
+        made = await asyncio.to_thread(create_backup, open_store.path, data, tmp_path, media=False)
         assert made.head.running is True
 
     opened(old, beside)
     put(data.getvalue(), tmp_path / "new")
 
-    async def story(house: House) -> None:
-        rows = await house.journal.commands.list_page(CommandState.WAITING, limit=10)
+    async def story(open_store: OpenStore) -> None:
+        rows = await open_store.journal.commands.list_page(CommandState.WAITING, limit=10)
         assert {(row.unanswered, row.attempt_open, row.duplicate_possible) for row in rows} == {
             (2, False, True)
         }
         assert {row.command_id for row in rows} == {"waits", "with-file"}
-        settled = await house.journal.commands.list_page(CommandState.FINISHED, limit=10)
+        settled = await open_store.journal.commands.list_page(CommandState.FINISHED, limit=10)
         assert [row.command_id for row in settled] == ["over"]
-        assert len(await house.journal.commands.list_unanswered(0)) == 2, "their echoes are expected"
+        assert len(await open_store.journal.commands.list_unanswered(0)) == 2, "their echoes are expected"
 
     opened(tmp_path / "new", story)
 
@@ -192,9 +196,9 @@ def test_numbers_that_are_given_again_have_another_stream(old: Path, tmp_path: P
     data = packed(old)
     streams = set()
 
-    async def lives_on(house: House) -> None:
-        await house.journal.received.record([message("c")], NO_CHANGES, C1, "login")
-        (newest,) = (await house.journal.history.find(HistoryQuery(limit=1)))[0]
+    async def lives_on(open_store: OpenStore) -> None:
+        await open_store.journal.received.record([message("c")], NO_CHANGES, C1, "login")
+        (newest,) = (await open_store.journal.history.find(HistoryQuery(limit=1)))[0]
         body = json.loads(newest.payload)
         streams.add((body["stream"], body["seq"]))
 
@@ -206,10 +210,10 @@ def test_numbers_that_are_given_again_have_another_stream(old: Path, tmp_path: P
     assert one != other
 
 
-async def _writing(house: House, stop: asyncio.Event) -> int:
+async def _writing(open_store: OpenStore, stop: asyncio.Event) -> int:
     count = 0
     while not stop.is_set():
-        await house.journal.received.record(
+        await open_store.journal.received.record(
             [message(f"{count}-{number}") for number in range(5)], NO_CHANGES, Cursor(str(count)), "login"
         )
         count += 1
@@ -219,10 +223,10 @@ async def _writing(house: House, stop: asyncio.Event) -> int:
 def test_a_backup_beside_a_bridge_that_writes_holds_whole_commits(tmp_path: Path) -> None:
     datas: list[bytes] = []
 
-    async def story(house: House) -> None:
+    async def story(open_store: OpenStore) -> None:
         stop = asyncio.Event()
-        writing = asyncio.create_task(_writing(house, stop))
-        datas.extend([await asyncio.to_thread(packed, house.path) for _ in range(5)])
+        writing = asyncio.create_task(_writing(open_store, stop))
+        datas.extend([await asyncio.to_thread(packed, open_store.path) for _ in range(5)])
         stop.set()
         assert await writing > 5
 
@@ -260,11 +264,11 @@ def test_with_force_it_is_put_aside_whole(old: Path, tmp_path: Path) -> None:
 def test_a_store_in_use_is_not_touched_even_with_force(old: Path, tmp_path: Path) -> None:
     data = packed(old)
 
-    async def story(house: House) -> None:
-        before = contents_below(house.path)
+    async def story(open_store: OpenStore) -> None:
+        before = contents_below(open_store.path)
         with pytest.raises(StoreLocked):
-            await asyncio.to_thread(put, data, house.path, force=True)
-        assert contents_below(house.path) == before
+            await asyncio.to_thread(put, data, open_store.path, force=True)
+        assert contents_below(open_store.path) == before
 
     opened(tmp_path / "new", story)
 
@@ -291,8 +295,8 @@ def test_a_store_of_the_first_version_comes_back_and_moves_forward(tmp_path: Pat
         assert connection.execute("PRAGMA user_version").fetchone() == (1,), "a backup migrates nothing"
     stream = put(data, tmp_path / "new")
 
-    async def story(house: House) -> None:
-        assert house.journal.stream == stream
+    async def story(open_store: OpenStore) -> None:
+        assert open_store.journal.stream == stream
 
     opened(tmp_path / "new", story)
     with closing(sqlite3.connect(tmp_path / "new" / DATABASE_NAME)) as connection:

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from tests.unit.store.make import names
 from tests.unit.store.test_archive import crafted, telling
-from tests.unit.store.test_backup import House, living, opened, packed
+from tests.unit.store.test_backup import OpenStore, living, opened, packed
 from wx2mqtt.errors import StoreTooNew
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.limits import BACKUP_HEAD_JSON, MAX_UNPACKED_RATIO, MIN_UNPACKED_BYTES
@@ -286,12 +286,12 @@ def test_a_row_of_a_forged_backup_opens_no_file_but_media_of_the_store(tmp_path:
     store = tmp_path / "store"
     restore_store(store, io.BytesIO(data), force=False)
 
-    async def look(house: House) -> None:
-        row = await house.journal.media.get("m")
+    async def look(open_store: OpenStore) -> None:
+        row = await open_store.journal.media.get("m")
         assert row is not None
         assert (row.state, row.blob) == (MediaState.READY, None)
         (waiting,) = [
-            one for one in await house.journal.commands.list_page() if one.command_id == "with-file"
+            one for one in await open_store.journal.commands.list_page() if one.command_id == "with-file"
         ]
         assert waiting.blob is None
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.hurry import hurry
+from tests.support.pauseless_loop import run_without_pauses
 from tests.unit.store.make import names, person
 from wx2mqtt.errors import StoreError
 from wx2mqtt.model import PersonId
@@ -250,7 +250,7 @@ def test_changes_share_one_writing_and_a_name_is_copied_soon(path: Path) -> None
         running.cancel()
         return copy.times
 
-    assert hurry(story()) == [101, 222, 501, 562]
+    assert run_without_pauses(story()) == [101, 222, 501, 562]
 
 
 def test_an_orderly_end_writes_what_the_copy_lacks(path: Path) -> None:
@@ -263,7 +263,7 @@ def test_an_orderly_end_writes_what_the_copy_lacks(path: Path) -> None:
         await copy.flush()
         return copy.times
 
-    assert hurry(story()) == [0]
+    assert run_without_pauses(story()) == [0]
 
 
 async def test_a_copy_that_could_not_be_written_is_still_to_be_written(copy: PeopleFile, path: Path) -> None:

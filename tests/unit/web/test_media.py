@@ -7,7 +7,7 @@ from email.utils import formatdate
 
 import pytest
 
-from tests.support.web import FETCHED, PNG, PaperShelf, on_paper
+from tests.support.web import FETCHED, PNG, FakeShelf, faked
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import StoreError
 from wx2mqtt.store.records import MediaState
@@ -16,12 +16,12 @@ from wx2mqtt.web.media import MEDIA_WAIT_TIMEOUT_SECONDS
 
 @pytest.fixture
 def shelf(tmp_path):
-    return PaperShelf(tmp_path)
+    return FakeShelf(tmp_path)
 
 
 async def test_the_bytes_come_with_what_they_are(shelf):
     row = shelf.put("a1", PNG, name="照片.png")
-    async with on_paper(shelf) as http:
+    async with faked(shelf) as http:
         answer = await http.get("/media/a1")
     assert answer.status_code == 200
     assert answer.content == PNG
@@ -41,7 +41,7 @@ async def test_the_bytes_come_with_what_they_are(shelf):
 
 async def test_a_file_without_a_name_is_called_after_its_kind_and_id(shelf):
     shelf.put("a1", b"x", mime="audio/mpeg", kind="voice", suffix=".mp3")
-    async with on_paper(shelf) as http:
+    async with faked(shelf) as http:
         answer = await http.get("/media/a1")
     assert answer.headers["content-disposition"] == 'inline; filename="voice-a1.mp3"'
 
@@ -51,7 +51,7 @@ async def test_a_file_without_a_name_is_called_after_its_kind_and_id(shelf):
 )
 async def test_what_could_run_is_only_saved(shelf, mime):
     shelf.put("a1", b"<script>alert(1)</script>", mime=mime, name="picture.png")
-    async with on_paper(shelf) as http:
+    async with faked(shelf) as http:
         answer = await http.get("/media/a1")
     assert answer.headers["content-disposition"] == 'attachment; filename="picture.png"'
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -61,7 +61,7 @@ async def test_what_could_run_is_only_saved(shelf, mime):
 @pytest.mark.parametrize("mime", ["video/mp4", "audio/mpeg"])
 async def test_what_a_browser_plays_is_played_and_loads_nothing_else(shelf, mime):
     shelf.put("a1", b"x", mime=mime)
-    async with on_paper(shelf) as http:
+    async with faked(shelf) as http:
         answer = await http.get("/media/a1")
     policy = answer.headers["content-security-policy"]
     assert policy == "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'"
@@ -71,7 +71,7 @@ async def test_what_a_browser_plays_is_played_and_loads_nothing_else(shelf, mime
 
 async def test_the_head_alone_tells_the_same(shelf):
     shelf.put("a1", PNG)
-    async with on_paper(shelf) as http:
+    async with faked(shelf) as http:
         whole, head = await http.get("/media/a1"), await http.head("/media/a1")
     assert head.status_code == 200
     assert head.content == b""
@@ -80,7 +80,7 @@ async def test_the_head_alone_tells_the_same(shelf):
 
 async def test_a_part_is_given(shelf):
     shelf.put("a1", PNG)
-    async with on_paper(shelf) as http:
+    async with faked(shelf) as http:
         answer = await http.get("/media/a1", headers={"range": "bytes=10-19"})
         head = await http.head("/media/a1", headers={"range": "bytes=-4"})
     assert answer.status_code == 206
@@ -92,7 +92,7 @@ async def test_a_part_is_given(shelf):
 
 async def test_a_part_that_does_not_exist_is_refused_with_the_size(shelf):
     shelf.put("a1", PNG)
-    async with on_paper(shelf) as http:
+    async with faked(shelf) as http:
         answer = await http.get("/media/a1", headers={"range": f"bytes={len(PNG)}-"})
     assert answer.status_code == 416
     assert answer.headers["content-range"] == f"bytes */{len(PNG)}"
@@ -100,7 +100,7 @@ async def test_a_part_that_does_not_exist_is_refused_with_the_size(shelf):
 
 async def test_a_client_that_has_the_file_already_gets_304(shelf):
     row = shelf.put("a1", PNG)
-    async with on_paper(shelf) as http:
+    async with faked(shelf) as http:
         answer = await http.get("/media/a1", headers={"if-none-match": f'"{row.blob.sha256}"'})
     assert answer.status_code == 304
     assert answer.content == b""
@@ -109,7 +109,7 @@ async def test_a_client_that_has_the_file_already_gets_304(shelf):
 
 async def test_an_empty_file_is_one(shelf):
     shelf.put("a1", b"")
-    async with on_paper(shelf) as http:
+    async with faked(shelf) as http:
         answer = await http.get("/media/a1")
     assert (answer.status_code, answer.content) == (200, b"")
 
@@ -125,7 +125,7 @@ async def test_an_empty_file_is_one(shelf):
 )
 async def test_what_is_not_there_says_why_in_words(shelf, state, status):
     shelf.without("a1", state, reason="WeChat says so")
-    async with on_paper(shelf) as http:
+    async with faked(shelf) as http:
         answer = await http.get("/media/a1?wait=0")
     assert answer.status_code == status
     assert answer.headers["content-type"] == "text/plain; charset=utf-8"
@@ -136,7 +136,7 @@ async def test_what_is_not_there_says_why_in_words(shelf, state, status):
 
 async def test_it_is_said_in_the_clients_language(shelf):
     shelf.without("a1", MediaState.GONE)
-    async with on_paper(shelf) as http:
+    async with faked(shelf) as http:
         answer = await http.get("/media/a1", headers={"accept-language": "zh-CN"})
     assert "无法取得" in answer.text
 
@@ -144,7 +144,7 @@ async def test_it_is_said_in_the_clients_language(shelf):
 async def test_a_client_gets_the_time_of_the_next_attempt(shelf):
     shelf.without("a1", MediaState.PENDING, due=now_ms() + 60_000)
     shelf.without("a2", MediaState.PENDING, due=now_ms() + 86_400_000)
-    async with on_paper(shelf) as http:
+    async with faked(shelf) as http:
         soon, late = await http.get("/media/a1?wait=0"), await http.get("/media/a2?wait=0")
     assert 50 <= int(soon.headers["retry-after"]) <= 60
     assert int(late.headers["retry-after"]) == 300
@@ -152,7 +152,7 @@ async def test_a_client_gets_the_time_of_the_next_attempt(shelf):
 
 async def test_bytes_that_are_under_way_are_waited_for(shelf):
     shelf.without("a1", MediaState.PENDING)
-    async with on_paper(shelf) as http:
+    async with faked(shelf) as http:
         asking = asyncio.create_task(http.get("/media/a1"))
         await shelf.waited_for(1)
         assert shelf.waiting == [("a1", MEDIA_WAIT_TIMEOUT_SECONDS)]
@@ -171,7 +171,7 @@ async def test_bytes_that_are_under_way_are_waited_for(shelf):
 )  # fmt: skip
 async def test_the_client_may_shorten_the_wait(shelf, query, headers, wait):
     shelf.put("a1", PNG)
-    async with on_paper(shelf) as http:
+    async with faked(shelf) as http:
         await http.get(f"/media/a1{query}", headers=headers)
     assert shelf.asked == [("a1", wait)]
 
@@ -179,7 +179,7 @@ async def test_the_client_may_shorten_the_wait(shelf, query, headers, wait):
 async def test_at_the_stop_nobody_waits_any_longer(shelf):
     shelf.without("a1", MediaState.PENDING)
     closing = asyncio.Event()
-    async with on_paper(shelf, closing=closing) as http:
+    async with faked(shelf, closing=closing) as http:
         asking = asyncio.create_task(http.get("/media/a1"))
         await shelf.waited_for(1)
         closing.set()
@@ -191,10 +191,10 @@ async def test_at_the_stop_nobody_waits_any_longer(shelf):
 async def test_each_account_is_asked(tmp_path):
     (tmp_path / "one").mkdir()
     (tmp_path / "two").mkdir()
-    one, two = PaperShelf(tmp_path / "one"), PaperShelf(tmp_path / "two")
+    one, two = FakeShelf(tmp_path / "one"), FakeShelf(tmp_path / "two")
     one.put("a1", b"one")
     two.put("b1", b"two")
-    async with on_paper([one, two]) as http:
+    async with faked([one, two]) as http:
         assert (await http.get("/media/a1")).content == b"one"
         assert (await http.get("/media/b1")).content == b"two"
         assert (await http.get("/media/c1")).status_code == 404
@@ -203,7 +203,7 @@ async def test_each_account_is_asked(tmp_path):
 async def test_a_file_that_was_pruned_a_moment_ago_is_gone(shelf):
     row = shelf.put("a1", PNG)
     shelf.file(row).unlink()
-    async with on_paper(shelf) as http:
+    async with faked(shelf) as http:
         assert (await http.get("/media/a1")).status_code == 410
 
 
@@ -212,7 +212,7 @@ async def test_a_store_that_cannot_be_read_is_said_and_no_more(shelf, monkeypatc
         raise StoreError("disk I/O error in /var/lib/secret")
 
     monkeypatch.setattr(shelf, "find", find)
-    async with on_paper(shelf) as http:
+    async with faked(shelf) as http:
         answer = await http.get("/media/a1")
     assert answer.status_code == 503
     assert "secret" not in answer.text
@@ -221,5 +221,5 @@ async def test_a_store_that_cannot_be_read_is_said_and_no_more(shelf, monkeypatc
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS"])
 async def test_nothing_but_reading_is_possible(shelf, method):
     shelf.put("a1", PNG)
-    async with on_paper(shelf) as http:
+    async with faked(shelf) as http:
         assert (await http.request(method, "/media/a1")).status_code == 405

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.web import PNG, Hand, PaperShelf, on_paper, options
+from tests.support.web import PNG, FakeShelf, Hand, faked, options
 from wx2mqtt.web.auth import FREE_ATTEMPTS
 from wx2mqtt.web.request import LANGUAGE_COOKIE, MAX_BODY_BYTES
 from wx2mqtt.web.routes import web_application
@@ -23,13 +23,13 @@ BEARER = {"authorization": "Bearer t0ken"}
 
 @pytest.fixture
 def shelf(tmp_path):
-    shelf = PaperShelf(tmp_path)
+    shelf = FakeShelf(tmp_path)
     shelf.put("a1", PNG)
     return shelf
 
 
 async def test_a_foreign_name_is_refused_whatever_is_asked_and_says_how_to_mend_it(shelf):
-    async with on_paper(shelf, headers={"host": "evil.example"}) as http:
+    async with faked(shelf, headers={"host": "evil.example"}) as http:
         for path in ("/media/a1", "/login", "/", "/nothing"):
             answer = await http.get(path)
             assert answer.status_code == 403
@@ -38,12 +38,12 @@ async def test_a_foreign_name_is_refused_whatever_is_asked_and_says_how_to_mend_
 
 
 async def test_a_foreign_name_is_refused_even_with_the_token(shelf):
-    async with on_paper(shelf, GUARDED, headers={"host": "evil.example", **BEARER}) as http:
+    async with faked(shelf, GUARDED, headers={"host": "evil.example", **BEARER}) as http:
         assert (await http.get("/media/a1")).status_code == 403
 
 
 async def test_without_a_name_nothing_is_answered(shelf):
-    async with on_paper(shelf, headers={"host": ""}) as http:
+    async with faked(shelf, headers={"host": ""}) as http:
         assert (await http.get("/media/a1")).status_code == 403
 
 
@@ -53,7 +53,7 @@ async def test_a_large_body_is_refused_before_it_is_read(shelf, length):
         raise AssertionError("it was read")
         yield b""
 
-    async with on_paper(shelf) as http:
+    async with faked(shelf) as http:
         request = http.build_request("POST", "/login", content=body())
         request.headers["content-length"] = length
         del request.headers["transfer-encoding"]
@@ -73,7 +73,7 @@ FOREIGN = [
 @pytest.mark.parametrize("headers", FOREIGN)
 @pytest.mark.parametrize("path", ["/login", "/logout"])
 async def test_a_form_of_another_site_is_refused(shelf, headers, path):
-    async with on_paper(shelf, options(password="geheim")) as http:
+    async with faked(shelf, options(password="geheim")) as http:
         answer = await http.post(path, data={"password": "geheim"}, headers=headers)
     assert answer.status_code == 403
     assert "set-cookie" not in answer.headers
@@ -88,12 +88,12 @@ async def test_a_form_of_another_site_is_refused(shelf, headers, path):
     ],
 )
 async def test_our_own_form_and_a_program_are_let_through(shelf, headers):
-    async with on_paper(shelf, options(password="geheim")) as http:
+    async with faked(shelf, options(password="geheim")) as http:
         assert (await http.post("/login", data={"password": "geheim"}, headers=headers)).status_code == 303
 
 
 async def test_a_picture_may_be_shown_by_another_site_that_knows_its_id(shelf):
-    async with on_paper(
+    async with faked(
         shelf, headers={"origin": "http://home.example", "sec-fetch-site": "cross-site"}
     ) as http:
         answer = await http.get("/media/a1")
@@ -102,7 +102,7 @@ async def test_a_picture_may_be_shown_by_another_site_that_knows_its_id(shelf):
 
 
 async def test_a_machine_needs_the_token(shelf):
-    async with on_paper(shelf, GUARDED) as http:
+    async with faked(shelf, GUARDED) as http:
         stranger = await http.get("/media/a1")
         wrong = await http.get("/media/a1", headers={"authorization": "Bearer x"})
         right = await http.get("/media/a1", headers=BEARER)
@@ -114,7 +114,7 @@ async def test_a_machine_needs_the_token(shelf):
 
 
 async def test_the_token_opens_media_metrics_and_health_for_reading_and_nothing_else(shelf):
-    async with on_paper(shelf, GUARDED, headers=BEARER) as http:
+    async with faked(shelf, GUARDED, headers=BEARER) as http:
         assert (await http.get("/metrics")).status_code == 200
         assert "reasons" in (await http.get("/healthz")).json()
         for path in ("/", "/events", "/accounts/home/qr.png", "/metricsx", "/metrics/", "/healthz/x"):
@@ -124,7 +124,7 @@ async def test_the_token_opens_media_metrics_and_health_for_reading_and_nothing_
 
 
 async def test_what_is_open_to_strangers_tells_them_nothing(shelf):
-    async with on_paper(shelf, GUARDED) as http:
+    async with faked(shelf, GUARDED) as http:
         answers = {path: await http.get(path) for path in ("/livez", "/healthz", "/static/none")}
         assert (await http.get("/metrics")).status_code == 401
     assert answers["/livez"].json() == {"alive": True}
@@ -133,7 +133,7 @@ async def test_what_is_open_to_strangers_tells_them_nothing(shelf):
 
 
 async def test_a_wrong_token_is_refused_also_where_strangers_may_ask(shelf):
-    async with on_paper(shelf, GUARDED, headers={"authorization": "Bearer x"}) as http:
+    async with faked(shelf, GUARDED, headers={"authorization": "Bearer x"}) as http:
         for _ in range(FREE_ATTEMPTS):
             assert (await http.get("/healthz")).status_code == 401
         assert (await http.get("/healthz")).status_code == 429
@@ -146,12 +146,12 @@ async def test_a_wrong_token_is_refused_also_where_strangers_may_ask(shelf):
 )
 async def test_the_language_that_was_chosen_here_goes_before_the_browsers(shelf, cookie, wanted, language):
     headers = {"accept-language": wanted, "cookie": f"a=b; {LANGUAGE_COOKIE}={cookie}"}
-    async with on_paper(shelf, headers=headers) as http:
+    async with faked(shelf, headers=headers) as http:
         assert f'<html lang="{language}">' in (await http.get("/")).text
 
 
 async def test_a_stranger_does_not_learn_what_exists(shelf):
-    async with on_paper(shelf, GUARDED) as http:
+    async with faked(shelf, GUARDED) as http:
         answers = [await http.get(path) for path in ("/media/a1", "/media/none", "/nothing")]
     assert {answer.status_code for answer in answers} == {401}
     assert len({answer.text for answer in answers}) == 1
@@ -159,7 +159,7 @@ async def test_a_stranger_does_not_learn_what_exists(shelf):
 
 
 async def test_a_person_at_a_browser_is_led_to_the_form_and_a_picture_in_a_page_is_not(shelf):
-    async with on_paper(shelf, GUARDED) as http:
+    async with faked(shelf, GUARDED) as http:
         person = await http.get("/media/a1?wait=1", headers={"accept": "text/html,*/*"})
         navigating = await http.get("/media/a1", headers={"sec-fetch-mode": "navigate"})
         picture = await http.get("/media/a1", headers={"accept": "text/html", "sec-fetch-mode": "no-cors"})
@@ -171,7 +171,7 @@ async def test_a_person_at_a_browser_is_led_to_the_form_and_a_picture_in_a_page_
 
 async def test_guessing_the_token_is_slowed_down(shelf):
     clock = Hand()
-    async with on_paper(shelf, GUARDED, clock=clock) as http:
+    async with faked(shelf, GUARDED, clock=clock) as http:
         for _ in range(FREE_ATTEMPTS):
             assert (await http.get("/media/a1", headers={"authorization": "Bearer x"})).status_code == 401
         answer = await http.get("/media/a1", headers=BEARER)
@@ -183,20 +183,20 @@ async def test_guessing_the_token_is_slowed_down(shelf):
 
 @pytest.mark.parametrize("path", ["/wechat/media/a1", "/media/a1"])
 async def test_below_a_path_both_kinds_of_proxies_are_served(shelf, path):
-    async with on_paper(shelf, options(prefix="/wechat")) as http:
+    async with faked(shelf, options(prefix="/wechat")) as http:
         assert (await http.get(path)).content == PNG
         assert (await http.get(f"/other{path}")).status_code == 404
 
 
 async def test_what_looks_like_the_path_and_is_not_leads_nowhere(shelf):
-    async with on_paper(shelf, options(prefix="/wechat")) as http:
+    async with faked(shelf, options(prefix="/wechat")) as http:
         for path in ("/wechatmedia/a1", "/wechat/wechat/media/a1", "/wechat//media/a1"):
             assert (await http.get(path)).status_code == 404
 
 
 @pytest.mark.parametrize(("asked", "led"), [("/wechat", "/wechat/"), ("/wechat?texts=1", "/wechat/?texts=1")])
 async def test_the_path_itself_leads_to_where_relative_addresses_are_right(shelf, asked, led):
-    async with on_paper(shelf, options(prefix="/wechat")) as http:
+    async with faked(shelf, options(prefix="/wechat")) as http:
         answer = await http.get(asked)
         assert (answer.status_code, answer.headers["location"]) == (307, led)
         assert (await http.get(led)).status_code == 200
@@ -204,7 +204,7 @@ async def test_the_path_itself_leads_to_where_relative_addresses_are_right(shelf
 
 async def test_a_stranger_at_the_path_itself_is_led_to_the_form(shelf):
     wanted = options(password="geheim", prefix="/wechat")
-    async with on_paper(shelf, wanted, headers={"accept": "text/html"}) as http:
+    async with faked(shelf, wanted, headers={"accept": "text/html"}) as http:
         led = (await http.get("/wechat")).headers["location"]
         entered = await http.post("/wechat/login", data={"password": "geheim", "next": ""})
     assert led == "/wechat/login?next="
@@ -218,7 +218,7 @@ async def test_the_path_that_a_trusted_proxy_tells_is_used(shelf):
         "sec-fetch-mode": "navigate",
         "x-forwarded-proto": "https",
     }
-    async with on_paper(
+    async with faked(
         shelf, wanted, client="10.0.0.1", headers=told, base_url="https://127.0.0.1:8099"
     ) as http:
         led = await http.get("/media/a1")
@@ -233,7 +233,7 @@ async def test_the_path_that_a_trusted_proxy_tells_is_used(shelf):
 
 async def test_a_client_cannot_wait_in_somebody_elses_name(shelf):
     """X-Forwarded-For of anybody does not count, else each guess would come from a new address."""
-    async with on_paper(shelf, GUARDED) as http:
+    async with faked(shelf, GUARDED) as http:
         for number in range(FREE_ATTEMPTS + 1):
             headers = {"authorization": "Bearer x", "x-forwarded-for": f"203.0.113.{number}"}
             answer = await http.get("/media/a1", headers=headers)
@@ -273,7 +273,7 @@ paths = st.lists(parts | st.text(max_size=5), max_size=8).map(lambda some: "/" +
 
 @given(paths)
 def test_whatever_path_is_asked_for_only_an_id_is_looked_up(tmp_path_factory, path):
-    shelf = PaperShelf(tmp_path_factory.getbasetemp())
+    shelf = FakeShelf(tmp_path_factory.getbasetemp())
 
     async def ask():
         app = web_application(options(prefix="/wechat"), cast("Any", [shelf]), asyncio.Event(), Hand())
@@ -287,7 +287,7 @@ def test_whatever_path_is_asked_for_only_an_id_is_looked_up(tmp_path_factory, pa
 
 @given(paths)
 def test_whatever_path_is_asked_for_a_stranger_gets_only_the_form(tmp_path_factory, path):
-    shelf = PaperShelf(tmp_path_factory.getbasetemp())
+    shelf = FakeShelf(tmp_path_factory.getbasetemp())
 
     async def ask():
         app = web_application(GUARDED, cast("Any", [shelf]), asyncio.Event(), Hand())
@@ -302,7 +302,7 @@ async def test_a_fault_of_ours_ends_one_request_with_words_and_without_its_secre
         raise RuntimeError("ticket=abc")
 
     monkeypatch.setattr(shelf, "find", find)
-    async with on_paper(shelf) as http:
+    async with faked(shelf) as http:
         answer = await http.get("/media/a1")
         assert answer.status_code == 500
         assert "ticket" not in answer.text
@@ -312,7 +312,7 @@ async def test_a_fault_of_ours_ends_one_request_with_words_and_without_its_secre
 
 async def test_every_answer_carries_what_keeps_browsers_careful(shelf):
     shelf.put("a2", b"<html>", mime="text/html")
-    async with on_paper(shelf) as http:
+    async with faked(shelf) as http:
         for path in ("/", "/login", "/media/a1", "/media/a2", "/media/none", "/media/a1/.."):
             headers = (await http.get(path)).headers
             assert headers["x-content-type-options"] == "nosniff"
@@ -322,7 +322,7 @@ async def test_every_answer_carries_what_keeps_browsers_careful(shelf):
 
 
 async def test_a_missing_page_is_reported_in_the_language_of_the_client(shelf):
-    async with on_paper(shelf) as http:
+    async with faked(shelf) as http:
         for language, word in (("zh", "没有"), ("en", "nothing")):
             answer = await http.get("/wher", headers={"accept-language": language})
             assert (answer.status_code, answer.headers["cache-control"]) == (404, "no-store")
@@ -356,7 +356,7 @@ ANYBODY_ELSE = ["172.30.32.1", "172.30.33.5", "192.168.1.20", "127.0.0.1", "::1"
 @pytest.mark.parametrize("peer", ["172.30.32.2", "::ffff:172.30.32.2"])
 @pytest.mark.parametrize("host", ["homeassistant.local:8123", "house.example", "[2001:db8::1]:8123"])
 async def test_the_supervisor_passes_on_the_page_under_every_name_of_home_assistant(shelf, peer, host):
-    async with on_paper(shelf, INGRESS, client=peer, headers={**BROWSER, "host": host}) as http:
+    async with faked(shelf, INGRESS, client=peer, headers={**BROWSER, "host": host}) as http:
         assert (await http.get("/media/a1")).status_code == 200
 
 
@@ -364,7 +364,7 @@ async def test_the_supervisor_passes_on_the_page_under_every_name_of_home_assist
 @pytest.mark.parametrize("path", ["/", "/media/a1", "/login", "/livez", "/healthz", "/metrics"])
 async def test_nobody_but_the_supervisor_is_served_whatever_they_say_of_themselves(shelf, peer, path):
     claims = {**BROWSER, "x-forwarded-for": "172.30.32.2", "host": "172.30.32.2:8099"}
-    async with on_paper(shelf, INGRESS, client=peer, headers=claims) as http:
+    async with faked(shelf, INGRESS, client=peer, headers=claims) as http:
         answer = await http.get(path)
     assert answer.status_code == 403
     assert "Ingress" in answer.text
@@ -374,7 +374,7 @@ async def test_nobody_but_the_supervisor_is_served_whatever_they_say_of_themselv
 @pytest.mark.parametrize("path", [None, "", "/", "//evil.example", "/a/../b", "/a b"])
 async def test_what_the_supervisor_asks_for_itself_is_the_health_only(shelf, path):
     headers = {"host": "172.30.33.7:8099", **({} if path is None else {"x-ingress-path": path})}
-    async with on_paper(shelf, INGRESS, client="172.30.32.2", headers=headers) as http:
+    async with faked(shelf, INGRESS, client="172.30.32.2", headers=headers) as http:
         assert (await http.get("/livez")).status_code == 200
         assert (await http.get("/media/a1")).status_code == 403
         assert (await http.get("/metrics")).status_code == 403
@@ -391,7 +391,7 @@ async def test_what_the_supervisor_asks_for_itself_is_the_health_only(shelf, pat
     ],
 )
 async def test_behind_ingress_a_form_of_another_site_is_refused_too(shelf, headers):
-    async with on_paper(shelf, INGRESS, client="172.30.32.2", headers={**BROWSER, **headers}) as http:
+    async with faked(shelf, INGRESS, client="172.30.32.2", headers={**BROWSER, **headers}) as http:
         assert (await http.post("/logout")).status_code == 403
 
 
@@ -399,7 +399,7 @@ async def test_behind_ingress_a_form_of_another_site_is_refused_too(shelf, heade
     "headers", [{"origin": "http://homeassistant.local:8123"}, {"sec-fetch-site": "same-origin"}]
 )
 async def test_behind_ingress_our_own_form_leads_back_below_its_path_and_so_does_the_cookie(shelf, headers):
-    async with on_paper(shelf, INGRESS, client="172.30.32.2", headers={**BROWSER, **headers}) as http:
+    async with faked(shelf, INGRESS, client="172.30.32.2", headers={**BROWSER, **headers}) as http:
         answer = await http.post("/logout")
     assert answer.status_code == 303
     assert answer.headers["location"] == f"{INGRESS_PATH}/login"
@@ -408,5 +408,5 @@ async def test_behind_ingress_our_own_form_leads_back_below_its_path_and_so_does
 
 async def test_a_password_is_asked_for_behind_ingress_as_well_if_there_is_one(shelf):
     guarded = options(host="0.0.0.0", ingress="172.30.32.2", password="geheim")
-    async with on_paper(shelf, guarded, client="172.30.32.2", headers=BROWSER) as http:
+    async with faked(shelf, guarded, client="172.30.32.2", headers=BROWSER) as http:
         assert (await http.get("/media/a1")).status_code == 401

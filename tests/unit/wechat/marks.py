@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, nullcontext
 from wx2mqtt.wechat.backend import NoMarks
 
 
-class PaperMarks(NoMarks):
+class FakeMarks(NoMarks):
     """Notes which messages are processed; those in `fatal` have ended the process twice."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.bridge.sender_support import Room, room
+from tests.unit.bridge.sender_support import SenderHarness, sender_harness
 from wx2mqtt.bridge.commands.acceptance import MAX_CONCURRENT_SENDS
 from wx2mqtt.bridge.commands.sender import CommandSender
 from wx2mqtt.clock import now_ms
@@ -22,13 +22,13 @@ FRIENDS = [f"friend{n}" for n in range(MAX_CONCURRENT_SENDS + 1)]
 
 
 @pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[Room]:
-    async with room(tmp_path, "wife", "mom", *FRIENDS) as made:
+async def here(tmp_path: Path) -> AsyncIterator[SenderHarness]:
+    async with sender_harness(tmp_path, "wife", "mom", *FRIENDS) as made:
         yield made
 
 
 @asynccontextmanager
-async def in_calm(here: Room) -> AsyncIterator[CommandSender]:
+async def in_calm(here: SenderHarness) -> AsyncIterator[CommandSender]:
     """A sender that has loaded what the journal had, and has nothing to do."""
     async with here.running() as sender:
         first = fresh(here, "mom")
@@ -38,7 +38,7 @@ async def in_calm(here: Room) -> AsyncIterator[CommandSender]:
         yield sender
 
 
-def fresh(here: Room, user: str) -> NewCommand:
+def fresh(here: SenderHarness, user: str) -> NewCommand:
     return here.command(user, accepted=now_ms())
 
 
@@ -48,7 +48,9 @@ async def started(sender: CommandSender, *commands: NewCommand) -> list[str]:
     return [row.command.user for row in accepted if row is not None and row.attempt_open]
 
 
-async def test_a_command_in_calm_is_begun_with_its_acceptance(here: Room, monkeypatch: pytest.MonkeyPatch):
+async def test_a_command_in_calm_is_begun_with_its_acceptance(
+    here: SenderHarness, monkeypatch: pytest.MonkeyPatch
+):
     async def no_commit_of_its_own(_row_id: int) -> None:
         raise AssertionError
 
@@ -66,13 +68,13 @@ async def test_a_command_in_calm_is_begun_with_its_acceptance(here: Room, monkey
         assert (result.status, result.duplicate_possible) == (Status.SENT, False)
 
 
-async def test_only_the_first_of_a_chat_is_begun_and_no_more_chats_than_are_sent_to(here: Room):
+async def test_only_the_first_of_a_chat_is_begun_and_no_more_chats_than_are_sent_to(here: SenderHarness):
     async with in_calm(here) as sender:
         commands = [fresh(here, user) for user in (*FRIENDS, *FRIENDS)]
         assert await started(sender, *commands) == FRIENDS[:MAX_CONCURRENT_SENDS]
 
 
-async def test_what_waits_behind_another_of_its_chat_is_not_begun(here: Room):
+async def test_what_waits_behind_another_of_its_chat_is_not_begun(here: SenderHarness):
     async with in_calm(here) as sender:
         here.wire.gate.clear()
         await here.accept(fresh(here, "wife"))
@@ -81,7 +83,7 @@ async def test_what_waits_behind_another_of_its_chat_is_not_begun(here: Room):
 
 
 @pytest.mark.parametrize("reason", ["offline", "expired", "urgent", "redelivered"])
-async def test_what_may_not_go_at_once_is_not_begun(here: Room, reason: str):
+async def test_what_may_not_go_at_once_is_not_begun(here: SenderHarness, reason: str):
     async with in_calm(here) as sender:
         command = fresh(here, "wife")
         match reason:
@@ -100,19 +102,19 @@ def redelivered() -> DeliveryMark:
     return DeliveryMark(broker_session=1, packet_id=1, topic="wx/out/wife", digest=b"a", dup=True)
 
 
-async def test_nothing_is_begun_before_the_journal_was_read(here: Room):
+async def test_nothing_is_begun_before_the_journal_was_read(here: SenderHarness):
     """Commands of the last run of the process may come before this one."""
     async with here.running() as sender:
         assert await started(sender, fresh(here, "wife")) == []
 
 
-async def test_who_begins_counts_against_the_rate_limit(here: Room):
+async def test_who_begins_counts_against_the_rate_limit(here: SenderHarness):
     here.per_minute, here.burst = 0.001, 3
     async with in_calm(here) as sender:
         assert await started(sender, *(fresh(here, user) for user in FRIENDS)) == FRIENDS[:2]
 
 
-async def test_what_is_not_stored_or_was_stored_before_gives_its_token_back(here: Room):
+async def test_what_is_not_stored_or_was_stored_before_gives_its_token_back(here: SenderHarness):
     here.per_minute, here.burst = 0.001, 2
     async with in_calm(here) as sender:
         known = (await here.journal.commands.list_page())[0]
@@ -133,7 +135,7 @@ async def full(_new: object) -> None:
 
 
 async def test_a_stop_waits_for_the_commit_and_leaves_nothing_in_doubt(
-    here: Room, monkeypatch: pytest.MonkeyPatch
+    here: SenderHarness, monkeypatch: pytest.MonkeyPatch
 ):
     accept, committed, go_on = here.journal.commands.accept, asyncio.Event(), asyncio.Event()
 

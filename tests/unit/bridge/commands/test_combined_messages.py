@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.unit.bridge.conftest import PassTime
-from tests.unit.bridge.sender_support import BotRoom, room
+from tests.unit.bridge.sender_support import ILinkSenderHarness, sender_harness
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.own_texts import OwnText, own_text
 from wx2mqtt.clock import boot_time, now_ms
@@ -22,9 +22,9 @@ from wx2mqtt.wechat.ilink.protocol.reply_window import QUOTA_USED, WINDOW_OPEN_M
 
 
 @pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[BotRoom]:
-    async with room(tmp_path, "wife", "mom") as made:
-        yield BotRoom(made)
+async def here(tmp_path: Path) -> AsyncIterator[ILinkSenderHarness]:
+    async with sender_harness(tmp_path, "wife", "mom") as made:
+        yield ILinkSenderHarness(made)
 
 
 def numbered(count: int) -> tuple[str, ...]:
@@ -38,7 +38,7 @@ def outcome(result: Result) -> tuple[Status, int | None, bool]:
 # the last message
 
 
-async def test_while_plenty_is_left_nothing_is_bundled(here: BotRoom):
+async def test_while_plenty_is_left_nothing_is_bundled(here: ILinkSenderHarness):
     here.leave(10)
     async with here.running():
         await here.accept_together(*numbered(9))
@@ -47,7 +47,7 @@ async def test_while_plenty_is_left_nothing_is_bundled(here: BotRoom):
     assert {outcome(result) for result in results} == {(Status.SENT, None, False)}
 
 
-async def test_the_last_message_carries_what_more_waits_in_order_a_paragraph_each(here: BotRoom):
+async def test_the_last_message_carries_what_more_waits_in_order_a_paragraph_each(here: ILinkSenderHarness):
     here.ilink = ILink(reserve=0)
     here.leave(2)
     async with here.running():
@@ -61,7 +61,9 @@ async def test_the_last_message_carries_what_more_waits_in_order_a_paragraph_eac
     assert {result.id for result in results} == {"c1", "c2", "c3", "c4"}
 
 
-async def test_no_attempt_at_the_last_message_begins_before_it_is_known_what_shares_it(here: BotRoom):
+async def test_no_attempt_at_the_last_message_begins_before_it_is_known_what_shares_it(
+    here: ILinkSenderHarness,
+):
     here.leave(2)
     async with here.running() as sender:
         await here.accept(here.command("mom", accepted=now_ms()))
@@ -71,7 +73,7 @@ async def test_no_attempt_at_the_last_message_begins_before_it_is_known_what_sha
     assert [draft.text for draft in here.wire.drafts] == ["c1", "a\n\nb"]
 
 
-async def test_a_single_text_in_the_last_message_is_not_changed(here: BotRoom):
+async def test_a_single_text_in_the_last_message_is_not_changed(here: ILinkSenderHarness):
     here.ilink = ILink(reserve=0)
     here.leave(1)
     async with here.running():
@@ -80,7 +82,9 @@ async def test_a_single_text_in_the_last_message_is_not_changed(here: BotRoom):
     assert (here.wire.drafts[0].text, result.bundled) == ("alone", None)
 
 
-async def test_the_reserve_makes_the_last_message_but_one_the_last_for_what_is_ordinary(here: BotRoom):
+async def test_the_reserve_makes_the_last_message_but_one_the_last_for_what_is_ordinary(
+    here: ILinkSenderHarness,
+):
     here.leave(2)
     async with here.running():
         await here.accept_together(*numbered(3))
@@ -89,7 +93,7 @@ async def test_the_reserve_makes_the_last_message_but_one_the_last_for_what_is_o
     assert here.chat.reply_window(here.now).remaining == 1
 
 
-async def test_without_bundling_each_text_is_a_message(here: BotRoom):
+async def test_without_bundling_each_text_is_a_message(here: ILinkSenderHarness):
     here.ilink = ILink(bundle=False, reserve=0)
     here.leave(2)
     async with here.running():
@@ -99,7 +103,7 @@ async def test_without_bundling_each_text_is_a_message(here: BotRoom):
     assert [draft.text for draft in here.wire.drafts] == ["text 1", "text 2"]
 
 
-async def test_in_a_bundle_too_the_more_important_comes_first_and_then_the_older(here: BotRoom):
+async def test_in_a_bundle_too_the_more_important_comes_first_and_then_the_older(here: ILinkSenderHarness):
     here.ilink = ILink(reserve=0)
     here.leave(1)
     priorities = [("a", "low"), ("b", "normal"), ("c", "low"), ("d", "normal")]
@@ -111,7 +115,9 @@ async def test_in_a_bundle_too_the_more_important_comes_first_and_then_the_older
 @pytest.mark.parametrize(
     ("important", "reserve"), [({"priority": "high"}, 0), ({"priority": "high"}, 1), ({"urgent": True}, 1)]
 )
-async def test_what_is_important_goes_alone_if_it_can(here: BotRoom, important: dict[str, Any], reserve: int):
+async def test_what_is_important_goes_alone_if_it_can(
+    here: ILinkSenderHarness, important: dict[str, Any], reserve: int
+):
     here.ilink = ILink(reserve=reserve)
     here.leave(1)
     async with here.running():
@@ -121,7 +127,7 @@ async def test_what_is_important_goes_alone_if_it_can(here: BotRoom, important: 
     assert [draft.text for draft in here.wire.drafts] == ["alarm"]
 
 
-async def test_two_alarms_share_the_last_message_and_what_fits_goes_with_them(here: BotRoom):
+async def test_two_alarms_share_the_last_message_and_what_fits_goes_with_them(here: ILinkSenderHarness):
     here.leave(1)
     async with here.running():
         await here.accept(
@@ -132,7 +138,7 @@ async def test_two_alarms_share_the_last_message_and_what_fits_goes_with_them(he
     assert {result.bundled for result in results} == {3}
 
 
-async def test_in_the_reserve_the_alarms_come_before_what_rides_along(here: BotRoom):
+async def test_in_the_reserve_the_alarms_come_before_what_rides_along(here: ILinkSenderHarness):
     here.leave(1)
     async with here.running():
         await here.accept(
@@ -146,7 +152,7 @@ async def test_in_the_reserve_the_alarms_come_before_what_rides_along(here: BotR
     assert [draft.text for draft in here.wire.drafts] == [f"alarm 1\n\n{'alarm 2' * 20}"]
 
 
-async def test_many_urgent_texts_that_wait_for_the_reserve_are_a_digest_of_it(here: BotRoom):
+async def test_many_urgent_texts_that_wait_for_the_reserve_are_a_digest_of_it(here: ILinkSenderHarness):
     here.ilink = ILink(reserve=9)
     async with here.running():
         await here.hold_texts("a" * 1990, "b" * 1990)
@@ -161,7 +167,9 @@ async def test_many_urgent_texts_that_wait_for_the_reserve_are_a_digest_of_it(he
     ]
 
 
-async def test_a_bundle_has_at_most_as_many_characters_as_a_message_and_nothing_overtakes(here: BotRoom):
+async def test_a_bundle_has_at_most_as_many_characters_as_a_message_and_nothing_overtakes(
+    here: ILinkSenderHarness,
+):
     here.ilink = ILink(reserve=0)
     here.leave(1)
     exact = "b" * (2000 - 500 - 2)
@@ -178,7 +186,7 @@ async def test_a_bundle_has_at_most_as_many_characters_as_a_message_and_nothing_
     assert here.wire.drafts[1].text == "c"
 
 
-async def test_a_text_of_several_messages_is_never_bundled(here: BotRoom):
+async def test_a_text_of_several_messages_is_never_bundled(here: ILinkSenderHarness):
     here.ilink = ILink(reserve=0)
     here.leave(1)
     async with here.running():
@@ -191,7 +199,7 @@ async def test_a_text_of_several_messages_is_never_bundled(here: BotRoom):
 # the reserve
 
 
-async def test_ordinary_commands_are_held_before_the_reserve_and_say_so(here: BotRoom):
+async def test_ordinary_commands_are_held_before_the_reserve_and_say_so(here: ILinkSenderHarness):
     here.leave(1)
     async with here.running():
         await here.accept_together("waits")
@@ -205,7 +213,7 @@ async def test_ordinary_commands_are_held_before_the_reserve_and_say_so(here: Bo
         assert (await here.result("c1")).status is Status.SENT
 
 
-async def test_without_patience_the_reserve_answers_like_a_quota_that_is_used_up(here: BotRoom):
+async def test_without_patience_the_reserve_answers_like_a_quota_that_is_used_up(here: ILinkSenderHarness):
     here.leave(1)
     async with here.running():
         await here.accept_together("now", hold=False)
@@ -213,7 +221,7 @@ async def test_without_patience_the_reserve_answers_like_a_quota_that_is_used_up
     assert (result.status, result.code) == (Status.FAILED, "quota_used")
 
 
-async def test_what_expires_before_the_reserve_says_what_kept_it(here: BotRoom):
+async def test_what_expires_before_the_reserve_says_what_kept_it(here: ILinkSenderHarness):
     here.leave(1)
     here.hold = Hold(ttl=0.1)
     async with here.running():
@@ -223,7 +231,7 @@ async def test_what_expires_before_the_reserve_says_what_kept_it(here: BotRoom):
 
 
 @pytest.mark.parametrize(("reserve", "sent"), [(0, 10), (1, 9), (9, 1)])
-async def test_so_many_of_the_ten_are_kept(here: BotRoom, reserve: int, sent: int):
+async def test_so_many_of_the_ten_are_kept(here: ILinkSenderHarness, reserve: int, sent: int):
     here.ilink = ILink(bundle=False, reserve=reserve)
     here.leave(10)
     async with here.running():
@@ -236,7 +244,7 @@ async def test_so_many_of_the_ten_are_kept(here: BotRoom, reserve: int, sent: in
     assert here.chat.reply_window(here.now).reason == QUOTA_USED
 
 
-async def test_an_alarm_overtakes_a_begun_text_that_must_not_touch_the_reserve(here: BotRoom):
+async def test_an_alarm_overtakes_a_begun_text_that_must_not_touch_the_reserve(here: ILinkSenderHarness):
     here.leave(2)
     async with here.running():
         await here.accept_together("b. " * 1000)
@@ -247,9 +255,11 @@ async def test_an_alarm_overtakes_a_begun_text_that_must_not_touch_the_reserve(h
     assert [len(draft.text) > 100 for draft in here.wire.drafts] == [True, False]
 
 
-async def test_a_text_of_the_bridge_itself_may_use_the_reserve_and_has_no_result_topic(here: BotRoom):
+async def test_a_text_of_the_bridge_itself_may_use_the_reserve_and_has_no_result_topic(
+    here: ILinkSenderHarness,
+):
     here.leave(1)
-    person = here.phone.identity.by_level("wife")
+    person = here.address_book.identity.by_level("wife")
     assert person is not None
     new = own_text(OwnText.DIGEST, "wife", person.id, "from the bridge", ttl=60.0)
     async with here.running():
@@ -263,7 +273,7 @@ async def test_a_text_of_the_bridge_itself_may_use_the_reserve_and_has_no_result
 # the last second of the window
 
 
-async def test_each_text_of_a_bundle_has_its_own_remarks(here: BotRoom):
+async def test_each_text_of_a_bundle_has_its_own_remarks(here: ILinkSenderHarness):
     here.ilink = ILink(reserve=0)
     here.leave(1)
     async with here.running():
@@ -274,7 +284,9 @@ async def test_each_text_of_a_bundle_has_its_own_remarks(here: BotRoom):
     assert ["this topic only" in result.message for result in results] == [True, False]
 
 
-async def test_in_the_last_second_of_the_window_the_bundle_goes_and_after_it_everything_waits(here: BotRoom):
+async def test_in_the_last_second_of_the_window_the_bundle_goes_and_after_it_everything_waits(
+    here: ILinkSenderHarness,
+):
     here.leave(2)
     wrote = here.chat.last_wrote
     here.now = wrote + WINDOW_OPEN_MS - 1
@@ -290,14 +302,14 @@ async def test_in_the_last_second_of_the_window_the_bundle_goes_and_after_it_eve
 # the digest
 
 
-async def test_half_of_the_quota_comes_free_one_by_one(here: BotRoom):
+async def test_half_of_the_quota_comes_free_one_by_one(here: ILinkSenderHarness):
     async with here.running():
         await here.hold_texts(*numbered(5))
         here.writes()
         assert await here.sends(5) == [*numbered(5)]
 
 
-async def test_more_than_half_of_the_quota_comes_free_as_one_digest_with_a_heading(here: BotRoom):
+async def test_more_than_half_of_the_quota_comes_free_as_one_digest_with_a_heading(here: ILinkSenderHarness):
     async with here.running():
         await here.hold_texts(*numbered(6))
         here.writes()
@@ -315,7 +327,7 @@ async def test_more_than_half_of_the_quota_comes_free_as_one_digest_with_a_headi
     assert heading.command_id.encode() not in b"".join(row.payload for row in published)
 
 
-async def test_a_digest_of_several_messages_has_one_heading_and_leaves_no_rest(here: BotRoom):
+async def test_a_digest_of_several_messages_has_one_heading_and_leaves_no_rest(here: ILinkSenderHarness):
     texts = [str(number) * 400 for number in range(9)]  # four fit into a message
     async with here.running():
         await here.hold_texts(*texts)
@@ -326,7 +338,7 @@ async def test_a_digest_of_several_messages_has_one_heading_and_leaves_no_rest(h
     assert sum("waiting" in draft.text for draft in here.wire.drafts) == 1
 
 
-async def test_a_few_held_alarms_go_alone_before_the_digest(here: BotRoom):
+async def test_a_few_held_alarms_go_alone_before_the_digest(here: ILinkSenderHarness):
     async with here.running():
         await here.hold_texts(*numbered(6))
         await here.accept(*(here.asked(text, priority="high") for text in ("alarm 1", "alarm 2")))
@@ -337,7 +349,7 @@ async def test_a_few_held_alarms_go_alone_before_the_digest(here: BotRoom):
     assert here.wire.drafts[2].text.startswith("6 messages were waiting:")
 
 
-async def test_many_held_alarms_are_a_digest_with_what_else_waits_behind(here: BotRoom):
+async def test_many_held_alarms_are_a_digest_with_what_else_waits_behind(here: ILinkSenderHarness):
     async with here.running():
         await here.hold_texts("ordinary")
         await here.accept(*(here.asked(text, priority="high") for text in numbered(6)))
@@ -352,7 +364,7 @@ async def test_many_held_alarms_are_a_digest_with_what_else_waits_behind(here: B
 # attempts without an answer
 
 
-async def test_in_doubt_the_same_bundle_is_repeated_with_the_same_key(here: BotRoom):
+async def test_in_doubt_the_same_bundle_is_repeated_with_the_same_key(here: ILinkSenderHarness):
     here.leave(2)
     here.wire.outcomes.append(OutcomeUnknown())
     here.wire.gate.clear()
@@ -368,7 +380,7 @@ async def test_in_doubt_the_same_bundle_is_repeated_with_the_same_key(here: BotR
     assert {outcome(result) for result in results} == {(Status.SENT, 2, True)}
 
 
-async def test_two_attempts_without_an_answer_make_all_of_it_uncertain(here: BotRoom):
+async def test_two_attempts_without_an_answer_make_all_of_it_uncertain(here: ILinkSenderHarness):
     here.leave(2)
     here.wire.outcomes += [OutcomeUnknown(), OutcomeUnknown()]
     async with here.running():
@@ -378,7 +390,7 @@ async def test_two_attempts_without_an_answer_make_all_of_it_uncertain(here: Bot
     assert len(here.wire.drafts) == 2
 
 
-async def test_a_bundle_that_a_crash_cut_off_is_repeated_as_it_was(here: BotRoom):
+async def test_a_bundle_that_a_crash_cut_off_is_repeated_as_it_was(here: ILinkSenderHarness):
     here.leave(2)
     here.wire.gate.clear()
     async with here.running():
@@ -399,7 +411,7 @@ async def test_a_bundle_that_a_crash_cut_off_is_repeated_as_it_was(here: BotRoom
     ]
 
 
-async def test_a_digest_that_a_crash_cut_off_is_repeated_with_its_heading(here: BotRoom):
+async def test_a_digest_that_a_crash_cut_off_is_repeated_with_its_heading(here: ILinkSenderHarness):
     here.wire.gate.clear()
     async with here.running():
         await here.hold_texts(*numbered(6))
@@ -413,7 +425,7 @@ async def test_a_digest_that_a_crash_cut_off_is_repeated_with_its_heading(here: 
     assert len(set(here.wire.keys)) == 1
 
 
-async def test_what_the_person_writes_between_mark_and_send_changes_no_bundle(here: BotRoom):
+async def test_what_the_person_writes_between_mark_and_send_changes_no_bundle(here: ILinkSenderHarness):
     here.leave(2)
     here.wire.outcomes.append(OutcomeUnknown())
     here.wire.gate.clear()
@@ -426,7 +438,7 @@ async def test_what_the_person_writes_between_mark_and_send_changes_no_bundle(he
     assert [draft.text for draft in here.wire.drafts] == ["a\n\nb"] * 2
 
 
-async def test_nobody_drops_a_single_text_of_a_bundle_in_doubt(here: BotRoom):
+async def test_nobody_drops_a_single_text_of_a_bundle_in_doubt(here: ILinkSenderHarness):
     here.leave(2)
     here.wire.outcomes.append(OutcomeUnknown())
     async with here.running() as sender:
@@ -444,7 +456,9 @@ def _dropped(row: CommandRow) -> Result:
     return Result(id=row.command_id, user="wife", status=Status.FAILED, code="dropped", time=now_ms())
 
 
-async def test_a_bundle_in_doubt_ends_as_one_when_the_last_of_it_would(here: BotRoom, pass_time: PassTime):
+async def test_a_bundle_in_doubt_ends_as_one_when_the_last_of_it_would(
+    here: ILinkSenderHarness, pass_time: PassTime
+):
     here.leave(2)
     here.wire.outcomes.append(OutcomeUnknown())
     async with here.running() as sender:
@@ -466,7 +480,7 @@ async def test_a_bundle_in_doubt_ends_as_one_when_the_last_of_it_would(here: Bot
     assert len(here.wire.drafts) == 1
 
 
-async def test_a_bundle_in_doubt_is_not_looked_at_before_the_last_of_it_would_end(here: BotRoom):
+async def test_a_bundle_in_doubt_is_not_looked_at_before_the_last_of_it_would_end(here: ILinkSenderHarness):
     rows = [
         accepted.row
         for accepted in await here.journal.commands.accept(
@@ -487,7 +501,7 @@ async def test_a_bundle_in_doubt_is_not_looked_at_before_the_last_of_it_would_en
 # attempts that certainly delivered nothing
 
 
-async def test_what_did_not_arrive_is_planned_anew_with_what_came_meanwhile(here: BotRoom):
+async def test_what_did_not_arrive_is_planned_anew_with_what_came_meanwhile(here: ILinkSenderHarness):
     here.leave(2)
     here.wire.outcomes.append(Unreachable())
     here.wire.gate.clear()
@@ -501,7 +515,7 @@ async def test_what_did_not_arrive_is_planned_anew_with_what_came_meanwhile(here
     assert {outcome(result) for result in results} == {(Status.SENT, 3, False)}
 
 
-async def test_a_digest_that_did_not_arrive_leaves_no_heading_behind(here: BotRoom):
+async def test_a_digest_that_did_not_arrive_leaves_no_heading_behind(here: ILinkSenderHarness):
     def refuse(_: Draft) -> None:
         here.chat = here.chat.with_refusal(QUOTA_USED)
         raise WindowClosed(code="quota_used")
@@ -519,7 +533,7 @@ async def test_a_digest_that_did_not_arrive_leaves_no_heading_behind(here: BotRo
     assert here.wire.keys[0] != here.wire.keys[1]
 
 
-async def test_after_a_refusal_the_texts_of_a_bundle_go_one_by_one(here: BotRoom):
+async def test_after_a_refusal_the_texts_of_a_bundle_go_one_by_one(here: ILinkSenderHarness):
     here.leave(10)
     here.wire.outcomes += [Rejected("no"), None, Rejected("bad text"), None]
     here.chat = ChatWindow()
@@ -536,7 +550,7 @@ async def test_after_a_refusal_the_texts_of_a_bundle_go_one_by_one(here: BotRoom
     assert {result.bundled for result in results} == {None}
 
 
-async def test_a_bundle_without_a_message_id_is_one_message_that_nobody_may_see(here: BotRoom):
+async def test_a_bundle_without_a_message_id_is_one_message_that_nobody_may_see(here: ILinkSenderHarness):
     here.leave(2)
     here.wire.receipts.append(Receipt(message_id=""))
     async with here.running() as sender:
@@ -552,7 +566,7 @@ async def test_a_bundle_without_a_message_id_is_one_message_that_nobody_may_see(
         assert not sender.attempts.is_muted
 
 
-async def test_a_quote_of_a_bundle_quotes_all_of_it_and_names_its_first_command(here: BotRoom):
+async def test_a_quote_of_a_bundle_quotes_all_of_it_and_names_its_first_command(here: ILinkSenderHarness):
     async with here.running():
         await here.hold_texts(*numbered(6))
         here.writes()
@@ -566,7 +580,7 @@ async def test_a_quote_of_a_bundle_quotes_all_of_it_and_names_its_first_command(
 # after the end of the login
 
 
-async def test_after_the_end_of_the_login_sends_go_on_until_wechat_refuses_one(here: BotRoom):
+async def test_after_the_end_of_the_login_sends_go_on_until_wechat_refuses_one(here: ILinkSenderHarness):
     here.leave(10)
     async with here.running() as sender:
         sender.set_online(online=False)  # a poll was answered with the end of the login

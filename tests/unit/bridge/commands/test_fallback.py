@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.contexts import changed
-from tests.unit.bridge.sender_support import Room, room
+from tests.unit.bridge.sender_support import SenderHarness, sender_harness
 from wx2mqtt.bridge.commands import fallback
 from wx2mqtt.bridge.commands.alert_queue import MAX_ALERTS_PER_MINUTE
 from wx2mqtt.bridge.commands.fallback import MAX_CONCURRENT_ALERTS
@@ -51,8 +51,8 @@ class Services:
 
 
 @pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[Room]:
-    async with room(tmp_path, "wife") as made:
+async def here(tmp_path: Path) -> AsyncIterator[SenderHarness]:
+    async with sender_harness(tmp_path, "wife") as made:
         made.fallback = Fallback(after=SOON, urls=(URL,))
         yield made
 
@@ -64,13 +64,13 @@ def services(monkeypatch: pytest.MonkeyPatch) -> Services:
     return made
 
 
-def asked(here: Room, text: str = "smoke", **more: Any) -> Any:
+def asked(here: SenderHarness, text: str = "smoke", **more: Any) -> Any:
     new = here.command("wife", text, accepted=now_ms())
     return replace(new, command=replace(new.command, **{"urgent": True, **more}))
 
 
 async def test_what_wechat_has_not_taken_in_time_goes_the_other_way_and_not_to_wechat_later(
-    here: Room, services: Services
+    here: SenderHarness, services: Services
 ):
     async with here.running(online=False) as sender:
         await here.accept(asked(here))
@@ -85,7 +85,7 @@ async def test_what_wechat_has_not_taken_in_time_goes_the_other_way_and_not_to_w
     assert [draft.text for draft in here.wire.drafts] == ["other"]
 
 
-async def test_what_wechat_takes_in_time_goes_no_other_way(here: Room, services: Services):
+async def test_what_wechat_takes_in_time_goes_no_other_way(here: SenderHarness, services: Services):
     here.fallback = Fallback(after=600, urls=(URL,))
     async with here.running():
         await here.accept(asked(here))
@@ -97,12 +97,12 @@ async def test_what_wechat_takes_in_time_goes_no_other_way(here: Room, services:
     assert not services.told
 
 
-def sender_waits(here: Room) -> bool:
+def sender_waits(here: SenderHarness) -> bool:
     return bool(here.sender.fallback._timers)
 
 
 @pytest.mark.parametrize("more", [{"urgent": False}, {"urgent": False, "priority": "high"}])
-async def test_only_what_is_urgent_does(here: Room, services: Services, more: dict[str, Any]):
+async def test_only_what_is_urgent_does(here: SenderHarness, services: Services, more: dict[str, Any]):
     async with here.running(online=False):
         await here.accept(asked(here, **more), asked(here))
         await here.result("c2")
@@ -110,7 +110,7 @@ async def test_only_what_is_urgent_does(here: Room, services: Services, more: di
     assert len(services.told) == 1
 
 
-async def test_without_an_address_urgent_ones_wait_like_all(here: Room, services: Services):
+async def test_without_an_address_urgent_ones_wait_like_all(here: SenderHarness, services: Services):
     here.fallback = Fallback(after=SOON)
     async with here.running(online=False) as sender:
         await here.accept(asked(here))
@@ -120,7 +120,9 @@ async def test_without_an_address_urgent_ones_wait_like_all(here: Room, services
 
 
 @pytest.mark.parametrize("outcome", list(AlertOutcome))
-async def test_the_result_says_what_became_of_it(here: Room, services: Services, outcome: AlertOutcome):
+async def test_the_result_says_what_became_of_it(
+    here: SenderHarness, services: Services, outcome: AlertOutcome
+):
     services.outcomes.append(outcome)
     async with here.running(online=False):
         await here.accept(asked(here))
@@ -129,7 +131,9 @@ async def test_the_result_says_what_became_of_it(here: Room, services: Services,
     assert len(services.told) == 1
 
 
-async def test_a_row_that_is_older_than_its_delivery_starts_no_second_one(here: Room, services: Services):
+async def test_a_row_that_is_older_than_its_delivery_starts_no_second_one(
+    here: SenderHarness, services: Services
+):
     here.fallback = Fallback(after=0, urls=(URL,))
     async with here.running(online=False) as sender:
         delivered = asyncio.Event()
@@ -146,7 +150,9 @@ async def test_a_row_that_is_older_than_its_delivery_starts_no_second_one(here: 
     assert len(services.told) == 1
 
 
-async def test_with_also_wechat_the_result_follows_the_attempt_at_wechat(here: Room, services: Services):
+async def test_with_also_wechat_the_result_follows_the_attempt_at_wechat(
+    here: SenderHarness, services: Services
+):
     async with here.running(online=False) as sender:
         await here.accept(asked(here, also_wechat=True))
         await services.asked.wait()
@@ -157,9 +163,9 @@ async def test_with_also_wechat_the_result_follows_the_attempt_at_wechat(here: R
     assert len(services.told) == 1
 
 
-async def test_a_window_that_is_shut_is_why(here: Room, services: Services):
+async def test_a_window_that_is_shut_is_why(here: SenderHarness, services: Services):
     here.wire.capabilities = replace(here.wire.capabilities, has_reply_window=True)
-    here.wire.windows[here.phone.handle("wife")] = ReplyWindow(open=False, reason="quota_used")
+    here.wire.windows[here.address_book.handle("wife")] = ReplyWindow(open=False, reason="quota_used")
     async with here.running():
         await here.accept(asked(here))
         result = await here.result("c1")
@@ -167,10 +173,10 @@ async def test_a_window_that_is_shut_is_why(here: Room, services: Services):
 
 
 async def test_an_alert_that_ends_while_its_command_begins_to_wait_for_the_window_counts(
-    here: Room, services: Services, monkeypatch: pytest.MonkeyPatch
+    here: SenderHarness, services: Services, monkeypatch: pytest.MonkeyPatch
 ):
     here.wire.capabilities = replace(here.wire.capabilities, has_reply_window=True)
-    here.wire.windows[here.phone.handle("wife")] = ReplyWindow(open=False, reason="quota_used")
+    here.wire.windows[here.address_book.handle("wife")] = ReplyWindow(open=False, reason="quota_used")
     async with here.running() as sender:
         delivered, hold = asyncio.Event(), here.journal.commands.wait_for_window
         sender.fallback.delivered.connect(delivered.set)
@@ -190,7 +196,7 @@ async def test_an_alert_that_ends_while_its_command_begins_to_wait_for_the_windo
     [([Rejected("no")], Status.FAILED), ([OutcomeUnknown(), OutcomeUnknown()], Status.UNCERTAIN)],
 )
 async def test_what_ends_earlier_without_having_been_taken_goes_the_other_way_then(
-    here: Room, services: Services, outcomes: list[Any], status: Status
+    here: SenderHarness, services: Services, outcomes: list[Any], status: Status
 ):
     here.fallback = Fallback(after=600, urls=(URL,))
     here.wire.outcomes += outcomes
@@ -200,7 +206,7 @@ async def test_what_ends_earlier_without_having_been_taken_goes_the_other_way_th
     assert (result.status, result.fallback) == (status, "sent")
 
 
-async def test_what_expires_earlier_does_too(here: Room, services: Services):
+async def test_what_expires_earlier_does_too(here: SenderHarness, services: Services):
     here.fallback = Fallback(after=600, urls=(URL,))
     async with here.running(online=False):
         new = asked(here)
@@ -210,7 +216,7 @@ async def test_what_expires_earlier_does_too(here: Room, services: Services):
 
 
 async def test_it_does_not_wait_for_a_server_that_hangs_and_the_status_stays_the_truth(
-    here: Room, services: Services
+    here: SenderHarness, services: Services
 ):
     here.fallback = Fallback(after=600, urls=(URL,))
     here.wire.gate.clear()
@@ -227,7 +233,7 @@ async def test_it_does_not_wait_for_a_server_that_hangs_and_the_status_stays_the
     assert len(here.wire.drafts) == 1
 
 
-async def test_its_time_counts_from_acceptance_also_over_a_restart(here: Room, services: Services):
+async def test_its_time_counts_from_acceptance_also_over_a_restart(here: SenderHarness, services: Services):
     here.fallback = Fallback(after=3600, urls=(URL,))
     new = asked(here)
     async with here.running(online=False):
@@ -239,7 +245,7 @@ async def test_its_time_counts_from_acceptance_also_over_a_restart(here: Room, s
 
 
 async def test_a_crash_in_the_attempt_sends_it_again_and_says_that_nobody_knows(
-    here: Room, services: Services
+    here: SenderHarness, services: Services
 ):
     services.gate.clear()
     async with here.running(online=False):
@@ -253,7 +259,9 @@ async def test_a_crash_in_the_attempt_sends_it_again_and_says_that_nobody_knows(
     assert len(services.told) == 2
 
 
-async def test_a_crash_between_its_end_and_the_result_sends_nothing_again(here: Room, services: Services):
+async def test_a_crash_between_its_end_and_the_result_sends_nothing_again(
+    here: SenderHarness, services: Services
+):
     async with here.running(online=False):
         await here.accept(asked(here, also_wechat=True))
         await asyncio.wait_for(services.asked.wait(), MAX_WAIT_SECONDS)
@@ -264,7 +272,7 @@ async def test_a_crash_between_its_end_and_the_result_sends_nothing_again(here: 
     assert len(services.told) == 1
 
 
-async def test_refusals_that_pass_do_not_hold_it_up(here: Room, services: Services):
+async def test_refusals_that_pass_do_not_hold_it_up(here: SenderHarness, services: Services):
     here.wire.outcomes += [Unreachable()] * 50
     async with here.running():
         await here.accept(asked(here))
@@ -273,7 +281,7 @@ async def test_refusals_that_pass_do_not_hold_it_up(here: Room, services: Servic
     assert result.status is Status.EXPIRED
 
 
-async def test_what_nobody_wants_any_more_is_not_sent(here: Room, services: Services):
+async def test_what_nobody_wants_any_more_is_not_sent(here: SenderHarness, services: Services):
     here.fallback = Fallback(after=600, urls=(URL,))
     async with here.running(online=False) as sender:
         await here.accept(asked(here))
@@ -297,7 +305,7 @@ def test_its_addresses_show_nowhere():
 
 
 async def test_a_flood_becomes_few_alerts_and_every_result_says_what_became_of_it(
-    here: Room, services: Services
+    here: SenderHarness, services: Services
 ):
     count = 300
     here.fallback = Fallback(after=0, urls=(URL,))
@@ -313,7 +321,7 @@ async def test_a_flood_becomes_few_alerts_and_every_result_says_what_became_of_i
 
 
 async def test_few_alerts_are_under_way_and_an_alarm_behind_a_flood_is_in_the_next_one(
-    here: Room, services: Services
+    here: SenderHarness, services: Services
 ):
     here.fallback = Fallback(after=0, urls=(URL,))
     services.gate.clear()  # the service hangs
@@ -334,7 +342,7 @@ async def test_few_alerts_are_under_way_and_an_alarm_behind_a_flood_is_in_the_ne
 
 
 async def test_a_minute_has_so_many_alerts_and_what_comes_then_waits_for_the_next_one(
-    here: Room, services: Services, monkeypatch: pytest.MonkeyPatch
+    here: SenderHarness, services: Services, monkeypatch: pytest.MonkeyPatch
 ):
     clock = [1000.0]
     monkeypatch.setattr(fallback, "loop_time", lambda: clock[0])
@@ -352,7 +360,9 @@ async def test_a_minute_has_so_many_alerts_and_what_comes_then_waits_for_the_nex
     assert [(result.fallback, result.summarized) for result in results] == [("sent", None)] * 2
 
 
-async def test_a_chat_goes_on_while_the_fallback_of_one_of_its_commands_hangs(here: Room, services: Services):
+async def test_a_chat_goes_on_while_the_fallback_of_one_of_its_commands_hangs(
+    here: SenderHarness, services: Services
+):
     here.fallback = Fallback(after=600, urls=(URL,))
     here.wire.outcomes.append(Rejected("no"))
     services.gate.clear()
@@ -372,7 +382,9 @@ async def test_a_chat_goes_on_while_the_fallback_of_one_of_its_commands_hangs(he
     assert [draft.text for draft in here.wire.drafts] == ["smoke", "other"]
 
 
-async def test_a_crash_in_a_summary_sends_it_again_and_says_that_nobody_knows(here: Room, services: Services):
+async def test_a_crash_in_a_summary_sends_it_again_and_says_that_nobody_knows(
+    here: SenderHarness, services: Services
+):
     here.fallback = Fallback(after=0, urls=(URL,))
     services.gate.clear()
     async with here.running(online=False):
@@ -389,7 +401,7 @@ async def test_a_crash_in_a_summary_sends_it_again_and_says_that_nobody_knows(he
 # another owner
 
 
-async def change_owner(here: Room) -> None:
+async def change_owner(here: SenderHarness) -> None:
     await here.journal.open()
     await here.journal.commands.set_owner("webwx", "1")
     async with asyncio.timeout(MAX_WAIT_SECONDS):
@@ -397,7 +409,7 @@ async def change_owner(here: Room) -> None:
 
 
 async def test_an_urgent_command_of_the_previous_owner_goes_the_other_way_before_it_ends(
-    here: Room, services: Services
+    here: SenderHarness, services: Services
 ):
     here.fallback = Fallback(after=600, urls=(URL,))
     async with here.running(online=False):
@@ -412,7 +424,9 @@ async def test_an_urgent_command_of_the_previous_owner_goes_the_other_way_before
     assert not here.wire.drafts
 
 
-async def test_no_queue_ends_what_the_fallback_sends_for_another_owner(here: Room, services: Services):
+async def test_no_queue_ends_what_the_fallback_sends_for_another_owner(
+    here: SenderHarness, services: Services
+):
     """A queue that is loaded meanwhile finds the command sent, and must leave its result to the new owner."""
     here.fallback = Fallback(after=600, urls=(URL,))
     services.gate.clear()
@@ -428,7 +442,9 @@ async def test_no_queue_ends_what_the_fallback_sends_for_another_owner(here: Roo
     assert (result.status, result.code, result.fallback) == (Status.FAILED, "other_account", "sent")
 
 
-async def test_an_urgent_command_that_comes_while_the_others_go_goes_too(here: Room, services: Services):
+async def test_an_urgent_command_that_comes_while_the_others_go_goes_too(
+    here: SenderHarness, services: Services
+):
     here.fallback = Fallback(after=600, urls=(URL,))
     services.gate.clear()
     async with here.running(online=False):
@@ -444,7 +460,7 @@ async def test_an_urgent_command_that_comes_while_the_others_go_goes_too(here: R
 
 
 async def test_what_went_the_other_way_already_does_not_go_again_for_another_owner(
-    here: Room, services: Services
+    here: SenderHarness, services: Services
 ):
     async with here.running(online=False):
         await here.accept(asked(here, also_wechat=True))
@@ -456,7 +472,9 @@ async def test_what_went_the_other_way_already_does_not_go_again_for_another_own
     assert len(services.told) == 1
 
 
-async def test_without_an_address_the_commands_of_the_previous_owner_just_end(here: Room, services: Services):
+async def test_without_an_address_the_commands_of_the_previous_owner_just_end(
+    here: SenderHarness, services: Services
+):
     here.fallback = Fallback(after=SOON)
     async with here.running(online=False):
         await here.accept(asked(here))
@@ -467,7 +485,7 @@ async def test_without_an_address_the_commands_of_the_previous_owner_just_end(he
 
 
 async def test_the_end_of_a_login_is_an_alert_once_for_each_login_and_day(
-    here: Room, services: Services, monkeypatch: pytest.MonkeyPatch
+    here: SenderHarness, services: Services, monkeypatch: pytest.MonkeyPatch
 ):
     clock = [1000.0]
     monkeypatch.setattr(fallback, "loop_time", lambda: clock[0])
@@ -487,7 +505,7 @@ async def test_the_end_of_a_login_is_an_alert_once_for_each_login_and_day(
     assert {one.title for one in services.told} == {"wx2mqtt home: log in again"}
 
 
-async def test_without_services_the_end_of_a_login_is_no_alert(here: Room, services: Services):
+async def test_without_services_the_end_of_a_login_is_no_alert(here: SenderHarness, services: Services):
     here.fallback = Fallback()
     here.wire.capabilities = BOT_CAPABILITIES
     async with here.running(online=False) as sender:
@@ -497,7 +515,7 @@ async def test_without_services_the_end_of_a_login_is_no_alert(here: Room, servi
 
 
 async def test_without_a_lease_an_alert_waits_until_it_is_certain_that_no_other_process_sends_it(
-    here: Room, services: Services
+    here: SenderHarness, services: Services
 ):
     here.wire.capabilities = BOT_CAPABILITIES
     lease = Lease(600)

@@ -51,16 +51,16 @@ class Servers:
 async def test_a_url_is_accepted_first_and_fetched_before_its_attempt(tmp_path):
     servers = Servers(**{"bell.png": [PNG]})
     media = Media(allow_hosts=("h",))
-    async with running(tmp_path, fetcher=servers, online=False, media=media) as house:
-        delivery = house.say(kind="image", url="http://h/bell.png", id="a")
-        await house.acknowledged(delivery)
-        assert (servers.asked, house.media) == ([], [])
-        house.sender.set_online(online=True)
-        assert await house.sent(1) == ["bell.png"]
-        assert house.wechat.files == [PNG]
+    async with running(tmp_path, fetcher=servers, online=False, media=media) as harness:
+        delivery = harness.say(kind="image", url="http://h/bell.png", id="a")
+        await harness.acknowledged(delivery)
+        assert (servers.asked, harness.media) == ([], [])
+        harness.sender.set_online(online=True)
+        assert await harness.sent(1) == ["bell.png"]
+        assert harness.wechat.files == [PNG]
         assert servers.asked == [("http://h/bell.png", 2000, ("h",), True)]
-        assert (await house.result("a"))["status"] == "sent"
-        (row,) = await house.rows()
+        assert (await harness.result("a"))["status"] == "sent"
+        (row,) = await harness.rows()
         assert row.blob is not None
         assert row.blob.size == len(PNG)
 
@@ -73,84 +73,86 @@ BROKEN = TransferBroken("fetch_failed", "fetch_cut_off")
 async def test_what_is_not_to_be_had_is_rejected_at_once(tmp_path):
     servers = Servers(gone=[REFUSAL], picture=[b"no picture"], large=[PNG, PNG])
     servers.scripts["http://h/large"] = [bytes(5000)]
-    async with running(tmp_path, fetcher=servers) as house:
-        house.say(kind="file", url="http://h/gone", id="a")
-        house.say(kind="image", url="http://h/picture", id="b")
-        house.say(kind="image", url="http://h/large", id="c")
-        codes = [(one["id"], one["status"], one["code"]) for one in await house.hear("wx/result/wife", 3)]
+    async with running(tmp_path, fetcher=servers) as harness:
+        harness.say(kind="file", url="http://h/gone", id="a")
+        harness.say(kind="image", url="http://h/picture", id="b")
+        harness.say(kind="image", url="http://h/large", id="c")
+        codes = [
+            (one["id"], one["status"], one["code"]) for one in await harness.in_thread("wx/result/wife", 3)
+        ]
         assert codes == [
             ("a", "rejected", "fetch_failed"),
             ("b", "rejected", "bad_file"),
             ("c", "rejected", "bad_file"),
         ]
-        assert (len(servers.asked), house.media, house.wechat.sent) == (3, [], [])
+        assert (len(servers.asked), harness.media, harness.wechat.sent) == (3, [], [])
 
 
 async def test_what_may_pass_is_tried_again(tmp_path):
     servers = Servers(x=[LATER, LATER, b"x"])
-    async with running(tmp_path, fetcher=servers) as house:
-        house.say(kind="file", url="http://h/x", id="a")
-        assert (await house.result("a"))["status"] == "sent"
+    async with running(tmp_path, fetcher=servers) as harness:
+        harness.say(kind="file", url="http://h/x", id="a")
+        assert (await harness.result("a"))["status"] == "sent"
         assert len(servers.asked) == 3
 
 
 async def test_an_answer_that_breaks_off_is_tried_three_times(tmp_path):
     servers = Servers(x=[BROKEN])
-    async with running(tmp_path, fetcher=servers) as house:
-        house.say(kind="file", url="http://h/x", id="a")
-        result = await house.result("a")
+    async with running(tmp_path, fetcher=servers) as harness:
+        harness.say(kind="file", url="http://h/x", id="a")
+        result = await harness.result("a")
         assert (result["status"], result["code"]) == ("rejected", "fetch_failed")
-        assert (len(servers.asked), house.wechat.sent) == (3, [])
+        assert (len(servers.asked), harness.wechat.sent) == (3, [])
 
 
 async def test_after_its_time_the_result_says_why_it_was_not_fetched(tmp_path, pass_time):
     servers = Servers(x=[LATER])
-    async with running(tmp_path, fetcher=servers) as house:
-        house.say(kind="file", url="http://h/x", id="a", ttl=600)
+    async with running(tmp_path, fetcher=servers) as harness:
+        harness.say(kind="file", url="http://h/x", id="a", ttl=600)
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             while len(servers.asked) < 2:  # noqa: ASYNC110 - the first failure is known by the second
                 await asyncio.sleep(0)
         pass_time(601)
-        house.sender.recheck()
-        result = await house.result("a")
+        harness.sender.recheck()
+        result = await harness.result("a")
         assert (result["status"], result["code"]) == ("expired", "fetch_failed")
         assert "503" in result["message"]
 
 
 async def test_a_fault_of_ours_in_fetching_refuses_this_one(tmp_path):
-    async with running(tmp_path, fetcher=Servers(x=[ZeroDivisionError()])) as house:
-        house.say(kind="file", url="http://h/x", id="a")
-        house.deliver("others go on")
-        first, second = await house.hear("wx/result/wife", 2)
+    async with running(tmp_path, fetcher=Servers(x=[ZeroDivisionError()])) as harness:
+        harness.say(kind="file", url="http://h/x", id="a")
+        harness.deliver("others go on")
+        first, second = await harness.in_thread("wx/result/wife", 2)
         assert (first["code"], second["status"]) == ("internal", "sent")
 
 
 async def test_what_was_fetched_for_a_command_that_was_dropped_does_not_stay(tmp_path):
     servers = Servers(x=[b"x"])
     servers.gate.clear()
-    async with running(tmp_path, fetcher=servers) as house:
-        await house.acknowledged(house.say(kind="file", url="http://h/x", id="a"))
+    async with running(tmp_path, fetcher=servers) as harness:
+        await harness.acknowledged(harness.say(kind="file", url="http://h/x", id="a"))
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             while not servers.asked:  # noqa: ASYNC110 - nothing else tells
                 await asyncio.sleep(0)
-        (row,) = await house.rows()
+        (row,) = await harness.rows()
         result = replace(_rejected(row), code="dropped")
-        await house.journal.commands.drop("a", result, ())
-        house.sender.remove(row, result)
+        await harness.journal.commands.drop("a", result, ())
+        harness.sender.remove(row, result)
         servers.gate.set()
-        house.deliver("the next one")
-        assert await house.sent(1) == ["the next one"]
-        assert house.media == []
+        harness.deliver("the next one")
+        assert await harness.sent(1) == ["the next one"]
+        assert harness.media == []
 
 
 def _rejected(row):
     return final_result(row, Status.REJECTED, "dropped", "dropped")
 
 
-async def loaded(house):
+async def loaded(harness):
     """Waits until the sender has read the journal: from then on each command goes straight into its queue."""
     async with asyncio.timeout(MAX_WAIT_SECONDS):
-        while house.sender._waiting.can_load:  # noqa: ASYNC110 - nothing else tells
+        while harness.sender._waiting.can_load:  # noqa: ASYNC110 - nothing else tells
             await asyncio.sleep(0)
 
 
@@ -167,30 +169,30 @@ async def asked(servers, count):
 async def test_an_ordinary_file_keeps_its_place(tmp_path):
     servers = Servers(slow=[b"x"])
     servers.gate.clear()
-    async with running(tmp_path, fetcher=servers) as house:
-        house.say(kind="file", url="http://h/slow", id="a")
-        house.deliver("after it")
-        house.deliver("to mom", "mom")
-        assert await house.sent(1) == ["to mom"]
+    async with running(tmp_path, fetcher=servers) as harness:
+        harness.say(kind="file", url="http://h/slow", id="a")
+        harness.deliver("after it")
+        harness.deliver("to mom", "mom")
+        assert await harness.sent(1) == ["to mom"]
         await asked(servers, 1)
         servers.gate.set()
-        assert await house.sent(3) == ["to mom", "slow.txt", "after it"]
+        assert await harness.sent(3) == ["to mom", "slow.txt", "after it"]
 
 
 async def test_a_server_that_hangs_holds_the_texts_behind_it_for_some_seconds_only(tmp_path, pass_time):
     servers = Servers(slow=[b"x"])
     servers.gate.clear()
-    async with running(tmp_path, fetcher=servers) as house:
-        await loaded(house)
-        house.say(kind="file", url="http://h/slow", id="a")
-        house.deliver("after it")
-        house.deliver("and after that")
+    async with running(tmp_path, fetcher=servers) as harness:
+        await loaded(harness)
+        harness.say(kind="file", url="http://h/slow", id="a")
+        harness.deliver("after it")
+        harness.deliver("and after that")
         await asked(servers, 1)
         pass_time(FETCH_WAIT_SECONDS + 1)
-        house.sender.recheck()
-        assert await house.sent(2) == ["after it", "and after that"]
+        harness.sender.recheck()
+        assert await harness.sent(2) == ["after it", "and after that"]
         servers.gate.set()
-        assert (await house.result("a"))["status"] == "sent"
+        assert (await harness.result("a"))["status"] == "sent"
         assert len(servers.asked) == 1
 
 
@@ -198,94 +200,94 @@ async def test_a_server_that_hangs_holds_the_texts_behind_it_for_some_seconds_on
 async def test_what_is_important_waits_for_no_file(tmp_path, more):
     servers = Servers(slow=[b"x"])
     servers.gate.clear()
-    async with running(tmp_path, fetcher=servers) as house:
-        await loaded(house)
-        house.say(kind="file", url="http://h/slow", id="a")
-        house.deliver("after it")
-        house.say(text="alarm", **more)
-        assert await house.sent(1) == ["alarm"]
+    async with running(tmp_path, fetcher=servers) as harness:
+        await loaded(harness)
+        harness.say(kind="file", url="http://h/slow", id="a")
+        harness.deliver("after it")
+        harness.say(text="alarm", **more)
+        assert await harness.sent(1) == ["alarm"]
         servers.gate.set()
-        assert await house.sent(3) == ["alarm", "slow.txt", "after it"]
+        assert await harness.sent(3) == ["alarm", "slow.txt", "after it"]
 
 
 async def test_a_hundred_files_delay_what_is_behind_them_no_longer_than_one(tmp_path, pass_time):
     servers = Servers(slow=[b"x"])
     servers.gate.clear()
-    async with running(tmp_path, fetcher=servers) as house:
-        await loaded(house)
+    async with running(tmp_path, fetcher=servers) as harness:
+        await loaded(harness)
         for number in range(40):
-            house.say(kind="file", url="http://h/slow", id=f"{number}")
-        house.deliver("after them")
+            harness.say(kind="file", url="http://h/slow", id=f"{number}")
+        harness.deliver("after them")
         await asked(servers, MAX_PREPARED_FILES)
         pass_time(FETCH_WAIT_SECONDS + 1)
-        house.sender.recheck()
-        await house.sent(1)
-        house.deliver("at once")
-        assert await house.sent(2) == ["after them", "at once"]
+        harness.sender.recheck()
+        await harness.sent(1)
+        harness.deliver("at once")
+        assert await harness.sent(2) == ["after them", "at once"]
 
 
 async def test_more_slow_files_than_a_chat_has_in_memory_do_not_hold_what_is_behind_them(tmp_path, pass_time):
     servers = Servers(slow=[b"x"])
     servers.gate.clear()
-    async with running(tmp_path, fetcher=servers) as house:
-        await loaded(house)
+    async with running(tmp_path, fetcher=servers) as harness:
+        await loaded(harness)
         for number in range(MAX_UNFETCHED_COMMANDS + 20):
-            house.say(kind="file", url="http://h/slow", id=f"{number}")
-        house.say(text="alarm", priority="high")
-        assert await house.sent(1) == ["alarm"]
-        results = await house.hear("wx/result/wife", 21)
+            harness.say(kind="file", url="http://h/slow", id=f"{number}")
+        harness.say(text="alarm", priority="high")
+        assert await harness.sent(1) == ["alarm"]
+        results = await harness.in_thread("wx/result/wife", 21)
         assert sorted(result["code"] for result in results) == ["ok", *["rate_limited"] * 20]
-        assert len(house.sender._waiting.queues()[0]) == MAX_UNFETCHED_COMMANDS
+        assert len(harness.sender._waiting.queues()[0]) == MAX_UNFETCHED_COMMANDS
 
 
 async def test_a_command_expires_while_its_file_is_fetched_and_while_one_before_it_is(tmp_path, pass_time):
     servers = Servers(slow=[b"x"])
     servers.gate.clear()
-    async with running(tmp_path, fetcher=servers) as house:
-        await loaded(house)
-        house.say(kind="file", url="http://h/slow", id="a", ttl=5000)
-        house.say(kind="file", url="http://h/slow", id="b", ttl=600)
-        await house.acknowledged(house.say(kind="recall", message_id="m1", id="c", ttl=600))
+    async with running(tmp_path, fetcher=servers) as harness:
+        await loaded(harness)
+        harness.say(kind="file", url="http://h/slow", id="a", ttl=5000)
+        harness.say(kind="file", url="http://h/slow", id="b", ttl=600)
+        await harness.acknowledged(harness.say(kind="recall", message_id="m1", id="c", ttl=600))
         await asked(servers, 2)
-        house.sender.set_online(online=False)
+        harness.sender.set_online(online=False)
         pass_time(601)
-        house.sender.recheck()
-        assert {(await house.result(one))["status"] for one in "bc"} == {"expired"}
-        house.sender.set_online(online=True)
+        harness.sender.recheck()
+        assert {(await harness.result(one))["status"] for one in "bc"} == {"expired"}
+        harness.sender.set_online(online=True)
         servers.gate.set()
-        assert (await house.result("a"))["status"] == "sent"
-        assert len(await house.rows()) == 3
-        assert house.media == [*house.folder.glob("media/*/*")]
+        assert (await harness.result("a"))["status"] == "sent"
+        assert len(await harness.rows()) == 3
+        assert harness.media == [*harness.folder.glob("media/*/*")]
 
 
 async def test_a_command_expires_while_it_waits_for_a_place_among_the_fetches(tmp_path, pass_time):
     people = tuple(person(number, f"p{number}") for number in range(1, MAX_CONCURRENT_FETCHES + 2))
     servers = Servers(slow=[b"x"])
     servers.gate.clear()
-    async with running(tmp_path, fetcher=servers, people=people) as house:
+    async with running(tmp_path, fetcher=servers, people=people) as harness:
         for number in range(1, MAX_CONCURRENT_FETCHES + 1):
-            house.say(f"p{number}", kind="file", url="http://h/slow", id=f"{number}", ttl=5000)
+            harness.say(f"p{number}", kind="file", url="http://h/slow", id=f"{number}", ttl=5000)
         await asked(servers, MAX_CONCURRENT_FETCHES)
         last = people[-1].level
-        house.say(last, kind="file", url="http://h/slow", id="late", ttl=600)
-        await house.acknowledged(house.say(last, text="after it", ttl=5000))
+        harness.say(last, kind="file", url="http://h/slow", id="late", ttl=600)
+        await harness.acknowledged(harness.say(last, text="after it", ttl=5000))
         pass_time(601)
-        house.sender.recheck()
-        assert (await house.result("late", last))["status"] == "expired"
-        assert await house.sent(1) == ["after it"]
+        harness.sender.recheck()
+        assert (await harness.result("late", last))["status"] == "expired"
+        assert await harness.sent(1) == ["after it"]
         assert len(servers.asked) == MAX_CONCURRENT_FETCHES
 
 
 async def test_one_chat_does_not_take_all_places(tmp_path):
     servers = Servers(slow=[b"x"], quick=[b"x"])
     servers.gate.clear()
-    async with running(tmp_path, fetcher=servers) as house:
-        await loaded(house)
+    async with running(tmp_path, fetcher=servers) as harness:
+        await loaded(harness)
         for number in range(2 * MAX_CONCURRENT_FETCHES):
             more = {"priority": "high"} if number % 2 else {}
-            house.say(kind="file", url="http://h/slow", id=f"{number}", **more)
+            harness.say(kind="file", url="http://h/slow", id=f"{number}", **more)
         await asked(servers, MAX_PREPARED_FILES)
-        house.say("mom", kind="file", url="http://h/quick", id="mom")
+        harness.say("mom", kind="file", url="http://h/quick", id="mom")
         await asked(servers, MAX_PREPARED_FILES + 1)
         assert servers.asked[-1][0] == "http://h/quick"
 
@@ -293,12 +295,12 @@ async def test_one_chat_does_not_take_all_places(tmp_path):
 async def test_an_important_file_waits_for_no_other_of_its_chat(tmp_path):
     servers = Servers(slow=[b"x"], alarm=[b"x"])
     servers.gate.clear()
-    async with running(tmp_path, fetcher=servers) as house:
-        await loaded(house)
+    async with running(tmp_path, fetcher=servers) as harness:
+        await loaded(harness)
         for number in range(MAX_CONCURRENT_FETCHES):
-            house.say(kind="file", url="http://h/slow", id=f"{number}")
+            harness.say(kind="file", url="http://h/slow", id=f"{number}")
         await asked(servers, MAX_PREPARED_FILES)
-        house.say(kind="file", url="http://h/alarm", id="alarm", urgent=True)
+        harness.say(kind="file", url="http://h/alarm", id="alarm", urgent=True)
         await asked(servers, MAX_PREPARED_FILES + 1)
         assert servers.asked[-1][0] == "http://h/alarm"
 
@@ -306,77 +308,77 @@ async def test_an_important_file_waits_for_no_other_of_its_chat(tmp_path):
 async def test_urls_that_fail_become_few_requests(tmp_path):
     """Each of them is tried for the first time after a pause, and not one after the other at once."""
     servers = Servers(x=[LATER])
-    async with running(tmp_path, fetcher=servers) as house:
+    async with running(tmp_path, fetcher=servers) as harness:
         for number in range(30):
-            house.say(kind="file", url="http://h/x", id=f"{number}")
+            harness.say(kind="file", url="http://h/x", id=f"{number}")
         await asked(servers, MAX_PREPARED_FILES)
-        house.deliver("to mom", "mom")
-        await house.hear("wx/result/mom")
+        harness.deliver("to mom", "mom")
+        await harness.in_thread("wx/result/mom")
         assert len(servers.asked) <= 2 * MAX_PREPARED_FILES
 
 
 async def test_a_file_that_fails_does_not_hold_the_others_of_its_chat(tmp_path, pass_time):
     servers = Servers(x=[LATER], y=[b"y"])
-    async with running(tmp_path, fetcher=servers) as house:
-        await loaded(house)
-        house.say(kind="file", url="http://h/x", id="a")
-        house.say(kind="file", url="http://h/y", id="b", name="y.txt")
+    async with running(tmp_path, fetcher=servers) as harness:
+        await loaded(harness)
+        harness.say(kind="file", url="http://h/x", id="a")
+        harness.say(kind="file", url="http://h/y", id="b", name="y.txt")
         await asked(servers, 2)
         pass_time(FETCH_WAIT_SECONDS + 1)
-        house.sender.recheck()
-        assert (await house.result("b"))["status"] == "sent"
+        harness.sender.recheck()
+        assert (await harness.result("b"))["status"] == "sent"
 
 
 # uploads
 
 
-async def test_an_upload_that_hangs_holds_the_texts_behind_it_for_some_seconds_only(house, pass_time):
-    house.wechat.uploads.clear()
-    house.deliver(b"x", "wife/file/a.txt")
-    house.deliver("after it")
-    house.say(text="alarm", priority="high")
-    assert await house.sent(1) == ["alarm"]
+async def test_an_upload_that_hangs_holds_the_texts_behind_it_for_some_seconds_only(harness, pass_time):
+    harness.wechat.uploads.clear()
+    harness.deliver(b"x", "wife/file/a.txt")
+    harness.deliver("after it")
+    harness.say(text="alarm", priority="high")
+    assert await harness.sent(1) == ["alarm"]
     pass_time(UPLOAD_WAIT_SECONDS + 1)
-    house.sender.recheck()
-    assert await house.sent(2) == ["alarm", "after it"]
-    house.wechat.uploads.set()
-    assert await house.sent(3) == ["alarm", "after it", "a.txt"]
-    assert house.wechat.prepared == ["a.txt"]
+    harness.sender.recheck()
+    assert await harness.sent(2) == ["alarm", "after it"]
+    harness.wechat.uploads.set()
+    assert await harness.sent(3) == ["alarm", "after it", "a.txt"]
+    assert harness.wechat.prepared == ["a.txt"]
 
 
-async def test_a_command_expires_while_its_file_is_uploaded(house, pass_time):
-    house.wechat.uploads.clear()
-    await house.acknowledged(house.say(kind="file", data="eA==", id="a", ttl=600))
-    await house.news.until(lambda: house.wechat.prepared)
+async def test_a_command_expires_while_its_file_is_uploaded(harness, pass_time):
+    harness.wechat.uploads.clear()
+    await harness.acknowledged(harness.say(kind="file", data="eA==", id="a", ttl=600))
+    await harness.news.until(lambda: harness.wechat.prepared)
     pass_time(601)
-    house.sender.recheck()
-    assert (await house.result("a"))["status"] == "expired"
+    harness.sender.recheck()
+    assert (await harness.result("a"))["status"] == "expired"
 
 
-async def test_an_upload_that_takes_too_long_as_a_whole_is_begun_again(house, monkeypatch):
+async def test_an_upload_that_takes_too_long_as_a_whole_is_begun_again(harness, monkeypatch):
     monkeypatch.setattr(file_preparation, "transfer_seconds", lambda size: 0.05 * size)
-    house.wechat.uploads.clear()
-    house.deliver(b"x", "wife/file/a.txt")
-    await house.news.until(lambda: len(house.wechat.prepared) == 2)
+    harness.wechat.uploads.clear()
+    harness.deliver(b"x", "wife/file/a.txt")
+    await harness.news.until(lambda: len(harness.wechat.prepared) == 2)
     monkeypatch.undo()
-    house.wechat.uploads.set()
-    (result,) = await house.hear("wx/result/wife")
+    harness.wechat.uploads.set()
+    (result,) = await harness.in_thread("wx/result/wife")
     assert (result["status"], result["duplicate_possible"]) == ("sent", False)
 
 
 async def test_a_file_that_was_uploaded_long_ago_is_offered_again_before_its_attempt(tmp_path, pass_time):
-    async with running(tmp_path, per_minute=1, burst=1) as house:
-        house.wechat.uploads.clear()
-        house.deliver(b"x", "wife/file/a.txt")
-        await house.news.until(lambda: house.wechat.prepared)
-        house.deliver("quick", "mom")
-        await house.hear("wx/result/mom")
-        house.wechat.uploads.set()
-        (queue,) = house.sender._waiting.queues()
+    async with running(tmp_path, per_minute=1, burst=1) as harness:
+        harness.wechat.uploads.clear()
+        harness.deliver(b"x", "wife/file/a.txt")
+        await harness.news.until(lambda: harness.wechat.prepared)
+        harness.deliver("quick", "mom")
+        await harness.in_thread("wx/result/mom")
+        harness.wechat.uploads.set()
+        (queue,) = harness.sender._waiting.queues()
         async with asyncio.timeout(MAX_WAIT_SECONDS):
-            while not house.sender._files.is_ready(queue, queue.first):  # noqa: ASYNC110 - nothing else tells
+            while not harness.sender._files.is_ready(queue, queue.first):  # noqa: ASYNC110 - nothing else tells
                 await asyncio.sleep(0)
         pass_time(READY_SECONDS + 1)
-        house.sender.recheck()
-        assert await house.sent(2) == ["quick", "a.txt"]
-        assert house.wechat.prepared == ["a.txt", "a.txt"]
+        harness.sender.recheck()
+        assert await harness.sent(2) == ["quick", "a.txt"]
+        assert harness.wechat.prepared == ["a.txt", "a.txt"]

@@ -29,9 +29,9 @@ MEGABYTE = 1_000_000
 
 
 @pytest.fixture
-async def house(tmp_path):
-    async with running(tmp_path) as house:
-        yield house
+async def harness(tmp_path):
+    async with running(tmp_path) as harness:
+        yield harness
 
 
 def cost_of_parsing(payload: bytes) -> float:
@@ -51,40 +51,40 @@ def cost_of_parsing(payload: bytes) -> float:
     ],
     ids=["numbers", "lists", "levels"],
 )
-async def test_eight_megabytes_of_structure_are_refused_at_once_and_take_no_memory(house, make):
+async def test_eight_megabytes_of_structure_are_refused_at_once_and_take_no_memory(harness, make):
     payload = make()
-    await house.acknowledged(house.deliver("first"))
+    await harness.acknowledged(harness.deliver("first"))
     tracemalloc.start()
     try:
-        delivery = house.deliver(payload)
-        await house.acknowledged(delivery)
+        delivery = harness.deliver(payload)
+        await harness.acknowledged(delivery)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
     assert peak < 2 * len(payload)
-    (result,) = [one for one in await house.hear("wx/result/wife", 2) if one["status"] == "rejected"]
+    (result,) = [one for one in await harness.in_thread("wx/result/wife", 2) if one["status"] == "rejected"]
     assert result["code"] == "bad_command"
     assert "more than" in result["message"]
 
 
-async def test_data_of_twelve_megabytes_for_nobody_costs_as_much_as_its_parsing(house):
+async def test_data_of_twelve_megabytes_for_nobody_costs_as_much_as_its_parsing(harness):
     payload = json.dumps({"kind": "file", "data": "QUJD" * (3 * MEGABYTE), "id": "a"}).encode()
     usual = cost_of_parsing(payload)
     started = time.thread_time()
-    await house.acknowledged(house.deliver(payload, "nobody"))
+    await harness.acknowledged(harness.deliver(payload, "nobody"))
     spent = time.thread_time() - started
-    assert (await house.result("a", "nobody"))["code"] == "unknown_user"
+    assert (await harness.result("a", "nobody"))["code"] == "unknown_user"
     assert spent < 0.05 + 10 * usual
-    assert house.media == []
+    assert harness.media == []
 
 
-async def test_three_refused_commands_of_fifteen_megabytes_leave_nothing_of_them_in_the_store(house):
+async def test_three_refused_commands_of_fifteen_megabytes_leave_nothing_of_them_in_the_store(harness):
     for number in range(3):
-        await house.acknowledged(house.say(text="x" * (15 * MEGABYTE), id=str(number)))
-        result = await house.result(str(number))
+        await harness.acknowledged(harness.say(text="x" * (15 * MEGABYTE), id=str(number)))
+        result = await harness.result(str(number))
         assert (result["status"], result["code"]) == ("rejected", "too_long")
-    assert sum(path.stat().st_size for path in house.folder.rglob("*") if path.is_file()) < MEGABYTE
-    assert [row.command.text for row in await house.rows()] == ["", "", ""]
+    assert sum(path.stat().st_size for path in harness.folder.rglob("*") if path.is_file()) < MEGABYTE
+    assert [row.command.text for row in await harness.rows()] == ["", "", ""]
 
 
 @pytest.mark.parametrize(
@@ -101,27 +101,27 @@ async def test_three_refused_commands_of_fifteen_megabytes_leave_nothing_of_them
     ],
     ids=lambda body: "+".join(key[:10] for key in body),
 )
-async def test_no_field_of_a_refused_command_is_stored_or_repeated_whole(house, body):
-    await house.acknowledged(house.say(**body, id="a"))
-    result = await house.result("a")
+async def test_no_field_of_a_refused_command_is_stored_or_repeated_whole(harness, body):
+    await harness.acknowledged(harness.say(**body, id="a"))
+    result = await harness.result("a")
     assert result["status"] == "rejected"
     assert len(result["message"]) < 3 * MAX_FACT_CHARACTERS
-    assert sum(path.stat().st_size for path in house.folder.rglob("*") if path.is_file()) < MEGABYTE / 2
+    assert sum(path.stat().st_size for path in harness.folder.rglob("*") if path.is_file()) < MEGABYTE / 2
 
 
-async def test_a_repeat_of_a_refused_command_gets_the_same_result_and_another_content_is_told_apart(house):
-    await house.acknowledged(house.say(text="x" * 200, id="a"))
-    await house.acknowledged(house.say(text="x" * 200, id="a"))
-    await house.acknowledged(house.say(text="y" * 200, id="a"))
-    codes = [result["code"] for result in await house.hear("wx/result/wife", 3)]
+async def test_a_repeat_of_a_refused_command_gets_the_same_result_and_another_content_is_told_apart(harness):
+    await harness.acknowledged(harness.say(text="x" * 200, id="a"))
+    await harness.acknowledged(harness.say(text="x" * 200, id="a"))
+    await harness.acknowledged(harness.say(text="y" * 200, id="a"))
+    codes = [result["code"] for result in await harness.in_thread("wx/result/wife", 3)]
     assert codes == ["too_long", "too_long", "id_reused"]
-    assert [row.command.text for row in await house.rows()] == ["", ""], "a refusal keeps no content"
+    assert [row.command.text for row in await harness.rows()] == ["", ""], "a refusal keeps no content"
 
 
-async def test_a_text_of_bytes_is_bounded(house):
-    await house.acknowledged(house.deliver(b"x" * MAX_TEXT_PAYLOAD_BYTES))
-    await house.acknowledged(house.deliver(b"x" * (MAX_TEXT_PAYLOAD_BYTES + 1)))
-    first, second = await house.hear("wx/result/wife", 2)
+async def test_a_text_of_bytes_is_bounded(harness):
+    await harness.acknowledged(harness.deliver(b"x" * MAX_TEXT_PAYLOAD_BYTES))
+    await harness.acknowledged(harness.deliver(b"x" * (MAX_TEXT_PAYLOAD_BYTES + 1)))
+    first, second = await harness.in_thread("wx/result/wife", 2)
     assert [first["code"], second["code"]] == ["too_long", "too_long"]
     assert str(MAX_TEXT_PAYLOAD_BYTES) in second["message"]
 
@@ -134,11 +134,11 @@ async def test_a_transaction_that_is_too_large_is_refused_and_not_echoed_whole(t
     async def echo(fields):
         return fields
 
-    async with running(tmp_path, handlers={"echo": echo}) as house:
+    async with running(tmp_path, handlers={"echo": echo}) as harness:
         fields = {"user": "wife", "message_id": "1"} if name == "recall" else {"user": "wife", "text": "x"}
         payload = json.dumps({**fields, "transaction": transaction}).encode()
-        await house.acknowledged(house.deliver(payload, topic=f"wx/bridge/request/{name}"))
-        (answer,) = await house.hear(f"wx/bridge/response/{name}")
+        await harness.acknowledged(harness.deliver(payload, topic=f"wx/bridge/request/{name}"))
+        (answer,) = await harness.in_thread(f"wx/bridge/response/{name}")
         assert answer["status"] == "error"
         assert answer["code"] == (
             "bad_request" if len(payload) < 256 * 1024 or name != "echo" else "too_large"
@@ -146,22 +146,22 @@ async def test_a_transaction_that_is_too_large_is_refused_and_not_echoed_whole(t
         assert len(json.dumps(answer)) < MAX_TRANSACTION_BYTES
         echoed = answer.get("transaction", "")
         assert isinstance(transaction, list) or transaction.startswith(echoed)
-        assert house.wechat.sent == []
+        assert harness.wechat.sent == []
 
 
-async def test_a_transaction_of_the_largest_size_is_echoed(house):
+async def test_a_transaction_of_the_largest_size_is_echoed(harness):
     transaction = "t" * (MAX_TRANSACTION_BYTES - 2)
     fields = {"user": "wife", "text": "hello", "transaction": transaction}
-    house.deliver(json.dumps(fields), topic="wx/bridge/request/send")
-    (answer,) = await house.hear("wx/bridge/response/send")
+    harness.deliver(json.dumps(fields), topic="wx/bridge/request/send")
+    (answer,) = await harness.in_thread("wx/bridge/response/send")
     assert (answer["status"], answer["transaction"]) == ("ok", transaction)
 
 
-async def test_commands_are_refused_while_there_is_still_room_for_messages(house):
-    house.quota.size = int(house.quota.limit * 0.96)
-    await house.acknowledged(house.say(text="x", id="a"))
-    assert (await house.result("a"))["code"] == "storage_full"
-    assert house.ctx.shared.exceeded_limit() == ""
+async def test_commands_are_refused_while_there_is_still_room_for_messages(harness):
+    harness.quota.size = int(harness.quota.limit * 0.96)
+    await harness.acknowledged(harness.say(text="x", id="a"))
+    assert (await harness.result("a"))["code"] == "storage_full"
+    assert harness.ctx.shared.exceeded_limit() == ""
 
 
 async def test_equal_requests_at_qos_0_do_not_wait_for_each_other(tmp_path):
@@ -171,10 +171,10 @@ async def test_equal_requests_at_qos_0_do_not_wait_for_each_other(tmp_path):
     async def meet(_fields):
         await both.wait()
 
-    async with running(tmp_path, handlers={"meet": meet}) as house:
+    async with running(tmp_path, handlers={"meet": meet}) as harness:
         for _ in range(2):
-            house.deliver("{}", topic="wx/bridge/request/meet", mid=0)
-        answers = await house.hear("wx/bridge/response/meet", 2)
+            harness.deliver("{}", topic="wx/bridge/request/meet", mid=0)
+        answers = await harness.in_thread("wx/bridge/response/meet", 2)
         assert [answer["status"] for answer in answers] == ["ok", "ok"]
 
 
@@ -195,30 +195,30 @@ def test_a_command_waits_for_the_last_ones_with_its_keys_only():
     assert not order.must_wait(new[0])
 
 
-async def test_other_tasks_get_their_turns_in_a_batch_of_costly_commands(house):
+async def test_other_tasks_get_their_turns_in_a_batch_of_costly_commands(harness):
     """Each of them takes a moment, and a hundred a second."""
     turns = []
 
     async def turn():
         while True:
-            turns.append(len(house.judge_calls))
+            turns.append(len(harness.judge_calls))
             await asyncio.sleep(0)
 
-    validate = house.judge.validate_command
-    house.judge_calls = []
+    validate = harness.judge.validate_command
+    harness.judge_calls = []
 
     async def slow(*args):
-        house.judge_calls.append(args)
+        harness.judge_calls.append(args)
         started_at = time.monotonic()
         while time.monotonic() - started_at < MAX_UNBROKEN_SECONDS:
             pass
         return await validate(*args)
 
-    house.judge.validate_command = slow
+    harness.judge.validate_command = slow
     for number in range(6):
-        house.deliver(f"{number}")
+        harness.deliver(f"{number}")
     others = asyncio.create_task(turn())
-    await house.hear("wx/result/wife", 6)
+    await harness.in_thread("wx/result/wife", 6)
     others.cancel()
     assert {1, 2, 3, 4, 5} <= set(turns)
 
@@ -230,7 +230,7 @@ async def test_other_tasks_get_their_turns_in_a_batch_of_costly_commands(house):
         ("wx/bridge/request/send", b'{"user": "wife", "text": "'),
     ],
 )
-async def test_other_tasks_get_their_turns_while_a_large_command_is_parsed(house, topic, begin):
+async def test_other_tasks_get_their_turns_while_a_large_command_is_parsed(harness, topic, begin):
     """Its strings are full of what could be values."""
     payload = begin + b",[" * (8 * MEGABYTE) + b'"}'
     delivery = Delivery(
@@ -239,14 +239,14 @@ async def test_other_tasks_get_their_turns_while_a_large_command_is_parsed(house
         mid=1,
         dup=False,
         retain=False,
-        connection_number=house.broker.connections,
+        connection_number=harness.broker.connections,
     )
-    incoming = house.ctx.topics.parse(topic)
+    incoming = harness.ctx.topics.parse(topic)
     assert incoming is not None
     validating = (
-        house.judge.validate_request(incoming.name, delivery, 1)
+        harness.judge.validate_request(incoming.name, delivery, 1)
         if isinstance(incoming, RequestTopic)
-        else house.judge.validate_command(delivery, incoming, 1)
+        else harness.judge.validate_command(delivery, incoming, 1)
     )
     new, turns = await turns_during(validating)
     assert new.result is not None
@@ -254,43 +254,43 @@ async def test_other_tasks_get_their_turns_while_a_large_command_is_parsed(house
 
 
 @pytest.mark.parametrize("payload", [b"x", b'{"text": "x", "ttl": 0}'])
-async def test_where_commands_have_no_room_nothing_large_of_a_refused_one_stays(house, payload):
+async def test_where_commands_have_no_room_nothing_large_of_a_refused_one_stays(harness, payload):
     """Response topic and correlation data are as large as the publisher likes."""
 
     def stored(connection):
         return connection.execute("SELECT count(*) FROM publication").fetchone()[0]
 
-    house.quota.size = int(house.quota.limit * 0.96)
+    harness.quota.size = int(harness.quota.limit * 0.96)
     count = 20
     for _ in range(count):
-        await house.acknowledged(
-            house.deliver(payload, "nobody", response_topic="r" * 60_000, correlation=bytes(60_000))
+        await harness.acknowledged(
+            harness.deliver(payload, "nobody", response_topic="r" * 60_000, correlation=bytes(60_000))
         )
-    await house.hear("wx/result/nobody", count)
-    await house.hear("r" * 60_000, count)
-    assert [row.replies for row in await house.rows()] == [()] * count
-    await house.pump.finish(MAX_WAIT_SECONDS)
-    assert await house.journal._database.read(stored) == 0
+    await harness.in_thread("wx/result/nobody", count)
+    await harness.in_thread("r" * 60_000, count)
+    assert [row.replies for row in await harness.rows()] == [()] * count
+    await harness.pump.finish(MAX_WAIT_SECONDS)
+    assert await harness.journal._database.read(stored) == 0
 
 
-async def test_what_was_refused_for_want_of_room_is_not_sent_when_it_comes_again(house):
+async def test_what_was_refused_for_want_of_room_is_not_sent_when_it_comes_again(harness):
     """The broker delivers it again where the PUBACK was lost; it has its one result."""
-    size = house.quota.size
-    house.quota.size = int(house.quota.limit * 0.96)
-    await house.acknowledged(house.deliver('{"text": "x", "id": "a"}', response_topic="r"))
-    await house.hear("r")
-    house.quota.size = size
-    await house.acknowledged(house.deliver('{"text": "x", "id": "a"}', response_topic="r"))
-    results = await house.hear("r", 2)
+    size = harness.quota.size
+    harness.quota.size = int(harness.quota.limit * 0.96)
+    await harness.acknowledged(harness.deliver('{"text": "x", "id": "a"}', response_topic="r"))
+    await harness.in_thread("r")
+    harness.quota.size = size
+    await harness.acknowledged(harness.deliver('{"text": "x", "id": "a"}', response_topic="r"))
+    results = await harness.in_thread("r", 2)
     assert [(result["status"], result["code"]) for result in results] == [("rejected", "storage_full")] * 2
 
 
-async def test_a_repeat_of_a_command_that_was_sent_is_known_where_commands_have_no_room(house):
-    house.deliver('{"text": "x", "id": "a"}')
-    await house.sent(1)
-    await house.hear("wx/result/wife")
-    house.quota.size = int(house.quota.limit * 0.96)
-    await house.acknowledged(house.deliver('{"text": "x", "id": "a"}'))
-    results = await house.hear("wx/result/wife", 2)
+async def test_a_repeat_of_a_command_that_was_sent_is_known_where_commands_have_no_room(harness):
+    harness.deliver('{"text": "x", "id": "a"}')
+    await harness.sent(1)
+    await harness.in_thread("wx/result/wife")
+    harness.quota.size = int(harness.quota.limit * 0.96)
+    await harness.acknowledged(harness.deliver('{"text": "x", "id": "a"}'))
+    results = await harness.in_thread("wx/result/wife", 2)
     assert [result["status"] for result in results] == ["sent", "sent"]
-    assert len(await house.rows()) == 1
+    assert len(await harness.rows()) == 1

@@ -29,9 +29,9 @@ def encoded(data):
     return base64.b64encode(data).decode()
 
 
-async def sent_draft(house, number=1):
-    await house.sent(number)
-    draft = house.wechat.drafts[number - 1]
+async def sent_draft(harness, number=1):
+    await harness.sent(number)
+    draft = harness.wechat.drafts[number - 1]
     assert isinstance(draft, Draft)
     return draft
 
@@ -50,9 +50,9 @@ async def sent_draft(house, number=1):
         ("你好".encode("utf-16"), "publish it as UTF-8"),
     ],
 )
-async def test_bytes_on_the_topic_of_texts_are_told_where_they_belong(house, payload, where):
-    house.deliver(payload)
-    (result,) = await house.hear("wx/result/wife")
+async def test_bytes_on_the_topic_of_texts_are_told_where_they_belong(harness, payload, where):
+    harness.deliver(payload)
+    (result,) = await harness.in_thread("wx/result/wife")
     assert (result["status"], result["code"]) == ("rejected", "bad_command")
     assert where in result["message"]
 
@@ -60,33 +60,33 @@ async def test_bytes_on_the_topic_of_texts_are_told_where_they_belong(house, pay
 @pytest.mark.parametrize(
     "wrapped", [encoded(PNG), f"data:image/png;base64,{encoded(PNG)}", f"{encoded(PNG)}\n"]
 )
-async def test_base64_on_the_topic_of_pictures_is_told_where_it_belongs(house, wrapped):
-    house.deliver(wrapped, "wife/image")
-    (result,) = await house.hear("wx/result/wife")
+async def test_base64_on_the_topic_of_pictures_is_told_where_it_belongs(harness, wrapped):
+    harness.deliver(wrapped, "wife/image")
+    (result,) = await harness.in_thread("wx/result/wife")
     assert result["status"] == "rejected"
     assert 'send {"kind": "image", "data": "…"} to wx/out/wife' in result["message"]
 
 
-async def test_a_command_on_the_topic_of_pictures_is_told_where_it_belongs(house):
-    house.deliver('{"path": "/x.png"}', "wife/image")
-    house.deliver("just words", "wife/image")
-    first, second = await house.hear("wx/result/wife", 2)
+async def test_a_command_on_the_topic_of_pictures_is_told_where_it_belongs(harness):
+    harness.deliver('{"path": "/x.png"}', "wife/image")
+    harness.deliver("just words", "wife/image")
+    first, second = await harness.in_thread("wx/result/wife", 2)
     assert "publish a command on wx/out/wife" in first["message"]
     assert "this is no image but text/plain" in second["message"]
 
 
 @pytest.mark.parametrize("topic", ["wx/out/wife/picture", "wx/out/wife/file", "wx/out/wife/file/a/b"])
-async def test_a_topic_that_does_not_exist_is_answered_with_those_that_do(house, topic):
-    house.deliver("x", topic=topic)
-    (result,) = await house.hear("wx/result/wife")
+async def test_a_topic_that_does_not_exist_is_answered_with_those_that_do(harness, topic):
+    harness.deliver("x", topic=topic)
+    (result,) = await harness.in_thread("wx/result/wife")
     assert (result["status"], result["code"]) == ("rejected", "bad_command")
     assert "wx/out/wife, wx/out/wife/image, wx/out/wife/video, wx/out/wife/file/<name>" in result["message"]
 
 
 @pytest.mark.parametrize("topic", ["wx/out", "wx/out/", "wx/out//image"])
-async def test_a_topic_without_a_user_is_answered_too(house, topic):
-    house.deliver("x", topic=topic)
-    (result,) = await house.hear("wx/result/")
+async def test_a_topic_without_a_user_is_answered_too(harness, topic):
+    harness.deliver("x", topic=topic)
+    (result,) = await harness.in_thread("wx/result/")
     assert "wx/out/<user>, wx/out/<user>/image" in result["message"]
 
 
@@ -101,23 +101,23 @@ async def test_a_topic_without_a_user_is_answered_too(house, topic):
         ("file/x", b'{"text": "no command"}', Kind.FILE, "x.json"),
     ],
 )
-async def test_bytes_on_a_topic_go_out_with_a_name_that_fits(house, sub, payload, kind, name):
-    house.deliver(payload, f"wife/{sub}")
-    draft = await sent_draft(house)
+async def test_bytes_on_a_topic_go_out_with_a_name_that_fits(harness, sub, payload, kind, name):
+    harness.deliver(payload, f"wife/{sub}")
+    draft = await sent_draft(harness)
     assert (draft.chat, draft.kind, draft.text) == ("@wife", kind, "")
     assert draft.attachment.name == name
-    assert house.wechat.files == [payload]
-    (result,) = await house.hear("wx/result/wife")
+    assert harness.wechat.files == [payload]
+    (result,) = await harness.in_thread("wx/result/wife")
     assert (result["status"], result["code"], result["message_id"]) == ("sent", "ok", "m1")
 
 
 @pytest.mark.parametrize("blank", ["", "\n", " "])
-async def test_base64_in_a_command(house, blank):
+async def test_base64_in_a_command(harness, blank):
     data = blank.join(encoded(PNG)[at : at + 20] for at in range(0, 200, 20))
-    house.say(kind="image", data=data, name="bell.png", id="a")
-    draft = await sent_draft(house)
-    assert (draft.attachment.name, house.wechat.files) == ("bell.png", [PNG])
-    (row,) = await house.rows()
+    harness.say(kind="image", data=data, name="bell.png", id="a")
+    draft = await sent_draft(harness)
+    assert (draft.attachment.name, harness.wechat.files) == ("bell.png", [PNG])
+    (row,) = await harness.rows()
     assert row.command.data == ""
     assert row.blob.size == len(PNG)
 
@@ -126,119 +126,119 @@ async def test_a_path_below_a_folder_of_the_owner(tmp_path):
     (tmp_path / "cam").mkdir()
     (tmp_path / "cam/snap.png").write_bytes(PNG)
     media = Media(send_from=(tmp_path / "cam",))
-    async with running(tmp_path, media=media) as house:
-        house.say(kind="image", path=str(tmp_path / "cam/snap.png"))
-        assert (await sent_draft(house)).attachment.name == "snap.png"
-        assert house.wechat.files == [PNG]
+    async with running(tmp_path, media=media) as harness:
+        harness.say(kind="image", path=str(tmp_path / "cam/snap.png"))
+        assert (await sent_draft(harness)).attachment.name == "snap.png"
+        assert harness.wechat.files == [PNG]
 
 
 # order
 
 
-async def test_the_puback_follows_the_file_on_the_disk(house):
+async def test_the_puback_follows_the_file_on_the_disk(harness):
     on_disk = []
 
     async def committing():
-        on_disk.append([one.read_bytes() for one in house.media])
-        assert house.broker.acknowledged == []
+        on_disk.append([one.read_bytes() for one in harness.media])
+        assert harness.broker.acknowledged == []
 
-    house.journal.before["accept"] = committing
-    delivery = house.deliver(PNG, "wife/image")
-    await house.acknowledged(delivery)
+    harness.journal.before["accept"] = committing
+    delivery = harness.deliver(PNG, "wife/image")
+    await harness.acknowledged(delivery)
     assert on_disk == [[PNG]]
 
 
-def gated(house, *names):
+def gated(harness, *names):
     """Taking these bytes waits until the gate is set."""
-    gate, take = asyncio.Event(), house.blobs.store
+    gate, take = asyncio.Event(), harness.blobs.store
 
     async def waits(pieces, limit):
         await gate.wait()
         return await take(pieces, limit)
 
-    house.blobs.store = waits
+    harness.blobs.store = waits
     return gate
 
 
-async def test_what_follows_in_the_same_chat_waits_and_others_pass_though_their_puback_does_not(house):
-    gate = gated(house)
-    picture = house.deliver(PNG, "wife/image")
-    house.deliver("after it")
-    other = house.deliver("to mom", "mom")
-    assert await house.sent(1) == ["to mom"]
-    await house.hear("wx/result/mom")
-    assert house.broker.acknowledged == []
+async def test_what_follows_in_the_same_chat_waits_and_others_pass_though_their_puback_does_not(harness):
+    gate = gated(harness)
+    picture = harness.deliver(PNG, "wife/image")
+    harness.deliver("after it")
+    other = harness.deliver("to mom", "mom")
+    assert await harness.sent(1) == ["to mom"]
+    await harness.in_thread("wx/result/mom")
+    assert harness.broker.acknowledged == []
     gate.set()
-    assert await house.sent(3) == ["to mom", "image.png", "after it"]
-    await house.acknowledged(other)
-    assert house.broker.acknowledged == [picture.mid, picture.mid + 1, other.mid]
+    assert await harness.sent(3) == ["to mom", "image.png", "after it"]
+    await harness.acknowledged(other)
+    assert harness.broker.acknowledged == [picture.mid, picture.mid + 1, other.mid]
 
 
 async def test_an_old_name_of_the_same_person_keeps_the_order_too(tmp_path):
     people = (person(9, "new"),)
-    async with running(tmp_path, people=people) as house:
-        house.identity._table.assign_level("old", people[0].id)
-        gate = gated(house)
-        house.deliver(PNG, "old/image")
-        house.deliver("after it", "new")
-        house.deliver("and after that", "old")
+    async with running(tmp_path, people=people) as harness:
+        harness.identity._table.assign_level("old", people[0].id)
+        gate = gated(harness)
+        harness.deliver(PNG, "old/image")
+        harness.deliver("after it", "new")
+        harness.deliver("and after that", "old")
         gate.set()
-        assert await house.sent(3) == ["image.png", "after it", "and after that"]
+        assert await harness.sent(3) == ["image.png", "after it", "and after that"]
 
 
-async def test_what_was_accepted_at_once_stays_before_the_file_that_followed_it(house):
+async def test_what_was_accepted_at_once_stays_before_the_file_that_followed_it(harness):
     async def full():
         raise StoreFull
 
-    house.journal.before["accept"] = full
-    house.deliver("before it")
-    house.deliver(PNG, "wife/image")
-    assert await house.sent(2) == ["before it", "image.png"]
+    harness.journal.before["accept"] = full
+    harness.deliver("before it")
+    harness.deliver(PNG, "wife/image")
+    assert await harness.sent(2) == ["before it", "image.png"]
 
 
-async def test_many_files_of_many_chats(house):
+async def test_many_files_of_many_chats(harness):
     for number in range(30):
         for user in ("wife", "mom", "filehelper"):
-            house.deliver(b"%d" % number, f"{user}/file/{number}.txt")
-    await house.sent(90)
+            harness.deliver(b"%d" % number, f"{user}/file/{number}.txt")
+    await harness.sent(90)
     for user in ("@wife", "@mom", "filehelper"):
-        names = [text for chat, text, _ in house.wechat.sent if chat == user]
+        names = [text for chat, text, _ in harness.wechat.sent if chat == user]
         assert names == [f"{number}.txt" for number in range(30)]
 
 
 async def test_long_uploads_do_not_hold_the_texts_of_others(tmp_path):
     people = tuple(person(number, f"p{number}") for number in range(1, 12))
-    async with running(tmp_path, people=people) as house:
-        house.wechat.hold("slow.txt")
+    async with running(tmp_path, people=people) as harness:
+        harness.wechat.hold("slow.txt")
         for number in range(1, 10):
-            house.deliver(b"x", f"p{number}/file/slow.txt")
-        house.deliver("quick", "p11")
-        await house.hear("wx/result/p11")
-        house.deliver(b"x", "p10/file/quick.txt")
-        house.deliver("quick", "p11")
-        await house.hear("wx/result/p11", 2)
-        house.wechat.release("slow.txt")
-        await house.hear("wx/result/p10")
+            harness.deliver(b"x", f"p{number}/file/slow.txt")
+        harness.deliver("quick", "p11")
+        await harness.in_thread("wx/result/p11")
+        harness.deliver(b"x", "p10/file/quick.txt")
+        harness.deliver("quick", "p11")
+        await harness.in_thread("wx/result/p11", 2)
+        harness.wechat.release("slow.txt")
+        await harness.in_thread("wx/result/p10")
 
 
-async def test_more_than_there_is_memory_for_stays_with_the_broker(house, monkeypatch):
+async def test_more_than_there_is_memory_for_stays_with_the_broker(harness, monkeypatch):
     monkeypatch.setattr(intake, "MAX_PENDING_BYTES", 10_000)
-    gate = gated(house)
+    gate = gated(harness)
     for number in range(3):
-        assert not house.broker.paused
-        house.deliver(bytes(500), f"wife/file/{number}")
-    assert house.broker.paused
-    house.disconnect()
-    house.connect(session_present=True)
+        assert not harness.broker.paused
+        harness.deliver(bytes(500), f"wife/file/{number}")
+    assert harness.broker.paused
+    harness.disconnect()
+    harness.connect(session_present=True)
     gate.set()
-    await house.sent(3)
-    await house.news.until(lambda: len(house.heard("wx/result/wife")) == 3)
-    assert not house.broker.paused
+    await harness.sent(3)
+    await harness.news.until(lambda: len(harness.received("wx/result/wife")) == 3)
+    assert not harness.broker.paused
 
 
-def hold_the_first_file(house) -> asyncio.Event:
+def hold_the_first_file(harness) -> asyncio.Event:
     """Lets the file `first` wait on its way to the disk until the event is set."""
-    gate, take = asyncio.Event(), house.blobs.store
+    gate, take = asyncio.Event(), harness.blobs.store
 
     async def waits_for_the_first(pieces, limit):
         data = b"".join([piece async for piece in pieces])
@@ -246,23 +246,23 @@ def hold_the_first_file(house) -> asyncio.Event:
             await gate.wait()
         return await take(data, limit)
 
-    house.blobs.store = waits_for_the_first
+    harness.blobs.store = waits_for_the_first
     return gate
 
 
-async def test_what_is_on_the_disk_is_held_in_memory_no_longer_though_its_puback_waits(house, monkeypatch):
+async def test_what_is_on_the_disk_is_held_in_memory_no_longer_though_its_puback_waits(harness, monkeypatch):
     monkeypatch.setattr(intake, "MAX_PENDING_BYTES", 10_000)
-    gate = hold_the_first_file(house)
-    house.deliver(b"first", "mom/file/a")
-    house.deliver(bytes(8000), "wife/file/b")
-    await house.hear("wx/result/wife")
-    assert (house.broker.paused, house.broker.acknowledged) == (False, [])
+    gate = hold_the_first_file(harness)
+    harness.deliver(b"first", "mom/file/a")
+    harness.deliver(bytes(8000), "wife/file/b")
+    await harness.in_thread("wx/result/wife")
+    assert (harness.broker.paused, harness.broker.acknowledged) == (False, [])
     gate.set()
-    await house.hear("wx/result/mom")
+    await harness.in_thread("wx/result/mom")
 
 
 @pytest.mark.parametrize("mid", [0, 1], ids=["QoS 0", "QoS 1"])
-async def test_many_small_deliveries_are_more_than_their_payloads(house, monkeypatch, mid):
+async def test_many_small_deliveries_are_more_than_their_payloads(harness, monkeypatch, mid):
     """Only at QoS 1 the broker waits for PUBACKs: without a pause all would come into memory."""
     monkeypatch.setattr(intake, "MAX_PENDING_BYTES", 10 * DELIVERY_OVERHEAD_BYTES)
     waiting, gate = asyncio.Event(), asyncio.Event()
@@ -271,137 +271,137 @@ async def test_many_small_deliveries_are_more_than_their_payloads(house, monkeyp
         waiting.set()
         await gate.wait()
 
-    house.journal.before["accept"] = accepting
+    harness.journal.before["accept"] = accepting
     for number in range(1, 11):
-        assert not house.broker.paused
-        house.deliver("", mid=mid and number, correlation=b"x")
+        assert not harness.broker.paused
+        harness.deliver("", mid=mid and number, correlation=b"x")
     await waiting.wait()
-    assert house.broker.paused
-    house.disconnect()
-    house.connect(session_present=True)
+    assert harness.broker.paused
+    harness.disconnect()
+    harness.connect(session_present=True)
     gate.set()
-    await house.news.until(lambda: not house.broker.paused)
-    assert house.outbound._bytes_in_memory == 0
+    await harness.news.until(lambda: not harness.broker.paused)
+    assert harness.outbound._bytes_in_memory == 0
 
 
-async def test_a_delivery_that_waits_for_its_turn_of_a_puback_counts_until_then(house):
-    gate = hold_the_first_file(house)
-    first = house.deliver(b"first", "mom/file/a")
-    second = house.deliver("second")
-    unneeded = house.deliver("at QoS 0", mid=0)
-    await house.hear("wx/result/wife", 2)
+async def test_a_delivery_that_waits_for_its_turn_of_a_puback_counts_until_then(harness):
+    gate = hold_the_first_file(harness)
+    first = harness.deliver(b"first", "mom/file/a")
+    second = harness.deliver("second")
+    unneeded = harness.deliver("at QoS 0", mid=0)
+    await harness.in_thread("wx/result/wife", 2)
     held = [replace(second, payload=b"").held_bytes, first.held_bytes]
-    assert house.outbound._bytes_in_memory == sum(held), unneeded
+    assert harness.outbound._bytes_in_memory == sum(held), unneeded
     gate.set()
-    await house.hear("wx/result/mom")
-    assert house.outbound._bytes_in_memory == 0
+    await harness.in_thread("wx/result/mom")
+    assert harness.outbound._bytes_in_memory == 0
 
 
 # before the attempt
 
 
-async def test_a_file_is_brought_along_before_its_attempt_is_marked(house):
-    house.wechat.uploads.clear()
-    house.deliver(b"x", "wife/file/a.txt")
-    await house.news.until(lambda: house.wechat.prepared)
-    (row,) = await house.rows()
+async def test_a_file_is_brought_along_before_its_attempt_is_marked(harness):
+    harness.wechat.uploads.clear()
+    harness.deliver(b"x", "wife/file/a.txt")
+    await harness.news.until(lambda: harness.wechat.prepared)
+    (row,) = await harness.rows()
     assert (row.attempt_open, row.attempts) == (False, 0)
-    assert not house.wechat.sent
-    house.wechat.uploads.set()
-    await house.sent(1)
-    (result,) = await house.hear("wx/result/wife")
+    assert not harness.wechat.sent
+    harness.wechat.uploads.set()
+    await harness.sent(1)
+    (result,) = await harness.in_thread("wx/result/wife")
     assert (result["status"], result["duplicate_possible"]) == ("sent", False)
 
 
-async def test_a_file_that_wechat_does_not_want_at_all_is_never_attempted(house):
-    house.wechat.refusals.append(Rejected("no", code="too_large"))
-    house.deliver(b"x", "wife/file/a.txt")
-    (result,) = await house.hear("wx/result/wife")
+async def test_a_file_that_wechat_does_not_want_at_all_is_never_attempted(harness):
+    harness.wechat.refusals.append(Rejected("no", code="too_large"))
+    harness.deliver(b"x", "wife/file/a.txt")
+    (result,) = await harness.in_thread("wx/result/wife")
     assert (result["status"], result["code"]) == ("failed", "too_large")
-    assert not house.wechat.sent
+    assert not harness.wechat.sent
 
 
-async def test_a_file_that_cannot_be_brought_now_is_brought_later(house):
-    house.wechat.refusals += [Unreachable()]
-    house.deliver(b"x", "wife/file/a.txt")
-    (result,) = await house.hear("wx/result/wife")
+async def test_a_file_that_cannot_be_brought_now_is_brought_later(harness):
+    harness.wechat.refusals += [Unreachable()]
+    harness.deliver(b"x", "wife/file/a.txt")
+    (result,) = await harness.in_thread("wx/result/wife")
     assert (result["status"], result["duplicate_possible"]) == ("sent", False)
-    assert house.wechat.prepared == ["a.txt", "a.txt"]
-    (row,) = await house.rows()
+    assert harness.wechat.prepared == ["a.txt", "a.txt"]
+    (row,) = await harness.rows()
     assert row.attempts == 1
 
 
 # again
 
 
-async def test_the_same_id_and_bytes_are_a_repeat(house):
-    house.say(kind="image", data=encoded(PNG), id="a")
-    first = await house.result("a")
-    house.say(kind="image", data=encoded(PNG), id="a", priority="high")
-    assert await house.hear("wx/result/wife", 2) == [first, first]
-    assert len(house.wechat.sent) == 1
+async def test_the_same_id_and_bytes_are_a_repeat(harness):
+    harness.say(kind="image", data=encoded(PNG), id="a")
+    first = await harness.result("a")
+    harness.say(kind="image", data=encoded(PNG), id="a", priority="high")
+    assert await harness.in_thread("wx/result/wife", 2) == [first, first]
+    assert len(harness.wechat.sent) == 1
 
 
-async def test_the_same_id_with_other_bytes_is_rejected_and_they_do_not_stay(house):
-    house.say(kind="file", data=encoded(b"one"), id="a")
-    await house.result("a")
-    house.say(kind="file", data=encoded(b"two"), id="a")
-    second = (await house.hear("wx/result/wife", 2))[1]
+async def test_the_same_id_with_other_bytes_is_rejected_and_they_do_not_stay(harness):
+    harness.say(kind="file", data=encoded(b"one"), id="a")
+    await harness.result("a")
+    harness.say(kind="file", data=encoded(b"two"), id="a")
+    second = (await harness.in_thread("wx/result/wife", 2))[1]
     assert (second["id"], second["code"]) == ("a", "id_reused")
-    await house.news.until(lambda: b"two" not in [one.read_bytes() for one in house.media])
-    assert house.wechat.files == [b"one"]
+    await harness.news.until(lambda: b"two" not in [one.read_bytes() for one in harness.media])
+    assert harness.wechat.files == [b"one"]
 
 
-async def test_bytes_that_another_command_needs_stay_when_a_refusal_has_the_same(house):
-    house.sender.set_online(online=False)
-    house.say(kind="file", data=encoded(b"one"), id="a")
-    house.say(kind="file", data=encoded(b"two"), id="b")
-    house.say(kind="file", data=encoded(b"two"), id="a")
-    await house.hear("wx/result/wife")
-    assert sorted(one.read_bytes() for one in house.media) == [b"one", b"two"]
-    house.sender.set_online(online=True)
-    await house.sent(2)
-    assert house.wechat.files == [b"one", b"two"]
+async def test_bytes_that_another_command_needs_stay_when_a_refusal_has_the_same(harness):
+    harness.sender.set_online(online=False)
+    harness.say(kind="file", data=encoded(b"one"), id="a")
+    harness.say(kind="file", data=encoded(b"two"), id="b")
+    harness.say(kind="file", data=encoded(b"two"), id="a")
+    await harness.in_thread("wx/result/wife")
+    assert sorted(one.read_bytes() for one in harness.media) == [b"one", b"two"]
+    harness.sender.set_online(online=True)
+    await harness.sent(2)
+    assert harness.wechat.files == [b"one", b"two"]
 
 
 async def test_a_repeat_by_path_is_one_though_the_file_has_gone(tmp_path):
     (file := tmp_path / "cam.png").write_bytes(PNG)
-    async with running(tmp_path, media=Media(send_from=(tmp_path,))) as house:
+    async with running(tmp_path, media=Media(send_from=(tmp_path,))) as harness:
         command = {"kind": "image", "path": str(file), "id": "a"}
-        house.say(**command)
-        first = await house.result("a")
+        harness.say(**command)
+        first = await harness.result("a")
         file.unlink()
-        house.say(**command)
-        assert await house.hear("wx/result/wife", 2) == [first, first]
-        house.say(**{**command, "name": "other.png"})
-        assert (await house.hear("wx/result/wife", 3))[2]["code"] == "id_reused"
+        harness.say(**command)
+        assert await harness.in_thread("wx/result/wife", 2) == [first, first]
+        harness.say(**{**command, "name": "other.png"})
+        assert (await harness.in_thread("wx/result/wife", 3))[2]["code"] == "id_reused"
 
 
-async def test_a_redelivery_is_the_same_command_also_when_it_is_large(house):
+async def test_a_redelivery_is_the_same_command_also_when_it_is_large(harness):
     payload = bytes(MAX_BYTES_ON_LOOP // 2) + b"x"
-    house.deliver(payload[: MAX_BYTES_ON_LOOP // 2], "mom/file/a.bin")
+    harness.deliver(payload[: MAX_BYTES_ON_LOOP // 2], "mom/file/a.bin")
     large = bytes(900_000)
     for data in (payload, large):
-        house.wechat.sent.clear()
-        delivery = house.deliver(data, "wife/file/a.bin")
-        await house.acknowledged(delivery)
-        house.disconnect()
-        house.connect(session_present=True)
-        house.again(delivery)
-        await house.news.until(lambda mid=delivery.mid: house.broker.acknowledged.count(mid) == 2)
-    assert len([row for row in await house.rows() if row.command.user == "wife"]) == 2
+        harness.wechat.sent.clear()
+        delivery = harness.deliver(data, "wife/file/a.bin")
+        await harness.acknowledged(delivery)
+        harness.disconnect()
+        harness.connect(session_present=True)
+        harness.again(delivery)
+        await harness.news.until(lambda mid=delivery.mid: harness.broker.acknowledged.count(mid) == 2)
+    assert len([row for row in await harness.rows() if row.command.user == "wife"]) == 2
 
 
-async def test_a_redelivery_while_its_bytes_are_still_being_stored_is_the_same_command(house):
-    gate = gated(house)
-    delivery = house.deliver(PNG, "wife/image")
-    house.disconnect()
-    house.connect(session_present=True)
-    house.again(delivery)
+async def test_a_redelivery_while_its_bytes_are_still_being_stored_is_the_same_command(harness):
+    gate = gated(harness)
+    delivery = harness.deliver(PNG, "wife/image")
+    harness.disconnect()
+    harness.connect(session_present=True)
+    harness.again(delivery)
     gate.set()
-    await house.acknowledged(delivery)
-    assert len(await house.rows()) == 1
-    await house.sent(1)
+    await harness.acknowledged(delivery)
+    assert len(await harness.rows()) == 1
+    await harness.sent(1)
 
 
 # refusals
@@ -425,13 +425,13 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("sub", "payload", "code"), REFUSED)
-async def test_what_wechat_would_not_take_is_refused_and_nothing_of_it_stays(house, sub, payload, code):
-    delivery = house.deliver(payload, f"wife/{sub}")
-    (result,) = await house.hear("wx/result/wife")
+async def test_what_wechat_would_not_take_is_refused_and_nothing_of_it_stays(harness, sub, payload, code):
+    delivery = harness.deliver(payload, f"wife/{sub}")
+    (result,) = await harness.in_thread("wx/result/wife")
     assert (result["status"], result["code"]) == ("rejected", code)
-    await house.acknowledged(delivery)
-    assert house.media == []
-    assert house.wechat.sent == []
+    await harness.acknowledged(delivery)
+    assert harness.media == []
+    assert harness.wechat.sent == []
 
 
 @pytest.mark.parametrize(
@@ -448,117 +448,117 @@ async def test_what_wechat_would_not_take_is_refused_and_nothing_of_it_stays(hou
         ({"kind": "file", "url": "file:///etc/passwd"}, "bad_command"),
     ],
 )
-async def test_what_is_no_file_at_all(house, command, code):
-    house.say(**command, id="a")
-    result = await house.result("a")
+async def test_what_is_no_file_at_all(harness, command, code):
+    harness.say(**command, id="a")
+    result = await harness.result("a")
     if code != "sent":
         assert (result["status"], result["code"]) == ("rejected", code)
-        assert house.media == []
-        assert house.wechat.sent == []
-    (row,) = await house.rows()
+        assert harness.media == []
+        assert harness.wechat.sent == []
+    (row,) = await harness.rows()
     assert row.command.data == ""
 
 
-async def test_who_may_not_be_written_to_gets_no_file_either_and_no_disk_is_touched(house):
+async def test_who_may_not_be_written_to_gets_no_file_either_and_no_disk_is_touched(harness):
     def never(*_args):
         raise AssertionError
 
-    house.blobs.store = never
-    house.deliver(PNG, "nobody/image")
-    (result,) = await house.hear("wx/result/nobody")
+    harness.blobs.store = never
+    harness.deliver(PNG, "nobody/image")
+    (result,) = await harness.in_thread("wx/result/nobody")
     assert result["code"] == "unknown_user"
 
 
-async def test_a_retained_picture_is_refused_and_cleared(house):
-    house.deliver(PNG, "wife/image", retain=True)
-    (result,) = await house.hear("wx/result/wife")
+async def test_a_retained_picture_is_refused_and_cleared(harness):
+    harness.deliver(PNG, "wife/image", retain=True)
+    (result,) = await harness.in_thread("wx/result/wife")
     assert result["code"] == "retained"
-    assert house.media == []
+    assert harness.media == []
 
 
 @pytest.mark.parametrize(
     ("trouble", "code"),
     [(StoreFull(), "storage_full"), (StoreError(), "internal"), (ZeroDivisionError(), "internal")],
 )
-async def test_a_disk_that_takes_no_file_refuses_this_one_and_the_others_go_on(house, trouble, code):
+async def test_a_disk_that_takes_no_file_refuses_this_one_and_the_others_go_on(harness, trouble, code):
     async def fails(_pieces, _limit):
         raise trouble
 
-    house.blobs.store = fails
-    house.deliver(PNG, "wife/image")
-    house.deliver("a text")
-    first, second = await house.hear("wx/result/wife", 2)
+    harness.blobs.store = fails
+    harness.deliver(PNG, "wife/image")
+    harness.deliver("a text")
+    first, second = await harness.in_thread("wx/result/wife", 2)
     assert (first["status"], first["code"], second["status"]) == ("rejected", code, "sent")
 
 
-async def test_a_file_larger_than_what_the_store_has_for_commands_is_rejected(house):
-    house.quota.size = int(house.quota.limit * MAX_COMMAND_STORE_SHARE) - 100
-    house.deliver(bytes(101), "wife/file/a")
-    house.deliver(bytes(100), "wife/file/b")
-    first, second = await house.hear("wx/result/wife", 2)
+async def test_a_file_larger_than_what_the_store_has_for_commands_is_rejected(harness):
+    harness.quota.size = int(harness.quota.limit * MAX_COMMAND_STORE_SHARE) - 100
+    harness.deliver(bytes(101), "wife/file/a")
+    harness.deliver(bytes(100), "wife/file/b")
+    first, second = await harness.in_thread("wx/result/wife", 2)
     assert (first["code"], second["status"]) == ("storage_full", "sent")
 
 
-async def test_a_caption_is_refused_with_a_hint(house):
-    house.say(kind="image", data=encoded(PNG), text="look", id="a")
-    result = await house.result("a")
+async def test_a_caption_is_refused_with_a_hint(harness):
+    harness.say(kind="image", data=encoded(PNG), text="look", id="a")
+    result = await harness.result("a")
     assert (result["code"], "captions" in result["message"]) == ("bad_command", True)
 
 
 # what the attempts come to
 
 
-async def test_an_upload_that_failed_is_tried_again_and_one_that_was_not_answered_once_more(house):
-    house.wechat.answer("a.txt", Unreachable(), OutcomeUnknown(), Receipt(message_id="m9"))
-    house.deliver(b"x", "wife/file/a.txt")
-    (result,) = await house.hear("wx/result/wife")
+async def test_an_upload_that_failed_is_tried_again_and_one_that_was_not_answered_once_more(harness):
+    harness.wechat.answer("a.txt", Unreachable(), OutcomeUnknown(), Receipt(message_id="m9"))
+    harness.deliver(b"x", "wife/file/a.txt")
+    (result,) = await harness.in_thread("wx/result/wife")
     assert (result["status"], result["message_id"], result["duplicate_possible"]) == ("sent", "m9", True)
-    assert house.wechat.files == [b"x"] * 3
+    assert harness.wechat.files == [b"x"] * 3
 
 
-async def test_what_wechat_refuses_is_failed(house):
-    house.wechat.answer("a.txt", Rejected("no", code="unsupported"))
-    house.deliver(b"x", "wife/file/a.txt")
-    (result,) = await house.hear("wx/result/wife")
+async def test_what_wechat_refuses_is_failed(harness):
+    harness.wechat.answer("a.txt", Rejected("no", code="unsupported"))
+    harness.deliver(b"x", "wife/file/a.txt")
+    (result,) = await harness.in_thread("wx/result/wife")
     assert (result["status"], result["code"]) == ("failed", "unsupported")
 
 
-async def test_a_command_whose_stored_file_was_deleted_is_rejected(house):
-    house.sender.set_online(online=False)
-    delivery = house.deliver(b"x", "wife/file/a.txt")
-    await house.acknowledged(delivery)
-    (file,) = house.media
+async def test_a_command_whose_stored_file_was_deleted_is_rejected(harness):
+    harness.sender.set_online(online=False)
+    delivery = harness.deliver(b"x", "wife/file/a.txt")
+    await harness.acknowledged(delivery)
+    (file,) = harness.media
     file.unlink()
-    house.sender.set_online(online=True)
-    (result,) = await house.hear("wx/result/wife")
+    harness.sender.set_online(online=True)
+    (result,) = await harness.in_thread("wx/result/wife")
     assert (result["status"], result["code"]) == ("rejected", "bad_file")
 
 
 async def test_a_file_waits_on_the_disk_for_the_next_life(tmp_path):
-    async with running(tmp_path, online=False) as house:
-        await house.acknowledged(house.deliver(PNG, "wife/image"))
-    async with running(tmp_path) as house:
-        assert (await sent_draft(house)).kind is Kind.IMAGE
-        assert house.wechat.files == [PNG]
+    async with running(tmp_path, online=False) as harness:
+        await harness.acknowledged(harness.deliver(PNG, "wife/image"))
+    async with running(tmp_path) as harness:
+        assert (await sent_draft(harness)).kind is Kind.IMAGE
+        assert harness.wechat.files == [PNG]
 
 
 # echoes
 
 
-async def test_the_echo_of_a_picture_is_known_by_its_id_and_one_without_by_kind_and_time(house):
-    house.wechat.answer("image.png", OutcomeUnknown(), OutcomeUnknown())
-    house.deliver(PNG, "wife/image")
-    (result,) = await house.hear("wx/result/wife")
+async def test_the_echo_of_a_picture_is_known_by_its_id_and_one_without_by_kind_and_time(harness):
+    harness.wechat.answer("image.png", OutcomeUnknown(), OutcomeUnknown())
+    harness.deliver(PNG, "wife/image")
+    (result,) = await harness.in_thread("wx/result/wife")
     assert result["status"] == "uncertain"
-    known = [house.echoes.is_echo(own(house, number, Kind.IMAGE)) for number in range(3)]
+    known = [harness.echoes.is_echo(own(harness, number, Kind.IMAGE)) for number in range(3)]
     assert known == [True, True, False]
-    assert not house.echoes.is_echo(own(house, 9, Kind.VIDEO))
-    house.deliver(MP4, "wife/video")
-    await house.hear("wx/result/wife", 2)
-    assert house.echoes.is_echo(replace(own(house, 0, Kind.VIDEO), id="m3"))
+    assert not harness.echoes.is_echo(own(harness, 9, Kind.VIDEO))
+    harness.deliver(MP4, "wife/video")
+    await harness.in_thread("wx/result/wife", 2)
+    assert harness.echoes.is_echo(replace(own(harness, 0, Kind.VIDEO), id="m3"))
 
 
-def own(house, number, kind):
+def own(harness, number, kind):
     from wx2mqtt.clock import now_ms
     from wx2mqtt.model import Message
 
@@ -578,77 +578,81 @@ def own(house, number, kind):
 # recall
 
 
-async def sent_text(house, user="wife"):
-    house.deliver("oops", user)
-    return (await house.hear(f"wx/result/{user}"))[0]["message_id"]
+async def sent_text(harness, user="wife"):
+    harness.deliver("oops", user)
+    return (await harness.in_thread(f"wx/result/{user}"))[0]["message_id"]
 
 
-async def test_an_own_message_is_withdrawn(house):
-    message_id = await sent_text(house)
-    house.say(kind="recall", message_id=message_id, id="r")
-    result = await house.result("r")
+async def test_an_own_message_is_withdrawn(harness):
+    message_id = await sent_text(harness)
+    harness.say(kind="recall", message_id=message_id, id="r")
+    result = await harness.result("r")
     assert (result["status"], result["code"], result["message_id"]) == ("sent", "ok", None)
-    assert house.wechat.drafts[1] == Recall(chat=Handle("@wife"), message_id=message_id)
+    assert harness.wechat.drafts[1] == Recall(chat=Handle("@wife"), message_id=message_id)
 
 
-async def test_a_request_to_recall_needs_no_user_and_is_answered(house):
-    message_id = await sent_text(house)
-    house.deliver(json.dumps({"message_id": message_id, "transaction": 7}), topic="wx/bridge/request/recall")
-    (answer,) = await house.hear("wx/bridge/response/recall")
+async def test_a_request_to_recall_needs_no_user_and_is_answered(harness):
+    message_id = await sent_text(harness)
+    harness.deliver(
+        json.dumps({"message_id": message_id, "transaction": 7}), topic="wx/bridge/request/recall"
+    )
+    (answer,) = await harness.in_thread("wx/bridge/response/recall")
     assert (answer["status"], answer["transaction"], answer["data"]["status"]) == ("ok", 7, "sent")
-    assert len(await house.hear("wx/result/wife", 2)) == 2
+    assert len(await harness.in_thread("wx/result/wife", 2)) == 2
 
 
 @pytest.mark.parametrize(
     "payload", ['{"message_id": "77"}', '{"message_id": 7}', "{}", "x", '{"message_id": "\\ud800"}']
 )
-async def test_a_request_to_recall_what_is_not_ours_is_an_error(house, payload):
-    house.deliver(payload, topic="wx/bridge/request/recall")
-    (answer,) = await house.hear("wx/bridge/response/recall")
+async def test_a_request_to_recall_what_is_not_ours_is_an_error(harness, payload):
+    harness.deliver(payload, topic="wx/bridge/request/recall")
+    (answer,) = await harness.in_thread("wx/bridge/response/recall")
     assert answer["status"] == "error"
-    assert house.wechat.sent == []
+    assert harness.wechat.sent == []
 
 
-async def test_a_message_that_is_not_ours_or_went_to_somebody_else_is_not_withdrawn(house):
-    message_id = await sent_text(house, "mom")
-    house.say(kind="recall", message_id="77", id="r1")
-    house.say(kind="recall", message_id=message_id, id="r2")
+async def test_a_message_that_is_not_ours_or_went_to_somebody_else_is_not_withdrawn(harness):
+    message_id = await sent_text(harness, "mom")
+    harness.say(kind="recall", message_id="77", id="r1")
+    harness.say(kind="recall", message_id=message_id, id="r2")
     for command_id in ("r1", "r2"):
-        result = await house.result(command_id)
+        result = await harness.result(command_id)
         assert (result["status"], result["code"]) == ("rejected", "unknown_message")
-    assert len(house.wechat.sent) == 1
+    assert len(harness.wechat.sent) == 1
 
 
-async def test_after_two_minutes_it_is_too_late_and_wechat_is_not_even_asked(house):
-    message_id = await sent_text(house)
-    house.journal._rows.now = lambda now=house.journal._rows.now: now() - 121_000
-    later = await sent_old(house)
-    house.say(kind="recall", message_id=later, id="r")
-    result = await house.result("r")
+async def test_after_two_minutes_it_is_too_late_and_wechat_is_not_even_asked(harness):
+    message_id = await sent_text(harness)
+    harness.journal._rows.now = lambda now=harness.journal._rows.now: now() - 121_000
+    later = await sent_old(harness)
+    harness.say(kind="recall", message_id=later, id="r")
+    result = await harness.result("r")
     assert (result["status"], result["code"]) == ("rejected", "too_late")
-    house.say(kind="recall", message_id=message_id, id="r2")
-    assert (await house.result("r2"))["status"] == "sent"
+    harness.say(kind="recall", message_id=message_id, id="r2")
+    assert (await harness.result("r2"))["status"] == "sent"
 
 
-async def sent_old(house):
-    house.say(text="an old one", id="old")
-    return (await house.result("old"))["message_id"]
+async def sent_old(harness):
+    harness.say(text="an old one", id="old")
+    return (await harness.result("old"))["message_id"]
 
 
-async def test_what_wechat_does_not_withdraw_is_failed_and_an_unanswered_recall_is_asked_for_once_more(house):
-    message_id = await sent_text(house)
-    house.wechat.answer(message_id, Rejected("too old"), OutcomeUnknown())
-    house.say(kind="recall", message_id=message_id, id="r1")
-    assert (await house.result("r1"))["code"] == "refused_by_wechat"
-    house.say(kind="recall", message_id=message_id, id="r2")
-    assert (await house.result("r2"))["status"] == "sent"
+async def test_what_wechat_does_not_withdraw_is_failed_and_an_unanswered_recall_is_asked_for_once_more(
+    harness,
+):
+    message_id = await sent_text(harness)
+    harness.wechat.answer(message_id, Rejected("too old"), OutcomeUnknown())
+    harness.say(kind="recall", message_id=message_id, id="r1")
+    assert (await harness.result("r1"))["code"] == "refused_by_wechat"
+    harness.say(kind="recall", message_id=message_id, id="r2")
+    assert (await harness.result("r2"))["status"] == "sent"
 
 
 async def test_a_recall_needs_no_place_in_the_pace(tmp_path):
-    async with running(tmp_path, per_minute=0.001, burst=1) as house:
-        message_id = await sent_text(house)
-        house.say(kind="recall", message_id=message_id, id="r")
-        assert (await house.result("r"))["status"] == "sent"
+    async with running(tmp_path, per_minute=0.001, burst=1) as harness:
+        message_id = await sent_text(harness)
+        harness.say(kind="recall", message_id=message_id, id="r")
+        assert (await harness.result("r"))["status"] == "sent"
 
 
 # mentions
@@ -661,14 +665,14 @@ FAMILY = person(9, "family", kind=ChatKind.GROUP, handle=Handle("@@family"))
 async def group(tmp_path):
     async with running(
         tmp_path, people=(*(person(n, name) for n, name in enumerate(("wife", "mom"), 1)), FAMILY)
-    ) as house:
-        house.wechat.people = (
+    ) as harness:
+        harness.wechat.people = (
             Member(handle=Handle("@wife"), nickname="W"),
             Member(handle=Handle("@x1"), nickname="Li", display_name="Li Lei"),
             Member(handle=Handle("@x2"), nickname="Li"),
             Member(handle=Handle("@x3"), nickname="e\u0301"),
         )
-        yield house
+        yield harness
 
 
 async def test_members_are_mentioned_by_topic_name_and_as_the_group_shows_them(group):

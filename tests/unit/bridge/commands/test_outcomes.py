@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from tests.unit.bridge.outgoing import House
+from tests.unit.bridge.outgoing import CommandsHarness
 from wx2mqtt.bridge.commands import outcomes
 from wx2mqtt.bridge.commands.outcomes import MAX_FAILING_USERS, MAX_LOG_LINES, CommandOutcomes, FailureLog
 from wx2mqtt.clock import now_ms
@@ -32,18 +32,20 @@ def unsent(lines: Lines) -> Lines:
     return [line for line in lines if line["event"] == "a command was not sent"]
 
 
-async def test_expired_and_rejected_commands_are_failures_and_in_the_log_without_their_content(house: House):
+async def test_expired_and_rejected_commands_are_failures_and_in_the_log_without_their_content(
+    harness: CommandsHarness,
+):
     with capture_logs() as lines:
         for number in range(5):
             late = json.dumps({"text": SECRET, "id": f"late-{number}"})
-            house.deliver(late, expiry=0)
-            assert (await house.result(f"late-{number}"))["status"] == "expired"
+            harness.deliver(late, expiry=0)
+            assert (await harness.result(f"late-{number}"))["status"] == "expired"
         for number in range(20):
-            house.say(txt=SECRET, id=f"bad-{number}")
-            assert (await house.result(f"bad-{number}"))["status"] == "rejected"
-    assert (await house.journal.stats()).failed_today == 25
-    assert await house.sender.outcomes.failing_users() == ("wife",)
-    assert house.ctx.counters.results == {("expired", "expired"): 5, ("rejected", "bad_command"): 20}
+            harness.say(txt=SECRET, id=f"bad-{number}")
+            assert (await harness.result(f"bad-{number}"))["status"] == "rejected"
+    assert (await harness.journal.stats()).failed_today == 25
+    assert await harness.sender.outcomes.failing_users() == ("wife",)
+    assert harness.ctx.counters.results == {("expired", "expired"): 5, ("rejected", "bad_command"): 20}
     logged = unsent(lines)
     assert [line["id"] for line in logged] == [
         *(f"late-{number}" for number in range(5)),
@@ -59,66 +61,68 @@ async def test_expired_and_rejected_commands_are_failures_and_in_the_log_without
 
 @pytest.mark.parametrize("status", [one for one in Status if one is not Status.SENT])
 async def test_a_later_command_to_the_same_user_ends_it_and_one_to_another_does_not(
-    house: House, status: Status
+    harness: CommandsHarness, status: Status
 ):
     changes: list[bool] = []
-    house.ctx.signals.health_changed.connect(lambda: changes.append(bool(house.sender.outcomes._failed_at)))
-    house.sender.outcomes.record("text", ended(status))
-    house.sender.outcomes.record("text", ended(status, "mom"))
-    house.sender.outcomes.record("text", ended(Status.SENT, "filehelper"))
-    assert await house.sender.outcomes.failing_users() == ("wife", "mom")
-    house.sender.outcomes.record("text", ended(Status.SENT, "mom"))
-    assert await house.sender.outcomes.failing_users() == ("wife",)
-    house.sender.outcomes.record("text", ended(Status.SENT))
-    assert await house.sender.outcomes.failing_users() == ()
+    harness.ctx.signals.health_changed.connect(
+        lambda: changes.append(bool(harness.sender.outcomes._failed_at))
+    )
+    harness.sender.outcomes.record("text", ended(status))
+    harness.sender.outcomes.record("text", ended(status, "mom"))
+    harness.sender.outcomes.record("text", ended(Status.SENT, "filehelper"))
+    assert await harness.sender.outcomes.failing_users() == ("wife", "mom")
+    harness.sender.outcomes.record("text", ended(Status.SENT, "mom"))
+    assert await harness.sender.outcomes.failing_users() == ("wife",)
+    harness.sender.outcomes.record("text", ended(Status.SENT))
+    assert await harness.sender.outcomes.failing_users() == ()
     assert changes == [True, False], "the health is published when the problem begins and ends"
 
 
-async def test_it_ends_after_a_day(house: House, monkeypatch: pytest.MonkeyPatch):
-    house.sender.outcomes.record("text", ended())
+async def test_it_ends_after_a_day(harness: CommandsHarness, monkeypatch: pytest.MonkeyPatch):
+    harness.sender.outcomes.record("text", ended())
     now = now_ms()
     monkeypatch.setattr(outcomes, "now_ms", lambda: now + DAY_MS - 1000)
-    assert await house.sender.outcomes.failing_users() == ("wife",)
+    assert await harness.sender.outcomes.failing_users() == ("wife",)
     monkeypatch.setattr(outcomes, "now_ms", lambda: now + DAY_MS + 1000)
-    assert await house.sender.outcomes.failing_users() == ()
+    assert await harness.sender.outcomes.failing_users() == ()
 
 
-async def test_the_next_process_knows_it_from_the_store(house: House):
-    house.wechat.answer("refused", Rejected("WeChat refused it"))
-    house.say("wife", text="refused", id="a")
-    house.deliver('{"text": "late", "id": "b"}', "mom", expiry=0)
-    await house.result("a")
-    await house.result("b", "mom")
-    house.say("mom", text="fine", id="c")
-    await house.result("c", "mom")
+async def test_the_next_process_knows_it_from_the_store(harness: CommandsHarness):
+    harness.wechat.answer("refused", Rejected("WeChat refused it"))
+    harness.say("wife", text="refused", id="a")
+    harness.deliver('{"text": "late", "id": "b"}', "mom", expiry=0)
+    await harness.result("a")
+    await harness.result("b", "mom")
+    harness.say("mom", text="fine", id="c")
+    await harness.result("c", "mom")
 
-    following = CommandOutcomes(house.ctx)
+    following = CommandOutcomes(harness.ctx)
     assert await following.failing_users() == ("wife",)
 
-    sends_first = CommandOutcomes(house.ctx)
+    sends_first = CommandOutcomes(harness.ctx)
     sends_first.record("text", ended(Status.SENT))
     assert await sends_first.failing_users() == (), "also where it sends something before it reads the store"
 
 
-async def test_a_command_with_an_id_that_was_used_is_a_failure_of_the_store_too(house: House):
-    house.say(text="first", id="alarm")
-    await house.result("alarm")
-    delivery = house.say(text="second", id="alarm")
-    await house.acknowledged(delivery)
-    assert [one["code"] for one in house.heard("wx/result/wife")] == ["ok", "id_reused"]
-    assert (await house.journal.stats()).failed_today == 1
-    (row,) = await house.journal.commands.list_unsent(10)
+async def test_a_command_with_an_id_that_was_used_is_a_failure_of_the_store_too(harness: CommandsHarness):
+    harness.say(text="first", id="alarm")
+    await harness.result("alarm")
+    delivery = harness.say(text="second", id="alarm")
+    await harness.acknowledged(delivery)
+    assert [one["code"] for one in harness.received("wx/result/wife")] == ["ok", "id_reused"]
+    assert (await harness.journal.stats()).failed_today == 1
+    (row,) = await harness.journal.commands.list_unsent(10)
     assert row.result is not None
     assert (row.result.id, row.result.code, row.command.text) == ("alarm", "id_reused", "")
-    house.again(delivery)
-    await house.acknowledged(house.say(text="third", id="c"))
-    assert len(await house.journal.commands.list_unsent(10)) == 1, "the same delivery is the same row"
+    harness.again(delivery)
+    await harness.acknowledged(harness.say(text="third", id="c"))
+    assert len(await harness.journal.commands.list_unsent(10)) == 1, "the same delivery is the same row"
 
 
-async def test_texts_of_the_bridge_itself_make_nobody_failing(house: House):
+async def test_texts_of_the_bridge_itself_make_nobody_failing(harness: CommandsHarness):
     with capture_logs() as lines:
-        house.sender.outcomes.record("text", ended(command_id="wx2mqtt-remind-1"))
-    assert await house.sender.outcomes.failing_users() == ()
+        harness.sender.outcomes.record("text", ended(command_id="wx2mqtt-remind-1"))
+    assert await harness.sender.outcomes.failing_users() == ()
     assert len(unsent(lines)) == 1
 
 
@@ -137,10 +141,10 @@ async def test_a_flood_cannot_fill_the_disk_with_lines():
     assert (rest["count"], rest["account"]) == (10_000 - MAX_LOG_LINES, "home")
 
 
-async def test_names_that_nobody_has_take_a_bounded_place(house: House):
+async def test_names_that_nobody_has_take_a_bounded_place(harness: CommandsHarness):
     for number in range(MAX_FAILING_USERS + 1):
-        house.sender.outcomes.record("text", ended(user=f"{number} {'x' * 60_000}"))
-    names = await house.sender.outcomes.failing_users()
+        harness.sender.outcomes.record("text", ended(user=f"{number} {'x' * 60_000}"))
+    names = await harness.sender.outcomes.failing_users()
     assert len(names) == MAX_FAILING_USERS
     assert names[0].startswith("1 "), "those that failed first are forgotten first"
     assert max(map(len, names)) <= MAX_FACT_CHARACTERS + 1

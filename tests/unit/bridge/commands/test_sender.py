@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.conftest import PassTime
-from tests.unit.bridge.sender_support import Room, room
+from tests.unit.bridge.sender_support import SenderHarness, sender_harness
 from wx2mqtt.bridge.commands import attempts, chat_queue
 from wx2mqtt.bridge.commands.acceptance import MAX_CONCURRENT_SENDS
 from wx2mqtt.bridge.commands.next_step import expiry_grace_seconds
@@ -23,8 +23,8 @@ HOUR = 3_600_000
 
 
 @pytest.fixture
-async def here(tmp_path: Path) -> AsyncIterator[Room]:
-    async with room(tmp_path, "wife", "mom", *(f"friend{n}" for n in range(10))) as made:
+async def here(tmp_path: Path) -> AsyncIterator[SenderHarness]:
+    async with sender_harness(tmp_path, "wife", "mom", *(f"friend{n}" for n in range(10))) as made:
         yield made
 
 
@@ -48,7 +48,7 @@ def unanswered_row(*, accepted: int, expires: int) -> CommandRow:
     )
 
 
-def now(here: Room, *, ahead: int = 0) -> int:
+def now(here: SenderHarness, *, ahead: int = 0) -> int:
     return now_ms() + ahead
 
 
@@ -56,7 +56,7 @@ def now(here: Room, *, ahead: int = 0) -> int:
 
 
 async def test_after_two_crashes_in_its_attempts_a_command_is_uncertain_and_not_tried_a_third_time(
-    here: Room,
+    here: SenderHarness,
 ):
     here.wire.gate.clear()
     async with here.running():
@@ -71,7 +71,9 @@ async def test_after_two_crashes_in_its_attempts_a_command_is_uncertain_and_not_
     assert len(set(here.wire.keys)) == 1
 
 
-async def test_the_echo_of_an_attempt_that_a_crash_cut_off_is_known_after_its_command_was_settled(here: Room):
+async def test_the_echo_of_an_attempt_that_a_crash_cut_off_is_known_after_its_command_was_settled(
+    here: SenderHarness,
+):
     here.wire.gate.clear()
     async with here.running():
         await here.accept(here.command("wife", "hi", accepted=now(here)))
@@ -86,7 +88,7 @@ async def test_the_echo_of_an_attempt_that_a_crash_cut_off_is_known_after_its_co
         assert here.echoes.is_echo(here.own("wife", "hi", "lost", sent_at)), "handed over twice"
 
 
-async def test_what_the_owner_writes_long_after_an_unanswered_attempt_is_no_echo(here: Room):
+async def test_what_the_owner_writes_long_after_an_unanswered_attempt_is_no_echo(here: SenderHarness):
     here.wire.outcomes += [OutcomeUnknown(), OutcomeUnknown()]
     async with here.running():
         await here.accept(here.command("wife", "hi", accepted=now(here)))
@@ -94,7 +96,9 @@ async def test_what_the_owner_writes_long_after_an_unanswered_attempt_is_no_echo
         assert not here.echoes.is_echo(here.own("wife", "hi", "phone", now_ms() + HOUR))
 
 
-async def test_what_the_owner_wrote_between_acceptance_and_an_unanswered_attempt_is_no_echo(here: Room):
+async def test_what_the_owner_wrote_between_acceptance_and_an_unanswered_attempt_is_no_echo(
+    here: SenderHarness,
+):
     here.wire.outcomes += [OutcomeUnknown(), OutcomeUnknown()]
     accepted = now_ms() - HOUR
     async with here.running():
@@ -104,7 +108,7 @@ async def test_what_the_owner_wrote_between_acceptance_and_an_unanswered_attempt
         assert here.echoes.is_echo(here.own("wife", "hi", "ours", now_ms()))
 
 
-async def test_both_attempts_of_an_uncertain_command_may_echo(here: Room):
+async def test_both_attempts_of_an_uncertain_command_may_echo(here: SenderHarness):
     here.wire.outcomes += [OutcomeUnknown(), OutcomeUnknown()]
     async with here.running():
         await here.accept(here.command("wife", "hi", accepted=now(here)))
@@ -118,7 +122,9 @@ async def test_both_attempts_of_an_uncertain_command_may_echo(here: Room):
             assert here.echoes.is_echo(echo) is known, f"{message_id}, after a restart"
 
 
-async def test_no_message_is_taken_for_somebody_s_before_the_attempts_of_the_last_life_are_known(here: Room):
+async def test_no_message_is_taken_for_somebody_s_before_the_attempts_of_the_last_life_are_known(
+    here: SenderHarness,
+):
     here.wire.gate.clear()
     async with here.running():
         await here.accept(here.command("wife", "hi", accepted=now(here)))
@@ -132,8 +138,8 @@ async def test_no_message_is_taken_for_somebody_s_before_the_attempts_of_the_las
 # chats that are stuck
 
 
-async def test_a_chat_with_more_commands_than_fit_into_memory_does_not_hold_up_another(here: Room):
-    here.wire.stuck.add(here.phone.handle("wife"))
+async def test_a_chat_with_more_commands_than_fit_into_memory_does_not_hold_up_another(here: SenderHarness):
+    here.wire.stuck.add(here.address_book.handle("wife"))
     many = [here.command("wife", accepted=now(here)) for _ in range(1200)]
     async with here.running():
         await here.accept(*many)
@@ -142,8 +148,8 @@ async def test_a_chat_with_more_commands_than_fit_into_memory_does_not_hold_up_a
         assert (await here.result(other.command_id)).status is Status.SENT
 
 
-async def test_after_a_start_a_stuck_chat_does_not_hold_up_another(here: Room):
-    here.wire.stuck.add(here.phone.handle("wife"))
+async def test_after_a_start_a_stuck_chat_does_not_hold_up_another(here: SenderHarness):
+    here.wire.stuck.add(here.address_book.handle("wife"))
     many = [here.command("wife", accepted=now(here)) for _ in range(1200)]
     other = here.command("mom", accepted=now(here))
     await here.journal.commands.accept([*many, other])
@@ -151,7 +157,7 @@ async def test_after_a_start_a_stuck_chat_does_not_hold_up_another(here: Room):
         assert (await here.result(other.command_id)).status is Status.SENT
 
 
-async def test_more_commands_than_fit_into_memory_are_sent_in_order(here: Room):
+async def test_more_commands_than_fit_into_memory_are_sent_in_order(here: SenderHarness):
     many = [here.command("wife", accepted=now(here)) for _ in range(700)]
     async with here.running():
         for at in range(0, 700, 100):
@@ -161,7 +167,7 @@ async def test_more_commands_than_fit_into_memory_are_sent_in_order(here: Room):
 
 
 async def test_commands_that_come_while_those_of_the_last_life_are_read_are_sent_once_and_in_order(
-    here: Room,
+    here: SenderHarness,
 ):
     many = [here.command("wife", accepted=now(here)) for _ in range(300)]
     await here.journal.commands.accept(many[:200])
@@ -172,7 +178,7 @@ async def test_commands_that_come_while_those_of_the_last_life_are_read_are_sent
     assert [draft.text for draft in here.wire.drafts] == [one.command_id for one in many]
 
 
-async def test_a_command_that_was_settled_before_the_sender_got_it_is_not_sent_again(here: Room):
+async def test_a_command_that_was_settled_before_the_sender_got_it_is_not_sent_again(here: SenderHarness):
     command = here.command("wife", accepted=now(here))
     (accepted,) = await here.journal.commands.accept([command])
     assert accepted.row is not None
@@ -185,7 +191,9 @@ async def test_a_command_that_was_settled_before_the_sender_got_it_is_not_sent_a
     assert len(here.wire.drafts) == 2
 
 
-async def test_a_command_that_expires_while_it_waits_for_a_slot_is_not_sent(here: Room, pass_time: PassTime):
+async def test_a_command_that_expires_while_it_waits_for_a_slot_is_not_sent(
+    here: SenderHarness, pass_time: PassTime
+):
     friends = [f"friend{n}" for n in range(MAX_CONCURRENT_SENDS)]
     here.wire.gate.clear()
     async with here.running() as sender:
@@ -203,7 +211,7 @@ async def test_a_command_that_expires_while_it_waits_for_a_slot_is_not_sent(here
 # the stop
 
 
-async def test_at_the_stop_what_waits_for_its_turn_is_not_begun(here: Room):
+async def test_at_the_stop_what_waits_for_its_turn_is_not_begun(here: SenderHarness):
     here.wire.gate.clear()
     commands = [here.command(f"friend{n}", accepted=now(here)) for n in range(10)]
     async with here.running() as sender:
@@ -217,9 +225,9 @@ async def test_at_the_stop_what_waits_for_its_turn_is_not_begun(here: Room):
     assert not [row for row in await here.journal.commands.recover_attempts() if row.unanswered]
 
 
-async def test_at_the_stop_an_attempt_that_was_marked_ahead_and_not_begun_is_in_no_doubt(here: Room):
+async def test_at_the_stop_an_attempt_that_was_marked_ahead_and_not_begun_is_in_no_doubt(here: SenderHarness):
     friends = [f"friend{n}" for n in range(MAX_CONCURRENT_SENDS - 1)]
-    here.wire.stuck |= {here.phone.handle(name) for name in (*friends, "mom")}
+    here.wire.stuck |= {here.address_book.handle(name) for name in (*friends, "mom")}
     here.wire.gate.clear()
     async with here.running() as sender:
         await here.accept(*(here.command(name, accepted=now(here)) for name in (*friends, "wife")))
@@ -239,7 +247,7 @@ async def test_at_the_stop_an_attempt_that_was_marked_ahead_and_not_begun_is_in_
 
 
 async def test_a_clock_that_is_set_ahead_does_not_expire_what_waits(
-    here: Room, monkeypatch: pytest.MonkeyPatch
+    here: SenderHarness, monkeypatch: pytest.MonkeyPatch
 ):
     async with here.running(online=False) as sender:
         await here.accept(here.command("mom", ttl=0.0), here.command("wife", accepted=now(here)))
@@ -254,7 +262,9 @@ async def test_a_clock_that_is_set_ahead_does_not_expire_what_waits(
         assert (await here.result("c2")).status is Status.SENT
 
 
-async def test_a_clock_that_is_set_back_does_not_lengthen_a_life(here: Room, monkeypatch: pytest.MonkeyPatch):
+async def test_a_clock_that_is_set_back_does_not_lengthen_a_life(
+    here: SenderHarness, monkeypatch: pytest.MonkeyPatch
+):
     async with here.running(online=False):
         await here.accept(here.command("wife", ttl=0.2, accepted=now(here)))
         back = now_ms() - HOUR
@@ -264,7 +274,7 @@ async def test_a_clock_that_is_set_back_does_not_lengthen_a_life(here: Room, mon
 
 
 async def test_a_clock_that_was_set_back_while_the_bridge_was_away_gives_no_more_than_a_whole_life(
-    here: Room,
+    here: SenderHarness,
 ):
     await here.journal.commands.accept([here.command("wife", ttl=0.2, accepted=now(here, ahead=HOUR))])
     async with here.running(online=False):
@@ -274,7 +284,7 @@ async def test_a_clock_that_was_set_back_while_the_bridge_was_away_gives_no_more
 # what is certainly not delivered
 
 
-async def test_what_did_not_arrive_is_sent_again_and_no_duplicate_is_possible(here: Room):
+async def test_what_did_not_arrive_is_sent_again_and_no_duplicate_is_possible(here: SenderHarness):
     here.wire.outcomes += [Unreachable()]
     async with here.running():
         await here.accept(here.command("wife", accepted=now(here)))
@@ -284,7 +294,7 @@ async def test_what_did_not_arrive_is_sent_again_and_no_duplicate_is_possible(he
 
 
 @pytest.mark.parametrize("outcome", [Unreachable(), OutcomeUnknown()])
-async def test_the_next_attempt_comes_after_a_pause(here: Room, outcome: BackendError):
+async def test_the_next_attempt_comes_after_a_pause(here: SenderHarness, outcome: BackendError):
     here.wire.outcomes += [outcome]
     async with here.running():
         await here.accept(here.command("wife", accepted=now(here)))
@@ -300,9 +310,11 @@ def test_an_unanswered_attempt_may_be_repeated_for_as_long_as_its_command_was_go
     assert expiry_grace_seconds(row) == chance
 
 
-async def test_the_text_behind_another_is_marked_as_begun_in_the_commit_that_settles_that_one(here: Room):
+async def test_the_text_behind_another_is_marked_as_begun_in_the_commit_that_settles_that_one(
+    here: SenderHarness,
+):
     friends = [f"friend{n}" for n in range(MAX_CONCURRENT_SENDS - 1)]
-    here.wire.stuck |= {here.phone.handle(name) for name in (*friends, "mom")}
+    here.wire.stuck |= {here.address_book.handle(name) for name in (*friends, "mom")}
     here.wire.gate.clear()
     async with here.running():
         await here.accept(*(here.command(name, accepted=now(here)) for name in (*friends, "wife")))

@@ -21,8 +21,8 @@ def _quick(monkeypatch):
     monkeypatch.setattr(Backoff, "wait", lambda self, _chance: 0.01 * bool(self.failures))
 
 
-def keys(house):
-    return [key for _, _, key in house.wechat.sent]
+def keys(harness):
+    return [key for _, _, key in harness.wechat.sent]
 
 
 async def eventually(holds):
@@ -39,22 +39,22 @@ def outcome(result):
 # what WeChat answers
 
 
-async def test_taken_with_a_number(house):
-    house.say(text="x", id="a")
-    result = await house.result("a")
+async def test_taken_with_a_number(harness):
+    harness.say(text="x", id="a")
+    result = await harness.result("a")
     assert outcome(result) == ("sent", "ok", False)
     assert result["message_id"] == "m1"
     assert result["retry_after"] is None
 
 
-async def test_taken_without_a_number_is_sent_but_unconfirmed_and_its_echo_is_known_by_its_text(house):
-    house.wechat.answer("x", Receipt(message_id=""))
-    house.say(text="x", id="a")
-    result = await house.result("a")
+async def test_taken_without_a_number_is_sent_but_unconfirmed_and_its_echo_is_known_by_its_text(harness):
+    harness.wechat.answer("x", Receipt(message_id=""))
+    harness.say(text="x", id="a")
+    result = await harness.result("a")
     assert (*outcome(result), result["message_id"]) == ("sent", "unconfirmed", False, None)
-    row = await house.journal.commands.get("a")
+    row = await harness.journal.commands.get("a")
     echo = own_message("unknown", "x", row.result.time)
-    assert house.echoes.is_echo(echo)
+    assert harness.echoes.is_echo(echo)
 
 
 def own_message(message_id, text, time):
@@ -71,128 +71,128 @@ def own_message(message_id, text, time):
     )
 
 
-async def test_refused_is_failed_with_wechats_reason_and_not_tried_again(house):
-    house.wechat.answer("x", Rejected("not a friend"))
-    house.say(text="x", id="a")
-    result = await house.result("a")
+async def test_refused_is_failed_with_wechats_reason_and_not_tried_again(harness):
+    harness.wechat.answer("x", Rejected("not a friend"))
+    harness.say(text="x", id="a")
+    result = await harness.result("a")
     assert (*outcome(result), result["message"]) == ("failed", "refused_by_wechat", False, "not a friend")
-    house.say(text="y", id="b")
-    await house.result("b")
-    assert house.wechat.texts() == ["x", "y"]
+    harness.say(text="y", id="b")
+    await harness.result("b")
+    assert harness.wechat.texts() == ["x", "y"]
 
 
 @pytest.mark.parametrize("trouble", [Unreachable, ProtocolViolation])
-async def test_what_was_certainly_not_delivered_is_tried_again_with_the_same_key(house, trouble):
-    house.wechat.answer("x", trouble(), trouble(), trouble())
-    house.say(text="x", id="a")
-    assert outcome(await house.result("a")) == ("sent", "ok", False)
-    assert house.wechat.texts() == ["x"] * 4
-    assert len(set(keys(house))) == 1
+async def test_what_was_certainly_not_delivered_is_tried_again_with_the_same_key(harness, trouble):
+    harness.wechat.answer("x", trouble(), trouble(), trouble())
+    harness.say(text="x", id="a")
+    assert outcome(await harness.result("a")) == ("sent", "ok", False)
+    assert harness.wechat.texts() == ["x"] * 4
+    assert len(set(keys(harness))) == 1
 
 
-async def test_until_its_time_is_over(house, pass_time):
-    house.wechat.answer("x", *[Unreachable()] * 10_000)
-    house.say(text="x", id="a", ttl=600)
-    await house.news.until(lambda: len(house.wechat.sent) > 2)
+async def test_until_its_time_is_over(harness, pass_time):
+    harness.wechat.answer("x", *[Unreachable()] * 10_000)
+    harness.say(text="x", id="a", ttl=600)
+    await harness.news.until(lambda: len(harness.wechat.sent) > 2)
     pass_time(601)
-    house.sender.recheck()
-    assert outcome(await house.result("a")) == ("expired", "expired", False)
+    harness.sender.recheck()
+    assert outcome(await harness.result("a")) == ("expired", "expired", False)
 
 
-async def test_an_unanswered_attempt_is_followed_by_exactly_one_with_the_same_key(house):
-    house.wechat.answer("x", OutcomeUnknown())
-    house.say(text="x", id="a")
-    result = await house.result("a")
+async def test_an_unanswered_attempt_is_followed_by_exactly_one_with_the_same_key(harness):
+    harness.wechat.answer("x", OutcomeUnknown())
+    harness.say(text="x", id="a")
+    result = await harness.result("a")
     assert outcome(result) == ("sent", "ok", True)
-    assert len(house.wechat.sent) == 2
-    assert len(set(keys(house))) == 1
+    assert len(harness.wechat.sent) == 2
+    assert len(set(keys(harness))) == 1
 
 
-async def test_after_a_second_one_it_is_uncertain(house):
-    house.wechat.answer("x", OutcomeUnknown(), OutcomeUnknown())
-    house.say(text="x", id="a")
-    assert outcome(await house.result("a")) == ("uncertain", "no_answer", True)
-    assert len(house.wechat.sent) == 2
+async def test_after_a_second_one_it_is_uncertain(harness):
+    harness.wechat.answer("x", OutcomeUnknown(), OutcomeUnknown())
+    harness.say(text="x", id="a")
+    assert outcome(await harness.result("a")) == ("uncertain", "no_answer", True)
+    assert len(harness.wechat.sent) == 2
 
 
-async def test_refusals_between_the_two_do_not_count_as_attempts(house):
-    house.wechat.answer("x", OutcomeUnknown(), Unreachable(), Unreachable(), OutcomeUnknown())
-    house.say(text="x", id="a")
-    assert outcome(await house.result("a")) == ("uncertain", "no_answer", True)
-    assert len(house.wechat.sent) == 4
+async def test_refusals_between_the_two_do_not_count_as_attempts(harness):
+    harness.wechat.answer("x", OutcomeUnknown(), Unreachable(), Unreachable(), OutcomeUnknown())
+    harness.say(text="x", id="a")
+    assert outcome(await harness.result("a")) == ("uncertain", "no_answer", True)
+    assert len(harness.wechat.sent) == 4
 
 
-async def test_a_refusal_of_the_second_attempt_says_that_the_first_may_have_arrived(house):
-    house.wechat.answer("x", OutcomeUnknown(), Rejected("blocked"))
-    house.say(text="x", id="a")
-    assert outcome(await house.result("a")) == ("failed", "refused_by_wechat", True)
+async def test_a_refusal_of_the_second_attempt_says_that_the_first_may_have_arrived(harness):
+    harness.wechat.answer("x", OutcomeUnknown(), Rejected("blocked"))
+    harness.say(text="x", id="a")
+    assert outcome(await harness.result("a")) == ("failed", "refused_by_wechat", True)
 
 
-async def test_after_an_unanswered_attempt_the_end_is_never_expired(house, pass_time):
-    house.wechat.answer("x", OutcomeUnknown(), *[Unreachable()] * 3)
-    house.say(text="x", id="a", ttl=0.001)
-    assert outcome(await house.result("a"))[0] in ("sent", "expired")
-    house.wechat.hold("y")
-    house.wechat.answer("y", OutcomeUnknown(), Unreachable(), Unreachable())
-    delivery = house.say(text="y", id="b", ttl=600)
-    await house.acknowledged(delivery)
-    await house.news.until(lambda: "y" in house.wechat.texts())
+async def test_after_an_unanswered_attempt_the_end_is_never_expired(harness, pass_time):
+    harness.wechat.answer("x", OutcomeUnknown(), *[Unreachable()] * 3)
+    harness.say(text="x", id="a", ttl=0.001)
+    assert outcome(await harness.result("a"))[0] in ("sent", "expired")
+    harness.wechat.hold("y")
+    harness.wechat.answer("y", OutcomeUnknown(), Unreachable(), Unreachable())
+    delivery = harness.say(text="y", id="b", ttl=600)
+    await harness.acknowledged(delivery)
+    await harness.news.until(lambda: "y" in harness.wechat.texts())
     pass_time(601)
-    house.wechat.release("y")
-    assert outcome(await house.result("b")) == ("sent", "ok", True)
+    harness.wechat.release("y")
+    assert outcome(await harness.result("b")) == ("sent", "ok", True)
 
 
-async def test_an_error_of_our_own_in_the_gateway_counts_as_no_answer(house):
-    house.wechat.answer("x", ValueError("ours"), ValueError("ours"))
-    house.say(text="x", id="a")
-    assert outcome(await house.result("a")) == ("uncertain", "no_answer", True)
+async def test_an_error_of_our_own_in_the_gateway_counts_as_no_answer(harness):
+    harness.wechat.answer("x", ValueError("ours"), ValueError("ours"))
+    harness.say(text="x", id="a")
+    assert outcome(await harness.result("a")) == ("uncertain", "no_answer", True)
 
 
 # too often
 
 
-async def test_too_often_slows_all_chats_down_and_then_all_is_sent(house, pass_time):
-    house.wechat.answer("x", Throttled(retry_after=300))
-    house.say(text="x", id="a")
-    await eventually(lambda: house.calls.throttled_seconds > 0)
-    house.say("mom", text="y", id="b")
-    house.say("filehelper", text="z", id="c", ttl=0.05)
-    late = await house.result("c", "filehelper")
+async def test_too_often_slows_all_chats_down_and_then_all_is_sent(harness, pass_time):
+    harness.wechat.answer("x", Throttled(retry_after=300))
+    harness.say(text="x", id="a")
+    await eventually(lambda: harness.calls.throttled_seconds > 0)
+    harness.say("mom", text="y", id="b")
+    harness.say("filehelper", text="z", id="c", ttl=0.05)
+    late = await harness.result("c", "filehelper")
     assert outcome(late) == ("expired", "rate_limited", False)
     assert 0 < late["retry_after"] <= 300
-    assert house.wechat.texts() == ["x"]
+    assert harness.wechat.texts() == ["x"]
     pass_time(301)
-    house.sender.recheck()
-    assert outcome(await house.result("a")) == ("sent", "ok", False)
-    assert outcome(await house.result("b", "mom")) == ("sent", "ok", False)
+    harness.sender.recheck()
+    assert outcome(await harness.result("a")) == ("sent", "ok", False)
+    assert outcome(await harness.result("b", "mom")) == ("sent", "ok", False)
 
 
 async def test_the_owners_limit_lets_a_burst_go_and_then_one_after_the_other(tmp_path):
-    async with running(tmp_path, per_minute=600, burst=3) as house:
+    async with running(tmp_path, per_minute=600, burst=3) as harness:
         began = asyncio.get_running_loop().time()
         for number in range(6):
-            house.deliver(f"{number}", user=("wife", "mom")[number % 2])
-        await house.sent(6)
+            harness.deliver(f"{number}", user=("wife", "mom")[number % 2])
+        await harness.sent(6)
         assert asyncio.get_running_loop().time() - began >= 0.25
 
 
 async def test_what_the_owners_limit_does_not_let_through_in_time_says_so(tmp_path):
-    async with running(tmp_path, per_minute=1, burst=1) as house:
-        house.say(text="x", id="a")
-        await house.result("a")
-        house.say(text="y", id="b", ttl=0.05)
-        result = await house.result("b")
+    async with running(tmp_path, per_minute=1, burst=1) as harness:
+        harness.say(text="x", id="a")
+        await harness.result("a")
+        harness.say(text="y", id="b", ttl=0.05)
+        result = await harness.result("b")
         assert outcome(result) == ("expired", "rate_limited", False)
         assert 50 < result["retry_after"] <= 60
         assert "send.per_minute" in result["message"]
 
 
 async def test_a_limit_that_leaves_less_than_a_second_is_the_cause_all_the_same(tmp_path):
-    async with running(tmp_path, per_minute=100, burst=1) as house:  # the next one after 0.6 s
-        house.say(text="x", id="a")
-        await house.result("a")
-        house.say(text="y", id="b", ttl=0.01)
-        result = await house.result("b")
+    async with running(tmp_path, per_minute=100, burst=1) as harness:  # the next one after 0.6 s
+        harness.say(text="x", id="a")
+        await harness.result("a")
+        harness.say(text="y", id="b", ttl=0.01)
+        result = await harness.result("b")
         assert outcome(result) == ("expired", "rate_limited", False)
         assert 0 < result["retry_after"] < 1
 
@@ -200,167 +200,167 @@ async def test_a_limit_that_leaves_less_than_a_second_is_the_cause_all_the_same(
 # logged out
 
 
-async def test_a_send_that_finds_the_login_over_waits_for_the_next_one(house):
-    house.wechat.answer("x", LoggedOut("by the phone"))
-    house.say(text="x", id="a")
-    await house.news.until(lambda: house.wechat.sent)
-    house.say("mom", text="y", id="b")
-    await eventually(lambda: house.logged_out)
-    assert house.wechat.texts() == ["x"]
-    house.sender.set_online(online=True)
-    assert outcome(await house.result("a")) == ("sent", "ok", False)
-    assert outcome(await house.result("b", "mom")) == ("sent", "ok", False)
-    assert sorted(house.wechat.texts()) == ["x", "x", "y"]
+async def test_a_send_that_finds_the_login_over_waits_for_the_next_one(harness):
+    harness.wechat.answer("x", LoggedOut("by the phone"))
+    harness.say(text="x", id="a")
+    await harness.news.until(lambda: harness.wechat.sent)
+    harness.say("mom", text="y", id="b")
+    await eventually(lambda: harness.logged_out)
+    assert harness.wechat.texts() == ["x"]
+    harness.sender.set_online(online=True)
+    assert outcome(await harness.result("a")) == ("sent", "ok", False)
+    assert outcome(await harness.result("b", "mom")) == ("sent", "ok", False)
+    assert sorted(harness.wechat.texts()) == ["x", "x", "y"]
 
 
 async def test_what_expires_meanwhile_says_why(tmp_path):
-    async with running(tmp_path, online=False) as house:
-        house.say(text="x", id="a", ttl=0.05)
-        result = await house.result("a")
+    async with running(tmp_path, online=False) as harness:
+        harness.say(text="x", id="a", ttl=0.05)
+        result = await harness.result("a")
         assert outcome(result) == ("expired", "logged_out", False)
         assert "0.05 s" in result["message"]
-        house.sender.set_online(online=True)
-        house.say(text="y", id="b")
-        await house.result("b")
-        assert house.wechat.texts() == ["y"]
+        harness.sender.set_online(online=True)
+        harness.say(text="y", id="b")
+        await harness.result("b")
+        assert harness.wechat.texts() == ["y"]
 
 
-async def test_nobody_is_refused_while_the_contacts_of_a_new_login_are_not_there_yet(house):
-    house.sender.set_online(online=False)
-    house.adopt("next")
-    delivery = house.say(text="x", id="a")
-    await house.acknowledged(delivery)
-    house.sender.set_online(online=True)
-    house.say("filehelper", text="y", id="b")
-    await house.result("b", "filehelper")
-    assert house.heard("wx/result/wife") == []
-    house.adopt("next", "wife", "mom")
-    assert outcome(await house.result("a")) == ("sent", "ok", False)
-    assert house.wechat.sent[-1][:2] == ("@wife2", "x")
+async def test_nobody_is_refused_while_the_contacts_of_a_new_login_are_not_there_yet(harness):
+    harness.sender.set_online(online=False)
+    harness.adopt("next")
+    delivery = harness.say(text="x", id="a")
+    await harness.acknowledged(delivery)
+    harness.sender.set_online(online=True)
+    harness.say("filehelper", text="y", id="b")
+    await harness.result("b", "filehelper")
+    assert harness.received("wx/result/wife") == []
+    harness.adopt("next", "wife", "mom")
+    assert outcome(await harness.result("a")) == ("sent", "ok", False)
+    assert harness.wechat.sent[-1][:2] == ("@wife2", "x")
 
 
-async def test_what_was_prepared_in_the_login_before_is_prepared_and_sent_in_the_next_one(house):
-    house.wechat.uploads.clear()
-    house.deliver(b"x", "wife/file/a.txt")
-    await house.news.until(lambda: house.wechat.prepared)
-    house.adopt("next", "wife", "mom")
-    house.wechat.uploads.set()
-    (result,) = await house.hear("wx/result/wife")
+async def test_what_was_prepared_in_the_login_before_is_prepared_and_sent_in_the_next_one(harness):
+    harness.wechat.uploads.clear()
+    harness.deliver(b"x", "wife/file/a.txt")
+    await harness.news.until(lambda: harness.wechat.prepared)
+    harness.adopt("next", "wife", "mom")
+    harness.wechat.uploads.set()
+    (result,) = await harness.in_thread("wx/result/wife")
     assert outcome(result) == ("sent", "ok", False)
-    assert [chat for chat, _, _ in house.wechat.sent] == ["@wife2"]
-    assert len(house.wechat.prepared) == 2
+    assert [chat for chat, _, _ in harness.wechat.sent] == ["@wife2"]
+    assert len(harness.wechat.prepared) == 2
 
 
-async def test_nothing_is_sent_in_the_next_login_before_its_contacts_are_there(house):
-    house.wechat.uploads.clear()
-    house.deliver(b"x", "wife/file/a.txt")
-    await house.news.until(lambda: house.wechat.prepared)
-    house.sender.set_online(online=False)
-    house.wechat.uploads.set()
-    house.adopt("next", "wife", "mom")
-    house.sender.set_online(online=True)
-    (result,) = await house.hear("wx/result/wife")
+async def test_nothing_is_sent_in_the_next_login_before_its_contacts_are_there(harness):
+    harness.wechat.uploads.clear()
+    harness.deliver(b"x", "wife/file/a.txt")
+    await harness.news.until(lambda: harness.wechat.prepared)
+    harness.sender.set_online(online=False)
+    harness.wechat.uploads.set()
+    harness.adopt("next", "wife", "mom")
+    harness.sender.set_online(online=True)
+    (result,) = await harness.in_thread("wx/result/wife")
     assert outcome(result) == ("sent", "ok", False)
-    assert [chat for chat, _, _ in house.wechat.sent] == ["@wife2"]
+    assert [chat for chat, _, _ in harness.wechat.sent] == ["@wife2"]
 
 
-async def test_who_is_not_among_them_cannot_be_written_to(house):
-    house.sender.set_online(online=False)
-    delivery = house.say(text="x", id="a")
-    await house.acknowledged(delivery)
-    house.adopt("next", "mom")
-    house.sender.set_online(online=True)
-    result = await house.result("a")
+async def test_who_is_not_among_them_cannot_be_written_to(harness):
+    harness.sender.set_online(online=False)
+    delivery = harness.say(text="x", id="a")
+    await harness.acknowledged(delivery)
+    harness.adopt("next", "mom")
+    harness.sender.set_online(online=True)
+    result = await harness.result("a")
     assert result["status"] == "rejected"
-    assert house.wechat.sent == []
+    assert harness.wechat.sent == []
 
 
-async def test_a_command_expires_in_its_time_though_another_waits_before_it(house):
-    house.sender.set_online(online=False)
-    house.say(text="x", id="a")
-    house.say(text="y", id="b", ttl=0.05)
-    house.say(text="z", id="c")
-    assert outcome(await house.result("b")) == ("expired", "logged_out", False)
-    house.sender.set_online(online=True)
-    await house.result("c")
-    assert house.wechat.texts() == ["x", "z"]
+async def test_a_command_expires_in_its_time_though_another_waits_before_it(harness):
+    harness.sender.set_online(online=False)
+    harness.say(text="x", id="a")
+    harness.say(text="y", id="b", ttl=0.05)
+    harness.say(text="z", id="c")
+    assert outcome(await harness.result("b")) == ("expired", "logged_out", False)
+    harness.sender.set_online(online=True)
+    await harness.result("c")
+    assert harness.wechat.texts() == ["x", "z"]
 
 
 # order
 
 
-async def test_a_chat_keeps_its_order_while_the_first_has_trouble_and_others_go_on(house):
-    house.wechat.answer("0", *[Unreachable()] * 3, OutcomeUnknown())
+async def test_a_chat_keeps_its_order_while_the_first_has_trouble_and_others_go_on(harness):
+    harness.wechat.answer("0", *[Unreachable()] * 3, OutcomeUnknown())
     for number in range(5):
-        house.deliver(f"{number}")
-    house.say("mom", text="y", id="y")
-    await house.result("y", "mom")
-    await house.hear("wx/result/wife", 5)
-    assert list(dict.fromkeys(house.wechat.texts("wife"))) == ["0", "1", "2", "3", "4"]
-    assert house.wechat.texts("wife")[:5] == ["0"] * 5
+        harness.deliver(f"{number}")
+    harness.say("mom", text="y", id="y")
+    await harness.result("y", "mom")
+    await harness.in_thread("wx/result/wife", 5)
+    assert list(dict.fromkeys(harness.wechat.texts("wife"))) == ["0", "1", "2", "3", "4"]
+    assert harness.wechat.texts("wife")[:5] == ["0"] * 5
 
 
 async def test_what_was_accepted_before_the_first_login_goes_before_what_came_after_it(tmp_path):
     pins = {"wife": ContactPin(remark="wife"), "family": ContactPin(group="family")}
-    async with running(tmp_path, online=False, people=(), pins=pins, per_minute=3000, burst=1) as house:
-        house.session.contacts_known = False
+    async with running(tmp_path, online=False, people=(), pins=pins, per_minute=3000, burst=1) as harness:
+        harness.session.contacts_known = False
         for number in range(12):
-            last = house.deliver(f"{number}")
-        await house.acknowledged(last)
-        house.session.contacts_known = True
-        house.adopt("login", "wife", "mom")
-        house.sender.set_online(online=True)
+            last = harness.deliver(f"{number}")
+        await harness.acknowledged(last)
+        harness.session.contacts_known = True
+        harness.adopt("login", "wife", "mom")
+        harness.sender.set_online(online=True)
         for number in range(12, 24):
-            house.deliver(f"{number}")
-        assert await house.sent(24) == [f"{number}" for number in range(24)]
+            harness.deliver(f"{number}")
+        assert await harness.sent(24) == [f"{number}" for number in range(24)]
 
 
 async def test_so_it_does_after_a_restart(tmp_path):
     pins = {name: ContactPin(remark=name) for name in ("wife", "mom")}
-    async with running(tmp_path, online=False, people=(), pins=pins) as house:
-        house.session.contacts_known = False
+    async with running(tmp_path, online=False, people=(), pins=pins) as harness:
+        harness.session.contacts_known = False
         for number in range(500):
-            last = house.deliver(f"{number}", user=("wife", "mom")[number % 2])
-        await house.acknowledged(last)
-    async with running(tmp_path, online=True) as house:
+            last = harness.deliver(f"{number}", user=("wife", "mom")[number % 2])
+        await harness.acknowledged(last)
+    async with running(tmp_path, online=True) as harness:
         for number in range(500, 520):
-            house.deliver(f"{number}", user=("wife", "mom")[number % 2])
-        await house.sent(520)
-        assert house.wechat.texts("wife") == [f"{number}" for number in range(0, 520, 2)]
-        assert house.wechat.texts("mom") == [f"{number}" for number in range(1, 520, 2)]
+            harness.deliver(f"{number}", user=("wife", "mom")[number % 2])
+        await harness.sent(520)
+        assert harness.wechat.texts("wife") == [f"{number}" for number in range(0, 520, 2)]
+        assert harness.wechat.texts("mom") == [f"{number}" for number in range(1, 520, 2)]
 
 
 async def test_a_chat_keeps_its_order_while_commands_of_an_unknown_recipient_wait_in_another(tmp_path):
     pins = {name: ContactPin(remark=name) for name in ("wife", "mom")}
-    async with running(tmp_path, online=False, people=(), pins=pins) as house:
-        house.session.contacts_known = False
+    async with running(tmp_path, online=False, people=(), pins=pins) as harness:
+        harness.session.contacts_known = False
         for number in range(200):
-            last = house.deliver(f"{number}", user=("wife", "mom")[number % 2])
-        await house.acknowledged(last)
-    async with running(tmp_path, online=False) as house:
-        house.wechat.hold("1")
-        house.sender.set_online(online=True)
+            last = harness.deliver(f"{number}", user=("wife", "mom")[number % 2])
+        await harness.acknowledged(last)
+    async with running(tmp_path, online=False) as harness:
+        harness.wechat.hold("1")
+        harness.sender.set_online(online=True)
         for number in range(200, 220):
-            house.deliver(f"{number}")
-        await house.news.until(lambda: "219" in house.wechat.texts())
-        assert house.wechat.texts("wife") == [*map(str, range(0, 200, 2)), *map(str, range(200, 220))]
-        house.wechat.release("1")
-        await house.sent(220)
-        assert house.wechat.texts("mom") == [f"{number}" for number in range(1, 200, 2)]
+            harness.deliver(f"{number}")
+        await harness.news.until(lambda: "219" in harness.wechat.texts())
+        assert harness.wechat.texts("wife") == [*map(str, range(0, 200, 2)), *map(str, range(200, 220))]
+        harness.wechat.release("1")
+        await harness.sent(220)
+        assert harness.wechat.texts("mom") == [f"{number}" for number in range(1, 200, 2)]
 
 
 async def test_many_who_are_not_known_yet_all_get_theirs(tmp_path):
     names = [f"friend{number}" for number in range(30)]
     pins = {name: ContactPin(remark=name) for name in names}
     people = tuple(person(number, name) for number, name in enumerate(names, 1))
-    async with running(tmp_path, online=False, people=(), pins=pins) as house:
-        house.session.contacts_known = False
+    async with running(tmp_path, online=False, people=(), pins=pins) as harness:
+        harness.session.contacts_known = False
         for number in range(600):
-            last = house.deliver(f"{number}", user=names[number % 30])
-        await house.acknowledged(last)
-    async with running(tmp_path, people=people) as house:
-        await house.sent(600)
-        assert sorted(map(int, house.wechat.texts())) == list(range(600))
+            last = harness.deliver(f"{number}", user=names[number % 30])
+        await harness.acknowledged(last)
+    async with running(tmp_path, people=people) as harness:
+        await harness.sent(600)
+        assert sorted(map(int, harness.wechat.texts())) == list(range(600))
 
 
 # dropped by the owner, in the very moment
@@ -370,51 +370,51 @@ def dropped(row):
     return make_result(row.command, row.command_id, Status.REJECTED, "dropped", "dropped by hand")
 
 
-async def test_dropping_the_next_command_while_the_first_is_being_settled_loses_neither_result(house):
+async def test_dropping_the_next_command_while_the_first_is_being_settled_loses_neither_result(harness):
     async def drop_the_next():
-        row = await house.journal.commands.get("b")
-        await house.journal.commands.drop("b", dropped(row), ())
-        house.sender.remove(row, dropped(row))
+        row = await harness.journal.commands.get("b")
+        await harness.journal.commands.drop("b", dropped(row), ())
+        harness.sender.remove(row, dropped(row))
 
-    house.wechat.hold("x")
-    house.say(text="x", id="a")
-    last = house.say(text="y", id="b")
-    await house.acknowledged(last)
-    house.journal.before["finish"] = drop_the_next
-    house.wechat.release("x")
-    assert outcome(await house.result("a")) == ("sent", "ok", False)
-    house.say(text="z", id="c")
-    await house.result("c")
-    assert house.wechat.texts() == ["x", "z"]
-    rows = {row.command_id: row.result.code for row in await house.rows()}
+    harness.wechat.hold("x")
+    harness.say(text="x", id="a")
+    last = harness.say(text="y", id="b")
+    await harness.acknowledged(last)
+    harness.journal.before["finish"] = drop_the_next
+    harness.wechat.release("x")
+    assert outcome(await harness.result("a")) == ("sent", "ok", False)
+    harness.say(text="z", id="c")
+    await harness.result("c")
+    assert harness.wechat.texts() == ["x", "z"]
+    rows = {row.command_id: row.result.code for row in await harness.rows()}
     assert rows == {"a": "ok", "b": "dropped", "c": "ok"}
 
 
-async def test_dropping_a_command_just_before_its_attempt_is_marked_stops_nothing_else(house):
+async def test_dropping_a_command_just_before_its_attempt_is_marked_stops_nothing_else(harness):
     async def drop_it():
-        row = await house.journal.commands.get("a")
-        await house.journal.commands.drop("a", dropped(row), ())
+        row = await harness.journal.commands.get("a")
+        await harness.journal.commands.drop("a", dropped(row), ())
 
-    house.sender.set_online(online=False)  # else the attempt may be marked in the commit that accepts it
-    house.say(text="x", id="a")
-    await house.acknowledged(house.say(text="y", id="b"))
-    house.journal.before["begin_attempt"] = drop_it
-    house.sender.set_online(online=True)
-    await house.result("b")
-    assert house.wechat.texts() == ["y"]
+    harness.sender.set_online(online=False)  # else the attempt may be marked in the commit that accepts it
+    harness.say(text="x", id="a")
+    await harness.acknowledged(harness.say(text="y", id="b"))
+    harness.journal.before["begin_attempt"] = drop_it
+    harness.sender.set_online(online=True)
+    await harness.result("b")
+    assert harness.wechat.texts() == ["y"]
 
 
-async def test_dropping_a_command_that_waits_lets_the_next_one_go(house):
-    house.sender.set_online(online=False)
-    house.say(text="x", id="a")
-    last = house.say(text="y", id="b")
-    await house.acknowledged(last)
-    row = await house.journal.commands.get("a")
-    await house.journal.commands.drop("a", dropped(row), ())
-    house.sender.remove(row, dropped(row))
-    house.sender.set_online(online=True)
-    await house.result("b")
-    assert house.wechat.texts() == ["y"]
+async def test_dropping_a_command_that_waits_lets_the_next_one_go(harness):
+    harness.sender.set_online(online=False)
+    harness.say(text="x", id="a")
+    last = harness.say(text="y", id="b")
+    await harness.acknowledged(last)
+    row = await harness.journal.commands.get("a")
+    await harness.journal.commands.drop("a", dropped(row), ())
+    harness.sender.remove(row, dropped(row))
+    harness.sender.set_online(online=True)
+    await harness.result("b")
+    assert harness.wechat.texts() == ["y"]
 
 
 # the language
@@ -422,9 +422,9 @@ async def test_dropping_a_command_that_waits_lets_the_next_one_go(house):
 
 async def test_results_are_in_the_language_that_was_chosen(tmp_path):
 
-    async with running(tmp_path, language="zh", people=PEOPLE) as house:
-        house.say(text="x", id="a")
-        assert (await house.result("a"))["message"] == "微信已接收消息"
-        house.wechat.answer("y", OutcomeUnknown(), OutcomeUnknown())
-        house.say(text="y", id="b")
-        assert (await house.result("b"))["message"] == "已发送（可能两次），但微信没有回应"
+    async with running(tmp_path, language="zh", people=PEOPLE) as harness:
+        harness.say(text="x", id="a")
+        assert (await harness.result("a"))["message"] == "微信已接收消息"
+        harness.wechat.answer("y", OutcomeUnknown(), OutcomeUnknown())
+        harness.say(text="y", id="b")
+        assert (await harness.result("b"))["message"] == "已发送（可能两次），但微信没有回应"

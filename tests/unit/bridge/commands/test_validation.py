@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from tests.support.cost import is_in_proportion, repeated
-from tests.unit.bridge.bench import Bench
 from tests.unit.bridge.contexts import NO_LIMITS
 from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE, person
+from tests.unit.bridge.validation_harness import ValidationHarness
 from wx2mqtt.aio import MAX_BYTES_ON_LOOP
 from wx2mqtt.bridge import wechat_calls
 from wx2mqtt.bridge.commands.validation import fingerprint
@@ -26,8 +26,8 @@ from wx2mqtt.mqtt.payloads import RESULT_CODES
 
 
 @pytest.fixture
-def bench():
-    return Bench()
+def validation_harness():
+    return ValidationHarness()
 
 
 def outcome(result):
@@ -40,8 +40,8 @@ REJECTED = Status.REJECTED
 # who
 
 
-def test_a_command_is_for_the_person_of_that_name(bench):
-    new = bench.new("hello")
+def test_a_command_is_for_the_person_of_that_name(validation_harness):
+    new = validation_harness.new("hello")
     assert (new.person, new.command.user, new.command.text) == (PersonId(1), "wife", "hello")
     assert new.result is None
 
@@ -50,38 +50,40 @@ def test_a_command_is_for_the_person_of_that_name(bench):
     ("user", "code"),
     [("nobody", "unknown_user"), ("", "bad_command"), ("lost", "unresolved_user"), ("gone", "unknown_user")],
 )
-def test_who_is_not_there_gets_nothing_and_the_result_goes_to_the_level_as_received(bench, user, code):
-    new = bench.new("hello", f"wx/out/{user}")
+def test_who_is_not_there_gets_nothing_and_the_result_goes_to_the_level_as_received(
+    validation_harness, user, code
+):
+    new = validation_harness.new("hello", f"wx/out/{user}")
     assert outcome(new.result) == (REJECTED, code)
     assert new.result.user == user
     assert [one.topic for one in new.publications] == [f"wx/result/{user}"]
 
 
-def test_the_refusal_says_where_the_names_are(bench):
-    assert "wx/contacts" in bench.refused("hello", "wx/out/nobody").message
+def test_the_refusal_says_where_the_names_are(validation_harness):
+    assert "wx/contacts" in validation_harness.refused("hello", "wx/out/nobody").message
 
 
 def test_a_decomposed_name_is_the_same_name_and_the_result_keeps_its_form():
-    bench = Bench(people=(person(1, "\u00e9mile"),))
-    new = bench.new("hello", "wx/out/e\u0301mile")
+    validation_harness = ValidationHarness(people=(person(1, "\u00e9mile"),))
+    new = validation_harness.new("hello", "wx/out/e\u0301mile")
     assert new.person == PersonId(1)
     assert new.replies[0].topic == "wx/result/e\u0301mile"
 
 
 @pytest.mark.parametrize("user", ["Wife", "WIFE", "wife "])
-def test_case_and_blanks_count(bench, user):
-    assert bench.refused("hello", f"wx/out/{user}").code == "unknown_user"
+def test_case_and_blanks_count(validation_harness, user):
+    assert validation_harness.refused("hello", f"wx/out/{user}").code == "unknown_user"
 
 
 def test_before_the_first_login_only_pinned_names_are_accepted():
-    bench = Bench(people=(), pins={"wife": ContactPin(remark="老婆")})
-    bench.contacts_known = False
+    validation_harness = ValidationHarness(people=(), pins={"wife": ContactPin(remark="老婆")})
+    validation_harness.contacts_known = False
     for user in ("wife", "filehelper"):
-        new = bench.new("hello", f"wx/out/{user}")
+        new = validation_harness.new("hello", f"wx/out/{user}")
         assert (new.result, new.person) == (None, None)
-    assert bench.refused("hello", "wx/out/mom").code == "unknown_user"
-    bench.contacts_known = True
-    assert bench.refused("hello", "wx/out/wife").code == "unknown_user"
+    assert validation_harness.refused("hello", "wx/out/mom").code == "unknown_user"
+    validation_harness.contacts_known = True
+    assert validation_harness.refused("hello", "wx/out/wife").code == "unknown_user"
 
 
 # may they
@@ -99,24 +101,26 @@ def test_before_the_first_login_only_pinned_names_are_accepted():
     ],
 )
 def test_send_allow_limits_the_recipients(allow, allowed):
-    bench = Bench(NO_LIMITS.model_copy(update={"allow": allow}))
-    assert (bench.new("hello").result is None) is allowed
+    validation_harness = ValidationHarness(NO_LIMITS.model_copy(update={"allow": allow}))
+    assert (validation_harness.new("hello").result is None) is allowed
     if not allowed:
-        refused = bench.refused("hello")
+        refused = validation_harness.refused("hello")
         assert outcome(refused) == (REJECTED, "not_allowed")
         assert "send.allow" in refused.message
 
 
 @pytest.mark.parametrize(("allow", "user"), [("wife", "老婆"), ("老婆", "老婆"), ("wife", "wife")])
 def test_who_may_be_written_to_may_be_by_an_old_name(allow, user):
-    bench = Bench(NO_LIMITS.model_copy(update={"allow": (allow,)}))
-    bench.ctx.registry = PeopleRegistry(PEOPLE, {"wife": PEOPLE[0].id, "老婆": PEOPLE[0].id}, {})
-    assert bench.new("hello", f"wx/out/{user}").result is None
+    validation_harness = ValidationHarness(NO_LIMITS.model_copy(update={"allow": (allow,)}))
+    validation_harness.ctx.registry = PeopleRegistry(PEOPLE, {"wife": PEOPLE[0].id, "老婆": PEOPLE[0].id}, {})
+    assert validation_harness.new("hello", f"wx/out/{user}").result is None
 
 
 def test_a_decomposed_name_is_allowed_by_its_composed_one():
-    bench = Bench(NO_LIMITS.model_copy(update={"allow": ("\u00e9mile",)}), people=(person(1, "\u00e9mile"),))
-    assert bench.new("hello", "wx/out/e\u0301mile").result is None
+    validation_harness = ValidationHarness(
+        NO_LIMITS.model_copy(update={"allow": ("\u00e9mile",)}), people=(person(1, "\u00e9mile"),)
+    )
+    assert validation_harness.new("hello", "wx/out/e\u0301mile").result is None
 
 
 # what
@@ -140,8 +144,8 @@ def test_a_decomposed_name_is_allowed_by_its_composed_one():
         ("", b"x", "bad_command"),
     ],
 )
-def test_what_lies_below_a_user_is_answered_on_the_users_result_topic(bench, sub, payload, code):
-    new = bench.new(payload, f"wx/out/wife/{sub}")
+def test_what_lies_below_a_user_is_answered_on_the_users_result_topic(validation_harness, sub, payload, code):
+    new = validation_harness.new(payload, f"wx/out/wife/{sub}")
     assert outcome(new.result) == (REJECTED, code)
     assert [one.topic for one in new.publications] == ["wx/result/wife"]
 
@@ -157,7 +161,7 @@ def test_what_lies_below_a_user_is_answered_on_the_users_result_topic(bench, sub
     ],
 )
 def test_a_kind_that_the_backend_cannot_send_is_unsupported(body):
-    poor = Bench(capabilities=replace(CAPABILITIES, media={}, actions=frozenset()))
+    poor = ValidationHarness(capabilities=replace(CAPABILITIES, media={}, actions=frozenset()))
     result = poor.refused(json.dumps({**body, "id": "a"}))
     assert (result.id, *outcome(result)) == ("a", REJECTED, "unsupported")
     assert body["kind"] in result.message
@@ -166,8 +170,8 @@ def test_a_kind_that_the_backend_cannot_send_is_unsupported(body):
 @pytest.mark.parametrize(
     ("sub", "name"), [("image", ""), ("video", ""), ("file/Bericht 1.pdf", "Bericht 1.pdf")]
 )
-def test_bytes_are_a_command_with_the_name_of_the_topic(bench, sub, name):
-    new = bench.new(b"{bytes}", f"wx/out/wife/{sub}")
+def test_bytes_are_a_command_with_the_name_of_the_topic(validation_harness, sub, name):
+    new = validation_harness.new(b"{bytes}", f"wx/out/wife/{sub}")
     assert new.result is None
     assert (new.command.kind, new.command.name, new.command.text) == (sub.partition("/")[0], name, "")
 
@@ -188,14 +192,14 @@ def test_bytes_are_a_command_with_the_name_of_the_topic(bench, sub, name):
         "\u200fx",
     ],
 )
-def test_a_name_that_is_no_plain_file_name_is_refused(bench, name):
-    result = bench.refused(json.dumps({"kind": "file", "url": "https://h/x", "name": name}))
+def test_a_name_that_is_no_plain_file_name_is_refused(validation_harness, name):
+    result = validation_harness.refused(json.dumps({"kind": "file", "url": "https://h/x", "name": name}))
     assert outcome(result) == (REJECTED, "bad_command")
     assert "name" in result.message
 
 
-def test_a_name_that_is_too_long_is_refused(bench):
-    result = bench.refused(json.dumps({"kind": "file", "url": "https://h/x", "name": "x" * 300}))
+def test_a_name_that_is_too_long_is_refused(validation_harness):
+    result = validation_harness.refused(json.dumps({"kind": "file", "url": "https://h/x", "name": "x" * 300}))
     assert outcome(result) == (REJECTED, "bad_command")
     assert "240" in result.message
 
@@ -203,39 +207,39 @@ def test_a_name_that_is_too_long_is_refused(bench):
 @pytest.mark.parametrize(
     "url", ["http://xn--)/", "http://[::%\x9f]/", "https://xn--a/x.jpg", "http://xn--ls8h=/"]
 )
-def test_a_host_that_is_no_name_is_a_bad_file(bench, url):
-    result = bench.refused(json.dumps({"kind": "file", "url": url}))
+def test_a_host_that_is_no_name_is_a_bad_file(validation_harness, url):
+    result = validation_harness.refused(json.dumps({"kind": "file", "url": url}))
     assert outcome(result) == (REJECTED, "bad_file")
     assert "the host in 'url' is no name" in result.message
 
 
 @pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://h/x", "h/x", "http://"])
-def test_only_http_addresses_are_accepted(bench, url):
-    result = bench.refused(json.dumps({"kind": "file", "url": url}))
+def test_only_http_addresses_are_accepted(validation_harness, url):
+    result = validation_harness.refused(json.dumps({"kind": "file", "url": url}))
     assert outcome(result) == (REJECTED, "bad_command")
     assert "https" in result.message
 
 
 def test_people_can_be_mentioned_in_groups_only():
-    bench = Bench(people=(*PEOPLE, person(9, "family", kind=ChatKind.GROUP)))
+    validation_harness = ValidationHarness(people=(*PEOPLE, person(9, "family", kind=ChatKind.GROUP)))
     asked = json.dumps({"text": "hi", "mention": ["mom"]})
-    assert bench.new(asked, "wx/out/family").command.mention == ("mom",)
-    refused = bench.refused(asked)
+    assert validation_harness.new(asked, "wx/out/family").command.mention == ("mom",)
+    refused = validation_harness.refused(asked)
     assert outcome(refused) == (REJECTED, "bad_command")
     assert "mention" in refused.message
 
 
-def test_the_checksum_of_a_large_delivery_is_left_to_those_who_do_not_hold_the_loop(bench):
-    assert bench.new(bytes(MAX_BYTES_ON_LOOP), "wx/out/wife/file/a").delivery is not None
-    assert bench.new(bytes(MAX_BYTES_ON_LOOP + 1), "wx/out/wife/file/a").delivery is None
+def test_the_checksum_of_a_large_delivery_is_left_to_those_who_do_not_hold_the_loop(validation_harness):
+    assert validation_harness.new(bytes(MAX_BYTES_ON_LOOP), "wx/out/wife/file/a").delivery is not None
+    assert validation_harness.new(bytes(MAX_BYTES_ON_LOOP + 1), "wx/out/wife/file/a").delivery is None
 
 
 # recalls as requests
 
 
-def test_a_request_to_recall_is_a_command_for_whoever_got_the_message(bench):
-    bench.chat = "wife"
-    new = bench.ask("recall", message_id="1")
+def test_a_request_to_recall_is_a_command_for_whoever_got_the_message(validation_harness):
+    validation_harness.chat = "wife"
+    new = validation_harness.ask("recall", message_id="1")
     assert (new.result, new.command.kind, new.command.user, new.command.message_id) == (
         None,
         "recall",
@@ -245,9 +249,9 @@ def test_a_request_to_recall_is_a_command_for_whoever_got_the_message(bench):
     assert [one.topic for one in new.replies] == ["wx/result/wife", "wx/bridge/response/recall"]
 
 
-def test_who_is_named_counts(bench):
-    bench.chat = "wife"
-    assert bench.ask("recall", message_id="1", user="mom", kind="recall").command.user == "mom"
+def test_who_is_named_counts(validation_harness):
+    validation_harness.chat = "wife"
+    assert validation_harness.ask("recall", message_id="1", user="mom", kind="recall").command.user == "mom"
 
 
 @pytest.mark.parametrize(
@@ -264,45 +268,45 @@ def test_who_is_named_counts(bench):
         ({"user": "nobody", "message_id": "1"}, "unknown_user"),
     ],
 )
-def test_a_request_to_recall_that_names_no_message_of_ours_is_answered(bench, body, code):
-    new = bench.ask("recall", **body)
+def test_a_request_to_recall_that_names_no_message_of_ours_is_answered(validation_harness, body, code):
+    new = validation_harness.ask("recall", **body)
     assert outcome(new.result) == (REJECTED, code)
     (answer,) = [one for one in new.publications if one.topic == "wx/bridge/response/recall"]
     assert json.loads(answer.payload)["code"] == code
 
 
-def test_a_text_may_be_as_long_as_wechat_takes_in_bytes(bench):
-    assert bench.new("x" * 100).result is None
-    assert bench.new("界" * 33).result is None
-    result = bench.refused(json.dumps({"text": "界" * 34, "id": "a"}))
+def test_a_text_may_be_as_long_as_wechat_takes_in_bytes(validation_harness):
+    assert validation_harness.new("x" * 100).result is None
+    assert validation_harness.new("界" * 33).result is None
+    result = validation_harness.refused(json.dumps({"text": "界" * 34, "id": "a"}))
     assert (result.id, *outcome(result)) == ("a", REJECTED, "too_long")
     assert "102" in result.message
     assert "100" in result.message
 
 
-def test_a_full_store_takes_no_command(bench):
-    bench.quota.size = bench.quota.limit
-    assert outcome(bench.refused("hello")) == (REJECTED, "storage_full")
+def test_a_full_store_takes_no_command(validation_harness):
+    validation_harness.quota.size = validation_harness.quota.limit
+    assert outcome(validation_harness.refused("hello")) == (REJECTED, "storage_full")
 
 
 @pytest.mark.parametrize(
     ("payload", "code"),
     [("", "empty"), ("{", "bad_command"), ("{}", "bad_command"), (b"\xff", "bad_command")],
 )
-def test_what_cannot_be_read_is_refused_with_an_id_of_our_own(bench, payload, code):
-    result = bench.refused(payload)
+def test_what_cannot_be_read_is_refused_with_an_id_of_our_own(validation_harness, payload, code):
+    result = validation_harness.refused(payload)
     assert outcome(result) == (REJECTED, code)
     assert len(result.id) == 16
 
 
-def test_a_retained_command_is_not_even_read(bench):
-    result = bench.refused('{"text": "x", "id": "a"}', retain=True)
+def test_a_retained_command_is_not_even_read(validation_harness):
+    result = validation_harness.refused('{"text": "x", "id": "a"}', retain=True)
     assert outcome(result) == (REJECTED, "retained")
     assert result.id != "a"
 
 
 def test_the_words_are_in_the_chosen_language():
-    assert Bench(language="zh").refused("").message == "没有要发送的文字"
+    assert ValidationHarness(language="zh").refused("").message == "没有要发送的文字"
 
 
 # until when
@@ -323,36 +327,38 @@ def test_the_words_are_in_the_chosen_language():
         ({"text": "x"}, 4_294_967_295, 4_294_967_295),
     ],
 )
-def test_the_smaller_of_ttl_and_what_mqtt_5_has_left_counts_from_acceptance(bench, body, expiry, seconds):
+def test_the_smaller_of_ttl_and_what_mqtt_5_has_left_counts_from_acceptance(
+    validation_harness, body, expiry, seconds
+):
     before = now_ms()
-    new = bench.new(json.dumps(body), expiry=expiry)
+    new = validation_harness.new(json.dumps(body), expiry=expiry)
     assert before <= new.accepted <= now_ms()
     assert new.expires == new.accepted + seconds * 1000
 
 
-def test_a_delivery_with_no_life_left_is_expired_and_not_sent(bench):
-    result = bench.refused('{"text": "x", "id": "a"}', expiry=0)
+def test_a_delivery_with_no_life_left_is_expired_and_not_sent(validation_harness):
+    result = validation_harness.refused('{"text": "x", "id": "a"}', expiry=0)
     assert (result.id, *outcome(result)) == ("a", Status.EXPIRED, "expired")
     assert result.message == "it had expired before it came"
 
 
 def test_without_a_life_of_its_own_it_has_the_one_that_the_owner_set():
-    new = Bench(NO_LIMITS.model_copy(update={"ttl": 7.5})).new("hello")
+    new = ValidationHarness(NO_LIMITS.model_copy(update={"ttl": 7.5})).new("hello")
     assert new.expires == new.accepted + 7500
 
 
 # where the result goes
 
 
-def test_the_result_goes_to_the_response_topic_too_with_its_correlation_data(bench):
-    new = bench.new("hello", response_topic="me/answers", correlation=b"\0\xff")
+def test_the_result_goes_to_the_response_topic_too_with_its_correlation_data(validation_harness):
+    new = validation_harness.new("hello", response_topic="me/answers", correlation=b"\0\xff")
     own, asked = new.replies
     assert (own.topic, own.correlation, own.shape) == ("wx/result/wife", None, "result")
     assert (asked.topic, asked.correlation, asked.shape) == ("me/answers", b"\0\xff", "result")
 
 
-def test_a_refusal_goes_to_the_response_topic_too(bench):
-    new = bench.new("", response_topic="me/answers", correlation=b"7")
+def test_a_refusal_goes_to_the_response_topic_too(validation_harness):
+    new = validation_harness.new("", response_topic="me/answers", correlation=b"7")
     assert [(one.topic, one.correlation) for one in new.publications] == [
         ("wx/result/wife", None),
         ("me/answers", b"7"),
@@ -374,20 +380,25 @@ def test_a_refusal_goes_to_the_response_topic_too(bench):
         "#",
     ],
 )
-def test_a_command_with_a_forbidden_response_topic_is_answered_on_its_result_topic_only(bench, topic):
-    new = bench.new('{"text": "x", "id": "a"}', response_topic=topic, correlation=b"7")
+def test_a_command_with_a_forbidden_response_topic_is_answered_on_its_result_topic_only(
+    validation_harness, topic
+):
+    new = validation_harness.new('{"text": "x", "id": "a"}', response_topic=topic, correlation=b"7")
     assert new.result is None
     assert [reply.topic for reply in new.replies] == ["wx/result/wife"]
     assert new.command.remarks == (Remark.BAD_RESPONSE_TOPIC,)
-    bad = bench.new('{"id": "a"}', response_topic=topic, correlation=b"7")
+    bad = validation_harness.new('{"id": "a"}', response_topic=topic, correlation=b"7")
     assert outcome(bad.result) == (REJECTED, "bad_command"), "what is wrong with the command goes first"
     assert "the result comes on this topic only" in bad.result.message
     assert [one.topic for one in bad.publications] == ["wx/result/wife"]
 
 
 @pytest.mark.parametrize("topic", ["wxx", "wx2/in", "me", "/wx/in", "homeassistant2/x", "a/$b", "微信"])
-def test_elsewhere_they_may(bench, topic):
-    assert [one.topic for one in bench.new("x", response_topic=topic).replies] == ["wx/result/wife", topic]
+def test_elsewhere_they_may(validation_harness, topic):
+    assert [one.topic for one in validation_harness.new("x", response_topic=topic).replies] == [
+        "wx/result/wife",
+        topic,
+    ]
 
 
 # the same content
@@ -423,13 +434,13 @@ def test_a_key_is_digits_and_unlike_others(monkeypatch):
 
 
 @pytest.mark.parametrize("topic", ["wx/out/wife", "wx/bridge/request/send"])
-def test_a_bug_in_the_bridge_rejects_this_command_and_is_logged(bench, topic, monkeypatch):
+def test_a_bug_in_the_bridge_rejects_this_command_and_is_logged(validation_harness, topic, monkeypatch):
     def falls_over(_command):
         raise ZeroDivisionError
 
-    monkeypatch.setattr(bench.judge, "check", falls_over)
+    monkeypatch.setattr(validation_harness.judge, "check", falls_over)
     with capture_logs() as logs:
-        result = bench.refused(
+        result = validation_harness.refused(
             '{"user": "wife", "text": "x"}' if "request" in topic else "secret words", topic
         )
     assert outcome(result) == (REJECTED, "internal")
@@ -450,7 +461,7 @@ def test_a_bug_in_the_bridge_rejects_this_command_and_is_logged(bench, topic, mo
 )
 def test_every_delivery_becomes_a_row_with_at_most_one_result(request, level, payload, **more):
     topic = "wx/bridge/request/send" if request else f"wx/out/{level}"
-    new = Bench().new(payload, topic, **more)
+    new = ValidationHarness().new(payload, topic, **more)
     if new.result is None:
         assert new.person is not None
         assert new.expires is not None
@@ -462,10 +473,12 @@ def test_every_delivery_becomes_a_row_with_at_most_one_result(request, level, pa
 
 
 def test_a_topic_of_nothing_but_marks_costs_no_more_than_in_proportion():
-    bench = Bench()
-    assert is_in_proportion(lambda size: bench.new("hi", "wx/out/" + repeated("\u0301\u0327", size)), 20_000)
+    validation_harness = ValidationHarness()
+    assert is_in_proportion(
+        lambda size: validation_harness.new("hi", "wx/out/" + repeated("\u0301\u0327", size)), 20_000
+    )
 
 
-def test_of_a_command_that_came_too_late_the_bytes_are_not_kept(bench):
-    late = bench.new('{"kind": "image", "data": "AAAA", "id": "a"}', expiry=0)
+def test_of_a_command_that_came_too_late_the_bytes_are_not_kept(validation_harness):
+    late = validation_harness.new('{"kind": "image", "data": "AAAA", "id": "a"}', expiry=0)
     assert (late.result.status, late.command.data) == (Status.EXPIRED, "")

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.bridge.conftest import PassTime
 from tests.unit.bridge.contexts import context, settings
-from tests.unit.bridge.sender_support import Room, room
+from tests.unit.bridge.sender_support import SenderHarness, sender_harness
 from wx2mqtt.bridge.commands.chat_queue import ChatQueue
 from wx2mqtt.bridge.commands.next_step import NextStepPolicy
 from wx2mqtt.bridge.commands.waiting_commands import WaitingCommands
@@ -35,10 +35,10 @@ OPEN = ReplyWindow(open=True, remaining=10)
 HOUR = 3_600_000
 
 
-class Windowed(Room):
+class Windowed(SenderHarness):
     """A room whose WeChat has a window for the wife, shut at first, and takes texts of 20 characters."""
 
-    def __init__(self, made: Room) -> None:
+    def __init__(self, made: SenderHarness) -> None:
         self.__dict__.update(made.__dict__)
         self.wire.capabilities = replace(
             self.wire.capabilities, has_reply_window=True, part_limit=20, text_limit=10**6
@@ -47,7 +47,7 @@ class Windowed(Room):
 
     def window(self, window: ReplyWindow) -> None:
         """As WeChat tells it, when it tells it."""
-        self.wire.windows[self.phone.handle("wife")] = window
+        self.wire.windows[self.address_book.handle("wife")] = window
 
     def writes(self) -> None:
         """She writes."""
@@ -72,7 +72,7 @@ class Windowed(Room):
 
 @pytest.fixture
 async def here(tmp_path: Path) -> AsyncIterator[Windowed]:
-    async with room(tmp_path, "wife", "mom") as made:
+    async with sender_harness(tmp_path, "wife", "mom") as made:
         yield Windowed(made)
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
+from tests.unit.bridge.media.harness import PNG, MediaHarness, trouble, working
 from tests.unit.bridge.media.rows import NOW, row
-from tests.unit.bridge.media.works import PNG, Works, trouble, working
 from wx2mqtt.bridge.media import downloader as module
 from wx2mqtt.bridge.media import inline
 from wx2mqtt.bridge.media.retries import (
@@ -49,9 +49,9 @@ SMALL = MediaRef(locator={"msgid": "small"})
 
 
 @pytest.fixture
-async def works(tmp_path: Path) -> AsyncIterator[Works]:
-    async with working(tmp_path) as works:
-        yield works
+async def harness(tmp_path: Path) -> AsyncIterator[MediaHarness]:
+    async with working(tmp_path) as harness:
+        yield harness
 
 
 @pytest.fixture
@@ -66,85 +66,87 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, name, 0.02)
 
 
-async def test_a_message_is_published_at_once_and_its_file_announced_when_it_is_stored(works: Works):
+async def test_a_message_is_published_at_once_and_its_file_announced_when_it_is_stored(harness: MediaHarness):
     still = asyncio.Event()
-    works.files.answer("77", [PNG, still, b"more"])
-    await works.comes("77")
-    ((topic, body),) = await works.published(1)
+    harness.files.answer("77", [PNG, still, b"more"])
+    await harness.comes("77")
+    ((topic, body),) = await harness.published(1)
     assert (topic, body["image"]["state"]) == ("in/wife", "pending")
     still.set()
-    row = await works.is_in("77", READY)
-    _, (topic, event) = await works.published(2)
+    row = await harness.is_in("77", READY)
+    _, (topic, event) = await harness.published(2)
     assert topic == "event/media"
     assert body["image"]["url"] == event["url"] == f"/media/{row.id}"
     assert (event["message_id"], event["user"], event["state"]) == ("77", "wife", "ready")
     assert (event["mime"], event["size"], event["width"], event["height"]) == ("image/png", 37, 2, 3)
     assert row.blob is not None
-    assert works.blobs.path_of(row.blob).read_bytes() == PNG + b"more"
-    assert (works.folder / event["path"]).read_bytes() == PNG + b"more"
+    assert harness.blobs.path_of(row.blob).read_bytes() == PNG + b"more"
+    assert (harness.folder / event["path"]).read_bytes() == PNG + b"more"
 
 
-async def test_never_two_at_a_time_and_in_the_order_of_the_messages(works: Works):
+async def test_never_two_at_a_time_and_in_the_order_of_the_messages(harness: MediaHarness):
     keys = [f"{number}" for number in range(20)]
-    await works.comes(*keys)
-    await works.is_in("19", READY)
-    assert works.files.asked == keys
-    assert works.files.most_open == 1
+    await harness.comes(*keys)
+    await harness.is_in("19", READY)
+    assert harness.files.asked == keys
+    assert harness.files.most_open == 1
 
 
 async def test_small_pictures_come_after_the_things_themselves_and_without_an_event(
-    works: Works, monkeypatch: pytest.MonkeyPatch
+    harness: MediaHarness, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("wx2mqtt.bridge.media.payloads.THUMBNAIL_DELAY_MS", 50)
-    await works.comes("1", "2", thumbnail=SMALL)
-    assert await works.asked(4) == ["1", "2", "small", "small"]
-    whole, small = await works.journal.media.of_messages(["1"])
+    await harness.comes("1", "2", thumbnail=SMALL)
+    assert await harness.asked(4) == ["1", "2", "small", "small"]
+    whole, small = await harness.journal.media.of_messages(["1"])
     assert (whole.part, small.part) == (MediaPart.WHOLE, MediaPart.THUMBNAIL)
-    await works.room.library.find(small.id, MAX_WAIT_SECONDS)
-    await works.comes("3", kind=Kind.TEXT)
-    sent = await works.published(5)
+    await harness.sender_harness.library.find(small.id, MAX_WAIT_SECONDS)
+    await harness.comes("3", kind=Kind.TEXT)
+    sent = await harness.published(5)
     assert sorted(topic for topic, _ in sent) == ["event/media"] * 2 + ["in/wife"] * 3
 
 
-async def test_texts_pass_a_download_that_hangs(works: Works):
-    works.files.answer("1", [asyncio.Event()])
-    await works.comes("1")
-    await works.asked(1)
-    await works.comes(*map(str, range(2, 50)), kind=Kind.TEXT)
-    sent = await works.published(49)
+async def test_texts_pass_a_download_that_hangs(harness: MediaHarness):
+    harness.files.answer("1", [asyncio.Event()])
+    await harness.comes("1")
+    await harness.asked(1)
+    await harness.comes(*map(str, range(2, 50)), kind=Kind.TEXT)
+    sent = await harness.published(49)
     assert [body["id"] for _, body in sent] == [str(number) for number in range(1, 50)]
 
 
 async def test_a_download_that_falls_silent_is_given_up_and_the_next_one_begins(
-    works: Works, impatient: None
+    harness: MediaHarness, impatient: None
 ):
-    works.files.answer("1", [PNG, asyncio.Event()])
-    await works.comes("1", "2")
-    await works.is_in("2", READY)
-    row = await works.row("1")
+    harness.files.answer("1", [PNG, asyncio.Event()])
+    await harness.comes("1", "2")
+    await harness.is_in("2", READY)
+    row = await harness.row("1")
     assert (row.state, row.attempts, row.reason) == (PENDING, 1, "no byte came for 0.02 s")
-    assert works.files.open == 0
-    assert len(works.on_disk()) == 1
+    assert harness.files.open == 0
+    assert len(harness.on_disk()) == 1
 
 
 async def test_a_trickle_does_not_keep_the_others_waiting_for_ever(
-    works: Works, monkeypatch: pytest.MonkeyPatch
+    harness: MediaHarness, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(module, "DOWNLOAD_TIMEOUT_SECONDS", -1.0)
-    works.files.answer("1", [b"a", b"b"])
-    await works.comes("1")
-    assert (await works.when(lambda row: row.attempts > 0, "1")).reason == "the bytes came too slowly"
+    harness.files.answer("1", [b"a", b"b"])
+    await harness.comes("1")
+    assert (await harness.when(lambda row: row.attempts > 0, "1")).reason == "the bytes came too slowly"
 
 
 @pytest.mark.parametrize(
     "first", [Unreachable("cut"), ProtocolViolation("odd"), RuntimeError("a fault of ours")]
 )
-async def test_what_failed_is_tried_again_by_itself_until_it_is_there(works: Works, first: Exception):
-    works.files.answer("1", [first], [PNG])
-    await works.comes("1")
-    row = await works.is_in("1", READY)
+async def test_what_failed_is_tried_again_by_itself_until_it_is_there(
+    harness: MediaHarness, first: Exception
+):
+    harness.files.answer("1", [first], [PNG])
+    await harness.comes("1")
+    row = await harness.is_in("1", READY)
     assert (row.attempts, row.reason) == (1, "")
-    assert works.files.asked == ["1", "1"]
+    assert harness.files.asked == ["1", "1"]
 
 
 GARBAGE = b"\x00\x01{<garbage"
@@ -154,162 +156,166 @@ def announced(size: int | None = 13_927) -> MediaRef:
     return MediaRef(locator={"msgid": "1"}, size=size)
 
 
-async def test_garbage_instead_of_a_picture_is_asked_for_again(works: Works):
-    works.files.answer("1", [GARBAGE], [PNG])
-    await works.comes("1", media=announced())
-    row = await works.is_in("1", READY)
+async def test_garbage_instead_of_a_picture_is_asked_for_again(harness: MediaHarness):
+    harness.files.answer("1", [GARBAGE], [PNG])
+    await harness.comes("1", media=announced())
+    row = await harness.is_in("1", READY)
     assert row.attempts == 1
     assert row.blob is not None
     assert row.blob.mime == "image/png"
-    await works.published(2)
-    assert works.ctx.counters.media == {READY: 1}
+    await harness.published(2)
+    assert harness.ctx.counters.media == {READY: 1}
 
 
-async def test_a_format_that_no_library_knows_is_kept_after_two_more_attempts(works: Works):
-    works.files.answer("1", [GARBAGE])
-    await works.comes("1", media=announced())
-    row = await works.is_in("1", READY)
-    assert works.files.asked == ["1"] * 3
+async def test_a_format_that_no_library_knows_is_kept_after_two_more_attempts(harness: MediaHarness):
+    harness.files.answer("1", [GARBAGE])
+    await harness.comes("1", media=announced())
+    row = await harness.is_in("1", READY)
+    assert harness.files.asked == ["1"] * 3
     assert row.blob is not None
     assert row.blob.size == len(GARBAGE)
 
 
 @pytest.mark.parametrize("size", [None, len(GARBAGE)])
-async def test_an_unknown_format_of_the_announced_size_is_kept_at_once(works: Works, size: int | None):
-    works.files.answer("1", [GARBAGE])
-    await works.comes("1", media=announced(size))
-    await works.is_in("1", READY)
-    assert works.files.asked == ["1"]
+async def test_an_unknown_format_of_the_announced_size_is_kept_at_once(
+    harness: MediaHarness, size: int | None
+):
+    harness.files.answer("1", [GARBAGE])
+    await harness.comes("1", media=announced(size))
+    await harness.is_in("1", READY)
+    assert harness.files.asked == ["1"]
 
 
-async def test_while_everything_fails_there_is_no_storm(works: Works):
+async def test_while_everything_fails_there_is_no_storm(harness: MediaHarness):
     """Each message has its own back-off; a hundred of them together must not make a hundred tries a second."""
     keys = [f"{number}" for number in range(100)]
     for key in keys:
-        works.files.answer(key, trouble(Unreachable))
-    await works.comes(*keys)
-    await works.asked(3)
+        harness.files.answer(key, trouble(Unreachable))
+    await harness.comes(*keys)
+    await harness.asked(3)
     started = asyncio.get_running_loop().time()
-    await works.asked(4)
+    await harness.asked(4)
     assert asyncio.get_running_loop().time() - started > 0.4
-    assert len(works.files.asked) == 4
+    assert len(harness.files.asked) == 4
 
 
-async def test_no_bytes_at_all_are_no_file_and_are_asked_for_again(works: Works):
-    works.files.answer("1", [], trouble(NoContentYet), [PNG])
-    await works.comes("1")
-    row = await works.when(lambda row: row.empty_attempts > 0, "1")
+async def test_no_bytes_at_all_are_no_file_and_are_asked_for_again(harness: MediaHarness):
+    harness.files.answer("1", [], trouble(NoContentYet), [PNG])
+    await harness.comes("1")
+    row = await harness.when(lambda row: row.empty_attempts > 0, "1")
     assert (row.state, row.empty_attempts) == (PENDING, 1)
-    assert works.on_disk() == []
+    assert harness.on_disk() == []
 
 
-async def test_what_never_has_any_bytes_is_gone_and_says_so(works: Works, monkeypatch: pytest.MonkeyPatch):
+async def test_what_never_has_any_bytes_is_gone_and_says_so(
+    harness: MediaHarness, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr("wx2mqtt.bridge.media.retries.EMPTY_RETRY_DELAYS_SECONDS", (0, 0))
-    works.files.answer("1", trouble(NoContentYet))
-    await works.comes("1", kind=Kind.STICKER)
-    row = await works.is_in("1", GONE)
-    assert works.files.asked == ["1"] * 3
-    _, (topic, event) = await works.published(2)
+    harness.files.answer("1", trouble(NoContentYet))
+    await harness.comes("1", kind=Kind.STICKER)
+    row = await harness.is_in("1", GONE)
+    assert harness.files.asked == ["1"] * 3
+    _, (topic, event) = await harness.published(2)
     assert (topic, event["state"], event["reason"]) == ("event/media", "gone", row.reason)
     assert event["media_id"] == row.id
 
 
-async def test_what_wechat_says_is_gone_is_not_asked_for_again(works: Works):
-    works.files.answer("1", trouble(Rejected, "no such message", code="gone"))
-    await works.comes("1", "2")
-    await works.is_in("2", READY)
-    assert (await works.row("1")).state is GONE
-    assert works.files.asked == ["1", "2"]
+async def test_what_wechat_says_is_gone_is_not_asked_for_again(harness: MediaHarness):
+    harness.files.answer("1", trouble(Rejected, "no such message", code="gone"))
+    await harness.comes("1", "2")
+    await harness.is_in("2", READY)
+    assert (await harness.row("1")).state is GONE
+    assert harness.files.asked == ["1", "2"]
 
 
 async def test_what_is_too_large_is_broken_off_by_counting_what_comes(tmp_path: Path):
-    async with working(tmp_path, Media(max_size=1_000_000)) as works:
+    async with working(tmp_path, Media(max_size=1_000_000)) as harness:
         endless = [b"x" * 100_000] * 10_000
-        works.files.answer("1", endless)
-        await works.comes("1", media=MediaRef(locator={"msgid": "1"}, size=5))
-        row = await works.is_in("1", MediaState.TOO_LARGE)
-        _, (_, event) = await works.published(2)
+        harness.files.answer("1", endless)
+        await harness.comes("1", media=MediaRef(locator={"msgid": "1"}, size=5))
+        row = await harness.is_in("1", MediaState.TOO_LARGE)
+        _, (_, event) = await harness.published(2)
         assert (event["state"], event["reason"]) == ("too_large", row.reason)
         assert "max_size (1 MB)" in row.reason
-        assert works.on_disk() == []
-        assert works.files.open == 0
+        assert harness.on_disk() == []
+        assert harness.files.open == 0
 
 
 async def test_what_is_announced_as_too_large_and_is_not_is_there(tmp_path: Path):
-    async with working(tmp_path, Media(max_size=1000)) as works:
-        await works.comes("1", media=MediaRef(locator={"msgid": "1"}, size=10**9))
-        await works.is_in("1", READY)
+    async with working(tmp_path, Media(max_size=1000)) as harness:
+        await harness.comes("1", media=MediaRef(locator={"msgid": "1"}, size=10**9))
+        await harness.is_in("1", READY)
 
 
-async def test_after_a_day_it_is_given_up_with_a_last_try(works: Works):
-    works.clock.now = now_ms() - GIVE_UP_AFTER_MS - 1000
-    works.files.answer("1", trouble(Unreachable, "the file server is away"))
-    await works.comes("1")
-    row = await works.is_in("1", FAILED)
-    _, (_, event) = await works.published(2)
+async def test_after_a_day_it_is_given_up_with_a_last_try(harness: MediaHarness):
+    harness.clock.now = now_ms() - GIVE_UP_AFTER_MS - 1000
+    harness.files.answer("1", trouble(Unreachable, "the file server is away"))
+    await harness.comes("1")
+    row = await harness.is_in("1", FAILED)
+    _, (_, event) = await harness.published(2)
     assert event["state"] == "failed"
     assert event["reason"] == row.reason == "it could not be fetched within a day: the file server is away"
 
 
-async def test_nothing_is_fetched_while_logged_out_and_all_goes_on_with_the_next_login(works: Works):
-    works.put(online=False)
-    await works.comes("1")
-    await works.published(1)
-    await works.link.until(lambda: works.beats[-1] is None)
-    assert works.files.asked == []
-    works.put(online=True)
-    await works.is_in("1", READY)
+async def test_nothing_is_fetched_while_logged_out_and_all_goes_on_with_the_next_login(harness: MediaHarness):
+    harness.put(online=False)
+    await harness.comes("1")
+    await harness.published(1)
+    await harness.link.until(lambda: harness.beats[-1] is None)
+    assert harness.files.asked == []
+    harness.put(online=True)
+    await harness.is_in("1", READY)
 
 
 async def test_a_login_that_a_download_finds_ended_is_reported_and_is_no_attempt(
-    works: Works, impatient: None
+    harness: MediaHarness, impatient: None
 ):
-    works.files.answer("1", trouble(LoggedOut, "logged out on the phone"), [PNG])
-    await works.comes("1")
-    await works.link.until(lambda: works.logged_out)
-    assert (await works.row("1")).attempts == 0
-    works.put(online=True)
-    await works.is_in("1", READY)
+    harness.files.answer("1", trouble(LoggedOut, "logged out on the phone"), [PNG])
+    await harness.comes("1")
+    await harness.link.until(lambda: harness.logged_out)
+    assert (await harness.row("1")).attempts == 0
+    harness.put(online=True)
+    await harness.is_in("1", READY)
 
 
-async def test_no_try_counts_while_wechat_is_away_for_everybody(works: Works):
+async def test_no_try_counts_while_wechat_is_away_for_everybody(harness: MediaHarness):
     still = asyncio.Event()
-    works.files.answer("1", [still, Unreachable()], [PNG])
-    await works.comes("1")
-    await works.asked(1)
-    works.put(online=False)
+    harness.files.answer("1", [still, Unreachable()], [PNG])
+    await harness.comes("1")
+    await harness.asked(1)
+    harness.put(online=False)
     still.set()
-    await works.link.until(lambda: works.beats[-1] is None)
-    row = await works.row("1")
+    await harness.link.until(lambda: harness.beats[-1] is None)
+    row = await harness.row("1")
     assert (row.attempts, row.state) == (0, PENDING)
-    works.put(online=True)
-    await works.is_in("1", READY)
+    harness.put(online=True)
+    await harness.is_in("1", READY)
 
 
-async def test_wechat_that_says_too_often_is_left_alone_for_as_long_as_it_says(works: Works):
-    works.files.answer("1", trouble(Throttled, retry_after=300.0))
-    await works.comes("1", "2")
-    row = await works.when(lambda row: row.attempts > 0, "1")
+async def test_wechat_that_says_too_often_is_left_alone_for_as_long_as_it_says(harness: MediaHarness):
+    harness.files.answer("1", trouble(Throttled, retry_after=300.0))
+    await harness.comes("1", "2")
+    row = await harness.when(lambda row: row.attempts > 0, "1")
     assert row.due is not None
     assert row.due >= now_ms() + 290_000
-    await works.link.until(lambda: works.beats[-1] is not None)
-    assert works.files.asked == ["1"]
+    await harness.link.until(lambda: harness.beats[-1] is not None)
+    assert harness.files.asked == ["1"]
 
 
-async def test_a_full_store_starts_no_download_until_there_is_space(works: Works, impatient: None):
-    works.put(full=True)
-    await works.comes("1")
-    await works.published(1)
-    assert works.files.asked == []
-    works.quota.size = 0  # nobody tells: it looks again by itself
-    await works.is_in("1", READY)
+async def test_a_full_store_starts_no_download_until_there_is_space(harness: MediaHarness, impatient: None):
+    harness.put(full=True)
+    await harness.comes("1")
+    await harness.published(1)
+    assert harness.files.asked == []
+    harness.quota.size = 0  # nobody tells: it looks again by itself
+    await harness.is_in("1", READY)
 
 
 @pytest.mark.parametrize("error", [StoreFull, StoreError])
 async def test_a_disk_that_takes_no_file_delays_and_costs_no_try(
-    works: Works, impatient: None, monkeypatch: pytest.MonkeyPatch, error: type[StoreError]
+    harness: MediaHarness, impatient: None, monkeypatch: pytest.MonkeyPatch, error: type[StoreError]
 ):
-    take = works.blobs.store
+    take = harness.blobs.store
     troubles = [error(), error()]
 
     async def full_at_first(*given: Any) -> Any:
@@ -317,16 +323,16 @@ async def test_a_disk_that_takes_no_file_delays_and_costs_no_try(
             raise troubles.pop()
         return await take(*given)
 
-    monkeypatch.setattr(works.blobs, "store", full_at_first)
-    await works.comes("1")
-    row = await works.is_in("1", READY)
+    monkeypatch.setattr(harness.blobs, "store", full_at_first)
+    await harness.comes("1")
+    row = await harness.is_in("1", READY)
     assert row.attempts == 0
 
 
 async def test_a_disk_that_refuses_one_file_delays_the_downloads_for_a_moment_only(
-    works: Works, monkeypatch: pytest.MonkeyPatch
+    harness: MediaHarness, monkeypatch: pytest.MonkeyPatch
 ):
-    take = works.blobs.store
+    take = harness.blobs.store
     troubles = [StoreError()]
 
     async def full_at_first(*given: Any) -> Any:
@@ -334,122 +340,128 @@ async def test_a_disk_that_refuses_one_file_delays_the_downloads_for_a_moment_on
             raise troubles.pop()
         return await take(*given)
 
-    monkeypatch.setattr(works.blobs, "store", full_at_first)
-    await works.comes("1")
-    await works.is_in("1", READY)  # waits for 5 s at most
+    monkeypatch.setattr(harness.blobs, "store", full_at_first)
+    await harness.comes("1")
+    await harness.is_in("1", READY)  # waits for 5 s at most
 
 
 @pytest.mark.parametrize("work", ["next_download", "mark_ready"])
-async def test_a_journal_that_fails_delays_what_it_has_to_store(works: Works, work: str):
-    works.journal.troubles += [work, work]
-    await works.comes("1")
-    await works.is_in("1", READY)
-    sent = await works.published(2)
+async def test_a_journal_that_fails_delays_what_it_has_to_store(harness: MediaHarness, work: str):
+    harness.journal.troubles += [work, work]
+    await harness.comes("1")
+    await harness.is_in("1", READY)
+    sent = await harness.published(2)
     assert [topic for topic, _ in sent] == ["in/wife", "event/media"]
-    assert works.files.asked == ["1"]
+    assert harness.files.asked == ["1"]
 
 
 async def test_a_restart_in_the_middle_of_a_download_loses_no_job_and_leaves_no_half_file(tmp_path: Path):
-    async with working(tmp_path) as works:
-        works.files.answer("1", [PNG, b"x" * 600_000, asyncio.Event()])
-        await works.comes("1")
-        await works.link.until(lambda: works.files.stuck)
-    async with working(tmp_path) as works:
-        works.files.answer("1", [PNG])
-        row = await works.is_in("1", READY)
+    async with working(tmp_path) as harness:
+        harness.files.answer("1", [PNG, b"x" * 600_000, asyncio.Event()])
+        await harness.comes("1")
+        await harness.link.until(lambda: harness.files.stuck)
+    async with working(tmp_path) as harness:
+        harness.files.answer("1", [PNG])
+        row = await harness.is_in("1", READY)
         assert row.attempts == 0
-        assert [file.name for file in works.on_disk()] == [Path(row.blob.path).name if row.blob else ""]
+        assert [file.name for file in harness.on_disk()] == [Path(row.blob.path).name if row.blob else ""]
 
 
 async def test_without_download_nothing_is_fetched_until_somebody_asks(tmp_path: Path):
-    async with working(tmp_path, Media(download=False)) as works:
-        await works.comes("1", "2")
-        await works.published(2)
-        assert works.files.asked == []
-        assert (await works.find("2")).state is READY
-        assert works.files.asked == ["2"]
+    async with working(tmp_path, Media(download=False)) as harness:
+        await harness.comes("1", "2")
+        await harness.published(2)
+        assert harness.files.asked == []
+        assert (await harness.find("2")).state is READY
+        assert harness.files.asked == ["2"]
 
 
 async def test_after_a_restart_without_download_only_what_is_requested_is_fetched(tmp_path: Path):
-    async with working(tmp_path, runs=False) as works:
-        await works.comes("1", "2", thumbnail=SMALL)
-    async with working(tmp_path, Media(download=False)) as works:
-        await works.when(lambda row: row.due is None, "1")
-        assert (await works.find("2")).state is READY
-        assert works.files.asked == ["2"]
-        assert [row.due for row in await works.journal.media.of_messages(["1"])] == [None, None]
+    async with working(tmp_path, runs=False) as harness:
+        await harness.comes("1", "2", thumbnail=SMALL)
+    async with working(tmp_path, Media(download=False)) as harness:
+        await harness.when(lambda row: row.due is None, "1")
+        assert (await harness.find("2")).state is READY
+        assert harness.files.asked == ["2"]
+        assert [row.due for row in await harness.journal.media.of_messages(["1"])] == [None, None]
 
 
-async def test_after_a_reload_without_download_only_what_is_requested_is_fetched(works: Works):
-    works.put(online=False)
-    await works.comes("1", "2")
-    works.apply(Media(download=False))
-    works.put(online=True)
-    assert (await works.find("2")).state is READY
-    assert works.files.asked == ["2"]
+async def test_after_a_reload_without_download_only_what_is_requested_is_fetched(harness: MediaHarness):
+    harness.put(online=False)
+    await harness.comes("1", "2")
+    harness.apply(Media(download=False))
+    harness.put(online=True)
+    assert (await harness.find("2")).state is READY
+    assert harness.files.asked == ["2"]
 
 
-async def test_a_download_that_fails_after_such_a_reload_is_not_tried_again(works: Works):
+async def test_a_download_that_fails_after_such_a_reload_is_not_tried_again(harness: MediaHarness):
     cut = asyncio.Event()
-    works.files.answer("1", [cut, Unreachable("cut")])
-    await works.comes("1")
-    await works.asked(1)
-    works.apply(Media(download=False))
+    harness.files.answer("1", [cut, Unreachable("cut")])
+    await harness.comes("1")
+    await harness.asked(1)
+    harness.apply(Media(download=False))
     cut.set()
-    assert (await works.when(lambda row: row.attempts == 1, "1")).due is None
+    assert (await harness.when(lambda row: row.attempts == 1, "1")).due is None
 
 
 async def test_what_was_requested_without_download_is_tried_again_and_survives_a_restart(tmp_path: Path):
-    async with working(tmp_path, Media(download=False)) as works:
-        works.put(online=False)
-        await works.comes("1")
-        await works.find("1", 0)
-    async with working(tmp_path, Media(download=False)) as works:
-        works.files.answer("1", [Unreachable("cut")], [PNG])
-        await works.is_in("1", READY)
-        assert works.files.asked == ["1", "1"]
+    async with working(tmp_path, Media(download=False)) as harness:
+        harness.put(online=False)
+        await harness.comes("1")
+        await harness.find("1", 0)
+    async with working(tmp_path, Media(download=False)) as harness:
+        harness.files.answer("1", [Unreachable("cut")], [PNG])
+        await harness.is_in("1", READY)
+        assert harness.files.asked == ["1", "1"]
 
 
-async def test_two_messages_with_the_same_bytes_share_a_file(works: Works):
+async def test_two_messages_with_the_same_bytes_share_a_file(harness: MediaHarness):
     for key in ("1", "2"):
-        works.files.answer(key, [PNG])
-    await works.comes("1", "2")
-    first, second = await works.is_in("1", READY), await works.is_in("2", READY)
+        harness.files.answer(key, [PNG])
+    await harness.comes("1", "2")
+    first, second = await harness.is_in("1", READY), await harness.is_in("2", READY)
     assert first.blob == second.blob
-    assert len(works.on_disk()) == 1
+    assert len(harness.on_disk()) == 1
 
 
-async def test_the_limit_that_counts_is_that_of_now(works: Works):
-    works.apply(Media(max_size=10))
-    await works.comes("1")
-    await works.is_in("1", MediaState.TOO_LARGE)
+async def test_the_limit_that_counts_is_that_of_now(harness: MediaHarness):
+    harness.apply(Media(max_size=10))
+    await harness.comes("1")
+    await harness.is_in("1", MediaState.TOO_LARGE)
 
 
-async def test_it_is_counted_what_became_of_each_file(works: Works):
-    works.files.answer("2", trouble(Rejected, code="gone"))
-    await works.comes("1", "2")
-    await works.is_in("2", GONE)
-    await works.published(4)
-    assert works.ctx.counters.media == {READY: 1, GONE: 1}
-    assert works.room.stored_bytes == 34
+async def test_it_is_counted_what_became_of_each_file(harness: MediaHarness):
+    harness.files.answer("2", trouble(Rejected, code="gone"))
+    await harness.comes("1", "2")
+    await harness.is_in("2", GONE)
+    await harness.published(4)
+    assert harness.ctx.counters.media == {READY: 1, GONE: 1}
+    assert harness.sender_harness.stored_bytes == 34
 
 
-async def test_the_watchdog_gets_heartbeats_and_expects_none_while_the_downloader_is_idle(works: Works):
-    await works.link.until(lambda: works.beats and works.beats[-1] is None)
-    works.files.answer("1", [PNG, b"x", b"y"])
-    await works.comes("1")
-    await works.is_in("1", READY)
-    assert works.beats.count(inline.WATCHDOG_LIMIT_SECONDS) >= 5
+async def test_the_watchdog_gets_heartbeats_and_expects_none_while_the_downloader_is_idle(
+    harness: MediaHarness,
+):
+    await harness.link.until(lambda: harness.beats and harness.beats[-1] is None)
+    harness.files.answer("1", [PNG, b"x", b"y"])
+    await harness.comes("1")
+    await harness.is_in("1", READY)
+    assert harness.beats.count(inline.WATCHDOG_LIMIT_SECONDS) >= 5
 
 
-async def test_a_file_that_is_fetched_twice_has_one_event(works: Works):
-    await works.comes("1")
-    row = await works.is_in("1", READY)
-    await works.published(2)
+async def test_a_file_that_is_fetched_twice_has_one_event(harness: MediaHarness):
+    await harness.comes("1")
+    row = await harness.is_in("1", READY)
+    await harness.published(2)
     assert row.blob is not None
-    await works.journal.media.mark_ready(row.id, row.blob, [])
-    await works.comes("2", kind=Kind.TEXT)
-    assert [json.loads(one.payload).get("event") for one in await works.link.came(3)] == [None, "media", None]
+    await harness.journal.media.mark_ready(row.id, row.blob, [])
+    await harness.comes("2", kind=Kind.TEXT)
+    assert [json.loads(one.payload).get("event") for one in await harness.link.came(3)] == [
+        None,
+        "media",
+        None,
+    ]
 
 
 def follows(one: MediaRow, trouble: Exception, now: int = NOW, chance: float = 0.999999) -> Any:

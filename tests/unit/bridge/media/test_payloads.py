@@ -9,7 +9,7 @@ import pytest
 
 from tests.unit.bridge.contexts import settings
 from tests.unit.bridge.media.rows import BLOB, NOW, REF, row
-from tests.unit.bridge.talk import message
+from tests.unit.bridge.session_harness import message
 from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.media.payloads import (
     THUMBNAIL_DELAY_MS,

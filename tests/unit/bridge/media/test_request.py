@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.unit.bridge.contexts import changed
-from tests.unit.bridge.media.works import PNG, Works, trouble, working
+from tests.unit.bridge.media.harness import PNG, MediaHarness, trouble, working
 from wx2mqtt.bridge.media import request as module
 from wx2mqtt.bridge.media.request import AVATAR_REFRESH_MS
 from wx2mqtt.errors import BadCommand, Rejected, Unreachable
@@ -25,15 +25,15 @@ WIFE, FACE = Handle("@wife"), MediaRef(locator={"msgid": "face"})
 
 
 @pytest.fixture
-async def works(tmp_path: Path) -> AsyncIterator[Works]:
-    async with working(tmp_path) as works:
-        yield works
+async def harness(tmp_path: Path) -> AsyncIterator[MediaHarness]:
+    async with working(tmp_path) as harness:
+        yield harness
 
 
-async def refused(works: Works, room: int | None = None, **fields: Any) -> BadCommand:
+async def refused(harness: MediaHarness, sender_harness: int | None = None, **fields: Any) -> BadCommand:
     """The refusal of a request; its sentence can be made in both languages."""
     with pytest.raises(BadCommand) as caught:
-        await works.ask(room, **fields)
+        await harness.ask(sender_harness, **fields)
     bad = caught.value
     assert bad.code in REQUEST_CODES
     assert rejection_text("en", bad)
@@ -41,10 +41,10 @@ async def refused(works: Works, room: int | None = None, **fields: Any) -> BadCo
     return bad
 
 
-async def test_the_answer_says_where_the_bytes_are_and_what_they_are(works: Works):
-    await works.comes("77")
-    answer = await works.ask(message_id="77")
-    row = await works.row("77")
+async def test_the_answer_says_where_the_bytes_are_and_what_they_are(harness: MediaHarness):
+    await harness.comes("77")
+    answer = await harness.ask(message_id="77")
+    row = await harness.row("77")
     assert row.blob is not None
     assert answer == {
         "url": f"/media/{row.id}",
@@ -57,30 +57,30 @@ async def test_the_answer_says_where_the_bytes_are_and_what_they_are(works: Work
         "media_id": row.id,
         "message_id": "77",
     }
-    assert await works.ask(id=row.id) == answer
+    assert await harness.ask(id=row.id) == answer
 
 
-async def test_a_number_is_taken_as_its_text(works: Works):
-    await works.comes("77")
-    assert (await works.ask(message_id=77))["message_id"] == "77"
+async def test_a_number_is_taken_as_its_text(harness: MediaHarness):
+    await harness.comes("77")
+    assert (await harness.ask(message_id=77))["message_id"] == "77"
 
 
-async def test_the_small_picture_is_another_one(works: Works):
-    await works.comes("77", thumbnail=MediaRef(locator={"msgid": "small"}))
-    answer = await works.ask(message_id="77", thumbnail=True, inline=True)
+async def test_the_small_picture_is_another_one(harness: MediaHarness):
+    await harness.comes("77", thumbnail=MediaRef(locator={"msgid": "small"}))
+    answer = await harness.ask(message_id="77", thumbnail=True, inline=True)
     assert base64.b64decode(answer["data"]) == PNG + b"small"
 
 
-async def test_a_message_without_a_small_picture_says_so(works: Works):
-    await works.comes("77")
-    bad = await refused(works, message_id="77", thumbnail=True)
+async def test_a_message_without_a_small_picture_says_so(harness: MediaHarness):
+    await harness.comes("77")
+    bad = await refused(harness, message_id="77", thumbnail=True)
     assert bad.code == "unknown_message"
 
 
 @pytest.mark.parametrize("fields", [{"message_id": "1"}, {"id": "1"}])
-async def test_what_nobody_knows(works: Works, fields: dict[str, Any]):
-    await works.comes("1", kind=Kind.TEXT)
-    assert (await refused(works, **fields)).code == "unknown_message"
+async def test_what_nobody_knows(harness: MediaHarness, fields: dict[str, Any]):
+    await harness.comes("1", kind=Kind.TEXT)
+    assert (await refused(harness, **fields)).code == "unknown_message"
 
 
 @pytest.mark.parametrize(
@@ -99,48 +99,50 @@ async def test_what_nobody_knows(works: Works, fields: dict[str, Any]):
         {"avatar": 5.5},
     ],
 )
-async def test_what_cannot_be_read_is_refused(works: Works, fields: dict[str, Any]):
-    assert (await refused(works, **fields)).code == "bad_request"
+async def test_what_cannot_be_read_is_refused(harness: MediaHarness, fields: dict[str, Any]):
+    assert (await refused(harness, **fields)).code == "bad_request"
 
 
-async def test_bytes_that_are_under_way_are_waited_for(works: Works):
+async def test_bytes_that_are_under_way_are_waited_for(harness: MediaHarness):
     still = asyncio.Event()
-    works.files.answer("1", [still, PNG])
-    await works.comes("1")
-    asking = asyncio.create_task(works.ask(message_id="1"))
-    await works.asked(1)
+    harness.files.answer("1", [still, PNG])
+    await harness.comes("1")
+    asking = asyncio.create_task(harness.ask(message_id="1"))
+    await harness.asked(1)
     still.set()
     assert (await asking)["size"] == 33
 
 
-async def test_what_does_not_come_in_time_is_not_ready(works: Works, monkeypatch: pytest.MonkeyPatch):
+async def test_what_does_not_come_in_time_is_not_ready(
+    harness: MediaHarness, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(module, "MEDIA_WAIT_TIMEOUT_SECONDS", 0.05)
-    works.files.answer("1", [asyncio.Event()])
-    await works.comes("1")
-    assert (await refused(works, message_id="1")).code == "not_ready"
+    harness.files.answer("1", [asyncio.Event()])
+    await harness.comes("1")
+    assert (await refused(harness, message_id="1")).code == "not_ready"
 
 
-async def test_what_is_gone_says_why(works: Works):
-    works.files.answer("1", trouble(Rejected, code="gone"))
-    await works.comes("1")
-    bad = await refused(works, message_id="1")
+async def test_what_is_gone_says_why(harness: MediaHarness):
+    harness.files.answer("1", trouble(Rejected, code="gone"))
+    await harness.comes("1")
+    bad = await refused(harness, message_id="1")
     assert bad.code == "gone"
     assert rejection_text("en", bad) == "there are no bytes: WeChat does not have it any more"
 
 
-async def test_what_failed_says_why(works: Works, monkeypatch: pytest.MonkeyPatch):
+async def test_what_failed_says_why(harness: MediaHarness, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("wx2mqtt.bridge.media.retries.REQUESTED_RETRY_DELAY_MS", 0)
-    works.files.answer("1", trouble(Rejected, "not for you"))
-    await works.comes("1")
-    bad = await refused(works, message_id="1")
+    harness.files.answer("1", trouble(Rejected, "not for you"))
+    await harness.comes("1")
+    bad = await refused(harness, message_id="1")
     assert bad.code == "fetch_failed"
     assert "not for you" in rejection_text("en", bad)
 
 
 async def test_what_is_too_large_says_so(tmp_path: Path):
-    async with working(tmp_path, Media(max_size=10)) as works:
-        await works.comes("1")
-        bad = await refused(works, message_id="1")
+    async with working(tmp_path, Media(max_size=10)) as harness:
+        await harness.comes("1")
+        bad = await refused(harness, message_id="1")
         assert bad.code == "too_large"
         assert "media.max_size" in rejection_text("en", bad)
 
@@ -148,101 +150,103 @@ async def test_what_is_too_large_says_so(tmp_path: Path):
 # the bytes themselves
 
 
-async def test_small_bytes_come_in_the_answer_if_they_are_wanted(works: Works):
-    await works.comes("1")
-    assert base64.b64decode((await works.ask(message_id="1", inline=True))["data"]) == PNG + b"1"
-    assert "data" not in await works.ask(message_id="1", inline=False)
+async def test_small_bytes_come_in_the_answer_if_they_are_wanted(harness: MediaHarness):
+    await harness.comes("1")
+    assert base64.b64decode((await harness.ask(message_id="1", inline=True))["data"]) == PNG + b"1"
+    assert "data" not in await harness.ask(message_id="1", inline=False)
 
 
-async def test_bytes_that_the_broker_would_not_take_are_refused_with_the_url(works: Works):
-    works.files.answer("1", [b"x" * 6001])
-    await works.comes("1")
-    bad = await refused(works, 10_000, message_id="1", inline=True)
+async def test_bytes_that_the_broker_would_not_take_are_refused_with_the_url(harness: MediaHarness):
+    harness.files.answer("1", [b"x" * 6001])
+    await harness.comes("1")
+    bad = await refused(harness, 10_000, message_id="1", inline=True)
     assert bad.code == "too_large"
-    assert (await works.ask(10_000, message_id="1"))["url"] in rejection_text("en", bad)
-    works.files.answer("2", [b"x" * 6000])
-    await works.comes("2")
-    assert len((await works.ask(10_000, message_id="2", inline=True))["data"]) == 8000
+    assert (await harness.ask(10_000, message_id="1"))["url"] in rejection_text("en", bad)
+    harness.files.answer("2", [b"x" * 6000])
+    await harness.comes("2")
+    assert len((await harness.ask(10_000, message_id="2", inline=True))["data"]) == 8000
 
 
 @pytest.mark.parametrize("room", [None, 100_000_000])
-async def test_an_answer_has_a_megabyte_at_most(works: Works, room: int | None):
-    works.files.answer("1", [b"x" * 1_000_000])
-    works.files.answer("2", [b"x" * 1_000_001])
-    await works.comes("1", "2")
-    assert len((await works.ask(room, message_id="1", inline=True))["data"]) > 1_300_000
-    assert (await refused(works, room, message_id="2", inline=True)).code == "too_large"
+async def test_an_answer_has_a_megabyte_at_most(harness: MediaHarness, sender_harness: int | None):
+    harness.files.answer("1", [b"x" * 1_000_000])
+    harness.files.answer("2", [b"x" * 1_000_001])
+    await harness.comes("1", "2")
+    assert len((await harness.ask(sender_harness, message_id="1", inline=True))["data"]) > 1_300_000
+    assert (await refused(harness, sender_harness, message_id="2", inline=True)).code == "too_large"
 
 
 async def test_without_a_server_the_path_is_the_cure(tmp_path: Path):
-    async with working(tmp_path) as works:
-        works.ctx.settings = changed(works.ctx.settings, media_base_url=None)
-        await works.comes("1")
-        answer = await works.ask(message_id="1")
+    async with working(tmp_path) as harness:
+        harness.ctx.settings = changed(harness.ctx.settings, media_base_url=None)
+        await harness.comes("1")
+        answer = await harness.ask(message_id="1")
         assert "url" not in answer
-        bad = await refused(works, 1000, message_id="1", inline=True)
+        bad = await refused(harness, 1000, message_id="1", inline=True)
         assert answer["path"] in rejection_text("en", bad)
 
 
 # avatars
 
 
-async def test_an_avatar_is_fetched_when_it_is_asked_for_and_kept(works: Works):
-    works.files.avatars[WIFE] = FACE
-    answer = await works.ask(avatar="wife", inline=True)
+async def test_an_avatar_is_fetched_when_it_is_asked_for_and_kept(harness: MediaHarness):
+    harness.files.avatars[WIFE] = FACE
+    answer = await harness.ask(avatar="wife", inline=True)
     assert base64.b64decode(answer["data"]) == PNG + b"face"
     assert "message_id" not in answer
-    assert (await works.ask(avatar="wife"))["media_id"] == answer["media_id"]
-    assert works.files.asked == ["face"]
-    assert works.link.sent == []  # no event
+    assert (await harness.ask(avatar="wife"))["media_id"] == answer["media_id"]
+    assert harness.files.asked == ["face"]
+    assert harness.link.sent == []  # no event
 
 
-async def test_after_a_day_an_avatar_is_fetched_again(works: Works):
-    works.files.avatars[WIFE] = FACE
-    works.clock.now -= AVATAR_REFRESH_MS
-    works.files.answer("face", [PNG + b"young"], [PNG + b"old"])
-    first = await works.ask(avatar="wife")
-    works.clock.now += AVATAR_REFRESH_MS
-    second = await works.ask(avatar="wife", inline=True)
+async def test_after_a_day_an_avatar_is_fetched_again(harness: MediaHarness):
+    harness.files.avatars[WIFE] = FACE
+    harness.clock.now -= AVATAR_REFRESH_MS
+    harness.files.answer("face", [PNG + b"young"], [PNG + b"old"])
+    first = await harness.ask(avatar="wife")
+    harness.clock.now += AVATAR_REFRESH_MS
+    second = await harness.ask(avatar="wife", inline=True)
     assert base64.b64decode(second["data"]) == PNG + b"old"
     assert second["media_id"] != first["media_id"]
 
 
 @pytest.mark.parametrize("why", ["refused", "nobody knows where"])
-async def test_where_no_new_one_is_to_be_had_the_last_one_is(works: Works, why: str):
-    works.files.avatars[WIFE] = FACE
-    works.clock.now -= AVATAR_REFRESH_MS
-    works.files.answer("face", [PNG], trouble(Rejected, code="gone"))
-    first = await works.ask(avatar="wife")
-    works.clock.now += AVATAR_REFRESH_MS
+async def test_where_no_new_one_is_to_be_had_the_last_one_is(harness: MediaHarness, why: str):
+    harness.files.avatars[WIFE] = FACE
+    harness.clock.now -= AVATAR_REFRESH_MS
+    harness.files.answer("face", [PNG], trouble(Rejected, code="gone"))
+    first = await harness.ask(avatar="wife")
+    harness.clock.now += AVATAR_REFRESH_MS
     if why != "refused":
-        works.files.avatars.clear()
-    assert await works.ask(avatar="wife") == first
+        harness.files.avatars.clear()
+    assert await harness.ask(avatar="wife") == first
 
 
-async def test_one_that_is_not_to_be_had_is_not_asked_for_again_and_again(works: Works):
-    works.files.avatars[WIFE] = FACE
-    works.files.answer("face", trouble(Rejected, code="gone"))
+async def test_one_that_is_not_to_be_had_is_not_asked_for_again_and_again(harness: MediaHarness):
+    harness.files.avatars[WIFE] = FACE
+    harness.files.answer("face", trouble(Rejected, code="gone"))
     for _ in range(3):
-        assert (await refused(works, avatar="wife")).code == "gone"
-    assert works.files.asked == ["face"]
+        assert (await refused(harness, avatar="wife")).code == "gone"
+    assert harness.files.asked == ["face"]
 
 
-async def test_somebody_without_a_picture(works: Works):
-    assert (await refused(works, avatar="mom")).code == "gone"
+async def test_somebody_without_a_picture(harness: MediaHarness):
+    assert (await refused(harness, avatar="mom")).code == "gone"
 
 
-async def test_a_person_who_is_not_in_this_login_has_no_avatar(works: Works):
-    assert (await refused(works, avatar="lost")).code == "gone"
+async def test_a_person_who_is_not_in_this_login_has_no_avatar(harness: MediaHarness):
+    assert (await refused(harness, avatar="lost")).code == "gone"
 
 
-async def test_the_avatar_of_an_unknown_person_is_rejected(works: Works):
-    assert (await refused(works, avatar="nobody")).code == "unknown_user"
+async def test_the_avatar_of_an_unknown_person_is_rejected(harness: MediaHarness):
+    assert (await refused(harness, avatar="nobody")).code == "unknown_user"
 
 
-async def test_an_avatar_whose_server_is_away_is_not_ready(works: Works, monkeypatch: pytest.MonkeyPatch):
+async def test_an_avatar_whose_server_is_away_is_not_ready(
+    harness: MediaHarness, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.setattr(module, "MEDIA_WAIT_TIMEOUT_SECONDS", 0.05)
-    works.files.avatars[WIFE] = FACE
-    works.files.answer("face", trouble(Unreachable))
-    assert (await refused(works, avatar="wife")).code == "not_ready"
-    assert (await works.journal.media.newest_avatar("wife")).state is MediaState.PENDING  # type: ignore[union-attr]
+    harness.files.avatars[WIFE] = FACE
+    harness.files.answer("face", trouble(Unreachable))
+    assert (await refused(harness, avatar="wife")).code == "not_ready"
+    assert (await harness.journal.media.newest_avatar("wife")).state is MediaState.PENDING  # type: ignore[union-attr]

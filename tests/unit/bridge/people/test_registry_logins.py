@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from tests.support.effort import effort
-from tests.unit.bridge.phone import DAY, Phone
+from tests.unit.bridge.address_book import DAY, AddressBook
 from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.model import ChatKind
@@ -39,18 +39,18 @@ class World:
     """What people choose is copied at will; pictures, remarks, WeChat IDs and attributes cannot be."""
 
     def __init__(self) -> None:
-        self.phone = Phone(PINS)
-        self.phone.special("filehelper")
+        self.address_book = AddressBook(PINS)
+        self.address_book.special("filehelper")
         self.silent: set[str] = set()
         self.count = 0
-        self.phone.friend("lily", "Lily", remark="老婆")
+        self.address_book.friend("lily", "Lily", remark="老婆")
         for name, picture in (("Ann", False), ("Ann", True), ("Bob", False), ("Lily", True)):
             self._befriend(name, CITIES[0], picture=picture)
         self.make_group(0, 4)
-        self.phone.log_in()
+        self.address_book.log_in()
 
     def pick(self, number: int, kind: ChatKind = ChatKind.FRIEND) -> str | None:
-        found = [who for who, contact in self.phone.book.items() if contact.kind is kind]
+        found = [who for who, contact in self.address_book.book.items() if contact.kind is kind]
         return found[number % len(found)] if found else None
 
     def _fresh(self) -> str:
@@ -63,7 +63,9 @@ class World:
         who = self._fresh()
         profile = {"sex": "1", "city": city, "attributes": f"1{self.count}"}
         facts = {} if picture else {"avatar": ""}
-        self.phone.friend(who, name, remark=remark and who, alias=alias and who, profile=profile, **facts)
+        self.address_book.friend(
+            who, name, remark=remark and who, alias=alias and who, profile=profile, **facts
+        )
 
     def befriend(self, number: int, other: int) -> None:
         name, city = NAMES[number % 5], CITIES[other % 3]
@@ -71,59 +73,59 @@ class World:
 
     def rename(self, number: int, other: int) -> None:
         if who := self.pick(number):
-            self.phone.change(who, nickname=NAMES[other % 5])
+            self.address_book.change(who, nickname=NAMES[other % 5])
 
     def copy(self, thief: int, victim: int) -> None:
         """Take the name and everything else that one can choose; the picture goes, since it would tell."""
         who, whom = self.pick(thief), self.pick(victim)
         if who and whom and who != whom:
-            model, own = self.phone.book[whom], self.phone.book[who].profile
+            model, own = self.address_book.book[whom], self.address_book.book[who].profile
             profile = {**model.profile, "attributes": own.get("attributes", "")}
-            self.phone.change(who, nickname=model.nickname, profile=profile, avatar="")
+            self.address_book.change(who, nickname=model.nickname, profile=profile, avatar="")
 
     def steal(self, thief: int, victim: int) -> None:
         """Copy somebody who goes away or changes the name at the same time."""
         self.copy(thief, victim)
         who, whom = self.pick(thief), self.pick(victim)
         if who and whom and who != whom and thief % 2:
-            del self.phone.book[whom]
+            del self.address_book.book[whom]
         elif who != whom:
             self.rename(victim, victim + 1)
 
     def unfriend(self, number: int, other: int) -> None:
         who = self.pick(number)
         if who and other % 2:
-            self.phone.drop(who)
+            self.address_book.drop(who)
         elif who:
-            del self.phone.book[who]
+            del self.address_book.book[who]
 
     def new_picture(self, number: int, _other: int) -> None:
         if who := self.pick(number):
-            self.phone.new_picture(who)
+            self.address_book.new_picture(who)
 
     def no_picture(self, number: int, _other: int) -> None:
         if who := self.pick(number):
-            self.phone.change(who, avatar="")
+            self.address_book.change(who, avatar="")
 
     def no_remark(self, number: int, _other: int) -> None:
         if who := self.pick(number):
-            self.phone.change(who, remark="")
+            self.address_book.change(who, remark="")
 
     def make_group(self, number: int, other: int) -> None:
         who = self._fresh()
-        self.phone.group(who, NAMES[other % 5], *(f"{who}-{place}" for place in range(4 + number % 3)))
+        self.address_book.group(who, NAMES[other % 5], *(f"{who}-{place}" for place in range(4 + number % 3)))
 
     def rename_group(self, number: int, other: int) -> None:
         if who := self.pick(number, ChatKind.GROUP):
-            self.phone.change(who, nickname=NAMES[other % 5])
+            self.address_book.change(who, nickname=NAMES[other % 5])
 
     def copy_group(self, number: int, other: int) -> None:
         """Make a group of the same name with one of the members, while the other may be silent."""
         if whom := self.pick(number, ChatKind.GROUP):
             who = self._fresh()
-            member = (self.phone.book[whom].members or ())[0].nickname
-            self.phone.group(
-                who, self.phone.book[whom].nickname, member, *(f"{who}-{place}" for place in range(3))
+            member = (self.address_book.book[whom].members or ())[0].nickname
+            self.address_book.group(
+                who, self.address_book.book[whom].nickname, member, *(f"{who}-{place}" for place in range(3))
             )
             self.silent |= {whom} if other % 2 else set()
 
@@ -138,7 +140,7 @@ class Logins(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = World()
-        self.phone, self.pick = self.world.phone, self.world.pick
+        self.address_book, self.pick = self.world.address_book, self.world.pick
         self.owners: dict[str, str] = {}
 
     @rule(
@@ -148,11 +150,11 @@ class Logins(RuleBasedStateMachine):
     def next_login(self, changes: list[tuple[str, int, int]], whole: bool) -> None:
         for name, number, other in changes:
             getattr(self.world, name)(number, other)
-        self.phone.now += DAY
+        self.address_book.now += DAY
         if whole:
             self.log_in()
         else:
-            self.phone.log_in(without=(self.pick(0) or "", *self.world.silent), complete=False)
+            self.address_book.log_in(without=(self.pick(0) or "", *self.world.silent), complete=False)
 
     @rule(change=st.sampled_from(CHANGES), number=NUMBERS, other=NUMBERS)
     def change_while_logged_in(self, change: str, number: int, other: int) -> None:
@@ -161,80 +163,84 @@ class Logins(RuleBasedStateMachine):
     @rule(number=NUMBERS, kind=KINDS)
     def tell(self, number: int, kind: ChatKind) -> None:
         if who := self.pick(number, kind):
-            self.phone.tell(who)
+            self.address_book.tell(who)
 
     @rule(number=NUMBERS, kind=KINDS)
     def write(self, number: int, kind: ChatKind) -> None:
         if who := self.pick(number, kind):
-            self.phone.writes(who, kind)
-            person = self.phone.whose(self.phone.handle(who))
-            self.phone.keep(self.phone.identity.mark_wrote(person))
+            self.address_book.writes(who, kind)
+            person = self.address_book.whose(self.address_book.handle(who))
+            self.address_book.keep(self.address_book.identity.mark_wrote(person))
 
     @rule()
     def log_in(self) -> None:
-        self.phone.log_in(without=tuple(self.world.silent))
+        self.address_book.log_in(without=tuple(self.world.silent))
         self.everybody_listed_has_a_topic()
 
     @rule()
     def refresh(self) -> None:
-        self.phone.refresh(without=tuple(self.world.silent))
+        self.address_book.refresh(without=tuple(self.world.silent))
         self.everybody_listed_has_a_topic()
-        assert self.phone.refresh(without=tuple(self.world.silent)) == PeopleUpdate()
+        assert self.address_book.refresh(without=tuple(self.world.silent)) == PeopleUpdate()
 
     @rule()
     def restart(self) -> None:
-        before = self.phone.identity.directory()
-        self.phone.restart()
-        self.phone.tell()  # what the start itself found comes with the first changes
+        before = self.address_book.identity.directory()
+        self.address_book.restart()
+        self.address_book.tell()  # what the start itself found comes with the first changes
         assert [
-            (one.user, one.trusted, one.closed, one.removed) for one in self.phone.identity.directory()
+            (one.user, one.trusted, one.closed, one.removed) for one in self.address_book.identity.directory()
         ] == [(one.user, one.trusted, one.closed, one.removed) for one in before]
 
     @rule(number=NUMBERS)
     def decide(self, number: int) -> None:
         closed = [
             (one.level, who)
-            for one in self.phone.persons.values()
+            for one in self.address_book.persons.values()
             if one.handle is None
-            and (who := self.owners.get(one.level)) in self.phone.book
-            and self.phone.level(who)
+            and (who := self.owners.get(one.level)) in self.address_book.book
+            and self.address_book.level(who)
         ]
         if closed:
             level, who = closed[number % len(closed)]
-            self.phone.keep(self.phone.identity.assign(level, str(self.phone.level(who)), self.phone.now))
-            assert self.phone.reaches(level) == who or self.phone.person(level).removed
+            self.address_book.keep(
+                self.address_book.identity.assign(
+                    level, str(self.address_book.level(who)), self.address_book.now
+                )
+            )
+            assert self.address_book.reaches(level) == who or self.address_book.person(level).removed
 
     @rule()
     def forget(self) -> None:
-        self.phone.now += 10 * DAY
-        self.phone.keep(self.phone.identity.remove_stale(self.phone.now))
-        self.owners = {level: who for level, who in self.owners.items() if level in self.phone.levels}
+        self.address_book.now += 10 * DAY
+        self.address_book.keep(self.address_book.identity.remove_stale(self.address_book.now))
+        self.owners = {level: who for level, who in self.owners.items() if level in self.address_book.levels}
 
     def everybody_listed_has_a_topic(self) -> None:
-        listed = [who for who in self.phone.book if who not in self.world.silent]
-        if any(self.phone.book[who].kind is ChatKind.FRIEND for who in listed):
-            assert all(self.phone.level(who) for who in listed)
+        listed = [who for who in self.address_book.book if who not in self.world.silent]
+        if any(self.address_book.book[who].kind is ChatKind.FRIEND for who in listed):
+            assert all(self.address_book.level(who) for who in listed)
 
     @invariant()
     def a_topic_means_one_for_ever(self) -> None:
-        for who in self.phone.book:
-            level = self.phone.level(who)
+        for who in self.address_book.book:
+            level = self.address_book.level(who)
             if level is not None:
                 assert self.owners.setdefault(level, who) == who
         for level, who in self.owners.items():
-            assert self.phone.reaches(level) in {who, None}
+            assert self.address_book.reaches(level) in {who, None}
 
     @invariant()
     def trust_follows_the_owners_word(self) -> None:
-        for who in self.phone.book:
-            if self.phone.trusted(who):
+        for who in self.address_book.book:
+            if self.address_book.trusted(who):
                 assert who in {"lily", "filehelper"}
 
     @invariant()
     def the_store_knows_what_the_memory_knows(self) -> None:
-        roster = self.phone.identity._table
-        assert roster.persons == self.phone.persons
-        assert roster.levels == self.phone.levels
+        roster = self.address_book.identity._table
+        assert roster.persons == self.address_book.persons
+        assert roster.levels == self.address_book.levels
         assert all(roster.levels[one.level] == one.id for one in roster.persons.values())
         bound = [one.handle for one in roster.persons.values() if one.handle is not None]
         assert len(bound) == len(set(bound))
@@ -251,29 +257,29 @@ async def test_the_store_takes_every_change_and_gives_everybody_back(seed: int, 
     database = await SqliteDatabase.open(tmp_path / "wx2mqtt.db")
     people = StoredPeople(database, "home")
     world = World()
-    phone, keep = world.phone, world.phone.keep
+    address_book, keep = world.address_book, world.address_book.keep
     waiting: list[PeopleUpdate] = []
 
     def keep_both(changes: PeopleUpdate) -> PeopleUpdate:
         waiting.append(changes)
         return keep(changes)
 
-    phone.keep = keep_both  # type: ignore[method-assign]
-    everything = tuple(phone.persons.values()), tuple(phone.levels.items())
+    address_book.keep = keep_both  # type: ignore[method-assign]
+    everything = tuple(address_book.persons.values()), tuple(address_book.levels.items())
     await people.save(PeopleChanges(persons=everything[0], levels=everything[1]))
     for _ in range(60):
         getattr(world, dice.choice(CHANGES))(dice.randrange(10), dice.randrange(10))
         if dice.random() < 0.3:
-            phone.log_in(without=tuple(world.silent), complete=dice.random() < 0.7)
-            phone.tell(*dice.sample(sorted(phone.book), 3))
-        phone.now += 10 * DAY
-        phone.keep(phone.identity.remove_stale(phone.now))
+            address_book.log_in(without=tuple(world.silent), complete=dice.random() < 0.7)
+            address_book.tell(*dice.sample(sorted(address_book.book), 3))
+        address_book.now += 10 * DAY
+        address_book.keep(address_book.identity.remove_stale(address_book.now))
         for changes in waiting:
             await people.save(changes.people)
         waiting.clear()
     persons, levels, *_ = await people.load()
-    assert {one.id: one for one in persons} == phone.persons
-    assert levels == phone.levels
+    assert {one.id: one for one in persons} == address_book.persons
+    assert levels == address_book.levels
     await database.close()
 
 
@@ -281,28 +287,28 @@ async def test_the_store_takes_every_change_and_gives_everybody_back(seed: int, 
 def test_ten_logins_with_renames_keep_every_topic_that_can_be_kept(seed: int) -> None:
     """Everybody has a picture or a remark; at each login a third changes the name, the picture or the remark."""
     dice = random.Random(seed)
-    phone = Phone()
+    address_book = AddressBook()
     for number in range(60):
         remark = f"备注{number}" if number % 3 == 0 else ""
         profile = {"city": f"c{number}", "attributes": "1"}
-        phone.friend(f"f{number}", f"N{number % 40}", remark=remark, profile=profile)
+        address_book.friend(f"f{number}", f"N{number % 40}", remark=remark, profile=profile)
     for number in range(10):
-        phone.group(f"g{number}", f"群{number}", *dice.sample(CROWD, 8))
-    phone.log_in()
-    topics = {who: phone.level(who) for who in phone.book}
+        address_book.group(f"g{number}", f"群{number}", *dice.sample(CROWD, 8))
+    address_book.log_in()
+    topics = {who: address_book.level(who) for who in address_book.book}
     for _ in range(10):
         for who in dice.sample(sorted(topics), 23):
-            change_something(phone, who, dice)
-        phone.log_in()
-        assert {who: phone.level(who) for who in phone.book} == topics
-    assert phone.identity.closed_count == 0
+            change_something(address_book, who, dice)
+        address_book.log_in()
+        assert {who: address_book.level(who) for who in address_book.book} == topics
+    assert address_book.identity.closed_count == 0
 
 
-def change_something(phone: Phone, who: str, dice: random.Random) -> None:
-    contact = phone.book[who]
+def change_something(address_book: AddressBook, who: str, dice: random.Random) -> None:
+    contact = address_book.book[who]
     if contact.kind is ChatKind.GROUP:
-        phone.change(who, nickname=f"群{dice.randrange(1000)}")
+        address_book.change(who, nickname=f"群{dice.randrange(1000)}")
     elif contact.remark and dice.random() < 0.5:
-        phone.new_picture(who)
+        address_book.new_picture(who)
     else:
-        phone.change(who, nickname=f"N{dice.randrange(1000)}")
+        address_book.change(who, nickname=f"N{dice.randrange(1000)}")

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from tests.unit.bridge.contexts import NO_LIMITS
-from tests.unit.bridge.outgoing import CAPABILITIES, OWNER, House, News, person, running
+from tests.unit.bridge.outgoing import CAPABILITIES, OWNER, CommandsHarness, News, person, running
 from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.requests.action_runner import ActionRunner
@@ -118,10 +118,10 @@ class WeChat:
 
 
 @dataclass
-class Room:
+class RequestHarness:
     """`session` is what it is told of the login; `saved` is what changed among the people."""
 
-    house: House
+    harness: CommandsHarness
     wechat: WeChat
     doer: ActionRunner
     session: Any
@@ -129,7 +129,7 @@ class Room:
 
     @property
     def logged_out(self) -> list[LoggedOut]:
-        return self.house.logged_out
+        return self.harness.logged_out
 
     async def save(self, changes: PeopleUpdate) -> None:
         self.saved.append(changes)
@@ -140,16 +140,16 @@ class Room:
 
     def deliver(self, name: str, /, **fields: Any) -> Delivery:
         """The broker delivers a request; nobody waits."""
-        payload = json.dumps({**fields, "transaction": len(self.house.broker.published)})
-        return self.house.deliver(payload, topic=f"wx/bridge/request/{name}")
+        payload = json.dumps({**fields, "transaction": len(self.harness.broker.published)})
+        return self.harness.deliver(payload, topic=f"wx/bridge/request/{name}")
 
     async def answer(self, delivery: Delivery) -> dict[str, Any]:
         """The answer to what was delivered, once it is acknowledged."""
-        await self.house.acknowledged(delivery)
+        await self.harness.acknowledged(delivery)
         transaction = json.loads(delivery.payload)["transaction"]
         topic = delivery.topic.replace("/request/", "/response/")
-        answers = await self.house.news.until(
-            lambda: [one for one in self.house.heard(topic) if one.pop("transaction") == transaction]
+        answers = await self.harness.news.until(
+            lambda: [one for one in self.harness.received(topic) if one.pop("transaction") == transaction]
         )
         return dict(answers[-1])
 
@@ -164,11 +164,11 @@ class Room:
             body={},
             private={"ticket": "v2_x", "login": login},
         )
-        await self.house.journal.received.record([request], NO_CHANGES, None, "login")
+        await self.harness.journal.received.record([request], NO_CHANGES, None, "login")
 
     def level(self, handle: str) -> str:
         """How the bridge calls somebody."""
-        found = self.house.identity.by_handle(Handle(handle))
+        found = self.harness.identity.by_handle(Handle(handle))
         assert found is not None
         return found.level
 
@@ -178,21 +178,23 @@ class Room:
 
 
 @asynccontextmanager
-async def open_room(folder: Path, *, allow: tuple[str, ...] = ("*",), **how: Any) -> AsyncIterator[Room]:
+async def open_room(
+    folder: Path, *, allow: tuple[str, ...] = ("*",), **how: Any
+) -> AsyncIterator[RequestHarness]:
     """Everything runs, on the store in `folder`."""
     rules = NO_LIMITS.model_copy(update={"allow": allow})
-    async with running(folder, people=PEOPLE, rules=rules, **how) as house:
-        house.identity.apply_directory((), "login", OWNER, 0, complete=False)
-        wechat = WeChat(house.news)
-        ctx = house.ctx
+    async with running(folder, people=PEOPLE, rules=rules, **how) as harness:
+        harness.identity.apply_directory((), "login", OWNER, 0, complete=False)
+        wechat = WeChat(harness.news)
+        ctx = harness.ctx
         ctx.backend = wechat  # type: ignore[assignment]
         people: Any = SimpleNamespace()
         session: Any = SimpleNamespace(logged_in=True, login=SimpleNamespace(state=LoginState.ONLINE))
-        actions = ActionRequests(ctx, house.calls, session, Recipients(ctx), people)
-        house.requests.register(actions.handlers())
-        room = Room(house, wechat, actions.runner, session)
-        people.apply_people = room.save
-        yield room
+        actions = ActionRequests(ctx, harness.calls, session, Recipients(ctx), people)
+        harness.requests.register(actions.handlers())
+        request_harness = RequestHarness(harness, wechat, actions.runner, session)
+        people.apply_people = request_harness.save
+        yield request_harness
 
 
 NewGroup = Callable[..., Contact]
@@ -203,11 +205,11 @@ def new_group(name: str = "新群") -> Contact:
     return Contact(handle=Handle("@@new"), kind=ChatKind.GROUP, nickname=name, members=MEMBERS[:3])
 
 
-async def refused(room: Room, name: str, **fields: Any) -> str:
+async def refused(request_harness: RequestHarness, name: str, **fields: Any) -> str:
     """Returns the error code of a rejected request, which did nothing at WeChat."""
-    answer = await room.ask(name, **fields)
+    answer = await request_harness.ask(name, **fields)
     assert answer["status"] == "error", answer
     assert answer["code"] in REQUEST_CODES
     assert answer["error"]
-    assert room.wechat.done == []
+    assert request_harness.wechat.done == []
     return str(answer["code"])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.hurry import hurry
+from tests.support.pauseless_loop import run_without_pauses
 from tests.unit.bridge.contexts import context
 from tests.unit.bridge.outgoing import News
 from tests.unit.bridge.requests.support import WeChat
@@ -23,7 +23,7 @@ READ = MarkRead(chat=Handle("@wife"))
 CREATE = CreateGroup(members=(Handle("@a"), Handle("@b")))
 
 
-class PaperRequest:
+class FakeRequest:
     """Of which the journal says that it is in doubt, or not."""
 
     name = "a"
@@ -37,7 +37,7 @@ class PaperRequest:
         self.begun_count += 1
 
 
-class Desk:
+class ActionHarness:
     """A doer, and how the login stands."""
 
     def __init__(self) -> None:
@@ -50,10 +50,10 @@ class Desk:
         self.session = session
         self.doer = ActionRunner(ctx, WeChatCalls(ctx), session)
 
-    async def do(self, action: Any = READ, request: PaperRequest | None = None, *, again: bool = True) -> str:
+    async def do(self, action: Any = READ, request: FakeRequest | None = None, *, again: bool = True) -> str:
         """`ok` or the code, and what is said to the person."""
         try:
-            asked: Any = request or PaperRequest()
+            asked: Any = request or FakeRequest()
             login = self.registry.login_id
             await self.doer.run(asked, action, login_id=login, repeatable=again)
         except BadCommand as bad:
@@ -72,7 +72,7 @@ def play(story: Coroutine[Any, Any, None]) -> None:
         async with asyncio.timeout(3600):
             await story
 
-    hurry(bounded())
+    run_without_pauses(bounded())
 
 
 def clock() -> float:
@@ -81,14 +81,14 @@ def clock() -> float:
 
 def asked() -> Any:
     """A request that comes now."""
-    return PaperRequest()
+    return FakeRequest()
 
 
 def test_a_call_that_hangs_is_cut_and_may_have_been_done():
     async def story() -> None:
-        desk = Desk()
-        desk.wechat.held = asyncio.Event()
-        assert await desk.do() == "no_answer perhaps_done"
+        harness = ActionHarness()
+        harness.wechat.held = asyncio.Event()
+        assert await harness.do() == "no_answer perhaps_done"
         assert clock() == pytest.approx(ACTION_TIMEOUT_SECONDS)
 
     play(story())
@@ -96,30 +96,30 @@ def test_a_call_that_hangs_is_cut_and_may_have_been_done():
 
 def test_a_wechat_that_is_away_is_asked_gently_and_given_up_in_time():
     async def story() -> None:
-        desk = Desk()
-        desk.wechat.answer(MarkRead, *[Unreachable()] * 100)
-        assert await desk.do() == "no_answer not_done"
+        harness = ActionHarness()
+        harness.wechat.answer(MarkRead, *[Unreachable()] * 100)
+        assert await harness.do() == "no_answer not_done"
         assert clock() <= ACTION_TIMEOUT_SECONDS
-        assert 4 <= len(desk.wechat.done) <= 10
+        assert 4 <= len(harness.wechat.done) <= 10
 
     play(story())
 
 
 def test_away_after_an_attempt_that_was_never_answered_it_may_still_have_been_done():
     async def story() -> None:
-        desk = Desk()
-        desk.wechat.answer(MarkRead, OutcomeUnknown(), *[Unreachable()] * 100)
-        assert await desk.do() == "no_answer perhaps_done"
+        harness = ActionHarness()
+        harness.wechat.answer(MarkRead, OutcomeUnknown(), *[Unreachable()] * 100)
+        assert await harness.do() == "no_answer perhaps_done"
 
     play(story())
 
 
 def test_whoever_waits_for_a_turn_in_vain_was_certainly_not_served():
     async def story() -> None:
-        desk = Desk()
-        desk.wechat.held = asyncio.Event()
-        second = PaperRequest()
-        answers = await asyncio.gather(desk.do(), desk.do(request=second))
+        harness = ActionHarness()
+        harness.wechat.held = asyncio.Event()
+        second = FakeRequest()
+        answers = await asyncio.gather(harness.do(), harness.do(request=second))
         assert list(answers) == ["no_answer perhaps_done", "no_answer not_done"]
         assert second.begun_count == 0, "no begin, so it is in no doubt"
         assert clock() == pytest.approx(ACTION_TIMEOUT_SECONDS)
@@ -129,29 +129,29 @@ def test_whoever_waits_for_a_turn_in_vain_was_certainly_not_served():
 
 def test_what_waits_for_a_turn_is_not_done_in_the_next_login():
     async def story() -> None:
-        desk = Desk()
-        desk.wechat.held = asyncio.Event()
-        first, second = asyncio.create_task(desk.do()), asyncio.create_task(desk.do())
+        harness = ActionHarness()
+        harness.wechat.held = asyncio.Event()
+        first, second = asyncio.create_task(harness.do()), asyncio.create_task(harness.do())
         await asyncio.sleep(1)
-        desk.registry.login_id = "second"
-        desk.wechat.held.set()
+        harness.registry.login_id = "second"
+        harness.wechat.held.set()
         assert [await first, await second] == ["ok", "logged_out not_logged_in"]
-        assert desk.wechat.actions == [READ]
-        assert desk.gone == [], "the new login goes on"
+        assert harness.wechat.actions == [READ]
+        assert harness.gone == [], "the new login goes on"
 
     play(story())
 
 
 def test_what_a_crash_cut_off_may_have_been_done_in_the_login_before():
     async def story() -> None:
-        desk = Desk()
-        desk.log_in(now=False, state=LoginState.STARTING)
-        asking = asyncio.create_task(desk.do(request=PaperRequest(in_doubt=True)))
+        harness = ActionHarness()
+        harness.log_in(now=False, state=LoginState.STARTING)
+        asking = asyncio.create_task(harness.do(request=FakeRequest(in_doubt=True)))
         await asyncio.sleep(1)
-        desk.registry.login_id = "second"
-        desk.log_in(now=True)
+        harness.registry.login_id = "second"
+        harness.log_in(now=True)
         assert await asking == "no_answer perhaps_done"
-        assert desk.wechat.actions == []
+        assert harness.wechat.actions == []
 
     play(story())
 
@@ -166,58 +166,58 @@ def test_what_a_crash_cut_off_may_have_been_done_in_the_login_before():
 )
 def test_what_failed_is_not_tried_again_in_the_next_login(error, in_doubt, answer):
     async def story() -> None:
-        desk = Desk()
-        desk.wechat.answer(MarkRead, error())
-        asking = asyncio.create_task(desk.do(request=PaperRequest(in_doubt=in_doubt)))
+        harness = ActionHarness()
+        harness.wechat.answer(MarkRead, error())
+        asking = asyncio.create_task(harness.do(request=FakeRequest(in_doubt=in_doubt)))
         await asyncio.sleep(0)
-        desk.registry.login_id = "second"
+        harness.registry.login_id = "second"
         assert await asking == answer
-        assert desk.wechat.actions == [READ]
+        assert harness.wechat.actions == [READ]
 
     play(story())
 
 
 def test_while_the_login_is_interrupted_nothing_is_tried_and_then_it_is_done():
     async def story() -> None:
-        desk = Desk()
-        desk.wechat.answer(MarkRead, Unreachable())
-        asking = asyncio.create_task(desk.do())
+        harness = ActionHarness()
+        harness.wechat.answer(MarkRead, Unreachable())
+        asking = asyncio.create_task(harness.do())
         await asyncio.sleep(0)
-        desk.log_in(now=False, state=LoginState.INTERRUPTED)
+        harness.log_in(now=False, state=LoginState.INTERRUPTED)
         await asyncio.sleep(3)
-        assert desk.wechat.actions == [READ]
-        desk.log_in(now=True)
+        assert harness.wechat.actions == [READ]
+        harness.log_in(now=True)
         assert await asking == "ok"
-        assert desk.wechat.actions == [READ, READ]
+        assert harness.wechat.actions == [READ, READ]
 
     play(story())
 
 
 def test_a_limit_that_the_first_one_meets_holds_for_those_who_wait():
     async def story() -> None:
-        desk = Desk()
-        desk.wechat.answer(MarkRead, Throttled(retry_after=60))
-        answers = await asyncio.gather(desk.do(), desk.do(), desk.do())
+        harness = ActionHarness()
+        harness.wechat.answer(MarkRead, Throttled(retry_after=60))
+        answers = await asyncio.gather(harness.do(), harness.do(), harness.do())
         assert list(answers) == ["rate_limited too_often"] * 3
-        assert len(desk.wechat.done) == 1
+        assert len(harness.wechat.done) == 1
         await asyncio.sleep(60)
-        assert await desk.do() == "ok"
+        assert await harness.do() == "ok"
 
     play(story())
 
 
 def test_what_comes_at_the_start_waits_until_it_is_known_whether_the_saved_login_stands():
     async def story() -> None:
-        desk = Desk()
+        harness = ActionHarness()
         for state, answer in (
             (LoginState.ONLINE, "ok"),
             (LoginState.WAITING_FOR_SCAN, "logged_out not_logged_in"),
         ):
-            desk.log_in(now=False, state=LoginState.STARTING)
-            asking = asyncio.ensure_future(desk.do())
+            harness.log_in(now=False, state=LoginState.STARTING)
+            asking = asyncio.ensure_future(harness.do())
             await asyncio.sleep(3)
             assert not asking.done()
-            desk.log_in(now=state is LoginState.ONLINE, state=state)
+            harness.log_in(now=state is LoginState.ONLINE, state=state)
             assert await asking == answer
 
     play(story())
@@ -225,33 +225,33 @@ def test_what_comes_at_the_start_waits_until_it_is_known_whether_the_saved_login
 
 def test_what_a_crash_cut_off_is_repeated_where_that_is_harmless():
     async def story() -> None:
-        desk = Desk()
-        assert await desk.do(request=PaperRequest(in_doubt=True)) == "ok"
-        assert len(desk.wechat.done) == 1
+        harness = ActionHarness()
+        assert await harness.do(request=FakeRequest(in_doubt=True)) == "ok"
+        assert len(harness.wechat.done) == 1
 
     play(story())
 
 
 def test_what_a_crash_cut_off_is_never_repeated_where_it_may_be_twice():
     async def story() -> None:
-        desk = Desk()
-        attempt = PaperRequest(in_doubt=True)
-        assert await desk.do(CREATE, attempt, again=False) == "no_answer perhaps_done"
-        assert desk.wechat.done == []
+        harness = ActionHarness()
+        attempt = FakeRequest(in_doubt=True)
+        assert await harness.do(CREATE, attempt, again=False) == "no_answer perhaps_done"
+        assert harness.wechat.done == []
 
     play(story())
 
 
 def test_what_a_crash_cut_off_waits_for_the_login_that_comes_back():
     async def story() -> None:
-        desk = Desk()
-        desk.log_in(now=False, state=LoginState.STARTING)
-        asking = asyncio.ensure_future(desk.do(request=PaperRequest(in_doubt=True)))
+        harness = ActionHarness()
+        harness.log_in(now=False, state=LoginState.STARTING)
+        asking = asyncio.ensure_future(harness.do(request=FakeRequest(in_doubt=True)))
         await asyncio.sleep(5)
-        desk.log_in(now=False, state=LoginState.INTERRUPTED)
+        harness.log_in(now=False, state=LoginState.INTERRUPTED)
         await asyncio.sleep(5)
         assert not asking.done()
-        desk.log_in(now=True)
+        harness.log_in(now=True)
         assert await asking == "ok"
 
     play(story())
@@ -260,9 +260,9 @@ def test_what_a_crash_cut_off_waits_for_the_login_that_comes_back():
 @pytest.mark.parametrize("state", [LoginState.WAITING_FOR_SCAN, LoginState.REFUSED, LoginState.LOGGED_OUT])
 def test_it_does_not_wait_for_a_login_that_needs_a_person(state):
     async def story() -> None:
-        desk = Desk()
-        desk.log_in(now=False, state=state)
-        assert await desk.do(request=PaperRequest(in_doubt=True)) == "no_answer perhaps_done"
+        harness = ActionHarness()
+        harness.log_in(now=False, state=state)
+        assert await harness.do(request=FakeRequest(in_doubt=True)) == "no_answer perhaps_done"
         assert clock() == 0
 
     play(story())
@@ -270,9 +270,9 @@ def test_it_does_not_wait_for_a_login_that_needs_a_person(state):
 
 def test_nor_longer_than_a_request_may_take():
     async def story() -> None:
-        desk = Desk()
-        desk.log_in(now=False, state=LoginState.STARTING)
-        assert await desk.do(request=PaperRequest(in_doubt=True)) == "no_answer perhaps_done"
+        harness = ActionHarness()
+        harness.log_in(now=False, state=LoginState.STARTING)
+        assert await harness.do(request=FakeRequest(in_doubt=True)) == "no_answer perhaps_done"
         assert clock() == pytest.approx(ACTION_TIMEOUT_SECONDS)
 
     play(story())
@@ -280,22 +280,22 @@ def test_nor_longer_than_a_request_may_take():
 
 def test_at_a_stop_what_is_under_way_may_end_and_nothing_is_begun():
     async def story() -> None:
-        desk = Desk()
-        desk.wechat.held = held = asyncio.Event()
-        under_way = asyncio.ensure_future(desk.do())
-        waiting = asyncio.ensure_future(desk.do())
+        harness = ActionHarness()
+        harness.wechat.held = held = asyncio.Event()
+        under_way = asyncio.ensure_future(harness.do())
+        waiting = asyncio.ensure_future(harness.do())
         await asyncio.sleep(1)
-        desk.doer.stop()
-        late = asyncio.ensure_future(desk.do())
+        harness.doer.stop()
+        late = asyncio.ensure_future(harness.do())
         asyncio.get_running_loop().call_later(1, held.set)
-        await desk.doer.drain(2)
+        await harness.doer.drain(2)
         assert clock() == pytest.approx(2), "no longer than what is under way"
         assert under_way.done()
         assert under_way.result() == "ok"
         await asyncio.sleep(100)
         assert not waiting.done(), "it stays with the broker, unanswered"
         assert not late.done()
-        assert len(desk.wechat.done) == 1
+        assert len(harness.wechat.done) == 1
         for task in (waiting, late):
             task.cancel()
 
@@ -304,12 +304,12 @@ def test_at_a_stop_what_is_under_way_may_end_and_nothing_is_begun():
 
 def test_a_stop_does_not_wait_for_ever():
     async def story() -> None:
-        desk = Desk()
-        desk.wechat.held = asyncio.Event()
-        under_way = asyncio.ensure_future(desk.do())
+        harness = ActionHarness()
+        harness.wechat.held = asyncio.Event()
+        under_way = asyncio.ensure_future(harness.do())
         await asyncio.sleep(1)
-        desk.doer.stop()
-        await desk.doer.drain(2)
+        harness.doer.stop()
+        await harness.doer.drain(2)
         assert clock() == pytest.approx(3)
         under_way.cancel()
 
@@ -318,7 +318,7 @@ def test_a_stop_does_not_wait_for_ever():
 
 def test_what_only_asks_is_bounded_too():
     async def story() -> None:
-        desk = Desk()
+        harness = ActionHarness()
 
         async def hang() -> None:
             await asyncio.sleep(1000)
@@ -330,24 +330,24 @@ def test_what_only_asks_is_bounded_too():
             return 7
 
         with pytest.raises(BadCommand, match="no_answer"):
-            await desk.doer.query(asked(), hang, login_id="first")
+            await harness.doer.query(asked(), hang, login_id="first")
         assert clock() == pytest.approx(ACTION_TIMEOUT_SECONDS)
         with pytest.raises(BadCommand, match="no_answer"):
-            await desk.doer.query(asked(), away, login_id="first")
-        assert await desk.doer.query(asked(), fine, login_id="first") == 7
-        desk.log_in(now=False)
+            await harness.doer.query(asked(), away, login_id="first")
+        assert await harness.doer.query(asked(), fine, login_id="first") == 7
+        harness.log_in(now=False)
         with pytest.raises(BadCommand, match="logged_out"):
-            await desk.doer.query(asked(), fine, login_id="first")
+            await harness.doer.query(asked(), fine, login_id="first")
 
     play(story())
 
 
 def test_done_is_handed_on():
     async def story() -> None:
-        desk = Desk()
+        harness = ActionHarness()
         done = ActionResult(refused_members=(Handle("@a"),))
-        desk.wechat.answer(CreateGroup, done)
-        request: Any = PaperRequest()
-        assert await desk.doer.run(request, CREATE, login_id="first", repeatable=False) is done
+        harness.wechat.answer(CreateGroup, done)
+        request: Any = FakeRequest()
+        assert await harness.doer.run(request, CREATE, login_id="first", repeatable=False) is done
 
     play(story())

@@ -14,51 +14,54 @@ from wx2mqtt.model import (
 
 
 @pytest.fixture
-async def room(tmp_path):
-    async with open_room(tmp_path) as room:
-        yield room
+async def request_harness(tmp_path):
+    async with open_room(tmp_path) as request_harness:
+        yield request_harness
 
 
 @pytest.mark.parametrize("user", ["wife", "family", "filehelper", "news"])
-async def test_every_chat_can_be_marked_as_read(room, user):
-    assert await room.ask("mark_read", user=user) == {"status": "ok", "data": {"user": user}}
-    assert [type(one) for one in room.wechat.actions] == [MarkRead]
+async def test_every_chat_can_be_marked_as_read(request_harness, user):
+    assert await request_harness.ask("mark_read", user=user) == {"status": "ok", "data": {"user": user}}
+    assert [type(one) for one in request_harness.wechat.actions] == [MarkRead]
 
 
-async def test_a_remark_is_set_at_wechat_and_the_directory_follows_at_once(room):
-    answer = await room.ask("set_remark", user="wife", remark=" 爱人 👨‍👩‍👧 ")
+async def test_a_remark_is_set_at_wechat_and_the_directory_follows_at_once(request_harness):
+    answer = await request_harness.ask("set_remark", user="wife", remark=" 爱人 👨‍👩‍👧 ")
     assert answer["data"] == {"user": "wife", "remark": "爱人 👨‍👩‍👧"}
-    assert room.wechat.actions == [SetRemark(person=Handle("@wife"), remark="爱人 👨‍👩‍👧")]
-    (entry,) = [one for one in room.house.identity.directory() if one.user == "wife"]
+    assert request_harness.wechat.actions == [SetRemark(person=Handle("@wife"), remark="爱人 👨‍👩‍👧")]
+    (entry,) = [one for one in request_harness.harness.identity.directory() if one.user == "wife"]
     assert (entry.remark, entry.name) == ("爱人 👨‍👩‍👧", "爱人 👨‍👩‍👧")
-    assert room.happened() == [("contact_renamed", "wife")]
+    assert request_harness.happened() == [("contact_renamed", "wife")]
 
 
-async def test_an_empty_remark_takes_it_away(room):
-    assert (await room.ask("set_remark", user="mom", remark=""))["data"] == {"user": "mom", "remark": ""}
-    (entry,) = [one for one in room.house.identity.directory() if one.user == "mom"]
+async def test_an_empty_remark_takes_it_away(request_harness):
+    assert (await request_harness.ask("set_remark", user="mom", remark=""))["data"] == {
+        "user": "mom",
+        "remark": "",
+    }
+    (entry,) = [one for one in request_harness.harness.identity.directory() if one.user == "mom"]
     assert (entry.remark, entry.name) == ("", "妈")
 
 
-async def test_the_same_remark_again_is_no_news(room):
-    await room.ask("set_remark", user="mom", remark="妈妈")
-    assert room.happened() == []
+async def test_the_same_remark_again_is_no_news(request_harness):
+    await request_harness.ask("set_remark", user="mom", remark="妈妈")
+    assert request_harness.happened() == []
 
 
-async def test_a_friend_request_is_accepted_by_the_id_of_its_event(room):
-    await room.befriend("7001")
-    assert await room.ask("accept_friend", id="7001") == {"status": "ok", "data": {"id": "7001"}}
-    assert room.wechat.actions == [AcceptFriend(request={"ticket": "v2_x"})]
+async def test_a_friend_request_is_accepted_by_the_id_of_its_event(request_harness):
+    await request_harness.befriend("7001")
+    assert await request_harness.ask("accept_friend", id="7001") == {"status": "ok", "data": {"id": "7001"}}
+    assert request_harness.wechat.actions == [AcceptFriend(request={"ticket": "v2_x"})]
 
 
 @pytest.mark.parametrize("event", ["7002", "x" * 1000, "\ud800"])
-async def test_an_id_of_no_friend_request_is_unknown(room, event):
-    assert await refused(room, "accept_friend", id=event) == "unknown_id"
+async def test_an_id_of_no_friend_request_is_unknown(request_harness, event):
+    assert await refused(request_harness, "accept_friend", id=event) == "unknown_id"
 
 
-async def test_a_friend_request_of_an_earlier_login_is_void(room):
-    await room.befriend("7001", login="another login")
-    assert await refused(room, "accept_friend", id="7001") == "unknown_id"
+async def test_a_friend_request_of_an_earlier_login_is_void(request_harness):
+    await request_harness.befriend("7001", login="another login")
+    assert await refused(request_harness, "accept_friend", id="7001") == "unknown_id"
 
 
 @pytest.mark.parametrize("name", ["mark_read", "set_remark"])
@@ -74,23 +77,23 @@ async def test_a_friend_request_of_an_earlier_login_is_void(room):
         (None, "bad_request"),
     ],
 )
-async def test_an_unknown_recipient_is_rejected(room, name, user, code):
+async def test_an_unknown_recipient_is_rejected(request_harness, name, user, code):
     more = {"remark": "x"} if name == "set_remark" else {}
-    assert await refused(room, name, user=user, **more) == code
+    assert await refused(request_harness, name, user=user, **more) == code
 
 
 @pytest.mark.parametrize("user", ["family", "filehelper", "news", "stranger"])
-async def test_only_a_friend_can_have_a_remark(room, user):
-    assert await refused(room, "set_remark", user=user, remark="x") == "bad_request"
+async def test_only_a_friend_can_have_a_remark(request_harness, user):
+    assert await refused(request_harness, "set_remark", user=user, remark="x") == "bad_request"
 
 
 @pytest.mark.parametrize("remark", ["x" * 101, "a\nb", "a\0", "\u2028", 5, None, ["a"], "\ud800"])
-async def test_a_remark_is_one_line(room, remark):
-    assert await refused(room, "set_remark", user="wife", remark=remark) == "bad_request"
+async def test_a_remark_is_one_line(request_harness, remark):
+    assert await refused(request_harness, "set_remark", user="wife", remark=remark) == "bad_request"
 
 
-async def test_a_remark_that_is_left_out_does_not_take_the_old_one_away(room):
-    assert await refused(room, "set_remark", user="wife") == "bad_request"
+async def test_a_remark_that_is_left_out_does_not_take_the_old_one_away(request_harness):
+    assert await refused(request_harness, "set_remark", user="wife") == "bad_request"
 
 
 @pytest.mark.parametrize(
@@ -101,25 +104,25 @@ async def test_a_remark_that_is_left_out_does_not_take_the_old_one_away(room):
         ("accept_friend", {"id": "1"}),
     ],
 )
-async def test_a_misspelt_key_is_named_and_nothing_is_done(room, name, fields):
-    answer = await room.ask(name, **fields, remrak="x")
+async def test_a_misspelt_key_is_named_and_nothing_is_done(request_harness, name, fields):
+    answer = await request_harness.ask(name, **fields, remrak="x")
     assert answer["code"] == "bad_request"
     assert "'remrak'" in answer["error"]
-    assert room.wechat.done == []
+    assert request_harness.wechat.done == []
 
 
 async def test_send_allow_limits_the_people_on_whom_a_request_acts(tmp_path):
-    async with open_room(tmp_path, allow=("wife",)) as room:
-        assert (await room.ask("mark_read", user="wife"))["status"] == "ok"
-        room.wechat.done.clear()
-        assert await refused(room, "mark_read", user="mom") == "not_allowed"
-        assert await refused(room, "set_remark", user="mom", remark="x") == "not_allowed"
-        await room.befriend("7001")
-        assert await refused(room, "accept_friend", id="7001") == "not_allowed"
+    async with open_room(tmp_path, allow=("wife",)) as request_harness:
+        assert (await request_harness.ask("mark_read", user="wife"))["status"] == "ok"
+        request_harness.wechat.done.clear()
+        assert await refused(request_harness, "mark_read", user="mom") == "not_allowed"
+        assert await refused(request_harness, "set_remark", user="mom", remark="x") == "not_allowed"
+        await request_harness.befriend("7001")
+        assert await refused(request_harness, "accept_friend", id="7001") == "not_allowed"
 
 
-async def test_what_the_backend_cannot_do_is_unsupported(room):
-    room.wechat.capabilities = room.wechat.capabilities.__class__(
+async def test_what_the_backend_cannot_do_is_unsupported(request_harness):
+    request_harness.wechat.capabilities = request_harness.wechat.capabilities.__class__(
         backend="x",
         has_contacts=True,
         has_groups=True,
@@ -127,4 +130,4 @@ async def test_what_the_backend_cannot_do_is_unsupported(room):
         handles_change_at_login=True,
         text_limit=1,
     )
-    assert await refused(room, "mark_read", user="wife") == "unsupported"
+    assert await refused(request_harness, "mark_read", user="wife") == "unsupported"

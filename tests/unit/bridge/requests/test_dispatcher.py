@@ -35,121 +35,121 @@ HANDLERS = {"echo": give_back, "cannot": cannot, "broken": fall_over}
 
 
 @pytest.fixture
-async def house(tmp_path):
-    async with running(tmp_path, handlers=HANDLERS) as house:
-        yield house
+async def harness(tmp_path):
+    async with running(tmp_path, handlers=HANDLERS) as harness:
+        yield harness
 
 
-async def ask(house, name, payload="{}", **more):
+async def ask(harness, name, payload="{}", **more):
     """The answer on the usual topic."""
-    delivery = house.deliver(payload, topic=f"wx/bridge/request/{name}", **more)
-    await house.acknowledged(delivery)
-    return (await house.hear(f"wx/bridge/response/{name}"))[-1]
+    delivery = harness.deliver(payload, topic=f"wx/bridge/request/{name}", **more)
+    await harness.acknowledged(delivery)
+    return (await harness.in_thread(f"wx/bridge/response/{name}"))[-1]
 
 
-async def test_what_is_asked_for_is_answered(house):
-    assert await ask(house, "echo", '{"a": [1, "界"]}') == {"status": "ok", "data": {"a": [1, "界"]}}
+async def test_what_is_asked_for_is_answered(harness):
+    assert await ask(harness, "echo", '{"a": [1, "界"]}') == {"status": "ok", "data": {"a": [1, "界"]}}
 
 
-async def test_an_empty_payload_is_an_empty_object(house):
-    assert await ask(house, "echo", "") == {"status": "ok", "data": {}}
+async def test_an_empty_payload_is_an_empty_object(harness):
+    assert await ask(harness, "echo", "") == {"status": "ok", "data": {}}
 
 
 @pytest.mark.parametrize("transaction", [1, "a", 1.5, [1], {"n": None}, False, 0, ""])
-async def test_a_transaction_is_given_back_and_is_no_field(house, transaction):
-    answer = await ask(house, "echo", json.dumps({"transaction": transaction, "a": 1}))
+async def test_a_transaction_is_given_back_and_is_no_field(harness, transaction):
+    answer = await ask(harness, "echo", json.dumps({"transaction": transaction, "a": 1}))
     assert answer == {"status": "ok", "data": {"a": 1}, "transaction": transaction}
 
 
 @pytest.mark.parametrize("name", ["echo", "cannot", "broken", "unknown"])
-async def test_it_is_given_back_with_every_error_too(house, name):
-    assert (await ask(house, name, '{"transaction": 7}'))["transaction"] == 7
+async def test_it_is_given_back_with_every_error_too(harness, name):
+    assert (await ask(harness, name, '{"transaction": 7}'))["transaction"] == 7
 
 
-async def test_what_cannot_be_done_says_why(house):
-    assert await ask(house, "cannot") == {
+async def test_what_cannot_be_done_says_why(harness):
+    assert await ask(harness, "cannot") == {
         "status": "error",
         "code": "bad_request",
         "error": "'wife' is not waiting for a decision",
     }
 
 
-async def test_a_fault_of_ours_is_answered_and_stops_nothing(house):
-    assert (await ask(house, "broken"))["code"] == "internal"
-    assert (await ask(house, "echo"))["status"] == "ok"
+async def test_a_fault_of_ours_is_answered_and_stops_nothing(harness):
+    assert (await ask(harness, "broken"))["code"] == "internal"
+    assert (await ask(harness, "echo"))["status"] == "ok"
 
 
 @pytest.mark.parametrize("name", ["what", "", "echo/more", "ECHO", "微信"])
-async def test_an_unknown_request_names_those_that_are_known(house, name):
-    answer = await ask(house, name)
+async def test_an_unknown_request_names_those_that_are_known(harness, name):
+    answer = await ask(harness, name)
     assert (answer["status"], answer["code"]) == ("error", "unknown_request")
     assert "broken, cannot, echo, recall, send" in answer["error"]
 
 
 @pytest.mark.parametrize("payload", ["[]", "x", "{", '"a"', b"\xff", "1"])
-async def test_what_is_no_object_is_a_bad_request(house, payload):
-    answer = await ask(house, "echo", payload)
+async def test_what_is_no_object_is_a_bad_request(harness, payload):
+    answer = await ask(harness, "echo", payload)
     assert (answer["status"], answer["code"]) == ("error", "bad_request")
 
 
-async def test_a_retained_request_is_refused_and_cleared(house):
-    answer = await ask(house, "echo", '{"transaction": 1}', retain=True)
+async def test_a_retained_request_is_refused_and_cleared(harness):
+    answer = await ask(harness, "echo", '{"transaction": 1}', retain=True)
     assert (answer["status"], answer["code"]) == ("error", "retained")
     assert "transaction" not in answer
-    cleared = [one for one in house.broker.published if one.topic == "wx/bridge/request/echo"]
+    cleared = [one for one in harness.broker.published if one.topic == "wx/bridge/request/echo"]
     assert [(one.payload, one.retain) for one in cleared] == [(b"", True)]
 
 
-async def test_the_response_topic_is_answered_too_with_its_correlation_data(house):
-    answer = await ask(house, "echo", response_topic="me/x", correlation=b"\0")
-    assert await house.hear("me/x") == [answer]
-    found = [one for one in house.broker.published if one.topic == "me/x"]
+async def test_the_response_topic_is_answered_too_with_its_correlation_data(harness):
+    answer = await ask(harness, "echo", response_topic="me/x", correlation=b"\0")
+    assert await harness.in_thread("me/x") == [answer]
+    found = [one for one in harness.broker.published if one.topic == "me/x"]
     assert [(one.correlation, one.content_type) for one in found] == [(b"\0", "application/json")]
 
 
 @pytest.mark.parametrize("topic", ["wx/in/wife", "other/x", "homeassistant/x", "$SYS/x", "a/#"])
-async def test_where_answers_must_not_go_they_do_not_go_and_nothing_is_done(house, topic):
-    answer = await ask(house, "echo", '{"transaction": 1}', response_topic=topic)
+async def test_where_answers_must_not_go_they_do_not_go_and_nothing_is_done(harness, topic):
+    answer = await ask(harness, "echo", '{"transaction": 1}', response_topic=topic)
     assert (answer["code"], answer["transaction"]) == ("bad_response_topic", 1)
-    assert house.heard(topic) == []
+    assert harness.received(topic) == []
 
 
-async def test_a_send_is_answered_with_the_result_when_there_is_one(house):
-    house.wechat.hold("hello")
+async def test_a_send_is_answered_with_the_result_when_there_is_one(harness):
+    harness.wechat.hold("hello")
     asked = {"user": "wife", "text": "hello", "id": "a", "transaction": 5}
-    delivery = house.deliver(
+    delivery = harness.deliver(
         json.dumps(asked), topic="wx/bridge/request/send", response_topic="me/x", correlation=b"1"
     )
-    await house.acknowledged(delivery)
-    assert house.heard("wx/bridge/response/send") == []
-    house.wechat.release("hello")
-    (answer,) = await house.hear("wx/bridge/response/send")
-    result = await house.result("a")
+    await harness.acknowledged(delivery)
+    assert harness.received("wx/bridge/response/send") == []
+    harness.wechat.release("hello")
+    (answer,) = await harness.in_thread("wx/bridge/response/send")
+    result = await harness.result("a")
     assert answer == {"status": "ok", "data": result, "transaction": 5}
-    assert await house.hear("me/x") == [answer]
+    assert await harness.in_thread("me/x") == [answer]
 
 
-async def test_a_send_that_is_refused_is_answered_with_the_code(house):
-    answer = await ask(house, "send", '{"user": "nobody", "text": "x", "transaction": 5}')
+async def test_a_send_that_is_refused_is_answered_with_the_code(harness):
+    answer = await ask(harness, "send", '{"user": "nobody", "text": "x", "transaction": 5}')
     assert (answer["status"], answer["code"], answer["transaction"]) == ("error", "unknown_user", 5)
 
 
-async def test_an_answer_that_cannot_be_stored_is_stored_again_before_the_puback(house, monkeypatch):
-    publish, tries = house.journal.outbox.add, []
+async def test_an_answer_that_cannot_be_stored_is_stored_again_before_the_puback(harness, monkeypatch):
+    publish, tries = harness.journal.outbox.add, []
 
     async def full_at_first(publications):
-        tries.append(list(house.broker.acknowledged))
+        tries.append(list(harness.broker.acknowledged))
         if len(tries) == 1:
             raise StoreFull
         return await publish(publications)
 
-    monkeypatch.setattr(house.journal.outbox, "add", full_at_first)
-    assert (await ask(house, "echo"))["status"] == "ok"
+    monkeypatch.setattr(harness.journal.outbox, "add", full_at_first)
+    assert (await ask(harness, "echo"))["status"] == "ok"
     assert tries == [[], []]
 
 
 @pytest.mark.parametrize(("limit", "room"), [(None, None), (3_000, 3_000)])
-async def test_a_sized_handler_gets_the_limit_of_its_data(limit, room):
+async def test_a_sized_handler_gets_the_limit_of_its_data(limit, request_harness):
     pad, told = Pad(), []
 
     async def fill(_fields, space):
@@ -171,7 +171,7 @@ async def test_a_sized_handler_gets_the_limit_of_its_data(limit, room):
     )
     await requests.dispatch("history", asked, 1)
     assert json.loads(pad.taken[0].payload)["status"] == "ok"
-    if room is None:
+    if request_harness is None:
         assert told == [None]
     else:
         assert 0 <= limit - len(asked.response_topic) - 8 - len(pad.taken[1].payload) < 5, (

@@ -47,8 +47,8 @@ class Past:
         values: dict[str, Any] = {"time": 1, "topic": f"wx/in/{user}"}
         return NewMessage(key=key, id=key, user=user, kind=kind, text=text, body=body, **{**values, **more})
 
-    async def ask(self, *, room: int | None = None, **fields: Any) -> dict[str, Any]:
-        answer = await self.history.answer(fields, room)
+    async def ask(self, *, request_harness: int | None = None, **fields: Any) -> dict[str, Any]:
+        answer = await self.history.answer(fields, request_harness)
         assert isinstance(answer, dict)
         return answer
 
@@ -91,23 +91,23 @@ async def test_with_since_the_first_ones_after_it_come(past):
 
 async def test_whoever_asks_on_from_the_last_seq_gets_everything_exactly_once(past):
     await past.say("wife", *(f"text {n}" for n in range(1, 2 * MAX_HISTORY_MESSAGES + 8)))
-    heard: list[int] = []
+    arrived: list[int] = []
     more = True
     while more:
-        seqs, more = await past.seqs(since=heard[-1] if heard else 0, limit=10_000)
+        seqs, more = await past.seqs(since=arrived[-1] if arrived else 0, limit=10_000)
         assert len(seqs) <= MAX_HISTORY_MESSAGES
-        heard += seqs
-    assert heard == list(range(1, 2 * MAX_HISTORY_MESSAGES + 8))
+        arrived += seqs
+    assert arrived == list(range(1, 2 * MAX_HISTORY_MESSAGES + 8))
 
 
 async def test_and_backwards_too(past):
     await past.say("wife", *(f"text {n}" for n in range(1, 238)))
-    heard: list[int] = []
+    arrived: list[int] = []
     more, place = True, dict[str, int]()
     while more:
         seqs, more = await past.seqs(limit=READ_BATCH_ROWS - 1, **place)
-        heard, place = [*seqs, *heard], {"before": seqs[0]}
-    assert heard == list(range(1, 238))
+        arrived, place = [*seqs, *arrived], {"before": seqs[0]}
+    assert arrived == list(range(1, 238))
 
 
 async def test_a_person_is_found_by_every_name_they_had(past):
@@ -166,18 +166,18 @@ async def test_what_does_not_fit_is_a_bad_request(past, fields):
 
 @pytest.mark.parametrize("since", [0, None])
 @pytest.mark.parametrize("room", [300, 1_000, 5_000, 20_000])
-async def test_no_more_than_the_broker_takes(past, room, since):
+async def test_no_more_than_the_broker_takes(past, request_harness, since):
     await past.say("wife", *(f"{n}: {'界' * (n % 40)}" for n in range(1, 200)))
     more, place = True, {} if since is None else {"since": since}
-    heard: list[int] = []
+    arrived: list[int] = []
     while more:
-        answer = await past.ask(room=room, limit=MAX_HISTORY_MESSAGES, **place)
-        assert len(encode(answer)) <= room
+        answer = await past.ask(request_harness=request_harness, limit=MAX_HISTORY_MESSAGES, **place)
+        assert len(encode(answer)) <= request_harness
         seqs, more = [one["seq"] for one in answer["messages"]], answer["more"]
         assert seqs == sorted(seqs) != []
-        heard = [*heard, *seqs] if since == 0 else [*seqs, *heard]
+        arrived = [*arrived, *seqs] if since == 0 else [*seqs, *arrived]
         place = {"since": seqs[-1]} if since == 0 else {"before": seqs[0]}
-    assert heard == list(range(1, 200))
+    assert arrived == list(range(1, 200))
 
 
 async def test_an_answer_is_bounded_where_the_broker_names_no_limit(past):
@@ -190,12 +190,12 @@ async def test_an_answer_is_bounded_where_the_broker_names_no_limit(past):
 
 async def test_one_that_is_too_large_alone_comes_cut_so_that_one_gets_past_it(past):
     await past.say("wife", "small", "x" * 5_000, "small again")
-    answer = await past.ask(room=1_000, since=1)
+    answer = await past.ask(request_harness=1_000, since=1)
     (cut,) = answer["messages"]
     assert (cut["seq"], cut["truncated"], answer["more"]) == (2, True, True)
     assert len(cut["text"]) > 500
     assert len(encode(answer)) <= 1_000
-    assert await past.seqs(room=1_000, since=2) == ([3], False)
+    assert await past.seqs(request_harness=1_000, since=2) == ([3], False)
 
 
 async def test_media_have_their_current_state(past):

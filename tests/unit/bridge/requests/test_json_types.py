@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.effort import effort
-from tests.support.paper_link import PaperLink
+from tests.support.fake_link import FakeLink
 from tests.unit.bridge.contexts import context, shared
 from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE
 from tests.unit.bridge.requests.support import ALL
 from tests.unit.bridge.requests.test_unknown_keys import ACCOUNT_REQUESTS, COMMAND_REQUESTS
-from tests.unit.bridge.talk import PaperGateway
+from tests.unit.bridge.session_harness import FakeGateway
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.i18n import Language
@@ -82,11 +82,11 @@ VALUES = st.recursive(
 NAMED = {key for keys in KEYS.values() for key in keys} | {"transaction"}
 
 
-class Gateway(PaperGateway):
+class Gateway(FakeGateway):
     """A backend that offers everything that a command or request may ask for."""
 
     capabilities = replace(
-        PaperGateway.capabilities, actions=ALL | {Recall}, media=CAPABILITIES.media, has_groups=True
+        FakeGateway.capabilities, actions=ALL | {Recall}, media=CAPABILITIES.media, has_groups=True
     )
 
     def set_language(self, language: Language) -> None:
@@ -94,9 +94,9 @@ class Gateway(PaperGateway):
 
 
 class Stage:
-    """A whole account between a broker and a WeChat on paper, not logged in; it takes deliveries."""
+    """A whole account between a broker and a fake WeChat, not logged in; it takes deliveries."""
 
-    def __init__(self, account: Account, link: PaperLink) -> None:
+    def __init__(self, account: Account, link: FakeLink) -> None:
         self._account = account
         self._link = link
         self._acknowledged: set[int] = set()
@@ -120,12 +120,12 @@ class Stage:
             self._account.components.intake.on_delivery(delivery)
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             await self._link.until(lambda: len(self._acknowledged) == self._mid)
-        heard = [
+        received = [
             json.loads(sent.payload)
             for sent in self._link.sent[before:]
             if "/result/" in sent.topic or "/response/" in sent.topic
         ]
-        return [body for body in heard if body.get("code")]
+        return [body for body in received if body.get("code")]
 
 
 @asynccontextmanager
@@ -133,7 +133,7 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
     database = await SqliteDatabase.open(folder / "wx2mqtt.db")
     journal = Journal(database, "home")
     await journal.open()
-    link, blobs = PaperLink(takes=True), Blobs(folder)
+    link, blobs = FakeLink(takes=True), Blobs(folder)
     account = Account(
         context(
             broker=link,

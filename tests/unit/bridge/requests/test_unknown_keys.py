@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.paper_link import PaperLink
-from tests.unit.bridge.bench import Bench
+from tests.support.fake_link import FakeLink
 from tests.unit.bridge.contexts import context, shared
 from tests.unit.bridge.outgoing import PEOPLE
 from tests.unit.bridge.requests.support import ALL
-from tests.unit.bridge.talk import PaperGateway
+from tests.unit.bridge.session_harness import FakeGateway
+from tests.unit.bridge.validation_harness import ValidationHarness
 from wx2mqtt.app.application import RunEnvironment, open_application
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.people.registry import PeopleRegistry
@@ -53,10 +53,10 @@ COMMAND_REQUESTS: dict[str, dict[str, Json]] = {
 }
 
 
-class Gateway(PaperGateway):
+class Gateway(FakeGateway):
     """A backend that offers every action."""
 
-    capabilities = replace(PaperGateway.capabilities, actions=ALL)
+    capabilities = replace(FakeGateway.capabilities, actions=ALL)
 
     def set_language(self, language: Language) -> None:
         """Sets nothing."""
@@ -70,7 +70,7 @@ async def account(tmp_path: Path) -> AsyncIterator[Account]:
     await journal.open()
     yield Account(
         context(
-            broker=PaperLink(takes=True),
+            broker=FakeLink(takes=True),
             backend=Gateway(),
             journal=journal,
             registry=PeopleRegistry(PEOPLE, {person.level: person.id for person in PEOPLE}, {}),
@@ -138,7 +138,7 @@ async def test_a_request_to_the_process_refuses_an_unknown_key(
 @pytest.mark.parametrize("complete", [False, True], ids=["alone", "beside the others"])
 def test_a_command_as_request_refuses_an_unknown_key(name: str, complete: bool):
     fields = COMMAND_REQUESTS[name] if complete else {}
-    new = Bench().ask(name, **fields, id="a", bogus=1, transaction=7)
+    new = ValidationHarness().ask(name, **fields, id="a", bogus=1, transaction=7)
     assert new.result is not None
     (publication,) = new.publications
     answer = json.loads(publication.payload)
@@ -149,7 +149,7 @@ def test_a_command_as_request_refuses_an_unknown_key(name: str, complete: bool):
 
 
 def test_what_a_backend_cannot_do_is_unsupported_whatever_else_a_request_says():
-    able = replace(PaperGateway.capabilities, actions=frozenset())
-    new = Bench(capabilities=able).ask("recall", message_id="1", bogus=1)
+    able = replace(FakeGateway.capabilities, actions=frozenset())
+    new = ValidationHarness(capabilities=able).ask("recall", message_id="1", bogus=1)
     assert new.result is not None
     assert new.result.code == "unsupported"

@@ -10,8 +10,8 @@ import pytest
 import structlog.testing
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.page import Elements, PaperView, bridge, entry, line, login, never
-from tests.support.web import on_paper, options
+from tests.support.page import Elements, FakeView, bridge, entry, line, login, never
+from tests.support.web import faked, options
 from wx2mqtt.errors import Problem
 from wx2mqtt.model import LoginState, Needs
 from wx2mqtt.web.page import handlers as module
@@ -23,12 +23,12 @@ PNG = b"\x89PNG code"
 
 @pytest.fixture
 def view():
-    return PaperView()
+    return FakeView()
 
 
 @pytest.fixture
 async def http(view):
-    async with on_paper([], bridge=bridge(view, PaperView("office", "wx/office"))) as http:
+    async with faked([], bridge=bridge(view, FakeView("office", "wx/office"))) as http:
         yield http
 
 
@@ -195,7 +195,7 @@ async def elsewhere(view):
     """A client on another machine, that a proxy without a password lets through."""
     guarded = options(ingress="172.30.32.2")
     headers = {"x-ingress-path": "/api/hassio_ingress/x"}
-    async with on_paper([], guarded, client="172.30.32.2", bridge=bridge(view), headers=headers) as http:
+    async with faked([], guarded, client="172.30.32.2", bridge=bridge(view), headers=headers) as http:
         yield http
 
 
@@ -306,7 +306,7 @@ BEHIND = {"host": "127.0.0.1:8099"}
 )
 async def test_who_gave_no_password_and_sits_elsewhere_can_send_to_nobody(view, more, client, headers):
     view.everybody = [entry("wife")]
-    async with on_paper([], options(**more), client=client, bridge=bridge(view), headers=headers) as http:
+    async with faked([], options(**more), client=client, bridge=bridge(view), headers=headers) as http:
         page = await page_of(http)
         assert not send_form_of(page)
         assert page.all("form", action="accounts/home/test")
@@ -319,7 +319,7 @@ async def test_who_gave_no_password_and_sits_elsewhere_can_send_to_nobody(view, 
 
 
 async def test_who_gave_the_password_can_send_from_anywhere(view):
-    async with on_paper([], options(**GUARDED), client="192.0.2.7", bridge=bridge(view)) as http:
+    async with faked([], options(**GUARDED), client="192.0.2.7", bridge=bridge(view)) as http:
         await http.post("/login", data={"password": "geheim"})
         assert send_form_of(await page_of(http))
         await http.post("/accounts/home/send", data={"user": "wife", "text": "x"})
@@ -504,7 +504,7 @@ async def test_to_read_an_address_does_nothing(http, view, path):
 async def test_a_stranger_sees_and_does_nothing(view, path):
     view.qr_image = PNG
     guarded = options(host="0.0.0.0", password="geheim", token="t0ken")
-    async with on_paper([], guarded, bridge=bridge(view)) as http:
+    async with faked([], guarded, bridge=bridge(view)) as http:
         for headers in ({}, {"authorization": "Bearer t0ken"}, {"cookie": "wx2mqtt=guess"}):
             for method in ("GET", "POST"):
                 answer = await http.request(method, path.format("home"), headers=headers)
@@ -514,7 +514,7 @@ async def test_a_stranger_sees_and_does_nothing(view, path):
 
 
 async def test_who_logged_in_may_leave(view):
-    async with on_paper([], options(host="0.0.0.0", password="geheim"), bridge=bridge(view)) as http:
+    async with faked([], options(host="0.0.0.0", password="geheim"), bridge=bridge(view)) as http:
         entered = await http.post("/login", data={"password": "geheim", "next": "/"})
         page = await page_of(http, entered.headers["location"])
         ((form, told),) = page.all("form", action="logout")
@@ -525,7 +525,7 @@ async def test_who_logged_in_may_leave(view):
 
 async def test_below_a_path_every_address_is_still_right(view):
     view.login, view.qr_image = login(LoginState.WAITING_FOR_SCAN), PNG
-    async with on_paper([], options(prefix="/wechat"), bridge=bridge(view)) as http:
+    async with faked([], options(prefix="/wechat"), bridge=bridge(view)) as http:
         page = await page_of(http, "/wechat/")
         for _, attributes, _ in page.found:
             if address := attributes.get("src") or attributes.get("href"):
@@ -541,7 +541,7 @@ async def test_below_a_path_every_address_is_still_right(view):
 
 async def test_a_file_that_a_reload_refused_is_shown_and_the_bridge_goes_on(view):
     problem = Problem("wx2mqtt.yaml", 3, "mqtt.url", "is wrong")
-    async with on_paper([], bridge=bridge(view, problems=lambda: (problem,))) as http:
+    async with faked([], bridge=bridge(view, problems=lambda: (problem,))) as http:
         page = await page_of(http)
     assert "The changed configuration cannot be used" in [told for _, told in page.all("h2")]
     assert "home" in [told for _, told in page.all("h2")]
@@ -549,7 +549,7 @@ async def test_a_file_that_a_reload_refused_is_shown_and_the_bridge_goes_on(view
 
 async def test_a_bridge_that_does_not_run_for_its_file_says_why():
     problem = Problem("wx2mqtt.yaml", 3, "mqtt.url", "is wrong")
-    async with on_paper([], bridge=bridge(problems=lambda: (problem,))) as http:
+    async with faked([], bridge=bridge(problems=lambda: (problem,))) as http:
         page = await page_of(http)
     assert [told for _, told in page.all("h2")] == ["The configuration cannot be used"]
     assert "wx2mqtt.yaml:3" in page.text("main")
@@ -559,7 +559,7 @@ async def test_a_store_that_hangs_keeps_nobody_from_the_code(view, monkeypatch):
     monkeypatch.setattr("wx2mqtt.web.page.snapshot.STORE_TIMEOUT_SECONDS", 0.01)
     view.login, view.qr_image = login(LoginState.WAITING_FOR_SCAN), PNG
     view.hangs = never
-    async with on_paper([], bridge=bridge(view)) as http:
+    async with faked([], bridge=bridge(view)) as http:
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             page = await page_of(http)
         assert (await http.get("/accounts/home/qr.png")).content == PNG

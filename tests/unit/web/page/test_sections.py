@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.page import NOW, Elements, PaperView, bridge, command, line, login, result, seen
+from tests.support.page import NOW, Elements, FakeView, bridge, command, line, login, result, seen
 from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.errors import Problem
@@ -27,7 +27,7 @@ EN, ZH = PageText("en"), PageText("zh")
 
 def facts(**more):
     values = {
-        "view": PaperView(),
+        "view": FakeView(),
         "login": login(),
         "has_qr_code": False,
         "health": seen(),
@@ -102,7 +102,7 @@ def test_the_buttons_are_those_that_mean_something(state):
 
 
 def test_before_the_first_login_there_is_no_other_account_to_choose():
-    view = PaperView()
+    view = FakeView()
     view.has_owner = False
     state = login(LoginState.WAITING_FOR_SCAN)
     assert "new-owner" not in shown(view=view, login=state)["acts"]
@@ -184,7 +184,7 @@ def test_figures_say_how_much_waits_and_since_when():
 
 
 def test_figures_say_how_many_messages_can_still_go_to_whom():
-    view = PaperView()
+    view = FakeView()
     until = NOW + 3_600_000
     window = ReplyWindow(open=True, until=until, remaining=4)
     shut = ReplyWindow(open=False, remaining=0, reason="too_long_ago")
@@ -281,7 +281,7 @@ def test_before_anything_came_that_is_said():
 
 
 def test_empty_lists_say_what_the_next_step_is():
-    view = PaperView()
+    view = FakeView()
     waits = login(LoginState.WAITING_FOR_SCAN)
     assert "log in to WeChat" in text(shown(login=waits)["messages"])
     assert "File Transfer" in text(shown()["messages"])
@@ -321,7 +321,7 @@ def test_until_the_first_message_the_next_step_is_named():
 
 
 def test_the_steps_say_what_it_means_that_nothing_helps_alarms():
-    view = PaperView()
+    view = FakeView()
     view.missing_safeguards = "no_safeguards"
     assert "remind, renew and fallback are off" in text(shown(view=view, health=seen(**NEW))["steps"])
     assert "都未开启" in text(shown(PageOptions("zh"), view=view, health=seen(**NEW))["steps"])
@@ -358,7 +358,7 @@ def test_a_file_that_cannot_be_used_says_every_line_and_cure():
     assert page.text("h2") == "配置无法使用"
     items = [told for _, told in page.all("li")]
     assert items == ["mqtt.url <b>is</b> wrongwx2mqtt.yaml:3", "web tooenvironment"]
-    assert "原来的设置" in file_section(bridge(PaperView(), problems=lambda: tuple(found)), ZH)
+    assert "原来的设置" in file_section(bridge(FakeView(), problems=lambda: tuple(found)), ZH)
     assert file_section(bridge(), ZH) == ""
 
 

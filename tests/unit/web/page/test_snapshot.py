@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.page import PaperView
+from tests.support.page import FakeView
 from wx2mqtt.web.page.snapshot import account_snapshot
 
 
 async def test_a_viewer_who_leaves_before_the_store_was_asked_leaves_no_read_behind():
-    view: Any = PaperView()
+    view: Any = FakeView()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         reading = asyncio.create_task(account_snapshot(view))

@@ -6,19 +6,19 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.unit.wechat.ilink.server import World
+from tests.unit.wechat.ilink.server import BackendHarness
 from wx2mqtt.model import Cursor
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def harness() -> AsyncIterator[BackendHarness]:
     """A backend that is not logged in, and a server that accepts each login at once."""
-    world = World()
-    yield world
-    await world.gateway.close()
+    harness = BackendHarness()
+    yield harness
+    await harness.gateway.close()
 
 
 @pytest.fixture
-async def cursor(world: World) -> Cursor:
+async def cursor(harness: BackendHarness) -> Cursor:
     """Logs in and returns the first cursor."""
-    return (await world.log_in()).cursor
+    return (await harness.log_in()).cursor

@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl
 import httpx
 
 from tests.unit.wechat.ilink.entries import BOT, ME, TOKEN, Json
-from tests.unit.wechat.marks import PaperMarks
+from tests.unit.wechat.marks import FakeMarks
 from wx2mqtt.clock import Clock
 from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
@@ -163,7 +163,7 @@ class MemoryCredentialStore:
         self.content = None
 
 
-class World:
+class BackendHarness:
     """A backend with a scripted server, a manual clock and a credential store in memory."""
 
     def __init__(
@@ -181,7 +181,7 @@ class World:
         self.credentials = MemoryCredentialStore()
         self.seen: list[tuple[str, str]] = []
         self.history: dict[str, QuotedMessage] = {}
-        self.marks = PaperMarks()
+        self.marks = FakeMarks()
         self._options = BackendOptions(
             credentials=self.credentials,
             observe=lambda call, outcome, _seconds: self.seen.append((call, outcome)),

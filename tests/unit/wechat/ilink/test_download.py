@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.support.effort import effort
 from tests.unit.wechat.ilink.entries import KEY
 from tests.unit.wechat.ilink.files import sealed
-from tests.unit.wechat.ilink.server import ENDPOINT, World, raw
+from tests.unit.wechat.ilink.server import ENDPOINT, BackendHarness, raw
 from wx2mqtt.errors import BackendError, NoContentYet, Rejected, Unreachable
 from wx2mqtt.model import MediaRef
 from wx2mqtt.wechat.http_client import BadAnswer
@@ -28,64 +28,64 @@ def ref(**more: str) -> MediaRef:
     return MediaRef(locator={name: value for name, value in locator.items() if value})
 
 
-async def fetched(world: World, media: MediaRef) -> bytes:
-    return b"".join([piece async for piece in world.gateway.download(media)])
+async def fetched(harness: BackendHarness, media: MediaRef) -> bytes:
+    return b"".join([piece async for piece in harness.gateway.download(media)])
 
 
 @pytest.mark.parametrize("plain", [b"", b"x", b"x" * 16, PLAIN])
-async def test_bytes_are_decrypted(world: World, plain: bytes) -> None:
-    world.server.put("download", raw(sealed(plain)))
-    assert await fetched(world, ref()) == plain
-    (request,) = world.server.asked("download")
+async def test_bytes_are_decrypted(harness: BackendHarness, plain: bytes) -> None:
+    harness.server.put("download", raw(sealed(plain)))
+    assert await fetched(harness, ref()) == plain
+    (request,) = harness.server.asked("download")
     assert request.headers["Accept-Encoding"] == "identity"
     assert "Authorization" not in request.headers
 
 
-async def test_without_a_key_they_are_as_they_are(world: World) -> None:
-    world.server.put("download", raw(PLAIN))
-    assert await fetched(world, ref(key="")) == PLAIN
+async def test_without_a_key_they_are_as_they_are(harness: BackendHarness) -> None:
+    harness.server.put("download", raw(PLAIN))
+    assert await fetched(harness, ref(key="")) == PLAIN
 
 
-async def test_no_login_is_needed(world: World) -> None:
-    world.server.put("download", raw(sealed(b"x")))
-    assert await fetched(world, ref()) == b"x"
-    assert world.server.calls() == ["download"]
+async def test_no_login_is_needed(harness: BackendHarness) -> None:
+    harness.server.put("download", raw(sealed(b"x")))
+    assert await fetched(harness, ref()) == b"x"
+    assert harness.server.calls() == ["download"]
 
 
 async def test_the_whole_address_goes_before_one_of_our_own() -> None:
-    world = World(endpoint=None)
-    world.server.put("download", raw(sealed(b"x")))
-    await fetched(world, ref())
-    await fetched(world, ref(url=""))
-    assert [str(request.url) for request in world.server.requests] == [
+    harness = BackendHarness(endpoint=None)
+    harness.server.put("download", raw(sealed(b"x")))
+    await fetched(harness, ref())
+    await fetched(harness, ref(url=""))
+    assert [str(request.url) for request in harness.server.requests] == [
         FULL,
         "https://novac2c.cdn.weixin.qq.com/c2c/download?encrypted_query_param=P%2B%2F%3D",
     ]
-    await world.gateway.close()
+    await harness.gateway.close()
 
 
-async def test_one_of_our_own_is_tried_where_the_whole_one_does_not_do(world: World) -> None:
-    world.server.put("download", raw(b"", 403), raw(sealed(b"x")))
-    assert await fetched(world, ref()) == b"x"
-    assert len(world.server.requests) == 2
+async def test_one_of_our_own_is_tried_where_the_whole_one_does_not_do(harness: BackendHarness) -> None:
+    harness.server.put("download", raw(b"", 403), raw(sealed(b"x")))
+    assert await fetched(harness, ref()) == b"x"
+    assert len(harness.server.requests) == 2
 
 
-async def test_with_an_endpoint_bytes_come_from_there(world: World) -> None:
-    world.server.put("download", raw(sealed(b"x")))
-    await fetched(world, ref())
-    assert str(world.server.requests[0].url) == f"{ENDPOINT}/c2c/download?taskid=1"
+async def test_with_an_endpoint_bytes_come_from_there(harness: BackendHarness) -> None:
+    harness.server.put("download", raw(sealed(b"x")))
+    await fetched(harness, ref())
+    assert str(harness.server.requests[0].url) == f"{ENDPOINT}/c2c/download?taskid=1"
 
 
 async def test_a_host_that_is_not_wechat_s_is_not_asked() -> None:
-    world = World(endpoint=None)
-    world.server.put("download", raw(sealed(b"x")))
+    harness = BackendHarness(endpoint=None)
+    harness.server.put("download", raw(sealed(b"x")))
     for evil in ("https://evil.example/x", "http://169.254.169.254/", "http://novac2c.cdn.weixin.qq.com/"):
-        assert await fetched(world, ref(url=evil)) == b"x"
+        assert await fetched(harness, ref(url=evil)) == b"x"
         with pytest.raises(Rejected) as raised:
-            await fetched(world, ref(url=evil, param=""))
+            await fetched(harness, ref(url=evil, param=""))
         assert raised.value.code == "gone"
-    assert {request.url.host for request in world.server.requests} == {"novac2c.cdn.weixin.qq.com"}
-    await world.gateway.close()
+    assert {request.url.host for request in harness.server.requests} == {"novac2c.cdn.weixin.qq.com"}
+    await harness.gateway.close()
 
 
 @pytest.mark.parametrize(
@@ -107,75 +107,79 @@ async def test_a_host_that_is_not_wechat_s_is_not_asked() -> None:
         (raw(sealed(b"x", bytes(16))), BadAnswer, ""),
     ],
 )
-async def test_what_each_answer_means(world: World, said: Any, error: type[BackendError], code: str) -> None:
-    world.server.put("download", said)
+async def test_what_each_answer_means(
+    harness: BackendHarness, said: Any, error: type[BackendError], code: str
+) -> None:
+    harness.server.put("download", said)
     with pytest.raises(error) as raised:
-        await fetched(world, ref(url=""))
+        await fetched(harness, ref(url=""))
     assert getattr(raised.value, "code", "") == code
     assert "SECRET" not in str(raised.value)
 
 
 @pytest.mark.parametrize("media", [{}, {"call": "image", "msgid": "5"}, {"url": FULL, "key": "?"}])
-async def test_a_locator_of_nothing_leads_nowhere(world: World, media: dict[str, str]) -> None:
+async def test_a_locator_of_nothing_leads_nowhere(harness: BackendHarness, media: dict[str, str]) -> None:
     with pytest.raises(Rejected) as raised:
-        await fetched(world, MediaRef(locator=media))
+        await fetched(harness, MediaRef(locator=media))
     assert raised.value.code == "gone"
 
 
 @pytest.mark.parametrize("size", [len(PLAIN), len(sealed(PLAIN))])
-async def test_a_size_may_be_that_of_either_form(world: World, size: int) -> None:
-    world.server.put("download", raw(sealed(PLAIN)))
-    assert await fetched(world, ref(size=str(size))) == PLAIN
+async def test_a_size_may_be_that_of_either_form(harness: BackendHarness, size: int) -> None:
+    harness.server.put("download", raw(sealed(PLAIN)))
+    assert await fetched(harness, ref(size=str(size))) == PLAIN
 
 
 @pytest.mark.parametrize("size", [1, len(PLAIN) - 1, len(PLAIN) + 17])
-async def test_another_size_is_noticed(world: World, size: int) -> None:
-    world.server.put("download", raw(sealed(PLAIN)))
+async def test_another_size_is_noticed(harness: BackendHarness, size: int) -> None:
+    harness.server.put("download", raw(sealed(PLAIN)))
     with pytest.raises(BadAnswer, match=f"announced were {size}"):
-        await fetched(world, ref(size=str(size)))
+        await fetched(harness, ref(size=str(size)))
 
 
 @pytest.mark.parametrize("hashed", [PLAIN, sealed(PLAIN)])
-async def test_a_hash_may_be_that_of_either_form(world: World, hashed: bytes) -> None:
-    world.server.put("download", raw(sealed(PLAIN)))
-    assert await fetched(world, ref(md5=hashlib.md5(hashed).hexdigest())) == PLAIN
+async def test_a_hash_may_be_that_of_either_form(harness: BackendHarness, hashed: bytes) -> None:
+    harness.server.put("download", raw(sealed(PLAIN)))
+    assert await fetched(harness, ref(md5=hashlib.md5(hashed).hexdigest())) == PLAIN
 
 
-async def test_another_hash_is_noticed_before_the_end(world: World) -> None:
-    world.server.put("download", raw(sealed(PLAIN)))
+async def test_another_hash_is_noticed_before_the_end(harness: BackendHarness) -> None:
+    harness.server.put("download", raw(sealed(PLAIN)))
     with pytest.raises(BadAnswer, match="not those that were announced"):
-        await fetched(world, ref(md5="0" * 32))
+        await fetched(harness, ref(md5="0" * 32))
 
 
-async def test_a_body_that_breaks_off_is_noticed(world: World) -> None:
+async def test_a_body_that_breaks_off_is_noticed(harness: BackendHarness) -> None:
     async def handle(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"Content-Length": "300016"}, content=sealed(PLAIN)[:160_000])
 
-    world.http_transport = httpx.MockTransport(handle)
-    world.restarted()
+    harness.http_transport = httpx.MockTransport(handle)
+    harness.restarted()
     with pytest.raises(Unreachable):
-        await fetched(world, ref())
+        await fetched(harness, ref())
 
 
 @pytest.mark.parametrize("packed", [gzip.compress(sealed(PLAIN)), sealed(PLAIN)])
-async def test_bytes_that_come_packed_are_not_unpacked(world: World, packed: bytes) -> None:
+async def test_bytes_that_come_packed_are_not_unpacked(harness: BackendHarness, packed: bytes) -> None:
     """A thousand times as large they could be."""
 
     async def handle(_request: httpx.Request) -> httpx.Response:
         return httpx.Response(200, headers={"Content-Encoding": "gzip"}, stream=httpx.ByteStream(packed))
 
-    world.http_transport = httpx.MockTransport(handle)
-    world.restarted()
+    harness.http_transport = httpx.MockTransport(handle)
+    harness.restarted()
     with pytest.raises(Unreachable):
-        await fetched(world, ref())
+        await fetched(harness, ref())
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=effort(25, 200))
 @given(st.binary(max_size=64), st.booleans())
-async def test_whatever_comes_it_is_bytes_or_an_error(world: World, body: bytes, keyed: bool) -> None:
-    world.server.put("download", raw(body))
+async def test_whatever_comes_it_is_bytes_or_an_error(
+    harness: BackendHarness, body: bytes, keyed: bool
+) -> None:
+    harness.server.put("download", raw(body))
     try:
-        found = await fetched(world, ref(key=KEY.hex() if keyed else ""))
+        found = await fetched(harness, ref(key=KEY.hex() if keyed else ""))
     except BackendError:
         assert keyed
     else:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.wechat.ilink.entries import BOT, KEY, ME, entry, image, text
 from tests.unit.wechat.ilink.files import draft
-from tests.unit.wechat.ilink.server import DEAD, World, answer, query, raw, scan
+from tests.unit.wechat.ilink.server import DEAD, BackendHarness, answer, query, raw, scan
 from wx2mqtt.errors import BackendError
 from wx2mqtt.model import Draft, Handle, Kind, SendKey
 
@@ -26,13 +26,13 @@ TROUBLES: list[Any] = [
 ]
 
 
-def secrets_of(world: World) -> set[str]:
+def secrets_of(harness: BackendHarness) -> set[str]:
     """What went over the line and is nobody's business."""
     found = {"SECRET", KEY.hex()}
-    for request in world.server.requests:
+    for request in harness.server.requests:
         found |= {value for value in query(request).values() if len(value) > 5}
         found |= {request.headers.get("Authorization", "").removeprefix("Bearer ")}
-    for body in world.server.bodies("getuploadurl"):
+    for body in harness.server.bodies("getuploadurl"):
         found |= {body["aeskey"], body["filekey"]}
     return found - {""}
 
@@ -42,18 +42,18 @@ async def test_no_trouble_brings_a_secret_out(
     trouble: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     # The log is not redacted here, so that the test does not depend on the redaction.
-    world = World(typing=True)
+    harness = BackendHarness(typing=True)
     visible: list[str] = []
-    world.server.put(
+    harness.server.put(
         "get_qrcode_status",
         trouble,
         scan("wait"),
         answer(status="confirmed", bot_token="a:SECRET1234567", ilink_bot_id=BOT, ilink_user_id=ME),
     )
-    steps = [step async for step in world.gateway.login(resume=False)]
+    steps = [step async for step in harness.gateway.login(resume=False)]
     visible.append(repr(steps[-1]))
-    cursor = (await world.log_in()).cursor
-    batch = await world.receive(cursor, entry(text(), image()))
+    cursor = (await harness.log_in()).cursor
+    batch = await harness.receive(cursor, entry(text(), image()))
     visible.append(repr(batch.items))
     for call in (
         "getupdates",
@@ -64,24 +64,24 @@ async def test_no_trouble_brings_a_secret_out(
         "getconfig",
         "notifystop",
     ):
-        world.server.put(call, trouble)
+        harness.server.put(call, trouble)
     drafts = [Draft(chat=Handle(ME), kind=Kind.TEXT, text="ok"), draft(tmp_path)]
     for number, message in enumerate(drafts):
         try:
-            visible.append(repr(await world.gateway.send(message, SendKey(str(number)))))
+            visible.append(repr(await harness.gateway.send(message, SendKey(str(number)))))
         except BackendError as error:
             visible.append(f"{error!r} {error}")
     try:
-        visible.append(repr(await world.gateway.receive(cursor)))
+        visible.append(repr(await harness.gateway.receive(cursor)))
     except BackendError as error:
         visible.append(f"{error!r} {error}")
     try:
-        async for _ in world.gateway.download(batch.items[1].media):
+        async for _ in harness.gateway.download(batch.items[1].media):
             pass
     except BackendError as error:
         visible.append(f"{error!r} {error}")
-    await world.gateway.logout()
-    await world.gateway.close()
+    await harness.gateway.logout()
+    await harness.gateway.close()
     shown = "".join((*visible, *capsys.readouterr()))
-    for secret in secrets_of(world):
+    for secret in secrets_of(harness):
         assert secret not in shown

@@ -16,7 +16,7 @@ import pytest
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.unit.wechat.ilink.entries import ME, OTHER, WROTE, entry
 from tests.unit.wechat.ilink.files import draft
-from tests.unit.wechat.ilink.server import DEAD, World, answer, raw
+from tests.unit.wechat.ilink.server import DEAD, BackendHarness, answer, raw
 from wx2mqtt.errors import (
     BackendError,
     LoggedOut,
@@ -32,14 +32,14 @@ from wx2mqtt.wechat.ilink.protocol.reply_window import WINDOW_OPEN_MS
 TEXT = Draft(chat=Handle(ME), kind=Kind.TEXT, text="ok")
 
 
-async def sent(world: World, times: int = 1) -> list[tuple[str, int]]:
+async def sent(harness: BackendHarness, times: int = 1) -> list[tuple[str, int]]:
     for number in range(times):
-        await world.gateway.send(TEXT, SendKey(str(number)))
+        await harness.gateway.send(TEXT, SendKey(str(number)))
         await asyncio.sleep(0)
     async with asyncio.timeout(MAX_WAIT_SECONDS):
-        await asyncio.gather(*world.gateway._typing_indicator._stop_tasks)
-    calls = world.server.calls()
-    shown = iter(body["status"] for body in world.server.bodies("sendtyping"))
+        await asyncio.gather(*harness.gateway._typing_indicator._stop_tasks)
+    calls = harness.server.calls()
+    shown = iter(body["status"] for body in harness.server.bodies("sendtyping"))
     return [(call, next(shown) if call == "sendtyping" else 0) for call in calls if call != "get_bot_qrcode"][
         2:
     ]
@@ -47,13 +47,13 @@ async def sent(world: World, times: int = 1) -> list[tuple[str, int]]:
 
 @pytest.fixture
 async def courteous() -> Any:
-    world = World(typing=True)
-    await world.log_in()
-    yield world
-    await world.gateway.close()
+    harness = BackendHarness(typing=True)
+    await harness.log_in()
+    yield harness
+    await harness.gateway.close()
 
 
-async def test_it_is_shown_before_a_message_and_ends_after_it(courteous: World) -> None:
+async def test_it_is_shown_before_a_message_and_ends_after_it(courteous: BackendHarness) -> None:
     assert await sent(courteous) == [
         ("getconfig", 0),
         ("sendtyping", 1),
@@ -64,7 +64,7 @@ async def test_it_is_shown_before_a_message_and_ends_after_it(courteous: World) 
     assert courteous.server.bodies("sendtyping")[0]["typing_ticket"] == "SECRETticket"
 
 
-async def test_a_ticket_is_used_for_a_while(courteous: World) -> None:
+async def test_a_ticket_is_used_for_a_while(courteous: BackendHarness) -> None:
     await sent(courteous, 3)
     assert len(courteous.server.asked("getconfig")) == 1
     courteous.clock.time += 601
@@ -72,15 +72,15 @@ async def test_a_ticket_is_used_for_a_while(courteous: World) -> None:
     assert len(courteous.server.asked("getconfig")) == 2
 
 
-def another_bot(world: World) -> None:
+def another_bot(harness: BackendHarness) -> None:
     """Somebody scans the next code, which makes another bot of it."""
     confirmed = answer(
         ret=0, status="confirmed", bot_token="2@im.bot:x", ilink_bot_id="2@im.bot", ilink_user_id=ME
     )
-    world.server.put("get_qrcode_status", confirmed)
+    harness.server.put("get_qrcode_status", confirmed)
 
 
-async def test_a_ticket_of_the_login_before_is_not_used(courteous: World) -> None:
+async def test_a_ticket_of_the_login_before_is_not_used(courteous: BackendHarness) -> None:
     await sent(courteous)
     another_bot(courteous)
     await courteous.log_in()
@@ -88,7 +88,9 @@ async def test_a_ticket_of_the_login_before_is_not_used(courteous: World) -> Non
     assert len(courteous.server.asked("getconfig")) == 2
 
 
-async def test_in_the_next_login_it_is_not_ended_with_a_ticket_of_the_one_before(courteous: World) -> None:
+async def test_in_the_next_login_it_is_not_ended_with_a_ticket_of_the_one_before(
+    courteous: BackendHarness,
+) -> None:
     async def take(_request: httpx.Request) -> httpx.Response:
         await courteous.log_in()
         return answer(ret=0)
@@ -98,9 +100,9 @@ async def test_in_the_next_login_it_is_not_ended_with_a_ticket_of_the_one_before
     assert [status for call, status in await sent(courteous) if call == "sendtyping"] == [1]
 
 
-async def test_who_did_not_ask_for_it_does_not_get_it(world: World) -> None:
-    await world.log_in()
-    assert await sent(world) == [("sendmessage", 0)]
+async def test_who_did_not_ask_for_it_does_not_get_it(harness: BackendHarness) -> None:
+    await harness.log_in()
+    assert await sent(harness) == [("sendmessage", 0)]
 
 
 @pytest.mark.parametrize(
@@ -112,19 +114,21 @@ async def test_who_did_not_ask_for_it_does_not_get_it(world: World) -> None:
         httpx.ConnectError("x"),
     ],
 )
-async def test_without_a_ticket_the_message_goes_all_the_same(courteous: World, trouble: Any) -> None:
+async def test_without_a_ticket_the_message_goes_all_the_same(
+    courteous: BackendHarness, trouble: Any
+) -> None:
     courteous.server.put("getconfig", trouble)
     assert await sent(courteous, 3) == [("getconfig", 0), *[("sendmessage", 0)] * 3]
     courteous.clock.time += 301
     assert (await sent(courteous))[-2:] == [("getconfig", 0), ("sendmessage", 0)]
 
 
-async def test_a_ticket_that_is_refused_is_asked_for_anew_later(courteous: World) -> None:
+async def test_a_ticket_that_is_refused_is_asked_for_anew_later(courteous: BackendHarness) -> None:
     courteous.server.put("sendtyping", answer(ret=-1))
     assert await sent(courteous, 2) == [("getconfig", 0), ("sendtyping", 1), *[("sendmessage", 0)] * 2]
 
 
-async def test_what_takes_long_shows_it_again_and_again(courteous: World) -> None:
+async def test_what_takes_long_shows_it_again_and_again(courteous: BackendHarness) -> None:
     async def slow(_request: httpx.Request) -> httpx.Response:
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             await often.wait()
@@ -143,7 +147,7 @@ async def test_what_takes_long_shows_it_again_and_again(courteous: World) -> Non
     assert shown[-1] == 2
 
 
-async def test_the_end_waits_for_nothing(courteous: World) -> None:
+async def test_the_end_waits_for_nothing(courteous: BackendHarness) -> None:
     async def hang(_request: httpx.Request) -> httpx.Response:
         await asyncio.Event().wait()
         raise AssertionError
@@ -166,24 +170,24 @@ def refused(words: str = "", ret: int = -2) -> httpx.Response:
 
 
 @pytest.fixture
-async def talking(world: World, cursor: Cursor) -> World:
+async def talking(harness: BackendHarness, cursor: Cursor) -> BackendHarness:
     """The person has written a moment ago."""
-    world.clock.time = 1001 + (WROTE - 1_790_000_000_000) / 1000
-    await world.receive(cursor, entry(create_time_ms=int(world.clock.wall() * 1000) - 1000))
-    return world
+    harness.clock.time = 1001 + (WROTE - 1_790_000_000_000) / 1000
+    await harness.receive(cursor, entry(create_time_ms=int(harness.clock.wall() * 1000) - 1000))
+    return harness
 
 
-def window(world: World) -> ReplyWindow:
-    found = world.gateway.reply_window(world.me)
+def window(harness: BackendHarness) -> ReplyWindow:
+    found = harness.gateway.reply_window(harness.me)
     assert found is not None
     return found
 
 
-def tokens(world: World) -> list[str | None]:
-    return [body["msg"].get("context_token") for body in world.server.bodies("sendmessage")]
+def tokens(harness: BackendHarness) -> list[str | None]:
+    return [body["msg"].get("context_token") for body in harness.server.bodies("sendmessage")]
 
 
-async def test_a_text(talking: World) -> None:
+async def test_a_text(talking: BackendHarness) -> None:
     assert await talking.gateway.send(text("灯已打开 ☀"), KEY) == Receipt(message_id="7500000000000000201")
     (body,) = talking.server.bodies("sendmessage")
     assert body["msg"]["item_list"] == [{"type": 1, "text_item": {"text": "灯已打开 ☀"}}]
@@ -192,7 +196,7 @@ async def test_a_text(talking: World) -> None:
     assert body["base_info"]["channel_version"] == "2.4.9"
 
 
-async def test_each_attempt_has_the_same_client_id(talking: World) -> None:
+async def test_each_attempt_has_the_same_client_id(talking: BackendHarness) -> None:
     talking.server.put("sendmessage", httpx.ReadTimeout("x"), answer(ret=0, message_id=5))
     with pytest.raises(OutcomeUnknown):
         await talking.gateway.send(text(), KEY)
@@ -200,19 +204,21 @@ async def test_each_attempt_has_the_same_client_id(talking: World) -> None:
     assert len({body["msg"]["client_id"] for body in talking.server.bodies("sendmessage")}) == 1
 
 
-async def test_the_newest_token_goes_along(talking: World, cursor: Cursor) -> None:
+async def test_the_newest_token_goes_along(talking: BackendHarness, cursor: Cursor) -> None:
     later = int(talking.clock.wall() * 1000)
     await talking.receive(cursor, entry(number=2, create_time_ms=later, context_token="AARz2"))
     await talking.gateway.send(text(), KEY)
     assert tokens(talking) == ["AARz2"]
 
 
-async def test_to_somebody_who_never_wrote_it_goes_without_one(world: World, cursor: Cursor) -> None:
-    world.server.put("sendmessage", refused("prepare failed"))
+async def test_to_somebody_who_never_wrote_it_goes_without_one(
+    harness: BackendHarness, cursor: Cursor
+) -> None:
+    harness.server.put("sendmessage", refused("prepare failed"))
     with pytest.raises(WindowClosed) as raised:
-        await world.gateway.send(text(), KEY)
+        await harness.gateway.send(text(), KEY)
     assert raised.value.code == "window_closed"
-    assert tokens(world) == [None]
+    assert tokens(harness) == [None]
 
 
 @pytest.mark.parametrize(
@@ -227,7 +233,9 @@ async def test_to_somebody_who_never_wrote_it_goes_without_one(world: World, cur
         (answer(ret=0, message_id=0), ""),
     ],
 )
-async def test_taken_with_and_without_a_number(talking: World, said: httpx.Response, receipt: str) -> None:
+async def test_taken_with_and_without_a_number(
+    talking: BackendHarness, said: httpx.Response, receipt: str
+) -> None:
     talking.server.put("sendmessage", said)
     assert await talking.gateway.send(text(), KEY) == Receipt(message_id=receipt)
     assert window(talking).remaining == 9
@@ -256,7 +264,9 @@ async def test_taken_with_and_without_a_number(talking: World, said: httpx.Respo
         (refused("prepare failed"), WindowClosed),
     ],
 )
-async def test_what_each_answer_asks_for(talking: World, said: Any, error: type[BackendError]) -> None:
+async def test_what_each_answer_asks_for(
+    talking: BackendHarness, said: Any, error: type[BackendError]
+) -> None:
     talking.server.put("sendmessage", said)
     with pytest.raises(error) as raised:
         await talking.gateway.send(text(), KEY)
@@ -264,14 +274,16 @@ async def test_what_each_answer_asks_for(talking: World, said: Any, error: type[
     assert "SECRET" not in str(raised.value)
 
 
-async def test_ten_go_out_and_then_they_must_write(talking: World) -> None:
+async def test_ten_go_out_and_then_they_must_write(talking: BackendHarness) -> None:
     for number in range(10):
         assert window(talking).remaining == 10 - number
         await talking.gateway.send(text(), SendKey(str(number)))
     assert window(talking) == ReplyWindow(open=False, remaining=0, reason="quota_used")
 
 
-async def test_a_text_counts_to_the_window_in_which_it_was_sent(talking: World, cursor: Cursor) -> None:
+async def test_a_text_counts_to_the_window_in_which_it_was_sent(
+    talking: BackendHarness, cursor: Cursor
+) -> None:
     """WeChat's clock is known by whole seconds only, so that a guess of it may be half a second ahead."""
     talking.clock.time = float(int(talking.clock.time)) + 0.1
     talking.server.date = formatdate(int(talking.clock.wall()), usegmt=True)
@@ -283,7 +295,7 @@ async def test_a_text_counts_to_the_window_in_which_it_was_sent(talking: World, 
 
 
 async def test_a_text_that_follows_a_message_counts_whatever_the_clocks_say(
-    talking: World, cursor: Cursor
+    talking: BackendHarness, cursor: Cursor
 ) -> None:
     talking.server.date = formatdate(int(talking.clock.wall()), usegmt=True)
     await talking.receive(cursor, entry(create_time_ms=int(talking.clock.wall() * 1000) + 900, message_id=2))
@@ -292,7 +304,7 @@ async def test_a_text_that_follows_a_message_counts_whatever_the_clocks_say(
     assert window(talking).remaining == 7
 
 
-async def test_a_message_of_the_future_is_one_of_now(talking: World, cursor: Cursor) -> None:
+async def test_a_message_of_the_future_is_one_of_now(talking: BackendHarness, cursor: Cursor) -> None:
     """Else none that they write until then would open the window again."""
     now = int(talking.clock.wall() * 1000)
     await talking.receive(cursor, entry(create_time_ms=now + 400 * WINDOW_OPEN_MS))
@@ -304,7 +316,7 @@ async def test_a_message_of_the_future_is_one_of_now(talking: World, cursor: Cur
     assert window(talking).remaining == 10
 
 
-async def test_the_server_s_word_beats_our_count(talking: World) -> None:
+async def test_the_server_s_word_beats_our_count(talking: BackendHarness) -> None:
     talking.server.put("sendmessage", refused())
     with pytest.raises(WindowClosed) as raised:
         await talking.gateway.send(text(), KEY)
@@ -315,7 +327,7 @@ async def test_the_server_s_word_beats_our_count(talking: World) -> None:
     assert window(talking).open
 
 
-async def test_after_a_day_a_refusal_is_the_window(talking: World) -> None:
+async def test_after_a_day_a_refusal_is_the_window(talking: BackendHarness) -> None:
     talking.clock.time += WINDOW_OPEN_MS / 1000
     for words in ("", "rate limited", "prepare failed", "freq limit"):
         talking.server.put("sendmessage", refused(words))
@@ -325,7 +337,9 @@ async def test_after_a_day_a_refusal_is_the_window(talking: World) -> None:
 
 
 @pytest.mark.parametrize("words", ["prepare failed", "unknown error"])
-async def test_once_more_without_the_token_where_the_window_is_open(talking: World, words: str) -> None:
+async def test_once_more_without_the_token_where_the_window_is_open(
+    talking: BackendHarness, words: str
+) -> None:
     talking.server.put("sendmessage", refused(words), answer(ret=0, message_id=5))
     assert (await talking.gateway.send(text(), KEY)).message_id == "5"
     assert tokens(talking) == ["AARzSECRET1", None]
@@ -334,7 +348,7 @@ async def test_once_more_without_the_token_where_the_window_is_open(talking: Wor
     assert window(talking).remaining == 8
 
 
-async def test_and_never_a_third_time(talking: World) -> None:
+async def test_and_never_a_third_time(talking: BackendHarness) -> None:
     talking.server.put("sendmessage", refused("prepare failed"))
     with pytest.raises(WindowClosed):
         await talking.gateway.send(text(), KEY)
@@ -342,7 +356,7 @@ async def test_and_never_a_third_time(talking: World) -> None:
     assert window(talking) == ReplyWindow(open=False, remaining=0, reason="too_long_ago")
 
 
-async def test_outside_the_window_it_is_tried_once(talking: World) -> None:
+async def test_outside_the_window_it_is_tried_once(talking: BackendHarness) -> None:
     talking.clock.time += WINDOW_OPEN_MS / 1000
     talking.server.put("sendmessage", refused("prepare failed"))
     with pytest.raises(WindowClosed):
@@ -350,7 +364,7 @@ async def test_outside_the_window_it_is_tried_once(talking: World) -> None:
     assert tokens(talking) == ["AARzSECRET1"]
 
 
-async def test_too_often_is_a_pause_that_grows_and_ends(talking: World) -> None:
+async def test_too_often_is_a_pause_that_grows_and_ends(talking: BackendHarness) -> None:
     talking.server.put("sendmessage", refused("rate limited"))
     for seconds in (30, 60, 90):
         with pytest.raises(Throttled) as raised:
@@ -361,7 +375,9 @@ async def test_too_often_is_a_pause_that_grows_and_ends(talking: World) -> None:
     assert window(talking).open
 
 
-async def test_who_writes_while_we_are_refused_has_opened_the_window(talking: World, cursor: Cursor) -> None:
+async def test_who_writes_while_we_are_refused_has_opened_the_window(
+    talking: BackendHarness, cursor: Cursor
+) -> None:
     async def refuse(_request: httpx.Request) -> httpx.Response:
         await talking.receive(cursor, entry(number=9, create_time_ms=int(talking.clock.wall() * 1000) + 5))
         return refused()
@@ -372,13 +388,13 @@ async def test_who_writes_while_we_are_refused_has_opened_the_window(talking: Wo
     assert window(talking).open
 
 
-async def test_a_refused_message_says_why_as_the_server_does(talking: World) -> None:
+async def test_a_refused_message_says_why_as_the_server_does(talking: BackendHarness) -> None:
     talking.server.put("sendmessage", refused("bad\nwords", ret=-7))
     with pytest.raises(Rejected, match=r"WeChat refused the message \(-7\): bad words"):
         await talking.gateway.send(text(), KEY)
 
 
-async def test_what_is_too_long_or_nothing_is_not_sent(talking: World) -> None:
+async def test_what_is_too_long_or_nothing_is_not_sent(talking: BackendHarness) -> None:
     for said, code in (
         ("x" * 16385, "too_long"),
         ("灯" * 5462, "too_long"),
@@ -392,7 +408,7 @@ async def test_what_is_too_long_or_nothing_is_not_sent(talking: World) -> None:
     await talking.gateway.send(text("x" * 16384), KEY)
 
 
-async def test_what_a_bot_cannot_send_is_unsupported(talking: World, tmp_path: Path) -> None:
+async def test_what_a_bot_cannot_send_is_unsupported(talking: BackendHarness, tmp_path: Path) -> None:
     for bad in (Draft(chat=Handle(ME), kind=Kind.STICKER), Draft(chat=Handle(ME), kind=Kind.IMAGE)):
         with pytest.raises(Rejected) as raised:
             await talking.gateway.send(bad, KEY)
@@ -405,18 +421,18 @@ async def test_what_a_bot_cannot_send_is_unsupported(talking: World, tmp_path: P
     assert raised.value.code == "empty"
 
 
-async def test_a_bot_can_do_nothing_else(talking: World) -> None:
+async def test_a_bot_can_do_nothing_else(talking: BackendHarness) -> None:
     with pytest.raises(Rejected) as raised:
         await talking.gateway.perform(Recall(chat=Handle(ME), message_id="5"), KEY)
     assert raised.value.code == "unsupported"
 
 
-async def test_without_a_login_nothing_goes_out(world: World) -> None:
+async def test_without_a_login_nothing_goes_out(harness: BackendHarness) -> None:
     with pytest.raises(LoggedOut):
-        await world.gateway.send(text(), KEY)
+        await harness.gateway.send(text(), KEY)
 
 
-async def test_after_a_new_binding_they_must_write_to_the_new_bot(talking: World) -> None:
+async def test_after_a_new_binding_they_must_write_to_the_new_bot(talking: BackendHarness) -> None:
     another_bot(talking)
     await talking.log_in()
     assert window(talking) == ReplyWindow(open=False, remaining=0, reason="new_binding")
@@ -425,7 +441,7 @@ async def test_after_a_new_binding_they_must_write_to_the_new_bot(talking: World
     assert window(talking) == ReplyWindow(open=False, remaining=0, reason="new_binding")
 
 
-async def test_nothing_is_sent_to_a_person_who_wrote_only_to_another_bot(talking: World) -> None:
+async def test_nothing_is_sent_to_a_person_who_wrote_only_to_another_bot(talking: BackendHarness) -> None:
     """Somebody else has scanned: the window stands at the bot of before, which is not the one that would send."""
     assert window(talking).open
     confirmed = answer(
@@ -438,7 +454,7 @@ async def test_nothing_is_sent_to_a_person_who_wrote_only_to_another_bot(talking
 
 
 async def test_a_message_that_was_taken_is_sent_though_the_login_ends_before_the_answer(
-    talking: World,
+    talking: BackendHarness,
 ) -> None:
     async def take(_request: httpx.Request) -> httpx.Response:
         await talking.gateway.logout()
@@ -448,7 +464,7 @@ async def test_a_message_that_was_taken_is_sent_though_the_login_ends_before_the
     assert await talking.gateway.send(text(), KEY) == Receipt(message_id="7")
 
 
-async def test_a_message_of_the_login_before_does_not_count_in_the_next_one(talking: World) -> None:
+async def test_a_message_of_the_login_before_does_not_count_in_the_next_one(talking: BackendHarness) -> None:
     async def take(_request: httpx.Request) -> httpx.Response:
         await talking.log_in()
         return answer(ret=0)
@@ -463,12 +479,14 @@ async def test_a_message_of_the_login_before_does_not_count_in_the_next_one(talk
 # After the end of the login
 
 
-async def test_after_a_refused_poll_the_client_is_announced_once_and_sends_go_on(world: World) -> None:
-    step = await world.log_in()
-    world.server.put("getupdates", answer(**DEAD))
+async def test_after_a_refused_poll_the_client_is_announced_once_and_sends_go_on(
+    harness: BackendHarness,
+) -> None:
+    step = await harness.log_in()
+    harness.server.put("getupdates", answer(**DEAD))
     with pytest.raises(LoggedOut):
-        await world.gateway.receive(step.cursor)
-    calls = len(world.server.calls())
+        await harness.gateway.receive(step.cursor)
+    calls = len(harness.server.calls())
     for key in ("1", "2"):
-        await world.gateway.send(TEXT, SendKey(key))
-    assert world.server.calls()[calls:] == ["notifystart", "sendmessage", "sendmessage"]
+        await harness.gateway.send(TEXT, SendKey(key))
+    assert harness.server.calls()[calls:] == ["notifystart", "sendmessage", "sendmessage"]

@@ -12,7 +12,7 @@ import pytest
 
 from tests.unit.wechat.ilink.entries import ME
 from tests.unit.wechat.ilink.files import draft, opened
-from tests.unit.wechat.ilink.server import DEAD, ENDPOINT, World, answer, query, raw
+from tests.unit.wechat.ilink.server import DEAD, ENDPOINT, BackendHarness, answer, query, raw
 from wx2mqtt.errors import BackendError, LoggedOut, Rejected, Throttled, Unreachable
 from wx2mqtt.model import Cursor, Kind, SendKey
 from wx2mqtt.wechat.http_client import BadAnswer
@@ -21,15 +21,15 @@ pytestmark = pytest.mark.usefixtures("cursor")
 TAKEN = raw(b"", x_encrypted_param="PARAM=")
 
 
-async def send(world: World, folder: Path, *args: Any, key: str = "1", **more: Any) -> None:
-    await world.gateway.send(draft(folder, *args, **more), SendKey(key))
+async def send(harness: BackendHarness, folder: Path, *args: Any, key: str = "1", **more: Any) -> None:
+    await harness.gateway.send(draft(folder, *args, **more), SendKey(key))
 
 
 @pytest.mark.parametrize("size", [1, 15, 16, 17, 131_071, 131_072, 131_073, 400_000])
-async def test_what_arrives_is_the_file_encrypted(world: World, tmp_path: Path, size: int) -> None:
+async def test_what_arrives_is_the_file_encrypted(harness: BackendHarness, tmp_path: Path, size: int) -> None:
     plain = bytes(number % 251 for number in range(size))
-    await send(world, tmp_path, plain)
-    (place,), (upload,) = world.server.bodies("getuploadurl"), world.server.asked("upload")
+    await send(harness, tmp_path, plain)
+    (place,), (upload,) = harness.server.bodies("getuploadurl"), harness.server.asked("upload")
     assert len(upload.content) == place["filesize"] == int(upload.headers["Content-Length"])
     assert opened(upload.content, bytes.fromhex(place["aeskey"])) == plain
     assert (place["rawsize"], place["rawfilemd5"]) == (size, hashlib.md5(plain).hexdigest())
@@ -37,7 +37,7 @@ async def test_what_arrives_is_the_file_encrypted(world: World, tmp_path: Path, 
     assert upload.method == "POST"
     assert "Authorization" not in upload.headers
     assert "Transfer-Encoding" not in upload.headers
-    (item,) = world.server.bodies("sendmessage")[0]["msg"]["item_list"]
+    (item,) = harness.server.bodies("sendmessage")[0]["msg"]["item_list"]
     key = base64.b64encode(place["aeskey"].encode()).decode()
     assert item["file_item"]["media"] == {"encrypt_query_param": "PARAM=", "aes_key": key, "encrypt_type": 1}
 
@@ -46,36 +46,36 @@ async def test_what_arrives_is_the_file_encrypted(world: World, tmp_path: Path, 
     ("kind", "number", "item"), [(Kind.IMAGE, 1, 2), (Kind.VIDEO, 2, 5), (Kind.FILE, 3, 4)]
 )
 async def test_each_kind_has_its_numbers(
-    world: World, tmp_path: Path, kind: Kind, number: int, item: int
+    harness: BackendHarness, tmp_path: Path, kind: Kind, number: int, item: int
 ) -> None:
-    await send(world, tmp_path, kind=kind)
-    assert world.server.bodies("getuploadurl")[0]["media_type"] == number
-    assert world.server.bodies("getuploadurl")[0]["to_user_id"] == ME
-    assert world.server.bodies("sendmessage")[0]["msg"]["item_list"][0]["type"] == item
+    await send(harness, tmp_path, kind=kind)
+    assert harness.server.bodies("getuploadurl")[0]["media_type"] == number
+    assert harness.server.bodies("getuploadurl")[0]["to_user_id"] == ME
+    assert harness.server.bodies("sendmessage")[0]["msg"]["item_list"][0]["type"] == item
 
 
-async def test_every_file_has_a_key_of_its_own(world: World, tmp_path: Path) -> None:
-    await send(world, tmp_path, b"one")
-    await send(world, tmp_path, b"two")
-    first, second = world.server.bodies("getuploadurl")
+async def test_every_file_has_a_key_of_its_own(harness: BackendHarness, tmp_path: Path) -> None:
+    await send(harness, tmp_path, b"one")
+    await send(harness, tmp_path, b"two")
+    first, second = harness.server.bodies("getuploadurl")
     assert first["aeskey"] != second["aeskey"]
     assert first["filekey"] != second["filekey"]
 
 
-async def test_the_whole_address_goes_before_one_of_our_own(world: World, tmp_path: Path) -> None:
-    world.server.put(
+async def test_the_whole_address_goes_before_one_of_our_own(harness: BackendHarness, tmp_path: Path) -> None:
+    harness.server.put(
         "getuploadurl", answer(upload_full_url=f"{ENDPOINT}/c2c/upload?taskid=1", upload_param="P+/")
     )
-    await send(world, tmp_path)
-    assert query(world.server.asked("upload")[0]) == {"taskid": "1"}
+    await send(harness, tmp_path)
+    assert query(harness.server.asked("upload")[0]) == {"taskid": "1"}
 
 
-async def test_with_a_parameter_alone_the_address_is_made(world: World, tmp_path: Path) -> None:
-    world.server.put("getuploadurl", answer(ret=0, upload_param="P+/= &"))
-    await send(world, tmp_path)
-    (upload,) = world.server.asked("upload")
+async def test_with_a_parameter_alone_the_address_is_made(harness: BackendHarness, tmp_path: Path) -> None:
+    harness.server.put("getuploadurl", answer(ret=0, upload_param="P+/= &"))
+    await send(harness, tmp_path)
+    (upload,) = harness.server.asked("upload")
     assert str(upload.url).startswith(f"{ENDPOINT}/c2c/upload?")
-    filekey = world.server.bodies("getuploadurl")[0]["filekey"]
+    filekey = harness.server.bodies("getuploadurl")[0]["filekey"]
     assert query(upload) == {"encrypted_query_param": "P+/= &", "filekey": filekey}
 
 
@@ -93,12 +93,12 @@ async def test_with_a_parameter_alone_the_address_is_made(world: World, tmp_path
     ],
 )
 async def test_without_a_place_nothing_was_delivered(
-    world: World, tmp_path: Path, said: Any, error: type[BackendError]
+    harness: BackendHarness, tmp_path: Path, said: Any, error: type[BackendError]
 ) -> None:
-    world.server.put("getuploadurl", said)
+    harness.server.put("getuploadurl", said)
     with pytest.raises(error):
-        await send(world, tmp_path)
-    assert world.server.asked("sendmessage") == []
+        await send(harness, tmp_path)
+    assert harness.server.asked("sendmessage") == []
 
 
 @pytest.mark.parametrize(
@@ -113,98 +113,100 @@ async def test_without_a_place_nothing_was_delivered(
         httpx.WriteTimeout("x"),
     ],
 )
-async def test_what_the_cdn_cannot_take_now_it_gets_again(world: World, tmp_path: Path, trouble: Any) -> None:
-    world.server.put("upload", trouble, trouble, TAKEN)
-    await send(world, tmp_path, b"x" * 300_000)
-    uploads = world.server.asked("upload")
+async def test_what_the_cdn_cannot_take_now_it_gets_again(
+    harness: BackendHarness, tmp_path: Path, trouble: Any
+) -> None:
+    harness.server.put("upload", trouble, trouble, TAKEN)
+    await send(harness, tmp_path, b"x" * 300_000)
+    uploads = harness.server.asked("upload")
     assert len({upload.content for upload in uploads}) == 1
     assert len(uploads) == 3
 
 
-async def test_and_after_three_times_it_was_not_delivered(world: World, tmp_path: Path) -> None:
-    world.server.put("upload", raw(b"", 500))
+async def test_and_after_three_times_it_was_not_delivered(harness: BackendHarness, tmp_path: Path) -> None:
+    harness.server.put("upload", raw(b"", 500))
     with pytest.raises(Unreachable):
-        await send(world, tmp_path)
-    assert len(world.server.asked("upload")) == 3
-    assert world.server.asked("sendmessage") == []
+        await send(harness, tmp_path)
+    assert len(harness.server.asked("upload")) == 3
+    assert harness.server.asked("sendmessage") == []
 
 
-async def test_what_the_cdn_refuses_it_gets_once(world: World, tmp_path: Path) -> None:
-    world.server.put("upload", raw(b"", 400, x_error_message="bad\tdata"))
+async def test_what_the_cdn_refuses_it_gets_once(harness: BackendHarness, tmp_path: Path) -> None:
+    harness.server.put("upload", raw(b"", 400, x_error_message="bad\tdata"))
     with pytest.raises(Rejected, match=r"\(400\): bad data"):
-        await send(world, tmp_path)
-    assert len(world.server.asked("upload")) == 1
+        await send(harness, tmp_path)
+    assert len(harness.server.asked("upload")) == 1
 
 
 async def test_an_address_that_is_not_wechat_s_gets_no_file(tmp_path: Path) -> None:
-    world = World(endpoint=None)
-    await world.log_in()
-    world.server.put("getuploadurl", answer(upload_full_url="https://evil.example/c2c/upload"))
+    harness = BackendHarness(endpoint=None)
+    await harness.log_in()
+    harness.server.put("getuploadurl", answer(upload_full_url="https://evil.example/c2c/upload"))
     with pytest.raises(BadAnswer, match="no address"):
-        await send(world, tmp_path)
-    world.server.put(
+        await send(harness, tmp_path)
+    harness.server.put(
         "getuploadurl", answer(upload_full_url="https://evil.example/c2c/upload", upload_param="P")
     )
-    await send(world, tmp_path)
-    assert world.server.asked("upload")[0].url.host == "novac2c.cdn.weixin.qq.com"
-    await world.gateway.close()
+    await send(harness, tmp_path)
+    assert harness.server.asked("upload")[0].url.host == "novac2c.cdn.weixin.qq.com"
+    await harness.gateway.close()
 
 
-async def test_another_attempt_uploads_nothing(world: World, tmp_path: Path) -> None:
-    world.server.put("sendmessage", raw(b"", 502), answer(ret=0, message_id=5))
+async def test_another_attempt_uploads_nothing(harness: BackendHarness, tmp_path: Path) -> None:
+    harness.server.put("sendmessage", raw(b"", 502), answer(ret=0, message_id=5))
     with pytest.raises(Unreachable):
-        await send(world, tmp_path)
-    await send(world, tmp_path)
-    assert len(world.server.asked("upload")) == 1
-    await send(world, tmp_path, name="b.pdf")
-    assert len(world.server.asked("upload")) == 2
+        await send(harness, tmp_path)
+    await send(harness, tmp_path)
+    assert len(harness.server.asked("upload")) == 1
+    await send(harness, tmp_path, name="b.pdf")
+    assert len(harness.server.asked("upload")) == 2
 
 
-async def test_a_place_at_the_cdn_is_not_trusted_for_long(world: World, tmp_path: Path) -> None:
-    await send(world, tmp_path)
-    world.clock.time += 601
-    await send(world, tmp_path)
-    assert len(world.server.asked("upload")) == 2
+async def test_a_place_at_the_cdn_is_not_trusted_for_long(harness: BackendHarness, tmp_path: Path) -> None:
+    await send(harness, tmp_path)
+    harness.clock.time += 601
+    await send(harness, tmp_path)
+    assert len(harness.server.asked("upload")) == 2
 
 
-async def test_a_file_that_was_refused_is_brought_anew(world: World, tmp_path: Path) -> None:
-    world.server.put("sendmessage", answer(ret=-3), answer(ret=0))
+async def test_a_file_that_was_refused_is_brought_anew(harness: BackendHarness, tmp_path: Path) -> None:
+    harness.server.put("sendmessage", answer(ret=-3), answer(ret=0))
     with pytest.raises(Rejected):
-        await send(world, tmp_path)
-    await send(world, tmp_path)
-    assert len(world.server.asked("upload")) == 2
+        await send(harness, tmp_path)
+    await send(harness, tmp_path)
+    assert len(harness.server.asked("upload")) == 2
 
 
-async def test_only_so_many_places_are_remembered(world: World, tmp_path: Path) -> None:
+async def test_only_so_many_places_are_remembered(harness: BackendHarness, tmp_path: Path) -> None:
     for number in range(34):
-        await send(world, tmp_path, bytes([1, number]))
-    await send(world, tmp_path, bytes([1, 0]))
-    assert len(world.server.asked("upload")) == 35
+        await send(harness, tmp_path, bytes([1, number]))
+    await send(harness, tmp_path, bytes([1, 0]))
+    assert len(harness.server.asked("upload")) == 35
 
 
-async def test_a_file_that_cannot_be_read_is_refused_as_bad(world: World, tmp_path: Path) -> None:
+async def test_a_file_that_cannot_be_read_is_refused_as_bad(harness: BackendHarness, tmp_path: Path) -> None:
     gone = draft(tmp_path)
     (tmp_path / "file").unlink()
     with pytest.raises(Rejected) as raised:
-        await world.gateway.send(gone, SendKey("1"))
+        await harness.gateway.send(gone, SendKey("1"))
     assert raised.value.code == "bad_file"
 
 
-async def test_a_file_that_became_shorter_is_refused_as_bad(world: World, tmp_path: Path) -> None:
+async def test_a_file_that_became_shorter_is_refused_as_bad(harness: BackendHarness, tmp_path: Path) -> None:
     shorter = draft(tmp_path, b"x" * 300_000)
     (tmp_path / "file").write_bytes(b"x" * 200_000)
     with pytest.raises(Rejected) as raised:
-        await world.gateway.send(shorter, SendKey("1"))
+        await harness.gateway.send(shorter, SendKey("1"))
     assert raised.value.code == "bad_file"
-    assert world.server.asked("sendmessage") == []
+    assert harness.server.asked("sendmessage") == []
 
 
 async def test_no_key_and_no_address_is_logged(
-    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], cursor: Cursor
+    harness: BackendHarness, tmp_path: Path, capsys: pytest.CaptureFixture[str], cursor: Cursor
 ) -> None:
-    world.server.put("upload", raw(b"", 500), TAKEN)
-    await send(world, tmp_path)
-    place = world.server.bodies("getuploadurl")[0]
+    harness.server.put("upload", raw(b"", 500), TAKEN)
+    await send(harness, tmp_path)
+    place = harness.server.bodies("getuploadurl")[0]
     shown = "".join(capsys.readouterr())
     assert "file uploaded" in shown
     for secret in ("SECRET", place["aeskey"], place["filekey"], "PARAM", cursor):

@@ -6,23 +6,23 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.unit.wechat.webwx.server import World
+from tests.unit.wechat.webwx.server import BackendHarness
 from wx2mqtt.model import Cursor
 from wx2mqtt.wechat.backend import LoggedIn
 
 
 @pytest.fixture
-async def world() -> AsyncIterator[World]:
+async def harness() -> AsyncIterator[BackendHarness]:
     """A server that lets everybody in at once, and a backend that has not called it yet."""
-    made = World()
+    made = BackendHarness()
     yield made
     await made.backend.close()
 
 
 @pytest.fixture
-async def cursor(world: World) -> Cursor:
+async def cursor(harness: BackendHarness) -> Cursor:
     """The world is logged in; where receiving begins."""
-    async for step in world.backend.login(resume=False):
+    async for step in harness.backend.login(resume=False):
         if isinstance(step, LoggedIn):
             return step.cursor
     raise AssertionError

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 
 import httpx
 
-from tests.unit.wechat.marks import PaperMarks
+from tests.unit.wechat.marks import FakeMarks
 from tests.unit.wechat.webwx.entries import ME, OWNER
 from wx2mqtt.clock import Clock
 from wx2mqtt.errors import StoreError
@@ -188,7 +188,7 @@ class MemoryVault:
         self.content = None
 
 
-class World:
+class BackendHarness:
     """Everything that a backend needs, and the backend."""
 
     def __init__(
@@ -204,7 +204,7 @@ class World:
         self.clock = ManualClock()
         self.vault = MemoryVault()
         self.seen: list[tuple[str, str]] = []
-        self.marks = PaperMarks()
+        self.marks = FakeMarks()
         self._options = BackendOptions(
             credentials=self.vault,
             observe=lambda call, outcome, _seconds: self.seen.append((call, outcome)),

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, WIFE
-from tests.unit.wechat.webwx.server import World, answer, body, check, query, synced, text
+from tests.unit.wechat.webwx.server import BackendHarness, answer, body, check, query, synced, text
 from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, Rejected, Throttled, Unreachable
 from wx2mqtt.model import (
     AcceptFriend,
@@ -42,11 +42,13 @@ ACTIONS: list[tuple[Action, str]] = [
 
 
 @pytest.mark.parametrize(("action", "call"), ACTIONS, ids=lambda value: type(value).__name__)
-async def test_an_action_is_one_call(world: World, cursor: Cursor, action: Action, call: str) -> None:
-    world.server.put(call, answer())
-    before = len(world.server.requests)
-    assert await world.backend.perform(action, KEY) == ActionResult()
-    assert world.server.calls()[before:] == [call]
+async def test_an_action_is_one_call(
+    harness: BackendHarness, cursor: Cursor, action: Action, call: str
+) -> None:
+    harness.server.put(call, answer())
+    before = len(harness.server.requests)
+    assert await harness.backend.perform(action, KEY) == ActionResult()
+    assert harness.server.calls()[before:] == [call]
 
 
 @pytest.mark.parametrize(("action", "call"), ACTIONS, ids=lambda value: type(value).__name__)
@@ -66,43 +68,48 @@ async def test_an_action_is_one_call(world: World, cursor: Cursor, action: Actio
     ],
 )
 async def test_what_an_answer_means(
-    world: World, cursor: Cursor, action: Action, call: str, answered: Any, error: type[BackendError]
+    harness: BackendHarness,
+    cursor: Cursor,
+    action: Action,
+    call: str,
+    answered: Any,
+    error: type[BackendError],
 ) -> None:
-    world.server.put(call, answered)
+    harness.server.put(call, answered)
     with pytest.raises(error) as failure:
-        await world.backend.perform(action, KEY)
+        await harness.backend.perform(action, KEY)
     assert "SECRET" not in str(failure.value) + repr(failure.value)
-    assert len(world.server.asked(call)) == (2 if call == "webwxstatusnotify" else 1)  # one at the login
+    assert len(harness.server.asked(call)) == (2 if call == "webwxstatusnotify" else 1)  # one at the login
 
 
-async def test_too_often_asks_for_ever_longer_pauses(world: World, cursor: Cursor) -> None:
-    world.server.put("webwxoplog", answer(1205))
+async def test_too_often_asks_for_ever_longer_pauses(harness: BackendHarness, cursor: Cursor) -> None:
+    harness.server.put("webwxoplog", answer(1205))
     pauses = []
     for _ in range(7):
         with pytest.raises(Throttled) as slow:
-            await world.backend.perform(SetRemark(person=WIFE, remark="x"), KEY)
+            await harness.backend.perform(SetRemark(person=WIFE, remark="x"), KEY)
         pauses.append(slow.value.retry_after)
     assert pauses == [60, 120, 240, 480, 960, 1800, 1800]
 
 
 async def test_a_ticket_refused_that_a_sync_renewed_meanwhile_is_tried_again(
-    world: World, cursor: Cursor
+    harness: BackendHarness, cursor: Cursor
 ) -> None:
     async def overtaken(_request: httpx.Request) -> httpx.Response:
-        world.server.put("synccheck", check(selector=2))
-        world.server.put("webwxsync", synced(cookies=("webwx_data_ticket=NEW; Domain=.qq.com; Path=/",)))
-        await world.backend.receive(cursor)
+        harness.server.put("synccheck", check(selector=2))
+        harness.server.put("webwxsync", synced(cookies=("webwx_data_ticket=NEW; Domain=.qq.com; Path=/",)))
+        await harness.backend.receive(cursor)
         return answer(-14)
 
-    world.server.put("webwxoplog", overtaken)
+    harness.server.put("webwxoplog", overtaken)
     with pytest.raises(Unreachable):
-        await world.backend.perform(SetRemark(person=WIFE, remark="x"), KEY)
+        await harness.backend.perform(SetRemark(person=WIFE, remark="x"), KEY)
 
 
-async def test_nothing_is_done_without_a_login(world: World) -> None:
+async def test_nothing_is_done_without_a_login(harness: BackendHarness) -> None:
     with pytest.raises(LoggedOut):
-        await world.backend.perform(MarkRead(chat=WIFE), KEY)
-    assert world.server.requests == []
+        await harness.backend.perform(MarkRead(chat=WIFE), KEY)
+    assert harness.server.requests == []
 
 
 @pytest.mark.parametrize(
@@ -116,19 +123,19 @@ async def test_nothing_is_done_without_a_login(world: World) -> None:
     ],
 )
 async def test_what_cannot_be_done_is_not_tried(
-    world: World, cursor: Cursor, action: Action, code: str
+    harness: BackendHarness, cursor: Cursor, action: Action, code: str
 ) -> None:
-    before = len(world.server.requests)
+    before = len(harness.server.requests)
     with pytest.raises(Rejected) as refused:
-        await world.backend.perform(action, KEY)
+        await harness.backend.perform(action, KEY)
     assert refused.value.code == code
-    assert len(world.server.requests) == before
+    assert len(harness.server.requests) == before
 
 
-async def test_a_request_whose_ticket_is_over_is_an_old_one(world: World, cursor: Cursor) -> None:
-    world.server.put("webwxverifyuser", answer(-14))
+async def test_a_request_whose_ticket_is_over_is_an_old_one(harness: BackendHarness, cursor: Cursor) -> None:
+    harness.server.put("webwxverifyuser", answer(-14))
     with pytest.raises(Rejected, match="too old") as refused:
-        await world.backend.perform(AcceptFriend(request={"username": "@s", "ticket": "SECRET"}), KEY)
+        await harness.backend.perform(AcceptFriend(request={"username": "@s", "ticket": "SECRET"}), KEY)
     assert refused.value.code == "unknown_id"
 
 
@@ -141,13 +148,13 @@ def group(*members: str, handle: str = FAMILY, count: int = 0) -> dict[str, Any]
 
 
 async def test_a_new_group_comes_with_its_members_and_without_those_who_refuse(
-    world: World, cursor: Cursor
+    harness: BackendHarness, cursor: Cursor
 ) -> None:
     members = [{"UserName": WIFE, "MemberStatus": 0}, {"UserName": BOB, "MemberStatus": 4}]
     made = answer(ChatRoomName=NEW, Topic="周末", MemberCount=2, MemberList=members, BlackList="@x,")
-    world.server.put("webwxcreatechatroom", made)
-    world.server.put("webwxbatchgetcontact", answer(ContactList=[group(WIFE, "@me", handle=NEW)]))
-    done = await world.backend.perform(CreateGroup(members=(WIFE, BOB), name="周末"), KEY)
+    harness.server.put("webwxcreatechatroom", made)
+    harness.server.put("webwxbatchgetcontact", answer(ContactList=[group(WIFE, "@me", handle=NEW)]))
+    done = await harness.backend.perform(CreateGroup(members=(WIFE, BOB), name="周末"), KEY)
     assert done.refused_members == (BOB, "@x")
     assert done.group is not None
     assert (done.group.handle, done.group.kind, done.group.nickname) == (NEW, ChatKind.GROUP, "周末")
@@ -155,33 +162,33 @@ async def test_a_new_group_comes_with_its_members_and_without_those_who_refuse(
 
 
 async def test_a_new_group_that_cannot_be_looked_up_is_returned_all_the_same(
-    world: World, cursor: Cursor
+    harness: BackendHarness, cursor: Cursor
 ) -> None:
-    world.server.put("webwxcreatechatroom", answer(ChatRoomName=NEW, Topic="", MemberList=[]))
-    world.server.put("webwxbatchgetcontact", text("", 500))
-    done = await world.backend.perform(CreateGroup(members=(WIFE, BOB), name="周末"), KEY)
+    harness.server.put("webwxcreatechatroom", answer(ChatRoomName=NEW, Topic="", MemberList=[]))
+    harness.server.put("webwxbatchgetcontact", text("", 500))
+    done = await harness.backend.perform(CreateGroup(members=(WIFE, BOB), name="周末"), KEY)
     assert done == ActionResult(group=Contact(handle=NEW, kind=ChatKind.GROUP, nickname="周末"))
 
 
-async def test_a_group_that_was_not_made_is_a_refusal(world: World, cursor: Cursor) -> None:
+async def test_a_group_that_was_not_made_is_a_refusal(harness: BackendHarness, cursor: Cursor) -> None:
     """Tencent switched it off for many (webwx 2.19.5)."""
-    world.server.put("webwxcreatechatroom", answer(ChatRoomName=""))
+    harness.server.put("webwxcreatechatroom", answer(ChatRoomName=""))
     with pytest.raises(Rejected, match="no group"):
-        await world.backend.perform(CreateGroup(members=(WIFE, BOB)), KEY)
+        await harness.backend.perform(CreateGroup(members=(WIFE, BOB)), KEY)
 
 
 @pytest.mark.parametrize(("size", "fun"), [(39, "addmember"), (40, "invitemember")])
 async def test_from_forty_members_on_people_are_invited(
-    world: World, cursor: Cursor, size: int, fun: str
+    harness: BackendHarness, cursor: Cursor, size: int, fun: str
 ) -> None:
     members = [f"@m{n}" for n in range(size)]
-    world.server.put("webwxgetcontact", answer(MemberList=[group(*members)], Seq=0))
-    world.server.put("webwxbatchgetcontact", answer(ContactList=[group(*members)]))
-    async for _ in world.backend.list_contacts(lambda _: None):
+    harness.server.put("webwxgetcontact", answer(MemberList=[group(*members)], Seq=0))
+    harness.server.put("webwxbatchgetcontact", answer(ContactList=[group(*members)]))
+    async for _ in harness.backend.list_contacts(lambda _: None):
         pass
-    world.server.put("webwxupdatechatroom", answer(MemberList=[{"UserName": BOB, "MemberStatus": 4}]))
-    done = await world.backend.perform(AddMembers(group=FAMILY, members=(BOB,)), KEY)
+    harness.server.put("webwxupdatechatroom", answer(MemberList=[{"UserName": BOB, "MemberStatus": 4}]))
+    done = await harness.backend.perform(AddMembers(group=FAMILY, members=(BOB,)), KEY)
     assert done == ActionResult(refused_members=(BOB,))
-    (asked,) = world.server.asked("webwxupdatechatroom")
+    (asked,) = harness.server.asked("webwxupdatechatroom")
     assert query(asked)["fun"] == fun
     assert BOB in body(asked).values()

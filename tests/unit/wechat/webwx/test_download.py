@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.unit.wechat.webwx.entries import FAMILY, WIFE
-from tests.unit.wechat.webwx.server import World, answer, query, synced, text
+from tests.unit.wechat.webwx.server import BackendHarness, answer, query, synced, text
 from wx2mqtt.errors import BackendError, LoggedOut, NoContentYet, Rejected, Throttled, Unreachable
 from wx2mqtt.model import Cursor, Handle, MediaRef
 from wx2mqtt.wechat.webwx import download
@@ -37,18 +37,22 @@ def ref(call: MediaCall, name: str = "", **more: str) -> MediaRef:
     return MediaRef(locator={"call": str(call), "msgid": "5", **file, **more}, name=name)
 
 
-async def fetched(world: World, media: MediaRef) -> bytes:
-    return b"".join([piece async for piece in world.backend.download(media)])
+async def fetched(harness: BackendHarness, media: MediaRef) -> bytes:
+    return b"".join([piece async for piece in harness.backend.download(media)])
 
 
-def brings(world: World, call: MediaCall, body: bytes = PICTURE, status: int = 200, **headers: Any) -> None:
+def brings(
+    harness: BackendHarness, call: MediaCall, body: bytes = PICTURE, status: int = 200, **headers: Any
+) -> None:
     response_headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    world.server.put(CALLS[call], httpx.Response(status, content=body, headers=response_headers))
+    harness.server.put(CALLS[call], httpx.Response(status, content=body, headers=response_headers))
 
 
-async def fails(world: World, call: MediaCall, error: type[BackendError], name: str = "") -> BackendError:
+async def fails(
+    harness: BackendHarness, call: MediaCall, error: type[BackendError], name: str = ""
+) -> BackendError:
     with pytest.raises(error) as failure:
-        await fetched(world, ref(call, name))
+        await fetched(harness, ref(call, name))
     assert type(failure.value) is error or error is Unreachable
     assert not isinstance(failure.value, NoContentYet) or error is NoContentYet
     for secret in ("SECRET", "http"):
@@ -57,32 +61,34 @@ async def fails(world: World, call: MediaCall, error: type[BackendError], name: 
 
 
 @pytest.mark.parametrize("call", MediaCall)
-async def test_bytes_come_with_the_keys_of_now(world: World, cursor: Cursor, call: MediaCall) -> None:
-    brings(world, call)
-    assert await fetched(world, ref(call)) == PICTURE
-    (request,) = world.server.asked(CALLS[call])
+async def test_bytes_come_with_the_keys_of_now(
+    harness: BackendHarness, cursor: Cursor, call: MediaCall
+) -> None:
+    brings(harness, call)
+    assert await fetched(harness, ref(call)) == PICTURE
+    (request,) = harness.server.asked(CALLS[call])
     assert request.method == "GET"
     assert "webwx_data_ticket=SECRETdt" in request.headers["Cookie"]
     if call is MediaCall.FILE:
         assert query(request)["webwx_data_ticket"] == "SECRETdt"
 
 
-async def test_a_video_in_answer_to_its_range(world: World, cursor: Cursor) -> None:
-    brings(world, MediaCall.VIDEO, status=206, Content_Range=f"bytes 0-{len(PICTURE) - 1}/{len(PICTURE)}")
-    assert await fetched(world, ref(MediaCall.VIDEO)) == PICTURE
-    assert world.server.asked("webwxgetvideo")[0].headers["Range"] == "bytes=0-"
+async def test_a_video_in_answer_to_its_range(harness: BackendHarness, cursor: Cursor) -> None:
+    brings(harness, MediaCall.VIDEO, status=206, Content_Range=f"bytes 0-{len(PICTURE) - 1}/{len(PICTURE)}")
+    assert await fetched(harness, ref(MediaCall.VIDEO)) == PICTURE
+    assert harness.server.asked("webwxgetvideo")[0].headers["Range"] == "bytes=0-"
 
 
 @pytest.mark.parametrize("content_range", ["bytes 0-99/500", "bytes 0-499/1000"])
-async def test_a_part_is_not_the_whole(world: World, cursor: Cursor, content_range: str) -> None:
-    brings(world, MediaCall.VIDEO, status=206, Content_Range=content_range)
-    await fails(world, MediaCall.VIDEO, Unreachable)
+async def test_a_part_is_not_the_whole(harness: BackendHarness, cursor: Cursor, content_range: str) -> None:
+    brings(harness, MediaCall.VIDEO, status=206, Content_Range=content_range)
+    await fails(harness, MediaCall.VIDEO, Unreachable)
 
 
 @pytest.mark.parametrize("call", MediaCall)
-async def test_no_bytes_mean_nothing_yet(world: World, cursor: Cursor, call: MediaCall) -> None:
-    brings(world, call, b"")
-    await fails(world, call, NoContentYet)
+async def test_no_bytes_mean_nothing_yet(harness: BackendHarness, cursor: Cursor, call: MediaCall) -> None:
+    brings(harness, call, b"")
+    await fails(harness, call, NoContentYet)
 
 
 @pytest.mark.parametrize(
@@ -105,11 +111,11 @@ async def test_no_bytes_mean_nothing_yet(world: World, cursor: Cursor, call: Med
     ],
 )
 async def test_what_a_status_means(
-    world: World, cursor: Cursor, status: int, call: MediaCall, error: type[BackendError]
+    harness: BackendHarness, cursor: Cursor, status: int, call: MediaCall, error: type[BackendError]
 ) -> None:
-    brings(world, call, PICTURE, status, Location="https://evil.example/")
-    await fails(world, call, error)
-    assert len(world.server.asked(CALLS[call])) == 1
+    brings(harness, call, PICTURE, status, Location="https://evil.example/")
+    await fails(harness, call, error)
+    assert len(harness.server.asked(CALLS[call])) == 1
 
 
 REFUSALS = [
@@ -123,10 +129,10 @@ PAGES = [b"<html><body>expired</body></html>", b"\r\n<!DOCTYPE html>\n<html></ht
 @pytest.mark.parametrize("call", MediaCall)
 @pytest.mark.parametrize("body", REFUSALS)
 async def test_json_instead_of_bytes_says_that_they_are_gone(
-    world: World, cursor: Cursor, call: MediaCall, body: bytes
+    harness: BackendHarness, cursor: Cursor, call: MediaCall, body: bytes
 ) -> None:
-    brings(world, call, body, Content_Type="text/plain")
-    gone = await fails(world, call, Rejected)
+    brings(harness, call, body, Content_Type="text/plain")
+    gone = await fails(harness, call, Rejected)
     assert isinstance(gone, Rejected)
     assert gone.code == "gone"
 
@@ -134,16 +140,18 @@ async def test_json_instead_of_bytes_says_that_they_are_gone(
 @pytest.mark.parametrize("call", MediaCall)
 @pytest.mark.parametrize("page", [*PAGES, PAGES[0] + b" " * (3 * download.MAX_ERROR_BODY_BYTES)])
 async def test_a_page_instead_of_bytes_says_that_they_are_gone(
-    world: World, cursor: Cursor, call: MediaCall, page: bytes
+    harness: BackendHarness, cursor: Cursor, call: MediaCall, page: bytes
 ) -> None:
-    brings(world, call, page, Content_Type="text/html; charset=utf-8")
-    assert getattr(await fails(world, call, Rejected, "report.pdf"), "code", "") == "gone"
+    brings(harness, call, page, Content_Type="text/html; charset=utf-8")
+    assert getattr(await fails(harness, call, Rejected, "report.pdf"), "code", "") == "gone"
 
 
 @pytest.mark.parametrize("call", RECORDINGS)
-async def test_no_recording_is_made_of_words(world: World, cursor: Cursor, call: MediaCall) -> None:
-    brings(world, call, b'{"some": "json"}')
-    await fails(world, call, Rejected)
+async def test_no_recording_is_made_of_words(
+    harness: BackendHarness, cursor: Cursor, call: MediaCall
+) -> None:
+    brings(harness, call, b'{"some": "json"}')
+    await fails(harness, call, Rejected)
 
 
 @pytest.mark.parametrize(
@@ -158,45 +166,45 @@ async def test_no_recording_is_made_of_words(world: World, cursor: Cursor, call:
     ],
 )
 async def test_a_file_may_be_made_of_words(
-    world: World, cursor: Cursor, name: str, body: bytes, headers: dict[str, Any]
+    harness: BackendHarness, cursor: Cursor, name: str, body: bytes, headers: dict[str, Any]
 ) -> None:
-    brings(world, MediaCall.FILE, body, **headers)
-    assert await fetched(world, ref(MediaCall.FILE, name)) == body
+    brings(harness, MediaCall.FILE, body, **headers)
+    assert await fetched(harness, ref(MediaCall.FILE, name)) == body
 
 
 @pytest.mark.parametrize("ret", [1100, 1101, 1102, 1103])
-async def test_a_login_that_is_over(world: World, cursor: Cursor, ret: int) -> None:
-    world.server.put("webwxgetmsgimg", answer(ret))
-    await fails(world, MediaCall.IMAGE, LoggedOut)
+async def test_a_login_that_is_over(harness: BackendHarness, cursor: Cursor, ret: int) -> None:
+    harness.server.put("webwxgetmsgimg", answer(ret))
+    await fails(harness, MediaCall.IMAGE, LoggedOut)
 
 
-async def test_too_often(world: World, cursor: Cursor) -> None:
-    world.server.put("webwxgetmedia", answer(1205))
-    slow = await fails(world, MediaCall.FILE, Throttled)
+async def test_too_often(harness: BackendHarness, cursor: Cursor) -> None:
+    harness.server.put("webwxgetmedia", answer(1205))
+    slow = await fails(harness, MediaCall.FILE, Throttled)
     assert isinstance(slow, Throttled)
     assert slow.retry_after == 60.0
 
 
 @pytest.mark.parametrize("ret", [-1, 3])
-async def test_later(world: World, cursor: Cursor, ret: int) -> None:
-    world.server.put("webwxgetmsgimg", answer(ret))
-    await fails(world, MediaCall.IMAGE, Unreachable)
+async def test_later(harness: BackendHarness, cursor: Cursor, ret: int) -> None:
+    harness.server.put("webwxgetmsgimg", answer(ret))
+    await fails(harness, MediaCall.IMAGE, Unreachable)
 
 
 @pytest.mark.parametrize("renewed", [{"SKey": "@crypt_NEW"}, {"cookies": ("webwx_data_ticket=NEW",)}])
 async def test_keys_that_were_renewed_meanwhile_are_no_logout(
-    world: World, cursor: Cursor, renewed: dict[str, Any]
+    harness: BackendHarness, cursor: Cursor, renewed: dict[str, Any]
 ) -> None:
     async def slow(_request: httpx.Request) -> httpx.Response:
-        world.server.put("synccheck", text('window.synccheck={retcode:"0",selector:"2"}'))
-        world.server.put("webwxsync", synced(**renewed))
-        await world.backend.receive(cursor)
+        harness.server.put("synccheck", text('window.synccheck={retcode:"0",selector:"2"}'))
+        harness.server.put("webwxsync", synced(**renewed))
+        await harness.backend.receive(cursor)
         return answer(1102)
 
-    world.server.put("webwxgetmsgimg", slow)
-    await fails(world, MediaCall.IMAGE, Unreachable)
-    world.server.put("webwxgetmsgimg", answer(1102))
-    await fails(world, MediaCall.IMAGE, LoggedOut)
+    harness.server.put("webwxgetmsgimg", slow)
+    await fails(harness, MediaCall.IMAGE, Unreachable)
+    harness.server.put("webwxgetmsgimg", answer(1102))
+    await fails(harness, MediaCall.IMAGE, LoggedOut)
 
 
 @pytest.mark.parametrize(
@@ -208,43 +216,43 @@ async def test_keys_that_were_renewed_meanwhile_are_no_logout(
         httpx.RemoteProtocolError("SECRET"),
     ],
 )
-async def test_trouble_on_the_way(world: World, cursor: Cursor, trouble: Exception) -> None:
-    world.server.put("webwxgetvoice", trouble)
-    await fails(world, MediaCall.VOICE, Unreachable)
+async def test_trouble_on_the_way(harness: BackendHarness, cursor: Cursor, trouble: Exception) -> None:
+    harness.server.put("webwxgetvoice", trouble)
+    await fails(harness, MediaCall.VOICE, Unreachable)
 
 
-async def test_nothing_is_fetched_without_a_login(world: World) -> None:
-    await fails(world, MediaCall.IMAGE, LoggedOut)
-    assert world.server.requests == []
+async def test_nothing_is_fetched_without_a_login(harness: BackendHarness) -> None:
+    await fails(harness, MediaCall.IMAGE, LoggedOut)
+    assert harness.server.requests == []
 
 
-async def test_a_locator_that_another_version_wrote(world: World, cursor: Cursor) -> None:
+async def test_a_locator_that_another_version_wrote(harness: BackendHarness, cursor: Cursor) -> None:
     with pytest.raises(Rejected) as unknown:
-        await fetched(world, MediaRef(locator={"call": "hologram"}))
+        await fetched(harness, MediaRef(locator={"call": "hologram"}))
     assert unknown.value.code == "gone"
 
 
-async def test_a_file_without_an_id_is_gone_and_nothing_is_asked(world: World) -> None:
+async def test_a_file_without_an_id_is_gone_and_nothing_is_asked(harness: BackendHarness) -> None:
     with pytest.raises(Rejected) as refused:
-        await fetched(world, MediaRef(locator={"call": "file", "msgid": "5", "mediaid": ""}))
+        await fetched(harness, MediaRef(locator={"call": "file", "msgid": "5", "mediaid": ""}))
     assert refused.value.code == "gone"
-    assert world.server.requests == []
+    assert harness.server.requests == []
 
 
 async def test_a_locator_of_an_earlier_login_is_tried_with_the_keys_of_now(
-    world: World, cursor: Cursor
+    harness: BackendHarness, cursor: Cursor
 ) -> None:
     old = {"sender": "@" + "0" * 32, "mediaid": "@old", "encryfilename": "a"}
-    brings(world, MediaCall.FILE, b'{"BaseResponse": {"Ret": 1}}')
+    brings(harness, MediaCall.FILE, b'{"BaseResponse": {"Ret": 1}}')
     with pytest.raises(Rejected):
-        await fetched(world, ref(MediaCall.FILE, **old))
-    assert query(world.server.asked("webwxgetmedia")[0])["fromuser"] == "211722515"
+        await fetched(harness, ref(MediaCall.FILE, **old))
+    assert query(harness.server.asked("webwxgetmedia")[0])["fromuser"] == "211722515"
 
 
-async def test_whose_picture_it_is(world: World, cursor: Cursor) -> None:
-    backend = world.backend
+async def test_whose_picture_it_is(harness: BackendHarness, cursor: Cursor) -> None:
+    backend = harness.backend
     icon = "/cgi-bin/mmwebwx-bin/webwxgeticon?seq=664&username=x&skey="
-    world.server.put(
+    harness.server.put(
         "webwxgetcontact",
         answer(MemberList=[{"UserName": WIFE, "NickName": "梅", "HeadImgUrl": icon}, {"UserName": FAMILY}]),
     )
@@ -256,7 +264,7 @@ async def test_whose_picture_it_is(world: World, cursor: Cursor) -> None:
     assert (wife.locator["seq"], wife.locator["username"]) == ("664", WIFE)
     assert owner.locator["seq"] == "0"
     assert backend.avatar(Handle("@nobody")) is None
-    assert World().backend.avatar(WIFE) is None
+    assert BackendHarness().backend.avatar(WIFE) is None
 
 
 class Pieces(httpx.AsyncByteStream):
@@ -282,8 +290,8 @@ class Pieces(httpx.AsyncByteStream):
 class StreamTransport(httpx.AsyncBaseTransport):
     """Answers webwxgetvideo with a stream, and all other calls like the server."""
 
-    def __init__(self, world: World, body: Pieces, headers: dict[str, str]) -> None:
-        self._world = world
+    def __init__(self, harness: BackendHarness, body: Pieces, headers: dict[str, str]) -> None:
+        self._world = harness
         self._body = body
         self._headers = headers
 
@@ -293,66 +301,66 @@ class StreamTransport(httpx.AsyncBaseTransport):
         return await self._world.server.handle(request)
 
 
-async def streaming(body: Pieces, **headers: str) -> tuple[World, AsyncGenerator[bytes, None]]:
-    world = World(timeouts={"webwxgetvideo": 0.05})
+async def streaming(body: Pieces, **headers: str) -> tuple[BackendHarness, AsyncGenerator[bytes, None]]:
+    harness = BackendHarness(timeouts={"webwxgetvideo": 0.05})
     response_headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    world.http_transport = StreamTransport(world, body, response_headers)
-    backend = world.restarted()
+    harness.http_transport = StreamTransport(harness, body, response_headers)
+    backend = harness.restarted()
     async for _ in backend.login(resume=False):
         pass
-    return world, backend.download(ref(MediaCall.VIDEO))
+    return harness, backend.download(ref(MediaCall.VIDEO))
 
 
 async def test_bytes_are_handed_on_as_they_come() -> None:
     body = Pieces(b"one", b"", b"two", b"three")
-    world, pieces = await streaming(body, Content_Length="11")
+    harness, pieces = await streaming(body, Content_Length="11")
     assert await anext(pieces) == b"one"
     assert body.taken == 1
     assert [piece async for piece in pieces] == [b"two", b"three"]
     assert body.closed
-    await world.backend.close()
+    await harness.backend.close()
 
 
 async def test_whoever_has_enough_lets_go_of_the_answer() -> None:
     body = Pieces(*[b"x" * 1000] * 1000)
-    world, pieces = await streaming(body)
+    harness, pieces = await streaming(body)
     async for _ in pieces:
         break
     await pieces.aclose()
     assert (body.closed, body.taken) == (True, 1)
-    await world.backend.close()
+    await harness.backend.close()
 
 
 @pytest.mark.parametrize("announced", ["12", "9999999", "x"])
 async def test_a_body_that_is_cut_short(announced: str) -> None:
-    world, pieces = await streaming(Pieces(b"one", b"two", b"three"), Content_Length=announced)
+    harness, pieces = await streaming(Pieces(b"one", b"two", b"three"), Content_Length=announced)
     with pytest.raises(Unreachable):
         async for _ in pieces:
             pass
-    await world.backend.close()
+    await harness.backend.close()
 
 
 async def test_a_silence_ends_it_and_says_so() -> None:
     body = Pieces(b"one", hang=True)
-    world, pieces = await streaming(body)
+    harness, pieces = await streaming(body)
     assert await anext(pieces) == b"one"
     with pytest.raises(Unreachable, match="did not answer in time"):
         await anext(pieces)
     assert body.closed
-    assert ("webwxgetvideo", "no_answer") in world.seen
-    await world.backend.close()
+    assert ("webwxgetvideo", "no_answer") in harness.seen
+    await harness.backend.close()
 
 
 async def test_a_packed_answer_is_not_unpacked() -> None:
-    world, pieces = await streaming(Pieces(b"\x1f\x8b" + b"\0" * 100), Content_Encoding="gzip")
+    harness, pieces = await streaming(Pieces(b"\x1f\x8b" + b"\0" * 100), Content_Encoding="gzip")
     with pytest.raises(Unreachable):
         await anext(pieces)
-    await world.backend.close()
+    await harness.backend.close()
 
 
 async def test_a_large_one_is_never_whole_in_memory() -> None:
     piece = b"x" * (1 << 16)
-    world, pieces = await streaming(Pieces(*[piece] * 1600))  # 100 MB
+    harness, pieces = await streaming(Pieces(*[piece] * 1600))  # 100 MB
     tracemalloc.start()
     size = 0
     async for got in pieces:
@@ -361,4 +369,4 @@ async def test_a_large_one_is_never_whole_in_memory() -> None:
     tracemalloc.stop()
     assert size == 1600 << 16
     assert peak < 1 << 20
-    await world.backend.close()
+    await harness.backend.close()

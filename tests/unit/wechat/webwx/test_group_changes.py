@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.cost import is_in_proportion
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, OWNER, WIFE, appmsg, entry, escaped
-from tests.unit.wechat.webwx.server import World, answer, check
+from tests.unit.wechat.webwx.server import BackendHarness, answer, check
 from tests.unit.wechat.webwx.test_receiver import know, news
 from wx2mqtt.errors import LoggedOut
 from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Kind, Member, Message
@@ -33,19 +33,19 @@ def events(batch: Batch) -> list[Event]:
     return [item for item in batch.items if isinstance(item, Event)]
 
 
-async def changed(world: World, cursor: Cursor, *groups: dict[str, Any]) -> Batch:
-    news(world, ModContactList=list(groups))
-    return await world.backend.receive(cursor)
+async def changed(harness: BackendHarness, cursor: Cursor, *groups: dict[str, Any]) -> Batch:
+    news(harness, ModContactList=list(groups))
+    return await harness.backend.receive(cursor)
 
 
-async def known(world: World) -> None:
-    world.server.put("webwxbatchgetcontact", answer(ContactList=[OLD]))
-    await know(world, OLD)
+async def known(harness: BackendHarness) -> None:
+    harness.server.put("webwxbatchgetcontact", answer(ContactList=[OLD]))
+    await know(harness, OLD)
 
 
-async def test_members_who_join_and_leave_are_named(world: World, cursor: Cursor) -> None:
-    await known(world)
-    (event,) = events(await changed(world, cursor, NEW))
+async def test_members_who_join_and_leave_are_named(harness: BackendHarness, cursor: Cursor) -> None:
+    await known(harness)
+    (event,) = events(await changed(harness, cursor, NEW))
     assert (event.name, event.chat) == ("group_members", FAMILY)
     assert event.fields == {"count": 2}
     assert event.people == {
@@ -56,64 +56,66 @@ async def test_members_who_join_and_leave_are_named(world: World, cursor: Cursor
         assert handle not in event.key
 
 
-async def test_a_contact_who_leaves_is_named_by_handle(world: World, cursor: Cursor) -> None:
-    world.server.put("webwxbatchgetcontact", answer(ContactList=[OLD]))
-    await know(world, OLD, {"UserName": WIFE, "NickName": "晓梅"})
-    batch = await changed(world, cursor, group((BOB, "Bob"), (WIFE, "梅")))
+async def test_a_contact_who_leaves_is_named_by_handle(harness: BackendHarness, cursor: Cursor) -> None:
+    harness.server.put("webwxbatchgetcontact", answer(ContactList=[OLD]))
+    await know(harness, OLD, {"UserName": WIFE, "NickName": "晓梅"})
+    batch = await changed(harness, cursor, group((BOB, "Bob"), (WIFE, "梅")))
     assert [one.people["removed"] for one in events(batch)] == [(Member(handle=ME, display_name="me"),)]
-    batch = await changed(world, batch.cursor, group((BOB, "Bob")))
+    batch = await changed(harness, batch.cursor, group((BOB, "Bob")))
     assert [one.people["removed"] for one in events(batch)] == [(Member(handle=WIFE, display_name="梅"),)]
 
 
 async def test_the_members_of_a_group_are_those_of_now_and_its_news_still_come(
-    world: World, cursor: Cursor
+    harness: BackendHarness, cursor: Cursor
 ) -> None:
-    await known(world)
-    world.server.put("webwxbatchgetcontact", answer(ContactList=[NEW]))
-    members = await world.backend.list_members(Handle(FAMILY))
+    await known(harness)
+    harness.server.put("webwxbatchgetcontact", answer(ContactList=[NEW]))
+    members = await harness.backend.list_members(Handle(FAMILY))
     assert [(one.handle, one.shown_name) for one in members] == [(ME, "me"), (BOB, "Bob")]
-    assert len(events(await changed(world, cursor, NEW))) == 1
+    assert len(events(await changed(harness, cursor, NEW))) == 1
 
 
-async def test_nobody_can_be_asked_for_without_a_login(world: World) -> None:
+async def test_nobody_can_be_asked_for_without_a_login(harness: BackendHarness) -> None:
     with pytest.raises(LoggedOut):
-        await world.backend.list_members(Handle(FAMILY))
+        await harness.backend.list_members(Handle(FAMILY))
 
 
-async def test_of_a_group_that_wechat_does_not_know_nobody_is_a_member(world: World, cursor: Cursor) -> None:
-    world.server.put("webwxbatchgetcontact", answer(ContactList=[]))
-    assert await world.backend.list_members(Handle("@@none")) == ()
+async def test_of_a_group_that_wechat_does_not_know_nobody_is_a_member(
+    harness: BackendHarness, cursor: Cursor
+) -> None:
+    harness.server.put("webwxbatchgetcontact", answer(ContactList=[]))
+    assert await harness.backend.list_members(Handle("@@none")) == ()
 
 
-async def test_another_name_is_no_other_member(world: World, cursor: Cursor) -> None:
-    await known(world)
-    assert events(await changed(world, cursor, group((ME, "me"), (WIFE, "小梅")))) == []
+async def test_another_name_is_no_other_member(harness: BackendHarness, cursor: Cursor) -> None:
+    await known(harness)
+    assert events(await changed(harness, cursor, group((ME, "me"), (WIFE, "小梅")))) == []
 
 
-async def test_a_list_that_is_not_whole_says_nothing(world: World, cursor: Cursor) -> None:
-    await known(world)
-    assert events(await changed(world, cursor, group((BOB, "Bob"), count=300))) == []
-    assert events(await changed(world, cursor, group())) == []
+async def test_a_list_that_is_not_whole_says_nothing(harness: BackendHarness, cursor: Cursor) -> None:
+    await known(harness)
+    assert events(await changed(harness, cursor, group((BOB, "Bob"), count=300))) == []
+    assert events(await changed(harness, cursor, group())) == []
 
 
-async def test_a_group_that_was_not_known_has_no_news(world: World, cursor: Cursor) -> None:
-    await know(world)
-    assert events(await changed(world, cursor, NEW)) == []
+async def test_a_group_that_was_not_known_has_no_news(harness: BackendHarness, cursor: Cursor) -> None:
+    await know(harness)
+    assert events(await changed(harness, cursor, NEW)) == []
 
 
-async def test_the_same_cursor_gives_the_same_events_again(world: World, cursor: Cursor) -> None:
-    await known(world)
-    first = await changed(world, cursor, NEW)
-    again = await changed(world, cursor, NEW)
+async def test_the_same_cursor_gives_the_same_events_again(harness: BackendHarness, cursor: Cursor) -> None:
+    await known(harness)
+    first = await changed(harness, cursor, NEW)
+    again = await changed(harness, cursor, NEW)
     assert events(again) == events(first) != []
-    assert events(await changed(world, again.cursor, NEW)) == []
+    assert events(await changed(harness, again.cursor, NEW)) == []
 
 
-async def test_it_stands_before_the_messages_of_its_batch(world: World, cursor: Cursor) -> None:
-    await known(world)
-    world.server.put("webwxbatchgetcontact", answer(ContactList=[]))
-    news(world, entry(MsgId="1"), ModContactList=[NEW])
-    batch = await world.backend.receive(cursor)
+async def test_it_stands_before_the_messages_of_its_batch(harness: BackendHarness, cursor: Cursor) -> None:
+    await known(harness)
+    harness.server.put("webwxbatchgetcontact", answer(ContactList=[]))
+    news(harness, entry(MsgId="1"), ModContactList=[NEW])
+    batch = await harness.backend.receive(cursor)
     assert [type(item) for item in batch.items] == [Event, Message]
 
 
@@ -128,124 +130,130 @@ def text(said: str, **fields: Any) -> dict[str, Any]:
     return entry(**{"MsgId": "77", **fields}, MsgType=10000, FromUserName=FAMILY, Content=said)
 
 
-def looked_up(world: World) -> int:
-    return len(world.server.asked("webwxbatchgetcontact"))
+def looked_up(harness: BackendHarness) -> int:
+    return len(harness.server.asked("webwxbatchgetcontact"))
 
 
-async def test_the_text_names_the_actor_of_a_change_that_is_one_event(world: World, cursor: Cursor) -> None:
-    await known(world)
-    before = looked_up(world)
-    news(world, text(INVITED), ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
-    batch = await world.backend.receive(cursor)
+async def test_the_text_names_the_actor_of_a_change_that_is_one_event(
+    harness: BackendHarness, cursor: Cursor
+) -> None:
+    await known(harness)
+    before = looked_up(harness)
+    news(harness, text(INVITED), ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
+    batch = await harness.backend.receive(cursor)
     (event,) = events(batch)
     assert event.fields == {"count": 3, "by": "梅"}
     assert event.people == {"added": (Member(handle=BOB, nickname="Bob"),), "removed": ()}
     assert event.actor is None
-    assert looked_up(world) == before  # the list came along
+    assert looked_up(harness) == before  # the list came along
     assert [item.text for item in batch.items if isinstance(item, Message)] == [INVITED]
 
 
-async def test_what_the_owner_did(world: World, cursor: Cursor) -> None:
-    await known(world)
-    news(world, text(REMOVED), ModContactList=[group((ME, "me"))])
-    (event,) = events(await world.backend.receive(cursor))
+async def test_what_the_owner_did(harness: BackendHarness, cursor: Cursor) -> None:
+    await known(harness)
+    news(harness, text(REMOVED), ModContactList=[group((ME, "me"))])
+    (event,) = events(await harness.backend.receive(cursor))
     assert (event.actor, event.fields) == (ME, {"count": 1, "by": "王小明"})
 
 
-async def test_a_text_alone_has_the_group_looked_up(world: World, cursor: Cursor) -> None:
-    await known(world)
-    world.server.put(
+async def test_a_text_alone_has_the_group_looked_up(harness: BackendHarness, cursor: Cursor) -> None:
+    await known(harness)
+    harness.server.put(
         "webwxbatchgetcontact", answer(ContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
     )
-    news(world, text(INVITED))
-    batch = await world.backend.receive(cursor)
+    news(harness, text(INVITED))
+    batch = await harness.backend.receive(cursor)
     (event,) = events(batch)
     assert (event.fields["by"], event.people["added"]) == ("梅", (Member(handle=BOB, nickname="Bob"),))
     assert [one.handle for one in batch.contacts] == [FAMILY]
-    news(world, ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
-    assert events(await world.backend.receive(batch.cursor)) == []
+    news(harness, ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
+    assert events(await harness.backend.receive(batch.cursor)) == []
 
 
-async def test_the_new_name_of_a_group_is_looked_up(world: World, cursor: Cursor) -> None:
-    await known(world)
-    world.server.put("webwxbatchgetcontact", answer(ContactList=[{**OLD, "NickName": "新家"}]))
-    news(world, text('"梅"修改群名为“新家”'))
-    batch = await world.backend.receive(cursor)
+async def test_the_new_name_of_a_group_is_looked_up(harness: BackendHarness, cursor: Cursor) -> None:
+    await known(harness)
+    harness.server.put("webwxbatchgetcontact", answer(ContactList=[{**OLD, "NickName": "新家"}]))
+    news(harness, text('"梅"修改群名为“新家”'))
+    batch = await harness.backend.receive(cursor)
     assert [one.nickname for one in batch.contacts] == ["新家"]
     assert events(batch) == []
 
 
 async def test_a_group_that_does_not_answer_is_looked_up_again_but_not_for_ever(
-    world: World, cursor: Cursor
+    harness: BackendHarness, cursor: Cursor
 ) -> None:
-    await known(world)
-    world.server.put("webwxbatchgetcontact", httpx.ReadError("x"))
-    news(world, text('"梅"修改群名为“新家”'))
-    first = looked_up(world)
-    cursor = (await world.backend.receive(cursor)).cursor
-    world.server.put("synccheck", check())
+    await known(harness)
+    harness.server.put("webwxbatchgetcontact", httpx.ReadError("x"))
+    news(harness, text('"梅"修改群名为“新家”'))
+    first = looked_up(harness)
+    cursor = (await harness.backend.receive(cursor)).cursor
+    harness.server.put("synccheck", check())
     for _ in range(5):
-        await world.backend.receive(cursor)
-    assert looked_up(world) - first == 1  # not at once
-    world.clock.time += 11
-    world.server.put("webwxbatchgetcontact", answer(ContactList=[{**OLD, "NickName": "新家"}]))
-    assert [one.nickname for one in (await world.backend.receive(cursor)).contacts] == ["新家"]
-    world.clock.time += 100
-    assert (await world.backend.receive(cursor)).contacts == ()
-    assert looked_up(world) - first == 2
-    world.server.put("webwxbatchgetcontact", httpx.ReadError("x"))
-    news(world, text('"梅"修改群名为“新家”'))
+        await harness.backend.receive(cursor)
+    assert looked_up(harness) - first == 1  # not at once
+    harness.clock.time += 11
+    harness.server.put("webwxbatchgetcontact", answer(ContactList=[{**OLD, "NickName": "新家"}]))
+    assert [one.nickname for one in (await harness.backend.receive(cursor)).contacts] == ["新家"]
+    harness.clock.time += 100
+    assert (await harness.backend.receive(cursor)).contacts == ()
+    assert looked_up(harness) - first == 2
+    harness.server.put("webwxbatchgetcontact", httpx.ReadError("x"))
+    news(harness, text('"梅"修改群名为“新家”'))
     for _ in range(10):
-        cursor = (await world.backend.receive(cursor)).cursor
-        world.server.put("synccheck", check())
-        world.clock.time += 100
-    assert looked_up(world) - first == 5
+        cursor = (await harness.backend.receive(cursor)).cursor
+        harness.server.put("synccheck", check())
+        harness.clock.time += 100
+    assert looked_up(harness) - first == 5
 
 
-async def test_a_change_that_a_later_look_up_finds_is_an_event_too(world: World, cursor: Cursor) -> None:
-    await known(world)
-    world.server.put("webwxbatchgetcontact", httpx.ReadError("x"))
-    news(world, text(INVITED))
-    batch = await world.backend.receive(cursor)
+async def test_a_change_that_a_later_look_up_finds_is_an_event_too(
+    harness: BackendHarness, cursor: Cursor
+) -> None:
+    await known(harness)
+    harness.server.put("webwxbatchgetcontact", httpx.ReadError("x"))
+    news(harness, text(INVITED))
+    batch = await harness.backend.receive(cursor)
     assert events(batch) == []
-    world.clock.time += 11
-    world.server.put("webwxbatchgetcontact", answer(ContactList=[NEW]))
-    late = await world.backend.receive(batch.cursor)
+    harness.clock.time += 11
+    harness.server.put("webwxbatchgetcontact", answer(ContactList=[NEW]))
+    late = await harness.backend.receive(batch.cursor)
     assert [event.people["added"] for event in events(late)] == [(Member(handle=BOB, nickname="Bob"),)]
     assert late.cursor == batch.cursor
 
 
-async def test_for_a_group_without_a_list_the_event_comes_from_the_text(world: World, cursor: Cursor) -> None:
-    await know(world)
-    news(world, text(INVITED))
-    (event,) = events(await world.backend.receive(cursor))
+async def test_for_a_group_without_a_list_the_event_comes_from_the_text(
+    harness: BackendHarness, cursor: Cursor
+) -> None:
+    await know(harness)
+    news(harness, text(INVITED))
+    (event,) = events(await harness.backend.receive(cursor))
     assert event.fields == {"by": "梅"}
     assert event.people == {"added": (Member(handle=Handle(""), display_name="Bob"),), "removed": ()}
     assert (event.key, event.time) == ("members:77", 1700000000000)
 
 
-async def test_the_removal_of_the_owner_comes_from_the_text(world: World, cursor: Cursor) -> None:
-    await known(world)
-    before = looked_up(world)
-    news(world, text('你被"梅"移出群聊'))
-    batch = await world.backend.receive(cursor)
+async def test_the_removal_of_the_owner_comes_from_the_text(harness: BackendHarness, cursor: Cursor) -> None:
+    await known(harness)
+    before = looked_up(harness)
+    news(harness, text('你被"梅"移出群聊'))
+    batch = await harness.backend.receive(cursor)
     (event,) = events(batch)
     assert event.fields == {"by": "梅"}
     assert event.people == {"added": (), "removed": (Member(handle=ME, nickname="王小明"),)}
-    assert looked_up(world) == before
-    assert events(await changed(world, batch.cursor, group((WIFE, "梅")))) == []
+    assert looked_up(harness) == before
+    assert events(await changed(harness, batch.cursor, group((WIFE, "梅")))) == []
 
 
-async def test_two_actors_give_no_actor(world: World, cursor: Cursor) -> None:
-    await known(world)
+async def test_two_actors_give_no_actor(harness: BackendHarness, cursor: Cursor) -> None:
+    await known(harness)
     more = group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"), ("@c", "Carl"))
-    news(world, text(INVITED), text('你邀请"Carl"加入了群聊', MsgId="78"), ModContactList=[more])
-    (event,) = events(await world.backend.receive(cursor))
+    news(harness, text(INVITED), text('你邀请"Carl"加入了群聊', MsgId="78"), ModContactList=[more])
+    (event,) = events(await harness.backend.receive(cursor))
     assert event.fields == {"count": 4}
 
 
-async def test_a_template_names_who_came(world: World, cursor: Cursor) -> None:
-    await know(world)
+async def test_a_template_names_who_came(harness: BackendHarness, cursor: Cursor) -> None:
+    await know(harness)
     links = (
         '<link name="username"><memberlist><member><username>wxid_a</username><nickname>A</nickname></member>'
         '</memberlist></link><link name="names"><memberlist><member><username>wxid_b</username>'
@@ -256,33 +264,37 @@ async def test_a_template_names_who_came(world: World, cursor: Cursor) -> None:
         f'<template>"$username$"邀请"$names$"加入了群聊</template><link_list>{links}</link_list>'
         "</content_template></sysmsgtemplate></sysmsg>"
     )
-    news(world, entry(MsgType=10002, FromUserName=FAMILY, Content=escaped(xml)))
-    (event,) = events(await world.backend.receive(cursor))
+    news(harness, entry(MsgType=10002, FromUserName=FAMILY, Content=escaped(xml)))
+    (event,) = events(await harness.backend.receive(cursor))
     assert event.fields == {"by": "A"}
     assert event.people["added"] == (Member(handle=Handle(""), display_name="B"),)
     assert "wxid" not in str(event)
 
 
-async def test_the_same_text_in_a_private_chat_is_about_no_group(world: World, cursor: Cursor) -> None:
-    await know(world)
-    news(world, entry(MsgType=10000, Content=INVITED))
-    assert events(await world.backend.receive(cursor)) == []
+async def test_the_same_text_in_a_private_chat_is_about_no_group(
+    harness: BackendHarness, cursor: Cursor
+) -> None:
+    await know(harness)
+    news(harness, entry(MsgType=10000, Content=INVITED))
+    assert events(await harness.backend.receive(cursor)) == []
 
 
 @pytest.mark.parametrize("said", [INVITED, REMOVED, '你被"梅"移出群聊', '"梅"修改群名为“新家”'])
-async def test_a_member_who_writes_like_wechat_gives_no_news(world: World, cursor: Cursor, said: str) -> None:
+async def test_a_member_who_writes_like_wechat_gives_no_news(
+    harness: BackendHarness, cursor: Cursor, said: str
+) -> None:
     """A pat, which is an app message of type 62, can have any text, and counted as WeChat's own words."""
-    await known(world)
-    before = looked_up(world)
+    await known(harness)
+    before = looked_up(harness)
     content = f"{WIFE}:<br/>{appmsg(f'<title>{said}</title><type>62</type>')}"
-    news(world, entry(MsgType=49, FromUserName=FAMILY, Content=content))
-    batch = await world.backend.receive(cursor)
+    news(harness, entry(MsgType=49, FromUserName=FAMILY, Content=content))
+    batch = await harness.backend.receive(cursor)
     (message,) = batch.items
     assert isinstance(message, Message)
     assert (message.sender, message.sender_name, message.text) == (WIFE, "梅", said)
-    news(world, ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
-    assert len(events(await world.backend.receive(batch.cursor))) == 1  # the group was not forgotten
-    assert looked_up(world) == before
+    news(harness, ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
+    assert len(events(await harness.backend.receive(batch.cursor))) == 1  # the group was not forgotten
+    assert looked_up(harness) == before
 
 
 @pytest.mark.parametrize(
@@ -294,50 +306,54 @@ async def test_a_member_who_writes_like_wechat_gives_no_news(world: World, curso
 )
 @pytest.mark.parametrize("said", [INVITED, REMOVED, '你被"梅"移出群聊', '"梅"修改群名为“新家”'])
 async def test_what_a_member_writes_into_a_system_xml_is_no_news(
-    world: World, cursor: Cursor, xml: str, said: str
+    harness: BackendHarness, cursor: Cursor, xml: str, said: str
 ) -> None:
-    await known(world)
-    before = looked_up(world)
-    news(world, entry(MsgType=10002, FromUserName=FAMILY, Content=escaped(xml % said)))
-    batch = await world.backend.receive(cursor)
+    await known(harness)
+    before = looked_up(harness)
+    news(harness, entry(MsgType=10002, FromUserName=FAMILY, Content=escaped(xml % said)))
+    batch = await harness.backend.receive(cursor)
     (message,) = batch.items
     assert isinstance(message, Message)
     assert (message.sender, message.text) == (None, said)
-    news(world, ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
-    assert len(events(await world.backend.receive(batch.cursor))) == 1  # the group was not forgotten
-    assert looked_up(world) == before
+    news(harness, ModContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
+    assert len(events(await harness.backend.receive(batch.cursor))) == 1  # the group was not forgotten
+    assert looked_up(harness) == before
 
 
-async def test_a_name_with_the_words_of_a_removal_removes_nobody(world: World, cursor: Cursor) -> None:
-    await know(world)
-    news(world, text('"x"将你移出群聊"加入了群聊'))
-    (event,) = events(await world.backend.receive(cursor))
+async def test_a_name_with_the_words_of_a_removal_removes_nobody(
+    harness: BackendHarness, cursor: Cursor
+) -> None:
+    await know(harness)
+    news(harness, text('"x"将你移出群聊"加入了群聊'))
+    (event,) = events(await harness.backend.receive(cursor))
     assert event.people == {
         "added": (Member(handle=Handle(""), display_name='x"将你移出群聊'),),
         "removed": (),
     }
 
 
-async def test_who_is_called_you_is_not_the_owner_in_a_template(world: World, cursor: Cursor) -> None:
-    await know(world)
+async def test_who_is_called_you_is_not_the_owner_in_a_template(
+    harness: BackendHarness, cursor: Cursor
+) -> None:
+    await know(harness)
     xml = (
         "<sysmsg type='sysmsgtemplate'><sysmsgtemplate><content_template><template>$who$退出了群聊</template>"
         "<link_list><link name='who'><memberlist><member><nickname>你</nickname></member></memberlist></link>"
         "</link_list></content_template></sysmsgtemplate></sysmsg>"
     )
-    news(world, entry(MsgType=10002, FromUserName=FAMILY, Content=escaped(xml)))
-    (event,) = events(await world.backend.receive(cursor))
+    news(harness, entry(MsgType=10002, FromUserName=FAMILY, Content=escaped(xml)))
+    (event,) = events(await harness.backend.receive(cursor))
     assert event.people["removed"] == (Member(handle=Handle(""), display_name="你"),)
 
 
-async def test_news_in_system_xml_is_news(world: World, cursor: Cursor) -> None:
-    await known(world)
-    world.server.put(
+async def test_news_in_system_xml_is_news(harness: BackendHarness, cursor: Cursor) -> None:
+    await known(harness)
+    harness.server.put(
         "webwxbatchgetcontact", answer(ContactList=[group((ME, "me"), (WIFE, "梅"), (BOB, "Bob"))])
     )
     inner = f"<sysmsg type='x'><x><text><![CDATA[{INVITED}]]></text></x></sysmsg>"
-    news(world, entry(MsgType=10002, FromUserName=FAMILY, Content=escaped(inner)))
-    batch = await world.backend.receive(cursor)
+    news(harness, entry(MsgType=10002, FromUserName=FAMILY, Content=escaped(inner)))
+    batch = await harness.backend.receive(cursor)
     (event,) = events(batch)
     assert event.fields["by"] == "梅"
     assert [item.sender for item in batch.items if isinstance(item, Message)] == [None]

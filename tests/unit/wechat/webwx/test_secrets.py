@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.support.effort import effort
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, WIFE, entry, escaped, roster
-from tests.unit.wechat.webwx.server import World, answer
+from tests.unit.wechat.webwx.server import BackendHarness, answer
 from tests.unit.wechat.webwx.test_receiver import know, news
 from wx2mqtt.model import Cursor, Event, Message
 from wx2mqtt.wechat.webwx.protocol import messages
@@ -177,16 +177,16 @@ def test_a_friend_request_keeps_its_ticket_for_the_backend() -> None:
     assert found.private == {"ticket": TICKET, "username": SECRET}
 
 
-async def test_news_of_groups_name_nobody_by_an_id(world: World, cursor: Cursor) -> None:
+async def test_news_of_groups_name_nobody_by_an_id(harness: BackendHarness, cursor: Cursor) -> None:
     def group(*members: str) -> dict[str, Any]:
         listed = [{"UserName": one, "NickName": f"name {n}"} for n, one in enumerate(members)]
         return {"UserName": FAMILY, "NickName": "g", "MemberCount": len(members), "MemberList": listed}
 
-    world.server.put("webwxbatchgetcontact", answer(ContactList=[group(ME, SECRET, WIFE)]))
-    await know(world, group(ME, SECRET, WIFE))
+    harness.server.put("webwxbatchgetcontact", answer(ContactList=[group(ME, SECRET, WIFE)]))
+    await know(harness, group(ME, SECRET, WIFE))
     notice = entry(MsgId="9", MsgType=10000, FromUserName=FAMILY, Content='你将"name 1"移出了群聊')
-    news(world, notice, ModContactList=[group(ME, WIFE)])
-    items = (await world.backend.receive(cursor)).items
+    news(harness, notice, ModContactList=[group(ME, WIFE)])
+    items = (await harness.backend.receive(cursor)).items
     assert [type(item) for item in items] == [Event, Message]
     for item in items:
         must_be_clean(item)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.unit.wechat.webwx.entries import BOB, FAMILY, ME, OWNER, WIFE
 from tests.unit.wechat.webwx.file_host import FileHost
-from tests.unit.wechat.webwx.server import World, answer, body, query, text
+from tests.unit.wechat.webwx.server import BackendHarness, answer, body, query, text
 from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, Rejected, Throttled, Unreachable
 from wx2mqtt.model import Attachment, Blob, Cursor, Draft, Handle, Kind, Receipt, SendKey
 from wx2mqtt.wechat.webwx.protocol.endpoints import CAPABILITIES
@@ -33,21 +33,27 @@ def draft(folder: Path, kind: Kind, mime: str, *, size: int = 3) -> Draft:
 
 
 @pytest.fixture
-def file_host(world: World, cursor: Cursor) -> FileHost:
+def file_host(harness: BackendHarness, cursor: Cursor) -> FileHost:
     made = FileHost()
-    world.server.put("webwxuploadmedia", made)
+    harness.server.put("webwxuploadmedia", made)
     return made
 
 
 @pytest.mark.parametrize(("kind", "mime", "call", "number"), SORTS)
 async def test_each_kind_goes_its_own_way(
-    world: World, file_host: FileHost, tmp_path: Path, kind: Kind, mime: str, call: str, number: int
+    harness: BackendHarness,
+    file_host: FileHost,
+    tmp_path: Path,
+    kind: Kind,
+    mime: str,
+    call: str,
+    number: int,
 ) -> None:
-    world.server.put(call, answer(MsgID=7615282929538795099))
-    sent = await world.backend.send(draft(tmp_path, kind, mime), KEY)
+    harness.server.put(call, answer(MsgID=7615282929538795099))
+    sent = await harness.backend.send(draft(tmp_path, kind, mime), KEY)
     assert sent == Receipt(message_id="7615282929538795099")
-    assert world.server.calls()[-2:] == ["webwxuploadmedia", call]
-    message = body(world.server.asked(call)[0])["Msg"]
+    assert harness.server.calls()[-2:] == ["webwxuploadmedia", call]
+    message = body(harness.server.asked(call)[0])["Msg"]
     assert (message["Type"], message["ToUserName"], message["ClientMsgId"]) == (number, WIFE, KEY)
     assert "@crypt_SECRET0" in str(message)
 
@@ -68,7 +74,7 @@ async def test_each_kind_goes_its_own_way(
     ],
 )
 async def test_what_an_answer_means(
-    world: World,
+    harness: BackendHarness,
     file_host: FileHost,
     tmp_path: Path,
     kind: Kind,
@@ -78,10 +84,10 @@ async def test_what_an_answer_means(
     answered: Any,
     error: type[BackendError],
 ) -> None:
-    world.server.put(call, answered)
+    harness.server.put(call, answered)
     with pytest.raises(error):
-        await world.backend.send(draft(tmp_path, kind, mime), KEY)
-    assert len(world.server.asked(call)) == 1
+        await harness.backend.send(draft(tmp_path, kind, mime), KEY)
+    assert len(harness.server.asked(call)) == 1
 
 
 @pytest.mark.parametrize(
@@ -99,25 +105,25 @@ async def test_what_an_answer_means(
     ],
 )
 async def test_what_wechat_would_refuse_is_not_uploaded(
-    world: World, file_host: FileHost, tmp_path: Path, kind: Kind, mime: str, size: int, code: str
+    harness: BackendHarness, file_host: FileHost, tmp_path: Path, kind: Kind, mime: str, size: int, code: str
 ) -> None:
-    before = len(world.server.requests)
+    before = len(harness.server.requests)
     with pytest.raises(Rejected) as refused:
-        await world.backend.send(draft(tmp_path, kind, mime, size=size), KEY)
+        await harness.backend.send(draft(tmp_path, kind, mime, size=size), KEY)
     assert refused.value.code == code
-    assert len(world.server.requests) == before
+    assert len(harness.server.requests) == before
 
 
 async def test_desktop_mode_is_said_with_a_file(tmp_path: Path) -> None:
-    world = World(desktop=DesktopClient(client_version="2.0.0", extspam="x"))
-    assert [step async for step in world.backend.login(resume=False)]
-    world.server.put("webwxuploadmedia", FileHost())
-    world.server.put("webwxsendappmsg", answer(MsgID="7"))
-    await world.backend.send(draft(tmp_path, Kind.FILE, "a/b"), KEY)
-    (sent,) = world.server.asked("webwxsendappmsg")
+    harness = BackendHarness(desktop=DesktopClient(client_version="2.0.0", extspam="x"))
+    assert [step async for step in harness.backend.login(resume=False)]
+    harness.server.put("webwxuploadmedia", FileHost())
+    harness.server.put("webwxsendappmsg", answer(MsgID="7"))
+    await harness.backend.send(draft(tmp_path, Kind.FILE, "a/b"), KEY)
+    (sent,) = harness.server.asked("webwxsendappmsg")
     assert query(sent)["mod"] == "desktop"
     assert "appid=''" in body(sent)["Msg"]["Content"]
-    await world.backend.close()
+    await harness.backend.close()
 
 
 # mentions
@@ -135,16 +141,16 @@ def family(*members: dict[str, str]) -> httpx.Response:
 
 
 @pytest.fixture
-async def grouped(world: World, cursor: Cursor) -> World:
+async def grouped(harness: BackendHarness, cursor: Cursor) -> BackendHarness:
     """The world's address book holds a group of two others."""
-    world.server.put("webwxgetcontact", answer(MemberList=[{"UserName": FAMILY, "NickName": "家"}], Seq=0))
-    world.server.put("webwxbatchgetcontact", family(member(WIFE, "晓梅", "老婆 🌸"), member(BOB, "Bob")))
-    async for _ in world.backend.list_contacts(lambda _: None):
+    harness.server.put("webwxgetcontact", answer(MemberList=[{"UserName": FAMILY, "NickName": "家"}], Seq=0))
+    harness.server.put("webwxbatchgetcontact", family(member(WIFE, "晓梅", "老婆 🌸"), member(BOB, "Bob")))
+    async for _ in harness.backend.list_contacts(lambda _: None):
         pass
-    return world
+    return harness
 
 
-async def test_those_mentioned_stand_before_the_text_as_the_group_shows_them(grouped: World) -> None:
+async def test_those_mentioned_stand_before_the_text_as_the_group_shows_them(grouped: BackendHarness) -> None:
     asked = len(grouped.server.requests)
     said = Draft(chat=FAMILY, kind=Kind.TEXT, text="吃饭了", mention=(WIFE, BOB, WIFE))
     await grouped.backend.send(said, KEY)
@@ -157,12 +163,12 @@ async def test_those_mentioned_stand_before_the_text_as_the_group_shows_them(gro
     )
 
 
-async def test_a_text_without_mentions_names_nobody(grouped: World) -> None:
+async def test_a_text_without_mentions_names_nobody(grouped: BackendHarness) -> None:
     await grouped.backend.send(Draft(chat=FAMILY, kind=Kind.TEXT, text="吃饭了"), KEY)
     assert "MsgSource" not in body(grouped.server.requests[-1])["Msg"]
 
 
-async def test_who_joined_since_is_found_by_asking_again(grouped: World) -> None:
+async def test_who_joined_since_is_found_by_asking_again(grouped: BackendHarness) -> None:
     fresh = Handle("@" + "c" * 64)
     grouped.server.put("webwxbatchgetcontact", family(member(fresh, "新\n来"), member(BOB, "Bob")))
     said = Draft(chat=FAMILY, kind=Kind.TEXT, text="hi", mention=(fresh, BOB))
@@ -173,14 +179,14 @@ async def test_who_joined_since_is_found_by_asking_again(grouped: World) -> None
 @pytest.mark.parametrize(
     ("chat", "mention"), [(FAMILY, Handle("@nobody")), (WIFE, WIFE), (Handle("@@unknown"), BOB)]
 )
-async def test_who_cannot_be_mentioned_there(grouped: World, chat: Handle, mention: Handle) -> None:
+async def test_who_cannot_be_mentioned_there(grouped: BackendHarness, chat: Handle, mention: Handle) -> None:
     with pytest.raises(Rejected) as refused:
         await grouped.backend.send(Draft(chat=chat, kind=Kind.TEXT, text="x", mention=(mention,)), KEY)
     assert refused.value.code == "bad_command"
     assert grouped.server.asked("webwxsendmsg") == []
 
 
-async def test_a_group_that_cannot_be_asked_is_tried_later(grouped: World) -> None:
+async def test_a_group_that_cannot_be_asked_is_tried_later(grouped: BackendHarness) -> None:
     grouped.server.put("webwxbatchgetcontact", httpx.ReadError("x"))
     with pytest.raises(Unreachable):
         await grouped.backend.send(
@@ -188,7 +194,7 @@ async def test_a_group_that_cannot_be_asked_is_tried_later(grouped: World) -> No
         )
 
 
-async def test_names_count_for_the_length_of_a_text(grouped: World) -> None:
+async def test_names_count_for_the_length_of_a_text(grouped: BackendHarness) -> None:
     name = len("@Bob\u2005".encode())
     fits = Draft(chat=FAMILY, kind=Kind.TEXT, text="x" * (CAPABILITIES.text_limit - name), mention=(BOB,))
     await grouped.backend.send(fits, KEY)
@@ -200,7 +206,7 @@ async def test_names_count_for_the_length_of_a_text(grouped: World) -> None:
     assert len(grouped.server.asked("webwxsendmsg")) == 1
 
 
-async def test_characters_that_are_none_are_refused_with_mentions_too(grouped: World) -> None:
+async def test_characters_that_are_none_are_refused_with_mentions_too(grouped: BackendHarness) -> None:
     with pytest.raises(Rejected) as refused:
         await grouped.backend.send(Draft(chat=FAMILY, kind=Kind.TEXT, text="\udc00", mention=(BOB,)), KEY)
     assert refused.value.code == "bad_command"

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.unit.wechat.webwx.entries import BOB, WIFE
 from tests.unit.wechat.webwx.file_host import PART, FileHost
 from tests.unit.wechat.webwx.forms import read_form
-from tests.unit.wechat.webwx.server import World, answer, body, check, synced, text
+from tests.unit.wechat.webwx.server import BackendHarness, answer, body, check, synced, text
 from wx2mqtt.errors import BackendError, LoggedOut, Rejected, Throttled, Unreachable
 from wx2mqtt.model import Attachment, Blob, Cursor, Draft, Handle, Kind, SendKey
 
@@ -28,12 +28,12 @@ Pack = Callable[..., Draft]
 
 
 @pytest.fixture
-def file_host(world: World, cursor: Cursor) -> FileHost:
+def file_host(harness: BackendHarness, cursor: Cursor) -> FileHost:
     """The world is logged in and takes every file."""
     made = FileHost()
-    world.server.put("webwxuploadmedia", made)
+    harness.server.put("webwxuploadmedia", made)
     for call in ("webwxsendmsgimg", "webwxsendvideomsg", "webwxsendappmsg", "webwxsendemoticon"):
-        world.server.put(call, answer(MsgID="7"))
+        harness.server.put(call, answer(MsgID="7"))
     return made
 
 
@@ -70,59 +70,63 @@ def sparse(pack: Pack, size: int) -> Draft:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=12, deadline=None)
 @given(size=st.one_of(st.integers(1, 3 * PART), st.sampled_from([PART - 1, PART, PART + 1, 2 * PART])))
 async def test_every_size_arrives_whole_and_in_order(
-    world: World, file_host: FileHost, pack: Pack, size: int
+    harness: BackendHarness, file_host: FileHost, pack: Pack, size: int
 ) -> None:
     content = bytes(number % 251 for number in range(1000)) * (size // 1000 + 1)
     file_host.forms.clear()
-    await world.backend.send(pack(content[:size]), KEY)
+    await harness.backend.send(pack(content[:size]), KEY)
     assert content[:size] in file_host.files.values()
 
 
-async def test_all_parts_of_a_file_say_the_same(world: World, file_host: FileHost, pack: Pack) -> None:
-    await world.backend.send(pack(b"x" * (2 * PART + 5)), KEY)
+async def test_all_parts_of_a_file_say_the_same(
+    harness: BackendHarness, file_host: FileHost, pack: Pack
+) -> None:
+    await harness.backend.send(pack(b"x" * (2 * PART + 5)), KEY)
     assert [form.pop("chunk") for form in file_host.forms] == ["0", "1", "2"]
     assert file_host.forms[0] == file_host.forms[1] == file_host.forms[2]
     assert set(file_host.names) == {"季度报告.pdf"}
 
 
-async def test_each_upload_has_its_own_number(world: World, file_host: FileHost, pack: Pack) -> None:
+async def test_each_upload_has_its_own_number(
+    harness: BackendHarness, file_host: FileHost, pack: Pack
+) -> None:
     for content in (b"1", b"2"):
-        await world.backend.send(pack(content), KEY)
+        await harness.backend.send(pack(content), KEY)
     assert [form["id"] for form in file_host.forms] == ["WU_FILE_0", "WU_FILE_1"]
 
 
 async def test_a_file_that_wechat_has_is_not_uploaded_again(
-    world: World, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, pack: Pack
 ) -> None:
     for to in (WIFE, BOB):
-        await world.backend.send(pack(b"same", to=to, name=f"{to[1]}.pdf"), KEY)
+        await harness.backend.send(pack(b"same", to=to, name=f"{to[1]}.pdf"), KEY)
     assert len(file_host.forms) == 1
-    sent = [body(one)["Msg"] for one in world.server.asked("webwxsendappmsg")]
+    sent = [body(one)["Msg"] for one in harness.server.asked("webwxsendappmsg")]
     assert [one["ToUserName"] for one in sent] == [WIFE, BOB]
     assert all("@crypt_SECRET0" in one["Content"] for one in sent)
-    await world.backend.send(pack(b"same", Kind.IMAGE, "image/png", "a.png"), KEY)
+    await harness.backend.send(pack(b"same", Kind.IMAGE, "image/png", "a.png"), KEY)
     assert [form["mediatype"] for form in file_host.forms] == ["doc", "pic"]
 
 
 async def test_two_drafts_at_once_upload_the_same_file_once(
-    world: World, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, pack: Pack
 ) -> None:
     drafts = [pack(b"x" * (PART + 1), to=to) for to in (WIFE, BOB)]
-    await asyncio.gather(*(world.backend.send(draft, KEY) for draft in drafts))
+    await asyncio.gather(*(harness.backend.send(draft, KEY) for draft in drafts))
     assert len(file_host.forms) == 2
 
 
 async def test_uploads_side_by_side_do_not_get_mixed_up(
-    world: World, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, pack: Pack
 ) -> None:
     """Begun in the same millisecond: WeChat knows the parts of a file by ClientMediaId."""
     files = [bytes([number]) * (PART + 1) for number in range(3)]
-    await asyncio.gather(*(world.backend.send(pack(content), KEY) for content in files))
+    await asyncio.gather(*(harness.backend.send(pack(content), KEY) for content in files))
     assert sorted(file_host.files.values()) == files
 
 
 async def test_who_waited_for_an_upload_that_was_cancelled_makes_it(
-    world: World, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, pack: Pack
 ) -> None:
     begun, never = asyncio.Event(), asyncio.Event()
 
@@ -131,20 +135,20 @@ async def test_who_waited_for_an_upload_that_was_cancelled_makes_it(
         await never.wait()
         raise AssertionError
 
-    world.server.put("webwxuploadmedia", hanging, file_host)
-    first = asyncio.create_task(world.backend.send(pack(b"same"), KEY))
+    harness.server.put("webwxuploadmedia", hanging, file_host)
+    first = asyncio.create_task(harness.backend.send(pack(b"same"), KEY))
     await begun.wait()
-    second = asyncio.create_task(world.backend.send(pack(b"same", to=BOB), KEY))
+    second = asyncio.create_task(harness.backend.send(pack(b"same", to=BOB), KEY))
     await asyncio.sleep(0)
     first.cancel()
     assert (await second).message_id == "7"
     assert len(file_host.files) == 1
 
 
-async def test_a_new_login_uploads_again(world: World, file_host: FileHost, pack: Pack) -> None:
-    await world.backend.send(pack(b"same"), KEY)
-    assert [step async for step in world.backend.login(resume=False)]
-    await world.backend.send(pack(b"same"), KEY)
+async def test_a_new_login_uploads_again(harness: BackendHarness, file_host: FileHost, pack: Pack) -> None:
+    await harness.backend.send(pack(b"same"), KEY)
+    assert [step async for step in harness.backend.login(resume=False)]
+    await harness.backend.send(pack(b"same"), KEY)
     assert len(file_host.files) == 2
 
 
@@ -152,23 +156,23 @@ async def test_a_new_login_uploads_again(world: World, file_host: FileHost, pack
 
 
 async def test_an_upload_that_is_used_again_and_refused_is_forgotten(
-    world: World, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, pack: Pack
 ) -> None:
-    await world.backend.send(pack(b"same"), KEY)
-    world.server.put("webwxsendappmsg", answer(1), answer(MsgID="8"))
+    await harness.backend.send(pack(b"same"), KEY)
+    harness.server.put("webwxsendappmsg", answer(1), answer(MsgID="8"))
     with pytest.raises(Unreachable, match="no longer"):
-        await world.backend.send(pack(b"same"), KEY)
-    assert (await world.backend.send(pack(b"same"), KEY)).message_id == "8"
+        await harness.backend.send(pack(b"same"), KEY)
+    assert (await harness.backend.send(pack(b"same"), KEY)).message_id == "8"
     assert len(file_host.files) == 2
 
 
 async def test_a_fresh_upload_that_is_refused_is_a_refusal(
-    world: World, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, pack: Pack
 ) -> None:
-    world.server.put("webwxsendappmsg", answer(1))
+    harness.server.put("webwxsendappmsg", answer(1))
     for _ in range(2):
         with pytest.raises(Rejected):
-            await world.backend.send(pack(b"same"), KEY)
+            await harness.backend.send(pack(b"same"), KEY)
     assert len(file_host.files) == 2
 
 
@@ -176,61 +180,61 @@ async def test_a_fresh_upload_that_is_refused_is_a_refusal(
 
 
 async def test_what_was_prepared_is_sent_without_its_bytes(
-    world: World, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, pack: Pack
 ) -> None:
     for _ in range(2):
-        await world.backend.prepare(pack(b"same"))
+        await harness.backend.prepare(pack(b"same"))
     assert len(file_host.files) == 1
-    assert not world.server.asked("webwxsendappmsg")
-    await world.backend.send(pack(b"same"), KEY)
+    assert not harness.server.asked("webwxsendappmsg")
+    await harness.backend.send(pack(b"same"), KEY)
     assert len(file_host.files) == 1
 
 
-async def test_a_text_needs_no_preparation(world: World, file_host: FileHost) -> None:
-    await world.backend.prepare(Draft(chat=WIFE, kind=Kind.TEXT, text="x"))
+async def test_a_text_needs_no_preparation(harness: BackendHarness, file_host: FileHost) -> None:
+    await harness.backend.prepare(Draft(chat=WIFE, kind=Kind.TEXT, text="x"))
     assert not file_host.files
 
 
 async def test_what_wechat_would_refuse_is_refused_before(
-    world: World, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, pack: Pack
 ) -> None:
     with pytest.raises(Rejected):
-        await world.backend.prepare(pack(b""))
+        await harness.backend.prepare(pack(b""))
     assert not file_host.files
 
 
 async def test_a_fresh_upload_that_was_prepared_and_is_refused_is_a_refusal(
-    world: World, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, pack: Pack
 ) -> None:
-    world.server.put("webwxsendappmsg", answer(1))
-    await world.backend.prepare(pack(b"same"))
+    harness.server.put("webwxsendappmsg", answer(1))
+    await harness.backend.prepare(pack(b"same"))
     with pytest.raises(Rejected):
-        await world.backend.send(pack(b"same"), KEY)
+        await harness.backend.send(pack(b"same"), KEY)
     assert len(file_host.files) == 1
 
 
 async def test_an_old_upload_that_is_refused_is_repeated_once(
-    world: World, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, pack: Pack
 ) -> None:
-    await world.backend.send(pack(b"same"), KEY)
-    world.server.put("webwxsendappmsg", answer(1), answer(1))
-    await world.backend.prepare(pack(b"same"))
+    await harness.backend.send(pack(b"same"), KEY)
+    harness.server.put("webwxsendappmsg", answer(1), answer(1))
+    await harness.backend.prepare(pack(b"same"))
     with pytest.raises(Unreachable, match="no longer"):
-        await world.backend.send(pack(b"same"), KEY)
-    await world.backend.prepare(pack(b"same"))
+        await harness.backend.send(pack(b"same"), KEY)
+    await harness.backend.prepare(pack(b"same"))
     with pytest.raises(Rejected):
-        await world.backend.send(pack(b"same"), KEY)
+        await harness.backend.send(pack(b"same"), KEY)
     assert len(file_host.files) == 2
 
 
 async def test_a_refusal_by_a_stranger_keeps_the_upload(
-    world: World, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, pack: Pack
 ) -> None:
-    world.server.put("webwxsendappmsg", answer(1204), answer(1204), answer(MsgID="7"))
+    harness.server.put("webwxsendappmsg", answer(1204), answer(1204), answer(MsgID="7"))
     for _ in range(2):
         with pytest.raises(Rejected, match="1204"):
-            await world.backend.send(pack(b"same"), KEY)
-    await world.backend.send(pack(b"same", to=BOB), KEY)
+            await harness.backend.send(pack(b"same"), KEY)
+    await harness.backend.send(pack(b"same", to=BOB), KEY)
     assert len(file_host.files) == 1
 
 
@@ -254,16 +258,21 @@ async def test_a_refusal_by_a_stranger_keeps_the_upload(
 )
 @pytest.mark.parametrize("good", [0, 1])
 async def test_a_part_that_fails_was_certainly_not_delivered(
-    world: World, file_host: FileHost, pack: Pack, good: int, answered: Any, error: type[BackendError]
+    harness: BackendHarness,
+    file_host: FileHost,
+    pack: Pack,
+    good: int,
+    answered: Any,
+    error: type[BackendError],
 ) -> None:
     draft = pack(b"x" * (PART + 1))
-    world.server.put("webwxuploadmedia", *[file_host] * good, answered)
+    harness.server.put("webwxuploadmedia", *[file_host] * good, answered)
     with pytest.raises(error) as failure:
-        await world.backend.send(draft, KEY)
+        await harness.backend.send(draft, KEY)
     assert "SECRET" not in str(failure.value)
-    assert world.server.asked("webwxsendappmsg") == []
-    world.server.put("webwxuploadmedia", file_host)
-    await world.backend.send(draft, KEY)
+    assert harness.server.asked("webwxsendappmsg") == []
+    harness.server.put("webwxuploadmedia", file_host)
+    await harness.backend.send(draft, KEY)
     assert [form["chunk"] for form in file_host.forms][good:] == ["0", "1"]  # all of it, again
 
 
@@ -273,20 +282,20 @@ def form_of(request: httpx.Request) -> dict[str, str]:
 
 
 async def test_the_keys_of_a_part_are_those_of_its_moment(
-    world: World, file_host: FileHost, pack: Pack, cursor: Cursor
+    harness: BackendHarness, file_host: FileHost, pack: Pack, cursor: Cursor
 ) -> None:
     """A sync during a long upload renews skey and tickets (webwx 2.4.2.6); old ones would end in a logout."""
 
     async def renewing(_request: httpx.Request) -> httpx.Response:
         fresh = ("webwx_data_ticket=NEWdt; Domain=.qq.com; Path=/",)
-        world.server.put("synccheck", check(selector=2))
-        world.server.put("webwxsync", synced(cookies=fresh, SKey="@crypt_NEW"))
-        await world.backend.receive(cursor)
+        harness.server.put("synccheck", check(selector=2))
+        harness.server.put("webwxsync", synced(cookies=fresh, SKey="@crypt_NEW"))
+        await harness.backend.receive(cursor)
         return answer(MediaId="")
 
-    world.server.put("webwxuploadmedia", renewing, answer(MediaId="@crypt_M"))
-    await world.backend.send(pack(b"x" * (PART + 1)), KEY)
-    before, after = map(form_of, world.server.asked("webwxuploadmedia"))
+    harness.server.put("webwxuploadmedia", renewing, answer(MediaId="@crypt_M"))
+    await harness.backend.send(pack(b"x" * (PART + 1)), KEY)
+    before, after = map(form_of, harness.server.asked("webwxuploadmedia"))
     assert (before["webwx_data_ticket"], after["webwx_data_ticket"]) == ("SECRETdt", "NEWdt")
     asked = [json.loads(form["uploadmediarequest"]) for form in (before, after)]
     assert [one["BaseRequest"]["Skey"] for one in asked] == ["@crypt_SECRET", "@crypt_NEW"]
@@ -294,52 +303,52 @@ async def test_the_keys_of_a_part_are_those_of_its_moment(
 
 
 async def test_an_upload_refused_with_old_keys_is_no_logout(
-    world: World, file_host: FileHost, pack: Pack, cursor: Cursor
+    harness: BackendHarness, file_host: FileHost, pack: Pack, cursor: Cursor
 ) -> None:
     async def overtaken(_request: httpx.Request) -> httpx.Response:
-        world.server.put("synccheck", check(selector=2))
-        world.server.put("webwxsync", synced(SKey="@crypt_NEW"))
-        await world.backend.receive(cursor)
+        harness.server.put("synccheck", check(selector=2))
+        harness.server.put("webwxsync", synced(SKey="@crypt_NEW"))
+        await harness.backend.receive(cursor)
         return answer(1102)
 
-    world.server.put("webwxuploadmedia", overtaken)
+    harness.server.put("webwxuploadmedia", overtaken)
     with pytest.raises(Unreachable):
-        await world.backend.send(pack(b"x"), KEY)
+        await harness.backend.send(pack(b"x"), KEY)
 
 
 async def test_an_upload_that_outlives_its_login_is_not_sent_in_the_next_one(
-    world: World, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, pack: Pack
 ) -> None:
     """The handle of the draft and the MediaId are of the old login."""
 
     async def overtaken(request: httpx.Request) -> httpx.Response:
-        await world.backend.logout()
-        assert [step async for step in world.backend.login(resume=False)]
+        await harness.backend.logout()
+        assert [step async for step in harness.backend.login(resume=False)]
         return file_host(request)
 
-    world.server.put("webwxuploadmedia", overtaken)
+    harness.server.put("webwxuploadmedia", overtaken)
     for content in (b"x", b"x" * (PART + 1)):
         with pytest.raises(Unreachable, match="another login"):
-            await world.backend.send(pack(content), KEY)
-    assert world.server.asked("webwxsendappmsg") == []
-    assert len(world.server.asked("webwxuploadmedia")) == 2  # and no further part of the second one
+            await harness.backend.send(pack(content), KEY)
+    assert harness.server.asked("webwxsendappmsg") == []
+    assert len(harness.server.asked("webwxuploadmedia")) == 2  # and no further part of the second one
 
 
 async def test_an_upload_that_outlives_the_last_login_is_logged_out(
-    world: World, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, pack: Pack
 ) -> None:
     async def overtaken(request: httpx.Request) -> httpx.Response:
-        await world.backend.logout()
+        await harness.backend.logout()
         return file_host(request)
 
-    world.server.put("webwxuploadmedia", overtaken)
+    harness.server.put("webwxuploadmedia", overtaken)
     with pytest.raises(LoggedOut):
-        await world.backend.send(pack(b"x"), KEY)
+        await harness.backend.send(pack(b"x"), KEY)
 
 
 @pytest.mark.parametrize("fault", ["gone", "shorter", "folder"])
 async def test_a_file_that_cannot_be_read_is_a_refusal_without_its_place(
-    world: World, file_host: FileHost, pack: Pack, fault: str
+    harness: BackendHarness, file_host: FileHost, pack: Pack, fault: str
 ) -> None:
     draft = pack(b"x" * 10, size=11 if fault == "shorter" else None)
     assert draft.attachment is not None
@@ -349,7 +358,7 @@ async def test_a_file_that_cannot_be_read_is_a_refusal_without_its_place(
     if fault == "folder":
         file.mkdir()
     with pytest.raises(Rejected) as refused:
-        await world.backend.send(draft, KEY)
+        await harness.backend.send(draft, KEY)
     assert refused.value.code == "bad_file"
     assert str(file) not in str(refused.value)
     assert file_host.forms == []
@@ -358,53 +367,59 @@ async def test_a_file_that_cannot_be_read_is_a_refusal_without_its_place(
 # above 25 MB
 
 
-async def test_a_large_file_is_announced_and_signed(world: World, file_host: FileHost, pack: Pack) -> None:
+async def test_a_large_file_is_announced_and_signed(
+    harness: BackendHarness, file_host: FileHost, pack: Pack
+) -> None:
     draft = sparse(pack, 25 * MEGABYTE + 1)
     checked = answer(MediaId="", AESKey="AES", Signature="SIG", EncryFileName="x")
-    world.server.put("webwxcheckupload", checked)
-    await world.backend.send(draft, KEY)
-    (announced,) = world.server.asked("webwxcheckupload")
+    harness.server.put("webwxcheckupload", checked)
+    await harness.backend.send(draft, KEY)
+    (announced,) = harness.server.asked("webwxcheckupload")
     assert body(announced)["FileSize"] == 25 * MEGABYTE + 1
     assert len(file_host.forms) == 51
     asked = json.loads(file_host.forms[-1]["uploadmediarequest"])
     assert (asked["AESKey"], asked["Signature"]) == ("AES", "SIG")
     assert asked["FileMd5"] == body(announced)["FileMd5"]
-    (sent,) = world.server.asked("webwxsendappmsg")
+    (sent,) = harness.server.asked("webwxsendappmsg")
     assert body(sent)["Msg"]["Signature"] == "SIG"
 
 
-async def test_25_megabytes_need_no_announcement(world: World, file_host: FileHost, pack: Pack) -> None:
-    await world.backend.send(sparse(pack, 25 * MEGABYTE), KEY)
-    assert world.server.asked("webwxcheckupload") == []
-    assert "Signature" not in body(world.server.asked("webwxsendappmsg")[0])["Msg"]
+async def test_25_megabytes_need_no_announcement(
+    harness: BackendHarness, file_host: FileHost, pack: Pack
+) -> None:
+    await harness.backend.send(sparse(pack, 25 * MEGABYTE), KEY)
+    assert harness.server.asked("webwxcheckupload") == []
+    assert "Signature" not in body(harness.server.asked("webwxsendappmsg")[0])["Msg"]
 
 
 async def test_a_large_file_that_wechat_knows_is_not_uploaded(
-    world: World, file_host: FileHost, pack: Pack
+    harness: BackendHarness, file_host: FileHost, pack: Pack
 ) -> None:
-    world.server.put("webwxcheckupload", answer(MediaId="@crypt_known", Signature="SIG"))
+    harness.server.put("webwxcheckupload", answer(MediaId="@crypt_known", Signature="SIG"))
     for _ in range(2):
-        await world.backend.send(sparse(pack, 25 * MEGABYTE + 1), KEY)
+        await harness.backend.send(sparse(pack, 25 * MEGABYTE + 1), KEY)
     assert file_host.forms == []
-    assert len(world.server.asked("webwxcheckupload")) == 1
-    sent = body(world.server.asked("webwxsendappmsg")[1])["Msg"]
+    assert len(harness.server.asked("webwxcheckupload")) == 1
+    sent = body(harness.server.asked("webwxsendappmsg")[1])["Msg"]
     assert "@crypt_known" in sent["Content"]
     assert sent["Signature"] == "SIG"
 
 
-async def test_a_large_file_is_never_whole_in_memory(world: World, file_host: FileHost, pack: Pack) -> None:
+async def test_a_large_file_is_never_whole_in_memory(
+    harness: BackendHarness, file_host: FileHost, pack: Pack
+) -> None:
     def taken(request: httpx.Request) -> httpx.Response:
-        world.server.requests.clear()  # the record of what was asked would hold all parts
+        harness.server.requests.clear()  # the record of what was asked would hold all parts
         assert len(request.content) < PART + 4096
         return answer(MediaId="@crypt_M")
 
-    world.server.put("webwxcheckupload", answer(MediaId="", AESKey="AES", Signature="SIG"))
-    world.server.put("webwxuploadmedia", taken)
+    harness.server.put("webwxcheckupload", answer(MediaId="", AESKey="AES", Signature="SIG"))
+    harness.server.put("webwxuploadmedia", taken)
     draft = sparse(pack, 100 * MEGABYTE)
     tracemalloc.start()
     try:
         before, _ = tracemalloc.get_traced_memory()
-        await world.backend.send(draft, KEY)
+        await harness.backend.send(draft, KEY)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
@@ -416,21 +431,21 @@ async def test_a_large_file_is_never_whole_in_memory(world: World, file_host: Fi
     [(answer(1205), Throttled), (answer(1), Rejected), (httpx.ReadError("x"), Unreachable)],
 )
 async def test_an_announcement_that_fails_was_certainly_not_delivered(
-    world: World, file_host: FileHost, pack: Pack, answered: Any, error: type[BackendError]
+    harness: BackendHarness, file_host: FileHost, pack: Pack, answered: Any, error: type[BackendError]
 ) -> None:
-    world.server.put("webwxcheckupload", answered)
+    harness.server.put("webwxcheckupload", answered)
     with pytest.raises(error):
-        await world.backend.send(sparse(pack, 25 * MEGABYTE + 1), KEY)
+        await harness.backend.send(sparse(pack, 25 * MEGABYTE + 1), KEY)
     assert file_host.forms == []
 
 
 async def test_no_log_holds_a_name_or_a_secret(
-    world: World, file_host: FileHost, pack: Pack, capsys: pytest.CaptureFixture[str]
+    harness: BackendHarness, file_host: FileHost, pack: Pack, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    await world.backend.send(pack(b"same"), KEY)
-    world.server.put("webwxsendappmsg", text("SECRET"))
+    await harness.backend.send(pack(b"same"), KEY)
+    harness.server.put("webwxsendappmsg", text("SECRET"))
     with pytest.raises(BackendError) as failure:
-        await world.backend.send(pack(b"same"), KEY)
+        await harness.backend.send(pack(b"same"), KEY)
     printed = capsys.readouterr()
     said = printed.out + printed.err + str(failure.value)
     assert "SECRET" not in said

@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Iterable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
-from tests.unit.bridge.contexts import NO_LIMITS, PaperQuota, context, settings, shared
+from tests.unit.bridge.contexts import NO_LIMITS, FakeQuota, context, settings, shared
 from tests.unit.bridge.outgoing import CAPABILITIES, PEOPLE
 from wx2mqtt.aio import MAX_BYTES_ON_LOOP
 from wx2mqtt.bridge.commands.results import ResultPublications
@@ -29,7 +29,7 @@ from wx2mqtt.wechat.backend import Capabilities
 TOPICS = Topics("wx")
 
 
-class Bench:
+class ValidationHarness:
     """A judge; `contacts_known` is what it is told of the rest of the house.
 
     `chat` is to whom the messages went that are to be recalled.
@@ -46,7 +46,7 @@ class Bench:
         self.contacts_known, self.chat = True, ""
         people = tuple(people)
         identity = PeopleRegistry(people, {one.level: one.id for one in people}, pins or {})
-        self.quota = PaperQuota()
+        self.quota = FakeQuota()
         self.ctx = context(
             topics=TOPICS,
             registry=identity,

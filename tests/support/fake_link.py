@@ -1,4 +1,4 @@
-"""A broker on paper: it keeps what is published, and acknowledges, refuses or hangs up as the test says."""
+"""A fake broker: it keeps what is published, and acknowledges, refuses or hangs up as the test says."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Sent:
         return self.publication.payload
 
 
-class PaperLink:
+class FakeLink:
     """A `BrokerClient` whose broker is the test. `sent` is all that ever came, `open` what has no answer yet.
 
     With `takes` true it acknowledges at once. `flushed` is how much had come at each `flush`.

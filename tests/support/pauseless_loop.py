@@ -1,6 +1,6 @@
 """Clocks that jump: what waits for minutes is over at once, in the right order.
 
-`HurryLoop` is for tests in which nothing outside of the loop is waited for (no thread, no socket). `PauseClock`
+`PauselessLoop` is for tests in which nothing outside of the loop is waited for (no thread, no socket). `PauseClock`
 is for a backend on real connections.
 """
 
@@ -31,7 +31,7 @@ class _NoWait(selectors.SelectSelector):
         return super().select(0)
 
 
-class HurryLoop(asyncio.SelectorEventLoop):
+class PauselessLoop(asyncio.SelectorEventLoop):
     """`time()` is the sum of all that was waited for."""
 
     def __init__(self) -> None:
@@ -46,9 +46,9 @@ class HurryLoop(asyncio.SelectorEventLoop):
         self._clock.passed += seconds
 
 
-def hurry(story: Coroutine[Any, Any, T]) -> T:
+def run_without_pauses(story: Coroutine[Any, Any, T]) -> T:
     """Run a story to its end in no time."""
-    with asyncio.Runner(loop_factory=HurryLoop) as runner:
+    with asyncio.Runner(loop_factory=PauselessLoop) as runner:
         return runner.run(story)
 
 

@@ -1,4 +1,4 @@
-"""A media room at work: the store is real, WeChat and the broker are on paper."""
+"""Media of an account: the store is real, WeChat and the broker are fakes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
-from tests.support.paper_link import PaperLink
-from tests.unit.bridge.contexts import PaperQuota, changed, context, settings, shared
+from tests.support.fake_link import FakeLink
+from tests.unit.bridge.contexts import FakeQuota, changed, context, settings, shared
 from tests.unit.bridge.outgoing import PEOPLE
-from tests.unit.bridge.talk import message
+from tests.unit.bridge.session_harness import message
 from tests.unit.store.conftest import Clock
 from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.inflight import InflightWindow
@@ -39,7 +39,7 @@ PNG = bytes.fromhex("89504e470d0a1a0a0000000d49484452000000020000000308020000006
 Step = bytes | Exception | asyncio.Event
 
 
-class PaperFiles:
+class FakeFiles:
     """The gateway's downloads: what each id is answered with, in turn; after that always the last answer.
 
     An answer is what happens piece by piece: bytes, an event that is waited for, an error.
@@ -111,18 +111,18 @@ class SlowToStore(Journal):
         return done
 
 
-class Works:
+class MediaHarness:
     """The room, and the test as WeChat, the broker, the login and the disk around it."""
 
     def __init__(self, folder: Path, database: Database, rules: Media) -> None:
         self.folder = folder
-        self.link = PaperLink(takes=True)
-        self.files = PaperFiles()
+        self.link = FakeLink(takes=True)
+        self.files = FakeFiles()
         self.files.changed = self.link.tell
         self.clock = Clock(now_ms())
         self.blobs = Blobs(folder)
         self.journal = SlowToStore(database, self.clock, self.link.tell, self.blobs.mark_referenced)
-        self.quota = PaperQuota()
+        self.quota = FakeQuota()
         self.logged_out: list[LoggedOut] = []
         self._number = 0
         self.ctx = context(
@@ -135,7 +135,7 @@ class Works:
         )
         self.beats: list[float | None] = []
         self.pump = Publisher(self.ctx, InflightWindow(self.link))
-        self.room = MediaDownloader(self.ctx, self.pump)
+        self.sender_harness = MediaDownloader(self.ctx, self.pump)
         self.ctx.login_requests.on_logged_out = self._log_out  # type: ignore[method-assign, assignment]
         self.ctx.signals.outbox_changed.connect(self.pump.add)
         self.put(online=True)
@@ -163,21 +163,21 @@ class Works:
         """The login or the room in the store changes."""
         if online is not None:
             state = LoginState.ONLINE if online else LoginState.INTERRUPTED
-            self.room.on_login_changed(LoginStatus(state=state, since=0))
+            self.sender_harness.on_login_changed(LoginStatus(state=state, since=0))
         if full is not None:
             self.quota.size = self.quota.limit if full else 0
-        self.room.wake()
+        self.sender_harness.wake()
 
     def apply(self, rules: Media) -> None:
         self.ctx.settings = changed(self.ctx.settings, media=rules)
-        self.room.wake()
+        self.sender_harness.wake()
 
     async def comes(self, *keys: str, user: str = "wife", kind: Kind = Kind.IMAGE, **more: Any) -> None:
         """Messages come in, as `Inbound` stores them; each has bytes that are called like its key."""
         rows = [self._row(self._message(key, kind, **more), user) for key in keys]
-        self.room.expect([row for row in rows if row.media])
+        self.sender_harness.expect([row for row in rows if row.media])
         await self.journal.received.record(rows, NO_CHANGES, Cursor(keys[-1]), "login")
-        self.room.enqueue()
+        self.sender_harness.enqueue()
         self.pump.wake()
 
     def _message(self, key: str, kind: Kind, **more: Any) -> Message:
@@ -250,27 +250,29 @@ class Works:
         return [file for file in (self.folder / "media").rglob("*") if file.is_file()]
 
     async def find(self, key: str, wait: float = MAX_WAIT_SECONDS) -> MediaRow:
-        found = await self.room.library.find((await self.row(key)).id, wait)
+        found = await self.sender_harness.library.find((await self.row(key)).id, wait)
         assert found is not None
         return found
 
-    async def ask(self, room: int | None = None, **fields: Any) -> Any:
-        return await self.room.request.answer(fields, room)
+    async def ask(self, sender_harness: int | None = None, **fields: Any) -> Any:
+        return await self.sender_harness.request.answer(fields, sender_harness)
 
 
 @asynccontextmanager
-async def working(folder: Path, rules: Media | None = None, *, runs: bool = True) -> AsyncIterator[Works]:
+async def working(
+    folder: Path, rules: Media | None = None, *, runs: bool = True
+) -> AsyncIterator[MediaHarness]:
     """A room over the store in a folder; with `runs` false only the pump is at work."""
     database = await SqliteDatabase.open(folder / "wx2mqtt.db")
-    works = Works(folder, database, rules or Media())
-    await works.journal.open()
-    await works.blobs.open()
-    works.link.connect()
-    works.pump.on_connected()
-    jobs = [works.pump.run(), *([works.room.run()] if runs else [])]
+    harness = MediaHarness(folder, database, rules or Media())
+    await harness.journal.open()
+    await harness.blobs.open()
+    harness.link.connect()
+    harness.pump.on_connected()
+    jobs = [harness.pump.run(), *([harness.sender_harness.run()] if runs else [])]
     running = [asyncio.create_task(job) for job in jobs]
     try:
-        yield works
+        yield harness
         for task in running:
             assert not task.done(), task.exception()
     finally:

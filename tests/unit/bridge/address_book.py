@@ -16,7 +16,7 @@ from wx2mqtt.store.person_records import Person
 DAY = 24 * 3600 * 1000
 
 
-class Phone:
+class AddressBook:
     """An address book, and the bridge's memory (as a store would keep it) beside it."""
 
     def __init__(self, pins: Mapping[str, ContactPin] | None = None, **options: Any) -> None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
 
-from tests.support.hurry import hurry
-from tests.unit.bridge.contexts import PaperQuota, context, settings, shared
+from tests.support.pauseless_loop import run_without_pauses
+from tests.unit.bridge.contexts import FakeQuota, context, settings, shared
 from wx2mqtt.bridge.echo import EchoFilter
 from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.login_state import LoginStatus
@@ -88,7 +88,7 @@ def message(key: str, text: str = "开灯 ☀", **more: object) -> Message:
     return Message(**{**values, **more})  # type: ignore[arg-type]
 
 
-class PaperGateway:
+class FakeGateway:
     """`logins` and `answers` are what each call of `login` and `receive` does, in turn; then it waits."""
 
     capabilities = Capabilities(
@@ -181,7 +181,7 @@ class PaperGateway:
         pass
 
 
-class PaperJournal:
+class FakeJournal:
     """Keeps what it is told, and fails as often as `troubles` says. It is each of its parts."""
 
     stream = "paper1"
@@ -265,10 +265,10 @@ class PaperJournal:
         return [item for item in self.items if isinstance(item, NewMessage)]
 
 
-class PaperSender:
+class FakeSender:
     """The sender of commands: it knows whether sending is possible, and how logins have ended."""
 
-    def __init__(self, journal: PaperJournal) -> None:
+    def __init__(self, journal: FakeJournal) -> None:
         self._journal = journal
         self.is_online = False
         self.ended: list[str] = []
@@ -298,11 +298,11 @@ class Shown:
 
 
 @dataclass
-class Talk:
+class SessionHarness:
     """A session with everything around it. Made inside of the loop that runs it."""
 
-    gateway: PaperGateway = field(default_factory=PaperGateway)
-    journal: PaperJournal = field(default_factory=PaperJournal)
+    gateway: FakeGateway = field(default_factory=FakeGateway)
+    journal: FakeJournal = field(default_factory=FakeJournal)
     expected: Expect = field(default_factory=Expect)
     identity: PeopleRegistry = field(default_factory=lambda: PeopleRegistry([], {}, {}))
     filters: Receive = field(default_factory=Receive)
@@ -317,8 +317,8 @@ class Talk:
         self._expected: Sequence[NewMessage] = ()
         self.to_fetch: list[NewMessage] = []
         self.people_changes = 0
-        self.sender = PaperSender(self.journal)
-        self.quota = PaperQuota(limit=5_000_000)
+        self.sender = FakeSender(self.journal)
+        self.quota = FakeQuota(limit=5_000_000)
         self.ctx = context(
             broker=SimpleNamespace(flush=lambda: None),
             backend=self.gateway,
@@ -419,20 +419,20 @@ def batch(number: int, *items: Message, contacts: Iterable[Contact] = (), login_
     return Batch(cursor=Cursor(f"{login_id}:{number}"), items=items, contacts=tuple(contacts))
 
 
-Story = Callable[[Talk], Awaitable[None]]
+Story = Callable[[SessionHarness], Awaitable[None]]
 
 
 def run_story(story: Story, **made: object) -> None:
     """Run a story with a talk made in its loop."""
 
     async def whole() -> None:
-        talk = Talk(**made)  # type: ignore[arg-type]
-        await story(talk)
-        await talk.end()
+        session_harness = SessionHarness(**made)  # type: ignore[arg-type]
+        await story(session_harness)
+        await session_harness.end()
 
-    hurry(whole())
+    run_without_pauses(whole())
 
 
-def online(talk: Talk) -> None:
+def online(session_harness: SessionHarness) -> None:
     """The first login needs a scan and stands at once."""
-    talk.gateway.logins.append([CODE, Scanned(), logged_in()])
+    session_harness.gateway.logins.append([CODE, Scanned(), logged_in()])

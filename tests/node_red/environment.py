@@ -41,7 +41,7 @@ def patience(seconds: float) -> int:
     return math.ceil(min(allowed(seconds), MAX_WAIT_SECONDS / 3))
 
 
-class House:
+class NodeRedEnvironment:
     """Simulated WeChat, a broker, the bridge and Node-RED."""
 
     def __init__(self, home: Home, red: NodeRed, people: Mapping[str, dict[str, str]]) -> None:
@@ -61,17 +61,17 @@ class House:
             merged |= {node["id"]: node for node in _long_way(broker)}
         self.flow = [self._fitted(node, every, env) for node in merged.values()]
         seen = len(self.home.broker.log)
-        await self.home.hear(self.red.deploy, self.flow)
-        await self.home.hear(self._subscribed, seen)
+        await self.home.in_thread(self.red.deploy, self.flow)
+        await self.home.in_thread(self._subscribed, seen)
 
     async def press(self, name: str) -> None:
         """Press the button whose name begins so."""
         (button,) = [one for one in self.flow if one["type"] == "inject" and one["name"].startswith(name)]
-        await self.home.hear(self.red.push, button["id"])
+        await self.home.in_thread(self.red.push, button["id"])
 
     async def shown(self, name: str, text: str = "", *, since: int = 0) -> str:
         """The first that the debug node of this name shows with `text` in it."""
-        return await self.home.hear(self.red.shown, name, text, since=since)
+        return await self.home.in_thread(self.red.shown, name, text, since=since)
 
     async def sent(self, *texts: str, since: int) -> None:
         """Wait until WeChat took texts with these in them, in this order, after the first `since`; and no more."""
@@ -83,9 +83,9 @@ class House:
 
     async def settled(self) -> None:
         """Wait until Node-RED has said all that it has to say to what was published before."""
-        since = self.home.ear.count
+        since = self.home.subscriber.count
         await self.home.publish("test/settle", str(since))
-        await self.home.hear(self.home.ear.wait, "test/settled", since=since)
+        await self.home.in_thread(self.home.subscriber.wait, "test/settled", since=since)
 
     async def count(self) -> int:
         """How much WeChat took from the bridge so far."""
@@ -93,13 +93,13 @@ class House:
 
     async def restart(self) -> None:
         """Stop Node-RED in order, and start it again on what it keeps; returns once all is subscribed."""
-        await self.home.hear(self.red.stop)
+        await self.home.in_thread(self.red.stop)
         await self.start()
 
     async def start(self) -> None:
         seen = len(self.home.broker.log)
-        await self.home.hear(self.red.start)
-        await self.home.hear(self._subscribed, seen)
+        await self.home.in_thread(self.red.start)
+        await self.home.in_thread(self._subscribed, seen)
 
     def _subscribed(self, seen: int) -> None:
         log = self.home.broker.log
@@ -158,27 +158,27 @@ def read(name: str) -> Nodes:
 
 
 @asynccontextmanager
-async def at_house(folder: Path) -> AsyncIterator[House]:
+async def at_house(folder: Path) -> AsyncIterator[NodeRedEnvironment]:
     """A house that is logged in."""
     async with at_home(folder, DURABLE) as home:
         home.bridge.configure(home.settings({"contacts": CONTACTS}))
         with NodeRed(folder / "node-red") as red:
             await home.log_in()
-            yield House(home, red, WEB_WECHAT)
+            yield NodeRedEnvironment(home, red, WEB_WECHAT)
 
 
 @dataclass(frozen=True)
-class ILinkHouse:
+class ILinkNodeRedEnvironment:
     """A house whose bridge is on iLink: the flows mean the person whom they mean as they are shipped."""
 
-    house: House
+    environment: NodeRedEnvironment
     home: ILinkHome
 
 
 @asynccontextmanager
-async def at_ilink_house(folder: Path) -> AsyncIterator[ILinkHouse]:
+async def at_ilink_house(folder: Path) -> AsyncIterator[ILinkNodeRedEnvironment]:
     """A house that is logged in; `me` has not written yet."""
     async with at_ilink_home(folder, DURABLE) as home:
         with NodeRed(folder / "node-red") as red:
             await home.log_in()
-            yield ILinkHouse(House(home, red, {}), home)
+            yield ILinkNodeRedEnvironment(NodeRedEnvironment(home, red, {}), home)

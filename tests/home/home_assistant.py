@@ -22,7 +22,7 @@ CONFIGURATION: dict[str, Any] = {
 }
 
 
-class HouseProcess:
+class HomeAssistantProcess:
     """Home Assistant on `folder`, started with `python`. Use as a context manager: it starts, and stops.
 
     `log` holds every line at warning or above since the first start, as `level`, `name`, `text`, `trace`.

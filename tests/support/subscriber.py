@@ -19,12 +19,12 @@ from paho.mqtt.properties import Properties
 
 from tests.support.deadlines import MAX_WAIT_SECONDS
 
-EARS: WeakSet[Ear] = WeakSet()
+SUBSCRIBERS: WeakSet[Subscriber] = WeakSet()
 """All that there are: what they hear is compared with the schemas (`conform`)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ReceivedMessage:
     """One message as it came."""
 
     topic: str
@@ -40,7 +40,7 @@ class Heard:
         return value
 
 
-class Ear:
+class Subscriber:
     """Subscribes to `filters` at QoS 1 and keeps what comes, in order. Use as a context manager.
 
     With `keeps` (seconds, MQTT 5, needs a `client_id`) the broker keeps its session while it is away.
@@ -54,7 +54,7 @@ class Ear:
         protocol: MQTTProtocolVersion = MQTTProtocolVersion.MQTTv5,
         keeps: int = 0,
     ) -> None:
-        self.heard: list[Heard] = []
+        self.received: list[ReceivedMessage] = []
         self.looked_at = 0  # how much of it was compared
         self._more = threading.Condition()
         self._filters = filters or ("#",)
@@ -68,12 +68,12 @@ class Ear:
         self._client.on_subscribe = self._subscribed
         self._client.on_message = self._came
         self._ready = threading.Event()
-        EARS.add(self)
+        SUBSCRIBERS.add(self)
 
     def __enter__(self) -> Self:
         self._client.connect_async("127.0.0.1", self._port, keepalive=10, **self._session())
         self._client.loop_start()
-        assert self._ready.wait(MAX_WAIT_SECONDS), "the broker did not let the ear in"
+        assert self._ready.wait(MAX_WAIT_SECONDS), "the broker did not let the subscriber in"
         return self
 
     def __exit__(
@@ -110,16 +110,16 @@ class Ear:
     def wait(
         self,
         topic: str,
-        fits: Callable[[Heard], bool] = lambda _: True,
+        fits: Callable[[ReceivedMessage], bool] = lambda _: True,
         *,
         since: int = 0,
         timeout: float = MAX_WAIT_SECONDS,
-    ) -> Heard:
+    ) -> ReceivedMessage:
         """The first message on `topic` (a trailing `#` fits all below) that fits, at or after number `since`."""
         with self._more:
             found = self._more.wait_for(lambda: self._find(topic, fits, since), timeout)
         if found is None:
-            tail = "\n".join(f"{one.topic} {one.payload[:200]!r}" for one in self.heard[-30:])
+            tail = "\n".join(f"{one.topic} {one.payload[:200]!r}" for one in self.received[-30:])
             raise AssertionError(f"nothing fitting on {topic} within {timeout} s; the last were:\n{tail}")
         return found
 
@@ -128,12 +128,16 @@ class Ear:
     ) -> dict[str, Any]:
         """The first JSON object on `topic` that holds what is wanted."""
 
-        def fits(heard: Heard) -> bool:
-            return bool(heard.payload) and all(heard.body.get(key) == value for key, value in wanted.items())
+        def fits(received: ReceivedMessage) -> bool:
+            return bool(received.payload) and all(
+                received.body.get(key) == value for key, value in wanted.items()
+            )
 
         return self.wait(topic, fits, since=since, timeout=timeout).body
 
-    def wait_count(self, topic: str, count: int, *, timeout: float = MAX_WAIT_SECONDS) -> list[Heard]:
+    def wait_count(
+        self, topic: str, count: int, *, timeout: float = MAX_WAIT_SECONDS
+    ) -> list[ReceivedMessage]:
         """The first `count` messages on `topic`."""
         with self._more:
             enough = self._more.wait_for(lambda: len(self.on(topic)) >= count, timeout)
@@ -141,22 +145,26 @@ class Ear:
         assert enough, f"only {len(found)} of {count} on {topic}"
         return found
 
-    def wait_until(self, enough: Callable[[list[Heard]], bool], timeout: float = MAX_WAIT_SECONDS) -> bool:
+    def wait_until(
+        self, enough: Callable[[list[ReceivedMessage]], bool], timeout: float = MAX_WAIT_SECONDS
+    ) -> bool:
         """Wait until what was heard is enough; False when it is not by then."""
         with self._more:
-            return self._more.wait_for(lambda: enough(self.heard), timeout)
+            return self._more.wait_for(lambda: enough(self.received), timeout)
 
-    def on(self, topic: str) -> list[Heard]:
+    def on(self, topic: str) -> list[ReceivedMessage]:
         """Everything so far on `topic`, or below it for a trailing `#`."""
-        return [one for one in self.heard if _on(one.topic, topic)]
+        return [one for one in self.received if _on(one.topic, topic)]
 
     @property
     def count(self) -> int:
         """How much was heard; `since` for what comes from now on."""
-        return len(self.heard)
+        return len(self.received)
 
-    def _find(self, topic: str, fits: Callable[[Heard], bool], since: int) -> Heard | None:
-        return next((one for one in self.heard[since:] if _on(one.topic, topic) and fits(one)), None)
+    def _find(
+        self, topic: str, fits: Callable[[ReceivedMessage], bool], since: int
+    ) -> ReceivedMessage | None:
+        return next((one for one in self.received[since:] if _on(one.topic, topic) and fits(one)), None)
 
     def _connected(self, client: paho.Client, *_: object) -> None:
         client.subscribe([(one, 1) for one in self._filters])
@@ -168,8 +176,10 @@ class Ear:
         given = getattr(message, "properties", None)
         known = {} if given is None else dict(given.json())
         with self._more:
-            self.heard.append(
-                Heard(message.topic, bytes(message.payload), message.retain, time.monotonic(), known)
+            self.received.append(
+                ReceivedMessage(
+                    message.topic, bytes(message.payload), message.retain, time.monotonic(), known
+                )
             )
             self._more.notify_all()
 
