@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from tests.node_red.environment import NodeRedEnvironment, at_house
+from tests.node_red.environment import NodeRedEnvironment, running_environment
 from tests.node_red.installed import install
 from tests.support.broker import PROGRAM
 
@@ -29,6 +29,6 @@ async def environment(
     `pytestmark = pytest.mark.asyncio(loop_scope="module")`. Each loads its own flows and leaves the rest as it
     was. At the end Node-RED must have complained of nothing.
     """
-    async with at_house(tmp_path_factory.mktemp("house")) as environment:
+    async with running_environment(tmp_path_factory.mktemp("house")) as environment:
         yield environment
         assert environment.red.complaints() == []

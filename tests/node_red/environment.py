@@ -158,7 +158,7 @@ def read(name: str) -> Nodes:
 
 
 @asynccontextmanager
-async def at_house(folder: Path) -> AsyncIterator[NodeRedEnvironment]:
+async def running_environment(folder: Path) -> AsyncIterator[NodeRedEnvironment]:
     """A house that is logged in."""
     async with at_home(folder, DURABLE) as home:
         home.bridge.configure(home.settings({"contacts": CONTACTS}))

@@ -68,7 +68,7 @@ async def test_everybody_is_heard_unless_the_owner_says_otherwise(shared_home: H
 
 
 @pytest.mark.parametrize(
-    ("receive", "heard"),
+    ("receive", "received"),
     [
         ({"allow": ["wife"]}, ["from wife"]),
         ({"allow": ["wife", "family"]}, ["from wife", FAMILY]),

@@ -16,6 +16,9 @@ from wx2mqtt.settings.formats import Duration
 
 MAX_CLIENT_ID_CHARACTERS = 200
 
+_WECHAT_NUMBER = re.compile(r"[0-9]{1,20}")
+_MACHINE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+
 T = TypeVar("T")
 
 LIVE = "live"
@@ -39,11 +42,11 @@ def _whole_number(value: object) -> object:
     return value
 
 
-def _matching(pattern: str, fault: str) -> AfterValidator:
+def _matching(pattern: re.Pattern[str], fault: str) -> AfterValidator:
     """Returns the check that a whole text matches a pattern; `fault` is the sentence about any other."""
 
     def check(value: str) -> str:
-        if not re.fullmatch(pattern, value, re.ASCII):
+        if not pattern.fullmatch(value):
             raise ValueError(fault)
         return value
 
@@ -120,7 +123,7 @@ TopicFilters = Annotated[tuple[_TopicFilter, ...], BeforeValidator(_one_or_many)
 ClientId = Annotated[str, AfterValidator(_client_id)]
 Digits = Annotated[
     str,
-    _matching("[0-9]{1,20}", "is a number that WeChat gives; write its digits"),
+    _matching(_WECHAT_NUMBER, "is a number that WeChat gives; write its digits"),
     WithJsonSchema({"type": ["string", "integer"]}),
 ]
 BaseUrl = Annotated[str, AfterValidator(addresses.validate_base_url)]
@@ -131,7 +134,7 @@ DatabaseUrl = Annotated[str, AfterValidator(addresses.validate_database_url)]
 LoginKey = Annotated[SecretStr, AfterValidator(_login_key)]
 PlainAge = Annotated[Duration, AfterValidator(_plain_age)]
 InstanceName = Annotated[
-    str, _matching("[A-Za-z0-9._-]{1,64}", "must have 1 to 64 characters of A-Z, a-z, 0-9, dot, _ and -")
+    str, _matching(_MACHINE_NAME, "must have 1 to 64 characters of A-Z, a-z, 0-9, dot, _ and -")
 ]
 _Host = Annotated[str, AfterValidator(addresses.validate_host_name)]
 _Network = Annotated[str, AfterValidator(addresses.validate_network)]

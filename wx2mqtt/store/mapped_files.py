@@ -96,7 +96,7 @@ class ProcessingMarks(AbstractContextManager[None]):
         self.progressed: Signal[[]] = Signal()
         self._path = path
         self._file: MappedFile | None = None
-        self._key = ""  # of the last block
+        self._key: str | None = None  # of the last block
         self._mark = _NO_MESSAGE
         self._is_last_block = True
         self._written = _NO_MESSAGE  # the mark that is in the file

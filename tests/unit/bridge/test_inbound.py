@@ -495,7 +495,7 @@ def test_what_is_needed_to_answer_a_friend_request_is_stored_and_not_published()
 
 
 @pytest.mark.parametrize(
-    ("filters", "heard"),
+    ("filters", "arrived"),
     [
         (Receive(), 2),
         (Receive(deny=("wife",)), 1),

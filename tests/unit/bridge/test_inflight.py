@@ -28,10 +28,10 @@ async def test_there_is_no_room_without_a_connection():
     ("maximum", "room"),
     [(1, 1), (20, 20), (MAX_UNACKED_PUBLISHES, MAX_UNACKED_PUBLISHES), (65535, MAX_UNACKED_PUBLISHES)],
 )
-async def test_the_window_is_ours_or_the_brokers_whichever_is_smaller(maximum, sender_harness):
+async def test_the_window_is_ours_or_the_brokers_whichever_is_smaller(maximum, room):
     link = FakeLink()
     link.connect(receive_maximum=maximum)
-    assert InflightWindow(link).free_slots == sender_harness
+    assert InflightWindow(link).free_slots == room
 
 
 async def test_what_is_open_takes_room_until_it_is_answered_in_whatever_way():

@@ -1399,7 +1399,7 @@ class StrictPublisherHarness(PublisherHarness):
 
 async def test_a_row_goes_to_a_topic_of_the_bridge_or_not_at_all(tmp_path: Path, monkeypatch):
     """Rows of a restored backup may name any topic; they would be published with the rights of the bridge."""
-    monkeypatch.setattr(sys.modules[__name__], "Works", StrictPublisherHarness)
+    monkeypatch.setattr(sys.modules[__name__], "PublisherHarness", StrictPublisherHarness)
     async with working(tmp_path) as harness:
         harness.connect()
         foreign = [

@@ -115,6 +115,11 @@ async def test_a_process_that_is_killed_right_after_the_message_of_the_last_kill
     assert not is_marked(path)
 
 
+def test_a_message_without_an_id_is_marked_as_any_other(path: Path) -> None:
+    with ProcessingMarks(path).processing(""):
+        assert is_marked(path)
+
+
 def test_an_error_is_no_kill(path: Path) -> None:
     for _ in range(3):
         marks = ProcessingMarks(path)

@@ -30,10 +30,10 @@ async def harness(tmp_path: Path) -> AsyncIterator[MediaHarness]:
         yield harness
 
 
-async def refused(harness: MediaHarness, sender_harness: int | None = None, **fields: Any) -> BadCommand:
+async def refused(harness: MediaHarness, room: int | None = None, **fields: Any) -> BadCommand:
     """The refusal of a request; its sentence can be made in both languages."""
     with pytest.raises(BadCommand) as caught:
-        await harness.ask(sender_harness, **fields)
+        await harness.ask(room, **fields)
     bad = caught.value
     assert bad.code in REQUEST_CODES
     assert rejection_text("en", bad)
@@ -168,12 +168,12 @@ async def test_bytes_that_the_broker_would_not_take_are_refused_with_the_url(har
 
 
 @pytest.mark.parametrize("room", [None, 100_000_000])
-async def test_an_answer_has_a_megabyte_at_most(harness: MediaHarness, sender_harness: int | None):
+async def test_an_answer_has_a_megabyte_at_most(harness: MediaHarness, room: int | None):
     harness.files.answer("1", [b"x" * 1_000_000])
     harness.files.answer("2", [b"x" * 1_000_001])
     await harness.comes("1", "2")
-    assert len((await harness.ask(sender_harness, message_id="1", inline=True))["data"]) > 1_300_000
-    assert (await refused(harness, sender_harness, message_id="2", inline=True)).code == "too_large"
+    assert len((await harness.ask(room, message_id="1", inline=True))["data"]) > 1_300_000
+    assert (await refused(harness, room, message_id="2", inline=True)).code == "too_large"
 
 
 async def test_without_a_server_the_path_is_the_cure(tmp_path: Path):

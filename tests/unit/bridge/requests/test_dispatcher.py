@@ -149,7 +149,7 @@ async def test_an_answer_that_cannot_be_stored_is_stored_again_before_the_puback
 
 
 @pytest.mark.parametrize(("limit", "room"), [(None, None), (3_000, 3_000)])
-async def test_a_sized_handler_gets_the_limit_of_its_data(limit, request_harness):
+async def test_a_sized_handler_gets_the_limit_of_its_data(limit, room):
     pad, told = Pad(), []
 
     async def fill(_fields, space):
@@ -171,7 +171,7 @@ async def test_a_sized_handler_gets_the_limit_of_its_data(limit, request_harness
     )
     await requests.dispatch("history", asked, 1)
     assert json.loads(pad.taken[0].payload)["status"] == "ok"
-    if request_harness is None:
+    if room is None:
         assert told == [None]
     else:
         assert 0 <= limit - len(asked.response_topic) - 8 - len(pad.taken[1].payload) < 5, (

@@ -47,8 +47,8 @@ class Past:
         values: dict[str, Any] = {"time": 1, "topic": f"wx/in/{user}"}
         return NewMessage(key=key, id=key, user=user, kind=kind, text=text, body=body, **{**values, **more})
 
-    async def ask(self, *, request_harness: int | None = None, **fields: Any) -> dict[str, Any]:
-        answer = await self.history.answer(fields, request_harness)
+    async def ask(self, *, room: int | None = None, **fields: Any) -> dict[str, Any]:
+        answer = await self.history.answer(fields, room)
         assert isinstance(answer, dict)
         return answer
 
@@ -166,13 +166,13 @@ async def test_what_does_not_fit_is_a_bad_request(past, fields):
 
 @pytest.mark.parametrize("since", [0, None])
 @pytest.mark.parametrize("room", [300, 1_000, 5_000, 20_000])
-async def test_no_more_than_the_broker_takes(past, request_harness, since):
+async def test_no_more_than_the_broker_takes(past, room, since):
     await past.say("wife", *(f"{n}: {'界' * (n % 40)}" for n in range(1, 200)))
     more, place = True, {} if since is None else {"since": since}
     arrived: list[int] = []
     while more:
-        answer = await past.ask(request_harness=request_harness, limit=MAX_HISTORY_MESSAGES, **place)
-        assert len(encode(answer)) <= request_harness
+        answer = await past.ask(room=room, limit=MAX_HISTORY_MESSAGES, **place)
+        assert len(encode(answer)) <= room
         seqs, more = [one["seq"] for one in answer["messages"]], answer["more"]
         assert seqs == sorted(seqs) != []
         arrived = [*arrived, *seqs] if since == 0 else [*seqs, *arrived]
@@ -190,12 +190,12 @@ async def test_an_answer_is_bounded_where_the_broker_names_no_limit(past):
 
 async def test_one_that_is_too_large_alone_comes_cut_so_that_one_gets_past_it(past):
     await past.say("wife", "small", "x" * 5_000, "small again")
-    answer = await past.ask(request_harness=1_000, since=1)
+    answer = await past.ask(room=1_000, since=1)
     (cut,) = answer["messages"]
     assert (cut["seq"], cut["truncated"], answer["more"]) == (2, True, True)
     assert len(cut["text"]) > 500
     assert len(encode(answer)) <= 1_000
-    assert await past.seqs(request_harness=1_000, since=2) == ([3], False)
+    assert await past.seqs(room=1_000, since=2) == ([3], False)
 
 
 async def test_media_have_their_current_state(past):
