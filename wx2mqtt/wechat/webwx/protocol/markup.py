@@ -28,8 +28,7 @@ _COMMON_ENTITIES = (("&lt;", "<"), ("&gt;", ">"), ("&quot;", '"'), ("&apos;", "'
 # Markup of system texts; anything else between angle brackets was typed by a person.
 _MARKUP = re.compile(r"</?(?:a|img|_wc_custom_link_)\b[^<>]*>", re.IGNORECASE)
 
-# A DTD, behind nothing but a byte order mark, blanks, instructions and comments. None of these is read twice.
-_DTD = re.compile(r"\ufeff?\s*(?>(?:<\?.*?\?>|<!--.*?-->)\s*)*+<!DOCTYPE", re.DOTALL)
+_BLANKS = re.compile(r"\s*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\u2028\u2029]+")
 _BARE_AMPERSAND = re.compile(r"&(?!#?\w{1,10};)")
 _NOT_XML = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
@@ -193,10 +192,31 @@ def parse_plain_xml(source: str) -> XmlNode:
 
 
 def _try_parse(source: str) -> XmlNode:
-    if "<!DOCTYPE" in source and _DTD.match(source):
+    if "<!DOCTYPE" in source and _begins_with_dtd(source):
         return NO_NODE
     try:
         return XmlNode(fromstring(source))  # noqa: S314
     # `ValueError` is for characters that cannot be encoded.
     except (ParseError, ValueError):
         return NO_NODE
+
+
+def _begins_with_dtd(source: str) -> bool:
+    """Returns whether nothing but a byte order mark, blanks, instructions and comments precedes a DTD."""
+    begin = 1 if source.startswith("\ufeff") else 0
+    while begin >= 0:
+        match = _BLANKS.match(source, begin)
+        begin = match.end() if match else begin
+        if source.startswith("<?", begin):
+            begin = _index_after(source, "?>", begin + 2)
+        elif source.startswith("<!--", begin):
+            begin = _index_after(source, "-->", begin + 4)
+        else:
+            return source.startswith("<!DOCTYPE", begin)
+    return False
+
+
+def _index_after(source: str, mark: str, begin: int) -> int:
+    """Returns the index behind the first `mark` from `begin` on, or -1 without it."""
+    index = source.find(mark, begin)
+    return -1 if index < 0 else index + len(mark)
