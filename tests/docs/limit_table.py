@@ -194,7 +194,7 @@ _BRIDGE_LIMITS = (
         "the text of a quoted message (web WeChat)", inbound_rows.MAX_QUOTE_CHARACTERS, "characters", "is cut"
     ),
     limit(
-        "the last messages that died twice with the process",
+        "the last messages that died three times with the process",
         mapped_files.MAX_FATAL_MESSAGES,
         "messages",
         "the oldest is forgotten",

@@ -96,7 +96,7 @@ LIMIT_TEXTS: Mapping[str, str] = {
     "messages for one long text": "一段长文字分成的消息",
     "the directory on `contacts`": "`contacts` 上的通讯录",
     "the text of a quoted message (web WeChat)": "被引用消息的文字（网页版微信）",
-    "the last messages that died twice with the process": "最近使进程连续终止两次的消息",
+    "the last messages that died three times with the process": "最近使进程连续终止三次的消息",
     "redirects of a `url`": "`url` 的重定向",
     "`path` of a command, as the system opens it": "命令的 `path`，以系统打开时为准",
     "a packet of the broker without message": "代理服务器发来的不含消息的报文",

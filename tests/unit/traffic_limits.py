@@ -317,7 +317,7 @@ def depth_of_logged_value(depth: int, _: Path) -> bool:
 
 
 def fatal_messages(count: int, folder: Path) -> bool:
-    """Each message is being processed when two processes in a row are killed."""
+    """Each message is being processed when three processes in a row are killed."""
     path = folder / "marks"
     for number in range(count):
         for _process in range(mapped_files.MAX_KILLS):
@@ -339,7 +339,7 @@ TRAFFIC_DRIVERS: dict[str, Driver] = {
     "messages for one long text": text_parts,
     "the directory on `contacts`": directory_size,
     "the text of a quoted message (web WeChat)": stored_quote,
-    "the last messages that died twice with the process": fatal_messages,
+    "the last messages that died three times with the process": fatal_messages,
     "redirects of a `url`": redirects,
     "`path` of a command, as the system opens it": path_size,
     "a packet of the broker without message": control_packet,

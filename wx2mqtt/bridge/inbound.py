@@ -133,10 +133,10 @@ class InboundMessages:
             return None
 
     def _row_of_fatal(self, item: Message | Event) -> NewEvent | None:
-        """Counts a message that has ended the process twice; returns the event that reports it."""
+        """Counts a message that has ended the process three times; returns the event that reports it."""
         self._left_out["unreadable"] += 1
         message_id = item.id if isinstance(item, Message) else ""
-        log.error("message skipped: the process ended twice while it was stored", message_id=message_id)
+        log.error("message skipped: the process ended three times while it was stored", message_id=message_id)
         return self._event_rows.row(fatal_message_event(item.key, message_id, now_ms()), "")
 
     async def _row_of_event(self, event: Event) -> NewEvent | None:

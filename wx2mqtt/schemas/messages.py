@@ -180,7 +180,7 @@ EVENT_SCHEMAS: Mapping[str, EventSchema] = {
         optional={"name": string("of that account; iLink tells none")},
     ),
     "unreadable": EventSchema(
-        "a message was skipped: the process ended twice in a row while it was processed",
+        "a message was skipped: the process ended three times in a row while it was processed",
         optional={"message_id": nonempty_string("where it is known")},
     ),
     "session_lost": EventSchema(

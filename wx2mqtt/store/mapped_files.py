@@ -57,8 +57,9 @@ class MappedFile:
 # Behind the name of an account; a purge removes the file with the saved login.
 MARKS_SUFFIX = ".json.processing"
 
-# In a row. A message that was being processed at so many is not processed again.
-MAX_KILLS = 2
+# In a row. A message that was being processed at so many is not processed again. Fewer would cost a message
+# that is not at fault: a process that is killed again and again from outside meets one twice now and then.
+MAX_KILLS = 3
 
 # Of those that are remembered; the oldest is forgotten first.
 MAX_FATAL_MESSAGES = 64
@@ -84,7 +85,7 @@ class ProcessingMarks(AbstractContextManager[None]):
 
     A message is read in one block of `processing` and stored in another. Its mark is replaced by that of the
     next message, and removed in the next turn of the event loop, or by `clear`. Where the last process was
-    killed at the message, its mark is removed with its block, since a second kill is decisive.
+    killed at the message, its mark is removed with its block, since the next kills are decisive.
 
     The file is not synchronised: that costs microseconds, and a message that ends the process does not end
     the machine. A file that cannot be written, or no `path`, marks nothing. `fatal` are the marks of messages
@@ -111,6 +112,7 @@ class ProcessingMarks(AbstractContextManager[None]):
             self._fatal = [*self._fatal, self._suspect][-MAX_FATAL_MESSAGES:]
             fatal_lines = "".join(f"{mark}\n" for mark in self._fatal)
             self._write(fatal_lines.ljust(_FATAL_BYTES, "\0"), _MARK_BYTES)
+            self._write_mark(_NO_MESSAGE, 0)
 
     def is_fatal(self, key: str) -> bool:
         """Returns whether `MAX_KILLS` processes in a row were killed while they processed this message."""

@@ -207,10 +207,10 @@ class CredentialStore(Protocol):
 
 
 class MessageMarks(Protocol):
-    """Marks the message that is being processed, so that one that ends the process twice is found."""
+    """Marks the message that is being processed: one that ends the process each time is found."""
 
     def is_fatal(self, key: str) -> bool:
-        """Returns whether the process was killed twice in a row while it processed this message."""
+        """Returns whether the process was killed three times in a row while it processed this message."""
 
     def processing(self, key: str) -> AbstractContextManager[None]:
         """Marks a message in a block without `await`."""
@@ -226,7 +226,7 @@ class NoMarks:
         return nullcontext()
 
 
-# The event about a message that is skipped, since it has ended the process twice.
+# The event about a message that is skipped, since it has ended the process three times.
 FATAL_MESSAGE_EVENT = "unreadable"
 
 

@@ -35,7 +35,7 @@ from wx2mqtt.model import (
 )
 from wx2mqtt.settings.schema import Media, Plain, Receive
 from wx2mqtt.store.history import MessageHistory
-from wx2mqtt.store.mapped_files import ProcessingMarks
+from wx2mqtt.store.mapped_files import MAX_KILLS, ProcessingMarks
 from wx2mqtt.store.person_records import Person
 from wx2mqtt.store.records import NewMessage
 from wx2mqtt.wechat.backend import Batch, fatal_message_event
@@ -674,7 +674,7 @@ class Killed(BaseException):
         self.mark = mark
 
 
-def test_a_message_that_ends_the_process_twice_is_skipped_and_reported(tmp_path, monkeypatch):
+def test_a_message_that_ends_the_process_three_times_is_skipped_and_reported(tmp_path, monkeypatch):
     path = tmp_path / "home.json.processing"
     row = MessageRows.row
 
@@ -690,7 +690,7 @@ def test_a_message_that_ends_the_process_twice_is_skipped_and_reported(tmp_path,
         harness.session_harness.ctx.marks = ProcessingMarks(path)
         await harness.process(message("1"), message("2"), message("3"))
 
-    for _ in range(2):
+    for _ in range(MAX_KILLS):
         with pytest.raises(Killed) as killed:
             at_home(life)
         path.write_bytes(killed.value.mark)

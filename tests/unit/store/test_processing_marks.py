@@ -1,4 +1,4 @@
-"""A message during which the process is killed twice in a row is recognised, also when others follow."""
+"""A message during which the process is killed three times in a row is recognised, also when others follow."""
 
 from __future__ import annotations
 
@@ -52,26 +52,28 @@ def killed(path: Path, *keys: str) -> bool:
     return done.returncode == -9
 
 
-def test_two_kills_in_a_row_make_a_message_fatal_and_no_other(path: Path) -> None:
+def test_three_kills_in_a_row_make_a_message_fatal_and_no_other(path: Path) -> None:
     batch = ("a", "fatal-1", "b")
-    assert [killed(path, *batch) for _ in range(3)] == [True, True, False]
+    assert [killed(path, *batch) for _ in range(MAX_KILLS + 1)] == [True] * MAX_KILLS + [False]
     marks = ProcessingMarks(path)
     assert [marks.is_fatal(key) for key in batch] == [False, True, False]
 
 
-def test_a_batch_with_several_fatal_messages_is_over_after_two_kills_for_each(path: Path) -> None:
+def test_a_batch_with_several_fatal_messages_is_over_after_three_kills_for_each(path: Path) -> None:
     batch = ("fatal-1", "a", "fatal-2", "fatal-3")
-    assert [killed(path, *batch) for _ in range(7)] == [True] * 6 + [False]
+    assert [killed(path, *batch) for _ in range(10)] == [True] * 9 + [False]
 
 
 def test_a_kill_during_another_message_begins_anew(path: Path) -> None:
+    assert killed(path, "fatal-1")
     assert killed(path, "fatal-1")
     assert killed(path, "fatal-2")
     assert killed(path, "fatal-1")
     assert not ProcessingMarks(path).is_fatal("fatal-1")
 
 
-def test_a_message_that_was_processed_at_the_second_attempt_is_not_suspect(path: Path) -> None:
+def test_a_message_that_was_processed_at_the_third_attempt_is_not_suspect(path: Path) -> None:
+    assert killed(path, "fatal-1")
     assert killed(path, "fatal-1")
     with ProcessingMarks(path).processing("fatal-1", is_last=True):
         pass
@@ -141,12 +143,12 @@ def test_a_damaged_file_marks_nothing(path: Path, content: bytes) -> None:
 @pytest.mark.parametrize("content", [b"\xff" * 200, b"- 0".ljust(63) + b"\n\xff\n", b"x" * 65 + "é".encode()])
 def test_a_message_is_found_fatal_also_where_the_file_was_damaged(path: Path, content: bytes) -> None:
     path.write_bytes(content)
-    assert [killed(path, "fatal-1") for _ in range(3)] == [True, True, False]
+    assert [killed(path, "fatal-1") for _ in range(MAX_KILLS + 1)] == [True] * MAX_KILLS + [False]
 
 
 def test_the_fatal_messages_that_are_remembered_are_bounded(path: Path) -> None:
     fatal = "\n".join(f"{number:032x}" for number in range(MAX_FATAL_MESSAGES))
-    path.write_text("f" * 32 + " 1".ljust(31) + "\n" + fatal + "\n")
+    path.write_text("f" * 32 + f" {MAX_KILLS - 1}".ljust(31) + "\n" + fatal + "\n")
     ProcessingMarks(path)
     kept = path.read_text().split("\n")[1:]
     assert kept == [*(f"{number:032x}" for number in range(1, MAX_FATAL_MESSAGES)), "f" * 32, ""]
@@ -203,21 +205,21 @@ def is_marked(path: Path) -> bool:
 
 
 def test_what_a_damaged_file_has_for_fatal_messages_is_dropped_where_it_is_no_mark(path: Path) -> None:
-    path.write_text(f"{'0' * 32} 1".ljust(63) + "\n" + "1" * 5000 + "\n" + "2" * 32 + "\n")
+    path.write_text(f"{'0' * 32} {MAX_KILLS - 1}".ljust(63) + "\n" + "1" * 5000 + "\n" + "2" * 32 + "\n")
     ProcessingMarks(path)
     assert path.read_text().replace("\0", "").split("\n")[1:] == ["2" * 32, "0" * 32, ""]
-    path.write_text(f"{'0' * 3000} 1\n")
+    path.write_text(f"{'0' * 3000} {MAX_KILLS - 1}\n")
     assert not killed(path, "a")
 
 
 def test_a_link_is_neither_read_nor_written(path: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
-    other.write_text(f"{'0' * 32} 1".ljust(63) + "\n")
+    other.write_text(f"{'0' * 32} {MAX_KILLS - 1}".ljust(63) + "\n")
     path.symlink_to(other)
     marks = ProcessingMarks(path)
     with marks.processing("a"):
         pass
-    assert other.read_text() == f"{'0' * 32} 1".ljust(63) + "\n"
+    assert other.read_text() == f"{'0' * 32} {MAX_KILLS - 1}".ljust(63) + "\n"
 
 
 def test_a_fifo_is_no_file_of_marks_and_keeps_nobody_waiting(path: Path) -> None:
@@ -230,12 +232,12 @@ def test_a_fifo_is_no_file_of_marks_and_keeps_nobody_waiting(path: Path) -> None
 def test_a_mark_is_hexadecimal_whatever_the_file_says(path: Path) -> None:
     """What is fatal is written back: nobody may choose the text."""
     line = "* * * * * root /bin/sh".ljust(32, "x")
-    path.write_text(f"{'0' * 32} 1".ljust(63) + "\n" + f"{line}\n" + "2" * 32 + "\n")
+    path.write_text(f"{'0' * 32} {MAX_KILLS - 1}".ljust(63) + "\n" + f"{line}\n" + "2" * 32 + "\n")
     ProcessingMarks(path)
     assert path.read_text().replace("\0", "").split("\n")[1:] == ["2" * 32, "0" * 32, ""]
-    path.write_text(f"{line} 1".ljust(63) + "\n")
+    path.write_text(f"{line} {MAX_KILLS - 1}".ljust(63) + "\n")
     ProcessingMarks(path)
-    assert path.read_text() == f"{line} 1".ljust(63) + "\n"
+    assert path.read_text() == f"{line} {MAX_KILLS - 1}".ljust(63) + "\n"
 
 
 async def test_in_a_batch_a_message_takes_one_write_and_the_last_mark_goes_in_the_next_turn(
@@ -260,13 +262,13 @@ async def test_a_mark_is_removed_before_a_commit_that_may_end_the_process(path: 
     assert not is_marked(path)
 
 
-async def test_in_a_database_two_instances_that_were_killed_once_each_make_a_message_fatal(
+async def test_in_a_database_three_instances_that_were_killed_once_each_make_a_message_fatal(
     tmp_path: Path,
 ) -> None:
     """Each has its mark in a file of its own, and counts it when it starts again."""
     database = await PostgresqlDatabase.open(empty_database())
     marks = SharedMarks(database)
-    folders = [tmp_path / name for name in ("east", "west")]
+    folders = [tmp_path / name for name in ("east", "west", "south")]
     for number, folder in enumerate(folders):
         folder.mkdir()
         file = folder / f"home{MARKS_SUFFIX}"
@@ -275,7 +277,7 @@ async def test_in_a_database_two_instances_that_were_killed_once_each_make_a_mes
         assert len(await marks.fatal("home")) == 0
         await marks.count(folder)
         await marks.count(folder)  # once for each kill
-        assert len(await marks.fatal("home")) == number
+        assert len(await marks.fatal("home")) == (number + 1 == MAX_KILLS)
     known = ProcessingMarks(tmp_path / "new", await marks.fatal("home"))
     assert [known.is_fatal(key) for key in ("a", "fatal-1", "b")] == [False, True, False]
     assert await marks.fatal("work") == []

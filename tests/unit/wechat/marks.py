@@ -8,7 +8,7 @@ from wx2mqtt.wechat.backend import NoMarks
 
 
 class FakeMarks(NoMarks):
-    """Notes which messages are processed; those in `fatal` have ended the process twice."""
+    """Notes which messages are processed; those in `fatal` have ended the process three times."""
 
     def __init__(self) -> None:
         self.fatal: set[str] = set()

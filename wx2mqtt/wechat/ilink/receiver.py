@@ -192,7 +192,8 @@ class Receiver:
                 key = message_id or hash_entry(entry)
                 if self._marks.is_fatal(key):
                     log.error(
-                        "message skipped: the process ended twice while it was read", message_id=message_id
+                        "message skipped: the process ended three times while it was read",
+                        message_id=message_id,
                     )
                     result.events.append(fatal_message_event(key, message_id, now))
                     continue

@@ -206,7 +206,9 @@ class Receiver:
             started_at = await yield_after_long_work(started_at, loop_clock)
             try:
                 if self._marks.is_fatal(key):
-                    log.error("message skipped: the process ended twice while it was read", message_id=key)
+                    log.error(
+                        "message skipped: the process ended three times while it was read", message_id=key
+                    )
                     items.append(fatal_message_event(key, read_message_id(entry), self._clock.now))
                     continue
                 with self._marks.processing(key):
