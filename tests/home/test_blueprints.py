@@ -56,7 +56,7 @@ def automations(environment: HomeAssistantEnvironment) -> list[dict[str, Any]]:
             camera="camera.house_door",
             people=["wife", "filehelper"],
             text="Ding 叮",
-            home_assistant=environment.home_assistant.url,
+            house=environment.home_assistant.url,
             quiet=0,
         ),
         automation(

@@ -105,7 +105,10 @@ def numbered_level(base: str, number: int) -> str:
 
 def clean_level(name: str) -> str:
     """Returns `name` as one topic name in NFC, without a limit of length; empty when nothing is left."""
-    visible = "".join(_visible(composed(name)))
+    name = composed(name)
+    if name.isalnum() and _BLANK.isdisjoint(name):  # most names, of which a login may bring thousands
+        return name
+    visible = "".join(_visible(name))
     # Removing marks may put an accent next to its letter, so the text is normalised again.
     visible = composed(visible).strip()
     return "".join("_" if mark in _REPLACED or mark == " " else mark for mark in visible)

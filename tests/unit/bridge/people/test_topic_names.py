@@ -117,6 +117,13 @@ def test_thousands_of_equal_names_are_counted_on_and_not_from_the_start() -> Non
     assert "Bob-5000" in given_
 
 
+@given(
+    st.text(st.characters(categories=["L", "N"], exclude_characters="\u115f\u1160\u3164\uffa0"), max_size=20)
+)
+def test_letters_and_digits_are_cleaned_as_they_are_beside_a_sign(name: str) -> None:
+    assert clean_level(name) == clean_level(f"{name}/")[:-1]
+
+
 def test_lookalikes_are_different_names_and_case_is_kept() -> None:
     assert len({clean_level("Anna"), clean_level("Аnna"), clean_level("anna"), clean_level("Ａnna")}) == 4
 
