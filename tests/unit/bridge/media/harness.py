@@ -112,7 +112,7 @@ class SlowToStore(Journal):
 
 
 class MediaHarness:
-    """The room, and the test as WeChat, the broker, the login and the disk around it."""
+    """The downloader, and the test as WeChat, the broker, the login and the disk around it."""
 
     def __init__(self, folder: Path, database: Database, rules: Media) -> None:
         self.folder = folder
@@ -135,7 +135,7 @@ class MediaHarness:
         )
         self.beats: list[float | None] = []
         self.pump = Publisher(self.ctx, InflightWindow(self.link))
-        self.sender_harness = MediaDownloader(self.ctx, self.pump)
+        self.downloader = MediaDownloader(self.ctx, self.pump)
         self.ctx.login_requests.on_logged_out = self._log_out  # type: ignore[method-assign, assignment]
         self.ctx.signals.outbox_changed.connect(self.pump.add)
         self.put(online=True)
@@ -163,21 +163,21 @@ class MediaHarness:
         """The login or the room in the store changes."""
         if online is not None:
             state = LoginState.ONLINE if online else LoginState.INTERRUPTED
-            self.sender_harness.on_login_changed(LoginStatus(state=state, since=0))
+            self.downloader.on_login_changed(LoginStatus(state=state, since=0))
         if full is not None:
             self.quota.size = self.quota.limit if full else 0
-        self.sender_harness.wake()
+        self.downloader.wake()
 
     def apply(self, rules: Media) -> None:
         self.ctx.settings = changed(self.ctx.settings, media=rules)
-        self.sender_harness.wake()
+        self.downloader.wake()
 
     async def comes(self, *keys: str, user: str = "wife", kind: Kind = Kind.IMAGE, **more: Any) -> None:
         """Messages come in, as `Inbound` stores them; each has bytes that are called like its key."""
         rows = [self._row(self._message(key, kind, **more), user) for key in keys]
-        self.sender_harness.expect([row for row in rows if row.media])
+        self.downloader.expect([row for row in rows if row.media])
         await self.journal.received.record(rows, NO_CHANGES, Cursor(keys[-1]), "login")
-        self.sender_harness.enqueue()
+        self.downloader.enqueue()
         self.pump.wake()
 
     def _message(self, key: str, kind: Kind, **more: Any) -> Message:
@@ -250,26 +250,26 @@ class MediaHarness:
         return [file for file in (self.folder / "media").rglob("*") if file.is_file()]
 
     async def find(self, key: str, wait: float = MAX_WAIT_SECONDS) -> MediaRow:
-        found = await self.sender_harness.library.find((await self.row(key)).id, wait)
+        found = await self.downloader.library.find((await self.row(key)).id, wait)
         assert found is not None
         return found
 
-    async def ask(self, sender_harness: int | None = None, **fields: Any) -> Any:
-        return await self.sender_harness.request.answer(fields, sender_harness)
+    async def ask(self, room: int | None = None, **fields: Any) -> Any:
+        return await self.downloader.request.answer(fields, room)
 
 
 @asynccontextmanager
 async def working(
     folder: Path, rules: Media | None = None, *, runs: bool = True
 ) -> AsyncIterator[MediaHarness]:
-    """A room over the store in a folder; with `runs` false only the pump is at work."""
+    """A downloader over the store in a folder; with `runs` false only the pump is at work."""
     database = await SqliteDatabase.open(folder / "wx2mqtt.db")
     harness = MediaHarness(folder, database, rules or Media())
     await harness.journal.open()
     await harness.blobs.open()
     harness.link.connect()
     harness.pump.on_connected()
-    jobs = [harness.pump.run(), *([harness.sender_harness.run()] if runs else [])]
+    jobs = [harness.pump.run(), *([harness.downloader.run()] if runs else [])]
     running = [asyncio.create_task(job) for job in jobs]
     try:
         yield harness

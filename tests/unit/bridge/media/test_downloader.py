@@ -100,7 +100,7 @@ async def test_small_pictures_come_after_the_things_themselves_and_without_an_ev
     assert await harness.asked(4) == ["1", "2", "small", "small"]
     whole, small = await harness.journal.media.of_messages(["1"])
     assert (whole.part, small.part) == (MediaPart.WHOLE, MediaPart.THUMBNAIL)
-    await harness.sender_harness.library.find(small.id, MAX_WAIT_SECONDS)
+    await harness.downloader.library.find(small.id, MAX_WAIT_SECONDS)
     await harness.comes("3", kind=Kind.TEXT)
     sent = await harness.published(5)
     assert sorted(topic for topic, _ in sent) == ["event/media"] * 2 + ["in/wife"] * 3
@@ -437,7 +437,7 @@ async def test_it_is_counted_what_became_of_each_file(harness: MediaHarness):
     await harness.is_in("2", GONE)
     await harness.published(4)
     assert harness.ctx.counters.media == {READY: 1, GONE: 1}
-    assert harness.sender_harness.stored_bytes == 34
+    assert harness.downloader.stored_bytes == 34
 
 
 async def test_the_watchdog_gets_heartbeats_and_expects_none_while_the_downloader_is_idle(

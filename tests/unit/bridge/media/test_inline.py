@@ -55,7 +55,7 @@ async def test_a_file_that_is_fetched_before_its_commit_is_known_stands_in_its_m
         await on_media_finished(self, row)
 
     async def fetched() -> None:
-        harness.sender_harness.wake()
+        harness.downloader.wake()
         await finished.wait()
 
     monkeypatch.setattr(module.InlineHold, "on_media_finished", noticed)
@@ -73,7 +73,7 @@ async def test_a_message_whose_commit_failed_is_held_when_it_comes_again_and_not
     await harness.comes("1")
     (_, body), _ = await harness.published(2)
     assert "data" in body["image"]
-    assert not harness.sender_harness._inline_hold._held
+    assert not harness.downloader._inline_hold._held
 
 
 async def test_what_is_not_smaller_does_not_stand_in_the_message(tmp_path: Path):
@@ -181,7 +181,7 @@ async def test_what_comes_before_the_messages_of_an_earlier_life_are_known_waits
 ):
     async with working(tmp_path, RULES, runs=False) as harness:
         await harness.comes("1")
-        running = asyncio.create_task(harness.sender_harness.run())
+        running = asyncio.create_task(harness.downloader.run())
         (_, body), _ = await harness.published(2)
         running.cancel()
         await asyncio.wait({running})

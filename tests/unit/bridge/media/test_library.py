@@ -35,13 +35,13 @@ async def test_what_is_there_is_found_at_once(harness: MediaHarness):
     await harness.is_in("1", READY)
     found = await harness.find("1", 0.0)
     assert found.state is READY
-    assert harness.sender_harness.library.file(found).read_bytes() == PNG + b"1"
+    assert harness.downloader.library.file(found).read_bytes() == PNG + b"1"
     assert harness.files.asked == ["1"]
 
 
 async def test_an_id_that_nobody_knows_is_nothing(harness: MediaHarness):
     for name in ("", "nope", "../../etc/passwd", "\ud800", "x" * 10_000):
-        assert await harness.sender_harness.library.find(name, 1.0) is None
+        assert await harness.downloader.library.find(name, 1.0) is None
 
 
 async def test_what_is_under_way_is_waited_for_by_all_who_want_it(harness: MediaHarness):
@@ -129,24 +129,24 @@ async def test_who_asks_does_not_shorten_the_time_for_bytes_that_are_not_there_y
 async def test_a_file_that_somebody_took_away_is_fetched_again(harness: MediaHarness):
     await harness.comes("1")
     before = await harness.is_in("1", READY)
-    harness.sender_harness.library.file(before).unlink()
+    harness.downloader.library.file(before).unlink()
     found = await harness.find("1")
     assert found.state is READY
-    assert harness.sender_harness.library.file(found).read_bytes() == PNG + b"1"
+    assert harness.downloader.library.file(found).read_bytes() == PNG + b"1"
     assert harness.files.asked == ["1", "1"]
 
 
 async def test_a_file_that_somebody_cut_off_is_fetched_again(harness: MediaHarness):
     await harness.comes("1")
     before = await harness.is_in("1", READY)
-    harness.sender_harness.library.file(before).write_bytes(b"half")
-    assert harness.sender_harness.library.file(await harness.find("1")).read_bytes() == PNG + b"1"
+    harness.downloader.library.file(before).write_bytes(b"half")
+    assert harness.downloader.library.file(await harness.find("1")).read_bytes() == PNG + b"1"
 
 
 async def test_a_file_that_is_gone_here_and_at_wechat_is_gone(harness: MediaHarness):
     harness.files.answer("1", [PNG], trouble(Rejected, code="gone"))
     await harness.comes("1")
-    harness.sender_harness.library.file(await harness.is_in("1", READY)).unlink()
+    harness.downloader.library.file(await harness.is_in("1", READY)).unlink()
     assert (await harness.find("1")).state is GONE
 
 
@@ -154,10 +154,10 @@ async def test_what_nobody_waits_for_any_more_is_forgotten(harness: MediaHarness
     harness.files.answer("1", [asyncio.Event()])
     await harness.comes("1")
     finding = asyncio.create_task(harness.find("1"))
-    await harness.link.until(lambda: harness.sender_harness.library._waiters)
+    await harness.link.until(lambda: harness.downloader.library._waiters)
     finding.cancel()
     await asyncio.wait({finding})
-    assert harness.sender_harness.library._waiters == {}
+    assert harness.downloader.library._waiters == {}
 
 
 async def test_without_download_the_first_who_wants_it_gets_it(tmp_path: Path):
@@ -169,4 +169,4 @@ async def test_without_download_the_first_who_wants_it_gets_it(tmp_path: Path):
 
 async def test_where_there_are_no_bytes_there_is_no_file(harness: MediaHarness):
     with pytest.raises(ValueError, match="not stored"):
-        harness.sender_harness.library.file(row())
+        harness.downloader.library.file(row())
