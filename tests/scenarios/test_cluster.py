@@ -195,8 +195,9 @@ async def test_accounts_move_to_an_instance_that_joins_and_back_from_one_that_le
     await home.runs(moved, "east", back)
     await home.works(moved, f"{moved} back")
     home.no_scan(since)
-    offline = [received.payload for received in home.heard_of(f"{BASES[moved]}/bridge/state", back)]
-    assert offline[:2] == [b"offline", b"online"]
+    states = [received.payload for received in home.heard_of(f"{BASES[moved]}/bridge/state", back)]
+    # `west` repeats its own `online` a few seconds after it took the account, which may be now.
+    assert states[states.index(b"offline") :][:2] == [b"offline", b"online"]
 
 
 async def test_a_drained_instance_gives_its_accounts_to_the_others(home: SharedHome) -> None:

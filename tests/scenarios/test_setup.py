@@ -566,7 +566,8 @@ def test_a_person_answers_question_by_question(start_mosquitto, tmp_path):
             ("The remark of wife", "老婆"),
             ("Name for the topic", ""),
             ("go another way", "y"),
-            ("apprise address", "json://localhost/geheim"),
+            # To the end of the prompt: what is typed before the terminal hides the answer is thrown away.
+            ("example.org (not shown): ", "json://localhost/geheim"),
         ]:
             screen.next(question)
             screen.type(answer)

@@ -81,7 +81,10 @@ class Screen:
 
     def wait(self, timeout: float = MAX_WAIT_SECONDS) -> int:
         """Wait until the command ends; its exit code."""
-        code = self._process.wait(timeout)
+        try:
+            code = self._process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"the command has not ended: {self.text!r}") from None
         self._reader.join(MAX_WAIT_SECONDS)
         return code
 
