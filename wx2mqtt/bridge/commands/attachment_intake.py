@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from wx2mqtt.bridge.attachments import Attachments
 from wx2mqtt.bridge.commands.validation import CommandValidator, brings_file, payload_fingerprint
-from wx2mqtt.bridge.requests.request import delivery_mark
+from wx2mqtt.bridge.requests.dispatcher import delivery_mark
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import Command
 from wx2mqtt.mqtt.broker import Delivery

@@ -26,7 +26,7 @@ from wx2mqtt.bridge.attachments import FILE_KINDS
 from wx2mqtt.bridge.commands.results import ResultPublications, make_result, with_remarks
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.recipients import Recipients
-from wx2mqtt.bridge.requests.request import delivery_mark
+from wx2mqtt.bridge.requests.dispatcher import delivery_mark
 from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.bridge.text_split import split_text
 from wx2mqtt.bridge.wechat_calls import new_key

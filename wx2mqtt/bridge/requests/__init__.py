@@ -1,6 +1,6 @@
 """Requests: `bridge/request/<name>`, answered on `bridge/response/<name>`.
 
-`request.py` is one request with its answer, `dispatcher.py` finds its handler. Handlers: `handlers.py` has
+`dispatcher.py` has one request with its answer, and finds its handler. Handlers: `handlers.py` has
 those that read or control the bridge (`history.py` is one of them), `actions.py` those that change something
 at WeChat, run by `action_runner.py`. The request `media` is in `bridge/media/request.py`. `send` and `recall`
 are commands (`bridge/commands`).

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.requests.request import BridgeRequest
+from wx2mqtt.bridge.requests.dispatcher import BridgeRequest
 from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.bridge.wechat_calls import WeChatCalls, new_key
 from wx2mqtt.clock import loop_time
@@ -32,7 +32,7 @@ from wx2mqtt.errors import (
     Throttled,
     Unreachable,
 )
-from wx2mqtt.model import Action, ActionResult, LoginState
+from wx2mqtt.model import Action, ActionResult, LoginState, SendKey
 
 FIRST_RETRY_SECONDS = 0.5
 
@@ -48,7 +48,11 @@ _STATES_BEFORE_RESUME = _STATES_AT_START | {LoginState.INTERRUPTED}
 
 
 class ActionRunner:
-    """Runs actions and queries of one account; those with the same request name one after the other."""
+    """Runs actions and queries of one account; those with the same request name one after the other.
+
+    From `stop` on nothing new begins: what waits stays without an answer until the process ends, and the
+    broker delivers its request again to the next one.
+    """
 
     def __init__(self, ctx: AccountContext, calls: WeChatCalls, session: LoginSession) -> None:
         self._backend = ctx.backend
@@ -57,24 +61,6 @@ class ActionRunner:
         self._session = session
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._login_changed = asyncio.Event()
-
-    def wake(self) -> None:
-        """Wakes requests that wait for the login: its state changed."""
-        self._login_changed.set()
-        self._login_changed = asyncio.Event()
-
-    def stop(self) -> None:
-        """Starts no further action: a request without an answer is redelivered after the restart."""
-        self._calls.stopping = True
-        self.wake()
-
-    async def drain(self, seconds: float) -> None:
-        """Gives the actions under way `seconds` to end."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                for lock in self._locks.values():
-                    async with lock:
-                        pass
 
     async def run(
         self, request: BridgeRequest, action: Action, *, login_id: str, repeatable: bool
@@ -106,7 +92,7 @@ class ActionRunner:
                 async with asyncio.timeout_at(request.deadline):
                     return await work()
             except BackendError as error:
-                raise self._to_bad_command(error) from None
+                raise self._answer_to(error) from None
             except TimeoutError:
                 raise BadCommand("no_answer", "not_done") from None
 
@@ -115,8 +101,7 @@ class ActionRunner:
 
         Waits while a saved login is checked, and for an attempt in doubt also while the login may be resumed.
         """
-        if self._calls.stopping:
-            await asyncio.Event().wait()  # for ever: the process ends
+        await self._hold_while_stopping()
         states = _STATES_BEFORE_RESUME if in_doubt else _STATES_AT_START
         with suppress(TimeoutError):
             async with asyncio.timeout_at(request.deadline):
@@ -124,11 +109,6 @@ class ActionRunner:
                     await self._login_changed.wait()
         if not self._session.logged_in:
             raise BadCommand("no_answer", "perhaps_done") if in_doubt else _not_logged_in()
-
-    def _is_over(self, login_id: str) -> bool:
-        """Returns whether a login has ended; one that is interrupted may go on."""
-        may_go_on = self._session.logged_in or self._session.login.state in _STATES_BEFORE_RESUME
-        return self._registry.login_id != login_id or not may_go_on
 
     @asynccontextmanager
     async def _exclusive(self, request: BridgeRequest) -> AsyncIterator[None]:
@@ -140,49 +120,69 @@ class ActionRunner:
         except TimeoutError:
             raise BadCommand("no_answer", "not_done") from None
         if self._calls.stopping:
-            lock.release()
-            await asyncio.Event().wait()  # for ever: the process ends
+            lock.release()  # `drain` waits for it
+            await self._hold_while_stopping()
         try:
-            if (wait := self._calls.throttled_seconds) > 0:
-                raise _too_often(wait)
+            if (seconds := self._calls.throttled_seconds) > 0:
+                raise _too_often(seconds)
             yield
         finally:
             lock.release()
 
+    async def _hold_while_stopping(self) -> None:
+        """Returns at once, but never during a stop: the process ends, and cancels this request."""
+        if self._calls.stopping:
+            await asyncio.Event().wait()
+
     async def _attempt_until_done(
         self, request: BridgeRequest, action: Action, *, login_id: str, repeatable: bool
     ) -> ActionResult:
+        """Makes attempts until one succeeds, or none may follow. Raises `BadCommand`.
+
+        An attempt without an answer may be done: it is repeated once, and only where that does no harm.
+        """
         key = new_key()
         backoff = Backoff(first=FIRST_RETRY_SECONDS, cap=MAX_RETRY_SECONDS)
-        was_unknown = False
+        was_unanswered = False
         while True:
             if self._is_over(login_id):
-                may_be_done = request.in_doubt or was_unknown
+                may_be_done = request.in_doubt or was_unanswered
                 raise BadCommand("no_answer", "perhaps_done") if may_be_done else _not_logged_in()
-            outcome: ActionResult | BackendError = Unreachable()
-            if self._session.logged_in:  # else the next login may have begun already
-                try:
-                    async with asyncio.timeout_at(request.deadline):
-                        outcome = await self._calls.perform(action, key)
-                except TimeoutError:
-                    outcome = OutcomeUnknown()
-            if isinstance(outcome, ActionResult):
-                return outcome
-            is_unknown = isinstance(outcome, OutcomeUnknown)
-            # It was certainly not done, and may soon succeed.
-            is_temporary = not isinstance(
-                outcome, (Throttled, LoggedOut, LoginRefused, Rejected, OutcomeUnknown)
-            )
+            outcome = await self._attempt(request, action, key)
+            match outcome:
+                case ActionResult():
+                    return outcome
+                case OutcomeUnknown():
+                    may_retry = repeatable and not was_unanswered
+                    was_unanswered = True
+                case Throttled() | LoggedOut() | LoginRefused() | Rejected():
+                    may_retry = False
+                case _:  # this attempt certainly did nothing, and the next one may succeed
+                    may_retry = True
             backoff = backoff.after_failure()
             pause = backoff.wait(random.random())
-            may_retry = repeatable and not was_unknown if is_unknown else is_temporary
             if not may_retry or self._calls.stopping or loop_time() + pause >= request.deadline:
-                raise self._to_bad_command(OutcomeUnknown() if was_unknown and is_temporary else outcome)
-            was_unknown = was_unknown or is_unknown
+                raise self._answer_to(OutcomeUnknown() if was_unanswered and may_retry else outcome)
             await asyncio.sleep(pause)
 
-    def _to_bad_command(self, error: BackendError) -> BadCommand:
-        """Returns the error of the answer; a throttling or a logout holds back all other calls as well."""
+    async def _attempt(
+        self, request: BridgeRequest, action: Action, key: SendKey
+    ) -> ActionResult | BackendError:
+        if not self._session.logged_in:
+            return Unreachable()  # the next login may have begun already
+        try:
+            async with asyncio.timeout_at(request.deadline):
+                return await self._calls.perform(action, key)
+        except TimeoutError:
+            return OutcomeUnknown()
+
+    def _is_over(self, login_id: str) -> bool:
+        """Returns whether a login has ended; one that is interrupted may go on."""
+        may_go_on = self._session.logged_in or self._session.login.state in _STATES_BEFORE_RESUME
+        return self._registry.login_id != login_id or not may_go_on
+
+    def _answer_to(self, error: BackendError) -> BadCommand:
+        """Returns what the caller is told; a throttling or a logout holds back all other calls as well."""
         self._calls.hold_back(error)
         match error:
             case Throttled(retry_after=seconds):
@@ -195,6 +195,26 @@ class ActionRunner:
                 return BadCommand("no_answer", "perhaps_done")
             case _:
                 return BadCommand("no_answer", "not_done")
+
+    # Called by other components
+
+    def wake(self) -> None:
+        """Wakes requests that wait for the login: its state changed."""
+        self._login_changed.set()
+        self._login_changed = asyncio.Event()
+
+    def stop(self) -> None:
+        """Starts no further action."""
+        self._calls.stopping = True
+        self.wake()
+
+    async def drain(self, seconds: float) -> None:
+        """Gives the actions under way `seconds` to end."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                for lock in self._locks.values():
+                    async with lock:
+                        pass
 
 
 def _too_often(seconds: float) -> BadCommand:

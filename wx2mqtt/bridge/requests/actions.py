@@ -13,8 +13,7 @@ from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.inbound_rows import LOGIN_EVENT
 from wx2mqtt.bridge.recipients import ActionTarget, GroupMemberIndex, Recipients
 from wx2mqtt.bridge.requests.action_runner import ActionRunner
-from wx2mqtt.bridge.requests.dispatcher import ActionHandler
-from wx2mqtt.bridge.requests.request import BridgeRequest
+from wx2mqtt.bridge.requests.dispatcher import ActionHandler, BridgeRequest
 from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.bridge.wechat_calls import WeChatCalls
 from wx2mqtt.clock import now_ms
@@ -72,7 +71,6 @@ class ActionRequests:
     # Contacts
 
     async def _mark_read(self, request: BridgeRequest) -> Json:
-        """`mark_read`: marks the chat with `user` as read."""
         read.reject_unknown_fields(request.fields, "user")
         login = self._registry.login_id
         target = self._recipients.allowed_target(read.read_topic_name(request.fields, "user"))
@@ -81,7 +79,6 @@ class ActionRequests:
         return {"user": target.level}
 
     async def _set_remark(self, request: BridgeRequest) -> Json:
-        """`set_remark`: sets the remark of `user`."""
         read.reject_unknown_fields(request.fields, "user", "remark")
         login = self._registry.login_id
         target = self._recipients.contact_target(read.read_topic_name(request.fields, "user"))
@@ -94,7 +91,7 @@ class ActionRequests:
         return {"user": self._current_level(target), "remark": remark}
 
     async def _accept_friend(self, request: BridgeRequest) -> Json:
-        """`accept_friend`: accepts the request of the event `id`; `event/contact_added` has the topic."""
+        """Accepts the request of the event `id`; `event/contact_added` has the topic."""
         read.reject_unknown_fields(request.fields, "id")
         event_id = read.read_text(request.fields, "id")
         self._recipients.require_unrestricted()
@@ -111,7 +108,7 @@ class ActionRequests:
     # Groups
 
     async def _group(self, request: BridgeRequest) -> Json:
-        """`group`: carries out the `action` of the request; without one, lists the members."""
+        """Carries out the `action` of the request; without one, lists the members."""
         actions: dict[str, Callable[[BridgeRequest], Awaitable[Json]]] = {
             "members": self._list_members,
             "create": self._create,
@@ -145,8 +142,7 @@ class ActionRequests:
         fields = request.fields
         read.reject_unknown_fields(fields, "action", "members", "name")
         login = self._registry.login_id
-        people = self._contacts_in(fields)
-        people = list({target.handle: target for target in people}.values())
+        people = list({target.handle: target for target in self._contacts_in(fields)}.values())
         if len(people) < MIN_OTHER_MEMBERS:
             raise BadCommand("bad_request", "group_too_small", fewest=MIN_OTHER_MEMBERS)
         name = read.read_name(fields, "name", allow_empty=True) if "name" in fields else ""
@@ -176,7 +172,12 @@ class ActionRequests:
         group = self._recipients.group_target(read.read_topic_name(request.fields, "user"))
         names = read.read_names(request.fields, "members")
         members = GroupMemberIndex(self._registry, await self._members_of(request, group, login))
-        handles = dict.fromkeys(_only_member(name, members) for name in names)
+        handles: dict[Handle, None] = {}
+        for name in names:
+            matches = members.find(name)
+            if len(matches) != 1:
+                raise BadCommand("unknown_user", "several_members" if matches else "no_member", user=name)
+            handles[matches[0]] = None
         action = RemoveMembers(group=group.handle, members=tuple(handles))
         await self.runner.run(request, action, login_id=login, repeatable=False)
         return {"user": group.level, "removed": list(names)}
@@ -221,13 +222,3 @@ class ActionRequests:
 
 def _refused_levels(result: ActionResult, people: Iterable[ActionTarget]) -> list[Json]:
     return [target.level for target in people if target.handle in result.refused_members]
-
-
-def _only_member(name: str, members: GroupMemberIndex) -> Handle:
-    """Returns the one member who is called so. Raises `BadCommand` for nobody and for several."""
-    handles = members.find(name)
-    if not handles:
-        raise BadCommand("unknown_user", "no_member", user=name)
-    if len(handles) > 1:
-        raise BadCommand("unknown_user", "several_members", user=name)
-    return handles[0]

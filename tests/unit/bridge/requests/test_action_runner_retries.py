@@ -14,7 +14,7 @@ from tests.unit.bridge.contexts import context
 from tests.unit.bridge.outgoing import News
 from tests.unit.bridge.requests.support import WeChat
 from wx2mqtt.bridge.requests.action_runner import ActionRunner
-from wx2mqtt.bridge.requests.request import ACTION_TIMEOUT_SECONDS
+from wx2mqtt.bridge.requests.dispatcher import ACTION_TIMEOUT_SECONDS
 from wx2mqtt.bridge.wechat_calls import WeChatCalls
 from wx2mqtt.errors import BadCommand, LoggedOut, OutcomeUnknown, Throttled, Unreachable
 from wx2mqtt.model import ActionResult, CreateGroup, Handle, LoginState, MarkRead
