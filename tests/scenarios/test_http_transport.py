@@ -257,6 +257,23 @@ async def test_bytes_that_nobody_asked_for_are_no_answer() -> None:
         assert server.connections == 3
 
 
+@pytest.mark.parametrize("turns", [0, 5], ids=["not read yet", "read by the event loop"])
+async def test_bytes_on_an_idle_connection_are_not_the_answer_to_the_next_request(turns: int) -> None:
+    peers: list[Peer] = []
+
+    async def script(peer: Peer) -> None:
+        peers.append(peer)
+        await answers(peer)
+
+    async with Server(script).run() as server, opened(make_transport()) as transport:
+        assert await ask(transport, server.url) == (200, b"ok")
+        peers[0].writer.write(ANSWER.replace(b"ok", b"NO"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        assert await ask(transport, server.url) == (200, b"ok")
+        assert (server.connections, len(server.requests)) == (2, 2)
+
+
 async def test_a_connection_whose_answer_was_not_read_is_not_used_again() -> None:
     async def script(peer: Peer) -> None:
         await peer.answer(HEAD + b"Content-Length: 5\r\n\r\nhe")

@@ -16,6 +16,7 @@ import os
 import select
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator
+from dataclasses import dataclass
 from functools import lru_cache
 from types import SimpleNamespace
 from urllib.request import getproxies, proxy_bypass
@@ -86,10 +87,29 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         if self._session is None:
             self._session = self._create_session()
         sending = _Sending(request, self._lease)
+        timeouts = request.extensions["timeout"]
         try:
-            response = await sending.send_by(self._session, self._proxy_for(request.url))
+            async with asyncio.timeout(None) as sending.write_timeout:
+                response = await self._session.request(
+                    request.method,
+                    URL(str(request.url), encoded=True),
+                    headers=[(name.decode("ascii"), value.decode()) for name, value in request.headers.raw],
+                    data=None if request.method == "GET" else sending.body(),
+                    allow_redirects=False,
+                    proxy=self._proxy_for(request.url),
+                    timeout=aiohttp.ClientTimeout(
+                        connect=timeouts["pool"], sock_connect=timeouts["connect"], sock_read=timeouts["read"]
+                    ),
+                    trace_request_ctx=sending,
+                )
         except (aiohttp.ClientError, httpx.HTTPError, OSError, ValueError) as error:
-            raise sending.error_for(error) from error
+            if not sending.is_written:
+                raise httpx.ConnectError(type(error).__name__) from error
+            if isinstance(error, TimeoutError):
+                raise httpx.ReadTimeout("no byte in time") from error
+            raise httpx.RemoteProtocolError(type(error).__name__) from error
+        finally:
+            sending.write_timeout = None
         if response.status == 101:
             response.close()
             raise httpx.RemoteProtocolError("the server wants another protocol")
@@ -149,52 +169,27 @@ class _Connector(aiohttp.TCPConnector):
             if connection.protocol not in self._used:
                 self._used.add(connection.protocol)
                 return connection
-            if not connection.protocol.should_close and not _has_input(connection):
+            assert connection.transport is not None
+            poll = select.poll()
+            poll.register(connection.transport.get_extra_info("socket").fileno(), select.POLLIN)
+            # The system knows of bytes, and of an end, before the event loop does.
+            if not connection.protocol.should_close and not poll.poll(0):
                 return connection
             connection.close()
 
 
-def _has_input(connection: Connection) -> bool:
-    """Returns whether bytes or an end have arrived; the system knows it before the event loop does."""
-    assert connection.transport is not None
-    poll = select.poll()
-    poll.register(connection.transport.get_extra_info("socket").fileno(), select.POLLIN)
-    return bool(poll.poll(0))
-
-
+@dataclass
 class _Sending:
     """One request on its way. As long as it `is_written` is False, nothing of it was sent."""
 
-    def __init__(self, request: httpx.Request, lease: Lease) -> None:
-        self._request = request
-        self._lease = lease
-        self._timeouts = request.extensions["timeout"]
-        self._write_timeout: asyncio.Timeout | None = None
-        self.is_written = False
+    _request: httpx.Request
+    _lease: Lease
+    is_written: bool = False
+    #: Of the request until the head of the answer has arrived; then None.
+    write_timeout: asyncio.Timeout | None = None
 
-    async def send_by(self, session: aiohttp.ClientSession, proxy: str | None) -> aiohttp.ClientResponse:
-        """Returns the answer when its head is there. A body is written meanwhile, by a task of aiohttp."""
-        request, timeouts = self._request, self._timeouts
-        headers = [(name.decode("ascii"), value.decode()) for name, value in request.headers.raw]
-        try:
-            async with asyncio.timeout(None) as self._write_timeout:
-                return await session.request(
-                    request.method,
-                    URL(str(request.url), encoded=True),
-                    headers=headers,
-                    data=None if request.method == "GET" else self._body(),
-                    allow_redirects=False,
-                    proxy=proxy,
-                    timeout=aiohttp.ClientTimeout(
-                        connect=timeouts["pool"], sock_connect=timeouts["connect"], sock_read=timeouts["read"]
-                    ),
-                    trace_request_ctx=self,
-                )
-        finally:
-            self._write_timeout = None
-
-    async def _body(self) -> AsyncGenerator[bytes, None]:
-        """Yields the body; aiohttp writes each piece at once, and asks for the next when it is taken."""
+    async def body(self) -> AsyncGenerator[bytes, None]:
+        """Yields the body to the task that writes it: each piece at once, the next one when it is taken."""
         assert isinstance(self._request.stream, httpx.AsyncByteStream)
         rest = int(self._request.headers["Content-Length"])
         async for piece in self._request.stream:
@@ -202,29 +197,19 @@ class _Sending:
             if rest < 0:
                 break
             self.begin_writing()
-            self._limit_writing(loop_time() + self._timeouts["write"])
+            if self.write_timeout is not None:
+                self.write_timeout.reschedule(loop_time() + self._request.extensions["timeout"]["write"])
             yield piece
         if rest:
             raise httpx.LocalProtocolError("a body of another length than its header says")
-        self._limit_writing(None)
+        if self.write_timeout is not None:
+            self.write_timeout.reschedule(None)
 
     def begin_writing(self) -> None:
         """Is called right before each write. Without a lease the first one raises `httpx.ConnectError`."""
         if not self.is_written and not self._lease.is_valid:
             raise httpx.ConnectError("another process may have the account")
         self.is_written = True
-
-    def _limit_writing(self, deadline: float | None) -> None:
-        if self._write_timeout is not None:
-            self._write_timeout.reschedule(deadline)
-
-    def error_for(self, error: Exception) -> httpx.HTTPError:
-        """Returns what a failure before the head of the answer means."""
-        if not self.is_written:
-            return httpx.ConnectError(type(error).__name__)
-        if isinstance(error, TimeoutError):
-            return httpx.ReadTimeout("no byte in time")
-        return httpx.RemoteProtocolError(type(error).__name__)
 
 
 async def _before_head(
@@ -243,11 +228,11 @@ async def _send_once(request: aiohttp.ClientRequest, handler: ClientHandlerType)
         raise httpx.ReadError(type(error).__name__) from error
 
 
+@dataclass
 class _ReceivedBody(httpx.AsyncByteStream):
     """The body of an answer. One that was not read to its end closes the connection."""
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
-        self._response = response
+    _response: aiohttp.ClientResponse
 
     @override
     async def __aiter__(self) -> AsyncIterator[bytes]:

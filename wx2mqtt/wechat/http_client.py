@@ -18,8 +18,9 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
-from contextlib import aclosing, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, cast
 
@@ -39,6 +40,7 @@ DECOMPRESSED_PIECE_BYTES = 1 << 16
 
 # What requests offer. httpx would undo several compressions, one after the other: 3 kB became 2 GB.
 _COMPRESSIONS = frozenset({"gzip", "deflate"})
+_UNCOMPRESSED = frozenset({"", "identity"})
 
 RequestBody = bytes | AsyncIterable[bytes] | None
 
@@ -74,68 +76,56 @@ class HttpClient:
         Without a valid lease it ends as one without a connection. `options.observe` is told of the end.
         Raises a `BackendError` where sending fails; reading the body from the answer raises one as well.
         """
-        outcome = ExchangeOutcome(call, self._text)
+        outcome = _Outcome(call, self._text)
         started_at = self._clock.monotonic()
         deadline = None if limits.whole is None else loop_time() + limits.whole
+        timeout = dict.fromkeys(("read", "write", "pool"), limits.idle)
+        timeout["connect"] = min(HTTP_CONNECT_SECONDS, limits.idle)
         try:
             if not self._clock.lease.is_valid:
                 raise outcome.failed(ExchangeFailure.NO_CONNECTION)
-            with outcome.network_errors():
-                request = self._build_request(url, {**self._headers, **headers}, body, limits.idle)
+            try:
+                request = httpx.Request(
+                    "GET" if body is None else "POST",
+                    url,
+                    content=body,
+                    headers={**self._headers, **headers},
+                    extensions={"timeout": timeout},
+                )
                 async with asyncio.timeout(limits.head):
                     response = await self._transport.handle_async_request(request)
+            except NETWORK_ERRORS as error:
+                raise outcome.failed(_failure_of(error)) from None
             outcome.value = str(response.status_code)
             try:
-                yield StreamedResponse(response, outcome, idle_seconds=limits.idle, deadline=deadline)
+                yield StreamedResponse(response, outcome, limits.idle, deadline)
             finally:
                 # Gives the connection back, or closes it where the body was not read to its end.
-                with outcome.network_errors():
-                    await response.aclose()
+                await response.aclose()
         finally:
             self._observe(call.name, outcome.value, self._clock.monotonic() - started_at)
-
-    def _build_request(
-        self, url: str, headers: Mapping[str, str], body: RequestBody, idle_seconds: float
-    ) -> httpx.Request:
-        timeout = {
-            "connect": min(HTTP_CONNECT_SECONDS, idle_seconds),
-            "read": idle_seconds,
-            "write": idle_seconds,
-            "pool": idle_seconds,
-        }
-        return httpx.Request(
-            "GET" if body is None else "POST",
-            url,
-            content=body,
-            headers=headers,
-            extensions={"timeout": timeout},
-        )
 
     async def close(self) -> None:
         """Closes all connections."""
         await self._transport.aclose()
 
 
+@dataclass
 class StreamedResponse:
     """An answer whose body has not been read yet. It can be read once, whole or in chunks.
 
-    Each failure to read it raises the `BackendError` of the table above. `deadline` is a time of the event
-    loop's clock, or None.
+    Each failure to read it raises the `BackendError` of the table above.
     """
 
-    def __init__(
-        self,
-        response: httpx.Response,
-        outcome: ExchangeOutcome,
-        *,
-        idle_seconds: float,
-        deadline: float | None,
-    ) -> None:
-        self.status = response.status_code
-        self._response = response
-        self._outcome = outcome
-        self._idle_seconds = idle_seconds
-        self._deadline = deadline
+    _response: httpx.Response
+    _outcome: _Outcome
+    _idle_seconds: float
+    #: When `read` must have ended, by the clock of the event loop; None: at any time.
+    _deadline: float | None
+
+    @property
+    def status(self) -> int:
+        return self._response.status_code
 
     def header(self, name: str) -> str:
         """Returns the stripped value of a header, empty where it is missing."""
@@ -147,57 +137,54 @@ class StreamedResponse:
 
     async def read(self, limit: int) -> bytes:
         """Returns the decompressed body. One of more than `limit` bytes is `too_large`."""
+        assert isinstance(self._response.stream, httpx.AsyncByteStream)
+        stream: AsyncIterable[bytes] = self._response.stream
+        encoding = self.header("Content-Encoding").lower()
+        if encoding in _COMPRESSIONS:
+            stream = _decompress(stream, encoding)
+        elif encoding not in _UNCOMPRESSED:
+            raise self._outcome.failed(ExchangeFailure.BROKEN_ANSWER)
         chunks = []
         size = 0
         started_at = loop_time()
-        with self._outcome.network_errors():
+        try:
             async with asyncio.timeout_at(self._deadline):
-                async for chunk in self._decompressed():
+                async for chunk in stream:
                     size += len(chunk)
                     if size > limit:
                         raise self._outcome.failed(ExchangeFailure.TOO_LARGE)
                     chunks.append(chunk)
                     started_at = await yield_after_long_work(started_at, loop_time)
+        except NETWORK_ERRORS as error:
+            raise self._outcome.failed(_failure_of(error)) from None
         return chunks[0] if len(chunks) == 1 else b"".join(chunks)
-
-    def _decompressed(self) -> AsyncIterator[bytes]:
-        """Returns the chunks of the body, straight from the transport where nothing is to decompress."""
-        assert isinstance(self._response.stream, httpx.AsyncByteStream)
-        encoding = self.header("Content-Encoding").lower()
-        if encoding in {"", "identity"}:
-            return aiter(self._response.stream)
-        if encoding not in _COMPRESSIONS:
-            raise self._outcome.failed(ExchangeFailure.BROKEN_ANSWER)
-        return _decompress(self._response.stream, encoding)
 
     async def iter_bytes(self) -> AsyncGenerator[bytes, None]:
         """Yields the body in chunks that are not empty.
 
         A compressed or incomplete body is a `broken_answer`, one without a byte for too long `no_answer`.
         """
-        if self.header("Content-Encoding").lower() not in {"", "identity"}:
+        if self.header("Content-Encoding").lower() not in _UNCOMPRESSED:
             # Decompressed it could be a thousand times as large.
             raise self._outcome.failed(ExchangeFailure.BROKEN_ANSWER)
         received = 0
         started_at = loop_time()
-        # httpx declares an iterator, but it is a generator, which must be closed.
+        # httpx declares an iterator, but it is a generator, which must be closed. It leaves out empty chunks.
         chunks = cast("AsyncGenerator[bytes, None]", self._response.aiter_bytes())
         async with aclosing(chunks):
-            while chunk := await self._next_chunk(chunks):
+            while True:
+                try:
+                    async with asyncio.timeout(self._idle_seconds):
+                        chunk = await anext(chunks, None)
+                except NETWORK_ERRORS as error:
+                    raise self._outcome.failed(_failure_of(error)) from None
+                if chunk is None:
+                    break
                 received += len(chunk)
                 yield chunk
                 started_at = await yield_after_long_work(started_at, loop_time)
         if self.header("Content-Length") not in {"", str(received)}:
             raise self._outcome.failed(ExchangeFailure.BROKEN_ANSWER)
-
-    async def _next_chunk(self, chunks: AsyncIterator[bytes]) -> bytes:
-        """Returns the next chunk that is not empty, or an empty one at the end."""
-        with self._outcome.network_errors():
-            async with asyncio.timeout(self._idle_seconds):
-                while (chunk := await anext(chunks, None)) is not None:
-                    if chunk:
-                        return chunk
-        return b""
 
 
 async def _decompress(chunks: AsyncIterable[bytes], encoding: str) -> AsyncGenerator[bytes, None]:
@@ -205,7 +192,12 @@ async def _decompress(chunks: AsyncIterable[bytes], encoding: str) -> AsyncGener
     decompressor = None
     async for chunk in chunks:
         if decompressor is None:
-            decompressor = zlib.decompressobj(_window_bits(encoding, chunk))
+            window_bits = zlib.MAX_WBITS
+            if encoding == "gzip":
+                window_bits |= 16
+            elif chunk[0] & 0x0F != zlib.DEFLATED:  # some servers send deflate without its head
+                window_bits = -zlib.MAX_WBITS
+            decompressor = zlib.decompressobj(window_bits)
         if decompressor.eof:
             raise httpx.DecodingError("bytes behind the end of what is compressed")
         rest = chunk
@@ -215,13 +207,6 @@ async def _decompress(chunks: AsyncIterable[bytes], encoding: str) -> AsyncGener
                 rest = decompressor.unconsumed_tail
         except zlib.error as error:
             raise httpx.DecodingError(str(error)) from error
-
-
-def _window_bits(encoding: str, first_chunk: bytes) -> int:
-    """Returns the argument of zlib for a body that begins so; some servers send deflate without its head."""
-    if encoding == "gzip":
-        return zlib.MAX_WBITS | 16
-    return zlib.MAX_WBITS if first_chunk[0] & 0x0F == zlib.DEFLATED else -zlib.MAX_WBITS
 
 
 async def read_json(body: bytes, kept_keys: frozenset[str] | None = None) -> JsonObject:
@@ -288,6 +273,9 @@ class ExchangeFailure(StrEnum):
     TOO_LARGE = "too_large"
 
 
+# What is caught around the steps of an exchange only: an error of the caller between them is not WeChat's.
+NETWORK_ERRORS = (httpx.HTTPError, httpx.InvalidURL, TimeoutError)
+
 # Only after these errors it is certain that no byte of the request was sent.
 _NOT_SENT_ERRORS = (
     httpx.ConnectError,
@@ -308,27 +296,14 @@ def _failure_of(error: Exception) -> ExchangeFailure:
     return ExchangeFailure.BROKEN_ANSWER
 
 
-class ExchangeOutcome:
-    """The outcome of one exchange so far, as `value`; makes the error for a failure.
+@dataclass
+class _Outcome:
+    """How an exchange has ended so far, as `value`; makes the error for a failure."""
 
-    `text` is that of `HttpClient`.
-    """
-
-    def __init__(self, call: CallSpec, text: Callable[[str, str], str]) -> None:
-        self._call = call
-        self._text = text
-        self.value = "cancelled"
-
-    @contextmanager
-    def network_errors(self) -> Iterator[None]:
-        """Turns the errors of httpx, and of a time limit, into `BackendError`s.
-
-        Stands around the steps of the exchange only: an error of the caller between them is not WeChat's.
-        """
-        try:
-            yield
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            raise self.failed(_failure_of(error)) from None
+    _call: CallSpec
+    #: That of `HttpClient`.
+    _text: Callable[[str, str], str]
+    value: str = "cancelled"
 
     def failed(self, failure: ExchangeFailure) -> BackendError:
         """Records a failure, and returns its error."""
