@@ -53,7 +53,7 @@ from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.payloads import encode, last_body, plain_text
 from wx2mqtt.mqtt.sockets import READ_CHUNK_BYTES
 from wx2mqtt.names import composed
-from wx2mqtt.settings.problems import UnreadableError, read_text
+from wx2mqtt.settings.loader import UnreadableError, read_text
 from wx2mqtt.settings.yaml_tree import parse
 from wx2mqtt.store.archive import BadBackup, _BoundedReader, _CountedReader, read_archive
 from wx2mqtt.store.backup import _is_within_bounds
@@ -430,7 +430,7 @@ def secret_file(size: int, folder: Path) -> bool:
 
 def config_levels(levels: int, _: Path) -> bool:
     """The file itself is the first level."""
-    problems = parse("a: " + "[" * (levels - 1) + "]" * (levels - 1), "c.yaml")[1]
+    problems = parse("a: " + "[" * (levels - 1) + "]" * (levels - 1), "c.yaml").problems
     return not any("nested deeper" in problem.message for problem in problems)
 
 
@@ -438,7 +438,7 @@ def config_values(count: int, _: Path) -> bool:
     """A list of 99 values counts as 100 each time that it is named, the list of these as one."""
     times, rest = divmod(count - 101, 100)
     text = f"x: &x [{'1,' * 99}]\na: [{'*x ,' * times}{'1,' * rest}]"
-    problems = parse(text, "c.yaml")[1]
+    problems = parse(text, "c.yaml").problems
     return not any("holds more" in problem.message for problem in problems)
 
 

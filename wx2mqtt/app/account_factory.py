@@ -17,7 +17,7 @@ from wx2mqtt.errors import Problem, SettingsError
 from wx2mqtt.mqtt.client import MqttClient
 from wx2mqtt.mqtt.options import ProtocolChoice
 from wx2mqtt.mqtt.topics import Topics
-from wx2mqtt.settings.formats import is_within
+from wx2mqtt.settings.formats import bases_overlap
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import DEFAULT_BASE_TOPIC, Settings
 from wx2mqtt.store.folder import SESSIONS_FOLDER
@@ -152,7 +152,7 @@ def resolve_base_topics(settings: Settings, stored: Mapping[str, str | None], fi
     """
     assigned = {name: account.base_topic or stored.get(name) for name, account in settings.accounts.items()}
     default_is_free = not any(
-        base is not None and _overlap(base, DEFAULT_BASE_TOPIC) for base in assigned.values()
+        base is not None and bases_overlap(base, DEFAULT_BASE_TOPIC) for base in assigned.values()
     )
     base_topics: dict[str, str] = {}
     for index, (name, base) in enumerate(assigned.items()):
@@ -166,13 +166,9 @@ def resolve_base_topics(settings: Settings, stored: Mapping[str, str | None], fi
 def _overlap_problems(base_topics: Mapping[str, str], file: str) -> Iterator[Problem]:
     for index, (name, base) in enumerate(base_topics.items()):
         for other_name, other_base in list(base_topics.items())[:index]:
-            if _overlap(base, other_base):
+            if bases_overlap(base, other_base):
                 text = (
                     f"'{base}' meets '{other_base}', which account {other_name} has; an account keeps the "
                     f"base that it first used, so write another base_topic for one of the two"
                 )
                 yield Problem(file, 0, f"accounts.{name}.base_topic", text)
-
-
-def _overlap(base: str, other_base: str) -> bool:
-    return is_within(base, other_base) or is_within(other_base, base)

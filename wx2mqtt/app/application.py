@@ -38,8 +38,8 @@ from wx2mqtt.mqtt.commands import reject_unknown_fields
 from wx2mqtt.mqtt.embedded import EmbeddedBroker, PortInUse
 from wx2mqtt.mqtt.options import ProtocolChoice
 from wx2mqtt.settings.addresses import EMBEDDED
+from wx2mqtt.settings.key_tree import reload_diff
 from wx2mqtt.settings.loader import LoadedSettings
-from wx2mqtt.settings.reload import reload_diff
 from wx2mqtt.settings.schema import Settings
 from wx2mqtt.store.database import ignore_commit_point
 from wx2mqtt.store.media_retention import MediaRetention

@@ -24,7 +24,6 @@ from wx2mqtt.settings.key_tree import (
     suggest,
     walk,
 )
-from wx2mqtt.settings.problems import SettingsReport
 from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, Plain, Section, Settings
 from wx2mqtt.settings.yaml_tree import SourcePosition, YamlTree, YamlValue, parse_value
 
@@ -58,26 +57,24 @@ def add_credentials(tree: YamlTree, folder: Path) -> None:
             _override(tree, (*path[:-1], path[-1] + FILE_SUFFIX), str(file), position)
 
 
-def add_environment(tree: YamlTree, env: Mapping[str, str], report: SettingsReport) -> None:
+def add_environment(tree: YamlTree, env: Mapping[str, str]) -> None:
     """Sets the keys that `WX2MQTT_` variables name."""
     for name in sorted(env):
         if not name.startswith(ENVIRONMENT_PREFIX) or not env[name]:
             continue
-        is_text = is_encodable(name)  # no key has a name with other bytes
-        located = _locate_variable(tree, name.removeprefix(ENVIRONMENT_PREFIX)) if is_text else None
-        if located is not None:
-            path, key = located
-            try:
-                value = _parse_variable(key, env[name])
-            except ValueError as error:
-                report.problems.append(
-                    Problem(FROM_ENVIRONMENT, 0, f"{name} ({dotted(path)})", str(error), path=path)
-                )
-            else:
-                _override(tree, path, value, SourcePosition(FROM_ENVIRONMENT, 0, name=name))
-        else:  # without __ it may be another program's, such as the names that container links make
-            list_of_report = report.problems if "__" in name else report.warnings
-            list_of_report.append(_unknown_variable(name, is_text=is_text))
+        located = _locate_variable(tree, name.removeprefix(ENVIRONMENT_PREFIX))
+        if located is None:
+            # Without __ it may be another program's, such as the names that container links make.
+            (tree.problems if "__" in name else tree.warnings).append(_unknown_variable(name))
+            continue
+        path, key = located
+        try:
+            value = _parse_variable(key, env[name])
+        except ValueError as error:
+            source = f"{name} ({dotted(path)})"
+            tree.problems.append(Problem(FROM_ENVIRONMENT, 0, source, str(error), path=path))
+        else:
+            _override(tree, path, value, SourcePosition(FROM_ENVIRONMENT, 0, name=name))
 
 
 def _parse_variable(key: ConfigKey, text: str) -> YamlValue:
@@ -113,6 +110,8 @@ def _override(tree: YamlTree, path: tuple[str, ...], value: YamlValue, position:
 
 def _locate_variable(tree: YamlTree, rest: str) -> tuple[tuple[str, ...], ConfigKey] | None:
     """Returns the path and the key for a variable's name without its prefix; None if there is no such key."""
+    if not is_encodable(rest):  # no key has a name with other bytes
+        return None
     path: tuple[str, ...] = ()
     model: type[Section] | None = Settings
     while model is not None:
@@ -142,12 +141,9 @@ def _split_name(known_names: Mapping[str, object], rest: str) -> tuple[str, str]
     return name.lower(), rest
 
 
-def _unknown_variable(name: str, *, is_text: bool) -> Problem:
-    """Returns the problem of a name that no key has.
-
-    A name that is no text has bytes that are not UTF-8, which Python reads as surrogates.
-    """
-    if not is_text:
+def _unknown_variable(name: str) -> Problem:
+    """Returns the problem of a name that no key has."""
+    if not is_encodable(name):  # Python reads bytes that are not UTF-8 as surrogates
         message = "the name has bytes that are not UTF-8, and no key has such a name; remove it"
         return Problem(FROM_ENVIRONMENT, 0, printable(name), message)
     path = tuple(name.removeprefix(ENVIRONMENT_PREFIX).lower().split("__"))

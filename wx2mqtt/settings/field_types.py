@@ -1,6 +1,7 @@
-"""Types of the keys of the configuration: each checks one value alone.
+"""The types of the keys of the configuration.
 
-A wrong value raises `ValueError` with a sentence, which pydantic turns into a problem of the key.
+`Topic` is a text that passes `formats.validate_topic`, `Texts` a list of texts. A check takes one value alone
+and returns it. It raises `ValueError` with a sentence, which pydantic turns into a problem of the key.
 """
 
 from __future__ import annotations
@@ -12,12 +13,8 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, WithJsonSchema
 
 from wx2mqtt.settings import addresses, formats
-from wx2mqtt.settings.formats import Duration
 
 MAX_CLIENT_ID_CHARACTERS = 200
-
-_WECHAT_NUMBER = re.compile(r"[0-9]{1,20}")
-_MACHINE_NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 T = TypeVar("T")
 
@@ -27,44 +24,29 @@ Live = Annotated[T, LIVE]
 
 
 def _one_or_many(value: object) -> object:
-    """Lets a list with one item be written as that item."""
     return (value,) if isinstance(value, str) else value
 
 
-def _whole_number(value: object) -> object:
-    """Parses plain decimal digits; refuses `010`, which is eight in YAML and ten for people."""
-    if isinstance(value, str):
-        if not re.fullmatch(r"0|[1-9][0-9]{0,17}", value, re.ASCII):
-            raise ValueError("is not a whole number (plain decimal digits, no leading zero)")
-        return int(value)
-    if isinstance(value, bool):
-        raise ValueError("is not a whole number (plain decimal digits, no leading zero)")  # noqa: TRY004
-    return value
+OneOrMany = Annotated[
+    tuple[T, ...],
+    BeforeValidator(_one_or_many),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}),
+]
+"""A list; one with a single item may be written as that item."""
 
-
-def _matching(pattern: re.Pattern[str], fault: str) -> AfterValidator:
-    """Returns the check that a whole text matches a pattern; `fault` is the sentence about any other."""
-
-    def check(value: str) -> str:
-        if not pattern.fullmatch(value):
-            raise ValueError(fault)
-        return value
-
-    return AfterValidator(check)
-
-
-def _client_id(value: str) -> str:
-    if not 1 <= len(value) <= MAX_CLIENT_ID_CHARACTERS or not value.isprintable():
-        raise ValueError(f"must have 1 to {MAX_CLIENT_ID_CHARACTERS} printable characters")
-    return value
+# texts and files
 
 
 def _filled(value: str) -> str:
     if not value.strip():
         raise ValueError("is empty; write a text, or leave the key out")
-    if any(formats.unprintable(mark) for mark in value):
+    if any(map(formats.unprintable, value)):
         raise ValueError(formats.HAS_CONTROL_CHARACTERS)
     return value
+
+
+Text = Annotated[str, AfterValidator(_filled)]
+Texts = OneOrMany[Text]
 
 
 def _encodable(value: SecretStr) -> SecretStr:
@@ -76,21 +58,16 @@ def _encodable(value: SecretStr) -> SecretStr:
     return value
 
 
-def _quiet_hours(value: str) -> str:
-    formats.parse_quiet_hours(value)
-    return value
+Secret = Annotated[SecretStr, AfterValidator(_encodable)]
+Secrets = OneOrMany[Secret]
 
 
-def _login_key(value: SecretStr) -> SecretStr:
+def _login_keys(value: SecretStr) -> SecretStr:
     formats.parse_login_keys(value.get_secret_value())
     return value
 
 
-def _plain_age(seconds: float) -> float:
-    """Refuses what is shorter than the seconds in which MQTT and web WeChat count."""
-    if seconds < 1:
-        raise ValueError("is shorter than 1s; write false to publish no bare text")
-    return seconds
+LoginKey = Annotated[SecretStr, AfterValidator(_login_keys)]
 
 
 def _path(value: object) -> object:
@@ -100,45 +77,104 @@ def _path(value: object) -> object:
     return value
 
 
-# types of single values
-
-_TEXTS = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]})
-
-Text = Annotated[str, AfterValidator(_filled)]
-Secret = Annotated[SecretStr, AfterValidator(_encodable)]
-Secrets = Annotated[tuple[Secret, ...], BeforeValidator(_one_or_many), _TEXTS]
 FilePath = Annotated[Path, BeforeValidator(_path)]
-Folders = Annotated[tuple[Path, ...], BeforeValidator(_one_or_many), _TEXTS]
-Texts = Annotated[tuple[Text, ...], BeforeValidator(_one_or_many), _TEXTS]
-Count = Annotated[int, BeforeValidator(_whole_number), Field(ge=0)]
-Positive = Annotated[int, BeforeValidator(_whole_number), Field(ge=1)]
-Reserve = Annotated[int, BeforeValidator(_whole_number), Field(ge=0, le=9)]
+Folders = OneOrMany[Path]
+
+# numbers, sizes and times
+
+
+def _whole_number(value: object) -> object:
+    """Parses plain decimal digits; refuses `010`, which is eight in YAML and ten for people."""
+    if isinstance(value, str) and re.fullmatch(r"0|[1-9][0-9]{0,17}", value, re.ASCII):
+        return int(value)
+    if isinstance(value, (str, bool)):
+        raise ValueError("is not a whole number (plain decimal digits, no leading zero)")  # noqa: TRY004
+    return value
+
+
+_WholeNumber = Annotated[int, BeforeValidator(_whole_number)]
+Count = Annotated[_WholeNumber, Field(ge=0)]
+Positive = Annotated[_WholeNumber, Field(ge=1)]
+Reserve = Annotated[_WholeNumber, Field(ge=0, le=9)]
 """Of the ten messages that a person's message allows at iLink."""
-QuietHours = Annotated[str, AfterValidator(_quiet_hours)]
-KeepaliveSeconds = Annotated[int, BeforeValidator(_whole_number), Field(ge=1, le=65535)]
+KeepaliveSeconds = Annotated[_WholeNumber, Field(ge=1, le=65535)]
 """Whole seconds that fit into the 16 bits of MQTT's keep-alive."""
-Topic = Annotated[str, AfterValidator(formats.validate_topic)]
-_TopicFilter = Annotated[str, AfterValidator(formats.validate_topic_filter)]
-TopicFilters = Annotated[tuple[_TopicFilter, ...], BeforeValidator(_one_or_many), _TEXTS]
-ClientId = Annotated[str, AfterValidator(_client_id)]
-Digits = Annotated[
-    str,
-    _matching(_WECHAT_NUMBER, "is a number that WeChat gives; write its digits"),
-    WithJsonSchema({"type": ["string", "integer"]}),
+
+Size = Annotated[
+    int,
+    BeforeValidator(formats.parse_size),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^[0-9.]+ ?[A-Za-z]*$"}]}
+    ),
 ]
+"""Bytes."""
+Duration = Annotated[
+    float,
+    BeforeValidator(formats.parse_duration),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "^[0-9.]+ ?[a-z]*$"}]}
+    ),
+]
+"""Seconds."""
+
+
+def _plain_age(seconds: float) -> float:
+    """Refuses what is shorter than the seconds in which MQTT and web WeChat count."""
+    if seconds < 1:
+        raise ValueError("is shorter than 1s; write false to publish no bare text")
+    return seconds
+
+
+PlainAge = Annotated[Duration, AfterValidator(_plain_age)]
+
+
+def _quiet_hours(value: str) -> str:
+    formats.parse_quiet_hours(value)
+    return value
+
+
+QuietHours = Annotated[str, AfterValidator(_quiet_hours)]
+
+# names
+
+
+def _client_id(value: str) -> str:
+    if not 1 <= len(value) <= MAX_CLIENT_ID_CHARACTERS or not value.isprintable():
+        raise ValueError(f"must have 1 to {MAX_CLIENT_ID_CHARACTERS} printable characters")
+    return value
+
+
+ClientId = Annotated[str, AfterValidator(_client_id)]
+
+
+def _instance_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", value):
+        raise ValueError("must have 1 to 64 characters of A-Z, a-z, 0-9, dot, _ and -")
+    return value
+
+
+InstanceName = Annotated[str, AfterValidator(_instance_name)]
+
+
+def _wechat_number(value: str) -> str:
+    if not re.fullmatch(r"[0-9]{1,20}", value):
+        raise ValueError("is a number that WeChat gives; write its digits")
+    return value
+
+
+Digits = Annotated[str, AfterValidator(_wechat_number), WithJsonSchema({"type": ["string", "integer"]})]
+
+# topics and addresses
+
+Topic = Annotated[str, AfterValidator(formats.validate_topic)]
+TopicFilters = OneOrMany[Annotated[str, AfterValidator(formats.validate_topic_filter)]]
 BaseUrl = Annotated[str, AfterValidator(addresses.validate_base_url)]
 Listen = Annotated[str, AfterValidator(addresses.validate_listen_address)]
 UrlPath = Annotated[str, AfterValidator(addresses.validate_url_path)]
 Address = Annotated[str, AfterValidator(addresses.validate_address)]
 DatabaseUrl = Annotated[str, AfterValidator(addresses.validate_database_url)]
-LoginKey = Annotated[SecretStr, AfterValidator(_login_key)]
-PlainAge = Annotated[Duration, AfterValidator(_plain_age)]
-InstanceName = Annotated[
-    str, _matching(_MACHINE_NAME, "must have 1 to 64 characters of A-Z, a-z, 0-9, dot, _ and -")
+Hosts = OneOrMany[Annotated[str, AfterValidator(addresses.validate_host_name)]]
+Networks = OneOrMany[Annotated[str, AfterValidator(addresses.validate_network)]]
+Brokers = Annotated[
+    OneOrMany[Annotated[str, AfterValidator(addresses.validate_broker_url)]], Field(min_length=1)
 ]
-_Host = Annotated[str, AfterValidator(addresses.validate_host_name)]
-_Network = Annotated[str, AfterValidator(addresses.validate_network)]
-_Broker = Annotated[str, AfterValidator(addresses.validate_broker_url)]
-Hosts = Annotated[tuple[_Host, ...], BeforeValidator(_one_or_many), _TEXTS]
-Networks = Annotated[tuple[_Network, ...], BeforeValidator(_one_or_many), _TEXTS]
-Brokers = Annotated[tuple[_Broker, ...], BeforeValidator(_one_or_many), Field(min_length=1), _TEXTS]

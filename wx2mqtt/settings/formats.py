@@ -7,14 +7,10 @@ A `..._fault` function returns a sentence that says what is wrong and what to wr
 from __future__ import annotations
 
 import base64
-import binascii
 import math
 import re
 import unicodedata
 from datetime import time
-from typing import Annotated
-
-from pydantic import BeforeValidator, WithJsonSchema
 
 from wx2mqtt.limits import MAX_CHOSEN_TOPIC_NAME_BYTES
 from wx2mqtt.model import FILEHELPER
@@ -43,65 +39,65 @@ def account_fault(name: str) -> str:
 
 def topic_name_fault(name: str) -> str:
     """Checks a name that the owner gives to a contact; it becomes one topic level."""
-    repaired = _repaired_topic_name(name)
-    forbidden = " ".join(character for character in _FORBIDDEN_IN_TOPIC_NAME if character in name)
-    return _first_fault(
-        (not name, "the name is empty"),
-        (name == FILEHELPER, "filehelper belongs to WeChat's file helper; choose another name"),
-        (bool(forbidden), f"a topic level cannot hold {forbidden}; write '{repaired}'"),
-        (
-            any(character.isspace() or unprintable(character) for character in name),
-            f"a topic level cannot hold white space or control characters; write '{repaired}'",
-        ),
-        (unicodedata.normalize("NFC", name) != name, "write it in composed form (Unicode NFC)"),
-        _length_check(name, MAX_CHOSEN_TOPIC_NAME_BYTES),
-    )
+    composed = unicodedata.normalize("NFC", name)
+    forbidden = [character for character in _FORBIDDEN_IN_TOPIC_NAME if character in name]
+    unusual = [character for character in composed if character.isspace() or unprintable(character)]
+    repaired = "".join("_" if character in (*forbidden, *unusual) else character for character in composed)
+    if not name:
+        return "the name is empty"
+    if name == FILEHELPER:
+        return "filehelper belongs to WeChat's file helper; choose another name"
+    if forbidden:
+        return f"a topic level cannot hold {' '.join(forbidden)}; write '{repaired}'"
+    if unusual:
+        return f"a topic level cannot hold white space or control characters; write '{repaired}'"
+    if composed != name:
+        return "write it in composed form (Unicode NFC)"
+    return _length_fault(name, MAX_CHOSEN_TOPIC_NAME_BYTES)
 
 
 def validate_topic(topic: str) -> str:
     """Checks a topic below which the bridge publishes."""
-    return _checked(
-        topic,
-        MAX_TOPIC_BYTES,
-        (not topic, "is empty; leave the key out for the default"),
-        (topic.startswith("$"), "topics that begin with $ belong to the broker; choose another"),
-        ("+" in topic or "#" in topic, "holds a wildcard (+ or #); a topic for publishing must be concrete"),
-        (
-            any(not level for level in topic.split("/")),
-            "has an empty level; remove the / at the start or at the end, or one of two in a row",
-        ),
-    )
+    if not topic:
+        raise ValueError("is empty; leave the key out for the default")
+    if topic.startswith("$"):
+        raise ValueError("topics that begin with $ belong to the broker; choose another")
+    if "+" in topic or "#" in topic:
+        raise ValueError("holds a wildcard (+ or #); a topic for publishing must be concrete")
+    if "" in topic.split("/"):
+        raise ValueError(
+            "has an empty level; remove the / at the start or at the end, or one of two in a row"
+        )
+    return _bounded_line(topic, MAX_TOPIC_BYTES)
 
 
 def validate_topic_filter(topic_filter: str) -> str:
     """Checks a filter that a topic for publishing must match."""
-    levels = topic_filter.split("/")
-    return _checked(
-        topic_filter,
-        MAX_FILTER_BYTES,
-        (not topic_filter, "is empty; write # for every topic, or an empty list [] for none"),
-        (topic_filter.startswith("$"), "matches nothing: no response may go to a topic that begins with $"),
-        (
-            "#" in "".join(levels[:-1]) or ("#" in levels[-1] and levels[-1] != "#"),
-            "has a # that is not its last level; it stands alone after the last /",
-        ),
-        (
-            any("+" in level and level != "+" for level in levels),
-            "has a + beside other characters; it is a whole level",
-        ),
-    )
+    *parents, last = topic_filter.split("/")
+    if not topic_filter:
+        raise ValueError("is empty; write # for every topic, or an empty list [] for none")
+    if topic_filter.startswith("$"):
+        raise ValueError("matches nothing: no response may go to a topic that begins with $")
+    if "#" in "".join(parents) or ("#" in last and last != "#"):
+        raise ValueError("has a # that is not its last level; it stands alone after the last /")
+    if any("+" in level and level != "+" for level in (*parents, last)):
+        raise ValueError("has a + beside other characters; it is a whole level")
+    return _bounded_line(topic_filter, MAX_FILTER_BYTES)
 
 
-def is_within(topic: str, base: str) -> bool:
-    """Returns whether `topic` equals `base` or is one of the topics that an account with this base uses."""
-    if topic == base:
+def bases_overlap(base: str, other: str) -> bool:
+    """Returns whether two base topics are equal, or one is a topic that an account with the other uses."""
+    if base == other:
         return True
-    below = topic.removeprefix(f"{base}/")
-    return below != topic and below.split("/")[0] in RESERVED_ACCOUNTS
+    shorter, longer = sorted((base, other), key=len)
+    below = longer.removeprefix(f"{shorter}/")
+    return below != longer and below.split("/")[0] in RESERVED_ACCOUNTS
 
 
 def printable(text: str) -> str:
-    """Returns the text on one line, with escapes for characters that cannot be printed."""
+    """Returns the text on one line: with escapes for what could end a line or control a terminal."""
+    if text.isprintable():
+        return text
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in text
@@ -113,31 +109,17 @@ def unprintable(character: str) -> bool:
     return unicodedata.category(character) in _UNPRINTABLE_CATEGORIES
 
 
-def _first_fault(*checks: tuple[bool, str]) -> str:
-    return next((message for is_wrong, message in checks if is_wrong), "")
-
-
-def _checked(text: str, max_bytes: int, *checks: tuple[bool, str]) -> str:
-    if fault := _first_fault(
-        *checks, (any(map(unprintable, text)), HAS_CONTROL_CHARACTERS), _length_check(text, max_bytes)
-    ):
+def _bounded_line(text: str, max_bytes: int) -> str:
+    if any(map(unprintable, text)):
+        raise ValueError(HAS_CONTROL_CHARACTERS)
+    if fault := _length_fault(text, max_bytes):
         raise ValueError(fault)
     return text
 
 
-def _length_check(text: str, max_bytes: int) -> tuple[bool, str]:
+def _length_fault(text: str, max_bytes: int) -> str:
     is_too_long = len(text.encode("utf-8", "surrogatepass")) > max_bytes
-    return is_too_long, f"is longer than {max_bytes} bytes of UTF-8"
-
-
-def _repaired_topic_name(name: str) -> str:
-    """Returns a valid topic level that resembles the name."""
-    return "".join(
-        "_"
-        if character in _FORBIDDEN_IN_TOPIC_NAME or character.isspace() or unprintable(character)
-        else character
-        for character in unicodedata.normalize("NFC", name)
-    )
+    return f"is longer than {max_bytes} bytes of UTF-8" if is_too_long else ""
 
 
 # sizes and durations
@@ -172,7 +154,7 @@ def parse_size(value: object) -> int:
     number, unit = _split_quantity(value, "a size such as 25MB, 256kB or 1GiB (or a number of bytes)")
     factor = _SIZES_BY_LOWER_UNIT.get(unit.lower())
     if factor is None:
-        raise ValueError(f"{unit!r} is no unit of size; use {_names(SIZE_UNITS)}")
+        raise ValueError(f"{unit!r} is no unit of size; use {', '.join(filter(None, SIZE_UNITS))}")
     if number * factor > MAX_SIZE_BYTES:
         raise ValueError("is larger than any disk")
     return round(number * factor)
@@ -185,7 +167,7 @@ def parse_duration(value: object) -> float:
     number, unit = _split_quantity(value, "a duration such as 30s, 10m, 24h or 7d (or a number of seconds)")
     factor = DURATION_UNITS.get(unit)
     if factor is None:
-        raise ValueError(f"{unit!r} is no unit of time; use {_names(DURATION_UNITS)}")
+        raise ValueError(f"{unit!r} is no unit of time; use {', '.join(filter(None, DURATION_UNITS))}")
     if number > MAX_DURATION_SECONDS / factor:
         raise ValueError("is longer than a hundred years")
     return number * factor
@@ -220,28 +202,7 @@ def _split_quantity(value: object, expected: str) -> tuple[float, str]:
     raise ValueError(f"is not {expected}")
 
 
-def _names(units: dict[str, int] | dict[str, float]) -> str:
-    return ", ".join(unit for unit in units if unit)
-
-
-Size = Annotated[
-    int,
-    BeforeValidator(parse_size),
-    WithJsonSchema(
-        {"anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "pattern": r"^[0-9.]+ ?[A-Za-z]*$"}]}
-    ),
-]
-"""Bytes; a field of this type accepts the texts of `parse_size`."""
-
-Duration = Annotated[
-    float,
-    BeforeValidator(parse_duration),
-    WithJsonSchema(
-        {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": "^[0-9.]+ ?[a-z]*$"}]}
-    ),
-]
-"""Seconds; a field of this type accepts the texts of `parse_duration`."""
-
+# times of the day, and keys
 
 _CLOCK = "(?:[01][0-9]|2[0-3]):[0-5][0-9]"
 _QUIET_HOURS = re.compile(rf"({_CLOCK})-({_CLOCK})", re.ASCII)
@@ -259,8 +220,6 @@ def parse_quiet_hours(value: str) -> tuple[time, time]:
 
 
 LOGIN_KEY_BYTES = 32
-
-
 # The key in use, and the one before it while it is being replaced.
 MAX_LOGIN_KEYS = 2
 
@@ -270,23 +229,18 @@ def parse_login_keys(text: str) -> tuple[bytes, ...]:
 
     Raises `ValueError` with a sentence.
     """
-    lines = text.split("\n") if text.strip() else [text]
-    keys = tuple(_parse_login_key(line) for line in lines if line.strip() or len(lines) == 1)
+    cure = "make one with: wx2mqtt cluster new-key"
+    keys: list[bytes] = []
+    for line in [line for line in text.split("\n") if line.strip()] or [text]:
+        try:
+            key = base64.b64decode(line.strip(), validate=True)
+        except ValueError:
+            raise ValueError(f"is no key, which is base64 on one line; {cure}") from None
+        if len(key) != LOGIN_KEY_BYTES:
+            raise ValueError(f"has {len(key)} bytes, and a key has {LOGIN_KEY_BYTES}; {cure}")
+        keys.append(key)
     if len(keys) > MAX_LOGIN_KEYS:
         raise ValueError("has more than two lines: write the new key, and on the next line the one before it")
     if len(set(keys)) < len(keys):
         raise ValueError("has the same key twice; write the new key, and on the next line the one before it")
-    return keys
-
-
-def _parse_login_key(text: str) -> bytes:
-    try:
-        key = base64.b64decode(text.strip(), validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError(f"is no key, which is base64 on one line; {_NEW_KEY}") from None
-    if len(key) != LOGIN_KEY_BYTES:
-        raise ValueError(f"has {len(key)} bytes, and a key has {LOGIN_KEY_BYTES}; {_NEW_KEY}")
-    return key
-
-
-_NEW_KEY = "make one with: wx2mqtt cluster new-key"
+    return tuple(keys)

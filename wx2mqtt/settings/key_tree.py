@@ -1,4 +1,4 @@
-"""The keys of the schema as a tree: looking up and walking keys, and suggesting the key that was meant.
+"""The keys of the schema as a tree: looks them up, compares two versions, suggests the key that was meant.
 
 A `KeyPath` is a key part by part; `dotted` writes it for people:
 
@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from wx2mqtt.limits import MAX_CONFIG_LEVELS
 from wx2mqtt.settings.field_types import LIVE
 from wx2mqtt.settings.formats import parse_duration, parse_size
-from wx2mqtt.settings.schema import Section, Settings
+from wx2mqtt.settings.schema import Pin, Plain, Section, Settings
 from wx2mqtt.values import frozen
 
 KeyPath = tuple[str | int, ...]
@@ -89,19 +89,16 @@ def keys_of(model: type[Section]) -> dict[str, ConfigKey]:
 def locate(path: KeyPath) -> ConfigKey | None:
     """Returns the key at a path, or None. An entry of a map is a section, an item of a list is its list."""
     key: ConfigKey | None = None
+    known = keys_of(Settings)
     for name in path:
-        key = keys_of(Settings).get(str(name)) if key is None else _child_key(key, name)
-        if key is None:
+        if key is not None and key.kind in LIST_KINDS and isinstance(name, int):
+            continue
+        if key is not None and key.kind is KeyKind.MAP:
+            key = entry_key(key, str(name))
+        elif (key := known.get(str(name))) is None:
             return None
+        known = keys_of(key.model) if key.model is not None else {}
     return key
-
-
-def _child_key(key: ConfigKey, name: str | int) -> ConfigKey | None:
-    if key.kind in LIST_KINDS:
-        return key if isinstance(name, int) else None
-    if key.kind is KeyKind.MAP:
-        return entry_key(key, str(name))
-    return keys_of(key.model).get(str(name)) if key.model is not None else None
 
 
 def entry_key(map_key: ConfigKey, name: str) -> ConfigKey:
@@ -173,6 +170,57 @@ def _unwrap(annotation: Any) -> Any:
     if get_origin(annotation) in {Union, types.UnionType}:
         return _unwrap(next(member for member in get_args(annotation) if member is not type(None)))
     return annotation
+
+
+def reload_diff(old: Settings, new: Settings) -> tuple[list[str], list[str]]:
+    """Returns the changed keys as (takes effect at once, needs a restart); each list is sorted.
+
+    An account that was added or removed, or whose configured base topic or client id changed, is one entry,
+    `accounts.<name>`. Its position in the file does not count: it keeps the base topic that it first used.
+    """
+    before, after = _values_by_key(old), _values_by_key(new)
+    topics_before, topics_after = _account_topics(old), _account_topics(new)
+    moved = {
+        f"accounts.{name}"
+        for name in {*old.accounts, *new.accounts}
+        if topics_before.get(name) != topics_after.get(name)
+    }
+    below_moved = tuple(f"{account}." for account in moved)
+    changed = {
+        key: is_live
+        for key, (_, is_live) in (before | after).items()
+        if before.get(key) != after.get(key) and not key.startswith(below_moved)
+    }
+    live = [key for key, is_live in changed.items() if is_live]
+    return sorted(live), sorted({*changed, *moved}.difference(live))
+
+
+def _account_topics(settings: Settings) -> dict[str, tuple[str | None, str]]:
+    """Returns the base topic and the client id of each account."""
+    client_ids = settings.client_ids()
+    return {name: (account.base_topic, client_ids[name]) for name, account in settings.accounts.items()}
+
+
+def _values_by_key(
+    section: Section, parent_path: str = "", *, is_live: bool = False
+) -> dict[str, tuple[object, bool]]:
+    """Returns the value of every key by its dotted path, and whether a reload changes it.
+
+    `contacts` and `plain` of an account are one value each: most files have the short form of `plain`.
+    """
+    values: dict[str, tuple[object, bool]] = {}
+    for name, key in keys_of(type(section)).items():
+        path, value = f"{parent_path}{name}", getattr(section, key.attribute)
+        is_key_live = is_live or key.is_live
+        if key.model is None or key.model in {Pin, Plain}:
+            values[path] = value, is_key_live
+            continue
+        sections = {path: value}
+        if key.kind is KeyKind.MAP:
+            sections = {f"{path}.{entry}": content for entry, content in value.items()}
+        for section_path, content in sections.items():
+            values |= _values_by_key(content, f"{section_path}.", is_live=is_key_live)
+    return values
 
 
 MAX_SUGGESTIONS = 3

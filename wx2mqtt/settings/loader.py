@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import stat
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -29,14 +30,7 @@ from wx2mqtt.settings.environment import (
     secret_paths,
 )
 from wx2mqtt.settings.key_tree import KeyKind, KeyPath, locate
-from wx2mqtt.settings.problems import (
-    SettingsFinding,
-    SettingsReport,
-    UnreadableError,
-    is_world_readable,
-    read_text,
-)
-from wx2mqtt.settings.rules import BackendRules, rule_findings
+from wx2mqtt.settings.rules import BackendRules, SettingsFinding, rule_findings
 from wx2mqtt.settings.schema import (
     DEFAULT_ACCOUNT,
     FIRST_BACKEND,
@@ -89,11 +83,11 @@ def load(
     paths count from the folder of the file that names them. `env` holds `WX2MQTT_…` variables and systemd's
     `CREDENTIALS_DIRECTORY`. `backends` says which keys each backend has.
     """
-    report = SettingsReport()
-    settings = _gather(path, env, backends, report, usual_backends)
-    warnings = _in_order(report.warnings)
-    if report.problems:
-        raise SettingsError(_in_order(report.problems), warnings)
+    tree = _read_sources(path, env, usual_backends)
+    settings = _evaluate(tree, backends)
+    warnings = _in_order(tree.warnings)
+    if tree.problems:
+        raise SettingsError(_in_order(tree.problems), warnings)
     return LoadedSettings(settings=settings, path=path, warnings=warnings)
 
 
@@ -103,8 +97,8 @@ def load_web_settings(path: Path | None, env: Mapping[str, str], backends: Backe
     None if no page can be shown: `web` or `language` has a problem itself, or the page is disabled. A file
     that cannot be read at all gives the defaults, which listen on loopback.
     """
-    settings, report = _gather_usable(path, env, backends)
-    is_page_faulty = any(problem.path and problem.path[0] in _PAGE_SECTIONS for problem in report.problems)
+    settings, problems = _load_usable(path, env, backends)
+    is_page_faulty = any(problem.path and problem.path[0] in _PAGE_SECTIONS for problem in problems)
     return None if is_page_faulty or not settings.web.enabled else settings
 
 
@@ -113,50 +107,54 @@ def load_valid_settings(path: Path | None, env: Mapping[str, str], backends: Bac
 
     For what only asks a running bridge, which may have refused this file.
     """
-    settings, _ = _gather_usable(path, env, backends)
-    return LoadedSettings(settings=settings, path=path)
+    return LoadedSettings(settings=_load_usable(path, env, backends)[0], path=path)
 
 
-def _gather_usable(
+def _load_usable(
     path: Path | None, env: Mapping[str, str], backends: BackendRules
-) -> tuple[Settings, SettingsReport]:
-    """Merges all sources; the defaults for a file that cannot be read at all."""
-    report = SettingsReport()
+) -> tuple[Settings, list[Problem]]:
     try:
-        return _gather(path, env, backends, report), report
+        tree = _read_sources(path, env)
     except SettingsError:
-        return Settings(), report
+        return Settings(), []
+    return _evaluate(tree, backends), tree.problems
 
 
-def _gather(
-    path: Path | None,
-    env: Mapping[str, str],
-    backends: BackendRules,
-    report: SettingsReport,
-    usual_backends: Mapping[str, BackendName] = _NO_BACKENDS,
-) -> Settings:
-    """Merges all sources; values that have a problem are left out, so that the rest can be checked too."""
+def _read_sources(
+    path: Path | None, env: Mapping[str, str], usual_backends: Mapping[str, BackendName] = _NO_BACKENDS
+) -> YamlTree:
+    """Merges all sources (steps 1 to 3). Raises `SettingsError` for a file that cannot be read at all."""
     if path is None:
         tree = YamlTree(_DEFAULTS_SOURCE.file, first_line=0)
         tree.set(("mqtt", "url"), EMBEDDED, _DEFAULTS_SOURCE)
     else:
-        tree = _read_config(path, report)
+        try:
+            tree = parse(read_text(path, MAX_CONFIG_BYTES), str(path))
+        except UnreadableError as error:
+            raise SettingsError((Problem(str(path), 1, key_text(_WHOLE_FILE), str(error)),)) from None
+        _warn_of_readable_secrets(tree, path)
     if folder := env.get("CREDENTIALS_DIRECTORY"):
         add_credentials(tree, Path(folder))
-    add_environment(tree, env, report)
+    add_environment(tree, env)
     if path is None:
         _add_default_backends(tree, usual_backends)
     _anchor_paths(tree)
-    _read_secrets(tree, report)
-    settings, problems = validate(tree)
-    report.problems += problems
-    incomplete = {_section_of(problem.path) for problem in report.problems if problem.path is not None}
+    _read_secrets(tree)
+    return tree
+
+
+def _evaluate(tree: YamlTree, backends: BackendRules) -> Settings:
+    """Makes the settings (steps 4 and 5); values that have a problem are left out, so the rest is checked."""
+    settings = validate(tree)
+    incomplete = {_section_of(problem.path) for problem in tree.problems if problem.path is not None}
     for finding in rule_findings(settings, backends):
-        problem = tree.problem(finding.path, finding.message)
         if not finding.is_warning:
-            report.problems.append(problem)
+            tree.add_problem(finding.path, finding.message)
         elif _is_certain(finding, incomplete):
-            report.warnings.append(problem)
+            tree.warnings.append(tree.problem(finding.path, finding.message))
+    for name, file in settings.mqtt.tls:
+        if isinstance(file, Path) and (fault := check_readable(file)):
+            tree.add_problem(("mqtt", "tls", name), fault)
     return settings
 
 
@@ -188,17 +186,6 @@ def _add_default_backends(tree: YamlTree, usual_backends: Mapping[str, BackendNa
             tree.set(("accounts", name, "backend"), backend, _DEFAULTS_SOURCE)
 
 
-def _read_config(path: Path, report: SettingsReport) -> YamlTree:
-    try:
-        text = read_text(path, MAX_CONFIG_BYTES)
-    except UnreadableError as error:
-        raise SettingsError((Problem(str(path), 1, key_text(_WHOLE_FILE), str(error)),)) from None
-    tree, problems = parse(text, str(path))
-    report.problems += problems
-    _warn_of_readable_secrets(tree, path, report)
-    return tree
-
-
 def _anchor_paths(tree: YamlTree) -> None:
     """Makes the paths of a file absolute from the file's folder: the working folder must not matter."""
     for path in paths_of(tree, KeyKind.PATH, KeyKind.PATHS):
@@ -225,7 +212,7 @@ def _in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
 # secrets
 
 
-def _read_secrets(tree: YamlTree, report: SettingsReport) -> None:
+def _read_secrets(tree: YamlTree) -> None:
     """Reads each file that holds a secret: `password_file` becomes `password`."""
     for path in list(secret_paths(tree)):
         file_path = (*path[:-1], path[-1] + FILE_SUFFIX)
@@ -233,19 +220,18 @@ def _read_secrets(tree: YamlTree, report: SettingsReport) -> None:
         if not isinstance(file_name, str) or not file_name:
             continue
         if tree.get(path) is not None:
-            message = f"is given here and in {file_path[-1]}; remove one of the two"
-            report.problems.append(tree.problem(path, message))
+            tree.add_problem(path, f"is given here and in {file_path[-1]}; remove one of the two")
             continue
         file, position = Path(file_name), tree.position_of(file_path)
         try:
             secret = _secret_in(path, file)
         except UnreadableError as error:
-            report.problems.append(tree.problem(file_path, str(error)))
+            tree.add_problem(file_path, str(error))
             continue
         tree.set(path, secret, SourcePosition(position.file, position.line, name=position.name))
-        if is_world_readable(file) and position.file != FROM_CREDENTIAL:
+        if _is_world_readable(file) and position.file != FROM_CREDENTIAL:
             advice = f"every user of this machine may read {file}: chmod o-r {shlex.quote(file_name)}"
-            report.warnings.append(tree.problem(file_path, advice))
+            tree.warnings.append(tree.problem(file_path, advice))
 
 
 def _secret_in(path: tuple[str, ...], file: Path) -> YamlValue:
@@ -263,12 +249,70 @@ def _secret_in(path: tuple[str, ...], file: Path) -> YamlValue:
     return secret
 
 
-def _warn_of_readable_secrets(tree: YamlTree, file: Path, report: SettingsReport) -> None:
+def _warn_of_readable_secrets(tree: YamlTree, file: Path) -> None:
     """Adds a warning for each secret in a configuration file that every user of the machine may read."""
-    if not is_world_readable(file):
+    if not _is_world_readable(file):
         return
     quoted = shlex.quote(str(file))
     advice = f"is a secret, and every user of this machine may read {file}: chmod o-r {quoted}"
     for path in secret_paths(tree):
         if tree.get(path) and tree.position_of(path).file == tree.file:
-            report.warnings.append(tree.problem(path, advice))
+            tree.warnings.append(tree.problem(path, advice))
+
+
+# files that the configuration names
+
+
+class UnreadableError(Exception):
+    """A file cannot be used; the message names the file and says why and how to fix it."""
+
+
+def read_text(path: Path, limit: int) -> str:
+    """Returns the text of a regular UTF-8 file of at most `limit` bytes; raises `UnreadableError`."""
+    try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise UnreadableError(f"{path} is a folder; name the file in it")
+        if not stat.S_ISREG(mode):
+            raise UnreadableError(f"{path} is no regular file; write the content into one")
+        with path.open("rb") as file:
+            raw = file.read(limit + 1)
+        if len(raw) > limit:
+            raise UnreadableError(f"{path} is larger than {limit} bytes; is it the right file?")
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise UnreadableError(f"{path} is not UTF-8 (line {line}); save it as UTF-8") from None
+    except (OSError, ValueError) as error:
+        raise UnreadableError(_open_fault(path, error)) from None
+
+
+def check_readable(path: Path) -> str:
+    """Returns why a file cannot be opened, or the empty text; does not look at its content."""
+    try:
+        with path.open("rb"):
+            return ""
+    except (OSError, ValueError) as error:
+        return _open_fault(path, error)
+
+
+def _open_fault(path: Path, error: OSError | ValueError) -> str:
+    match error:
+        case FileNotFoundError():
+            return f"there is no file {path}; create it, or correct the path"
+        case PermissionError():
+            return (
+                f"{path} may not be read by user {os.geteuid()}; change its owner or mode"
+                " (under systemd, hand secrets over with LoadCredential)"
+            )
+        case OSError():
+            return f"{path} cannot be read: {error.strerror}; correct the path"
+    return f"{path} cannot be the name of a file; correct the path"
+
+
+def _is_world_readable(path: Path) -> bool:
+    """Returns whether every user of this machine may read the file."""
+    try:
+        return bool(path.stat().st_mode & stat.S_IROTH)
+    except OSError:
+        return False

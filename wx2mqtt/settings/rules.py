@@ -6,14 +6,24 @@ import shlex
 import sys
 from collections.abc import Collection, Iterator, Mapping
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
 from wx2mqtt.settings import formats
 from wx2mqtt.settings.addresses import EMBEDDED, TLS_SCHEMES, is_loopback, split_listen_address
-from wx2mqtt.settings.problems import SettingsFinding, check_readable
+from wx2mqtt.settings.key_tree import KeyPath
 from wx2mqtt.settings.schema import Account, Cluster, Expect, Fallback, Hold, Mqtt, Pin, Settings, Web
+from wx2mqtt.values import frozen
+
+
+@frozen(kw_only=False)
+class SettingsFinding:
+    """A fault of the value at `path`, and how to fix it. A warning does not refuse the settings."""
+
+    path: KeyPath
+    message: str
+    is_warning: bool = False
+
 
 PIN_KIND_NAMES = ", ".join(Pin.model_fields)
 
@@ -82,7 +92,7 @@ def _base_topic_findings(settings: Settings) -> Iterator[SettingsFinding]:
     for index, (name, base) in enumerate(bases.items()):
         path = ("accounts", name, "base_topic")
         for other, other_base in list(bases.items())[:index]:
-            if formats.is_within(base, other_base) or formats.is_within(other_base, base):
+            if formats.bases_overlap(base, other_base):
                 yield SettingsFinding(
                     path, f"'{base}' meets the topics of account {other} ('{other_base}'); choose another"
                 )
@@ -154,9 +164,6 @@ def _tls_findings(mqtt: Mqtt) -> Iterator[SettingsFinding]:
         yield SettingsFinding(
             (*path, given), f"needs {missing} beside it: a certificate and its key belong together"
         )
-    for name, file in tls:
-        if isinstance(file, Path) and (fault := check_readable(file)):
-            yield SettingsFinding((*path, name), fault)
     encrypted = any(url.startswith(tuple(f"{scheme}:" for scheme in TLS_SCHEMES)) for url in mqtt.url)
     if not encrypted and any(file is not None for _, file in tls):
         yield SettingsFinding(path, "has no effect: no mqtt.url is mqtts or wss", is_warning=True)

@@ -30,6 +30,7 @@ from wx2mqtt.settings.field_types import (
     Count,
     DatabaseUrl,
     Digits,
+    Duration,
     FilePath,
     Folders,
     Hosts,
@@ -45,13 +46,13 @@ from wx2mqtt.settings.field_types import (
     Reserve,
     Secret,
     Secrets,
+    Size,
     Text,
     Texts,
     Topic,
     TopicFilters,
     UrlPath,
 )
-from wx2mqtt.settings.formats import Duration, Size
 
 DEFAULT_BASE_TOPIC = "wx"
 DEFAULT_ACCOUNT = "home"

@@ -8,13 +8,12 @@ repeats a value that may be a secret.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from copy import deepcopy
+from dataclasses import replace
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from wx2mqtt.errors import Problem
 from wx2mqtt.settings.key_tree import (
     BRANCH_KINDS,
     LIST_KINDS,
@@ -39,34 +38,25 @@ _SHOWABLE = frozenset({KeyKind.CHOICE, KeyKind.FLAG, KeyKind.NUMBER, KeyKind.SIZ
 _TEXT_KINDS = frozenset({KeyKind.TEXT, KeyKind.PATH, KeyKind.SECRET}) | LIST_KINDS
 
 
-def validate(tree: YamlTree) -> tuple[Settings, list[Problem]]:
-    """Returns the settings and all problems.
-
-    Values that have a problem are left out of the settings, so that the rest can still be checked.
-    """
-    rest = YamlTree(tree.file, data=deepcopy(tree.data), positions=tree.positions)
-    problems = _normalize(rest, (), dict(rest.data))
+def validate(tree: YamlTree) -> Settings:
+    """Returns the settings, without the values that have a problem; adds the problems to the tree."""
+    rest = replace(tree, data=deepcopy(tree.data))  # adds to the same problems
+    _normalize(rest, (), dict(rest.data))
     while True:
         try:
-            return Settings.model_validate(rest.data), problems
+            return Settings.model_validate(rest.data)
         except ValidationError as error:
             faults = {_fault_path(rest, fault["loc"]): fault for fault in error.errors(include_url=False)}
-            problems += [
-                tree.problem(_path_as_written(tree, path), _fault_text(fault, path))
-                for path, fault in faults.items()
-            ]
-            _remove_faulty(rest, list(faults))
+        for path, fault in faults.items():
+            # A list may be written as one text, which has no items.
+            is_text = isinstance(path[-1], int) and not isinstance(tree.get(path[:-1]), list)
+            tree.add_problem(path[:-1] if is_text else path, _fault_text(fault, path))
+        _remove_faulty(rest, list(faults))
 
 
 def _fault_path(tree: YamlTree, loc: KeyPath) -> KeyPath:
     """Returns the path of an error; pydantic adds `[key]` if not the value but the key itself is wrong."""
     return loc[:-1] if loc[-1] == "[key]" and tree.get(loc) is None else loc
-
-
-def _path_as_written(tree: YamlTree, path: KeyPath) -> KeyPath:
-    """Removes the index of an item if the list was written as one text."""
-    *parents, last = path
-    return path if isinstance(tree.get(tuple(parents)), list) or isinstance(last, str) else tuple(parents)
 
 
 def _remove_faulty(tree: YamlTree, paths: list[KeyPath]) -> None:
@@ -90,53 +80,50 @@ def _without_indexes(path: KeyPath) -> KeyPath:
 # What YAML leaves open.
 
 
-def _normalize(tree: YamlTree, path: KeyPath, section: dict[str, YamlValue]) -> list[Problem]:
+def _normalize(tree: YamlTree, path: KeyPath, section: dict[str, YamlValue]) -> None:
     """Handles what pydantic cannot: empty sections, keys without value, `yes` in a text field.
 
-    Returns the problems; values that have one are removed from the tree.
+    Values that have a problem are removed from the tree.
     """
-    problems: list[Problem] = []
     for name, value in section.items():
         key_path = (*path, name)
         key = locate(key_path)
         if key is None:
             continue
         if value is None:
-            problems += _normalize_null(tree, key_path, key)
+            _normalize_null(tree, key_path, key)
         elif isinstance(value, dict) and key.kind in BRANCH_KINDS:
-            problems += _normalize(tree, key_path, dict(value))
+            _normalize(tree, key_path, dict(value))
         elif key.kind in _TEXT_KINDS:
-            problems += _flag_problems(tree, key_path, value)
-    return problems
+            _refuse_flags(tree, key_path, value)
 
 
-def _normalize_null(tree: YamlTree, path: KeyPath, key: ConfigKey) -> list[Problem]:
+def _normalize_null(tree: YamlTree, path: KeyPath, key: ConfigKey) -> None:
     if key.optional:
-        return []
+        return
     position = tree.position_of(path)
     tree.remove(path)
-    if key.kind in BRANCH_KINDS:
-        if not children(path[:-1]) and key.kind is KeyKind.SECTION:  # an entry of a map: it exists
-            tree.set(tuple(map(str, path)), {}, position)
-        return []
-    advice = "write [] for none" if key.kind in LIST_KINDS else "give one"
-    return [tree.problem(path, f"has no value; {advice}, or remove the key for the default")]
+    if key.kind is KeyKind.SECTION and not children(path[:-1]):  # an entry of a map: it exists
+        tree.set(tuple(map(str, path)), {}, position)
+    elif key.kind not in BRANCH_KINDS:
+        advice = "write [] for none" if key.kind in LIST_KINDS else "give one"
+        tree.add_problem(path, f"has no value; {advice}, or remove the key for the default")
 
 
-def _flag_problems(tree: YamlTree, path: KeyPath, value: YamlValue) -> list[Problem]:
-    problems = []
-    items = enumerate(value) if isinstance(value, list) else [(None, value)]
-    for index, item in items:
-        item_path = path if index is None else (*path, index)
+def _refuse_flags(tree: YamlTree, path: KeyPath, value: YamlValue) -> None:
+    items = (
+        {(*path, index): item for index, item in enumerate(value)}
+        if isinstance(value, list)
+        else {path: value}
+    )
+    for item_path, item in items.items():
         if tree.position_of(item_path).tag == "bool" and isinstance(item, str):
-            message = (
+            tree.add_problem(
+                item_path,
                 f"YAML reads {item} as a truth value and a text belongs here; write "
-                f'"{item}" in quotes if it is meant'
+                f'"{item}" in quotes if it is meant',
             )
-            problems.append(tree.problem(item_path, message))
-    if problems:
-        tree.remove(path)
-    return problems
+            tree.remove(path)
 
 
 # Sentences.
@@ -148,13 +135,14 @@ def _fault_text(fault: ErrorDetails, path: KeyPath) -> str:
     if kind == "extra_forbidden":
         return _unknown_key_text(path)
     if kind == "literal_error":
-        return _shown_value(fault, path) + _choice_text(fault)
-    if kind == "value_error":  # raised by a check of the schema, which wrote the sentence
-        return _shown_value(fault, path) + str(fault["ctx"]["error"])
-    sentence = _SENTENCES.get(kind)
-    return _shown_value(fault, path) + (
-        sentence(fault.get("ctx", {})) if sentence else f"cannot be used: {fault['msg']}"
-    )
+        sentence = _choice_text(fault)
+    elif kind == "value_error":  # raised by a check of the schema, which wrote the sentence
+        sentence = str(fault["ctx"]["error"])
+    elif kind in _SENTENCES:
+        sentence = _SENTENCES[kind].format(**fault.get("ctx", {}))
+    else:
+        sentence = f"cannot be used: {fault['msg']}"
+    return _shown_value(fault, path) + sentence
 
 
 def _shown_value(fault: ErrorDetails, path: KeyPath) -> str:
@@ -182,21 +170,19 @@ def _choice_text(fault: ErrorDetails) -> str:
     return f"must be {choices}{hint}"
 
 
-_SentenceBuilder = Callable[[Mapping[str, object]], str]
-
-# By the type of an error of pydantic; the parameter is its context.
-_SENTENCES: dict[str, _SentenceBuilder] = {
-    "missing": lambda _: "is missing",
-    "string_type": lambda _: "must be one text: neither empty nor a list nor a section",
-    "int_type": lambda _: "must be a whole number",
-    "bool_type": lambda _: "must be true or false",
-    "bool_parsing": lambda _: "must be true or false",
-    "tuple_type": lambda _: "must be a list: [a, b]",
-    "path_type": lambda _: "must be the path of a file or folder",
-    "model_type": lambda _: "must be a section: keys with values below it, or {key: value}",
-    "dict_type": lambda _: "must be a section: names with values below it, or {name: value}",
-    "mapping_type": lambda _: "must be a section: names with values below it, or {name: value}",
-    "greater_than_equal": lambda limit: f"must be at least {limit['ge']}",
-    "less_than_equal": lambda limit: f"must be at most {limit['le']}",
-    "too_short": lambda limit: f"must have at least {limit['min_length']} entry",
+# By the type of an error of pydantic, with values of its context in braces.
+_SENTENCES = {
+    "missing": "is missing",
+    "string_type": "must be one text: neither empty nor a list nor a section",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "tuple_type": "must be a list: [a, b]",
+    "path_type": "must be the path of a file or folder",
+    "model_type": "must be a section: keys with values below it, or {{key: value}}",
+    "dict_type": "must be a section: names with values below it, or {{name: value}}",
+    "mapping_type": "must be a section: names with values below it, or {{name: value}}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "too_short": "must have at least {min_length} entry",
 }

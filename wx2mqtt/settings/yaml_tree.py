@@ -48,18 +48,25 @@ class SourcePosition:
 
 @dataclass(slots=True)
 class YamlTree:
-    """Values and their positions. `first_line` is the line of problems that concern the whole file."""
+    """Values and their positions, and what is wrong with them."""
 
     file: str
+    #: The line of problems that concern the whole file.
     first_line: int = 1
     data: dict[str, YamlValue] = field(default_factory=dict)
     positions: dict[KeyPath, SourcePosition] = field(default_factory=dict)
+    #: Refuse the settings.
+    problems: list[Problem] = field(default_factory=list)
+    warnings: list[Problem] = field(default_factory=list)
 
     def position_of(self, path: KeyPath) -> SourcePosition:
         """Returns the position of a value; if it has none, that of the nearest section around it."""
         while path and path not in self.positions:
             path = path[:-1]
         return self.positions.get(path, SourcePosition(self.file, self.first_line))
+
+    def add_problem(self, path: KeyPath, message: str) -> None:
+        self.problems.append(self.problem(path, message))
 
     def problem(self, path: KeyPath, message: str) -> Problem:
         position = self.position_of(path)
@@ -129,16 +136,21 @@ def key_text(path: KeyPath) -> str:
     return printable(dotted(shown)) or "file"
 
 
-def parse(text: str, file: str) -> tuple[YamlTree, list[Problem]]:
-    """Reads one YAML document; returns its tree, which is empty after a syntax error, and the problems."""
-    reader = _YamlReader(YamlTree(file))
+def parse(text: str, file: str) -> YamlTree:
+    """Reads one YAML document; the tree is empty after a syntax error."""
+    tree = YamlTree(file)
+    reader = _YamlReader(tree)
     try:
         _check_depth(text)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if root is not None:
-            reader.read_root(root)
+        if isinstance(root, yaml.MappingNode):
+            tree.data = reader.read_mapping(root, ())
+        elif root is not None and not (isinstance(root, yaml.ScalarNode) and root.tag == f"{_TAG}null"):
+            reader.add_problem(
+                (), _line(root), "must hold keys and values, such as `mqtt:` and below it `  url: …`"
+            )
     except _DocumentTooLargeError as error:
-        reader.tree.data.clear()
+        tree.data.clear()
         reader.add_problem((), error.line, str(error))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -148,14 +160,14 @@ def parse(text: str, file: str) -> tuple[YamlTree, list[Problem]]:
         reader.add_problem(
             (), line, f"holds a character that YAML forbids (number {error.character}); remove it"
         )
-    return reader.tree, reader.problems
+    return tree
 
 
 def parse_value(text: str) -> YamlValue:
     """Reads a YAML list or mapping on one line, as in environment variables; raises ValueError."""
-    tree, problems = parse(f"value: {text}", "")
-    if problems:
-        raise ValueError(problems[0].message)
+    tree = parse(f"value: {text}", "")
+    if tree.problems:
+        raise ValueError(tree.problems[0].message)
     return tree.data["value"]
 
 
@@ -178,23 +190,15 @@ def _check_depth(text: str) -> None:
 
 @dataclass(slots=True)
 class _YamlReader:
-    """Turns YAML nodes into values. `remaining_values` limits what aliases can multiply."""
+    """Turns YAML nodes into values."""
 
     tree: YamlTree
-    problems: list[Problem] = field(default_factory=list)
+    #: Limits what aliases can multiply.
     remaining_values: int = MAX_CONFIG_VALUES
     merge_depth: int = 0
 
     def add_problem(self, path: KeyPath, line: int, message: str) -> None:
-        self.problems.append(Problem(self.tree.file, line, key_text(path), message, path=path))
-
-    def read_root(self, node: yaml.Node) -> None:
-        if isinstance(node, yaml.MappingNode):
-            self.tree.data = self.read_mapping(node, ())
-        elif not (isinstance(node, yaml.ScalarNode) and node.tag == f"{_TAG}null"):
-            self.add_problem(
-                (), _line(node), "must hold keys and values, such as `mqtt:` and below it `  url: …`"
-            )
+        self.tree.problems.append(Problem(self.tree.file, line, key_text(path), message, path=path))
 
     def read_value(self, node: yaml.Node, path: KeyPath) -> YamlValue:
         self.remaining_values -= 1

@@ -15,7 +15,7 @@ from wx2mqtt.i18n.settings import sentence_text
 from wx2mqtt.i18n.setup import setup_text
 from wx2mqtt.settings.addresses import is_loopback, validate_broker_url, validate_host_name
 from wx2mqtt.settings.formats import topic_name_fault
-from wx2mqtt.settings.problems import check_readable
+from wx2mqtt.settings.loader import check_readable
 from wx2mqtt.settings.schema import FIRST_BACKEND, BackendName
 from wx2mqtt.setup.discover import FoundBroker
 from wx2mqtt.setup.output import BrokerAnswers, SetupAnswers

@@ -15,7 +15,6 @@ from wx2mqtt.errors import SettingsError
 from wx2mqtt.i18n.settings import problem_text, sentence_text
 from wx2mqtt.settings import addresses, environment, formats, validation, yaml_tree
 from wx2mqtt.settings.loader import load, load_valid_settings, load_web_settings
-from wx2mqtt.settings.problems import SettingsReport
 from wx2mqtt.wechat.registry import BACKENDS
 
 _YAML = (
@@ -64,9 +63,9 @@ _YAML_WORDS = (
 
 def _run_yaml(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
-    tree, problems = yaml_tree.parse(text, "x.yaml")
+    tree = yaml_tree.parse(text, "x.yaml")
     assert isinstance(tree.data, dict)
-    for problem in problems:
+    for problem in tree.problems:
         assert str(problem).isprintable()
     with suppress(ValueError):
         yaml_tree.parse_value(text)
@@ -113,9 +112,9 @@ _VARIABLE_WORDS = (
 def _run_environment(data: bytes) -> None:
     lines = data.decode("utf-8", "surrogateescape").replace("\0", "").split("\n")[:50]
     env = dict(line.partition("=")[::2] for line in lines if "=" in line)
-    report = SettingsReport()
-    environment.add_environment(yaml_tree.YamlTree("x"), env, report)
-    for problem in (*report.problems, *report.warnings):
+    tree = yaml_tree.YamlTree("x")
+    environment.add_environment(tree, env)
+    for problem in (*tree.problems, *tree.warnings):
         assert problem.message
     with suppress(SettingsError):
         load(None, {name: value for name, value in env.items() if not name.endswith("_FILE")}, BACKENDS)
@@ -147,7 +146,7 @@ def _run_values(data: bytes) -> None:
     ):
         assert isinstance(check(text), str)
     assert formats.printable(text).isprintable() or not text
-    formats.is_within(text, "wx")
+    formats.bases_overlap(text, "wx")
     assert not any(map(formats.unprintable, formats.printable(text)))
     for parse in (
         formats.validate_topic,
@@ -229,7 +228,7 @@ TARGETS = (
                     "topic_name_fault",
                     "validate_topic",
                     "validate_topic_filter",
-                    "is_within",
+                    "bases_overlap",
                     "printable",
                     "parse_size",
                     "parse_duration",

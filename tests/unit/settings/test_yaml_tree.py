@@ -12,14 +12,12 @@ from wx2mqtt.settings.yaml_tree import SourcePosition, YamlTree, parse, parse_va
 
 
 def said(text):
-    return [str(problem) for problem in parse(text, "f.yaml")[1]]
+    return [str(problem) for problem in parse(text, "f.yaml").problems]
 
 
 def test_every_scalar_stays_what_was_written():
-    tree, problems = parse(
-        "a: 0123\nb: yes\nc: 2026-11-25\nd: 10:00\ne: 1.10\nf: ~\ng: '~'\nno: x\n1: y", "f"
-    )
-    assert problems == []
+    tree = parse("a: 0123\nb: yes\nc: 2026-11-25\nd: 10:00\ne: 1.10\nf: ~\ng: '~'\nno: x\n1: y", "f")
+    assert tree.problems == []
     assert tree.data == {
         "a": "0123",
         "b": "yes",
@@ -34,7 +32,7 @@ def test_every_scalar_stays_what_was_written():
 
 
 def test_every_value_knows_its_line():
-    tree, _ = parse("# c\na:\n  b: 1\n  c:\n    - x\n    - y\nd: {e: 2}\n", "f")
+    tree = parse("# c\na:\n  b: 1\n  c:\n    - x\n    - y\nd: {e: 2}\n", "f")
     lines = {path: place.line for path, place in tree.positions.items()}
     assert lines == {
         ("a",): 2,
@@ -51,7 +49,7 @@ def test_every_value_knows_its_line():
 
 def test_an_empty_file_is_an_empty_tree():
     for text in ("", "# nothing\n", "---\n", "~"):
-        assert parse(text, "f")[0].data == {}
+        assert parse(text, "f").data == {}
         assert said(text) == []
 
 
@@ -63,8 +61,8 @@ def test_a_key_that_stands_twice_names_both_lines():
 
 
 def test_an_alias_and_a_merge_bring_in_what_the_anchor_holds():
-    tree, problems = parse("a: &x {k: 1, l: 2}\nb: *x\nc: {<<: *x, k: 3}\nd: {<<: [*x, {m: 4}]}", "f")
-    assert problems == []
+    tree = parse("a: &x {k: 1, l: 2}\nb: *x\nc: {<<: *x, k: 3}\nd: {<<: [*x, {m: 4}]}", "f")
+    assert tree.problems == []
     assert tree.data == {
         "a": {"k": "1", "l": "2"},
         "b": {"k": "1", "l": "2"},
@@ -97,7 +95,7 @@ def test_aliases_that_multiply_are_cut_off(text):
 
 
 def test_merges_that_multiply_are_cut_off():
-    assert parse(merge_bomb(8), "f")[1]
+    assert parse(merge_bomb(8), "f").problems
 
 
 @pytest.mark.parametrize(
@@ -110,8 +108,8 @@ def test_merges_that_multiply_are_cut_off():
     ],
 )
 def test_a_mapping_that_is_merged_into_itself_is_refused_with_its_line(text):
-    tree, problems = parse(text, "f.yaml")
-    assert [str(problem) for problem in problems if "one into itself" in problem.message]
+    tree = parse(text, "f.yaml")
+    assert [str(problem) for problem in tree.problems if "one into itself" in problem.message]
     assert tree.data == {}
     with pytest.raises(ValueError, match="one into itself"):
         parse_value("&x {<<: *x}")
@@ -127,8 +125,8 @@ def test_keys_that_override_merged_ones_cost_in_proportion_to_their_number():
 
 
 def test_a_mapping_that_overrides_a_merged_one_has_its_own_lines():
-    tree, problems = parse("b: &b {c: {d: 1, e: [2]}}\na:\n  <<: *b\n  c: {f: 3}", "f")
-    assert problems == []
+    tree = parse("b: &b {c: {d: 1, e: [2]}}\na:\n  <<: *b\n  c: {f: 3}", "f")
+    assert tree.problems == []
     assert {path[2:]: at.line for path, at in tree.positions.items() if path[:2] == ("a", "c")} == {
         (): 4,
         ("f",): 4,
@@ -146,8 +144,8 @@ def test_merges_of_merges_are_read():
     text = "\n".join(
         ["a0: &a0 {k: x}", *(f"a{n}: &a{n} {{<<: *a{n - 1}}}" for n in range(1, MAX_CONFIG_LEVELS))]
     )
-    tree, problems = parse(text, "f")
-    assert problems == []
+    tree = parse(text, "f")
+    assert tree.problems == []
     assert tree.data[f"a{MAX_CONFIG_LEVELS - 1}"] == {"k": "x"}
 
 
@@ -189,9 +187,9 @@ def test_a_fault_of_syntax_names_its_line_and_its_cure_and_repeats_nothing(text,
 
 @given(st.text(st.sampled_from("ab:{}[],&*!|>'\"%@`#-? \n\t~<")))
 def test_whatever_stands_in_a_file_becomes_a_tree_or_problems(text):
-    tree, problems = parse(text, "f")
+    tree = parse(text, "f")
     assert isinstance(tree.data, dict)
-    assert all(problem.line >= 1 for problem in problems)
+    assert all(problem.line >= 1 for problem in tree.problems)
 
 
 def test_a_value_of_the_environment_is_one_yaml_value():
@@ -202,20 +200,20 @@ def test_a_value_of_the_environment_is_one_yaml_value():
 
 
 def test_setting_a_value_forgets_what_stood_below():
-    tree, _ = parse("a: {b: {c: 1}}", "f")
+    tree = parse("a: {b: {c: 1}}", "f")
     tree.set(("a", "b"), "x", SourcePosition("environment", 0, name="V"))
     assert tree.data == {"a": {"b": "x"}}
     assert tree.position_of(("a", "b", "c")).name == "V"
 
 
 def test_a_value_cannot_be_set_inside_a_text():
-    tree, _ = parse("a: 1", "f")
+    tree = parse("a: 1", "f")
     assert not tree.set(("a", "b"), "x", SourcePosition("e", 0))
     assert tree.data == {"a": "1"}
 
 
 def test_a_value_that_is_not_there_cannot_be_taken_away():
-    tree, _ = parse("a: [{b: 1}]", "f")
+    tree = parse("a: [{b: 1}]", "f")
     assert not tree.remove(("a", "b"))
     assert not tree.remove(("a", 0))
     assert tree.remove(("a",))
