@@ -173,7 +173,7 @@ async def _remind(here: ILinkSenderHarness, rules: Remind, zone: timezone) -> bo
     due = _next_reminder(here, rules, zone)
     if due is None or due > here.now or not here.chat.is_open(here.now):
         return False
-    person = here.address_book.identity.by_level("wife")
+    person = here.address_book.identity.by_topic_name("wife")
     assert person is not None
     await here.accept(own_text(OwnText.REMINDER, "wife", person.id, "Write anything.", ttl=HOUR_SECONDS))
     return True

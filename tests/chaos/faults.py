@@ -322,8 +322,8 @@ def _stale_names() -> None:
         def confused(handle: Any) -> Any:
             found = by_handle(handle)
             wrong = {"wife": "mom", "mom": "wife"}
-            other = wrong.get(found.level) if found is not None else None
-            return self.by_level(other) if other else found
+            other = wrong.get(found.topic_name) if found is not None else None
+            return self.by_topic_name(other) if other else found
 
         self.by_handle = confused
 

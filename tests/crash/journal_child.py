@@ -75,7 +75,7 @@ async def receive(journal: Journal) -> None:
         )
         somebody = Person(
             id=PersonId(number + 1),
-            level=f"p{number}",
+            topic_name=f"p{number}",
             kind=ChatKind.FRIEND,
             handle=None,
             login_id="login",

@@ -187,7 +187,7 @@ EXCUSED: Mapping[str, str] = {
     "store.archive:write_archive": "writes a backup",
     "store.backup:create_backup": "writes a backup",
     "store.backup:archive_header": "writes a backup",
-    "store.people:levels_of": "reads rows of the database",
+    "store.people:topic_names_of": "reads rows of the database",
     "store.people:next_id_of": "reads rows of the database",
     "store.people:apply_changes": "writes rows of the database",
     "store.people:person_from_row": "reads rows of the database",

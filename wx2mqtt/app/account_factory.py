@@ -67,10 +67,10 @@ class AccountFactory:
             await journal.set_base_topic(topics.base)
         current_settings = self._current_settings(name)
         people = StoredPeople(stores.database, name)
-        persons, levels = await people.load()
+        persons, topic_names = await people.load()
         registry = PeopleRegistry(
             persons,
-            levels,
+            topic_names,
             current_settings.pins,
             name_style=settings.accounts[name].topic_names,
             next_id=people.next_id,

@@ -244,7 +244,7 @@ class AccountOperations:
 
     async def _change_people(self, changes: PeopleUpdate) -> Json:
         await self._components.inbound.apply_people(changes)
-        return {"changed": [person.level for person in changes.people.persons]}
+        return {"changed": [person.topic_name for person in changes.people.persons]}
 
 
 def _has_content(row: CommandRow) -> bool:

@@ -190,7 +190,7 @@ class HomeAssistantDiscovery:
         targets = self._notify_targets(self._exposed_people(), ids)
         window_names: dict[str, str] = {}
         for user in self._windows.users:
-            person = self._registry.by_level(user)
+            person = self._registry.by_topic_name(user)
             window_names[user] = "" if person is None else person.remark or person.nickname
         windows = self._notify_targets(window_names, ids)
         self._exposed_count = len(targets)
@@ -223,8 +223,8 @@ class HomeAssistantDiscovery:
         """
         if user in ids:
             return ids[user]
-        person = self._registry.by_level(user) if ids else None
-        names = () if person is None else self._registry.levels_of(person.id)
+        person = self._registry.by_topic_name(user) if ids else None
+        names = () if person is None else self._registry.topic_names_of(person.id)
         for name in names:
             if name in ids:
                 return ids[name]
@@ -240,9 +240,9 @@ class HomeAssistantDiscovery:
         if self._capabilities.has_filehelper:
             people[FILEHELPER] = _FILEHELPER_NAMES[self._ctx.language]
         for name in self._ctx.settings.exposed_users:
-            person = self._registry.by_level(name)
+            person = self._registry.by_topic_name(name)
             if person is not None and not person.removed:
-                people.setdefault(person.level, person.remark or person.nickname)
+                people.setdefault(person.topic_name, person.remark or person.nickname)
             elif person is None and name in self._record.ids and not self._registry.is_complete:
                 # Announced before, and perhaps still to be found in this login.
                 people.setdefault(unicodedata.normalize("NFC", name), "")

@@ -153,7 +153,7 @@ class InboundMessages:
         person = self._registry.by_handle(message.chat)
         if person is None:
             person = self._add_person(message)
-        if not self._ctx.settings.publishes_message(message, person.level, listed=bool(person.pin)):
+        if not self._ctx.settings.publishes_message(message, person.topic_name, listed=bool(person.pin)):
             self._left_out["filtered"] += 1
             return None
         if not person.wrote:

@@ -61,11 +61,11 @@ class StoredQuotes:
 
     async def _find(self, message_id: str, chat: Person) -> QuotedMessage | None:
         quoted = await self._history.quoted_message(message_id)
-        person = None if quoted is None else self._registry.by_level(quoted.chat)
+        person = None if quoted is None else self._registry.by_topic_name(quoted.chat)
         if quoted is None or person is None or person.id != chat.id:
             return None
-        author = self._registry.by_level(quoted.user)
-        return replace(quoted, user="" if author is None else author.level)
+        author = self._registry.by_topic_name(quoted.user)
+        return replace(quoted, user="" if author is None else author.topic_name)
 
 
 # The key in the private facts of an event for the id of the login in which it was received.
@@ -89,8 +89,8 @@ class MessageRows:
         body = message_body(
             message,
             account=self._ctx.name,
-            user=person.level,
-            chat_name=person.remark or person.nickname or person.level,
+            user=person.topic_name,
+            chat_name=person.remark or person.nickname or person.topic_name,
             sender=sender,
             trusted=trusted,
             media=media_in_message(message, jobs, settings),
@@ -98,8 +98,8 @@ class MessageRows:
         return NewMessage(
             key=message.key,
             id=message.id,
-            topic=self._ctx.topics.message(person.level),
-            user=person.level,
+            topic=self._ctx.topics.message(person.topic_name),
+            user=person.topic_name,
             kind=str(message.kind),
             time=message.time,
             text=message.text,
@@ -122,8 +122,8 @@ class MessageRows:
         if person is None:
             known: dict[str, Json] = {"name": message.sender_name} if message.sender_name else {}
             return {**known, "self": False}, False
-        name = person.remark or message.sender_name or person.nickname or person.level  # (webwx 4.4.1)
-        return {"user": person.level, "name": name, "self": False}, person.trusted
+        name = person.remark or message.sender_name or person.nickname or person.topic_name  # (webwx 4.4.1)
+        return {"user": person.topic_name, "name": name, "self": False}, person.trusted
 
     def _plain_publication(self, message: Message, person: Person) -> NewPublication | None:
         """Returns the publication of the bare text, for devices that read no JSON; None where there is none.
@@ -137,15 +137,15 @@ class MessageRows:
         age = (now_ms() - message.time) / 1000
         if age < -max_age:
             log.warning(
-                "no bare text: this machine's clock is behind", user=person.level, seconds=round(-age)
+                "no bare text: this machine's clock is behind", user=person.topic_name, seconds=round(-age)
             )
             return None
         seconds_left = int(max_age - max(0.0, age))
         if seconds_left < 1:
-            log.info("no bare text: it is too old", user=person.level, seconds=round(age))
+            log.info("no bare text: it is too old", user=person.topic_name, seconds=round(age))
             return None
         return NewPublication(
-            topic=self._ctx.topics.text(person.level),
+            topic=self._ctx.topics.text(person.topic_name),
             payload=plain_text(message.text),
             category="plain",
             content_type=TEXT_TYPE,
@@ -169,10 +169,11 @@ class EventRows:
         """
         withdrawn_id = str(event.fields.get("message_id", "")) if event.name == "recall" else ""
         if event.actor is None and withdrawn_id:
-            author = self._registry.by_level(await self._ctx.journal.history.message_author(withdrawn_id))
+            author_name = await self._ctx.journal.history.message_author(withdrawn_id)
+            author = self._registry.by_topic_name(author_name)
             if author is not None:
-                return author.level
-        return self._registry.level_or_name(event.actor, str(event.fields.get("by", "")))
+                return author.topic_name
+        return self._registry.topic_name_or(event.actor, str(event.fields.get("by", "")))
 
     def row(self, event: Event, by: str) -> NewEvent | None:
         """Returns the row of an event, or None if it is filtered.
@@ -180,13 +181,13 @@ class EventRows:
         `by` is the topic name or name of the person who caused it, empty if not known.
         """
         person = None if event.chat is None else self._registry.by_handle(event.chat)
-        user = None if person is None else person.level
+        user = None if person is None else person.topic_name
         if person is not None and self._is_filtered(person):
             return None
         fields = dict(event.fields)
         for key, members in event.people.items():
             fields[key] = [
-                self._registry.level_or_name(member.handle, member.shown_name) for member in members
+                self._registry.topic_name_or(member.handle, member.shown_name) for member in members
             ]
         if by:
             fields["by"] = by
@@ -199,14 +200,14 @@ class EventRows:
         """Yields the rows of the events about changes of people."""
         now = now_ms()
         for index, event in enumerate(changes.events):
-            person = self._registry.by_level(event.user)
+            person = self._registry.by_topic_name(event.user)
             if person is not None and event.name not in TOPIC_EVENTS and self._is_filtered(person):
                 continue
             key = f"{event.name}:{event.user}:{now}:{index}"
             yield self._new_event(event.name, key, event.user, now, event.fields, {})
 
     def _is_filtered(self, person: Person) -> bool:
-        if self._ctx.settings.publishes_chat(person.level, person.kind, listed=bool(person.pin)):
+        if self._ctx.settings.publishes_chat(person.topic_name, person.kind, listed=bool(person.pin)):
             return False
         self._counts["filtered"] += 1
         return True

@@ -26,9 +26,9 @@ class ActionTarget:
     handle: Handle
 
     @property
-    def level(self) -> str:
+    def topic_name(self) -> str:
         """The topic name."""
-        return self.person.level
+        return self.person.topic_name
 
 
 class Recipients:
@@ -39,7 +39,7 @@ class Recipients:
 
     def find(self, user: str) -> Person:
         """Returns the person or group of a topic name. Raises `BadCommand` if there is none."""
-        person = self._ctx.registry.by_level(user)
+        person = self._ctx.registry.by_topic_name(user)
         if person is None:
             raise BadCommand("unknown_user", "unknown_user", user=user, contacts=self._ctx.topics.contacts)
         if person.closed:
@@ -50,7 +50,7 @@ class Recipients:
 
     def require_allowed(self, user: str, person: Person | None) -> None:
         """Raises `BadCommand` unless `send.allow` matches `user` or the topic name of the person."""
-        names = {composed(user), *((person.level,) if person else ())}
+        names = {composed(user), *((person.topic_name,) if person else ())}
         if not any(matches_any(name, self._ctx.settings.account.send.allow) for name in names):
             raise BadCommand("not_allowed", "not_allowed", user=user)
 
@@ -103,7 +103,7 @@ class GroupMemberIndex:
 
     def find(self, name: str) -> tuple[Handle, ...]:
         """Returns the members with this topic name, else all with this name in the group."""
-        person = self._registry.by_level(name)
+        person = self._registry.by_topic_name(name)
         if person is None:
             return tuple(self._handles_by_name.get(composed(name), ()))
         return (person.handle,) if person.handle in self._handles else ()

@@ -134,7 +134,7 @@ class Reminders:
     def _planned(self, now: int) -> Iterator[DueReminder]:
         """Yields the reminders of all open windows that had none in this run of the process."""
         for user, forecast in self._windows.forecasts.items():
-            window, person = forecast.window, self._ctx.registry.by_level(user)
+            window, person = forecast.window, self._ctx.registry.by_topic_name(user)
             if person is None or not window.open or window.until is None or window.opened is None:
                 continue
             command_id = own_id(OwnText.REMINDER, f"{person.id}-{window.opened}")
@@ -148,20 +148,20 @@ class Reminders:
         closes = reminder.window.until
         assert closes is not None
         last = await retry_until_stored(
-            lambda: ctx.journal.commands.last_command_for(person.id, person.level)
+            lambda: ctx.journal.commands.last_command_for(person.id, person.topic_name)
         )
         if last is None or now - last > NEEDED_WITHIN_MS:
             return
         if await retry_until_stored(lambda: ctx.journal.commands.get(reminder.command_id)) is not None:
             return
         event = self._results.event_publication(
-            "reminded", person.level, reminder.command_id, now, {"until": rfc3339(closes)}
+            "reminded", person.topic_name, reminder.command_id, now, {"until": rfc3339(closes)}
         )
         await retry_until_stored(lambda: ctx.publish([event]))
         ttl = (closes - now) / 1000
         reminding = own_text(
             OwnText.REMINDER,
-            person.level,
+            person.topic_name,
             person.id,
             self._text(closes),
             ttl=ttl,

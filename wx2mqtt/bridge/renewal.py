@@ -158,9 +158,9 @@ class LoginRenewal:
         if person is None:
             return
         hint = bridge_text(self._ctx.language, "renew_hint")
-        level, person_id = person.level, person.id
-        await self._intake.accept_own_text(own_text(OwnText.RENEWAL, level, person_id, hint, ttl=lifetime))
-        picture = own_picture(OwnText.RENEWAL, level, person_id, ttl=lifetime)
+        user, person_id = person.topic_name, person.id
+        await self._intake.accept_own_text(own_text(OwnText.RENEWAL, user, person_id, hint, ttl=lifetime))
+        picture = own_picture(OwnText.RENEWAL, user, person_id, ttl=lifetime)
         await self._intake.accept_own_text(picture, qr_picture(url))
 
     def _owner_in_chat(self) -> Person | None:

@@ -73,7 +73,7 @@ class StatusTopics:
     def show_contacts(self, entries_of: EntriesOf) -> None:
         """Publishes `contacts`: all people, or if that is too large those that the configuration names.
 
-        `entries_of` returns the entries of these levels, of all people for None.
+        `entries_of` returns the entries of these topic names, of all people for None.
         """
         limit = self._inflight.payload_limit(self._topics.contacts)
         max_bytes = MAX_DIRECTORY_BYTES if limit is None else min(MAX_DIRECTORY_BYTES, limit)

@@ -89,18 +89,18 @@ class AccountView:
 
     @property
     def owner_name(self) -> str:
-        """The name of the account's owner, else their topic level; empty before the first login."""
+        """The name of the account's owner, else their topic name; empty before the first login."""
         owner = self._components.inbound.owner
         return "" if owner is None else owner.nickname or self.test_recipient
 
     @property
     def test_recipient(self) -> str:
-        """The topic level for test messages: the file helper, else the owner; empty if not known yet."""
+        """The topic name for test messages: the file helper, else the owner; empty if not known yet."""
         if self._ctx.backend.capabilities.has_contacts:
             return FILEHELPER
         handle = self._ctx.registry.owner_handle
         person = None if handle is None else self._ctx.registry.by_handle(handle)
-        return "" if person is None else person.level
+        return "" if person is None else person.topic_name
 
     @property
     def missing_safeguards(self) -> str:
@@ -119,7 +119,7 @@ class AccountView:
 
     @property
     def forecasts(self) -> Mapping[str, WindowForecast]:
-        """The reply windows and what can be sent in them, by topic level."""
+        """The reply windows and what can be sent in them, by topic name."""
         return self._components.windows.forecasts
 
     async def snapshot(self) -> HealthSnapshot:

@@ -116,9 +116,9 @@ class ReplyWindowTopics:
         if self.supported:
             self._refresh_event.set()
 
-    def directory_entries(self, levels: Collection[str] | None = None) -> list[DirectoryEntry]:
-        """Returns the directory, or the part of it with these levels, with the window of each person."""
-        entries = self._registry.directory(levels)
+    def directory_entries(self, topic_names: Collection[str] | None = None) -> list[DirectoryEntry]:
+        """Returns the directory, or the part of it with these topic names, with the window of each person."""
+        entries = self._registry.directory(topic_names)
         published = self._published
         return [
             replace(entry, window=published[entry.user].body()) if entry.user in published else entry
@@ -141,7 +141,7 @@ class ReplyWindowTopics:
         if not self.supported or not self._is_decided(state):
             return
         windows = {
-            person.level: self._forecast_of(person, state)
+            person.topic_name: self._forecast_of(person, state)
             for person in self._registry.reachable()
             if person.kind is ChatKind.FRIEND and not person.removed
         }

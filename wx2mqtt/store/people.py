@@ -26,6 +26,9 @@ CHUNK_ROWS = 250
 
 PERSON_FIELDS = tuple(item.name for item in fields(Person))
 
+# The names of fields in `people.json` that differ from those of `Person`, as the names of the columns do.
+_JSON_KEYS = {"topic_name": "level"}
+
 _SQL = load_queries("people")
 _ALL_PERSONS = 2**31
 _BOOLEAN_FIELDS = ("trusted", "closed", "removed", "stranger", "wrote")
@@ -53,10 +56,10 @@ class StoredPeople:
     def _load(self, connection: Connection) -> tuple[list[Person], dict[str, PersonId], PersonId]:
         rows = connection.execute(_SQL["persons"], (self._account, 0, _ALL_PERSONS))
         persons = [person_from_row(row) for row in rows]
-        return persons, levels_of(connection, self._account), next_id_of(connection, self._account)
+        return persons, topic_names_of(connection, self._account), next_id_of(connection, self._account)
 
 
-def levels_of(connection: Connection, account: str) -> dict[str, PersonId]:
+def topic_names_of(connection: Connection, account: str) -> dict[str, PersonId]:
     """Returns every level with the person who has or had it."""
     return dict(connection.execute(_SQL["levels"], (account,)).fetchall())
 
@@ -75,10 +78,10 @@ def apply_changes(connection: Connection, account: str, changes: PeopleChanges) 
     for persons in _chunks(changes.persons):
         rows = [(account, *person_columns(person)) for person in persons]
         insert_rows(connection, _SQL["put_person"], rows)
-    for levels in _chunks(changes.levels):
+    for levels in _chunks(changes.topic_names):
         insert_rows(connection, _SQL["put_level"], [(account, *level) for level in levels])
     for persons in _chunks(changes.persons):
-        own_levels = [(account, person.level, person.id) for person in persons]
+        own_levels = [(account, person.topic_name, person.id) for person in persons]
         insert_rows(connection, _SQL["put_own_level"], own_levels)
     connection.executemany(_SQL["delete_levels"], removed)
     connection.executemany(_SQL["delete_person"], removed)
@@ -92,13 +95,14 @@ def _chunks(items: Sequence[T]) -> Iterator[Sequence[T]]:
 
 
 def _raise_next_id(connection: Connection, account: str, changes: PeopleChanges) -> None:
-    ids = [*(person.id for person in changes.persons), *(owner for _, owner in changes.levels)]
+    ids = [*(person.id for person in changes.persons), *(owner for _, owner in changes.topic_names)]
     if ids:
         connection.execute(_SQL["raise_next_id"], (account, max(ids) + 1))
 
 
 def _refuse_two_owners(connection: Connection, account: str, changes: PeopleChanges) -> None:
-    levels = {*(person.level for person in changes.persons), *(level for level, _ in changes.levels)}
+    levels = {person.topic_name for person in changes.persons}
+    levels |= {level for level, _ in changes.topic_names}
     conflict = connection.execute(_SQL["level_conflict"], (account, json_list(levels))).fetchone()
     if conflict:
         person_id, owner = conflict
@@ -128,7 +132,7 @@ def person_from_row(row: tuple[Any, ...]) -> Person:
 
 def person_to_json(person: Person) -> dict[str, Json]:
     """Returns the JSON object of a person in `people.json`; the members are hex."""
-    values = {name: getattr(person, name) for name in PERSON_FIELDS}
+    values = {_JSON_KEYS.get(name, name): getattr(person, name) for name in PERSON_FIELDS}
     return {**values, "profile": dict(person.profile), "members": person.members.hex()}
 
 
@@ -140,7 +144,7 @@ def person_from_json(fields: dict[str, Any]) -> Person:
     known = {name: value for name, value in fields.items() if name in PERSON_FIELDS}
     checked = {
         "id": PersonId(int(fields["id"])),
-        "level": str(fields["level"]),
+        "topic_name": str(fields["level"]),
         "profile": dict(fields["profile"]),
         "kind": ChatKind(fields["kind"]),
         "members": bytes.fromhex(fields["members"]),

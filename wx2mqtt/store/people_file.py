@@ -22,11 +22,11 @@ from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.files import AtomicFile, quarantine, read_file
 from wx2mqtt.store.people import (
     apply_changes,
-    levels_of,
     next_id_of,
     person_from_json,
     person_from_row,
     person_to_json,
+    topic_names_of,
 )
 from wx2mqtt.store.person_records import PeopleChanges
 from wx2mqtt.store.queries import encode_payload, load_queries
@@ -137,7 +137,7 @@ def _person_lines(account: str, after: int, connection: Connection) -> list[tupl
 
 
 def _account_head(account: str, connection: Connection) -> bytes:
-    levels = dict[str, Json](levels_of(connection, account))
+    levels = dict[str, Json](topic_names_of(connection, account))
     return encode_payload({"next_id": next_id_of(connection, account), "levels": levels})
 
 
@@ -169,6 +169,6 @@ def _read(path: Path) -> dict[str, CopiedPeople]:
 def _people_of(part: dict[str, Any]) -> CopiedPeople:
     changes = PeopleChanges(
         persons=tuple(person_from_json(fields) for fields in part["persons"]),
-        levels=tuple((str(level), PersonId(int(owner))) for level, owner in part["levels"].items()),
+        topic_names=tuple((str(level), PersonId(int(owner))) for level, owner in part["levels"].items()),
     )
     return int(part["next_id"]), changes

@@ -16,8 +16,7 @@ class Person:
 
     #: Never given again.
     id: PersonId
-    #: The topic name.
-    level: str
+    topic_name: str
     kind: ChatKind
     #: Valid within the login `login_id` only.
     handle: Handle | None
@@ -53,23 +52,27 @@ def shared_profile(items: Iterable[tuple[str, str]]) -> Mapping[str, str]:
 
 @frozen
 class PeopleChanges:
-    """Changes to store: persons with their new values, levels with their owners, ids of deleted persons."""
+    """Changes to store: persons with their new values, topic names with their owners, ids of deleted ones."""
 
     persons: tuple[Person, ...] = ()
-    levels: tuple[tuple[str, PersonId], ...] = ()
+    topic_names: tuple[tuple[str, PersonId], ...] = ()
     removed: tuple[PersonId, ...] = ()
 
     @classmethod
     def merged(cls, changes: Iterable[PeopleChanges]) -> PeopleChanges:
         """Returns several as one change, of which each is applied after those before it."""
-        persons, levels, removed = dict[PersonId, Person](), dict[str, PersonId](), dict[PersonId, None]()
+        persons: dict[PersonId, Person] = {}
+        topic_names: dict[str, PersonId] = {}
+        removed: dict[PersonId, None] = {}
         for change in changes:
             persons |= {person.id: person for person in change.persons}
             for person_id in change.removed:
                 persons.pop(person_id, None)
                 removed[person_id] = None
-            levels |= dict(change.levels)
-        return cls(persons=tuple(persons.values()), levels=tuple(levels.items()), removed=tuple(removed))
+            topic_names |= dict(change.topic_names)
+        return cls(
+            persons=tuple(persons.values()), topic_names=tuple(topic_names.items()), removed=tuple(removed)
+        )
 
 
 NO_CHANGES = PeopleChanges()

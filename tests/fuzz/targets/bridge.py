@@ -242,7 +242,7 @@ def _run_names(data: bytes) -> None:
         hints: dict[str, int] = {}
         for name in names:
             for kind in (ChatKind.FRIEND, ChatKind.GROUP):
-                level = topic_names.level_for([name], kind, style, used.__contains__, hints)  # type: ignore[arg-type]
+                level = topic_names.unique_topic_name([name], kind, style, used.__contains__, hints)  # type: ignore[arg-type]
                 require_safe_level(level)
                 assert level not in used
                 used.add(level)
@@ -255,9 +255,9 @@ def _run_names(data: bytes) -> None:
             ids.add(made)
     display_names(dict(enumerate(names)))  # type: ignore[arg-type]
     evidence.normalize_text(text).encode()
-    cleaned = topic_names.clean_level(text)
-    assert topic_names.clean_level(cleaned) == cleaned
-    topic_names.cut_level(cleaned, 64)
+    cleaned = topic_names.clean_topic_name(text)
+    assert topic_names.clean_topic_name(cleaned) == cleaned
+    topic_names.cut_topic_name(cleaned, 64)
     directory.matching_entries([], text)
 
 
@@ -413,7 +413,13 @@ TARGETS = (
         parsers=(
             *(
                 f"bridge.people.topic_names:{name}"
-                for name in ("level_for", "base_level", "numbered_level", "clean_level", "cut_level")
+                for name in (
+                    "unique_topic_name",
+                    "base_topic_name",
+                    "numbered_topic_name",
+                    "clean_topic_name",
+                    "cut_topic_name",
+                )
             ),
             *("bridge.people.evidence:normalize_text", "bridge.people.directory:matching_entries"),
             *("mqtt.discovery:entity_id", "mqtt.discovery:display_names"),

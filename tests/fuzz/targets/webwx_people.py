@@ -66,13 +66,13 @@ def check_people(registry: PeopleRegistry, pins: dict[str, ContactPin]) -> None:
     assert len(set(levels)) == len(levels)
     for level in levels:
         require_safe_level(level)
-        person = registry.by_level(level)
+        person = registry.by_topic_name(level)
         assert person is not None
         saved = person_to_json(person)
         require_json(saved)
         assert person_from_json(json.loads(json.dumps(saved))) == person
         if person.trusted:
-            _require_pin(person.level, person, pins)
+            _require_pin(person.topic_name, person, pins)
 
 
 def _require_pin(level: str, person: Any, pins: dict[str, ContactPin]) -> None:
@@ -93,9 +93,9 @@ TARGETS = (
         run=_run_contacts,
         parsers=(
             *names("contacts", "read_contact"),
-            *("bridge.people.topic_names:level_for", "bridge.people.topic_names:base_level"),
-            *("bridge.people.topic_names:numbered_level", "bridge.people.topic_names:clean_level"),
-            *("bridge.people.topic_names:cut_level", "bridge.people.evidence:normalize_text"),
+            *("bridge.people.topic_names:unique_topic_name", "bridge.people.topic_names:base_topic_name"),
+            *("bridge.people.topic_names:numbered_topic_name", "bridge.people.topic_names:clean_topic_name"),
+            *("bridge.people.topic_names:cut_topic_name", "bridge.people.evidence:normalize_text"),
             "store.people:person_from_json",
         ),
         seeds=CONTACT_PAGES,

@@ -104,7 +104,9 @@ class AddressBook:
     def keep(self, changes: PeopleUpdate) -> PeopleUpdate:
         """Store changes as the store does."""
         self.persons |= {one.id: one for one in changes.people.persons}
-        self.levels |= dict(changes.people.levels) | {one.level: one.id for one in changes.people.persons}
+        self.levels |= dict(changes.people.topic_names) | {
+            one.topic_name: one.id for one in changes.people.persons
+        }
         for gone in changes.people.removed:
             del self.persons[gone]
             self.levels = {level: owner for level, owner in self.levels.items() if owner != gone}
@@ -118,11 +120,11 @@ class AddressBook:
     def level(self, who: str) -> str | None:
         """On which topic the bridge publishes what somebody writes."""
         person = self.identity.by_handle(self.handle(who))
-        return None if person is None else person.level
+        return None if person is None else person.topic_name
 
     def person(self, level: str) -> Person:
         """Whom the bridge means by a topic."""
-        person = self.identity.by_level(level)
+        person = self.identity.by_topic_name(level)
         assert person is not None, level
         return person
 
@@ -134,7 +136,7 @@ class AddressBook:
 
     def reaches(self, level: str) -> str | None:
         """To whom a command on this topic goes, in truth."""
-        person = self.identity.by_level(level)
+        person = self.identity.by_topic_name(level)
         if person is None or person.closed or person.removed or person.handle is None:
             return None
         return next((who for who in self.book if self.handle(who) == person.handle), None)

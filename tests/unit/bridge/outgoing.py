@@ -95,7 +95,7 @@ Outcome = Receipt | Exception
 def person(number: int, level: str, **more: Any) -> Person:
     values: dict[str, Any] = {
         "id": PersonId(number),
-        "level": level,
+        "topic_name": level,
         "kind": ChatKind.SELF if level == "filehelper" else ChatKind.FRIEND,
         "handle": Handle(level if level == "filehelper" else f"@{level}"),
         "login_id": "login",
@@ -402,7 +402,7 @@ def make(
     news, journal, topics = News(), Slow(database, blobs), Topics("wx")
     broker, wechat = Broker(news, protocol), WeChat(news)
     persons = tuple(people)
-    identity = PeopleRegistry(persons, {one.level: one.id for one in persons}, pins or {})
+    identity = PeopleRegistry(persons, {one.topic_name: one.id for one in persons}, pins or {})
     quota = FakeQuota()
     ctx = context(
         topics=topics,

@@ -143,7 +143,7 @@ class SenderHarness:
     def command(self, user: str, text: str = "", *, ttl: float = 600.0, accepted: int = NOW) -> NewCommand:
         self._numbers += 1
         ident = f"c{self._numbers}"
-        person = self.address_book.identity.by_level(user)
+        person = self.address_book.identity.by_topic_name(user)
         assert person is not None
         return NewCommand(
             command=Command(user=user, text=text or ident, id=ident),
@@ -210,7 +210,7 @@ class SenderHarness:
 
     def own(self, user: str, text: str, message_id: str, time: int) -> Message:
         """A message of the owner as WeChat hands it over: written on the phone, or an echo of ours."""
-        person = self.address_book.identity.by_level(user)
+        person = self.address_book.identity.by_topic_name(user)
         assert person is not None
         assert person.handle is not None
         return Message(

@@ -218,7 +218,7 @@ async def test_a_person_whose_topic_got_another_name_keeps_their_id(stage: Stage
     async with stage.runs():
         key = f"to_{entity_id('张三')}"
         assert (await stage.components())[key]["command_topic"] == "wx/out/张三"
-        stage.people([PEOPLE[0], replace(PEOPLE[1], level="boss")], {"张三": PEOPLE[1].id})
+        stage.people([PEOPLE[0], replace(PEOPLE[1], topic_name="boss")], {"张三": PEOPLE[1].id})
         after = await stage.components(2)
         assert after[key]["command_topic"] == "wx/out/boss"
         assert "to_boss" not in after

@@ -261,7 +261,7 @@ def test_what_happened_among_people_is_published_even_if_the_disk_was_full_at_fi
         await harness.process(message("1"), contacts=(renamed,))
         assert [one.body["to"] for one in harness.journal.events("contact_renamed")] == ["老妈"]
         assert [one.user for one in harness.journal.events("contact_renamed")] == ["妈妈"]
-        assert [one.remark for one in harness.journal.people.persons if one.level == "妈妈"] == ["老妈"]
+        assert [one.remark for one in harness.journal.people.persons if one.topic_name == "妈妈"] == ["老妈"]
         assert len(harness.journal.messages()) == 1
 
     at_home(story)
@@ -292,7 +292,7 @@ def test_two_who_store_at_the_same_time_lose_nothing_of_each_other():
                 await harness.process(message("1"), contacts=(renamed,))
 
         await asyncio.gather(received(), decided())
-        stored = {one.level: one for one in harness.journal.people.persons}
+        stored = {one.topic_name: one for one in harness.journal.people.persons}
         assert stored["mother"].remark == "老妈"
         assert len(harness.journal.events("contact_renamed")) == 1
         assert len(harness.journal.events("topic_changed")) == 1

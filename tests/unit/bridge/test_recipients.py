@@ -21,7 +21,7 @@ MEMBERS = (
 class People:
     """The people with a topic: `wife` is in the group, `mom` is not."""
 
-    def by_level(self, level: str) -> Any:
+    def by_topic_name(self, level: str) -> Any:
         handle = {"wife": "@wife", "mom": "@mom"}.get(level)
         return handle and SimpleNamespace(handle=Handle(handle))
 

@@ -78,7 +78,7 @@ async def test_it_is_published_once_until_it_changes(desk: Desk):
 
 async def test_it_says_what_is_kept_and_how_many_wait(desk: Desk):
     desk.windows.publish_changes()
-    person = desk.address_book.identity.by_level("wife")
+    person = desk.address_book.identity.by_topic_name("wife")
     assert person is not None
     desk.held[person.id] = 3
     desk.windows.publish_changes()

@@ -45,7 +45,7 @@ class ValidationHarness:
     ) -> None:
         self.contacts_known, self.chat = True, ""
         people = tuple(people)
-        identity = PeopleRegistry(people, {one.level: one.id for one in people}, pins or {})
+        identity = PeopleRegistry(people, {one.topic_name: one.id for one in people}, pins or {})
         self.quota = FakeQuota()
         self.ctx = context(
             topics=TOPICS,

@@ -62,7 +62,7 @@ def test_all_answers_are_in_it(tmp_path):
     assert settings.language == "zh"
 
 
-@pytest.mark.parametrize(("name", "topic"), [("me", "me"), ("", registry.OWNER_LEVEL)])
+@pytest.mark.parametrize(("name", "topic"), [("me", "me"), ("", registry.OWNER_TOPIC_NAME)])
 def test_on_ilink_the_owner_alone_is_known(tmp_path, name, topic):
     settings = loaded(tmp_path, answers(backend="ilink", people={}, owner=name))
     account = settings.accounts["home"]

@@ -122,7 +122,7 @@ def result(command_id: str, status: Status = Status.SENT, message_id: str | None
 def person(number: int, level: str, **more: object) -> Person:
     values: dict[str, object] = {
         "id": PersonId(number),
-        "level": level,
+        "topic_name": level,
         "kind": ChatKind.FRIEND,
         "handle": Handle(f"@{number}"),
         "login_id": "login",

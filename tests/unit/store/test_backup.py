@@ -128,7 +128,7 @@ def test_a_moved_store_goes_on_where_it_was(old: Path, tmp_path: Path) -> None:
             "wx/in/wife"
         ] * 2
         people, levels = await StoredPeople(open_store.database, "home").load()
-        assert ([one.level for one in people], levels) == (["wife"], {"wife": 1})
+        assert ([one.topic_name for one in people], levels) == (["wife"], {"wife": 1})
         assert await SavedLoginFile(open_store.path / SESSIONS_FOLDER / "home.json").load() == {
             "skey": "secret"
         }

@@ -59,7 +59,7 @@ async def test_a_store_of_version_1_keeps_all_that_is_in_it(journal: Journal) ->
     kept, more = await journal.history.find(HistoryQuery(since=0))
     assert ([one.seq for one in kept], more) == ([1, 2], False)
     persons, levels = await StoredPeople(journal._database, "home").load()
-    assert ([one.level for one in persons], dict(levels)) == (["wife"], {"wife": 1})
+    assert ([one.topic_name for one in persons], dict(levels)) == (["wife"], {"wife": 1})
 
 
 async def test_what_came_before_is_known_again_and_what_comes_is_stored(journal: Journal) -> None:

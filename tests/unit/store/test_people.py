@@ -45,8 +45,8 @@ def people(database: Database, tmp_path: Path) -> StoredPeople:
 
 
 def _changes(*persons: object, **more: object) -> PeopleChanges:
-    levels = tuple((one.level, one.id) for one in persons)  # type: ignore[attr-defined]
-    return PeopleChanges(persons=persons, levels=levels, **more)  # type: ignore[arg-type]
+    levels = tuple((one.topic_name, one.id) for one in persons)  # type: ignore[attr-defined]
+    return PeopleChanges(persons=persons, topic_names=levels, **more)  # type: ignore[arg-type]
 
 
 async def test_a_new_account_knows_nobody(people: StoredPeople) -> None:
@@ -84,7 +84,7 @@ async def test_a_level_is_a_persons_own_even_when_nobody_says_so(people: StoredP
     [
         PeopleChanges(persons=(person(3, "bob"),)),
         _changes(person(3, "bob")),
-        PeopleChanges(persons=(person(3, "eve"),), levels=(("bob", PersonId(3)),)),
+        PeopleChanges(persons=(person(3, "eve"),), topic_names=(("bob", PersonId(3)),)),
     ],
     ids=["takes", "is given", "is given as a second one"],
 )
@@ -97,7 +97,7 @@ async def test_nobody_takes_a_level_that_is_somebodys(people: StoredPeople, thie
 
 async def test_an_old_level_moves_when_two_persons_are_joined(people: StoredPeople) -> None:
     await people.save(_changes(WIFE, person(3, "newcomer", wrote=True)))
-    await people.save(PeopleChanges(levels=(("newcomer", WIFE.id),), removed=(PersonId(3),)))
+    await people.save(PeopleChanges(topic_names=(("newcomer", WIFE.id),), removed=(PersonId(3),)))
     assert await people.load() == ([WIFE], {"wife": 1, "newcomer": 1})
 
 
@@ -160,7 +160,8 @@ def test_who_is_forgotten_later_is_not_stored_before() -> None:
 
 def test_the_columns_are_the_fields() -> None:
     columns = people_module._SQL["persons"].partition("SELECT")[2].partition("FROM")[0]
-    assert tuple(name.strip() for name in columns.split(",")) == PERSON_FIELDS
+    names = tuple(name.strip() for name in columns.split(","))
+    assert tuple("topic_name" if name == "level" else name for name in names) == PERSON_FIELDS
 
 
 async def test_many_people_are_stored_in_parts(people: StoredPeople, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,4 +170,4 @@ async def test_many_people_are_stored_in_parts(people: StoredPeople, monkeypatch
     await people.save(_changes(*crowd))
     persons, levels = await people.load()
     assert persons == crowd
-    assert levels == {one.level: one.id for one in crowd}
+    assert levels == {one.topic_name: one.id for one in crowd}

@@ -25,7 +25,7 @@ WIFE, BOB, GONE = person(1, "wife", remark="老婆"), person(2, "bob"), person(3
 
 
 def changes(*persons: Any) -> PeopleChanges:
-    return PeopleChanges(persons=persons, levels=tuple((one.level, one.id) for one in persons))
+    return PeopleChanges(persons=persons, topic_names=tuple((one.topic_name, one.id) for one in persons))
 
 
 @pytest.fixture

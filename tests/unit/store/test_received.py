@@ -181,7 +181,7 @@ async def test_without_a_cursor_the_stored_one_stays(journal: Journal) -> None:
 async def test_people_are_stored_in_the_same_commit(
     database: Database, journal: Journal, tmp_path: Path
 ) -> None:
-    changes = PeopleChanges(persons=(person(1, "wife"),), levels=(("wife", PersonId(1)),))
+    changes = PeopleChanges(persons=(person(1, "wife"),), topic_names=(("wife", PersonId(1)),))
     await journal.received.record([message("a")], changes, C1, "login")
     persons, levels = await StoredPeople(database, "home").load()
     assert persons == [person(1, "wife")]

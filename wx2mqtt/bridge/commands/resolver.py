@@ -72,7 +72,7 @@ class CommandResolver:
     def _find_person(self, command: AnyCommand) -> Person | None:
         """Returns the recipient; None for a pinned name that no login has brought yet."""
         person = None if command.person is None else self._registry.get(command.person)
-        return person or self._registry.by_level(command.command.user)
+        return person or self._registry.by_topic_name(command.command.user)
 
     # The content of a command
 
@@ -147,7 +147,7 @@ class CommandResolver:
         message_id = row.command.message_id
         user = row.command.user
         target = await retry_until_stored(lambda: self._journal.commands.sent_message_target(message_id))
-        person = None if target is None else self._registry.by_level(target[0])
+        person = None if target is None else self._registry.by_topic_name(target[0])
         if target is None or person is None or person != self._find_person(row):
             raise BadCommand("unknown_message", "unknown_message", user=user, message_id=message_id)
         age_seconds = (now_ms() - target[1]) / 1000

@@ -47,7 +47,7 @@ class ResultPublications:
         self._topics = topics
 
     def result_topic_reply(self, user: str) -> ReplyTarget:
-        """Returns the reply target `result/<user>` with the topic level exactly as it was received."""
+        """Returns the reply target `result/<user>` with the topic name exactly as it was received."""
         return ReplyTarget(
             topic=self._topics.result(user), correlation=None, shape="result", name="", transaction=None
         )

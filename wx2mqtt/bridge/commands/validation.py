@@ -254,7 +254,7 @@ class CommandValidator:
         is_expected = not self._session.contacts_known and (
             user == FILEHELPER or self._registry.is_pinned(user)
         )
-        is_missing = is_expected and self._registry.by_level(user) is None
+        is_missing = is_expected and self._registry.by_topic_name(user) is None
         person = None if is_missing else self._recipients.find(user)
         self._recipients.require_allowed(command.user, person)
         self._require_valid_content(command, person)

@@ -92,10 +92,10 @@ class MediaRequest:
 
     async def _find_avatar(self, user: str) -> MediaRow:
         """Returns the current avatar, fetched if need be; if that fails, the last one that was fetched."""
-        person = self._registry.by_level(user)
+        person = self._registry.by_topic_name(user)
         if person is None:
             raise BadCommand("unknown_user", "media_nobody", user=user)
-        stored = await self._journal.media.newest_avatar(person.level)
+        stored = await self._journal.media.newest_avatar(person.topic_name)
         if stored is not None:
             max_age = AVATAR_REFRESH_MS if stored.state is MediaState.READY else AVATAR_RETRY_MS
             if 0 <= now_ms() - stored.created < max_age:
@@ -104,7 +104,7 @@ class MediaRequest:
         row = stored
         if ref is not None:
             new = NewMedia(id=new_media_id(), part=MediaPart.AVATAR, kind="image", ref=ref, due=0)
-            added = await self._journal.media.add(new, person.level)
+            added = await self._journal.media.add(new, person.topic_name)
             row = await self._library.find(added.id, MEDIA_WAIT_TIMEOUT_SECONDS)
         if stored is not None and (row is None or row.blob is None):
             row = await self._library.find(stored.id, 0)

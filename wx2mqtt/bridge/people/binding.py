@@ -23,7 +23,7 @@ class ContactBinder:
 
     `is_complete`: its directory is fully known; before, contacts with candidates wait in `pending`.
     `is_first_directory`: no directory was ever read, so that nobody counts as added. `unnamed` are new people
-    without a level.
+    without a topic name.
     """
 
     def __init__(self, table: PeopleTable, pin_resolver: PinResolver) -> None:
@@ -139,7 +139,7 @@ class ContactBinder:
     def add_newcomer(
         self, facts: ContactFacts, now: int, matched_by: MatchedBy, *, full: bool = False
     ) -> PersonId:
-        """Adds a new person; the level is assigned after the pins are resolved."""
+        """Adds a new person; the topic name is assigned after the pins are resolved."""
         provisional = self._table.by_handle(facts.handle)
         if provisional is None:
             person = self._new_person(facts, now, matched_by)
@@ -158,7 +158,7 @@ class ContactBinder:
     def _new_person(self, facts: ContactFacts, now: int, matched_by: MatchedBy) -> Person:
         return Person(
             id=self._table.new_id(),
-            level="",
+            topic_name="",
             kind=facts.kind,
             handle=facts.handle,
             login_id=self.login_id,
@@ -226,7 +226,7 @@ class ContactBinder:
         self._table.change(
             into, wrote=person.wrote or removed.wrote, created=min(person.created, removed.created)
         )
-        self._table.add_event("topic_changed", into, {"from": removed.level, "to": person.level})
+        self._table.add_event("topic_changed", into, {"from": removed.topic_name, "to": person.topic_name})
         self._table.merge(removed.id, into)
 
 

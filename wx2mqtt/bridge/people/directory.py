@@ -47,8 +47,8 @@ def directory_payload(
 ) -> bytes:
     """Returns the payload of `contacts` in at most `max_bytes` bytes.
 
-    If not all entries fit, it has as many as possible of those whose level is in `named`. `count` is always
-    the number of all people, so that a subscriber sees how many are missing.
+    If not all entries fit, it has as many as possible of those whose topic name is in `named`. `count` is
+    always the number of all people, so that a subscriber sees how many are missing.
     """
     if may_fit(count, max_bytes) and len(whole := _payload(entries, count)) <= max_bytes:
         return whole

@@ -397,7 +397,7 @@ def _claims(
     holders = {person.id: index for index, person in enumerate(persons) if person.pin}
     claims: dict[int, int] = {}
     for key, fitting in pin_resolver.matches_by_pin(contacts, owner).items():
-        holder = holders.get(table.levels.get(key, PersonId(0)))
+        holder = holders.get(table.topic_names.get(key, PersonId(0)))
         if (
             len(fitting) == 1
             and holder is not None

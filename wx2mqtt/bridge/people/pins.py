@@ -44,8 +44,8 @@ class PinResolver:
         for key, pin in self.pins.items():
             self._index[_clue(pin)].append(key)
 
-    def __contains__(self, level: str) -> bool:
-        return composed(level) in self.pins
+    def __contains__(self, topic_name: str) -> bool:
+        return composed(topic_name) in self.pins
 
     def may_match(self, traits: Traits, owner: Handle | None) -> bool:
         """Returns whether a pin may match, or the person is the owner. Fast; may be wrongly true."""
@@ -65,11 +65,11 @@ class PinResolver:
                     matches[key].append(person)
         return matches
 
-    def resolve(self, table: PeopleTable, owner: Handle | None, make_level: Callable[[Person], str]) -> None:
-        """Gives every pin's name to its person; `make_level` makes a level for a person who loses theirs."""
+    def resolve(self, table: PeopleTable, owner: Handle | None, make_name: Callable[[Person], str]) -> None:
+        """Gives every pin's name to its person; `make_name` makes one for a person who loses theirs."""
         chosen = self._choose(table, owner)
         for key, person_id in chosen.items():
-            self._assign_level(table, key, person_id, make_level)
+            self._assign_topic_name(table, key, person_id, make_name)
         pinned = {person_id: key for key, person_id in chosen.items()}
         for person in list(table.persons.values()):
             pin = pinned.get(person.id) or self._retained_pin(table, person)
@@ -112,30 +112,31 @@ class PinResolver:
             return REASON_FITS_SEVERAL
         if people[0] in chosen.values():
             return REASON_HAS_ANOTHER
-        if not self.pins[key].is_strong and table.levels.get(key, people[0]) != people[0]:
+        if not self.pins[key].is_strong and table.topic_names.get(key, people[0]) != people[0]:
             return REASON_BELONGS_TO_ANOTHER
         return ""
 
-    def _assign_level(
-        self, table: PeopleTable, key: str, person: PersonId, make_level: Callable[[Person], str]
+    def _assign_topic_name(
+        self, table: PeopleTable, key: str, person: PersonId, make_name: Callable[[Person], str]
     ) -> None:
-        old_level = table.persons[person].level
-        holder = table.levels.get(key)
-        if old_level == key and holder == person:
+        old_name = table.persons[person].topic_name
+        holder = table.topic_names.get(key)
+        if old_name == key and holder == person:
             return
-        table.set_level(person, key)
-        if old_level:
-            table.add_event("topic_changed", person, {"from": old_level, "to": key})
+        table.set_topic_name(person, key)
+        if old_name:
+            table.add_event("topic_changed", person, {"from": old_name, "to": key})
         displaced = None if holder is None else table.persons.get(holder)
-        if displaced is not None and displaced.id != person and displaced.level == key:
-            earlier_levels = table.levels_of(displaced.id)
-            table.set_level(displaced.id, earlier_levels[0] if earlier_levels else make_level(displaced))
-            new_level = table.persons[displaced.id].level
-            table.add_event("topic_changed", displaced.id, {"from": key, "to": new_level})
+        if displaced is not None and displaced.id != person and displaced.topic_name == key:
+            earlier_names = table.topic_names_of(displaced.id)
+            table.set_topic_name(displaced.id, earlier_names[0] if earlier_names else make_name(displaced))
+            new_name = table.persons[displaced.id].topic_name
+            table.add_event("topic_changed", displaced.id, {"from": key, "to": new_name})
 
     def _retained_pin(self, table: PeopleTable, person: Person) -> str:
         """A person without a handle keeps the pin, so that it identifies them when they return."""
-        if person.handle is None and person.pin in self.pins and table.levels.get(person.pin) == person.id:
+        is_kept = person.pin in self.pins and table.topic_names.get(person.pin) == person.id
+        if person.handle is None and is_kept:
             return person.pin
         return ""
 

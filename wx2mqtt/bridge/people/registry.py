@@ -1,7 +1,7 @@
 """The registry of people: a person or group keeps one topic name, though handles change with every login.
 
     handle     WeChat's id of a contact; web WeChat gives a new one at each login
-    level      the topic name of a person: `wife` in `in/wife`. A former level still leads to the person.
+    topic name `wife` in `in/wife`; a former topic name still leads to its person
     facts      what WeChat says about a contact, in normalised form (`evidence.py`)
     pin        a name in the configuration, and how to recognise the person who gets it (`pins.py`)
     newcomer   a person made from a contact that matches nobody who is known
@@ -23,14 +23,14 @@ from wx2mqtt.bridge.people.binding import ContactBinder, display_name
 from wx2mqtt.bridge.people.evidence import ContactFacts, ContactPin, MatchedBy, normalize_text
 from wx2mqtt.bridge.people.pins import PinResolver
 from wx2mqtt.bridge.people.table import NO_UPDATE, PeopleTable, PeopleUpdate
-from wx2mqtt.bridge.people.topic_names import NameStyle, level_for
+from wx2mqtt.bridge.people.topic_names import NameStyle, unique_topic_name
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import FILEHELPER, ChatKind, Contact, Handle, Json, Owner, PersonId
 from wx2mqtt.names import composed
 from wx2mqtt.store.person_records import Person
 from wx2mqtt.values import frozen
 
-OWNER_LEVEL = "owner"  # the level of the account's owner when they have no name
+OWNER_TOPIC_NAME = "owner"  # the topic name of the account's owner when they have no name
 NEWCOMER_RETENTION_MS = 30 * 24 * 3600 * 1000
 
 _KINDS_WITH_PERMANENT_NAMES = frozenset({ChatKind.SYSTEM, ChatKind.SELF})
@@ -66,23 +66,23 @@ class PeopleRegistry:
     def __init__(
         self,
         persons: Iterable[Person],
-        levels: Mapping[str, PersonId],
+        topic_names: Mapping[str, PersonId],
         pins: Mapping[str, ContactPin],
         *,
         name_style: NameStyle = "unicode",
         next_id: int = 1,
     ) -> None:
-        self._table = PeopleTable(persons, levels, next_id)
+        self._table = PeopleTable(persons, topic_names, next_id)
         self._pin_resolver = PinResolver(pins)
         self._binder = ContactBinder(self._table, self._pin_resolver)
         self._name_style = name_style
-        self._level_hints: dict[str, int] = {}
+        self._topic_name_hints: dict[str, int] = {}
         #: Returns the person who has this handle in the current login.
         self.by_handle = self._table.by_handle
         #: Returns the person who has or had this topic name: old names stay valid.
-        self.by_level = self._table.by_level
+        self.by_topic_name = self._table.by_topic_name
         #: Returns every topic name that leads to a person.
-        self.levels_of = self._table.levels_of
+        self.topic_names_of = self._table.topic_names_of
         #: Returns a person by id; for a merged person, the one that remains.
         self.get = self._table.get
         self._resolve_pins()
@@ -99,15 +99,15 @@ class PeopleRegistry:
         """The account's own handle; None before a login."""
         return self._binder.own_handle
 
-    def level_or_name(self, handle: Handle | None, name: str) -> str:
-        """Returns the level of the handle, or else the name.
+    def topic_name_or(self, handle: Handle | None, name: str) -> str:
+        """Returns the topic name of the handle, or else the name.
 
-        A name that is another person's level is put in quotes, so that a list of both is unambiguous.
+        A name that is another person's topic name is put in quotes, so that a list of both is unambiguous.
         """
         person = self._table.by_handle(handle) if handle else None
-        while person is None and self._table.by_level(name) is not None:
+        while person is None and self._table.by_topic_name(name) is not None:
             name = f"“{name}”"
-        return name if person is None else person.level
+        return name if person is None else person.topic_name
 
     def is_current_login(self, login_id: str) -> bool:
         """Returns whether the known handles belong to this login."""
@@ -118,13 +118,13 @@ class PeopleRegistry:
         """Whether the directory of this login is complete: nobody else will be found."""
         return self._binder.is_complete
 
-    def is_pinned(self, level: str) -> bool:
-        """Returns whether the level is a name in the configuration."""
-        return level in self._pin_resolver
+    def is_pinned(self, topic_name: str) -> bool:
+        """Returns whether the topic name is a name in the configuration."""
+        return topic_name in self._pin_resolver
 
-    def pin_problem(self, level: str) -> str:
+    def pin_problem(self, topic_name: str) -> str:
         """Returns why the pin of this name stands for nobody; empty without a problem."""
-        problem = self._pin_resolver.problems.get(composed(level))
+        problem = self._pin_resolver.problems.get(composed(topic_name))
         return "" if problem is None else problem.reason
 
     @property
@@ -135,7 +135,9 @@ class PeopleRegistry:
     def reachable(self) -> list[Person]:
         """Returns the people who have a handle in this login."""
         return [
-            person for person in self._table.persons.values() if person.handle is not None and person.level
+            person
+            for person in self._table.persons.values()
+            if person.handle is not None and person.topic_name
         ]
 
     @property
@@ -143,18 +145,20 @@ class PeopleRegistry:
         """The number of people, removed ones included."""
         return len(self._table.persons)
 
-    def directory(self, levels: Collection[str] | None = None) -> list[DirectoryEntry]:
-        """Returns the entries of all people, or of those who have one of these levels now, by level."""
+    def directory(self, topic_names: Collection[str] | None = None) -> list[DirectoryEntry]:
+        """Returns the entries of all people, or of those who have one of these topic names now; sorted."""
         problems = {
             person_id: problem.reason
             for problem in self._pin_resolver.problems.values()
             for person_id in problem.people
         }
-        if levels is None:
+        if topic_names is None:
             persons: Iterable[Person] = self._table.persons.values()
         else:
-            owners = {level: self._table.by_level(level) for level in levels}
-            persons = [person for level, person in owners.items() if person and person.level == level]
+            owners = {topic_name: self._table.by_topic_name(topic_name) for topic_name in topic_names}
+            persons = [
+                person for topic_name, person in owners.items() if person and person.topic_name == topic_name
+            ]
         entries = [_entry(person, problems.get(person.id, "")) for person in persons]
         return sorted(entries, key=lambda entry: entry.user)
 
@@ -237,7 +241,7 @@ class PeopleRegistry:
         return self._collect_update()
 
     def mark_wrote(self, person: Person) -> PeopleUpdate:
-        """Records that a message of the person is published: users may now depend on the level."""
+        """Records that a message of the person is published: users may now depend on the topic name."""
         current = self._table.get(person.id)
         if current is None or current.wrote:
             return NO_UPDATE
@@ -257,29 +261,29 @@ class PeopleRegistry:
         self._resolve_pins()
         return self._collect_update()
 
-    def assign(self, closed_level: str, newcomer_level: str, now: int) -> PeopleUpdate:
-        """Applies the owner's decision that `newcomer_level` in this login is the old `closed_level`.
+    def assign(self, closed_name: str, newcomer_name: str, now: int) -> PeopleUpdate:
+        """Applies the owner's decision that `newcomer_name` in this login is the old `closed_name`.
 
-        Both levels lead to the old person afterwards. Raises `BadCommand`.
+        Both topic names lead to the old person afterwards. Raises `BadCommand`.
         """
-        old, newcomer = self._require_person(closed_level), self._require_person(newcomer_level)
+        old, newcomer = self._require_person(closed_name), self._require_person(newcomer_name)
         if _is_present(old) or not _is_present(newcomer):
-            present = closed_level if _is_present(old) else newcomer_level
+            present = closed_name if _is_present(old) else newcomer_name
             raise BadCommand("bad_request", "assign_closed", user=present)
-        return self.merge(closed_level, newcomer_level, now)
+        return self.merge(closed_name, newcomer_name, now)
 
-    def merge(self, level: str, other_level: str, now: int) -> PeopleUpdate:
-        """Applies the owner's decision that two people are one; all levels lead to the first.
+    def merge(self, topic_name: str, other_name: str, now: int) -> PeopleUpdate:
+        """Applies the owner's decision that two people are one; all topic names lead to the first.
 
         Refuses two people who are both contacts of this login, and a person with a group.
 
         Raises `BadCommand`.
         """
-        person, other = self._require_person(level), self._require_person(other_level)
+        person, other = self._require_person(topic_name), self._require_person(other_name)
         both_present = _is_present(person) and _is_present(other)
         permanent = person.permanent_id or other.permanent_id
         if person.id == other.id or both_present or permanent or person.kind is not other.kind:
-            raise BadCommand("bad_request", "assign_closed", user=level)
+            raise BadCommand("bad_request", "assign_closed", user=topic_name)
         binder = self._binder
         if other.handle is not None and _is_present(other):
             facts = _facts_of_person(other, other.handle)
@@ -288,7 +292,7 @@ class PeopleRegistry:
         return self._collect_update()
 
     def remove_stale(self, now: int) -> PeopleUpdate:
-        """Removes newcomers and strangers of earlier logins who never wrote: nobody uses their levels."""
+        """Removes newcomers and strangers of earlier logins who never wrote: nobody uses their names."""
         for person in list(self._table.persons.values()):
             is_temporary = person.stranger or person.matched_by in {MatchedBy.UNSURE, MatchedBy.MESSAGE}
             is_removable = is_temporary and not person.wrote and not person.pin
@@ -304,28 +308,28 @@ class PeopleRegistry:
             self._resolve_pins()
         for person_id in self._binder.unnamed:
             current = self._table.get(person_id)
-            if current is not None and not current.level:
-                self._table.set_level(current.id, self._new_level(current))
+            if current is not None and not current.topic_name:
+                self._table.set_topic_name(current.id, self._new_topic_name(current))
         self._binder.unnamed.clear()
         return self._table.collect_update()
 
     def _resolve_pins(self) -> None:
-        self._pin_resolver.resolve(self._table, self._binder.own_handle, self._new_level)
+        self._pin_resolver.resolve(self._table, self._binder.own_handle, self._new_topic_name)
 
-    def _new_level(self, person: Person) -> str:
+    def _new_topic_name(self, person: Person) -> str:
         if person.permanent_id == FILEHELPER:
             return FILEHELPER
-        owner = OWNER_LEVEL if person.permanent_id == self._binder.own_handle else ""
+        owner = OWNER_TOPIC_NAME if person.permanent_id == self._binder.own_handle else ""
         names = (person.remark, person.nickname, owner)
-        return level_for(names, person.kind, self._name_style, self._is_taken, self._level_hints)
+        return unique_topic_name(names, person.kind, self._name_style, self._is_taken, self._topic_name_hints)
 
-    def _is_taken(self, level: str) -> bool:
-        return level in self._table.levels or level in self._pin_resolver.pins
+    def _is_taken(self, topic_name: str) -> bool:
+        return topic_name in self._table.topic_names or topic_name in self._pin_resolver.pins
 
-    def _require_person(self, level: str) -> Person:
-        person = self._table.by_level(level)
+    def _require_person(self, topic_name: str) -> Person:
+        person = self._table.by_topic_name(topic_name)
         if person is None:
-            raise BadCommand("unknown_user", "assign_unknown", user=level)
+            raise BadCommand("unknown_user", "assign_unknown", user=topic_name)
         return person
 
     def _facts_from_name(self, handle: Handle, kind: ChatKind, name: str, permanent_id: str) -> ContactFacts:
@@ -338,9 +342,9 @@ class PeopleRegistry:
 
 def _entry(person: Person, problem: str) -> DirectoryEntry:
     return DirectoryEntry(
-        user=person.level,
+        user=person.topic_name,
         kind=person.kind,
-        name=display_name(person) or person.level,
+        name=display_name(person) or person.topic_name,
         remark=person.remark,
         nickname=person.nickname,
         matched_by=MatchedBy.PIN if person.pin else person.matched_by,

@@ -1,4 +1,4 @@
-"""The people of one account in memory: indexes by id, handle and level, and the changes not yet collected.
+"""The people of one account in memory: indexes, and the changes not yet collected.
 
 Knows no rule about who is who.
 """
@@ -41,7 +41,7 @@ NO_UPDATE = PeopleUpdate()
 
 @frozen
 class _PendingEvent:
-    """An event whose levels are looked up when the update is collected, because new people get one late."""
+    """An event whose topic names are looked up when the update is collected: new people get one late."""
 
     name: str
     user: PersonId | str
@@ -52,11 +52,11 @@ class _PendingEvent:
 class PeopleTable:
     """All people of one account, including removed ones."""
 
-    def __init__(self, persons: Iterable[Person], levels: Mapping[str, PersonId], next_id: int) -> None:
+    def __init__(self, persons: Iterable[Person], topic_names: Mapping[str, PersonId], next_id: int) -> None:
         self.persons: dict[PersonId, Person] = {person.id: person for person in persons}
-        self.levels: dict[str, PersonId] = {
-            **levels,
-            **{person.level: person.id for person in self.persons.values()},
+        self.topic_names: dict[str, PersonId] = {
+            **topic_names,
+            **{person.topic_name: person.id for person in self.persons.values()},
         }
         self._by_handle = {
             person.handle: person.id for person in self.persons.values() if person.handle is not None
@@ -65,16 +65,16 @@ class PeopleTable:
             person.permanent_id: person.id for person in self.persons.values() if person.permanent_id
         }
         self._merged: dict[PersonId, PersonId] = {}
-        self._next_id = max(next_id, 1 + max((*self.persons, *self.levels.values()), default=0))
+        self._next_id = max(next_id, 1 + max((*self.persons, *self.topic_names.values()), default=0))
         self._originals: dict[PersonId, Person | None] = {}
-        self._assigned_levels: dict[str, PersonId] = {}
+        self._assigned_topic_names: dict[str, PersonId] = {}
         self._removed: list[PersonId] = []
         self._pending_events: list[_PendingEvent] = []
 
     @property
     def is_dirty(self) -> bool:
         """Whether anything changed since `collect_update`."""
-        return bool(self._originals or self._assigned_levels or self._removed or self._pending_events)
+        return bool(self._originals or self._assigned_topic_names or self._removed or self._pending_events)
 
     def changed_persons(self) -> Iterator[Person]:
         """Yields the people changed since `collect_update`, in their old and in their new version."""
@@ -91,9 +91,9 @@ class PeopleTable:
         person_id = self._by_permanent_id.get(permanent_id) if permanent_id else None
         return None if person_id is None else self.persons[person_id]
 
-    def by_level(self, level: str) -> Person | None:
-        """Returns the person who has or had this level."""
-        person_id = self.levels.get(level) or self.levels.get(composed(level))
+    def by_topic_name(self, topic_name: str) -> Person | None:
+        """Returns the person who has or had this topic name."""
+        person_id = self.topic_names.get(topic_name) or self.topic_names.get(composed(topic_name))
         return None if person_id is None else self.persons.get(person_id)
 
     def get(self, person: PersonId) -> Person | None:
@@ -119,37 +119,37 @@ class PeopleTable:
         self._link(new, old)
         return new
 
-    def set_level(self, person: PersonId, level: str) -> None:
-        """Makes this the person's current level."""
-        self.assign_level(level, person)
-        self.change(person, level=level)
+    def set_topic_name(self, person: PersonId, topic_name: str) -> None:
+        """Makes this the person's current topic name."""
+        self.assign_topic_name(topic_name, person)
+        self.change(person, topic_name=topic_name)
 
-    def assign_level(self, level: str, person: PersonId) -> None:
-        """Makes a level lead to the person and to nobody else; the current level stays."""
-        if self.levels.get(level) != person:
-            self.levels[level] = self._assigned_levels[level] = person
+    def assign_topic_name(self, topic_name: str, person: PersonId) -> None:
+        """Makes a topic name lead to the person and to nobody else; the current topic name stays."""
+        if self.topic_names.get(topic_name) != person:
+            self.topic_names[topic_name] = self._assigned_topic_names[topic_name] = person
 
-    def levels_of(self, person: PersonId) -> tuple[str, ...]:
-        """Returns every level that leads to the person."""
-        return tuple(level for level, owner in self.levels.items() if owner == person)
+    def topic_names_of(self, person: PersonId) -> tuple[str, ...]:
+        """Returns every topic name that leads to the person."""
+        return tuple(topic_name for topic_name, owner in self.topic_names.items() if owner == person)
 
     def merge(self, removed: PersonId, into: PersonId) -> None:
-        """Merges two people: all levels of `removed` lead to `into`."""
-        for level in self.levels_of(removed):
-            self.assign_level(level, into)
+        """Merges two people: all topic names of `removed` lead to `into`."""
+        for topic_name in self.topic_names_of(removed):
+            self.assign_topic_name(topic_name, into)
         self.remove(removed)
         self._merged = {old: into if new == removed else new for old, new in self._merged.items()} | {
             removed: into
         }
 
     def remove(self, person: PersonId) -> None:
-        """Removes a person; levels that still lead to them become free."""
+        """Removes a person; topic names that still lead to them become free."""
         old = self.persons.pop(person)
         self._originals.setdefault(person, old)
         self._unlink(old)
-        for level in self.levels_of(person):
-            del self.levels[level]
-            self._assigned_levels.pop(level, None)
+        for topic_name in self.topic_names_of(person):
+            del self.topic_names[topic_name]
+            self._assigned_topic_names.pop(topic_name, None)
         self._removed.append(person)
 
     def add_event(
@@ -159,7 +159,7 @@ class PeopleTable:
         fields: Mapping[str, Json] | None = None,
         candidates: Iterable[PersonId] = (),
     ) -> None:
-        """Adds an event; `candidates` are published as the levels that they finally have."""
+        """Adds an event; `candidates` are published as the topic names that they finally have."""
         self._pending_events.append(
             _PendingEvent(
                 name=name, user=user, fields=fields or {}, candidates=tuple(dict.fromkeys(candidates))
@@ -176,23 +176,23 @@ class PeopleTable:
                 for person_id, before in self._originals.items()
                 if person_id in self.persons and self.persons[person_id] != before
             ),
-            levels=tuple(self._assigned_levels.items()),
+            topic_names=tuple(self._assigned_topic_names.items()),
             removed=tuple(self._removed),
         )
         update = PeopleUpdate(people, tuple(map(self._resolve_event, self._pending_events)))
-        self._originals, self._assigned_levels, self._removed, self._pending_events = {}, {}, [], []
+        self._originals, self._assigned_topic_names, self._removed, self._pending_events = {}, {}, [], []
         return update
 
     def _resolve_event(self, pending: _PendingEvent) -> PeopleEvent:
         fields = dict(pending.fields)
         if pending.candidates:
             fields["candidates"] = [
-                person.level for person in map(self.get, pending.candidates) if person is not None
+                person.topic_name for person in map(self.get, pending.candidates) if person is not None
             ]
         user = pending.user
         if not isinstance(user, str):
             person = self.get(user)
-            user = "" if person is None else person.level
+            user = "" if person is None else person.topic_name
         return PeopleEvent(name=pending.name, user=user, fields=fields)
 
     def _link(self, new: Person, old: Person | None) -> None:

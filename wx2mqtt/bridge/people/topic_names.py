@@ -1,4 +1,4 @@
-"""Makes topic names from names that people chose. The registry decides whose a level is.
+"""Makes topic names from names that people chose. The registry decides whose a topic name is.
 
 A name may be anything: empty, `$SYS/#`, emoji, characters that reverse the writing direction, 200 characters.
 """
@@ -58,41 +58,41 @@ _WORD_READINGS = dict(entry.split("=") for entry in _WORDS.split())
 _WORD_PATTERN = re.compile("|".join(_WORD_READINGS))
 
 
-def level_for(
+def unique_topic_name(
     names: Iterable[str],
     kind: ChatKind,
     style: NameStyle,
     is_taken: Callable[[str], bool],
     hints: dict[str, int],
 ) -> str:
-    """Returns a level for which `is_taken` is false, from the first name that leaves a readable level.
+    """Returns a topic name for which `is_taken` is false, from the first name of which something is left.
 
     `hints` stores the last number, so that thousands of equal names need no search each. Names that differ
-    only behind where they are cut get the same levels with a number, so they share it: its key is the first
-    of these levels with as many digits.
+    only behind where they are cut get the same topic names with a number, so they share it: its key is the
+    first of these topic names with as many digits.
     """
-    base = base_level(names, kind, style)
-    if not is_taken(level := numbered_level(base, 1)):
-        return level
+    base = base_topic_name(names, kind, style)
+    if not is_taken(topic_name := numbered_topic_name(base, 1)):
+        return topic_name
     for digits in count(1):
         lowest, end = max(2, 10 ** (digits - 1)), 10**digits
-        key = numbered_level(base, lowest)
+        key = numbered_topic_name(base, lowest)
         number = hints.get(key, lowest)
-        while number < end and is_taken(level := numbered_level(base, number)):
+        while number < end and is_taken(topic_name := numbered_topic_name(base, number)):
             number += 1
         hints[key] = number
         if number < end:
-            return level
+            return topic_name
     raise AssertionError("numbers never end")
 
 
-def base_level(names: Iterable[str], kind: ChatKind, style: NameStyle) -> str:
-    """Returns the level before a number makes it unique; never empty."""
-    make = _in_pinyin if style == "pinyin" else clean_level
-    return cut_level(next(filter(None, map(make, names)), _FALLBACK[kind]), MAX_CHOSEN_TOPIC_NAME_BYTES)
+def base_topic_name(names: Iterable[str], kind: ChatKind, style: NameStyle) -> str:
+    """Returns the topic name before a number makes it unique; never empty."""
+    make = _in_pinyin if style == "pinyin" else clean_topic_name
+    return cut_topic_name(next(filter(None, map(make, names)), _FALLBACK[kind]), MAX_CHOSEN_TOPIC_NAME_BYTES)
 
 
-def numbered_level(base: str, number: int) -> str:
+def numbered_topic_name(base: str, number: int) -> str:
     """Returns `base`, or `base-2` and so on, within the limit.
 
     Only the file helper is called `filehelper`.
@@ -100,10 +100,10 @@ def numbered_level(base: str, number: int) -> str:
     if base == FILEHELPER:
         number += 1
     suffix = "" if number == 1 else f"-{number}"
-    return cut_level(base, MAX_CHOSEN_TOPIC_NAME_BYTES - len(suffix)) + suffix
+    return cut_topic_name(base, MAX_CHOSEN_TOPIC_NAME_BYTES - len(suffix)) + suffix
 
 
-def clean_level(name: str) -> str:
+def clean_topic_name(name: str) -> str:
     """Returns `name` as one topic name in NFC, without a limit of length; empty when nothing is left."""
     name = composed(name)
     if name.isalnum() and _BLANK.isdisjoint(name):  # most names, of which a login may bring thousands
@@ -114,17 +114,17 @@ def clean_level(name: str) -> str:
     return "".join("_" if mark in _REPLACED or mark == " " else mark for mark in visible)
 
 
-def cut_level(level: str, limit: int) -> str:
-    """Returns the start of `level` in at most `limit` bytes of UTF-8; never splits a visible character."""
-    if len(level.encode()) <= limit:
-        return level
+def cut_topic_name(topic_name: str, limit: int) -> str:
+    """Returns the start of a topic name in at most `limit` bytes of UTF-8; splits no visible character."""
+    if len(topic_name.encode()) <= limit:
+        return topic_name
     kept, size = "", 0
-    for cluster in _clusters(level):
+    for cluster in _clusters(topic_name):
         size += len(cluster.encode())
         if size > limit:
             break
         kept += cluster
-    return kept or level.encode()[:limit].decode(errors="ignore")
+    return kept or topic_name.encode()[:limit].decode(errors="ignore")
 
 
 def _visible(name: str) -> Iterator[str]:
@@ -174,7 +174,7 @@ def _is_flag_half(mark: str) -> bool:
 
 def _in_pinyin(name: str) -> str:
     """Returns `name` in the letters a-z, digits, `_` and `-`; empty when nothing can be transcribed."""
-    cleaned = _WORD_PATTERN.sub(lambda word: _WORD_READINGS[word.group()], clean_level(name))
+    cleaned = _WORD_PATTERN.sub(lambda word: _WORD_READINGS[word.group()], clean_topic_name(name))
     spelled = unicodedata.normalize("NFKD", _HAN_PATTERN.sub(lambda mark: _reading(mark.group()), cleaned))
     return "".join(mark for mark in spelled.lower() if mark.isascii() and (mark.isalnum() or mark in "_-"))
 

@@ -76,7 +76,7 @@ class ActionRequests:
         target = self._recipients.allowed_target(read.read_topic_name(request.fields, "user"))
         action = MarkRead(chat=target.handle)
         await self.runner.run(request, action, login_id=login, repeatable=True)
-        return {"user": target.level}
+        return {"user": target.topic_name}
 
     async def _set_remark(self, request: BridgeRequest) -> Json:
         read.reject_unknown_fields(request.fields, "user", "remark")
@@ -88,7 +88,7 @@ class ActionRequests:
         if self._registry.login_id == login:
             renamed = self._registry.apply_rename(target.person.id, now_ms(), remark=remark)
             await self._inbound.apply_people(renamed)
-        return {"user": self._current_level(target), "remark": remark}
+        return {"user": self._current_topic_name(target), "remark": remark}
 
     async def _accept_friend(self, request: BridgeRequest) -> Json:
         """Accepts the request of the event `id`; `event/contact_added` has the topic."""
@@ -136,7 +136,7 @@ class ActionRequests:
         members = await self._members_of(request, group, login)
         end = None if limit is None else offset + limit
         shown: list[Json] = [self._member_body(member) for member in members[offset:end]]
-        return {"user": group.level, "count": len(members), "members": shown}
+        return {"user": group.topic_name, "count": len(members), "members": shown}
 
     async def _create(self, request: BridgeRequest) -> Json:
         fields = request.fields
@@ -148,12 +148,12 @@ class ActionRequests:
         name = read.read_name(fields, "name", allow_empty=True) if "name" in fields else ""
         action = CreateGroup(members=tuple(target.handle for target in people), name=name)
         result = await self.runner.run(request, action, login_id=login, repeatable=False)
-        body: dict[str, Json] = {"name": name, "refused": _refused_levels(result, people)}
+        body: dict[str, Json] = {"name": name, "refused": _refused_topic_names(result, people)}
         if result.group is None or self._registry.login_id != login:
             return body
         await self._inbound.apply_people(self._registry.add_group(result.group, now_ms()))
         person = self._registry.by_handle(result.group.handle)
-        return {"user": "" if person is None else person.level, **body}
+        return {"user": "" if person is None else person.topic_name, **body}
 
     async def _add(self, request: BridgeRequest) -> Json:
         read.reject_unknown_fields(request.fields, "user", "action", "members")
@@ -162,9 +162,9 @@ class ActionRequests:
         people = self._contacts_in(request.fields)
         action = AddMembers(group=group.handle, members=tuple(target.handle for target in people))
         result = await self.runner.run(request, action, login_id=login, repeatable=False)
-        refused = _refused_levels(result, people)
-        added: list[Json] = [target.level for target in people if target.level not in refused]
-        return {"user": group.level, "added": added, "refused": refused}
+        refused = _refused_topic_names(result, people)
+        added: list[Json] = [target.topic_name for target in people if target.topic_name not in refused]
+        return {"user": group.topic_name, "added": added, "refused": refused}
 
     async def _remove(self, request: BridgeRequest) -> Json:
         read.reject_unknown_fields(request.fields, "user", "action", "members")
@@ -180,7 +180,7 @@ class ActionRequests:
             handles[matches[0]] = None
         action = RemoveMembers(group=group.handle, members=tuple(handles))
         await self.runner.run(request, action, login_id=login, repeatable=False)
-        return {"user": group.level, "removed": list(names)}
+        return {"user": group.topic_name, "removed": list(names)}
 
     async def _rename(self, request: BridgeRequest) -> Json:
         read.reject_unknown_fields(request.fields, "user", "action", "name")
@@ -192,7 +192,7 @@ class ActionRequests:
         if self._registry.login_id == login:
             renamed = self._registry.apply_rename(group.person.id, now_ms(), nickname=name)
             await self._inbound.apply_people(renamed)
-        return {"user": self._current_level(group), "name": name}
+        return {"user": self._current_topic_name(group), "name": name}
 
     async def _members_of(
         self, request: BridgeRequest, group: ActionTarget, login: str
@@ -201,7 +201,7 @@ class ActionRequests:
             request, lambda: self._backend.list_members(group.handle), login_id=login
         )
         if not members:
-            raise BadCommand("refused_by_wechat", "members_unknown", user=group.level)
+            raise BadCommand("refused_by_wechat", "members_unknown", user=group.topic_name)
         return members
 
     def _member_body(self, member: Member) -> Json:
@@ -209,16 +209,16 @@ class ActionRequests:
         is_owner = member.handle == self._registry.owner_handle
         person = None if is_owner else self._registry.by_handle(member.handle)
         name = (person.remark if person else "") or member.shown_name
-        return {**({"user": person.level} if person else {}), "name": name, "self": is_owner}
+        return {**({"user": person.topic_name} if person else {}), "name": name, "self": is_owner}
 
     def _contacts_in(self, fields: dict[str, Json]) -> list[ActionTarget]:
         return [self._recipients.contact_target(user) for user in read.read_names(fields, "members")]
 
-    def _current_level(self, target: ActionTarget) -> str:
-        """Returns the topic level, which a new name may have changed."""
+    def _current_topic_name(self, target: ActionTarget) -> str:
+        """Returns the topic name, which a new name may have changed."""
         person = self._registry.get(target.person.id)
-        return target.level if person is None else person.level
+        return target.topic_name if person is None else person.topic_name
 
 
-def _refused_levels(result: ActionResult, people: Iterable[ActionTarget]) -> list[Json]:
-    return [target.level for target in people if target.handle in result.refused_members]
+def _refused_topic_names(result: ActionResult, people: Iterable[ActionTarget]) -> list[Json]:
+    return [target.topic_name for target in people if target.handle in result.refused_members]

@@ -91,7 +91,7 @@ class AccountRequests:
         user, to = read.read_text(fields, "user"), read.read_text(fields, "to")
         changes = self._registry.assign(user, to, now_ms())
         await self._inbound.apply_people(changes)
-        return {"user": user, "changed": [person.level for person in changes.people.persons]}
+        return {"user": user, "changed": [person.topic_name for person in changes.people.persons]}
 
     async def _report_health(self, fields: dict[str, Json]) -> Json:
         read.reject_unknown_fields(fields)

@@ -123,7 +123,7 @@ class HistoryRequest:
         return HistoryQuery(
             since=since,
             before=read.read_integer(fields, "before"),
-            users=self._all_levels(read.read_text(fields, "user", "")),
+            users=self._all_topic_names(read.read_text(fields, "user", "")),
             kind=kind,
             text=read.read_text(fields, "text", ""),
             limit=min(
@@ -133,11 +133,11 @@ class HistoryRequest:
             ),
         )
 
-    def _all_levels(self, user: str) -> tuple[str, ...]:
-        """Returns all topic levels that a person had: a message is stored with the level of its time."""
+    def _all_topic_names(self, user: str) -> tuple[str, ...]:
+        """Returns all topic names that a person had: a message is stored with the topic name of its time."""
         if not user:
             return ()
-        person = self._registry.by_level(user)
+        person = self._registry.by_topic_name(user)
         if person is None:
             raise BadCommand("unknown_user", "unknown_user", user=user, contacts=self._contacts_topic)
-        return self._registry.levels_of(person.id)
+        return self._registry.topic_names_of(person.id)

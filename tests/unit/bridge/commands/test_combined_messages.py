@@ -259,7 +259,7 @@ async def test_a_text_of_the_bridge_itself_may_use_the_reserve_and_has_no_result
     here: ILinkSenderHarness,
 ):
     here.leave(1)
-    person = here.address_book.identity.by_level("wife")
+    person = here.address_book.identity.by_topic_name("wife")
     assert person is not None
     new = own_text(OwnText.DIGEST, "wife", person.id, "from the bridge", ttl=60.0)
     async with here.running():

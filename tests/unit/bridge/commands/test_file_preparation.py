@@ -268,7 +268,7 @@ async def test_a_command_expires_while_it_waits_for_a_place_among_the_fetches(tm
         for number in range(1, MAX_CONCURRENT_FETCHES + 1):
             harness.say(f"p{number}", kind="file", url="http://h/slow", id=f"{number}", ttl=5000)
         await asked(servers, MAX_CONCURRENT_FETCHES)
-        last = people[-1].level
+        last = people[-1].topic_name
         harness.say(last, kind="file", url="http://h/slow", id="late", ttl=600)
         await harness.acknowledged(harness.say(last, text="after it", ttl=5000))
         pass_time(601)

@@ -392,7 +392,7 @@ async def test_qos_0_is_carried_out_too(harness):
 async def test_people_with_old_names_are_reached_in_one_order(tmp_path):
     people = (person(9, "new"), *PEOPLE)
     async with running(tmp_path, people=people) as harness:
-        harness.identity._table.assign_level("old", people[0].id)
+        harness.identity._table.assign_topic_name("old", people[0].id)
         harness.wechat.answer("1", Receipt(message_id="m1"))
         for number in range(20):
             harness.deliver(f"{number}", user=("new", "old")[number % 2])
@@ -414,7 +414,7 @@ async def test_a_broker_that_knows_us_though_the_store_is_new_gets_a_session_num
 
 
 async def test_a_text_of_the_bridge_is_a_command_without_a_result_topic(harness):
-    wife = harness.identity.by_level("wife")
+    wife = harness.identity.by_topic_name("wife")
     new = own_text(OwnText.DIGEST, "wife", wife.id, "from the bridge", ttl=60.0)
     await harness.outbound.accept_own_text(new)
     assert await harness.sent(1) == ["from the bridge"]

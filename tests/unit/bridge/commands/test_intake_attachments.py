@@ -177,7 +177,7 @@ async def test_what_follows_in_the_same_chat_waits_and_others_pass_though_their_
 async def test_an_old_name_of_the_same_person_keeps_the_order_too(tmp_path):
     people = (person(9, "new"),)
     async with running(tmp_path, people=people) as harness:
-        harness.identity._table.assign_level("old", people[0].id)
+        harness.identity._table.assign_topic_name("old", people[0].id)
         gate = gated(harness)
         harness.deliver(PNG, "old/image")
         harness.deliver("after it", "new")

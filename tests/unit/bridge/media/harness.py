@@ -129,7 +129,7 @@ class MediaHarness:
             broker=self.link,
             backend=self.files,
             journal=self.journal,
-            registry=PeopleRegistry(PEOPLE, {one.level: one.id for one in PEOPLE}, {}),
+            registry=PeopleRegistry(PEOPLE, {one.topic_name: one.id for one in PEOPLE}, {}),
             settings=settings(media=rules),
             shared=shared(blobs=self.blobs, quota=self.quota, watchdog=self),
         )

@@ -103,7 +103,7 @@ def test_a_pin_under_another_name_renames_again_and_back() -> None:
     assert address_book.level("lily") == "spouse"
     changes = address_book.keep(address_book.identity.set_pins(WIFE, 1))
     assert address_book.level("lily") == "wife"
-    assert changes.people.levels == ()
+    assert changes.people.topic_names == ()
     assert address_book.reaches("spouse") == "lily"
 
 

@@ -47,7 +47,7 @@ def test_the_first_directory_names_everybody_and_tells_nothing() -> None:
     }
     assert changes.events == ()
     assert len(changes.people.persons) == 4
-    assert {level for level, _ in changes.people.levels} == {"filehelper", "老婆", "Bob", "相亲_相爱"}
+    assert {level for level, _ in changes.people.topic_names} == {"filehelper", "老婆", "Bob", "相亲_相爱"}
 
 
 def test_a_first_directory_that_came_in_parts_tells_nothing_either() -> None:
@@ -234,7 +234,7 @@ def test_a_friend_called_filehelper_gets_another_level() -> None:
     address_book.log_in()
     assert address_book.level("eve") == "filehelper-2"
     address_book.writes("filehelper", ChatKind.SELF)
-    assert address_book.whose(Handle("@filehelper-1")).level == "self"
+    assert address_book.whose(Handle("@filehelper-1")).topic_name == "self"
 
 
 def test_the_file_helper_can_be_met_before_any_list_names_it() -> None:
@@ -267,7 +267,7 @@ def test_a_permanent_id_is_known_under_another_handle() -> None:
     address_book.keep(
         address_book.identity.add_unlisted(Handle("h2"), ChatKind.FRIEND, "", 0, permanent_id="z")
     )
-    assert address_book.whose(Handle("h2")).level == "Zoe"
+    assert address_book.whose(Handle("h2")).topic_name == "Zoe"
 
 
 def test_the_accounts_own_entry_is_one_person_for_ever() -> None:
@@ -562,8 +562,8 @@ def test_two_who_left_can_be_merged() -> None:
     address_book.drop("ann2")
     address_book.log_in(without=("ann",))
     changes = address_book.keep(address_book.identity.merge("ann", "ann2", 1))
-    assert dict(changes.people.levels) == {"ann2": address_book.person("ann").id}
-    assert address_book.person("ann2").level == "ann"
+    assert dict(changes.people.topic_names) == {"ann2": address_book.person("ann").id}
+    assert address_book.person("ann2").topic_name == "ann"
 
 
 def test_a_closed_person_who_is_recognized_at_the_next_login_is_open_again() -> None:
@@ -611,9 +611,9 @@ def test_newcomers_of_earlier_logins_that_never_wrote_are_forgotten() -> None:
         "Bob-5",
         "Bob-6",
     }
-    assert address_book.identity.by_level("Bob-4") is None
+    assert address_book.identity.by_topic_name("Bob-4") is None
     address_book.restart()
-    assert address_book.identity.by_level("Bob-4") is None
+    assert address_book.identity.by_topic_name("Bob-4") is None
 
 
 def test_whoever_is_known_from_a_directory_without_doubt_is_never_forgotten() -> None:
@@ -647,7 +647,7 @@ def test_that_somebody_wrote_who_is_another_now_is_no_fault() -> None:
     address_book.log_in()
     newcomer = address_book.person("Bob-3")
     address_book.identity.assign("Bob", "Bob-3", 1)
-    assert address_book.identity.mark_wrote(newcomer).people.persons[0].level == "Bob"
+    assert address_book.identity.mark_wrote(newcomer).people.persons[0].topic_name == "Bob"
     address_book.identity.assign("Bob-2", "Bob-4", 1)
     assert address_book.identity.get(PersonId(99)) is None
 
@@ -693,8 +693,8 @@ def test_a_name_of_nothing_but_marks_costs_no_more_than_in_proportion() -> None:
         marks = repeated("\u0301\u0327", size)
         address_book.friend("eve", marks)
         address_book.log_in()
-        assert address_book.identity.by_level(f"x{marks}") is None
-        assert address_book.identity.level_or_name(None, f"y{marks}") == f"y{marks}"
+        assert address_book.identity.by_topic_name(f"x{marks}") is None
+        assert address_book.identity.topic_name_or(None, f"y{marks}") == f"y{marks}"
 
     assert is_in_proportion(meet, 20_000)
 

@@ -90,7 +90,7 @@ def test_a_group_that_was_made_here_is_new_whatever_its_name_and_members() -> No
     address_book.log_in(without=("home",))  # it is silent in this login, and looks the same
     _, changes = made(address_book, "一家人")
     assert events(changes) == [("contact_added", "一家人-2")]
-    assert address_book.whose(Handle("@@made")).level == "一家人-2"
+    assert address_book.whose(Handle("@@made")).topic_name == "一家人-2"
     assert address_book.reaches("一家人") is None, "what is written to the old one does not go to the new one"
 
 
@@ -102,9 +102,9 @@ def test_a_group_that_wechat_has_told_of_already_is_the_same() -> None:
 
 def test_every_name_of_somebody_is_known() -> None:
     address_book = family()
-    assert set(address_book.identity.levels_of(address_book.person("wife").id)) == {"wife"}
+    assert set(address_book.identity.topic_names_of(address_book.person("wife").id)) == {"wife"}
     address_book.keep(address_book.identity.set_pins({**PINS, "bobby": ContactPin(nickname="Bob")}, 1))
-    assert set(address_book.identity.levels_of(address_book.person("bobby").id)) == {"Bob", "bobby"}
+    assert set(address_book.identity.topic_names_of(address_book.person("bobby").id)) == {"Bob", "bobby"}
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_every_name_of_somebody_is_known() -> None:
 )
 def test_a_list_of_people_has_topics_and_names_and_nobody_is_taken_for_another(handle, name, shown) -> None:
     address_book = family()
-    assert address_book.identity.level_or_name(address_book.handle(handle) if handle else None, name) == shown
+    assert address_book.identity.topic_name_or(address_book.handle(handle) if handle else None, name) == shown
 
 
 def test_not_even_for_somebody_whose_topic_is_in_quotes() -> None:
@@ -128,4 +128,4 @@ def test_not_even_for_somebody_whose_topic_is_in_quotes() -> None:
     address_book.friend("a", "wife")
     address_book.friend("b", "“wife”")
     address_book.log_in()
-    assert address_book.identity.level_or_name(None, "wife") == "““wife””"
+    assert address_book.identity.topic_name_or(None, "wife") == "““wife””"

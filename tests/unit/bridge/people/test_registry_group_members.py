@@ -90,7 +90,7 @@ def test_strangers_who_never_wrote_are_forgotten_like_newcomers(address_book: Ad
     address_book.log_in()
     address_book.now += 31 * DAY
     address_book.identity.remove_stale(address_book.now)
-    assert address_book.identity.by_level("三姨") is None
+    assert address_book.identity.by_topic_name("三姨") is None
 
 
 def test_the_first_directory_makes_nobody_new():

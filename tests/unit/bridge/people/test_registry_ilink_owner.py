@@ -36,7 +36,7 @@ class Bridge:
 
     def seen(self, user):
         person = self.identity.by_handle(user)
-        return person and (person.level, person.trusted)
+        return person and (person.topic_name, person.trusted)
 
 
 def test_who_has_scanned_is_called_owner_and_trusted():

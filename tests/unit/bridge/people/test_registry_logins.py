@@ -195,10 +195,10 @@ class Logins(RuleBasedStateMachine):
     @rule(number=NUMBERS)
     def decide(self, number: int) -> None:
         closed = [
-            (one.level, who)
+            (one.topic_name, who)
             for one in self.address_book.persons.values()
             if one.handle is None
-            and (who := self.owners.get(one.level)) in self.address_book.book
+            and (who := self.owners.get(one.topic_name)) in self.address_book.book
             and self.address_book.level(who)
         ]
         if closed:
@@ -240,8 +240,8 @@ class Logins(RuleBasedStateMachine):
     def the_store_knows_what_the_memory_knows(self) -> None:
         roster = self.address_book.identity._table
         assert roster.persons == self.address_book.persons
-        assert roster.levels == self.address_book.levels
-        assert all(roster.levels[one.level] == one.id for one in roster.persons.values())
+        assert roster.topic_names == self.address_book.levels
+        assert all(roster.topic_names[one.topic_name] == one.id for one in roster.persons.values())
         bound = [one.handle for one in roster.persons.values() if one.handle is not None]
         assert len(bound) == len(set(bound))
         assert not roster.is_dirty
@@ -266,7 +266,7 @@ async def test_the_store_takes_every_change_and_gives_everybody_back(seed: int, 
 
     address_book.keep = keep_both  # type: ignore[method-assign]
     everything = tuple(address_book.persons.values()), tuple(address_book.levels.items())
-    await people.save(PeopleChanges(persons=everything[0], levels=everything[1]))
+    await people.save(PeopleChanges(persons=everything[0], topic_names=everything[1]))
     for _ in range(60):
         getattr(world, dice.choice(CHANGES))(dice.randrange(10), dice.randrange(10))
         if dice.random() < 0.3:

@@ -10,7 +10,11 @@ from wx2mqtt.store.person_records import Person
 
 
 def person(number: int, **values: Any) -> Person:
-    facts: dict[str, Any] = {"level": f"p{number}", "kind": ChatKind.FRIEND, "handle": Handle(f"@{number}")}
+    facts: dict[str, Any] = {
+        "topic_name": f"p{number}",
+        "kind": ChatKind.FRIEND,
+        "handle": Handle(f"@{number}"),
+    }
     return Person(id=PersonId(number), login_id="1", matched_by="new", **{**facts, **values})
 
 
@@ -47,13 +51,15 @@ def test_nobody_has_the_empty_permanent_id() -> None:
 
 def test_the_levels_of_the_forgotten_are_free_and_not_told_as_given() -> None:
     people = roster(person(1))
-    people.add(person(2, level="", permanent_id="x"))
-    people.set_level(PersonId(2), "new")
+    people.add(person(2, topic_name="", permanent_id="x"))
+    people.set_topic_name(PersonId(2), "new")
     people.remove(PersonId(2))
     changes = people.collect_update().people
-    assert (changes.persons, changes.levels, changes.removed) == ((), (), (2,))
-    assert people.levels == {"p1": 1}
-    assert people.by_level("new") is people.by_handle(Handle("@2")) is people.by_permanent_id("x") is None
+    assert (changes.persons, changes.topic_names, changes.removed) == ((), (), (2,))
+    assert people.topic_names == {"p1": 1}
+    assert (
+        people.by_topic_name("new") is people.by_handle(Handle("@2")) is people.by_permanent_id("x") is None
+    )
 
 
 def test_who_was_joined_twice_is_found_by_every_number() -> None:
@@ -61,14 +67,14 @@ def test_who_was_joined_twice_is_found_by_every_number() -> None:
     people.merge(PersonId(1), PersonId(2))
     people.merge(PersonId(2), PersonId(3))
     assert people.get(PersonId(1)) is people.get(PersonId(2)) is people.get(PersonId(3))
-    assert people.levels == {"p1": 3, "p2": 3, "p3": 3}
-    assert dict(people.collect_update().people.levels) == {"p1": 3, "p2": 3}
+    assert people.topic_names == {"p1": 3, "p2": 3, "p3": 3}
+    assert dict(people.collect_update().people.topic_names) == {"p1": 3, "p2": 3}
 
 
 def test_a_level_of_somebody_who_is_not_there_is_taken_and_leads_nowhere() -> None:
     people = PeopleTable([], {"gone": PersonId(4)}, 1)
-    assert people.by_level("gone") is None
-    assert "gone" in people.levels
+    assert people.by_topic_name("gone") is None
+    assert "gone" in people.topic_names
 
 
 def test_events_name_people_as_they_are_called_in_the_end() -> None:
@@ -76,15 +82,15 @@ def test_events_name_people_as_they_are_called_in_the_end() -> None:
     people.add_event("unresolved", PersonId(1), {"reason": "x"}, [PersonId(2), PersonId(2)])
     people.add_event("unresolved", "a name", None, [PersonId(9)])
     people.add_event("contact_added", PersonId(9))
-    people.set_level(PersonId(1), "one")
-    people.set_level(PersonId(2), "two")
+    people.set_topic_name(PersonId(1), "one")
+    people.set_topic_name(PersonId(2), "two")
     told = [(event.user, event.fields) for event in people.collect_update().events]
     assert told == [("one", {"reason": "x", "candidates": ["two"]}), ("a name", {"candidates": []}), ("", {})]
 
 
 def test_a_level_that_is_assigned_alone_is_a_change() -> None:
     people = roster(person(1))
-    people.assign_level("former", PersonId(1))
+    people.assign_topic_name("former", PersonId(1))
     assert people.is_dirty
     changes = people.collect_update().people
-    assert (changes.persons, changes.levels, changes.removed) == ((), (("former", 1),), ())
+    assert (changes.persons, changes.topic_names, changes.removed) == ((), (("former", 1),), ())

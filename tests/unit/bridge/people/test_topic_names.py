@@ -11,7 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.bridge.people.topic_names import base_level, clean_level, cut_level, level_for
+from wx2mqtt.bridge.people.topic_names import (
+    base_topic_name,
+    clean_topic_name,
+    cut_topic_name,
+    unique_topic_name,
+)
 from wx2mqtt.limits import MAX_CHOSEN_TOPIC_NAME_BYTES
 from wx2mqtt.model import ChatKind
 
@@ -21,7 +26,7 @@ FAMILY = "👨\u200d👩\u200d👧\u200d👦"
 def level(
     *names: str, kind: ChatKind = ChatKind.FRIEND, taken: set[str] | None = None, style="unicode"
 ) -> str:
-    return level_for(names, kind, style, (taken or set()).__contains__, {})
+    return unique_topic_name(names, kind, style, (taken or set()).__contains__, {})
 
 
 @pytest.mark.parametrize(
@@ -70,17 +75,17 @@ def test_a_name_becomes_one_level(name: str, expected: str) -> None:
     ],
 )
 def test_marks_that_nobody_sees_do_not_make_another_name(name: str) -> None:
-    assert clean_level(name) == "Lily"
+    assert clean_topic_name(name) == "Lily"
 
 
 @pytest.mark.parametrize("name", ["a+\ufe0f", "a+\ufe0f\ufe0f", "a+\u200d", "a>\ufe0f"])
 def test_a_sign_that_is_replaced_leaves_no_mark_that_nobody_sees(name: str) -> None:
-    assert clean_level(name) == "a_"
+    assert clean_topic_name(name) == "a_"
 
 
 @given(st.text(alphabet="a+>\ufe0f\u200d\U000e0101\u0301😀❤🔥 \u202e", max_size=12))
 def test_a_level_is_its_own_level(name: str) -> None:
-    assert clean_level(clean_level(name)) == clean_level(name)
+    assert clean_topic_name(clean_topic_name(name)) == clean_topic_name(name)
 
 
 @pytest.mark.parametrize("name", ["", " ", "\u200b", "\u202e", "\u3164", "\u2800\u115f", "\ufe0f", "\x00"])
@@ -112,7 +117,7 @@ def test_thousands_of_equal_names_are_counted_on_and_not_from_the_start() -> Non
     given_: set[str] = set()
     hints: dict[str, int] = {}
     for _ in range(5000):
-        given_.add(level_for(["Bob"], ChatKind.FRIEND, "unicode", given_.__contains__, hints))
+        given_.add(unique_topic_name(["Bob"], ChatKind.FRIEND, "unicode", given_.__contains__, hints))
     assert len(given_) == 5000
     assert "Bob-5000" in given_
 
@@ -121,15 +126,25 @@ def test_thousands_of_equal_names_are_counted_on_and_not_from_the_start() -> Non
     st.text(st.characters(categories=["L", "N"], exclude_characters="\u115f\u1160\u3164\uffa0"), max_size=20)
 )
 def test_letters_and_digits_are_cleaned_as_they_are_beside_a_sign(name: str) -> None:
-    assert clean_level(name) == clean_level(f"{name}/")[:-1]
+    assert clean_topic_name(name) == clean_topic_name(f"{name}/")[:-1]
 
 
 def test_lookalikes_are_different_names_and_case_is_kept() -> None:
-    assert len({clean_level("Anna"), clean_level("Аnna"), clean_level("anna"), clean_level("Ａnna")}) == 4
+    assert (
+        len(
+            {
+                clean_topic_name("Anna"),
+                clean_topic_name("Аnna"),
+                clean_topic_name("anna"),
+                clean_topic_name("Ａnna"),
+            }
+        )
+        == 4
+    )
 
 
 def test_composed_and_decomposed_are_one_name() -> None:
-    assert clean_level("é") == clean_level("e\u0301") == "é"
+    assert clean_topic_name("é") == clean_topic_name("e\u0301") == "é"
 
 
 @pytest.mark.parametrize("style", ["unicode", "pinyin"])
@@ -156,7 +171,7 @@ def test_a_character_longer_than_the_limit_is_cut_nevertheless() -> None:
 
 
 def test_cutting_to_the_limit_leaves_what_fits_alone() -> None:
-    assert cut_level("a" * 64, 64) == "a" * 64
+    assert cut_topic_name("a" * 64, 64) == "a" * 64
 
 
 @given(st.text(max_size=200), st.sampled_from(ChatKind), st.sets(st.sampled_from(["friend", "_", "a", "0"])))
@@ -170,7 +185,7 @@ def test_whatever_the_name_the_level_is_one_that_a_broker_takes(
     assert not set(made) & set("/+#.*>$")
     assert not any(mark.isspace() or unicodedata.category(mark) in {"Cc", "Cs", "Cn"} for mark in made)
     assert unicodedata.normalize("NFC", made) == made
-    assert base_level([made], kind, "unicode") == made or made == "filehelper-2"
+    assert base_topic_name([made], kind, "unicode") == made or made == "filehelper-2"
 
 
 @pytest.mark.parametrize(
@@ -221,8 +236,8 @@ def test_common_characters_are_read_as_on_a_keyboard() -> None:
 
 def test_pinyin_is_not_loaded_by_those_who_do_not_want_it() -> None:
     code = (
-        "import sys; from wx2mqtt.bridge.people.registry import PeopleRegistry; from wx2mqtt.bridge.people.topic_names import base_level;"
-        "from wx2mqtt.model import ChatKind; base_level(['x'], ChatKind.FRIEND, 'unicode');"
+        "import sys; from wx2mqtt.bridge.people.registry import PeopleRegistry; from wx2mqtt.bridge.people.topic_names import base_topic_name;"
+        "from wx2mqtt.model import ChatKind; base_topic_name(['x'], ChatKind.FRIEND, 'unicode');"
         "sys.exit('anyascii' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

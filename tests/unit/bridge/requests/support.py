@@ -170,7 +170,7 @@ class RequestHarness:
         """How the bridge calls somebody."""
         found = self.harness.identity.by_handle(Handle(handle))
         assert found is not None
-        return found.level
+        return found.topic_name
 
     def happened(self) -> list[tuple[str, str]]:
         """What was told of the people: name of the event, and whom it means."""

@@ -139,7 +139,7 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
             broker=link,
             backend=Gateway(),
             journal=journal,
-            registry=PeopleRegistry(PEOPLE, {person.level: person.id for person in PEOPLE}, {}),
+            registry=PeopleRegistry(PEOPLE, {person.topic_name: person.id for person in PEOPLE}, {}),
             shared=shared(blobs=blobs, media_retention=MediaRetention(database, blobs)),
         )
     )

@@ -73,7 +73,7 @@ async def account(tmp_path: Path) -> AsyncIterator[Account]:
             broker=FakeLink(takes=True),
             backend=Gateway(),
             journal=journal,
-            registry=PeopleRegistry(PEOPLE, {person.level: person.id for person in PEOPLE}, {}),
+            registry=PeopleRegistry(PEOPLE, {person.topic_name: person.id for person in PEOPLE}, {}),
             shared=shared(blobs=Blobs(tmp_path)),
         )
     )
