@@ -154,7 +154,6 @@ EXCUSED: Mapping[str, str] = {
     "mqtt.packets:unsubscribe_packet": "writes the filters of the bridge",
     "mqtt.discovery:config_topic": "joins a prefix and a name of the settings",
     "mqtt.discovery:birth_topic": "joins a prefix of the settings",
-    "mqtt.options:MqttOptions.qos": "looks a topic up in the table; fuzzed as Topics.qos",
     "mqtt.packets:subscribe_packet": "writes the filters of the bridge",
     "mqtt.packet_reader:PacketHandler.*": "an interface",
     "mqtt.packets:counted": "writes",

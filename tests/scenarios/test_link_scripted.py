@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from itertools import chain
 
 import pytest
 
@@ -31,11 +30,10 @@ from tests.support.scripted import (
     server_reference,
 )
 from wx2mqtt.errors import NotConnected, PublishRefused
-from wx2mqtt.mqtt import connection, topics, unacked
+from wx2mqtt.mqtt import connection, unacked
 from wx2mqtt.mqtt.broker import Connected
 from wx2mqtt.mqtt.client import MqttClient
 from wx2mqtt.mqtt.packet_reader import PacketReader
-from wx2mqtt.mqtt.packets import packet_ids
 
 SERVER_KEEPALIVE_1 = b"\x13\0\1"
 MAXIMUM_QOS_0 = b"\x24\0"
@@ -488,29 +486,11 @@ async def test_a_packet_id_that_still_waits_is_passed_over_when_the_numbers_begi
         await told.connection()
         told.publish(message())
         assert told.link._connection is not None
-        told.link._connection._packet_ids = chain([65_535], packet_ids())
+        told.link._connection._last_packet_id = 65_534
         for _ in range(3):
             told.publish(message())
         await broker.done()
     assert mids == [2, 65_535, 1, 3], "1 was the subscription's"
-
-
-async def test_a_topic_of_qos_0_is_published_without_a_packet_id_and_calls_back_at_once(monkeypatch):
-    monkeypatch.setitem(topics._QOS_BY_KEY, "bridge/health", 0)
-
-    async def script(peer):
-        await peer.welcome()
-        packets = [await peer.read(PUBLISH), await peer.read(PUBLISH)]
-        assert [(packet.flags >> 1 & 3, packet.body[-2:]) for packet in packets] == [(0, b"{}"), (1, b"hi")]
-        peer.acknowledge(packets[1])
-        await peer.until_closed()
-
-    async with scripted(script) as broker, linked(broker.url, topics=topics.Topics("wx")) as told:
-        await told.connection()
-        health = told.publish(message("wx/bridge/health", b"{}"))
-        assert health.result() is None
-        assert await told.published(message()) is None
-        await broker.done()
 
 
 async def test_a_publish_that_is_never_acknowledged_is_given_back_and_the_others_go_on(monkeypatch):

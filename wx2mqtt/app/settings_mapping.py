@@ -114,7 +114,6 @@ def mqtt_options(
         tls=None if tls_files == TlsFiles() else tls_files,
         will=Publication(topic=topics.state, payload=b"offline", retain=True, content_type=TEXT_TYPE),
         subscriptions=(*topics.subscriptions, *birth_topics),
-        topics=topics,
         language=settings.language,
         lease=lease,
     )

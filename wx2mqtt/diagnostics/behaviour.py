@@ -11,8 +11,8 @@ from wx2mqtt.diagnostics.connection import ConnectedBroker
 from wx2mqtt.diagnostics.probe import ProbeClient, ProbeClosed, ProbeConnection
 from wx2mqtt.diagnostics.report import CheckReport
 from wx2mqtt.diagnostics.target import DiagnosticTarget
+from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.options import SECONDS_PER_WEEK, MqttOptions
-from wx2mqtt.mqtt.packets import PublishPacket
 
 MESSAGE_TIMEOUT_SECONDS = 2.0
 """Time for a message to come back to the client that published it."""
@@ -107,7 +107,7 @@ class BehaviourCheck:
         topic, since = self._probe_topic(UNUSUAL_LEVEL), len(connection.received)
         await connection.publish(topic)
         returned = await connection.wait_for_message(lambda _: True, MESSAGE_TIMEOUT_SECONDS, since)
-        facts = {"sent": topic, "came": "" if returned is None else returned.topic or ""}
+        facts = {"sent": topic, "came": "" if returned is None else returned.topic}
         if returned is None:
             self._report.warning("rewriting", self._subject, "rewriting_lost", "rewriting_cure", **facts)
         elif returned.topic != topic:
@@ -150,7 +150,7 @@ class BehaviourCheck:
         topic, since = self._probe_topic("retained"), len(connection.received)
         await connection.subscribe(topic_filter)
 
-        def is_retained_probe(packet: PublishPacket) -> bool:
+        def is_retained_probe(packet: Delivery) -> bool:
             return packet.retain and packet.topic == topic and bool(packet.payload)
 
         packet = await connection.wait_for_message(is_retained_probe, MESSAGE_TIMEOUT_SECONDS, since)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AsyncExitStack
@@ -15,7 +16,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from wx2mqtt.errors import BrokerError
-from wx2mqtt.mqtt.broker import Publication
+from wx2mqtt.mqtt.broker import Delivery, Publication
 from wx2mqtt.mqtt.connection import DISCONNECT_TIMEOUT_SECONDS
 from wx2mqtt.mqtt.connection_errors import (
     VERSION_PROBE_DELAY_SECONDS,
@@ -25,13 +26,10 @@ from wx2mqtt.mqtt.connection_errors import (
 from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.packets import (
     OWN_AND_RETAINED,
-    PUBACK,
-    PUBREC,
     PubackPacket,
-    PublishPacket,
-    packet_ids,
+    acknowledgement,
     publish_head,
-    short_packet,
+    subscribe_packet,
 )
 from wx2mqtt.mqtt.paho_codec import ConnackLimits
 from wx2mqtt.mqtt.reason_codes import (
@@ -92,14 +90,14 @@ class ProbeConnection:
     def __init__(self, options: MqttOptions, target: ConnectTarget) -> None:
         self.limits = ConnackLimits(session_present=False)
         self.connect_seconds = 0.0
-        self.received: list[PublishPacket] = []
+        self.received: list[Delivery] = []
         self._options = options
         self._target = target
         self._texts = ConnectionTexts(options, target)
         self._loop = asyncio.get_running_loop()
         self._connack: asyncio.Future[ConnackLimits] = self._loop.create_future()
         self._closed: asyncio.Future[ProbeClosed] = self._loop.create_future()
-        self._packet_ids = packet_ids()
+        self._packet_ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[PubackPacket]] = {}
         self._received_event = asyncio.Event()
         self._transport = SocketTransport(options, target, self)
@@ -127,23 +125,19 @@ class ProbeConnection:
 
     async def subscribe(self, topic_filter: str) -> ProbeAnswer:
         """Subscribes to one filter, including retained and own messages; returns the answer of the SUBACK."""
-        return await self._request(
-            lambda mid: self._transport.subscribe([topic_filter], mid, OWN_AND_RETAINED)
-        )
+        mid, v5 = next(self._packet_ids), self._target.is_mqtt_5
+        packet = subscribe_packet([topic_filter], mid, v5=v5, options=OWN_AND_RETAINED)
+        return await self._request(mid, packet)
 
     async def publish(self, topic: str, payload: bytes = b"", *, retain: bool = False) -> ProbeAnswer:
         """Publishes with QoS 1; returns the answer of the PUBACK, which on MQTT 3.1.1 is never a refusal."""
-        publication = Publication(topic=topic, payload=payload)
-        qos, v5 = self._options.qos(topic), self._target.is_mqtt_5
-
-        def send(mid: int) -> None:
-            self._transport.send(publish_head(publication, mid, qos=qos, retain=retain, v5=v5), payload)
-
-        return await self._request(send)
+        mid, v5 = next(self._packet_ids), self._target.is_mqtt_5
+        head = publish_head(Publication(topic=topic, payload=payload), mid, retain=retain, v5=v5)
+        return await self._request(mid, head + payload)
 
     async def wait_for_message(
-        self, matches: Callable[[PublishPacket], bool], timeout_seconds: float, since: int = 0
-    ) -> PublishPacket | None:
+        self, matches: Callable[[Delivery], bool], timeout_seconds: float, since: int = 0
+    ) -> Delivery | None:
         """Returns the first message that matches; None if the time is over or the connection is closed.
 
         `since` is the index in `received` from which on messages count.
@@ -196,12 +190,11 @@ class ProbeConnection:
             reason = self._texts.refused(UNSUPPORTED_VERSION)
             self._close_with(ProbeClosed(reason, EndReason.VERSION, UNSUPPORTED_VERSION))
 
-    async def _request(self, send: Callable[[int], None]) -> ProbeAnswer:
+    async def _request(self, mid: int, packet: bytes) -> ProbeAnswer:
         if self._closed.done():
             raise self._closed.result()
         start = time.monotonic()
-        mid = next(self._packet_ids)
-        send(mid)
+        self._transport.send(packet)
         answer: asyncio.Future[PubackPacket] = self._loop.create_future()
         self._answers[mid] = answer
         await _wait_for_any(PROBE_ANSWER_TIMEOUT_SECONDS, answer, self._closed)
@@ -229,15 +222,15 @@ class ProbeConnection:
         if answer is not None and not answer.done():
             answer.set_result(packet)
 
-    def on_publish(self, packet: PublishPacket) -> None:
-        if packet.mid:
-            self._transport.send(short_packet(PUBREC if packet.qos == 2 else PUBACK, packet.mid))
-        self.received.append(packet)
+    def on_publish(self, delivery: Delivery) -> None:
+        if delivery.mid:
+            self._transport.send(acknowledgement(delivery.mid, delivery.qos))
+        self.received.append(delivery)
         self._received_event.set()
 
-    def on_malformed_publish(self, mid: int, _why: str) -> None:
+    def on_malformed_publish(self, mid: int, qos: int, _why: str) -> None:
         if mid:
-            self._transport.send(short_packet(PUBACK, mid))
+            self._transport.send(acknowledgement(mid, qos))
 
     def on_closed(self, reason: BrokerReason | None) -> None:
         was_connected = self._connack.done()
@@ -345,7 +338,7 @@ class ProbeClient:
     def received_topics(self) -> set[str]:
         """The topics of all messages that were received, on this and on earlier connections."""
         packets = () if self._connection is None else self._connection.received
-        return {*self._earlier_topics, *(packet.topic for packet in packets if packet.topic is not None)}
+        return {*self._earlier_topics, *(packet.topic for packet in packets)}
 
     def _answer_for_loss(self, closed: ProbeClosed) -> ProbeAnswer:
         self._loss_count += 1

@@ -22,7 +22,7 @@ class ProtocolVersion(StrEnum):
 
 @frozen
 class Publication:
-    """A message for the broker. Its QoS is that of its topic in `topics.TOPIC_TABLE`.
+    """A message for the broker, published with QoS 1.
 
     MQTT 3.1.1 has no properties: there `content_type`, `expiry` (seconds) and `correlation` are not sent.
     """
@@ -43,13 +43,14 @@ class Delivery:
     payload: bytes
     #: The packet id, 0 at QoS 0.
     mid: int
+    qos: int = 1
     #: The broker may have delivered the message before.
     dup: bool
     #: Published with the retain flag just now, or from the broker's store (`honours_retain_handling`).
     retain: bool
     #: Of this client. An acknowledgement of an earlier connection is dropped, since the packet id may belong
     #: to another message by now (mqtt 0.5.2).
-    connection_number: int
+    connection_number: int = 0
     content_type: str = ""
     response_topic: str = ""
     correlation: bytes | None = None
@@ -154,9 +155,8 @@ class BrokerClient(Protocol):
     def publish(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
         """Publishes one message. The caller has at most `Connected.receive_maximum` unacknowledged ones.
 
-        Calls back before it returns with `NotConnected` when there is no connection, with `PublishRefused`
-        for a message that the broker cannot accept, and with None at QoS 0. It queues nothing for a later
-        connection.
+        Calls back before it returns with `NotConnected` when there is no connection, and with
+        `PublishRefused` for a message that the broker cannot accept. It queues nothing for a later one.
         """
 
     def flush(self) -> None:

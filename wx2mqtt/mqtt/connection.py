@@ -16,7 +16,7 @@ The client calls the public methods, the transport the `on_…` methods, and a t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from enum import Enum, auto
@@ -43,13 +43,11 @@ from wx2mqtt.mqtt.connection_errors import (
 from wx2mqtt.mqtt.options import MqttOptions, parse_server_references
 from wx2mqtt.mqtt.packets import (
     MAX_PACKET_BYTES,
-    PUBACK,
-    PUBREC,
+    MAX_PACKET_ID,
     PubackPacket,
-    PublishPacket,
-    packet_ids,
+    acknowledgement,
     publish_head,
-    short_packet,
+    subscribe_packet,
 )
 from wx2mqtt.mqtt.paho_codec import ConnackLimits
 from wx2mqtt.mqtt.reason_codes import (
@@ -121,14 +119,15 @@ class MqttConnection:
         self._loop = asyncio.get_running_loop()
         self._ended: asyncio.Future[ConnectionEnd] = self._loop.create_future()
         self._transport = SocketTransport(options, target, self)
+        #: Writes what was published in this turn of the event loop.
+        self.flush = self._transport.flush
         self._limits = ConnackLimits(session_present=False)  # of the CONNACK, once there is one
         self._established_at = 0.0
-        self._packet_ids: Iterator[int] = packet_ids()
+        self._last_packet_id = 0
         self._unacked = UnackedPublishes(0)
         self._subscriptions = Subscriptions()
         self._early_deliveries: list[Delivery] = []  # they arrived before SUBACK
         self._early_bytes = 0
-        self._qos_2_mids: set[int] = set()
         self._retain_probe: RetainProbe | None = None  # once it is asked for
         self._keepalive = KeepAlive(options.keepalive or HANDSHAKE_IDLE_SECONDS)
         self._timer: asyncio.TimerHandle | None = None
@@ -152,27 +151,30 @@ class MqttConnection:
             self._stop()
 
     def publish(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
-        qos = self._options.qos(publication.topic)
+        if self._state is not ConnectionState.CONNECTED:
+            notify(on_acknowledged, NotConnected())
+            return
         mid = self._next_packet_id()
+        retain = publication.retain and self._limits.retain_available
         try:
-            head = self._pack_head(publication, mid, qos)
-        except (PublishRefused, NotConnected) as error:
-            notify(on_acknowledged, error)
+            head = publish_head(publication, mid, retain=retain, v5=self._v5)
+        except ValueError:
+            refusal = PublishRefused("the topic cannot be published to", code=TOPIC_NAME_INVALID)
+            notify(on_acknowledged, refusal)
+            return
+        size = len(head) + len(publication.payload)
+        limit = self._limits.packet_limit or MAX_PACKET_BYTES
+        if size > limit:
+            reason = f"the message needs {size} bytes, the broker takes {limit}"
+            notify(on_acknowledged, PublishRefused(reason, code=PACKET_TOO_LARGE, too_large=True))
             return
         self._transport.send(head, publication.payload)
-        if qos:
-            self._unacked.add(mid, on_acknowledged, self._loop.time())
-        else:
-            notify(on_acknowledged, None)
-
-    def flush(self) -> None:
-        if self._state is ConnectionState.CONNECTED:
-            self._transport.flush()
+        self._unacked.add(mid, on_acknowledged, self._loop.time())
 
     def acknowledge(self, delivery: Delivery) -> None:
         is_current = delivery.connection_number == self._connection_number
         if is_current and delivery.mid and self._state is not ConnectionState.ENDED:  # mid is 0 at QoS 0
-            self._send_acknowledgement(delivery.mid)
+            self._transport.send(acknowledgement(delivery.mid, delivery.qos))
 
     async def honours_retain_handling(self, topics: ProbeTopics) -> bool:
         may_ask = self._v5 and self._limits.retain_available
@@ -232,8 +234,8 @@ class MqttConnection:
 
     def _subscribe(self, filters: tuple[str, ...]) -> None:
         mid = self._next_packet_id()
-        self._transport.subscribe(filters, mid)
-        self._subscriptions.add(mid, filters)
+        self._transport.send(subscribe_packet(filters, mid, v5=self._v5))
+        self._subscriptions.pending[mid] = filters
 
     def on_suback(self, mid: int, codes: Sequence[int]) -> None:
         if not self._subscriptions.on_suback(mid, codes, loop_time()):
@@ -250,7 +252,7 @@ class MqttConnection:
         self._established_at = loop_time()
         self.connection = granted = self._read_grant()
         self.was_connected = True
-        self._set_deadline(self._established_at)
+        self.progress_deadline = self._established_at + self._keepalive.timeout + WATCHDOG_SLACK_SECONDS
         log.info(
             "connected to the broker",
             url=granted.url,
@@ -284,56 +286,29 @@ class MqttConnection:
             session_expiry=session_expiry if self._v5 else None,
         )
 
-    # publishing
-
-    def _pack_head(self, publication: Publication, mid: int, qos: int) -> bytes:
-        """Returns a PUBLISH up to its payload.
-
-        Raises NotConnected, or PublishRefused where the broker cannot accept it.
-        """
-        if self._state is not ConnectionState.CONNECTED:
-            raise NotConnected
-        retain = publication.retain and self._limits.retain_available
-        try:
-            head = publish_head(publication, mid, qos=qos, retain=retain, v5=self._v5)
-        except ValueError:
-            raise PublishRefused("the topic cannot be published to", code=TOPIC_NAME_INVALID) from None
-        size = len(head) + len(publication.payload)
-        limit = self._limits.packet_limit or MAX_PACKET_BYTES
-        if size > limit:
-            reason = f"the message needs {size} bytes, the broker takes {limit}"
-            raise PublishRefused(reason, code=PACKET_TOO_LARGE, too_large=True)
-        return head
+    # acknowledgements and deliveries
 
     def _next_packet_id(self) -> int:
-        for mid in self._packet_ids:
-            if mid not in self._unacked and mid not in self._subscriptions:
+        while True:
+            mid = self._last_packet_id = self._last_packet_id % MAX_PACKET_ID + 1
+            if mid not in self._unacked.ids_in_use and mid not in self._subscriptions.pending:
                 return mid
-        raise AssertionError("packet ids never end")
 
     def on_puback(self, packet: PubackPacket) -> None:
         if packet.code < FIRST_FAILURE_CODE:
-            self._unacked.settle(packet.mid, None)
+            self._unacked.finish(packet.mid, None)
             return
         reason = self._texts.refused(packet.code, packet.reason_string)
         too_large = packet.code == PACKET_TOO_LARGE
-        self._unacked.settle(packet.mid, PublishRefused(reason, code=packet.code, too_large=too_large))
+        self._unacked.finish(packet.mid, PublishRefused(reason, code=packet.code, too_large=too_large))
 
-    # deliveries
-
-    def on_publish(self, packet: PublishPacket) -> None:
+    def on_publish(self, delivery: Delivery) -> None:
         if self._state in {ConnectionState.CLOSING, ConnectionState.ENDED}:
             return
-        if packet.qos == 2:  # only in a session that another program has left behind
-            self._qos_2_mids.add(packet.mid)
-        if packet.topic is None:
-            self.on_malformed_publish(packet.mid, "impossible topic")
+        delivery = replace(delivery, connection_number=self._connection_number)
+        if self._retain_probe is not None and self._retain_probe.takes(delivery):
+            self.acknowledge(delivery)  # for a broker that raises the QoS
             return
-        if self._retain_probe is not None and self._retain_probe.takes(packet):
-            if packet.mid:  # a broker that raises the QoS
-                self._send_acknowledgement(packet.mid)
-            return
-        delivery = packet.delivery(packet.topic, self._connection_number)
         if self._state is ConnectionState.CONNECTED:
             notify(self._listener.on_delivery, delivery)
         else:
@@ -342,17 +317,12 @@ class MqttConnection:
             if self._early_bytes > MAX_PENDING_BYTES:
                 self._complete_handshake()  # without the SUBACK: the listener may then pause the broker
 
-    def on_malformed_publish(self, mid: int, why: str) -> None:
+    def on_malformed_publish(self, mid: int, qos: int, why: str) -> None:
         """Acknowledges a message that cannot be read: else the broker would deliver it again for ever."""
         log.warning("message dropped", why=why)
         self.dropped_count += 1
         if mid:
-            self._send_acknowledgement(mid)
-
-    def _send_acknowledgement(self, mid: int) -> None:
-        is_qos_2 = mid in self._qos_2_mids
-        self._qos_2_mids.discard(mid)
-        self._transport.send(short_packet(PUBREC if is_qos_2 else PUBACK, mid))
+            self._transport.send(acknowledgement(mid, qos))
 
     # timeouts
 
@@ -372,7 +342,8 @@ class MqttConnection:
                 is_answered = self._state is not ConnectionState.OPENING
                 self._finish(EndReason.UNREACHABLE, self._texts.silent(answered=is_answered))
             return
-        self._set_deadline(now)
+        dead_at = self._transport.socket.received_at + self._keepalive.timeout
+        self.progress_deadline = max(now, dead_at) + WATCHDOG_SLACK_SECONDS
         if not self._transport.keep_alive(self._keepalive, now):
             self._finish(EndReason.LOST, self._texts.broken(TimeoutError()))
             return
@@ -382,10 +353,6 @@ class MqttConnection:
             return  # PUBACKs may wait in the kernel
         if not self._transport.socket.has_backlog and not self._unacked.fail_overdue(now):
             self._finish(EndReason.LOST, self._texts.text("acknowledges_nothing"))
-
-    def _set_deadline(self, now: float) -> None:
-        dead_at = self._transport.socket.received_at + self._keepalive.timeout
-        self.progress_deadline = max(now, dead_at) + WATCHDOG_SLACK_SECONDS
 
     # the end
 

@@ -21,7 +21,7 @@ from itertools import islice
 from wx2mqtt.i18n import Language, Translations, translation
 from wx2mqtt.model import Json, Kind, LoginState, Status
 from wx2mqtt.mqtt.payloads import encode
-from wx2mqtt.mqtt.topics import DEFAULT_QOS, Topics, is_publishable
+from wx2mqtt.mqtt.topics import QOS, Topics, is_publishable
 from wx2mqtt.values import frozen
 
 ORIGIN_NAME = "wx2mqtt"
@@ -391,7 +391,7 @@ class _Components:
             "unique_id": f"{self._device.id}_{key}",
             "default_entity_id": self._entity_id(platform, names[0]),
             "name": translation(names, self._device.language),
-            "qos": DEFAULT_QOS,
+            "qos": QOS,
         }
         self.by_key[key] = common | config
 

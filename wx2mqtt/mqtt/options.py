@@ -14,7 +14,6 @@ from wx2mqtt.clock import ENDLESS_LEASE, Lease
 from wx2mqtt.i18n import Language
 from wx2mqtt.limits import MAX_INCOMING_PACKET_BYTES
 from wx2mqtt.mqtt.broker import Publication
-from wx2mqtt.mqtt.topics import DEFAULT_QOS, QoS, Topics
 from wx2mqtt.values import frozen
 
 DEFAULT_PORTS = {"mqtt": 1883, "mqtts": 8883, "ws": 80, "wss": 443}
@@ -168,13 +167,7 @@ class MqttOptions:
     packet_limit: int = MAX_INCOMING_PACKET_BYTES
     #: The broker discards the session that it has kept for this client.
     clean: bool = False
-    #: The account's topics, whose table gives the QoS; without them every QoS is 1.
-    topics: Topics | None = None
     #: Of the sentences about the broker; a reload does not change it.
     language: Language = "en"
     #: When it is over, the client is offline: another process may use its client id.
     lease: Lease = ENDLESS_LEASE
-
-    def qos(self, topic: str) -> QoS:
-        """Returns the QoS of a topic to publish to, or of a filter to subscribe to."""
-        return DEFAULT_QOS if self.topics is None else self.topics.qos(topic)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
+from wx2mqtt.mqtt.broker import Delivery
 from wx2mqtt.mqtt.packets import (
     CONNACK,
     DISCONNECT,
@@ -25,11 +26,12 @@ from wx2mqtt.mqtt.packets import (
     PUBLISH_HEAD_BYTES,
     PUBREC,
     PUBREL,
+    QOS_MASK,
+    QOS_SHIFT,
     SUBACK,
     UNSUBACK,
     MalformedPacket,
     PubackPacket,
-    PublishPacket,
     read_packet_id,
     read_puback,
     read_publish,
@@ -54,10 +56,10 @@ class PacketHandler(Protocol):
     def on_puback(self, packet: PubackPacket) -> None:
         """PUBACK."""
 
-    def on_publish(self, packet: PublishPacket) -> None:
-        """PUBLISH. The broker waits for a PUBACK, or for a PUBREC at QoS 2."""
+    def on_publish(self, delivery: Delivery) -> None:
+        """PUBLISH. The broker waits for `packets.acknowledgement`."""
 
-    def on_malformed_publish(self, mid: int, why: str) -> None:
+    def on_malformed_publish(self, mid: int, qos: int, why: str) -> None:
         """PUBLISH of which only the packet id can be read, 0 at QoS 0."""
 
     def on_closed(self, reason: BrokerReason | None) -> None:
@@ -153,18 +155,22 @@ class PacketReader:
 
     def _handle_publish(self, first_byte: int, body: bytes | bytearray, *, is_cut: bool) -> None:
         # Without a packet id one that cannot be read ends the connection: no broker delivers it again.
+        qos = first_byte >> QOS_SHIFT & QOS_MASK
         if is_cut:
             head = read_publish(first_byte, body, v5=False)  # properties may be cut
-            self._handler.on_malformed_publish(head.mid, "too large")
+            self._handler.on_malformed_publish(head.mid, qos, "too large")
             return
         try:
-            publish = read_publish(first_byte, body, v5=self._v5)
+            delivery = read_publish(first_byte, body, v5=self._v5)
         except MalformedPacket as error:
             if not error.mid:
                 raise
-            self._handler.on_malformed_publish(error.mid, "damaged properties")
+            self._handler.on_malformed_publish(error.mid, qos, "damaged properties")
             return
-        self._handler.on_publish(publish)
+        if delivery.topic:
+            self._handler.on_publish(delivery)
+        else:
+            self._handler.on_malformed_publish(delivery.mid, qos, "impossible topic")
 
 
 class _BegunPacket:

@@ -5,25 +5,20 @@
     PUBACK     0100 0000     packet id, reason code, properties; or only the packet id for success
     SUBSCRIBE  1000 0010     packet id, properties, and for each filter: the filter and one byte of options
 
-The remaining length, and that in front of the properties, is a variable byte integer: 7 bits a byte, the
-lowest first. Text and binary data have their length in two bytes in front ("counted"). Only MQTT 5 has
-properties and reason codes.
-
-The bridge reads PUBLISH and PUBACK itself since paho builds three tables for each, and ends the connection
-over one that it does not accept, such as a byte order mark in a user property; the broker would then deliver
-the same packet again, for ever (mqtt 7.1.4). What is read here is read as far as it can be read.
+Only MQTT 5 has properties and reason codes. paho would end the connection over a property that it does not
+like, and the broker would deliver the packet again, for ever (mqtt 7.1.4). So the bridge reads these itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import IntEnum
 from functools import lru_cache
 from typing import NamedTuple
 
 from wx2mqtt.mqtt.broker import Delivery, Publication
 from wx2mqtt.mqtt.reason_codes import FIRST_FAILURE_CODE
-from wx2mqtt.mqtt.topics import is_publishable
+from wx2mqtt.mqtt.topics import QOS, is_publishable
 
 # First bytes of packets, with the flags that the standard fixes.
 CONNECT, CONNACK, DISCONNECT = 0x10, 0x20, 0xE0
@@ -105,7 +100,7 @@ class Property(IntEnum):
 
 # The bytes of a value whose length is fixed. USER_PROPERTY has two strings and SUBSCRIPTION_IDENTIFIER an
 # integer of variable length; all others have a string or bytes behind two bytes with their length.
-FIXED_VALUE_BYTES = {
+FIXED_VALUE_BYTES: dict[int, int] = {
     Property.PAYLOAD_FORMAT_INDICATOR: 1,
     Property.MESSAGE_EXPIRY_INTERVAL: 4,
     Property.SESSION_EXPIRY_INTERVAL: 4,
@@ -124,7 +119,7 @@ FIXED_VALUE_BYTES = {
     Property.SHARED_SUBSCRIPTION_AVAILABLE: 1,
 }
 
-_PROPERTY_BY_IDENTIFIER = {prop.value: prop for prop in Property}
+_IDENTIFIERS = frozenset(map(int, Property))
 
 
 class MalformedPacket(ValueError):
@@ -133,39 +128,6 @@ class MalformedPacket(ValueError):
     def __init__(self, mid: int = 0) -> None:
         super().__init__("a packet from the broker cannot be read")
         self.mid = mid
-
-
-class PublishPacket(NamedTuple):
-    """A PUBLISH as the broker sent it.
-
-    `topic` is None if it is not UTF-8 or breaks a rule of MQTT. `mid` is 0 at QoS 0. `expiry` is in seconds.
-    """
-
-    topic: str | None
-    payload: bytes
-    mid: int
-    qos: int
-    dup: bool
-    retain: bool
-    content_type: str
-    response_topic: str
-    correlation: bytes | None
-    expiry: int | None
-    user_properties: tuple[tuple[str, str], ...]
-
-    def delivery(self, topic: str, connection_number: int) -> Delivery:
-        return Delivery(
-            topic=topic,
-            payload=self.payload,
-            mid=self.mid,
-            dup=self.dup,
-            retain=self.retain,
-            connection_number=connection_number,
-            content_type=self.content_type,
-            response_topic=self.response_topic,
-            correlation=self.correlation,
-            expiry=self.expiry,
-        )
 
 
 class PubackPacket(NamedTuple):
@@ -179,29 +141,31 @@ class PubackPacket(NamedTuple):
 # --- packets that the bridge sends ---
 
 
-def packet_ids() -> Iterator[int]:
-    """Yields 1 to 65,535 and begins again; the caller skips those that are in use."""
-    while True:
-        yield from range(1, MAX_PACKET_ID + 1)
-
-
 def short_packet(first_byte: int, mid: int | None = None) -> bytes:
     """Returns a packet with nothing but its packet id, if any; it means success in every version of MQTT."""
     return bytes((first_byte, 0)) if mid is None else bytes((first_byte, 2, mid >> 8, mid & 0xFF))
 
 
-def publish_head(publication: Publication, mid: int, *, qos: int, retain: bool, v5: bool) -> bytes:
+def acknowledgement(mid: int, qos: int) -> bytes:
+    """Returns the answer to a PUBLISH. QoS 2 comes only in a session that another program has left behind."""
+    return bytes((PUBREC if qos == 2 else PUBACK, 2, mid >> 8, mid & 0xFF))
+
+
+def publish_head(publication: Publication, mid: int, *, retain: bool, v5: bool) -> bytes:
     """Returns a PUBLISH up to its payload, which follows as it is: it may be a file, and is not copied here.
 
-    At QoS 0 `mid` is not used. Raises ValueError for a topic that MQTT does not let anybody publish to, and
-    for what is too long.
+    Raises ValueError for a topic that MQTT does not let anybody publish to, and for what is too long.
     """
-    body = _pack_topic(publication.topic)
-    if qos:
-        body += mid.to_bytes(PACKET_ID_BYTES, "big")
+    body = _pack_topic(publication.topic) + mid.to_bytes(PACKET_ID_BYTES, "big")
     if v5:
-        body += pack_properties(publication)
-    first_byte = PUBLISH | qos << QOS_SHIFT | (RETAIN_FLAG if retain else 0)
+        properties = _content_properties(publication.content_type)
+        if publication.expiry is not None:
+            seconds = max(0, min(publication.expiry, MAX_EXPIRY_SECONDS))
+            properties += bytes((Property.MESSAGE_EXPIRY_INTERVAL,)) + seconds.to_bytes(EXPIRY_BYTES, "big")
+        if publication.correlation is not None:
+            properties += bytes((Property.CORRELATION_DATA,)) + counted(publication.correlation)
+        body += pack_varint(len(properties)) + properties
+    first_byte = PUBLISH | QOS << QOS_SHIFT | (RETAIN_FLAG if retain else 0)
     return bytes((first_byte,)) + pack_varint(len(body) + len(publication.payload)) + body
 
 
@@ -212,27 +176,22 @@ def _pack_topic(topic: str) -> bytes:
     return counted(topic.encode())
 
 
-def pack_properties(publication: Publication) -> bytes:
-    """Returns the properties of MQTT 5 after their length. Raises ValueError for one that is too long."""
-    if publication.expiry is None and publication.correlation is None:
-        return _packed_content_properties(publication.content_type)
-    body = _content_properties(publication.content_type)
-    if publication.expiry is not None:
-        seconds = max(0, min(publication.expiry, MAX_EXPIRY_SECONDS))
-        body += bytes((Property.MESSAGE_EXPIRY_INTERVAL,)) + seconds.to_bytes(EXPIRY_BYTES, "big")
-    if publication.correlation is not None:
-        body += bytes((Property.CORRELATION_DATA,)) + counted(publication.correlation)
-    return pack_varint(len(body)) + body
+@lru_cache(maxsize=32)
+def _content_properties(content_type: str) -> bytes:
+    if not content_type:
+        return b""
+    is_utf8 = bytes((Property.PAYLOAD_FORMAT_INDICATOR, 1)) if is_text(content_type) else b""
+    return is_utf8 + bytes((Property.CONTENT_TYPE,)) + counted(content_type.encode())
 
 
 def subscribe_packet(
-    filters: Sequence[tuple[str, int]], mid: int, *, v5: bool, options: int = UNLESS_RETAINED
+    filters: Sequence[str], mid: int, *, v5: bool, options: int = UNLESS_RETAINED, qos: int = QOS
 ) -> bytes:
-    """Returns a SUBSCRIBE for pairs of filter and QoS, with these options of MQTT 5; 3.1.1 has none."""
-    options = options if v5 else 0
+    """Returns a SUBSCRIBE with these options of MQTT 5 for each filter; 3.1.1 has none."""
     no_properties = b"\0" if v5 else b""
+    option_byte = bytes((qos | options if v5 else qos,))
     body = mid.to_bytes(PACKET_ID_BYTES, "big") + no_properties
-    body += b"".join(counted(name.encode()) + bytes((options | qos,)) for name, qos in filters)
+    body += b"".join(counted(name.encode()) + option_byte for name in filters)
     return bytes((SUBSCRIBE,)) + pack_varint(len(body)) + body
 
 
@@ -244,8 +203,9 @@ def unsubscribe_packet(filters: Sequence[str], mid: int) -> bytes:
     return bytes((UNSUBSCRIBE,)) + pack_varint(len(body)) + body
 
 
+@lru_cache(maxsize=256)
 def pack_varint(value: int) -> bytes:
-    """Returns a variable byte integer (MQTT 5, 1.5.5)."""
+    """Returns a variable byte integer (MQTT 5, 1.5.5): 7 bits a byte, the lowest first."""
     packed = bytearray()
     while value > 0x7F:
         packed.append(value & 0x7F | 0x80)
@@ -259,20 +219,6 @@ def is_text(content_type: str) -> bool:
     return content_type.startswith("text/") or content_type == "application/json"
 
 
-@lru_cache(maxsize=32)
-def _packed_content_properties(content_type: str) -> bytes:
-    body = _content_properties(content_type)
-    return pack_varint(len(body)) + body
-
-
-@lru_cache(maxsize=32)
-def _content_properties(content_type: str) -> bytes:
-    if not content_type:
-        return b""
-    is_utf8 = bytes((Property.PAYLOAD_FORMAT_INDICATOR, 1)) if is_text(content_type) else b""
-    return is_utf8 + bytes((Property.CONTENT_TYPE,)) + counted(content_type.encode())
-
-
 def counted(data: bytes) -> bytes:
     """Returns text or binary data after its length. Raises ValueError if it is too long."""
     if len(data) > MAX_STRING_BYTES:
@@ -283,34 +229,34 @@ def counted(data: bytes) -> bytes:
 # --- packets that the broker sends ---
 
 
-def read_publish(first_byte: int, body: bytes | bytearray, *, v5: bool) -> PublishPacket:
+def read_publish(first_byte: int, body: bytes | bytearray, *, v5: bool) -> Delivery:
     """Reads a PUBLISH without its fixed header. Raises MalformedPacket.
 
-    Damaged properties give an error with the packet id, so that the packet can be acknowledged.
+    An impossible topic is read as "". Damaged properties give an error with the packet id, so that the packet
+    can be acknowledged.
     """
     qos = first_byte >> QOS_SHIFT & QOS_MASK
     if qos == INVALID_QOS:
         raise MalformedPacket
     reader = _Reader(body)
-    topic = reader.read_counted()
+    topic = _text(reader.read_counted())
     mid = reader.read_integer(PACKET_ID_BYTES) if qos else 0
     try:
-        properties = reader.read_properties() if v5 else _NO_PROPERTIES
+        properties = reader.read_properties() if v5 else {}
     except MalformedPacket:
         raise MalformedPacket(mid) from None
-    expiry = properties.single.get(Property.MESSAGE_EXPIRY_INTERVAL)
-    return PublishPacket(
-        topic=_topic(topic),
-        payload=reader.read_rest(),
+    expiry = properties.get(Property.MESSAGE_EXPIRY_INTERVAL)
+    return Delivery(
+        topic="" if "\0" in topic else topic,
+        payload=bytes(memoryview(body)[reader.position :]),  # the only copy: it may be a file
         mid=mid,
         qos=qos,
         dup=bool(first_byte & DUP_FLAG),
         retain=bool(first_byte & RETAIN_FLAG),
-        content_type=properties.text(Property.CONTENT_TYPE),
-        response_topic=properties.text(Property.RESPONSE_TOPIC),
-        correlation=properties.single.get(Property.CORRELATION_DATA),
+        content_type=_text(properties.get(Property.CONTENT_TYPE, b"")),
+        response_topic=_text(properties.get(Property.RESPONSE_TOPIC, b"")),
+        correlation=properties.get(Property.CORRELATION_DATA),
         expiry=None if expiry is None else int.from_bytes(expiry, "big"),
-        user_properties=tuple(properties.user),
     )
 
 
@@ -324,12 +270,13 @@ def read_puback(body: bytes | bytearray) -> PubackPacket:
     reader = _Reader(body)
     mid = reader.read_integer(PACKET_ID_BYTES)
     code = reader.read_integer(1)
-    if code < FIRST_FAILURE_CODE or reader.at_end:
+    if code < FIRST_FAILURE_CODE or reader.position == len(body):
         return PubackPacket(mid, code)
     try:
-        return PubackPacket(mid, code, reader.read_properties().text(Property.REASON_STRING))
+        reason = reader.read_properties().get(Property.REASON_STRING, b"")
     except MalformedPacket:
-        return PubackPacket(mid, code)
+        reason = b""
+    return PubackPacket(mid, code, _text(reason))
 
 
 def read_packet_id(body: bytes | bytearray) -> int:
@@ -337,44 +284,21 @@ def read_packet_id(body: bytes | bytearray) -> int:
     return _Reader(body).read_integer(PACKET_ID_BYTES)
 
 
-class _Properties:
-    """The properties of one packet: single ones as bytes by identifier, and the user properties."""
-
-    __slots__ = ("single", "user")
-
-    def __init__(self) -> None:
-        self.single: dict[int, bytes] = {}
-        self.user: list[tuple[str, str]] = []
-
-    def text(self, identifier: Property) -> str:
-        return _text(self.single[identifier]) if identifier in self.single else ""
-
-
-_NO_PROPERTIES = _Properties()
-
-
 class _Reader:
     """Reads a packet from its start to its end. Raises MalformedPacket where it ends too early."""
 
-    __slots__ = ("_data", "_position")
+    __slots__ = ("_data", "position")
 
     def __init__(self, data: bytes | bytearray) -> None:
         self._data = data
-        self._position = 0
-
-    @property
-    def at_end(self) -> bool:
-        return self._position == len(self._data)
+        self.position = 0
 
     def read_bytes(self, size: int) -> bytes:
-        start, end = self._position, self._position + size
+        start, end = self.position, self.position + size
         if end > len(self._data):
             raise MalformedPacket
-        self._position = end
+        self.position = end
         return bytes(self._data[start:end])
-
-    def read_rest(self) -> bytes:
-        return bytes(memoryview(self._data)[self._position :])  # the only copy: it may be a file
 
     def read_integer(self, size: int) -> int:
         return int.from_bytes(self.read_bytes(size), "big")
@@ -385,49 +309,40 @@ class _Reader:
     def read_varint(self) -> int:
         value = 0
         for index in range(MAX_VARINT_BYTES):
-            byte = self.read_integer(1)
+            byte = self.read_bytes(1)[0]
             value |= (byte & 0x7F) << 7 * index
             if not byte & 0x80:
                 return value
         raise MalformedPacket
 
-    def read_properties(self) -> _Properties:
+    def read_properties(self) -> dict[int, bytes]:
+        """Returns the properties by identifier, without those that the bridge does not use.
+
+        An unknown one has no known length, so the packet is malformed.
+        """
         data = self.read_bytes(self.read_varint())
-        if not data:
-            return _NO_PROPERTIES
-        properties = _Properties()
+        properties: dict[int, bytes] = {}
         reader = _Reader(data)
         for _ in range(MAX_PROPERTIES):
-            if reader.at_end:
+            if reader.position == len(data):
                 break
-            reader.read_property(properties)
+            identifier = reader.read_varint()
+            if identifier not in _IDENTIFIERS:
+                raise MalformedPacket
+            if identifier == Property.USER_PROPERTY:
+                reader.read_counted()
+                reader.read_counted()
+            elif identifier == Property.SUBSCRIPTION_IDENTIFIER:
+                reader.read_varint()
+            elif size := FIXED_VALUE_BYTES.get(identifier):
+                properties[identifier] = reader.read_bytes(size)
+            else:
+                properties[identifier] = reader.read_counted()
         return properties
-
-    def read_property(self, properties: _Properties) -> None:
-        """Adds one property. An unknown one has no known length, so the packet is malformed."""
-        prop = _PROPERTY_BY_IDENTIFIER.get(self.read_varint())
-        if prop is None:
-            raise MalformedPacket
-        if prop is Property.USER_PROPERTY:
-            key, value = self.read_counted(), self.read_counted()
-            properties.user.append((_text(key), _text(value)))
-        elif prop is Property.SUBSCRIPTION_IDENTIFIER:
-            self.read_varint()  # the bridge does not use it
-        elif prop in FIXED_VALUE_BYTES:
-            properties.single[prop] = self.read_bytes(FIXED_VALUE_BYTES[prop])
-        else:
-            properties.single[prop] = self.read_counted()
-
-
-def _topic(data: bytes) -> str | None:
-    try:
-        topic = data.decode()
-    except UnicodeDecodeError:
-        return None
-    return topic if topic and "\0" not in topic else None
 
 
 def _text(data: bytes) -> str:
+    """Returns the text, "" where it is no UTF-8."""
     try:
         return data.decode()
     except UnicodeDecodeError:

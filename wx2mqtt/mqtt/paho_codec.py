@@ -20,6 +20,7 @@ from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.packets import CONNECT, MalformedPacket, counted, is_text, pack_varint
 from wx2mqtt.mqtt.reason_codes import FIRST_FAILURE_CODE, UNSUPPORTED_VERSION, BrokerReason
 from wx2mqtt.mqtt.reconnect import ConnectTarget
+from wx2mqtt.mqtt.topics import QOS
 from wx2mqtt.values import frozen
 
 T = TypeVar("T")
@@ -57,7 +58,7 @@ def connect_packet(options: MqttOptions, target: ConnectTarget) -> bytes:
     flags = CLEAN_FLAG if options.clean else 0
     payload = counted(options.client_id.encode())
     if will is not None:
-        flags |= WILL_FLAG | options.qos(will.topic) << WILL_QOS_SHIFT
+        flags |= WILL_FLAG | QOS << WILL_QOS_SHIFT
         if will.retain and target.will_may_be_retained:
             flags |= WILL_RETAIN_FLAG
         properties = _will_properties(will.content_type) if v5 else b""

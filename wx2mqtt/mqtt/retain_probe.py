@@ -19,11 +19,10 @@ from collections.abc import Callable
 from enum import Enum, auto
 from functools import partial
 
-from wx2mqtt.mqtt.broker import ProbeTopics
+from wx2mqtt.mqtt.broker import Delivery, ProbeTopics
 from wx2mqtt.mqtt.packets import (
     RETAINED_COPIES,
     UNLESS_RETAINED,
-    PublishPacket,
     subscribe_packet,
     unsubscribe_packet,
 )
@@ -56,12 +55,13 @@ class RetainProbe:
         self._subscribe(topics.probed, UNLESS_RETAINED)
         self._subscribe(topics.control, RETAINED_COPIES)
 
-    def takes(self, packet: PublishPacket) -> bool:
+    def takes(self, delivery: Delivery) -> bool:
         """Returns whether a delivery belongs to the probe, and then goes on with the probe."""
         topics = self._topics
-        if self.verdict.done() or not packet.retain or packet.topic not in {topics.probed, topics.control}:
+        is_probe = delivery.retain and delivery.topic in {topics.probed, topics.control}
+        if self.verdict.done() or not is_probe:
             return False
-        if packet.topic == topics.probed:
+        if delivery.topic == topics.probed:
             self._conclude(verdict=self._step is _Step.EXPECT_PROBED)
         elif self._step is _Step.EXPECT_CONTROL:
             self._step = _Step.EXPECT_PROBED
@@ -81,4 +81,4 @@ class RetainProbe:
         self._send(unsubscribe_packet(filters, self._next_packet_id()))
 
     def _subscribe(self, topic: str, options: int) -> None:
-        self._send(subscribe_packet([(topic, 0)], self._next_packet_id(), v5=True, options=options))
+        self._send(subscribe_packet([topic], self._next_packet_id(), v5=True, options=options, qos=0))

@@ -222,6 +222,8 @@ class BufferedSocket:
         self.on_close: Callable[[], object] = lambda: None
         #: Another `receive` may return bytes at once.
         self.has_more = False
+        #: Bytes wait that the kernel did not take yet.
+        self.has_backlog = websocket is not None  # its request
         #: Times of the last byte of MQTT in and out, on `clock`.
         self.received_at = clock()
         self.sent_at = self.received_at
@@ -231,20 +233,18 @@ class BufferedSocket:
         self._websocket = websocket
         self._chunk_bytes = READ_CHUNK_BYTES if websocket is None else WEBSOCKET_CHUNK_BYTES
         self._clock = clock
-        self._is_tcp = isinstance(raw, socket.socket) and raw.family in (socket.AF_INET, socket.AF_INET6)
+        is_tcp = isinstance(raw, socket.socket) and raw.family in (socket.AF_INET, socket.AF_INET6)
+        self._quick_ack = getattr(socket, "TCP_QUICKACK", None) if is_tcp else None
+        # TLS may hold bytes that the kernel no longer shows (paho #131).
+        self._tls_pending: Callable[[], int] = getattr(raw, "pending", int)  # `int()` is 0
         self._unsent = bytearray()
         self._unsent_is_control = False  # a pong is not what the broker's keepalive waits for
-        self._had_backlog = False
+        self._had_backlog = False  # at the last `flush`
 
     @property
     def is_open(self) -> bool:
         """Whether MQTT may begin: not while a WebSocket's handshake goes on."""
         return self._websocket is None or self._websocket.is_open
-
-    @property
-    def has_backlog(self) -> bool:
-        """Whether bytes wait that the kernel did not take yet."""
-        return bool(self._unsent) or (self._websocket is not None and self._websocket.has_output)
 
     def fileno(self) -> int:
         return self._raw.fileno()
@@ -254,7 +254,7 @@ class BufferedSocket:
         try:
             data = self._raw.recv(self._chunk_bytes)
         except WOULD_BLOCK:
-            self.has_more = self._has_pending()
+            self.has_more = self._tls_pending() > 0
             return b""
         except OSError as error:
             self.mark_ended(error)
@@ -262,34 +262,23 @@ class BufferedSocket:
         if not data:
             self.mark_ended(None)
             return b""
-        if self._is_tcp:
-            self._acknowledge_now()
-        self.has_more = len(data) == self._chunk_bytes or self._has_pending()
+        if self._quick_ack is not None:
+            # Without it (Linux; the kernel forgets it each time) a broker that collects small packets, as
+            # mosquitto does without `set_tcp_nodelay`, holds the next command back for about 40 ms, until the
+            # kernel acknowledges the packet before it (mqtt 6.1.6).
+            with suppress(OSError):  # the connection broke; the next read reports it
+                self._raw.setsockopt(socket.IPPROTO_TCP, self._quick_ack, 1)
+        self.has_more = len(data) == self._chunk_bytes or self._tls_pending() > 0
         if self._websocket is not None:
             data = self._unframe(self._websocket, data)
         if data:
             self.received_at = self._clock()
         return data
 
-    def _acknowledge_now(self) -> None:
-        """Makes the kernel acknowledge what was read at once (Linux; it forgets each time).
-
-        Otherwise a broker that collects small packets, as mosquitto does without `set_tcp_nodelay`, holds the
-        next command back for about 40 ms, until the kernel acknowledges the packet before it (mqtt 6.1.6).
-        """
-        option = getattr(socket, "TCP_QUICKACK", None)
-        if option is not None:
-            with suppress(OSError):  # the connection broke; the next read reports it
-                self._raw.setsockopt(socket.IPPROTO_TCP, option, 1)
-
-    def _has_pending(self) -> bool:
-        """TLS may hold bytes that the kernel no longer shows (paho #131)."""
-        pending = getattr(self._raw, "pending", None)
-        return pending is not None and pending() > 0
-
     def _unframe(self, websocket: WebSocket, data: bytes) -> bytes:
         """Returns the bytes of MQTT in a chunk; a close frame or an error in it is the end behind them."""
         payload = websocket.receive(data)
+        self.has_backlog = self.has_backlog or websocket.has_output
         if websocket.is_closed:
             self.mark_ended(websocket.error)
             self.flush()  # the answer to a close frame
@@ -297,6 +286,7 @@ class BufferedSocket:
 
     def send(self, *parts: bytes) -> None:
         """Stores bytes for `flush`."""
+        self.has_backlog = True
         for part in parts:
             if self._websocket is None:
                 self._unsent += part
@@ -322,7 +312,7 @@ class BufferedSocket:
             self.sent_at = self._clock()
             if self._had_backlog or self._unsent:
                 self.drained_at = self.sent_at
-        self._had_backlog = bool(self._unsent)
+        self.has_backlog = self._had_backlog = bool(self._unsent)
         return not self._unsent
 
     def _take_frame(self, websocket: WebSocket) -> bool:

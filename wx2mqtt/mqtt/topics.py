@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
-from typing import Literal
 
+from wx2mqtt.bounded_json import is_encodable
 from wx2mqtt.limits import MAX_TOPIC_NAME_BYTES
 from wx2mqtt.model import JSON_TYPE
 from wx2mqtt.values import frozen
 
-# At QoS 0 a message may get lost without anybody knowing. QoS 2 is not offered: it would add two packets a
-# message, and messages are distinguished by their ids (mqtt 7.1.8).
-QoS = Literal[0, 1]
-
-# For topics outside of the table, such as those of Home Assistant's discovery.
-DEFAULT_QOS: QoS = 1
+# Of all that is published and subscribed to. At QoS 0 a message may get lost without anybody knowing. QoS 2
+# would add two packets a message, and messages are distinguished by their ids (mqtt 7.1.8).
+QOS = 1
 
 TEXT_TYPE = "text/plain"
 PNG_TYPE = "image/png"
@@ -31,8 +27,6 @@ class Topic:
     #: The bridge publishes it; else people do.
     by_bridge: bool = True
     retained: bool = False
-    #: With which the bridge publishes it or subscribes to it; 1 for all that docs/en/promises.md promises.
-    qos: QoS = DEFAULT_QOS
 
 
 TOPIC_TABLE: tuple[Topic, ...] = (
@@ -62,12 +56,12 @@ TOPIC_TABLE: tuple[Topic, ...] = (
 # What stands directly below a base topic; an account cannot have such a name.
 RESERVED_LEVELS = frozenset(topic.pattern.partition("/")[0] for topic in TOPIC_TABLE)
 
+# Wildcards, and the end of a string in C.
+_NEVER_PUBLISHED = frozenset("+#\0")
+
 _PUBLISHED_PREFIXES = tuple(
     topic.pattern.partition("<")[0] for topic in TOPIC_TABLE if topic.by_bridge and not topic.retained
 )
-
-# By the pattern up to `<`: `in/`, `bridge/request/`, `last`.
-_QOS_BY_KEY: dict[str, QoS] = {topic.pattern.partition("<")[0]: topic.qos for topic in TOPIC_TABLE}
 
 
 @frozen(kw_only=False)
@@ -181,10 +175,6 @@ class Topics:
         """Filters for the topics on which people send to the bridge."""
         return f"{self.base}/out/#", f"{self.base}/bridge/request/#"
 
-    def qos(self, topic: str) -> QoS:
-        """Returns the QoS of a topic or a filter from the table; DEFAULT_QOS for one outside of it."""
-        return _qos(self.base, topic)
-
     def may_publish(self, topic: str) -> bool:
         """Returns whether the topic is one of those that the bridge publishes, and that are not retained."""
         prefix = f"{self.base}/"
@@ -219,27 +209,15 @@ def _parse_command_topic(levels: str) -> TextTopic | FileTopic | UnknownTopic:
     raise AssertionError("a topic has a level")
 
 
-@lru_cache(maxsize=256)
-def _qos(base: str, topic: str) -> QoS:
-    if not topic.startswith(f"{base}/"):
-        return DEFAULT_QOS
-    name = topic[len(base) + 1 :]
-    first, _, rest = name.partition("/")
-    keys = (name, f"{first}/{rest.partition('/')[0]}/", f"{first}/")
-    return next((_QOS_BY_KEY[key] for key in keys if key in _QOS_BY_KEY), DEFAULT_QOS)
-
-
 def is_publishable(topic: str) -> bool:
     """Returns whether a topic is not empty, and without wildcards and NUL (MQTT 5, 4.7.1 and 4.7.3)."""
-    return bool(topic) and not any(sign in topic for sign in "+#\0")
+    return bool(topic) and _NEVER_PUBLISHED.isdisjoint(topic)
 
 
 def is_topic_name(name: str) -> bool:
     """Returns whether a name can be one level of a topic to publish to."""
-    size = len(name.encode("utf-8", "replace"))
-    return 0 < size <= MAX_TOPIC_NAME_BYTES and not any(
-        sign in "/+#\0" or "\ud800" <= sign <= "\udfff" for sign in name
-    )
+    is_one_level = bool(name) and "/" not in name and is_encodable(name)
+    return is_one_level and is_publishable(name) and len(name.encode()) <= MAX_TOPIC_NAME_BYTES
 
 
 def matches_filter(topic: str, topic_filter: str) -> bool:

@@ -11,7 +11,7 @@ also no DISCONNECT, so that the broker publishes the will.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from enum import Enum, auto
 from functools import partial
 from time import monotonic
@@ -26,16 +26,13 @@ from wx2mqtt.mqtt.packet_reader import ClosedByBroker, PacketHandler, PacketRead
 from wx2mqtt.mqtt.packets import (
     DISCONNECT,
     PINGREQ,
-    UNLESS_RETAINED,
     MalformedPacket,
     short_packet,
-    subscribe_packet,
 )
 from wx2mqtt.mqtt.paho_codec import connect_packet
 from wx2mqtt.mqtt.reason_codes import BrokerReason
 from wx2mqtt.mqtt.reconnect import ConnectTarget
 from wx2mqtt.mqtt.sockets import BufferedSocket, is_local_address, open_stream, shake_hands
-from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +55,9 @@ CHECKS_PER_KEEPALIVE = 8
 class SocketTransport:
     """`open` it once. Packets and the end go to `handler`. All but the connecting runs on the event loop."""
 
+    #: Set by `open`.
+    socket: BufferedSocket
+
     def __init__(self, options: MqttOptions, target: ConnectTarget, handler: PacketHandler) -> None:
         #: The broker is on this machine or in a private network.
         self.is_local = False
@@ -66,7 +66,7 @@ class SocketTransport:
         self._target = target
         self._handler = handler
         self._loop = asyncio.get_running_loop()
-        self._socket: BufferedSocket | None = None
+        self._has_socket = False
         self._reader = PacketReader(handler, self.send, options.packet_limit, v5=target.is_mqtt_5)
         self._packets: Iterator[ReceivedPacket] = iter(())  # what was received and is not handled yet
         self._attached = False  # the event loop watches the socket
@@ -74,12 +74,6 @@ class SocketTransport:
         self._read_scheduled = False
         self._writing = False  # the event loop waits until the socket takes more
         self._flush_scheduled = False
-
-    @property
-    def socket(self) -> BufferedSocket:
-        """The socket, once `open` has returned."""
-        assert self._socket is not None
-        return self._socket
 
     async def open(self) -> None:
         """Connects and sends CONNECT. Raises OSError.
@@ -102,29 +96,25 @@ class SocketTransport:
         address = self._target.address
         timeout = self._options.keepalive * UNACKNOWLEDGED_AFTER_KEEPALIVES
         try:
-            self._socket = await open_stream(address, self._options.tls, timeout)
+            self.socket = await open_stream(address, self._options.tls, timeout)
         except OSError:  # a refused certificate is an OSError and a ValueError
             self.is_local = await run_in_daemon_thread(partial(is_local_address, address))
             raise
         except ValueError as error:  # from ssl and idna
             raise OSError(0, "the host name is not valid") from error
-        self.is_local = self._socket.is_local
+        self._has_socket = True
+        self.is_local = self.socket.is_local
 
     # out
 
     def send(self, *parts: bytes) -> None:
         """Sends a packet, in one or more parts, in this turn of the event loop; not on a closed socket."""
-        stream = self.socket
-        if stream.closed:
+        if self.socket.closed:
             return
-        stream.send(*parts)
+        self.socket.send(*parts)
         if not self._flush_scheduled:
-            self._schedule_flush()
-
-    def subscribe(self, filters: Sequence[str], mid: int, options: int = UNLESS_RETAINED) -> None:
-        """Sends SUBSCRIBE (see `packets.subscribe_packet`) with the QoS of each filter."""
-        with_qos = [(name, self._options.qos(name)) for name in filters]
-        self.send(subscribe_packet(with_qos, mid, v5=self._target.is_mqtt_5, options=options))
+            self._flush_scheduled = True
+            self._loop.call_soon(self.flush)
 
     def keep_alive(self, keepalive: KeepAlive, now: float) -> bool:
         """Sends PINGREQ where it is time. Returns False if the broker counts as dead."""
@@ -143,20 +133,11 @@ class SocketTransport:
         self.send(short_packet(DISCONNECT))
         self.flush()
 
-    def _schedule_flush(self) -> None:
-        if self._attached and not self._flush_scheduled:
-            self._flush_scheduled = True
-            self._loop.call_soon(self.flush)
-
     def flush(self) -> None:
         """Writes what was sent in this turn of the event loop, with one system call."""
-        if self._flush_scheduled:
-            self._flush_scheduled = False
-            self._write()
-
-    def _write(self) -> None:
-        if not self._attached:
+        if not self._attached or not (self._flush_scheduled or self._writing):
             return
+        self._flush_scheduled = False
         stream = self.socket
         if not self._options.lease.is_valid:
             stream.mark_ended(OSError(0, broker_text(self._options.language, "lease_ended")))
@@ -170,7 +151,7 @@ class SocketTransport:
         if is_done and self._writing:
             self._loop.remove_writer(stream.fileno())
         elif not is_done and not self._writing:
-            self._loop.add_writer(stream.fileno(), self._write)
+            self._loop.add_writer(stream.fileno(), self.flush)
         self._writing = not is_done
         if stream.error is not None:
             self._schedule_reading()  # a reason may have come before the connection broke
@@ -230,8 +211,9 @@ class SocketTransport:
             if not stream.has_more:
                 return
             self._packets = self._reader.packets(stream.receive())
-            if stream.has_backlog:
-                self._schedule_flush()  # the answer to a ping of a WebSocket
+            if stream.has_backlog and not self._flush_scheduled:  # the answer to a ping of a WebSocket
+                self._flush_scheduled = True
+                self._loop.call_soon(self.flush)
             if monotonic() > turn_ends_at:
                 break
         self._schedule_reading()
@@ -244,8 +226,8 @@ class SocketTransport:
             self._attached = False
             self._loop.remove_reader(self.socket.fileno())
             self._loop.remove_writer(self.socket.fileno())
-        if self._socket is not None:
-            self._socket.close()
+        if self._has_socket:
+            self.socket.close()
 
     def _end(self, reason: BrokerReason | None = None) -> None:
         self.close()
@@ -262,7 +244,6 @@ class KeepAliveAction(Enum):
     DEAD = auto()
 
 
-@frozen(kw_only=False)
 class KeepAlive:
     """When to send PINGREQ, and when the broker counts as dead; all times are of one monotonic clock.
 
@@ -275,18 +256,12 @@ class KeepAlive:
     that is only busy with a large packet (mqtt 7.1.2).
     """
 
-    #: Seconds.
-    keepalive: float
-
-    @property
-    def interval(self) -> float:
-        """Seconds between two checks."""
-        return min(MAX_CHECK_INTERVAL_SECONDS, self.keepalive / CHECKS_PER_KEEPALIVE)
-
-    @property
-    def timeout(self) -> float:
-        """Seconds without a byte from the broker after which it is dead."""
-        return self.keepalive * DEAD_AFTER_KEEPALIVES
+    def __init__(self, keepalive: float) -> None:
+        #: Seconds between two checks.
+        self.interval = min(MAX_CHECK_INTERVAL_SECONDS, keepalive / CHECKS_PER_KEEPALIVE)
+        #: Seconds without a byte from the broker after which it is dead.
+        self.timeout = keepalive * DEAD_AFTER_KEEPALIVES
+        self._ping_after = keepalive * PING_AFTER_KEEPALIVES
 
     def check(
         self, now: float, *, received: float, sent: float, drained: float, pinged: float
@@ -298,6 +273,6 @@ class KeepAlive:
         if now - max(received, drained) >= self.timeout:
             return KeepAliveAction.DEAD
         ping_pending = pinged > received
-        if not ping_pending and now - min(received, sent) >= self.keepalive * PING_AFTER_KEEPALIVES:
+        if not ping_pending and now - min(received, sent) >= self._ping_after:
             return KeepAliveAction.PING
         return KeepAliveAction.WAIT

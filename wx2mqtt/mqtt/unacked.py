@@ -4,15 +4,14 @@
 can go on, but its packet id stays in use, and its slot in the broker's Receive Maximum stays taken:
 
     Receive Maximum of the broker  20
-    size of the window             18   `add` to `settle`
-    reserved for overdue ones       2   `fail_overdue` to a late `settle`; with a third the connection ends
+    size of the window             18   `add` to `finish`
+    reserved for overdue ones       2   `fail_overdue` to a late `finish`; with a third the connection ends
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain, repeat, takewhile
-from typing import NamedTuple
+from itertools import chain, repeat
 
 import structlog
 
@@ -35,50 +34,45 @@ RESERVED_INFLIGHT = 8
 REFUSED_FILTER_RETRY_SECONDS = 300.0
 
 
-class _PendingPublish(NamedTuple):
-    on_acknowledged: PublishCallback
-    sent_at: float
-
-
 class UnackedPublishes:
     """The only register of unacknowledged publishes of this package; the caller keeps to at most `size`."""
 
     def __init__(self, receive_maximum: int) -> None:
         self._max_overdue = min(RESERVED_INFLIGHT, receive_maximum // 8 or receive_maximum // 4)
         self.size = receive_maximum - self._max_overdue
-        self._pending: dict[int, _PendingPublish] = {}  # in the order of sending
-        self._overdue: set[int] = set()
-
-    def __contains__(self, mid: int) -> bool:
-        """Whether the packet id is in use: the broker may still acknowledge an overdue publish."""
-        return mid in self._pending or mid in self._overdue
+        #: Packet ids, also of overdue publishes, which the broker may still acknowledge.
+        self.ids_in_use: set[int] = set()
+        # Callback and time of sending, in the order of sending; without the overdue ones.
+        self._pending: dict[int, tuple[PublishCallback, float]] = {}
 
     def add(self, mid: int, on_acknowledged: PublishCallback, now: float) -> None:
-        self._pending[mid] = _PendingPublish(on_acknowledged, now)
+        self.ids_in_use.add(mid)
+        self._pending[mid] = (on_acknowledged, now)
 
-    def settle(self, mid: int, error: PublishRefused | None) -> None:
+    def finish(self, mid: int, error: PublishRefused | None) -> None:
         """Removes a publish on its PUBACK and calls back; an unknown packet id is ignored."""
-        publish = self._pending.pop(mid, None)
-        if publish is None:
-            self._overdue.discard(mid)
-        else:
-            notify(publish.on_acknowledged, error)
+        self.ids_in_use.discard(mid)
+        if mid in self._pending:
+            on_acknowledged, _sent_at = self._pending.pop(mid)
+            notify(on_acknowledged, error)
 
     def fail_overdue(self, now: float) -> bool:
         """Fails publishes that wait too long. Returns False when too many are overdue for this connection."""
-        sent_before = now - PUBACK_TIMEOUT_SECONDS
-        for mid in list(takewhile(lambda mid: self._pending[mid].sent_at <= sent_before, self._pending)):
-            self._overdue.add(mid)
+        while self._pending:
+            mid, (on_acknowledged, sent_at) = next(iter(self._pending.items()))
+            if now - sent_at < PUBACK_TIMEOUT_SECONDS:
+                break
+            del self._pending[mid]
             reason = f"the broker has not acknowledged the message for {PUBACK_TIMEOUT_SECONDS:.0f} s"
-            notify(self._pending.pop(mid).on_acknowledged, PublishRefused(reason))
-        return len(self._overdue) <= self._max_overdue
+            notify(on_acknowledged, PublishRefused(reason))
+        return len(self.ids_in_use) - len(self._pending) <= self._max_overdue
 
     def close(self) -> None:
         """Fails all that is pending, in the order of sending: the oldest may be what ended the connection."""
         pending, self._pending = self._pending, {}
         error: NotConnected = ConnectionDropped()
-        for publish in pending.values():
-            notify(publish.on_acknowledged, error)
+        for on_acknowledged, _sent_at in pending.values():
+            notify(on_acknowledged, error)
             error = NotConnected()
 
 
@@ -90,20 +84,14 @@ class Subscriptions:
     """
 
     def __init__(self) -> None:
-        self._pending: dict[int, tuple[str, ...]] = {}
-        self._retry_at = 0.0
+        #: The filters of each SUBSCRIBE, by its packet id.
+        self.pending: dict[int, tuple[str, ...]] = {}
         self.refused_filters: tuple[str, ...] = ()
-
-    def __contains__(self, mid: int) -> bool:
-        """Whether the packet id is in use."""
-        return mid in self._pending
-
-    def add(self, mid: int, filters: tuple[str, ...]) -> None:
-        self._pending[mid] = filters
+        self._retry_at = 0.0
 
     def on_suback(self, mid: int, codes: Sequence[int], now: float) -> bool:
         """Stores the answer, a code for each filter. Returns False for a SUBACK of no pending SUBSCRIBE."""
-        filters = self._pending.pop(mid, None)
+        filters = self.pending.pop(mid, None)
         if filters is None:
             return False
         answers = zip(filters, chain(codes, repeat(FIRST_FAILURE_CODE)), strict=False)
@@ -119,4 +107,4 @@ class Subscriptions:
 
     def filters_to_retry(self, now: float) -> tuple[str, ...]:
         """Returns the refused filters when it is time to send SUBSCRIBE for them again."""
-        return self.refused_filters if not self._pending and now >= self._retry_at else ()
+        return self.refused_filters if not self.pending and now >= self._retry_at else ()

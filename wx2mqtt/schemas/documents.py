@@ -9,7 +9,7 @@ from dataclasses import replace
 from wx2mqtt import REPOSITORY, __version__
 from wx2mqtt.json_schema import DIALECT, Schema, ref
 from wx2mqtt.model import JSON_TYPE, Json
-from wx2mqtt.mqtt.topics import TOPIC_TABLE, Topic
+from wx2mqtt.mqtt.topics import QOS, TOPIC_TABLE, Topic
 from wx2mqtt.schemas import messages, requests, status
 from wx2mqtt.schemas.examples import EXAMPLES, with_examples
 
@@ -167,7 +167,7 @@ def _operation(topic: Topic, name: str) -> Schema:
         "action": "send" if topic.by_bridge else "receive",
         "channel": {**channel},
         "summary": topic.meaning,
-        "bindings": {"mqtt": {"qos": topic.qos, "retain": topic.retained, "bindingVersion": "0.2.0"}},
+        "bindings": {"mqtt": {"qos": QOS, "retain": topic.retained, "bindingVersion": "0.2.0"}},
     }
     if topic.pattern == _REQUEST:
         operation["reply"] = {

@@ -75,6 +75,9 @@ class Ended:
     def recv(self, _size: int, /) -> bytes:
         return b""
 
+    def pending(self) -> int:
+        return 0
+
     def __getattr__(self, name: str) -> Any:
         raise AssertionError(f"{name} is not used")
 

@@ -149,7 +149,14 @@ def test_damaged_properties_of_a_message_are_no_end():
     peer = Peer()
     peer.receive(CONNACK + b"\x32\x08\x00\x01t\x00\x07\x7fhi" + PACKETS[4])
     assert peer.names == ["on_connack", "on_malformed_publish", "on_publish"]
-    assert peer.calls[1] == ("on_malformed_publish", 7, "damaged properties")
+    assert peer.calls[1] == ("on_malformed_publish", 7, 1, "damaged properties")
+
+
+def test_a_message_with_an_impossible_topic_is_no_end():
+    peer = Peer()
+    peer.receive(CONNACK + b"\x34\x08\x00\x01\xff\x00\x07\x00hi" + PACKETS[4])
+    assert peer.names == ["on_connack", "on_malformed_publish", "on_publish"]
+    assert peer.calls[1] == ("on_malformed_publish", 7, 2, "impossible topic")
 
 
 def packet_of_properties(first_byte, head, size):
@@ -187,7 +194,7 @@ def test_a_publish_that_is_too_large_is_neither_kept_nor_delivered_for_ever(prot
     for size, mid in ((1000, 5), (1001, 6), (1001, 0), (1000, 8)):
         peer.receive(publish_of(size, mid))
     assert peer.names == ["on_connack", "on_publish", *["on_malformed_publish"] * 2, "on_publish"]
-    assert peer.calls[2:4] == [("on_malformed_publish", mid, "too large") for mid in (6, 0)]
+    assert peer.calls[2:4] == [("on_malformed_publish", mid, min(mid, 1), "too large") for mid in (6, 0)]
 
 
 def test_of_a_publish_that_is_too_large_little_is_in_memory_meanwhile():

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wx2mqtt.limits import MAX_TOPIC_NAME_BYTES
-from wx2mqtt.mqtt import topics
 from wx2mqtt.mqtt.topics import (
+    QOS,
     RESERVED_LEVELS,
     TOPIC_TABLE,
     FileTopic,
@@ -161,29 +161,8 @@ def test_wherever_a_result_may_go_a_publisher_could_publish_and_nobody_else_is_m
         assert not any(topic == base or topic.startswith(f"{base}/") for base in bases)
 
 
-@pytest.fixture
-def all_at_qos_0(monkeypatch):
-    """A table with QoS 0 in each row; what was looked up in the other one is forgotten."""
-    monkeypatch.setattr(topics, "_QOS_BY_KEY", dict.fromkeys(topics._QOS_BY_KEY, 0))
-    topics._qos.cache_clear()
-    yield
-    topics._qos.cache_clear()
-
-
-@pytest.mark.usefixtures("all_at_qos_0")
-@pytest.mark.parametrize("topic", [*MADE.values(), *Topics("wx").subscriptions])
-def test_the_qos_of_a_topic_or_filter_is_that_of_its_row(topic):
-    assert Topics("wx").qos(topic.replace("<user>", "a").replace("<kind>", "b").replace("<name>", "c")) == 0
-
-
-@pytest.mark.usefixtures("all_at_qos_0")
-@pytest.mark.parametrize("topic", ["homeassistant/status", "wx/unknown", "wxin/a", "wx", "wx2/in/a"])
-def test_a_topic_outside_of_the_table_has_qos_1(topic):
-    assert Topics("wx").qos(topic) == 1
-
-
 def test_every_topic_has_qos_1_as_the_readme_promises():
-    assert {topic.qos for topic in TOPIC_TABLE} == {1}
+    assert QOS == 1
 
 
 def test_these_topics_are_retained_and_no_others():

@@ -122,7 +122,8 @@ class Peer:
         target = ConnectTarget(address=parse_broker_url("mqtt://broker"), protocol=ProtocolVersion.MQTT_5)
         options = MqttOptions(urls=("mqtt://broker",), client_id="c")
         self.transport = transport.SocketTransport(options, target, handler)
-        self.transport._socket = BufferedSocket(raw)
+        self.transport.socket = BufferedSocket(raw)
+        self.transport._has_socket = True
 
     def on_puback(self, packet: PubackPacket) -> None:
         self.mids.append(packet.mid)
@@ -197,6 +198,9 @@ class OpeningTransport:
 
     async def open(self) -> None:
         await self.opened
+
+    def flush(self) -> None:
+        """Has nothing to write."""
 
     def close(self) -> None:
         """Has nothing to close."""

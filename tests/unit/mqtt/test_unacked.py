@@ -28,8 +28,8 @@ def test_an_acknowledged_publish_is_reported_once():
     unacked = UnackedPublishes(100)
     callback = Callback()
     unacked.add(1, callback, 0.0)
-    unacked.settle(1, None)
-    unacked.settle(1, None)
+    unacked.finish(1, None)
+    unacked.finish(1, None)
     unacked.close()
     assert callback.answers == [None]
 
@@ -39,7 +39,7 @@ def test_a_refusal_reaches_the_one_who_published():
     callback = Callback()
     unacked.add(1, callback, 0.0)
     refusal = PublishRefused("no", code=0x87)
-    unacked.settle(1, refusal)
+    unacked.finish(1, refusal)
     assert callback.answers == [refusal]
 
 
@@ -75,7 +75,7 @@ def test_a_publish_that_is_never_acknowledged_is_given_back_and_the_others_wait_
     assert isinstance(refusal, PublishRefused)
     assert (refusal.code, refusal.too_large) == (0, False)
     assert fresh.answers == []
-    unacked.settle(1, None)
+    unacked.finish(1, None)
     assert len(stuck.answers) == 1
 
 
@@ -84,9 +84,9 @@ def test_a_late_acknowledgement_frees_its_packet_id():
     for mid in (1, 2, 3):
         unacked.add(mid, Callback(), 0.0)
         assert unacked.fail_overdue(PUBACK_TIMEOUT_SECONDS)
-        assert mid in unacked
-        unacked.settle(mid, None)
-        assert mid not in unacked
+        assert mid in unacked.ids_in_use
+        unacked.finish(mid, None)
+        assert mid not in unacked.ids_in_use
 
 
 def test_too_many_that_are_never_acknowledged_end_the_connection():
@@ -112,9 +112,9 @@ def test_a_callback_that_raises_does_not_keep_the_others_from_being_called():
 def test_a_packet_id_is_in_use_until_its_puback():
     unacked = UnackedPublishes(100)
     unacked.add(7, Callback(), 0.0)
-    assert 7 in unacked
-    unacked.settle(7, None)
-    assert 7 not in unacked
+    assert 7 in unacked.ids_in_use
+    unacked.finish(7, None)
+    assert 7 not in unacked.ids_in_use
 
 
 # --- subscriptions ---
@@ -122,16 +122,16 @@ def test_a_packet_id_is_in_use_until_its_puback():
 
 def subscribed(*filters):
     subscriptions = Subscriptions()
-    subscriptions.add(1, filters)
+    subscriptions.pending[1] = filters
     return subscriptions
 
 
 def test_the_suback_says_which_filters_were_refused():
     subscriptions = subscribed("a", "b", "c")
-    assert 1 in subscriptions
+    assert 1 in subscriptions.pending
     assert subscriptions.on_suback(1, [1, 0x87, 0], 0.0)
     assert subscriptions.refused_filters == ("b",)
-    assert 1 not in subscriptions
+    assert 1 not in subscriptions.pending
 
 
 def test_a_suback_of_no_pending_subscribe_is_ignored():
@@ -149,7 +149,7 @@ def test_only_refused_filters_are_tried_again_and_not_before_their_time():
     subscriptions.on_suback(1, [1, 0x80], 0.0)
     assert subscriptions.filters_to_retry(REFUSED_FILTER_RETRY_SECONDS - 1) == ()
     assert subscriptions.filters_to_retry(REFUSED_FILTER_RETRY_SECONDS) == ("b",)
-    subscriptions.add(2, ("b",))
+    subscriptions.pending[2] = ("b",)
     assert subscriptions.filters_to_retry(REFUSED_FILTER_RETRY_SECONDS + 1) == (), "its SUBACK is pending"
     subscriptions.on_suback(2, [1], REFUSED_FILTER_RETRY_SECONDS + 2)
     assert subscriptions.refused_filters == ()
@@ -160,7 +160,7 @@ def test_a_filter_that_is_refused_again_is_logged_once():
     with capture_logs() as lines:
         subscriptions = subscribed("a", "b")
         for mid, codes in enumerate(([0x87, 0x87], [0x87, 0x87], [0x87, 1]), 1):
-            subscriptions.add(mid, ("a", "b"))
+            subscriptions.pending[mid] = ("a", "b")
             subscriptions.on_suback(mid, codes, 0.0)
     events = [(line["event"], line["filter"]) for line in lines]
     refused, granted = "subscription refused", "subscription granted after all"
