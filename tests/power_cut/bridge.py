@@ -20,7 +20,7 @@ from wx2mqtt.app import logs, maintenance
 from wx2mqtt.app.application import RunEnvironment
 from wx2mqtt.app.process import run
 from wx2mqtt.settings.loader import load
-from wx2mqtt.store import blobs, files, migrations, retention
+from wx2mqtt.store import blobs, files, retention, sqlite_database
 from wx2mqtt.wechat.registry import BACKENDS
 
 FAULT = "POWER_CUT_FAULT"
@@ -49,13 +49,13 @@ def mark_files(mark: Mark, store: Path) -> None:
 
 def set_synchronous(mode: str) -> None:
     """SQLite forces less to the disk: with NORMAL only before it moves the log into the file, with OFF nothing."""
-    configure = migrations._configure
+    configure = sqlite_database._configure
 
     def configured(connection: sqlite3.Connection, path: Path) -> None:
         configure(connection, path)
         connection.execute(f"PRAGMA synchronous = {mode}")
 
-    migrations._configure = configured
+    sqlite_database._configure = configured
 
 
 def no_file_sync() -> None:

@@ -16,7 +16,7 @@ from tests.power_cut.disk import Disk
 from tests.power_cut.inspection import MEMORY, Inspection, content_of, inspect
 from tests.power_cut.trace import Change, TracedCall
 from wx2mqtt.store.folder import DATABASE_NAME
-from wx2mqtt.store.migrations import open_file
+from wx2mqtt.store.sqlite_database import open_file
 
 STORE = "store"  # within the recorded folder
 MARKS = "marks"

@@ -36,8 +36,7 @@ from wx2mqtt.store.encrypted_logins import (
     key_id,
     rotate_key,
 )
-from wx2mqtt.store.notifications import PostgresqlListener
-from wx2mqtt.store.postgresql import PostgresqlDatabase
+from wx2mqtt.store.postgresql import PostgresqlDatabase, PostgresqlListener
 from wx2mqtt.web.bridge_state import ClusterState, InstanceState
 
 

@@ -7,8 +7,8 @@ A job is a function of a connection. `Database.write` puts it into the writer's 
 3. one COMMIT makes all of them durable,
 4. one callback into the event loop resolves the futures of all of them.
 
-`Database.read` does the same without a transaction, in a thread and on a connection of its own. The tables
-are unknown here, and so is the database: `SqliteDatabase` and `PostgresqlDatabase` are the two there are.
+`Database.read` does the same without a transaction, in a thread and on a connection of its own.
+`SqliteDatabase` and `PostgresqlDatabase` are the two databases; neither they nor this file know the tables.
 """
 
 from __future__ import annotations
@@ -17,20 +17,17 @@ import asyncio
 import queue
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from wx2mqtt.errors import StoreError
 from wx2mqtt.values import frozen
 
-
-class NamedRow(Protocol):
-    """A row whose values are found by the names of the columns."""
-
-    def __getitem__(self, name: str, /) -> Any: ...
-
-    def keys(self) -> Iterable[str]: ...
+# A row whose values are found by the names of the columns.
+NamedRow = Mapping[str, Any]
 
 
 class Cursor(Protocol):
@@ -58,7 +55,7 @@ class Connection(Protocol):
     def executemany(self, statement: str, rows: Iterable[Sequence[object]], /) -> object:
         """Runs a statement for each row of values."""
 
-    def named_rows(self, statement: str, values: Sequence[object]) -> Iterable[NamedRow]:
+    def named_rows(self, statement: str, values: Sequence[object]) -> Sequence[NamedRow]:
         """Returns the rows of a statement."""
 
     def insert_returning_ids(self, statement: str, rows: Sequence[Sequence[object]]) -> Sequence[int]:
@@ -66,6 +63,21 @@ class Connection(Protocol):
 
     def continue_ids(self, table: str) -> None:
         """Has the next ids follow the highest one, after rows were inserted with their ids."""
+
+
+class DatabaseConnection(Connection, Protocol):
+    """What only `Database` uses of a connection."""
+
+    @property
+    def in_transaction(self) -> bool: ...
+
+    def commit(self) -> None:
+        """Makes the changes of the transaction durable. Raises an error where there is none any more."""
+
+    def rollback(self) -> None:
+        """Rolls back the transaction, if there is one."""
+
+    def close(self) -> None: ...
 
 
 T = TypeVar("T")
@@ -95,72 +107,70 @@ class JobOutcome:
     error: Exception | None = None
 
 
-RunTasks = Callable[[Sequence[QueuedJob]], list[JobOutcome]]
-
-
-class _Wake:
-    """Stands in the queue for an urgent task."""
+RunJobs = Callable[[Sequence[QueuedJob]], list[JobOutcome]]
 
 
 class _Worker:
-    """A thread that runs all waiting tasks together and reports their outcomes to the event loop at once."""
+    """A thread that runs all waiting jobs together and reports their outcomes to the event loop at once."""
 
-    def __init__(self, name: str, run_tasks: RunTasks, close: Callable[[], None]) -> None:
-        self._run_tasks = run_tasks
+    def __init__(self, name: str, run_jobs: RunJobs, close: Callable[[], None]) -> None:
+        #: No more jobs are taken.
+        self.is_closed = False
+        self._run_jobs = run_jobs
         self._close = close
         self._loop = asyncio.get_running_loop()
-        self._tasks: queue.SimpleQueue[QueuedJob | _Wake | None] = queue.SimpleQueue()
-        self._urgent: queue.SimpleQueue[QueuedJob] = queue.SimpleQueue()
+        self._waiting: deque[QueuedJob] = deque()
+        # True for each waiting job; False ends the thread.
+        self._signals: queue.SimpleQueue[bool] = queue.SimpleQueue()
         # Daemon: a process that fails before it closes the store must still exit; commits are durable.
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._closed: asyncio.Future[Any] = self._loop.create_future()
+        self._ended: asyncio.Future[Any] = self._loop.create_future()
         self._thread.start()
 
     def submit(
         self, name: str, job: Job[T], *, outside_transaction: bool = False, urgent: bool = False
     ) -> asyncio.Future[T]:
-        """Adds a task; an urgent one is the first of the next group, whatever waits."""
+        """Adds a job; an urgent one is the first of the next group, whatever waits."""
+        if self.is_closed:
+            raise StoreError("The store is closed.")
         future: asyncio.Future[T] = self._loop.create_future()
-        task = QueuedJob(name, job, future, outside_transaction)
+        queued = QueuedJob(name, job, future, outside_transaction)
         if urgent:
-            self._urgent.put(task)
-        self._tasks.put(_Wake() if urgent else task)
+            self._waiting.appendleft(queued)
+        else:
+            self._waiting.append(queued)
+        self._signals.put(True)
         return future
 
-    async def close(self) -> None:
-        """Runs the waiting tasks, then ends the thread."""
-        self._tasks.put(None)
-        await asyncio.shield(self._closed)
+    async def end(self) -> None:
+        """Runs the waiting jobs, then ends the thread."""
+        self._signals.put(False)
+        await asyncio.shield(self._ended)
         self._thread.join()
 
     def _run(self) -> None:
         more = True
         try:
             while more:
-                tasks, more = self._next_tasks()
-                if tasks:
-                    self._deliver(self._run_tasks(tasks))
+                jobs, more = self._next_jobs()
+                if jobs:
+                    self._deliver(self._run_jobs(jobs))
             self._close()
         finally:
-            self._deliver([JobOutcome(self._closed)])
+            self._deliver([JobOutcome(self._ended)])
 
-    def _next_tasks(self) -> tuple[list[QueuedJob], bool]:
-        """Returns waiting tasks, blocking until there is one, and False once the worker is to end."""
-        task = self._tasks.get()
-        tasks = [self._urgent.get() for _ in range(self._urgent.qsize())]
-        while task is not None:
-            if isinstance(task, QueuedJob):
-                tasks.append(task)
-            if len(tasks) >= MAX_JOBS_PER_COMMIT or self._tasks.empty():
-                return tasks, True
-            task = self._tasks.get()
-        return tasks, False
+    def _next_jobs(self) -> tuple[list[QueuedJob], bool]:
+        """Returns waiting jobs, blocking until there is one, and False once the worker is to end."""
+        jobs: list[QueuedJob] = []
+        while self._signals.get():
+            jobs.append(self._waiting.popleft())
+            if len(jobs) >= MAX_JOBS_PER_COMMIT or self._signals.empty():
+                return jobs, True
+        return jobs, False
 
     def _deliver(self, outcomes: list[JobOutcome]) -> None:
-        try:
+        with suppress(RuntimeError):  # the loop was closed before the store: nobody awaits the outcomes
             self._loop.call_soon_threadsafe(_resolve, outcomes)
-        except RuntimeError:  # the loop was closed before the store: nobody awaits the outcomes
-            return
 
 
 def _resolve(outcomes: list[JobOutcome]) -> None:
@@ -176,6 +186,7 @@ def _resolve(outcomes: list[JobOutcome]) -> None:
 class Database(ABC):
     """An open database. All methods are called on the event loop on which it was opened."""
 
+    _begin_write = "BEGIN"
     _begin_snapshot = "BEGIN"
 
     #: The new path of a damaged file that was found at start.
@@ -185,13 +196,16 @@ class Database(ABC):
     #: It is not in the folder of the store.
     is_elsewhere = False
 
-    def __init__(self, on_commit_point: OnCommitPoint) -> None:
+    def __init__(
+        self, writing: DatabaseConnection, reading: DatabaseConnection, on_commit_point: OnCommitPoint
+    ) -> None:
         #: Why the last commit failed; empty if it did not.
         self.last_error = ""
+        self._writing = writing
+        self._reading = reading
         self._on_commit_point = on_commit_point
-        self._closed = False
-        self._writer = _Worker("store-write", self._run_writes, self._close_writer)
-        self._reader = _Worker("store-read", self._run_reads, self._close_reader)
+        self._writer = _Worker("store-write", self._run_writes, writing.close)
+        self._reader = _Worker("store-read", self._run_reads, lambda: self._reading.close())  # noqa: PLW0108 - by then another one, maybe
 
     async def write(self, name: str, job: Job[T], *, urgent: bool = False) -> T:
         """Runs `job` in a transaction; when this returns, its changes are durable.
@@ -201,12 +215,10 @@ class Database(ABC):
         database. A cancelled wait does not undo the write. `name` is the commit point for crash tests. An
         `urgent` job passes those that wait.
         """
-        self._check_open()
         return await self._writer.submit(name, job, urgent=urgent)
 
     async def read(self, job: Job[T]) -> T:
         """Runs `job`, which only reads, in the reader thread; it sees committed rows."""
-        self._check_open()
         return await self._reader.submit("read", job)
 
     async def execute(self, name: str, statement: str, values: Sequence[object] = ()) -> int:
@@ -229,30 +241,26 @@ class Database(ABC):
 
         return await self.read(within_transaction)
 
+    async def on_write_connection(self, job: Job[T]) -> T:
+        """Runs `job` on the connection that commits, outside of a transaction."""
+        return await self._writer.submit("session", job, outside_transaction=True)
+
     @property
     @abstractmethod
     def allocated_bytes(self) -> int:
         """How much the store takes on the disk, also where rows were deleted; costs no query."""
 
     @abstractmethod
-    async def measure(self, enough: int) -> None:
-        """Corrects `allocated_bytes`, where that needs a query; above `enough` without free space."""
-
-    @abstractmethod
     async def used_bytes(self) -> int:
         """Returns how much the rows of the store need."""
 
     @abstractmethod
-    async def free_pages(self) -> int:
-        """Returns how many pages `vacuum` could return; 0 where the database does that itself."""
+    async def measure(self, enough: int) -> None:
+        """Corrects `allocated_bytes`, where that needs a query; above `enough` without free space."""
 
     @abstractmethod
-    async def vacuum(self, pages: int) -> int:
-        """Returns up to `pages` free pages to the file system; returns how many are still free."""
-
-    @abstractmethod
-    async def checkpoint(self) -> None:
-        """Makes the files smaller after rows were lost, where the database does not do that itself."""
+    async def shrink(self, spare_pages: int) -> None:
+        """Returns free pages to the file system, all but `spare_pages`."""
 
     @abstractmethod
     async def release_memory(self) -> None:
@@ -260,99 +268,64 @@ class Database(ABC):
 
     async def close(self) -> None:
         """Runs the waiting jobs and closes the connections."""
-        if self._closed:
+        if self._writer.is_closed:
             return
-        self._closed = True
-        await self._reader.close()  # first: the last connection removes the write-ahead log of SQLite
-        await self._writer.close()
+        self._writer.is_closed = self._reader.is_closed = True
+        await self._reader.end()  # first: the last connection removes the write-ahead log of SQLite
+        await self._writer.end()
 
-    def _check_open(self) -> None:
-        if self._closed:
-            raise StoreError("The store is closed.")
-
-    def _run_writes(self, tasks: Sequence[QueuedJob]) -> list[JobOutcome]:
-        transactional = [task for task in tasks if not task.outside_transaction]
-        outcomes = self._commit(transactional) if transactional else []
+    def _run_writes(self, jobs: Sequence[QueuedJob]) -> list[JobOutcome]:
+        """Commits the jobs of a transaction, then runs the others."""
+        outcomes: list[JobOutcome] = []
+        transactional = [job for job in jobs if not job.outside_transaction]
         if transactional:
+            outcomes = self._commit(transactional)
             errors = (str(outcome.error) for outcome in outcomes if isinstance(outcome.error, StoreError))
             self.last_error = next(errors, "")
-        return outcomes + [
-            self._run_safely(task, self._write_connection) for task in tasks if task.outside_transaction
-        ]
+        return outcomes + [self._run_alone(job, self._writing) for job in jobs if job.outside_transaction]
 
-    def _commit(self, tasks: Sequence[QueuedJob]) -> list[JobOutcome]:
+    def _commit(self, jobs: Sequence[QueuedJob]) -> list[JobOutcome]:
         try:
-            self._begin()
-            run = self._run_in_savepoint if len(tasks) > 1 else self._run_job
-            outcomes = [run(task) for task in tasks]
-            written = [task.name for task, outcome in zip(tasks, outcomes, strict=True) if not outcome.error]
-            self._report_points("before", written)
-            self._end()
+            self._writing.execute(self._begin_write)
+            run = self._run_in_savepoint if len(jobs) > 1 else self._run_job
+            outcomes = [run(job) for job in jobs]
+            written = [job.name for job, outcome in zip(jobs, outcomes, strict=True) if not outcome.error]
+            for name in written:
+                self._on_commit_point(f"before:{name}")
+            self._writing.commit()
         except Exception as error:  # noqa: BLE001 - the callers get it
-            self._roll_back()
-            return [JobOutcome(task.future, error=self._translate(error)) for task in tasks]
-        self._report_points("after", written)
+            with suppress(Exception):  # the next BEGIN fails too then, and this is called again
+                self._writing.rollback()
+            return [JobOutcome(job.future, error=self._translate(error)) for job in jobs]
+        for name in written:
+            self._on_commit_point(f"after:{name}")
         return outcomes
 
-    def _run_job(self, task: QueuedJob) -> JobOutcome:
-        return JobOutcome(task.future, task.job(self._write_connection()))
+    def _run_job(self, job: QueuedJob) -> JobOutcome:
+        return JobOutcome(job.future, job.job(self._writing))
 
-    def _run_in_savepoint(self, task: QueuedJob) -> JobOutcome:
+    def _run_in_savepoint(self, job: QueuedJob) -> JobOutcome:
         """Runs one job of several: if it fails, the others are still committed."""
-        connection = self._write_connection()
-        connection.execute("SAVEPOINT job")
+        self._writing.execute("SAVEPOINT job")
         try:
-            outcome = self._run_job(task)
+            outcome = self._run_job(job)
         except Exception as error:
-            if not self._is_in_transaction():
+            if not self._writing.in_transaction:
                 raise  # the database gave up the whole transaction: a full disk, a lost connection
-            connection.execute("ROLLBACK TO job")
-            outcome = JobOutcome(task.future, error=self._translate(error))
-        connection.execute("RELEASE job")
+            self._writing.execute("ROLLBACK TO job")
+            outcome = JobOutcome(job.future, error=self._translate(error))
+        self._writing.execute("RELEASE job")
         return outcome
 
-    def _run_reads(self, tasks: Sequence[QueuedJob]) -> list[JobOutcome]:
-        return [self._run_safely(task, self._read_connection) for task in tasks]
+    def _run_reads(self, jobs: Sequence[QueuedJob]) -> list[JobOutcome]:
+        return [self._run_alone(job, self._reading) for job in jobs]
 
-    def _run_safely(self, task: QueuedJob, connection: Callable[[], Connection]) -> JobOutcome:
+    def _run_alone(self, job: QueuedJob, connection: Connection) -> JobOutcome:
         try:
-            return JobOutcome(task.future, task.job(connection()))
+            return JobOutcome(job.future, job.job(connection))
         except Exception as error:  # noqa: BLE001 - the caller gets it
-            return JobOutcome(task.future, error=self._translate(error))
-
-    def _report_points(self, when: str, names: Sequence[str]) -> None:
-        for name in names:
-            self._on_commit_point(f"{when}:{name}")
-
-    @abstractmethod
-    def _write_connection(self) -> Connection:
-        """Returns the connection of the writer thread."""
-
-    @abstractmethod
-    def _read_connection(self) -> Connection:
-        """Returns the connection of the reader thread. May raise an error of the database."""
-
-    @abstractmethod
-    def _begin(self) -> None:
-        """Begins a transaction."""
-
-    @abstractmethod
-    def _end(self) -> None:
-        """Makes the changes of the transaction durable."""
-
-    @abstractmethod
-    def _is_in_transaction(self) -> bool: ...
-
-    @abstractmethod
-    def _roll_back(self) -> None:
-        """Rolls back. If that fails, the next `_begin` fails too, and this is called again."""
+            return JobOutcome(job.future, error=self._translate(error))
 
     @abstractmethod
     def _translate(self, error: Exception) -> Exception:
         """Returns an error of the database as a `StoreError`, any other as it is."""
-
-    @abstractmethod
-    def _close_writer(self) -> None: ...
-
-    @abstractmethod
-    def _close_reader(self) -> None: ...

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
-from psycopg import RawCursor, conninfo, pq
+from psycopg import AsyncRawCursor, RawCursor, conninfo, pq
 from psycopg.rows import dict_row
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg.types.string import StrDumper, StrDumperUnknown, TextLoader
@@ -24,12 +24,10 @@ from wx2mqtt.store.database import (
     Connection,
     Cursor,
     Database,
-    Job,
     JobOutcome,
     NamedRow,
     OnCommitPoint,
     QueuedJob,
-    T,
     ignore_commit_point,
 )
 from wx2mqtt.store.queries import POSTGRESQL_FOLDER, ROWS_PER_STATEMENT, JsonList, Statement, for_postgresql
@@ -116,10 +114,8 @@ class PostgresqlConnection:
     @classmethod
     def open(cls, url: str, password: str | None) -> PostgresqlConnection:
         """Connects for a look at the server; blocking. Raises `StoreError`."""
-        try:
+        with _errors_translated():
             return _connect(conninfo.make_conninfo(url, **({"password": password} if password else {})))
-        except psycopg.Error as error:
-            raise postgresql_error(error) from error
 
     @property
     def address(self) -> str:
@@ -133,25 +129,39 @@ class PostgresqlConnection:
 
     def first_row(self, statement: str, values: Sequence[object] = ()) -> tuple[Any, ...]:
         """Returns the first row of a statement. Raises `StoreError`."""
-        try:
+        with _errors_translated():
             row: tuple[Any, ...] | None = self.execute(statement, values).fetchone()
-        except psycopg.Error as error:
-            raise postgresql_error(error) from error
         return row or ()
 
     def close(self) -> None:
         self.raw.close()
 
+    @property
+    def in_transaction(self) -> bool:
+        return self.raw.info.transaction_status in (
+            pq.TransactionStatus.INTRANS,
+            pq.TransactionStatus.INERROR,
+        )
+
+    def commit(self) -> None:
+        # COMMIT of a transaction in which a statement failed rolls back, and is no error.
+        if self.raw.execute("COMMIT").statusmessage != "COMMIT":
+            raise StoreError("The database rolled a change back.")
+
+    def rollback(self) -> None:
+        if self.in_transaction:
+            self.raw.execute("ROLLBACK")
+
     def execute(self, statement: str, values: Sequence[object] = (), /) -> Cursor:
-        return self._cursor().execute(statement_text(statement), values or None)
+        return RawCursor(self.raw).execute(_statement_text(statement), values or None)
 
     def executemany(self, statement: str, rows: Iterable[Sequence[object]], /) -> object:
-        self._cursor().executemany(statement_text(statement), list(rows))
+        RawCursor(self.raw).executemany(_statement_text(statement), list(rows))
         return None
 
-    def named_rows(self, statement: str, values: Sequence[object]) -> Iterable[NamedRow]:
+    def named_rows(self, statement: str, values: Sequence[object]) -> Sequence[NamedRow]:
         cursor = RawCursor(self.raw, row_factory=dict_row)
-        return cursor.execute(statement_text(statement), values).fetchall()
+        return cursor.execute(_statement_text(statement), values).fetchall()
 
     def insert_returning_ids(self, statement: str, rows: Sequence[Sequence[object]]) -> Sequence[int]:
         ids: list[int] = []
@@ -160,21 +170,20 @@ class PostgresqlConnection:
                 chunk = rows[len(ids) : len(ids) + row_count]
                 assert isinstance(statement, Statement)
                 text = f"{statement.with_rows(row_count).postgresql} RETURNING id"
-                cursor = self._cursor().execute(text, [value for row in chunk for value in row])
+                cursor = RawCursor(self.raw).execute(text, [value for row in chunk for value in row])
                 ids += sorted(row_id for (row_id,) in cursor)
         return ids
 
     def continue_ids(self, table: str) -> None:
         self.execute(f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), max(id)) FROM {table}")  # noqa: S608
 
-    def _cursor(self) -> RawCursor[Any]:
-        return RawCursor(self.raw)
-
 
 class PostgresqlDatabase(Database):
     """An open database of a server. `on_lost` is called once, in the writer thread; `url` has a password."""
 
     is_elsewhere = True
+    _writing: PostgresqlConnection
+    _reading: PostgresqlConnection
     _begin_snapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 
     def __init__(
@@ -189,12 +198,10 @@ class PostgresqlDatabase(Database):
     ) -> None:
         self.is_new = is_new
         self.url = url
-        self._writing = writer
-        self._reading = reader
         self._on_lost = on_lost
         self._is_lost = False
         self._allocated_bytes = 0
-        super().__init__(on_commit_point)
+        super().__init__(writer, reader, on_commit_point)
 
     @classmethod
     async def open(
@@ -223,22 +230,11 @@ class PostgresqlDatabase(Database):
     async def used_bytes(self) -> int:
         return await self.read(_used_bytes)
 
-    async def free_pages(self) -> int:
-        return 0
-
-    async def vacuum(self, pages: int) -> int:  # noqa: ARG002 - the server vacuums
-        return 0
-
-    async def checkpoint(self) -> None:
-        """Does nothing: the server does it."""
+    async def shrink(self, spare_pages: int) -> None:
+        """Does nothing: the server vacuums."""
 
     async def release_memory(self) -> None:
         """Does nothing: psycopg keeps no pages."""
-
-    async def on_write_connection(self, job: Job[T]) -> T:
-        """Runs `job` on the connection that commits, outside of a transaction: for session locks."""
-        self._check_open()
-        return await self._writer.submit("session", job, outside_transaction=True)
 
     async def other_sessions(self) -> int:
         """Returns how many other connections of wx2mqtt use the database."""
@@ -248,52 +244,69 @@ class PostgresqlDatabase(Database):
         ((count,),) = await self.fetch(_OTHER_SESSIONS, (writer, reader))
         return int(count)
 
-    def _write_connection(self) -> Connection:
-        return self._writing
-
-    def _read_connection(self) -> Connection:
-        if self._reading.raw.closed:
-            self._reading = _connect(self.url, read_only=True)
-        return self._reading
-
-    def _begin(self) -> None:
-        self._writing.raw.execute("BEGIN")
-
-    def _end(self) -> None:
-        # COMMIT of a transaction in which a statement failed rolls back, and is no error.
-        if self._writing.raw.execute("COMMIT").statusmessage != "COMMIT":
-            raise StoreError("The database rolled a change back.")
-
-    def _is_in_transaction(self) -> bool:
-        return self._writing.raw.info.transaction_status in (
-            pq.TransactionStatus.INTRANS,
-            pq.TransactionStatus.INERROR,
-        )
-
-    def _roll_back(self) -> None:
-        with suppress(psycopg.Error):
-            if self._is_in_transaction():
-                self._writing.raw.execute("ROLLBACK")
-        self._notice_loss()
-
-    def _run_writes(self, tasks: Sequence[QueuedJob]) -> list[JobOutcome]:
-        outcomes = super()._run_writes(tasks)
-        self._notice_loss()  # of a task outside of a transaction
-        return outcomes
-
-    def _notice_loss(self) -> None:
+    def _run_writes(self, jobs: Sequence[QueuedJob]) -> list[JobOutcome]:
+        outcomes = super()._run_writes(jobs)
         if self._writing.raw.closed and not self._is_lost:
             self._is_lost = True
             self._on_lost()
+        return outcomes
+
+    def _run_alone(self, job: QueuedJob, connection: Connection) -> JobOutcome:
+        """Opens the reader again where it was lost; the writer holds locks, and stays closed."""
+        try:
+            if connection is self._reading and self._reading.raw.closed:
+                connection = self._reading = _connect(self.url, read_only=True)
+        except psycopg.Error as error:
+            return JobOutcome(job.future, error=postgresql_error(error))
+        return super()._run_alone(job, connection)
 
     def _translate(self, error: Exception) -> Exception:
         return postgresql_error(error) if isinstance(error, psycopg.Error) else error
 
-    def _close_writer(self) -> None:
-        self._writing.raw.close()
 
-    def _close_reader(self) -> None:
-        self._reading.raw.close()
+class PostgresqlListener:
+    """A connection on the event loop that waits for notifications, and looks at the database meanwhile.
+
+    One task uses it. All methods raise `StoreError`; then the connection must be closed.
+    """
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
+        self._connection = connection
+
+    @classmethod
+    async def open(cls, url: str, channel: str, *, password: str | None = None) -> PostgresqlListener:
+        """Connects and subscribes to a channel; raises `StoreError`."""
+        if password is not None:
+            url = conninfo.make_conninfo(url, password=password)
+        with _errors_translated():
+            connection = await psycopg.AsyncConnection.connect(_connection_address(url), autocommit=True)
+            await connection.execute(f"LISTEN {channel}".encode())
+        return cls(connection)
+
+    async def fetch(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
+        """Returns the rows of a statement; what it changes is committed at once."""
+        with _errors_translated():
+            cursor = AsyncRawCursor(self._connection)
+            await cursor.execute(_statement_text(statement), values)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def wait(self, seconds: float) -> None:
+        """Waits for a notification, at most `seconds`."""
+        with _errors_translated():
+            async for _ in self._connection.notifies(timeout=seconds, stop_after=1):
+                pass
+
+    async def close(self) -> None:
+        with suppress(psycopg.Error):
+            await self._connection.close()
+
+
+@contextmanager
+def _errors_translated() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        raise postgresql_error(error) from error
 
 
 def postgresql_error(error: psycopg.Error) -> StoreError:
@@ -329,32 +342,30 @@ def _migrations() -> list[str]:
     return [script.read_text(encoding="utf-8") for script in sorted(POSTGRESQL_FOLDER.glob("[0-9]*.sql"))]
 
 
-def statement_text(statement: str) -> Any:
+def _statement_text(statement: str) -> Any:
     """Returns a statement as PostgreSQL gets it."""
     return statement.postgresql if isinstance(statement, Statement) else for_postgresql(statement)
 
 
 def _open(url: str) -> tuple[PostgresqlConnection, PostgresqlConnection, int]:
-    try:
+    with _errors_translated():
         writer = _connect(url)
         try:
             version = _migrate(writer.raw)
             return writer, _connect(url, read_only=True), version
         except BaseException:
-            writer.raw.close()
+            writer.close()
             raise
-    except psycopg.Error as error:
-        raise postgresql_error(error) from error
 
 
 def _connect(url: str, *, read_only: bool = False) -> PostgresqlConnection:
-    connection = psycopg.connect(connection_address(url), autocommit=True)
+    connection = psycopg.connect(_connection_address(url), autocommit=True)
     connection.execute("SET client_encoding TO 'UTF8'")
     connection.execute("SET default_transaction_read_only TO on" if read_only else _SERVER_KEEPALIVE)
     return PostgresqlConnection(connection)
 
 
-def connection_address(url: str) -> str:
+def _connection_address(url: str) -> str:
     """Returns the address that libpq gets: with the keepalives, unless the URL names its own."""
     return conninfo.make_conninfo("", **{**CONNECTION_DEFAULTS, **conninfo.conninfo_to_dict(url)})
 

@@ -33,7 +33,6 @@ REQUEST_RETENTION_MS = DAY_MS
 
 # Of one commit.
 PRUNE_BATCH_ROWS = 500
-VACUUM_BATCH_PAGES = 500
 
 # Pages that `prune` leaves free for new rows.
 MIN_FREE_PAGES = 256
@@ -93,7 +92,7 @@ class JournalRetention(JournalPart):
         commands = await self._delete_before(_SQL["delete_commands"], now - command_keep_ms)
         await self._delete_before(_SQL["delete_keys"], now - max(MIN_KEY_RETENTION_MS, history_keep_ms))
         await self._delete_before(_SQL["delete_requests"], now - REQUEST_RETENTION_MS)
-        await self.shrink(MIN_FREE_PAGES)
+        await self._database.shrink(MIN_FREE_PAGES)
         return PruneCounts(messages=messages, publications=publications, commands=commands)
 
     async def prune_refused(self, now: int, keep_ms: int = REFUSED_RETENTION_MS) -> int:
@@ -107,7 +106,7 @@ class JournalRetention(JournalPart):
         deleted = await self._delete_before(_SQL["delete_refused"], now - keep_ms)
         transient = (now - keep_ms, now - MIN_KEY_RETENTION_MS)
         await self._run_steps(partial(self._delete_transient, transient))
-        await self.shrink(0)
+        await self._database.shrink(0)
         return deleted
 
     async def prune_history(self, target_bytes: int) -> int:
@@ -117,18 +116,8 @@ class JournalRetention(JournalPart):
         while after_seq is not None and await self._database.used_bytes() > target_bytes:
             deleted, after_seq = await self._prune_messages(after_seq, None)
             total += deleted
-        await self.shrink(0)
+        await self._database.shrink(0)
         return total
-
-    async def shrink(self, spare_pages: int) -> None:
-        """Returns free pages of the database to the file system, all but `spare_pages`."""
-        before = free = await self._database.free_pages()
-        previous = free + 1
-        while spare_pages < free < previous:
-            batch = min(free - spare_pages, VACUUM_BATCH_PAGES)
-            previous, free = free, await self._database.vacuum(batch)
-        if free < before:
-            await self._database.checkpoint()
 
     async def _prune_messages(self, after_seq: int, before: int | None) -> tuple[int, int | None]:
         """Deletes messages of the next batch, with `before` (ms) only older ones.

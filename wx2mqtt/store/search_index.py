@@ -24,8 +24,8 @@ import structlog
 
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.files import make_private_file
-from wx2mqtt.store.migrations import WAL_SUFFIXES
 from wx2mqtt.store.queries import load_queries
+from wx2mqtt.store.sqlite_database import WAL_SUFFIXES
 
 log = structlog.get_logger(__name__)
 

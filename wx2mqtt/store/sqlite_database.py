@@ -1,29 +1,65 @@
-"""The database as a file of SQLite."""
+"""The database as a file of SQLite: how it is opened, checked, migrated and used.
+
+`SqliteDatabase.open` refuses a newer version, sets a damaged file aside, and migrates an older version.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import re
 import sqlite3
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
 from pathlib import Path
 
-from wx2mqtt.store.database import Connection, Database, OnCommitPoint, ignore_commit_point
-from wx2mqtt.store.files import database_error, is_damage
-from wx2mqtt.store.migrations import WAL_SUFFIXES, OpenDatabase, mark_suspect, open_file
+import structlog
+
+from wx2mqtt.errors import StoreError, StoreTooNew
+from wx2mqtt.store.database import Connection, Database, NamedRow, OnCommitPoint, ignore_commit_point
+from wx2mqtt.store.files import (
+    database_error,
+    file_error,
+    is_damage,
+    make_private_file,
+    open_to_read,
+    quarantine,
+)
+from wx2mqtt.store.queries import SQL_FOLDER, insert_rows
+from wx2mqtt.values import frozen
+
+log = structlog.get_logger(__name__)
+
+WAL_SUFFIXES = ("-wal", "-shm")
+SUSPECT_SUFFIX = ".suspect"  # of the mark file that a running bridge leaves when it meets damage
+QUICK_CHECK_MAX_BYTES = 4 * 1024 * 1024  # up to here a check of the whole file takes less than 0.1 s
+# Up to here it takes about a second, which a start after a kill may take.
+FULL_CHECK_MAX_BYTES = 64 * 1024 * 1024
+BUSY_TIMEOUT_SECONDS = 10.0  # of waiting for a lock of another connection
+WAL_CHECKPOINT_PAGES = 1000  # in the write-ahead log before SQLite moves them into the file
+WAL_LIMIT_BYTES = 8 * 1024 * 1024  # size of the write-ahead log after that
+COMPARED_CHARACTERS = 10_000  # of a statement of the schema; no migration has a longer one
+VACUUM_BATCH_PAGES = 500  # of one run, in which nothing is committed
+_MAGIC = b"SQLite format 3\0"
+_HEADER_BYTES = 100
+_USER_VERSION = slice(60, 64)  # of the header, big-endian
+_SQL_TOKEN = re.compile(r"'[^']*'|--[^\n]*|\w+|\S")
+
+_SchemaObject = tuple[str, str, str, tuple[str, ...]]
 
 
 class SqliteDatabase(Database):
     """An open file."""
+
+    _begin_write = "BEGIN IMMEDIATE"
+    _writing: SqliteConnection
 
     def __init__(self, path: Path, opened: OpenDatabase, on_commit_point: OnCommitPoint) -> None:
         self.path = path
         self._files = [f"{path}{suffix}" for suffix in ("", *WAL_SUFFIXES)]
         self.set_aside = opened.set_aside
         self.is_new = opened.fresh
-        self._sqlite_writer = opened.writer
-        self._sqlite_reader = opened.reader
-        super().__init__(on_commit_point)
+        super().__init__(opened.writer, opened.reader, on_commit_point)
 
     @classmethod
     async def open(cls, path: Path, on_commit_point: OnCommitPoint = ignore_commit_point) -> SqliteDatabase:
@@ -42,91 +78,283 @@ class SqliteDatabase(Database):
                 size += os.stat(path).st_size  # noqa: PTH116 - twice as fast, and called for each message
         return size
 
+    async def used_bytes(self) -> int:
+        """Returns the size of the database without its free pages."""
+
+        def used(connection: Connection) -> int:
+            page_size = _pragma(connection, "page_size")
+            return (_pragma(connection, "page_count") - _pragma(connection, "freelist_count")) * page_size
+
+        return await self.read(used)
+
     async def measure(self, enough: int) -> None:
         """Does nothing: the files tell it."""
 
-    async def used_bytes(self) -> int:
-        return await self.read(_used_bytes)
+    async def shrink(self, spare_pages: int) -> None:
+        """Returns free pages in batches, so that jobs run in between, then empties the write-ahead log."""
 
-    async def free_pages(self) -> int:
-        return await self.read(_free_pages)
+        def vacuum(_: Connection) -> int:
+            # `executescript` runs the PRAGMA to its end; `execute` would stop after the first page.
+            self._writing.executescript(f"PRAGMA incremental_vacuum({min(excess, VACUUM_BATCH_PAGES)})")
+            return _pragma(self._writing, "freelist_count")
 
-    async def vacuum(self, pages: int) -> int:
-        self._check_open()
-        return await self._writer.submit(
-            "vacuum", lambda _: _vacuum(self._sqlite_writer, pages), outside_transaction=True
-        )
+        free = await self.read(lambda connection: _pragma(connection, "freelist_count"))
+        excess = free - spare_pages
+        has_shrunk = False
+        while excess > 0:
+            left = await self.on_write_connection(vacuum) - spare_pages
+            if left >= excess:
+                break
+            excess, has_shrunk = left, True
+        if has_shrunk:
+            await self.checkpoint()
 
     async def checkpoint(self) -> None:
         """Moves the write-ahead log into the file."""
-        self._check_open()
-        await self._writer.submit("checkpoint", _checkpoint, outside_transaction=True)
+        await self.on_write_connection(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone())
 
     async def release_memory(self) -> None:
         """Frees the pages that SQLite keeps in memory: 2 MB after a login with 5,000 contacts."""
-        self._check_open()
-        await self._writer.submit("release_memory", _release_memory, outside_transaction=True)
-        await self._reader.submit("release_memory", _release_memory)
-
-    def _write_connection(self) -> Connection:
-        return self._sqlite_writer
-
-    def _read_connection(self) -> Connection:
-        return self._sqlite_reader
-
-    def _begin(self) -> None:
-        self._sqlite_writer.execute("BEGIN IMMEDIATE")
-
-    def _end(self) -> None:
-        self._sqlite_writer.execute("COMMIT")
-
-    def _is_in_transaction(self) -> bool:
-        return self._sqlite_writer.in_transaction
-
-    def _roll_back(self) -> None:
-        with suppress(sqlite3.Error):
-            if self._sqlite_writer.in_transaction:
-                self._sqlite_writer.execute("ROLLBACK")
+        statement = "PRAGMA shrink_memory"
+        await self.on_write_connection(lambda connection: connection.execute(statement).fetchone())
+        await self.fetch(statement)
 
     def _translate(self, error: Exception) -> Exception:
         if not isinstance(error, sqlite3.Error):
             return error
         if is_damage(error):
             with suppress(OSError):  # without the mark, the damage is noticed again later
-                mark_suspect(self.path)
+                make_private_file(_suspect_mark(self.path))
         store_error = database_error(error, self.path)
         store_error.__cause__ = error
         return store_error
 
-    def _close_writer(self) -> None:
-        self._sqlite_writer.close()
 
-    def _close_reader(self) -> None:
-        self._sqlite_reader.close()
+def _pragma(connection: Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
 
 
-def _used_bytes(connection: Connection) -> int:
-    """Returns the size of the database without its free pages."""
-    pages, free, page_size = (
-        connection.execute(f"PRAGMA {name}").fetchone()[0]
-        for name in ("page_count", "freelist_count", "page_size")
+class SqliteConnection(sqlite3.Connection):
+    """A connection with what jobs need beside the methods of `sqlite3`."""
+
+    def commit(self) -> None:
+        self.execute("COMMIT")  # that of `sqlite3` is silent where the transaction is lost
+
+    def named_rows(self, statement: str, values: Sequence[object]) -> Sequence[NamedRow]:
+        cursor = self.execute(statement, values)
+        names = [column[0] for column in cursor.description]
+        return [dict(zip(names, row, strict=True)) for row in cursor]
+
+    def insert_returning_ids(self, statement: str, rows: Sequence[Sequence[object]]) -> Sequence[int]:
+        insert_rows(self, statement, rows)
+        # One INSERT after the other in one transaction gives consecutive ids.
+        (last_id,) = self.execute("SELECT last_insert_rowid()").fetchone()
+        return range(last_id - len(rows) + 1, last_id + 1)
+
+    def continue_ids(self, table: str) -> None:
+        """Does nothing: AUTOINCREMENT follows the rows that are inserted."""
+
+
+@frozen
+class OpenDatabase:
+    writer: SqliteConnection
+    reader: SqliteConnection
+    #: The new path of a damaged file.
+    set_aside: Path | None
+    #: There was no file before, or none that could be read.
+    fresh: bool
+
+
+def open_file(path: Path) -> OpenDatabase:
+    """Opens or creates the file. Raises `StoreTooNew` (without touching it), `StoreFull`, `StoreError`."""
+    try:
+        return _open(path)
+    except sqlite3.Error as error:
+        raise database_error(error, path) from error
+    except OSError as error:
+        raise file_error(error, path) from error
+
+
+def _open(path: Path) -> OpenDatabase:
+    _refuse_newer(path)
+    set_aside = _set_aside_orphaned_wal(path)
+    must_check = _must_check(path)
+    writer = _open_writer(path)
+    try:
+        if not _configure_and_check(writer, path, must_check=must_check):
+            set_aside = _set_aside(path)
+            writer.close()  # only now: closing earlier would have merged and deleted the write-ahead log
+            writer = _open_writer(path)
+            _configure(writer, path)
+        fresh = _migrate(writer) == 0
+        _suspect_mark(path).unlink(missing_ok=True)
+        reader = _open_reader(path)
+    except BaseException:
+        writer.close()
+        raise
+    return OpenDatabase(writer=writer, reader=reader, set_aside=set_aside, fresh=fresh)
+
+
+def _refuse_newer(path: Path) -> None:
+    """Reads the version from the header without SQLite, which would already write to the folder."""
+    try:
+        with open_to_read(path) as file:
+            header = file.read(_HEADER_BYTES)
+    except FileNotFoundError:
+        return
+    if len(header) == _HEADER_BYTES and header.startswith(_MAGIC):
+        _refuse_newer_version(int.from_bytes(header[_USER_VERSION], "big"))
+
+
+def _refuse_newer_version(version: int) -> None:
+    if version > newest_version():
+        raise StoreTooNew(
+            f"The store has version {version}, this wx2mqtt knows {newest_version()}; "
+            "install the newer one again."
+        )
+
+
+def _set_aside_orphaned_wal(path: Path) -> Path | None:
+    """Sets an empty file aside that has a write-ahead log: SQLite would delete the log and all data in it."""
+    if _length(path) or not _length(path.with_name(path.name + "-wal")):
+        return None
+    make_private_file(path)
+    return _set_aside(path)
+
+
+def _set_aside(path: Path) -> Path:
+    aside = quarantine(path, *WAL_SUFFIXES)
+    log.error("database damaged, set aside", set_aside=str(aside))
+    return aside
+
+
+def _length(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _must_check(path: Path) -> bool:
+    """Returns whether the start reads the whole file to find damage. Call it before the file is opened.
+
+    A file that was closed in order is checked only while that costs nothing, one after a kill or a power cut
+    up to a larger size, and one that a running bridge has marked as suspect always. Other damage is noticed
+    where it is met, which leaves such a mark.
+    """
+    size = _length(path)
+    was_closed = not path.with_name(path.name + "-wal").exists()  # SQLite removes it at an orderly end
+    limit = QUICK_CHECK_MAX_BYTES if was_closed else FULL_CHECK_MAX_BYTES
+    return size <= limit or _suspect_mark(path).exists()
+
+
+def _configure_and_check(connection: sqlite3.Connection, path: Path, *, must_check: bool) -> bool:
+    """Configures the connection and checks the file; returns False if it is damaged."""
+    try:
+        _configure(connection, path)
+        return not must_check or connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",)
+    except sqlite3.Error as error:
+        if is_damage(error):
+            return False
+        raise
+
+
+def _configure(connection: sqlite3.Connection, path: Path) -> None:
+    if not _length(path):
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # effective only before the first write
+    (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    if mode != "wal":
+        raise StoreError(
+            f"{path} is on a file system without shared memory; set storage.path to a local disk."
+        )
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA foreign_keys = ON")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_CHECKPOINT_PAGES}")
+    connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
+
+
+def _open_writer(path: Path) -> SqliteConnection:
+    """Opens the files with mode 0600. SQLite creates `-wal` and `-shm` with the mode of the database file.
+
+    Refuses links: SQLite would follow them.
+    """
+    make_private_file(path)
+    for suffix in WAL_SUFFIXES:
+        file = path.with_name(path.name + suffix)
+        if os.path.lexists(file):
+            make_private_file(file)
+    return _connect(path)
+
+
+def _open_reader(path: Path) -> SqliteConnection:
+    connection = _connect(path)
+    connection.execute("PRAGMA query_only = ON")
+    connection.execute("PRAGMA cache_size = -1000")
+    return connection
+
+
+def _connect(path: Path) -> SqliteConnection:
+    """Returns a connection in autocommit mode. One thread uses it, but not the one that opened it."""
+    return sqlite3.connect(
+        path,
+        timeout=BUSY_TIMEOUT_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        factory=SqliteConnection,
     )
-    return int((pages - free) * page_size)
 
 
-def _free_pages(connection: Connection) -> int:
-    return int(connection.execute("PRAGMA freelist_count").fetchone()[0])
+def _suspect_mark(path: Path) -> Path:
+    return path.with_name(path.name + SUSPECT_SUFFIX)
 
 
-def _vacuum(connection: sqlite3.Connection, pages: int) -> int:
-    # `executescript` runs the PRAGMA to its end; `execute` would stop after the first page.
-    connection.executescript(f"PRAGMA incremental_vacuum({pages})")
-    return int(connection.execute("PRAGMA freelist_count").fetchone()[0])
+def newest_version() -> int:
+    """Returns the version of the stores that this wx2mqtt creates."""
+    return len(_migrations())
 
 
-def _checkpoint(connection: Connection) -> None:
+def _migrations() -> list[str]:
+    return [script.read_text(encoding="utf-8") for script in sorted(SQL_FOLDER.glob("[0-9]*.sql"))]
+
+
+def has_own_schema(connection: sqlite3.Connection) -> bool:
+    """Returns whether tables and indices are exactly those that the migrations of its version create.
+
+    Anything else may run by itself when the database is read or written, such as a trigger, or refuse each
+    row, such as a constraint.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    with closing(sqlite3.connect(":memory:")) as empty:
+        for script in _migrations()[:version]:
+            empty.executescript(script)
+        own = set(_schema(empty))
+    present: set[_SchemaObject] = set()
+    for schema_object in _schema(connection):
+        if schema_object not in own:
+            return False
+        present.add(schema_object)
+    return present == own
+
+
+def _schema(connection: sqlite3.Connection) -> Iterator[_SchemaObject]:
+    """Yields kind, name, table and tokens of all that a database has, but for what `ANALYZE` adds."""
+    rows = connection.execute(
+        "SELECT type, name, tbl_name, coalesce(substr(sql, 1, ?), '') FROM sqlite_master"
+        " WHERE NOT (type = 'table' AND name IN ('sqlite_stat1', 'sqlite_stat4'))",
+        (COMPARED_CHARACTERS,),
+    )
+    for kind, name, table, statement in rows:
+        yield kind, name, table, _tokens(statement)
+
+
+def _tokens(statement: str) -> tuple[str, ...]:
+    """Returns the tokens of a statement of a migration, without comments."""
+    return tuple(token for token in _SQL_TOKEN.findall(statement) if not token.startswith("--"))
+
+
+def _migrate(connection: sqlite3.Connection) -> int:
+    """Runs each missing migration in a transaction that stores its number too; returns the old version."""
+    version: int = connection.execute("PRAGMA user_version").fetchone()[0]
+    _refuse_newer_version(version)
+    for number, script in enumerate(_migrations()[version:], version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT")
+    # The version must be in the file itself, not in the log: an older wx2mqtt reads it without SQLite.
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-
-
-def _release_memory(connection: Connection) -> None:
-    connection.execute("PRAGMA shrink_memory").fetchone()
+    return version

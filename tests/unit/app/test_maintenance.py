@@ -218,6 +218,7 @@ async def test_refused_commands_and_their_results_go_before_messages_and_media(
     await store.journal.commands.accept([replace(command(NOTHING), command_id="waits", blob=None)])
     await store.published()
     await store.fetched("a", 100_000)
+    assert isinstance(store.database, SqliteDatabase)
     await store.database.checkpoint()
     store.upkeep.limit = store.upkeep.size
 

@@ -24,13 +24,12 @@ from wx2mqtt.store.command_records import CommandState
 from wx2mqtt.store.database import Database
 from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_FILE_NAME, SESSIONS_FOLDER, StoreFolder
 from wx2mqtt.store.journal import Journal
-from wx2mqtt.store.migrations import newest_version
 from wx2mqtt.store.people import StoredPeople
 from wx2mqtt.store.people_file import PeopleFile
 from wx2mqtt.store.person_records import NO_CHANGES, PeopleChanges
 from wx2mqtt.store.records import HistoryQuery
 from wx2mqtt.store.saved_logins import SavedLoginFile
-from wx2mqtt.store.sqlite_database import SqliteDatabase
+from wx2mqtt.store.sqlite_database import SqliteDatabase, newest_version
 
 C1 = Cursor("cursor 1")
 

@@ -13,7 +13,9 @@ from tests.unit.store.make import command, reply, result
 from wx2mqtt.model import Command, Status
 from wx2mqtt.store.command_records import CommandState, NewCommand, ReplyTarget
 from wx2mqtt.store.command_rows import command_row, command_values, new_row, replies_text, result_text
+from wx2mqtt.store.database import NamedRow
 from wx2mqtt.store.queries import load_queries
+from wx2mqtt.store.sqlite_database import SqliteConnection
 
 COLUMNS = load_queries("commands")["add"].partition("(")[2].partition(")")[0].replace("\n", "").split(",")
 
@@ -41,15 +43,14 @@ commands = st.builds(
 )
 
 
-def _read(new: NewCommand) -> sqlite3.Row:
+def _read(new: NewCommand) -> NamedRow:
     """The row as SQLite would give it back."""
-    connection = sqlite3.connect(":memory:")
-    connection.row_factory = sqlite3.Row
+    connection = sqlite3.connect(":memory:", factory=SqliteConnection)
     names = [name.strip() for name in COLUMNS]
     more = ["open", "unknown", "attempts", "held", "parts_sent", "fallback", "bundle", "bundle_position"]
     row = (1, "home", *command_values(new, 5000), 0, 0, 0, "", 0, "", None, 0)
     marks = ", ".join(f"? AS {name}" for name in [*names, *more])
-    found: sqlite3.Row = connection.execute(f"SELECT {marks}", row).fetchone()
+    (found,) = connection.named_rows(f"SELECT {marks}", row)
     connection.close()
     return found
 

@@ -348,6 +348,7 @@ async def test_a_closed_store_says_so(watched: Database) -> None:
 @watched_on_sqlite
 async def test_a_closed_file_says_so_at_a_checkpoint(watched: Database) -> None:
     await watched.close()
+    assert isinstance(watched, SqliteDatabase)
     with pytest.raises(StoreError, match="closed"):
         await watched.checkpoint()
 
@@ -362,6 +363,7 @@ async def test_a_checkpoint_empties_the_wal(watched: Database) -> None:
     await watched.write("note", note("a"))
     wal = _path(watched).with_name(_path(watched).name + "-wal")
     assert wal.stat().st_size > 0
+    assert isinstance(watched, SqliteDatabase)
     await watched.checkpoint()
     assert wal.stat().st_size == 0
     assert await watched.read(notes) == ["a"]
@@ -384,8 +386,8 @@ def test_a_loop_that_ends_before_the_store_is_closed_hangs_nothing(tmp_path: Pat
         return database
 
     database = asyncio.run(forgetful())
-    database._reader._tasks.put(None)
-    database._writer._tasks.put(None)
+    database._reader._signals.put(False)
+    database._writer._signals.put(False)
     database._reader._thread.join(MAX_WAIT_SECONDS)
     database._writer._thread.join(MAX_WAIT_SECONDS)
     assert not database._writer._thread.is_alive()

@@ -131,9 +131,9 @@ async def test_a_snapshot_sees_one_moment(
         return before, after
 
     def _from_outside(other: Database) -> None:
-        other._begin()
-        other._write_connection().execute("INSERT INTO meta (name, value) VALUES ('later', '')")
-        other._end()
+        other._writing.execute(other._begin_write)
+        other._writing.execute("INSERT INTO meta (name, value) VALUES ('later', '')")
+        other._writing.commit()
 
     before, after = await database.read_snapshot(look)
     assert before == after

@@ -30,9 +30,9 @@ from wx2mqtt.model import Blob
 from wx2mqtt.store.archive import HEADER_NAME, BadBackup, measure_file
 from wx2mqtt.store.backup import create_backup, restore_store
 from wx2mqtt.store.folder import DATABASE_NAME
-from wx2mqtt.store.migrations import newest_version
 from wx2mqtt.store.queries import blob_from_text, blob_to_text
 from wx2mqtt.store.records import MediaState
+from wx2mqtt.store.sqlite_database import newest_version
 
 MEGABYTE = 1 << 20
 

@@ -17,7 +17,6 @@ from tests.unit.store.make import blob, on_postgresql, on_sqlite
 from wx2mqtt import store
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.database_backup import TABLES
-from wx2mqtt.store.migrations import SqliteConnection, newest_version
 from wx2mqtt.store.postgresql import newest_schema_version
 from wx2mqtt.store.queries import (
     SQL_FOLDER,
@@ -32,7 +31,7 @@ from wx2mqtt.store.queries import (
     read_statements,
     storable_text,
 )
-from wx2mqtt.store.sqlite_database import SqliteDatabase
+from wx2mqtt.store.sqlite_database import SqliteConnection, SqliteDatabase, newest_version
 
 STATEMENT = "INSERT INTO pair (a, b)\nVALUES (?, ?)"
 

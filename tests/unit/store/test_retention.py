@@ -342,6 +342,7 @@ async def test_history_is_pruned_until_there_is_space(database: Database, journa
     for start in range(0, 2000, 500):
         await _record(journal, *(f"k{start + number}" for number in range(500)), text="x" * 1000)
     await _publish_all(journal)
+    assert isinstance(database, SqliteDatabase)
     await database.checkpoint()
     before = _path(database).stat().st_size
     pruned = await journal.retention.prune_history(before // 2)
@@ -369,6 +370,7 @@ async def test_the_file_shrinks_when_much_has_gone(
     for start in range(0, 2000, 500):
         await _record(journal, *(f"k{start + number}" for number in range(500)), text="x" * 1000)
     await _publish_all(journal)
+    assert isinstance(database, SqliteDatabase)
     await database.checkpoint()
     before = _path(database).stat().st_size
     await journal.retention.prune(clock.now + 100 * WEEK, WEEK, WEEK)

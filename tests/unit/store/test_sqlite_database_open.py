@@ -15,7 +15,7 @@ import pytest
 from tests.unit.store.conftest import unprivileged
 from tests.unit.store.make import chmod, contents, message, modes, names, on_sqlite
 from wx2mqtt.errors import StoreError, StoreTooNew
-from wx2mqtt.store import migrations
+from wx2mqtt.store import sqlite_database
 from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.person_records import NO_CHANGES
@@ -214,7 +214,7 @@ async def test_damage_that_a_running_bridge_meets_is_set_aside_at_the_next_start
     path = tmp_path / "wx2mqtt.db"
     await _written(path)
     # as with a file too large to be checked each time
-    monkeypatch.setattr(migrations, "QUICK_CHECK_MAX_BYTES", 0)
+    monkeypatch.setattr(sqlite_database, "QUICK_CHECK_MAX_BYTES", 0)
     for page in range(45, 65):
         _overwrite(path, page * PAGE, PAGE)
     database = await SqliteDatabase.open(path)
@@ -248,8 +248,8 @@ async def test_a_larger_file_is_checked_after_a_kill_only(
         statements.append(statement)
         return sqlite3.Connection.execute(connection, statement, *values)
 
-    monkeypatch.setattr(migrations, limit, 0)
-    monkeypatch.setattr(migrations.SqliteConnection, "execute", execute)
+    monkeypatch.setattr(sqlite_database, limit, 0)
+    monkeypatch.setattr(sqlite_database.SqliteConnection, "execute", execute)
     database = await SqliteDatabase.open(path)
     await database.close()
     assert ("PRAGMA quick_check(1)" in statements) is is_found
@@ -286,8 +286,12 @@ async def test_an_older_file_is_brought_up_to_date_step_by_step(
 ) -> None:
     path = tmp_path / "wx2mqtt.db"
     await _written(path)
-    steps = [*migrations._migrations(), "ALTER TABLE account ADD COLUMN two TEXT", "CREATE TABLE three (a)"]
-    monkeypatch.setattr(migrations, "_migrations", lambda: steps)
+    steps = [
+        *sqlite_database._migrations(),
+        "ALTER TABLE account ADD COLUMN two TEXT",
+        "CREATE TABLE three (a)",
+    ]
+    monkeypatch.setattr(sqlite_database, "_migrations", lambda: steps)
     seq, database = await _messages(path)
     assert seq == MESSAGES
     assert not database.is_new
@@ -299,13 +303,13 @@ async def test_a_migration_that_fails_leaves_the_file_as_it_was(
 ) -> None:
     path = tmp_path / "wx2mqtt.db"
     await _written(path)
-    first = migrations._migrations()
+    first = sqlite_database._migrations()
     monkeypatch.setattr(
-        migrations, "_migrations", lambda: [*first, "CREATE TABLE two (a); SELECT * FROM none"]
+        sqlite_database, "_migrations", lambda: [*first, "CREATE TABLE two (a); SELECT * FROM none"]
     )
     with pytest.raises(StoreError):
         await SqliteDatabase.open(path)
-    monkeypatch.setattr(migrations, "_migrations", lambda: first)
+    monkeypatch.setattr(sqlite_database, "_migrations", lambda: first)
     seq, _ = await _messages(path)
     assert seq == MESSAGES
     with closing(sqlite3.connect(path)) as connection:
@@ -330,13 +334,13 @@ async def test_a_file_without_write_right_is_no_damage(guarded: Path) -> None:
 async def test_a_file_system_without_wal_is_refused_in_words(tmp_path: Path) -> None:
     """A database in memory answers as a network share does: it stays in another mode."""
     with closing(sqlite3.connect(":memory:")) as memory, pytest.raises(StoreError, match="local disk"):
-        migrations._configure(memory, tmp_path / "none")
+        sqlite_database._configure(memory, tmp_path / "none")
 
 
 async def test_a_database_that_another_program_holds_is_said(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(migrations, "BUSY_TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setattr(sqlite_database, "BUSY_TIMEOUT_SECONDS", 0.01)
     path = tmp_path / "wx2mqtt.db"
     with closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN EXCLUSIVE")
