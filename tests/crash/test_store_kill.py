@@ -22,9 +22,14 @@ from tests.unit.store.test_backup import OpenStore
 from tests.unit.store.test_retention import fill
 from wx2mqtt.store.archive import read_archive
 from wx2mqtt.store.backup import create_backup
-from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_FILE_NAME, SESSIONS_FOLDER, StoreFolder
+from wx2mqtt.store.folder import (
+    DATABASE_NAME,
+    PEOPLE_FILE_NAME,
+    REPLACED_PREFIX,
+    SESSIONS_FOLDER,
+    StoreFolder,
+)
 from wx2mqtt.store.people_file import PeopleFile
-from wx2mqtt.store.replacement import REPLACED_PREFIX
 from wx2mqtt.store.sqlite_database import SqliteDatabase
 
 State = dict[str, object]

@@ -26,7 +26,7 @@ from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.settings.addresses import EMBEDDED
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import PROGRAM, Settings
-from wx2mqtt.store.replacement import REPLACED_PREFIX
+from wx2mqtt.store.folder import REPLACED_PREFIX
 from wx2mqtt.values import frozen
 
 

@@ -19,9 +19,8 @@ from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.store import backup
-from wx2mqtt.store.folder import PROGRAM_NAME, SYSTEM_FOLDER, StoreFolder, data_folder
+from wx2mqtt.store.folder import PROGRAM_NAME, SYSTEM_FOLDER, StoreFolder, data_folder, store_parts
 from wx2mqtt.store.owner import ROOT, create_for_service
-from wx2mqtt.store.replacement import store_parts
 
 
 def restore_backup(loaded: LoadedSettings, env: Mapping[str, str], file: Path, *, force: bool) -> None:

@@ -30,9 +30,18 @@ from wx2mqtt.store.archive import (
 )
 from wx2mqtt.store.blobs import MEDIA_FOLDER
 from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, PRIVATE_MODE, database_error, file_error, read_file
-from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_FILE_NAME, SESSIONS_FOLDER, StoreFolder, new_stream_id
+from wx2mqtt.store.folder import (
+    DATABASE_NAME,
+    PEOPLE_FILE_NAME,
+    SESSIONS_FOLDER,
+    StoreFolder,
+    discard_replacement,
+    new_stream_id,
+    replace_store,
+    start_replacement,
+    store_parts,
+)
 from wx2mqtt.store.queries import blob_from_text, load_queries
-from wx2mqtt.store.replacement import discard_replacement, replace_store, start_replacement, store_parts
 from wx2mqtt.store.restored import NO_CONFIGURATION, RestoreRules, take_trust_away
 from wx2mqtt.store.sqlite_database import has_own_schema, newest_version
 from wx2mqtt.values import frozen

@@ -30,10 +30,9 @@ from wx2mqtt.store.database import Connection, Database, Job, NamedRow
 from wx2mqtt.store.database_blobs import DatabaseBlobs
 from wx2mqtt.store.encrypted_logins import EncryptedLogins
 from wx2mqtt.store.files import PRIVATE_FOLDER_MODE, PRIVATE_MODE, sha256_in_media_name
-from wx2mqtt.store.folder import DATABASE_NAME, SESSIONS_FOLDER
+from wx2mqtt.store.folder import DATABASE_NAME, SESSIONS_FOLDER, discard_replacement, start_replacement
 from wx2mqtt.store.postgresql import PostgresqlDatabase
 from wx2mqtt.store.queries import insert_rows, load_queries
-from wx2mqtt.store.replacement import discard_replacement, start_replacement
 from wx2mqtt.store.restored import NO_CONFIGURATION, RestoreRules
 from wx2mqtt.store.saved_logins import SavedLoginFolder
 from wx2mqtt.store.sqlite_database import SqliteDatabase

@@ -1,7 +1,7 @@
 """Two small files that are mapped into memory: they outlive a killed process, but not a power cut.
 
-A change is no system call, so that it can be made for each message. `ProcessingMarks` says which message a
-process was killed at, `PubackLog` which publications the broker had acknowledged.
+`ProcessingMarks` says which message a process was killed at, `PubackLog` which publications the broker had
+acknowledged. Both change with each message: a change is no system call.
 """
 
 from __future__ import annotations
@@ -14,45 +14,20 @@ import os
 import re
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 
 import structlog
+from typing_extensions import override
 
 from wx2mqtt.aio import Signal
 from wx2mqtt.clock import boot_time
+from wx2mqtt.store.database import Connection, Database
 from wx2mqtt.store.files import open_regular, open_to_read
 
 log = structlog.get_logger(__name__)
-
-
-class MappedFile:
-    """A file of `size` bytes, mode 0600, in memory that the kernel writes back, also after a kill.
-
-    All blocks are written when it is opened: a full disk is an `OSError` here, and not a signal at a later
-    change.
-    """
-
-    def __init__(self, path: Path, size: int) -> None:
-        handle = open_regular(path, os.O_RDWR | os.O_CREAT)
-        try:
-            missing = size - os.fstat(handle).st_size
-            if missing > 0 and os.pwrite(handle, bytes(missing), size - missing) < missing:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.ftruncate(handle, size)
-            self._memory = mmap.mmap(handle, size)
-        finally:
-            os.close(handle)
-
-    def write(self, data: bytes, position: int) -> None:
-        """Changes bytes within the size."""
-        self._memory[position : position + len(data)] = data
-
-    def close(self) -> None:
-        """Ends the mapping."""
-        self._memory.close()
-
 
 # Behind the name of an account; a purge removes the file with the saved login.
 MARKS_SUFFIX = ".json.processing"
@@ -80,7 +55,7 @@ _FATAL_BYTES = MAX_FATAL_MESSAGES * (_MARK_CHARACTERS + 1)
 _MAX_READ_BYTES = 65_536
 
 
-class ProcessingMarks(AbstractContextManager[None]):
+class ProcessingMarks(AbstractContextManager[object]):
     """Marks the message that is being processed, in a file, so that one that ends the process is found.
 
     A message is read in one block of `processing` and stored in another. Its mark is replaced by that of the
@@ -95,30 +70,28 @@ class ProcessingMarks(AbstractContextManager[None]):
     def __init__(self, path: Path | None = None, fatal: Sequence[str] = ()) -> None:
         #: Emitted about once a second while messages are processed.
         self.progressed: Signal[[]] = Signal()
-        self._path = path
-        self._file: MappedFile | None = None
+        warning = "messages are not marked while they are processed"
+        self._file = MappedFile(path, _MARK_BYTES + _FATAL_BYTES, warning)
         self._key: str | None = None  # of the last block
         self._mark = _NO_MESSAGE
         self._is_last_block = True
         self._written = _NO_MESSAGE  # the mark that is in the file
         self._clearing: asyncio.Handle | None = None
         self._reported_at = 0.0
-        self._suspect, kills, self._fatal = _NO_MESSAGE, 0, list[str]()
-        if path is not None:
-            self._suspect, kills, self._fatal = _read_marks(path)
+        #: The message at which the last process was killed, and how many were killed at it in a row.
+        self._suspect, self._kills, self._fatal = _read_marks(path)
         self._fatal += fatal
-        self._kills = kills
-        if kills >= MAX_KILLS:
+        if self._kills >= MAX_KILLS:
             self._fatal = [*self._fatal, self._suspect][-MAX_FATAL_MESSAGES:]
             fatal_lines = "".join(f"{mark}\n" for mark in self._fatal)
-            self._write(fatal_lines.ljust(_FATAL_BYTES, "\0"), _MARK_BYTES)
+            self._file.write(fatal_lines.ljust(_FATAL_BYTES, "\0").encode(), _MARK_BYTES)
             self._write_mark(_NO_MESSAGE, 0)
 
     def is_fatal(self, key: str) -> bool:
         """Returns whether `MAX_KILLS` processes in a row were killed while they processed this message."""
         return bool(self._fatal) and _mark_of(key) in self._fatal
 
-    def processing(self, key: str, *, is_last: bool = False) -> AbstractContextManager[None]:
+    def processing(self, key: str, *, is_last: bool = False) -> AbstractContextManager[object]:
         """Marks a message in a block without `await`: of one process, one message is marked at a time.
 
         A message has been processed when its block with `is_last` ends without an error.
@@ -126,17 +99,19 @@ class ProcessingMarks(AbstractContextManager[None]):
         if key != self._key:
             self._key, self._mark = key, _mark_of(key)
         self._is_last_block = is_last
-        return self
-
-    def __enter__(self) -> None:
         if self._written != self._mark:
             self._write_mark(self._mark, self._kills if self._mark == self._suspect else 0)
+        return self
 
+    @override
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         if self._mark == self._suspect:  # a kill right after its block is not its fault
             self._write_mark(_NO_MESSAGE, 0)
         if self._clearing is None:
-            self._clear_soon()
+            try:
+                self._clearing = asyncio.get_running_loop().call_soon(self.clear)
+            except RuntimeError:  # no event loop runs
+                self._write_mark(_NO_MESSAGE, 0)
         if kind is not None:
             return
         if self._is_last_block and self._mark == self._suspect:
@@ -156,33 +131,51 @@ class ProcessingMarks(AbstractContextManager[None]):
     def close(self) -> None:
         """Closes the file; nothing is marked any more."""
         self.clear()
-        self._path = None
-        if self._file is not None:
-            self._file.close()
-
-    def _clear_soon(self) -> None:
-        try:
-            self._clearing = asyncio.get_running_loop().call_soon(self.clear)
-        except RuntimeError:  # no event loop runs
-            self._write_mark(_NO_MESSAGE, 0)
+        self._file.close()
 
     def _write_mark(self, mark: str, kills: int) -> None:
         self._written = mark
-        self._write(f"{mark} {kills}".ljust(_MARK_BYTES - 1) + "\n", 0)
-
-    def _write(self, text: str, offset: int) -> None:
-        if self._path is None:
-            return
-        try:
-            if self._file is None:
-                self._file = MappedFile(self._path, _MARK_BYTES + _FATAL_BYTES)
-            self._file.write(text.encode(), offset)
-        except OSError as error:
-            self._path = None
-            log.warning("messages are not marked while they are processed", error=error.strerror)
+        self._file.write(f"{mark} {kills}".ljust(_MARK_BYTES - 1).encode() + b"\n", 0)
 
 
-def take_marks(folder: Path) -> list[tuple[str, str]]:
+class SharedMarks:
+    """Messages that have ended instances while they were processed: rows of the table `mark` in PostgreSQL.
+
+    Each instance has the mark of the message under way in a file of its own. When it starts again after it
+    was killed, it counts the message here, so that the one that runs the account by then knows of it.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def count(self, folder: Path) -> None:
+        """Counts what the files of this instance say, and removes them. Raises `StoreError`."""
+        # First: to be killed here once more is better than to skip a message without reason.
+        for account, mark in await asyncio.to_thread(_take_marks, folder):
+            await self._database.write("mark", partial(_count_mark, account, mark))
+
+    async def fatal(self, account: str) -> list[str]:
+        """Returns the marks of messages that have ended `MAX_KILLS` processes. Raises `StoreError`."""
+        rows = await self._database.fetch(
+            "SELECT mark FROM mark WHERE account = ? AND kills >= ? ORDER BY counted", (account, MAX_KILLS)
+        )
+        return [mark for (mark,) in rows]
+
+
+def _count_mark(account: str, mark: str, connection: Connection) -> None:
+    connection.execute(
+        "INSERT INTO mark (account, mark) VALUES (?, ?)"
+        " ON CONFLICT (account, mark) DO UPDATE SET kills = mark.kills + 1, counted = now()",
+        (account, mark),
+    )
+    connection.execute(
+        "DELETE FROM mark WHERE account = ?1 AND mark NOT IN"
+        " (SELECT mark FROM mark WHERE account = ?1 ORDER BY counted DESC LIMIT ?2)",
+        (account, MAX_FATAL_MESSAGES),
+    )
+
+
+def _take_marks(folder: Path) -> list[tuple[str, str]]:
     """Returns accounts whose process was killed at a message, with its mark; removes the files."""
     taken: list[tuple[str, str]] = []
     for path in sorted(folder.glob(f"*{MARKS_SUFFIX}")):
@@ -193,8 +186,10 @@ def take_marks(folder: Path) -> list[tuple[str, str]]:
     return taken
 
 
-def _read_marks(path: Path) -> tuple[str, int, list[str]]:
+def _read_marks(path: Path | None) -> tuple[str, int, list[str]]:
     """Returns the message that was marked when the last process ended, how often by now, and fatal ones."""
+    if path is None:
+        return _NO_MESSAGE, 0, []
     try:
         # Damaged bytes are left out: a file that cannot be read at all would never mark anything again.
         with open_to_read(path) as file:
@@ -234,67 +229,56 @@ class PubackLog:
     only: another database, and the same one after a restore, has other rows with the same ids. So may a
     database whose last commits the disk has lost although it had reported them as written: hence the time.
 
-    Without a `path`, and after an error of the file, nothing is recorded. `earlier` is what a process has
-    recorded that was killed, the time of each row by its id; the file keeps it until the first `replace`.
+    Without a `path`, and after an error of the file, nothing is recorded.
     """
 
     def __init__(self, path: Path | None = None, stream: str = "") -> None:
         #: Whether PUBACKs are recorded.
         self.is_usable = path is not None
-        self._path = path
+        #: What a killed process has recorded: the time of each row by its id. `replace` removes it.
+        self.earlier: dict[int, int] = {}
         self._seed = zlib.crc32(stream.encode())
-        self._file: MappedFile | None = None
-        records = b"" if path is None else _read_records(path)
+        self._file = MappedFile(path, PUBACK_LOG_BYTES, "acknowledgements of the broker are not recorded")
+        records = _read_records(path)
         self._end = len(records)  # where the next one begins
-        self.earlier = dict(self._valid_records(records))
+        for start in range(0, len(records), _RECORD_BYTES):
+            row_id, created = _PUBACK.unpack_from(records, start)
+            if records[start : start + _RECORD_BYTES] == self._record(row_id, created):
+                self.earlier[row_id] = created
 
     def add(self, row_id: int, created: int) -> bool:
         """Records the PUBACK of a row; returns whether a later process can read it."""
-        if self._end >= PUBACK_LOG_BYTES or not self._write(self._record(row_id, created), self._end):
+        if self._end >= PUBACK_LOG_BYTES:
             return False
-        self._end += _RECORD_BYTES
-        return True
+        self.is_usable = self._file.write(self._record(row_id, created), self._end)
+        if self.is_usable:
+            self._end += _RECORD_BYTES
+        return self.is_usable
 
     def replace(self, rows: Iterable[tuple[int, int]]) -> None:
         """Records the PUBACKs of these rows (id, time) only: all others are marked in the journal."""
         if not self._end:
             return
-        records = b"".join(self._record(row_id, created) for row_id, created in rows)
-        self._write(records.ljust(self._end, b"\0"), 0)
+        records = bytearray()
+        for row_id, created in rows:
+            records += self._record(row_id, created)
+        self.is_usable = self._file.write(records.ljust(self._end, b"\0"), 0)
         self._end = len(records)
 
     def close(self) -> None:
         """Closes the file; nothing is recorded any more."""
         self.is_usable = False
-        if self._file is not None:
-            self._file.close()
-
-    def _valid_records(self, records: bytes) -> Iterator[tuple[int, int]]:
-        for start in range(0, len(records), _RECORD_BYTES):
-            row_id, created = _PUBACK.unpack_from(records, start)
-            if records[start : start + _RECORD_BYTES] == self._record(row_id, created):
-                yield row_id, created
+        self._file.close()
 
     def _record(self, row_id: int, created: int) -> bytes:
         record = _PUBACK.pack(row_id, created)
         return record + zlib.crc32(record, self._seed).to_bytes(_CHECKSUM_BYTES)
 
-    def _write(self, data: bytes, position: int) -> bool:
-        if self._path is None or not self.is_usable:
-            return False
-        try:
-            if self._file is None:
-                self._file = MappedFile(self._path, PUBACK_LOG_BYTES)
-            self._file.write(data, position)
-        except OSError as error:
-            self.is_usable = False
-            log.warning("acknowledgements of the broker are not recorded", error=error.strerror)
-            return False
-        return True
 
-
-def _read_records(path: Path) -> bytes:
+def _read_records(path: Path | None) -> bytes:
     """Returns whole records, up to the last one that is not empty."""
+    if path is None:
+        return b""
     try:
         with open_to_read(path) as file:
             content = file.read(PUBACK_LOG_BYTES).rstrip(b"\0")
@@ -302,3 +286,49 @@ def _read_records(path: Path) -> bytes:
         return b""
     missing_bytes = -len(content) % _RECORD_BYTES
     return content + bytes(missing_bytes)
+
+
+class MappedFile:
+    """A file of `size` bytes, mode 0600, in memory that the kernel writes back, also after a kill.
+
+    It is opened by the first `write`. All blocks are written then: a full disk is an `OSError`, and not a
+    signal at a later change. After an error, which is logged as `warning`, nothing is written any more.
+    """
+
+    def __init__(self, path: Path | None, size: int, warning: str) -> None:
+        self._path = path
+        self._size = size
+        self._warning = warning
+        self._memory: mmap.mmap | None = None
+
+    def write(self, data: bytes | bytearray, position: int) -> bool:
+        """Changes bytes within the size; returns whether they will outlive the process."""
+        if self._path is None:
+            return False
+        try:
+            if self._memory is None:
+                self._memory = _mapped(self._path, self._size)
+        except OSError as error:
+            self._path = None
+            log.warning(self._warning, error=error.strerror)
+            return False
+        self._memory[position : position + len(data)] = data
+        return True
+
+    def close(self) -> None:
+        """Ends the mapping; nothing is written any more."""
+        self._path = None
+        if self._memory is not None:
+            self._memory.close()
+
+
+def _mapped(path: Path, size: int) -> mmap.mmap:
+    handle = open_regular(path, os.O_RDWR | os.O_CREAT)
+    try:
+        missing = size - os.fstat(handle).st_size
+        if missing > 0 and os.pwrite(handle, bytes(missing), size - missing) < missing:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.ftruncate(handle, size)
+        return mmap.mmap(handle, size)
+    finally:
+        os.close(handle)

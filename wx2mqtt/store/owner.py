@@ -29,7 +29,7 @@ from pathlib import Path
 
 from wx2mqtt.errors import StoreError, Wx2MqttError
 from wx2mqtt.model import Json
-from wx2mqtt.store.replacement import store_parts
+from wx2mqtt.store.folder import store_parts
 from wx2mqtt.values import frozen
 
 ROOT = 0

@@ -212,7 +212,7 @@ class MessageMarks(Protocol):
     def is_fatal(self, key: str) -> bool:
         """Returns whether the process was killed three times in a row while it processed this message."""
 
-    def processing(self, key: str) -> AbstractContextManager[None]:
+    def processing(self, key: str) -> AbstractContextManager[object]:
         """Marks a message in a block without `await`."""
 
 

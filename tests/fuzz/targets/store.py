@@ -259,8 +259,7 @@ def _marks_of_process(path: Path) -> Iterator[ProcessingMarks]:
     try:
         yield marks
     finally:
-        if marks._file is not None:
-            marks._file.close()  # without `clear`, as after a kill
+        marks._file.close()  # without `clear`, as after a kill
 
 
 def _run_marks(data: bytes) -> None:
@@ -374,10 +373,7 @@ TARGETS = (
         name="store.processing_marks",
         run=_run_marks,
         parsers=_store(
-            *(
-                f"mapped_files:ProcessingMarks.{name}"
-                for name in ("is_fatal", "processing", "__enter__", "__exit__")
-            )
+            *(f"mapped_files:ProcessingMarks.{name}" for name in ("is_fatal", "processing", "__exit__"))
         ),
         seeds=_MARKS,
         generate=mutated(_MARKS, ("\n", " ", "-", "0", "1", "2", "f" * 32)),

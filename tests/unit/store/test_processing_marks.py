@@ -19,9 +19,9 @@ from wx2mqtt.store.mapped_files import (
     PROGRESS_INTERVAL_SECONDS,
     MappedFile,
     ProcessingMarks,
+    SharedMarks,
 )
 from wx2mqtt.store.postgresql import PostgresqlDatabase
-from wx2mqtt.store.shared_marks import SharedMarks
 
 KILLED = """
 import os, signal, sys
@@ -192,9 +192,9 @@ def count_writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     writes: list[bytes] = []
     write = MappedFile.write
 
-    def count(file: MappedFile, data: bytes, position: int) -> None:
+    def count(file: MappedFile, data: bytes, position: int) -> bool:
         writes.append(data)
-        write(file, data, position)
+        return write(file, data, position)
 
     monkeypatch.setattr(MappedFile, "write", count)
     return writes
