@@ -124,7 +124,7 @@ EXCUSED_MODULES: Mapping[str, str] = {
     **{
         f"store.{name}": "reads rows of the database that the bridge has written; a foreign one comes through store.backup"
         for name in (
-            "command_rows",
+            "command_records",
             "commands",
             "history",
             "journal",

@@ -7,27 +7,32 @@ written; one that is still open at start means that the outcome of the attempt i
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import count
 
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.model import Blob, PersonId, Result, SendKey, Status
-from wx2mqtt.store.command_acceptance import CommandAcceptance
 from wx2mqtt.store.command_records import (
+    AcceptOutcome,
     AcceptResult,
     CommandRow,
     CommandState,
     NewCommand,
     Recipient,
-    ReplyTarget,
+    command_row,
+    command_values,
+    new_row,
+    replies_text,
+    result_text,
 )
-from wx2mqtt.store.command_rows import command_row, result_text
 from wx2mqtt.store.database import Connection
-from wx2mqtt.store.journal_part import JournalPart
+from wx2mqtt.store.journal_part import AccountRows, JournalPart
 from wx2mqtt.store.queries import (
     blob_to_text,
     compact,
+    insert_rows,
     json_list,
     load_queries,
     storable_text,
@@ -60,9 +65,7 @@ class JournaledCommands(JournalPart):
 
         `AcceptOutcome` says what becomes of each. A new command with `starts` begins as by `begin_attempt`.
         """
-        accepted = await self._database.write(
-            "accept", lambda db: CommandAcceptance(db, self._rows).accept(new)
-        )
+        accepted = await self._database.write("accept", lambda db: _Acceptance(db, self._rows).accept(new))
         for command in new:
             if command.blob is not None:
                 self._rows.on_referenced(command.blob)
@@ -89,9 +92,7 @@ class JournaledCommands(JournalPart):
         def job(connection: Connection) -> list[CommandRow]:
             members = [*row_ids]
             if heading is not None:
-                (accepted,) = CommandAcceptance(connection, self._rows).accept([heading])
-                assert accepted.row is not None
-                members.insert(0, accepted.row.id)
+                members.insert(0, self._accept_own(connection, heading).id)
             for position, row_id in enumerate(members):
                 self._change_row(connection, _SQL["add_to_bundle"], row_id, members[0], position)
             self._change_row(connection, _SQL["start_attempt"], members[0])
@@ -328,13 +329,10 @@ class JournaledCommands(JournalPart):
         return self._rows.enqueue(connection, publications)
 
     def _require_command(self, connection: Connection, command_id: str) -> CommandRow:
-        rows = self._find(connection, command_id)
+        rows = _rows(connection, _SQL["by_id"], self._account, storable_text(command_id))
         if not rows:
             raise BadCommand("bad_request", "command_unknown", id=command_id)
         return rows[0]
-
-    def _find(self, connection: Connection, command_id: str) -> list[CommandRow]:
-        return _rows(connection, _SQL["by_id"], self._account, storable_text(command_id))
 
     def _retry(self, connection: Connection, command_id: str, now: int, key: SendKey) -> CommandRow:
         row = self._require_command(connection, command_id)
@@ -342,30 +340,103 @@ class JournaledCommands(JournalPart):
             raise BadCommand("bad_request", "command_waits", id=command_id)
         if row.result.status is Status.SENT:
             raise BadCommand("bad_request", "command_sent", id=command_id)
-        candidates = (f"{command_id}~{number}" for number in count(1))
-        new_id = next(name for name in candidates if not self._find(connection, name))
-        new = _retry_of(row, new_id, now, key)
-        (accepted,) = CommandAcceptance(connection, self._rows).accept([new])
+        for number in count(1):
+            new_id = f"{command_id}~{number}"
+            if not _rows(connection, _SQL["by_id"], self._account, storable_text(new_id)):
+                break
+        new = NewCommand(
+            command=replace(row.command, id=new_id, remarks=()),
+            command_id=new_id,
+            fingerprint=row.fingerprint,
+            person=row.person,
+            key=key,
+            accepted=now,
+            expires=None if row.expires is None else now + row.expires - row.accepted,
+            replies=tuple(
+                reply for reply in row.replies if reply.shape == "result" and reply.correlation is None
+            ),
+            blob=row.blob,
+        )
+        return self._accept_own(connection, new)
+
+    def _accept_own(self, connection: Connection, new: NewCommand) -> CommandRow:
+        """Accepts a command whose id is new."""
+        (accepted,) = _Acceptance(connection, self._rows).accept([new])
         assert accepted.row is not None
         return accepted.row
 
 
-def _retry_of(row: CommandRow, command_id: str, now: int, key: SendKey) -> NewCommand:
-    return NewCommand(
-        command=replace(row.command, id=command_id, remarks=()),
-        command_id=command_id,
-        fingerprint=row.fingerprint,
-        person=row.person,
-        key=key,
-        accepted=now,
-        expires=None if row.expires is None else now + row.expires - row.accepted,
-        replies=tuple(reply for reply in row.replies if _is_result_topic(reply)),
-        blob=row.blob,
-    )
+class _Acceptance:
+    """Accepts the commands of one commit. Runs inside of a write job.
 
+    1. a delivery that the broker repeats finds its row
+    2. a command whose id is known is a repeat, or uses the id again
+    3. any other one gets a row, and with a result its publications
 
-def _is_result_topic(reply: ReplyTarget) -> bool:
-    return reply.shape == "result" and reply.correlation is None
+    New rows are collected and inserted together: at the end, or before a statement that must see them.
+    """
+
+    def __init__(self, connection: Connection, rows: AccountRows) -> None:
+        self._connection = connection
+        self._account = rows.account
+        self._enqueue = partial(rows.enqueue, connection)
+        self._now = rows.now()
+        self._new_ids: Iterator[int] = iter(())
+        self._known: dict[str, CommandRow] = {}
+        self._collected: list[tuple[object, ...]] = []
+
+    def accept(self, new: Sequence[NewCommand]) -> list[AcceptResult]:
+        """Returns the outcome of each command; all rows are inserted when this returns."""
+        new_ids = self._connection.execute(_SQL["new_ids"], (len(new),)).fetchall()
+        self._new_ids = (row_id for (row_id,) in new_ids)
+        ids = json_list(storable_text(command.command_id) for command in new)
+        self._known.update((row.command_id, row) for row in self._read(_SQL["by_ids"], ids))
+        accepted = [self._accept_one(command) for command in new]
+        self._insert_collected()
+        return [
+            replace(result, outbox=self._enqueue(command.publications))
+            if result.outcome is AcceptOutcome.NEW and command.publications
+            else result
+            for command, result in zip(new, accepted, strict=True)
+        ]
+
+    def _accept_one(self, new: NewCommand) -> AcceptResult:
+        redelivery = new.delivery if new.delivery and new.delivery.dup else None
+        if redelivery:
+            self._insert_collected()
+            content = (redelivery.broker_session, redelivery.digest, redelivery.topic)
+            same = self._read(_SQL["same_delivery"], *content, redelivery.packet_id)
+            if same:
+                return AcceptResult(outcome=AcceptOutcome.SAME_DELIVERY, row=same[0])
+        known = self._known.get(storable_text(new.command_id))
+        if known:
+            return self._accept_repeat(known, new)
+        if redelivery and self._read(_SQL["similar_delivery"], *content):
+            new = replace(new, duplicate_possible=True)
+        stored = new if new.keeps_replies else replace(new, replies=())
+        row = new_row(next(self._new_ids), stored)
+        self._known[row.command_id] = row
+        values = command_values(stored, self._now)
+        self._collected.append((row.id, self._account, *values))
+        return AcceptResult(outcome=AcceptOutcome.NEW, row=row)
+
+    def _accept_repeat(self, row: CommandRow, new: NewCommand) -> AcceptResult:
+        if row.fingerprint != new.fingerprint:
+            return AcceptResult(outcome=AcceptOutcome.REUSED, row=row)
+        more = tuple(reply for reply in new.replies if reply not in row.replies)
+        if more and row.state is CommandState.WAITING:
+            self._insert_collected()
+            row = self._known[row.command_id] = replace(row, replies=row.replies + more)
+            values = (self._account, row.id, replies_text(row.replies))
+            self._connection.execute(_SQL["set_replies"], values)
+        return AcceptResult(outcome=AcceptOutcome.REPEAT, row=row)
+
+    def _insert_collected(self) -> None:
+        insert_rows(self._connection, _SQL["add"], self._collected)
+        self._collected.clear()
+
+    def _read(self, statement: str, *values: object) -> list[CommandRow]:
+        return _rows(self._connection, statement, self._account, *values)
 
 
 def _rows(connection: Connection, statement: str, *arguments: object) -> list[CommandRow]:

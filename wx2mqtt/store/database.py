@@ -223,11 +223,11 @@ class Database(ABC):
 
     async def execute(self, name: str, statement: str, values: Sequence[object] = ()) -> int:
         """Runs one statement as `write` does; returns how many rows it changed."""
-        return await self.write(name, lambda connection: connection.execute(statement, values).rowcount)
+        return await self._writer.submit(name, lambda db: db.execute(statement, values).rowcount)
 
     async def fetch(self, statement: str, values: Sequence[object] = ()) -> list[Any]:
         """Returns the rows of one statement, as `read` does."""
-        return await self.read(lambda connection: connection.execute(statement, values).fetchall())
+        return await self._reader.submit("read", lambda db: db.execute(statement, values).fetchall())
 
     async def read_snapshot(self, job: Job[T]) -> T:
         """Runs `job` like `read`, but all its statements see the rows of the same moment."""

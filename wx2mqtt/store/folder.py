@@ -42,7 +42,7 @@ _STORE_PATTERNS = ("wx2mqtt.db*", "people.json*", ".people.json.*", "sessions", 
 
 _URGENT_ACCOUNTS = "SELECT DISTINCT account FROM command WHERE json_extract(command, '$.urgent')"
 
-_MAX_LOCK_ATTEMPTS = 5  # `store_holder` takes the lock for a moment; that must not fail a start
+_MAX_LOCK_ATTEMPTS = 5  # a command may hold the lock for a moment; that must not fail a start
 _LOCK_PAUSE_SECONDS = 0.02
 _MAX_LOCK_FILE_BYTES = 4096
 _STREAM_ID_CHARACTERS = string.ascii_lowercase + string.digits
@@ -91,22 +91,6 @@ def new_stream_id() -> str:
     return "".join(secrets.choice(_STREAM_ID_CHARACTERS) for _ in range(_STREAM_ID_LENGTH))
 
 
-def store_holder(path: Path) -> int | None:
-    """Returns the id of the process that has the store at `path` open, or None."""
-    try:
-        handle = open_regular(path / LOCK_NAME, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _read_holder(handle)[0]
-    else:
-        return None
-    finally:
-        os.close(handle)
-
-
 class StoreFolder:
     """An open store folder, locked against other processes."""
 
@@ -127,7 +111,6 @@ class StoreFolder:
             raise file_error(error, path) from error
         try:
             _acquire(lock, path)
-            _write_holder(lock)
             finish_replacement(path)
         except OSError as error:
             os.close(lock)
@@ -160,6 +143,7 @@ class StoreFolder:
 
 
 def _acquire(lock: int, path: Path) -> None:
+    """Locks the file, and writes into it who has the lock."""
     for _ in range(_MAX_LOCK_ATTEMPTS):
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -168,21 +152,13 @@ def _acquire(lock: int, path: Path) -> None:
         except OSError as error:
             raise StoreError(f"{path} cannot be locked; set storage.path to a local disk.") from error
         else:
+            command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n{command}\n".encode("utf-8", "replace"), 0)
             return
-    process, command = _read_holder(lock)
-    raise StoreLocked(f"{path} is in use by process {process or 'unknown'} ({command}); stop it first.")
-
-
-def _write_holder(lock: int) -> None:
-    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:2]])
-    os.ftruncate(lock, 0)
-    os.pwrite(lock, f"{os.getpid()}\n{command}\n".encode("utf-8", "replace"), 0)
-
-
-def _read_holder(lock: int) -> tuple[int | None, str]:
-    text = os.pread(lock, _MAX_LOCK_FILE_BYTES, 0).decode("utf-8", "replace")
-    process, _, command = text.partition("\n")
-    return int(process) if process.isdigit() else None, command.strip() or "starting"
+    process, _, command = os.pread(lock, _MAX_LOCK_FILE_BYTES, 0).decode("utf-8", "replace").partition("\n")
+    holder = f"process {process if process.isdigit() else 'unknown'} ({command.strip() or 'starting'})"
+    raise StoreLocked(f"{path} is in use by {holder}; stop it first.")
 
 
 # The replacement of a store; the caller holds the lock

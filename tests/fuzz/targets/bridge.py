@@ -36,7 +36,7 @@ from wx2mqtt.names import (
     is_harmless,
     utf8_size,
 )
-from wx2mqtt.store.command_rows import replies_text, result_text
+from wx2mqtt.store.command_records import replies_text, result_text
 
 _LOOP = asyncio.new_event_loop()
 _BENCH = ValidationHarness()

@@ -22,7 +22,6 @@ from wx2mqtt.store.folder import (
     StoreFolder,
     accounts_with_urgent_commands,
     resolve_store_path,
-    store_holder,
 )
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.sqlite_database import SqliteDatabase
@@ -120,19 +119,6 @@ def test_it_can_be_opened_again_after_it_was_closed(tmp_path: Path) -> None:
     StoreFolder.open(tmp_path).close()
 
 
-def test_nobody_holds_a_store_that_is_not_open(tmp_path: Path) -> None:
-    assert store_holder(tmp_path) is None
-    StoreFolder.open(tmp_path).close()
-    assert store_holder(tmp_path) is None
-
-
-def test_the_holder_is_known_and_asking_does_not_take_the_lock(tmp_path: Path) -> None:
-    folder = StoreFolder.open(tmp_path)
-    assert store_holder(tmp_path) == os.getpid()
-    assert store_holder(tmp_path) == os.getpid()
-    folder.close()
-
-
 HOLDS = """
 import sys
 from dataclasses import replace
@@ -158,7 +144,6 @@ def _other_process(path: Path) -> subprocess.Popen[str]:
 
 def test_a_second_process_gets_an_error_that_names_the_process_with_the_store(tmp_path: Path) -> None:
     with _other_process(tmp_path) as other:
-        assert store_holder(tmp_path) == other.pid
         with pytest.raises(StoreLocked, match=rf"process {other.pid} \(-c run\); stop it first"):
             StoreFolder.open(tmp_path)
         other.communicate()
@@ -169,14 +154,12 @@ def test_a_process_that_was_killed_holds_nothing(tmp_path: Path) -> None:
     with _other_process(tmp_path) as other:
         other.send_signal(signal.SIGKILL)
         other.wait(MAX_WAIT_SECONDS)
-        assert store_holder(tmp_path) is None
         StoreFolder.open(tmp_path).close()
 
 
 def test_a_holder_that_has_not_signed_yet_is_still_a_holder(tmp_path: Path) -> None:
     folder = StoreFolder.open(tmp_path)
     (tmp_path / "lock").write_bytes(b"")
-    assert store_holder(tmp_path) is None
     with pytest.raises(StoreLocked, match="process unknown"):
         StoreFolder.open(tmp_path)
     folder.close()

@@ -11,8 +11,16 @@ from hypothesis import strategies as st
 
 from tests.unit.store.make import command, reply, result
 from wx2mqtt.model import Command, Status
-from wx2mqtt.store.command_records import CommandState, NewCommand, ReplyTarget
-from wx2mqtt.store.command_rows import command_row, command_values, new_row, replies_text, result_text
+from wx2mqtt.store.command_records import (
+    CommandState,
+    NewCommand,
+    ReplyTarget,
+    command_row,
+    command_values,
+    new_row,
+    replies_text,
+    result_text,
+)
 from wx2mqtt.store.database import NamedRow
 from wx2mqtt.store.queries import load_queries
 from wx2mqtt.store.sqlite_database import SqliteConnection
