@@ -30,6 +30,7 @@ from wx2mqtt.wechat.ilink.qr_poll import (
     QR_LIFETIME_SECONDS,
     AlreadyBound,
     Confirmed,
+    NoNews,
     QrPoll,
     VerificationCode,
 )
@@ -91,7 +92,7 @@ class LoginFlow:
                         await client.save_renewed(bot, usable=self._usable(bot.owner))
                         yield _logged_in(bot, resumed=False)
                         return
-                    case AlreadyBound() | None:
+                    case AlreadyBound() | NoNews():
                         pass
                     case _:
                         yield step
@@ -140,7 +141,7 @@ class LoginFlow:
                         if (existing := await self._existing_login()) is not None:
                             yield existing
                         return
-                    case None:
+                    case NoNews():
                         if (reactivated := await self._reactivated_login()) is not None:
                             yield reactivated
                             return

@@ -1,20 +1,20 @@
 """Polls the state of one QR code until it is used or expired (ilink 3.2).
 
-    answer of WeChat          step
-    wait                      None: no news
-    scanned, redirect         Scanned, once, and again after the right number; polls the new host
-    need a number             CodeRequired, until `VerificationCode.enter`; the next poll carries the number
-    confirmed, already bound  Confirmed, AlreadyBound: the end
-    expired, blocked          none: the end
-
-Polls that fail are repeated with back-off; `PollFailing` reports an outage, `PollRecovered` its end.
+answer of WeChat          step
+wait                      NoNews
+scanned, redirect         Scanned, once, and again after the right number; polls the new host
+need a number             CodeRequired, until `VerificationCode.enter`; the next poll carries the number
+confirmed, already bound  Confirmed, AlreadyBound: the end
+expired, blocked          none: the end
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable
+from contextlib import suppress
 from dataclasses import field
+from enum import Enum, auto
 from typing import TypeVar
 
 import structlog
@@ -48,7 +48,10 @@ OUTAGE_AFTER_SECONDS = 30.0
 # HTTP statuses that only mean that the poll took too long.
 GATEWAY_TIMEOUTS = frozenset({504, 524})
 
-_FINAL_STATUSES = frozenset({ScanStatus.CONFIRMED, ScanStatus.BOUND, ScanStatus.EXPIRED, ScanStatus.BLOCKED})
+
+@frozen(kw_only=False)
+class NoNews:
+    """A poll without news."""
 
 
 @frozen(kw_only=False)
@@ -63,58 +66,56 @@ class AlreadyBound:
     """This person's bot is one of the saved logins; no new credentials follow (ilink 3.2.2)."""
 
 
-# None: a poll without news.
-PollStep = Scanned | CodeRequired | PollFailing | PollRecovered | Confirmed | AlreadyBound | None
+PollStep = NoNews | Scanned | CodeRequired | PollFailing | PollRecovered | Confirmed | AlreadyBound
+
+
+class NumberState(Enum):
+    """What is known of the number that the phone shows."""
+
+    #: WeChat has not asked for it.
+    UNWANTED = auto()
+    #: The person must enter it.
+    EXPECTED = auto()
+    #: The next poll carries it.
+    ENTERED = auto()
+    #: Each poll carries it until WeChat has answered it.
+    SENT = auto()
+
+
+class NumberEntered(Exception):
+    """The number was entered while the poll waited for something else."""
 
 
 class VerificationCode:
     """Passes the number that a person reads on the phone to the poll. Ignores it unless it is expected."""
 
     def __init__(self) -> None:
-        self._number: asyncio.Future[str] | None = None  # while a number is expected
-
-    @property
-    def is_expected(self) -> bool:
-        """Whether the poll waits for a number, entered or not."""
-        return self._number is not None
-
-    @property
-    def is_entered(self) -> bool:
-        """Whether the expected number was entered and not consumed yet."""
-        return self._number is not None and self._number.done()
-
-    def expect(self) -> None:
-        """Expects a number from now on. Call it on the event loop."""
-        self._number = asyncio.get_running_loop().create_future()
+        self.state = NumberState.UNWANTED
+        self.number = ""
+        self._wait: asyncio.Timeout | None = None
 
     def enter(self, number: str) -> None:
-        """Stores the number that a person entered."""
-        if self._number is not None and not self._number.done() and number.strip():
-            self._number.set_result(number.strip())
+        """Stores the number that a person entered. Call it on the event loop."""
+        if self.state is not NumberState.EXPECTED or not number.strip():
+            return
+        self.number = number.strip()
+        self.state = NumberState.ENTERED
+        if self._wait is not None:
+            self._wait.reschedule(0)
 
-    async def wait(self) -> None:
-        """Waits until the expected number is entered."""
-        assert self._number is not None
-        await asyncio.shield(self._number)
-
-    def consume(self) -> str:
-        """Returns the number that was entered, and expects none any more."""
-        assert self._number is not None
-        number = self._number.result()
-        self.cancel()
-        return number
-
-    def cancel(self) -> None:
-        """Expects no number any more."""
-        self._number = None
+    async def unless_entered(self, work: Awaitable[T]) -> T:
+        """Returns the result of `work`. Cancels it and raises `NumberEntered` when the number is entered."""
+        try:
+            async with asyncio.timeout(None) as self._wait:
+                return await work
+        except TimeoutError:
+            raise NumberEntered from None
+        finally:
+            self._wait = None
 
 
 class QrPoll:
-    """Polls the code with this `handle`.
-
-    The polls continue while a number is expected, since only they report that the code has expired. A number
-    that is entered cancels the current poll and is sent with the next one.
-    """
+    """Polls the code with this `handle`."""
 
     def __init__(self, client: ApiClient, handle: str, verification_code: VerificationCode) -> None:
         self._client = client
@@ -122,113 +123,93 @@ class QrPoll:
         self._handle = handle
         self._verification_code = verification_code
         self._base = client.hosts.login
-        self._number = ""  # sent with each poll until WeChat has answered it
         self._is_scanned = False
         self._deadline = self._clock.monotonic() + QR_LIFETIME_SECONDS
 
     async def steps(self) -> AsyncGenerator[PollStep, None]:
-        """Polls until the code is over; `Confirmed` and `AlreadyBound` are the last steps."""
+        """Polls until the code is over; `Confirmed` and `AlreadyBound` are the last steps.
+
+        After a poll that failed it pauses with back-off; `PollFailing` reports an outage, `PollRecovered` its
+        end. While a number is expected the polls continue, since only they report that the code has expired.
+        """
         now = self._clock.monotonic
+        code = self._verification_code
         outage = OutageDetector(now(), OUTAGE_AFTER_SECONDS)
         backoff = Backoff(first=MIN_POLL_INTERVAL_SECONDS, cap=MAX_POLL_BACKOFF_SECONDS)
         try:
             while (started_at := now()) < self._deadline:
-                answer = await self._unless_number_entered(self._poll)
-                if answer is None:
+                if code.state is NumberState.ENTERED:
+                    code.state = NumberState.SENT
+                try:
+                    answer = await code.unless_entered(self._poll())
+                except NumberEntered:
                     continue
-                if isinstance(answer, Unreachable):
-                    # A timeout only means that there was no news for a long time (ilink 3.2.3).
-                    status = answer.status if isinstance(answer, HttpStatusError) else None
-                    is_timeout = answer.poll_timed_out or status in GATEWAY_TIMEOUTS
-                    if not is_timeout and outage.record_failure(now()):
-                        yield PollFailing(reason=str(answer))
+                except Unreachable as why:
+                    log.info("login poll failed", reason=str(why))
+                    if not _is_timeout(why) and outage.record_failure(now()):
+                        yield PollFailing(reason=str(why))
                     backoff = backoff.after_failure()
-                    await self._pause(0 if answer.poll_timed_out else backoff.wait(self._clock.chance()))
+                    await self._pause(0 if why.poll_timed_out else backoff.wait(self._clock.chance()))
                     continue
                 backoff = backoff.reset()
                 if outage.record_success(now()):
                     yield PollRecovered()
+                if answer.scan in {ScanStatus.EXPIRED, ScanStatus.BLOCKED}:
+                    return
                 step = self._step_for(answer)
-                is_final = answer.scan in _FINAL_STATUSES
-                if step is not None or not is_final:
-                    yield step
-                if is_final:
+                yield step
+                if isinstance(step, Confirmed | AlreadyBound):
                     return
                 await self._pause(max(0.0, started_at + MIN_POLL_INTERVAL_SECONDS - now()))
         finally:
-            self._verification_code.cancel()
+            code.state = NumberState.UNWANTED
+
+    async def _poll(self) -> ScanAnswer:
+        code = self._verification_code
+        number = code.number if code.state is NumberState.SENT else ""
+        request = requests.status_request(self._base, self._handle, number)
+        return responses.read_scan_answer(await self._client.call_json(request))
 
     async def _pause(self, seconds: float) -> None:
-        await self._unless_number_entered(lambda: self._clock.sleep(seconds))
-
-    async def _unless_number_entered(self, work: Callable[[], Awaitable[T]]) -> T | None:
-        """Returns the result of `work`, or cancels it and returns None as soon as the number is entered."""
-        if not self._verification_code.is_expected:
-            return await work()
-        if not self._verification_code.is_entered:
-            work_task = asyncio.ensure_future(work())
-            number_task = asyncio.ensure_future(self._verification_code.wait())
-            try:
-                await asyncio.wait((work_task, number_task), return_when=asyncio.FIRST_COMPLETED)
-                if not number_task.done():
-                    return work_task.result()
-            finally:
-                work_task.cancel()
-                number_task.cancel()
-                await asyncio.gather(work_task, number_task, return_exceptions=True)
-        self._number = self._verification_code.consume()
-        return None
+        code = self._verification_code
+        if code.state is not NumberState.ENTERED:
+            with suppress(NumberEntered):
+                await code.unless_entered(self._clock.sleep(seconds))
 
     def _step_for(self, answer: ScanAnswer) -> PollStep:
-        """Returns the step for an answer, or None where it contains no news."""
+        """Returns the step for an answer. One with news gives the person time to confirm."""
+        step: PollStep = NoNews()
+        code = self._verification_code
         match answer.scan:
             case ScanStatus.CONFIRMED:
                 return Confirmed(answer)
             case ScanStatus.BOUND:
                 return AlreadyBound()
-            case ScanStatus.NEED_CODE:
-                return self._require_number()
-            case ScanStatus.SCANNED | ScanStatus.REDIRECT if self._register_scan(answer):
-                return Scanned()
+            case ScanStatus.NEED_CODE if code.state in {NumberState.UNWANTED, NumberState.SENT}:
+                step = CodeRequired(wrong=code.state is NumberState.SENT)
+                code.state = NumberState.EXPECTED
+            case ScanStatus.SCANNED | ScanStatus.REDIRECT:
+                if answer.scan is ScanStatus.REDIRECT and answer.host:
+                    self._redirect_to(answer.host)
+                if not self._is_scanned or code.state is not NumberState.UNWANTED:
+                    step = Scanned()
+                self._is_scanned = True
+                code.state = NumberState.UNWANTED
             case None:
                 log.warning("status of a QR code that is not known", status=answer.status)
-        return None
+        if not isinstance(step, NoNews):
+            self._deadline = max(self._deadline, self._clock.monotonic() + CONFIRM_TIMEOUT_SECONDS)
+        return step
 
-    def _require_number(self) -> CodeRequired | None:
-        if self._verification_code.is_expected:
-            return None
-        was_wrong = bool(self._number)
-        self._number = ""
-        self._verification_code.expect()
-        self._extend_deadline()
-        return CodeRequired(wrong=was_wrong)
+    def _redirect_to(self, host: str) -> None:
+        """Makes the next polls go to another host, to which the account belongs. Raises `LoginRefused`."""
+        base = self._client.hosts.polling_url(host)
+        if base is None:
+            shown_host = host_of(f"https://{host}") or "?"
+            raise LoginRefused(self._client.text("foreign_host", host=shown_host))
+        self._base = base
 
-    def _register_scan(self, answer: ScanAnswer) -> bool:
-        """Records that the code was scanned or the number was right; returns whether that is news.
 
-        The polls move to another host where the account belongs to one.
-        """
-        if answer.scan is ScanStatus.REDIRECT and answer.host:
-            base = self._client.hosts.polling_url(answer.host)
-            if base is None:
-                shown_host = host_of(f"https://{answer.host}") or "?"
-                raise LoginRefused(self._client.text("foreign_host", host=shown_host))
-            self._base = base
-        is_news = not self._is_scanned or bool(self._number) or self._verification_code.is_expected
-        self._is_scanned = True
-        self._number = ""
-        self._verification_code.cancel()
-        if is_news:
-            self._extend_deadline()
-        return is_news
-
-    def _extend_deadline(self) -> None:
-        self._deadline = max(self._deadline, self._clock.monotonic() + CONFIRM_TIMEOUT_SECONDS)
-
-    async def _poll(self) -> ScanAnswer | Unreachable:
-        request = requests.status_request(self._base, self._handle, self._number)
-        try:
-            return responses.read_scan_answer(await self._client.call_json(request))
-        except Unreachable as why:
-            log.info("login poll failed", reason=str(why))
-            return why
+def _is_timeout(error: Unreachable) -> bool:
+    """Returns whether a failure only means that there was no news for a long time (ilink 3.2.3)."""
+    return error.poll_timed_out or (isinstance(error, HttpStatusError) and error.status in GATEWAY_TIMEOUTS)
