@@ -14,7 +14,7 @@ from wx2mqtt import limits
 from wx2mqtt.bridge.people import evidence
 from wx2mqtt.wechat import aiohttp_transport, json_reader
 from wx2mqtt.wechat.ilink import receiver as ilink_receiver
-from wx2mqtt.wechat.ilink.protocol import crypto, messages, quotes
+from wx2mqtt.wechat.ilink.protocol import crypto, messages
 from wx2mqtt.wechat.ilink.protocol import responses as ilink_responses
 from wx2mqtt.wechat.ilink.protocol import session as ilink_session
 from wx2mqtt.wechat.webwx import contact_list, download
@@ -142,10 +142,10 @@ WECHAT_AND_STORE_LIMITS = (
         "characters",
         "counts as none",
     ),
-    limit("the text of a quoted message (iLink)", quotes.MAX_QUOTE_CHARACTERS, "characters", "is cut"),
+    limit("the text of a quoted message (iLink)", messages.MAX_QUOTE_CHARACTERS, "characters", "is cut"),
     limit(
         "the number of a quoted part in its text (iLink)",
-        quotes.MAX_OCCURRENCES,
+        messages.MAX_OCCURRENCES,
         "",
         "counts as the whole text",
     ),

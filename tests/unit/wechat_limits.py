@@ -22,19 +22,10 @@ from wx2mqtt.bridge.people.evidence import ContactPin
 from wx2mqtt.model import Handle, Owner
 from wx2mqtt.setup import discover
 from wx2mqtt.wechat import aiohttp_transport, json_reader
-from wx2mqtt.wechat.ilink.protocol import (
-    crypto,
-    quotes,
-)
-from wx2mqtt.wechat.ilink.protocol import (
-    messages as ilink_messages,
-)
-from wx2mqtt.wechat.ilink.protocol import (
-    responses as ilink_responses,
-)
-from wx2mqtt.wechat.ilink.protocol import (
-    session as ilink_session,
-)
+from wx2mqtt.wechat.ilink.protocol import crypto
+from wx2mqtt.wechat.ilink.protocol import messages as ilink_messages
+from wx2mqtt.wechat.ilink.protocol import responses as ilink_responses
+from wx2mqtt.wechat.ilink.protocol import session as ilink_session
 from wx2mqtt.wechat.ilink.protocol.reply_window import ChatWindow
 from wx2mqtt.wechat.ilink.receiver import Receiver as IlinkReceiver
 from wx2mqtt.wechat.webwx import download
@@ -186,7 +177,7 @@ def file_parameter(size: int, _: Path) -> bool:
 
 
 def quoted_occurrence(number: int, _: Path) -> bool:
-    return quotes._nth_index("x" * (number + 1), "x", number) is not None
+    return ilink_messages._nth_index("x" * (number + 1), "x", number) is not None
 
 
 def bots(count: int) -> tuple[ilink_session.Bot, ...]:
@@ -285,7 +276,7 @@ WECHAT_DRIVERS: dict[str, Driver] = {
     ),
     "an address or a parameter of a file (iLink)": file_parameter,
     "the text of a quoted message (iLink)": lambda size, _: (
-        len(str(quotes.Quote(text="x" * size).detail()["text"])) == size
+        len(str(ilink_messages.Quote(text="x" * size).detail()["text"])) == size
     ),
     "the number of a quoted part in its text (iLink)": quoted_occurrence,
     "items of a message (iLink)": items_of_message,

@@ -32,7 +32,6 @@ from wx2mqtt.wechat.ilink.protocol import (
     crypto,
     identity,
     messages,
-    quotes,
     reply_window,
     requests,
     responses,
@@ -77,7 +76,7 @@ def _check_received(item: messages.ReceivedItem) -> None:
     if quote is not None:
         require_json(quote.detail())
         if quote.part is not None:
-            part = quotes.selected_text(quote.text, quote.part)
+            part = messages.selected_text(quote.text, quote.part)
             assert part is None or part in quote.text
 
 
@@ -166,7 +165,9 @@ def _run_answers(data: bytes) -> None:
                 _check_url(requests.status_request(url, code.handle, "123456").url)
     address, param = responses.read_upload_url(answer)
     _check_url(requests.upload_url(CDN, param[:4096], "f"))
-    assert isinstance(responses.read_message_id(answer) + responses.read_typing_ticket(answer) + address, str)
+    assert isinstance(
+        identity.read_id(answer, "message_id") + responses.read_typing_ticket(answer) + address, str
+    )
     reply_window.meaning_of_refusal(
         responses.error_code(answer), responses.error_text(answer), reply_window.ChatWindow(),
         now=NOW_MS, with_token=True, has_file=False,
@@ -324,9 +325,8 @@ TARGETS = (
                 "read_updates",
                 "SyncCursor.from_cursor",
             ),
-            *_names("messages", "read_message", "read_quote"),
-            *_names("identity", "read_id", "hash_entry"),
-            *_names("quotes", "read_part", "selected_text"),
+            *_names("messages", "read_message", "read_quote", "read_part", "selected_text"),
+            *_names("identity", "read_id", "hash_entry", "ids_and_keys"),
             *_names(
                 "crypto",
                 "picture_locator",
@@ -348,7 +348,7 @@ TARGETS = (
         name="ilink.answers",
         run=_run_answers,
         parsers=(
-            *_names("responses", "read_qr_code", "read_scan_answer", "read_upload_url", "read_message_id"),
+            *_names("responses", "read_qr_code", "read_scan_answer", "read_upload_url"),
             *_names("responses", "read_typing_ticket", "error_text"),
             *_names("reply_window", "meaning_of_refusal"),
             *_names("endpoints", "TrustedHosts.base_url", "TrustedHosts.polling_url"),

@@ -32,6 +32,7 @@ from wx2mqtt.wechat.ilink.protocol.endpoints import (
     TYPING_STARTED,
     TYPING_STOPPED,
 )
+from wx2mqtt.wechat.ilink.protocol.identity import read_id
 from wx2mqtt.wechat.ilink.protocol.reply_window import (
     QUOTA_USED,
     TOO_LONG_AGO,
@@ -120,7 +121,7 @@ class Sender:
             errmsg = responses.error_text(answer)
             if not ret:
                 self._record_sent(user, sent_at, token_is_stale=token != chat.token)
-                return Receipt(message_id=responses.read_message_id(answer))
+                return Receipt(message_id=read_id(answer, "message_id"))
             now = client.server_clock.now()
             meaning = meaning_of_refusal(ret, errmsg, chat, now, with_token=bool(token), has_file=has_file)
             log.info("message refused", ret=ret, errmsg=errmsg, means=str(meaning))

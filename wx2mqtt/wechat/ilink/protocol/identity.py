@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 
 from wx2mqtt.model import Json
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_text
@@ -39,36 +40,26 @@ def hash_entry(entry: JsonObject) -> str:
     return hashlib.sha256(serialized.encode()).hexdigest()[:KEY_CHARACTERS]
 
 
-class MessageIdentity:
-    """The ids and keys of the items of one message.
+def ids_and_keys(
+    entry: JsonObject, items: list[JsonObject], sender: str, time: int
+) -> Iterator[tuple[str, str]]:
+    """Yields the id and the key of each item of a message; one pair for a message without items.
 
     `time` is the time of the message in milliseconds, 0 where it has none; then its id is a part of the key.
+    An item of a message without an id has its key as id.
     """
-
-    def __init__(self, entry: JsonObject, items: list[JsonObject], sender: str, time: int) -> None:
-        ids = (read_id(entry, "message_id"), *(read_id(item, "msg_id") for item in items))
-        self._message_id = next(filter(None, ids), "")
-        time_or_id = time or read_text(entry, "message_id") or read_text(entry, "seq")
-        content = [sender, time_or_id, [_stable_content(item) for item in items]]
-        self._content_hash = hashlib.sha256(json.dumps(content).removesuffix("]").encode())
-
-    def item_id(self, index: int) -> str:
-        """Returns the id of an item: of the first one that of the message, then with `.2`, `.3` and so on.
-
-        A message without an id has the key in its place.
-        """
-        if not self._message_id:
-            return self.item_key(index)
-        return f"{self._message_id}.{index + 1}" if index else self._message_id
-
-    def item_key(self, index: int) -> str:
-        """Returns the key of an item: the hash of the list `[sender, time, items, index]`.
-
-        The hash of the list without its end is made once: a message may have thousands of items.
-        """
-        item_hash = self._content_hash.copy()
+    ids = (read_id(entry, "message_id"), *(read_id(item, "msg_id") for item in items))
+    message_id = next(filter(None, ids), "")
+    time_or_id = time or read_text(entry, "message_id") or read_text(entry, "seq")
+    content = [sender, time_or_id, [_stable_content(item) for item in items]]
+    # A key is the hash of the list `[sender, time, items, index]`. Its beginning is hashed once.
+    content_hash = hashlib.sha256(json.dumps(content).removesuffix("]").encode())
+    for index in range(len(items) or 1):
+        item_hash = content_hash.copy()
         item_hash.update(f", {index}]".encode())
-        return item_hash.hexdigest()[:KEY_CHARACTERS]
+        key = item_hash.hexdigest()[:KEY_CHARACTERS]
+        number = f".{index + 1}" if index else ""
+        yield (f"{message_id}{number}" if message_id else key), key
 
 
 def _stable_content(item: JsonObject) -> list[Json]:

@@ -3,15 +3,13 @@
     {"from_user_id": "b…@im.wechat", "context_token": "…", "create_time_ms": 1790000000000,
      "item_list": [{"type": 1, "text_item": {"text": "look"}}, {"type": 2, "image_item": {…}}]}
 
-becomes a `ReceivedMessage` with two items: a text, and a picture to download.
-
-- `read_message` reads the fields of the whole message; `identity.py` makes the ids and keys of its items.
-- `ITEM_READERS` has a function for each type of item, which returns an `ItemContent`.
-- `read_quote` reads the message that a text quotes: its id, or a copy of it, which is an item as well.
+becomes a `ReceivedMessage` with two items: a text, and a picture to download. `ITEM_READERS` has a function
+for each type of item.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 
@@ -23,8 +21,7 @@ from wx2mqtt.values import frozen
 from wx2mqtt.wechat.ilink.protocol import crypto
 from wx2mqtt.wechat.ilink.protocol.crypto import DeclaredMedia
 from wx2mqtt.wechat.ilink.protocol.endpoints import ItemType, SenderType
-from wx2mqtt.wechat.ilink.protocol.identity import MessageIdentity, read_id
-from wx2mqtt.wechat.ilink.protocol.quotes import Quote, read_part
+from wx2mqtt.wechat.ilink.protocol.identity import ids_and_keys, read_id
 from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_object, read_objects, read_text
 
 # Milliseconds since 1970. A message whose time is later counts as one without a time.
@@ -33,8 +30,55 @@ MAX_TIME_MS = 1 << 43
 # Phones send one or two. A message of a megabyte has place for 300,000.
 MAX_ITEMS = 100
 
+# How much of a quoted text is published.
+MAX_QUOTE_CHARACTERS = 1000
+
+# A quoted part whose `start` or `end` is a later occurrence than this is not searched for.
+MAX_OCCURRENCES = 1000
+
 # A `play_length` below this is in seconds (ilink 5.3.3).
 MIN_PLAY_LENGTH_MS = 1000
+
+
+def read_message(entry: JsonObject, bot: str, language: Language, now: int) -> ReceivedMessage | None:
+    """Reads one message; returns None for one that no person wrote.
+
+    `bot` is the id of the bot itself. `now` (milliseconds since 1970) becomes the time of a message without
+    one. Raises `ValueError` for a message without a sender.
+    """
+    sender = Handle(read_text(entry, "from_user_id"))
+    is_from_person = "message_type" not in entry or read_number(entry, "message_type") == SenderType.USER
+    if sender == bot or not is_from_person:
+        return None
+    if not sender:
+        raise ValueError
+    time = read_number(entry, "create_time_ms")
+    if not 0 < time < MAX_TIME_MS:
+        time = 0
+    entries = read_objects(entry, "item_list")[0][:MAX_ITEMS]
+    items: list[ReceivedItem] = []
+    # A message without items is published, too.
+    for item, (item_id, key) in zip(entries or [{}], ids_and_keys(entry, entries, sender, time), strict=True):
+        content = _read_item(item, language)
+        quote = read_quote(item, language) if content.kind is Kind.TEXT else None
+        if quote is not None:
+            content = replace(content, kind=Kind.QUOTE, detail=quote.detail())
+        message = Message(
+            key=key,
+            id=item_id,
+            chat=sender,
+            chat_kind=ChatKind.FRIEND,
+            sender=sender,
+            kind=content.kind,
+            text=content.text,
+            time=time or now,
+            detail=content.detail,
+            media=content.media,
+            thumbnail=content.thumbnail,
+        )
+        items.append(ReceivedItem(message=message, quote=quote))
+    token = read_text(entry, "context_token")
+    return ReceivedMessage(sender=sender, token=token, time=time, items=tuple(items))
 
 
 @frozen
@@ -67,47 +111,6 @@ class ItemContent:
     detail: Mapping[str, Json] = field(default_factory=dict)
     media: MediaRef | None = None
     thumbnail: MediaRef | None = None
-
-
-def read_message(entry: JsonObject, bot: str, language: Language, now: int) -> ReceivedMessage | None:
-    """Reads one message; returns None for one that no person wrote.
-
-    `bot` is the id of the bot itself. `now` (milliseconds since 1970) becomes the time of a message without
-    one. Raises `ValueError` for a message without a sender.
-    """
-    sender = Handle(read_text(entry, "from_user_id"))
-    is_from_person = "message_type" not in entry or read_number(entry, "message_type") == SenderType.USER
-    if sender == bot or not is_from_person:
-        return None
-    if not sender:
-        raise ValueError
-    time = read_number(entry, "create_time_ms")
-    if not 0 < time < MAX_TIME_MS:
-        time = 0
-    entries = read_objects(entry, "item_list")[0][:MAX_ITEMS]
-    identity = MessageIdentity(entry, entries, sender, time)
-    items: list[ReceivedItem] = []
-    for index, item in enumerate(entries or [{}]):  # a message without items is published, too
-        content = _read_item(item, language)
-        quote = read_quote(item, language) if content.kind is Kind.TEXT else None
-        if quote is not None:
-            content = replace(content, kind=Kind.QUOTE, detail=quote.detail())
-        message = Message(
-            key=identity.item_key(index),
-            id=identity.item_id(index),
-            chat=sender,
-            chat_kind=ChatKind.FRIEND,
-            sender=sender,
-            kind=content.kind,
-            text=content.text,
-            time=time or now,
-            detail=content.detail,
-            media=content.media,
-            thumbnail=content.thumbnail,
-        )
-        items.append(ReceivedItem(message=message, quote=quote))
-    token = read_text(entry, "context_token")
-    return ReceivedMessage(sender=sender, token=token, time=time, items=tuple(items))
 
 
 # Items: one function for each type.
@@ -204,6 +207,44 @@ ITEM_READERS: dict[int, Callable[[JsonObject, Language], ItemContent]] = {
 }
 
 
+# Quotes
+
+
+@frozen
+class Quote:
+    """The message that another one quotes."""
+
+    id: str = ""
+    #: None, and `text` is empty, where only the id is known.
+    kind: Kind | None = None
+    text: str = ""
+    part: QuotePart | None = None
+
+    def detail(self) -> dict[str, Json]:
+        """Returns the fields for the payload; unknown ones are left out."""
+        text = (selected_text(self.text, self.part) if self.part else None) or self.text
+        facts: dict[str, Json] = {
+            "id": self.id,
+            "kind": "" if self.kind is None else str(self.kind),
+            "text": text[:MAX_QUOTE_CHARACTERS],
+        }
+        return {key: value for key, value in facts.items() if value}
+
+
+@frozen
+class QuotePart:
+    """The quoted part of a text: from one occurrence of `start` to the end of one of `end`."""
+
+    start: str
+    end: str
+    #: Which occurrence of `start`, counted from 0.
+    start_index: int
+    #: Which one of `end`.
+    end_index: int
+    #: Of the part, in hex, or empty.
+    md5: str = ""
+
+
 def read_quote(item: JsonObject, language: Language) -> Quote | None:
     """Returns the message that an item quotes, or None.
 
@@ -220,3 +261,51 @@ def read_quote(item: JsonObject, language: Language) -> Quote | None:
         text=(quoted.text if quoted else "") or read_text(ref, "title").strip(),
         part=read_part(read_object(ref, "partial_text")),
     )
+
+
+def read_part(entry: JsonObject) -> QuotePart | None:
+    """Returns the quoted part that a phone names, or None where the whole text is quoted."""
+    start, end = read_text(entry, "start"), read_text(entry, "end")
+    if not (start and end):
+        return None
+    return QuotePart(
+        start=start,
+        end=end,
+        start_index=read_number(entry, "startindex"),
+        end_index=read_number(entry, "endindex"),
+        md5=read_text(entry, "quotemd5").strip().lower(),
+    )
+
+
+def selected_text(text: str, part: QuotePart) -> str | None:
+    """Returns the quoted part of `text`, or None where it is not in it (ilink 5.4.3).
+
+    In "one two one two three", `start` "two" with index 1 and `end` "three" with index 0 are "two three".
+    Some phones count `end` in the whole text, others behind `start`: both are tried, and the MD5 decides.
+    """
+    start = _nth_index(text, part.start, part.start_index)
+    if start is None:
+        return None
+    for end in (
+        _nth_index(text, part.end, part.end_index),
+        _nth_index(text, part.end, part.end_index, start + len(part.start)),
+    ):
+        if end is None or end < start:
+            continue
+        selection = text[start : end + len(part.end)]
+        content = selection.encode("utf-8", "replace")
+        if part.md5 in {"", hashlib.md5(content, usedforsecurity=False).hexdigest()}:
+            return selection
+    return None
+
+
+def _nth_index(text: str, phrase: str, occurrence: int, start: int = 0) -> int | None:
+    """Returns the index of the occurrence of `phrase` with this number (counted from 0) after `start`."""
+    if not phrase or not 0 <= occurrence <= MAX_OCCURRENCES:
+        return None
+    index = text.find(phrase, start)
+    for _ in range(occurrence):
+        if index < 0:
+            return None
+        index = text.find(phrase, index + len(phrase))
+    return index if index >= 0 else None

@@ -159,12 +159,6 @@ def read_updates(answer: JsonObject) -> Updates:
     )
 
 
-def read_message_id(answer: JsonObject) -> str:
-    """Returns the id of the message that was sent; empty where the answer has none."""
-    message_id = read_text(answer, "message_id").strip()
-    return message_id if message_id.strip("0") else ""
-
-
 def read_upload_url(answer: JsonObject) -> tuple[str, str]:
     """Returns the whole address for an upload and the parameter for making one; either may be empty."""
     return read_text(answer, "upload_full_url").strip(), read_text(answer, "upload_param").strip()

@@ -20,6 +20,15 @@ from tests.unit.wechat.ilink.entries import (
 )
 from tests.unit.wechat.ilink.protocol.test_messages import messages_of, only, read
 from wx2mqtt.model import Kind
+from wx2mqtt.wechat.ilink.protocol.identity import read_id
+
+
+@pytest.mark.parametrize(
+    ("value", "message_id"),
+    [(7_500_000_000_000_000_201, "7500000000000000201"), ("5", "5"), (0, ""), (None, ""), ([], "")],
+)
+def test_an_id_is_read_as_text_and_0_is_none(value: object, message_id: str) -> None:
+    assert read_id({"message_id": value}, "message_id") == message_id
 
 
 def test_every_item_of_a_message_is_one() -> None:

@@ -33,8 +33,14 @@ from tests.unit.wechat.ilink.entries import (
 from tests.unit.wechat.test_json_reader import ANYTHING
 from wx2mqtt.i18n import Language
 from wx2mqtt.model import ChatKind, Kind, Message
-from wx2mqtt.wechat.ilink.protocol.messages import ReceivedMessage, read_message, read_quote
-from wx2mqtt.wechat.ilink.protocol.quotes import Quote, QuotePart, selected_text
+from wx2mqtt.wechat.ilink.protocol.messages import (
+    Quote,
+    QuotePart,
+    ReceivedMessage,
+    read_message,
+    read_quote,
+    selected_text,
+)
 
 
 def messages_of(received: ReceivedMessage) -> list[Message]:

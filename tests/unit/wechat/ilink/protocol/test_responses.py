@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.wechat.test_json_reader import ANYTHING
 from wx2mqtt.wechat.ilink.protocol import responses
 from wx2mqtt.wechat.ilink.protocol.endpoints import ScanStatus
+from wx2mqtt.wechat.ilink.protocol.identity import read_id
 
 
 @pytest.mark.parametrize(
@@ -116,14 +117,6 @@ def test_no_news_is_no_error() -> None:
     assert responses.read_updates({"msgs": [5, {}, None]}).unreadable_count == 2
 
 
-@pytest.mark.parametrize(
-    ("value", "message_id"),
-    [(7_500_000_000_000_000_201, "7500000000000000201"), ("5", "5"), (0, ""), (None, ""), ([], "")],
-)
-def test_the_number_of_what_was_sent(value: object, message_id: str) -> None:
-    assert responses.read_message_id({"message_id": value}) == message_id
-
-
 def test_a_ticket_counts_only_where_all_is_well() -> None:
     assert responses.read_typing_ticket({"ret": 0, "typing_ticket": "T"}) == "T"
     assert responses.read_typing_ticket({"ret": -4, "typing_ticket": "T"}) == ""
@@ -142,7 +135,7 @@ def test_no_answer_makes_a_reader_fail(answer: dict[str, Any]) -> None:
         responses.read_qr_code,
         responses.read_scan_answer,
         responses.read_updates,
-        responses.read_message_id,
+        lambda answer: read_id(answer, "message_id"),
         responses.read_upload_url,
         responses.read_typing_ticket,
     ):

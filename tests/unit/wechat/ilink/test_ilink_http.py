@@ -7,7 +7,7 @@ from email.utils import formatdate
 import pytest
 
 from wx2mqtt.clock import Clock
-from wx2mqtt.wechat.ilink.server_clock import ServerClock
+from wx2mqtt.wechat.ilink.ilink_http import ServerClock
 
 T = 1_790_000_000.0
 
