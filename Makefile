@@ -12,8 +12,10 @@ JOBS ?= 4
 # Most tests wait for something, so eight run side by side on two cores; the tests of one file stay together, and
 # files go in their order: the long ones (crash, scenarios) come before the short ones.
 WORKERS ?= 8
-ROBUSTNESS := tests/chaos tests/cluster tests/fuzz tests/power_cut
-ELSEWHERE := $(ROBUSTNESS) tests/node_red
+ROBUSTNESS := tests/chaos tests/cluster tests/crash tests/fuzz tests/power_cut
+EXTERNAL := browser or client
+# What `make test` leaves to words of their own, unless TESTS names it.
+ELSEWHERE := $(patsubst %,--ignore=%,$(ROBUSTNESS) tests/node_red) -m "not ($(EXTERNAL))"
 SIDE_BY_SIDE = -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # What was asked for, as a shell takes it: to be repeated after something was installed.
@@ -22,7 +24,7 @@ AGAIN = $(MAKECMDGOALS)$(if $(ARGS), ARGS='$(ARGS)')
 # Tests start Python hundreds of times: compiled modules are kept, also where the environment says otherwise.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help venv demo run test test-changed test-postgresql test-robustness coverage test-chaos chaos test-cluster fuzz fuzz-long fuzz-corpus test-home test-node-red unit lint shape mutants docs screenshots site sbom package audit bench bench-peers profile soak power-cut add-on address check lock clean
+.PHONY: help venv demo run test test-changed test-postgresql test-robustness coverage test-chaos chaos test-cluster fuzz fuzz-long fuzz-corpus test-home test-external test-node-red unit lint shape mutants docs screenshots site sbom package audit bench bench-peers profile soak power-cut add-on address check lock clean
 .DEFAULT_GOAL := help
 
 help:  ## this list
@@ -54,7 +56,7 @@ run: .venv/ready  ## the real bridge; without a configuration with an embedded b
 	@$(BIN)/wx2mqtt run $(ARGS)
 
 test: .venv/ready  ## all tests but those with a word of their own; TESTS=path and ARGS=... narrow it down
-	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(if $(filter tests,$(TESTS)),$(ELSEWHERE:%=--ignore=%)) $(TESTS) $(ARGS)
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(if $(filter tests,$(TESTS)),$(ELSEWHERE)) $(TESTS) $(ARGS)
 
 # Against origin/main, or against HEAD in a clone without it; BASE= names another commit. ARGS=--list only prints them.
 test-changed: .venv/ready  ## the unit tests that belong to what was changed; BASE=main ARGS=--list
@@ -64,7 +66,7 @@ test-changed: .venv/ready  ## the unit tests that belong to what was changed; BA
 test-postgresql: .venv/ready  ## all scenarios and crash tests with the store in PostgreSQL (ten minutes)
 	@TESTED_STORE=postgresql $(BIN)/python -m pytest $(SIDE_BY_SIDE) $(if $(filter tests,$(TESTS)),tests/scenarios tests/crash,$(TESTS)) $(ARGS)
 
-test-robustness: .venv/ready  ## a bounded share of what make chaos, test-cluster, fuzz and power-cut do (two minutes)
+test-robustness: .venv/ready  ## kills at each commit, and a bounded share of make chaos, test-cluster, fuzz and power-cut
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) $(ROBUSTNESS) $(ARGS)
 
 # Kills, failures of both ends and generated input at random: the two above do a bounded share of each.
@@ -101,6 +103,10 @@ fuzz-corpus: .venv/ready  ## grows and minimises tests/fuzz/corpus; CASES=… AR
 
 coverage: .venv/ready  ## all tests, and what they did not reach (a third slower)
 	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) --cov --cov-report=term $(TESTS) $(ARGS)
+
+test-external: .venv/ready  ## the page in Chromium; published clients of WeChat at the simulator; ESPHome (npm and PyPI, once)
+	@$(BIN)/python -m tests.support.clients
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "$(EXTERNAL)" tests/scenarios tests/docs $(ARGS)
 
 test-node-red: .venv/ready  ## deploy/node-red in a real Node-RED (npm, once, into .cache)
 	@$(BIN)/python -m tests.node_red.installed
@@ -234,7 +240,7 @@ add-on:  ## the add-on for Home Assistant with all that its image is built from,
 address: .venv/ready  ## writes where this repository is into every file that says it; URL=https://github.com/OWNER/NAME
 	@$(BIN)/python -m tests.release address $(URL)
 
-check: lint test test-robustness test-node-red  ## what CI does
+check: lint test test-robustness test-external test-node-red  ## what CI does
 
 # uv has an environment of its own: it is a program that resolves, and the project does not import it.
 UV := .venv-uv/bin/uv

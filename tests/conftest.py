@@ -47,6 +47,17 @@ def _no_frozen_loop(_freezes: Path) -> Iterator[None]:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "chaos: does more with THOROUGH=1 (`make test-chaos`)")
     config.addinivalue_line("markers", "in_folder: needs a store in a folder, also in `make test-postgresql`")
+    config.addinivalue_line("markers", "browser: needs Chromium (`make test-external`)")
+    config.addinivalue_line("markers", "client: runs a published client or ESPHome (`make test-external`)")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips what needs Chromium where there is none."""
+    if item.get_closest_marker("browser"):
+        from tests.support.chromium import MISSING  # most tests have no browser
+
+        if MISSING:
+            pytest.skip(MISSING)
 
 
 # Each worker collects all tests, and what that makes stays until its end. Looking through it for garbage again and

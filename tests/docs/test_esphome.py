@@ -16,6 +16,8 @@ from tests.docs.markdown import ROOT, blocks
 from tests.support.clients import ESPHOME
 from tests.support.deadlines import MAX_REQUEST_SECONDS
 
+pytestmark = pytest.mark.client
+
 PAGES = [ROOT / "docs" / language / "examples" / "esphome.md" for language in ("en", "zh")]
 
 

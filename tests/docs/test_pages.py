@@ -42,17 +42,19 @@ def pairs() -> list[tuple[Path, Path]]:
     return found
 
 
-@pytest.mark.parametrize("path", pages(), ids=name_of)
-def test_every_link_and_every_anchor_leads_somewhere(path):
-    broken = []
-    for target in links(path):
-        if re.match(r"(https?|mailto):", target):
-            continue
-        file, _, fragment = unquote(target).partition("#")
-        goal = (path.parent / file).resolve() if file else path
-        if not goal.exists() or (fragment and fragment not in anchors(goal)):
-            broken.append(target)
-    assert broken == []
+def test_every_link_and_every_anchor_leads_somewhere():
+    assert [
+        (name_of(path), target) for path in pages() for target in links(path) if is_broken(path, target)
+    ] == []
+
+
+def is_broken(path: Path, target: str) -> bool:
+    """Returns whether a link of a page leads nowhere in this repository."""
+    if re.match(r"(https?|mailto):", target):
+        return False
+    file, _, fragment = unquote(target).partition("#")
+    goal = (path.parent / file).resolve() if file else path
+    return not goal.exists() or bool(fragment and fragment not in anchors(goal))
 
 
 @pytest.mark.parametrize("path", pages_with_tables(), ids=name_of)
@@ -119,26 +121,25 @@ def test_the_two_languages_of_a_start_page_link_to_each_other():
             assert other in {(page.parent / target).resolve() for target in links(page)}
 
 
-@pytest.mark.parametrize("pair", pairs(), ids=lambda pair: name_of(pair[1]))
-def test_a_chinese_page_has_the_headings_commands_and_tables_of_the_english_one(pair):
-    english, chinese = (form(path) for path in pair)
-    assert chinese == english
+def test_a_chinese_page_has_the_headings_commands_and_tables_of_the_english_one():
+    for english, chinese in pairs():
+        assert form(chinese) == form(english), name_of(chinese)
 
 
-@pytest.mark.parametrize("path", [path for _, path in pairs()], ids=name_of)
-def test_a_chinese_page_has_full_width_signs(path):
-    assert half_width_signs(TABLE.sub("", prose(path))) == []
+def test_a_chinese_page_has_full_width_signs():
+    for _, path in pairs():
+        assert half_width_signs(TABLE.sub("", prose(path))) == [], name_of(path)
 
 
-@pytest.mark.parametrize("path", [path for _, path in pairs()], ids=name_of)
-def test_a_chinese_page_has_the_words_of_the_glossary(path):
+def test_a_chinese_page_has_the_words_of_the_glossary():
     """A page may quote a word of WeChat's: “您”."""
-    assert OTHER_WORDS.findall(prose(path).replace("“您”", "")) == []
+    for _, path in pairs():
+        assert OTHER_WORDS.findall(prose(path).replace("“您”", "")) == [], name_of(path)
 
 
-@pytest.mark.parametrize("path", pages(), ids=name_of)
-def test_bold_text_is_shown_bold(path):
-    assert bold_marks_shown(path.read_text(encoding="utf-8")) == []
+def test_bold_text_is_shown_bold():
+    for path in pages():
+        assert bold_marks_shown(path.read_text(encoding="utf-8")) == [], name_of(path)
 
 
 def bold_marks_shown(text: str) -> list[str]:
@@ -153,21 +154,18 @@ def test_bold_text_that_does_not_work_is_found():
     assert bold_marks_shown("**好。**好") == ["<p>**好。**好</p>"]
 
 
-@pytest.mark.parametrize("pair", pairs(), ids=lambda pair: name_of(pair[1]))
-def test_a_chinese_page_leads_to_chinese_pages(pair):
+def test_a_chinese_page_leads_to_chinese_pages():
     """Only the switch of the language leads to an English page that has a Chinese one."""
-    english = {path for path, _ in pairs()}
-    own, chinese = pair
-    goals = {(chinese.parent / unquote(target).partition("#")[0]).resolve() for target in links(chinese)}
-    assert goals & english <= {own}
+    all_english = {path for path, _ in pairs()}
+    for own, chinese in pairs():
+        goals = {(chinese.parent / unquote(target).partition("#")[0]).resolve() for target in links(chinese)}
+        assert goals & all_english <= {own}, name_of(chinese)
 
 
-@pytest.mark.parametrize(
-    "english", [path for path, _ in pairs() if path.parent == ENGLISH / "development"], ids=name_of
-)
-def test_a_chinese_page_for_developers_has_the_code_of_the_english_one(english):
-    chinese = CHINESE / english.relative_to(ENGLISH)
-    assert code_spans(chinese) == code_spans(english)
+def test_a_chinese_page_for_developers_has_the_code_of_the_english_one():
+    for english, chinese in pairs():
+        if english.parent == ENGLISH / "development":
+            assert code_spans(chinese) == code_spans(english), name_of(chinese)
 
 
 def code_spans(path: Path) -> set[str]:

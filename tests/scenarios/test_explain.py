@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.support.chromium import MISSING, Chromium
+from tests.support.chromium import Chromium
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.manager import ServiceManager
 from tests.support.terminal import Running, Terminal
@@ -153,7 +153,7 @@ def test_without_the_option_nothing_waits(terminal: Terminal):
         assert terminal.run(command).code == 78
 
 
-@pytest.mark.skipif(bool(MISSING), reason=MISSING)
+@pytest.mark.browser
 def test_a_browser_that_shows_the_problems_shows_the_bridge_once_it_runs(terminal: Terminal):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -168,7 +168,7 @@ def test_a_browser_that_shows_the_problems_shows_the_bridge_once_it_runs(termina
         browser.until("document.querySelector('h2')?.textContent === 'home'", 20)
 
 
-@pytest.mark.skipif(bool(MISSING), reason=MISSING)
+@pytest.mark.browser
 def test_a_browser_leads_from_no_file_to_the_bridge(terminal: Terminal):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -85,20 +86,23 @@ def pytest_commands(make, *arguments):
     """Each pytest that a `make` would start: its words."""
     code, lines = make(arguments[0], sys.executable, "-n", "-o", ".venv/ready", *arguments[1:])
     assert code == 0
-    return [line.split() for line in lines if "-m pytest" in line]
+    return [shlex.split(line) for line in lines if "-m pytest" in line]
 
 
 def test_the_tests_that_take_long_have_words_of_their_own_and_a_check_does_all(make):
     (everyday,), (robustness,) = pytest_commands(make, "test"), pytest_commands(make, "test-robustness")
-    (node_red,) = pytest_commands(make, "test-node-red")
+    (external,), (node_red,) = pytest_commands(make, "test-external"), pytest_commands(make, "test-node-red")
     folders = {word.removeprefix("--ignore=") for word in everyday if word.startswith("--ignore=")}
-    assert folders == {"tests/chaos", "tests/cluster", "tests/fuzz", "tests/power_cut", "tests/node_red"}
+    assert folders == {
+        *("tests/chaos", "tests/cluster", "tests/crash", "tests/fuzz", "tests/power_cut", "tests/node_red")
+    }
     assert folders <= {*robustness, *node_red}
     assert "tests" in everyday
-    assert pytest_commands(make, "check") == [everyday, robustness, node_red]
+    assert everyday[everyday.index("-m", 3) + 1] == f"not ({external[external.index('-m', 3) + 1]})"
+    assert pytest_commands(make, "check") == [everyday, robustness, external, node_red]
 
 
 def test_who_names_tests_gets_all_of_them(make):
     (command,) = pytest_commands(make, "test", "TESTS=tests/chaos")
     assert "tests/chaos" in command
-    assert [word for word in command if word.startswith("--ignore")] == []
+    assert [word for word in command[3:] if word.startswith(("--ignore", "-m"))] == []

@@ -18,14 +18,13 @@ import yaml
 from tests.scenarios.test_secrets import found_in, secrets_of, user_names
 from tests.support import axe
 from tests.support.broker import free_port
-from tests.support.chromium import MISSING, Chromium
+from tests.support.chromium import Chromium
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.home import Home
 from tests.support.scanner import codes_in
 
 T = TypeVar("T")
 
-needs_browser = pytest.mark.skipif(bool(MISSING), reason=MISSING)
 SIZES = [(1100, "en"), (360, "zh-CN")]
 STATE = "document.querySelector('[data-part=\"home.state\"]').textContent"
 CODE = "document.querySelector('[data-part=\"home.code\"] img')"
@@ -117,7 +116,7 @@ def with_axe() -> None:
         pytest.skip(problem)
 
 
-@needs_browser
+@pytest.mark.browser
 @pytest.mark.parametrize(("width", "language"), SIZES)
 async def test_a_person_is_led_through_a_login_and_back(
     home: Home, with_axe: None, width: int, language: str
@@ -183,7 +182,7 @@ async def test_a_person_is_led_through_a_login_and_back(
     assert not await home.phone.get("violations")
 
 
-@needs_browser
+@pytest.mark.browser
 @pytest.mark.parametrize(("width", "language"), SIZES)
 async def test_whoever_must_log_in_can(home: Home, with_axe: None, tmp_path: Path, width: int, language: str):
     (password := tmp_path / "password").write_text("geheim")
@@ -203,7 +202,7 @@ async def test_whoever_must_log_in_can(home: Home, with_axe: None, tmp_path: Pat
         await do(browser.__exit__, None, None, None)
 
 
-@needs_browser
+@pytest.mark.browser
 async def test_axe_would_find_it(home: Home, with_axe: None):
     url = await started(home)
     with await do(Chromium, 500, 500) as page:
@@ -212,7 +211,7 @@ async def test_axe_would_find_it(home: Home, with_axe: None):
         assert "label" in {one.rule for one in await do(axe.serious, page)}
 
 
-@needs_browser
+@pytest.mark.browser
 async def test_the_keyboard_is_enough(home: Home):
     await home.log_in()
     async with looking(await address(home), 700, "en") as page:
@@ -232,7 +231,7 @@ async def test_the_keyboard_is_enough(home: Home):
         await has(page, "Stay logged in")
 
 
-@needs_browser
+@pytest.mark.browser
 async def test_the_steps_lead_from_no_message_to_the_first_one(home: Home):
     url = await started(home)
     current = "document.querySelector('.steps [aria-current]')?.textContent ?? ''"
@@ -247,7 +246,7 @@ async def test_the_steps_lead_from_no_message_to_the_first_one(home: Home):
         await has(page, "me", '[data-part="home.messages"]')
 
 
-@needs_browser
+@pytest.mark.browser
 async def test_an_older_message_is_found_and_its_picture_is_shown(home: Home):
     await home.log_in()
     await home.phone.say("wife", kind="image")
@@ -271,7 +270,7 @@ async def test_an_older_message_is_found_and_its_picture_is_shown(home: Home):
         await has(page, "Nummer 24 你好", '[data-part="home.messages"]')
 
 
-@needs_browser
+@pytest.mark.browser
 async def test_among_many_contacts_one_is_found_while_one_types(home: Home):
     await home.phone.post("people", friends=5000)
     await home.log_in()
@@ -294,7 +293,7 @@ async def test_among_many_contacts_one_is_found_while_one_types(home: Home):
         assert await do(page.run, "return location.search") == "", "nothing was loaded anew"
 
 
-@needs_browser
+@pytest.mark.browser
 async def test_a_page_that_stays_open_outlives_the_bridge(home: Home):
     port = free_port()
     home.bridge.configure(home.settings(web={"listen": f"127.0.0.1:{port}"}))
@@ -316,7 +315,7 @@ async def test_a_page_that_stays_open_outlives_the_bridge(home: Home):
         await do(page.__exit__, None, None, None)
 
 
-@needs_browser
+@pytest.mark.browser
 async def test_below_a_path_behind_a_proxy_the_page_works_too(home: Home):
     url = await started(home, base_path="/wechat")
     async with looking(f"{url}/wechat", 800, "en") as page:
@@ -328,7 +327,7 @@ async def test_below_a_path_behind_a_proxy_the_page_works_too(home: Home):
         assert await do(page.run, "return location.pathname") == "/wechat/"
 
 
-@needs_browser
+@pytest.mark.browser
 async def test_two_accounts_stand_side_by_side(home: Home):
     settings = home.settings()
     settings["accounts"]["work"] = {"endpoint": home.simulator.url}

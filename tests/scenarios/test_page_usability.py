@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.support import usability
-from tests.support.chromium import MISSING, Chromium
+from tests.support.chromium import Chromium
 from tests.support.page import NOW, FakeView, bridge, command, entry, line, login, result, seen
 from tests.support.web import PNG, FakeShelf, served
 from wx2mqtt.bridge.counters import AccountCounters
@@ -18,7 +18,7 @@ from wx2mqtt.errors import Problem
 from wx2mqtt.model import LoginState, Needs, Status
 from wx2mqtt.web.bridge_state import BridgeState
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
+pytestmark = pytest.mark.browser
 
 LANGUAGES = ("en", "zh-CN")
 

@@ -17,7 +17,7 @@ import httpx
 import psutil
 import pytest
 
-from tests.support.chromium import MISSING, Chromium
+from tests.support.chromium import Chromium
 from tests.support.deadlines import MAX_WAIT_SECONDS, allowed
 from tests.support.home import Home
 
@@ -101,7 +101,7 @@ async def test_what_could_run_in_a_browser_is_only_saved_whatever_it_is_called(h
             assert "/" not in answer.headers["content-disposition"]
 
 
-@pytest.mark.skipif(bool(MISSING), reason=MISSING)
+@pytest.mark.browser
 async def test_a_real_browser_shows_pictures_and_video_and_does_not_run_a_page_that_was_sent(home: Home):
     await home.log_in()
     picture = (await said(home, "image"))["image"]["url"]
@@ -205,7 +205,7 @@ async def test_guessing_makes_the_guesser_wait(home: Home):
         assert (await http.post("/login", data={"password": PASSWORD})).status_code == 429
 
 
-@pytest.mark.skipif(bool(MISSING), reason=MISSING)
+@pytest.mark.browser
 @pytest.mark.parametrize(("language", "button"), [("en", "Log in"), ("zh-CN", "登录")])
 async def test_a_person_logs_in_with_a_real_browser(home: Home, language: str, button: str):
     guarded(home)

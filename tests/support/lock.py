@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -50,6 +51,7 @@ def parsed(lines: Iterable[str]) -> tuple[Requirement, ...]:
     return tuple(Requirement(line) for line in lines)
 
 
+@cache
 def read_lock(path: Path) -> dict[str, Pin]:
     """Returns the pins of a lock by name. Raises ValueError for a requirement without one exact version."""
     pins: dict[str, Pin] = {}

@@ -24,6 +24,8 @@ from wx2mqtt.simulator.ilink.simulated_ilink import user_id_of
 from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
 
+pytestmark = pytest.mark.client
+
 FILES = {
     "图片 1.jpg": sample("image.jpg"),
     "视频.mp4": sample("video.mp4"),

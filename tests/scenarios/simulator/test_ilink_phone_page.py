@@ -6,13 +6,13 @@ import json
 
 import pytest
 
-from tests.support.chromium import MISSING, Chromium, visit
+from tests.support.chromium import Chromium, visit
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.ilink_client import ILinkClient, text
 from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
+pytestmark = pytest.mark.browser
 
 CHATS = "document.querySelectorAll('#chats button')"
 BOT = f"[...{CHATS}].find(b => /bot of|的机器人/.test(b.textContent))"

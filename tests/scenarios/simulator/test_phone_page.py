@@ -6,13 +6,13 @@ import asyncio
 
 import pytest
 
-from tests.support.chromium import MISSING, Chromium, visit
+from tests.support.chromium import Chromium, visit
 from tests.support.deadlines import MAX_WAIT_SECONDS
 from tests.support.web_client import WebClient, client_msg_id
 from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
 
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=MISSING)
+pytestmark = pytest.mark.browser
 
 OPEN_CHAT = (
     "[...document.querySelectorAll('#chats button')].find(b => b.textContent.includes(arguments[0])).click()"

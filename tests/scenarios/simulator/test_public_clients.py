@@ -20,6 +20,8 @@ from wx2mqtt.simulator.samples import sample
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.simulator.world import PersonKind
 
+pytestmark = pytest.mark.client
+
 
 @pytest.fixture
 async def sim(tmp_path: Path) -> AsyncIterator[Simulator]:

@@ -116,12 +116,12 @@ def test_every_event(name):
 
 
 @pytest.mark.parametrize("status", Status)
-@pytest.mark.parametrize("code", sorted(RESULT_CODES))
-def test_every_result(status, code):
-    result = Result(id="1", user="wife", status=status, code=code, time=NOW)
-    assert of("result", result_body(result, "home")) == []
-    full = replace(result, message="x", message_id="2", retry_after=1.5, duplicate_possible=True)
-    assert of("result", result_body(full, "home")) == []
+def test_every_result(status):
+    for code in RESULT_CODES:
+        result = Result(id="1", user="wife", status=status, code=code, time=NOW)
+        assert of("result", result_body(result, "home")) == [], code
+        full = replace(result, message="x", message_id="2", retry_after=1.5, duplicate_possible=True)
+        assert of("result", result_body(full, "home")) == [], code
 
 
 def test_a_result_has_all_its_keys():

@@ -45,11 +45,11 @@ XML_KINDS = sorted(
 )
 
 
-@pytest.mark.parametrize("language", ["zh_CN", "en_US"])
 @pytest.mark.parametrize("kind", XML_KINDS)
-@pytest.mark.parametrize("text", ["", "a < b & \"c\" 'd'"])
-def test_xml_is_well_formed_whatever_was_written(kind: str, language, text: str):
-    xml_of(build(kind, text, 77, AUTHOR, MessageDetails(language=language)))
+def test_xml_is_well_formed_whatever_was_written(kind: str):
+    for language in ("zh_CN", "en_US"):
+        for text in ("", "a < b & \"c\" 'd'"):
+            xml_of(build(kind, text, 77, AUTHOR, MessageDetails(language=language)))
 
 
 @pytest.mark.parametrize("kind", sorted(APP_MESSAGE_KINDS))
