@@ -61,7 +61,7 @@ NUMBER_SOURCES = {"clock", "now", "steady", "monotonic", "boot_time", "random", 
 NUMBER_TYPES = {"Callable[[], float]", "Callable[[], int]"}
 FILLERS = {"told", "one", "found", "place", "thing", "wanted", "asks"}
 # Words that end in `ing` and are nouns of the field, or no gerunds.
-ALLOWED_GERUNDS = {"string", "ping", "ring", "binding", "matching", "settings_mapping"}
+ALLOWED_GERUNDS = {"string", "ping", "ring", "binding", "matching"}
 
 PROTOCOLS = ("webwx", "ilink", "mqtt")
 CITING_FOLDERS = (PACKAGE, "tests", "config", "deploy")

@@ -13,7 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from wx2mqtt.aio import Signal
 from wx2mqtt.app.operations import PurgeOperations
+from wx2mqtt.app.stores import Stores
+from wx2mqtt.clock import ENDLESS_LEASE
 from wx2mqtt.store import files
 from wx2mqtt.store.backup import create_backup, restore_store
 from wx2mqtt.store.blobs import Blobs
@@ -65,15 +68,17 @@ async def purge(path: Path, steps: Steps) -> None:
     blobs = Blobs(path)
     await blobs.open()
     watch(steps)
-    upkeep = MediaRetention(database, blobs)
-    purging = PurgeOperations(
-        SavedLoginFolder(path / SESSIONS_FOLDER),
-        database,
-        upkeep,
-        PeopleFile(database, path / PEOPLE_FILE_NAME),
-        SearchIndex(database, path / "search.db"),
-        {"home": "wx"},
+    stores = Stores(
+        folder=folder,
+        database=database,
+        blobs=blobs,
+        saved_logins=SavedLoginFolder(path / SESSIONS_FOLDER),
+        lost=Signal(),
+        lease=ENDLESS_LEASE,
+        people_file=PeopleFile(database, path / PEOPLE_FILE_NAME),
+        search_index=SearchIndex(database, path / "search.db"),
     )
+    purging = PurgeOperations(stores, MediaRetention(database, blobs), {"home": "wx"})
     await purging.purge({"account": "gone"})
     await database.close()
     folder.close()

@@ -118,7 +118,7 @@ EXCUSED_MODULES: Mapping[str, str] = {
     "bridge.requests.history": "reads payloads that the journal holds; its fields are read by mqtt.commands",
     "mqtt.embedded": "the embedded broker, whose packets amqtt reads",
     "mqtt.sockets": "moves bytes; packets reads them",
-    "app.settings_mapping": "maps settings that were checked",
+    "app.configuration": "maps settings that were checked",
     "settings.writer": "writes configuration files",
     "settings.rules": "reads settings that were checked",
     **{

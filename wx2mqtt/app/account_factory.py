@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from wx2mqtt.app.settings_mapping import account_settings, backend_section, mqtt_options
+from wx2mqtt.app.configuration import backend_section, media_base_url, missing_safeguards, mqtt_options
 from wx2mqtt.app.stores import Stores
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.account_settings import AccountSettings
@@ -31,8 +31,7 @@ from wx2mqtt.wechat.registry import backend_entry
 class AccountFactory:
     """Builds the accounts of the settings at the start.
 
-    `loaded` are the current settings, which a reload replaces. `embedded` is the URL and protocol of the
-    embedded broker, or None.
+    `embedded` is the URL and protocol of the embedded broker, or None.
     """
 
     def __init__(
@@ -43,6 +42,7 @@ class AccountFactory:
         embedded: tuple[str, ProtocolChoice] | None,
     ) -> None:
         self._loaded_at_start = loaded_at_start
+        #: The current settings, which a reload replaces.
         self.loaded = loaded_at_start
         self._stores = stores
         self._shared = shared
@@ -58,23 +58,20 @@ class AccountFactory:
         self.base_topics = resolve_base_topics(self._loaded_at_start.settings, stored, file)
 
     async def create(self, name: str) -> Account:
-        """Builds an account with the state in its journal, and stores its base topic. Raises `StoreError`."""
+        """Builds an account. Raises `StoreError`.
+
+        1. opens its journal, and stores its base topic there
+        2. loads its people
+        3. makes its client of the broker, its backend of WeChat, and what remembers their outcomes
+        """
         settings, stores = self._loaded_at_start.settings, self._stores
         topics = Topics(self.base_topics[name])
         journal = self._open_journal(name)
         saved_state = await journal.open()
         if saved_state.base_topic != topics.base:
             await journal.set_base_topic(topics.base)
-        current_settings = self._current_settings(name)
-        people = StoredPeople(stores.database, name)
-        persons, topic_names = await people.load()
-        registry = PeopleRegistry(
-            persons,
-            topic_names,
-            current_settings.pins,
-            name_style=settings.accounts[name].topic_names,
-            next_id=people.next_id,
-        )
+        current_settings = self.settings_of(name)
+        registry = await self._load_people(name, current_settings)
         sessions = stores.folder.path / SESSIONS_FOLDER
         fatal = [] if stores.shared_marks is None else await stores.shared_marks.fatal(name)
         marks = ProcessingMarks(sessions / f"{name}{MARKS_SUFFIX}", fatal)
@@ -101,6 +98,13 @@ class AccountFactory:
         account.restore()
         return account
 
+    async def _load_people(self, name: str, settings: AccountSettings) -> PeopleRegistry:
+        people = StoredPeople(self._stores.database, name)
+        persons, topic_names = await people.load()
+        style = self._loaded_at_start.settings.accounts[name].topic_names
+        next_id = people.next_id
+        return PeopleRegistry(persons, topic_names, settings.pins, name_style=style, next_id=next_id)
+
     def _create_backend(
         self, name: str, counters: AccountCounters, quotes: StoredQuotes, marks: ProcessingMarks
     ) -> Backend:
@@ -121,18 +125,20 @@ class AccountFactory:
         return entry.create(options)
 
     def settings_of(self, name: str) -> AccountSettings:
-        """Returns the settings of an account that the current configuration contains."""
-        web = self._loaded_at_start.settings.web
-        return account_settings(self.loaded, name, tuple(self.base_topics.values()), web)
+        """Returns the current settings of an account.
 
-    def _current_settings(self, name: str) -> AccountSettings:
-        """Returns the current settings, or those at the start for an account that a reload has removed.
-
-        Such an account runs until the next start.
+        An account that a reload has removed runs until the next start, with its settings at the start. So
+        does the web server, whose address is in the messages.
         """
-        if name in self.loaded.settings.accounts:
-            return self.settings_of(name)
-        return account_settings(self._loaded_at_start, name, tuple(self.base_topics.values()))
+        loaded = self.loaded if name in self.loaded.settings.accounts else self._loaded_at_start
+        return AccountSettings(
+            whole=loaded.settings,
+            name=name,
+            base_topics=tuple(self.base_topics.values()),
+            media_base_url=media_base_url(self._loaded_at_start.settings.web),
+            warnings=tuple(map(str, loaded.warnings)),
+            missing_safeguards=missing_safeguards(loaded.settings.accounts[name]),
+        )
 
     def _open_journal(self, name: str) -> Journal:
         stores = self._stores
@@ -150,25 +156,21 @@ def resolve_base_topics(settings: Settings, stored: Mapping[str, str | None], fi
     `stored` are the base topics that accounts used before; those in the settings have precedence. Raises
     `SettingsError` where one base topic contains another; its problems name `file`.
     """
-    assigned = {name: account.base_topic or stored.get(name) for name, account in settings.accounts.items()}
-    default_is_free = not any(
-        base is not None and bases_overlap(base, DEFAULT_BASE_TOPIC) for base in assigned.values()
-    )
+    known = {name: account.base_topic or stored.get(name) for name, account in settings.accounts.items()}
+    default_is_free = not any(base and bases_overlap(base, DEFAULT_BASE_TOPIC) for base in known.values())
     base_topics: dict[str, str] = {}
-    for index, (name, base) in enumerate(assigned.items()):
-        use_default = index == 0 and default_is_free
-        base_topics[name] = base or (DEFAULT_BASE_TOPIC if use_default else f"{DEFAULT_BASE_TOPIC}/{name}")
-    if problems := tuple(_overlap_problems(base_topics, file)):
-        raise SettingsError(problems)
-    return base_topics
-
-
-def _overlap_problems(base_topics: Mapping[str, str], file: str) -> Iterator[Problem]:
-    for index, (name, base) in enumerate(base_topics.items()):
-        for other_name, other_base in list(base_topics.items())[:index]:
+    problems: list[Problem] = []
+    for name, known_base in known.items():
+        is_default = default_is_free and not base_topics
+        base = known_base or (DEFAULT_BASE_TOPIC if is_default else f"{DEFAULT_BASE_TOPIC}/{name}")
+        for other, other_base in base_topics.items():
             if bases_overlap(base, other_base):
                 text = (
-                    f"'{base}' meets '{other_base}', which account {other_name} has; an account keeps the "
+                    f"'{base}' meets '{other_base}', which account {other} has; an account keeps the "
                     f"base that it first used, so write another base_topic for one of the two"
                 )
-                yield Problem(file, 0, f"accounts.{name}.base_topic", text)
+                problems.append(Problem(file, 0, f"accounts.{name}.base_topic", text))
+        base_topics[name] = base
+    if problems:
+        raise SettingsError(tuple(problems))
+    return base_topics

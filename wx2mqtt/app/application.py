@@ -16,10 +16,14 @@ from wx2mqtt.aio import ChangeNotifier, cancel_and_wait
 from wx2mqtt.app import control_socket, logs
 from wx2mqtt.app.account_factory import AccountFactory
 from wx2mqtt.app.accounts import Accounts
-from wx2mqtt.app.configuration import load_configuration
+from wx2mqtt.app.configuration import (
+    find_listen_problem,
+    instance_name,
+    load_configuration,
+    running_web_server,
+)
 from wx2mqtt.app.maintenance import StorageMaintenance
 from wx2mqtt.app.operations import Operations
-from wx2mqtt.app.settings_mapping import find_listen_problem, running_web_server
 from wx2mqtt.app.stores import StoreLost, Stores, open_stores
 from wx2mqtt.app.systemd import SystemdNotifier, SystemdWatchdog
 from wx2mqtt.bridge.account import Account
@@ -119,16 +123,13 @@ class Application:
         self.running.changed.connect(self._update_retention, self.changes.notify)
         self.operations = Operations(self.running, self._factory, stores, self._media)
         self.web: WebServer | None = None
+        #: This process in the cluster, where instances share the accounts.
+        self.cluster: ClusterNode | None = None
 
     @property
     def accounts(self) -> list[Account]:
         """The accounts that run here, in the order of the configuration."""
         return self.running.accounts
-
-    @property
-    def cluster(self) -> ClusterNode | None:
-        """This process in the cluster, where instances share the accounts."""
-        return self.operations.cluster
 
     @property
     def loaded(self) -> LoadedSettings:
@@ -140,9 +141,9 @@ class Application:
         from wx2mqtt.app.cluster_node import ClusterNode  # noqa: PLC0415 - it needs psycopg
 
         statistics = self._environment.cluster_statistics
-        cluster = ClusterNode(self._loaded_at_start, self._stores, self.running, statistics)
-        cluster.takeover.changed.connect(self.changes.notify)
-        self.operations.cluster = cluster
+        self.cluster = ClusterNode(self._loaded_at_start, self._stores, self.running, statistics)
+        self.cluster.takeover.changed.connect(self.changes.notify)
+        self.operations.cluster = self.cluster
 
     async def open_accounts(self) -> None:
         """Builds every account of the settings, or joins a cluster. Raises `SettingsError`, `StoreError`."""
@@ -173,11 +174,6 @@ class Application:
 
     def _shared_services(self) -> SharedServices:
         settings, environment = self._loaded_at_start.settings, self._environment
-        instance = ""
-        if settings.storage.url is not None:
-            from wx2mqtt.app.cluster_node import instance_name  # noqa: PLC0415 - it needs psycopg
-
-            instance = instance_name(settings)
         shared = SharedServices(
             watchdog=self.watchdog,
             changes=self.changes,
@@ -185,7 +181,7 @@ class Application:
             media_retention=self._media,
             quota=self.maintenance,
             process_requests=self.process_requests(),
-            instance=instance,
+            instance="" if settings.storage.url is None else instance_name(settings),
             lease=self._stores.lease,
             reload_status=environment.reload_status,
         )
@@ -309,7 +305,12 @@ class Application:
         except SettingsError as error:
             raise self._reload_refused(error) from None
         if self.cluster is not None:
-            await self._use_keys(self.cluster, loaded)
+            try:
+                await self.cluster.use_keys(loaded)
+            except SettingsError as error:  # they are not the database's: the process is to end
+                self._failure = error
+                self._environment.stop_requested.set()
+                raise self._reload_refused(error) from None
         applied, _ = reload_diff(self._factory.loaded.settings, loaded.settings)
         _, needs_restart = reload_diff(self._loaded_at_start.settings, loaded.settings)
         self._factory.loaded = loaded
@@ -327,15 +328,6 @@ class Application:
         self._show_reload()
         log.info("reloaded", applied=applied, needs_restart=needs_restart)
         return applied, needs_restart
-
-    async def _use_keys(self, cluster: ClusterNode, loaded: LoadedSettings) -> None:
-        """Takes over the keys of saved logins. Where they are not the database's, the process is to end."""
-        try:
-            await cluster.use_keys(loaded)
-        except SettingsError as error:
-            self._failure = error
-            self._environment.stop_requested.set()
-            raise self._reload_refused(error) from None
 
     def _reload_refused(self, error: SettingsError) -> BadCommand:
         """Shows and logs why a reload changes nothing; returns the answer to the request."""

@@ -5,13 +5,12 @@ Loaded only with `storage.url`: it needs psycopg.
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Mapping
 from contextlib import suppress
 from typing import cast
 
 from wx2mqtt import __version__
-from wx2mqtt.app.settings_mapping import secret_value, shared_settings
+from wx2mqtt.app.configuration import instance_name, secret_value, shared_settings
 from wx2mqtt.app.stores import NOT_SHARED, Stores, login_keys, open_database, wrong_key_error
 from wx2mqtt.cluster.account_takeover import AccountHost, AccountTakeover
 from wx2mqtt.cluster.observation import SILENT_SECONDS, ClusterStatistics, InstanceRow
@@ -27,7 +26,6 @@ from wx2mqtt.errors import StoreError, WrongStoreKey, Wx2MqttError
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json
 from wx2mqtt.settings.loader import LoadedSettings
-from wx2mqtt.settings.schema import Settings
 from wx2mqtt.store.database import Connection
 from wx2mqtt.store.encrypted_logins import (
     EncryptedLogins,
@@ -38,11 +36,6 @@ from wx2mqtt.store.encrypted_logins import (
 )
 from wx2mqtt.store.postgresql import PostgresqlDatabase, PostgresqlListener
 from wx2mqtt.web.bridge_state import ClusterState, InstanceState
-
-
-def instance_name(settings: Settings) -> str:
-    """Returns the name of this instance: as configured, else the host name."""
-    return settings.cluster.instance or socket.gethostname()
 
 
 def instance_identity(loaded: LoadedSettings) -> InstanceIdentity:

@@ -1,66 +1,91 @@
-"""Loads the configuration of a bridge, chooses the backend where no file does, and says what is off.
+"""The configuration of a bridge: loads it, and gives each part the options that it has from it.
 
-A run without a file goes on with the backend whose login its store has, so that an update changes nobody's
-backend; a new one begins with iLink. What a file leaves out has the default of the schema.
+    load_configuration            the file, the environment and the secrets, at the start and at a reload
+    mqtt_options, web_options, …  the same settings as the options of one part
 
-`ilink.remind`, `ilink.renew` and `fallback` help alarms while WeChat takes no message, and all are off by
-default. Whatever finishes a set-up says in one line what that means: setup, `wx2mqtt login`, the start of the
-bridge, the page.
+The bridge itself reads the settings as they are (`bridge.account_settings`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import socket
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from ipaddress import ip_network
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, Any, cast
 
+from pydantic import BaseModel, SecretStr
+
+from wx2mqtt.bridge.media.library import MediaLibrary
+from wx2mqtt.clock import ENDLESS_LEASE, Lease
 from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
+from wx2mqtt.mqtt.broker import Publication
+from wx2mqtt.mqtt.discovery import birth_topic, is_config_topic
+from wx2mqtt.mqtt.embedded import PortInUse, available_port
+from wx2mqtt.mqtt.options import MqttOptions, ProtocolChoice, TlsFiles
+from wx2mqtt.mqtt.topics import TEXT_TYPE, Topics, response_topic_allowed
+from wx2mqtt.settings.addresses import split_listen_address
 from wx2mqtt.settings.loader import LoadedSettings, load, load_valid_settings
-from wx2mqtt.settings.schema import DEFAULT_ACCOUNT, Account, BackendName, Settings
+from wx2mqtt.settings.schema import (
+    DEFAULT_ACCOUNT,
+    DEFAULT_BASE_TOPIC,
+    Account,
+    BackendName,
+    Settings,
+    Web,
+)
 from wx2mqtt.store.folder import SESSIONS_FOLDER, resolve_store_path
 from wx2mqtt.store.owner import run_as_owner
+from wx2mqtt.store.records import ANSWER_CATEGORIES
+from wx2mqtt.store.restored import RestoreRules
 from wx2mqtt.store.saved_logins import read_saved_login
+from wx2mqtt.web.options import WebOptions, listen_problem
 from wx2mqtt.wechat.registry import BACKENDS, backend_entry
+
+if TYPE_CHECKING:
+    from wx2mqtt.web.bridge_state import BridgeState
+    from wx2mqtt.web.server import WebServer
 
 
 def load_configuration(
     path: Path | None, env: Mapping[str, str], current: Settings | None = None
 ) -> LoadedSettings:
-    """As `settings.loader.load`; without a file the backend is that of `current`, else of the saved login.
+    """Loads the file at `path`; without one the backends are those of `current`, else of the saved login.
 
-    `current` are the settings of the running bridge at a reload. Raises `SettingsError`.
+    `current` are the settings of the running bridge at a reload. A run without a file goes on with the
+    backend whose login its store has, so that an update changes nobody's backend. Raises `SettingsError`.
     """
-    if path is not None:
-        return load(path, env, BACKENDS)
-    if current is not None:
-        return load(
-            None, env, BACKENDS, {name: account.backend for name, account in current.accounts.items()}
-        )
-    saved_backend = _backend_of_saved_login(env)
-    return load(None, env, BACKENDS, {} if saved_backend is None else {DEFAULT_ACCOUNT: saved_backend})
+    backends: dict[str, BackendName] = {}
+    if path is None and current is not None:
+        backends = {name: account.backend for name, account in current.accounts.items()}
+    elif path is None and (saved_backend := _backend_of_saved_login(env)) is not None:
+        backends = {DEFAULT_ACCOUNT: saved_backend}
+    return load(path, env, BACKENDS, backends)
 
 
 def _backend_of_saved_login(env: Mapping[str, str]) -> BackendName | None:
     """Returns the backend whose login the store has for the account of a run without a file, or None."""
     storage = load_valid_settings(None, env, BACKENDS).settings.storage
     folder, _ = resolve_store_path(storage.path, env)
-    names: tuple[BackendName, ...] = get_args(BackendName)
 
     def read_backend() -> str | None:
         saved_login = read_saved_login(folder / SESSIONS_FOLDER, DEFAULT_ACCOUNT)
-        return next((name for name in names if BACKENDS[name].is_saved_login(saved_login)), None)
+        return next((name for name, entry in BACKENDS.items() if entry.is_saved_login(saved_login)), None)
 
     try:  # root stays root: the command may still have to open its own files
-        saved_backend = run_as_owner(folder, read_backend, lambda _: 1)
+        return cast("BackendName | None", run_as_owner(folder, read_backend, lambda _: 1))
     except (StoreError, SystemExit):  # opening the store says why
         return None
-    return next((name for name in names if name == saved_backend), None)
 
 
 def missing_safeguards(account: Account) -> str:
-    """Returns the key of the line about an account that has none of them; empty if it has one."""
+    """Returns the key of the line about an account without anything that helps alarms; empty if it has one.
+
+    `ilink.remind`, `ilink.renew` and `fallback` help while WeChat takes no message. All are off by default.
+    """
     if account.fallback.urls:
         return ""
     if not backend_entry(account.backend).has_reply_window:
@@ -71,6 +96,144 @@ def missing_safeguards(account: Account) -> str:
 
 
 def safeguards_line(account: Account, language: Language) -> str:
-    """Returns what it means that the account has none of them; empty if it has one."""
+    """Returns what that means, which setup, login, start and page say; empty if the account has one."""
     message_key = missing_safeguards(account)
     return bridge_text(language, message_key) if message_key else ""
+
+
+def instance_name(settings: Settings) -> str:
+    """Returns the name of this instance: as configured, else the host name."""
+    return settings.cluster.instance or socket.gethostname()
+
+
+def restore_rules(settings: Settings) -> RestoreRules:
+    """Returns what a restore may believe of a backup."""
+    configured = {name: account.base_topic for name, account in settings.accounts.items()}
+    bases = tuple(settings.base_topics().values())
+
+    def may_publish(base: str, category: str, topic: str) -> bool:
+        return Topics(base).may_publish(topic) or (
+            category in ANSWER_CATEGORIES
+            and response_topic_allowed(
+                topic, (*bases, base), settings.homeassistant.prefix, settings.mqtt.response_topics
+            )
+        )
+
+    return RestoreRules(
+        default_base=DEFAULT_BASE_TOPIC,
+        base_topics=configured,
+        may_publish=may_publish,
+        is_discovery_topic=is_config_topic,
+    )
+
+
+def backend_section(account: Account) -> dict[str, Any]:
+    """Returns the section of the account's backend as plain values, its secrets as texts."""
+    section: BaseModel = getattr(account, account.backend)
+    return {key: _plain_value(value) for key, value in section.model_dump().items()}
+
+
+def _plain_value(value: object) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _plain_value(content) for key, content in value.items()}
+    if isinstance(value, tuple):
+        return tuple(map(_plain_value, value))
+    return value.get_secret_value() if isinstance(value, SecretStr) else value
+
+
+def mqtt_options(
+    settings: Settings,
+    name: str,
+    topics: Topics,
+    embedded: tuple[str, ProtocolChoice] | None,
+    lease: Lease = ENDLESS_LEASE,
+) -> MqttOptions:
+    """Returns the MQTT options of one account; `embedded` is URL and protocol of the embedded broker.
+
+    Without a valid `lease` the client is offline.
+    """
+    mqtt = settings.mqtt
+    tls = mqtt.tls
+    home = settings.homeassistant
+    birth_topics = (birth_topic(home.prefix),) if home.enabled else ()
+    tls_files = TlsFiles(ca_file=tls.ca_file, cert_file=tls.cert_file, key_file=tls.key_file)
+    return MqttOptions(
+        urls=mqtt.url if embedded is None else (embedded[0],),
+        client_id=settings.client_ids()[name],
+        username=mqtt.username,
+        password=secret_value(mqtt.password),
+        protocol=mqtt.protocol if embedded is None else embedded[1],
+        keepalive=mqtt.keepalive,
+        tls=None if tls_files == TlsFiles() else tls_files,
+        will=Publication(topic=topics.state, payload=b"offline", retain=True, content_type=TEXT_TYPE),
+        subscriptions=(*topics.subscriptions, *birth_topics),
+        language=settings.language,
+        lease=lease,
+    )
+
+
+def shared_settings(settings: Settings) -> dict[str, Any]:
+    """Returns the settings that must be the same in all instances, without defaults, and with secrets."""
+    shared = settings.model_dump(
+        include={"accounts": True, "homeassistant": True, "mqtt": {"client_id", "response_topics"}},
+        exclude_defaults=True,
+    )
+    return {key: _plain_value(value) for key, value in shared.items()}
+
+
+def media_base_url(web: Web) -> str | None:
+    """Returns the beginning of the URL of media, or None without a web server.
+
+    This is the address of the server from outside, or else only its base path.
+    """
+    if not web.enabled:
+        return None
+    return web.url or web.base_path.rstrip("/")
+
+
+def secret_value(secret: SecretStr | None) -> str | None:
+    return None if secret is None else secret.get_secret_value()
+
+
+@asynccontextmanager
+async def running_web_server(
+    settings: Settings, media_sources: Sequence[MediaLibrary], bridge: BridgeState | None = None
+) -> AsyncGenerator[WebServer | None, None]:
+    """Runs the web server inside the block; yields None where it is disabled. Raises `CannotListen`."""
+    if not settings.web.enabled:
+        yield None
+        return
+    from wx2mqtt.web.server import WebServer  # noqa: PLC0415 - only where it is enabled
+
+    async with WebServer(web_options(settings), media_sources, bridge) as server:
+        yield server
+
+
+def find_listen_problem(settings: Settings) -> str:
+    """Returns why the web server cannot listen on its address; empty if it can, or is disabled."""
+    if not settings.web.enabled:
+        return ""
+    options = web_options(settings)
+    try:
+        available_port(options.host, options.port)
+    except PortInUse as error:
+        return listen_problem(options, cast("OSError", error.__cause__))
+    return ""
+
+
+def web_options(settings: Settings) -> WebOptions:
+    web = settings.web
+    host, port = split_listen_address(web.listen)
+    proxies = (*web.trusted_proxies, *([web.ingress] if web.ingress else []))
+    return WebOptions(
+        host=host,
+        port=port,
+        url=web.url or "",
+        hosts=web.hosts,
+        prefix=web.base_path.rstrip("/"),
+        password=secret_value(web.password) or "",
+        token=secret_value(web.token) or "",
+        proxies=tuple(ip_network(proxy) for proxy in proxies),
+        ingress=web.ingress or "",
+        language=settings.language,
+    )

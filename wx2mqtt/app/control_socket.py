@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -52,7 +52,7 @@ async def serve_operations(folder: Path, run_operation: RunOperation) -> AsyncGe
             connections -= 1
             writer.close()
 
-    with _ShortSocketPath(folder) as path:
+    with _short_socket_path(folder) as path:
         path.unlink(missing_ok=True)  # left by a killed bridge; the lock of the store shows that none runs
         previous_umask = os.umask(0o177)
         try:
@@ -109,7 +109,7 @@ async def ask_bridge(folder: Path, name: str, fields: Mapping[str, Json] | None 
     Raises `BridgeNotRunning`, or `Wx2MqttError` with the sentence of the bridge.
     """
     try:
-        with _ShortSocketPath(folder) as path:
+        with _short_socket_path(folder) as path:
             reader, writer = await asyncio.open_unix_connection(path, limit=CONTROL_ANSWER_JSON.max_bytes)
     except (FileNotFoundError, ConnectionRefusedError):
         raise BridgeNotRunning from None
@@ -137,20 +137,15 @@ async def ask_bridge(folder: Path, name: str, fields: Mapping[str, Json] | None 
     return answer["ok"]
 
 
-class _ShortSocketPath:
-    """A path of the socket below the kernel's limit of 108 bytes, also in a folder with a longer path."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._handle = -1
-
-    def __enter__(self) -> Path:
-        path = self._folder / SOCKET_NAME
-        if len(os.fsencode(path)) < MAX_PATH_BYTES:
-            return path
-        self._handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
-        return Path(f"/proc/self/fd/{self._handle}") / SOCKET_NAME
-
-    def __exit__(self, *_: object) -> None:
-        if self._handle >= 0:
-            os.close(self._handle)
+@contextmanager
+def _short_socket_path(folder: Path) -> Iterator[Path]:
+    """Yields a path of the socket that has less than 108 bytes, which is the limit of the kernel."""
+    path = folder / SOCKET_NAME
+    if len(os.fsencode(path)) < MAX_PATH_BYTES:
+        yield path
+        return
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield Path(f"/proc/self/fd/{handle}") / SOCKET_NAME
+    finally:
+        os.close(handle)

@@ -11,12 +11,14 @@ import json
 import logging
 import os
 import threading
+from types import NoneType
 from typing import TextIO
 
 import structlog
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from wx2mqtt.app.redaction import clean_traceback, one_line, redact_value
+from wx2mqtt.app.redaction import clean_traceback, redact_value
+from wx2mqtt.settings.formats import printable
 
 LEVEL_NUMBERS: dict[str, int] = {
     "debug": logging.DEBUG,
@@ -42,9 +44,18 @@ def configure(*, level: str, format: str, stream: TextIO, message_text: bool) ->
     `format` is auto (console at a terminal, else JSON), console or json. With `message_text` the texts of
     messages are logged. May be called again.
     """
-    console = format == "console" or (format == "auto" and stream.isatty())
+    is_terminal = stream.isatty()
+    is_console = format == "console" or (format == "auto" and is_terminal)
+    has_colors = is_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     sink = _Sink(stream)
-    chain = _build_chain(console=console, colors=_supports_colors(stream), message_text=message_text)
+    chain: list[Processor] = [  # turns an event into a line
+        structlog.processors.TimeStamper(
+            fmt="%H:%M:%S" if is_console else "iso", utc=not is_console, key="time"
+        ),
+        structlog.processors.format_exc_info,
+        _redactor(message_text=message_text),
+        _console_renderer(colors=has_colors) if is_console else _render_json,
+    ]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -150,16 +161,6 @@ class _StdlibHandler(logging.Handler):
         self._sink.write(str(line))
 
 
-def _build_chain(*, console: bool, colors: bool, message_text: bool) -> list[Processor]:
-    """Returns the processors that turn an event into a line."""
-    return [
-        structlog.processors.TimeStamper(fmt="%H:%M:%S" if console else "iso", utc=not console, key="time"),
-        structlog.processors.format_exc_info,
-        _redactor(message_text=message_text),
-        _console_renderer(colors=colors) if console else _render_json,
-    ]
-
-
 def _add_logger_name(logger: WrappedLogger, _: str, event: EventDict) -> EventDict:
     if logger.name:
         event["logger"] = logger.name
@@ -191,18 +192,11 @@ def _console_renderer(*, colors: bool) -> Processor:
 
     def render(logger: WrappedLogger, name: str, event: EventDict) -> str:
         traceback = event.pop("exception", "")
-        line = renderer(logger, name, {key: _single_line(value) for key, value in event.items()})
+        for key, value in event.items():
+            if not isinstance(value, (bool, int, float, NoneType)):
+                event[key] = printable(str(value))
         # A traceback keeps its lines. The mark distinguishes them from lines of the log.
-        return "\n".join(
-            [line.rstrip(), *(f"    | {one_line(trace_line)}" for trace_line in str(traceback).splitlines())]
-        )
+        trace_lines = [f"    | {printable(trace_line)}" for trace_line in str(traceback).splitlines()]
+        return "\n".join([renderer(logger, name, event).rstrip(), *trace_lines])
 
     return render
-
-
-def _single_line(value: object) -> object:
-    return value if value is None or isinstance(value, (bool, int, float)) else one_line(str(value))
-
-
-def _supports_colors(stream: TextIO) -> bool:
-    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -114,10 +114,16 @@ class StorageMaintenance:
         prune_due = prune_due or self.size >= self._nearly_full_bytes
         if prune_due:
             await self._prune_old(self._limits_by_journal)
-        await self._limit_media()
+        for journal, limits in self._limits_by_journal.items():
+            if self._media.size > limits.media.max_total:  # else no account exceeds its limit
+                with _store_errors_logged():
+                    await self._media.enforce_limit(journal.account, limits.media.max_total)
         if self.size >= self._nearly_full_bytes:
             await self._free_space()
-        self._log_when_full()
+        is_full = self.size >= self.limit
+        if is_full and not self._was_full:
+            log.warning("store is full: nothing is received", size=self.size, limit=self.limit)
+        self._was_full = is_full
         return prune_due
 
     async def _prune_old(self, journals: Iterable[Journal]) -> None:
@@ -134,12 +140,6 @@ class StorageMaintenance:
         with _store_errors_logged():
             await self._media.remove_orphans()
 
-    async def _limit_media(self) -> None:
-        for journal, limits in self._limits_by_journal.items():
-            if self._media.size > limits.media.max_total:  # else no account exceeds its limit
-                with _store_errors_logged():
-                    await self._media.enforce_limit(journal.account, limits.media.max_total)
-
     async def _free_space(self) -> None:
         """Removes refused commands, the old ones first, then media, then history."""
         for keep_ms in (REFUSED_RETENTION_MS, MIN_REFUSED_RETENTION_MS):
@@ -153,21 +153,13 @@ class StorageMaintenance:
         for journal in self._limits_by_journal:
             if self.size >= self._nearly_full_bytes:
                 with _store_errors_logged():
-                    await journal.retention.prune_history(self._database_budget())
-
-    def _log_when_full(self) -> None:
-        is_full = self.size >= self.limit
-        if is_full and not self._was_full:
-            log.warning("store is full: nothing is received", size=self.size, limit=self.limit)
-        self._was_full = is_full
+                    # What the database may have beside media and other files.
+                    budget = max(0, self._nearly_full_bytes - self._other_files_size - self._media.size)
+                    await journal.retention.prune_history(budget)
 
     @property
     def _nearly_full_bytes(self) -> int:
         return int(NEARLY_FULL_RATIO * self.limit)
-
-    def _database_budget(self) -> int:
-        """Returns how many bytes the database may have beside media and other files."""
-        return max(0, self._nearly_full_bytes - self._other_files_size - self._media.size)
 
 
 def _ms(seconds: float) -> int:

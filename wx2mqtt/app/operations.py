@@ -25,13 +25,9 @@ from wx2mqtt.model import Json, Result, Status
 from wx2mqtt.mqtt.discovery import is_config_topic
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store.command_records import CommandRow, CommandState
-from wx2mqtt.store.database import Database
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.operation_queue import OperationQueue
-from wx2mqtt.store.people_file import PeopleFile
 from wx2mqtt.store.retention import AccountRemoval
-from wx2mqtt.store.saved_logins import SavedLogins
-from wx2mqtt.store.search_index import SearchIndex
 
 if TYPE_CHECKING:
     from wx2mqtt.app.cluster_node import ClusterNode
@@ -68,7 +64,7 @@ class Operations:
                     cluster = self._require_cluster()
                     return await (cluster.drain() if name == "cluster.drain" else cluster.end_drain())
                 case "purge.look" | "purge":
-                    purge = self._purge_operations()
+                    purge = PurgeOperations(self._stores, self._media, self._factory.base_topics)
                     return await (purge.inspect(fields) if name == "purge.look" else purge.purge(fields))
                 case _:
                     return await self._run_on_account(str(fields.get("account") or ""), name, fields)
@@ -76,8 +72,13 @@ class Operations:
             raise Wx2MqttError(rejection_text(self._factory.loaded.settings.language, error)) from None
 
     async def _run_on_account(self, requested: str, name: str, fields: Mapping[str, Json]) -> Json:
-        if owner := self._other_owner(requested):
-            return await self._ask_instance(owner, requested, name, fields)
+        account_name = requested or next(iter(self._factory.base_topics))
+        runs_here = any(account.name == account_name for account in self._running.accounts)
+        if self.cluster is not None and not runs_here and (owner := self.cluster.owner_of(account_name)):
+            answer = await OperationQueue(self._stores.database).ask(account_name, name, fields)
+            if answer is None:
+                raise Wx2MqttError(f"the account {account_name} moves; it was on {owner}: try again")
+            return answer[0]
         account = self.account_named(requested)
         operation = AccountOperations(account).by_name.get(name)
         if operation is None:
@@ -100,31 +101,6 @@ class Operations:
             return self.cluster
         is_shared = self._factory.loaded.settings.storage.url is not None
         raise Wx2MqttError("no bridge runs on this machine" if is_shared else NOT_SHARED)
-
-    def _purge_operations(self) -> PurgeOperations:
-        stores = self._stores
-        return PurgeOperations(
-            stores.saved_logins,
-            stores.database,
-            self._media,
-            stores.people_file,
-            stores.search_index,
-            self._factory.base_topics,
-        )
-
-    def _other_owner(self, account: str) -> str:
-        """Returns which other instance runs an account, by default the first one; empty if none does."""
-        name = account or next(iter(self._factory.base_topics))
-        if self.cluster is None or any(running.name == name for running in self._running.accounts):
-            return ""
-        return self.cluster.owner_of(name)
-
-    async def _ask_instance(self, owner: str, account: str, name: str, fields: Mapping[str, Json]) -> Json:
-        account = account or next(iter(self._factory.base_topics))
-        answer = await OperationQueue(self._stores.database).ask(account, name, fields)
-        if answer is None:
-            raise Wx2MqttError(f"the account {account} moves; it was on {owner}: try again")
-        return answer[0]
 
 
 class AccountOperations:
@@ -274,20 +250,10 @@ class PurgeOperations:
     broker before it calls `purge`: their names are found through the store.
     """
 
-    def __init__(
-        self,
-        saved_logins: SavedLogins,
-        database: Database,
-        media: MediaRetention,
-        people_file: PeopleFile | None,
-        search_index: SearchIndex | None,
-        base_topics: Mapping[str, str],
-    ) -> None:
-        self._saved_logins = saved_logins
-        self._removal = AccountRemoval(database)
+    def __init__(self, stores: Stores, media: MediaRetention, base_topics: Mapping[str, str]) -> None:
+        self._stores = stores
+        self._removal = AccountRemoval(stores.database)
         self._media = media
-        self._people_file = people_file
-        self._search_index = search_index
         self._base_topics = base_topics
 
     async def inspect(self, fields: Mapping[str, Json]) -> Json:
@@ -310,18 +276,18 @@ class PurgeOperations:
             "commands": stored.commands,
             "people": stored.people,
             "media": stored.media,
-            "login": account in await self._saved_logins.accounts(),
+            "login": account in await self._stores.saved_logins.accounts(),
         }
 
     async def purge(self, fields: Mapping[str, Json]) -> Json:
         """Removes all data of an account, the secrets first. Can be repeated after a crash."""
         account = await self._account_name(fields)
-        await self._saved_logins.delete(account)
+        await self._stores.saved_logins.delete(account)
         await self._removal.delete_rows(account)
-        if self._search_index is not None:
-            await self._search_index.delete()
-        if self._people_file is not None:
-            await self._people_file.write()
+        if self._stores.search_index is not None:
+            await self._stores.search_index.delete()
+        if self._stores.people_file is not None:
+            await self._stores.people_file.write()
         await self._media.remove_orphans(0.0)
         await self._removal.delete_account(account)
         return {"account": account}
@@ -330,7 +296,7 @@ class PurgeOperations:
         account = str(fields.get("account", ""))
         if account in self._base_topics:
             raise BadCommand("bad_request", "purge_running", account=account)
-        known = {*await self._removal.list_accounts(), *await self._saved_logins.accounts()}
+        known = {*await self._removal.list_accounts(), *await self._stores.saved_logins.accounts()}
         if account not in known:
             removable = ", ".join(sorted(known - self._base_topics.keys())) or "-"
             raise BadCommand("bad_request", "purge_unknown", account=account, known=removable)

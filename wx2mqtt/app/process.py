@@ -18,7 +18,7 @@ import structlog
 from wx2mqtt.aio import LogInterval, cancel_and_wait, run_in_daemon_thread, wait_at_most
 from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import Application, RunEnvironment, open_application
-from wx2mqtt.app.settings_mapping import running_web_server, secret_value
+from wx2mqtt.app.configuration import running_web_server, secret_value
 from wx2mqtt.app.stores import StoreLost
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.clock import now_ms, rfc3339

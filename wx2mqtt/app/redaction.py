@@ -104,7 +104,8 @@ def redact_value(key: str, value: object, *, message_text: bool, depth: int = 0)
     """
     if value is None or value == "" or isinstance(value, bool):
         return value
-    if _is_secret(key):
+    normalized_key = key.lower().replace("-", "").replace("_", "")
+    if normalized_key in SECRET_KEYS or normalized_key.endswith(_SECRET_ENDINGS):
         return REDACTED
     if key.lower() in TEXT_KEYS and not message_text:
         return f"<{len(value)} long>" if isinstance(value, (str, bytes)) else "<hidden>"
@@ -132,15 +133,6 @@ def clean_traceback(text: str) -> str:
     return "\n".join(redact(_truncate(line)) for line in lines)
 
 
-def one_line(text: str) -> str:
-    """Escapes all characters that could end a line or control a terminal."""
-    return text if text.isprintable() else "".join(map(_escape, text))
-
-
-def _escape(char: str) -> str:
-    return char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
-
-
 def _text(value: object) -> str:
     if isinstance(value, Enum):
         return str(value.value)
@@ -157,11 +149,6 @@ def _truncate(text: str) -> str:
     if len(text) <= MAX_TEXT_CHARACTERS:
         return text
     return f"{text[:MAX_TEXT_CHARACTERS]}… ({len(text)} characters)"
-
-
-def _is_secret(key: str) -> bool:
-    normalized = key.lower().replace("-", "").replace("_", "")
-    return normalized in SECRET_KEYS or normalized.endswith(_SECRET_ENDINGS)
 
 
 def _hide_if_mixed(run: re.Match[str]) -> str:

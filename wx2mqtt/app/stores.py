@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from wx2mqtt.aio import Signal
-from wx2mqtt.app.settings_mapping import secret_value
+from wx2mqtt.app.configuration import secret_value
 from wx2mqtt.clock import ENDLESS_LEASE, Lease
 from wx2mqtt.errors import Problem, SettingsError, StoreError, WrongStoreKey
 from wx2mqtt.settings.formats import parse_login_keys

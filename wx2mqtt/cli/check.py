@@ -16,7 +16,7 @@ from pathlib import Path
 
 from wx2mqtt.aio import ChangeNotifier, wait_at_most
 from wx2mqtt.app import logs
-from wx2mqtt.app.settings_mapping import running_web_server
+from wx2mqtt.app.configuration import running_web_server
 from wx2mqtt.app.systemd import SystemdNotifier
 from wx2mqtt.cli.operations import EXIT_CONFIGURATION, SETUP_COMMAND, enter_store
 from wx2mqtt.cli.terminal import command_language, format_json

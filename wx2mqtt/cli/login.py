@@ -15,7 +15,6 @@ from typing import Self, TextIO
 from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import RunEnvironment, open_application
 from wx2mqtt.app.configuration import safeguards_line
-from wx2mqtt.app.redaction import one_line
 from wx2mqtt.bridge.account import Account
 from wx2mqtt.bridge.login import MAX_QR_CODES
 from wx2mqtt.bridge.login_state import required_of_person
@@ -26,6 +25,7 @@ from wx2mqtt.errors import LoginRefused, Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.model import Json
+from wx2mqtt.settings.formats import printable
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.wechat.backend import (
     CodeRequired,
@@ -207,4 +207,4 @@ async def _save_login(account: Account, step: LoggedIn, *, new_owner: bool) -> N
 
 def _print(out: TextIO, sentence: str) -> None:
     if sentence:
-        print(one_line(sentence), file=out, flush=True)
+        print(printable(sentence), file=out, flush=True)

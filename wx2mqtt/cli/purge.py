@@ -12,7 +12,7 @@ import typer
 
 from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import RunEnvironment
-from wx2mqtt.app.settings_mapping import mqtt_options
+from wx2mqtt.app.configuration import mqtt_options
 from wx2mqtt.cli.operations import enter_store, run_operation
 from wx2mqtt.cli.terminal import show
 from wx2mqtt.errors import NotConnected, Wx2MqttError

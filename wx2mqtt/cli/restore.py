@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from wx2mqtt.app.settings_mapping import restore_rules
+from wx2mqtt.app.configuration import restore_rules
 from wx2mqtt.cli.backup import STANDARD_STREAM, clean_up_on_signal, opened_database, translated_errors
 from wx2mqtt.cli.operations import enter_store, store_path
 from wx2mqtt.cli.terminal import complain

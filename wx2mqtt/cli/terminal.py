@@ -14,11 +14,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from wx2mqtt.app.redaction import one_line
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.i18n import Language
 from wx2mqtt.memory import block_imports
 from wx2mqtt.model import Json
+from wx2mqtt.settings.formats import printable
 from wx2mqtt.settings.loader import find_config
 from wx2mqtt.wechat.backend import OnProgress
 
@@ -30,12 +30,12 @@ _CONTROL = re.compile("[\x7f-\x9f]")  # JSON escapes the lower control character
 
 def show(line: str) -> None:
     """Prints a line of the answer."""
-    print(one_line(line), flush=True)
+    print(printable(line), flush=True)
 
 
 def complain(line: str) -> None:
     """Prints a line beside the answer: standard output may be a file or a program."""
-    print(one_line(line), file=sys.stderr, flush=True)
+    print(printable(line), file=sys.stderr, flush=True)
 
 
 def draw_qr(url: str, stream: TextIO) -> bool:
@@ -134,7 +134,7 @@ def _cell(row: Json, name: str) -> str:
     value = row.get(name) if isinstance(row, dict) else None
     if isinstance(value, bool):
         return "yes" if value else ""
-    return "" if value is None else one_line(str(value))
+    return "" if value is None else printable(str(value))
 
 
 def command_language(config: Path | None, env: Mapping[str, str]) -> Language:

@@ -21,7 +21,7 @@ from typing import Literal
 from pydantic import SecretStr
 
 from wx2mqtt.app.application import Application, RunEnvironment, open_application
-from wx2mqtt.app.settings_mapping import mqtt_options
+from wx2mqtt.app.configuration import mqtt_options
 from wx2mqtt.demo.script import play_script
 from wx2mqtt.demo.shared_broker import BrokerLogin, clear_demo, refuse_second_bridge
 from wx2mqtt.errors import BrokerError, Wx2MqttError

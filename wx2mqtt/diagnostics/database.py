@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
-from wx2mqtt.app.settings_mapping import secret_value
+from wx2mqtt.app.configuration import secret_value
 from wx2mqtt.app.stores import login_keys
 from wx2mqtt.diagnostics.report import CheckReport
 from wx2mqtt.diagnostics.wechat import CLOCK_ERROR_SECONDS, CLOCK_TOLERANCE_SECONDS

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from wx2mqtt.app.redaction import one_line
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.diagnostics import diagnostics_text
 from wx2mqtt.model import Json
+from wx2mqtt.settings.formats import printable
 from wx2mqtt.values import frozen
 
 if TYPE_CHECKING:
@@ -131,9 +131,9 @@ def result_lines(result: CheckResult, language: Language) -> Iterator[str]:
     status = diagnostics_text(language, str(result.status))
     heading = result_heading(result, language)
     line = diagnostics_text(language, "line", status=status, heading=heading, finding=result.finding)
-    yield one_line(f"{STATUS_MARKS[result.status]} {line}")
+    yield printable(f"{STATUS_MARKS[result.status]} {line}")
     if result.remedy:
-        yield one_line(f"  {diagnostics_text(language, 'cure', cure=result.remedy)}")
+        yield printable(f"  {diagnostics_text(language, 'cure', cure=result.remedy)}")
 
 
 def report_table(report: CheckReport) -> Table:
@@ -160,7 +160,7 @@ def report_summary(report: CheckReport) -> str:
 
 def result_heading(result: CheckResult, language: Language) -> str:
     """Returns the name of the check and its subject."""
-    return one_line(f"{diagnostics_text(language, f'check_{result.check}')} {result.subject}".rstrip())
+    return printable(f"{diagnostics_text(language, f'check_{result.check}')} {result.subject}".rstrip())
 
 
 def _cells(result: CheckResult, language: Language) -> Iterator[Text]:
@@ -169,8 +169,8 @@ def _cells(result: CheckResult, language: Language) -> Iterator[Text]:
     style = STATUS_STYLES[result.status]
     yield Text(STATUS_MARKS[result.status], style=style)
     yield Text(diagnostics_text(language, f"check_{result.check}"))
-    yield Text(one_line(result.subject))
-    finding = Text(one_line(result.finding))
+    yield Text(printable(result.subject))
+    finding = Text(printable(result.finding))
     if result.remedy:
-        finding.append("\n" + one_line(diagnostics_text(language, "cure", cure=result.remedy)), style=style)
+        finding.append("\n" + printable(diagnostics_text(language, "cure", cure=result.remedy)), style=style)
     yield finding

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from wx2mqtt.app import control_socket
 from wx2mqtt.app.application import EMBEDDED_PORT
-from wx2mqtt.app.settings_mapping import mqtt_options
+from wx2mqtt.app.configuration import mqtt_options
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.model import Json
 from wx2mqtt.mqtt.options import BrokerAddress, MqttOptions, parse_broker_url

@@ -36,6 +36,7 @@ from wx2mqtt.names import (
     is_harmless,
     utf8_size,
 )
+from wx2mqtt.settings.formats import printable
 from wx2mqtt.store.command_records import replies_text, result_text
 
 _LOOP = asyncio.new_event_loop()
@@ -300,7 +301,7 @@ _PLANTED = "Zq7PLANTEDsecretVALUE0123"
 def _run_redaction(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
     assert _PLANTED not in redaction.redact(f"{text}\npassword={_PLANTED}")
-    line = redaction.one_line(text)
+    line = printable(text)
     assert line.isprintable() or not line
     redaction.clean_traceback(text).encode()
     with suppress(ValueError, RecursionError):
@@ -442,13 +443,11 @@ TARGETS = (
     Target(
         name="app.redaction",
         run=_run_redaction,
-        parsers=tuple(
-            f"app.redaction:{name}" for name in ("redact", "redact_value", "clean_traceback", "one_line")
-        ),
+        parsers=tuple(f"app.redaction:{name}" for name in ("redact", "redact_value", "clean_traceback")),
         seeds=_LOGGED,
         generate=mutated(_LOGGED, _LOG_WORDS),
         grow=grown(_LOGGED, _LOG_WORDS),
         cost_factor=2.0,
-        memory_factor=7.0,  # one_line joins an escape for each sign; log lines are cut before
+        memory_factor=7.0,  # printable joins an escape for each sign; log lines are cut before
     ),
 )

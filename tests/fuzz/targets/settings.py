@@ -180,6 +180,7 @@ TARGETS = (
             "settings.yaml_tree:parse",
             "settings.yaml_tree:parse_value",
             "settings.yaml_tree:YamlTree.problem",
+            "settings.yaml_tree:YamlTree.add_problem",
         ),
         seeds=_YAML,
         generate=mutated(_YAML, _YAML_WORDS),

@@ -1,11 +1,17 @@
-"""An account keeps the base topic that it first used, whichever accounts are added, removed or moved."""
+"""An account keeps the base topic that it first used, whichever accounts are added, removed or moved.
+
+A reload changes its settings.
+"""
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 
-from wx2mqtt.app.account_factory import resolve_base_topics
+from wx2mqtt.app.account_factory import AccountFactory, resolve_base_topics
 from wx2mqtt.errors import SettingsError
+from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import Settings
 
 
@@ -47,3 +53,16 @@ def test_a_base_that_meets_one_that_was_kept_is_refused_in_words():
     (problem,) = caught.value.problems
     assert problem.key == "accounts.home.base_topic"
     assert "account office has" in problem.message
+
+
+def loaded(url: str) -> LoadedSettings:
+    return LoadedSettings(settings=Settings.model_validate({"web": {"url": url}}), path=None)
+
+
+def test_a_reload_does_not_name_an_address_that_is_not_served_yet():
+    nothing = cast("Any", None)
+    factory = AccountFactory(loaded("https://old.example.org"), nothing, nothing, None)
+    factory.loaded = loaded("https://new.example.org")
+    account = factory.settings_of("home")
+    assert account.whole.web.url == "https://new.example.org"
+    assert account.media_url("a1") == "https://old.example.org/media/a1"

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from tests.unit.store.make import media
 from tests.unit.store.test_retention import fill
+from wx2mqtt.aio import Signal
 from wx2mqtt.app.operations import PurgeOperations
+from wx2mqtt.app.stores import Stores
+from wx2mqtt.clock import ENDLESS_LEASE
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.store.blobs import Blobs
 from wx2mqtt.store.database import Database
-from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_FILE_NAME, SESSIONS_FOLDER
+from wx2mqtt.store.folder import DATABASE_NAME, PEOPLE_FILE_NAME, SESSIONS_FOLDER, StoreFolder
 from wx2mqtt.store.media_retention import MediaRetention
 from wx2mqtt.store.people_file import PeopleFile
 from wx2mqtt.store.saved_logins import SavedLoginFolder
@@ -30,14 +34,17 @@ class StoreOfTwoAccounts:
         self.blobs = Blobs(path)
         self.bases = {"home": "base/home"}
         self.copy = PeopleFile(database, path / PEOPLE_FILE_NAME)
-        self.purging = PurgeOperations(
-            SavedLoginFolder(path / SESSIONS_FOLDER),
-            database,
-            MediaRetention(database, self.blobs),
-            self.copy,
-            SearchIndex(database, path / "search.db"),
-            self.bases,
+        stores = Stores(
+            folder=cast("StoreFolder", None),  # a purge does not look at it
+            database=database,
+            blobs=self.blobs,
+            saved_logins=SavedLoginFolder(path / SESSIONS_FOLDER),
+            lost=Signal(),
+            lease=ENDLESS_LEASE,
+            people_file=self.copy,
+            search_index=SearchIndex(database, path / "search.db"),
         )
+        self.purging = PurgeOperations(stores, MediaRetention(database, self.blobs), self.bases)
 
     async def run(self, name: str, account: str) -> object:
         operation = self.purging.inspect if name == "purge.look" else self.purging.purge

@@ -16,10 +16,10 @@ from wx2mqtt.app.redaction import (
     MAX_TRACEBACK_LINES,
     SECRET_KEYS,
     clean_traceback,
-    one_line,
     redact,
     redact_value,
 )
+from wx2mqtt.settings.formats import printable
 
 SECRET = "Geheim0815"
 
@@ -169,8 +169,8 @@ def test_of_a_long_traceback_the_end_stays():
 
 @given(st.text())
 def test_one_line_is_one_line_and_moves_no_cursor(text):
-    assert one_line(text).isprintable()
-    assert len(one_line(text).splitlines()) <= 1
+    assert printable(text).isprintable()
+    assert len(printable(text).splitlines()) <= 1
 
 
 @given(st.text(st.sampled_from("aZ0=:&;/@<>\"' _"), max_size=60))

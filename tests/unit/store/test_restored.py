@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.postgresql import empty_database
 from tests.unit.store.test_hostile_backup import forged
-from wx2mqtt.app.settings_mapping import restore_rules
+from wx2mqtt.app.configuration import restore_rules
 from wx2mqtt.settings.schema import Settings
 from wx2mqtt.store.archive import BadBackup
 from wx2mqtt.store.backup import RestoreSummary, restore_store

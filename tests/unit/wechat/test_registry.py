@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from wx2mqtt.app.settings_mapping import backend_section
+from wx2mqtt.app.configuration import backend_section
 from wx2mqtt.clock import Clock
 from wx2mqtt.diagnostics import wechat
 from wx2mqtt.diagnostics.report import CheckReport
