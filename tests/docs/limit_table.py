@@ -32,7 +32,7 @@ from wx2mqtt.external import local_files, url_fetch
 from wx2mqtt.mqtt import options as broker_options
 from wx2mqtt.mqtt import packets, reason_codes, reconnect
 from wx2mqtt.store import mapped_files
-from wx2mqtt.web import auth, file_response, http_limits, login_page
+from wx2mqtt.web import auth, http_limits, login_page, media
 from wx2mqtt.web import request as web_request
 from wx2mqtt.web.page import contacts, forms, live
 from wx2mqtt.wechat.ilink.protocol import endpoints as ilink_endpoints
@@ -308,7 +308,7 @@ _WEB_LIMITS = (
     limit("a picture in a list of the page", view.MAX_PREVIEW_BYTES, "bytes", "is not shown there"),
     limit(
         "the name of a file that a browser downloads",
-        file_response.MAX_NAME_BYTES,
+        media.MAX_NAME_BYTES,
         "bytes",
         "is cut before its suffix",
     ),

@@ -59,7 +59,7 @@ SCOPES = (
     ),
     *("store.files", "store.mapped_files", "store.saved_logins"),
     *("external.pinned_http", "external.addresses", "external.url_fetch", "external.local_files"),
-    *("web.request", "web.hosts", "web.file_response", "web.auth"),
+    *("web.request", "web.hosts", "web.media", "web.auth"),
     *("app.control_socket", "app.redaction", "names"),
 )
 """Modules below `wx2mqtt` whose input comes from WeChat, a broker, a browser, a file or a person."""
@@ -140,7 +140,6 @@ EXCUSED_MODULES: Mapping[str, str] = {
     },
     "cluster.tables": "reads rows that instances of the same configuration have written, in the owner's database",
     "web.login_page": "reads the fields of web.request; its pattern of local paths is fuzzed with web.headers",
-    "web.media": "looks up ids that fit one bounded pattern",
     "wechat.webwx.download": "reads the head of a body with json_reader and responses",
 }
 
@@ -174,6 +173,7 @@ EXCUSED: Mapping[str, str] = {
     "external.url_fetch:resolve_host": "asks the system",
     "external.url_fetch:UrlFetcher.fetch": "sends requests; URLs are read by UrlParts",
     "web.auth:FailureThrottle.*": "counts by address",
+    "web.media:MediaEndpoint.handle": "looks up ids that fit one bounded pattern",
     "web.page.handlers:PageHandlers.*": "reads its fields with web.request; a text that is sent is a command",
     "web.request:is_local": "reads the address and the Host header with web.hosts, which is fuzzed",
     "web.auth:BrowserSessions.*": "hashes the key and looks it up; fuzzed through Authenticator",

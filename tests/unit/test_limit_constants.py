@@ -43,8 +43,8 @@ EXEMPT: dict[str, frozenset[str]] = {
             *("mqtt.discovery:MAX_DISPLAY_NAME_CHARACTERS", "mqtt.discovery:MAX_ENTITY_ID_CHARACTERS"),
             *("mqtt.discovery:MAX_RECENT_RESULTS", "mqtt.discovery:MAX_RESULT_CHARACTERS"),
             *("limits:MAX_CHOSEN_TOPIC_NAME_BYTES", "names:MAX_EXTENSION_CHARACTERS"),
-            *("store.archive:_MAX_SHOWN_CHARACTERS", "web.file_response:MAX_SUFFIX_BYTES"),
-            *("web.page.snapshot:MAX_MESSAGES_SHOWN", "web.page.snapshot:MAX_COMMANDS_SHOWN"),
+            *("store.archive:_MAX_SHOWN_CHARACTERS", "web.media:MAX_SUFFIX_BYTES"),
+            *("web.bridge_state:MAX_MESSAGES_SHOWN", "web.bridge_state:MAX_COMMANDS_SHOWN"),
             "web.page.sections:MAX_WINDOWS_SHOWN",
             "wechat.webwx.protocol.content:MAX_UPLOAD_NAME_CHARACTERS",
             *("bridge.login:MAX_QR_CODES", "diagnostics.connection:MAX_SHOWN_NAMES"),
@@ -62,7 +62,7 @@ EXEMPT: dict[str, frozenset[str]] = {
     ),
     "parts of a request head, which is bounded whole": frozenset(
         {
-            *("web.file_response:_MAX_DECLARED_CHARACTERS", "web.metrics:MAX_ACCEPT_CHARACTERS"),
+            *("web.media:_MAX_DECLARED_CHARACTERS", "web.metrics:MAX_ACCEPT_CHARACTERS"),
             "web.request:_MAX_ACCEPT_LANGUAGE_CHARACTERS",
         }
     ),

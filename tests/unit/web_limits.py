@@ -20,12 +20,12 @@ from tests.support.page import FakeView, bridge
 from tests.support.web import FakeShelf, faked, options
 from wx2mqtt.bridge.view import _preview_id
 from wx2mqtt.model import Json
-from wx2mqtt.web import file_response
+from wx2mqtt.web import media
 from wx2mqtt.web.auth import FREE_ATTEMPTS, BrowserSessions, FailureThrottle
 from wx2mqtt.web.http_limits import MAX_CONNECTIONS, Admission, ConnectionLimiter, HttpConnection
 from wx2mqtt.web.page.handlers import _contacts_query
 from wx2mqtt.web.page.live import LiveUpdates
-from wx2mqtt.web.page.snapshot import PageOptions
+from wx2mqtt.web.page.sections import PageOptions
 from wx2mqtt.web.request import FormTooLargeError, read_form
 
 Driver = Callable[[Any, Path], bool]
@@ -207,8 +207,8 @@ def _contacts_request(**parameters: str) -> tuple[str, int]:
 
 
 def page_picture(size: int, _: Path) -> bool:
-    media: dict[str, Json] = {"state": "ready", "mime": "image/png", "size": size, "url": "/media/a1"}
-    return _preview_id(media) == "a1"
+    picture: dict[str, Json] = {"state": "ready", "mime": "image/png", "size": size, "url": "/media/a1"}
+    return _preview_id(picture) == "a1"
 
 
 def page_text(size: int, _: Path) -> bool:
@@ -241,6 +241,6 @@ WEB_DRIVERS: dict[str, Driver] = {
     "a message from the page": page_text,
     "a picture in a list of the page": page_picture,
     "the name of a file that a browser downloads": lambda size, _: (
-        len(file_response._shortened("x" * (size - 4) + ".pdf")) == size
+        len(media._shortened("x" * (size - 4) + ".pdf")) == size
     ),
 }

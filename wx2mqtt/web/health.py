@@ -7,9 +7,8 @@ clients get details.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import cast
 
 import structlog
 from starlette.requests import Request
@@ -37,52 +36,42 @@ class HealthEndpoint:
     async def livez(self, request: Request) -> Response:
         """GET /livez: 200 while every loop moves, also while the bridge waits for a person or a database."""
         overdue = self._bridge.overdue()
-        details: dict[str, Json] = {"stuck": list(overdue), **_outage_fields(self._bridge)}
-        return _health_response(request, "alive", is_good=not overdue, details=details)
+        return self._response(request, "alive", is_good=not overdue, details={"stuck": [*overdue]})
 
     async def healthz(self, request: Request) -> Response:
         """GET /healthz: 200 only while everything works; a command that was not sent is no matter of it."""
-        accounts = dict(await asyncio.gather(*map(_account_health, self._bridge.views)))
-        reasons: list[Json] = [
-            f"{name}: {problem}"
-            for name, account in accounts.items()
-            for problem in cast("list[str]", account["problems"])
-        ]
-        cluster = self._bridge.cluster()
-        if not self._bridge.is_running:
+        bridge = self._bridge
+        views = bridge.accounts()
+        accounts: dict[str, Json] = {}
+        reasons: list[Json] = []
+        for view, problems in zip(views, await asyncio.gather(*map(_problems, views)), strict=True):
+            state = str(view.login.state)
+            accounts[view.name] = {"healthy": not problems, "problems": [*problems], "state": state}
+            reasons += [f"{view.name}: {problem}" for problem in problems]
+        cluster = bridge.cluster()
+        if not bridge.is_running:
             reasons = ["configuration"]
-        elif self._bridge.outage() is not None or (cluster is not None and not cluster.has_lease):
+        elif bridge.outage() is not None or (cluster is not None and not cluster.has_lease):
             reasons = ["database_away", *reasons]
-        details: dict[str, Json] = {
-            "reasons": reasons,
-            "version": __version__,
-            "accounts": {**accounts},
-            **_outage_fields(self._bridge),
-        }
-        return _health_response(request, "healthy", is_good=not reasons, details=details)
+        details: dict[str, Json] = {"reasons": reasons, "version": __version__, "accounts": accounts}
+        return self._response(request, "healthy", is_good=not reasons, details=details)
+
+    def _response(
+        self, request: Request, verdict_key: str, *, is_good: bool, details: Mapping[str, Json]
+    ) -> Response:
+        body: dict[str, Json] = {verdict_key: is_good}
+        if context_of(request.scope).is_allowed:
+            body.update(details)
+            if (outage := self._bridge.outage()) is not None:
+                body["database"] = {"away_since": rfc3339(outage.since), "reason": outage.reason}
+        status = HTTPStatus.OK if is_good else HTTPStatus.SERVICE_UNAVAILABLE
+        return JSONResponse(body, status, NO_STORE)
 
 
-def _outage_fields(bridge: BridgeState) -> dict[str, Json]:
-    outage = bridge.outage()
-    if outage is None:
-        return {}
-    return {"database": {"away_since": rfc3339(outage.since), "reason": outage.reason}}
-
-
-async def _account_health(view: AccountView) -> tuple[str, dict[str, Json]]:
+async def _problems(view: AccountView) -> Sequence[str]:
     try:
         async with asyncio.timeout(HEALTH_TIMEOUT_SECONDS):
-            problems: list[Json] = [*operational_problems(active_problems(await view.snapshot()))]
+            return operational_problems(active_problems(await view.snapshot()))
     except (StoreError, TimeoutError) as error:
         log.warning("health is not known", account=view.name, problem=str(error) or "no answer in time")
-        problems = ["store_trouble"]
-    return view.name, {"healthy": not problems, "problems": problems, "state": str(view.login.state)}
-
-
-def _health_response(
-    request: Request, verdict_key: str, *, is_good: bool, details: Mapping[str, Json]
-) -> Response:
-    is_allowed = context_of(request.scope).is_allowed
-    body = {verdict_key: is_good, **(details if is_allowed else {})}
-    status = HTTPStatus.OK if is_good else HTTPStatus.SERVICE_UNAVAILABLE
-    return JSONResponse(body, status, NO_STORE)
+        return ["store_trouble"]

@@ -1,14 +1,22 @@
-"""GET /metrics: reads the values of all accounts, at most once a second, and encodes them in a thread."""
+"""GET /metrics: reads the values of all accounts, at most once a second, and encodes them in a thread.
+
+`metrics_table.py` says which metrics there are. prometheus_client is loaded at the first scrape, since many
+bridges have none and it takes memory.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import accumulate
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import Response
 
+from wx2mqtt.bridge.counters import BUCKET_BOUNDS_SECONDS, LatencyHistogram
 from wx2mqtt.bridge.health import HealthSnapshot
 from wx2mqtt.bridge.view import AccountView
 from wx2mqtt.errors import StoreError
@@ -27,6 +35,10 @@ from wx2mqtt.web.metrics_table import (
 )
 from wx2mqtt.web.responses import NO_STORE
 
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric as MetricFamily
+
+METRIC_PREFIX = "wx2mqtt_"
 CACHE_SECONDS = 1.0  # for which a snapshot is served to further scrapes
 READ_TIMEOUT_SECONDS = 5.0  # Prometheus gives up after ten
 MAX_ACCEPT_CHARACTERS = 1000
@@ -47,21 +59,15 @@ class MetricsEndpoint:
             if now - self._read_at >= CACHE_SECONDS:
                 self._samples = await read_metrics(self._bridge)
                 self._read_at = now
-            body, content_type = await asyncio.to_thread(_encode, self._samples, accept)
+            body, content_type = await asyncio.to_thread(encode_metrics, self._samples, accept)
         return Response(body, headers={"content-type": content_type, **NO_STORE})
-
-
-def _encode(samples: Sequence[MetricSamples], accept: str) -> tuple[bytes, str]:
-    from wx2mqtt.web.metrics_exposition import encode_metrics  # noqa: PLC0415 - loads prometheus_client at the first scrape
-
-    return encode_metrics(samples, accept)
 
 
 async def read_metrics(bridge: BridgeState) -> list[MetricSamples]:
     """Returns the current values. An account whose store does not answer in time has only its calls."""
-    snapshots = dict(await asyncio.gather(*map(_read_account, bridge.views)))
+    snapshots = dict(await asyncio.gather(*map(_read_account, bridge.accounts())))
     readable = {name: health for name, health in snapshots.items() if health is not None}
-    calls = {view.name: view.calls for view in bridge.views}
+    calls = {view.name: view.calls for view in bridge.accounts()}
     cluster = bridge.cluster()
     return [
         *_read(INFO_METRICS, bridge),
@@ -96,3 +102,43 @@ def _read_each(metrics: Iterable[Metric[Source]], sources: Mapping[str, Source])
             for labels, value in metric.values(source)
         ]
         yield MetricSamples(metric, ("account", *metric.labels), values)
+
+
+def encode_metrics(samples: Iterable[MetricSamples], accept: str) -> tuple[bytes, str]:
+    """Returns the body and its content type, in the exposition format that the Accept header prefers.
+
+    The metrics of the process, such as its memory, are appended.
+    """
+    from prometheus_client import ProcessCollector  # noqa: PLC0415
+    from prometheus_client.exposition import choose_encoder  # noqa: PLC0415
+
+    encode, content_type = choose_encoder(accept)
+    families = [*map(_family, samples), *ProcessCollector(registry=None).collect()]
+    registry: Any = SimpleNamespace(collect=lambda: families)
+    return encode(registry), content_type
+
+
+def _family(samples: MetricSamples) -> MetricFamily:
+    """Returns the values as prometheus_client wants them."""
+    from prometheus_client.core import (  # noqa: PLC0415
+        CounterMetricFamily,
+        GaugeMetricFamily,
+        HistogramMetricFamily,
+    )
+
+    metric = samples.metric
+    name = METRIC_PREFIX + metric.name
+    if metric.type == "histogram":
+        histogram = HistogramMetricFamily(name, metric.help, labels=samples.labels)
+        bounds = (*map(str, BUCKET_BOUNDS_SECONDS), "+Inf")
+        for labels, value in samples.values:
+            assert isinstance(value, LatencyHistogram)
+            cumulative = accumulate(value.bucket_counts)  # a bucket counts those of all lower ones, too
+            histogram.add_metric(labels, [*zip(bounds, cumulative, strict=True)], value.total_seconds)
+        return histogram
+    family_class = CounterMetricFamily if metric.type == "counter" else GaugeMetricFamily
+    family = family_class(name, metric.help, labels=samples.labels)
+    for labels, value in samples.values:
+        assert not isinstance(value, LatencyHistogram)
+        family.add_metric(labels, float(value))
+    return family

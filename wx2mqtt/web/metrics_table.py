@@ -50,9 +50,14 @@ class MetricSamples:
     values: Sequence[tuple[Labels, float | LatencyHistogram]]
 
 
-def gauge(name: str, meaning: str, value: Callable[[Source], float]) -> Metric[Source]:
-    """Returns a gauge without labels."""
-    return Metric(name=name, type="gauge", help=meaning, values=lambda source: [((), value(source))])
+def gauge(name: str, meaning: str, value: Callable[[Source], float | None]) -> Metric[Source]:
+    """Returns a gauge without labels. It is absent while its value is None."""
+
+    def values(source: Source) -> LabelledValues:
+        current = value(source)
+        return [] if current is None else [((), current)]
+
+    return Metric(name=name, type="gauge", help=meaning, values=values)
 
 
 def counter(name: str, meaning: str, value: Callable[[Source], float]) -> Metric[Source]:
@@ -84,29 +89,17 @@ def _queue_ages(health: HealthSnapshot) -> LabelledValues:
         yield (name,), 0.0 if since is None else max(0, health.now - since) / 1000
 
 
-def _if_known(value: float | None) -> LabelledValues:
-    return [] if value is None else [((), value)]
-
-
-def _last_backup(health: HealthSnapshot) -> LabelledValues:
-    last_backup = health.stats.last_backup
-    return [] if last_backup is None else [((), last_backup / 1000)]
-
-
-def _database_up(bridge: BridgeState) -> LabelledValues:
-    """Returns 1 while the database answers; nothing without `storage.url`."""
+def _database_up(bridge: BridgeState) -> float | None:
+    """Returns 1 while the database answers; None without `storage.url`."""
     cluster = bridge.cluster()
     if bridge.outage() is not None:
-        return [((), 0.0)]
-    return [] if cluster is None else [((), float(cluster.has_lease))]
+        return 0.0
+    return None if cluster is None else float(cluster.has_lease)
 
 
-def _reload_accepted(bridge: BridgeState) -> LabelledValues:
-    return [((), bridge.reload_accepted() / 1000)] if bridge.reload_accepted() else []
-
-
-def _owned(state: ClusterState) -> LabelledValues:
-    return (((account,), float(account in state.own_accounts)) for account in state.accounts)
+def _last_backup(health: HealthSnapshot) -> float | None:
+    last_backup = health.stats.last_backup
+    return None if last_backup is None else last_backup / 1000
 
 
 # Of each account; each has the label `account`, too.
@@ -123,17 +116,15 @@ ACCOUNT_METRICS: tuple[Metric[HealthSnapshot], ...] = (
         "1 while a person must do something, such as scan a code",
         lambda health: health.login.needs is not Needs.NOTHING,
     ),
-    Metric(
-        name="login_age_seconds",
-        type="gauge",
-        help="How old the login is, where it ends after some time (iLink)",
-        values=lambda health: _if_known(health.login_age),
+    gauge(
+        "login_age_seconds",
+        "How old the login is, where it ends after some time (iLink)",
+        lambda health: health.login_age,
     ),
-    Metric(
-        name="login_left_seconds",
-        type="gauge",
-        help="When the login probably ends, in seconds from now (iLink)",
-        values=lambda health: _if_known(health.login_seconds_left),
+    gauge(
+        "login_left_seconds",
+        "When the login probably ends, in seconds from now (iLink)",
+        lambda health: health.login_seconds_left,
     ),
     counter(
         "reminders",
@@ -270,11 +261,10 @@ SHARED_METRICS: tuple[Metric[HealthSnapshot], ...] = (
     gauge(
         "media_stored_bytes", "Bytes of messages and commands on the disk", lambda health: health.media_stored
     ),
-    Metric(
-        name="last_backup_timestamp_seconds",
-        type="gauge",
-        help="When wx2mqtt backup last wrote the store into a file; absent before the first time",
-        values=_last_backup,
+    gauge(
+        "last_backup_timestamp_seconds",
+        "When wx2mqtt backup last wrote the store into a file; absent before the first time",
+        _last_backup,
     ),
     gauge(
         "start_timestamp_seconds",
@@ -290,17 +280,15 @@ PROCESS_METRICS: tuple[Metric[BridgeState], ...] = (
         "1 if the configuration file was accepted the last time that it was read",
         lambda bridge: float(not bridge.problems()),
     ),
-    Metric(
-        name="config_last_reload_success_timestamp_seconds",
-        type="gauge",
-        help="When the configuration file was accepted last",
-        values=_reload_accepted,
+    gauge(
+        "config_last_reload_success_timestamp_seconds",
+        "When the configuration file was accepted last",
+        lambda bridge: bridge.reload_accepted() / 1000 if bridge.reload_accepted() else None,
     ),
-    Metric(
-        name="database_up",
-        type="gauge",
-        help="1 while the database answers (storage.url); while it is away no account runs here",
-        values=_database_up,
+    gauge(
+        "database_up",
+        "1 while the database answers (storage.url); while it is away no account runs here",
+        _database_up,
     ),
 )
 
@@ -311,7 +299,9 @@ CLUSTER_METRICS: tuple[Metric[ClusterState], ...] = (
         type="gauge",
         help="1 where this instance runs the account (storage.url)",
         labels=("account",),
-        values=_owned,
+        values=lambda state: (
+            ((account,), float(account in state.own_accounts)) for account in state.accounts
+        ),
     ),
     gauge("cluster_instances", "Live instances that share the database", lambda state: len(state.instances)),
     gauge("cluster_accounts_waiting", "Accounts that no instance runs", lambda state: len(state.waiting)),

@@ -1,4 +1,8 @@
-"""The web server: listens, and loads the HTTP service when somebody connects for the first time."""
+"""The web server: listens, and loads the HTTP service when somebody connects for the first time.
+
+The libraries of the service (`routes.py`) take memory, and perhaps nobody ever asks. So nothing here imports
+them.
+"""
 
 from __future__ import annotations
 
@@ -36,10 +40,10 @@ class WebServer:
     """
 
     def __init__(
-        self, options: WebOptions, media_sources: Sequence[MediaLibrary], bridge: BridgeState | None = None
+        self, options: WebOptions, media_libraries: Sequence[MediaLibrary], bridge: BridgeState | None = None
     ) -> None:
         self._options = options
-        self._media_sources = media_sources
+        self._media_libraries = media_libraries
         self._bridge = bridge
         self._language = options.language
         self._server: asyncio.Server | None = None
@@ -99,18 +103,13 @@ class WebServer:
 
     def _on_first_connection(self) -> None:
         self._ignore_connections()
-        self._loading = asyncio.create_task(self._start_service())
+        self._loading = asyncio.create_task(self._load_service())
 
-    def _ignore_connections(self) -> None:
-        assert self._server is not None
-        for listener in self._server.sockets:
-            asyncio.get_running_loop().remove_reader(listener.fileno())
-
-    async def _start_service(self) -> None:
+    async def _load_service(self) -> None:
         """Loads the service, and accepts connections from then on."""
         module = await asyncio.to_thread(importlib.import_module, SERVICE_MODULE)
         assert self._server is not None
-        self._service = module.HttpService(self._options, self._media_sources, self._bridge)
+        self._service = module.HttpService(self._options, self._media_libraries, self._bridge)
         self._service.set_language(self._language)
         await self._server.start_serving()
         self._listen()
@@ -119,12 +118,16 @@ class WebServer:
         assert self._service is not None, "nothing is accepted before it is loaded"
         return self._service.connection()
 
-    def _stop_listening(self) -> None:
+    def _ignore_connections(self) -> None:
         assert self._server is not None
-        if self._loading is None:
-            self._ignore_connections()
-        elif not self._loading.done():
+        for listener in self._server.sockets:
+            asyncio.get_running_loop().remove_reader(listener.fileno())
+
+    def _stop_listening(self) -> None:
+        self._ignore_connections()
+        if self._loading is not None:
             self._loading.cancel()
+        assert self._server is not None
         self._server.close()
 
     async def _close_all(self) -> None:

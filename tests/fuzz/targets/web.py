@@ -17,7 +17,7 @@ from wx2mqtt.errors import BadCommand
 from wx2mqtt.external.addresses import is_local, is_public, plain_address, same_host
 from wx2mqtt.external.pinned_http import InvalidUrl, UrlParts
 from wx2mqtt.external.url_fetch import check_url, filename_in
-from wx2mqtt.web import file_response, hosts, request
+from wx2mqtt.web import hosts, media, request
 from wx2mqtt.web.auth import Authenticator
 from wx2mqtt.web.login_page import _local_path
 
@@ -66,10 +66,10 @@ def _run_headers(data: bytes) -> None:
         path = _local_path(line)
         assert path.startswith("/")
         assert not path.startswith("//")
-    with suppress(file_response.RangeNotSatisfiable):
-        byte_range = file_response.requested_range(headers, 1000, '"etag"', 1_700_000_000)
+    with suppress(media.RangeNotSatisfiable):
+        byte_range = media.requested_range(headers, 1000, '"etag"', 1_700_000_000)
         assert byte_range is None or 0 <= byte_range.start < byte_range.stop <= 1000
-    file_response.is_not_modified(headers, '"etag"', 1_700_000_000)
+    media.is_not_modified(headers, '"etag"', 1_700_000_000)
     parse_http_date(lines[0])
 
 
@@ -114,14 +114,14 @@ _HEADER_WORDS = (
 
 def _run_names(data: bytes) -> None:
     text = data.decode("utf-8", "replace")
-    name = file_response.download_name(text, "file.bin")
-    assert len(name.encode()) <= file_response.MAX_NAME_BYTES + 10
+    name = media.download_name(text, "file.bin")
+    assert len(name.encode()) <= media.MAX_NAME_BYTES + 10
     assert "/" not in name
     for mime in ("image/png", "text/html", text[:200]):
-        header = file_response.content_disposition(mime, name)
+        header = media.content_disposition(mime, name)
         header.encode("latin-1")
         assert header.isprintable()
-        kind = file_response.content_type(mime)
+        kind = media.content_type(mime)
         assert kind.isascii()
         assert kind.isprintable()
         if header.startswith("inline"):
@@ -263,8 +263,8 @@ TARGETS = (
                 )
             ),
             *(
-                "web.file_response:requested_range",
-                "web.file_response:is_not_modified",
+                "web.media:requested_range",
+                "web.media:is_not_modified",
                 "clock:parse_http_date",
             ),
         ),
@@ -278,7 +278,7 @@ TARGETS = (
         name="web.file_names",
         run=_run_names,
         parsers=tuple(
-            f"web.file_response:{name}" for name in ("download_name", "content_disposition", "content_type")
+            f"web.media:{name}" for name in ("download_name", "content_disposition", "content_type")
         ),
         seeds=("报告.pdf".encode(), b"a.b", b"image/png", b"text/html", "＂x＂.jpg".encode()),
         generate=mutated(

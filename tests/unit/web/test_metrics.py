@@ -21,7 +21,7 @@ from wx2mqtt.bridge.counters import AccountCounters
 from wx2mqtt.model import Kind, LoginState
 from wx2mqtt.store.records import MediaState
 from wx2mqtt.web import metrics as module
-from wx2mqtt.web.metrics_exposition import METRIC_PREFIX
+from wx2mqtt.web.metrics import METRIC_PREFIX
 from wx2mqtt.web.metrics_table import ACCOUNT_METRICS, SHARED_METRICS
 
 

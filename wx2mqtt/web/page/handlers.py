@@ -25,7 +25,7 @@ from wx2mqtt.errors import StoreError
 from wx2mqtt.limits import MAX_CODE_DIGITS, MAX_TOPIC_NAME_BYTES
 from wx2mqtt.mqtt.topics import PNG_TYPE, is_topic_name
 from wx2mqtt.web.auth import Authenticator
-from wx2mqtt.web.bridge_state import BridgeState
+from wx2mqtt.web.bridge_state import AccountSnapshot, BridgeState, read_account, value_or_none
 from wx2mqtt.web.html import LANGUAGE_TAGS, Assets, PageText
 from wx2mqtt.web.page.contacts import (
     MAX_OFFSET,
@@ -48,8 +48,7 @@ from wx2mqtt.web.page.page import (
     render_page,
     render_question,
 )
-from wx2mqtt.web.page.sections import cluster_section, file_section
-from wx2mqtt.web.page.snapshot import AccountSnapshot, PageOptions, account_snapshot, value_or_none
+from wx2mqtt.web.page.sections import PageOptions, cluster_section, file_section
 from wx2mqtt.web.request import (
     LANGUAGE_COOKIE,
     FormTooLargeError,
@@ -93,19 +92,23 @@ class PageHandlers:
         """Returns the endpoint that calls a handler with the account in the path."""
 
         async def handle(request: Request) -> Response:
-            view = self._bridge.by_name.get(request.path_params["account"])
+            view = self._find_account(request)
             if view is None:
                 return text_response(context_of(request.scope), HTTPStatus.NOT_FOUND, "unknown_account")
             return await handler(request, view)
 
         return handle
 
+    def _find_account(self, request: Request) -> AccountView | None:
+        name = request.path_params["account"]
+        return next((view for view in self._bridge.accounts() if view.name == name), None)
+
     async def show(self, request: Request) -> Response:
         options = _page_options(request)
         page_text = PageText(options.language)
         bridge = self._bridge
         setup_command, cluster = bridge.setup_command(), bridge.cluster()
-        snapshots = await asyncio.gather(*(account_snapshot(view, setup_command) for view in bridge.views))
+        snapshots = await asyncio.gather(*(read_account(view, setup_command) for view in bridge.accounts()))
         command_id = request.query_params.get("id", "")  # that a form has stored
         page_query = PageQuery(
             options=options,
@@ -154,7 +157,7 @@ class PageHandlers:
 
     async def qr_image(self, request: Request) -> Response:
         """GET /accounts/<account>/qr.png: the QR code to scan."""
-        view = self._bridge.by_name.get(request.path_params["account"])
+        view = self._find_account(request)
         if view is None or not view.qr_image:
             return text_response(context_of(request.scope), HTTPStatus.NOT_FOUND, "no_code")
         return Response(view.qr_image, media_type=PNG_TYPE, headers=PRIVATE_HEADERS)

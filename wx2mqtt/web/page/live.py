@@ -17,10 +17,9 @@ from starlette.types import Receive, Scope, Send
 
 from wx2mqtt.clock import loop_time
 from wx2mqtt.values import frozen
-from wx2mqtt.web.bridge_state import BridgeState
+from wx2mqtt.web.bridge_state import BridgeState, read_account
 from wx2mqtt.web.html import PageText
-from wx2mqtt.web.page.sections import cluster_section, file_section, live_sections
-from wx2mqtt.web.page.snapshot import PageOptions, account_snapshot
+from wx2mqtt.web.page.sections import PageOptions, cluster_section, file_section, live_sections
 from wx2mqtt.web.responses import NO_STORE, WaitInterrupted, disconnected, run_unless
 
 MAX_VIEWERS = 20  # each takes one of the server's connections
@@ -153,8 +152,8 @@ class LiveUpdates:
         sections = {"file": file_section(bridge, page_text)}
         if (cluster := bridge.cluster()) is not None:
             sections["cluster"] = cluster_section(cluster, page_text)
-        for view in bridge.views:
-            snapshot = await account_snapshot(view, bridge.setup_command())
+        for view in bridge.accounts():
+            snapshot = await read_account(view, bridge.setup_command())
             for name, html in live_sections(snapshot, options).items():
                 sections[f"{view.name}.{name}"] = html
         return sections

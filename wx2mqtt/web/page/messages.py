@@ -8,10 +8,10 @@ from markupsafe import Markup
 
 from wx2mqtt.bridge.view import FoundMessages, MessageLine
 from wx2mqtt.values import frozen
+from wx2mqtt.web.bridge_state import AccountSnapshot
 from wx2mqtt.web.html import PageText, isolated, join_html, kind_label, tag, timestamp_tag
 from wx2mqtt.web.page.first_steps import no_messages_hint
 from wx2mqtt.web.page.forms import SearchField, search_form
-from wx2mqtt.web.page.snapshot import AccountSnapshot
 
 MESSAGES_PER_PAGE = 20
 THUMBNAIL_PIXELS = 96

@@ -12,18 +12,18 @@ from markupsafe import Markup
 from wx2mqtt.bridge.health import SHOWN_FAILING_USERS, HealthSnapshot, active_problems
 from wx2mqtt.bridge.window_topics import WindowForecast
 from wx2mqtt.errors import Problem
+from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
 from wx2mqtt.i18n.settings import sentence_text
 from wx2mqtt.i18n.web import remedy_for
 from wx2mqtt.model import LoginState, Needs, Status
 from wx2mqtt.store.command_records import CommandRow
 from wx2mqtt.values import frozen
-from wx2mqtt.web.bridge_state import BridgeState, ClusterState, InstanceState
+from wx2mqtt.web.bridge_state import AccountSnapshot, BridgeState, ClusterState, InstanceState
 from wx2mqtt.web.html import PageText, isolated, join_html, kind_label, tag, time_tag
 from wx2mqtt.web.page.first_steps import no_commands_hint, no_configuration_section, steps_section
 from wx2mqtt.web.page.forms import verification_code_form
 from wx2mqtt.web.page.messages import messages_section
-from wx2mqtt.web.page.snapshot import AccountSnapshot, PageOptions
 
 STYLE_GOOD = "good"
 STYLE_WAITING = "waits"
@@ -42,6 +42,15 @@ QR_IMAGE_PIXELS = 290
 MAX_WINDOWS_SHOWN = 10
 
 _SIZE_UNITS = ("B", "kB", "MB")
+
+
+@frozen(kw_only=False)
+class PageOptions:
+    """The choices of a viewer."""
+
+    language: Language
+    #: Whether the texts of messages and commands are shown.
+    show_texts: bool = False
 
 
 @frozen

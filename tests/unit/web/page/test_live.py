@@ -15,7 +15,7 @@ from wx2mqtt.errors import Problem
 from wx2mqtt.model import LoginState
 from wx2mqtt.web.page import live as module
 from wx2mqtt.web.page.live import MAX_VIEWERS, LiveUpdates
-from wx2mqtt.web.page.snapshot import PageOptions
+from wx2mqtt.web.page.sections import PageOptions
 
 EN, ZH = PageOptions("en"), PageOptions("zh")
 

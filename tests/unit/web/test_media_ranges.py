@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.web.file_response import (
-    ByteRange,
+from wx2mqtt.web.media import (
     RangeNotSatisfiable,
     is_not_modified,
     requested_range,
@@ -25,13 +24,13 @@ def part(header, size=100, **more):
 @pytest.mark.parametrize(
     ("header", "span"),
     [
-        ("bytes=0-0", ByteRange(0, 1)),
-        ("bytes=10-19", ByteRange(10, 20)),
-        ("bytes=90-", ByteRange(90, 100)),
-        ("bytes=90-1000", ByteRange(90, 100)),
-        ("bytes=-10", ByteRange(90, 100)),
-        ("bytes=-1000", ByteRange(0, 100)),
-        ("Bytes = 0 - 4", ByteRange(0, 5)),
+        ("bytes=0-0", range(1)),
+        ("bytes=10-19", range(10, 20)),
+        ("bytes=90-", range(90, 100)),
+        ("bytes=90-1000", range(90, 100)),
+        ("bytes=-10", range(90, 100)),
+        ("bytes=-1000", range(100)),
+        ("Bytes = 0 - 4", range(5)),
     ],
 )
 def test_one_part_is_given(header, span):
@@ -59,8 +58,8 @@ def test_a_part_that_does_not_exist_is_refused(header, size):
 
 def test_a_part_of_another_version_is_not_given():
     date = formatdate(CHANGED, usegmt=True)
-    assert part("bytes=0-4", **{"if-range": ETAG}) == ByteRange(0, 5)
-    assert part("bytes=0-4", **{"if-range": date}) == ByteRange(0, 5)
+    assert part("bytes=0-4", **{"if-range": ETAG}) == range(5)
+    assert part("bytes=0-4", **{"if-range": date}) == range(5)
     assert part("bytes=0-4", **{"if-range": '"other"'}) is None
     assert part("bytes=0-4", **{"if-range": f"W/{ETAG}"}) is None
     assert part("bytes=0-4", **{"if-range": formatdate(CHANGED - 1, usegmt=True)}) is None
@@ -77,7 +76,7 @@ def test_a_part_lies_within_the_file_whatever_is_asked(header, size):
         return
     if span is not None:
         assert 0 <= span.start < span.stop <= size
-        assert span.size == span.stop - span.start
+        assert len(span) == span.stop - span.start
 
 
 @pytest.mark.parametrize(

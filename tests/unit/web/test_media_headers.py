@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wx2mqtt.web.file_response import (
+from wx2mqtt.web.media import (
     INLINE_TYPES,
     MAX_NAME_BYTES,
     content_disposition,

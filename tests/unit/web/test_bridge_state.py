@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from tests.support.page import FakeView
-from wx2mqtt.web.page.snapshot import account_snapshot
+from wx2mqtt.web.bridge_state import read_account
 
 
 async def test_a_viewer_who_leaves_before_the_store_was_asked_leaves_no_read_behind():
     view: Any = FakeView()
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        reading = asyncio.create_task(account_snapshot(view))
+        reading = asyncio.create_task(read_account(view))
         await asyncio.sleep(0)  # the reads are planned, none has begun
         reading.cancel()
         with pytest.raises(asyncio.CancelledError):
