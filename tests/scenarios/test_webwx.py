@@ -54,7 +54,7 @@ from wx2mqtt.wechat.backend import (
     ShowQr,
 )
 from wx2mqtt.wechat.webwx.backend import WebWxBackend
-from wx2mqtt.wechat.webwx.protocol.sync import MIN_POLL_INTERVAL_SECONDS
+from wx2mqtt.wechat.webwx.receiver import MIN_POLL_INTERVAL_SECONDS
 from wx2mqtt.wechat.webwx.webwx_http import WebWxHttp
 
 IN_BETWEEN = (

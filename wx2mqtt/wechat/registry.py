@@ -76,13 +76,12 @@ def backend_entry(name: str, *, key: str = "backend") -> BackendEntry:
 
 def _create_webwx(options: BackendOptions) -> Backend:
     from wx2mqtt.wechat.webwx.backend import WebWxBackend  # noqa: PLC0415 - loads no other backend
-    from wx2mqtt.wechat.webwx.protocol.requests import DesktopClient  # noqa: PLC0415
     from wx2mqtt.wechat.webwx.webwx_http import WebWxHttp  # noqa: PLC0415
 
     desktop = options.section["desktop"]
     version, extspam = desktop["client_version"], desktop["extspam"]
     is_desktop = version and extspam
-    client = DesktopClient(client_version=version, extspam=extspam) if is_desktop else None
+    client = webwx_session.DesktopClient(client_version=version, extspam=extspam) if is_desktop else None
     return WebWxBackend(options, WebWxHttp(options), desktop=client)
 
 

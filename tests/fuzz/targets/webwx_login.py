@@ -45,9 +45,8 @@ from wx2mqtt.wechat.webwx.protocol import (
     requests,
     responses,
     session,
-    sync,
 )
-from wx2mqtt.wechat.webwx.protocol.multipart import FilePart, encode_form
+from wx2mqtt.wechat.webwx.protocol.media_requests import encode_form
 from wx2mqtt.wechat.webwx.protocol.session import Cookies, Session, SyncCursor
 
 # Answers
@@ -59,14 +58,13 @@ def _run_script(data: bytes) -> None:
     scan = responses.read_scan_answer(data)
     endpoints.host_of(scan.redirect)
     with suppress(UnreadableJson):
-        check = responses.read_sync_check(data)
-        assert sync.action_after_check(check) in sync.SyncAction
+        responses.read_sync_check(data)
     with suppress(UnreadableJson):
         responses.read_push_login(data)
     login = responses.read_new_login(data)
     with suppress(LoginRefused):
         made = responses.session_from_answer(
-            login, COOKIES, base="wx2.qq.com", login_id="1", device_id="e1", language="zh"
+            login, COOKIES, base="wx2.qq.com", profile=PROFILE, login_id="1", device_id="e1", language="zh"
         )
         _check_requests(made)
     str(responses.login_refusal(login, "en"))
@@ -92,15 +90,15 @@ def _run_answer(data: bytes) -> None:
     contacts.read_contacts((*init.contacts, *page.contacts, *batch, *update.changed), owner.handle)
     contacts.handles_in(update.deleted)
     responses.read_refused_members(answer)
-    _check_position(sync.advanced_cursor(SyncCursor(), update))
+    _check_position(update.position_after(SyncCursor()))
     session.read_sync_keys(answer, "SyncKey")
 
 
 def _check_position(position: SyncCursor) -> None:
     assert SyncCursor.from_cursor(position.to_cursor()) == position
-    url = requests.sync_check_request(PROFILE, SESSION, position, NOW_MS).url
+    url = requests.sync_check_request(SESSION, position, NOW_MS).url
     check_url(url)
-    body = requests.sync_request(PROFILE, SESSION, position, NOW_MS).body
+    body = requests.sync_request(SESSION, position, NOW_MS).body
     assert body is not None
     json.loads(body)
 
@@ -138,17 +136,17 @@ def _check_requests(made: Session) -> None:
     """Fails unless every request of a session is one that HTTP can carry."""
     key = SendKey("17000000001234")
     built = (
-        requests.init_request(PROFILE, made, NOW_MS),
-        requests.status_notify_request(PROFILE, made, NOW_MS),
-        requests.get_contact_request(PROFILE, made, 0, NOW_MS),
-        requests.sync_check_request(PROFILE, made, made.position, NOW_MS),
-        requests.sync_request(PROFILE, made, made.position, NOW_MS),
-        requests.logout_request(PROFILE, made),
-        requests.push_login_request(PROFILE, made, {"wxloadtime": "1_expired"}),
-        requests.batch_get_request(PROFILE, made, made.chats[:3], NOW_MS),
-        requests.recall_request(PROFILE, made, Recall(chat=WIFE, message_id="1"), key),
-        requests.mark_read_request(PROFILE, made, MarkRead(chat=WIFE), key),
-        requests.set_remark_request(PROFILE, made, SetRemark(person=WIFE, remark="x")),
+        requests.init_request(made, NOW_MS),
+        requests.status_notify_request(made, NOW_MS),
+        requests.get_contact_request(made, 0, NOW_MS),
+        requests.sync_check_request(made, made.position, NOW_MS),
+        requests.sync_request(made, made.position, NOW_MS),
+        requests.logout_request(made),
+        requests.push_login_request(made, {"wxloadtime": "1_expired"}),
+        requests.batch_get_request(made, made.chats[:3], NOW_MS),
+        requests.recall_request(made, Recall(chat=WIFE, message_id="1"), key),
+        requests.mark_read_request(made, MarkRead(chat=WIFE), key),
+        requests.set_remark_request(made, SetRemark(person=WIFE, remark="x")),
     )
     for request in built:
         check_url(request.url)
@@ -195,9 +193,8 @@ def _run_filename(data: bytes) -> None:
         assert len(title.encode()) <= 255
         uploaded = content.upload_filename(name, kind, mime)
         assert uploaded
-        file = FilePart(key="filename", name=uploaded, mime=mime, content=data)
-        form = encode_form([("name", name)], file, "abcdef0123456789")
-        assert form.body.count(form.content_type.partition("boundary=")[2].encode()) == 3
+        content_type, body = encode_form([("name", name)], uploaded, mime, data, "abcdef0123456789")
+        assert body.count(content_type.partition("boundary=")[2].encode()) == 3
     received = content.received_filename(name)
     assert "/" not in received
     assert len(received.encode()) <= 255
@@ -268,7 +265,14 @@ TARGETS = (
             ),
             *names("session", "session_to_saved"),
             *names("endpoints", "hosts_of", "hosts_at_endpoint"),
-            *names("requests", "push_login_request", "batch_get_request", "json_body", "signed_request"),
+            *names(
+                "requests",
+                "push_login_request",
+                "batch_get_request",
+                "json_body",
+                "signed_request",
+                "build_request",
+            ),
         ),
         seeds=_SAVED,
         generate=mutated_json(_SAVED, (*FIELD_WORDS, '{"sync":[[1,2]],"check":[[1,2]],"more":true}')),
@@ -330,7 +334,7 @@ TARGETS = (
         run=_run_filename,
         parsers=(
             *names("content", "title_filename", "upload_filename", "received_filename"),
-            *names("multipart", "encode_form"),
+            *names("media_requests", "encode_form"),
             *("names:clean_filename", "names:cut_filename", "names:extension_of"),
             "names:composed",
         ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from random import Random
 
 from tests.fuzz import xml_grammar
@@ -22,7 +23,6 @@ from tests.fuzz.targets.webwx_samples import (
     FIELD_WORDS,
     MESSAGE_BATCHES,
     NOW_MS,
-    PROFILE,
     SYNC,
     check_url,
     names,
@@ -66,17 +66,20 @@ def _run_messages(data: bytes) -> None:
         return
     members = roster()
     items: list[Message | Event | None] = []
+    notices: group_changes.NoticedMessages = []
     for fields in answer.messages:
         messages.recent_chats(fields)
         messages.entry_key(fields)
-        messages.is_sentence_of_wechat(fields)
         with suppress(ValueError):  # an entry that belongs to no chat
-            items.append(messages.read_message(fields, members, "en", NOW_MS))
+            item = messages.read_message(fields, members, "en", NOW_MS)
+            items.append(item)
+            if isinstance(item, Message):
+                names = messages.known_names(item.chat, item.sender, item.kind, item.text, members)
+                assert replace(item, **names) == item
+                notice = messages.read_notice(fields, item)
+                notices += [(item, notice)] if notice else []
     for item in items:
         check_item(item)
-    received = [item for item in items if isinstance(item, Message)]
-    notices = [(item, notice) for item in received if (notice := group_changes.notice_in(item))]
-    group_changes.groups_to_refresh(notices)
     for event in group_changes.GroupChanges(members).events(Cursor("c"), notices, NOW_MS):
         check_item(event)
 
@@ -191,7 +194,7 @@ def _check_content(result: Content | None) -> None:
         if media is not None:
             call = content.parse_call(media.locator)
             assert call is not None
-            url = media_requests.fetch_request(PROFILE, SESSION, call, media.locator, "t").url
+            url = media_requests.fetch_request(SESSION, call, media.locator, "t").url
             check_url(url)
 
 
@@ -355,7 +358,7 @@ TARGETS = (
             "wechat.json_reader:parse_json",
             *names("responses", "read_sync"),
             *names("messages", "read_message", "read_frame", "recent_chats", "entry_key"),
-            *names("messages", "is_sentence_of_wechat"),
+            *names("messages", "read_notice", "known_names"),
             *names("content", "read_message_id", "message_locator", "content_facts"),
             *names("system_texts", "system_notice", "system_xml_content", "has_text_of_people"),
             *names("events", "read_recall", "recall_event", "friend_request_event", "call_event"),

@@ -23,9 +23,8 @@ from wx2mqtt.simulator.settings import ClientLanguage
 from wx2mqtt.simulator.world import WorldPerson
 from wx2mqtt.wechat.webwx.protocol import (
     endpoints,
-    requests,
 )
-from wx2mqtt.wechat.webwx.protocol.session import Cookies
+from wx2mqtt.wechat.webwx.protocol.session import ClientProfile, Cookies
 
 NOW_MS = 1_790_000_000_000
 
@@ -182,7 +181,7 @@ CONTACT_PAGES = [
 COOKIES = Cookies.empty(any_host=False).with_response(
     "wx2.qq.com", ["wxuin=211722515; Domain=wx2.qq.com; Path=/", "wxsid=S; Domain=.qq.com"], 0.0
 )
-PROFILE = requests.ClientProfile(hosts=endpoints.hosts_of("wx2.qq.com"))
+PROFILE = ClientProfile(hosts=endpoints.hosts_of("wx2.qq.com"))
 
 
 def check_url(url: str) -> None:

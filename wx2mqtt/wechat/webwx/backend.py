@@ -39,7 +39,6 @@ from wx2mqtt.wechat.backend import (
     any_login,
 )
 from wx2mqtt.wechat.json_reader import JsonObject
-from wx2mqtt.wechat.webwx.actions import Actions
 from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.contact_list import ContactList
 from wx2mqtt.wechat.webwx.download import download
@@ -48,7 +47,7 @@ from wx2mqtt.wechat.webwx.protocol import requests
 from wx2mqtt.wechat.webwx.protocol.content import avatar_locator
 from wx2mqtt.wechat.webwx.protocol.endpoints import CAPABILITIES
 from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
-from wx2mqtt.wechat.webwx.protocol.requests import DesktopClient
+from wx2mqtt.wechat.webwx.protocol.session import DesktopClient
 from wx2mqtt.wechat.webwx.receiver import Receiver
 from wx2mqtt.wechat.webwx.sender import Sender
 from wx2mqtt.wechat.webwx.webwx_http import WebWxHttp
@@ -66,7 +65,6 @@ class _Login:
         self.contact_list = ContactList(client, self.group_members, initial_contacts)
         self.receiver = Receiver(client, self.group_members, self.contact_list, marks)
         self.sender = Sender(client, self.group_members, self.contact_list)
-        self.actions = Actions(client, self.group_members, self.contact_list)
 
 
 class WebWxBackend(Backend):
@@ -121,7 +119,7 @@ class WebWxBackend(Backend):
     async def logout(self) -> None:
         client = self._client
         try:
-            await client.http.call(requests.logout_request(client.profile, client.session))
+            await client.http.call(requests.logout_request(client.session))
         except BackendError as error:
             log.info("logout not confirmed", reason=str(error))
         self._current = None
@@ -174,4 +172,4 @@ class WebWxBackend(Backend):
 
     @override
     async def perform(self, action: Action, key: SendKey) -> ActionResult:
-        return await self._login.actions.perform(action, key)
+        return await self._login.sender.perform(action, key)

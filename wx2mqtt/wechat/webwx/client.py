@@ -19,10 +19,12 @@ from wx2mqtt.wechat.http_client import BadAnswer, read_json
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 from wx2mqtt.wechat.webwx.protocol import responses
 from wx2mqtt.wechat.webwx.protocol.codes import RETRY_LATER_CODES, SESSION_ENDED, Ret
-from wx2mqtt.wechat.webwx.protocol.endpoints import FIRST_BASE, Endpoint, host_of, hosts_at_endpoint, hosts_of
-from wx2mqtt.wechat.webwx.protocol.requests import ClientProfile, DesktopClient, Request
+from wx2mqtt.wechat.webwx.protocol.endpoints import FIRST_BASE, Endpoint, hosts_at_endpoint, hosts_of
+from wx2mqtt.wechat.webwx.protocol.requests import Request
 from wx2mqtt.wechat.webwx.protocol.session import (
+    ClientProfile,
     Cookies,
+    DesktopClient,
     Session,
     session_from_saved,
     session_to_saved,
@@ -56,7 +58,8 @@ class ApiClient:
         self.endpoint = options.endpoint
         self._credentials = options.credentials
         self._desktop = desktop
-        self._session: Session | None = None
+        #: None while there is none.
+        self.login: Session | None = None
         self._saved: tuple[str, str, Cookies] | None = None
         self._throttle_counts: Counter[str] = Counter()
         #: The saved login for which a push login was tried, which is done once only.
@@ -66,9 +69,9 @@ class ApiClient:
     @property
     def session(self) -> Session:
         """The current login. Raises `LoggedOut` when there is none."""
-        if self._session is None:
+        if self.login is None:
             raise LoggedOut(self.text("no_login"))
-        return self._session
+        return self.login
 
     def require_login(self, login_id: str) -> Session:
         """Returns the current login if it has this id; another login has other handles and uploads.
@@ -98,16 +101,15 @@ class ApiClient:
 
         Raises `BadAnswer` for an answer that cannot be read, or `OutcomeUnknown` after a delivery.
         """
-        skey = self._skey
+        skey = self.login and self.login.skey
         reply = await self.http.call(request)
         try:
             answer = await read_json(reply.body, request.endpoint.kept_keys)
             ret = responses.read_ret(answer)
         except UnreadableJson:
             raise self.unreadable_error(request.endpoint) from None
-        self.check_keys_current(ret, request.endpoint, stale=reply.stale or skey != self._skey)
-        if ret == Ret.OK:
-            self.reset_throttle(request.endpoint)
+        is_stale = reply.stale or skey != (self.login and self.login.skey)
+        self.observe_ret(ret, request.endpoint, stale=is_stale)
         return answer, ret
 
     async def call_or_reject(self, request: Request, message_key: str) -> JsonObject:
@@ -127,23 +129,17 @@ class ApiClient:
         sentence = self.text(message_key, ret=ret)
         raise RetError(f"{sentence}: {text}" if text else sentence, ret)
 
-    def check_keys_current(self, ret: int, endpoint: Endpoint, *, stale: bool) -> None:
-        """Raises `BadAnswer` when a "session over" may only mean that the call used old keys.
+    def observe_ret(self, ret: int, endpoint: Endpoint, *, stale: bool) -> None:
+        """Takes note of the `Ret` of an answer: after 0 the pause for the next "too often" is short again.
 
-        A sync renews skey and tickets (webwx 2.4.2.6). A call that was made with the previous ones may be
-        refused, which is no logout.
+        Raises `BadAnswer` when a "session over" may only mean that the call used old keys. A sync renews skey
+        and tickets (webwx 2.4.2.6), and a call that was made with the previous ones may be refused.
         """
-        if stale and (ret in SESSION_ENDED or ret == Ret.TICKET_ERROR):
+        if ret == Ret.OK:
+            del self._throttle_counts[endpoint.name]
+        elif stale and (ret in SESSION_ENDED or ret == Ret.TICKET_ERROR):
             log.info("refused with keys that were renewed meanwhile", call=endpoint.name, ret=ret)
             raise BadAnswer(self.text("stale", ret=ret, call=endpoint.name))
-
-    @property
-    def _skey(self) -> str:
-        return "" if self._session is None else self._session.skey
-
-    def reset_throttle(self, endpoint: Endpoint) -> None:
-        """Notes a successful call: the pause after the next "too often" is short again."""
-        del self._throttle_counts[endpoint.name]
 
     def unreadable_error(self, endpoint: Endpoint) -> BackendError:
         """Returns the error for an answer that cannot be read; a message may have been delivered."""
@@ -166,7 +162,7 @@ class ApiClient:
 
     def reset_session(self) -> None:
         """Forgets the login and its cookies before another one begins. The saved login stays."""
-        self._session = None
+        self.login = None
         self.http.start_login(Cookies.empty(any_host=self.endpoint is not None))
         self.set_base(FIRST_BASE)
 
@@ -177,17 +173,9 @@ class ApiClient:
         lang = "zh_CN" if self.language == "zh" else "en_US"
         self.profile = ClientProfile(hosts=hosts, lang=lang, desktop=self._desktop)
 
-    def cookies(self) -> dict[str, str]:
-        """Returns the cookies for the base host."""
-        return self.http.cookies.for_host(host_of(self.profile.hosts.base))
-
-    def set_session(self, session: Session) -> None:
-        """Sets the current login."""
-        self._session = session
-
     def update_session(self, **changes: Any) -> None:
         """Replaces fields of the current login."""
-        self._session = replace(self.session, **changes)
+        self.login = replace(self.session, **changes)
 
     async def load(self) -> Session | None:
         """Loads the saved login with its cookies; returns None when there is none for this endpoint."""
@@ -197,9 +185,9 @@ class ApiClient:
         session, cookies = restored
         self.set_base(session.base)
         self.http.start_login(cookies)
-        self.set_session(session)
-        self._saved = self._persistent_state(session)
-        return session
+        self.login = replace(session, profile=self.profile)
+        self._saved = session.login_id, session.skey, cookies
+        return self.login
 
     async def saved_owner(self) -> Owner | None:
         """Returns the account of the saved login, None when there is none for this endpoint."""
@@ -212,12 +200,13 @@ class ApiClient:
 
     async def save(self) -> None:
         """Saves the login if keys or cookies have changed since the last save."""
-        session = self._session
-        if session is None or self._persistent_state(session) == self._saved:
+        session = self.login
+        if session is None:
             return
-        state = self._persistent_state(session)
-        await self._credentials.save(session_to_saved(session, self.http.cookies, self.endpoint))
-        self._saved = state
+        state = session.login_id, session.skey, self.http.cookies
+        if state != self._saved:
+            await self._credentials.save(session_to_saved(session, self.http.cookies, self.endpoint))
+            self._saved = state
 
     async def save_if_possible(self) -> None:
         """Saves the login with its position. A failure is logged, and the next `save` tries again."""
@@ -235,6 +224,3 @@ class ApiClient:
             await self._credentials.clear()
         except StoreError as error:
             log.error("saved login not removed", reason=str(error))
-
-    def _persistent_state(self, session: Session) -> tuple[str, str, Cookies]:
-        return session.login_id, session.skey, self.http.cookies

@@ -177,7 +177,7 @@ class ContactList:
     async def _fetch_page(self, seq: int) -> ContactPage:
         client = self._client
         for attempt in range(1, MAX_EMPTY_ATTEMPTS + 1):
-            request = requests.get_contact_request(client.profile, client.session, seq, self._clock.now)
+            request = requests.get_contact_request(client.session, seq, self._clock.now)
             page = responses.read_contact_page(await client.call(request))
             if page.contacts or seq or attempt == MAX_EMPTY_ATTEMPTS:
                 break
@@ -225,7 +225,7 @@ class ContactList:
 
     async def _request_contacts(self, handles: Sequence[str]) -> list[Contact]:
         client = self._client
-        request = requests.batch_get_request(client.profile, client.session, handles, self._clock.now)
+        request = requests.batch_get_request(client.session, handles, self._clock.now)
         entries, unreadable_count = read_objects(await client.call(request), "ContactList")
         self._unreadable_count += unreadable_count
         return await self._parse(entries)

@@ -6,21 +6,20 @@ An answer with status 200 may also be an error: no bytes yet, bytes that are gon
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing
+from functools import partial
 
 from wx2mqtt.errors import NoContentYet, Rejected
 from wx2mqtt.model import MediaRef
 from wx2mqtt.wechat import json_reader
-from wx2mqtt.wechat.http_client import BadAnswer
+from wx2mqtt.wechat.http_client import BadAnswer, StreamedResponse
 from wx2mqtt.wechat.json_reader import UnreadableJson
 from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.protocol import responses
 from wx2mqtt.wechat.webwx.protocol.codes import RETRY_LATER_CODES, SESSION_ENDED, Ret
 from wx2mqtt.wechat.webwx.protocol.content import MediaCall, parse_call
 from wx2mqtt.wechat.webwx.protocol.media_requests import fetch_request
-from wx2mqtt.wechat.webwx.protocol.requests import Request
-from wx2mqtt.wechat.webwx.webwx_http import StreamedAnswer
 
 # A longer body is no error.
 MAX_ERROR_BODY_BYTES = 64 << 10
@@ -38,7 +37,8 @@ async def download(client: ApiClient, media: MediaRef) -> AsyncGenerator[bytes, 
     """Yields the file of a message in chunks (`Backend.download`).
 
     1. The status says whether there may be a file.
-    2. A body that begins like JSON or a web page is read on, since it may be an error.
+    2. A body that begins like JSON or a web page is read on, since it may be an error: of the login or of the
+       rate of calls, or about bytes that are gone. Only a file may begin so, too.
     3. Everything else is the file.
     """
     call = parse_call(media.locator)
@@ -46,22 +46,46 @@ async def download(client: ApiClient, media: MediaRef) -> AsyncGenerator[bytes, 
         raise Rejected(client.text("no_locator"), code="gone")
     session = client.session
     ticket = client.http.cookies.value("webwx_data_ticket")
-    request = fetch_request(client.profile, session, call, media.locator, ticket)
-    async with client.http.stream(request) as answer:
-        check = _DownloadCheck(client, request, call, answer, session.skey)
-        check.check_status()
+    request = fetch_request(session, call, media.locator, ticket)
+    endpoint = request.endpoint
+    text = partial(client.text, call=endpoint.name)
+    async with client.http.stream(request) as (answer, is_stale):
+        _check_status(answer, call, text)
         async with aclosing(answer.iter_bytes()) as pieces:
             head = await anext(pieces, b"")
             if not head:
-                raise check.no_content_error()
+                raise NoContentYet(text("nothing_yet"))
             is_attachment = call is MediaCall.FILE and answer.header("Content-Disposition")
             if not is_attachment and head.lstrip(_BLANK)[:1] in {b"{", b"<"}:
                 head = await _read_error_body(head, pieces)
-                check.check_error_body(head, media.name)
-            client.reset_throttle(request.endpoint)
+                ret = _ret(head)
+                if ret in CALL_INDEPENDENT_CODES:
+                    has_new_skey = session.skey != client.session.skey
+                    client.observe_ret(ret, endpoint, stale=is_stale or has_new_skey)
+                    raise client.error_for(ret, endpoint)
+                may_be_file = ret is None and call is MediaCall.FILE
+                if not may_be_file or _is_page(answer, head, media.name):
+                    raise Rejected(text("gone"), code="gone")
+            client.observe_ret(Ret.OK, endpoint, stale=is_stale)
             yield head
             async for piece in pieces:
                 yield piece
+
+
+def _check_status(answer: StreamedResponse, call: MediaCall, text: Callable[..., str]) -> None:
+    """Raises the error for a status without content, which includes redirects: they lead to web pages."""
+    status = answer.status
+    content_range = _RANGE.match(answer.header("Content-Range"))
+    is_whole = content_range is None or int(content_range[1]) + 1 == int(content_range[2])
+    if status == 200 or (status == 206 and is_whole):
+        return
+    # Other media may follow later; a missing file or avatar never does.
+    is_final = call in {MediaCall.FILE, MediaCall.AVATAR, MediaCall.GROUP_AVATAR}
+    if status == 410 or (status == 404 and is_final):
+        raise Rejected(text("gone"), code="gone")
+    if status in {204, 404, 416}:
+        raise NoContentYet(text("nothing_yet"))
+    raise BadAnswer(text("status", status=status))
 
 
 async def _read_error_body(head: bytes, pieces: AsyncIterator[bytes]) -> bytes:
@@ -71,55 +95,12 @@ async def _read_error_body(head: bytes, pieces: AsyncIterator[bytes]) -> bytes:
     return head
 
 
-class _DownloadCheck:
-    """Checks one answer, and raises an error unless it holds the requested bytes."""
-
-    def __init__(
-        self, client: ApiClient, request: Request, call: MediaCall, answer: StreamedAnswer, skey: str
-    ) -> None:
-        self._client = client
-        self._endpoint = request.endpoint
-        self._call = call
-        self._answer = answer
-        self._skey = skey
-
-    def check_status(self) -> None:
-        """Raises the error for a status without content, which includes redirects: they lead to web pages."""
-        status = self._answer.status
-        content_range = _RANGE.match(self._answer.header("Content-Range"))
-        is_whole = content_range is None or int(content_range[1]) + 1 == int(content_range[2])
-        if status == 200 or (status == 206 and is_whole):
-            return
-        # Other media may follow later; a missing file or avatar never does.
-        is_final = self._call in {MediaCall.FILE, MediaCall.AVATAR, MediaCall.GROUP_AVATAR}
-        if status == 410 or (status == 404 and is_final):
-            raise Rejected(self._text("gone"), code="gone")
-        if status in {204, 404, 416}:
-            raise self.no_content_error()
-        raise BadAnswer(self._text("status", status=status))
-
-    def check_error_body(self, head: bytes, name: str) -> None:
-        """Raises the error in a body that begins like JSON or HTML, unless it is the content of a file."""
-        ret = _ret(head)
-        if ret is None and self._call is MediaCall.FILE and not self._is_page(head, name):
-            return
-        if ret in CALL_INDEPENDENT_CODES:
-            stale = self._answer.stale or self._skey != self._client.session.skey
-            self._client.check_keys_current(ret, self._endpoint, stale=stale)
-            raise self._client.error_for(ret, self._endpoint)
-        raise Rejected(self._text("gone"), code="gone")
-
-    def _is_page(self, head: bytes, name: str) -> bool:
-        if not self._answer.header("Content-Type").lower().startswith("text/html"):
-            return False
-        return not name.lower().endswith(_HTML_EXTENSIONS) and _HTML.match(head.lstrip(_BLANK)) is not None
-
-    def no_content_error(self) -> NoContentYet:
-        """Returns the error for bytes that WeChat does not have (yet)."""
-        return NoContentYet(self._text("nothing_yet"))
-
-    def _text(self, message_key: str, **facts: object) -> str:
-        return self._client.text(message_key, call=self._endpoint.name, **facts)
+def _is_page(answer: StreamedResponse, head: bytes, name: str) -> bool:
+    """Returns whether a web page came in place of a file with this name."""
+    is_html = answer.header("Content-Type").lower().startswith("text/html")
+    if not is_html or name.lower().endswith(_HTML_EXTENSIONS):
+        return False
+    return _HTML.match(head.lstrip(_BLANK)) is not None
 
 
 def _ret(head: bytes) -> int | None:

@@ -10,28 +10,13 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
-from wx2mqtt.model import ChatKind, Cursor, Event, Handle, Kind, Member, Message
+from wx2mqtt.model import Cursor, Event, Handle, Member, Message
 from wx2mqtt.wechat.webwx.protocol.content import content_facts
 from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers, MemberChange
-from wx2mqtt.wechat.webwx.protocol.membership_texts import OWNER_MARK, GroupNotice, group_notice
+from wx2mqtt.wechat.webwx.protocol.membership_texts import OWNER_MARK, GroupNotice
 
 # System texts, each with the change of the group that it reports.
 NoticedMessages = list[tuple[Message, GroupNotice]]
-
-
-def notice_in(message: Message) -> GroupNotice | None:
-    """Returns the change of its group that a message reports, or None.
-
-    WeChat itself must have worded it (`is_sentence_of_wechat`): a member can send the same words.
-    """
-    if message.kind is not Kind.SYSTEM or message.chat_kind is not ChatKind.GROUP:
-        return None
-    return group_notice(message.text)
-
-
-def groups_to_refresh(notices: NoticedMessages) -> set[Handle]:
-    """Returns the groups to look up after such texts; not those that the owner was removed from."""
-    return {message.chat for message, notice in notices if OWNER_MARK not in notice.removed}
 
 
 class GroupChanges:

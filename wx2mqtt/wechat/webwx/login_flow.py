@@ -88,7 +88,7 @@ class LoginFlow:
 
         A synccheck would take 25 s for a valid login (webwx 5.3.3, 5.3.4).
         """
-        request = requests.batch_get_request(self._client.profile, session, [session.handle], self._clock.now)
+        request = requests.batch_get_request(session, [session.handle], self._clock.now)
         _, ret = await self._client.call_unchecked(request)
         if ret in SESSION_ENDED or ret == Ret.TICKET_ERROR:
             log.info("saved login refused", ret=ret)
@@ -104,7 +104,8 @@ class LoginFlow:
             return
         client.push_tried_login_id = session.login_id
         try:
-            request = requests.push_login_request(client.profile, session, client.cookies())
+            cookies = client.http.cookies.for_host(endpoints.host_of(client.profile.hosts.base))
+            request = requests.push_login_request(session, cookies)
             uuid = responses.read_push_login((await client.http.call(request)).body)
         except (Unreachable, UnreadableJson) as error:
             log.info("push login not offered", reason=str(error))
@@ -198,6 +199,7 @@ class LoginFlow:
             answer,
             client.http.cookies,
             base=client.base,
+            profile=client.profile,
             login_id=secrets.token_hex(8),
             device_id=f"e{int(client.clock.chance() * 10**15):015d}",
             language=client.language,
@@ -214,7 +216,7 @@ class LoginFlow:
             position=SyncCursor(sync=init.keys, check=init.keys),
             chats=init.chats,
         )
-        client.set_session(session)
+        client.login = session
         await self._notify_phone(session)
         await client.save_if_possible()
         return session
@@ -243,7 +245,7 @@ class LoginFlow:
         return answer
 
     async def _initialize(self, session: Session) -> InitAnswer:
-        request = requests.init_request(self._client.profile, session, self._clock.now)
+        request = requests.init_request(session, self._clock.now)
         init = responses.read_init(await self._client.call(request))
         handle, _, _ = read_owner(init.user)
         if not handle:
@@ -252,7 +254,7 @@ class LoginFlow:
 
     async def _notify_phone(self, session: Session) -> None:
         """Informs the phone of the login; a failure does not end the session (webwx 2.7.3)."""
-        request = requests.status_notify_request(self._client.profile, session, self._clock.now)
+        request = requests.status_notify_request(session, self._clock.now)
         try:
             await self._client.call(request)
         except BackendError as error:

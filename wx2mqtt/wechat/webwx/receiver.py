@@ -7,56 +7,50 @@ same.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 import structlog
 
 from wx2mqtt.aio import yield_after_long_work
-from wx2mqtt.model import Contact, Cursor, Event, Message
-from wx2mqtt.values import frozen
+from wx2mqtt.model import ChatKind, Contact, Cursor, Event, Handle, Message
 from wx2mqtt.wechat.backend import Batch, MessageMarks, fatal_message_event
 from wx2mqtt.wechat.json_reader import JsonObject, UnreadableJson
 from wx2mqtt.wechat.webwx.client import ApiClient
 from wx2mqtt.wechat.webwx.contact_list import ContactList
-from wx2mqtt.wechat.webwx.group_changes import GroupChanges, NoticedMessages, groups_to_refresh, notice_in
+from wx2mqtt.wechat.webwx.group_changes import GroupChanges, NoticedMessages
 from wx2mqtt.wechat.webwx.protocol import requests, responses
 from wx2mqtt.wechat.webwx.protocol.codes import Ret
 from wx2mqtt.wechat.webwx.protocol.contacts import (
     handles_in,
-    is_group,
     new_nickname,
     owner_contact,
     read_contacts,
 )
 from wx2mqtt.wechat.webwx.protocol.content import read_message_id
 from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
+from wx2mqtt.wechat.webwx.protocol.membership_texts import OWNER_MARK
 from wx2mqtt.wechat.webwx.protocol.messages import (
     entry_key,
-    is_sentence_of_wechat,
+    known_names,
     read_message,
+    read_notice,
     recent_chats,
 )
 from wx2mqtt.wechat.webwx.protocol.responses import SyncAnswer
 from wx2mqtt.wechat.webwx.protocol.session import SyncCursor
-from wx2mqtt.wechat.webwx.protocol.sync import PollPacing, SyncAction, action_after_check, advanced_cursor
 
 log = structlog.get_logger(__name__)
 
 # Chats in the phone's list of recent chats that wait to be looked up.
 MAX_PENDING_NAMES = 1000
 
+# Between the starts of polls without news (webwx 5.1.2).
+MIN_POLL_INTERVAL_SECONDS = 1.0
 
-@frozen(kw_only=False)
-class _ReadResult:
-    """What one sync answer holds."""
-
-    items: tuple[Message | Event, ...]
-    #: The messages of WeChat itself that report a change of a group.
-    notices: NoticedMessages
-    unreadable_count: int
-    #: The chats that must be looked up.
-    unknown_chats: tuple[str, ...]
+# After so many useless syncs in a row the interval doubles with each further one, up to the maximum.
+MAX_EMPTY_SYNCS = 5
+MAX_POLL_PAUSE_SECONDS = 30.0
 
 
 class Receiver:
@@ -74,19 +68,23 @@ class Receiver:
         self._clock = client.clock
         self._group_members = group_members
         self._contact_list = contact_list
-        self._poll_pacing = PollPacing()
+        self._group_changes = GroupChanges(group_members)
         self._pending_chats: dict[str, None] = {}
         self._sync_failed = False
-        self._latest_keys: tuple[str, ...] = ()
-        self._group_changes = GroupChanges(group_members)
+        #: The keys of the messages of the last sync that had any.
+        self._latest_keys: list[str] = []
+        self._poll_started_at = float("-inf")
+        #: The last poll or sync brought nothing new, so the next poll may have to wait.
+        self._is_quiet = False
+        #: Syncs in a row without news and without new keys.
+        self._useless_syncs = 0
 
     async def receive(self, cursor: Cursor) -> Batch:
         """Waits for news after `cursor`, in this order:
 
         1. When recent chats of the phone wait for their names: looks some up, and returns only these.
         2. Makes a long poll, unless the last sync said that there is more. Without news it ends here.
-        3. Fetches the news, reads them and looks up who is not known yet (`_batch`).
-        4. Saves the login, which a sync renews.
+        3. Fetches the news (`_fetch`).
         """
         recent_contacts = await self._look_up_recent_chats()
         if recent_contacts:
@@ -103,75 +101,96 @@ class Receiver:
             position = self._client.session.position
         # After a failed sync, synccheck is called in any case: its answer shows whether the login is still
         # valid. After a sync that brought nothing new as well: the pause is before the poll.
-        is_polled = not position.more or self._sync_failed or self._poll_pacing.quiet
-        if is_polled:
-            await self._clock.sleep(self._poll_pacing.pause(self._clock.monotonic()))
-            if not await self._wait_for_news(position):
-                await self._client.save()
-                return Batch(cursor=cursor, unreadable_count=self._contact_list.pop_unreadable_count())
-        answer = await self._sync(position)
-        after = advanced_cursor(position, answer)
-        if answer.is_empty and not is_polled:
-            after = replace(after, more=False)  # the next poll says when there is more
-        keys = await _keys_of(answer.messages)
-        # A server that is stuck promises news and has none, or sends the same messages again and again.
-        is_fruitless = answer.is_empty and is_polled
-        if not is_fruitless:
-            is_fruitless = bool(keys) and keys == self._latest_keys
-            self._latest_keys = keys
-        self._poll_pacing = self._poll_pacing.after_sync(position, after, fruitless=is_fruitless)
-        batch = await self._batch(cursor, answer, keys, after)
-        self._client.update_session(position=after)  # for a resume at the next start
-        await self._client.save()
-        return batch
+        is_polled = not position.more or self._sync_failed or self._is_quiet
+        if is_polled and not await self._wait_for_news(position):
+            await self._client.save()
+            return Batch(cursor=cursor, unreadable_count=self._contact_list.pop_unreadable_count())
+        return await self._fetch(cursor, position, is_polled=is_polled)
 
     async def _wait_for_news(self, position: SyncCursor) -> bool:
-        """Makes one long poll and returns whether there is something to fetch."""
-        self._poll_pacing = self._poll_pacing.after_poll(self._clock.monotonic())
+        """Makes one long poll and returns whether there is something to fetch.
+
+        Any selector but 0 requires a sync: clients that distinguish selectors poll in an endless loop (webwx
+        2.10.5).
+        """
+        if self._is_quiet:
+            next_start = self._poll_started_at + poll_interval(self._useless_syncs)
+            await self._clock.sleep(max(0.0, next_start - self._clock.monotonic()))
+        self._poll_started_at = self._clock.monotonic()
         client = self._client
-        request = requests.sync_check_request(client.profile, client.session, position, self._clock.now)
+        request = requests.sync_check_request(client.session, position, self._clock.now)
         reply = await client.http.call(request)
         try:
             check = responses.read_sync_check(reply.body)
         except UnreadableJson:
             raise client.unreadable_error(request.endpoint) from None
-        client.check_keys_current(check.ret, request.endpoint, stale=reply.stale)
-        action = action_after_check(check)
-        if action in {SyncAction.OVER, SyncAction.LATER}:
+        client.observe_ret(check.ret, request.endpoint, stale=reply.stale)
+        if check.ret != Ret.OK:
             raise client.error_for(check.ret, request.endpoint)
-        client.reset_throttle(request.endpoint)
-        if action is SyncAction.QUIET:
-            self._poll_pacing = self._poll_pacing.after_empty_poll()
-            self._sync_failed = False
-        return action is SyncAction.NEWS
-
-    async def _sync(self, position: SyncCursor) -> SyncAnswer:
-        client = self._client
-        request = requests.sync_request(client.profile, client.session, position, self._clock.now)
-        self._sync_failed = True
-        answer, ret = await client.call_unchecked(request)
-        if ret != Ret.OK:
-            raise client.error_for(ret, request.endpoint)
+        if check.selector:
+            return True
+        self._is_quiet = True
+        self._useless_syncs = 0
         self._sync_failed = False
-        synced = responses.read_sync(answer)
-        if synced.skey:  # an empty one changes nothing (webwx 2.11.3)
-            client.update_session(skey=synced.skey)
-        return synced
+        return False
 
-    async def _batch(
-        self, cursor: Cursor, answer: SyncAnswer, keys: tuple[str, ...], after: SyncCursor
-    ) -> Batch:
-        """Builds the batch; `keys` are those of its messages.
+    async def _fetch(self, cursor: Cursor, position: SyncCursor, *, is_polled: bool) -> Batch:
+        """Returns the news after a position.
 
         1. Contacts are stored first, since messages need their names (webwx 2.11.6).
         2. The messages are read.
         3. Chats and senders that nobody knows, and groups that a text says have changed, are looked up.
-        4. When that found somebody, the messages are read once more, now with the names.
+        4. When that found somebody, the messages in these chats get their names.
+        5. The login, which a sync renews, is saved.
         """
+        answer = await self._sync(position)
+        contacts, removed = self._store_contacts(answer)
+        news = await self._read(answer.messages)
+        # A group that the owner was removed from cannot be looked up.
+        changed = {message.chat for message, notice in news.notices if OWNER_MARK not in notice.removed}
+        refreshed = {contact.handle for contact in contacts if contact.members is not None}
+        self._contact_list.mark_stale(changed - refreshed)
+        looked_up = await self._contact_list.look_up(self._unknown_chats(news.items))
+        if looked_up:
+            self._add_names(news.items, {contact.handle for contact in looked_up})
+        events = self._group_changes.events(cursor, news.notices, self._clock.now)
+        after = answer.position_after(position)
+        if answer.is_empty and not is_polled:
+            after = replace(after, more=False)  # the next poll says when there is more
+        # A server that is stuck promises news and has none, or sends the same messages again and again.
+        is_repeated = bool(news.keys) and news.keys == self._latest_keys
+        self._is_quiet = is_polled if answer.is_empty else is_repeated
+        self._useless_syncs = self._useless_syncs + 1 if self._is_quiet and after == position else 0
+        if not answer.is_empty:
+            self._latest_keys = news.keys
+        self._client.update_session(position=after)  # for a resume at the next start
+        await self._client.save()
+        return Batch(
+            cursor=after.to_cursor(),
+            items=(*events, *news.items),
+            contacts=(*contacts, *looked_up),
+            removed=removed,
+            unreadable_count=news.unreadable_count
+            + answer.unreadable_count
+            + self._contact_list.pop_unreadable_count(),
+        )
+
+    async def _sync(self, position: SyncCursor) -> SyncAnswer:
+        client = self._client
+        request = requests.sync_request(client.session, position, self._clock.now)
+        self._sync_failed = True
+        answer = responses.read_sync(await client.call(request))
+        self._sync_failed = False
+        if answer.skey:  # an empty one changes nothing (webwx 2.11.3)
+            client.update_session(skey=answer.skey)
+        return answer
+
+    def _store_contacts(self, answer: SyncAnswer) -> tuple[list[Contact], tuple[Handle, ...]]:
+        """Stores changed contacts and the phone's recent chats. Returns the changed and the deleted ones."""
         removed = handles_in(answer.deleted)
         for handle in removed:
             self._group_members.remove(handle)
-        contacts = read_contacts(answer.changed, self._client.session.handle)
+        contacts = read_contacts(answer.changed, self._group_members.owner.handle)
         nickname = new_nickname(answer.profile)
         if nickname:
             self._client.update_session(nickname=nickname)
@@ -179,71 +198,68 @@ class Receiver:
             contacts.insert(0, owner_contact(self._group_members.owner))
         self._group_members.update(contacts)
         self._record_recent_chats(answer.messages)
-        result = await self._read(answer.messages, keys)
-        notices = result.notices
-        refreshed_groups = {contact.handle for contact in contacts if contact.members is not None}
-        self._contact_list.mark_stale(groups_to_refresh(notices) - refreshed_groups)
-        looked_up = await self._contact_list.look_up(result.unknown_chats)
-        if looked_up:
-            result = await self._read(answer.messages, keys)
-        return Batch(
-            cursor=after.to_cursor(),
-            items=(*self._group_changes.events(cursor, notices, self._clock.now), *result.items),
-            contacts=(*contacts, *looked_up),
-            removed=removed,
-            unreadable_count=result.unreadable_count
-            + answer.unreadable_count
-            + self._contact_list.pop_unreadable_count(),
-        )
+        return contacts, removed
 
-    async def _read(self, entries: Iterable[JsonObject], keys: Iterable[str]) -> _ReadResult:
-        items: list[Message | Event] = []
-        notices: NoticedMessages = []
+    async def _read(self, entries: Iterable[JsonObject]) -> _News:
+        """Reads each entry once. One that cannot be read is counted, and does not stop the others."""
+        news = _News()
         unreadable: list[JsonObject] = []
         loop_clock = asyncio.get_running_loop().time
         started_at = loop_clock()
-        for entry, key in zip(entries, keys, strict=True):
+        for entry in entries:
             started_at = await yield_after_long_work(started_at, loop_clock)
+            key = entry_key(entry)
+            news.keys.append(key)
             try:
                 if self._marks.is_fatal(key):
                     log.error(
                         "message skipped: the process ended three times while it was read", message_id=key
                     )
-                    items.append(fatal_message_event(key, read_message_id(entry), self._clock.now))
+                    news.items.append(fatal_message_event(key, read_message_id(entry), self._clock.now))
                     continue
                 with self._marks.processing(key):
                     item = read_message(entry, self._group_members, self._client.language, self._clock.now)
-                    if isinstance(item, Message) and is_sentence_of_wechat(entry):
-                        notice = notice_in(item)
-                        if notice is not None:
-                            notices.append((item, notice))
+                    notice = read_notice(entry, item) if isinstance(item, Message) else None
             except Exception:  # noqa: BLE001 - an entry with unexpected data must not stop the others
                 unreadable.append(entry)
                 continue
             if item is not None:
-                items.append(item)
+                news.items.append(item)
+            if isinstance(item, Message) and notice is not None:
+                news.notices.append((item, notice))
         if unreadable:
             type_of_first = str(unreadable[0].get("MsgType"))[:20]
             log.warning("message cannot be read", type=type_of_first, count=len(unreadable))
-        return _ReadResult(tuple(items), notices, len(unreadable), tuple(self._unknown_chats(items)))
+        news.unreadable_count = len(unreadable)
+        return news
 
-    def _unknown_chats(self, items: list[Message | Event]) -> Iterator[str]:
+    def _unknown_chats(self, items: Iterable[Message | Event]) -> list[str]:
         """Returns the unknown chats, and the groups with an unknown sender (webwx 3.5.4)."""
         known = self._group_members
+        unknown: list[str] = []
         for item in items:
             if not isinstance(item, Message):
                 continue
             is_unknown = not known.contains(item.chat)
-            if item.sender is not None and not item.sender_name and is_group(item.chat):
+            if item.sender is not None and not item.sender_name and item.chat_kind is ChatKind.GROUP:
                 # The group's list, which may be old, lacks the sender.
                 is_unknown = is_unknown or known.member_name(item.chat, item.sender) is None
             if is_unknown:
-                yield item.chat
+                unknown.append(item.chat)
+        return unknown
+
+    def _add_names(self, items: list[Message | Event], chats: set[Handle]) -> None:
+        """Replaces the messages in these chats, of which more is known now."""
+        for index, item in enumerate(items):
+            if isinstance(item, Message) and item.chat in chats:
+                names = known_names(item.chat, item.sender, item.kind, item.text, self._group_members)
+                items[index] = replace(item, **names)
 
     def _record_recent_chats(self, entries: list[JsonObject]) -> None:
-        for handle in (handle for entry in entries for handle in recent_chats(entry)):
-            if len(self._pending_chats) < MAX_PENDING_NAMES and not self._group_members.contains(handle):
-                self._pending_chats[handle] = None
+        for entry in entries:
+            for handle in recent_chats(entry):
+                if len(self._pending_chats) < MAX_PENDING_NAMES and not self._group_members.contains(handle):
+                    self._pending_chats[handle] = None
 
     async def _look_up_recent_chats(self) -> tuple[Contact, ...]:
         """Looks up some of the phone's recent chats that no list held (webwx 3.9.2), and stale groups.
@@ -259,11 +275,20 @@ class Receiver:
         return await self._contact_list.look_up(handles)
 
 
-async def _keys_of(entries: Iterable[JsonObject]) -> tuple[str, ...]:
-    keys: list[str] = []
-    loop_clock = asyncio.get_running_loop().time
-    started_at = loop_clock()
-    for entry in entries:
-        started_at = await yield_after_long_work(started_at, loop_clock)
-        keys.append(entry_key(entry))
-    return tuple(keys)
+@dataclass(slots=True)
+class _News:
+    """What the messages of one sync answer hold."""
+
+    items: list[Message | Event] = field(default_factory=list)
+    #: The messages of WeChat itself that report a change of a group.
+    notices: NoticedMessages = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    unreadable_count: int = 0
+
+
+def poll_interval(useless_syncs: int) -> float:
+    """Returns the seconds between the starts of polls without news, after so many useless syncs in a row."""
+    if useless_syncs < MAX_EMPTY_SYNCS:
+        return MIN_POLL_INTERVAL_SECONDS
+    doublings = min(useless_syncs - MAX_EMPTY_SYNCS + 1, 10)
+    return min(MAX_POLL_PAUSE_SECONDS, MIN_POLL_INTERVAL_SECONDS * 2.0**doublings)

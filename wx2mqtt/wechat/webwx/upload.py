@@ -66,7 +66,7 @@ class Uploader:
         if upload.size > UPLOAD_CHECK_BYTES:
             client = self._client
             session = client.require_login(self._login_id)
-            request = media_requests.check_upload_request(client.profile, session, upload)
+            request = media_requests.check_upload_request(session, upload)
             answer = await client.call_or_reject(request, "not_uploaded")
             upload = replace(
                 upload, aes_key=read_text(answer, "AESKey"), signature=read_text(answer, "Signature")
@@ -116,7 +116,7 @@ class Uploader:
         )
         session = client.require_login(self._login_id)
         ticket = client.http.cookies.value("webwx_data_ticket")
-        request = media_requests.upload_part_request(client.profile, session, upload, index, content, ticket)
+        request = media_requests.upload_part_request(session, upload, index, content, ticket)
         return await client.call_or_reject(request, "not_uploaded")
 
 

@@ -7,14 +7,16 @@ from typing import Any
 from wx2mqtt.model import ChatKind, Contact, Handle, Member, Owner
 from wx2mqtt.wechat.webwx.protocol.app_messages import app_message
 from wx2mqtt.wechat.webwx.protocol.content import Content
+from wx2mqtt.wechat.webwx.protocol.endpoints import hosts_of
 from wx2mqtt.wechat.webwx.protocol.group_members import GroupMembers
-from wx2mqtt.wechat.webwx.protocol.session import Session
+from wx2mqtt.wechat.webwx.protocol.session import ClientProfile, Session
 
 ME = Handle("@" + "e" * 32)
 
 SESSION = Session(
     login_id="1",
     base="wx2.qq.com",
+    profile=ClientProfile(hosts=hosts_of("wx2.qq.com")),
     handle=ME,
     nickname="",
     uin="211722515",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 from wx2mqtt.model import Handle
 from wx2mqtt.wechat.webwx.protocol.endpoints import hosts_of
-from wx2mqtt.wechat.webwx.protocol.requests import ClientProfile, DesktopClient, Request
-from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
+from wx2mqtt.wechat.webwx.protocol.requests import Request
+from wx2mqtt.wechat.webwx.protocol.session import ClientProfile, DesktopClient, Session, SyncCursor
 
 NOW = 1700000000123
 SITE = ClientProfile(hosts=hosts_of("wx2.qq.com"), lang="zh_CN")
@@ -18,6 +19,7 @@ DESKTOP = ClientProfile(
 SESSION = Session(
     login_id="l1",
     base="wx2.qq.com",
+    profile=SITE,
     uin="211722515",
     sid="+urBrYI292xoIknf",
     skey="@crypt_8b4f09cc_a587",
@@ -25,6 +27,7 @@ SESSION = Session(
     device_id="e123456789012345",
     handle=Handle("@me"),
 )
+DESKTOP_SESSION = replace(SESSION, profile=DESKTOP)
 BASE_REQUEST = {
     "Uin": 211722515,
     "Sid": "+urBrYI292xoIknf",

@@ -18,7 +18,7 @@ from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
 from wx2mqtt.wechat.backend import BackendOptions
 from wx2mqtt.wechat.webwx.backend import WebWxBackend
-from wx2mqtt.wechat.webwx.protocol.requests import DesktopClient
+from wx2mqtt.wechat.webwx.protocol.session import DesktopClient
 from wx2mqtt.wechat.webwx.webwx_http import WebWxHttp
 
 ENDPOINT = "http://wechat.test/p"

@@ -14,7 +14,7 @@ from tests.unit.wechat.webwx.server import BackendHarness, answer, body, query, 
 from wx2mqtt.errors import BackendError, LoggedOut, OutcomeUnknown, Rejected, Throttled, Unreachable
 from wx2mqtt.model import Attachment, Blob, Cursor, Draft, Handle, Kind, Receipt, SendKey
 from wx2mqtt.wechat.webwx.protocol.endpoints import CAPABILITIES
-from wx2mqtt.wechat.webwx.protocol.requests import DesktopClient
+from wx2mqtt.wechat.webwx.protocol.session import DesktopClient
 
 KEY = SendKey("17000000000001234")
 SORTS = [

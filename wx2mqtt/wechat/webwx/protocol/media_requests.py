@@ -14,13 +14,11 @@ from wx2mqtt.wechat.webwx.protocol import content, endpoints
 from wx2mqtt.wechat.webwx.protocol.codes import AppType, MsgType
 from wx2mqtt.wechat.webwx.protocol.content import MediaCall
 from wx2mqtt.wechat.webwx.protocol.endpoints import MEGABYTE, Endpoint
-from wx2mqtt.wechat.webwx.protocol.multipart import FilePart, encode_form
 from wx2mqtt.wechat.webwx.protocol.requests import (
-    ClientProfile,
     Request,
     base_request,
+    build_request,
     json_body,
-    referer_header,
     signed_request,
 )
 from wx2mqtt.wechat.webwx.protocol.session import Session
@@ -55,19 +53,17 @@ _UPLOADED_STICKER = 2
 Locator = Mapping[str, str]
 
 
-def fetch_request(
-    profile: ClientProfile, session: Session, call: MediaCall, locator: Locator, data_ticket: str
-) -> Request:
+def fetch_request(session: Session, call: MediaCall, locator: Locator, data_ticket: str) -> Request:
     """Downloads the media of a locator.
 
     `data_ticket` is the cookie `webwx_data_ticket`, which webwxgetmedia requires in its query too.
     """
     endpoint = _DOWNLOADS[call]
-    headers = {"Referer": f"{profile.hosts.base}/", "Accept-Encoding": NO_COMPRESSION}
+    headers = {"Accept-Encoding": NO_COMPRESSION}
     if call is MediaCall.VIDEO:
         headers["Range"] = "bytes=0-"  # Without it the answer is empty.
     query = _download_query(session, call, locator, data_ticket)
-    return Request(endpoint=endpoint, url=f"{profile.hosts.url(endpoint)}?{query}", headers=headers)
+    return build_request(session.profile, endpoint, query, headers=headers)
 
 
 _DOWNLOADS: dict[MediaCall, Endpoint] = {
@@ -148,29 +144,27 @@ def mentioned_text(names: Sequence[str], text: str) -> str:
     return "".join(f"@{name}{MENTION_END}" for name in names) + text
 
 
-def send_text_request(profile: ClientProfile, session: Session, draft: Draft, key: SendKey) -> Request:
+def send_text_request(session: Session, draft: Draft, key: SendKey) -> Request:
     """Sends a text (webwx 2.12.6), which already holds the names of mentioned members.
 
     Raises `UnicodeEncodeError` for a text with lone surrogates.
     """
     mentions = {"MsgSource": _mention_xml(draft)} if draft.mention else {}
-    return _send_request(profile, session, draft, key, {"Content": draft.text, **mentions})
+    return _send_request(session, draft, key, {"Content": draft.text, **mentions})
 
 
-def send_media_request(
-    profile: ClientProfile, session: Session, draft: Draft, key: SendKey, uploaded: Uploaded
-) -> Request:
+def send_media_request(session: Session, draft: Draft, key: SendKey, uploaded: Uploaded) -> Request:
     """Sends the attachment of a draft, which is already uploaded (webwx 2.12.6)."""
     if draft.kind is Kind.FILE:
         signature = {"Signature": uploaded.signature} if uploaded.signature else {}
-        fields = {"Content": _file_xml(profile, draft, uploaded), **signature}
-        return _send_request(profile, session, draft, key, fields)
+        fields = {"Content": _file_xml(session, draft, uploaded), **signature}
+        return _send_request(session, draft, key, fields)
     emoji_flag = {"EmojiFlag": _UPLOADED_STICKER} if draft.kind is Kind.STICKER else {}
     media_fields = {"Content": "", "MediaId": uploaded.media_id, **emoji_flag}
-    return _send_request(profile, session, draft, key, media_fields)
+    return _send_request(session, draft, key, media_fields)
 
 
-def check_upload_request(profile: ClientProfile, session: Session, upload: Upload) -> Request:
+def check_upload_request(session: Session, upload: Upload) -> Request:
     """Announces a large file, which WeChat may have already (webwx 2.13.1)."""
     rest = {
         "FileMd5": upload.md5,
@@ -180,11 +174,11 @@ def check_upload_request(profile: ClientProfile, session: Session, upload: Uploa
         "FromUserName": session.handle,
         "ToUserName": upload.to,
     }
-    return signed_request(profile, session, endpoints.CHECK_UPLOAD, rest)
+    return signed_request(session, endpoints.CHECK_UPLOAD, rest)
 
 
 def upload_part_request(
-    profile: ClientProfile, session: Session, upload: Upload, index: int, content: bytes, data_ticket: str
+    session: Session, upload: Upload, index: int, content: bytes, data_ticket: str
 ) -> Request:
     """Uploads one part, counted from 0; fields in the official client's order (webwx 2.14.2)."""
     part_fields = [("chunks", str(upload.part_count)), ("chunk", str(index))] if upload.part_count > 1 else []
@@ -200,14 +194,8 @@ def upload_part_request(
         ("webwx_data_ticket", data_ticket),
         ("pass_ticket", unquote(session.pass_ticket)),
     ]
-    file = FilePart(key="filename", name=upload.name, mime=upload.mime, content=content)
-    form = encode_form(fields, file, seed=upload.md5[:16])
-    return Request(
-        endpoint=endpoints.UPLOAD,
-        url=f"{profile.hosts.url(endpoints.UPLOAD)}?f=json",
-        body=form.body,
-        headers={**referer_header(profile), "Content-Type": form.content_type},
-    )
+    content_type, body = encode_form(fields, upload.name, upload.mime, content, seed=upload.md5[:16])
+    return build_request(session.profile, endpoints.UPLOAD, "f=json", body, {"Content-Type": content_type})
 
 
 @frozen
@@ -231,9 +219,7 @@ _SEND_METHODS = {
 _MEDIA_TYPES = {Kind.IMAGE: "pic", Kind.VIDEO: "video"}
 
 
-def _send_request(
-    profile: ClientProfile, session: Session, draft: Draft, key: SendKey, fields: Mapping[str, object]
-) -> Request:
+def _send_request(session: Session, draft: Draft, key: SendKey, fields: Mapping[str, object]) -> Request:
     """Sends a message; a repeat has the same `key`, as in the official client (webwx 2.12)."""
     method = _SEND_METHODS[draft.kind]
     message = {
@@ -244,9 +230,9 @@ def _send_request(
         "LocalID": key,
         "ClientMsgId": key,
     }
-    desktop = "&mod=desktop" if profile.desktop and draft.kind is Kind.FILE else ""
+    desktop = "&mod=desktop" if session.profile.desktop and draft.kind is Kind.FILE else ""
     query = method.query + desktop
-    return signed_request(profile, session, method.endpoint, {"Msg": message, "Scene": 0}, query)
+    return signed_request(session, method.endpoint, {"Msg": message, "Scene": 0}, query)
 
 
 def _mention_xml(draft: Draft) -> str:
@@ -257,14 +243,15 @@ def _mention_xml(draft: Draft) -> str:
     )
 
 
-def _file_xml(profile: ClientProfile, draft: Draft, uploaded: Uploaded) -> str:
+def _file_xml(session: Session, draft: Draft, uploaded: Uploaded) -> str:
     """Returns the XML that shows an uploaded file as a message, on one line (webwx 2.12.10)."""
     attachment = draft.attachment
     assert attachment is not None
     title = content.title_filename(attachment.name, draft.kind, attachment.blob.mime)
     extension = title.rpartition(".")[2] if "." in title else ""
+    app_id = "" if session.profile.desktop else FILE_APP_ID
     return (
-        f"<appmsg appid='{'' if profile.desktop else FILE_APP_ID}' sdkver=''><title>{escape(title)}</title>"
+        f"<appmsg appid='{app_id}' sdkver=''><title>{escape(title)}</title>"
         f"<des></des><action></action><type>{int(AppType.FILE)}</type><content></content><url></url>"
         f"<lowurl></lowurl><appattach><totallen>{attachment.blob.size}</totallen>"
         f"<attachid>{escape(uploaded.media_id)}</attachid>"
@@ -274,7 +261,9 @@ def _file_xml(profile: ClientProfile, draft: Draft, uploaded: Uploaded) -> str:
 
 def _media_request(session: Session, upload: Upload) -> str:
     """Returns the JSON in all parts; `DataLen` is the size of the whole file (webwx 2.14.3)."""
-    rest: dict[str, object] = {
+    request: dict[str, object] = {
+        "UploadType": _UPLOAD_TYPE,
+        "BaseRequest": base_request(session),
         "ClientMediaId": upload.started_ms,
         "TotalLen": upload.size,
         "StartPos": 0,
@@ -284,12 +273,35 @@ def _media_request(session: Session, upload: Upload) -> str:
         "ToUserName": upload.to,
         "FileMd5": upload.md5,
     }
-    announced = {"AESKey": upload.aes_key, "Signature": upload.signature} if upload.signature else {}
-    head = f'{{"UploadType":{_UPLOAD_TYPE},"BaseRequest":{base_request(session)},'
-    return head + json_body({**rest, **announced})[1:]
+    if upload.signature:
+        request |= {"AESKey": upload.aes_key, "Signature": upload.signature}
+    return json_body(request)
 
 
 def _browser_date(milliseconds: int) -> str:
     """Formats a time as a browser in China does; the server does not check it (webwx 2.14.2)."""
     time_in_china = datetime.fromtimestamp(milliseconds / 1000, UTC) + _CHINA_OFFSET
     return time_in_china.strftime("%a %b %d %Y %H:%M:%S GMT+0800 (China Standard Time)")
+
+
+def encode_form(
+    fields: Sequence[tuple[str, str]], filename: str, mime: str, content: bytes, seed: str
+) -> tuple[str, bytes]:
+    """Returns type and body of a form as browsers encode it: the fields in their order, then the file.
+
+    Names are plain UTF-8, since WeChat does not understand RFC 2231 (webwx 2.14.8). `seed`, of letters and
+    digits, becomes part of the boundary, which is extended until it occurs in no part.
+    Raises `UnicodeEncodeError` for a text with lone surrogates.
+    """
+    # As browsers encode the characters that would end a quoted text (HTML, multipart form data).
+    quoted_name = filename.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+    disposition = "Content-Disposition: form-data; name="
+    parts = [f'{disposition}"{name}"\r\n\r\n{value}\r\n'.encode() for name, value in fields]
+    head = f'{disposition}"filename"; filename="{quoted_name}"\r\nContent-Type: {mime}\r\n\r\n'.encode()
+    boundary = f"----WebKitFormBoundary{seed}".encode()
+    while any(boundary in part for part in (*parts, head, content)):
+        boundary += b"0"
+    begin = b"--" + boundary + b"\r\n"
+    before = b"".join(begin + part for part in parts)
+    body = b"".join((before, begin, head, content, b"\r\n--", boundary, b"--\r\n"))
+    return f"multipart/form-data; boundary={boundary.decode()}", body

@@ -15,7 +15,7 @@ import hashlib
 import json
 import re
 from dataclasses import replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from wx2mqtt.i18n import Language
 from wx2mqtt.model import ChatKind, Event, Handle, Kind, Message
@@ -48,6 +48,7 @@ from wx2mqtt.wechat.webwx.protocol.media_messages import (
     video_message,
     voice_message,
 )
+from wx2mqtt.wechat.webwx.protocol.membership_texts import GroupNotice, group_notice
 from wx2mqtt.wechat.webwx.protocol.system_texts import (
     has_text_of_people,
     parse_system_xml,
@@ -164,37 +165,36 @@ def _text_content(entry: JsonObject, content: str, language: Language) -> Conten
 def _message(
     frame: MessageFrame, content: Content, group_members: GroupMembers, key: str, time: int
 ) -> Message:
-    chat_kind = ChatKind.GROUP if is_group(frame.chat) else group_members.chat_kind(frame.chat)
     sender = frame.sender
-    from_self = sender is not None and sender == group_members.owner.handle
-    sender_name = ""
-    mentioned = False
-    if sender is not None and chat_kind is ChatKind.GROUP:
-        sender_name = group_members.member_name(frame.chat, sender) or ""
-        mentioned = not from_self and _mentions_owner(frame.chat, content, group_members)
     return Message(
         key=key,
         id=key,
         chat=frame.chat,
-        chat_kind=chat_kind,
         sender=sender,
-        sender_name=sender_name,
-        from_self=from_self,
+        from_self=sender is not None and sender == group_members.owner.handle,
         kind=content.kind,
         text=content.text,
-        mentioned=mentioned,
         time=time,
         detail=content.detail,
         media=content.media,
         thumbnail=content.thumbnail,
+        **known_names(frame.chat, sender, content.kind, content.text, group_members),
     )
 
 
-def _mentions_owner(group: str, content: Content, group_members: GroupMembers) -> bool:
-    # The names cost a look-up, so texts without `@` are sorted out first.
-    if "@" not in content.text or content.kind not in {Kind.TEXT, Kind.QUOTE}:
-        return False
-    return mentions(content.text, group_members.own_names(group))
+def known_names(
+    chat: Handle, sender: Handle | None, kind: Kind, text: str, group_members: GroupMembers
+) -> dict[str, Any]:
+    """Returns the fields of a message that depend on what is known of its chat (`Message`)."""
+    chat_kind = group_members.chat_kind(chat)
+    sender_name = ""
+    mentioned = False
+    if sender is not None and chat_kind is ChatKind.GROUP:
+        sender_name = group_members.member_name(chat, sender) or ""
+        # The names of the owner cost a look-up, so texts without `@` are sorted out first.
+        if sender != group_members.owner.handle and "@" in text and kind in {Kind.TEXT, Kind.QUOTE}:
+            mentioned = mentions(text, group_members.own_names(chat))
+    return {"chat_kind": chat_kind, "sender_name": sender_name, "mentioned": mentioned}
 
 
 def mentions(text: str, names: tuple[str, ...]) -> bool:
@@ -230,12 +230,18 @@ def entry_key(entry: JsonObject) -> str:
     return f"x{hashlib.blake2b(serialized.encode(), digest_size=12).hexdigest()}"
 
 
-def is_sentence_of_wechat(entry: JsonObject) -> bool:
-    """Returns whether WeChat itself worded the text of an entry; people chose the names in it."""
+def read_notice(entry: JsonObject, message: Message) -> GroupNotice | None:
+    """Returns the change of a group that an entry reports, whose message was read, or None without any.
+
+    WeChat itself must have worded it: a member can send the same words.
+    """
+    if message.kind is not Kind.SYSTEM or message.chat_kind is not ChatKind.GROUP:
+        return None
     msg_type = read_number(entry, "MsgType")
-    if msg_type == MsgType.SYSTEM_XML:
-        return not has_text_of_people(read_text(entry, "Content"))
-    return msg_type == MsgType.SYSTEM_TEXT
+    is_worded_by_wechat = msg_type == MsgType.SYSTEM_TEXT or (
+        msg_type == MsgType.SYSTEM_XML and not has_text_of_people(read_text(entry, "Content"))
+    )
+    return group_notice(message.text) if is_worded_by_wechat else None
 
 
 def recent_chats(entry: JsonObject) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import field
+from types import MappingProxyType
 from urllib.parse import quote, urlencode
 
 from wx2mqtt.model import (
@@ -26,8 +27,8 @@ from wx2mqtt.values import frozen
 from wx2mqtt.wechat.json_reader import MAX_DIGITS
 from wx2mqtt.wechat.webwx.protocol import endpoints
 from wx2mqtt.wechat.webwx.protocol.codes import NotifyCode
-from wx2mqtt.wechat.webwx.protocol.endpoints import ClusterHosts, Endpoint
-from wx2mqtt.wechat.webwx.protocol.session import Session, SyncCursor
+from wx2mqtt.wechat.webwx.protocol.endpoints import Endpoint
+from wx2mqtt.wechat.webwx.protocol.session import ClientProfile, Session, SyncCursor
 
 JSON_TYPE = "application/json; charset=UTF-8"
 FORM_TYPE = "application/x-www-form-urlencoded"
@@ -45,24 +46,9 @@ _ACCEPT_FRIEND_CODE = 3
 _WEB_SCENE = 33
 
 
+_NONE: Mapping[str, str] = MappingProxyType({})
+
 GroupChange = AddMembers | RemoveMembers | RenameGroup
-
-
-@frozen
-class DesktopClient:
-    """Values for desktop mode (webwx 2.4.1.2). The user configures them; the program has none of its own."""
-
-    client_version: str
-    extspam: str = field(repr=False)
-
-
-@frozen
-class ClientProfile:
-    """The hosts to call, the language to ask for, and the client to appear as."""
-
-    hosts: ClusterHosts
-    lang: str = "zh_CN"
-    desktop: DesktopClient | None = None
 
 
 @frozen(repr=False)
@@ -91,7 +77,7 @@ def jslogin_request(profile: ClientProfile, now: int) -> Request:
         "lang": profile.lang,
         "_": now,
     }
-    return _get(profile, endpoints.JSLOGIN, urlencode(query))
+    return build_request(profile, endpoints.JSLOGIN, urlencode(query))
 
 
 def scan_poll_request(profile: ClientProfile, uuid: str, *, first: bool, now: int) -> Request:
@@ -100,7 +86,7 @@ def scan_poll_request(profile: ClientProfile, uuid: str, *, first: bool, now: in
     `first` is true until the first answer.
     """
     query = {"loginicon": "true", "uuid": uuid, "tip": int(first), "r": inverted_time(now), "_": now}
-    return _get(profile, endpoints.LOGIN, urlencode(query))
+    return build_request(profile, endpoints.LOGIN, urlencode(query))
 
 
 def new_login_request(profile: ClientProfile, redirect: str) -> Request:
@@ -111,38 +97,32 @@ def new_login_request(profile: ClientProfile, redirect: str) -> Request:
     path = endpoints.from_cgi_bin(redirect)
     mode = "&mod=desktop" if profile.desktop else ""
     url = f"{profile.hosts.base}{path}{'&' if '?' in path else '?'}fun=new&version=v2{mode}"
-    headers = {}
+    headers = {"Referer": f"{profile.hosts.base}/"}
     if profile.desktop:
         headers = {
             "client-version": profile.desktop.client_version,
             "extspam": profile.desktop.extspam,
             "Referer": f"{endpoints.FIRST_HOSTS.base}/?&lang={profile.lang}&target=t",
         }
-    return Request(endpoint=endpoints.NEW_LOGIN, url=url, headers={**referer_header(profile), **headers})
+    return Request(endpoint=endpoints.NEW_LOGIN, url=url, headers=headers)
 
 
-def push_login_request(profile: ClientProfile, session: Session, cookies: Mapping[str, str]) -> Request:
+def push_login_request(session: Session, cookies: Mapping[str, str]) -> Request:
     """Asks the phone to confirm a new login (webwx 2.5), with the cookies that a browser would still hold."""
-    mode = "&mod=desktop" if profile.desktop else ""
+    mode = "&mod=desktop" if session.profile.desktop else ""
     kept_cookies = {"last_wxuin": session.uin, "login_frequency": "2"}
     if "wxloadtime" in cookies:
         kept_cookies["wxloadtime"] = f"{cookies['wxloadtime'].removesuffix('_expired')}_expired"
     query = f"uin={quote(session.uin, safe='')}{mode}"
-    return Request(
-        endpoint=endpoints.PUSH_LOGIN,
-        url=f"{profile.hosts.url(endpoints.PUSH_LOGIN)}?{query}",
-        headers=referer_header(profile),
-        cookies=kept_cookies,
-    )
+    return build_request(session.profile, endpoints.PUSH_LOGIN, query, cookies=kept_cookies)
 
 
-def init_request(profile: ClientProfile, session: Session, now: int) -> Request:
+def init_request(session: Session, now: int) -> Request:
     """Makes the first call of a session (webwx 2.6.1)."""
-    query = f"r={inverted_time(now)}&{_ticket_query(profile, session)}"
-    return _post(profile, endpoints.INIT, query, f'{{"BaseRequest":{base_request(session)}}}')
+    return signed_request(session, endpoints.INIT, {}, f"r={inverted_time(now)}")
 
 
-def status_notify_request(profile: ClientProfile, session: Session, now: int) -> Request:
+def status_notify_request(session: Session, now: int) -> Request:
     """Informs the phone that web WeChat has started (webwx 2.7.1)."""
     rest = {
         "Code": int(NotifyCode.INITED),
@@ -150,22 +130,22 @@ def status_notify_request(profile: ClientProfile, session: Session, now: int) ->
         "ToUserName": session.handle,
         "ClientMsgId": now,
     }
-    return signed_request(profile, session, endpoints.STATUS_NOTIFY, rest)
+    return signed_request(session, endpoints.STATUS_NOTIFY, rest)
 
 
-def get_contact_request(profile: ClientProfile, session: Session, seq: int, now: int) -> Request:
+def get_contact_request(session: Session, seq: int, now: int) -> Request:
     """Fetches one page of the address book (webwx 2.8.1)."""
-    query = f"{_ticket_query(profile, session)}&r={now}&seq={seq}&skey={quote(session.skey, safe='')}"
-    return _get(profile, endpoints.GET_CONTACT, query)
+    query = f"{_ticket_query(session)}&r={now}&seq={seq}&skey={quote(session.skey, safe='')}"
+    return build_request(session.profile, endpoints.GET_CONTACT, query)
 
 
-def batch_get_request(profile: ClientProfile, session: Session, handles: Sequence[str], now: int) -> Request:
+def batch_get_request(session: Session, handles: Sequence[str], now: int) -> Request:
     """Fetches up to `MAX_NAMES_PER_CALL` people and groups, groups with their members (webwx 2.9.1)."""
     rest = {"Count": len(handles), "List": [{"UserName": handle, "ChatRoomId": ""} for handle in handles]}
-    return signed_request(profile, session, endpoints.BATCH_GET, rest, f"type=ex&r={now}")
+    return signed_request(session, endpoints.BATCH_GET, rest, f"type=ex&r={now}")
 
 
-def sync_check_request(profile: ClientProfile, session: Session, position: SyncCursor, now: int) -> Request:
+def sync_check_request(session: Session, position: SyncCursor, now: int) -> Request:
     """Waits for news in a long poll (webwx 2.10).
 
     The names of the parameters are case-sensitive: with a wrong one the server answers every poll at once.
@@ -176,73 +156,35 @@ def sync_check_request(profile: ClientProfile, session: Session, position: SyncC
         "sid": session.sid,
         "uin": session.uin,
         "deviceid": session.device_id,
-        "synckey": position.synckey_query,
+        "synckey": "|".join([f"{key}_{value}" for key, value in position.check]),
         "_": now,
     }
-    return _get(profile, endpoints.SYNC_CHECK, urlencode(query))
+    return build_request(session.profile, endpoints.SYNC_CHECK, urlencode(query))
 
 
-def sync_request(profile: ClientProfile, session: Session, position: SyncCursor, now: int) -> Request:
+def sync_request(session: Session, position: SyncCursor, now: int) -> Request:
     """Fetches the news (webwx 2.11.1), with SyncKey and never with SyncCheckKey."""
     pairs = [{"Key": key, "Val": value} for key, value in position.sync]
     rest = {"SyncKey": {"Count": len(pairs), "List": pairs}, "rr": inverted_time(now)}
     sid, skey = quote(session.sid, safe=""), quote(session.skey, safe="")
-    return signed_request(profile, session, endpoints.SYNC, rest, f"sid={sid}&skey={skey}")
+    return signed_request(session, endpoints.SYNC, rest, f"sid={sid}&skey={skey}")
 
 
-def logout_request(profile: ClientProfile, session: Session) -> Request:
+def logout_request(session: Session) -> Request:
     """Ends the session (webwx 2.20.1)."""
     query = urlencode({"redirect": 1, "type": 0, "skey": session.skey})
     form = urlencode({"sid": session.sid, "uin": session.uin})
-    return Request(
-        endpoint=endpoints.LOGOUT,
-        url=f"{profile.hosts.url(endpoints.LOGOUT)}?{query}",
-        body=form.encode(),
-        headers={**referer_header(profile), "Content-Type": FORM_TYPE},
-    )
+    headers = {"Content-Type": FORM_TYPE}
+    return build_request(session.profile, endpoints.LOGOUT, query, form.encode(), headers)
 
 
-def inverted_time(now: int) -> int:
-    """Returns `~Date.now()` of JavaScript, limited to 32 bits (webwx 1.2.7). The server ignores it."""
-    low = now & 0xFFFF_FFFF
-    return ~(low - (1 << 32) if low >= 1 << 31 else low)
-
-
-def signed_request(
-    profile: ClientProfile, session: Session, endpoint: Endpoint, rest: Mapping[str, object], query: str = ""
-) -> Request:
-    """Returns a JSON request with BaseRequest and the fields in `rest`.
-
-    Raises `UnicodeEncodeError` for a text with lone surrogates.
-    """
-    full_query = f"{query}&{_ticket_query(profile, session)}" if query else _ticket_query(profile, session)
-    body = f'{{"BaseRequest":{base_request(session)},{json_body(rest)[1:]}'
-    return _post(profile, endpoint, full_query, body)
-
-
-def base_request(session: Session) -> str:
-    """Returns the JSON of BaseRequest. A DeviceID may stay the same during a login (webwx 1.2)."""
-    uin = int(session.uin) if session.uin.isdecimal() and len(session.uin) <= MAX_DIGITS else session.uin
-    return json_body({"Uin": uin, "Sid": session.sid, "Skey": session.skey, "DeviceID": session.device_id})
-
-
-def json_body(value: object) -> str:
-    """Returns compact JSON without escapes for characters outside of ASCII."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-def referer_header(profile: ClientProfile) -> dict[str, str]:
-    """Returns the Referer header that a browser sends."""
-    return {"Referer": f"{profile.hosts.base}/"}
-
-
-def recall_request(profile: ClientProfile, session: Session, action: Recall, key: SendKey) -> Request:
+def recall_request(session: Session, action: Recall, key: SendKey) -> Request:
     """Withdraws a message of the owner (webwx 2.15.1)."""
     rest = {"SvrMsgId": action.message_id, "ToUserName": action.chat, "ClientMsgId": key}
-    return signed_request(profile, session, endpoints.REVOKE, rest)
+    return signed_request(session, endpoints.REVOKE, rest)
 
 
-def mark_read_request(profile: ClientProfile, session: Session, action: MarkRead, key: SendKey) -> Request:
+def mark_read_request(session: Session, action: MarkRead, key: SendKey) -> Request:
     """Marks a chat as read on the phone (webwx 2.7.1)."""
     rest = {
         "Code": int(NotifyCode.READ),
@@ -250,18 +192,16 @@ def mark_read_request(profile: ClientProfile, session: Session, action: MarkRead
         "ToUserName": action.chat,
         "ClientMsgId": int(key),
     }
-    return signed_request(profile, session, endpoints.MARK_READ, rest)
+    return signed_request(session, endpoints.MARK_READ, rest)
 
 
-def set_remark_request(profile: ClientProfile, session: Session, action: SetRemark) -> Request:
+def set_remark_request(session: Session, action: SetRemark) -> Request:
     """Changes the remark of a contact (webwx 2.18.1)."""
     rest = {"CmdId": _SET_REMARK_COMMAND, "UserName": action.person, "RemarkName": action.remark}
-    return signed_request(profile, session, endpoints.OP_LOG, rest)
+    return signed_request(session, endpoints.OP_LOG, rest)
 
 
-def accept_friend_request(
-    profile: ClientProfile, session: Session, action: AcceptFriend, now: int
-) -> Request:
+def accept_friend_request(session: Session, action: AcceptFriend, now: int) -> Request:
     """Accepts a friend request (webwx 2.17.1). Values that its event did not hold are empty."""
     accepted = {
         "Value": action.request.get("username", ""),
@@ -276,22 +216,20 @@ def accept_friend_request(
         "SceneList": [_WEB_SCENE],
         "skey": session.skey,
     }
-    return signed_request(profile, session, endpoints.VERIFY_USER, rest, f"r={now}")
+    return signed_request(session, endpoints.VERIFY_USER, rest, f"r={now}")
 
 
-def create_group_request(profile: ClientProfile, session: Session, action: CreateGroup, now: int) -> Request:
+def create_group_request(session: Session, action: CreateGroup, now: int) -> Request:
     """Creates a group (webwx 2.19.1)."""
     rest = {
         "MemberCount": len(action.members),
         "MemberList": [{"UserName": member} for member in action.members],
         "Topic": action.name,
     }
-    return signed_request(profile, session, endpoints.CREATE_GROUP, rest, f"r={now}")
+    return signed_request(session, endpoints.CREATE_GROUP, rest, f"r={now}")
 
 
-def change_group_request(
-    profile: ClientProfile, session: Session, action: GroupChange, *, invite: bool = False
-) -> Request:
+def change_group_request(session: Session, action: GroupChange, *, invite: bool = False) -> Request:
     """Changes a group (webwx 2.19.2). To a large group people are invited, and must agree (webwx 2.19.3)."""
     match action:
         case AddMembers(members=members) if invite:
@@ -303,25 +241,61 @@ def change_group_request(
         case RenameGroup(name=name):
             fun, change = "modtopic", {"NewTopic": name}
     rest = {**change, "ChatRoomName": action.group}
-    return signed_request(profile, session, endpoints.UPDATE_GROUP, rest, f"fun={fun}")
+    return signed_request(session, endpoints.UPDATE_GROUP, rest, f"fun={fun}")
 
 
-def _ticket_query(profile: ClientProfile, session: Session) -> str:
-    # The ticket is already percent-encoded. What is not is encoded here, so that it cannot end the query
-    # (webwx 1.2.6).
-    return f"lang={profile.lang}&pass_ticket={quote(session.pass_ticket, safe='%')}"
+# What they are made of
 
 
-def _get(profile: ClientProfile, endpoint: Endpoint, query: str) -> Request:
-    return Request(
-        endpoint=endpoint, url=f"{profile.hosts.url(endpoint)}?{query}", headers=referer_header(profile)
-    )
+def signed_request(
+    session: Session, endpoint: Endpoint, fields: Mapping[str, object], query: str = ""
+) -> Request:
+    """Returns a JSON request with BaseRequest and these fields, and the ticket in its query.
+
+    Raises `UnicodeEncodeError` for a text with lone surrogates.
+    """
+    full_query = f"{query}&{_ticket_query(session)}" if query else _ticket_query(session)
+    body = json_body({"BaseRequest": base_request(session), **fields})
+    headers = {"Content-Type": JSON_TYPE}
+    return build_request(session.profile, endpoint, full_query, body.encode(), headers)
 
 
-def _post(profile: ClientProfile, endpoint: Endpoint, query: str, body: str) -> Request:
+def build_request(
+    profile: ClientProfile,
+    endpoint: Endpoint,
+    query: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] = _NONE,
+    cookies: Mapping[str, str] = _NONE,
+) -> Request:
+    """Returns a request with the Referer header that a browser sends, and with these headers."""
     return Request(
         endpoint=endpoint,
         url=f"{profile.hosts.url(endpoint)}?{query}",
-        body=body.encode(),
-        headers={**referer_header(profile), "Content-Type": JSON_TYPE},
+        body=body,
+        headers={"Referer": f"{profile.hosts.base}/", **headers},
+        cookies=cookies,
     )
+
+
+def base_request(session: Session) -> dict[str, object]:
+    """Returns BaseRequest. A DeviceID may stay the same during a login (webwx 1.2)."""
+    uin = int(session.uin) if session.uin.isdecimal() and len(session.uin) <= MAX_DIGITS else session.uin
+    return {"Uin": uin, "Sid": session.sid, "Skey": session.skey, "DeviceID": session.device_id}
+
+
+def json_body(value: object) -> str:
+    """Returns compact JSON without escapes for characters outside of ASCII."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _ticket_query(session: Session) -> str:
+    # The ticket is already percent-encoded. What is not is encoded here, so that it cannot end the query
+    # (webwx 1.2.6).
+    return f"lang={session.profile.lang}&pass_ticket={quote(session.pass_ticket, safe='%')}"
+
+
+def inverted_time(now: int) -> int:
+    """Returns `~Date.now()` of JavaScript, limited to 32 bits (webwx 1.2.7). The server ignores it."""
+    low = now & 0xFFFF_FFFF
+    return ~(low - (1 << 32) if low >= 1 << 31 else low)

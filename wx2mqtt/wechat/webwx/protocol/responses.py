@@ -27,7 +27,17 @@ from wx2mqtt.wechat.json_reader import (
 )
 from wx2mqtt.wechat.webwx.protocol.codes import SCAN_CODES, MemberStatus, Ret, ScanStatus
 from wx2mqtt.wechat.webwx.protocol.markup import server_message, undo_entities
-from wx2mqtt.wechat.webwx.protocol.session import Cookies, Session, SyncKeys, read_sync_keys
+from wx2mqtt.wechat.webwx.protocol.session import (
+    ClientProfile,
+    Cookies,
+    Session,
+    SyncCursor,
+    SyncKeys,
+    read_sync_keys,
+)
+
+# Behind an answer with so many messages more of them wait, most likely: WeChat is asked for these at once.
+LARGE_ANSWER_MESSAGES = 20
 
 # Of base64.
 MAX_AVATAR_CHARACTERS = 1 << 20
@@ -117,6 +127,18 @@ class SyncAnswer:
     def is_empty(self) -> bool:
         """Whether it has no message and no change of contacts."""
         return not (self.messages or self.changed or self.deleted or self.unreadable_count)
+
+    def position_after(self, before: SyncCursor) -> SyncCursor:
+        """Returns the position after this answer; empty keys leave the previous ones (webwx 2.11.4, 2.11.8).
+
+        `more` says that the next call is a sync, without a poll that would answer at once. WeChat's own flag
+        is obeyed only after an answer with news or new keys, since a faulty server may always set it.
+        """
+        sync, check = self.sync or before.sync, self.check or before.check
+        has_moved = (sync, check) != (before.sync, before.check)
+        is_large = len(self.messages) >= LARGE_ANSWER_MESSAGES
+        more = (self.more and (has_moved or not self.is_empty)) or (is_large and has_moved)
+        return SyncCursor(sync=sync, check=check, more=more)
 
 
 _QR_CODE = re.compile(r"window\.QRLogin\.code\s*=\s*[\"']?(\d{1,9})\b", re.ASCII)
@@ -254,7 +276,14 @@ def read_sync(answer: JsonObject) -> SyncAnswer:
 
 
 def session_from_answer(
-    answer: NewLogin, cookies: Cookies, *, base: str, login_id: str, device_id: str, language: Language
+    answer: NewLogin,
+    cookies: Cookies,
+    *,
+    base: str,
+    profile: ClientProfile,
+    login_id: str,
+    device_id: str,
+    language: Language,
 ) -> Session:
     """Returns the session in an answer. In desktop mode sid and uin may be in cookies only (webwx 2.4.3.6).
 
@@ -268,6 +297,7 @@ def session_from_answer(
     return Session(
         login_id=login_id,
         base=base,
+        profile=profile,
         uin=uin,
         sid=sid,
         skey=answer.skey,

@@ -1,117 +1,35 @@
-"""The values of a login: its cookies, keys and sync position, also in saved form (webwx 2.4.2, 5.3.1).
-
-Cookies have no paths (all are `/`) and no expiry dates: the server renews them with each sync and checks
-their age itself, while the local clock may be wrong. A cookie that the server expires is removed.
-"""
+"""The values of a login: its keys, position and cookies, also in saved form (webwx 2.4.2, 5.3.1)."""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import field
+from typing import Any
 
 from wx2mqtt.clock import parse_http_date
 from wx2mqtt.model import Cursor, Handle, Owner
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.json_reader import JsonObject, read_number, read_objects
-from wx2mqtt.wechat.webwx.protocol.endpoints import FIRST_HOSTS, hosts_at_endpoint, hosts_of
-
-# The domain of cookies when one address serves all hosts.
-ANY_DOMAIN = ""
-
-# An HTTP date has 29; the parser takes thirty times the size of a longer text.
-MAX_DATE_CHARACTERS = 100
-
-# As in browsers. All are sent with each call and saved with the login.
-MAX_COOKIES = 180
-MAX_COOKIE_CHARACTERS = 4096
-
-# Domain and name.
-_CookieKey = tuple[str, str]
+from wx2mqtt.wechat.json_reader import JsonObject
+from wx2mqtt.wechat.webwx.protocol.endpoints import FIRST_HOSTS, ClusterHosts, hosts_at_endpoint, hosts_of
 
 
-@frozen(kw_only=False, repr=False)
-class Cookies:
-    """Immutable cookie values by domain and name."""
+@frozen
+class DesktopClient:
+    """Values for desktop mode (webwx 2.4.1.2). The user configures them; the program has none of its own."""
 
-    #: A domain that begins with a dot includes all hosts below it.
-    values: Mapping[_CookieKey, str]
-    #: The domain of a cookie is ignored: one endpoint serves all hosts.
-    any_host: bool = False
-
-    @classmethod
-    def empty(cls, *, any_host: bool) -> Cookies:
-        """Returns an empty collection."""
-        return cls({}, any_host)
-
-    def with_response(self, host: str, set_cookie_lines: Iterable[str], now: float) -> Cookies:
-        """Returns the cookies after `Set-Cookie` lines of `host`; `now` is the server's time in seconds."""
-        values = dict(self.values)
-        for line in set_cookie_lines:
-            self._apply(values, host, line, now)
-        return self if values == self.values else Cookies(values, self.any_host)
-
-    def for_host(self, host: str) -> dict[str, str]:
-        """Returns names and values for `host`; of several with the same name the longest domain wins."""
-        keys = [key for key in self.values if self.any_host or _covers(key[0], host)]
-        keys.sort(key=lambda key: len(key[0]))
-        return {name: self.values[domain, name] for domain, name in keys}
-
-    def value(self, name: str) -> str:
-        """Returns the value of a cookie of any domain; empty when there is none."""
-        return next((value for key, value in self.values.items() if key[1] == name), "")
-
-    def to_saved(self) -> list[list[str]]:
-        """Returns rows of domain, name and value for JSON."""
-        return [[domain, name, value] for (domain, name), value in self.values.items()]
-
-    @classmethod
-    def from_saved(cls, rows: object, *, any_host: bool) -> Cookies:
-        """Reads the rows of `to_saved`; rows of another form are left out."""
-        values = {}
-        for row in rows if isinstance(rows, list) else ():
-            if isinstance(row, list) and len(row) == 3 and all(isinstance(part, str) for part in row):
-                domain, name, value = row
-                values[domain, name] = value
-        return cls(values, any_host)
-
-    def _apply(self, values: dict[_CookieKey, str], host: str, line: str, now: float) -> None:
-        pair, *attributes = line.split(";")
-        name, equals, value = (part.strip() for part in pair.partition("="))
-        sent = name + value
-        is_sendable = sent.isascii() and sent.isprintable()
-        if not equals or not name or len(pair) > MAX_COOKIE_CHARACTERS or not is_sendable:
-            return
-        facts = {key.strip().lower(): fact.strip() for key, _, fact in (a.partition("=") for a in attributes)}
-        domain = ANY_DOMAIN if self.any_host else _domain(host, facts.get("domain", ""))
-        if domain is None:
-            return
-        if _is_expired(facts, now):
-            values.pop((domain, name), None)
-        elif (domain, name) in values or len(values) < MAX_COOKIES:
-            values[domain, name] = value
+    client_version: str
+    extspam: str = field(repr=False)
 
 
-def _domain(host: str, requested: str) -> str | None:
-    """Returns the domain to store a cookie under, or None when the host must not set it for that domain."""
-    bare = requested.strip(".").lower()
-    if not bare:
-        return host
-    allowed = "." in bare and (host == bare or host.endswith(f".{bare}"))
-    return f".{bare}" if allowed else None
+@frozen
+class ClientProfile:
+    """The hosts to call, the language to ask for, and the client to appear as."""
 
-
-def _covers(domain: str, host: str) -> bool:
-    return domain == host or (domain.startswith(".") and (host == domain[1:] or host.endswith(domain)))
-
-
-def _is_expired(facts: Mapping[str, str], now: float) -> bool:
-    age = facts.get("max-age", "")
-    if age.lstrip("-").isdigit():
-        return age.startswith("-") or age.strip("0") == ""
-    expires = facts.get("expires", "")
-    seconds = parse_http_date(expires) if len(expires) <= MAX_DATE_CHARACTERS else None
-    return seconds is not None and seconds <= now
+    hosts: ClusterHosts = FIRST_HOSTS
+    lang: str = "zh_CN"
+    desktop: DesktopClient | None = None
 
 
 SyncKeys = tuple[tuple[int, int], ...]
@@ -140,31 +58,19 @@ class SyncCursor:
         """Reads the result of `to_cursor`. Any other cursor is the position before everything."""
         try:
             saved = json.loads(cursor)
-            return cls(sync=_pairs(saved["sync"]), check=_pairs(saved["check"]), more=saved["more"] is True)
+            sync = tuple([(int(key), int(value)) for key, value in saved["sync"]])
+            check = tuple([(int(key), int(value)) for key, value in saved["check"]])
+            return cls(sync=sync, check=check, more=saved["more"] is True)
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
             return cls()
 
-    @property
-    def synckey_query(self) -> str:
-        """The parameter `synckey` of synccheck, before percent-encoding."""
-        return "|".join(f"{key}_{value}" for key, value in self.check)
-
 
 def read_sync_keys(answer: JsonObject, field: str) -> SyncKeys:
-    """Returns the keys in an answer; empty when it has none, so that the previous ones stay valid."""
-    sync_key = answer.get(field)
-    if not isinstance(sync_key, dict):
+    """Returns the keys in an answer. They are empty without readable ones: the previous ones stay valid."""
+    try:
+        return tuple([(int(pair["Key"]), int(pair["Val"])) for pair in answer[field]["List"]])
+    except (KeyError, TypeError, ValueError):
         return ()
-    return tuple(
-        (read_number(pair, "Key"), read_number(pair, "Val")) for pair in read_objects(sync_key, "List")[0]
-    )
-
-
-def _pairs(rows: list[list[int]]) -> SyncKeys:
-    return tuple((int(key), int(value)) for key, value in rows)
-
-
-SESSION_FORMAT_VERSION = 1
 
 
 @frozen
@@ -174,6 +80,8 @@ class Session:
     login_id: str
     #: The host of the cluster that serves the login.
     base: str
+    #: As what and where the calls of this login are made; it is not saved.
+    profile: ClientProfile = ClientProfile()
     uin: str = field(repr=False)
     sid: str = field(repr=False)
     skey: str = field(repr=False)
@@ -182,7 +90,7 @@ class Session:
     device_id: str = field(repr=False)
     handle: Handle = field(default=Handle(""), repr=False)
     nickname: str = ""
-    position: SyncCursor = field(default_factory=SyncCursor, repr=False)
+    position: SyncCursor = field(default=SyncCursor(), repr=False)
     #: The phone's recent chats; groups that the owner did not save are in no other list (webwx 4.5).
     chats: tuple[str, ...] = field(default=(), repr=False)
 
@@ -191,6 +99,8 @@ class Session:
         """The owner of the account."""
         return Owner(handle=self.handle, nickname=self.nickname, uin=self.uin)
 
+
+SESSION_FORMAT_VERSION = 1
 
 _TEXT_FIELDS = ("login_id", "base", "uin", "sid", "skey", "pass_ticket", "device_id", "handle", "nickname")
 _REQUIRED_FIELDS = ("login_id", "base", "uin", "sid", "skey", "handle")
@@ -210,22 +120,14 @@ def session_to_saved(session: Session, cookies: Cookies, endpoint: str | None) -
 
 def session_from_saved(saved: Mapping[str, object], endpoint: str | None) -> tuple[Session, Cookies] | None:
     """Reads the result of `session_to_saved`; None for another endpoint or version, or invalid data."""
-    if saved.get("version") != SESSION_FORMAT_VERSION or saved.get("endpoint") != endpoint:
+    if not is_saved_login(saved) or saved.get("endpoint") != endpoint:
         return None
-    texts = {name: value for name in _TEXT_FIELDS if isinstance(value := saved.get(name), str)}
-    if not all(texts.get(name) for name in _REQUIRED_FIELDS):
-        return None
+    texts: dict[str, Any] = {
+        name: text if isinstance(text := saved.get(name), str) else "" for name in _TEXT_FIELDS
+    }
     chats = saved.get("chats")
     session = Session(
-        login_id=texts["login_id"],
-        base=texts["base"],
-        uin=texts["uin"],
-        sid=texts["sid"],
-        skey=texts["skey"],
-        pass_ticket=texts.get("pass_ticket", ""),
-        device_id=texts.get("device_id", ""),
-        handle=Handle(texts["handle"]),
-        nickname=texts.get("nickname", ""),
+        **texts,
         position=SyncCursor.from_cursor(Cursor(str(saved.get("position")))),
         chats=tuple(map(str, chats)) if isinstance(chats, list) else (),
     )
@@ -252,3 +154,109 @@ def host_origins(endpoint: str | None, saved: Mapping[str, object]) -> tuple[str
     else:
         hosts = FIRST_HOSTS
     return hosts.login, hosts.base, hosts.push, hosts.file
+
+
+# The domain of cookies when one address serves all hosts.
+ANY_DOMAIN = ""
+
+# An HTTP date has 29; the parser takes thirty times the size of a longer text.
+MAX_DATE_CHARACTERS = 100
+
+# As in browsers. All are sent with each call and saved with the login.
+MAX_COOKIES = 180
+MAX_COOKIE_CHARACTERS = 4096
+
+_COOKIE_ATTRIBUTE = re.compile(r";\s*(domain|max-age|expires)\s*=([^;]*)")
+
+
+@frozen(kw_only=False, repr=False)
+class Cookies:
+    """Immutable cookie values by domain and name.
+
+    They have no paths (all are `/`) and no expiry dates: the server renews them with each sync and checks
+    their age itself, while the local clock may be wrong. A cookie that the server expires is removed.
+    """
+
+    #: By domain and name. A domain that begins with a dot includes all hosts below it.
+    values: Mapping[tuple[str, str], str]
+    #: The domain of a cookie is ignored: one endpoint serves all hosts.
+    any_host: bool = False
+
+    @classmethod
+    def empty(cls, *, any_host: bool) -> Cookies:
+        """Returns an empty collection."""
+        return cls({}, any_host)
+
+    def with_response(self, host: str, set_cookie_lines: Iterable[str], now: float) -> Cookies:
+        """Returns the cookies after `Set-Cookie` lines of `host`; `now` is the server's time in seconds.
+
+        Leaves out what could not be sent back, or is for a domain that the host must not set.
+        """
+        values = dict(self.values)
+        for line in set_cookie_lines:
+            pair = line.partition(";")[0]
+            name, equals, value = map(str.strip, pair.partition("="))
+            sent = name + value
+            is_sendable = sent.isascii() and sent.isprintable() and len(pair) <= MAX_COOKIE_CHARACTERS
+            if not equals or not name or not is_sendable:
+                continue
+            facts = dict(_COOKIE_ATTRIBUTE.findall(line.lower()))
+            domain = ANY_DOMAIN if self.any_host else _domain(host, facts.get("domain", ""))
+            if domain is None:
+                continue
+            if _is_expired(facts, now):
+                values.pop((domain, name), None)
+            elif (domain, name) in values or len(values) < MAX_COOKIES:
+                values[domain, name] = value
+        return self if values == self.values else Cookies(values, self.any_host)
+
+    def for_host(self, host: str) -> dict[str, str]:
+        """Returns names and values for `host`; of several with the same name the longest domain wins."""
+        values: dict[str, str] = {}
+        domains: dict[str, str] = {}
+        for (domain, name), value in self.values.items():
+            is_covered = self.any_host or _covers(domain, host)
+            if is_covered and len(domain) >= len(domains.get(name, "")):
+                domains[name] = domain
+                values[name] = value
+        return values
+
+    def value(self, name: str) -> str:
+        """Returns the value of a cookie of any domain; empty when there is none."""
+        return next((value for key, value in self.values.items() if key[1] == name), "")
+
+    def to_saved(self) -> list[list[str]]:
+        """Returns rows of domain, name and value for JSON."""
+        return [[domain, name, value] for (domain, name), value in self.values.items()]
+
+    @classmethod
+    def from_saved(cls, rows: object, *, any_host: bool) -> Cookies:
+        """Reads the rows of `to_saved`; rows of another form are left out."""
+        values = {}
+        for row in rows if isinstance(rows, list) else ():
+            if isinstance(row, list) and len(row) == 3 and all(isinstance(part, str) for part in row):
+                domain, name, value = row
+                values[domain, name] = value
+        return cls(values, any_host)
+
+
+def _domain(host: str, requested: str) -> str | None:
+    """Returns the domain to store a cookie under, or None when the host must not set it for that domain."""
+    bare = requested.strip().strip(".")
+    if not bare:
+        return host
+    allowed = "." in bare and (host == bare or host.endswith(f".{bare}"))
+    return f".{bare}" if allowed else None
+
+
+def _covers(domain: str, host: str) -> bool:
+    return domain == host or (domain.startswith(".") and (host == domain[1:] or host.endswith(domain)))
+
+
+def _is_expired(facts: Mapping[str, str], now: float) -> bool:
+    age = facts.get("max-age", "").strip()
+    if age.lstrip("-").isdigit():
+        return age.startswith("-") or age.strip("0") == ""
+    expires = facts.get("expires", "").strip()
+    seconds = parse_http_date(expires) if len(expires) <= MAX_DATE_CHARACTERS else None
+    return seconds is not None and seconds <= now

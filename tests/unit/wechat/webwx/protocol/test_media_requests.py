@@ -10,12 +10,8 @@ from tests.unit.wechat.webwx.entries import FAMILY, SESSION, WIFE, entry
 from wx2mqtt.model import MediaRef
 from wx2mqtt.wechat.webwx.protocol import content
 from wx2mqtt.wechat.webwx.protocol.content import MediaCall, avatar_locator, message_locator
-from wx2mqtt.wechat.webwx.protocol.endpoints import hosts_of
 from wx2mqtt.wechat.webwx.protocol.media_requests import fetch_request
-from wx2mqtt.wechat.webwx.protocol.requests import ClientProfile, Request
-
-SITE = ClientProfile(hosts=hosts_of("wx2.qq.com"))
-
+from wx2mqtt.wechat.webwx.protocol.requests import Request
 
 ID = "7615282929538795099"
 
@@ -24,7 +20,7 @@ def asked(ref: MediaRef | None, ticket: str = "DT+/") -> Request:
     assert ref is not None
     call = content.parse_call(ref.locator)
     assert call is not None
-    return fetch_request(SITE, SESSION, call, ref.locator, ticket)
+    return fetch_request(SESSION, call, ref.locator, ticket)
 
 
 def query(request: Request) -> dict[str, str]:
@@ -98,4 +94,4 @@ def test_a_locator_of_another_version(locator: dict[str, str]) -> None:
 def test_what_cannot_be_written_does_not_fail() -> None:
     asked(MediaRef(locator={"call": "file", "sender": "\ud800", "mediaid": "&x=", "encryfilename": "#"}))
     for call in MediaCall:
-        assert fetch_request(SITE, SESSION, call, {}, "").url.startswith("https://")
+        assert fetch_request(SESSION, call, {}, "").url.startswith("https://")

@@ -12,10 +12,9 @@ import pytest
 from tests.unit.wechat.webwx.forms import read_form
 from tests.unit.wechat.webwx.request_parts import (
     BASE_REQUEST,
-    DESKTOP,
+    DESKTOP_SESSION,
     NOW,
     SESSION,
-    SITE,
     B,
     base_url,
     body,
@@ -60,7 +59,7 @@ def message(request: Request) -> dict[str, Any]:
 
 def test_send_text_is_raw_utf8_with_one_key() -> None:
     text = Draft(chat=TO, kind=Kind.TEXT, text='开灯 ☀ </b> "x"\n😀')
-    request = media_requests.send_text_request(SITE, SESSION, text, KEY)
+    request = media_requests.send_text_request(SESSION, text, KEY)
     assert base_url(request) == f"{B}/webwxsendmsg"
     assert query(request) == {"lang": "zh_CN", "pass_ticket": "aB+c="}
     assert request.body is not None
@@ -72,14 +71,14 @@ def test_send_text_is_raw_utf8_with_one_key() -> None:
 
 def test_text_that_is_no_unicode_is_not_sent() -> None:
     with pytest.raises(UnicodeEncodeError):
-        media_requests.send_text_request(SITE, SESSION, Draft(chat=TO, kind=Kind.TEXT, text="\ud800"), KEY)
+        media_requests.send_text_request(SESSION, Draft(chat=TO, kind=Kind.TEXT, text="\ud800"), KEY)
 
 
 def test_a_mention_is_a_name_in_the_text_and_a_handle_beside_it() -> None:
     text = media_requests.mentioned_text(["老妈", "Bob B"], "吃饭了")
     assert text == "@老妈\u2005@Bob B\u2005吃饭了"
     both = Draft(chat=TO, kind=Kind.TEXT, text=text, mention=(Handle("@mom"), Handle("@bob")))
-    assert message(media_requests.send_text_request(SITE, SESSION, both, KEY)) == {
+    assert message(media_requests.send_text_request(SESSION, both, KEY)) == {
         "Type": 1,
         "Content": text,
         "MsgSource": (
@@ -99,9 +98,9 @@ def test_a_mention_is_a_name_in_the_text_and_a_handle_beside_it() -> None:
 def test_media_goes_out_by_its_own_call(
     kind: Kind, call: str, extra: dict[str, str], wanted: dict[str, int]
 ) -> None:
-    for site in (SITE, DESKTOP):
+    for session in (SESSION, DESKTOP_SESSION):
         request = media_requests.send_media_request(
-            site, SESSION, draft(kind, "x", "a/b"), KEY, Uploaded(media_id="@crypt_M")
+            session, draft(kind, "x", "a/b"), KEY, Uploaded(media_id="@crypt_M")
         )
         assert base_url(request) == f"{B}/{call}"
         assert query(request) == {**extra, "lang": "zh_CN", "pass_ticket": "aB+c="}
@@ -110,7 +109,6 @@ def test_media_goes_out_by_its_own_call(
 
 def test_a_file_is_an_app_message_on_one_line() -> None:
     request = media_requests.send_media_request(
-        SITE,
         SESSION,
         draft(Kind.FILE, "a <b> & 'c'\n.tar.gz", "application/gzip", size=77),
         KEY,
@@ -137,25 +135,25 @@ def test_a_file_is_an_app_message_on_one_line() -> None:
 )
 def test_the_extension_is_what_the_official_client_takes_for_it(name: str, ending: str) -> None:
     uploaded = Uploaded(media_id="@crypt_M")
-    request = media_requests.send_media_request(SITE, SESSION, draft(Kind.FILE, name, "a/b"), KEY, uploaded)
+    request = media_requests.send_media_request(SESSION, draft(Kind.FILE, name, "a/b"), KEY, uploaded)
     assert parse_plain_xml(message(request)["Content"]).text("appattach/fileext") == ending
 
 
 def test_a_large_file_carries_the_signature_of_its_announcement() -> None:
     uploaded = Uploaded(media_id="@crypt_M", signature="SIG")
-    request = media_requests.send_media_request(SITE, SESSION, draft(Kind.FILE, "a", "x/y"), KEY, uploaded)
+    request = media_requests.send_media_request(SESSION, draft(Kind.FILE, "a", "x/y"), KEY, uploaded)
     assert message(request)["Signature"] == "SIG"
 
 
 def test_in_desktop_mode_a_file_has_no_app_id() -> None:
     uploaded = Uploaded(media_id="@crypt_M")
-    request = media_requests.send_media_request(DESKTOP, SESSION, draft(Kind.FILE, "a", "x/y"), KEY, uploaded)
+    request = media_requests.send_media_request(DESKTOP_SESSION, draft(Kind.FILE, "a", "x/y"), KEY, uploaded)
     assert query(request)["mod"] == "desktop"
     assert message(request)["Content"].startswith("<appmsg appid='' sdkver=''>")
 
 
 def test_a_large_file_is_announced() -> None:
-    request = media_requests.check_upload_request(SITE, SESSION, UPLOAD)
+    request = media_requests.check_upload_request(SESSION, UPLOAD)
     assert base_url(request) == f"{B}/webwxcheckupload"
     assert query(request) == {"lang": "zh_CN", "pass_ticket": "aB+c="}
     assert body(request) == {
@@ -184,7 +182,7 @@ MEDIA_REQUEST = {
 
 
 def test_a_part_is_a_form_with_the_fields_of_the_official_client_in_its_order() -> None:
-    request = media_requests.upload_part_request(SITE, SESSION, UPLOAD, 1, b"abc", "tick%et")
+    request = media_requests.upload_part_request(SESSION, UPLOAD, 1, b"abc", "tick%et")
     assert request.url == "https://file.wx2.qq.com/cgi-bin/mmwebwx-bin/webwxuploadmedia?f=json"
     found = read_form(request.headers["Content-Type"], content_of(request))
     assert [(one.name, one.text) for one in found if one.name != "uploadmediarequest"] == [
@@ -211,7 +209,7 @@ def content_of(request: Request) -> bytes:
 
 
 def form_of(upload: Upload) -> dict[str, str]:
-    request = media_requests.upload_part_request(SITE, SESSION, upload, 0, b"", "t")
+    request = media_requests.upload_part_request(SESSION, upload, 0, b"", "t")
     return {one.name: one.text for one in read_form(request.headers["Content-Type"], content_of(request))}
 
 

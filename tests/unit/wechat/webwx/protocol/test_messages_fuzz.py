@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 from tests.support.effort import effort
 from tests.unit.wechat.test_json_reader import ANYTHING
 from tests.unit.wechat.webwx.entries import FAMILY, ME, SESSION, WIFE, entry, escaped, roster
-from tests.unit.wechat.webwx.protocol.test_media_requests import SITE
 from wx2mqtt.model import Event, Message
-from wx2mqtt.wechat.webwx import download, group_changes
+from wx2mqtt.wechat.webwx import download
 from wx2mqtt.wechat.webwx.protocol import content, markup, messages
 from wx2mqtt.wechat.webwx.protocol.codes import AppType, MsgType
 from wx2mqtt.wechat.webwx.protocol.content import Content
@@ -135,7 +134,7 @@ def test_no_entry_makes_a_reader_fail(
     found = messages.read_message(sample, roster(), "en", 1)
     must_be_writable(found)
     if isinstance(found, Message):
-        group_changes.notice_in(found)
+        messages.read_notice(sample, found)
 
 
 @given(st.binary(max_size=200) | st.sampled_from([b'{"BaseResponse": {"Ret": 1e400}}', b"{" * 5000, b"<"]))
@@ -148,7 +147,7 @@ def test_no_answer_makes_the_judge_of_bytes_fail(head: bytes) -> None:
 def test_no_locator_makes_a_request_fail(locator: dict[str, str]) -> None:
     assert content.parse_call(locator) is None or locator["call"] in set(content.MediaCall)
     for call in content.MediaCall:
-        url = fetch_request(SITE, SESSION, call, locator, "t").url
+        url = fetch_request(SESSION, call, locator, "t").url
         assert url.isascii()
         assert not re.search(r"[\s#]", url)
 

@@ -7,6 +7,7 @@ import pytest
 from tests.unit.wechat.webwx.request_parts import (
     BASE_REQUEST,
     DESKTOP,
+    DESKTOP_SESSION,
     NOW,
     POSITION,
     SESSION,
@@ -30,8 +31,8 @@ from wx2mqtt.model import (
 )
 from wx2mqtt.wechat.webwx.protocol import requests
 from wx2mqtt.wechat.webwx.protocol.endpoints import hosts_at_endpoint
-from wx2mqtt.wechat.webwx.protocol.requests import ClientProfile, Request
-from wx2mqtt.wechat.webwx.protocol.session import Session
+from wx2mqtt.wechat.webwx.protocol.requests import Request
+from wx2mqtt.wechat.webwx.protocol.session import ClientProfile, Session
 
 KEY = SendKey("17000000000001234")
 
@@ -52,13 +53,13 @@ def rest(request: Request) -> dict[str, object]:
 
 
 def test_recall() -> None:
-    request = requests.recall_request(SITE, SESSION, Recall(chat=GROUP, message_id="76152829"), KEY)
+    request = requests.recall_request(SESSION, Recall(chat=GROUP, message_id="76152829"), KEY)
     assert (base_url(request), query(request)) == (f"{B}/webwxrevokemsg", SIGNED)
     assert rest(request) == {"SvrMsgId": "76152829", "ToUserName": GROUP, "ClientMsgId": KEY}
 
 
 def test_mark_read() -> None:
-    request = requests.mark_read_request(SITE, SESSION, MarkRead(chat=GROUP), KEY)
+    request = requests.mark_read_request(SESSION, MarkRead(chat=GROUP), KEY)
     assert (base_url(request), query(request)) == (f"{B}/webwxstatusnotify", SIGNED)
     assert rest(request) == {
         "Code": 1,
@@ -70,14 +71,14 @@ def test_mark_read() -> None:
 
 @pytest.mark.parametrize("remark", ["老婆 🌸", ""])
 def test_set_remark(remark: str) -> None:
-    request = requests.set_remark_request(SITE, SESSION, SetRemark(person=Handle("@mom"), remark=remark))
+    request = requests.set_remark_request(SESSION, SetRemark(person=Handle("@mom"), remark=remark))
     assert (base_url(request), query(request)) == (f"{B}/webwxoplog", SIGNED)
     assert rest(request) == {"CmdId": 2, "UserName": "@mom", "RemarkName": remark}
 
 
 def test_accept_friend() -> None:
     asked = AcceptFriend(request={"username": "@stranger", "ticket": "v2_x@stranger"})
-    request = requests.accept_friend_request(SITE, SESSION, asked, NOW)
+    request = requests.accept_friend_request(SESSION, asked, NOW)
     assert (base_url(request), query(request)) == (f"{B}/webwxverifyuser", {**SIGNED, "r": str(NOW)})
     assert rest(request) == {
         "Opcode": 3,
@@ -91,7 +92,7 @@ def test_accept_friend() -> None:
 
 
 def test_create_group() -> None:
-    request = requests.create_group_request(SITE, SESSION, CreateGroup(members=TWO, name="周末"), NOW)
+    request = requests.create_group_request(SESSION, CreateGroup(members=TWO, name="周末"), NOW)
     assert (base_url(request), query(request)) == (f"{B}/webwxcreatechatroom", {**SIGNED, "r": str(NOW)})
     assert rest(request) == {
         "MemberCount": 2,
@@ -107,33 +108,31 @@ def test_create_group() -> None:
 def test_members_are_added_to_a_small_group_and_invited_into_a_large_one(
     invite: bool, fun: str, key: str
 ) -> None:
-    request = requests.change_group_request(
-        SITE, SESSION, AddMembers(group=GROUP, members=TWO), invite=invite
-    )
+    request = requests.change_group_request(SESSION, AddMembers(group=GROUP, members=TWO), invite=invite)
     assert (base_url(request), query(request)) == (f"{B}/webwxupdatechatroom", {**SIGNED, "fun": fun})
     assert rest(request) == {key: "@mom,@bob", "ChatRoomName": GROUP}
 
 
 def test_remove_members() -> None:
-    request = requests.change_group_request(SITE, SESSION, RemoveMembers(group=GROUP, members=TWO))
+    request = requests.change_group_request(SESSION, RemoveMembers(group=GROUP, members=TWO))
     assert (base_url(request), query(request)) == (f"{B}/webwxupdatechatroom", {**SIGNED, "fun": "delmember"})
     assert rest(request) == {"DelMemberList": "@mom,@bob", "ChatRoomName": GROUP}
 
 
 def test_rename_group() -> None:
-    request = requests.change_group_request(SITE, SESSION, RenameGroup(group=GROUP, name="相亲相爱"))
+    request = requests.change_group_request(SESSION, RenameGroup(group=GROUP, name="相亲相爱"))
     assert (base_url(request), query(request)) == (f"{B}/webwxupdatechatroom", {**SIGNED, "fun": "modtopic"})
     assert rest(request) == {"NewTopic": "相亲相爱", "ChatRoomName": GROUP}
 
 
 def test_each_may_have_been_done_when_its_answer_is_lost() -> None:
     made = [
-        requests.recall_request(SITE, SESSION, Recall(chat=GROUP, message_id="1"), KEY),
-        requests.mark_read_request(SITE, SESSION, MarkRead(chat=GROUP), KEY),
-        requests.set_remark_request(SITE, SESSION, SetRemark(person=Handle("@mom"), remark="")),
-        requests.accept_friend_request(SITE, SESSION, AcceptFriend(request={}), NOW),
-        requests.create_group_request(SITE, SESSION, CreateGroup(members=TWO), NOW),
-        requests.change_group_request(SITE, SESSION, RenameGroup(group=GROUP, name="x")),
+        requests.recall_request(SESSION, Recall(chat=GROUP, message_id="1"), KEY),
+        requests.mark_read_request(SESSION, MarkRead(chat=GROUP), KEY),
+        requests.set_remark_request(SESSION, SetRemark(person=Handle("@mom"), remark="")),
+        requests.accept_friend_request(SESSION, AcceptFriend(request={}), NOW),
+        requests.create_group_request(SESSION, CreateGroup(members=TWO), NOW),
+        requests.change_group_request(SESSION, RenameGroup(group=GROUP, name="x")),
     ]
     assert all(request.endpoint.is_delivery for request in made)
 
@@ -161,7 +160,7 @@ def test_desktop_mode_is_said_from_the_first_call_on() -> None:
     assert request.headers["client-version"] == "2.0.0"
     assert request.headers["extspam"] == "Go8F"
     assert request.headers["Referer"] == "https://wx.qq.com/?&lang=zh_CN&target=t"
-    assert query(requests.push_login_request(DESKTOP, SESSION, {})) == {"uin": "211722515", "mod": "desktop"}
+    assert query(requests.push_login_request(DESKTOP_SESSION, {})) == {"uin": "211722515", "mod": "desktop"}
 
 
 @pytest.mark.parametrize(("first", "tip"), [(True, "1"), (False, "0")])
@@ -196,7 +195,7 @@ def test_new_login_goes_to_the_endpoint_whatever_host_the_redirect_names() -> No
 
 
 def test_push_login_holds_the_cookies_that_a_browser_would() -> None:
-    request = requests.push_login_request(SITE, SESSION, {"wxloadtime": "1700", "wxsid": "s"})
+    request = requests.push_login_request(SESSION, {"wxloadtime": "1700", "wxsid": "s"})
     assert base_url(request) == f"{B}/webwxpushloginurl"
     assert query(request) == {"uin": "211722515"}
     assert request.cookies == {
@@ -207,7 +206,7 @@ def test_push_login_holds_the_cookies_that_a_browser_would() -> None:
 
 
 def test_init() -> None:
-    request = requests.init_request(SITE, SESSION, NOW)
+    request = requests.init_request(SESSION, NOW)
     assert base_url(request) == f"{B}/webwxinit"
     assert query(request) == {"r": str(requests.inverted_time(NOW)), "lang": "zh_CN", "pass_ticket": "aB+c="}
     assert "pass_ticket=aB%2Bc%3D" in request.url
@@ -215,7 +214,7 @@ def test_init() -> None:
 
 
 def test_status_notify() -> None:
-    request = requests.status_notify_request(SITE, SESSION, NOW)
+    request = requests.status_notify_request(SESSION, NOW)
     assert base_url(request) == f"{B}/webwxstatusnotify"
     assert query(request) == {"lang": "zh_CN", "pass_ticket": "aB+c="}
     assert body(request) == {
@@ -228,7 +227,7 @@ def test_status_notify() -> None:
 
 
 def test_get_contact_is_a_get() -> None:
-    request = requests.get_contact_request(SITE, SESSION, 688, NOW)
+    request = requests.get_contact_request(SESSION, 688, NOW)
     assert base_url(request) == f"{B}/webwxgetcontact"
     assert request.body is None
     assert query(request) == {
@@ -241,7 +240,7 @@ def test_get_contact_is_a_get() -> None:
 
 
 def test_batch_get() -> None:
-    request = requests.batch_get_request(SITE, SESSION, ["@@g", "@p"], NOW)
+    request = requests.batch_get_request(SESSION, ["@@g", "@p"], NOW)
     assert base_url(request) == f"{B}/webwxbatchgetcontact"
     assert query(request) == {"type": "ex", "r": str(NOW), "lang": "zh_CN", "pass_ticket": "aB+c="}
     assert body(request) == {
@@ -252,7 +251,7 @@ def test_batch_get() -> None:
 
 
 def test_sync_check_uses_the_check_key_and_the_right_names() -> None:
-    request = requests.sync_check_request(SITE, SESSION, POSITION, NOW)
+    request = requests.sync_check_request(SESSION, POSITION, NOW)
     assert base_url(request) == "https://webpush.wx2.qq.com/cgi-bin/mmwebwx-bin/synccheck"
     assert query(request) == {
         "r": str(NOW),
@@ -267,7 +266,7 @@ def test_sync_check_uses_the_check_key_and_the_right_names() -> None:
 
 
 def test_sync_uses_the_sync_key() -> None:
-    request = requests.sync_request(SITE, SESSION, POSITION, NOW)
+    request = requests.sync_request(SESSION, POSITION, NOW)
     assert base_url(request) == f"{B}/webwxsync"
     assert query(request) == {
         "sid": "+urBrYI292xoIknf",
@@ -283,7 +282,7 @@ def test_sync_uses_the_sync_key() -> None:
 
 
 def test_logout() -> None:
-    request = requests.logout_request(SITE, SESSION)
+    request = requests.logout_request(SESSION)
     assert base_url(request) == f"{B}/webwxlogout"
     assert query(request) == {"redirect": "1", "type": "0", "skey": "@crypt_8b4f09cc_a587"}
     assert request.body == b"sid=%2BurBrYI292xoIknf&uin=211722515"
@@ -294,7 +293,7 @@ def test_a_ticket_that_is_not_encoded_does_not_end_the_query() -> None:
     session = Session(
         login_id="l", base="b", uin="x&y", sid="s", skey="k", pass_ticket="a+b&c=d#e", device_id="e1"
     )
-    request = requests.init_request(SITE, session, NOW)
+    request = requests.init_request(session, NOW)
     assert query(request)["pass_ticket"] == "a+b&c=d#e"
     assert body(request)["BaseRequest"] == {"Uin": "x&y", "Sid": "s", "Skey": "k", "DeviceID": "e1"}
 
@@ -307,11 +306,11 @@ def test_inverted_time_is_as_javascript_has_it(now: int, inverted: int) -> None:
 
 
 def test_no_secret_shows_in_a_repr() -> None:
-    assert "crypt" not in repr(requests.sync_request(SITE, SESSION, POSITION, NOW))
+    assert "crypt" not in repr(requests.sync_request(SESSION, POSITION, NOW))
 
 
 @pytest.mark.parametrize("uin", ["9" * 5000, "x&y"])
 def test_a_uin_that_is_no_number_of_wechat_is_sent_as_it_came(uin: str) -> None:
     session = Session(login_id="l", base="b", uin=uin, sid="s", skey="k", pass_ticket="t", device_id="e1")
-    base = body(requests.init_request(SITE, session, NOW))["BaseRequest"]
+    base = body(requests.init_request(session, NOW))["BaseRequest"]
     assert base == {"Uin": uin, "Sid": "s", "Skey": "k", "DeviceID": "e1"}

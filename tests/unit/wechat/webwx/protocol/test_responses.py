@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -17,8 +18,8 @@ from wx2mqtt.wechat import json_reader
 from wx2mqtt.wechat.json_reader import UnreadableJson
 from wx2mqtt.wechat.webwx.protocol import responses
 from wx2mqtt.wechat.webwx.protocol.codes import ScanStatus
-from wx2mqtt.wechat.webwx.protocol.responses import session_from_answer
-from wx2mqtt.wechat.webwx.protocol.session import Cookies, Session
+from wx2mqtt.wechat.webwx.protocol.responses import LARGE_ANSWER_MESSAGES, session_from_answer
+from wx2mqtt.wechat.webwx.protocol.session import ClientProfile, Cookies, Session, SyncCursor
 
 AVATAR = b"window.code=201;window.userAvatar = 'data:img/jpg;base64,/9j/4AAQ';"
 
@@ -229,6 +230,40 @@ def test_synced_without_a_check_key_falls_back_to_the_sync_key() -> None:
     assert answer.is_empty
 
 
+BEFORE = SyncCursor(sync=((1, 1),), check=((1, 1),))
+
+
+def synced(**fields: object) -> responses.SyncAnswer:
+    return responses.read_sync(fields)
+
+
+def key(value: int) -> dict[str, object]:
+    return {"Count": 1, "List": [{"Key": 1, "Val": value}]}
+
+
+def test_both_keys_move() -> None:
+    found = synced(SyncKey=key(2), SyncCheckKey=key(3)).position_after(BEFORE)
+    assert found == SyncCursor(sync=((1, 2),), check=((1, 3),))
+
+
+def test_empty_keys_leave_the_old_ones() -> None:
+    assert synced(SyncKey={"Count": 0, "List": []}).position_after(BEFORE) == BEFORE
+
+
+def test_behind_a_large_answer_more_is_expected_if_the_keys_have_moved() -> None:
+    messages: list[dict[str, object]] = [{}] * LARGE_ANSWER_MESSAGES
+    assert synced(AddMsgList=messages, SyncKey=key(2)).position_after(BEFORE).more
+    assert not synced(AddMsgList=messages[1:], SyncKey=key(2)).position_after(BEFORE).more
+    assert not synced(AddMsgList=messages).position_after(BEFORE).more
+
+
+def test_more_counts_only_where_something_came_or_moved() -> None:
+    assert synced(ContinueFlag=1, SyncKey=key(2)).position_after(BEFORE).more
+    assert synced(ContinueFlag=1, AddMsgList=[{}]).position_after(BEFORE).more
+    assert not synced(ContinueFlag=1).position_after(BEFORE).more
+    assert not synced(ContinueFlag=1).position_after(replace(BEFORE, more=True)).more
+
+
 def test_no_secret_shows_in_a_repr() -> None:
     shown = [
         responses.read_qr_code(b'window.QRLogin.code = 200; window.QRLogin.uuid = "SECRET";'),
@@ -286,6 +321,7 @@ def session(body: bytes, language: Language = "en") -> Session:
         responses.read_new_login(body),
         COOKIES,
         base="wx2.qq.com",
+        profile=ClientProfile(),
         login_id="l",
         device_id="e1",
         language=language,
@@ -330,6 +366,7 @@ def test_a_session_without_sid_is_none() -> None:
             responses.read_new_login(b"<ret>0</ret><skey>k</skey>"),
             Cookies({}),
             base="b",
+            profile=ClientProfile(),
             login_id="l",
             device_id="e",
             language="en",

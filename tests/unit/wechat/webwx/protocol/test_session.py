@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from wx2mqtt.model import Cursor, Handle
-from wx2mqtt.wechat.webwx.protocol.requests import DesktopClient
 from wx2mqtt.wechat.webwx.protocol.session import (
     MAX_COOKIES,
     Cookies,
+    DesktopClient,
     Session,
     SyncCursor,
     host_origins,
@@ -161,18 +161,18 @@ def test_a_strange_cursor_is_the_position_before_everything(cursor: str) -> None
     assert SyncCursor.from_cursor(Cursor(cursor)) == SyncCursor()
 
 
-def test_the_query_joins_pairs() -> None:
-    assert (
-        SyncCursor(check=((1, 661706050), (1000, 1700000000))).synckey_query == "1_661706050|1000_1700000000"
-    )
-
-
 def test_keys_are_read_from_an_answer() -> None:
     answer = {"SyncKey": {"Count": 2, "List": [{"Key": 1, "Val": 5}, {"Key": "2", "Val": "6"}]}}
     assert read_sync_keys(answer, "SyncKey") == ((1, 5), (2, 6))
 
 
-@pytest.mark.parametrize("key", [None, 5, {}, {"Count": 0, "List": []}, {"List": "x"}])
+@pytest.mark.parametrize(
+    "key",
+    [
+        *(None, 5, {}, {"Count": 0, "List": []}, {"List": "x"}, {"List": [5]}),
+        *({"List": [{"Key": 1}]}, {"List": [{"Key": 1, "Val": "x"}]}, {"List": [{"Key": 1, "Val": None}]}),
+    ],
+)
 def test_no_keys_are_empty(key: object) -> None:
     assert read_sync_keys({"SyncKey": key}, "SyncKey") == ()
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.unit.wechat.webwx.forms import read_form
-from wx2mqtt.wechat.webwx.protocol.multipart import FilePart, encode_form
+from wx2mqtt.wechat.webwx.protocol.media_requests import encode_form
 
 NAMES = st.text(st.characters(exclude_characters='"\r\n', exclude_categories=["Cs"]), min_size=1)
 
@@ -25,9 +25,7 @@ CONTENT = st.lists(st.one_of(st.binary(max_size=50), HOSTILE), max_size=6).map(b
 
 @given(fields=st.lists(st.tuples(NAMES, VALUES), max_size=5), name=NAMES, content=CONTENT)
 def test_what_was_written_is_read(fields: list[tuple[str, str]], name: str, content: bytes) -> None:
-    file = FilePart(key="filename", name=name, mime="image/png", content=content)
-    form = encode_form(fields, file, "seed")
-    *parts, last = read_form(form.content_type, form.body)
+    *parts, last = read_form(*encode_form(fields, name, "image/png", content, "seed"))
     assert [(part.name, part.text) for part in parts] == fields
     assert (last.name, last.filename, last.mime, last.content) == ("filename", name, "image/png", content)
 
@@ -35,24 +33,17 @@ def test_what_was_written_is_read(fields: list[tuple[str, str]], name: str, cont
 @given(value=VALUES)
 def test_a_value_cannot_end_its_part(value: str) -> None:
     attack = f"{value}\r\n------WebKitFormBoundaryseed--\r\n"
-    file = FilePart(key="f", name="n", mime="a/b", content=b"")
-    form = encode_form([("a", attack)], file, "seed")
-    assert [part.text for part in read_form(form.content_type, form.body)] == [attack, ""]
+    form = encode_form([("a", attack)], "n", "a/b", b"", "seed")
+    assert [part.text for part in read_form(*form)] == [attack, ""]
 
 
 def test_names_are_plain_utf8_and_cannot_end_their_header() -> None:
     """RFC 2231 makes the upload fail (webwx 2.14.8)."""
-    file = FilePart(key="filename", name='季"度\r\n.pdf', mime="a/b", content=b"x")
-    form = encode_form([], file, "seed")
-    assert 'filename="季%22度%0D%0A.pdf"'.encode() in form.body
-    assert b"filename*" not in form.body
-
-
-def test_no_content_shows_in_a_repr() -> None:
-    file = FilePart(key="f", name="n", mime="a/b", content=b"SECRET")
-    assert "SECRET" not in repr([file, encode_form([("a", "SECRET")], file, "seed")])
+    _, body = encode_form([], '季"度\r\n.pdf', "a/b", b"x", "seed")
+    assert 'filename="季%22度%0D%0A.pdf"'.encode() in body
+    assert b"filename*" not in body
 
 
 def test_text_that_is_no_unicode_cannot_be_written() -> None:
     with pytest.raises(UnicodeEncodeError):
-        encode_form([("a", "\ud800")], FilePart(key="f", name="n", mime="a/b", content=b""), "seed")
+        encode_form([("a", "\ud800")], "n", "a/b", b"", "seed")
