@@ -76,7 +76,7 @@ def unacknowledged(count: int, _: Path) -> bool:
 def rows_in_memory(count: int, _: Path) -> bool:
     async def story() -> bool:
         journal: Any = None
-        reader = OutboxReader(journal, {})  # type: ignore[arg-type]
+        reader = OutboxReader(journal, {})
         reader._coverage = Coverage.CAUGHT_UP
         rows = [SimpleNamespace(topic="a") for _ in range(count)]
         batch: Any = SimpleNamespace(rows=rows, after_id=0, last_id=count)

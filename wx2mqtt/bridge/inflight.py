@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterator
 from functools import partial
 
 import structlog
@@ -16,7 +15,7 @@ import structlog
 from wx2mqtt.aio import Signal
 from wx2mqtt.clock import boot_time
 from wx2mqtt.errors import ConnectionDropped, NotConnected
-from wx2mqtt.mqtt.broker import BrokerClient, Connected, Publication, PublishCallback
+from wx2mqtt.mqtt.broker import BrokerClient, Publication, PublishCallback
 
 log = structlog.get_logger(__name__)
 
@@ -47,15 +46,10 @@ class RefusedTopics:
     """
 
     def __init__(self) -> None:
-        self._refusals: dict[str, tuple[float, asyncio.TimerHandle]] = {}
+        #: The topics that pause: when they were refused, and the timer that ends the pause.
+        self.paused: dict[str, tuple[float, asyncio.TimerHandle]] = {}
         self._refused_since: dict[str, float] = {}  # first refusals of topics that were not accepted since
         self.retry_due: Signal[[str]] = Signal()
-
-    def __contains__(self, topic: str) -> bool:
-        return topic in self._refusals
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(tuple(self._refusals))
 
     def add(self, topic: str, reason: str) -> None:
         """Pauses a topic for `REFUSED_RETRY_SECONDS`."""
@@ -63,12 +57,12 @@ class RefusedTopics:
         self.discard(topic)
         self._refused_since.setdefault(topic, boot_time())
         loop = asyncio.get_running_loop()
-        self._refusals[topic] = loop.time(), loop.call_later(REFUSED_RETRY_SECONDS, self.retry, topic)
+        self.paused[topic] = loop.time(), loop.call_later(REFUSED_RETRY_SECONDS, self.retry, topic)
 
     def discard(self, topic: str) -> None:
         """Ends the pause of a topic without `retry_due`."""
-        if topic in self._refusals:
-            _, timer = self._refusals.pop(topic)
+        if topic in self.paused:
+            _, timer = self.paused.pop(topic)
             timer.cancel()
 
     def seconds_refused(self, topic: str) -> float:
@@ -82,20 +76,25 @@ class RefusedTopics:
 
     def retry(self, topic: str) -> None:
         """Ends the pause of a topic and emits `retry_due`."""
-        if topic in self._refusals:
+        if topic in self.paused:
             self.discard(topic)
             self.retry_due.emit(topic)
 
     def on_disconnected(self) -> None:
         """Ends the pauses that are older than `REFUSAL_DISCONNECT_SECONDS`."""
         oldest_kept = asyncio.get_running_loop().time() - REFUSAL_DISCONNECT_SECONDS
-        for topic, (refused_at, _) in tuple(self._refusals.items()):
+        for topic, (refused_at, _) in tuple(self.paused.items()):
             if refused_at <= oldest_kept:
                 self.discard(topic)
 
 
-class DisconnectSearch:
-    """Finds the publish on which a broker disconnects, where it should refuse it.
+class InflightWindow:
+    """Publishes for one account, and bounds how many publishes wait for their PUBACK.
+
+    Urgent publishes (`publish_first`) go before all others: the retained topics tell a reader whether the
+    account is online at all. `capacity` is emitted when another publish is possible.
+
+    A broker may disconnect on a publish that it should refuse. To find it, fewer are open at a time:
 
     | disconnect | what the next connection publishes |
     |---|---|
@@ -103,37 +102,13 @@ class DisconnectSearch:
     | another one | all publishes that were open, one by one |
     """
 
-    def __init__(self) -> None:
-        #: While this is not 0, publishes go one by one; it counts the answers to await.
-        self.single_publishes_left = 0
-        self._answers_since_disconnect = MAX_UNACKED_PUBLISHES
-
-    def on_answered(self) -> None:
-        """Records an answer of the broker."""
-        self._answers_since_disconnect += 1
-        if self.single_publishes_left:
-            self.single_publishes_left -= 1
-
-    def on_disconnect(self, open_count: int) -> None:
-        """Records that a connection has ended with so many open publishes; the oldest may be the cause."""
-        is_first_disconnect = self._answers_since_disconnect >= MAX_UNACKED_PUBLISHES
-        self.single_publishes_left = 1 if is_first_disconnect else open_count
-        self._answers_since_disconnect = 0
-
-
-class InflightWindow:
-    """Publishes for one account, and bounds how many publishes wait for their PUBACK.
-
-    `capacity` is emitted when another publish is possible. Urgent publishes (`publish_first`) go before all
-    others: the retained topics tell a reader whether the account is online at all.
-    """
-
     def __init__(self, broker: BrokerClient) -> None:
         self._broker = broker
         self._open_count = 0  # publishes without an answer
         self._urgent: deque[tuple[Publication, PublishCallback]] = deque()
         self._is_publishing_urgent = False
-        self._search = DisconnectSearch()
+        self._single_publishes_left = 0  # so many answers are awaited one by one
+        self._answers_since_disconnect = MAX_UNACKED_PUBLISHES
         self.capacity: Signal[[]] = Signal()
 
     @property
@@ -142,7 +117,10 @@ class InflightWindow:
         connection = self._broker.connection
         if connection is None:
             return 0
-        return max(0, self._limit(connection) - self._open_count - len(self._urgent))
+        limit = min(MAX_UNACKED_PUBLISHES, connection.receive_maximum)
+        if self._single_publishes_left:
+            limit = 1
+        return max(0, limit - self._open_count)
 
     def payload_limit(self, topic: str) -> int | None:
         """Returns the largest payload in bytes that the broker accepts on a topic; None if not limited."""
@@ -157,7 +135,7 @@ class InflightWindow:
         self._broker.publish(publication, partial(self._on_answer, on_acknowledged))
 
     def publish_first(self, publication: Publication, on_acknowledged: PublishCallback) -> None:
-        """Publishes as soon as the window has room, before everything else."""
+        """Publishes as soon as the window has room, before everything else; fails without a connection."""
         self._urgent.append((publication, on_acknowledged))
         self._publish_urgent()
 
@@ -165,27 +143,21 @@ class InflightWindow:
         if self._is_publishing_urgent:
             return  # `publish` was answered at once and called this again; the loop below goes on
         self._is_publishing_urgent = True
-        while self._urgent and self._open_count < self._limit(self._broker.connection):
+        while self._urgent and (self.free_slots or self._broker.connection is None):
             self.publish(*self._urgent.popleft())
         self._is_publishing_urgent = False
 
     def _on_answer(self, on_acknowledged: PublishCallback, error: Exception | None) -> None:
         if isinstance(error, ConnectionDropped):  # the first answer of all that a disconnect ends
-            self._search.on_disconnect(self._open_count)
+            is_first_disconnect = self._answers_since_disconnect >= MAX_UNACKED_PUBLISHES
+            self._single_publishes_left = 1 if is_first_disconnect else self._open_count
+            self._answers_since_disconnect = 0
         elif not isinstance(error, NotConnected):
-            self._search.on_answered()
+            self._answers_since_disconnect += 1
+            self._single_publishes_left = max(0, self._single_publishes_left - 1)
         self._open_count -= 1
         on_acknowledged(error)
         if self._urgent:
             self._publish_urgent()
         if self.free_slots:
             self.capacity.emit()
-
-    def _limit(self, connection: Connected | None) -> int:
-        if connection is None:
-            return MAX_UNACKED_PUBLISHES
-        return (
-            1
-            if self._search.single_publishes_left
-            else min(MAX_UNACKED_PUBLISHES, connection.receive_maximum)
-        )

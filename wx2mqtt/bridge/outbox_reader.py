@@ -1,19 +1,20 @@
 """The queue of publications that are due, filled from memory or from the journal.
 
 - A commit hands its rows over in memory (`add`), as long as nothing in the journal waits before them.
-- The journal is read after a start, a connect, a refusal or the release of a held message, when a batch is
-  missing, and when more rows wait than memory should hold.
+- The journal is read after a start, a connect, a refusal or the release of a message that has waited for its
+  file, when a batch is missing, and when more rows wait than memory should hold.
 - Rows of one topic come in the order of their ids; topics do not wait for each other. What is skipped in a
   topic, because the broker refuses it or one of its messages is being released, is read later.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
+from collections.abc import Collection
 from dataclasses import replace
 from enum import Enum, auto
 
-from wx2mqtt.bridge.inflight import RefusedTopics
 from wx2mqtt.store.journal import Journal
 from wx2mqtt.store.records import OutboxBatch, OutboxRow
 from wx2mqtt.values import frozen
@@ -44,23 +45,25 @@ class SkippedRows:
 
 @frozen
 class PendingRelease:
-    """Releases of held messages of one topic that are under way; its rows behind `after_id` are unread."""
+    """Releases of messages of one topic that are under way; its rows behind `after_id` are unread."""
 
     after_id: int
     count: int
 
 
 class OutboxReader:
-    """Holds the rows that are due in `rows`; the publisher takes them from the left.
+    """Keeps the rows that are due in `rows`; the publisher takes them from the left.
 
-    Rows of a topic that the broker refuses, or in which a held message is being released, are skipped and
+    Rows of `refused_topics`, or of a topic in which a waiting message is being released, are skipped and
     read again later.
     """
 
-    def __init__(self, journal: Journal, refused: RefusedTopics) -> None:
+    def __init__(self, journal: Journal, refused_topics: Collection[str]) -> None:
         self._journal = journal
-        self._refused = refused
+        self._refused_topics = refused_topics
         self.rows: deque[OutboxRow] = deque()
+        #: Set when there may be other rows to publish.
+        self.changed = asyncio.Event()
         self._skipped: deque[SkippedRows] = deque()
         self._releases: dict[str, PendingRelease] = {}
         self._last_id = 0  # the last row that was read or handed over
@@ -80,7 +83,7 @@ class OutboxReader:
         if self.is_exhausted and fits and follows:
             self._last_id = batch.last_id
             for row in batch.rows:
-                if row.topic not in self._refused and row.topic not in self._releases:
+                if row.topic not in self._refused_topics and row.topic not in self._releases:
                     self.rows.append(row)
         elif batch.last_id > self._last_id:
             self.expect_rows()
@@ -88,12 +91,13 @@ class OutboxReader:
     def expect_rows(self) -> None:
         """Records that the journal may have rows that were not handed over."""
         self._coverage = Coverage.BEHIND
+        self.changed.set()
 
     def restart(self) -> None:
         """Begins again with the oldest row that is not published."""
         self._generation += 1
         self._last_id = 0
-        self._coverage = Coverage.BEHIND
+        self.expect_rows()
         self.rows.clear()
         self._skipped.clear()
         self._releases = {topic: replace(release, after_id=0) for topic, release in self._releases.items()}
@@ -106,7 +110,7 @@ class OutboxReader:
         self._generation += 1
 
     def finish_release(self, topic: str, row_id: int | None) -> None:
-        """Reads the topic again from the released row on; None if the message was not held any more."""
+        """Reads the topic again from the released row on; None if the message did not wait any more."""
         release = self._releases.pop(topic)
         after_id = release.after_id if row_id is None else min(release.after_id, row_id - 1)
         if release.count > 1:
@@ -125,7 +129,7 @@ class OutboxReader:
     def discard(self, row_id: int) -> None:
         """Removes a row that the broker rejects; rows of its topic that waited behind it may be due now."""
         self._generation += 1
-        self._coverage = Coverage.BEHIND
+        self.expect_rows()
         self.rows = deque(row for row in self.rows if row.id != row_id)
 
     async def read(self) -> None:
@@ -150,7 +154,7 @@ class OutboxReader:
     async def _read_next(self) -> None:
         generation = self._generation
         self._coverage = Coverage.READING
-        topics_to_skip = [*self._refused, *self._releases]
+        topics_to_skip = [*self._refused_topics, *self._releases]
         rows = await self._journal.outbox.list_waiting(self._last_id, READ_BATCH_ROWS, topics_to_skip)
         if self._is_outdated(generation):
             return
@@ -170,7 +174,7 @@ class OutboxReader:
     def _reread(self, topic: str, after_id: int) -> None:
         after_id = min(after_id, self._pop_skipped(topic))
         self._generation += 1
-        self._coverage = Coverage.BEHIND
+        self.expect_rows()
         if after_id < self._last_id:
             self._skipped.append(SkippedRows(topic=topic, after_id=after_id, last_id=self._last_id))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 
-from wx2mqtt.aio import retry_until_stored
+from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inflight import MAX_UNACKED_PUBLISHES
 from wx2mqtt.bridge.outbox_reader import OutboxReader
@@ -37,7 +37,7 @@ class PublishedRows:
     - `add` when it is published, then `acknowledge`, or `remove` where the broker did not take it,
     - `reject`, `drop_expired` and `drop_topic` for what is never published.
 
-    It waits while `must_wait` or `free_rows` say so; `store_due` makes room.
+    It waits while `must_wait` says so, and while `count` is `max_rows`; `store_due` makes room.
     """
 
     def __init__(self, ctx: AccountContext, outbox: OutboxReader) -> None:
@@ -53,8 +53,8 @@ class PublishedRows:
         self._rejected: dict[int, str] = {}  # row ids with the reason
         self._dropped_topics: dict[str, str] = {}  # with the reason
         self._expired: set[int] = set()  # row ids
-        self._is_due = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
+        self._is_due = asyncio.Event()  # something is to be stored
+        self._is_urgent = asyncio.Event()  # and publishing waits for it
 
     # What may be published
 
@@ -73,12 +73,8 @@ class PublishedRows:
         return len(self.open) + len(self._acknowledged)
 
     @property
-    def free_rows(self) -> int:
+    def max_rows(self) -> int:
         """How many rows may be published before others are stored."""
-        return self._max_rows - self.count
-
-    @property
-    def _max_rows(self) -> int:
         return MAX_PUBACK_RECORDS if self._puback_log.is_usable else MAX_UNACKED_PUBLISHES
 
     def must_wait(self, row: OutboxRow) -> bool:
@@ -113,17 +109,17 @@ class PublishedRows:
     def reject(self, row_id: int, reason: str) -> None:
         """Stores that the broker does not take a row, which then blocks no other."""
         self._rejected[row_id] = reason
-        self._is_due.set()
+        self._store_soon()
 
     def drop_topic(self, topic: str, reason: str) -> None:
         """Gives up the rows of a topic."""
         self._dropped_topics[topic] = reason
-        self._is_due.set()
+        self._store_soon()
 
     def drop_expired(self, row_id: int) -> None:
         """Gives up a row whose expiry is over, with all others of the same turn of the loop in one commit."""
         self._expired.add(row_id)
-        self._is_due.set()
+        self._store_soon()
 
     # Storing it
 
@@ -143,14 +139,13 @@ class PublishedRows:
     async def store_due(self) -> None:
         """Waits until something is to be stored, and stores it; repeats that while the store fails."""
         await self._is_due.wait()
-        self._stop_gathering()
+        await wait_at_most(self._is_urgent, ACK_GATHER_SECONDS)
         await retry_until_stored(self.store)
         # The broker has answered more during the commit. What has become urgent meanwhile is decided
         # again, now without the rows of this commit.
-        self._stop_gathering()
-        if self._rejected or self._dropped_topics or self._expired:
-            self._is_due.set()
-        elif self._acknowledged:
+        self._is_due.clear()
+        self._is_urgent.clear()
+        if self._rejected or self._dropped_topics or self._expired or self._acknowledged:
             self._store_soon()
 
     async def store(self) -> None:
@@ -178,23 +173,12 @@ class PublishedRows:
             self._puback_log.replace((row.id, row.created) for row in self._acknowledged.values())
 
     def _store_soon(self) -> None:
-        """Gathers acknowledged rows for `ACK_GATHER_SECONDS`, unless publishing waits for them."""
-        if self._is_urgent():
-            self._is_due.set()
-        elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(ACK_GATHER_SECONDS, self._is_due.set)
-
-    def _is_urgent(self) -> bool:
-        """Returns whether publishing has to wait for the commit, now or soon."""
-        if len(self._acknowledged) >= self._max_rows // 2:
-            return True
-        if len(self._repeated_messages) < MAX_REPEATED_MESSAGES // 2:
-            return False
+        """Makes `store_due` store: at once if publishing has to wait for the commit, now or soon."""
+        self._is_due.set()
+        is_final = bool(self._rejected or self._dropped_topics or self._expired)
+        is_half_full = len(self._acknowledged) >= self.max_rows // 2
+        repeated = self._repeated_messages
         # Open messages are awaited: one commit stores all of a window, however slow the disk is.
-        return self._repeated_messages.isdisjoint(self.open)
-
-    def _stop_gathering(self) -> None:
-        self._is_due.clear()
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        repeats_many = len(repeated) >= MAX_REPEATED_MESSAGES // 2 and repeated.isdisjoint(self.open)
+        if is_final or is_half_full or repeats_many:
+            self._is_urgent.set()

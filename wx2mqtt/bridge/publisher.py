@@ -65,23 +65,22 @@ class Publisher:
         self._topics = ctx.topics
         self._inflight = inflight
         self._refused = RefusedTopics()
-        self._outbox = OutboxReader(ctx.journal, self._refused)
-        self._rows = PublishedRows(ctx, self._outbox)
+        #: What there is to publish.
+        self.outbox = OutboxReader(ctx.journal, self._refused.paused)
+        self._rows = PublishedRows(ctx, self.outbox)
         self._suspect: SuspectRow | None = None
         self._shortened: dict[int, bytes] = {}  # what is published instead of the payload of a row
         self._finishing = False
-        self._publish_event = asyncio.Event()  # wakes `_publish_loop`
         self._answered = asyncio.Event()  # wakes `finish`
-        #: Rows with a PUBACK.
         #: Rows that the broker does not take.
         self.rejected_count = 0
         inflight.capacity.connect(self._wake_for_next_row)
-        self._refused.retry_due.connect(self._on_retry_due)
+        self._refused.retry_due.connect(self.outbox.reread_topic)
 
     @property
     def refused_topics(self) -> tuple[str, ...]:
         """Topics that the broker refuses."""
-        return tuple(self._refused)
+        return tuple(self._refused.paused)
 
     # What there is to publish
 
@@ -90,34 +89,17 @@ class Publisher:
 
         They are written with all else of this turn of the event loop; who cannot wait flushes the window.
         """
-        if not batch:
-            return
-        self._outbox.add(batch)
-        self._publish_available()
-
-    def wake(self) -> None:
-        """Reads the journal: rows were committed that `add` does not get."""
-        self._outbox.expect_rows()
-        self._publish_event.set()
-
-    def start_release(self, topic: str) -> None:
-        """Pauses a topic while one of its held messages is released; `finish_release` must follow."""
-        self._outbox.start_release(topic)
-
-    def finish_release(self, topic: str, row_id: int | None) -> None:
-        """Publishes a released row and those behind it; None if the message was not held any more."""
-        self._outbox.finish_release(topic, row_id)
-        self._publish_event.set()
+        self.outbox.add(batch)
+        self._publish_rows()
 
     def on_connected(self) -> None:
         """Publishes all rows without PUBACK again, in their order."""
-        self._outbox.restart()
+        self.outbox.restart()
         self._rows.on_connected()
-        self._publish_event.set()
 
     def on_disconnected(self) -> None:
         """Waits for the next connection; open rows were answered with `NotConnected` before."""
-        self._outbox.expect_rows()
+        self.outbox.expect_rows()
         self._refused.on_disconnected()
         if self._suspect is not None and self._suspect.disconnects >= MAX_HEAD_DISCONNECTS:
             self._shorten_or_reject(self._suspect.row)
@@ -144,47 +126,41 @@ class Publisher:
     async def _store_loop(self) -> None:
         while True:
             await self._rows.store_due()
-            self._publish_available()  # rows may have waited for it
+            self._wake_for_next_row()  # it may have waited for that
 
     async def _publish_loop(self) -> None:
         await retry_until_stored(self._rows.store_earlier)
         while True:
-            await self._publish_event.wait()
-            self._publish_event.clear()
+            await self.outbox.changed.wait()
+            self.outbox.changed.clear()
             await retry_until_stored(self._publish_waiting)
 
     async def _publish_waiting(self) -> None:
         """Publishes rows until there is no other, or the next one must wait. Raises `StoreError`."""
         self._publish_rows()
-        while not (self._outbox.rows or self._outbox.is_exhausted) and self._free_slots > 0:
-            await self._outbox.read()
+        while not (self.outbox.rows or self.outbox.is_exhausted) and self._free_slots > 0:
+            await self.outbox.read()
             self._publish_rows()
-
-    def _publish_available(self) -> None:
-        """Publishes rows that are in memory at once, and has the loop read more where there may be more."""
-        self._publish_rows()
-        if not self._outbox.is_exhausted:
-            self._publish_event.set()
 
     def _wake_for_next_row(self) -> None:
         """Wakes `_publish_loop` unless it would publish nothing, which in a burst is so at most PUBACKs.
 
         A next row that must wait is published by `_store_loop`.
         """
-        rows = self._outbox.rows
+        rows = self.outbox.rows
         if rows and self._rows.must_wait(rows[0]):
             return
-        if rows or not self._outbox.is_exhausted:
-            self._publish_event.set()
+        if rows or not self.outbox.is_exhausted:
+            self.outbox.changed.set()
 
     def _publish_rows(self) -> None:
         """Publishes rows that are in memory until there is no other, or the next one must wait."""
         slots_left = self._free_slots
-        while self._outbox.rows and slots_left > 0:
-            if self._rows.must_wait(self._outbox.rows[0]):
+        while self.outbox.rows and slots_left > 0:
+            if self._rows.must_wait(self.outbox.rows[0]):
                 break
-            row = self._outbox.rows.popleft()
-            if row.topic in self._refused or row.id in self._rows:
+            row = self.outbox.rows.popleft()
+            if row.topic in self._refused.paused or row.id in self._rows:
                 continue  # much may have happened since it was read
             if row.expiry is not None and row.is_expired(now_ms()):
                 self._rows.drop_expired(row.id)
@@ -203,10 +179,8 @@ class Publisher:
         """
         if self._finishing:
             return 0
-        free_rows = self._rows.free_rows
-        if self._suspect is not None:
-            free_rows = 1 - self._rows.count
-        return min(self._inflight.free_slots, free_rows)
+        max_rows = self._rows.max_rows if self._suspect is None else 1
+        return min(self._inflight.free_slots, max_rows - self._rows.count)
 
     def _is_permitted(self, row: OutboxRow) -> bool:
         """Returns whether the bridge may publish a row on its topic; gives up a row that it may not.
@@ -222,7 +196,7 @@ class Publisher:
             return True
         log.warning("response topic is not allowed", topic=row.topic)
         self._rows.add(row)
-        self._on_acknowledged(row)
+        self._rows.acknowledge(row)
         return False
 
     def _publish(self, row: OutboxRow, payload: bytes) -> None:
@@ -244,8 +218,12 @@ class Publisher:
             log.warning("broker refuses response topic", topic=row.topic, reason=str(error))
             error = None
         if error is None:
-            self._on_acknowledged(row)
-            return
+            self._rows.acknowledge(row)
+            self._refused.forget(row.topic)
+            self._shortened.pop(row.id, None)
+            self._suspect = None
+            self._ctx.counters.published += 1
+            return  # `InflightWindow.capacity` follows, and wakes the loop
         self._rows.remove(row)
         match error:
             case PublishRefused(too_large=True):
@@ -267,13 +245,6 @@ class Publisher:
         is_forbidden = refusal.code in {NOT_AUTHORIZED, TOPIC_NAME_INVALID} and not refusal.too_large
         return is_answer and is_forbidden
 
-    def _on_acknowledged(self, row: OutboxRow) -> None:
-        self._rows.acknowledge(row)
-        self._refused.forget(row.topic)
-        self._shortened.pop(row.id, None)
-        self._suspect = None
-        self._ctx.counters.published += 1  # `InflightWindow.capacity` follows, and wakes the loop
-
     def _on_refused(self, row: OutboxRow, reason: str) -> None:
         """Pauses a topic, or drops its rows when it was refused for `REFUSED_GIVE_UP_SECONDS`."""
         if self._refused.seconds_refused(row.topic) > REFUSED_GIVE_UP_SECONDS:
@@ -281,11 +252,6 @@ class Publisher:
             self._rows.drop_topic(row.topic, DROP_REASON)
         else:
             self._refused.add(row.topic, reason)
-        self._publish_event.set()
-
-    def _on_retry_due(self, topic: str) -> None:
-        self._outbox.reread_topic(topic)
-        self._publish_event.set()
 
     def _publish_truncated(self, row: OutboxRow, refused_bytes: int) -> None:
         """Publishes a row with a payload that fits; without a known limit, with half of the refused size.
@@ -300,7 +266,6 @@ class Publisher:
             self._publish(row, truncated)
         else:
             self._reject(row.id, "larger than the broker takes")
-        self._publish_event.set()
 
     def _shorten_or_reject(self, row: OutboxRow) -> None:
         """Publishes a message without its inline bytes from now on, or rejects the row.

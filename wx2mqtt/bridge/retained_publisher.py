@@ -45,7 +45,7 @@ class RetainedPublisher:
     @property
     def refused_topics(self) -> tuple[str, ...]:
         """Retained topics that the broker refuses."""
-        return tuple(self._refused)
+        return tuple(self._refused.paused)
 
     def set(self, topic: str, payload: bytes, content_type: str, expires: int | None = None) -> None:
         """Sets the payload of a topic; an unchanged one is not published again."""
@@ -96,7 +96,7 @@ class RetainedPublisher:
                     await self._answered.wait()
 
     def _publish(self, topic: str) -> None:
-        if topic in self._refused:
+        if topic in self._refused.paused:
             return
         retained = self._topics[topic]
         publication = retained.publication

@@ -144,12 +144,12 @@ class PublisherHarness:
             values = {"category": "state", "content_type": "application/json", **more}
             rows.append(NewPublication(topic=topic, payload=body, **values))
         await self.journal.outbox.add(rows)
-        self.publisher.wake()
+        self.publisher.outbox.expect_rows()
 
     async def message(self, key: str, text: str) -> None:
         """Commit a message from WeChat."""
         await self.journal.received.record([message(key, text=text)], NO_CHANGES, Cursor(key), "login")
-        self.publisher.wake()
+        self.publisher.outbox.expect_rows()
 
     async def until(self, holds: Callable[[], Awaitable[Any]]) -> Any:
         """What the journal says at last; asked again whenever something was done to it."""
@@ -191,19 +191,19 @@ class PublisherHarness:
         text = message(key, user=user)
         picture = replace(text, held=True, kind="image", body={**text.body, "image": {"state": "pending"}})
         await self.journal.received.record([picture], NO_CHANGES, Cursor(key), "login")
-        self.publisher.wake()
+        self.publisher.outbox.expect_rows()
 
     async def said(self, *keys: str, user: str) -> None:
         """Commit messages from WeChat in one chat."""
         rows = [message(key, user=user) for key in keys]
         await self.journal.received.record(rows, NO_CHANGES, Cursor(keys[-1]), "login")
-        self.publisher.wake()
+        self.publisher.outbox.expect_rows()
 
     async def release(self, key: str, user: str, **patch: Any) -> None:
-        self.publisher.start_release(f"wx/in/{user}")
+        self.publisher.outbox.start_release(f"wx/in/{user}")
         row = await self.journal.media.release_message(key, patch)
         assert row is not None
-        self.publisher.finish_release(f"wx/in/{user}", row)
+        self.publisher.outbox.finish_release(f"wx/in/{user}", row)
 
     async def ids_behind(self, first: int, count: int) -> list[str]:
         """The ids of `count` messages that were published behind the `first` publications."""
@@ -870,7 +870,7 @@ async def test_a_message_on_which_the_broker_hangs_up_first_loses_the_bytes_in_i
     picture = message("1", text="[图片]")
     picture = replace(picture, kind="image", body={**picture.body, "kind": "image", "image": shown})
     await harness.journal.received.record([picture], NO_CHANGES, Cursor("1"), "login")
-    harness.publisher.wake()
+    harness.publisher.outbox.expect_rows()
     for count in range(1, MAX_HEAD_DISCONNECTS + 1):
         harness.connect()
         await harness.link.came(count)
@@ -895,7 +895,7 @@ async def test_a_message_on_which_the_broker_hangs_up_also_without_its_bytes_is_
     shown: dict[str, Json] = {"state": "ready", "data": "QUJD"}
     picture = replace(picture, kind="image", body={**picture.body, "kind": "image", "image": shown})
     await harness.journal.received.record([picture], NO_CHANGES, Cursor("1"), "login")
-    harness.publisher.wake()
+    harness.publisher.outbox.expect_rows()
     for count in range(1, 2 * MAX_HEAD_DISCONNECTS + 1):
         harness.connect()
         await harness.link.came(count)
@@ -1157,15 +1157,15 @@ async def test_nothing_overtakes_a_message_between_its_release_and_the_word_of_i
     await harness.held("1", "wife")
     await harness.held("2", "wife")
     await harness.said("3", user="wife")
-    harness.publisher.start_release("wx/in/wife")
-    harness.publisher.start_release("wx/in/wife")
+    harness.publisher.outbox.start_release("wx/in/wife")
+    harness.publisher.outbox.start_release("wx/in/wife")
     second = await harness.journal.media.release_message("2", {})
-    harness.publisher.finish_release("wx/in/wife", second)
+    harness.publisher.outbox.finish_release("wx/in/wife", second)
     first = await harness.journal.media.release_message("1", {})
     await harness.said("4", user="wife")
     await harness.said("5", user="mom")
     assert await harness.ids(1) == ["5"]
-    harness.publisher.finish_release("wx/in/wife", first)
+    harness.publisher.outbox.finish_release("wx/in/wife", first)
     assert await harness.ids(5) == ["5", "1", "2", "3", "4"]
     await harness.all_settled()
 
@@ -1173,11 +1173,11 @@ async def test_nothing_overtakes_a_message_between_its_release_and_the_word_of_i
 async def test_the_end_of_a_message_that_was_not_held_any_more_lets_its_chat_go_on(harness: PublisherHarness):
     harness.connect()
     harness.link.takes = True
-    harness.publisher.start_release("wx/in/wife")
+    harness.publisher.outbox.start_release("wx/in/wife")
     await harness.said("1", user="wife")
     await harness.said("2", user="mom")
     assert await harness.ids(1) == ["2"]
-    harness.publisher.finish_release(
+    harness.publisher.outbox.finish_release(
         "wx/in/wife", await harness.journal.media.release_message("nobody knows it", {})
     )
     assert await harness.ids(2) == ["2", "1"]
@@ -1193,7 +1193,7 @@ async def test_a_release_that_lasts_over_other_trouble_loses_nothing(
     await harness.held("2", "wife")
     await harness.said("3", user="wife")
     (first,) = await harness.link.came(1)
-    harness.publisher.start_release("wx/in/wife")
+    harness.publisher.outbox.start_release("wx/in/wife")
     if end == "reconnect":
         harness.hang_up()
         harness.connect()
@@ -1204,7 +1204,9 @@ async def test_a_release_that_lasts_over_other_trouble_loses_nothing(
             while harness.publisher.refused_topics:  # noqa: ASYNC110 - there is no event for the end of a pause
                 await asyncio.sleep(0.01)
     harness.link.takes = True
-    harness.publisher.finish_release("wx/in/wife", await harness.journal.media.release_message("2", {}))
+    harness.publisher.outbox.finish_release(
+        "wx/in/wife", await harness.journal.media.release_message("2", {})
+    )
     assert await harness.ids(4) == ["1", "1", "2", "3"]
 
 
@@ -1265,7 +1267,7 @@ async def caught_up(harness: PublisherHarness) -> None:
     harness.connect()
     harness.publisher.add(await commit(harness, "begin"))
     await harness.all_settled()
-    await harness.link.until(lambda: harness.publisher._outbox.is_exhausted)
+    await harness.link.until(lambda: harness.publisher.outbox.is_exhausted)
 
 
 async def test_what_was_just_committed_goes_out_without_a_look_into_the_journal(harness: PublisherHarness):
@@ -1352,7 +1354,7 @@ async def test_more_than_memory_should_hold_waits_in_the_journal(harness: Publis
     for number in range(9):
         harness.publisher.add(await commit(harness, "a", payload=str(number).encode()))
     await harness.link.came(2)
-    assert len(harness.publisher._outbox.rows) <= 3
+    assert len(harness.publisher.outbox.rows) <= 3
     harness.link.takes = True
     harness.link.take()
     await harness.all_settled()

@@ -127,11 +127,11 @@ class InlineHold:
         held.released.set()
 
     async def _release(self, key: str, topic: str, patch: MediaPatch) -> None:
-        self._publisher.start_release(topic)
+        self._publisher.outbox.start_release(topic)
         row = await retry_until_stored(
             lambda: self._journal.media.release_message(key, patch), self._on_store_failure
         )
-        self._publisher.finish_release(topic, row)
+        self._publisher.outbox.finish_release(topic, row)
 
     def _on_store_failure(self, _error: StoreError) -> None:
         """Sends a heartbeat: a downloader that waits for the disk is not stuck."""

@@ -178,7 +178,7 @@ class MediaHarness:
         self.downloader.expect([row for row in rows if row.media])
         await self.journal.received.record(rows, NO_CHANGES, Cursor(keys[-1]), "login")
         self.downloader.enqueue()
-        self.pump.wake()
+        self.pump.outbox.expect_rows()
 
     def _message(self, key: str, kind: Kind, **more: Any) -> Message:
         ref = None if kind is Kind.TEXT else MediaRef(locator={"msgid": key})

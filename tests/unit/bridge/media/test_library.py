@@ -14,7 +14,7 @@ from tests.unit.bridge.media.rows import row
 from wx2mqtt.bridge.media import retries
 from wx2mqtt.errors import NoContentYet, Rejected, Unreachable
 from wx2mqtt.settings.schema import Media
-from wx2mqtt.store.records import MediaState
+from wx2mqtt.store.records import MediaState, OutboxBatch
 
 READY, PENDING, FAILED, GONE = MediaState.READY, MediaState.PENDING, MediaState.FAILED, MediaState.GONE
 
@@ -97,10 +97,11 @@ async def test_the_end_of_the_try_before_is_not_that_of_the_one_that_was_asked_f
 ):
     media_over, finding = harness.journal.media.mark_unavailable, []
 
-    async def over_and_asked_for(*given: Any) -> None:
-        await media_over(*given)
+    async def over_and_asked_for(*given: Any) -> OutboxBatch:
+        batch = await media_over(*given)
         finding.append(asyncio.create_task(harness.find("1")))
         await harness.when(lambda row: row.state is PENDING, "1")
+        return batch
 
     monkeypatch.setattr(harness.journal.media, "mark_unavailable", over_and_asked_for)
     harness.files.answer("1", trouble(Rejected, "not now"), [PNG])
