@@ -245,7 +245,7 @@ class Account:
     def show_reload(self) -> None:
         """Publishes whether the configuration file is refused (`SharedServices.reload_status`)."""
         with self.ctx.in_log():
-            self.components.session.show_reload()
+            self.components.session.state.refresh()
             self.ctx.signals.health_changed.emit()
 
     async def apply_settings(self, settings: AccountSettings) -> None:

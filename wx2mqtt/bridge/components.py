@@ -182,7 +182,7 @@ class AccountComponents:
         return HealthSnapshot(
             now=now,
             login=self.session.login,
-            last_answer=self.session.last_answer,
+            last_answer=self.session.state.last_answer,
             stats=stats,
             counters=self.ctx.counters,
             failing=await self.sender.outcomes.failing_users(),

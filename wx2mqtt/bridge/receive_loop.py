@@ -21,7 +21,7 @@ from wx2mqtt.clock import loop_time
 from wx2mqtt.errors import ProtocolViolation, StoreError, Throttled, Unreachable
 from wx2mqtt.model import Cursor, LoginState, Owner
 from wx2mqtt.values import frozen
-from wx2mqtt.wechat.backend import Batch, LoggedIn
+from wx2mqtt.wechat.backend import LoggedIn
 
 # Errors must last this long before `login/state` says `interrupted`; a single lost answer is not reported.
 INTERRUPTED_AFTER_SECONDS = 5.0
@@ -86,11 +86,16 @@ class ReceiveLoop:
         self._set_online(owner)
         while True:
             self._ctx.heartbeat("receive", POLL_WATCHDOG_SECONDS)
-            await self._wait_for_storage()
+            if limit := self._ctx.shared.exceeded_limit():  # what is received must be stored
+                self._state.set(LoginState.INTERRUPTED, self._state.text("storage_full_state", limit=limit))
+                await self._pause(STORE_FULL_POLL_SECONDS)
+                continue
             try:
                 batch = await self._ctx.backend.receive(self.position.cursor)
                 self._state.on_answer()
-                await self._store(batch)
+                async with self._store_lock:
+                    await self._inbound.store(batch, self.position.login_id)
+                    self.position = replace(self.position, cursor=batch.cursor)
             except RETRIED_ERRORS as error:
                 failing_since = loop_time() if failing_since is None else failing_since
                 backoff = backoff.after_failure()
@@ -116,17 +121,6 @@ class ReceiveLoop:
         name, text = owner.nickname, self._state.text
         self._state.set(LoginState.ONLINE, text("online", name=name) if name else text("online_unnamed"))
         self._commands.set_online(True)
-
-    async def _store(self, batch: Batch) -> None:
-        async with self._store_lock:
-            await self._inbound.store(batch, self.position.login_id)
-            self.position = replace(self.position, cursor=batch.cursor)
-
-    async def _wait_for_storage(self) -> None:
-        """Waits until the store has room: what is received must be stored."""
-        while limit := self._ctx.shared.exceeded_limit():
-            self._state.set(LoginState.INTERRUPTED, self._state.text("storage_full_state", limit=limit))
-            await self._pause(STORE_FULL_POLL_SECONDS)
 
     async def _pause(self, seconds: float) -> None:
         self._ctx.heartbeat("receive", seconds + POLL_WATCHDOG_SECONDS)

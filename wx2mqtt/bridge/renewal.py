@@ -122,7 +122,7 @@ class LoginRenewal:
         except (BackendError, StoreError) as error:
             log.warning("no code for the renewal of the login", problem=str(error))
         finally:
-            self._session.show_renewal(None)
+            self._session.state.set_renewal(None)
             requests.end_renewal(confirmed=confirmed)
 
     async def _show(self, step: LoginStep) -> bool:
@@ -148,7 +148,7 @@ class LoginRenewal:
         self, message_key: str, needs: Needs, *, qr_expires: int | None = None, qr_url: str = ""
     ) -> None:
         reason = bridge_text(self._ctx.language, message_key)
-        self._session.show_renewal(
+        self._session.state.set_renewal(
             RenewalOffer(reason=reason, needs=needs, qr_expires=qr_expires, qr_url=qr_url)
         )
 

@@ -3,7 +3,7 @@
 One task (`LoginSession.run`) repeats three steps, so that no error can lead to a storm of logins:
 
 1. `login.py` resumes the saved login, or shows QR codes until somebody scans one.
-2. `contact_sync.py` fetches the contacts of a new login; those of a resumed one are updated meanwhile.
+2. The contacts of a new login are fetched; those of a resumed one are updated meanwhile.
 3. `receive_loop.py` receives and stores messages.
 
 These steps never return: an exception ends them, raised by a step or by `_run_until_request` for a request
@@ -23,12 +23,15 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Sequence
+from contextlib import aclosing
 from dataclasses import replace
 from typing import NoReturn
 
+import structlog
+
 from wx2mqtt.aio import cancel_and_wait
 from wx2mqtt.backoff import Backoff
-from wx2mqtt.bridge.contact_sync import ContactSync
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.login import (
@@ -37,7 +40,6 @@ from wx2mqtt.bridge.login import (
     AccountLogin,
     LoginAttempt,
     LoginStateTracker,
-    RenewalOffer,
     TooManyQrCodes,
 )
 from wx2mqtt.bridge.login_requests import LoginRenewed, LoginRequested, LogoutRequested
@@ -50,9 +52,12 @@ from wx2mqtt.bridge.receive_loop import (
     ReceivePosition,
     retry_delay,
 )
-from wx2mqtt.errors import LoggedOut, LoginRefused
-from wx2mqtt.model import Cursor, LoginState, Needs
+from wx2mqtt.clock import now_ms
+from wx2mqtt.errors import LoggedOut, LoginRefused, ProtocolViolation, Throttled, Unreachable
+from wx2mqtt.model import Contact, Cursor, LoginState, Needs
 from wx2mqtt.wechat.backend import LoggedIn
+
+log = structlog.get_logger(__name__)
 
 # The exceptions that end a login or an attempt to log in; temporary errors do not.
 LOGIN_ENDS = (
@@ -64,6 +69,9 @@ LOGIN_ENDS = (
     WrongAccount,
     TooManyQrCodes,
 )
+
+# After so many failures to fetch the contacts a login goes on with the stored ones.
+MAX_FETCH_ATTEMPTS = 3
 
 # The contacts are fetched again after this time if WeChat did not hand them over.
 CONTACTS_RETRY_SECONDS = 300.0
@@ -86,28 +94,23 @@ class LoginSession:
         self._inbound = inbound
         self._owner = owner
         self._commands = commands
-        self._state = LoginStateTracker(ctx)
+        #: What `login/state` says.
+        self.state = LoginStateTracker(ctx)
         self._requests = ctx.login_requests
-        self._account_login = AccountLogin(ctx, owner, self._state)
-        self._contact_sync = ContactSync(ctx, inbound, self._state)
-        self._receive_loop = ReceiveLoop(ctx, inbound, commands, self._state)
+        self._account_login = AccountLogin(ctx, owner, self.state)
+        self._receive_loop = ReceiveLoop(ctx, inbound, commands, self.state)
         #: Whether the contacts of this login are stored.
         self.contacts_known = False
 
     @property
     def login(self) -> LoginStatus:
         """The state in `login/state`."""
-        return self._state.status
+        return self.state.status
 
     @property
     def logged_in(self) -> bool:
         """Whether messages are received and can be sent."""
         return self._requests.logged_in
-
-    @property
-    def last_answer(self) -> int | None:
-        """When WeChat last answered, in milliseconds; None before the first answer."""
-        return self._state.last_answer
 
     def restore(self, cursor: Cursor | None, login_id: str, *, contacts_known: bool) -> None:
         """Continues from what the previous run stored."""
@@ -123,7 +126,7 @@ class LoginSession:
                 await self._run_until_request(attempt)
             except RETRIED_ERRORS as error:
                 backoff = backoff.after_failure()
-                self._state.set_interrupted(error)
+                self.state.set_interrupted(error)
                 pause_seconds = retry_delay(error, backoff, random.random())
                 resume = attempt.resume and not self._account_login.phone_asked  # ask the phone only once
                 attempt = replace(attempt, resume=resume, pause_seconds=pause_seconds)
@@ -172,12 +175,12 @@ class LoginSession:
 
         Returns the next attempt.
         """
-        text = self._state.text
+        text = self.state.text
         match end:
             case LoggedOut():
                 if await self._requests.renewal_confirmed(RENEWAL_GRACE_SECONDS):
                     return LoginAttempt(resume=True)
-                self._state.set(LoginState.LOGGED_OUT, str(end))
+                self.state.set(LoginState.LOGGED_OUT, str(end))
                 self._commands.on_login_ended(str(end))
                 return LoginAttempt(previous_reason=str(end))
             case LoginRenewed():
@@ -204,20 +207,20 @@ class LoginSession:
     async def _end_login_of_owner(self) -> None:
         """Ends the login before that of a new owner, so that a restart does not resume it."""
         if self.login.state in (LoginState.ONLINE, LoginState.INTERRUPTED):
-            self._state.set(LoginState.LOGGED_OUT, self._state.text("logged_out_by_request"))
+            self.state.set(LoginState.LOGGED_OUT, self.state.text("logged_out_by_request"))
         await self._ctx.backend.logout()
-        self._state.set(LoginState.STARTING, self._state.text("starting"))
+        self.state.set(LoginState.STARTING, self.state.text("starting"))
 
     async def _idle_until_requested(self, state: LoginState, reason: str, needs: Needs | None = None) -> None:
         """Does nothing until a login is requested."""
-        self._state.set(state, reason, needs=needs)
+        self.state.set(state, reason, needs=needs)
         self._ctx.idle("receive")
         await self._requests.wait_for_login_request()
         self._account_login.reset_qr_code_count()
 
     def stop(self, reason_key: str = "stopped") -> None:
         """Sets the state `stopped`; `reason_key` names the text. The next start resumes the login."""
-        self._state.set(LoginState.STOPPED, self._state.text(reason_key))
+        self.state.set(LoginState.STOPPED, self.state.text(reason_key))
 
     # Contacts
 
@@ -226,35 +229,58 @@ class LoginSession:
 
         Where they are stored already, or WeChat refuses them, the returned task fetches them meanwhile.
         """
-        if not self._has_contacts_of(accepted):
-            await self._receive_loop.start_login(accepted)
-            await self._contact_sync.start_login(accepted)
-            if await self._contact_sync.fetch(accepted):
-                self._on_contacts_known()
-                return None
-        return asyncio.create_task(self._update_contacts(accepted))
-
-    def _has_contacts_of(self, accepted: LoggedIn) -> bool:
-        """Returns whether the stored contacts have the handles of this login."""
-        return (
+        has_handles = (
             accepted.resumed
             and accepted.login_id == self._receive_loop.position.login_id
             and self._ctx.registry.is_current_login(accepted.login_id)
         )
+        if not has_handles:
+            await self._receive_loop.start_login(accepted)
+            await self._store_contacts((), accepted, complete=False)  # handles of earlier logins are invalid
+            if await self._fetch_contacts(accepted):
+                return None
+        return asyncio.create_task(self._update_contacts(accepted))
 
     async def _update_contacts(self, accepted: LoggedIn) -> None:
         """Fetches the contacts until WeChat hands them over."""
         try:
-            while not await self._contact_sync.fetch(accepted):  # noqa: ASYNC110 - no event says when to retry
+            while not await self._fetch_contacts(accepted):  # noqa: ASYNC110 - no event says when to retry
                 await asyncio.sleep(CONTACTS_RETRY_SECONDS)
         except LoggedOut as error:
             self._requests.on_logged_out(error)
-        else:
-            self._on_contacts_known()
 
-    def _on_contacts_known(self) -> None:
-        self.contacts_known = True
-        self._commands.recheck()
+    async def _fetch_contacts(self, accepted: LoggedIn) -> bool:
+        """Fetches and stores all contacts; returns False if WeChat refuses them. Raises `LoggedOut`."""
+        backoff = Backoff()
+        for _ in range(MAX_FETCH_ATTEMPTS):
+            contacts: list[Contact] = []
+            pages = self._ctx.backend.list_contacts(self._ctx.shared.contacts_fetched.emit)
+            try:
+                async with aclosing(pages):
+                    async for page in pages:
+                        contacts.extend(page)
+                        self.state.on_answer()
+            except (Unreachable, Throttled, ProtocolViolation) as error:
+                log.warning("contacts cannot be fetched yet", problem=str(error))
+                backoff = backoff.after_failure()
+                await asyncio.sleep(backoff.wait(random.random()))
+                continue
+            await self._store_contacts(contacts, accepted, complete=True)
+            stale = self._ctx.registry.remove_stale(now_ms())
+            await self._inbound.apply_people(stale, self.state.on_store_failure)
+            self.contacts_known = True
+            self._commands.recheck()
+            return True
+        return False
+
+    async def _store_contacts(
+        self, contacts: Sequence[Contact], accepted: LoggedIn, *, complete: bool
+    ) -> None:
+        """Compares contacts with the known people, and stores the changes; retries while the store fails."""
+        changes = self._ctx.registry.apply_directory(
+            contacts, accepted.login_id, accepted.owner, now_ms(), complete=complete
+        )
+        await self._inbound.apply_people(changes, self.state.on_store_failure)
 
     # What people and other components request
 
@@ -272,19 +298,11 @@ class LoginSession:
         self._ctx.backend.enter_verification_code(code)
         return True
 
-    def show_reload(self) -> None:
-        """Says in the state whether the configuration file is refused."""
-        self._state.refresh()
-
-    def show_renewal(self, offer: RenewalOffer | None) -> None:
-        """Shows the code of the next login, or what the person must do next; None ends it."""
-        self._state.set_renewal(offer)
-
     async def log_out(self) -> None:
         """Ends the login at WeChat; returns when that is done and the session is idle."""
         await self._requests.request_logout()
 
     def on_message_processed(self) -> None:
         """Reports that a batch moves on, however long its messages take."""
-        if self.logged_in:
+        if self._requests.logged_in:
             self._ctx.heartbeat("receive", POLL_WATCHDOG_SECONDS)
