@@ -155,7 +155,7 @@ class Account:
         components.status.show_state(b"offline")
         if self.counters.failed:  # after an orderly stop the last health stays as it is
             with suppress(StoreError):
-                components.status.show_health(await self.health())
+                await components.reporter.publish_health()
         await components.retained.wait_until_acknowledged(OFFLINE_PUBLISH_TIMEOUT_SECONDS)
 
         # The last PUBACKs are awaited and stored.

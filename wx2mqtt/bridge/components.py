@@ -30,14 +30,13 @@ from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.bridge.recipients import Recipients
 from wx2mqtt.bridge.reminder import Reminders
 from wx2mqtt.bridge.renewal import LoginRenewal
-from wx2mqtt.bridge.reporter import StatusReporter
 from wx2mqtt.bridge.requests.actions import ActionRequests
 from wx2mqtt.bridge.requests.dispatcher import Handler, RequestDispatcher, SizedHandler
 from wx2mqtt.bridge.requests.handlers import AccountRequests
 from wx2mqtt.bridge.retained_commands import RetainedCommands
 from wx2mqtt.bridge.retained_publisher import RetainedPublisher
 from wx2mqtt.bridge.session import LoginSession
-from wx2mqtt.bridge.status_topics import StatusTopics
+from wx2mqtt.bridge.status_topics import StatusReporter, StatusTopics
 from wx2mqtt.bridge.wechat_calls import WeChatCalls
 from wx2mqtt.bridge.window_topics import ReplyWindowTopics
 from wx2mqtt.clock import now_ms
@@ -76,9 +75,9 @@ class AccountComponents:
         self.session = LoginSession(ctx, self.inbound, self.owner, self.sender)
 
         # Retained topics that are made from several components
-        self.windows = ReplyWindowTopics(ctx, self.retained, self.session, self.sender.window_wait)
+        self.windows = ReplyWindowTopics(ctx, self.retained, self.session.state, self.sender.window_wait)
         self.home_assistant = HomeAssistantDiscovery(ctx, self.retained, inflight, self.windows)
-        self.reporter = StatusReporter(ctx, self.status, self.windows, self)
+        self.reporter = StatusReporter(ctx, self.retained, inflight, self.windows, self)
 
         # From MQTT
         recipients = Recipients(ctx)
@@ -132,7 +131,7 @@ class AccountComponents:
         if self.ctx.people_file is not None:
             signals.people_changed.connect(self.ctx.people_file.request_soon)
         signals.reply_windows_changed.connect(
-            self.reporter.show_directory,
+            self.reporter.publish_directory,
             self.home_assistant.refresh,
             self.sender.recheck,
             self.reminders.recheck,

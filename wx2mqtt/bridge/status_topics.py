@@ -1,18 +1,29 @@
-"""The payloads of the retained status topics: `bridge/*`, `login/*`, `last` and `contacts`."""
+"""The retained status topics: what is on them, and when it is published.
+
+`StatusTopics` publishes `bridge/state`, `login/*` and `last` as soon as they change. `StatusReporter`
+publishes `contacts`, `bridge/health` and `bridge/info`, which are made from several components, and the
+events of the bridge itself.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
+from typing import Protocol
 
+import structlog
+
+from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.health import HEALTH_INTERVAL_SECONDS, HealthSnapshot, health_body, info_body
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.people.directory import MAX_DIRECTORY_BYTES, directory_payload, may_fit
-from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.retained_publisher import RetainedPublisher
+from wx2mqtt.bridge.window_topics import ReplyWindowTopics
+from wx2mqtt.errors import StoreError
 from wx2mqtt.i18n import Language
 from wx2mqtt.memory import block_imports
 from wx2mqtt.model import JSON_TYPE, Json, LoginState
@@ -20,12 +31,18 @@ from wx2mqtt.mqtt.broker import Connected
 from wx2mqtt.mqtt.payloads import cut_payload, encode, last_body
 from wx2mqtt.mqtt.topics import PNG_TYPE, TEXT_TYPE
 
+log = structlog.get_logger(__name__)
+
 PICTURES_FOLDER = Path(__file__).with_name("pictures")
 
 # When `bridge/state` is repeated after another instance may have had the account.
 STATE_REPEAT_SECONDS = 3.0
 
-EntriesOf = Callable[[Collection[str] | None], list[DirectoryEntry]]
+# Changes of people within this time are published with one directory.
+DIRECTORY_GATHER_SECONDS = 1.0
+
+# Changes within this time are published with one health.
+HEALTH_GATHER_SECONDS = 0.2
 
 
 class StatusTopics:
@@ -33,7 +50,6 @@ class StatusTopics:
 
     def __init__(self, ctx: AccountContext, retained: RetainedPublisher, inflight: InflightWindow) -> None:
         self._ctx = ctx
-        self._account = ctx.name
         self._topics = ctx.topics
         self._retained = retained
         self._inflight = inflight
@@ -59,7 +75,7 @@ class StatusTopics:
         expires = login.qr_expires if url else None
         self._retained.set(self._topics.login_qr, png, PNG_TYPE, expires)
         self._retained.set(self._topics.login_url, url.encode(), TEXT_TYPE, expires)
-        self._retained.set(self._topics.login_state, encode(login.body(self._account)), JSON_TYPE)
+        self._retained.set(self._topics.login_state, encode(login.body(self._ctx.name)), JSON_TYPE)
 
     def show_last(self, payload: bytes) -> None:
         """Publishes a message on `last`, cut to what the broker accepts."""
@@ -70,26 +86,6 @@ class StatusTopics:
             body = cut_payload(body, limit) or body
         self._retained.set(self._topics.last, body, JSON_TYPE)
 
-    def show_contacts(self, entries_of: EntriesOf) -> None:
-        """Publishes `contacts`: all people, or if that is too large those that the configuration names.
-
-        `entries_of` returns the entries of these topic names, of all people for None.
-        """
-        limit = self._inflight.payload_limit(self._topics.contacts)
-        max_bytes = MAX_DIRECTORY_BYTES if limit is None else min(MAX_DIRECTORY_BYTES, limit)
-        count, named = self._ctx.registry.count, self._ctx.settings.named_users
-        entries = entries_of(None if may_fit(count, max_bytes) else named)
-        payload = directory_payload(entries, count=count, named=named, max_bytes=max_bytes)
-        self._retained.set(self._topics.contacts, payload, JSON_TYPE)
-
-    def show_health(self, body: Mapping[str, Json]) -> None:
-        """Publishes `bridge/health`."""
-        self._retained.set(self._topics.health, encode(body), JSON_TYPE)
-
-    def show_info(self, body: Mapping[str, Json]) -> None:
-        """Publishes `bridge/info`."""
-        self._retained.set(self._topics.info, encode(body), JSON_TYPE)
-
     def on_connected(self, connection: Connected) -> None:
         """Publishes everything again, cut to what this broker accepts."""
         if self._last_message:
@@ -97,16 +93,113 @@ class StatusTopics:
         self._retained.discard_state(self._topics.health)  # the last one says that the broker is away
         self._retained.on_connected(connection)
         if self._ctx.shared.instance:
-            self._repeat_state()
+            # Another instance may just have had the account, on another node of a clustered broker: its will
+            # may arrive after what this one publishes.
+            loop = asyncio.get_running_loop()
+            loop.call_later(STATE_REPEAT_SECONDS, self._retained.republish, self._topics.state)
 
-    def _repeat_state(self) -> None:
-        """Publishes `bridge/state` again a while later.
 
-        Another instance may just have had the account, on another node of a clustered broker: its will may
-        arrive after what this one publishes.
-        """
-        loop = asyncio.get_running_loop()
-        loop.call_later(STATE_REPEAT_SECONDS, self._retained.republish, self._topics.state)
+class SnapshotSource(Protocol):
+    """Knows all facts about the health of an account; `AccountComponents` implements it."""
+
+    async def snapshot(self) -> HealthSnapshot:
+        """Returns all facts as of now. Raises `StoreError`."""
+
+
+class StatusReporter:
+    """Publishes directory, health, information and events of one account."""
+
+    def __init__(
+        self,
+        ctx: AccountContext,
+        retained: RetainedPublisher,
+        inflight: InflightWindow,
+        windows: ReplyWindowTopics,
+        source: SnapshotSource,
+    ) -> None:
+        self._ctx = ctx
+        self._topics = ctx.topics
+        self._retained = retained
+        self._inflight = inflight
+        self._windows = windows
+        self._source = source
+        self._directory_changed = asyncio.Event()
+        self._health_changed = asyncio.Event()
+
+    def request_directory(self) -> None:
+        """Publishes the directory soon."""
+        self._directory_changed.set()
+
+    def request_health(self) -> None:
+        """Publishes the health soon."""
+        self._health_changed.set()
+
+    async def run(self) -> None:
+        """Publishes until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._publish_events())
+            tasks.create_task(self._publish_directories())
+            tasks.create_task(self._publish_healths())
+
+    def publish_info(self) -> None:
+        """Publishes `bridge/info`, version and settings of the bridge, if the broker is connected."""
+        connection, settings = self._ctx.broker.connection, self._ctx.settings
+        if connection is None:
+            return
+        body = info_body(
+            account=self._ctx.name,
+            stream=self._ctx.journal.stream,
+            capabilities=self._ctx.backend.capabilities,
+            broker=connection.protocol,
+            started=self._ctx.counters.started,
+            settings=settings.public,
+            warnings=settings.warnings,
+            instance=self._ctx.shared.instance,
+        )
+        self._retained.set(self._topics.info, encode(body), JSON_TYPE)
+
+    async def health(self) -> dict[str, Json]:
+        """Returns the body of `bridge/health` as of now. Raises `StoreError`."""
+        return health_body(await self._source.snapshot(), self._ctx.name)
+
+    async def publish_health(self) -> None:
+        """Publishes the health now. Raises `StoreError`."""
+        self._retained.set(self._topics.health, encode(await self.health()), JSON_TYPE)
+
+    def publish_directory(self) -> None:
+        """Publishes `contacts` now: all people, or if that is too large those whom the file names."""
+        limit = self._inflight.payload_limit(self._topics.contacts)
+        max_bytes = MAX_DIRECTORY_BYTES if limit is None else min(MAX_DIRECTORY_BYTES, limit)
+        count, named = self._ctx.registry.count, self._ctx.settings.named_users
+        entries = self._windows.directory_entries(None if may_fit(count, max_bytes) else named)
+        payload = directory_payload(entries, count=count, named=named, max_bytes=max_bytes)
+        self._retained.set(self._topics.contacts, payload, JSON_TYPE)
+
+    async def _publish_events(self) -> None:
+        while True:
+            publication = await self._ctx.own_events.get()
+            await retry_until_stored(partial(self._ctx.publish, [publication]))
+
+    async def _publish_directories(self) -> None:
+        while True:
+            await self._directory_changed.wait()
+            self._directory_changed.clear()
+            self.publish_directory()
+            self.request_health()
+            await asyncio.sleep(DIRECTORY_GATHER_SECONDS)
+
+    async def _publish_healths(self) -> None:
+        while True:
+            self._health_changed.clear()
+            try:
+                await self.publish_health()
+            except StoreError as error:
+                log.error("health cannot be told", problem=str(error))
+            else:
+                self._ctx.heartbeat("store", 4 * HEALTH_INTERVAL_SECONDS)
+            self._ctx.shared.changes.notify()
+            await wait_at_most(self._health_changed, HEALTH_INTERVAL_SECONDS)
+            await asyncio.sleep(HEALTH_GATHER_SECONDS)
 
 
 # The pictures on `login/qr`. Their type is `PNG_TYPE`; it also stands in the discovery

@@ -15,9 +15,9 @@ from typing import Protocol
 
 from wx2mqtt.aio import wait_at_most
 from wx2mqtt.bridge.context import AccountContext
+from wx2mqtt.bridge.login import LoginStateTracker
 from wx2mqtt.bridge.people.registry import DirectoryEntry
 from wx2mqtt.bridge.retained_publisher import RetainedPublisher
-from wx2mqtt.bridge.session import LoginSession
 from wx2mqtt.clock import now_ms, rfc3339
 from wx2mqtt.model import JSON_TYPE, ChatKind, Json, LoginState, PersonId, ReplyWindow
 from wx2mqtt.mqtt.payloads import encode
@@ -81,7 +81,7 @@ class ReplyWindowTopics:
         self,
         ctx: AccountContext,
         retained: RetainedPublisher,
-        session: LoginSession,
+        login: LoginStateTracker,
         waiting_commands: WaitingForWindow,
     ) -> None:
         self._account = ctx.name
@@ -90,7 +90,7 @@ class ReplyWindowTopics:
         self._registry = ctx.registry
         self._changed = ctx.signals.reply_windows_changed
         self._retained = retained
-        self._session = session
+        self._login = login
         self._waiting_commands = waiting_commands
         self._published: dict[str, WindowForecast] = {}
         self._backend_loaded = False
@@ -136,7 +136,7 @@ class ReplyWindowTopics:
 
     def publish_changes(self) -> None:
         """Publishes the windows that have changed, and clears the topics of people without a window."""
-        state = self._session.login.state
+        state = self._login.status.state
         self._backend_loaded |= state is LoginState.ONLINE
         if not self.supported or not self._is_decided(state):
             return

@@ -1,4 +1,4 @@
-"""The QR code as phones read it, and the picture that is published without one."""
+"""The QR code as phones read it, the picture without one, and when the health is published."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from tests.support.pauseless_loop import run_without_pauses
 from tests.support.scanner import codes_in
 from tests.unit.bridge.contexts import context, settings
+from tests.unit.bridge.test_health import seen
 from wx2mqtt.bridge import status_topics
+from wx2mqtt.bridge.health import HealthSnapshot
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.status_topics import StatusTopics, placeholder_picture, qr_picture
+from wx2mqtt.bridge.status_topics import StatusReporter, StatusTopics, placeholder_picture, qr_picture
 from wx2mqtt.model import LoginState
 
 
@@ -83,3 +86,35 @@ async def test_among_several_instances_the_state_is_repeated_after_a_connect(
     asyncio.get_running_loop().call_later(0, turn.set)
     await turn.wait()
     assert published == repeated
+
+
+class HealthTimes:
+    """Source of the health, and the topic to which it goes; `times` says when it was published."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    async def snapshot(self) -> HealthSnapshot:
+        return seen()
+
+    def set(self, _topic: str, _payload: bytes, _content_type: str) -> None:
+        self.times.append(asyncio.get_running_loop().time())
+
+
+def test_requests_that_come_close_together_lead_to_one_publication_of_the_health() -> None:
+    async def story() -> list[float]:
+        health = HealthTimes()
+        retained: Any = health
+        unused: Any = None
+        reporter = StatusReporter(context(), retained, unused, unused, health)
+        running = asyncio.create_task(reporter.run())
+        await asyncio.sleep(1)
+        for _ in range(3):
+            reporter.request_health()
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(1)
+        running.cancel()
+        await asyncio.wait({running})
+        return health.times
+
+    assert [round(time, 3) for time in run_without_pauses(story())] == [0.0, 1.2]

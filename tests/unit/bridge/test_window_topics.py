@@ -38,11 +38,11 @@ class Desk:
         retained: Any = self
         self.ctx = ctx = context(backend=self, registry=self.address_book.identity)
         ctx.signals.reply_windows_changed.connect(self.told.set)
-        session: Any = SimpleNamespace(login=SimpleNamespace(state=LoginState.ONLINE))
-        self.session = session
+        login: Any = SimpleNamespace(status=SimpleNamespace(state=LoginState.ONLINE))
+        self.login = login
         self.held: dict[PersonId, int] = {}
         window_wait: Any = self
-        self.windows = ReplyWindowTopics(ctx, retained, session, window_wait)
+        self.windows = ReplyWindowTopics(ctx, retained, login, window_wait)
 
     def reply_window(self, _handle: Handle) -> ReplyWindow:
         return self.now
@@ -97,7 +97,7 @@ async def test_the_window_of_who_is_gone_is_taken_back(desk: Desk):
 
 async def test_while_nobody_is_logged_in_nothing_is_taken(desk: Desk):
     desk.windows.publish_changes()
-    desk.session.login.state = LoginState.WAITING_FOR_SCAN
+    desk.login.status.state = LoginState.WAITING_FOR_SCAN
     desk.windows.publish_changes()
     assert desk.bodies()[-1]["why"] == "logged_out"
     assert "left" not in desk.bodies()[-1]
@@ -105,14 +105,14 @@ async def test_while_nobody_is_logged_in_nothing_is_taken(desk: Desk):
 
 async def test_at_the_start_nothing_is_published_before_anything_is_known(desk: Desk):
     for state in (LoginState.STARTING, LoginState.INTERRUPTED, LoginState.STOPPED):
-        desk.session.login.state = state
+        desk.login.status.state = state
         desk.windows.publish_changes()
     assert not desk.said
 
 
 async def test_an_interruption_changes_nothing(desk: Desk):
     desk.windows.publish_changes()
-    desk.session.login.state = LoginState.INTERRUPTED
+    desk.login.status.state = LoginState.INTERRUPTED
     desk.windows.publish_changes()
     assert len(desk.bodies()) == 1
 
@@ -140,7 +140,7 @@ async def test_the_directory_has_it_too(desk: Desk):
 async def test_an_answer_to_request_contacts_is_not_older_than_the_messages_that_were_published(desk: Desk):
     """The windows of several messages are gathered for a moment, in which the answer had the window of before."""
     absent: Any = None
-    requests = AccountRequests(desk.ctx, desk.session, absent, desk.windows, absent)
+    requests = AccountRequests(desk.ctx, absent, absent, desk.windows, absent)
     contacts = requests.handlers()["contacts"]
     assert not isinstance(contacts, (SizedHandler, ActionHandler))
     desk.windows.publish_changes()

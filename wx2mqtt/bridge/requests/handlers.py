@@ -10,10 +10,10 @@ from __future__ import annotations
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.inbound import InboundMessages
 from wx2mqtt.bridge.people.directory import search_payload
-from wx2mqtt.bridge.reporter import StatusReporter
 from wx2mqtt.bridge.requests.dispatcher import Handler, SizedHandler
 from wx2mqtt.bridge.requests.history import HistoryRequest
 from wx2mqtt.bridge.session import LoginSession
+from wx2mqtt.bridge.status_topics import StatusReporter
 from wx2mqtt.bridge.window_topics import ReplyWindowTopics
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import BadCommand

@@ -16,7 +16,7 @@ from wx2mqtt.bridge.people.directory import (
     search_payload,
 )
 from wx2mqtt.bridge.people.registry import DirectoryEntry
-from wx2mqtt.bridge.status_topics import StatusTopics
+from wx2mqtt.bridge.status_topics import StatusReporter
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.model import ChatKind, Json
 from wx2mqtt.mqtt.topics import Topics
@@ -132,17 +132,19 @@ def test_a_directory_that_cannot_fit_is_not_built():
         registry=SimpleNamespace(count=50_000),
         settings=SimpleNamespace(named_users=("wife",)),
     )
-    parts: list[Any] = [
-        context,
-        SimpleNamespace(set=lambda _topic, payload, _type: published.append(payload)),
-        SimpleNamespace(payload_limit=lambda _topic: None),
-    ]
 
     def entries_of(levels: Any) -> list[DirectoryEntry]:
         asked.append(levels)
         return [WIFE]
 
-    StatusTopics(*parts).show_contacts(entries_of)
+    parts: list[Any] = [
+        context,
+        SimpleNamespace(set=lambda _topic, payload, _type: published.append(payload)),
+        SimpleNamespace(payload_limit=lambda _topic: None),
+        SimpleNamespace(directory_entries=entries_of),
+        None,
+    ]
+    StatusReporter(*parts).publish_directory()
     assert asked == [("wife",)]
     body = json.loads(published[0])
     assert (body["count"], body["complete"]) == (50_000, False)
