@@ -70,7 +70,7 @@ def picture(number: int) -> NewMessage:
                 id=f"m{number}", part=MediaPart.WHOLE, kind="image", ref=MediaRef(locator={}), due=number
             ),
         ),
-        held=number % 2 == 0,
+        waits_for_file=number % 2 == 0,
     )
 
 

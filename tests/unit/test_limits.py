@@ -29,7 +29,7 @@ from wx2mqtt.bounded_json import JsonBounds, JsonOutOfBounds, read_float
 from wx2mqtt.bridge.attachment_checks import check_filename
 from wx2mqtt.bridge.commands import file_preparation
 from wx2mqtt.bridge.commands.alert_queue import AlertQueue, summary_lines
-from wx2mqtt.bridge.media import request as media_request
+from wx2mqtt.bridge.media.library import _require_fitting
 from wx2mqtt.bridge.requests.history import HistoryRequest
 from wx2mqtt.errors import BadCommand, Wx2MqttError
 from wx2mqtt.external.url_fetch import MinimumRate, UrlFetcher
@@ -412,7 +412,7 @@ def history_bytes(size: int, _: Path) -> bool:
 
 def file_in_answer(size: int, _: Path) -> bool:
     blob = Blob(sha256="", size=size, mime="", path="")
-    return not refuses(lambda: media_request._require_fitting(blob, {}, None), BadCommand)
+    return not refuses(lambda: _require_fitting(blob, {}, None), BadCommand)
 
 
 def read_file(size: int, folder: Path, limit: Limit) -> bool:

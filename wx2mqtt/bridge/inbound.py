@@ -84,7 +84,7 @@ class InboundMessages:
         self._message_rows = MessageRows(ctx)
         self._event_rows = EventRows(ctx, self._left_out)
         self._unsaved: list[PeopleBatch] = []  # changes that the registry has, and the database not yet
-        self._commit_lock = asyncio.Lock()
+        self._commit_lock = media.waiting.commit_lock
 
     async def apply_people(
         self, changes: PeopleUpdate, on_failure: Callable[[StoreError], None] = ignore_store_error
@@ -188,9 +188,6 @@ class InboundMessages:
             self._unsaved = []
             if not rows and cursor is None and people == NO_PEOPLE:
                 return
-            with_media = [row for row in rows if isinstance(row, NewMessage) and row.media]
-            if with_media:
-                self._media.expect(with_media)
             try:
                 recorded = await self._journal.received.record(
                     [*people.events, *rows], people.changes, cursor, login_id
@@ -198,9 +195,12 @@ class InboundMessages:
             except BaseException:
                 self._unsaved.insert(0, people)
                 raise
-        self._announce(recorded, people, has_media=bool(with_media))
+            with_media = [row for row in rows if isinstance(row, NewMessage) and row.media]
+            if with_media:
+                self._media.enqueue(with_media)
+        self._announce(recorded, people)
 
-    def _announce(self, recorded: RecordResult, people: PeopleBatch, *, has_media: bool) -> None:
+    def _announce(self, recorded: RecordResult, people: PeopleBatch) -> None:
         """Publishes what is stored, and lets others follow.
 
         The messages and behind them `last` are one write to the broker. It is made at once: the receive loop
@@ -214,8 +214,6 @@ class InboundMessages:
         ctx.signals.received.emit(recorded)
         self._left_out["repeated"] += recorded.repeated
         ctx.counters.received.update(recorded.kinds)
-        if has_media:
-            self._media.enqueue()
         if people.changes != NO_CHANGES and ctx.people_file is not None:
             ctx.people_file.request()
         if people.is_visible:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import structlog
 
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.media.payloads import is_held, media_in_message, media_jobs
+from wx2mqtt.bridge.media.payloads import media_in_message, media_jobs, waits_for_file
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.people.table import PeopleUpdate
 from wx2mqtt.clock import now_ms
@@ -105,7 +105,7 @@ class MessageRows:
             text=message.text,
             body=body,
             media=jobs,
-            held=is_held(jobs, settings),
+            waits_for_file=bool(jobs) and waits_for_file(jobs, settings),
             plain=self._plain_publication(message, person) if trusted else None,
         )
 

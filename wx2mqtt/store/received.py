@@ -125,7 +125,7 @@ class ReceivedMessages(JournalPart):
     def _message_row(self, item: NewMessage, seq: int, now: int) -> _PublicationRow:
         return _PublicationRow(
             account=self._account,
-            state=PublicationState.HELD if item.held else PublicationState.WAITING,
+            state=PublicationState.HELD if item.waits_for_file else PublicationState.WAITING,
             category="message",
             topic=item.topic,
             created=now,

@@ -93,8 +93,8 @@ class NewMessage:
     body: Mapping[str, Json]
     #: The files to download for it.
     media: tuple[NewMedia, ...] = ()
-    #: It is not published before `MediaJobs.release_message`: it waits for its file.
-    held: bool = False
+    #: It is not published before `MediaJobs.release_message`.
+    waits_for_file: bool = False
     #: A second publication of the same commit, which never waits for a file.
     plain: NewPublication | None = None
 

@@ -314,7 +314,6 @@ class SessionHarness:
         self.beats: list[tuple[float, float | None]] = []
         self.stored: list[RecordResult] = []
         self.published: list[OutboxBatch] = []
-        self._expected: Sequence[NewMessage] = ()
         self.to_fetch: list[NewMessage] = []
         self.people_changes = 0
         self.sender = FakeSender(self.journal)
@@ -340,7 +339,7 @@ class SessionHarness:
         publisher: Any = SimpleNamespace(add=self.published.append)
         status: Any = SimpleNamespace(show_last=lambda _payload: None)
         media: Any = SimpleNamespace(
-            expect=self._expect, enqueue=lambda: self.to_fetch.extend(self._expected)
+            waiting=SimpleNamespace(commit_lock=asyncio.Lock()), enqueue=self.to_fetch.extend
         )
         self.inbound = InboundMessages(self.ctx, self.echoes, publisher, status, media)
         self.owner = AccountOwner(self.ctx, self.sender)
@@ -349,9 +348,6 @@ class SessionHarness:
 
     def _show(self, login: LoginStatus) -> None:
         self.shown.append(Shown(self.now, login, login.qr_url))
-
-    def _expect(self, messages: Sequence[NewMessage]) -> None:
-        self._expected = messages
 
     def heartbeat(self, _name: str, limit: float) -> None:
         """As a watchdog."""

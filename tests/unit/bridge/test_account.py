@@ -166,7 +166,7 @@ async def test_a_message_and_the_last_one_behind_it_go_to_the_broker_with_one_wr
         await stage.account.components.publisher._publish_waiting()
         sent, flushed = len(stage.link.sent), len(stage.link.flushed)
         recorded = await stage.journal.received.record([text_message(key)], NO_CHANGES, None, "")
-        stage.account.components.inbound._announce(recorded, PeopleBatch(), has_media=False)
+        stage.account.components.inbound._announce(recorded, PeopleBatch())
     assert stage.link.topics[sent:] == ["wx/in/wife", "wx/last"]
     assert stage.link.flushed[flushed:] == [sent + 2]
 

@@ -540,7 +540,7 @@ def test_a_message_with_bytes_says_where_they_will_be_and_has_them_fetched():
         (stored,) = harness.session_harness.to_fetch
         (job,) = stored.media
         assert body["image"] == {"name": "a.jpg", "state": "pending", "url": f"/media/{job.id}"}
-        assert stored.held is False
+        assert stored.waits_for_file is False
         await harness.process(message("8"))
         assert harness.session_harness.to_fetch == [stored]
 
@@ -567,7 +567,7 @@ def test_where_small_ones_stand_in_the_message_it_is_held():
             harness.session_harness.ctx.settings, media=Media(inline_below=1000)
         )
         await harness.process(message("7", **PICTURE), message("8"))
-        assert [one.held for one in harness.journal.messages()] == [True, False]
+        assert [one.waits_for_file for one in harness.journal.messages()] == [True, False]
 
     at_home(story)
 

@@ -189,7 +189,9 @@ class PublisherHarness:
     async def held(self, key: str, user: str) -> None:
         """Commit a message that is held."""
         text = message(key, user=user)
-        picture = replace(text, held=True, kind="image", body={**text.body, "image": {"state": "pending"}})
+        picture = replace(
+            text, waits_for_file=True, kind="image", body={**text.body, "image": {"state": "pending"}}
+        )
         await self.journal.received.record([picture], NO_CHANGES, Cursor(key), "login")
         self.publisher.outbox.expect_rows()
 
@@ -1363,7 +1365,7 @@ async def test_more_than_memory_should_hold_waits_in_the_journal(harness: Publis
 
 async def test_what_is_committed_behind_a_held_message_waits_with_it(harness: PublisherHarness):
     await caught_up(harness)
-    picture = replace(message("1", user="wife"), held=True, kind="image")
+    picture = replace(message("1", user="wife"), waits_for_file=True, kind="image")
     batch = [message("0", user="wife"), picture, message("2", user="wife"), message("3", user="mom")]
     recorded = await harness.journal.received.record(batch, NO_CHANGES, Cursor("3"), "login")
     harness.publisher.add(recorded.outbox)

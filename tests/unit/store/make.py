@@ -46,7 +46,7 @@ def picture(
         text="[Image]",
         body={"id": f"id-{key}", "kind": kind, kind: {"state": "pending", "url": "/media/x"}},
         media=media,
-        held=held,
+        waits_for_file=held,
     )
 
 

@@ -113,7 +113,7 @@ async def test_what_was_recorded_is_returned_as_it_would_be_read(journal: Journa
 
 
 async def test_what_waits_behind_a_held_message_of_its_topic_is_not_returned(journal: Journal) -> None:
-    held = replace(message("b"), held=True)
+    held = replace(message("b"), waits_for_file=True)
     recorded = await journal.received.record([message("a"), held, message("c")], NO_CHANGES, C1, "login")
     later = await journal.received.record([message("d"), event("e")], NO_CHANGES, C2, "login")
     rows = [*recorded.outbox.rows, *later.outbox.rows]

@@ -1,9 +1,9 @@
-"""Downloads the files, thumbnails and avatars of one account from WeChat, stores them and publishes
-`event/media`.
+"""Downloads the files of messages from WeChat: when a job of the journal is due, its file is fetched and
+stored, and `event/media` announces it.
 
 One at a time: parallel downloads were seen to return another message's bytes (webwx 2.16.9). The journal has
 the jobs and their due times, so that a crash loses no job and a restart does not fetch all of them at once.
-`retries.py` decides when a failed download is tried again.
+A failed download is tried again (`next_attempt`); a failure that concerns all of them pauses all.
 """
 
 from __future__ import annotations
@@ -21,27 +21,29 @@ from wx2mqtt.aio import retry_until_stored, wait_at_most
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.bridge.context import AccountContext
 from wx2mqtt.bridge.login_state import LoginStatus
-from wx2mqtt.bridge.media.inline import WATCHDOG_LIMIT_SECONDS, InlineHold
-from wx2mqtt.bridge.media.library import MediaLibrary
+from wx2mqtt.bridge.media.inline import WATCHDOG_LIMIT_SECONDS, WaitingMessages
+from wx2mqtt.bridge.media.library import MediaLibrary, MediaRequest
 from wx2mqtt.bridge.media.payloads import MEDIA_EVENT, media_event
-from wx2mqtt.bridge.media.request import MediaRequest
-from wx2mqtt.bridge.media.retries import GiveUp, RetryAt, is_wrong_content, next_attempt, too_large_outcome
 from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.clock import loop_time, now_ms
 from wx2mqtt.errors import (
     LoggedOut,
     NoContentYet,
     ProtocolViolation,
+    Rejected,
     StoreError,
     Throttled,
     Unreachable,
     Wx2MqttError,
 )
+from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.bridge import bridge_text
-from wx2mqtt.model import JSON_TYPE, LoginState
+from wx2mqtt.model import JSON_TYPE, Blob, LoginState
 from wx2mqtt.mqtt.payloads import encode
 from wx2mqtt.store.blobs import SizeLimitExceeded
+from wx2mqtt.store.file_type import UNKNOWN_TYPE
 from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMessage, NewPublication
+from wx2mqtt.values import frozen
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +68,8 @@ class MediaDownloader:
         self._ctx = ctx
         self._jobs = ctx.journal.media
         self._blobs = ctx.shared.blobs
-        self._inline_hold = InlineHold(ctx, publisher)
+        #: The messages that are published when their file is there.
+        self.waiting = WaitingMessages(ctx, publisher)
         #: Finds stored files, and requests a download.
         self.library = MediaLibrary(ctx)
         #: Answers the request `media`.
@@ -82,13 +85,9 @@ class MediaDownloader:
         """Bytes of all stored files of all accounts."""
         return self._blobs.size
 
-    def expect(self, messages: Sequence[NewMessage]) -> None:
-        """Prepares for messages with files, which are about to be stored; `enqueue` follows."""
-        self._inline_hold.expect(messages)
-
-    def enqueue(self) -> None:
-        """Starts the downloads of the expected messages, and holds those that wait for their file."""
-        self._inline_hold.hold()
+    def enqueue(self, messages: Sequence[NewMessage]) -> None:
+        """Starts the downloads of messages right after their commit, in `waiting.commit_lock`."""
+        self.waiting.add(messages)
         self.wake()
 
     def on_login_changed(self, login: LoginStatus) -> None:
@@ -101,9 +100,9 @@ class MediaDownloader:
         self._wake_event.set()
 
     async def run(self) -> None:
-        """Downloads media and releases held messages until cancelled."""
+        """Downloads media and releases waiting messages until cancelled."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._inline_hold.run())
+            tasks.create_task(self.waiting.run())
             tasks.create_task(self._download_due())
 
     async def _download_due(self) -> None:
@@ -116,20 +115,16 @@ class MediaDownloader:
             if pause != 0:
                 await wait_at_most(self._wake_event, pause)
 
-    def _on_store_failure(self, _error: StoreError) -> None:
-        """Sends a heartbeat: a loop that waits for the disk is not stuck."""
-        self._ctx.heartbeat("media", WATCHDOG_LIMIT_SECONDS)
-
     async def _step(self) -> float | None:
         """Downloads the next job if it is due. Returns the seconds until the next step, None: until woken."""
-        row = await retry_until_stored(self._jobs.next_download, self._on_store_failure)
+        row = await retry_until_stored(self._jobs.next_download, self.waiting.on_store_failure)
         if row is None or row.due is None:
             return None
         if not self._may_fetch(row):
             # Only what a client has requested is due; messages that wait for other files are released.
             requested = self.library.requested_ids
-            await retry_until_stored(lambda: self._jobs.unschedule(requested), self._on_store_failure)
-            self._inline_hold.release_all_but(requested)
+            await retry_until_stored(lambda: self._jobs.unschedule(requested), self.waiting.on_store_failure)
+            await self.waiting.release_all_but(requested)
             return 0
         if not self._is_online:
             return None
@@ -190,7 +185,7 @@ class MediaDownloader:
                     raise Unreachable(bridge_text(self._ctx.language, "media_slow"))
                 count += len(piece)
                 self._ctx.heartbeat("media", WATCHDOG_LIMIT_SECONDS)
-                self._inline_hold.on_progress(row.id, count)
+                await self.waiting.on_progress(row.id, count)
                 yield piece
         if not count:
             raise NoContentYet
@@ -234,19 +229,19 @@ class MediaDownloader:
                 empty=retry.empty_tries,
                 why=retry.reason,
             ),
-            self._on_store_failure,
+            self.waiting.on_store_failure,
         )
 
     async def _finish(self, row: MediaRow) -> None:
         """Stores that a job has ended, and announces it: thumbnails and avatars have no event."""
-        await self._inline_hold.on_media_finished(row)  # the message is published before its event
+        await self.waiting.on_media_finished(row)  # the message is published before its event
         events = [self._event_of(row)] if row.part is MediaPart.WHOLE else []
         jobs = self._jobs
         if row.blob is not None and row.state is MediaState.READY:
             work = partial(jobs.mark_ready, row.id, row.blob, events)
         else:
             work = partial(jobs.mark_unavailable, row.id, row.state, row.reason, events)
-        stored = await retry_until_stored(work, self._on_store_failure)
+        stored = await retry_until_stored(work, self.waiting.on_store_failure)
         self._ctx.signals.outbox_changed.emit(stored)
         self._failures = 0
         self._ctx.counters.media[row.state] += 1
@@ -259,3 +254,86 @@ class MediaDownloader:
 
     def _pause(self, seconds: float) -> None:
         self._not_before = max(self._not_before, loop_time() + seconds)
+
+
+# When a failed download is tried again, and when it is given up
+#
+# WeChat often answers without a byte, for a while or always (webwx 2.16.7): after a few such answers in a row
+# the file counts as gone. After other failures a download is tried again for a day. Bytes that are neither of
+# the announced size nor of a format of their kind are asked for again, and kept if nothing better comes:
+# WeChat's pictures often have another size, and formats that no library knows.
+
+# A download that keeps failing is given up at this age.
+GIVE_UP_AFTER_MS = 86_400_000
+# The first pause between two attempts, and the longest; it doubles from attempt to attempt.
+FIRST_RETRY_SECONDS = 1.0
+MAX_RETRY_SECONDS = 300.0
+# The pauses after the first, second, ... answer in a row without a byte; after the last one the file is gone.
+EMPTY_RETRY_DELAYS_SECONDS = (1, 3, 9, 27)
+# The same for `LARGE_KINDS`: the sender's phone may still be uploading (webwx 2.16.7).
+LARGE_EMPTY_RETRY_DELAYS_SECONDS = (*EMPTY_RETRY_DELAYS_SECONDS, 81, 240)
+LARGE_KINDS = frozenset({"video", "file"})
+# So many attempts may end with bytes that seem to be something else; those of the next attempt are kept.
+WRONG_CONTENT_ATTEMPTS = 2
+# How the types of media begin, by kind. A file may have any type that is known.
+MIME_PREFIXES = {"image": "image/", "sticker": "image/", "voice": "audio/", "video": "video/"}
+
+
+@frozen(kw_only=False)
+class RetryAt:
+    """Try again at `due`, in ms since 1970; `empty_tries` counts answers in a row without a byte."""
+
+    due: int
+    empty_tries: int
+    reason: str
+
+
+@frozen(kw_only=False)
+class GiveUp:
+    """Give the download up."""
+
+    state: MediaState
+    reason: str
+
+
+def next_attempt(
+    row: MediaRow, error: Exception, *, now: int, chance: float, language: Language
+) -> RetryAt | GiveUp:
+    """Decides what follows from a failed attempt; `chance` is a random number in [0, 1)."""
+    is_own_error = isinstance(error, Wx2MqttError)  # the text of other errors may contain secrets
+    why = str(error).removesuffix(".") if is_own_error else bridge_text(language, "internal")
+    match error:
+        case Rejected(code="gone"):
+            return GiveUp(MediaState.GONE, bridge_text(language, "media_gone"))
+        case Rejected():
+            return GiveUp(MediaState.FAILED, bridge_text(language, "media_refused", why=why))
+        case NoContentYet():
+            return _after_empty_answer(row, now, why, language)
+    if now - row.created >= GIVE_UP_AFTER_MS:
+        return GiveUp(MediaState.FAILED, bridge_text(language, "media_failed", why=why))
+    pause = Backoff(first=FIRST_RETRY_SECONDS, cap=MAX_RETRY_SECONDS, failures=row.attempts + 1).wait(chance)
+    throttled_seconds = error.retry_after if isinstance(error, Throttled) else 0.0
+    return RetryAt(now + int(max(pause, throttled_seconds) * 1000), 0, why)
+
+
+def is_wrong_content(row: MediaRow, blob: Blob) -> bool:
+    """Returns whether downloaded bytes seem to be something else, such as the answer of a proxy.
+
+    Only where the size was announced, and not after `WRONG_CONTENT_ATTEMPTS`.
+    """
+    if row.ref.size in {None, blob.size} or row.attempts >= WRONG_CONTENT_ATTEMPTS:
+        return False
+    return blob.mime == UNKNOWN_TYPE or not blob.mime.startswith(MIME_PREFIXES.get(row.kind, ""))
+
+
+def too_large_outcome(limit: int, language: Language) -> GiveUp:
+    """Returns the outcome of a download of more than `limit` bytes."""
+    limit_text = f"{limit / 1_000_000:g} MB"
+    return GiveUp(MediaState.TOO_LARGE, bridge_text(language, "media_too_large", limit=limit_text))
+
+
+def _after_empty_answer(row: MediaRow, now: int, reason: str, language: Language) -> RetryAt | GiveUp:
+    delays = LARGE_EMPTY_RETRY_DELAYS_SECONDS if row.kind in LARGE_KINDS else EMPTY_RETRY_DELAYS_SECONDS
+    if row.empty_attempts >= len(delays):
+        return GiveUp(MediaState.GONE, bridge_text(language, "media_nothing"))
+    return RetryAt(now + delays[row.empty_attempts] * 1000, row.empty_attempts + 1, reason)

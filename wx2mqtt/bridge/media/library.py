@@ -1,18 +1,52 @@
-"""Finds the stored media of one account; a file that is not downloaded yet is requested and waited for.
+"""Finds the stored media of one account, and answers the request `media` with them.
 
-The HTTP server and the request `media` read files through it; `downloader.py` does the downloads.
+A file that is not downloaded yet is requested and waited for; `downloader.py` does the downloads. The web
+server reads files through `MediaLibrary`, too.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
 from wx2mqtt.bridge.context import AccountContext
-from wx2mqtt.bridge.media.retries import retry_time_when_requested
+from wx2mqtt.bridge.media.payloads import media_answer, new_media_id, read_as_base64
 from wx2mqtt.clock import now_ms
-from wx2mqtt.store.records import MediaRow, MediaState
+from wx2mqtt.errors import BadCommand
+from wx2mqtt.limits import MAX_INLINE_FILE_BYTES
+from wx2mqtt.model import Blob, Json
+from wx2mqtt.mqtt.commands import read_flag, reject_unknown_fields
+from wx2mqtt.store.records import MediaPart, MediaRow, MediaState, NewMedia
+from wx2mqtt.values import frozen
+
+# A failed download that a caller waits for is tried again after this time.
+REQUESTED_RETRY_DELAY_MS = 5_000
+
+# An answer waits so long for a download.
+# An answer waits so long for a download.
+MEDIA_WAIT_TIMEOUT_SECONDS = 20.0
+
+# Room in an answer for everything besides the file.
+ANSWER_OVERHEAD_BYTES = 2_000
+
+# A fetched avatar is fetched again after this time.
+AVATAR_REFRESH_MS = 86_400_000
+
+# An avatar that could not be fetched is fetched again after this time.
+AVATAR_RETRY_MS = 600_000
+
+# Exactly one of these is given.
+QUERY_FIELDS = ("message_id", "id", "avatar")
+
+# The error code of an answer for a file that is not stored.
+ERROR_CODES = {
+    MediaState.PENDING: "not_ready",
+    MediaState.FAILED: "fetch_failed",
+    MediaState.TOO_LARGE: "too_large",
+    MediaState.GONE: "gone",
+}
 
 
 class MediaLibrary:
@@ -84,3 +118,128 @@ class MediaLibrary:
             case _:
                 return False
         return True
+
+
+def retry_time_when_requested(row: MediaRow, now: int) -> int | None:
+    """Returns when a download that a caller waits for becomes due, in ms since 1970; None: as before.
+
+    A download that was never tried becomes the next one (0). Repeated requests do not add attempts, and do
+    not shorten the pauses after answers without a byte.
+    """
+    if not (row.attempts or row.reason):
+        return 0
+    if row.empty_attempts and row.due is not None:
+        return None
+    return now + REQUESTED_RETRY_DELAY_MS
+
+
+@frozen
+class MediaQuery:
+    """The fields of a request: `message_id` with `part`, or `media_id`, or the topic name `avatar`."""
+
+    message_id: str
+    media_id: str
+    avatar: str
+    part: MediaPart
+    inline: bool
+
+
+class MediaRequest:
+    """Answers the requests of one account."""
+
+    def __init__(self, ctx: AccountContext, library: MediaLibrary) -> None:
+        self._ctx = ctx
+        self._journal = ctx.journal
+        self._backend = ctx.backend
+        self._registry = ctx.registry
+        self._library = library
+
+    async def answer(self, fields: dict[str, Json], max_bytes: int | None) -> Json:
+        """Returns url, path and facts of a stored file; with `inline` also its bytes as base64.
+
+        The answer has at most `max_bytes`, None: no limit. Raises `BadCommand` and `StoreError`.
+        """
+        query = read_media_query(fields)
+        row = await (self._find_avatar(query.avatar) if query.avatar else self._find_file(query))
+        blob = _require_ready(row)
+        answer = media_answer(row, blob, self._ctx.settings)
+        if query.inline:
+            _require_fitting(blob, answer, max_bytes)
+            answer["data"] = await read_as_base64(self._library.file(row))
+        return answer
+
+    async def _find_file(self, query: MediaQuery) -> MediaRow:
+        media_id = query.media_id or await self._media_id_of(query.message_id, query.part)
+        row = await self._library.find(media_id, MEDIA_WAIT_TIMEOUT_SECONDS)
+        if row is None:
+            raise BadCommand("unknown_message", "media_unknown", id=media_id)
+        return row
+
+    async def _media_id_of(self, message_id: str, part: MediaPart) -> str:
+        for row in await self._journal.media.of_messages([message_id]):
+            if row.part is part:
+                return row.id
+        raise BadCommand("unknown_message", "media_unknown", id=message_id)
+
+    async def _find_avatar(self, user: str) -> MediaRow:
+        """Returns the current avatar, fetched if need be; if that fails, the last one that was fetched."""
+        person = self._registry.by_topic_name(user)
+        if person is None:
+            raise BadCommand("unknown_user", "media_nobody", user=user)
+        stored = await self._journal.media.newest_avatar(person.topic_name)
+        if stored is not None:
+            max_age = AVATAR_REFRESH_MS if stored.state is MediaState.READY else AVATAR_RETRY_MS
+            if 0 <= now_ms() - stored.created < max_age:
+                return await self._library.find(stored.id, MEDIA_WAIT_TIMEOUT_SECONDS) or stored
+        ref = None if person.handle is None else self._backend.avatar(person.handle)
+        row = stored
+        if ref is not None:
+            new = NewMedia(id=new_media_id(), part=MediaPart.AVATAR, kind="image", ref=ref, due=0)
+            added = await self._journal.media.add(new, person.topic_name)
+            row = await self._library.find(added.id, MEDIA_WAIT_TIMEOUT_SECONDS)
+        if stored is not None and (row is None or row.blob is None):
+            row = await self._library.find(stored.id, 0)
+        if row is None:
+            raise BadCommand("gone", "no_avatar", user=user)
+        return row
+
+
+def read_media_query(fields: Mapping[str, Json]) -> MediaQuery:
+    """Returns the parsed fields of a request. Raises `BadCommand`."""
+    reject_unknown_fields(fields, *QUERY_FIELDS, "thumbnail", "inline")
+    values = {key: _text(fields, key) for key in QUERY_FIELDS}
+    if sum(map(bool, values.values())) != 1:
+        raise BadCommand("bad_request", "media_which")
+    return MediaQuery(
+        message_id=values["message_id"],
+        media_id=values["id"],
+        avatar=values["avatar"],
+        part=MediaPart.THUMBNAIL if read_flag(fields, "thumbnail") else MediaPart.WHOLE,
+        inline=read_flag(fields, "inline"),
+    )
+
+
+def _text(fields: Mapping[str, Json], key: str) -> str:
+    value = fields.get(key, "")
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str):
+        raise BadCommand("bad_request", "bad_value", key=key, expected="a text")
+    return value
+
+
+def _require_ready(row: MediaRow) -> Blob:
+    if row.state is MediaState.READY and row.blob is not None:
+        return row.blob
+    message_key = "media_not_ready" if row.state is MediaState.PENDING else "media_not_to_be_had"
+    raise BadCommand(ERROR_CODES[row.state], message_key, why=row.reason)
+
+
+def _require_fitting(blob: Blob, answer: Mapping[str, Json], max_bytes: int | None) -> None:
+    limit = MAX_INLINE_FILE_BYTES
+    if max_bytes is not None:
+        room = (max_bytes - ANSWER_OVERHEAD_BYTES) * 3 // 4  # base64 makes four bytes of three
+        limit = max(0, min(limit, room))
+    if blob.size > limit:
+        where = answer.get("url") or blob.path
+        raise BadCommand("too_large", "media_not_inline", size=blob.size, limit=limit, where=where)

@@ -55,10 +55,10 @@ def media_jobs(message: Message, settings: AccountSettings, now: int) -> tuple[N
     )
 
 
-def is_held(jobs: Iterable[NewMedia], settings: AccountSettings) -> bool:
-    """Returns whether a message is held for its file (`inline.py`); an announced size does not count."""
-    is_waited_for = any(job.part is MediaPart.WHOLE and job.due is not None for job in jobs)
-    return settings.account.media.inline_below > 0 and is_waited_for
+def waits_for_file(jobs: Iterable[NewMedia], settings: AccountSettings) -> bool:
+    """Returns whether a message waits for its file (`inline.py`); an announced size does not count."""
+    has_file = any(job.part is MediaPart.WHOLE and job.due is not None for job in jobs)
+    return settings.account.media.inline_below > 0 and has_file
 
 
 async def read_as_base64(file: Path) -> str:

@@ -2,6 +2,6 @@
 
 `dispatcher.py` has one request with its answer, and finds its handler. Handlers: `handlers.py` has
 those that read or control the bridge (`history.py` is one of them), `actions.py` those that change something
-at WeChat, run by `action_runner.py`. The request `media` is in `bridge/media/request.py`. `send` and `recall`
+at WeChat, run by `action_runner.py`. The request `media` is in `bridge/media/library.py`. `send` and `recall`
 are commands (`bridge/commands`).
 """

@@ -3,7 +3,7 @@
     bridge/request/health  {}   ->   bridge/response/health  {"status": "ok", "data": {…}}
 
 `RequestDispatcher` finds the handler of a request, `BridgeRequest` is one request with its answer. Handlers
-are in `handlers.py`, `actions.py`, `bridge/media/request.py` and, for the whole program,
+are in `handlers.py`, `actions.py`, `bridge/media/library.py` and, for the whole program,
 `app/application.py`. `send` and `recall` are commands and do not come here.
 """
 

@@ -1,6 +1,6 @@
 """The handlers of the requests `login`, `logout`, `contacts`, `assign`, `health` and `history`.
 
-`actions.py` has the requests that change something at WeChat, `bridge/media/request.py` has `media`,
+`actions.py` has the requests that change something at WeChat, `bridge/media/library.py` has `media`,
 `app/application.py` those of the whole program (`log_level`, `reload`). A new request also needs its
 schema, a row of `REQUEST_SCHEMAS` in `schemas/requests.py`.
 """

@@ -20,7 +20,7 @@ from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.inflight import InflightWindow
 from wx2mqtt.bridge.login_state import LoginStatus
 from wx2mqtt.bridge.media.downloader import MediaDownloader
-from wx2mqtt.bridge.media.payloads import is_held, media_in_message, media_jobs
+from wx2mqtt.bridge.media.payloads import media_in_message, media_jobs, waits_for_file
 from wx2mqtt.bridge.people.registry import PeopleRegistry
 from wx2mqtt.bridge.publisher import Publisher
 from wx2mqtt.clock import now_ms
@@ -175,9 +175,9 @@ class MediaHarness:
     async def comes(self, *keys: str, user: str = "wife", kind: Kind = Kind.IMAGE, **more: Any) -> None:
         """Messages come in, as `Inbound` stores them; each has bytes that are called like its key."""
         rows = [self._row(self._message(key, kind, **more), user) for key in keys]
-        self.downloader.expect([row for row in rows if row.media])
-        await self.journal.received.record(rows, NO_CHANGES, Cursor(keys[-1]), "login")
-        self.downloader.enqueue()
+        async with self.downloader.waiting.commit_lock:
+            await self.journal.received.record(rows, NO_CHANGES, Cursor(keys[-1]), "login")
+            self.downloader.enqueue([row for row in rows if row.media])
         self.pump.outbox.expect_rows()
 
     def _message(self, key: str, kind: Kind, **more: Any) -> Message:
@@ -205,7 +205,7 @@ class MediaHarness:
             text=one.text,
             body=body,
             media=jobs,
-            held=is_held(jobs, self.settings),
+            waits_for_file=waits_for_file(jobs, self.settings),
         )
 
     # what became of it

@@ -18,15 +18,15 @@ from tests.unit.bridge.media.harness import PNG, MediaHarness, trouble, working
 from tests.unit.bridge.media.rows import NOW, row
 from wx2mqtt.bridge.media import downloader as module
 from wx2mqtt.bridge.media import inline
-from wx2mqtt.bridge.media.retries import (
+from wx2mqtt.bridge.media.downloader import (
     GIVE_UP_AFTER_MS,
     GiveUp,
     RetryAt,
     is_wrong_content,
     next_attempt,
-    retry_time_when_requested,
     too_large_outcome,
 )
+from wx2mqtt.bridge.media.library import retry_time_when_requested
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import (
     LoggedOut,
@@ -210,7 +210,7 @@ async def test_no_bytes_at_all_are_no_file_and_are_asked_for_again(harness: Medi
 async def test_what_never_has_any_bytes_is_gone_and_says_so(
     harness: MediaHarness, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("wx2mqtt.bridge.media.retries.EMPTY_RETRY_DELAYS_SECONDS", (0, 0))
+    monkeypatch.setattr("wx2mqtt.bridge.media.downloader.EMPTY_RETRY_DELAYS_SECONDS", (0, 0))
     harness.files.answer("1", trouble(NoContentYet))
     await harness.comes("1", kind=Kind.STICKER)
     row = await harness.is_in("1", GONE)

@@ -30,7 +30,7 @@ async def harness(tmp_path: Path) -> AsyncIterator[MediaHarness]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A message waits for a moment that is over at once."""
-    monkeypatch.setattr(module, "MAX_HOLD_SECONDS", 0.1)
+    monkeypatch.setattr(module, "MAX_WAIT_SECONDS", 0.1)
 
 
 async def test_a_message_contains_its_small_file_and_precedes_the_event(harness: MediaHarness):
@@ -48,9 +48,9 @@ async def test_a_file_that_is_fetched_before_its_commit_is_known_stands_in_its_m
     harness: MediaHarness, monkeypatch: pytest.MonkeyPatch
 ):
     finished = asyncio.Event()
-    on_media_finished = module.InlineHold.on_media_finished
+    on_media_finished = module.WaitingMessages.on_media_finished
 
-    async def noticed(self: module.InlineHold, row: MediaRow) -> None:
+    async def noticed(self: module.WaitingMessages, row: MediaRow) -> None:
         finished.set()
         await on_media_finished(self, row)
 
@@ -58,7 +58,7 @@ async def test_a_file_that_is_fetched_before_its_commit_is_known_stands_in_its_m
         harness.downloader.wake()
         await finished.wait()
 
-    monkeypatch.setattr(module.InlineHold, "on_media_finished", noticed)
+    monkeypatch.setattr(module.WaitingMessages, "on_media_finished", noticed)
     harness.journal.before_known["record"] = fetched
     await harness.comes("1")
     (topic, body), (after, _) = await harness.published(2)
@@ -66,14 +66,14 @@ async def test_a_file_that_is_fetched_before_its_commit_is_known_stands_in_its_m
     assert base64.b64decode(body["image"]["data"]) == PNG + b"1"
 
 
-async def test_a_message_whose_commit_failed_is_held_when_it_comes_again_and_not_twice(harness: MediaHarness):
+async def test_a_message_whose_commit_failed_waits_when_it_comes_again_and_not_twice(harness: MediaHarness):
     harness.journal.troubles.append("record")
     with pytest.raises(StoreFull):
         await harness.comes("1")
     await harness.comes("1")
     (_, body), _ = await harness.published(2)
     assert "data" in body["image"]
-    assert not harness.downloader._inline_hold._held
+    assert not harness.downloader.waiting.by_media
 
 
 async def test_what_is_not_smaller_does_not_stand_in_the_message(tmp_path: Path):
@@ -140,7 +140,7 @@ async def test_pictures_that_keep_coming_do_not_hold_their_chat_for_ever(
 async def test_a_message_does_not_wait_for_bytes_that_a_reload_has_called_off(
     harness: MediaHarness, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(module, "MAX_HOLD_SECONDS", 60.0)
+    monkeypatch.setattr(module, "MAX_WAIT_SECONDS", 60.0)
     harness.put(online=False)
     await harness.comes("1")
     harness.apply(Media(download=False, inline_below=1000))
@@ -212,7 +212,7 @@ async def test_a_file_that_somebody_took_away_in_between_does_not_stop_the_messa
 async def test_a_burst_of_pictures_comes_out_whole_and_in_order(
     harness: MediaHarness, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(module, "MAX_HOLD_SECONDS", MAX_WAIT_SECONDS)  # a busy machine takes longer
+    monkeypatch.setattr(module, "MAX_WAIT_SECONDS", MAX_WAIT_SECONDS)  # a busy machine takes longer
     keys = [f"{number}" for number in range(100)]
     await harness.comes(*keys)
     sent = await harness.published(200)

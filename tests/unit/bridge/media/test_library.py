@@ -11,7 +11,7 @@ import pytest
 
 from tests.unit.bridge.media.harness import PNG, MediaHarness, trouble, working
 from tests.unit.bridge.media.rows import row
-from wx2mqtt.bridge.media import retries
+from wx2mqtt.bridge.media import library
 from wx2mqtt.errors import NoContentYet, Rejected, Unreachable
 from wx2mqtt.settings.schema import Media
 from wx2mqtt.store.records import MediaState, OutboxBatch
@@ -27,7 +27,7 @@ async def harness(tmp_path: Path) -> AsyncIterator[MediaHarness]:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retries, "REQUESTED_RETRY_DELAY_MS", 0)
+    monkeypatch.setattr(library, "REQUESTED_RETRY_DELAY_MS", 0)
 
 
 async def test_what_is_there_is_found_at_once(harness: MediaHarness):

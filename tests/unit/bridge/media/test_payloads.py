@@ -13,11 +13,11 @@ from tests.unit.bridge.session_harness import message
 from wx2mqtt.bridge.account_settings import AccountSettings
 from wx2mqtt.bridge.media.payloads import (
     THUMBNAIL_DELAY_MS,
-    is_held,
     media_answer,
     media_event,
     media_in_message,
     media_jobs,
+    waits_for_file,
     with_current_media,
 )
 from wx2mqtt.model import Kind, MediaRef, Message
@@ -96,7 +96,7 @@ def test_a_text_has_nothing_of_the_kind_whatever_a_backend_says():
 
 
 @pytest.mark.parametrize(
-    ("rules", "media", "held"),
+    ("rules", "media", "waits"),
     [
         (Media(inline_below=100), REF, True),
         (Media(inline_below=1), replace(REF, size=10**9), True),  # what was announced is not looked at
@@ -105,9 +105,9 @@ def test_a_text_has_nothing_of_the_kind_whatever_a_backend_says():
         (Media(inline_below=100), None, False),
     ],
 )
-def test_a_message_is_held_only_where_small_ones_stand_in_it(rules, media, held):
+def test_a_message_waits_only_where_small_ones_stand_in_it(rules, media, waits):
     given = settings(media=rules)
-    assert is_held(media_jobs(picture(media=media), given, NOW), given) is held
+    assert waits_for_file(media_jobs(picture(media=media), given, NOW), given) is waits
 
 
 # the event

@@ -12,8 +12,8 @@ import pytest
 
 from tests.unit.bridge.contexts import changed
 from tests.unit.bridge.media.harness import PNG, MediaHarness, trouble, working
-from wx2mqtt.bridge.media import request as module
-from wx2mqtt.bridge.media.request import AVATAR_REFRESH_MS
+from wx2mqtt.bridge.media import library as module
+from wx2mqtt.bridge.media.library import AVATAR_REFRESH_MS
 from wx2mqtt.errors import BadCommand, Rejected, Unreachable
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.model import Handle, Kind, MediaRef
@@ -131,7 +131,7 @@ async def test_what_is_gone_says_why(harness: MediaHarness):
 
 
 async def test_what_failed_says_why(harness: MediaHarness, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("wx2mqtt.bridge.media.retries.REQUESTED_RETRY_DELAY_MS", 0)
+    monkeypatch.setattr("wx2mqtt.bridge.media.library.REQUESTED_RETRY_DELAY_MS", 0)
     harness.files.answer("1", trouble(Rejected, "not for you"))
     await harness.comes("1")
     bad = await refused(harness, message_id="1")
