@@ -29,8 +29,8 @@ from wx2mqtt.bridge import inbound_rows, inflight, outbox_reader, retained_comma
 from wx2mqtt.bridge.commands import alert_queue, file_preparation, outcomes, validation, waiting_commands
 from wx2mqtt.bridge.people import directory
 from wx2mqtt.external import local_files, url_fetch
+from wx2mqtt.mqtt import connection_errors, packets, reconnect
 from wx2mqtt.mqtt import options as broker_options
-from wx2mqtt.mqtt import packets, reason_codes, reconnect
 from wx2mqtt.store import mapped_files
 from wx2mqtt.web import auth, http_limits, login_page, media
 from wx2mqtt.web import request as web_request
@@ -222,7 +222,7 @@ _BRIDGE_LIMITS = (
         "servers",
         "the next address of `mqtt.url` is tried",
     ),
-    limit("the reason that a broker states", reason_codes.MAX_REASON_CHARACTERS, "characters", "is cut"),
+    limit("the reason that a broker states", connection_errors.MAX_REASON_CHARACTERS, "characters", "is cut"),
     limit(
         "each list of `wx2mqtt journal list`",
         operations.MAX_LISTED_COMMANDS,

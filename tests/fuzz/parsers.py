@@ -34,7 +34,7 @@ SCOPES = (
         "mqtt.topics",
         "mqtt.options",
     ),
-    *("mqtt.reason_codes", "mqtt.discovery"),
+    *("mqtt.connection_errors", "mqtt.discovery"),
     *(
         "bridge.commands.validation",
         "bridge.text_split",

@@ -42,8 +42,8 @@ from wx2mqtt.external.url_fetch import UrlFetcher
 from wx2mqtt.model import ChatKind, Handle, Kind, Message, PersonId, Result, Status
 from wx2mqtt.mqtt import packets
 from wx2mqtt.mqtt.broker import Delivery, Publication
+from wx2mqtt.mqtt.connection_errors import reason_text
 from wx2mqtt.mqtt.options import parse_broker_url, parse_server_references
-from wx2mqtt.mqtt.reason_codes import reason_text
 from wx2mqtt.mqtt.reconnect import EndReason, ReconnectPolicy
 from wx2mqtt.mqtt.topics import Topics
 from wx2mqtt.store import mapped_files

@@ -26,8 +26,8 @@ from wx2mqtt.bridge.published_rows import PublishedRows
 from wx2mqtt.clock import now_ms
 from wx2mqtt.errors import ConnectionDropped, PublishRefused
 from wx2mqtt.mqtt.broker import Publication
+from wx2mqtt.mqtt.packets import NOT_AUTHORIZED, TOPIC_NAME_INVALID
 from wx2mqtt.mqtt.payloads import cut_payload, without_attachment
-from wx2mqtt.mqtt.reason_codes import NOT_AUTHORIZED, TOPIC_NAME_INVALID
 from wx2mqtt.store.records import ANSWER_CATEGORIES, OutboxBatch, OutboxRow
 from wx2mqtt.values import frozen
 

@@ -205,8 +205,11 @@ def demo(
     ] = None,
 ) -> None:
     """Try everything on this machine without an account: simulated WeChat, broker and bridge."""
-    from wx2mqtt.demo.environment import DemoOptions, run_demo  # noqa: PLC0415
-    from wx2mqtt.demo.shared_broker import broker_login  # noqa: PLC0415
+    from wx2mqtt.demo.environment import (  # noqa: PLC0415
+        DemoOptions,
+        broker_login,
+        run_demo,
+    )
 
     if broker is not None and (once or mqtt_port is not None):
         raise typer.BadParameter("--broker goes with neither --once nor --mqtt-port")

@@ -12,25 +12,32 @@ import asyncio
 import os
 import shlex
 import signal
+import sys
 import tempfile
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
+from urllib.parse import unquote, urlsplit
 
 from pydantic import SecretStr
+from typing_extensions import override
 
+from wx2mqtt.aio import wait_at_most
 from wx2mqtt.app.application import Application, RunEnvironment, open_application
 from wx2mqtt.app.configuration import mqtt_options
 from wx2mqtt.demo.script import play_script
-from wx2mqtt.demo.shared_broker import BrokerLogin, clear_demo, refuse_second_bridge
-from wx2mqtt.errors import BrokerError, Wx2MqttError
+from wx2mqtt.errors import BrokerError, NotConnected, Wx2MqttError
 from wx2mqtt.i18n import Language
 from wx2mqtt.i18n.setup import demo_text
+from wx2mqtt.mqtt.broker import Delivery
+from wx2mqtt.mqtt.client import ConnectionWaiter, MqttClient, clear_client, running
 from wx2mqtt.mqtt.discovery import config_topic
 from wx2mqtt.mqtt.embedded import EmbeddedBroker, PortInUse, available_port
-from wx2mqtt.mqtt.options import parse_broker_url
+from wx2mqtt.mqtt.options import MqttOptions, parse_broker_url
 from wx2mqtt.mqtt.topics import Topics
+from wx2mqtt.settings.addresses import EMBEDDED, validate_broker_url
 from wx2mqtt.settings.loader import LoadedSettings
 from wx2mqtt.settings.schema import (
     FIRST_BACKEND,
@@ -46,6 +53,12 @@ from wx2mqtt.settings.schema import (
 )
 from wx2mqtt.simulator.server import Simulator
 from wx2mqtt.values import frozen
+
+# Seconds for the connection to a broker that others use, too.
+CONNECT_SECONDS = 10.0
+
+# Seconds in which such a broker sends a retained message after the subscription.
+STATE_SECONDS = 1.0
 
 
 class DemoPortsInUse(PortInUse):
@@ -72,6 +85,15 @@ PASSWORD_VARIABLE = "MQTT_PASSWORD"  # noqa: S105 - the name of a variable
 DEMO_ACCOUNT = "home"
 DEMO_BASE = "wx"
 DEMO_CLIENT_ID = "wx2mqtt-demo"  # at a broker that others use, too
+
+
+@frozen
+class BrokerLogin:
+    """A broker that runs already, with user name and password if it asks for them."""
+
+    url: str
+    username: str | None = None
+    password: str | None = None
 
 
 @frozen
@@ -179,8 +201,8 @@ async def open_environment(options: DemoOptions, folder: Path) -> AsyncGenerator
         loaded = _demo_settings(options, simulator.url, broker, web_address, folder)
         if options.broker is not None:
             client = mqtt_options(loaded.settings, DEMO_ACCOUNT, Topics(DEMO_BASE), None)
-            await refuse_second_bridge(client, DEMO_BASE)
-            stack.push_async_callback(clear_demo, client, _retained_topics(loaded.settings))
+            await _refuse_second_bridge(client, DEMO_BASE)
+            stack.push_async_callback(_clear_demo, client, _retained_topics(loaded.settings))
         app = await stack.enter_async_context(open_application(loaded, run_environment))
         assert app.web is not None
         addresses = DemoAddresses(
@@ -193,6 +215,49 @@ async def open_environment(options: DemoOptions, folder: Path) -> AsyncGenerator
             user=next(iter(DEMO_PINS[options.backend])),
         )
         yield DemoEnvironment(addresses=addresses, app=app, stop_requested=stop_requested)
+
+
+class _BridgeStateReader(ConnectionWaiter):
+    """Receives the retained state of a bridge."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.received = asyncio.Event()
+        self.state = ""
+
+    @override
+    def on_delivery(self, delivery: Delivery) -> None:
+        self.state = delivery.payload.decode("utf-8", "replace")
+        self.received.set()
+
+
+async def _refuse_second_bridge(options: MqttOptions, base: str) -> None:
+    """Raises `Wx2MqttError` if the broker cannot be used, or a bridge with these topics is online there."""
+    state = f"{base}/bridge/state"
+    # Of MQTT 5 the client asks for no retained messages.
+    reading = replace(options, protocol="3.1.1", clean=True, session_expiry=0, will=None)
+    client, reader = MqttClient(replace(reading, subscriptions=(state,))), _BridgeStateReader()
+    async with running(client, reader):
+        try:
+            await reader.wait_connected(CONNECT_SECONDS)
+        except NotConnected:
+            reason = reader.reason or "it does not answer"
+            raise Wx2MqttError(f"The broker of --broker cannot be used: {reason}") from None
+        await wait_at_most(reader.received, STATE_SECONDS)
+    if reader.state == "online":
+        raise Wx2MqttError(
+            f"A bridge uses the topics {base}/# of this broker: stop it, or give the demo another broker."
+        )
+
+
+async def _clear_demo(options: MqttOptions, topics: Sequence[str]) -> None:
+    """Removes what the broker keeps of the demo; says so where that is not possible."""
+    try:
+        left = await clear_client(options, topics)
+    except NotConnected:
+        left = [*topics]
+    if left:
+        print(f"The broker keeps these topics of the demo: {', '.join(left)}", file=sys.stderr)
 
 
 def _check_ports(options: DemoOptions) -> None:
@@ -287,3 +352,19 @@ def client_options(broker: BrokerLogin) -> str:
         options += ["-u", broker.username]
     quoted = shlex.join(options)
     return f'{quoted} -P "${PASSWORD_VARIABLE}"' if broker.password else quoted
+
+
+def broker_login(url: str) -> BrokerLogin:
+    """Splits `mqtt://name:password@host:1883`. Raises ValueError with a sentence."""
+    parts = urlsplit(url)
+    if parts.scheme == "unix":
+        return BrokerLogin(url=validate_broker_url(url))
+    address = validate_broker_url(parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl())
+    if address == EMBEDDED:
+        raise ValueError("without --broker the demo has an embedded broker")
+    name, password = parts.username, parts.password
+    return BrokerLogin(
+        url=address,
+        username=None if name is None else unquote(name),
+        password=None if password is None else unquote(password),
+    )

@@ -6,11 +6,12 @@ import asyncio
 import json
 
 import httpx
+from typing_extensions import override
 
 from wx2mqtt.errors import Wx2MqttError
 from wx2mqtt.model import Json
-from wx2mqtt.mqtt.broker import Connected, Delivery, Disconnected, Publication
-from wx2mqtt.mqtt.client import MqttClient
+from wx2mqtt.mqtt.broker import Delivery, Publication
+from wx2mqtt.mqtt.client import ConnectionWaiter, MqttClient, running
 from wx2mqtt.mqtt.options import MqttOptions
 
 CONVERSATION_TIMEOUT_SECONDS = 9.0
@@ -21,10 +22,11 @@ SENT_POLL_SECONDS = 5
 """Seconds that the simulator waits for a sent message before it answers."""
 
 
-class ScriptListener:
+class ScriptListener(ConnectionWaiter):
     """An MQTT client that receives everything, as a home automation would."""
 
     def __init__(self, broker: str) -> None:
+        super().__init__()
         options = MqttOptions(
             urls=(broker,),
             client_id="wx2mqtt-demo-audience",
@@ -32,18 +34,9 @@ class ScriptListener:
             subscriptions=("wx/#",),
         )
         self.client = MqttClient(options)
-        self.connected_event = asyncio.Event()
         self._deliveries: asyncio.Queue[Delivery] = asyncio.Queue()
 
-    async def on_session_start(self) -> None:
-        """Does nothing: this client keeps no state of a session."""
-
-    def on_connected(self, _connected: Connected) -> None:
-        self.connected_event.set()
-
-    def on_disconnected(self, _disconnected: Disconnected) -> None:
-        self.connected_event.clear()
-
+    @override
     def on_delivery(self, delivery: Delivery) -> None:
         self.client.acknowledge(delivery)
         self._deliveries.put_nowait(delivery)
@@ -75,21 +68,18 @@ class ScriptListener:
 async def play_script(simulator: str, broker: str, backend: str) -> None:
     """Plays the conversation; raises `Wx2MqttError` if it does not finish in time."""
     listener = ScriptListener(broker)
-    listener_task = asyncio.create_task(listener.client.run(listener))
     try:
         async with (
+            running(listener.client, listener),
             asyncio.timeout(CONVERSATION_TIMEOUT_SECONDS),
             httpx.AsyncClient(base_url=simulator, trust_env=False) as phone,
         ):
-            await listener.connected_event.wait()
+            await listener.wait_connected(None)
             await (_converse_with_bot if backend == "ilink" else _converse)(listener, phone)
     except TimeoutError:
         raise Wx2MqttError(
             f"The conversation did not finish within {CONVERSATION_TIMEOUT_SECONDS:g} s."
         ) from None
-    finally:
-        listener_task.cancel()
-        await asyncio.wait({listener_task})
 
 
 async def _log_in(listener: ScriptListener, phone: httpx.AsyncClient, control_prefix: str = "") -> None:

@@ -25,18 +25,16 @@ from wx2mqtt.mqtt.connection_errors import (
 )
 from wx2mqtt.mqtt.options import MqttOptions
 from wx2mqtt.mqtt.packets import (
+    FIRST_FAILURE_CODE,
     OWN_AND_RETAINED,
+    UNSUPPORTED_VERSION,
+    BrokerReason,
     PubackPacket,
     acknowledgement,
     publish_head,
     subscribe_packet,
 )
 from wx2mqtt.mqtt.paho_codec import ConnackLimits
-from wx2mqtt.mqtt.reason_codes import (
-    FIRST_FAILURE_CODE,
-    UNSUPPORTED_VERSION,
-    BrokerReason,
-)
 from wx2mqtt.mqtt.reconnect import ConnectTarget, EndReason, end_reason
 from wx2mqtt.mqtt.transport import SocketTransport
 from wx2mqtt.values import frozen

@@ -42,16 +42,9 @@ from wx2mqtt.mqtt.connection_errors import (
 )
 from wx2mqtt.mqtt.options import MqttOptions, parse_server_references
 from wx2mqtt.mqtt.packets import (
+    FIRST_FAILURE_CODE,
     MAX_PACKET_BYTES,
     MAX_PACKET_ID,
-    PubackPacket,
-    acknowledgement,
-    publish_head,
-    subscribe_packet,
-)
-from wx2mqtt.mqtt.paho_codec import ConnackLimits
-from wx2mqtt.mqtt.reason_codes import (
-    FIRST_FAILURE_CODE,
     PACKET_TOO_LARGE,
     QOS_UNSUPPORTED,
     SERVER_LEAVING_CODES,
@@ -59,7 +52,12 @@ from wx2mqtt.mqtt.reason_codes import (
     TOPIC_NAME_INVALID,
     UNSUPPORTED_VERSION,
     BrokerReason,
+    PubackPacket,
+    acknowledgement,
+    publish_head,
+    subscribe_packet,
 )
+from wx2mqtt.mqtt.paho_codec import ConnackLimits
 from wx2mqtt.mqtt.reconnect import ConnectionEnd, ConnectTarget, EndReason, end_reason
 from wx2mqtt.mqtt.retain_probe import RetainProbe
 from wx2mqtt.mqtt.transport import KeepAlive, SocketTransport

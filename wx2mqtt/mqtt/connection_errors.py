@@ -1,4 +1,4 @@
-"""Why a connection could not be opened or ended, as a sentence for the owner, without secrets.
+"""Why a broker refused something, or a connection ended: sentences for the owner, without secrets.
 
 `refuses_mqtt_5` asks a broker that does not answer CONNECT whether it speaks MQTT 5.
 """
@@ -10,9 +10,9 @@ import contextlib
 import socket
 import ssl
 
-from wx2mqtt.i18n.broker import broker_text
+from wx2mqtt.i18n import Language, translation
+from wx2mqtt.i18n.broker import REASON_TEXTS, broker_text
 from wx2mqtt.mqtt.options import BrokerAddress, MqttOptions, TlsFiles
-from wx2mqtt.mqtt.reason_codes import reason_text, scrub_reason
 from wx2mqtt.mqtt.reconnect import ConnectTarget
 from wx2mqtt.mqtt.sockets import BufferedSocket, open_stream, receive_some, shake_hands
 from wx2mqtt.mqtt.websocket import WebSocketClosed, WebSocketError, WebSocketRefused, WebSocketWithoutMqtt
@@ -27,6 +27,10 @@ MINIMAL_CONNECT = b"\x10\x0d\x00\x04MQTT\x05\x02\x00\x0a\x00\x00\x00"
 
 # CONNACK of 3.1.1 and of MQTT 5 that refuse the version.
 VERSION_REFUSALS = (b"\x20\x02\x00\x01", b"\x20\x03\x00\x84")
+
+
+# Characters of a reason string that are shown.
+MAX_REASON_CHARACTERS = 200
 
 
 class ConnectionTexts:
@@ -120,6 +124,25 @@ class ConnectionTexts:
 
 def _system_text(error: OSError) -> str:
     return (error.strerror or type(error).__name__).lower()
+
+
+def reason_text(language: Language, code: int, reason_string: str = "") -> str:
+    """Returns a sentence for the code, with the broker's reason string (MQTT 5) in brackets."""
+    if code in REASON_TEXTS:
+        text = translation(REASON_TEXTS[code], language)
+    else:
+        text = broker_text(language, "unknown_code", code=f"0x{code:02X}")
+    signs = (sign if sign.isprintable() else " " for sign in reason_string[:MAX_REASON_CHARACTERS])
+    shown = "".join(signs).strip()
+    return broker_text(language, "with_reason", text=text, reason=shown) if shown else text
+
+
+def scrub_reason(sentence: str, *secrets: str | None) -> str:
+    """Returns the sentence without these secrets; a broker may repeat them in its reason string."""
+    for secret in secrets:
+        if secret:
+            sentence = sentence.replace(secret, "***")
+    return sentence
 
 
 async def refuses_mqtt_5(address: BrokerAddress, tls: TlsFiles | None) -> bool:

@@ -30,6 +30,7 @@ from wx2mqtt.mqtt.packets import (
     QOS_SHIFT,
     SUBACK,
     UNSUBACK,
+    BrokerReason,
     MalformedPacket,
     PubackPacket,
     read_packet_id,
@@ -38,7 +39,6 @@ from wx2mqtt.mqtt.packets import (
     short_packet,
 )
 from wx2mqtt.mqtt.paho_codec import ConnackLimits, read_connack, read_disconnect, read_suback
-from wx2mqtt.mqtt.reason_codes import BrokerReason
 
 # The bridge publishes nothing with QoS 2, and the answer to a ping counts as bytes, not as a packet.
 _IGNORED_TYPES = frozenset({PUBREC, PUBCOMP, UNSUBACK, PINGRESP})

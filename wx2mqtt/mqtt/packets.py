@@ -17,8 +17,8 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from wx2mqtt.mqtt.broker import Delivery, Publication
-from wx2mqtt.mqtt.reason_codes import FIRST_FAILURE_CODE
 from wx2mqtt.mqtt.topics import QOS, is_publishable
+from wx2mqtt.values import frozen
 
 # First bytes of packets, with the flags that the standard fixes.
 CONNECT, CONNACK, DISCONNECT = 0x10, 0x20, 0xE0
@@ -64,6 +64,46 @@ RETAIN_HANDLING_NONE = 2 << 4
 RETAINED_COPIES = NO_LOCAL_FLAG | RETAIN_AS_PUBLISHED_FLAG
 UNLESS_RETAINED = RETAINED_COPIES | RETAIN_HANDLING_NONE
 OWN_AND_RETAINED = 0
+
+
+# Reason codes of MQTT 5. The first code that means failure.
+FIRST_FAILURE_CODE = 0x80
+
+UNSUPPORTED_VERSION = 0x84
+CLIENT_ID_NOT_VALID = 0x85
+BAD_CREDENTIALS = 0x86
+NOT_AUTHORIZED = 0x87
+BANNED = 0x8A
+SERVER_SHUTTING_DOWN = 0x8B
+BAD_AUTHENTICATION_METHOD = 0x8C
+TAKEN_OVER = 0x8E
+TOPIC_NAME_INVALID = 0x90
+PACKET_TOO_LARGE = 0x95
+ADMINISTRATIVE_ACTION = 0x98
+RETAIN_UNSUPPORTED = 0x9A
+QOS_UNSUPPORTED = 0x9B
+USE_ANOTHER_SERVER = 0x9C
+SERVER_MOVED = 0x9D
+
+# This server goes away: another one of the list is the better choice.
+SERVER_LEAVING_CODES = frozenset({SERVER_SHUTTING_DOWN, ADMINISTRATIVE_ACTION})
+
+# Refusals that another attempt cannot change.
+NEEDS_OWNER_CODES = frozenset(
+    {CLIENT_ID_NOT_VALID, BAD_CREDENTIALS, NOT_AUTHORIZED, BANNED, BAD_AUTHENTICATION_METHOD}
+)
+
+
+@frozen(kw_only=False)
+class BrokerReason:
+    """Why the broker refused a connection or ended it: from a CONNACK or a DISCONNECT.
+
+    `reference` is the Server Reference: the servers that the broker names instead.
+    """
+
+    code: int
+    reason_string: str = ""
+    reference: str = ""
 
 
 class Property(IntEnum):

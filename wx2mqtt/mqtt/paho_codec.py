@@ -17,8 +17,16 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from wx2mqtt.mqtt.options import MqttOptions
-from wx2mqtt.mqtt.packets import CONNECT, MalformedPacket, counted, is_text, pack_varint
-from wx2mqtt.mqtt.reason_codes import FIRST_FAILURE_CODE, UNSUPPORTED_VERSION, BrokerReason
+from wx2mqtt.mqtt.packets import (
+    CONNECT,
+    FIRST_FAILURE_CODE,
+    UNSUPPORTED_VERSION,
+    BrokerReason,
+    MalformedPacket,
+    counted,
+    is_text,
+    pack_varint,
+)
 from wx2mqtt.mqtt.reconnect import ConnectTarget
 from wx2mqtt.mqtt.topics import QOS
 from wx2mqtt.values import frozen

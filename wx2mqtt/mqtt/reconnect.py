@@ -19,7 +19,7 @@ from enum import StrEnum
 from wx2mqtt.backoff import Backoff
 from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.options import BrokerAddress, ProtocolChoice
-from wx2mqtt.mqtt.reason_codes import (
+from wx2mqtt.mqtt.packets import (
     NEEDS_OWNER_CODES,
     QOS_UNSUPPORTED,
     RETAIN_UNSUPPORTED,

@@ -26,11 +26,11 @@ from wx2mqtt.mqtt.packet_reader import ClosedByBroker, PacketHandler, PacketRead
 from wx2mqtt.mqtt.packets import (
     DISCONNECT,
     PINGREQ,
+    BrokerReason,
     MalformedPacket,
     short_packet,
 )
 from wx2mqtt.mqtt.paho_codec import connect_packet
-from wx2mqtt.mqtt.reason_codes import BrokerReason
 from wx2mqtt.mqtt.reconnect import ConnectTarget
 from wx2mqtt.mqtt.sockets import BufferedSocket, is_local_address, open_stream, shake_hands
 

@@ -18,7 +18,8 @@ import structlog
 from wx2mqtt.aio import notify
 from wx2mqtt.errors import ConnectionDropped, NotConnected, PublishRefused
 from wx2mqtt.mqtt.broker import PublishCallback
-from wx2mqtt.mqtt.reason_codes import FIRST_FAILURE_CODE, reason_text
+from wx2mqtt.mqtt.connection_errors import reason_text
+from wx2mqtt.mqtt.packets import FIRST_FAILURE_CODE
 
 log = structlog.get_logger(__name__)
 

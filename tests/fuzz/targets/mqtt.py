@@ -18,7 +18,7 @@ from wx2mqtt.bridge.commands.validation import fingerprint
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.i18n.bridge import rejection_text
 from wx2mqtt.limits import MAX_INCOMING_PACKET_BYTES
-from wx2mqtt.mqtt import commands, options, packets, reason_codes, topics
+from wx2mqtt.mqtt import commands, connection_errors, options, packets, topics
 from wx2mqtt.mqtt.broker import Delivery, Publication
 from wx2mqtt.mqtt.discovery import is_config_topic
 from wx2mqtt.mqtt.packets import FIXED_VALUE_BYTES, MalformedPacket, Property
@@ -145,9 +145,9 @@ def _run_packets(data: bytes) -> None:
         assert packets.read_packet_id(body) == mid
         assert 0 <= mid <= packets.MAX_PACKET_ID
         assert isinstance(packets.is_text(reason), bool)
-        sentence = reason_codes.reason_text("en", code, reason)
+        sentence = connection_errors.reason_text("en", code, reason)
         assert sentence.isprintable()
-        assert "password" not in reason_codes.scrub_reason(sentence, "password", None)
+        assert "password" not in connection_errors.scrub_reason(sentence, "password", None)
 
 
 def _write_again(packet: Delivery, *, v5: bool) -> None:
@@ -487,7 +487,7 @@ TARGETS = (
                 "publish_head",
                 "is_text",
             ),
-            *_names("reason_codes", "reason_text", "scrub_reason"),
+            *_names("connection_errors", "reason_text", "scrub_reason"),
         ),
         seeds=_BODIES,
         generate=either(_body, mutated(_BODIES)),

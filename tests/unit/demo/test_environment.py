@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from wx2mqtt.demo.environment import DemoAddresses, client_options, explanation
-from wx2mqtt.demo.shared_broker import BrokerLogin, broker_login
+from wx2mqtt.demo.environment import BrokerLogin, DemoAddresses, broker_login, client_options, explanation
 
 ADDRESSES = DemoAddresses(
     phone="http://127.0.0.1:8070",

@@ -14,13 +14,13 @@ from wx2mqtt.mqtt.broker import ProtocolVersion
 from wx2mqtt.mqtt.packet_reader import ClosedByBroker, PacketReader
 from wx2mqtt.mqtt.packets import (
     MAX_CONTROL_PACKET_BYTES,
+    BrokerReason,
     MalformedPacket,
     PubackPacket,
     pack_varint,
     short_packet,
 )
 from wx2mqtt.mqtt.paho_codec import ConnackLimits
-from wx2mqtt.mqtt.reason_codes import BrokerReason
 
 
 class Peer:

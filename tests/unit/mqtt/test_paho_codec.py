@@ -17,9 +17,8 @@ from paho.mqtt.properties import Properties
 from wx2mqtt.mqtt import paho_codec
 from wx2mqtt.mqtt.broker import ProtocolVersion, Publication
 from wx2mqtt.mqtt.options import MqttOptions, parse_broker_url
-from wx2mqtt.mqtt.packets import MalformedPacket
+from wx2mqtt.mqtt.packets import BrokerReason, MalformedPacket
 from wx2mqtt.mqtt.paho_codec import connect_packet, read_connack, read_disconnect, read_suback
-from wx2mqtt.mqtt.reason_codes import BrokerReason
 from wx2mqtt.mqtt.reconnect import ConnectTarget
 
 DECODERS = ("decode_connack", "decode_disconnect", "decode_suback")
