@@ -1,24 +1,45 @@
-"""Connects to one broker step by step: name, TCP, TLS and its certificate, login, version, limits."""
+"""Connects to one broker step by step: name, TCP, TLS and its certificate, login, version, limits.
+
+Each step below MQTT opens a connection of its own, and closes it without sending anything more.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 import ssl
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
+from typing import TypeVar
 
-from wx2mqtt.diagnostics import tls
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from wx2mqtt.aio import run_in_daemon_thread
 from wx2mqtt.diagnostics.probe import ProbeClosed, ProbeConnection
 from wx2mqtt.diagnostics.report import CheckReport
 from wx2mqtt.diagnostics.target import DiagnosticTarget
-from wx2mqtt.diagnostics.tls import Certificate, parse_certificate
 from wx2mqtt.mqtt.broker import ProtocolVersion
-from wx2mqtt.mqtt.options import BrokerAddress
+from wx2mqtt.mqtt.options import BrokerAddress, TlsFiles
 from wx2mqtt.mqtt.paho_codec import ConnackLimits
 from wx2mqtt.mqtt.reconnect import ConnectTarget, EndReason
+from wx2mqtt.mqtt.sockets import open_socket, tls_context
 from wx2mqtt.values import frozen
+
+T = TypeVar("T")
+
+# The resolver's own timeout is longer if its server is away.
+RESOLVE_TIMEOUT_SECONDS = 10.0
+
+# For TCP, and again for TLS.
+TCP_TIMEOUT_SECONDS = 10.0
+
+# X509_V_FLAG_NO_CHECK_TIME, for which Python has no name: dates are checked apart from the signature.
+NO_CHECK_TIME = 0x200000
 
 SECONDS_PER_DAY = 86400.0
 EXPIRY_WARNING_SECONDS = 14 * SECONDS_PER_DAY
@@ -72,7 +93,7 @@ class ConnectionCheck:
         try:
             if not self._address.unix:
                 self._warn_if_public(await self._resolve())
-            seconds = await tls.connect_tcp(self._address)
+            seconds = await connect_tcp(self._address)
         except OSError as error:
             self._report_unreachable(error)
             return False
@@ -80,7 +101,7 @@ class ConnectionCheck:
         return True
 
     async def _resolve(self) -> tuple[str, ...]:
-        addresses = await tls.resolve_host(self._address)
+        addresses = await resolve_host(self._address)
         if addresses != (self._address.host,):
             self._report.ok("name", self._subject, "name_ok", addresses=", ".join(addresses))
         return addresses
@@ -109,7 +130,7 @@ class ConnectionCheck:
 
     async def _check_tls(self) -> bool:
         try:
-            handshake = await tls.tls_handshake(self._address, self._target.options.tls)
+            handshake = await tls_handshake(self._address, self._target.options.tls)
             certificate = parse_certificate(handshake.certificate)
         except TimeoutError:
             self._report.failed("tls", self._subject, "tls_silent", "tls_silent_cure")
@@ -244,3 +265,118 @@ def _milliseconds(seconds: float) -> int:
 def _format_day(timestamp: float) -> str:
     """Returns the UTC date of a Unix timestamp, which a certificate can put outside the valid range."""
     return time.strftime("%Y-%m-%d", time.gmtime(max(0.0, min(timestamp, MAX_TIMESTAMP_SECONDS))))
+
+
+# the steps below MQTT
+
+
+@frozen
+class TlsHandshake:
+    """The TLS version and the certificate (DER) of a server.
+
+    `untrusted` is OpenSSL's code and text if the authority is not accepted, regardless of dates and names;
+    None if it is accepted.
+    """
+
+    version: str
+    certificate: bytes
+    untrusted: tuple[int, str] | None
+
+
+async def resolve_host(address: BrokerAddress) -> tuple[str, ...]:
+    """Returns the addresses of the host, without duplicates. Raises OSError (`gaierror`, `TimeoutError`)."""
+    resolve = partial(socket.getaddrinfo, address.host, address.port, type=socket.SOCK_STREAM)
+    entries = await _run_in_thread(RESOLVE_TIMEOUT_SECONDS, resolve)
+    return tuple(dict.fromkeys(str(entry[4][0]) for entry in entries))
+
+
+async def connect_tcp(address: BrokerAddress) -> float:
+    """Connects and closes; returns the seconds that it took. Raises OSError."""
+    start = time.monotonic()
+    await _run_in_thread(TCP_TIMEOUT_SECONDS, lambda: open_socket(address, None).close())
+    return time.monotonic() - start
+
+
+async def tls_handshake(address: BrokerAddress, files: TlsFiles | None) -> TlsHandshake:
+    """Does the TLS handshake with any certificate. Raises OSError (`ssl.SSLError` if it fails)."""
+    version, certificate = await _run_in_thread(
+        TCP_TIMEOUT_SECONDS, lambda: _version_and_certificate(address, files)
+    )
+    untrusted = await _run_in_thread(TCP_TIMEOUT_SECONDS, lambda: _authority_error(address, files))
+    return TlsHandshake(version=version, certificate=certificate, untrusted=untrusted)
+
+
+def _version_and_certificate(address: BrokerAddress, files: TlsFiles | None) -> tuple[str, bytes]:
+    context = tls_context(files)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE  # nothing is sent over it
+    with open_socket(address, context) as connection:
+        assert isinstance(connection, ssl.SSLSocket)
+        return connection.version() or "", connection.getpeercert(binary_form=True) or b""
+
+
+def _authority_error(address: BrokerAddress, files: TlsFiles | None) -> tuple[int, str] | None:
+    """Returns OpenSSL's code and text if the certificate's authority is not accepted."""
+    context = tls_context(files)
+    context.check_hostname = False
+    context.verify_flags |= NO_CHECK_TIME
+    try:
+        open_socket(address, context).close()
+    except ssl.SSLCertVerificationError as error:
+        return error.verify_code, error.verify_message
+    return None
+
+
+async def _run_in_thread(timeout_seconds: float, work: Callable[[], T]) -> T:
+    """Runs blocking work in a thread, for a limited time. Raises OSError."""
+    try:
+        return await asyncio.wait_for(run_in_daemon_thread(work), timeout_seconds)
+    except ValueError as error:  # from idna and ssl; SSLCertVerificationError is an OSError first
+        if isinstance(error, OSError):
+            raise
+        raise OSError(0, "the host name is not valid") from error
+
+
+@frozen
+class Certificate:
+    """The content of a certificate: DNS names and IP addresses, and Unix timestamps of its validity."""
+
+    names: tuple[str, ...]
+    not_before: float
+    not_after: float
+
+    def matches(self, host: str) -> bool:
+        """Returns whether the certificate is valid for this host name or address (RFC 9525 6)."""
+        address = _parse_address(host)
+        if address is not None:
+            return any(_parse_address(name) == address for name in self.names)
+        with suppress(UnicodeError):
+            host = host.encode("idna").decode()
+        host = host.lower().rstrip(".")
+        names = {name.lower().rstrip(".") for name in self.names}
+        return host in names or f"*.{host.partition('.')[2]}" in names  # a star stands for one whole level
+
+
+def parse_certificate(der: bytes) -> Certificate:
+    """Parses a certificate in DER form. Raises ValueError."""
+    certificate = x509.load_der_x509_certificate(der)
+    try:
+        alternatives = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        common_names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+        names = [str(attribute.value) for attribute in common_names]
+    else:
+        names = alternatives.get_values_for_type(x509.DNSName)
+        names += map(str, alternatives.get_values_for_type(x509.IPAddress))
+    return Certificate(
+        names=tuple(names),
+        not_before=certificate.not_valid_before_utc.timestamp(),
+        not_after=certificate.not_valid_after_utc.timestamp(),
+    )
+
+
+def _parse_address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(text)
+    except ValueError:
+        return None

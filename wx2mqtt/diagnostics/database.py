@@ -11,12 +11,12 @@ import statistics
 import time
 from collections.abc import Sequence
 from contextlib import closing
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from wx2mqtt.app.configuration import secret_value
 from wx2mqtt.app.stores import login_keys
 from wx2mqtt.diagnostics.report import CheckReport
-from wx2mqtt.diagnostics.wechat import CLOCK_ERROR_SECONDS, CLOCK_TOLERANCE_SECONDS
+from wx2mqtt.diagnostics.wechat import report_clock
 from wx2mqtt.errors import StoreError
 from wx2mqtt.settings.schema import Storage
 from wx2mqtt.values import frozen
@@ -35,12 +35,8 @@ _PROBE_NAMESPACE = 0x7778326E
 _TABLE_RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE", "TRUNCATE")
 _CREATE = ("CREATE",)
 
-_VERSION = "SELECT current_setting('server_version_num')::int, current_setting('server_version')"
-_STATE = (
-    "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on',"
-    " current_setting('synchronous_commit') = 'off' OR current_setting('fsync') = 'off',"
-    " current_user, coalesce(current_schema(), ''), to_regclass('meta') IS NOT NULL"
-)
+_IS_READ_ONLY = "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'"
+_MAY_LOSE_COMMITS = "SELECT current_setting('synchronous_commit') = 'off' OR current_setting('fsync') = 'off'"
 _MAY_CREATE = "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)"
 _MISSING_RIGHTS = (
     "SELECT DISTINCT name FROM unnest(?::text[]) AS name, pg_class"
@@ -52,10 +48,7 @@ _MISSING_RIGHTS = (
 
 @frozen
 class DatabaseFacts:
-    """What the database says of itself, and how two connections at the same time behave.
-
-    `key_fits` is None where the database has no key yet, or this user may not read it.
-    """
+    """What the database says of itself, and how two connections at the same time behave."""
 
     address: str
     connect_ms: float
@@ -66,6 +59,7 @@ class DatabaseFacts:
     user: str
     schema: str
     missing_rights: tuple[str, ...]
+    #: None where the database has no key yet, or this user may not read it.
     key_fits: bool | None
     delay_ms: float
     clock_ahead_seconds: float
@@ -91,7 +85,7 @@ async def check_database(storage: Storage, report: CheckReport) -> None:
     _report_rights(facts, report)
     _report_key(facts, report)
     _report_commits(facts, report)
-    _report_clock(facts, report)
+    report_clock(report, facts.address, facts.clock_ahead_seconds)
     _report_pooler(facts, report)
 
 
@@ -103,19 +97,17 @@ def _examine(url: str, password: str | None, keys: Sequence[bytes]) -> DatabaseF
     with closing(PostgresqlConnection.open(url, password)) as first:
         connect_ms = (time.perf_counter() - started_at) * 1000
         with closing(PostgresqlConnection.open(url, password)) as second:
-            version, version_text = first.first_row(_VERSION)
-            is_read_only, may_lose_commits, user, schema, has_tables = first.first_row(_STATE)
-            missing_rights = _missing_rights(first, has_tables=has_tables)
+            missing_rights = _missing_rights(first)
             delay_ms, clock_ahead = _measure(first)
             return DatabaseFacts(
                 address=first.address,
                 connect_ms=connect_ms,
-                version=version // 10_000,
-                version_text=version_text,
-                is_read_only=is_read_only,
-                may_lose_commits=may_lose_commits,
-                user=user,
-                schema=schema,
+                version=_ask(first, "SELECT current_setting('server_version_num')::int") // 10_000,
+                version_text=_ask(first, "SELECT current_setting('server_version')"),
+                is_read_only=_ask(first, _IS_READ_ONLY),
+                may_lose_commits=_ask(first, _MAY_LOSE_COMMITS),
+                user=_ask(first, "SELECT current_user"),
+                schema=_ask(first, "SELECT coalesce(current_schema(), '')"),
                 missing_rights=missing_rights,
                 key_fits=None if missing_rights else _key_fits(first, keys),
                 delay_ms=delay_ms,
@@ -125,11 +117,16 @@ def _examine(url: str, password: str | None, keys: Sequence[bytes]) -> DatabaseF
             )
 
 
-def _missing_rights(connection: PostgresqlConnection, *, has_tables: bool) -> tuple[str, ...]:
+def _ask(connection: PostgresqlConnection, statement: str, values: Sequence[object] = ()) -> Any:
+    """Returns the only value that a statement selects."""
+    (value,) = connection.first_row(statement, values)
+    return value
+
+
+def _missing_rights(connection: PostgresqlConnection) -> tuple[str, ...]:
     """Returns the rights that the user lacks; whoever has made the tables has all of them."""
-    if not has_tables:
-        (may_create,) = connection.first_row(_MAY_CREATE)
-        return () if may_create else _CREATE
+    if not _ask(connection, "SELECT to_regclass('meta') IS NOT NULL"):
+        return () if _ask(connection, _MAY_CREATE) else _CREATE
     rows = connection.execute(_MISSING_RIGHTS, (list(_TABLE_RIGHTS),))
     missing = {name for (name,) in rows}
     return tuple(name for name in _TABLE_RIGHTS if name in missing)
@@ -138,8 +135,8 @@ def _missing_rights(connection: PostgresqlConnection, *, has_tables: bool) -> tu
 def _key_fits(connection: PostgresqlConnection, keys: Sequence[bytes]) -> bool | None:
     from wx2mqtt.store.encrypted_logins import key_fits  # noqa: PLC0415 - needs cryptography
 
-    (has_key,) = connection.first_row("SELECT to_regclass('login_key') IS NOT NULL")
-    if not has_key or not connection.first_row("SELECT 1 FROM login_key"):
+    has_table = _ask(connection, "SELECT to_regclass('login_key') IS NOT NULL")
+    if not has_table or not connection.first_row("SELECT 1 FROM login_key"):
         return None
     return key_fits(connection, keys)
 
@@ -150,7 +147,7 @@ def _measure(connection: PostgresqlConnection) -> tuple[float, float]:
     ahead = 0.0
     for _ in range(ROUND_TRIPS):
         sent, sent_at = time.time(), time.perf_counter()
-        (server_time,) = connection.first_row("SELECT extract(epoch FROM clock_timestamp())::float8")
+        server_time = _ask(connection, "SELECT extract(epoch FROM clock_timestamp())::float8")
         times.append(time.perf_counter() - sent_at)
         ahead = sent + times[-1] / 2 - server_time
     return statistics.median(times) * 1000, ahead
@@ -164,7 +161,7 @@ def _locks_hold(first: PostgresqlConnection, second: PostgresqlConnection) -> bo
     key = (_PROBE_NAMESPACE, secrets.randbits(31))
     first.first_row("SELECT pg_try_advisory_lock(?::int, ?::int)", key)
     try:
-        (has_both,) = second.first_row("SELECT pg_try_advisory_lock(?::int, ?::int)", key)
+        has_both = _ask(second, "SELECT pg_try_advisory_lock(?::int, ?::int)", key)
     finally:
         first.first_row("SELECT pg_advisory_unlock(?::int, ?::int)", key)
     if has_both:
@@ -214,18 +211,6 @@ def _report_commits(facts: DatabaseFacts, report: CheckReport) -> None:
         report.warning("durability", facts.address, "database_volatile", "database_volatile_cure")
     else:
         report.ok("durability", facts.address, "database_durable")
-
-
-def _report_clock(facts: DatabaseFacts, report: CheckReport) -> None:
-    ahead = facts.clock_ahead_seconds
-    details = {"seconds": round(abs(ahead)), "host": facts.address}
-    message_key = "clock_ahead" if ahead > 0 else "clock_behind"
-    if abs(ahead) <= CLOCK_TOLERANCE_SECONDS:
-        report.ok("clock", facts.address, "clock_ok")
-    elif abs(ahead) < CLOCK_ERROR_SECONDS:
-        report.warning("clock", facts.address, message_key, "clock_cure", **details)
-    else:
-        report.failed("clock", facts.address, message_key, "clock_cure", **details)
 
 
 def _report_pooler(facts: DatabaseFacts, report: CheckReport) -> None:

@@ -112,7 +112,7 @@ async def check_wechat(target: DiagnosticTarget, report: CheckReport) -> None:
     for host_check in checks_by_host.values():
         _report_host(host_check, report)
     if checks_by_host:
-        _report_clock(checks_by_host.values(), report)
+        _report_best_clock(checks_by_host.values(), report)
 
 
 def _report_host(host_check: HostCheck, report: CheckReport) -> None:
@@ -131,17 +131,22 @@ def _report_host(host_check: HostCheck, report: CheckReport) -> None:
     )
 
 
-def _report_clock(host_checks: Iterable[HostCheck], report: CheckReport) -> None:
+def _report_best_clock(host_checks: Iterable[HostCheck], report: CheckReport) -> None:
     """Uses the smallest difference: a host whose own clock is wrong must not count."""
     offsets = [
         (check.clock_ahead_seconds, check.host)
         for check in host_checks
         if check.clock_ahead_seconds is not None
     ]
-    if not offsets:
+    if offsets:
+        ahead_seconds, host = min(offsets, key=lambda offset: abs(offset[0]))
+        report_clock(report, host, ahead_seconds)
+    else:
         report.not_known("clock", "", "clock_unknown", "clock_cure")
-        return
-    ahead_seconds, host = min(offsets, key=lambda offset: abs(offset[0]))
+
+
+def report_clock(report: CheckReport, host: str, ahead_seconds: float) -> None:
+    """Adds a result for the clock of this machine, which is ahead of that of the host."""
     facts = {"seconds": round(abs(ahead_seconds)), "host": host}
     message_key = "clock_ahead" if ahead_seconds > 0 else "clock_behind"
     if abs(ahead_seconds) <= CLOCK_TOLERANCE_SECONDS:

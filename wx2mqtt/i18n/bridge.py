@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from wx2mqtt.errors import BadCommand
 from wx2mqtt.i18n import Catalogue, Language, text
 from wx2mqtt.i18n.results import RESULT_MESSAGES
@@ -413,8 +415,8 @@ BRIDGE_MESSAGES: Catalogue = {
 _OWN_FACTS = ("known", "problems")
 
 
-def bridge_text(language: Language, key: str, /, **facts: object) -> str:
-    return text(BRIDGE_MESSAGES, language, key, **facts)
+# Returns a sentence: `bridge_text(language, key, **facts)`.
+bridge_text = partial(text, BRIDGE_MESSAGES)
 
 
 def rejection_text(language: Language, bad: BadCommand) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
-from wx2mqtt.i18n import Catalogue, Language, Translations, text
+from wx2mqtt.i18n import Catalogue, Translations, text
 
 REASON_TEXTS: Mapping[int, Translations] = {
     0x00: ("the broker closed the connection", "代理服务器关闭了连接"),
@@ -130,6 +131,5 @@ BROKER_MESSAGES: Catalogue = {
 }
 
 
-def broker_text(language: Language, message_key: str, /, **facts: object) -> str:
-    """Returns the sentence in a language, with its facts filled in."""
-    return text(BROKER_MESSAGES, language, message_key, **facts)
+# Returns a sentence: `broker_text(language, key, **facts)`.
+broker_text = partial(text, BROKER_MESSAGES)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from wx2mqtt.i18n import Catalogue, Language, text
+from functools import partial
+
+from wx2mqtt.i18n import Catalogue, text
 
 DIAGNOSTICS_MESSAGES: Catalogue = {
     # the checks
@@ -414,6 +416,5 @@ DIAGNOSTICS_MESSAGES: Catalogue = {
 }
 
 
-def diagnostics_text(language: Language, message_key: str, /, **facts: object) -> str:
-    """Returns the message in a language, with its facts filled in."""
-    return text(DIAGNOSTICS_MESSAGES, language, message_key, **facts)
+# Returns a sentence: `diagnostics_text(language, key, **facts)`.
+diagnostics_text = partial(text, DIAGNOSTICS_MESSAGES)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
-from wx2mqtt.i18n import Catalogue, Language, text
+from wx2mqtt.i18n import Catalogue, text
 
 HELP_TEXTS: Mapping[str, str] = {
     "[OPTIONS]": "[选项]",
@@ -155,9 +156,8 @@ SETUP_MESSAGES: Catalogue = {
 }
 
 
-def setup_text(language: Language, message_key: str, /, **facts: object) -> str:
-    """Returns the message in a language, with its facts filled in."""
-    return text(SETUP_MESSAGES, language, message_key, **facts)
+# Returns a sentence: `setup_text(language, key, **facts)`.
+setup_text = partial(text, SETUP_MESSAGES)
 
 
 DEMO_MESSAGES: Catalogue = {
@@ -225,6 +225,5 @@ Stop with Ctrl-C.""",
 }
 
 
-def demo_text(language: Language, message_key: str, /, **facts: object) -> str:
-    """Returns the message of the demo in a language, with its facts filled in."""
-    return text(DEMO_MESSAGES, language, message_key, **facts)
+# Returns a sentence: `demo_text(language, key, **facts)`.
+demo_text = partial(text, DEMO_MESSAGES)

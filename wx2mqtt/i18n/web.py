@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from wx2mqtt.i18n import Catalogue, Language, Translations, text, translation
 from wx2mqtt.values import frozen
@@ -269,5 +270,5 @@ SERVER_MESSAGES: Catalogue = {
 }
 
 
-def server_text(language: Language, message_key: str, /, **facts: object) -> str:
-    return text(SERVER_MESSAGES, language, message_key, **facts)
+# Returns a sentence: `server_text(language, key, **facts)`.
+server_text = partial(text, SERVER_MESSAGES)

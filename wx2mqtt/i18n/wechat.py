@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from wx2mqtt.i18n import Catalogue, Language, Translations, text, translation
 from wx2mqtt.message_kinds import MESSAGE_KINDS
 from wx2mqtt.model import Kind
@@ -111,9 +113,8 @@ ILINK_MESSAGES: Catalogue = {
 _ILINK_CATALOGUE: Catalogue = {**COMMON_SENTENCES, **ILINK_MESSAGES}
 
 
-def ilink_text(language: Language, key: str, /, **facts: object) -> str:
-    """Returns the sentence for `key` of `ILINK_MESSAGES`, else of `COMMON_SENTENCES`."""
-    return text(_ILINK_CATALOGUE, language, key, **facts)
+# Returns a sentence of `ILINK_MESSAGES` or `COMMON_SENTENCES`: `ilink_text(language, key, **facts)`.
+ilink_text = partial(text, _ILINK_CATALOGUE)
 
 
 def ilink_placeholder(language: Language, kind: Kind, detail: str = "") -> str:
@@ -207,9 +208,8 @@ WEBWX_MESSAGES: Catalogue = {
 _WEBWX_CATALOGUE: Catalogue = {**COMMON_SENTENCES, **WEBWX_MESSAGES}
 
 
-def webwx_text(language: Language, key: str, /, **facts: object) -> str:
-    """Returns the sentence for `key` of `WEBWX_MESSAGES`, else of `COMMON_SENTENCES`."""
-    return text(_WEBWX_CATALOGUE, language, key, **facts)
+# Returns a sentence of `WEBWX_MESSAGES` or `COMMON_SENTENCES`: `webwx_text(language, key, **facts)`.
+webwx_text = partial(text, _WEBWX_CATALOGUE)
 
 
 def webwx_placeholder(language: Language, kind: Kind, detail: str = "") -> str:

@@ -15,7 +15,7 @@ from wx2mqtt.i18n.broker import REASON_TEXTS, broker_text
 from wx2mqtt.mqtt.options import BrokerAddress, MqttOptions, TlsFiles
 from wx2mqtt.mqtt.reconnect import ConnectTarget
 from wx2mqtt.mqtt.sockets import BufferedSocket, open_stream, receive_some, shake_hands
-from wx2mqtt.mqtt.websocket import WebSocketClosed, WebSocketError, WebSocketRefused, WebSocketWithoutMqtt
+from wx2mqtt.mqtt.websocket import WebSocketError
 
 # Seconds without an answer to CONNECT after which the version is probed.
 VERSION_PROBE_DELAY_SECONDS = 1.0
@@ -62,7 +62,7 @@ class ConnectionTexts:
             case TimeoutError():
                 return self.text("no_answer")
             case WebSocketError():
-                return self._websocket_failed(error)
+                return self.text(error.message_key, **error.facts)
         return self._system_failed(error)
 
     def _system_failed(self, error: OSError) -> str:
@@ -91,7 +91,7 @@ class ConnectionTexts:
             case TimeoutError():
                 return self.text("answers_no_more")
             case WebSocketError():
-                return self._websocket_failed(error)
+                return self.text(error.message_key, **error.facts)
         return self.text("broke", why=_system_text(error))
 
     def _with_hint(self, text: str) -> str:
@@ -110,16 +110,6 @@ class ConnectionTexts:
             return self.text("bad_certificate", why=error.verify_message)
         reason = getattr(error, "reason", None) or "no TLS there"
         return self.text("no_tls", why=reason.replace("_", " ").lower())
-
-    def _websocket_failed(self, error: WebSocketError) -> str:
-        match error:
-            case WebSocketRefused(status=status):
-                return self.text("no_websocket", status=status)
-            case WebSocketWithoutMqtt():
-                return self.text("websocket_without_mqtt")
-            case WebSocketClosed(code=code):
-                return self.text("websocket_closed", code=code)
-        return self.text("bad_websocket")
 
 
 def _system_text(error: OSError) -> str:

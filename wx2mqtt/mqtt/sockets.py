@@ -43,7 +43,8 @@ async def open_stream(
     opened: list[BufferedSocket] = []
 
     def connect() -> BufferedSocket:
-        connected = open_socket(address, tls, unacknowledged_seconds)
+        context = tls_context(tls) if address.tls else None
+        connected = open_socket(address, context, unacknowledged_seconds)
         try:
             websocket = WebSocket(address) if address.websocket else None
             stream = BufferedSocket(connected, clock, websocket)
@@ -119,31 +120,40 @@ async def _wait_until_ready(stream: BufferedSocket) -> None:
             stop()
 
 
-def open_socket(address: BrokerAddress, tls: TlsFiles | None, timeout: float) -> socket.socket:
-    """Returns a connected socket, with TLS for `mqtts` and `wss`. Blocks. Raises OSError (also those of ssl).
+def open_socket(
+    address: BrokerAddress,
+    context: ssl.SSLContext | None,
+    timeout: float = ADDRESS_CONNECT_TIMEOUT_SECONDS,
+) -> socket.socket:
+    """Returns a connected socket, with TLS if there is a context. Blocks. Raises OSError (also those of ssl).
 
     After `timeout` seconds without an acknowledgement of sent bytes the kernel ends the connection (Linux).
     """
-    context = tls_context(tls) if address.tls else None
-    connected = connect_socket(address, timeout)
+    connected = _connect_unix(address.path) if address.unix else _connect_tcp(address, timeout)
+    if context is None:
+        return connected
     try:
-        return wrap_tls(context, connected, address.host) if context else connected
+        secured = context.wrap_socket(connected, server_hostname=address.host, do_handshake_on_connect=False)
+        connected = secured
+        secured.do_handshake()
     except BaseException:
         connected.close()
         raise
+    return secured
 
 
-def connect_socket(address: BrokerAddress, timeout: float = ADDRESS_CONNECT_TIMEOUT_SECONDS) -> socket.socket:
-    """Returns a connected socket without TLS. Blocks. Raises OSError."""
-    if address.unix:
-        connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        try:
-            connected.settimeout(ADDRESS_CONNECT_TIMEOUT_SECONDS)
-            connected.connect(address.path)
-        except BaseException:
-            connected.close()
-            raise
-        return connected
+def _connect_unix(path: str) -> socket.socket:
+    connected = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connected.settimeout(ADDRESS_CONNECT_TIMEOUT_SECONDS)
+        connected.connect(path)
+    except BaseException:
+        connected.close()
+        raise
+    return connected
+
+
+def _connect_tcp(address: BrokerAddress, timeout: float) -> socket.socket:
     endpoint = (address.host, address.port)
     connected = socket.create_connection(endpoint, timeout=ADDRESS_CONNECT_TIMEOUT_SECONDS)
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -186,18 +196,6 @@ def is_local_peer(connected: socket.socket) -> bool:
 
 def _is_private(sockaddr: tuple[object, ...]) -> bool:
     return ipaddress.ip_address(str(sockaddr[0]).partition("%")[0]).is_private
-
-
-def wrap_tls(context: ssl.SSLContext, connected: socket.socket, host: str) -> ssl.SSLSocket:
-    """Makes the TLS handshake on a connected socket; closes it on failure. Raises OSError (those of ssl)."""
-    secured = context.wrap_socket(connected, server_hostname=host, do_handshake_on_connect=False)
-    try:
-        secured.settimeout(ADDRESS_CONNECT_TIMEOUT_SECONDS)
-        secured.do_handshake()
-    except BaseException:
-        secured.close()
-        raise
-    return secured
 
 
 class BufferedSocket:
@@ -317,7 +315,7 @@ class BufferedSocket:
 
     def _take_frame(self, websocket: WebSocket) -> bool:
         """Takes the next frame, one at a time: of many pings only the newest is answered."""
-        self._unsent_is_control = websocket.has_control
+        self._unsent_is_control = bool(websocket.control_frame)
         self._unsent += websocket.take_frame()
         return bool(self._unsent)
 

@@ -1,10 +1,10 @@
-"""MQTT inside a WebSocket (MQTT 5, 6.0; RFC 6455), without a socket; the only file that knows wsproto.
+"""MQTT inside a WebSocket (MQTT 5, 6.0; RFC 6455), as bytes: `BufferedSocket` has the socket. Pure.
 
     in   bytes of the socket -> `receive` -> bytes of MQTT, also of a frame that has only come in part
-    out  bytes of MQTT -> `send` -> `take_frame` -> one masked frame; before them the HTTP request, then pongs
+    out  bytes of MQTT -> `send` -> `take_frame` -> one masked frame
 
-`BufferedSocket` uses it. Nothing grows with the size of a frame or with the number of pings: a frame is
-handed on as it comes, and only the newest ping is answered (RFC 6455, 5.5.3).
+The first bytes out are an HTTP request; MQTT may begin when the server has accepted it (`is_open`). Nothing
+grows with the size of a frame, which is handed on as it comes, nor with the number of pings.
 """
 
 from __future__ import annotations
@@ -44,35 +44,8 @@ PLAIN_CLOSE_CODES = {
     CloseReason.NO_STATUS_RCVD,
 }
 
-replace_h11_patterns()  # wsproto reads the answer to the request with h11
-
-
-class WebSocketError(ConnectionError):
-    """The WebSocket was not opened, or has ended."""
-
-
-class WebSocketRefused(WebSocketError):
-    """The server answered the request with an HTTP status; a redirect is one, too."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__()
-        self.status = status
-
-
-class WebSocketWithoutMqtt(WebSocketError):
-    """The server speaks WebSocket, but did not accept the subprotocol `mqtt`, as it must (MQTT 5, 6.0)."""
-
-
-class WebSocketViolation(WebSocketError):
-    """The server sent what the protocol does not allow, or no answer of HTTP to the request."""
-
-
-class WebSocketClosed(WebSocketError):
-    """The server sent a close frame with the code of a failure."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__()
-        self.code = code
+# wsproto makes events of bytes and bytes of events. It reads the answer to the request with h11.
+replace_h11_patterns()
 
 
 class WebSocket:
@@ -87,8 +60,15 @@ class WebSocket:
         #: Why it is closed; None for a plain close frame.
         self.error: WebSocketError | None = None
         self._connection = WSConnection(ConnectionType.CLIENT)
-        self._control_bytes = self._connection.send(_request(address))
+        #: What goes before all MQTT: the request, a close frame, or the answer to the newest ping.
+        self.control_frame = self._connection.send(_request(address))
         self._unframed = bytearray()
+
+    @property
+    def has_output(self) -> bool:
+        """Whether `take_frame` returns something."""
+        may_send = self.is_open and not self.is_closed
+        return bool(self.control_frame or (may_send and self._unframed))
 
     def receive(self, data: bytes) -> bytes:
         """Returns the bytes of MQTT in what has come; `is_open` and `is_closed` may change."""
@@ -103,27 +83,17 @@ class WebSocket:
                 if self.is_closed:
                     break
         except (RemoteProtocolError, ValueError):  # ValueError: a header that is no ASCII
-            self._close(WebSocketViolation())
+            self._close(WebSocketError("bad_websocket"))
         return b"".join(payloads)
 
     def send(self, data: bytes | bytearray) -> None:
         """Stores bytes of MQTT for `take_frame`."""
         self._unframed += data
 
-    @property
-    def has_control(self) -> bool:
-        """Whether the next frame is no MQTT: the request, a pong or a close frame."""
-        return bool(self._control_bytes)
-
-    @property
-    def has_output(self) -> bool:
-        """Whether `take_frame` returns something."""
-        return self.has_control or (self.is_open and not self.is_closed and bool(self._unframed))
-
     def take_frame(self) -> bytes:
         """Returns the request or the next frame, b"" if nothing is to be sent."""
-        if self.has_control:
-            control, self._control_bytes = self._control_bytes, b""
+        if self.control_frame:
+            control, self.control_frame = self.control_frame, b""
             return control
         if not self.has_output:
             return b""
@@ -135,35 +105,38 @@ class WebSocket:
         match event:
             case AcceptConnection(subprotocol=str()):  # wsproto lets none pass but the one that was asked for
                 self.is_open = True
-            case AcceptConnection():
-                self._close(WebSocketWithoutMqtt())
-            case RejectConnection(status_code=status):
-                self._close(WebSocketRefused(status))
-            case Ping():
-                self._control_bytes = self._connection.send(event.response())
-            case CloseConnection():
-                self._on_close(event)
+            case AcceptConnection():  # the server must accept the subprotocol (MQTT 5, 6.0)
+                self._close(WebSocketError("websocket_without_mqtt"))
+            case RejectConnection(status_code=status):  # a redirect is one, too
+                self._close(WebSocketError("no_websocket", status=status))
+            case Ping():  # only the newest needs an answer (RFC 6455, 5.5.3)
+                self.control_frame = self._connection.send(event.response())
             case TextMessage():
-                self._answer_close(CloseReason.UNSUPPORTED_DATA)
-                self._close(WebSocketViolation())
-
-    def _on_close(self, event: CloseConnection) -> None:
-        """Answers a close frame. wsproto reports with the same event that it could not read a frame."""
-        is_sent_by_server = self._connection.state is ConnectionState.REMOTE_CLOSING
-        self._answer_close(event.code)
-        if not is_sent_by_server:
-            self._close(WebSocketViolation())
-        elif event.code in PLAIN_CLOSE_CODES:
-            self._close(None)
-        else:
-            self._close(WebSocketClosed(event.code))
-
-    def _answer_close(self, code: int) -> None:
-        self._control_bytes = self._connection.send(CloseConnection(code=code))
+                self.control_frame = self._connection.send(CloseConnection(CloseReason.UNSUPPORTED_DATA))
+                self._close(WebSocketError("bad_websocket"))
+            case CloseConnection(code=code):
+                # wsproto reports with this event, too, that it could not read a frame.
+                is_sent_by_server = self._connection.state is ConnectionState.REMOTE_CLOSING
+                self.control_frame = self._connection.send(CloseConnection(code))
+                if not is_sent_by_server:
+                    self._close(WebSocketError("bad_websocket"))
+                elif code in PLAIN_CLOSE_CODES:
+                    self._close(None)
+                else:
+                    self._close(WebSocketError("websocket_closed", code=code))
 
     def _close(self, error: WebSocketError | None) -> None:
         self.is_closed = True
         self.error = error
+
+
+class WebSocketError(ConnectionError):
+    """The WebSocket was not opened, or has ended. The key and its facts are of `i18n/broker.py`."""
+
+    def __init__(self, message_key: str, **facts: object) -> None:
+        super().__init__()
+        self.message_key = message_key
+        self.facts = facts
 
 
 def _request(address: BrokerAddress) -> Request:
@@ -171,12 +144,11 @@ def _request(address: BrokerAddress) -> Request:
     host = f"[{host}]" if ":" in host else host
     if address.port != DEFAULT_PORTS[address.scheme]:
         host += f":{address.port}"
+    # Some servers ask for the origin, although only browsers must send it.
     origin = f"{'https' if address.tls else 'http'}://{host}"
     return Request(
         host=host,
         target=quote(address.path, safe=TARGET_CHARACTERS),
         subprotocols=[SUBPROTOCOL],
-        extra_headers=[
-            (b"Origin", origin.encode("ascii"))
-        ],  # some servers ask for it, although only browsers must send it
+        extra_headers=[(b"Origin", origin.encode("ascii"))],
     )

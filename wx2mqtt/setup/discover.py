@@ -7,7 +7,7 @@ import json
 import urllib.request
 from collections.abc import Mapping
 
-from wx2mqtt.diagnostics.tls import connect_tcp
+from wx2mqtt.diagnostics.connection import connect_tcp
 from wx2mqtt.limits import MAX_SUPERVISOR_ANSWER_BYTES
 from wx2mqtt.mqtt.options import BrokerAddress
 from wx2mqtt.setup.output import BrokerAnswers

@@ -30,13 +30,16 @@ from wx2mqtt.mqtt.sockets import WEBSOCKET_CHUNK_BYTES, BufferedSocket
 from wx2mqtt.mqtt.websocket import (
     FRAME_BYTES,
     WebSocket,
-    WebSocketClosed,
-    WebSocketRefused,
-    WebSocketViolation,
-    WebSocketWithoutMqtt,
+    WebSocketError,
 )
 
 URL = "ws://broker:9001"
+
+
+def error_of(websocket: WebSocket) -> tuple[str, dict[str, object]]:
+    """The sentence about why it was closed, by its key, and the facts in it."""
+    assert websocket.error is not None
+    return websocket.error.message_key, websocket.error.facts
 
 
 def requested(url: str = URL) -> tuple[WebSocket, bytes]:
@@ -135,15 +138,15 @@ def test_the_answer_may_come_in_any_pieces_and_frames_right_behind_it(sizes):
 def test_a_status_is_a_refusal_and_a_redirect_is_followed_nowhere(status: int):
     websocket, _ = requested()
     websocket.receive(b"HTTP/1.1 %d Any\r\nLocation: ws://elsewhere/\r\nContent-Length: 0\r\n\r\n" % status)
-    assert isinstance(websocket.error, WebSocketRefused)
-    assert (websocket.is_closed, websocket.is_open, websocket.error.status) == (True, False, status)
+    assert error_of(websocket) == ("no_websocket", {"status": status})
+    assert (websocket.is_closed, websocket.is_open) == (True, False)
     assert not websocket.has_output
 
 
 def test_a_server_that_does_not_choose_the_subprotocol_speaks_no_mqtt():
     websocket, request = requested()
     websocket.receive(acceptance(request, subprotocol=None))
-    assert isinstance(websocket.error, WebSocketWithoutMqtt)
+    assert error_of(websocket) == ("websocket_without_mqtt", {})
 
 
 @pytest.mark.parametrize(
@@ -167,7 +170,7 @@ def test_a_wrong_answer_ends_the_attempt_within_a_bounded_head(wrong):
     while data and not websocket.is_closed:
         websocket.receive(data[:1000])
         data = data[1000:]
-    assert isinstance(websocket.error, WebSocketViolation | WebSocketRefused)
+    assert error_of(websocket)[0] in {"bad_websocket", "no_websocket"}
     assert not websocket.is_open
 
 
@@ -237,7 +240,7 @@ def test_of_a_frame_without_end_nothing_is_kept():
 def test_a_frame_that_is_not_allowed_is_the_end_behind_what_came_before(data: bytes):
     websocket = opened()
     assert websocket.receive(frame(b"before") + data + frame(b"behind")) in {b"before", b"beforex"}
-    assert isinstance(websocket.error, WebSocketViolation)
+    assert error_of(websocket) == ("bad_websocket", {})
     [answer] = read_frames(websocket.take_frame())
     assert answer.opcode == CLOSE
     assert not websocket.has_output
@@ -258,7 +261,10 @@ def test_a_close_frame_is_answered_and_its_code_of_a_failure_is_told(code: int, 
     websocket.send(b"not sent any more")
     assert websocket.receive(frame(b"last") + frame(payload + b"why", CLOSE)) == b"last"
     assert websocket.is_closed
-    assert (websocket.error.code if isinstance(websocket.error, WebSocketClosed) else None) == error
+    if error is None:
+        assert websocket.error is None
+    else:
+        assert error_of(websocket) == ("websocket_closed", {"code": error})
     assert read_frames(websocket.take_frame()) == [ClientFrame(CLOSE, True, payload)]
     assert not websocket.has_output
 
@@ -338,7 +344,8 @@ def test_the_end_of_the_websocket_is_read_behind_what_was_sent_before_it():
     stream = stream_on(raw)
     assert stream.receive() == b"DISCONNECT"
     assert not stream.has_more
-    assert isinstance(stream.error, WebSocketClosed)
+    assert isinstance(stream.error, WebSocketError)
+    assert stream.error.message_key == "websocket_closed"
     assert read_frames(raw.taken)[0].opcode == CLOSE
 
 
